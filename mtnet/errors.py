@@ -1,0 +1,93 @@
+"""
+Every error that mtnet raises on purpose.
+
+::
+
+    MtnetError              a sentence: what was wrong, where, what would have been right
+    ├── ConfigError         the configuration or the command line; the daemon does not start
+    ├── StartError          the machine: a port in use, a locked or unreadable data folder
+    ├── WireError           what a peer sent; carries a code and the offending bytes
+    │   └── FrameError      the stream itself cannot be read any further
+    ├── TemplateError       a template that is refused, or is not there; carries a code
+    ├── HttpError           an HTTP request that is refused; carries the status and a code
+    ├── JournalError        the disk did not take, or did not give back, the state
+    └── ClientError         a server that could not be reached or that refused
+
+Library errors (`ValueError` of `int`, `sqlite3.Error`, `msgspec.ValidationError` …) are
+converted where they arise and never cross a module.
+"""
+
+QUOTED = 80
+"""Bytes of a peer's input that an error or a log line repeats at most."""
+
+
+def quote(data: bytes) -> str:
+    """Return `data` as `repr` shows it, cut to `QUOTED` bytes."""
+    return repr(data[:QUOTED]) + ("…" if len(data) > QUOTED else "")
+
+
+class MtnetError(Exception):
+    """The root: `str()` of it is one sentence for a person."""
+
+
+class ConfigError(MtnetError):
+    """A setting that is unknown, of the wrong type or out of range; names section and key."""
+
+
+class StartError(MtnetError):
+    """The daemon cannot start on this machine as it is now."""
+
+
+class WireError(MtnetError):
+    """
+    What a peer sent cannot be used.
+
+    Attributes:
+        code: one word for programs (`frame`, `field`, `symbol`, `volume` …).
+        offending: the bytes themselves; `str()` shows at most `QUOTED` of them.
+    """
+
+    def __init__(self, code: str, text: str, offending: bytes = b"") -> None:
+        super().__init__(f"{text}: {quote(offending)}" if offending else text)
+        self.code = code
+        self.offending = offending
+
+
+class FrameError(WireError):
+    """The connection cannot be read any further and ends."""
+
+
+class TemplateError(MtnetError):
+    """
+    A template is refused, or is not there.
+
+    Attributes:
+        code: `template`, `size`, `symbol`, `period` (refused), `missing`, or `server` (the disk
+            failed; nothing was stored).
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class HttpError(MtnetError):
+    """
+    An HTTP request is refused.
+
+    Attributes:
+        status: of the answer.
+        code: one word for programs.
+    """
+
+    def __init__(self, status: int, code: str, text: str) -> None:
+        super().__init__(text)
+        self.status, self.code = status, code
+
+
+class JournalError(MtnetError):
+    """The disk refused the state; nothing of it was stored."""
+
+
+class ClientError(MtnetError):
+    """A server could not be reached, did not answer, or refused."""

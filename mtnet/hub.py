@@ -1,0 +1,45 @@
+"""What the services share, handed in and never global."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from mtnet.access.limits import LogLimit
+from mtnet.access.rights import Access
+from mtnet.config import Config
+
+if TYPE_CHECKING:
+    from mtnet.signals.desk import Desk
+    from mtnet.templates.library import Library
+
+
+@dataclass(frozen=True)
+class Hub:
+    """
+    The domain objects and the clock.
+
+    Attributes:
+        config: the settings.
+        clock: delays and monotonic seconds; `task.Clock` in tests.
+        now: wall time, milliseconds since the Unix epoch, UTC.
+        in_thread: runs a blocking function off the reactor: `in_thread(function, *args)`
+            returns a Deferred with its result. One call runs at a time, in order.
+        access: the rights of connections.
+        log_limit: keeps a network from filling the log.
+        library: the templates.
+        desk: the signals.
+        health: returns the report of `/healthz` and `mtnet status`.
+    """
+
+    config: Config
+    clock: IReactorTime
+    now: Callable[[], int]
+    in_thread: Callable[..., "Deferred[Any]"]
+    access: Access
+    log_limit: LogLimit
+    library: "Library"
+    desk: "Desk"
+    health: Callable[[], dict[str, Any]]

@@ -1,0 +1,70 @@
+"""Every interface of mtnet, for those who extend it."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IProtocolFactory
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from mtnet.hub import Hub
+    from mtnet.net.endpoints import Listener
+    from mtnet.signals.book import Change
+
+
+class IStreamPlugin(Interface):
+    """
+    A stream service that the daemon can host: one file in `mtnet/plugins/`.
+
+    The module holds one instance that provides this and `twisted.plugin.IPlugin`.
+    """
+
+    name: str = Attribute("One word of `[a-z][a-z0-9_]*`: the NAME of `--listen NAME=ENDPOINT`.")
+    description: str = Attribute("One line for the table that the daemon prints at its start.")
+    defaultEndpoint: str | None = Attribute(
+        "The server endpoint it is heard on when nothing is configured; None = off."
+    )
+    speaksFirst: bool = Attribute(
+        "Whether the server may send before it received anything; such a service cannot stand "
+        "behind `haproxy:`, where the peer is known only with its first bytes."
+    )
+    rights: tuple[str, ...] = Attribute(
+        "The rights that the service asks for, of `mtnet.access.rights.RIGHTS`, for the table."
+    )
+
+    def buildFactory(hub: "Hub") -> IProtocolFactory:
+        """
+        Build the one factory that serves every endpoint of this service.
+
+        Called once, before anything listens. It must not block.
+
+        Raises:
+            mtnet.errors.ConfigError: the service cannot work as it is configured.
+        """
+
+
+class IListenerAware(Interface):
+    """What a factory also provides when its connections depend on where they came in."""
+
+    def at(listener: "Listener") -> IProtocolFactory:
+        """Return a factory for the connections of `listener`; all else stays shared."""
+
+
+class ISubscriber(Interface):
+    """Somebody who is told each change of a channel's positions once it is on disk."""
+
+    def changed(change: "Change") -> None:
+        """Take one change; must neither block nor raise."""
+
+
+class IStatus(Interface):
+    """A part of the daemon that reports about itself, in plain JSON values."""
+
+    def health() -> Mapping[str, object]:
+        """
+        Return what a stranger may know, for `/healthz`; the key `healthy` is False when
+        somebody must act.
+        """
+
+    def status() -> Mapping[str, object]:
+        """Return that and what only the owner may know, for `mtnet status`."""

@@ -1,0 +1,1 @@
+"""What every stream service shares below its protocol."""

@@ -1,0 +1,37 @@
+"""How a connection that may be silent for ever is held, and found out when its peer is gone."""
+
+import socket
+
+from twisted.internet.interfaces import ITCPTransport
+
+from mtnet.net.transport import Transport
+
+KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""Seconds of silence, seconds between probes, probes: a vanished peer is gone in 90 s."""
+USER_TIMEOUT = 30_000
+"""Milliseconds for which sent bytes, or a closed window, may stay without progress."""
+
+
+def hold(transport: Transport, send_buffer: int | None = None) -> None:
+    """
+    Let the kernel watch over a TCP connection; other transports are left as they are.
+
+    Args:
+        send_buffer: bytes that the kernel may keep for a peer that does not read; None =
+            what it thinks best.
+    """
+    if not ITCPTransport.providedBy(transport):
+        return
+    tcp: ITCPTransport = ITCPTransport(transport)
+    tcp.setTcpNoDelay(True)
+    tcp.setTcpKeepAlive(True)
+    sock: socket.socket = transport.getHandle()
+    if not hasattr(sock, "setsockopt"):
+        return  # pyOpenSSL's connection stands in for the socket under TLS
+    if send_buffer is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    for name, value in {**KEEP_ALIVE, "TCP_USER_TIMEOUT": USER_TIMEOUT}.items():
+        # Absent on some systems; there the kernel's own, slower watch remains.
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,0 +1,49 @@
+"""What the text of an endpoint tells."""
+
+import pytest
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.testing import MemoryReactorClock
+
+from mtnet.errors import ConfigError
+from mtnet.net.endpoints import Listener, show
+
+
+@pytest.mark.parametrize("text", ["tcp:8081", "tcp6:8081", "tcp:8081:interface=127.0.0.1"])
+def test_every_tcp_listener_queues_4096_connections(text):
+    reactor = MemoryReactorClock()
+    Listener("signals", text).server(reactor).listen(None)
+    assert reactor.tcpServers[0][2] == 4096
+
+
+def test_a_backlog_that_was_named_stays():
+    reactor = MemoryReactorClock()
+    Listener("signals", "tcp:8081:backlog=7").server(reactor).listen(None)
+    assert reactor.tcpServers[0][2] == 7
+
+
+@pytest.mark.parametrize("text", ["8081", "tcp:abc", "tcp", "udp:8081", "nonsense:1", ""])
+def test_what_is_no_endpoint_is_named_with_one_that_is(text):
+    with pytest.raises(ConfigError, match=f"signals={text} is no endpoint.*tcp:8081"):
+        Listener("signals", text).server(MemoryReactorClock())
+
+
+@pytest.mark.parametrize(
+    ("text", "interface", "proxied", "security"),
+    [
+        ("tcp:8081", "", False, "plain"),
+        ("tcp:8081:interface=127.0.0.1", "127.0.0.1", False, "plain"),
+        (r"tcp:8081:interface=\:\:1", "::1", False, "plain"),
+        ("haproxy:tcp:8081:interface=127.0.0.1", "127.0.0.1", True, "plain"),
+        ("ssl:8081", "", False, "TLS"),
+    ],
+)
+def test_a_listener_knows_what_its_text_says(text, interface, proxied, security):
+    listener = Listener("signals", text)
+    assert (listener.interface, listener.proxied) == (interface, proxied)
+    assert listener.security == security
+
+
+def test_addresses_are_shown_as_people_write_them():
+    assert show(IPv4Address("TCP", "127.0.0.1", 8081)) == "127.0.0.1:8081"
+    assert show(IPv6Address("TCP", "::1", 8081)) == "[::1]:8081"
+    assert show(UNIXAddress("/run/mtnet")) == "/run/mtnet"
