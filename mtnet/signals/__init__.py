@@ -1,0 +1,1 @@
+"""Signals: net positions taken from publishers and told to followers."""

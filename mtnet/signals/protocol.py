@@ -1,0 +1,253 @@
+"""
+The signals port: who speaks on it is found out from the first bytes, or from silence.
+
+A connection that is silent for `grace` is a follower of the published dialect; one that
+sends a position and may publish is a publisher, and is sent nothing.
+"""
+
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IProtocolFactory,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.config import Port
+from mtnet.errors import FrameError, WireError, quote
+from mtnet.hub import Hub
+from mtnet.imtnet import IListenerAware, ISubscriber
+from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.net.gate import HTTP_METHODS, Gate, can_become, starts_with
+from mtnet.net.hold import hold
+from mtnet.net.outbox import Outbox
+from mtnet.net.transport import Transport
+from mtnet.signals.book import Change
+from mtnet.signals.desk import Publisher
+from mtnet.signals.published import PublishedQueue
+from mtnet.signals.wire import FrameDecoder, parse_position
+
+LONGEST_METHOD = max(map(len, HTTP_METHODS))
+PACED_BUDGET = 1
+"""A paced follower has one frame under way: what waits behind it can still be replaced."""
+UNPACED_BUDGET = 65_536
+"""Bytes that wait for a follower without pacing before its changes replace each other."""
+SEND_BUFFER = 8_192
+"""Bytes the kernel keeps for a paced follower: old positions must not pile up there."""
+
+
+@implementer(ISubscriber)
+class PublishedFollower:
+    """Sends one connection what its `PublishedQueue` says, when it says so."""
+
+    log = Logger()
+
+    def __init__(self, hub: Hub, channel: str, protocol: "SignalsProtocol") -> None:
+        self._hub, self._channel, self._protocol = hub, channel, protocol
+        self._settings = hub.config.signals
+        budget = PACED_BUDGET if self._settings.pace else UNPACED_BUDGET
+        self._outbox = Outbox(protocol.transport, hub.clock, budget, self._pump)
+        self._queue = PublishedQueue(
+            self._settings, hub.desk.positions(channel), hub.clock.seconds(), hub.now()
+        )
+        self._timer: IDelayedCall | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        """Tell the positions of the channel, and each change from now on."""
+        self._hub.desk.subscribe(self._channel, self)
+        self._pump()
+
+    def stop(self) -> bool:
+        """Tell nothing more; return whether all that was told has left the process."""
+        idle = self._outbox.ready
+        self._stopped = True
+        self._hub.desk.unsubscribe(self._channel, self)
+        self._cancel()
+        self._outbox.close()
+        return idle
+
+    def changed(self, change: Change) -> None:
+        """Take a change that is on disk."""
+        self._queue.offer(change, self._hub.clock.seconds())
+        if self._outbox.ready:
+            self._pump()
+
+    def _pump(self) -> None:
+        self._cancel()
+        while self._outbox.ready:
+            frame = self._queue.take(self._hub.clock.seconds(), self._hub.now())
+            if frame is None:
+                break
+            self._outbox.write(frame)
+        if not self._stopped:
+            self._wait()
+
+    def _wait(self) -> None:
+        due = self._queue.due()
+        if not self._outbox.ready:
+            due = self._outbox.since + self._settings.stalled
+        if due is not None:
+            delay = max(0.0, due - self._hub.clock.seconds())
+            self._timer = self._hub.clock.callLater(delay, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if self._outbox.ready or self._stalled() < self._settings.stalled:
+            self._pump()
+        else:
+            self._protocol.end(f"took no byte for {self._settings.stalled:g} s")
+
+    def _stalled(self) -> float:
+        return self._hub.clock.seconds() - self._outbox.since
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+@implementer(IHalfCloseableProtocol)
+class SignalsProtocol(Protocol):
+    """One connection to the signals port."""
+
+    log = Logger()
+    transport: Transport  # type: ignore[assignment]
+
+    def __init__(self, hub: Hub, gate: Gate, channel: str) -> None:
+        self._hub, self._gate, self._channel = hub, gate, channel
+        self._decoder = FrameDecoder()
+        self._head: bytes | None = b""
+        self._grace: IDelayedCall | None = None
+        self._follower: PublishedFollower | None = None
+        self._publisher: Publisher | None = None
+        self._refused = self._ended = False
+
+    def connectionMade(self) -> None:
+        paced = bool(self._hub.config.signals.pace)
+        hold(self.transport, SEND_BUFFER if paced else None)
+        self._grace = self._hub.clock.callLater(self._hub.config.signals.grace, self._silent)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._ended or self._is_browser(data):
+            return
+        try:
+            for payload in self._decoder.feed(data):
+                self._frame(payload)
+        except FrameError as error:
+            self.end(f"is cut off: {error}")
+
+    def readConnectionLost(self) -> None:
+        """
+        The peer has said all. A publisher is answered without a byte: a clean close once
+        everything is on disk, a reset when something was refused.
+        """
+        if self._publisher is None:
+            self._finish(None)
+        else:
+            self._hub.desk.settled(self._publisher).addCallback(self._finish)
+
+    def writeConnectionLost(self) -> None:
+        """Never asked for."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._ended = True
+        self._stop()
+        if self._publisher is not None:
+            self._hub.desk.leave(self._publisher)
+            self._publisher = None
+
+    def end(self, why: str) -> None:
+        """Close the connection at once, with one line in the log."""
+        if not self._ended:
+            self._ended = True
+            self._stop()
+            self._warn(why)
+            self.transport.abortConnection()
+
+    def _is_browser(self, data: bytes) -> bool:
+        """Say whether the first bytes are an HTTP request, and end the connection if so."""
+        if self._head is None:
+            return False
+        self._head = (self._head + data)[:LONGEST_METHOD]
+        if starts_with(self._head, HTTP_METHODS):
+            self.end(f"speaks HTTP, which a web page could abuse, on signals: {quote(data)}")
+            return True
+        if not can_become(self._head, HTTP_METHODS):
+            self._head = None
+        return False
+
+    def _silent(self) -> None:
+        self._grace = None
+        if "follow" not in self._rights():
+            self.end("may not follow; access.anonymous names what strangers may do")
+            return
+        self._follower = PublishedFollower(self._hub, self._channel, self)
+        self._follower.start()
+
+    def _frame(self, payload: bytes) -> None:
+        try:
+            self._publish(payload)
+        except WireError as error:
+            self._refused = True
+            self._warn(f"sent a frame that is refused ({error.code}): {error}")
+
+    def _publish(self, payload: bytes) -> None:
+        if "publish" not in self._rights():
+            raise WireError(
+                "denied", "This connection may not publish; access.anonymous names what it may"
+            )
+        symbol, volume = parse_position(payload, self._hub.config.signals.codepage)
+        if self._publisher is None:
+            self._stop()
+            self._publisher = self._hub.desk.join(show(self.transport.getPeer()), self.transport)
+        self._hub.desk.submit(self._publisher, self._channel, symbol, volume)
+
+    def _finish(self, _: None) -> None:
+        if self._ended:
+            return
+        idle = self._stop()
+        self._ended = True
+        if idle and not self._refused:
+            self.transport.loseConnection()
+        else:
+            self.transport.abortConnection()
+
+    def _stop(self) -> bool:
+        """Stop being a follower, or becoming one; return whether nothing is left to send."""
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+        follower, self._follower = self._follower, None
+        return follower is None or follower.stop()
+
+    def _rights(self) -> frozenset[str]:
+        return self._gate.rights(self.transport.getHost())
+
+    def _warn(self, what: str) -> None:
+        peer = self.transport.getPeer()
+        if self._hub.log_limit.admits(host_of(peer), self._hub.clock.seconds()):
+            self.log.warn("signals: {peer} {what}", peer=show(peer), what=what)
+
+
+@implementer(IProtocolFactory, IListenerAware)
+class SignalsFactory(Factory):
+    """Builds the connections of one listener; everything that they share lies in the hub."""
+
+    noisy = False
+
+    def __init__(self, hub: Hub, listener: Listener) -> None:
+        self._hub = hub
+        self._gate = Gate(hub.access, listener)
+        self._channel = hub.config.signals.ports.get(listener.endpoint, Port()).channel
+
+    def at(self, listener: Listener) -> "SignalsFactory":
+        """Return the factory for the connections of `listener`."""
+        return SignalsFactory(self._hub, listener)
+
+    def buildProtocol(self, addr: object) -> SignalsProtocol:
+        protocol = SignalsProtocol(self._hub, self._gate, self._channel)
+        protocol.factory = self
+        return protocol

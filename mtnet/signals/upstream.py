@@ -1,0 +1,90 @@
+"""Published SignalServers that the daemon dials: `[signals.sources.NAME]`."""
+
+from random import random
+
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtnet.config import Source
+from mtnet.errors import FrameError, WireError
+from mtnet.hub import Hub
+from mtnet.net.hold import hold
+from mtnet.net.transport import Transport
+from mtnet.signals.desk import Publisher
+from mtnet.signals.wire import FrameDecoder, parse_position
+
+FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
+"""Seconds between attempts to connect: a provider's restart is noticed within half a minute."""
+
+
+class SourceProtocol(Protocol):
+    """Reads the frames of a published SignalServer, which are sent to whoever connects."""
+
+    log = Logger()
+    transport: Transport  # type: ignore[assignment]
+
+    def __init__(self, hub: Hub, name: str, source: Source) -> None:
+        self._hub, self._name, self._source = hub, name, source
+        self._decoder = FrameDecoder()
+        self._publisher: Publisher | None = None
+
+    def connectionMade(self) -> None:
+        hold(self.transport)
+        self._publisher = self._hub.desk.join(f"source {self._name}", self.transport)
+        self.log.info("The source {name} is connected.", name=self._name)
+
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            for payload in self._decoder.feed(data):
+                self._frame(payload)
+        except FrameError as error:
+            self._warn(str(error))
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.log.warn(
+            "The source {name} is lost ({reason}); its positions stay as they are.",
+            name=self._name,
+            reason=reason.getErrorMessage(),
+        )
+        if self._publisher is not None:
+            self._hub.desk.leave(self._publisher)
+            self._publisher = None
+
+    def _frame(self, payload: bytes) -> None:
+        if self._publisher is None:
+            return
+        try:
+            symbol, volume = parse_position(payload, self._hub.config.signals.codepage)
+            self._hub.desk.submit(self._publisher, self._source.channel, symbol, volume)
+        except WireError as error:
+            self._warn(str(error))
+
+    def _warn(self, what: str) -> None:
+        if self._hub.log_limit.admits(f"source {self._name}", self._hub.clock.seconds()):
+            self.log.warn("The source {name}: {what}", name=self._name, what=what)
+
+
+class SourceFactory(Factory):
+    """Builds the connection to one source."""
+
+    noisy = False
+
+    def __init__(self, hub: Hub, name: str, source: Source) -> None:
+        self._hub, self._name, self._source = hub, name, source
+
+    def buildProtocol(self, addr: object) -> SourceProtocol:
+        return SourceProtocol(self._hub, self._name, self._source)
+
+
+def source_service(
+    hub: Hub, name: str, source: Source, endpoint: IStreamClientEndpoint
+) -> ClientService:
+    """Return the service that keeps dialling one source, with growing, jittered delays."""
+    policy = backoffPolicy(FIRST_DELAY, LONGEST_DELAY, jitter=random)
+    return ClientService(
+        endpoint, SourceFactory(hub, name, source), retryPolicy=policy, clock=hub.clock
+    )

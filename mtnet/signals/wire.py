@@ -1,0 +1,134 @@
+"""
+Frames and the published dialect as bytes (`docs/protocols.md`, Signals).
+
+Pure: chunks in, values out; every limit is an argument.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from decimal import ROUND_HALF_UP, Decimal
+
+from mtnet.errors import FrameError, WireError
+
+MAX_PAYLOAD = 1_024
+"""Bytes between `<<` and `>>` that a client may send; the published ones send under 50."""
+MAX_GAP = 4_096
+"""Bytes without a whole frame before a connection ends: old buffers of the published
+publisher are shorter than one frame, so this is no publisher of signals."""
+MAX_SYMBOL = 32
+"""Characters of a symbol; MetaTrader 5 allows 31."""
+
+_OPEN, _CLOSE = b"<<", b">>"
+_VOLUME = re.compile(r"-?[0-9]{1,8}(\.[0-9]{1,5})?", re.ASCII)
+_CENTS = Decimal("0.01")
+
+
+class FrameDecoder:
+    """
+    Cuts a stream into the payloads of its frames.
+
+    The first `>>` ends a frame, which begins behind the last `<<` before it. Bytes between
+    frames are skipped: terminals send a NUL there, and the tail of an older buffer.
+
+    Attributes:
+        skipped: how many bytes stood between the frames so far.
+    """
+
+    def __init__(self, max_payload: int = MAX_PAYLOAD, max_gap: int = MAX_GAP) -> None:
+        self._max_payload, self._max_gap = max_payload, max_gap
+        self._rest = b""
+        self._searched = 0
+        self.skipped = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """
+        Yield the payload of each frame that `data` completes; run it to its end.
+
+        Raises:
+            FrameError: a payload over `max_payload`, or over `max_gap` bytes without a whole
+                frame. What stood before it has been yielded; nothing more can be read.
+        """
+        buffer, search, start = self._rest + data, self._searched, 0
+        self._rest = b""
+        while (end := buffer.find(_CLOSE, search)) >= 0 and end + 2 - start <= self._max_gap:
+            search = end + 2
+            opening = buffer.rfind(_OPEN, start, end)
+            if opening >= 0:
+                self.skipped += opening - start
+                start = search
+                yield self._payload(buffer[opening + 2 : end])
+        self._rest = buffer[start:]
+        # One byte back: a `>` at the end may be half of the mark.
+        self._searched = max(search - start, len(self._rest) - 1, 0)
+        if len(self._rest) > self._max_gap:
+            rest, self._rest = self._rest, b""
+            raise FrameError("frame", f"No whole frame in {self._max_gap} bytes", rest)
+
+    def _payload(self, payload: bytes) -> bytes:
+        if len(payload) > self._max_payload:
+            raise FrameError("frame", f"A frame of more than {self._max_payload} bytes", payload)
+        return payload
+
+
+def parse_position(payload: bytes, codepage: str = "cp1252") -> tuple[str, Decimal]:
+    """
+    Read `SYMBOL|VOLUME`: a symbol and its net position in lots, negative = sold.
+
+    Args:
+        codepage: how text is read that is not UTF-8.
+
+    Raises:
+        WireError: `field` (not two fields), `symbol` or `volume`.
+    """
+    fields = payload.split(b"|")
+    if len(fields) != 2:
+        raise WireError("field", "A published frame has two fields, SYMBOL|VOLUME, not", payload)
+    try:
+        return parse_symbol(_text(fields[0], codepage)), parse_volume(_text(fields[1], codepage))
+    except WireError as error:
+        raise WireError(error.code, str(error), payload) from error
+
+
+def parse_symbol(text: str) -> str:
+    """
+    Return `text` when it can name a symbol.
+
+    Raises:
+        WireError: `symbol`.
+    """
+    # U+FFFD stands for bytes that the code page does not know: two symbols could become one.
+    bad = any(each in "|<>\ufffd" or unicodedata.category(each) in ("Cc", "Cs") for each in text)
+    if bad or not 1 <= len(text) <= MAX_SYMBOL:
+        raise WireError(
+            "symbol", f"A symbol has 1 to {MAX_SYMBOL} characters, none of | < > or controls"
+        )
+    return text
+
+
+def parse_volume(text: str) -> Decimal:
+    """
+    Read a volume in lots, exactly; `-0` is 0.
+
+    Raises:
+        WireError: `volume`.
+    """
+    if not _VOLUME.fullmatch(text):
+        raise WireError(
+            "volume", "A volume is lots such as 0.25 or -1, at most 8 digits and 5 decimals"
+        )
+    return Decimal(text) or Decimal(0)
+
+
+def encode_position(symbol: str, volume: Decimal) -> bytes:
+    """Return the server's frame: two decimals, half away from zero, never `-0.00`, no NUL."""
+    # Decimal's ROUND_HALF_UP rounds ties away from zero.
+    shown = volume.quantize(_CENTS, ROUND_HALF_UP) or Decimal("0.00")
+    return f"<<{symbol}|{shown}>>\r\n".encode()
+
+
+def _text(data: bytes, codepage: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode(codepage, errors="replace")

@@ -1,0 +1,265 @@
+"""From a publisher to the disk, and only then to followers."""
+
+from decimal import Decimal
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from zope.interface.verify import verifyObject
+
+from mtnet.config import Signals
+from mtnet.errors import JournalError, WireError
+from mtnet.imtnet import IStatus
+from mtnet.signals.desk import EXPIRY, Desk
+from mtnet.signals.journal import Journal
+
+
+class Disk:
+    """A thread that works when the test says so, and can be made to fail."""
+
+    def __init__(self):
+        self.calls, self.full = [], False
+
+    def __call__(self, function, *args):
+        done = Deferred()
+        self.calls.append((done, function, args))
+        return done
+
+    def work(self):
+        """Do what waits, and what that leads to."""
+        while self.calls:
+            done, function, args = self.calls.pop(0)
+            if self.full:
+                done.errback(JournalError("The disk is full."))
+            else:
+                done.callback(function(*args))
+
+
+class Listener:
+    """A follower that notes what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def changed(self, change):
+        self.told.append(f"{change.symbol}|{change.volume}")
+
+
+class Office:
+    """A desk on a disk and a clock of its own, with one follower and one publisher."""
+
+    def __init__(self, folder, **settings):
+        self.folder, self.settings = folder, Signals(**settings)
+        self.clock, self.disk, self.follower = Clock(), Disk(), Listener()
+        self.desk = Desk(
+            self.settings, Journal(folder / "signals.sqlite"), self.clock, self.now, self.disk
+        )
+        self.desk.open()
+        self.desk.subscribe("main", self.follower)
+        self.publisher = self.join()
+
+    def now(self):
+        return 10**12 + int(self.clock.seconds() * 1000)
+
+    def join(self):
+        return self.desk.join("a publisher", StringTransport())
+
+    def submit(self, symbol, volume, publisher=None, channel="main"):
+        self.desk.submit(publisher or self.publisher, channel, symbol, Decimal(volume))
+
+
+@pytest.fixture
+def office(tmp_path):
+    return Office(tmp_path)
+
+
+def test_it_reports_about_itself(office):
+    assert verifyObject(IStatus, office.desk)
+
+
+def test_nothing_is_told_before_it_is_on_disk(office):
+    office.submit("GBPUSD", "0.25")
+    assert office.follower.told == []
+    office.disk.work()
+    assert office.follower.told == ["GBPUSD|0.25"]
+
+
+def test_changes_that_come_during_a_commit_are_told_in_their_order(office):
+    for volume in range(1, 6):
+        office.submit("GBPUSD", volume)
+    office.disk.work()
+    assert office.follower.told == [f"GBPUSD|{volume}" for volume in range(1, 6)]
+
+
+def test_what_changes_nothing_is_no_entry(office):
+    office.submit("GBPUSD", "0.25")
+    office.submit("GBPUSD", "0.250")
+    office.disk.work()
+    office.submit("GBPUSD", "0.25")
+    assert office.follower.told == ["GBPUSD|0.25"]
+    assert not office.disk.calls
+
+
+def test_going_back_to_a_volume_during_a_commit_is_a_change(office):
+    office.submit("GBPUSD", 1)
+    office.disk.work()
+    office.submit("GBPUSD", 2)
+    office.submit("GBPUSD", 1)
+    office.disk.work()
+    assert office.follower.told[-1] == "GBPUSD|1"
+
+
+def test_a_symbol_that_nobody_knew_can_be_told_flat(office):
+    office.submit("GBPUSD", 0)
+    office.disk.work()
+    assert office.follower.told == ["GBPUSD|0"]
+
+
+def test_the_next_daemon_finds_what_this_one_stored(tmp_path, office):
+    office.submit("GBPUSD", "0.25")
+    office.disk.work()
+    again = Office(tmp_path)
+    assert again.desk.positions("main")["GBPUSD"].volume == Decimal("0.25")
+
+
+def test_a_follower_hears_of_its_channel_alone(office):
+    office.submit("XAUUSD", 1, channel="gold")
+    office.disk.work()
+    assert office.follower.told == []
+
+
+def test_a_follower_that_fails_keeps_nothing_from_the_others(office):
+    class Broken:
+        def changed(self, change):
+            raise ValueError("a bug")
+
+    office.desk.unsubscribe("main", office.follower)
+    office.desk.subscribe("main", Broken())
+    office.desk.subscribe("main", office.follower)
+    office.submit("GBPUSD", 1)
+    office.disk.work()
+    assert office.follower.told == ["GBPUSD|1"]
+
+
+def test_a_full_disk_keeps_the_last_volume_of_each_symbol_and_stores_it_later(office):
+    office.disk.full = True
+    for volume in range(1, 50):
+        office.submit("GBPUSD", volume)
+        office.disk.work()
+    office.submit("EURUSD", 7)
+    office.disk.work()
+    assert office.follower.told == []
+    assert office.desk.health()["healthy"] is False
+    assert "disk is full" in office.desk.health()["trouble"]
+    office.disk.full = False
+    office.clock.advance(office.settings.retry)
+    office.disk.work()
+    assert office.follower.told == ["GBPUSD|49", "EURUSD|7"]
+    assert office.desk.health()["healthy"] is True
+
+
+def test_a_full_disk_is_not_tried_at_every_frame(office):
+    office.disk.full = True
+    office.submit("GBPUSD", 1)
+    office.disk.work()
+    for volume in range(2, 50):
+        office.submit("GBPUSD", volume)
+    assert not office.disk.calls
+
+
+def test_memory_stays_bounded_while_the_disk_is_full(tmp_path):
+    office = Office(tmp_path, backlog=10)
+    office.disk.full = True
+    for volume in range(1, 10_000):
+        office.submit(f"S{volume % 5}", volume)
+        office.disk.work()
+    assert office.desk.health()["waiting"] <= 15
+
+
+def test_a_publisher_is_paused_while_the_disk_is_behind_and_heard_again_afterwards(tmp_path):
+    office = Office(tmp_path, backlog=3)
+    transport = office.publisher.producer
+    office.submit("A", 1)
+    for volume in range(1, 4):
+        office.submit("B", volume)
+    assert transport.producerState == "paused"
+    office.disk.work()
+    assert transport.producerState == "producing"
+
+
+def test_a_publisher_learns_when_all_of_it_is_on_disk(office):
+    settled = []
+    office.submit("GBPUSD", 1)
+    office.submit("EURUSD", 1)
+    office.desk.settled(office.publisher).addCallback(settled.append)
+    assert not settled
+    office.disk.work()
+    assert settled == [None]
+
+
+def test_the_same_volume_from_another_publisher_is_settled_with_the_first(office):
+    settled, other = [], office.join()
+    office.submit("GBPUSD", 1)
+    office.submit("GBPUSD", 1, other)
+    office.desk.settled(other).addCallback(settled.append)
+    assert not settled
+    office.disk.work()
+    assert settled == [None]
+
+
+def test_an_older_publisher_is_not_heard_on_a_symbol_of_a_newer_one(office):
+    newer = office.join()
+    office.submit("GBPUSD", 1)
+    office.submit("GBPUSD", 2, newer)
+    with pytest.raises(WireError, match="newer publisher"):
+        office.submit("GBPUSD", 3)
+    office.disk.work()
+    assert office.follower.told[-1] == "GBPUSD|2"
+    office.desk.leave(newer)
+    office.submit("GBPUSD", 3)
+    office.disk.work()
+    assert office.follower.told[-1] == "GBPUSD|3"
+
+
+def test_a_flood_of_symbols_is_refused_and_the_known_ones_go_on(tmp_path):
+    office = Office(tmp_path, max_symbols=2)
+    office.submit("A", 1)
+    office.submit("B", 1)
+    with pytest.raises(WireError, match="max_symbols"):
+        office.submit("C", 1)
+    office.submit("A", 2)
+    office.disk.work()
+    assert office.follower.told == ["A|1", "B|1", "A|2"]
+
+
+def test_a_flat_symbol_makes_room_once_it_is_forgotten(tmp_path):
+    office = Office(tmp_path, max_symbols=1, remember=60.0)
+    office.desk.start()
+    office.submit("A", 0)
+    office.disk.work()
+    office.clock.advance(EXPIRY)
+    office.disk.work()
+    office.submit("B", 1)
+    office.disk.work()
+    assert list(Office(tmp_path).desk.positions("main")) == ["B"]
+
+
+def test_a_clean_stop_stores_what_waits(tmp_path, office):
+    office.submit("A", 1)
+    office.submit("B", 1)
+    stopped = Deferred.fromCoroutine(office.desk.close())
+    office.disk.work()
+    assert stopped.called
+    assert set(Office(tmp_path).desk.positions("main")) == {"A", "B"}
+
+
+def test_a_stop_with_a_full_disk_ends_and_leaves_no_timer(office):
+    office.disk.full = True
+    office.submit("A", 1)
+    office.disk.work()
+    stopped = Deferred.fromCoroutine(office.desk.close())
+    office.disk.work()
+    stopped.addErrback(lambda failure: failure.trap(JournalError))
+    assert stopped.called
+    assert office.clock.getDelayedCalls() == []
