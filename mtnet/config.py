@@ -144,7 +144,8 @@ def load(
     tree = {} if file is None else _read(file)
     environ = environ or {}
     for name in sorted(environ):
-        if name.startswith("MTNET_") and name != "MTNET_PASSWORD":
+        # Other programs of ours have variables too, such as MTNET_PASSWORD.
+        if name == "MTNET_DATA" or (name.startswith("MTNET_") and "__" in name):
             path = [part.lower() for part in name.removeprefix("MTNET_").split("__")]
             _plant(tree, path, environ[name], f"the environment variable {name}")
     for text in sets:

@@ -95,8 +95,9 @@ def test_a_bad_variable_is_named():
     fails("MTNET_SIGNALS__PASE", environ={"MTNET_SIGNALS__PASE": "1"})
 
 
-def test_the_password_of_the_command_line_is_no_setting():
-    assert load(environ={"MTNET_PASSWORD": "secret"}) == load()
+@pytest.mark.parametrize("name", ["MTNET_PASSWORD", "MTNET_TEST_DATA"])
+def test_a_variable_that_names_no_section_is_no_setting(name):
+    assert load(environ={name: "anything"}) == load()
 
 
 @pytest.mark.parametrize(
