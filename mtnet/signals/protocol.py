@@ -120,7 +120,7 @@ class SignalsProtocol(Protocol):
         self._hub, self._gate, self._channel = hub, gate, channel
         self._decoder = FrameDecoder()
         self._head: bytes | None = b""
-        self._grace: IDelayedCall | None = None
+        self._timer: IDelayedCall | None = None
         self._follower: PublishedFollower | None = None
         self._publisher: Publisher | None = None
         self._refused = self._ended = False
@@ -128,7 +128,7 @@ class SignalsProtocol(Protocol):
     def connectionMade(self) -> None:
         paced = bool(self._hub.config.signals.pace)
         hold(self.transport, SEND_BUFFER if paced else None)
-        self._grace = self._hub.clock.callLater(self._hub.config.signals.grace, self._silent)
+        self._timer = self._hub.clock.callLater(self._hub.config.signals.grace, self._silent)
 
     def dataReceived(self, data: bytes) -> None:
         if self._ended or self._is_browser(data):
@@ -146,8 +146,9 @@ class SignalsProtocol(Protocol):
         """
         if self._publisher is None:
             self._finish(None)
-        else:
-            self._hub.desk.settled(self._publisher).addCallback(self._finish)
+            return
+        self._timer = self._hub.clock.callLater(self._hub.config.signals.stalled, self._late)
+        self._hub.desk.settled(self._publisher).addCallback(self._finish)
 
     def writeConnectionLost(self) -> None:
         """Never asked for."""
@@ -179,8 +180,12 @@ class SignalsProtocol(Protocol):
             self._head = None
         return False
 
+    def _late(self) -> None:
+        self._timer = None
+        self.end("has said all, and the disk still refuses its positions")
+
     def _silent(self) -> None:
-        self._grace = None
+        self._timer = None
         if "follow" not in self._rights():
             self.end("may not follow; access.anonymous names what strangers may do")
             return
@@ -217,9 +222,9 @@ class SignalsProtocol(Protocol):
 
     def _stop(self) -> bool:
         """Stop being a follower, or becoming one; return whether nothing is left to send."""
-        if self._grace is not None:
-            self._grace.cancel()
-            self._grace = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         follower, self._follower = self._follower, None
         return follower is None or follower.stop()
 

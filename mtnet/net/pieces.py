@@ -1,0 +1,171 @@
+"""
+Sending so that a reader gets whole pieces, and knowing whether what was sent arrives.
+
+The published template client stops at the first read that is shorter than 512 bytes. Segments of
+the usual sizes (1,448 or 1,460 bytes) make it stop after a few kB. Linux neither merges nor
+splits across the end of a send with `MSG_EOR`, so pieces of 1,024 bytes arrive as two full reads.
+"""
+
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPullProducer,
+    IReactorTime,
+    ISSLTransport,
+    ISystemHandle,
+    ITCPTransport,
+)
+from zope.interface import implementer
+
+from mtnet.net.transport import Transport
+
+try:
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+except ImportError:  # pragma: no cover - Windows
+    ioctl = None  # type: ignore[assignment]
+
+PIECE = 1_024
+"""Bytes of a piece: two full reads of the published client."""
+BURST = 64
+"""Pieces sent before other connections have their turn."""
+CHECKS = 5
+"""Looks at a transfer within the time that it may stand still."""
+
+
+class StreamTransport(Transport, Protocol):
+    """What a bare TCP transport of Twisted can do beside."""
+
+    def startWriting(self) -> None: ...
+
+    def loseWriteConnection(self) -> None: ...
+
+
+def keeps_pieces(transport: Transport) -> bool:
+    """Say whether the bytes of a send reach the peer's socket as one piece: bare TCP, Linux."""
+    return (
+        sys.platform == "linux"
+        and ITCPTransport.providedBy(transport)
+        and ISystemHandle.providedBy(transport)
+        and not ISSLTransport.providedBy(transport)
+        and bare(transport) is transport
+    )
+
+
+def bare(transport: Transport) -> Transport:
+    """Return the transport below TLS and every other wrapper."""
+    while (inner := getattr(transport, "transport", None)) is not None:
+        transport = inner
+    return transport
+
+
+def unacknowledged(transport: Transport) -> int:
+    """Return how many sent bytes the peer's machine has not confirmed; 0 where nobody knows."""
+    handle = getattr(bare(transport), "getHandle", lambda: None)()
+    if ioctl is None or not isinstance(handle, socket.socket):
+        return 0
+    try:
+        return int(struct.unpack("i", ioctl(handle.fileno(), TIOCOUTQ, b"\0" * 4))[0])
+    except OSError:
+        return 0
+
+
+@implementer(IPullProducer)
+class Pieces:
+    """
+    Sends `head` and `body` as one stream of whole pieces; register it as a pull producer.
+
+    It writes to the socket itself, so the transport must have nothing of its own to write.
+
+    Args:
+        transport: one that `keeps_pieces`.
+        done: called without arguments when the last byte is in the socket.
+
+    Attributes:
+        sent: bytes that the socket took so far.
+    """
+
+    def __init__(
+        self, transport: StreamTransport, head: bytes, body: bytes, done: Callable[[], None]
+    ) -> None:
+        self._transport, self._done = transport, done
+        self._head, self._body = head, body
+        self._size = len(head) + len(body)
+        self.sent = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the socket has taken everything, or the connection is gone."""
+        return self.sent == self._size
+
+    def resumeProducing(self) -> None:
+        """Send what the socket takes now."""
+        try:
+            self._send()
+        except (BlockingIOError, InterruptedError):
+            self._transport.startWriting()
+        except OSError:
+            self._transport.unregisterProducer()
+            self._transport.abortConnection()
+
+    def stopProducing(self) -> None:
+        """Forget the rest: the connection is gone."""
+        self.sent = self._size
+
+    def _send(self) -> None:
+        send = self._transport.getHandle().send
+        for _ in range(BURST):
+            if self.finished:
+                self._transport.unregisterProducer()
+                self._done()
+                return
+            self.sent += send(self._piece(), socket.MSG_EOR)
+        self._transport.startWriting()
+
+    def _piece(self) -> bytes:
+        """Return what is missing of the piece that `sent` lies in."""
+        end = (self.sent // PIECE + 1) * PIECE
+        begin, behind = self.sent, len(self._head)
+        return self._head[begin:end] + self._body[max(begin - behind, 0) : max(end - behind, 0)]
+
+
+class Watch:
+    """
+    Ends a transfer that stands still, and never one that moves.
+
+    Args:
+        seconds: how long it may stand still.
+        mark: returns what changes while the transfer goes on.
+        stalled: called once when it stood still.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        seconds: float,
+        mark: Callable[[], object],
+        stalled: Callable[[], None],
+    ) -> None:
+        self._clock, self._step = clock, seconds / CHECKS
+        self._mark, self._stalled = mark, stalled
+        self._last, self._still = mark(), 0
+        self._call: IDelayedCall = clock.callLater(self._step, self._look)
+
+    def stop(self) -> None:
+        """Watch no longer; harmless when it has ended."""
+        if self._call.active():
+            self._call.cancel()
+
+    def _look(self) -> None:
+        now = self._mark()
+        self._still = self._still + 1 if now == self._last else 0
+        self._last = now
+        if self._still >= CHECKS:
+            self._stalled()
+        else:
+            self._call = self._clock.callLater(self._step, self._look)

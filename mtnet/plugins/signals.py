@@ -1,0 +1,33 @@
+"""Signals: net positions from publishers to followers."""
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from mtnet.imtnet import IStreamPlugin
+
+if TYPE_CHECKING:
+    from mtnet.hub import Hub
+
+
+@implementer(IPlugin, IStreamPlugin)
+class Signals:
+    """The signals port."""
+
+    name = "signals"
+    description = "positions of providers, told to followers"
+    defaultEndpoint = "tcp:8081:interface=127.0.0.1"
+    speaksFirst = True
+    rights = ("follow", "publish")
+
+    def buildFactory(self, hub: "Hub") -> IProtocolFactory:
+        """Build the factory of every signals listener."""
+        from mtnet.net.endpoints import Listener
+        from mtnet.signals.protocol import SignalsFactory
+
+        return SignalsFactory(hub, Listener(self.name, ""))
+
+
+signals = Signals()

@@ -1,0 +1,34 @@
+"""Templates: chart templates, fetched by raw TCP, by name or by HTTP."""
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from mtnet.imtnet import IStreamPlugin
+
+if TYPE_CHECKING:
+    from mtnet.hub import Hub
+
+
+@implementer(IPlugin, IStreamPlugin)
+class Templates:
+    """The templates port."""
+
+    name = "templates"
+    description = "chart templates, fetched and stored"
+    defaultEndpoint = "tcp:8080:interface=127.0.0.1"
+    speaksFirst = True
+    rights = ("fetch", "publish")
+
+    def buildFactory(self, hub: "Hub") -> IProtocolFactory:
+        """Build the factory of every templates listener."""
+        from mtnet.net.endpoints import Listener
+        from mtnet.templates.protocol import TemplatesFactory
+        from mtnet.web.api import templates_site
+
+        return TemplatesFactory(hub, templates_site(hub), Listener(self.name, ""))
+
+
+templates = Templates()

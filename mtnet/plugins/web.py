@@ -1,0 +1,32 @@
+"""Web: the HTTP API."""
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from mtnet.imtnet import IStreamPlugin
+
+if TYPE_CHECKING:
+    from mtnet.hub import Hub
+
+
+@implementer(IPlugin, IStreamPlugin)
+class Web:
+    """The web port."""
+
+    name = "web"
+    description = "templates, health and version by HTTP"
+    defaultEndpoint = "tcp:8083:interface=127.0.0.1"
+    speaksFirst = False
+    rights = ("fetch", "publish")
+
+    def buildFactory(self, hub: "Hub") -> IProtocolFactory:
+        """Build the factory of every web listener."""
+        from mtnet.web.api import web_site
+
+        return web_site(hub)
+
+
+web = Web()

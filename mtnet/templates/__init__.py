@@ -1,0 +1,1 @@
+"""Chart templates: one library, reached by raw TCP, by name and by HTTP."""

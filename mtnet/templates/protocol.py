@@ -1,0 +1,346 @@
+"""The templates port: raw answers, FETCH and STORE, and HTTP beside them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IProtocol,
+    IProtocolFactory,
+    ISSLTransport,
+    ITransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.errors import TemplateError, WireError, quote
+from mtnet.hub import Hub
+from mtnet.imtnet import IListenerAware
+from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.net.gate import HTTP_METHODS, Gate, can_become, starts_with
+from mtnet.net.pieces import Pieces, StreamTransport, Watch, bare, keeps_pieces, unacknowledged
+from mtnet.templates.library import Version
+from mtnet.templates.wire import (
+    SLACK,
+    BodyDecoder,
+    CommandDecoder,
+    Fetch,
+    Store,
+    counted,
+    raw_prefix,
+)
+
+COMMANDS = (b"FETCH ", b"FETCHL ", b"STORE ")
+
+
+@implementer(IHalfCloseableProtocol, IHandshakeListener)
+class TemplatesProtocol(Protocol):
+    """
+    One connection: one answer, or any number of HTTP requests.
+
+    Args:
+        gate: the rights of connections that came in where this one did.
+        site: whose channels speak HTTP.
+    """
+
+    log = Logger()
+    transport: StreamTransport  # type: ignore[assignment]
+
+    def __init__(self, hub: Hub, gate: Gate, site: IProtocolFactory) -> None:
+        self._hub, self._gate, self._site = hub, gate, site
+        self._settings = hub.config.templates
+        self._head = b""
+        self._receive: Callable[[bytes], None] = self._first
+        self._ended: Callable[[], None] = self._close
+        self._channel: IProtocol | None = None
+        self._timer: IDelayedCall | None = None
+        self._watch: Watch | None = None
+        self._pieces: Pieces | None = None
+        self._peer_ended = self._lost = False
+
+    # What Twisted calls.
+
+    def connectionMade(self) -> None:
+        if ISSLTransport.providedBy(self.transport):
+            # The connection is usable only after the handshake.
+            self._wait(self._settings.word, self._abort)
+        else:
+            self._usable()
+
+    def handshakeCompleted(self) -> None:
+        self._usable()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._receive(data)
+
+    def readConnectionLost(self) -> None:
+        self._peer_ended = True
+        self._ended()
+
+    def writeConnectionLost(self) -> None:
+        if self._peer_ended:
+            self._close()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = True
+        self._still()
+        if self._channel is not None:
+            self._channel.connectionLost(reason)
+
+    # The first bytes.
+
+    def _usable(self) -> None:
+        self._ended = self._raw
+        if self._settings.grace:
+            self._wait(self._settings.grace, self._raw)
+        else:
+            self._raw()
+
+    def _first(self, data: bytes) -> None:
+        if not self._head:
+            self._ended = self._unknown
+            self._wait(self._settings.word, self._unknown)
+        self._head += data
+        if starts_with(self._head, HTTP_METHODS):
+            self._http()
+        elif starts_with(self._head, COMMANDS):
+            self._commanded()
+        elif not can_become(self._head, (*HTTP_METHODS, *COMMANDS)):
+            self._unknown()
+
+    def _unknown(self) -> None:
+        self._warn("begins with {head}, which is no command", head=quote(self._head))
+        self._still()
+        self._close()
+
+    # HTTP.
+
+    def _http(self) -> None:
+        self._still()
+        channel = self._site.buildProtocol(self.transport.getPeer())
+        if channel is None:
+            self._close()
+            return
+        self._channel, self._receive, self._ended = channel, channel.dataReceived, self._close
+        channel.makeConnection(ITransport(self.transport))
+        channel.dataReceived(self._head)
+
+    # Commands.
+
+    def _commanded(self) -> None:
+        self._decoder = CommandDecoder(codepage=self._hub.config.signals.codepage)
+        self._receive = self._command
+        self._command(self._head)
+
+    def _command(self, data: bytes) -> None:
+        try:
+            command = self._decoder.feed(data)
+        except (WireError, TemplateError) as error:
+            self._malformed(error)
+            return
+        if command is not None:
+            self._still()
+            answers: dict[type, Callable[[Any], None]] = {Fetch: self._fetch, Store: self._store}
+            answers[type(command)](command)
+
+    def _malformed(self, error: WireError | TemplateError) -> None:
+        self._warn("sent a command that cannot be used. {error}", error=str(error))
+        if self._head.startswith(b"STORE "):
+            self._refuse(error)
+        else:
+            self._close()
+
+    # Answers with a template.
+
+    def _raw(self) -> None:
+        self._answer(self._hub.library.default, asked=None)
+
+    def _fetch(self, command: Fetch) -> None:
+        self._answer(
+            lambda: self._hub.library.get(command.symbol, command.period, command.version),
+            asked=command,
+        )
+
+    def _answer(self, find: Callable[[], Version], asked: Fetch | None) -> None:
+        self._still()
+        self._receive = _drop
+        if not self._may("fetch"):
+            self._warn("may not fetch templates")
+            self._close()
+            return
+        try:
+            version = find()
+            self._send(version, self._hub.library.content(version), asked)
+        except TemplateError as error:
+            if asked or error.code != "missing":
+                self._warn("gets no template. {error}", error=str(error))
+            self._close()
+
+    def _send(self, version: Version, body: bytes, asked: Fetch | None) -> None:
+        key = version.key
+        head = raw_prefix(key.symbol, key.period, key.platform, self._hub.config.signals.codepage)
+        if asked is not None and asked.counted:
+            head = counted(head, len(body))
+        if keeps_pieces(self.transport) and not self._gate.listener.proxied:
+            self._pieces = Pieces(self.transport, head, body, self._finish)
+            self._ended = _nothing
+            self._observe(self._progress, self._stalled)
+            self.transport.registerProducer(self._pieces, False)
+        else:
+            self.transport.write(head + body)
+            self._finish()
+
+    # Uploads.
+
+    def _store(self, command: Store) -> None:
+        limit = self._settings.max_size + SLACK
+        if not self._may("publish"):
+            self._warn("may not store templates")
+            self._refuse(TemplateError("denied", "This connection may not store templates."))
+        elif command.login:
+            self._refuse(TemplateError("login", "There are no accounts here; leave the login out."))
+        elif command.length > limit:
+            text = f"{command.length} bytes were announced and {limit - SLACK} are allowed."
+            self._refuse(TemplateError("size", text))
+        else:
+            self._upload(command)
+
+    def _upload(self, command: Store) -> None:
+        body = BodyDecoder(command.length)
+
+        def receive(data: bytes) -> None:
+            content = body.feed(data)
+            if content is not None:
+                self._take(command, content)
+
+        def ended() -> None:
+            text = f"The upload ended after {body.received} of {command.length} bytes."
+            self._refuse(TemplateError("size", text))
+
+        def stalled() -> None:
+            self._warn("stopped within an upload")
+            self._abort()
+
+        self._receive, self._ended = receive, ended
+        self._observe(lambda: body.received, stalled)
+        receive(self._decoder.rest)
+
+    def _take(self, command: Store, content: bytes) -> None:
+        self._still()
+        self._receive, self._ended = _drop, _nothing
+        stored = self._hub.in_thread(
+            self._hub.library.store, command.symbol, command.period, content, self._hub.now()
+        )
+        stored.addCallbacks(self._stored, self._failed)
+
+    def _stored(self, result: tuple[Version, bool]) -> None:
+        self._reply(f"OK {result[0].version}\r\n")
+
+    def _failed(self, failure: Failure) -> None:
+        if not isinstance(failure.value, TemplateError):
+            self.log.failure("A template could not be stored.", failure)
+            self._refuse(TemplateError("server", "The server failed; nothing was stored."))
+            return
+        self._warn("uploaded what is refused. {error}", error=str(failure.value))
+        self._refuse(failure.value)
+
+    def _refuse(self, error: WireError | TemplateError) -> None:
+        self._reply(f"ERR {error.code} {error}\r\n")
+
+    def _reply(self, line: str) -> None:
+        self._receive = _drop
+        if not self._lost:
+            self.transport.write(line.encode())
+            self._finish()
+
+    # The end.
+
+    def _finish(self) -> None:
+        """
+        Half-close, and wait for the peer while the last bytes move.
+
+        TLS has no half-close: there the close alert goes out behind the bytes.
+        """
+        self._still()
+        self._ended = self._close
+        self._observe(self._progress, self._stalled)
+        if ISSLTransport.providedBy(self.transport):
+            self.transport.loseConnection()
+        else:
+            self.transport.loseWriteConnection()
+
+    def _progress(self) -> object:
+        return self._pieces and self._pieces.sent, unacknowledged(self.transport)
+
+    def _stalled(self) -> None:
+        if unacknowledged(self.transport) or (self._pieces and not self._pieces.finished):
+            self._abort()
+        else:
+            bare(self.transport).loseConnection()
+
+    def _close(self) -> None:
+        self._receive = _drop
+        self.transport.loseConnection()
+
+    def _abort(self) -> None:
+        self._receive = _drop
+        self._still()
+        self.transport.abortConnection()
+
+    # Small things.
+
+    def _may(self, right: str) -> bool:
+        return right in self._gate.rights(self.transport.getHost())
+
+    def _wait(self, seconds: float, call: Callable[[], None]) -> None:
+        self._still()
+        self._timer = self._hub.clock.callLater(seconds, call)
+
+    def _observe(self, mark: Callable[[], object], stalled: Callable[[], None]) -> None:
+        self._watch = Watch(self._hub.clock, self._settings.progress, mark, stalled)
+
+    def _still(self) -> None:
+        """Stop every clock of this connection."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._watch is not None:
+            self._watch.stop()
+
+    def _warn(self, text: str, **fields: str) -> None:
+        peer = self.transport.getPeer()
+        if self._hub.log_limit.admits(host_of(peer), self._hub.clock.seconds()):
+            self.log.warn("Templates: {peer} " + text, peer=show(peer), **fields)
+
+
+@implementer(IListenerAware)
+class TemplatesFactory(Factory):
+    """
+    Args:
+        site: the factory of HTTP connections; it is asked for its own `at(listener)`.
+    """
+
+    noisy = False
+
+    def __init__(self, hub: Hub, site: IProtocolFactory, listener: Listener) -> None:
+        self._hub, self._gate = hub, Gate(hub.access, listener)
+        self._site = IListenerAware(site).at(listener)
+
+    def at(self, listener: Listener) -> "TemplatesFactory":
+        """Return the factory for the connections of `listener`."""
+        return TemplatesFactory(self._hub, self._site, listener)
+
+    def buildProtocol(self, addr: IAddress | None) -> TemplatesProtocol:
+        return TemplatesProtocol(self._hub, self._gate, self._site)
+
+
+def _drop(data: bytes) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass

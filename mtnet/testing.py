@@ -1,0 +1,166 @@
+"""
+Fakes for those who test a protocol of their own: no reactor, no sockets, no waiting.
+
+::
+
+    clock = Clock()
+    hub = make_hub(tmp_path, clock)
+    terminal = connect(MyFactory(hub), clock)
+    terminal.send(b"hello\\r\\n")
+    assert terminal.received() == b"hello to you\\r\\n"
+"""
+
+from pathlib import Path
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from mtnet.access.limits import LogLimit
+from mtnet.access.rights import Access
+from mtnet.config import load
+from mtnet.hub import Hub
+from mtnet.signals.desk import Desk
+from mtnet.signals.journal import Journal
+from mtnet.templates.library import Library
+
+EPOCH = 1_700_000_000_000
+"""Milliseconds since the Unix epoch at which the wall clock of `make_hub` starts."""
+
+
+def make_hub(folder: Path, clock: Clock, *sets: str) -> Hub:
+    """
+    Return a hub like the daemon's, with a data folder of its own; blocking calls block.
+
+    Args:
+        folder: where it keeps its data; it survives into the next hub made there.
+        clock: moved by the test; the wall clock follows it.
+        sets: `SECTION.KEY=VALUE` texts, as for `--set`.
+    """
+    config = load(sets=sets, data=str(folder))
+    folder.mkdir(exist_ok=True)
+
+    def now() -> int:
+        return EPOCH + int(clock.seconds() * 1000)
+
+    desk = Desk(config.signals, Journal(folder / "signals.sqlite"), clock, now, maybeDeferred)
+    desk.open()
+    return Hub(
+        config=config,
+        clock=clock,
+        now=now,
+        in_thread=maybeDeferred,
+        access=Access(config.access.anonymous),
+        log_limit=LogLimit(),
+        library=Library(
+            folder / "templates",
+            max_size=config.templates.max_size,
+            versions=config.templates.versions,
+            keep_experts=config.templates.keep_experts,
+            default=config.templates.default,
+        ),
+        desk=desk,
+        health=lambda: {"healthy": True, "signals": desk.health()},
+    )
+
+
+class TerminalTransport(StringTransport):
+    """
+    A transport whose peer reads as soon as the clock moves, unless it is told to stall.
+
+    Attributes:
+        stalled: the peer reads nothing.
+        ended: the protocol closed its half of the connection.
+    """
+
+    def __init__(self, clock: Clock, host: str, peer: str) -> None:
+        super().__init__(
+            hostAddress=IPv4Address("TCP", host, 8081),
+            peerAddress=IPv4Address("TCP", peer, 50_000),
+            lenient=True,
+        )
+        self._clock = clock
+        self.stalled = self.ended = False
+
+    def loseWriteConnection(self) -> None:
+        """Note that the protocol has said all."""
+        self.ended = True
+
+    def write(self, data: bytes) -> None:
+        """Take bytes; a pull producer is asked for more once the clock moves."""
+        super().write(data)
+        self._clock.callLater(0, self.drain)
+
+    def drain(self) -> None:
+        """Let the peer read what was written."""
+        if not self.stalled and self.producer is not None:
+            self.producer.resumeProducing()
+
+
+class Terminal:
+    """
+    The far end of a connection to a protocol under test.
+
+    Attributes:
+        protocol: the protocol under test.
+        transport: its transport.
+    """
+
+    def __init__(self, protocol: IProtocol, transport: TerminalTransport) -> None:
+        self.protocol, self.transport = protocol, transport
+
+    def send(self, data: bytes, size: int | None = None) -> None:
+        """Send bytes, in pieces of `size` when it is given, until the connection is closed."""
+        for at in range(0, len(data), size or max(1, len(data))):
+            if self.closed:
+                return
+            self.protocol.dataReceived(data[at : at + (size or len(data))])
+
+    def received(self) -> bytes:
+        """Return what was written to the terminal since the last call."""
+        data: bytes = self.transport.value()
+        self.transport.clear()
+        return data
+
+    @property
+    def closed(self) -> bool:
+        """Whether the protocol closed the connection, or reset it."""
+        return bool(self.transport.disconnecting)
+
+    @property
+    def reset(self) -> bool:
+        """Whether it reset the connection."""
+        return bool(self.transport.disconnected)
+
+    def finish(self) -> None:
+        """Close the terminal's half of the connection."""
+        half = IHalfCloseableProtocol(self.protocol, None)
+        if half is None:
+            self.hang_up()
+        else:
+            half.readConnectionLost()
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+def connect(
+    factory: IProtocolFactory, clock: Clock, host: str = "127.0.0.1", peer: str = "127.0.0.1"
+) -> Terminal:
+    """
+    Connect a terminal to what `factory` builds.
+
+    Args:
+        host: the daemon's own address; one outside 127/8 makes the terminal a stranger.
+        peer: the terminal's address.
+    """
+    transport = TerminalTransport(clock, host, peer)
+    protocol = factory.buildProtocol(transport.getPeer())
+    assert protocol is not None, "The factory refused the connection."
+    protocol.makeConnection(transport)
+    return Terminal(protocol, transport)

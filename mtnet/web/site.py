@@ -1,0 +1,277 @@
+"""
+HTTP below the resources: limits, guards and the one way to answer.
+
+Whoever has no account is guarded against being driven by a web page: a request that a page of
+another origin made is refused, and so is one whose `Host` is no name of ours, since a name that
+was rebound to a loopback address makes a foreign page look like our own.
+"""
+
+import json
+import re
+from io import BytesIO
+from ipaddress import ip_address
+
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.http_headers import Headers
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+from zope.interface import implementer
+
+from mtnet.errors import HttpError, quote
+from mtnet.hub import Hub
+from mtnet.imtnet import IListenerAware
+from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.net.gate import Gate
+from mtnet.net.pieces import StreamTransport, Watch, unacknowledged
+
+IDLE = 30.0
+"""Seconds for a request's headers from the last answer on, and between two bytes of its body."""
+
+_JSON = b"application/json; charset=utf-8"
+_COMMON = {b"X-Content-Type-Options": b"nosniff", b"Cache-Control": b"no-cache"}
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(:[0-9]{1,5})?", re.ASCII)
+
+
+class ApiChannel(HTTPChannel):
+    """One HTTP connection; slow headers do not keep it open, slow readers do."""
+
+    site: "ApiSite"
+    transport: StreamTransport  # type: ignore[assignment]
+    _left = 0
+    _watch: Watch | None = None
+
+    def resetTimeout(self) -> None:
+        """Count from the last answer, not from the last byte, until the headers are whole."""
+        if not self.line_mode:
+            super().resetTimeout()
+
+    def timeoutConnection(self) -> None:
+        """Wait on while an answer is still on its way to a slow reader."""
+        before, self._left = self._left, unacknowledged(self.transport)
+        if self._left == before:
+            self.loseConnection()
+        else:
+            self.setTimeout(self.timeOut)
+
+    def loseConnection(self) -> None:
+        """Close, and do not wait for ever for a peer that does not take the last bytes."""
+        super().loseConnection()
+        if self._watch is None:
+            self._watch = Watch(
+                self.site.hub.clock,
+                self.site.hub.config.templates.progress,
+                lambda: unacknowledged(self.transport),
+                self.transport.abortConnection,
+            )
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+        super().connectionLost(reason)
+
+
+class ApiRequest(Request):
+    """
+    One request.
+
+    Attributes:
+        gone: nobody waits for the answer any more.
+    """
+
+    log = Logger()
+    defaultContentType = None
+    channel: ApiChannel
+    content: BytesIO
+    args: dict[bytes, list[bytes]]
+    postpath: list[bytes]
+
+    def __init__(self, channel: ApiChannel, *options: object) -> None:
+        super().__init__(channel, *options)
+        self.gone = self._cut = False
+        self._received = 0
+        self._closing: IDelayedCall | None = None
+
+    def gotLength(self, length: int | None) -> None:
+        """Refuse a body before it is read, when its length is known; None = chunked."""
+        self.content = BytesIO()
+        if length is not None and length > self.channel.site.max_body:
+            self._cut_off()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep a piece of the body, or drop it when the body grew too large."""
+        self._received += len(data)
+        if self._cut:
+            return
+        if self._received > self.channel.site.max_body:
+            self._cut_off()
+        else:
+            self.content.write(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Take a whole request; called by the channel."""
+        if self._cut:
+            self.channel.loseConnection()
+        else:
+            super().requestReceived(command, path, version)
+
+    def process(self) -> None:
+        """Answer, when the guards let it pass."""
+        try:
+            self.channel.site.guard(self)
+        except HttpError as error:
+            self.refuse(error)
+        else:
+            super().process()
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Answer that the server failed, and leave the traceback in the log alone."""
+        self.log.failure("A request failed.", reason)
+        self.reply_json(500, _error("server", "The server failed."))
+        return reason
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.gone = True
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
+        super().connectionLost(reason)
+
+    def reply(self, status: int, body: bytes, headers: dict[bytes, bytes]) -> None:
+        """Answer; HEAD and 304 leave the body out by themselves."""
+        if self.gone:
+            return
+        self.setResponseCode(status)
+        self.responseHeaders.removeHeader(b"Server")
+        for name, value in {**_COMMON, **headers, b"Content-Length": b"%d" % len(body)}.items():
+            self.setHeader(name, value)
+        self.write(body)
+        self.finish()
+
+    def reply_json(self, status: int, value: object) -> None:
+        """Answer with JSON."""
+        self.reply(status, _json(value), {b"Content-Type": _JSON})
+
+    def refuse(self, error: HttpError) -> None:
+        """Answer with an error."""
+        self.channel.site.warn(self, error)
+        self.reply_json(error.status, _error(error.code, str(error)))
+
+    def _cut_off(self) -> None:
+        """
+        Answer in the middle of the body, drop the rest of it for a while, then close.
+
+        Closing at once would reset the connection, and the client would not read why.
+        """
+        self._cut = True
+        self.content = BytesIO()
+        self.requestHeaders.removeHeader(b"Expect")
+        site = self.channel.site
+        body = _json(_error("size", f"At most {site.max_body} bytes of a body are allowed."))
+        headers = {**_COMMON, b"Content-Type": _JSON, b"Connection": b"close"}
+        headers[b"Content-Length"] = b"%d" % len(body)
+        raw = Headers({name: [value] for name, value in headers.items()})
+        self.channel.writeHeaders(b"HTTP/1.1", b"413", b"Content Too Large", raw)
+        self.channel.write(body)
+        self._closing = site.hub.clock.callLater(
+            site.hub.config.templates.progress, self.channel.loseConnection
+        )
+
+
+@implementer(IListenerAware)
+class ApiSite(Site):
+    """
+    The factory of HTTP connections.
+
+    Args:
+        root: the resources; shared by the sites of all listeners.
+        max_body: bytes of the largest body.
+    """
+
+    logger = Logger()
+    noisy = False
+    protocol = ApiChannel  # type: ignore[assignment]
+
+    def __init__(self, hub: Hub, root: IResource, max_body: int, listener: Listener) -> None:
+        super().__init__(
+            root,
+            requestFactory=ApiRequest,
+            parsePOSTFormSubmission=False,
+            reactor=hub.clock,
+            timeout=IDLE,
+        )
+        self.hub, self.max_body = hub, max_body
+        self._root = root
+        self.gate = Gate(hub.access, listener)
+        self._names = {"localhost", *(_canonical(name) for name in hub.config.web.hosts)}
+
+    def at(self, listener: Listener) -> "ApiSite":
+        """Return the factory for the connections of `listener`."""
+        return ApiSite(self.hub, self._root, self.max_body, listener)
+
+    def guard(self, request: ApiRequest) -> None:
+        """
+        Let a request pass that no foreign web page made.
+
+        Raises:
+            HttpError: `host` or `origin`.
+        """
+        hosts = request.requestHeaders.getRawHeaders("Host", [])
+        names = self._names | {_canonical(host_of(request.getHost()))}
+        if len(hosts) > 1 or any(_host_name(host) not in names for host in hosts):
+            raise HttpError(
+                403, "host", "The Host is neither this address, localhost, nor one of web.hosts."
+            )
+        own = "".join(hosts).lower()
+        for origin in request.requestHeaders.getRawHeaders("Origin", []):
+            if origin.lower().partition("://")[2] != own or not own:
+                raise HttpError(403, "origin", "Pages of another origin may not ask here.")
+
+    def warn(self, request: ApiRequest, error: HttpError) -> None:
+        """Log a refusal, as long as its peer does not fill the log."""
+        peer: IAddress = request.getClientAddress()
+        if self.hub.log_limit.admits(host_of(peer), self.hub.clock.seconds()):
+            self.logger.warn(
+                "HTTP: {peer} is refused {method} {uri}. {error}",
+                peer=show(peer),
+                method=quote(request.method),
+                uri=quote(request.uri),
+                error=str(error),
+            )
+
+    # There is no access log, and so nothing to start, write and stop.
+
+    def log(self, request: object) -> None:
+        pass
+
+    def startFactory(self) -> None:
+        pass
+
+    def stopFactory(self) -> None:
+        pass
+
+    def acceptableProtocols(self) -> list[bytes]:
+        return [b"http/1.1"]
+
+
+def _host_name(header: str) -> str:
+    parts = _HOST.fullmatch(header.lower())
+    return _canonical(parts[1].strip("[]")) if parts else ""
+
+
+def _canonical(host: str) -> str:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host.lower().rstrip(".")
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _error(code: str, sentence: str) -> dict[str, str]:
+    return {"error": code, "text": sentence}
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,174 @@
+"""Sending in whole pieces, and watching what moves."""
+
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.interfaces import IPullProducer, ISystemHandle, ITCPTransport
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from zope.interface import alsoProvides
+from zope.interface.verify import verifyObject
+
+from mtnet.net.pieces import BURST, PIECE, Pieces, Watch, bare, keeps_pieces, unacknowledged
+
+
+class FakeSocket:
+    """Takes as many bytes of each send as `script` says; None = it is full."""
+
+    def __init__(self, *script):
+        self.script = list(script)
+        self.sends = []
+
+    def send(self, data, flags):
+        assert flags == socket.MSG_EOR
+        takes = self.script.pop(0) if self.script else len(data)
+        if isinstance(takes, OSError):
+            raise takes
+        if takes is None:
+            raise BlockingIOError
+        self.sends.append(bytes(data[:takes]))
+        return len(self.sends[-1])
+
+
+class FakeTransport:
+    """A bare TCP transport with a `FakeSocket`; `write_events` are delivered by `drain`."""
+
+    def __init__(self, sock):
+        self.sock, self.producer = sock, None
+        self.waits = self.aborted = False
+
+    def getHandle(self):
+        return self.sock
+
+    def startWriting(self):
+        self.waits = True
+
+    def abortConnection(self):
+        self.aborted = True
+
+    def registerProducer(self, producer, streaming):
+        self.producer = producer
+        producer.resumeProducing()
+
+    def unregisterProducer(self):
+        self.producer = None
+
+    def drain(self):
+        while self.waits and self.producer:
+            self.waits = False
+            self.producer.resumeProducing()
+
+
+def send(head, body, *script):
+    transport, done = FakeTransport(FakeSocket(*script)), []
+    pieces = Pieces(transport, head, body, lambda: done.append(True))
+    transport.registerProducer(pieces, False)
+    return transport, pieces, done
+
+
+def test_every_send_is_a_whole_piece_with_its_end_marked():
+    transport, pieces, done = send(b"h" * 20, b"b" * 3000)
+    assert [len(each) for each in transport.sock.sends] == [1024, 1024, 972]
+    assert b"".join(transport.sock.sends) == b"h" * 20 + b"b" * 3000
+    assert (done, pieces.finished, transport.producer) == ([True], True, None)
+    assert verifyObject(IPullProducer, pieces)
+
+
+def test_a_piece_that_was_sent_in_part_is_finished_before_the_next():
+    transport, _, done = send(b"h" * 20, b"b" * 3000, 1024, 300, None, 700, None)
+    transport.drain()
+    assert [len(each) for each in transport.sock.sends] == [1024, 300, 700, 24, 972]
+    assert done == [True]
+
+
+def test_a_large_template_leaves_others_their_turn():
+    transport, pieces, _ = send(b"", b"b" * PIECE * BURST * 2)
+    assert pieces.sent == PIECE * BURST
+    assert transport.waits
+    transport.drain()
+    assert pieces.finished
+
+
+def test_a_broken_connection_is_aborted():
+    transport, _, done = send(b"h", b"b", OSError(104, "reset"))
+    assert (transport.aborted, transport.producer, done) == (True, None, [])
+
+
+def test_a_lost_connection_ends_the_sending():
+    transport, pieces, done = send(b"h", b"b", None)
+    pieces.stopProducing()
+    assert (pieces.finished, done, transport.sock.sends) == (True, [], [])
+
+
+@given(st.binary(max_size=40), st.binary(max_size=9000), st.lists(st.none() | st.integers(1, 1500)))
+def test_every_byte_arrives_once_and_no_send_crosses_a_piece(head, body, script):
+    transport, _, done = send(head, body, *script)
+    transport.drain()
+    assert b"".join(transport.sock.sends) == head + body
+    sent = 0
+    for each in transport.sock.sends:
+        assert sent // PIECE == (sent + len(each) - 1) // PIECE
+        sent += len(each)
+    assert done == [True]
+
+
+def test_only_a_bare_tcp_transport_keeps_pieces():
+    class Wrapper:
+        def __init__(self, transport):
+            self.transport = transport
+
+    tcp = FakeTransport(FakeSocket())
+    alsoProvides(tcp, ITCPTransport, ISystemHandle)
+    wrapped = Wrapper(tcp)
+    alsoProvides(wrapped, ITCPTransport, ISystemHandle)
+    assert keeps_pieces(tcp)
+    assert not keeps_pieces(wrapped)
+    assert not keeps_pieces(StringTransport())
+    assert bare(wrapped) is tcp
+
+
+def test_bytes_that_the_peer_has_not_confirmed_are_counted():
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    with ours, theirs:
+        transport = FakeTransport(ours)
+        assert unacknowledged(transport) == 0
+        ours.send(b"x" * 1000)
+        assert unacknowledged(transport) >= 1000
+        theirs.recv(5000)
+        assert unacknowledged(transport) == 0
+    assert unacknowledged(StringTransport()) == 0
+
+
+@pytest.fixture
+def watch():
+    """A watch of 5 s over `mark[0]`; `stalled` grows when it ends."""
+
+    class Watched:
+        def __init__(self):
+            self.clock, self.mark, self.stalled = Clock(), [0], []
+            self.watch = Watch(self.clock, 5, lambda: self.mark[0], lambda: self.stalled.append(1))
+
+    return Watched()
+
+
+def test_what_stands_still_is_ended_once(watch):
+    watch.clock.pump([1] * 4)
+    assert watch.stalled == []
+    watch.clock.pump([1] * 20)
+    assert watch.stalled == [1]
+    watch.watch.stop()
+
+
+def test_what_moves_is_never_ended(watch):
+    for _ in range(100):
+        watch.mark[0] += 1
+        watch.clock.pump([1] * 4)
+    assert watch.stalled == []
+
+
+def test_a_watch_that_was_stopped_ends_nothing(watch):
+    watch.watch.stop()
+    watch.clock.pump([1] * 20)
+    assert watch.stalled == []

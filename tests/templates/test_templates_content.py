@@ -1,0 +1,161 @@
+"""What is read in a template, and what is removed."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from template_samples import BLOCK, CHART, mt5_bytes
+
+from mtnet.errors import TemplateError
+from mtnet.templates.content import describe, platform_of, prepare, strip_nuls
+
+LIMIT = 1 << 20
+REAL = ["mt4-default.tpl", "mt4-macd-alma.tpl", "mt4-xard-m30.tpl"]
+
+
+def stored(text):
+    """Return what is stored of a template of MetaTrader 4."""
+    return prepare(text.encode("latin-1"), LIMIT, False).decode("latin-1")
+
+
+def chart(*lines):
+    return "\n".join(["<chart>", "symbol=EURUSD", *lines, "</chart>", ""])
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_template_of_metatrader_4_is_stored_as_it_is(real_data, name):
+    """Its experts are custom indicators, and its comments stand before the chart."""
+    content = (real_data / name).read_bytes()
+    assert prepare(content, LIMIT, False) == content
+    assert platform_of(content) == "mt4"
+    assert describe(content) == ("GBPUSD", "M30" if "m30" in name else "H1")
+
+
+def test_the_expert_of_the_chart_is_removed_and_that_of_an_indicator_stays(mt5, mt5_stored):
+    assert prepare(mt5, LIMIT, False) == mt5_stored
+    assert prepare(mt5, LIMIT, True) == mt5
+    assert platform_of(mt5) == "mt5"
+    assert describe(mt5) == ("EURUSD", "H1")
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be", "latin-1"])
+def test_line_ends_and_coding_are_kept(newline, coding):
+    def written(text):
+        mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(coding, b"")
+        return mark + text.replace("\n", newline).encode(coding)
+
+    head = "<!-- mine <b> -->\n\n"
+    assert prepare(written(head + CHART), LIMIT, False) == written(head + CHART.replace(BLOCK, ""))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["<expert>", "name=E", "</expert>"],
+        ["<EXPERT>", "name=E", "</Expert>"],
+        ["  < expert >", "name=E", "< / expert>"],
+        ["<expert>name=E</expert>"],
+        ["<exp<expert></expert>ert>", "name=E", "</expert>"],
+        ["comment=<indicator>", "<expert>", "name=E", "</expert>"],
+        ["<indicator>", "</indicator>", "<expert>", "name=E", "</expert>"],
+        ["<indicator>", "</window>", "<expert>", "name=E", "</expert>"],
+        ["<indicator>", "<chart>", "<expert>", "name=E", "</expert>"],
+    ],
+)
+def test_no_disguise_keeps_an_expert_in_the_chart(lines):
+    kept = stored(chart(*lines))
+    assert "expert>\nname=E" not in kept
+    assert "<expert" not in kept.lower().replace(" ", "")
+
+
+def test_an_indicator_in_a_comment_does_not_hide_an_expert():
+    head = "<!--\n<chart>\n<indicator>\n-->\n"
+    assert "name=E" not in stored(head + chart("<expert>", "name=E", "</expert>"))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "no line of it is <chart>"),
+        ("<html>", "no line of it is <chart>"),
+        ("x<chart>\n", "no line of it is <chart>"),
+        ("<" * LIMIT, "no line of it is <chart>"),
+        ("<chart>\n" + "<" * (LIMIT - 10) + "\0x", "NUL stands"),
+        (chart("<expert>"), "has no </expert>"),
+        ("<expert>\n</expert>\n<chart>\n", "belongs inside"),
+        ("<chart>\n" + "x" * LIMIT, "are allowed"),
+    ],
+)
+def test_what_is_no_template_is_refused(text, sentence):
+    with pytest.raises(TemplateError, match=sentence):
+        stored(text)
+
+
+def test_utf_16_without_its_mark_and_with_half_a_character_is_refused(mt5):
+    for content in (mt5[2:], mt5 + b"x"):
+        with pytest.raises(TemplateError) as caught:
+            prepare(content, LIMIT, False)
+        assert caught.value.code == "template"
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_nuls_behind_an_upload_are_dropped_and_half_characters_are_not(mt5, count):
+    nuls = bytes(count)
+    assert strip_nuls(mt5 + nuls) == mt5
+    assert strip_nuls(b"<chart>\n" + nuls) == b"<chart>\n"
+    assert strip_nuls(mt5 + "Ā".encode("utf-16-le") + nuls) == mt5 + b"\x00\x01"
+    assert strip_nuls(b"\xfe\xff\x01\x00" + nuls) == b"\xfe\xff\x01\x00"
+
+
+@pytest.mark.parametrize(
+    ("lines", "period"),
+    [(["period_type=0", "period_size=15"], "M15"), (["period_type=1", "period_size=24"], "D1"),
+     (["period_type=2", "period_size=1"], "W1"), (["period_type=3", "period_size=1"], "MN1"),
+     (["period=240"], "H4"), (["period=16388"], "H4")],
+)  # fmt: skip
+def test_the_period_is_read_in_either_form(lines, period):
+    assert describe(chart(*lines).encode()) == ("EURUSD", period)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (chart(), "period"),
+        (chart("period_type=9", "period_size=1"), "period"),
+        (chart("period_type=1", "period_size=99999"), "period"),
+        (chart("<window>", "period=60", "</window>"), "period"),
+        ("<chart>\nperiod=60\n</chart>", "symbol"),
+        ("<chart>\nsymbol=A|B\nperiod=60\n</chart>", "symbol"),
+        ("nothing", "template"),
+    ],
+)
+def test_a_template_that_does_not_name_its_key_says_what_is_missing(text, code):
+    with pytest.raises(TemplateError) as caught:
+        describe(text.encode())
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("filling", ["<", "\n", "< ", "<expert\n</expert\n", "<indicator>\n"])
+def test_a_hostile_template_takes_no_long_time(filling):
+    began = time.process_time()
+    stored("<chart>\n" + (filling * LIMIT)[: LIMIT - 10 - len(filling)].rpartition("\n")[0])
+    assert time.process_time() - began < 5
+
+
+PIECES = st.sampled_from(
+    ["<expert>", "</expert>", "<indicator>", "</indicator>", "<window>", "</window>", "<chart>",
+     "name=E", "<!--", "-->", "\n", "\r\n", "\r", " "]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=30), st.booleans())
+def test_what_was_prepared_once_does_not_change_again(pieces, wide):
+    text = "<chart>\n" + "".join(pieces)
+    content = mt5_bytes(text) if wide else text.encode()
+    try:
+        once = prepare(content, LIMIT, False)
+    except TemplateError:
+        return
+    assert prepare(once, LIMIT, False) == once
