@@ -76,6 +76,7 @@ class Desk:
         self._retry: IDelayedCall | None = None
         self._paused: dict[Publisher, None] = {}
         self._settling: list[tuple[int, Deferred[None]]] = []
+        self._closed = False
         self._expiry = LoopingCall(self._expire)
         self._expiry.clock = clock
 
@@ -97,7 +98,8 @@ class Desk:
         self._expiry.start(EXPIRY)
 
     async def close(self) -> None:
-        """Store what waits, once, and close the journal."""
+        """Store what waits, once, and close the journal; nothing is taken from now on."""
+        self._closed = True
         if self._expiry.running:
             self._expiry.stop()
         while self._storing:
@@ -111,6 +113,9 @@ class Desk:
                 "The last positions of {symbols} could not be stored before the stop.",
                 symbols=", ".join(change.symbol for change in self._waiting),
             )
+        for _, done in self._settling:
+            done.errback(JournalError("The daemon stopped before the disk took the positions."))
+        self._settling.clear()
         await self._in_thread(self._journal.close)
 
     # Publishers
@@ -132,8 +137,11 @@ class Desk:
         while the disk refuses, the newest volume of each symbol is kept until it does not.
 
         Raises:
-            WireError: `fenced` (a newer publisher owns the symbol) or `symbols` (too many).
+            WireError: `fenced` (a newer publisher owns the symbol), `symbols` (too many) or
+                `server` (the daemon stops).
         """
+        if self._closed:
+            raise WireError("server", "The daemon is stopping and takes no more positions")
         change = Change(channel, symbol, volume, self._now())
         self._check_room(change)
         self._claims.take(publisher.number, channel, symbol)
@@ -148,7 +156,10 @@ class Desk:
             self._commit()
 
     def settled(self, publisher: Publisher) -> "Deferred[None]":
-        """Return what fires once all that was taken from `publisher` is on disk."""
+        """
+        Return what fires once all that was taken from `publisher` is on disk; it fails with
+        `JournalError` when the daemon stops before that.
+        """
         if publisher.last <= self._stored:
             return succeed(None)
         done: Deferred[None] = Deferred()

@@ -148,7 +148,9 @@ class SignalsProtocol(Protocol):
             self._finish(None)
             return
         self._timer = self._hub.clock.callLater(self._hub.config.signals.stalled, self._late)
-        self._hub.desk.settled(self._publisher).addCallback(self._finish)
+        self._hub.desk.settled(self._publisher).addCallbacks(
+            self._finish, self._unsettled
+        )
 
     def writeConnectionLost(self) -> None:
         """Never asked for."""
@@ -197,6 +199,10 @@ class SignalsProtocol(Protocol):
             self._publish(payload)
         except WireError as error:
             self._refused = True
+            if error.code == "server":
+                # A clean close, which the process ends with, would say that it was stored.
+                self.end(str(error))
+                return
             self._warn(f"sent a frame that is refused ({error.code}): {error}")
 
     def _publish(self, payload: bytes) -> None:
@@ -219,6 +225,9 @@ class SignalsProtocol(Protocol):
             self.transport.loseConnection()
         else:
             self.transport.abortConnection()
+
+    def _unsettled(self, failure: Failure) -> None:
+        self.end(failure.getErrorMessage())
 
     def _stop(self) -> bool:
         """Stop being a follower, or becoming one; return whether nothing is left to send."""

@@ -114,9 +114,9 @@ class TemplatesProtocol(Protocol):
             self._unknown()
 
     def _unknown(self) -> None:
+        # A reset: to a publisher of signals a clean close would say that all is stored.
         self._warn("begins with {head}, which is no command", head=quote(self._head))
-        self._still()
-        self._close()
+        self._abort()
 
     # HTTP.
 

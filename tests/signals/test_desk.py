@@ -254,12 +254,20 @@ def test_a_clean_stop_stores_what_waits(tmp_path, office):
     assert set(Office(tmp_path).desk.positions("main")) == {"A", "B"}
 
 
-def test_a_stop_with_a_full_disk_ends_and_leaves_no_timer(office):
-    office.disk.full = True
+def test_a_stop_with_a_full_disk_ends_says_so_and_leaves_no_timer(office):
+    office.disk.full, outcome = True, []
     office.submit("A", 1)
+    office.desk.settled(office.publisher).addErrback(outcome.append)
     office.disk.work()
     stopped = Deferred.fromCoroutine(office.desk.close())
     office.disk.work()
     stopped.addErrback(lambda failure: failure.trap(JournalError))
     assert stopped.called
+    assert outcome[0].check(JournalError)
     assert office.clock.getDelayedCalls() == []
+
+
+def test_nothing_is_taken_once_the_daemon_stops(office):
+    Deferred.fromCoroutine(office.desk.close())
+    with pytest.raises(WireError, match="stopping"):
+        office.submit("A", 1)

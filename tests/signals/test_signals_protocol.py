@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import globalLogPublisher
 from zope.interface.verify import verifyObject
@@ -318,3 +319,11 @@ def test_a_publisher_that_left_is_not_waited_for_while_the_disk_refuses(serve, c
     monkeypatch.undo()
     clock.advance(1)
     assert server.volume("GBPUSD") == 1
+
+
+def test_a_publisher_is_reset_rather_than_closed_by_a_daemon_that_stops(serve):
+    server = serve()
+    publisher = server.dial()
+    Deferred.fromCoroutine(server.hub.desk.close())
+    publisher.send(b"<<GBPUSD|1>>")
+    assert publisher.reset

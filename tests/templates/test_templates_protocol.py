@@ -250,13 +250,13 @@ def test_on_plain_tcp_the_whole_answer_leaves_and_the_half_is_closed(server, clo
         b"<" * 1_048_576,
     ],
 )
-def test_what_begins_as_no_command_is_closed_with_one_warning(server, clock, warnings, head):
+def test_what_begins_as_no_command_is_reset_with_one_warning(server, clock, warnings, head):
     for size in (None, 1):
         before = len(warnings())
         terminal = server.dial()
         terminal.send(head, size)
         clock.advance(10)
-        assert (terminal.received(), terminal.closed) == (b"", True)
+        assert (terminal.received(), terminal.reset) == (b"", True)
         assert len(warnings()) == before + 1
 
 

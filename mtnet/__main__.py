@@ -1,0 +1,5 @@
+"""`python -m mtnet` is `mtnet`."""
+
+from mtnet.cli.main import main
+
+main()

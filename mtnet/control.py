@@ -1,0 +1,168 @@
+"""
+The control socket `DATA/control`: how a running daemon is asked and told.
+
+One JSON object a line each way: `{"command": "status"}` is answered by
+`{"ok": true, "result": …}` or by `{"ok": false, "error": "sentence"}`, in the order asked.
+"""
+
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import DeferredLock, maybeDeferred
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.protocols.basic import LineOnlyReceiver
+
+from mtnet.errors import ClientError, MtnetError, WireError, quote
+from mtnet.net.transport import Transport
+
+Json = Any
+"""What a line of JSON stands for: None, bool, int, float, str, list or dict."""
+Command = Callable[[Mapping[str, Json]], Json]
+"""Takes the arguments of a request; returns a JSON value or a Deferred with one."""
+
+MAX_REQUEST = 65_536
+"""Bytes of a request's line; a longer one ends the connection."""
+MAX_ANSWER = 16_777_216
+"""Bytes of an answer's line that `ask` reads at most."""
+TIMEOUT = 5.0
+"""Seconds that `ask` waits each time that the daemon neither takes nor gives a byte."""
+BROKEN = "The daemon failed at this command; its log says why."
+
+
+class ControlProtocol(LineOnlyReceiver):
+    """One connection to the control socket; its requests are answered one after the other."""
+
+    log = Logger()
+    transport: Transport  # type: ignore[assignment]
+    delimiter = b"\n"
+    MAX_LENGTH = MAX_REQUEST
+
+    def __init__(self, commands: Mapping[str, Command]) -> None:
+        self._commands = commands
+        self._turn = DeferredLock()
+
+    def lineReceived(self, line: bytes) -> None:
+        self._turn.run(self._reply, line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self.log.warn("control: a request of more than {most} bytes is cut off.", most=MAX_REQUEST)
+        self.transport.loseConnection()
+
+    async def _reply(self, line: bytes) -> None:
+        self.sendLine(await self._answer(line))
+
+    async def _answer(self, line: bytes) -> bytes:
+        try:
+            result = await maybeDeferred(self._obey, line)
+            return msgspec.json.encode({"ok": True, "result": result})
+        except MtnetError as error:
+            return _refusal(str(error))
+        except Exception:
+            self.log.failure("The control request {request} failed.", request=quote(line))
+            return _refusal(BROKEN)
+
+    def _obey(self, line: bytes) -> Json:
+        arguments = _parse(line)
+        name = arguments.pop("command", None)
+        command = self._commands.get(name) if isinstance(name, str) else None
+        if command is None:
+            known = ", ".join(sorted(self._commands))
+            raise WireError("command", f"The request names none of the commands {known}", line)
+        return command(arguments)
+
+
+class ControlFactory(Factory):
+    """
+    Builds the connections to the control socket.
+
+    Args:
+        commands: what can be asked, by name. What a command raises becomes its answer: the
+            sentence of a `MtnetError`; anything else is logged and answered by `BROKEN`.
+    """
+
+    noisy = False
+
+    def __init__(self, commands: Mapping[str, Command]) -> None:
+        self._commands = commands
+
+    def buildProtocol(self, addr: object) -> ControlProtocol:
+        protocol = ControlProtocol(self._commands)
+        protocol.factory = self
+        return protocol
+
+
+def ask(path: Path, command: str, **arguments: Json) -> Json:
+    """
+    Ask the daemon behind the socket at `path`; blocks, for programs without a reactor.
+
+    Raises:
+        ClientError: nobody answers, the answer is a refusal, or none within `TIMEOUT` seconds.
+    """
+    request = msgspec.json.encode({**arguments, "command": command}) + b"\n"
+    try:
+        line = _exchange(path, request)
+    except OSError as error:
+        raise ClientError(_explain(path, error)) from error
+    if not line.endswith(b"\n"):
+        raise ClientError(f"The daemon on {path} broke off its answer; its log may say why.")
+    return _result(path, line)
+
+
+def _parse(line: bytes) -> dict[str, Json]:
+    try:
+        return msgspec.json.decode(line, type=dict[str, Json])
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise WireError(
+            "request", 'A request is one line such as {"command": "status"}, not', line
+        ) from error
+
+
+def _refusal(sentence: str) -> bytes:
+    return msgspec.json.encode({"ok": False, "error": sentence})
+
+
+def _exchange(path: Path, request: bytes) -> bytes:
+    if not hasattr(socket, "AF_UNIX"):
+        raise ClientError("This system has no Unix sockets, so a daemon cannot be asked here.")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(TIMEOUT)
+        connection.connect(str(path))
+        connection.sendall(request)
+        with connection.makefile("rb") as answer:
+            return answer.readline(MAX_ANSWER)
+
+
+def _result(path: Path, line: bytes) -> Json:
+    try:
+        answer = msgspec.json.decode(line, type=dict[str, Json])
+    except msgspec.DecodeError as error:
+        raise ClientError(f"What answers on {path} is no mtnet: {quote(line)}.") from error
+    if answer.get("ok") is not True:
+        raise ClientError(str(answer.get("error", BROKEN)))
+    return answer.get("result")
+
+
+_SENTENCES: tuple[tuple[type[OSError], str], ...] = (
+    (
+        FileNotFoundError,
+        "No daemon answers on {path}: start one with `mtnet run`, or name its data folder "
+        "with --data.",
+    ),
+    (
+        ConnectionRefusedError,
+        "The daemon that made {path} is gone: start one with `mtnet run`, or name another "
+        "data folder with --data.",
+    ),
+    (PermissionError, "{path} belongs to another user: ask as the user that runs the daemon."),
+    (TimeoutError, f"The daemon on {{path}} did not answer within {TIMEOUT:g} s."),
+    (OSError, "{path} cannot be asked: {reason}."),
+)
+
+
+def _explain(path: Path, error: OSError) -> str:
+    sentence = next(text for kind, text in _SENTENCES if isinstance(error, kind))
+    return sentence.format(path=path, reason=error.strerror or error)

@@ -1,0 +1,56 @@
+"""The data folder: made, checked, and locked against a second daemon."""
+
+import os
+from pathlib import Path
+from typing import IO
+
+from mtnet.errors import StartError
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows has no advisory locks of this kind
+    fcntl = None  # type: ignore[assignment]
+
+
+class DataFolder:
+    """
+    What lies where in the data folder.
+
+    Raises:
+        StartError: it cannot be made or written, or another daemon uses it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.signals = self.path / "signals.sqlite"
+        self.templates = self.path / "templates"
+        self.control = self.path / "control"
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = self._hold(self.path / "lock")
+        except BlockingIOError as error:
+            raise StartError(
+                f"Another mtnet runs on the data folder {path}; name one of its own with --data."
+            ) from error
+        except OSError as error:
+            raise StartError(
+                f"The data folder {path} cannot be used ({error.strerror}); name another one "
+                "with --data."
+            ) from error
+
+    def _hold(self, path: Path) -> IO[str]:
+        # The lock belongs to the open file, which a daemon's fork inherits; it ends with
+        # the process, however that ends.
+        file = path.open("a", encoding="ascii")
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return file
+
+    def clear_control(self) -> None:
+        """Remove the control socket that a killed daemon left behind."""
+        if self.control.exists():
+            os.unlink(self.control)
+
+    def release(self) -> None:
+        """Let another daemon use the folder."""
+        self._lock.close()

@@ -1,0 +1,282 @@
+"""
+The one place that joins configuration, domain objects, plugins and endpoints.
+
+Everything that can fail is done in `makeService`, before `twistd` forks: so a failure is
+one sentence and exit status 1, in the foreground and as a daemon.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from mtnet import __version__
+from mtnet.access.limits import LogLimit
+from mtnet.access.rights import Access, is_loopback
+from mtnet.config import Config
+from mtnet.control import ControlFactory
+from mtnet.datafolder import DataFolder
+from mtnet.errors import JournalError, MtnetError, StartError
+from mtnet.hub import Hub
+from mtnet.imtnet import IListenerAware, IStreamPlugin
+from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.options import Options
+from mtnet.preflight import check, check_exposure, check_ports, check_settings, listeners
+from mtnet.signals.desk import Desk
+from mtnet.signals.journal import Journal
+from mtnet.signals.upstream import source_service
+from mtnet.templates.folder import FolderService
+from mtnet.templates.library import Library
+
+__all__ = ["Options", "makeService"]
+
+SIGNAL_POOL, DISK_POOL = "mtnet-signals", "mtnet-disk"
+"""Signals have a thread of their own: no template on a slow disk delays one."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A listener and the port that it got."""
+
+    plugin: IStreamPlugin
+    listener: Listener
+    port: IListeningPort
+
+    def report(self, access: Access) -> dict[str, str]:
+        """Return one row of the table that the daemon prints and `mtnet status` shows."""
+        host = host_of(self.port.getHost())
+        local = [r for r in self.plugin.rights if r in access.rights(host, self.listener.proxied)]
+        strangers = [r for r in self.plugin.rights if r in access.anonymous]
+        return {
+            "service": self.listener.service,
+            "address": show(self.port.getHost()),
+            "security": self.listener.security,
+            "loopback": ", ".join(local or self.plugin.rights),
+            "strangers": "" if is_loopback(host) else ", ".join(strangers) or "nothing",
+        }
+
+
+def makeService(options: Options) -> MultiService:
+    """
+    Build the daemon: called by `twistd`, before it forks.
+
+    Raises:
+        SystemExit: the start failed, with one sentence for stderr and status 1; or
+            `--check` found nothing wrong, with status 0.
+    """
+    from twisted.internet import reactor
+
+    try:
+        config = options.load()
+        if options["check"]:
+            check(config, reactor)
+            raise SystemExit(print(f"The configuration is sound. Data: {config.data}"))
+        daemon = Daemon(config, reactor)
+    except MtnetError as error:
+        raise SystemExit(f"mtnet: {error}") from error
+    print(daemon.table(), flush=True)
+    return daemon
+
+
+class Daemon(MultiService):
+    """
+    Every service on its listeners.
+
+    Raises:
+        ConfigError: the settings cannot work.
+        StartError: the machine does not let it: a port in use, a locked or damaged folder.
+    """
+
+    log = Logger()
+
+    def __init__(self, config: Config, reactor: Any) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._since = _now()
+        check_settings(config, reactor)
+        check_ports(config)
+        found = listeners(config)
+        self._folder = DataFolder(config.data)
+        self._pools = {name: ThreadPool(1, 1, name) for name in (SIGNAL_POOL, DISK_POOL)}
+        self.hub = self._build_hub(config)
+        self._bound = list(self._bind(found))
+        self._control = self._bind_control()
+        for name, source in config.signals.sources.items():
+            endpoint = clientFromString(reactor, source.connect)
+            source_service(self.hub, name, source, endpoint).setServiceParent(self)
+        if config.templates.folder:
+            FolderService(self.hub).setServiceParent(self)
+
+    def table(self) -> str:
+        """Return what is said at the start: who listens where, and who may do what."""
+        rows = [("SERVICE", "ADDRESS", "SECURITY", "LOOPBACK MAY", "STRANGERS MAY")]
+        for report in self._reports():
+            rows.append(tuple(report.values()))  # type: ignore[arg-type]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        return "\n".join(
+            [f"mtnet {__version__}, data in {self._folder.path}", *lines, *self._try()]
+        )
+
+    def _try(self) -> Iterable[str]:
+        if not any(report["strangers"] for report in self._reports()):
+            yield "Loopback only: every program here may do everything, and strangers nothing."
+        for bound in self._bound:
+            if bound.plugin.name == "signals":
+                host = host_of(bound.port.getHost())
+                port = getattr(bound.port.getHost(), "port", "")
+                yield f"Try: nc {host if is_loopback(host) else '127.0.0.1'} {port}"
+                return
+
+    def _reports(self) -> list[dict[str, str]]:
+        return [bound.report(self.hub.access) for bound in self._bound]
+
+    # What the control socket and /healthz say
+
+    def status(self, _: object = None) -> dict[str, object]:
+        """Report everything: for `mtnet status`."""
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "since": self._since,
+            "data": str(self._folder.path),
+            **self.health(),
+            "services": self._reports(),
+            "signals": self.hub.desk.status(),
+            "templates": self.hub.library.status(),
+        }
+
+    def health(self) -> dict[str, Any]:
+        """Report what a stranger may know: for `/healthz`."""
+        parts = {"signals": self.hub.desk.health(), "templates": self.hub.library.health()}
+        return {"healthy": all(part["healthy"] for part in parts.values()), **parts}
+
+    # Building
+
+    def _build_hub(self, config: Config) -> Hub:
+        journal = Journal(self._folder.signals)
+        desk = Desk(config.signals, journal, self._reactor, _now, self._in_thread(SIGNAL_POOL))
+        templates = config.templates
+        try:
+            desk.open()
+            library = Library(
+                self._folder.templates,
+                max_size=templates.max_size,
+                versions=templates.versions,
+                keep_experts=templates.keep_experts,
+                default=templates.default,
+            )
+        except JournalError as error:
+            raise StartError(
+                f"{error} Restore it from a backup, or name another --data."
+            ) from error
+        return Hub(
+            config=config,
+            clock=self._reactor,
+            now=_now,
+            in_thread=self._in_thread(DISK_POOL),
+            access=Access(config.access.anonymous),
+            log_limit=LogLimit(),
+            library=library,
+            desk=desk,
+            health=self.health,
+        )
+
+    def _in_thread(self, pool: str) -> Callable[..., "Deferred[Any]"]:
+        return partial(deferToThreadPool, self._reactor, self._pools[pool])
+
+    def _bind(self, found: list[tuple[IStreamPlugin, Listener]]) -> Iterable[Bound]:
+        factories: dict[str, IProtocolFactory] = {}
+        for plugin, listener in found:
+            if plugin.name not in factories:
+                factories[plugin.name] = plugin.buildFactory(self.hub)
+            aware = IListenerAware(factories[plugin.name], None)
+            factory = factories[plugin.name] if aware is None else aware.at(listener)
+            bound = Bound(plugin, listener, _listen(listener, factory, self._reactor))
+            check_exposure(self.hub.access, listener, host_of(bound.port.getHost()))
+            yield bound
+
+    def _bind_control(self) -> IListeningPort:
+        self._folder.clear_control()
+        path = str(self._folder.control)
+        try:
+            commands = ControlFactory({"status": self.status})
+            port: IListeningPort = self._reactor.listenUNIX(path, commands, mode=0o600)
+            return port
+        except (CannotListenError, OSError) as error:
+            raise StartError(
+                f"The control socket {path} cannot be made ({_reason(error)}); a shorter path "
+                "for --data may help."
+            ) from error
+
+    # Running
+
+    def startService(self) -> None:
+        for pool in self._pools.values():
+            pool.start()
+        self.hub.desk.start()
+        for sentence in self.hub.library.damaged:
+            self.log.warn("{sentence}", sentence=sentence)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, self._hang_up)
+        super().startService()
+
+    def stopService(self) -> "Deferred[None]":
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for port in [self._control, *(bound.port for bound in self._bound)]:
+            await maybeDeferred(port.stopListening)
+        await maybeDeferred(super().stopService)
+        try:
+            await self.hub.desk.close()
+        finally:
+            # Threads that were not stopped would keep the process alive.
+            for pool in self._pools.values():
+                pool.stop()
+            with suppress(OSError):
+                self._folder.clear_control()
+            self._folder.release()
+
+    def _hang_up(self, number: int, frame: object) -> None:
+        self._reactor.callFromThread(self._reload)
+
+    def _reload(self) -> None:
+        """Turn over the log file, through the handler that twistd has for SIGUSR1."""
+        self.log.info("SIGHUP: the log file is turned over.")
+        if callable(signal.getsignal(signal.SIGUSR1)):
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _listen(listener: Listener, factory: IProtocolFactory, reactor: Any) -> IListeningPort:
+    results: list[Any] = []
+    listening = listener.server(reactor).listen(factory)
+    listening.addBoth(results.append)
+    if results and not isinstance(results[0], Failure):
+        port: IListeningPort = results[0]
+        return port
+    reason = _reason(results[0].value) if results else "it does not answer at once"
+    raise StartError(f"{listener.service} cannot listen on {listener.endpoint}: {reason}.")
+
+
+def _reason(error: BaseException) -> str:
+    cause = getattr(error, "socketError", error)
+    return getattr(cause, "strerror", None) or str(cause)

@@ -1,0 +1,112 @@
+"""The rules of the house, read from the imports."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parent.parent / "mtnet"
+FILES = sorted(HOUSE.rglob("*.py"))
+PURE = {
+    "config.py",
+    "access/limits.py",
+    "access/rights.py",
+    "errors.py",
+    "signals/book.py",
+    "signals/journal.py",
+    "signals/published.py",
+    "signals/wire.py",
+    "templates/content.py",
+    "templates/wire.py",
+}
+FLOORS = {
+    "mtnet.errors": 0,
+    "mtnet.config": 1,
+    "mtnet.access": 1,
+    "mtnet.imtnet": 1,
+    "mtnet.hub": 2,
+    "mtnet.net": 2,
+    "mtnet.signals": 3,
+    "mtnet.templates": 3,
+    "mtnet.web": 4,
+    "mtnet.plugins": 5,
+    "mtnet.client": 5,
+    "mtnet.control": 5,
+    "mtnet.catalogue": 6,
+    "mtnet.datafolder": 1,
+    "mtnet.options": 6,
+    "mtnet.preflight": 6,
+    "mtnet.service": 7,
+    "mtnet.testing": 7,
+    "mtnet.cli": 8,
+    "mtnet.__main__": 9,
+}
+"""A module imports from its own floor and those below."""
+
+
+def name(file):
+    return str(file.relative_to(HOUSE))
+
+
+def imports(file, typing=False):
+    """Name what a file imports when it runs; what is only for annotations is no arrow."""
+    tree = ast.parse(file.read_text("utf-8"))
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def floor(module):
+    parts = module.split(".")
+    return FLOORS.get(".".join(parts[:2]))
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_arrows_point_down(file):
+    own = floor("mtnet." + name(file).removesuffix(".py").replace("/", "."))
+    if own is None:
+        assert file == HOUSE / "__init__.py"
+        return
+    for module in imports(file):
+        if module.startswith("mtnet.") and floor(module) is not None:
+            assert floor(module) <= own, f"{name(file)} imports {module}, which lies above it"
+
+
+@pytest.mark.parametrize("file", sorted(PURE))
+def test_what_is_pure_knows_neither_twisted_nor_the_clock(file):
+    for module in imports(HOUSE / file):
+        assert module.split(".")[0] not in ("twisted", "time", "socket", "threading"), module
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_nobody_imports_the_reactor_but_the_service_and_the_command_line(file):
+    if file.parent.name != "cli" and file.name != "service.py":
+        assert "twisted.internet.reactor" not in set(imports(file))
+        assert "time.time" not in file.read_text("utf-8")
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_nothing_is_global_and_no_log_line_is_an_f_string(file):
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        assert not isinstance(node, ast.Global)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("self.log."):
+            assert not any(isinstance(each, ast.JoinedStr) for each in node.args)
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_files_stay_small_enough_to_read(file):
+    assert len(file.read_text("utf-8").splitlines()) <= 420
+
+
+def test_twisted_has_no_init_of_ours():
+    assert not list((HOUSE.parent / "twisted").rglob("__init__.py"))
