@@ -1,0 +1,389 @@
+"""What Python programs use: publish, follow and the templates, without a reactor."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+)
+from twisted.internet.interfaces import ISSLTransport, IStreamClientEndpoint
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
+from zope.interface import alsoProvides, implementer
+
+from mtnet import client
+from mtnet.client import Templates, follow, publish
+from mtnet.errors import ClientError
+
+
+class FarEnd(StringTransport):
+    """A connection seen from the server; `protocol` is the client's."""
+
+    half_closed = aborted = gone = False
+
+    def loseWriteConnection(self):
+        self.half_closed = True
+
+    def abortConnection(self):
+        if not self.gone:
+            self.aborted = True
+            self.close(ConnectionAborted())
+
+    def loseConnection(self):
+        super().loseConnection()
+        self.abortConnection()
+
+    def close(self, error=None):
+        self.gone = True
+        self.protocol.connectionLost(Failure(error or ConnectionDone()))
+
+
+@implementer(IStreamClientEndpoint)
+class Server:
+    """An endpoint; `accepts` may be an error, or None for a server that never answers."""
+
+    def __init__(self, accepts=True, tls=False):
+        self.accepts, self.tls, self.connections = accepts, tls, []
+
+    def connect(self, factory):
+        if self.accepts is None:
+            return Deferred()
+        if isinstance(self.accepts, Exception):
+            return fail(self.accepts)
+        end = FarEnd()
+        if self.tls:
+            alsoProvides(end, ISSLTransport)
+        end.protocol = factory.buildProtocol(None)
+        self.connections.append(end)
+        end.protocol.makeConnection(end)
+        return succeed(end.protocol)
+
+    @property
+    def end(self):
+        return self.connections[-1]
+
+
+class Outcome:
+    """What became of a Deferred."""
+
+    def __init__(self, deferred):
+        self.values, self.errors = [], []
+        deferred.addCallbacks(self.values.append, lambda failure: self.errors.append(failure.value))
+
+    @property
+    def waits(self):
+        return not self.values and not self.errors
+
+    @property
+    def sentence(self):
+        (error,) = self.errors
+        assert isinstance(error, ClientError)
+        return str(error)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+# publish
+
+
+@pytest.mark.parametrize(
+    ("volume", "written"),
+    [
+        ("-0.25", b"-0.25"),
+        (Decimal("0.004"), b"0.004"),
+        (Decimal("1E+2"), b"100"),
+        ("-0", b"0"),
+    ],
+)
+def test_publish_writes_one_frame_with_the_volume_kept_exact_and_half_closes(
+    clock, volume, written
+):
+    server = Server()
+    outcome = Outcome(publish(server, "GBPUSD", volume, clock))
+    assert server.end.value() == b"<<GBPUSD|" + written + b">>\r\n"
+    assert server.end.half_closed
+    assert outcome.waits
+
+
+def test_a_clean_close_confirms_a_position(clock):
+    server = Server()
+    outcome = Outcome(publish(server, "GBPUSD", "1", clock))
+    server.end.close()
+    assert outcome.values == [None]
+    assert not clock.getDelayedCalls()
+
+
+def test_a_reset_refuses_a_position(clock):
+    server = Server()
+    outcome = Outcome(publish(server, "GBPUSD", "1", clock))
+    server.end.close(ConnectionLost())
+    assert "refused" in outcome.sentence
+
+
+def test_a_server_that_sends_positions_before_it_confirms_is_believed(clock):
+    server = Server()
+    outcome = Outcome(publish(server, "GBPUSD", "1", clock))
+    server.end.protocol.dataReceived(b"<")
+    server.end.protocol.dataReceived(b"<EURUSD|0.10>>\r\n")
+    server.end.close()
+    assert outcome.values == [None]
+
+
+def test_a_clean_close_of_another_kind_of_server_confirms_nothing(clock):
+    server = Server()
+    outcome = Outcome(publish(server, "GBPUSD", "1", clock))
+    server.end.protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    server.end.close()
+    assert "no signals port" in outcome.sentence
+    assert "400 Bad Request" in outcome.sentence
+
+
+def test_a_position_that_is_not_confirmed_in_time_may_be_stored_all_the_same(clock):
+    server = Server()
+    outcome = Outcome(publish(server, "GBPUSD", "1", clock, timeout=3))
+    clock.advance(2.9)
+    assert outcome.waits
+    clock.advance(0.2)
+    assert outcome.sentence == "Not confirmed within 3 s; it may still be stored later."
+    assert server.end.aborted
+
+
+def test_a_server_that_cannot_be_reached_in_time_stores_nothing(clock):
+    outcome = Outcome(publish(Server(None), "GBPUSD", "1", clock, timeout=3))
+    clock.advance(3)
+    assert outcome.sentence == "No connection within 3 s."
+
+
+def test_a_refused_connection_is_told_with_its_reason(clock):
+    server = Server(ConnectionRefusedError(111, "Connection refused"))
+    outcome = Outcome(publish(server, "GBPUSD", "1", clock))
+    assert outcome.sentence == "No connection: Connection refused."
+
+
+def test_publishing_over_tls_is_refused_before_a_byte_is_sent(clock):
+    server = Server(tls=True)
+    outcome = Outcome(publish(server, "GBPUSD", "1", clock))
+    assert "without TLS" in outcome.sentence
+    assert server.end.value() == b""
+    assert server.end.aborted
+
+
+@pytest.mark.parametrize(
+    ("symbol", "volume"),
+    [
+        ("", "1"),
+        ("GBP|USD", "1"),
+        ("GBPUSD>>", "1"),
+        ("X" * 33, "1"),
+        ("GBPUSD", "0,25"),
+        ("GBPUSD", Decimal("NaN")),
+        ("GBPUSD", "1e3"),
+        ("GBPUSD", "0.000001"),
+    ],
+)
+def test_what_no_frame_can_say_is_refused_without_a_connection(clock, symbol, volume):
+    server = Server()
+    outcome = Outcome(publish(server, symbol, volume, clock))
+    assert repr(symbol) in outcome.sentence
+    assert not server.connections
+
+
+# follow
+
+
+class Heard:
+    """A follower that is started, and what it was told."""
+
+    def __init__(self, server, clock):
+        self.positions, self.states = [], []
+        self.service = follow(
+            server,
+            lambda *position: self.positions.append(position),
+            clock,
+            on_connected=lambda: self.states.append("connected"),
+            on_lost=self.states.append,
+        )
+        self.service.startService()
+
+
+def test_a_follower_is_told_every_position_however_the_stream_is_cut(clock):
+    server = Server()
+    heard = Heard(server, clock)
+    for byte in b"<<GBPUSD|0.25>>\r\n<<EURUSD|-1.00>>\r\n":
+        server.end.protocol.dataReceived(bytes([byte]))
+    assert heard.positions == [("GBPUSD", Decimal("0.25")), ("EURUSD", Decimal("-1.00"))]
+    assert server.end.value() == b"", "a follower says nothing"
+
+
+def test_a_follower_connects_again_and_says_so(clock):
+    server = Server()
+    heard = Heard(server, clock)
+    server.end.protocol.dataReceived(b"<<GBP")
+    server.end.close(ConnectionLost())
+    clock.advance(client.LONGEST_DELAY)
+    assert len(server.connections) == 2
+    server.end.protocol.dataReceived(b"<<EURUSD|1.00>>")
+    assert heard.positions == [("EURUSD", Decimal("1.00"))], "the old half frame is forgotten"
+    assert heard.states[0] == heard.states[2] == "connected"
+    assert len(heard.states) == 3
+
+
+def test_a_frame_that_is_no_position_is_logged_and_left_out(clock):
+    server = Server()
+    heard = Heard(server, clock)
+    with capturedLogs() as logged:
+        server.end.protocol.dataReceived(b"<<GBPUSD|much>><<EURUSD|1.00>>")
+    assert heard.positions == [("EURUSD", Decimal("1.00"))]
+    assert "GBPUSD|much" in str(logged[0]["error"])
+
+
+def test_a_stream_without_frames_ends_the_connection(clock):
+    server = Server()
+    Heard(server, clock)
+    server.end.protocol.dataReceived(b"x" * 5_000)
+    assert server.end.aborted
+
+
+def test_a_follower_can_be_asked_whether_its_first_attempt_failed(clock):
+    service = follow(Server(ConnectionRefusedError(111, "Connection refused")), print, clock)
+    outcome = Outcome(service.whenConnected(failAfterFailures=1))
+    service.startService()
+    assert isinstance(outcome.errors[0], ConnectionRefusedError)
+
+
+# templates
+
+
+def answer(server, body, status="200 OK", length=None):
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body) if length is None else length}\r\n\r\n"
+    server.end.protocol.dataReceived(head.encode() + body)
+
+
+def request_line(server):
+    return server.end.value().split(b"\r\n")[0].decode()
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ({}, "GET /templates/GBPUSD/H1 HTTP/1.1"),
+        ({"symbol": "A/B #?é"}, "GET /templates/A%2FB%20%23%3F%C3%A9/H1 HTTP/1.1"),
+        ({"version": 3}, "GET /templates/GBPUSD/H1?version=3 HTTP/1.1"),
+        (
+            {"version": 3, "platform": "mt4"},
+            "GET /templates/GBPUSD/H1?version=3&platform=mt4 HTTP/1.1",
+        ),
+    ],
+)
+def test_get_asks_for_one_template_by_its_escaped_name(clock, asked, line):
+    server = Server()
+    Templates(server, clock).get(**{"symbol": "GBPUSD", "period": "H1", **asked})
+    assert request_line(server) == line
+    assert b"Host: localhost\r\n" in server.end.value()
+
+
+def test_get_returns_the_bytes_as_they_are(clock):
+    server = Server()
+    outcome = Outcome(Templates(server, clock).get("GBPUSD", "H1"))
+    answer(server, b"\xff\xfe<\0c\0")
+    assert outcome.values == [b"\xff\xfe<\0c\0"]
+    assert not clock.getDelayedCalls()
+
+
+def test_put_sends_the_content_and_returns_what_became_of_it(clock):
+    server = Server()
+    outcome = Outcome(Templates(server, clock).put("GBPUSD", "H1", b"<chart>"))
+    assert request_line(server) == "PUT /templates/GBPUSD/H1 HTTP/1.1"
+    assert b"Content-Length: 7\r\n" in server.end.value()
+    assert server.end.value().endswith(b"\r\n\r\n<chart>")
+    answer(server, b'{"version": 2}', "201 Created")
+    assert outcome.values == [{"version": 2}]
+
+
+def test_list_returns_what_the_server_says_of_each(clock):
+    server = Server()
+    outcome = Outcome(Templates(server, clock).list())
+    assert request_line(server) == "GET /templates HTTP/1.1"
+    answer(server, b'[{"symbol": "GBPUSD"}]')
+    assert outcome.values == [[{"symbol": "GBPUSD"}]]
+
+
+def test_a_refusal_is_told_in_the_words_of_the_server(clock):
+    server = Server()
+    outcome = Outcome(Templates(server, clock).get("GBPUSD", "H1"))
+    body = json.dumps({"error": "missing", "text": "No template of GBPUSD H1."}).encode()
+    answer(server, body, "404 Not Found")
+    assert outcome.sentence == "No template of GBPUSD H1."
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b""])
+def test_a_refusal_without_words_is_told_with_its_status(clock, body):
+    server = Server()
+    outcome = Outcome(Templates(server, clock).list())
+    answer(server, body, "502 Bad Gateway")
+    assert "no mtnet" in outcome.sentence
+    assert "502" in outcome.sentence
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[1]", b""])
+def test_an_answer_that_is_not_the_json_asked_for_is_no_mtnet(clock, body):
+    server = Server()
+    outcome = Outcome(Templates(server, clock).list())
+    answer(server, body)
+    assert "no mtnet" in outcome.sentence
+
+
+def test_a_template_that_was_cut_off_is_no_template(clock):
+    server = Server()
+    outcome = Outcome(Templates(server, clock).get("GBPUSD", "H1"))
+    answer(server, b"<chart>", length=8)
+    assert outcome.waits
+    server.end.close()
+    assert "cut off" in outcome.sentence
+
+
+def test_an_answer_without_end_is_cut_off(clock, monkeypatch):
+    monkeypatch.setattr(client, "MAX_ANSWER", 10)
+    server = Server()
+    outcome = Outcome(Templates(server, clock).get("GBPUSD", "H1"))
+    answer(server, b"x" * 10, length=99)
+    assert outcome.waits
+    server.end.protocol.dataReceived(b"x")
+    assert "longer than 10 bytes" in outcome.sentence
+    assert server.end.gone
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nxx"])
+def test_an_answer_that_does_not_come_in_time_is_given_up(clock, sent):
+    server = Server()
+    outcome = Outcome(Templates(server, clock, timeout=4).get("GBPUSD", "H1"))
+    server.end.protocol.dataReceived(sent)
+    clock.advance(4)
+    assert outcome.sentence == "No whole answer within 4 s."
+    assert server.end.gone
+
+
+@pytest.mark.parametrize("sent", [b"", b"220 mail ready\r\n"])
+def test_a_server_that_speaks_no_http_is_told_apart(clock, sent):
+    server = Server()
+    outcome = Outcome(Templates(server, clock).list())
+    if sent:
+        server.end.protocol.dataReceived(sent)
+    if not server.end.gone:
+        server.end.close()
+    assert "no HTTP" in outcome.sentence
+
+
+def test_templates_tell_why_there_is_no_connection(clock):
+    server = Server(ConnectionRefusedError(111, "Connection refused"))
+    assert Outcome(Templates(server, clock).list()).sentence == "No connection: Connection refused."
