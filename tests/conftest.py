@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.internet.testing import EventLoggingObserver
+from twisted.logger import globalLogPublisher
 
 from mtnet.testing import make_hub
 
@@ -31,3 +33,18 @@ def real_data():
     if not folder:
         pytest.skip("MTNET_TEST_DATA does not name the folder of real ticks and templates.")
     return Path(folder)
+
+
+@pytest.fixture
+def log():
+    """The log lines of the test."""
+    observer = EventLoggingObserver()
+    globalLogPublisher.addObserver(observer)
+    yield observer
+    globalLogPublisher.removeObserver(observer)
+
+
+@pytest.fixture
+def warnings(log):
+    """Return the warnings so far."""
+    return lambda: [event for event in log if event["log_level"].name not in ("debug", "info")]

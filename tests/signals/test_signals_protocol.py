@@ -4,8 +4,6 @@ from decimal import Decimal
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.internet.testing import EventLoggingObserver
-from twisted.logger import globalLogPublisher
 from zope.interface.verify import verifyObject
 
 from mtnet.errors import JournalError
@@ -16,14 +14,6 @@ from mtnet.signals.journal import Journal
 from mtnet.testing import connect
 
 LISTENER = Listener("signals", "tcp:8081")
-
-
-@pytest.fixture
-def log():
-    observer = EventLoggingObserver()
-    globalLogPublisher.addObserver(observer)
-    yield observer
-    globalLogPublisher.removeObserver(observer)
 
 
 @pytest.fixture
@@ -48,10 +38,6 @@ def serve(hub_with, clock):
             return None if position is None else position.volume
 
     return Server
-
-
-def warnings(log):
-    return [event for event in log if event["log_level"].name in ("warn", "error", "critical")]
 
 
 def test_the_plugin_and_its_factory_keep_their_interfaces(hub_with):
@@ -138,7 +124,7 @@ def test_without_pacing_a_follower_that_is_behind_gets_the_newest_alone(serve, c
     assert follower.received() == b"<<GBPUSD|9.00>>\r\n"
 
 
-def test_a_follower_that_does_not_read_has_one_frame_waiting_and_is_closed(serve, clock, log):
+def test_a_follower_that_does_not_read_has_one_frame_waiting_and_is_closed(serve, clock, warnings):
     server = serve()
     stuck, reading = server.follow(), server.follow()
     stuck.transport.stalled = True
@@ -151,7 +137,7 @@ def test_a_follower_that_does_not_read_has_one_frame_waiting_and_is_closed(serve
     clock.pump([1.0] * 60)
     assert stuck.reset
     assert not reading.closed
-    assert "took no byte for 60 s" in warnings(log)[-1]["what"]
+    assert "took no byte for 60 s" in warnings()[-1]["what"]
 
 
 def test_a_follower_may_be_silent_for_ever(serve, clock):
@@ -168,14 +154,14 @@ def test_a_follower_may_be_silent_for_ever(serve, clock):
 
 @pytest.mark.parametrize("size", [None, 1])
 @pytest.mark.parametrize("method", [b"GET", b"POST", b"OPTIONS", b"PUT", b"HEAD", b"DELETE"])
-def test_a_browser_cannot_trade(serve, log, method, size):
+def test_a_browser_cannot_trade(serve, warnings, method, size):
     server = serve()
     page = server.dial()
     page.send(method + b" /<<GBPUSD|99.00>> HTTP/1.1\r\n\r\n<<GBPUSD|99.00>>", size)
     assert page.reset
     assert page.received() == b""
     assert server.volume("GBPUSD") is None
-    assert len(warnings(log)) == 1
+    assert len(warnings()) == 1
 
 
 def test_a_slow_browser_cannot_trade_either(serve, clock):
@@ -209,14 +195,14 @@ def test_a_symbol_that_looks_like_a_method_is_a_symbol(serve):
         b"<<HELLO|v=2>>",
     ],
 )
-def test_a_bad_frame_is_refused_with_one_line_and_the_next_one_counts(serve, log, frame):
+def test_a_bad_frame_is_refused_with_one_line_and_the_next_one_counts(serve, warnings, frame):
     server = serve()
     publisher = server.dial()
     publisher.send(frame + b"<<EURUSD|1>>", 1)
     assert server.volume("GBPUSD") is None
     assert server.volume("EURUSD") == 1
     assert not publisher.closed
-    assert len(warnings(log)) == 1
+    assert len(warnings()) == 1
 
 
 def test_minus_zero_is_flat_and_a_path_is_a_symbol_like_another(serve):
@@ -229,20 +215,20 @@ def test_minus_zero_is_flat_and_a_path_is_a_symbol_like_another(serve):
 
 
 @pytest.mark.parametrize("junk", [b"<" * 2**20, b"\0" * 2**20, b"<<" + b"x" * 2**20])
-def test_a_mebibyte_of_junk_ends_its_connection_and_nothing_else(serve, log, junk):
+def test_a_mebibyte_of_junk_ends_its_connection_and_nothing_else(serve, warnings, junk):
     server = serve()
     follower, bad = server.follow(), server.dial()
     bad.send(b"<<GBPUSD|1>>" + junk, 65_536)
     assert bad.reset
     assert follower.received() == b"<<GBPUSD|1.00>>\r\n"
     assert not follower.closed
-    assert len(warnings(log)) == 1
+    assert len(warnings()) == 1
 
 
-def test_one_network_cannot_fill_the_log(serve, log):
+def test_one_network_cannot_fill_the_log(serve, warnings):
     server = serve()
     server.dial().send(b"<<GBPUSD|nan>>" * 10_000)
-    assert len(warnings(log)) == 5
+    assert len(warnings()) == 5
 
 
 def test_strangers_do_what_anonymous_says(serve, clock):

@@ -7,8 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.internet.testing import EventLoggingObserver
-from twisted.logger import globalLogPublisher
 from zope.interface.verify import verifyObject
 
 from mtnet import __version__
@@ -36,14 +34,6 @@ class Answer:
     @property
     def json(self):
         return json.loads(self.body)
-
-
-@pytest.fixture
-def log():
-    observer = EventLoggingObserver()
-    globalLogPublisher.addObserver(observer)
-    yield observer
-    globalLogPublisher.removeObserver(observer)
 
 
 @pytest.fixture
