@@ -1,0 +1,109 @@
+"""It works however it was installed: in a fresh virtual environment each time."""
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+MINUTES = 300.0
+ENVIRON = {
+    name: value
+    for name, value in os.environ.items()
+    if name not in ("PYTHONPATH", "VIRTUAL_ENV") and not name.startswith("MTNET_")
+}
+
+
+def run(*command, cwd=None):
+    result = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env=ENVIRON,
+        capture_output=True,
+        text=True,
+        timeout=MINUTES,
+        check=False,
+    )
+    assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A copy of what git would hand out, so that a build leaves nothing in the checkout."""
+    folder = tmp_path_factory.mktemp("source")
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=PROJECT)
+    for name in filter(lambda name: (PROJECT / name).is_file(), listed.splitlines()):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((PROJECT / name).read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(source, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, source)
+    return next(folder.glob("*.whl"))
+
+
+def environment(folder):
+    venv.create(folder, with_pip=True)
+    return folder / "bin"
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    return environment(tmp_path_factory.mktemp("fresh"))
+
+
+def install(fresh, *arguments):
+    run(fresh / "python", "-m", "pip", "install", "--quiet", "--upgrade", *arguments)
+
+
+def assert_works(fresh, tmp_path):
+    assert "--listen" in run(fresh / "twistd", "mtnet", "--help", cwd=tmp_path)
+    assert_runs(fresh, tmp_path)
+
+
+def assert_runs(fresh, tmp_path):
+    checked = run(fresh / "mtnet", "run", "--check", "--data", tmp_path / "data", cwd=tmp_path)
+    assert "The configuration is sound" in checked
+
+
+def test_the_wheel_carries_the_plugins_and_no_init_for_twisted(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"twisted/plugins/mtnet_plugin.py", "mtnet/plugins/signals.py", "mtnet/py.typed"} < names
+    assert not {"twisted/__init__.py", "twisted/plugins/__init__.py"} & names
+    assert not [name for name in names if name.startswith("tests/")]
+
+
+def test_every_package_is_named(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    here = {str(file.relative_to(PROJECT)) for file in (PROJECT / "mtnet").rglob("*.py")}
+    assert here <= names
+
+
+def test_it_works_from_a_wheel(fresh, wheel, tmp_path):
+    install(fresh, wheel)
+    assert_works(fresh, tmp_path)
+
+
+def test_it_works_from_pip_install(fresh, source, tmp_path):
+    install(fresh, "--force-reinstall", "--no-deps", source)
+    assert_works(fresh, tmp_path)
+
+
+def test_it_works_from_the_editable_install_for_developers(fresh, source, tmp_path):
+    compat = ("--config-settings", "editable_mode=compat")
+    install(fresh, "--force-reinstall", "--no-deps", *compat, "-e", source)
+    assert_works(fresh, tmp_path)
+
+
+def test_mtnet_run_works_from_any_editable_install(source, tmp_path):
+    fresh = environment(tmp_path / "venv")
+    install(fresh, "-e", source)
+    assert_runs(fresh, tmp_path)
