@@ -148,9 +148,7 @@ class SignalsProtocol(Protocol):
             self._finish(None)
             return
         self._timer = self._hub.clock.callLater(self._hub.config.signals.stalled, self._late)
-        self._hub.desk.settled(self._publisher).addCallbacks(
-            self._finish, self._unsettled
-        )
+        self._hub.desk.settled(self._publisher).addCallbacks(self._finish, self._unsettled)
 
     def writeConnectionLost(self) -> None:
         """Never asked for."""
