@@ -18,7 +18,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorUNIX
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -210,7 +210,9 @@ class Daemon(MultiService):
             check_exposure(self.hub.access, listener, host_of(bound.port.getHost()))
             yield bound
 
-    def _bind_control(self) -> IListeningPort:
+    def _bind_control(self) -> IListeningPort | None:
+        if not IReactorUNIX.providedBy(self._reactor):
+            return None  # Windows
         self._folder.clear_control()
         path = str(self._folder.control)
         try:
@@ -239,8 +241,9 @@ class Daemon(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        for port in [self._control, *(bound.port for bound in self._bound)]:
-            await maybeDeferred(port.stopListening)
+        for port in [*(bound.port for bound in self._bound), self._control]:
+            if port is not None:
+                await maybeDeferred(port.stopListening)
         await maybeDeferred(super().stopService)
         try:
             await self.hub.desk.close()
