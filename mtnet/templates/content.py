@@ -14,13 +14,9 @@ from mtnet.errors import TemplateError
 from mtnet.templates.wire import MT4, MT5, parse_period, parse_symbol
 
 _CODINGS = {BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be", b"": "latin-1"}
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
-_CHART = re.compile(r"^[ \t]*<chart>[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_EXPERT = re.compile(r"<\s*expert\b", re.IGNORECASE)
-_EXPERT_END = re.compile(r"<\s*/\s*expert\b", re.IGNORECASE)
-_INDICATOR = re.compile(r"\s*<indicator>\s*", re.IGNORECASE)
-_INDICATOR_END = re.compile(r"<\s*(/\s*indicator|/?\s*(window|chart))\b", re.IGNORECASE)
+_CHART = re.compile(r"^[ \t]*<chart>[ \t]*\r?$", re.ASCII | re.MULTILINE)
+_INDICATOR, _WINDOW = "<indicator>", "<window>"
+_ENDS = ("</indicator", "<window", "</window", "<chart", "</chart")
 _PAIR = re.compile(r"^[ \t]*(symbol|period|period_type|period_size)=([^\r\n]*)", re.MULTILINE)
 _UNITS = {"0": 0, "1": 0x4000, "2": 0x8000, "3": 0xC000}
 """`period_type`: minutes, hours, weeks, months, as they stand in an `ENUM_TIMEFRAMES` code."""
@@ -55,9 +51,14 @@ def prepare(content: bytes, max_size: int, keep_experts: bool) -> bytes:
     if keep_experts:
         return content
     head, chart = text[:begin], text[begin:]
-    if _EXPERT.search(_COMMENT.sub("", head)):
-        raise TemplateError("template", "An <expert> stands before <chart>; it belongs inside.")
-    kept = head + "".join(_without_experts(chart))
+    if "<expert" in _squeezed(head) or "<chart" in _squeezed(head):
+        raise TemplateError(
+            "template", "An <expert> or a second <chart> stands before <chart>, even in a comment."
+        )
+    if "<!--" in chart:
+        raise TemplateError("template", "A comment stands behind <chart>; it belongs before it.")
+    # The last line has no LF of its own.
+    kept = head + "".join(_without_experts(chart))[:-1]
     return mark + kept.encode(_CODINGS[mark], "surrogatepass")
 
 
@@ -113,21 +114,43 @@ def _chart(text: str) -> int:
     return found.start()
 
 
+def _squeezed(text: str) -> str:
+    """Return `text` without white space and in lower case, to find a tag however it is written."""
+    return "".join(text.split()).lower()
+
+
+def _lines(chart: str) -> Iterator[str]:
+    """
+    Yield the lines with their ends, LF or CR LF.
+
+    Raises:
+        TemplateError: a CR elsewhere; readers do not agree on whether it ends a line.
+    """
+    for part in chart.split("\n"):
+        if "\r" in part.removesuffix("\r"):
+            raise TemplateError("template", "A CR stands inside a line; lines end in LF or CR LF.")
+        yield part + "\n"
+
+
 def _without_experts(chart: str) -> Iterator[str]:
     """
     Yield the lines that stay.
 
-    Doubts are decided against experts: whatever could open one does, while only a line of its
-    own opens an indicator. Whole lines go, so that no new tag arises from the rests of two.
+    Doubts are decided against experts: whatever could open one does, while only `<indicator>`
+    alone on its line and inside a `<window>` opens an indicator. Whole lines go, so that no new
+    tag arises from the rests of two.
     """
-    inside = removing = False
-    for line in _LINE.findall(chart):
-        inside = _INDICATOR.fullmatch(line) is not None or (
-            inside and not _INDICATOR_END.search(line)
-        )
-        removing = removing or (not inside and _EXPERT.search(line) is not None)
+    window = inside = removing = False
+    for line in _lines(chart):
+        tag, squeezed = line.strip(" \t\r\n"), _squeezed(line)
+        if not removing:
+            inside = (window and tag == _INDICATOR) or (
+                inside and not any(end in squeezed for end in _ENDS)
+            )
+            window = tag == _WINDOW or (window and "</window" not in squeezed)
+            removing = not inside and "<expert" in squeezed
         if not removing:
             yield line
-        removing = removing and not _EXPERT_END.search(line)
+        removing = removing and "</expert" not in squeezed
     if removing:
         raise TemplateError("template", "An <expert> block has no </expert>.")

@@ -1,6 +1,7 @@
 """What is read in a template, and what is removed."""
 
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -84,7 +85,10 @@ def test_an_indicator_in_a_comment_does_not_hide_an_expert():
         ("<" * LIMIT, "no line of it is <chart>"),
         ("<chart>\n" + "<" * (LIMIT - 10) + "\0x", "NUL stands"),
         (chart("<expert>"), "has no </expert>"),
-        ("<expert>\n</expert>\n<chart>\n", "belongs inside"),
+        ("<expert>\n</expert>\n<chart>\n", "before <chart>"),
+        ("<!--\n<chart >\n<expert>\n</expert>\n-->\n<chart>\n", "even in a comment"),
+        (chart("<!--", "<window>", "<indicator>", "-->"), "A comment stands behind <chart>"),
+        (chart("a=1\r<window>\r<indicator>"), "A CR stands inside a line"),
         ("<chart>\n" + "x" * LIMIT, "are allowed"),
     ],
 )
@@ -141,6 +145,53 @@ def test_a_template_that_does_not_name_its_key_says_what_is_missing(text, code):
 def test_a_hostile_template_takes_no_long_time(filling):
     began = time.process_time()
     stored("<chart>\n" + (filling * LIMIT)[: LIMIT - 10 - len(filling)].rpartition("\n")[0])
+    assert time.process_time() - began < 5
+
+
+EVIL = ["<expert>", "name=E", "</expert>"]
+
+
+@pytest.mark.parametrize(
+    "opener",
+    [
+        "<indicator>",
+        "<INDICATOR>",
+        "<\u0131ndicator>",
+        "\u00a0<indicator>",
+        "\x0b<indicator>",
+        "\x1c<indicator>",
+        "a=1\u2028<indicator>",
+        "\u2003<indicator>",
+        "<indicator >",
+    ],
+)
+@pytest.mark.parametrize("window", [True, False])
+def test_only_an_indicator_in_a_window_keeps_its_expert(opener, window):
+    lines = ["<window>", opener, *EVIL] if window else [opener, *EVIL]
+    kept = prepare(mt5_bytes(chart(*lines)), LIMIT, False).decode("utf-16")
+    assert ("name=E" in kept) == (window and opener == "<indicator>")
+
+
+def test_an_indicator_within_a_removed_expert_opens_nothing():
+    lines = ["<window>", "<expert>", "<indicator>", "</expert>", *EVIL, "</window>"]
+    assert "name=E" not in stored(chart(*lines))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<!--" * 250_000 + b"\n<chart>\n</chart>\n",
+        b"<chart>\n<window>\n<indicator>\n<" + b" " * 1_000_000 + b"\n</chart>\n",
+        b"<chart>\n" + b"< / " * 250_000 + b"\n</chart>\n",
+        b" \t" * 500_000 + b"<chart>",
+        b"<chart>\n" + b"symbol" * 160_000,
+    ],
+)
+def test_the_time_for_a_template_grows_no_faster_than_its_size(content):
+    began = time.process_time()
+    with suppress(TemplateError):
+        prepare(content, LIMIT, False)
+        describe(content)
     assert time.process_time() - began < 5
 
 
