@@ -87,6 +87,9 @@ class Signals(_Section, frozen=True):
     """A follower whose connection took no byte for so long is closed; it comes back fresh."""
     backlog: Count = 1_000
     """Changes that wait for the disk before their publishers are paused."""
+    refusals: Count = 200
+    """Refused frames of one connection within a minute before it is reset; a published
+    publisher that has one symbol too long for us sends a few."""
     max_symbols: Count = 4_096
     """Symbols of one channel, remembered flat ones included."""
     codepage: str = "cp1252"

@@ -156,6 +156,7 @@ class Daemon(MultiService):
             "data": str(self._folder.path),
             **self.health(),
             "services": self._reports(),
+            "log lines left out": self.hub.log_limit.left_out,
             "signals": self.hub.desk.status(),
             "templates": self.hub.library.status(),
         }

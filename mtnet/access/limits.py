@@ -24,21 +24,33 @@ def network(host: str) -> str:
 
 
 class LogLimit:
-    """Keeps one network from filling the log."""
+    """
+    Keeps one network from filling the log.
+
+    Attributes:
+        left_out: how many lines were not written so far.
+    """
 
     def __init__(
         self, burst: int = LOG_BURST, window: float = LOG_WINDOW, networks: int = LOG_NETWORKS
     ) -> None:
         self._burst, self._window, self._networks = burst, window, networks
-        self._seen: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        self.left_out = 0
 
-    def admits(self, host: str, when: float) -> bool:
-        """Count one line about `host` at the time `when` (seconds); say whether to write it."""
-        key = network(host)
+    def admits(self, host: str, when: float, kind: str = "") -> bool:
+        """
+        Count one line about `host` at the time `when` (seconds); say whether to write it.
+
+        Args:
+            kind: lines of one kind leave room for those of another.
+        """
+        key = network(host), kind
         since, count = self._seen.get(key, (when, 0))
         if when - since >= self._window:
             since, count = when, 0
         self._seen[key] = (since, count + 1)
         if len(self._seen) > self._networks:
             self._seen.popitem(last=False)
+        self.left_out += count >= self._burst
         return count < self._burst

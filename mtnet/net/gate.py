@@ -1,5 +1,6 @@
 """What stands between a listener and its protocol: rights, and the first bytes of a stranger."""
 
+import re
 from collections.abc import Iterable
 
 from twisted.internet.interfaces import IAddress
@@ -14,6 +15,28 @@ HTTP_METHODS = tuple(
     )
 )  # fmt: skip
 """How a request of any browser begins."""
+
+
+FOREIGN = 24
+"""First bytes that tell whether a web page drives a connection: longer than any method."""
+
+_TOKEN = re.compile(rb"[A-Za-z]+")
+_TLS = b"\x16\x03"
+
+
+def is_foreign(head: bytes) -> bool | None:
+    """
+    Say whether a browser sent the first bytes `head`; None = more bytes will tell.
+
+    A request of any method begins with a word and a space. A ClientHello counts too: a page can
+    have a server of its choice put bytes into it.
+    """
+    head = head.lstrip(b"\r\n\0")
+    word = _TOKEN.match(head)
+    if head[:2] == _TLS or (word and head[word.end() : word.end() + 1] == b" "):
+        return True
+    unsure = word is not None and word.end() == len(head) < FOREIGN
+    return None if unsure or _TLS.startswith(head) else False
 
 
 def starts_with(head: bytes, words: Iterable[bytes]) -> bytes | None:

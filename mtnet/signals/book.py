@@ -92,6 +92,16 @@ class Book:
         positions[change.symbol] = Position(change.symbol, change.volume, change.when)
         return Change(change.channel, change.symbol, change.volume, change.when, before)
 
+    def evict(self, channel: str, before: int) -> str | None:
+        """Forget the symbol that went flat first, if that was earlier than `before`; name it."""
+        positions = self._channels.get(channel, {})
+        flat = [p for p in positions.values() if not p.volume and p.when < before]
+        if not flat:
+            return None
+        oldest = min(flat, key=lambda p: p.when).symbol
+        del positions[oldest]
+        return oldest
+
     def expire(self, before: int) -> None:
         """Forget the symbols that went flat earlier than `before`."""
         for positions in self._channels.values():

@@ -4,6 +4,7 @@ The desk: takes positions from publishers, stores them, and only then tells foll
 One commit is under way at a time; what arrives meanwhile is the next one.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -22,6 +23,11 @@ from mtnet.net.transport import Transport
 from mtnet.signals.book import Book, Change, Claims, Position, latest
 from mtnet.signals.journal import Journal
 
+SLICE = 5_000
+"""Deliveries to followers before other connections have their turn: about 20 ms."""
+FULL = 60.0
+"""Seconds for which a full channel is reported after a symbol was refused, and after which
+room is looked for again."""
 EXPIRY = 3_600.0
 """Seconds between two looks for flat symbols to forget; they are remembered for days."""
 
@@ -71,6 +77,9 @@ class Desk:
         self._accepted: dict[tuple[str, str], Change] = {}
         self._taken = self._stored = 0
         self._waiting: list[Change] = []
+        self._untold: deque[Change] = deque()
+        self._telling: IDelayedCall | None = None
+        self._full: dict[str, float] = {}
         self._storing = False
         self._trouble: str | None = None
         self._retry: IDelayedCall | None = None
@@ -168,13 +177,27 @@ class Desk:
 
     def _check_room(self, change: Change) -> None:
         known = self._known.setdefault(change.channel, set())
-        if change.symbol not in known and len(known) >= self.settings.max_symbols:
+        if change.symbol in known or len(known) < self.settings.max_symbols:
+            return
+        if not self._make_room(change):
             raise WireError(
                 "symbols",
                 f"The channel {change.channel} has its {self.settings.max_symbols} symbols "
                 "(signals.max_symbols), and this is one more",
                 change.symbol.encode(),
             )
+
+    def _make_room(self, change: Change) -> bool:
+        """Forget the symbol that is flat for longest, once followers need it no more."""
+        if self._full.get(change.channel, 0.0) > self._clock.seconds():
+            return False
+        before = change.when - int(self.settings.flat * 1000)
+        gone = self._book.evict(change.channel, before)
+        if gone is None:
+            self._full[change.channel] = self._clock.seconds() + FULL
+            return False
+        self._known[change.channel].discard(gone)
+        return True
 
     def _accept(self, change: Change) -> None:
         self._known[change.channel].add(change.symbol)
@@ -214,8 +237,10 @@ class Desk:
         if self._trouble is not None:
             self._trouble = None
             self.log.info("The journal takes positions again; what it had refused is stored.")
-        for change in batch:
-            self._tell(change)
+        # Paced followers would be told the last one of each symbol anyhow.
+        self._untold.extend(latest(batch) if self.settings.pace else batch)
+        if self._telling is None:
+            self._tell_some()
         self._settle()
         if self._waiting:
             self._commit()
@@ -239,9 +264,10 @@ class Desk:
             self.log.failure("The journal failed in a way that it does not know.", failure)
 
     def _stop_trying(self) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+        for call in (self._retry, self._telling):
+            if call is not None:
+                call.cancel()
+        self._retry = self._telling = None
 
     def _again(self) -> None:
         self._retry = None
@@ -278,12 +304,24 @@ class Desk:
         return self._book.channel(channel)
 
     def subscribe(self, channel: str, follower: ISubscriber) -> None:
-        """Tell `follower` each change of `channel` from now on."""
+        """
+        Tell `follower` each change of `channel` from now on. Of several changes of a symbol in
+        one commit it is told the last, unless `signals.pace` is 0.
+        """
         self._followers.setdefault(channel, {})[follower] = None
 
     def unsubscribe(self, channel: str, follower: ISubscriber) -> None:
         """Tell it no more."""
         self._followers[channel].pop(follower, None)
+
+    def _tell_some(self) -> None:
+        delivered, self._telling = 0, None
+        while self._untold and delivered < SLICE:
+            change = self._untold.popleft()
+            delivered += len(self._followers.get(change.channel, ()))
+            self._tell(change)
+        if self._untold:
+            self._telling = self._clock.callLater(0, self._tell_some)
 
     def _tell(self, change: Change) -> None:
         if self._accepted.get(change.key) is change:
@@ -296,9 +334,12 @@ class Desk:
 
     def health(self) -> dict[str, object]:
         """Report what a stranger may know."""
+        when = self._clock.seconds()
+        full = sorted(name for name, until in self._full.items() if until > when)
         return {
-            "healthy": self._trouble is None,
+            "healthy": self._trouble is None and not full,
             "trouble": self._trouble,
+            "full": full,
             "waiting": len(self._waiting),
             "publishers": self._claims.live,
             "followers": sum(map(len, self._followers.values())),

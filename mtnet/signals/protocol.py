@@ -20,7 +20,7 @@ from mtnet.errors import FrameError, WireError, quote
 from mtnet.hub import Hub
 from mtnet.imtnet import IListenerAware, ISubscriber
 from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.gate import HTTP_METHODS, Gate, can_become, starts_with
+from mtnet.net.gate import FOREIGN, Gate, is_foreign
 from mtnet.net.hold import hold
 from mtnet.net.outbox import Outbox
 from mtnet.net.transport import Transport
@@ -29,11 +29,12 @@ from mtnet.signals.desk import Publisher
 from mtnet.signals.published import PublishedQueue
 from mtnet.signals.wire import FrameDecoder, parse_position
 
-LONGEST_METHOD = max(map(len, HTTP_METHODS))
 PACED_BUDGET = 1
 """A paced follower has one frame under way: what waits behind it can still be replaced."""
 UNPACED_BUDGET = 65_536
 """Bytes that wait for a follower without pacing before its changes replace each other."""
+REFUSAL_WINDOW = 60.0
+"""Seconds in which `signals.refusals` are counted."""
 SEND_BUFFER = 8_192
 """Bytes the kernel keeps for a paced follower: old positions must not pile up there."""
 
@@ -71,8 +72,10 @@ class PublishedFollower:
 
     def changed(self, change: Change) -> None:
         """Take a change that is on disk."""
-        self._queue.offer(change, self._hub.clock.seconds())
-        if self._outbox.ready:
+        when = self._hub.clock.seconds()
+        self._queue.offer(change, when)
+        due = max(when, self._queue.next_frame)
+        if self._outbox.ready and (self._timer is None or self._timer.getTime() > due):
             self._pump()
 
     def _pump(self) -> None:
@@ -123,7 +126,8 @@ class SignalsProtocol(Protocol):
         self._timer: IDelayedCall | None = None
         self._follower: PublishedFollower | None = None
         self._publisher: Publisher | None = None
-        self._refused = self._ended = False
+        self._refusals, self._refusals_since = 0, 0.0
+        self._ended = False
 
     def connectionMade(self) -> None:
         paced = bool(self._hub.config.signals.pace)
@@ -135,6 +139,8 @@ class SignalsProtocol(Protocol):
             return
         try:
             for payload in self._decoder.feed(data):
+                if self._ended:
+                    break
                 self._frame(payload)
         except FrameError as error:
             self.end(f"is cut off: {error}")
@@ -165,20 +171,20 @@ class SignalsProtocol(Protocol):
         if not self._ended:
             self._ended = True
             self._stop()
-            self._warn(why)
+            self._warn(why, "end")
             self.transport.abortConnection()
 
     def _is_browser(self, data: bytes) -> bool:
-        """Say whether the first bytes are an HTTP request, and end the connection if so."""
+        """Say whether a web page drives this connection, and end it if so."""
         if self._head is None:
             return False
-        self._head = (self._head + data)[:LONGEST_METHOD]
-        if starts_with(self._head, HTTP_METHODS):
-            self.end(f"speaks HTTP, which a web page could abuse, on signals: {quote(data)}")
-            return True
-        if not can_become(self._head, HTTP_METHODS):
+        self._head += data[:FOREIGN]
+        foreign = is_foreign(self._head)
+        if foreign:
+            self.end(f"speaks HTTP or TLS, which a web page could abuse: {quote(data)}")
+        if foreign is not None:
             self._head = None
-        return False
+        return bool(foreign)
 
     def _late(self) -> None:
         self._timer = None
@@ -196,12 +202,20 @@ class SignalsProtocol(Protocol):
         try:
             self._publish(payload)
         except WireError as error:
-            self._refused = True
+            self._count_refusal()
             if error.code == "server":
                 # A clean close, which the process ends with, would say that it was stored.
                 self.end(str(error))
                 return
-            self._warn(f"sent a frame that is refused ({error.code}): {error}")
+            self._warn(f"sent a frame that is refused ({error.code}): {error}", error.code)
+
+    def _count_refusal(self) -> None:
+        when, most = self._hub.clock.seconds(), self._hub.config.signals.refusals
+        if when - self._refusals_since >= REFUSAL_WINDOW:
+            self._refusals, self._refusals_since = 0, when
+        self._refusals += 1
+        if self._refusals > most:
+            self.end(f"sent more than {most} frames that are refused within a minute")
 
     def _publish(self, payload: bytes) -> None:
         if "publish" not in self._rights():
@@ -219,7 +233,7 @@ class SignalsProtocol(Protocol):
             return
         idle = self._stop()
         self._ended = True
-        if idle and not self._refused:
+        if idle and not self._refusals:
             self.transport.loseConnection()
         else:
             self.transport.abortConnection()
@@ -238,9 +252,9 @@ class SignalsProtocol(Protocol):
     def _rights(self) -> frozenset[str]:
         return self._gate.rights(self.transport.getHost())
 
-    def _warn(self, what: str) -> None:
-        peer = self.transport.getPeer()
-        if self._hub.log_limit.admits(host_of(peer), self._hub.clock.seconds()):
+    def _warn(self, what: str, kind: str) -> None:
+        peer, when = self.transport.getPeer(), self._hub.clock.seconds()
+        if self._hub.log_limit.admits(host_of(peer), when, f"signals {kind}"):
             self.log.warn("signals: {peer} {what}", peer=show(peer), what=what)
 
 

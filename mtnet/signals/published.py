@@ -57,6 +57,9 @@ class PublishedQueue:
         settings: `[signals]`.
         positions: the live view of its channel.
         when, wall: the time at which the follower came.
+
+    Attributes:
+        next_frame: before this time nothing is told.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class PublishedQueue:
         self._older = deque(self._closes(settings.flat, settings.remember, wall))
         self._alone: str | None = None
         self._cycle: deque[str] = deque()
-        self._next_frame = self._hush = when
+        self.next_frame = self._hush = when
         self._next_cycle = when + settings.repeat
 
     def offer(self, change: Change, when: float) -> None:
@@ -82,7 +85,7 @@ class PublishedQueue:
 
     def take(self, when: float, wall: int) -> bytes | None:
         """Return the frame to send at `when`, or None when nothing is due yet."""
-        if when < self._next_frame:
+        if when < self.next_frame:
             return None
         told = self._take_news(when)
         if told is None and when >= self._hush:
@@ -92,7 +95,7 @@ class PublishedQueue:
             )
         if told is None:
             return None
-        self._next_frame = when + self._settings.pace
+        self.next_frame = when + self._settings.pace
         return encode_position(*told)
 
     def due(self) -> float | None:
@@ -102,7 +105,7 @@ class PublishedQueue:
             times.append(self._hush)
         elif self._settings.repeat and self._positions:
             times.append(max(self._hush, self._next_cycle))
-        return max(self._next_frame, min(times)) if times else None
+        return max(self.next_frame, min(times)) if times else None
 
     def _take_news(self, when: float) -> tuple[str, Decimal] | None:
         ready = [(news.rank, symbol) for symbol, news in self._news.items() if news.due <= when]

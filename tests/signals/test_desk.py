@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 from mtnet.config import Signals
 from mtnet.errors import JournalError, WireError
 from mtnet.imtnet import IStatus
-from mtnet.signals.desk import EXPIRY, Desk
+from mtnet.signals.desk import EXPIRY, SLICE, Desk
 from mtnet.signals.journal import Journal
 
 
@@ -86,10 +86,10 @@ def test_nothing_is_told_before_it_is_on_disk(office):
 
 
 def test_changes_that_come_during_a_commit_are_told_in_their_order(office):
-    for volume in range(1, 6):
-        office.submit("GBPUSD", volume)
+    for symbol in "ABCDE":
+        office.submit(symbol, 1)
     office.disk.work()
-    assert office.follower.told == [f"GBPUSD|{volume}" for volume in range(1, 6)]
+    assert office.follower.told == [f"{symbol}|1" for symbol in "ABCDE"]
 
 
 def test_what_changes_nothing_is_no_entry(office):
@@ -271,3 +271,48 @@ def test_nothing_is_taken_once_the_daemon_stops(office):
     Deferred.fromCoroutine(office.desk.close())
     with pytest.raises(WireError, match="stopping"):
         office.submit("A", 1)
+
+
+def test_of_one_commit_paced_followers_are_told_the_last_of_each_symbol(office):
+    office.submit("A", 1)
+    for volume in range(2, 100):
+        office.submit("B", volume)
+    office.disk.work()
+    assert office.follower.told == ["A|1", "B|99"]
+
+
+def test_without_pacing_every_change_of_a_commit_is_told(tmp_path):
+    office = Office(tmp_path, pace=0.0)
+    for volume in range(1, 6):
+        office.submit("A", volume)
+    office.disk.work()
+    assert office.follower.told == [f"A|{volume}" for volume in range(1, 6)]
+
+
+def test_many_deliveries_are_spread_over_turns_and_lose_nothing(tmp_path):
+    office = Office(tmp_path, pace=0.0)
+    followers = [Listener() for _ in range(SLICE)]
+    for follower in followers:
+        office.desk.subscribe("main", follower)
+    for volume in range(1, 4):
+        office.submit("A", volume)
+    office.disk.work()
+    assert office.follower.told == ["A|1", "A|2"]
+    office.clock.advance(0)
+    assert followers[-1].told == office.follower.told == ["A|1", "A|2", "A|3"]
+
+
+def test_a_full_channel_makes_room_by_forgetting_what_is_flat_for_long(tmp_path):
+    office = Office(tmp_path, max_symbols=2)
+    for symbol in ("A", "B"):
+        office.submit(symbol, 0)
+    office.disk.work()
+    with pytest.raises(WireError, match="max_symbols"):
+        office.submit("C", 1)
+    assert office.desk.health()["full"] == ["main"]
+    assert office.desk.health()["healthy"] is False
+    office.clock.advance(office.settings.flat + 1)
+    assert office.desk.health()["healthy"] is True
+    office.submit("C", 1)
+    office.disk.work()
+    assert set(office.desk.positions("main")) == {"B", "C"}

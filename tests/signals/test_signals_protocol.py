@@ -227,8 +227,47 @@ def test_a_mebibyte_of_junk_ends_its_connection_and_nothing_else(serve, warnings
 
 def test_one_network_cannot_fill_the_log(serve, warnings):
     server = serve()
-    server.dial().send(b"<<GBPUSD|nan>>" * 10_000)
+    for _ in range(10):
+        server.dial().send(b"<<GBPUSD|nan>>" * 100)
     assert len(warnings()) == 5
+    server.dial().send(b"<<|1>>")
+    assert len(warnings()) == 6, "another kind has room of its own"
+
+
+def test_a_flood_of_refused_frames_ends_its_connection(serve, warnings):
+    server = serve()
+    flooding, patient = server.dial(), server.dial()
+    flooding.send(b"<<GBPUSD|nan>>" * 201 + b"<<GBPUSD|1>>")
+    assert flooding.reset
+    assert server.volume("GBPUSD") is None
+    patient.send(b"<<GBPUSD|nan>>" * 200 + b"<<GBPUSD|1>>")
+    assert not patient.closed
+    assert server.volume("GBPUSD") == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"get / HTTP/1.1\r\n\r\n",
+        b"\r\nPOST / HTTP/1.1\r\n\r\n",
+        b"PROPFIND / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+)
+@pytest.mark.parametrize("size", [None, 1])
+def test_no_other_speech_of_a_browser_can_trade(serve, warnings, head, size):
+    server = serve()
+    page = server.dial()
+    page.send(head + b"<<GBPUSD|99.00>>", size)
+    assert page.reset
+    assert server.volume("GBPUSD") is None
+    assert len(warnings()) == 1
+
+
+def test_a_tail_of_an_old_buffer_before_the_first_frame_is_no_browser(serve):
+    server = serve()
+    server.dial().send(b"SD|0.25>>\0<<GBPUSD|1>>", 1)
+    assert server.volume("GBPUSD") == 1
 
 
 def test_strangers_do_what_anonymous_says(serve, clock):
