@@ -89,6 +89,8 @@ class TemplatesProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = True
         self._still()
+        # What these hold of an upload would otherwise stay until the garbage is collected.
+        self._receive, self._ended, self._watch = _drop, _nothing, None
         if self._channel is not None:
             self._channel.connectionLost(reason)
 
@@ -126,7 +128,8 @@ class TemplatesProtocol(Protocol):
         if channel is None:
             self._close()
             return
-        self._channel, self._receive, self._ended = channel, channel.dataReceived, self._close
+        self._channel, self._receive = channel, channel.dataReceived
+        self._ended = IHalfCloseableProtocol(channel).readConnectionLost
         channel.makeConnection(ITransport(self.transport))
         channel.dataReceived(self._head)
 

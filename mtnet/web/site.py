@@ -11,7 +11,7 @@ import re
 from io import BytesIO
 from ipaddress import ip_address
 
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -36,6 +36,7 @@ _COMMON = {b"X-Content-Type-Options": b"nosniff", b"Cache-Control": b"no-cache"}
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(:[0-9]{1,5})?", re.ASCII)
 
 
+@implementer(IHalfCloseableProtocol)
 class ApiChannel(HTTPChannel):
     """One HTTP connection; slow headers do not keep it open, slow readers do."""
 
@@ -43,6 +44,26 @@ class ApiChannel(HTTPChannel):
     transport: StreamTransport  # type: ignore[assignment]
     _left = 0
     _watch: Watch | None = None
+
+    def pauseProducing(self) -> None:
+        """Leave the next request unread, too, while an answer waits for a slow reader."""
+        self.paused = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Go on with the requests that were left unread."""
+        self.paused = False
+        super().resumeProducing()
+        self.dataReceived(b"")
+
+    def readConnectionLost(self) -> None:
+        """The client has asked all: answer what is under way, then close."""
+        self.persistent = False
+        if not any(request.whole for request in self.requests):
+            self.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Never asked for."""
 
     def resetTimeout(self) -> None:
         """Count from the last answer, not from the last byte, until the headers are whole."""
@@ -80,6 +101,7 @@ class ApiRequest(Request):
 
     Attributes:
         gone: nobody waits for the answer any more.
+        whole: all of it has arrived.
     """
 
     log = Logger()
@@ -91,7 +113,7 @@ class ApiRequest(Request):
 
     def __init__(self, channel: ApiChannel, *options: object) -> None:
         super().__init__(channel, *options)
-        self.gone = self._cut = False
+        self.gone = self.whole = self._cut = False
         self._received = 0
         self._closing: IDelayedCall | None = None
 
@@ -113,6 +135,7 @@ class ApiRequest(Request):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Take a whole request; called by the channel."""
+        self.whole = True
         if self._cut:
             self.channel.loseConnection()
         else:
