@@ -80,6 +80,9 @@ def makeService(options: Options) -> MultiService:
     """
     from twisted.internet import reactor
 
+    # Twisted times its calls by the wall clock: one that is set back by an hour would hold
+    # back every close for an hour.
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]
     try:
         config = options.load()
         if options["check"]:

@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack, closing
 
@@ -210,3 +212,25 @@ def test_followers_who_never_read_delay_nobody(daemon):
             tail = (tail + reader.recv(65_536))[-100:]
         sending.join()
         assert daemon.status()["healthy"]
+
+
+SET_BACK = """
+import sys, time
+from twisted.internet import reactor
+from mtnet.service import Options, makeService
+
+options = Options()
+options.parseOptions(sys.argv[1:])
+daemon = makeService(options)
+reactor.callLater(0.2, reactor.stop)
+type(reactor).seconds = staticmethod(lambda: time.time() - 3600)
+daemon.startService()
+reactor.addSystemEventTrigger("before", "shutdown", daemon.stopService)
+reactor.run()
+"""
+
+
+def test_a_wall_clock_that_is_set_back_holds_nothing_back(daemon):
+    options = daemon.command()[daemon.command().index("mtnet") + 1 :]
+    command = [sys.executable, "-c", SET_BACK, *options]
+    assert subprocess.run(command, env=daemon.environ, timeout=20, check=False).returncode == 0
