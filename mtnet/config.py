@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from mtnet.errors import ConfigError
 
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
+Positive = Annotated[float, Meta(gt=0, le=31_536_000)]
 Count = Annotated[int, Meta(ge=1)]
 Right = Literal["follow", "publish", "send", "read", "fetch", "admin"]
 ChannelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
@@ -34,9 +35,9 @@ class Templates(_Section, frozen=True):
 
     grace: Seconds = 0.15
     """Silence after which a connection is a raw client; 0 answers at once."""
-    word: Seconds = 5.0
+    word: Positive = 5.0
     """Longest wait for first bytes that can still become a command or an HTTP method."""
-    progress: Seconds = 5.0
+    progress: Positive = 5.0
     """Longest stand-still of a transfer, in either direction, before it is given up."""
     max_size: Count = 1_048_576
     """Largest template; the largest seen in public is a tenth of it."""
@@ -48,7 +49,7 @@ class Templates(_Section, frozen=True):
     """`SYMBOL PERIOD` of the template that a raw client gets; empty = the newest upload."""
     folder: str = ""
     """A folder to watch for `.tpl` files; empty = none."""
-    scan: Annotated[float, Meta(gt=0, le=3600)] = 1.0
+    scan: Positive = 1.0
     """How often the folder is looked at; a file is taken when it stood still that long."""
 
 
@@ -81,9 +82,9 @@ class Signals(_Section, frozen=True):
     """How long a symbol that went flat stays in the repeat cycle."""
     remember: Seconds = 7 * DAY
     """How long a flat symbol is told to new connections."""
-    retry: Annotated[float, Meta(gt=0, le=3600)] = 1.0
+    retry: Positive = 1.0
     """Between two attempts to store what the disk refused."""
-    stalled: Seconds = 60.0
+    stalled: Positive = 60.0
     """A follower whose connection took no byte for so long is closed; it comes back fresh."""
     backlog: Count = 1_000
     """Changes that wait for the disk before their publishers are paused."""

@@ -81,6 +81,7 @@ def test_set_reads_a_value_by_the_type_of_its_key(text, read, value):
         ("signals.pace=nan", "signals.pace"),
         ("access.anonymous=everything", "--set access.anonymous cannot be 'everything'"),
         ("templates.max_size=0", "templates.max_size"),
+        ("signals.stalled=0", "signals.stalled"),
     ],
 )
 def test_a_bad_set_is_named_with_its_key(text, match):

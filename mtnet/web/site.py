@@ -30,6 +30,7 @@ from mtnet.net.pieces import StreamTransport, Watch, unacknowledged
 
 IDLE = 30.0
 """Seconds for a request's headers from the last answer on, and between two bytes of its body."""
+TOO_LONG = "A request line and its headers may have 16,384 bytes together."
 
 _JSON = b"application/json; charset=utf-8"
 _COMMON = {b"X-Content-Type-Options": b"nosniff", b"Cache-Control": b"no-cache"}
@@ -44,6 +45,20 @@ class ApiChannel(HTTPChannel):
     transport: StreamTransport  # type: ignore[assignment]
     _left = 0
     _watch: Watch | None = None
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a request line or a header that is too long, and say so."""
+        self.cut_off(431, b"Request Header Fields Too Large", "headers", TOO_LONG)
+        self.loseConnection()
+
+    def cut_off(self, status: int, reason: bytes, code: str, sentence: str) -> None:
+        """Answer in the middle of a request, which is not read to its end."""
+        body = _json(_error(code, sentence))
+        headers = {**_COMMON, b"Content-Type": _JSON, b"Connection": b"close"}
+        headers[b"Content-Length"] = b"%d" % len(body)
+        raw = Headers({name: [value] for name, value in headers.items()})
+        self.writeHeaders(b"HTTP/1.1", b"%d" % status, reason, raw)
+        self.write(body)
 
     def pauseProducing(self) -> None:
         """Leave the next request unread, too, while an answer waits for a slow reader."""
@@ -192,12 +207,8 @@ class ApiRequest(Request):
         self.content = BytesIO()
         self.requestHeaders.removeHeader(b"Expect")
         site = self.channel.site
-        body = _json(_error("size", f"At most {site.max_body} bytes of a body are allowed."))
-        headers = {**_COMMON, b"Content-Type": _JSON, b"Connection": b"close"}
-        headers[b"Content-Length"] = b"%d" % len(body)
-        raw = Headers({name: [value] for name, value in headers.items()})
-        self.channel.writeHeaders(b"HTTP/1.1", b"413", b"Content Too Large", raw)
-        self.channel.write(body)
+        sentence = f"At most {site.max_body} bytes of a body are allowed."
+        self.channel.cut_off(413, b"Content Too Large", "size", sentence)
         self._closing = site.hub.clock.callLater(
             site.hub.config.templates.progress, self.channel.loseConnection
         )

@@ -431,3 +431,19 @@ def test_no_bytes_break_the_port(server, data, head):
     terminal = server.dial()
     terminal.send(head + data + b"\r\n\r\n")
     terminal.hang_up()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /version HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+    ],
+)
+def test_a_line_that_is_too_long_is_answered_before_the_connection_closes(server, data):
+    terminal = server.dial()
+    terminal.send(data, 1_000)
+    answer = Answer(terminal.received())
+    assert answer.status == 431
+    assert answer.json["error"] == "headers"
+    assert terminal.closed
