@@ -33,6 +33,8 @@ PACED_BUDGET = 1
 """A paced follower has one frame under way: what waits behind it can still be replaced."""
 UNPACED_BUDGET = 65_536
 """Bytes that wait for a follower without pacing before its changes replace each other."""
+SOON = 0.001
+"""Seconds by which a timer may be late without being set anew: sums of floats differ."""
 REFUSAL_WINDOW = 60.0
 """Seconds in which `signals.refusals` are counted."""
 SEND_BUFFER = 8_192
@@ -74,7 +76,7 @@ class PublishedFollower:
         """Take a change that is on disk."""
         when = self._hub.clock.seconds()
         self._queue.offer(change, when)
-        due = max(when, self._queue.next_frame)
+        due = max(when, self._queue.next_frame) + SOON
         if self._outbox.ready and (self._timer is None or self._timer.getTime() > due):
             self._pump()
 
