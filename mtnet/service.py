@@ -264,9 +264,11 @@ class Daemon(MultiService):
 
     def _reload(self) -> None:
         """Turn over the log file, through the handler that twistd has for SIGUSR1."""
-        self.log.info("SIGHUP: the log file is turned over.")
         if callable(signal.getsignal(signal.SIGUSR1)):
+            self.log.info("SIGHUP: the log file is turned over.")
             os.kill(os.getpid(), signal.SIGUSR1)
+        else:
+            self.log.info("SIGHUP: there is no log file to turn over.")
 
 
 def _now() -> int:

@@ -150,8 +150,11 @@ class SignalsProtocol(Protocol):
     def readConnectionLost(self) -> None:
         """
         The peer has said all. A publisher is answered without a byte: a clean close once
-        everything is on disk, a reset when something was refused.
+        everything is on disk, a reset when something was refused or cut.
         """
+        if self._decoder.unfinished and not self._ended:
+            self._count_refusal()
+            self._warn("ended in the middle of a frame", "cut")
         if self._publisher is None:
             self._finish(None)
             return

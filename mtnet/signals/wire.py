@@ -65,6 +65,11 @@ class FrameDecoder:
             rest, self._rest = self._rest, b""
             raise FrameError("frame", f"No whole frame in {self._max_gap} bytes", rest)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a frame has begun that has not ended."""
+        return _OPEN in self._rest or self._rest.endswith(b"<")
+
     def _payload(self, payload: bytes) -> bytes:
         if len(payload) > self._max_payload:
             raise FrameError("frame", f"A frame of more than {self._max_payload} bytes", payload)

@@ -352,3 +352,20 @@ def test_a_publisher_is_reset_rather_than_closed_by_a_daemon_that_stops(serve):
     Deferred.fromCoroutine(server.hub.desk.close())
     publisher.send(b"<<GBPUSD|1>>")
     assert publisher.reset
+
+
+@pytest.mark.parametrize("cut", [b"<<GBPUSD|0.5", b"<<AUDUSD|1>><<NZDUSD|2", b"<<AUDUSD|1>><"])
+def test_a_publisher_that_ends_in_the_middle_of_a_frame_is_reset(serve, warnings, cut):
+    publisher = serve().dial()
+    publisher.send(cut)
+    publisher.finish()
+    assert publisher.reset
+    assert len(warnings()) == 1
+
+
+def test_the_tail_of_an_old_buffer_behind_the_last_frame_is_no_cut_frame(serve):
+    publisher = serve().dial()
+    publisher.send(b"<<GBPUSD|-10.25>>\0<<GBPUSD|0.00>>\0>\0")
+    publisher.finish()
+    assert publisher.closed
+    assert not publisher.reset
