@@ -18,6 +18,7 @@ from mtnet.errors import ConfigError
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 Positive = Annotated[float, Meta(gt=0, le=31_536_000)]
 Count = Annotated[int, Meta(ge=1)]
+Whole = Annotated[int, Meta(ge=0)]
 Right = Literal["follow", "publish", "send", "read", "fetch", "admin"]
 ChannelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 SourceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
@@ -99,6 +100,32 @@ class Signals(_Section, frozen=True):
     sources: dict[SourceName, Source] = {}
 
 
+class Ticks(_Section, frozen=True):
+    """`[ticks]`."""
+
+    receive_buffer: Count = 8_388_608
+    """Bytes the kernel is asked to keep of datagrams that were not read yet: at 300,000 ticks/s
+    the usual 212,992 lose some, 4 MiB none."""
+    turn: Positive = 0.005
+    """How long ticks may keep the reactor before signals have their turn."""
+    flush: Positive = 1.0
+    """How long a tick waits for the disk: what a power cut costs at most."""
+    retry: Positive = 1.0
+    """Between two attempts to store what the disk refused."""
+    queue: Count = 1_000_000
+    """Ticks that wait for the disk, of about 100 bytes; more are dropped and counted."""
+    max_symbols: Count = 10_000
+    """Symbols; the records of more are refused."""
+    max_sources: Count = 1_000
+    """Senders counted one by one; each that numbers takes 24 KiB. The others are one."""
+    idle: Positive = 3_600.0
+    """How long a connection may be silent before its first record, login or SUBSCRIBE."""
+    stalled: Positive = 60.0
+    """A subscriber whose connection took no byte for so long is closed."""
+    spaced_symbols: tuple[str, ...] = ()
+    """Symbols with blanks that published senders send as they are: `UK 100`."""
+
+
 class Web(_Section, frozen=True):
     """`[web]`."""
 
@@ -118,9 +145,12 @@ class Config(_Section, frozen=True):
 
     data: str = ""
     """The data folder; empty = `$STATE_DIRECTORY`, else `~/.local/share/mtnet`."""
+    reserve: Whole = 1_073_741_824
+    """Free bytes that ticks leave on the disk of the data folder: signals need them more."""
     listen: dict[str, str | list[str]] = {}
     templates: Templates = Templates()
     signals: Signals = Signals()
+    ticks: Ticks = Ticks()
     web: Web = Web()
     access: Access = Access()
 
@@ -164,9 +194,9 @@ def load(
     return _convert(tree, file)
 
 
-def endpoints(config: Config, name: str, default: str | None) -> list[str]:
+def endpoints(config: Config, name: str, defaults: list[str]) -> list[str]:
     """Return the endpoint texts of the service `name`; `off` and no default mean none."""
-    said = config.listen.get(name, default or "off")
+    said = config.listen.get(name, defaults)
     texts = [said] if isinstance(said, str) else said
     return [text for text in texts if text != "off"]
 

@@ -14,6 +14,7 @@ from mtnet.config import Config
 if TYPE_CHECKING:
     from mtnet.signals.desk import Desk
     from mtnet.templates.library import Library
+    from mtnet.ticks.collector import Collector
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Hub:
         log_limit: keeps a network from filling the log.
         library: the templates.
         desk: the signals.
+        collector: the ticks.
         health: returns the report of `/healthz` and `mtnet status`.
     """
 
@@ -42,4 +44,5 @@ class Hub:
     log_limit: LogLimit
     library: "Library"
     desk: "Desk"
+    collector: "Collector"
     health: Callable[[], dict[str, Any]]

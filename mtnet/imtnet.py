@@ -1,9 +1,10 @@
 """Every interface of mtnet, for those who extend it."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.protocol import DatagramProtocol
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
@@ -41,6 +42,33 @@ class IStreamPlugin(Interface):
         Raises:
             mtnet.errors.ConfigError: the service cannot work as it is configured.
         """
+
+
+class IDatagramPlugin(Interface):
+    """
+    A datagram service that the daemon can host; a stream plugin may have the same name.
+
+    The module holds one instance that provides this and `twisted.plugin.IPlugin`.
+    """
+
+    name: str = Attribute("As of `IStreamPlugin`.")
+    description: str = Attribute("As of `IStreamPlugin`.")
+    defaultEndpoint: str | None = Attribute("Such as `udp:8082:interface=127.0.0.1`; None = off.")
+    rights: tuple[str, ...] = Attribute("As of `IStreamPlugin`.")
+
+    def buildProtocol(hub: "Hub", listener: "Listener") -> DatagramProtocol:
+        """
+        Build what hears the datagrams of one listener.
+
+        One that provides `IBurstProtocol` is handed many at once. It must not block.
+        """
+
+
+class IBurstProtocol(Interface):
+    """A datagram protocol that gains from being handed many datagrams at once."""
+
+    def datagramsReceived(burst: "list[tuple[bytes, tuple[Any, ...]]]") -> None:
+        """Take (datagram, address of its sender) pairs, in order of arrival; never none."""
 
 
 class IListenerAware(Interface):

@@ -7,11 +7,12 @@ from typing import Any
 from twisted.internet.endpoints import clientFromString
 
 from mtnet.access.rights import Access, is_loopback
-from mtnet.catalogue import broken, installed
+from mtnet.catalogue import Plugin, broken, installed
 from mtnet.config import Config, endpoints
-from mtnet.errors import ConfigError
+from mtnet.errors import ConfigError, WireError
 from mtnet.imtnet import IStreamPlugin
 from mtnet.net.endpoints import Listener
+from mtnet.ticks.wire import spellings
 
 
 def check(config: Config, reactor: Any) -> None:
@@ -38,27 +39,28 @@ def check(config: Config, reactor: Any) -> None:
         raise ConfigError("\nmtnet: ".join(problems))
 
 
-def listeners(config: Config) -> list[tuple[IStreamPlugin, Listener]]:
+def listeners(config: Config) -> list[tuple[Plugin, Listener]]:
     """
     Return each service with each of its endpoints.
 
     Raises:
         ConfigError: no such service, or an endpoint on which it cannot work.
     """
-    plugins = installed()
+    services = installed()
     for name in config.listen:
-        if name not in plugins:
+        if name not in services:
             raise ConfigError(
                 f"listen names {name}, and no such service is installed; there are "
-                f"{', '.join(plugins)}." + "".join(f" {sentence}" for sentence in broken())
+                f"{', '.join(services)}." + "".join(f" {sentence}" for sentence in broken())
             )
-    found = [
-        (plugin, Listener(name, endpoint))
-        for name, plugin in plugins.items()
-        for endpoint in endpoints(config, name, plugin.defaultEndpoint)
+    heard = [
+        (service, Listener(name, endpoint))
+        for name, service in services.items()
+        for endpoint in endpoints(config, name, service.defaults)
     ]
+    found = [(service.plugin(listener), listener) for service, listener in heard]
     for plugin, listener in found:
-        if listener.proxied and plugin.speaksFirst:
+        if listener.proxied and IStreamPlugin(plugin).speaksFirst:
             raise ConfigError(
                 f"{listener.service} on {listener.endpoint}: the server speaks first there, and "
                 "behind haproxy: it does not know to whom; use the endpoint without haproxy:."
@@ -71,8 +73,12 @@ def check_settings(config: Config, reactor: Any) -> None:
     Check what no type can.
 
     Raises:
-        ConfigError: `signals.codepage` or the endpoint of a source is none.
+        ConfigError: `signals.codepage`, the endpoint of a source, or a symbol is none.
     """
+    try:
+        spellings(config.ticks.spaced_symbols)
+    except WireError as error:
+        raise ConfigError(f"ticks.spaced_symbols: {error}.") from error
     try:
         b"x".decode(config.signals.codepage, "replace")
     except (LookupError, UnicodeError) as error:
@@ -98,7 +104,7 @@ def check_ports(config: Config) -> None:
     Raises:
         ConfigError: one is not.
     """
-    served = endpoints(config, "signals", installed()["signals"].defaultEndpoint)
+    served = endpoints(config, "signals", installed()["signals"].defaults)
     for endpoint in config.signals.ports:
         if endpoint not in served:
             raise ConfigError(
@@ -107,10 +113,11 @@ def check_ports(config: Config) -> None:
             )
 
 
-def _check_listener(
-    plugin: IStreamPlugin, listener: Listener, config: Config, reactor: Any
-) -> None:
-    if listener.kind != "systemd":  # its sockets are there only when systemd starts the daemon
+def _check_listener(plugin: Plugin, listener: Listener, config: Config, reactor: Any) -> None:
+    if listener.datagrams:
+        _ = listener.port
+        check_exposure(Access(config.access.anonymous), listener, listener.interface)
+    elif listener.kind != "systemd":  # its sockets are there only when systemd starts the daemon
         listener.server(reactor)
         check_exposure(Access(config.access.anonymous), listener, listener.interface)
 

@@ -27,12 +27,14 @@ from twisted.python.threadpool import ThreadPool
 from mtnet import __version__
 from mtnet.access.limits import LogLimit
 from mtnet.access.rights import Access, is_loopback
+from mtnet.catalogue import Plugin
 from mtnet.config import Config
 from mtnet.control import ControlFactory
 from mtnet.datafolder import DataFolder
 from mtnet.errors import JournalError, MtnetError, StartError
 from mtnet.hub import Hub
-from mtnet.imtnet import IListenerAware, IStreamPlugin
+from mtnet.imtnet import IDatagramPlugin, IListenerAware, IStreamPlugin
+from mtnet.net.datagrams import BurstPort
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.options import Options
 from mtnet.preflight import check, check_exposure, check_ports, check_settings, listeners
@@ -41,18 +43,20 @@ from mtnet.signals.journal import Journal
 from mtnet.signals.upstream import source_service
 from mtnet.templates.folder import FolderService
 from mtnet.templates.library import Library
+from mtnet.ticks.collector import Collector
+from mtnet.ticks.store import Store, Tally
 
 __all__ = ["Options", "makeService"]
 
-SIGNAL_POOL, DISK_POOL = "mtnet-signals", "mtnet-disk"
-"""Signals have a thread of their own: no template on a slow disk delays one."""
+SIGNAL_POOL, TICK_POOL, DISK_POOL = POOLS = "mtnet-signals", "mtnet-ticks", "mtnet-disk"
+"""Signals have a thread of their own: no template on a slow disk delays one, nor a tick."""
 
 
 @dataclass(frozen=True)
 class Bound:
     """A listener and the port that it got."""
 
-    plugin: IStreamPlugin
+    plugin: Plugin
     listener: Listener
     port: IListeningPort
 
@@ -114,7 +118,7 @@ class Daemon(MultiService):
         check_ports(config)
         found = listeners(config)
         self._folder = DataFolder(config.data)
-        self._pools = {name: ThreadPool(1, 1, name) for name in (SIGNAL_POOL, DISK_POOL)}
+        self._pools = {name: ThreadPool(1, 1, name) for name in POOLS}
         self.hub = self._build_hub(config)
         self._bound = list(self._bind(found))
         self._control = self._bind_control()
@@ -161,12 +165,17 @@ class Daemon(MultiService):
             "services": self._reports(),
             "log lines left out": self.hub.log_limit.left_out,
             "signals": self.hub.desk.status(),
+            "ticks": self.hub.collector.status(),
             "templates": self.hub.library.status(),
         }
 
     def health(self) -> dict[str, Any]:
         """Report what a stranger may know: for `/healthz`."""
-        parts = {"signals": self.hub.desk.health(), "templates": self.hub.library.health()}
+        parts = {
+            "signals": self.hub.desk.health(),
+            "ticks": self.hub.collector.health(),
+            "templates": self.hub.library.health(),
+        }
         return {"healthy": all(part["healthy"] for part in parts.values()), **parts}
 
     # Building
@@ -177,6 +186,7 @@ class Daemon(MultiService):
         templates = config.templates
         try:
             desk.open()
+            collector = self._build_collector(config)
             library = Library(
                 self._folder.templates,
                 max_size=templates.max_size,
@@ -197,22 +207,50 @@ class Daemon(MultiService):
             log_limit=LogLimit(),
             library=library,
             desk=desk,
+            collector=collector,
             health=self.health,
         )
+
+    def _build_collector(self, config: Config) -> Collector:
+        try:
+            tally = Tally(self._folder.tally)
+        except OSError as error:
+            raise StartError(
+                f"{self._folder.tally} cannot be made ({error.strerror}); name another --data."
+            ) from error
+        store, in_thread = Store(self._folder.ticks), self._in_thread(TICK_POOL)
+        collector = Collector(config.ticks, config.reserve, store, tally, self._reactor, in_thread)
+        collector.open()
+        return collector
 
     def _in_thread(self, pool: str) -> Callable[..., "Deferred[Any]"]:
         return partial(deferToThreadPool, self._reactor, self._pools[pool])
 
-    def _bind(self, found: list[tuple[IStreamPlugin, Listener]]) -> Iterable[Bound]:
+    def _bind(self, found: list[tuple[Plugin, Listener]]) -> Iterable[Bound]:
         factories: dict[str, IProtocolFactory] = {}
         for plugin, listener in found:
-            if plugin.name not in factories:
-                factories[plugin.name] = plugin.buildFactory(self.hub)
-            aware = IListenerAware(factories[plugin.name], None)
-            factory = factories[plugin.name] if aware is None else aware.at(listener)
-            bound = Bound(plugin, listener, _listen(listener, factory, self._reactor))
+            if IDatagramPlugin.providedBy(plugin):
+                port = self._hear(IDatagramPlugin(plugin), listener)
+            else:
+                stream = IStreamPlugin(plugin)
+                if stream.name not in factories:
+                    factories[stream.name] = stream.buildFactory(self.hub)
+                aware = IListenerAware(factories[stream.name], None)
+                factory = factories[stream.name] if aware is None else aware.at(listener)
+                port = _listen(listener, factory, self._reactor)
+            bound = Bound(plugin, listener, port)
             check_exposure(self.hub.access, listener, host_of(bound.port.getHost()))
             yield bound
+
+    def _hear(self, plugin: IDatagramPlugin, listener: Listener) -> IListeningPort:
+        protocol = plugin.buildProtocol(self.hub, listener)
+        turn = self.hub.config.ticks.turn
+        port = BurstPort(listener.port, protocol, listener.interface, self._reactor, turn)
+        try:
+            port.startListening()
+        except CannotListenError as error:
+            raise _cannot_listen(listener, _reason(error)) from error
+        return port
 
     def _bind_control(self) -> IListeningPort | None:
         if not IReactorUNIX.providedBy(self._reactor):
@@ -235,6 +273,11 @@ class Daemon(MultiService):
         for pool in self._pools.values():
             pool.start()
         self.hub.desk.start()
+        if self.hub.collector.lost:
+            self.log.warn(
+                "The last daemon was killed: {count} ticks that it had taken were not on disk",
+                count=self.hub.collector.lost,
+            )
         for sentence in self.hub.library.damaged:
             self.log.warn("{sentence}", sentence=sentence)
         if hasattr(signal, "SIGHUP"):
@@ -251,6 +294,7 @@ class Daemon(MultiService):
         await maybeDeferred(super().stopService)
         try:
             await self.hub.desk.close()
+            await self.hub.collector.close()
         finally:
             # Threads that were not stopped would keep the process alive.
             for pool in self._pools.values():
@@ -283,7 +327,11 @@ def _listen(listener: Listener, factory: IProtocolFactory, reactor: Any) -> ILis
         port: IListeningPort = results[0]
         return port
     reason = _reason(results[0].value) if results else "it does not answer at once"
-    raise StartError(f"{listener.service} cannot listen on {listener.endpoint}: {reason}.")
+    raise _cannot_listen(listener, reason)
+
+
+def _cannot_listen(listener: Listener, reason: str) -> StartError:
+    return StartError(f"{listener.service} cannot listen on {listener.endpoint}: {reason}.")
 
 
 def _reason(error: BaseException) -> str:

@@ -27,6 +27,8 @@ from mtnet.hub import Hub
 from mtnet.signals.desk import Desk
 from mtnet.signals.journal import Journal
 from mtnet.templates.library import Library
+from mtnet.ticks.collector import Collector
+from mtnet.ticks.store import Store, Tally
 
 EPOCH = 1_700_000_000_000
 """Milliseconds since the Unix epoch at which the wall clock of `make_hub` starts."""
@@ -41,7 +43,8 @@ def make_hub(folder: Path, clock: Clock, *sets: str) -> Hub:
         clock: moved by the test; the wall clock follows it.
         sets: `SECTION.KEY=VALUE` texts, as for `--set`.
     """
-    config = load(sets=sets, data=str(folder))
+    # However full the disk of the tests is, ticks are taken.
+    config = load(sets=["reserve=0", *sets], data=str(folder))
     folder.mkdir(exist_ok=True)
 
     def now() -> int:
@@ -49,6 +52,9 @@ def make_hub(folder: Path, clock: Clock, *sets: str) -> Hub:
 
     desk = Desk(config.signals, Journal(folder / "signals.sqlite"), clock, now, maybeDeferred)
     desk.open()
+    store, tally = Store(folder / "ticks.sqlite"), Tally(folder / "ticks.taken")
+    collector = Collector(config.ticks, config.reserve, store, tally, clock, maybeDeferred)
+    collector.open()
     return Hub(
         config=config,
         clock=clock,
@@ -64,6 +70,7 @@ def make_hub(folder: Path, clock: Clock, *sets: str) -> Hub:
             default=config.templates.default,
         ),
         desk=desk,
+        collector=collector,
         health=lambda: {"healthy": True, "signals": desk.health()},
     )
 

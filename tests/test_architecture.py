@@ -18,6 +18,12 @@ PURE = {
     "signals/wire.py",
     "templates/content.py",
     "templates/wire.py",
+    "ticks/feed.py",
+    "ticks/series.py",
+    "ticks/sources.py",
+    "ticks/store.py",
+    "ticks/tables.py",
+    "ticks/wire.py",
 }
 FLOORS = {
     "mtnet.errors": 0,
@@ -28,6 +34,7 @@ FLOORS = {
     "mtnet.net": 2,
     "mtnet.signals": 3,
     "mtnet.templates": 3,
+    "mtnet.ticks": 3,
     "mtnet.web": 4,
     "mtnet.plugins": 5,
     "mtnet.client": 5,

@@ -42,11 +42,11 @@ def test_systemd_names_the_data_folder():
 def test_listen_replaces_all_endpoints_of_a_name(tmp_path):
     path = file(tmp_path, "[listen]\nsignals = ['tcp:1', 'tcp:2']\nweb = 'tcp:3'\n")
     config = load(path, listens=["signals=tcp:4", "signals=tcp:5"])
-    assert endpoints(config, "signals", "tcp:8081") == ["tcp:4", "tcp:5"]
-    assert endpoints(config, "web", "tcp:8083") == ["tcp:3"]
-    assert endpoints(config, "templates", "tcp:8080") == ["tcp:8080"]
-    assert endpoints(config, "ticks", None) == []
-    assert endpoints(load(listens=["web=off"]), "web", "tcp:8083") == []
+    assert endpoints(config, "signals", ["tcp:8081"]) == ["tcp:4", "tcp:5"]
+    assert endpoints(config, "web", ["tcp:8083"]) == ["tcp:3"]
+    assert endpoints(config, "templates", ["tcp:8080"]) == ["tcp:8080"]
+    assert endpoints(config, "ticks", []) == []
+    assert endpoints(load(listens=["web=off"]), "web", ["tcp:8083"]) == []
 
 
 @pytest.mark.parametrize(

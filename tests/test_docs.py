@@ -18,7 +18,7 @@ TOML = re.search(
 SHOWN = tomllib.loads(TOML)
 
 
-@pytest.mark.parametrize("section", ["signals", "templates", "web"])
+@pytest.mark.parametrize("section", ["signals", "templates", "ticks", "web"])
 def test_every_setting_is_shown_with_its_default(section):
     defaults = json.loads(msgspec.json.encode(getattr(Config(), section)))
     examples = {"ports": {}, "sources": {}} if section == "signals" else {}
@@ -30,7 +30,14 @@ def test_every_section_is_shown():
 
 
 def test_the_endpoints_that_are_shown_are_the_defaults():
-    assert SHOWN["listen"] == {name: each.defaultEndpoint for name, each in installed().items()}
+    shown = {
+        name: [each] if isinstance(each, str) else each for name, each in SHOWN["listen"].items()
+    }
+    assert shown == {name: each.defaults for name, each in installed().items()}
+
+
+def test_the_reserve_is_shown_with_its_default():
+    assert SHOWN["reserve"] == Config().reserve
 
 
 def test_ports_and_sources_are_shown_with_all_their_keys():

@@ -1,7 +1,9 @@
 """Where the daemon listens: the text of an endpoint and what it tells about the listener."""
 
 import os
+import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IAddress, IReactorCore, IStreamServerEndpoint
@@ -11,6 +13,9 @@ from mtnet.errors import ConfigError
 BACKLOG = 4096
 """Connections the kernel queues for us. With Twisted's 50, at 500 parallel clients some hang
 for ever where the server speaks first; the kernel cuts it to `net.core.somaxconn`."""
+
+
+_UDP = re.compile(r"udp:([0-9]{1,5})(?::interface=(?:[^:\\]|\\.)+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,31 @@ class Listener:
         return self.endpoint.removeprefix("haproxy:").partition(":")[0]
 
     @property
+    def datagrams(self) -> bool:
+        """Whether datagrams are heard there, and not streams."""
+        return self.endpoint.partition(":")[0] == "udp"
+
+    @property
+    def port(self) -> int:
+        """
+        The port of a `udp:` endpoint.
+
+        Raises:
+            ConfigError: the text is not `udp:PORT[:interface=ADDR]`.
+        """
+        found = _UDP.fullmatch(self.endpoint)
+        if found is None or int(found[1]) > 65_535 or not _is_address(self.interface):
+            raise ConfigError(
+                f"{self.service}={self.endpoint} is no endpoint; udp:8082 or "
+                "udp:8082:interface=127.0.0.1 would be one."
+            )
+        return int(found[1])
+
+    @property
     def security(self) -> str:
-        """`TLS` or `plain`."""
+        """`TLS`, `plain`, or `plain UDP`."""
+        if self.datagrams:
+            return "plain UDP"
         return "TLS" if self.kind in ("ssl", "tls") else "plain"
 
     @property
@@ -87,3 +115,11 @@ def show(address: IAddress) -> str:
     if port is None:
         return os.fsdecode(getattr(address, "name", None) or str(address))
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host or "0.0.0.0")
+    except ValueError:
+        return False
+    return True

@@ -40,11 +40,13 @@ class RealDaemon:
 
     def command(self, *options, foreground=True):
         mode = ["-n", "--pidfile="] if foreground else ["--pidfile=twistd.pid"]
-        listens = [f"--listen={name}={LOOPBACK}" for name in ("signals", "templates", "web")]
+        names = ("signals", "templates", "ticks", "web")
+        listens = [f"--listen={name}={LOOPBACK}" for name in names]
+        listens.append(f"--listen=ticks={LOOPBACK.replace('tcp', 'udp')}")
         program = "from twisted.scripts.twistd import run; run()"
         return [
             *(sys.executable, "-c", program, *mode),
-            *("mtnet", "--data", str(self.data), *listens, *options),
+            *("mtnet", "--data", str(self.data), "--set=reserve=0", *listens, *options),
         ]
 
     def run(self, *options, foreground=True):
@@ -86,9 +88,11 @@ class RealDaemon:
     def logged(self):
         return (self.folder / "log.txt").read_text("utf-8")
 
-    def port(self, service):
-        rows = [row for row in self.status()["services"] if row["service"] == service]
-        return int(rows[0]["address"].rpartition(":")[2])
+    def port(self, service, security="plain"):
+        for row in self.status()["services"]:
+            if (row["service"], row["security"]) == (service, security):
+                return int(row["address"].rpartition(":")[2])
+        raise LookupError(service)
 
     def dial(self, service="signals"):
         return socket.create_connection(("127.0.0.1", self.port(service)), timeout=PATIENCE)

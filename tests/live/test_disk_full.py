@@ -11,11 +11,11 @@ from live_daemon import until
 
 @pytest.fixture
 def small_disk(daemon):
-    """Put the data folder on a file system of 512 KiB."""
+    """Put the data folder on a file system of 1 MiB."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("Only root can mount the small file system that this test fills.")
     daemon.data.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(daemon.data)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(daemon.data)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("This machine does not let root mount a tmpfs.")
     yield daemon.data

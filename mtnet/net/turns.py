@@ -1,0 +1,36 @@
+"""How connections that have much to do share the reactor with those that have little."""
+
+from collections.abc import Callable, Iterator
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import Cooperator
+from twisted.python.failure import Failure
+
+
+class Turns:
+    """
+    Runs pieces of work in turn, for so long in each turn of the reactor.
+
+    Args:
+        turn: seconds.
+    """
+
+    def __init__(self, clock: IReactorTime, turn: float) -> None:
+        self._clock, self._turn = clock, turn
+        self._cooperator = Cooperator(self._until, self._schedule)
+
+    def run(self, work: Iterator[object], failed: Callable[[Failure], object]) -> None:
+        """
+        Step through `work`; where it yields a Deferred, it goes on when that has fired.
+
+        Args:
+            failed: is told the exception that `work` raised, if it did.
+        """
+        self._cooperator.cooperate(work).whenDone().addErrback(failed)
+
+    def _until(self) -> Callable[[], bool]:
+        end = self._clock.seconds() + self._turn
+        return lambda: self._clock.seconds() >= end
+
+    def _schedule(self, step: Callable[[], None]) -> IDelayedCall:
+        return self._clock.callLater(0, step)

@@ -1,0 +1,1 @@
+"""Ticks: taken from many terminals, kept complete, and given out again."""

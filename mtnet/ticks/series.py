@@ -1,0 +1,117 @@
+"""
+Ticks of one symbol on their way to the disk.
+
+Pure. Ticks that came at one time from one source share a mark, so that the time and the source
+of a tick cost next to nothing while many come.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple
+
+BLOCK = 4_096
+"""Ticks of a block, at most: a reader unpacks no more of them to find one."""
+RUN = struct.Struct("<qII")
+"""A run: when its ticks came, the number of their source, how many there are."""
+
+Mark = tuple[int, int]
+"""When ticks came (milliseconds since the Unix epoch, UTC), and the number of their source."""
+
+Run = tuple[int, int, int]
+"""When ticks came, the number of their source, how many they are."""
+
+_TIMES = re.compile(rb"^(?:[^ \n]+ ){4}([0-9]+)", re.MULTILINE)
+
+
+class Block(NamedTuple):
+    """
+    Ticks of one symbol, in order of arrival.
+
+    Attributes:
+        symbol: as on the wire.
+        ticks: how many.
+        first, last: the lowest and highest of their times: TIME where it was sent, else when
+            they came.
+        runs: of ticks with one mark.
+        data: the number of runs (32 bits), the runs, and what follows the symbol in each tick,
+            joined by LF.
+    """
+
+    symbol: bytes
+    ticks: int
+    first: int
+    last: int
+    runs: list[Run]
+    data: bytes
+
+
+@dataclass
+class Heard:
+    """
+    What came of one symbol from one source.
+
+    Attributes:
+        ticks: how many.
+        first, last: when the first and the last came.
+        longest: milliseconds between two of them, at most.
+    """
+
+    ticks: int
+    first: int
+    last: int
+    longest: int = 0
+
+    def add(self, ticks: int, when: int) -> None:
+        """Count ticks that came later."""
+        self.ticks += ticks
+        self.longest = max(self.longest, when - self.last)
+        self.last = max(self.last, when)
+
+
+@dataclass
+class Series:
+    """
+    The ticks of one symbol that no block holds yet.
+
+    Attributes:
+        symbol: as on the wire.
+        newest: the last tick of a block and when it came, once there was one.
+        records: what followed the symbol in each tick.
+        marks: of each tick.
+    """
+
+    symbol: bytes
+    newest: tuple[bytes, int] | None = None
+    records: list[bytes] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+
+    def latest(self) -> tuple[bytes, int] | None:
+        """Return the last tick and when it came."""
+        return (self.records[-1], self.marks[-1][0]) if self.records else self.newest
+
+    def pack(self) -> Iterator[Block]:
+        """Take all ticks out, and yield them in blocks, packed one by one."""
+        self.newest = self.latest()
+        records, marks = self.records, self.marks
+        self.records, self.marks = [], []
+        for at in range(0, len(records), BLOCK):
+            yield _block(self.symbol, records[at : at + BLOCK], marks[at : at + BLOCK])
+
+
+def _block(symbol: bytes, records: list[bytes], marks: list[Mark]) -> Block:
+    runs = [(*mark, len(list(same))) for mark, same in groupby(marks)]
+    text = b"\n".join(records)
+    times = [int(time) for time in _TIMES.findall(text)] if b" " in text else []
+    if len(times) < len(records):
+        times += [received for received, _, _ in runs]
+    head = len(runs).to_bytes(4, "little") + b"".join([RUN.pack(*run) for run in runs])
+    return Block(symbol, len(records), min(times), max(times), runs, head + text)
+
+
+def unpack(data: bytes) -> tuple[list[Run], list[bytes]]:
+    """Return the runs and the records of a block's `data`."""
+    end = 4 + RUN.size * int.from_bytes(data[:4], "little")
+    return list(RUN.iter_unpack(data[4:end])), data[end:].split(b"\n")
