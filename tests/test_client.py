@@ -353,7 +353,7 @@ def test_a_template_that_was_cut_off_is_no_template(clock):
 
 
 def test_an_answer_without_end_is_cut_off(clock, monkeypatch):
-    monkeypatch.setattr(client, "MAX_ANSWER", 10)
+    monkeypatch.setattr("mtnet.client.templates.MAX_ANSWER", 10)
     server = Server()
     outcome = Outcome(Templates(server, clock).get("GBPUSD", "H1"))
     answer(server, b"x" * 10, length=99)

@@ -1,0 +1,185 @@
+"""Templates: fetched from a server and stored there, over HTTP."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote as percent_encode
+from urllib.parse import urlencode
+
+import msgspec
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import URI, Agent, RequestTransmissionFailed, ResponseDone, ResponseFailed
+from twisted.web.http import CREATED, OK
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from zope.interface import implementer
+
+from mtnet.client.calls import why, within
+from mtnet.errors import ClientError, quote
+from mtnet.net.transport import Transport
+
+T = TypeVar("T")
+
+Description = dict[str, Any]
+"""What a server says of one template: `symbol`, `period`, `platform`, `size`, `sha256` …"""
+Descriptions = list[Description]
+
+MAX_ANSWER = 16_777_216
+"""Bytes of an HTTP answer that are read: sixteen times the largest template of a server."""
+
+
+class Templates:
+    """
+    The templates of a server, over HTTP on its templates port or its web port.
+
+    Every method fails with `ClientError`: the server cannot be reached, refuses, does not
+    answer in time, or answers more than `MAX_ANSWER` bytes.
+
+    Args:
+        clock: the reactor, or whatever else has its `callLater`.
+        timeout: seconds for one request, connecting included.
+        host: the name of the server that requests carry; mtnet knows itself as localhost and
+            by those of `web.hosts`.
+    """
+
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        clock: IReactorTime,
+        timeout: float = 30.0,
+        host: str = "localhost",
+    ) -> None:
+        self._agent = Agent.usingEndpointFactory(clock, _OneEndpoint(endpoint))
+        self._clock, self._timeout = clock, timeout
+        self._root = f"http://{host}/templates"
+
+    def get(
+        self, symbol: str, period: str, version: int | None = None, platform: str | None = None
+    ) -> "Deferred[bytes]":
+        """
+        Fetch a template as the terminal wrote it.
+
+        Args:
+            period: a name such as `H1`, or the terminal's code such as `16385`.
+            version: None = the newest.
+            platform: `mt4` or `mt5`; None = the newest of either.
+        """
+        asked = {"version": version, "platform": platform}
+        query = urlencode({key: value for key, value in asked.items() if value is not None})
+        return self._request(b"GET", _path(symbol, period) + (query and f"?{query}"))
+
+    def put(self, symbol: str, period: str, content: bytes) -> "Deferred[Description]":
+        """Store a template; return what the server says of the version that it is now."""
+        stored = self._request(b"PUT", _path(symbol, period), _Content(content))
+        return stored.addCallback(_json_of, Description)
+
+    def list(self) -> "Deferred[Sequence[Description]]":
+        """Return what the server says of each template that it holds."""
+        return self._request(b"GET", "").addCallback(_json_of, Descriptions)
+
+    def _request(
+        self, method: bytes, path: str, content: "_Content | None" = None
+    ) -> "Deferred[bytes]":
+        uri = f"{self._root}{path}".encode("ascii")
+        answer = Deferred.fromCoroutine(self._exchange(method, uri, content))
+        late = f"No whole answer within {self._timeout:g} s."
+        return within(answer, self._timeout, self._clock, late)
+
+    async def _exchange(self, method: bytes, uri: bytes, content: "_Content | None") -> bytes:
+        headers = Headers({b"User-Agent": [b"mtnet"]})
+        try:
+            response = await self._agent.request(method, uri, headers, content)
+        except (ConnectError, OSError) as error:
+            raise ClientError(f"No connection: {why(error)}.") from error
+        except (ResponseFailed, RequestTransmissionFailed, ConnectionClosed) as error:
+            raise ClientError("What answers there broke off, or speaks no HTTP.") from error
+        answer = _Answer()
+        response.deliverBody(answer)
+        body = await answer.whole
+        if response.code not in (OK, CREATED):
+            raise ClientError(_refusal(response.code, body))
+        return body
+
+
+@implementer(IAgentEndpointFactory)
+class _OneEndpoint:
+    """Sends every request to the endpoint that was handed in, whatever its URI names."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """Return the endpoint."""
+        return self._endpoint
+
+
+@implementer(IBodyProducer)
+class _Content:
+    """A request's body, which is small enough to be written at once."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content, self.length = content, len(content)
+
+    def startProducing(self, consumer: IConsumer) -> "Deferred[None]":
+        consumer.write(self._content)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Everything is written already."""
+
+    def resumeProducing(self) -> None:
+        """Everything is written already."""
+
+    def stopProducing(self) -> None:
+        """Everything is written already."""
+
+
+class _Answer(Protocol):
+    """
+    Collects the body of an answer, up to `MAX_ANSWER` bytes.
+
+    Attributes:
+        whole: fires with the body, or fails with `ClientError`.
+    """
+
+    transport: Transport  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.whole: Deferred[bytes] = Deferred(lambda _: self.transport.loseConnection())
+        self._body = bytearray()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._body += data
+        if len(self._body) > MAX_ANSWER and not self.whole.called:
+            text = f"The answer is longer than {MAX_ANSWER} bytes."
+            self.whole.errback(ClientError(text))
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.whole.called:
+            return
+        if reason.check(ResponseDone):
+            self.whole.callback(bytes(self._body))
+        else:
+            self.whole.errback(ClientError(f"The answer was cut off: {why(reason.value)}."))
+
+
+def _path(symbol: str, period: str) -> str:
+    return f"/{percent_encode(symbol, safe='')}/{percent_encode(period, safe='')}"
+
+
+def _json_of(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise ClientError(f"What answers there is no mtnet: {quote(body)}.") from error
+
+
+def _refusal(code: int, body: bytes) -> str:
+    try:
+        return str(_json_of(body, Description)["text"])
+    except (ClientError, KeyError):
+        return f"What answers there is no mtnet; it says {code}: {quote(body)}."

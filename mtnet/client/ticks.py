@@ -1,0 +1,136 @@
+"""Ticks: told by a server as they come."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from random import random
+from typing import NamedTuple
+
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+
+from mtnet.client.calls import FIRST_DELAY, LONGEST_DELAY, why
+from mtnet.errors import WireError, quote
+from mtnet.net.hold import hold
+from mtnet.net.transport import Transport
+from mtnet.ticks.wire import ABSENT, pad, parse
+
+MAX_LINE = 16_384
+"""Bytes of a line from the server: it repeats the symbols that it was asked for."""
+
+_TICK = re.compile(rb"TICK: (.+) ([0-9]{1,15})(?: ~([0-9]{1,12}))?")
+
+
+class Tick(NamedTuple):
+    """
+    A tick; numbers are text with the digits that were sent, and None is absent.
+
+    Attributes:
+        symbol: as on the wire: `UK%20100` is UK 100.
+        bid, ask, last, volume: as sent.
+        time: `MqlTick.time_msc`, in the terminal's own clock.
+        flags: those of MqlTick.
+        received: when the server took it, milliseconds since the Unix epoch, UTC.
+        skipped: older ticks of the symbol that were not told, for this reader was behind.
+    """
+
+    symbol: str
+    bid: str | None
+    ask: str | None
+    last: str | None
+    volume: str | None
+    time: int | None
+    flags: int | None
+    received: int
+    skipped: int
+
+
+def subscribe(
+    endpoint: IStreamClientEndpoint,
+    symbols: Iterable[str],
+    on_tick: Callable[[Tick], object],
+    clock: IReactorTime,
+    *,
+    on_connected: Callable[[], object] = lambda: None,
+    on_lost: Callable[[str], object] = lambda reason: None,
+    on_error: Callable[[str], object] = lambda sentence: None,
+) -> ClientService:
+    """
+    Return a service that is told ticks by a server, and connects again when it must.
+
+    Start it with `startService()`; `whenConnected(failAfterFailures=1)`, called before, tells
+    whether the first attempt succeeded.
+
+    Args:
+        symbols: as on the wire; `*` is all of them.
+        on_tick: is told the last tick of each symbol after each connection, and then every one.
+        on_connected: is called after each connection.
+        on_lost: is told why a connection ended, also when `stopService()` ended it.
+        on_error: is told what the server refused.
+    """
+    asked = " ".join(symbols).encode()
+    factory = _TickFactory(asked, on_tick, on_connected, on_lost, on_error)
+    policy = backoffPolicy(FIRST_DELAY, LONGEST_DELAY, jitter=random)
+    return ClientService(endpoint, factory, retryPolicy=policy, clock=clock)
+
+
+class _TickProtocol(LineReceiver):
+    """Reads ticks until the connection ends."""
+
+    log = Logger()
+    factory: "_TickFactory"
+    transport: Transport  # type: ignore[assignment]
+    MAX_LENGTH = MAX_LINE
+
+    def connectionMade(self) -> None:
+        hold(self.transport)
+        self.factory.on_connected()
+        self.sendLine(b"SUBSCRIBE: " + self.factory.asked)
+
+    def lineReceived(self, line: bytes) -> None:
+        if line.startswith(b"ERR: "):
+            self.factory.on_error(line[5:].decode("utf-8", "replace"))
+        elif line.startswith(b"TICK: "):
+            self._tick(line)
+        elif not line.startswith(b"OK: "):
+            self.log.warn("What answers there is no tick port: {line}", line=quote(line))
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.factory.on_lost(why(reason.value))
+
+    def _tick(self, line: bytes) -> None:
+        found = _TICK.fullmatch(line)
+        try:
+            if found is None:
+                raise WireError("tick", "It is no TICK: line", line)
+            symbol, rest = parse(found[1], {})
+        except WireError as error:
+            self.log.warn("A line of the server is left out: {error}", error=error)
+            return
+        fields = [None if each == ABSENT else each.decode() for each in pad(rest)]
+        bid, ask, last, volume, time, flags = fields
+        moment = None if time is None else int(time)
+        changed = None if flags is None else int(flags)
+        received, skipped = int(found[2]), int(found[3] or 0)
+        self.factory.on_tick(
+            Tick(symbol.decode(), bid, ask, last, volume, moment, changed, received, skipped)
+        )
+
+
+@dataclass(eq=False)
+class _TickFactory(Factory):
+    """Holds what the connections of one subscriber share."""
+
+    asked: bytes
+    on_tick: Callable[[Tick], object]
+    on_connected: Callable[[], object]
+    on_lost: Callable[[str], object]
+    on_error: Callable[[str], object]
+
+    noisy = False
+    protocol = _TickProtocol  # type: ignore[assignment]
