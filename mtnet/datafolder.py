@@ -28,7 +28,7 @@ class DataFolder:
         self.templates = self.path / "templates"
         self.control = self.path / "control"
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.path)
             self._lock = self._hold(self.path / "lock")
         except BlockingIOError as error:
             raise StartError(
@@ -56,3 +56,13 @@ class DataFolder:
     def release(self) -> None:
         """Let another daemon use the folder."""
         self._lock.close()
+
+
+def make_folder(path: Path) -> None:
+    """
+    Make a data folder that its owner alone can read, if it is not there.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from mtnet import __version__
-from mtnet.cli import manage, run, talk
+from mtnet.cli import manage, run, talk, ticks
 from mtnet.errors import MtnetError
 
 INTERRUPTED = 130
@@ -27,12 +27,12 @@ def parser() -> Parser:
     """Return the parser of everything but the arguments that twistd reads."""
     top = Parser(
         prog="mtnet",
-        description="Templates and signals for MetaTrader terminals.",
+        description="Templates, signals and ticks for MetaTrader terminals.",
         epilog="Example: mtnet run --listen signals=tcp:8081:interface=127.0.0.1",
     )
     top.add_argument("--version", action="version", version=f"mtnet {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (run, manage, talk):
+    for module in (run, manage, talk, ticks):
         module.register(commands)
     return top
 

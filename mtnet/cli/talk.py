@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
+from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import (
@@ -51,24 +52,26 @@ Work = Callable[[IStreamClientEndpoint, IReactorTime, Namespace], Coroutine[Any,
 
 def register(commands: "Commands") -> None:
     """Add `mtnet signals` and `mtnet templates`."""
-    signals = _group(commands, "signals", "publish and follow positions")
+    signals = group(commands, "signals", "publish and follow positions")
     _publish_parser(signals)
     _follow_parser(signals)
-    templates = _group(commands, "templates", "list, fetch and store templates")
-    _add(templates, "list", list_templates, TEMPLATES, "list what is stored", "")
+    templates = group(commands, "templates", "list, fetch and store templates")
+    add(templates, "list", list_templates, TEMPLATES, "list what is stored", "")
     _get_parser(templates)
     _put_parser(templates)
 
 
-def _group(commands: "Commands", name: str, told: str) -> "Commands":
-    group: ArgumentParser = commands.add_parser(name, help=told, description=_sentence(told))
+def group(commands: "Commands", name: str, told: str) -> "Commands":
+    """Add a word that has commands of its own."""
+    group: ArgumentParser = commands.add_parser(name, help=told, description=sentence(told))
     return group.add_subparsers(metavar="COMMAND", required=True)
 
 
-def _add(
+def add(
     commands: "Commands", name: str, work: Work, server: str, told: str, example: str
 ) -> ArgumentParser:
-    parser: ArgumentParser = commands.add_parser(name, help=told, description=_sentence(told))
+    """Add a command that talks to a server."""
+    parser: ArgumentParser = commands.add_parser(name, help=told, description=sentence(told))
     parser.epilog = f"Example: {parser.prog} {example}".rstrip()
     parser.add_argument(
         "-s",
@@ -82,13 +85,14 @@ def _add(
     return parser
 
 
-def _sentence(told: str) -> str:
+def sentence(told: str) -> str:
+    """Return the words of a help line as a sentence."""
     return f"{told[0].upper()}{told[1:]}."
 
 
 def _publish_parser(commands: "Commands") -> None:
     told = "set the net position of a symbol and wait until it is stored"
-    parser = _add(commands, "publish", publish_signal, SIGNALS, told, "GBPUSD -0.25")
+    parser = add(commands, "publish", publish_signal, SIGNALS, told, "GBPUSD -0.25")
     parser.add_argument("symbol", metavar="SYMBOL")
     parser.add_argument(
         "volume", metavar="VOLUME", help="lots; negative = sold, 0 = flat, for example -0.25"
@@ -97,13 +101,13 @@ def _publish_parser(commands: "Commands") -> None:
 
 def _follow_parser(commands: "Commands") -> None:
     told = "print positions as they come, until Ctrl-C"
-    parser = _add(commands, "follow", follow_signals, SIGNALS, told, "--seconds 60 --json")
-    parser.add_argument("--seconds", metavar="N", type=_seconds, help="stop after so long")
+    parser = add(commands, "follow", follow_signals, SIGNALS, told, "--seconds 60 --json")
+    parser.add_argument("--seconds", metavar="N", type=seconds, help="stop after so long")
 
 
 def _get_parser(commands: "Commands") -> None:
     told = "fetch a template, to standard output or into a file"
-    parser = _add(commands, "get", get_template, TEMPLATES, told, "GBPUSD H1 -o GBPUSD_H1.tpl")
+    parser = add(commands, "get", get_template, TEMPLATES, told, "GBPUSD H1 -o GBPUSD_H1.tpl")
     parser.add_argument("symbol", metavar="SYMBOL")
     parser.add_argument("period", metavar="PERIOD", help="a name such as H1, or its code")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="where it is written")
@@ -113,7 +117,7 @@ def _get_parser(commands: "Commands") -> None:
 
 def _put_parser(commands: "Commands") -> None:
     told = "store a template"
-    parser = _add(commands, "put", put_template, TEMPLATES, told, "GBPUSD_H1.tpl")
+    parser = add(commands, "put", put_template, TEMPLATES, told, "GBPUSD_H1.tpl")
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument(
         "symbol", metavar="SYMBOL", nargs="?", help="default: from FILE named SYMBOL_PERIOD.tpl"
@@ -121,7 +125,13 @@ def _put_parser(commands: "Commands") -> None:
     parser.add_argument("period", metavar="PERIOD", nargs="?")
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """
+    Read a length of time.
+
+    Raises:
+        ArgumentTypeError: it is none above 0, or longer than a year.
+    """
     number = float(text)
     if not 0 < number <= YEAR:
         raise ArgumentTypeError(f"{text} is no number of seconds above 0")
@@ -145,15 +155,35 @@ async def follow_signals(
 ) -> None:
     """Print positions until the time is over or nobody reads them."""
     ended: Deferred[None] = Deferred()
-    watch = _Watch(arguments, ended)
+    watch = Watch(ended)
     service = follow(
-        server, watch.position, clock, on_connected=watch.connected, on_lost=watch.lost
+        server,
+        lambda symbol, volume: watch.tell(lambda: _say_position(arguments, symbol, volume)),
+        clock,
+        on_connected=watch.connected,
+        on_lost=watch.lost,
     )
+    await attend(service, ended, watch, clock, arguments.seconds)
+
+
+async def attend(
+    service: ClientService,
+    ended: "Deferred[None]",
+    watch: "Watch",
+    clock: IReactorTime,
+    seconds: float | None,
+) -> None:
+    """
+    Run a service until `ended` fires, or `seconds` are over.
+
+    Raises:
+        ClientError: its first attempt to connect failed.
+    """
     connected = service.whenConnected(failAfterFailures=1)
     service.startService()
     await connected
-    if arguments.seconds is not None:
-        clock.callLater(arguments.seconds, watch.end, None)
+    if seconds is not None:
+        clock.callLater(seconds, watch.end, None)
     await ended
     await service.stopService()
 
@@ -199,24 +229,22 @@ SHOWN = ("symbol", "period", "platform", "version", "size", "stored")
 """The columns of `templates list`."""
 
 
-class _Watch:
+class Watch:
     """
-    Tells what a follower hears: positions on stdout, the state of the connection on stderr.
+    Tells what comes on stdout, and the state of the connection on stderr.
 
     Args:
         ended: fires when nothing more shall be told, fails when stdout takes no more.
     """
 
-    def __init__(self, arguments: Namespace, ended: "Deferred[None]") -> None:
-        self._arguments, self._ended = arguments, ended
+    def __init__(self, ended: "Deferred[None]") -> None:
+        self._ended = ended
         self._lost = False
 
-    def position(self, symbol: str, volume: Decimal) -> None:
-        """Print a position."""
-        text = f"{volume or Decimal('0.00'):f}"
-        told = {"symbol": symbol, "volume": text, "time": time.time_ns() // 1_000_000}
+    def tell(self, say: Callable[[], object]) -> None:
+        """Call what prints."""
         try:
-            _say(self._arguments, told, f"{symbol} {text}")
+            say()
         except OSError:
             self.end(Failure())
 
@@ -310,6 +338,12 @@ def _endpoint(reactor: IReactorTime, text: str) -> IStreamClientEndpoint:
 def _say(arguments: Namespace, told: object, sentence: str) -> None:
     text = msgspec.json.encode(told).decode() if arguments.json else sentence
     print(text, flush=True)
+
+
+def _say_position(arguments: Namespace, symbol: str, volume: Decimal) -> None:
+    text = f"{volume or Decimal('0.00'):f}"
+    told = {"symbol": symbol, "volume": text, "time": time.time_ns() // 1_000_000}
+    _say(arguments, told, f"{symbol} {text}")
 
 
 def _named(arguments: Namespace) -> tuple[str, str]:

@@ -1,0 +1,329 @@
+"""`mtnet ticks`: told live, and read from and written into the data folder."""
+
+import os
+import re
+import sys
+import time
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from calendar import timegm
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+
+from mtnet.cli import manage, talk
+from mtnet.client import Tick, subscribe
+from mtnet.config import load
+from mtnet.datafolder import make_folder
+from mtnet.errors import ClientError, WireError
+from mtnet.ticks import mt5
+from mtnet.ticks.archive import Archive, Stored
+from mtnet.ticks.importer import Importer
+from mtnet.ticks.wire import ABSENT, FIELDS, pad, spell
+
+if TYPE_CHECKING:
+    from mtnet.cli.talk import Commands
+
+SERVER = "tcp:127.0.0.1:8082"
+"""The server that is asked when none is named: the daemon's default."""
+HOUR = 3_600_000
+"""Milliseconds."""
+CSV = "symbol,bid,ask,last,volume,time,flags,received,source\r\n"
+
+_MOMENT = re.compile(
+    r"(\d{4})[.-](\d\d)[.-](\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,3}))?)?)?", re.ASCII
+)
+_JSON_ZEROS = re.compile(r"^(-?)0+(?=\d)")
+
+Writer = Callable[[str, Stored], bytes]
+
+
+# What the command line says
+
+
+def register(commands: "Commands") -> None:
+    """Add `mtnet ticks`."""
+    ticks = talk.group(commands, "ticks", "be told ticks, and read and fill the store")
+    told = "print ticks as they come, until Ctrl-C"
+    tail = talk.add(ticks, "tail", tail_ticks, SERVER, told, "EURUSD GBPUSD")
+    tail.add_argument("symbols", metavar="SYMBOL", nargs="*", help="default: all of them")
+    tail.add_argument("--seconds", metavar="N", type=talk.seconds, help="stop after so long")
+    _export_parser(ticks)
+    _import_parser(ticks)
+    _stored(ticks, "symbols", list_symbols, "list what is stored", "").add_argument(
+        "--json", action="store_true", help="print JSON"
+    )
+    told = "say who sent what, and whether all of it came"
+    _stored(ticks, "report", report, told, "--json").add_argument(
+        "--json", action="store_true", help="print JSON"
+    )
+
+
+def _stored(
+    commands: "Commands", name: str, do: Callable[[Namespace], None], told: str, example: str
+) -> ArgumentParser:
+    parser: ArgumentParser = commands.add_parser(name, help=told, description=talk.sentence(told))
+    parser.epilog = f"Example: {parser.prog} {example}".rstrip()
+    parser.add_argument("-d", "--data", metavar="DIR", help="the daemon's data folder")
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", type=Path, help="the daemon's configuration"
+    )
+    parser.set_defaults(do=do)
+    return parser
+
+
+def _export_parser(commands: "Commands") -> None:
+    told = "write the ticks of a symbol, in order"
+    example = "EURUSD --from 2019.02.04 -o EURUSD.csv"
+    parser = _stored(commands, "export", export, told, example)
+    parser.add_argument("symbol", metavar="SYMBOL")
+    parser.add_argument(
+        "--format", choices=sorted(FORMATS), default="mt5", help="default: as MetaTrader 5 exports"
+    )
+    moment = "a day such as 2019.02.04, with ' 12:30:00.000' or without, or milliseconds"
+    parser.add_argument("--from", dest="start", metavar="T", type=_moment, help=moment)
+    parser.add_argument("--to", dest="stop", metavar="T", type=_moment, help="up to, not with")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="where it is written")
+
+
+def _import_parser(commands: "Commands") -> None:
+    told = "store the ticks of a file that MetaTrader 5 exported, each of them once"
+    parser = _stored(commands, "import", import_ticks, told, "EURUSD.csv --symbol EURUSD")
+    parser.add_argument("file", metavar="FILE", type=Path, help="also compressed with gzip")
+    parser.add_argument("--symbol", metavar="SYMBOL", required=True)
+    parser.add_argument(
+        "--shift-hours",
+        dest="shift",
+        metavar="N",
+        type=_shift,
+        default=0,
+        help="are added to each time, for example -2 or 5.5",
+    )
+
+
+def _moment(text: str) -> int:
+    """Read a moment as milliseconds."""
+    if text.isascii() and text.isdigit() and len(text) > len("20190204"):
+        return int(text)
+    found = _MOMENT.fullmatch(text)
+    try:
+        if found is None:
+            raise ValueError
+        year, month, day, hour, minute, second = (int(each or 0) for each in found.groups()[:6])
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        raise ArgumentTypeError(
+            f"{text} is no moment such as 2019.02.04 or '2019-02-04 12:30:00.000'"
+        ) from None
+    return timegm(moment.timetuple()) * 1_000 + int((found[7] or "").ljust(3, "0"))
+
+
+def _shift(text: str) -> int:
+    """Read hours as milliseconds."""
+    hours = float(text)
+    if not abs(hours) <= 24 * 366:
+        raise ArgumentTypeError(f"{text} is no number of hours within a year")
+    return round(hours * HOUR)
+
+
+# What is done
+
+
+async def tail_ticks(
+    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
+) -> None:
+    """Print ticks until the time is over or nobody reads them."""
+    ended: Deferred[None] = Deferred()
+    watch = talk.Watch(ended)
+    symbols = [_spelt(symbol) if symbol != "*" else symbol for symbol in arguments.symbols]
+    service = subscribe(
+        server,
+        symbols or ["*"],
+        lambda tick: watch.tell(lambda: _print(tick, arguments.json)),
+        clock,
+        on_connected=watch.connected,
+        on_lost=watch.lost,
+        on_error=lambda text: print(f"mtnet: {text}", file=sys.stderr, flush=True),
+    )
+    await talk.attend(service, ended, watch, clock, arguments.seconds)
+
+
+def export(arguments: Namespace) -> None:
+    """
+    Write the ticks of one symbol.
+
+    Raises:
+        ClientError: there are none of that symbol, or the file cannot be written.
+        JournalError: the store is damaged.
+    """
+    archive, symbol = Archive(_store(arguments)), _spelt(arguments.symbol)
+    known = [row["symbol"] for row in archive.symbols()]
+    if symbol not in known:
+        near = ", ".join(get_close_matches(symbol, known)) or "`mtnet ticks symbols` lists them"
+        raise ClientError(f"There are no ticks of {symbol}; what is stored: {near}.")
+    header, write = FORMATS[arguments.format]
+    with _output(arguments.output) as file:
+        file.write(header)
+        for tick in archive.ticks(symbol.encode(), arguments.start, arguments.stop):
+            file.write(write(symbol, tick))
+
+
+def import_ticks(arguments: Namespace) -> None:
+    """
+    Store the ticks of a file.
+
+    Raises:
+        ClientError: a line of it cannot be read.
+        JournalError: the store is damaged, or takes nothing.
+    """
+    path = _store(arguments)
+    make_folder(path.parent)
+    symbol = _spelt(arguments.symbol).encode()
+    importer = Importer(path, symbol, time.time_ns() // 1_000_000)
+    rows = mt5.rows(arguments.file, arguments.shift)
+    try:
+        with _progress() as progress:
+            importer.run(rows, progress)
+    finally:
+        total = importer.added + importer.known
+        print(f"{total} ticks, {importer.added} new, {importer.known} there already.", flush=True)
+
+
+def list_symbols(arguments: Namespace) -> None:
+    """Print what is stored."""
+    found = Archive(_store(arguments)).symbols()
+    if arguments.json:
+        print(msgspec.json.encode(found).decode(), flush=True)
+        return
+    rows = [{**row, "first": _date(row["first"]), "last": _date(row["last"])} for row in found]
+    print("\n".join(manage.table(rows)) if rows else "No tick is stored.", flush=True)
+
+
+def report(arguments: Namespace) -> None:
+    """Print who sent what, and whether all of it came."""
+    found = Archive(_store(arguments)).report()
+    if arguments.json:
+        print(msgspec.json.encode(found).decode(), flush=True)
+    else:
+        print("\n".join(_describe(found)), flush=True)
+
+
+def _describe(found: dict[str, Any]) -> Iterator[str]:
+    for name, dates in (("sources", DATES), ("symbols", DATES), ("gaps", ("found",))):
+        if found[name]:
+            yield f"{name}:"
+            yield from (f"  {line}" for line in manage.table(_shown(found[name], dates)))
+    totals = found["totals"]
+    yield (
+        f"{totals['stored']} ticks taken and stored, {totals['lost']} lost when the daemon was "
+        f"killed, {totals['kernel drops']} datagrams dropped by the kernel."
+    )
+
+
+DATES = ("first", "last")
+"""The columns that hold times; those of gaps are numbers."""
+
+
+def _shown(rows: Iterable[dict[str, Any]], dates: tuple[str, ...]) -> list[dict[str, Any]]:
+    shown = []
+    for row in rows:
+        told = {key: _date(value) if key in dates else value for key, value in row.items()}
+        if "silence" in told:
+            told["silence"] = f"{row['silence'] / 1_000:.3f} s"
+        shown.append(told)
+    return shown
+
+
+# Formats
+
+
+def _csv(symbol: str, tick: Stored) -> bytes:
+    values = ["" if each == ABSENT else each.decode() for each in pad(tick.rest)]
+    return f"{','.join([symbol, *values, str(tick.received), tick.source])}\r\n".encode()
+
+
+def _jsonl(symbol: str, tick: Stored) -> bytes:
+    values = [_json_number(each.decode()) for each in pad(tick.rest)]
+    told = {"symbol": symbol, **dict(zip(FIELDS, values, strict=True))}
+    return msgspec.json.encode({**told, "received": tick.received, "source": tick.source}) + b"\n"
+
+
+def _json_number(text: str | None) -> msgspec.Raw | None:
+    """Return a number as JSON takes it, with the digits that were sent."""
+    if text is None or text == ABSENT.decode():
+        return None
+    return msgspec.Raw(_JSON_ZEROS.sub(r"\1", text).encode())
+
+
+FORMATS: dict[str, tuple[bytes, Writer]] = {
+    "mt5": (mt5.HEADER, lambda symbol, tick: mt5.format_row(tick.time, tick.rest)),
+    "csv": (CSV.encode(), _csv),
+    "jsonl": (b"", _jsonl),
+}
+
+
+def _print(tick: Tick, as_json: bool) -> None:
+    if as_json:
+        told = {
+            **tick._asdict(),
+            **{name: _json_number(getattr(tick, name)) for name in FIELDS[:4]},
+        }
+        print(msgspec.json.encode(told).decode(), flush=True)
+        return
+    values = ["-" if each is None else str(each) for each in tick[1:7]]
+    skipped = f" ({tick.skipped} skipped)" if tick.skipped else ""
+    print(f"{_date(tick.received)} {tick.symbol} {' '.join(values)}{skipped}", flush=True)
+
+
+# Files
+
+
+def _store(arguments: Namespace) -> Path:
+    return Path(load(arguments.config, os.environ, data=arguments.data).data) / "ticks.sqlite"
+
+
+def _spelt(symbol: str) -> str:
+    try:
+        return spell(symbol).decode()
+    except WireError as error:
+        raise ClientError(f"{symbol!r} is no symbol: {error}.") from error
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[BinaryIO]:
+    """Open standard output, or a file that is there once it is whole."""
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(path)
+    except OSError as error:
+        raise ClientError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int], object]]:
+    """Show how many ticks were dealt with, where somebody looks."""
+    from tqdm import tqdm
+
+    with tqdm(unit=" ticks", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
+        yield bar.update
+
+
+def _date(milliseconds: int | None) -> str:
+    if milliseconds is None:
+        return "-"
+    seconds, rest = divmod(milliseconds, 1_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest:03}"
