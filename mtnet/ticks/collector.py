@@ -127,9 +127,10 @@ class Collector:
         self._hear(source, len(records), when)
         mark: Mark = (when, source.number)
         strange = self._keep(records, repeat(mark))
-        self._count_refused(source, strange.total())
+        refused = sum(strange.values())
+        self._count_refused(source, refused)
         self._tell(records, strange, when)
-        return len(records) - strange.total()
+        return len(records) - refused
 
     def take_each(self, sources: list[Source], records: list[Record], when: int) -> None:
         """Take records that came at once, each from a source of its own, in their order."""
@@ -198,25 +199,25 @@ class Collector:
         self.counts.received += records
         self._writer.wake()
 
-    def _keep(self, records: list[Record], marks: Iterable[Mark]) -> Counter[bytes]:
+    def _keep(self, records: list[Record], marks: Iterable[Mark]) -> dict[bytes, int]:
         """Put records where the writer finds them; count those of each symbol that is left out."""
         series, filled = self._series, self._writer.filled
-        strange: Counter[bytes] = Counter()
+        strange: dict[bytes, int] = {}
         for (symbol, rest), mark in zip(records, marks, strict=False):
             found = series.get(symbol) or self._new_series(symbol)
             if found is None:
-                strange[symbol] += 1
+                strange[symbol] = strange.get(symbol, 0) + 1
                 continue
             if not found.records:
                 filled.append(found)
             found.records.append(rest)
             found.marks.append(mark)
-        taken = len(records) - strange.total()
+        taken = len(records) - sum(strange.values())
         self._writer.waiting += taken
         self._tally.set(self._tally.value + taken)
         return strange
 
-    def _tell(self, records: list[Record], strange: Counter[bytes], when: int) -> None:
+    def _tell(self, records: list[Record], strange: dict[bytes, int], when: int) -> None:
         if self.feed.subscribers:
             self.feed.tell([each for each in records if each[0] not in strange], when)
 
