@@ -1,0 +1,197 @@
+"""MetaTrader 5's tick files: read strictly, written so that nothing is lost."""
+
+import gzip
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtnet.errors import ClientError
+from mtnet.ticks import mt5
+from mtnet.ticks.mt5 import HEADER, format_row, rows
+
+OLD_HEADER = HEADER.replace(b"\t<FLAGS>", b"")
+ROW = b"2019.02.04\t00:00:00.994\t1.14543\t1.14545\t\t\t6\r\n"
+TIME = 1_549_238_400_994
+RECORD = b"1.14543 1.14545 - - 1549238400994 6"
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read the bytes of a file: `read(HEADER + ROW)`."""
+
+    def parse(content, shift=0):
+        file = tmp_path / "EURUSD.csv"
+        file.write_bytes(content)
+        return list(rows(file, shift))
+
+    return parse
+
+
+def line(*fields):
+    return b"\t".join(fields) + b"\r\n"
+
+
+def sentence(read, content):
+    with pytest.raises(ClientError) as raised:
+        read(content)
+    return str(raised.value)
+
+
+# There and back
+
+
+def test_the_real_file_is_given_back_byte_for_byte(real_data):
+    file = real_data / "EURUSD-2019-02-04.ticks.csv.gz"
+    written = HEADER + b"".join(format_row(time, rest) for _, time, rest in rows(file))
+    assert written == gzip.decompress(file.read_bytes())
+
+
+DIGITS = st.from_regex(r"\A-?[0-9]{1,6}(\.[0-9]{1,8})?\Z")
+PRICES = st.one_of(st.just(""), DIGITS)
+VOLUMES = st.one_of(st.just(""), st.from_regex(r"\A[0-9]{1,6}(\.[0-9]{1,8})?\Z"))
+FIELDS = st.tuples(PRICES, PRICES, PRICES, VOLUMES).filter(lambda fields: any(fields[:3]))
+TICKS = st.tuples(st.integers(10**11, 10**14 - 1), FIELDS, st.integers(0, 126))
+
+
+@settings(deadline=None)
+@given(st.lists(TICKS, min_size=1, max_size=30))
+def test_whatever_a_row_can_say_comes_back_as_it_was(ticks):
+    written = [
+        format_row(
+            time, " ".join([*(each or "-" for each in fields), str(time), str(flags)]).encode()
+        )
+        for time, fields, flags in ticks
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "ticks.csv"
+        file.write_bytes(HEADER + b"".join(written))
+        found = list(rows(file))
+    assert [format_row(time, rest) for _, time, rest in found] == written
+    assert [time for _, time, _ in found] == [time for time, _, _ in ticks]
+    assert [rest.split()[3].decode().replace("-", "") for _, _, rest in found] == [
+        volume for _, (*_, volume), _ in ticks
+    ]
+
+
+def test_more_rows_than_are_read_at_once_are_read_all(read, monkeypatch):
+    monkeypatch.setattr(mt5, "BATCH", 2)
+    found = read(HEADER + ROW * 5)
+    assert found == [(number, TIME, RECORD) for number in range(2, 7)]
+
+
+# Writing
+
+
+def test_an_absent_field_is_empty():
+    assert format_row(TIME, b"1.14543 - - - 1549238400994 2") == line(
+        b"2019.02.04", b"00:00:00.994", b"1.14543", b"", b"", b"", b"2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "flags"),
+    [(b"1", b"2"), (b"1 2", b"6"), (b"- - 3", b"8"), (b"1 2 3 4", b"30"), (b"1 2 3 4 - 0", b"0")],
+)
+def test_flags_that_were_not_sent_are_those_of_the_fields(record, flags):
+    assert format_row(TIME, record).rstrip().split(b"\t")[-1] == flags
+
+
+@pytest.mark.parametrize(
+    ("sent", "written"),
+    [(b"1e-5", b"0.00001"), (b"1.25E3", b"1250"), (b"-1.50e1", b"-15.0"), (b"1.09870", b"1.09870")],
+)
+def test_a_number_has_no_exponent_and_keeps_its_digits(sent, written):
+    assert format_row(TIME, sent).split(b"\t")[2] == written
+
+
+def test_the_time_of_a_row_is_the_one_that_orders_it():
+    row = format_row(1_700_000_000_007, b"1.1")
+    assert row.startswith(b"2023.11.14\t22:13:20.007\t")
+
+
+# Reading
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_text_is_read_in_every_encoding_that_metatrader_writes(read, encoding, pack):
+    content = pack((HEADER + ROW).decode().encode(encoding))
+    assert read(content) == [(2, TIME, RECORD)]
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n", b""])
+def test_rows_end_in_either_way_and_the_last_one_may_not(read, end):
+    assert read((HEADER + ROW).rstrip().replace(b"\r\n", end or b"\n") + end) == [(2, TIME, RECORD)]
+
+
+def test_the_older_form_has_no_flags(read):
+    row = line(b"2019.02.04", b"00:00:00.994", b"1.14543", b"1.14545", b"0", b"0")
+    assert read(OLD_HEADER + row) == [(2, TIME, b"1.14543 1.14545 0 0 1549238400994")]
+
+
+def test_a_time_may_lack_its_milliseconds(read):
+    ((_, time, rest),) = read(HEADER + ROW.replace(b".994", b""))
+    assert (time, rest) == (TIME - 994, b"1.14543 1.14545 - - 1549238400000 6")
+
+
+@pytest.mark.parametrize("shift", [7_200_000, -19_800_000])
+def test_a_shift_is_added_to_each_time(read, shift):
+    ((_, time, rest),) = read(HEADER + ROW, shift)
+    assert time == TIME + shift
+    assert rest.split()[4] == b"%d" % (TIME + shift)
+
+
+def test_empty_lines_are_left_out_and_counted(read):
+    assert [number for number, _, _ in read(HEADER + b"\r\n" + ROW + b"\r\n")] == [3]
+
+
+DAY, CLOCK = b"2019.02.04", b"00:00:00.994"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        line(DAY, CLOCK, b"1,14543", b"1.14545", b"", b"", b"6"),
+        line(DAY, CLOCK, b"1.1 1.2", b"1.14545", b"", b"", b"6"),
+        line(DAY, CLOCK, b"nan", b"1.14545", b"", b"", b"6"),
+        line(DAY, CLOCK, b"", b"", b"", b"1", b"6"),
+        line(DAY, CLOCK, b"1", b"", b"", b"-1", b"6"),
+        line(DAY, CLOCK, b"1", b"", b"", b"", b"buy"),
+        line(DAY, CLOCK, b"1", b"", b""),
+        line(DAY, CLOCK, b"1", b"", b"", b"", b"6", b"7"),
+        line(b"2019.02.30", CLOCK, b"1", b"", b"", b"", b"6"),
+        line(b"04.02.2019", CLOCK, b"1", b"", b"", b"", b"6"),
+        line(DAY, b"00:00:61", b"1", b"", b"", b"", b"6"),
+        line(DAY, b"0:00", b"1", b"", b"", b"", b"6"),
+        b"\xff\n",
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named_with_its_number(read, row):
+    said = sentence(read, HEADER + ROW + row + ROW)
+    assert "Line 3" in said or "cannot be read" in said
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", ROW, b"<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\r\n"],
+    ids=["empty", "no header", "bars"],
+)
+def test_what_is_no_export_of_ticks_is_told_apart(read, content):
+    assert "no export of ticks" in sentence(read, content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(HEADER + ROW)[:-12], (HEADER + ROW).decode().encode("utf-16")[:-1]],
+    ids=["gzip", "utf-16"],
+)
+def test_a_file_that_was_cut_is_told_in_a_sentence(read, content):
+    assert "cannot be read" in sentence(read, content)
+
+
+def test_a_file_that_is_not_there_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(ClientError, match=r"nosuch\.csv cannot be read: No such file"):
+        list(rows(tmp_path / "nosuch.csv"))
