@@ -302,13 +302,26 @@ def _output(path: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    partial = path.with_name(f"{path.name}.part")
     try:
-        with partial.open("wb") as file:
+        with _in_place(path) as file:
             yield file
-        partial.replace(path)
     except OSError as error:
         raise ClientError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+@contextmanager
+def _in_place(path: Path) -> Iterator[BinaryIO]:
+    if path.exists() and not path.is_file():
+        # A device or a pipe must not be replaced.
+        with path.open("wb") as file:
+            yield file
+        return
+    whole = path.resolve()
+    partial = whole.with_name(f".{whole.name}.{os.getpid()}.part")
+    try:
+        with partial.open("xb") as file:
+            yield file
+        partial.replace(whole)
     finally:
         partial.unlink(missing_ok=True)
 

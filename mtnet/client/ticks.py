@@ -1,7 +1,7 @@
 """Ticks: told by a server as they come."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from random import random
 from typing import NamedTuple
@@ -14,10 +14,11 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from mtnet.client.calls import FIRST_DELAY, LONGEST_DELAY, why
-from mtnet.errors import WireError, quote
+from mtnet.errors import ClientError, WireError, quote
 from mtnet.net.hold import hold
 from mtnet.net.transport import Transport
-from mtnet.ticks.wire import ABSENT, pad, parse
+from mtnet.ticks.feed import EVERYTHING
+from mtnet.ticks.wire import ABSENT, MAX_RECORD, pad, parse, spell
 
 MAX_LINE = 16_384
 """Bytes of a line from the server: it repeats the symbols that it was asked for."""
@@ -66,13 +67,16 @@ def subscribe(
     whether the first attempt succeeded.
 
     Args:
-        symbols: as on the wire; `*` is all of them.
+        symbols: `UK 100` or, as on the wire, `UK%20100`; `*` is all of them.
         on_tick: is told the last tick of each symbol after each connection, and then every one.
         on_connected: is called after each connection.
         on_lost: is told why a connection ended, also when `stopService()` ended it.
         on_error: is told what the server refused.
+
+    Raises:
+        ClientError: one of the symbols is too long for one.
     """
-    asked = " ".join(symbols).encode()
+    asked = list(_commands([_spelt(symbol) for symbol in symbols]))
     factory = _TickFactory(asked, on_tick, on_connected, on_lost, on_error)
     policy = backoffPolicy(FIRST_DELAY, LONGEST_DELAY, jitter=random)
     return ClientService(endpoint, factory, retryPolicy=policy, clock=clock)
@@ -89,7 +93,8 @@ class _TickProtocol(LineReceiver):
     def connectionMade(self) -> None:
         hold(self.transport)
         self.factory.on_connected()
-        self.sendLine(b"SUBSCRIBE: " + self.factory.asked)
+        for command in self.factory.asked:
+            self.sendLine(command)
 
     def lineReceived(self, line: bytes) -> None:
         if line.startswith(b"ERR: "):
@@ -126,7 +131,7 @@ class _TickProtocol(LineReceiver):
 class _TickFactory(Factory):
     """Holds what the connections of one subscriber share."""
 
-    asked: bytes
+    asked: list[bytes]
     on_tick: Callable[[Tick], object]
     on_connected: Callable[[], object]
     on_lost: Callable[[str], object]
@@ -134,3 +139,23 @@ class _TickFactory(Factory):
 
     noisy = False
     protocol = _TickProtocol  # type: ignore[assignment]
+
+
+def _commands(symbols: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines that ask for symbols; a server reads none that is longer."""
+    line = b"SUBSCRIBE:"
+    for symbol in symbols:
+        if len(line) + 1 + len(symbol) > MAX_RECORD:
+            yield line
+            line = b"SUBSCRIBE:"
+        line += b" " + symbol
+    yield line
+
+
+def _spelt(symbol: str) -> bytes:
+    if symbol.encode() == EVERYTHING:
+        return EVERYTHING
+    try:
+        return spell(symbol)
+    except WireError as error:
+        raise ClientError(f"{symbol!r} is no symbol: {error}.") from error

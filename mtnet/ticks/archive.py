@@ -6,6 +6,7 @@ are milliseconds. Of equal order times, the tick that came first is first.
 """
 
 import sqlite3
+import struct
 import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -91,7 +92,7 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        if not path.exists():
+        if not path.exists() or not path.stat().st_size:
             raise ClientError(f"There are no ticks in {path.parent}: {path.name} is not there.")
         version = self._rows("SELECT user_version AS version FROM pragma_user_version")
         if version[0]["version"] != SCHEMA:
@@ -136,17 +137,23 @@ class Archive:
         self, blocks: Iterable[tuple[int, int, bytes]]
     ) -> Iterator[tuple[int, bytes, int, int]]:
         """
-        Merge blocks, which come by their lowest time: what lies below that of the next block
-        can go out.
+        Merge blocks, which come by their lowest time and then their number: what lies below
+        those of the next block can go out.
+
+        What is held is sorted only once there is as much of it as of what has come since: a
+        block that lies across many others would otherwise be sorted anew with each of them.
         """
         held: list[Held] = []
+        fresh: list[Held] = []
         for number, first, data in blocks:
-            at = bisect_left(held, (first,))
-            yield from (_tick(each) for each in held[:at])
-            held = held[at:]
-            held += self._open(number, data)
-            held.sort()
-        yield from (_tick(each) for each in held)
+            if len(fresh) > len(held):
+                held = sorted(held + fresh)
+                fresh = []
+                at = bisect_left(held, (first, number))
+                yield from (_tick(each) for each in held[:at])
+                del held[:at]
+            fresh += self._open(number, data)
+        yield from (_tick(each) for each in sorted(held + fresh))
 
     def _blocks(self, symbol: bytes, low: int, high: int) -> Iterator[tuple[int, int, bytes]]:
         found = self._rows(_SYMBOL, {"name": symbol.decode()})
@@ -160,15 +167,11 @@ class Archive:
                 break
             at = {"first": page[-1]["first"], "id": page[-1]["id"]}
 
-    def _open(self, number: int, data: bytes) -> Iterator[Held]:
+    def _open(self, number: int, data: bytes) -> list[Held]:
         try:
-            runs, records = unpack(zlib.decompress(data))
-        except (zlib.error, ValueError) as error:
+            return list(_unpack(number, data))
+        except (zlib.error, struct.error, ValueError) as error:
             raise JournalError(f"Block {number} of {self._path} is damaged: {error}.") from error
-        marks = [(received, source) for received, source, ticks in runs for _ in range(ticks)]
-        for at, (rest, (received, source)) in enumerate(zip(records, marks, strict=True)):
-            time = time_of(rest)
-            yield received if time is None else time, number, at, rest, received, source
 
     def _rows(self, query: str, values: Mapping[str, object] | None = None) -> list[Facts]:
         try:
@@ -190,6 +193,14 @@ class _Names(dict[int, str]):
     def __missing__(self, number: int) -> str:
         self.update({row["id"]: row["name"] for row in self._rows("SELECT id, name FROM source")})
         return self.setdefault(number, f"({number})")
+
+
+def _unpack(number: int, data: bytes) -> Iterator[Held]:
+    runs, records = unpack(zlib.decompress(data))
+    marks = [(received, source) for received, source, ticks in runs for _ in range(ticks)]
+    for at, (rest, (received, source)) in enumerate(zip(records, marks, strict=True)):
+        time = time_of(rest)
+        yield received if time is None else time, number, at, rest, received, source
 
 
 def _tick(held: Held) -> tuple[int, bytes, int, int]:

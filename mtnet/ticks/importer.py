@@ -58,27 +58,34 @@ class Importer:
         self._store.close()
 
     def _add(self, chunk: list[Row]) -> None:
+        new: list[bytes] = []
+
+        def look() -> Commit:
+            new.extend(self._missing(chunk))
+            return self._commit(new)
+
+        self._store.commit_after(look)
+        self.added += len(new)
+        self.known += len(chunk) - len(new)
+
+    def _missing(self, chunk: list[Row]) -> Iterator[bytes]:
         stored = self._archive.ticks(self._symbol, chunk[0][1], chunk[-1][1] + 1)
         there = Counter(_key(tick.time, tick.rest) for tick in stored)
-        new = []
         for _, time, rest in chunk:
             key = _key(time, rest)
             if there[key] > 0:
                 there[key] -= 1
             else:
-                new.append(rest)
-        self.added += len(new)
-        self.known += len(chunk) - len(new)
-        if new:
-            self._commit(new)
+                yield rest
 
-    def _commit(self, records: list[bytes]) -> None:
+    def _commit(self, records: list[bytes]) -> Commit:
+        if not records:
+            return Commit()
         marks = [(self._received, IMPORTED)] * len(records)
         blocks = list(Series(self._symbol, None, records, marks).pack())
         heard = Heard(len(records), self._received, self._received)
-        self._store.commit(
-            Commit(blocks=blocks, heard={(IMPORTED, self._symbol): heard}, imported=len(records))
-        )
+        heards = {(IMPORTED, self._symbol): heard}
+        return Commit(blocks=blocks, heard=heards, imported=len(records))
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:

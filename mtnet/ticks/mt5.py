@@ -30,7 +30,8 @@ BATCH = 4_096
 """Rows that are read at once."""
 GZIP, UTF_16 = b"\x1f\x8b", (b"\xff\xfe", b"\xfe\xff")
 
-_TIME = re.compile(r"([0-2][0-9]:[0-5][0-9]:[0-5][0-9])(?:\.([0-9]{1,3}))?", re.ASCII)
+_DATE = re.compile(r"[0-9]{4}\.[0-9]{2}\.[0-9]{2}")
+_TIME = re.compile(r"((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:\.([0-9]{1,3}))?")
 
 
 def format_row(time: int, rest: bytes) -> bytes:
@@ -125,6 +126,8 @@ def _milliseconds(date: str, time: str) -> int:
 
 @lru_cache(maxsize=64)
 def _day(date: str) -> int:
+    if _DATE.fullmatch(date) is None:
+        raise ValueError(f"{date!r} is no date such as 2019.02.04")
     return timegm(datetime.strptime(date, "%Y.%m.%d").timetuple())
 
 

@@ -221,8 +221,18 @@ class Store:
         Raises:
             JournalError: the disk is full or failed; nothing was stored.
         """
+        self.commit_after(lambda: commit)
+
+    def commit_after(self, look: Callable[[], Commit]) -> None:
+        """
+        Store what `look` returns, or nothing; nobody else stores anything while it looks.
+
+        Raises:
+            JournalError: as above, or raised by `look`.
+        """
 
         def write(connection: sqlite3.Connection) -> None:
+            commit = look()
             self._put_symbols(connection, commit)
             blocks = [
                 (self._symbols[b.symbol], b.first, b.last, b.ticks, compress(b.data, LEVEL))
@@ -279,6 +289,9 @@ class Store:
         except sqlite3.Error as error:
             self._abandon()
             raise JournalError(f"{self.path} does not take or give its rows: {error}.") from error
+        except JournalError:
+            self._abandon()
+            raise
         return result
 
     def _open(self) -> sqlite3.Connection:

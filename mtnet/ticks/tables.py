@@ -4,6 +4,7 @@ The tables of the ticks on disk.
 `docs/reading-ticks.md` describes them for those who read them with other tools.
 """
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,7 +81,7 @@ CREATE TABLE block (
     ticks INTEGER NOT NULL,
     data BLOB NOT NULL
 ) STRICT;
-CREATE INDEX block_in_order ON block (symbol, first);
+CREATE INDEX block_in_order ON block (symbol, first, last);
 CREATE TABLE total (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO source (id, name) VALUES (1, '(import)'), (2, '(others)');
 """
@@ -94,10 +95,14 @@ def connect(path: Path) -> sqlite3.Connection:
         JournalError: it is of a newer mtnet.
         sqlite3.Error: it is damaged, or the disk failed.
     """
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT, 0o600))
     # Each call comes from one thread at a time, though not always from the same.
     connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    # A daemon and an import may both be the first.
+    connection.execute("BEGIN IMMEDIATE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA:
         connection.close()
@@ -105,9 +110,10 @@ def connect(path: Path) -> sqlite3.Connection:
             f"{path} has schema {version} of a newer mtnet; this one reads {SCHEMA}."
         )
     if version == 0:
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT"
-        )
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+    connection.execute("COMMIT")
     return connection
 
 
