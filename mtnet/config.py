@@ -133,11 +133,43 @@ class Web(_Section, frozen=True):
     """Host names that an HTTP request may name beside the bound address and localhost."""
 
 
+class TlsHost(_Section, frozen=True):
+    """`[tls.hosts."NAME"]`: what a client gets that asks for the host NAME (`*.NAME` too)."""
+
+    certificate: str
+    key: str
+
+
+class Tls(_Section, frozen=True):
+    """`[tls]`: what `secure:` endpoints speak."""
+
+    certificate: str = ""
+    """A PEM file: the server's own certificate first, then each one's issuer; empty =
+    `DATA/tls/certificate.pem`. Clients that name no host, or an unknown one, get this."""
+    key: str = ""
+    """The PEM file of its private key, without a password; empty = `DATA/tls/key.pem`."""
+    hosts: dict[str, TlsHost] = {}
+    client_certificates: Literal["none", "optional", "required"] = "none"
+    """Whether clients are asked for a certificate, and must have one."""
+    client_ca: str = ""
+    """A PEM file with the authorities whose client certificates count."""
+    profile: Literal["intermediate", "modern"] = "intermediate"
+    """Mozilla's names: TLS 1.2 and 1.3, or 1.3 alone, which older terminals lack."""
+    handshake: Positive = 5.0
+    """Longest handshake; one across the world takes half a second."""
+    handshakes: Count = 256
+    """Handshakes at once, of all listeners; the connections of more are closed. It bounds what
+    clients cost that never say a word."""
+
+
 class Access(_Section, frozen=True):
     """`[access]`."""
 
     anonymous: tuple[Right, ...] | None = None
     """What strangers may do; None = nothing is said, and only loopback may be served."""
+    proxies: tuple[str, ...] = ("127.0.0.0/8", "::1")
+    """Addresses and networks whose PROXY headers are believed; whoever may send one can claim
+    any address. Others are closed on `haproxy:` endpoints."""
 
 
 class Config(_Section, frozen=True):
@@ -152,6 +184,7 @@ class Config(_Section, frozen=True):
     signals: Signals = Signals()
     ticks: Ticks = Ticks()
     web: Web = Web()
+    tls: Tls = Tls()
     access: Access = Access()
 
 

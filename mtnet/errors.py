@@ -5,6 +5,7 @@ Every error that mtnet raises on purpose.
 
     MtnetError              a sentence: what was wrong, where, what would have been right
     ├── ConfigError         the configuration or the command line; the daemon does not start
+    │   └── CertificateError    a certificate or key that cannot be served
     ├── StartError          the machine: a port in use, a locked or unreadable data folder
     ├── WireError           what a peer sent; carries a code and the offending bytes
     │   └── FrameError      the stream itself cannot be read any further
@@ -32,6 +33,14 @@ class MtnetError(Exception):
 
 class ConfigError(MtnetError):
     """A setting that is unknown, of the wrong type or out of range; names section and key."""
+
+
+class CertificateError(ConfigError):
+    """
+    A certificate, or its key, cannot be served; the sentence names the file.
+
+    A daemon that runs goes on with what it served before.
+    """
 
 
 class StartError(MtnetError):

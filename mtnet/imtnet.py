@@ -25,10 +25,6 @@ class IStreamPlugin(Interface):
     defaultEndpoint: str | None = Attribute(
         "The server endpoint it is heard on when nothing is configured; None = off."
     )
-    speaksFirst: bool = Attribute(
-        "Whether the server may send before it received anything; such a service cannot stand "
-        "behind `haproxy:`, where the peer is known only with its first bytes."
-    )
     rights: tuple[str, ...] = Attribute(
         "The rights that the service asks for, of `mtnet.access.rights.RIGHTS`, for the table."
     )

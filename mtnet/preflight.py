@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.endpoints import clientFromString
@@ -10,14 +11,18 @@ from mtnet.access.rights import Access, is_loopback
 from mtnet.catalogue import Plugin, broken, installed
 from mtnet.config import Config, endpoints
 from mtnet.errors import ConfigError, WireError
-from mtnet.imtnet import IStreamPlugin
 from mtnet.net.endpoints import Listener
+from mtnet.net.proxied import Trust
+from mtnet.net.tls import Certificates, default_files
 from mtnet.ticks.wire import spellings
 
 
-def check(config: Config, reactor: Any) -> None:
+def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
     """
     Look for what would keep the daemon from starting, without starting anything.
+
+    Args:
+        now: wall time, milliseconds since the Unix epoch.
 
     Raises:
         ConfigError: one sentence for each thing found.
@@ -28,6 +33,7 @@ def check(config: Config, reactor: Any) -> None:
     steps: list[Callable[[], object]] = [
         partial(check_settings, config, reactor),
         partial(check_ports, config),
+        partial(certificates, config, now),
         *(partial(_check_listener, *each, config, reactor) for each in listeners(config)),
     ]
     for step in steps:
@@ -44,7 +50,7 @@ def listeners(config: Config) -> list[tuple[Plugin, Listener]]:
     Return each service with each of its endpoints.
 
     Raises:
-        ConfigError: no such service, or an endpoint on which it cannot work.
+        ConfigError: no such service, or an endpoint that it does not hear.
     """
     services = installed()
     for name in config.listen:
@@ -58,14 +64,29 @@ def listeners(config: Config) -> list[tuple[Plugin, Listener]]:
         for name, service in services.items()
         for endpoint in endpoints(config, name, service.defaults)
     ]
-    found = [(service.plugin(listener), listener) for service, listener in heard]
-    for plugin, listener in found:
-        if listener.proxied and IStreamPlugin(plugin).speaksFirst:
-            raise ConfigError(
-                f"{listener.service} on {listener.endpoint}: the server speaks first there, and "
-                "behind haproxy: it does not know to whom; use the endpoint without haproxy:."
-            )
-    return found
+    return [(service.plugin(listener), listener) for service, listener in heard]
+
+
+def certificates(config: Config, now: Callable[[], int]) -> Certificates | None:
+    """
+    Return what `secure:` endpoints serve; None = there are no such endpoints.
+
+    Raises:
+        ConfigError: there is no certificate, or one that cannot be served; or `[tls]` or
+            `access.proxies` cannot be meant so.
+    """
+    _check_tls(config)
+    secure = [listener for _, listener in listeners(config) if listener.secure]
+    if not secure:
+        return None
+    folder = Path(config.data) / "tls"
+    if not (config.tls.certificate or any(map(Path.exists, default_files(config.tls, folder)))):
+        raise ConfigError(
+            f"{secure[0].service} on {secure[0].endpoint} needs a certificate, and there is no "
+            f"{default_files(config.tls, folder)[0]}: make one with `mtnet cert init`, or set "
+            "tls.certificate and tls.key."
+        )
+    return Certificates(config.tls, folder, now)
 
 
 def check_settings(config: Config, reactor: Any) -> None:
@@ -94,6 +115,22 @@ def check_settings(config: Config, reactor: Any) -> None:
                 f"signals.sources.{name}.connect is {source.connect!r}, which is no client "
                 f"endpoint ({error}); tcp:192.0.2.7:8081 would be one."
             ) from error
+
+
+def _check_tls(config: Config) -> None:
+    if bool(config.tls.certificate) != bool(config.tls.key):
+        raise ConfigError("tls.certificate and tls.key belong together; set both, or neither.")
+    if config.tls.client_certificates != "none" and not config.tls.client_ca:
+        raise ConfigError(
+            f'tls.client_certificates is "{config.tls.client_certificates}": set tls.client_ca to '
+            "the PEM file of the authority that issues them."
+        )
+    try:
+        Trust(config.access.proxies)
+    except ValueError as error:
+        raise ConfigError(
+            f"access.proxies: {error}; 192.0.2.7 or 192.0.2.0/24 would be right."
+        ) from error
 
 
 def check_ports(config: Config) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import clientFromString
@@ -36,8 +37,17 @@ from mtnet.hub import Hub
 from mtnet.imtnet import IDatagramPlugin, IListenerAware, IStreamPlugin
 from mtnet.net.datagrams import BurstPort
 from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.net.layers import Layers
+from mtnet.net.tls import LOOK
 from mtnet.options import Options
-from mtnet.preflight import check, check_exposure, check_ports, check_settings, listeners
+from mtnet.preflight import (
+    certificates,
+    check,
+    check_exposure,
+    check_ports,
+    check_settings,
+    listeners,
+)
 from mtnet.signals.desk import Desk
 from mtnet.signals.journal import Journal
 from mtnet.signals.upstream import source_service
@@ -59,6 +69,14 @@ class Bound:
     plugin: Plugin
     listener: Listener
     port: IListeningPort
+
+    def trial(self) -> str:
+        """Return a command that speaks to it."""
+        host, port = host_of(self.port.getHost()), getattr(self.port.getHost(), "port", "")
+        host = host if is_loopback(host) else "127.0.0.1"
+        if self.listener.security == "TLS":
+            return f"openssl s_client -quiet -connect {host}:{port}"
+        return f"nc {host} {port}"
 
     def report(self, access: Access) -> dict[str, str]:
         """Return one row of the table that the daemon prints and `mtnet status` shows."""
@@ -90,7 +108,7 @@ def makeService(options: Options) -> MultiService:
     try:
         config = options.load()
         if options["check"]:
-            check(config, reactor)
+            check(config, reactor, _now)
             raise SystemExit(print(f"The configuration is sound. Data: {config.data}"))
         daemon = Daemon(config, reactor)
     except MtnetError as error:
@@ -117,9 +135,11 @@ class Daemon(MultiService):
         check_settings(config, reactor)
         check_ports(config)
         found = listeners(config)
+        self._certificates = certificates(config, _now)
         self._folder = DataFolder(config.data)
         self._pools = {name: ThreadPool(1, 1, name) for name in POOLS}
         self.hub = self._build_hub(config)
+        self._layers = Layers(self.hub, self._certificates)
         self._bound = list(self._bind(found))
         self._control = self._bind_control()
         for name, source in config.signals.sources.items():
@@ -127,6 +147,8 @@ class Daemon(MultiService):
             source_service(self.hub, name, source, endpoint).setServiceParent(self)
         if config.templates.folder:
             FolderService(self.hub).setServiceParent(self)
+        if self._certificates is not None:
+            TimerService(LOOK, self._certificates.look).setServiceParent(self)
 
     def table(self) -> str:
         """Return what is said at the start: who listens where, and who may do what."""
@@ -143,10 +165,8 @@ class Daemon(MultiService):
         if not any(report["strangers"] for report in self._reports()):
             yield "Loopback only: every program here may do everything, and strangers nothing."
         for bound in self._bound:
-            if bound.plugin.name == "signals":
-                host = host_of(bound.port.getHost())
-                port = getattr(bound.port.getHost(), "port", "")
-                yield f"Try: nc {host if is_loopback(host) else '127.0.0.1'} {port}"
+            if bound.plugin.name == "signals" and not bound.listener.proxied:
+                yield f"Try: {bound.trial()}"
                 return
 
     def _reports(self) -> list[dict[str, str]]:
@@ -167,7 +187,14 @@ class Daemon(MultiService):
             "signals": self.hub.desk.status(),
             "ticks": self.hub.collector.status(),
             "templates": self.hub.library.status(),
+            **self._tls_status(),
         }
+
+    def _tls_status(self) -> dict[str, object]:
+        if not any(bound.listener.security == "TLS" for bound in self._bound):
+            return {}
+        served = self._certificates.status() if self._certificates else []
+        return {"tls": {"handshakes": self._layers.handshakes.status(), "certificates": served}}
 
     def health(self) -> dict[str, Any]:
         """Report what a stranger may know: for `/healthz`."""
@@ -176,6 +203,8 @@ class Daemon(MultiService):
             "ticks": self.hub.collector.health(),
             "templates": self.hub.library.health(),
         }
+        if self._certificates is not None:
+            parts["tls"] = self._certificates.health()
         return {"healthy": all(part["healthy"] for part in parts.values()), **parts}
 
     # Building
@@ -237,7 +266,7 @@ class Daemon(MultiService):
                     factories[stream.name] = stream.buildFactory(self.hub)
                 aware = IListenerAware(factories[stream.name], None)
                 factory = factories[stream.name] if aware is None else aware.at(listener)
-                port = _listen(listener, factory, self._reactor)
+                port = _listen(listener, self._layers.around(listener, factory), self._reactor)
             bound = Bound(plugin, listener, port)
             check_exposure(self.hub.access, listener, host_of(bound.port.getHost()))
             yield bound
@@ -307,7 +336,12 @@ class Daemon(MultiService):
         self._reactor.callFromThread(self._reload)
 
     def _reload(self) -> None:
-        """Turn over the log file, through the handler that twistd has for SIGUSR1."""
+        """
+        Take the certificates anew, and turn over the log file, through the handler that twistd
+        has for SIGUSR1.
+        """
+        if self._certificates is not None:
+            self._certificates.reload()
         if callable(signal.getsignal(signal.SIGUSR1)):
             self.log.info("SIGHUP: the log file is turned over.")
             os.kill(os.getpid(), signal.SIGUSR1)

@@ -12,6 +12,8 @@ PURE = {
     "access/limits.py",
     "access/rights.py",
     "errors.py",
+    "net/certificates.py",
+    "net/proxy_header.py",
     "signals/book.py",
     "signals/journal.py",
     "signals/published.py",

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from mtnet.catalogue import installed
-from mtnet.config import Config, Port, Source
+from mtnet.config import Config, Port, Source, TlsHost
 
 PROJECT = Path(__file__).parent.parent
 TOML = re.search(
@@ -18,11 +18,15 @@ TOML = re.search(
 SHOWN = tomllib.loads(TOML)
 
 
-@pytest.mark.parametrize("section", ["signals", "templates", "ticks", "web"])
+@pytest.mark.parametrize("section", ["signals", "templates", "ticks", "web", "tls"])
 def test_every_setting_is_shown_with_its_default(section):
     defaults = json.loads(msgspec.json.encode(getattr(Config(), section)))
-    examples = {"ports": {}, "sources": {}} if section == "signals" else {}
+    examples = {"signals": {"ports": {}, "sources": {}}, "tls": {"hosts": {}}}.get(section, {})
     assert {**SHOWN[section], **examples} == defaults
+
+
+def test_the_proxies_are_shown_with_their_default():
+    assert tuple(SHOWN["access"]["proxies"]) == Config().access.proxies
 
 
 def test_every_section_is_shown():
@@ -40,6 +44,7 @@ def test_the_reserve_is_shown_with_its_default():
     assert SHOWN["reserve"] == Config().reserve
 
 
-def test_ports_and_sources_are_shown_with_all_their_keys():
+def test_examples_are_shown_with_all_their_keys():
+    assert {*SHOWN["tls"]["hosts"].popitem()[1]} == set(TlsHost.__struct_fields__)
     assert {*SHOWN["signals"]["ports"].popitem()[1]} == set(Port.__struct_fields__)
     assert {*SHOWN["signals"]["sources"].popitem()[1]} == set(Source.__struct_fields__)

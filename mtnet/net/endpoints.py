@@ -14,7 +14,13 @@ BACKLOG = 4096
 """Connections the kernel queues for us. With Twisted's 50, at 500 parallel clients some hang
 for ever where the server speaks first; the kernel cuts it to `net.core.somaxconn`."""
 
+PROXIED, SECURE = "haproxy:", "secure:"
+"""What may stand before a Twisted server string, in this order; `secure:8443` is short for
+`secure:tcp:8443`."""
+TWISTED_TLS = ("ssl", "tls")
+"""Kinds of Twisted's own that speak TLS, with certificates of their own."""
 
+_PORT = re.compile(r"[0-9]+(:|$)", re.ASCII)
 _UDP = re.compile(r"udp:([0-9]{1,5})(?::interface=(?:[^:\\]|\\.)+)?", re.ASCII)
 
 
@@ -34,12 +40,26 @@ class Listener:
     @property
     def proxied(self) -> bool:
         """Whether peers are known only by what a proxy says of them."""
-        return self.endpoint.startswith("haproxy:")
+        return self.endpoint.startswith(PROXIED)
+
+    @property
+    def secure(self) -> bool:
+        """Whether it speaks TLS with the certificates of `[tls]`."""
+        return self.endpoint.removeprefix(PROXIED).startswith(SECURE)
+
+    @property
+    def plain(self) -> str:
+        """The endpoint as a Twisted server string, without what is ours."""
+        inner = self.endpoint.removeprefix(PROXIED)
+        if not self.secure:
+            return inner
+        inner = inner.removeprefix(SECURE)
+        return f"tcp:{inner}" if _PORT.match(inner) else inner
 
     @property
     def kind(self) -> str:
-        """The first word of the endpoint behind `haproxy:`: `tcp`, `systemd` …"""
-        return self.endpoint.removeprefix("haproxy:").partition(":")[0]
+        """The first word of `plain`: `tcp`, `systemd` …"""
+        return self.plain.partition(":")[0]
 
     @property
     def datagrams(self) -> bool:
@@ -67,7 +87,7 @@ class Listener:
         """`TLS`, `plain`, or `plain UDP`."""
         if self.datagrams:
             return "plain UDP"
-        return "TLS" if self.kind in ("ssl", "tls") else "plain"
+        return "TLS" if self.secure or self.kind in TWISTED_TLS else "plain"
 
     @property
     def interface(self) -> str:
@@ -79,19 +99,22 @@ class Listener:
 
     @property
     def description(self) -> str:
-        """The Twisted server string: `endpoint` with the backlog it did not name."""
-        if self.kind not in ("tcp", "tcp6") or ":backlog=" in self.endpoint:
-            return self.endpoint
-        return f"{self.endpoint}:backlog={BACKLOG}"
+        """The Twisted server string: `plain` with the backlog it did not name."""
+        if self.kind not in ("tcp", "tcp6") or ":backlog=" in self.plain:
+            return self.plain
+        return f"{self.plain}:backlog={BACKLOG}"
 
     def server(self, reactor: IReactorCore) -> IStreamServerEndpoint:
         """
-        Return what listens.
+        Return what listens; TLS of `[tls]` and the PROXY header are the factory's part.
 
         Raises:
             ConfigError: Twisted cannot read the text.
         """
         where = f"{self.service}={self.endpoint}"
+        # Twisted's own haproxy: believes everybody.
+        if self.kind in (*TWISTED_TLS, "haproxy") and (self.proxied or self.secure):
+            raise ConfigError(f"{where} is no endpoint; {PROXIED}{SECURE}8443 would be one.")
         try:
             server: IStreamServerEndpoint = serverFromString(reactor, self.description)
             return server

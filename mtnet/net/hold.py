@@ -4,6 +4,7 @@ import socket
 
 from twisted.internet.interfaces import ITCPTransport
 
+from mtnet.net.pieces import bare
 from mtnet.net.transport import Transport
 
 KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
@@ -20,14 +21,15 @@ def hold(transport: Transport, send_buffer: int | None = None) -> None:
         send_buffer: bytes that the kernel may keep for a peer that does not read; None =
             what it thinks best.
     """
-    if not ITCPTransport.providedBy(transport):
+    below = bare(transport)  # TLS says of itself that it is TCP, and has no socket
+    if not ITCPTransport.providedBy(below):
         return
-    tcp: ITCPTransport = ITCPTransport(transport)
+    tcp: ITCPTransport = ITCPTransport(below)
     tcp.setTcpNoDelay(True)
     tcp.setTcpKeepAlive(True)
-    sock: socket.socket = transport.getHandle()
+    sock: socket.socket = below.getHandle()
     if not hasattr(sock, "setsockopt"):
-        return  # pyOpenSSL's connection stands in for the socket under TLS
+        return
     if send_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     for name, value in {**KEEP_ALIVE, "TCP_USER_TIMEOUT": USER_TIMEOUT}.items():

@@ -2,18 +2,14 @@
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import (
-    IPullProducer,
-    IPushProducer,
-    IReactorTime,
-    ISSLTransport,
-)
+from twisted.internet.interfaces import IPullProducer, IReactorTime
 from zope.interface import implementer
 
+from mtnet.net.pieces import bare
 from mtnet.net.transport import Transport
 
 
-@implementer(IPullProducer, IPushProducer)
+@implementer(IPullProducer)
 class Outbox:
     """
     Writes to a transport and says when it has passed everything on to the kernel.
@@ -37,18 +33,17 @@ class Outbox:
         self._registered = True
         self.ready = True
         self.since = clock.seconds()
-        # A pull producer is resumed each time the buffer is empty. Under TLS it would be
-        # polled for ever; there a push producer is told when the buffer is full and not.
-        self._streaming = ISSLTransport.providedBy(transport)
-        transport.registerProducer(self, self._streaming)
+        # A pull producer is resumed each time the buffer is empty. TLS would poll it for ever,
+        # so it is registered with the transport below, whose buffer TLS fills.
+        self._below = bare(transport)
+        self._below.registerProducer(self, False)
 
     def write(self, data: bytes) -> None:
         """Write `data`; it is sent even when not `ready`."""
-        if not self._streaming:
-            if not self._waiting:
-                self.since = self._clock.seconds()
-            self._waiting += len(data)
-            self.ready = self._waiting < self._budget
+        if not self._waiting:
+            self.since = self._clock.seconds()
+        self._waiting += len(data)
+        self.ready = self._waiting < self._budget
         self._transport.write(data)
 
     def close(self) -> None:
@@ -56,19 +51,17 @@ class Outbox:
         if self._registered:
             self._registered = False
             self.ready = False
-            self._transport.unregisterProducer()
+            self._below.unregisterProducer()
 
     def resumeProducing(self) -> None:
         """The transport is empty again."""
         self._waiting = 0
-        if not self.ready and self._registered:
+        if getattr(self._below, "disconnecting", False):
+            # TLS closes it when the peer has closed, and it never closes with a producer.
+            self.close()
+        elif not self.ready and self._registered:
             self.ready = True
             self._drained()
-
-    def pauseProducing(self) -> None:
-        """The transport is full."""
-        self.ready = False
-        self.since = self._clock.seconds()
 
     def stopProducing(self) -> None:
         """The connection is lost."""

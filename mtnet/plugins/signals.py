@@ -19,7 +19,6 @@ class Signals:
     name = "signals"
     description = "positions of providers, told to followers"
     defaultEndpoint = "tcp:8081:interface=127.0.0.1"
-    speaksFirst = True
     rights = ("follow", "publish")
 
     def buildFactory(self, hub: "Hub") -> IProtocolFactory:

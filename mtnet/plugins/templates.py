@@ -19,7 +19,6 @@ class Templates:
     name = "templates"
     description = "chart templates, fetched and stored"
     defaultEndpoint = "tcp:8080:interface=127.0.0.1"
-    speaksFirst = True
     rights = ("fetch", "publish")
 
     def buildFactory(self, hub: "Hub") -> IProtocolFactory:

@@ -21,7 +21,6 @@ class Ticks:
     name = "ticks"
     description = "ticks, taken and told"
     defaultEndpoint = "tcp:8082:interface=127.0.0.1"
-    speaksFirst = False
     rights = ("send", "read")
 
     def buildFactory(self, hub: "Hub") -> IProtocolFactory:

@@ -19,7 +19,6 @@ class Web:
     name = "web"
     description = "templates, health and version by HTTP"
     defaultEndpoint = "tcp:8083:interface=127.0.0.1"
-    speaksFirst = False
     rights = ("fetch", "publish")
 
     def buildFactory(self, hub: "Hub") -> IProtocolFactory:

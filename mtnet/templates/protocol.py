@@ -7,7 +7,6 @@ from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
-    IHandshakeListener,
     IProtocol,
     IProtocolFactory,
     ISSLTransport,
@@ -38,7 +37,7 @@ from mtnet.templates.wire import (
 COMMANDS = (b"FETCH ", b"FETCHL ", b"STORE ")
 
 
-@implementer(IHalfCloseableProtocol, IHandshakeListener)
+@implementer(IHalfCloseableProtocol)
 class TemplatesProtocol(Protocol):
     """
     One connection: one answer, or any number of HTTP requests.
@@ -66,14 +65,11 @@ class TemplatesProtocol(Protocol):
     # What Twisted calls.
 
     def connectionMade(self) -> None:
-        if ISSLTransport.providedBy(self.transport):
-            # The connection is usable only after the handshake.
-            self._wait(self._settings.word, self._abort)
+        self._ended = self._raw
+        if self._settings.grace:
+            self._wait(self._settings.grace, self._raw)
         else:
-            self._usable()
-
-    def handshakeCompleted(self) -> None:
-        self._usable()
+            self._raw()
 
     def dataReceived(self, data: bytes) -> None:
         self._receive(data)
@@ -95,13 +91,6 @@ class TemplatesProtocol(Protocol):
             self._channel.connectionLost(reason)
 
     # The first bytes.
-
-    def _usable(self) -> None:
-        self._ended = self._raw
-        if self._settings.grace:
-            self._wait(self._settings.grace, self._raw)
-        else:
-            self._raw()
 
     def _first(self, data: bytes) -> None:
         if not self._head:

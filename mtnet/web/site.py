@@ -26,6 +26,7 @@ from mtnet.hub import Hub
 from mtnet.imtnet import IListenerAware
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.gate import Gate
+from mtnet.net.handshake import SecureTransport
 from mtnet.net.pieces import StreamTransport, Watch, unacknowledged
 
 IDLE = 30.0
@@ -96,7 +97,7 @@ class ApiChannel(HTTPChannel):
     def loseConnection(self) -> None:
         """Close, and do not wait for ever for a peer that does not take the last bytes."""
         super().loseConnection()
-        if self._watch is None:
+        if self._watch is None and not isinstance(self.transport, SecureTransport):
             self._watch = Watch(
                 self.site.hub.clock,
                 self.site.hub.config.templates.progress,

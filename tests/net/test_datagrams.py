@@ -335,7 +335,7 @@ def test_ticks_can_be_off_in_one_way_or_in_both():
 def problem(*sets, listens=()):
     """Return the sentence that the configuration is refused with."""
     with pytest.raises(ConfigError) as caught:
-        check(load(sets=sets, listens=listens), MemoryReactorClock())
+        check(load(sets=sets, listens=listens), MemoryReactorClock(), lambda: 0)
     text = str(caught.value)
     assert "\n" not in text
     assert text.endswith(".")
@@ -381,14 +381,14 @@ def test_an_interface_that_is_no_address_is_named(host):
     ["udp:8082:interface=127.0.0.1", r"udp:8082:interface=\:\:1", "udp:0:interface=127.0.0.2"],
 )
 def test_an_endpoint_on_loopback_needs_nothing_said(endpoint):
-    check(load(listens=[f"ticks={endpoint}"]), MemoryReactorClock())
+    check(load(listens=[f"ticks={endpoint}"]), MemoryReactorClock(), lambda: 0)
 
 
 @pytest.mark.parametrize("endpoint", ["udp:8082", "udp:8082:interface=192.0.2.1"])
 def test_datagrams_from_other_machines_need_something_said(endpoint):
     listens = [f"ticks={endpoint}"]
     assert f"ticks on {endpoint} can be reached from other machines" in problem(listens=listens)
-    check(load(sets=["access.anonymous=send"], listens=listens), MemoryReactorClock())
+    check(load(sets=["access.anonymous=send"], listens=listens), MemoryReactorClock(), lambda: 0)
 
 
 @pytest.mark.parametrize(

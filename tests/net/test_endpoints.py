@@ -35,12 +35,56 @@ def test_what_is_no_endpoint_is_named_with_one_that_is(text):
         (r"tcp:8081:interface=\:\:1", "::1", False, "plain"),
         ("haproxy:tcp:8081:interface=127.0.0.1", "127.0.0.1", True, "plain"),
         ("ssl:8081", "", False, "TLS"),
+        ("secure:8443", "", False, "TLS"),
+        ("secure:8443:interface=192.0.2.7", "192.0.2.7", False, "TLS"),
+        (r"haproxy:secure:8443:interface=\:\:1", "::1", True, "TLS"),
+        ("secure:systemd:domain=INET:name=signals", "", False, "TLS"),
     ],
 )
 def test_a_listener_knows_what_its_text_says(text, interface, proxied, security):
     listener = Listener("signals", text)
     assert (listener.interface, listener.proxied) == (interface, proxied)
     assert listener.security == security
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "description"),
+    [
+        ("secure:8443", "tcp", "tcp:8443:backlog=4096"),
+        ("secure:8443:interface=127.0.0.1", "tcp", "tcp:8443:interface=127.0.0.1:backlog=4096"),
+        ("haproxy:secure:8443:backlog=7", "tcp", "tcp:8443:backlog=7"),
+        ("haproxy:tcp:8081", "tcp", "tcp:8081:backlog=4096"),
+        ("secure:tcp6:8443", "tcp6", "tcp6:8443:backlog=4096"),
+        ("secure:unix:/run/mtnet", "unix", "unix:/run/mtnet"),
+        ("secure:systemd:domain=INET:name=a", "systemd", "systemd:domain=INET:name=a"),
+        ("haproxy:secure:systemd:domain=INET:name=a", "systemd", "systemd:domain=INET:name=a"),
+    ],
+)
+def test_what_is_ours_is_taken_off_before_twisted_sees_it(text, kind, description):
+    listener = Listener("signals", text)
+    assert (listener.kind, listener.description) == (kind, description)
+
+
+@pytest.mark.parametrize("text", ["secure:8443", "haproxy:secure:8443", "haproxy:tcp:8443"])
+def test_ours_listen_on_plain_tcp_with_a_long_queue(text):
+    reactor = MemoryReactorClock()
+    Listener("signals", text).server(reactor).listen(None)
+    assert reactor.tcpServers[0][0] == 8443
+    assert reactor.tcpServers[0][2] == 4096
+
+
+@pytest.mark.parametrize("text", ["secure:", "secure:abc", "secure:8443:nonsense=1", "haproxy:"])
+def test_what_is_no_endpoint_of_ours_is_named(text):
+    with pytest.raises(ConfigError, match=f"signals={text} is no endpoint"):
+        Listener("signals", text).server(MemoryReactorClock())
+
+
+@pytest.mark.parametrize(
+    "text", ["haproxy:ssl:8443", "haproxy:tls:x:8443", "secure:tls:x:8443", "secure:haproxy:tcp:1"]
+)
+def test_twisteds_own_layers_go_with_nothing_of_ours(text):
+    with pytest.raises(ConfigError, match="haproxy:secure:8443 would be one"):
+        Listener("signals", text).server(MemoryReactorClock())
 
 
 def test_addresses_are_shown_as_people_write_them():

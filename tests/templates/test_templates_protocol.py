@@ -6,8 +6,6 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
-    IHandshakeListener,
-    ISSLTransport,
     ISystemHandle,
     ITCPTransport,
 )
@@ -67,7 +65,6 @@ def test_the_plugin_its_factory_and_its_protocol_keep_their_interfaces(serve):
     assert verifyObject(IStreamPlugin, templates)
     assert verifyObject(IListenerAware, server.factory)
     assert verifyObject(IHalfCloseableProtocol, server.dial().protocol)
-    assert verifyObject(IHandshakeListener, server.dial().protocol)
 
 
 # Raw
@@ -150,27 +147,6 @@ def test_a_stranger_with_the_right_is_served_and_loopback_behind_a_proxy_is_a_st
     assert server.ask(b"FETCH EURUSD H1\n", **STRANGER)
     proxied = serve(listener=Listener("templates", "haproxy:tcp:8080"))
     assert proxied.ask(b"FETCH EURUSD H1\n") == b""
-
-
-def test_under_tls_the_grace_begins_after_the_handshake(server, clock, mt5_stored):
-    transport = TerminalTransport(clock, "127.0.0.1", "127.0.0.1")
-    alsoProvides(transport, ISSLTransport)
-    protocol = server.factory.buildProtocol(transport.getPeer())
-    protocol.makeConnection(transport)
-    clock.advance(1)
-    assert transport.value() == b""
-    protocol.handshakeCompleted()
-    clock.advance(0.2)
-    assert transport.value() == PREFIX + mt5_stored
-    assert (transport.disconnecting, transport.ended) == (True, False)
-
-
-def test_a_tls_handshake_that_never_ends_is_given_up(server, clock):
-    transport = TerminalTransport(clock, "127.0.0.1", "127.0.0.1")
-    alsoProvides(transport, ISSLTransport)
-    server.factory.buildProtocol(transport.getPeer()).makeConnection(transport)
-    clock.advance(5)
-    assert transport.disconnected
 
 
 class Socket:

@@ -1,0 +1,41 @@
+"""What lies between a socket and a service: the PROXY header first, then TLS."""
+
+from twisted.internet.interfaces import IProtocolFactory
+
+from mtnet.hub import Hub
+from mtnet.net.endpoints import Listener
+from mtnet.net.handshake import HandshakeFactory, Handshakes, SecureFactory
+from mtnet.net.proxied import ProxiedFactory, Trust
+from mtnet.net.tls import Certificates
+
+
+class Layers:
+    """
+    Puts a service's factory below what its endpoint asks for.
+
+    Args:
+        certificates: of `secure:` endpoints; None = there are none.
+
+    Attributes:
+        handshakes: of all listeners.
+    """
+
+    def __init__(self, hub: Hub, certificates: Certificates | None) -> None:
+        settings = hub.config.tls
+        self._hub, self._certificates = hub, certificates
+        self._trust = Trust(hub.config.access.proxies)
+        self.handshakes = Handshakes(
+            hub.clock, hub.log_limit, settings.handshake, settings.handshakes
+        )
+
+    def around(self, listener: Listener, service: IProtocolFactory) -> IProtocolFactory:
+        """Return the factory for the bytes that come in at `listener`."""
+        factory = service
+        if listener.secure and self._certificates is not None:
+            factory = SecureFactory(self._certificates, factory, self.handshakes)
+        elif listener.security == "TLS":  # Twisted's own endpoints: ssl: and tls:
+            factory = HandshakeFactory(factory, self.handshakes)
+        if listener.proxied:
+            hub = self._hub
+            factory = ProxiedFactory(factory, self._trust, hub.clock, hub.log_limit)
+        return factory
