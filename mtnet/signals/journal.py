@@ -6,21 +6,16 @@ is on the platter (`synchronous=FULL`, write-ahead log).
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from collections.abc import Iterable
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
 
-from mtnet.errors import JournalError
+from mtnet.database import Database
 from mtnet.signals.book import Change
 
 SCHEMA = 1
 """`PRAGMA user_version` of the files that this code reads and writes."""
-BUSY = 5.0
-"""Seconds to wait for somebody who looks at the file with other tools."""
-
-T = TypeVar("T")
 
 _TABLES = """
 CREATE TABLE positions (
@@ -47,14 +42,10 @@ class Journal:
 
     Args:
         path: the file; its folder exists.
-
-    After any error the file is closed and opened anew at the next call: what a connection
-    believes after a failed write is not to be trusted.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
+        self._database = Database(path, SCHEMA, _TABLES)
 
     def load(self) -> list[Change]:
         """
@@ -68,7 +59,7 @@ class Journal:
             with closing(connection.execute(_ALL)) as rows:
                 return [Change(c, s, Decimal(v), when) for c, s, v, when in rows]
 
-        return self._run(read)
+        return self._database.run(read)
 
     def commit(self, changes: Iterable[Change]) -> None:
         """
@@ -78,7 +69,7 @@ class Journal:
             JournalError: the disk is full or failed; nothing was stored.
         """
         rows = [(c.channel, c.symbol, str(c.volume), c.when) for c in changes]
-        self._run(lambda connection: connection.executemany(_SET, rows))
+        self._database.run(lambda connection: connection.executemany(_SET, rows))
 
     def expire(self, before: int) -> None:
         """
@@ -87,50 +78,8 @@ class Journal:
         Raises:
             JournalError: as `commit`.
         """
-        self._run(lambda connection: connection.execute(_EXPIRE, (before,)))
+        self._database.run(lambda connection: connection.execute(_EXPIRE, (before,)))
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            connection = self._connection or self._open()
-            # `isolation_level=None` leaves transactions to us: sqlite3's own begin late.
-            connection.execute("BEGIN IMMEDIATE")
-            result = work(connection)
-            connection.execute("COMMIT")
-        except (sqlite3.Error, ArithmeticError) as error:
-            self._abandon()
-            raise JournalError(f"{self._path} does not take or give its rows: {error}.") from error
-        return result
-
-    def _open(self) -> sqlite3.Connection:
-        # Each call comes from one thread at a time, though not always from the same.
-        self._connection = sqlite3.connect(
-            self._path, timeout=BUSY, isolation_level=None, check_same_thread=False
-        )
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
-        self._migrate(self._connection)
-        return self._connection
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA:
-            self._abandon()
-            raise JournalError(
-                f"{self._path} has schema {version} of a newer mtnet; this one reads {SCHEMA}."
-            )
-        if version == 0:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(_TABLES)
-            connection.execute(f"PRAGMA user_version = {SCHEMA}")
-            connection.execute("COMMIT")
-
-    def _abandon(self) -> None:
-        with suppress(sqlite3.Error):
-            self.close()
-        self._connection = None
+        self._database.close()

@@ -14,9 +14,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mtnet.database import BUSY
 from mtnet.errors import ClientError, JournalError
 from mtnet.ticks.series import unpack
-from mtnet.ticks.tables import BUSY, SCHEMA
+from mtnet.ticks.tables import SCHEMA
 from mtnet.ticks.wire import time_of
 
 PAGE = 64

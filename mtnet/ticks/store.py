@@ -14,24 +14,23 @@ import shutil
 import sqlite3
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import astuple, dataclass, field
 from mmap import mmap
 from pathlib import Path
-from typing import TypeVar
 from zlib import compress
 
+from mtnet.database import Database
 from mtnet.errors import JournalError
 from mtnet.ticks.series import Block, Heard
 from mtnet.ticks.sources import GAPS, SLOTS, Gap, Seen, Source
-from mtnet.ticks.tables import IMPORTED, OTHERS, Row, connect, insert
+from mtnet.ticks.tables import IMPORTED, OTHERS, SCHEMA, TABLES, Row, insert
 
 LEVEL = 1
 """Of zlib; 6 saves a tenth of the space and costs three times as much."""
 SEEN = struct.Struct("<qIq")
 """A remembered batch: SEQ, records, digest."""
 
-T = TypeVar("T")
 
 _UPSERT_SYMBOL = """
 ON CONFLICT DO UPDATE SET ticks = ticks + excluded.ticks,
@@ -167,14 +166,11 @@ class Store:
 
     Args:
         path: the file; its folder exists.
-
-    After any error the file is closed and opened anew at the next call: what a connection
-    believes after a failed write is not to be trusted.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._connection: sqlite3.Connection | None = None
+        self._database = Database(path, SCHEMA, TABLES)
         self._symbols: dict[bytes, int] = {}
 
     def load(self, tally: Tally, sources: int) -> Kept:
@@ -203,7 +199,7 @@ class Store:
                 new,
             )
 
-        return self._run(read)
+        return self._database.run(read)
 
     def prepare(self) -> None:
         """
@@ -212,7 +208,7 @@ class Store:
         Raises:
             JournalError: it is damaged, unreadable, or of a newer mtnet.
         """
-        self._run(lambda connection: None)
+        self._database.run(lambda connection: None)
 
     def commit(self, commit: Commit) -> None:
         """
@@ -247,7 +243,11 @@ class Store:
                 connection.execute(_COUNT_IMPORTED, (commit.imported, IMPORTED))
             _add(connection, commit.totals)
 
-        self._run(write)
+        try:
+            self._database.run(write)
+        except JournalError:
+            self._symbols = {}  # one whose row was rolled back has no number any more
+            raise
 
     def free(self) -> int:
         """
@@ -263,9 +263,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._database.close()
 
     def _put_symbols(self, connection: sqlite3.Connection, commit: Commit) -> None:
         ticks: dict[bytes, int] = {}
@@ -279,31 +277,6 @@ class Store:
         if not ticks.keys() <= self._symbols.keys():
             names = connection.execute("SELECT name, id FROM symbol")
             self._symbols = {name.encode(): number for name, number in names}
-
-    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            connection = self._connection or self._open()
-            connection.execute("BEGIN IMMEDIATE")
-            result = work(connection)
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._abandon()
-            raise JournalError(f"{self.path} does not take or give its rows: {error}.") from error
-        except JournalError:
-            self._abandon()
-            raise
-        return result
-
-    def _open(self) -> sqlite3.Connection:
-        self._connection = connect(self.path)
-        return self._connection
-
-    def _abandon(self) -> None:
-        # A symbol whose row was rolled back has no number any more.
-        self._symbols = {}
-        with suppress(sqlite3.Error):
-            self.close()
-        self._connection = None
 
 
 def _add(connection: sqlite3.Connection, totals: dict[str, int]) -> None:

@@ -4,17 +4,11 @@ The tables of the ticks on disk.
 `docs/reading-ticks.md` describes them for those who read them with other tools.
 """
 
-import os
 import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
-
-from mtnet.errors import JournalError
 
 SCHEMA = 1
 """`PRAGMA user_version` of the files that this code reads and writes."""
-BUSY = 10.0
-"""Seconds to wait for an import that writes into the same file."""
 ROWS = 256
 """Rows of one statement; SQLite takes 32,766 values in one."""
 IMPORTED, OTHERS = 1, 2
@@ -23,7 +17,7 @@ senders beyond `ticks.max_sources`."""
 
 Row = Sequence[object]
 
-_TABLES = """
+TABLES = """
 CREATE TABLE symbol (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -85,36 +79,6 @@ CREATE INDEX block_in_order ON block (symbol, first, last);
 CREATE TABLE total (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO source (id, name) VALUES (1, '(import)'), (2, '(others)');
 """
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """
-    Open the file, and make its tables where there are none.
-
-    Raises:
-        JournalError: it is of a newer mtnet.
-        sqlite3.Error: it is damaged, or the disk failed.
-    """
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT, 0o600))
-    # Each call comes from one thread at a time, though not always from the same.
-    connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    # A daemon and an import may both be the first.
-    connection.execute("BEGIN IMMEDIATE")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > SCHEMA:
-        connection.close()
-        raise JournalError(
-            f"{path} has schema {version} of a newer mtnet; this one reads {SCHEMA}."
-        )
-    if version == 0:
-        for statement in _TABLES.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA}")
-    connection.execute("COMMIT")
-    return connection
 
 
 def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Row], tail: str = "") -> None:

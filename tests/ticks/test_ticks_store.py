@@ -1,6 +1,7 @@
 """Series of ticks, packed into blocks, and kept on disk."""
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,6 @@ from mtnet.ticks import store as store_module
 from mtnet.ticks.series import BLOCK, Heard, Series, unpack
 from mtnet.ticks.sources import GAPS, WINDOW, Batch, Source
 from mtnet.ticks.store import Commit, Store, Tally, freeze
-from mtnet.ticks.tables import connect
 
 TIMED = b"1.1 - - - 1549238400994"
 
@@ -161,7 +161,8 @@ def test_a_commit_is_stored_whole_or_not_at_all(path, tally, monkeypatch):
 
 
 def test_a_writer_beside_us_only_delays(path, tally):
-    store, other = Store(path), connect(path)
+    store, other = Store(path), sqlite3.connect(path, isolation_level=None)
+    store.prepare()
     other.execute("BEGIN IMMEDIATE")
     other.execute("INSERT INTO symbol (name) VALUES ('GBPUSD')")
     other.execute("COMMIT")
@@ -229,9 +230,8 @@ def test_of_too_many_gaps_the_newest_are_kept(path, tally):
 
 
 def test_a_file_of_a_newer_mtnet_is_refused(path, tally):
-    connection = connect(path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
     with pytest.raises(JournalError, match="schema 99 of a newer mtnet"):
         Store(path).load(tally, 10)
 
