@@ -125,6 +125,25 @@ def test_what_is_no_tick_port_is_left_again(clock):
     assert "400 Bad Request" in str(logged[0]["line"])
 
 
+def test_nothing_behind_a_line_of_somebody_else_is_read(clock):
+    server = Server()
+    heard = Heard(server, clock, "*")
+    with capturedLogs() as logged:
+        server.end.protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n" + WHOLE)
+    assert heard.ticks == []
+    assert len(logged) == 1
+
+
+def test_a_subscriber_that_was_stopped_does_not_connect_again(clock):
+    server = Server()
+    heard = Heard(server, clock, "*")
+    heard.service.stopService()
+    clock.advance(client.LONGEST_DELAY)
+    assert server.end.gone
+    assert len(server.connections) == 1
+    assert len(heard.states) == 2
+
+
 def test_a_line_without_end_is_not_collected(clock):
     server = Server()
     Heard(server, clock, "*")

@@ -85,8 +85,9 @@ def _read(path: Path, lines: list[tuple[int, str]], shift: int) -> Iterator[tupl
     found = wire.split(b"".join(record for _, record in records))
     if found is None:
         for (number, _), (_, record) in zip(lines, records, strict=True):
-            _check(path, number, record)
-        raise ClientError(f"{path} holds a tab too many between line {lines[0][0]} and the next.")
+            if wire.split(record) is None:
+                raise ClientError(f"Line {number} of {path}: {_complaint(record)}.")
+        raise AssertionError("Records that are canonical one by one are so together.")
     for (number, _), (time, _), (_, rest) in zip(lines, records, found, strict=True):
         yield number, time, rest
 
@@ -107,11 +108,12 @@ def _record(path: Path, number: int, line: str, shift: int) -> tuple[int, bytes]
     return time, f"X {' '.join(values)}\n".encode()
 
 
-def _check(path: Path, number: int, record: bytes) -> None:
+def _complaint(record: bytes) -> str:
     try:
         wire.parse(record[:-1], wire.NONE_SPACED)
     except WireError as error:
-        raise ClientError(f"Line {number} of {path}: {error}.") from error
+        return str(error)
+    return "A blank stands beside a number"
 
 
 def _milliseconds(date: str, time: str) -> int:

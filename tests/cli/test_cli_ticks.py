@@ -4,6 +4,8 @@ import gzip
 import json
 import signal
 import socket
+import sqlite3
+from contextlib import closing
 
 import pytest
 from test_cli import endpoint, mtnet, outcome, sentence
@@ -161,6 +163,36 @@ def test_a_file_that_cannot_be_written_is_told_in_a_sentence(capsys, data, tmp_p
     file = tmp_path / "nosuch" / "EURUSD.csv"
     told, status = sentence(capsys, "ticks", "export", "EURUSD", "-o", file, "--data", data)
     assert (told, status) == (f"mtnet: {file} cannot be written: No such file or directory.", 1)
+
+
+def test_a_file_that_was_there_stays_where_the_export_breaks_off(capsys, hub, data, tmp_path):
+    hub.collector.take(hub.collector.source("desk-1"), [(b"EURUSD", b"1.1")], EPOCH)
+    hub.collector.sync()
+    with closing(sqlite3.connect(data / "ticks.sqlite")) as connection:
+        connection.execute("UPDATE block SET data = x'00' WHERE id = (SELECT max(id) FROM block)")
+        connection.commit()
+    file = tmp_path / "EURUSD.csv"
+    file.write_text("old")
+    told, status = sentence(capsys, "ticks", "export", "EURUSD", "-o", file, "--data", data)
+    assert status == 1
+    assert "is damaged" in told
+    assert file.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["EURUSD.csv"]
+
+
+@pytest.mark.parametrize("text", ["20190204", "-5", "2019.02.04 12", "0000.01.01", ""])
+def test_a_moment_that_is_none_is_told_with_one_that_is(capsys, data, text):
+    told, status = sentence(capsys, "ticks", "export", "EURUSD", f"--from={text}", "--data", data)
+    assert status == 2
+    assert "is no moment such as 2019.02.04" in told
+
+
+@pytest.mark.parametrize("hours", ["inf", "1e9", "-9000"])
+def test_a_shift_of_more_than_a_year_is_refused(capsys, hours):
+    arguments = ["ticks", "import", "F.csv", "--symbol", "EURUSD", f"--shift-hours={hours}"]
+    told, status = sentence(capsys, *arguments)
+    assert status == 2
+    assert f"{hours} is no number of hours within a year" in told
 
 
 @pytest.mark.parametrize(

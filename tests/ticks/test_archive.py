@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
 from mtnet.errors import ClientError, JournalError
-from mtnet.testing import EPOCH
+from mtnet.testing import EPOCH, make_hub
 from mtnet.ticks import archive
 from mtnet.ticks.archive import Archive
 from mtnet.ticks.series import Series
@@ -87,6 +88,48 @@ def test_ticks_come_in_the_order_of_their_times_and_equal_ones_in_that_of_arriva
         store.close()
 
 
+FAR = 9_999_999
+TAKEN = st.lists(
+    st.tuples(
+        st.sampled_from(["desk-1", "desk-2"]),
+        st.lists(st.one_of(TIMES, st.just(FAR)), min_size=1, max_size=3),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(taken=TAKEN, page=st.integers(1, 4))
+def test_many_small_blocks_of_several_senders_keep_that_order_around_a_far_off_time(taken, page):
+    model = []
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive, "PAGE", page)
+        clock = Clock()
+        collector = make_hub(Path(folder), clock).collector
+        for at, (name, times) in enumerate(taken):
+            records = [tick(time, b"%d.%d" % (at, place)) for place, time in enumerate(times)]
+            collector.take(
+                collector.source(name), [(EURUSD, each) for each in records], EPOCH + at % 3
+            )
+            collector.sync()
+            clock.advance(1)
+            orders = [EPOCH + at % 3 if time is None else NOON + time for time in times]
+            model += zip(orders, records, [name] * len(times), strict=True)
+        found = Archive(Path(folder) / "ticks.sqlite").ticks(EURUSD)
+        assert [(each.time, each.rest, each.source) for each in found] == sorted(
+            model, key=lambda row: row[0]
+        )
+        collector.close()
+
+
+def test_more_blocks_than_are_read_at_once_are_told_all_and_in_order(store):
+    for at in reversed(range(2 * archive.PAGE + 1)):
+        put(store, tick(at), tick(at + 3))
+    found = [each.time - NOON for each in Archive(store.path).ticks(EURUSD)]
+    every = range(2 * archive.PAGE + 1)
+    assert found == sorted([*every, *(at + 3 for at in every)])
+
+
 def test_a_tick_is_told_with_who_sent_it_and_when(hub_with, tmp_path):
     collector = hub_with().collector
     collector.take(collector.source("desk-1"), [(EURUSD, tick(5))], EPOCH)
@@ -138,6 +181,31 @@ def test_what_is_stored_while_somebody_reads_is_left_for_the_next_reader(store, 
     put(store, tick(3))
     assert seen + [each.rest for each in reading] == [tick(0), tick(2)]
     assert told(store) == [tick(0), tick(1), tick(2), tick(3)]
+
+
+def test_what_a_daemon_takes_while_somebody_reads_is_left_for_the_next_reader(
+    hub_with, tmp_path, clock, monkeypatch
+):
+    monkeypatch.setattr(archive, "PAGE", 1)
+    collector = hub_with().collector
+
+    def take(name, at):
+        collector.take(collector.source(name), [(EURUSD, tick(at))], EPOCH)
+        collector.sync()
+        clock.advance(1)
+
+    for at in (0, 2, 4):
+        take("desk-1", at)
+    reader = Archive(tmp_path / "data" / "ticks.sqlite")
+    reading = reader.ticks(EURUSD)
+    seen = [next(reading)]
+    for at in (1, 3, 5):
+        take("desk-2", at)
+    seen += reading
+    assert [(each.time - NOON, each.source) for each in seen] == [
+        (at, "desk-1") for at in (0, 2, 4)
+    ]
+    assert [each.time - NOON for each in reader.ticks(EURUSD)] == list(range(6))
 
 
 def test_somebody_who_reads_slowly_does_not_let_the_log_grow(store, monkeypatch):

@@ -14,6 +14,7 @@ from mtnet.testing import EPOCH
 from mtnet.ticks import importer, mt5
 from mtnet.ticks.archive import Archive
 from mtnet.ticks.importer import Importer
+from mtnet.ticks.series import BLOCK
 
 EURUSD = b"EURUSD"
 NOON = 1_549_281_600_000
@@ -114,6 +115,18 @@ def test_equal_times_are_compared_as_one_however_many_they_are(path, monkeypatch
     assert bring(path, *reversed(ticks), row(1)) == (0, 8)
 
 
+def test_more_ticks_of_one_time_than_a_block_holds_are_dealt_with_at_once(path):
+    ticks = [row(1, f"1.{at}") for at in range(BLOCK + 4)]
+    done = []
+    for expected, file in (((BLOCK + 6, 0), ticks), ((0, BLOCK + 6), ticks[::-1])):
+        one = Importer(path, EURUSD, EPOCH)
+        rows = [row(0), *file, row(2)]
+        one.run(((line, *each) for line, each in enumerate(rows, 2)), done.append)
+        assert (one.added, one.known) == expected
+    assert done == [BLOCK + 5, 1] * 2
+    assert stored(path) == [row(0), *ticks, row(2)]
+
+
 # What goes wrong
 
 
@@ -169,6 +182,26 @@ def test_what_was_imported_counts_as_neither_taken_nor_lost(beside, hub_with):
     bring(path, *(row(at) for at in range(1, 6)))
     assert hub_with().collector.lost == 0
     assert Archive(path).report()["totals"] == {"stored": 1, "lost": 0, "kernel drops": 0}
+
+
+def test_a_daemon_that_stores_between_two_chunks_is_not_stored_again(beside, clock, monkeypatch):
+    monkeypatch.setattr(importer, "BLOCK", 2)
+    collector, path = beside
+
+    def take(done):
+        if not collector.counts.received:
+            collector.take(collector.source("desk-1"), [(EURUSD, row(3)[1])], EPOCH)
+            collector.sync()
+
+    one = Importer(path, EURUSD, EPOCH)
+    one.run(((at + 2, *row(at)) for at in range(6)), take)
+    assert (one.added, one.known) == (5, 1)
+    assert stored(path) == [row(at) for at in range(6)]
+    collector.take(collector.source("desk-1"), [(EURUSD, row(6)[1])], EPOCH)
+    collector.sync()
+    clock.advance(1)
+    assert stored(path) == [row(at) for at in range(7)]
+    assert Archive(path).report()["totals"]["stored"] == 2
 
 
 def test_an_import_is_no_news_for_those_who_subscribe(beside, hub_with):

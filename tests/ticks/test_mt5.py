@@ -2,6 +2,7 @@
 
 import gzip
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,28 @@ def test_more_rows_than_are_read_at_once_are_read_all(read, monkeypatch):
     monkeypatch.setattr(mt5, "BATCH", 2)
     found = read(HEADER + ROW * 5)
     assert found == [(number, TIME, RECORD) for number in range(2, 7)]
+
+
+EXPONENTS = st.from_regex(r"\A-?[0-9]{1,3}(\.[0-9]{1,2})?[eE]-?[0-6]\Z")
+
+
+@settings(deadline=None)
+@given(bid=EXPONENTS, ask=st.one_of(st.just("-"), EXPONENTS))
+def test_a_number_with_an_exponent_comes_back_as_the_same_number(bid, ask):
+    row = format_row(TIME, f"{bid} {ask} - - {TIME} 6".encode())
+    told = [each for each in row.decode().split("\t")[2:4] if each]
+    assert [Decimal(each) for each in told] == [Decimal(each) for each in (bid, ask) if each != "-"]
+    assert not any("e" in each.lower() for each in told)
+
+
+def test_a_generated_day_is_given_back_byte_for_byte(read):
+    written = HEADER + b"".join(
+        format_row(TIME + at * 617, b"1.%05d 1.%05d - %d" % (at, at + 2, at % 5))
+        for at in range(2 * mt5.BATCH + 3)
+    )
+    found = read(written)
+    assert HEADER + b"".join(format_row(time, rest) for _, time, rest in found) == written
+    assert found[-1][0] == 2 * mt5.BATCH + 4
 
 
 # Writing
@@ -195,3 +218,50 @@ def test_a_file_that_was_cut_is_told_in_a_sentence(read, content):
 def test_a_file_that_is_not_there_is_told_in_a_sentence(tmp_path):
     with pytest.raises(ClientError, match=r"nosuch\.csv cannot be read: No such file"):
         list(rows(tmp_path / "nosuch.csv"))
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (line(DAY, CLOCK, b"1,14543", b"", b"", b"", b"2"), "decimal point"),
+        (line(DAY, CLOCK, b"+1", b"", b"", b"", b"2"), "BID is a price"),
+        (line(DAY, CLOCK, b"1", b"", b"", b"1 2", b""), "at most 7 fields"),
+        (line(DAY, CLOCK, b"1", b"", b""), "has 5 fields"),
+        (line(DAY, b"24:00:00", b"1", b"", b"", b"", b"2"), "'24:00:00' is no time"),
+        (line(DAY, b"00:00:00,994", b"1", b"", b"", b"", b"2"), "'00:00:00,994' is no time"),
+        (line(b"2019.2.4", CLOCK, b"1", b"", b"", b"", b"2"), "'2019.2.4' is no date"),
+        (line(b"2019.02.30", CLOCK, b"1", b"", b"", b"", b"2"), "has no date and time"),
+        (line(b"1970.01.01", CLOCK, b"1", b"", b"", b"", b"2"), "TIME is milliseconds"),
+    ],
+)
+def test_a_line_far_down_is_named_with_its_number_its_file_and_the_reason(
+    read, tmp_path, monkeypatch, row, reason
+):
+    monkeypatch.setattr(mt5, "BATCH", 2)
+    said = sentence(read, HEADER + ROW * 5 + row + ROW)
+    assert said.startswith(f"Line 7 of {tmp_path / 'EURUSD.csv'}")
+    assert reason in said
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        line(DAY, CLOCK, b" 1.1", b"", b"", b"", b"2"),
+        line(DAY, CLOCK, b"1.1 ", b"", b"", b"", b"2"),
+        line(DAY, CLOCK, b"1.1", b"", b"", b"", b"2 "),
+    ],
+    ids=["before", "behind", "at the end"],
+)
+def test_a_line_with_a_blank_too_many_is_named_with_its_number(read, row):
+    assert "Line 4 " in sentence(read, HEADER + ROW * 2 + row + ROW)
+
+
+def test_a_compressed_file_that_was_changed_is_told_in_a_sentence(read, tmp_path):
+    said = sentence(read, gzip.compress(HEADER + ROW)[:-8] + bytes(8))
+    assert said.startswith(f"{tmp_path / 'EURUSD.csv'} cannot be read: CRC check failed")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(ClientError) as raised:
+        list(rows(tmp_path))
+    assert str(raised.value) == f"{tmp_path} cannot be read: Is a directory."

@@ -142,21 +142,3 @@ def test_an_empty_file_is_no_store(tmp_path):
     (tmp_path / "ticks.sqlite").touch()
     with pytest.raises(ClientError, match="no ticks"):
         Archive(tmp_path / "ticks.sqlite")
-
-
-def test_two_that_are_the_first_make_one_store(tmp_path):
-    start, failures = threading.Barrier(4), []
-
-    def work():
-        start.wait()
-        try:
-            Store(tmp_path / "ticks.sqlite").prepare()
-        except JournalError as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    assert failures == []
