@@ -103,6 +103,7 @@ class _TickProtocol(LineReceiver):
             self._tick(line)
         elif not line.startswith(b"OK: "):
             self.log.warn("What answers there is no tick port: {line}", line=quote(line))
+            self.clearLineBuffer()
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
