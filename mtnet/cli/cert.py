@@ -1,0 +1,378 @@
+"""`mtnet cert`: makes, shows and checks the certificates of `secure:` endpoints."""
+
+import os
+import socket
+import stat
+import time
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from mtnet.cli.manage import show as told
+from mtnet.config import Config, Tls, load
+from mtnet.errors import CertificateError
+from mtnet.net.authority import (
+    CA,
+    CA_KEY,
+    DAYS,
+    Made,
+    default_names,
+    make,
+    parse_names,
+    thumbprints,
+)
+from mtnet.net.certificates import DAY_MS, Pair, day, names, read_certificates, read_pair
+from mtnet.net.contexts import build_context
+from mtnet.net.tls import AHEAD, default_files
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    Commands = _SubParsersAction[ArgumentParser]
+
+NEXT = """
+Next:
+1. Let a service use it (a daemon that runs with it already takes the new one by itself):
+     mtnet run{data} --listen signals=secure:8081 --set access.anonymous=follow
+2. Copy {ca}
+   to each Windows machine, and let Windows trust it there, as administrator:
+     certutil -addstore Root ca.pem
+   or for one user: certmgr.msc > Trusted Root Certification Authorities > All Tasks > Import.
+   Whether a terminal asks Windows is not documented by MetaQuotes: try it on one machine first.
+   A program can compare the SHA-1 thumbprint above with what SocketTlsCertificate tells it.
+3. Move {key}
+   to a place that is not on the network: whoever has it can pretend to be any site to those
+   machines. Only the next `mtnet cert init` needs it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """
+    What the daemon would say of a certificate and its key.
+
+    Attributes:
+        refused: sentences for which it is not served.
+        warnings: sentences of what is unwise, or soon will be wrong.
+    """
+
+    certificate: str
+    key: str
+    refused: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+# What the command line says
+
+
+def register(commands: "Commands") -> None:
+    """Add `mtnet cert`."""
+    group: ArgumentParser = commands.add_parser(
+        "cert",
+        help="make, show and check certificates",
+        description="Makes, shows and checks the certificates of secure: endpoints.",
+    )
+    inner = group.add_subparsers(metavar="COMMAND", required=True)
+    _init_parser(inner)
+    shown = _add(inner, "show", show, "say what is in a certificate", "--json")
+    shown.add_argument(
+        "file", metavar="FILE", type=Path, nargs="?", help="default: what the daemon serves"
+    )
+    shown.add_argument("--json", action="store_true", help="print JSON")
+    checked = _add(inner, "check", check, "say what the daemon would refuse", "-c mtnet.toml")
+    checked.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _init_parser(commands: "Commands") -> None:
+    text = "make a certificate, and an authority for it where there is none"
+    parser = _add(commands, "init", init, text, "fx.example 192.0.2.7 localhost")
+    parser.add_argument(
+        "names",
+        metavar="NAME",
+        nargs="*",
+        help="host names and addresses that programs connect to (default: localhost, 127.0.0.1, "
+        "::1 and the name of this machine)",
+    )
+    parser.add_argument(
+        "--days", type=_days, default=DAYS, help="how long it is valid (default %(default)s)"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="replace a certificate of another authority"
+    )
+
+
+def _add(
+    commands: "Commands", name: str, do: Callable[[Namespace], None], text: str, example: str
+) -> ArgumentParser:
+    parser: ArgumentParser = commands.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}."
+    )
+    parser.epilog = f"Example: {parser.prog} {example}"
+    parser.add_argument("-d", "--data", metavar="DIR", help="the daemon's data folder")
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", type=Path, help="the daemon's configuration"
+    )
+    parser.set_defaults(do=do)
+    return parser
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= DAYS:
+        raise ArgumentTypeError(f"{text} is no number of days from 1 to {DAYS}")
+    return int(text)
+
+
+# init
+
+
+def init(arguments: Namespace) -> None:
+    """
+    Make a certificate, and say what to do with it.
+
+    Raises:
+        ConfigError: a name is none, or what is there may not be replaced.
+    """
+    config, host = _config(arguments), socket.gethostname()
+    wanted = parse_names(arguments.names) or default_names(host)
+    folder = _folder(config)
+    made = make(folder, wanted, host, _now(), arguments.days, arguments.force)
+    data = f" --data {arguments.data}" if arguments.data else ""
+    data += f" --config {arguments.config}" if arguments.config else ""
+    print("\n".join(_made(made, folder, default_files(config.tls, folder))))
+    print(NEXT.format(data=data, ca=folder / CA, key=folder / CA_KEY), flush=True)
+
+
+def _made(made: Made, folder: Path, served: tuple[Path, Path]) -> Iterator[str]:
+    leaf = made.pair.chain[0]
+    certificate, key = default_files(Tls(), folder)
+    yield f"Certificate: {certificate}, until {day(made.pair.until)}"
+    yield f"Key:         {key}"
+    yield f"Authority:   {folder / CA}, {'new' if made.new_authority else 'used again'}"
+    yield f"Names:       {', '.join(made.pair.names)}"
+    for kind, thumbprint in thumbprints(leaf).items():
+        yield f"{LABELS[kind] + ':':<12} {thumbprint}"
+    if served != (certificate, key):
+        yield f"The configuration names another one: {served[0]} is what the daemon serves."
+
+
+# show
+
+
+def show(arguments: Namespace) -> None:
+    """
+    Print what is in a certificate and in its chain.
+
+    Raises:
+        CertificateError: the file holds none.
+    """
+    file = arguments.file or _default(_config(arguments))[0]
+    found = [describe(certificate) for certificate in read_certificates(file)]
+    if arguments.json:
+        _print_json(found)
+    else:
+        print("\n\n".join("\n".join(_lines(each)) for each in found), flush=True)
+
+
+LABELS = {
+    "subject": "Subject",
+    "names": "Names",
+    "issuer": "Issuer",
+    "from": "Valid from",
+    "until": "Valid until",
+    "key": "Key",
+    "authority": "Authority",
+    "serial": "Serial",
+    "sha1": "SHA-1",
+    "sha256": "SHA-256",
+}
+"""What `describe` tells, as people read it."""
+
+
+def describe(certificate: x509.Certificate) -> dict[str, object]:
+    """Return what a certificate says, for people and for JSON."""
+    return {
+        "subject": certificate.subject.rfc4514_string(),
+        "names": names(certificate),
+        "issuer": certificate.issuer.rfc4514_string(),
+        "from": certificate.not_valid_before_utc.isoformat(),
+        "until": certificate.not_valid_after_utc.isoformat(),
+        "key": _kind(certificate),
+        "authority": _may_issue(certificate),
+        "serial": f"{certificate.serial_number:x}",
+        **thumbprints(certificate),
+    }
+
+
+def _kind(certificate: x509.Certificate) -> str:
+    key = certificate.public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"ECDSA {key.curve.name}"
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA {key.key_size}"
+    return type(key).__name__.removesuffix("PublicKey")
+
+
+def _may_issue(certificate: x509.Certificate) -> bool:
+    with suppress(x509.ExtensionNotFound, ValueError):
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    return False
+
+
+def _lines(described: dict[str, object]) -> Iterator[str]:
+    for key, value in described.items():
+        yield f"{LABELS[key] + ':':<12} {told(value)}"
+
+
+# check
+
+
+def check(arguments: Namespace) -> None:
+    """
+    Say of each configured certificate what the daemon would refuse, and what it would warn of.
+
+    Raises:
+        SystemExit: something would be refused.
+    """
+    config, now = _config(arguments), _now()
+    verdicts = [judge(*files, config.tls, now) for files in _configured(config)]
+    owner = _owner(Path(config.data))
+    verdicts = [_with_owner(verdict, owner) for verdict in verdicts]
+    if arguments.json:
+        _print_json([asdict(verdict) for verdict in verdicts])
+    else:
+        print("\n".join(line for verdict in verdicts for line in _told(verdict)), flush=True)
+    if any(verdict.refused for verdict in verdicts):
+        raise SystemExit(1)
+
+
+def judge(certificate: Path, key: Path, settings: Tls, now: int) -> Verdict:
+    """
+    Return what a daemon would say of these files.
+
+    Args:
+        now: milliseconds since the Unix epoch.
+    """
+    try:
+        pair = read_pair(certificate, key, now)
+        authorities: list[x509.Certificate] = []
+        if settings.client_certificates != "none":
+            authorities = read_certificates(_path(settings.client_ca))
+        build_context(pair, settings.profile, settings.client_certificates, authorities)
+    except CertificateError as error:
+        return Verdict(str(certificate), str(key), (str(error),), ())
+    warnings = (*pair.remarks, *_warnings(pair, certificate, key, now))
+    return Verdict(str(certificate), str(key), (), warnings)
+
+
+def _warnings(pair: Pair, file: Path, key: Path, now: int) -> Iterator[str]:
+    left = (pair.until - now) / DAY_MS
+    near = next((days for days in AHEAD if left <= days), None)
+    if near is not None:
+        days = "1 day" if near == 1 else f"{near} days"
+        yield f"{file} expires within {days}, on {day(pair.until)}; make or fetch a new one."
+    yield from _misnamed(pair.chain[0], file)
+    if len(pair.chain) == 1 and pair.chain[0].issuer != pair.chain[0].subject:
+        yield (
+            f"{file} holds no issuer behind the certificate; clients that do not know the issuer "
+            "themselves will refuse it (certbot's fullchain.pem has it)."
+        )
+    for path in {file.parent: None, key.parent: None, file: None}:
+        if os.name == "posix" and os.stat(path).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            yield f"{path} can be written by other users; chmod go-w closes it."
+
+
+def _misnamed(certificate: x509.Certificate, file: Path) -> Iterator[str]:
+    """Yield what a certificate means to be valid for, and is not, as clients see it."""
+    with suppress(x509.ExtensionNotFound, ValueError):
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        for name in filter(_is_address, found.get_values_for_type(x509.DNSName)):
+            yield (
+                f"{file} has the address {name} as a host name; clients that connect to it will "
+                "refuse the certificate, which must have it as an address."
+            )
+    valid = {name.lower() for name in names(certificate)}
+    for each in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME):
+        name = str(each.value)
+        if _is_address(name) and name not in valid:
+            yield (
+                f"{file} has the address {name} in its subject alone, where clients do not look; "
+                "it must be among the subject's alternative names."
+            )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _with_owner(verdict: Verdict, owner: int | None) -> Verdict:
+    """Add what root does not notice: that the daemon, another user, cannot read the key."""
+    if verdict.refused or owner is None:
+        return verdict
+    found = os.stat(verdict.key)
+    if found.st_uid == owner or found.st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        return verdict
+    text = f"{verdict.key} is closed to the user of the data folder, who the daemon is."
+    return Verdict(verdict.certificate, verdict.key, (text,), verdict.warnings)
+
+
+def _owner(data: Path) -> int | None:
+    """Return the user of the data folder, where root asks and it is somebody else's."""
+    if os.name != "posix" or os.geteuid() != 0 or not data.exists():
+        return None
+    return os.stat(data).st_uid or None
+
+
+def _told(verdict: Verdict) -> Iterator[str]:
+    for sentence in verdict.refused:
+        yield f"REFUSED: {sentence}"
+    for sentence in verdict.warnings:
+        yield f"Warning: {sentence}"
+    if not verdict.refused and not verdict.warnings:
+        yield f"{verdict.certificate}: nothing is wrong."
+    missing = Path(verdict.certificate)
+    if verdict.refused and not missing.exists():
+        yield "`mtnet cert init` makes one."
+
+
+# Where things are
+
+
+def _config(arguments: Namespace) -> Config:
+    return load(arguments.config, os.environ, data=arguments.data)
+
+
+def _folder(config: Config) -> Path:
+    return Path(config.data) / "tls"
+
+
+def _default(config: Config) -> tuple[Path, Path]:
+    return default_files(config.tls, _folder(config))
+
+
+def _configured(config: Config) -> Iterator[tuple[Path, Path]]:
+    yield _default(config)
+    for host in config.tls.hosts.values():
+        yield _path(host.certificate), _path(host.key)
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _print_json(value: Any) -> None:
+    print(msgspec.json.encode(value).decode(), flush=True)

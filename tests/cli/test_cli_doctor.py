@@ -1,0 +1,620 @@
+"""`mtnet doctor`: what it hears, what it makes of it, and that it changes nothing."""
+
+import json
+import socket
+import ssl
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from email.utils import formatdate
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tls_samples import DAY, Authority, Files, pem
+
+from mtnet.cli import doctor, probe
+from mtnet.cli.doctor import in_threads, parse_target
+from mtnet.cli.findings import NOTE, OK, WRONG, Visit, fits, judge
+from mtnet.cli.main import main, parser
+from mtnet.cli.probe import HTTPS, Heard, Secure, Told, Web, classify, raw_template, read_web
+from mtnet.errors import ClientError
+from mtnet.net.authority import issue, make_authority, thumbprints
+from mtnet.net.certificates import DAY_MS
+from mtnet.templates.wire import PERIODS, raw_prefix
+
+NOW = time.time_ns() // 1_000_000
+VISIT = Visit("fx.example", named=True, authority="", now=NOW)
+ISSUER = make_authority("trading-pc", NOW)
+LEAF = issue(ISSUER, ["fx.example"], NOW).chain[0]
+FRAME = b"<<GBPUSD|0.25>>\r\n"
+RAW = raw_prefix("EURUSD", "H1", "mt5") + b"\xff\xfe<\0c\0h\0a\0r\0t\0>\0"
+
+
+@pytest.fixture
+def hurry(monkeypatch):
+    """Give peers in this process less time than those across the world."""
+    for name, seconds in (("LISTEN", 0.3), ("ANSWER", 0.8), ("CONNECT", 5.0)):
+        monkeypatch.setattr(probe, name, seconds)
+
+
+class Peers:
+    """
+    What listens on a port, each connection in a thread of its own.
+
+    Attributes:
+        said: what it was told, a list of bytes for each connection.
+    """
+
+    def __init__(self, behave, tls=None):
+        self._behave, self._tls = behave, tls
+        self.said = []
+
+    def dial(self):
+        here, there = socket.socketpair()
+        threading.Thread(target=self._serve, args=(there,), daemon=True).start()
+        return here
+
+    def _serve(self, connection):
+        connection.settimeout(10)
+        with connection, suppress(OSError):
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            said = []
+            self.said.append(said)
+            with connection:
+                self._behave(connection, said)
+
+
+def listening(connection, said):
+    """Yield what comes, and remember it."""
+    while data := connection.recv(4_096):
+        said.append(data)
+        yield data
+
+
+def silent(connection, said):
+    for _ in listening(connection, said):
+        pass
+
+
+def signals(connection, said):
+    connection.sendall(FRAME)
+    silent(connection, said)
+
+
+def ticks(connection, said):
+    for data in listening(connection, said):
+        if data != b"PING:\r\n":
+            return
+        connection.sendall(b"OK: PONG\r\n")
+
+
+def closing(connection, said):
+    """End it; where bytes were not read, as those of a handshake, with a reset."""
+    time.sleep(0.05)
+
+
+def ssh(connection, said):
+    connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+    silent(connection, said)
+
+
+def web(status, body, connection, said):
+    for data in listening(connection, said):
+        if not data.startswith(b"GET /version "):
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            return
+        date = formatdate(time.time(), usegmt=True).encode()
+        connection.sendall(b"HTTP/1.1 %d Yes\r\nDate: %s\r\n\r\n%s" % (status, date, body))
+        return
+
+
+def templates(connection, said):
+    """Serve HTTP to who speaks, and the raw template to who is silent."""
+    connection.settimeout(0.05)
+    try:
+        first = connection.recv(4_096, socket.MSG_PEEK)
+    except TimeoutError:
+        first = b""
+    connection.settimeout(10)
+    if first:
+        web(404, b'{"error": "missing"}', connection, said)
+    else:
+        connection.sendall(RAW)
+
+
+own_web = partial(web, 200, b'{"name": "mtnet", "version": "0.1.0"}')
+
+
+def ask(behave, port=8081, tls=None, authorities=None, host="fx.example"):
+    """Return what is told of a peer, and the peer."""
+    peers = Peers(behave, tls)
+    told = probe.ask(peers.dial, host, port, authorities)
+    return replace(told, address="192.0.2.7", port=port), peers
+
+
+def levels(told, visit=VISIT):
+    """Return the findings about an address and port, as texts by level."""
+    found = {OK: "", NOTE: "", WRONG: ""}
+    for finding in judge(visit, [told] if isinstance(told, Told) else told):
+        if finding.about != visit.host:
+            found[finding.level] += f"{finding.text} {finding.todo}\n"
+    return found
+
+
+def all_of(tolds, visit=VISIT):
+    return [finding for finding in judge(visit, tolds) if finding.about == visit.host]
+
+
+# What is heard
+
+
+@pytest.mark.parametrize(
+    ("behave", "service", "detail"),
+    [
+        (signals, "signals", ""),
+        (silent, "silent", ""),
+        (ticks, "ticks", ""),
+        (templates, "templates", "EURUSD 16385"),
+        (own_web, "http", ""),
+        (ssh, "unknown", r"b'SSH-2.0-OpenSSH_9.6\r\n'"),
+        (closing, "closed", ""),
+    ],
+)
+def test_each_service_is_known_by_its_behaviour(hurry, behave, service, detail):
+    told, _ = ask(behave)
+    assert (told.service, told.detail, told.secure) == (service, detail, None)
+
+
+@pytest.mark.parametrize("behave", [signals, silent, ticks, templates, own_web, closing])
+def test_nothing_is_said_that_could_change_anything(hurry, behave):
+    _, peers = ask(behave)
+    asked = b"GET /version HTTP/1.1\r\nHost: fx.example\r\nConnection: close\r\n\r\n"
+    said = {b"".join(each) for each in peers.said}
+    assert said <= {b"", b"PING:\r\n", asked}
+    assert len(peers.said) >= 1
+
+
+def test_templates_of_which_none_is_on_offer_are_known_by_http(hurry):
+    def empty(connection, said):
+        connection.settimeout(0.05)
+        with suppress(TimeoutError):
+            web(404, b'{"error": "missing"}', connection, said)
+
+    told, _ = ask(empty)
+    assert (told.service, told.web.status, told.web.body) == ("http", 404, {"error": "missing"})
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX: "])
+def test_an_answer_that_never_ends_is_given_up_in_time(hurry, start):
+    def endless(connection, said):
+        connection.sendall(start)
+        while True:
+            connection.sendall(b"x")
+            time.sleep(0.01)
+
+    began = time.monotonic()
+    told, _ = ask(endless)
+    assert time.monotonic() - began < 3
+    assert "not mtnet" in levels(told)[WRONG]
+
+
+@given(st.binary(max_size=80), st.sampled_from(["open", "closed", "reset", "bad record"]))
+def test_whatever_is_heard_has_a_finding(data, end):
+    told = replace(classify(Heard(data, end)), address="192.0.2.7", port=8081)
+    assert any(levels(told).values())
+
+
+@given(st.text(st.characters(codec="ascii", categories="LN"), min_size=1, max_size=9))
+def test_every_template_is_known_by_its_first_twenty_bytes(symbol):
+    for period, (code, _) in PERIODS.items():
+        raw = raw_prefix(symbol, period, "mt5")
+        assert raw_template(raw) == f"{symbol} {code}"
+        assert raw_template(raw[:19]) == ""
+
+
+@given(st.binary(max_size=200))
+def test_no_http_answer_is_too_strange(data):
+    assert read_web(Heard(data), 0.0) is None
+    found = read_web(Heard(b"HTTP/1.1 200 OK\r\nDate: " + data + b"\r\n\r\n" + data), 0.0)
+    assert found is None or found.status == 200
+
+
+def test_the_clock_of_the_server_is_read_from_its_answer():
+    def skew(seconds):
+        date = formatdate(1_000_000 + seconds, usegmt=True).encode()
+        answer = Heard(b"HTTP/1.1 404 No\r\nServer: x\r\ndate: " + date + b"\r\n\r\n")
+        return read_web(answer, 1_000_000.5).skew
+
+    assert (skew(0), skew(90), skew(-3600)) == (0, 90, -3600)
+    assert read_web(Heard(b"HTTP/1.1 200 OK\r\nDate: soon\r\n\r\n"), 0).skew is None
+    assert read_web(Heard(b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n"), 0).skew is None
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory):
+    """Return a server's context for a certificate, and the PEM of who issued it."""
+    authority = Authority()
+
+    def certified(*hosts, **options):
+        files = Files(tmp_path_factory.mktemp("tls"), authority)
+        files.issue(*hosts, **options)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(files.certificate, files.key)
+        return context, pem(authority.certificate).decode()
+
+    return certified
+
+
+@pytest.mark.parametrize("port", [8081, HTTPS])
+@pytest.mark.parametrize(
+    ("behave", "service"),
+    [(signals, "signals"), (silent, "silent"), (ticks, "ticks"), (own_web, "http")],
+)
+def test_services_are_known_through_tls_too(hurry, certified, port, behave, service):
+    context, ca = certified("fx.example")
+    told, _ = ask(behave, port, context, ca)
+    assert told.service == service
+    assert told.secure.untrusted == ""
+    assert levels(told)[WRONG] == ""
+    assert "through TLS" in levels(told)[OK] + levels(told)[NOTE]
+
+
+@pytest.mark.parametrize("behave", [signals, ticks, own_web, closing])
+def test_what_is_plain_on_the_port_of_tls_is_told(hurry, behave):
+    told, _ = ask(behave, HTTPS)
+    assert told.secure is None
+    assert "speaks no TLS" in levels(told)[WRONG]
+
+
+def test_a_certificate_for_another_name_is_told_with_the_names_it_has(hurry, certified):
+    context, ca = certified("gold.example", "192.0.2.9")
+    told, _ = ask(signals, 8081, context, ca)
+    said = levels(told)
+    assert "valid for gold.example, 192.0.2.9, and not for fx.example" in said[WRONG]
+    assert "5274" in said[WRONG]
+    assert "Signals answer" in said[OK]
+    assert "is trusted" in said[OK]
+
+
+def test_an_authority_that_nobody_knows_is_told(hurry, certified):
+    context, _ = certified("fx.example")
+    told, _ = ask(signals, 8081, context, pem(Authority("another").certificate).decode())
+    assert "not trusted by this machine" in levels(told)[WRONG]
+    assert "--ca" in levels(told)[WRONG]
+
+
+def test_an_expired_certificate_is_told_once(hurry, certified):
+    context, ca = certified("fx.example", until=-DAY, since=-2 * DAY)
+    told, _ = ask(signals, 8081, context, ca)
+    assert levels(told)[WRONG].count("expired") == 1
+
+
+def test_a_server_that_asks_terminals_for_certificates_is_told(hurry, certified):
+    context, ca = certified("fx.example")
+    context.verify_mode = ssl.CERT_REQUIRED
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context.minimum_version = context.maximum_version = version
+        told, _ = ask(signals, 8081, context, ca)
+        assert "certificate" in levels(told)[WRONG], version
+        assert "terminals have none" in levels(told)[WRONG], version
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+
+
+def test_another_certificate_for_clients_that_name_no_host_is_told(hurry, certified):
+    context, ca = certified("default.example")
+    named, _ = certified("fx.example")
+    context.sni_callback = lambda connection, name, _: (
+        name and setattr(connection, "context", named)
+    )
+    said = levels(ask(signals, 8081, context, ca)[0])
+    assert "name no host in the handshake are shown another certificate" in said[NOTE]
+    assert "default.example" in said[NOTE]
+    assert said[WRONG] == ""
+    renewed = issue(ISSUER, ["fx.example"], NOW).chain[0]
+    assert levels(secure(nameless=renewed))[NOTE] == ""
+
+
+# What is made of it
+
+
+def secure(certificate=LEAF, **fields):
+    told = Told("192.0.2.7", 8481, service="ticks", secure=Secure(certificate=certificate))
+    return replace(told, secure=replace(told.secure, **fields))
+
+
+@pytest.mark.parametrize(
+    ("days", "level", "words"),
+    [
+        (-1, WRONG, "not valid before"),
+        (1, OK, "valid for fx.example"),
+        (825 - 29, NOTE, "expires on"),
+        (825 - 6, WRONG, "expires on"),
+        (826, WRONG, "expired on"),
+    ],
+)
+def test_dates_are_told_by_the_clock_of_this_machine(days, level, words):
+    visit = replace(VISIT, now=NOW + days * DAY_MS)
+    said = levels(secure(), visit)
+    assert words in said[level]
+    assert "valid for fx.example" in said[OK]
+    assert bool(said[WRONG]) == (level == WRONG)
+
+
+def test_an_issuer_that_expired_is_told_though_the_certificate_has_not():
+    assert "certificate has expired" in levels(secure(untrusted="certificate has expired"))[WRONG]
+
+
+def test_a_certificate_of_ones_own_authority_is_told_with_what_windows_needs():
+    said = levels(secure(), replace(VISIT, authority="ca.pem"))[NOTE]
+    assert "certutil -addstore Root" in said
+    assert "not documented by MetaQuotes" in said
+    assert thumbprints(LEAF)["sha1"] in said
+    assert "certutil" not in levels(secure())[NOTE]
+
+
+def test_a_certificate_that_cannot_be_read_is_told():
+    assert "5275" in levels(secure(certificate=None))[WRONG]
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "fit"),
+    [
+        (["fx.example"], "fx.example", True),
+        (["fx.example"], "gold.example", False),
+        (["*.fx.example"], "demo.fx.example", True),
+        (["*.fx.example"], "fx.example", False),
+        (["192.0.2.7"], "192.0.2.7", True),
+        (["192.0.2.7"], "192.0.2.8", False),
+        (["2001:db8::7"], "2001:db8::7", True),
+        (["fx.example"], "192.0.2.7", False),
+        (["192.0.2.7"], "fx.example", False),
+    ],
+)
+def test_a_certificate_fits_the_names_that_it_has(names, host, fit):
+    assert fits(issue(ISSUER, names, NOW).chain[0], host) == fit
+    assert not fits(ISSUER.chain[0], host)
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [("refused", "Nothing listens"), ("late", "firewall"), ("No route to host", "No route")],
+)
+def test_a_port_that_was_named_must_answer(failure, words):
+    told = Told("192.0.2.7", 8081, failure=failure)
+    assert words in levels(told)[WRONG]
+    assert "5272" in levels(told)[WRONG]
+    unnamed = replace(VISIT, named=False)
+    assert levels(told, unnamed)[WRONG] == ""
+    assert words in levels(told, unnamed)[NOTE]
+    (nothing,) = [each for each in all_of([told], unnamed) if each.level == WRONG]
+    assert "None of the ports" in nothing.text
+
+
+def test_an_address_of_a_name_that_does_not_answer_is_told_beside_one_that_does():
+    good = Told("192.0.2.7", 8081, service="signals")
+    for failure, level in (("refused", NOTE), ("Network is unreachable", NOTE), ("late", WRONG)):
+        said = levels([good, Told("2001:db8::7", 8081, failure=failure)])
+        assert said[level]
+        assert bool(said[WRONG]) == (level == WRONG)
+    late = Told("2001:db8::7", 8081, failure="late")
+    assert levels([good, late], replace(VISIT, named=False))[WRONG]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "level", "words"),
+    [
+        (200, {"name": "mtnet", "version": "0.1.0"}, OK, "mtnet 0.1.0"),
+        (404, {"error": "missing"}, NOTE, "mtnet templates put"),
+        (403, {"error": "host"}, WRONG, "web.hosts=fx.example"),
+        (200, {}, WRONG, "not mtnet"),
+        (200, {"name": "other"}, WRONG, "not mtnet"),
+    ],
+)
+def test_web_servers_are_told_apart(status, body, level, words):
+    told = Told("192.0.2.7", 8083, service="http", web=Web(status, body))
+    assert words in levels(told)[level]
+    assert bool(levels(told)[WRONG]) == (level == WRONG)
+
+
+def test_a_website_on_443_is_no_fault_as_long_as_nobody_asked_for_it():
+    told = replace(secure(), port=HTTPS, service="http", web=Web(200))
+    assert levels(told, replace(VISIT, named=False))[WRONG] == ""
+    assert "not mtnet" in levels(told)[WRONG]
+
+
+@pytest.mark.parametrize(
+    ("skew", "level", "words"),
+    [
+        (0.5, OK, "agree"),
+        (-29, OK, "agree"),
+        (45, WRONG, "45 s ahead"),
+        (-90, WRONG, "90 s behind"),
+    ],
+)
+def test_clocks_that_differ_are_told(skew, level, words):
+    told = Told("192.0.2.7", 8083, service="http", web=Web(200, {"name": "mtnet"}, skew))
+    (found,) = [each for each in all_of([told]) if "clock" in each.text]
+    assert found.level == level
+    assert words in found.text
+
+
+@pytest.mark.parametrize(
+    "told", [Told("192.0.2.7", 8081, failure="late"), Told("192.0.2.7", 8082, service="ticks")]
+)
+def test_the_list_of_each_terminal_is_always_told(told):
+    (found,) = [each for each in all_of([told]) if "4014" in each.text]
+    assert "Tools > Options > Expert Advisors" in found.text
+    assert found.level == NOTE
+
+
+def test_who_writes_programs_is_told_of_plain_ports_and_of_tls():
+    plain = " ".join(each.text for each in all_of([Told("192.0.2.7", 8082, service="ticks")]))
+    assert "SocketTlsHandshake fails with error 5274" in plain
+    assert "Datagrams are never answered" in plain
+    assert "must call SocketTlsHandshake" not in plain
+    through = " ".join(each.text for each in all_of([secure()]))
+    assert "must call SocketTlsHandshake" in through
+    alone = " ".join(each.text for each in all_of([replace(secure(), port=HTTPS)]))
+    assert "must call SocketTlsHandshake" not in alone
+
+
+def test_its_own_machine_is_no_stranger():
+    told = Told("127.0.0.1", 8081, service="signals")
+    assert any("its own machine" in each.text for each in all_of([told]))
+    assert not any(
+        "its own machine" in each.text for each in all_of([replace(told, address="192.0.2.7")])
+    )
+
+
+# The program
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("FX.example", ("fx.example", None)),
+        ("fx.example:8081", ("fx.example", 8081)),
+        ("192.0.2.7:1", ("192.0.2.7", 1)),
+        ("2001:db8::7", ("2001:db8::7", None)),
+        ("[2001:DB8::7]:65535", ("2001:db8::7", 65535)),
+        ("[::1]", ("::1", None)),
+    ],
+)
+def test_a_target_is_a_host_and_perhaps_a_port(text, target):
+    assert parse_target(text) == target
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "*.fx.example", "https://fx.example", "tcp:fx.example:8081", "fx.example:0",
+        "fx.example:65536", "fx.example:", "[::1", "[fx.example", "192.0.2", "fx.example\n",
+    ],
+)  # fmt: skip
+def test_what_could_be_meant_as_a_target_is_refused(text):
+    with pytest.raises(ClientError, match="is no HOST or HOST:PORT"):
+        parse_target(text)
+
+
+@given(st.one_of(st.text(), st.from_regex(r"\[?[a-z0-9.:*%/]{0,20}\]?(:[0-9]{1,6})?")))
+def test_what_is_no_target_is_told_with_examples(text):
+    try:
+        host, port = parse_target(text)
+    except ClientError as error:
+        sentence = str(error)
+    else:
+        assert host
+        assert port is None or 0 < port < 65_536
+        return
+    assert sentence.startswith(repr(text))
+    assert "fx.example:8081" in sentence
+
+
+def test_help_ends_with_an_example_that_the_parser_takes(capsys):
+    with pytest.raises(SystemExit):
+        main(["doctor", "--help"])
+    example = capsys.readouterr().out.split("Example: mtnet ")[1].split()
+    assert parser().parse_args(example).target == "fx.example:8081"
+
+
+def run(capsys, *arguments):
+    """Return the exit status and what was said."""
+    try:
+        main(["doctor", *map(str, arguments)])
+    except SystemExit as ended:
+        return ended.code, capsys.readouterr().out
+    return 0, capsys.readouterr().out
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_silent_port_is_looked_at_in_time_and_nothing_is_wrong(capsys, hurry, listener):
+    status, said = run(capsys, f"127.0.0.1:{listener}")
+    assert status == 0
+    assert "as signals are while there are no positions" in said
+    assert said.endswith("Nothing is wrong.\n")
+
+
+def test_a_port_where_nothing_listens_is_something_to_do(capsys):
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        status, said = run(capsys, f"127.0.0.1:{port}", "--json")
+    told = json.loads(said)
+    assert (status, told["host"], told["healthy"]) == (1, "127.0.0.1", False)
+    first = told["findings"][0]
+    assert (first["level"], first["about"]) == ("wrong", f"127.0.0.1:{port}")
+    assert set(first) == {"level", "about", "text", "todo"}
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(-2, "Name or service not known"), None])
+def test_a_name_without_an_address_is_something_to_do(capsys, monkeypatch, error):
+    def resolve(host):
+        if error is None:
+            time.sleep(5)
+        raise error
+
+    monkeypatch.setattr(doctor, "resolve", resolve)
+    monkeypatch.setattr(doctor, "NAME", 0.1)
+    status, said = run(capsys, "fx.example")
+    assert status == 1
+    assert "The name fx.example has no address" in said
+    assert "4014" in said
+
+
+def test_every_address_is_looked_at_on_every_port(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "resolve", lambda host: ["192.0.2.7", "2001:db8::7"])
+    monkeypatch.setattr(
+        doctor, "examine", lambda host, address, port, ca: Told(address, port, service="ticks")
+    )
+    status, said = run(capsys, "fx.example")
+    assert "stands for 192.0.2.7, 2001:db8::7" in said
+    for port in (8080, 8081, 8082, 8083):
+        assert f"192.0.2.7:{port}: Ticks answer" in said
+        assert f"[2001:db8::7]:{port}: Ticks answer" in said
+    assert "192.0.2.7:443: What answers there speaks no TLS" in said
+    assert status == 1
+
+
+def test_an_examination_that_hangs_is_left_behind(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "PORTS", 0.1)
+    monkeypatch.setattr(doctor, "examine", lambda *_: time.sleep(5))
+    before = set(threading.enumerate())
+    status, said = run(capsys, "192.0.2.7:8081")
+    assert status == 1
+    assert all(thread.daemon for thread in set(threading.enumerate()) - before)
+    assert "no end of it within 0.1 s" in said
+
+
+def test_what_a_server_says_cannot_move_the_cursor_of_a_person(capsys, monkeypatch):
+    told = Told("192.0.2.7", 8080, service="templates", detail="\x1b[2J\u202e 16385")
+    monkeypatch.setattr(doctor, "examine", lambda *_: told)
+    said = run(capsys, "192.0.2.7:8080")[1]
+    assert r"\x1b[2J\u202e H1" in said
+    assert "\x1b" not in said
+
+
+def test_a_file_of_authorities_that_holds_none_is_one_sentence(capsys, tmp_path):
+    (tmp_path / "ca.pem").write_text("hello")
+    status, _ = run(capsys, "127.0.0.1:1", "--ca", tmp_path / "ca.pem")
+    assert status == f"mtnet: {tmp_path / 'ca.pem'} holds no certificate in PEM form."
+
+
+def test_calls_in_threads_keep_their_order_and_their_errors():
+    def fail():
+        raise ValueError("no")
+
+    good, bad = in_threads([lambda: 1, fail], 5)
+    assert good.result() == 1
+    assert str(bad.exception()) == "no"
