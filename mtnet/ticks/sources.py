@@ -139,7 +139,7 @@ class Source:
     def known(self, number: int) -> Seen | None:
         """Return the batch of that number among the last `WINDOW`, or None."""
         slot = number % SLOTS
-        if not self._numbers or self._numbers[slot] != number:
+        if not self._numbers or self._numbers[slot] != number or self._is_old(number):
             return None
         return Seen(number, self._counts[slot], self._digests[slot])
 
@@ -151,7 +151,7 @@ class Source:
             return Verdict.REPEAT
         if highest is None or seen.number > highest:
             verdict = self._advance(seen.number, when)
-        elif before is not None or seen.number == 1 or seen.number < highest - WINDOW:
+        elif before is not None or seen.number == 1 or self._is_old(seen.number):
             verdict = self._restart(seen.number)
         else:
             verdict = self._late(seen.number)
@@ -159,9 +159,10 @@ class Source:
         return verdict
 
     def remember(self, seen: Seen) -> None:
-        """Remember a batch, or how far it has grown."""
-        self._put(seen)
-        self.fresh[seen.number] = seen
+        """Remember a batch, or how far it has grown; one behind the window is none of those."""
+        if not self._is_old(seen.number):
+            self._put(seen)
+            self.fresh[seen.number] = seen
 
     def restore(self, batches: Iterable[Seen]) -> None:
         """Remember batches of an earlier run of the daemon."""
@@ -177,6 +178,9 @@ class Source:
         """Return the gaps that changed since the last call; the newest `GAPS` of them."""
         changed, self.changed = self.changed, {}
         return list(changed.values())[-GAPS:]
+
+    def _is_old(self, number: int) -> bool:
+        return self.highest is not None and number < self.highest - WINDOW
 
     def _put(self, seen: Seen) -> None:
         if not self._numbers:

@@ -299,7 +299,7 @@ def _put_sources(connection: sqlite3.Connection, sources: Sequence[Frozen]) -> N
 
 def _put_seen(connection: sqlite3.Connection, source: Frozen) -> None:
     highest = max(each.number for each in source.seen)
-    batches = b"".join(SEEN.pack(*each) for each in source.seen[-SLOTS:])
+    batches = b"".join(SEEN.pack(*each) for each in sorted(source.seen)[-SLOTS:])
     row = (source.row[0], source.run, highest, batches)
     insert(connection, "seen (source, run, highest, batches)", [row])
     connection.execute(_PRUNE_SEEN, (source.row[0], source.run, highest - SLOTS))
