@@ -19,13 +19,14 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from mtnet.cli import manage, talk
 from mtnet.client import Tick, subscribe
+from mtnet.client.ticks import spelt
 from mtnet.config import load
 from mtnet.datafolder import make_folder
-from mtnet.errors import ClientError, WireError
+from mtnet.errors import ClientError
 from mtnet.ticks import mt5
 from mtnet.ticks.archive import Archive, Stored
 from mtnet.ticks.importer import Importer
-from mtnet.ticks.wire import ABSENT, FIELDS, pad, spell
+from mtnet.ticks.wire import ABSENT, FIELDS, pad
 
 if TYPE_CHECKING:
     from mtnet.cli.talk import Commands
@@ -141,10 +142,9 @@ async def tail_ticks(
     """Print ticks until the time is over or nobody reads them."""
     ended: Deferred[None] = Deferred()
     watch = talk.Watch(ended)
-    symbols = [_spelt(symbol) if symbol != "*" else symbol for symbol in arguments.symbols]
     service = subscribe(
         server,
-        symbols or ["*"],
+        arguments.symbols or ["*"],
         lambda tick: watch.tell(lambda: _print(tick, arguments.json)),
         clock,
         on_connected=watch.connected,
@@ -162,7 +162,7 @@ def export(arguments: Namespace) -> None:
         ClientError: there are none of that symbol, or the file cannot be written.
         JournalError: the store is damaged.
     """
-    archive, symbol = Archive(_store(arguments)), _spelt(arguments.symbol)
+    archive, symbol = Archive(_store(arguments)), spelt(arguments.symbol).decode()
     known = [row["symbol"] for row in archive.symbols()]
     if symbol not in known:
         near = ", ".join(get_close_matches(symbol, known)) or "`mtnet ticks symbols` lists them"
@@ -184,7 +184,7 @@ def import_ticks(arguments: Namespace) -> None:
     """
     path = _store(arguments)
     make_folder(path.parent)
-    symbol = _spelt(arguments.symbol).encode()
+    symbol = spelt(arguments.symbol)
     importer = Importer(path, symbol, time.time_ns() // 1_000_000)
     rows = mt5.rows(arguments.file, arguments.shift)
     try:
@@ -286,13 +286,6 @@ def _print(tick: Tick, as_json: bool) -> None:
 
 def _store(arguments: Namespace) -> Path:
     return Path(load(arguments.config, os.environ, data=arguments.data).data) / "ticks.sqlite"
-
-
-def _spelt(symbol: str) -> str:
-    try:
-        return spell(symbol).decode()
-    except WireError as error:
-        raise ClientError(f"{symbol!r} is no symbol: {error}.") from error
 
 
 @contextmanager

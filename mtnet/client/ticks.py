@@ -76,7 +76,7 @@ def subscribe(
     Raises:
         ClientError: one of the symbols is too long for one.
     """
-    asked = list(_commands([_spelt(symbol) for symbol in symbols]))
+    asked = list(_commands([EVERYTHING if each == "*" else spelt(each) for each in symbols]))
     factory = _TickFactory(asked, on_tick, on_connected, on_lost, on_error)
     policy = backoffPolicy(FIRST_DELAY, LONGEST_DELAY, jitter=random)
     return ClientService(endpoint, factory, retryPolicy=policy, clock=clock)
@@ -153,9 +153,13 @@ def _commands(symbols: Iterable[bytes]) -> Iterator[bytes]:
     yield line
 
 
-def _spelt(symbol: str) -> bytes:
-    if symbol.encode() == EVERYTHING:
-        return EVERYTHING
+def spelt(symbol: str) -> bytes:
+    """
+    Return the wire's name of a symbol.
+
+    Raises:
+        ClientError: it is too long.
+    """
     try:
         return spell(symbol)
     except WireError as error:
