@@ -12,6 +12,8 @@ PURE = {
     "access/limits.py",
     "access/rights.py",
     "database.py",
+    "demo/market.py",
+    "demo/trader.py",
     "errors.py",
     "net/certificates.py",
     "net/proxy_header.py",
@@ -52,6 +54,7 @@ FLOORS = {
     "mtnet.preflight": 6,
     "mtnet.service": 7,
     "mtnet.testing": 7,
+    "mtnet.demo": 8,
     "mtnet.cli": 8,
     "mtnet.__main__": 9,
 }

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from mtnet import __version__
-from mtnet.cli import cert, doctor, manage, run, talk, ticks
+from mtnet.cli import cert, demo, doctor, manage, run, talk, ticks
 from mtnet.errors import MtnetError
 
 INTERRUPTED = 130
@@ -32,7 +32,7 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"mtnet {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (run, manage, talk, ticks, cert, doctor):
+    for module in (run, demo, manage, talk, ticks, cert, doctor):
         module.register(commands)
     return top
 

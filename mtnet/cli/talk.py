@@ -289,14 +289,14 @@ def _in_reactor(work: Work, arguments: Namespace) -> None:
         IReactorCore(reactor).addSystemEventTrigger("before", "shutdown", interrupt)
         return working.addBoth(outcome.append)
 
-    _log_warnings()
+    log_warnings()
     with suppress(SystemExit):
         react(main)
     if isinstance(outcome[0], Failure):
         outcome[0].raiseException()
 
 
-def _log_warnings() -> None:
+def log_warnings() -> None:
     observer = textFileLogObserver(sys.stderr)
     predicate = LogLevelFilterPredicate(LogLevel.warn)
     warnings = FilteringLogObserver(observer, [predicate])

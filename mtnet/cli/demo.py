@@ -1,0 +1,178 @@
+"""`mtnet demo`: everything at once on this machine, to be watched."""
+
+import sys
+import time
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from twisted.python.failure import Failure
+
+from mtnet.cli import talk
+from mtnet.demo import market, told
+from mtnet.demo.market import Quote
+from mtnet.demo.play import Play
+from mtnet.demo.screen import Screen
+from mtnet.demo.stage import Stage
+from mtnet.errors import ClientError
+
+if TYPE_CHECKING:
+    Commands = _SubParsersAction[ArgumentParser]
+
+SEED = 2_024
+DAY_MS = 86_400_000
+FASTEST = 1_000.0
+
+
+def register(commands: "Commands") -> None:
+    """Add `mtnet demo`."""
+    text = "show everything at once on this machine, with made-up ticks"
+    parser: ArgumentParser = commands.add_parser("demo", help=text, description=talk.sentence(text))
+    parser.epilog = f"Example: {parser.prog} --seconds 60"
+    parser.add_argument(
+        "--speed", metavar="X", type=_speed, default=1.0, help="10 = ten times faster"
+    )
+    parser.add_argument(
+        "--seconds",
+        metavar="N",
+        type=talk.seconds,
+        default=20.0,
+        help="stop after so long (default %(default)g)",
+    )
+    parser.add_argument(
+        "--ticks",
+        metavar="FILE",
+        type=Path,
+        help="replay what MetaTrader 5 exported, such as EURUSD_2019.tsv",
+    )
+    parser.add_argument(
+        "-d", "--data", metavar="DIR", type=Path, help="keep what is stored in this new folder"
+    )
+    parser.set_defaults(do=demo)
+
+
+def demo(arguments: Namespace) -> None:
+    """
+    Run the demonstration until its time is over, or Ctrl-C ends it.
+
+    Raises:
+        MtnetError: the daemon cannot start, or the file cannot be read.
+        BrokenPipeError: nobody reads any more.
+    """
+    quotes, symbols = _market(arguments.ticks)
+    outcome: list[object] = []
+    with ExitStack() as stack:
+        data = arguments.data
+        if data is None:
+            data = Path(stack.enter_context(TemporaryDirectory(prefix="mtnet-demo-")))
+
+        def main(reactor: Any) -> "Deferred[None]":
+            show = Show(reactor, arguments, data.absolute(), quotes, symbols)
+            return Deferred.fromCoroutine(show.run()).addBoth(outcome.append)
+
+        talk.log_warnings()
+        with suppress(SystemExit):
+            react(main)
+    if outcome and isinstance(outcome[0], Failure):
+        outcome[0].raiseException()
+
+
+class Show:
+    """One demonstration, from its first line to its last."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        arguments: Namespace,
+        data: Path,
+        quotes: Iterator[Quote],
+        symbols: list[str],
+    ) -> None:
+        self._reactor, self._arguments, self._data = reactor, arguments, data
+        self._quotes, self._symbols = quotes, symbols
+        self._over: Deferred[None] = Deferred()
+        self._closed: Deferred[None] = Deferred()
+        self._screen = Screen(sys.stdout, reactor.seconds, self._end)
+
+    async def run(self) -> None:
+        """Show everything."""
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._interrupted)
+        self._screen.say("mtnet demo: a daemon on 127.0.0.1, and everybody who talks to it.")
+        try:
+            await self._show()
+        finally:
+            self._closed.callback(None)
+        if self._screen.broken:
+            raise BrokenPipeError
+
+    async def _show(self) -> None:
+        stage = Stage(self._reactor, self._data, _now)
+        arguments, screen = self._arguments, self._screen
+        play = Play(
+            self._reactor, stage, screen, self._quotes, self._symbols, arguments.speed, SEED
+        )
+        play.failed.addErrback(self._fail)
+        try:
+            screen.say(f"{stage.daemon.table().rpartition(chr(10))[0]}")
+            self._block("While it runs, try in another terminal:", self._trials(stage))
+            screen.say("\nCtrl-C ends it.\n")
+            self._reactor.callLater(arguments.seconds, self._end)
+            await play.start()
+            await self._over
+        finally:
+            await play.stop()
+            await stage.daemon.stopService()
+        kept = arguments.data is not None
+        screen.head(f"Summary of {screen.elapsed():.1f} s")
+        for line in told.summary(play, stage, kept):
+            screen.say(line)
+        self._block("Next:", told.following(self._data, kept, self._symbols[0]))
+
+    def _trials(self, stage: Stage) -> Iterator[str]:
+        return told.trials(stage, self._symbols[0])
+
+    def _block(self, heading: str, lines: Iterator[str]) -> None:
+        self._screen.head(heading)
+        for line in lines:
+            self._screen.say(f"  {line}")
+
+    def _end(self) -> None:
+        if not self._over.called:
+            self._over.callback(None)
+
+    def _fail(self, failure: Failure) -> None:
+        if not self._over.called:
+            self._over.errback(failure)
+
+    def _interrupted(self) -> "Deferred[None]":
+        self._end()
+        return self._closed
+
+
+def _market(file: Path | None) -> tuple[Iterator[Quote], list[str]]:
+    """Return the ticks and their symbols; the first tick is read, so that a bad file is told."""
+    if file is None:
+        midnight = _now() // DAY_MS * DAY_MS
+        return market.generate(midnight, SEED), [each.symbol for each in market.INSTRUMENTS]
+    quotes = market.replay(file)
+    first = next(quotes, None)
+    if first is None:
+        raise ClientError(f"{file} holds no tick.")
+    return chain([first], quotes), [first.symbol.decode()]
+
+
+def _speed(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= FASTEST:
+        raise ArgumentTypeError(f"{text} is no speed above 0, up to {FASTEST:g}")
+    return number
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
