@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 
-from mtnet.cli import talk
+from mtnet.cli import remote
 from mtnet.demo import market, told
 from mtnet.demo.market import Quote
 from mtnet.demo.play import Play
@@ -33,7 +33,8 @@ FASTEST = 1_000.0
 def register(commands: "Commands") -> None:
     """Add `mtnet demo`."""
     text = "show everything at once on this machine, with made-up ticks"
-    parser: ArgumentParser = commands.add_parser("demo", help=text, description=talk.sentence(text))
+    about = remote.sentence(text)
+    parser: ArgumentParser = commands.add_parser("demo", help=text, description=about)
     parser.epilog = f"Example: {parser.prog} --seconds 60"
     parser.add_argument(
         "--speed", metavar="X", type=_speed, default=1.0, help="10 = ten times faster"
@@ -41,7 +42,7 @@ def register(commands: "Commands") -> None:
     parser.add_argument(
         "--seconds",
         metavar="N",
-        type=talk.seconds,
+        type=remote.seconds,
         default=20.0,
         help="stop after so long (default %(default)g)",
     )
@@ -76,7 +77,7 @@ def demo(arguments: Namespace) -> None:
             show = Show(reactor, arguments, data.absolute(), quotes, symbols)
             return Deferred.fromCoroutine(show.run()).addBoth(outcome.append)
 
-        talk.log_warnings()
+        remote.log_warnings()
         with suppress(SystemExit):
             react(main)
     if outcome and isinstance(outcome[0], Failure):

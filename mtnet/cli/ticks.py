@@ -17,7 +17,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
-from mtnet.cli import manage, talk
+from mtnet.cli import manage, remote, send
 from mtnet.client import Tick, subscribe
 from mtnet.client.ticks import spelt
 from mtnet.config import load
@@ -29,7 +29,7 @@ from mtnet.ticks.importer import Importer
 from mtnet.ticks.wire import ABSENT, FIELDS, pad
 
 if TYPE_CHECKING:
-    from mtnet.cli.talk import Commands
+    from mtnet.cli.remote import Commands
 
 SERVER = "tcp:127.0.0.1:8082"
 """The server that is asked when none is named: the daemon's default."""
@@ -50,11 +50,12 @@ Writer = Callable[[str, Stored], bytes]
 
 def register(commands: "Commands") -> None:
     """Add `mtnet ticks`."""
-    ticks = talk.group(commands, "ticks", "be told ticks, and read and fill the store")
+    ticks = remote.group(commands, "ticks", "send and be told ticks, and read and fill the store")
     told = "print ticks as they come, until Ctrl-C"
-    tail = talk.add(ticks, "tail", tail_ticks, SERVER, told, "EURUSD GBPUSD")
+    tail = remote.add(ticks, "tail", tail_ticks, SERVER, told, "EURUSD GBPUSD")
     tail.add_argument("symbols", metavar="SYMBOL", nargs="*", help="default: all of them")
-    tail.add_argument("--seconds", metavar="N", type=talk.seconds, help="stop after so long")
+    tail.add_argument("--seconds", metavar="N", type=remote.seconds, help="stop after so long")
+    send.register(ticks, SERVER)
     _export_parser(ticks)
     _import_parser(ticks)
     _stored(ticks, "symbols", list_symbols, "list what is stored", "").add_argument(
@@ -69,7 +70,8 @@ def register(commands: "Commands") -> None:
 def _stored(
     commands: "Commands", name: str, do: Callable[[Namespace], None], told: str, example: str
 ) -> ArgumentParser:
-    parser: ArgumentParser = commands.add_parser(name, help=told, description=talk.sentence(told))
+    about = remote.sentence(told)
+    parser: ArgumentParser = commands.add_parser(name, help=told, description=about)
     parser.epilog = f"Example: {parser.prog} {example}".rstrip()
     parser.add_argument("-d", "--data", metavar="DIR", help="the daemon's data folder")
     parser.add_argument(
@@ -141,7 +143,7 @@ async def tail_ticks(
 ) -> None:
     """Print ticks until the time is over or nobody reads them."""
     ended: Deferred[None] = Deferred()
-    watch = talk.Watch(ended)
+    watch = remote.Watch(ended)
     service = subscribe(
         server,
         arguments.symbols or ["*"],
@@ -149,9 +151,10 @@ async def tail_ticks(
         clock,
         on_connected=watch.connected,
         on_lost=watch.lost,
-        on_error=lambda text: print(f"mtnet: {text}", file=sys.stderr, flush=True),
+        on_error=watch.refused,
+        login=arguments.account,
     )
-    await talk.attend(service, ended, watch, clock, arguments.seconds)
+    await remote.attend(service, ended, watch, clock, arguments.seconds)
 
 
 def export(arguments: Namespace) -> None:

@@ -1,17 +1,20 @@
 """
-What a Python program uses to publish, to follow, to fetch and store templates, and to be told
-ticks.
+What a Python program uses to publish, to follow, to fetch and store templates, and to send
+ticks and be told them.
 
 Endpoints and the clock are handed in; everything that fails does so with a `ClientError`.
 
 ::
 
-    signals = clientFromString(reactor, "tcp:127.0.0.1:8081")
+    signals = server_from_string(reactor, "secure:fx.example:8081")
     follow(signals, print, reactor).startService()
     await publish(signals, "GBPUSD", "0.25", reactor)
 """
 
 from mtnet.client.calls import FIRST_DELAY, LONGEST_DELAY, why
+from mtnet.client.endpoints import server_from_string
+from mtnet.client.login import Login
+from mtnet.client.sender import TickSender
 from mtnet.client.signals import follow, publish
 from mtnet.client.templates import MAX_ANSWER, Templates
 from mtnet.client.ticks import Tick, subscribe
@@ -20,10 +23,13 @@ __all__ = [
     "FIRST_DELAY",
     "LONGEST_DELAY",
     "MAX_ANSWER",
+    "Login",
     "Templates",
     "Tick",
+    "TickSender",
     "follow",
     "publish",
+    "server_from_string",
     "subscribe",
     "why",
 ]

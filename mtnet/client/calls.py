@@ -2,11 +2,13 @@
 
 from typing import NoReturn, TypeVar
 
+from OpenSSL.SSL import Error
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IReactorTime
 
 from mtnet.errors import ClientError
+from mtnet.net.contexts import reason as reason_of
 
 T = TypeVar("T")
 
@@ -16,8 +18,13 @@ FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
 
 def why(error: BaseException | None) -> str:
     """Return the reason of a failed connection for the middle of a sentence."""
-    reason = error.args[0] if isinstance(error, ConnectError) and error.args[0] else error
-    return str(reason).rstrip(".")
+    if isinstance(error, Error):
+        reason = reason_of(error)
+        if "certificate required" in reason:
+            return "the server asks for a certificate of the client"
+        return f"TLS: {reason}"
+    told = error.args[0] if isinstance(error, ConnectError) and error.args[0] else error
+    return str(told).rstrip(".")
 
 
 def within(

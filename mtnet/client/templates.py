@@ -1,14 +1,20 @@
 """Templates: fetched from a server and stored there, over HTTP."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import quote as percent_encode
 from urllib.parse import urlencode
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectionClosed
-from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IConsumer,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, RequestTransmissionFailed, ResponseDone, ResponseFailed
@@ -18,6 +24,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
 from mtnet.client.calls import why, within
+from mtnet.client.login import Login, check_private
 from mtnet.errors import ClientError, quote
 from mtnet.net.transport import Transport
 
@@ -43,6 +50,7 @@ class Templates:
         timeout: seconds for one request, connecting included.
         host: the name of the server that requests carry; mtnet knows itself as localhost and
             by those of `web.hosts`.
+        login: who asks; sent over TLS or within this machine alone.
     """
 
     def __init__(
@@ -51,9 +59,13 @@ class Templates:
         clock: IReactorTime,
         timeout: float = 30.0,
         host: str = "localhost",
+        login: Login | None = None,
     ) -> None:
-        self._agent = Agent.usingEndpointFactory(clock, _OneEndpoint(endpoint))
+        self._agent = Agent.usingEndpointFactory(clock, _OneEndpoint(endpoint, login is not None))
         self._clock, self._timeout = clock, timeout
+        self._headers = {b"User-Agent": [b"mtnet"]}
+        if login is not None:
+            self._headers[b"Authorization"] = [login.basic]
         self._root = f"http://{host}/templates"
 
     def get(
@@ -89,9 +101,8 @@ class Templates:
         return within(answer, self._timeout, self._clock, late)
 
     async def _exchange(self, method: bytes, uri: bytes, content: "_Content | None") -> bytes:
-        headers = Headers({b"User-Agent": [b"mtnet"]})
         try:
-            response = await self._agent.request(method, uri, headers, content)
+            response = await self._agent.request(method, uri, Headers(self._headers), content)
         except (ConnectError, OSError) as error:
             raise ClientError(f"No connection: {why(error)}.") from error
         except (ResponseFailed, RequestTransmissionFailed, ConnectionClosed) as error:
@@ -104,16 +115,29 @@ class Templates:
         return body
 
 
-@implementer(IAgentEndpointFactory)
+@implementer(IAgentEndpointFactory, IStreamClientEndpoint)
 class _OneEndpoint:
     """Sends every request to the endpoint that was handed in, whatever its URI names."""
 
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: IStreamClientEndpoint, private: bool) -> None:
+        self._endpoint, self._private = endpoint, private
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the endpoint."""
-        return self._endpoint
+        return self
+
+    def connect(self, factory: IProtocolFactory) -> "Deferred[IProtocol]":
+        """Connect; the request, and the password in it, is sent by who is told of it."""
+        connecting: Deferred[IProtocol] = self._endpoint.connect(factory)
+        return connecting.addCallback(self._check) if self._private else connecting
+
+    def _check(self, protocol: Any) -> IProtocol:
+        try:
+            check_private(protocol.transport)
+        except ClientError:
+            protocol.transport.abortConnection()
+            raise
+        return cast(IProtocol, protocol)
 
 
 @implementer(IBodyProducer)

@@ -14,6 +14,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from mtnet.client.calls import FIRST_DELAY, LONGEST_DELAY, why
+from mtnet.client.login import Login, check_private
 from mtnet.errors import ClientError, WireError, quote
 from mtnet.net.hold import hold
 from mtnet.net.transport import Transport
@@ -59,6 +60,7 @@ def subscribe(
     on_connected: Callable[[], object] = lambda: None,
     on_lost: Callable[[str], object] = lambda reason: None,
     on_error: Callable[[str], object] = lambda sentence: None,
+    login: Login | None = None,
 ) -> ClientService:
     """
     Return a service that is told ticks by a server, and connects again when it must.
@@ -71,13 +73,14 @@ def subscribe(
         on_tick: is told the last tick of each symbol after each connection, and then every one.
         on_connected: is called after each connection.
         on_lost: is told why a connection ended, also when `stopService()` ended it.
-        on_error: is told what the server refused.
+        on_error: is told what the server refused: a code such as `login`, and a sentence.
+        login: who asks; sent over TLS or within this machine alone.
 
     Raises:
         ClientError: one of the symbols is too long for one.
     """
     asked = list(_commands([EVERYTHING if each == "*" else spelt(each) for each in symbols]))
-    factory = _TickFactory(asked, on_tick, on_connected, on_lost, on_error)
+    factory = _TickFactory(asked, login, on_tick, on_connected, on_lost, on_error)
     policy = backoffPolicy(FIRST_DELAY, LONGEST_DELAY, jitter=random)
     return ClientService(endpoint, factory, retryPolicy=policy, clock=clock)
 
@@ -92,9 +95,10 @@ class _TickProtocol(LineReceiver):
 
     def connectionMade(self) -> None:
         hold(self.transport)
-        self.factory.on_connected()
-        for command in self.factory.asked:
-            self.sendLine(command)
+        if self._logged_in():
+            self.factory.on_connected()
+            for command in self.factory.asked:
+                self.sendLine(command)
 
     def lineReceived(self, line: bytes) -> None:
         if line.startswith(b"ERR: "):
@@ -108,6 +112,18 @@ class _TickProtocol(LineReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.factory.on_lost(why(reason.value))
+
+    def _logged_in(self) -> bool:
+        if self.factory.login is None:
+            return True
+        try:
+            check_private(self.transport)
+        except ClientError as error:
+            self.factory.on_error(f"login {error}")
+            self.transport.abortConnection()
+            return False
+        self.sendLine(self.factory.login.line)
+        return True
 
     def _tick(self, line: bytes) -> None:
         found = _TICK.fullmatch(line)
@@ -133,6 +149,7 @@ class _TickFactory(Factory):
     """Holds what the connections of one subscriber share."""
 
     asked: list[bytes]
+    login: Login | None
     on_tick: Callable[[Tick], object]
     on_connected: Callable[[], object]
     on_lost: Callable[[str], object]

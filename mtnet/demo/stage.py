@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 
+from mtnet.client import server_from_string
 from mtnet.config import load
 from mtnet.errors import StartError
 from mtnet.net.authority import CA, make
@@ -66,11 +66,8 @@ class Stage:
 
     def secure(self, service: str) -> IStreamClientEndpoint:
         """Return the endpoint with TLS, which believes the authority of this daemon alone."""
-        authority = Certificate.loadPEM(self.ca.read_bytes())
-        options = optionsForClientTLS(NAME, trustRootFromCertificates([authority]))
-        inner = TCP4ClientEndpoint(self._reactor, HOST, self.port(service, "TLS"))
-        endpoint: IStreamClientEndpoint = wrapClientTLS(options, inner)
-        return endpoint
+        text = f"secure:{HOST}:{self.port(service, 'TLS')}:name={NAME}"
+        return server_from_string(self._reactor, text, self.ca)
 
     def health(self) -> dict[str, Any]:
         """Return what `/healthz` says of the ticks."""

@@ -82,8 +82,8 @@ def read_pair(certificate: Path, key: Path, now: int) -> Pair:
         CertificateError: it cannot be served.
     """
     chain = read_certificates(certificate)
-    private = _read_key(key)
-    _check_match(chain, private, certificate, key)
+    private = read_key(key)
+    check_match(chain, private, certificate, key)
     _check_order(chain, certificate)
     _check_dates(chain[0], certificate, now)
     _check_purpose(chain[0], certificate)
@@ -150,7 +150,13 @@ def _labels(data: bytes, path: Path) -> list[bytes]:
     return [block[1] for block in _BLOCK.finditer(data)]
 
 
-def _read_key(path: Path) -> Key:
+def read_key(path: Path) -> Key:
+    """
+    Read a private key.
+
+    Raises:
+        CertificateError: there is none, it needs a password, or TLS cannot use it.
+    """
     data = _read(path)
     if not any(label.endswith(b"PRIVATE KEY") for label in _labels(data, path)):
         raise CertificateError(f"{path} holds no private key in PEM form.")
@@ -158,8 +164,8 @@ def _read_key(path: Path) -> Key:
         key = load_pem_private_key(data, None)
     except TypeError as error:
         raise CertificateError(
-            f"{path} is locked by a password, and nobody is there to type it when the daemon "
-            "starts; write the key without one."
+            f"{path} is locked by a password, which nobody can type where it is used; write the "
+            "key without one."
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise CertificateError(f"{path} holds a damaged key ({error}).") from error
@@ -172,7 +178,13 @@ def _read_key(path: Path) -> Key:
     return key
 
 
-def _check_match(chain: list[x509.Certificate], key: Key, file: Path, key_file: Path) -> None:
+def check_match(chain: list[x509.Certificate], key: Key, file: Path, key_file: Path) -> None:
+    """
+    Compare a key with the first certificate of a chain.
+
+    Raises:
+        CertificateError: they do not belong together.
+    """
     public = key.public_key()
     if chain[0].public_key() == public:
         return

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
     IOpenSSLServerConnectionCreator,
+    IProtocol,
     IProtocolFactory,
     IReactorTime,
     ITCPTransport,
@@ -102,15 +103,7 @@ class Handshake(Protocol):
         if not self._over():
             return
         self._handshakes.completed += 1
-        protocol = self._service.buildProtocol(self.transport.getPeer())
-        if protocol is None:
-            self.transport.abortConnection()
-            return
-        tls = cast(TLSMemoryBIOProtocol, self.transport)
-        tls.wrappedProtocol = protocol
-        protocol.makeConnection(tls)
-        if IHandshakeListener.providedBy(protocol):
-            IHandshakeListener(protocol).handshakeCompleted()
+        hand_over(self.transport, self._service)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self._over():
@@ -136,6 +129,19 @@ class Handshake(Protocol):
         self._deadline = None
         self._handshakes.going -= 1
         return True
+
+
+def hand_over(tls: TLSMemoryBIOProtocol, factory: IProtocolFactory) -> IProtocol | None:
+    """Let what `factory` builds have a connection whose handshake is over; None = it wants none."""
+    protocol = factory.buildProtocol(tls.getPeer())
+    if protocol is None:
+        tls.abortConnection()
+        return None
+    tls.wrappedProtocol = cast(Protocol, protocol)
+    protocol.makeConnection(tls)
+    if IHandshakeListener.providedBy(protocol):
+        IHandshakeListener(protocol).handshakeCompleted()
+    return protocol
 
 
 class HandshakeFactory(Factory):

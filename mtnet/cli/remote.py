@@ -1,0 +1,253 @@
+"""What every command that talks to a server has in common."""
+
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from getpass import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+from twisted.application.internet import ClientService
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IProtocol,
+    IProtocolFactory,
+    IReactorCore,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.task import react
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.client import Login, server_from_string, why
+from mtnet.errors import ClientError
+
+if TYPE_CHECKING:
+    Commands = _SubParsersAction[ArgumentParser]
+
+PASSWORD = "MTNET_PASSWORD"
+"""The environment variable that spares the prompt; an argument could be read by every user."""
+YEAR = 31_536_000.0
+"""Seconds; the longest that `follow --seconds` takes."""
+
+Work = Callable[[IStreamClientEndpoint, IReactorTime, Namespace], Coroutine[Any, Any, None]]
+"""Is handed the server, the reactor and the arguments; the program ends when it ends."""
+
+
+# What the command line says
+
+
+def group(commands: "Commands", name: str, told: str) -> "Commands":
+    """Add a word that has commands of its own."""
+    group: ArgumentParser = commands.add_parser(name, help=told, description=sentence(told))
+    return group.add_subparsers(metavar="COMMAND", required=True)
+
+
+def add(
+    commands: "Commands", name: str, work: Work, server: str, told: str, example: str
+) -> ArgumentParser:
+    """Add a command that talks to a server."""
+    parser: ArgumentParser = commands.add_parser(name, help=told, description=sentence(told))
+    parser.epilog = f"Example: {parser.prog} {example}".rstrip()
+    parser.add_argument(
+        "-s",
+        "--server",
+        metavar="ENDPOINT",
+        default=server,
+        help="where the server is: a Twisted client string, or secure:HOST:PORT for TLS "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--ca", metavar="FILE", type=Path, help="who is trusted (default: whom this machine trusts)"
+    )
+    parser.add_argument(
+        "--login", metavar="NAME", help=f"who asks; the password comes from a prompt or {PASSWORD}"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(do=lambda arguments: in_reactor(work, arguments))
+    return parser
+
+
+def sentence(told: str) -> str:
+    """Return the words of a help line as a sentence."""
+    return f"{told[0].upper()}{told[1:]}."
+
+
+def seconds(text: str) -> float:
+    """
+    Read a length of time.
+
+    Raises:
+        ArgumentTypeError: it is none above 0, or longer than a year.
+    """
+    number = float(text)
+    if not 0 < number <= YEAR:
+        raise ArgumentTypeError(f"{text} is no number of seconds above 0")
+    return number
+
+
+# What is done
+
+
+def in_reactor(work: Work, arguments: Namespace) -> None:
+    """
+    Run the reactor until `work` ends, and raise what it raised.
+
+    Raises:
+        KeyboardInterrupt: a signal stopped the reactor before.
+        ClientError: what `work` raised, or `--server` is no endpoint.
+    """
+    outcome: list[object] = []
+
+    async def begin(reactor: IReactorTime) -> None:
+        server = Server(reactor, arguments.server, arguments.ca)
+        await work(server, reactor, arguments)
+
+    def main(reactor: IReactorTime) -> "Deferred[None]":
+        working = Deferred.fromCoroutine(begin(reactor))
+
+        def interrupt() -> None:
+            if not outcome:
+                outcome.append(Failure(KeyboardInterrupt()))
+                working.cancel()
+
+        IReactorCore(reactor).addSystemEventTrigger("before", "shutdown", interrupt)
+        return working.addBoth(outcome.append)
+
+    arguments.account = account(arguments)
+    log_warnings()
+    with suppress(SystemExit):
+        react(main)
+    if isinstance(outcome[0], Failure):
+        outcome[0].raiseException()
+
+
+def log_warnings() -> None:
+    observer = textFileLogObserver(sys.stderr)
+    predicate = LogLevelFilterPredicate(LogLevel.warn)
+    warnings = FilteringLogObserver(observer, [predicate])
+    globalLogBeginner.beginLoggingTo([warnings], redirectStandardIO=False)
+
+
+@implementer(IStreamClientEndpoint)
+class Server:
+    """
+    The endpoint of `--server`, which says where there was no connection.
+
+    Args:
+        ca: of `--ca`.
+
+    Raises:
+        ClientError: `text` is no endpoint.
+        CertificateError: there is no certificate in the file of `--ca`.
+    """
+
+    def __init__(self, reactor: IReactorTime, text: str, ca: Path | None = None) -> None:
+        self._text = text
+        self._endpoint = server_from_string(reactor, text, ca)
+
+    def connect(self, factory: IProtocolFactory) -> "Deferred[IProtocol]":
+        """Connect, or fail with the sentence for it."""
+        return self._endpoint.connect(factory).addErrback(self._explain)
+
+    def _explain(self, failure: Failure) -> NoReturn:
+        reason = why(failure.value)
+        raise ClientError(f"No connection to {self._text}: {reason}.") from failure.value
+
+
+def account(arguments: Namespace) -> Login | None:
+    """
+    Return who `--login` names, with a password from the environment or a prompt.
+
+    Raises:
+        ClientError: there is no password, or it can be none.
+    """
+    if arguments.login is None:
+        return None
+    password = os.environ.get(PASSWORD)
+    try:
+        return Login(arguments.login, getpass() if password is None else password)
+    except EOFError:
+        raise ClientError(f"There is no password; {PASSWORD} or a terminal gives one.") from None
+
+
+async def attend(
+    service: ClientService,
+    ended: "Deferred[None]",
+    watch: "Watch",
+    clock: IReactorTime,
+    seconds: float | None,
+) -> None:
+    """
+    Run a service until `ended` fires, or `seconds` are over.
+
+    Raises:
+        ClientError: its first attempt to connect failed.
+    """
+    connected = service.whenConnected(failAfterFailures=1)
+    service.startService()
+    await connected
+    if seconds is not None:
+        clock.callLater(seconds, watch.end, None)
+    await ended
+    await service.stopService()
+
+
+class Watch:
+    """
+    Tells what comes on stdout, and the state of the connection on stderr.
+
+    Args:
+        ended: fires when nothing more shall be told, fails when stdout takes no more.
+    """
+
+    def __init__(self, ended: "Deferred[None]") -> None:
+        self._ended = ended
+        self._lost = False
+
+    def tell(self, say: Callable[[], object]) -> None:
+        """Call what prints."""
+        try:
+            say()
+        except OSError:
+            self.end(Failure())
+
+    def connected(self) -> None:
+        """Say that the connection is back."""
+        if self._lost:
+            print("mtnet: The connection is back.", file=sys.stderr, flush=True)
+
+    def lost(self, reason: str) -> None:
+        """Say that the connection is lost."""
+        if not self._ended.called:
+            self._lost = True
+            print(f"mtnet: The connection is lost ({reason}).", file=sys.stderr, flush=True)
+
+    def refused(self, text: str) -> None:
+        """Say what the server refused; without a login nothing else can come."""
+        code, _, sentence = text.partition(" ")
+        if code == "login":
+            self.end(Failure(ClientError(sentence)))
+        else:
+            print(f"mtnet: {text}", file=sys.stderr, flush=True)
+
+    def end(self, result: Failure | None) -> None:
+        """Tell nothing more."""
+        if not self._ended.called:
+            self._ended.callback(result)
+
+
+def say(arguments: Namespace, told: object, sentence: str) -> None:
+    text = msgspec.json.encode(told).decode() if arguments.json else sentence
+    print(text, flush=True)

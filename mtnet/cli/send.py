@@ -1,0 +1,174 @@
+"""`mtnet ticks send`: the records of a file, or of standard input, to a server."""
+
+import os
+import stat
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from socket import gethostname
+from typing import TYPE_CHECKING, BinaryIO
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.stdio import StandardIO
+from twisted.python.failure import Failure
+
+from mtnet.cli import remote
+from mtnet.client import TickSender
+from mtnet.errors import ClientError
+
+if TYPE_CHECKING:
+    from mtnet.cli.remote import Commands
+
+PIECE = 65_536
+"""Bytes that are read at once."""
+AHEAD = 20_000
+"""Ticks that may be under way before more is read."""
+
+
+def register(commands: "Commands", server: str) -> None:
+    """Add `mtnet ticks send`."""
+    told = "send ticks, one SYMBOL BID [ASK ...] a line, until the server has stored all of them"
+    parser = remote.add(commands, "send", send_ticks, server, told, "--source desk-1 ticks.txt")
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", type=Path, help="default: standard input"
+    )
+    parser.add_argument("--source", metavar="NAME", help="who sends (default: this machine)")
+
+
+async def send_ticks(
+    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
+) -> None:
+    """
+    Send everything, and say what became of it.
+
+    Raises:
+        ClientError: some ticks were refused, here or there, or the file cannot be read.
+    """
+    ended: Deferred[None] = Deferred()
+    watch = remote.Watch(ended)
+    sender = TickSender(
+        server,
+        arguments.source or gethostname().partition(".")[0][:32],
+        clock,
+        on_connected=watch.connected,
+        on_lost=watch.lost,
+        on_error=watch.refused,
+        login=arguments.account,
+    )
+    connected = sender.whenConnected(failAfterFailures=1)
+    sender.startService()
+    await connected
+    lines = Lines(sender)
+    working = Deferred.fromCoroutine(_send(arguments.file, sender, lines))
+    working.addCallbacks(watch.end, watch.end)
+    try:
+        await ended
+    finally:
+        await sender.stopService()
+    refused = sender.refused + lines.bad
+    told = {"sent": sender.sent, "stored": sender.stored, "refused": refused}
+    remote.say(arguments, told, f"{sender.stored} ticks stored.")
+    if refused:
+        raise ClientError(f"{refused} lines are not stored.")
+
+
+async def _send(file: Path | None, sender: TickSender, lines: "Lines") -> None:
+    if file is None and not stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
+        # A thread that reads a terminal would outlive Ctrl-C.
+        reader = _Reader(lines)
+        StandardIO(reader)
+        await reader.ended
+    else:
+        await _send_file(file, sender, lines)
+    lines.end()
+    await sender.synced()
+
+
+async def _send_file(file: Path | None, sender: TickSender, lines: "Lines") -> None:
+    try:
+        with sys.stdin.buffer if file is None else file.open("rb") as opened:
+            for piece in _pieces(opened):
+                lines.take(piece)
+                if sender.waiting >= AHEAD:
+                    await sender.synced()
+    except OSError as error:
+        raise ClientError(
+            f"{file or 'Standard input'} cannot be read: {error.strerror}."
+        ) from error
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(PIECE):
+        yield piece
+
+
+class Lines:
+    """
+    Cuts what is read into lines, and hands them to a sender.
+
+    Attributes:
+        bad: lines that are no ticks.
+    """
+
+    def __init__(self, sender: TickSender) -> None:
+        self._sender = sender
+        self._rest = b""
+        self._number = self.bad = 0
+
+    def take(self, data: bytes) -> None:
+        """Take bytes."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._line(line.rstrip(b"\r"))
+
+    def end(self) -> None:
+        """Take what stands behind the last separator."""
+        self._line(self._rest)
+        self._rest = b""
+
+    @property
+    def behind(self) -> bool:
+        """Whether enough is under way."""
+        return self._sender.waiting >= AHEAD
+
+    def synced(self) -> "Deferred[None]":
+        """As that of the sender."""
+        return self._sender.synced()
+
+    def _line(self, line: bytes) -> None:
+        self._number += 1
+        if not line:
+            return
+        try:
+            self._sender.send_record(line)
+        except ClientError as error:
+            self.bad += 1
+            print(f"mtnet: Line {self._number}: {error}", file=sys.stderr, flush=True)
+
+
+class _Reader(Protocol):
+    """
+    Reads standard input.
+
+    Attributes:
+        ended: fires when it is at its end.
+    """
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self.ended: Deferred[None] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._lines.take(data)
+        if self._lines.behind:
+            self.transport.pauseProducing()  # type: ignore[union-attr]
+            self._lines.synced().addCallbacks(self._resume, lambda _: None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended.callback(None)
+
+    def _resume(self, _: None) -> None:
+        self.transport.resumeProducing()  # type: ignore[union-attr]

@@ -1,0 +1,102 @@
+"""
+Where a server is, as text.
+
+::
+
+    tcp:127.0.0.1:8081                          what Twisted knows, as it knows it
+    secure:fx.example:8081                      TLS; the certificate is for fx.example
+    secure:10.0.0.7:8081:name=fx.example        the name that it is for, where that is another
+    secure:fx.example:8081:ca=ca.pem            an authority of one's own
+    secure:fx.example:8081:certificate=me.pem:key=me.key    who the client is
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from OpenSSL.crypto import X509, PKey
+from twisted.internet.endpoints import HostnameEndpoint, clientFromString
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.ssl import Certificate, KeyPair, PrivateCertificate
+
+from mtnet.client.secure import SecureEndpoint
+from mtnet.errors import ClientError
+from mtnet.net.certificates import check_match, read_certificates, read_key
+
+_SECURE = re.compile(
+    r"secure:(?:\[(?P<six>[^][]+)\]|(?P<host>(?:[^:\\]|\\.)+)):(?P<port>[0-9]{1,5})"
+    r"(?P<options>(?::[a-z]+=(?:[^:\\]|\\.)+)*)",
+    re.ASCII,
+)
+_OPTION = re.compile(r":([a-z]+)=((?:[^:\\]|\\.)+)")
+_OPTIONS = ("name", "ca", "certificate", "key")
+
+
+def server_from_string(reactor: Any, text: str, ca: Path | None = None) -> IStreamClientEndpoint:
+    """
+    Return the endpoint of a server.
+
+    Args:
+        text: a Twisted client string, or `secure:HOST:PORT` with `name=`, `ca=`, `certificate=`
+            and `key=`; within a value `:` is written as `\\:`.
+        ca: a PEM file of the authorities that are trusted, for `secure:` alone; None = those
+            that the machine trusts.
+
+    Raises:
+        ClientError: `text` is none, or would not verify who the server is.
+        CertificateError: a file holds no certificate or key.
+    """
+    if text.startswith("secure:"):
+        return _secure(reactor, text, ca)
+    if ca is not None:
+        raise ClientError(f"An authority is for TLS, as in secure:HOST:PORT, and not for {text}.")
+    if text.startswith("ssl:"):
+        raise ClientError(f"{text} would verify no name; secure:HOST:PORT does.")
+    try:
+        endpoint: IStreamClientEndpoint = clientFromString(reactor, text)
+        return endpoint
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        raise ClientError(
+            f"{text} is no endpoint ({error}); tcp:127.0.0.1:8081 or secure:fx.example:8081 "
+            "would be one."
+        ) from error
+
+
+def _secure(reactor: Any, text: str, ca: Path | None) -> IStreamClientEndpoint:
+    found = _SECURE.fullmatch(text)
+    options = dict(_OPTION.findall(found["options"] if found else ""))
+    if found is None or options.keys() - set(_OPTIONS) or not 0 < int(found["port"]) < 65_536:
+        raise ClientError(
+            f"{text} is no endpoint; secure:fx.example:8081 would be one, and behind it may stand "
+            f"{', '.join(f':{each}=' for each in _OPTIONS)}."
+        )
+    host: str = found["six"] or _unescaped(found["host"])
+    options = {key: _unescaped(value) for key, value in options.items()}
+    if ca is None and "ca" in options:
+        ca = _path(options["ca"])
+    authorities = None if ca is None else read_certificates(ca)
+    below = HostnameEndpoint(reactor, host, int(found["port"]))
+    return SecureEndpoint(below, options.get("name", host), reactor, authorities, _own(options))
+
+
+def _own(options: Mapping[str, str]) -> PrivateCertificate | None:
+    """Return the certificate of the client with its key, which may lie in the same file."""
+    if "certificate" not in options:
+        return None
+    file = _path(options["certificate"])
+    key_file = _path(options.get("key", options["certificate"]))
+    chain, key = read_certificates(file), read_key(key_file)
+    check_match(chain, key, file, key_file)
+    certificate = Certificate(X509.from_cryptography(chain[0]))
+    pair = KeyPair(PKey.from_cryptography_key(key))
+    own: PrivateCertificate = PrivateCertificate.fromCertificateAndKeyPair(certificate, pair)
+    return own
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text)
