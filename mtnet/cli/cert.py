@@ -23,6 +23,7 @@ from mtnet.net.authority import (
     CA,
     CA_KEY,
     DAYS,
+    LONGEST,
     Made,
     default_names,
     make,
@@ -124,8 +125,8 @@ def _add(
 
 
 def _days(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= DAYS:
-        raise ArgumentTypeError(f"{text} is no number of days from 1 to {DAYS}")
+    if not text.isdecimal() or not 1 <= int(text) <= LONGEST:
+        raise ArgumentTypeError(f"{text} is no number of days from 1 to {LONGEST}")
     return int(text)
 
 

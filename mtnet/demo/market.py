@@ -91,7 +91,7 @@ SESSIONS: tuple[tuple[float, str, float, float], ...] = (
 )
 """From which hour, the name, how busy it is, and how many times wider spreads are."""
 EVENTS = (
-    (8.0, "London opens: ticks come faster, spreads narrow"),
+    (8.0, "London opens: more ticks, narrow spreads"),
     (13.0, "New York opens: the busiest hours of the day"),
     (NEWS, "news: prices jump, spreads widen"),
     (17.0, "London closes"),

@@ -184,7 +184,7 @@ class Play:
             return
         self._shown = now
         position = f"{symbol:<8} {volume:+.2f}" if volume else f"{symbol:<8}  flat"
-        self._screen.tell("provider", f"{verb:<8} {position}   stored, confirmed after", disk)
+        self._screen.tell("provider", f"{verb:<8} {position}   on disk after", disk)
         for name in FOLLOWERS:
             delay = waiting.delays.get(name)
             text = "told after" if delay is not None else "NOT TOLD"

@@ -37,7 +37,7 @@ class Screen:
         took = "" if delay is None else milliseconds(delay)
         name = self._paint(COLOURS.get(who.split()[0], 0), f"{who:<15}")
         when = self._paint(2, f"{self.elapsed():7.2f} s")
-        self.say(f"{when}  {name}  {what:<50} {took:>8}".rstrip())
+        self.say(f"{when}  {name}  {what:<43} {took:>8}".rstrip())
 
     def head(self, text: str) -> None:
         """Print a heading."""

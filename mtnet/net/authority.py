@@ -26,8 +26,10 @@ from mtnet.net.certificates import Key, Pair, read_certificates, read_pair
 
 CA, CA_KEY, CERTIFICATE, KEY = "ca.pem", "ca-key.pem", "certificate.pem", "key.pem"
 """The files of `DATA/tls`."""
-DAYS = 825
-"""Longest life of a server's certificate: some clients refuse longer ones, whoever signed them."""
+DAYS = 365
+"""Life of a server's certificate: Mozilla's intermediate profile wants it no longer."""
+LONGEST = 825
+"""Days; some clients refuse certificates that live longer, whoever signed them."""
 CA_DAYS = 3_650
 SLACK = timedelta(hours=1)
 """How long before now a certificate begins: clocks of clients differ."""
@@ -64,7 +66,7 @@ def make(
         names: host names and addresses, as `parse_name` returns them; at least one.
         host: the name of this machine, for people who look at the authority.
         now: milliseconds since the Unix epoch.
-        days: how long it is valid, at most `DAYS`; never longer than the authority is.
+        days: how long it is valid, at most `LONGEST`; never longer than the authority is.
         force: replace a certificate that this authority did not issue.
 
     Raises:

@@ -37,14 +37,16 @@ class Handshakes:
     """
     Counts the handshakes of all listeners, and bounds them.
 
+    Whoever comes when there are too many takes the place of the one that has been silent for
+    longest: a crowd that says nothing keeps nobody out.
+
     Args:
         seconds: longest handshake.
         most: handshakes at once.
 
     Attributes:
-        going: how many are under way.
         completed, failed, late, refused: how many ended so; `late` took too long, `refused`
-            were too many.
+            made room for others.
     """
 
     log = Logger()
@@ -52,15 +54,32 @@ class Handshakes:
     def __init__(self, clock: IReactorTime, log_limit: LogLimit, seconds: float, most: int) -> None:
         self.clock, self._log_limit = clock, log_limit
         self.seconds, self.most = seconds, most
-        self.going = self.completed = self.failed = self.late = self.refused = 0
+        self._silent: dict[Handshake, None] = {}
+        self._speaking: dict[Handshake, None] = {}
+        self.completed = self.failed = self.late = self.refused = 0
 
-    def admit(self, peer: IAddress) -> bool:
-        """Say whether one more may begin."""
-        if self.going < self.most:
-            return True
-        self.refused += 1
-        self.warn(peer, "is closed: {most} others have not finished theirs", "refused")
-        return False
+    @property
+    def going(self) -> int:
+        """How many are under way."""
+        return len(self._silent) + len(self._speaking)
+
+    def begin(self, handshake: "Handshake") -> None:
+        """Count one more, and end another where there are too many."""
+        if self.going >= self.most:
+            self.refused += 1
+            next(iter(self._silent or self._speaking)).make_room()
+        self._silent[handshake] = None
+
+    def heard(self, handshake: "Handshake") -> None:
+        """The peer of a handshake has said something."""
+        if handshake in self._silent:
+            del self._silent[handshake]
+            self._speaking[handshake] = None
+
+    def over(self, handshake: "Handshake") -> None:
+        """Count one less."""
+        self._silent.pop(handshake, None)
+        self._speaking.pop(handshake, None)
 
     def warn(self, peer: IAddress, text: str, kind: str, **fields: object) -> None:
         """Log a line about a peer, as long as its network does not fill the log."""
@@ -95,7 +114,7 @@ class Handshake(Protocol):
         self._deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        self._handshakes.going += 1
+        self._handshakes.begin(self)
         self._deadline = self._handshakes.clock.callLater(self._handshakes.seconds, self._late)
 
     def handshakeCompleted(self) -> None:
@@ -114,9 +133,19 @@ class Handshake(Protocol):
             why = reason_of(reason.value)
             self._handshakes.warn(self.transport.getPeer(), "failed: {why}", "failed", why=why)
 
+    def heard(self) -> None:
+        """The peer has said something."""
+        self._handshakes.heard(self)
+
+    def make_room(self) -> None:
+        """Be ended in favour of another."""
+        self._over()
+        text = "is ended: {most} others have not finished theirs"
+        self._handshakes.warn(self.transport.getPeer(), text, "refused")
+        self.transport.abortConnection()
+
     def _late(self) -> None:
-        self._deadline = None
-        self._handshakes.going -= 1
+        self._over()
         self._handshakes.late += 1
         self._handshakes.warn(self.transport.getPeer(), "took more than {seconds:g} s", "late")
         self.transport.abortConnection()
@@ -125,9 +154,10 @@ class Handshake(Protocol):
         """End the handshake; return False when it was over already."""
         if self._deadline is None:
             return False
-        self._deadline.cancel()
+        if self._deadline.active():
+            self._deadline.cancel()
         self._deadline = None
-        self._handshakes.going -= 1
+        self._handshakes.over(self)
         return True
 
 
@@ -171,9 +201,12 @@ class SecureTransport(BufferingTLSTransport):
 
     factory: "SecureFactory"
     _watch: Watch | None = None
-    _ending = False
+    _heard = _ending = False
 
     def dataReceived(self, data: bytes) -> None:
+        if not self._heard:
+            self._heard = True
+            cast(Handshake, self.wrappedProtocol).heard()
         super().dataReceived(data)
         # The peer has closed, and may not read the last bytes.
         if self._watch is None and getattr(self.transport, "disconnecting", False):
@@ -231,10 +264,3 @@ class SecureFactory(TLSMemoryBIOFactory):
     ) -> None:
         self.clock, self._handshakes = handshakes.clock, handshakes
         super().__init__(certificates, False, HandshakeFactory(service, handshakes), self.clock)
-
-    def buildProtocol(  # type: ignore[override]
-        self, addr: IAddress | None
-    ) -> TLSMemoryBIOProtocol | None:
-        if addr is not None and not self._handshakes.admit(addr):
-            return None
-        return super().buildProtocol(addr)

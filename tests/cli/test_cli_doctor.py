@@ -334,9 +334,9 @@ def secure(certificate=LEAF, **fields):
     [
         (-1, WRONG, "not valid before"),
         (1, OK, "valid for fx.example"),
-        (825 - 29, NOTE, "expires on"),
-        (825 - 6, WRONG, "expires on"),
-        (826, WRONG, "expired on"),
+        (365 - 29, NOTE, "expires on"),
+        (365 - 6, WRONG, "expires on"),
+        (366, WRONG, "expired on"),
     ],
 )
 def test_dates_are_told_by_the_clock_of_this_machine(days, level, words):

@@ -215,19 +215,6 @@ def test_silent_clients_are_gone_after_the_deadline_while_handshakes_go_on(secur
     assert (handshakes["late"], handshakes["going on"]) == (100, 0)
 
 
-def test_more_handshakes_than_allowed_are_closed_at_once(secure):
-    daemon = secure("--set=tls.handshakes=10", "--set=tls.handshake=2")
-    address = ("127.0.0.1", daemon.port("signals", "TLS"))
-    with ExitStack() as stack:
-        for _ in range(10):
-            stack.enter_context(socket.create_connection(address))
-        until(lambda: daemon.status()["tls"]["handshakes"]["going on"] == 10)
-        with pytest.raises(OSError, match=r"reset|EOF|closed|violation"):
-            dial(daemon, "signals")
-        until(lambda: daemon.status()["tls"]["handshakes"]["going on"] == 0)
-        dial(daemon, "signals").close()
-
-
 def spoil(n, files):
     """Put something there that cannot be served."""
     certificate, key = files.certificate.read_bytes(), files.key.read_bytes()

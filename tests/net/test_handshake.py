@@ -190,17 +190,39 @@ def test_a_drip_does_not_move_the_deadline(serve, notes, clock):
     assert client.transport.disconnected
 
 
-def test_more_handshakes_than_allowed_are_refused_until_one_ends(serve, notes, clock, warnings):
+def test_who_comes_when_there_are_too_many_takes_the_place_of_the_longest_silent(
+    serve, notes, warnings
+):
+    server = serve(notes, "tls.handshakes=3")
+    speaks, silent, other = server.dial(), server.dial(), server.dial()
+    speaks.protocol.dataReceived(b"\x16")
+    server.dial().shake()
+    gone = [each.transport.disconnected for each in (speaks, silent, other)]
+    assert gone == [False, True, False]
+    silent.hang_up()
+    assert server.handshakes == counts(**{"completed": 1, "refused": 1, "going on": 2})
+    assert len(warnings()) == 1
+
+
+def test_where_all_have_spoken_the_oldest_makes_room(serve, notes):
     server = serve(notes, "tls.handshakes=2")
     first, second = server.dial(), server.dial()
-    assert server.factory.buildProtocol(first.transport.getPeer()) is None
-    assert (server.handshakes["refused"], len(warnings())) == (1, 1)
-    first.shake()
-    third = server.dial()
-    assert server.factory.buildProtocol(first.transport.getPeer()) is None
-    second.hang_up()
-    third.shake()
-    assert server.handshakes == counts(completed=2, failed=1, refused=2)
+    for each in (first, second):
+        each.protocol.dataReceived(b"\x16")
+    server.dial().shake()
+    assert (first.transport.disconnected, second.transport.disconnected) == (True, False)
+
+
+def test_a_crowd_that_says_nothing_keeps_nobody_out(serve, notes, clock):
+    server = serve(notes, "tls.handshakes=10")
+    for _ in range(100):
+        server.dial()
+    for _ in range(20):
+        server.dial().shake().send(b"in")
+    assert [each.data for each in notes.built] == [b"in"] * 20
+    clock.advance(6)
+    assert (server.handshakes["completed"], server.handshakes["going on"]) == (20, 0)
+    assert server.handshakes["refused"] + server.handshakes["late"] == 100
 
 
 def test_who_goes_without_a_word_fills_no_log(serve, notes, warnings):
