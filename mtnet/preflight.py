@@ -141,11 +141,16 @@ def check_ports(config: Config) -> None:
     Raises:
         ConfigError: one is not.
     """
-    served = endpoints(config, "signals", installed()["signals"].defaults)
+    services = installed()
+    served = [
+        endpoint
+        for name in ("signals", "any")
+        for endpoint in endpoints(config, name, services[name].defaults)
+    ]
     for endpoint in config.signals.ports:
         if endpoint not in served:
             raise ConfigError(
-                f'signals.ports."{endpoint}" is no endpoint that signals listens on; listen '
+                f'signals.ports."{endpoint}" is an endpoint of neither signals nor any; listen '
                 f"names {', '.join(served) or 'none'}, and the texts must be the same."
             )
 

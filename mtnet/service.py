@@ -164,10 +164,11 @@ class Daemon(MultiService):
     def _try(self) -> Iterable[str]:
         if not any(report["strangers"] for report in self._reports()):
             yield "Loopback only: every program here may do everything, and strangers nothing."
-        for bound in self._bound:
-            if bound.plugin.name == "signals" and not bound.listener.proxied:
-                yield f"Try: {bound.trial()}"
-                return
+        for name in ("signals", "any"):
+            for bound in self._bound:
+                if bound.plugin.name == name and not bound.listener.proxied:
+                    yield f"Try: {bound.trial()}"
+                    return
 
     def _reports(self) -> list[dict[str, str]]:
         return [bound.report(self.hub.access) for bound in self._bound]

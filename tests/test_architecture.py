@@ -16,6 +16,7 @@ PURE = {
     "demo/trader.py",
     "errors.py",
     "net/certificates.py",
+    "net/choice.py",
     "net/proxy_header.py",
     "signals/book.py",
     "signals/journal.py",

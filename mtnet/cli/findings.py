@@ -174,11 +174,14 @@ def _service(visit: Visit, told: Told) -> Finding:
         return Finding(WRONG, about, "It ends the connection without a word.", ENDED)
     if told.service == "unknown":
         return _unknown(about, told.detail)
+    if told.service == "any" and told.detail:
+        return _unheard(about, how)
     sentences = {
         "signals": (OK, f"Signals answer, {how}."),
         "ticks": (OK, f"Ticks answer, {how}."),
         "templates": (OK, f"Templates answer, {how}, with {_template(told.detail)}."),
         "silent": (NOTE, f"It is silent, {how}, as signals are while there are no positions."),
+        "any": (OK, f"Signals, templates, ticks and HTTP answer on one port, {how}."),
     }
     return Finding(sentences[told.service][0], about, sentences[told.service][1])
 
@@ -213,6 +216,12 @@ def _unknown(about: str, detail: str) -> Finding:
         )
     text = f"What answers there is not mtnet: {detail}."
     return Finding(WRONG, about, text, "Find out which program has the port: ss -ltnp.")
+
+
+def _unheard(about: str, how: str) -> Finding:
+    text = f"Templates, ticks and HTTP answer on one port, {how}; who is silent is told no signals."
+    todo = "To follow signals from here, add follow to access.anonymous."
+    return Finding(NOTE, about, text, todo)
 
 
 def _unknown_host(visit: Visit, about: str) -> Finding:

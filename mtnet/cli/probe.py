@@ -23,7 +23,7 @@ from mtnet.templates.wire import FIELD
 CONNECT = 5.0
 """Seconds for a connection, and for a handshake: what a server across the world takes, tenfold."""
 LISTEN = 1.5
-"""Seconds in which signals and templates speak first; their own silence is 0.3 s at most."""
+"""Seconds in which signals and templates speak first; their own silence is 0.5 s at most."""
 ANSWER = 3.0
 """Seconds for an answer."""
 MOST = 16_384
@@ -33,6 +33,8 @@ HTTPS = 443
 
 Dial = Callable[[], socket.socket]
 """Connects anew, or raises OSError; what it returns is closed by who called it."""
+
+PING = b"PING:\r\n"
 
 _ALERT = b"\x15\x03"
 _HEAD = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: [^\r\n]*)?\r\n(.*?)\r\n\r\n", re.DOTALL)
@@ -93,8 +95,10 @@ class Told:
 
     Attributes:
         failure: why there is no connection: `refused`, `late`, or the system's words.
-        service: `signals`, `silent`, `templates`, `ticks`, `http`, `closed`, `reset`, `unknown`.
-        detail: the symbol and code of a template, or the first bytes of what is unknown.
+        service: `signals`, `silent`, `templates`, `ticks`, `http`, `any`, `closed`, `reset`,
+            `unknown`.
+        detail: the symbol and code of a template, the first bytes of what is unknown, or
+            `unheard`: a silent client of `any` is told no signals.
         secure: None = plain.
     """
 
@@ -153,9 +157,14 @@ def ask(dial: Dial, host: str, port: int, authorities: str | None) -> Told:
 
 def listen(dial: Dial, host: str) -> Told:
     """Find out which service speaks on connections that `dial` makes."""
-    heard = converse(dial, b"", LISTEN, b"PING:\r\n")
+    heard = converse(dial, b"", LISTEN, PING)
     told = classify(heard)
-    if told.service not in ("http", "closed", "templates"):
+    # Behind silence `any` is signals, which know no PING; who says it at once is answered.
+    doubtful = told.service == "signals" or (not heard.data and heard.end != "closed")
+    if doubtful and classify(converse(dial, PING, LISTEN)).service == "ticks":
+        heard_signals = told.service in ("signals", "silent")
+        told = Told("", 0, service="any", detail="" if heard_signals else "unheard")
+    if told.service not in ("http", "closed", "templates", "any"):
         return told
     web = read_web(converse(dial, _request(host), ANSWER), time.time())
     if told.service == "closed" and web is not None:

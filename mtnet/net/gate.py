@@ -15,8 +15,8 @@ HTTP_METHODS = tuple(
     )
 )  # fmt: skip
 """How a request of any browser begins."""
-
-
+COMMANDS = (b"FETCH ", b"FETCHL ", b"STORE ")
+"""How a client of templates begins that speaks no HTTP."""
 FOREIGN = 24
 """First bytes that tell whether a web page drives a connection: longer than any method."""
 

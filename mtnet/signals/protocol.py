@@ -116,13 +116,18 @@ class PublishedFollower:
 
 @implementer(IHalfCloseableProtocol)
 class SignalsProtocol(Protocol):
-    """One connection to the signals port."""
+    """
+    One connection to the signals port.
+
+    Args:
+        grace: seconds of silence that make it a follower.
+    """
 
     log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, hub: Hub, gate: Gate, channel: str) -> None:
-        self._hub, self._gate, self._channel = hub, gate, channel
+    def __init__(self, hub: Hub, gate: Gate, channel: str, grace: float) -> None:
+        self._hub, self._gate, self._channel, self._grace = hub, gate, channel, grace
         self._decoder = FrameDecoder()
         self._head: bytes | None = b""
         self._timer: IDelayedCall | None = None
@@ -134,7 +139,7 @@ class SignalsProtocol(Protocol):
     def connectionMade(self) -> None:
         paced = bool(self._hub.config.signals.pace)
         hold(self.transport, SEND_BUFFER if paced else None)
-        self._timer = self._hub.clock.callLater(self._hub.config.signals.grace, self._silent)
+        self._timer = self._hub.clock.callLater(self._grace, self._silent)
 
     def dataReceived(self, data: bytes) -> None:
         if self._ended or self._is_browser(data):
@@ -265,20 +270,26 @@ class SignalsProtocol(Protocol):
 
 @implementer(IProtocolFactory, IListenerAware)
 class SignalsFactory(Factory):
-    """Builds the connections of one listener; everything that they share lies in the hub."""
+    """
+    Builds the connections of one listener; everything that they share lies in the hub.
+
+    Args:
+        grace: seconds of silence that make a follower; None = `signals.grace`.
+    """
 
     noisy = False
 
-    def __init__(self, hub: Hub, listener: Listener) -> None:
-        self._hub = hub
+    def __init__(self, hub: Hub, listener: Listener, grace: float | None = None) -> None:
+        self._hub, self._grace = hub, grace
         self._gate = Gate(hub.access, listener)
         self._channel = hub.config.signals.ports.get(listener.endpoint, Port()).channel
 
     def at(self, listener: Listener) -> "SignalsFactory":
         """Return the factory for the connections of `listener`."""
-        return SignalsFactory(self._hub, listener)
+        return SignalsFactory(self._hub, listener, self._grace)
 
     def buildProtocol(self, addr: object) -> SignalsProtocol:
-        protocol = SignalsProtocol(self._hub, self._gate, self._channel)
+        grace = self._hub.config.signals.grace if self._grace is None else self._grace
+        protocol = SignalsProtocol(self._hub, self._gate, self._channel, grace)
         protocol.factory = self
         return protocol

@@ -21,7 +21,7 @@ from mtnet.errors import TemplateError, WireError, quote
 from mtnet.hub import Hub
 from mtnet.imtnet import IListenerAware
 from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.gate import HTTP_METHODS, Gate, can_become, starts_with
+from mtnet.net.gate import COMMANDS, HTTP_METHODS, Gate, can_become, starts_with
 from mtnet.net.pieces import Pieces, StreamTransport, Watch, bare, keeps_pieces, unacknowledged
 from mtnet.templates.library import Version
 from mtnet.templates.wire import (
@@ -34,8 +34,6 @@ from mtnet.templates.wire import (
     raw_prefix,
 )
 
-COMMANDS = (b"FETCH ", b"FETCHL ", b"STORE ")
-
 
 @implementer(IHalfCloseableProtocol)
 class TemplatesProtocol(Protocol):
@@ -45,13 +43,14 @@ class TemplatesProtocol(Protocol):
     Args:
         gate: the rights of connections that came in where this one did.
         site: whose channels speak HTTP.
+        raw: whether a client that is silent is answered.
     """
 
     log = Logger()
     transport: StreamTransport  # type: ignore[assignment]
 
-    def __init__(self, hub: Hub, gate: Gate, site: IProtocolFactory) -> None:
-        self._hub, self._gate, self._site = hub, gate, site
+    def __init__(self, hub: Hub, gate: Gate, site: IProtocolFactory, raw: bool) -> None:
+        self._hub, self._gate, self._site, self._answers_silence = hub, gate, site, raw
         self._settings = hub.config.templates
         self._head = b""
         self._receive: Callable[[bytes], None] = self._first
@@ -65,6 +64,8 @@ class TemplatesProtocol(Protocol):
     # What Twisted calls.
 
     def connectionMade(self) -> None:
+        if not self._answers_silence:
+            return
         self._ended = self._raw
         if self._settings.grace:
             self._wait(self._settings.grace, self._raw)
@@ -314,20 +315,23 @@ class TemplatesFactory(Factory):
     """
     Args:
         site: the factory of HTTP connections; it is asked for its own `at(listener)`.
+        raw: whether clients that are silent are answered.
     """
 
     noisy = False
 
-    def __init__(self, hub: Hub, site: IProtocolFactory, listener: Listener) -> None:
-        self._hub, self._gate = hub, Gate(hub.access, listener)
+    def __init__(
+        self, hub: Hub, site: IProtocolFactory, listener: Listener, raw: bool = True
+    ) -> None:
+        self._hub, self._gate, self._raw = hub, Gate(hub.access, listener), raw
         self._site = IListenerAware(site).at(listener)
 
     def at(self, listener: Listener) -> "TemplatesFactory":
         """Return the factory for the connections of `listener`."""
-        return TemplatesFactory(self._hub, self._site, listener)
+        return TemplatesFactory(self._hub, self._site, listener, self._raw)
 
     def buildProtocol(self, addr: IAddress | None) -> TemplatesProtocol:
-        return TemplatesProtocol(self._hub, self._gate, self._site)
+        return TemplatesProtocol(self._hub, self._gate, self._site, self._raw)
 
 
 def _drop(data: bytes) -> None:

@@ -97,6 +97,11 @@ def closing(connection, said):
     time.sleep(0.05)
 
 
+def resetting(connection, said):
+    """End it with bytes unread, which is a reset."""
+    connection.recv(1, socket.MSG_PEEK)
+
+
 def ssh(connection, said):
     connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
     silent(connection, said)
@@ -127,6 +132,24 @@ def templates(connection, said):
 
 
 own_web = partial(web, 200, b'{"name": "mtnet", "version": "0.1.0"}')
+
+
+def every(silence, connection, said):
+    """Serve all by the first bytes, and who is silent by `silence`."""
+    connection.settimeout(0.1)
+    try:
+        first = connection.recv(4)
+    except TimeoutError:
+        first = b""
+    connection.settimeout(10)
+    if first == b"PING":
+        connection.sendall(b"OK: PONG\r\n")
+    elif first == b"GET ":
+        connection.sendall(b'HTTP/1.1 200 OK\r\n\r\n{"name": "mtnet", "version": "0.1.0"}')
+    else:
+        silence(connection, said)
+        return
+    said.append(first + connection.recv(4_096))
 
 
 def ask(behave, port=8081, tls=None, authorities=None, host="fx.example"):
@@ -162,6 +185,9 @@ def all_of(tolds, visit=VISIT):
         (own_web, "http", ""),
         (ssh, "unknown", r"b'SSH-2.0-OpenSSH_9.6\r\n'"),
         (closing, "closed", ""),
+        (partial(every, signals), "any", ""),
+        (partial(every, silent), "any", ""),
+        (partial(every, resetting), "any", "unheard"),
     ],
 )
 def test_each_service_is_known_by_its_behaviour(hurry, behave, service, detail):
@@ -169,7 +195,10 @@ def test_each_service_is_known_by_its_behaviour(hurry, behave, service, detail):
     assert (told.service, told.detail, told.secure) == (service, detail, None)
 
 
-@pytest.mark.parametrize("behave", [signals, silent, ticks, templates, own_web, closing])
+@pytest.mark.parametrize(
+    "behave",
+    [signals, silent, ticks, templates, own_web, closing, partial(every, silent)],
+)
 def test_nothing_is_said_that_could_change_anything(hurry, behave):
     _, peers = ask(behave)
     asked = b"GET /version HTTP/1.1\r\nHost: fx.example\r\nConnection: close\r\n\r\n"
@@ -255,7 +284,14 @@ def certified(tmp_path_factory):
 @pytest.mark.parametrize("port", [8081, HTTPS])
 @pytest.mark.parametrize(
     ("behave", "service"),
-    [(signals, "signals"), (silent, "silent"), (ticks, "ticks"), (own_web, "http")],
+    [
+        (signals, "signals"),
+        (silent, "silent"),
+        (ticks, "ticks"),
+        (own_web, "http"),
+        (partial(every, signals), "any"),
+        (partial(every, silent), "any"),
+    ],
 )
 def test_services_are_known_through_tls_too(hurry, certified, port, behave, service):
     context, ca = certified("fx.example")
@@ -421,6 +457,16 @@ def test_web_servers_are_told_apart(status, body, level, words):
     told = Told("192.0.2.7", 8083, service="http", web=Web(status, body))
     assert words in levels(told)[level]
     assert bool(levels(told)[WRONG]) == (level == WRONG)
+
+
+def test_one_port_for_all_is_told_with_all_that_it_does():
+    told = Told("192.0.2.7", 8443, service="any", web=Web(200, {"name": "mtnet"}))
+    assert "Signals, templates, ticks and HTTP answer on one port, plain." in levels(told)[OK]
+    said = levels(replace(told, detail="unheard"))
+    assert "is told no signals. To follow signals from here, add follow" in said[NOTE]
+    assert said[OK] + said[WRONG] == ""
+    refused = replace(told, web=Web(403, {"error": "host"}))
+    assert "web.hosts=fx.example" in levels(refused)[WRONG]
 
 
 def test_a_website_on_443_is_no_fault_as_long_as_nobody_asked_for_it():

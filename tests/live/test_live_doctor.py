@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from live_daemon import until
 
-SERVICES = ("signals", "templates", "ticks", "web")
+SERVICES = ("any", "signals", "templates", "ticks", "web")
 TEMPLATE = b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n"
 TOLD = {
+    "any": "Signals, templates, ticks and HTTP answer on one port",
     "signals": "Signals answer",
     "templates": "Templates answer",
     "ticks": "Ticks answer",
@@ -44,7 +45,7 @@ def test_a_sound_server_is_sound_plain_and_through_tls_and_stays_as_it_was(daemo
     made = mtnet("cert", "init", "--data", daemon.data, "localhost")
     assert made.returncode == 0, made.stderr
     secure = [f"--listen={name}=secure:0:interface=127.0.0.1" for name in SERVICES]
-    daemon.start(*secure)
+    daemon.start("--listen=any=tcp:0:interface=127.0.0.1", *secure)
     assert daemon.publish(b"<<GBPUSD|0.25>>")
     with daemon.dial("templates") as terminal:
         terminal.sendall(b"STORE EURUSD H1 %d\n" % len(TEMPLATE) + TEMPLATE)

@@ -1,0 +1,43 @@
+"""Any: every stream service on one port, by the first bytes of each connection."""
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from mtnet.imtnet import IStreamPlugin
+
+if TYPE_CHECKING:
+    from mtnet.hub import Hub
+
+
+@implementer(IPlugin, IStreamPlugin)
+class AnyPort:
+    """The port of all services."""
+
+    name = "any"
+    description = "signals, templates, ticks and web on one port"
+    defaultEndpoint = None
+    rights = ("follow", "publish", "send", "read", "fetch")
+
+    def buildFactory(self, hub: "Hub") -> IProtocolFactory:
+        """Build the factory of every such listener."""
+        from mtnet.net.any import AnyFactory
+        from mtnet.net.endpoints import Listener
+        from mtnet.signals.protocol import SignalsFactory
+        from mtnet.templates.protocol import TemplatesFactory
+        from mtnet.ticks.protocol import TicksFactory
+        from mtnet.web.api import web_site
+
+        nowhere, site = Listener(self.name, ""), web_site(hub)
+        services: dict[str, IProtocolFactory] = {
+            "signals": SignalsFactory(hub, nowhere),
+            "templates": TemplatesFactory(hub, site, nowhere, raw=False),
+            "ticks": TicksFactory(hub, nowhere),
+            "web": site,
+        }
+        return AnyFactory(hub, services, SignalsFactory(hub, nowhere, grace=0.0))
+
+
+any_port = AnyPort()
