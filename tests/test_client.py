@@ -31,6 +31,9 @@ class FarEnd(StringTransport):
     def loseWriteConnection(self):
         self.half_closed = True
 
+    def setTcpNoDelay(self, enabled):
+        """Twisted's HTTP asks for it where there is TLS."""
+
     def abortConnection(self):
         if not self.gone:
             self.aborted = True

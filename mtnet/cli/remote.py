@@ -2,10 +2,11 @@
 
 import os
 import sys
+import warnings
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from getpass import getpass
+from getpass import GetPassWarning, getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -136,8 +137,8 @@ def in_reactor(work: Work, arguments: Namespace) -> None:
 def log_warnings() -> None:
     observer = textFileLogObserver(sys.stderr)
     predicate = LogLevelFilterPredicate(LogLevel.warn)
-    warnings = FilteringLogObserver(observer, [predicate])
-    globalLogBeginner.beginLoggingTo([warnings], redirectStandardIO=False)
+    filtered = FilteringLogObserver(observer, [predicate])
+    globalLogBeginner.beginLoggingTo([filtered], redirectStandardIO=False)
 
 
 @implementer(IStreamClientEndpoint)
@@ -177,9 +178,16 @@ def account(arguments: Namespace) -> Login | None:
         return None
     password = os.environ.get(PASSWORD)
     try:
-        return Login(arguments.login, getpass() if password is None else password)
-    except EOFError:
+        return Login(arguments.login, _prompted() if password is None else password)
+    except (EOFError, GetPassWarning):
         raise ClientError(f"There is no password; {PASSWORD} or a terminal gives one.") from None
+
+
+def _prompted() -> str:
+    """Ask for the password; without a terminal, standard input would be shown and read for it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GetPassWarning)
+        return getpass()
 
 
 async def attend(
@@ -235,9 +243,9 @@ class Watch:
             print(f"mtnet: The connection is lost ({reason}).", file=sys.stderr, flush=True)
 
     def refused(self, text: str) -> None:
-        """Say what the server refused; without a login nothing else can come."""
+        """Say what the server refused; behind some of it nothing else can come."""
         code, _, sentence = text.partition(" ")
-        if code == "login":
+        if code in ("login", "port"):
             self.end(Failure(ClientError(sentence)))
         else:
             print(f"mtnet: {text}", file=sys.stderr, flush=True)

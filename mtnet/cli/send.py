@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.stdio import StandardIO
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from mtnet.cli import remote
@@ -61,12 +62,15 @@ async def send_ticks(
     connected = sender.whenConnected(failAfterFailures=1)
     sender.startService()
     await connected
+    # Whoever is told of the connection cannot stop what tells him.
+    await deferLater(clock, 0)
     lines = Lines(sender)
     working = Deferred.fromCoroutine(_send(arguments.file, sender, lines))
     working.addCallbacks(watch.end, watch.end)
     try:
         await ended
     finally:
+        working.cancel()
         await sender.stopService()
     refused = sender.refused + lines.bad
     told = {"sent": sender.sent, "stored": sender.stored, "refused": refused}
@@ -76,28 +80,37 @@ async def send_ticks(
 
 
 async def _send(file: Path | None, sender: TickSender, lines: "Lines") -> None:
-    if file is None and not stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
-        # A thread that reads a terminal would outlive Ctrl-C.
-        reader = _Reader(lines)
-        StandardIO(reader)
-        await reader.ended
-    else:
-        await _send_file(file, sender, lines)
-    lines.end()
-    await sender.synced()
-
-
-async def _send_file(file: Path | None, sender: TickSender, lines: "Lines") -> None:
     try:
-        with sys.stdin.buffer if file is None else file.open("rb") as opened:
-            for piece in _pieces(opened):
-                lines.take(piece)
-                if sender.waiting >= AHEAD:
-                    await sender.synced()
+        with _opened(file) as opened:
+            if stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                await _send_pieces(opened, sender, lines)
+            else:
+                # A thread that reads a terminal, or a pipe, would outlive Ctrl-C.
+                reader = _Reader(lines)
+                StandardIO(reader, *([] if file is None else [opened.fileno()]))
+                await reader.ended
     except OSError as error:
         raise ClientError(
             f"{file or 'Standard input'} cannot be read: {error.strerror}."
         ) from error
+    lines.end()
+    await sender.synced()
+
+
+async def _send_pieces(file: BinaryIO, sender: TickSender, lines: "Lines") -> None:
+    for piece in _pieces(file):
+        lines.take(piece)
+        if lines.behind:
+            await sender.synced()
+
+
+def _opened(file: Path | None) -> BinaryIO:
+    """Open what is read; nobody need have opened the other end of a named pipe."""
+    if file is not None:
+        return open(os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
+    if sys.stdin is None:
+        raise ClientError("There is no standard input; name a FILE.")
+    return sys.stdin.buffer
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
@@ -122,7 +135,7 @@ class Lines:
         """Take bytes."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._line(line.rstrip(b"\r"))
+            self._line(line)
 
     def end(self) -> None:
         """Take what stands behind the last separator."""
@@ -140,6 +153,7 @@ class Lines:
 
     def _line(self, line: bytes) -> None:
         self._number += 1
+        line = line.rstrip(b"\r")
         if not line:
             return
         try:
@@ -159,7 +173,7 @@ class _Reader(Protocol):
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
-        self.ended: Deferred[None] = Deferred()
+        self.ended: Deferred[None] = Deferred(lambda _: self._stop())
 
     def dataReceived(self, data: bytes) -> None:
         self._lines.take(data)
@@ -168,7 +182,11 @@ class _Reader(Protocol):
             self._lines.synced().addCallbacks(self._resume, lambda _: None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.ended.callback(None)
+        if not self.ended.called:
+            self.ended.callback(None)
+
+    def _stop(self) -> None:
+        self.transport.loseConnection()  # type: ignore[union-attr]
 
     def _resume(self, _: None) -> None:
         self.transport.resumeProducing()  # type: ignore[union-attr]

@@ -8,7 +8,8 @@ Endpoints and the clock are handed in; everything that fails does so with a `Cli
 
     signals = server_from_string(reactor, "secure:fx.example:8081")
     follow(signals, print, reactor).startService()
-    await publish(signals, "GBPUSD", "0.25", reactor)
+    local = server_from_string(reactor, "tcp:127.0.0.1:8081")  # publishing knows no TLS
+    await publish(local, "GBPUSD", "0.25", reactor)
 """
 
 from mtnet.client.calls import FIRST_DELAY, LONGEST_DELAY, why

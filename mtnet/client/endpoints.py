@@ -15,14 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from OpenSSL.crypto import X509, PKey
 from twisted.internet.endpoints import HostnameEndpoint, clientFromString
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.ssl import Certificate, KeyPair, PrivateCertificate
 
 from mtnet.client.secure import SecureEndpoint
 from mtnet.errors import ClientError
-from mtnet.net.certificates import check_match, read_certificates, read_key
+from mtnet.net.certificates import Pair, check_match, read_certificates, read_key
 
 _SECURE = re.compile(
     r"secure:(?:\[(?P<six>[^][]+)\]|(?P<host>(?:[^:\\]|\\.)+)):(?P<port>[0-9]{1,5})"
@@ -51,12 +49,12 @@ def server_from_string(reactor: Any, text: str, ca: Path | None = None) -> IStre
         return _secure(reactor, text, ca)
     if ca is not None:
         raise ClientError(f"An authority is for TLS, as in secure:HOST:PORT, and not for {text}.")
-    if text.startswith("ssl:"):
+    if text[:4].lower() == "ssl:":
         raise ClientError(f"{text} would verify no name; secure:HOST:PORT does.")
     try:
         endpoint: IStreamClientEndpoint = clientFromString(reactor, text)
         return endpoint
-    except (ValueError, TypeError, IndexError, KeyError) as error:
+    except (ValueError, TypeError, IndexError, KeyError, OSError) as error:
         raise ClientError(
             f"{text} is no endpoint ({error}); tcp:127.0.0.1:8081 or secure:fx.example:8081 "
             "would be one."
@@ -71,16 +69,22 @@ def _secure(reactor: Any, text: str, ca: Path | None) -> IStreamClientEndpoint:
             f"{text} is no endpoint; secure:fx.example:8081 would be one, and behind it may stand "
             f"{', '.join(f':{each}=' for each in _OPTIONS)}."
         )
+    if "key" in options and "certificate" not in options:
+        raise ClientError(f"{text} has a key and no certificate= that it is for.")
     host: str = found["six"] or _unescaped(found["host"])
     options = {key: _unescaped(value) for key, value in options.items()}
     if ca is None and "ca" in options:
         ca = _path(options["ca"])
     authorities = None if ca is None else read_certificates(ca)
     below = HostnameEndpoint(reactor, host, int(found["port"]))
-    return SecureEndpoint(below, options.get("name", host), reactor, authorities, _own(options))
+    name = options.get("name", host)
+    try:
+        return SecureEndpoint(below, name, reactor, authorities, _own(options))
+    except UnicodeError as error:
+        raise ClientError(f"{name!r} is no name of a host ({error}).") from error
 
 
-def _own(options: Mapping[str, str]) -> PrivateCertificate | None:
+def _own(options: Mapping[str, str]) -> Pair | None:
     """Return the certificate of the client with its key, which may lie in the same file."""
     if "certificate" not in options:
         return None
@@ -88,14 +92,14 @@ def _own(options: Mapping[str, str]) -> PrivateCertificate | None:
     key_file = _path(options.get("key", options["certificate"]))
     chain, key = read_certificates(file), read_key(key_file)
     check_match(chain, key, file, key_file)
-    certificate = Certificate(X509.from_cryptography(chain[0]))
-    pair = KeyPair(PKey.from_cryptography_key(key))
-    own: PrivateCertificate = PrivateCertificate.fromCertificateAndKeyPair(certificate, pair)
-    return own
+    return Pair(tuple(chain), key)
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ClientError(f"{text} is no path ({error}).") from error
 
 
 def _unescaped(text: str) -> str:

@@ -3,12 +3,14 @@
 from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
+from unicodedata import category
 
 from twisted.internet.interfaces import ISSLTransport
 
 from mtnet.access.rights import is_loopback
 from mtnet.errors import ClientError
 from mtnet.net.endpoints import host_of
+from mtnet.ticks.wire import MAX_RECORD
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,12 @@ class Login:
     password: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not self.name or any(each.isspace() or each == ":" for each in self.name):
+        if not self.name or any(_odd(each) or each in " :" for each in self.name):
             raise ClientError(f"{self.name!r} is no login: it has no space and no colon.")
-        if not self.password or any(each in "\r\n\0" for each in self.password):
-            raise ClientError("A password is one line, and not empty.")
+        if not self.password or any(map(_odd, self.password)):
+            raise ClientError("A password is one line of characters, and not empty.")
+        if len(self.line) > MAX_RECORD:
+            raise ClientError(f"A login and its password have at most {MAX_RECORD} bytes.")
 
     @property
     def basic(self) -> bytes:
@@ -38,6 +42,11 @@ class Login:
     def line(self) -> bytes:
         """The command of the tick port, without its end."""
         return f"LOGIN: {self.name} {self.password}".encode()
+
+
+def _odd(character: str) -> bool:
+    """Say whether a character would end the line, hides in it, or is none at all."""
+    return category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def check_private(transport: Any) -> None:

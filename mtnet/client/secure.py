@@ -4,7 +4,7 @@ from typing import Any
 
 from cryptography import x509
 from OpenSSL import SSL
-from OpenSSL.crypto import X509
+from OpenSSL.crypto import X509, PKey
 from service_identity import CertificateError as UnreadableNames
 from service_identity import VerificationError
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
@@ -22,22 +22,19 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.ssl import (
-    Certificate,
-    PrivateCertificate,
-    optionsForClientTLS,
-    trustRootFromCertificates,
-)
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.net.certificates import day, names
+from mtnet.net.certificates import Pair, day, names
 from mtnet.net.contexts import reason as reason_of
-from mtnet.net.handshake import hand_over
+from mtnet.net.handshake import SecureTransport, hand_over
 
 HANDSHAKE = 10.0
 """Seconds for the TLS handshake: a server of ours ends one after five."""
+SHOWN = 120
+"""Characters that are shown of what an unknown server calls itself."""
 
 _CODES = SSL.X509VerificationCodes
 _NOBODY = {
@@ -63,7 +60,10 @@ class SecureEndpoint:
         name: the host name or address that its certificate must be for.
         clock: the reactor.
         authorities: who is trusted; None = whom the machine trusts.
-        own: of the client, where the server asks for one.
+        own: certificate of the client, where the server asks for one.
+
+    Raises:
+        UnicodeError: `name` cannot be the name of a host.
     """
 
     def __init__(
@@ -72,14 +72,15 @@ class SecureEndpoint:
         name: str,
         clock: IReactorTime,
         authorities: list[x509.Certificate] | None = None,
-        own: PrivateCertificate | None = None,
+        own: Pair | None = None,
     ) -> None:
         self._below, self._name, self._clock = below, name, clock
         trusted = None
         if authorities is not None:
             wrapped = [Certificate(X509.from_cryptography(each)) for each in authorities]
             trusted = trustRootFromCertificates(wrapped)
-        self._options = optionsForClientTLS(name, trusted, own)
+        shown = {} if own is None else _shown_by(own)
+        self._options = optionsForClientTLS(name, trusted, extraCertificateOptions=shown)
 
     def connect(self, factory: IProtocolFactory) -> "Deferred[IProtocol]":
         """Connect; fires once the handshake is over, with what `factory` built."""
@@ -89,7 +90,7 @@ class SecureEndpoint:
         verifier = Verifier(self._name)
         shaking = _Shaking(factory, verifier, self._clock)
         creator = _Creator(self._options, verifier)
-        await self._below.connect(TLSMemoryBIOFactory(creator, True, shaking, self._clock))
+        await self._below.connect(_TlsFactory(creator, shaking, self._clock))
         return await shaking.done
 
 
@@ -112,7 +113,7 @@ class Verifier:
             certificate = found.to_cryptography()
             self.refusal = self.refusal or self._judge(found, certificate, code, depth, bool(good))
         except Exception as error:
-            self.refusal = f"its certificate cannot be read ({error})"
+            self.refusal = f"its certificate cannot be read ({_printable(str(error))})"
         return not self.refusal
 
     def _judge(
@@ -127,9 +128,19 @@ class Verifier:
         try:
             verify_service_identity(extract_patterns(found), [wanted], [])
         except (VerificationError, UnreadableNames):
-            told = " and ".join(names(certificate)) or "no host at all"
+            told = _printable(" and ".join(names(certificate))) or "no host at all"
             return f"its certificate is for {told}, not for {self._name}"
         return ""
+
+
+class _TlsFactory(TLSMemoryBIOFactory):
+    """TLS whose close ends, as that of the server does."""
+
+    protocol = SecureTransport
+
+    def __init__(self, creator: "_Creator", shaking: "_Shaking", clock: IReactorTime) -> None:
+        self.clock = clock
+        super().__init__(creator, True, shaking, clock)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -162,7 +173,12 @@ class _Shake(Protocol):
     def handshakeCompleted(self) -> None:
         """Hand the connection over."""
         self._stop()
-        protocol = hand_over(self.transport, self._shaking.client)
+        try:
+            protocol = hand_over(self.transport, self._shaking.client)
+        except Exception:
+            self._shaking.done.errback()
+            self.transport.abortConnection()
+            return
         if protocol is None:
             self._shaking.fail("the client takes no connection")
         else:
@@ -241,10 +257,23 @@ def _refusal(certificate: x509.Certificate, code: int, depth: int) -> str:
         since = _day(certificate.not_valid_before_utc.timestamp())
         return f"{which} is valid from {since} on, or the clock of this machine is wrong"
     if code in _NOBODY:
-        issuer = certificate.issuer.rfc4514_string()
+        issuer = _printable(certificate.issuer.rfc4514_string())
         return f"its issuer {issuer} is not trusted here (ca=FILE names an authority of one's own)"
     reason = next((key for key, value in vars(_CODES).items() if value == code), str(code))
     return f"{which} is refused ({reason.removeprefix('ERR_').replace('_', ' ').lower()})"
+
+
+def _shown_by(own: Pair) -> dict[str, Any]:
+    """Return what Twisted is told of the certificate of the client and those that issued it."""
+    certificate, *issuers = map(X509.from_cryptography, own.chain)
+    key = PKey.from_cryptography_key(own.key)
+    return {"privateKey": key, "certificate": certificate, "extraCertChain": issuers}
+
+
+def _printable(text: str) -> str:
+    """Return the beginning of what an unknown server wrote, harmless to a terminal."""
+    shown = "".join(each if each.isprintable() else "?" for each in text[:SHOWN])
+    return shown + ("…" if len(text) > SHOWN else "")
 
 
 def _day(seconds: float) -> str:

@@ -1,12 +1,13 @@
 """Ticks: sent to a server, each of them stored once."""
 
+import re
 from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from random import random
 
 from twisted.application.internet import ClientService, backoffPolicy
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import (
     IDelayedCall,
     IProtocol,
@@ -23,7 +24,7 @@ from mtnet.client.ticks import MAX_LINE, spelt
 from mtnet.errors import ClientError, WireError, quote
 from mtnet.net.hold import hold
 from mtnet.net.transport import Transport
-from mtnet.ticks.wire import ABSENT, parse, parse_header
+from mtnet.ticks.wire import ABSENT, is_source, parse
 
 EVERY = 0.2
 """Seconds for which ticks are gathered into one batch."""
@@ -31,8 +32,14 @@ MOST = 500
 """Ticks of a batch: one that does not arrive is sent again as a whole."""
 WINDOW = 16
 """Batches under way: the server forgets numbers that lie more than 1,024 behind."""
+FIRST = 2**53
+"""Each sender numbers from here, less the microseconds of the Unix epoch: far below the one that
+had its name before. So the server sees that it began anew, and takes none of its batches for
+one of those, which may hold the same ticks."""
 BACKLOG = 1_000_000
 """Ticks that wait for the server, about 100 MB: an hour of busy markets without a network."""
+
+_SYNCED = re.compile(rb"OK: SYNC ([0-9]{1,18})")
 
 Number = Decimal | str | float | int | None
 
@@ -64,7 +71,8 @@ class TickSender:
         clock: the reactor, or whatever else has its `callLater`.
         on_connected: is called after each connection.
         on_lost: is told why a connection ended.
-        on_error: is told what the server refused: a code such as `denied`, and a sentence.
+        on_error: is told what the server refused: a code such as `denied`, and a sentence;
+            `port` is something else than a tick port.
         login: who sends; sent over TLS or within this machine alone.
 
     Attributes:
@@ -93,7 +101,7 @@ class TickSender:
         self._clock = clock
         self._lines: list[bytes] = []
         self._batches: deque[Batch] = deque()
-        self._number = 0
+        self._number = FIRST - int(clock.seconds() * 1_000_000)
         self._protocol: _SenderProtocol | None = None
         self._timer: IDelayedCall | None = None
         self._waiting: list[tuple[int, Deferred[None]]] = []
@@ -119,7 +127,7 @@ class TickSender:
             self._timer = None
         waiting, self._waiting = self._waiting, []
         for _, done in waiting:
-            done.errback(ClientError("The sender was stopped before the server had all ticks."))
+            done.errback(_stopped())
         return self._service.stopService()
 
     @property
@@ -178,6 +186,8 @@ class TickSender:
         self._close_batch()
         if not self.waiting:
             return succeed(None)
+        if self._closed:
+            return fail(_stopped())
         done: Deferred[None] = Deferred()
         self._waiting.append((self.sent, done))
         return done
@@ -234,7 +244,7 @@ class _SenderProtocol(LineReceiver):
         self._sender = sender
         self._under_way: deque[Batch] = deque()
         self._kept = 0
-        self._refused = False
+        self._refused = self._denied = False
 
     def connectionMade(self) -> None:
         hold(self.transport)
@@ -257,26 +267,31 @@ class _SenderProtocol(LineReceiver):
             self.transport.write(header + batch.text + b"SYNC:\n")
 
     def lineReceived(self, line: bytes) -> None:
-        if line.startswith(b"OK: SYNC ") and line[9:].isdigit() and self._under_way:
-            self._synced(int(line[9:]))
+        found = _SYNCED.fullmatch(line)
+        if found and self._under_way:
+            self._synced(int(found[1]))
         elif line.startswith(b"ERR: "):
             self._error(line[5:].decode("utf-8", "replace"))
         elif not line.startswith(b"OK: "):
-            self._end(f"server What answers there is no tick port: {quote(line)}")
+            self._stranger(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Hear no more; called by Twisted."""
+        self._stranger(line)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._sender.lost(why(reason.value))
 
     def _synced(self, kept: int) -> None:
         batch = self._under_way[0]
-        stored, self._kept = min(kept - self._kept, batch.records), kept
+        stored, self._kept = min(max(0, kept - self._kept), batch.records), kept
         if stored < batch.records and not self._refused:
             # There was no room for them: what came is known, and the rest may come again.
             self._end("server There is no room for ticks now; they will be sent again")
             return
         self._under_way.popleft()
         if not self._under_way:
-            self._refused = False
+            self._refused = self._denied
         self._sender.settle(stored)
 
     def _error(self, sentence: str) -> None:
@@ -285,8 +300,15 @@ class _SenderProtocol(LineReceiver):
             self._end(sentence)
         else:
             # The server does not say of which batch: those that wait are judged alike.
+            # It is told at most once a second; rights last as long as the connection.
             self._refused = True
+            self._denied = self._denied or code == "denied"
             self._sender.on_error(sentence)
+
+    def _stranger(self, line: bytes) -> None:
+        # What repeats all that it hears would be quoted with the password.
+        quoted = quote(line) if self._sender.login is None else "it is not quoted"
+        self._end(f"port What answers there is no tick port: {quoted}")
 
     def _end(self, sentence: str) -> None:
         self._sender.on_error(sentence)
@@ -305,13 +327,19 @@ class _SenderFactory(Factory):
 
 
 def _check_source(source: str) -> None:
-    try:
-        parse_header(f"@{source} 1".encode())
-    except WireError as error:
-        raise ClientError(f"{source!r} is no name of a source: {error}.") from error
+    if not is_source(source):
+        raise ClientError(
+            f"{source!r} is no name of a source: it has 1 to 32 of A-Z a-z 0-9 . _ and -."
+        )
+
+
+def _stopped() -> ClientError:
+    return ClientError("The sender was stopped before the server had all ticks.")
 
 
 def _text(value: Number) -> bytes:
     if value is None:
         return ABSENT
-    return (f"{value:f}" if isinstance(value, Decimal) else str(value)).encode()
+    # Nothing at all would let the next field take its place.
+    text = f"{value:f}" if isinstance(value, Decimal) else str(value)
+    return text.strip().encode("utf-8", "replace") or b'""'

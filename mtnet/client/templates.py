@@ -6,6 +6,7 @@ from urllib.parse import quote as percent_encode
 from urllib.parse import urlencode
 
 import msgspec
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.internet.interfaces import (
@@ -86,11 +87,11 @@ class Templates:
     def put(self, symbol: str, period: str, content: bytes) -> "Deferred[Description]":
         """Store a template; return what the server says of the version that it is now."""
         stored = self._request(b"PUT", _path(symbol, period), _Content(content))
-        return stored.addCallback(_json_of, Description)
+        return stored.addCallback(self._json_of, Description)
 
     def list(self) -> "Deferred[Sequence[Description]]":
         """Return what the server says of each template that it holds."""
-        return self._request(b"GET", "").addCallback(_json_of, Descriptions)
+        return self._request(b"GET", "").addCallback(self._json_of, Descriptions)
 
     def _request(
         self, method: bytes, path: str, content: "_Content | None" = None
@@ -106,13 +107,32 @@ class Templates:
         except (ConnectError, OSError) as error:
             raise ClientError(f"No connection: {why(error)}.") from error
         except (ResponseFailed, RequestTransmissionFailed, ConnectionClosed) as error:
+            for failure in getattr(error, "reasons", ()):
+                if failure.check(SSL.Error):  # it asks for a certificate, perhaps
+                    raise ClientError(f"No connection: {why(failure.value)}.") from error
             raise ClientError("What answers there broke off, or speaks no HTTP.") from error
         answer = _Answer()
         response.deliverBody(answer)
         body = await answer.whole
         if response.code not in (OK, CREATED):
-            raise ClientError(_refusal(response.code, body))
+            raise ClientError(self._refusal(response.code, body))
         return body
+
+    def _json_of(self, body: bytes, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.DecodeError as error:
+            raise ClientError(f"What answers there is no mtnet: {self._quote(body)}.") from error
+
+    def _refusal(self, code: int, body: bytes) -> str:
+        try:
+            return str(self._json_of(body, Description)["text"])
+        except (ClientError, KeyError):
+            return f"What answers there is no mtnet; it says {code}: {self._quote(body)}."
+
+    def _quote(self, body: bytes) -> str:
+        # What repeats all that it hears would be quoted with the password.
+        return "it is not quoted" if b"Authorization" in self._headers else quote(body)
 
 
 @implementer(IAgentEndpointFactory, IStreamClientEndpoint)
@@ -193,17 +213,3 @@ class _Answer(Protocol):
 
 def _path(symbol: str, period: str) -> str:
     return f"/{percent_encode(symbol, safe='')}/{percent_encode(period, safe='')}"
-
-
-def _json_of(body: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise ClientError(f"What answers there is no mtnet: {quote(body)}.") from error
-
-
-def _refusal(code: int, body: bytes) -> str:
-    try:
-        return str(_json_of(body, Description)["text"])
-    except (ClientError, KeyError):
-        return f"What answers there is no mtnet; it says {code}: {quote(body)}."

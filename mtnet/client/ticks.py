@@ -106,7 +106,9 @@ class _TickProtocol(LineReceiver):
         elif line.startswith(b"TICK: "):
             self._tick(line)
         elif not line.startswith(b"OK: "):
-            self.log.warn("What answers there is no tick port: {line}", line=quote(line))
+            # What repeats all that it hears would be quoted with the password.
+            quoted = quote(line) if self.factory.login is None else "it is not quoted"
+            self.log.warn("What answers there is no tick port: {line}", line=quoted)
             self.clearLineBuffer()
             self.transport.abortConnection()
 
@@ -175,9 +177,9 @@ def spelt(symbol: str) -> bytes:
     Return the wire's name of a symbol.
 
     Raises:
-        ClientError: it is too long.
+        ClientError: it is too long, or no text at all.
     """
     try:
         return spell(symbol)
-    except WireError as error:
+    except (WireError, UnicodeEncodeError) as error:
         raise ClientError(f"{symbol!r} is no symbol: {error}.") from error
