@@ -632,7 +632,6 @@ def test_a_disk_that_fails_is_tried_again_and_each_tick_is_stored_once(real, clo
     assert real.stored() == [b"1.1", b"1.2"]
 
 
-@pytest.mark.xfail(strict=True, reason="The port does not say that a symbol is one too many.")
 def test_a_symbol_that_is_one_too_many_does_not_hold_up_the_others(tmp_path, clock):
     real = Real(tmp_path / "data", clock, "ticks.max_symbols=1")
     desk = Desk(real.factory, clock)

@@ -201,12 +201,9 @@ class SecureTransport(BufferingTLSTransport):
 
     factory: "SecureFactory"
     _watch: Watch | None = None
-    _heard = _ending = False
+    _ending = False
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._heard:
-            self._heard = True
-            cast(Handshake, self.wrappedProtocol).heard()
         super().dataReceived(data)
         # The peer has closed, and may not read the last bytes.
         if self._watch is None and getattr(self.transport, "disconnecting", False):
@@ -246,6 +243,18 @@ class SecureTransport(BufferingTLSTransport):
             self._observe()
 
 
+class ServedTransport(SecureTransport):
+    """TLS on the server's side, which tells the handshake when the client first speaks."""
+
+    _heard = False
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._heard:
+            self._heard = True
+            cast(Handshake, self.wrappedProtocol).heard()
+        super().dataReceived(data)
+
+
 class SecureFactory(TLSMemoryBIOFactory):
     """
     Adds TLS to the connections of a service.
@@ -254,7 +263,7 @@ class SecureFactory(TLSMemoryBIOFactory):
         certificates: makes OpenSSL's side of each connection.
     """
 
-    protocol = SecureTransport
+    protocol = ServedTransport
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mtnet.errors import WireError
 from mtnet.hub import Hub
 from mtnet.ticks import wire
 from mtnet.ticks.reader import Complain, Reader
@@ -101,7 +102,7 @@ class Stream:
         source = self._sender()
         records = self._reader.read(source, text, when, self._complain)
         if self._batch is None:
-            self.kept += self._collector.take(source, records, when)
+            self.kept += self._store(source, records, when)
             return
         # Behind a hole nothing more of a batch is taken: what is remembered of it is what was
         # stored, so that all the rest can come again.
@@ -109,9 +110,18 @@ class Stream:
         if self._broken:
             self._collector.drop(source, len(records), when)
             return
-        self.kept += self._collector.take(source, records, when)
+        self.kept += self._store(source, records, when)
         self._batch.add(text)
         source.remember(self._batch.seen())
+
+    def _store(self, source: Source, records: list[wire.Record], when: int) -> int:
+        room = self._collector.has_room
+        kept = self._collector.take(source, records, when)
+        if room and kept < len(records):
+            most = self._hub.config.ticks.max_symbols
+            text = f"There are {most} symbols (ticks.max_symbols); records of more are refused"
+            self._complain(WireError("symbol", text))
+        return kept
 
     def _hold(self, held: Held, line: bytes, when: int) -> None:
         held.records += self._reader.read(self._sender(), line, when, self._complain)
@@ -127,4 +137,4 @@ class Stream:
         elif self._reader.is_repeat(source, held.batch.seen(), when):
             self.kept += self._collector.repeat(source, held.records, when)
         else:
-            self.kept += self._collector.take(source, held.records, when)
+            self.kept += self._store(source, held.records, when)

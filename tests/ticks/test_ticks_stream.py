@@ -78,7 +78,7 @@ def test_kept_counts_what_is_stored_and_not_what_was_refused(serve):
     stream.take(b"EURUSD 1\nEURUSD x\nGBPUSD 2\nEURUSD 3\n")
     assert stream.kept == 2
     assert server.stored() == [1, 3]
-    assert [error.code for error in server.errors] == ["tick"]
+    assert [error.code for error in server.errors] == ["tick", "symbol"]
 
 
 def test_kept_does_not_count_what_was_dropped(serve):
