@@ -226,6 +226,8 @@ class Watch:
 
     def tell(self, say: Callable[[], object]) -> None:
         """Call what prints."""
+        if self._ended.called:
+            return
         try:
             say()
         except OSError:
