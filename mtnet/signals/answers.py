@@ -1,0 +1,388 @@
+"""
+What the server says in dialect 2: built here by the server, read here by clients.
+
+Pure. Volumes are lots, signed; times are milliseconds since the Unix epoch, UTC. The builders
+trust what they are given to have come through `requests` or the configuration.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from msgspec import Struct
+
+from mtnet.errors import WireError
+from mtnet.signals.dialect import (
+    MAX_FRAME,
+    VERSION,
+    Fields,
+    Message,
+    append,
+    enclose,
+    encode,
+    escape,
+    read_fields,
+    spell_volume,
+)
+from mtnet.signals.fields import (
+    ANY,
+    CHANNEL,
+    EPOCH,
+    IDENTITY,
+    KIND,
+    NUMBER,
+    PERIOD,
+    PRESENCE,
+    SEQS,
+    SYMBOL,
+    TICKET,
+    VOLUME,
+    Kind,
+    Presence,
+)
+
+CLOSING = frozenset({"frame", "login", "slow", "banned", "timeout"})
+"""Behind an ERROR with one of these codes the server closes."""
+CODES = CLOSING | {"verb", "field", "denied", "channel", "fenced", "id", "server"}
+"""What ERROR may say."""
+MAX_TEXT = 500
+"""Characters of the sentence in an ERROR."""
+
+
+class Welcome(Struct, frozen=True):
+    """
+    Answers HELLO.
+
+    Attributes:
+        epoch: of the journal of `main`.
+        heartbeat: seconds of silence before the server's PING.
+    """
+
+    epoch: str
+    heartbeat: float
+    time: int
+
+
+class Entry(Struct, frozen=True):
+    """
+    A position as it was stored.
+
+    Attributes:
+        time: the server's.
+        volume: 0 = it was removed.
+        ticket: empty = the net position of the symbol.
+        fields: as of `requests.Publish`.
+    """
+
+    channel: str
+    seq: int
+    symbol: str
+    volume: Decimal
+    time: int
+    ticket: str = ""
+    type: Kind = "position"
+    fields: Fields = ()
+
+
+class Signal(Entry, frozen=True):
+    """
+    An entry as news.
+
+    Attributes:
+        prev: the seq of the one sent before it, when the subscription leaves some out.
+    """
+
+    prev: int | None = None
+
+
+class SnapshotPosition(Entry, frozen=True):
+    """An entry of a snapshot."""
+
+
+class Snapshot(Struct, frozen=True):
+    """
+    Announces `count` positions; what they do not name is flat.
+
+    Attributes:
+        seq: of the state; 0 = nothing is known, so change nothing.
+    """
+
+    channel: str
+    epoch: str
+    seq: int
+    count: int
+
+
+class Synced(Struct, frozen=True):
+    """Ends a replay or a snapshot; from `seq` + 1 on all is news."""
+
+    channel: str
+    epoch: str
+    seq: int
+
+
+class Stored(Struct, frozen=True):
+    """The PUBLISH with this id is on disk."""
+
+    id: str
+    seq: int
+
+
+class ProviderStatus(Struct, frozen=True):
+    """Says whether a channel has a publisher, and since when."""
+
+    channel: str
+    publisher: Presence
+    since: int
+
+
+class Heartbeat(Struct, frozen=True):
+    """The server's PING, with the last seq of channels that are subscribed to."""
+
+    time: int
+    seqs: Mapping[str, int] = {}
+
+
+class Echo(Struct, frozen=True):
+    """The server's PONG, with the `t` of the PING."""
+
+    time: int
+    t: str | None = None
+
+
+class Refusal(Struct, frozen=True):
+    """
+    ERROR.
+
+    Attributes:
+        code: mostly one of `CODES`.
+        id, channel: what it answers; empty = neither is known.
+    """
+
+    code: str
+    text: str = ""
+    id: str = ""
+    channel: str = ""
+
+
+class Unsubscribed(Struct, frozen=True):
+    """Answers UNSUBSCRIBE; nothing of the channel follows."""
+
+    channel: str
+
+
+Answer = (
+    Welcome
+    | Signal
+    | SnapshotPosition
+    | Snapshot
+    | Synced
+    | Stored
+    | ProviderStatus
+    | Heartbeat
+    | Echo
+    | Refusal
+    | Unsubscribed
+)
+
+
+def welcome(epoch: str, heartbeat: float, time: int) -> bytes:
+    """Return the answer to HELLO; `heartbeat` in seconds."""
+    seconds = f"{heartbeat:.5f}".rstrip("0").rstrip(".")
+    return encode("WELCOME", v=VERSION, epoch=epoch, heartbeat=seconds, time=time)
+
+
+def signal(
+    channel: str,
+    seq: int,
+    symbol: str,
+    volume: Decimal,
+    time: int,
+    ticket: str = "",
+    type: Kind = "position",
+    fields: Fields = (),
+    prev: int | None = None,
+) -> bytes:
+    """Return the frame of an entry; for filtered subscriptions see `with_prev`."""
+    frame = _entry("SIGNAL", channel, seq, symbol, volume, time, ticket, type, fields)
+    return frame if prev is None else with_prev(frame, prev)
+
+
+def with_prev(frame: bytes, prev: int) -> bytes:
+    """Return a SIGNAL for one filtered subscription: the frame itself is built once for all."""
+    return append(frame, "prev", prev)
+
+
+def position(
+    channel: str,
+    seq: int,
+    symbol: str,
+    volume: Decimal,
+    time: int,
+    ticket: str = "",
+    type: Kind = "position",
+    fields: Fields = (),
+) -> bytes:
+    """Return the frame of an entry in a snapshot, with the seq that set it."""
+    return _entry("POSITION", channel, seq, symbol, volume, time, ticket, type, fields)
+
+
+def snapshot(channel: str, epoch: str, seq: int, count: int) -> bytes:
+    """Return the head of a snapshot of `count` positions."""
+    return encode("SNAPSHOT", channel=channel, epoch=epoch, seq=seq, count=count)
+
+
+def synced(channel: str, epoch: str, seq: int) -> bytes:
+    """Return the end of a replay or a snapshot."""
+    return encode("SYNCED", channel=channel, epoch=epoch, seq=seq)
+
+
+def stored(id: str, seq: int) -> bytes:
+    """Return the answer to PUBLISH, for when the commit has returned."""
+    return encode("STORED", id=id, seq=seq)
+
+
+def status(channel: str, up: bool, since: int) -> bytes:
+    """Return the news that a channel has a publisher, or has none."""
+    return encode("STATUS", channel=channel, publisher="up" if up else "down", since=since)
+
+
+def ping(time: int, seqs: Mapping[str, int]) -> bytes:
+    """
+    Return the heartbeat.
+
+    Of more channels than fit, 70 of the longest names, the last are left out: a heartbeat
+    must not fail.
+    """
+    shown, room = "", MAX_FRAME - len("<<PING|time=|seqs=>>\r\n") - len(str(time))
+    for channel, seq in seqs.items():
+        more = f"{shown and ','}{channel}:{seq}"
+        if len(shown) + len(more) > room:
+            break
+        shown += more
+    return encode("PING", time=time, seqs=shown or None)
+
+
+def pong(time: int, t: str | None = None) -> bytes:
+    """Return the answer to the client's PING."""
+    return encode("PONG", t=t, time=time)
+
+
+def error(code: str, text: str, id: str | None = None, channel: str | None = None) -> bytes:
+    """Return an ERROR, whose sentence is cut to `MAX_TEXT` characters."""
+    return encode("ERROR", code=code, text=text[:MAX_TEXT], id=id, channel=channel)
+
+
+def refused(why: WireError, message: Message | None = None) -> bytes:
+    """Return the ERROR that says what was wrong with a frame, and names what it answers."""
+    fields = {} if message is None else message.fields
+    return error(
+        # What the codecs below call more narrowly is a field here.
+        why.code if why.code in CODES else "field",
+        str(why),
+        IDENTITY.read(fields.get("id", "")),
+        CHANNEL.read(fields.get("channel", "")),
+    )
+
+
+def unsubscribed(channel: str) -> bytes:
+    """Return the answer to UNSUBSCRIBE."""
+    return encode("UNSUBSCRIBED", channel=channel)
+
+
+def read_answer(message: Message) -> Answer:
+    """
+    Read what the server says.
+
+    Raises:
+        WireError: `verb` (a newer server may say more than this) or `field`.
+    """
+    reader = _READERS.get(message.verb)
+    if reader is None:
+        raise WireError("verb", "This is nothing that a server says", message.verb.encode())
+    return reader(message)
+
+
+def _entry(
+    verb: str,
+    channel: str,
+    seq: int,
+    symbol: str,
+    volume: Decimal,
+    time: int,
+    ticket: str,
+    type: Kind,
+    fields: Fields,
+) -> bytes:
+    # Each signal goes through here; of all these values a symbol and a comment alone may hold
+    # what must be escaped.
+    payload = (
+        f"{verb}|channel={channel}|seq={seq}|symbol={escape(symbol)}"
+        f"|volume={spell_volume(volume)}|time={time}"
+    )
+    if ticket:
+        payload += f"|ticket={ticket}"
+    if type != "position":
+        payload += f"|type={type}"
+    for key, text in fields:
+        payload += f"|{key}={escape(text)}"
+    return enclose(payload)
+
+
+def _read_welcome(message: Message) -> Welcome:
+    if message.need("v", ANY) != VERSION:
+        raise message.refuse(f"v is {VERSION}", message.fields["v"])
+    return Welcome(
+        message.need("epoch", EPOCH),
+        message.need("heartbeat", PERIOD),
+        message.need("time", NUMBER),
+    )
+
+
+def _read_entry(
+    message: Message,
+) -> tuple[str, int, str, Decimal, int, str, Kind, Fields]:
+    return (
+        message.need("channel", CHANNEL),
+        message.need("seq", NUMBER),
+        message.need("symbol", SYMBOL),
+        message.need("volume", VOLUME),
+        message.need("time", NUMBER),
+        message.take("ticket", TICKET) or "",
+        message.take("type", KIND) or "position",
+        read_fields(message, "ptime"),
+    )
+
+
+_READERS: dict[str, Callable[[Message], Answer]] = {
+    "WELCOME": _read_welcome,
+    "SIGNAL": lambda message: Signal(*_read_entry(message), message.take("prev", NUMBER)),
+    "POSITION": lambda message: SnapshotPosition(*_read_entry(message)),
+    "SNAPSHOT": lambda message: Snapshot(
+        message.need("channel", CHANNEL),
+        message.need("epoch", EPOCH),
+        message.need("seq", NUMBER),
+        message.need("count", NUMBER),
+    ),
+    "SYNCED": lambda message: Synced(
+        message.need("channel", CHANNEL), message.need("epoch", EPOCH), message.need("seq", NUMBER)
+    ),
+    "STORED": lambda message: Stored(message.need("id", IDENTITY), message.need("seq", NUMBER)),
+    "STATUS": lambda message: ProviderStatus(
+        message.need("channel", CHANNEL),
+        message.need("publisher", PRESENCE),
+        message.need("since", NUMBER),
+    ),
+    "PING": lambda message: Heartbeat(
+        message.need("time", NUMBER), message.take("seqs", SEQS) or {}
+    ),
+    "PONG": lambda message: Echo(message.need("time", NUMBER), message.take("t", ANY)),
+    "ERROR": lambda message: Refusal(
+        message.need("code", ANY),
+        message.take("text", ANY) or "",
+        message.take("id", ANY) or "",
+        message.take("channel", ANY) or "",
+    ),
+    "UNSUBSCRIBED": lambda message: Unsubscribed(message.need("channel", CHANNEL)),
+}
+VERBS: frozenset[str] = frozenset(_READERS)
+"""What a server may say."""
