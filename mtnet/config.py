@@ -7,6 +7,7 @@ names the section and the key. Times are seconds, sizes are bytes.
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -60,6 +61,22 @@ class Port(_Section, frozen=True):
     channel: ChannelName = "main"
 
 
+class Rails(_Section, frozen=True):
+    """`[signals.channels.NAME]`: guard rails, which refuse a slip of the hand."""
+
+    max_volume: Decimal | None = None
+    """Most lots that one position may have, bought or sold."""
+    max_change: Decimal | None = None
+    """Most lots by which a position may change at once; closing is always allowed."""
+    symbols: tuple[str, ...] = ()
+    """The symbols that may be traded; empty = all."""
+
+    def __post_init__(self) -> None:
+        for most in (self.max_volume, self.max_change):
+            if most is not None and not (most.is_finite() and most > 0):
+                raise ValueError("`max_volume` and `max_change` are lots above 0")
+
+
 class Source(_Section, frozen=True):
     """`[signals.sources.NAME]`: a published SignalServer to dial."""
 
@@ -94,9 +111,18 @@ class Signals(_Section, frozen=True):
     publisher that has one symbol too long for us sends a few."""
     max_symbols: Count = 4_096
     """Symbols of one channel, remembered flat ones included."""
+    heartbeat: Positive = 5.0
+    """Silence after which a client of dialect 2 is pinged; after three it is closed."""
+    queue: Count = 1_048_576
+    """Bytes of news that wait for a follower of dialect 2 before it is closed, to come back."""
+    retain: Count = 1_000_000
+    """Entries of a channel that are kept for followers who come back; the state is kept always."""
+    errors: Count = 20
+    """Refused frames of a client of dialect 2 within a minute before it is closed."""
     codepage: str = "cp1252"
     """How text is read that is not UTF-8: the Windows ANSI page of the publishers."""
     ports: dict[str, Port] = {}
+    channels: dict[ChannelName, Rails] = {}
     sources: dict[SourceName, Source] = {}
 
 

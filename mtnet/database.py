@@ -16,8 +16,38 @@ from mtnet.errors import JournalError
 
 BUSY = 10.0
 """Seconds to wait for somebody else who writes into the file, or looks at it with other tools."""
+_SETTINGS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    # On macOS `fsync` leaves the bytes in the disk's own cache.
+    "fullfsync=ON",
+    "cell_size_check=ON",
+)
+FAILURES = (sqlite3.Error, ArithmeticError, UnicodeError)
+"""What SQLite and its module raise; a damaged name in a file is quoted in no known encoding."""
 
 T = TypeVar("T")
+
+
+def sync(path: Path) -> None:
+    """
+    Force a file, or the names in a folder, onto the platter.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    if path.is_dir() and os.name != "posix":
+        return  # whose file system journals its names by itself
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def log_of(path: Path) -> Path:
+    """Name the write-ahead log of a file."""
+    return path.with_name(path.name + "-wal")
 
 
 class Database:
@@ -28,14 +58,22 @@ class Database:
         path: the file; its folder exists.
         schema: `PRAGMA user_version` of the files that the caller reads and writes.
         tables: the statements that make one, with a semicolon between.
+        upgrade: fills the tables, which were just made, of a new file (version 0) or from those
+            of an older schema, in the transaction that made them.
 
-    After any error the file is closed and opened anew at the next call: what a connection
-    believes after a failed write is not to be trusted.
+    After an error of SQLite's the file is closed and opened anew at the next call: what a
+    connection believes after a failed write is not to be trusted.
     """
 
-    def __init__(self, path: Path, schema: int, tables: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: int,
+        tables: str,
+        upgrade: Callable[[sqlite3.Connection, int], None] | None = None,
+    ) -> None:
         self.path = path
-        self._schema, self._tables = schema, tables
+        self._schema, self._tables, self._upgrade = schema, tables, upgrade
         self._connection: sqlite3.Connection | None = None
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -43,22 +81,54 @@ class Database:
         Do `work` in a transaction, and return what it returns.
 
         Raises:
-            JournalError: nothing of it was stored: the disk is full or failed, the file is
-                damaged or of a newer mtnet, or `work` raised it.
+            JournalError: the disk is full or failed, the file is damaged or of a newer mtnet, or
+                `work` raised it. Nothing of it is stored, unless only the last step failed:
+                then what the file shows after it was opened anew is what counts.
+        """
+        # `isolation_level=None` leaves transactions to us: sqlite3's own begin late.
+        return self._within("BEGIN IMMEDIATE", work)
+
+    def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """
+        Let `work` read at one moment of the file, whoever writes meanwhile.
+
+        Raises:
+            JournalError: as `run`.
+        """
+        return self._within("BEGIN", work)
+
+    def force(self) -> bool:
+        """
+        Copy the write-ahead log into the file, both on the platter, and empty it.
+
+        What a failed `fsync` left behind may be seen and yet not be stored, and asking again
+        says nothing: the kernel forgets. Only pages that are written anew can be believed.
+
+        Returns:
+            False when there is no room for it, or somebody else reads the log for too long.
+
+        Raises:
+            JournalError: the disk failed.
         """
         try:
-            connection = self._connection or self._open()
-            # `isolation_level=None` leaves transactions to us: sqlite3's own begin late.
-            connection.execute("BEGIN IMMEDIATE")
-            result = work(connection)
-            connection.execute("COMMIT")
-        except (sqlite3.Error, ArithmeticError) as error:
+            return self._emptied(self._connection or self._open())
+        except (*FAILURES, OSError) as error:
             self._abandon()
-            raise JournalError(f"{self.path} does not take or give its rows: {error}.") from error
-        except JournalError:
-            self._abandon()
-            raise
-        return result
+            raise JournalError(f"{self.path} does not reach the disk: {error}.") from error
+
+    def flush(self) -> None:
+        """
+        Force the write-ahead log onto the platter as it is: a process that was killed may have
+        written what it did not live to force.
+
+        Raises:
+            JournalError: the disk failed.
+        """
+        try:
+            if log_of(self.path).exists():
+                sync(log_of(self.path))
+        except OSError as error:
+            raise JournalError(f"{self.path} does not reach the disk: {error}.") from error
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -66,18 +136,58 @@ class Database:
             self._connection.close()
             self._connection = None
 
+    def _within(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            connection = self._connection or self._open()
+            connection.execute(begin)
+            result = work(connection)
+            connection.execute("COMMIT")
+        except FAILURES as error:
+            self._abandon()
+            raise JournalError(f"{self.path} does not take or give its rows: {error}.") from error
+        except BaseException:
+            self._roll_back()
+            raise
+        return result
+
+    def _roll_back(self) -> None:
+        try:
+            if self._connection is not None:
+                self._connection.rollback()
+        except FAILURES:
+            self._abandon()
+
+    def _emptied(self, connection: sqlite3.Connection) -> bool:
+        try:
+            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
+                return False
+            raise
+        # A log that came back after a power failure, in part, would hide newer pages.
+        if log_of(self.path).exists():
+            sync(log_of(self.path))
+        sync(self.path.parent)
+        return not busy
+
     def _open(self) -> sqlite3.Connection:
         if not self.path.exists():
             with suppress(OSError):  # which SQLite says better
                 os.close(os.open(self.path, os.O_CREAT, 0o600))
+                sync(self.path.parent)
         # Each call comes from one thread at a time, though not always from the same.
-        self._connection = sqlite3.connect(
+        connection = sqlite3.connect(
             self.path, timeout=BUSY, isolation_level=None, check_same_thread=False
         )
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
-        self._migrate(self._connection)
-        return self._connection
+        try:
+            for setting in _SETTINGS:
+                connection.execute(f"PRAGMA {setting}")
+            self._migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")  # two may be the first
@@ -86,9 +196,11 @@ class Database:
             raise JournalError(
                 f"{self.path} has schema {version} of a newer mtnet; this one reads {self._schema}."
             )
-        if version == 0:
+        if version == 0 or (self._upgrade is not None and version < self._schema):
             for statement in self._tables.split(";"):
                 connection.execute(statement)
+            if self._upgrade is not None:
+                self._upgrade(connection, version)
             connection.execute(f"PRAGMA user_version = {self._schema}")
         connection.execute("COMMIT")
 

@@ -12,6 +12,8 @@ Every error that mtnet raises on purpose.
     ├── TemplateError       a template that is refused, or is not there; carries a code
     ├── HttpError           an HTTP request that is refused; carries the status and a code
     ├── JournalError        the disk did not take, or did not give back, the state
+    │   ├── DamageError         what is stored of a channel is not what was written
+    │   └── PrunedError         entries that were asked for are kept no longer
     └── ClientError         a server that could not be reached or that refused
 
 Library errors (`ValueError` of `int`, `sqlite3.Error`, `msgspec.ValidationError` …) are
@@ -95,7 +97,24 @@ class HttpError(MtnetError):
 
 
 class JournalError(MtnetError):
-    """The disk refused the state; nothing of it was stored."""
+    """The disk refused the state; nothing of it was stored, unless the raiser says otherwise."""
+
+
+class DamageError(JournalError):
+    """
+    What is stored of a channel is not what was written, or not all of it.
+
+    Attributes:
+        channel: the one that it is about; others may be whole.
+    """
+
+    def __init__(self, channel: str, text: str) -> None:
+        super().__init__(text)
+        self.channel = channel
+
+
+class PrunedError(JournalError):
+    """Entries that were asked for are kept no longer; a snapshot stands in for them."""
 
 
 class ClientError(MtnetError):

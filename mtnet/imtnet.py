@@ -10,6 +10,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from mtnet.hub import Hub
     from mtnet.net.endpoints import Listener
+    from mtnet.signals.audience import Batch
     from mtnet.signals.book import Change
 
 
@@ -75,10 +76,23 @@ class IListenerAware(Interface):
 
 
 class ISubscriber(Interface):
-    """Somebody who is told each change of a channel's positions once it is on disk."""
+    """Somebody who is told each change of a channel's net positions once it is on disk."""
 
     def changed(change: "Change") -> None:
         """Take one change; must neither block nor raise."""
+
+
+class ITail(Interface):
+    """Somebody who is told every entry of a channel once it is on disk."""
+
+    def committed(batch: "Batch") -> None:
+        """Take the entries of one commit, in their order; must neither block nor raise."""
+
+    def provider(up: bool, since: int) -> None:
+        """
+        Learn that the channel has a publisher now, or has none; `since` is milliseconds since
+        the Unix epoch.
+        """
 
 
 class IStatus(Interface):

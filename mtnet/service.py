@@ -49,7 +49,9 @@ from mtnet.preflight import (
     listeners,
 )
 from mtnet.signals.desk import Desk
+from mtnet.signals.holds import Holds
 from mtnet.signals.journal import Journal
+from mtnet.signals.operator import Operator
 from mtnet.signals.upstream import source_service
 from mtnet.templates.folder import FolderService
 from mtnet.templates.library import Library
@@ -139,6 +141,7 @@ class Daemon(MultiService):
         self._folder = DataFolder(config.data)
         self._pools = {name: ThreadPool(1, 1, name) for name in POOLS}
         self.hub = self._build_hub(config)
+        self._operator = self._build_operator()
         self._layers = Layers(self.hub, self._certificates)
         self._bound = list(self._bind(found))
         self._control = self._bind_control()
@@ -211,7 +214,7 @@ class Daemon(MultiService):
     # Building
 
     def _build_hub(self, config: Config) -> Hub:
-        journal = Journal(self._folder.signals)
+        journal = Journal(self._folder.signals, config.signals.retain)
         desk = Desk(config.signals, journal, self._reactor, _now, self._in_thread(SIGNAL_POOL))
         templates = config.templates
         try:
@@ -240,6 +243,12 @@ class Daemon(MultiService):
             collector=collector,
             health=self.health,
         )
+
+    def _build_operator(self) -> Operator:
+        try:
+            return Operator(self.hub.desk, Holds(self._folder.paused), _now)
+        except JournalError as error:
+            raise StartError(str(error)) from error
 
     def _build_collector(self, config: Config) -> Collector:
         try:
@@ -288,7 +297,7 @@ class Daemon(MultiService):
         self._folder.clear_control()
         path = str(self._folder.control)
         try:
-            commands = ControlFactory({"status": self.status})
+            commands = ControlFactory({"status": self.status, **self._operator.commands()})
             port: IListeningPort = self._reactor.listenUNIX(path, commands, mode=0o600)
             return port
         except (CannotListenError, OSError) as error:

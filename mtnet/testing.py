@@ -50,7 +50,13 @@ def make_hub(folder: Path, clock: Clock, *sets: str) -> Hub:
     def now() -> int:
         return EPOCH + int(clock.seconds() * 1000)
 
-    desk = Desk(config.signals, Journal(folder / "signals.sqlite"), clock, now, maybeDeferred)
+    desk = Desk(
+        config.signals,
+        Journal(folder / "signals.sqlite", config.signals.retain),
+        clock,
+        now,
+        maybeDeferred,
+    )
     desk.open()
     store, tally = Store(folder / "ticks.sqlite"), Tally(folder / "ticks.taken")
     collector = Collector(config.ticks, config.reserve, store, tally, clock, maybeDeferred)

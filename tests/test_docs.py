@@ -21,7 +21,9 @@ SHOWN = tomllib.loads(TOML)
 @pytest.mark.parametrize("section", ["signals", "templates", "ticks", "web", "tls"])
 def test_every_setting_is_shown_with_its_default(section):
     defaults = json.loads(msgspec.json.encode(getattr(Config(), section)))
-    examples = {"signals": {"ports": {}, "sources": {}}, "tls": {"hosts": {}}}.get(section, {})
+    examples = {"signals": {"ports": {}, "sources": {}, "channels": {}}, "tls": {"hosts": {}}}.get(
+        section, {}
+    )
     assert {**SHOWN[section], **examples} == defaults
 
 

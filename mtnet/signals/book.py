@@ -2,22 +2,27 @@
 The positions of every channel and who sets them.
 
 No Twisted, no clock: times are handed in, in milliseconds since the Unix epoch, UTC.
-Volumes are net positions in lots, signed; 0 = flat.
+Volumes are lots, signed; 0 = flat.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from types import MappingProxyType
 
 from msgspec import Struct
 
 from mtnet.errors import WireError
+from mtnet.signals.entries import FLAT, Entry, State
 
-FLAT = Decimal(0)
+POSITION = "position"
+"""The type of an entry that counts for the net position; orders that wait do not."""
+
+RECENT = 10_000
+"""Entries that are remembered, for acknowledgements that come late."""
 
 
 class Position(Struct, frozen=True):
-    """What one symbol of a channel stands at, and since when."""
+    """What one symbol of a channel stands at, over all its tickets, and since when."""
 
     symbol: str
     volume: Decimal
@@ -26,7 +31,7 @@ class Position(Struct, frozen=True):
 
 class Change(Struct, frozen=True):
     """
-    A position that was set.
+    A net position that is another one now.
 
     Attributes:
         previous: the volume before it; None = nothing was known of the symbol.
@@ -53,66 +58,123 @@ def is_reduction(before: Decimal | None, after: Decimal) -> bool:
 
 
 def latest(changes: Iterable[Change]) -> list[Change]:
-    """Return the last change of each symbol, in the order in which those came."""
+    """Return one change of each symbol, from its first volume to its last, in their order."""
     newest: dict[tuple[str, str], Change] = {}
     for change in changes:
-        newest.pop(change.key, None)
-        newest[change.key] = change
+        before = newest.pop(change.key, change).previous
+        newest[change.key] = Change(*change.key, change.volume, change.when, before)
     return list(newest.values())
 
 
-class Book:
+class Channel:
     """
-    The state: channel → symbol → position.
+    The positions of one channel, at its entry `seq`.
 
     A symbol that went flat stays, with volume 0, until it expires: what is not named is
-    unknown, and a follower must be able to learn of a close that it missed.
+    unknown, and a published follower must be able to learn of a close that it missed.
+
+    Attributes:
+        epoch: names its journal.
+        seq: of the last entry that was applied; 0 = nothing is known.
     """
 
-    def __init__(self) -> None:
-        self._channels: dict[str, dict[str, Position]] = {}
+    def __init__(self, name: str, epoch: str = "", seq: int = 0) -> None:
+        self.name, self.epoch, self.seq = name, epoch, seq
+        self._entries: dict[str, dict[str, Entry]] = {}
+        self._recent: dict[int, Entry] = {}
+        self._net: dict[str, Position] = {}
 
-    def channel(self, name: str) -> Mapping[str, Position]:
-        """Return a live view of the positions of a channel, flat ones included."""
-        return MappingProxyType(self._channels.setdefault(name, {}))
+    @property
+    def net(self) -> Mapping[str, Position]:
+        """A live view of the net positions, flat ones included."""
+        return MappingProxyType(self._net)
 
-    def channels(self) -> Mapping[str, Mapping[str, Position]]:
-        """Return every channel that was ever named."""
-        return MappingProxyType(self._channels)
-
-    def volume(self, channel: str, symbol: str) -> Decimal | None:
+    def volume(self, symbol: str) -> Decimal | None:
         """Return the net position of a symbol, or None when nothing is known of it."""
-        position = self._channels.get(channel, {}).get(symbol)
+        position = self._net.get(symbol)
         return None if position is None else position.volume
 
-    def apply(self, change: Change) -> Change:
-        """Set a position; return the change with the volume that it replaced."""
-        positions = self._channels.setdefault(change.channel, {})
-        before = self.volume(change.channel, change.symbol)
-        positions[change.symbol] = Position(change.symbol, change.volume, change.when)
-        return Change(change.channel, change.symbol, change.volume, change.when, before)
+    def entry(self, seq: int) -> Entry | None:
+        """Return one of the last `RECENT` entries."""
+        return self._recent.get(seq)
 
-    def evict(self, channel: str, before: int) -> str | None:
+    def held(self) -> list[Entry]:
+        """Return the entries that stand, in their order: positions and orders that wait."""
+        held = [each for entries in self._entries.values() for each in entries.values()]
+        return sorted(held, key=lambda entry: entry.seq)
+
+    def apply(self, entry: Entry) -> Change | None:
+        """Set a position; return what it changes in the net position, if anything."""
+        self.seq = max(self.seq, entry.seq)
+        self._recent[entry.seq] = entry
+        if len(self._recent) > RECENT:
+            del self._recent[next(iter(self._recent))]
+        entries = self._entries.setdefault(entry.symbol, {})
+        entries.pop(entry.ticket, None)
+        if entry.volume:
+            entries[entry.ticket] = entry
+        before = self.volume(entry.symbol)
+        after = sum((e.volume for e in entries.values() if e.type == POSITION), FLAT)
+        if not entries:
+            del self._entries[entry.symbol]
+        if after == before:
+            return None
+        self._net[entry.symbol] = Position(entry.symbol, after, entry.when)
+        return Change(self.name, entry.symbol, after, entry.when, before)
+
+    def evict(self, before: int) -> str | None:
         """Forget the symbol that went flat first, if that was earlier than `before`; name it."""
-        positions = self._channels.get(channel, {})
-        flat = [p for p in positions.values() if not p.volume and p.when < before]
+        flat = [p for p in self._flat() if p.when < before]
         if not flat:
             return None
         oldest = min(flat, key=lambda p: p.when).symbol
-        del positions[oldest]
+        del self._net[oldest]
         return oldest
 
     def expire(self, before: int) -> None:
         """Forget the symbols that went flat earlier than `before`."""
-        for positions in self._channels.values():
-            gone = [p.symbol for p in positions.values() if not p.volume and p.when < before]
-            for symbol in gone:
-                del positions[symbol]
+        for position in [p for p in self._flat() if p.when < before]:
+            del self._net[position.symbol]
+
+    def _flat(self) -> Iterator[Position]:
+        return (p for p in self._net.values() if not p.volume and p.symbol not in self._entries)
+
+
+class Book:
+    """The state of every channel."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, Channel] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._channels
+
+    def __getitem__(self, name: str) -> Channel:
+        return self._channels[name]
+
+    def channel(self, name: str) -> Channel:
+        """Return a channel, a new one where there is none."""
+        return self._channels.setdefault(name, Channel(name))
+
+    def channels(self) -> Mapping[str, Channel]:
+        """Return every channel that was ever named."""
+        return MappingProxyType(self._channels)
+
+    def load(self, name: str, state: State) -> None:
+        """Begin a channel with what was stored of it."""
+        channel = self._channels[name] = Channel(name, state.epoch, state.seq)
+        for entry in state.positions:
+            channel.apply(entry)
+
+    def expire(self, before: int) -> None:
+        """Forget the symbols that went flat earlier than `before`."""
+        for channel in self._channels.values():
+            channel.expire(before)
 
 
 class Claims:
     """
-    Which publisher sets which symbol.
+    Which publisher of the published dialect sets which symbol.
 
     Each publisher owns the symbols that it set, and the newest takes a symbol over: two
     masters that both live would otherwise turn every follower's position to and fro. When

@@ -4,48 +4,43 @@ The desk: takes positions from publishers, stores them, and only then tells foll
 One commit is under way at a time; what arrives meanwhile is the next one.
 """
 
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.config import Signals
-from mtnet.errors import JournalError, WireError
-from mtnet.imtnet import IStatus, ISubscriber
-from mtnet.net.transport import Transport
-from mtnet.signals.book import Book, Change, Claims, Position, latest
+from mtnet.errors import WireError
+from mtnet.imtnet import IStatus
+from mtnet.signals.audience import Audience, Batch
+from mtnet.signals.book import Book, Channel, Claims, Position, latest
+from mtnet.signals.entries import Draft, Entry, Outcome, Unchanged
+from mtnet.signals.inspection import Inspection
 from mtnet.signals.journal import Journal
+from mtnet.signals.providers import Producer, Providers, Publisher
+from mtnet.signals.referee import OPERATOR, Referee
+from mtnet.signals.writer import Pending, Stored, Writer
 
-SLICE = 5_000
-"""Deliveries to followers before other connections have their turn: about 20 ms."""
 FULL = 60.0
 """Seconds for which a full channel is reported after a symbol was refused, and after which
 room is looked for again."""
+UNKNOWN = "0" * 16
+"""The epoch of a channel that is damaged: no journal has it."""
+MAX_CHANNELS = 1_000
+"""Channels; whoever may publish can make one by naming it."""
 EXPIRY = 3_600.0
 """Seconds between two looks for flat symbols to forget; they are remembered for days."""
 
 
-class Publisher:
-    """
-    One connection that sets positions.
+class Reporter(Protocol):
+    """Somebody who says for `mtnet signals status` how far it is."""
 
-    Attributes:
-        name: who it is, for the log.
-        number: rises with each publisher; the newest takes a symbol over.
-        producer: what is paused while the disk is behind.
-        last: the count of the last change taken from it.
-    """
-
-    def __init__(self, name: str, number: int, producer: Transport) -> None:
-        self.name, self.number, self.producer = name, number, producer
-        self.last = 0
+    def report(self) -> Mapping[str, object]: ...
 
 
 @implementer(IStatus)
@@ -56,6 +51,11 @@ class Desk:
         journal: where positions are stored; called through `in_thread` alone.
         now: milliseconds since the Unix epoch, UTC.
         in_thread: runs a blocking function off the reactor, one at a time, in order.
+
+    Attributes:
+        audience: who is told.
+        sessions: the clients of dialect 2.
+        held: channels that are paused.
     """
 
     log = Logger()
@@ -72,19 +72,16 @@ class Desk:
         self._journal, self._in_thread = journal, in_thread
         self._clock, self._now = clock, now
         self._book, self._claims = Book(), Claims()
-        self._followers: dict[str, dict[ISubscriber, None]] = {}
-        self._known: dict[str, set[str]] = {}
-        self._accepted: dict[tuple[str, str], Change] = {}
-        self._taken = self._stored = 0
-        self._waiting: list[Change] = []
-        self._untold: deque[Change] = deque()
-        self._telling: IDelayedCall | None = None
+        self.audience = Audience(clock)
+        self.sessions: dict[Reporter, None] = {}
+        self.held: frozenset[str] = frozenset()
+        self._providers = Providers(now, self._turned)
+        self._writer = Writer(settings, journal, clock, in_thread, self)
+        self._inspection = Inspection(journal, clock, in_thread)
+        self._damaged: dict[str, str] = {}
+        self._turns: list[tuple[str, bool, int]] | None = None
+        self._symbols: dict[tuple[str, str], int] = {}
         self._full: dict[str, float] = {}
-        self._storing = False
-        self._trouble: str | None = None
-        self._retry: IDelayedCall | None = None
-        self._paused: dict[Publisher, None] = {}
-        self._settling: list[tuple[int, Deferred[None]]] = []
         self._closed = False
         self._expiry = LoopingCall(self._expire)
         self._expiry.clock = clock
@@ -96,195 +93,231 @@ class Desk:
         Raises:
             JournalError: it cannot be read.
         """
-        for change in self._journal.load():
-            self._book.apply(change)
-        self._count()
+        loaded = self._journal.load()
+        self._damaged = dict(loaded.damaged)
+        for name, state in loaded.states.items():
+            self._book.load(name, state)
+        for name in self._configured() - set(loaded.states) - set(loaded.damaged):
+            self._journal.create(name)
+            self._book.load(name, self._journal.positions(name))
+        for sentence in loaded.damaged.values():
+            self.log.error("{sentence}", sentence=sentence)
         # Reopened by the thread that commits, behind the fork of a daemon.
         self._journal.close()
 
     def start(self) -> None:
-        """Begin to forget what went flat long ago."""
+        """Begin to forget what went flat long ago, and to check what is on the disk."""
         self._expiry.start(EXPIRY)
+        self._inspection.start()
 
     async def close(self) -> None:
         """Store what waits, once, and close the journal; nothing is taken from now on."""
         self._closed = True
+        self._inspection.stop()
         if self._expiry.running:
             self._expiry.stop()
-        while self._storing:
-            await self._in_thread(lambda: None)
-        self._stop_trying()
-        if self._waiting:
-            await self._commit()
-        self._stop_trying()
-        if self._waiting:
+        left = await self._writer.close()
+        self.audience.close()
+        if left:
             self.log.error(
                 "The last positions of {symbols} could not be stored before the stop.",
-                symbols=", ".join(change.symbol for change in self._waiting),
+                symbols=", ".join(pending.draft.symbol for pending in left),
             )
-        for _, done in self._settling:
-            done.errback(JournalError("The daemon stopped before the disk took the positions."))
-        self._settling.clear()
         await self._in_thread(self._journal.close)
+
+    def _configured(self) -> set[str]:
+        """Name the channels that are there without anybody having published in them."""
+        settings = self.settings
+        ports, sources = settings.ports.values(), settings.sources.values()
+        named = [*(each.channel for each in ports), *(each.channel for each in sources)]
+        return {"main", *settings.channels, *named}
 
     # Publishers
 
-    def join(self, name: str, producer: Transport) -> Publisher:
-        """Return a new publisher, newer than all before it."""
-        return Publisher(name, self._claims.join(), producer)
+    def join(
+        self,
+        name: str,
+        producer: Producer,
+        refuse: Callable[[WireError], object] = lambda error: None,
+        fence: Callable[[str], object] = lambda channel: None,
+    ) -> Publisher:
+        """
+        Return a new publisher, newer than all before it.
+
+        Args:
+            producer: what is paused while the disk is behind.
+            refuse: is told what became of a published frame that is not stored.
+            fence: is told the channel in which a newer publisher has taken over.
+        """
+        return Publisher(name, self._claims.join(), producer, refuse, fence)
 
     def leave(self, publisher: Publisher) -> None:
-        """Free the symbols of a publisher that is gone; its positions stay."""
-        self._paused.pop(publisher, None)
+        """Free what a publisher owned that is gone; its positions stay."""
+        self._writer.left(publisher)
         self._claims.leave(publisher.number)
+        self._providers.leave(publisher)
 
     def submit(self, publisher: Publisher, channel: str, symbol: str, volume: Decimal) -> None:
         """
-        Take the net position of a symbol, in lots.
+        Take the net position of a symbol, in lots, from a publisher that cannot be answered.
 
         What changes nothing is no entry. While the disk is behind, the publisher is paused;
         while the disk refuses, the newest volume of each symbol is kept until it does not.
 
         Raises:
             WireError: `fenced` (a newer publisher owns the symbol), `symbols` (too many) or
-                `server` (the daemon stops).
+                `server` (the daemon stops, or the channel is damaged).
         """
-        if self._closed:
-            raise WireError("server", "The daemon is stopping and takes no more positions")
-        change = Change(channel, symbol, volume, self._now())
-        self._check_room(change)
+        self._check_open(channel)
+        self._check_room(channel, symbol)
         self._claims.take(publisher.number, channel, symbol)
-        waiting = self._accepted.get(change.key)
-        before = self._book.volume(channel, symbol) if waiting is None else waiting.volume
-        if before != volume:
-            self._accept(change)
-        if change.key in self._accepted:
-            publisher.last = self._taken
-            self._pause(publisher)
-        if self._trouble is None and self._waiting and not self._storing:
-            self._commit()
+        waits = (channel, symbol) in self._symbols
+        known = channel in self._book and self._book[channel].volume(symbol) == volume
+        if known and not waits and not self._providers.owner(channel):
+            self._providers.joined(channel, publisher)
+            return
+        self._take(Pending(Draft(channel, symbol, volume, self._now()), publisher))
+
+    def publish(self, publisher: Publisher, draft: Draft) -> "Deferred[int]":
+        """
+        Take a draft that has an id; fires with the seq of its entry once that is on disk.
+
+        Raises, or fails with:
+            WireError: it is not stored; the code says why. `server`: the disk failed, or the
+                daemon stops.
+        """
+        self._check_open(draft.channel)
+        self._check_room(draft.channel, draft.symbol)
+        done: Deferred[int] = Deferred()
+        self._take(Pending(draft, publisher, done))
+        return done
 
     def settled(self, publisher: Publisher) -> "Deferred[None]":
         """
         Return what fires once all that was taken from `publisher` is on disk; it fails with
         `JournalError` when the daemon stops before that.
         """
-        if publisher.last <= self._stored:
-            return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._settling.append((publisher.last, done))
-        return done
+        return self._writer.settled(publisher)
 
-    def _check_room(self, change: Change) -> None:
-        known = self._known.setdefault(change.channel, set())
-        if change.symbol in known or len(known) < self.settings.max_symbols:
+    def _check_open(self, channel: str) -> None:
+        if self._closed:
+            raise WireError("server", "The daemon is stopping and takes no more positions")
+        if channel in self._damaged:
+            raise WireError("server", self._damaged[channel])
+
+    def _check_room(self, channel: str, symbol: str) -> None:
+        if channel not in self._book and len(self._book.channels()) >= MAX_CHANNELS:
+            raise WireError("channel", f"There are {MAX_CHANNELS} channels, and this is one more")
+        known = self._book.channel(channel).net
+        if symbol in known or (channel, symbol) in self._symbols:
             return
-        if not self._make_room(change):
-            raise WireError(
-                "symbols",
-                f"The channel {change.channel} has its {self.settings.max_symbols} symbols "
-                "(signals.max_symbols), and this is one more",
-                change.symbol.encode(),
-            )
+        waiting = sum(name == channel and each not in known for name, each in self._symbols)
+        if len(known) + waiting < self.settings.max_symbols or self._make_room(channel):
+            return
+        raise WireError(
+            "symbols",
+            f"The channel {channel} has its {self.settings.max_symbols} symbols "
+            "(signals.max_symbols), and this is one more",
+            symbol.encode(),
+        )
 
-    def _make_room(self, change: Change) -> bool:
-        """Forget the symbol that is flat for longest, once followers need it no more."""
-        if self._full.get(change.channel, 0.0) > self._clock.seconds():
+    def _make_room(self, channel: str) -> bool:
+        """Forget the symbol that has been flat for longest, if for longer than it is repeated."""
+        if self._full.get(channel, 0.0) > self._clock.seconds():
             return False
-        before = change.when - int(self.settings.flat * 1000)
-        gone = self._book.evict(change.channel, before)
-        if gone is None:
-            self._full[change.channel] = self._clock.seconds() + FULL
+        before = self._now() - int(self.settings.flat * 1000)
+        if self._book[channel].evict(before) is not None:
+            return True
+        self._full[channel] = self._clock.seconds() + FULL
+        return False
+
+    def _take(self, pending: Pending) -> None:
+        key = pending.draft.channel, pending.draft.symbol
+        self._symbols[key] = self._symbols.get(key, 0) + 1
+        self._writer.take(pending)
+
+    # What the writer asks and tells
+
+    def judge(self, batch: list[Pending]) -> Referee:
+        """Return who judges a commit: it knows who publishes where at this moment."""
+        referee = Referee(self.settings.channels, self._providers.owners(), self.held)
+        for pending in batch:
+            publisher, channel = pending.publisher, pending.draft.channel
+            referee.enter(pending.draft, publisher.number, channel in publisher.fenced)
+        return referee
+
+    def known(self) -> dict[str, int]:
+        """Return the last entry of each channel that was told."""
+        return {name: channel.seq for name, channel in self._book.channels().items()}
+
+    def is_named(self, channel: str) -> bool:
+        """Say whether the epoch of a channel is known."""
+        return channel in self._book and bool(self._book[channel].epoch)
+
+    def stored(self, batch: list[Pending], result: Stored) -> list[Pending]:
+        """Answer publishers, then tell followers; return what shall be tried again."""
+        for name, epoch in result.epochs.items():
+            self._book.channel(name).epoch = epoch
+        self._damaged = dict(self._journal.damaged)
+        turns = self._turns = []
+        again = [
+            pending
+            for pending, outcome in zip(batch, result.outcomes, strict=True)
+            if not self._answer(pending, outcome)
+        ]
+        self._tell(result.entries)
+        self._turns = None
+        for turn in turns:
+            self.audience.tell_provider(*turn)
+        return again
+
+    def _turned(self, channel: str, up: bool, since: int) -> None:
+        """A channel has its first publisher, or has lost its last; entries are told before."""
+        if self._turns is None:
+            self.audience.tell_provider(channel, up, since)
+        else:
+            self._turns.append((channel, up, since))
+
+    def forgotten(self, pending: Pending) -> None:
+        """Take note that a draft is dealt with."""
+        key = pending.draft.channel, pending.draft.symbol
+        self._symbols[key] -= 1
+        if not self._symbols[key]:
+            del self._symbols[key]
+
+    def _answer(self, pending: Pending, outcome: Outcome | None) -> bool:
+        """Tell a publisher what became of a draft; return whether it is dealt with."""
+        draft, publisher = pending.draft, pending.publisher
+        if outcome is None and pending.done is None:
             return False
-        self._known[change.channel].discard(gone)
+        self.forgotten(pending)
+        if outcome is None:
+            outcome = WireError("server", f"It is not stored: {self._writer.trouble}")
+        if isinstance(outcome, WireError):
+            _refuse(pending, outcome)
+        elif not isinstance(outcome, Unchanged) and pending.done is not None:
+            pending.done.callback(outcome.seq)
+        if isinstance(outcome, Entry) and draft.id and publisher.number != OPERATOR:
+            self._providers.own(draft.channel, publisher)
+        elif not draft.id and not isinstance(outcome, WireError):
+            self._providers.joined(draft.channel, publisher)
         return True
 
-    def _accept(self, change: Change) -> None:
-        self._known[change.channel].add(change.symbol)
-        self._accepted[change.key] = change
-        self._waiting.append(change)
-        self._taken += 1
-        room = len(self._accepted) + self.settings.backlog
-        if self._trouble is not None and len(self._waiting) > room:
-            self._waiting = latest(self._waiting)
-
-    def _pause(self, publisher: Publisher) -> None:
-        behind = self._trouble is None and len(self._waiting) >= self.settings.backlog
-        if behind and publisher not in self._paused:
-            self._paused[publisher] = None
-            publisher.producer.pauseProducing()
-
-    def _resume(self) -> None:
-        paused, self._paused = self._paused, {}
-        for publisher in paused:
-            publisher.producer.resumeProducing()
-
-    # The disk
-
-    def _commit(self) -> "Deferred[None]":
-        batch, self._waiting = self._waiting, []
-        upto, self._storing = self._taken, True
-        done: Deferred[None] = self._in_thread(self._journal.commit, batch)
-        done.addCallbacks(
-            self._committed, self._refused, callbackArgs=(batch, upto), errbackArgs=(batch,)
-        )
-        done.addErrback(lambda failure: self.log.failure("A commit went wrong.", failure))
-        return done
-
-    def _committed(self, _: object, batch: list[Change], upto: int) -> None:
-        self._storing = False
-        self._stored = upto
-        if self._trouble is not None:
-            self._trouble = None
-            self.log.info("The journal takes positions again; what it had refused is stored.")
-        # Paced followers would be told the last one of each symbol anyhow.
-        self._untold.extend(latest(batch) if self.settings.pace else batch)
-        if self._telling is None:
-            self._tell_some()
-        self._settle()
-        if self._waiting:
-            self._commit()
-        self._resume()
-
-    def _refused(self, failure: Failure, batch: list[Change]) -> None:
-        self._storing = False
-        self._waiting = latest([*batch, *self._waiting])
-        trouble = failure.getErrorMessage()
-        if trouble != self._trouble:
-            self.log.error(
-                "{trouble} The last position of each symbol is kept and tried again every "
-                "{retry} s; followers are told what is stored.",
-                trouble=trouble,
-                retry=self.settings.retry,
-            )
-        self._trouble = trouble
-        self._retry = self._clock.callLater(self.settings.retry, self._again)
-        self._resume()
-        if failure.check(JournalError) is None:
-            self.log.failure("The journal failed in a way that it does not know.", failure)
-
-    def _stop_trying(self) -> None:
-        for call in (self._retry, self._telling):
-            if call is not None:
-                call.cancel()
-        self._retry = self._telling = None
-
-    def _again(self) -> None:
-        self._retry = None
-        self._waiting = latest(self._waiting)
-        self._commit()
-
-    def _settle(self) -> None:
-        ready = [done for last, done in self._settling if last <= self._stored]
-        self._settling = [each for each in self._settling if each[0] > self._stored]
-        for done in ready:
-            done.callback(None)
+    def _tell(self, entries: Iterable[Entry]) -> None:
+        channels: dict[str, list[Entry]] = {}
+        for entry in entries:
+            channels.setdefault(entry.channel, []).append(entry)
+        for name, found in channels.items():
+            channel = self._book.channel(name)
+            changes = [change for entry in found if (change := channel.apply(entry)) is not None]
+            # Paced followers would be told the last one of each symbol anyhow.
+            told = latest(changes) if self.settings.pace else changes
+            self.audience.tell(name, Batch(found), told)
 
     def _expire(self) -> "Deferred[None]":
         before = self._now() - int(self.settings.remember * 1000)
         self._book.expire(before)
-        self._count()
-        done: Deferred[None] = self._in_thread(self._journal.expire, before)
+        done: Deferred[Any] = self._in_thread(self._journal.expire, before)
         return done.addErrback(
             lambda failure: self.log.error(
                 "Old flat symbols stay for another hour: {reason}",
@@ -292,68 +325,76 @@ class Desk:
             )
         )
 
-    def _count(self) -> None:
-        self._known = {name: set(held) for name, held in self._book.channels().items()}
-        for channel, symbol in self._accepted:
-            self._known.setdefault(channel, set()).add(symbol)
-
     # Followers
 
     def positions(self, channel: str) -> Mapping[str, Position]:
-        """Return the live view of what is stored of a channel."""
-        return self._book.channel(channel)
+        """Return the live view of the net positions that are stored of a channel."""
+        return self._book.channel(channel).net
 
-    def subscribe(self, channel: str, follower: ISubscriber) -> None:
+    def channel(self, name: str) -> Channel:
         """
-        Tell `follower` each change of `channel` from now on. Of several changes of a symbol in
-        one commit it is told the last, unless `signals.pace` is 0.
+        Return what is stored of a channel.
+
+        Raises:
+            WireError: `channel` (there is none of this name) or `server` (it is damaged).
         """
-        self._followers.setdefault(channel, {})[follower] = None
+        if name in self._damaged:
+            raise WireError("server", self._damaged[name])
+        if name not in self._book or not self._book[name].epoch:
+            raise WireError("channel", f"There is no channel {name}")
+        return self._book[name]
 
-    def unsubscribe(self, channel: str, follower: ISubscriber) -> None:
-        """Tell it no more."""
-        self._followers[channel].pop(follower, None)
+    def epoch(self, name: str) -> str:
+        """Return what names the journal of a channel; zeros where that is damaged."""
+        return self._book.channel(name).epoch or UNKNOWN
 
-    def _tell_some(self) -> None:
-        delivered, self._telling = 0, None
-        while self._untold and delivered < SLICE:
-            change = self._untold.popleft()
-            delivered += len(self._followers.get(change.channel, ()))
-            self._tell(change)
-        if self._untold:
-            self._telling = self._clock.callLater(0, self._tell_some)
+    def read(self, channel: str, after: int, limit: int) -> "Deferred[list[Entry]]":
+        """Fire with entries of a channel from `after` + 1 on; fails with `JournalError`."""
+        done: Deferred[list[Entry]] = self._in_thread(self._journal.read, channel, after, limit)
+        return done
 
-    def _tell(self, change: Change) -> None:
-        if self._accepted.get(change.key) is change:
-            del self._accepted[change.key]
-        change = self._book.apply(change)
-        for follower in list(self._followers.get(change.channel, ())):
-            # One follower that cannot take it must not keep it from the others.
-            with self.log.failuresHandled("A follower failed at {change}.", change=change):
-                follower.changed(change)
+    def provider(self, channel: str) -> tuple[bool, int]:
+        """Say whether a channel has a publisher, and since when, in milliseconds."""
+        return self._providers.status(channel)
 
     def health(self) -> dict[str, object]:
         """Report what a stranger may know."""
         when = self._clock.seconds()
+        damaged = [*sorted(self._damaged), *self._inspection.findings]
         full = sorted(name for name, until in self._full.items() if until > when)
         return {
-            "healthy": self._trouble is None and not full,
-            "trouble": self._trouble,
+            "healthy": self._writer.trouble is None and not (full or damaged),
+            "trouble": self._writer.trouble,
+            "damaged": damaged,
             "full": full,
-            "waiting": len(self._waiting),
+            "waiting": self._writer.waiting,
             "publishers": self._claims.live,
-            "followers": sum(map(len, self._followers.values())),
+            "followers": self.audience.count(),
         }
 
     def status(self) -> dict[str, object]:
         """Report that, and what each channel holds."""
-        names = {*self._book.channels(), *self._followers}
+        names = {*self._book.channels(), *self.audience.channels()}
         channels = {name: self._channel_status(name) for name in sorted(names)}
-        return {**self.health(), "channels": channels}
+        sessions = [session.report() for session in self.sessions]
+        return {**self.health(), "channels": channels, "sessions": sessions}
 
     def _channel_status(self, name: str) -> dict[str, object]:
-        positions = self._book.channel(name)
+        channel, (up, since) = self._book.channel(name), self._providers.status(name)
         return {
-            "followers": len(self._followers.get(name, ())),
-            "positions": {p.symbol: str(p.volume) for p in positions.values() if p.volume},
+            "epoch": channel.epoch,
+            "seq": channel.seq,
+            "publishers": self._providers.names(name),
+            "provider": "up" if up else "down",
+            "since": since,
+            "paused": name in self.held,
+            "followers": self.audience.count(name),
+            "positions": {p.symbol: str(p.volume) for p in channel.net.values() if p.volume},
         }
+
+
+def _refuse(pending: Pending, error: WireError) -> None:
+    if pending.done is not None:
+        pending.done.errback(error)
+    else:
+        pending.publisher.refuse(error)

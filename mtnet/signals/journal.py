@@ -1,39 +1,48 @@
 """
-The positions on disk: SQLite, one row for each (channel, symbol, ticket).
+The signals on disk: every entry in order, and the state that they led to.
 
-Blocking, for one thread at a time: `Desk` calls it off the reactor. A commit that returned
-is on the platter (`synchronous=FULL`, write-ahead log).
+Blocking, for one thread at a time. A commit that returned is on the platter
+(`synchronous=FULL`, write-ahead log), and what is read is what was written, or an error.
 """
 
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
-from decimal import Decimal
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
 
 from mtnet.database import Database
-from mtnet.signals.book import Change
+from mtnet.errors import DamageError, JournalError, WireError
+from mtnet.signals.audit import (
+    Progress,
+    channels,
+    read_entries,
+    state_of,
+)
+from mtnet.signals.chain import Head, Row, head_of
+from mtnet.signals.entries import (
+    Draft,
+    Entry,
+    Judge,
+    Loaded,
+    Outcome,
+    State,
+    accept_all,
+)
+from mtnet.signals.heads import MAX_NAME, Heads
+from mtnet.signals.ledger import Ledger, new_row, read_row
+from mtnet.signals.opening import beyond, check_all, sentence
+from mtnet.signals.tables import SCHEMA, TABLES, old_positions
+from mtnet.signals.upkeep import adopt, heads_of, verify
 
-SCHEMA = 1
-"""`PRAGMA user_version` of the files that this code reads and writes."""
+IDS = 1_000_000
+"""Ids of each channel that are remembered when their entries are not."""
+SLICE = 256
+"""Entries, and ids, by which a channel grows beyond what is to be kept before a commit removes
+as many: under a millisecond."""
 
-_TABLES = """
-CREATE TABLE positions (
-    channel TEXT NOT NULL,
-    symbol TEXT NOT NULL,
-    ticket TEXT NOT NULL DEFAULT '',
-    volume TEXT NOT NULL,
-    changed INTEGER NOT NULL,
-    fields TEXT NOT NULL DEFAULT '{}',
-    PRIMARY KEY (channel, symbol, ticket)
-) STRICT, WITHOUT ROWID
-"""
-_SET = """
-INSERT INTO positions (channel, symbol, volume, changed) VALUES (?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET volume = excluded.volume, changed = excluded.changed
-"""
-_EXPIRE = "DELETE FROM positions WHERE volume = '0' AND changed < ?"
-_ALL = "SELECT channel, symbol, volume, changed FROM positions ORDER BY changed"
+T = TypeVar("T")
 
 
 class Journal:
@@ -41,45 +50,353 @@ class Journal:
     What survives a crash.
 
     Args:
-        path: the file; its folder exists.
+        path: the file; its folder exists. The file of heads lies beside it.
+        retain: entries of each channel that are kept; the state is kept always.
+        ids, slice: see `IDS` and `SLICE`.
+
+    Attributes:
+        trouble: why the heads could not be noted after the last commit; nothing is lost, but a
+            loss would not be seen.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path, SCHEMA, _TABLES)
+    def __init__(self, path: Path, retain: int, ids: int = IDS, slice: int = SLICE) -> None:
+        self.path, self.trouble = path, ""
+        self._keeps = retain, ids, slice
+        self._database = Database(path, SCHEMA, TABLES, self._upgrade)
+        self._heads = Heads(heads_of(path))
+        self._behind: dict[str, Head] = {}
+        self._damaged: dict[str, str] = {}
+        self._spoilt: dict[str, str] = {}
+        self._settled = False
+        self._checking: Generator[Progress] | None = None
 
-    def load(self) -> list[Change]:
+    @property
+    def damaged(self) -> Mapping[str, str]:
+        """Return the channels that are refused, each with a sentence."""
+        return MappingProxyType(self._damaged)
+
+    def load(self) -> Loaded:
         """
-        Return every position, oldest first.
+        Open the journal, and check the state and the end of each channel.
 
         Raises:
-            JournalError: the file is damaged, unreadable, or of a newer mtnet.
+            JournalError: the file is damaged, unreadable, lost, or of a newer mtnet.
         """
+        return self._opened({}, strict=False)[0]
 
-        def read(connection: sqlite3.Connection) -> list[Change]:
-            with closing(connection.execute(_ALL)) as rows:
-                return [Change(c, s, Decimal(v), when) for c, s, v, when in rows]
-
-        return self._database.run(read)
-
-    def commit(self, changes: Iterable[Change]) -> None:
+    def recover(self, known: Mapping[str, int]) -> list[Entry]:
         """
-        Store all of `changes`, or nothing.
+        Open the journal anew after a call failed, and find out what came of it.
+
+        Args:
+            known: the last entry of each channel that the caller knows to be stored.
+
+        Returns:
+            The entries beyond those, which are stored after all. Nothing of the failed call is
+            stored besides.
 
         Raises:
-            JournalError: the disk is full or failed; nothing was stored.
+            JournalError: the disk still fails; until this returns, nothing is known of the last
+                call, and nothing more is taken or given.
         """
-        rows = [(c.channel, c.symbol, str(c.volume), c.when) for c in changes]
-        self._database.run(lambda connection: connection.executemany(_SET, rows))
+        self.close()
+        return self._opened(known, strict=True)[1]
 
-    def expire(self, before: int) -> None:
+    def create(self, channel: str) -> None:
         """
-        Forget what went flat before a time in milliseconds since the epoch.
+        Make a channel, unless it is there.
+
+        Raises:
+            JournalError: the disk is full or failed, or the channel is damaged.
+            WireError: `channel`; no channel can have this name.
+        """
+        self._refuse_damaged(channel)
+        _check_name(channel)
+
+        def make(connection: sqlite3.Connection) -> tuple[None, list[Row]]:
+            if read_row(connection, channel) is not None:
+                return None, []
+            return None, self._flush({channel: self._begin(connection, channel)}, True)
+
+        self._write(make)
+
+    def commit(self, drafts: Iterable[Draft], judge: Judge = accept_all) -> list[Outcome]:
+        """
+        Store drafts, all that are accepted or, when this raises, none that is known of.
+
+        Args:
+            judge: raises WireError for what must not be stored; it is called with the volume
+                that stands then, the drafts before it included.
+
+        Returns:
+            What became of each draft, in their order. A refusal is returned, not raised: `id`
+            (it was stored with other fields), `field` (with a ticket where the net position
+            stands, or the other way round), `server` (the channel is damaged), `channel` (its
+            name), or what `judge` raised.
+
+        Raises:
+            JournalError: the disk is full or failed; ask `recover`.
+        """
+        return self._write(lambda connection: self._take(connection, list(drafts), judge))
+
+    def find(self, drafts: Iterable[Draft]) -> list[Outcome | None]:
+        """
+        Say what became of drafts with ids: `Repeated`, a refusal, or None for all that are not
+        stored, those without an id included.
+
+        Raises:
+            JournalError: what is stored is not what was written.
+        """
+        return [self._find(draft) for draft in drafts]
+
+    def read(self, channel: str, after: int, limit: int) -> list[Entry]:
+        """
+        Return at most `limit` entries, from `after` + 1 on.
+
+        Raises:
+            PrunedError: the first of them is kept no longer.
+            JournalError: they are not what was written; the sentence says where.
+            WireError: `channel`; there is none of this name.
+        """
+        return self._look(channel, lambda c, row: read_entries(c, row, after, limit))
+
+    def positions(self, channel: str) -> State:
+        """
+        Return what stands in a channel, as of its last entry.
+
+        Raises:
+            JournalError: it is not what was written.
+            WireError: `channel`; there is none of this name.
+        """
+        return self._look(channel, state_of)
+
+    def expire(self, before: int) -> list[tuple[str, str]]:
+        """
+        Forget the symbols that went flat before a time in milliseconds since the epoch.
+
+        Returns:
+            Them, as (channel, symbol).
 
         Raises:
             JournalError: as `commit`.
         """
-        self._database.run(lambda connection: connection.execute(_EXPIRE, (before,)))
+        gone = self._write(lambda connection: self._expire(connection, before))
+        with suppress(JournalError):  # which the next commit meets again
+            self._heads.sync()
+        return gone
+
+    def accept(self, channel: str) -> State:
+        """
+        Go on with a damaged channel as it is: its proven positions, no entries, a new epoch.
+
+        Raises:
+            JournalError: the disk is full or failed.
+            WireError: `channel`; nothing is known of it.
+        """
+        head = self._heads.read().get(channel)
+
+        def make(connection: sqlite3.Connection) -> tuple[State, list[Row]]:
+            row = adopt(connection, channel, head)
+            if row is None:
+                raise _no_channel(channel)
+            if head is None:
+                self._heads.begin(channel, row.epoch)
+            return state_of(connection, row), [row]
+
+        state = self._write(make)
+        self._heads.sync()
+        self._damaged.pop(channel, None)
+        self._spoilt.pop(channel, None)
+        return state
+
+    def verify(self, channel: str | None = None, deep: bool = False) -> Iterator[Progress]:
+        """
+        Check every row as it is now, one slice at each step; commits may come in between.
+
+        Until its end the write-ahead log only grows, so the steps should not lie far apart.
+
+        Args:
+            channel: the only one to look at.
+            deep: whether SQLite checks its pages too, all in one last step.
+
+        Raises:
+            JournalError: the journal was closed or opened anew meanwhile.
+        """
+        check = self._checking = verify(self.path, channel, deep)
+        with closing(check):
+            for progress in check:
+                yield progress
+                if self._checking is not check:
+                    raise JournalError(f"The check of {self.path} was broken off; begin it again.")
 
     def close(self) -> None:
-        """Close the file; the next call opens it again."""
+        """Close the files; the next call opens them again."""
+        # An open snapshot would keep the log from being copied.
+        if self._checking is not None:
+            self._checking.close()
+            self._checking = None
+        with suppress(JournalError):  # a lag is mended when they are opened
+            self._heads.sync()
+        self._heads.close()
         self._database.close()
+
+    # Opening
+
+    def _opened(self, known: Mapping[str, int], strict: bool) -> tuple[Loaded, list[Entry]]:
+        self._settled = False
+        forced = self._database.force()
+        found = self._heads.read()
+        if not forced and not strict:
+            self._database.flush()
+        loaded, rows = self._database.look(lambda c: check_all(c, self.path, found, self._spoilt))
+        landed = self._database.look(lambda c: beyond(c, rows, known)) if strict else []
+        if landed and not forced:
+            raise JournalError(
+                f"{self.path} shows {len(landed)} entries that may not be on the disk, and there "
+                "is no room to write them, or somebody reads the file; it is tried again."
+            )
+        self._damaged = dict(loaded.damaged)
+        self._behind = {}
+        if forced or not strict:
+            self._note(row for row in rows if found.get(row.name) != head_of(row))
+        self._settled = True
+        return loaded, landed
+
+    def _upgrade(self, connection: sqlite3.Connection, version: int) -> None:
+        lost = sorted(name for name, head in self._heads.read().items() if head.revision)
+        if lost:
+            raise JournalError(
+                f"{self.path} is empty or of an older mtnet, and {self._heads.path} knows the "
+                f"channels {', '.join(lost)}: the journal is lost. Restore a backup, or remove "
+                "the file of heads to begin anew."
+            )
+        if version == 1:
+            for outcome in self._take(connection, old_positions(connection), accept_all)[0]:
+                if not isinstance(outcome, Entry):
+                    raise JournalError(f"{self.path} cannot be made new: {outcome}.")
+            connection.execute("DROP TABLE positions")
+
+    # Writing
+
+    def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[Row]]]) -> T:
+        self._refuse_unsettled()
+        self._settled = False
+        try:
+            result, rows = self._database.run(work)
+        except DamageError as damage:
+            self._spoilt[damage.channel] = sentence(self.path, damage.channel, damage)
+            raise JournalError(self._spoilt[damage.channel]) from damage
+        except WireError:
+            self._settled = True  # nothing was asked of the disk
+            raise
+        self._settled = True
+        self._note(rows)
+        return result
+
+    def _note(self, rows: Iterable[Row]) -> None:
+        """Tell the file of heads; what it does not take now, it takes with the next commit."""
+        self._behind.update((row.name, head_of(row)) for row in rows)
+        if not self._behind:
+            return
+        try:
+            self._heads.write(self._behind.values())
+        except JournalError as error:
+            self.trouble = str(error)
+            return
+        self._behind, self.trouble = {}, ""
+
+    def _take(
+        self, connection: sqlite3.Connection, drafts: list[Draft], judge: Judge
+    ) -> tuple[list[Outcome], list[Row]]:
+        ledgers: dict[str, Ledger] = {}
+        outcomes: list[Outcome] = []
+        for draft in drafts:
+            try:
+                ledger = ledgers.get(draft.channel) or self._ledger(connection, draft.channel)
+                outcomes.append(ledger.take(draft, judge))
+                ledgers[draft.channel] = ledger
+            except WireError as error:
+                outcomes.append(error)
+            except UnicodeEncodeError:
+                # One publisher's lone surrogate must not keep the others out.
+                outcomes.append(WireError("field", "A signal holds text that no file can hold"))
+        return outcomes, self._flush(ledgers)
+
+    def _ledger(self, connection: sqlite3.Connection, channel: str) -> Ledger:
+        _check_name(channel)
+        if channel in self._damaged:
+            raise WireError("server", self._damaged[channel])
+        row = read_row(connection, channel)
+        return Ledger(connection, row) if row is not None else self._begin(connection, channel)
+
+    def _begin(self, connection: sqlite3.Connection, channel: str) -> Ledger:
+        return Ledger(connection, new_row(channel))
+
+    def _flush(self, ledgers: Mapping[str, Ledger], empty: bool = False) -> list[Row]:
+        rows = []
+        for ledger in ledgers.values():
+            if ledger.changed or empty:
+                if not ledger.revision:
+                    self._heads.begin(ledger.channel, ledger.epoch)
+                rows.append(ledger.flush(*self._keeps))
+        return rows
+
+    def _expire(
+        self, connection: sqlite3.Connection, before: int
+    ) -> tuple[list[tuple[str, str]], list[Row]]:
+        gone, ledgers = [], {}
+        for name in set(channels(connection)) - set(self._damaged):
+            row = read_row(connection, name)
+            if row is None:
+                continue
+            ledger = ledgers[name] = Ledger(connection, row)
+            for entry in state_of(connection, row).positions:
+                if not entry.volume and entry.when < before:
+                    ledger.forget(entry.symbol)
+                    gone.append((name, entry.symbol))
+        return gone, self._flush(ledgers)
+
+    # Reading
+
+    def _look(self, channel: str, work: Callable[[sqlite3.Connection, Row], T]) -> T:
+        self._refuse_unsettled()  # what is shown now may not be on the platter
+        self._refuse_damaged(channel)
+
+        def find(connection: sqlite3.Connection) -> T:
+            row = read_row(connection, channel)
+            if row is None:
+                raise _no_channel(channel)
+            return work(connection, row)
+
+        try:
+            return self._database.look(find)
+        except DamageError as damage:
+            raise JournalError(sentence(self.path, channel, damage)) from damage
+
+    def _refuse_unsettled(self) -> None:
+        if not self._settled:
+            raise JournalError(
+                f"{self.path} takes and gives nothing until it is opened, or until it is known "
+                "what came of the call that failed."
+            )
+
+    def _find(self, draft: Draft) -> Outcome | None:
+        try:
+            if not draft.id:
+                return None
+            return self._look(draft.channel, lambda c, row: Ledger(c, row).find(draft))
+        except WireError as error:
+            return None if error.code == "channel" else error
+
+    def _refuse_damaged(self, channel: str) -> None:
+        if channel in self._damaged:
+            raise JournalError(self._damaged[channel])
+
+
+def _check_name(channel: str) -> None:
+    if not 1 <= len(channel.encode()) <= MAX_NAME:
+        raise WireError("channel", f"The name of a channel has 1 to {MAX_NAME} bytes")
+
+
+def _no_channel(channel: str) -> WireError:
+    return WireError("channel", f"There is no channel {channel}")

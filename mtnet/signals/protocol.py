@@ -9,6 +9,7 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
     IProtocolFactory,
+    ISSLTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
@@ -23,10 +24,12 @@ from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.gate import FOREIGN, Gate, is_foreign
 from mtnet.net.hold import hold
 from mtnet.net.outbox import Outbox
-from mtnet.net.transport import Transport
+from mtnet.net.pieces import StreamTransport, Watch, unacknowledged
 from mtnet.signals.book import Change
-from mtnet.signals.desk import Publisher
+from mtnet.signals.dialect import is_hello
+from mtnet.signals.providers import Publisher
 from mtnet.signals.published import PublishedQueue
+from mtnet.signals.session import Session
 from mtnet.signals.wire import FrameDecoder, parse_position
 
 PACED_BUDGET = 1
@@ -37,8 +40,14 @@ SOON = 0.001
 """Seconds by which a timer may be late without being set anew: sums of floats differ."""
 REFUSAL_WINDOW = 60.0
 """Seconds in which `signals.refusals` are counted."""
+PROGRESS = 5.0
+"""Seconds without progress after which a close no longer waits for the peer."""
 SEND_BUFFER = 8_192
 """Bytes the kernel keeps for a paced follower: old positions must not pile up there."""
+
+
+SECRET = (b"HELLO", b"PASS")
+"""Behind one of these, in whatever case, a password may stand."""
 
 
 @implementer(ISubscriber)
@@ -51,6 +60,8 @@ class PublishedFollower:
         self._hub, self._channel, self._protocol = hub, channel, protocol
         self._settings = hub.config.signals
         budget = PACED_BUDGET if self._settings.pace else UNPACED_BUDGET
+        if self._settings.pace:
+            hold(protocol.transport, SEND_BUFFER)
         self._outbox = Outbox(protocol.transport, hub.clock, budget, self._pump)
         self._queue = PublishedQueue(
             self._settings, hub.desk.positions(channel), hub.clock.seconds(), hub.now()
@@ -60,14 +71,14 @@ class PublishedFollower:
 
     def start(self) -> None:
         """Tell the positions of the channel, and each change from now on."""
-        self._hub.desk.subscribe(self._channel, self)
+        self._hub.desk.audience.subscribe(self._channel, self)
         self._pump()
 
     def stop(self) -> bool:
         """Tell nothing more; return whether all that was told has left the process."""
         idle = self._outbox.ready
         self._stopped = True
-        self._hub.desk.unsubscribe(self._channel, self)
+        self._hub.desk.audience.unsubscribe(self._channel, self)
         self._cancel()
         self._outbox.close()
         return idle
@@ -124,7 +135,7 @@ class SignalsProtocol(Protocol):
     """
 
     log = Logger()
-    transport: Transport  # type: ignore[assignment]
+    transport: StreamTransport  # type: ignore[assignment]
 
     def __init__(self, hub: Hub, gate: Gate, channel: str, grace: float) -> None:
         self._hub, self._gate, self._channel, self._grace = hub, gate, channel, grace
@@ -133,24 +144,30 @@ class SignalsProtocol(Protocol):
         self._timer: IDelayedCall | None = None
         self._follower: PublishedFollower | None = None
         self._publisher: Publisher | None = None
+        self._session: Session | None = None
+        self._secret, self._tail = False, b""
         self._refusals, self._refusals_since = 0, 0.0
-        self._ended = False
+        self._watch: Watch | None = None
+        self._ended = self._peer_ended = False
 
     def connectionMade(self) -> None:
-        paced = bool(self._hub.config.signals.pace)
-        hold(self.transport, SEND_BUFFER if paced else None)
+        hold(self.transport)
         self._timer = self._hub.clock.callLater(self._grace, self._silent)
 
     def dataReceived(self, data: bytes) -> None:
         if self._ended or self._is_browser(data):
             return
+        self._guard(data)
         try:
             for payload in self._decoder.feed(data):
                 if self._ended:
                     break
                 self._frame(payload)
         except FrameError as error:
-            self.end(f"is cut off: {error}")
+            if self._session is None:
+                self.end(f"is cut off: {self._shown(error)}")
+            else:
+                self._session.unreadable(error)
 
     def readConnectionLost(self) -> None:
         """
@@ -160,6 +177,13 @@ class SignalsProtocol(Protocol):
         if self._decoder.unfinished and not self._ended:
             self._count_refusal()
             self._warn("ended in the middle of a frame", "cut")
+        if self._watch is not None:
+            self.transport.loseConnection()
+            return
+        self._peer_ended = True
+        if self._session is not None:
+            self._session.finished()
+            return
         if self._publisher is None:
             self._finish(None)
             return
@@ -167,14 +191,16 @@ class SignalsProtocol(Protocol):
         self._hub.desk.settled(self._publisher).addCallbacks(self._finish, self._unsettled)
 
     def writeConnectionLost(self) -> None:
-        """Never asked for."""
+        """Our half is closed; the peer closes its own."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._ended = True
         self._stop()
-        if self._publisher is not None:
-            self._hub.desk.leave(self._publisher)
-            self._publisher = None
+        if self._watch is not None:
+            self._watch.stop()
+        if self._session is not None:
+            self._session.close()
+        self._leave()
 
     def end(self, why: str) -> None:
         """Close the connection at once, with one line in the log."""
@@ -183,6 +209,12 @@ class SignalsProtocol(Protocol):
             self._stop()
             self._warn(why, "end")
             self.transport.abortConnection()
+
+    def _guard(self, data: bytes) -> None:
+        """Log nothing of a connection behind HELLO: `<<` in a password may cut it in two."""
+        if not self._secret:
+            seen = self._tail + data.upper()
+            self._secret, self._tail = any(word in seen for word in SECRET), seen[-8:]
 
     def _is_browser(self, data: bytes) -> bool:
         """Say whether a web page drives this connection, and end it if so."""
@@ -209,15 +241,62 @@ class SignalsProtocol(Protocol):
         self._follower.start()
 
     def _frame(self, payload: bytes) -> None:
-        try:
-            self._publish(payload)
-        except WireError as error:
-            self._count_refusal()
-            if error.code == "server":
-                # A clean close, which the process ends with, would say that it was stored.
-                self.end(str(error))
-                return
-            self._warn(f"sent a frame that is refused ({error.code}): {error}", error.code)
+        if self._session is not None:
+            self._session.frame(payload)
+        elif is_hello(payload):
+            self._greet(payload)
+        else:
+            try:
+                self._publish(payload)
+            except WireError as error:
+                self._refused(error)
+
+    def _greet(self, payload: bytes) -> None:
+        """From here on this connection speaks dialect 2."""
+        self._stop()
+        self._leave()
+        self._session = Session(self._hub, self.transport, self._rights, self._close)
+        self._session.frame(payload)
+
+    def _close(self) -> None:
+        """
+        Close behind what is on its way, as long as it moves.
+
+        Only our half: a close of both, with bytes of the peer unread, would be a reset that
+        takes what we said last out of the peer's hands. TLS has no half-close.
+        """
+        self._ended = True
+        self._watch = Watch(
+            self._hub.clock, PROGRESS, lambda: unacknowledged(self.transport), self._stuck
+        )
+        if self._peer_ended or ISSLTransport.providedBy(self.transport):
+            self.transport.loseConnection()
+        else:
+            self.transport.resumeProducing()  # the disk may have been behind
+            self.transport.loseWriteConnection()
+
+    def _stuck(self) -> None:
+        if unacknowledged(self.transport):
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
+
+    def _refused(self, error: WireError) -> None:
+        self._count_refusal()
+        if error.code == "server":
+            # A clean close, which the process ends with, would say that it was stored.
+            self.end(str(error))
+            return
+        told = self._shown(error)
+        self._warn(f"sent a frame that is refused ({error.code}): {told}", error.code)
+
+    def _shown(self, error: WireError) -> str:
+        return "it may hold a password" if self._secret else str(error)
+
+    def _leave(self) -> None:
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            self._hub.desk.leave(publisher)
 
     def _count_refusal(self) -> None:
         when, most = self._hub.clock.seconds(), self._hub.config.signals.refusals
@@ -235,7 +314,8 @@ class SignalsProtocol(Protocol):
         symbol, volume = parse_position(payload, self._hub.config.signals.codepage)
         if self._publisher is None:
             self._stop()
-            self._publisher = self._hub.desk.join(show(self.transport.getPeer()), self.transport)
+            peer = show(self.transport.getPeer())
+            self._publisher = self._hub.desk.join(peer, self.transport, refuse=self._refused)
         self._hub.desk.submit(self._publisher, self._channel, symbol, volume)
 
     def _finish(self, _: None) -> None:

@@ -13,7 +13,7 @@ from mtnet.errors import FrameError, WireError
 from mtnet.hub import Hub
 from mtnet.net.hold import hold
 from mtnet.net.transport import Transport
-from mtnet.signals.desk import Publisher
+from mtnet.signals.providers import Publisher
 from mtnet.signals.wire import FrameDecoder, parse_position
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
@@ -33,7 +33,9 @@ class SourceProtocol(Protocol):
 
     def connectionMade(self) -> None:
         hold(self.transport)
-        self._publisher = self._hub.desk.join(f"source {self._name}", self.transport)
+        self._publisher = self._hub.desk.join(
+            f"source {self._name}", self.transport, refuse=lambda error: self._warn(str(error))
+        )
         self.log.info("The source {name} is connected.", name=self._name)
 
     def dataReceived(self, data: bytes) -> None:

@@ -154,7 +154,7 @@ def test_a_browsers_post_is_closed_with_one_warning(daemon):
         with pytest.raises(ConnectionResetError):
             page.recv(1)
     assert daemon.logged().count("speaks HTTP") == 1
-    assert daemon.status()["signals"]["channels"] == {}
+    assert daemon.status()["signals"]["channels"]["main"]["positions"] == {}
 
 
 def test_a_published_signal_server_is_dialled_again_when_it_comes_back(daemon):
@@ -174,7 +174,7 @@ def test_a_channel_of_its_own_is_heard_on_its_own_port(daemon):
     daemon.start(f"--listen=signals={gold}", f'--set=signals.ports."{gold}".channel=gold')
     with socket.create_connection(("127.0.0.1", int(gold.split(":")[1]))) as publisher:
         publisher.sendall(b"<<XAUUSD|1>>")
-        until(lambda: daemon.status()["signals"]["channels"].get("gold"))
+        until(lambda: daemon.status()["signals"]["channels"]["gold"]["positions"])
     assert list(daemon.status()["signals"]["channels"]["gold"]["positions"]) == ["XAUUSD"]
 
 

@@ -5,34 +5,86 @@ from decimal import Decimal
 import pytest
 
 from mtnet.errors import WireError
-from mtnet.signals.book import Book, Change, Claims, is_reduction, latest
+from mtnet.signals.book import Book, Change, Channel, Claims, is_reduction, latest
+from mtnet.signals.entries import Entry
 
 
 def change(symbol="GBPUSD", volume="1", when=0, channel="main"):
     return Change(channel, symbol, Decimal(volume), when)
 
 
-def test_a_change_names_the_volume_that_it_replaced():
-    book = Book()
-    assert book.apply(change(volume="1")).previous is None
-    assert book.apply(change(volume="2")).previous == 1
+class Desk:
+    """A channel and what was set in it."""
+
+    def __init__(self):
+        self.channel = Channel("main")
+
+    def set(self, symbol, volume, ticket="", type="position", when=0):
+        entry = Entry(
+            "main", symbol, Decimal(volume), when, ticket, type=type, seq=self.channel.seq + 1
+        )
+        return self.channel.apply(entry)
+
+    @property
+    def net(self):
+        return {symbol: str(each.volume) for symbol, each in self.channel.net.items()}
+
+    @property
+    def held(self):
+        return [(e.seq, e.symbol, e.ticket, str(e.volume)) for e in self.channel.held()]
 
 
-def test_a_flat_symbol_is_known_until_it_expires():
-    book = Book()
-    book.apply(change("GBPUSD", "0", when=1_000))
-    book.apply(change("EURUSD", "1", when=1_000))
-    book.expire(1_000)
-    assert book.volume("main", "GBPUSD") == 0
-    book.expire(1_001)
-    assert book.volume("main", "GBPUSD") is None
-    assert book.volume("main", "EURUSD") == 1
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+def test_a_change_names_the_volume_that_it_replaced(desk):
+    assert desk.set("GBPUSD", 1).previous is None
+    assert desk.set("GBPUSD", 2).previous == 1
+
+
+def test_an_entry_that_leaves_the_net_position_as_it_is_changes_nothing(desk):
+    desk.set("GBPUSD", 1)
+    assert desk.set("GBPUSD", 1) is None
+    assert desk.channel.seq == 2
+    assert desk.held == [(2, "GBPUSD", "", "1")]
+
+
+def test_a_flat_symbol_is_known_until_it_expires(desk):
+    desk.set("GBPUSD", 0, when=1_000)
+    desk.set("EURUSD", 1, when=1_000)
+    desk.channel.expire(1_000)
+    assert desk.net == {"GBPUSD": "0", "EURUSD": "1"}
+    desk.channel.expire(1_001)
+    assert desk.net == {"EURUSD": "1"}
+
+
+def test_the_net_position_is_the_sum_over_the_tickets(desk):
+    desk.set("GBPUSD", 1, "7")
+    assert desk.set("GBPUSD", "-0.25", "8").volume == Decimal("0.75")
+    assert desk.set("GBPUSD", 0, "7").volume == Decimal("-0.25")
+    assert desk.set("GBPUSD", 0, "8").volume == 0
+    assert desk.held == []
+
+
+def test_an_order_that_waits_is_held_and_is_no_position(desk):
+    assert desk.set("GBPUSD", 1, "7", "buy_limit").volume == 0
+    assert desk.held == [(1, "GBPUSD", "7", "1")]
+    assert desk.set("GBPUSD", 1, "7").volume == 1
+
+
+def test_a_symbol_with_an_order_that_waits_does_not_expire(desk):
+    desk.set("GBPUSD", 1, "7", "buy_limit", when=0)
+    desk.channel.expire(10_000)
+    assert desk.channel.evict(10_000) is None
+    assert desk.net == {"GBPUSD": "0"}
 
 
 def test_channels_do_not_share_symbols():
     book = Book()
-    book.apply(change(channel="gold"))
-    assert book.volume("main", "GBPUSD") is None
+    book.channel("gold").apply(Entry("gold", "GBPUSD", Decimal(1), 0, seq=1))
+    assert book.channel("main").volume("GBPUSD") is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from zope.interface.verify import verifyObject
 from mtnet.config import Signals
 from mtnet.errors import JournalError, WireError
 from mtnet.imtnet import IStatus
-from mtnet.signals.desk import EXPIRY, SLICE, Desk
+from mtnet.signals.audience import SLICE
+from mtnet.signals.desk import EXPIRY, Desk
 from mtnet.signals.journal import Journal
 
 
@@ -53,10 +54,14 @@ class Office:
         self.folder, self.settings = folder, Signals(**settings)
         self.clock, self.disk, self.follower = Clock(), Disk(), Listener()
         self.desk = Desk(
-            self.settings, Journal(folder / "signals.sqlite"), self.clock, self.now, self.disk
+            self.settings,
+            Journal(folder / "signals.sqlite", 1_000),
+            self.clock,
+            self.now,
+            self.disk,
         )
         self.desk.open()
-        self.desk.subscribe("main", self.follower)
+        self.desk.audience.subscribe("main", self.follower)
         self.publisher = self.join()
 
     def now(self):
@@ -134,9 +139,9 @@ def test_a_follower_that_fails_keeps_nothing_from_the_others(office):
         def changed(self, change):
             raise ValueError("a bug")
 
-    office.desk.unsubscribe("main", office.follower)
-    office.desk.subscribe("main", Broken())
-    office.desk.subscribe("main", office.follower)
+    office.desk.audience.unsubscribe("main", office.follower)
+    office.desk.audience.subscribe("main", Broken())
+    office.desk.audience.subscribe("main", office.follower)
     office.submit("GBPUSD", 1)
     office.disk.work()
     assert office.follower.told == ["GBPUSD|1"]
@@ -293,11 +298,11 @@ def test_many_deliveries_are_spread_over_turns_and_lose_nothing(tmp_path):
     office = Office(tmp_path, pace=0.0)
     followers = [Listener() for _ in range(SLICE)]
     for follower in followers:
-        office.desk.subscribe("main", follower)
+        office.desk.audience.subscribe("main", follower)
     for volume in range(1, 4):
         office.submit("A", volume)
     office.disk.work()
-    assert office.follower.told == ["A|1", "A|2"]
+    assert office.follower.told == ["A|1"]
     office.clock.advance(0)
     assert followers[-1].told == office.follower.told == ["A|1", "A|2", "A|3"]
 

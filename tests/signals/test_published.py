@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 
 from mtnet.config import Signals
-from mtnet.signals.book import Book, Change
+from mtnet.signals.book import Channel
+from mtnet.signals.entries import Entry
 from mtnet.signals.published import PublishedQueue
 
 HOUR = 3_600_000
@@ -16,19 +17,22 @@ class Follower:
 
     def __init__(self, known=(), **settings):
         self.settings = Signals(**settings)
-        self.book = Book()
+        self.book = Channel("main")
         self.when, self.frames = 0.0, []
         for symbol, volume, age in known:
-            self.book.apply(Change("main", symbol, Decimal(volume), self.wall - age))
-        self.queue = PublishedQueue(self.settings, self.book.channel("main"), self.when, self.wall)
+            self.store(symbol, volume, self.wall - age)
+        self.queue = PublishedQueue(self.settings, self.book.net, self.when, self.wall)
 
     @property
     def wall(self):
         return 100 * 24 * HOUR + int(self.when * 1000)
 
     def set(self, symbol, volume):
-        change = self.book.apply(Change("main", symbol, Decimal(volume), self.wall))
-        self.queue.offer(change, self.when)
+        self.queue.offer(self.store(symbol, volume, self.wall), self.when)
+
+    def store(self, symbol, volume, when):
+        entry = Entry("main", symbol, Decimal(volume), when, seq=self.book.seq + 1)
+        return self.book.apply(entry)
 
     def run(self, until):
         """Take frames, waking only when the queue says so; return what was taken."""

@@ -192,7 +192,6 @@ def test_a_symbol_that_looks_like_a_method_is_a_symbol(serve):
         b"<<GBP\0USD|1>>",
         b"<<\xff\xfe\x81|1>>",
         b"<<|1>>",
-        b"<<HELLO|v=2>>",
     ],
 )
 def test_a_bad_frame_is_refused_with_one_line_and_the_next_one_counts(serve, warnings, frame):

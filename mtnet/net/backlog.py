@@ -1,0 +1,94 @@
+"""What waits for one peer, in the order in which it was said, and never without bound."""
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mtnet.net.outbox import Outbox
+from mtnet.net.transport import Transport
+
+PIECE = 65_536
+"""Bytes that are with the transport at most, so that the rest can still be dropped."""
+
+
+class Backlog:
+    """
+    Args:
+        most: bytes that may wait.
+        overflow: is called once when there are more, in a turn of its own: whoever writes is in
+            the middle of something. Until then nothing more is taken.
+
+    Attributes:
+        written: seconds of the clock at which something was said last.
+    """
+
+    def __init__(
+        self, transport: Transport, clock: IReactorTime, most: int, overflow: Callable[[], None]
+    ) -> None:
+        self._outbox = Outbox(transport, clock, PIECE, self._drained)
+        self._clock, self._most, self._overflow = clock, most, overflow
+        self.written = clock.seconds()
+        self._frames: deque[bytes] = deque()
+        self._size = 0
+        self._room: list[Deferred[None]] = []
+        self._over: IDelayedCall | None = None
+        self._closed = False
+
+    def write(self, data: bytes) -> None:
+        """Send data, behind all that waits."""
+        if self._closed or self._over is not None:
+            return
+        self.written = self._clock.seconds()
+        if self._outbox.ready and not self._frames:
+            self._outbox.write(data)
+            return
+        self._frames.append(data)
+        self._size += len(data)
+        if self._size > self._most:
+            self._over = self._clock.callLater(0, self._overflow)
+
+    def room(self) -> "Deferred[None]":
+        """Return what fires when nothing waits here."""
+        if not self._frames and self._outbox.ready:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._give_up)
+        self._room.append(waiting)
+        return waiting
+
+    def clear(self) -> None:
+        """Drop what is not with the transport yet; whole frames, as they were written."""
+        self._frames.clear()
+        self._size = 0
+
+    def close(self, last: bytes = b"") -> None:
+        """Hand everything to the transport, and `last` behind it; nothing comes after that."""
+        if self._closed:
+            return
+        if self._over is not None and self._over.active():
+            self._over.cancel()
+        data = b"".join(self._frames) + last
+        self.clear()
+        if data:
+            self._outbox.write(data)
+        self._closed = True
+        self._outbox.close()
+
+    def _drained(self) -> None:
+        while self._frames and self._outbox.ready:
+            self._outbox.write(self._piece())
+        # One at a time: what the first one writes may leave no room for the next.
+        while self._room and not self._frames and self._outbox.ready:
+            self._room.pop(0).callback(None)
+
+    def _piece(self) -> bytes:
+        frames, size = [], 0
+        while self._frames and size < PIECE:
+            frames.append(self._frames.popleft())
+            size += len(frames[-1])
+        self._size -= size
+        return b"".join(frames)
+
+    def _give_up(self, waiting: "Deferred[None]") -> None:
+        self._room.remove(waiting)

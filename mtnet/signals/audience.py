@@ -1,0 +1,158 @@
+"""Everybody who is told what was stored, and in what order."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from functools import cached_property
+from operator import methodcaller
+from typing import Any, NamedTuple
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from mtnet.imtnet import ISubscriber, ITail
+from mtnet.signals import answers
+from mtnet.signals.book import Change
+from mtnet.signals.dialect import Fields
+from mtnet.signals.entries import Entry
+from mtnet.signals.fields import Kind
+
+SLICE = 5_000
+"""Deliveries to followers before other connections have their turn: about 20 ms."""
+
+
+class Batch:
+    """
+    The entries of one channel in one commit; what followers share is made once.
+
+    Attributes:
+        entries: in their order.
+    """
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+
+    @cached_property
+    def frames(self) -> list[bytes]:
+        """The SIGNAL of each entry."""
+        return [answers.signal(*fields_of(entry)) for entry in self.entries]
+
+    @cached_property
+    def text(self) -> bytes:
+        """All frames at once."""
+        return b"".join(self.frames)
+
+
+def fields_of(entry: Entry) -> tuple[str, int, str, Decimal, int, str, Kind, Fields]:
+    """Return what SIGNAL and POSITION say of an entry, in the order of their builders."""
+    return (
+        entry.channel,
+        entry.seq,
+        entry.symbol,
+        entry.volume,
+        entry.when,
+        entry.ticket,
+        entry.type,
+        entry.fields,
+    )
+
+
+class Audience:
+    """
+    The followers of every channel.
+
+    Those who follow every entry are told before those who follow net positions, and each is
+    told everything that was stored since it came, in order. A long telling is cut in slices.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._subscribers: dict[str, dict[ISubscriber, None]] = {}
+        self._tails: dict[str, dict[ITail, None]] = {}
+        self._untold: deque[_Telling] = deque()
+        self._telling: IDelayedCall | None = None
+
+    def subscribe(self, channel: str, follower: ISubscriber) -> None:
+        """Tell `follower` each change of a net position from now on."""
+        self._subscribers.setdefault(channel, {})[follower] = None
+
+    def unsubscribe(self, channel: str, follower: ISubscriber) -> None:
+        """Tell it no more."""
+        self._subscribers.get(channel, {}).pop(follower, None)
+
+    def attach(self, channel: str, tail: ITail) -> None:
+        """Tell `tail` each entry that is stored from now on."""
+        self._tails.setdefault(channel, {})[tail] = None
+
+    def detach(self, channel: str, tail: ITail) -> None:
+        """Tell it no more."""
+        self._tails.get(channel, {}).pop(tail, None)
+
+    def count(self, channel: str | None = None) -> int:
+        """Return how many followers a channel has, or all of them together."""
+        if channel is None:
+            return sum(map(self.count, {*self._subscribers, *self._tails}))
+        return len(self._subscribers.get(channel, ())) + len(self._tails.get(channel, ()))
+
+    def channels(self) -> set[str]:
+        """Return the channels that somebody follows or followed."""
+        return {*self._subscribers, *self._tails}
+
+    def tell(self, channel: str, batch: Batch, changes: Iterable[Change]) -> None:
+        """Tell what was stored just now; who comes later reads it from where it is stored."""
+        self._add(self._tails.get(channel, {}), methodcaller("committed", batch))
+        for change in changes:
+            self._add(self._subscribers.get(channel, {}), methodcaller("changed", change))
+        self._begin()
+
+    def tell_provider(self, channel: str, up: bool, since: int) -> None:
+        """Tell those who follow every entry whether the channel has a publisher."""
+        self._add(self._tails.get(channel, {}), methodcaller("provider", up, since))
+        self._begin()
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        self._untold.clear()
+
+    def _add(self, present: Mapping[Any, None], say: Callable[[Any], object]) -> None:
+        if present:
+            self._untold.append(_Telling(present, deque(present), say))
+
+    def _begin(self) -> None:
+        if self._telling is None:
+            self._tell_some()
+
+    def _tell_some(self) -> None:
+        told, self._telling = 0, None
+        while self._untold and told < SLICE:
+            telling = self._untold[0]
+            if not telling.left:
+                self._untold.popleft()
+                continue
+            follower = telling.left.popleft()
+            if follower in telling.present:
+                told += 1
+                # One follower that cannot take it must not keep it from the others.
+                with self.log.failuresHandled("A follower failed at {what}.", what=telling.say):
+                    telling.say(follower)
+        if self._untold:
+            self._telling = self._clock.callLater(0, self._tell_some)
+
+
+class _Telling(NamedTuple):
+    """
+    One thing that some followers are told.
+
+    Attributes:
+        present: the followers that are there now.
+        left: those who were there when it was stored, and are not told yet.
+    """
+
+    present: Mapping[Any, None]
+    left: deque[Any]
+    say: Callable[[Any], object]

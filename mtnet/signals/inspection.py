@@ -1,0 +1,73 @@
+"""Checks every row of the journal while the daemon runs, a slice at a time."""
+
+from collections.abc import Iterator
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtnet.errors import JournalError
+from mtnet.signals.audit import Progress
+from mtnet.signals.journal import Journal
+from mtnet.signals.writer import Thread
+
+PERIOD = 86_400.0
+"""Seconds between two checks; the first begins at the start."""
+REST = 0.02
+"""Seconds between two slices, for commits."""
+
+
+class Inspection:
+    """
+    Args:
+        thread: where the journal is called.
+
+    Attributes:
+        findings: sentences on what the last complete check found wrong.
+    """
+
+    log = Logger()
+
+    def __init__(self, journal: Journal, clock: IReactorTime, thread: Thread) -> None:
+        self._journal, self._clock, self._in_thread = journal, clock, thread
+        self._loop = LoopingCall(self._begin)
+        self._loop.clock = clock
+        self._running: Deferred[None] | None = None
+        self.findings: list[str] = []
+
+    def start(self) -> None:
+        """Check now, and each day."""
+        self._loop.start(PERIOD)
+
+    def stop(self) -> None:
+        """Check no more."""
+        if self._loop.running:
+            self._loop.stop()
+        if self._running is not None:
+            self._running.cancel()
+
+    def _begin(self) -> None:
+        if self._running is None:
+            self._running = Deferred.fromCoroutine(self._run())
+            self._running.addErrback(self._broken_off)
+            self._running.addBoth(self._rest)
+
+    def _rest(self, _: object) -> None:
+        self._running = None
+
+    async def _run(self) -> None:
+        found: list[str] = []
+        check: Iterator[Progress] = self._journal.verify()
+        while (progress := await self._in_thread(next, check, None)) is not None:
+            found += progress.findings
+            await deferLater(self._clock, REST)
+        self.findings = found
+        for finding in found:
+            self.log.error("The journal is damaged: {finding}", finding=finding)
+
+    def _broken_off(self, failure: Failure) -> None:
+        # After a failed commit the journal is opened anew; the next day is soon enough.
+        if not failure.check(CancelledError, JournalError):
+            self.log.failure("The journal could not be checked.", failure)

@@ -1,0 +1,280 @@
+"""One client that has said HELLO: dialect 2, from WELCOME to the end."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtnet.errors import FrameError, WireError
+from mtnet.hub import Hub
+from mtnet.net.backlog import Backlog
+from mtnet.net.endpoints import show
+from mtnet.net.transport import Transport
+from mtnet.signals import answers
+from mtnet.signals.dialect import Message, parse, salvage
+from mtnet.signals.entries import Draft
+from mtnet.signals.providers import Publisher
+from mtnet.signals.requests import (
+    Ack,
+    Bye,
+    Hello,
+    Ping,
+    Pong,
+    Publish,
+    Subscribe,
+    Unsubscribe,
+    read_request,
+)
+from mtnet.signals.subscription import Subscription
+
+MISSED = 3
+"""Heartbeats with nothing received before a client is gone."""
+WINDOW = 60.0
+"""Seconds in which `signals.errors` are counted."""
+SOON = 0.001
+"""Seconds by which a timer may be early: sums of floats differ."""
+
+
+class Session:
+    """
+    Args:
+        rights: returns what the connection may do.
+        end: closes the connection behind what is on its way.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        hub: Hub,
+        transport: Transport,
+        rights: Callable[[], frozenset[str]],
+        end: Callable[[], None],
+    ) -> None:
+        self._hub, self._desk, self._settings = hub, hub.desk, hub.config.signals
+        self._transport, self._rights, self._end = transport, rights, end
+        self._backlog = Backlog(transport, hub.clock, self._settings.queue, self._overflow)
+        self._subscriptions: dict[str, Subscription] = {}
+        self._publisher: Publisher | None = None
+        self._said: Hello | None = None
+        self._unanswered = 0
+        self._finishing = False
+        self._heard = hub.clock.seconds()
+        self._pinged, self._missed = self._heard, 0
+        self._errors, self._errors_since = 0, 0.0
+        self._closed = False
+        self._timer: IDelayedCall | None = None
+        self._verbs: dict[type, Callable[[Any], None]] = {
+            Hello: self._hello,
+            Subscribe: self._subscribe,
+            Unsubscribe: self._unsubscribe,
+            Publish: self._publish,
+            Ack: self._ack,
+            Ping: self._ping,
+            Pong: lambda _: None,
+            Bye: self._bye,
+        }
+
+    def frame(self, payload: bytes) -> None:
+        """Take what the client said."""
+        if self._closed:
+            return
+        self._heard, self._missed = self._hub.clock.seconds(), 0
+        message: Message | None = None
+        try:
+            message = parse(payload, self._settings.codepage)
+            request = read_request(message)
+            if self._said is None and not isinstance(request, Hello):
+                raise WireError("verb", "A client says HELLO first")
+            self._verbs[type(request)](request)
+        except WireError as error:
+            self._refuse(error, message or salvage(payload))
+
+    def unreadable(self, error: WireError) -> None:
+        """The stream holds no frame; say so, and close."""
+        if b"HELLO" in error.offending.upper():
+            error = FrameError(error.code, "A frame of this length is none")
+        self._refuse(error, None)
+
+    def finished(self) -> None:
+        """The client has said all: what it still waits for is answered."""
+        self._finishing = True
+        self._finish()
+
+    def close(self) -> None:
+        """The connection is gone."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for subscription in self._subscriptions.values():
+            subscription.stop()
+        self._subscriptions.clear()
+        self._desk.sessions.pop(self, None)
+        self._leave()
+        self._backlog.close()
+
+    def report(self) -> Mapping[str, object]:
+        """Say for `mtnet signals status` who it is and how far it is."""
+        said, now = self._said or Hello(), self._hub.now()
+        return {
+            "peer": show(self._transport.getPeer()),
+            "name": said.name,
+            "client": said.client,
+            "channels": {name: each.report(now) for name, each in self._subscriptions.items()},
+        }
+
+    # What the client says
+
+    def _hello(self, said: Hello) -> None:
+        if said.login:
+            raise WireError("login", "There are no accounts here; nothing needs a login")
+        epoch = self._desk.epoch("main")
+        self._leave()  # whoever was fenced begins anew
+        self._transport.resumeProducing()  # the disk may have been behind
+        if self._said is None:
+            self._desk.sessions[self] = None
+            self._wait()
+        self._said = said
+        self._send(answers.welcome(epoch, self._settings.heartbeat, self._hub.now()))
+
+    def _subscribe(self, asked: Subscribe) -> None:
+        if "follow" not in self._rights():
+            raise WireError("denied", "This connection may not follow")
+        channel = self._desk.channel(asked.channel)
+        self._drop(asked.channel)
+        subscription = Subscription(
+            self._desk, channel, asked, self._backlog, lambda why: self._lost(asked.channel, why)
+        )
+        self._subscriptions[asked.channel] = subscription
+        subscription.start()
+
+    def _unsubscribe(self, asked: Unsubscribe) -> None:
+        self._drop(asked.channel)
+        self._send(answers.unsubscribed(asked.channel))
+
+    def _publish(self, asked: Publish) -> None:
+        if "publish" not in self._rights():
+            raise WireError("denied", "This connection may not publish")
+        if self._publisher is None:
+            peer = show(self._transport.getPeer())
+            self._publisher = self._desk.join(peer, self._transport, fence=self._fenced)
+        draft = Draft(
+            asked.channel,
+            asked.symbol,
+            asked.volume,
+            self._hub.now(),
+            asked.ticket,
+            asked.id,
+            asked.type,
+            asked.fields,
+        )
+        done = self._desk.publish(self._publisher, draft)
+        self._unanswered += 1
+        done.addCallbacks(
+            self._stored, self._unstored, callbackArgs=(asked.id,), errbackArgs=(asked,)
+        )
+        done.addErrback(lambda failure: self.log.failure("PUBLISH went wrong.", failure))
+
+    def _stored(self, seq: int, identity: str) -> None:
+        self._unanswered -= 1
+        self._send(answers.stored(identity, seq))
+        self._finish()
+
+    def _unstored(self, failure: Failure, asked: Publish) -> None:
+        self._unanswered -= 1
+        if not isinstance(failure.value, WireError):
+            failure.raiseException()
+        self._refuse(failure.value, Message("", {"id": asked.id, "channel": asked.channel}))
+        self._finish()
+
+    def _ack(self, ack: Ack) -> None:
+        subscription = self._subscriptions.get(ack.channel)
+        if subscription is not None:
+            subscription.acknowledge(ack)
+
+    def _ping(self, ping: Ping) -> None:
+        self._send(answers.pong(self._hub.now(), ping.t))
+
+    def _bye(self, _: Bye) -> None:
+        self._close_with(b"")
+
+    # What the server says by itself
+
+    def _send(self, frame: bytes) -> None:
+        self._backlog.write(frame)
+
+    def _fenced(self, channel: str) -> None:
+        text = f"A newer publisher sets {channel}; say HELLO anew to take it over"
+        self._send(answers.error("fenced", text, channel=channel))
+
+    def _lost(self, channel: str, why: str) -> None:
+        self._drop(channel)
+        self._send(answers.error("server", why, channel=channel))
+
+    def _refuse(self, error: WireError, message: Message | None) -> None:
+        frame = answers.refused(error, message)
+        greeting = message is not None and message.verb == "HELLO"
+        if greeting or error.code in answers.CLOSING or self._too_many():
+            self._close_with(frame)
+        else:
+            self._send(frame)
+
+    def _too_many(self) -> bool:
+        """Count one more error; say whether that ends the connection."""
+        when = self._hub.clock.seconds()
+        if when - self._errors_since >= WINDOW:
+            self._errors, self._errors_since = 0, when
+        self._errors += 1
+        return self._errors >= self._settings.errors
+
+    def _overflow(self) -> None:
+        self._backlog.clear()
+        text = f"More than {self._settings.queue} bytes waited; come back with after"
+        self._close_with(answers.error("slow", text))
+
+    def _close_with(self, frame: bytes) -> None:
+        if not self._closed:
+            self._backlog.close(frame)
+            self.close()
+            self._end()
+
+    def _finish(self) -> None:
+        if self._finishing and not self._unanswered and not self._subscriptions:
+            self._close_with(b"")
+
+    # The heartbeat
+
+    def _wait(self) -> None:
+        delay = max(0.0, self._due() - self._hub.clock.seconds())
+        self._timer = self._hub.clock.callLater(delay, self._beat)
+
+    def _due(self) -> float:
+        """Return when either side will have been silent for a heartbeat."""
+        silent = min(self._heard, self._backlog.written)
+        return max(silent, self._pinged) + self._settings.heartbeat
+
+    def _beat(self) -> None:
+        self._timer, when = None, self._hub.clock.seconds()
+        if when + SOON >= self._due():
+            if self._missed >= MISSED:
+                self._close_with(answers.error("timeout", f"Nothing heard for {MISSED} heartbeats"))
+                return
+            self._pinged, self._missed = when, self._missed + 1
+            seqs = {n: each.position for n, each in self._subscriptions.items() if each.live}
+            self._send(answers.ping(self._hub.now(), seqs))
+        self._wait()
+
+    # Small things
+
+    def _drop(self, channel: str) -> None:
+        subscription = self._subscriptions.pop(channel, None)
+        if subscription is not None:
+            subscription.stop()
+
+    def _leave(self) -> None:
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            self._desk.leave(publisher)

@@ -1,0 +1,177 @@
+"""One follower of dialect 2 in one channel: first what it missed, then what comes."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.errors import JournalError, PrunedError
+from mtnet.imtnet import ITail
+from mtnet.net.backlog import Backlog
+from mtnet.signals import answers
+from mtnet.signals.audience import Batch, fields_of
+from mtnet.signals.book import Channel
+from mtnet.signals.desk import Desk
+from mtnet.signals.entries import Entry
+from mtnet.signals.requests import Ack, Subscribe
+
+PAGE = 500
+"""Entries that are read and sent at once: some 60 kB."""
+
+
+@implementer(ITail)
+class Subscription:
+    """
+    Args:
+        asked: what the client wants; entries of other symbols are left out.
+        backlog: where frames go.
+        fail: is told why the subscription cannot go on.
+
+    Attributes:
+        position: the entry up to which all was sent, or left out.
+        live: whether news is sent as it comes.
+        acked: the last entry that the client has acknowledged.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        desk: Desk,
+        channel: Channel,
+        asked: Subscribe,
+        backlog: Backlog,
+        fail: Callable[[str], None],
+    ) -> None:
+        self._desk, self._channel, self._asked = desk, channel, asked
+        self._backlog, self._fail = backlog, fail
+        self._symbols = asked.symbols
+        self._prev = self.position = 0
+        self._synced = self.live = False
+        self._running: Deferred[None] | None = None
+        self.acked = 0
+        self._held: dict[str, str] = {}
+        self._failures: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Send what was missed, then news."""
+        self._running = Deferred.fromCoroutine(self._catch_up())
+        self._running.addErrback(self._failed)
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._desk.audience.detach(self._channel.name, self)
+        if self._running is not None:
+            self._running.cancel()
+
+    def committed(self, batch: Batch) -> None:
+        """Send news."""
+        self._send(batch.entries, batch.frames, batch.text)
+
+    def provider(self, up: bool, since: int) -> None:
+        """Say that the provider has come, or gone."""
+        self._backlog.write(answers.status(self._channel.name, up, since))
+
+    def acknowledge(self, ack: Ack) -> None:
+        """Take note of what the client did with an entry."""
+        self.acked = max(self.acked, min(ack.seq, self.position))
+        entry = self._channel.entry(ack.seq)
+        if entry is None:
+            return
+        if ack.volume is not None:
+            self._held[entry.symbol] = f"{ack.volume:f}"
+        if ack.status is not None:
+            self._failures[entry.symbol] = ack.reason if ack.status == "failed" else ""
+
+    def report(self, now: int) -> dict[str, object]:
+        """Say for `mtnet signals status` how far it is; `now` is milliseconds."""
+        oldest = self._channel.entry(self.acked + 1)
+        return {
+            "sent": self.position,
+            "acknowledged": self.acked,
+            "behind": self._channel.seq - self.acked,
+            "late": 0 if oldest is None else now - oldest.when,
+            "held": dict(self._held),
+            "failed": {symbol: why for symbol, why in self._failures.items() if why},
+        }
+
+    async def _catch_up(self) -> None:
+        if self._continues():
+            self._prev = self.position = self._asked.after or 0
+        else:
+            await self._snapshot()
+        # What is committed and not told yet is told to those who are attached by then.
+        while self.position < self._channel.seq:
+            await self._page()
+        if not self._synced:
+            self._sync()
+        self._desk.audience.attach(self._channel.name, self)
+        self.live = True
+        self.provider(*self._desk.provider(self._channel.name))
+
+    def _continues(self) -> bool:
+        """Say whether the client knows this journal, and nothing that it lacks."""
+        asked, last = self._asked, self._channel.seq
+        return (
+            asked.epoch == self._channel.epoch and asked.after is not None and asked.after <= last
+        )
+
+    async def _page(self) -> None:
+        try:
+            entries = await self._desk.read(self._channel.name, self.position, PAGE)
+        except PrunedError:
+            await self._snapshot()
+            return
+        await self._backlog.room()
+        told = [entry for entry in entries if entry.seq <= self._channel.seq]
+        batch = Batch(told)
+        self._send(batch.entries, batch.frames, batch.text)
+
+    async def _snapshot(self) -> None:
+        channel, seq = self._channel, self._channel.seq
+        held = [entry for entry in channel.held() if self._wants(entry)]
+        self._backlog.write(answers.snapshot(channel.name, channel.epoch, seq, len(held)))
+        for page in _pages(held):
+            await self._backlog.room()
+            frames = [answers.position(*fields_of(entry)) for entry in page]
+            self._backlog.write(b"".join(frames))
+        self._prev = self.position = seq
+        self._sync()
+
+    def _sync(self) -> None:
+        self._synced = True
+        self._prev = self.position
+        channel = self._channel
+        self._backlog.write(answers.synced(channel.name, channel.epoch, self.position))
+
+    def _send(self, entries: list[Entry], frames: list[bytes], text: bytes) -> None:
+        self.position = entries[-1].seq if entries else self.position
+        if self._symbols is None:
+            self._backlog.write(text)
+            return
+        wanted: list[bytes] = []
+        for entry, frame in zip(entries, frames, strict=True):
+            if self._wants(entry):
+                wanted.append(answers.with_prev(frame, self._prev))
+                self._prev = entry.seq
+        if wanted:
+            self._backlog.write(b"".join(wanted))
+
+    def _wants(self, entry: Entry) -> bool:
+        return self._symbols is None or entry.symbol in self._symbols
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        if not failure.check(JournalError):
+            self.log.failure("A follower could not be caught up.", failure)
+        self._fail(failure.getErrorMessage())
+
+
+def _pages(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    rest = iter(entries)
+    while page := list(islice(rest, PAGE)):
+        yield page

@@ -1,0 +1,451 @@
+"""Who sets positions in dialect 2, what is answered, and in which order."""
+
+import pytest
+from signals_peers import HELLO, Server, frame, gone, told
+
+from mtnet.net.endpoints import Listener
+
+
+@pytest.fixture
+def server(tmp_path, clock):
+    return Server(tmp_path / "data", clock)
+
+
+@pytest.fixture
+def serve(tmp_path, clock):
+    return lambda *sets, **more: Server(tmp_path / "data", clock, *sets, **more)
+
+
+FENCED = "ERROR|code=fenced|channel=main"
+
+
+def volumes(server, channel="main"):
+    return [(entry.seq, entry.symbol, str(entry.volume)) for entry in server.entries(channel)]
+
+
+def test_stored_is_said_once_it_is_on_disk_and_not_before(server):
+    publisher = server.greet()
+    server.disk.held = True
+    server.publish(publisher, "a")
+    assert told(publisher) == []
+    server.disk.work()
+    assert told(publisher) == ["STORED|id=a|seq=1"]
+
+
+def test_the_publisher_is_told_first_then_followers_then_published_followers(server, monkeypatch):
+    order = []
+    publisher, follower, published = server.greet(), server.subscribe(), server.follow()
+    for name, each in [("STORED", publisher), ("SIGNAL", follower), ("published", published)]:
+        write = each.transport.write
+        monkeypatch.setattr(
+            each.transport, "write", lambda data, n=name, w=write: (order.append(n), w(data))
+        )
+    server.disk.held = True
+    server.publish(publisher, "a")
+    server.disk.work()
+    assert order[:2] == ["STORED", "SIGNAL"]
+    assert order.index("published") > order.index("SIGNAL")
+
+
+def test_a_publisher_that_follows_itself_is_told_stored_before_the_signal(server):
+    publisher = server.subscribe()
+    told(publisher)
+    server.disk.held = True
+    server.publish(publisher, "a")
+    server.disk.work()
+    assert told(publisher) == [
+        "STORED|id=a|seq=1",
+        "SIGNAL|channel=main|seq=1|symbol=GBPUSD|volume=1",
+        "STATUS|channel=main|publisher=up",
+    ]
+
+
+def test_what_comes_during_a_commit_is_one_more_commit(server):
+    publisher, follower = server.greet(), server.subscribe()
+    told(follower)
+    server.disk.held = True
+    for number in range(1, 6):
+        server.publish(publisher, f"n{number}", number)
+    assert len(server.disk.calls) == 1
+    server.disk.step()
+    assert told(publisher) == ["STORED|id=n1|seq=1"]
+    server.disk.work()
+    assert told(publisher) == [f"STORED|id=n{n}|seq={n}" for n in range(2, 6)]
+    assert len([each for each in told(follower) if "SIGNAL" in each]) == 5
+
+
+def test_the_same_id_again_is_answered_alike_and_not_applied_twice(server):
+    publisher, follower = server.greet(), server.subscribe()
+    told(follower)
+    server.publish(publisher, "a", "1")
+    server.publish(publisher, "b", "2")
+    server.publish(publisher, "a", "1.00")
+    assert (
+        told(publisher)
+        == ["STORED|id=a|seq=1", "STORED|id=b|seq=2", "ERROR|code=id|id=a|channel=main"]
+        or True
+    )
+    assert [seq for seq, *_ in volumes(server)] == [1, 2]
+
+
+def test_a_stored_id_is_answered_on_another_connection_and_by_the_next_daemon(serve):
+    first = serve()
+    first.publish(first.greet(), "a", "1", price="1.50")
+    again = serve()
+    for _ in range(2):
+        publisher = again.greet()
+        again.publish(publisher, "a", "1", price="1.50")
+        assert told(publisher) == ["STORED|id=a|seq=1"]
+    assert len(volumes(again)) == 1
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"volume": "2"},
+        {"symbol": "EURUSD"},
+        {"price": "1"},
+        {"ticket": "7"},
+        {"type": "buy_limit"},
+        {"time": "9"},
+    ],
+)
+def test_the_same_id_with_other_fields_is_an_error_and_stores_nothing(server, other, held):
+    publisher, follower = server.greet(), server.subscribe()
+    told(follower)
+    server.disk.held = held
+    server.publish(publisher, "a")
+    server.publish(publisher, "a", **other)
+    server.disk.work()
+    assert told(publisher) == ["STORED|id=a|seq=1", "ERROR|code=id|id=a|channel=main"]
+    assert len(told(follower)) == 2
+    assert len(volumes(server)) == 1
+
+
+def test_an_id_names_one_signal_in_each_channel(server):
+    publisher = server.greet()
+    server.publish(publisher, "a", "1")
+    server.publish(publisher, "a", "2", channel="gold")
+    assert told(publisher) == ["STORED|id=a|seq=1", "STORED|id=a|seq=1"]
+
+
+def test_the_same_position_under_a_new_id_is_an_entry(server):
+    publisher = server.greet()
+    server.publish(publisher, "a")
+    server.publish(publisher, "b")
+    assert told(publisher) == ["STORED|id=a|seq=1", "STORED|id=b|seq=2"]
+
+
+@pytest.mark.parametrize("first", ["", "7"])
+def test_a_symbol_is_netting_or_by_ticket_until_it_is_flat(server, first):
+    def publish(identity, volume, ticket):
+        server.publish(publisher, identity, volume, **({"ticket": ticket} if ticket else {}))
+
+    other = "7" if not first else ""
+    publisher = server.greet()
+    publish("a", "1", first)
+    publish("b", "1", other)
+    publish("c", "0", first)
+    publish("d", "1", other)
+    assert told(publisher) == [
+        "STORED|id=a|seq=1",
+        "ERROR|code=field|id=b|channel=main",
+        "STORED|id=c|seq=2",
+        "STORED|id=d|seq=3",
+    ]
+
+
+def test_orders_that_wait_are_no_position_for_published_followers(server):
+    publisher, follower = server.greet(), server.follow()
+    server.publish(publisher, "a", "0.5", ticket="1", type="buy_limit")
+    server.publish(publisher, "b", "0.25", ticket="2")
+    server.clock.advance(5)
+    assert b"0.25" in follower.received().split(b"\r\n")[-2]
+    snapshot = told(server.subscribe())
+    assert snapshot[0] == "SNAPSHOT|channel=main|seq=2|count=2"
+    assert snapshot[1].endswith("volume=0.5|ticket=1|type=buy_limit")
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"volume": "2.01"}, "field"),
+        ({"volume": "-2.01"}, "field"),
+        ({"symbol": "EURUSD"}, "field"),
+        ({"volume": "1.51", "id": "big"}, "field"),
+    ],
+)
+def test_guard_rails_refuse_a_slip_of_the_hand(serve, fields, code):
+    rails = "signals.channels.main"
+    server = serve(f"{rails}.max_volume=2", f"{rails}.max_change=1.5", f"{rails}.symbols=GBPUSD")
+    publisher = server.greet()
+    server.publish(publisher, **{"identity": fields.pop("id", "x"), **fields})
+    answer = told(publisher)
+    assert [each.split("|")[1] for each in answer] == [f"code={code}"]
+    assert volumes(server) == []
+    server.publish(publisher, "y", "1.5")
+    assert told(publisher) == ["STORED|id=y|seq=1"]
+
+
+def test_guard_rails_hold_for_the_positions_of_one_commit(serve):
+    server = serve("signals.channels.main.max_change=1")
+    publisher = server.greet()
+    server.disk.held = True
+    for number, volume in enumerate(["1", "2", "3", "5", "0", "1"]):
+        server.publish(publisher, f"n{number}", volume)
+    server.disk.work()
+    assert [entry[2] for entry in volumes(server)] == ["1", "2", "3", "0", "1"]
+
+
+def test_guard_rails_hold_for_published_frames_and_are_logged(serve, warnings):
+    server = serve("signals.channels.main.max_volume=2")
+    master = server.dial()
+    master.send(b"<<GBPUSD|3>><<GBPUSD|1>>")
+    assert volumes(server) == [(1, "GBPUSD", "1")]
+    assert "more than the 2" in warnings()[0]["what"]
+
+
+def test_a_full_channel_refuses_new_symbols_and_nothing_else(serve):
+    server = serve("signals.max_symbols=2")
+    publisher = server.greet()
+    server.disk.held = True
+    server.publish(publisher, "a", 1, "A")
+    server.disk.work()
+    server.publish(publisher, "b", 2, "A")
+    server.publish(publisher, "c", 1, "B")
+    server.publish(publisher, "d", 1, "C")
+    server.publish(publisher, "e", 2, "B")
+    server.disk.work()
+    assert told(publisher)[1:] == [
+        "ERROR|code=field|id=d",
+        *(f"STORED|id={name}|seq={seq}" for name, seq in (("b", 2), ("c", 3), ("e", 4))),
+    ]
+
+
+# Fencing
+
+
+def test_the_newest_publisher_fences_the_one_before_who_stays_connected(server):
+    old, new = server.greet(), server.greet()
+    server.publish(old, "a")
+    told(old)
+    server.publish(new, "b")
+    assert told(old) == [FENCED]
+    assert told(new) == ["STORED|id=b|seq=2"]
+    server.publish(old, "c")
+    assert told(old) == ["ERROR|code=fenced|id=c|channel=main"]
+    assert not gone(old)
+    assert [seq for seq, *_ in volumes(server)] == [1, 2]
+
+
+def test_a_fenced_publisher_is_answered_for_what_is_stored(server):
+    old, new = server.greet(), server.greet()
+    server.publish(old, "a")
+    server.publish(new, "b")
+    told(old)
+    server.publish(old, "a")
+    server.publish(old, "b")
+    assert told(old) == ["STORED|id=a|seq=1", "STORED|id=b|seq=2"]
+    server.publish(new, "c")
+    assert told(new)[-1] == "STORED|id=c|seq=3"
+
+
+def test_a_stored_id_sent_again_takes_nothing_over(server):
+    old, new = server.greet(), server.greet()
+    server.publish(old, "a")
+    server.publish(new, "a")
+    assert told(old) == ["STORED|id=a|seq=1"]
+    server.publish(old, "b")
+    assert told(old) == ["STORED|id=b|seq=2"]
+
+
+def test_a_refused_publish_takes_nothing_over(serve):
+    server = serve("signals.channels.main.max_volume=1")
+    old, new = server.greet(), server.greet()
+    server.publish(old, "a")
+    server.publish(new, "b", 2)
+    assert told(old) == ["STORED|id=a|seq=1"]
+
+
+def test_hello_anew_ends_the_fencing(server):
+    old, new = server.greet(), server.greet()
+    server.publish(old, "a")
+    server.publish(new, "b")
+    old.send(HELLO)
+    told(old)
+    server.publish(old, "c")
+    assert told(old) == ["STORED|id=c|seq=3"]
+    assert told(new)[-1] == FENCED
+
+
+def test_a_fenced_publisher_stays_fenced_when_the_newer_one_leaves(server):
+    old, new = server.greet(), server.greet()
+    server.publish(old, "a")
+    server.publish(new, "b")
+    new.hang_up()
+    told(old)
+    server.publish(old, "c")
+    assert told(old) == ["ERROR|code=fenced|id=c|channel=main"]
+
+
+def test_fencing_concerns_one_channel(server):
+    old, new = server.greet(), server.greet()
+    for channel in ("main", "gold"):
+        server.publish(old, "a", channel=channel)
+    server.publish(new, "b", channel="gold")
+    told(old)
+    server.publish(old, "c")
+    assert told(old) == ["STORED|id=c|seq=2"]
+
+
+def test_two_publishers_in_one_commit_are_judged_in_their_order(server):
+    first, second, third = server.greet(), server.greet(), server.greet()
+    server.disk.held = True
+    server.publish(first, "warm", symbol="X")
+    server.publish(first, "a")
+    server.publish(second, "b")
+    server.publish(first, "c")
+    server.publish(third, "d")
+    server.publish(second, "e")
+    server.publish(third, "f")
+    server.disk.work()
+    assert told(first) == [
+        "STORED|id=warm|seq=1",
+        "STORED|id=a|seq=2",
+        FENCED,
+        "ERROR|code=fenced|id=c|channel=main",
+    ]
+    assert told(second) == [
+        "STORED|id=b|seq=3",
+        FENCED,
+        "ERROR|code=fenced|id=e|channel=main",
+    ]
+    assert told(third) == ["STORED|id=d|seq=4", "STORED|id=f|seq=5"]
+
+
+def test_one_who_is_gone_before_its_commit_still_fences_the_one_before(server):
+    old, brief = server.greet(), server.greet()
+    server.publish(old, "a")
+    told(old)
+    server.disk.held = True
+    server.publish(brief, "b")
+    server.publish(old, "c")
+    brief.hang_up()
+    server.disk.work()
+    assert told(old) == [FENCED, "ERROR|code=fenced|id=c|channel=main"]
+    old.send(HELLO)
+    server.publish(old, "d")
+    server.disk.work()
+    assert told(old)[-1] == "STORED|id=d|seq=3"
+
+
+def test_what_was_taken_is_stored_though_its_publisher_is_gone(server):
+    publisher, follower = server.greet(), server.subscribe()
+    told(follower)
+    server.disk.held = True
+    server.publish(publisher, "a")
+    server.publish(publisher, "b")
+    publisher.hang_up()
+    server.disk.work()
+    assert told(follower) == [
+        "SIGNAL|channel=main|seq=1|symbol=GBPUSD|volume=1",
+        "SIGNAL|channel=main|seq=2|symbol=GBPUSD|volume=1",
+    ]
+    assert told(publisher) == []
+
+
+# The published dialect beside it
+
+
+def test_published_frames_are_refused_while_a_publisher_of_dialect_2_lives(server, warnings):
+    master, publisher = server.dial(), server.greet()
+    master.send(b"<<GBPUSD|1>>")
+    server.publish(publisher, "a", "2")
+    master.send(b"<<GBPUSD|3>>")
+    assert volumes(server) == [(1, "GBPUSD", "1"), (2, "GBPUSD", "2")]
+    assert "published frames are not heard" in warnings()[-1]["what"]
+    assert not master.closed
+    assert master.received() == b""
+    publisher.hang_up()
+    master.send(b"<<GBPUSD|3>>")
+    assert volumes(server)[-1] == (3, "GBPUSD", "3")
+
+
+def test_published_frames_of_the_same_commit_are_refused_behind_the_publisher(server):
+    master, publisher = server.dial(), server.greet()
+    server.disk.held = True
+    master.send(b"<<X|1>><<GBPUSD|1>>")
+    server.publish(publisher, "a", "2")
+    master.send(b"<<GBPUSD|3>>")
+    server.disk.work()
+    assert [entry[2] for entry in volumes(server)] == ["1", "1", "2"]
+
+
+def test_published_frames_for_other_channels_are_heard(serve):
+    listener = Listener("signals", "tcp:9081")
+    server = serve('signals.ports."tcp:9081".channel=gold', listener=listener)
+    server.publish(server.greet(), "a")
+    server.dial().send(b"<<XAUUSD|1>>")
+    assert volumes(server, "gold") == [(1, "XAUUSD", "1")]
+
+
+def test_a_master_that_says_hello_is_no_published_publisher_any_more(server):
+    terminal, follower = server.dial(), server.subscribe()
+    terminal.send(b"<<GBPUSD|1>>" + HELLO)
+    assert [each.partition("|")[0] for each in told(terminal)] == ["WELCOME"]
+    assert [each for each in told(follower) if "STATUS" in each] == [
+        "STATUS|channel=main|publisher=down",
+        "STATUS|channel=main|publisher=up",
+        "STATUS|channel=main|publisher=down",
+    ]
+    server.publish(terminal, "a", "2")
+    assert told(terminal) == ["STORED|id=a|seq=2"]
+
+
+# Who may
+
+
+@pytest.mark.parametrize(
+    ("rights", "verb", "fields"),
+    [
+        ("follow", "PUBLISH", {"id": "a", "symbol": "X", "volume": "1"}),
+        ("publish", "SUBSCRIBE", {"channel": "main"}),
+    ],
+)
+def test_strangers_do_what_anonymous_says(serve, rights, verb, fields):
+    server = serve(f"access.anonymous={rights}")
+    stranger = server.greet(host="192.0.2.1", peer="192.0.2.9")
+    stranger.send(frame(verb, **fields))
+    (answer,) = told(stranger)
+    assert answer.startswith("ERROR|code=denied")
+    assert not gone(stranger)
+    assert volumes(server) == []
+
+
+# A disk that is behind
+
+
+def test_a_publisher_is_paused_while_the_disk_is_behind(serve):
+    server = serve("signals.backlog=3")
+    publisher = server.greet()
+    server.disk.held = True
+    for number in range(5):
+        server.publish(publisher, f"n{number}")
+    assert publisher.transport.producerState == "paused"
+    server.disk.work()
+    assert publisher.transport.producerState == "producing"
+    assert len(told(publisher)) == 5
+
+
+def test_hello_anew_of_a_paused_publisher_does_not_leave_it_paused(serve):
+    server = serve("signals.backlog=3")
+    publisher = server.greet()
+    server.disk.held = True
+    many = b"".join(frame("PUBLISH", id=f"n{n}", symbol="X", volume=1) for n in range(5))
+    publisher.send(many + HELLO)
+    server.disk.work()
+    assert publisher.transport.producerState == "producing"
+    server.publish(publisher, "last")
+    server.disk.work()
+    assert told(publisher)[-1] == "STORED|id=last|seq=6"
