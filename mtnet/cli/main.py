@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from mtnet import __version__
-from mtnet.cli import cert, demo, doctor, manage, run, talk, ticks
+from mtnet.cli import backup, cert, demo, doctor, manage, run, signals, templates, ticks
 from mtnet.errors import MtnetError
 
 INTERRUPTED = 130
 """The exit status of a program that Ctrl-C ended: 128 and the number of SIGINT."""
+
+_MODULES = (run, demo, manage, signals, templates, ticks, backup, cert, doctor)
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,7 +34,7 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"mtnet {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (run, demo, manage, talk, ticks, cert, doctor):
+    for module in _MODULES:
         module.register(commands)
     return top
 

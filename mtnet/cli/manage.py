@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +28,39 @@ def register(commands: "Commands") -> None:
         description="Asks the daemon that runs on a data folder how it does.",
         epilog="Example: mtnet status --data /var/lib/mtnet",
     )
-    status_parser.add_argument("-d", "--data", metavar="DIR", help="the daemon's data folder")
-    status_parser.add_argument(
-        "-c", "--config", metavar="FILE", type=Path, help="the daemon's configuration"
-    )
+    add_data(status_parser)
     status_parser.add_argument("--json", action="store_true", help="print JSON")
     status_parser.set_defaults(do=status)
+
+
+def add_data(parser: "ArgumentParser") -> None:
+    """Let a command name the data folder, or the configuration that names it."""
+    parser.add_argument("-d", "--data", metavar="DIR", help="the daemon's data folder")
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", type=Path, help="the daemon's configuration"
+    )
+
+
+def add(
+    commands: "Commands", name: str, do: Callable[["Namespace"], None], told: str, example: str
+) -> "ArgumentParser":
+    """Add a command that works on the data folder."""
+    about = f"{told[0].upper()}{told[1:]}."
+    parser: ArgumentParser = commands.add_parser(name, help=told, description=about)
+    parser.epilog = f"Example: {parser.prog} {example}".rstrip()
+    add_data(parser)
+    parser.set_defaults(do=do)
+    return parser
+
+
+def folder(arguments: "Namespace") -> Path:
+    """
+    Return the data folder that a command is about.
+
+    Raises:
+        ConfigError: the configuration that names it is wrong.
+    """
+    return Path(load(arguments.config, os.environ, data=arguments.data).data)
 
 
 def status(arguments: "Namespace") -> None:
@@ -44,8 +71,7 @@ def status(arguments: "Namespace") -> None:
         ConfigError: the configuration that names the data folder is wrong.
         ClientError: no daemon answers.
     """
-    config = load(arguments.config, os.environ, data=arguments.data)
-    answer = ask(Path(config.data) / "control", "status")
+    answer = ask(folder(arguments) / "control", "status")
     if arguments.json:
         print(msgspec.json.encode(answer).decode(), flush=True)
     else:

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import time
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentTypeError, Namespace
 from calendar import timegm
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,6 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from mtnet.cli import manage, remote, send
 from mtnet.client import Tick, subscribe
 from mtnet.client.ticks import spelt
-from mtnet.config import load
 from mtnet.datafolder import make_folder
 from mtnet.errors import ClientError
 from mtnet.ticks import mt5
@@ -58,33 +57,19 @@ def register(commands: "Commands") -> None:
     send.register(ticks, SERVER)
     _export_parser(ticks)
     _import_parser(ticks)
-    _stored(ticks, "symbols", list_symbols, "list what is stored", "").add_argument(
+    manage.add(ticks, "symbols", list_symbols, "list what is stored", "").add_argument(
         "--json", action="store_true", help="print JSON"
     )
     told = "say who sent what, and whether all of it came"
-    _stored(ticks, "report", report, told, "--json").add_argument(
+    manage.add(ticks, "report", report, told, "--json").add_argument(
         "--json", action="store_true", help="print JSON"
     )
-
-
-def _stored(
-    commands: "Commands", name: str, do: Callable[[Namespace], None], told: str, example: str
-) -> ArgumentParser:
-    about = remote.sentence(told)
-    parser: ArgumentParser = commands.add_parser(name, help=told, description=about)
-    parser.epilog = f"Example: {parser.prog} {example}".rstrip()
-    parser.add_argument("-d", "--data", metavar="DIR", help="the daemon's data folder")
-    parser.add_argument(
-        "-c", "--config", metavar="FILE", type=Path, help="the daemon's configuration"
-    )
-    parser.set_defaults(do=do)
-    return parser
 
 
 def _export_parser(commands: "Commands") -> None:
     told = "write the ticks of a symbol, in order"
     example = "EURUSD --from 2019.02.04 -o EURUSD.csv"
-    parser = _stored(commands, "export", export, told, example)
+    parser = manage.add(commands, "export", export, told, example)
     parser.add_argument("symbol", metavar="SYMBOL")
     parser.add_argument(
         "--format", choices=sorted(FORMATS), default="mt5", help="default: as MetaTrader 5 exports"
@@ -97,7 +82,7 @@ def _export_parser(commands: "Commands") -> None:
 
 def _import_parser(commands: "Commands") -> None:
     told = "store the ticks of a file that MetaTrader 5 exported, each of them once"
-    parser = _stored(commands, "import", import_ticks, told, "EURUSD.csv --symbol EURUSD")
+    parser = manage.add(commands, "import", import_ticks, told, "EURUSD.csv --symbol EURUSD")
     parser.add_argument("file", metavar="FILE", type=Path, help="also compressed with gzip")
     parser.add_argument("--symbol", metavar="SYMBOL", required=True)
     parser.add_argument(
@@ -288,7 +273,7 @@ def _print(tick: Tick, as_json: bool) -> None:
 
 
 def _store(arguments: Namespace) -> Path:
-    return Path(load(arguments.config, os.environ, data=arguments.data).data) / "ticks.sqlite"
+    return manage.folder(arguments) / "ticks.sqlite"
 
 
 @contextmanager

@@ -7,14 +7,17 @@ Endpoints and the clock are handed in; everything that fails does so with a `Cli
 ::
 
     signals = server_from_string(reactor, "secure:fx.example:8081")
-    follow(signals, print, reactor).startService()
-    local = server_from_string(reactor, "tcp:127.0.0.1:8081")  # publishing knows no TLS
-    await publish(local, "GBPUSD", "0.25", reactor)
+    Follower(signals, reactor, on_snapshot=print, on_signal=print).startService()
+    publisher = Publisher(signals, reactor)
+    publisher.startService()
+    seq = await publisher.publish("GBPUSD", "0.25")
 """
 
 from mtnet.client.calls import FIRST_DELAY, LONGEST_DELAY, why
 from mtnet.client.endpoints import server_from_string
+from mtnet.client.follower import Follower
 from mtnet.client.login import Login
+from mtnet.client.publisher import Publisher
 from mtnet.client.sender import TickSender
 from mtnet.client.signals import follow, publish
 from mtnet.client.templates import MAX_ANSWER, Templates
@@ -24,7 +27,9 @@ __all__ = [
     "FIRST_DELAY",
     "LONGEST_DELAY",
     "MAX_ANSWER",
+    "Follower",
     "Login",
+    "Publisher",
     "Templates",
     "Tick",
     "TickSender",

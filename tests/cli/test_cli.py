@@ -11,7 +11,7 @@ import pytest
 from twisted.application.service import IServiceMaker
 
 from mtnet import __version__
-from mtnet.cli import manage, talk
+from mtnet.cli import manage, templates
 from mtnet.cli.main import main, parser
 from mtnet.cli.manage import describe, show, table
 from mtnet.cli.run import RunOptions
@@ -273,32 +273,57 @@ def test_a_table_is_as_wide_as_its_widest_cells():
 # signals
 
 
-def test_a_published_position_is_confirmed_once_the_server_closes(listener):
+WELCOME = b"<<WELCOME|v=2|epoch=00000000000000aa|heartbeat=5|time=1>>\r\n"
+SNAPSHOT = b"<<SNAPSHOT|channel=main|epoch=00000000000000aa|seq=%d|count=%d>>\r\n"
+POSITION = b"<<POSITION|channel=main|seq=7|symbol=GBPUSD|volume=0.25|time=1700000000000>>\r\n"
+SYNCED = b"<<SYNCED|channel=main|epoch=00000000000000aa|seq=%d>>\r\n"
+CLOSE = b"<<SIGNAL|channel=main|seq=8|symbol=GBPUSD|volume=0|time=1700000000001>>\r\n"
+STATE = WELCOME + SNAPSHOT % (7, 1) + POSITION + SYNCED % 7
+
+
+def heard(connection, verb):
+    """Read frames up to the one that begins so, and return its fields."""
+    said = b""
+    while True:
+        said += connection.recv(4096)
+        for frame in said.split(b"<<"):
+            if frame.startswith(verb) and b">>" in frame:
+                pairs = frame.split(b">>")[0].split(b"|")[1:]
+                return dict(pair.split(b"=", 1) for pair in pairs)
+
+
+def test_a_signal_is_confirmed_once_the_server_has_stored_it(listener):
     process = mtnet("signals", "publish", "GBPUSD", "-0.25", "--server", endpoint(listener))
     with listener.accept()[0] as connection:
-        assert connection.makefile("rb").read() == b"<<GBPUSD|-0.25>>\r\n"
+        heard(connection, b"HELLO")
+        connection.sendall(WELCOME)
+        asked = heard(connection, b"PUBLISH")
+        assert (asked[b"symbol"], asked[b"volume"]) == (b"GBPUSD", b"-0.25")
         assert process.poll() is None, "it waits for the server"
-    assert process.communicate(timeout=20) == ("Stored: GBPUSD -0.25\n", "")
+        connection.sendall(b"<<STORED|id=%b|seq=8>>\r\n" % asked[b"id"])
+        assert process.communicate(timeout=20) == ("Stored: GBPUSD -0.25\n", "")
     assert process.returncode == 0
 
 
-def test_a_position_that_the_server_resets_is_refused(listener):
+def test_a_signal_that_is_refused_is_told_in_the_words_of_the_server(listener):
     process = mtnet("signals", "publish", "GBPUSD", "1", "--server", endpoint(listener))
     with listener.accept()[0] as connection:
-        connection.makefile("rb").read()
-        linger = b"\1\0\0\0\0\0\0\0"
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    said, complained = process.communicate(timeout=20)
+        heard(connection, b"HELLO")
+        connection.sendall(WELCOME)
+        asked = heard(connection, b"PUBLISH")
+        told = b"<<ERROR|code=field|text=1 lots are too many|id=%b>>\r\n" % asked[b"id"]
+        connection.sendall(told)
+        said, complained = process.communicate(timeout=20)
     assert (process.returncode, said) == (1, "")
-    assert complained == "mtnet: The server refused the position; its log says why.\n"
+    assert complained == "mtnet: 1 lots are too many (field).\n"
 
 
 def test_follow_prints_each_position_at_once_and_ctrl_c_ends_it_quietly(listener):
     process = mtnet("signals", "follow", "--server", endpoint(listener))
     with listener.accept()[0] as connection:
-        connection.sendall(b"<<GBPUSD|0.25>>\r\n")
+        connection.sendall(STATE)
         assert process.stdout.readline() == "GBPUSD 0.25\n"
-        connection.sendall(b"<<GBPUSD|0.00>>\r\n")
+        connection.sendall(CLOSE)
         assert process.stdout.readline() == "GBPUSD 0.00\n"
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=20) == ("", "")
@@ -306,25 +331,36 @@ def test_follow_prints_each_position_at_once_and_ctrl_c_ends_it_quietly(listener
 
 
 def test_follow_prints_objects_where_json_is_asked_for_and_ends_in_time(listener):
-    process = mtnet(
-        "signals", "follow", "--json", "--seconds", "0.5", "--server", endpoint(listener)
-    )
+    process = mtnet("signals", "follow", "--json", "--seconds", "2", "--server", endpoint(listener))
     with listener.accept()[0] as connection:
-        connection.sendall(b"<<GBPUSD|-10.25>>\r\n")
+        connection.sendall(STATE)
         said, complained = process.communicate(timeout=20)
-    told = json.loads(said)
-    assert told.pop("time") > SINCE
-    assert told == {"symbol": "GBPUSD", "volume": "-10.25"}
+    assert json.loads(said) == {
+        "symbol": "GBPUSD",
+        "volume": "0.25",
+        "time": 1700000000000,
+        "channel": "main",
+        "seq": 7,
+    }
     assert (process.returncode, complained) == (0, "")
+
+
+def test_follow_shows_what_a_published_client_is_told(listener):
+    process = mtnet("signals", "follow", "--published", "--server", endpoint(listener))
+    with listener.accept()[0] as connection:
+        connection.sendall(b"<<GBPUSD|0.25>>\r\n")
+        assert process.stdout.readline() == "GBPUSD 0.25\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == ("", "")
 
 
 def test_follow_ends_quietly_when_nobody_reads_it_any_more(listener):
     process = mtnet("signals", "follow", "--server", endpoint(listener))
     with listener.accept()[0] as connection:
-        connection.sendall(b"<<GBPUSD|0.25>>\r\n")
+        connection.sendall(STATE)
         process.stdout.readline()
         process.stdout.close()
-        connection.sendall(b"<<GBPUSD|0.50>>\r\n")
+        connection.sendall(CLOSE)
         assert process.wait(20) == 0
     assert process.stderr.read() == ""
     process.stderr.close()
@@ -335,8 +371,8 @@ def test_follow_says_when_the_connection_is_lost_and_when_it_is_back(listener):
     listener.accept()[0].close()
     assert "connection is lost" in process.stderr.readline()
     with listener.accept()[0] as connection:
+        connection.sendall(STATE)
         assert "connection is back" in process.stderr.readline()
-        connection.sendall(b"<<GBPUSD|0.25>>\r\n")
         assert process.stdout.readline() == "GBPUSD 0.25\n"
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
@@ -405,7 +441,7 @@ def test_list_shows_a_table_of_what_is_stored(listener):
     serve(listener, b"HTTP/1.1 200 OK", row)
     said, _ = process.communicate(timeout=20)
     assert [line.split() for line in said.splitlines()] == [
-        [column.upper() for column in talk.SHOWN],
+        [column.upper() for column in templates.SHOWN],
         ["GBPUSD", "H1", "2", "7"],
     ]
 

@@ -265,7 +265,7 @@ def test_positions_are_followed_over_tls(secure, files):
             private.sendall(b"<<GBPUSD|0.25>>")
             until(lambda: "GBPUSD" in str(secure.status()["signals"]["channels"]))
     followed = mtnet(secure, "signals", "follow", "--seconds", "1", *server)
-    assert followed == (0, "GBPUSD 0.25\n", "")
+    assert followed == (0, "GBPUSD 0.25\n", "mtnet: There is no provider now.\n")
 
 
 @pytest.mark.parametrize(

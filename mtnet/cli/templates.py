@@ -1,13 +1,11 @@
-"""`mtnet signals` and `mtnet templates`: what talks to a server, here or elsewhere."""
+"""`mtnet templates`: what a server holds, listed, fetched and stored."""
 
 import sys
 import time
 from argparse import Namespace
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IReactorTime,
     IStreamClientEndpoint,
@@ -15,50 +13,30 @@ from twisted.internet.interfaces import (
 
 from mtnet.cli import remote
 from mtnet.cli.manage import table
-from mtnet.client import Templates, follow, publish
+from mtnet.client import Templates
 from mtnet.errors import ClientError
 
 if TYPE_CHECKING:
     from mtnet.cli.remote import Commands
 
-SIGNALS, TEMPLATES = "tcp:127.0.0.1:8081", "tcp:127.0.0.1:8080"
-"""The servers that are asked when none is named: the daemon's defaults."""
+SERVER = "tcp:127.0.0.1:8080"
+"""The server that is asked when none is named: the daemon's default."""
 
 
 # What the command line says
 
 
 def register(commands: "Commands") -> None:
-    """Add `mtnet signals` and `mtnet templates`."""
-    signals = remote.group(commands, "signals", "publish and follow positions")
-    _publish_parser(signals)
-    _follow_parser(signals)
+    """Add `mtnet templates`."""
     templates = remote.group(commands, "templates", "list, fetch and store templates")
-    remote.add(templates, "list", list_templates, TEMPLATES, "list what is stored", "")
+    remote.add(templates, "list", list_templates, SERVER, "list what is stored", "")
     _get_parser(templates)
     _put_parser(templates)
 
 
-def _publish_parser(commands: "Commands") -> None:
-    told = "set the net position of a symbol and wait until it is stored"
-    parser = remote.add(commands, "publish", publish_signal, SIGNALS, told, "GBPUSD -0.25")
-    parser.add_argument("symbol", metavar="SYMBOL")
-    parser.add_argument(
-        "volume", metavar="VOLUME", help="lots; negative = sold, 0 = flat, for example -0.25"
-    )
-
-
-def _follow_parser(commands: "Commands") -> None:
-    told = "print positions as they come, until Ctrl-C"
-    parser = remote.add(commands, "follow", follow_signals, SIGNALS, told, "--seconds 60 --json")
-    parser.add_argument("--seconds", metavar="N", type=remote.seconds, help="stop after so long")
-
-
 def _get_parser(commands: "Commands") -> None:
     told = "fetch a template, to standard output or into a file"
-    parser = remote.add(
-        commands, "get", get_template, TEMPLATES, told, "GBPUSD H1 -o GBPUSD_H1.tpl"
-    )
+    parser = remote.add(commands, "get", get_template, SERVER, told, "GBPUSD H1 -o GBPUSD_H1.tpl")
     parser.add_argument("symbol", metavar="SYMBOL")
     parser.add_argument("period", metavar="PERIOD", help="a name such as H1, or its code")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="where it is written")
@@ -68,7 +46,7 @@ def _get_parser(commands: "Commands") -> None:
 
 def _put_parser(commands: "Commands") -> None:
     told = "store a template"
-    parser = remote.add(commands, "put", put_template, TEMPLATES, told, "GBPUSD_H1.tpl")
+    parser = remote.add(commands, "put", put_template, SERVER, told, "GBPUSD_H1.tpl")
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument(
         "symbol", metavar="SYMBOL", nargs="?", help="default: from FILE named SYMBOL_PERIOD.tpl"
@@ -77,33 +55,6 @@ def _put_parser(commands: "Commands") -> None:
 
 
 # What is done
-
-
-async def publish_signal(
-    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
-) -> None:
-    """Publish one position."""
-    _check_no_login(arguments)
-    await publish(server, arguments.symbol, arguments.volume, clock)
-    told = {"symbol": arguments.symbol, "volume": arguments.volume}
-    remote.say(arguments, told, f"Stored: {arguments.symbol} {arguments.volume}")
-
-
-async def follow_signals(
-    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
-) -> None:
-    """Print positions until the time is over or nobody reads them."""
-    _check_no_login(arguments)
-    ended: Deferred[None] = Deferred()
-    watch = remote.Watch(ended)
-    service = follow(
-        server,
-        lambda symbol, volume: watch.tell(lambda: _say_position(arguments, symbol, volume)),
-        clock,
-        on_connected=watch.connected,
-        on_lost=watch.lost,
-    )
-    await remote.attend(service, ended, watch, clock, arguments.seconds)
 
 
 async def list_templates(
@@ -147,17 +98,6 @@ async def put_template(
 
 SHOWN = ("symbol", "period", "platform", "version", "size", "stored")
 """The columns of `templates list`."""
-
-
-def _check_no_login(arguments: Namespace) -> None:
-    if arguments.account is not None:
-        raise ClientError("The published dialect of signals knows no login.")
-
-
-def _say_position(arguments: Namespace, symbol: str, volume: Decimal) -> None:
-    text = f"{volume or Decimal('0.00'):f}"
-    told = {"symbol": symbol, "volume": text, "time": time.time_ns() // 1_000_000}
-    remote.say(arguments, told, f"{symbol} {text}")
 
 
 def _named(arguments: Namespace) -> tuple[str, str]:

@@ -1,0 +1,386 @@
+"""`mtnet signals`: published and followed, and what its owner does with the journal."""
+
+import os
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from mtnet.cli import manage, remote
+from mtnet.client import Follower, Publisher, follow
+from mtnet.client.calls import within
+from mtnet.config import load
+from mtnet.control import ask
+from mtnet.datafolder import DataFolder
+from mtnet.errors import ClientError
+from mtnet.signals import upkeep
+from mtnet.signals.answers import Entry
+from mtnet.signals.export import export
+from mtnet.signals.journal import Journal
+
+if TYPE_CHECKING:
+    from mtnet.cli.remote import Commands
+
+SERVER = "tcp:127.0.0.1:8081"
+"""The server that is asked when none is named: the daemon's default."""
+TIMEOUT = 10.0
+"""Seconds until a signal must be confirmed."""
+FIELDS = ("price", "sl", "tp", "magic", "comment")
+CSV = "channel,seq,time,symbol,ticket,type,volume,id,price,sl,tp,magic,comment,ptime"
+
+
+# What the command line says
+
+
+def register(commands: "Commands") -> None:
+    """Add `mtnet signals`."""
+    signals = remote.group(commands, "signals", "publish and follow positions, and keep them safe")
+    _publish_parser(signals)
+    _follow_parser(signals)
+    told = "list the channels, and who publishes and follows there"
+    manage.add(signals, "channels", list_channels, told, "").add_argument(
+        "--json", action="store_true", help="print JSON"
+    )
+    told = "say of each follower how far it is and what it holds"
+    manage.add(signals, "status", status, told, "").add_argument(
+        "--json", action="store_true", help="print JSON"
+    )
+    for name, told in (
+        ("pause", "take no position in a channel until it is resumed"),
+        ("resume", "take positions in a channel again"),
+        ("flatten", "close every position of a channel"),
+    ):
+        _channel(manage.add(signals, name, _operate(name), told, "main"))
+    told = "print every entry that is kept, each of them proved"
+    parser = manage.add(signals, "export", export_entries, told, "main --format csv")
+    parser.add_argument("channel", metavar="CHANNEL", nargs="?", help="default: all of them")
+    parser.add_argument("--format", choices=("csv", "jsonl"), default="csv")
+    told = "check every row of the journal, while the daemon runs or not"
+    parser = manage.add(signals, "verify", verify, told, "")
+    parser.add_argument("channel", metavar="CHANNEL", nargs="?", help="default: all of them")
+    told = "go on with a damaged channel as it is, under a new epoch; the daemon is stopped before"
+    _channel(manage.add(signals, "accept", accept, told, "main"))
+
+
+def _channel(parser: ArgumentParser) -> None:
+    parser.add_argument("channel", metavar="CHANNEL")
+
+
+def _publish_parser(commands: "Commands") -> None:
+    told = "set a position of a symbol and wait until it is stored"
+    parser = remote.add(commands, "publish", publish_signal, SERVER, told, "GBPUSD -0.25")
+    parser.add_argument("symbol", metavar="SYMBOL")
+    parser.add_argument(
+        "volume", metavar="VOLUME", help="lots; negative = sold, 0 = flat, for example -0.25"
+    )
+    parser.add_argument("--channel", metavar="NAME", default="main")
+    parser.add_argument("--ticket", default="", help="one position among several of the symbol")
+    parser.add_argument("--type", default="position", help="position, buy_limit, sell_stop, ...")
+    parser.add_argument("--id", default="", help="never applied twice (default: a new one)")
+    for name in FIELDS:
+        parser.add_argument(f"--{name}", metavar="X")
+
+
+def _follow_parser(commands: "Commands") -> None:
+    told = "print positions as they come, until Ctrl-C"
+    parser = remote.add(commands, "follow", follow_signals, SERVER, told, "--seconds 60 --json")
+    parser.add_argument("--channel", metavar="NAME", default="main")
+    parser.add_argument("--seconds", metavar="N", type=remote.seconds, help="stop after so long")
+    parser.add_argument(
+        "--published", action="store_true", help="as a published client, which acknowledges nothing"
+    )
+
+
+# Talking to a server
+
+
+async def publish_signal(
+    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
+) -> None:
+    """
+    Publish one position.
+
+    Raises:
+        ClientError: it is refused, or not confirmed in time.
+    """
+    troubles: dict[str, None] = {}
+    publisher = Publisher(
+        server, clock, arguments.channel, on_trouble=troubles.setdefault, login=arguments.account
+    )
+    given = {name: getattr(arguments, name) for name in FIELDS}
+    stored = publisher.publish(
+        arguments.symbol,
+        arguments.volume,
+        ticket=arguments.ticket,
+        type=arguments.type,
+        id=arguments.id,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    connected = publisher.whenConnected(failAfterFailures=1)
+    publisher.startService()
+    try:
+        await connected
+        unsure = f"Not confirmed within {TIMEOUT:g} s; it may still be stored later."
+        try:
+            seq = await within(stored, TIMEOUT, clock, unsure)
+        except ClientError as error:
+            raise ClientError(" ".join([*troubles, str(error)])) from error
+    finally:
+        stored.addErrback(lambda failure: None)
+        # A ClientService that is in the middle of telling cannot be stopped.
+        await deferLater(clock, 0)
+        await publisher.stopService()
+    told = {"symbol": arguments.symbol, "volume": arguments.volume, "seq": seq}
+    remote.say(arguments, told, f"Stored: {arguments.symbol} {arguments.volume}")
+
+
+async def follow_signals(
+    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
+) -> None:
+    """
+    Print positions until the time is over or nobody reads them.
+
+    Raises:
+        ClientError: the server refuses.
+    """
+    ended: Deferred[None] = Deferred()
+    watch = remote.Watch(ended)
+    service: Any
+    if arguments.published:
+        _check_no_login(arguments)
+        service = follow(
+            server,
+            lambda symbol, volume: watch.tell(lambda: _say_position(arguments, symbol, volume)),
+            clock,
+            on_connected=watch.connected,
+            on_lost=watch.lost,
+        )
+    else:
+        service = Follower(
+            server,
+            clock,
+            arguments.channel,
+            on_snapshot=lambda found: _tell(watch, arguments, *found),
+            on_signal=lambda signal: _tell(watch, arguments, signal),
+            on_blind=lambda why: watch.lost(why) if why else watch.connected(),
+            on_provider=lambda up, since: _say_provider(up),
+            on_epoch=lambda old, new: watch.refused(_NEW_EPOCH.format(old=old, new=new)),
+            on_error=lambda code, text: _refused(watch, code, text),
+            login=arguments.account,
+        )
+    await remote.attend(service, ended, watch, clock, arguments.seconds)
+
+
+_NEW_EPOCH = (
+    "epoch The server has another journal than before ({new}, not {old}): nothing is shown from "
+    "here on; is its data folder the right one?"
+)
+
+
+def _refused(watch: remote.Watch, code: str, text: str) -> None:
+    if code in ("channel", "denied"):  # nothing else can come
+        watch.end(Failure(ClientError(f"{text}.")))
+    else:
+        watch.refused(f"{code} {text}")
+
+
+def _tell(watch: remote.Watch, arguments: Namespace, *entries: Entry) -> None:
+    for entry in entries:
+        watch.tell(partial(_say_entry, arguments, entry))
+
+
+def _say_entry(arguments: Namespace, entry: Entry) -> None:
+    told: dict[str, object] = {
+        "symbol": entry.symbol,
+        "volume": f"{entry.volume or Decimal('0.00'):f}",
+        "time": entry.time,
+        "channel": entry.channel,
+        "seq": entry.seq,
+        **({"ticket": entry.ticket} if entry.ticket else {}),
+        **({"type": entry.type} if entry.type != "position" else {}),
+        **dict(entry.fields),
+    }
+    shown = [f"{entry.symbol} {told['volume']}"]
+    shown += [f"{key}={value}" for key, value in list(told.items())[5:]]
+    remote.say(arguments, told, " ".join(shown))
+
+
+def _say_provider(up: bool) -> None:
+    told = "The provider is there." if up else "There is no provider now."
+    print(f"mtnet: {told}", file=sys.stderr, flush=True)
+
+
+def _say_position(arguments: Namespace, symbol: str, volume: Decimal) -> None:
+    text = f"{volume or Decimal('0.00'):f}"
+    told = {"symbol": symbol, "volume": text, "time": time.time_ns() // 1_000_000}
+    remote.say(arguments, told, f"{symbol} {text}")
+
+
+def _check_no_login(arguments: Namespace) -> None:
+    if arguments.account is not None:
+        raise ClientError("The published dialect of signals knows no login.")
+
+
+# Asking the daemon
+
+
+def list_channels(arguments: Namespace) -> None:
+    """
+    Print the channels.
+
+    Raises:
+        ClientError: no daemon answers.
+    """
+    found = _ask(arguments, "status")["signals"]["channels"]
+    rows = [{"channel": name, **_flat(row)} for name, row in found.items()]
+    remote.say(arguments, found, "\n".join(manage.table(rows)))
+
+
+def status(arguments: Namespace) -> None:
+    """
+    Print how far each follower is.
+
+    Raises:
+        ClientError: no daemon answers.
+    """
+    found = _ask(arguments, "status")["signals"]
+    rows = [
+        {
+            "channel": name,
+            "follower": session["name"] or session["peer"],
+            "sent": row["sent"],
+            "acknowledged": row["acknowledged"],
+            "behind": row["behind"],
+            "ms": row["late"],
+            "holds": _pairs(row["held"]),
+            "failed": _pairs(row["failed"]),
+        }
+        for session in found["sessions"]
+        for name, row in session["channels"].items()
+    ]
+    followers = sum(row["followers"] for row in found["channels"].values())
+    shown = list(manage.table(rows)) if rows else []
+    shown.append(f"{followers - len(rows)} followers of the published dialect, which tell nothing.")
+    remote.say(arguments, found, "\n".join(shown))
+
+
+def _operate(name: str) -> Callable[[Namespace], None]:
+    def do(arguments: Namespace) -> None:
+        arguments.json = False
+        result = _ask(arguments, f"signals {name}", channel=arguments.channel)
+        count = f": {result} positions and orders" if isinstance(result, int) else ""
+        past = {"pause": "is paused", "resume": "goes on", "flatten": "is flat"}[name]
+        print(f"{arguments.channel} {past}{count}.", flush=True)
+
+    return do
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "positions": _pairs(row["positions"]), "since": _moment(row["since"])}
+
+
+def _pairs(found: dict[str, Any]) -> str:
+    return " ".join(f"{key} {value}" for key, value in found.items())
+
+
+def _moment(milliseconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(milliseconds / 1000))
+
+
+def _ask(arguments: Namespace, command: str, **more: Any) -> Any:
+    return ask(manage.folder(arguments) / "control", command, **more)
+
+
+# The journal
+
+
+def export_entries(arguments: Namespace) -> None:
+    """
+    Print entries.
+
+    Raises:
+        ClientError: there is no such channel.
+        JournalError: the journal is damaged.
+    """
+    as_csv = arguments.format == "csv"
+    if as_csv:
+        print(CSV)
+    for entry in export(manage.folder(arguments) / "signals.sqlite", arguments.channel):
+        told: dict[str, object] = {
+            "channel": entry.channel,
+            "seq": entry.seq,
+            "time": entry.when,
+            "symbol": entry.symbol,
+            "ticket": entry.ticket,
+            "type": entry.type,
+            "volume": f"{entry.volume:f}",
+            "id": entry.id,
+            **dict(entry.fields),
+        }
+        if as_csv:
+            print(",".join(_cell(told.get(key, "")) for key in CSV.split(",")))
+        else:
+            print(msgspec.json.encode(told).decode())
+    sys.stdout.flush()
+
+
+def _cell(value: object) -> str:
+    text = str(value)
+    # A spreadsheet would compute what begins so.
+    quoted = text if not text.startswith(("=", "+", "@")) else f"'{text}"
+    return f'"{quoted.replace(chr(34), chr(34) * 2)}"' if set(quoted) & set(',"\n\r') else quoted
+
+
+def verify(arguments: Namespace) -> None:
+    """
+    Check the journal.
+
+    Raises:
+        JournalError: there is none.
+        SystemExit: something is wrong.
+    """
+    from tqdm import tqdm
+
+    path, wrong, done = manage.folder(arguments) / "signals.sqlite", 0, 0
+    with tqdm(unit=" rows", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
+        for progress in upkeep.verify(path, arguments.channel):
+            bar.total = progress.total
+            bar.update(progress.done - done)
+            done = progress.done
+            for finding in progress.findings:
+                wrong += 1
+                print(finding, flush=True)
+    if wrong:
+        raise SystemExit(1)
+    print(f"{path} is whole: {done} rows.", flush=True)
+
+
+def accept(arguments: Namespace) -> None:
+    """
+    Accept a damaged channel.
+
+    Raises:
+        StartError: the daemon runs.
+        JournalError: the disk failed.
+        ClientError: nothing is wrong with the channel.
+    """
+    folder = DataFolder(str(manage.folder(arguments)))
+    journal = Journal(folder.signals, load(arguments.config, os.environ).signals.retain)
+    try:
+        if arguments.channel not in journal.load().damaged:
+            raise ClientError(f"Nothing is wrong with {arguments.channel}.")
+        state = journal.accept(arguments.channel)
+    finally:
+        journal.close()
+        folder.release()
+    held = sum(1 for entry in state.positions if entry.volume)
+    print(f"{arguments.channel} goes on with {held} positions, as epoch {state.epoch}.", flush=True)

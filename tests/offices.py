@@ -1,0 +1,106 @@
+"""A signals port in memory, and the clients of dialect 2 that are connected to it."""
+
+from twisted.internet.task import Clock
+from wires import Line
+
+from mtnet import client
+from mtnet.client import Follower, Publisher
+from mtnet.net.endpoints import Listener
+from mtnet.signals.protocol import SignalsFactory
+from mtnet.testing import make_hub
+
+
+class Office:
+    """A signals port, and those who are connected to it."""
+
+    def __init__(self, folder, *sets):
+        self.folder, self.sets, self.clock, self.lines = folder, sets, Clock(), []
+        self.hub = None
+        self.open()
+
+    def open(self):
+        self.hub = make_hub(self.folder, self.clock, *self.sets)
+        self.factory = SignalsFactory(self.hub, Listener("signals", "tcp:8081"))
+        for line in self.lines:
+            line.factory = self.factory
+
+    def restart(self, folder=None):
+        """Kill the daemon, and start one, perhaps on another folder."""
+        self.cut()
+        self.folder = folder or self.folder
+        self.open()
+
+    def line(self):
+        self.lines.append(Line(self.factory, self.clock))
+        return self.lines[-1]
+
+    def cut(self):
+        for line in self.lines:
+            if line.wires:
+                line.wire.cut()
+
+    def settle(self):
+        for _ in range(5):
+            for line in self.lines:
+                line.settle()
+
+    def pass_time(self, seconds=client.LONGEST_DELAY):
+        for _ in range(int(seconds)):
+            self.settle()
+            self.clock.advance(1.0)
+        self.settle()
+
+    def held(self, channel="main"):
+        return {(e.symbol, e.ticket): e.volume for e in self.hub.desk.channel(channel).held()}
+
+    def publisher(self, **options):
+        return Provider(self, **options)
+
+    def follower(self, **options):
+        return Pupil(self, **options)
+
+
+class Provider:
+    """A publisher, and what became of what it published."""
+
+    def __init__(self, office, **options):
+        self.events, self.stored, self.failed, self.answers = [], [], [], {}
+        self.office, self.line = office, office.line()
+        self.publisher = Publisher(
+            self.line,
+            office.clock,
+            on_lost=lambda why: self.events.append("lost"),
+            on_fenced=lambda channel: self.events.append(f"fenced {channel}"),
+            **options,
+        )
+        self.publisher.startService()
+
+    def publish(self, symbol, volume, **more):
+        done = self.publisher.publish(symbol, volume, **more)
+        done.addCallback(lambda seq: self.answers.update({more.get("id"): seq}) or seq)
+        done.addCallbacks(self.stored.append, lambda f: self.failed.append(f.getErrorMessage()))
+
+
+class Pupil:
+    """A follower, and what it was told."""
+
+    def __init__(self, office, **options):
+        self.office, self.line = office, office.line()
+        self.seqs, self.snapshots, self.blind, self.events = [], [], [], []
+        self.follower = Follower(
+            self.line,
+            office.clock,
+            on_snapshot=self.snapshots.append,
+            on_signal=lambda signal: self.seqs.append(signal.seq),
+            on_synced=lambda: self.events.append("synced"),
+            on_blind=self.blind.append,
+            on_provider=lambda up, since: self.events.append("up" if up else "down"),
+            on_epoch=lambda old, new: self.events.append("new epoch"),
+            on_error=lambda code, text: self.events.append(code),
+            **options,
+        )
+        self.follower.startService()
+
+    @property
+    def held(self):
+        return {key: entry.volume for key, entry in self.follower.positions.items()}

@@ -1,0 +1,129 @@
+"""The examples say nothing that the codec does not know; no terminal can run them here."""
+
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from mtnet.signals import answers, requests
+from mtnet.signals.dialect import parse
+from mtnet.signals.fields import OPTIONAL
+from mtnet.signals.requests import Ack, Publish
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+FILES = sorted([*EXAMPLES.rglob("*.mq5"), *EXAMPLES.rglob("*.mqh")])
+EPOCH = "0123456789abcdef"
+LOTS = Decimal(1)
+FIELDS = tuple((name, "1") for name in OPTIONAL)
+
+REQUESTS = [
+    requests.hello("a", "b", "c", "d"),
+    requests.subscribe("main", ["A"], EPOCH, 1),
+    requests.unsubscribe(),
+    requests.publish(Publish("1", "A", LOTS, "main", "1", "buy_stop", FIELDS)),
+    requests.ack(Ack("main", 1, "filled", "1", LOTS, "a")),
+    requests.ping("1"),
+    requests.pong(),
+    requests.bye(),
+]
+ANSWERS = [
+    answers.welcome(EPOCH, 5, 1),
+    answers.signal("main", 1, "A", LOTS, 1, "1", "buy_stop", FIELDS, 0),
+    answers.position("main", 1, "A", LOTS, 1, "1", "buy_stop", FIELDS),
+    answers.snapshot("main", EPOCH, 1, 1),
+    answers.synced("main", EPOCH, 1),
+    answers.stored("1", 1),
+    answers.status("main", True, 1),
+    answers.ping(1, {"main": 1}),
+    answers.pong(1, "1"),
+    answers.error("id", "a", "1", "main"),
+    answers.unsubscribed("main"),
+]
+
+
+def vocabulary(frames):
+    messages = [parse(frame[2:-4]) for frame in frames]
+    return {message.verb: set(message.fields) for message in messages}
+
+
+def name(file):
+    return file.name
+
+
+def code(file):
+    """Return the text without its comments."""
+    return re.sub(r"//.*", "", file.read_text("ascii"))
+
+
+def bare(file):
+    """Return the text without comments, strings and characters."""
+    return re.sub(r'"(\\.|[^"\\])*"' + r"|'(\\.|[^'\\])'", "0", code(file))
+
+
+def said(pattern):
+    return {found for file in FILES for found in re.findall(pattern, code(file))}
+
+
+def test_every_verb_is_in_the_vocabulary():
+    assert vocabulary(REQUESTS).keys() == requests.VERBS
+    assert vocabulary(ANSWERS).keys() == answers.VERBS
+
+
+def test_there_is_a_follower_and_a_publisher():
+    assert {"MtnetFollower.mq5", "MtnetPublisher.mq5"} <= {file.name for file in FILES}
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_brackets_balance(file):
+    closing, waiting = {")": "(", "]": "[", "}": "{"}, []
+    for each in bare(file):
+        if each in "([{":
+            waiting.append(each)
+        elif each in closing:
+            assert waiting, file
+            assert waiting.pop() == closing[each]
+    assert not waiting
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_lines_are_short_and_end_well(file):
+    for line in file.read_text("ascii").splitlines():
+        assert len(line) <= 100
+        assert line == line.rstrip()
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_what_is_included_is_there(file):
+    for included in re.findall(r'#include "(.+)"', file.read_text("ascii")):
+        assert (file.parent / included).is_file()
+
+
+def test_what_the_examples_say_a_server_understands():
+    assert said(r'(?:Say\(|payload=|m_hello=)"([A-Z]+)"') == requests.VERBS
+    keys = set().union(*vocabulary(REQUESTS).values())
+    assert {"v", "volume"} <= said(r'\bField\("(\w+)"') <= keys
+
+
+def test_what_the_examples_listen_to_a_server_says():
+    assert {"SIGNAL", "STORED"} <= said(r'verb=="(\w+)"') <= answers.VERBS
+    keys = set().union(*vocabulary(ANSWERS).values())
+    assert {"seq", "prev"} <= said(r'frame\.(?:Text|Has|Number|Lots)\("(\w+)"') <= keys
+    assert {"login", "fenced"} <= said(r'code(?:"\))?=="(\w+)"') <= answers.CODES
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_every_input_is_explained(file):
+    page = (EXAMPLES / "README.md").read_text("utf-8")
+    for line in re.findall(r"^input \w+ +(\w+)=", file.read_text("ascii"), re.MULTILINE):
+        assert f"`{line}`" in page
+
+
+def test_nothing_is_traded_until_somebody_says_so():
+    assert "input bool   InpTrade=false;" in (EXAMPLES / "mql5/MtnetFollower.mq5").read_text(
+        "ascii"
+    )
+
+
+def test_the_page_says_that_no_terminal_has_run_them():
+    assert "not yet been run in a terminal" in (EXAMPLES / "README.md").read_text("utf-8")

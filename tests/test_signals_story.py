@@ -1,0 +1,174 @@
+"""
+Whatever breaks, no signal is lost, applied twice, or out of order.
+
+Publishers, followers and the server are the real ones; connections break at any byte, readers
+stand still, the daemon is killed, its disk refuses or lies, and a second publisher takes over.
+"""
+
+import os
+from decimal import Decimal
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from offices import Office
+
+from mtnet.errors import ClientError, JournalError
+
+RUNS = int(os.environ.get("MTNET_TEST_RUNS", "50"))
+
+
+class Disk:
+    """Stands before a journal; `refuses` before anything is written, or `lies` behind that."""
+
+    def __init__(self):
+        self.refuses = self.lies = False
+
+    def before(self, journal):
+        take, look = journal.commit, journal.recover
+
+        def commit(drafts, judge):
+            if self.refuses:
+                raise JournalError("The disk is full.")
+            outcomes = take(drafts, judge)
+            if self.lies:
+                raise JournalError("The disk did not answer.")
+            return outcomes
+
+        def recover(known):
+            if self.refuses:
+                raise JournalError("The disk is still full.")
+            return look(known)
+
+        journal.commit, journal.recover = commit, recover
+
+
+class Story(RuleBasedStateMachine):
+    """What is stored is the model: every answer, and every follower, is compared with it."""
+
+    folders = None
+
+    @initialize(retain=st.sampled_from([5, 1_000]))
+    def begin(self, retain):
+        self.disk = Disk()
+        self.office = Office(self.folders.mktemp("story"), f"signals.retain={retain}")
+        self.disk.before(self.office.hub.desk._journal)
+        self.providers = [self.office.publisher()]
+        self.asked, self.seen = {}, {}
+        self.followers = [
+            self.office.follower(),
+            self.office.follower(),
+            self.office.follower(symbols=["A"]),
+        ]
+
+    @rule(symbol=st.sampled_from("ABC"), volume=st.integers(-3, 3), who=st.integers(0, 1))
+    def publish(self, symbol, volume, who):
+        provider = self.providers[-1 - who % len(self.providers)]
+        identity = f"n{len(self.asked)}"
+        try:
+            provider.publish(symbol, str(volume), id=identity)
+        except ClientError:
+            return  # it was fenced
+        self.asked[identity] = (symbol, Decimal(volume))
+
+    @rule(number=st.integers(0, 9), there=st.integers(0, 400), back=st.integers(0, 400))
+    def carry(self, number, there, back):
+        """Let so many bytes arrive at most."""
+        line = self.office.lines[number % len(self.office.lines)]
+        if not line.wires:
+            return
+        wire = line.wire
+        for end, other, size in (
+            (wire.client, wire.server, there),
+            (wire.server, wire.client, back),
+        ):
+            data, end.unread = end.unread[:size], end.unread[size:]
+            if data and other.connected and not other.aborted:
+                other.protocol.dataReceived(data)
+                end.drained()
+
+    @rule(number=st.integers(0, 9))
+    def cut(self, number):
+        line = self.office.lines[number % len(self.office.lines)]
+        if line.wires:
+            line.wire.cut()
+
+    @rule(number=st.integers(0, 9))
+    def stand_still(self, number):
+        line = self.office.lines[number % len(self.office.lines)]
+        if line.wires:
+            line.wire.stalled = True
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 7.0]))
+    def wait(self, seconds):
+        self.office.clock.advance(seconds)
+
+    @rule(refuses=st.booleans(), lies=st.booleans())
+    def spoil(self, refuses, lies):
+        self.disk.refuses, self.disk.lies = refuses, lies
+
+    @rule()
+    def kill(self):
+        self.office.restart()
+        self.disk.before(self.office.hub.desk._journal)
+
+    @rule()
+    def rival(self):
+        """A second publisher comes, who will fence the first."""
+        if len(self.providers) < 3:
+            self.providers.append(self.office.publisher())
+
+    @rule()
+    def settle(self):
+        """Faults stop; everybody must have the truth within seconds."""
+        self.disk.refuses = self.disk.lies = False
+        for line in self.office.lines:
+            if line.wires:
+                line.wire.stalled = False
+        self.office.pass_time(40)
+        held = self.office.held()
+        for follower in self.followers:
+            wanted = {
+                k: v for k, v in held.items() if follower is not self.followers[2] or k[0] == "A"
+            }
+            assert follower.held == wanted
+            assert follower.blind[-1] == ""
+            assert "new epoch" not in follower.events
+        for provider in self.providers:
+            assert not provider.publisher.waiting
+
+    @property
+    def answers(self):
+        """Return the entry that each signal was told to be."""
+        return {k: v for provider in self.providers for k, v in provider.answers.items()}
+
+    @invariant()
+    def answers_are_true(self):
+        if not hasattr(self, "office"):
+            return
+        for follower in self.followers:
+            assert follower.seqs == sorted(set(follower.seqs)), "strictly rising"
+        answers = self.answers
+        assert len(answers) == len(set(answers.values())), "no entry answers two signals"
+
+    def teardown(self):
+        if not hasattr(self, "office"):
+            return
+        self.settle()
+        journal = self.office.hub.desk._journal
+        state = journal.positions("main")
+        kept = journal.read("main", state.oldest - 1, 10_000)
+        assert [entry.seq for entry in kept] == list(range(state.oldest, state.seq + 1))
+        ids = [entry.id for entry in kept]
+        assert len(ids) == len(set(ids)), "nothing is applied twice"
+        for entry in kept:
+            assert self.asked[entry.id] == (entry.symbol, entry.volume)
+        for identity, seq in self.answers.items():
+            assert seq < state.oldest or kept[seq - state.oldest].id == identity
+
+
+def test_whatever_breaks_nothing_is_lost_doubled_or_out_of_order(tmp_path_factory):
+    Story.folders = tmp_path_factory
+    case = Story.TestCase()
+    case.settings = settings(max_examples=RUNS, stateful_step_count=40, deadline=None)
+    case.runTest()
