@@ -1,0 +1,238 @@
+"""
+Kill a real daemon again and again while signals are published, and see what became of them.
+
+One publisher resends what is not acknowledged, 20 followers of dialect 2 and five of the
+published dialect come back whenever they are cut off. No signal that was acknowledged may be
+missing, nobody may end with a wrong position, see an entry twice, out of order, or not at all.
+Run it from a development environment: `python bench/kill9.py --rounds 200`.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import random
+import secrets
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections import deque
+from pathlib import Path
+
+from followers import Follower, Published
+from peers import HOST, SignalsDaemon, Speaker, wait_for
+from truth import Market, State, Truth
+
+from mtnet.signals import requests
+from mtnet.signals.answers import Answer, Stored, Welcome
+
+SETTINGS = ("signals.pace=0", "signals.grace=0.05", "signals.repeat=0")
+FLIGHT = 100
+"""Signals that may be under way without an acknowledgement."""
+PATIENCE = 15.0
+"""Seconds after which a round is stuck."""
+DURING_START = 0.15
+"""Part of the rounds in which the restarted daemon is killed once more while it starts."""
+STARTING = 0.6
+"""Seconds within which it is."""
+
+
+class Master(Speaker):
+    """Publishes all the time, and says again what it has no answer to."""
+
+    def __init__(self, port: int, truth: Truth, market: Market) -> None:
+        super().__init__(port)
+        self.truth, self.market = truth, market
+        self.run = secrets.token_hex(4)
+        self.waiting: dict[str, tuple[int, bytes]] = {}
+        self.done: deque[tuple[str, int, bytes]] = deque(maxlen=20)
+        self.again: dict[str, int] = {}
+        self.welcome = self.busy = False
+        self.resent = self.repeated = 0
+
+    async def work(self) -> None:
+        """Publish in bursts for as long as the program runs."""
+        while True:
+            await asyncio.sleep(self.market.chance.expovariate(1 / 0.004))
+            for _ in range(self.market.chance.randint(1, 6)):
+                if self.busy and len(self.waiting) < FLIGHT:
+                    self._publish()
+
+    def began(self) -> None:
+        """Nothing is said before the server's WELCOME."""
+        self.welcome = False
+        self.again.clear()
+
+    def welcomed(self, said: Welcome) -> None:
+        """Say again, in order: a few that are stored, then all that may not be."""
+        self.welcome = True
+        for identity, number, frame in list(self.done)[-self.market.chance.randint(0, 5) :]:
+            self.again[identity] = number
+            self.say(frame)
+        self.resent += len(self.waiting)
+        self.repeated += len(self.again)
+        for _, frame in self.waiting.values():
+            self.say(frame)
+
+    def heard(self, said: Answer) -> None:
+        """Take the acknowledgement."""
+        if not isinstance(said, Stored):
+            self.truth.broken("errors", f"the publisher was told {said}")
+            return
+        number = self.again.pop(said.id, None)
+        if number is None:
+            number, frame = self.waiting.pop(said.id)
+            self.done.append((said.id, number, frame))
+            if number != self.truth.acked + 1:
+                self.truth.broken("lost", f"{number} was stored behind {self.truth.acked}")
+            self.truth.acked = number
+        if said.seq != number:
+            kind = "twice" if said.seq > number else "regressions"
+            self.truth.broken(kind, f"signal {number} was stored as entry {said.seq}")
+
+    def _publish(self) -> None:
+        identity = f"{self.run}-{len(self.truth.said) + 1}"
+        thought = self.market.think(identity, self.truth.state)
+        frame = requests.publish(thought)
+        self.waiting[identity] = self.truth.add(thought), frame
+        if self.welcome:
+            self.say(frame)
+
+
+class Bench:
+    """Everybody, and the rounds."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.daemon = SignalsDaemon(folder, *SETTINGS)
+        self.truth, market = Truth(), Market(self.chance)
+        port, symbols = self.daemon.number, market.symbols()
+        self.master = Master(port, self.truth, market)
+        self.followers = []
+        for n in range(20):
+            some = self.chance.sample(symbols, self.chance.randint(1, 6)) if n % 3 == 2 else None
+            name = f"follower {n}"
+            self.followers.append(Follower(port, self.truth, name, n % 5 == 4, some))
+        self.published = [Published(port, self.truth, f"published {n}") for n in range(5)]
+        self.listening: list[float] = []
+        self.first: list[float] = []
+        self.all: list[float] = []
+        self.kills = 0
+        self.audited: tuple[int, State] = (0, {})
+
+    async def run(self, rounds: int) -> None:
+        """Start, do the rounds, and read everything from the beginning."""
+        self.daemon.begin()
+        for peer in (self.master, *self.followers, *self.published):
+            peer.dial()
+        work = asyncio.create_task(self.master.work())
+        try:
+            await self._settle()
+            for number in range(1, rounds + 1):
+                await self._round()
+                if number % 20 == 0 or self.truth.violations["stuck"]:
+                    print(f"round {number}, {self.truth.acked} signals", file=sys.stderr)
+                if self.truth.violations["stuck"]:
+                    return
+            self.audited = 0, {}
+            await self._audit()
+        finally:
+            work.cancel()
+            for peer in (self.master, *self.followers, *self.published):
+                peer.stop()
+            self.daemon.stop(signal.SIGKILL)
+            for line in self.daemon.exceptions():
+                self.truth.broken("errors", line)
+
+    async def _round(self) -> None:
+        self.master.busy = True
+        await asyncio.sleep(self.chance.uniform(0, 0.2))
+        killed = self._kill()
+        if self.chance.random() < DURING_START:
+            await asyncio.sleep(self.chance.uniform(0, STARTING))
+            killed = self._kill()
+        back = await wait_for(lambda: any(f.since > killed for f in self.followers), PATIENCE)
+        if back:
+            self.listening.append(min(f.met for f in self.followers if f.met > killed) - killed)
+            self.first.append(min(f.since for f in self.followers if f.since > killed) - killed)
+        await asyncio.sleep(self.chance.uniform(0, 0.1))
+        await self._settle()
+        self.all.append(time.monotonic() - killed)
+        await self._audit()
+
+    def _kill(self) -> float:
+        self.kills += 1
+        killed = time.monotonic()
+        self.daemon.stop(signal.SIGKILL)
+        self.daemon.begin()
+        return killed
+
+    async def _settle(self) -> None:
+        """Let everybody come to the truth."""
+        self.master.busy = False
+        everybody = (*self.followers, *self.published)
+        if not await wait_for(lambda: not self.master.waiting, PATIENCE):
+            self.truth.broken("stuck", f"{len(self.master.waiting)} signals have no answer")
+        if not await wait_for(lambda: all(each.finished() for each in everybody), PATIENCE):
+            for each in everybody:
+                if not each.finished():
+                    self.truth.broken("stuck", f"{each.name} ends with a wrong state")
+        self.truth.settle()
+
+    async def _audit(self) -> None:
+        """Read what was stored since the last time, as somebody who has been away."""
+        audit = Follower(self.daemon.number, self.truth, "the audit", False, None)
+        audit.epoch = self.followers[0].epoch
+        audit.seq, audit.state = self.audited
+        audit.dial()
+        await wait_for(lambda: audit.since > 0, PATIENCE)
+        if audit.seq < self.truth.acked or audit.since == 0:
+            self.truth.broken("lost", f"the audit ends at {audit.seq}, not {self.truth.acked}")
+        self.audited = self.truth.acked, dict(self.truth.state)
+        audit.stop()
+
+    def report(self) -> dict[str, object]:
+        """Say what came out."""
+        return {
+            "rounds": len(self.all),
+            "kills": self.kills,
+            "signals": self.truth.acked,
+            "sent once more or late": self.master.resent,
+            "sent once more though acknowledged": self.master.repeated,
+            "violations": dict(self.truth.violations),
+            "seconds from kill to the first connection": summary(self.listening),
+            "seconds from kill to the first follower in sync": summary(self.first),
+            "seconds from kill to everybody in sync": summary(self.all),
+            "seen": self.truth.seen,
+        }
+
+
+def summary(times: list[float]) -> dict[str, float]:
+    """Return the median and the worst."""
+    if not times:
+        return {}
+    return {"median": round(statistics.median(times), 3), "worst": round(max(times), 3)}
+
+
+def main() -> None:
+    """Run, print, and exit with status 1 if any promise was broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
+    parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
+    options = parser.parse_args()
+    # asyncio warns of each frame that is said to a daemon which has just been killed.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        bench = Bench(Path(folder), options.seed)
+        asyncio.run(bench.run(options.rounds))
+        report = {"seed": options.seed, "server": HOST, **bench.report()}
+        print(json.dumps(report, indent=2))
+    broken = sum(bench.truth.violations.values()) > 0
+    raise SystemExit(broken or len(bench.all) < options.rounds)
+
+
+if __name__ == "__main__":
+    main()
