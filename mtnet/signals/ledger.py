@@ -257,7 +257,8 @@ class Ledger:
         return total
 
     def _prune(self, row: Row, retain: int, slice: int) -> Row:
-        excess = row.seq - row.oldest + 1 - retain
+        # Its own entries stay: who asks what came of a commit that failed must find them.
+        excess = min(row.seq - retain, self._row.seq) - row.oldest + 1
         if excess < slice:
             return row  # one page less in most commits
         last = row.oldest + min(excess, slice + len(self._entries)) - 1

@@ -480,3 +480,14 @@ def test_a_file_that_is_no_database_is_refused_with_a_sentence(path):
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(JournalError, match="not a database"):
         Journal(path, 9).load()
+
+
+def test_a_commit_of_more_entries_than_are_kept_can_be_looked_at_whole(tmp_path):
+    journal = Journal(tmp_path / "signals.sqlite", 5, slice=1)
+    journal.load()
+    journal.commit([draft(volume=str(number)) for number in range(1, 4)])
+    journal.commit([draft(volume=str(number)) for number in range(4, 41)])
+    assert [entry.seq for entry in journal.recover({"main": 3})] == list(range(4, 41))
+    journal.commit([draft(volume=str(number)) for number in range(41, 81)])
+    assert journal.load().states["main"].oldest > 35
+    journal.close()
