@@ -142,7 +142,7 @@ class Database:
             connection.execute(begin)
             result = work(connection)
             connection.execute("COMMIT")
-        except FAILURES as error:
+        except (*FAILURES, OSError) as error:
             self._abandon()
             raise JournalError(f"{self.path} does not take or give its rows: {error}.") from error
         except BaseException:
@@ -181,13 +181,26 @@ class Database:
         )
         try:
             for setting in _SETTINGS:
-                connection.execute(f"PRAGMA {setting}")
+                # To its end: what fails only there is told to nobody else.
+                connection.execute(f"PRAGMA {setting}").fetchall()
+            self._check_mode(connection)
             self._migrate(connection)
+            # SQLite forces the name of a new log too, but keeps to itself that it failed.
+            sync(self.path.parent)
         except BaseException:
             connection.close()
             raise
         self._connection = connection
         return connection
+
+    def _check_mode(self, connection: sqlite3.Connection) -> None:
+        # Without it SQLite goes on, and says nothing, with a journal whose removal is its commit,
+        # and which may be back after a power loss.
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        if mode != "wal":
+            raise JournalError(
+                f"{self.path} has no write-ahead log: the disk takes or allows none."
+            )
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")  # two may be the first

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
+from mtnet import database
 from mtnet.errors import JournalError, PrunedError, WireError
 from mtnet.signals import heads as heads_file
 from mtnet.signals.entries import Draft, Entry, Loaded, Repeated, Unchanged
@@ -491,3 +492,10 @@ def test_a_commit_of_more_entries_than_are_kept_can_be_looked_at_whole(tmp_path)
     journal.commit([draft(volume=str(number)) for number in range(41, 81)])
     assert journal.load().states["main"].oldest > 35
     journal.close()
+
+
+def test_a_disk_without_a_write_ahead_log_is_refused(path, monkeypatch):
+    # SQLite says nothing when it falls back to a journal that a power loss may bring back.
+    monkeypatch.setattr(database, "_SETTINGS", ("journal_mode=DELETE", "synchronous=FULL"))
+    with pytest.raises(JournalError, match="no write-ahead log"):
+        Journal(path, 10).load()
