@@ -37,6 +37,7 @@ from mtnet.hub import Hub
 from mtnet.imtnet import IDatagramPlugin, IListenerAware, IStreamPlugin
 from mtnet.net.datagrams import BurstPort
 from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.net.lane import Lane
 from mtnet.net.layers import Layers
 from mtnet.net.tls import LOOK
 from mtnet.options import Options
@@ -60,8 +61,8 @@ from mtnet.ticks.store import Store, Tally
 
 __all__ = ["Options", "makeService"]
 
-SIGNAL_POOL, TICK_POOL, DISK_POOL = POOLS = "mtnet-signals", "mtnet-ticks", "mtnet-disk"
-"""Signals have a thread of their own: no template on a slow disk delays one, nor a tick."""
+TICK_POOL, DISK_POOL = POOLS = "mtnet-ticks", "mtnet-disk"
+"""No template on a slow disk delays a tick; signals have a lane of their own besides."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class Daemon(MultiService):
         self._certificates = certificates(config, _now)
         self._folder = DataFolder(config.data)
         self._pools = {name: ThreadPool(1, 1, name) for name in POOLS}
+        self._lane = Lane(reactor, "mtnet-signals")
         self.hub = self._build_hub(config)
         self._operator = self._build_operator()
         self._layers = Layers(self.hub, self._certificates)
@@ -215,7 +217,7 @@ class Daemon(MultiService):
 
     def _build_hub(self, config: Config) -> Hub:
         journal = Journal(self._folder.signals, config.signals.retain)
-        desk = Desk(config.signals, journal, self._reactor, _now, self._in_thread(SIGNAL_POOL))
+        desk = Desk(config.signals, journal, self._reactor, _now, self._lane)
         templates = config.templates
         try:
             desk.open()
@@ -309,6 +311,7 @@ class Daemon(MultiService):
     # Running
 
     def startService(self) -> None:
+        self._lane.start()
         for pool in self._pools.values():
             pool.start()
         self.hub.desk.start()
@@ -336,6 +339,7 @@ class Daemon(MultiService):
             await self.hub.collector.close()
         finally:
             # Threads that were not stopped would keep the process alive.
+            self._lane.stop()
             for pool in self._pools.values():
                 pool.stop()
             with suppress(OSError):

@@ -1,0 +1,80 @@
+"""A thread for blocking work."""
+
+import threading
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from mtnet.net.lane import Lane
+
+
+class Office:
+    """A reactor that calls when the test looks."""
+
+    def __init__(self):
+        self.calls = []
+
+    def callFromThread(self, call, *arguments):
+        self.calls.append((call, arguments))
+
+    def look(self):
+        while self.calls:
+            call, arguments = self.calls.pop(0)
+            call(*arguments)
+
+
+@pytest.fixture
+def office():
+    return Office()
+
+
+@pytest.fixture
+def lane(office):
+    return Lane(office, "test-lane")
+
+
+def told(done):
+    said = []
+    done.addBoth(said.append)
+    return said
+
+
+def test_work_is_done_in_order_in_one_thread_that_is_not_the_reactors(office, lane):
+    lane.start()
+    names = [told(lane(lambda: threading.current_thread().name)) for _ in range(3)]
+    numbers = [told(lane(int, str(number))) for number in range(100)]
+    lane.stop()
+    assert names[0] == []
+    assert len(office.calls) == 103
+    office.look()
+    assert names == [["test-lane"]] * 3
+    assert numbers == [[number] for number in range(100)]
+
+
+def test_what_is_raised_is_a_failure_and_the_next_call_is_done(office, lane):
+    lane.start()
+    failed, done = told(lane(int, "no number")), told(lane(int, "1"))
+    lane.stop()
+    office.look()
+    assert failed[0].check(ValueError)
+    assert done == [1]
+
+
+def test_what_is_asked_for_before_the_start_waits_for_it(office, lane):
+    done = lane(int, "1")
+    assert isinstance(done, Deferred)
+    assert not done.called
+    lane.start()
+    lane.stop()
+    office.look()
+    assert told(done) == [1]
+
+
+def test_the_stop_waits_until_all_is_done(office, lane):
+    going, done = threading.Event(), []
+    lane(going.wait, 10)
+    lane(done.append, 1)
+    lane.start()
+    threading.Timer(0.05, going.set).start()
+    lane.stop()
+    assert done == [1]
