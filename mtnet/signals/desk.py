@@ -17,6 +17,7 @@ from zope.interface import implementer
 from mtnet.config import Signals
 from mtnet.errors import WireError
 from mtnet.imtnet import IStatus
+from mtnet.net.prompt import send_now
 from mtnet.signals.audience import Audience, Batch
 from mtnet.signals.book import Book, Channel, Claims, Position, latest
 from mtnet.signals.entries import Draft, Entry, Outcome, Unchanged
@@ -127,10 +128,9 @@ class Desk:
 
     def _configured(self) -> set[str]:
         """Name the channels that are there without anybody having published in them."""
-        settings = self.settings
-        ports, sources = settings.ports.values(), settings.sources.values()
+        ports, sources = self.settings.ports.values(), self.settings.sources.values()
         named = [*(each.channel for each in ports), *(each.channel for each in sources)]
-        return {"main", *settings.channels, *named}
+        return {"main", *self.settings.channels, *named}
 
     # Publishers
 
@@ -260,11 +260,11 @@ class Desk:
             self._book.channel(name).epoch = epoch
         self._damaged = dict(self._journal.damaged)
         turns = self._turns = []
-        again = [
-            pending
-            for pending, outcome in zip(batch, result.outcomes, strict=True)
-            if not self._answer(pending, outcome)
-        ]
+        pairs = zip(batch, result.outcomes, strict=True)
+        again = [pending for pending, outcome in pairs if not self._answer(pending, outcome)]
+        # Whoever waits for an answer does not wait until every follower is told.
+        for producer in {each.publisher.producer for each in batch if each.done is not None}:
+            send_now(producer)
         self._tell(result.entries)
         self._turns = None
         for turn in turns:

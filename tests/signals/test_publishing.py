@@ -42,6 +42,15 @@ def test_the_publisher_is_told_first_then_followers_then_published_followers(ser
     assert order.index("published") > order.index("SIGNAL")
 
 
+def test_stored_leaves_the_process_before_any_follower_is_told(server, monkeypatch):
+    order = []
+    publisher, follower = server.greet(), server.subscribe()
+    monkeypatch.setattr("mtnet.signals.desk.send_now", order.append)
+    monkeypatch.setattr(follower.transport, "write", lambda data: order.append("SIGNAL"))
+    server.publish(publisher, "a")
+    assert order[:2] == [publisher.transport, "SIGNAL"]
+
+
 def test_a_publisher_that_follows_itself_is_told_stored_before_the_signal(server):
     publisher = server.subscribe()
     told(publisher)
