@@ -163,9 +163,10 @@ def decode_row(name: str, body: bytes, digest: bytes) -> Row:
     return row
 
 
-def head_of(row: Row) -> Head:
-    """Return what the file of heads is told of a channel."""
-    return Head(row.name, row.epoch, row.seq, row.revision, row.hash, encode_row(row)[1])
+def head_of(row: Row, digest: bytes | None = None) -> Head:
+    """Return what the file of heads is told of a channel, whose row has this digest."""
+    proof = encode_row(row)[1] if digest is None else digest
+    return Head(row.name, row.epoch, row.seq, row.revision, row.hash, proof)
 
 
 def content(draft: Draft) -> tuple[object, ...]:

@@ -14,24 +14,11 @@ from typing import TypeVar
 
 from mtnet.database import Database
 from mtnet.errors import DamageError, JournalError, WireError
-from mtnet.signals.audit import (
-    Progress,
-    channels,
-    read_entries,
-    state_of,
-)
-from mtnet.signals.chain import Head, Row, head_of
-from mtnet.signals.entries import (
-    Draft,
-    Entry,
-    Judge,
-    Loaded,
-    Outcome,
-    State,
-    accept_all,
-)
+from mtnet.signals.audit import Progress, channels, read_entries, state_of
+from mtnet.signals.chain import Head, Row, decode_row, head_of
+from mtnet.signals.entries import Draft, Entry, Judge, Loaded, Outcome, State, accept_all
 from mtnet.signals.heads import MAX_NAME, Heads
-from mtnet.signals.ledger import Ledger, new_row, read_row
+from mtnet.signals.ledger import Ledger, find_row, new_row, read_row
 from mtnet.signals.opening import beyond, check_all, sentence
 from mtnet.signals.tables import SCHEMA, TABLES, old_positions
 from mtnet.signals.upkeep import adopt, heads_of, verify
@@ -64,6 +51,7 @@ class Journal:
         self._keeps = retain, ids, slice
         self._database = Database(path, SCHEMA, TABLES, self._upgrade)
         self._heads = Heads(heads_of(path))
+        self._ledgers: dict[str, Ledger] = {}
         self._behind: dict[str, Head] = {}
         self._damaged: dict[str, str] = {}
         self._spoilt: dict[str, str] = {}
@@ -113,10 +101,10 @@ class Journal:
         self._refuse_damaged(channel)
         _check_name(channel)
 
-        def make(connection: sqlite3.Connection) -> tuple[None, list[Row]]:
+        def make(connection: sqlite3.Connection) -> tuple[None, list[Head]]:
             if read_row(connection, channel) is not None:
                 return None, []
-            return None, self._flush({channel: self._begin(connection, channel)}, True)
+            return None, self._flush({channel: Ledger(connection, new_row(channel))}, True)
 
         self._write(make)
 
@@ -195,13 +183,13 @@ class Journal:
         """
         head = self._heads.read().get(channel)
 
-        def make(connection: sqlite3.Connection) -> tuple[State, list[Row]]:
+        def make(connection: sqlite3.Connection) -> tuple[State, list[Head]]:
             row = adopt(connection, channel, head)
             if row is None:
                 raise _no_channel(channel)
             if head is None:
                 self._heads.begin(channel, row.epoch)
-            return state_of(connection, row), [row]
+            return state_of(connection, row), [head_of(row)]
 
         state = self._write(make)
         self._heads.sync()
@@ -258,7 +246,8 @@ class Journal:
         self._damaged = dict(loaded.damaged)
         self._behind = {}
         if forced or not strict:
-            self._note(row for row in rows if found.get(row.name) != head_of(row))
+            heads = map(head_of, rows)
+            self._note(head for head in heads if found.get(head.channel) != head)
         self._settled = True
         return loaded, landed
 
@@ -278,11 +267,11 @@ class Journal:
 
     # Writing
 
-    def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[Row]]]) -> T:
+    def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[Head]]]) -> T:
         self._refuse_unsettled()
         self._settled = False
         try:
-            result, rows = self._database.run(work)
+            result, heads = self._database.run(work)
         except DamageError as damage:
             self._spoilt[damage.channel] = sentence(self.path, damage.channel, damage)
             raise JournalError(self._spoilt[damage.channel]) from damage
@@ -290,12 +279,12 @@ class Journal:
             self._settled = True  # nothing was asked of the disk
             raise
         self._settled = True
-        self._note(rows)
+        self._note(heads)
         return result
 
-    def _note(self, rows: Iterable[Row]) -> None:
+    def _note(self, heads: Iterable[Head]) -> None:
         """Tell the file of heads; what it does not take now, it takes with the next commit."""
-        self._behind.update((row.name, head_of(row)) for row in rows)
+        self._behind.update({head.channel: head for head in heads})
         if not self._behind:
             return
         try:
@@ -307,7 +296,7 @@ class Journal:
 
     def _take(
         self, connection: sqlite3.Connection, drafts: list[Draft], judge: Judge
-    ) -> tuple[list[Outcome], list[Row]]:
+    ) -> tuple[list[Outcome], list[Head]]:
         ledgers: dict[str, Ledger] = {}
         outcomes: list[Outcome] = []
         for draft in drafts:
@@ -326,24 +315,27 @@ class Journal:
         _check_name(channel)
         if channel in self._damaged:
             raise WireError("server", self._damaged[channel])
-        row = read_row(connection, channel)
-        return Ledger(connection, row) if row is not None else self._begin(connection, channel)
+        # Whatever fails from here on, nothing goes on with what it was about to write.
+        last, found = self._ledgers.pop(channel, None), find_row(connection, channel)
+        if found is None:
+            return Ledger(connection, new_row(channel))
+        if last is not None and last.goes_on(connection, found):
+            return last
+        return Ledger(connection, decode_row(channel, *found))
 
-    def _begin(self, connection: sqlite3.Connection, channel: str) -> Ledger:
-        return Ledger(connection, new_row(channel))
-
-    def _flush(self, ledgers: Mapping[str, Ledger], empty: bool = False) -> list[Row]:
-        rows = []
+    def _flush(self, ledgers: Mapping[str, Ledger], empty: bool = False) -> list[Head]:
+        heads = []
         for ledger in ledgers.values():
             if ledger.changed or empty:
                 if not ledger.revision:
                     self._heads.begin(ledger.channel, ledger.epoch)
-                rows.append(ledger.flush(*self._keeps))
-        return rows
+                heads.append(ledger.flush(*self._keeps))
+            self._ledgers[ledger.channel] = ledger
+        return heads
 
     def _expire(
         self, connection: sqlite3.Connection, before: int
-    ) -> tuple[list[tuple[str, str]], list[Row]]:
+    ) -> tuple[list[tuple[str, str]], list[Head]]:
         gone, ledgers = [], {}
         for name in set(channels(connection)) - set(self._damaged):
             row = read_row(connection, name)

@@ -1,18 +1,21 @@
 """
-One channel within one transaction: what its drafts become, and the rows that they change.
+One channel: what its drafts become in a transaction, and the rows that they change.
 
 A transaction reads what it needs once, judges every draft against that and the drafts before
-it, and writes at its end, in statements that many rows share.
+it, and writes at its end, in statements that many rows share. The next one need not read again
+what is as this one left it.
 """
 
 import secrets
 import sqlite3
 from decimal import Decimal
+from typing import TypeAlias
 
 from msgspec.structs import asdict, replace
 
 from mtnet.errors import DamageError, WireError
 from mtnet.signals.chain import (
+    Head,
     Held,
     Row,
     add,
@@ -21,6 +24,7 @@ from mtnet.signals.chain import (
     decode_row,
     encode,
     encode_row,
+    head_of,
     id_item,
     link,
     position_item,
@@ -30,6 +34,10 @@ from mtnet.signals.chain import (
 from mtnet.signals.entries import FLAT, Draft, Entry, Judge, Outcome, Repeated, Unchanged
 from mtnet.signals.tables import rows
 
+Sealed: TypeAlias = tuple[bytes, bytes]
+"""The row of a channel as it stands in its table, and its digest."""
+NOTHING: Sealed = b"", b""
+_ROW = "SELECT body, digest FROM channel WHERE name = ?"
 _POSITIONS = "SELECT ticket, link, body, hash FROM position WHERE channel = ? AND symbol = ?"
 _SET = "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?, ?)"
 _UNSET = "DELETE FROM position WHERE (channel, symbol, ticket) = (?, ?, ?)"
@@ -50,17 +58,22 @@ def read_row(connection: sqlite3.Connection, channel: str) -> Row | None:
     Raises:
         DamageError: it is not what was written.
     """
-    found = rows(
-        connection, (bytes, bytes), "SELECT body, digest FROM channel WHERE name = ?", channel
-    )
-    return decode_row(channel, *found[0]) if found else None
+    found = find_row(connection, channel)
+    return None if found is None else decode_row(channel, *found)
 
 
-def write_row(connection: sqlite3.Connection, row: Row) -> None:
-    """Store the row of a channel."""
-    connection.execute(
-        "INSERT OR REPLACE INTO channel VALUES (?, ?, ?)", (row.name, *encode_row(row))
-    )
+def find_row(connection: sqlite3.Connection, channel: str) -> Sealed | None:
+    """Return the row of a channel as it stands there, if there is one."""
+    for body, digest in rows(connection, (bytes, bytes), _ROW, channel):
+        return body, digest
+    return None
+
+
+def write_row(connection: sqlite3.Connection, row: Row) -> Sealed:
+    """Store the row of a channel; return it as it stands there."""
+    sealed = encode_row(row)
+    connection.execute("INSERT OR REPLACE INTO channel VALUES (?, ?, ?)", (row.name, *sealed))
+    return sealed
 
 
 class Ledger:
@@ -73,10 +86,14 @@ class Ledger:
     """
 
     def __init__(self, connection: sqlite3.Connection, row: Row) -> None:
-        self._connection, self._row = connection, row
-        self.channel, self.epoch, self.revision = row.name, row.epoch, row.revision
-        self._seq, self._hash, self._sum = row.seq, row.hash, row.positions
+        self._connection, self._sealed = connection, NOTHING
+        self.channel, self.epoch = row.name, row.epoch
         self._symbols: dict[str, dict[str, Held]] = {}
+        self._begin(row)
+
+    def _begin(self, row: Row) -> None:
+        self._row, self.revision = row, row.revision
+        self._seq, self._hash, self._sum = row.seq, row.hash, row.positions
         self._ids: dict[str, tuple[int, bytes]] = {}
         self._entries: list[tuple[str, int, bytes, bytes]] = []
         self._touched: dict[tuple[str, str], None] = {}
@@ -85,6 +102,13 @@ class Ledger:
     def changed(self) -> bool:
         """Whether anything is to be written."""
         return bool(self._entries or self._touched)
+
+    def goes_on(self, connection: sqlite3.Connection, found: Sealed) -> bool:
+        """
+        Say whether a transaction may begin with what the last one left here: the row of the
+        channel, which proves all others and changes with each of them, is the one written then.
+        """
+        return self._connection is connection and self._sealed == found
 
     def take(self, draft: Draft, judge: Judge) -> Outcome:
         """
@@ -114,8 +138,8 @@ class Ledger:
         """Remove the flat row of a symbol."""
         self._unset(symbol, "")
 
-    def flush(self, retain: int, ids: int, slice: int) -> Row:
-        """Write what changed, and remove a slice of what is kept no longer; return the row."""
+    def flush(self, retain: int, ids: int, slice: int) -> Head:
+        """Write what changed, and remove a slice of what is kept no longer; return the head."""
         self._write()
         row = replace(
             self._row,
@@ -129,8 +153,9 @@ class Ledger:
         # Every entry makes room for one, and a slice for what an earlier, longer retention kept.
         row = self._prune(row, retain, slice)
         row = self._prune_ids(row, ids, slice)
-        write_row(self._connection, row)
-        return row
+        self._sealed = write_row(self._connection, row)
+        self._begin(row)
+        return head_of(row, self._sealed[1])
 
     # What a draft becomes
 
@@ -247,7 +272,8 @@ class Ledger:
                 unsets.append((self.channel, symbol, ticket))
             else:
                 sets.append((self.channel, symbol, ticket, held.link, held.body, held.hash))
-        self._connection.executemany(_UNSET, unsets)
+        if unsets:
+            self._connection.executemany(_UNSET, unsets)
         self._connection.executemany(_SET, sets)
 
     def _id_sum(self) -> bytes:

@@ -7,7 +7,6 @@ The tables of the journal.
 
 import json
 import sqlite3
-from contextlib import closing
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
@@ -57,8 +56,7 @@ Rows: TypeAlias = list[tuple[Any, ...]]
 
 def fetch(connection: sqlite3.Connection, statement: str, *values: object) -> Rows:
     """Return all rows; no cursor stays open, which would keep its transaction alive."""
-    with closing(connection.execute(statement, values)) as cursor:
-        return cursor.fetchall()
+    return connection.execute(statement, values).fetchall()
 
 
 def rows(

@@ -499,3 +499,35 @@ def test_a_disk_without_a_write_ahead_log_is_refused(path, monkeypatch):
     monkeypatch.setattr(database, "_SETTINGS", ("journal_mode=DELETE", "synchronous=FULL"))
     with pytest.raises(JournalError, match="no write-ahead log"):
         Journal(path, 10).load()
+
+
+def test_a_commit_goes_on_with_what_the_last_one_left_and_does_not_read_it_again(
+    journal, monkeypatch
+):
+    journal.commit([draft(), draft("EURUSD")])
+    monkeypatch.setattr("mtnet.signals.ledger.prove", None)
+    (entry,) = journal.commit([draft(volume="0.5")])
+    assert (entry.seq, str(entry.previous)) == (3, "0.25")
+
+
+def test_a_commit_does_not_go_on_with_what_a_failed_one_was_about_to_leave(journal):
+    def judge(draft, before):
+        if draft.symbol == "EURUSD":
+            raise RuntimeError
+
+    journal.commit([draft()])
+    with pytest.raises(RuntimeError):
+        journal.commit([draft(volume="0.5"), draft("EURUSD")], judge)
+    journal.recover({"main": 1})
+    (entry,) = journal.commit([draft(volume="1")])
+    assert (entry.seq, str(entry.previous)) == (2, "0.25")
+    assert stands(journal) == [("GBPUSD", "", "1", 2)]
+
+
+def test_a_commit_reads_anew_what_somebody_else_has_written(path, journal):
+    journal.commit([draft()])
+    with closing(Journal(path, RETAIN)) as other:
+        other.load()
+        other.commit([draft(volume="0.5")])
+    (entry,) = journal.commit([draft(volume="1")])
+    assert (entry.seq, str(entry.previous)) == (3, "0.5")
