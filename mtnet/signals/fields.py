@@ -7,6 +7,7 @@ Pure: text in; a value, or what would have been right, out.
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Generic, Literal, NamedTuple, TypeVar, cast, get_args
 
 from mtnet.errors import WireError
@@ -20,6 +21,8 @@ MAX_WORDS = 100
 """Characters of a name, a login, a reason, and of what PING wants to hear again."""
 MAX_PASSWORD = 128
 """Characters."""
+SYMBOLS_KNOWN = 4_096
+"""Symbols that are not looked through, one character after the other, each time they come."""
 
 Kind = Literal[
     "position",
@@ -80,6 +83,7 @@ def _volume(text: str) -> Decimal | None:
         return None
 
 
+@lru_cache(SYMBOLS_KNOWN)
 def _symbol(text: str) -> str | None:
     try:
         return parse_symbol(text)
