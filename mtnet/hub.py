@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mtnet.access.limits import LogLimit
 from mtnet.access.rights import Access
-from mtnet.config import Config
+from mtnet.settings import Config
 
 if TYPE_CHECKING:
     from mtnet.signals.desk import Desk

@@ -8,6 +8,7 @@ from typing import ClassVar
 from twisted.python import usage
 
 from mtnet import config
+from mtnet.settings import Config
 
 
 class Options(usage.Options):
@@ -50,7 +51,7 @@ class Options(usage.Options):
         except usage.UsageError as error:
             raise SystemExit(f"mtnet: {error}; see `mtnet run --help`.") from error
 
-    def load(self) -> config.Config:
+    def load(self) -> Config:
         """
         Return the configuration that the options ask for.
 

@@ -9,11 +9,12 @@ from twisted.internet.endpoints import clientFromString
 
 from mtnet.access.rights import Access, is_loopback
 from mtnet.catalogue import Plugin, broken, installed
-from mtnet.config import Config, endpoints
+from mtnet.config import endpoints
 from mtnet.errors import ConfigError, WireError
 from mtnet.net.endpoints import Listener
 from mtnet.net.proxied import Trust
 from mtnet.net.tls import Certificates, default_files
+from mtnet.settings import Config
 from mtnet.ticks.wire import spellings
 
 

@@ -29,7 +29,6 @@ from mtnet import __version__
 from mtnet.access.limits import LogLimit
 from mtnet.access.rights import Access, is_loopback
 from mtnet.catalogue import Plugin
-from mtnet.config import Config
 from mtnet.control import ControlFactory
 from mtnet.datafolder import DataFolder
 from mtnet.errors import JournalError, MtnetError, StartError
@@ -49,6 +48,7 @@ from mtnet.preflight import (
     check_settings,
     listeners,
 )
+from mtnet.settings import Config
 from mtnet.signals.desk import Desk
 from mtnet.signals.holds import Holds
 from mtnet.signals.journal import Journal

@@ -9,6 +9,7 @@ HOUSE = Path(__file__).parent.parent / "mtnet"
 FILES = sorted(HOUSE.rglob("*.py"))
 PURE = {
     "config.py",
+    "settings.py",
     "access/limits.py",
     "access/rights.py",
     "database.py",
@@ -49,6 +50,7 @@ PURE = {
 }
 FLOORS = {
     "mtnet.errors": 0,
+    "mtnet.settings": 0,
     "mtnet.config": 1,
     "mtnet.access": 1,
     "mtnet.imtnet": 1,

@@ -2,8 +2,9 @@
 
 import pytest
 
-from mtnet.config import Config, endpoints, load
+from mtnet.config import endpoints, load
 from mtnet.errors import ConfigError
+from mtnet.settings import Config
 
 
 def fails(match, **sources):

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from mtnet.catalogue import installed
-from mtnet.config import Config, Port, Source, TlsHost
+from mtnet.settings import Config, Port, Source, TlsHost
 
 PROJECT = Path(__file__).parent.parent
 TOML = re.search(

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from mtnet.cli.manage import show as told
-from mtnet.config import Config, Tls, load
+from mtnet.config import load
 from mtnet.errors import CertificateError
 from mtnet.net.authority import (
     CA,
@@ -33,6 +33,7 @@ from mtnet.net.authority import (
 from mtnet.net.certificates import DAY_MS, Pair, day, names, read_certificates, read_pair
 from mtnet.net.contexts import build_context
 from mtnet.net.tls import AHEAD, default_files
+from mtnet.settings import Config, Tls
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction

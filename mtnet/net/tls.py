@@ -17,10 +17,10 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from mtnet.config import Tls
 from mtnet.errors import CertificateError
 from mtnet.net.certificates import DAY_MS, Pair, Stamp, day, read_certificates, read_pair, stamp
 from mtnet.net.contexts import build_context, set_curves
+from mtnet.settings import Tls
 
 LOOK = 1.0
 """Seconds between two looks at the files."""

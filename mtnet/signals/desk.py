@@ -14,10 +14,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mtnet.config import Signals
 from mtnet.errors import WireError
 from mtnet.imtnet import IStatus
 from mtnet.net.prompt import send_now
+from mtnet.settings import Signals
 from mtnet.signals.audience import Audience, Batch
 from mtnet.signals.book import Book, Channel, Claims, Position, latest
 from mtnet.signals.entries import Draft, Entry, Outcome, Unchanged

@@ -16,7 +16,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.config import Port
 from mtnet.errors import FrameError, WireError, quote
 from mtnet.hub import Hub
 from mtnet.imtnet import IListenerAware, ISubscriber
@@ -25,6 +24,7 @@ from mtnet.net.gate import FOREIGN, Gate, is_foreign
 from mtnet.net.hold import hold
 from mtnet.net.outbox import Outbox
 from mtnet.net.pieces import StreamTransport, Watch, unacknowledged
+from mtnet.settings import Port
 from mtnet.signals.book import Change
 from mtnet.signals.dialect import is_hello
 from mtnet.signals.providers import Publisher

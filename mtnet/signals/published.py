@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from mtnet.config import Signals
+from mtnet.settings import Signals
 from mtnet.signals.book import Change, Position, is_reduction
 from mtnet.signals.wire import encode_position
 

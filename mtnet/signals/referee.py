@@ -8,8 +8,8 @@ them would change, and who was the publisher before.
 from collections.abc import Mapping
 from decimal import Decimal
 
-from mtnet.config import Rails
 from mtnet.errors import WireError
+from mtnet.settings import Rails
 from mtnet.signals.entries import FLAT, Draft
 
 OPERATOR = 0

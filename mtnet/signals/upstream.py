@@ -8,11 +8,11 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.config import Source
 from mtnet.errors import FrameError, WireError
 from mtnet.hub import Hub
 from mtnet.net.hold import hold
 from mtnet.net.transport import Transport
+from mtnet.settings import Source
 from mtnet.signals.providers import Publisher
 from mtnet.signals.wire import FrameDecoder, parse_position
 

@@ -13,8 +13,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.config import Signals
 from mtnet.errors import JournalError
+from mtnet.settings import Signals
 from mtnet.signals.entries import Draft, Entry, Judge, Outcome, Repeated, Unchanged
 from mtnet.signals.journal import Journal
 from mtnet.signals.providers import Publisher

@@ -15,8 +15,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mtnet.config import Ticks
 from mtnet.imtnet import IStatus
+from mtnet.settings import Ticks
 from mtnet.ticks.feed import Feed
 from mtnet.ticks.series import Mark, Series
 from mtnet.ticks.sources import Source

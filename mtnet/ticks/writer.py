@@ -14,8 +14,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.config import Ticks
 from mtnet.errors import JournalError
+from mtnet.settings import Ticks
 from mtnet.ticks.series import Block, Heard, Series
 from mtnet.ticks.store import Commit, Store
 

@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tls_samples import Authority, Files, key_pem, new_key, pem
 
-from mtnet.config import Tls
 from mtnet.errors import CertificateError
 from mtnet.net.authority import (
     CA,
@@ -36,6 +35,7 @@ from mtnet.net.authority import (
 )
 from mtnet.net.certificates import DAY_MS, Pair, names, read_certificates, read_pair
 from mtnet.net.tls import Certificates, default_files
+from mtnet.settings import Tls
 
 NOW = int(datetime.now(UTC).timestamp() * 1000)
 OWN = make_authority("trading-pc", NOW)

@@ -19,8 +19,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from mtnet.config import Signals
 from mtnet.errors import JournalError, WireError
+from mtnet.settings import Signals
 from mtnet.signals.desk import Desk
 from mtnet.signals.entries import Draft, Entry
 from mtnet.signals.journal import Journal

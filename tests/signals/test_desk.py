@@ -8,9 +8,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from zope.interface.verify import verifyObject
 
-from mtnet.config import Signals
 from mtnet.errors import JournalError, WireError
 from mtnet.imtnet import IStatus
+from mtnet.settings import Signals
 from mtnet.signals.audience import SLICE
 from mtnet.signals.desk import EXPIRY, Desk
 from mtnet.signals.journal import Journal

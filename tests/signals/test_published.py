@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from mtnet.config import Signals
+from mtnet.settings import Signals
 from mtnet.signals.book import Channel
 from mtnet.signals.entries import Entry
 from mtnet.signals.published import PublishedQueue

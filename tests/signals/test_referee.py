@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from mtnet.config import Rails
 from mtnet.errors import WireError
+from mtnet.settings import Rails
 from mtnet.signals.entries import Draft
 from mtnet.signals.referee import Referee
 

@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from mtnet.config import Source
+from mtnet.settings import Source
 from mtnet.signals.upstream import SourceFactory, source_service
 
 SOURCE = Source(connect="tcp:192.0.2.7:8081", channel="gold")

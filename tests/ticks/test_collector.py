@@ -15,9 +15,9 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from mtnet.config import Ticks
 from mtnet.errors import JournalError
 from mtnet.imtnet import IStatus
+from mtnet.settings import Ticks
 from mtnet.ticks.collector import Collector
 from mtnet.ticks.series import BLOCK, unpack
 from mtnet.ticks.store import Store, Tally
