@@ -57,22 +57,25 @@ class ControlProtocol(LineOnlyReceiver):
 
     async def _answer(self, line: bytes) -> bytes:
         try:
-            result = await maybeDeferred(self._obey, line)
-            return msgspec.json.encode({"ok": True, "result": result})
+            arguments = _parse(line)
+            return await self._obey(arguments.pop("command", None), arguments)
         except MtnetError as error:
             return _refusal(str(error))
-        except Exception:
-            self.log.failure("The control request {request} failed.", request=quote(line))
-            return _refusal(BROKEN)
 
-    def _obey(self, line: bytes) -> Json:
-        arguments = _parse(line)
-        name = arguments.pop("command", None)
+    async def _obey(self, name: Json, arguments: Mapping[str, Json]) -> bytes:
         command = self._commands.get(name) if isinstance(name, str) else None
         if command is None:
             known = ", ".join(sorted(self._commands))
-            raise WireError("command", f"The request names none of the commands {known}", line)
-        return command(arguments)
+            raise WireError("command", f"The request names none of the commands {known}.")
+        try:
+            result = await maybeDeferred(command, arguments)
+            return msgspec.json.encode({"ok": True, "result": result})
+        except MtnetError:
+            raise
+        except Exception:
+            # Never the arguments: one of them may be a password.
+            self.log.failure("The control request {command!r} failed.", command=name)
+            return _refusal(BROKEN)
 
 
 class ControlFactory(Factory):
@@ -93,6 +96,21 @@ class ControlFactory(Factory):
         protocol = ControlProtocol(self._commands)
         protocol.factory = self
         return protocol
+
+
+def answers(path: Path) -> bool:
+    """Say whether somebody listens at `path`; who cannot be asked for other reasons may."""
+    if not hasattr(socket, "AF_UNIX"):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(TIMEOUT)
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:
+            return True
+    return True
 
 
 def ask(path: Path, command: str, **arguments: Json) -> Json:
@@ -117,7 +135,7 @@ def _parse(line: bytes) -> dict[str, Json]:
         return msgspec.json.decode(line, type=dict[str, Json])
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise WireError(
-            "request", 'A request is one line such as {"command": "status"}, not', line
+            "request", 'A request is one line such as {"command": "status"}, and this is none.'
         ) from error
 
 

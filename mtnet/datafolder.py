@@ -1,6 +1,7 @@
 """The data folder: made, checked, and locked against a second daemon."""
 
 import os
+import stat
 from pathlib import Path
 from typing import IO
 
@@ -10,6 +11,10 @@ try:
     import fcntl
 except ImportError:  # pragma: no cover - Windows has no advisory locks of this kind
     fcntl = None  # type: ignore[assignment]
+
+
+ACCOUNTS = "accounts.sqlite"
+"""The file of accounts in a data folder."""
 
 
 class DataFolder:
@@ -27,9 +32,12 @@ class DataFolder:
         self.ticks = self.path / "ticks.sqlite"
         self.tally = self.path / "ticks.taken"
         self.templates = self.path / "templates"
+        self.accounts = self.path / ACCOUNTS
+        self.bans = self.path / "bans.sqlite"
         self.control = self.path / "control"
         try:
             make_folder(self.path)
+            check_closed(self.path)
             self._lock = self._hold(self.path / "lock")
         except BlockingIOError as error:
             raise StartError(
@@ -45,8 +53,12 @@ class DataFolder:
         # The lock belongs to the open file, which a daemon's fork inherits; it ends with
         # the process, however that ends.
         file = path.open("a", encoding="ascii")
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise
         return file
 
     def clear_control(self) -> None:
@@ -67,3 +79,21 @@ def make_folder(path: Path) -> None:
         OSError: it cannot be made.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def check_closed(path: Path) -> None:
+    """
+    Refuse a data folder whose files others on this machine can read: logins lie there.
+
+    Raises:
+        StartError: names each of them, and what closes them.
+    """
+    if os.name != "posix":
+        return
+    names = [*path.glob("*.sqlite*"), path / "control", path / "signals.heads"]
+    opened = [each for each in names if each.exists() and each.stat().st_mode & stat.S_IRWXO]
+    if opened:
+        raise StartError(
+            f"Other users can open {', '.join(map(str, opened))}; "
+            f"`chmod o-rwx {' '.join(map(str, opened))}` closes that."
+        )

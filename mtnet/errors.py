@@ -11,6 +11,7 @@ Every error that mtnet raises on purpose.
     │   └── FrameError      the stream itself cannot be read any further
     ├── TemplateError       a template that is refused, or is not there; carries a code
     ├── HttpError           an HTTP request that is refused; carries the status and a code
+    ├── AccountError        a change of accounts, or a password, that is refused
     ├── JournalError        the disk did not take, or did not give back, the state
     │   ├── DamageError         what is stored of a channel is not what was written
     │   └── PrunedError         entries that were asked for are kept no longer
@@ -94,6 +95,10 @@ class HttpError(MtnetError):
     def __init__(self, status: int, code: str, text: str) -> None:
         super().__init__(text)
         self.status, self.code = status, code
+
+
+class AccountError(MtnetError):
+    """A change of accounts, or a password, is refused; nothing was changed. Quotes no secret."""
 
 
 class JournalError(MtnetError):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from mtnet.access.access import Access
 from mtnet.access.limits import LogLimit
-from mtnet.access.rights import Access
 from mtnet.settings import Config
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Hub:
         now: wall time, milliseconds since the Unix epoch, UTC.
         in_thread: runs a blocking function off the reactor: `in_thread(function, *args)`
             returns a Deferred with its result. One call runs at a time, in order.
-        access: the rights of connections.
+        access: who may do what.
         log_limit: keeps a network from filling the log.
         library: the templates.
         desk: the signals.

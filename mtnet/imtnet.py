@@ -27,7 +27,7 @@ class IStreamPlugin(Interface):
         "The server endpoint it is heard on when nothing is configured; None = off."
     )
     rights: tuple[str, ...] = Attribute(
-        "The rights that the service asks for, of `mtnet.access.rights.RIGHTS`, for the table."
+        "The verbs that the service asks for, of `mtnet.access.rights.VERBS`, for the table."
     )
 
     def buildFactory(hub: "Hub") -> IProtocolFactory:

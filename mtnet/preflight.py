@@ -7,10 +7,13 @@ from typing import Any
 
 from twisted.internet.endpoints import clientFromString
 
-from mtnet.access.rights import Access, is_loopback
+from mtnet.access.accounts import Accounts
+from mtnet.access.records import Records
+from mtnet.access.rules import Rules, is_loopback
 from mtnet.catalogue import Plugin, broken, installed
 from mtnet.config import endpoints
-from mtnet.errors import ConfigError, WireError
+from mtnet.datafolder import ACCOUNTS, check_closed
+from mtnet.errors import ConfigError, JournalError, StartError, WireError
 from mtnet.net.endpoints import Listener
 from mtnet.net.proxied import Trust
 from mtnet.net.tls import Certificates, default_files
@@ -35,12 +38,14 @@ def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
         partial(check_settings, config, reactor),
         partial(check_ports, config),
         partial(certificates, config, now),
+        partial(rules, config),
+        partial(check_closed, Path(config.data)),
         *(partial(_check_listener, *each, config, reactor) for each in listeners(config)),
     ]
     for step in steps:
         try:
             step()
-        except ConfigError as error:
+        except (ConfigError, StartError) as error:
             problems.append(str(error))
     if problems:
         raise ConfigError("\nmtnet: ".join(problems))
@@ -156,28 +161,69 @@ def check_ports(config: Config) -> None:
             )
 
 
+def has_accounts(config: Config) -> bool:
+    """
+    Say whether anybody can log in.
+
+    Raises:
+        ConfigError: the file of accounts cannot be read.
+    """
+    path = Path(config.data) / ACCOUNTS
+    try:
+        return path.exists() and not Accounts(Records(path).directory()).empty
+    except JournalError as error:
+        raise ConfigError(str(error)) from error
+
+
 def _check_listener(plugin: Plugin, listener: Listener, config: Config, reactor: Any) -> None:
+    accounts = has_accounts(config)
     if listener.datagrams:
         _ = listener.port
-        check_exposure(Access(config.access.anonymous), listener, listener.interface)
+        check_exposure(config, accounts, listener, listener.interface)
     elif listener.kind != "systemd":  # its sockets are there only when systemd starts the daemon
         listener.server(reactor)
-        check_exposure(Access(config.access.anonymous), listener, listener.interface)
+        check_exposure(config, accounts, listener, listener.interface)
 
 
-def check_exposure(access: Access, listener: Listener, host: str) -> None:
+def rules(config: Config) -> Rules:
+    """
+    Return what may be done without a login.
+
+    Raises:
+        ConfigError: `[access]` names what is no right or no network.
+    """
+    access = config.access
+    for service in access.connections:
+        if service not in installed():
+            raise ConfigError(
+                f"access.connections names {service}, and no such service is installed; there "
+                f"are {', '.join(installed())}."
+            )
+    return Rules(access.anonymous, access.networks, access.trust_loopback)
+
+
+def check_exposure(config: Config, accounts: bool, listener: Listener, host: str) -> None:
     """
     Keep strangers out until somebody said what they may do.
 
     Args:
+        accounts: whether anybody can log in.
         host: the address that is listened on.
 
     Raises:
         ConfigError: other machines can reach it, and nobody said so.
     """
-    if not access.said and (listener.proxied or not is_loopback(host)):
+    if accounts or rules(config).said:
+        return
+    if not config.access.trust_loopback:
+        raise ConfigError(
+            "access.trust_loopback is off, and nobody may do anything: make an account with "
+            "`mtnet account add`, or set access.anonymous."
+        )
+    if listener.proxied or not is_loopback(host):
         raise ConfigError(
             f"{listener.service} on {listener.endpoint} can be reached from other machines, and "
-            "nobody said what strangers may do: set access.anonymous (for example "
-            "--set access.anonymous=follow), or add :interface=127.0.0.1 to the endpoint."
+            "nobody said who may do what: make an account with `mtnet account add NAME --role "
+            "follower`, say what strangers may do (--set access.anonymous=follow), or add "
+            ":interface=127.0.0.1 to the endpoint."
         )

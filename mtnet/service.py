@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,22 +21,23 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorUNIX
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from mtnet import __version__
+from mtnet.access.keeper import Keeper
 from mtnet.access.limits import LogLimit
-from mtnet.access.rights import Access, is_loopback
+from mtnet.bound import Bound
 from mtnet.catalogue import Plugin
-from mtnet.control import ControlFactory
+from mtnet.control import Command, ControlFactory
 from mtnet.datafolder import DataFolder
 from mtnet.errors import JournalError, MtnetError, StartError
 from mtnet.hub import Hub
 from mtnet.imtnet import IDatagramPlugin, IListenerAware, IStreamPlugin
 from mtnet.net.datagrams import BurstPort
-from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.net.endpoints import Listener, host_of
 from mtnet.net.lane import Lane
 from mtnet.net.layers import Layers
+from mtnet.net.listening import cannot_listen, listen, reason
 from mtnet.net.tls import LOOK
 from mtnet.options import Options
 from mtnet.preflight import (
@@ -47,6 +47,7 @@ from mtnet.preflight import (
     check_ports,
     check_settings,
     listeners,
+    rules,
 )
 from mtnet.settings import Config
 from mtnet.signals.desk import Desk
@@ -62,37 +63,11 @@ from mtnet.ticks.store import Store, Tally
 __all__ = ["Options", "makeService"]
 
 TICK_POOL, DISK_POOL = POOLS = "mtnet-ticks", "mtnet-disk"
-"""No template on a slow disk delays a tick; signals have a lane of their own besides."""
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A listener and the port that it got."""
-
-    plugin: Plugin
-    listener: Listener
-    port: IListeningPort
-
-    def trial(self) -> str:
-        """Return a command that speaks to it."""
-        host, port = host_of(self.port.getHost()), getattr(self.port.getHost(), "port", "")
-        host = host if is_loopback(host) else "127.0.0.1"
-        if self.listener.security == "TLS":
-            return f"openssl s_client -quiet -connect {host}:{port}"
-        return f"nc {host} {port}"
-
-    def report(self, access: Access) -> dict[str, str]:
-        """Return one row of the table that the daemon prints and `mtnet status` shows."""
-        host = host_of(self.port.getHost())
-        local = [r for r in self.plugin.rights if r in access.rights(host, self.listener.proxied)]
-        strangers = [r for r in self.plugin.rights if r in access.anonymous]
-        return {
-            "service": self.listener.service,
-            "address": show(self.port.getHost()),
-            "security": self.listener.security,
-            "loopback": ", ".join(local or self.plugin.rights),
-            "strangers": "" if is_loopback(host) else ", ".join(strangers) or "nothing",
-        }
+"""No template on a slow disk delays a tick; signals and the hashes of passwords have lanes of
+their own besides."""
+STAND_BACK = 5
+"""How nice the thread of the hashes is: whoever guesses passwords keeps it busy without pause, and
+on one CPU would have half of it."""
 
 
 def makeService(options: Options) -> MultiService:
@@ -139,11 +114,14 @@ class Daemon(MultiService):
         check_ports(config)
         found = listeners(config)
         self._certificates = certificates(config, _now)
+        rules(config)
         self._folder = DataFolder(config.data)
         self._pools = {name: ThreadPool(1, 1, name) for name in POOLS}
         self._lane = Lane(reactor, "mtnet-signals")
+        self._hashing = Lane(reactor, "mtnet-logins", STAND_BACK)
         self.hub = self._build_hub(config)
         self._operator = self._build_operator()
+        self._has_accounts = not self.hub.access.accounts.empty
         self._layers = Layers(self.hub, self._certificates)
         self._bound = list(self._bind(found))
         self._control = self._bind_control()
@@ -152,6 +130,7 @@ class Daemon(MultiService):
             source_service(self.hub, name, source, endpoint).setServiceParent(self)
         if config.templates.folder:
             FolderService(self.hub).setServiceParent(self)
+        TimerService(config.access.store, self._keeper.flush).setServiceParent(self)
         if self._certificates is not None:
             TimerService(LOOK, self._certificates.look).setServiceParent(self)
 
@@ -169,6 +148,10 @@ class Daemon(MultiService):
     def _try(self) -> Iterable[str]:
         if not any(report["strangers"] for report in self._reports()):
             yield "Loopback only: every program here may do everything, and strangers nothing."
+        elif self._has_accounts:
+            yield "Whoever logs in may do more: `mtnet account list` says who and what."
+        for network, rights in self.hub.config.access.networks.items():
+            yield f"Besides, {network} may {', '.join(rights) or 'nothing'}."
         for name in ("signals", "any"):
             for bound in self._bound:
                 if bound.plugin.name == name and not bound.listener.proxied:
@@ -176,7 +159,7 @@ class Daemon(MultiService):
                     return
 
     def _reports(self) -> list[dict[str, str]]:
-        return [bound.report(self.hub.access) for bound in self._bound]
+        return [bound.report(self.hub.access.rules) for bound in self._bound]
 
     # What the control socket and /healthz say
 
@@ -189,6 +172,7 @@ class Daemon(MultiService):
             "data": str(self._folder.path),
             **self.health(),
             "services": self._reports(),
+            "access": self.hub.access.report(),
             "log lines left out": self.hub.log_limit.left_out,
             "signals": self.hub.desk.status(),
             "ticks": self.hub.collector.status(),
@@ -221,6 +205,7 @@ class Daemon(MultiService):
         templates = config.templates
         try:
             desk.open()
+            self._keeper = self._build_keeper(config)
             collector = self._build_collector(config)
             library = Library(
                 self._folder.templates,
@@ -238,12 +223,23 @@ class Daemon(MultiService):
             clock=self._reactor,
             now=_now,
             in_thread=self._in_thread(DISK_POOL),
-            access=Access(config.access.anonymous),
+            access=self._keeper.access,
             log_limit=LogLimit(),
             library=library,
             desk=desk,
             collector=collector,
             health=self.health,
+        )
+
+    def _build_keeper(self, config: Config) -> Keeper:
+        return Keeper(
+            config.access,
+            self._folder.accounts,
+            self._folder.bans,
+            self._hashing,
+            self._in_thread(DISK_POOL),
+            self._reactor,
+            _now,
         )
 
     def _build_operator(self) -> Operator:
@@ -278,9 +274,10 @@ class Daemon(MultiService):
                     factories[stream.name] = stream.buildFactory(self.hub)
                 aware = IListenerAware(factories[stream.name], None)
                 factory = factories[stream.name] if aware is None else aware.at(listener)
-                port = _listen(listener, self._layers.around(listener, factory), self._reactor)
+                port = listen(listener, self._layers.around(listener, factory), self._reactor)
             bound = Bound(plugin, listener, port)
-            check_exposure(self.hub.access, listener, host_of(bound.port.getHost()))
+            host = host_of(bound.port.getHost())
+            check_exposure(self.hub.config, self._has_accounts, listener, host)
             yield bound
 
     def _hear(self, plugin: IDatagramPlugin, listener: Listener) -> IListeningPort:
@@ -290,7 +287,7 @@ class Daemon(MultiService):
         try:
             port.startListening()
         except CannotListenError as error:
-            raise _cannot_listen(listener, _reason(error)) from error
+            raise cannot_listen(listener, reason(error)) from error
         return port
 
     def _bind_control(self) -> IListeningPort | None:
@@ -299,19 +296,28 @@ class Daemon(MultiService):
         self._folder.clear_control()
         path = str(self._folder.control)
         try:
-            commands = ControlFactory({"status": self.status, **self._operator.commands()})
+            commands = ControlFactory(self._commands())
             port: IListeningPort = self._reactor.listenUNIX(path, commands, mode=0o600)
             return port
         except (CannotListenError, OSError) as error:
             raise StartError(
-                f"The control socket {path} cannot be made ({_reason(error)}); a shorter path "
+                f"The control socket {path} cannot be made ({reason(error)}); a shorter path "
                 "for --data may help."
             ) from error
+
+    def _commands(self) -> dict[str, Command]:
+        """Return what can be asked for through the control socket."""
+        return {
+            "status": self.status,
+            **self._operator.commands(),
+            **self._keeper.commands(),
+        }
 
     # Running
 
     def startService(self) -> None:
         self._lane.start()
+        self._hashing.start()
         for pool in self._pools.values():
             pool.start()
         self.hub.desk.start()
@@ -337,9 +343,11 @@ class Daemon(MultiService):
         try:
             await self.hub.desk.close()
             await self.hub.collector.close()
+            await self._keeper.flush()
         finally:
             # Threads that were not stopped would keep the process alive.
             self._lane.stop()
+            self._hashing.stop()
             for pool in self._pools.values():
                 pool.stop()
             with suppress(OSError):
@@ -351,11 +359,12 @@ class Daemon(MultiService):
 
     def _reload(self) -> None:
         """
-        Take the certificates anew, and turn over the log file, through the handler that twistd
-        has for SIGUSR1.
+        Take the certificates and the accounts anew, and turn over the log file, through the
+        handler that twistd has for SIGUSR1.
         """
         if self._certificates is not None:
             self._certificates.reload()
+        self._keeper.reload()
         if callable(signal.getsignal(signal.SIGUSR1)):
             self.log.info("SIGHUP: the log file is turned over.")
             os.kill(os.getpid(), signal.SIGUSR1)
@@ -365,23 +374,3 @@ class Daemon(MultiService):
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _listen(listener: Listener, factory: IProtocolFactory, reactor: Any) -> IListeningPort:
-    results: list[Any] = []
-    listening = listener.server(reactor).listen(factory)
-    listening.addBoth(results.append)
-    if results and not isinstance(results[0], Failure):
-        port: IListeningPort = results[0]
-        return port
-    reason = _reason(results[0].value) if results else "it does not answer at once"
-    raise _cannot_listen(listener, reason)
-
-
-def _cannot_listen(listener: Listener, reason: str) -> StartError:
-    return StartError(f"{listener.service} cannot listen on {listener.endpoint}: {reason}.")
-
-
-def _reason(error: BaseException) -> str:
-    cause = getattr(error, "socketError", error)
-    return getattr(cause, "strerror", None) or str(cause)

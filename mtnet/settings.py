@@ -11,7 +11,6 @@ Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 Positive = Annotated[float, Meta(gt=0, le=31_536_000)]
 Count = Annotated[int, Meta(ge=1)]
 Whole = Annotated[int, Meta(ge=0)]
-Right = Literal["follow", "publish", "send", "read", "fetch", "admin"]
 ChannelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 SourceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 
@@ -107,6 +106,9 @@ class Signals(_Section, frozen=True):
     """Bytes of news that wait for a follower of dialect 2 before it is closed, to come back."""
     retain: Count = 1_000_000
     """Entries of a channel that are kept for followers who come back; the state is kept always."""
+    frames: Count = 1_000
+    """Frames of a connection in a second; it is read more slowly when it sends more, as each
+    costs the others a tenth of a millisecond."""
     errors: Count = 20
     """Refused frames of a client of dialect 2 within a minute before it is closed."""
     codepage: str = "cp1252"
@@ -138,6 +140,8 @@ class Ticks(_Section, frozen=True):
     """How long a connection may be silent before its first record, login or SUBSCRIBE."""
     stalled: Positive = 60.0
     """A subscriber whose connection took no byte for so long is closed."""
+    records: Count = 100_000
+    """Records of a stream in a second; it is read more slowly when it sends more."""
     spaced_symbols: tuple[str, ...] = ()
     """Symbols with blanks that published senders send as they are: `UK 100`."""
 
@@ -178,14 +182,100 @@ class Tls(_Section, frozen=True):
     clients cost that never say a word."""
 
 
+class Connections(_Section, frozen=True):
+    """`[access.connections.SERVICE]`: how many connections a service has; None = the usual."""
+
+    total: Count | None = None
+    """Of everybody: each is a descriptor, and some memory."""
+    network: Count | None = None
+    """Of one /32, or /64 of IPv6, so that none can take all the places."""
+    strangers: Count | None = None
+    """That have neither logged in nor done what they may do without a login. From a tenth of it
+    on one of them is closed now and then, the more often the more there are."""
+
+
+USUAL = Connections(total=2_000, network=50, strangers=200)
+CONNECTIONS = {
+    "templates": Connections(total=1_000, network=10, strangers=100),
+    "signals": Connections(total=10_000, strangers=500),
+    "ticks": Connections(network=20),
+    "any": Connections(total=10_000, strangers=500),
+}
+"""Of the services that need other numbers than the usual ones."""
+
+
+class Bans(_Section, frozen=True):
+    """`[access.bans]`: what offences cost."""
+
+    login: Positive = 5.0
+    """What the first bad login adds to a penalty; each one that is remembered doubles it."""
+    frame: Positive = 2.0
+    """What a malformed frame adds that ended a connection; programs under test send some."""
+    deadline: Positive = 2.0
+    """What a connection adds that was closed for being slow, as bad lines are too."""
+    error: Positive = 90.0
+    """What a frame adds that made us fail: it may be an attack that nobody knows yet."""
+    enforced: Positive = 15.0
+    """Penalty from which on a network is kept out; two slips, seconds apart, stay below."""
+    most: Positive = 600.0
+    """Longest penalty for anything but bad logins, which a bug in a program may earn too."""
+    login_most: Positive = 14_400.0
+    """Longest penalty for bad logins: it leaves six guesses a day."""
+    forget: Positive = DAY
+    """How long a penalty is remembered that is over, so that the next one is longer."""
+    lax: Count = 16
+    """How many times as much an IPv6 /48 may do as a /64; it may be a whole company's."""
+    entries: Count = 65_536
+    """Penalties remembered, of about 500 bytes; when full, that goes which ends first."""
+
+
 class Access(_Section, frozen=True):
     """`[access]`."""
 
-    anonymous: tuple[Right, ...] | None = None
+    anonymous: tuple[str, ...] | None = None
     """What strangers may do; None = nothing is said, and only loopback may be served."""
+    networks: dict[str, tuple[str, ...]] = {}
+    """What those may do besides who come from an address or a network, such as terminals that
+    know no login."""
+    trust_loopback: bool = True
+    """Whoever is on this machine is its owner, who may do all, without limits and bans."""
+    allow_plaintext_login: bool = False
+    """Take passwords where others can listen on the way."""
     proxies: tuple[str, ...] = ("127.0.0.0/8", "::1")
     """Addresses and networks whose PROXY headers are believed; whoever may send one can claim
     any address. Others are closed on `haproxy:` endpoints."""
+    login: Positive = 5.0
+    """Longest wait for the first frame of a connection that may do nothing without a login."""
+    frame: Positive = 10.0
+    """Longest time from the first byte of a frame to its last: one fits into one packet."""
+    header: Positive = 10.0
+    """Longest time for the headers of a connection's first HTTP request."""
+    body: Positive = 30.0
+    """Longest time for an upload; 1 MiB takes 8 s at 1 Mbit/s."""
+    rush: Count = 100
+    """Connections of a service in a second from networks that may do nothing without a login, and
+    from which nobody logged in before; more are closed unheard, at a fifth of the cost."""
+    hashes: Count = 32
+    """Logins that wait for their turn at 15 ms each; more are refused, to come back."""
+    recent: Seconds = 300.0
+    """How long a password that was right is known without hashing it anew, since HTTP sends it
+    with each request."""
+    known: Positive = 30 * DAY
+    """How long a login remembers the networks it came from: they go first, and are not shut out
+    for what others do there."""
+    store: Positive = 60.0
+    """Between two times that bans and last logins are written down: what a crash may forget."""
+    bans: Bans = Bans()
+    connections: dict[str, Connections] = {}
+
+    def of_service(self, name: str) -> Connections:
+        """Return how many connections a service may have; none of the numbers is None."""
+        said = [self.connections.get(name, Connections()), CONNECTIONS.get(name, USUAL), USUAL]
+        most = {
+            key: next(value for each in said if (value := getattr(each, key)) is not None)
+            for key in Connections.__struct_fields__
+        }
+        return Connections(**most)
 
 
 class Config(_Section, frozen=True):

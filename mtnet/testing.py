@@ -20,8 +20,10 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from mtnet.access.access import Access
+from mtnet.access.accounts import Accounts
+from mtnet.access.bans import Bans
 from mtnet.access.limits import LogLimit
-from mtnet.access.rights import Access
 from mtnet.config import load
 from mtnet.hub import Hub
 from mtnet.signals.desk import Desk
@@ -34,7 +36,7 @@ EPOCH = 1_700_000_000_000
 """Milliseconds since the Unix epoch at which the wall clock of `make_hub` starts."""
 
 
-def make_hub(folder: Path, clock: Clock, *sets: str) -> Hub:
+def make_hub(folder: Path, clock: Clock, *sets: str, accounts: Accounts | None = None) -> Hub:
     """
     Return a hub like the daemon's, with a data folder of its own; blocking calls block.
 
@@ -42,6 +44,7 @@ def make_hub(folder: Path, clock: Clock, *sets: str) -> Hub:
         folder: where it keeps its data; it survives into the next hub made there.
         clock: moved by the test; the wall clock follows it.
         sets: `SECTION.KEY=VALUE` texts, as for `--set`.
+        accounts: who may log in; None = nobody.
     """
     # However full the disk of the tests is, ticks are taken.
     config = load(sets=["reserve=0", *sets], data=str(folder))
@@ -50,6 +53,15 @@ def make_hub(folder: Path, clock: Clock, *sets: str) -> Hub:
     def now() -> int:
         return EPOCH + int(clock.seconds() * 1000)
 
+    access = Access.build(
+        config.access,
+        accounts or Accounts(),
+        Bans(config.access.bans),
+        maybeDeferred,
+        clock,
+        now,
+        lambda name, password, hashed: None,
+    )
     desk = Desk(
         config.signals,
         Journal(folder / "signals.sqlite", config.signals.retain),
@@ -66,7 +78,7 @@ def make_hub(folder: Path, clock: Clock, *sets: str) -> Hub:
         clock=clock,
         now=now,
         in_thread=maybeDeferred,
-        access=Access(config.access.anonymous),
+        access=access,
         log_limit=LogLimit(),
         library=Library(
             folder / "templates",

@@ -293,6 +293,13 @@ def test_a_login_where_there_are_no_accounts_ends_it_and_shows_no_password(offic
     assert "canary" not in repr(logged) + repr(provider.failed)
 
 
+def test_a_follower_whose_login_is_refused_does_not_knock_every_second(office):
+    pupil = office.follower(login=Login("joe", "canary"))
+    office.pass_time(600)
+    assert pupil.events[:2] == ["login", "login"]
+    assert 15 <= len(pupil.line.wires) <= 60
+
+
 def test_an_acknowledgement_reaches_the_status(office):
     follower, provider = office.follower(name="pupil"), office.publisher()
     office.settle()

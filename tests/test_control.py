@@ -77,6 +77,27 @@ def test_any_other_failure_is_logged_and_answered_without_its_details(command):
     assert caller.ask({"command": "status"}), "the connection goes on"
 
 
+def test_a_failure_is_logged_by_the_command_alone_for_an_argument_may_be_a_password():
+    caller = Caller(passwd=lambda _: 1 / 0)
+    with capturedLogs() as logged:
+        caller.ask({"command": "passwd", "password": "correct horse"})
+    (event,) = logged
+    assert event["command"] == "passwd"
+    told = repr({key: value for key, value in event.items() if key != "log_failure"})
+    assert "correct horse" not in told + event["log_failure"].getTraceback()
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"command":"paswd","password":"correct horse"}', b'{"password":"correct horse"']
+)
+def test_no_answer_repeats_an_argument(line):
+    caller = Caller(passwd=dict)
+    caller.say(line + b"\n")
+    (answer,) = caller.answers()
+    assert not answer["ok"]
+    assert "correct horse" not in answer["error"]
+
+
 @pytest.mark.parametrize("request_", [{"command": "halt"}, {"command": 5}, {"command": []}, {}])
 def test_an_unknown_command_is_answered_with_the_known_ones(request_):
     (answer,) = Caller(status=dict, ban=dict).ask(request_)

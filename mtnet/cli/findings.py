@@ -25,8 +25,9 @@ NEAR, VERY_NEAR = 30, 7
 OK, NOTE, WRONG = "ok", "note", "wrong"
 TLS_ERROR = "a terminal that refuses it says error 5274"
 ENDED = (
-    "mtnet does so where this machine may do nothing (access.anonymous), behind haproxy: where no "
-    "proxy speaks first, and where too many connect; its log says which."
+    "mtnet does so where this machine may do nothing without a login (access.anonymous, "
+    "access.networks), where it is banned (`mtnet bans list`), behind haproxy: where no proxy "
+    "speaks first, and where too many connect; its log or `mtnet status` says which."
 )
 
 
@@ -180,7 +181,11 @@ def _service(visit: Visit, told: Told) -> Finding:
         "signals": (OK, f"Signals answer, {how}."),
         "ticks": (OK, f"Ticks answer, {how}."),
         "templates": (OK, f"Templates answer, {how}, with {_template(told.detail)}."),
-        "silent": (NOTE, f"It is silent, {how}, as signals are while there are no positions."),
+        "silent": (
+            NOTE,
+            f"It is silent, {how}, as signals are while there are no positions, and to who must "
+            "log in first.",
+        ),
         "any": (OK, f"Signals, templates, ticks and HTTP answer on one port, {how}."),
     }
     return Finding(sentences[told.service][0], about, sentences[told.service][1])
@@ -196,7 +201,8 @@ def _web(visit: Visit, about: str, told: Told, how: str) -> Finding:
             NOTE,
             about,
             f"Templates answer by HTTP, {how}; none is on offer to a client that sends nothing.",
-            "Store one with `mtnet templates put`; who may fetch it is access.anonymous.",
+            "Store one with `mtnet templates put`; who may fetch it without a login say "
+            "access.anonymous and access.networks.",
         )
     if web.body.get("error") == "host":
         return Finding(OK, about, f"mtnet answers by HTTP, {how}.")
@@ -220,7 +226,9 @@ def _unknown(about: str, detail: str) -> Finding:
 
 def _unheard(about: str, how: str) -> Finding:
     text = f"Templates, ticks and HTTP answer on one port, {how}; who is silent is told no signals."
-    todo = "To follow signals from here, add follow to access.anonymous."
+    todo = (
+        "To follow signals from here, add follow to access.anonymous or access.networks, or log in."
+    )
     return Finding(NOTE, about, text, todo)
 
 

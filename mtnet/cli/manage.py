@@ -110,12 +110,22 @@ def show(value: object) -> str:
     return str(value)
 
 
+def duration(seconds: float) -> str:
+    """Return a length of time as people write it: `3 min 20 s`."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    told = [f"{number} {unit}" for number, unit in parts if number]
+    return " ".join(told[:2]) or "0 s"
+
+
 def _headline(answer: Mapping[str, Any], now: float) -> str:
     parts = [f"mtnet {answer.get('version', '')}".rstrip()]
     if "pid" in answer:
         parts.append(f"process {answer['pid']}")
     if isinstance(answer.get("since"), int):
-        parts.append(f"up {_duration(now - answer['since'] / 1000)}")
+        parts.append(f"up {duration(now - answer['since'] / 1000)}")
     if "healthy" in answer:
         parts.append("healthy" if answer["healthy"] else "NOT HEALTHY")
     return ", ".join(parts)
@@ -131,12 +141,3 @@ def _lines(key: str, value: object, indent: str) -> Iterator[str]:
         yield from (f"{indent}  {line}" for line in table(value))
     else:
         yield f"{indent}{key}: {show(value)}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(max(0, int(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-    told = [f"{number} {unit}" for number, unit in parts if number]
-    return " ".join(told[:2]) or "0 s"

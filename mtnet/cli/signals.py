@@ -187,7 +187,7 @@ _NEW_EPOCH = (
 
 
 def _refused(watch: remote.Watch, code: str, text: str) -> None:
-    if code in ("channel", "denied"):  # nothing else can come
+    if code in ("channel", "denied", "login"):  # nothing else can come
         watch.end(Failure(ClientError(f"{text}.")))
     else:
         watch.refused(f"{code} {text}")

@@ -58,8 +58,8 @@ class Connection(Protocol):
     log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, peer: Peer, clock: IReactorTime) -> None:
-        self._peer, self._clock = peer, clock
+    def __init__(self, peer: Peer, clock: IReactorTime, welcomed: Callable[[], None]) -> None:
+        self._peer, self._clock, self._on_welcome = peer, clock, welcomed
         self._decoder = FrameDecoder(MAX_FRAME, 2 * MAX_FRAME)
         self._welcomed = False
         self._reason = ""
@@ -114,6 +114,7 @@ class Connection(Protocol):
             return
         if isinstance(answer, Welcome):
             self._welcomed = True
+            self._on_welcome()
             self._patience = max(BLIND, BLIND / 5.0 * answer.heartbeat)
             self._peer.welcomed(self, answer)
         elif isinstance(answer, Heartbeat):
@@ -135,22 +136,36 @@ class Connection(Protocol):
 
 
 class _ConnectionFactory(Factory):
+    """
+    Attributes:
+        refused: connections since the last one that was welcome.
+    """
+
     noisy = False
 
     def __init__(self, peer: Peer, clock: IReactorTime) -> None:
         self._peer, self._clock = peer, clock
+        self.refused = 0
 
     def buildProtocol(self, addr: object) -> Connection:
-        return Connection(self._peer, self._clock)
+        self.refused += 1
+        return Connection(self._peer, self._clock, self._welcomed)
+
+    def _welcomed(self) -> None:
+        self.refused = 0
 
 
 def service(endpoint: IStreamClientEndpoint, peer: Peer, clock: Any) -> ClientService:
-    """Return what keeps a peer connected, with growing, jittered delays."""
+    """
+    Return what keeps a peer connected, with jittered delays that grow until it is welcome: one
+    whose login is refused does not knock every second.
+    """
+    factory = _ConnectionFactory(peer, clock)
 
     def delay(attempt: int) -> float:
-        return _POLICY(attempt) * uniform(0.5, 1.0)
+        return _POLICY(max(attempt, factory.refused)) * uniform(0.5, 1.0)
 
-    return ClientService(endpoint, _ConnectionFactory(peer, clock), retryPolicy=delay, clock=clock)
+    return ClientService(endpoint, factory, retryPolicy=delay, clock=clock)
 
 
 _POLICY: Callable[[int], float] = backoffPolicy(

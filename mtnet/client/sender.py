@@ -79,6 +79,7 @@ class TickSender:
         sent: ticks that were handed in.
         stored: those that the server has on its disk.
         refused: those that it will not have.
+        turned_away: connections that the server closed since the last batch was stored.
 
     Raises:
         ClientError: `source` is no name of one.
@@ -106,10 +107,16 @@ class TickSender:
         self._timer: IDelayedCall | None = None
         self._waiting: list[tuple[int, Deferred[None]]] = []
         self._closed = False
-        self.sent = self.stored = self.refused = 0
+        self.sent = self.stored = self.refused = self.turned_away = 0
         policy = backoffPolicy(FIRST_DELAY, LONGEST_DELAY, jitter=random)
         factory = _SenderFactory(self)
-        self._service = ClientService(endpoint, factory, retryPolicy=policy, clock=clock)
+        # One whose login is refused does not knock every second.
+        self._service = ClientService(
+            endpoint,
+            factory,
+            retryPolicy=lambda attempt: policy(max(attempt, self.turned_away)),
+            clock=clock,
+        )
 
     def startService(self) -> None:
         """Begin to connect; what is handed in before waits."""
@@ -226,6 +233,7 @@ class TickSender:
     def settle(self, stored: int) -> None:
         """Let go of the oldest batch, of which so many ticks are on the server's disk."""
         batch = self._batches.popleft()
+        self.turned_away = 0
         self.stored += stored
         self.refused += batch.records - stored
         done = self.stored + self.refused
@@ -296,7 +304,8 @@ class _SenderProtocol(LineReceiver):
 
     def _error(self, sentence: str) -> None:
         code = sentence.partition(" ")[0]
-        if code in ("login", "server"):
+        if code in ("login", "banned", "server"):
+            self._sender.turned_away += 1
             self._end(sentence)
         else:
             # The server does not say of which batch: those that wait are judged alike.

@@ -23,6 +23,7 @@ from mtnet.hub import Hub
 from mtnet.imtnet import IListenerAware
 from mtnet.net.choice import OTHERS, choose
 from mtnet.net.endpoints import Listener
+from mtnet.net.gate import Gate, Visitor
 from mtnet.net.transport import Transport
 
 SILENCE = 0.5
@@ -43,14 +44,21 @@ class AnyProtocol(Protocol):
     transport: Transport  # type: ignore[assignment]
 
     def __init__(
-        self, hub: Hub, services: Mapping[str, IProtocolFactory], follower: IProtocolFactory
+        self,
+        hub: Hub,
+        visitor: Visitor,
+        services: Mapping[str, IProtocolFactory],
+        follower: IProtocolFactory,
     ) -> None:
-        self._hub, self._services, self._follower = hub, services, follower
+        self._hub, self._visitor = hub, visitor
+        self._services, self._follower = services, follower
         self._head = b""
         self._timer: IDelayedCall | None = None
         self._chosen: IProtocol | None = None
 
     def connectionMade(self) -> None:
+        self._visitor.arrive(self.transport, self.transport.abortConnection)
+        self._visitor.wait()
         self._wait(SILENCE, self._follower)
 
     def dataReceived(self, data: bytes) -> None:
@@ -81,11 +89,13 @@ class AnyProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         # No word that is still open is a tick: with it nothing is lost.
         self._still()
+        self._visitor.leave()
         if self._chosen is not None:
             self._chosen.connectionLost(reason)
 
     def _become(self, service: IProtocolFactory) -> None:
         self._still()
+        self._visitor.leave()  # it is the service's now
         chosen = service.buildProtocol(self.transport.getPeer())
         if chosen is None:
             self.transport.abortConnection()
@@ -119,18 +129,27 @@ class AnyFactory(Factory):
     noisy = False
 
     def __init__(
-        self, hub: Hub, services: Mapping[str, IProtocolFactory], follower: IProtocolFactory
+        self,
+        hub: Hub,
+        services: Mapping[str, IProtocolFactory],
+        follower: IProtocolFactory,
+        listener: Listener,
     ) -> None:
         self._hub, self._services, self._follower = hub, services, follower
+        self._gate = Gate(hub, listener)
 
     def at(self, listener: Listener) -> "AnyFactory":
         """Return the factory for the connections of `listener`."""
         services = {
             name: IListenerAware(service).at(listener) for name, service in self._services.items()
         }
-        return AnyFactory(self._hub, services, IListenerAware(self._follower).at(listener))
+        follower = IListenerAware(self._follower).at(listener)
+        return AnyFactory(self._hub, services, follower, listener)
 
-    def buildProtocol(self, addr: IAddress | None) -> AnyProtocol:
-        protocol = AnyProtocol(self._hub, self._services, self._follower)
+    def buildProtocol(self, addr: IAddress | None) -> AnyProtocol | None:
+        visitor = self._gate.enter(addr)
+        if visitor is None:
+            return None
+        protocol = AnyProtocol(self._hub, visitor, self._services, self._follower)
         protocol.factory = self
         return protocol

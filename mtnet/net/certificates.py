@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -38,6 +39,11 @@ Stamp = tuple[int, ...] | None
 UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 """What cryptography raises of an extension that is not as it should be."""
 
+_NAMES: dict[str, Any] = {
+    "dns": x509.DNSName,
+    "email": x509.RFC822Name,
+    "uri": x509.UniformResourceIdentifier,
+}
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s.*?-----END \1-----", re.DOTALL)
 
 
@@ -87,6 +93,7 @@ def read_pair(certificate: Path, key: Path, now: int) -> Pair:
     _check_order(chain, certificate)
     _check_dates(chain[0], certificate, now)
     _check_purpose(chain[0], certificate)
+    _check_closed(key)
     return Pair(tuple(chain), private, tuple(_remarks(chain, certificate, key, now)))
 
 
@@ -237,11 +244,18 @@ def _remarks(chain: list[x509.Certificate], file: Path, key_file: Path, now: int
     if any(now >= _ms(issuer.not_valid_after_utc) for issuer in chain[1:]):
         # Some authorities keep one there on purpose, for old clients.
         remarks.append(f"{file} holds an issuer that has expired; some clients will refuse it.")
-    if os.name == "posix" and _mode(key_file) & (stat.S_IRWXG | stat.S_IRWXO):
+    if os.name == "posix" and _mode(key_file) & stat.S_IRWXG:
         remarks.append(
-            f"{key_file} is open to other users (mode {_mode(key_file):04o}); chmod 600 closes it."
+            f"{key_file} is open to its group (mode {_mode(key_file):04o}); chmod 600 closes it."
         )
     return remarks
+
+
+def _check_closed(key: Path) -> None:
+    if os.name == "posix" and _mode(key) & stat.S_IRWXO:
+        raise CertificateError(
+            f"{key} is open to all users (mode {_mode(key):04o}); `chmod 600 {key}` closes it."
+        )
 
 
 def _mode(path: Path) -> int:
@@ -253,3 +267,20 @@ def _mode(path: Path) -> int:
 
 def _ms(when: datetime) -> int:
     return int(when.timestamp() * 1000)
+
+
+def subject_names(certificate: x509.Certificate) -> list[str]:
+    """
+    Return whom a client certificate is about, as `dns:…`, `email:…` and `uri:…`.
+
+    Only alternative names count: a subject is a text that can be made to look like another.
+    """
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, *UNREADABLE):
+        return []
+    return [
+        f"{kind}:{value}"
+        for kind, form in _NAMES.items()
+        for value in found.get_values_for_type(form)
+    ]

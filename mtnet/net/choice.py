@@ -4,7 +4,7 @@ Which service a connection is for, where several have one port.
 Pure: first bytes in, a name out.
 """
 
-from mtnet.net.gate import COMMANDS, HTTP_METHODS, can_become, starts_with
+from mtnet.net.foreign import COMMANDS, HTTP_METHODS, can_become, starts_with
 
 WORDS = {"signals": (b"<<",), "web": HTTP_METHODS, "templates": COMMANDS}
 """How the clients of a service begin; those of ticks begin with anything else."""

@@ -1,61 +1,272 @@
-"""What stands between a listener and its protocol: rights, and the first bytes of a stranger."""
+"""What stands between a listener and its protocol: who may come in, and what they may do there."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Protocol, TypeVar
 
-from twisted.internet.interfaces import IAddress
+from twisted.cred.credentials import ICredentials
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, ISSLTransport
+from twisted.logger import Logger
 
-from mtnet.access.rights import Access
+from mtnet.access.bans import Offence
+from mtnet.access.limits import network
+from mtnet.access.portal import Identity
+from mtnet.access.rights import NOTHING, Rights
+from mtnet.access.rules import is_loopback
+from mtnet.errors import WireError
+from mtnet.hub import Hub
+from mtnet.net.certificates import subject_names
 from mtnet.net.endpoints import Listener, host_of
+from mtnet.net.transport import Transport
 
-HTTP_METHODS = tuple(
-    f"{method} ".encode()
-    for method in (
-        "GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT",
-    )
-)  # fmt: skip
-"""How a request of any browser begins."""
-COMMANDS = (b"FETCH ", b"FETCHL ", b"STORE ")
-"""How a client of templates begins that speaks no HTTP."""
-FOREIGN = 24
-"""First bytes that tell whether a web page drives a connection: longer than any method."""
-
-_TOKEN = re.compile(rb"[A-Za-z]+")
-_TLS = b"\x16\x03"
+PLAIN = (
+    "A password is not taken where others can listen: connect to a secure: endpoint, or set "
+    "access.allow_plaintext_login"
+)
 
 
-def is_foreign(head: bytes) -> bool | None:
+class Visited(Protocol):
+    """A protocol with a visitor."""
+
+    log: Logger
+    transport: Any
+    _visitor: "Visitor"
+
+
+P = TypeVar("P", bound=Visited)
+
+
+class Visitor:
     """
-    Say whether a browser sent the first bytes `head`; None = more bytes will tell.
+    One connection: where it comes from, who it is, and what it may do.
 
-    A request of any method begins with a word and a space. A ClientHello counts too: a page can
-    have a server of its choice put bytes into it.
+    Attributes:
+        host: the address it comes from; empty = a Unix socket.
+        trusted: it comes from this machine's owner, and neither limits nor bans concern it.
+        known: somebody logged in from its network before.
+        number: of the strangers that came before it.
+        rights: what it may do at this moment.
+        identity: who has logged in; None = nobody.
     """
-    head = head.lstrip(b"\r\n\0")
-    word = _TOKEN.match(head)
-    if head[:2] == _TLS or (word and head[word.end() : word.end() + 1] == b" "):
-        return True
-    unsure = word is not None and word.end() == len(head) < FOREIGN
-    return None if unsure or _TLS.startswith(head) else False
 
+    __slots__ = (
+        "_close", "_gate", "_login", "_private", "_unwatch",
+        "host", "identity", "inside", "known", "number", "rights", "trusted",
+    )  # fmt: skip
 
-def starts_with(head: bytes, words: Iterable[bytes]) -> bytes | None:
-    """Return the one of `words` that `head` begins with, or None."""
-    return next((word for word in words if head.startswith(word)), None)
+    def __init__(self, gate: "Gate", host: str) -> None:
+        self._gate, self.host = gate, host
+        self.trusted = gate.trusts(host)
+        self.known = gate.knows(host)
+        self.number = 0
+        self.rights = NOTHING
+        self.identity: Identity | None = None
+        self.inside = True
+        self._private = False
+        self._close: Callable[[], None] = _nothing
+        self._unwatch: Callable[[], None] = _nothing
+        self._login: Deferred[Identity] | None = None
 
+    @property
+    def service(self) -> str:
+        """The name of the service that it came to."""
+        return self._gate.listener.service
 
-def can_become(head: bytes, words: Iterable[bytes]) -> bool:
-    """Say whether more bytes behind `head` could still make it begin with one of `words`."""
-    return any(word.startswith(head) for word in words)
+    @property
+    def proxied(self) -> bool:
+        """Whether it came through a balancer."""
+        return self._gate.listener.proxied
+
+    def may(self, verb: str, name: str, service: str = "") -> bool:
+        """Say whether it may do something to one thing of its service, or of another."""
+        return self.rights.may(verb, service or self.service, name)
+
+    def arrive(self, transport: Transport, close: Callable[[], None]) -> None:
+        """
+        Learn what the connection is like, once it is usable.
+
+        Args:
+            close: ends it; called when its account may do less than before, and when it has to
+                make room for others.
+        """
+        self._close = close
+        own = host_of(transport.getHost())
+        secure = ISSLTransport.providedBy(transport)
+        self._private = secure or self._gate.is_local(own)
+        self.rights = self._gate.rights(own, self.host)
+        if secure and self._gate.listener.secure:
+            self._show_certificate(transport)
+
+    def wait(self) -> None:
+        """It may do nothing yet: it is a stranger until it is settled, or has logged in."""
+        if self.identity is None:
+            self._gate.door.wait(self)
+
+    def settle(self) -> None:
+        """It has logged in, or does what it may do without."""
+        self._gate.door.settle(self)
+
+    def leave(self) -> None:
+        """The connection is gone."""
+        if self.inside:
+            self.inside = False
+            self._gate.door.leave(self)
+            self._unwatch()
+            self._close = _nothing
+            if self._login is not None:
+                self._login.cancel()
+
+    @property
+    def private(self) -> bool:
+        """Whether a password may be shown on this connection."""
+        return self._private or self._gate.access.settings.allow_plaintext_login
+
+    def check_private(self) -> None:
+        """
+        Be asked before anything of a login is looked at.
+
+        Raises:
+            WireError: `login`; others can listen on the way.
+        """
+        if not self.private:
+            raise WireError("login", PLAIN)
+
+    async def login(self, credentials: ICredentials) -> Identity:
+        """
+        Become who the credentials say; until then nothing changes.
+
+        Raises:
+            WireError: as `Entrance.attempt`; or `login`, see `check_private`.
+        """
+        identity = await self.prove(credentials)
+        if self.inside:
+            self._become(identity)
+        return identity
+
+    async def prove(self, credentials: ICredentials) -> Identity:
+        """
+        Find out who shows credentials, for one request only.
+
+        Raises:
+            WireError: as `login`.
+        """
+        self.check_private()
+        attempt = self._gate.access.entrance.attempt(credentials, self.host, self.trusted)
+        self._login = Deferred.fromCoroutine(attempt)
+        try:
+            return await self._login
+        finally:
+            self._login = None
+
+    def rights_of(self, identity: Identity) -> Rights:
+        """Return what somebody may do here: what the account may, and what everybody may."""
+        return identity.rights | self._gate.access.rules.of_network(self.host)
+
+    def offend(self, offence: Offence) -> None:
+        """Count something that an honest client does not do."""
+        if not self.trusted:
+            self._gate.offend(self.host, offence)
+
+    def turn_out(self) -> None:
+        """Make room for others."""
+        self._close()
+
+    def _become(self, identity: Identity) -> None:
+        self._unwatch()
+        self.identity, self.rights = identity, self.rights_of(identity)
+        self._unwatch = self._gate.access.accounts.watch(identity.name, self._lose)
+        self.settle()
+
+    def _lose(self) -> None:
+        """The account may do less now: whatever it still may, it may after a new login."""
+        self._close()
+
+    def _show_certificate(self, transport: Transport) -> None:
+        shown: Any = ISSLTransport(transport).getPeerCertificate()
+        names = [] if shown is None else subject_names(shown.to_cryptography())
+        identity = self._gate.access.entrance.certified(names, self.host) if names else None
+        if identity is not None:
+            self._become(identity)
 
 
 class Gate:
-    """The rights of the connections of one listener."""
+    """
+    The way in at one listener.
 
-    def __init__(self, access: Access, listener: Listener) -> None:
-        self._access = access
-        self.listener = listener
+    Attributes:
+        access: who may do what.
+        listener: where it is.
+        door: of the service.
+    """
 
-    def rights(self, own: IAddress) -> frozenset[str]:
-        """Return what a connection whose own end is `own` may do."""
-        return self._access.rights(host_of(own), self.listener.proxied)
+    def __init__(self, hub: Hub, listener: Listener) -> None:
+        self.access, self.listener = hub.access, listener
+        self.door = hub.access.door(listener.service)
+        self._seconds, self._now = hub.clock.seconds, hub.now
+
+    def enter(self, peer: IAddress | None) -> Visitor | None:
+        """Count a connection that has come; None = it has to go, as there are too many."""
+        visitor = Visitor(self, "" if peer is None else host_of(peer))
+        return visitor if self.door.enter(visitor) else None
+
+    def bars(self, host: str) -> bool:
+        """
+        Say whether nobody at an address is let in.
+
+        Where somebody logged in before, they may try, unless the owner has banned it: others at
+        the same address may have been the ones who guessed.
+        """
+        bans, when = self.access.bans, self._seconds()
+        if self.trusts(host) or not bans.barred(host, when):
+            return False
+        return bans.banned(host, when) > 0 or not self.knows(host)
+
+    def rushed(self, host: str) -> bool:
+        """
+        Say whether a stranger, who may do nothing without a login, comes with too many others.
+
+        Those whom we know would wait while each of them is heard and refused.
+        """
+        if self.trusts(host) or self.access.rules.of_network(host) != NOTHING:
+            return False
+        return not self.knows(host) and self.door.rushed(self._seconds())
+
+    def rights(self, own: str, peer: str) -> Rights:
+        """Return what a connection may do without a login."""
+        return self.access.rules.rights(own, peer, self.listener.proxied)
+
+    def trusts(self, host: str) -> bool:
+        """Say whether a peer is this machine's owner."""
+        return self.access.rules.is_owner(host, self.listener.proxied)
+
+    def is_local(self, own: str) -> bool:
+        """Say whether a connection does not leave this machine: loopback, or a Unix socket."""
+        return (is_loopback(own) or not own) and not self.listener.proxied
+
+    def knows(self, host: str) -> bool:
+        """Say whether somebody logged in from a peer's network before."""
+        return self.access.accounts.knows(network(host), self._now())
+
+    def offend(self, host: str, offence: Offence) -> None:
+        """Count what a peer did."""
+        self.access.bans.punish(host, offence, self._seconds())
+
+
+def guarded(receive: "Callable[[P, bytes], None]") -> "Callable[[P, bytes], None]":
+    """Let an error of ours end the connection that brought it about, and no other."""
+
+    @wraps(receive)
+    def received(self: P, data: bytes) -> None:
+        try:
+            receive(self, data)
+        except Exception:
+            self.log.failure("A connection brought about an error, and is closed.")
+            self._visitor.offend(Offence.ERROR)
+            self.transport.abortConnection()
+
+    return received
+
+
+def _nothing() -> None:
+    pass

@@ -37,8 +37,8 @@ class Handshakes:
     """
     Counts the handshakes of all listeners, and bounds them.
 
-    Whoever comes when there are too many takes the place of the one that has been silent for
-    longest: a crowd that says nothing keeps nobody out.
+    Whoever comes when there are too many takes the place of the one that has for longest not said
+    hello: a crowd that says nothing, or byte after byte, keeps nobody out.
 
     Args:
         seconds: longest handshake.
@@ -71,7 +71,7 @@ class Handshakes:
         self._silent[handshake] = None
 
     def heard(self, handshake: "Handshake") -> None:
-        """The peer of a handshake has said something."""
+        """The peer of a handshake has said hello."""
         if handshake in self._silent:
             del self._silent[handshake]
             self._speaking[handshake] = None
@@ -134,7 +134,7 @@ class Handshake(Protocol):
             self._handshakes.warn(self.transport.getPeer(), "failed: {why}", "failed", why=why)
 
     def heard(self) -> None:
-        """The peer has said something."""
+        """The peer has said hello."""
         self._handshakes.heard(self)
 
     def make_room(self) -> None:
@@ -244,15 +244,18 @@ class SecureTransport(BufferingTLSTransport):
 
 
 class ServedTransport(SecureTransport):
-    """TLS on the server's side, which tells the handshake when the client first speaks."""
+    """TLS on the server's side, which tells the handshake when the client has said hello."""
 
     _heard = False
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._heard:
-            self._heard = True
-            cast(Handshake, self.wrappedProtocol).heard()
         super().dataReceived(data)
+        if not self._heard and isinstance(self.wrappedProtocol, Handshake):
+            # A cipher is chosen once the ClientHello is whole; who drips says none.
+            handle = self.getHandle()
+            self._heard = handle is not None and handle.get_cipher_version() is not None
+            if self._heard:
+                self.wrappedProtocol.heard()
 
 
 class SecureFactory(TLSMemoryBIOFactory):

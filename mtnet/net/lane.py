@@ -1,5 +1,7 @@
 """A thread for blocking work that is short, and often asked for."""
 
+import os
+import sys
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
@@ -20,10 +22,12 @@ class Lane:
 
     Args:
         name: of the thread, for those who look at the process.
+        nice: how far the thread stands back, from 0 to 19, where another wants the same CPU. Only
+            Linux has that for a thread; elsewhere it does not stand back.
     """
 
-    def __init__(self, reactor: IReactorFromThreads, name: str) -> None:
-        self._reactor = reactor
+    def __init__(self, reactor: IReactorFromThreads, name: str, nice: int = 0) -> None:
+        self._reactor, self._nice = reactor, nice
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._thread = Thread(target=self._work, name=name)
 
@@ -43,6 +47,8 @@ class Lane:
         self._thread.join()
 
     def _work(self) -> None:
+        if self._nice and sys.platform == "linux":
+            os.nice(self._nice)
         while (call := self._calls.get()) is not None:
             self._do(*call)
 

@@ -1,9 +1,12 @@
-"""What lies between a socket and a service: the PROXY header first, then TLS."""
+"""What lies between a socket and a service: the PROXY header first, the ban, then TLS."""
 
 from twisted.internet.interfaces import IProtocolFactory
 
 from mtnet.hub import Hub
+from mtnet.imtnet import IListenerAware
+from mtnet.net.admission import Barrier, GuardedFactory
 from mtnet.net.endpoints import Listener
+from mtnet.net.gate import Gate
 from mtnet.net.handshake import HandshakeFactory, Handshakes, SecureFactory
 from mtnet.net.proxied import ProxiedFactory, Trust
 from mtnet.net.tls import Certificates
@@ -30,11 +33,15 @@ class Layers:
 
     def around(self, listener: Listener, service: IProtocolFactory) -> IProtocolFactory:
         """Return the factory for the bytes that come in at `listener`."""
+        gate = Gate(self._hub, listener)
         factory = service
+        if not IListenerAware.providedBy(service):
+            factory = GuardedFactory(factory, gate)
         if listener.secure and self._certificates is not None:
             factory = SecureFactory(self._certificates, factory, self.handshakes)
         elif listener.security == "TLS":  # Twisted's own endpoints: ssl: and tls:
             factory = HandshakeFactory(factory, self.handshakes)
+        factory = Barrier(factory, gate)
         if listener.proxied:
             hub = self._hub
             factory = ProxiedFactory(factory, self._trust, hub.clock, hub.log_limit)

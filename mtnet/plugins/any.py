@@ -37,7 +37,7 @@ class AnyPort:
             "ticks": TicksFactory(hub, nowhere),
             "web": site,
         }
-        return AnyFactory(hub, services, SignalsFactory(hub, nowhere, grace=0.0))
+        return AnyFactory(hub, services, SignalsFactory(hub, nowhere, grace=0.0), nowhere)
 
 
 any_port = AnyPort()

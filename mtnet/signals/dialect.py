@@ -90,6 +90,11 @@ def is_hello(payload: bytes) -> bool:
     return payload.partition(b"|")[0] == b"HELLO" and not is_published(payload)
 
 
+def is_login(payload: bytes) -> bool:
+    """Say whether a frame holds a login, or what could be one."""
+    return b"login=" in payload or b"password=" in payload
+
+
 def parse(payload: bytes, codepage: str = "cp1252") -> Message:
     """
     Read a frame.

@@ -6,6 +6,7 @@ sends a position and may publish is a publisher, and is sent nothing.
 """
 
 from twisted.internet.interfaces import (
+    IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
     IProtocolFactory,
@@ -16,113 +17,31 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.errors import FrameError, WireError, quote
+from mtnet.access.bans import Offence
+from mtnet.errors import FrameError, WireError
 from mtnet.hub import Hub
-from mtnet.imtnet import IListenerAware, ISubscriber
+from mtnet.imtnet import IListenerAware
+from mtnet.net.brake import Brake, Pace
 from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.gate import FOREIGN, Gate, is_foreign
+from mtnet.net.foreign import FOREIGN, is_foreign, name_of
+from mtnet.net.gate import Gate, Visitor, guarded
 from mtnet.net.hold import hold
-from mtnet.net.outbox import Outbox
 from mtnet.net.pieces import StreamTransport, Watch, unacknowledged
-from mtnet.settings import Port
-from mtnet.signals.book import Change
+from mtnet.settings import Access, Port
 from mtnet.signals.dialect import is_hello
+from mtnet.signals.follower import PublishedFollower
 from mtnet.signals.providers import Publisher
-from mtnet.signals.published import PublishedQueue
 from mtnet.signals.session import Session
 from mtnet.signals.wire import FrameDecoder, parse_position
 
-PACED_BUDGET = 1
-"""A paced follower has one frame under way: what waits behind it can still be replaced."""
-UNPACED_BUDGET = 65_536
-"""Bytes that wait for a follower without pacing before its changes replace each other."""
-SOON = 0.001
-"""Seconds by which a timer may be late without being set anew: sums of floats differ."""
 REFUSAL_WINDOW = 60.0
 """Seconds in which `signals.refusals` are counted."""
 PROGRESS = 5.0
 """Seconds without progress after which a close no longer waits for the peer."""
-SEND_BUFFER = 8_192
-"""Bytes the kernel keeps for a paced follower: old positions must not pile up there."""
 
 
 SECRET = (b"HELLO", b"PASS")
 """Behind one of these, in whatever case, a password may stand."""
-
-
-@implementer(ISubscriber)
-class PublishedFollower:
-    """Sends one connection what its `PublishedQueue` says, when it says so."""
-
-    log = Logger()
-
-    def __init__(self, hub: Hub, channel: str, protocol: "SignalsProtocol") -> None:
-        self._hub, self._channel, self._protocol = hub, channel, protocol
-        self._settings = hub.config.signals
-        budget = PACED_BUDGET if self._settings.pace else UNPACED_BUDGET
-        if self._settings.pace:
-            hold(protocol.transport, SEND_BUFFER)
-        self._outbox = Outbox(protocol.transport, hub.clock, budget, self._pump)
-        self._queue = PublishedQueue(
-            self._settings, hub.desk.positions(channel), hub.clock.seconds(), hub.now()
-        )
-        self._timer: IDelayedCall | None = None
-        self._stopped = False
-
-    def start(self) -> None:
-        """Tell the positions of the channel, and each change from now on."""
-        self._hub.desk.audience.subscribe(self._channel, self)
-        self._pump()
-
-    def stop(self) -> bool:
-        """Tell nothing more; return whether all that was told has left the process."""
-        idle = self._outbox.ready
-        self._stopped = True
-        self._hub.desk.audience.unsubscribe(self._channel, self)
-        self._cancel()
-        self._outbox.close()
-        return idle
-
-    def changed(self, change: Change) -> None:
-        """Take a change that is on disk."""
-        when = self._hub.clock.seconds()
-        self._queue.offer(change, when)
-        due = max(when, self._queue.next_frame) + SOON
-        if self._outbox.ready and (self._timer is None or self._timer.getTime() > due):
-            self._pump()
-
-    def _pump(self) -> None:
-        self._cancel()
-        while self._outbox.ready:
-            frame = self._queue.take(self._hub.clock.seconds(), self._hub.now())
-            if frame is None:
-                break
-            self._outbox.write(frame)
-        if not self._stopped:
-            self._wait()
-
-    def _wait(self) -> None:
-        due = self._queue.due()
-        if not self._outbox.ready:
-            due = self._outbox.since + self._settings.stalled
-        if due is not None:
-            delay = max(0.0, due - self._hub.clock.seconds())
-            self._timer = self._hub.clock.callLater(delay, self._due)
-
-    def _due(self) -> None:
-        self._timer = None
-        if self._outbox.ready or self._stalled() < self._settings.stalled:
-            self._pump()
-        else:
-            self._protocol.end(f"took no byte for {self._settings.stalled:g} s")
-
-    def _stalled(self) -> float:
-        return self._hub.clock.seconds() - self._outbox.since
-
-    def _cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 @implementer(IHalfCloseableProtocol)
@@ -137,11 +56,12 @@ class SignalsProtocol(Protocol):
     log = Logger()
     transport: StreamTransport  # type: ignore[assignment]
 
-    def __init__(self, hub: Hub, gate: Gate, channel: str, grace: float) -> None:
-        self._hub, self._gate, self._channel, self._grace = hub, gate, channel, grace
+    def __init__(self, hub: Hub, visitor: Visitor, channel: str, grace: float) -> None:
+        self._hub, self._visitor, self._channel, self._grace = hub, visitor, channel, grace
         self._decoder = FrameDecoder()
         self._head: bytes | None = b""
         self._timer: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None
         self._follower: PublishedFollower | None = None
         self._publisher: Publisher | None = None
         self._session: Session | None = None
@@ -152,18 +72,24 @@ class SignalsProtocol(Protocol):
 
     def connectionMade(self) -> None:
         hold(self.transport)
-        self._timer = self._hub.clock.callLater(self._grace, self._silent)
+        self._brake = Brake(self.transport)
+        self._pace = Pace(self._brake, self._hub.clock, self._hub.config.signals.frames)
+        self._visitor.arrive(self.transport, self._turned_out)
+        if self._may("follow"):
+            self._timer = self._hub.clock.callLater(self._grace, self._silent)
+        elif not self._may("publish"):
+            self._visitor.wait()
+            self._timer = self._hub.clock.callLater(self._limits.login, self._mute)
 
+    @guarded
     def dataReceived(self, data: bytes) -> None:
         if self._ended or self._is_browser(data):
             return
         self._guard(data)
         try:
-            for payload in self._decoder.feed(data):
-                if self._ended:
-                    break
-                self._frame(payload)
+            self._read(data)
         except FrameError as error:
+            self._visitor.offend(Offence.FRAME)
             if self._session is None:
                 self.end(f"is cut off: {self._shown(error)}")
             else:
@@ -196,11 +122,13 @@ class SignalsProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._ended = True
         self._stop()
+        self._pace.stop()
         if self._watch is not None:
             self._watch.stop()
         if self._session is not None:
             self._session.close()
         self._leave()
+        self._visitor.leave()
 
     def end(self, why: str) -> None:
         """Close the connection at once, with one line in the log."""
@@ -223,7 +151,8 @@ class SignalsProtocol(Protocol):
         self._head += data[:FOREIGN]
         foreign = is_foreign(self._head)
         if foreign:
-            self.end(f"speaks HTTP or TLS, which a web page could abuse: {quote(data)}")
+            self._visitor.offend(Offence.FRAME)
+            self.end(f"speaks HTTP or TLS, which a web page could abuse: {name_of(self._head)}")
         if foreign is not None:
             self._head = None
         return bool(foreign)
@@ -232,12 +161,50 @@ class SignalsProtocol(Protocol):
         self._timer = None
         self.end("has said all, and the disk still refuses its positions")
 
+    def _read(self, data: bytes) -> None:
+        frames = 0
+        for payload in self._decoder.feed(data):
+            if self._ended:
+                return
+            self._frame(payload)
+            frames += 1
+        if not self._visitor.trusted:
+            self._pace.spend(frames)
+        self._time_frame(began=frames > 0 or self._deadline is None)
+
+    def _time_frame(self, began: bool) -> None:
+        """Wait no longer than allowed for the end of a frame."""
+        if self._deadline is not None and (began or not self._decoder.unfinished):
+            self._deadline.cancel()
+            self._deadline = None
+        if self._decoder.unfinished and began and not self._ended:
+            self._deadline = self._hub.clock.callLater(self._limits.frame, self._dripped)
+
+    def _dripped(self) -> None:
+        self._deadline = None
+        self._visitor.offend(Offence.DEADLINE)
+        self.end(f"did not end a frame within {self._limits.frame:g} s")
+
+    def _mute(self) -> None:
+        self._timer = None
+        self._visitor.offend(Offence.DEADLINE)
+        self.end(
+            f"did not log in within {self._limits.login:g} s, and may do nothing without; "
+            "access.anonymous and access.networks name what it may"
+        )
+
+    def _turned_out(self) -> None:
+        """Go because others need the place, or because the account may do less now."""
+        if self._session is not None:
+            self._session.leave()
+        elif not self._ended:
+            self._ended = True
+            self._stop()
+            self.transport.abortConnection()
+
     def _silent(self) -> None:
         self._timer = None
-        if "follow" not in self._rights():
-            self.end("may not follow; access.anonymous names what strangers may do")
-            return
-        self._follower = PublishedFollower(self._hub, self._channel, self)
+        self._follower = PublishedFollower(self._hub, self._channel, self.transport, self.end)
         self._follower.start()
 
     def _frame(self, payload: bytes) -> None:
@@ -255,7 +222,7 @@ class SignalsProtocol(Protocol):
         """From here on this connection speaks dialect 2."""
         self._stop()
         self._leave()
-        self._session = Session(self._hub, self.transport, self._rights, self._close)
+        self._session = Session(self._hub, self.transport, self._visitor, self._brake, self._close)
         self._session.frame(payload)
 
     def _close(self) -> None:
@@ -304,18 +271,22 @@ class SignalsProtocol(Protocol):
             self._refusals, self._refusals_since = 0, when
         self._refusals += 1
         if self._refusals > most:
+            self._visitor.offend(Offence.FRAME)
             self.end(f"sent more than {most} frames that are refused within a minute")
 
     def _publish(self, payload: bytes) -> None:
-        if "publish" not in self._rights():
+        if not self._may("publish"):
             raise WireError(
-                "denied", "This connection may not publish; access.anonymous names what it may"
+                "denied",
+                f"This connection may not publish in {self._channel}; access.anonymous and "
+                "access.networks name what it may",
             )
         symbol, volume = parse_position(payload, self._hub.config.signals.codepage)
         if self._publisher is None:
             self._stop()
             peer = show(self.transport.getPeer())
-            self._publisher = self._hub.desk.join(peer, self.transport, refuse=self._refused)
+            producer = self._brake.pedal("disk")
+            self._publisher = self._hub.desk.join(peer, producer, refuse=self._refused)
         self._hub.desk.submit(self._publisher, self._channel, symbol, volume)
 
     def _finish(self, _: None) -> None:
@@ -336,11 +307,18 @@ class SignalsProtocol(Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
         follower, self._follower = self._follower, None
         return follower is None or follower.stop()
 
-    def _rights(self) -> frozenset[str]:
-        return self._gate.rights(self.transport.getHost())
+    def _may(self, verb: str) -> bool:
+        return self._visitor.may(verb, self._channel, "signals")
+
+    @property
+    def _limits(self) -> Access:
+        return self._hub.config.access
 
     def _warn(self, what: str, kind: str) -> None:
         peer, when = self.transport.getPeer(), self._hub.clock.seconds()
@@ -361,15 +339,18 @@ class SignalsFactory(Factory):
 
     def __init__(self, hub: Hub, listener: Listener, grace: float | None = None) -> None:
         self._hub, self._grace = hub, grace
-        self._gate = Gate(hub.access, listener)
+        self._gate = Gate(hub, listener)
         self._channel = hub.config.signals.ports.get(listener.endpoint, Port()).channel
 
     def at(self, listener: Listener) -> "SignalsFactory":
         """Return the factory for the connections of `listener`."""
         return SignalsFactory(self._hub, listener, self._grace)
 
-    def buildProtocol(self, addr: object) -> SignalsProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> SignalsProtocol | None:
+        visitor = self._gate.enter(addr)
+        if visitor is None:
+            return None
         grace = self._hub.config.signals.grace if self._grace is None else self._grace
-        protocol = SignalsProtocol(self._hub, self._gate, self._channel, grace)
+        protocol = SignalsProtocol(self._hub, visitor, self._channel, grace)
         protocol.factory = self
         return protocol

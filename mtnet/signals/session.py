@@ -3,17 +3,22 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from twisted.cred.credentials import UsernamePassword
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mtnet.access.bans import Offence
 from mtnet.errors import FrameError, WireError
 from mtnet.hub import Hub
 from mtnet.net.backlog import Backlog
+from mtnet.net.brake import Brake
 from mtnet.net.endpoints import show
+from mtnet.net.gate import Visitor
 from mtnet.net.transport import Transport
 from mtnet.signals import answers
-from mtnet.signals.dialect import Message, parse, salvage
+from mtnet.signals.dialect import Message, is_login, parse, salvage
 from mtnet.signals.entries import Draft
 from mtnet.signals.providers import Publisher
 from mtnet.signals.requests import (
@@ -29,6 +34,8 @@ from mtnet.signals.requests import (
 )
 from mtnet.signals.subscription import Subscription
 
+SIGNALS = "signals"
+"""What rights call the things of this service."""
 MISSED = 3
 """Heartbeats with nothing received before a client is gone."""
 WINDOW = 60.0
@@ -40,7 +47,8 @@ SOON = 0.001
 class Session:
     """
     Args:
-        rights: returns what the connection may do.
+        visitor: who it is, and what it may do.
+        brake: leaves the connection unread.
         end: closes the connection behind what is on its way.
     """
 
@@ -50,11 +58,14 @@ class Session:
         self,
         hub: Hub,
         transport: Transport,
-        rights: Callable[[], frozenset[str]],
+        visitor: Visitor,
+        brake: Brake,
         end: Callable[[], None],
     ) -> None:
         self._hub, self._desk, self._settings = hub, hub.desk, hub.config.signals
-        self._transport, self._rights, self._end = transport, rights, end
+        self._transport, self._visitor, self._end = transport, visitor, end
+        self._disk, self._door = brake.pedal("disk"), brake.pedal("login")
+        self._behind: list[bytes] | None = None
         self._backlog = Backlog(transport, hub.clock, self._settings.queue, self._overflow)
         self._subscriptions: dict[str, Subscription] = {}
         self._publisher: Publisher | None = None
@@ -81,9 +92,14 @@ class Session:
         """Take what the client said."""
         if self._closed:
             return
+        if self._behind is not None:
+            self._behind.append(payload)
+            return
         self._heard, self._missed = self._hub.clock.seconds(), 0
         message: Message | None = None
         try:
+            if is_login(payload):
+                self._visitor.check_private()
             message = parse(payload, self._settings.codepage)
             request = read_request(message)
             if self._said is None and not isinstance(request, Hello):
@@ -97,6 +113,10 @@ class Session:
         if b"HELLO" in error.offending.upper():
             error = FrameError(error.code, "A frame of this length is none")
         self._refuse(error, None)
+
+    def leave(self) -> None:
+        """Close because others need the place, or because the account may do less now."""
+        self._close_with(b"")
 
     def finished(self) -> None:
         """The client has said all: what it still waits for is answered."""
@@ -119,8 +139,10 @@ class Session:
     def report(self) -> Mapping[str, object]:
         """Say for `mtnet signals status` who it is and how far it is."""
         said, now = self._said or Hello(), self._hub.now()
+        identity = self._visitor.identity
         return {
             "peer": show(self._transport.getPeer()),
+            "login": "" if identity is None else identity.name,
             "name": said.name,
             "client": said.client,
             "channels": {name: each.report(now) for name, each in self._subscriptions.items()},
@@ -130,19 +152,55 @@ class Session:
 
     def _hello(self, said: Hello) -> None:
         if said.login:
-            raise WireError("login", "There are no accounts here; nothing needs a login")
+            self._log_in(said)
+        elif self._visitor.rights.any("follow", SIGNALS) or self._visitor.rights.any(
+            "publish", SIGNALS
+        ):
+            self._welcome(said)
+        else:
+            raise WireError("login", "HELLO needs a login and a password here")
+
+    def _log_in(self, said: Hello) -> None:
+        """Find out who it is; what stands behind HELLO waits for that."""
+        credentials = UsernamePassword(said.login.encode(), said.password.encode())
+        self._behind = []
+        self._door.pauseProducing()
+        login = Deferred.fromCoroutine(self._visitor.login(credentials))
+        login.addCallbacks(lambda _: self._welcome(said), self._unknown)
+        login.addErrback(lambda failure: self.log.failure("A login went wrong.", failure))
+        login.addBoth(self._go_on)
+
+    def _unknown(self, failure: Failure) -> None:
+        failure.trap(WireError, CancelledError)
+        if isinstance(failure.value, WireError):
+            self._refuse(failure.value, Message("HELLO", {}))
+
+    def _go_on(self, _: object) -> None:
+        behind, self._behind = self._behind, None
+        for payload in behind or ():
+            self.frame(payload)
+        if not self._closed:
+            self._door.resumeProducing()
+            self._finish()
+
+    def _welcome(self, said: Hello) -> None:
+        if self._closed:
+            return
+        for channel in list(self._subscriptions):
+            if not self._visitor.may("follow", channel, SIGNALS):  # it is somebody else now
+                self._drop(channel)
         epoch = self._desk.epoch("main")
         self._leave()  # whoever was fenced begins anew
-        self._transport.resumeProducing()  # the disk may have been behind
+        self._disk.resumeProducing()
         if self._said is None:
+            self._visitor.settle()
             self._desk.sessions[self] = None
             self._wait()
         self._said = said
         self._send(answers.welcome(epoch, self._settings.heartbeat, self._hub.now()))
 
     def _subscribe(self, asked: Subscribe) -> None:
-        if "follow" not in self._rights():
-            raise WireError("denied", "This connection may not follow")
+        self._demand("follow", asked.channel)
         channel = self._desk.channel(asked.channel)
         self._drop(asked.channel)
         subscription = Subscription(
@@ -156,11 +214,10 @@ class Session:
         self._send(answers.unsubscribed(asked.channel))
 
     def _publish(self, asked: Publish) -> None:
-        if "publish" not in self._rights():
-            raise WireError("denied", "This connection may not publish")
+        self._demand("publish", asked.channel)
         if self._publisher is None:
             peer = show(self._transport.getPeer())
-            self._publisher = self._desk.join(peer, self._transport, fence=self._fenced)
+            self._publisher = self._desk.join(peer, self._disk, fence=self._fenced)
         draft = Draft(
             asked.channel,
             asked.symbol,
@@ -228,7 +285,10 @@ class Session:
         if when - self._errors_since >= WINDOW:
             self._errors, self._errors_since = 0, when
         self._errors += 1
-        return self._errors >= self._settings.errors
+        if self._errors < self._settings.errors:
+            return False
+        self._visitor.offend(Offence.FRAME)
+        return True
 
     def _overflow(self) -> None:
         self._backlog.clear()
@@ -242,7 +302,8 @@ class Session:
             self._end()
 
     def _finish(self) -> None:
-        if self._finishing and not self._unanswered and not self._subscriptions:
+        waits = self._unanswered or self._subscriptions or self._behind is not None
+        if self._finishing and not waits:
             self._close_with(b"")
 
     # The heartbeat
@@ -268,6 +329,11 @@ class Session:
         self._wait()
 
     # Small things
+
+    def _demand(self, verb: str, channel: str) -> None:
+        if not self._visitor.may(verb, channel, SIGNALS):
+            who = self._visitor.identity.name if self._visitor.identity else "This connection"
+            raise WireError("denied", f"{who} may not {verb} {channel}")
 
     def _drop(self, channel: str) -> None:
         subscription = self._subscriptions.pop(channel, None)

@@ -1,8 +1,10 @@
 """The templates port: raw answers, FETCH and STORE, and HTTP beside them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+from twisted.cred.credentials import UsernamePassword
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -17,11 +19,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.errors import TemplateError, WireError, quote
+from mtnet.access.bans import Offence
+from mtnet.errors import TemplateError, WireError
 from mtnet.hub import Hub
 from mtnet.imtnet import IListenerAware
 from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.gate import COMMANDS, HTTP_METHODS, Gate, can_become, starts_with
+from mtnet.net.foreign import COMMANDS, HTTP_METHODS, can_become, name_of, starts_with
+from mtnet.net.gate import Gate, Visitor, guarded
 from mtnet.net.pieces import Pieces, StreamTransport, Watch, bare, keeps_pieces, unacknowledged
 from mtnet.templates.library import Version
 from mtnet.templates.wire import (
@@ -41,7 +45,7 @@ class TemplatesProtocol(Protocol):
     One connection: one answer, or any number of HTTP requests.
 
     Args:
-        gate: the rights of connections that came in where this one did.
+        visitor: who it is, and what it may do.
         site: whose channels speak HTTP.
         raw: whether a client that is silent is answered.
     """
@@ -49,8 +53,8 @@ class TemplatesProtocol(Protocol):
     log = Logger()
     transport: StreamTransport  # type: ignore[assignment]
 
-    def __init__(self, hub: Hub, gate: Gate, site: IProtocolFactory, raw: bool) -> None:
-        self._hub, self._gate, self._site, self._answers_silence = hub, gate, site, raw
+    def __init__(self, hub: Hub, visitor: Visitor, site: IProtocolFactory, raw: bool) -> None:
+        self._hub, self._visitor, self._site, self._answers_silence = hub, visitor, site, raw
         self._settings = hub.config.templates
         self._head = b""
         self._receive: Callable[[bytes], None] = self._first
@@ -64,6 +68,8 @@ class TemplatesProtocol(Protocol):
     # What Twisted calls.
 
     def connectionMade(self) -> None:
+        self._visitor.arrive(self.transport, self._abort)
+        self._visitor.wait()
         if not self._answers_silence:
             return
         self._ended = self._raw
@@ -72,6 +78,7 @@ class TemplatesProtocol(Protocol):
         else:
             self._raw()
 
+    @guarded
     def dataReceived(self, data: bytes) -> None:
         self._receive(data)
 
@@ -88,6 +95,7 @@ class TemplatesProtocol(Protocol):
         self._still()
         # What these hold of an upload would otherwise stay until the garbage is collected.
         self._receive, self._ended, self._watch = _drop, _nothing, None
+        self._visitor.leave()
         if self._channel is not None:
             self._channel.connectionLost(reason)
 
@@ -96,24 +104,30 @@ class TemplatesProtocol(Protocol):
     def _first(self, data: bytes) -> None:
         if not self._head:
             self._ended = self._unknown
-            self._wait(self._settings.word, self._unknown)
+            self._wait(self._settings.word, self._late)
         self._head += data
         if starts_with(self._head, HTTP_METHODS):
             self._http()
         elif starts_with(self._head, COMMANDS):
             self._commanded()
         elif not can_become(self._head, (*HTTP_METHODS, *COMMANDS)):
+            self._visitor.offend(Offence.FRAME)
             self._unknown()
+
+    def _late(self) -> None:
+        self._visitor.offend(Offence.DEADLINE)
+        self._unknown()
 
     def _unknown(self) -> None:
         # A reset: to a publisher of signals a clean close would say that all is stored.
-        self._warn("begins with {head}, which is no command", head=quote(self._head))
+        self._warn("begins with {head}, which is no command", head=name_of(self._head))
         self._abort()
 
     # HTTP.
 
     def _http(self) -> None:
         self._still()
+        self._visitor.leave()  # it is the site's now
         channel = self._site.buildProtocol(self.transport.getPeer())
         if channel is None:
             self._close()
@@ -142,8 +156,12 @@ class TemplatesProtocol(Protocol):
             answers[type(command)](command)
 
     def _malformed(self, error: WireError | TemplateError) -> None:
-        self._warn("sent a command that cannot be used. {error}", error=str(error))
-        if self._head.startswith(b"STORE "):
+        self._visitor.offend(Offence.FRAME)
+        store = self._head.startswith(b"STORE ")
+        # Where in a malformed STORE the password stands, nobody knows.
+        shown = f"It is a STORE ({error.code})." if store else str(error)
+        self._warn("sent a command that cannot be used. {error}", error=shown)
+        if store:
             self._refuse(error)
         else:
             self._close()
@@ -161,13 +179,12 @@ class TemplatesProtocol(Protocol):
 
     def _answer(self, find: Callable[[], Version], asked: Fetch | None) -> None:
         self._still()
+        self._visitor.settle()
         self._receive = _drop
-        if not self._may("fetch"):
-            self._warn("may not fetch templates")
-            self._close()
-            return
         try:
+            self._demand("fetch", asked.symbol if asked else None)
             version = find()
+            self._demand("fetch", version.key.symbol)
             self._send(version, self._hub.library.content(version), asked)
         except TemplateError as error:
             if asked or error.code != "missing":
@@ -179,7 +196,7 @@ class TemplatesProtocol(Protocol):
         head = raw_prefix(key.symbol, key.period, key.platform, self._hub.config.signals.codepage)
         if asked is not None and asked.counted:
             head = counted(head, len(body))
-        if keeps_pieces(self.transport) and not self._gate.listener.proxied:
+        if keeps_pieces(self.transport) and not self._visitor.proxied:
             self._pieces = Pieces(self.transport, head, body, self._finish)
             self._ended = _nothing
             self._observe(self._progress, self._stalled)
@@ -192,16 +209,44 @@ class TemplatesProtocol(Protocol):
 
     def _store(self, command: Store) -> None:
         limit = self._settings.max_size + SLACK
-        if not self._may("publish"):
-            self._warn("may not store templates")
-            self._refuse(TemplateError("denied", "This connection may not store templates."))
-        elif command.login:
-            self._refuse(TemplateError("login", "There are no accounts here; leave the login out."))
-        elif command.length > limit:
-            text = f"{command.length} bytes were announced and {limit - SLACK} are allowed."
-            self._refuse(TemplateError("size", text))
-        else:
-            self._upload(command)
+        try:
+            if command.length > limit:
+                text = f"{command.length} bytes were announced and {limit - SLACK} are allowed."
+                raise TemplateError("size", text)
+            if command.login:
+                self._log_in(command)
+            else:
+                self._authorized(command)
+        except (WireError, TemplateError) as error:
+            self._refuse(error)
+
+    def _log_in(self, command: Store) -> None:
+        self._visitor.check_private()
+        credentials = UsernamePassword(command.login.encode(), command.secret.encode())
+        self._receive, self._ended = self._behind, _nothing
+        self.transport.pauseProducing()
+        login = Deferred.fromCoroutine(self._visitor.login(credentials))
+        login.addCallback(lambda _: self._authorized(command))
+        login.addErrback(self._denied).addErrback(self._failed)
+
+    def _behind(self, data: bytes) -> None:
+        self._decoder.rest += data
+
+    def _authorized(self, command: Store) -> None:
+        self._demand("publish", command.symbol)
+        self._visitor.settle()
+        self._upload(command)
+        if command.login:
+            self.transport.resumeProducing()
+        if self._peer_ended:
+            self._ended()
+
+    def _denied(self, failure: Failure) -> None:
+        failure.trap(WireError, TemplateError, CancelledError)
+        if not failure.check(CancelledError):
+            self.transport.resumeProducing()
+            self._warn("may not store. {error}", error=failure.getErrorMessage())
+            self._refuse(cast(WireError | TemplateError, failure.value))
 
     def _upload(self, command: Store) -> None:
         body = BodyDecoder(command.length)
@@ -219,7 +264,14 @@ class TemplatesProtocol(Protocol):
             self._warn("stopped within an upload")
             self._abort()
 
+        def late() -> None:
+            self._warn("took too long for an upload")
+            self._visitor.offend(Offence.DEADLINE)
+            self._abort()
+
         self._receive, self._ended = receive, ended
+        if not self._visitor.trusted:
+            self._wait(self._hub.config.access.body, late)
         self._observe(lambda: body.received, stalled)
         receive(self._decoder.rest)
 
@@ -287,8 +339,15 @@ class TemplatesProtocol(Protocol):
 
     # Small things.
 
-    def _may(self, right: str) -> bool:
-        return right in self._gate.rights(self.transport.getHost())
+    def _demand(self, verb: str, symbol: str | None) -> None:
+        rights = self._visitor.rights
+        if symbol is None:
+            allowed = rights.any(verb, "templates")
+        else:
+            allowed = rights.may(verb, "templates", symbol)
+        if not allowed:
+            of = f" of {symbol}" if symbol else ""
+            raise TemplateError("denied", f"This connection may not {verb} templates{of}.")
 
     def _wait(self, seconds: float, call: Callable[[], None]) -> None:
         self._still()
@@ -323,15 +382,18 @@ class TemplatesFactory(Factory):
     def __init__(
         self, hub: Hub, site: IProtocolFactory, listener: Listener, raw: bool = True
     ) -> None:
-        self._hub, self._gate, self._raw = hub, Gate(hub.access, listener), raw
+        self._hub, self._gate, self._raw = hub, Gate(hub, listener), raw
         self._site = IListenerAware(site).at(listener)
 
     def at(self, listener: Listener) -> "TemplatesFactory":
         """Return the factory for the connections of `listener`."""
         return TemplatesFactory(self._hub, self._site, listener, self._raw)
 
-    def buildProtocol(self, addr: IAddress | None) -> TemplatesProtocol:
-        return TemplatesProtocol(self._hub, self._gate, self._site, self._raw)
+    def buildProtocol(self, addr: IAddress | None) -> TemplatesProtocol | None:
+        visitor = self._gate.enter(addr)
+        if visitor is None:
+            return None
+        return TemplatesProtocol(self._hub, visitor, self._site, self._raw)
 
 
 def _drop(data: bytes) -> None:

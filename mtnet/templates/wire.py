@@ -8,7 +8,7 @@ Pure: chunks in, values out; every limit is an argument. What a `.tpl` file says
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mtnet.errors import FrameError, TemplateError, WireError
 
@@ -50,12 +50,13 @@ class Fetch:
 
 @dataclass(frozen=True)
 class Store:
-    """`STORE`: `length` bytes of a template follow. The secret of a login is not kept."""
+    """`STORE`: `length` bytes of a template follow; an empty login is none."""
 
     symbol: str
     period: str
     length: int
-    login: bool
+    login: str = ""
+    secret: str = field(default="", repr=False)
 
 
 class CommandDecoder:
@@ -85,7 +86,8 @@ class CommandDecoder:
         if end < 0:
             self._searched = len(self.rest)
             if len(self.rest) >= self._max_line:
-                raise FrameError("frame", f"No line end in {self._max_line} bytes", self.rest)
+                shown = b"" if self.rest.startswith(b"STORE") else self.rest
+                raise FrameError("frame", f"No line end in {self._max_line} bytes", shown)
             return None
         line, self.rest = self.rest[:end], self.rest[end + 1 :]
         return parse_command(line.removesuffix(b"\r"), self._codepage)
@@ -205,7 +207,7 @@ def _store(words: list[str]) -> Store:
     length = parse_number(words[3]) if len(words) in (4, 6) else None
     if length is None:
         raise WireError("field", "STORE takes SYMBOL PERIOD LENGTH, or these and LOGIN SECRET")
-    return Store(parse_symbol(words[1]), parse_period(words[2]), length, login=len(words) == 6)
+    return Store(parse_symbol(words[1]), parse_period(words[2]), length, *words[4:])
 
 
 _COMMANDS: dict[str, Callable[[list[str]], Fetch | Store]] = {

@@ -1,23 +1,26 @@
 """The tick port for datagrams: nothing is ever sent back."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mtnet.access.rights import Rights
 from mtnet.errors import WireError
 from mtnet.hub import Hub
 from mtnet.imtnet import IBurstProtocol
 from mtnet.net.datagrams import BurstPort, Received, grow
-from mtnet.net.endpoints import Listener, show
+from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.gate import Gate
 from mtnet.ticks import wire
 from mtnet.ticks.reader import Reader
 from mtnet.ticks.sources import Batch
 
+HOSTS = 4_096
+"""Senders whose rights are remembered."""
 BOUNDARY = b"\x01"
 """Stands behind each datagram of several that are read at once; no record holds it."""
 
@@ -30,8 +33,9 @@ class TicksDatagrams(DatagramProtocol):
     transport: BurstPort
 
     def __init__(self, hub: Hub, listener: Listener) -> None:
-        self._hub, self._gate = hub, Gate(hub.access, listener)
+        self._hub, self._gate = hub, Gate(hub, listener)
         self._reader = Reader(hub)
+        self._rights: Callable[[str], Rights] = lru_cache(HOSTS)(self._find_rights)
 
     def startProtocol(self) -> None:
         """Grow the receive buffer, and say so when the kernel grants less."""
@@ -54,13 +58,27 @@ class TicksDatagrams(DatagramProtocol):
 
     def datagramsReceived(self, burst: Sequence[Received]) -> None:
         """Take datagrams that came at one time."""
-        if "send" not in self._gate.rights(self.transport.getHost()):
-            self._deny(burst)
+        taken = self._permitted(burst)
+        if not taken:
             return
         when = self._hub.now()
-        if not self._take_at_once(burst, when):
-            for data, address in burst:
+        hosts = {address[0] for _, address in taken}
+        whole = all(self._rights(host).all("send", "ticks") for host in hosts)
+        if not (whole and self._take_at_once(taken, when)):
+            for data, address in taken:
                 self._read(address[0], data, when)
+
+    def _find_rights(self, host: str) -> Rights:
+        return self._gate.rights(host_of(self.transport.getHost()), host)
+
+    def _permitted(self, burst: Sequence[Received]) -> Sequence[Received]:
+        """Return the datagrams of those who may send anything, and deny the others."""
+        hosts = {address[0] for _, address in burst}
+        denied = {host for host in hosts if not self._rights(host).any("send", "ticks")}
+        if not denied:
+            return burst
+        self._deny([each for each in burst if each[1][0] in denied])
+        return [each for each in burst if each[1][0] not in denied]
 
     def _take_at_once(self, burst: Sequence[Received], when: int) -> bool:
         """Take datagrams of one canonical record each, and say whether all are of that kind."""
@@ -85,6 +103,7 @@ class TicksDatagrams(DatagramProtocol):
         if text is None:
             return
         collector, complain = self._hub.collector, partial(self._complain, host)
+        rights = self._rights(host)
         if text.startswith(b"@"):
             line, _, text = text.partition(b"\n")
             try:
@@ -94,10 +113,11 @@ class TicksDatagrams(DatagramProtocol):
                 collector.refuse(collector.source(host), 1, when)
             else:
                 source, batch = collector.source(header.source), Batch(header.number, text)
-                self._reader.take_batch(source, batch, text, when, complain)
+                self._reader.take_batch(source, batch, text, when, complain, rights)
                 return
         source = collector.source(host)
-        collector.take(source, self._reader.read(source, text, when, complain), when)
+        records = self._reader.read(source, text, when, complain, rights)
+        collector.take(source, records, when)
 
     def _text(self, host: str, data: bytes, when: int) -> bytes | None:
         """Return the records of a datagram, each ended by LF; None = it holds none."""
@@ -113,7 +133,7 @@ class TicksDatagrams(DatagramProtocol):
 
     def _deny(self, burst: Sequence[Received]) -> None:
         self._hub.collector.deny(len(burst))
-        text = "This port takes no ticks; access.anonymous names what strangers may do"
+        text = "It may send no ticks; access.anonymous and access.networks name what it may do"
         for _, address in burst:
             self._complain(address[0], WireError("denied", text))
 

@@ -7,27 +7,40 @@ them delays neither the others nor signals.
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import cast
 
-from twisted.internet.defer import Deferred
+from twisted.cred.credentials import UsernamePassword
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IProtocolFactory
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IProtocolFactory,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.errors import WireError, quote
+from mtnet.access.bans import Offence
+from mtnet.access.limits import Budget
+from mtnet.access.portal import Identity
+from mtnet.errors import WireError
 from mtnet.hub import Hub
 from mtnet.imtnet import IListenerAware
 from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.gate import HTTP_METHODS, Gate, can_become, starts_with
+from mtnet.net.foreign import HTTP_METHODS, can_become, name_of, starts_with
+from mtnet.net.gate import Gate, Visitor
 from mtnet.net.hold import hold
 from mtnet.net.outbox import Outbox
 from mtnet.net.transport import Transport
 from mtnet.net.turns import Turns
 from mtnet.ticks import wire
-from mtnet.ticks.feed import BUDGET, EVERYTHING, Conflation
+from mtnet.ticks.feed import BUDGET, EVERYTHING
 from mtnet.ticks.stream import Stream
+from mtnet.ticks.subscriber import TICKS, TicksSubscriber
 
 SLICE = 4_096
 """Bytes that are worked off before others have their turn: 6 ms of the worst records."""
@@ -40,32 +53,6 @@ Words = list[bytes]
 Work = Iterator["Deferred[None] | None"]
 
 
-class TicksSubscriber:
-    """Tells one connection the ticks that it asked for."""
-
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._behind = Conflation()
-        self._lines: list[bytes] = []
-        self._size = 0
-
-    def told(self, symbol: bytes, line: bytes, rest: bytes, when: int) -> None:
-        """Take a tick; it waits when the peer is behind."""
-        if self._outbox.ready and not self._behind and self._size < BUDGET:
-            self._lines.append(line)
-            self._size += len(line)
-        else:
-            self._behind.offer(symbol, rest, when)
-
-    def flush(self) -> None:
-        """Write what was taken."""
-        if self._lines:
-            self._outbox.write(b"".join(self._lines))
-            self._lines, self._size = [], 0
-        while self._behind and self._outbox.ready:
-            self._outbox.write(self._behind.take(BUDGET))
-
-
 @implementer(IHalfCloseableProtocol)
 class TicksProtocol(Protocol):
     """One connection to the tick port."""
@@ -73,9 +60,10 @@ class TicksProtocol(Protocol):
     log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, hub: Hub, gate: Gate, turns: Turns) -> None:
-        self._hub, self._gate, self._turns = hub, gate, turns
+    def __init__(self, hub: Hub, visitor: Visitor, turns: Turns) -> None:
+        self._hub, self._visitor, self._turns = hub, visitor, turns
         self._settings = hub.config.ticks
+        self._budget = Budget(self._settings.records, hub.clock.seconds())
         self._decoder = wire.LineDecoder()
         self._chunks: deque[bytes] = deque()
         self._head: bytes | None = b""
@@ -93,11 +81,16 @@ class TicksProtocol(Protocol):
 
     def connectionMade(self) -> None:
         hold(self.transport)
-        clock = self._hub.clock
-        self._stream = Stream(self._hub, host_of(self.transport.getPeer()), self._complain)
+        clock, visitor = self._hub.clock, self._visitor
+        visitor.arrive(self.transport, self._turned_out)
+        self._stream = Stream(self._hub, host_of(self.transport.getPeer()), self._complain, visitor)
         self._outbox = Outbox(self.transport, clock, BUDGET, self._drained)
-        self._subscriber = TicksSubscriber(self._outbox)
-        self._idle: IDelayedCall | None = clock.callLater(self._settings.idle, self._silent)
+        self._subscriber = TicksSubscriber(self._outbox, visitor)
+        self._patience = self._settings.idle
+        if not (visitor.rights.any("send", TICKS) or visitor.rights.any("read", TICKS)):
+            self._patience = self._hub.config.access.login
+        visitor.wait()
+        self._idle: IDelayedCall | None = clock.callLater(self._patience, self._silent)
         self._stall: IDelayedCall | None = clock.callLater(self._settings.stalled, self._look)
 
     def dataReceived(self, data: bytes) -> None:
@@ -115,9 +108,10 @@ class TicksProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         # Under TLS a clean end is told here alone. What was read before is still worked off.
-        self._finished = self._finished or reason.check(ConnectionDone) is not None
-        self._gone = True
+        self._gone, self._finished = True, self._finished or bool(reason.check(ConnectionDone))
         self._stop()
+        if self._ended or not self._finished:
+            self._visitor.leave()
         self._work()
 
     def end(self, why: str) -> None:
@@ -126,8 +120,7 @@ class TicksProtocol(Protocol):
             self._ended = True
             self._stop()
             self._warn(why, "end")
-            if not self._gone:
-                self.transport.abortConnection()
+            (self._visitor.leave if self._gone else self.transport.abortConnection)()
 
     # What comes in
 
@@ -146,14 +139,17 @@ class TicksProtocol(Protocol):
                 yield from self._take(data[at : at + SLICE])
         yield from self._close_up()
         self._working = False
-        if self._chunks or self._finished or self._gone:
-            return
-        if not self._ended:
+        if self._gone:
+            self._visitor.leave()  # not before: a login may have stood before the last records
+        elif not (self._chunks or self._finished or self._ended):
             self.transport.resumeProducing()
 
     def _failed(self, failure: Failure) -> None:
         self.log.failure("A connection to ticks failed", failure)
+        self._visitor.offend(Offence.ERROR)
         self.end("is closed")
+        if self._gone:
+            self._visitor.leave()
 
     def _take(self, data: bytes) -> Work:
         if self._ended:
@@ -161,7 +157,8 @@ class TicksProtocol(Protocol):
         if self._head is not None:
             self._head += data
             if starts_with(self._head, FOREIGN):
-                self.end(f"sent what is neither tick nor command: {quote(self._head)}")
+                self._visitor.offend(Offence.FRAME)
+                self.end(f"sent what is neither tick nor command: {name_of(self._head)}")
                 return
             if can_become(self._head, FOREIGN):
                 return
@@ -169,27 +166,31 @@ class TicksProtocol(Protocol):
         yield from self._lines(self._decoder.feed(data))
         if self._decoder.overlong:
             self._stream.refuse()
+            self._visitor.offend(Offence.FRAME)
             self.end(f"sent a record of more than {wire.MAX_RECORD} bytes")
 
     def _lines(self, text: bytes) -> Work:
         for records, line in wire.sections(text):
             if records:
                 self._records(records)
+                pause = self._slow_down(records.count(b"\n"))
+                if pause is not None:
+                    yield pause
             if line.startswith(b"@"):
                 self._header(line)
             elif line:
                 yield self._command(line)
 
     def _records(self, text: bytes) -> None:
-        self._busy()
-        if "send" in self._rights():
+        if self._visitor.rights.any("send", TICKS):
+            self._busy()
             self._stream.take(text)
         else:
             self._hub.collector.deny(text.count(b"\n"))
             self._complain(WireError("denied", "This connection may not send ticks"))
 
     def _header(self, line: bytes) -> None:
-        if "send" not in self._rights():
+        if not self._visitor.rights.any("send", TICKS):
             return  # the records behind it are denied
         try:
             self._stream.begin(wire.parse_header(line))
@@ -197,10 +198,17 @@ class TicksProtocol(Protocol):
             self._stream.refuse()
             self._complain(error)
 
+    def _slow_down(self, count: int) -> "Deferred[None] | None":
+        """Return what fires once the budget of records allows more; None = it does."""
+        delay = self._budget.spend(count, self._hub.clock.seconds())
+        return deferLater(self._hub.clock, delay) if delay and not self._visitor.trusted else None
+
     def _command(self, line: bytes) -> "Deferred[None] | None":
-        verb, words = wire.parse_command(line)
-        command = self._commands.get(verb)
         try:
+            if line.startswith(b"LOGIN"):
+                self._visitor.check_private()
+            verb, words = wire.parse_command(line)
+            command = self._commands.get(verb)
             if command is None:
                 known = ", ".join(self._commands)
                 raise WireError("command", f"There are {known}, not", verb.encode("latin-1"))
@@ -234,13 +242,28 @@ class TicksProtocol(Protocol):
 
     # Commands
 
-    def _login(self, words: Words) -> None:
-        raise WireError("login", "There are no accounts here; nothing needs a login")
+    def _login(self, words: Words) -> "Deferred[None]":
+        if len(words) != 2:
+            raise WireError("login", "LOGIN takes a name and a password, with a blank between")
+        login = Deferred.fromCoroutine(self._visitor.login(UsernamePassword(*words)))
+        return login.addCallbacks(self._welcome, self._unknown)
+
+    def _welcome(self, _: Identity) -> None:
+        self._busy()
+        self._say("OK: LOGIN")
+
+    def _unknown(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return  # it is gone
+        failure.trap(WireError)
+        error = cast(WireError, failure.value)
+        self._say(f"ERR: {error.code} {error}")
+        if error.code == "banned":
+            self.transport.loseConnection()
 
     def _subscribe(self, words: Words) -> None:
+        self._check_readable(words)
         self._busy()
-        if "read" not in self._rights():
-            raise WireError("denied", "This connection may not read ticks")
         for word in words:
             if word != EVERYTHING and wire.spell(word.decode("latin-1")) != word:
                 raise WireError("symbol", "This is no symbol", word)
@@ -252,6 +275,14 @@ class TicksProtocol(Protocol):
             raise WireError("symbol", "Name symbols, or * for all")
         self._say(f"OK: SUBSCRIBED {b' '.join(words).decode()}".rstrip())
         feed.subscribe(self._subscriber, words, known)
+
+    def _check_readable(self, words: Words) -> None:
+        rights = self._visitor.rights
+        if not rights.any("read", TICKS):
+            raise WireError("denied", "This connection may not read ticks")
+        for word in words:  # `*` is whatever may be read
+            if word != EVERYTHING and not rights.may("read", TICKS, word.decode("latin-1")):
+                raise WireError("denied", "This connection may not read", word)
 
     def _unsubscribe(self, words: Words) -> None:
         self._hub.collector.feed.unsubscribe(self._subscriber, words)
@@ -300,7 +331,15 @@ class TicksProtocol(Protocol):
 
     def _silent(self) -> None:
         self._idle = None
-        self.end(f"said nothing for {self._settings.idle:g} s")
+        self._visitor.offend(Offence.DEADLINE)
+        self.end(f"said nothing that it may for {self._patience:g} s")
+
+    def _turned_out(self) -> None:
+        """Go because others need the place, or because the account may do less now."""
+        if not self._ended:
+            self._ended = True
+            self._stop()
+            self.transport.abortConnection()
 
     def _look(self) -> None:
         self._stall = self._hub.clock.callLater(self._settings.stalled, self._look)
@@ -309,7 +348,8 @@ class TicksProtocol(Protocol):
             self.end(f"took no byte for {self._settings.stalled:g} s")
 
     def _busy(self) -> None:
-        """This connection does something: it may be silent for ever from now on."""
+        """This connection does what it may: it may be silent for ever from now on."""
+        self._visitor.settle()
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
@@ -322,9 +362,6 @@ class TicksProtocol(Protocol):
         self._hub.collector.feed.unsubscribe(self._subscriber, [EVERYTHING])
         self._outbox.close()
         self._go_on()
-
-    def _rights(self) -> frozenset[str]:
-        return self._gate.rights(self.transport.getHost())
 
     def _warn(self, what: str, kind: str) -> None:
         peer, when = self.transport.getPeer(), self._hub.clock.seconds()
@@ -340,14 +377,17 @@ class TicksFactory(Factory):
 
     def __init__(self, hub: Hub, listener: Listener, turns: Turns | None = None) -> None:
         self._hub = hub
-        self._gate = Gate(hub.access, listener)
+        self._gate = Gate(hub, listener)
         self._turns = turns or Turns(hub.clock, hub.config.ticks.turn)
 
     def at(self, listener: Listener) -> "TicksFactory":
         """Return the factory for the connections of `listener`."""
         return TicksFactory(self._hub, listener, self._turns)
 
-    def buildProtocol(self, addr: object) -> TicksProtocol:
-        protocol = TicksProtocol(self._hub, self._gate, self._turns)
+    def buildProtocol(self, addr: IAddress | None) -> TicksProtocol | None:
+        visitor = self._gate.enter(addr)
+        if visitor is None:
+            return None
+        protocol = TicksProtocol(self._hub, visitor, self._turns)
         protocol.factory = self
         return protocol

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mtnet.errors import WireError
 from mtnet.hub import Hub
+from mtnet.net.gate import Visitor
 from mtnet.ticks import wire
 from mtnet.ticks.reader import Complain, Reader
 from mtnet.ticks.sources import Batch, Seen, Source
@@ -36,14 +37,16 @@ class Stream:
     Args:
         host: the sender, until a header names it.
         complain: is told the first of several records that cannot be read.
+        visitor: what it may send.
 
     Attributes:
         kept: records that will be on disk after a `sync`, those that were there before included;
             of those that are held, none.
     """
 
-    def __init__(self, hub: Hub, host: str, complain: Complain) -> None:
+    def __init__(self, hub: Hub, host: str, complain: Complain, visitor: Visitor) -> None:
         self._hub, self._host, self._complain = hub, host, complain
+        self._visitor = visitor
         self._reader = Reader(hub)
         self._collector = hub.collector
         self._source: Source | None = None
@@ -98,9 +101,12 @@ class Stream:
             self._source = self._collector.source(self._host)
         return self._source
 
+    def _read(self, source: Source, text: bytes, when: int) -> list[wire.Record]:
+        return self._reader.read(source, text, when, self._complain, self._visitor.rights)
+
     def _take(self, text: bytes, when: int) -> None:
         source = self._sender()
-        records = self._reader.read(source, text, when, self._complain)
+        records = self._read(source, text, when)
         if self._batch is None:
             self.kept += self._store(source, records, when)
             return
@@ -124,7 +130,7 @@ class Stream:
         return kept
 
     def _hold(self, held: Held, line: bytes, when: int) -> None:
-        held.records += self._reader.read(self._sender(), line, when, self._complain)
+        held.records += self._read(self._sender(), line, when)
         held.batch.add(line)
         if held.batch.records == held.seen.records:
             self._judge(held, when)

@@ -61,6 +61,7 @@ _NAME = re.compile(_SYMBOL)
 _SOURCE = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
 _HEADER = re.compile(rb"@([A-Za-z0-9._-]{1,32}) ([0-9]{1,19})(?: ([!-~]{1,128}))?")
 _LOGIN = re.compile(rb"[ \t]*login(?![A-Za-z0-9])", re.IGNORECASE)
+_SECRET = re.compile(rb"login|hello|store |pass|authorization|mtnet_", re.IGNORECASE)
 _OVERLONG = re.compile(rb"^[^\n]{%d}" % (MAX_RECORD + 1), re.MULTILINE)
 _SPECIAL = re.compile(rb"^(?:@[^\n]*|[A-Z]{2,12}:(?: [^\n]*)?)\n", re.MULTILINE)
 _EMPTY = re.compile(rb"\n\n+")
@@ -108,10 +109,12 @@ def parse(line: bytes, spaced: Mapping[bytes, bytes]) -> Record:
     try:
         return _parse(line, spaced)
     except WireError as error:
-        if not _LOGIN.match(line):
+        if not _SECRET.search(line):
             raise
-        # Nothing of it is quoted: a password stands there.
-        text = "This is no tick; a login is LOGIN: name password"
+        # Nothing of it is quoted: a password stands there, perhaps another service's.
+        text = "This is no tick"
+        if _LOGIN.match(line):
+            text += "; a login is LOGIN: name password"
         raise WireError(error.code, text) from None
 
 
@@ -193,13 +196,16 @@ def parse_command(line: bytes) -> tuple[str, list[bytes]]:
     """
     Return the verb and the words of a command such as `SUBSCRIBE: EURUSD`.
 
+    `LOGIN` has two, of which the second may hold blanks.
+
     Raises:
         WireError: code `command`.
     """
     verb, colon, words = line.partition(b":")
     if not colon:
         raise WireError("command", "A command is VERB: words, as SUBSCRIBE: EURUSD", line)
-    return verb.decode("latin-1"), words.split()
+    most = 1 if verb == b"LOGIN" else -1
+    return verb.decode("latin-1"), words.strip().split(None, most)
 
 
 def payload(datagram: bytes) -> bytes:

@@ -7,6 +7,7 @@ Every answer is JSON or a template; an error is `{"error": code, "text": sentenc
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -22,6 +23,9 @@ from mtnet.web.site import ApiRequest, ApiSite
 
 STATUS = {"missing": 404, "size": 413, "server": 503}
 """The HTTP status of a TemplateError's code; of every other one 400."""
+
+TEMPLATES = "templates"
+"""What rights call the things of that service."""
 
 Methods = Mapping[bytes, Callable[[ApiRequest], None]]
 
@@ -129,18 +133,21 @@ class Templates(ApiResource):
         return {}
 
     def _list(self, request: ApiRequest) -> None:
-        _demand(request, "fetch")
-        request.reply_json(200, self.hub.library.listing())
+        request.demand("fetch", TEMPLATES)
+        listing = self.hub.library.listing()
+        may = partial(request.rights.may, "fetch", TEMPLATES)
+        request.reply_json(200, [each for each in listing if may(each["symbol"])])
 
     def _get(self, request: ApiRequest) -> None:
-        _demand(request, "fetch")
-        found = self.hub.library.get(*self._key(request), _version(request), _platform(request))
+        key = self._key(request)
+        request.demand("fetch", TEMPLATES, key[0])
+        found = self.hub.library.get(*key, _version(request), _platform(request))
         content = self.hub.library.content(found)
         request.reply(304 if _is_known(request, found) else 200, content, _headers(found))
 
     def _put(self, request: ApiRequest) -> None:
-        _demand(request, "publish")
         symbol, period = self._key(request)
+        request.demand("publish", TEMPLATES, symbol)
         stored = self.hub.in_thread(
             self.hub.library.store, symbol, period, request.content.read(), self.hub.now()
         )
@@ -160,11 +167,6 @@ class Templates(ApiResource):
         codepage = self.hub.config.signals.codepage
         symbol, period = (text(part, codepage) for part in request.postpath)
         return parse_symbol(symbol), parse_period(period)
-
-
-def _demand(request: ApiRequest, right: str) -> None:
-    if right not in request.channel.site.gate.rights(request.getHost()):
-        raise HttpError(403, "denied", f"This connection has no right to {right}.")
 
 
 def _version(request: ApiRequest) -> int | None:
@@ -188,7 +190,7 @@ def _platform(request: ApiRequest) -> str | None:
 
 
 def _is_known(request: ApiRequest, version: Version) -> bool:
-    given = ",".join(request.requestHeaders.getRawHeaders("If-None-Match", []))
+    given = b",".join(request.requestHeaders.getRawHeaders(b"If-None-Match", [])).decode("latin-1")
     return given.strip() == "*" or version.sha256 in _ETAG.findall(given)
 
 

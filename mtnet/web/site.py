@@ -10,7 +10,9 @@ import json
 import re
 from io import BytesIO
 from ipaddress import ip_address
+from typing import cast
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -21,13 +23,17 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
-from mtnet.errors import HttpError, quote
+from mtnet.access.bans import Offence
+from mtnet.access.portal import Identity
+from mtnet.access.rights import NOTHING
+from mtnet.errors import HttpError, WireError, quote
 from mtnet.hub import Hub
 from mtnet.imtnet import IListenerAware
 from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.gate import Gate
+from mtnet.net.gate import Gate, Visitor
 from mtnet.net.handshake import SecureTransport
 from mtnet.net.pieces import StreamTransport, Watch, unacknowledged
+from mtnet.web.credentials import HEADERS, converted, credentials
 
 IDLE = 30.0
 """Seconds for a request's headers from the last answer on, and between two bytes of its body."""
@@ -43,12 +49,33 @@ class ApiChannel(HTTPChannel):
     """One HTTP connection; slow headers do not keep it open, slow readers do."""
 
     site: "ApiSite"
+    visitor: Visitor
     transport: StreamTransport  # type: ignore[assignment]
     _left = 0
+    _asked = False
     _watch: Watch | None = None
+
+    def connectionMade(self) -> None:
+        self.visitor.arrive(self.transport, self.transport.abortConnection)
+        self.visitor.wait()
+        super().connectionMade()
+        self.setTimeout(self.site.hub.config.access.header)
+
+    def allHeadersReceived(self) -> None:
+        """Give the body its time, which no byte of it prolongs."""
+        self._asked = True
+        self.visitor.settle()
+        self.setTimeout(self.site.hub.config.access.body)
+        super().allHeadersReceived()
+
+    def requestDone(self, request: "ApiRequest") -> None:
+        """Wait for the next request."""
+        self._savedTimeOut = IDLE
+        super().requestDone(request)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a request line or a header that is too long, and say so."""
+        self.visitor.offend(Offence.FRAME)
         self.cut_off(431, b"Request Header Fields Too Large", "headers", TOO_LONG)
         self.loseConnection()
 
@@ -82,14 +109,14 @@ class ApiChannel(HTTPChannel):
         """Never asked for."""
 
     def resetTimeout(self) -> None:
-        """Count from the last answer, not from the last byte, until the headers are whole."""
-        if not self.line_mode:
-            super().resetTimeout()
+        """Count from the last answer, and from the last header; never from the last byte."""
 
     def timeoutConnection(self) -> None:
         """Wait on while an answer is still on its way to a slow reader."""
         before, self._left = self._left, unacknowledged(self.transport)
         if self._left == before:
+            if not self._asked:
+                self.visitor.offend(Offence.DEADLINE)
             self.loseConnection()
         else:
             self.setTimeout(self.timeOut)
@@ -108,6 +135,7 @@ class ApiChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._watch is not None:
             self._watch.stop()
+        self.visitor.leave()
         super().connectionLost(reason)
 
 
@@ -117,6 +145,8 @@ class ApiRequest(Request):
 
     Attributes:
         gone: nobody waits for the answer any more.
+        rights: what whoever asks may do.
+        identity: who asks; None = nobody who has logged in.
         whole: all of it has arrived.
     """
 
@@ -130,6 +160,8 @@ class ApiRequest(Request):
     def __init__(self, channel: ApiChannel, *options: object) -> None:
         super().__init__(channel, *options)
         self.gone = self.whole = self._cut = False
+        self.identity: Identity | None = None
+        self.rights = NOTHING
         self._received = 0
         self._closing: IDelayedCall | None = None
 
@@ -159,16 +191,51 @@ class ApiRequest(Request):
 
     def process(self) -> None:
         """Answer, when the guards let it pass."""
+        visitor = self.channel.visitor
+        self.identity, self.rights = visitor.identity, visitor.rights
         try:
             self.channel.site.guard(self)
-        except HttpError as error:
-            self.refuse(error)
-        else:
+            shown = credentials(self, visitor)
+        except (HttpError, WireError) as error:
+            self.refuse(converted(error))
+            return
+        if shown is None:
             super().process()
+            return
+        proof = Deferred.fromCoroutine(visitor.prove(shown))
+        proof.addCallbacks(self._known, self._unknown).addErrback(self.processingFailed)
+
+    def demand(self, verb: str, service: str, name: str | None = None) -> None:
+        """
+        Go on only when whoever asks may do something.
+
+        Args:
+            name: of the thing; None = of any.
+
+        Raises:
+            HttpError: 401, nobody has logged in who may; 403, who has may not.
+        """
+        if self.rights.any(verb, service) if name is None else self.rights.may(verb, service, name):
+            return
+        thing = f"{verb}:{service}" + (f"/{name}" if name else "")
+        accounts = self.channel.site.hub.access.accounts
+        if self.identity is None and self.channel.visitor.private and not accounts.empty:
+            raise HttpError(401, "login", f"This needs a login with the right {thing}.")
+        raise HttpError(403, "denied", f"There is no right {thing} here.")
+
+    def _known(self, identity: Identity) -> None:
+        self.identity, self.rights = identity, self.channel.visitor.rights_of(identity)
+        super().process()
+
+    def _unknown(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            failure.trap(WireError)
+            self.refuse(converted(cast(WireError, failure.value)))
 
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer that the server failed, and leave the traceback in the log alone."""
         self.log.failure("A request failed.", reason)
+        self.channel.visitor.offend(Offence.ERROR)
         self.reply_json(500, _error("server", "The server failed."))
         return reason
 
@@ -196,6 +263,8 @@ class ApiRequest(Request):
     def refuse(self, error: HttpError) -> None:
         """Answer with an error."""
         self.channel.site.warn(self, error)
+        for name, value in HEADERS.get(error.status, {}).items():
+            self.setHeader(name, value)
         self.reply_json(error.status, _error(error.code, str(error)))
 
     def _cut_off(self) -> None:
@@ -239,12 +308,20 @@ class ApiSite(Site):
         )
         self.hub, self.max_body = hub, max_body
         self._root = root
-        self.gate = Gate(hub.access, listener)
+        self._gate = Gate(hub, listener)
         self._names = {"localhost", *(_canonical(name) for name in hub.config.web.hosts)}
 
     def at(self, listener: Listener) -> "ApiSite":
         """Return the factory for the connections of `listener`."""
         return ApiSite(self.hub, self._root, self.max_body, listener)
+
+    def buildProtocol(self, addr: IAddress | None) -> ApiChannel | None:  # type: ignore[override]
+        visitor = self._gate.enter(addr)
+        if visitor is None:
+            return None
+        channel = cast(ApiChannel, super().buildProtocol(addr))
+        channel.visitor = visitor
+        return channel
 
     def guard(self, request: ApiRequest) -> None:
         """
@@ -253,14 +330,14 @@ class ApiSite(Site):
         Raises:
             HttpError: `host` or `origin`.
         """
-        hosts = request.requestHeaders.getRawHeaders("Host", [])
+        hosts = _texts(request, b"Host")
         names = self._names | {_canonical(host_of(request.getHost()))}
         if len(hosts) > 1 or any(_host_name(host) not in names for host in hosts):
             raise HttpError(
                 403, "host", "The Host is neither this address, localhost, nor one of web.hosts."
             )
         own = "".join(hosts).lower()
-        for origin in request.requestHeaders.getRawHeaders("Origin", []):
+        for origin in _texts(request, b"Origin"):
             if origin.lower().partition("://")[2] != own or not own:
                 raise HttpError(403, "origin", "Pages of another origin may not ask here.")
 
@@ -272,7 +349,7 @@ class ApiSite(Site):
                 "HTTP: {peer} is refused {method} {uri}. {error}",
                 peer=show(peer),
                 method=quote(request.method),
-                uri=quote(request.uri),
+                uri=quote(_shown(request.uri)),
                 error=str(error),
             )
 
@@ -289,6 +366,17 @@ class ApiSite(Site):
 
     def acceptableProtocols(self) -> list[bytes]:
         return [b"http/1.1"]
+
+
+def _texts(request: ApiRequest, name: bytes) -> list[str]:
+    """Return what a header says; of its bytes, which need not be UTF-8, each is a character."""
+    return [each.decode("latin-1") for each in request.requestHeaders.getRawHeaders(name, [])]
+
+
+def _shown(uri: bytes) -> bytes:
+    """Return what of a URI can be logged: no query, and nobody's `name:password@`."""
+    path = uri.partition(b"?")[0]
+    return path.rpartition(b"@")[2] if b"://" in path else path
 
 
 def _host_name(header: str) -> str:

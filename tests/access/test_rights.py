@@ -1,43 +1,86 @@
-"""What connections without an account may do."""
+"""Verbs on things, and roles."""
 
 import pytest
 
-from mtnet.access.limits import LogLimit, network
-from mtnet.access.rights import RIGHTS, Access, is_loopback
+from mtnet.access.rights import EVERYTHING, NOTHING, ROLES, VERBS, Rights, check_grant, parse_right
+from mtnet.errors import ConfigError
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.255.0.9", "::1", "::ffff:127.0.0.1"])
-def test_loopback_may_do_everything(host):
-    assert is_loopback(host)
-    assert Access(None).rights(host, proxied=False) == set(RIGHTS)
+@pytest.mark.parametrize(
+    "text",
+    ["follow", "follow:signals", "follow:signals/gold", "send:ticks/EUR*", "send:ticks/EUR/USD",
+     "fetch:templates/.x", "admin"],
+)  # fmt: skip
+def test_a_right_is_written_as_it_was_read(text):
+    assert str(parse_right(text)) == text
+    assert check_grant(text) == text
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "0.0.0.0", "::", "", "localhost", "/run/socket"])
-def test_strangers_may_do_what_anonymous_says(host):
-    assert not is_loopback(host)
-    assert Access(None).rights(host, proxied=False) == set()
-    assert Access(["follow"]).rights(host, proxied=False) == {"follow"}
+def test_a_star_alone_is_everything_of_a_service():
+    assert str(parse_right("send:ticks/*")) == "send:ticks"
 
 
-def test_behind_a_proxy_nobody_is_the_owner():
-    assert Access(["fetch"]).rights("127.0.0.1", proxied=True) == {"fetch"}
+@pytest.mark.parametrize(
+    "text",
+    ["", "steal", "follow:ticks", "send:signals", "follow:", "follow:signals/", "follow signals",
+     "send:ticks/E*R", "send:ticks/a b", "send:ticks/é", "admin:signals", "FOLLOW",
+     "follow:signals/" + "x" * 65],
+)  # fmt: skip
+def test_what_is_no_right_is_said_with_what_would_be_one(text):
+    with pytest.raises(ConfigError, match="one"):
+        parse_right(text)
 
 
-def test_hosts_are_counted_by_network():
-    assert network("192.0.2.1") == network("::ffff:192.0.2.1") == "192.0.2.1"
-    assert network("2001:db8::1") == network("2001:db8::ffff:2")
-    assert network("2001:db8::1") != network("2001:db8:0:1::1")
+@pytest.mark.parametrize(
+    ("held", "verb", "service", "name", "allowed"),
+    [
+        ("follow", "follow", "signals", "main", True),
+        ("follow:signals", "follow", "signals", "main", True),
+        ("follow:signals/gold", "follow", "signals", "gold", True),
+        ("follow:signals/gold", "follow", "signals", "golden", False),
+        ("follow:signals/gold*", "follow", "signals", "golden", True),
+        ("follow:signals/gold*", "follow", "signals", "main", False),
+        ("publish", "publish", "templates", "EURUSD", True),
+        ("publish:signals", "publish", "templates", "EURUSD", False),
+        ("follow", "publish", "signals", "main", False),
+        ("admin", "publish", "signals", "main", True),
+        ("provider", "publish", "signals", "main", True),
+        ("follower", "publish", "signals", "main", False),
+    ],
+)
+def test_a_right_allows_what_it_names(held, verb, service, name, allowed):
+    assert Rights([held]).may(verb, service, name) is allowed
 
 
-def test_a_network_fills_the_log_no_more_than_its_burst_in_a_window():
-    limit = LogLimit(burst=2, window=60)
-    assert [limit.admits("192.0.2.1", when) for when in (0, 1, 2, 59, 60)] == [1, 1, 0, 0, 1]
-    assert limit.admits("192.0.2.2", 2)
+def test_nothing_allows_nothing_and_everything_all():
+    for verb, services in VERBS.items():
+        for service in services:
+            assert EVERYTHING.may(verb, service, "x")
+            assert EVERYTHING.all(verb, service)
+            assert not NOTHING.any(verb)
 
 
-def test_the_networks_that_are_remembered_are_bounded():
-    limit = LogLimit(burst=1, networks=2)
-    for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
-        assert limit.admits(host, 0)
-    assert limit.admits("192.0.2.1", 0)
-    assert not limit.admits("192.0.2.3", 0)
+def test_some_of_a_service_is_any_of_it_and_not_all():
+    rights = Rights(["send:ticks/EURUSD"])
+    assert rights.any("send", "ticks")
+    assert rights.any("send")
+    assert not rights.all("send", "ticks")
+    assert not rights.any("send", "signals")
+
+
+def test_rights_are_joined():
+    joined = Rights(["follow:signals/gold"]) | Rights(["send:ticks"])
+    assert list(joined) == ["follow:signals/gold", "send:ticks"]
+    assert joined >= Rights(["send:ticks/EUR*"])
+    assert not Rights(["send:ticks/EUR*"]) >= joined
+
+
+def test_every_role_is_of_rights():
+    for role in ROLES:
+        assert Rights([role]) >= NOTHING
+        assert list(Rights([role]))
+
+
+def test_those_that_concern_a_service_are_listed_for_people():
+    rights = Rights(["follow:signals/gold", "publish", "send:ticks"])
+    assert rights.matching(("follow", "publish"), "signals") == ["follow:signals/gold", "publish"]

@@ -62,6 +62,17 @@ def test_other_machines_are_not_served_unless_somebody_says_what_they_may_do(dae
     assert rows["signals"]["strangers"] == "follow"
 
 
+def test_networks_are_told_at_the_start(daemon):
+    daemon.start("--listen=signals=tcp:0", '--set=access.networks."192.0.2.0/24"=follow,send:ticks')
+    assert "Besides, 192.0.2.0/24 may follow, send:ticks." in daemon.logged()
+
+
+def test_a_socket_for_datagrams_on_all_addresses_trusts_no_loopback(daemon):
+    daemon.start("--listen=ticks=udp:0", "--set=access.anonymous=read")
+    rows = {row["service"]: row for row in daemon.status()["services"]}
+    assert (rows["ticks"]["loopback"], rows["web"]["loopback"]) == ("nothing", "fetch, publish")
+
+
 def test_a_data_folder_serves_one_daemon(daemon):
     daemon.start()
     assert_one_sentence(daemon.run(), "Another mtnet", "--data")

@@ -20,7 +20,7 @@ from mtnet.imtnet import IListenerAware, IStreamPlugin
 from mtnet.net.any import SILENCE, AnyFactory
 from mtnet.net.choice import choose
 from mtnet.net.endpoints import Listener
-from mtnet.net.gate import COMMANDS, HTTP_METHODS
+from mtnet.net.foreign import COMMANDS, HTTP_METHODS
 from mtnet.net.layers import Layers
 from mtnet.net.tls import Certificates
 from mtnet.plugins.any import any_port
@@ -125,7 +125,7 @@ class Port:
     def __init__(self, hub):
         self.built, self.clock = [], hub.clock
         services = {name: self._service(name) for name in NAMES}
-        self.factory = AnyFactory(hub, services, self._service("follower"))
+        self.factory = AnyFactory(hub, services, self._service("follower"), LISTENER)
 
     def _service(self, name):
         port = self
@@ -299,7 +299,7 @@ def test_a_service_that_refuses_a_connection_resets_it(hub_with, clock):
         def buildProtocol(self, addr):
             return None
 
-    factory = AnyFactory(hub_with(), {"ticks": Refusing()}, Refusing())
+    factory = AnyFactory(hub_with(), {"ticks": Refusing()}, Refusing(), LISTENER)
     terminal = connect(factory, clock)
     terminal.send(b"EURUSD 1.09876\n")
     assert terminal.reset
@@ -475,7 +475,7 @@ def test_the_rights_of_strangers_are_those_of_each_service(serve, clock):
     assert server.ask(b"SUBSCRIBE: *\n", **STRANGER) == b"OK: SUBSCRIBED *\r\n"
     silent = server.dial(**STRANGER)
     clock.advance(SILENCE)
-    clock.advance(0)
+    clock.advance(server.hub.config.access.login)
     assert silent.reset
     assert silent.received() == b""
 

@@ -196,6 +196,7 @@ def test_an_authority_that_was_made_elsewhere_issues_too(folder, key):
     folder.mkdir(parents=True)
     (folder / CA).write_bytes(pem(*brought(key).chain))
     (folder / CA_KEY).write_bytes(key_pem(key))
+    (folder / CA_KEY).chmod(0o600)
     made(folder, "fx.example")
     assert shake(folder, "fx.example", folder / CA) is None
 

@@ -166,10 +166,16 @@ def test_a_locked_key_is_refused(files):
 
 def test_an_open_key_and_a_certificate_without_names_are_remarks(files):
     files.issue()
-    files.key.chmod(0o644)
+    files.key.chmod(0o640)
     nameless, open_key = read(files).remarks
     assert "neither host nor address" in nameless
-    assert "key.pem is open to other users (mode 0644)" in open_key
+    assert "key.pem is open to its group (mode 0640)" in open_key
+
+
+def test_a_key_that_all_users_can_read_is_refused_with_what_mends_it(files):
+    files.issue("fx.example")
+    files.key.chmod(0o644)
+    assert_refused(files, "(mode 0644)", f"chmod 600 {files.key}")
 
 
 def test_a_file_without_certificates_is_no_authority(files):

@@ -179,11 +179,15 @@ def test_a_client_that_does_not_shake_hands_is_gone_after_the_deadline(
     assert notes.built[0].data == b"still here"
 
 
-def test_a_drip_does_not_move_the_deadline(serve, notes, clock):
-    client = serve(notes, "tls.handshake=2").dial()
+def hello_of(client):
     with pytest.raises(ssl.SSLWantReadError):
         client.tls.do_handshake()
-    hello = client._outgoing.read()
+    return client._outgoing.read()
+
+
+def test_a_drip_does_not_move_the_deadline(serve, notes, clock):
+    client = serve(notes, "tls.handshake=2").dial()
+    hello = hello_of(client)
     for at in range(20):
         client.protocol.dataReceived(hello[at : at + 1])
         clock.advance(0.1)
@@ -195,7 +199,7 @@ def test_who_comes_when_there_are_too_many_takes_the_place_of_the_longest_silent
 ):
     server = serve(notes, "tls.handshakes=3")
     speaks, silent, other = server.dial(), server.dial(), server.dial()
-    speaks.protocol.dataReceived(b"\x16")
+    speaks.protocol.dataReceived(hello_of(speaks))
     server.dial().shake()
     gone = [each.transport.disconnected for each in (speaks, silent, other)]
     assert gone == [False, True, False]
@@ -208,7 +212,7 @@ def test_where_all_have_spoken_the_oldest_makes_room(serve, notes):
     server = serve(notes, "tls.handshakes=2")
     first, second = server.dial(), server.dial()
     for each in (first, second):
-        each.protocol.dataReceived(b"\x16")
+        each.protocol.dataReceived(hello_of(each))
     server.dial().shake()
     assert (first.transport.disconnected, second.transport.disconnected) == (True, False)
 
@@ -223,6 +227,18 @@ def test_a_crowd_that_says_nothing_keeps_nobody_out(serve, notes, clock):
     clock.advance(6)
     assert (server.handshakes["completed"], server.handshakes["going on"]) == (20, 0)
     assert server.handshakes["refused"] + server.handshakes["late"] == 100
+
+
+def test_a_crowd_that_drips_ends_no_handshake_of_others(serve, notes):
+    server = serve(notes, "tls.handshakes=3")
+    honest = server.dial()
+    hello = hello_of(honest)
+    honest.protocol.dataReceived(hello)
+    for _ in range(20):
+        client = server.dial()
+        for at in range(0, len(hello) - 1, 50):
+            client.protocol.dataReceived(hello[at : min(at + 50, len(hello) - 1)])
+    assert not honest.transport.disconnected
 
 
 def test_who_goes_without_a_word_fills_no_log(serve, notes, warnings):

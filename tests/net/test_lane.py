@@ -1,5 +1,7 @@
 """A thread for blocking work."""
 
+import os
+import sys
 import threading
 
 import pytest
@@ -78,3 +80,14 @@ def test_the_stop_waits_until_all_is_done(office, lane):
     threading.Timer(0.05, going.set).start()
     lane.stop()
     assert done == [1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux has threads that stand back.")
+def test_a_thread_stands_back_as_far_as_it_is_told_and_no_other_does(office):
+    lane = Lane(office, "test-lane", nice=3)
+    lane.start()
+    done, before = told(lane(os.getpriority, os.PRIO_PROCESS, 0)), os.getpriority(0, 0)
+    lane.stop()
+    office.look()
+    assert done == [before + 3]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before

@@ -278,10 +278,11 @@ def test_strangers_do_what_anonymous_says(serve, clock):
     assert server.volume("GBPUSD") == 1
 
 
-def test_strangers_who_may_not_follow_are_closed_without_a_byte(serve):
-    server = serve("access.anonymous=publish")
+def test_strangers_who_may_not_follow_are_closed_without_a_byte(serve, clock):
+    server = serve("access.anonymous=fetch")
     server.dial().send(b"<<GBPUSD|1>>")
     stranger = server.follow(host="192.0.2.1", peer="192.0.2.9")
+    clock.advance(server.hub.config.access.login)
     assert stranger.closed
     assert stranger.received() == b""
 

@@ -3,17 +3,21 @@
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
 from zlib import decompress
 
 import pytest
 from twisted.internet.defer import Deferred
 
+from mtnet.access.rights import EVERYTHING
 from mtnet.errors import JournalError
 from mtnet.ticks import wire
 from mtnet.ticks.collector import Collector
 from mtnet.ticks.series import unpack
 from mtnet.ticks.store import Store, Tally
 from mtnet.ticks.stream import Stream
+
+ANYBODY = SimpleNamespace(rights=EVERYTHING)
 
 
 class Server:
@@ -24,7 +28,7 @@ class Server:
         self.errors = []
 
     def dial(self):
-        return Stream(self.hub, "127.0.0.1", self.errors.append)
+        return Stream(self.hub, "127.0.0.1", self.errors.append, ANYBODY)
 
     def send(self, number, *ticks, stream=None):
         """Send a batch, or the beginning of one, record by record; return the connection."""

@@ -312,7 +312,7 @@ def test_headers_must_come_in_time_however_they_trickle(server, clock):
 
 def test_a_silent_connection_and_an_idle_one_are_closed(server, clock):
     silent, idle = server.dial(), server.dial()
-    clock.advance(29)
+    clock.advance(9)
     idle.send(request("GET", "/version"))
     clock.advance(2)
     assert (silent.closed, idle.closed) == (True, False)

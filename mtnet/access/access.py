@@ -1,0 +1,85 @@
+"""Everything that decides who may do what, in one hand."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from mtnet.access.accounts import Accounts
+from mtnet.access.bans import Bans
+from mtnet.access.doors import Door
+from mtnet.access.entrance import Entrance
+from mtnet.access.line import Line
+from mtnet.access.passwords import Recent
+from mtnet.access.portal import Checker
+from mtnet.access.rules import Rules
+from mtnet.settings import Access as Settings
+
+
+@dataclass(frozen=True)
+class Access:
+    """
+    Attributes:
+        settings: `[access]`.
+        rules: the rights of connections that have not logged in.
+        accounts: who may log in.
+        bans: who is kept out for a while.
+        entrance: where people say who they are.
+        doors: the connections of each service.
+    """
+
+    settings: Settings
+    rules: Rules
+    accounts: Accounts
+    bans: Bans
+    entrance: Entrance
+    doors: dict[str, Door] = field(default_factory=dict)
+
+    @classmethod
+    def build(
+        cls,
+        settings: Settings,
+        accounts: Accounts,
+        bans: Bans,
+        in_thread: Callable[..., "Deferred[Any]"],
+        clock: IReactorTime,
+        now: Callable[[], int],
+        improve: Callable[[str, str, str], object],
+    ) -> "Access":
+        """
+        Put it together.
+
+        Args:
+            in_thread: runs a hash off the reactor.
+            now: milliseconds since the Unix epoch.
+            improve: is told the login, the password and the hash of somebody whose hash is too
+                cheap by now.
+
+        Raises:
+            ConfigError: a right or a network is none.
+        """
+        rules = Rules(settings.anonymous, settings.networks, settings.trust_loopback)
+        recent = Recent(settings.recent)
+        checker = Checker(accounts, recent, in_thread, clock.seconds, now, improve)
+        entrance = Entrance(checker, accounts, bans, Line(settings.hashes), clock, now)
+        return cls(settings, rules, accounts, bans, entrance)
+
+    def door(self, service: str) -> Door:
+        """Return the door of a service, which all its listeners share."""
+        if service not in self.doors:
+            self.doors[service] = Door(self.settings.of_service(service), self.settings.rush)
+        return self.doors[service]
+
+    def turn_out(self, when: float) -> None:
+        """Close the connections of those whom the owner has banned; `when` is seconds."""
+        for door in self.doors.values():
+            door.turn_out(lambda host: self.bans.banned(host, when) > 0)
+
+    def report(self) -> dict[str, object]:
+        """Return the figures for `mtnet status`."""
+        return {
+            "logins": self.entrance.report(),
+            **{name: door.report() for name, door in self.doors.items()},
+        }

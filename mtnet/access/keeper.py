@@ -1,0 +1,99 @@
+"""What lasts of access: accounts and bans, from the disk into the daemon and back."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from mtnet.access.access import Access
+from mtnet.access.accounts import Accounts
+from mtnet.access.ban_records import BanRecords
+from mtnet.access.bans import Bans
+from mtnet.access.clerk import Clerk
+from mtnet.access.passwords import hash_password
+from mtnet.access.records import Records
+from mtnet.access.warden import Warden
+from mtnet.errors import JournalError
+from mtnet.settings import Access as Settings
+
+InThread = Callable[..., "Deferred[Any]"]
+"""Runs a blocking function off the reactor, one at a time, in order."""
+
+
+class Keeper:
+    """
+    Opens both files; blocks, for the time before the first connection.
+
+    Args:
+        accounts, bans: the files; their folder exists.
+        hashing: runs hashes.
+        in_thread: runs what reads and writes the files.
+        now: milliseconds since the Unix epoch, UTC.
+
+    Attributes:
+        access: who may do what.
+
+    Raises:
+        ConfigError: `[access]` names what is no right or no network.
+        JournalError: a file cannot be read.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        accounts: Path,
+        bans: Path,
+        hashing: InThread,
+        in_thread: InThread,
+        clock: IReactorTime,
+        now: Callable[[], int],
+    ) -> None:
+        records, penalties = Records(accounts), Bans(settings.bans)
+        directory, logins = records.load()
+        people = Accounts(directory.alive(now()), int(settings.known * 1000), logins)
+        self._hash: InThread = partial(hashing, hash_password)
+        self._clerk = Clerk(people, records, in_thread, now, self._hash)
+        self._warden = Warden(
+            penalties,
+            BanRecords(bans),
+            in_thread,
+            clock,
+            now,
+            lambda when: self.access.turn_out(when),
+        )
+        self._warden.load()
+        self.access = Access.build(settings, people, penalties, hashing, clock, now, self._improve)
+
+    def commands(self) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
+        """Return what can be asked for through the control socket."""
+        return {**self._clerk.commands(), **self._warden.commands()}
+
+    def reload(self) -> None:
+        """Take the accounts anew."""
+        Deferred.fromCoroutine(self._clerk.reload())
+
+    def flush(self) -> "Deferred[None]":
+        """Write down who logged in and who is banned; what the disk refuses is tried again."""
+        return Deferred.fromCoroutine(self._flush())
+
+    async def _flush(self) -> None:
+        await self._clerk.flush()
+        try:
+            await self._warden.flush()
+        except JournalError as error:
+            self.log.warn("{error} The bans are stored later.", error=error)
+
+    def _improve(self, name: str, password: str, old: str) -> None:
+        """Hash a password as it would be hashed today."""
+        Deferred.fromCoroutine(self._rehash(name, password, old)).addErrback(
+            lambda failure: self.log.warn("{error}", error=failure.value)
+        )
+
+    async def _rehash(self, name: str, password: str, old: str) -> None:
+        await self._clerk.rehash(name, old, await self._hash(password))

@@ -1,0 +1,151 @@
+"""`mtnet bans`: who is kept out, looked at and changed by hand."""
+
+import math
+import os
+import time
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mtnet.access.ban_records import BanRecords
+from mtnet.access.bans import Bans
+from mtnet.access.warden import ORDERS
+from mtnet.cli import manage
+from mtnet.config import load
+from mtnet.control import ask
+from mtnet.datafolder import DataFolder
+from mtnet.errors import ClientError, StartError
+from mtnet.settings import DAY
+from mtnet.settings import Bans as Settings
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, _SubParsersAction
+
+    Commands = _SubParsersAction[ArgumentParser]
+
+ABOUT = "see and change who is kept out"
+WHAT = "a network, or LOGIN@NETWORK, as `mtnet bans list` names it"
+NOBODY = "Nobody is banned, nor has a penalty."
+
+
+# What the command line says
+
+
+def register(commands: "Commands") -> None:
+    """Add `mtnet bans`."""
+    group = commands.add_parser("bans", help=ABOUT, description=f"{ABOUT.capitalize()}.")
+    bans = group.add_subparsers(metavar="COMMAND", required=True)
+    told = "list who is kept out, and who has a penalty that is remembered"
+    manage.add(bans, "list", list_bans, told, "--json").add_argument(
+        "--json", action="store_true", help="print JSON"
+    )
+    told = "let a network in again, or a login from one"
+    lift = manage.add(bans, "lift", lift_ban, told, "192.0.2.7")
+    lift.add_argument("what", metavar="WHAT", help=WHAT)
+    _add_parser(bans)
+
+
+def _add_parser(commands: "Commands") -> None:
+    told = "keep an address or a network out"
+    parser = manage.add(commands, "add", add_ban, told, "192.0.2.0/24 --seconds 3600")
+    parser.add_argument("network", metavar="NETWORK", help="such as 192.0.2.7 or 2001:db8::/32")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--seconds", metavar="N", type=float, default=DAY, help="default: for a day"
+    )
+    length.add_argument(
+        "--for-ever", dest="seconds", action="store_const", const=None, help="until it is lifted"
+    )
+
+
+# What is done
+
+
+def list_bans(arguments: Namespace) -> None:
+    """
+    Print who has penalties.
+
+    Raises:
+        ConfigError, ClientError, JournalError: as all of these commands.
+    """
+    answer = _order(arguments, "bans list")
+    if arguments.json:
+        print(msgspec.json.encode(answer).decode(), flush=True)
+    else:
+        print("\n".join(describe(answer)), flush=True)
+
+
+def add_ban(arguments: Namespace) -> None:
+    """
+    Ban a network.
+
+    Raises:
+        WireError: it is none, or the seconds are none.
+    """
+    _order(arguments, "bans add", network=arguments.network, seconds=arguments.seconds)
+    length = "ever" if arguments.seconds is None else manage.duration(arguments.seconds)
+    print(f"{arguments.network} is kept out for {length}.", flush=True)
+
+
+def lift_ban(arguments: Namespace) -> None:
+    """
+    Let somebody in again.
+
+    Raises:
+        ClientError: there was nothing to lift.
+    """
+    if not _order(arguments, "bans lift", what=arguments.what):
+        raise ClientError(f"{arguments.what} has no penalty; `mtnet bans list` names all that do.")
+    print(f"{arguments.what} has no penalty any more.", flush=True)
+
+
+def describe(answer: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines that tell the answer to `bans list` to a person."""
+    rows = [_shown(row) for row in answer["rows"]]
+    yield from manage.table(rows) if rows else [NOBODY]
+    if answer["more"]:
+        yield f"… and {answer['more']} more."
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "network": row["network"],
+        "login": row["login"] or "-",
+        "kept out": _left(row["seconds"]),
+        "bad logins": row["bad"],
+        "why": row["why"],
+    }
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return "for ever"
+    return manage.duration(math.ceil(seconds)) if seconds else "-"
+
+
+def _order(arguments: Namespace, command: str, **asked: object) -> Any:
+    """Let the daemon do it that runs on the data folder; without one, do it to its file."""
+    config = load(arguments.config, os.environ, data=arguments.data)
+    try:
+        folder = DataFolder(config.data)
+    except StartError:
+        # Either a daemon has the folder, or nobody can: then the socket says so too.
+        return ask(Path(config.data) / "control", command, **asked)
+    try:
+        with closing(BanRecords(folder.bans)) as records:
+            return _alone(records, config.access.bans, command, asked)
+    finally:
+        folder.release()
+
+
+def _alone(records: BanRecords, settings: Settings, command: str, asked: Mapping[str, Any]) -> Any:
+    bans, when, wall = Bans(settings), time.monotonic(), time.time()
+    bans.load(records.load(), when, wall)
+    result = ORDERS[command](bans, asked, when)
+    if changes := bans.changes(when, wall):
+        records.store(changes)
+    return result

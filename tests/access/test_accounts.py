@@ -1,0 +1,318 @@
+"""Who is recognized, by what, and who is told when that counts no more."""
+
+from dataclasses import replace
+
+import pytest
+
+from mtnet.access.accounts import (
+    Account,
+    Accounts,
+    Directory,
+    Token,
+    check_name,
+    digest,
+    fold,
+    is_token,
+    new_secret,
+    parse_grant,
+)
+from mtnet.access.logins import DAY, Login, Logins
+from mtnet.access.passwords import HASHER, check_password, hash_password
+from mtnet.access.rights import Rights
+from mtnet.errors import AccountError
+
+HOME, CAFE = "192.0.2.1", "192.0.2.2"
+SECRET = new_secret()
+
+
+def account(name="alice", *grants, disabled=False, created=1, changed=1, password="$argon2id$x"):
+    return Account(name, grants or ("follower",), disabled, created, changed, password)
+
+
+def token(secret=SECRET, account="alice", grants=None, expires=None):
+    return Token(digest(secret)[:4].hex(), account, "terminal", digest(secret), grants, 1, expires)
+
+
+def directory(*accounts, tokens=()):
+    return Directory.of(accounts or [account()], tokens)
+
+
+# What they are
+
+
+@pytest.mark.parametrize("name", ["a", "7", "Alice.Smith_2@example-x", "a" * 64])
+def test_a_name_is_up_to_64_characters_that_no_protocol_minds(name):
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "-a", ".a", "@", "a b", "ä", "a" * 65, "a\n", "a/b", "a:b"])
+def test_what_can_be_no_name_is_refused_with_what_one_would_be(name):
+    with pytest.raises(AccountError, match="1 to 64"):
+        check_name(name)
+
+
+@pytest.mark.parametrize(
+    "text", ["provider", "admin", "follow", "follow:signals/gold", "certificate:uri:urn:x:1"]
+)
+def test_a_grant_is_a_role_a_right_or_a_certificate(text):
+    assert parse_grant(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "boss", "follow:ticks", "certificate:", "certificate:ip:192.0.2.1",
+             "certificate:dns:", "certificate:dns:a b", "certificate:dns:" + "a" * 256]
+)  # fmt: skip
+def test_what_is_no_grant_is_refused_with_what_one_would_be(text):
+    with pytest.raises(AccountError, match=r"would|follow:signals is one"):
+        parse_grant(text)
+
+
+def test_hosts_in_certificates_know_no_upper_case():
+    assert parse_grant("certificate:dns:Alice.Example") == "certificate:dns:alice.example"
+    assert fold("email:Alice@Example.com") == "email:Alice@example.com"
+    assert fold("uri:urn:Alice@Example") == "uri:urn:Alice@Example"
+
+
+def test_an_account_may_what_its_roles_and_rights_say_and_certificates_give_none():
+    one = account("alice", "follower", "send:ticks/EUR*", "certificate:dns:alice.example")
+    assert one.rights == Rights(["follower", "send:ticks/EUR*"])
+    assert one.certificates == ["dns:alice.example"]
+
+
+def test_no_repr_shows_a_password_or_a_secret():
+    told = repr([account(), token(), directory(tokens=[token()])])
+    assert "argon2" not in told
+    assert SECRET not in told
+    assert repr(digest(SECRET)) not in told
+
+
+def test_a_new_secret_is_a_token_of_256_bits_and_never_the_same():
+    made = {new_secret() for _ in range(100)}
+    assert len(made) == 100
+    assert all(is_token(each) and len(each) == 49 for each in made)
+
+
+@pytest.mark.parametrize("text", ["", "mtnet_", "mtnet_" + "a" * 42, "mtnet_" + "a" * 44,
+                                  "mtnet_" + "a" * 43 + "\n", "x" + SECRET])  # fmt: skip
+def test_another_text_is_no_token(text):
+    assert not is_token(text)
+
+
+# Tokens
+
+
+def test_a_token_stands_for_its_account():
+    accounts = Accounts(directory(tokens=[token()]))
+    assert accounts.token(SECRET, 5) == (account(), account().rights)
+
+
+@pytest.mark.parametrize("secret", ["", new_secret(), "\udcff", digest(SECRET).hex()])
+def test_an_unknown_token_counts_for_nothing(secret):
+    assert Accounts(directory(tokens=[token()])).token(secret, 5) is None
+
+
+def test_a_token_counts_until_it_expires():
+    accounts = Accounts(directory(tokens=[token(expires=10)]))
+    assert accounts.token(SECRET, 9)
+    assert accounts.token(SECRET, 10) is None
+
+
+def test_a_token_of_a_disabled_or_missing_account_counts_for_nothing():
+    assert Accounts(directory(account(disabled=True), tokens=[token()])).token(SECRET, 5) is None
+    assert Accounts(directory(account("bob"), tokens=[token()])).token(SECRET, 5) is None
+
+
+def test_a_token_may_only_what_both_it_and_the_account_may():
+    found = Accounts(directory(tokens=[token(grants=("follow:signals/gold", "publish"))]))
+    assert found.token(SECRET, 5)[1] == Rights(["follow:signals/gold"])
+    assert Accounts(directory(tokens=[token(grants=())])).token(SECRET, 5)[1] == Rights()
+
+
+# Certificates
+
+
+def test_the_first_name_of_a_certificate_that_names_an_enabled_account_counts():
+    bob = account("bob", "certificate:dns:bob.example", disabled=True)
+    accounts = Accounts(directory(account("alice", "certificate:dns:alice.example"), bob))
+    assert accounts.certified(["dns:bob.example", "dns:ALICE.example"]).name == "alice"
+    assert accounts.certified(["dns:bob.example"]) is None
+    assert accounts.certified(["email:alice.example", "nonsense", ""]) is None
+    assert accounts.certified([]) is None
+
+
+def test_it_is_empty_until_somebody_can_log_in():
+    accounts = Accounts()
+    assert accounts.empty
+    accounts.use(directory(account(disabled=True)))
+    assert accounts.empty
+    accounts.use(directory())
+    assert not accounts.empty
+
+
+# Watchers
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def accounts(told):
+    accounts = Accounts(directory(account(), account("bob"), tokens=[token()]))
+    accounts.watch("alice", lambda: told.append("alice"))
+    accounts.watch("bob", lambda: told.append("bob"))
+    return accounts
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"changed": 2},
+        {"created": 2},
+        {"disabled": True},
+        {"grants": ("fetch",)},
+        {"grants": ("follow:signals/gold", "fetch")},
+    ],
+)
+def test_who_loses_something_is_told_and_nobody_else(accounts, told, changed):
+    accounts.use(directory(replace(account(), **changed), account("bob"), tokens=[token()]))
+    assert told == ["alice"]
+
+
+def test_who_is_gone_or_whose_token_is_gone_is_told(accounts, told):
+    accounts.use(directory(account(), account("bob")))
+    assert told == ["alice"]
+    accounts.use(directory())
+    assert told == ["alice", "bob"]
+
+
+@pytest.mark.parametrize("grants", [("follower",), ("provider",), ("follow", "fetch", "read")])
+def test_who_keeps_or_gains_is_told_nothing(accounts, told, grants):
+    more = token(new_secret())
+    one = replace(account(), grants=grants, password="$argon2id$the-same-in-another-form")
+    accounts.use(directory(one, account("bob"), tokens=[token(), more]))
+    assert told == []
+
+
+def test_an_expired_token_is_gone_once(accounts, told):
+    accounts.use(directory(account(), account("bob"), tokens=[token(expires=10)]).alive(9))
+    assert told == []
+    for when in (10, 11):
+        accounts.use(accounts.directory.alive(when))
+    assert told == ["alice"]
+
+
+def test_a_watch_that_ended_is_told_nothing_and_may_end_again(told):
+    accounts = Accounts(directory())
+    ends = [accounts.watch("alice", lambda: told.append("one")) for _ in range(2)]
+    ends[0]()
+    ends[0]()
+    accounts.use(Directory())
+    assert told == ["one"]
+
+
+def test_watchers_may_end_watches_and_begin_some_while_they_are_told(told):
+    accounts, ends = Accounts(directory()), []
+
+    def lost():
+        told.append(accounts.get("alice"))
+        for end in ends:
+            end()
+        accounts.watch("alice", lambda: told.append("late"))
+
+    ends += [accounts.watch("alice", lost) for _ in range(3)]
+    accounts.use(Directory())
+    assert told == [None], "the directory is the new one when the first is told"
+
+
+# Logins
+
+
+def test_a_network_is_known_for_thirty_days_after_a_login():
+    accounts = Accounts(directory())
+    accounts.logged_in("alice", HOME, 0)
+    assert accounts.knows(HOME, 30 * DAY - 1)
+    assert accounts.knows(HOME, 30 * DAY - 1, "alice")
+    assert not accounts.knows(HOME, 30 * DAY)
+    assert not accounts.knows(HOME, 1, "bob")
+    assert not accounts.knows(CAFE, 1)
+
+
+def test_stored_logins_are_known_after_a_restart_and_not_stored_again():
+    accounts = Accounts(directory(), known=10, logins=[Login("alice", HOME, 5)])
+    assert accounts.knows(HOME, 14, "alice")
+    assert not accounts.knows(HOME, 15, "alice")
+    assert accounts.used() == ([], {})
+
+
+def test_what_was_used_is_handed_out_once():
+    accounts = Accounts(directory(tokens=[token()]))
+    for when in (1, 2):
+        accounts.token(SECRET, when)
+        accounts.logged_in("alice", HOME, when)
+    assert accounts.used() == ([Login("alice", HOME, 2)], {token().id: 2})
+    assert accounts.used() == ([], {})
+
+
+def test_what_could_not_be_stored_is_handed_out_again_behind_what_is_newer():
+    accounts = Accounts(directory(tokens=[token()]))
+    for network in (HOME, CAFE):
+        accounts.logged_in("alice", network, 1)
+    accounts.token(SECRET, 1)
+    done = accounts.used()
+    accounts.logged_in("alice", HOME, 2)
+    accounts.token(SECRET, 2)
+    accounts.put_back(*done)
+    logins, uses = accounts.used()
+    assert sorted(logins) == [Login("alice", HOME, 2), Login("alice", CAFE, 1)]
+    assert uses == {token().id: 2}
+
+
+def test_the_logins_of_who_is_gone_are_forgotten():
+    accounts = Accounts(directory(account(), account("bob")))
+    accounts.logged_in("alice", HOME, 1)
+    accounts.logged_in("alice", CAFE, 1)
+    accounts.logged_in("bob", CAFE, 1)
+    accounts.use(directory(account("bob")))
+    assert not accounts.knows(HOME, 2)
+    assert not accounts.knows(CAFE, 2, "alice")
+    assert accounts.knows(CAFE, 2)
+    assert accounts.used()[0] == [Login("bob", CAFE, 1)]
+
+
+def test_the_pairs_that_are_remembered_are_bounded_and_so_are_those_to_store():
+    logins = Logins(most=4)
+    for when, network in enumerate("abc"):
+        logins.note(Login("alice", network, when))
+    assert not logins.knows("a", 3, "alice")
+    assert logins.knows("b", 3, "alice")
+    assert logins.knows("c", 3)
+    assert [login.network for login in logins.fresh()] == ["b", "c"]
+    logins.put_back([Login("alice", "a", 0), Login("alice", "b", 1)])
+    assert [login.network for login in logins.fresh()] == ["b"]
+
+
+# Passwords
+
+
+@pytest.mark.parametrize(
+    "text", ["12345678", "ä" * 64, "correct horse battery staple", "passw📈rd"]
+)
+def test_a_password_has_8_characters_and_at_most_128_bytes(text):
+    check_password(text)
+
+
+@pytest.mark.parametrize("text", ["", "1234567", "a" * 129, "ä" * 65, "12345678\n", "1234\x00567",
+                                  "\udcff" * 8, "mtnet_rest", SECRET])  # fmt: skip
+def test_what_shall_be_no_password_is_refused_and_not_quoted(text):
+    with pytest.raises(AccountError) as refused:
+        check_password(text)
+    assert not text or text not in str(refused.value)
+
+
+def test_what_is_stored_of_a_password_proves_it_and_differs_each_time():
+    one, other = hash_password("correct horse"), hash_password("correct horse")
+    assert one != other
+    assert HASHER.verify(one, "correct horse")
+    assert one.startswith("$argon2id$v=19$m=19456,t=2,p=1$")

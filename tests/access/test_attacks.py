@@ -1,0 +1,93 @@
+"""What somebody could try who means no good."""
+
+import pytest
+from people import GUEST, House, basic, hello
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ISSLTransport
+from zope.interface import alsoProvides
+
+from mtnet.net.endpoints import Listener
+from mtnet.net.gate import Gate
+from mtnet.testing import TerminalTransport
+
+HOST = GUEST["peer"]
+
+
+@pytest.fixture
+def build(tmp_path, clock):
+    return lambda *sets: House(tmp_path / "data", clock, *sets)
+
+
+class Private(TerminalTransport):
+    """TLS, and the certificate of the client."""
+
+    def __init__(self, clock):
+        super().__init__(clock, "127.0.0.1", HOST)
+        alsoProvides(self, ISSLTransport)
+
+    def getPeerCertificate(self):
+        return self
+
+    def to_cryptography(self):
+        return None
+
+    def setTcpNoDelay(self, enabled):
+        pass
+
+
+def test_whom_the_owner_banned_is_out_although_somebody_logged_in_from_there(build, clock):
+    house = build("access.anonymous=follow")
+    house.ask("signals", hello("alice"))
+    gate, bans = Gate(house.hub, Listener("signals", "tcp:1")), house.hub.access.bans
+    for _ in range(9):
+        house.ask("signals", hello("bob", "guess"))
+    assert bans.barred(HOST, clock.seconds())
+    assert not gate.bars(HOST)
+    bans.add("127.9.9.0/24", None, clock.seconds())
+    assert gate.bars(HOST)
+
+
+@pytest.mark.parametrize("service", ["templates", "web", "ticks", "signals"])
+def test_whoever_logs_in_by_certificate_makes_room_for_nobody(build, clock, service, monkeypatch):
+    house = build()
+    monkeypatch.setattr("mtnet.net.gate.subject_names", lambda _: ["dns:carol.example"])
+    for each in ("signals", "ticks"):
+        monkeypatch.setattr(f"mtnet.{each}.protocol.hold", lambda _: None)
+    transport, factory = Private(clock), house.factory(service, "secure:tcp:1")
+    factory.buildProtocol(transport.getPeer()).makeConnection(transport)
+    door = house.hub.access.door(service)
+    assert (door.total, door.strangers) == (1, 0)
+
+
+def test_guesses_in_one_breath_are_no_more_than_guesses_one_by_one(build, clock):
+    house = build()
+    request = b"GET /templates HTTP/1.1\r\nAuthorization: %b\r\n\r\n" % basic("alice", "guess")
+    for service, guess in (("web", request), ("ticks", b"LOGIN: alice guess\n")):
+        house.dial(service).send(100 * guess)
+        clock.pump([0.1] * 50)
+    assert house.hub.access.entrance.counts["wrong"] <= 3
+
+
+@pytest.mark.parametrize(("right", "heard"), [(True, [b"EURUSD"]), (False, [])])
+def test_a_sender_that_says_all_and_goes_is_heard_if_its_login_is_right(
+    build, clock, monkeypatch, right, heard
+):
+    house, held = build(), Deferred()
+    monkeypatch.setattr(house.hub.access.entrance._checker, "_in_thread", lambda *_: held)
+    terminal = house.dial("ticks")
+    terminal.send(b"LOGIN: bob secret\nEURUSD 1.1 1.2\n")
+    clock.advance(0)
+    terminal.hang_up()
+    clock.advance(0)
+    held.callback(right)
+    clock.pump([0.01] * 10)
+    assert list(house.hub.collector.symbols()) == heard
+    assert house.hub.access.door("ticks").total == 0
+
+
+def test_500_silent_published_followers_stay_for_an_hour(build, clock):
+    house = build("access.anonymous=follow")
+    crowd = [house.dial("signals", peer=f"127.8.{n // 250}.{n % 250}") for n in range(500)]
+    clock.pump([60.0] * 60)
+    assert not any(each.closed for each in crowd)
+    assert house.hub.access.door("signals").total == 500

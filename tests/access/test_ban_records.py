@@ -1,0 +1,132 @@
+"""Penalties outlive the daemon, whatever becomes of the clock."""
+
+from math import inf
+
+import pytest
+
+from mtnet.access.ban_records import BanRecords
+from mtnet.access.bans import Bans, Offence
+from mtnet.errors import JournalError
+from mtnet.settings import Bans as Weights
+
+DAY, YEAR = 86_400.0, 31_536_000.0
+WALL = 1_700_000_000.0
+HOST = "192.0.2.7"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "bans.sqlite"
+
+
+@pytest.fixture
+def bans():
+    """A guesser with 14,400 s and 5 bad logins of another, and two bans by hand."""
+    bans = Bans(Weights())
+    for _ in range(20):
+        bans.punish(HOST, Offence.LOGIN, 50.0, "admin")
+    for _ in range(7):
+        bans.punish("2001:db8::1", Offence.ERROR, 50.0)
+    bans.add("203.0.113.0/24", None, 50.0)
+    bans.add("198.51.100.0/24", DAY, 50.0)
+    return bans
+
+
+def store(path, bans, when=50.0, wall=WALL):
+    changes = bans.changes(when, wall)
+    records = BanRecords(path)
+    records.store(changes)
+    records.close()
+    bans.settle(changes)
+    return changes
+
+
+def load(path, when, wall):
+    records, bans = BanRecords(path), Bans(Weights())
+    bans.load(records.load(), when, wall)
+    records.close()
+    return bans
+
+
+def rows(bans, when):
+    return sorted(bans.rows(when), key=str)
+
+
+def test_a_file_that_is_not_there_holds_nothing(path):
+    assert BanRecords(path).load() == []
+
+
+def test_after_a_restart_penalties_go_on_where_they_were(path, bans):
+    store(path, bans)
+    later = load(path, 7.0, WALL + 100)
+    assert later.barred(HOST, 7.0) == 14_300
+    assert later.barred_login("admin", HOST, 7.0, known=True) == 14_300
+    assert later.barred("2001:db8::2", 7.0) == 500
+    assert later.barred("203.0.113.1", 7.0) == inf
+    assert later.barred("198.51.100.1", 7.0) == DAY - 100
+    assert rows(later, 7.0) == rows(bans, 150.0)
+
+
+def test_bad_logins_are_remembered_over_a_restart(path, bans):
+    store(path, bans)
+    later = load(path, 0.0, WALL + 20_000)
+    assert later.barred(HOST, 0.0) == 0
+    later.punish(HOST, Offence.LOGIN, 0.0, "admin")
+    assert later.barred(HOST, 0.0) == 14_400
+
+
+def test_what_is_over_for_long_is_not_loaded_and_leaves_the_file(path, bans):
+    store(path, bans)
+    later = load(path, 0.0, WALL + 3 * DAY)
+    store(path, later, 0.0, WALL + 3 * DAY)
+    assert [key.network for key, _ in BanRecords(path).load()] == ["203.0.113.0/24"]
+
+
+@pytest.mark.parametrize("back", [-YEAR, -1e12])
+def test_a_clock_set_back_prolongs_nothing_beyond_its_cap(path, bans, back):
+    store(path, bans)
+    later = load(path, 0.0, WALL + back)
+    assert later.barred(HOST, 0.0) == 14_400
+    assert later.barred("2001:db8::1", 0.0) == 600
+    assert later.barred("198.51.100.1", 0.0) == DAY
+    # What was put right is stored right: the next restart does not begin anew.
+    store(path, later, 0.0, WALL + back)
+    assert load(path, 0.0, WALL + back + 400).barred("2001:db8::1", 0.0) == 200
+
+
+@pytest.mark.parametrize("forward", [YEAR, 1e12])
+def test_a_clock_set_forward_ends_penalties_and_crashes_nothing(path, bans, forward):
+    store(path, bans)
+    later = load(path, 0.0, WALL + forward)
+    assert later.barred(HOST, 0.0) == later.barred("198.51.100.1", 0.0) == 0
+    assert later.barred("203.0.113.1", 0.0) == inf
+
+
+def test_only_what_has_changed_is_stored_again(path, bans):
+    store(path, bans)
+    assert not bans.changes(60.0, WALL + 10)
+    bans.punish("192.0.2.8", Offence.FRAME, 60.0)
+    bans.pardon("admin", HOST)
+    bans.lift("203.0.113.0/24")
+    changes = store(path, bans, 60.0, WALL + 10)
+    assert [key.network for key in changes.put] == ["192.0.2.8"]
+    assert sorted(changes.gone) == [(HOST, "admin", False), ("203.0.113.0/24", "", True)]
+    assert rows(load(path, 0.0, WALL + 10), 0.0) == rows(bans, 60.0)
+
+
+def test_what_was_not_stored_is_a_change_until_it_is(path, bans):
+    first = bans.changes(50.0, WALL)
+    assert bans.changes(50.0, WALL) == first
+    assert len(store(path, bans).put) == len(first.put)
+    assert not bans.changes(50.0, WALL)
+
+
+def test_what_is_loaded_and_unchanged_is_not_stored_again(path, bans):
+    store(path, bans)
+    assert not load(path, 0.0, WALL).changes(0.0, WALL)
+
+
+def test_a_file_that_is_none_is_refused_in_a_sentence(path):
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(JournalError, match="does not take or give"):
+        BanRecords(path).load()

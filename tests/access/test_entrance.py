@@ -1,0 +1,289 @@
+"""Who is let in, who is slowed down, and that nobody else can tell why."""
+
+import pytest
+from people import HASH, PASSWORD, TOKEN, House, account
+from twisted.cred.credentials import UsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import Deferred
+from zope.interface.verify import verifyObject
+
+from mtnet.access.bans import Offence
+from mtnet.access.passwords import HASHER, NOBODY, is_outdated, matches
+from mtnet.access.portal import Identity, IIdentity, Secret
+from mtnet.access.rights import Rights
+from mtnet.errors import WireError
+
+HOST, OTHER = "198.51.100.7", "198.51.100.8"
+
+
+class Door:
+    """The entrance of a house, and how many hashes it took."""
+
+    def __init__(self, house, monkeypatch):
+        self.house, self.access = house, house.hub.access
+        self.bans, self.entrance = self.access.bans, self.access.entrance
+        self.hashes = []
+        monkeypatch.setattr("mtnet.access.portal.matches", self._match)
+
+    def _match(self, hashed, password):
+        self.hashes.append(hashed)
+        return hashed == HASH and password == PASSWORD
+
+    def try_in(self, credentials, host=HOST, trusted=False):
+        """Return who it is, or the code of what it is refused with."""
+        found = []
+        Deferred.fromCoroutine(self.entrance.attempt(credentials, host, trusted)).addBoth(
+            found.append
+        )
+        (result,) = found
+        if isinstance(result, Identity):
+            return result.name
+        assert result.check(WireError), result
+        return result.value.code
+
+    def log_in(self, name, password=PASSWORD, host=HOST, trusted=False):
+        return self.try_in(UsernamePassword(name.encode(), password.encode()), host, trusted)
+
+
+@pytest.fixture
+def door(tmp_path, clock, monkeypatch):
+    return Door(House(tmp_path / "data", clock), monkeypatch)
+
+
+def test_a_right_password_lets_in_and_its_rights_are_the_account_s(door):
+    assert door.log_in("alice") == "alice"
+    assert door.entrance.counts["right"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [("alice", "wrong horse"), ("nobody", PASSWORD), ("", PASSWORD), ("alice", ""),
+     ("ALICE", PASSWORD), ("alice\udcff", PASSWORD), ("alice", "\udcff" * 9)],
+)  # fmt: skip
+def test_whatever_is_wrong_is_said_in_the_same_words_and_costs_one_hash(door, name, password):
+    said = UsernamePassword(
+        name.encode("utf-8", "surrogateescape"), password.encode("utf-8", "surrogateescape")
+    )
+    assert door.try_in(said) == "login"
+    assert len(door.hashes) == 1
+    assert door.bans.offences["login"] == 1
+
+
+def test_a_login_that_nobody_has_costs_what_a_password_costs():
+    parameters = HASH.split("$")[1:4]
+    assert NOBODY.split("$")[1:4] == parameters
+    assert [len(part) for part in NOBODY.split("$")] == [len(part) for part in HASH.split("$")]
+    assert not matches(NOBODY, PASSWORD)
+    assert matches(HASH, PASSWORD)
+    assert not matches(HASH, PASSWORD * 20)
+    assert not is_outdated(NOBODY)
+
+
+def test_a_disabled_account_is_as_unknown_as_none(door):
+    door.house.change("alice", grants=["provider"], disabled=True, password=HASH)
+    assert door.log_in("alice") == "login"
+    assert door.hashes == [NOBODY]
+
+
+def test_an_account_without_a_password_has_none_that_fits(door):
+    door.house.change("alice", grants=["provider"])
+    assert door.log_in("alice", "") == "login"
+    assert door.hashes == [NOBODY]
+
+
+def test_a_password_that_was_right_is_known_for_a_while(door, clock):
+    for _ in range(3):
+        assert door.log_in("alice") == "alice"
+    assert len(door.hashes) == 1
+    clock.advance(301)
+    assert door.log_in("alice") == "alice"
+    assert len(door.hashes) == 2
+
+
+def test_who_shall_hash_each_time_can_log_in(tmp_path, clock, monkeypatch):
+    door = Door(House(tmp_path / "data", clock, "access.recent=0"), monkeypatch)
+    assert [door.log_in("alice") for _ in range(3)] == ["alice"] * 3
+    assert len(door.hashes) == 3
+
+
+@pytest.mark.parametrize(("password", "found"), [(PASSWORD, ["alice"]), ("another one", ["login"])])
+def test_a_hash_that_is_another_behind_the_first_is_looked_at_too(
+    door, monkeypatch, password, found
+):
+    held, results = [], []
+
+    def later(_, *what):
+        held.append((Deferred(), what))
+        return held[-1][0]
+
+    def end():
+        done, (hashed, tried) = held.pop()
+        done.callback(matches(hashed, tried))
+
+    monkeypatch.setattr(door.entrance._checker, "_in_thread", later)
+    said = UsernamePassword(b"alice", PASSWORD.encode())
+    Deferred.fromCoroutine(door.entrance.attempt(said, HOST, False)).addCallbacks(
+        lambda identity: results.append(identity.name),
+        lambda failure: results.append(failure.value.code),
+    )
+    door.house.change("alice", grants=["provider"], password=HASHER.hash(password))
+    end()
+    assert results == []
+    end()
+    assert results == found
+
+
+def test_who_is_disabled_while_the_hash_is_made_is_not_let_in(door, monkeypatch):
+    held = Deferred()
+    monkeypatch.setattr(door.entrance._checker, "_in_thread", lambda *_: held)
+    said, results = UsernamePassword(b"alice", PASSWORD.encode()), []
+    Deferred.fromCoroutine(door.entrance.attempt(said, HOST, False)).addErrback(
+        lambda failure: results.append(failure.value.code)
+    )
+    door.house.change("alice", grants=["provider"], disabled=True, password=HASH)
+    held.callback(True)
+    assert results == ["login"]
+
+
+def test_a_password_that_was_changed_is_known_no_longer(door):
+    door.log_in("alice")
+    door.house.change("alice", grants=["provider"], password=HASHER.hash("another one"))
+    assert door.log_in("alice") == "login"
+
+
+def test_a_token_stands_for_its_account_with_less_rights(door):
+    assert door.try_in(Secret(TOKEN)) == "bob"
+    assert door.log_in("bob", TOKEN) == "bob"
+    assert door.log_in("alice", TOKEN) == "login"
+    assert door.hashes == []
+
+
+def test_a_token_that_is_none_counts_as_a_guess(door):
+    assert door.try_in(Secret("mtnet_" + "x" * 43)) == "login"
+    assert door.bans.offences["login"] == 1
+
+
+def test_a_certificate_lets_in_whom_it_names(door):
+    found = door.entrance.certified(["dns:other.example", "dns:carol.example"], HOST)
+    assert found == Identity("carol", Rights(["follower"]))
+    assert door.house.accounts.knows(HOST, door.house.hub.now(), "carol")
+    assert door.entrance.certified(["dns:other.example"], HOST) is None
+    assert door.bans.offences["login"] == 0
+    assert verifyObject(IIdentity, found)
+
+
+def test_protocols_of_twisted_ask_the_same_portal(door):
+    found = []
+    portal = door.entrance.portal
+    portal.login(UsernamePassword(b"alice", PASSWORD.encode()), None, IIdentity).addCallback(
+        found.append
+    )
+    assert found[0][1].name == "alice"
+    portal.login(UsernamePassword(b"alice", b"wrong"), None, IIdentity).addErrback(
+        lambda failure: found.append(failure.check(UnauthorizedLogin))
+    )
+    assert found[1] is UnauthorizedLogin
+
+
+# Bans
+
+
+def test_who_guesses_is_kept_out_and_told_for_how_long(door, clock):
+    answers = [door.log_in("alice", f"guess {n}") for n in range(5)]
+    assert answers == ["login", "login", "banned", "banned", "banned"]
+    assert len(door.hashes) == 2
+    clock.advance(16)
+    assert door.log_in("alice") == "alice"
+
+
+def test_a_guesser_keeps_nobody_out_elsewhere(door):
+    for number in range(50):
+        door.log_in("alice", "guess", host=f"203.0.113.{number}")
+    assert door.log_in("alice", host=OTHER) == "alice"
+
+
+def test_who_was_here_before_is_not_kept_out_by_others_at_the_same_address(door):
+    door.log_in("alice")
+    for _ in range(5):
+        door.log_in("bob", "guess")
+    assert door.log_in("bob") == "banned"
+    assert door.log_in("carol") == "banned"
+    assert door.log_in("alice") == "alice"
+
+
+def test_a_token_does_not_suffer_for_others_at_the_same_address(door):
+    assert door.try_in(Secret(TOKEN)) == "bob"
+    for _ in range(5):
+        door.log_in("alice", "guess")
+    assert door.try_in(Secret(TOKEN)) == "bob"
+    assert door.try_in(Secret("mtnet_" + "x" * 43)) == "banned"
+
+
+def test_a_right_password_within_a_ban_is_not_told_from_a_wrong_one(door):
+    door.log_in("alice")
+    for _ in range(5):
+        door.log_in("alice", "guess")
+    assert door.log_in("alice") == "banned"
+
+
+def test_a_ban_holds_for_those_who_waited_in_the_line_meanwhile(door, clock, monkeypatch):
+    held = []
+
+    def later(*_):
+        held.append(Deferred())
+        return held[-1]
+
+    monkeypatch.setattr(door.entrance._checker, "_in_thread", later)
+    results = []
+    for number in range(10):
+        said = UsernamePassword(b"alice", b"guess %d" % number)
+        Deferred.fromCoroutine(door.entrance.attempt(said, HOST, False)).addErrback(
+            lambda failure: results.append(failure.value.code)
+        )
+    while held:
+        held.pop().callback(False)
+    assert results == ["login"] * 2 + ["banned"] * 8
+
+
+def test_the_owner_of_the_machine_is_never_kept_out(door):
+    assert [door.log_in("alice", "guess", trusted=True) for _ in range(9)] == ["login"] * 9
+    assert door.log_in("alice", trusted=True) == "alice"
+    assert door.bans.offences["login"] == 0
+
+
+def test_a_login_makes_its_network_known(door, clock):
+    gate_knows = door.house.accounts.knows
+    assert not gate_knows(HOST, door.house.hub.now())
+    door.log_in("alice")
+    assert gate_knows(HOST, door.house.hub.now())
+    assert door.house.accounts.used()[0][0][:2] == ("alice", HOST)
+
+
+def test_an_old_hash_is_made_anew(tmp_path, clock, monkeypatch):
+    house, improved = House(tmp_path / "data", clock), []
+    monkeypatch.setattr(
+        house.hub.access.entrance._checker, "_improve", lambda *what: improved.append(what)
+    )
+    cheap = HASHER.from_parameters(
+        type(HASHER)(time_cost=1, memory_cost=64, parallelism=1)._parameters
+    ).hash(PASSWORD)
+    house.change("alice", grants=["provider"], password=cheap)
+    said = UsernamePassword(b"alice", PASSWORD.encode())
+    Deferred.fromCoroutine(house.hub.access.entrance.attempt(said, HOST, False))
+    assert improved == [("alice", PASSWORD, cheap)]
+
+
+def test_penalties_of_other_kinds_keep_logins_out_too(door):
+    door.bans.punish(HOST, Offence.ERROR, 0.0)
+    assert door.log_in("alice") == "banned"
+
+
+def test_nothing_shows_a_password(door):
+    shown = repr(account("alice", ["provider"], password=HASH)) + repr(door.access)
+    assert HASH not in shown
+
+
+def test_a_password_is_right_even_where_none_is_remembered(tmp_path, clock, monkeypatch):
+    door = Door(House(tmp_path / "data", clock, "access.recent=0"), monkeypatch)
+    assert [door.log_in("alice"), door.log_in("alice")] == ["alice", "alice"]
+    assert len(door.hashes) == 2

@@ -1,0 +1,86 @@
+"""One thing after the other."""
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from mtnet.access.line import Line
+from mtnet.errors import WireError
+
+
+class Jobs:
+    """Work that ends when the test says so."""
+
+    def __init__(self, line):
+        self.line, self.begun, self.done, self._ends = line, [], [], {}
+
+    def join(self, name, known=False):
+        async def work():
+            self.begun.append(name)
+            end = self._ends[name] = Deferred()
+            await end
+            return name
+
+        joined = self.line.join(work, known)
+        joined.addCallbacks(self.done.append, lambda failure: None)
+        return joined
+
+    def end(self, name, result=None):
+        end = self._ends[name]
+        end.errback(result) if isinstance(result, Exception) else end.callback(result)
+
+
+@pytest.fixture
+def jobs():
+    return Jobs(Line(2))
+
+
+def test_one_piece_of_work_is_done_at_a_time(jobs):
+    jobs.join("a")
+    jobs.join("b")
+    assert jobs.begun == ["a"]
+    jobs.end("a")
+    assert (jobs.begun, jobs.done) == (["a", "b"], ["a"])
+
+
+def test_those_whom_we_know_go_first(jobs):
+    jobs.join("a")
+    jobs.join("stranger")
+    jobs.join("friend", known=True)
+    jobs.end("a")
+    assert jobs.begun == ["a", "friend"]
+
+
+def test_too_many_strangers_are_refused_and_friends_are_not(jobs):
+    for name in ("a", "b", "c"):
+        jobs.join(name)
+    with pytest.raises(WireError, match="Too many logins") as raised:
+        jobs.join("d")
+    assert raised.value.code == "server"
+    assert jobs.line.refused == 1
+    jobs.join("friend", known=True)
+    jobs.end("a")
+    assert jobs.begun == ["a", "friend"]
+
+
+def test_who_is_gone_is_not_waited_for(jobs):
+    jobs.join("a")
+    jobs.join("gone").cancel()
+    jobs.join("b")
+    jobs.end("a")
+    assert jobs.begun == ["a", "b"]
+
+
+def test_who_goes_in_the_middle_leaves_the_line_to_the_next(jobs):
+    jobs.join("a").cancel()
+    jobs.join("b")
+    assert jobs.begun == ["a"]
+    jobs.end("a")
+    assert (jobs.begun, jobs.done) == (["a", "b"], [])
+
+
+def test_a_failure_is_its_own(jobs):
+    jobs.join("a")
+    jobs.join("b")
+    jobs.end("a", ValueError())
+    jobs.end("b")
+    assert jobs.done == ["b"]

@@ -1,0 +1,71 @@
+"""Who is heard at all, and services that know nothing of gates, behind one."""
+
+import pytest
+from people import House
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol
+from zope.interface import implementer
+
+from mtnet.net.admission import Barrier, GuardedFactory
+from mtnet.net.endpoints import Listener
+from mtnet.net.gate import Gate
+from mtnet.testing import connect, make_hub
+
+
+@pytest.fixture
+def barrier(tmp_path, clock):
+    def build(*sets):
+        house = House(tmp_path / "data", clock, *sets)
+        inner = Factory.forProtocol(Protocol)
+        house.barrier = Barrier(inner, Gate(house.hub, Listener("signals", "tcp:1")))
+        return house
+
+    return build
+
+
+def come(house, host):
+    return house.barrier.buildProtocol(IPv4Address("TCP", host, 1)) is not None
+
+
+def test_strangers_in_a_rush_are_not_heard_and_others_are_a_second_later(barrier, clock):
+    house = barrier("access.rush=3")
+    assert [come(house, f"198.51.100.{n}") for n in range(5)] == [True] * 3 + [False] * 2
+    assert house.hub.access.door("signals").refused["rush"] == 2
+    clock.advance(1)
+    assert come(house, "198.51.100.9")
+
+
+def test_whom_we_know_comes_in_through_any_rush(barrier):
+    house = barrier("access.rush=1")
+    house.accounts.logged_in("alice", "192.0.2.1", house.hub.now())
+    for number in range(5):
+        come(house, f"198.51.100.{number}")
+    assert all(come(house, "192.0.2.1") for _ in range(5))
+
+
+@pytest.mark.parametrize("said", ["access.anonymous=follow", "access.trust_loopback=true"])
+def test_there_is_no_rush_of_those_who_need_no_login(barrier, said):
+    house = barrier("access.rush=1", said)
+    assert all(come(house, "127.0.0.1") for _ in range(3))
+
+
+@implementer(IHalfCloseableProtocol)
+class Halves(Protocol):
+    ended = False
+
+    def readConnectionLost(self):
+        Halves.ended = True
+
+    def writeConnectionLost(self):
+        pass
+
+
+@pytest.mark.parametrize(("protocol", "halves"), [(Halves, True), (Protocol, False)])
+def test_a_service_is_told_of_half_a_close_if_it_asks_for_that(tmp_path, clock, protocol, halves):
+    gate = Gate(make_hub(tmp_path / "data", clock), Listener("other", "tcp:1"))
+    terminal = connect(GuardedFactory(Factory.forProtocol(protocol), gate), clock)
+    assert IHalfCloseableProtocol.providedBy(terminal.protocol) == halves
+    if halves:
+        terminal.finish()
+        assert Halves.ended

@@ -1,0 +1,75 @@
+"""Some people with accounts, and a daemon that knows them."""
+
+from base64 import b64encode
+
+from mtnet.access.accounts import Account, Accounts, Directory, Token, digest, new_secret
+from mtnet.access.passwords import HASHER
+from mtnet.net.endpoints import Listener
+from mtnet.plugins.signals import signals
+from mtnet.plugins.templates import templates
+from mtnet.plugins.ticks import ticks
+from mtnet.plugins.web import web
+from mtnet.signals import requests
+from mtnet.testing import connect, make_hub
+
+PASSWORD = "correct horse"
+HASH = HASHER.hash(PASSWORD)
+TOKEN = new_secret()
+GRANTS = {
+    "alice": ("provider",),
+    "bob": ("follow:signals/gold", "fetch:templates/EURUSD", "send:ticks/EUR*", "read:ticks/EUR*"),
+    "carol": ("certificate:dns:carol.example", "follower"),
+}
+GUEST, REMOTE = {"peer": "127.9.9.9"}, {"host": "192.0.2.1", "peer": "192.0.2.9"}
+"""Somebody on the way to whom nobody can listen, and somebody on the way to whom everybody can."""
+PLUGINS = {"signals": signals, "templates": templates, "ticks": ticks, "web": web}
+
+
+def account(name, grants, **more):
+    return Account(name, tuple(grants), **{"disabled": False, "created": 1, "changed": 1, **more})
+
+
+def directory(grants=GRANTS, tokens=(), **changes):
+    people = [account(name, said, password=HASH) for name, said in grants.items()]
+    people = [changes.get(each.name, each) for each in people]
+    token = Token("0a1b2c3d", "bob", "", digest(TOKEN), ("follow",), 1, None)
+    return Directory.of(people, [token, *tokens] if "bob" in grants else tokens)
+
+
+def hello(name, password=PASSWORD):
+    return requests.hello(login=name, password=password)
+
+
+def basic(name, password=PASSWORD):
+    return b"Basic " + b64encode(f"{name}:{password}".encode())
+
+
+class House:
+    """A daemon without a reactor, on which nobody may do anything without a login."""
+
+    def __init__(self, folder, clock, *sets, grants=GRANTS):
+        sets = ("access.trust_loopback=false", "templates.grace=0.1", *sets)
+        self.accounts = Accounts(directory(grants))
+        self.clock = clock
+        self.hub = make_hub(folder, clock, *sets, accounts=self.accounts)
+        self._factories = {}
+
+    def factory(self, service, endpoint="tcp:1"):
+        if service not in self._factories:
+            self._factories[service] = PLUGINS[service].buildFactory(self.hub)
+        return self._factories[service].at(Listener(service, endpoint))
+
+    def dial(self, service, endpoint="tcp:1", **addresses):
+        return connect(self.factory(service, endpoint), self.clock, **(addresses or GUEST))
+
+    def say(self, terminal, data):
+        terminal.send(data)
+        self.clock.advance(0)
+        return terminal.received()
+
+    def ask(self, service, data, **addresses):
+        return self.say(self.dial(service, **addresses), data)
+
+    def change(self, name, **changes):
+        """Let the accounts be as if somebody had changed one."""
+        self.accounts.use(directory(**{name: account(name, **changes)}))

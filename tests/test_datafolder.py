@@ -1,0 +1,35 @@
+"""What lies in the data folder, and who can read it."""
+
+import os
+
+import pytest
+
+from mtnet.datafolder import ACCOUNTS, DataFolder
+from mtnet.errors import StartError
+
+
+@pytest.fixture
+def path(tmp_path):
+    folder = DataFolder(str(tmp_path / "data"))
+    folder.release()
+    return folder.path
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no modes.")
+@pytest.mark.parametrize("name", [ACCOUNTS, "signals.sqlite", "signals.sqlite-wal", "control"])
+@pytest.mark.parametrize("mode", [0o604, 0o602, 0o644])
+def test_what_others_can_open_is_refused_with_what_mends_it(path, name, mode):
+    (path / name).touch(mode=0o600)
+    (path / name).chmod(mode)
+    with pytest.raises(StartError, match=f"chmod o-rwx {path / name}"):
+        DataFolder(str(path))
+    (path / name).chmod(mode & 0o770)
+    DataFolder(str(path)).release()
+
+
+def test_a_folder_that_a_daemon_uses_is_refused(path):
+    first = DataFolder(str(path))
+    with pytest.raises(StartError, match="Another mtnet runs"):
+        DataFolder(str(path))
+    first.release()
+    DataFolder(str(path)).release()
