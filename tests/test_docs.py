@@ -2,16 +2,24 @@
 
 import json
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from mtnet.access.accounts import check_name, parse_grant
+from mtnet.access.rights import ROLES, VERBS, parse_right
+from mtnet.access.rules import Rules
 from mtnet.catalogue import installed
-from mtnet.settings import Config, Port, Source, TlsHost
+from mtnet.cli.main import parser
+from mtnet.config import load
+from mtnet.settings import CONNECTIONS, Config, Port, Source, TlsHost
 
 PROJECT = Path(__file__).parent.parent
+ACCOUNTS = (PROJECT / "docs" / "accounts.md").read_text("utf-8")
+EVERYWHERE = [*(PROJECT / "docs").glob("*.md"), PROJECT / "README.md"]
 TOML = re.search(
     r"```toml\n(.*?)```", (PROJECT / "docs" / "running.md").read_text("utf-8"), re.DOTALL
 )[1]
@@ -27,8 +35,26 @@ def test_every_setting_is_shown_with_its_default(section):
     assert {**SHOWN[section], **examples} == defaults
 
 
-def test_the_proxies_are_shown_with_their_default():
-    assert tuple(SHOWN["access"]["proxies"]) == Config().access.proxies
+def test_what_rules_access_is_shown_with_its_default():
+    defaults = json.loads(msgspec.json.encode(Config().access))
+    parts = {"networks", "connections", "bans"}
+    # `anonymous` has no default that TOML could say: it is shown as a comment.
+    assert {*SHOWN["access"]} == {*defaults} - {"anonymous"}
+    assert {k: v for k, v in SHOWN["access"].items() if k not in parts} == {
+        k: v for k, v in defaults.items() if k not in parts | {"anonymous"}
+    }
+
+
+def test_the_connections_of_each_service_are_shown_with_their_defaults():
+    shown = SHOWN["access"]["connections"]
+    assert shown == {
+        name: json.loads(msgspec.json.encode(Config().access.of_service(name))) for name in shown
+    }
+    assert set(CONNECTIONS) | {"web"} == set(shown)
+
+
+def test_what_offences_cost_is_shown_with_its_default():
+    assert SHOWN["access"]["bans"] == json.loads(msgspec.json.encode(Config().access.bans))
 
 
 def test_every_section_is_shown():
@@ -50,3 +76,92 @@ def test_examples_are_shown_with_all_their_keys():
     assert {*SHOWN["tls"]["hosts"].popitem()[1]} == set(TlsHost.__struct_fields__)
     assert {*SHOWN["signals"]["ports"].popitem()[1]} == set(Port.__struct_fields__)
     assert {*SHOWN["signals"]["sources"].popitem()[1]} == set(Source.__struct_fields__)
+
+
+# Accounts
+
+
+def _commands(text):
+    """Return the command lines of `mtnet account` and `mtnet bans`, in blocks and in sentences."""
+    found = re.findall(r"^(?:\$ )?(mtnet (?:account|bans) [a-z]+\b.*)$", text, re.MULTILINE)
+    found += re.findall(r"`(mtnet (?:account|bans) [a-z]+(?: [^`]*)?)`", text)
+    lines = (re.split(r" {3,}", each)[0] for each in found)
+    return {" ".join(line.split()) for line in lines}
+
+
+COMMANDS = sorted({line for page in EVERYWHERE for line in _commands(page.read_text("utf-8"))})
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in COMMANDS if line.endswith(" list") or len(line.split()) > 3]
+)
+def test_every_command_for_accounts_and_bans_can_be_read(line):
+    parser().parse_args(shlex.split(line)[1:])
+
+
+def test_the_commands_are_found():
+    assert len(COMMANDS) > 20
+    assert any("--days 30" in line for line in COMMANDS)
+
+
+RIGHTS = sorted(set(re.findall(rf"\b(?:{'|'.join(VERBS)}):[a-z]+(?:/[\w*.-]*[\w*])?", ACCOUNTS)))
+
+
+@pytest.mark.parametrize("text", RIGHTS)
+def test_every_right_that_is_quoted_is_one(text):
+    assert str(parse_right(text)) == text
+
+
+@pytest.mark.parametrize("text", sorted(set(re.findall(r"certificate:\w+:[\w.-]+[\w]", ACCOUNTS))))
+def test_every_certificate_that_is_quoted_can_be_granted(text):
+    assert parse_grant(text) == text
+
+
+def test_the_roles_are_shown_with_their_rights():
+    rows = dict(re.findall(r"^\| `(\w+)` \| ((?:`[a-z:]+`(?:, )?)+) \|$", ACCOUNTS, re.MULTILINE))
+    shown = {role: tuple(re.findall(r"`([a-z:]+)`", rights)) for role, rights in rows.items()}
+    assert {k: v for k, v in shown.items() if k in ROLES and k != "admin"} == {
+        role: rights for role, rights in ROLES.items() if role != "admin"
+    }
+
+
+def test_the_verbs_are_shown_with_their_services():
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| [^|]+ \| an? \w+ \|$", ACCOUNTS, re.MULTILINE)
+    assert sorted(rows) == sorted((verb, each) for verb, all in VERBS.items() for each in all)
+
+
+def test_the_limits_are_those_of_the_services():
+    rows = re.findall(r"^\| `(total|network|strangers)`: [^|]+ \| (.+) \|$", ACCOUNTS, re.MULTILINE)
+    shown = {key: [int(n.replace(",", "")) for n in row.split(" | ")] for key, row in rows}
+    services = [Config().access.of_service(s) for s in ("signals", "templates", "ticks", "web")]
+    assert shown == {key: [getattr(each, key) for each in services] for key in shown}
+    assert set(shown) == {"total", "network", "strangers"}
+    assert Config().access.of_service("any") == services[0]
+
+
+@pytest.mark.parametrize("text", re.findall(r"```toml\n(.*?)```", ACCOUNTS, re.DOTALL))
+def test_every_configuration_for_accounts_can_be_used(text, tmp_path):
+    (tmp_path / "mtnet.toml").write_text(text, encoding="utf-8")
+    access = load(tmp_path / "mtnet.toml", {}).access
+    Rules(access.anonymous, access.networks, access.trust_loopback)
+
+
+@pytest.mark.parametrize("text", re.findall(r"```python\n(.*?)```", ACCOUNTS, re.DOTALL))
+def test_every_program_for_accounts_can_be_compiled(text):
+    compile(text, "docs/accounts.md", "exec")
+
+
+def test_the_names_of_accounts_are_such():
+    for name in re.findall(r"--login (\S+)", ACCOUNTS):
+        assert check_name(name) == name
+
+
+@pytest.mark.parametrize("page", EVERYWHERE, ids=lambda page: page.name)
+def test_every_link_within_the_documents_leads_somewhere(page):
+    for target, anchor in re.findall(r"\]\(([\w./-]*)(?:#([\w-]+))?\)", page.read_text("utf-8")):
+        found = (page.parent / target) if target else page
+        assert found.exists(), target
+        if anchor:
+            heads = re.findall(r"^#+ (.+)$", found.read_text("utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+            assert anchor in slugs, anchor

@@ -8,9 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
+
+from mtnet.net.endpoints import Listener
+from mtnet.testing import connect, make_hub
 
 GUIDE = Path(__file__).parent.parent / "docs" / "extending.md"
 PLUGIN, TEST = re.findall(r"```python\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
+(GATE,) = re.findall(r"```py\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
 
 
 @pytest.fixture
@@ -37,6 +43,36 @@ def test_the_guides_own_test_passes(outside, tmp_path):
     command = python(outside, "-m", "pytest", "-q", "--rootdir", str(tmp_path), str(test))
     result = subprocess.run(**command, capture_output=True, timeout=60, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """Build the factory that has a gate: `guarded("access.anonymous=follow")`."""
+    names = {}
+    exec(PLUGIN + GATE, names)
+
+    def build(*sets):
+        hub = make_hub(tmp_path, Clock(), *sets)
+        return hub, names["alerts"].buildFactory(hub).at(Listener("alerts", "tcp:1"))
+
+    return build
+
+
+def test_with_a_gate_strangers_do_what_they_may(guarded):
+    hub, factory = guarded("access.anonymous=follow")
+    owner = connect(factory, hub.clock)
+    stranger = connect(factory, hub.clock, host="192.0.2.1", peer="192.0.2.9")
+    stranger.send(b"ALERT false\n")
+    owner.send(b"ALERT true\n")
+    assert owner.received() == b""
+    assert stranger.received().startswith(b"ALERT true ")
+    assert hub.access.doors["alerts"].total == 2
+
+
+def test_with_a_gate_one_network_does_not_take_all_places(guarded):
+    hub, factory = guarded("access.anonymous=follow", "access.connections.alerts.network=1")
+    connect(factory, hub.clock, host="192.0.2.1", peer="192.0.2.9")
+    assert factory.buildProtocol(IPv4Address("TCP", "192.0.2.9", 2)) is None
 
 
 def test_the_daemon_hosts_it(outside, tmp_path):
