@@ -66,8 +66,8 @@ TICK_POOL, DISK_POOL = POOLS = "mtnet-ticks", "mtnet-disk"
 """No template on a slow disk delays a tick; signals and the hashes of passwords have lanes of
 their own besides."""
 STAND_BACK = 5
-"""How nice the thread of the hashes is: whoever guesses passwords keeps it busy without pause, and
-on one CPU would have half of it."""
+"""How nice the thread is that hashes what strangers say: whoever guesses passwords keeps it busy
+without pause, and on one CPU would have half of it."""
 
 
 def makeService(options: Options) -> MultiService:
@@ -118,7 +118,8 @@ class Daemon(MultiService):
         self._folder = DataFolder(config.data)
         self._pools = {name: ThreadPool(1, 1, name) for name in POOLS}
         self._lane = Lane(reactor, "mtnet-signals")
-        self._hashing = Lane(reactor, "mtnet-logins", STAND_BACK)
+        self._hashing = Lane(reactor, "mtnet-strangers", STAND_BACK)
+        self._hurried = Lane(reactor, "mtnet-logins")
         self.hub = self._build_hub(config)
         self._operator = self._build_operator()
         self._has_accounts = not self.hub.access.accounts.empty
@@ -237,6 +238,7 @@ class Daemon(MultiService):
             self._folder.accounts,
             self._folder.bans,
             self._hashing,
+            self._hurried,
             self._in_thread(DISK_POOL),
             self._reactor,
             _now,
@@ -316,8 +318,8 @@ class Daemon(MultiService):
     # Running
 
     def startService(self) -> None:
-        self._lane.start()
-        self._hashing.start()
+        for lane in (self._lane, self._hashing, self._hurried):
+            lane.start()
         for pool in self._pools.values():
             pool.start()
         self.hub.desk.start()
@@ -346,8 +348,8 @@ class Daemon(MultiService):
             await self._keeper.flush()
         finally:
             # Threads that were not stopped would keep the process alive.
-            self._lane.stop()
-            self._hashing.stop()
+            for lane in (self._lane, self._hashing, self._hurried):
+                lane.stop()
             for pool in self._pools.values():
                 pool.stop()
             with suppress(OSError):

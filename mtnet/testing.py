@@ -58,6 +58,7 @@ def make_hub(folder: Path, clock: Clock, *sets: str, accounts: Accounts | None =
         accounts or Accounts(),
         Bans(config.access.bans),
         maybeDeferred,
+        maybeDeferred,
         clock,
         now,
         lambda name, password, hashed: None,

@@ -54,6 +54,11 @@ class House:
         self.hub = make_hub(folder, clock, *sets, accounts=self.accounts)
         self._factories = {}
 
+    @property
+    def checker(self):
+        """What looks at the passwords of strangers."""
+        return self.hub.access.entrance._strangers.checker
+
     def factory(self, service, endpoint="tcp:1"):
         if service not in self._factories:
             self._factories[service] = PLUGINS[service].buildFactory(self.hub)

@@ -10,8 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from mtnet.access.accounts import Accounts
 from mtnet.access.bans import Bans
 from mtnet.access.doors import Door
-from mtnet.access.entrance import Entrance
-from mtnet.access.line import Line
+from mtnet.access.entrance import Entrance, Way
 from mtnet.access.passwords import Recent
 from mtnet.access.portal import Checker
 from mtnet.access.rules import Rules
@@ -43,7 +42,8 @@ class Access:
         settings: Settings,
         accounts: Accounts,
         bans: Bans,
-        in_thread: Callable[..., "Deferred[Any]"],
+        hashing: Callable[..., "Deferred[Any]"],
+        hurried: Callable[..., "Deferred[Any]"],
         clock: IReactorTime,
         now: Callable[[], int],
         improve: Callable[[str, str, str], object],
@@ -52,7 +52,8 @@ class Access:
         Put it together.
 
         Args:
-            in_thread: runs a hash off the reactor.
+            hashing: runs a hash off the reactor.
+            hurried: runs one for a network from which somebody logged in of late.
             now: milliseconds since the Unix epoch.
             improve: is told the login, the password and the hash of somebody whose hash is too
                 cheap by now.
@@ -62,8 +63,11 @@ class Access:
         """
         rules = Rules(settings.anonymous, settings.networks, settings.trust_loopback)
         recent = Recent(settings.recent)
-        checker = Checker(accounts, recent, in_thread, clock.seconds, now, improve)
-        entrance = Entrance(checker, accounts, bans, Line(settings.hashes), clock, now)
+        strangers, known = (
+            Way(Checker(accounts, recent, lane, clock.seconds, now, improve), settings.hashes)
+            for lane in (hashing, hurried)
+        )
+        entrance = Entrance(strangers, known, accounts, bans, clock, now)
         return cls(settings, rules, accounts, bans, entrance)
 
     def door(self, service: str) -> Door:

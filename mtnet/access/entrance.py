@@ -21,31 +21,44 @@ WRONG = "The login or its password is wrong"
 """One sentence for all that can be wrong: which of them it is, a guesser would like to know."""
 
 
+class Way:
+    """
+    How some log in: a portal, and the line before it of those whose password must be hashed.
+
+    Args:
+        most: logins that may wait in the line.
+    """
+
+    def __init__(self, checker: Checker, most: int) -> None:
+        self.checker, self.portal, self.line = checker, portal(checker), Line(most)
+
+
 class Entrance:
     """
     Lets in who can say who they are, and slows down who tries.
 
     Args:
-        line: where those wait whose password must be hashed.
+        strangers: for networks from which nobody logged in of late.
+        known: for the others, who do not wait for a crowd of strangers.
         now: milliseconds since the Unix epoch.
 
     Attributes:
-        portal: for protocols of Twisted's own, which neither wait in the line nor are slowed.
+        portal: for protocols of Twisted's own, which neither wait in a line nor are slowed.
         counts: logins by how they ended.
     """
 
     def __init__(
         self,
-        checker: Checker,
+        strangers: Way,
+        known: Way,
         accounts: Accounts,
         bans: Bans,
-        line: Line,
         clock: IReactorTime,
         now: Callable[[], int],
     ) -> None:
-        self._checker, self._accounts, self._bans = checker, accounts, bans
-        self._line, self._clock, self._now = line, clock, now
-        self.portal: Portal = portal(checker)
+        self._strangers, self._known, self._accounts = strangers, known, accounts
+        self._bans, self._clock, self._now = bans, clock, now
+        self.portal: Portal = known.portal
         self.counts: Counter[str] = Counter()
 
     async def attempt(self, credentials: ICredentials, host: str, trusted: bool) -> Identity:
@@ -62,12 +75,13 @@ class Entrance:
         """
         if self._accounts.empty:
             raise WireError("login", NONE)
-        name = self._checker.name_of(credentials)
-        if not self._checker.is_dear(credentials):
-            return await self._decide(credentials, name, host, trusted)
-        self._check_bans(name, host, trusted)
         known = trusted or self._accounts.knows(network(host), self._now())
-        return await self._line.join(lambda: self._decide(credentials, name, host, trusted), known)
+        way = self._known if known else self._strangers
+        name = way.checker.name_of(credentials)
+        if not way.checker.is_dear(credentials):
+            return await self._decide(way, credentials, name, host, trusted)
+        self._check_bans(name, host, trusted)
+        return await way.line.join(lambda: self._decide(way, credentials, name, host, trusted))
 
     def certified(self, names: Sequence[str], host: str) -> Identity | None:
         """Let in whose client certificate has these names; None = nobody's."""
@@ -80,12 +94,12 @@ class Entrance:
         return found[0] if found else None
 
     async def _decide(
-        self, credentials: ICredentials, name: str, host: str, trusted: bool
+        self, way: Way, credentials: ICredentials, name: str, host: str, trusted: bool
     ) -> Identity:
         # Those before in the line may have been the same guesser.
         self._check_bans(name, host, trusted)
         try:
-            _, found, _ = await self.portal.login(credentials, None, IIdentity)
+            _, found, _ = await way.portal.login(credentials, None, IIdentity)
         except UnauthorizedLogin as error:
             self.counts["wrong"] += 1
             if not trusted:
@@ -103,7 +117,8 @@ class Entrance:
     def report(self) -> dict[str, int]:
         """Return the figures for `mtnet status`."""
         ends = {name: self.counts[name] for name in ("right", "wrong", "barred")}
-        return {**ends, "refused": self._line.refused, "waiting": len(self._line)}
+        lines = self._strangers.line, self._known.line
+        return {**ends, "refused": sum(e.refused for e in lines), "waiting": sum(map(len, lines))}
 
     def _check_bans(self, name: str, host: str, trusted: bool) -> None:
         if trusted:

@@ -30,7 +30,8 @@ class Keeper:
 
     Args:
         accounts, bans: the files; their folder exists.
-        hashing: runs hashes.
+        hashing: runs the hashes of strangers.
+        hurried: runs those of networks from which somebody logged in, and of new passwords.
         in_thread: runs what reads and writes the files.
         now: milliseconds since the Unix epoch, UTC.
 
@@ -50,6 +51,7 @@ class Keeper:
         accounts: Path,
         bans: Path,
         hashing: InThread,
+        hurried: InThread,
         in_thread: InThread,
         clock: IReactorTime,
         now: Callable[[], int],
@@ -57,7 +59,7 @@ class Keeper:
         records, penalties = Records(accounts), Bans(settings.bans)
         directory, logins = records.load()
         people = Accounts(directory.alive(now()), int(settings.known * 1000), logins)
-        self._hash: InThread = partial(hashing, hash_password)
+        self._hash: InThread = partial(hurried, hash_password)
         self._clerk = Clerk(people, records, in_thread, now, self._hash)
         self._warden = Warden(
             penalties,
@@ -68,7 +70,9 @@ class Keeper:
             lambda when: self.access.turn_out(when),
         )
         self._warden.load()
-        self.access = Access.build(settings, people, penalties, hashing, clock, now, self._improve)
+        self.access = Access.build(
+            settings, people, penalties, hashing, hurried, clock, now, self._improve
+        )
 
     def commands(self) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
         """Return what can be asked for through the control socket."""

@@ -14,10 +14,10 @@ Work = Callable[[], Coroutine[Any, Any, T]]
 
 class Line:
     """
-    Does one piece of work at a time. Those whom we know go first.
+    Does one piece of work at a time, in the order in which they came.
 
     Args:
-        most: pieces that may wait, of those whom we know and of the others each.
+        most: pieces that may wait.
 
     Attributes:
         refused: how many found too many before them.
@@ -25,35 +25,36 @@ class Line:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._known: deque[tuple[Work[Any], Deferred[Any]]] = deque()
-        self._others: deque[tuple[Work[Any], Deferred[Any]]] = deque()
+        self._waiting: deque[tuple[Work[Any], Deferred[Any]]] = deque()
         self._busy = False
         self.refused = 0
 
     def __len__(self) -> int:
-        return len(self._known) + len(self._others)
+        return len(self._waiting)
 
-    def join(self, work: "Work[T]", known: bool) -> "Deferred[T]":
+    def join(self, work: "Work[T]") -> "Deferred[T]":
         """
         Do `work` when its turn comes; cancelled before that, it is never done.
 
         Raises:
             WireError: `server`; too many wait.
         """
-        line = self._known if known else self._others
-        if len(line) >= self._most:
+        if len(self._waiting) >= self._most:
             self.refused += 1
             raise WireError("server", "Too many logins wait at this moment; come back in a while")
-        done: Deferred[T] = Deferred(lambda _: line.remove(place) if place in line else None)
+        done: Deferred[T] = Deferred(lambda _: self._forget(place))
         place = (work, done)
-        line.append(place)
+        self._waiting.append(place)
         self._next()
         return done
 
+    def _forget(self, place: "tuple[Work[Any], Deferred[Any]]") -> None:
+        if place in self._waiting:
+            self._waiting.remove(place)
+
     def _next(self) -> None:
-        line = self._known or self._others
-        if line and not self._busy:
-            work, done = line.popleft()
+        if self._waiting and not self._busy:
+            work, done = self._waiting.popleft()
             self._busy = True
             Deferred.fromCoroutine(work()).addBoth(self._over, done)
 

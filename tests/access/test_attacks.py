@@ -73,7 +73,7 @@ def test_a_sender_that_says_all_and_goes_is_heard_if_its_login_is_right(
     build, clock, monkeypatch, right, heard
 ):
     house, held = build(), Deferred()
-    monkeypatch.setattr(house.hub.access.entrance._checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
     terminal = house.dial("ticks")
     terminal.send(b"LOGIN: bob secret\nEURUSD 1.1 1.2\n")
     clock.advance(0)

@@ -120,7 +120,7 @@ def test_a_hash_that_is_another_behind_the_first_is_looked_at_too(
         done, (hashed, tried) = held.pop()
         done.callback(matches(hashed, tried))
 
-    monkeypatch.setattr(door.entrance._checker, "_in_thread", later)
+    monkeypatch.setattr(door.house.checker, "_in_thread", later)
     said = UsernamePassword(b"alice", PASSWORD.encode())
     Deferred.fromCoroutine(door.entrance.attempt(said, HOST, False)).addCallbacks(
         lambda identity: results.append(identity.name),
@@ -135,7 +135,7 @@ def test_a_hash_that_is_another_behind_the_first_is_looked_at_too(
 
 def test_who_is_disabled_while_the_hash_is_made_is_not_let_in(door, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(door.entrance._checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(door.house.checker, "_in_thread", lambda *_: held)
     said, results = UsernamePassword(b"alice", PASSWORD.encode()), []
     Deferred.fromCoroutine(door.entrance.attempt(said, HOST, False)).addErrback(
         lambda failure: results.append(failure.value.code)
@@ -233,7 +233,7 @@ def test_a_ban_holds_for_those_who_waited_in_the_line_meanwhile(door, clock, mon
         held.append(Deferred())
         return held[-1]
 
-    monkeypatch.setattr(door.entrance._checker, "_in_thread", later)
+    monkeypatch.setattr(door.house.checker, "_in_thread", later)
     results = []
     for number in range(10):
         said = UsernamePassword(b"alice", b"guess %d" % number)
@@ -243,6 +243,20 @@ def test_a_ban_holds_for_those_who_waited_in_the_line_meanwhile(door, clock, mon
     while held:
         held.pop().callback(False)
     assert results == ["login"] * 2 + ["banned"] * 8
+
+
+def test_whom_we_know_does_not_wait_for_a_crowd_of_strangers(door, clock, monkeypatch):
+    door.log_in("alice", host=OTHER)
+    clock.advance(301)  # until the password is hashed anew
+    strangers = door.house.checker
+    monkeypatch.setattr(strangers, "_in_thread", lambda *_: Deferred())
+    for number in range(40):
+        said = UsernamePassword(b"alice", b"guess")
+        Deferred.fromCoroutine(
+            door.entrance.attempt(said, f"203.0.113.{number}", False)
+        ).addErrback(lambda failure: None)
+    assert door.log_in("alice", host=OTHER) == "alice"
+    assert door.entrance.report()["waiting"] == 32
 
 
 def test_the_owner_of_the_machine_is_never_kept_out(door):
@@ -262,7 +276,9 @@ def test_a_login_makes_its_network_known(door, clock):
 def test_an_old_hash_is_made_anew(tmp_path, clock, monkeypatch):
     house, improved = House(tmp_path / "data", clock), []
     monkeypatch.setattr(
-        house.hub.access.entrance._checker, "_improve", lambda *what: improved.append(what)
+        house.checker,
+        "_improve",
+        lambda *what: improved.append(what),
     )
     cheap = HASHER.from_parameters(
         type(HASHER)(time_cost=1, memory_cost=64, parallelism=1)._parameters

@@ -13,14 +13,14 @@ class Jobs:
     def __init__(self, line):
         self.line, self.begun, self.done, self._ends = line, [], [], {}
 
-    def join(self, name, known=False):
+    def join(self, name):
         async def work():
             self.begun.append(name)
             end = self._ends[name] = Deferred()
             await end
             return name
 
-        joined = self.line.join(work, known)
+        joined = self.line.join(work)
         joined.addCallbacks(self.done.append, lambda failure: None)
         return joined
 
@@ -31,7 +31,7 @@ class Jobs:
 
 @pytest.fixture
 def jobs():
-    return Jobs(Line(2))
+    return Jobs(Line(3))
 
 
 def test_one_piece_of_work_is_done_at_a_time(jobs):
@@ -42,24 +42,13 @@ def test_one_piece_of_work_is_done_at_a_time(jobs):
     assert (jobs.begun, jobs.done) == (["a", "b"], ["a"])
 
 
-def test_those_whom_we_know_go_first(jobs):
-    jobs.join("a")
-    jobs.join("stranger")
-    jobs.join("friend", known=True)
-    jobs.end("a")
-    assert jobs.begun == ["a", "friend"]
-
-
-def test_too_many_strangers_are_refused_and_friends_are_not(jobs):
-    for name in ("a", "b", "c"):
+def test_too_many_are_refused(jobs):
+    for name in ("a", "b", "c", "d"):
         jobs.join(name)
     with pytest.raises(WireError, match="Too many logins") as raised:
-        jobs.join("d")
+        jobs.join("e")
     assert raised.value.code == "server"
-    assert jobs.line.refused == 1
-    jobs.join("friend", known=True)
-    jobs.end("a")
-    assert jobs.begun == ["a", "friend"]
+    assert (jobs.line.refused, len(jobs.line)) == (1, 3)
 
 
 def test_who_is_gone_is_not_waited_for(jobs):

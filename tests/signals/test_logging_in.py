@@ -86,7 +86,7 @@ def test_a_token_is_a_password_too(house):
 
 def test_what_stands_behind_hello_waits_for_the_login(house, monkeypatch):
     held = Deferred()
-    checker = house.hub.access.entrance._checker
+    checker = house.checker
     monkeypatch.setattr(checker, "_in_thread", lambda *_: held)
     terminal = house.dial("signals")
     terminal.send(hello("alice") + publish())
@@ -100,7 +100,7 @@ def test_what_stands_behind_hello_waits_for_the_login(house, monkeypatch):
 
 def test_who_goes_before_the_login_is_decided_is_forgotten(house, monkeypatch, log):
     held = Deferred()
-    monkeypatch.setattr(house.hub.access.entrance._checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
     terminal = house.dial("signals")
     terminal.send(hello("alice") + publish())
     terminal.hang_up()
@@ -111,7 +111,7 @@ def test_who_goes_before_the_login_is_decided_is_forgotten(house, monkeypatch, l
 
 def test_who_has_said_all_is_answered_when_the_login_is_decided(house, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(house.hub.access.entrance._checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
     terminal = house.dial("signals")
     terminal.send(hello("alice") + publish())
     terminal.finish()
@@ -123,7 +123,7 @@ def test_who_has_said_all_is_answered_when_the_login_is_decided(house, monkeypat
 
 def test_a_stream_that_breaks_while_the_login_is_decided_leaves_nothing_behind(house, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(house.hub.access.entrance._checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
     terminal = house.dial("signals")
     terminal.send(hello("alice"))
     terminal.send(b"x" * 5_000)
@@ -173,7 +173,7 @@ def test_a_guesser_is_told_that_it_is_banned(house, log):
 
 def test_too_many_logins_at_once_are_told_to_come_back(build, monkeypatch):
     house = build("access.hashes=1")
-    monkeypatch.setattr(house.hub.access.entrance._checker, "_in_thread", lambda *_: Deferred())
+    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: Deferred())
     answers = [talk(house, hello(name))[1] for name in ("alice", "bob", "carol")]
     assert answers[:2] == [[], []]
     assert codes(answers[2]) == ["code=server"]

@@ -74,7 +74,7 @@ def test_an_overlong_command_does_not_repeat_its_password(house, log):
 
 def test_an_upload_waits_for_its_login(house, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(house.hub.access.entrance._checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
     terminal = house.dial("templates")
     line, body = store("alice")[: -len(TEMPLATE)], TEMPLATE
     terminal.send(line + body[:5])
@@ -88,7 +88,7 @@ def test_an_upload_waits_for_its_login(house, monkeypatch):
 
 def test_who_goes_before_that_leaves_nothing_behind(house, monkeypatch, log):
     held = Deferred()
-    monkeypatch.setattr(house.hub.access.entrance._checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
     terminal = house.dial("templates")
     terminal.send(store("alice"))
     terminal.hang_up()
@@ -100,7 +100,7 @@ def test_who_goes_before_that_leaves_nothing_behind(house, monkeypatch, log):
 
 def test_a_client_that_ends_its_half_before_the_login_is_decided_is_answered(house, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(house.hub.access.entrance._checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
     whole, cut = house.dial("templates"), house.dial("templates")
     whole.send(store("alice"))
     whole.finish()

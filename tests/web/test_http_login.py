@@ -113,7 +113,7 @@ def test_nobody_is_asked_for_a_password_where_others_can_listen(build):
 
 def test_too_many_logins_at_once_are_told_to_come_back(build, monkeypatch):
     house = build("access.hashes=1")
-    monkeypatch.setattr(house.hub.access.entrance._checker, "_in_thread", lambda *_: Deferred())
+    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: Deferred())
     answers = [
         house.ask("web", request(authorization=basic(name))) for name in ("alice", "bob", "carol")
     ]
@@ -124,7 +124,7 @@ def test_too_many_logins_at_once_are_told_to_come_back(build, monkeypatch):
 
 def test_who_goes_while_the_login_is_decided_leaves_nothing_behind(house, monkeypatch, log):
     held = Deferred()
-    monkeypatch.setattr(house.hub.access.entrance._checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
     terminal = house.dial("web")
     house.say(terminal, request(authorization=basic("alice")))
     terminal.hang_up()
