@@ -9,6 +9,7 @@ from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from mtnet.hub import Hub
+    from mtnet.net.backlog import Backlog
     from mtnet.net.endpoints import Listener
     from mtnet.signals.audience import Batch
     from mtnet.signals.book import Change
@@ -84,6 +85,11 @@ class ISubscriber(Interface):
 
 class ITail(Interface):
     """Somebody who is told every entry of a channel once it is on disk."""
+
+    position: int = Attribute("The last entry that was told.")
+    shared: "Backlog | None" = Attribute(
+        "Where frames go as they are, without `committed` being called; None = nowhere."
+    )
 
     def committed(batch: "Batch") -> None:
         """Take the entries of one commit, in their order; must neither block nor raise."""

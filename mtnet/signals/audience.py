@@ -11,11 +11,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from mtnet.imtnet import ISubscriber, ITail
+from mtnet.net.backlog import Backlog, shout
 from mtnet.signals import answers
 from mtnet.signals.book import Change
 from mtnet.signals.dialect import Fields
 from mtnet.signals.entries import Entry
 from mtnet.signals.fields import Kind
+
+_log = Logger()
 
 SLICE = 5_000
 """Deliveries to followers before other connections have their turn: about 20 ms."""
@@ -65,13 +68,12 @@ class Audience:
     told everything that was stored since it came, in order. A long telling is cut in slices.
     """
 
-    log = Logger()
-
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._subscribers: dict[str, dict[ISubscriber, None]] = {}
         self._tails: dict[str, dict[ITail, None]] = {}
-        self._untold: deque[_Telling] = deque()
+        self._crowds: dict[str, dict[ITail, Backlog]] = {}
+        self._untold: deque[_Telling | _Shout] = deque()
         self._telling: IDelayedCall | None = None
 
     def subscribe(self, channel: str, follower: ISubscriber) -> None:
@@ -84,24 +86,33 @@ class Audience:
 
     def attach(self, channel: str, tail: ITail) -> None:
         """Tell `tail` each entry that is stored from now on."""
-        self._tails.setdefault(channel, {})[tail] = None
+        if tail.shared is None:
+            self._tails.setdefault(channel, {})[tail] = None
+        else:
+            self._crowds.setdefault(channel, {})[tail] = tail.shared
 
     def detach(self, channel: str, tail: ITail) -> None:
         """Tell it no more."""
-        self._tails.get(channel, {}).pop(tail, None)
+        for followers in (self._tails, self._crowds):
+            followers.get(channel, {}).pop(tail, None)
 
     def count(self, channel: str | None = None) -> int:
         """Return how many followers a channel has, or all of them together."""
         if channel is None:
-            return sum(map(self.count, {*self._subscribers, *self._tails}))
-        return len(self._subscribers.get(channel, ())) + len(self._tails.get(channel, ()))
+            return sum(map(self.count, self.channels()))
+        kinds = self._subscribers, self._tails, self._crowds
+        return sum(len(followers.get(channel, ())) for followers in kinds)
 
     def channels(self) -> set[str]:
         """Return the channels that somebody follows or followed."""
-        return {*self._subscribers, *self._tails}
+        return {*self._subscribers, *self._tails, *self._crowds}
 
     def tell(self, channel: str, batch: Batch, changes: Iterable[Change]) -> None:
         """Tell what was stored just now; who comes later reads it from where it is stored."""
+        crowd = self._crowds.get(channel)
+        if crowd:
+            seq = batch.entries[-1].seq
+            self._untold.append(_Shout(crowd, deque(crowd), batch.text, seq))
         self._add(self._tails.get(channel, {}), methodcaller("committed", batch))
         for change in changes:
             self._add(self._subscribers.get(channel, {}), methodcaller("changed", change))
@@ -109,7 +120,8 @@ class Audience:
 
     def tell_provider(self, channel: str, up: bool, since: int) -> None:
         """Tell those who follow every entry whether the channel has a publisher."""
-        self._add(self._tails.get(channel, {}), methodcaller("provider", up, since))
+        present = {**self._tails.get(channel, {}), **self._crowds.get(channel, {})}
+        self._add(present, methodcaller("provider", up, since))
         self._begin()
 
     def close(self) -> None:
@@ -119,7 +131,7 @@ class Audience:
             self._telling = None
         self._untold.clear()
 
-    def _add(self, present: Mapping[Any, None], say: Callable[[Any], object]) -> None:
+    def _add(self, present: Mapping[Any, object], say: Callable[[Any], object]) -> None:
         if present:
             self._untold.append(_Telling(present, deque(present), say))
 
@@ -131,17 +143,36 @@ class Audience:
         told, self._telling = 0, None
         while self._untold and told < SLICE:
             telling = self._untold[0]
+            told += telling.tell(SLICE - told, self._clock.seconds())
             if not telling.left:
                 self._untold.popleft()
-                continue
-            follower = telling.left.popleft()
-            if follower in telling.present:
-                told += 1
-                # One follower that cannot take it must not keep it from the others.
-                with self.log.failuresHandled("A follower failed at {what}.", what=telling.say):
-                    telling.say(follower)
         if self._untold:
             self._telling = self._clock.callLater(0, self._tell_some)
+
+
+class _Shout(NamedTuple):
+    """
+    What many are told in the same bytes.
+
+    Attributes:
+        present: the followers that are there now, and where their frames go.
+        left: those who were there when it was stored, and are not told yet.
+        seq: the last entry that it tells.
+    """
+
+    present: Mapping[ITail, Backlog]
+    left: deque[ITail]
+    text: bytes
+    seq: int
+
+    def tell(self, most: int, when: float) -> int:
+        """Tell it to at most so many; return how many they were."""
+        followers = [self.left.popleft() for _ in range(min(most, len(self.left)))]
+        present = [each for each in followers if each in self.present]
+        for tail in present:
+            tail.position = self.seq
+        shout(map(self.present.__getitem__, present), self.text, when)
+        return len(followers)
 
 
 class _Telling(NamedTuple):
@@ -153,6 +184,18 @@ class _Telling(NamedTuple):
         left: those who were there when it was stored, and are not told yet.
     """
 
-    present: Mapping[Any, None]
+    present: Mapping[Any, object]
     left: deque[Any]
     say: Callable[[Any], object]
+
+    def tell(self, most: int, when: float) -> int:
+        """Tell it to at most so many; return how many they were."""
+        for told in range(most):
+            if not self.left:
+                return told
+            follower = self.left.popleft()
+            if follower in self.present:
+                # One follower that cannot take it must not keep it from the others.
+                with _log.failuresHandled("A follower failed at {what}.", what=self.say):
+                    self.say(follower)
+        return most

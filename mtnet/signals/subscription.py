@@ -34,6 +34,7 @@ class Subscription:
         position: the entry up to which all was sent, or left out.
         live: whether news is sent as it comes.
         acked: the last entry that the client has acknowledged.
+        shared: where frames go that are the same for everybody; None = it leaves some out.
     """
 
     log = Logger()
@@ -49,6 +50,7 @@ class Subscription:
         self._desk, self._channel, self._asked = desk, channel, asked
         self._backlog, self._fail = backlog, fail
         self._symbols = asked.symbols
+        self.shared = backlog if asked.symbols is None else None
         self._prev = self.position = 0
         self._synced = self.live = False
         self._running: Deferred[None] | None = None
@@ -77,7 +79,7 @@ class Subscription:
 
     def acknowledge(self, ack: Ack) -> None:
         """Take note of what the client did with an entry."""
-        self.acked = max(self.acked, min(ack.seq, self.position))
+        self.acked = max(self.acked, min(ack.seq, self._channel.seq))
         entry = self._channel.entry(ack.seq)
         if entry is None:
             return

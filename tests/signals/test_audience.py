@@ -15,6 +15,7 @@ class Tail:
 
     def __init__(self, name, notes):
         self.name, self.notes, self.then = name, notes, lambda: None
+        self.position, self.shared = 0, None
 
     def committed(self, batch):
         self.notes.append((self.name, *(entry.seq for entry in batch.entries)))

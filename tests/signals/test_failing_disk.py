@@ -43,6 +43,8 @@ class Faulty(Journal):
 
 
 class Tail:
+    shared = None
+
     def __init__(self):
         self.seqs = []
 
