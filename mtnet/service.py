@@ -34,6 +34,7 @@ from mtnet.errors import JournalError, MtnetError, StartError
 from mtnet.hub import Hub
 from mtnet.imtnet import IDatagramPlugin, IListenerAware, IStreamPlugin
 from mtnet.net.datagrams import BurstPort
+from mtnet.net.descriptors import raise_limit
 from mtnet.net.endpoints import Listener, host_of
 from mtnet.net.lane import Lane
 from mtnet.net.layers import Layers
@@ -115,6 +116,7 @@ class Daemon(MultiService):
         found = listeners(config)
         self._certificates = certificates(config, _now)
         rules(config)
+        self._room = raise_limit()
         self._folder = DataFolder(config.data)
         self._pools = {name: ThreadPool(1, 1, name) for name in POOLS}
         self._lane = Lane(reactor, "mtnet-signals")
@@ -173,7 +175,7 @@ class Daemon(MultiService):
             "data": str(self._folder.path),
             **self.health(),
             "services": self._reports(),
-            "access": self.hub.access.report(),
+            "access": {"room for connections": self._room, **self.hub.access.report()},
             "log lines left out": self.hub.log_limit.left_out,
             "signals": self.hub.desk.status(),
             "ticks": self.hub.collector.status(),
@@ -323,6 +325,7 @@ class Daemon(MultiService):
         for pool in self._pools.values():
             pool.start()
         self.hub.desk.start()
+        self._check_room()
         if self.hub.collector.lost:
             self.log.warn(
                 "The last daemon was killed: {count} ticks that it had taken were not on disk",
@@ -333,6 +336,22 @@ class Daemon(MultiService):
         if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, self._hang_up)
         super().startService()
+
+    def _check_room(self) -> None:
+        access, settings = self.hub.access, self.hub.config.access
+        services = {bound.listener.service for bound in self._bound}
+        most = sum(settings.of_service(name).total or 0 for name in services)
+        if (
+            self._room is not None
+            and self._room < most
+            and (self._has_accounts or access.rules.said)
+        ):
+            self.log.warn(
+                "There is room for {room} connections, and access.connections allows {most}: "
+                "raise the hard limit of open files (`ulimit -Hn`, LimitNOFILE= of systemd)",
+                room=self._room,
+                most=most,
+            )
 
     def stopService(self) -> "Deferred[None]":
         return Deferred.fromCoroutine(self._stop())

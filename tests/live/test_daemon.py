@@ -114,6 +114,22 @@ def test_as_a_daemon_it_serves_and_stops(daemon):
     assert not (daemon.data / "control").exists()
 
 
+def test_it_says_when_the_system_lets_it_have_too_few_connections(daemon):
+    command = daemon.command("--set=access.anonymous=follow")
+    process = subprocess.Popen(
+        ["sh", "-c", 'ulimit -n 300; exec "$0" "$@"', *command],
+        cwd=daemon.folder,
+        env=daemon.environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert any("room for 100 connections" in line for line in process.stdout)
+    finally:
+        process.terminate()
+        process.communicate()
+
+
 def test_what_was_stored_survives_a_kill(daemon):
     for n in range(5):
         daemon.start()
