@@ -109,15 +109,16 @@ def shout(backlogs: Iterable[Backlog], data: bytes, when: float) -> None:
     Args:
         when: seconds of the clock.
     """
-    size = len(data)
+    size, flags = len(data), FLAGS
     for backlog in backlogs:
         outbox = backlog.outbox
         if not outbox.idle:
             backlog.write(data)
             continue
         backlog.written = when
+        send = outbox.send  # called as a method, it would be looked up anew
         try:
-            sent = outbox.send(data, FLAGS)  # type: ignore[misc]
+            sent = send(data, flags)  # type: ignore[misc]
         except OSError:
             sent = 0
         if sent != size:

@@ -167,12 +167,16 @@ class _Shout(NamedTuple):
 
     def tell(self, most: int, when: float) -> int:
         """Tell it to at most so many; return how many they were."""
-        followers = [self.left.popleft() for _ in range(min(most, len(self.left)))]
-        present = [each for each in followers if each in self.present]
-        for tail in present:
-            tail.position = self.seq
-        shout(map(self.present.__getitem__, present), self.text, when)
-        return len(followers)
+        present, left, text, seq = self  # not looked up for each follower
+        told, backlogs = min(most, len(left)), []
+        for _ in range(told):
+            tail = left.popleft()
+            backlog = present.get(tail)
+            if backlog is not None:
+                tail.position = seq
+                backlogs.append(backlog)
+        shout(backlogs, text, when)
+        return told
 
 
 class _Telling(NamedTuple):
