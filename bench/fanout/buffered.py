@@ -1,0 +1,8 @@
+"""Runs `twistd` with every byte in Twisted's buffers: no connection shows its socket."""
+
+from twisted.scripts.twistd import run
+
+from mtnet.net import outbox
+
+outbox._straight = lambda *_: None
+run()  # type: ignore[no-untyped-call]

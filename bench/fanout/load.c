@@ -1,0 +1,452 @@
+/*
+ * load: one publisher and many followers of a server on 127.0.0.1:PORT, in one thread that spins.
+ *
+ *   load [-f FOLLOWERS] [-t SECONDS] [-r RATE] [-o FOLLOW -e END] [-O PUBLISH -E END]
+ *        -p PID KIND PORT
+ *
+ *   -f FOLLOWERS  default 100; 5000 at most come from one address, 127.0.0.1, 127.0.0.2, ...
+ *   -t SECONDS    of each mode, after a few tenths of a second that do not count
+ *   -r RATE       messages a second in the open loop
+ *   -o, -O        what a follower and the publisher say first, and
+ *   -e, -E        what must have come until they are served
+ *   -p PID        of the server, whose threads' time on the CPU is read from schedstat
+ *   KIND          floor, nats or mtnet: how messages are framed
+ *
+ * The modes are visited in turn, over the same connections: "one" publishes the next message when
+ * the last follower has the one before, "burst" keeps 32 under way, "open" publishes at a given
+ * rate, whatever becomes of it. Every byte that every follower is sent is compared: message n must
+ * come once, after n - 1, and be the same for everybody. Each mode is one line of JSON; when
+ * anything is wrong, there is a sentence and the status is 1.
+ *
+ * It does not sleep: a server that has to wake a CPU for each message would pay for it.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    RING = 65536,       /* messages that may be under way, a power of two */
+    TEXT = 256,         /* bytes of a message */
+    LINE = 4096,        /* bytes of whatever else a server says in one line */
+    ROOM = 1 << 18,     /* bytes of one read */
+    EVENTS = 1024,
+    BATCH = 64,         /* followers that are let in together */
+    SOURCE = 5000,      /* followers from one address */
+    WINDOW = 32,
+    PATIENCE = 60,      /* seconds for the last message to come */
+};
+
+#define WARM 0.4 /* seconds */
+
+enum kind { FLOOR, NATS, MTNET };
+
+struct follower {
+    int socket;
+    long next; /* the message that it is to be sent */
+    size_t kept;
+    char *rest; /* what came of a line that is not whole */
+};
+
+struct message {
+    double due;
+    int left; /* followers who do not have it */
+    int size; /* 0 = what the server makes of it is not known yet */
+    char text[TEXT];
+};
+
+struct result {
+    long messages;
+    double seconds, cpu;
+};
+
+static struct {
+    const char *follow, *followed, *publish, *ready;
+    int followers, port, process;
+    enum kind kind;
+    double seconds, rate;
+} wanted = {.followers = 100, .seconds = 2, .rate = 50};
+
+static struct follower *followers;
+static struct message ring[RING];
+static char room[LINE + ROOM];
+static int poller, publisher;
+static long published, finished, before; /* `before`: entries in the journal of mtnet */
+static double *delays;
+static long noted, space;
+
+static void fail(const char *form, ...)
+{
+    va_list values;
+    va_start(values, form);
+    fputs("load: ", stderr);
+    vfprintf(stderr, form, values);
+    fputc('\n', stderr);
+    va_end(values);
+    exit(1);
+}
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Seconds that all threads of the server have run. */
+static double cpu(void)
+{
+    char path[512];
+    double seconds = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", wanted.process);
+    DIR *tasks = opendir(path);
+    if (!tasks)
+        fail("process %d is gone", wanted.process);
+    for (struct dirent *task; (task = readdir(tasks));) {
+        unsigned long long nanoseconds;
+        if (task->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", wanted.process, task->d_name);
+        FILE *file = fopen(path, "r");
+        if (file && fscanf(file, "%llu", &nanoseconds) == 1)
+            seconds += (double)nanoseconds / 1e9;
+        if (file)
+            fclose(file);
+    }
+    closedir(tasks);
+    return seconds;
+}
+
+/* Connections */
+
+static void say(int to, const char *text, size_t size)
+{
+    while (size > 0) {
+        ssize_t sent = send(to, text, size, MSG_NOSIGNAL);
+        if (sent <= 0)
+            fail("the server takes nothing: %s", strerror(errno));
+        text += sent;
+        size -= (size_t)sent;
+    }
+}
+
+static int dial(int number)
+{
+    int one = 1, made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in from = {
+        .sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(number / SOURCE)),
+    };
+    struct sockaddr_in to = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)wanted.port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    if (made < 0)
+        fail("socket: %s", strerror(errno));
+    setsockopt(made, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (bind(made, (struct sockaddr *)&from, sizeof from))
+        fail("bind: %s", strerror(errno));
+    if (connect(made, (struct sockaddr *)&to, sizeof to))
+        fail("connect: %s", strerror(errno));
+    return made;
+}
+
+/* Reads until `end` has come and the line it stands in is whole. */
+static void await(int from, const char *end)
+{
+    size_t size = 0;
+    struct timeval patience = {.tv_sec = PATIENCE};
+    setsockopt(from, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    for (char *found = NULL; !found || room[size - 1] != '\n';) {
+        ssize_t more = recv(from, room + size, sizeof room - 1 - size, 0);
+        if (more <= 0)
+            fail("instead of %s came: %.*s", end, (int)size, room);
+        size += (size_t)more;
+        room[size] = 0;
+        found = strstr(room, end);
+    }
+    char *synced = strstr(room, "<<SYNCED|");
+    if (synced)
+        before = atol(strstr(synced, "|seq=") + 5);
+}
+
+static void follow(int number)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)number};
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, followers[number].socket, &event))
+        fail("epoll_ctl: %s", strerror(errno));
+}
+
+static void connect_all(void)
+{
+    for (int first = 0; first < wanted.followers; first += BATCH) {
+        int end = first + BATCH < wanted.followers ? first + BATCH : wanted.followers;
+        for (int i = first; i < end; i++) {
+            followers[i].socket = dial(i);
+            say(followers[i].socket, wanted.follow, strlen(wanted.follow));
+        }
+        for (int i = first; i < end; i++)
+            await(followers[i].socket, wanted.followed);
+    }
+    for (int i = 0; i < wanted.followers; i++)
+        follow(i);
+    publisher = dial(0);
+    say(publisher, wanted.publish, strlen(wanted.publish));
+    await(publisher, wanted.ready);
+}
+
+/* Messages */
+
+static int volume(long number)
+{
+    return (int)(number % 1000) + 1;
+}
+
+/* Notes what everybody is to be sent, where that is known, and returns what is published. */
+static int make(char *to, size_t size, long number, double due)
+{
+    static long run;
+    struct message *message = &ring[number % RING];
+    char frame[TEXT / 2];
+    if (!run)
+        run = (long)time(NULL) * 100000 + getpid() % 100000;
+    message->due = due;
+    message->left = wanted.followers;
+    message->size = 0;
+    if (wanted.kind == MTNET)
+        return snprintf(to, size, "<<PUBLISH|id=%ld-%ld|symbol=EURUSD|volume=%d|channel=main>>\r\n",
+                        run, number, volume(number));
+    int length = snprintf(frame, sizeof frame, "<<SIGNAL|channel=main|seq=%ld|symbol=EURUSD|"
+                          "volume=%d|time=1700000000000>>\r\n", number + 1, volume(number));
+    if (wanted.kind == FLOOR) {
+        message->size = snprintf(message->text, TEXT, "%s", frame);
+        return snprintf(to, size, "%s", frame);
+    }
+    message->size = snprintf(message->text, TEXT, "MSG s 1 %d\r\n%s\r\n", length, frame);
+    return snprintf(to, size, "PUB s %d\r\n%s\r\n", length, frame);
+}
+
+static void publish(long count, double due)
+{
+    static char text[WINDOW * TEXT];
+    int size = 0;
+    while (count-- > 0) {
+        if (published - finished >= RING)
+            fail("the server is %d messages behind", RING);
+        size += make(text + size, sizeof text - (size_t)size, published++, due);
+    }
+    say(publisher, text, (size_t)size);
+}
+
+/* The first follower that is sent a message of mtnet shows what the others must be sent. */
+static bool learn(long number, const char *line, int size)
+{
+    char start[TEXT];
+    struct message *message = &ring[number % RING];
+    int length = snprintf(start, sizeof start, "<<SIGNAL|channel=main|seq=%ld|symbol=EURUSD|volume=%d|",
+                          before + number + 1, volume(number));
+    if (wanted.kind != MTNET || number >= published || message->size || size < length ||
+        size > TEXT || memcmp(line, start, (size_t)length))
+        return false;
+    memcpy(message->text, line, (size_t)size);
+    message->size = size;
+    return true;
+}
+
+static void note(double delay)
+{
+    if (noted == space) {
+        space = space ? 2 * space : 4096;
+        delays = realloc(delays, (size_t)space * sizeof *delays);
+        if (!delays)
+            fail("no memory");
+    }
+    delays[noted++] = delay;
+}
+
+static void came(struct follower *follower)
+{
+    struct message *message = &ring[follower->next++ % RING];
+    if (--message->left == 0) {
+        note(now() - message->due);
+        finished++;
+    }
+}
+
+static void take_other(struct follower *follower, const char *line, int size)
+{
+    if (!memcmp(line, "<<PING", 6))
+        say(follower->socket, "<<PONG>>\r\n", 10);
+    else if (!memcmp(line, "PING\r\n", 6))
+        say(follower->socket, "PONG\r\n", 6);
+    else if (memcmp(line, "<<STATUS", 8))
+        fail("message %ld should come, and there is: %.*s", follower->next, size, line);
+}
+
+/* Takes what is whole of `size` bytes; returns how many they were. */
+static size_t take(struct follower *follower, const char *data, size_t size)
+{
+    size_t taken = 0;
+    while (taken < size) {
+        const char *line = data + taken;
+        size_t left = size - taken;
+        struct message *message = &ring[follower->next % RING];
+        size_t length = follower->next < published ? (size_t)message->size : 0;
+        if (length && left >= length && !memcmp(line, message->text, length)) {
+            came(follower);
+            taken += length;
+            continue;
+        }
+        if (length && left < length && !memcmp(line, message->text, left))
+            break;
+        const char *end = memchr(line, '\n', left);
+        if (!end)
+            break;
+        int whole = (int)(end + 1 - line);
+        if (learn(follower->next, line, whole))
+            continue;
+        take_other(follower, line, whole);
+        taken += (size_t)whole;
+    }
+    return taken;
+}
+
+static void read_follower(struct follower *follower)
+{
+    if (follower->kept)
+        memcpy(room, follower->rest, follower->kept);
+    ssize_t more = recv(follower->socket, room + follower->kept, ROOM, MSG_DONTWAIT);
+    if (more < 0 && errno == EAGAIN)
+        return;
+    if (more <= 0)
+        fail("a follower was cut off");
+    size_t size = follower->kept + (size_t)more;
+    size_t taken = take(follower, room, size);
+    follower->kept = size - taken;
+    if (follower->kept > LINE)
+        fail("a line does not end: %.100s", room + taken);
+    if (follower->kept && !follower->rest)
+        follower->rest = malloc(LINE);
+    if (follower->kept)
+        memcpy(follower->rest, room + taken, follower->kept);
+}
+
+static void read_publisher(void)
+{
+    ssize_t size = recv(publisher, room, ROOM, MSG_DONTWAIT);
+    if (size < 0 && errno == EAGAIN)
+        return;
+    if (size <= 0)
+        fail("the publisher was cut off");
+    room[size] = 0;
+    if (strstr(room, "ERROR") || strstr(room, "-ERR"))
+        fail("the publisher was told: %s", room);
+    if (strstr(room, "<<PING"))
+        say(publisher, "<<PONG>>\r\n", 10);
+    else if (strstr(room, "PING\r\n"))
+        say(publisher, "PONG\r\n", 6);
+}
+
+/* The run */
+
+/* A rate of 0 keeps `window` messages under way. */
+static struct result visit(long window, double rate, double seconds)
+{
+    struct epoll_event events[EVENTS];
+    long first = published;
+    noted = 0;
+    double used = cpu(), start = now(), due = start, end = start;
+    for (bool over = false; !over || finished < published; end = now()) {
+        if (end > start + seconds + PATIENCE)
+            fail("message %ld of %ld does not come", finished, published);
+        for (; rate > 0 && due <= end && due < start + seconds; due += 1 / rate)
+            publish(1, due);
+        over = rate > 0 ? due >= start + seconds : end >= start + seconds;
+        if (!over && rate == 0 && published - finished < window)
+            publish(window - (published - finished), end);
+        int count = epoll_wait(poller, events, EVENTS, 0);
+        for (int i = 0; i < count; i++)
+            read_follower(&followers[events[i].data.u32]);
+        read_publisher();
+    }
+    return (struct result){published - first, end - start, cpu() - used};
+}
+
+static int compare(const void *one, const void *other)
+{
+    double a = *(const double *)one, b = *(const double *)other;
+    return (a > b) - (a < b);
+}
+
+static void report(const char *mode, long window, double rate)
+{
+    visit(window, rate, WARM);
+    struct result result = visit(window, rate, wanted.seconds);
+    qsort(delays, (size_t)noted, sizeof *delays, compare);
+    printf("{\"mode\": \"%s\", \"messages\": %ld, \"seconds\": %.6f, \"cpu\": %.9f, "
+           "\"p50\": %.9f, \"p99\": %.9f}\n", mode, result.messages, result.seconds, result.cpu,
+           delays[noted / 2], delays[noted * 99 / 100]);
+    fflush(stdout);
+}
+
+static bool read_options(int argc, char **argv)
+{
+    for (int option; (option = getopt(argc, argv, "f:t:r:o:e:O:E:p:")) != -1;) {
+        switch (option) {
+        case 'f': wanted.followers = atoi(optarg); break;
+        case 't': wanted.seconds = atof(optarg); break;
+        case 'r': wanted.rate = atof(optarg); break;
+        case 'o': wanted.follow = optarg; break;
+        case 'e': wanted.followed = optarg; break;
+        case 'O': wanted.publish = optarg; break;
+        case 'E': wanted.ready = optarg; break;
+        case 'p': wanted.process = atoi(optarg); break;
+        default: return false;
+        }
+    }
+    if (optind != argc - 2)
+        return false;
+    const char *kind = argv[optind];
+    wanted.kind = !strcmp(kind, "mtnet") ? MTNET : !strcmp(kind, "nats") ? NATS : FLOOR;
+    wanted.port = atoi(argv[optind + 1]);
+    return wanted.port > 0 && wanted.port < 65536 && wanted.process > 0 && wanted.followers > 0 &&
+           wanted.followers <= 60000 && wanted.seconds > 0 && wanted.seconds <= 600 &&
+           wanted.rate > 0 && wanted.follow && wanted.followed && wanted.publish && wanted.ready;
+}
+
+int main(int argc, char **argv)
+{
+    struct rlimit limit;
+    if (!read_options(argc, argv)) {
+        fputs("usage: load [-f FOLLOWERS] [-t SECONDS] [-r RATE] -o FOLLOW -e END -O PUBLISH "
+              "-E END -p PID KIND PORT\n", stderr);
+        return 2;
+    }
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    followers = calloc((size_t)wanted.followers, sizeof *followers);
+    poller = epoll_create1(0);
+    if (!followers || poller < 0)
+        fail("no memory");
+    connect_all();
+    report("one", 1, 0);
+    report("burst", WINDOW, 0);
+    report("open", 0, wanted.rate);
+    return 0;
+}

@@ -1,0 +1,256 @@
+"""
+What it costs to tell many followers one signal, beside a floor in C and nats-server.
+
+Each round visits the servers in turn with 1 follower and with each number of `--followers`. mtnet
+runs with all that it does for a signal: an account's rights are checked, and it is forced to the
+disk before anybody hears of it; once more with Twisted's buffers between it and the sockets.
+See README.md beside this folder.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from servers import HERE, LOAD_CPU, BenchError, Floor, Mtnet, Nats, Server
+
+MODES = {
+    "one": "One at a time: the next when the last follower has the one before.",
+    "burst": "32 in flight.",
+    "open": "Open loop.",
+}
+OPEN_RATE, OPEN_MOST = 50, 50_000
+"""Messages a second, and deliveries a second at most, so that every server can keep up."""
+SPARE = 64
+"""Descriptors that a process needs beside those of its followers."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one visit found in one mode."""
+
+    server: str
+    followers: int
+    mode: str
+    messages: int
+    seconds: float
+    cpu: float
+    p50: float
+    p99: float
+
+    @property
+    def rate(self) -> float:
+        """Deliveries a second."""
+        return self.messages * self.followers / self.seconds
+
+    @property
+    def cpu_per_message(self) -> float:
+        """Microseconds of all the server's threads."""
+        return self.cpu / self.messages * 1e6
+
+    @property
+    def cpu_per_delivery(self) -> float:
+        """Microseconds of all the server's threads."""
+        return self.cpu_per_message / self.followers
+
+
+Runs = dict[tuple[str, int, str], list[Run]]
+"""By mode, followers and server, in the order of the rounds."""
+
+
+def compile_programs(folder: Path) -> tuple[Path, Path]:
+    """Compile the floor and the load client into `folder`."""
+    for name in ("floor", "load"):
+        words = ("-O2", "-Wall", "-Wextra", "-o", folder / name, HERE / f"{name}.c")
+        try:
+            subprocess.run(["cc", *map(str, words)], check=True)
+        except FileNotFoundError as error:
+            raise BenchError("There is no cc here: install a C compiler.") from error
+        except subprocess.CalledProcessError as error:
+            raise BenchError(f"{name}.c cannot be compiled: {error}") from error
+    return folder / "floor", folder / "load"
+
+
+def open_rate(followers: int) -> float:
+    """Return the messages a second of the open loop."""
+    return min(OPEN_RATE, OPEN_MOST / followers)
+
+
+def visit(load: Path, server: Server, followers: int, seconds: float) -> Iterator[Run]:
+    """Visit a server in every mode."""
+    assert server.process is not None
+    server.calm_down()
+    numbers = ("-f", followers, "-t", seconds, "-r", open_rate(followers), "-p", server.process.pid)
+    first = ("-o", server.follow[0], "-e", server.follow[1])
+    last = ("-O", server.publish[0], "-E", server.publish[1], server.kind, server.port)
+    words = map(str, (*numbers, *first, *last))
+    command = ["taskset", "-c", str(LOAD_CPU), str(load), *words]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if said.returncode:
+        raise BenchError(f"{server.name}, {followers} followers: {said.stderr}")
+    for line in said.stdout.splitlines():
+        yield Run(server=server.name, followers=followers, **json.loads(line))
+
+
+def measure(load: Path, servers: list[Server], options: argparse.Namespace) -> Runs:
+    """Visit all in turn, so that what disturbs the machine disturbs everybody."""
+    runs: Runs = {}
+    for number in range(1, options.rounds + 1):
+        for followers in options.followers:
+            for server in servers:
+                for run in visit(load, server, followers, options.seconds):
+                    runs.setdefault((run.mode, followers, run.server), []).append(run)
+                print(
+                    f"round {number} of {options.rounds}, {followers} followers: {server.name}",
+                    file=sys.stderr,
+                )
+    return runs
+
+
+# Saying
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Return the median with the least and the greatest."""
+    middle, least, most = statistics.median(values), min(values), max(values)
+    return f"{middle:.{digits}f} ({least:.{digits}f}–{most:.{digits}f})"
+
+
+def ratio(values: list[float], others: list[float]) -> str:
+    """Return the median of the ratios of each round."""
+    return f"{statistics.median(a / b for a, b in zip(values, others, strict=True)):.2f}"
+
+
+def table(runs: Runs, mode: str, names: list[str], followers: list[int]) -> list[str]:
+    """Return the table of a mode."""
+    rivals = [each for each in ("floor", "nats") if each in names]
+    wanted: list[tuple[str, Callable[[str, int], list[float]], int, float, bool]] = [
+        ("CPU µs per delivery", _values(runs, mode, "cpu_per_delivery"), 2, 1, True)
+    ]
+    if mode != "open":
+        wanted.append(("of these for telling", _telling(runs, mode), 2, 1, True))
+    if mode != "open":
+        rate = _values(runs, mode, "rate")
+        wanted.append(("deliveries/s, thousands", rate, 0, 1e-3, True))
+    wanted.append(("p50 ms", _values(runs, mode, "p50"), 2, 1e3, False))
+    wanted.append(("p99 ms", _values(runs, mode, "p99"), 2, 1e3, False))
+    head = ["followers", "server"]
+    for title, _, _, _, compared in wanted:
+        head += [title, *(f"× {each}" for each in rivals if compared)]
+    rows = [head, ["---"] * len(head)]
+    for number in followers:
+        for name in names:
+            row = [f"{number:,}", name]
+            for _, values, digits, unit, compared in wanted:
+                mine = values(name, number)
+                row.append(spread([each * unit for each in mine], digits))
+                row += [ratio(mine, values(each, number)) for each in rivals if compared]
+            rows.append(row)
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def _values(runs: Runs, mode: str, what: str) -> Callable[[str, int], list[float]]:
+    return lambda name, number: [getattr(run, what) for run in runs[mode, number, name]]
+
+
+def _telling(runs: Runs, mode: str) -> Callable[[str, int], list[float]]:
+    """Return what a delivery costs without what a message costs that one follower is told."""
+
+    def found(name: str, number: int) -> list[float]:
+        pairs = zip(runs[mode, number, name], runs[mode, 1, name], strict=True)
+        return [(many.cpu_per_message - one.cpu_per_message) / (number - 1) for many, one in pairs]
+
+    return found
+
+
+def report(runs: Runs, names: list[str], options: argparse.Namespace) -> Iterator[str]:
+    """Yield the lines of the report."""
+    yield f"{machine()} Medians of {options.rounds} rounds of {options.seconds:g} s, (least–most)."
+    followers = [each for each in options.followers if each > 1]
+    for mode, title in MODES.items():
+        yield f"\n{title}\n"
+        yield from table(runs, mode, names, followers)
+        if mode == "open":
+            rates = (f"{open_rate(each):g}/s to {each:,}" for each in followers)
+            yield f"\nSignals: {', '.join(rates)}."
+    yield "\nCPU µs per signal with one follower, one at a time, in flight, open loop:\n"
+    for name in names:
+        found = (_values(runs, mode, "cpu_per_message")(name, 1) for mode in MODES)
+        yield f"- {name}: {', '.join(spread(each, 0) for each in found)}"
+
+
+def machine() -> str:
+    """Return what the figures depend on."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text("utf-8"))
+    processor = model[1] if model else platform.machine()
+    python = f"Python {platform.python_version()}"
+    return f"{processor}, {os.cpu_count()} CPUs, Linux {platform.release()}, {python}."
+
+
+# The command line
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nats", help="the program nats-server; without it there is no × nats")
+    parser.add_argument("--followers", default="100,1000,5000", help="numbers, with commas")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each mode in a visit")
+    parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there")
+    options = parser.parse_args(words)
+    options.followers = sorted({1, *map(int, options.followers.split(","))})
+    return options
+
+
+def allow_descriptors(followers: int) -> None:
+    """Let this process, and those it starts, open as many as that takes."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most != resource.RLIM_INFINITY and most < followers + SPARE:
+        raise BenchError(f"{followers} followers need more than {most} descriptors (ulimit -n).")
+
+
+def main() -> int:
+    """Measure and report; return the exit status."""
+    options = parse(sys.argv[1:])
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+    try:
+        allow_descriptors(options.followers[-1])
+        os.sched_setaffinity(0, {LOAD_CPU})
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
+            (folder / "programs").mkdir()
+            floor, load = compile_programs(folder / "programs")
+            servers: list[Server] = [Floor(folder, floor)]
+            if options.nats:
+                servers.append(Nats(folder, options.nats))
+            servers += [Mtnet(folder), Mtnet(folder, straight=False)]
+            for server in servers:
+                stack.callback(server.stop)
+                server.start()
+            runs = measure(load, servers, options)
+    except (BenchError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.json:
+        found = [vars(run) for each in runs.values() for run in each]
+        options.json.write_text(json.dumps(found, indent=2), "utf-8")
+    print("\n".join(report(runs, [server.name for server in servers], options)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
