@@ -71,7 +71,7 @@ class Session:
         self._publisher: Publisher | None = None
         self._said: Hello | None = None
         self._unanswered = 0
-        self._finishing = False
+        self._finishing = self._parted = False
         self._heard = hub.clock.seconds()
         self._pinged, self._missed = self._heard, 0
         self._errors, self._errors_since = 0, 0.0
@@ -90,7 +90,7 @@ class Session:
 
     def frame(self, payload: bytes) -> None:
         """Take what the client said."""
-        if self._closed:
+        if self._closed or self._parted:
             return
         if self._behind is not None:
             self._behind.append(payload)
@@ -256,7 +256,10 @@ class Session:
         self._send(answers.pong(self._hub.now(), ping.t))
 
     def _bye(self, _: Bye) -> None:
-        self._close_with(b"")
+        self._parted = True
+        for channel in list(self._subscriptions):
+            self._drop(channel)
+        self.finished()
 
     # What the server says by itself
 

@@ -186,6 +186,16 @@ def test_bye_closes_behind_what_was_asked_before(server):
     assert not terminal.reset
 
 
+def test_bye_waits_for_what_is_on_its_way_to_the_disk_and_for_nothing_behind_it(server):
+    terminal, server.disk.held = server.greet(), True
+    server.publish(terminal, "a")
+    terminal.send(b"<<BYE>><<PING>>")
+    assert not gone(terminal)
+    server.disk.work()
+    assert told(terminal) == ["STORED|id=a|seq=1"]
+    assert gone(terminal)
+
+
 @pytest.mark.parametrize("said", [b"<<" + b"x" * 1_025 + b">>", b"y" * 4_097])
 def test_a_stream_without_frames_is_an_error_and_closed(server, said):
     terminal = server.greet()
