@@ -189,11 +189,14 @@ def portal(checker: Checker) -> Portal:
 
 
 def _pair(credentials: Any) -> tuple[str, str]:
-    return _text(credentials.username), _text(credentials.password)
+    # A name is stored and shown, and one that is no text is nobody's.
+    name = _text(credentials.username, "replace")
+    return name, _text(credentials.password, "surrogateescape")
 
 
-def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+def _text(value: str | bytes, errors: str) -> str:
+    data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    return data.decode("utf-8", errors)
 
 
 def _nothing() -> None:

@@ -1,5 +1,7 @@
 """Who is let in, who is slowed down, and that nobody else can tell why."""
 
+import json
+
 import pytest
 from people import HASH, PASSWORD, TOKEN, House, account
 from twisted.cred.credentials import UsernamePassword
@@ -7,6 +9,7 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
+from mtnet.access.ban_records import BanRecords
 from mtnet.access.bans import Offence
 from mtnet.access.passwords import HASHER, NOBODY, is_outdated, matches
 from mtnet.access.portal import Identity, IIdentity, Secret
@@ -194,6 +197,14 @@ def test_who_guesses_is_kept_out_and_told_for_how_long(door, clock):
     assert len(door.hashes) == 2
     clock.advance(16)
     assert door.log_in("alice") == "alice"
+
+
+def test_a_name_that_is_no_text_can_be_listed_and_stored(door, tmp_path):
+    assert door.try_in(UsernamePassword(b"\xff\xfe", b"\xff")) == "login"
+    rows = door.bans.rows(0.0)
+    assert {row["login"] for row in rows} == {"", "\ufffd\ufffd"}
+    json.dumps(rows).encode()
+    BanRecords(tmp_path / "bans.sqlite").store(door.bans.changes(0.0, 0.0))
 
 
 def test_a_guesser_keeps_nobody_out_elsewhere(door):
