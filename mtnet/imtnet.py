@@ -86,7 +86,6 @@ class ISubscriber(Interface):
 class ITail(Interface):
     """Somebody who is told every entry of a channel once it is on disk."""
 
-    position: int = Attribute("The last entry that was told.")
     shared: "Backlog | None" = Attribute(
         "Where frames go as they are, without `committed` being called; None = nowhere."
     )

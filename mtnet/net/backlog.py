@@ -1,12 +1,12 @@
 """What waits for one peer, in the order in which it was said, and never without bound."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from mtnet.net.outbox import FLAGS, Outbox
+from mtnet.net.outbox import Outbox
 from mtnet.net.transport import Transport
 
 PIECE = 65_536
@@ -21,13 +21,12 @@ class Backlog:
             the middle of something. Until then nothing more is taken.
 
     Attributes:
-        written: seconds of the clock at which something was said last.
-        outbox: what it writes into; nothing waits here while it is idle.
+        outbox: what it writes into; while there is a straight way, nothing waits here.
     """
 
     __slots__ = (
-        "_clock", "_closed", "_frames", "_most", "_over", "_overflow", "_room", "_size",
-        "outbox", "written",
+        "_clock", "_closed", "_frames", "_most", "_over", "_overflow", "_room", "_size", "_written",
+        "outbox",
     )  # fmt: skip
 
     def __init__(
@@ -35,18 +34,23 @@ class Backlog:
     ) -> None:
         self.outbox = Outbox(transport, clock, PIECE, self._drained)
         self._clock, self._most, self._overflow = clock, most, overflow
-        self.written = clock.seconds()
+        self._written = clock.seconds()
         self._frames: deque[bytes] = deque()
         self._size = 0
         self._room: list[Deferred[None]] = []
         self._over: IDelayedCall | None = None
         self._closed = False
 
+    @property
+    def written(self) -> float:
+        """Seconds of the clock at which something was said last."""
+        return max(self._written, self.outbox.told())
+
     def write(self, data: bytes) -> None:
         """Send data, behind all that waits."""
         if self._closed or self._over is not None:
             return
-        self.written = self._clock.seconds()
+        self._written = self._clock.seconds()
         if self.outbox.ready and not self._frames:
             self.outbox.write(data)
             return
@@ -98,28 +102,3 @@ class Backlog:
 
     def _give_up(self, waiting: "Deferred[None]") -> None:
         self._room.remove(waiting)
-
-
-def shout(backlogs: Iterable[Backlog], data: bytes, when: float) -> None:
-    """
-    Write the same to many.
-
-    This is the hot path of the daemon: to whom nothing waits costs no more than a system call.
-
-    Args:
-        when: seconds of the clock.
-    """
-    size, flags = len(data), FLAGS
-    for backlog in backlogs:
-        outbox = backlog.outbox
-        if not outbox.idle:
-            backlog.write(data)
-            continue
-        backlog.written = when
-        send = outbox.send  # called as a method, it would be looked up anew
-        try:
-            sent = send(data, flags)  # type: ignore[misc]
-        except OSError:
-            sent = 0
-        if sent != size:
-            outbox.leave(data[sent:])

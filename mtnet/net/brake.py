@@ -14,11 +14,6 @@ class Pedal:
     def __init__(self, brake: "Brake", why: str) -> None:
         self._brake, self._why = brake, why
 
-    @property
-    def transport(self) -> Transport:
-        """What it pauses."""
-        return self._brake.transport
-
     def pauseProducing(self) -> None:
         """Leave the connection unread for this reason."""
         self._brake.press(self._why)

@@ -1,25 +1,17 @@
 """One path for every byte to a connection, so that it knows when the peer is behind."""
 
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import (
-    IPullProducer,
-    IReactorTime,
-    ISSLTransport,
-    ISystemHandle,
-    ITCPTransport,
-)
+from twisted.internet.interfaces import IPullProducer, IReactorTime
 from zope.interface import implementer
 
 from mtnet.net.pieces import StreamTransport, bare
+from mtnet.net.straight import Send, straight
 from mtnet.net.transport import Transport
 
-FLAGS = getattr(socket, "MSG_DONTWAIT", 0) | getattr(socket, "MSG_NOSIGNAL", 0)
-"""How bytes go straight to a socket: at once, or not at all."""
-
-Send = Callable[[bytes, int], int]
-"""`socket.send`: takes bytes and flags, returns how many bytes it took."""
+if TYPE_CHECKING:
+    from mtnet.net.crowd import Crowd
 
 
 @implementer(IPullProducer)
@@ -27,8 +19,8 @@ class Outbox:
     """
     Writes to a transport and says when it has passed everything on to the kernel.
 
-    As long as nothing waits, bytes of a plain TCP connection go straight to its socket: through
-    Twisted's buffer each of them would cost three more system calls, a turn later.
+    As long as nothing waits, bytes go straight to the socket: through Twisted's buffer each of
+    them would cost three more system calls, a turn later.
 
     Args:
         transport: of a connection that was just made.
@@ -38,13 +30,13 @@ class Outbox:
     Attributes:
         ready: whether more may be written.
         since: seconds of `clock` at which the oldest byte that may still wait was written.
-        idle: whether nothing waits, and `send` can be used.
-        send: of the socket.
+        send: takes bytes past the transport; None while something waits, and where that is no
+            way.
     """
 
     __slots__ = (
-        "_below", "_budget", "_clock", "_drained", "_registered", "_transport", "_waiting",
-        "idle", "ready", "send", "since",
+        "_below", "_budget", "_clock", "_crowds", "_drained", "_registered", "_straight",
+        "_transport", "_waiting", "ready", "send", "since",
     )  # fmt: skip
 
     def __init__(
@@ -53,24 +45,25 @@ class Outbox:
         self._transport, self._clock = transport, clock
         self._budget, self._drained = budget, drained
         self._waiting = 0
-        self._registered = True
-        self.ready, self.idle = True, False
+        self._registered = self.ready = True
+        self._crowds: tuple[tuple[Crowd[Any], Hashable], ...] = ()
+        self._straight: Send | None = None
         self.send: Send | None = None
         self.since = clock.seconds()
         # A pull producer is resumed each time the buffer is empty. TLS would poll it for ever,
         # so it is registered with the transport below, whose buffer TLS fills.
         self._below: StreamTransport = bare(transport)  # type: ignore[assignment]
         self._below.registerProducer(self, False)
-        self.send = _straight(transport, self._below)
-        if self.send is not None:
+        self._straight = straight(transport, self._below, self.behind)
+        if self._straight is not None:
             # It is resumed when what others may have written has gone.
             self._below.startWriting()
 
     def write(self, data: bytes) -> None:
         """Write `data`; it is sent even when not `ready`."""
-        if self.idle and self.send is not None:
+        if self.send is not None:
             try:
-                sent = self.send(data, FLAGS)
+                sent = self.send(data)
             except OSError:
                 sent = 0  # it is full or broken; the transport finds out which
             if sent == len(data):
@@ -80,17 +73,34 @@ class Outbox:
 
     def leave(self, data: bytes) -> None:
         """Leave `data` to the transport, which sends it when it can."""
-        self.idle = False
+        self.behind(len(data))
+        self._transport.write(data)
+
+    def behind(self, size: int) -> None:
+        """Take note that so many bytes more wait in the transport."""
+        self._turn(None)
         if not self._waiting:
             self.since = self._clock.seconds()
-        self._waiting += len(data)
+        self._waiting += size
         self.ready = self._waiting < self._budget
-        self._transport.write(data)
+
+    def enter(self, crowd: "Crowd[Any]", key: Hashable) -> None:
+        """Tell a crowd whenever `send` has come or gone."""
+        self._crowds += ((crowd, key),)
+
+    def part(self, crowd: "Crowd[Any]", key: Hashable) -> None:
+        """Tell a crowd no more."""
+        self._crowds = tuple(each for each in self._crowds if each != (crowd, key))
+
+    def told(self) -> float:
+        """Return the seconds of the clock at which a crowd was told something last."""
+        return max((crowd.when for crowd, _ in self._crowds), default=0.0)
 
     def close(self) -> None:
         """Let go of the transport, which would otherwise never close."""
         if self._registered:
-            self._registered = self.ready = self.idle = False
+            self._registered = self.ready = False
+            self._turn(None)
             self._below.unregisterProducer()
 
     def resumeProducing(self) -> None:
@@ -100,19 +110,19 @@ class Outbox:
             # TLS closes it when the peer has closed, and it never closes with a producer.
             self.close()
             return
-        self.idle = self._registered and self.send is not None
-        if not self.ready and self._registered:
-            self.ready = True
-            self._drained()
+        if self._registered:
+            self._turn(self._straight)
+            if not self.ready:
+                self.ready = True
+                self._drained()
 
     def stopProducing(self) -> None:
         """The connection is lost."""
-        self.ready = self.idle = False
+        self.ready = False
+        self._turn(None)
 
-
-def _straight(transport: Transport, below: StreamTransport) -> Send | None:
-    """Return the `send` of the socket, where bytes reach it as they are; None elsewhere."""
-    if ISSLTransport.providedBy(transport) or not ITCPTransport.providedBy(below):
-        return None
-    handle = below.getHandle() if ISystemHandle.providedBy(below) else None
-    return handle.send if isinstance(handle, socket.socket) else None
+    def _turn(self, send: Send | None) -> None:
+        if send is not self.send:
+            self.send = send
+            for crowd, key in self._crowds:
+                crowd.turned(key, send)

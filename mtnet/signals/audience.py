@@ -1,7 +1,7 @@
 """Everybody who is told what was stored, and in what order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal
 from functools import cached_property
 from operator import methodcaller
@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from mtnet.imtnet import ISubscriber, ITail
-from mtnet.net.backlog import Backlog, shout
+from mtnet.net.crowd import Crowd, Shout
 from mtnet.signals import answers
 from mtnet.signals.book import Change
 from mtnet.signals.dialect import Fields
@@ -72,8 +72,8 @@ class Audience:
         self._clock = clock
         self._subscribers: dict[str, dict[ISubscriber, None]] = {}
         self._tails: dict[str, dict[ITail, None]] = {}
-        self._crowds: dict[str, dict[ITail, Backlog]] = {}
-        self._untold: deque[_Telling | _Shout] = deque()
+        self._crowds: dict[str, Crowd[ITail]] = {}
+        self._untold: deque[_Telling | Shout[ITail]] = deque()
         self._telling: IDelayedCall | None = None
 
     def subscribe(self, channel: str, follower: ISubscriber) -> None:
@@ -84,17 +84,25 @@ class Audience:
         """Tell it no more."""
         self._subscribers.get(channel, {}).pop(follower, None)
 
-    def attach(self, channel: str, tail: ITail) -> None:
-        """Tell `tail` each entry that is stored from now on."""
+    def attach(self, channel: str, tail: ITail) -> Crowd[ITail] | None:
+        """
+        Tell `tail` each entry that is stored from now on.
+
+        Returns:
+            Who is told with it, all the same; None = it is told by itself.
+        """
         if tail.shared is None:
             self._tails.setdefault(channel, {})[tail] = None
-        else:
-            self._crowds.setdefault(channel, {})[tail] = tail.shared
+            return None
+        crowd = self._crowds.setdefault(channel, Crowd())
+        crowd.add(tail, tail.shared)
+        return crowd
 
     def detach(self, channel: str, tail: ITail) -> None:
         """Tell it no more."""
-        for followers in (self._tails, self._crowds):
-            followers.get(channel, {}).pop(tail, None)
+        self._tails.get(channel, {}).pop(tail, None)
+        if channel in self._crowds:
+            self._crowds[channel].discard(tail)
 
     def count(self, channel: str | None = None) -> int:
         """Return how many followers a channel has, or all of them together."""
@@ -111,8 +119,7 @@ class Audience:
         """Tell what was stored just now; who comes later reads it from where it is stored."""
         crowd = self._crowds.get(channel)
         if crowd:
-            seq = batch.entries[-1].seq
-            self._untold.append(_Shout(crowd, deque(crowd), batch.text, seq))
+            self._untold.append(Shout(crowd, batch.text, batch.entries[-1].seq))
         self._add(self._tails.get(channel, {}), methodcaller("committed", batch))
         for change in changes:
             self._add(self._subscribers.get(channel, {}), methodcaller("changed", change))
@@ -120,8 +127,8 @@ class Audience:
 
     def tell_provider(self, channel: str, up: bool, since: int) -> None:
         """Tell those who follow every entry whether the channel has a publisher."""
-        present = {**self._tails.get(channel, {}), **self._crowds.get(channel, {})}
-        self._add(present, methodcaller("provider", up, since))
+        for followers in (self._crowds, self._tails):
+            self._add(followers.get(channel, ()), methodcaller("provider", up, since))
         self._begin()
 
     def close(self) -> None:
@@ -131,7 +138,7 @@ class Audience:
             self._telling = None
         self._untold.clear()
 
-    def _add(self, present: Mapping[Any, object], say: Callable[[Any], object]) -> None:
+    def _add(self, present: Collection[Any], say: Callable[[Any], object]) -> None:
         if present:
             self._untold.append(_Telling(present, deque(present), say))
 
@@ -150,35 +157,6 @@ class Audience:
             self._telling = self._clock.callLater(0, self._tell_some)
 
 
-class _Shout(NamedTuple):
-    """
-    What many are told in the same bytes.
-
-    Attributes:
-        present: the followers that are there now, and where their frames go.
-        left: those who were there when it was stored, and are not told yet.
-        seq: the last entry that it tells.
-    """
-
-    present: Mapping[ITail, Backlog]
-    left: deque[ITail]
-    text: bytes
-    seq: int
-
-    def tell(self, most: int, when: float) -> int:
-        """Tell it to at most so many; return how many they were."""
-        present, left, text, seq = self  # not looked up for each follower
-        told, backlogs = min(most, len(left)), []
-        for _ in range(told):
-            tail = left.popleft()
-            backlog = present.get(tail)
-            if backlog is not None:
-                tail.position = seq
-                backlogs.append(backlog)
-        shout(backlogs, text, when)
-        return told
-
-
 class _Telling(NamedTuple):
     """
     One thing that some followers are told.
@@ -188,7 +166,7 @@ class _Telling(NamedTuple):
         left: those who were there when it was stored, and are not told yet.
     """
 
-    present: Mapping[Any, object]
+    present: Collection[Any]
     left: deque[Any]
     say: Callable[[Any], object]
 

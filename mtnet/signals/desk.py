@@ -16,7 +16,6 @@ from zope.interface import implementer
 
 from mtnet.errors import WireError
 from mtnet.imtnet import IStatus
-from mtnet.net.prompt import send_now
 from mtnet.settings import Signals
 from mtnet.signals.audience import Audience, Batch
 from mtnet.signals.book import Book, Channel, Claims, Position, latest
@@ -262,9 +261,6 @@ class Desk:
         turns = self._turns = []
         pairs = zip(batch, result.outcomes, strict=True)
         again = [pending for pending, outcome in pairs if not self._answer(pending, outcome)]
-        # Whoever waits for an answer does not wait until every follower is told.
-        for producer in {each.publisher.producer for each in batch if each.done is not None}:
-            send_now(producer)
         self._tell(result.entries)
         self._turns = None
         for turn in turns:

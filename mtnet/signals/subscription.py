@@ -11,6 +11,7 @@ from zope.interface import implementer
 from mtnet.errors import JournalError, PrunedError
 from mtnet.imtnet import ITail
 from mtnet.net.backlog import Backlog
+from mtnet.net.crowd import Crowd
 from mtnet.signals import answers
 from mtnet.signals.audience import Batch, fields_of
 from mtnet.signals.book import Channel
@@ -31,7 +32,6 @@ class Subscription:
         fail: is told why the subscription cannot go on.
 
     Attributes:
-        position: the entry up to which all was sent, or left out.
         live: whether news is sent as it comes.
         acked: the last entry that the client has acknowledged.
         shared: where frames go that are the same for everybody; None = it leaves some out.
@@ -51,12 +51,18 @@ class Subscription:
         self._backlog, self._fail = backlog, fail
         self._symbols = asked.symbols
         self.shared = backlog if asked.symbols is None else None
-        self._prev = self.position = 0
+        self._crowd: Crowd[ITail] | None = None
+        self._prev = self._sent = 0
         self._synced = self.live = False
         self._running: Deferred[None] | None = None
         self.acked = 0
         self._held: dict[str, str] = {}
         self._failures: dict[str, str] = {}
+
+    @property
+    def position(self) -> int:
+        """The entry up to which all was sent, or left out."""
+        return self._sent if self._crowd is None else max(self._sent, self._crowd.told)
 
     def start(self) -> None:
         """Send what was missed, then news."""
@@ -102,15 +108,15 @@ class Subscription:
 
     async def _catch_up(self) -> None:
         if self._continues():
-            self._prev = self.position = self._asked.after or 0
+            self._prev = self._sent = self._asked.after or 0
         else:
             await self._snapshot()
         # What is committed and not told yet is told to those who are attached by then.
-        while self.position < self._channel.seq:
+        while self._sent < self._channel.seq:
             await self._page()
         if not self._synced:
             self._sync()
-        self._desk.audience.attach(self._channel.name, self)
+        self._crowd = self._desk.audience.attach(self._channel.name, self)
         self.live = True
         self.provider(*self._desk.provider(self._channel.name))
 
@@ -123,7 +129,7 @@ class Subscription:
 
     async def _page(self) -> None:
         try:
-            entries = await self._desk.read(self._channel.name, self.position, PAGE)
+            entries = await self._desk.read(self._channel.name, self._sent, PAGE)
         except PrunedError:
             await self._snapshot()
             return
@@ -140,17 +146,17 @@ class Subscription:
             await self._backlog.room()
             frames = [answers.position(*fields_of(entry)) for entry in page]
             self._backlog.write(b"".join(frames))
-        self._prev = self.position = seq
+        self._prev = self._sent = seq
         self._sync()
 
     def _sync(self) -> None:
         self._synced = True
-        self._prev = self.position
+        self._prev = self._sent
         channel = self._channel
-        self._backlog.write(answers.synced(channel.name, channel.epoch, self.position))
+        self._backlog.write(answers.synced(channel.name, channel.epoch, self._sent))
 
     def _send(self, entries: list[Entry], frames: list[bytes], text: bytes) -> None:
-        self.position = entries[-1].seq if entries else self.position
+        self._sent = entries[-1].seq if entries else self._sent
         if self._symbols is None:
             self._backlog.write(text)
             return

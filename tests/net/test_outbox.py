@@ -1,77 +1,10 @@
 """Bytes go straight to an idle socket, and in their order whatever it takes."""
 
-import socket
-
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from twisted.internet.interfaces import ISystemHandle, ITCPTransport
-from zope.interface import directlyProvides
+from sockets import ROOM, Wire
 
-from mtnet.net.backlog import Backlog, shout
-from mtnet.net.outbox import FLAGS, Outbox
+from mtnet.net.outbox import Outbox
 from mtnet.testing import TerminalTransport
-
-ROOM = 1_000
-
-
-class Handle(socket.socket):
-    """A socket that takes as many bytes as the test lets it, without a connection."""
-
-    def __init__(self):
-        super().__init__()
-        self.room, self.taken, self.calls, self.error = ROOM, b"", 0, None
-
-    def send(self, data, flags=0):
-        assert flags == FLAGS
-        self.calls += 1
-        if self.error:
-            raise self.error
-        if not self.room:
-            raise BlockingIOError
-        sent = min(self.room, len(data))
-        self.room -= sent
-        self.taken += data[:sent]
-        return sent
-
-
-class Wire(TerminalTransport):
-    """
-    A TCP transport as Twisted's: what is written waits until the reactor's turn.
-
-    Attributes:
-        handle: its socket; all that ever left is there.
-    """
-
-    def __init__(self, clock):
-        super().__init__(clock, "127.0.0.1", "127.0.0.1")
-        self.handle = Handle()
-        self.writing = False
-        self.reports = []
-        directlyProvides(self, ITCPTransport, ISystemHandle)
-
-    def getHandle(self):
-        return self.handle
-
-    def startWriting(self):
-        self.writing = True
-
-    def write(self, data):
-        self.io.write(data)
-        self.writing = True
-
-    def turn(self):
-        """Let the reactor find the socket writable."""
-        if not self.writing or not self.handle.room:
-            return
-        waiting = self.value()
-        sent = self.handle.send(waiting, FLAGS) if waiting else 0
-        self.clear()
-        self.io.write(waiting[sent:])
-        if sent == len(waiting):
-            self.writing = False
-            if self.producer is not None:
-                self.producer.resumeProducing()
 
 
 @pytest.fixture
@@ -108,7 +41,7 @@ def test_what_a_socket_does_not_take_waits_in_order(wire, outbox):
     wire.handle.room = 2
     outbox.write(b"abc")
     outbox.write(b"def")
-    assert (wire.handle.taken, wire.value(), outbox.idle) == (b"ab", b"cdef", False)
+    assert (wire.handle.taken, wire.value(), outbox.send) == (b"ab", b"cdef", None)
     wire.handle.room = ROOM
     wire.turn()
     outbox.write(b"g")
@@ -151,59 +84,3 @@ def test_where_the_transport_is_no_tcp_it_is_written_to(clock):
     outbox = Outbox(transport, clock, 100, lambda: None)
     outbox.write(b"x")
     assert (transport.value(), outbox.send) == (b"x", None)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(
-    st.lists(
-        st.one_of(
-            st.integers(1, 300).map(lambda size: ("write", size)),
-            st.integers(1, 300).map(lambda size: ("shout", size)),
-            st.integers(0, 400).map(lambda room: ("room", room)),
-            st.just(("turn", 0)),
-        ),
-        max_size=60,
-    )
-)
-def test_every_byte_leaves_once_and_in_order_whatever_the_socket_takes(clock, steps):
-    wire, said, count = Wire(clock), b"", 0
-    backlog = Backlog(wire, clock, 1_000_000, lambda: None)
-    try:
-        for what, number in steps:
-            if what == "room":
-                wire.handle.room = number
-            elif what == "turn":
-                wire.turn()
-            else:
-                count += 1
-                frame = (b"%d," % count) * number
-                said += frame
-                if what == "write":
-                    backlog.write(frame)
-                else:
-                    shout([backlog], frame, 0.0)
-        wire.handle.room = 10**9
-        for _ in range(100):
-            wire.turn()
-        assert wire.handle.taken == said
-        assert backlog.outbox.idle
-    finally:
-        wire.handle.close()
-
-
-def test_a_crowd_is_told_and_whoever_is_behind_keeps_nobody_waiting(clock):
-    wires = [Wire(clock) for _ in range(3)]
-    backlogs = [Backlog(wire, clock, 1_000, lambda: None) for wire in wires]
-    for wire in wires:
-        wire.turn()
-    wires[1].handle.room = 0
-    clock.advance(5)
-    shout(backlogs, b"news", clock.seconds())
-    shout(backlogs, b" and more", clock.seconds())
-    assert [wire.handle.taken for wire in wires] == [b"news and more", b"", b"news and more"]
-    assert [backlog.written for backlog in backlogs] == [5, 5, 5]
-    wires[1].handle.room = ROOM
-    wires[1].turn()
-    assert wires[1].handle.taken == b"news and more"
-    for wire in wires:
-        wire.handle.close()

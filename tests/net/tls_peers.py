@@ -16,8 +16,8 @@ class TlsClient:
         failure: what the handshake ended with, or None.
     """
 
-    def __init__(self, factory, clock, context, name="localhost", head=b""):
-        self.transport = TerminalTransport(clock, "127.0.0.1", "127.0.0.1")
+    def __init__(self, factory, clock, context, name="localhost", head=b"", transport=None):
+        self.transport = transport or TerminalTransport(clock, "127.0.0.1", "127.0.0.1")
         self.clock, self.failure = clock, None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)

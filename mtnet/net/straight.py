@@ -1,0 +1,96 @@
+"""
+Bytes that go straight to a socket, past the buffers of Twisted.
+
+Below TLS that touches names that Twisted keeps to itself. Where one of them is missing, there is
+no straight way, and everything goes through the transport.
+"""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL.SSL import Error
+from twisted.internet.interfaces import ISSLTransport, ISystemHandle, ITCPTransport
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+from mtnet.net.transport import Transport
+
+Send = Callable[[bytes], int]
+"""Takes bytes at once, and returns how many; raises OSError where it can take none."""
+
+RECORD = 16_384
+"""Bytes that TLS seals at once; RFC 8446, section 5.1."""
+MARGIN = 512
+"""Bytes that a sealed record may be longer, and what else TLS may have to say with it."""
+PRIVATE = "_aggregator", "_appSendBuffer", "_handshakeDone"
+"""What is touched of Twisted's TLS transport beside its interface."""
+
+
+def straight(transport: Transport, below: Transport, behind: Callable[[int], None]) -> Send | None:
+    """
+    Return the straight way to a socket; None = there is none.
+
+    Args:
+        below: the transport below TLS and every other wrapper.
+        behind: is told how many bytes were taken that wait in `below` now.
+    """
+    if not (ITCPTransport.providedBy(below) and ISystemHandle.providedBy(below)):
+        return None
+    handle = below.getHandle()
+    if not isinstance(handle, socket.socket):
+        return None
+    if not ISSLTransport.providedBy(transport):
+        return handle.send
+    tls = _layer(transport)
+    if tls is None or not all(hasattr(tls, name) for name in PRIVATE):
+        return None
+    return Seal(tls, below, handle.send, behind).send
+
+
+def _layer(transport: Any) -> TLSMemoryBIOProtocol | None:
+    while transport is not None and not isinstance(transport, TLSMemoryBIOProtocol):
+        transport = getattr(transport, "transport", None)
+    return transport
+
+
+class Seal:
+    """
+    Encrypts and sends in one go, where Twisted waits a turn for more to encrypt.
+
+    Args:
+        tls: the TLS transport.
+        below: takes what the socket does not.
+        send: of the socket.
+    """
+
+    __slots__ = ("_behind", "_below", "_send", "_tls")
+
+    def __init__(
+        self, tls: Any, below: Transport, send: Send, behind: Callable[[int], None]
+    ) -> None:
+        self._tls, self._below, self._send, self._behind = tls, below, send, behind
+
+    def send(self, data: bytes) -> int:
+        """Send as much of `data` as TLS takes now; what the socket does not take is behind it."""
+        tls = self._tls
+        if tls._appSendBuffer or tls._aggregator._buffer or not tls._handshakeDone:
+            return 0  # others have written
+        connection, taken = tls.getHandle(), 0
+        try:
+            while taken < len(data):
+                taken += connection.send(data[taken : taken + RECORD])
+        except Error:
+            pass  # the transport finds out why
+        if taken:
+            self._flush(connection, len(data) + MARGIN * (1 + len(data) // RECORD))
+        return taken
+
+    def _flush(self, connection: Any, most: int) -> None:
+        sealed = connection.bio_read(most)
+        try:
+            sent = self._send(sealed)
+        except OSError:
+            sent = 0
+        if sent < len(sealed):
+            self._below.write(sealed[sent:])
+            self._behind(len(sealed) - sent)

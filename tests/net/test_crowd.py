@@ -1,0 +1,241 @@
+"""A crowd is told the same, each in its order, and nobody waits for another."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sockets import ROOM, Wire
+
+from mtnet.net.backlog import Backlog
+from mtnet.net.crowd import Crowd, Shout
+
+
+class Hall:
+    """
+    A crowd of those who are called by a letter.
+
+    Attributes:
+        wires, backlogs: of everybody who was ever in it.
+    """
+
+    def __init__(self, clock, names="", most=1_000_000):
+        self.clock, self.crowd, self._most, self._count = clock, Crowd(), most, 0
+        self.wires, self.backlogs = {}, {}
+        for name in names:
+            self.come(name)
+
+    def come(self, name):
+        wire = self.wires[name] = Wire(self.clock)
+        self.backlogs[name] = Backlog(wire, self.clock, self._most, lambda: None)
+        wire.turn()
+        self.crowd.add(name, self.backlogs[name])
+
+    def shout(self, data):
+        self._count += 1
+        return Shout(self.crowd, data, self._count)
+
+    def say(self, data):
+        """Tell everybody at once."""
+        shout = self.shout(data)
+        shout.tell(shout.left, self.clock.seconds())
+
+    def heard(self):
+        return {name: wire.handle.taken for name, wire in self.wires.items()}
+
+    def open(self, name):
+        """Let a socket take everything that waits."""
+        self.wires[name].handle.room = 10**9
+        while self.wires[name].writing:
+            self.wires[name].turn()
+
+
+@pytest.fixture
+def hall(clock):
+    halls = []
+
+    def build(*arguments):
+        halls.append(Hall(clock, *arguments))
+        return halls[-1]
+
+    yield build
+    for each in halls:
+        for wire in each.wires.values():
+            wire.handle.close()
+
+
+def test_whoever_is_behind_keeps_nobody_waiting_and_misses_nothing(hall):
+    here = hall("abc")
+    here.wires["b"].handle.room = 2
+    here.say(b"news")
+    here.say(b" and more")
+    assert here.heard() == {"a": b"news and more", "b": b"ne", "c": b"news and more"}
+    here.open("b")
+    here.say(b"!")
+    assert set(here.heard().values()) == {b"news and more!"}
+
+
+@pytest.mark.parametrize("error", [BlockingIOError(), ConnectionResetError(), BrokenPipeError()])
+def test_a_socket_that_is_full_or_broken_is_left_to_its_transport(hall, error):
+    here = hall("abc")
+    here.wires["b"].handle.error = error
+    here.say(b"news")
+    assert here.wires["b"].value() == b"news"
+    assert here.wires["b"].handle.calls == 2, "not asked again until it has taken something"
+    here.say(b" and more")
+    assert here.wires["b"].handle.calls == 2
+    assert here.heard()["c"] == b"news and more"
+
+
+def test_an_idle_crowd_costs_one_call_for_each(hall):
+    here = hall("abc")
+    for _ in range(5):
+        here.say(b"news")
+    assert [wire.handle.calls for wire in here.wires.values()] == [5, 5, 5]
+
+
+def test_what_one_was_told_by_itself_comes_in_its_place(hall):
+    here = hall("ab")
+    here.say(b"1")
+    here.wires["a"].handle.room = 0
+    here.backlogs["a"].write(b"2")
+    here.say(b"3")
+    here.open("a")
+    here.say(b"4")
+    assert here.heard() == {"a": b"1234", "b": b"134"}
+
+
+def test_a_slice_leaves_the_rest_for_later(hall):
+    here = hall("abc")
+    shout = here.shout(b"news")
+    assert (shout.tell(2, 0.0), shout.left) == (2, 1)
+    assert here.heard() == {"a": b"news", "b": b"news", "c": b""}
+    assert (shout.tell(2, 0.0), shout.left) == (1, 0)
+    assert here.heard()["c"] == b"news"
+
+
+def test_between_two_slices_anybody_may_come_go_or_fall_behind(hall):
+    here = hall("abcd")
+    shout = here.shout(b"news")
+    shout.tell(1, 0.0)
+    here.crowd.discard("b")
+    here.come("e")
+    here.wires["c"].handle.room = 0
+    here.backlogs["c"].write(b"first ")
+    shout.tell(9, 0.0)
+    here.open("c")
+    assert here.heard() == {"a": b"news", "b": b"", "c": b"first news", "d": b"news", "e": b""}
+
+
+def test_whoever_comes_back_between_two_slices_is_told_only_what_is_shouted_later(hall):
+    here = hall("ab")
+    shout = here.shout(b"1")
+    here.crowd.discard("b")
+    here.crowd.add("b again", here.backlogs["b"])
+    shout.tell(9, 0.0)
+    here.say(b"2")
+    assert here.heard() == {"a": b"12", "b": b"2"}
+
+
+def test_it_knows_what_was_told_to_everybody_and_when(hall, clock):
+    here = hall("ab")
+    here.say(b"1")
+    clock.advance(5)
+    shout = here.shout(b"2")
+    shout.tell(1, 5.0)
+    assert (here.crowd.told, here.backlogs["a"].written) == (1, 0.0)
+    shout.tell(1, 5.0)
+    assert (here.crowd.told, here.backlogs["a"].written) == (2, 5.0)
+
+
+def test_one_connection_may_be_in_several_crowds(clock, hall):
+    here, there = hall("a"), Crowd()
+    there.add("x", here.backlogs["a"])
+    here.wires["a"].handle.room = 1
+    here.say(b"12")
+    Shout(there, b"3", 1).tell(1, 7.0)
+    assert here.backlogs["a"].written == 7.0
+    here.open("a")
+    there.discard("x")
+    Shout(there, b"4", 2).tell(1, 8.0)
+    here.say(b"5")
+    assert here.heard() == {"a": b"1235"}
+
+
+def test_whoever_is_closed_is_told_no_more(hall):
+    here = hall("ab")
+    here.backlogs["a"].close(b"bye")
+    here.say(b"news")
+    here.open("a")
+    assert here.heard() == {"a": b"bye", "b": b"news"}
+
+
+def test_who_is_in_it_can_be_asked(hall):
+    here = hall("ab")
+    here.crowd.discard("a")
+    here.crowd.discard("a")
+    assert (list(here.crowd), len(here.crowd), "b" in here.crowd, "a" in here.crowd) == (
+        ["b"], 1, True, False,
+    )  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("write"), st.sampled_from("abc"), st.integers(1, 300)),
+            st.tuples(st.just("shout"), st.just(""), st.integers(1, 300)),
+            st.tuples(st.just("slice"), st.just(""), st.integers(1, 3)),
+            st.tuples(st.just("room"), st.sampled_from("abc"), st.integers(0, 400)),
+            st.tuples(st.just("turn"), st.sampled_from("abc"), st.just(0)),
+            st.tuples(st.just("leave"), st.sampled_from("abc"), st.just(0)),
+            st.tuples(st.just("come"), st.sampled_from("abc"), st.just(0)),
+        ),
+        max_size=60,
+    )
+)
+def test_every_byte_leaves_once_and_in_order_whatever_the_sockets_take(clock, steps):
+    here, said, count = Hall(clock, "abc"), {}, 0
+    shouts = []  # with those who shall hear it and have not
+    try:
+        for what, name, number in steps:
+            if what in ("write", "shout"):
+                count += 1
+                frame = (b"%d," % count) * number
+            if what == "write":
+                said[name] = said.get(name, b"") + frame
+                here.backlogs[name].write(frame)
+            elif what == "shout":
+                shouts.append((here.shout(frame), frame, list(here.crowd.order().keys)))
+            elif what == "slice" and shouts:
+                shout, frame, names = shouts[0]
+                for each in names[: shout.tell(number, 0.0)]:
+                    if each in here.crowd:
+                        said[each[0]] = said.get(each[0], b"") + frame
+                del names[:number]
+                if not shout.left:
+                    shouts.pop(0)
+            elif what == "room":
+                here.wires[name].handle.room = number
+            elif what == "turn":
+                here.wires[name].turn()
+            elif what == "leave":
+                for each in [each for each in here.crowd if each[0] == name]:
+                    here.crowd.discard(each)
+            elif what == "come" and not any(each[0] == name for each in here.crowd):
+                here.crowd.add(f"{name}{count}", here.backlogs[name])
+        for name in "abc":
+            here.open(name)
+            assert here.heard()[name] == said.get(name, b"")
+    finally:
+        for wire in here.wires.values():
+            wire.handle.close()
+
+
+def test_a_backlog_that_overflows_ends_in_a_whole_frame(hall, clock):
+    here = hall("a", 100)
+    here.wires["a"].handle.room = ROOM
+    for number in range(5_000):
+        here.say(b"<<%04d>>" % number)
+    here.open("a")
+    frames = here.heard()["a"]
+    assert frames.startswith(b"<<0000>><<0001>>")
+    assert len(frames) % 8 == 0

@@ -1,0 +1,201 @@
+"""Under TLS as well, bytes reach an idle socket in the same turn, and always in their order."""
+
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from OpenSSL import SSL
+from sockets import Wire
+from tls_peers import TlsClient
+from tls_samples import Authority, Files, client_context
+from twisted.internet.protocol import Factory, Protocol
+from twisted.protocols import tls as twisted_tls
+
+from mtnet.net import straight
+from mtnet.net.endpoints import Listener
+from mtnet.net.layers import Layers
+from mtnet.net.outbox import Outbox
+from mtnet.net.tls import Certificates
+
+EVERYTHING = 10**9
+
+
+class Peer(TlsClient):
+    """A TLS client over a socket whose room the test sets."""
+
+    def collect(self):
+        self.transport.turn()
+        data, self.transport.handle.taken = self.transport.handle.taken, b""
+        self._incoming.write(data)
+        return len(data)
+
+    def heard(self):
+        """Return what arrived without the server having had another turn."""
+        found, data = b"", self.transport.handle.taken
+        self.transport.handle.taken = b""
+        self._incoming.write(data)
+        while self._incoming.pending:
+            found += self.tls.read(65_536)
+        return found
+
+
+class Speaker(Protocol):
+    """
+    The server's side.
+
+    Attributes:
+        outbox: what it writes into.
+    """
+
+    def connectionMade(self):
+        self.outbox = Outbox(self.transport, self.factory.clock, 1_000, lambda: None)
+        self.factory.made = self
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    made = Files(tmp_path_factory.mktemp("certificates"), Authority())
+    made.issue("localhost", "127.0.0.1")
+    return made
+
+
+@pytest.fixture
+def dial(tmp_path, hub_with, clock, files):
+    hub, wires = hub_with(*files.settings), []
+    certificates = Certificates(hub.config.tls, tmp_path, lambda: time.time_ns() // 1_000_000)
+    service = Factory.forProtocol(Speaker)
+    service.clock = clock
+    factory = Layers(hub, certificates).around(Listener("x", "secure:8081"), service)
+
+    def dial():
+        wire = Wire(clock)
+        wire.handle.room = EVERYTHING
+        wires.append(wire)
+        client = Peer(factory, clock, client_context(files.ca), transport=wire).shake()
+        client.received()
+        wire.handle.calls = 0
+        return client, service.made.outbox
+
+    yield dial
+    for wire in wires:
+        wire.handle.close()
+
+
+def test_the_names_that_twisted_keeps_to_itself_are_still_there(dial):
+    _, outbox = dial()
+    assert outbox.send is not None, f"one of {straight.PRIVATE} was renamed in {twisted_tls}"
+
+
+def test_bytes_are_encrypted_and_sent_in_the_same_turn(dial):
+    client, outbox = dial()
+    outbox.write(b"now")
+    assert (client.heard(), client.transport.handle.calls) == (b"now", 1)
+
+
+@pytest.mark.parametrize("size", [1, 16_384, 16_385, 100_000])
+def test_a_text_of_any_size_arrives_whole(dial, size):
+    client, outbox = dial()
+    outbox.write(b"x" * size)
+    assert client.heard() == b"x" * size
+
+
+def test_what_the_socket_does_not_take_arrives_behind_it(dial):
+    client, outbox = dial()
+    client.transport.handle.room = 10
+    outbox.write(b"first")
+    outbox.write(b" second")
+    assert outbox.send is None
+    client.transport.handle.room = EVERYTHING
+    assert client.received() == b"first second"
+    client.received()
+    assert outbox.send is not None
+
+
+def test_a_socket_that_is_behind_with_much_is_not_ready(dial):
+    client, outbox = dial()
+    client.transport.handle.room = 10
+    outbox.write(b"x" * 2_000)
+    assert not outbox.ready
+    client.transport.handle.room = EVERYTHING
+    assert client.received() == b"x" * 2_000
+    assert outbox.ready
+
+
+@pytest.mark.parametrize("error", [BlockingIOError(), ConnectionResetError()])
+def test_a_socket_that_is_full_or_broken_is_left_to_the_transport(dial, error):
+    client, outbox = dial()
+    client.transport.handle.error = error
+    outbox.write(b"text")
+    client.transport.handle.error = None
+    assert client.received() == b"text"
+
+
+def test_nothing_goes_past_what_others_have_written(dial):
+    client, outbox = dial()
+    client.protocol.write(b"greeting ")
+    outbox.write(b"text")
+    assert client.heard() == b""
+    assert client.received() == b"greeting text"
+
+
+def test_what_tls_refuses_is_left_to_the_transport(dial, monkeypatch):
+    client, outbox = dial()
+    left, handle = [], client.protocol.getHandle()
+
+    class Refusing:
+        def send(self, data):
+            raise SSL.WantReadError
+
+        def __getattr__(self, name):
+            return getattr(handle, name)
+
+    monkeypatch.setattr(client.protocol, "write", left.append)
+    monkeypatch.setattr(client.protocol, "_tlsConnection", Refusing())
+    outbox.write(b"text")
+    assert left == [b"text"]
+
+
+@pytest.mark.parametrize("name", straight.PRIVATE)
+def test_without_a_private_name_everything_goes_through_the_transport(dial, monkeypatch, name):
+    renamed = tuple(f"{each}_renamed" if each == name else each for each in straight.PRIVATE)
+    monkeypatch.setattr(straight, "PRIVATE", renamed)
+    client, outbox = dial()
+    outbox.write(b"text")
+    assert (outbox.send, client.heard()) == (None, b"")
+    assert client.received() == b"text"
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
+)
+@given(
+    st.lists(
+        st.one_of(
+            st.integers(1, 40_000).map(lambda size: ("write", size)),
+            st.integers(1, 300).map(lambda size: ("past", size)),
+            st.integers(0, 20_000).map(lambda room: ("room", room)),
+            st.just(("turn", 0)),
+        ),
+        max_size=30,
+    )
+)
+def test_every_byte_arrives_once_and_in_order_whatever_the_socket_takes(dial, steps):
+    (client, outbox), said, heard = dial(), b"", b""
+    for count, (what, number) in enumerate(steps):
+        frame = b"%d," % count * number
+        if what == "write":
+            said += frame
+            outbox.write(frame)
+        elif what == "past":
+            said += frame
+            outbox.leave(frame)
+        elif what == "room":
+            client.transport.handle.room = number
+        else:
+            heard += client.received()
+    client.transport.handle.room = EVERYTHING
+    for _ in range(3):
+        heard += client.received()
+    assert heard == said
+    assert outbox.send is not None
