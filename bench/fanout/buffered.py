@@ -4,5 +4,5 @@ from twisted.scripts.twistd import run
 
 from mtnet.net import outbox
 
-outbox._straight = lambda *_: None
+outbox.straight = lambda *_: None
 run()  # type: ignore[no-untyped-call]

@@ -1,16 +1,18 @@
 /*
  * load: one publisher and many followers of a server on 127.0.0.1:PORT, in one thread that spins.
  *
- *   load [-f FOLLOWERS] [-t SECONDS] [-r RATE] [-o FOLLOW -e END] [-O PUBLISH -E END]
- *        -p PID KIND PORT
+ *   load [-f FOLLOWERS] [-s SILENT] [-t SECONDS] [-r RATE] [-c] -o FOLLOW -e END
+ *        -O PUBLISH -E END -p PID KIND PORT
  *
  *   -f FOLLOWERS  default 100; 5000 at most come from one address, 127.0.0.1, 127.0.0.2, ...
+ *   -s SILENT     followers beside them who never read
  *   -t SECONDS    of each mode, after a few tenths of a second that do not count
  *   -r RATE       messages a second in the open loop
+ *   -c            through TLS, whoever it is
  *   -o, -O        what a follower and the publisher say first, and
  *   -e, -E        what must have come until they are served
  *   -p PID        of the server, whose threads' time on the CPU is read from schedstat
- *   KIND          floor, nats or mtnet: how messages are framed
+ *   KIND          floor, nats, redis or mtnet: how messages are framed
  *
  * The modes are visited in turn, over the same connections: "one" publishes the next message when
  * the last follower has the one before, "burst" keeps 32 under way, "open" publishes at a given
@@ -24,8 +26,10 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,15 +51,17 @@ enum {
     BATCH = 64,         /* followers that are let in together */
     SOURCE = 5000,      /* followers from one address */
     WINDOW = 32,
+    SMALL = 4096,       /* bytes that the kernel keeps for who never reads */
     PATIENCE = 60,      /* seconds for the last message to come */
 };
 
 #define WARM 0.4 /* seconds */
 
-enum kind { FLOOR, NATS, MTNET };
+enum kind { FLOOR, NATS, REDIS, MTNET };
 
 struct follower {
     int socket;
+    SSL *tls; /* NULL = plain */
     long next; /* the message that it is to be sent */
     size_t kept;
     char *rest; /* what came of a line that is not whole */
@@ -75,15 +81,17 @@ struct result {
 
 static struct {
     const char *follow, *followed, *publish, *ready;
-    int followers, port, process;
+    int followers, silent, port, process;
+    bool secure;
     enum kind kind;
     double seconds, rate;
 } wanted = {.followers = 100, .seconds = 2, .rate = 50};
 
-static struct follower *followers;
+static struct follower *followers, publisher;
+static SSL_CTX *tls;
 static struct message ring[RING];
 static char room[LINE + ROOM];
-static int poller, publisher;
+static int poller;
 static long published, finished, before; /* `before`: entries in the journal of mtnet */
 static double *delays;
 static long noted, space;
@@ -132,10 +140,11 @@ static double cpu(void)
 
 /* Connections */
 
-static void say(int to, const char *text, size_t size)
+static void say(struct follower *to, const char *text, size_t size)
 {
     while (size > 0) {
-        ssize_t sent = send(to, text, size, MSG_NOSIGNAL);
+        ssize_t sent = to->tls ? SSL_write(to->tls, text, (int)size)
+                               : send(to->socket, text, size, MSG_NOSIGNAL);
         if (sent <= 0)
             fail("the server takes nothing: %s", strerror(errno));
         text += sent;
@@ -143,7 +152,19 @@ static void say(int to, const char *text, size_t size)
     }
 }
 
-static int dial(int number)
+/* As recv does; through TLS a socket that shall not be waited for must be of that kind. */
+static ssize_t hear(struct follower *from, char *to, size_t size, int flags)
+{
+    if (!from->tls)
+        return recv(from->socket, to, size, flags);
+    int came = SSL_read(from->tls, to, (int)size);
+    if (came > 0)
+        return came;
+    errno = SSL_get_error(from->tls, came) == SSL_ERROR_WANT_READ ? EAGAIN : EIO;
+    return -1;
+}
+
+static struct follower dial(int number, int buffer)
 {
     int one = 1, made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in from = {
@@ -157,23 +178,28 @@ static int dial(int number)
     };
     if (made < 0)
         fail("socket: %s", strerror(errno));
+    if (buffer)
+        setsockopt(made, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
     setsockopt(made, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
     setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (bind(made, (struct sockaddr *)&from, sizeof from))
         fail("bind: %s", strerror(errno));
     if (connect(made, (struct sockaddr *)&to, sizeof to))
         fail("connect: %s", strerror(errno));
-    return made;
+    struct follower follower = {.socket = made, .tls = tls ? SSL_new(tls) : NULL};
+    if (tls && (!follower.tls || !SSL_set_fd(follower.tls, made) || SSL_connect(follower.tls) != 1))
+        fail("the TLS handshake failed");
+    return follower;
 }
 
 /* Reads until `end` has come and the line it stands in is whole. */
-static void await(int from, const char *end)
+static void await(struct follower *from, const char *end)
 {
     size_t size = 0;
     struct timeval patience = {.tv_sec = PATIENCE};
-    setsockopt(from, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(from->socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     for (char *found = NULL; !found || room[size - 1] != '\n';) {
-        ssize_t more = recv(from, room + size, sizeof room - 1 - size, 0);
+        ssize_t more = hear(from, room + size, sizeof room - 1 - size, 0);
         if (more <= 0)
             fail("instead of %s came: %.*s", end, (int)size, room);
         size += (size_t)more;
@@ -190,24 +216,38 @@ static void follow(int number)
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)number};
     if (epoll_ctl(poller, EPOLL_CTL_ADD, followers[number].socket, &event))
         fail("epoll_ctl: %s", strerror(errno));
+    if (wanted.secure)
+        fcntl(followers[number].socket, F_SETFL, O_NONBLOCK);
+}
+
+/* From `first` to before `end`; those who never read are in no hurry to hear of anything. */
+static void connect_some(int first, int end, int buffer)
+{
+    for (int i = first; i < end; i++) {
+        followers[i] = dial(i, buffer);
+        say(&followers[i], wanted.follow, strlen(wanted.follow));
+    }
+    for (int i = first; i < end; i++)
+        await(&followers[i], wanted.followed);
 }
 
 static void connect_all(void)
 {
-    for (int first = 0; first < wanted.followers; first += BATCH) {
-        int end = first + BATCH < wanted.followers ? first + BATCH : wanted.followers;
-        for (int i = first; i < end; i++) {
-            followers[i].socket = dial(i);
-            say(followers[i].socket, wanted.follow, strlen(wanted.follow));
-        }
-        for (int i = first; i < end; i++)
-            await(followers[i].socket, wanted.followed);
+    int all = wanted.followers + wanted.silent;
+    for (int first = 0; first < all; first += BATCH) {
+        int end = first + BATCH < all ? first + BATCH : all;
+        int silent = end < wanted.followers ? end : wanted.followers;
+        if (first < wanted.followers)
+            connect_some(first, silent, 0);
+        connect_some(first < silent ? silent : first, end, SMALL);
     }
     for (int i = 0; i < wanted.followers; i++)
         follow(i);
-    publisher = dial(0);
-    say(publisher, wanted.publish, strlen(wanted.publish));
-    await(publisher, wanted.ready);
+    publisher = dial(0, 0);
+    say(&publisher, wanted.publish, strlen(wanted.publish));
+    await(&publisher, wanted.ready);
+    if (wanted.secure)
+        fcntl(publisher.socket, F_SETFL, O_NONBLOCK);
 }
 
 /* Messages */
@@ -237,6 +277,11 @@ static int make(char *to, size_t size, long number, double due)
         message->size = snprintf(message->text, TEXT, "%s", frame);
         return snprintf(to, size, "%s", frame);
     }
+    if (wanted.kind == REDIS) {
+        message->size = snprintf(message->text, TEXT, "*3\r\n$7\r\nmessage\r\n$1\r\ns\r\n$%d\r\n%s\r\n",
+                                 length, frame);
+        return snprintf(to, size, "*3\r\n$7\r\nPUBLISH\r\n$1\r\ns\r\n$%d\r\n%s\r\n", length, frame);
+    }
     message->size = snprintf(message->text, TEXT, "MSG s 1 %d\r\n%s\r\n", length, frame);
     return snprintf(to, size, "PUB s %d\r\n%s\r\n", length, frame);
 }
@@ -250,7 +295,7 @@ static void publish(long count, double due)
             fail("the server is %d messages behind", RING);
         size += make(text + size, sizeof text - (size_t)size, published++, due);
     }
-    say(publisher, text, (size_t)size);
+    say(&publisher, text, (size_t)size);
 }
 
 /* The first follower that is sent a message of mtnet shows what the others must be sent. */
@@ -291,9 +336,9 @@ static void came(struct follower *follower)
 static void take_other(struct follower *follower, const char *line, int size)
 {
     if (!memcmp(line, "<<PING", 6))
-        say(follower->socket, "<<PONG>>\r\n", 10);
+        say(follower, "<<PONG>>\r\n", 10);
     else if (!memcmp(line, "PING\r\n", 6))
-        say(follower->socket, "PONG\r\n", 6);
+        say(follower, "PONG\r\n", 6);
     else if (memcmp(line, "<<STATUS", 8))
         fail("message %ld should come, and there is: %.*s", follower->next, size, line);
 }
@@ -330,7 +375,7 @@ static void read_follower(struct follower *follower)
 {
     if (follower->kept)
         memcpy(room, follower->rest, follower->kept);
-    ssize_t more = recv(follower->socket, room + follower->kept, ROOM, MSG_DONTWAIT);
+    ssize_t more = hear(follower, room + follower->kept, ROOM, MSG_DONTWAIT);
     if (more < 0 && errno == EAGAIN)
         return;
     if (more <= 0)
@@ -348,18 +393,18 @@ static void read_follower(struct follower *follower)
 
 static void read_publisher(void)
 {
-    ssize_t size = recv(publisher, room, ROOM, MSG_DONTWAIT);
+    ssize_t size = hear(&publisher, room, ROOM, MSG_DONTWAIT);
     if (size < 0 && errno == EAGAIN)
         return;
     if (size <= 0)
         fail("the publisher was cut off");
     room[size] = 0;
-    if (strstr(room, "ERROR") || strstr(room, "-ERR"))
+    if (strstr(room, "<<ERROR") || strstr(room, "-ERR"))
         fail("the publisher was told: %s", room);
     if (strstr(room, "<<PING"))
-        say(publisher, "<<PONG>>\r\n", 10);
+        say(&publisher, "<<PONG>>\r\n", 10);
     else if (strstr(room, "PING\r\n"))
-        say(publisher, "PONG\r\n", 6);
+        say(&publisher, "PONG\r\n", 6);
 }
 
 /* The run */
@@ -406,9 +451,11 @@ static void report(const char *mode, long window, double rate)
 
 static bool read_options(int argc, char **argv)
 {
-    for (int option; (option = getopt(argc, argv, "f:t:r:o:e:O:E:p:")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "f:s:t:r:co:e:O:E:p:")) != -1;) {
         switch (option) {
         case 'f': wanted.followers = atoi(optarg); break;
+        case 's': wanted.silent = atoi(optarg); break;
+        case 'c': wanted.secure = true; break;
         case 't': wanted.seconds = atof(optarg); break;
         case 'r': wanted.rate = atof(optarg); break;
         case 'o': wanted.follow = optarg; break;
@@ -422,10 +469,11 @@ static bool read_options(int argc, char **argv)
     if (optind != argc - 2)
         return false;
     const char *kind = argv[optind];
-    wanted.kind = !strcmp(kind, "mtnet") ? MTNET : !strcmp(kind, "nats") ? NATS : FLOOR;
+    wanted.kind = !strcmp(kind, "mtnet") ? MTNET : !strcmp(kind, "nats") ? NATS
+                  : !strcmp(kind, "redis") ? REDIS : FLOOR;
     wanted.port = atoi(argv[optind + 1]);
     return wanted.port > 0 && wanted.port < 65536 && wanted.process > 0 && wanted.followers > 0 &&
-           wanted.followers <= 60000 && wanted.seconds > 0 && wanted.seconds <= 600 &&
+           wanted.silent >= 0 && wanted.followers + wanted.silent <= 60000 && wanted.seconds > 0 && wanted.seconds <= 600 &&
            wanted.rate > 0 && wanted.follow && wanted.followed && wanted.publish && wanted.ready;
 }
 
@@ -433,16 +481,17 @@ int main(int argc, char **argv)
 {
     struct rlimit limit;
     if (!read_options(argc, argv)) {
-        fputs("usage: load [-f FOLLOWERS] [-t SECONDS] [-r RATE] -o FOLLOW -e END -O PUBLISH "
-              "-E END -p PID KIND PORT\n", stderr);
+        fputs("usage: load [-f FOLLOWERS] [-s SILENT] [-t SECONDS] [-r RATE] [-c] -o FOLLOW -e END "
+              "-O PUBLISH -E END -p PID KIND PORT\n", stderr);
         return 2;
     }
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    followers = calloc((size_t)wanted.followers, sizeof *followers);
+    followers = calloc((size_t)(wanted.followers + wanted.silent), sizeof *followers);
+    tls = wanted.secure ? SSL_CTX_new(TLS_client_method()) : NULL;
     poller = epoll_create1(0);
-    if (!followers || poller < 0)
+    if (!followers || poller < 0 || (wanted.secure && !tls))
         fail("no memory");
     connect_all();
     report("one", 1, 0);

@@ -1,9 +1,11 @@
 """
-What it costs to tell many followers one signal, beside a floor in C and nats-server.
+What it costs to tell many followers one signal, beside a floor in C, nats-server and redis.
 
 Each round visits the servers in turn with 1 follower and with each number of `--followers`. mtnet
 runs with all that it does for a signal: an account's rights are checked, and it is forced to the
-disk before anybody hears of it; once more with Twisted's buffers between it and the sockets.
+disk before anybody hears of it; with `--buffered` once more through Twisted's buffers.
+With `--tls` all of that goes through TLS, without the floor and redis. With `--silent` each server
+is visited once more with so many followers beside them who never read.
 See README.md beside this folder.
 """
 
@@ -23,7 +25,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import HERE, LOAD_CPU, BenchError, Floor, Mtnet, Nats, Server
+from servers import HERE, LOAD_CPU, BenchError, Floor, Mtnet, Nats, Redis, Server
 
 MODES = {
     "one": "One at a time: the next when the last follower has the one before.",
@@ -72,11 +74,11 @@ Runs = dict[tuple[str, int, str], list[Run]]
 def compile_programs(folder: Path) -> tuple[Path, Path]:
     """Compile the floor and the load client into `folder`."""
     for name in ("floor", "load"):
-        words = ("-O2", "-Wall", "-Wextra", "-o", folder / name, HERE / f"{name}.c")
+        words = ("-O2", "-Wall", "-Wextra", "-o", folder / name, HERE / f"{name}.c", "-lssl")
         try:
             subprocess.run(["cc", *map(str, words)], check=True)
         except FileNotFoundError as error:
-            raise BenchError("There is no cc here: install a C compiler.") from error
+            raise BenchError("There is no cc here: install gcc and libssl-dev.") from error
         except subprocess.CalledProcessError as error:
             raise BenchError(f"{name}.c cannot be compiled: {error}") from error
     return folder / "floor", folder / "load"
@@ -87,32 +89,50 @@ def open_rate(followers: int) -> float:
     return min(OPEN_RATE, OPEN_MOST / followers)
 
 
-def visit(load: Path, server: Server, followers: int, seconds: float) -> Iterator[Run]:
-    """Visit a server in every mode."""
-    assert server.process is not None
-    server.calm_down()
-    numbers = ("-f", followers, "-t", seconds, "-r", open_rate(followers), "-p", server.process.pid)
-    first = ("-o", server.follow[0], "-e", server.follow[1])
-    last = ("-O", server.publish[0], "-E", server.publish[1], server.kind, server.port)
-    words = map(str, (*numbers, *first, *last))
-    command = ["taskset", "-c", str(LOAD_CPU), str(load), *words]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    if said.returncode:
-        raise BenchError(f"{server.name}, {followers} followers: {said.stderr}")
-    for line in said.stdout.splitlines():
-        yield Run(server=server.name, followers=followers, **json.loads(line))
+@dataclass(frozen=True)
+class Visit:
+    """
+    A server, and who is there.
+
+    Attributes:
+        silent: followers who never read.
+    """
+
+    server: Server
+    silent: int = 0
+
+    @property
+    def name(self) -> str:
+        """What it is called in the tables."""
+        return self.server.name + (f", {self.silent:,} silent" if self.silent else "")
+
+    def runs(self, load: Path, followers: int, seconds: float) -> Iterator[Run]:
+        """Visit it in every mode."""
+        server = self.server
+        assert server.process is not None
+        server.calm_down()
+        numbers = ("-f", followers, "-s", self.silent, "-t", seconds, "-r", open_rate(followers))
+        first = ("-p", server.process.pid, "-o", server.follow[0], "-e", server.follow[1])
+        last = ("-O", server.publish[0], "-E", server.publish[1], server.kind, server.port)
+        words = map(str, (*numbers, *(["-c"] if server.secure else []), *first, *last))
+        command = ["taskset", "-c", str(LOAD_CPU), str(load), *words]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        if said.returncode:
+            raise BenchError(f"{self.name}, {followers} followers: {said.stderr}")
+        for line in said.stdout.splitlines():
+            yield Run(server=self.name, followers=followers, **json.loads(line))
 
 
-def measure(load: Path, servers: list[Server], options: argparse.Namespace) -> Runs:
+def measure(load: Path, visits: list[Visit], options: argparse.Namespace) -> Runs:
     """Visit all in turn, so that what disturbs the machine disturbs everybody."""
     runs: Runs = {}
     for number in range(1, options.rounds + 1):
         for followers in options.followers:
-            for server in servers:
-                for run in visit(load, server, followers, options.seconds):
+            for visit in visits:
+                for run in visit.runs(load, followers, options.seconds):
                     runs.setdefault((run.mode, followers, run.server), []).append(run)
                 print(
-                    f"round {number} of {options.rounds}, {followers} followers: {server.name}",
+                    f"round {number} of {options.rounds}, {followers} followers: {visit.name}",
                     file=sys.stderr,
                 )
     return runs
@@ -134,7 +154,7 @@ def ratio(values: list[float], others: list[float]) -> str:
 
 def table(runs: Runs, mode: str, names: list[str], followers: list[int]) -> list[str]:
     """Return the table of a mode."""
-    rivals = [each for each in ("floor", "nats") if each in names]
+    rivals = [each for each in ("floor", "nats", "redis") if each in names]
     wanted: list[tuple[str, Callable[[str, int], list[float]], int, float, bool]] = [
         ("CPU µs per delivery", _values(runs, mode, "cpu_per_delivery"), 2, 1, True)
     ]
@@ -144,7 +164,7 @@ def table(runs: Runs, mode: str, names: list[str], followers: list[int]) -> list
         rate = _values(runs, mode, "rate")
         wanted.append(("deliveries/s, thousands", rate, 0, 1e-3, True))
     wanted.append(("p50 ms", _values(runs, mode, "p50"), 2, 1e3, False))
-    wanted.append(("p99 ms", _values(runs, mode, "p99"), 2, 1e3, False))
+    wanted.append(("p99 ms", _values(runs, mode, "p99"), 2, 1e3, mode == "open"))
     head = ["followers", "server"]
     for title, _, _, _, compared in wanted:
         head += [title, *(f"× {each}" for each in rivals if compared)]
@@ -205,6 +225,10 @@ def parse(words: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nats", help="the program nats-server; without it there is no × nats")
+    parser.add_argument("--redis", help="the program redis-server")
+    parser.add_argument("--tls", action="store_true", help="through TLS")
+    parser.add_argument("--silent", type=int, default=0, help="followers who never read")
+    parser.add_argument("--buffered", action="store_true", help="mtnet without its straight way")
     parser.add_argument("--followers", default="100,1000,5000", help="numbers, with commas")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each mode in a visit")
@@ -223,32 +247,45 @@ def allow_descriptors(followers: int) -> None:
         raise BenchError(f"{followers} followers need more than {most} descriptors (ulimit -n).")
 
 
+def choose(folder: Path, floor: Path, options: argparse.Namespace) -> Iterator[Server]:
+    """Yield the servers that are wanted."""
+    secure = options.tls
+    if not secure:
+        yield Floor(folder, floor)
+    if options.nats:
+        yield Nats(folder, options.nats, secure)
+    if options.redis and not secure:
+        yield Redis(folder, options.redis)
+    yield Mtnet(folder, secure=secure)
+    if options.buffered:
+        yield Mtnet(folder, straight=False, secure=secure)
+
+
 def main() -> int:
     """Measure and report; return the exit status."""
     options = parse(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     try:
-        allow_descriptors(options.followers[-1])
+        allow_descriptors(options.followers[-1] + options.silent)
         os.sched_setaffinity(0, {LOAD_CPU})
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
             (folder / "programs").mkdir()
             floor, load = compile_programs(folder / "programs")
-            servers: list[Server] = [Floor(folder, floor)]
-            if options.nats:
-                servers.append(Nats(folder, options.nats))
-            servers += [Mtnet(folder), Mtnet(folder, straight=False)]
+            servers = list(choose(folder, floor, options))
             for server in servers:
                 stack.callback(server.stop)
                 server.start()
-            runs = measure(load, servers, options)
+            silents = sorted({0, options.silent})
+            visits = [Visit(server, silent) for server in servers for silent in silents]
+            runs = measure(load, visits, options)
     except (BenchError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     if options.json:
         found = [vars(run) for each in runs.values() for run in each]
         options.json.write_text(json.dumps(found, indent=2), "utf-8")
-    print("\n".join(report(runs, [server.name for server in servers], options)))
+    print("\n".join(report(runs, [visit.name for visit in visits], options)))
     return 0
 
 

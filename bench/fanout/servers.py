@@ -27,9 +27,19 @@ class BenchError(Exception):
     """The benchmark cannot go on; the text is for the user."""
 
 
+def make_certificate(data: Path) -> tuple[Path, Path]:
+    """Let `mtnet cert init` make a certificate in a data folder; return its file and the key's."""
+    command = [sys.executable, "-m", "mtnet", "cert", "init", "--data", str(data)]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return data / "tls" / "certificate.pem", data / "tls" / "key.pem"
+
+
 class Server:
     """
     A server process.
+
+    Args:
+        secure: whether it speaks TLS.
 
     Attributes:
         kind: how its messages are framed; see load.c.
@@ -40,8 +50,8 @@ class Server:
     follow = ("FOLLOW\r\n", "OK")
     publish = ("PUBLISH\r\n", "OK")
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder / self.name, free_port()
+    def __init__(self, folder: Path, secure: bool = False) -> None:
+        self.folder, self.port, self.secure = folder / self.name, free_port(), secure
         self.folder.mkdir()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -124,12 +134,34 @@ class Nats(Server):
     publish = 'CONNECT {"verbose":false,"pedantic":false}\r\nPING\r\n', "PONG\r\n"
     follow = publish[0].replace("PING", "SUB s 1\r\nPING"), "PONG\r\n"
 
+    def __init__(self, folder: Path, binary: str, secure: bool = False) -> None:
+        super().__init__(folder, secure)
+        self._binary = binary
+
+    def command(self) -> list[str]:
+        lines = [f"listen: {HOST}:{self.port}"]
+        if self.secure:
+            certificate, key = make_certificate(self.folder)
+            files = f'cert_file: "{certificate}", key_file: "{key}"'
+            lines.append(f"tls {{ {files}, handshake_first: true }}")
+        (self.folder / "nats.conf").write_text("\n".join(lines), "utf-8")
+        return [self._binary, "-c", str(self.folder / "nats.conf")]
+
+
+class Redis(Server):
+    """redis-server, which stores nothing here; the frame is the payload."""
+
+    name = kind = "redis"
+    publish = "PING\r\n", "+PONG"
+    follow = "SUBSCRIBE s\r\n", ":1\r\n"
+
     def __init__(self, folder: Path, binary: str) -> None:
         super().__init__(folder)
         self._binary = binary
 
     def command(self) -> list[str]:
-        return [self._binary, "-a", HOST, "-p", str(self.port)]
+        words = ("--port", self.port, "--bind", HOST, "--save", "", "--protected-mode", "no")
+        return [self._binary, *map(str, words), "--maxclients", "19900", "--tcp-backlog", "4096"]
 
 
 class Mtnet(Server):
@@ -142,9 +174,9 @@ class Mtnet(Server):
 
     kind = "mtnet"
 
-    def __init__(self, folder: Path, straight: bool = True) -> None:
+    def __init__(self, folder: Path, straight: bool = True, secure: bool = False) -> None:
         self.name = "mtnet" if straight else "mtnet, buffered"
-        super().__init__(folder)
+        super().__init__(folder, secure)
         self._straight = straight
         # It makes the account, and is never started itself.
         daemon = GuardedDaemon(self.folder)
@@ -156,7 +188,11 @@ class Mtnet(Server):
     def command(self) -> list[str]:
         twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
         listens = [f"--listen={name}=off" for name in ("templates", "ticks", "web")]
-        listens.append(f"--listen=signals=tcp:{self.port}:interface={HOST}:backlog=4096")
+        kind = "tcp"
+        if self.secure:
+            kind = "secure"
+            make_certificate(self._data)
+        listens.append(f"--listen=signals={kind}:{self.port}:interface={HOST}:backlog=4096")
         return [
             *(twistd if self._straight else [sys.executable, str(HERE / "buffered.py")]),
             *("-n", "--pidfile=", "mtnet", "--data", str(self._data), "--set=reserve=0", *listens),
