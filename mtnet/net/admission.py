@@ -1,41 +1,25 @@
 """Who is let in before a service hears of them, and what guards services that do not know us."""
 
-from twisted.internet.interfaces import (
-    IAddress,
-    IHalfCloseableProtocol,
-    IHandshakeListener,
-    IProtocol,
-    IProtocolFactory,
-)
-from twisted.internet.protocol import Factory, connectionDone
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.internet.interfaces import IAddress, IHandshakeListener, IProtocol, IProtocolFactory
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
 from mtnet.net.endpoints import host_of
 from mtnet.net.gate import Gate, Visitor
+from mtnet.net.wrapping import Front, HalfCloseable
 
 
-class Barrier(Factory):
+class Barrier(Front):
     """
     Closes the connections of those who are banned, and of strangers in a rush, before a byte of
     theirs is read.
     """
 
-    noisy = False
-
-    def __init__(self, inner: IProtocolFactory, gate: Gate) -> None:
-        self._inner, self._gate = inner, gate
-
-    def logPrefix(self) -> str:
-        """Name the service in Twisted's own log lines."""
-        return type(self._inner).__name__
-
-    def doStart(self) -> None:
-        self._inner.doStart()
-
-    def doStop(self) -> None:
-        self._inner.doStop()
+    def __init__(self, service: IProtocolFactory, gate: Gate) -> None:
+        super().__init__(service)
+        self._gate = gate
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:  # type: ignore[override]
         if self._gate.bars(host_of(addr)):
@@ -43,10 +27,10 @@ class Barrier(Factory):
             return None
         if self._gate.rushed(host_of(addr)):
             return None
-        return self._inner.buildProtocol(addr)
+        return self.service.buildProtocol(addr)
 
 
-class Guarded(ProtocolWrapper):
+class Guarded(HalfCloseable):
     """A connection to a service that has no gate of its own; it is counted."""
 
     def __init__(self, factory: "GuardedFactory", wrapped: IProtocol, visitor: Visitor) -> None:
@@ -55,24 +39,14 @@ class Guarded(ProtocolWrapper):
 
     def connectionMade(self) -> None:
         # Below, what the transport provides has just replaced everything that was provided.
-        wrapped = self.wrappedProtocol
         self._visitor.arrive(self, self.abortConnection)
-        if IHalfCloseableProtocol.providedBy(wrapped):
-            alsoProvides(self, IHalfCloseableProtocol)
-        if IHandshakeListener.providedBy(wrapped):
+        self.offer_halves()
+        if IHandshakeListener.providedBy(self.wrappedProtocol):
             alsoProvides(self, IHandshakeListener)
 
     def handshakeCompleted(self) -> None:
         """Pass on that TLS is up."""
         IHandshakeListener(self.wrappedProtocol).handshakeCompleted()
-
-    def readConnectionLost(self) -> None:
-        """Pass on that the peer has said all."""
-        IHalfCloseableProtocol(self.wrappedProtocol).readConnectionLost()
-
-    def writeConnectionLost(self) -> None:
-        """Pass on that our half is closed."""
-        IHalfCloseableProtocol(self.wrappedProtocol).writeConnectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._visitor.leave()

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     ITCPTransport,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -28,6 +28,7 @@ from mtnet.access.limits import LogLimit
 from mtnet.net.contexts import reason as reason_of
 from mtnet.net.endpoints import host_of, show
 from mtnet.net.pieces import Watch, bare, unacknowledged
+from mtnet.net.wrapping import Front
 
 PROGRESS = 5.0
 """Seconds without progress after which a close no longer waits for the peer."""
@@ -174,26 +175,15 @@ def hand_over(tls: TLSMemoryBIOProtocol, factory: IProtocolFactory) -> IProtocol
     return protocol
 
 
-class HandshakeFactory(Factory):
+class HandshakeFactory(Front):
     """Builds what waits for handshakes, and passes everything else on to the service."""
 
-    noisy = False
-
     def __init__(self, service: IProtocolFactory, handshakes: Handshakes) -> None:
-        self._service, self._handshakes = service, handshakes
-
-    def logPrefix(self) -> str:
-        """Name the service in Twisted's own log lines."""
-        return type(self._service).__name__
-
-    def doStart(self) -> None:
-        self._service.doStart()
-
-    def doStop(self) -> None:
-        self._service.doStop()
+        super().__init__(service)
+        self._handshakes = handshakes
 
     def buildProtocol(self, addr: IAddress | None) -> Handshake:
-        return Handshake(self._service, self._handshakes)
+        return Handshake(self.service, self._handshakes)
 
 
 class SecureTransport(BufferingTLSTransport):

@@ -9,24 +9,18 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import (
-    IAddress,
-    IDelayedCall,
-    IHalfCloseableProtocol,
-    IProtocolFactory,
-    IReactorTime,
-)
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
-from zope.interface import alsoProvides
 
 from mtnet.access.limits import LogLimit
 from mtnet.errors import WireError
 from mtnet.net.endpoints import host_of, show
 from mtnet.net.proxy_header import Address, parse
 from mtnet.net.transport import Transport
+from mtnet.net.wrapping import HalfCloseable
 
 PATIENCE = 5.0
 """Seconds for the header; a balancer sends it with its first packet."""
@@ -56,7 +50,7 @@ class Trust:
         return any(address in network for network in self._networks)
 
 
-class Proxied(ProtocolWrapper):
+class Proxied(HalfCloseable):
     """One connection: a header, then what the service speaks."""
 
     factory: "ProxiedFactory"
@@ -87,16 +81,6 @@ class Proxied(ProtocolWrapper):
             self._peer, self._host = _address(header.peer), _address(header.host)
             self._begin(rest)
 
-    # Asked for of a protocol that provides IHalfCloseableProtocol alone.
-
-    def readConnectionLost(self) -> None:
-        """Pass on that the peer has said all."""
-        IHalfCloseableProtocol(self.wrappedProtocol).readConnectionLost()
-
-    def writeConnectionLost(self) -> None:
-        """Pass on that our half is closed."""
-        IHalfCloseableProtocol(self.wrappedProtocol).writeConnectionLost()
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop()
         super().connectionLost(reason)
@@ -114,8 +98,7 @@ class Proxied(ProtocolWrapper):
             self.transport.abortConnection()
             return
         self.wrappedProtocol = protocol
-        if IHalfCloseableProtocol.providedBy(protocol):
-            alsoProvides(self, IHalfCloseableProtocol)
+        self.offer_halves()
         protocol.makeConnection(self)
         if rest and not getattr(self.transport, "disconnecting", False):
             protocol.dataReceived(rest)

@@ -1,0 +1,48 @@
+"""What stands before a service hands on what it does not answer itself."""
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
+from twisted.internet.protocol import Factory
+from twisted.protocols.policies import ProtocolWrapper
+from zope.interface import alsoProvides
+
+
+class Front(Factory):
+    """
+    Stands before the factory of a service, and is started, stopped and named as that is.
+
+    Attributes:
+        service: the factory.
+    """
+
+    noisy = False
+
+    def __init__(self, service: IProtocolFactory) -> None:
+        self.service = service
+
+    def logPrefix(self) -> str:
+        """Name the service in Twisted's own log lines."""
+        return type(self.service).__name__
+
+    def doStart(self) -> None:
+        self.service.doStart()
+
+    def doStop(self) -> None:
+        self.service.doStop()
+
+
+class HalfCloseable(ProtocolWrapper):
+    """A connection whose halves can be closed one by one, where what it wraps wants to know."""
+
+    def offer_halves(self) -> None:
+        """Ask to be told of closed halves, once it is known who will be."""
+        # Not in the class: a protocol that is told has to close the connection by itself.
+        if IHalfCloseableProtocol.providedBy(self.wrappedProtocol):
+            alsoProvides(self, IHalfCloseableProtocol)
+
+    def readConnectionLost(self) -> None:
+        """Pass on that the peer has said all."""
+        IHalfCloseableProtocol(self.wrappedProtocol).readConnectionLost()
+
+    def writeConnectionLost(self) -> None:
+        """Pass on that our half is closed."""
+        IHalfCloseableProtocol(self.wrappedProtocol).writeConnectionLost()
