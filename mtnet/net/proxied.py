@@ -6,7 +6,7 @@ given its connection when the header was read, so it knows its peer from the beg
 """
 
 from collections.abc import Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory, IReactorTime
@@ -16,6 +16,7 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 
 from mtnet.access.limits import LogLimit
+from mtnet.access.rules import parse_host
 from mtnet.errors import WireError
 from mtnet.net.endpoints import host_of, show
 from mtnet.net.proxy_header import Address, parse
@@ -42,11 +43,9 @@ class Trust:
 
     def includes(self, peer: IAddress) -> bool:
         """Say whether the header of `peer` is believed; a Unix socket has its own rights."""
-        try:
-            address = ip_address(host_of(peer).partition("%")[0])
-        except ValueError:
+        address = parse_host(host_of(peer))
+        if address is None:
             return not host_of(peer)
-        address = getattr(address, "ipv4_mapped", None) or address
         return any(address in network for network in self._networks)
 
 
