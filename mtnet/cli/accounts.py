@@ -6,7 +6,7 @@ import time
 import warnings
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from getpass import GetPassWarning, getpass
@@ -23,7 +23,6 @@ from mtnet.access.passwords import LONGEST, check_password, hash_password
 from mtnet.access.records import Records
 from mtnet.access.rights import ROLES, VERBS, parse_right
 from mtnet.cli import manage
-from mtnet.control import answers, ask
 from mtnet.datafolder import DataFolder
 from mtnet.errors import AccountError
 
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 Json = Any
 """What JSON can say."""
-Ask = Callable[..., Json]
-"""Does a command of `mtnet.access.clerk`; raises a MtnetError when it is refused."""
 
 
 # What the command line says
@@ -137,29 +134,21 @@ def _token_parser(group: "Commands") -> None:
 # Whom it is said to
 
 
-@contextmanager
-def office(folder: Path) -> Iterator[Ask]:
+def office(folder: Path) -> AbstractContextManager[manage.Ask]:
     """
-    Yield what does the commands: the daemon of a data folder; or, while none runs and none can
-    start, this process.
+    Return what does the commands of `mtnet.access.clerk`.
 
     Raises:
-        StartError: the folder cannot be used.
+        StartError: as `manage.office`.
     """
-    if answers(folder / "control"):
-        yield partial(ask, folder / "control")
-        return
-    held = DataFolder(str(folder))
-    records = Records(held.accounts)
-    try:
-        yield partial(_obey, _clerk(records).commands())
-    finally:
-        records.close()
-        held.release()
+    return manage.office(folder, _alone)
 
 
-def _clerk(records: Records) -> Clerk:
-    return Clerk(Accounts(), records, maybeDeferred, _now, _hash)
+@contextmanager
+def _alone(folder: DataFolder) -> Iterator[manage.Ask]:
+    with closing(Records(folder.accounts)) as records:
+        clerk = Clerk(Accounts(), records, maybeDeferred, _now, _hash)
+        yield partial(_obey, clerk.commands())
 
 
 def _obey(

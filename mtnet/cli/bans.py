@@ -5,7 +5,8 @@ import os
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,19 +131,22 @@ def _left(seconds: float | None) -> str:
 def _order(arguments: Namespace, command: str, **asked: object) -> Any:
     """Let the daemon do it that runs on the data folder; without one, do it to its file."""
     config = load(arguments.config, os.environ, data=arguments.data)
+    folder = Path(config.data)
     try:
-        folder = DataFolder(config.data)
+        with manage.office(folder, partial(_alone, config.access.bans)) as order:
+            return order(command, **asked)
     except StartError:
         # Either a daemon has the folder, or nobody can: then the socket says so too.
-        return ask(Path(config.data) / "control", command, **asked)
-    try:
-        with closing(BanRecords(folder.bans)) as records:
-            return _alone(records, config.access.bans, command, asked)
-    finally:
-        folder.release()
+        return ask(folder / "control", command, **asked)
 
 
-def _alone(records: BanRecords, settings: Settings, command: str, asked: Mapping[str, Any]) -> Any:
+@contextmanager
+def _alone(settings: Settings, folder: DataFolder) -> Iterator[manage.Ask]:
+    with closing(BanRecords(folder.bans)) as records:
+        yield partial(_obey, records, settings)
+
+
+def _obey(records: BanRecords, settings: Settings, command: str, **asked: object) -> Any:
     bans, when, wall = Bans(settings), time.monotonic(), time.time()
     bans.load(records.load(), when, wall)
     result = ORDERS[command](bans, asked, when)

@@ -1,20 +1,26 @@
-"""`mtnet status`: a running daemon is asked through its control socket."""
+"""`mtnet status`, and what all commands share that are about a data folder or its daemon."""
 
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mtnet.config import load
-from mtnet.control import ask
+from mtnet.control import answers, ask
+from mtnet.datafolder import DataFolder
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _SubParsersAction
 
     Commands = _SubParsersAction[ArgumentParser]
+
+Ask = Callable[..., Any]
+"""Does a command that is named as on the control socket; raises a MtnetError when it is refused."""
 
 HEAD = ("version", "pid", "since", "healthy")
 """The keys of a status that its first line says."""
@@ -61,6 +67,32 @@ def folder(arguments: "Namespace") -> Path:
         ConfigError: the configuration that names it is wrong.
     """
     return Path(load(arguments.config, os.environ, data=arguments.data).data)
+
+
+@contextmanager
+def office(
+    folder: Path, alone: Callable[[DataFolder], AbstractContextManager[Ask]]
+) -> Iterator[Ask]:
+    """
+    Yield what does the commands: the daemon of a data folder; or, while none runs and none can
+    start, this process.
+
+    Args:
+        alone: yields what does them to the files of the folder.
+
+    Raises:
+        StartError: the folder cannot be used.
+    """
+    control = folder / "control"
+    if answers(control):
+        yield partial(ask, control)
+        return
+    held = DataFolder(str(folder))
+    try:
+        with alone(held) as asked:
+            yield asked
+    finally:
+        held.release()
 
 
 def status(arguments: "Namespace") -> None:

@@ -41,8 +41,8 @@ class Mtnet:
         self.accounts, self._records = Accounts(), Records(self._held.accounts)
         clerk = Clerk(self.accounts, self._records, maybeDeferred, lambda: NOW, self._hash)
         self._daemon = ControlFactory(clerk.commands())
-        self._monkeypatch.setattr(cli, "answers", lambda path: True)
-        self._monkeypatch.setattr(cli, "ask", self._ask)
+        self._monkeypatch.setattr(cli.manage, "answers", lambda path: True)
+        self._monkeypatch.setattr(cli.manage, "ask", self._ask)
 
     def stop_daemon(self):
         if self.accounts is not None:

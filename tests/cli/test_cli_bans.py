@@ -41,10 +41,13 @@ def daemon(folder, answer):
         server.listen()
 
         def serve():
-            connection, _ = server.accept()
-            with connection, connection.makefile("rb") as lines:
-                asked.append(json.loads(lines.readline()))
-                connection.sendall(json.dumps({"ok": True, "result": answer}).encode() + b"\n")
+            while not asked:  # who looks whether there is a daemon says nothing
+                connection, _ = server.accept()
+                with connection, connection.makefile("rb") as lines:
+                    if line := lines.readline():
+                        asked.append(json.loads(line))
+                        told = json.dumps({"ok": True, "result": answer})
+                        connection.sendall(told.encode() + b"\n")
 
         thread = threading.Thread(target=serve)
         thread.start()
