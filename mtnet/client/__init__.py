@@ -13,7 +13,7 @@ Endpoints and the clock are handed in; everything that fails does so with a `Cli
     seq = await publisher.publish("GBPUSD", "0.25")
 """
 
-from mtnet.client.calls import FIRST_DELAY, LONGEST_DELAY, why
+from mtnet.client.calls import why
 from mtnet.client.endpoints import server_from_string
 from mtnet.client.follower import Follower
 from mtnet.client.login import Login
@@ -22,6 +22,7 @@ from mtnet.client.sender import TickSender
 from mtnet.client.signals import follow, publish
 from mtnet.client.templates import MAX_ANSWER, Templates
 from mtnet.client.ticks import Tick, subscribe
+from mtnet.net.redial import FIRST_DELAY, LONGEST_DELAY
 
 __all__ = [
     "FIRST_DELAY",

@@ -1,4 +1,4 @@
-"""What every client needs: how failures are told, and how long it waits."""
+"""What every client needs: how failures are told, and how long an answer may take."""
 
 from typing import NoReturn, TypeVar
 
@@ -11,9 +11,6 @@ from mtnet.errors import ClientError
 from mtnet.net.contexts import reason as reason_of
 
 T = TypeVar("T")
-
-FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
-"""Seconds between attempts to connect again: a server's restart is noticed in half a minute."""
 
 
 def why(error: BaseException | None) -> str:

@@ -11,10 +11,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet import __version__
-from mtnet.client.calls import FIRST_DELAY, LONGEST_DELAY, why
+from mtnet.client.calls import why
 from mtnet.client.login import Login, check_private
 from mtnet.errors import ClientError, FrameError, WireError
 from mtnet.net.hold import hold
+from mtnet.net.redial import FIRST_DELAY, LONGEST_DELAY, Delay, stay_connected
 from mtnet.net.transport import Transport
 from mtnet.signals import requests
 from mtnet.signals.answers import Answer, Heartbeat, Refusal, Welcome, read_answer
@@ -156,18 +157,14 @@ class _ConnectionFactory(Factory):
 
 
 def service(endpoint: IStreamClientEndpoint, peer: Peer, clock: Any) -> ClientService:
-    """
-    Return what keeps a peer connected, with jittered delays that grow until it is welcome: one
-    whose login is refused does not knock every second.
-    """
+    """Return what keeps a peer connected, with delays that grow until it is welcome."""
     factory = _ConnectionFactory(peer, clock)
-
-    def delay(attempt: int) -> float:
-        return _POLICY(max(attempt, factory.refused)) * uniform(0.5, 1.0)
-
-    return ClientService(endpoint, factory, retryPolicy=delay, clock=clock)
+    return stay_connected(endpoint, factory, clock, lambda: factory.refused, _delay)
 
 
-_POLICY: Callable[[int], float] = backoffPolicy(
-    FIRST_DELAY, LONGEST_DELAY, factor=DELAY_FACTOR, jitter=lambda: 0.0
-)
+def _delay(attempt: int) -> float:
+    """Spread the crowd of followers over half of the delay, not over one second."""
+    return _LONGEST(attempt) * uniform(0.5, 1.0)
+
+
+_LONGEST: Delay = backoffPolicy(FIRST_DELAY, LONGEST_DELAY, factor=DELAY_FACTOR, jitter=lambda: 0.0)

@@ -4,9 +4,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
-from random import random
 
-from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -18,11 +16,12 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from mtnet.client.calls import FIRST_DELAY, LONGEST_DELAY, why
+from mtnet.client.calls import why
 from mtnet.client.login import Login, check_private
 from mtnet.client.ticks import MAX_LINE, spelt
 from mtnet.errors import ClientError, WireError, quote
 from mtnet.net.hold import hold
+from mtnet.net.redial import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.ticks.wire import ABSENT, is_source, parse
 
@@ -108,14 +107,8 @@ class TickSender:
         self._waiting: list[tuple[int, Deferred[None]]] = []
         self._closed = False
         self.sent = self.stored = self.refused = self.turned_away = 0
-        policy = backoffPolicy(FIRST_DELAY, LONGEST_DELAY, jitter=random)
-        factory = _SenderFactory(self)
-        # One whose login is refused does not knock every second.
-        self._service = ClientService(
-            endpoint,
-            factory,
-            retryPolicy=lambda attempt: policy(max(attempt, self.turned_away)),
-            clock=clock,
+        self._service = stay_connected(
+            endpoint, _SenderFactory(self), clock, lambda: self.turned_away
         )
 
     def startService(self) -> None:

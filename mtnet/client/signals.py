@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from random import random
 from typing import Any
 
-from twisted.application.internet import ClientService, backoffPolicy
+from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import connectProtocol
 from twisted.internet.error import ConnectError, ConnectionDone
@@ -15,9 +14,10 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.client.calls import FIRST_DELAY, LONGEST_DELAY, why, within
+from mtnet.client.calls import why, within
 from mtnet.errors import QUOTED, ClientError, FrameError, WireError, quote
 from mtnet.net.hold import hold
+from mtnet.net.redial import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.signals.wire import FrameDecoder, parse_position, parse_symbol, parse_volume
 
@@ -70,8 +70,7 @@ def follow(
         codepage: how symbols are read that are not UTF-8.
     """
     factory = _FollowFactory(on_position, on_connected, on_lost, codepage)
-    policy = backoffPolicy(FIRST_DELAY, LONGEST_DELAY, jitter=random)
-    return ClientService(endpoint, factory, retryPolicy=policy, clock=clock)
+    return stay_connected(endpoint, factory, clock)
 
 
 async def _publish(

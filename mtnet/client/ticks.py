@@ -3,20 +3,20 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from random import random
 from typing import NamedTuple
 
-from twisted.application.internet import ClientService, backoffPolicy
+from twisted.application.internet import ClientService
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from mtnet.client.calls import FIRST_DELAY, LONGEST_DELAY, why
+from mtnet.client.calls import why
 from mtnet.client.login import Login, check_private
 from mtnet.errors import ClientError, WireError, quote
 from mtnet.net.hold import hold
+from mtnet.net.redial import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.ticks.feed import EVERYTHING
 from mtnet.ticks.wire import ABSENT, MAX_RECORD, pad, parse, spell
@@ -81,8 +81,7 @@ def subscribe(
     """
     asked = list(_commands([EVERYTHING if each == "*" else spelt(each) for each in symbols]))
     factory = _TickFactory(asked, login, on_tick, on_connected, on_lost, on_error)
-    policy = backoffPolicy(FIRST_DELAY, LONGEST_DELAY, jitter=random)
-    return ClientService(endpoint, factory, retryPolicy=policy, clock=clock)
+    return stay_connected(endpoint, factory, clock)
 
 
 class _TickProtocol(LineReceiver):

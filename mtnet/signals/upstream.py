@@ -1,8 +1,6 @@
 """Published SignalServers that the daemon dials: `[signals.sources.NAME]`."""
 
-from random import random
-
-from twisted.application.internet import ClientService, backoffPolicy
+from twisted.application.internet import ClientService
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
@@ -11,13 +9,11 @@ from twisted.python.failure import Failure
 from mtnet.errors import FrameError, WireError
 from mtnet.hub import Hub
 from mtnet.net.hold import hold
+from mtnet.net.redial import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.settings import Source
 from mtnet.signals.providers import Publisher
 from mtnet.signals.wire import FrameDecoder, parse_position
-
-FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
-"""Seconds between attempts to connect: a provider's restart is noticed within half a minute."""
 
 
 class SourceProtocol(Protocol):
@@ -86,7 +82,4 @@ def source_service(
     hub: Hub, name: str, source: Source, endpoint: IStreamClientEndpoint
 ) -> ClientService:
     """Return the service that keeps dialling one source, with growing, jittered delays."""
-    policy = backoffPolicy(FIRST_DELAY, LONGEST_DELAY, jitter=random)
-    return ClientService(
-        endpoint, SourceFactory(hub, name, source), retryPolicy=policy, clock=hub.clock
-    )
+    return stay_connected(endpoint, SourceFactory(hub, name, source), hub.clock)
