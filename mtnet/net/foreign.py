@@ -15,9 +15,9 @@ COMMANDS = (b"FETCH ", b"FETCHL ", b"STORE ")
 FOREIGN = 24
 """First bytes that tell whether a web page drives a connection: longer than any method."""
 
-_KINDS = {b"<<": "a frame of signals", b"\x16\x03": "a TLS handshake"}
 _TOKEN = re.compile(rb"[A-Za-z]+")
 _TLS = b"\x16\x03"
+_KINDS = {b"<<": "a frame of signals", _TLS: "a TLS handshake"}
 
 
 def is_foreign(head: bytes) -> bool | None:

@@ -69,18 +69,13 @@ class Visitor:
         self._login: Deferred[Identity] | None = None
 
     @property
-    def service(self) -> str:
-        """The name of the service that it came to."""
-        return self._gate.listener.service
-
-    @property
     def proxied(self) -> bool:
         """Whether it came through a balancer."""
         return self._gate.listener.proxied
 
     def may(self, verb: str, name: str, service: str = "") -> bool:
         """Say whether it may do something to one thing of its service, or of another."""
-        return self.rights.may(verb, service or self.service, name)
+        return self.rights.may(verb, service or self._gate.listener.service, name)
 
     def arrive(self, transport: Transport, close: Callable[[], None]) -> None:
         """
@@ -169,18 +164,17 @@ class Visitor:
             self._gate.offend(self.host, offence)
 
     def turn_out(self) -> None:
-        """Make room for others."""
+        """
+        End the connection: to make room for others, or as its account may do less now. Whatever
+        it still may, it may after a new login.
+        """
         self._close()
 
     def _become(self, identity: Identity) -> None:
         self._unwatch()
         self.identity, self.rights = identity, self.rights_of(identity)
-        self._unwatch = self._gate.access.accounts.watch(identity.name, self._lose)
+        self._unwatch = self._gate.access.accounts.watch(identity.name, self.turn_out)
         self.settle()
-
-    def _lose(self) -> None:
-        """The account may do less now: whatever it still may, it may after a new login."""
-        self._close()
 
     def _show_certificate(self, transport: Transport) -> None:
         shown: Any = ISSLTransport(transport).getPeerCertificate()
