@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.endpoints import clientFromString
 
@@ -20,6 +20,8 @@ from mtnet.net.tls import Certificates, default_files
 from mtnet.settings import Config
 from mtnet.ticks.wire import spellings
 
+T = TypeVar("T")
+
 
 def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
     """
@@ -34,21 +36,30 @@ def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
     problems = broken()
     if problems:  # Twisted would log the traceback of each on the way to the plugins
         raise ConfigError("\nmtnet: ".join(problems))
-    steps: list[Callable[[], object]] = [
+    found = listeners(config)
+    for step in (
         partial(check_settings, config, reactor),
         partial(check_ports, config),
         partial(certificates, config, now),
-        partial(rules, config),
         partial(check_closed, Path(config.data)),
-        *(partial(_check_listener, *each, config, reactor) for each in listeners(config)),
-    ]
-    for step in steps:
-        try:
-            step()
-        except (ConfigError, StartError) as error:
-            problems.append(str(error))
+    ):
+        _try(problems, step, None)
+    # What cannot be known is told once, and no listener is blamed for it.
+    told = _try(problems, partial(rules, config), Rules(()))
+    accounts = _try(problems, partial(has_accounts, config), True)
+    for _, listener in found:
+        _try(problems, partial(_check_listener, listener, told, accounts, reactor), None)
     if problems:
         raise ConfigError("\nmtnet: ".join(problems))
+
+
+def _try(problems: list[str], step: Callable[[], T], otherwise: T) -> T:
+    """Return what a step returns; where it fails, note the sentence and return `otherwise`."""
+    try:
+        return step()
+    except (ConfigError, StartError) as error:
+        problems.append(str(error))
+        return otherwise
 
 
 def listeners(config: Config) -> list[tuple[Plugin, Listener]]:
@@ -175,14 +186,14 @@ def has_accounts(config: Config) -> bool:
         raise ConfigError(str(error)) from error
 
 
-def _check_listener(plugin: Plugin, listener: Listener, config: Config, reactor: Any) -> None:
-    accounts = has_accounts(config)
+def _check_listener(listener: Listener, told: Rules, accounts: bool, reactor: Any) -> None:
+    if listener.kind == "systemd":
+        return  # its sockets are there only when systemd starts the daemon
     if listener.datagrams:
         _ = listener.port
-        check_exposure(config, accounts, listener, listener.interface)
-    elif listener.kind != "systemd":  # its sockets are there only when systemd starts the daemon
+    else:
         listener.server(reactor)
-        check_exposure(config, accounts, listener, listener.interface)
+    check_exposure(told, accounts, listener, listener.interface)
 
 
 def rules(config: Config) -> Rules:
@@ -192,30 +203,31 @@ def rules(config: Config) -> Rules:
     Raises:
         ConfigError: `[access]` names what is no right or no network.
     """
-    access = config.access
+    access, services = config.access, installed()
     for service in access.connections:
-        if service not in installed():
+        if service not in services:
             raise ConfigError(
                 f"access.connections names {service}, and no such service is installed; there "
-                f"are {', '.join(installed())}."
+                f"are {', '.join(services)}."
             )
     return Rules(access.anonymous, access.networks, access.trust_loopback)
 
 
-def check_exposure(config: Config, accounts: bool, listener: Listener, host: str) -> None:
+def check_exposure(told: Rules, accounts: bool, listener: Listener, host: str) -> None:
     """
     Keep strangers out until somebody said what they may do.
 
     Args:
+        told: what may be done without a login.
         accounts: whether anybody can log in.
         host: the address that is listened on.
 
     Raises:
         ConfigError: other machines can reach it, and nobody said so.
     """
-    if accounts or rules(config).said:
+    if accounts or told.said:
         return
-    if not config.access.trust_loopback:
+    if not told.loopback:
         raise ConfigError(
             "access.trust_loopback is off, and nobody may do anything: make an account with "
             "`mtnet account add`, or set access.anonymous."

@@ -281,7 +281,7 @@ class Daemon(MultiService):
                 port = listen(listener, self._layers.around(listener, factory), self._reactor)
             bound = Bound(plugin, listener, port)
             host = host_of(bound.port.getHost())
-            check_exposure(self.hub.config, self._has_accounts, listener, host)
+            check_exposure(self.hub.access.rules, self._has_accounts, listener, host)
             yield bound
 
     def _hear(self, plugin: IDatagramPlugin, listener: Listener) -> IListeningPort:
