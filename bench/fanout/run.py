@@ -12,11 +12,7 @@ See README.md beside this folder.
 import argparse
 import json
 import os
-import platform
-import re
-import resource
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,7 +21,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import HERE, LOAD_CPU, BenchError, Floor, Mtnet, Nats, Redis, Server
+from servers import HERE, Floor, Mtnet, Nats, Redis
+
+sys.path.append(str(HERE.parent))
+
+from pinned import (
+    LOAD_CPU,
+    BenchError,
+    Server,
+    allow_descriptors,
+    compile_programs,
+    machine,
+    ratio,
+    spread,
+)
 
 MODES = {
     "one": "One at a time: the next when the last follower has the one before.",
@@ -34,8 +43,6 @@ MODES = {
 }
 OPEN_RATE, OPEN_MOST = 50, 50_000
 """Messages a second, and deliveries a second at most, so that every server can keep up."""
-SPARE = 64
-"""Descriptors that a process needs beside those of its followers."""
 
 
 @dataclass(frozen=True)
@@ -69,19 +76,6 @@ class Run:
 
 Runs = dict[tuple[str, int, str], list[Run]]
 """By mode, followers and server, in the order of the rounds."""
-
-
-def compile_programs(folder: Path) -> tuple[Path, Path]:
-    """Compile the floor and the load client into `folder`."""
-    for name in ("floor", "load"):
-        words = ("-O2", "-Wall", "-Wextra", "-o", folder / name, HERE / f"{name}.c", "-lssl")
-        try:
-            subprocess.run(["cc", *map(str, words)], check=True)
-        except FileNotFoundError as error:
-            raise BenchError("There is no cc here: install gcc and libssl-dev.") from error
-        except subprocess.CalledProcessError as error:
-            raise BenchError(f"{name}.c cannot be compiled: {error}") from error
-    return folder / "floor", folder / "load"
 
 
 def open_rate(followers: int) -> float:
@@ -139,17 +133,6 @@ def measure(load: Path, visits: list[Visit], options: argparse.Namespace) -> Run
 
 
 # Saying
-
-
-def spread(values: list[float], digits: int) -> str:
-    """Return the median with the least and the greatest."""
-    middle, least, most = statistics.median(values), min(values), max(values)
-    return f"{middle:.{digits}f} ({least:.{digits}f}–{most:.{digits}f})"
-
-
-def ratio(values: list[float], others: list[float]) -> str:
-    """Return the median of the ratios of each round."""
-    return f"{statistics.median(a / b for a, b in zip(values, others, strict=True)):.2f}"
 
 
 def table(runs: Runs, mode: str, names: list[str], followers: list[int]) -> list[str]:
@@ -210,14 +193,6 @@ def report(runs: Runs, names: list[str], options: argparse.Namespace) -> Iterato
         yield f"- {name}: {', '.join(spread(each, 0) for each in found)}"
 
 
-def machine() -> str:
-    """Return what the figures depend on."""
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text("utf-8"))
-    processor = model[1] if model else platform.machine()
-    python = f"Python {platform.python_version()}"
-    return f"{processor}, {os.cpu_count()} CPUs, Linux {platform.release()}, {python}."
-
-
 # The command line
 
 
@@ -237,14 +212,6 @@ def parse(words: list[str]) -> argparse.Namespace:
     options = parser.parse_args(words)
     options.followers = sorted({1, *map(int, options.followers.split(","))})
     return options
-
-
-def allow_descriptors(followers: int) -> None:
-    """Let this process, and those it starts, open as many as that takes."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    if most != resource.RLIM_INFINITY and most < followers + SPARE:
-        raise BenchError(f"{followers} followers need more than {most} descriptors (ulimit -n).")
 
 
 def choose(folder: Path, floor: Path, options: argparse.Namespace) -> Iterator[Server]:
@@ -271,7 +238,9 @@ def main() -> int:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
             (folder / "programs").mkdir()
-            floor, load = compile_programs(folder / "programs")
+            floor, load = compile_programs(
+                folder / "programs", HERE, "floor", "load", libraries=("ssl",)
+            )
             servers = list(choose(folder, floor, options))
             for server in servers:
                 stack.callback(server.stop)

@@ -1,0 +1,161 @@
+"""What the benchmarks share that pin servers to one CPU and the load to another."""
+
+import os
+import platform
+import re
+import resource
+import signal
+import socket
+import statistics
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from peers import HOST, free_port
+
+SERVER_CPU, LOAD_CPU = 0, 1
+START, STOP = 30.0, 30.0
+"""Seconds that a server may take for it."""
+IDLE, LOOK, CALM = 0.002, 0.1, 20.0
+"""Seconds of CPU in LOOK seconds below which a server has nothing left to do, CALM at most."""
+SPARE = 64
+"""Descriptors that a process needs beside those of its followers."""
+
+
+class BenchError(Exception):
+    """The benchmark cannot go on; the text is for the user."""
+
+
+class Server:
+    """
+    A server process.
+
+    Args:
+        secure: whether it speaks TLS.
+
+    Attributes:
+        kind: how its messages are framed; see load.c.
+        follow, publish: what is said first, and what must have come until that is served.
+    """
+
+    name = kind = ""
+    follow = ("FOLLOW\r\n", "OK")
+    publish = ("PUBLISH\r\n", "OK")
+
+    def __init__(self, folder: Path, secure: bool = False) -> None:
+        self.folder, self.port, self.secure = folder / self.name, free_port(), secure
+        self.folder.mkdir()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """Return what is run."""
+        raise NotImplementedError
+
+    def launch(self) -> None:
+        """Run, and do not wait until it can be connected to."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MTNET_")}
+        with (self.folder / "log.txt").open("ab") as file:
+            self.process = subprocess.Popen(
+                ["taskset", "-c", str(SERVER_CPU), *self.command()],
+                cwd=self.folder,
+                env=environment,
+                stdout=file,
+                stderr=file,
+            )
+
+    def start(self) -> None:
+        """
+        Run until it can be connected to.
+
+        Raises:
+            BenchError: it ended, or it took too long.
+        """
+        self.launch()
+        assert self.process is not None
+        until = time.monotonic() + START
+        while self.process.poll() is None and time.monotonic() < until:
+            try:
+                socket.create_connection((HOST, self.port), 1).close()
+            except OSError:
+                time.sleep(0.1)
+            else:
+                return
+        raise BenchError(f"{self.name} does not listen: {self.logged()[-2000:]}")
+
+    def logged(self) -> str:
+        """Return what it has said."""
+        return (self.folder / "log.txt").read_text("utf-8", errors="replace")
+
+    def cpu(self) -> float:
+        """Return the seconds that all its threads have run."""
+        assert self.process is not None
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text("ascii").split()[0]) for task in tasks) / 1e9
+
+    def calm_down(self) -> None:
+        """Wait until it has nothing left to do."""
+        until, before = time.monotonic() + CALM, self.cpu()
+        while time.monotonic() < until:
+            time.sleep(LOOK)
+            now = self.cpu()
+            if now - before < IDLE:
+                return
+            before = now
+
+    def stop(self) -> None:
+        """End it, and wait until it has ended."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def compile_programs(
+    folder: Path, source: Path, *names: str, libraries: Sequence[str] = ()
+) -> list[Path]:
+    """Compile `source/NAME.c` into `folder`; return the programs."""
+    for name in names:
+        words = ("-O2", "-Wall", "-Wextra", "-o", folder / name, source / f"{name}.c")
+        words += tuple(f"-l{each}" for each in libraries)
+        try:
+            subprocess.run(["cc", *map(str, words)], check=True)
+        except FileNotFoundError as error:
+            raise BenchError("There is no cc here: install gcc and libssl-dev.") from error
+        except subprocess.CalledProcessError as error:
+            raise BenchError(f"{name}.c cannot be compiled: {error}") from error
+    return [folder / name for name in names]
+
+
+def allow_descriptors(followers: int) -> None:
+    """Let this process, and those it starts, open as many as that takes."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most != resource.RLIM_INFINITY and most < followers + SPARE:
+        raise BenchError(f"{followers} followers need more than {most} descriptors (ulimit -n).")
+
+
+# Saying
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Return the median with the least and the greatest."""
+    middle, least, most = statistics.median(values), min(values), max(values)
+    return f"{middle:.{digits}f} ({least:.{digits}f}–{most:.{digits}f})"
+
+
+def ratio(values: list[float], others: list[float]) -> str:
+    """Return the median of the ratios of each round."""
+    return f"{statistics.median(a / b for a, b in zip(values, others, strict=True)):.2f}"
+
+
+def machine() -> str:
+    """Return what the figures depend on."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text("utf-8"))
+    processor = model[1] if model else platform.machine()
+    python = f"Python {platform.python_version()}"
+    return f"{processor}, {os.cpu_count()} CPUs, Linux {platform.release()}, {python}."
