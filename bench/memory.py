@@ -1,0 +1,277 @@
+"""
+How much memory a follower takes that waits for news, in mtnet and in nats-server.
+
+Each follower of mtnet says HELLO with an account and SUBSCRIBE, is in sync, and answers heartbeats.
+Each visit has a server of its own, which starts afresh. See README.md beside this file.
+"""
+
+import argparse
+import json
+import os
+import re
+import select
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from guarded import dial, network
+from pinned import LOAD_CPU, BenchError, Server, allow_descriptors, machine, spread
+
+sys.path.append(str(Path(__file__).parent / "fanout"))
+
+from servers import Mtnet, Nats
+
+FIRST = 100
+"""Followers that are there before the first look: what is made once does not count."""
+LOOK = 200
+"""Followers that come before those who are there are heard."""
+HOLD = 7.0
+"""Seconds that all stay before the second look: each was pinged once."""
+GONE = 2.0
+"""Seconds from the last one's going to the third look."""
+PATIENCE = 20.0
+"""Seconds in which a follower must be served."""
+ANSWERS = {b"<<PING": b"<<PONG>>\r\n", b"PING\r\n": b"PONG\r\n"}
+"""What is answered, and how."""
+
+
+class SecureMtnet(Mtnet):
+    """mtnet on a `secure:` endpoint, with the certificate that it makes itself."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        command = [sys.executable, "-m", "mtnet", "cert", "init", "--data", str(self._data)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def command(self) -> list[str]:
+        return [each.replace("signals=tcp:", "signals=secure:") for each in super().command()]
+
+
+class SecureNats(Nats):
+    """nats-server with TLS, and the certificate of an mtnet."""
+
+    def __init__(self, folder: Path, binary: str) -> None:
+        super().__init__(folder, binary)
+        tls = ("--data", str(self.folder / "data"))
+        command = [sys.executable, "-m", "mtnet", "cert", "init", *tls]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def command(self) -> list[str]:
+        tls = self.folder / "data" / "tls"
+        files = ["--tlscert", str(tls / "certificate.pem"), "--tlskey", str(tls / "key.pem")]
+        return [*super().command(), "--tls", *files]
+
+
+class Crowd:
+    """
+    Followers who stay until the end.
+
+    Args:
+        context: of TLS; None = none.
+    """
+
+    def __init__(self, server: Server, context: ssl.SSLContext | None) -> None:
+        self._server, self._context = server, context
+        self._poll = select.epoll()
+        self._held: dict[int, socket.socket] = {}
+
+    def grow(self, count: int) -> None:
+        """Let followers come until there are `count`."""
+        while len(self._held) < count:
+            connection = self._dial(len(self._held) + 1)
+            self._held[connection.fileno()] = connection
+            self._poll.register(connection, select.EPOLLIN)
+            if not len(self._held) % LOOK:
+                self.stay(0)
+
+    def stay(self, seconds: float) -> None:
+        """Answer heartbeats."""
+        until = time.monotonic() + seconds
+        while True:
+            for descriptor, _ in self._poll.poll(max(0.0, until - time.monotonic())):
+                self._answer(self._held[descriptor])
+            if time.monotonic() >= until:
+                return
+
+    def leave(self) -> None:
+        """Hang up."""
+        for connection in self._held.values():
+            connection.close()
+        self._held.clear()
+        self._poll.close()
+
+    def _dial(self, number: int) -> socket.socket:
+        connection = dial(self._server.port, network(number), PATIENCE)
+        if self._server.kind == "nats":
+            connection.recv(4096)  # INFO comes in clear
+        if self._context is not None:
+            connection = self._context.wrap_socket(connection)
+        first, last = self._server.follow
+        connection.sendall(first.encode())
+        said = b""
+        while last.encode() not in said:
+            more = connection.recv(65536)
+            said += more
+            if not more:
+                raise BenchError(f"{self._server.name}: follower {number} was told {said!r}.")
+        connection.setblocking(False)
+        return connection
+
+    def _answer(self, connection: socket.socket) -> None:
+        try:
+            said = connection.recv(65536)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        if not said:
+            raise BenchError(f"{self._server.name} has cut off a follower.")
+        for asked, answer in ANSWERS.items():
+            if asked in said:
+                connection.send(answer)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one visit found, in kB: the first, the second and the third look."""
+
+    server: str
+    followers: int
+    rss: tuple[int, int, int]
+    anonymous: tuple[int, int, int]
+
+    def each(self, what: str) -> float:
+        """Return the kB of one more follower."""
+        before, after, _ = getattr(self, what)
+        return (after - before) / (self.followers - FIRST)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Who is visited, and by how many."""
+
+    name: str
+    make: Callable[[Path], Server]
+    followers: int
+    secure: bool
+
+
+Runs = dict[Case, list[Run]]
+
+
+def look(server: Server) -> tuple[int, int]:
+    """Return the kB of memory of a server that lie in RAM, and those that belong to no file."""
+    assert server.process is not None
+    status = Path(f"/proc/{server.process.pid}/status").read_text("ascii")
+    found = dict(re.findall(r"^(VmRSS|RssAnon):\s+([0-9]+) kB$", status, re.MULTILINE))
+    return int(found["VmRSS"]), int(found["RssAnon"])
+
+
+def visit(case: Case, folder: Path) -> Run:
+    """Start a server, and let followers come and go."""
+    context = None
+    if case.secure:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    server = case.make(folder)
+    try:
+        server.start()
+        crowd = Crowd(server, context)
+        looks = []
+        for count in (FIRST, case.followers):
+            crowd.grow(count)
+            crowd.stay(HOLD)
+            looks.append(look(server))
+        crowd.leave()
+        time.sleep(GONE)
+        looks.append(look(server))
+    except OSError as error:
+        raise BenchError(f"{case.name}, {case.followers} followers: {error}") from error
+    finally:
+        server.stop()
+    rss, anonymous = zip(*looks, strict=True)
+    return Run(case.name, case.followers, rss, anonymous)
+
+
+def measure(cases: list[Case], options: argparse.Namespace) -> Runs:
+    """Visit all in turn."""
+    runs: Runs = {}
+    for number in range(1, options.rounds + 1):
+        for case in cases:
+            said = f"round {number} of {options.rounds}: {case.followers} to {case.name}"
+            print(said, file=sys.stderr)
+            with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+                runs.setdefault(case, []).append(visit(case, Path(folder)))
+    return runs
+
+
+def report(runs: Runs, rounds: int) -> Iterator[str]:
+    """Yield the lines of the report."""
+    yield f"{machine()} Medians of {rounds} rounds, (least–most).\n"
+    looks = f"RSS, MiB: {FIRST} are there", "all", "none any more"
+    head = ["server", "followers", "kB of RSS each", "of these no file's", *looks]
+    yield "| " + " | ".join(head) + " |"
+    yield "| " + " | ".join(["---"] * len(head)) + " |"
+    for case, found in runs.items():
+        row = [case.name, f"{case.followers:,}"]
+        row += [spread([run.each(what) for run in found], 1) for what in ("rss", "anonymous")]
+        row += [spread([run.rss[at] / 1024 for run in found], 0) for at in range(3)]
+        yield "| " + " | ".join(row) + " |"
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nats", help="the program nats-server; without it mtnet is alone")
+    parser.add_argument("--plain", default="1000,10000", help="followers, with commas")
+    parser.add_argument("--tls", default="1000,2000", help="followers, with commas")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there")
+    options = parser.parse_args(words)
+    options.plain, options.tls = (
+        [int(each) for each in text.split(",") if each] for text in (options.plain, options.tls)
+    )
+    if min([*options.plain, *options.tls], default=0) <= FIRST:
+        parser.error(f"there must be more than {FIRST} followers")
+    return options
+
+
+def list_cases(options: argparse.Namespace) -> list[Case]:
+    """Return who is visited in each round."""
+    cases = [Case("mtnet", Mtnet, count, False) for count in options.plain]
+    cases += [Case("mtnet, TLS", SecureMtnet, count, True) for count in options.tls]
+    if options.nats:
+        binary = options.nats
+        cases += [Case("nats", lambda f: Nats(f, binary), count, False) for count in options.plain]
+        cases += [
+            Case("nats, TLS", lambda f: SecureNats(f, binary), count, True) for count in options.tls
+        ]
+    return cases
+
+
+def main() -> int:
+    """Measure and report; return the exit status."""
+    options = parse(sys.argv[1:])
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+    try:
+        allow_descriptors(max([*options.plain, *options.tls]))
+        os.sched_setaffinity(0, {LOAD_CPU})
+        runs = measure(list_cases(options), options)
+    except (BenchError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.json:
+        found = [vars(run) for each in runs.values() for run in each]
+        options.json.write_text(json.dumps(found, indent=2), "utf-8")
+    print("\n".join(report(runs, options.rounds)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
