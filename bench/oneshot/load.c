@@ -188,7 +188,7 @@ static bool hear(struct connection *connection)
         ssize_t more = recv(connection->socket, end, room, 0);
         if (more < 0 && errno == EAGAIN)
             return false;
-        if (more < 0)
+        if (more < 0 || (more == 0 && !connection->said)) /* a reset is told once, to send or recv */
             refused++;
         else if (more == 0)
             judge(connection);

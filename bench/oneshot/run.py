@@ -121,13 +121,16 @@ class Mtnet(Shop):
     mtnet with all four services, and strangers who may fetch.
 
     Args:
+        strangers: `access.connections.templates.strangers`.
         grace: seconds of silence that make a client one that does not speak; None = the default.
     """
 
-    def __init__(self, folder: Path, file: Path, grace: float | None = None) -> None:
+    def __init__(
+        self, folder: Path, file: Path, strangers: int, grace: float | None = None
+    ) -> None:
         self.name = "mtnet, waiting" if grace is None else "mtnet"
         super().__init__(folder, file)
-        settings = ["access.anonymous=fetch", "access.connections.templates.strangers=10000"]
+        settings = ["access.anonymous=fetch", f"access.connections.templates.strangers={strangers}"]
         if grace is not None:
             settings.append(f"templates.grace={grace}")
         services = ("signals", "ticks", "web")
@@ -279,6 +282,8 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--nginx", metavar="PROGRAM", help="without it there is no × nginx")
     parser.add_argument("--parallel", default="64,500", help="numbers, with commas")
     parser.add_argument("--rounds", type=int, default=5)
+    strangers = "access.connections.templates.strangers; 100 is what mtnet has by itself"
+    parser.add_argument("--strangers", type=int, default=10_000, metavar="MOST", help=strangers)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each visit")
     parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there")
@@ -300,8 +305,9 @@ def prepare(folder: Path, floor: Path, options: argparse.Namespace) -> dict[str,
         servers: list[Shop] = [Floor(here, file, floor)]
         if options.nginx:
             servers.append(Nginx(here, file, options.nginx))
-        waiting = Mtnet(here, file)
-        shops[size] = [*servers, Mtnet(here, file, grace=0), waiting, Asked(waiting)]
+        waiting = Mtnet(here, file, options.strangers)
+        at_once = Mtnet(here, file, options.strangers, grace=0)
+        shops[size] = [*servers, at_once, waiting, Asked(waiting)]
     return shops
 
 
