@@ -10,6 +10,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import ssl
@@ -247,6 +248,8 @@ def list_cases(options: argparse.Namespace) -> list[Case]:
     cases = [Case("mtnet", Mtnet, count, False) for count in options.plain]
     cases += [Case("mtnet, TLS", SecureMtnet, count, True) for count in options.tls]
     if options.nats:
+        if not shutil.which(options.nats):
+            raise BenchError(f"{options.nats} is no program that can be run.")
         binary = options.nats
         cases += [Case("nats", lambda f: Nats(f, binary), count, False) for count in options.plain]
         cases += [
