@@ -1,7 +1,6 @@
 """Who is let in, who is slowed down, and that nobody else can tell why."""
 
-import json
-
+import msgspec
 import pytest
 from people import HASH, PASSWORD, TOKEN, House, account
 from twisted.cred.credentials import UsernamePassword
@@ -203,7 +202,7 @@ def test_a_name_that_is_no_text_can_be_listed_and_stored(door, tmp_path):
     assert door.try_in(UsernamePassword(b"\xff\xfe", b"\xff")) == "login"
     rows = door.bans.rows(0.0)
     assert {row["login"] for row in rows} == {"", "\ufffd\ufffd"}
-    json.dumps(rows).encode()
+    msgspec.json.encode(rows)
     BanRecords(tmp_path / "bans.sqlite").store(door.bans.changes(0.0, 0.0))
 
 
