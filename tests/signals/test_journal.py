@@ -19,11 +19,6 @@ RETAIN = 1_000
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "signals.sqlite"
-
-
-@pytest.fixture
 def opened(path):
     """Open journals on the same files, one after the other."""
     journals = []
