@@ -185,8 +185,9 @@ def test_ctrl_c_ends_at_once_while_more_may_come(secure, files, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for more in ([], [tmp_path / "pipe"]):
         server = ("-s", at(secure, "ticks"), "--ca", files.ca)
+        before = secure.status()["tls"]["handshakes"]["completed"]
         process = begin(secure, "ticks", "send", *server, *more, stdin=subprocess.PIPE)
-        until(lambda: secure.status()["tls"]["handshakes"]["completed"])
+        until(lambda n=before: secure.status()["tls"]["handshakes"]["completed"] > n)
         if not more:
             process.stdin.write(b"EURUSD 1.1\n")
             process.stdin.flush()
