@@ -77,9 +77,13 @@ def test_the_memory_of_uploads_that_were_cut_off_is_given_back(daemon):
     daemon.start()
 
     def cut_off():
-        connections = [daemon.dial("templates") for _ in range(30)]
+        connections = []
+        for _ in range(30):
+            connections.append(daemon.dial("templates"))
+            # Who is silent for long is sent a template, as the published client is.
+            connections[-1].sendall(b"STORE EURUSD H1 1048576\n")
         for connection in connections:
-            connection.sendall(b"STORE EURUSD H1 1048576\n" + bytes(1_000_000))
+            connection.sendall(bytes(1_000_000))
         for connection in connections:
             connection.close()
 
