@@ -1,5 +1,6 @@
 """Penalties grow, keep out, are not turned against others, and are forgotten."""
 
+import os
 from ipaddress import ip_address
 from itertools import count
 from math import inf
@@ -17,7 +18,8 @@ from mtnet.settings import Bans as Weights
 
 DAY = 86_400.0
 HOST, OTHER = "192.0.2.7", "198.51.100.9"
-FLOOD = 1_000_000
+# Three times what fits; a million shows the same and takes seven seconds.
+FLOOD = 1_000_000 if os.environ.get("MTNET_TEST_EXHAUSTIVE") else 200_000
 
 
 @pytest.fixture
@@ -190,7 +192,7 @@ def test_bad_logins_are_forgotten_a_day_after_their_penalty(bans):
 # A flood
 
 
-def test_a_million_penalties_leave_those_that_fit_and_end_last():
+def test_of_a_flood_of_penalties_those_are_left_that_fit_and_end_last():
     penalties = Penalties(65_536, DAY)
     for number in range(FLOOD):
         penalties.put(Key(str(number)), Penalty(number, 1), 0)
@@ -198,7 +200,7 @@ def test_a_million_penalties_leave_those_that_fit_and_end_last():
     assert set(penalties.all()) == {Key(str(each)) for each in range(FLOOD - 65_536, FLOOD)}
 
 
-def test_one_penalty_that_grows_a_million_times_takes_no_room():
+def test_one_penalty_that_grows_with_each_of_a_flood_takes_no_room():
     penalties = Penalties(65_536, DAY)
     for number in range(FLOOD):
         penalties.put(Key(HOST), Penalty(number, 1), 0)
