@@ -9,8 +9,6 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 from decimal import Decimal
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -25,11 +23,8 @@ NAMES = ("signals.sqlite", "signals.sqlite-wal", "signals.heads")
 
 
 @pytest.fixture(scope="module")
-def folder():
-    # Thousands of journals are opened here, and none of them has to survive anything.
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with TemporaryDirectory(dir=memory) as name:
-        yield Path(name)
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("damage")
 
 
 def draft(number, symbol, volume, channel="main", **others):
