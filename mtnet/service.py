@@ -31,6 +31,7 @@ from mtnet.catalogue import Plugin
 from mtnet.control import Command, ControlFactory
 from mtnet.datafolder import DataFolder
 from mtnet.errors import JournalError, MtnetError, StartError
+from mtnet.garbage import Garbage
 from mtnet.hub import Hub
 from mtnet.imtnet import IDatagramPlugin, IListenerAware, IStreamPlugin
 from mtnet.net.datagrams import BurstPort
@@ -117,6 +118,8 @@ class Daemon(MultiService):
         self._certificates = certificates(config, _now)
         rules(config)
         self._room = raise_limit()
+        self._garbage = Garbage(reactor)
+        self._garbage.setServiceParent(self)
         self._folder = DataFolder(config.data)
         self._pools = {name: ThreadPool(1, 1, name) for name in POOLS}
         self._lane = Lane(reactor, "mtnet-signals")
@@ -177,6 +180,7 @@ class Daemon(MultiService):
             "services": self._reports(),
             "access": {"room for connections": self._room, **self.hub.access.report()},
             "log lines left out": self.hub.log_limit.left_out,
+            "garbage": self._garbage.status(),
             "signals": self.hub.desk.status(),
             "ticks": self.hub.collector.status(),
             "templates": self.hub.library.status(),

@@ -75,6 +75,7 @@ FLOORS = {
     "mtnet.catalogue": 6,
     "mtnet.database": 1,
     "mtnet.datafolder": 1,
+    "mtnet.garbage": 1,
     "mtnet.options": 6,
     "mtnet.bound": 6,
     "mtnet.preflight": 6,
