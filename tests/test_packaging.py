@@ -1,6 +1,7 @@
 """It works however it was installed: in a fresh virtual environment each time."""
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -72,6 +73,18 @@ def assert_works(fresh, tmp_path):
 def assert_runs(fresh, tmp_path):
     checked = run(fresh / "mtnet", "run", "--check", "--data", tmp_path / "data", cwd=tmp_path)
     assert "The configuration is sound" in checked
+
+
+def test_without_a_compiler_only_the_compiled_loop_is_missing(source, wheel, tmp_path, monkeypatch):
+    def names(file):
+        return {name for name in zipfile.ZipFile(file).namelist() if ".dist-info" not in name}
+
+    monkeypatch.setitem(ENVIRON, "CC", "no-such-compiler")
+    copy = shutil.copytree(source, tmp_path / "copy", ignore=shutil.ignore_patterns("build"))
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, copy)
+    more = names(wheel) - names(next(tmp_path.glob("*.whl")))
+    assert all(name.startswith("mtnet/net/_send.") for name in more)
+    assert len(more) == bool(shutil.which("cc"))
 
 
 def test_the_wheel_carries_the_plugins_and_no_init_for_twisted(wheel):

@@ -1,11 +1,18 @@
-"""The same bytes to many at once: the hot path of the daemon."""
+"""
+The same bytes to many at once: the hot path of the daemon.
+
+Where the compiled loop was built, it tells the sockets; this one does the same.
+"""
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from socket import socket
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from mtnet.net.backlog import Backlog
-from mtnet.net.straight import Send
+from mtnet.net.straight import Way
 
+Late = list[tuple[int, int]]
+"""Who took less than all, by its place, and how many bytes it took."""
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -14,12 +21,14 @@ class Order(NamedTuple, Generic[Key]):
     In which order a crowd is told something.
 
     Attributes:
-        keys: those whose socket takes bytes, and then all others.
-        sends: the straight way to each of the first.
+        keys: those with a socket that takes bytes, those with another way, all others.
+        ways: of the first and the second.
+        sockets: how many the first are.
     """
 
     keys: Sequence[Key]
-    sends: Sequence[Send]
+    ways: list[Any]
+    sockets: int
 
 
 class Crowd(Generic[Key]):
@@ -36,7 +45,7 @@ class Crowd(Generic[Key]):
 
     def __init__(self) -> None:
         self._members: dict[Key, Backlog] = {}
-        self._idle: dict[Key, Send] = {}
+        self._ways: dict[Key, Way] = {}
         self._order: Order[Key] | None = None
         self.told, self.when = 0, 0.0
 
@@ -53,29 +62,32 @@ class Crowd(Generic[Key]):
         """Tell it what comes from now on."""
         self._members[key], self._order = backlog, None
         backlog.outbox.enter(self, key)
-        self.turned(key, backlog.outbox.send)
+        self.turned(key, backlog.outbox.way)
 
     def discard(self, key: Key) -> None:
         """Tell it no more."""
         backlog = self._members.pop(key, None)
         if backlog is not None:
-            self._idle.pop(key, None)
+            self._ways.pop(key, None)
             self._order = None
             backlog.outbox.part(self, key)
 
-    def turned(self, key: Key, send: Send | None) -> None:
+    def turned(self, key: Key, way: Way | None) -> None:
         """Take note of the straight way to a member; None = something waits there."""
         self._order = None
-        if send is None:
-            self._idle.pop(key, None)
+        if way is None:
+            self._ways.pop(key, None)
         else:
-            self._idle[key] = send
+            self._ways[key] = way
 
     def order(self) -> Order[Key]:
         """Return the order of now; it is the same object until something changes."""
         if self._order is None:
-            busy = (key for key in self._members if key not in self._idle)
-            self._order = Order([*self._idle, *busy], list(self._idle.values()))
+            sockets = {key: way for key, way in self._ways.items() if type(way) is socket}
+            seals = {key: way for key, way in self._ways.items() if key not in sockets}
+            busy = (key for key in self._members if key not in self._ways)
+            keys, ways = [*sockets, *seals, *busy], [*sockets.values(), *seals.values()]
+            self._order = Order(keys, ways, len(sockets))
         return self._order
 
     def get(self, key: Key) -> Backlog | None:
@@ -105,16 +117,21 @@ class Shout(Generic[Key]):
         begin = self._at
         self._at = end = min(begin + most, len(self._order.keys))
         # Since it began somebody may have gone, or have something else to wait for.
-        unchanged = self._crowd.order() is self._order
-        straight = max(begin, min(end, len(self._order.sends))) if unchanged else begin
-        late = send_to(self._order.sends[begin:straight], self._data)
-        for at, sent in late:
-            self._write(begin + at, self._data[sent:])
+        straight = self._go_straight(begin, end) if self._crowd.order() is self._order else begin
         for at in range(straight, end):
             self._write(at, self._data)
         if not self.left:
             self._crowd.told, self._crowd.when = self._number, when
         return end - begin
+
+    def _go_straight(self, begin: int, end: int) -> int:
+        """Send to whom there is a way; return who is the next."""
+        _, ways, middle = self._order
+        last = max(begin, min(end, len(ways)))
+        for send, start, stop in ((send_to, begin, middle), (send_each, max(begin, middle), last)):
+            for at, sent in send(ways[start : min(stop, end)], self._data):
+                self._write(start + at, self._data[sent:])
+        return last
 
     def _write(self, at: int, data: bytes) -> None:
         backlog = self._crowd.get(self._order.keys[at])
@@ -122,14 +139,22 @@ class Shout(Generic[Key]):
             backlog.write(data)
 
 
-def send_to(sends: Sequence[Send], data: bytes) -> list[tuple[int, int]]:
-    """Send the same to many; return who took less, by its place, and how many bytes it took."""
+def send_each(ways: Sequence[Way], data: bytes) -> Late:
+    """Send the same to many; return who took less."""
     size, late = len(data), []
-    for at, send in enumerate(sends):
+    for at, way in enumerate(ways):
         try:
-            sent = send(data)
+            sent = way.send(data)
         except OSError:
             sent = 0  # it is full or broken; its transport finds out which
         if sent != size:
             late.append((at, sent))
     return late
+
+
+try:
+    from mtnet.net._send import send_to
+except ImportError:  # there was no compiler where it was installed
+    send_to = send_each
+LOOP = "interpreted" if send_to is send_each else "compiled"
+"""Which of the two it is, for `mtnet status`."""

@@ -7,7 +7,7 @@ from twisted.internet.interfaces import IPullProducer, IReactorTime
 from zope.interface import implementer
 
 from mtnet.net.pieces import StreamTransport, bare
-from mtnet.net.straight import Send, straight
+from mtnet.net.straight import Way, straight
 from mtnet.net.transport import Transport
 
 if TYPE_CHECKING:
@@ -30,13 +30,12 @@ class Outbox:
     Attributes:
         ready: whether more may be written.
         since: seconds of `clock` at which the oldest byte that may still wait was written.
-        send: takes bytes past the transport; None while something waits, and where that is no
-            way.
+        way: past the transport; None while something waits, and where there is none.
     """
 
     __slots__ = (
         "_below", "_budget", "_clock", "_crowds", "_drained", "_registered", "_straight",
-        "_transport", "_waiting", "ready", "send", "since",
+        "_transport", "_waiting", "ready", "since", "way",
     )  # fmt: skip
 
     def __init__(
@@ -47,8 +46,8 @@ class Outbox:
         self._waiting = 0
         self._registered = self.ready = True
         self._crowds: tuple[tuple[Crowd[Any], Hashable], ...] = ()
-        self._straight: Send | None = None
-        self.send: Send | None = None
+        self._straight: Way | None = None
+        self.way: Way | None = None
         self.since = clock.seconds()
         # A pull producer is resumed each time the buffer is empty. TLS would poll it for ever,
         # so it is registered with the transport below, whose buffer TLS fills.
@@ -61,9 +60,9 @@ class Outbox:
 
     def write(self, data: bytes) -> None:
         """Write `data`; it is sent even when not `ready`."""
-        if self.send is not None:
+        if self.way is not None:
             try:
-                sent = self.send(data)
+                sent = self.way.send(data)
             except OSError:
                 sent = 0  # it is full or broken; the transport finds out which
             if sent == len(data):
@@ -85,7 +84,7 @@ class Outbox:
         self.ready = self._waiting < self._budget
 
     def enter(self, crowd: "Crowd[Any]", key: Hashable) -> None:
-        """Tell a crowd whenever `send` has come or gone."""
+        """Tell a crowd whenever `way` has come or gone."""
         self._crowds += ((crowd, key),)
 
     def part(self, crowd: "Crowd[Any]", key: Hashable) -> None:
@@ -121,8 +120,8 @@ class Outbox:
         self.ready = False
         self._turn(None)
 
-    def _turn(self, send: Send | None) -> None:
-        if send is not self.send:
-            self.send = send
+    def _turn(self, way: Way | None) -> None:
+        if way is not self.way:
+            self.way = way
             for crowd, key in self._crowds:
-                crowd.turned(key, send)
+                crowd.turned(key, way)

@@ -7,16 +7,13 @@ no straight way, and everything goes through the transport.
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from OpenSSL.SSL import Error
 from twisted.internet.interfaces import ISSLTransport, ISystemHandle, ITCPTransport
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from mtnet.net.transport import Transport
-
-Send = Callable[[bytes], int]
-"""Takes bytes at once, and returns how many; raises OSError where it can take none."""
 
 RECORD = 16_384
 """Bytes that TLS seals at once; RFC 8446, section 5.1."""
@@ -26,7 +23,14 @@ PRIVATE = "_aggregator", "_appSendBuffer", "_handshakeDone"
 """What is touched of Twisted's TLS transport beside its interface."""
 
 
-def straight(transport: Transport, below: Transport, behind: Callable[[int], None]) -> Send | None:
+class Way(Protocol):
+    """A socket, or what seals bytes for one."""
+
+    def send(self, data: bytes, /) -> int:
+        """Take bytes at once; return how many. Raises OSError where it can take none."""
+
+
+def straight(transport: Transport, below: Transport, behind: Callable[[int], None]) -> Way | None:
     """
     Return the straight way to a socket; None = there is none.
 
@@ -40,11 +44,11 @@ def straight(transport: Transport, below: Transport, behind: Callable[[int], Non
     if not isinstance(handle, socket.socket):
         return None
     if not ISSLTransport.providedBy(transport):
-        return handle.send
+        return handle
     tls = _layer(transport)
     if tls is None or not all(hasattr(tls, name) for name in PRIVATE):
         return None
-    return Seal(tls, below, handle.send, behind).send
+    return Seal(tls, below, handle, behind)
 
 
 def _layer(transport: Any) -> TLSMemoryBIOProtocol | None:
@@ -60,15 +64,14 @@ class Seal:
     Args:
         tls: the TLS transport.
         below: takes what the socket does not.
-        send: of the socket.
     """
 
-    __slots__ = ("_behind", "_below", "_send", "_tls")
+    __slots__ = ("_behind", "_below", "_socket", "_tls")
 
     def __init__(
-        self, tls: Any, below: Transport, send: Send, behind: Callable[[int], None]
+        self, tls: Any, below: Transport, socket: socket.socket, behind: Callable[[int], None]
     ) -> None:
-        self._tls, self._below, self._send, self._behind = tls, below, send, behind
+        self._tls, self._below, self._socket, self._behind = tls, below, socket, behind
 
     def send(self, data: bytes) -> int:
         """Send as much of `data` as TLS takes now; what the socket does not take is behind it."""
@@ -88,7 +91,7 @@ class Seal:
     def _flush(self, connection: Any, most: int) -> None:
         sealed = connection.bio_read(most)
         try:
-            sent = self._send(sealed)
+            sent = self._socket.send(sealed)
         except OSError:
             sent = 0
         if sent < len(sealed):

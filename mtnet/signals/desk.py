@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from mtnet.errors import WireError
 from mtnet.imtnet import IStatus
+from mtnet.net.crowd import LOOP
 from mtnet.settings import Signals
 from mtnet.signals.audience import Audience, Batch
 from mtnet.signals.book import Book, Channel, Claims, Position, latest
@@ -373,7 +374,7 @@ class Desk:
         names = {*self._book.channels(), *self.audience.channels()}
         channels = {name: self._channel_status(name) for name in sorted(names)}
         sessions = [session.report() for session in self.sessions]
-        return {**self.health(), "channels": channels, "sessions": sessions}
+        return {**self.health(), "loop": LOOP, "channels": channels, "sessions": sessions}
 
     def _channel_status(self, name: str) -> dict[str, object]:
         channel, (up, since) = self._book.channel(name), self._providers.status(name)

@@ -1,12 +1,16 @@
 """A crowd is told the same, each in its order, and nobody waits for another."""
 
+import socket
+from contextlib import suppress
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sockets import ROOM, Wire
 
+from mtnet.net import crowd as crowds
 from mtnet.net.backlog import Backlog
-from mtnet.net.crowd import Crowd, Shout
+from mtnet.net.crowd import Crowd, Shout, send_each
 
 
 class Hall:
@@ -239,3 +243,77 @@ def test_a_backlog_that_overflows_ends_in_a_whole_frame(hall, clock):
     frames = here.heard()["a"]
     assert frames.startswith(b"<<0000>><<0001>>")
     assert len(frames) % 8 == 0
+
+
+@pytest.fixture(params=["compiled", "interpreted"])
+def send(request):
+    """Each of the two loops that tell sockets."""
+    if request.param == "interpreted":
+        return send_each
+    if crowds.send_to is send_each:
+        pytest.skip("The compiled loop was not built here: there was no C compiler.")
+    return crowds.send_to
+
+
+@pytest.fixture
+def pairs():
+    made = [socket.socketpair() for _ in range(5)]
+    for ours, _ in made:
+        ours.setblocking(False)
+    yield made
+    for ours, theirs in made:
+        ours.close()
+        theirs.close()
+
+
+def test_real_sockets_are_told_the_same_and_those_who_take_less_are_named(send, pairs):
+    (_, gone), (full, _), (closed, _) = pairs[1], pairs[2], pairs[3]
+    gone.close()
+    with suppress(BlockingIOError):
+        while True:
+            full.send(b"x" * 1_000)
+    closed.close()
+    assert send([ours for ours, _ in pairs], b"news") == [(1, 0), (2, 0), (3, 0)]
+    assert [pairs[at][1].recv(100) for at in (0, 4)] == [b"news", b"news"]
+
+
+def test_a_socket_that_takes_a_part_says_how_much(send, pairs):
+    ours, theirs = pairs[0]
+    data = b"x" * 10_000_000
+    [(place, sent)] = send([ours], data)
+    assert (place, 0 < sent < len(data)) == (0, True)
+    theirs.setblocking(False)
+    assert len(theirs.recv(len(data))) <= sent
+
+
+def test_nobody_is_told_anything(send):
+    assert send([], b"news") == []
+
+
+def test_what_is_no_socket_is_refused_before_anybody_is_told(pairs):
+    if crowds.send_to is send_each:
+        pytest.skip("The compiled loop was not built here: there was no C compiler.")
+    with pytest.raises(AttributeError):
+        crowds.send_to([pairs[0][0], object()], b"news")
+    with pytest.raises(TypeError):
+        crowds.send_to((pairs[0][0],), b"news")
+    with pytest.raises(TypeError):
+        crowds.send_to([pairs[0][0]], "news")
+    pairs[0][1].setblocking(False)
+    with pytest.raises(BlockingIOError):
+        pairs[0][1].recv(1)
+
+
+def test_a_shout_reaches_sockets_of_every_kind_slice_by_slice(hall, pairs):
+    here = hall("ab")
+    for name, (ours, _) in zip("cde", pairs, strict=False):
+        here.come(name)
+        here.crowd.turned(name, ours)
+    here.wires["b"].handle.room = 0
+    here.backlogs["b"].write(b"first ")
+    shout = here.shout(b"news")
+    while shout.left:
+        shout.tell(2, 0.0)
+    here.open("b")
+    assert here.heard() == {"a": b"news", "b": b"first news", "c": b"", "d": b"", "e": b""}
+    assert [theirs.recv(100) for _, theirs in pairs[:3]] == [b"news"] * 3

@@ -41,7 +41,7 @@ def test_what_a_socket_does_not_take_waits_in_order(wire, outbox):
     wire.handle.room = 2
     outbox.write(b"abc")
     outbox.write(b"def")
-    assert (wire.handle.taken, wire.value(), outbox.send) == (b"ab", b"cdef", None)
+    assert (wire.handle.taken, wire.value(), outbox.way) == (b"ab", b"cdef", None)
     wire.handle.room = ROOM
     wire.turn()
     outbox.write(b"g")
@@ -83,4 +83,4 @@ def test_where_the_transport_is_no_tcp_it_is_written_to(clock):
     transport = TerminalTransport(clock, "127.0.0.1", "127.0.0.1")
     outbox = Outbox(transport, clock, 100, lambda: None)
     outbox.write(b"x")
-    assert (transport.value(), outbox.send) == (b"x", None)
+    assert (transport.value(), outbox.way) == (b"x", None)

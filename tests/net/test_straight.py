@@ -84,7 +84,7 @@ def dial(tmp_path, hub_with, clock, files):
 
 def test_the_names_that_twisted_keeps_to_itself_are_still_there(dial):
     _, outbox = dial()
-    assert outbox.send is not None, f"one of {straight.PRIVATE} was renamed in {twisted_tls}"
+    assert outbox.way is not None, f"one of {straight.PRIVATE} was renamed in {twisted_tls}"
 
 
 def test_bytes_are_encrypted_and_sent_in_the_same_turn(dial):
@@ -105,11 +105,11 @@ def test_what_the_socket_does_not_take_arrives_behind_it(dial):
     client.transport.handle.room = 10
     outbox.write(b"first")
     outbox.write(b" second")
-    assert outbox.send is None
+    assert outbox.way is None
     client.transport.handle.room = EVERYTHING
     assert client.received() == b"first second"
     client.received()
-    assert outbox.send is not None
+    assert outbox.way is not None
 
 
 def test_a_socket_that_is_behind_with_much_is_not_ready(dial):
@@ -162,7 +162,7 @@ def test_without_a_private_name_everything_goes_through_the_transport(dial, monk
     monkeypatch.setattr(straight, "PRIVATE", renamed)
     client, outbox = dial()
     outbox.write(b"text")
-    assert (outbox.send, client.heard()) == (None, b"")
+    assert (outbox.way, client.heard()) == (None, b"")
     assert client.received() == b"text"
 
 
@@ -198,4 +198,4 @@ def test_every_byte_arrives_once_and_in_order_whatever_the_socket_takes(dial, st
     for _ in range(3):
         heard += client.received()
     assert heard == said
-    assert outbox.send is not None
+    assert outbox.way is not None
