@@ -99,7 +99,7 @@ class Outbox:
         """Let go of the transport, which would otherwise never close."""
         if self._registered:
             self._registered = self.ready = False
-            self._turn(None)
+            self._let_go()
             self._below.unregisterProducer()
 
     def resumeProducing(self) -> None:
@@ -118,6 +118,10 @@ class Outbox:
     def stopProducing(self) -> None:
         """The connection is lost."""
         self.ready = False
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._straight = None  # it would keep the connection in memory
         self._turn(None)
 
     def _turn(self, way: Way | None) -> None:

@@ -46,7 +46,7 @@ def straight(transport: Transport, below: Transport, behind: Callable[[int], Non
     if not ISSLTransport.providedBy(transport):
         return handle
     tls = _layer(transport)
-    if tls is None or not all(hasattr(tls, name) for name in PRIVATE):
+    if tls is None or not all(hasattr(tls, name) for name in PRIVATE) or not tls._handshakeDone:
         return None
     return Seal(tls, below, handle, behind)
 
@@ -62,34 +62,31 @@ class Seal:
     Encrypts and sends in one go, where Twisted waits a turn for more to encrypt.
 
     Args:
-        tls: the TLS transport.
+        tls: the TLS transport, after its handshake.
         below: takes what the socket does not.
     """
 
-    __slots__ = ("_behind", "_below", "_socket", "_tls")
+    __slots__ = ("_behind", "_below", "_connection", "_socket", "_tls", "_waiting")
 
     def __init__(
         self, tls: Any, below: Transport, socket: socket.socket, behind: Callable[[int], None]
     ) -> None:
         self._tls, self._below, self._socket, self._behind = tls, below, socket, behind
+        self._connection, self._waiting = tls.getHandle(), tls._aggregator._buffer
 
     def send(self, data: bytes) -> int:
         """Send as much of `data` as TLS takes now; what the socket does not take is behind it."""
-        tls = self._tls
-        if tls._appSendBuffer or tls._aggregator._buffer or not tls._handshakeDone:
+        if self._waiting or self._tls._appSendBuffer:
             return 0  # others have written
-        connection, taken = tls.getHandle(), 0
+        size, taken = len(data), 0
         try:
-            while taken < len(data):
-                taken += connection.send(data[taken : taken + RECORD])
+            taken = self._connection.send(data)
+            while taken < size:
+                taken += self._connection.send(data[taken:])
         except Error:
-            pass  # the transport finds out why
-        if taken:
-            self._flush(connection, len(data) + MARGIN * (1 + len(data) // RECORD))
-        return taken
-
-    def _flush(self, connection: Any, most: int) -> None:
-        sealed = connection.bio_read(most)
+            if not taken:
+                return 0  # the transport finds out why
+        sealed = self._connection.bio_read(size + MARGIN * (1 + size // RECORD))
         try:
             sent = self._socket.send(sealed)
         except OSError:
@@ -97,3 +94,4 @@ class Seal:
         if sent < len(sealed):
             self._below.write(sealed[sent:])
             self._behind(len(sealed) - sent)
+        return taken

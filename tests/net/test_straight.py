@@ -141,17 +141,14 @@ def test_nothing_goes_past_what_others_have_written(dial):
 
 def test_what_tls_refuses_is_left_to_the_transport(dial, monkeypatch):
     client, outbox = dial()
-    left, handle = [], client.protocol.getHandle()
+    left = []
 
     class Refusing:
         def send(self, data):
             raise SSL.WantReadError
 
-        def __getattr__(self, name):
-            return getattr(handle, name)
-
     monkeypatch.setattr(client.protocol, "write", left.append)
-    monkeypatch.setattr(client.protocol, "_tlsConnection", Refusing())
+    monkeypatch.setattr(outbox.way, "_connection", Refusing())
     outbox.write(b"text")
     assert left == [b"text"]
 
