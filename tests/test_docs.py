@@ -1,5 +1,6 @@
 """What the documents say of the settings is what the program does."""
 
+import importlib.util
 import json
 import re
 import shlex
@@ -165,3 +166,11 @@ def test_every_link_within_the_documents_leads_somewhere(page):
             heads = re.findall(r"^#+ (.+)$", found.read_text("utf-8"), re.MULTILINE)
             slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
             assert anchor in slugs, anchor
+
+
+def test_the_picture_of_the_fan_out_shows_the_results_as_they_are():
+    spec = importlib.util.spec_from_file_location("picture", PROJECT / "docs/fanout_picture.py")
+    picture = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(picture)
+    assert {"floor", "nats", "mtnet"} <= set(picture.read("One signal at a time"))
+    assert picture.digest() in picture.PICTURE.read_text("utf-8"), picture.__doc__
