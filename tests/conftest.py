@@ -6,10 +6,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from twisted.internet.task import Clock
 from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import globalLogPublisher
 
+from mtnet.signals.heads import Heads
 from mtnet.testing import make_hub
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -32,6 +34,29 @@ def pytest_configure():
     found = os.statvfs(MEMORY)
     if found.f_bavail * found.f_frsize >= ROOM and not found.f_flag & os.ST_NOEXEC:
         tempfile.tempdir = MEMORY
+
+
+# How long an example takes says more about who else uses the machine than about the code.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
+
+
+@pytest.fixture(autouse=True)
+def _no_heads_left_open(monkeypatch):
+    """
+    Close the file of heads of every journal that a test forgets: whether the journal closes it by
+    itself, or Python warns of it, depends on which of the two is found to be garbage first.
+    """
+    opened, really_open = [], Heads._open
+
+    def note(heads):
+        opened.append(heads)
+        return really_open(heads)
+
+    monkeypatch.setattr(Heads, "_open", note)
+    yield
+    for heads in opened:
+        heads.close()
 
 
 @pytest.fixture
