@@ -6,6 +6,7 @@ Each visit has a server of its own, which starts afresh. See README.md beside th
 """
 
 import argparse
+import functools
 import json
 import os
 import re
@@ -14,7 +15,6 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
 import sys
 import tempfile
 import time
@@ -41,33 +41,6 @@ PATIENCE = 20.0
 """Seconds in which a follower must be served."""
 ANSWERS = {b"<<PING": b"<<PONG>>\r\n", b"PING\r\n": b"PONG\r\n"}
 """What is answered, and how."""
-
-
-class SecureMtnet(Mtnet):
-    """mtnet on a `secure:` endpoint, with the certificate that it makes itself."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        command = [sys.executable, "-m", "mtnet", "cert", "init", "--data", str(self._data)]
-        subprocess.run(command, check=True, capture_output=True)
-
-    def command(self) -> list[str]:
-        return [each.replace("signals=tcp:", "signals=secure:") for each in super().command()]
-
-
-class SecureNats(Nats):
-    """nats-server with TLS, and the certificate of an mtnet."""
-
-    def __init__(self, folder: Path, binary: str) -> None:
-        super().__init__(folder, binary)
-        tls = ("--data", str(self.folder / "data"))
-        command = [sys.executable, "-m", "mtnet", "cert", "init", *tls]
-        subprocess.run(command, check=True, capture_output=True)
-
-    def command(self) -> list[str]:
-        tls = self.folder / "data" / "tls"
-        files = ["--tlscert", str(tls / "certificate.pem"), "--tlskey", str(tls / "key.pem")]
-        return [*super().command(), "--tls", *files]
 
 
 class Crowd:
@@ -110,8 +83,6 @@ class Crowd:
 
     def _dial(self, number: int) -> socket.socket:
         connection = dial(self._server.port, network(number), PATIENCE)
-        if self._server.kind == "nats":
-            connection.recv(4096)  # INFO comes in clear
         if self._context is not None:
             connection = self._context.wrap_socket(connection)
         first, last = self._server.follow
@@ -246,15 +217,15 @@ def parse(words: list[str]) -> argparse.Namespace:
 def list_cases(options: argparse.Namespace) -> list[Case]:
     """Return who is visited in each round."""
     cases = [Case("mtnet", Mtnet, count, False) for count in options.plain]
-    cases += [Case("mtnet, TLS", SecureMtnet, count, True) for count in options.tls]
+    secure = functools.partial(Mtnet, secure=True)
+    cases += [Case("mtnet, TLS", secure, count, True) for count in options.tls]
     if options.nats:
         if not shutil.which(options.nats):
             raise BenchError(f"{options.nats} is no program that can be run.")
-        binary = options.nats
-        cases += [Case("nats", lambda f: Nats(f, binary), count, False) for count in options.plain]
-        cases += [
-            Case("nats, TLS", lambda f: SecureNats(f, binary), count, True) for count in options.tls
-        ]
+        nats = functools.partial(Nats, binary=options.nats)
+        cases += [Case("nats", nats, count, False) for count in options.plain]
+        secure = functools.partial(nats, secure=True)
+        cases += [Case("nats, TLS", secure, count, True) for count in options.tls]
     return cases
 
 
