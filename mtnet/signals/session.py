@@ -1,7 +1,7 @@
 """One client that has said HELLO: dialect 2, from WELCOME to the end."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.cred.credentials import UsernamePassword
 from twisted.internet.defer import CancelledError, Deferred
@@ -77,16 +77,6 @@ class Session:
         self._errors, self._errors_since = 0, 0.0
         self._closed = False
         self._timer: IDelayedCall | None = None
-        self._verbs: dict[type, Callable[[Any], None]] = {
-            Hello: self._hello,
-            Subscribe: self._subscribe,
-            Unsubscribe: self._unsubscribe,
-            Publish: self._publish,
-            Ack: self._ack,
-            Ping: self._ping,
-            Pong: lambda _: None,
-            Bye: self._bye,
-        }
 
     def frame(self, payload: bytes) -> None:
         """Take what the client said."""
@@ -104,7 +94,7 @@ class Session:
             request = read_request(message)
             if self._said is None and not isinstance(request, Hello):
                 raise WireError("verb", "A client says HELLO first")
-            self._verbs[type(request)](request)
+            self._verbs[type(request)](self, request)
         except WireError as error:
             self._refuse(error, message or salvage(payload))
 
@@ -260,6 +250,17 @@ class Session:
         for channel in list(self._subscriptions):
             self._drop(channel)
         self.finished()
+
+    _verbs: ClassVar[dict[type, Callable[["Session", Any], None]]] = {
+        Hello: _hello,
+        Subscribe: _subscribe,
+        Unsubscribe: _unsubscribe,
+        Publish: _publish,
+        Ack: _ack,
+        Ping: _ping,
+        Pong: lambda session, _: None,
+        Bye: _bye,
+    }
 
     # What the server says by itself
 
