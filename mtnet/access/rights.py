@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from mtnet.errors import ConfigError
@@ -24,6 +25,8 @@ ROLES = {
 }
 """What usual people may do."""
 EXAMPLE = "follow, follow:signals/gold or send:ticks/EUR*"
+JOINED = 1_024
+"""Pairs of rights whose union is kept: each login joins two, and few of them differ."""
 
 _RIGHT = re.compile(r"([a-z]+)(?::([a-z]+)(?:/([!-)+-~]{1,64}\*?|\*))?)?", re.ASCII)
 
@@ -131,9 +134,8 @@ class Rights:
         return [text for _, text in sorted(texts)]
 
     def __or__(self, other: "Rights") -> "Rights":
-        joined = Rights()
-        joined._hold(self._rights | other._rights)
-        return joined
+        """Return what either allows."""
+        return _join(self, other)
 
     def __and__(self, other: "Rights") -> "Rights":
         """Return what both allow."""
@@ -171,6 +173,13 @@ class Rights:
             and (mine.name.endswith("*") or not right.name.endswith("*"))
             for mine in self._rights
         )
+
+
+@lru_cache(JOINED)
+def _join(one: Rights, other: Rights) -> Rights:
+    joined = Rights()
+    joined._hold(one._rights | other._rights)
+    return joined
 
 
 def check_grant(text: str) -> str:

@@ -75,6 +75,11 @@ def test_rights_are_joined():
     assert not Rights(["send:ticks/EUR*"]) >= joined
 
 
+def test_the_same_rights_joined_again_take_no_more_memory():
+    joined = [Rights(["follower"]) | Rights(["send:ticks"]) for _ in range(2)]
+    assert joined[0] is joined[1]
+
+
 def test_every_role_is_of_rights():
     for role in ROLES:
         assert Rights([role]) >= NOTHING
