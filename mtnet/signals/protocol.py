@@ -142,7 +142,8 @@ class SignalsProtocol(Protocol):
         """Log nothing of a connection behind HELLO: `<<` in a password may cut it in two."""
         if not self._secret:
             seen = self._tail + data.upper()
-            self._secret, self._tail = any(word in seen for word in SECRET), seen[-8:]
+            self._secret = any(word in seen for word in SECRET)
+            self._tail = b"" if self._secret else seen[-8:]
 
     def _is_browser(self, data: bytes) -> bool:
         """Say whether a web page drives this connection, and end it if so."""

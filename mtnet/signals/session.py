@@ -69,7 +69,7 @@ class Session:
         self._backlog = Backlog(transport, hub.clock, self._settings.queue, self._overflow)
         self._subscriptions: dict[str, Subscription] = {}
         self._publisher: Publisher | None = None
-        self._said: Hello | None = None
+        self._greeted, self._name, self._client = False, "", ""
         self._unanswered = 0
         self._finishing = self._parted = False
         self._heard = hub.clock.seconds()
@@ -92,7 +92,7 @@ class Session:
                 self._visitor.check_private()
             message = parse(payload, self._settings.codepage)
             request = read_request(message)
-            if self._said is None and not isinstance(request, Hello):
+            if not self._greeted and not isinstance(request, Hello):
                 raise WireError("verb", "A client says HELLO first")
             self._verbs[type(request)](self, request)
         except WireError as error:
@@ -128,13 +128,12 @@ class Session:
 
     def report(self) -> Mapping[str, object]:
         """Say for `mtnet signals status` who it is and how far it is."""
-        said, now = self._said or Hello(), self._hub.now()
-        identity = self._visitor.identity
+        identity, now = self._visitor.identity, self._hub.now()
         return {
             "peer": show(self._transport.getPeer()),
             "login": "" if identity is None else identity.name,
-            "name": said.name,
-            "client": said.client,
+            "name": self._name,
+            "client": self._client,
             "channels": {name: each.report(now) for name, each in self._subscriptions.items()},
         }
 
@@ -182,11 +181,12 @@ class Session:
         epoch = self._desk.epoch("main")
         self._leave()  # whoever was fenced begins anew
         self._disk.resumeProducing()
-        if self._said is None:
+        if not self._greeted:
+            self._greeted = True
             self._visitor.settle()
             self._desk.sessions[self] = None
             self._wait()
-        self._said = said
+        self._name, self._client = said.name, said.client  # and no password
         self._send(answers.welcome(epoch, self._settings.heartbeat, self._hub.now()))
 
     def _subscribe(self, asked: Subscribe) -> None:

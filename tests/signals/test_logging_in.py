@@ -1,11 +1,15 @@
 """Dialect 2 with accounts: who may follow and publish what, and how soon one has to say so."""
 
+import gc
+from types import FunctionType, ModuleType
+
 import pytest
-from people import GUEST, HASH, REMOTE, TOKEN, House, hello
+from people import GUEST, HASH, REMOTE, TOKEN, House, directory, hello
 from signals_peers import frame
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
 
+from mtnet.access.accounts import Token, digest, new_secret
 from mtnet.signals import requests
 
 
@@ -35,6 +39,19 @@ def told(terminal):
     return [each[2:-2].decode() for each in terminal.received().split(b"\r\n")[:-1]]
 
 
+def held_by(thing):
+    """Return all that is reached from a thing, but for what belongs to the program."""
+    found, left = {}, [thing]
+    while left:
+        each = left.pop()
+        if id(each) in found or isinstance(each, type | ModuleType):
+            continue
+        found[id(each)] = each
+        function = isinstance(each, FunctionType)
+        left += (each.__closure__ or ()) if function else gc.get_referents(each)
+    return list(found.values())
+
+
 def verbs(frames):
     return [each.partition("|")[0] for each in frames]
 
@@ -47,6 +64,19 @@ def test_a_login_is_welcome_and_may_what_its_account_may(house):
     terminal, answers = talk(house, hello("alice") + publish() + requests.subscribe())
     assert verbs(answers) == ["WELCOME", "STORED", "SNAPSHOT", "POSITION", "SYNCED", "STATUS"]
     assert not terminal.closed
+
+
+@pytest.mark.parametrize("again", [b"", requests.hello(), hello("bob", TOKEN)])
+def test_a_password_is_forgotten_once_it_has_let_somebody_in(house, again):
+    secret = new_secret()
+    token = Token("9f8e7d6c", "alice", "", digest(secret), None, 1, None)
+    house.accounts.use(directory(tokens=[token]))
+    terminal, _ = talk(house, hello("alice", secret) + requests.subscribe() + again)
+    (session,) = house.hub.desk.sessions
+    held = held_by(terminal.protocol)
+    assert any(each is session for each in held)
+    texts = [each for each in held if isinstance(each, str | bytes)]
+    assert not [each for each in texts if secret in str(each)]
 
 
 def test_a_right_on_one_channel_is_none_on_another(house):
