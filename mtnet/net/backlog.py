@@ -35,9 +35,9 @@ class Backlog:
         self.outbox = Outbox(transport, clock, PIECE, self._drained)
         self._clock, self._most, self._overflow = clock, most, overflow
         self._written = clock.seconds()
-        self._frames: deque[bytes] = deque()
+        self._frames: deque[bytes] | None = None  # an empty one takes 760 bytes
         self._size = 0
-        self._room: list[Deferred[None]] = []
+        self._room: tuple[Deferred[None], ...] = ()
         self._over: IDelayedCall | None = None
         self._closed = False
 
@@ -54,6 +54,8 @@ class Backlog:
         if self.outbox.ready and not self._frames:
             self.outbox.write(data)
             return
+        if self._frames is None:
+            self._frames = deque()
         self._frames.append(data)
         self._size += len(data)
         if self._size > self._most:
@@ -64,12 +66,12 @@ class Backlog:
         if not self._frames and self.outbox.ready:
             return succeed(None)
         waiting: Deferred[None] = Deferred(self._give_up)
-        self._room.append(waiting)
+        self._room += (waiting,)
         return waiting
 
     def clear(self) -> None:
         """Drop what is not with the transport yet; whole frames, as they were written."""
-        self._frames.clear()
+        self._frames = None
         self._size = 0
 
     def close(self, last: bytes = b"") -> None:
@@ -78,7 +80,7 @@ class Backlog:
             return
         if self._over is not None and self._over.active():
             self._over.cancel()
-        data = b"".join(self._frames) + last
+        data = b"".join(self._frames or ()) + last
         self.clear()
         if data:
             self.outbox.write(data)
@@ -90,15 +92,19 @@ class Backlog:
             self.outbox.write(self._piece())
         # One at a time: what the first one writes may leave no room for the next.
         while self._room and not self._frames and self.outbox.ready:
-            self._room.pop(0).callback(None)
+            first, *others = self._room
+            self._room = tuple(others)
+            first.callback(None)
 
     def _piece(self) -> bytes:
-        frames, size = [], 0
+        piece, size = [], 0
         while self._frames and size < PIECE:
-            frames.append(self._frames.popleft())
-            size += len(frames[-1])
+            piece.append(self._frames.popleft())
+            size += len(piece[-1])
+        if not self._frames:
+            self._frames = None
         self._size -= size
-        return b"".join(frames)
+        return b"".join(piece)
 
     def _give_up(self, waiting: "Deferred[None]") -> None:
-        self._room.remove(waiting)
+        self._room = tuple(each for each in self._room if each is not waiting)
