@@ -193,11 +193,9 @@ class Session:
         self._demand("follow", asked.channel)
         channel = self._desk.channel(asked.channel)
         self._drop(asked.channel)
-        subscription = Subscription(
-            self._desk, channel, asked, self._backlog, lambda why: self._lost(asked.channel, why)
-        )
+        subscription = Subscription(self._desk, channel, asked.symbols, self._backlog, self._lost)
         self._subscriptions[asked.channel] = subscription
-        subscription.start()
+        subscription.start(asked)
 
     def _unsubscribe(self, asked: Unsubscribe) -> None:
         self._drop(asked.channel)

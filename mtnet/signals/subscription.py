@@ -27,9 +27,9 @@ PAGE = 500
 class Subscription:
     """
     Args:
-        asked: what the client wants; entries of other symbols are left out.
+        symbols: entries of others are left out; None = it wants all.
         backlog: where frames go.
-        fail: is told why the subscription cannot go on.
+        fail: is told which channel cannot go on, and why.
 
     Attributes:
         live: whether news is sent as it comes.
@@ -37,37 +37,42 @@ class Subscription:
         shared: where frames go that are the same for everybody; None = it leaves some out.
     """
 
+    __slots__ = (
+        "_backlog", "_channel", "_crowd", "_desk", "_fail", "_failures", "_held", "_prev",
+        "_running", "_sent", "_symbols", "_synced", "acked", "live", "shared",
+    )  # fmt: skip
+
     log = Logger()
 
     def __init__(
         self,
         desk: Desk,
         channel: Channel,
-        asked: Subscribe,
+        symbols: frozenset[str] | None,
         backlog: Backlog,
-        fail: Callable[[str], None],
+        fail: Callable[[str, str], None],
     ) -> None:
-        self._desk, self._channel, self._asked = desk, channel, asked
+        self._desk, self._channel, self._symbols = desk, channel, symbols
         self._backlog, self._fail = backlog, fail
-        self._symbols = asked.symbols
-        self.shared = backlog if asked.symbols is None else None
+        self.shared = backlog if symbols is None else None
         self._crowd: Crowd[ITail] | None = None
         self._prev = self._sent = 0
         self._synced = self.live = False
         self._running: Deferred[None] | None = None
         self.acked = 0
-        self._held: dict[str, str] = {}
-        self._failures: dict[str, str] = {}
+        # Those who never say ACK have neither.
+        self._held: dict[str, str] | None = None
+        self._failures: dict[str, str] | None = None
 
     @property
     def position(self) -> int:
         """The entry up to which all was sent, or left out."""
         return self._sent if self._crowd is None else max(self._sent, self._crowd.told)
 
-    def start(self) -> None:
-        """Send what was missed, then news."""
-        self._running = Deferred.fromCoroutine(self._catch_up())
-        self._running.addErrback(self._failed)
+    def start(self, asked: Subscribe) -> None:
+        """Send what was missed, then news; `asked` says what the client knows."""
+        self._running = Deferred.fromCoroutine(self._catch_up(asked))
+        self._running.addErrback(self._failed).addBoth(self._caught_up)
 
     def stop(self) -> None:
         """Send nothing more."""
@@ -90,25 +95,28 @@ class Subscription:
         if entry is None:
             return
         if ack.volume is not None:
+            self._held = self._held or {}
             self._held[entry.symbol] = f"{ack.volume:f}"
         if ack.status is not None:
+            self._failures = self._failures or {}
             self._failures[entry.symbol] = ack.reason if ack.status == "failed" else ""
 
     def report(self, now: int) -> dict[str, object]:
         """Say for `mtnet signals status` how far it is; `now` is milliseconds."""
         oldest = self._channel.entry(self.acked + 1)
+        failures = self._failures or {}
         return {
             "sent": self.position,
             "acknowledged": self.acked,
             "behind": self._channel.seq - self.acked,
             "late": 0 if oldest is None else now - oldest.when,
-            "held": dict(self._held),
-            "failed": {symbol: why for symbol, why in self._failures.items() if why},
+            "held": dict(self._held or {}),
+            "failed": {symbol: why for symbol, why in failures.items() if why},
         }
 
-    async def _catch_up(self) -> None:
-        if self._continues():
-            self._prev = self._sent = self._asked.after or 0
+    async def _catch_up(self, asked: Subscribe) -> None:
+        if self._continues(asked):
+            self._prev = self._sent = asked.after or 0
         else:
             await self._snapshot()
         # What is committed and not told yet is told to those who are attached by then.
@@ -120,9 +128,13 @@ class Subscription:
         self.live = True
         self.provider(*self._desk.provider(self._channel.name))
 
-    def _continues(self) -> bool:
+    def _caught_up(self, result: object) -> object:
+        self._running = None
+        return result
+
+    def _continues(self, asked: Subscribe) -> bool:
         """Say whether the client knows this journal, and nothing that it lacks."""
-        asked, last = self._asked, self._channel.seq
+        last = self._channel.seq
         return (
             asked.epoch == self._channel.epoch and asked.after is not None and asked.after <= last
         )
@@ -176,7 +188,7 @@ class Subscription:
             return
         if not failure.check(JournalError):
             self.log.failure("A follower could not be caught up.", failure)
-        self._fail(failure.getErrorMessage())
+        self._fail(self._channel.name, failure.getErrorMessage())
 
 
 def _pages(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
