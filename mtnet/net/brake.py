@@ -30,7 +30,7 @@ class Brake:
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
-        self._reasons: set[str] = set()
+        self._reasons: tuple[str, ...] = ()
 
     def pedal(self, why: str) -> Pedal:
         """Return what pauses the connection for one reason."""
@@ -40,12 +40,13 @@ class Brake:
         """Leave it unread."""
         if not self._reasons:
             self.transport.pauseProducing()
-        self._reasons.add(why)
+        if why not in self._reasons:
+            self._reasons += (why,)
 
     def release(self, why: str) -> None:
         """Read on, unless there is another reason not to."""
         if why in self._reasons:
-            self._reasons.remove(why)
+            self._reasons = tuple(each for each in self._reasons if each != why)
             if not self._reasons:
                 self.transport.resumeProducing()
 

@@ -52,6 +52,13 @@ class Session:
         end: closes the connection behind what is on its way.
     """
 
+    __slots__ = (
+        "_backlog", "_behind", "_brake", "_client", "_closed", "_desk", "_end", "_errors",
+        "_errors_since", "_finishing", "_greeted", "_heard", "_hub", "_missed", "_name", "_parted",
+        "_pinged", "_publisher", "_settings", "_subscriptions", "_timer", "_transport",
+        "_unanswered", "_visitor",
+    )  # fmt: skip
+
     log = Logger()
 
     def __init__(
@@ -63,8 +70,8 @@ class Session:
         end: Callable[[], None],
     ) -> None:
         self._hub, self._desk, self._settings = hub, hub.desk, hub.config.signals
-        self._transport, self._visitor, self._end = transport, visitor, end
-        self._disk, self._door = brake.pedal("disk"), brake.pedal("login")
+        self._transport, self._visitor = transport, visitor
+        self._brake, self._end = brake, end
         self._behind: list[bytes] | None = None
         self._backlog = Backlog(transport, hub.clock, self._settings.queue, self._overflow)
         self._subscriptions: dict[str, Subscription] = {}
@@ -153,7 +160,7 @@ class Session:
         """Find out who it is; what stands behind HELLO waits for that."""
         credentials = UsernamePassword(said.login.encode(), said.password.encode())
         self._behind = []
-        self._door.pauseProducing()
+        self._brake.press("login")
         login = Deferred.fromCoroutine(self._visitor.login(credentials))
         login.addCallbacks(lambda _: self._welcome(said), self._unknown)
         login.addErrback(lambda failure: self.log.failure("A login went wrong.", failure))
@@ -169,7 +176,7 @@ class Session:
         for payload in behind or ():
             self.frame(payload)
         if not self._closed:
-            self._door.resumeProducing()
+            self._brake.release("login")
             self._finish()
 
     def _welcome(self, said: Hello) -> None:
@@ -180,7 +187,7 @@ class Session:
                 self._drop(channel)
         epoch = self._desk.epoch("main")
         self._leave()  # whoever was fenced begins anew
-        self._disk.resumeProducing()
+        self._brake.release("disk")
         if not self._greeted:
             self._greeted = True
             self._visitor.settle()
@@ -205,7 +212,8 @@ class Session:
         self._demand("publish", asked.channel)
         if self._publisher is None:
             peer = show(self._transport.getPeer())
-            self._publisher = self._desk.join(peer, self._disk, fence=self._fenced)
+            disk = self._brake.pedal("disk")
+            self._publisher = self._desk.join(peer, disk, fence=self._fenced)
         draft = Draft(
             asked.channel,
             asked.symbol,
