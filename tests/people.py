@@ -44,6 +44,13 @@ def basic(name, password=PASSWORD):
     return b"Basic " + b64encode(f"{name}:{password}".encode())
 
 
+class Watcher:
+    """Who is there by an account, and does something when that counts no more."""
+
+    def __init__(self, turn_out):
+        self.turn_out = turn_out
+
+
 class House:
     """A daemon without a reactor, on which nobody may do anything without a login."""
 

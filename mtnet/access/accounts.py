@@ -6,10 +6,11 @@ Every time is in milliseconds since the Unix epoch.
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
+from typing import Protocol
 
 from mtnet.access.logins import KNOWN, Login, Logins
 from mtnet.access.rights import ROLES, Rights, check_grant
@@ -26,8 +27,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 _SECRET = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}", re.ASCII)
 _SUBJECT = re.compile(r"(dns|email|uri):([!-~]{1,255})", re.ASCII)
 
-Lost = Callable[[], None]
-"""Is called when what an account was let in with counts no more; never fails."""
+
+class Watcher(Protocol, Hashable):
+    """Who is there by an account."""
+
+    def turn_out(self) -> None:
+        """Learn that what the account was let in with counts no more; never fails."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ class Accounts:
         self._logins = Logins(known)
         self._logins.recall(logins)
         self._used: dict[str, int] = {}
-        self._watchers: dict[str, dict[object, Lost]] = {}
+        self._watchers: dict[str, dict[Watcher, None]] = {}
 
     @property
     def empty(self) -> bool:
@@ -194,28 +199,24 @@ class Accounts:
         self._logins.keep(directory.accounts)
         for name in directory.disowned(former):
             watchers = self._watchers.get(name, {})
-            for key in list(watchers):
-                if key in watchers:  # one may have ended another
-                    watchers[key]()
+            for watcher in list(watchers):
+                if watcher in watchers:  # one may have ended another
+                    watcher.turn_out()
 
-    def watch(self, name: str, lost: Lost) -> Callable[[], None]:
+    def watch(self, name: str, watcher: Watcher) -> None:
         """
-        Call `lost` each time that the account loses a right, its password or a token changes or
-        ends, or it is disabled or gone. Look the account up again before: it may be gone already.
-
-        Returns:
-            What ends that; it may be called more than once.
+        Tell `watcher` each time that the account loses a right, its password or a token changes
+        or ends, or it is disabled or gone. Look the account up again before: it may be gone
+        already.
         """
-        key = object()
-        self._watchers.setdefault(name, {})[key] = lost
+        self._watchers.setdefault(name, {})[watcher] = None
 
-        def end() -> None:
-            watchers = self._watchers.get(name, {})
-            watchers.pop(key, None)
-            if not watchers:
-                self._watchers.pop(name, None)
-
-        return end
+    def unwatch(self, name: str, watcher: Watcher) -> None:
+        """Tell it no more; harmless when that was so."""
+        watchers = self._watchers.get(name, {})
+        watchers.pop(watcher, None)
+        if not watchers:
+            self._watchers.pop(name, None)
 
     # What was done
 

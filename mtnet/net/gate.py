@@ -51,7 +51,7 @@ class Visitor:
     """
 
     __slots__ = (
-        "_close", "_gate", "_login", "_private", "_unwatch",
+        "_close", "_gate", "_login", "_private",
         "host", "identity", "inside", "known", "number", "rights", "trusted",
     )  # fmt: skip
 
@@ -65,7 +65,6 @@ class Visitor:
         self.inside = True
         self._private = False
         self._close: Callable[[], None] = _nothing
-        self._unwatch: Callable[[], None] = _nothing
         self._login: Deferred[Identity] | None = None
 
     @property
@@ -173,8 +172,12 @@ class Visitor:
     def _become(self, identity: Identity) -> None:
         self._unwatch()
         self.identity, self.rights = identity, self.rights_of(identity)
-        self._unwatch = self._gate.access.accounts.watch(identity.name, self.turn_out)
+        self._gate.access.accounts.watch(identity.name, self)
         self.settle()
+
+    def _unwatch(self) -> None:
+        if self.identity is not None:
+            self._gate.access.accounts.unwatch(self.identity.name, self)
 
     def _show_certificate(self, transport: Transport) -> None:
         shown: Any = ISSLTransport(transport).getPeerCertificate()

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from people import Watcher
 
 from mtnet.access.accounts import (
     Account,
@@ -162,8 +163,8 @@ def told():
 @pytest.fixture
 def accounts(told):
     accounts = Accounts(directory(account(), account("bob"), tokens=[token()]))
-    accounts.watch("alice", lambda: told.append("alice"))
-    accounts.watch("bob", lambda: told.append("bob"))
+    accounts.watch("alice", Watcher(lambda: told.append("alice")))
+    accounts.watch("bob", Watcher(lambda: told.append("bob")))
     return accounts
 
 
@@ -207,23 +208,27 @@ def test_an_expired_token_is_gone_once(accounts, told):
 
 def test_a_watch_that_ended_is_told_nothing_and_may_end_again(told):
     accounts = Accounts(directory())
-    ends = [accounts.watch("alice", lambda: told.append("one")) for _ in range(2)]
-    ends[0]()
-    ends[0]()
+    watchers = [Watcher(lambda: told.append("one")) for _ in range(2)]
+    for each in watchers:
+        accounts.watch("alice", each)
+    accounts.unwatch("alice", watchers[0])
+    accounts.unwatch("alice", watchers[0])
     accounts.use(Directory())
     assert told == ["one"]
 
 
 def test_watchers_may_end_watches_and_begin_some_while_they_are_told(told):
-    accounts, ends = Accounts(directory()), []
+    accounts = Accounts(directory())
 
     def lost():
         told.append(accounts.get("alice"))
-        for end in ends:
-            end()
-        accounts.watch("alice", lambda: told.append("late"))
+        for each in watchers:
+            accounts.unwatch("alice", each)
+        accounts.watch("alice", Watcher(lambda: told.append("late")))
 
-    ends += [accounts.watch("alice", lost) for _ in range(3)]
+    watchers = [Watcher(lost) for _ in range(3)]
+    for each in watchers:
+        accounts.watch("alice", each)
     accounts.use(Directory())
     assert told == [None], "the directory is the new one when the first is told"
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from people import Watcher
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
@@ -91,9 +92,10 @@ def test_every_change_counts_at_once_and_its_watchers_are_told(office):
         ("enable", {}),
         ("remove", {}),
     ):
-        end = office.accounts.watch("alice", lambda name=name: told.append(name))
+        watcher = Watcher(lambda name=name: told.append(name))
+        office.accounts.watch("alice", watcher)
         office(name, name="alice", **values)
-        end()
+        office.accounts.unwatch("alice", watcher)
     assert told == ["revoke", "passwd", "disable", "remove"]
     assert office.accounts.get("alice") is None
 
@@ -184,7 +186,7 @@ def test_what_the_disk_refuses_is_stored_later(office):
 def test_who_came_by_a_token_is_told_within_a_flush_that_it_expired(office):
     told = []
     office("token", name="alice", days=1)
-    office.accounts.watch("alice", lambda: told.append(office.now))
+    office.accounts.watch("alice", Watcher(lambda: told.append(office.now)))
     for office.now in (DAY, DAY + 1_000, DAY + 2_000):
         outcome(Deferred.fromCoroutine(office.clerk.flush()))
         office("grant", name="alice", grants=["read"])
@@ -209,7 +211,7 @@ def test_the_accounts_stay_as_they_were_when_they_cannot_be_read(office):
 
 
 def test_another_form_of_a_password_counts_at_once_and_logs_nobody_out(office):
-    office.accounts.watch("alice", lambda: pytest.fail("alice is logged out"))
+    office.accounts.watch("alice", Watcher(lambda: pytest.fail("alice is logged out")))
     outcome(Deferred.fromCoroutine(office.clerk.rehash("alice", "hash of 13", "better")))
     assert office.accounts.get("alice").password == "better"
 
