@@ -200,9 +200,9 @@ class Session:
         self._demand("follow", asked.channel)
         channel = self._desk.channel(asked.channel)
         self._drop(asked.channel)
-        subscription = Subscription(self._desk, channel, asked.symbols, self._backlog, self._lost)
+        subscription = Subscription(self._desk, channel, asked.symbols, self._backlog)
         self._subscriptions[asked.channel] = subscription
-        subscription.start(asked)
+        subscription.start(asked, lambda why: self._lost(asked.channel, why))
 
     def _unsubscribe(self, asked: Unsubscribe) -> None:
         self._drop(asked.channel)

@@ -29,7 +29,6 @@ class Subscription:
     Args:
         symbols: entries of others are left out; None = it wants all.
         backlog: where frames go.
-        fail: is told which channel cannot go on, and why.
 
     Attributes:
         live: whether news is sent as it comes.
@@ -38,7 +37,7 @@ class Subscription:
     """
 
     __slots__ = (
-        "_backlog", "_channel", "_crowd", "_desk", "_fail", "_failures", "_held", "_prev",
+        "_backlog", "_channel", "_crowd", "_desk", "_failures", "_held", "_prev",
         "_running", "_sent", "_symbols", "_synced", "acked", "live", "shared",
     )  # fmt: skip
 
@@ -50,10 +49,9 @@ class Subscription:
         channel: Channel,
         symbols: frozenset[str] | None,
         backlog: Backlog,
-        fail: Callable[[str, str], None],
     ) -> None:
         self._desk, self._channel, self._symbols = desk, channel, symbols
-        self._backlog, self._fail = backlog, fail
+        self._backlog = backlog
         self.shared = backlog if symbols is None else None
         self._crowd: Crowd[ITail] | None = None
         self._prev = self._sent = 0
@@ -69,10 +67,16 @@ class Subscription:
         """The entry up to which all was sent, or left out."""
         return self._sent if self._crowd is None else max(self._sent, self._crowd.told)
 
-    def start(self, asked: Subscribe) -> None:
-        """Send what was missed, then news; `asked` says what the client knows."""
+    def start(self, asked: Subscribe, fail: Callable[[str], None]) -> None:
+        """
+        Send what was missed, then news.
+
+        Args:
+            asked: says what the client knows.
+            fail: is told why it could not be caught up.
+        """
         self._running = Deferred.fromCoroutine(self._catch_up(asked))
-        self._running.addErrback(self._failed).addBoth(self._caught_up)
+        self._running.addErrback(self._failed, fail).addBoth(self._caught_up)
 
     def stop(self) -> None:
         """Send nothing more."""
@@ -183,12 +187,12 @@ class Subscription:
     def _wants(self, entry: Entry) -> bool:
         return self._symbols is None or entry.symbol in self._symbols
 
-    def _failed(self, failure: Failure) -> None:
+    def _failed(self, failure: Failure, fail: Callable[[str], None]) -> None:
         if failure.check(CancelledError):
             return
         if not failure.check(JournalError):
             self.log.failure("A follower could not be caught up.", failure)
-        self._fail(self._channel.name, failure.getErrorMessage())
+        fail(failure.getErrorMessage())
 
 
 def _pages(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -35,6 +35,8 @@ class FrameDecoder:
         skipped: how many bytes stood between the frames so far.
     """
 
+    __slots__ = "_max_gap", "_max_payload", "_rest", "_searched", "skipped"
+
     def __init__(self, max_payload: int = MAX_PAYLOAD, max_gap: int = MAX_GAP) -> None:
         self._max_payload, self._max_gap = max_payload, max_gap
         self._rest = b""
