@@ -17,6 +17,7 @@ from zope.interface import implementer
 from mtnet.errors import WireError
 from mtnet.imtnet import IStatus
 from mtnet.net.crowd import LOOP
+from mtnet.net.wheel import Wheel
 from mtnet.settings import Signals
 from mtnet.signals.audience import Audience, Batch
 from mtnet.signals.book import Book, Channel, Claims, Position, latest
@@ -34,6 +35,8 @@ UNKNOWN = "0" * 16
 """The epoch of a channel that is damaged: no journal has it."""
 MAX_CHANNELS = 1_000
 """Channels; whoever may publish can make one by naming it."""
+BEATS = 100
+"""Times within a heartbeat at which sessions are woken for theirs."""
 EXPIRY = 3_600.0
 """Seconds between two looks for flat symbols to forget; they are remembered for days."""
 
@@ -56,6 +59,7 @@ class Desk:
     Attributes:
         audience: who is told.
         sessions: the clients of dialect 2.
+        wheel: wakes them for their heartbeats.
         held: channels that are paused.
     """
 
@@ -75,6 +79,7 @@ class Desk:
         self._book, self._claims = Book(), Claims()
         self.audience = Audience(clock)
         self.sessions: dict[Reporter, None] = {}
+        self.wheel = Wheel(clock, settings.heartbeat / BEATS)
         self.held: frozenset[str] = frozenset()
         self._providers = Providers(now, self._turned)
         self._writer = Writer(settings, journal, clock, in_thread, self)

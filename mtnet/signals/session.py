@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 from twisted.cred.credentials import UsernamePassword
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -17,6 +16,7 @@ from mtnet.net.brake import Brake
 from mtnet.net.endpoints import show
 from mtnet.net.gate import Visitor
 from mtnet.net.transport import Transport
+from mtnet.net.wheel import Spoke
 from mtnet.signals import answers
 from mtnet.signals.dialect import Message, is_login, parse, salvage
 from mtnet.signals.entries import Draft
@@ -55,7 +55,7 @@ class Session:
     __slots__ = (
         "_backlog", "_behind", "_brake", "_client", "_closed", "_desk", "_end", "_errors",
         "_errors_since", "_finishing", "_greeted", "_heard", "_hub", "_missed", "_name", "_parted",
-        "_pinged", "_publisher", "_settings", "_subscriptions", "_timer", "_transport",
+        "_pinged", "_publisher", "_settings", "_spoke", "_subscriptions", "_transport",
         "_unanswered", "_visitor",
     )  # fmt: skip
 
@@ -83,7 +83,7 @@ class Session:
         self._pinged, self._missed = self._heard, 0
         self._errors, self._errors_since = 0, 0.0
         self._closed = False
-        self._timer: IDelayedCall | None = None
+        self._spoke: Spoke | None = None
 
     def frame(self, payload: bytes) -> None:
         """Take what the client said."""
@@ -123,9 +123,9 @@ class Session:
     def close(self) -> None:
         """The connection is gone."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._spoke is not None:
+            self._desk.wheel.discard(self, self._spoke)
+            self._spoke = None
         for subscription in self._subscriptions.values():
             subscription.stop()
         self._subscriptions.clear()
@@ -319,16 +319,16 @@ class Session:
     # The heartbeat
 
     def _wait(self) -> None:
-        delay = max(0.0, self._due() - self._hub.clock.seconds())
-        self._timer = self._hub.clock.callLater(delay, self._beat)
+        self._spoke = self._desk.wheel.add(self, self._due())
 
     def _due(self) -> float:
         """Return when either side will have been silent for a heartbeat."""
         silent = min(self._heard, self._backlog.written)
         return max(silent, self._pinged) + self._settings.heartbeat
 
-    def _beat(self) -> None:
-        self._timer, when = None, self._hub.clock.seconds()
+    def wake(self) -> None:
+        """Ping, if it is time."""
+        when = self._hub.clock.seconds()
         if when + SOON >= self._due():
             if self._missed >= MISSED:
                 self._close_with(answers.error("timeout", f"Nothing heard for {MISSED} heartbeats"))
