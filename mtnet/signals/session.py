@@ -74,7 +74,7 @@ class Session:
         self._brake, self._end = brake, end
         self._behind: list[bytes] | None = None
         self._backlog = Backlog(transport, hub.clock, self._settings.queue, self._overflow)
-        self._subscriptions: dict[str, Subscription] = {}
+        self._subscriptions: tuple[Subscription, ...] = ()  # mostly one
         self._publisher: Publisher | None = None
         self._greeted, self._name, self._client = False, "", ""
         self._unanswered = 0
@@ -126,9 +126,7 @@ class Session:
         if self._spoke is not None:
             self._desk.wheel.discard(self, self._spoke)
             self._spoke = None
-        for subscription in self._subscriptions.values():
-            subscription.stop()
-        self._subscriptions.clear()
+        self._drop_all()
         self._desk.sessions.pop(self, None)
         self._leave()
         self._backlog.close()
@@ -141,7 +139,7 @@ class Session:
             "login": "" if identity is None else identity.name,
             "name": self._name,
             "client": self._client,
-            "channels": {name: each.report(now) for name, each in self._subscriptions.items()},
+            "channels": {each.name: each.report(now) for each in self._subscriptions},
         }
 
     # What the client says
@@ -182,9 +180,9 @@ class Session:
     def _welcome(self, said: Hello) -> None:
         if self._closed:
             return
-        for channel in list(self._subscriptions):
-            if not self._visitor.may("follow", channel, SIGNALS):  # it is somebody else now
-                self._drop(channel)
+        for each in self._subscriptions:
+            if not self._visitor.may("follow", each.name, SIGNALS):  # it is somebody else now
+                self._drop(each.name)
         epoch = self._desk.epoch("main")
         self._leave()  # whoever was fenced begins anew
         self._brake.release("disk")
@@ -201,7 +199,7 @@ class Session:
         channel = self._desk.channel(asked.channel)
         self._drop(asked.channel)
         subscription = Subscription(self._desk, channel, asked.symbols, self._backlog)
-        self._subscriptions[asked.channel] = subscription
+        self._subscriptions += (subscription,)
         subscription.start(asked, lambda why: self._lost(asked.channel, why))
 
     def _unsubscribe(self, asked: Unsubscribe) -> None:
@@ -244,17 +242,16 @@ class Session:
         self._finish()
 
     def _ack(self, ack: Ack) -> None:
-        subscription = self._subscriptions.get(ack.channel)
-        if subscription is not None:
-            subscription.acknowledge(ack)
+        for each in self._subscriptions:
+            if each.name == ack.channel:
+                each.acknowledge(ack)
 
     def _ping(self, ping: Ping) -> None:
         self._send(answers.pong(self._hub.now(), ping.t))
 
     def _bye(self, _: Bye) -> None:
         self._parted = True
-        for channel in list(self._subscriptions):
-            self._drop(channel)
+        self._drop_all()
         self.finished()
 
     _verbs: ClassVar[dict[type, Callable[["Session", Any], None]]] = {
@@ -334,7 +331,7 @@ class Session:
                 self._close_with(answers.error("timeout", f"Nothing heard for {MISSED} heartbeats"))
                 return
             self._pinged, self._missed = when, self._missed + 1
-            seqs = {n: each.position for n, each in self._subscriptions.items() if each.live}
+            seqs = {each.name: each.position for each in self._subscriptions if each.live}
             self._send(answers.ping(self._hub.now(), seqs))
         self._wait()
 
@@ -346,9 +343,16 @@ class Session:
             raise WireError("denied", f"{who} may not {verb} {channel}")
 
     def _drop(self, channel: str) -> None:
-        subscription = self._subscriptions.pop(channel, None)
-        if subscription is not None:
-            subscription.stop()
+        former = self._subscriptions
+        self._subscriptions = tuple(each for each in former if each.name != channel)
+        for each in former:
+            if each.name == channel:
+                each.stop()
+
+    def _drop_all(self) -> None:
+        former, self._subscriptions = self._subscriptions, ()
+        for each in former:
+            each.stop()
 
     def _leave(self) -> None:
         publisher, self._publisher = self._publisher, None

@@ -63,6 +63,11 @@ class Subscription:
         self._failures: dict[str, str] | None = None
 
     @property
+    def name(self) -> str:
+        """The channel's."""
+        return self._channel.name
+
+    @property
     def position(self) -> int:
         """The entry up to which all was sent, or left out."""
         return self._sent if self._crowd is None else max(self._sent, self._crowd.told)
