@@ -190,8 +190,8 @@ class Connections(_Section, frozen=True):
     network: Count | None = None
     """Of one /32, or /64 of IPv6, so that none can take all the places."""
     strangers: Count | None = None
-    """That have neither logged in nor done what they may do without a login. From a tenth of it
-    on one of them is closed now and then, the more often the more there are."""
+    """That may do nothing until they log in, or have begun a command and not ended it. From a tenth
+    of it on one of them is closed now and then, the more often the more there are."""
 
 
 USUAL = Connections(total=2_000, network=50, strangers=200)

@@ -38,9 +38,49 @@ class Guest(Protocol, Hashable):
         """Close it."""
 
 
+class Waiting:
+    """Connections of which some have to go, and it is chance that says which."""
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self._chance = chance
+        self._guests: list[Guest] = []
+        self._places: dict[Guest, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._guests)
+
+    def __contains__(self, guest: object) -> bool:
+        return guest in self._places
+
+    def add(self, guest: Guest) -> None:
+        """Take one in that is not there."""
+        self._places[guest] = len(self._guests)
+        self._guests.append(guest)
+
+    def discard(self, guest: Guest) -> None:
+        """Forget one, if it is there."""
+        place = self._places.pop(guest, None)
+        if place is None:
+            return
+        last = self._guests.pop()
+        if last is not guest:
+            self._guests[place] = last
+            self._places[last] = place
+
+    def candidate(self) -> Guest:
+        """Return the one that came first of some."""
+        count = len(self._guests)
+        found = (self._guests[int(self._chance() * count) % count] for _ in range(CANDIDATES))
+        return min(found, key=lambda guest: guest.number)
+
+
 class Door:
     """
     The connections of one service, on all its listeners.
+
+    Those that wait are of two kinds. Strangers may do nothing until they log in or say what they
+    want: there are few of them at a time. Whoever already may do what the service is for, and is
+    silent as some honest clients are, goes only where somebody else would find no place.
 
     Args:
         rush: strangers who may come in a second.
@@ -58,8 +98,7 @@ class Door:
         self._most_strangers, self._chance = most.strangers or 0, chance
         self._guests: dict[Guest, None] = {}
         self._networks: Counter[str] = Counter()
-        self._strangers: list[Guest] = []
-        self._places: dict[Guest, int] = {}
+        self._strangers, self._silent = Waiting(chance), Waiting(chance)
         self._arrivals = 0
         self.refused: Counter[str] = Counter()
 
@@ -70,7 +109,7 @@ class Door:
 
     @property
     def strangers(self) -> int:
-        """How many have neither logged in nor done what they may do without."""
+        """How many may do nothing yet, or have begun to say something and not ended it."""
         return len(self._strangers)
 
     def rushed(self, when: float) -> bool:
@@ -99,29 +138,26 @@ class Door:
         if not self._networks[of]:
             del self._networks[of]
 
-    def wait(self, guest: Guest) -> None:
-        """Count a connection as a stranger's, until it is settled, and close one if need be."""
-        if guest.trusted or guest.known:
+    def wait(self, guest: Guest, allowed: bool = False) -> None:
+        """
+        Let a connection wait until it is settled, and close one if need be.
+
+        Args:
+            allowed: it may do something without a login, and is no stranger.
+        """
+        if guest.trusted or guest.known or guest in self._strangers:
             return
+        self._silent.discard(guest)
         self._arrivals += 1
         guest.number = self._arrivals
-        self._places[guest] = len(self._strangers)
-        self._strangers.append(guest)
-        if self._chance() < self._pressure():
-            self.refused["turned out"] += 1
-            gone = self._candidate()
-            self.settle(gone)  # its connection is still there for a moment
-            gone.turn_out()
+        (self._silent if allowed else self._strangers).add(guest)
+        if not allowed and self._chance() < self._pressure():
+            self._make_room(self._strangers)
 
     def settle(self, guest: Guest) -> None:
-        """A stranger is none any more."""
-        place = self._places.pop(guest, None)
-        if place is None:
-            return
-        last = self._strangers.pop()
-        if last is not guest:
-            self._strangers[place] = last
-            self._places[last] = place
+        """A connection waits no more."""
+        self._strangers.discard(guest)
+        self._silent.discard(guest)
 
     def turn_out(self, unwanted: Callable[[str], bool]) -> None:
         """Close the connections from the hosts that are not wanted any more."""
@@ -134,23 +170,25 @@ class Door:
         return {"connections": self.total, "strangers": self.strangers, **self.refused}
 
     def _is_full(self, of: str) -> bool:
-        if self.total >= self._total:
-            self.refused["full"] += 1
-        elif of and self._networks[of] >= self._network:
+        if of and self._networks[of] >= self._network:
             self.refused["network full"] += 1
-        else:
+        elif self.total < self._total:
             return False
+        elif self._silent:
+            self._make_room(self._silent)
+            return False
+        else:
+            self.refused["full"] += 1
         return True
+
+    def _make_room(self, among: Waiting) -> None:
+        self.refused["turned out"] += 1
+        gone = among.candidate()
+        self.settle(gone)  # its connection is still there for a moment
+        gone.turn_out()
 
     def _pressure(self) -> float:
         """Return how likely it is that one has to go."""
         early = EARLY * self._most_strangers
         over = (self.strangers - early) / (self._most_strangers - early)
         return 0.0 if over <= 0 else LEAST + (1 - LEAST) * over
-
-    def _candidate(self) -> Guest:
-        found = (
-            self._strangers[int(self._chance() * self.strangers) % self.strangers]
-            for _ in range(CANDIDATES)
-        )
-        return min(found, key=lambda guest: guest.number)

@@ -28,6 +28,7 @@ EXAMPLE = "follow, follow:signals/gold or send:ticks/EUR*"
 JOINED = 1_024
 """Pairs of rights whose union is kept: each login joins two, and few of them differ."""
 
+_SERVICES = {service for services in VERBS.values() for service in services}
 _RIGHT = re.compile(r"([a-z]+)(?::([a-z]+)(?:/([!-)+-~]{1,64}\*?|\*))?)?", re.ASCII)
 
 
@@ -123,6 +124,19 @@ class Rights:
         """Say whether there is anything that a verb may be done to."""
         return any(
             right.verb == verb and (not service or right.service in ("", service))
+            for right in self._rights
+        )
+
+    def concern(self, service: str) -> bool:
+        """
+        Say whether there is anything that may be done at a service.
+
+        One that has no verb of its own, as the web and `any`, is there for those of the others.
+        """
+        if service not in _SERVICES:
+            return bool(self._rights)
+        return any(
+            service == right.service or (not right.service and service in VERBS[right.verb])
             for right in self._rights
         )
 

@@ -71,6 +71,8 @@ class AnyProtocol(Protocol):
         service = choose(self._head)
         if service is not None:
             self._become(self._services[service])
+        else:
+            self._visitor.wait(silent=False)
 
     def readConnectionLost(self) -> None:
         """The peer has said all: what could have become a word is none."""

@@ -92,10 +92,16 @@ class Visitor:
         if secure and self._gate.listener.secure:
             self._show_certificate(transport)
 
-    def wait(self) -> None:
-        """It may do nothing yet: it is a stranger until it is settled, or has logged in."""
+    def wait(self, silent: bool = True) -> None:
+        """
+        It has done nothing yet, and may have to make room until it is settled or has logged in.
+
+        Whoever may do something here without a login is no stranger for that, as long as it is
+        silent; who has begun to speak and does not end is.
+        """
         if self.identity is None:
-            self._gate.door.wait(self)
+            allowed = silent and self.rights.concern(self._gate.listener.service)
+            self._gate.door.wait(self, allowed)
 
     def settle(self) -> None:
         """It has logged in, or does what it may do without."""

@@ -113,6 +113,8 @@ class TemplatesProtocol(Protocol):
         elif not can_become(self._head, (*HTTP_METHODS, *COMMANDS)):
             self._visitor.offend(Offence.FRAME)
             self._unknown()
+        else:
+            self._visitor.wait(silent=False)
 
     def _late(self) -> None:
         self._visitor.offend(Offence.DEADLINE)
@@ -154,6 +156,8 @@ class TemplatesProtocol(Protocol):
             self._still()
             answers: dict[type, Callable[[Any], None]] = {Fetch: self._fetch, Store: self._store}
             answers[type(command)](command)
+        else:
+            self._visitor.wait(silent=False)
 
     def _malformed(self, error: WireError | TemplateError) -> None:
         self._visitor.offend(Offence.FRAME)

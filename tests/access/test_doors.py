@@ -113,6 +113,69 @@ def test_those_from_known_networks_are_no_strangers():
     assert door.strangers == 0
 
 
+def test_those_who_may_do_something_already_make_room_only_where_there_is_none():
+    door = Door(Connections(total=200, network=3, strangers=20), 100, random.Random(3).random)
+    guests = [Guest(f"10.0.{n // 250}.{n % 250}") for n in range(1_000)]
+    for number, guest in enumerate(guests):
+        assert guest.come(door)
+        door.wait(guest, allowed=True)
+        assert door.total == min(number + 1, 200)
+        assert number >= 200 or not any(each.out for each in guests)
+    assert (door.strangers, door.refused["turned out"], door.refused["full"]) == (0, 800, 0)
+    assert not guests[-1].out
+
+
+def test_no_crowd_of_those_who_may_is_so_large_that_another_one_has_to_go():
+    door = Door(Connections(total=200, network=3, strangers=20), 100, random.Random(4).random)
+    out = 0
+    for number in range(500):
+        honest = Guest(f"172.16.{number // 256}.{number % 256}")
+        assert honest.come(door)
+        door.wait(honest, allowed=True)
+        for attacker in range(20):
+            other = Guest(f"11.{number // 256}.{number % 256}.{attacker}")
+            assert other.come(door)
+            door.wait(other, allowed=True)
+        out += honest.out
+        if not honest.out:
+            door.leave(honest)
+    assert out <= 3
+
+
+def test_who_begins_to_speak_and_does_not_end_is_a_stranger_once():
+    door = Door(MOST, 100, chance=lambda: 0.99)
+    guest = Guest()
+    guest.come(door)
+    door.wait(guest, allowed=True)
+    assert door.strangers == 0
+    for _ in range(3):
+        door.wait(guest)
+    assert (door.strangers, guest.number) == (1, 2)
+    door.leave(guest)
+    assert (door.strangers, door.total) == (0, 0)
+
+
+def test_whoever_has_settled_makes_room_for_nobody():
+    door = Door(Connections(total=2, network=9, strangers=9), 100)
+    first, second, third = (Guest(f"192.0.2.{n}") for n in range(3))
+    for guest in (first, second):
+        guest.come(door)
+        door.wait(guest, allowed=True)
+        door.settle(guest)
+    assert not third.come(door)
+    assert door.refused["full"] == 1
+
+
+def test_a_network_that_is_full_makes_nobody_of_another_go():
+    door = Door(Connections(total=3, network=2, strangers=9), 100)
+    other = Guest("192.0.2.2")
+    for guest in (other, Guest(), Guest()):
+        guest.come(door)
+        door.wait(guest, allowed=True)
+    assert not Guest().come(door)
+    assert (other.out, door.refused["network full"]) == (False, 1)
+
+
 def test_what_is_not_said_of_a_service_is_as_usual():
     access = Access(connections={"signals": Connections(network=7)})
     assert access.of_service("signals") == Connections(total=10_000, network=7, strangers=500)

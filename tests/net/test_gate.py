@@ -164,6 +164,44 @@ def test_strangers_make_room_for_others(tmp_path, clock, service):
     assert house.hub.access.door(service).strangers <= 10
 
 
+@pytest.mark.parametrize(
+    ("service", "verb"),
+    [("signals", "follow"), ("ticks", "send"), ("templates", "fetch"), ("web", "fetch")],
+)
+def test_those_who_may_without_a_login_are_no_strangers_while_they_are_silent(
+    tmp_path, clock, service, verb
+):
+    limit = f"access.connections.{service}.strangers=10"
+    house = House(tmp_path / "data", clock, limit, f"access.anonymous={verb}")
+    dialled = [house.dial(service, peer=f"127.1.1.{number}") for number in range(100)]
+    door = house.hub.access.door(service)
+    assert (door.total, door.strangers, door.refused["turned out"]) == (100, 0, 0)
+    assert not any(terminal.reset for terminal in dialled)
+
+
+@pytest.mark.parametrize(("service", "verb"), [("ticks", "fetch"), ("templates", "follow")])
+def test_what_one_may_at_another_service_counts_for_nothing(tmp_path, clock, service, verb):
+    house = House(tmp_path / "data", clock, f"access.anonymous={verb}")
+    house.dial(service)
+    assert house.hub.access.door(service).strangers == 1
+
+
+@pytest.mark.parametrize("service", ["ticks", "templates", "web"])
+def test_a_silent_crowd_that_may_keeps_nobody_out(tmp_path, clock, service):
+    limits = (f"access.connections.{service}.{most}=20" for most in ("total", "strangers"))
+    house = House(tmp_path / "data", clock, *limits, "access.anonymous=send,fetch")
+    house.hub.library.store("EURUSD", "H1", b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n", 1)
+    crowd = [house.dial(service, peer=f"127.1.1.{number}") for number in range(40)]
+    gone = [terminal for terminal in crowd if terminal.reset]
+    for terminal in gone:
+        terminal.protocol.connectionLost(Failure(ConnectionDone()))
+    assert (len(gone), house.hub.access.door(service).total) == (20, 20)
+    words = {"ticks": b"PING:\n", "templates": b"FETCH EURUSD H1\n"}
+    assert house.ask(
+        service, words.get(service, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    )
+
+
 # Certificates
 
 

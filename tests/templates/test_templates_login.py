@@ -160,3 +160,33 @@ def test_a_network_has_so_many_connections(house):
     full, other = (IPv4Address("TCP", host, 1) for host in (GUEST["peer"], "127.9.9.8"))
     assert factory.buildProtocol(full) is None
     assert factory.buildProtocol(other) is not None
+
+
+# Many at once
+
+
+def many(build, count):
+    house = build("access.anonymous=fetch")
+    house.hub.library.store("EURUSD", "H1", TEMPLATE, 1)
+    return house, [house.dial("templates", peer=f"127.1.1.{n}") for n in range(count)]
+
+
+def test_honest_clients_that_say_nothing_are_all_served_at_once(build, clock):
+    house, terminals = many(build, 500)
+    clock.advance(0.11)
+    assert all(terminal.received().endswith(TEMPLATE) for terminal in terminals)
+    assert not house.hub.access.door("templates").refused
+
+
+def test_who_drips_is_a_stranger_though_he_may_fetch(build, clock):
+    house, terminals = many(build, 500)
+    door = house.hub.access.door("templates")
+    for number, terminal in enumerate(terminals):
+        terminal.send(b"STO" if number % 2 else b"FETCH EUR")
+    assert door.strangers <= 100
+    silent = house.dial("templates")
+    clock.advance(0.11)
+    assert silent.received().endswith(TEMPLATE)
+    spoken = house.dial("templates", peer="127.1.1.1")
+    spoken.send(b"FETCH EURUSD H1\n")
+    assert spoken.received().endswith(TEMPLATE)
