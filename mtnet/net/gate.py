@@ -46,13 +46,14 @@ class Visitor:
         trusted: it comes from this machine's owner, and neither limits nor bans concern it.
         known: somebody logged in from its network before.
         number: of the strangers that came before it.
+        local: it does not leave this machine.
         rights: what it may do at this moment.
         identity: who has logged in; None = nobody.
     """
 
     __slots__ = (
         "_close", "_gate", "_login", "_private",
-        "host", "identity", "inside", "known", "number", "rights", "trusted",
+        "host", "identity", "inside", "known", "local", "number", "rights", "trusted",
     )  # fmt: skip
 
     def __init__(self, gate: "Gate", host: str) -> None:
@@ -63,7 +64,7 @@ class Visitor:
         self.rights = NOTHING
         self.identity: Identity | None = None
         self.inside = True
-        self._private = False
+        self.local = self._private = False
         self._close: Callable[[], None] = _nothing
         self._login: Deferred[Identity] | None = None
 
@@ -87,7 +88,8 @@ class Visitor:
         self._close = close
         own = host_of(transport.getHost())
         secure = ISSLTransport.providedBy(transport)
-        self._private = secure or self._gate.is_local(own)
+        self.local = self._gate.is_local(own)
+        self._private = secure or self.local
         self.rights = self._gate.rights(own, self.host)
         if secure and self._gate.listener.secure:
             self._show_certificate(transport)

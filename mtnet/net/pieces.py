@@ -4,6 +4,11 @@ Sending so that a reader gets whole pieces, and knowing whether what was sent ar
 The published template client stops at the first read that is shorter than 512 bytes. Segments of
 the usual sizes (1,448 or 1,460 bytes) make it stop after a few kB. Linux neither merges nor
 splits across the end of a send with `MSG_EOR`, so pieces of 1,024 bytes arrive as two full reads.
+
+Within one machine a segment has room for many of them, and nothing on the way makes it smaller. The
+kernel takes none that is longer than half the peer's window, so the first two leave at once. Those
+behind may have to wait until the peer has read; the kernel then fills a window that has no room for
+a whole segment, and splits that anywhere. Never a piece of 1,024 bytes: no window is that small.
 """
 
 import socket
@@ -32,6 +37,8 @@ except ImportError:  # pragma: no cover - Windows
 
 PIECE = 1_024
 """Bytes of a piece: two full reads of the published client."""
+AHEAD = 2
+"""Segments that a window has room for before the peer has read anything."""
 BURST = 64
 """Pieces sent before other connections have their turn."""
 CHECKS = 5
@@ -55,6 +62,16 @@ def keeps_pieces(transport: Transport) -> bool:
         and not ISSLTransport.providedBy(transport)
         and bare(transport) is transport
     )
+
+
+def first_pieces(transport: StreamTransport) -> int:
+    """Return how long the first pieces may be that go to a peer on the same machine."""
+    handle = transport.getHandle()
+    try:
+        segment: int = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    except (AttributeError, OSError):
+        return PIECE
+    return max(PIECE, segment // PIECE * PIECE)
 
 
 def bare(transport: Transport) -> Transport:
@@ -85,15 +102,21 @@ class Pieces:
     Args:
         transport: one that `keeps_pieces`.
         done: called without arguments when the last byte is in the socket.
+        first: bytes of each of the first `AHEAD` pieces, a multiple of those of the others.
 
     Attributes:
         sent: bytes that the socket took so far.
     """
 
     def __init__(
-        self, transport: StreamTransport, head: bytes, body: bytes, done: Callable[[], None]
+        self,
+        transport: StreamTransport,
+        head: bytes,
+        body: bytes,
+        done: Callable[[], None],
+        first: int = PIECE,
     ) -> None:
-        self._transport, self._done = transport, done
+        self._transport, self._done, self._first = transport, done, first
         self._head, self._body = head, body
         self._size = len(head) + len(body)
         self.sent = 0
@@ -129,7 +152,8 @@ class Pieces:
 
     def _piece(self) -> bytes:
         """Return what is missing of the piece that `sent` lies in."""
-        end = (self.sent // PIECE + 1) * PIECE
+        long = self._first if self.sent < AHEAD * self._first else PIECE
+        end = (self.sent // long + 1) * long
         begin, behind = self.sent, len(self._head)
         return self._head[begin:end] + self._body[max(begin - behind, 0) : max(end - behind, 0)]
 

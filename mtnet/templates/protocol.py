@@ -26,7 +26,16 @@ from mtnet.imtnet import IListenerAware
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.foreign import COMMANDS, HTTP_METHODS, can_become, name_of, starts_with
 from mtnet.net.gate import Gate, Visitor, guarded
-from mtnet.net.pieces import Pieces, StreamTransport, Watch, bare, keeps_pieces, unacknowledged
+from mtnet.net.pieces import (
+    PIECE,
+    Pieces,
+    StreamTransport,
+    Watch,
+    bare,
+    first_pieces,
+    keeps_pieces,
+    unacknowledged,
+)
 from mtnet.templates.library import Version
 from mtnet.templates.wire import (
     SLACK,
@@ -201,7 +210,8 @@ class TemplatesProtocol(Protocol):
         if asked is not None and asked.counted:
             head = counted(head, len(body))
         if keeps_pieces(self.transport) and not self._visitor.proxied:
-            self._pieces = Pieces(self.transport, head, body, self._finish)
+            first = first_pieces(self.transport) if self._visitor.local else PIECE
+            self._pieces = Pieces(self.transport, head, body, self._finish, first)
             self._ended = _nothing
             self._observe(self._progress, self._stalled)
             self.transport.registerProducer(self._pieces, False)

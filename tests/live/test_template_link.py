@@ -162,3 +162,30 @@ def test_a_slow_reader_gets_a_large_template_whole_and_delays_nobody(tmp_path):
     assert answer == PREFIX + content
     assert seconds > 8
     assert all(each == PREFIX + content and took < 1 for each, took in others)
+
+
+def within_the_machine(port, window, pause):
+    """Fetch as the published client does, and stand still for `pause` after each 50,000 bytes."""
+    received = b""
+    with socket.socket() as sock:
+        if window:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        sock.settimeout(60)
+        sock.connect(("127.0.0.1", port))
+        while True:
+            if len(received) % 50_176 == 0:
+                time.sleep(pause)
+            part = sock.recv(512)
+            received += part
+            if len(part) < 512:
+                return received
+
+
+@pytest.mark.parametrize("window", [0, 4_096, 65_536, 100_000])
+def test_a_published_client_on_the_same_machine_gets_each_template_whole(tmp_path, window):
+    """Also where it reads late, and its window has no room for a whole segment."""
+    content = template(200_000)
+    with serving("mtnet", content, tmp_path) as port:
+        answers = [within_the_machine(port, window, pause) for pause in (0, 0, 0, 0.4)]
+    assert [len(each) for each in answers] == [len(PREFIX + content)] * 4
+    assert answers == [PREFIX + content] * 4

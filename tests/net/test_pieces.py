@@ -11,7 +11,16 @@ from twisted.internet.testing import StringTransport
 from zope.interface import alsoProvides
 from zope.interface.verify import verifyObject
 
-from mtnet.net.pieces import BURST, PIECE, Pieces, Watch, bare, keeps_pieces, unacknowledged
+from mtnet.net.pieces import (
+    BURST,
+    PIECE,
+    Pieces,
+    Watch,
+    bare,
+    first_pieces,
+    keeps_pieces,
+    unacknowledged,
+)
 
 
 class FakeSocket:
@@ -172,3 +181,28 @@ def test_a_watch_that_was_stopped_ends_nothing(watch):
     watch.watch.stop()
     watch.clock.pump([1] * 20)
     assert watch.stalled == []
+
+
+def test_the_first_pieces_may_be_larger_within_a_machine():
+    transport, done = FakeTransport(FakeSocket(2048, 100, None)), []
+    pieces = Pieces(transport, b"h" * 20, b"b" * 6000, lambda: done.append(True), 2048)
+    transport.registerProducer(pieces, False)
+    transport.drain()
+    assert [len(each) for each in transport.sock.sends] == [2048, 100, 1948, 1024, 900]
+    assert done == [True]
+
+
+@pytest.mark.parametrize(
+    ("segment", "first"),
+    [(65_483, 64_512), (32_741, 31_744), (1_448, 1_024), (1_024, 1_024), (536, 1_024), (0, 1_024)],
+)
+def test_a_first_pieces_a_machine_fills_a_segment_with_whole_reads(segment, first):
+    sock = FakeSocket()
+    sock.getsockopt = lambda level, option: segment
+    assert first_pieces(FakeTransport(sock)) == first
+
+
+def test_where_the_kernel_tells_no_segment_a_piece_is_as_elsewhere():
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    with ours, theirs:
+        assert first_pieces(FakeTransport(ours)) == PIECE
