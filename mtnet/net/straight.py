@@ -1,8 +1,8 @@
 """
-Bytes that go straight to a socket, past the buffers of Twisted.
+What goes straight to a socket, past the buffers of Twisted.
 
-Below TLS that touches names that Twisted keeps to itself. Where one of them is missing, there is
-no straight way, and everything goes through the transport.
+Below TLS, and for the end of our half, it touches names that Twisted keeps to itself. Where one
+of them is missing, there is no straight way, and everything goes through the transport.
 """
 
 import socket
@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from OpenSSL.SSL import Error
 from twisted.internet.interfaces import ISSLTransport, ISystemHandle, ITCPTransport
+from twisted.internet.tcp import Connection
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
+from mtnet.net.pieces import StreamTransport
 from mtnet.net.transport import Transport
 
 RECORD = 16_384
@@ -21,6 +23,8 @@ MARGIN = 512
 """Bytes that a sealed record may be longer, and what else TLS may have to say with it."""
 PRIVATE = "_aggregator", "_appSendBuffer", "_handshakeDone"
 """What is touched of Twisted's TLS transport beside its interface."""
+HALVES = "_closeWriteConnection", "_tempDataBuffer", "_writeDisconnected", "_writeDisconnecting"
+"""The same of its TCP transport."""
 
 
 class Way(Protocol):
@@ -49,6 +53,30 @@ def straight(transport: Transport, below: Transport, behind: Callable[[int], Non
     if tls is None or not all(hasattr(tls, name) for name in PRIVATE) or not tls._handshakeDone:
         return None
     return Seal(tls, below, handle, behind)
+
+
+def end_half(transport: StreamTransport) -> None:
+    """
+    Close our half of a connection, behind what is written.
+
+    Where nothing waits to be written, Twisted would ask the kernel to tell it when it can write,
+    send no byte, and close the half then.
+    """
+    below: Any = transport
+    if _is_idle(below):
+        below._writeDisconnecting = below._writeDisconnected = True
+        below._closeWriteConnection()
+    else:
+        transport.loseWriteConnection()
+
+
+def _is_idle(below: Any) -> bool:
+    return (
+        isinstance(below, Connection)
+        and all(hasattr(below, name) for name in HALVES)
+        and below.producer is None
+        and not (below.dataBuffer or below._tempDataBuffer or below.disconnecting)
+    )
 
 
 def _layer(transport: Any) -> TLSMemoryBIOProtocol | None:

@@ -36,6 +36,7 @@ from mtnet.net.pieces import (
     keeps_pieces,
     unacknowledged,
 )
+from mtnet.net.straight import end_half
 from mtnet.templates.library import Version
 from mtnet.templates.wire import (
     SLACK,
@@ -331,7 +332,7 @@ class TemplatesProtocol(Protocol):
         if ISSLTransport.providedBy(self.transport):
             self.transport.loseConnection()
         else:
-            self.transport.loseWriteConnection()
+            end_half(self.transport)
 
     def _progress(self) -> object:
         return self._pieces and self._pieces.sent, unacknowledged(self.transport)

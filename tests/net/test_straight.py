@@ -1,6 +1,8 @@
 """Under TLS as well, bytes reach an idle socket in the same turn, and always in their order."""
 
+import socket
 import time
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,8 +11,11 @@ from OpenSSL import SSL
 from sockets import Wire
 from tls_peers import TlsClient
 from tls_samples import Authority, Files, client_context
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Server
 from twisted.protocols import tls as twisted_tls
+from zope.interface import implementer
 
 from mtnet.net import straight
 from mtnet.net.endpoints import Listener
@@ -196,3 +201,87 @@ def test_every_byte_arrives_once_and_in_order_whatever_the_socket_takes(dial, st
         heard += client.received()
     assert heard == said
     assert outbox.way is not None
+
+
+# The end of our half
+
+
+@implementer(IHalfCloseableProtocol)
+class Half(Protocol):
+    ended = 0
+
+    def readConnectionLost(self):
+        """Not asked for here."""
+
+    def writeConnectionLost(self):
+        self.ended += 1
+
+
+class Waiting:
+    """A reactor that only notes who wants to write."""
+
+    def __init__(self):
+        self.writers = []
+
+    def addWriter(self, writer):
+        self.writers.append(writer)
+
+    def addReader(self, reader):
+        pass
+
+    removeReader = removeWriter = addReader
+
+
+@pytest.fixture
+def half():
+    """A TCP transport of Twisted, its reactor, and the socket of its peer."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        peer = stack.enter_context(socket.create_connection(listening.getsockname()))
+        peer.settimeout(5)
+        ours, address = listening.accept()
+        stack.enter_context(ours)
+        reactor, protocol = Waiting(), Half()
+        transport = Server(ours, protocol, address, None, 0, reactor)
+        protocol.makeConnection(transport)
+        yield transport, reactor, peer
+
+
+def test_a_half_ends_at_once_where_nothing_waits_to_be_written(half):
+    transport, reactor, peer = half
+    straight.end_half(transport)
+    assert peer.recv(10) == b""
+    assert (transport.protocol.ended, reactor.writers) == (1, [])
+    protocol = transport.protocol
+    transport.loseConnection()  # as after a half-close of Twisted's own
+    assert (transport.connected, protocol.ended) == (0, 1)
+
+
+def test_a_half_ends_behind_what_is_written(half):
+    transport, reactor, peer = half
+    transport.write(b"last words")
+    straight.end_half(transport)
+    assert transport.protocol.ended == 0
+    transport.doWrite()
+    assert peer.recv(100) == b"last words"
+    assert peer.recv(10) == b""
+    assert transport.protocol.ended == 1
+    assert reactor.writers
+
+
+@pytest.mark.parametrize("name", straight.HALVES)
+def test_without_a_name_of_twisted_s_a_half_ends_as_twisted_ends_it(half, monkeypatch, name):
+    transport, reactor, peer = half
+    monkeypatch.setattr(straight, "HALVES", (*straight.HALVES, f"{name}_of_another_version"))
+    straight.end_half(transport)
+    assert (transport.protocol.ended, reactor.writers) == (0, [transport])
+    transport.doWrite()
+    assert peer.recv(10) == b""
+
+
+def test_while_a_producer_writes_no_half_ends(half):
+    transport, *_ = half
+    transport.producer = object()
+    straight.end_half(transport)
+    assert transport.protocol.ended == 0
+    transport.producer = None
