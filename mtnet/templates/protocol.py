@@ -104,7 +104,7 @@ class TemplatesProtocol(Protocol):
         self._lost = True
         self._still()
         # What these hold of an upload would otherwise stay until the garbage is collected.
-        self._receive, self._ended, self._watch = _drop, _nothing, None
+        self._receive, self._ended = _drop, _nothing
         self._visitor.leave()
         if self._channel is not None:
             self._channel.connectionLost(reason)
@@ -214,8 +214,9 @@ class TemplatesProtocol(Protocol):
             first = first_pieces(self.transport) if self._visitor.local else PIECE
             self._pieces = Pieces(self.transport, head, body, self._finish, first)
             self._ended = _nothing
-            self._observe(self._progress, self._stalled)
             self.transport.registerProducer(self._pieces, False)
+            if not self._pieces.finished:
+                self._observe(self._progress, self._stalled)
         else:
             self.transport.write(head + body)
             self._finish()
@@ -326,9 +327,11 @@ class TemplatesProtocol(Protocol):
 
         TLS has no half-close: there the close alert goes out behind the bytes.
         """
-        self._still()
+        if self._pieces is None:
+            self._still()
         self._ended = self._close
-        self._observe(self._progress, self._stalled)
+        if self._watch is None:  # else it has watched the pieces, and goes on
+            self._observe(self._progress, self._stalled)
         if ISSLTransport.providedBy(self.transport):
             self.transport.loseConnection()
         else:
@@ -377,6 +380,7 @@ class TemplatesProtocol(Protocol):
             self._timer.cancel()
         if self._watch is not None:
             self._watch.stop()
+            self._watch = None
 
     def _warn(self, text: str, **fields: str) -> None:
         peer = self.transport.getPeer()
