@@ -102,7 +102,7 @@ class Pieces:
     Args:
         transport: one that `keeps_pieces`.
         done: called without arguments when the last byte is in the socket.
-        first: bytes of each of the first `AHEAD` pieces, a multiple of those of the others.
+        local: the peer is on the same machine, and the first `AHEAD` pieces may be long.
 
     Attributes:
         sent: bytes that the socket took so far.
@@ -114,11 +114,12 @@ class Pieces:
         head: bytes,
         body: bytes,
         done: Callable[[], None],
-        first: int = PIECE,
+        local: bool = False,
     ) -> None:
-        self._transport, self._done, self._first = transport, done, first
+        self._transport, self._done = transport, done
         self._head, self._body = head, body
         self._size = len(head) + len(body)
+        self._first = first_pieces(transport) if local and self._size > PIECE else PIECE
         self.sent = 0
 
     @property

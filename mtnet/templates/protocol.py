@@ -26,16 +26,7 @@ from mtnet.imtnet import IListenerAware
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.foreign import COMMANDS, HTTP_METHODS, can_become, name_of, starts_with
 from mtnet.net.gate import Gate, Visitor, guarded
-from mtnet.net.pieces import (
-    PIECE,
-    Pieces,
-    StreamTransport,
-    Watch,
-    bare,
-    first_pieces,
-    keeps_pieces,
-    unacknowledged,
-)
+from mtnet.net.pieces import Pieces, StreamTransport, Watch, bare, keeps_pieces, unacknowledged
 from mtnet.net.straight import end_half
 from mtnet.templates.library import Version
 from mtnet.templates.wire import (
@@ -211,8 +202,8 @@ class TemplatesProtocol(Protocol):
         if asked is not None and asked.counted:
             head = counted(head, len(body))
         if keeps_pieces(self.transport) and not self._visitor.proxied:
-            first = first_pieces(self.transport) if self._visitor.local else PIECE
-            self._pieces = Pieces(self.transport, head, body, self._finish, first)
+            local = self._visitor.local
+            self._pieces = Pieces(self.transport, head, body, self._finish, local)
             self._ended = _nothing
             self.transport.registerProducer(self._pieces, False)
             if not self._pieces.finished:

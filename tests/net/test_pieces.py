@@ -185,7 +185,8 @@ def test_a_watch_that_was_stopped_ends_nothing(watch):
 
 def test_the_first_pieces_may_be_larger_within_a_machine():
     transport, done = FakeTransport(FakeSocket(2048, 100, None)), []
-    pieces = Pieces(transport, b"h" * 20, b"b" * 6000, lambda: done.append(True), 2048)
+    transport.sock.getsockopt = lambda level, option: 2_100
+    pieces = Pieces(transport, b"h" * 20, b"b" * 6000, lambda: done.append(True), local=True)
     transport.registerProducer(pieces, False)
     transport.drain()
     assert [len(each) for each in transport.sock.sends] == [2048, 100, 1948, 1024, 900]
