@@ -111,7 +111,7 @@ class Bans:
 
     def barred(self, host: str, when: float) -> float:
         """Return for how many seconds a host is kept out still."""
-        if not host:
+        if not host or not (self._penalties or self._by_hand):
             return 0.0
         near, wide, _ = _place(host)
         earned = max(self._left(Key(each), when) for each in (near, wide))

@@ -57,6 +57,10 @@ class ByHand:
         for network in over:
             self.drop(network)
 
+    def __len__(self) -> int:
+        """Return how many bans there are."""
+        return len(self._held)
+
     def left(self, address: Address, when: float) -> float:
         """Return for how many seconds an address is kept out still."""
         # One look for each length that a network ever had, however many bans there are.

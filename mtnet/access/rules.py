@@ -1,12 +1,17 @@
 """What a connection may do that has not logged in: by where it came from."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from mtnet.access.rights import EVERYTHING, Rights
 from mtnet.errors import ConfigError
 
+RECENT = 1_024
+"""Hosts that are not looked at again: of our own there are few, and each connection asks."""
 
+
+@lru_cache(RECENT)
 def is_loopback(host: str) -> bool:
     """Say whether `host` is an address in 127/8 or ::1; a name or a path is not."""
     address = parse_host(host)

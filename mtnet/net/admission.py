@@ -22,10 +22,11 @@ class Barrier(Front):
         self._gate = gate
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:  # type: ignore[override]
-        if self._gate.bars(host_of(addr)):
+        host = host_of(addr)
+        if self._gate.bars(host):
             self._gate.door.refused["banned"] += 1
             return None
-        if self._gate.rushed(host_of(addr)):
+        if self._gate.rushed(host):
             return None
         return self.service.buildProtocol(addr)
 

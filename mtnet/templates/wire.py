@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mtnet.errors import FrameError, TemplateError, WireError
 
@@ -31,6 +32,8 @@ MAX_LINE = 512
 """Bytes of a command line with its line end."""
 FIELD = 10
 """Bytes of each of the two fields that a raw answer begins with."""
+RECENT = 64
+"""Prefixes of raw answers that are not made again."""
 SLACK = 4
 """NULs that MQL programs put behind an upload, as its announced length may count them."""
 
@@ -173,6 +176,7 @@ def parse_number(word: str) -> int | None:
     return int(word) if _NUMBER.fullmatch(word) else None
 
 
+@lru_cache(RECENT)
 def raw_prefix(symbol: str, period: str, platform: str, codepage: str = "cp1252") -> bytes:
     """Return the two fields before a raw template: ANSI text, cut at 10 bytes, padded with NUL."""
     code = str(PERIODS[period][PLATFORMS.index(platform)])

@@ -401,3 +401,12 @@ class AgainstAModel(RuleBasedStateMachine):
 
 TestAgainstAModel = AgainstAModel.TestCase
 TestAgainstAModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_ban_by_hand_alone_bars_and_its_end_lets_in():
+    bans = Bans(Weights())
+    assert bans.barred("192.0.2.1", 0.0) == 0.0
+    bans.add("192.0.2.0/24", 60, 0.0)
+    assert bans.barred("192.0.2.1", 0.0) == 60.0
+    assert bans.lift("192.0.2.0/24")
+    assert bans.barred("192.0.2.1", 0.0) == 0.0
