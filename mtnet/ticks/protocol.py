@@ -89,9 +89,9 @@ class TicksProtocol(Protocol):
         self._patience = self._settings.idle
         if not (visitor.rights.any("send", TICKS) or visitor.rights.any("read", TICKS)):
             self._patience = self._hub.config.access.login
-        visitor.wait()
         self._idle: IDelayedCall | None = clock.callLater(self._patience, self._silent)
         self._stall: IDelayedCall | None = clock.callLater(self._settings.stalled, self._look)
+        visitor.wait()  # it may have to go at once
 
     def dataReceived(self, data: bytes) -> None:
         if not self._ended:

@@ -14,10 +14,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.access.bans import Offence
+from mtnet.access.doors import Door
 from mtnet.net.endpoints import Listener
 from mtnet.net.gate import Gate
 from mtnet.net.layers import Layers
 from mtnet.net.tls import Certificates
+from mtnet.settings import Connections
 from mtnet.signals import requests
 from mtnet.testing import connect
 
@@ -162,6 +164,18 @@ def test_strangers_make_room_for_others(tmp_path, clock, service):
         terminal.protocol.connectionLost(Failure(ConnectionDone()))
     assert len(gone) >= 90
     assert house.hub.access.door(service).strangers <= 10
+
+
+@pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
+def test_who_comes_may_be_the_one_that_has_to_go(house, service):
+    few = Connections(total=9, network=9, strangers=1)
+    house.hub.access.doors[service] = door = Door(few, 100, chance=lambda: 0.99)
+    terminal = house.dial(service)
+    assert (terminal.reset, door.strangers) == (True, 0)
+    terminal.hang_up()
+    house.clock.advance(60)
+    assert door.total == 0
+    assert not house.clock.getDelayedCalls()
 
 
 @pytest.mark.parametrize(
