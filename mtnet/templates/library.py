@@ -116,6 +116,7 @@ class Library:
             folder.mkdir(parents=True, exist_ok=True)
             # Entries are replaced, never changed: a reader sees the old index or the new one.
             self._index = dict(self._load())
+            self._newest: tuple[object, Version | None] = None, None
         except OSError as error:
             raise StartError(
                 f"The templates in {folder} cannot be read: {error.strerror}."
@@ -184,10 +185,14 @@ class Library:
         Raises:
             TemplateError: `missing`.
         """
-        found = [versions[-1] for versions in self._index.values()]
-        if not found:
+        index, (of, found) = self._index, self._newest
+        if of is not index:
+            newest = (versions[-1] for versions in index.values())
+            found = max(newest, key=_age, default=None)
+            self._newest = index, found
+        if found is None:
             raise TemplateError("missing", "There is no template yet.")
-        return max(found, key=_age)
+        return found
 
     def default(self) -> Version:
         """
