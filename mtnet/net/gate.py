@@ -223,7 +223,7 @@ class Gate:
         the same address may have been the ones who guessed.
         """
         bans, when = self.access.bans, self._seconds()
-        if self.trusts(host) or not bans.barred(host, when):
+        if not bans.barred(host, when) or self.trusts(host):
             return False
         return bans.banned(host, when) > 0 or not self.knows(host)
 

@@ -23,8 +23,11 @@ MARGIN = 512
 """Bytes that a sealed record may be longer, and what else TLS may have to say with it."""
 PRIVATE = "_aggregator", "_appSendBuffer", "_handshakeDone"
 """What is touched of Twisted's TLS transport beside its interface."""
-HALVES = "_closeWriteConnection", "_tempDataBuffer", "_writeDisconnected", "_writeDisconnecting"
-"""The same of its TCP transport."""
+HALVES = "_closeWriteConnection", "_writeDisconnected", "_writeDisconnecting"
+"""The same of its TCP transport, as its class has it."""
+HAS_HALVES = all(hasattr(Connection, name) for name in HALVES)
+BUFFER = "_tempDataBuffer"
+"""The same, as each has it."""
 
 
 class Way(Protocol):
@@ -73,9 +76,9 @@ def end_half(transport: StreamTransport) -> None:
 def _is_idle(below: Any) -> bool:
     return (
         isinstance(below, Connection)
-        and all(hasattr(below, name) for name in HALVES)
+        and HAS_HALVES
         and below.producer is None
-        and not (below.dataBuffer or below._tempDataBuffer or below.disconnecting)
+        and not (below.dataBuffer or getattr(below, BUFFER, True) or below.disconnecting)
     )
 
 

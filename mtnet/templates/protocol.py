@@ -323,7 +323,7 @@ class TemplatesProtocol(Protocol):
         self._ended = self._close
         if self._watch is None:  # else it has watched the pieces, and goes on
             self._observe(self._progress, self._stalled)
-        if ISSLTransport.providedBy(self.transport):
+        if self._pieces is None and ISSLTransport.providedBy(self.transport):
             self.transport.loseConnection()
         else:
             end_half(self.transport)

@@ -269,10 +269,12 @@ def test_a_half_ends_behind_what_is_written(half):
     assert reactor.writers
 
 
-@pytest.mark.parametrize("name", straight.HALVES)
-def test_without_a_name_of_twisted_s_a_half_ends_as_twisted_ends_it(half, monkeypatch, name):
+@pytest.mark.parametrize(("names", "value"), [("HAS_HALVES", False), ("BUFFER", "gone")])
+def test_without_a_name_of_twisted_s_a_half_ends_as_twisted_ends_it(
+    half, monkeypatch, names, value
+):
     transport, reactor, peer = half
-    monkeypatch.setattr(straight, "HALVES", (*straight.HALVES, f"{name}_of_another_version"))
+    monkeypatch.setattr(straight, names, value)
     straight.end_half(transport)
     assert (transport.protocol.ended, reactor.writers) == (0, [transport])
     transport.doWrite()
