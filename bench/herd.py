@@ -27,7 +27,7 @@ from pathlib import Path
 from guarded import HOST, network
 from pinned import LOAD_CPU, BenchError, allow_descriptors, machine, spread
 
-from mtnet.client.calls import FIRST_DELAY, LONGEST_DELAY
+from mtnet.client import FIRST_DELAY, LONGEST_DELAY
 from mtnet.client.dialect import DELAY_FACTOR
 from mtnet.signals import requests
 
