@@ -30,10 +30,15 @@ class Batch:
 
     Attributes:
         entries: in their order.
+
+    Args:
+        frames: theirs, where they are known.
     """
 
-    def __init__(self, entries: list[Entry]) -> None:
+    def __init__(self, entries: list[Entry], frames: list[bytes] | None = None) -> None:
         self.entries = entries
+        if frames is not None:
+            self.frames = frames
 
     @cached_property
     def frames(self) -> list[bytes]:

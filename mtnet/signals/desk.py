@@ -26,6 +26,7 @@ from mtnet.signals.inspection import Inspection
 from mtnet.signals.journal import Journal
 from mtnet.signals.providers import Producer, Providers, Publisher
 from mtnet.signals.referee import OPERATOR, Referee
+from mtnet.signals.replay import Replays
 from mtnet.signals.writer import Pending, Stored, Writer
 
 FULL = 60.0
@@ -58,6 +59,7 @@ class Desk:
 
     Attributes:
         audience: who is told.
+        replays: what was told of late.
         sessions: the clients of dialect 2.
         wheel: wakes them for their heartbeats.
         held: channels that are paused.
@@ -78,6 +80,7 @@ class Desk:
         self._clock, self._now = clock, now
         self._book, self._claims = Book(), Claims()
         self.audience = Audience(clock)
+        self.replays = Replays(self.read, settings.retain)
         self.sessions: dict[Reporter, None] = {}
         self.wheel = Wheel(clock, settings.heartbeat / BEATS)
         self.held: frozenset[str] = frozenset()
@@ -312,6 +315,7 @@ class Desk:
         for name, found in channels.items():
             channel = self._book.channel(name)
             changes = [change for entry in found if (change := channel.apply(entry)) is not None]
+            self.replays.told(name, found)
             # Paced followers would be told the last one of each symbol anyhow.
             told = latest(changes) if self.settings.pace else changes
             self.audience.tell(name, Batch(found), told)

@@ -17,10 +17,8 @@ from mtnet.signals.audience import Batch, fields_of
 from mtnet.signals.book import Channel
 from mtnet.signals.desk import Desk
 from mtnet.signals.entries import Entry
+from mtnet.signals.replay import PAGE
 from mtnet.signals.requests import Ack, Subscribe
-
-PAGE = 500
-"""Entries that are read and sent at once: some 60 kB."""
 
 
 @implementer(ITail)
@@ -149,14 +147,15 @@ class Subscription:
         )
 
     async def _page(self) -> None:
-        try:
-            entries = await self._desk.read(self._channel.name, self._sent, PAGE)
-        except PrunedError:
-            await self._snapshot()
-            return
+        replay = self._desk.replays.of(self._channel)
+        batch = replay.recent(self._sent)
+        if batch is None:
+            try:
+                batch = await replay.read(self._sent)
+            except PrunedError:
+                await self._snapshot()
+                return
         await self._backlog.room()
-        told = [entry for entry in entries if entry.seq <= self._channel.seq]
-        batch = Batch(told)
         self._send(batch.entries, batch.frames, batch.text)
 
     async def _snapshot(self) -> None:

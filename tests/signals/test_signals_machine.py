@@ -22,7 +22,7 @@ from signals_peers import Server
 from twisted.internet.task import Clock
 
 from mtnet.net import backlog
-from mtnet.signals import subscription
+from mtnet.signals import replay, subscription
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "50"))
 SHARES = st.floats(0, 1)
@@ -46,6 +46,8 @@ class Signals(RuleBasedStateMachine):
         # Small, so that a short run comes to every edge.
         self.patch.setattr(backlog, "PIECE", 300)
         self.patch.setattr(subscription, "PAGE", 3)
+        self.patch.setattr(replay, "PAGE", 3)
+        self.patch.setattr(replay, "RING", 7)
         self.patch.setattr("signals_peers.BadJournal", WitnessedJournal)
         self.patch.setattr(WitnessedJournal, "truth", self.truth)
         self.fault, self.sent, self.repeated, self.count = None, {}, set(), 0

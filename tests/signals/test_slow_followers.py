@@ -3,7 +3,7 @@
 import pytest
 from signals_peers import Server, gone, told
 
-from mtnet.signals import requests
+from mtnet.signals import replay, requests
 from mtnet.signals import subscription as subscriptions
 
 
@@ -14,6 +14,7 @@ def seqs(frames):
 @pytest.fixture
 def page(monkeypatch):
     monkeypatch.setattr(subscriptions, "PAGE", 3)
+    monkeypatch.setattr(replay, "PAGE", 3)
 
 
 def test_too_much_news_for_a_reader_that_pauses_closes_it_with_slow_as_last_frame(tmp_path, clock):

@@ -4,7 +4,7 @@ import pytest
 from signals_peers import HELLO, Server, frame, gone, told
 
 from mtnet.errors import JournalError
-from mtnet.signals import requests
+from mtnet.signals import replay, requests
 from mtnet.signals import subscription as subscriptions
 
 
@@ -202,9 +202,12 @@ def test_a_client_follows_several_channels_each_with_its_own_count(server):
 # Catching up while the world goes on
 
 
-@pytest.fixture
-def page(monkeypatch):
+@pytest.fixture(params=[0, 4], ids=["from the disk", "partly from memory"])
+def page(monkeypatch, request):
     monkeypatch.setattr(subscriptions, "PAGE", 3)
+    monkeypatch.setattr(replay, "PAGE", 3)
+    monkeypatch.setattr(replay, "RING", request.param)
+    return request.param
 
 
 def test_a_replay_of_many_pages_is_whole(server, page):
@@ -250,7 +253,7 @@ def test_pages_wait_for_the_reader(server, page, clock):
 
 
 def test_a_reader_that_pauses_during_a_replay_misses_nothing(tmp_path, clock, monkeypatch):
-    monkeypatch.setattr(subscriptions, "PAGE", 700)
+    monkeypatch.setattr(replay, "PAGE", 700)
     server = Server(tmp_path / "data", clock)
     server.store(3_000)
     follower = server.greet()
@@ -323,7 +326,8 @@ def test_whoever_leaves_during_a_catch_up_leaves_nothing_behind(server, page, cl
     server.store(10)
     server.disk.held = True
     follower = server.subscribe(epoch=server.epoch(), after=0)
-    server.disk.step()
+    for _ in range(2 if page else 1):
+        server.disk.step()
     if leave == "hang up":
         follower.hang_up()
     elif leave == "unsubscribe":

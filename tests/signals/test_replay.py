@@ -1,0 +1,218 @@
+"""What is kept for followers who come back is what the disk would give them."""
+
+import tempfile
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from signals_peers import Server, frame, told
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from mtnet.errors import JournalError, PrunedError
+from mtnet.signals import answers, replay
+from mtnet.signals.audience import fields_of
+from mtnet.signals.entries import Entry
+from mtnet.signals.replay import Replay
+
+
+def entry(seq):
+    return Entry("main", "ABC"[seq % 3], Decimal(seq), 1_000 + seq, seq=seq)
+
+
+class Disk:
+    """
+    Entries 1, 2, 3 …, of which the first may be kept no longer; it answers when it is told to.
+
+    Attributes:
+        reads: what was asked.
+    """
+
+    def __init__(self, stored=0):
+        self.stored, self.oldest, self.reads, self.waiting = stored, 1, [], []
+
+    def read(self, after, limit):
+        self.reads.append((after, limit))
+        self.waiting.append((Deferred(), after, limit))
+        return self.waiting[-1][0]
+
+    def answer(self, at=0):
+        done, after, limit = self.waiting.pop(at)
+        if after + 1 < self.oldest:
+            done.errback(PrunedError("gone"))
+        else:
+            last = min(self.stored, after + limit)
+            done.callback([entry(seq) for seq in range(after + 1, last + 1)])
+
+
+def ask(ring, after):
+    return Deferred.fromCoroutine(ring.read(after))
+
+
+def check(batch, after, last):
+    """It begins behind `after`, has no hole, and nothing that is not told."""
+    seqs = [each.seq for each in batch.entries]
+    assert seqs == list(range(after + 1, after + 1 + len(seqs)))
+    assert not seqs or seqs[-1] <= last
+    assert len(seqs) <= replay.PAGE
+    assert batch.frames == [answers.signal(*fields_of(entry(seq))) for seq in seqs]
+    assert batch.text == b"".join(batch.frames)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("store"), st.integers(1, 4)),
+        st.tuples(st.just("tell"), st.integers(1, 4)),
+        st.tuples(st.just("prune"), st.integers(1, 9)),
+        st.tuples(st.just("ask"), st.floats(0, 1)),
+        st.tuples(st.just("cancel"), st.floats(0, 1)),
+        st.tuples(st.just("answer"), st.floats(0, 1)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=300)
+@given(stored=st.integers(0, 12), untold=st.integers(0, 3), most=st.integers(0, 9), steps=STEPS)
+def test_whatever_happens_in_between_what_is_asked_for_comes_whole(stored, untold, most, steps):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay, "PAGE", 3)
+        disk, last = Disk(stored + untold), stored
+        ring = Replay(last, most, disk.read)
+        asked = []
+        for step, value in steps:
+            if step == "store":
+                disk.stored += value
+            elif step == "tell" and disk.stored > last:
+                more = range(last + 1, min(disk.stored, last + value) + 1)
+                ring.extend([entry(seq) for seq in more])
+                last = more[-1]
+            elif step == "prune":
+                disk.oldest = min(disk.oldest + value, disk.stored + 1)
+            elif step == "ask" and last:
+                after = round(value * (last - 1))
+                known = ring.recent(after)
+                if known is not None:
+                    assert known.entries
+                    check(known, after, last)
+                    assert len(known.entries) == min(3, last - after)
+                else:
+                    asked.append((ask(ring, after), after))
+            elif step == "cancel" and asked:
+                gone = asked.pop(round(value * (len(asked) - 1)))[0]
+                gone.addErrback(lambda _: None).cancel()
+            elif step == "answer" and disk.waiting:
+                disk.answer(round(value * (len(disk.waiting) - 1)))
+            assert len(ring._entries) <= most
+            assert len(ring._frames) <= most
+        while disk.waiting:
+            disk.answer()
+        for done, after in asked:
+            found = []
+            done.addCallbacks(found.append, lambda failure: failure.trap(PrunedError))
+            for batch in found:
+                check(batch, after, last)
+            assert found or disk.oldest > after + 1
+
+
+def test_a_herd_costs_one_read_and_shares_the_bytes():
+    disk = Disk(300)
+    ring = Replay(300, 200, disk.read)
+    herd = [ask(ring, 295) for _ in range(1_000)]
+    assert disk.reads == [(100, 200)]
+    texts = []
+    for each in herd:
+        each.addCallback(lambda batch: texts.append(batch.text))
+    disk.answer()
+    assert len(texts) == 1_000
+    assert len(set(map(id, texts))) == 1
+    assert texts[0] == b"".join(answers.signal(*fields_of(entry(seq))) for seq in range(296, 301))
+    assert disk.reads == [(100, 200)]
+
+
+def test_who_is_further_behind_reads_from_the_disk():
+    disk = Disk(1_000)
+    ring = Replay(1_000, 10, disk.read)
+    done = ask(ring, 5)
+    disk.answer()
+    assert disk.reads == [(990, 10), (5, replay.PAGE)]
+    disk.answer()
+    found = []
+    done.addCallback(found.append)
+    check(found[0], 5, 1_000)
+
+
+def test_a_first_read_that_fails_is_not_tried_for_everybody():
+    disk = Disk(20)
+    ring = Replay(20, 10, disk.read)
+    one, other = ask(ring, 18), ask(ring, 19)
+    disk.waiting.pop()[0].errback(JournalError("entry 12 is damaged"))
+    assert disk.reads[1:] == [(18, replay.PAGE), (19, replay.PAGE)]
+    found = []
+    for done in (one, other):
+        disk.answer()
+        done.addCallback(found.append)
+    check(found[0], 18, 20)
+    check(found[1], 19, 20)
+    ring.extend([entry(21)])
+    assert [each.seq for each in ring.recent(20).entries] == [21]
+
+
+def test_behind_a_gap_it_begins_anew():
+    ring = Replay(0, 10, Disk().read)
+    ring.extend([entry(1), entry(2)])
+    ring.extend([entry(7)])
+    assert ring.recent(1) is None
+    check(ring.recent(6), 6, 7)
+
+
+ACTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), st.sampled_from("AABC"), st.integers(1, 4)),
+        st.tuples(
+            st.just("follow"),
+            st.floats(0, 1),
+            st.sampled_from([None, None, ["A"], ["B", "C"]]),
+        ),
+        st.tuples(st.just("restart"), st.none(), st.none()),
+    ),
+    max_size=14,
+)
+
+
+def live(folder, ring, acts):
+    """Return what every follower was told."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay, "PAGE", 3)
+        patch.setattr(replay, "RING", ring)
+        start = lambda: Server(folder / "data", Clock(), "signals.retain=9")  # noqa: E731
+        server, heard, number = start(), [], 0
+        publisher, followers = server.greet(), []
+        for act, first, second in acts:
+            if act == "publish":
+                for _ in range(second):
+                    number += 1
+                    publisher.send(frame("PUBLISH", id=f"n{number}", symbol=first, volume=number))
+            elif act == "follow":
+                after = round(first * server.desk.channel("main").seq)
+                asked = {} if second is None else {"symbols": second}
+                followers.append(server.subscribe(epoch=server.epoch(), after=after, **asked))
+            else:
+                heard += [told(each) for each in followers]
+                for each in (publisher, *followers):
+                    each.hang_up()
+                Deferred.fromCoroutine(server.desk.close())
+                server = start()
+                publisher, followers = server.greet(), []
+        heard += [told(each) for each in followers]
+        server.journal.close()
+        return heard
+
+
+@settings(max_examples=60, deadline=None)
+@given(acts=ACTS, ring=st.sampled_from([1, 4, 1_000]))
+def test_followers_are_told_the_same_with_it_and_without(acts, ring):
+    with tempfile.TemporaryDirectory() as with_it, tempfile.TemporaryDirectory() as without:
+        assert live(Path(with_it), ring, acts) == live(Path(without), 0, acts)
