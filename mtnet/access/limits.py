@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 LOG_BURST = 5
 """Log lines about one network in `LOG_WINDOW`: enough to see what it does."""
@@ -11,16 +11,27 @@ LOG_WINDOW = 60.0
 LOG_NETWORKS = 4_096
 """Networks remembered; the oldest is forgotten first."""
 RECENT = 4_096
-"""Hosts whose networks are not worked out again: each connection asks five times."""
+"""Hosts that are not worked out again: each connection asks several times."""
 LOG_KIND = 15
 """Log lines of one kind in `LOG_WINDOW`, of all networks: who has many fills no disk either."""
+
+
+@lru_cache(RECENT)
+def parse_address(host: str) -> IPv4Address | IPv6Address:
+    """
+    Return the address that a host is.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return ip_address(host)
 
 
 @lru_cache(RECENT)
 def network(host: str) -> str:
     """Return the network that a host is counted in: its /32, or its /64 for IPv6."""
     try:
-        address = ip_address(host)
+        address = parse_address(host)
     except ValueError:
         return host
     mapped = getattr(address, "ipv4_mapped", None)

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
+from mtnet.access.limits import RECENT, parse_address
 from mtnet.access.rights import EVERYTHING, Rights
 from mtnet.errors import ConfigError
-
-RECENT = 1_024
-"""Hosts that are not looked at again: of our own there are few, and each connection asks."""
 
 
 @lru_cache(RECENT)
@@ -21,7 +19,7 @@ def is_loopback(host: str) -> bool:
 def parse_host(host: str) -> IPv4Address | IPv6Address | None:
     """Return the address that a host is, without its zone, IPv4 as such; None = it is none."""
     try:
-        address = ip_address(host.partition("%")[0])
+        address = parse_address(host.partition("%")[0])
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
