@@ -73,15 +73,36 @@ class Entrance:
             WireError: `login` (nobody has these credentials), `banned` (too many that were
                 wrong came from there), `server` (too many wait).
         """
-        if self._accounts.empty:
-            raise WireError("login", NONE)
+        found = self.recognize(credentials, host, trusted)
+        if found is not None:
+            return found
         known = trusted or self._accounts.knows(network(host), self._now())
         way = self._known if known else self._strangers
         name = way.checker.name_of(credentials)
-        if not way.checker.is_dear(credentials):
-            return await self._decide(way, credentials, name, host, trusted)
         self._check_bans(name, host, trusted)
         return await way.line.join(lambda: self._decide(way, credentials, name, host, trusted))
+
+    def recognize(self, credentials: ICredentials, host: str, trusted: bool) -> Identity | None:
+        """
+        Find out at once who somebody is, unless a hash is needed; else as `attempt`.
+
+        Returns:
+            None = a hash is needed.
+
+        Raises:
+            WireError: `login` or `banned`.
+        """
+        if self._accounts.empty:
+            raise WireError("login", NONE)
+        checker = self._known.checker
+        if checker.is_dear(credentials):
+            return None
+        name = checker.name_of(credentials)
+        self._check_bans(name, host, trusted)
+        found = checker.recognize(credentials)
+        if found is None:
+            raise self._wrong(name, host, trusted)
+        return self._right(found, host)
 
     def certified(self, names: Sequence[str], host: str) -> Identity | None:
         """Let in whose client certificate has these names; None = nobody's."""
@@ -101,11 +122,17 @@ class Entrance:
         try:
             _, found, _ = await way.portal.login(credentials, None, IIdentity)
         except UnauthorizedLogin as error:
-            self.counts["wrong"] += 1
-            if not trusted:
-                self._bans.punish(host, Offence.LOGIN, self._clock.seconds(), name)
-            raise WireError("login", WRONG) from error
-        identity = cast(Identity, found)
+            raise self._wrong(name, host, trusted) from error
+        return self._right(cast(Identity, found), host)
+
+    def _wrong(self, name: str, host: str, trusted: bool) -> WireError:
+        """Count a bad login; return what is said of it."""
+        self.counts["wrong"] += 1
+        if not trusted:
+            self._bans.punish(host, Offence.LOGIN, self._clock.seconds(), name)
+        return WireError("login", WRONG)
+
+    def _right(self, identity: Identity, host: str) -> Identity:
         self._bans.pardon(identity.name, host)
         self._let_in(identity, host)
         return identity

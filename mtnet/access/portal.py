@@ -118,16 +118,23 @@ class Checker:
         """
         return Deferred.fromCoroutine(self._find(credentials))
 
-    async def _find(self, credentials: ICredentials) -> Identity:
-        found = None
+    def recognize(self, credentials: ICredentials) -> Identity | None:
+        """Return who shows credentials; None = nobody, or a hash is needed to say."""
         if ICertified.providedBy(credentials):
             account = self._accounts.certified(credentials.names)
-            found = account and Identity(account.name, account.rights)
-        elif ISecret.providedBy(credentials):
-            found = self._by_token("", credentials.secret)
-        else:
+            return Identity(account.name, account.rights) if account else None
+        if ISecret.providedBy(credentials):
+            return self._by_token("", credentials.secret)
+        name, password = _pair(credentials)
+        if is_token(password):
+            return self._by_token(name, password)
+        return self._identity(name) if self._is_recent(name, password) else None
+
+    async def _find(self, credentials: ICredentials) -> Identity:
+        found = self.recognize(credentials)
+        if found is None and self.is_dear(credentials):
             found = await self._by_password(*_pair(credentials))
-        if not found:
+        if found is None:
             raise UnauthorizedLogin
         return found
 
@@ -138,19 +145,19 @@ class Checker:
         return Identity(found[0].name, found[1])
 
     async def _by_password(self, name: str, password: str) -> Identity | None:
-        if is_token(password):
-            return self._by_token(name, password)
-        if not self._is_recent(name, password):
-            account = self._usable(name)
-            hashed = account.password if account else NOBODY
-            if not await self._in_thread(matches, hashed, password) or account is None:
-                return None
-            self._recent.add(name, password, hashed, self._seconds())
-            account = self._usable(name)
-            if account and account.password != hashed:  # changed, or hashed anew, meanwhile
-                return await self._by_password(name, password)
-            if account and is_outdated(hashed):
-                self._improve(name, password, hashed)
+        account = self._usable(name)
+        hashed = account.password if account else NOBODY
+        if not await self._in_thread(matches, hashed, password) or account is None:
+            return None
+        self._recent.add(name, password, hashed, self._seconds())
+        account = self._usable(name)
+        if account and account.password != hashed:  # changed, or hashed anew, meanwhile
+            return await self._by_password(name, password)
+        if account and is_outdated(hashed):
+            self._improve(name, password, hashed)
+        return self._identity(name)
+
+    def _identity(self, name: str) -> Identity | None:
         account = self._usable(name)
         return Identity(account.name, account.rights) if account else None
 

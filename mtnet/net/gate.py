@@ -146,6 +146,20 @@ class Visitor:
             self._become(identity)
         return identity
 
+    def recognize(self, credentials: ICredentials) -> bool:
+        """
+        Become who the credentials say, unless a hash is needed to find out, as `login` does.
+
+        Raises:
+            WireError: as `login`.
+        """
+        self.check_private()
+        entrance = self._gate.access.entrance
+        identity = entrance.recognize(credentials, self.host, self.trusted)
+        if identity is not None:
+            self._become(identity)
+        return identity is not None
+
     async def prove(self, credentials: ICredentials) -> Identity:
         """
         Find out who shows credentials, for one request only.

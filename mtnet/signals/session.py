@@ -157,6 +157,9 @@ class Session:
     def _log_in(self, said: Hello) -> None:
         """Find out who it is; what stands behind HELLO waits for that."""
         credentials = UsernamePassword(said.login.encode(), said.password.encode())
+        if self._visitor.recognize(credentials):
+            self._welcome(said)
+            return
         self._behind = []
         self._brake.press("login")
         login = Deferred.fromCoroutine(self._visitor.login(credentials))

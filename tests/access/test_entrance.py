@@ -165,6 +165,37 @@ def test_a_token_that_is_none_counts_as_a_guess(door):
     assert door.bans.offences["login"] == 1
 
 
+def test_at_once_is_told_what_takes_no_hash_and_nothing_else(door):
+    def recognize(name, password):
+        found = door.entrance.recognize(UsernamePassword(name, password), HOST, False)
+        return found and found.name
+
+    assert recognize(b"alice", PASSWORD.encode()) is None
+    assert recognize(b"alice", b"wrong horse") is None
+    assert not any(door.entrance.counts.values())
+    assert recognize(b"bob", TOKEN.encode()) == "bob"
+    assert door.log_in("alice") == "alice"
+    assert recognize(b"alice", PASSWORD.encode()) == "alice"
+    assert recognize(b"alice", b"wrong horse") is None
+    assert recognize(b"carol", PASSWORD.encode()) is None
+    assert (len(door.hashes), door.entrance.counts["right"]) == (1, 3)
+    assert door.bans.offences["login"] == 0
+
+
+def test_at_once_is_refused_what_would_be_refused_later(door):
+    said = UsernamePassword(b"bob", TOKEN.encode())
+    door.house.change("bob", grants=["follower"], disabled=True)
+    with pytest.raises(WireError, match="wrong") as refused:
+        door.entrance.recognize(said, HOST, False)
+    assert (refused.value.code, door.bans.offences["login"]) == ("login", 1)
+    door.house.change("bob", grants=["follower"])
+    assert door.entrance.recognize(said, HOST, False).name == "bob"
+    door.bans.add(HOST, 60.0, door.house.clock.seconds())
+    with pytest.raises(WireError) as barred:
+        door.entrance.recognize(said, HOST, False)
+    assert (barred.value.code, door.entrance.counts["barred"]) == ("banned", 1)
+
+
 def test_a_certificate_lets_in_whom_it_names(door):
     found = door.entrance.certified(["dns:other.example", "dns:carol.example"], HOST)
     assert found == Identity("carol", Rights(["follower"]))

@@ -114,6 +114,22 @@ def test_a_token_is_a_password_too(house):
     assert verbs(answers) == ["WELCOME"]
 
 
+def test_who_shows_a_token_waits_for_nobody(house, monkeypatch):
+    terminal = house.dial("signals")
+    monkeypatch.setattr(terminal.transport, "pauseProducing", lambda: pytest.fail("paused"))
+    terminal.send(hello("bob", TOKEN))
+    assert verbs(told(terminal)) == ["WELCOME"]
+
+
+def test_a_token_of_nobody_is_told_and_closed_and_counted(house):
+    terminal, answers = talk(house, hello("bob", TOKEN[:-1] + "?") + publish())
+    assert codes(answers) == ["code=login"]
+    terminal, answers = talk(house, hello("alice", TOKEN) + publish())
+    assert codes(answers) == ["code=login"]
+    assert terminal.transport.ended
+    assert house.hub.access.bans.offences["login"] == 2
+
+
 def test_what_stands_behind_hello_waits_for_the_login(house, monkeypatch):
     held = Deferred()
     checker = house.checker
