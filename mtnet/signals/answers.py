@@ -7,6 +7,7 @@ trust what they are given to have come through `requests` or the configuration.
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -44,6 +45,8 @@ CLOSING = frozenset({"frame", "login", "slow", "banned", "timeout"})
 """Behind an ERROR with one of these codes the server closes."""
 CODES = CLOSING | {"verb", "field", "denied", "channel", "fenced", "id", "server"}
 """What ERROR may say."""
+SHARED = 64
+"""Frames of a kind that are not built anew: those who come back together are told the same."""
 MAX_TEXT = 500
 """Characters of the sentence in an ERROR."""
 
@@ -231,6 +234,7 @@ def snapshot(channel: str, epoch: str, seq: int, count: int) -> bytes:
     return encode("SNAPSHOT", channel=channel, epoch=epoch, seq=seq, count=count)
 
 
+@lru_cache(SHARED)
 def synced(channel: str, epoch: str, seq: int) -> bytes:
     """Return the end of a replay or a snapshot."""
     return encode("SYNCED", channel=channel, epoch=epoch, seq=seq)
@@ -241,6 +245,7 @@ def stored(id: str, seq: int) -> bytes:
     return encode("STORED", id=id, seq=seq)
 
 
+@lru_cache(SHARED)
 def status(channel: str, up: bool, since: int) -> bytes:
     """Return the news that a channel has a publisher, or has none."""
     return encode("STATUS", channel=channel, publisher="up" if up else "down", since=since)
