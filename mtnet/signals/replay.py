@@ -94,7 +94,7 @@ class Replay:
         before, room = self._before, self._most - len(self._entries)
         older = [entry for entry in found if before - room < entry.seq <= before]
         if older and older[-1].seq == before:
-            self._entries[:0], self._frames, self._page = older, [], None
+            self._entries[:0], self._frames = older, []
 
     def _go_on(self, _: object) -> None:
         waiting, self._waiting, self._loaded = self._waiting or (), None, True

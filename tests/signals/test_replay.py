@@ -66,7 +66,7 @@ STEPS = st.lists(
         st.tuples(st.just("store"), st.integers(1, 4)),
         st.tuples(st.just("tell"), st.integers(1, 4)),
         st.tuples(st.just("prune"), st.integers(1, 9)),
-        st.tuples(st.just("ask"), st.floats(0, 1)),
+        st.tuples(st.just("ask"), st.integers(1, 12)),
         st.tuples(st.just("cancel"), st.floats(0, 1)),
         st.tuples(st.just("answer"), st.floats(0, 1)),
     ),
@@ -92,7 +92,7 @@ def test_whatever_happens_in_between_what_is_asked_for_comes_whole(stored, untol
             elif step == "prune":
                 disk.oldest = min(disk.oldest + value, disk.stored + 1)
             elif step == "ask" and last:
-                after = round(value * (last - 1))
+                after = max(0, last - value)
                 known = ring.recent(after)
                 if known is not None:
                     assert known.entries
@@ -161,11 +161,37 @@ def test_a_first_read_that_fails_is_not_tried_for_everybody():
 
 
 def test_behind_a_gap_it_begins_anew():
-    ring = Replay(0, 10, Disk().read)
+    disk = Disk(2)
+    ring = Replay(0, 10, disk.read)
     ring.extend([entry(1), entry(2)])
     ring.extend([entry(7)])
-    assert ring.recent(1) is None
+    assert [ring.recent(after) for after in range(6)] == [None] * 6
     check(ring.recent(6), 6, 7)
+    ask(ring, 1).addErrback(lambda _: None)
+    disk.answer()
+    assert [ring.recent(after) for after in range(6)] == [None] * 6
+
+
+def test_what_is_told_is_added_to_what_was_asked_for_before():
+    ring = Replay(0, 10, Disk().read)
+    for last in range(1, 6):
+        ring.extend([entry(last)])
+        assert [each.seq for each in ring.recent(0).entries] == list(range(1, last + 1))
+
+
+def test_what_is_told_while_the_disk_is_read_stays_behind_what_was_read():
+    disk = Disk(5)
+    ring = Replay(3, 10, disk.read)
+    done = ask(ring, 1)
+    ring.extend([entry(4)])
+    check(ring.recent(3), 3, 4)
+    disk.answer()
+    found = []
+    done.addCallback(found.append)
+    assert [each.seq for each in found[0].entries] == [2, 3, 4]
+    for after in range(4):
+        check(ring.recent(after), after, 4)
+    assert not disk.waiting
 
 
 ACTS = st.lists(
