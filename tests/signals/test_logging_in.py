@@ -66,7 +66,11 @@ def test_a_login_is_welcome_and_may_what_its_account_may(house):
     assert not terminal.closed
 
 
-@pytest.mark.parametrize("again", [b"", requests.hello(), hello("bob", TOKEN)])
+@pytest.mark.parametrize(
+    "again",
+    [b"", requests.hello(), hello("bob", TOKEN)],
+    ids=["once", "then as nobody", "then as another"],
+)
 def test_a_password_is_forgotten_once_it_has_let_somebody_in(house, again):
     secret = new_secret()
     token = Token("9f8e7d6c", "alice", "", digest(secret), None, 1, None)
