@@ -74,7 +74,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(stored=st.integers(0, 12), untold=st.integers(0, 3), most=st.integers(0, 9), steps=STEPS)
 def test_whatever_happens_in_between_what_is_asked_for_comes_whole(stored, untold, most, steps):
     with pytest.MonkeyPatch.context() as patch:
