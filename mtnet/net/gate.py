@@ -71,7 +71,7 @@ class Visitor:
     @property
     def proxied(self) -> bool:
         """Whether it came through a balancer."""
-        return self._gate.listener.proxied
+        return self._gate.proxied
 
     def may(self, verb: str, name: str, service: str = "") -> bool:
         """Say whether it may do something to one thing of its service, or of another."""
@@ -102,8 +102,7 @@ class Visitor:
         silent; who has begun to speak and does not end is.
         """
         if self.identity is None:
-            allowed = silent and self.rights.concern(self._gate.listener.service)
-            self._gate.door.wait(self, allowed)
+            self._gate.door.wait(self, silent and self._gate.allows(self.rights))
 
     def settle(self) -> None:
         """It has logged in, or does what it may do without."""
@@ -217,12 +216,15 @@ class Gate:
         access: who may do what.
         listener: where it is.
         door: of the service.
+        proxied: whether a balancer stands before it.
     """
 
     def __init__(self, hub: Hub, listener: Listener) -> None:
         self.access, self.listener = hub.access, listener
         self.door = hub.access.door(listener.service)
+        self.proxied = listener.proxied
         self._seconds, self._now = hub.clock.seconds, hub.now
+        self._judged: tuple[Rights, bool] = NOTHING, False
 
     def enter(self, peer: IAddress | None) -> Visitor | None:
         """Count a connection that has come; None = it has to go, as there are too many."""
@@ -253,15 +255,21 @@ class Gate:
 
     def rights(self, own: str, peer: str) -> Rights:
         """Return what a connection may do without a login."""
-        return self.access.rules.rights(own, peer, self.listener.proxied)
+        return self.access.rules.rights(own, peer, self.proxied)
+
+    def allows(self, rights: Rights) -> bool:
+        """Say whether there is anything that somebody with these rights may do here."""
+        if rights is not self._judged[0]:  # most have the same
+            self._judged = rights, rights.concern(self.listener.service)
+        return self._judged[1]
 
     def trusts(self, host: str) -> bool:
         """Say whether a peer is this machine's owner."""
-        return self.access.rules.is_owner(host, self.listener.proxied)
+        return self.access.rules.is_owner(host, self.proxied)
 
     def is_local(self, own: str) -> bool:
         """Say whether a connection does not leave this machine: loopback, or a Unix socket."""
-        return (is_loopback(own) or not own) and not self.listener.proxied
+        return (is_loopback(own) or not own) and not self.proxied
 
     def knows(self, host: str) -> bool:
         """Say whether somebody logged in from a peer's network before."""

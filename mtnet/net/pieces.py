@@ -25,6 +25,7 @@ from twisted.internet.interfaces import (
     ISystemHandle,
     ITCPTransport,
 )
+from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
 from mtnet.net.transport import Transport
@@ -55,6 +56,8 @@ class StreamTransport(Transport, Protocol):
 
 def keeps_pieces(transport: Transport) -> bool:
     """Say whether the bytes of a send reach the peer's socket as one piece: bare TCP, Linux."""
+    if isinstance(transport, Connection):
+        return sys.platform == "linux" and not transport.TLS
     return (
         sys.platform == "linux"
         and ITCPTransport.providedBy(transport)

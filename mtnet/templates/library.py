@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -63,7 +64,7 @@ class Version:
     sha256: str
     stored: int
 
-    @property
+    @cached_property
     def file(self) -> str:
         return f"{self.version:010}-{self.stored}-{self.sha256}.tpl"
 

@@ -21,6 +21,7 @@ from mtnet.net import straight
 from mtnet.net.endpoints import Listener
 from mtnet.net.layers import Layers
 from mtnet.net.outbox import Outbox
+from mtnet.net.pieces import keeps_pieces
 from mtnet.net.tls import Certificates
 
 EVERYTHING = 10**9
@@ -287,3 +288,10 @@ def test_while_a_producer_writes_no_half_ends(half):
     straight.end_half(transport)
     assert transport.protocol.ended == 0
     transport.producer = None
+
+
+def test_a_tcp_transport_of_twisted_keeps_pieces_until_it_begins_tls(half):
+    transport, *_ = half
+    assert keeps_pieces(transport)
+    transport.TLS = True
+    assert not keeps_pieces(transport)
