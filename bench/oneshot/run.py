@@ -282,8 +282,8 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--nginx", metavar="PROGRAM", help="without it there is no × nginx")
     parser.add_argument("--parallel", default="64,500", help="numbers, with commas")
     parser.add_argument("--rounds", type=int, default=5)
-    strangers = "access.connections.templates.strangers; 100 is what mtnet has by itself"
-    parser.add_argument("--strangers", type=int, default=10_000, metavar="MOST", help=strangers)
+    strangers = "access.connections.templates.strangers; the default is mtnet's own"
+    parser.add_argument("--strangers", type=int, default=100, metavar="MOST", help=strangers)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each visit")
     parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there")
