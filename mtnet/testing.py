@@ -121,6 +121,11 @@ class TerminalTransport(StringTransport):
         super().write(data)
         self._clock.callLater(0, self.drain)
 
+    def unregisterProducer(self) -> None:
+        """Forget the producer; as with Twisted's own transports there need not be one."""
+        if self.producer is not None:
+            super().unregisterProducer()
+
     def drain(self) -> None:
         """Let the peer read what was written."""
         if not self.stalled and self.producer is not None:

@@ -1,7 +1,7 @@
 """The templates port, bytes in and bytes out."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -453,6 +453,7 @@ def test_no_clock_runs_after_a_connection_is_lost(server, clock, mt5):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(data=st.binary(max_size=700), word=st.sampled_from([b"", b"FETCH ", b"STORE ", b"GET "]))
+@example(data=b"\r\n", word=b"GET ")
 def test_no_bytes_break_the_port(server, clock, data, word):
     terminal = server.dial()
     terminal.send(word + data, 100)
