@@ -8,18 +8,22 @@ left out of the next.
 
 import gc
 import time
+from math import prod
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 
 THRESHOLDS = 700, 10, 5
 """Python's own, but for a full collection after half as many new objects: about 35,000, those of
 some 600 followers, which takes less than 10 ms."""
 THAW = 6 * 3600.0
-"""Seconds between two looks at everything: what was left out and has become garbage since, as a
-connection that refers to itself may, would stay for ever."""
+"""Seconds between two looks at everything: what was left out and has become garbage since would
+stay for ever."""
+FEW = 500_000
+"""New objects that are left out before everything is looked at nevertheless, or as many as were
+left at the last look: so there is never more garbage than 100 MB, or than what is of use."""
 
 
 class Garbage(Service):
@@ -35,7 +39,9 @@ class Garbage(Service):
         self.full, self.longest = 0, 0.0
         self._usual = gc.get_threshold()
         self._since = 0.0
-        self._thawing = False
+        self._clock = clock
+        self._soon: IDelayedCall | None = None
+        self._thawing, self._left = False, 0
         self._loop = LoopingCall(self._thaw)
         self._loop.clock = clock
 
@@ -48,21 +54,31 @@ class Garbage(Service):
         self._loop.start(THAW)
 
     def stopService(self) -> None:
+        if not self.running:
+            return
         super().stopService()
         self._loop.stop()
+        if self._soon is not None:
+            self._soon.cancel()
         gc.callbacks.remove(self._noticed)
         gc.set_threshold(*self._usual)
         gc.unfreeze()
+
+    @property
+    def due(self) -> bool:
+        """Whether a look at everything comes with the next turn."""
+        return self._soon is not None
 
     def status(self) -> dict[str, object]:
         """Report for `mtnet status`."""
         return {"full collections": self.full, "longest pause": f"{self.longest:.1f} ms"}
 
     def _thaw(self) -> None:
-        self._thawing = True
+        self._soon, self._thawing = None, True
         gc.unfreeze()
         gc.collect()
         self._thawing = False
+        self._left = max(FEW, gc.get_freeze_count()) // prod(THRESHOLDS)
 
     def _noticed(self, phase: str, collection: dict[str, Any]) -> None:
         if phase == "start":
@@ -71,5 +87,7 @@ class Garbage(Service):
         if not self._thawing:
             self.longest = max(self.longest, (time.perf_counter() - self._since) * 1e3)
         if collection["generation"] == 2:
-            self.full += 1
+            self.full, self._left = self.full + 1, self._left - 1
             gc.freeze()
+            if self._left < 0 and not (self.due or self._thawing):
+                self._soon = self._clock.callLater(0, self._thaw)

@@ -51,6 +51,12 @@ class Wire(TerminalTransport):
         self.reports = []
         directlyProvides(self, ITCPTransport, ISystemHandle)
 
+    _tempDataBuffer = ()
+
+    @property
+    def dataBuffer(self):
+        return self.value()
+
     def getHandle(self):
         return self.handle
 

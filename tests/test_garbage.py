@@ -2,10 +2,11 @@
 
 import gc
 import weakref
+from math import prod
 
 import pytest
 
-from mtnet.garbage import THAW, THRESHOLDS, Garbage
+from mtnet.garbage import FEW, THAW, THRESHOLDS, Garbage
 
 
 class Ring:
@@ -76,3 +77,29 @@ def test_a_daemon_that_stops_leaves_python_as_it_was(garbage, clock):
     garbage.stopService()
     assert gc.get_freeze_count() == 0
     assert clock.getDelayedCalls() == []
+
+
+def test_everything_is_looked_at_as_well_once_there_is_much_new(garbage, clock):
+    ring = Ring()
+    gc.collect()
+    gone = weakref.ref(ring)
+    del ring
+    looks = 0
+    while gone() is not None:
+        looks += 1
+        gc.collect()
+        clock.advance(0)
+    assert looks >= FEW // prod(THRESHOLDS)
+
+
+def test_one_that_stops_before_a_look_looks_no_more(garbage, clock):
+    while not garbage.due:
+        gc.collect()
+    garbage.stopService()
+    garbage.stopService()
+    assert clock.getDelayedCalls() == []
+
+
+def test_one_that_never_ran_can_be_stopped(clock):
+    Garbage(clock).stopService()
+    assert gc.get_freeze_count() == 0

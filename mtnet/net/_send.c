@@ -35,9 +35,11 @@ static PyObject *send_to(PyObject *module, PyObject *args)
     }
     for (Py_ssize_t at = 0; at < count; at++) {
         /* Asked anew each time: the number of a closed socket may be somebody else's by now. */
-        PyObject *number = PyObject_CallMethod(PyList_GET_ITEM(ways, at), "fileno", NULL);
+        PyObject *way = PySequence_GetItem(ways, at); /* who asks may change the list */
+        PyObject *number = way ? PyObject_CallMethod(way, "fileno", NULL) : NULL;
         sockets[at] = number ? (int)PyLong_AsLong(number) : -1;
         Py_XDECREF(number);
+        Py_XDECREF(way);
         if (PyErr_Occurred())
             goto end;
     }

@@ -60,10 +60,11 @@ class Backlog:
         self._size += len(data)
         if self._size > self._most:
             self._over = self._clock.callLater(0, self._overflow)
+            self.outbox.detour()  # what is told to a crowd would go past what is dropped now
 
     def room(self) -> "Deferred[None]":
         """Return what fires when nothing waits here."""
-        if not self._frames and self.outbox.ready:
+        if not self._frames and self.outbox.ready and self._over is None:
             return succeed(None)
         waiting: Deferred[None] = Deferred(self._give_up)
         self._room += (waiting,)
@@ -84,14 +85,14 @@ class Backlog:
         self.clear()
         if data:
             self.outbox.write(data)
-        self._closed = True
+        self._closed, self._overflow = True, _nothing  # whoever closes it holds it
         self.outbox.close()
 
     def _drained(self) -> None:
         while self._frames and self.outbox.ready:
             self.outbox.write(self._piece())
         # One at a time: what the first one writes may leave no room for the next.
-        while self._room and not self._frames and self.outbox.ready:
+        while self._room and not self._frames and self.outbox.ready and self._over is None:
             first, *others = self._room
             self._room = tuple(others)
             first.callback(None)
@@ -108,3 +109,7 @@ class Backlog:
 
     def _give_up(self, waiting: "Deferred[None]") -> None:
         self._room = tuple(each for each in self._room if each is not waiting)
+
+
+def _nothing() -> None:
+    """Nobody is told any more."""

@@ -95,11 +95,16 @@ class Outbox:
         """Return the seconds of the clock at which a crowd was told something last."""
         return max((crowd.when for crowd, _ in self._crowds), default=0.0)
 
+    def detour(self) -> None:
+        """Take the straight way no more."""
+        self._straight = None  # it would keep the connection in memory, too
+        self._turn(None)
+
     def close(self) -> None:
         """Let go of the transport, which would otherwise never close."""
         if self._registered:
             self._registered = self.ready = False
-            self._let_go()
+            self._end()
             self._below.unregisterProducer()
 
     def resumeProducing(self) -> None:
@@ -118,14 +123,18 @@ class Outbox:
     def stopProducing(self) -> None:
         """The connection is lost."""
         self.ready = False
-        self._let_go()
+        self._end()
 
-    def _let_go(self) -> None:
-        self._straight = None  # it would keep the connection in memory
-        self._turn(None)
+    def _end(self) -> None:
+        self.detour()
+        self._drained = _nothing  # whoever is told holds this one
 
     def _turn(self, way: Way | None) -> None:
         if way is not self.way:
             self.way = way
             for crowd, key in self._crowds:
                 crowd.turned(key, way)
+
+
+def _nothing() -> None:
+    """Nobody is told any more."""

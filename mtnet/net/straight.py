@@ -6,7 +6,7 @@ of them is missing, there is no straight way, and everything goes through the tr
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from OpenSSL.SSL import Error
@@ -17,17 +17,16 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from mtnet.net.pieces import StreamTransport
 from mtnet.net.transport import Transport
 
-RECORD = 16_384
-"""Bytes that TLS seals at once; RFC 8446, section 5.1."""
 MARGIN = 512
-"""Bytes that a sealed record may be longer, and what else TLS may have to say with it."""
+"""Bytes that a sealed record may be longer, and what else TLS may have to say with it. A record may
+hold as few as 512 bytes, where the client wants that (RFC 6066): so twice the size always holds."""
 PRIVATE = "_aggregator", "_appSendBuffer", "_handshakeDone"
 """What is touched of Twisted's TLS transport beside its interface."""
 HALVES = "_closeWriteConnection", "_writeDisconnected", "_writeDisconnecting"
 """The same of its TCP transport, as its class has it."""
 HAS_HALVES = all(hasattr(Connection, name) for name in HALVES)
-BUFFER = "_tempDataBuffer"
-"""The same, as each has it."""
+BUFFERS = "dataBuffer", "_tempDataBuffer"
+"""Where each TCP transport has what waits."""
 
 
 class Way(Protocol):
@@ -53,7 +52,8 @@ def straight(transport: Transport, below: Transport, behind: Callable[[int], Non
     if not ISSLTransport.providedBy(transport):
         return handle
     tls = _layer(transport)
-    if tls is None or not all(hasattr(tls, name) for name in PRIVATE) or not tls._handshakeDone:
+    known = _has(tls, PRIVATE) and _has(below, BUFFERS)
+    if tls is None or not known or not tls._handshakeDone:
         return None
     return Seal(tls, below, handle, behind)
 
@@ -78,8 +78,13 @@ def _is_idle(below: Any) -> bool:
         isinstance(below, Connection)
         and HAS_HALVES
         and below.producer is None
-        and not (below.dataBuffer or getattr(below, BUFFER, True) or below.disconnecting)
+        and _has(below, BUFFERS)
+        and not (below.dataBuffer or below._tempDataBuffer or below.disconnecting)
     )
+
+
+def _has(thing: object, names: Iterable[str]) -> bool:
+    return all(hasattr(thing, name) for name in names)
 
 
 def _layer(transport: Any) -> TLSMemoryBIOProtocol | None:
@@ -100,15 +105,16 @@ class Seal:
     __slots__ = ("_behind", "_below", "_connection", "_socket", "_tls", "_waiting")
 
     def __init__(
-        self, tls: Any, below: Transport, socket: socket.socket, behind: Callable[[int], None]
+        self, tls: Any, below: Any, socket: socket.socket, behind: Callable[[int], None]
     ) -> None:
         self._tls, self._below, self._socket, self._behind = tls, below, socket, behind
         self._connection, self._waiting = tls.getHandle(), tls._aggregator._buffer
 
     def send(self, data: bytes) -> int:
         """Send as much of `data` as TLS takes now; what the socket does not take is behind it."""
-        if self._waiting or self._tls._appSendBuffer:
-            return 0  # others have written
+        below = self._below
+        if self._waiting or self._tls._appSendBuffer or below._tempDataBuffer or below.dataBuffer:
+            return 0  # others have written, or TLS itself
         size, taken = len(data), 0
         try:
             taken = self._connection.send(data)
@@ -117,12 +123,12 @@ class Seal:
         except Error:
             if not taken:
                 return 0  # the transport finds out why
-        sealed = self._connection.bio_read(size + MARGIN * (1 + size // RECORD))
+        sealed = self._connection.bio_read(2 * size + MARGIN)
         try:
             sent = self._socket.send(sealed)
         except OSError:
             sent = 0
         if sent < len(sealed):
-            self._below.write(sealed[sent:])
+            below.write(sealed[sent:])
             self._behind(len(sealed) - sent)
         return taken

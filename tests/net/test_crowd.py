@@ -1,6 +1,8 @@
 """A crowd is told the same, each in its order, and nobody waits for another."""
 
+import gc
 import socket
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -179,6 +181,54 @@ def test_who_is_in_it_can_be_asked(hall):
     assert (list(here.crowd), len(here.crowd), "b" in here.crowd, "a" in here.crowd) == (
         ["b"], 1, True, False,
     )  # fmt: skip
+
+
+def test_whoever_overflows_is_told_nothing_behind_what_was_dropped(clock):
+    """Also when the socket takes all that waits before the overflow is dealt with."""
+    wire, crowd = Wire(clock), Crowd()
+    backlog = Backlog(wire, clock, 100_000, lambda: backlog.close(b"<<ERROR>>"))
+    wire.turn()
+    crowd.add("a", backlog)
+    wire.handle.room, number = 0, 0
+    for number in range(300):
+        Shout(crowd, b"<<%04d%s>>" % (number, b"x" * 1_000), number).tell(1, 0.0)
+    waiting = backlog.room()
+    waiting.addErrback(lambda failure: None)
+    wire.handle.room = 10**9
+    wire.turn()
+    Shout(crowd, b"<<later>>", number + 1).tell(1, 0.0)
+    assert not waiting.called, "what is written now is dropped"
+    clock.advance(0)
+    while wire.writing:
+        wire.turn()
+    *frames, last = wire.handle.taken.split(b"<<")[1:]
+    assert last == b"ERROR>>"
+    assert [int(frame[:4]) for frame in frames] == list(range(len(frames)))
+    waiting.cancel()
+    wire.handle.close()
+
+
+class Watched(Backlog):
+    __slots__ = ("__weakref__",)
+
+
+def test_who_leaves_is_held_by_nothing(clock):
+    wire, crowd = Wire(clock), Crowd()
+    backlog = Watched(wire, clock, 100, wire.abortConnection)
+    wire.turn()
+    crowd.add("a", backlog)
+    crowd.discard("a")
+    wire.producer.stopProducing()
+    wire.producer = None
+    backlog.close()
+    gone = weakref.ref(backlog)
+    gc.disable()
+    try:
+        del backlog
+        assert gone() is None
+    finally:
+        gc.enable()
+        wire.handle.close()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

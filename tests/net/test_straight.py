@@ -159,10 +159,46 @@ def test_what_tls_refuses_is_left_to_the_transport(dial, monkeypatch):
     assert left == [b"text"]
 
 
-@pytest.mark.parametrize("name", straight.PRIVATE)
-def test_without_a_private_name_everything_goes_through_the_transport(dial, monkeypatch, name):
-    renamed = tuple(f"{each}_renamed" if each == name else each for each in straight.PRIVATE)
-    monkeypatch.setattr(straight, "PRIVATE", renamed)
+class SmallRecords:
+    """OpenSSL's side of a client that wants records of 512 bytes: each is 22 bytes longer."""
+
+    def __init__(self):
+        self.sealed = b""
+
+    def send(self, data):
+        self.sealed += data[:512] + b"~" * 22
+        return len(data[:512])
+
+    def bio_read(self, most):
+        data, self.sealed = self.sealed[:most], self.sealed[most:]
+        return data
+
+
+def test_nothing_of_a_long_text_in_small_records_stays_behind(dial, monkeypatch):
+    client, outbox = dial()
+    connection = SmallRecords()
+    monkeypatch.setattr(outbox.way, "_connection", connection)
+    outbox.write(b"x" * 60_000)
+    assert connection.sealed == b""
+    assert len(client.transport.handle.taken.replace(b"~", b"")) == 60_000
+
+
+def test_nothing_goes_past_what_tls_itself_has_to_say(dial):
+    client, outbox = dial()
+    client.transport.write(b"")  # as an alert that waits below
+    client.transport._tempDataBuffer = [b"alert"]
+    outbox.write(b"text")
+    assert (client.transport.handle.calls, outbox.way) == (0, None)
+    client.transport._tempDataBuffer = ()
+    assert client.received() == b"text"
+
+
+@pytest.mark.parametrize("names", ["PRIVATE", "BUFFERS"])
+@pytest.mark.parametrize("at", [0, -1])
+def test_without_a_private_name_everything_goes_through_the_transport(dial, monkeypatch, names, at):
+    renamed = list(getattr(straight, names))
+    renamed[at] += "_renamed"
+    monkeypatch.setattr(straight, names, renamed)
     client, outbox = dial()
     outbox.write(b"text")
     assert (outbox.way, client.heard()) == (None, b"")
@@ -270,7 +306,7 @@ def test_a_half_ends_behind_what_is_written(half):
     assert reactor.writers
 
 
-@pytest.mark.parametrize(("names", "value"), [("HAS_HALVES", False), ("BUFFER", "gone")])
+@pytest.mark.parametrize(("names", "value"), [("HAS_HALVES", False), ("BUFFERS", ("gone",))])
 def test_without_a_name_of_twisted_s_a_half_ends_as_twisted_ends_it(
     half, monkeypatch, names, value
 ):
