@@ -99,7 +99,7 @@ def test_bytes_are_encrypted_and_sent_in_the_same_turn(dial):
     assert (client.heard(), client.transport.handle.calls) == (b"now", 1)
 
 
-@pytest.mark.parametrize("size", [1, 16_384, 16_385, 100_000])
+@pytest.mark.parametrize("size", [0, 1, 16_384, 16_385, 100_000, 131_072])
 def test_a_text_of_any_size_arrives_whole(dial, size):
     client, outbox = dial()
     outbox.write(b"x" * size)
@@ -148,39 +148,52 @@ def test_nothing_goes_past_what_others_have_written(dial):
 def test_what_tls_refuses_is_left_to_the_transport(dial, monkeypatch):
     client, outbox = dial()
     left = []
-
-    class Refusing:
-        def send(self, data):
-            raise SSL.WantReadError
-
     monkeypatch.setattr(client.protocol, "write", left.append)
-    monkeypatch.setattr(outbox.way, "_connection", Refusing())
+    monkeypatch.setattr(straight, "SSL_write", lambda ssl, data, size: -1)
     outbox.write(b"text")
     assert left == [b"text"]
 
 
-class SmallRecords:
-    """OpenSSL's side of a client that wants records of 512 bytes: each is 22 bytes longer."""
+def test_what_tls_takes_no_more_of_is_left_to_the_transport(dial, monkeypatch):
+    client, outbox = dial()
+    write, left = straight.SSL_write, []
+    monkeypatch.setattr(client.protocol, "write", left.append)
+    monkeypatch.setattr(
+        straight, "SSL_write", lambda ssl, data, size: -1 if size < 8 else write(ssl, data, 4)
+    )
+    outbox.write(b"sealed, and left")
+    assert (client.heard(), left) == (b"sealed, and ", [b"left"])
 
-    def __init__(self):
-        self.sealed = b""
 
-    def send(self, data):
-        self.sealed += data[:512] + b"~" * 22
-        return len(data[:512])
-
-    def bio_read(self, most):
-        data, self.sealed = self.sealed[:most], self.sealed[most:]
-        return data
+def test_nothing_goes_past_what_tls_could_not_encrypt_yet(dial, monkeypatch):
+    client, outbox = dial()
+    left = []
+    monkeypatch.setattr(client.protocol, "write", left.append)
+    client.protocol._appSendBuffer.append(b"greeting ")
+    outbox.write(b"text")
+    assert (left, client.transport.handle.calls) == ([b"text"], 0)
 
 
 def test_nothing_of_a_long_text_in_small_records_stays_behind(dial, monkeypatch):
+    """Some clients want records of 512 bytes: each is 22 bytes longer."""
     client, outbox = dial()
-    connection = SmallRecords()
-    monkeypatch.setattr(outbox.way, "_connection", connection)
-    outbox.write(b"x" * 60_000)
-    assert connection.sealed == b""
-    assert len(client.transport.handle.taken.replace(b"~", b"")) == 60_000
+    sealed = bytearray()
+
+    def seal(_, data, size):
+        sealed.extend(data[:512] + b"~" * 22)
+        return min(size, 512)
+
+    def read(_, room, most):
+        data = bytes(sealed[:most])
+        del sealed[:most]
+        SSL._ffi.memmove(room, data, len(data))
+        return len(data)
+
+    monkeypatch.setattr(straight, "SSL_write", seal)
+    monkeypatch.setattr(straight, "BIO_read", read)
+    outbox.write(b"x" * straight.LONGEST)
+    assert sealed == b""
+    assert client.transport.handle.taken.count(b"x") == straight.LONGEST
 
 
 def test_nothing_goes_past_what_tls_itself_has_to_say(dial):
@@ -193,7 +206,23 @@ def test_nothing_goes_past_what_tls_itself_has_to_say(dial):
     assert client.received() == b"text"
 
 
-@pytest.mark.parametrize("names", ["PRIVATE", "BUFFERS"])
+def test_what_is_longer_is_sent_in_part_and_the_rest_left_to_the_transport(dial):
+    client, outbox = dial()
+    text = b"".join(b"%06d" % number for number in range(50_000))
+    outbox.write(text)
+    assert client.heard() == text[: straight.LONGEST]
+    assert client.received() == text[straight.LONGEST :]
+
+
+@pytest.mark.parametrize("name", ["SSL_write", "BIO_read", "ROOM"])
+def test_without_openssl_s_own_functions_everything_goes_through_it(dial, monkeypatch, name):
+    monkeypatch.setattr(straight, name, None)
+    client, outbox = dial()
+    outbox.write(b"text")
+    assert (outbox.way, client.heard(), client.received()) == (None, b"", b"text")
+
+
+@pytest.mark.parametrize("names", ["PRIVATE", "BUFFERS", "CONNECTION"])
 @pytest.mark.parametrize("at", [0, -1])
 def test_without_a_private_name_everything_goes_through_the_transport(dial, monkeypatch, names, at):
     renamed = list(getattr(straight, names))
