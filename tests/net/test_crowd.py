@@ -166,6 +166,16 @@ def test_one_connection_may_be_in_several_crowds(clock, hall):
     assert here.heard() == {"a": b"1235"}
 
 
+def test_whoever_has_left_is_not_let_in_again_by_its_socket(hall):
+    here = hall("ab")
+    here.crowd.discard("a")
+    here.wires["a"].handle.room = 0
+    here.backlogs["a"].write(b"mine")
+    here.open("a")
+    here.say(b"news")
+    assert here.heard() == {"a": b"mine", "b": b"news"}
+
+
 def test_whoever_is_closed_is_told_no_more(hall):
     here = hall("ab")
     here.backlogs["a"].close(b"bye")

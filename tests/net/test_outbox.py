@@ -79,6 +79,22 @@ def test_behind_the_connection_s_end_nothing_is_sent(wire, outbox):
     assert wire.handle.calls == 0
 
 
+def test_a_connection_that_is_lost_gets_no_straight_way_back(wire, outbox):
+    outbox.stopProducing()
+    outbox.resumeProducing()
+    outbox.write(b"x")
+    assert wire.handle.calls == 0
+
+
+def test_a_transport_that_closes_is_let_go_of_once_it_is_empty(wire, outbox):
+    wire.handle.room = 0
+    outbox.write(b"last")
+    wire.disconnecting = True
+    wire.handle.room = ROOM
+    wire.turn()
+    assert (wire.handle.taken, wire.producer) == (b"last", None)
+
+
 def test_where_the_transport_is_no_tcp_it_is_written_to(clock):
     transport = TerminalTransport(clock, "127.0.0.1", "127.0.0.1")
     outbox = Outbox(transport, clock, 100, lambda: None)

@@ -94,6 +94,16 @@ def test_a_crowd_is_told_in_slices_and_each_follower_in_order(hall, slices, cloc
     assert clock.getDelayedCalls() == []
 
 
+def test_a_slice_is_no_longer_when_one_telling_ends_in_it(hall, slices, clock):
+    for name in "abc":
+        hall.tail(name)
+        hall.subscriber(f"published {name}")
+    hall.tell(1)
+    (turn,) = clock.getDelayedCalls()
+    turn.func()
+    assert [who for who, _ in hall.notes] == ["a", "b", "c", "published a"]
+
+
 def test_whoever_comes_while_a_crowd_is_told_hears_only_what_is_stored_later(hall, slices, clock):
     for name in "abcd":
         hall.tail(name)

@@ -258,6 +258,24 @@ def test_pings_name_the_last_signal_of_each_channel(server, clock):
     assert terminal.received() == b"<<PING|time=1700000005000|seqs=main:3>>\r\n"
 
 
+def test_pings_name_what_came_since(server, clock):
+    terminal, publisher = server.subscribe(), server.greet()
+    clock.advance(1)
+    server.publish(publisher, "a")
+    told(terminal)
+    clock.advance(5)
+    assert terminal.received() == b"<<PING|time=1700000006000|seqs=main:1>>\r\n"
+
+
+def test_pings_name_no_channel_that_is_still_caught_up_with(server, clock):
+    server.store(3)
+    server.disk.held = True
+    terminal = server.subscribe(epoch=server.epoch(), after=1)
+    terminal.received()
+    clock.advance(5)
+    assert terminal.received() == b"<<PING|time=1700000005000>>\r\n"
+
+
 @pytest.mark.parametrize("said", [b"<<PONG>>", b"<<PING>>", b"<<X>>"])
 def test_whoever_says_something_in_time_stays(server, clock, said):
     terminal = server.greet()
