@@ -24,23 +24,19 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "../load.h"
 
 enum {
     RING = 65536,       /* messages that may be under way, a power of two */
@@ -95,48 +91,6 @@ static int poller;
 static long published, finished, before; /* `before`: entries in the journal of mtnet */
 static double *delays;
 static long noted, space;
-
-static void fail(const char *form, ...)
-{
-    va_list values;
-    va_start(values, form);
-    fputs("load: ", stderr);
-    vfprintf(stderr, form, values);
-    fputc('\n', stderr);
-    va_end(values);
-    exit(1);
-}
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-/* Seconds that all threads of the server have run. */
-static double cpu(void)
-{
-    char path[512];
-    double seconds = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", wanted.process);
-    DIR *tasks = opendir(path);
-    if (!tasks)
-        fail("process %d is gone", wanted.process);
-    for (struct dirent *task; (task = readdir(tasks));) {
-        unsigned long long nanoseconds;
-        if (task->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", wanted.process, task->d_name);
-        FILE *file = fopen(path, "r");
-        if (file && fscanf(file, "%llu", &nanoseconds) == 1)
-            seconds += (double)nanoseconds / 1e9;
-        if (file)
-            fclose(file);
-    }
-    closedir(tasks);
-    return seconds;
-}
 
 /* Connections */
 
@@ -415,7 +369,7 @@ static struct result visit(long window, double rate, double seconds)
     struct epoll_event events[EVENTS];
     long first = published;
     noted = 0;
-    double used = cpu(), start = now(), due = start, end = start;
+    double used = cpu(wanted.process), start = now(), due = start, end = start;
     for (bool over = false; !over || finished < published; end = now()) {
         if (end > start + seconds + PATIENCE)
             fail("message %ld of %ld does not come", finished, published);
@@ -429,20 +383,14 @@ static struct result visit(long window, double rate, double seconds)
             read_follower(&followers[events[i].data.u32]);
         read_publisher();
     }
-    return (struct result){published - first, end - start, cpu() - used};
-}
-
-static int compare(const void *one, const void *other)
-{
-    double a = *(const double *)one, b = *(const double *)other;
-    return (a > b) - (a < b);
+    return (struct result){published - first, end - start, cpu(wanted.process) - used};
 }
 
 static void report(const char *mode, long window, double rate)
 {
     visit(window, rate, WARM);
     struct result result = visit(window, rate, wanted.seconds);
-    qsort(delays, (size_t)noted, sizeof *delays, compare);
+    sort(delays, noted);
     printf("{\"mode\": \"%s\", \"messages\": %ld, \"seconds\": %.6f, \"cpu\": %.9f, "
            "\"p50\": %.9f, \"p99\": %.9f}\n", mode, result.messages, result.seconds, result.cpu,
            delays[noted / 2], delays[noted * 99 / 100]);

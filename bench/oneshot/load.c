@@ -18,19 +18,15 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "../load.h"
 
 enum {
     MOST = 1 << 20,     /* bytes of the file */
@@ -62,48 +58,6 @@ static size_t size, header;
 static int poller, under_way;
 static double *delays;
 static long served, refused, wrong, hung, space;
-
-static void fail(const char *form, ...)
-{
-    va_list values;
-    va_start(values, form);
-    fputs("load: ", stderr);
-    vfprintf(stderr, form, values);
-    fputc('\n', stderr);
-    va_end(values);
-    exit(1);
-}
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-/* Seconds that all threads of the server have run. */
-static double cpu(void)
-{
-    char path[512];
-    double seconds = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", wanted.process);
-    DIR *tasks = opendir(path);
-    if (!tasks)
-        fail("process %d is gone", wanted.process);
-    for (struct dirent *task; (task = readdir(tasks));) {
-        unsigned long long nanoseconds;
-        if (task->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", wanted.process, task->d_name);
-        FILE *found = fopen(path, "r");
-        if (found && fscanf(found, "%llu", &nanoseconds) == 1)
-            seconds += (double)nanoseconds / 1e9;
-        if (found)
-            fclose(found);
-    }
-    closedir(tasks);
-    return seconds;
-}
 
 /* Connections */
 
@@ -240,12 +194,6 @@ static double visit(double seconds)
     return end - start;
 }
 
-static int compare(const void *one, const void *other)
-{
-    double a = *(const double *)one, b = *(const double *)other;
-    return (a > b) - (a < b);
-}
-
 static bool read_options(int argc, char **argv)
 {
     for (int option; (option = getopt(argc, argv, "n:t:s:f:p:")) != -1;) {
@@ -293,11 +241,11 @@ int main(int argc, char **argv)
     }
     prepare();
     visit(WARM);
-    double used = cpu(), seconds = visit(wanted.seconds);
-    used = cpu() - used;
+    double used = cpu(wanted.process), seconds = visit(wanted.seconds);
+    used = cpu(wanted.process) - used;
     if (!served)
         fail("nothing was served: %ld refused, %ld wrong, %ld hung", refused, wrong, hung);
-    qsort(delays, (size_t)served, sizeof *delays, compare);
+    sort(delays, served);
     printf("{\"served\": %ld, \"refused\": %ld, \"wrong\": %ld, \"hung\": %ld, \"seconds\": %.6f, "
            "\"cpu\": %.9f, \"p50\": %.9f, \"p99\": %.9f}\n", served, refused, wrong, hung, seconds,
            used, delays[served / 2], delays[served * 99 / 100]);
