@@ -1,7 +1,7 @@
 """One path for every byte to a connection, so that it knows when the peer is behind."""
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPullProducer, IReactorTime
 from zope.interface import implementer
@@ -10,8 +10,19 @@ from mtnet.net.pieces import StreamTransport, bare
 from mtnet.net.straight import Way, straight
 from mtnet.net.transport import Transport
 
-if TYPE_CHECKING:
-    from mtnet.net.crowd import Crowd
+
+class Circle(Protocol):
+    """
+    Several connections that are told the same; mtnet.net.crowd has the one.
+
+    Attributes:
+        when: seconds of the clock at which that was last.
+    """
+
+    when: float
+
+    def turned(self, key: Any, way: Way | None) -> None:
+        """Learn that the straight way to one of them has come, or gone."""
 
 
 @implementer(IPullProducer)
@@ -45,7 +56,7 @@ class Outbox:
         self._budget, self._drained = budget, drained
         self._waiting = 0
         self._registered = self.ready = True
-        self._crowds: tuple[tuple[Crowd[Any], Hashable], ...] = ()
+        self._crowds: tuple[tuple[Circle, Hashable], ...] = ()
         self._straight: Way | None = None
         self.way: Way | None = None
         self.since = clock.seconds()
@@ -83,11 +94,11 @@ class Outbox:
         self._waiting += size
         self.ready = self._waiting < self._budget
 
-    def enter(self, crowd: "Crowd[Any]", key: Hashable) -> None:
+    def enter(self, crowd: Circle, key: Hashable) -> None:
         """Tell a crowd whenever `way` has come or gone."""
         self._crowds += ((crowd, key),)
 
-    def part(self, crowd: "Crowd[Any]", key: Hashable) -> None:
+    def part(self, crowd: Circle, key: Hashable) -> None:
         """Tell a crowd no more."""
         self._crowds = tuple(each for each in self._crowds if each != (crowd, key))
 
