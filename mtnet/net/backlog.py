@@ -6,7 +6,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from mtnet.net.outbox import Outbox
+from mtnet.net.outbox import Outbox, nothing
 from mtnet.net.transport import Transport
 
 PIECE = 65_536
@@ -85,7 +85,7 @@ class Backlog:
         self.clear()
         if data:
             self.outbox.write(data)
-        self._closed, self._overflow = True, _nothing  # whoever closes it holds it
+        self._closed, self._overflow = True, nothing  # whoever closes it holds it
         self.outbox.close()
 
     def _drained(self) -> None:
@@ -109,7 +109,3 @@ class Backlog:
 
     def _give_up(self, waiting: "Deferred[None]") -> None:
         self._room = tuple(each for each in self._room if each is not waiting)
-
-
-def _nothing() -> None:
-    """Nobody is told any more."""

@@ -138,7 +138,7 @@ class Outbox:
 
     def _end(self) -> None:
         self.detour()
-        self._drained = _nothing  # whoever is told holds this one
+        self._drained = nothing  # whoever is told holds this one
 
     def _turn(self, way: Way | None) -> None:
         if way is not self.way:
@@ -147,5 +147,5 @@ class Outbox:
                 crowd.turned(key, way)
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Nobody is told any more."""
