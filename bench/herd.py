@@ -8,12 +8,9 @@ missing, none comes twice, and all are told the same. See README.md beside this 
 
 import argparse
 import heapq
-import json
-import os
 import random
 import re
 import select
-import signal
 import socket
 import statistics
 import sys
@@ -25,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guarded import HOST, network
-from pinned import LOAD_CPU, BenchError, allow_descriptors, machine, spread
+from pinned import BenchError, carry_out, machine, spread
 
 from mtnet.client import FIRST_DELAY, LONGEST_DELAY
 from mtnet.client.dialect import DELAY_FACTOR
@@ -519,17 +516,9 @@ def parse(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """Measure and report; return the exit status."""
     options = parse(sys.argv[1:])
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
-    try:
-        allow_descriptors(options.followers)
-        os.sched_setaffinity(0, {LOAD_CPU})
-        runs = measure(options)
-    except (BenchError, OSError) as error:
-        print(error, file=sys.stderr)
+    runs = carry_out(options.followers, lambda: measure(options), options.json)
+    if runs is None:
         return 1
-    if options.json:
-        found = [vars(run) for each in runs.values() for run in each]
-        options.json.write_text(json.dumps(found, indent=2), "utf-8")
     print("\n".join(report(runs, options)))
     return 1 if any(run.faults for found in runs.values() for run in found) else 0
 

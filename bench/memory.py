@@ -7,12 +7,9 @@ Each visit has a server of its own, which starts afresh. See README.md beside th
 
 import argparse
 import functools
-import json
-import os
 import re
 import select
 import shutil
-import signal
 import socket
 import ssl
 import sys
@@ -23,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guarded import dial, network
-from pinned import LOAD_CPU, BenchError, Server, allow_descriptors, machine, spread
+from pinned import BenchError, Server, carry_out, machine, spread
 
 sys.path.append(str(Path(__file__).parent / "fanout"))
 
@@ -232,17 +229,10 @@ def list_cases(options: argparse.Namespace) -> list[Case]:
 def main() -> int:
     """Measure and report; return the exit status."""
     options = parse(sys.argv[1:])
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
-    try:
-        allow_descriptors(max([*options.plain, *options.tls]))
-        os.sched_setaffinity(0, {LOAD_CPU})
-        runs = measure(list_cases(options), options)
-    except (BenchError, OSError) as error:
-        print(error, file=sys.stderr)
+    most = max([*options.plain, *options.tls])
+    runs = carry_out(most, lambda: measure(list_cases(options), options), options.json)
+    if runs is None:
         return 1
-    if options.json:
-        found = [vars(run) for each in runs.values() for run in each]
-        options.json.write_text(json.dumps(found, indent=2), "utf-8")
     print("\n".join(report(runs, options.rounds)))
     return 0
 

@@ -1,5 +1,6 @@
 """What the benchmarks share that pin servers to one CPU and the load to another."""
 
+import json
 import os
 import platform
 import re
@@ -8,9 +9,11 @@ import signal
 import socket
 import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from peers import HOST, free_port
 
@@ -113,6 +116,36 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+Key, Run = TypeVar("Key"), TypeVar("Run")
+
+
+def carry_out(
+    connections: int, measure: Callable[[], dict[Key, list[Run]]], file: Path | None
+) -> dict[Key, list[Run]] | None:
+    """
+    Measure on the CPU of the load.
+
+    Args:
+        connections: at once, at most.
+        file: where every run is written.
+
+    Returns:
+        What was found; None = it cannot be measured, and stderr says why.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+    try:
+        allow_descriptors(connections)
+        os.sched_setaffinity(0, {LOAD_CPU})
+        runs = measure()
+        if file:
+            found = [vars(run) for each in runs.values() for run in each]
+            file.write_text(json.dumps(found, indent=2), "utf-8")
+    except (BenchError, OSError) as error:
+        print(error, file=sys.stderr)
+        return None
+    return runs
 
 
 def compile_programs(

@@ -11,8 +11,6 @@ See README.md beside this folder.
 
 import argparse
 import json
-import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -29,7 +27,7 @@ from pinned import (
     LOAD_CPU,
     BenchError,
     Server,
-    allow_descriptors,
+    carry_out,
     compile_programs,
     machine,
     ratio,
@@ -228,33 +226,32 @@ def choose(folder: Path, floor: Path, options: argparse.Namespace) -> Iterator[S
         yield Mtnet(folder, straight=False, secure=secure)
 
 
+def visit_all(options: argparse.Namespace) -> Runs:
+    """Start the servers, visit them, and stop them."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
+        (folder / "programs").mkdir()
+        floor, load = compile_programs(
+            folder / "programs", HERE, "floor", "load", libraries=("ssl",)
+        )
+        servers = list(choose(folder, floor, options))
+        for server in servers:
+            stack.callback(server.stop)
+            server.start()
+        silents = sorted({0, options.silent})
+        visits = [Visit(server, silent) for server in servers for silent in silents]
+        return measure(load, visits, options)
+
+
 def main() -> int:
     """Measure and report; return the exit status."""
     options = parse(sys.argv[1:])
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
-    try:
-        allow_descriptors(options.followers[-1] + options.silent)
-        os.sched_setaffinity(0, {LOAD_CPU})
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
-            (folder / "programs").mkdir()
-            floor, load = compile_programs(
-                folder / "programs", HERE, "floor", "load", libraries=("ssl",)
-            )
-            servers = list(choose(folder, floor, options))
-            for server in servers:
-                stack.callback(server.stop)
-                server.start()
-            silents = sorted({0, options.silent})
-            visits = [Visit(server, silent) for server in servers for silent in silents]
-            runs = measure(load, visits, options)
-    except (BenchError, OSError) as error:
-        print(error, file=sys.stderr)
+    most = options.followers[-1] + options.silent
+    runs = carry_out(most, lambda: visit_all(options), options.json)
+    if runs is None:
         return 1
-    if options.json:
-        found = [vars(run) for each in runs.values() for run in each]
-        options.json.write_text(json.dumps(found, indent=2), "utf-8")
-    print("\n".join(report(runs, [visit.name for visit in visits], options)))
+    names = list(dict.fromkeys(name for _, _, name in runs))
+    print("\n".join(report(runs, names, options)))
     return 0
 
 

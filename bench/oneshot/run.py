@@ -8,9 +8,7 @@ README.md beside this folder.
 
 import argparse
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -29,7 +27,7 @@ from pinned import (  # noqa: E402
     LOAD_CPU,
     BenchError,
     Server,
-    allow_descriptors,
+    carry_out,
     compile_programs,
     machine,
     ratio,
@@ -311,28 +309,25 @@ def prepare(folder: Path, floor: Path, options: argparse.Namespace) -> dict[str,
     return shops
 
 
+def visit_all(options: argparse.Namespace) -> Runs:
+    """Start the servers, visit them, and stop them."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
+        (folder / "programs").mkdir()
+        floor, load = compile_programs(folder / "programs", HERE, "floor", "load")
+        shops = prepare(folder, floor, options)
+        for server in (each for servers in shops.values() for each in servers):
+            stack.callback(server.stop)
+            server.start()
+        return measure(load, shops, options)
+
+
 def main() -> int:
     """Measure and report; return the exit status."""
     options = parse(sys.argv[1:])
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
-    try:
-        allow_descriptors(max(options.parallel))
-        os.sched_setaffinity(0, {LOAD_CPU})
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
-            (folder / "programs").mkdir()
-            floor, load = compile_programs(folder / "programs", HERE, "floor", "load")
-            shops = prepare(folder, floor, options)
-            for server in (each for servers in shops.values() for each in servers):
-                stack.callback(server.stop)
-                server.start()
-            runs = measure(load, shops, options)
-    except (BenchError, OSError) as error:
-        print(error, file=sys.stderr)
+    runs = carry_out(max(options.parallel), lambda: visit_all(options), options.json)
+    if runs is None:
         return 1
-    if options.json:
-        found = [vars(run) for each in runs.values() for run in each]
-        options.json.write_text(json.dumps(found, indent=2), "utf-8")
     wrong = list(losses(runs))
     print("\n".join([*report(runs, options), *([""] if wrong else []), *wrong]))
     return 1 if wrong else 0
