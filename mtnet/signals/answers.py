@@ -28,6 +28,7 @@ from mtnet.signals.fields import (
     ANY,
     CHANNEL,
     EPOCH,
+    HASH,
     IDENTITY,
     KIND,
     NUMBER,
@@ -92,9 +93,12 @@ class Signal(Entry, frozen=True):
 
     Attributes:
         prev: the seq of the one sent before it, when the subscription leaves some out.
+        h: the first 8 hex digits of the hash that chains it to all before it; empty = a server
+            that does not say.
     """
 
     prev: int | None = None
+    h: str = ""
 
 
 class SnapshotPosition(Entry, frozen=True):
@@ -107,20 +111,29 @@ class Snapshot(Struct, frozen=True):
 
     Attributes:
         seq: of the state; 0 = nothing is known, so change nothing.
+        diverged: what SUBSCRIBE named is no part of this history, although the epoch is the
+            same: a copy of the data folder was put back.
     """
 
     channel: str
     epoch: str
     seq: int
     count: int
+    diverged: bool = False
 
 
 class Synced(Struct, frozen=True):
-    """Ends a replay or a snapshot; from `seq` + 1 on all is news."""
+    """
+    Ends a replay or a snapshot; from `seq` + 1 on all is news.
+
+    Attributes:
+        h: as in `Signal`, of entry `seq`; zeros for seq 0.
+    """
 
     channel: str
     epoch: str
     seq: int
+    h: str = ""
 
 
 class Stored(Struct, frozen=True):
@@ -204,9 +217,10 @@ def signal(
     type: Kind = "position",
     fields: Fields = (),
     prev: int | None = None,
+    h: str = "",
 ) -> bytes:
     """Return the frame of an entry; for filtered subscriptions see `with_prev`."""
-    frame = _entry("SIGNAL", channel, seq, symbol, volume, time, ticket, type, fields)
+    frame = _entry("SIGNAL", channel, seq, symbol, volume, time, ticket, type, fields, h)
     return frame if prev is None else with_prev(frame, prev)
 
 
@@ -229,15 +243,16 @@ def position(
     return _entry("POSITION", channel, seq, symbol, volume, time, ticket, type, fields)
 
 
-def snapshot(channel: str, epoch: str, seq: int, count: int) -> bytes:
+def snapshot(channel: str, epoch: str, seq: int, count: int, diverged: bool = False) -> bytes:
     """Return the head of a snapshot of `count` positions."""
-    return encode("SNAPSHOT", channel=channel, epoch=epoch, seq=seq, count=count)
+    told = "1" if diverged else None
+    return encode("SNAPSHOT", channel=channel, epoch=epoch, seq=seq, count=count, diverged=told)
 
 
 @lru_cache(SHARED)
-def synced(channel: str, epoch: str, seq: int) -> bytes:
+def synced(channel: str, epoch: str, seq: int, h: str = "") -> bytes:
     """Return the end of a replay or a snapshot."""
-    return encode("SYNCED", channel=channel, epoch=epoch, seq=seq)
+    return encode("SYNCED", channel=channel, epoch=epoch, seq=seq, h=h or None)
 
 
 def stored(id: str, seq: int) -> bytes:
@@ -317,6 +332,7 @@ def _entry(
     ticket: str,
     type: Kind,
     fields: Fields,
+    h: str = "",
 ) -> bytes:
     # Each signal goes through here; of all these values a symbol and a comment alone may hold
     # what must be escaped.
@@ -330,6 +346,8 @@ def _entry(
         payload += f"|type={type}"
     for key, text in fields:
         payload += f"|{key}={escape(text)}"
+    if h:
+        payload += f"|h={h}"
     return enclose(payload)
 
 
@@ -360,16 +378,22 @@ def _read_entry(
 
 _READERS: dict[str, Callable[[Message], Answer]] = {
     "WELCOME": _read_welcome,
-    "SIGNAL": lambda message: Signal(*_read_entry(message), message.take("prev", NUMBER)),
+    "SIGNAL": lambda message: Signal(
+        *_read_entry(message), message.take("prev", NUMBER), message.take("h", HASH) or ""
+    ),
     "POSITION": lambda message: SnapshotPosition(*_read_entry(message)),
     "SNAPSHOT": lambda message: Snapshot(
         message.need("channel", CHANNEL),
         message.need("epoch", EPOCH),
         message.need("seq", NUMBER),
         message.need("count", NUMBER),
+        message.take("diverged", ANY) == "1",
     ),
     "SYNCED": lambda message: Synced(
-        message.need("channel", CHANNEL), message.need("epoch", EPOCH), message.need("seq", NUMBER)
+        message.need("channel", CHANNEL),
+        message.need("epoch", EPOCH),
+        message.need("seq", NUMBER),
+        message.take("h", HASH) or "",
     ),
     "STORED": lambda message: Stored(message.need("id", IDENTITY), message.need("seq", NUMBER)),
     "STATUS": lambda message: ProviderStatus(

@@ -45,6 +45,7 @@ _PRICE = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,8})?([eE]-?[0-9]{1,2})?", re.ASCII
 _PERIOD = re.compile(r"[0-9]{1,8}(\.[0-9]{1,5})?", re.ASCII)
 _MAGIC = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _EPOCH = re.compile(r"[0-9a-fA-F]{16}", re.ASCII)
+_HASH = re.compile(r"[0-9a-fA-F]{8}", re.ASCII)
 _REPLACED = "\ufffd"
 
 
@@ -122,6 +123,10 @@ def _epoch(text: str) -> str | None:
     return text.lower() if _EPOCH.fullmatch(text) else None
 
 
+def _hash(text: str) -> str | None:
+    return text.lower() if _HASH.fullmatch(text) else None
+
+
 def _seqs(text: str) -> Mapping[str, int] | None:
     pairs = [pair.partition(":") for pair in text.split(",")]
     seqs = {name: _number(seq) for name, _, seq in pairs if _CHANNEL.fullmatch(name)}
@@ -159,6 +164,7 @@ PRESENCE: Grammar[Presence] = Grammar(_presence, "up or down")
 PERIOD = Grammar(_period, "seconds such as 5 or 0.5")
 MAGIC = Grammar(_magic, "a whole number of 64 bits")
 EPOCH = Grammar(_epoch, "16 hex digits")
+HASH = Grammar(_hash, "8 hex digits")
 SEQS = Grammar(_seqs, "channels and numbers as main:43,gold:7")
 COMMENT = _words(MAX_COMMENT)
 WORDS = _words(MAX_WORDS)

@@ -21,6 +21,7 @@ from mtnet.signals.dialect import (
 from mtnet.signals.fields import (
     CHANNEL,
     EPOCH,
+    HASH,
     IDENTITY,
     KIND,
     LOGIN,
@@ -70,12 +71,14 @@ class Subscribe(Struct, frozen=True):
     Attributes:
         symbols: None = all.
         epoch, after: the journal and the number that the follower knows last.
+        h: of exactly the entry `after`, as its SIGNAL or SYNCED said; None = it is not known.
     """
 
     channel: str
     symbols: frozenset[str] | None = None
     epoch: str | None = None
     after: int | None = None
+    h: str | None = None
 
 
 class Unsubscribe(Struct, frozen=True):
@@ -179,6 +182,7 @@ def subscribe(
     symbols: Iterable[str] | None = None,
     epoch: str | None = None,
     after: int | None = None,
+    h: str | None = None,
 ) -> bytes:
     """
     Return the frame that asks for a channel.
@@ -187,12 +191,12 @@ def subscribe(
         symbols: None = all. About a hundred fit; one with a comma in it cannot be named.
     """
     if symbols is None:
-        return _request("SUBSCRIBE", channel=channel, epoch=epoch, after=after)
+        return _request("SUBSCRIBE", channel=channel, epoch=epoch, after=after, h=h)
     names = sorted(symbols)
     if any("," in name for name in names):
         raise WireError("field", "A symbol with a comma cannot be named in a filter")
     joined = ",".join(names)
-    return _request("SUBSCRIBE", channel=channel, symbols=joined, epoch=epoch, after=after)
+    return _request("SUBSCRIBE", channel=channel, symbols=joined, epoch=epoch, after=after, h=h)
 
 
 def unsubscribe(channel: str = "main") -> bytes:
@@ -274,6 +278,7 @@ def _read_subscribe(message: Message) -> Subscribe:
         message.take("symbols", SYMBOLS),
         message.take("epoch", EPOCH),
         message.take("after", NUMBER),
+        message.take("h", HASH),
     )
 
 

@@ -83,6 +83,21 @@ def heard(frame):
             Snapshot("main", EPOCH, 7, 2),
         ),
         (
+            answers.signal("main", 43, "GBPUSD", LOTS, 9, h="00ab12cd"),
+            "SIGNAL|channel=main|seq=43|symbol=GBPUSD|volume=0.25|time=9|h=00ab12cd",
+            Signal("main", 43, "GBPUSD", LOTS, 9, h="00ab12cd"),
+        ),
+        (
+            answers.snapshot("main", EPOCH, 7, 2, diverged=True),
+            f"SNAPSHOT|channel=main|epoch={EPOCH}|seq=7|count=2|diverged=1",
+            Snapshot("main", EPOCH, 7, 2, diverged=True),
+        ),
+        (
+            answers.synced("main", EPOCH, 7, "00ab12cd"),
+            f"SYNCED|channel=main|epoch={EPOCH}|seq=7|h=00ab12cd",
+            Synced("main", EPOCH, 7, "00ab12cd"),
+        ),
+        (
             answers.synced("main", EPOCH, 0),
             f"SYNCED|channel=main|epoch={EPOCH}|seq=0",
             Synced("main", EPOCH, 0),
@@ -150,7 +165,9 @@ LONGEST = (
 def test_the_longest_signal_fits(text):
     channel, seq, _, volume, time, ticket, kind, said = LONGEST
     said = (("comment", text * 100), *said[1:])
-    frame = answers.signal(channel, seq, text * 32, volume, time, ticket, kind, said, 2**63 - 1)
+    frame = answers.signal(
+        channel, seq, text * 32, volume, time, ticket, kind, said, 2**63 - 1, h="0" * 8
+    )
     assert heard(frame).fields == said
 
 
