@@ -26,8 +26,18 @@ QUOTED = 80
 
 
 def quote(data: bytes) -> str:
-    """Return `data` as `repr` shows it, cut to `QUOTED` bytes."""
-    return repr(data[:QUOTED]) + ("…" if len(data) > QUOTED else "")
+    """
+    Return `data` as text between quotes, cut to `QUOTED` bytes; what is no UTF-8 or cannot be
+    printed is escaped.
+    """
+    shown = data[:QUOTED].decode("utf-8", "surrogateescape")
+    return f"'{''.join(map(_escape, shown))}'" + ("…" if len(data) > QUOTED else "")
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return repr(character)[1:-1]
 
 
 class MtnetError(Exception):

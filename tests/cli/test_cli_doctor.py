@@ -183,7 +183,7 @@ def all_of(tolds, visit=VISIT):
         (ticks, "ticks", ""),
         (templates, "templates", "EURUSD 16385"),
         (own_web, "http", ""),
-        (ssh, "unknown", r"b'SSH-2.0-OpenSSH_9.6\r\n'"),
+        (ssh, "unknown", r"'SSH-2.0-OpenSSH_9.6\r\n'"),
         (closing, "closed", ""),
         (partial(every, signals), "any", ""),
         (partial(every, silent), "any", ""),

@@ -189,7 +189,7 @@ def test_a_heartbeat_leaves_out_the_channels_that_do_not_fit():
         (
             WireError("field", "So", b"x|y"),
             {"id": "a-1", "channel": "gold"},
-            Refusal("field", "So: b'x|y'", "a-1", "gold"),
+            Refusal("field", "So: 'x|y'", "a-1", "gold"),
         ),
         (WireError("volume", "So"), {"id": "a b", "channel": "é"}, Refusal("field", "So")),
         (WireError("fenced", "So"), {"channel": "main"}, Refusal("fenced", "So", "", "main")),
@@ -208,8 +208,8 @@ def test_every_code_reads_back(code):
 @pytest.mark.parametrize(
     ("payload", "code", "sentence"),
     [
-        (b"HELLO|v=2", "verb", "nothing that a server says: b'HELLO'"),
-        (b"WELCOME|v=3|epoch=0123456789abcdef|heartbeat=5|time=1", "field", "v is 2, not: b'3'"),
+        (b"HELLO|v=2", "verb", "nothing that a server says: 'HELLO'"),
+        (b"WELCOME|v=3|epoch=0123456789abcdef|heartbeat=5|time=1", "field", "v is 2, not: '3'"),
         (b"WELCOME|v=2|heartbeat=5|time=1", "field", "WELCOME needs epoch"),
         (b"WELCOME|v=2|epoch=0123456789abcdef|heartbeat=x|time=1", "field", "heartbeat is seconds"),
         (b"SIGNAL|channel=main|seq=1|symbol=A|volume=1", "field", "SIGNAL needs time"),

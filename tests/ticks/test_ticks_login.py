@@ -64,7 +64,7 @@ def test_what_may_not_be_sent_of_a_numbered_batch_is_left_out_of_its_repetition_
 def test_an_account_reads_the_symbols_that_it_may_and_a_star_is_all_of_those(build):
     house = build("access.anonymous=send")
     reader = house.dial("ticks")
-    assert house.say(reader, BOB + b"SUBSCRIBE: GBPUSD\n").endswith(b"b'GBPUSD'\r\n")
+    assert house.say(reader, BOB + b"SUBSCRIBE: GBPUSD\n").endswith(b"'GBPUSD'\r\n")
     assert house.say(reader, b"SUBSCRIBE: *\n") == b"OK: SUBSCRIBED *\r\n"
     house.ask("ticks", b"GBPUSD 1.3\nEURUSD 1.1\n")
     told = reader.received()
