@@ -56,10 +56,12 @@ PURE = {
     "ticks/store.py",
     "ticks/tables.py",
     "ticks/wire.py",
+    "values.py",
 }
 FLOORS = {
     "mtnet.errors": 0,
     "mtnet.settings": 0,
+    "mtnet.values": 0,
     "mtnet.config": 1,
     "mtnet.access": 1,
     "mtnet.imtnet": 1,

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from mtnet.errors import WireError
 from mtnet.signals.fields import OPTIONAL, Grammar
+from mtnet.values import read_text
 
 VERSION = "2"
 """What HELLO and WELCOME carry as `v`."""
@@ -201,7 +202,7 @@ def _parse_plain(payload: bytes) -> Message | None:
 
 def _parse_any(payload: bytes, codepage: str) -> Message:
     verb, *parts = payload.split(b"|")
-    shown = _text(verb, codepage)
+    shown = read_text(verb, codepage)
     if _VERB.fullmatch(shown) is None:
         raise _refuse("verb", "A frame begins with a verb in capital letters", verb, payload)
     fields: dict[str, str] = {}
@@ -215,7 +216,7 @@ def _parse_any(payload: bytes, codepage: str) -> Message:
 
 def _parse_field(part: bytes, codepage: str, payload: bytes) -> tuple[str, str]:
     halves = [_undo(half) for half in part.split(b"=", 1)]
-    key, *values = [None if half is None else _text(half, codepage) for half in halves]
+    key, *values = [None if half is None else read_text(half, codepage) for half in halves]
     if not values or part.startswith(b"="):
         raise _refuse("field", "A field is key=value", part, payload)
     if key is None or values[0] is None:
@@ -230,13 +231,6 @@ def _undo(text: bytes) -> bytes | None:
     if any(not digits for digits in _ESCAPED.findall(text)):
         return None
     return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), text)
-
-
-def _text(data: bytes, codepage: str) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode(codepage, errors="replace")
 
 
 def _refuse(code: str, text: str, offending: bytes, payload: bytes) -> WireError:

@@ -6,12 +6,9 @@ Pure: text in; a value, or what would have been right, out.
 
 import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal
-from functools import lru_cache
 from typing import Generic, Literal, NamedTuple, TypeVar, cast, get_args
 
-from mtnet.errors import WireError
-from mtnet.signals.wire import parse_symbol, parse_volume
+from mtnet import values
 
 MAX_NUMBER = 2**63
 """Sequence numbers and times lie below: MQL5 keeps them in a `long`."""
@@ -21,8 +18,6 @@ MAX_WORDS = 100
 """Characters of a name, a login, a reason, and of what PING wants to hear again."""
 MAX_PASSWORD = 128
 """Characters."""
-SYMBOLS_KNOWN = 4_096
-"""Symbols that are not looked through, one character after the other, each time they come."""
 
 Kind = Literal[
     "position",
@@ -41,7 +36,6 @@ T = TypeVar("T")
 _CHANNEL = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
 _IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
-_PRICE = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,8})?([eE]-?[0-9]{1,2})?", re.ASCII)
 _PERIOD = re.compile(r"[0-9]{1,8}(\.[0-9]{1,5})?", re.ASCII)
 _MAGIC = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _EPOCH = re.compile(r"[0-9a-fA-F]{16}", re.ASCII)
@@ -77,19 +71,8 @@ def _time(text: str) -> str | None:
     return None if _number(text) is None else text
 
 
-def _volume(text: str) -> Decimal | None:
-    try:
-        return parse_volume(text)
-    except WireError:
-        return None
-
-
-@lru_cache(SYMBOLS_KNOWN)
 def _symbol(text: str) -> str | None:
-    try:
-        return parse_symbol(text)
-    except WireError:
-        return None
+    return text if values.is_symbol(text) else None
 
 
 def _symbols(text: str) -> frozenset[str] | None:
@@ -154,9 +137,9 @@ IDENTITY = Grammar(_matching(_IDENTITY), "1 to 64 of A-Z a-z 0-9 . _ -")
 TICKET = Grammar(_matching(_CHANNEL), "1 to 32 of A-Z a-z 0-9 . _ -")
 NUMBER = Grammar(_number, f"a whole number from 0 to {MAX_NUMBER - 1}")
 TIME = Grammar(_time, "milliseconds since the epoch")
-PRICE = Grammar(_matching(_PRICE), "a price such as 1.09870, at most 12 digits and 8 decimals")
-VOLUME = Grammar(_volume, "lots such as 0.25 or -1, at most 8 digits and 5 decimals")
-SYMBOL = Grammar(_symbol, "1 to 32 characters, none of | < > or controls")
+PRICE = Grammar(values.read_price, values.PRICE)
+VOLUME = Grammar(values.read_volume, values.VOLUME)
+SYMBOL = Grammar(_symbol, values.SYMBOL)
 SYMBOLS = Grammar(_symbols, "one or more symbols with commas between, as EURUSD,GBPUSD")
 KIND: Grammar[Kind] = Grammar(_kind, f"one of {', '.join(get_args(Kind))}")
 STATUS: Grammar[Status] = Grammar(_status, "filled or failed")

@@ -4,11 +4,10 @@ Frames and the published dialect as bytes (`docs/protocols.md`, Signals).
 Pure: chunks in, values out; every limit is an argument.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 
+from mtnet import values
 from mtnet.errors import FrameError, WireError
 
 MAX_PAYLOAD = 1_024
@@ -16,11 +15,8 @@ MAX_PAYLOAD = 1_024
 MAX_GAP = 4_096
 """Bytes without a whole frame before a connection ends: old buffers of the published
 publisher are shorter than one frame, so this is no publisher of signals."""
-MAX_SYMBOL = 32
-"""Characters of a symbol; MetaTrader 5 allows 31."""
 
 _OPEN, _CLOSE = b"<<", b">>"
-_VOLUME = re.compile(r"-?[0-9]{1,8}(\.[0-9]{1,5})?", re.ASCII)
 _CENTS = Decimal("0.01")
 
 
@@ -88,11 +84,13 @@ def parse_position(payload: bytes, codepage: str = "cp1252") -> tuple[str, Decim
     Raises:
         WireError: `field` (not two fields), `symbol` or `volume`.
     """
-    fields = payload.split(b"|")
-    if len(fields) != 2:
-        raise WireError("field", "A published frame has two fields, SYMBOL|VOLUME, not", payload)
+    # The last bar: a byte of a character may be one in the code pages of East Asia.
+    name, bar, volume = payload.rpartition(b"|")
+    symbol = values.read_text(name, codepage)
+    if not bar or "|" in symbol:
+        raise WireError("field", "A classic frame has two fields, SYMBOL|VOLUME, not", payload)
     try:
-        return parse_symbol(_text(fields[0], codepage)), parse_volume(_text(fields[1], codepage))
+        return parse_symbol(symbol), parse_volume(values.read_text(volume, codepage))
     except WireError as error:
         raise WireError(error.code, str(error), payload) from error
 
@@ -104,12 +102,8 @@ def parse_symbol(text: str) -> str:
     Raises:
         WireError: `symbol`.
     """
-    # U+FFFD stands for bytes that the code page does not know: two symbols could become one.
-    bad = any(each in "|<>\ufffd" or unicodedata.category(each) in ("Cc", "Cs") for each in text)
-    if bad or not 1 <= len(text) <= MAX_SYMBOL:
-        raise WireError(
-            "symbol", f"A symbol has 1 to {MAX_SYMBOL} characters, none of | < > or controls"
-        )
+    if not values.is_symbol(text):
+        raise WireError("symbol", f"A symbol has {values.SYMBOL}")
     return text
 
 
@@ -120,11 +114,10 @@ def parse_volume(text: str) -> Decimal:
     Raises:
         WireError: `volume`.
     """
-    if not _VOLUME.fullmatch(text):
-        raise WireError(
-            "volume", "A volume is lots such as 0.25 or -1, at most 8 digits and 5 decimals"
-        )
-    return Decimal(text) or Decimal(0)
+    volume = values.read_volume(text)
+    if volume is None:
+        raise WireError("volume", f"A volume is {values.VOLUME}")
+    return volume
 
 
 def encode_position(symbol: str, volume: Decimal) -> bytes:
@@ -132,10 +125,3 @@ def encode_position(symbol: str, volume: Decimal) -> bytes:
     # Decimal's ROUND_HALF_UP rounds ties away from zero.
     shown = volume.quantize(_CENTS, ROUND_HALF_UP) or Decimal("0.00")
     return f"<<{symbol}|{shown}>>\r\n".encode()
-
-
-def _text(data: bytes, codepage: str) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode(codepage, errors="replace")

@@ -252,9 +252,9 @@ GOOD = {
     "TICKET": ["1", "18446744073709551615", "x" * 32],
     "NUMBER": ["0", "007", "9223372036854775807"],
     "TIME": ["0", "1760000000000"],
-    "PRICE": ["1.09870", "-37.63", "1e5", "1.5E-10", "999999999999.99999999", "0"],
-    "VOLUME": ["0.25", "-1", "-0", "99999999.99999"],
-    "SYMBOL": ["EURUSD", "US.500 #1", "ЗОЛОТО", "A,B", "x" * 32],
+    "PRICE": ["1.09870", "-37.63", "1e5", "1.5E-10", "9.3e-005", "0"],
+    "VOLUME": ["0.25", "-1", "-0", "99999999.99999", "+1", "0.30000000000000004"],
+    "SYMBOL": ["EURUSD", "US.500 #1", "ЗОЛОТО", "A,B", "@ES", "x" * 32],
     "SYMBOLS": ["EURUSD", "EURUSD,GBPUSD", "EURUSD, GBPUSD"],
     "KIND": ["position", "buy_limit", "sell_stop_limit"],
     "STATUS": ["filled", "failed"],
@@ -274,9 +274,9 @@ BAD = {
     "TICKET": ["", "x" * 33, "-1 "],
     "NUMBER": ["", "-1", "+1", "1.0", "9223372036854775808", "1" * 20, "٣", "1_0", "1\n", "0x1"],
     "TIME": ["", "-1", "now"],
-    "PRICE": ["", "nan", "inf", "1,5", "+1", ".5", "1.", "1" * 13, "1.123456789", "1e+5", "1e999"],
-    "VOLUME": ["", "1e5", "1.123456", "nan", "+1"],
-    "SYMBOL": ["", "x" * 33, "A|B", "A<B", "A\0", "\ufffd"],
+    "PRICE": ["", "nan", "inf", "1,5", "+1", ".5", "1.", "1" * 13, "1.5e4444", "1e999"],
+    "VOLUME": ["", "1e5", "1.123456", "nan"],
+    "SYMBOL": ["", "x" * 33, "A|B", "A<B", "A\0", " A", "\ufffd"],
     "SYMBOLS": ["", ",", "EURUSD,", "EURUSD,,GBPUSD", "A|B,C"],
     "KIND": ["", "buy", "Position", "positions"],
     "STATUS": ["", "FILLED", "done"],
@@ -325,6 +325,7 @@ def test_values_keep_what_was_sent():
     assert fields.VOLUME.read("0.250").as_tuple() == Decimal("0.250").as_tuple()
     assert str(fields.VOLUME.read("-0.00")) == "0"
     assert fields.PRICE.read("1.09870") == "1.09870"
+    assert fields.PRICE.read("512.0599999999999") == "512.06"
     assert fields.EPOCH.read("0123456789ABCDEF") == "0123456789abcdef"
     assert fields.SYMBOLS.read("EURUSD, US 500") == {"EURUSD", "US 500"}
     assert fields.SEQS.read("main:43,gold:7") == {"main": 43, "gold": 7}

@@ -176,8 +176,8 @@ def test_a_slow_browser_cannot_trade_either(serve, clock):
 
 def test_a_symbol_that_looks_like_a_method_is_a_symbol(serve):
     server = serve()
-    server.dial().send(b"<<GET |1.00>>", 1)
-    assert server.volume("GET ") == 1
+    server.dial().send(b"<<GET /|1.00>>", 1)
+    assert server.volume("GET /") == 1
 
 
 @pytest.mark.parametrize(

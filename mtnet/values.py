@@ -1,0 +1,104 @@
+"""
+What every service means by a symbol, a volume, a price and a text (`docs/protocols.md`).
+
+Pure: text or bytes in; a value, or None for what is none, out.
+"""
+
+import re
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
+from math import isinf
+
+MAX_SYMBOL = 32
+"""Characters of a symbol; MetaTrader 5 allows 31."""
+VOLUME_DECIMALS = 5
+"""Decimals of a volume in lots: the finest step of any broker has fewer."""
+PRICE_DECIMALS = 10
+"""Decimals of a price: those of the cheapest coins."""
+MAX_DECIMALS = 20
+"""Decimals that are read at most; behind the limit of a value they are noise, or too many."""
+NOISE = Decimal("1e-9")
+"""What floating-point arithmetic adds to a number is less: 0.1 + 0.2 = 0.30000000000000004."""
+KNOWN = 4_096
+"""Symbols that are not looked through, one character after the other, each time they come."""
+
+SYMBOL = f"1 to {MAX_SYMBOL} printable characters, none of | < > and no blank at the ends"
+"""What a symbol is, to follow «A symbol has»."""
+VOLUME = f"lots such as 0.25 or -1, at most 8 digits and {VOLUME_DECIMALS} decimals"
+"""What a volume is, to follow «A volume is»."""
+PRICE = f"a price such as 1.09870, at most 12 digits and {PRICE_DECIMALS} decimals"
+"""What a price is, to follow «price is»."""
+
+_DECIMALS = rf"(?:\.([0-9]{{1,{MAX_DECIMALS}}}))?"
+_VOLUME = re.compile(rf"([+-]?[0-9]{{1,8}}){_DECIMALS}", re.ASCII)
+_PRICE = re.compile(rf"(-?[0-9]{{1,12}}){_DECIMALS}([eE][+-]?[0-9]{{1,3}})?", re.ASCII)
+# U+FFFD stands for bytes that the code page does not know: two symbols could become one.
+_NO_SYMBOL = frozenset("|<>\ufffd")
+# 12 digits and 20 decimals, without a rounding that nobody asked for.
+_EXACT = Context(prec=12 + MAX_DECIMALS)
+
+
+def is_symbol(text: str) -> bool:
+    """Say whether `text` can name a symbol."""
+    return 1 <= len(text) <= MAX_SYMBOL and _is_name(text)
+
+
+def read_volume(text: str) -> Decimal | None:
+    """Read a volume in lots with the decimals that were sent; `-0` is 0."""
+    found = _VOLUME.fullmatch(text)
+    if found is None:
+        return None
+    shown = _without_noise(found[1], found[2], VOLUME_DECIMALS)
+    # Rounding may have carried into one digit more than there may be.
+    if shown is None or not _VOLUME.fullmatch(shown):
+        return None
+    return Decimal(shown) or Decimal(0)
+
+
+def read_price(text: str) -> str | None:
+    """Return a price with the digits that were sent, less the noise behind them."""
+    found = _PRICE.fullmatch(text)
+    if found is None:
+        return None
+    whole, decimals, exponent = found.groups()
+    if exponent is None:
+        exponent = ""
+    elif isinf(float(text)):
+        return None
+    shown = _without_noise(whole, decimals, PRICE_DECIMALS, int(exponent[1:] or 0))
+    return None if shown is None or not _PRICE.fullmatch(shown) else shown + exponent
+
+
+def read_text(data: bytes, codepage: str) -> str:
+    """Read UTF-8, and what is not UTF-8 in `codepage`; U+FFFD is a byte that both lack."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode(codepage, errors="replace")
+
+
+def write_text(text: str, codepage: str) -> bytes:
+    """Write in `codepage`, as the classic programs do; in UTF-8 when it lacks a character."""
+    try:
+        return text.encode(codepage)
+    except UnicodeEncodeError:
+        return text.encode()
+
+
+@lru_cache(KNOWN)
+def _is_name(text: str) -> bool:
+    return text.isprintable() and text == text.strip() and _NO_SYMBOL.isdisjoint(text)
+
+
+def _without_noise(whole: str, decimals: str | None, most: int, exponent: int = 0) -> str | None:
+    """Return a number of at most so many decimals; None when more of them mean something."""
+    if decimals is None:
+        return whole
+    sent = f"{whole}.{decimals}"
+    if len(decimals) <= most:
+        return sent
+    exact = Decimal(sent)
+    rounded = exact.quantize(Decimal(1).scaleb(-most), ROUND_HALF_EVEN, _EXACT)
+    if abs(_EXACT.subtract(exact, rounded)).scaleb(exponent) >= NOISE:
+        return None
+    return f"{rounded:f}".rstrip("0").rstrip(".")
