@@ -5,9 +5,10 @@ Pure. Volumes are lots, signed; times are milliseconds since the Unix epoch, UTC
 trust what they are given to have come through `requests` or the configuration.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -27,11 +28,13 @@ from mtnet.signals.dialect import (
 from mtnet.signals.fields import (
     ANY,
     CHANNEL,
+    CHANNELS,
     EPOCH,
     HASH,
     IDENTITY,
     KIND,
     NUMBER,
+    PAUSE_MODE,
     PERIOD,
     PRESENCE,
     SEQS,
@@ -39,7 +42,9 @@ from mtnet.signals.fields import (
     TICKET,
     VOLUME,
     Kind,
+    PauseMode,
     Presence,
+    join_list,
 )
 
 CLOSING = frozenset({"frame", "login", "slow", "banned", "timeout"})
@@ -48,6 +53,8 @@ CODES = CLOSING | {"verb", "field", "denied", "channel", "fenced", "id", "server
 """What ERROR may say."""
 SHARED = 64
 """Frames of a kind that are not built anew: those who come back together are told the same."""
+NAMED = 100
+"""Channels in one CHANNELS; so many of the longest names fit."""
 MAX_TEXT = 500
 """Characters of the sentence in an ERROR."""
 
@@ -66,17 +73,7 @@ class Welcome(Struct, frozen=True):
     time: int
 
 
-class Entry(Struct, frozen=True):
-    """
-    A position as it was stored.
-
-    Attributes:
-        time: the server's.
-        volume: 0 = it was removed.
-        ticket: empty = the net position of the symbol.
-        fields: as of `requests.Publish`.
-    """
-
+class _Position(Struct, frozen=True):
     channel: str
     seq: int
     symbol: str
@@ -85,6 +82,24 @@ class Entry(Struct, frozen=True):
     ticket: str = ""
     type: Kind = "position"
     fields: Fields = ()
+
+
+class Entry(_Position, frozen=True, kw_only=True):
+    """
+    A position as it was stored.
+
+    Attributes:
+        time: the server's.
+        volume: 0 = it was removed.
+        ticket: empty = the net position of the symbol.
+        fields: as of `requests.Publish`.
+        opened: when the position was opened, by the server's clock or, if that is earlier, by
+            the publisher's; None = not known.
+        popened: the same by the publisher's clock.
+    """
+
+    opened: int | None = None
+    popened: int | None = None
 
 
 class Signal(Entry, frozen=True):
@@ -172,12 +187,39 @@ class Refusal(Struct, frozen=True):
     Attributes:
         code: mostly one of `CODES`.
         id, channel: what it answers; empty = neither is known.
+        closed: the position that stood there is closed; what should have opened is refused.
     """
 
     code: str
     text: str = ""
     id: str = ""
     channel: str = ""
+    closed: bool = False
+
+
+class Paused(Struct, frozen=True):
+    """A channel takes only what reduces positions from now on, or nothing at all."""
+
+    channel: str
+    mode: PauseMode
+
+
+class Flattened(Struct, frozen=True):
+    """Whoever runs the server has closed every position of a channel and removed every order."""
+
+    channel: str
+
+
+class Resumed(Struct, frozen=True):
+    """A channel takes everything again."""
+
+    channel: str
+
+
+class Channels(Struct, frozen=True):
+    """Names channels that were refused before and may be asked for now."""
+
+    channels: tuple[str, ...]
 
 
 class Unsubscribed(Struct, frozen=True):
@@ -197,6 +239,10 @@ Answer = (
     | Heartbeat
     | Echo
     | Refusal
+    | Paused
+    | Flattened
+    | Resumed
+    | Channels
     | Unsubscribed
 )
 
@@ -216,11 +262,16 @@ def signal(
     ticket: str = "",
     type: Kind = "position",
     fields: Fields = (),
+    opened: int | None = None,
+    popened: int | None = None,
+    *,
     prev: int | None = None,
     h: str = "",
 ) -> bytes:
     """Return the frame of an entry; for filtered subscriptions see `with_prev`."""
-    frame = _entry("SIGNAL", channel, seq, symbol, volume, time, ticket, type, fields, h)
+    frame = _entry(
+        "SIGNAL", channel, seq, symbol, volume, time, ticket, type, fields, opened, popened, h
+    )
     return frame if prev is None else with_prev(frame, prev)
 
 
@@ -238,9 +289,13 @@ def position(
     ticket: str = "",
     type: Kind = "position",
     fields: Fields = (),
+    opened: int | None = None,
+    popened: int | None = None,
 ) -> bytes:
     """Return the frame of an entry in a snapshot, with the seq that set it."""
-    return _entry("POSITION", channel, seq, symbol, volume, time, ticket, type, fields)
+    return _entry(
+        "POSITION", channel, seq, symbol, volume, time, ticket, type, fields, opened, popened
+    )
 
 
 def snapshot(channel: str, epoch: str, seq: int, count: int, diverged: bool = False) -> bytes:
@@ -287,9 +342,18 @@ def pong(time: int, t: str | None = None) -> bytes:
     return encode("PONG", t=t, time=time)
 
 
-def error(code: str, text: str, id: str | None = None, channel: str | None = None) -> bytes:
+def error(
+    code: str,
+    text: str,
+    id: str | None = None,
+    channel: str | None = None,
+    closed: bool = False,
+) -> bytes:
     """Return an ERROR, whose sentence is cut to `MAX_TEXT` characters."""
-    return encode("ERROR", code=code, text=text[:MAX_TEXT], id=id, channel=channel)
+    shown = text[:MAX_TEXT]
+    return encode(
+        "ERROR", code=code, text=shown, id=id, channel=channel, closed=int(closed) or None
+    )
 
 
 def refused(why: WireError, message: Message | None = None) -> bytes:
@@ -302,6 +366,31 @@ def refused(why: WireError, message: Message | None = None) -> bytes:
         IDENTITY.read(fields.get("id", "")),
         CHANNEL.read(fields.get("channel", "")),
     )
+
+
+@lru_cache(SHARED)
+def paused(channel: str, mode: PauseMode) -> bytes:
+    """Return the news that a channel takes less than usual."""
+    return encode("PAUSED", channel=channel, mode=mode)
+
+
+def flattened(channel: str) -> bytes:
+    """Return the news that every position of a channel is closed."""
+    return encode("FLATTENED", channel=channel)
+
+
+def resumed(channel: str) -> bytes:
+    """Return the news that a channel takes everything again."""
+    return encode("RESUMED", channel=channel)
+
+
+def channels(names: Iterable[str]) -> bytes:
+    """Return the news that channels may be asked for, in as many frames as they fill."""
+    rest, frames = sorted(names), []
+    while rest:
+        frames.append(encode("CHANNELS", channels=join_list(rest[:NAMED])))
+        del rest[:NAMED]
+    return b"".join(frames)
 
 
 def unsubscribed(channel: str) -> bytes:
@@ -332,6 +421,8 @@ def _entry(
     ticket: str,
     type: Kind,
     fields: Fields,
+    opened: int | None,
+    popened: int | None,
     h: str = "",
 ) -> bytes:
     # Each signal goes through here; of all these values a symbol and a comment alone may hold
@@ -346,6 +437,10 @@ def _entry(
         payload += f"|type={type}"
     for key, text in fields:
         payload += f"|{key}={escape(text)}"
+    if opened is not None:
+        payload += f"|opened={opened}"
+    if popened is not None:
+        payload += f"|popened={popened}"
     if h:
         payload += f"|h={h}"
     return enclose(payload)
@@ -358,6 +453,18 @@ def _read_welcome(message: Message) -> Welcome:
         message.need("epoch", EPOCH),
         message.need("heartbeat", PERIOD),
         message.need("time", NUMBER),
+    )
+
+
+E = TypeVar("E", Signal, SnapshotPosition)
+
+
+def _read_opened(message: Message, make: Callable[..., E], **more: int | str | None) -> E:
+    return make(
+        *_read_entry(message),
+        **more,
+        opened=message.take("opened", NUMBER),
+        popened=message.take("popened", NUMBER),
     )
 
 
@@ -378,10 +485,13 @@ def _read_entry(
 
 _READERS: dict[str, Callable[[Message], Answer]] = {
     "WELCOME": _read_welcome,
-    "SIGNAL": lambda message: Signal(
-        *_read_entry(message), message.take("prev", NUMBER), message.take("h", HASH) or ""
+    "SIGNAL": lambda message: _read_opened(
+        message,
+        Signal,
+        prev=message.take("prev", NUMBER),
+        h=message.take("h", HASH) or "",
     ),
-    "POSITION": lambda message: SnapshotPosition(*_read_entry(message)),
+    "POSITION": lambda message: _read_opened(message, SnapshotPosition),
     "SNAPSHOT": lambda message: Snapshot(
         message.need("channel", CHANNEL),
         message.need("epoch", EPOCH),
@@ -410,7 +520,14 @@ _READERS: dict[str, Callable[[Message], Answer]] = {
         message.take("text", ANY) or "",
         message.take("id", ANY) or "",
         message.take("channel", ANY) or "",
+        message.take("closed", ANY) == "1",
     ),
+    "PAUSED": lambda message: Paused(
+        message.need("channel", CHANNEL), message.need("mode", PAUSE_MODE)
+    ),
+    "FLATTENED": lambda message: Flattened(message.need("channel", CHANNEL)),
+    "RESUMED": lambda message: Resumed(message.need("channel", CHANNEL)),
+    "CHANNELS": lambda message: Channels(message.need("channels", CHANNELS)),
     "UNSUBSCRIBED": lambda message: Unsubscribed(message.need("channel", CHANNEL)),
 }
 VERBS: frozenset[str] = frozenset(_READERS)

@@ -12,7 +12,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from mtnet.errors import WireError
-from mtnet.signals.fields import OPTIONAL, Grammar
+from mtnet.signals.fields import COMMA, LISTS, OPTIONAL, Grammar, join_list, split_list
 from mtnet.values import read_text
 
 VERSION = "2"
@@ -126,7 +126,7 @@ def encode(verb: str, /, **fields: str | int | Decimal | None) -> bytes:
     Raises:
         WireError: `field`; it would be longer than `MAX_FRAME`, or a text is no Unicode.
     """
-    shown = [f"|{key}={_spell(value)}" for key, value in fields.items() if value is not None]
+    shown = [f"|{key}={_spell(key, value)}" for key, value in fields.items() if value is not None]
     return enclose(f"{verb}{''.join(shown)}")
 
 
@@ -179,9 +179,11 @@ def read_fields(message: Message, time: str) -> Fields:
     return tuple((name, text) for name, text in found if text)
 
 
-def _spell(value: str | int | Decimal) -> str:
+def _spell(key: str, value: str | int | Decimal) -> str:
     if isinstance(value, str):
-        return escape(value)
+        if key not in LISTS:
+            return escape(value)
+        return ",".join(escape(item).replace(",", COMMA) for item in split_list(value))
     return spell_volume(value) if isinstance(value, Decimal) else str(value)
 
 
@@ -217,6 +219,10 @@ def _parse_any(payload: bytes, codepage: str) -> Message:
 def _parse_field(part: bytes, codepage: str, payload: bytes) -> tuple[str, str]:
     halves = [_undo(half) for half in part.split(b"=", 1)]
     key, *values = [None if half is None else read_text(half, codepage) for half in halves]
+    if key in LISTS and values and values[0] is not None:
+        # A comma that was escaped belongs to its item.
+        items = [_undo(item) or b"" for item in part.split(b"=", 1)[1].split(b",")]
+        values = [join_list(read_text(item, codepage) for item in items)]
     if not values or part.startswith(b"="):
         raise _refuse("field", "A field is key=value", part, payload)
     if key is None or values[0] is None:

@@ -5,7 +5,7 @@ Pure: text in; a value, or what would have been right, out.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, Literal, NamedTuple, TypeVar, cast, get_args
 
 from mtnet import values
@@ -31,6 +31,10 @@ Kind = Literal[
 """What a volume is of: lots that are held, or an order that waits."""
 Status = Literal["filled", "failed"]
 Presence = Literal["up", "down"]
+PauseMode = Literal["close_only", "frozen"]
+"""What a paused channel still takes: what reduces positions, or nothing at all."""
+Take = Literal["0", "1", "free"]
+"""Whether a PUBLISH takes its channel over: never, from whoever holds it, or when it is free."""
 T = TypeVar("T")
 
 _CHANNEL = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
@@ -41,6 +45,10 @@ _MAGIC = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _EPOCH = re.compile(r"[0-9a-fA-F]{16}", re.ASCII)
 _HASH = re.compile(r"[0-9a-fA-F]{8}", re.ASCII)
 _REPLACED = "\ufffd"
+COMMA = "%2C"
+"""A comma within an item of a list."""
+LISTS = frozenset({"symbols", "channels"})
+"""The fields that are lists of texts."""
 
 
 class Grammar(NamedTuple, Generic[T]):
@@ -77,8 +85,23 @@ def _symbol(text: str) -> str | None:
 
 def _symbols(text: str) -> frozenset[str] | None:
     # Persons write a blank behind a comma; no broker has symbols that begin with one.
-    names = [_symbol(name.strip(" ")) for name in text.split(",")]
+    names = [_symbol(name.strip(" ")) for name in split_list(text)]
     return None if None in names else frozenset(name for name in names if name is not None)
+
+
+def _channels(text: str) -> tuple[str, ...] | None:
+    names = split_list(text)
+    return tuple(names) if all(map(_CHANNEL.fullmatch, names)) else None
+
+
+def join_list(items: Iterable[str]) -> str:
+    """Return a list as the text of one field; a comma within an item is written `%2C`."""
+    return ",".join(item.replace(",", COMMA) for item in items)
+
+
+def split_list(text: str) -> list[str]:
+    """Return the items of a list; undoes `join_list`."""
+    return [item.replace(COMMA, ",") for item in text.split(",")]
 
 
 def _kind(text: str) -> Kind | None:
@@ -91,6 +114,14 @@ def _status(text: str) -> Status | None:
 
 def _presence(text: str) -> Presence | None:
     return cast(Presence, text) if text in get_args(Presence) else None
+
+
+def _pause_mode(text: str) -> PauseMode | None:
+    return cast(PauseMode, text) if text in get_args(PauseMode) else None
+
+
+def _take(text: str) -> Take | None:
+    return cast(Take, text) if text in get_args(Take) else None
 
 
 def _period(text: str) -> float | None:
@@ -144,6 +175,9 @@ SYMBOLS = Grammar(_symbols, "one or more symbols with commas between, as EURUSD,
 KIND: Grammar[Kind] = Grammar(_kind, f"one of {', '.join(get_args(Kind))}")
 STATUS: Grammar[Status] = Grammar(_status, "filled or failed")
 PRESENCE: Grammar[Presence] = Grammar(_presence, "up or down")
+PAUSE_MODE: Grammar[PauseMode] = Grammar(_pause_mode, "close_only or frozen")
+TAKE: Grammar[Take] = Grammar(_take, "0, 1 or free")
+CHANNELS = Grammar(_channels, "one or more channels with commas between, as gold,main")
 PERIOD = Grammar(_period, "seconds such as 5 or 0.5")
 MAGIC = Grammar(_magic, "a whole number of 64 bits")
 EPOCH = Grammar(_epoch, "16 hex digits")

@@ -32,11 +32,14 @@ from mtnet.signals.fields import (
     STATUS,
     SYMBOL,
     SYMBOLS,
+    TAKE,
     TICKET,
     VOLUME,
     WORDS,
     Kind,
     Status,
+    Take,
+    join_list,
 )
 from mtnet.signals.wire import MAX_PAYLOAD
 
@@ -96,6 +99,7 @@ class Publish(Struct, frozen=True):
         volume: 0 removes the position.
         ticket: empty = the net position of the symbol.
         fields: of `comment`, `magic`, `price`, `ptime` (the publisher's clock), `sl`, `tp`.
+        take: whether it takes the channel over; None = it does. No part of what an id names.
     """
 
     id: str
@@ -105,6 +109,7 @@ class Publish(Struct, frozen=True):
     ticket: str = ""
     type: Kind = "position"
     fields: Fields = ()
+    take: Take | None = None
 
 
 class Ack(Struct, frozen=True):
@@ -188,14 +193,11 @@ def subscribe(
     Return the frame that asks for a channel.
 
     Args:
-        symbols: None = all. About a hundred fit; one with a comma in it cannot be named.
+        symbols: None = all. About a hundred fit.
     """
     if symbols is None:
         return _request("SUBSCRIBE", channel=channel, epoch=epoch, after=after, h=h)
-    names = sorted(symbols)
-    if any("," in name for name in names):
-        raise WireError("field", "A symbol with a comma cannot be named in a filter")
-    joined = ",".join(names)
+    joined = join_list(sorted(symbols))
     return _request("SUBSCRIBE", channel=channel, symbols=joined, epoch=epoch, after=after, h=h)
 
 
@@ -217,6 +219,7 @@ def publish(position: Publish) -> bytes:
         channel=position.channel,
         ticket=position.ticket or None,
         type=None if position.type == "position" else position.type,
+        take=position.take,
         **fields,
     )
 
@@ -298,6 +301,7 @@ def _read_publish(message: Message) -> Publish:
         message.take("ticket", TICKET) or "",
         kind,
         read_fields(message, "time"),
+        message.take("take", TAKE),
     )
 
 

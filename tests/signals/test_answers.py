@@ -12,10 +12,14 @@ from mtnet.signals import answers
 from mtnet.signals.answers import (
     CODES,
     VERBS,
+    Channels,
     Echo,
+    Flattened,
     Heartbeat,
+    Paused,
     ProviderStatus,
     Refusal,
+    Resumed,
     Signal,
     Snapshot,
     SnapshotPosition,
@@ -70,6 +74,17 @@ def heard(frame):
             "SIGNAL|channel=main|seq=43|symbol=A%25|volume=0|time=9|ticket=7|type=buy_stop"
             "|comment=%3C%7C%3E%25|price=1.09870|ptime=5|prev=0",
             Signal("main", 43, "A%", Decimal(0), 9, "7", "buy_stop", FIELDS, 0),
+        ),
+        (
+            answers.signal("main", 43, "GBPUSD", LOTS, 9, opened=7, popened=8, prev=42),
+            "SIGNAL|channel=main|seq=43|symbol=GBPUSD|volume=0.25|time=9|opened=7|popened=8"
+            "|prev=42",
+            Signal("main", 43, "GBPUSD", LOTS, 9, prev=42, opened=7, popened=8),
+        ),
+        (
+            answers.position("main", 43, "GBPUSD", LOTS, 9, opened=7),
+            "POSITION|channel=main|seq=43|symbol=GBPUSD|volume=0.25|time=9|opened=7",
+            SnapshotPosition("main", 43, "GBPUSD", LOTS, 9, opened=7),
         ),
         (
             answers.position("main", 43, "GBPUSD", LOTS, 9, "7", "buy_stop", FIELDS),
@@ -127,6 +142,28 @@ def heard(frame):
             "ERROR|code=id|text=Other fields|id=a-1|channel=main",
             Refusal("id", "Other fields", "a-1", "main"),
         ),
+        (
+            answers.error("denied", "So", "a-1", "main", closed=True),
+            "ERROR|code=denied|text=So|id=a-1|channel=main|closed=1",
+            Refusal("denied", "So", "a-1", "main", closed=True),
+        ),
+        (
+            answers.paused("main", "close_only"),
+            "PAUSED|channel=main|mode=close_only",
+            Paused("main", "close_only"),
+        ),
+        (
+            answers.paused("main", "frozen"),
+            "PAUSED|channel=main|mode=frozen",
+            Paused("main", "frozen"),
+        ),
+        (answers.flattened("main"), "FLATTENED|channel=main", Flattened("main")),
+        (answers.resumed("main"), "RESUMED|channel=main", Resumed("main")),
+        (
+            answers.channels(["main", "gold"]),
+            "CHANNELS|channels=gold,main",
+            Channels(("gold", "main")),
+        ),
         (answers.unsubscribed("main"), "UNSUBSCRIBED|channel=main", Unsubscribed("main")),
     ],
 )
@@ -166,9 +203,15 @@ def test_the_longest_signal_fits(text):
     channel, seq, _, volume, time, ticket, kind, said = LONGEST
     said = (("comment", text * 100), *said[1:])
     frame = answers.signal(
-        channel, seq, text * 32, volume, time, ticket, kind, said, 2**63 - 1, h="0" * 8
+        channel, seq, text * 32, volume, time, ticket, kind, said, time, time, h="0" * 8
     )
-    assert heard(frame).fields == said
+    assert heard(answers.with_prev(frame, 2**63 - 1)).fields == said
+
+
+def test_as_many_channels_are_named_as_there_are():
+    names = {f"{each:032}" for each in range(250)}
+    told = FrameDecoder(MAX_FRAME, MAX_FRAME).feed(answers.channels(names))
+    assert {name for each in told for name in read_answer(parse(each)).channels} == names
 
 
 def test_the_longest_error_fits_and_is_cut():
@@ -223,6 +266,8 @@ def test_every_code_reads_back(code):
         (b"PING|time=1|seqs=main", "field", "seqs is channels and numbers"),
         (b"PONG|t=1", "field", "PONG needs time"),
         (b"ERROR|text=So", "field", "ERROR needs code"),
+        (b"PAUSED|channel=main|mode=on", "field", "mode is close_only or frozen"),
+        (b"CHANNELS|channels=a b", "field", "one or more channels"),
         (b"UNSUBSCRIBED", "field", "UNSUBSCRIBED needs channel"),
     ],
 )

@@ -247,6 +247,10 @@ def test_a_refused_frame_still_tells_its_id():
 
 
 GOOD = {
+    "HASH": ["00000000", "89abcdef"],
+    "CHANNELS": ["main", "gold,main"],
+    "PAUSE_MODE": ["close_only", "frozen"],
+    "TAKE": ["0", "1", "free"],
     "CHANNEL": ["main", "A.b_c-9", "x" * 32],
     "IDENTITY": ["1", "2026.10.01-1_a", "x" * 64],
     "TICKET": ["1", "18446744073709551615", "x" * 32],
@@ -269,6 +273,10 @@ GOOD = {
     "PASSWORD": ["", "x" * 128],
 }
 BAD = {
+    "HASH": ["", "0123456", "012345678", "0123456g"],
+    "CHANNELS": ["", "main,", "main, gold", "é"],
+    "PAUSE_MODE": ["", "on"],
+    "TAKE": ["", "yes", "2", "FREE"],
     "CHANNEL": ["", "x" * 33, "a b", "é", "a\n", "a:b"],
     "IDENTITY": ["", "x" * 65, "a|b", "a\n"],
     "TICKET": ["", "x" * 33, "-1 "],

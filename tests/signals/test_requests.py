@@ -36,6 +36,7 @@ from mtnet.values import is_symbol
 
 SECRET = "s3cr3t-Passwort"
 EPOCH = "0123456789abcdef"
+LOT = Decimal(1)
 
 
 def read(payload):
@@ -97,6 +98,12 @@ WHOLE = Publish(
             PUBLISH.replace("0.25", "-0") + "|type=buy_stop",
             Publish("1", "GBPUSD", Decimal(0), type="buy_stop"),
         ),
+        (PUBLISH + "|take=free", Publish("1", "GBPUSD", Decimal("0.25"), take="free")),
+        (PUBLISH + "|take=0", Publish("1", "GBPUSD", Decimal("0.25"), take="0")),
+        (
+            "SUBSCRIBE|channel=main|symbols=A%2CB,C%25,D%252CE",
+            Subscribe("main", frozenset({"A,B", "C%", "D,E"})),
+        ),
         ("ACK|channel=main|seq=43", Ack("main", 43)),
         (
             "ACK|channel=main|seq=43|status=failed|price=1.1|volume=0|reason=no money",
@@ -145,6 +152,7 @@ def test_requests_are_read(payload, request_):
         (PUBLISH + "|tp=1,5", "tp is a price"),
         (PUBLISH + "|magic=x", "magic is a whole number"),
         (PUBLISH + "|time=1.5", "time is milliseconds"),
+        (PUBLISH + "|take=yes", "take is 0, 1 or free"),
         (PUBLISH + "|comment=" + "x" * 101, "comment is a text of at most 100"),
         ("ACK|seq=1", "ACK needs channel"),
         ("ACK|channel=main", "ACK needs seq"),
@@ -204,8 +212,10 @@ def test_a_password_is_not_shown():
             subscribe("gold", ["GBPUSD", "EUR%"], EPOCH, 7, "00ab12cd"),
             Subscribe("gold", frozenset({"GBPUSD", "EUR%"}), EPOCH, 7, "00ab12cd"),
         ),
+        (subscribe(symbols=["A,B", "é%,"]), Subscribe("main", frozenset({"A,B", "é%,"}))),
         (unsubscribe("gold"), Unsubscribe("gold")),
         (publish(WHOLE), WHOLE),
+        (publish(Publish("1", "A", LOT, take="1")), Publish("1", "A", LOT, take="1")),
         (publish(Publish("1", "A", Decimal("1E+2"))), Publish("1", "A", Decimal(100))),
         (ack(Ack("main", 1)), Ack("main", 1)),
         (
@@ -227,7 +237,6 @@ def test_what_a_client_builds_the_server_reads(frame, request_):
     [
         lambda: hello("tom"),
         lambda: subscribe(symbols=[]),
-        lambda: subscribe(symbols=["A,B"]),
         lambda: subscribe(symbols=[f"EURUSD{each}" for each in range(200)]),
         lambda: subscribe("a b"),
         lambda: publish(Publish("", "A", Decimal(1))),
