@@ -149,10 +149,5 @@ def test_nothing_is_global_and_no_log_line_is_an_f_string(file):
             assert not any(isinstance(each, ast.JoinedStr) for each in node.args)
 
 
-@pytest.mark.parametrize("file", FILES, ids=name)
-def test_files_stay_small_enough_to_read(file):
-    assert len(file.read_text("utf-8").splitlines()) <= 420
-
-
 def test_twisted_has_no_init_of_ours():
     assert not list((HOUSE.parent / "twisted").rglob("__init__.py"))
