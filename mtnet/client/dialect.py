@@ -1,6 +1,5 @@
 """One connection that speaks dialect 2 with a server of signals."""
 
-from collections.abc import Callable
 from random import uniform
 from typing import Any
 
@@ -26,6 +25,8 @@ BLIND = 12.0
 """Seconds without a byte after which nothing is known of the server: it speaks every five."""
 DELAY_FACTOR = 1.6
 """By which delays between attempts grow."""
+TAKEN_OVER = 600.0
+"""Seconds after `sessions`: two programs of one account must not push each other out in turns."""
 
 
 class Peer:
@@ -35,10 +36,12 @@ class Peer:
     Attributes:
         name: what the server's status calls it.
         login: who asks; sent over TLS or within this machine alone.
+        stopped: nothing more is told, whatever the connection has read already.
     """
 
     name: str
     login: Login | None
+    stopped = False
 
     def welcomed(self, connection: "Connection", welcome: Welcome) -> None:
         """The server speaks dialect 2."""
@@ -59,8 +62,8 @@ class Connection(Protocol):
     log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, peer: Peer, clock: IReactorTime, welcomed: Callable[[], None]) -> None:
-        self._peer, self._clock, self._on_welcome = peer, clock, welcomed
+    def __init__(self, peer: Peer, clock: IReactorTime, redial: "_ConnectionFactory") -> None:
+        self._peer, self._clock, self._redial = peer, clock, redial
         self._decoder = FrameDecoder(MAX_FRAME, 2 * MAX_FRAME)
         self._welcomed = False
         self._reason = ""
@@ -104,7 +107,8 @@ class Connection(Protocol):
         self.transport.abortConnection()
 
     def _frame(self, payload: bytes) -> None:
-        if self._reason:
+        # What came in the same read is not told behind an end, whoever made it.
+        if self._reason or self._peer.stopped:
             return
         try:
             answer = read_answer(parse(payload))
@@ -115,13 +119,16 @@ class Connection(Protocol):
             return
         if isinstance(answer, Welcome):
             self._welcomed = True
-            self._on_welcome()
+            self._redial.welcomed()
             self._patience = max(BLIND, BLIND / 5.0 * answer.heartbeat)
             self._peer.welcomed(self, answer)
         elif isinstance(answer, Heartbeat):
             self.send(requests.pong())
             self._peer.told(answer)
-        elif self._welcomed or isinstance(answer, Refusal):
+        elif isinstance(answer, Refusal):
+            self._redial.refused(answer.code)
+            self._peer.told(answer)
+        elif self._welcomed:
             self._peer.told(answer)
 
     def _wait(self) -> None:
@@ -137,33 +144,48 @@ class Connection(Protocol):
 
 
 class _ConnectionFactory(Factory):
-    """
-    Attributes:
-        refused: connections since the last one that was welcome.
-    """
+    """Makes connections, and knows how long to wait before the next one."""
 
     noisy = False
 
     def __init__(self, peer: Peer, clock: IReactorTime) -> None:
         self._peer, self._clock = peer, clock
-        self.refused = 0
+        self._in_vain = 0
+        self._taken_over = False
 
     def buildProtocol(self, addr: object) -> Connection:
-        self.refused += 1
-        return Connection(self._peer, self._clock, self._welcomed)
+        self._in_vain += 1
+        self._taken_over = False
+        return Connection(self._peer, self._clock, self)
 
-    def _welcomed(self) -> None:
-        self.refused = 0
+    def welcomed(self) -> None:
+        """Begin with short delays again."""
+        self._in_vain = 0
+
+    def refused(self, code: str) -> None:
+        """Take note of an ERROR."""
+        self._taken_over = self._taken_over or code == "sessions"
+
+    def turned_away(self) -> int:
+        """Return how many connections there were since the last one that was welcome."""
+        return self._in_vain
+
+    def delay(self, attempt: int) -> float:
+        """Return seconds until the next attempt."""
+        if not self._taken_over:
+            return backoff(attempt)
+        self._taken_over = False
+        return TAKEN_OVER * uniform(1.0, 1.1)
 
 
 def service(endpoint: IStreamClientEndpoint, peer: Peer, clock: Any) -> ClientService:
     """Return what keeps a peer connected, with delays that grow until it is welcome."""
     factory = _ConnectionFactory(peer, clock)
-    return stay_connected(endpoint, factory, clock, lambda: factory.refused, _delay)
+    return stay_connected(endpoint, factory, clock, factory.turned_away, factory.delay)
 
 
-def _delay(attempt: int) -> float:
-    """Spread the crowd of followers over half of the delay, not over one second."""
+def backoff(attempt: int) -> float:
+    """Return seconds that grow with each attempt; a herd is spread over half of them."""
     return _LONGEST(attempt) * uniform(0.5, 1.0)
 
 

@@ -1,8 +1,8 @@
 """A publisher that knows of each signal whether it is on the server's disk."""
 
-from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
+from enum import Enum, auto
 from secrets import token_hex
 
 from twisted.application.internet import ClientService
@@ -25,20 +25,36 @@ from mtnet.signals.wire import parse_volume
 
 AGAIN = 1.0
 """Seconds until a signal is sent again that the server's disk refused."""
+IN_FLIGHT = 100
+"""Positions of one symbol whose signals may be unanswered at once: enough for any link."""
 
-Key = tuple[str, str, str]
+Queue = dict[str, "_Signal"]
+"""The signals of one symbol that are not done, by id, oldest first."""
+
+
+class _State(Enum):
+    """Where a signal is; `lost` leads from SENT and RETRYING back to QUEUED."""
+
+    QUEUED = auto()
+    SENT = auto()
+    RETRYING = auto()
+    DONE = auto()
 
 
 class _Signal:
     """One signal on its way."""
 
-    def __init__(self, frame: bytes, asked: Publish) -> None:
-        self.frame, self.asked = frame, asked
+    def __init__(self, asked: Publish) -> None:
+        self.asked = asked
+        self.state = _State.QUEUED
+        self.retry: IDelayedCall | None = None
         self.done: Deferred[int] = Deferred()
 
-    @property
-    def key(self) -> Key:
-        return self.asked.channel, self.asked.symbol, self.asked.ticket
+    def enter(self, state: _State) -> None:
+        """Change the state; a retry that waits belongs to the state that it was made in."""
+        if self.retry is not None and self.retry.active():
+            self.retry.cancel()
+        self.state, self.retry = state, None
 
 
 class Publisher(Peer):
@@ -79,17 +95,16 @@ class Publisher(Peer):
         self._on_trouble, self._on_fenced = on_trouble, on_fenced
         self._clock = clock
         self._run, self._count = token_hex(8), 0
-        self._queues: dict[Key, deque[_Signal]] = {}
-        self._sent: dict[str, _Signal] = {}
+        self._queues: dict[tuple[str, str], Queue] = {}
+        self._signals: Queue = {}
         self._connection: Connection | None = None
-        self._retries: set[IDelayedCall] = set()
-        self._stopped = ""
+        self._why_stopped = ""
         self._service: ClientService = service(endpoint, self, clock)
 
     @property
     def waiting(self) -> int:
         """Signals that are not stored yet."""
-        return sum(map(len, self._queues.values()))
+        return len(self._signals)
 
     def startService(self) -> None:
         """Begin to connect; what is published before waits."""
@@ -97,8 +112,7 @@ class Publisher(Peer):
 
     def stopService(self) -> "Deferred[None]":
         """Disconnect; what is not stored fails, and may be stored all the same."""
-        self._stop("The publisher was stopped; the signal may be stored all the same.")
-        return self._service.stopService()
+        return self._stop("The publisher was stopped; the signal may be stored all the same.")
 
     def whenConnected(self, failAfterFailures: int | None = None) -> "Deferred[IProtocol]":
         """As that of `ClientService`."""
@@ -128,8 +142,8 @@ class Publisher(Peer):
         Raises, or fails with:
             ClientError: it can be none, the server refuses it, or a newer publisher is there.
         """
-        if self._stopped:
-            raise ClientError(self._stopped)
+        if self._why_stopped:
+            raise ClientError(self._why_stopped)
         self._count += 1
         text = volume if isinstance(volume, str) else f"{volume:f}"
         try:
@@ -142,15 +156,15 @@ class Publisher(Peer):
                 type,
                 tuple(sorted(fields.items())),
             )
-            signal = _Signal(requests.publish(asked), asked)
+            requests.publish(asked)
         except WireError as error:
             raise ClientError(f"{error}; {symbol!r} {text!r} is refused.") from error
-        if any(each.asked.id == asked.id for queue in self._queues.values() for each in queue):
+        if asked.id in self._signals:
             raise ClientError(f"The signal {asked.id} is on its way already.")
-        queue = self._queues.setdefault(signal.key, deque())
-        queue.append(signal)
-        if len(queue) == 1:
-            self._send(signal)
+        signal = self._signals[asked.id] = _Signal(asked)
+        queue = self._queues.setdefault((asked.channel, asked.symbol), {})
+        queue[asked.id] = signal
+        self._send_next(queue)
         return signal.done
 
     # Told by the connection
@@ -159,16 +173,16 @@ class Publisher(Peer):
         """Send what is not stored."""
         self._connection = connection
         self._on_connected()
-        self._sent.clear()
         for queue in list(self._queues.values()):
-            self._send(queue[0])
+            self._send_next(queue)
 
     def told(self, answer: Answer) -> None:
         """Take what the server says."""
         if isinstance(answer, Stored):
-            signal = self._sent.pop(answer.id, None)
-            if signal is not None:
-                self._next(signal)
+            signal = self._signals.get(answer.id)
+            # STORED is true whenever it comes; a signal that never left is not what it is about.
+            if signal is not None and signal.state is not _State.QUEUED:
+                self._finish(signal)
                 signal.done.callback(answer.seq)
         elif isinstance(answer, Refusal):
             self._refused(answer)
@@ -176,54 +190,68 @@ class Publisher(Peer):
     def lost(self, reason: str) -> None:
         """What is not stored is sent again."""
         self._connection = None
-        self._on_lost(reason)
+        for signal in self._signals.values():
+            signal.enter(_State.QUEUED)
+        if not self.stopped:
+            self._on_lost(reason)
 
     def _refused(self, answer: Refusal) -> None:
+        signal = self._signals.get(answer.id)
         if answer.code == "fenced":
             self._stop(f"A newer publisher sets {answer.channel}; this one has stopped.")
             self._on_fenced(answer.channel)
-            self._service.stopService()
-            return
-        signal = self._sent.pop(answer.id, None)
-        if signal is None:
-            if answer.code == "login":
-                self._stop(answer.text)
-                self._service.stopService()
-            return
+        elif signal is not None and signal.state is _State.SENT:
+            self._refuse(signal, answer)
+        elif not answer.id and answer.code == "login":
+            self._stop(answer.text)
+
+    def _refuse(self, signal: _Signal, answer: Refusal) -> None:
         if answer.code == "server":  # it is certainly not stored
+            signal.enter(_State.RETRYING)
+            signal.retry = self._clock.callLater(AGAIN, self._send, signal)
             self._on_trouble(answer.text)
-            call = self._clock.callLater(AGAIN, lambda: self._again(call, signal))
-            self._retries.add(call)
             return
-        self._next(signal)
+        self._finish(signal)
         signal.done.errback(ClientError(f"{answer.text} ({answer.code})."))
 
-    def _again(self, call: IDelayedCall, signal: _Signal) -> None:
-        self._retries.discard(call)
-        if signal.asked.id not in self._sent:
-            self._send(signal)
-
-    def _next(self, signal: _Signal) -> None:
-        queue = self._queues[signal.key]
-        queue.popleft()
+    def _finish(self, signal: _Signal) -> None:
+        """Take a signal out, and send what waited for it; its Deferred is the caller's to fire."""
+        signal.enter(_State.DONE)
+        key = signal.asked.channel, signal.asked.symbol
+        queue = self._queues[key]
+        del self._signals[signal.asked.id], queue[signal.asked.id]
         if queue:
-            self._send(queue[0])
+            self._send_next(queue)
         else:
-            del self._queues[signal.key]
+            del self._queues[key]
+
+    def _send_next(self, queue: Queue) -> None:
+        """Send what waits for nothing before it; without a ticket, a signal is of all tickets."""
+        before: set[str] = set()
+        for signal in queue.values():
+            ticket = signal.asked.ticket
+            if before and not ticket:
+                return
+            if ticket not in before and signal.state is _State.QUEUED:
+                self._send(signal)
+            before.add(ticket)
+            if not ticket or len(before) == IN_FLIGHT:
+                return
 
     def _send(self, signal: _Signal) -> None:
         if self._connection is not None:
-            self._sent[signal.asked.id] = signal
-            self._connection.send(signal.frame)
+            signal.enter(_State.SENT)
+            self._connection.send(requests.publish(signal.asked))
 
-    def _stop(self, why: str) -> None:
-        if self._stopped:
-            return
-        self._stopped = why
-        for call in self._retries:
-            call.cancel()
-        queues, self._queues = self._queues, {}
-        self._sent.clear()
-        for queue in queues.values():
-            for signal in queue:
-                signal.done.errback(ClientError(why))
+    def _stop(self, why: str) -> "Deferred[None]":
+        """End, whoever wants it; a publisher that was replaced never comes back by itself."""
+        self._why_stopped = self._why_stopped or why
+        self.stopped = True
+        if self._connection is not None:
+            self._connection.send(requests.bye())
+        signals, self._signals, self._queues = self._signals, {}, {}
+        stopping = self._service.stopService()
+        for signal in signals.values():
+            signal.enter(_State.DONE)
+            signal.done.errback(ClientError(why))
+        return stopping

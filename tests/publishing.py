@@ -1,0 +1,151 @@
+"""A server in memory that answers a publisher as it is told to, and remembers what it stored."""
+
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from wires import Line
+
+from mtnet.client import Publisher
+from mtnet.signals import answers
+from mtnet.signals.dialect import parse
+from mtnet.signals.requests import Bye, Hello, Publish, Subscribe, read_request
+from mtnet.signals.wire import FrameDecoder
+
+EPOCH = "0123456789abcdef"
+
+
+class Session(Protocol):
+    """One connection of the publisher, in the eyes of the server."""
+
+    def __init__(self, desk):
+        self.desk, self.decoder = desk, FrameDecoder()
+
+    def dataReceived(self, data):
+        for payload in self.decoder.feed(data):
+            self.desk.takes(self, read_request(parse(payload)))
+
+    def say(self, *frames):
+        for frame in frames:
+            self.transport.write(frame)
+
+
+class Desk(Factory):
+    """
+    The server.
+
+    Attributes:
+        answer: what becomes of a PUBLISH: `store`, `twice` (and its answer comes twice), `silent`
+            (stored, not answered), `server`, or the code of another refusal.
+        stored: by id, the number of its entry and what it set.
+        order: ids as they were stored.
+        heard: every request, oldest first.
+        book: what SUBSCRIBE shows, (symbol, ticket) → the fields of POSITION; None = it is
+            answered by ERROR channel.
+    """
+
+    noisy = False
+
+    def __init__(self):
+        self.answer = "store"
+        self.stored, self.order, self.heard = {}, [], []
+        self.book = {}
+        self.seq = 0
+
+    def buildProtocol(self, addr):
+        return Session(self)
+
+    def takes(self, session, request):
+        self.heard.append(request)
+        if isinstance(request, Hello):
+            session.say(answers.welcome(EPOCH, 5.0, 1))
+        elif isinstance(request, Subscribe):
+            self.subscribe(session)
+        elif isinstance(request, Publish):
+            self.publish(session, request)
+
+    def subscribe(self, session):
+        if self.book is None:
+            session.say(answers.error("channel", "There is no main.", None, "main"))
+            return
+        shown = [
+            answers.position("main", self.seq, symbol, volume, 1, ticket, **more)
+            for (symbol, ticket), (volume, more) in self.book.items()
+        ]
+        head = answers.snapshot("main", EPOCH, self.seq, len(shown))
+        session.say(head, *shown, answers.synced("main", EPOCH, self.seq))
+
+    def publish(self, session, asked):
+        answer = self.answer
+        if answer in ("store", "twice", "silent"):
+            if asked.id not in self.stored:
+                self.seq += 1
+                self.stored[asked.id] = self.seq, asked
+                self.order.append(asked.id)
+                self._enter(asked)
+            if answer != "silent":
+                said = answers.stored(asked.id, self.stored[asked.id][0])
+                session.say(*[said] * (2 if answer == "twice" else 1))
+        else:
+            said = answers.error(answer, "It is refused.", asked.id, "main")
+            session.say(*[said] * (2 if answer == "server" else 1))
+
+    def _enter(self, asked):
+        if self.book is None:
+            self.book = {}
+        if asked.volume:
+            more = {"type": asked.type, "fields": asked.fields}
+            self.book[asked.symbol, asked.ticket] = asked.volume, more
+        else:
+            self.book.pop((asked.symbol, asked.ticket), None)
+
+    @property
+    def published(self):
+        """Return what was published, as text."""
+        return [
+            f"{each.symbol}{each.ticket and '/' + each.ticket} {each.volume:f}"
+            for each in self.heard
+            if isinstance(each, Publish)
+        ]
+
+
+class Bench:
+    """A publisher and its server."""
+
+    def __init__(self, **options):
+        self.clock, self.desk = Clock(), Desk()
+        self.line = Line(self.desk, self.clock)
+        self.told, self.answered = [], {}
+        self.publisher = Publisher(
+            self.line,
+            self.clock,
+            on_fenced=lambda channel: self.told.append(f"fenced {channel}"),
+            on_trouble=lambda text: self.told.append("trouble"),
+            **options,
+        )
+        self.publisher.startService()
+
+    def publish(self, symbol, volume, **more):
+        """Publish; what became of it stands in `answered` under its id."""
+        identity = more.setdefault("id", f"n{len(self.answered)}")
+        self.answered[identity] = []
+        done = self.publisher.publish(symbol, volume, **more)
+        done.addBoth(self.answered[identity].append)
+        return identity
+
+    def say(self, *frames):
+        """Let the server say something by itself."""
+        self.line.wire.server.protocol.say(*frames)
+        self.settle()
+
+    def settle(self):
+        self.line.settle()
+
+    def pass_time(self, seconds):
+        for _ in range(int(seconds * 2)):
+            self.settle()
+            self.clock.advance(0.5)
+        self.settle()
+
+    @property
+    def ended(self):
+        """Return whether the publisher has said BYE."""
+        return any(isinstance(each, Bye) for each in self.desk.heard)
