@@ -57,6 +57,7 @@ from mtnet.signals.holds import Holds
 from mtnet.signals.journal import Journal
 from mtnet.signals.operator import Operator
 from mtnet.signals.upstream import source_service
+from mtnet.templates.checker import CheckService
 from mtnet.templates.folder import FolderService
 from mtnet.templates.library import Library
 from mtnet.ticks.collector import Collector
@@ -134,6 +135,7 @@ class Daemon(MultiService):
         for name, source in config.signals.sources.items():
             endpoint = clientFromString(reactor, source.connect)
             source_service(self.hub, name, source, endpoint).setServiceParent(self)
+        CheckService(self.hub).setServiceParent(self)
         if config.templates.folder:
             FolderService(self.hub).setServiceParent(self)
         TimerService(config.access.store, self._keeper.flush).setServiceParent(self)
@@ -335,8 +337,6 @@ class Daemon(MultiService):
                 "The last daemon was killed: {count} ticks that it had taken were not on disk",
                 count=self.hub.collector.lost,
             )
-        for sentence in self.hub.library.damaged:
-            self.log.warn("{sentence}", sentence=sentence)
         if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, self._hang_up)
         super().startService()

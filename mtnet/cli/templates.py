@@ -14,7 +14,8 @@ from twisted.internet.interfaces import (
 from mtnet.cli import remote
 from mtnet.cli.manage import table
 from mtnet.client import Templates
-from mtnet.errors import ClientError
+from mtnet.errors import ClientError, TemplateError
+from mtnet.templates.content import key_of_file
 
 if TYPE_CHECKING:
     from mtnet.cli.remote import Commands
@@ -49,7 +50,7 @@ def _put_parser(commands: "Commands") -> None:
     parser = remote.add(commands, "put", put_template, SERVER, told, "GBPUSD_H1.tpl")
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument(
-        "symbol", metavar="SYMBOL", nargs="?", help="default: from FILE named SYMBOL_PERIOD.tpl"
+        "symbol", metavar="SYMBOL", nargs="?", help="default: from FILE, its name or what it says"
     )
     parser.add_argument("period", metavar="PERIOD", nargs="?")
 
@@ -88,10 +89,11 @@ async def put_template(
     server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
 ) -> None:
     """Store one template."""
-    symbol, period = _named(arguments)
-    stored = await Templates(server, clock, login=arguments.account).put(
-        symbol, period, _read(arguments.file)
-    )
+    if arguments.symbol is not None and arguments.period is None:
+        raise ClientError(f"A PERIOD such as H1 stands behind SYMBOL {arguments.symbol}.")
+    content = _read(arguments.file)
+    symbol, period = _key(arguments, content)
+    stored = await Templates(server, clock, login=arguments.account).put(symbol, period, content)
     place = " ".join(str(stored.get(key, "")) for key in ("symbol", "period", "platform"))
     remote.say(arguments, stored, f"Stored: {place}, version {stored.get('version', '?')}")
 
@@ -100,15 +102,13 @@ SHOWN = ("symbol", "period", "platform", "version", "size", "stored")
 """The columns of `templates list`."""
 
 
-def _named(arguments: Namespace) -> tuple[str, str]:
+def _key(arguments: Namespace, content: bytes) -> tuple[str, str]:
     if arguments.period is not None:
         return arguments.symbol, arguments.period
-    symbol, _, period = arguments.file.stem.rpartition("_")
-    if arguments.symbol is not None or not (symbol and period):
-        raise ClientError(
-            f"{arguments.file} is not named SYMBOL_PERIOD.tpl; say SYMBOL and PERIOD behind it."
-        )
-    return symbol, period
+    try:
+        return key_of_file(arguments.file.name, content)
+    except TemplateError as error:
+        raise ClientError(f"{error} Or say SYMBOL and PERIOD behind {arguments.file}.") from error
 
 
 def _read(file: Path) -> bytes:

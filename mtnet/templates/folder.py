@@ -1,8 +1,8 @@
 """
 A folder that is watched: whoever saves or copies a `.tpl` file there publishes it.
 
-The file is named `SYMBOL_PERIOD.tpl`; the last `_` splits, and the period is a name or a code.
-One that is not is read for the symbol and the period that it names itself.
+`SYMBOL_PERIOD.tpl`, with the name of a period such as H1, says what it is for; of any other file
+counts the symbol and the period that it names itself.
 """
 
 import os
@@ -19,11 +19,10 @@ from twisted.python.failure import Failure
 
 from mtnet.errors import TemplateError
 from mtnet.hub import Hub
-from mtnet.templates.content import describe
-from mtnet.templates.library import Library, Version
-from mtnet.templates.wire import SLACK, parse_period, parse_symbol
-
-SUFFIX = ".tpl"
+from mtnet.templates.content import SUFFIX, key_of_file, too_large
+from mtnet.templates.library import Library
+from mtnet.templates.version import Version
+from mtnet.templates.wire import SLACK
 
 
 class Entry(NamedTuple):
@@ -86,6 +85,7 @@ class Inbox:
         max_size: bytes of the largest template.
         still: seconds that a file stands still before it is taken.
         now: milliseconds since the Unix epoch, UTC.
+        codepage: how a symbol is read that is not UTF-8.
     """
 
     def __init__(
@@ -95,8 +95,10 @@ class Inbox:
         max_size: int,
         still: float,
         now: Callable[[], int],
+        codepage: str,
     ) -> None:
         self._folder, self._library, self._max_size = folder, library, max_size
+        self._codepage = codepage
         self._scanner, self._now = Scanner(still), now
         self._old: set[Entry] | None = None
         self._failing: set[str] = set()
@@ -141,7 +143,7 @@ class Inbox:
 
     def _store(self, entry: Entry) -> Outcome | None:
         content = self._read(entry)
-        symbol, period = _named(entry.name) or describe(content)
+        symbol, period = key_of_file(entry.name, content, self._codepage)
         # A file that lay here before the daemon started was taken then, unless it is new to us:
         # it must not come back over versions that were uploaded since.
         if entry in (self._old or ()) and self._library.holds(symbol, period, content):
@@ -152,6 +154,8 @@ class Inbox:
     def _read(self, entry: Entry) -> bytes:
         if entry.link:
             raise TemplateError("template", "It is a link, and links are not followed.")
+        if entry.size > self._max_size + SLACK:
+            raise too_large(entry.size, self._max_size)
         # The name may have become a link or a pipe since it was listed.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         flags |= getattr(os, "O_BINARY", 0)
@@ -170,7 +174,12 @@ class FolderService(Service):
         settings = hub.config.templates
         self._hub, self._folder = hub, settings.folder
         self._inbox = Inbox(
-            Path(settings.folder), hub.library, settings.max_size, settings.scan, hub.now
+            Path(settings.folder),
+            hub.library,
+            settings.max_size,
+            settings.scan,
+            hub.now,
+            hub.config.signals.codepage,
         )
         self._calls = LoopingCall(self._look)
         self._calls.clock = hub.clock
@@ -215,11 +224,3 @@ class FolderService(Service):
                 trouble=trouble,
             )
         self._trouble = trouble
-
-
-def _named(name: str) -> tuple[str, str] | None:
-    symbol, _, period = name[: -len(SUFFIX)].rpartition("_")
-    try:
-        return parse_symbol(symbol), parse_period(period)
-    except TemplateError:
-        return None

@@ -3,27 +3,27 @@ The library: every version of every template, on disk, with an index in memory.
 
 On disk each (symbol, period, platform) has a folder named by a hash, with `key.json` and one
 file for each version; its name holds the version, the time and the hash of the content, so no
-input ever becomes a path and each file can be checked.
+input ever becomes a path and each file can be checked: when it is served first, and by `check`,
+little by little, since the daemon must not wait for that before it listens.
 """
 
 import json
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 from zope.interface import implementer
 
 from mtnet.errors import ConfigError, StartError, TemplateError
 from mtnet.imtnet import IStatus
 from mtnet.templates.content import platform_of, prepare
+from mtnet.templates.version import Key, Version
 from mtnet.templates.wire import PERIODS, PLATFORMS, parse_period, parse_symbol
 
 CACHED = 8
@@ -32,51 +32,6 @@ CACHED = 8
 _FILE = re.compile(r"([0-9]{10})-([0-9]{1,16})-([0-9a-f]{64})\.tpl")
 _KEY = "key.json"
 _UNFINISHED = ".new"
-
-
-class Key(NamedTuple):
-    """What versions are counted for."""
-
-    symbol: str
-    period: str
-    platform: str
-
-    @property
-    def folder(self) -> str:
-        return sha256("\n".join(self).encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True)
-class Version:
-    """
-    One stored template.
-
-    Attributes:
-        version: 1, 2, 3 … within its key.
-        size: bytes.
-        sha256: of the content, hexadecimal.
-        stored: milliseconds since the Unix epoch, UTC; rises with every upload.
-    """
-
-    key: Key
-    version: int
-    size: int
-    sha256: str
-    stored: int
-
-    @cached_property
-    def file(self) -> str:
-        return f"{self.version:010}-{self.stored}-{self.sha256}.tpl"
-
-    def facts(self) -> dict[str, str | int]:
-        """Return plain JSON values."""
-        return {
-            **self.key._asdict(),
-            "version": self.version,
-            "size": self.size,
-            "sha256": self.sha256,
-            "stored": self.stored,
-        }
 
 
 @implementer(IStatus)
@@ -89,10 +44,8 @@ class Library:
         keep_experts: keep chart-level `<expert>` blocks.
         default: `SYMBOL PERIOD` of the default template; empty = the newest upload.
 
-    `store` may run in another thread, one call at a time; all else belongs to one thread.
-
-    Attributes:
-        damaged: a sentence for each file that was skipped at the start.
+    `store` and `check` may run in another thread, one call at a time; all else belongs to one
+    thread.
 
     Raises:
         ConfigError: `default` is not `SYMBOL PERIOD`.
@@ -112,16 +65,22 @@ class Library:
         self._lock = Lock()
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._refused = ""
-        self.damaged: list[str] = []
+        self._damaged: dict[Path, str] = {}
+        self._newest: tuple[object, Version | None] = None, None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # Entries are replaced, never changed: a reader sees the old index or the new one.
             self._index = dict(self._load())
-            self._newest: tuple[object, Version | None] = None, None
+            self._unchecked = [each for versions in self._index.values() for each in versions]
         except OSError as error:
             raise StartError(
                 f"The templates in {folder} cannot be read: {error.strerror}."
             ) from error
+
+    @property
+    def damaged(self) -> list[str]:
+        """A sentence for each file that is skipped, as far as it is known."""
+        return list(self._damaged.values())
 
     def store(self, symbol: str, period: str, content: bytes, when: int) -> tuple[Version, bool]:
         """
@@ -142,7 +101,7 @@ class Library:
         key, digest = Key(symbol, period, platform_of(content)), sha256(content).hexdigest()
         with self._lock:
             known = self._index.get(key, ())
-            if known and known[-1].sha256 == digest:
+            if known and known[-1].sha256 == digest and not self._is_damaged(known[-1]):
                 return known[-1], False
             return self._add(key, content, digest, when), True
 
@@ -172,7 +131,7 @@ class Library:
             each
             for name in platforms
             for each in self._index.get(Key(symbol, period, name), ())
-            if version in (None, each.version)
+            if version in (None, each.version) and not self._is_damaged(each)
         ]
         if not found:
             number = "" if version is None else f" in version {version}"
@@ -187,9 +146,14 @@ class Library:
             TemplateError: `missing`.
         """
         index, (of, found) = self._index, self._newest
-        if of is not index:
-            newest = (versions[-1] for versions in index.values())
-            found = max(newest, key=_age, default=None)
+        if of is not index or (found is not None and self._is_damaged(found)):
+            whole = (
+                each
+                for versions in index.values()
+                for each in versions
+                if not self._is_damaged(each)
+            )
+            found = max(whole, key=_age, default=None)
             self._newest = index, found
         if found is None:
             raise TemplateError("missing", "There is no template yet.")
@@ -204,9 +168,24 @@ class Library:
         """
         return self.newest() if self._default is None else self.get(*self._default)
 
+    def read(self, find: Callable[[], Version]) -> tuple[Version, bytes]:
+        """
+        Return the version that `find` names, and its bytes; when they are damaged, those of
+        what it names then.
+
+        Raises:
+            TemplateError: `missing`, or `server`: the disk does not give it back.
+        """
+        while True:
+            version = find()
+            content = self.content(version)
+            if not self._is_damaged(version):
+                return version, content
+            self._cache.pop(version.file, None)
+
     def content(self, version: Version) -> bytes:
         """
-        Return the bytes of a version.
+        Return the bytes of a version; what is no longer what was stored is `damaged` then.
 
         Raises:
             TemplateError: `missing`: pruned meanwhile; `server`: the disk does not give it back.
@@ -214,16 +193,35 @@ class Library:
         found = self._cache.pop(version.file, None)
         if found is None:
             found = self._read(version)
+            self._compare(version, found)
         self._cache[version.file] = found
         if len(self._cache) > CACHED:
             self._cache.popitem(last=False)
         return found
 
+    def check(self) -> str | None:
+        """
+        Compare one more of the versions that were there at the start with what was stored.
+
+        Returns:
+            A sentence when it is damaged, which is skipped from now on; else nothing. None when
+            all were looked at.
+        """
+        if not self._unchecked:
+            return None
+        version = self._unchecked.pop()
+        if self._is_damaged(version):
+            return ""
+        with suppress(TemplateError):  # pruned meanwhile, or told when it is served
+            self._compare(version, self._read(version))
+        return self._damaged.get(self._path(version), "")
+
     def listing(self) -> list[dict[str, Any]]:
         """Return the newest version of each key with the numbers kept, ready for JSON."""
         return [
-            {**versions[-1].facts(), "versions": [each.version for each in versions]}
+            {**whole[-1].facts(), "versions": [each.version for each in whole]}
             for _, versions in sorted(self._index.items())
+            if (whole := [each for each in versions if not self._is_damaged(each)])
         ]
 
     def health(self) -> dict[str, Any]:
@@ -241,7 +239,7 @@ class Library:
 
     def _read(self, version: Version) -> bytes:
         try:
-            return (self._folder / version.key.folder / version.file).read_bytes()
+            return self._path(version).read_bytes()
         except FileNotFoundError as error:
             raise TemplateError(
                 "missing", f"Version {version.version} is kept no longer."
@@ -250,6 +248,19 @@ class Library:
             raise TemplateError(
                 "server", f"The disk does not give the template back: {error.strerror}."
             ) from error
+
+    def _compare(self, version: Version, content: bytes) -> None:
+        if sha256(content).hexdigest() != version.sha256:
+            self._skip(self._path(version))
+
+    def _skip(self, file: Path, why: str = "it is not what was stored") -> None:
+        self._damaged[file] = f"{file} is skipped: {why}."
+
+    def _is_damaged(self, version: Version) -> bool:
+        return bool(self._damaged) and self._path(version) in self._damaged
+
+    def _path(self, version: Version) -> Path:
+        return self._folder / version.key.folder / version.file
 
     def _add(self, key: Key, content: bytes, digest: str, when: int) -> Version:
         # A clock that was set back must not make an old upload the newest.
@@ -302,18 +313,20 @@ class Library:
         except (OSError, ValueError, TypeError):
             pass
         if any(_FILE.fullmatch(name) for name in _names(folder)):
-            self.damaged.append(f"{folder} is skipped: its {_KEY} does not name its templates.")
+            sentence = f"{folder} is skipped: its {_KEY} does not name its templates."
+            self._damaged[folder] = sentence
         return None
 
     def _load_versions(self, folder: Path, key: Key) -> Iterator[Version]:
         for name in sorted(_names(folder)):
             parts = _FILE.fullmatch(name)
             if parts:
-                content = _try_read(folder / name)
-                if content is not None and sha256(content).hexdigest() == parts[3]:
-                    yield Version(key, int(parts[1]), len(content), parts[3], int(parts[2]))
+                try:
+                    size = (folder / name).stat().st_size
+                except OSError as error:
+                    self._skip(folder / name, str(error.strerror))
                 else:
-                    self.damaged.append(f"{folder / name} is skipped: it is not what was stored.")
+                    yield Version(key, int(parts[1]), size, parts[3], int(parts[2]))
 
 
 def _default_key(text: str) -> tuple[str, str] | None:
@@ -337,13 +350,6 @@ def _names(folder: Path) -> list[str]:
 def _number(name: str) -> int:
     parts = _FILE.fullmatch(name)
     return int(parts[1]) if parts else 0
-
-
-def _try_read(file: Path) -> bytes | None:
-    try:
-        return file.read_bytes()
-    except OSError:
-        return None
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -28,7 +28,8 @@ from mtnet.net.foreign import COMMANDS, HTTP_METHODS, can_become, name_of, start
 from mtnet.net.gate import Gate, Visitor, guarded
 from mtnet.net.pieces import Pieces, StreamTransport, Watch, bare, keeps_pieces, unacknowledged
 from mtnet.net.straight import end_half
-from mtnet.templates.library import Version
+from mtnet.templates.content import too_large
+from mtnet.templates.version import Version
 from mtnet.templates.wire import (
     SLACK,
     BodyDecoder,
@@ -188,13 +189,16 @@ class TemplatesProtocol(Protocol):
         self._receive = _drop
         try:
             self._demand("fetch", asked.symbol if asked else None)
-            version = find()
-            self._demand("fetch", version.key.symbol)
-            self._send(version, self._hub.library.content(version), asked)
+            version, body = self._hub.library.read(lambda: self._allowed(find()))
+            self._send(version, body, asked)
         except TemplateError as error:
             if asked or error.code != "missing":
                 self._warn("gets no template. {error}", error=str(error))
             self._close()
+
+    def _allowed(self, version: Version) -> Version:
+        self._demand("fetch", version.key.symbol)
+        return version
 
     def _send(self, version: Version, body: bytes, asked: Fetch | None) -> None:
         key = version.key
@@ -218,8 +222,7 @@ class TemplatesProtocol(Protocol):
         limit = self._settings.max_size + SLACK
         try:
             if command.length > limit:
-                text = f"{command.length} bytes were announced and {limit - SLACK} are allowed."
-                raise TemplateError("size", text)
+                raise too_large(command.length, self._settings.max_size)
             if command.login:
                 self._log_in(command)
             else:

@@ -17,7 +17,7 @@ from mtnet import __version__
 from mtnet.errors import HttpError, TemplateError
 from mtnet.hub import Hub
 from mtnet.net.endpoints import Listener
-from mtnet.templates.library import Version
+from mtnet.templates.version import Version
 from mtnet.templates.wire import PLATFORMS, SLACK, parse_number, parse_period, parse_symbol, text
 from mtnet.web.site import ApiRequest, ApiSite
 
@@ -141,13 +141,14 @@ class Templates(ApiResource):
     def _get(self, request: ApiRequest) -> None:
         key = self._key(request)
         request.demand("fetch", TEMPLATES, key[0])
-        found = self.hub.library.get(*key, _version(request), _platform(request))
-        content = self.hub.library.content(found)
+        asked = (*key, _version(request), _platform(request))
+        found, content = self.hub.library.read(lambda: self.hub.library.get(*asked))
         request.reply(304 if _is_known(request, found) else 200, content, _headers(found))
 
     def _put(self, request: ApiRequest) -> None:
         symbol, period = self._key(request)
         request.demand("publish", TEMPLATES, symbol)
+        _check_body(request)
         stored = self.hub.in_thread(
             self.hub.library.store, symbol, period, request.content.read(), self.hub.now()
         )
@@ -167,6 +168,22 @@ class Templates(ApiResource):
         codepage = self.hub.config.signals.codepage
         symbol, period = (text(part, codepage) for part in request.postpath)
         return parse_symbol(symbol), parse_period(period)
+
+
+def _check_body(request: ApiRequest) -> None:
+    """
+    Refuse a form: between its boundary lines the template would not be what was uploaded.
+
+    Any other Content-Type is taken for what the body is, as terminals label all alike.
+    """
+    kinds = request.requestHeaders.getRawHeaders(b"Content-Type", [])
+    if any(kind.strip().lower().startswith(b"multipart/") for kind in kinds):
+        raise HttpError(
+            415,
+            "template",
+            "The body is a form, and must be the template itself, as of curl -T FILE or "
+            "--data-binary @FILE.",
+        )
 
 
 def _version(request: ApiRequest) -> int | None:

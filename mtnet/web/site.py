@@ -41,6 +41,7 @@ TOO_LONG = "A request line and its headers may have 16,384 bytes together."
 
 _JSON = b"application/json; charset=utf-8"
 _COMMON = {b"X-Content-Type-Options": b"nosniff", b"Cache-Control": b"no-cache"}
+_ABSOLUTE = re.compile(rb"(?:https?|wss?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(:[0-9]{1,5})?", re.ASCII)
 
 
@@ -144,6 +145,7 @@ class ApiRequest(Request):
     One request.
 
     Attributes:
+        authority: the host that an absolute request target names; None = it names none.
         gone: nobody waits for the answer any more.
         rights: what whoever asks may do.
         identity: who asks; None = nobody who has logged in.
@@ -159,6 +161,9 @@ class ApiRequest(Request):
 
     def __init__(self, channel: ApiChannel, *options: object) -> None:
         super().__init__(channel, *options)
+        # Twisted takes the channel away when the client leaves.
+        self._site, self._visitor = channel.site, channel.visitor
+        self.authority: str | None = None
         self.gone = self.whole = self._cut = False
         self.identity: Identity | None = None
         self.rights = NOTHING
@@ -169,7 +174,7 @@ class ApiRequest(Request):
         """Refuse a body before it is read, when its length is known; None = chunked."""
         self.content = BytesIO()
         if length is not None and length > self.channel.site.max_body:
-            self._cut_off()
+            self._cut_off(f"{length} bytes")
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep a piece of the body, or drop it when the body grew too large."""
@@ -177,7 +182,7 @@ class ApiRequest(Request):
         if self._cut:
             return
         if self._received > self.channel.site.max_body:
-            self._cut_off()
+            self._cut_off(f"{self._received} bytes or more")
         else:
             self.content.write(data)
 
@@ -186,15 +191,20 @@ class ApiRequest(Request):
         self.whole = True
         if self._cut:
             self.channel.loseConnection()
-        else:
-            super().requestReceived(command, path, version)
+            return
+        # Terminals and proxies send `GET http://host/path` (RFC 9112, 3.2.2).
+        absolute = _ABSOLUTE.fullmatch(path)
+        if absolute is not None:
+            self.authority = absolute[1].decode("latin-1")
+            path = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+        super().requestReceived(command, path, version)
 
     def process(self) -> None:
         """Answer, when the guards let it pass."""
-        visitor = self.channel.visitor
+        visitor = self._visitor
         self.identity, self.rights = visitor.identity, visitor.rights
         try:
-            self.channel.site.guard(self)
+            self._site.guard(self)
             shown = credentials(self, visitor)
         except (HttpError, WireError) as error:
             self.refuse(converted(error))
@@ -218,14 +228,15 @@ class ApiRequest(Request):
         if self.rights.any(verb, service) if name is None else self.rights.may(verb, service, name):
             return
         thing = f"{verb}:{service}" + (f"/{name}" if name else "")
-        accounts = self.channel.site.hub.access.accounts
-        if self.identity is None and self.channel.visitor.private and not accounts.empty:
+        accounts = self._site.hub.access.accounts
+        if self.identity is None and self._visitor.private and not accounts.empty:
             raise HttpError(401, "login", f"This needs a login with the right {thing}.")
         raise HttpError(403, "denied", f"There is no right {thing} here.")
 
     def _known(self, identity: Identity) -> None:
-        self.identity, self.rights = identity, self.channel.visitor.rights_of(identity)
-        super().process()
+        self.identity, self.rights = identity, self._visitor.rights_of(identity)
+        if not self.gone:
+            super().process()
 
     def _unknown(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
@@ -235,7 +246,7 @@ class ApiRequest(Request):
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer that the server failed, and leave the traceback in the log alone."""
         self.log.failure("A request failed.", reason)
-        self.channel.visitor.offend(Offence.ERROR)
+        self._visitor.offend(Offence.ERROR)
         self.reply_json(500, _error("server", "The server failed."))
         return reason
 
@@ -261,13 +272,13 @@ class ApiRequest(Request):
         self.reply(status, _json(value), {b"Content-Type": _JSON})
 
     def refuse(self, error: HttpError) -> None:
-        """Answer with an error."""
-        self.channel.site.warn(self, error)
+        """Answer with an error, and log it, also when nobody waits for it any more."""
+        self._site.warn(self, error)
         for name, value in HEADERS.get(error.status, {}).items():
             self.setHeader(name, value)
         self.reply_json(error.status, _error(error.code, str(error)))
 
-    def _cut_off(self) -> None:
+    def _cut_off(self, size: str) -> None:
         """
         Answer in the middle of the body, drop the rest of it for a while, then close.
 
@@ -277,7 +288,8 @@ class ApiRequest(Request):
         self.content = BytesIO()
         self.requestHeaders.removeHeader(b"Expect")
         site = self.channel.site
-        sentence = f"At most {site.max_body} bytes of a body are allowed."
+        most = site.hub.config.templates.max_size
+        sentence = f"The body has {size}, and templates.max_size allows {most}."
         self.channel.cut_off(413, b"Content Too Large", "size", sentence)
         self._closing = site.hub.clock.callLater(
             site.hub.config.templates.progress, self.channel.loseConnection
@@ -330,13 +342,17 @@ class ApiSite(Site):
         Raises:
             HttpError: `host` or `origin`.
         """
-        hosts = _texts(request, b"Host")
+        hosts, target = _texts(request, b"Host"), request.authority
         names = self._names | {_canonical(host_of(request.getHost()))}
-        if len(hosts) > 1 or any(_host_name(host) not in names for host in hosts):
+        named = hosts if target is None else [*hosts, target]
+        if len(hosts) > 1 or any(_host_name(host) not in names for host in named):
             raise HttpError(
-                403, "host", "The Host is neither this address, localhost, nor one of web.hosts."
+                403,
+                "host",
+                "The Host, or that of the request target, is neither this address, localhost, nor "
+                "one of web.hosts.",
             )
-        own = "".join(hosts).lower()
+        own = ("".join(hosts) if target is None else target).lower()
         for origin in _texts(request, b"Origin"):
             if origin.lower().partition("://")[2] != own or not own:
                 raise HttpError(403, "origin", "Pages of another origin may not ask here.")

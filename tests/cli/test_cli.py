@@ -419,11 +419,18 @@ def test_put_takes_symbol_and_period_from_the_name_of_the_file(listener, tmp_pat
     assert process.communicate(timeout=20) == ("Stored: EUR_USD M15 mt4, version 3\n", "")
 
 
+def test_put_of_a_file_that_says_nothing_of_itself_asks_for_symbol_and_period(nobody, tmp_path):
+    file = tmp_path / "plain.tpl"
+    file.write_bytes(b"<chart>\n</chart>\n")
+    status, _, complained = outcome("templates", "put", str(file), "--server", nobody)
+    assert (status, len(complained.splitlines())) == (1, 1)
+    assert f"Or say SYMBOL and PERIOD behind {file}." in complained
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["put", "plain.tpl"], "plain.tpl is not named SYMBOL_PERIOD.tpl"),
-        (["put", "EURUSD_H1.tpl", "EURUSD"], "say SYMBOL and PERIOD"),
+        (["put", "plain.tpl", "EURUSD"], "A PERIOD such as H1 stands behind SYMBOL EURUSD"),
         (["put", "nosuch_H1.tpl"], "nosuch_H1.tpl cannot be read: No such file"),
         (["get", "EURUSD", "H1", "--json"], "name one with -o FILE"),
     ],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from template_samples import BLOCK, CHART, mt5_bytes
 
 from mtnet.errors import TemplateError
-from mtnet.templates.content import describe, platform_of, prepare, strip_nuls
+from mtnet.templates.content import describe, key_of_file, platform_of, prepare, strip_nuls
 
 LIMIT = 1 << 20
 REAL = ["mt4-default.tpl", "mt4-macd-alma.tpl", "mt4-xard-m30.tpl"]
@@ -73,7 +73,8 @@ def test_no_disguise_keeps_an_expert_in_the_chart(lines):
 
 def test_an_indicator_in_a_comment_does_not_hide_an_expert():
     head = "<!--\n<chart>\n<indicator>\n-->\n"
-    assert "name=E" not in stored(head + chart("<expert>", "name=E", "</expert>"))
+    with pytest.raises(TemplateError, match="Only comments may stand before <chart>"):
+        stored(head + chart("<expert>", "name=E", "</expert>"))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,11 @@ def test_an_indicator_in_a_comment_does_not_hide_an_expert():
         ("<!--\n<chart >\n<expert>\n</expert>\n-->\n<chart>\n", "even in a comment"),
         (chart("<!--", "<window>", "<indicator>", "-->"), "A comment stands behind <chart>"),
         (chart("a=1\r<window>\r<indicator>"), "A CR stands inside a line"),
-        ("<chart>\n" + "x" * LIMIT, "are allowed"),
+        ("<chart>\n" + "x" * LIMIT, f"1048584 bytes, and templates.max_size allows {LIMIT}"),
+        ("hello\n<chart>\n</chart>\n", "Only comments may stand before <chart>"),
+        ("--x\nContent-Type: a/b\n\n<chart>\n</chart>\n--x--\n", "Only comments may stand"),
+        ("<!-- a --> b\n<chart>\n</chart>\n", "Only comments may stand before <chart>"),
+        ("<!-- a\n<chart>\n</chart>\n", "Only comments may stand before <chart>"),
     ],
 )
 def test_what_is_no_template_is_refused(text, sentence):
@@ -97,11 +102,59 @@ def test_what_is_no_template_is_refused(text, sentence):
         stored(text)
 
 
-def test_utf_16_without_its_mark_and_with_half_a_character_is_refused(mt5):
-    for content in (mt5[2:], mt5 + b"x"):
+def test_utf_16_with_half_a_character_or_without_its_mark_and_big_endian_is_refused(mt5):
+    for content in (mt5 + b"x", mt5[2:] + b"x", mt5.decode("utf-16").encode("utf-16-be")):
         with pytest.raises(TemplateError) as caught:
             prepare(content, LIMIT, False)
         assert caught.value.code == "template"
+
+
+@pytest.mark.parametrize(
+    ("mark", "coding", "platform"),
+    [(b"\xef\xbb\xbf", "utf-8", "mt4"), (b"", "utf-16-le", "mt5")],
+)
+@pytest.mark.parametrize("head", ["", "<!-- Свеча -->\n"])
+def test_what_an_editor_makes_of_the_marks_is_understood(mark, coding, platform, head):
+    def written(chart):
+        return mark + (head + chart).encode(coding)
+
+    content = written(CHART.replace("EURUSD", "Газпром"))
+    assert prepare(content + b"\0\0", LIMIT, False) == written(
+        CHART.replace("EURUSD", "Газпром").replace(BLOCK, "")
+    )
+    assert platform_of(content) == platform
+    assert describe(content) == ("Газпром", "H1")
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "cp1251"])
+def test_the_symbol_of_an_ansi_template_is_read_in_the_code_page(coding):
+    content = CHART.replace("EURUSD", "Газпром").encode(coding)
+    assert describe(content, "cp1251") == ("Газпром", "H1")
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("GBPUSD_M5.tpl", ("GBPUSD", "M5")),
+        ("SAL_TBL_m5.TPL", ("SAL_TBL", "M5")),
+        ("GBPUSD_M5", ("GBPUSD", "M5")),
+        ("EURUSD_16385.tpl", ("EURUSD", "H1")),
+        ("EURUSD_60.tpl", ("EURUSD", "H1")),
+        ("GBPUSD_60.tpl", ("EURUSD", "H1")),
+        ("EURUSD_5.tpl", ("EURUSD", "H1")),
+        ("SAL_TBL_1.tpl", ("EURUSD", "H1")),
+        ("mine.tpl", ("EURUSD", "H1")),
+        ("_M5.tpl", ("EURUSD", "H1")),
+        ("A|B_M5.tpl", ("EURUSD", "H1")),
+    ],
+)
+def test_a_code_in_the_name_of_a_file_counts_only_where_the_template_says_the_same(name, key):
+    assert key_of_file(name, CHART.encode()) == key
+
+
+def test_a_file_that_neither_name_nor_content_places_is_refused():
+    with pytest.raises(TemplateError, match="names no symbol"):
+        key_of_file("SAL_TBL_1.tpl", b"<chart>\n</chart>\n")
 
 
 @pytest.mark.parametrize("count", range(5))

@@ -81,7 +81,7 @@ def test_a_file_named_by_symbol_and_period_is_published(watched, mt5, mt5_stored
     assert watched.library.content(watched.library.newest()) == mt5_stored
 
 
-@pytest.mark.parametrize("name", ["mine.tpl", "my_template.TPL", "_H1.tpl"])
+@pytest.mark.parametrize("name", ["mine.tpl", "my_template.TPL", "_H1.tpl", "SAL_TBL_1.tpl"])
 def test_a_file_of_another_name_is_read_for_its_own_key(watched, name):
     watched.start()
     watched.drop(name, CHART.encode())
@@ -93,7 +93,7 @@ def test_a_file_of_another_name_is_read_for_its_own_key(watched, name):
 def test_a_real_template_comes_out_as_it_came_in(watched, real_data, name):
     content = (real_data / name).read_bytes()
     watched.start()
-    watched.drop("GBPUSD_60.tpl", content)
+    watched.drop("GBPUSD_H1.tpl", content)
     watched.wait(3)
     assert watched.library.content(watched.library.get("GBPUSD", "H1")) == content
 
@@ -129,7 +129,7 @@ def test_an_oversize_file_is_refused_without_being_read_whole(watched, warnings)
     watched.start()
     watched.drop("EURUSD_H1.tpl", b"<chart>\n" + b"x" * 2_000_000)
     watched.wait(3)
-    assert "are allowed" in warnings()[0]["refusal"]
+    assert "2000008 bytes, and templates.max_size allows" in warnings()[0]["refusal"]
 
 
 def test_a_file_that_was_there_at_the_start_does_not_come_back_over_a_newer_upload(watched):

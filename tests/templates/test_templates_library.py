@@ -171,9 +171,41 @@ def test_a_damaged_version_is_reported_and_skipped_and_its_number_not_used_again
     file = tmp_path / "templates" / second.key.folder / second.file
     file.write_bytes(b"<chart>\nrotten")
     library = opened()
+    assert library.read(library.newest) == (first, content(1))
     assert library.get("EURUSD", "H1") == first
     assert [second.file in sentence for sentence in library.damaged] == [True]
-    assert store(library, 3).version == 3
+    assert library.listing()[0]["versions"] == [1]
+    assert store(library, 2).version == 3
+
+
+def test_nothing_is_left_where_the_only_version_is_damaged(opened, tmp_path):
+    version = store(opened(), 1)
+    (tmp_path / "templates" / version.key.folder / version.file).write_bytes(b"")
+    library = opened()
+    assert code(library.read, lambda: library.get("EURUSD", "H1")) == "missing"
+    assert (library.listing(), len(library.damaged)) == ([], 1)
+
+
+def test_nothing_is_read_before_it_is_served_or_checked(opened, monkeypatch):
+    library = opened()
+    for number in range(3):
+        store(library, number)
+    with monkeypatch.context() as patch:
+        patch.setattr(Library, "_read", None)
+        library = opened()
+        assert library.newest().version == 3
+
+
+def test_each_version_is_checked_once_in_the_end(opened, tmp_path):
+    library = opened()
+    versions = [store(library, n) for n in range(3)]
+    rotten = tmp_path / "templates" / versions[1].key.folder / versions[1].file
+    rotten.write_bytes(b"rotten")
+    library = opened()
+    found = [library.check() for _ in range(5)]
+    assert sorted(map(str, found)) == sorted(["", "", *library.damaged, "None", "None"])
+    assert str(rotten) in library.damaged[0]
+    assert library.listing()[0]["versions"] == [1, 3]
 
 
 @pytest.mark.parametrize(

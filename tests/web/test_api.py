@@ -286,6 +286,36 @@ def test_a_client_that_is_gone_before_the_answer_disturbs_nobody(serve, clock):
     assert (terminal.received(), clock.getDelayedCalls()) == (b"", [])
 
 
+@pytest.mark.parametrize("error", [TemplateError("template", "None."), ZeroDivisionError()])
+def test_what_is_refused_after_the_client_has_left_is_logged_in_one_line(serve, log, error):
+    server, stores = serve(), Deferred()
+    object.__setattr__(server.hub, "in_thread", lambda *args: stores)
+    terminal = server.dial()
+    terminal.send(request("PUT", "/templates/A/H1", TEMPLATE))
+    terminal.hang_up()
+    stores.errback(error)
+    told = [event for event in log if event["log_namespace"].startswith("mtnet")]
+    assert (len(log), len(told), terminal.received()) == (1, 1, b"")
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_a_form_is_refused_and_told_what_to_send(serve, method):
+    server = serve()
+    body = b'--x\r\nContent-Disposition: form-data; name="f"\r\n\r\n' + TEMPLATE + b"\r\n--x--\r\n"
+    form = {"Content_Type": "Multipart/form-data; boundary=x"}
+    answer = server.ask(method, "/templates/EURUSD/H1", body, **form)
+    assert (answer.status, answer.json["error"]) == (415, "template")
+    assert "curl -T FILE" in answer.json["text"]
+    assert server.ask(method, "/templates/EURUSD/H1", body).status == 400
+    assert server.hub.library.listing() == []
+
+
+def test_a_body_that_is_too_large_is_told_the_setting_and_both_sizes(serve):
+    server = serve("templates.max_size=1000")
+    sized = server.ask("PUT", "/templates/A/H1", b"x" * 1005)
+    assert sized.json["text"] == "The body has 1005 bytes, and templates.max_size allows 1000."
+
+
 # Connections
 
 
@@ -391,6 +421,39 @@ def test_a_page_of_another_origin_is_refused(serve, origin, method):
 def test_our_own_page_is_served(serve):
     host, own = "localhost:8083", "http://localhost:8083"
     assert serve().ask("PUT", "/templates/A/H1", TEMPLATE, host, Origin=own).status == 201
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "ws", "wss", "HTTP"])
+@pytest.mark.parametrize("host", ["localhost", "localhost:8083", "127.0.0.1:8083"])
+def test_an_absolute_target_is_taken_on_every_path(server, scheme, host):
+    def ask(path):
+        return server.ask("GET", f"{scheme}://{host}{path}", host=host)
+
+    assert ask("/version").json["name"] == "mtnet"
+    assert ask("/healthz").status == 200
+    assert ask("/templates/EURUSD/H1?version=1").body == TEMPLATE
+    assert ask("/nothing").json["error"] == ask("").json["error"] == "missing"
+
+
+def test_a_template_is_put_to_an_absolute_target(serve):
+    assert serve().ask("PUT", "http://localhost/templates/A/H1", TEMPLATE).status == 201
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8083", "", "a@localhost", "localhost@evil.example"]
+)
+def test_the_host_of_an_absolute_target_must_be_ours_too(server, host):
+    answer = server.ask("GET", f"http://{host}/version")
+    assert (answer.status, answer.json["error"]) == (403, "host")
+    answer = server.ask("GET", "http://localhost/version", host="evil.example")
+    assert (answer.status, answer.json["error"]) == (403, "host")
+
+
+def test_the_origin_is_compared_with_the_host_of_an_absolute_target(server):
+    def ask(origin):
+        return server.ask("GET", "http://localhost:8083/version", Origin=origin).status
+
+    assert (ask("http://localhost:8083"), ask("http://localhost")) == (200, 403)
 
 
 def test_two_hosts_are_refused(server):
