@@ -45,6 +45,25 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def replace_file(path: Path, data: bytes) -> None:
+    """
+    Write a small file whole; it is on the platter, under its name, when this returns.
+
+    Raises:
+        JournalError: the disk is full or failed; the file is as it was.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    try:
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise JournalError(f"{path} cannot be written: {error.strerror}.") from error
+
+
 def log_of(path: Path) -> Path:
     """Name the write-ahead log of a file."""
     return path.with_name(path.name + "-wal")

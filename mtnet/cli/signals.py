@@ -4,15 +4,16 @@ import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
 from mtnet.cli import manage, remote
@@ -22,8 +23,10 @@ from mtnet.config import load
 from mtnet.control import ask
 from mtnet.datafolder import DataFolder
 from mtnet.errors import ClientError
+from mtnet.settings import Signals
 from mtnet.signals import upkeep
 from mtnet.signals.answers import Entry
+from mtnet.signals.desk import Desk
 from mtnet.signals.export import export
 from mtnet.signals.journal import Journal
 
@@ -67,8 +70,14 @@ def register(commands: "Commands") -> None:
     told = "check every row of the journal, while the daemon runs or not"
     parser = manage.add(signals, "verify", verify, told, "")
     parser.add_argument("channel", metavar="CHANNEL", nargs="?", help="default: all of them")
-    told = "go on with a damaged channel as it is, under a new epoch; the daemon is stopped before"
-    _channel(manage.add(signals, "accept", accept, told, "main"))
+    told = "go on with a channel that is damaged, or whose history went back, as it is"
+    parser = manage.add(signals, "accept", accept, told, "main")
+    _channel(parser)
+    parser.add_argument(
+        "--new-epoch",
+        action="store_true",
+        help="let every follower hold until a person accepts it there; damage always does",
+    )
 
 
 def _channel(parser: ArgumentParser) -> None:
@@ -268,7 +277,8 @@ def status(arguments: Namespace) -> None:
         for name, row in session["channels"].items()
     ]
     followers = sum(row["followers"] for row in found["channels"].values())
-    shown = list(manage.table(rows)) if rows else []
+    shown = [f"{sentence}." for sentence in found["diverged"]]
+    shown += manage.table(rows) if rows else []
     shown.append(f"{followers - len(rows)} followers of the published dialect, which tell nothing.")
     remote.say(arguments, found, "\n".join(shown))
 
@@ -366,21 +376,35 @@ def verify(arguments: Namespace) -> None:
 
 def accept(arguments: Namespace) -> None:
     """
-    Accept a damaged channel.
+    Go on with a channel as it is, in the running daemon or without one.
 
     Raises:
-        StartError: the daemon runs.
+        StartError: the folder cannot be used.
         JournalError: the disk failed.
-        ClientError: nothing is wrong with the channel.
+        WireError: nothing is wrong with the channel, or there is none of this name.
     """
-    folder = DataFolder(str(manage.folder(arguments)))
-    journal = Journal(folder.signals, load(arguments.config, os.environ).signals.retain)
+    settings = load(arguments.config, os.environ).signals
+    with manage.office(manage.folder(arguments), partial(_alone, settings)) as asked:
+        held = asked("signals accept", channel=arguments.channel, new_epoch=arguments.new_epoch)
+    print(f"{arguments.channel} goes on with {held} positions and orders.", flush=True)
+
+
+@contextmanager
+def _alone(settings: Signals, folder: DataFolder) -> Iterator[manage.Ask]:
+    """Yield what accepts a channel while no daemon runs."""
+    journal = Journal(folder.signals, settings.retain)
+    desk = Desk(settings, journal, Clock(), lambda: time.time_ns() // 1_000_000, maybeDeferred)
+    desk.open()
     try:
-        if arguments.channel not in journal.load().damaged:
-            raise ClientError(f"Nothing is wrong with {arguments.channel}.")
-        state = journal.accept(arguments.channel)
+        yield lambda command, channel, new_epoch: _result(desk.accept(channel, new_epoch))
     finally:
         journal.close()
-        folder.release()
-    held = sum(1 for entry in state.positions if entry.volume)
-    print(f"{arguments.channel} goes on with {held} positions, as epoch {state.epoch}.", flush=True)
+
+
+def _result(work: Coroutine[Any, Any, int]) -> int:
+    """Return what a coroutine that waits for nothing returns, or raise what it raises."""
+    done: list[int | Failure] = []
+    Deferred.fromCoroutine(work).addBoth(done.append)
+    if isinstance(done[0], Failure):
+        done[0].raiseException()
+    return done[0]

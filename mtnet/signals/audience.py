@@ -43,7 +43,7 @@ class Batch:
     @cached_property
     def frames(self) -> list[bytes]:
         """The SIGNAL of each entry."""
-        return [answers.signal(*fields_of(entry)) for entry in self.entries]
+        return [answers.signal(*fields_of(entry), h=entry.h) for entry in self.entries]
 
     @cached_property
     def text(self) -> bytes:

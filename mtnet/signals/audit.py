@@ -22,6 +22,7 @@ from mtnet.signals.chain import (
     position_item,
     prove,
     prove_id,
+    short,
     shown,
 )
 from mtnet.signals.entries import Entry, State
@@ -81,7 +82,7 @@ class Chain:
             raise self._damage("it is missing" if seq > self.seq else "it does not belong there")
         if link(self.hash, body) != hash:
             raise self._damage("it was changed, or does not follow the one before it")
-        epoch, entry = decode(self._row.name, body)
+        epoch, entry = decode(self._row.name, body, hash)
         if entry.seq != seq or (epoch != self._row.epoch) != (seq <= self._row.since):
             raise self._damage(f"it says that it is entry {entry.seq} of epoch {epoch}")
         self.hash = hash
@@ -151,7 +152,8 @@ def state_of(connection: sqlite3.Connection, row: Row) -> State:
     if total != row.positions:
         raise DamageError(row.name, f"channel {row.name}: positions are missing, or too many")
     shows.sort(key=lambda entry: entry.seq)
-    return State(row.epoch, row.seq, max(row.oldest, row.since + 1), shows)
+    oldest = max(row.oldest, row.since + 1)
+    return State(row.epoch, row.seq, oldest, shows, short(row.hash))
 
 
 def check_channel(connection: sqlite3.Connection, name: str, head: Head | None) -> State:
@@ -196,6 +198,22 @@ def hash_at(connection: sqlite3.Connection, row: Row, seq: int) -> bytes:
     return bytes(found[0][0])
 
 
+def kept_hash_at(connection: sqlite3.Connection, row: Row, seq: int) -> bytes:
+    """
+    Return the same, or the last one's for what lies beyond it.
+
+    Raises:
+        PrunedError: the entry behind it is kept no longer.
+        DamageError: it is missing.
+    """
+    if seq + 1 < row.oldest:
+        raise PrunedError(
+            f"channel {row.name}: entries after {seq} were asked for, and the oldest that is "
+            f"kept is {row.oldest}; a snapshot stands in for them"
+        )
+    return row.hash if seq >= row.seq else hash_at(connection, row, seq)
+
+
 def read_entries(connection: sqlite3.Connection, row: Row, after: int, limit: int) -> list[Entry]:
     """
     Return entries of the channel, by rising seq, from `after` + 1 on.
@@ -204,14 +222,10 @@ def read_entries(connection: sqlite3.Connection, row: Row, after: int, limit: in
         PrunedError: they are kept no longer.
         DamageError: they are not what was written, or not all of it.
     """
-    if after + 1 < row.oldest:
-        raise PrunedError(
-            f"channel {row.name}: entries after {after} were asked for, and the oldest that is "
-            f"kept is {row.oldest}; a snapshot stands in for them"
-        )
+    before = kept_hash_at(connection, row, after)
     if after >= row.seq:
         return []
-    chain = Chain(row, after, hash_at(connection, row, after))
+    chain = Chain(row, after, before)
     found = rows(connection, _ENTRY, f"{_ENTRIES} LIMIT ?", row.name, after, limit)
     entries = [chain.follow(*each) for each in found]
     if len(entries) < limit or chain.seq == row.seq:

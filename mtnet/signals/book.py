@@ -12,7 +12,7 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from mtnet.errors import WireError
-from mtnet.signals.entries import FLAT, Entry, State
+from mtnet.signals.entries import FLAT, ZEROS, Entry, State
 
 POSITION = "position"
 """The type of an entry that counts for the net position; orders that wait do not."""
@@ -76,10 +76,11 @@ class Channel:
     Attributes:
         epoch: names its journal.
         seq: of the last entry that was applied; 0 = nothing is known.
+        h: of that entry, see `Entry`.
     """
 
-    def __init__(self, name: str, epoch: str = "", seq: int = 0) -> None:
-        self.name, self.epoch, self.seq = name, epoch, seq
+    def __init__(self, name: str) -> None:
+        self.name, self.epoch, self.seq, self.h = name, "", 0, ZEROS
         self._entries: dict[str, dict[str, Entry]] = {}
         self._recent: dict[int, Entry] = {}
         self._net: dict[str, Position] = {}
@@ -98,6 +99,21 @@ class Channel:
         """Return one of the last `RECENT` entries."""
         return self._recent.get(seq)
 
+    def hash(self, seq: int) -> str | None:
+        """Return the `h` of an entry, or None when it is not remembered."""
+        if seq == self.seq:
+            return self.h
+        entry = self._recent.get(seq)
+        return ZEROS if not seq else None if entry is None else entry.h
+
+    def load(self, state: State) -> None:
+        """Begin with what is stored; who looks at `net` sees it too."""
+        for known in (self._entries, self._recent, self._net):
+            known.clear()
+        self.epoch, self.seq, self.h = state.epoch, state.seq, state.h
+        for entry in state.positions:
+            self.apply(entry)
+
     def held(self) -> list[Entry]:
         """Return the entries that stand, in their order: positions and orders that wait."""
         held = [each for entries in self._entries.values() for each in entries.values()]
@@ -105,7 +121,8 @@ class Channel:
 
     def apply(self, entry: Entry) -> Change | None:
         """Set a position; return what it changes in the net position, if anything."""
-        self.seq = max(self.seq, entry.seq)
+        if entry.seq >= self.seq:
+            self.seq, self.h = entry.seq, entry.h
         self._recent[entry.seq] = entry
         if len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
@@ -162,9 +179,7 @@ class Book:
 
     def load(self, name: str, state: State) -> None:
         """Begin a channel with what was stored of it."""
-        channel = self._channels[name] = Channel(name, state.epoch, state.seq)
-        for entry in state.positions:
-            channel.apply(entry)
+        self.channel(name).load(state)
 
     def expire(self, before: int) -> None:
         """Forget the symbols that went flat earlier than `before`."""

@@ -107,7 +107,7 @@ def encode(epoch: str, entry: Entry) -> bytes:
     )
 
 
-def decode(channel: str, body: bytes) -> tuple[str, Entry]:
+def decode(channel: str, body: bytes, hash: bytes) -> tuple[str, Entry]:
     """
     Return the epoch and the entry of a line whose hash was found right.
 
@@ -133,6 +133,7 @@ def decode(channel: str, body: bytes) -> tuple[str, Entry]:
         line.fields,
         seq=line.seq,
         previous=line.previous,
+        h=short(hash),
     )
     return line.epoch, entry
 
@@ -140,6 +141,11 @@ def decode(channel: str, body: bytes) -> tuple[str, Entry]:
 def link(before: bytes, body: bytes) -> bytes:
     """Return the hash of the entry `body`, which follows the one whose hash is `before`."""
     return sha256(before + body).digest()
+
+
+def short(hash: bytes) -> str:
+    """Return what followers are told of a hash: enough to tell two histories apart."""
+    return hash[:4].hex()
 
 
 def encode_row(row: Row) -> tuple[bytes, bytes]:
@@ -212,7 +218,7 @@ def prove(channel: str, symbol: str, ticket: str, row: tuple[bytes, bytes, bytes
     where = f"channel {channel}: the position of {symbol!r}, ticket {ticket!r},"
     if link(before, body) != digest:
         raise DamageError(channel, f"{where} was changed")
-    entry = decode(channel, body)[1]
+    entry = decode(channel, body, digest)[1]
     # The flat row of a symbol is the entry that closed its last ticket.
     closed = not ticket and not entry.volume
     if entry.symbol != symbol or (entry.ticket != ticket and not closed):
@@ -225,7 +231,7 @@ def shown(ticket: str, entry: Entry) -> Entry:
     if entry.ticket == ticket:
         return entry
     bare = Entry(entry.channel, entry.symbol, entry.volume, entry.when, seq=entry.seq)
-    return msgspec.structs.replace(bare, previous=entry.previous)
+    return msgspec.structs.replace(bare, previous=entry.previous, h=entry.h)
 
 
 def _number(digest: bytes) -> int:

@@ -21,7 +21,8 @@ from mtnet.net.wheel import Wheel
 from mtnet.settings import Signals
 from mtnet.signals.audience import Audience, Batch
 from mtnet.signals.book import Book, Channel, Claims, Position, latest
-from mtnet.signals.entries import Draft, Entry, Outcome, Unchanged
+from mtnet.signals.entries import Draft, Entry, Outcome, State, Unchanged
+from mtnet.signals.histories import Histories
 from mtnet.signals.inspection import Inspection
 from mtnet.signals.journal import Journal
 from mtnet.signals.providers import Producer, Providers, Publisher
@@ -42,10 +43,14 @@ EXPIRY = 3_600.0
 """Seconds between two looks for flat symbols to forget; they are remembered for days."""
 
 
-class Reporter(Protocol):
-    """Somebody who says for `mtnet signals status` how far it is."""
+class Client(Protocol):
+    """A client of dialect 2."""
 
-    def report(self) -> Mapping[str, object]: ...
+    def report(self) -> Mapping[str, object]:
+        """Say for `mtnet signals status` how far it is."""
+
+    def renew(self, channel: str) -> None:
+        """Send a channel anew to one that follows it."""
 
 
 @implementer(IStatus)
@@ -59,6 +64,7 @@ class Desk:
 
     Attributes:
         audience: who is told.
+        histories: what followers claim of the history of channels.
         replays: what was told of late.
         sessions: the clients of dialect 2.
         wheel: wakes them for their heartbeats.
@@ -81,7 +87,8 @@ class Desk:
         self._book, self._claims = Book(), Claims()
         self.audience = Audience(clock)
         self.replays = Replays(self.read, settings.retain)
-        self.sessions: dict[Reporter, None] = {}
+        self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread)
+        self.sessions: dict[Client, None] = {}
         self.wheel = Wheel(clock, settings.heartbeat / BEATS)
         self.held: frozenset[str] = frozenset()
         self._providers = Providers(now, self._turned)
@@ -103,6 +110,7 @@ class Desk:
             JournalError: it cannot be read.
         """
         loaded = self._journal.load()
+        self.histories.open()
         self._damaged = dict(loaded.damaged)
         for name, state in loaded.states.items():
             self._book.load(name, state)
@@ -359,6 +367,45 @@ class Desk:
         done: Deferred[list[Entry]] = self._in_thread(self._journal.read, channel, after, limit)
         return done
 
+    def hash_at(self, channel: str, seq: int) -> "Deferred[str]":
+        """Fire with the `h` of an entry; fails with `JournalError`."""
+        done: Deferred[str] = self._in_thread(self._journal.hash_at, channel, seq)
+        return done
+
+    async def accept(self, channel: str, new_epoch: bool = False) -> int:
+        """
+        Go on with a channel that is damaged, or whose history went back, as it is.
+
+        Args:
+            new_epoch: whether followers shall take it for another journal; one that is damaged
+                becomes that in any case.
+
+        Returns:
+            How many positions and orders it holds.
+
+        Raises:
+            WireError: `channel`; there is none of this name, or nothing is wrong with it.
+            JournalError: the disk does not keep it.
+        """
+        damaged = channel in self._damaged
+        if not damaged:
+            self.channel(channel)
+        if damaged or new_epoch:
+            begin = self._journal.accept if damaged else self._journal.begin_epoch
+            self._begin(channel, await self._in_thread(begin, channel))
+        else:
+            await self.histories.accept(channel)
+        return len(self._book[channel].held())
+
+    def _begin(self, channel: str, state: State) -> None:
+        """Show everybody a channel that has a new epoch."""
+        self._damaged.pop(channel, None)
+        self._book.load(channel, state)
+        self.replays.forget(channel)
+        self.histories.forget(channel)
+        for session in list(self.sessions):
+            session.renew(channel)
+
     def provider(self, channel: str) -> tuple[bool, int]:
         """Say whether a channel has a publisher, and since when, in milliseconds."""
         return self._providers.status(channel)
@@ -368,10 +415,12 @@ class Desk:
         when = self._clock.seconds()
         damaged = [*sorted(self._damaged), *self._inspection.findings]
         full = sorted(name for name, until in self._full.items() if until > when)
+        diverged = self.histories.sentences()
         return {
-            "healthy": self._writer.trouble is None and not (full or damaged),
-            "trouble": self._writer.trouble,
+            "healthy": self._writer.trouble is None and not (full or damaged or diverged),
+            "trouble": self._writer.trouble or next(iter(diverged), None),
             "damaged": damaged,
+            "diverged": diverged,
             "full": full,
             "waiting": self._writer.waiting,
             "publishers": self._claims.live,

@@ -16,6 +16,8 @@ from mtnet.errors import WireError
 from mtnet.signals.fields import Kind
 
 FLAT = Decimal(0)
+ZEROS = "0" * 8
+"""The `h` before the first entry."""
 
 
 class Draft(Struct, frozen=True):
@@ -51,10 +53,12 @@ class Entry(Draft, frozen=True, kw_only=True):
     Attributes:
         seq: counts 1, 2, 3 … in its channel.
         previous: the volume before it; None = nothing was known of the symbol.
+        h: the first 8 hex digits of the hash that chains it to all before it.
     """
 
     seq: int
     previous: Decimal | None = None
+    h: str = ""
 
 
 class Repeated(Struct, frozen=True):
@@ -79,6 +83,7 @@ class State(Struct, frozen=True):
     Attributes:
         epoch: 16 hex digits that name this journal of the channel.
         seq: of the last entry; 0 = nothing was ever stored.
+        h: of that entry, see `Entry`; zeros where nothing was stored.
         oldest: the first entry of this epoch that is kept; `seq` + 1 when there is none.
         positions: what stands, and what went flat of late, by rising seq.
     """
@@ -87,6 +92,7 @@ class State(Struct, frozen=True):
     seq: int
     oldest: int
     positions: list[Entry]
+    h: str = ZEROS
 
 
 class Loaded(Struct, frozen=True):

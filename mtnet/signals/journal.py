@@ -14,11 +14,11 @@ from typing import TypeVar
 
 from mtnet.database import Database
 from mtnet.errors import DamageError, JournalError, WireError
-from mtnet.signals.audit import Progress, channels, read_entries, state_of
-from mtnet.signals.chain import Head, Row, decode_row, head_of
+from mtnet.signals.audit import Progress, channels, kept_hash_at, read_entries, state_of
+from mtnet.signals.chain import Head, Row, decode_row, head_of, short
 from mtnet.signals.entries import Draft, Entry, Judge, Loaded, Outcome, State, accept_all
 from mtnet.signals.heads import MAX_NAME, Heads
-from mtnet.signals.ledger import Ledger, find_row, new_row, read_row
+from mtnet.signals.ledger import Ledger, find_row, new_row, next_epoch, read_row, write_row
 from mtnet.signals.opening import beyond, check_all, sentence
 from mtnet.signals.tables import SCHEMA, TABLES, old_positions
 from mtnet.signals.upkeep import adopt, heads_of, verify
@@ -148,6 +148,16 @@ class Journal:
         """
         return self._look(channel, lambda c, row: read_entries(c, row, after, limit))
 
+    def hash_at(self, channel: str, seq: int) -> str:
+        """
+        Return the `h` of an entry, see `Entry`.
+
+        Raises:
+            PrunedError: it is kept no longer.
+            JournalError, WireError: as `read`.
+        """
+        return self._look(channel, lambda c, row: short(kept_hash_at(c, row, seq)))
+
     def positions(self, channel: str) -> State:
         """
         Return what stands in a channel, as of its last entry.
@@ -195,6 +205,28 @@ class Journal:
         self._heads.sync()
         self._damaged.pop(channel, None)
         self._spoilt.pop(channel, None)
+        return state
+
+    def begin_epoch(self, channel: str) -> State:
+        """
+        Go on with a channel as it is, under a new epoch.
+
+        Raises:
+            JournalError: the disk is full or failed, or the channel is damaged.
+            WireError: `channel`; there is none of this name.
+        """
+        self._refuse_damaged(channel)
+
+        def make(connection: sqlite3.Connection) -> tuple[State, list[Head]]:
+            row = read_row(connection, channel)
+            if row is None:
+                raise _no_channel(channel)
+            row = next_epoch(row)
+            write_row(connection, row)
+            return state_of(connection, row), [head_of(row)]
+
+        state = self._write(make)
+        self._heads.sync()
         return state
 
     def verify(self, channel: str | None = None, deep: bool = False) -> Iterator[Progress]:

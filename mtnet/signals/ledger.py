@@ -11,7 +11,7 @@ import sqlite3
 from decimal import Decimal
 from typing import TypeAlias
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict, force_setattr, replace
 
 from mtnet.errors import DamageError, WireError
 from mtnet.signals.chain import (
@@ -30,6 +30,7 @@ from mtnet.signals.chain import (
     position_item,
     prove,
     prove_id,
+    short,
 )
 from mtnet.signals.entries import FLAT, Draft, Entry, Judge, Outcome, Repeated, Unchanged
 from mtnet.signals.tables import rows
@@ -49,6 +50,12 @@ _ENTRY = "SELECT body, hash FROM entry WHERE (channel, seq) = (?, ?)"
 def new_row(channel: str) -> Row:
     """Return the row of a channel that begins now, with an epoch that was never used."""
     return Row(channel, secrets.token_hex(8))
+
+
+def next_epoch(row: Row) -> Row:
+    """Return the row of a channel that goes on as it is, under an epoch that was never used."""
+    epoch = new_row(row.name).epoch
+    return replace(row, epoch=epoch, since=row.seq, revision=row.revision + 1)
 
 
 def read_row(connection: sqlite3.Connection, channel: str) -> Row | None:
@@ -204,7 +211,7 @@ class Ledger:
         found = rows(self._connection, (bytes, bytes), _ENTRY, self.channel, seq)
         if not found:
             return
-        entry = decode(self.channel, found[0][0])[1]
+        entry = decode(self.channel, *found[0])[1]
         if entry.id != id or prove_id(entry, seq) != proof:
             raise DamageError(
                 self.channel, f"channel {self.channel}: the id {id!r} does not name entry {seq}"
@@ -226,6 +233,7 @@ class Ledger:
         entry = Entry(**asdict(draft), seq=self._seq + 1, previous=before)
         body = encode(self._row.epoch, entry)
         held = Held(entry, self._hash, body, link(self._hash, body))
+        force_setattr(entry, "h", short(held.hash))
         self._seq, self._hash = entry.seq, held.hash
         self._entries.append((self.channel, entry.seq, body, held.hash))
         if draft.id:

@@ -40,6 +40,9 @@ class Operator:
         return {
             "signals pause": lambda asked: self.pause(_channel(asked)),
             "signals resume": lambda asked: self.resume(_channel(asked)),
+            "signals accept": lambda asked: Deferred.fromCoroutine(
+                self._desk.accept(_channel(asked), asked.get("new_epoch") is True)
+            ),
             "signals flatten": lambda asked: Deferred.fromCoroutine(self.flatten(_channel(asked))),
         }
 

@@ -125,6 +125,10 @@ class Replays:
             self._replays[name] = Replay(channel.seq, most, partial(self._read, name))
         return self._replays[name]
 
+    def forget(self, channel: str) -> None:
+        """Read a channel anew: it has another journal now."""
+        self._replays.pop(channel, None)
+
     def told(self, channel: str, entries: list[Entry]) -> None:
         """Take what is told now."""
         if channel in self._replays:

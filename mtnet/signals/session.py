@@ -115,6 +115,12 @@ class Session:
         """Close because others need the place, or because the account may do less now."""
         self._close_with(b"")
 
+    def renew(self, channel: str) -> None:
+        """Send a channel anew to a client that follows it: it has another epoch now."""
+        for each in self._subscriptions:
+            if each.name == channel:
+                self._subscribe(Subscribe(channel, each.symbols))
+
     def finished(self) -> None:
         """The client has said all: what it still waits for is answered."""
         self._finishing = True
@@ -203,7 +209,7 @@ class Session:
         self._drop(asked.channel)
         subscription = Subscription(self._desk, channel, asked.symbols, self._backlog)
         self._subscriptions += (subscription,)
-        subscription.start(asked, lambda why: self._lost(asked.channel, why))
+        subscription.start(asked, self._witness(), lambda why: self._lost(asked.channel, why))
 
     def _unsubscribe(self, asked: Unsubscribe) -> None:
         self._drop(asked.channel)
@@ -344,6 +350,14 @@ class Session:
         if not self._visitor.may(verb, channel, SIGNALS):
             who = self._visitor.identity.name if self._visitor.identity else "This connection"
             raise WireError("denied", f"{who} may not {verb} {channel}")
+
+    def _witness(self) -> str:
+        """Name the client where its word on the history of a channel counts; else nothing."""
+        identity, peer = self._visitor.identity, show(self._transport.getPeer())
+        if identity is None and not self._visitor.trusted:
+            return ""
+        names = [self._name, "" if identity is None else identity.name, peer]
+        return f"the follower ({', '.join(filter(None, names))})"
 
     def _drop(self, channel: str) -> None:
         former = self._subscriptions

@@ -1,6 +1,7 @@
 """One follower of dialect 2 in one channel: first what it missed, then what comes."""
 
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
 from itertools import islice
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,6 +20,17 @@ from mtnet.signals.desk import Desk
 from mtnet.signals.entries import Entry
 from mtnet.signals.replay import PAGE
 from mtnet.signals.requests import Ack, Subscribe
+
+
+class Known(Enum):
+    """
+    What a client knows of a channel.
+
+    THIS is the journal's history, OTHER something else or nothing, and DIVERGED a history of the
+    same epoch that is not the journal's.
+    """
+
+    THIS, OTHER, DIVERGED = range(3)
 
 
 @implementer(ITail)
@@ -66,19 +78,26 @@ class Subscription:
         return self._channel.name
 
     @property
+    def symbols(self) -> frozenset[str] | None:
+        """What it is told of; None = all."""
+        return self._symbols
+
+    @property
     def position(self) -> int:
         """The entry up to which all was sent, or left out."""
         return self._sent if self._crowd is None else max(self._sent, self._crowd.told)
 
-    def start(self, asked: Subscribe, fail: Callable[[str], None]) -> None:
+    def start(self, asked: Subscribe, who: str, fail: Callable[[str], None]) -> None:
         """
         Send what was missed, then news.
 
         Args:
             asked: says what the client knows.
+            who: whose word counts when that is another history than the journal's; empty = a
+                stranger, whose does not.
             fail: is told why it could not be caught up.
         """
-        self._running = Deferred.fromCoroutine(self._catch_up(asked))
+        self._running = Deferred.fromCoroutine(self._catch_up(asked, who))
         self._running.addErrback(self._failed, fail).addBoth(self._caught_up)
 
     def stop(self) -> None:
@@ -121,16 +140,19 @@ class Subscription:
             "failed": {symbol: why for symbol, why in failures.items() if why},
         }
 
-    async def _catch_up(self, asked: Subscribe) -> None:
-        if self._continues(asked):
+    async def _catch_up(self, asked: Subscribe, who: str) -> None:
+        known = await self._compare(asked)
+        if known is Known.DIVERGED and who:
+            self._desk.histories.claim(self._channel, asked, who)
+        if known is Known.THIS:
             self._prev = self._sent = asked.after or 0
         else:
-            await self._snapshot()
+            await self._snapshot(known is Known.DIVERGED)
         # What is committed and not told yet is told to those who are attached by then.
         while self._sent < self._channel.seq:
             await self._page()
         if not self._synced:
-            self._sync()
+            self._sync(self._channel.h)
         self._crowd = self._desk.audience.attach(self._channel.name, self)
         self.live = True
         self.provider(*self._desk.provider(self._channel.name))
@@ -139,12 +161,23 @@ class Subscription:
         self._running = None
         return result
 
-    def _continues(self, asked: Subscribe) -> bool:
-        """Say whether the client knows this journal, and nothing that it lacks."""
-        last = self._channel.seq
-        return (
-            asked.epoch == self._channel.epoch and asked.after is not None and asked.after <= last
-        )
+    async def _compare(self, asked: Subscribe) -> "Known":
+        """Compare the history that the client knows with that of the journal."""
+        channel, after = self._channel, asked.after
+        if asked.epoch != channel.epoch or after is None:
+            return Known.OTHER
+        if after > channel.seq:
+            return Known.DIVERGED
+        if asked.h is None:
+            unproven = after and self._desk.histories.has_diverged(channel)
+            return Known.OTHER if unproven else Known.THIS
+        found = channel.hash(after)
+        if found is None:
+            try:
+                found = await self._desk.hash_at(channel.name, after)
+            except PrunedError:
+                return Known.OTHER
+        return Known.THIS if asked.h == found else Known.DIVERGED
 
     async def _page(self) -> None:
         replay = self._desk.replays.of(self._channel)
@@ -158,22 +191,22 @@ class Subscription:
         await self._backlog.room()
         self._send(batch.entries, batch.frames, batch.text)
 
-    async def _snapshot(self) -> None:
-        channel, seq = self._channel, self._channel.seq
+    async def _snapshot(self, diverged: bool = False) -> None:
+        channel, seq, h = self._channel, self._channel.seq, self._channel.h
         held = [entry for entry in channel.held() if self._wants(entry)]
-        self._backlog.write(answers.snapshot(channel.name, channel.epoch, seq, len(held)))
+        self._backlog.write(answers.snapshot(channel.name, channel.epoch, seq, len(held), diverged))
         for page in _pages(held):
             await self._backlog.room()
             frames = [answers.position(*fields_of(entry)) for entry in page]
             self._backlog.write(b"".join(frames))
         self._prev = self._sent = seq
-        self._sync()
+        self._sync(h)
 
-    def _sync(self) -> None:
+    def _sync(self, h: str) -> None:
         self._synced = True
         self._prev = self._sent
         channel = self._channel
-        self._backlog.write(answers.synced(channel.name, channel.epoch, self._sent))
+        self._backlog.write(answers.synced(channel.name, channel.epoch, self._sent, h))
 
     def _send(self, entries: list[Entry], frames: list[bytes], text: bytes) -> None:
         self._sent = entries[-1].seq if entries else self._sent

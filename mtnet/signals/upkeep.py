@@ -19,7 +19,7 @@ from mtnet.errors import DamageError, JournalError
 from mtnet.signals import heads as heads_file
 from mtnet.signals.audit import POSITION, POSITIONS, Check, Progress, channels
 from mtnet.signals.chain import GENESIS, Head, Row, add, head_of, id_item, position_item, prove
-from mtnet.signals.ledger import new_row, read_row, write_row
+from mtnet.signals.ledger import new_row, next_epoch, read_row, write_row
 from mtnet.signals.tables import BACKUP, SCHEMA, fetch, rows
 
 
@@ -271,8 +271,7 @@ def _begin_epochs(partial: Path) -> list[Head]:
         for name in channels(connection):
             row = read_row(connection, name)
             if row is not None:
-                epoch = new_row(name).epoch
-                row = replace(row, epoch=epoch, since=row.seq, revision=row.revision + 1)
+                row = next_epoch(row)
                 write_row(connection, row)
                 found.append(head_of(row))
         connection.execute("DROP TABLE heads")

@@ -132,7 +132,7 @@ def frame(verb, **fields):
 
 
 def told(terminal):
-    """Return what was written since the last call, without times, epochs and sentences."""
+    """Return what was written since the last call, without times, epochs, hashes and sentences."""
     data = terminal.received()
     assert b"\0" not in data
     *frames, rest = data.split(b"\r\n")
@@ -142,7 +142,7 @@ def told(terminal):
 
 
 def short(payload):
-    return re.sub(r"\|(time|since|text|epoch|t)=[^|]*", "", payload)
+    return re.sub(r"\|(time|since|text|epoch|t|h)=[^|]*", "", payload)
 
 
 def gone(terminal):

@@ -71,12 +71,18 @@ def test_with_epoch_and_after_it_gets_what_it_missed(server, after):
 
 
 @pytest.mark.parametrize(
-    "asked", [{"after": 6}, {"after": 2**63 - 1}, {"epoch": "0" * 16}, {"after": None}]
+    ("asked", "more"),
+    [
+        ({"after": 6}, "|diverged=1"),
+        ({"after": 2**63 - 1}, "|diverged=1"),
+        ({"epoch": "0" * 16}, ""),
+        ({"after": None}, ""),
+    ],
 )
-def test_whoever_knows_another_journal_or_the_future_gets_a_snapshot(server, asked):
+def test_whoever_knows_another_journal_or_the_future_gets_a_snapshot(server, asked, more):
     server.store(5)
     follower = server.subscribe(**{"epoch": server.epoch(), "after": 5, **asked})
-    assert told(follower)[0] == "SNAPSHOT|channel=main|seq=5|count=1"
+    assert told(follower)[0] == f"SNAPSHOT|channel=main|seq=5|count=1{more}"
 
 
 def test_an_epoch_is_read_in_either_case(server):

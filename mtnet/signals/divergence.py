@@ -1,0 +1,120 @@
+"""
+Which followers know another history of a channel than its journal holds.
+
+A copy of the data folder that was put back has the epoch of the original and fewer entries. The
+followers are the only ones who can tell. Pure: times are milliseconds since the Unix epoch, UTC.
+"""
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mtnet.errors import JournalError
+
+MAX_CLAIMS = 100
+"""Claims of each channel that are kept; the first of them says all that a person needs."""
+
+
+class Claim(Struct, frozen=True):
+    """
+    What one follower said.
+
+    Attributes:
+        after, h: the entry that it knows last, as in SUBSCRIBE; an empty `h` = it did not say.
+        who: its login, name and address.
+        last: the last entry of the journal at that time.
+        accepted: a person has said that the journal is right.
+    """
+
+    after: int
+    h: str
+    who: str
+    when: int
+    last: int
+    accepted: bool = False
+
+
+class Divergence(Struct):
+    """
+    The claims against one channel.
+
+    Attributes:
+        epoch: of the journal that they are about; a new epoch ends them.
+    """
+
+    epoch: str
+    claims: list[Claim] = []
+
+
+_decoder = msgspec.json.Decoder(dict[str, Divergence])
+
+
+class Divergences:
+    """Those of all channels."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, Divergence] = {}
+
+    def load(self, data: bytes) -> None:
+        """
+        Begin with what `dump` returned.
+
+        Raises:
+            JournalError: it is not that.
+        """
+        try:
+            self._channels = _decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise JournalError(f"It cannot be read: {error}") from error
+
+    def dump(self) -> bytes:
+        """Return what a file keeps."""
+        return msgspec.json.encode(self._channels)
+
+    def has_diverged(self, channel: str, epoch: str) -> bool:
+        """Say whether anybody ever knew more than this epoch of the channel holds."""
+        found = self._channels.get(channel)
+        return found is not None and found.epoch == epoch
+
+    def add(self, channel: str, epoch: str, claim: Claim) -> bool:
+        """Take a claim; return whether it is a new one."""
+        if not self.has_diverged(channel, epoch):
+            self._channels[channel] = Divergence(epoch)
+        claims = self._channels[channel].claims
+        known = any((each.after, each.h) == (claim.after, claim.h) for each in claims)
+        if known or len(claims) >= MAX_CLAIMS:
+            return False
+        claims.append(claim)
+        return True
+
+    def accept(self, channel: str, accepted: bool = True) -> None:
+        """Take the claims so far against a channel for settled, or not."""
+        found = self._channels[channel]
+        found.claims = [replace(claim, accepted=accepted) for claim in found.claims]
+
+    def forget(self, channel: str) -> None:
+        """End the claims against a channel, which has a new epoch."""
+        self._channels.pop(channel, None)
+
+    def open(self, channel: str) -> list[Claim]:
+        """Return the claims against a channel that nobody has accepted."""
+        found = self._channels.get(channel)
+        return [] if found is None else [claim for claim in found.claims if not claim.accepted]
+
+    def sentences(self) -> list[str]:
+        """Return what a person must decide, a sentence for each channel."""
+        return [self.sentence(name) for name in sorted(self._channels) if self.open(name)]
+
+    def sentence(self, channel: str) -> str:
+        """Say who claimed what about a channel with open claims, and what to do."""
+        (first, *more) = self.open(channel)
+        others = f", and {len(more)} more say such things" if more else ""
+        knows = f"{first.who} knows entry {first.after}"
+        if first.after > first.last:
+            why = f"{knows}, and the journal ended at {first.last}"
+        else:
+            why = f"{knows} with hash {first.h}, and the journal has another one"
+        return (
+            f"The history of {channel} went back: {why}{others}. Put the right data folder back, "
+            f"or say `mtnet signals accept {channel}`"
+        )
