@@ -39,31 +39,46 @@ def key_pem(key):
 class Authority:
     """Issues certificates; `path` ends at one that it does not know."""
 
-    def __init__(self, name="mtnet test authority", parent=None):
+    def __init__(self, name="mtnet test authority", parent=None, ca=True, until=90 * DAY):
         self.key = new_key()
         self.parent = parent
-        self.certificate = self._sign(name, self.key.public_key(), parent or self, ca=True)
+        public = self.key.public_key()
+        self.certificate = self._sign(name, public, parent or self, ca=ca, until=until)
 
     @property
     def chain(self):
         """The certificates between a server's own and the root."""
         return [] if self.parent is None else [self.certificate, *self.parent.chain]
 
-    def issue(self, *hosts, key=None, since=-DAY, until=90 * DAY, usage="server", name=""):
+    def issue(
+        self, *hosts, key=None, since=-DAY, until=90 * DAY, usage="server", name="", signs=True
+    ):
         """Return a certificate for host names and addresses, and its key."""
         key = key or new_key()
         name = name or (hosts[0] if hosts else "nobody")
         certificate = self._sign(
-            name, key.public_key(), self, hosts=hosts, since=since, until=until, usage=usage
+            name, key.public_key(), self, False, hosts, since, until, usage, signs
         )
         return certificate, key
 
-    def _sign(self, name, public, issuer, ca=False, hosts=(), since=-DAY, until=90 * DAY, usage=""):
+    def _sign(
+        self,
+        name,
+        public,
+        issuer,
+        ca=False,
+        hosts=(),
+        since=-DAY,
+        until=90 * DAY,
+        usage="",
+        signs=True,
+    ):
         now = datetime.now(UTC)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         own = subject if issuer is self and ca else issuer.certificate.subject
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
-        certify = x509.KeyUsage(not ca, *[False] * 4, ca, ca, False, False)
+        signs = signs and not ca
+        certify = x509.KeyUsage(signs, False, not signs, False, False, ca, ca, False, False)
         builder = (
             x509.CertificateBuilder(own, subject, public, x509.random_serial_number())
             .not_valid_before(now + since)

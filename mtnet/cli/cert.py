@@ -30,8 +30,17 @@ from mtnet.net.authority import (
     parse_names,
     thumbprints,
 )
-from mtnet.net.certificates import DAY_MS, Pair, day, names, read_certificates, read_pair
+from mtnet.net.certificates import (
+    DAY_MS,
+    Pair,
+    day,
+    names,
+    read_authorities,
+    read_certificates,
+    read_pair,
+)
 from mtnet.net.contexts import build_context
+from mtnet.net.self_handshake import check_handshake
 from mtnet.net.tls import AHEAD, default_files
 from mtnet.settings import Config, Tls
 
@@ -265,8 +274,9 @@ def judge(certificate: Path, key: Path, settings: Tls, now: int) -> Verdict:
         pair = read_pair(certificate, key, now)
         authorities: list[x509.Certificate] = []
         if settings.client_certificates != "none":
-            authorities = read_certificates(_path(settings.client_ca))
+            authorities = read_authorities(_path(settings.client_ca), now)
         build_context(pair, settings.profile, settings.client_certificates, authorities)
+        check_handshake(pair, certificate, settings.profile, now)
     except CertificateError as error:
         return Verdict(str(certificate), str(key), (str(error),), ())
     warnings = (*pair.remarks, *_warnings(pair, certificate, key, now))

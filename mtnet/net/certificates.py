@@ -64,8 +64,8 @@ class Pair:
 
     @property
     def until(self) -> int:
-        """When it expires: milliseconds since the Unix epoch."""
-        return _ms(self.chain[0].not_valid_after_utc)
+        """When it, or its issuer, expires: milliseconds since the Unix epoch."""
+        return min(_ms(each.not_valid_after_utc) for each in self.chain[:2])
 
     @property
     def names(self) -> list[str]:
@@ -91,7 +91,9 @@ def read_pair(certificate: Path, key: Path, now: int) -> Pair:
     private = read_key(key)
     check_match(chain, private, certificate, key)
     _check_order(chain, certificate)
-    _check_dates(chain[0], certificate, now)
+    _check_dates(chain[0], "a certificate", certificate, now)
+    for issuer in chain[1:2]:
+        _check_dates(issuer, "an issuer", certificate, now)
     _check_purpose(chain[0], certificate)
     _check_closed(key)
     return Pair(tuple(chain), private, tuple(_remarks(chain, certificate, key, now)))
@@ -214,13 +216,31 @@ def _check_order(chain: list[x509.Certificate], file: Path) -> None:
             ) from error
 
 
-def _check_dates(certificate: x509.Certificate, file: Path, now: int) -> None:
+def read_authorities(path: Path, now: int) -> list[x509.Certificate]:
+    """
+    Read the authorities whose client certificates count.
+
+    Args:
+        now: milliseconds since the Unix epoch.
+
+    Raises:
+        CertificateError: there is none, the file is damaged, or all of them have expired, so
+            that no client certificate would be taken.
+    """
+    found = read_certificates(path)
+    last = max(_ms(each.not_valid_after_utc) for each in found)
+    if now >= last:
+        raise CertificateError(f"{path} holds no authority that is still valid, since {day(last)}.")
+    return found
+
+
+def _check_dates(certificate: x509.Certificate, what: str, file: Path, now: int) -> None:
     begin, end = _ms(certificate.not_valid_before_utc), _ms(certificate.not_valid_after_utc)
     if now >= end:
-        raise CertificateError(f"{file} holds a certificate that expired on {day(end)}.")
+        raise CertificateError(f"{file} holds {what} that expired on {day(end)}.")
     if now < begin:
         raise CertificateError(
-            f"{file} holds a certificate that is not valid before {day(begin)}; "
+            f"{file} holds {what} that is not valid before {day(begin)}; "
             "is the clock of this machine right?"
         )
 
@@ -241,9 +261,11 @@ def _remarks(chain: list[x509.Certificate], file: Path, key_file: Path, now: int
     remarks = []
     if not names(chain[0]):
         remarks.append(f"{file} names neither host nor address, so clients will refuse it.")
-    if any(now >= _ms(issuer.not_valid_after_utc) for issuer in chain[1:]):
+    if any(now >= _ms(issuer.not_valid_after_utc) for issuer in chain[2:]):
         # Some authorities keep one there on purpose, for old clients.
         remarks.append(f"{file} holds an issuer that has expired; some clients will refuse it.")
+    if isinstance(chain[0].public_key(), ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
+        remarks.append(f"{file} is for an Edwards curve, which neither Windows nor browsers know.")
     if os.name == "posix" and _mode(key_file) & stat.S_IRWXG:
         remarks.append(
             f"{key_file} is open to its group (mode {_mode(key_file):04o}); chmod 600 closes it."

@@ -18,8 +18,9 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from mtnet.errors import CertificateError
-from mtnet.net.certificates import DAY_MS, Pair, Stamp, day, read_certificates, read_pair, stamp
+from mtnet.net.certificates import DAY_MS, Pair, Stamp, day, read_authorities, read_pair, stamp
 from mtnet.net.contexts import build_context, set_curves
+from mtnet.net.self_handshake import check_handshake
 from mtnet.settings import Tls
 
 LOOK = 1.0
@@ -39,6 +40,7 @@ class Served:
     Args:
         name: the host that clients ask for; empty = the default.
         build: makes the context of a pair.
+        profile: a key of `VERSIONS`.
 
     Attributes:
         context: of new connections.
@@ -50,12 +52,15 @@ class Served:
 
     log = Logger()
 
-    def __init__(self, name: str, certificate: Path, key: Path, build: Build, now: int) -> None:
+    def __init__(
+        self, name: str, certificate: Path, key: Path, build: Build, profile: str, now: int
+    ) -> None:
         self.name, self._certificate, self._key = name, certificate, key
-        self._build = build
+        self._build, self._profile = build, profile
         self._stamp = self._look()
         self.pair = read_pair(certificate, key, now)
         self.context = build(self.pair)
+        check_handshake(self.pair, certificate, profile, now)
         self.refused = ""
         self._told: int | None = None
         self._remark()
@@ -70,7 +75,10 @@ class Served:
         self._stamp = seen
         try:
             pair = read_pair(self._certificate, self._key, now)
-            context = None if pair.same_as(self.pair) else self._build(pair)
+            context = None
+            if not pair.same_as(self.pair):
+                context = self._build(pair)
+                check_handshake(pair, self._certificate, self._profile, now)
         except CertificateError as error:
             self.refused = str(error)
             self.log.error("TLS: {error} The old certificate stays.", error=self.refused)
@@ -182,7 +190,8 @@ class Certificates:
         yield from self._hosts.values()
 
     def _serve(self, name: str, certificate: Path, key: Path) -> Served:
-        served = Served(name, certificate, key, self._build, self._now())
+        profile = self._settings.profile
+        served = Served(name, certificate, key, self._build, profile, self._now())
         if name and not {_host(name), _wildcard(name)}.intersection(map(_host, served.pair.names)):
             self.log.warn(
                 "TLS: {file} is served to who asks for {host}, and is not valid for it",
@@ -218,7 +227,7 @@ class Certificates:
             self.log.error("TLS: {error} The old authorities stay.", error=self._ca_refused)
 
     def _read_authorities(self) -> list[x509.Certificate]:
-        return read_certificates(self._ca) if self._ca else []
+        return read_authorities(self._ca, self._now()) if self._ca else []
 
     def _build(self, pair: Pair) -> Context:
         wanted = self._settings.client_certificates

@@ -3,10 +3,17 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from tls_samples import Authority, Files, key_pem, new_key, pem
 
 from mtnet.errors import CertificateError
-from mtnet.net.certificates import day, read_certificates, read_pair, stamp
+from mtnet.net.certificates import (
+    day,
+    read_authorities,
+    read_certificates,
+    read_pair,
+    stamp,
+)
 
 DAY = timedelta(days=1)
 NOW = int(datetime.now(UTC).timestamp() * 1000)
@@ -136,13 +143,36 @@ def test_dates_that_are_over_or_not_yet_are_refused(files):
     assert_refused(files, "certificate.pem", "not valid before", "clock")
 
 
-def test_an_issuer_that_expired_is_a_remark(files):
-    files.issue("fx.example")
-    later = NOW + 89 * 86_400_000
-    assert read(files, later).remarks == ()
+def test_an_issuer_that_expired_is_refused_and_its_end_is_the_end_of_the_pair(files):
     own, key = files.authority.issue("fx.example", until=200 * DAY)
-    files.put(pem(own, files.authority.certificate), key_pem(key))
-    assert "issuer that has expired" in read(files, NOW + 95 * 86_400_000).remarks[0]
+    files.put(pem(own, *files.authority.chain), key_pem(key))
+    assert 89 * 86_400_000 < read(files).until - NOW < 91 * 86_400_000
+    assert read(files, NOW + 89 * 86_400_000).remarks == ()
+    assert_refused(files, "an issuer that expired on", now=NOW + 95 * 86_400_000)
+
+
+def test_an_issuer_of_an_issuer_that_expired_is_a_remark(tmp_path):
+    root = Authority("root", until=10 * DAY)
+    files = Files(tmp_path / "tls", Authority("issuer", root))
+    own, key = files.authority.issue("fx.example")
+    files.put(pem(own, files.authority.certificate, root.certificate), key_pem(key))
+    assert "issuer that has expired" in read(files, NOW + 20 * 86_400_000).remarks[0]
+
+
+def test_authorities_of_clients_are_refused_when_all_of_them_have_expired(files):
+    old, new = Authority("old", until=5 * DAY), Authority("new")
+    files.ca.write_bytes(pem(old.certificate, new.certificate))
+    later = NOW + 10 * 86_400_000
+    assert read_authorities(files.ca, later) == [old.certificate, new.certificate]
+    files.ca.write_bytes(pem(old.certificate))
+    assert read_authorities(files.ca, NOW) == [old.certificate]
+    with pytest.raises(CertificateError, match="no authority that is still valid"):
+        read_authorities(files.ca, later)
+
+
+def test_a_key_that_windows_does_not_know_is_a_remark(files):
+    files.issue("fx.example", key=ed25519.Ed25519PrivateKey.generate())
+    assert "Edwards curve" in read(files).remarks[0]
 
 
 def test_a_certificate_of_a_client_is_refused(files):

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from tls_samples import Authority, Files, key_pem, new_key, pem
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from zope.interface.verify import verifyObject
@@ -108,6 +109,8 @@ def spoil(kind, files):
         files.issue("late.example", since=-3 * DAY, until=-DAY)
     elif kind == "early":
         files.issue("early.example", since=DAY)
+    elif kind == "curve":
+        files.issue("odd.example", key=ec.generate_private_key(ec.SECP256K1()))
     elif kind == "gone":
         files.certificate.unlink()
     else:
@@ -115,7 +118,7 @@ def spoil(kind, files):
 
 
 @pytest.mark.parametrize(
-    "kind", ["mismatched", "half-written", "expired", "early", "gone", "empty"]
+    "kind", ["mismatched", "half-written", "expired", "early", "curve", "gone", "empty"]
 )
 def test_a_bad_pair_is_refused_with_one_sentence_and_the_old_one_stays(
     open_with, files, warnings, kind
