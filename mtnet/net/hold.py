@@ -26,13 +26,24 @@ def hold(transport: Transport, send_buffer: int | None = None) -> None:
         return
     tcp: ITCPTransport = ITCPTransport(below)
     tcp.setTcpNoDelay(True)
-    tcp.setTcpKeepAlive(True)
     sock: socket.socket = below.getHandle()
     if not hasattr(sock, "setsockopt"):
         return
     if send_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-    for name, value in {**KEEP_ALIVE, "TCP_USER_TIMEOUT": USER_TIMEOUT}.items():
+    keep_alive(sock)
+
+
+def keep_alive(sock: socket.socket, idle: int = KEEP_ALIVE["TCP_KEEPIDLE"]) -> None:
+    """
+    Let the kernel ask a silent peer whether it is there, and end a TCP connection that is not.
+
+    Args:
+        idle: seconds of silence before the first probe.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {**KEEP_ALIVE, "TCP_KEEPIDLE": idle, "TCP_USER_TIMEOUT": USER_TIMEOUT}
+    for name, value in options.items():
         # Absent on some systems; there the kernel's own, slower watch remains.
         option = getattr(socket, name, None)
         if option is not None:

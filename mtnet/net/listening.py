@@ -8,6 +8,7 @@ from twisted.python.failure import Failure
 
 from mtnet.errors import StartError
 from mtnet.net.endpoints import Listener
+from mtnet.net.half_closed import watch_half_closed
 
 ACCEPTS = 16
 """Connections; one that is closed unheard takes less than a tenth of a millisecond."""
@@ -26,6 +27,7 @@ def listen(listener: Listener, factory: IProtocolFactory, reactor: Any) -> IList
     if results and not isinstance(results[0], Failure):
         port: IListeningPort = results[0]
         take_few(port)
+        watch_half_closed(port, reactor)
         return port
     why = reason(results[0].value) if results else "it does not answer at once"
     raise cannot_listen(listener, why)
