@@ -61,7 +61,8 @@ from mtnet.templates.checker import CheckService
 from mtnet.templates.folder import FolderService
 from mtnet.templates.library import Library
 from mtnet.ticks.collector import Collector
-from mtnet.ticks.store import Store, Tally
+from mtnet.ticks.store import Store
+from mtnet.ticks.tally import Tally
 
 __all__ = ["Options", "makeService"]
 
@@ -259,13 +260,8 @@ class Daemon(MultiService):
             raise StartError(str(error)) from error
 
     def _build_collector(self, config: Config) -> Collector:
-        try:
-            tally = Tally(self._folder.tally)
-        except OSError as error:
-            raise StartError(
-                f"{self._folder.tally} cannot be made ({error.strerror}); name another --data."
-            ) from error
-        store, in_thread = Store(self._folder.ticks), self._in_thread(TICK_POOL)
+        store, tally = Store(self._folder.ticks), Tally(self._folder.tally)
+        in_thread = self._in_thread(TICK_POOL)
         collector = Collector(config.ticks, config.reserve, store, tally, self._reactor, in_thread)
         collector.open()
         return collector

@@ -30,7 +30,8 @@ from mtnet.signals.desk import Desk
 from mtnet.signals.journal import Journal
 from mtnet.templates.library import Library
 from mtnet.ticks.collector import Collector
-from mtnet.ticks.store import Store, Tally
+from mtnet.ticks.store import Store
+from mtnet.ticks.tally import Tally
 
 EPOCH = 1_700_000_000_000
 """Milliseconds since the Unix epoch at which the wall clock of `make_hub` starts."""

@@ -48,6 +48,7 @@ PURE = {
     "templates/content.py",
     "templates/wire.py",
     "ticks/archive.py",
+    "ticks/commits.py",
     "ticks/feed.py",
     "ticks/importer.py",
     "ticks/mt5.py",
@@ -55,6 +56,7 @@ PURE = {
     "ticks/sources.py",
     "ticks/store.py",
     "ticks/tables.py",
+    "ticks/tally.py",
     "ticks/wire.py",
     "values.py",
 }

@@ -17,10 +17,12 @@ from zope.interface import implementer
 
 from mtnet.imtnet import IStatus
 from mtnet.settings import Ticks
+from mtnet.ticks.commits import Commit, Refusal, freeze
 from mtnet.ticks.feed import Feed
 from mtnet.ticks.series import Mark, Series
 from mtnet.ticks.sources import Source
-from mtnet.ticks.store import Commit, Store, Tally, freeze
+from mtnet.ticks.store import Store
+from mtnet.ticks.tally import Tally
 from mtnet.ticks.wire import Record
 from mtnet.ticks.writer import InThread, Writer
 
@@ -32,13 +34,16 @@ class Counts:
 
     Attributes:
         received: that were read; each of them is stored in the end, or counted below.
-        dropped: that there was no room for, in the queue or on the disk.
+        dropped: that there was no room for, in the queue or on the disk, or that the store will
+            not have.
+        unstored: those of them that the store will not have.
         refused: that could not be read, or were not allowed.
         repeated: that are on disk already.
     """
 
     received: int = 0
     dropped: int = 0
+    unstored: int = 0
     refused: int = 0
     repeated: int = 0
 
@@ -72,7 +77,7 @@ class Collector:
     ) -> None:
         self._settings, self._store, self._tally = settings, store, tally
         self._writer = Writer(
-            settings, reserve, store, clock, in_thread, self._complete, self._settled
+            settings, reserve, store, clock, in_thread, self._complete, self._refused, self._settled
         )
         self.counts = Counts()
         self.feed = Feed(self.newest)
@@ -81,8 +86,8 @@ class Collector:
         self._touched: dict[int, Source] = {}
         self._series: dict[bytes, Series] = {}
         self._drops: list[Callable[[], int]] = []
-        self._drops_stored = self._told_dropped = self._told_lost = 0
-        self._dropping = False
+        self._drops_stored = self._told_dropped = self._told_unstored = self._told_lost = 0
+        self._dropping = self._tally_told = False
 
     def open(self) -> None:
         """
@@ -96,6 +101,12 @@ class Collector:
         self._others, self._next = kept.others, kept.next
         self._series = {symbol: Series(symbol, last) for symbol, last in kept.newest.items()}
         self.lost = kept.lost
+        if kept.unknown:
+            self.log.warn(
+                "ticks.taken was missing or cut, and is written anew from the store: whether the "
+                "last daemon was killed, and what that has cost, is not known"
+            )
+        self._look_at_tally()
         self._writer.look()
 
     # Taking
@@ -245,7 +256,32 @@ class Collector:
         """Store what was taken; the last try, when the disk refuses."""
         return Deferred.fromCoroutine(self._writer.close())
 
+    def _refused(self, refusal: Refusal) -> None:
+        """Count ticks that were taken, and that the store will never have."""
+        by_number = {source.number: source for source in (self._others, *self._sources.values())}
+        for number, ticks in refusal.ticks.items():
+            self.counts.dropped += ticks
+            self.counts.unstored += ticks
+            source = by_number.get(number)
+            if source is not None:
+                source.dropped += ticks
+                source.unstored += ticks
+                self._touched[number] = source
+
+    def _look_at_tally(self) -> None:
+        """Write the file of the tally anew where it is gone, and say once when it takes nothing."""
+        if self._tally.repair():
+            self.log.warn("ticks.taken was removed or replaced, and is written anew")
+        trouble = self._tally.trouble
+        if trouble is not None and not self._tally_told:
+            self.log.warn(
+                "{trouble}: what a kill costs will not be known; ticks are stored as ever",
+                trouble=trouble,
+            )
+        self._tally_told = trouble is not None
+
     def _complete(self, commit: Commit) -> None:
+        self._look_at_tally()
         commit.sources += [freeze(source) for source in self._touched.values()]
         self._touched = {}
         drops = self.kernel_drops() - self._drops_stored
@@ -259,13 +295,15 @@ class Collector:
         """
         dropped, lost = self.counts.dropped, self.kernel_drops()
         new = dropped - self._told_dropped, lost - self._told_lost
+        unstored = self.counts.unstored - self._told_unstored
         self._told_dropped, self._told_lost = dropped, lost
+        self._told_unstored = self.counts.unstored
         if any(new) and not self._dropping:
             self.log.warn(
                 "Ticks are lost: {dropped} dropped ({why}), {lost} datagrams lost by the kernel",
                 dropped=new[0],
                 lost=new[1],
-                why="the disk is nearly full" if self._writer.full else "the queue was full",
+                why=self._why_dropped(unstored),
             )
         elif self._dropping and not any(new):
             self.log.info(
@@ -275,6 +313,11 @@ class Collector:
             )
         self._dropping = any(new)
         return self._dropping or bool(self._touched)
+
+    def _why_dropped(self, unstored: int) -> str:
+        if unstored:
+            return "the store will not have them"
+        return "the disk is nearly full" if self._writer.full else "the queue was full"
 
     # Telling
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from mtnet.errors import ClientError
 from mtnet.ticks.archive import Archive
+from mtnet.ticks.commits import Commit
 from mtnet.ticks.series import BLOCK, Heard, Series
-from mtnet.ticks.store import Commit, Store
+from mtnet.ticks.store import Store
 from mtnet.ticks.tables import IMPORTED
 from mtnet.ticks.wire import pad
 

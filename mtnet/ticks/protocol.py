@@ -294,9 +294,15 @@ class TicksProtocol(Protocol):
     def _sync(self, words: Words) -> "Deferred[None]":
         kept = self._stream.kept
         return self._hub.collector.sync().addCallbacks(
-            lambda _: self._say(f"OK: SYNC {kept}"),
+            lambda _: self._synced(kept),
             lambda failure: self._say(f"ERR: server {failure.getErrorMessage()}"),
         )
+
+    def _synced(self, kept: int) -> None:
+        lost = self._stream.lost
+        if lost:
+            self._say(f"ERR: tick {lost} records were taken, and the store will not have them")
+        self._say(f"OK: SYNC {max(0, kept - lost)}")
 
     # What goes out
 

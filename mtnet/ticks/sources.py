@@ -15,6 +15,10 @@ from typing import NamedTuple
 WINDOW = 1_024
 """A number that lies no more than so far below the highest may be late or a repeat."""
 SLOTS = WINDOW + 1
+MOST = 2**63 - 1
+"""What a count stops at: SQLite has no larger number."""
+MOST_RECORDS = 2**32 - 1
+"""Records of a batch that are remembered, at most: 32 bits hold no more."""
 GAPS = 1_000
 """Gaps of a source that are kept one by one, newest last; the totals count all of them."""
 
@@ -97,11 +101,12 @@ class Source:
         dropped: records that there was no room for.
         repeated: records of repeated batches.
         repeats, restarts, disorder: batches that were here before, began anew, came late.
-        missing: batches that were jumped over and have not come.
+        missing: batches that were jumped over and have not come, up to `MOST`.
         highest: SEQ of the newest batch; None = it does not number them.
         first, last: when the first and last record came.
         longest: milliseconds between two records, at most.
         gaps: the newest of them.
+        unstored: records of `dropped` that were taken before, and that the store would not have.
         fresh: batches that were remembered since they were last taken.
         changed: gaps that are new or were filled since they were last taken.
     """
@@ -120,6 +125,7 @@ class Source:
     first: int | None = None
     last: int | None = None
     longest: int = 0
+    unstored: int = 0
     gaps: "deque[Gap]" = field(default_factory=lambda: deque(maxlen=GAPS))
     fresh: dict[int, Seen] = field(default_factory=dict)
     changed: dict[tuple[int, int], Gap] = field(default_factory=dict)
@@ -159,8 +165,11 @@ class Source:
         return verdict
 
     def remember(self, seen: Seen) -> None:
-        """Remember a batch, or how far it has grown; one behind the window is none of those."""
-        if not self._is_old(seen.number):
+        """
+        Remember a batch, or how far it has grown; one behind the window is none of those, nor one
+        that is longer than `MOST_RECORDS`: of that, its beginning is remembered.
+        """
+        if not self._is_old(seen.number) and seen.records <= MOST_RECORDS:
             self._put(seen)
             self.fresh[seen.number] = seen
 
@@ -195,7 +204,7 @@ class Source:
 
     def _advance(self, number: int, when: int) -> Verdict:
         if self.highest is not None and number > self.highest + 1:
-            self.missing += number - self.highest - 1
+            self.missing = min(MOST, self.missing + number - self.highest - 1)
             gap = Gap(self.highest + 1, number - 1, when, self.restarts)
             self.gaps.append(gap)
             self._change(gap)

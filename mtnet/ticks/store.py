@@ -9,28 +9,28 @@ Every row that goes in shares a statement with many others: a statement of its o
 the interpreter back and forth with the reactor, up to 5 ms each time.
 """
 
-import os
 import shutil
 import sqlite3
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import astuple, dataclass, field
-from mmap import mmap
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from zlib import compress
 
 from mtnet.database import Database
 from mtnet.errors import JournalError
-from mtnet.ticks.series import Block, Heard
-from mtnet.ticks.sources import GAPS, SLOTS, Gap, Seen, Source
-from mtnet.ticks.tables import IMPORTED, OTHERS, SCHEMA, TABLES, Row, insert
+from mtnet.ticks.commits import COUNTS, Commit, Frozen, Part, joined, refusal
+from mtnet.ticks.sources import SLOTS, Gap, Seen, Source
+from mtnet.ticks.tables import IMPORTED, OTHERS, SCHEMA, TABLES, insert
+from mtnet.ticks.tally import Tally
 
 LEVEL = 1
 """Of zlib; 6 saves a tenth of the space and costs three times as much."""
 SEEN = struct.Struct("<qIq")
 """A remembered batch: SEQ, records, digest."""
-
+LAST = "commit"
+"""The total that is no sum: the token of the last commit that had one."""
 
 _UPSERT_SYMBOL = """
 ON CONFLICT DO UPDATE SET ticks = ticks + excluded.ticks,
@@ -41,70 +41,29 @@ ON CONFLICT DO UPDATE SET ticks = ticks + excluded.ticks, last = max(last, exclu
     first = min(first, excluded.first),
     longest = max(longest, excluded.longest, excluded.first - last)
 """
-_COUNTS = (
-    "received", "refused", "dropped", "repeated", "repeats", "restarts", "disorder", "missing",
-    "highest", "first", "last", "longest",
-)  # fmt: skip
-"""The columns of `source` that are attributes of `Source`."""
-_SOURCE_COLUMNS = ("id", "name", *_COUNTS)
+_SOURCE_COLUMNS = ("id", "name", *COUNTS)
 _UPSERT_SOURCE = "ON CONFLICT DO UPDATE SET " + ", ".join(
-    f"{name} = excluded.{name}" for name in _COUNTS
+    f"{name} = excluded.{name}" for name in COUNTS
 )
+_UPSERT_TOTAL = f"""
+ON CONFLICT DO UPDATE SET
+    value = CASE name WHEN '{LAST}' THEN excluded.value ELSE value + excluded.value END
+"""
 _COUNT_IMPORTED = """
 UPDATE source SET received = received + ?1,
     first = (SELECT min(first) FROM heard WHERE source = ?2),
     last = (SELECT max(last) FROM heard WHERE source = ?2)
 WHERE id = ?2
 """
+_ROWS_FAULTS = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+"""What SQLite and its module raise of rows that no disk would take."""
 _PRUNE_SEEN = "DELETE FROM seen WHERE source = ? AND (run <> ? OR highest < ?)"
 _PRUNE_GAPS = "DELETE FROM gap WHERE source = ? AND (run, first) < (?, ?)"
-
-
-@dataclass
-class Commit:
-    """
-    What is stored at once, or not at all.
-
-    Attributes:
-        blocks: ticks, in order of arrival.
-        heard: by number of the source and symbol.
-        newest: the last tick of each symbol and when it came.
-        sources: those that were heard, as they were then; see `freeze`.
-        totals: what is added to the totals.
-        imported: how many of the ticks are from a file.
-    """
-
-    blocks: list[Block] = field(default_factory=list)
-    heard: dict[tuple[int, bytes], Heard] = field(default_factory=dict)
-    newest: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
-    sources: list["Frozen"] = field(default_factory=list)
-    totals: dict[str, int] = field(default_factory=dict)
-    imported: int = 0
-
-    @property
-    def ticks(self) -> int:
-        """How many ticks it holds."""
-        return sum(block.ticks for block in self.blocks)
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """
-    A source as it was when it was handed over.
-
-    Attributes:
-        row: of the table `source`.
-        gaps: that are new or were filled since; rows.
-        oldest: the first gap to keep, as (source, run, first), when there are too many.
-        seen: its new batches.
-        run: how often it has begun anew.
-    """
-
-    row: Row
-    gaps: Sequence[Row]
-    oldest: Row | None
-    seen: list[Seen]
-    run: int
 
 
 @dataclass(frozen=True)
@@ -118,6 +77,7 @@ class Kept:
         next: the number of the next new source.
         newest: the last tick of each symbol and when it came, or None.
         lost: ticks that were taken and never stored, since the last daemon was killed.
+        unknown: whether nobody knows how many those are.
     """
 
     sources: list[Source]
@@ -125,39 +85,7 @@ class Kept:
     next: int
     newest: dict[bytes, tuple[bytes, int] | None]
     lost: int
-
-
-def freeze(source: Source) -> Frozen:
-    """Return what is to be stored of a source; what is new in it counts as known from now on."""
-    row = (source.number, source.name, *(getattr(source, name) for name in _COUNTS))
-    changed = source.take_changed()
-    gaps = [(source.number, g.run, g.first, g.last, g.found, g.late) for g in changed]
-    oldest = None
-    if len(source.gaps) == GAPS:
-        oldest = source.number, source.gaps[0].run, source.gaps[0].first
-    return Frozen(row, gaps, oldest, source.take_fresh(), source.restarts)
-
-
-class Tally:
-    """
-    The number of ticks taken so far, in a mapped file: what the kernel holds outlives a kill.
-
-    Raises:
-        OSError: the file cannot be made.
-    """
-
-    FORMAT = struct.Struct("<Q")
-
-    def __init__(self, path: Path) -> None:
-        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-            file.truncate(self.FORMAT.size)
-            self._map = mmap(file.fileno(), self.FORMAT.size)
-        (self.value,) = self.FORMAT.unpack_from(self._map)
-
-    def set(self, value: int) -> None:
-        """Note the number."""
-        self.value = value
-        self.FORMAT.pack_into(self._map, 0, value)
+    unknown: bool = False
 
 
 class Store:
@@ -172,6 +100,7 @@ class Store:
         self.path = path
         self._database = Database(path, SCHEMA, TABLES)
         self._symbols: dict[bytes, int] = {}
+        self._unsure = False
 
     def load(self, tally: Tally, sources: int) -> Kept:
         """
@@ -186,10 +115,10 @@ class Store:
 
         def read(connection: sqlite3.Connection) -> Kept:
             totals = dict(connection.execute("SELECT name, value FROM total"))
-            stored, lost = totals.get("stored", 0), totals.get("lost", 0)
-            new = max(0, tally.value - stored - lost)
+            known = sum(totals.get(name, 0) for name in ("stored", "lost", "unstored"))
+            new = max(0, tally.value - known)
             _add(connection, {"lost": new})
-            tally.set(stored + lost + new)
+            tally.set(known + new)
             (highest,) = connection.execute("SELECT max(id) FROM source").fetchone()
             return Kept(
                 list(_sources(connection, f"id > {OTHERS}", sources)),
@@ -197,6 +126,7 @@ class Store:
                 highest + 1,
                 dict(_newest(connection)),
                 new,
+                known > 0 and not tally.whole,
             )
 
         return self._database.run(read)
@@ -212,42 +142,116 @@ class Store:
 
     def commit(self, commit: Commit) -> None:
         """
-        Store all of it, or nothing.
+        Store all of it, or nothing; after a failure the same commit comes again, before any other.
+
+        Rows that no disk would take are left out, so that one sender's never stop the others:
+        `commit.refusals` names them.
 
         Raises:
-            JournalError: the disk is full or failed; nothing was stored.
+            JournalError: the disk is full or failed. Whether it was stored all the same is found
+                out when it comes again.
         """
-        self.commit_after(lambda: commit)
+        if self._unsure and self._has_landed(commit):
+            self._unsure = False
+            return
+        try:
+            self._write(lambda connection: self._put_all(connection, commit, self._put))
+        except Exception as error:
+            if not _is_of_rows(error):
+                raise
+            self._write(lambda connection: self._put_all(connection, commit, self._put_what_goes))
+
+    def _put_all(
+        self,
+        connection: sqlite3.Connection,
+        commit: Commit,
+        put: Callable[[sqlite3.Connection, Commit], None],
+    ) -> None:
+        commit.refusals = []
+        put(connection, commit)
+        _add(connection, _told(commit))
 
     def commit_after(self, look: Callable[[], Commit]) -> None:
         """
         Store what `look` returns, or nothing; nobody else stores anything while it looks.
 
         Raises:
-            JournalError: as above, or raised by `look`.
+            JournalError: the disk is full or failed, or the rows are none that it takes; or
+                raised by `look`.
         """
 
         def write(connection: sqlite3.Connection) -> None:
             commit = look()
-            self._put_symbols(connection, commit)
-            blocks = [
-                (self._symbols[b.symbol], b.first, b.last, b.ticks, compress(b.data, LEVEL))
-                for b in commit.blocks
-            ]
-            insert(connection, "block (symbol, first, last, ticks, data)", blocks)
-            heard = [(n, self._symbols[s], *astuple(h)) for (n, s), h in commit.heard.items()]
-            into = "heard (source, symbol, ticks, first, last, longest)"
-            insert(connection, into, heard, _UPSERT_HEARD)
-            _put_sources(connection, commit.sources)
+            self._put(connection, commit)
             if commit.imported:
                 connection.execute(_COUNT_IMPORTED, (commit.imported, IMPORTED))
             _add(connection, commit.totals)
 
+        self._write(write)
+
+    def _write(self, write: Callable[[sqlite3.Connection], None]) -> None:
         try:
             self._database.run(write)
-        except JournalError:
+        except BaseException:
             self._symbols = {}  # one whose row was rolled back has no number any more
+            self._unsure = True
             raise
+        self._unsure = False
+
+    def _has_landed(self, commit: Commit) -> bool:
+        """
+        Say whether the commit that failed last is stored after all, and on the platter.
+
+        Raises:
+            JournalError: the disk does not tell, or what it shows may not be on the platter.
+        """
+        forced = self._database.force()
+
+        def read(connection: sqlite3.Connection) -> int | None:
+            query = "SELECT value FROM total WHERE name = ?"
+            found = connection.execute(query, (LAST,)).fetchone()
+            return None if found is None else int(found[0])
+
+        landed = bool(commit.token) and self._database.look(read) == commit.token
+        if landed and not forced:
+            raise JournalError(
+                f"{self.path} shows {commit.ticks} ticks that may not be on the disk, and there is "
+                "no room to write them, or somebody reads the file; it is tried again."
+            )
+        return landed
+
+    def _put_what_goes(self, connection: sqlite3.Connection, commit: Commit) -> None:
+        """Put all of a commit, or when that fails, of its halves what goes, down to each part."""
+        waiting: list[tuple[Commit, list[Part]]] = [(commit, [])]
+        while waiting:
+            whole, parts = waiting.pop()
+            connection.execute("SAVEPOINT part")
+            try:
+                self._put(connection, whole)
+            except Exception as error:
+                if not _is_of_rows(error):
+                    raise
+                connection.execute("ROLLBACK TO part")
+                self._symbols = {}
+                parts = parts or commit.parts()
+                if len(parts) > 1:
+                    half = len(parts) // 2
+                    waiting += [(joined(some), some) for some in (parts[half:], parts[:half])]
+                else:
+                    commit.refusals += [refusal(part, error) for part in parts]
+            connection.execute("RELEASE part")
+
+    def _put(self, connection: sqlite3.Connection, commit: Commit) -> None:
+        self._put_symbols(connection, commit)
+        blocks = [
+            (self._symbols[b.symbol], b.first, b.last, b.ticks, compress(b.data, LEVEL))
+            for b in commit.blocks
+        ]
+        insert(connection, "block (symbol, first, last, ticks, data)", blocks)
+        heard = [(n, self._symbols[s], *astuple(h)) for (n, s), h in commit.heard.items()]
+        into = "heard (source, symbol, ticks, first, last, longest)"
+        insert(connection, into, heard, _UPSERT_HEARD)
+        _put_sources(connection, commit.sources)
 
     def free(self) -> int:
         """
@@ -279,9 +283,30 @@ class Store:
             self._symbols = {name.encode(): number for name, number in names}
 
 
+def _is_of_rows(error: Exception) -> bool:
+    """Say whether an error is of certain rows, and others would be taken."""
+    if isinstance(error, JournalError):
+        cause = error.__cause__
+        return isinstance(cause, Exception) and _is_of_rows(cause)
+    if isinstance(error, sqlite3.Error):
+        return isinstance(error, _ROWS_FAULTS)
+    return not isinstance(error, OSError | MemoryError)
+
+
+def _told(commit: Commit) -> dict[str, int]:
+    """Return what the totals are changed by: ticks that were refused are not stored."""
+    totals = dict(commit.totals)
+    refused = sum(sum(each.ticks.values()) for each in commit.refusals)
+    if refused:
+        totals["stored"] = totals.get("stored", 0) - refused
+        totals["unstored"] = totals.get("unstored", 0) + refused
+    if commit.token:
+        totals[LAST] = commit.token
+    return totals
+
+
 def _add(connection: sqlite3.Connection, totals: dict[str, int]) -> None:
-    tail = "ON CONFLICT DO UPDATE SET value = value + excluded.value"
-    insert(connection, "total (name, value)", list(totals.items()), tail)
+    insert(connection, "total (name, value)", list(totals.items()), _UPSERT_TOTAL)
 
 
 def _put_sources(connection: sqlite3.Connection, sources: Sequence[Frozen]) -> None:
@@ -311,7 +336,7 @@ def _sources(connection: sqlite3.Connection, which: str, most: int) -> Iterator[
         f"SELECT {columns} FROM source WHERE {which} ORDER BY last DESC NULLS LAST LIMIT {most}"
     ).fetchall()
     for number, name, *counts in rows:
-        source = Source(name, number, **dict(zip(_COUNTS, counts, strict=True)))
+        source = Source(name, number, **dict(zip(COUNTS, counts, strict=True)))
         gaps = connection.execute(
             "SELECT first, last, found, run, late FROM gap WHERE source = ? ORDER BY run, first",
             (number,),

@@ -53,6 +53,7 @@ class Stream:
         self._batch: Batch | None = None
         self._held: Held | None = None
         self._broken = False
+        self._unstored: dict[int, tuple[Source, int]] = {}
         self.kept = 0
 
     def take(self, text: bytes) -> None:
@@ -70,14 +71,14 @@ class Stream:
     def begin(self, header: wire.Header) -> None:
         """Let the records from here on be a batch of their own."""
         self.settle()
-        self._source = self._collector.source(header.source)
+        source = self._become(self._collector.source(header.source))
         self._batch, self._broken = Batch(header.number), False
-        if not self._collector.numbered(self._source):
+        if not self._collector.numbered(source):
             self._batch = None
             return
-        known = self._source.known(header.number)
+        known = source.known(header.number)
         if known is None:
-            self._source.judge(self._batch.seen(), self._hub.now())
+            source.judge(self._batch.seen(), self._hub.now())
         elif known.records:
             self._held = Held(self._batch, known, [])
 
@@ -92,14 +93,22 @@ class Stream:
         if held is not None and held.records:
             self._collector.refuse(self._sender(), len(held.records), self._hub.now())
 
+    @property
+    def lost(self) -> int:
+        """How many records of its senders the store would not have since they sent here."""
+        return sum(source.unstored - before for source, before in self._unstored.values())
+
     def refuse(self) -> None:
         """Count a line that is no record."""
         self._collector.refuse(self._sender(), 1, self._hub.now())
 
     def _sender(self) -> Source:
-        if self._source is None:
-            self._source = self._collector.source(self._host)
-        return self._source
+        return self._source or self._become(self._collector.source(self._host))
+
+    def _become(self, source: Source) -> Source:
+        self._source = source
+        self._unstored.setdefault(source.number, (source, source.unstored))
+        return source
 
     def _read(self, source: Source, text: bytes, when: int) -> list[wire.Record]:
         return self._reader.read(source, text, when, self._complain, self._visitor.rights)

@@ -5,7 +5,8 @@ Series are packed here in slices, and blocks are written by a thread. What the d
 kept, and tried again before anything newer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from random import getrandbits
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -16,8 +17,9 @@ from twisted.python.failure import Failure
 
 from mtnet.errors import JournalError
 from mtnet.settings import Ticks
-from mtnet.ticks.series import Block, Heard, Series
-from mtnet.ticks.store import Commit, Store
+from mtnet.ticks.commits import Commit, Refusal
+from mtnet.ticks.series import Block, Heard, Mark, Series
+from mtnet.ticks.store import Store
 
 InThread = Callable[..., "Deferred[Any]"]
 
@@ -30,6 +32,7 @@ class Writer:
         settings: of `[ticks]`.
         reserve: free bytes that are left on the disk.
         complete: adds to a commit what belongs to it beside the ticks that are there by then.
+        refused: is told the ticks that were taken, and that the store will never have.
         settled: called behind each attempt; says whether another one must follow by itself.
         in_thread: runs a blocking function off the reactor, one at a time, in order.
 
@@ -52,17 +55,19 @@ class Writer:
         clock: IReactorTime,
         in_thread: InThread,
         complete: Callable[[Commit], None],
+        refused: Callable[[Refusal], None],
         settled: Callable[[], bool],
     ) -> None:
         self._settings, self._reserve, self._store = settings, reserve, store
         self._clock, self._in_thread = clock, in_thread
-        self._complete, self._settled = complete, settled
+        self._complete, self._settle_refusal, self._settled = complete, refused, settled
         self.filled: list[Series] = []
         self.waiting = self.stored = 0
         self.full = self.closing = False
         self.trouble: str | None = None
-        self._commit = Commit()
+        self._commit = _new_commit()
         self._refused: Commit | None = None
+        self._told_refusals: set[str] = set()
         self._syncs: list[Deferred[None]] = []
         self._timer: IDelayedCall | None = None
         self._writing: Deferred[None] | None = None
@@ -98,6 +103,9 @@ class Writer:
         if self._writing is not None:
             await self._writing
         await self._write()
+        if self._refused is not None:
+            # What failed may have been stored all the same, which the next attempt finds out.
+            await self._write()
         if self.waiting:
             self.log.error(
                 "{count} ticks are not stored: {trouble}", count=self.waiting, trouble=self.trouble
@@ -148,9 +156,13 @@ class Writer:
         except JournalError as error:
             self._note(str(error))
             _fail(syncs, error)
-        except Exception:
-            _fail(syncs, JournalError("The store failed; the log says how."))
-            raise
+        except Exception as error:
+            if self.trouble is None:
+                self.log.failure("The store failed in a way that it does not know.")
+            name, text = type(error).__name__, str(error).rstrip(".")
+            failed = JournalError(f"The store failed ({name}: {text}).")
+            self._note(str(failed))
+            _fail(syncs, failed)
         else:
             self._note(None)
             for waiting in syncs:
@@ -160,11 +172,27 @@ class Writer:
         filled, self.filled = self.filled, []
         end = self._clock.seconds() + self._settings.turn
         for series in filled:
-            for block in series.pack():
-                self._add(block, series)
-                if self._clock.seconds() >= end:
-                    await deferLater(self._clock, 0)
-                    end = self._clock.seconds() + self._settings.turn
+            marks, packed = series.marks, 0
+            try:
+                for block in series.pack():
+                    self._add(block, series)
+                    packed += block.ticks
+                    if self._clock.seconds() >= end:
+                        await deferLater(self._clock, 0)
+                        end = self._clock.seconds() + self._settings.turn
+            except Exception as error:
+                self.log.failure("Ticks of {symbol} cannot be packed", symbol=series.symbol)
+                self._leave_out(series, marks[packed:], error)
+
+    def _leave_out(self, series: Series, marks: Sequence[Mark], error: Exception) -> None:
+        """Go on without ticks that cannot be packed."""
+        ticks: dict[int, int] = {}
+        for _, source in marks:
+            ticks[source] = ticks.get(source, 0) + 1
+        self.waiting -= len(marks)
+        totals = self._commit.totals
+        totals["unstored"] = totals.get("unstored", 0) + len(marks)
+        self._refuse(Refusal(f"ticks of {series.symbol.decode()}", str(error), ticks))
 
     def _add(self, block: Block, series: Series) -> None:
         commit = self._commit
@@ -182,7 +210,7 @@ class Writer:
         """Store what was refused before, and then the rest."""
         if self._refused is not None:
             await self._store_one(self._refused)
-        self._refused, self._commit = self._commit, Commit()
+        self._refused, self._commit = self._commit, _new_commit()
         await self._store_one(self._refused)
 
     async def _store_one(self, commit: Commit) -> None:
@@ -192,6 +220,19 @@ class Writer:
         self.waiting -= commit.ticks
         self.stored += commit.ticks
         self.full = free < self._reserve
+        for refusal in commit.refusals:
+            self.stored -= sum(refusal.ticks.values())
+            self._refuse(refusal)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        if refusal.what not in self._told_refusals:
+            self._told_refusals.add(refusal.what)
+            self.log.error(
+                "The store will not have {what}; they are left out, and counted. {reason}.",
+                what=refusal.what,
+                reason=refusal.reason,
+            )
+        self._settle_refusal(refusal)
 
     def _put(self, commit: Commit) -> int:
         """Store, in the thread; return the bytes that are free."""
@@ -207,6 +248,10 @@ class Writer:
         elif self.trouble and not trouble:
             self.log.info("The disk takes ticks again.")
         self.trouble = trouble
+
+
+def _new_commit() -> Commit:
+    return Commit(token=getrandbits(62) + 1)
 
 
 def _fail(syncs: "list[Deferred[None]]", error: JournalError) -> None:

@@ -8,3 +8,9 @@ from tick_server import Server
 def serve(hub_with):
     """Start a server; its disk has room: `serve("ticks.idle=10")`."""
     return lambda *sets: Server(hub_with("reserve=0", *sets))
+
+
+@pytest.fixture
+def logged(log):
+    """Return the events of one level: `logged("error")`."""
+    return lambda level: [event for event in log if event["log_level"].name == level]

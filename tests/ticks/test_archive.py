@@ -15,9 +15,10 @@ from mtnet.errors import ClientError, JournalError
 from mtnet.testing import EPOCH, make_hub
 from mtnet.ticks import archive
 from mtnet.ticks.archive import Archive
+from mtnet.ticks.commits import Commit, freeze
 from mtnet.ticks.series import Series
 from mtnet.ticks.sources import Batch, Source
-from mtnet.ticks.store import Commit, Store, freeze
+from mtnet.ticks.store import Store
 
 EURUSD = b"EURUSD"
 NOON = 1_549_281_600_000

@@ -19,9 +19,11 @@ from mtnet.errors import JournalError
 from mtnet.imtnet import IStatus
 from mtnet.settings import Ticks
 from mtnet.ticks.collector import Collector
-from mtnet.ticks.series import BLOCK, unpack
-from mtnet.ticks.store import Store, Tally
+from mtnet.ticks.series import BLOCK, Series, unpack
+from mtnet.ticks.sources import Batch
+from mtnet.ticks.store import Store
 from mtnet.ticks.tables import OTHERS
+from mtnet.ticks.tally import Tally
 
 EURUSD, GBPUSD = b"EURUSD", b"GBPUSD"
 
@@ -401,6 +403,134 @@ def test_a_disk_that_was_full_at_the_start_is_looked_at_again_before_a_tick_come
     clock.pump([1.0] * 60)
     assert here.health["healthy"] is True
     assert here.take() == 1
+
+
+# Rows that no disk would take
+
+
+def refuse(yard, name):
+    """Let the store have no tick of one symbol."""
+    when = f"WHEN NEW.symbol = (SELECT id FROM symbol WHERE name = '{name}')"
+    with closing(sqlite3.connect(yard.folder / "ticks.sqlite", isolation_level=None)) as other:
+        other.execute(
+            f"CREATE TRIGGER poison BEFORE INSERT ON block {when} "
+            "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+        )
+
+
+def test_ticks_that_the_store_will_not_have_are_counted_and_said_and_stop_no_others(
+    yard, logged, clock
+):
+    here = yard()
+    refuse(here, "GBPUSD")
+    here.take(2)
+    here.take(3, GBPUSD, "other")
+    here.flush()
+    assert here.stored() == [0, 1]
+    health = here.health
+    assert (health["stored"], health["dropped"], health["waiting"]) == (2, 3, 0)
+    assert health["healthy"] is False
+    clock.pump([1.0] * 5)
+    assert here.health["healthy"] is True
+    counts = here.rows("SELECT name, received, dropped FROM source WHERE id > 2 ORDER BY name")
+    assert counts == [("desk", 2, 0), ("other", 3, 3)]
+    lines = logged("error")
+    assert [line["what"] for line in lines] == ["ticks of GBPUSD"]
+    here.kill()
+    again = yard()
+    assert again.collector.lost == 0, "what was counted is not lost once more"
+
+
+def test_a_second_refusal_of_the_same_symbol_is_counted_and_not_said_again(yard, logged):
+    here = yard()
+    refuse(here, "EURUSD")
+    for _ in range(3):
+        here.take(1)
+        here.flush()
+    assert here.health["dropped"] == 3
+    assert len(logged("error")) == 1
+
+
+def test_a_sender_of_numbers_without_end_stops_nobody(yard):
+    here = yard()
+    wild, source = here.collector.source("wild"), here.collector.source("desk")
+    for number in (1, 2**63 - 1, 1, 2**63 - 1):
+        wild.judge(Batch(number, b"%d" % number * 2).seen(), here.now())
+        wild.judge(Batch(number, b"%d" % number).seen(), here.now())
+        here.collector.take(wild, [(GBPUSD, b"1.3")], here.now())
+    here.collector.take(source, [(EURUSD, b"7")], here.now())
+    here.flush()
+    assert here.stored() == [7]
+    assert here.health["waiting"] == 0
+    assert here.rows("SELECT missing FROM source WHERE name = 'wild'") == [(2**63 - 1,)]
+
+
+def test_ticks_that_cannot_be_packed_are_counted_and_stop_no_others(yard, monkeypatch, logged):
+    here, really = yard(), Series.pack
+
+    def pack(series):
+        packed = really(series)
+        if series.symbol == GBPUSD:
+            next(packed)
+            raise ValueError("It is in no shape.")
+        yield from packed
+
+    monkeypatch.setattr(Series, "pack", pack)
+    here.take(2)
+    here.take(3, GBPUSD)
+    here.flush()
+    assert here.stored() == [0, 1]
+    assert (here.health["dropped"], here.health["waiting"]) == (3, 0)
+    assert len(logged("critical")) == 1
+    here.kill()
+    monkeypatch.undo()
+    assert yard().collector.lost == 0
+
+
+def test_an_error_that_nobody_knows_makes_health_red_and_is_tried_again(yard, monkeypatch, logged):
+    here = yard(retry=2.0)
+
+    def fail(commit):
+        raise RuntimeError("Nobody expected this.")
+
+    monkeypatch.setattr(here.disk, "commit", fail)
+    here.take(2)
+    outcome = []
+    here.collector.sync().addErrback(lambda failure: outcome.append(failure.getErrorMessage()))
+    assert outcome == ["The store failed (RuntimeError: Nobody expected this)."]
+    assert here.health["healthy"] is False
+    monkeypatch.undo()
+    here.clock.advance(2)
+    assert here.stored() == [0, 1]
+    assert here.health["healthy"] is True
+    assert len(logged("critical")) == 1
+
+
+# The tally
+
+
+def test_a_tally_that_is_removed_while_it_is_used_is_written_anew_and_said(yard, warnings):
+    here = yard()
+    here.take(2)
+    here.flush()
+    (here.folder / "ticks.taken").unlink()
+    here.take(3)
+    here.flush()
+    assert [line["log_format"][:26] for line in warnings()] == ["ticks.taken was removed or"]
+    here.take(4)
+    here.kill()
+    assert yard().collector.lost == 4
+
+
+def test_a_tally_that_is_missing_at_the_start_is_said(yard, warnings):
+    here = yard()
+    here.take(2)
+    here.flush()
+    here.kill()
+    (here.folder / "ticks.taken").unlink()
+    again = yard()
+    assert again.collector.lost == 0
+    assert [line["log_format"][:26] for line in warnings()] == ["ticks.taken was missing or"]
 
 
 # A disk that refuses

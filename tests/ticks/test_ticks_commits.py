@@ -13,11 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtnet.database import Database
 from mtnet.errors import JournalError
+from mtnet.ticks.commits import Commit, freeze
 from mtnet.ticks.series import Heard, Series
 from mtnet.ticks.sources import GAPS, WINDOW, Batch, Source, Verdict
-from mtnet.ticks.store import Commit, Store, Tally, freeze
+from mtnet.ticks.store import Store
 from mtnet.ticks.tables import IMPORTED, OTHERS, ROWS, SCHEMA
+from mtnet.ticks.tally import Tally
 
 ONE, OTHER = b"EURUSD 1.1\n", b"EURUSD 1.2\n"
 TABLES = ("symbol", "source", "heard", "gap", "seen", "block", "total")
@@ -351,29 +354,202 @@ def test_a_commit_that_fails_at_any_table_stores_nothing_and_is_taken_later(
 ):
     store.commit(commit_of(b"EURUSD", b"1.0", when=10))
     before = everything(path)
-    # FAIL leaves what the statements before it did, unless somebody rolls it back.
-    refusal = "BEGIN SELECT RAISE(FAIL, 'no room here'); END"
-    change(path, f"CREATE TRIGGER refusal BEFORE INSERT ON {table} {refusal}")
-    with pytest.raises(JournalError, match="no room here") as caught:
+    # Not of the rows: the file is to blame, and takes them later.
+    change(path, f"ALTER TABLE {table} RENAME TO gone")
+    with pytest.raises(JournalError, match="no such table") as caught:
         store.commit(full)
     assert str(path) in str(caught.value)
+    change(path, f"ALTER TABLE gone RENAME TO {table}")
     assert everything(path) == before
-    change(path, "DROP TRIGGER refusal")
     store.commit(full)
+    assert full.refusals == []
     assert ask(path, "SELECT name, ticks, record FROM symbol") == [("EURUSD", 3, "1.2")]
     assert ask(path, "SELECT count(*) FROM gap") == ask(path, "SELECT count(*) FROM seen") == [(1,)]
     assert ask(path, "SELECT sum(ticks) FROM block") == [(3,)]
 
 
+# Rows that no disk would take
+
+
+def refuse_symbol(path, name):
+    """Let the store have no tick of one symbol."""
+    when = f"WHEN NEW.symbol = (SELECT id FROM symbol WHERE name = '{name}')"
+    change(
+        path,
+        f"CREATE TRIGGER poison BEFORE INSERT ON block {when} "
+        "BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+    )
+
+
+@pytest.mark.parametrize("others", [0, 1, 2, 3, 40])
+def test_rows_of_one_symbol_that_are_refused_stop_no_other(store, path, others):
+    store.prepare()
+    refuse_symbol(path, "POISON")
+    whole = commit_of(b"POISON", b"1", b"2", b"3", source=4)
+    for at in range(others):
+        part = commit_of(b"S%d" % at, b"1.1", when=at)
+        whole.blocks[at // 2 : at // 2] = part.blocks
+        whole.heard |= part.heard
+        whole.newest |= part.newest
+    whole.totals = {"stored": whole.ticks}
+    store.commit(whole)
+    (refusal,) = whole.refusals
+    assert (refusal.what, refusal.ticks) == ("ticks of POISON", {4: 3})
+    assert "not this one" in refusal.reason
+    names = ask(path, "SELECT name FROM symbol JOIN block ON symbol = symbol.id ORDER BY name")
+    assert names == sorted((f"S{at}",) for at in range(others))
+    assert ask(path, "SELECT count(*) FROM symbol WHERE name = 'POISON'") == [(0,)]
+    totals = dict(ask(path, "SELECT * FROM total"))
+    assert totals == {"stored": others, "unstored": 3}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [{"missing": 2**63}, {"highest": -(2**63) - 1}, {"received": object()}, {"received": "many"}],
+    ids=["too large", "too small", "no number at all", "text"],
+)
+def test_counters_that_no_database_takes_stop_no_tick_and_no_other_sender(store, path, load, rows):
+    poisoned, healthy = Source("poison", 4, **rows), Source("desk", 3)
+    healthy.hear(2, 17)
+    whole = commit_of(b"EURUSD", b"1.1")
+    whole.sources = [freeze(poisoned), freeze(healthy)]
+    store.commit(whole)
+    assert [refusal.what for refusal in whole.refusals] == ["counters of poison"]
+    assert [source.name for source in load().sources] == ["desk"]
+    assert ask(path, "SELECT sum(ticks) FROM block") == [(1,)]
+
+
+def test_an_error_that_nobody_knows_is_of_the_rows_too(store, path, load):
+    poisoned, healthy = Source("poison", 4), Source("desk", 3)
+    for source in (poisoned, healthy):
+        source.judge(batch(1), 17)
+    poisoned.fresh[1] = poisoned.fresh[1]._replace(records=2**32)  # struct.error
+    whole = Commit(sources=[freeze(poisoned), freeze(healthy)])
+    store.commit(whole)
+    assert [refusal.what for refusal in whole.refusals] == ["counters of poison"]
+    assert [source.name for source in load().sources] == ["desk"]
+
+
+def test_a_disk_that_refuses_is_not_taken_for_rows_that_are_bad(store, path, full, monkeypatch):
+    store.prepare()
+
+    def full_disk(data, level):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mtnet.ticks.store.compress", full_disk)
+        with pytest.raises(JournalError, match="No space"):
+            store.commit(full)
+    store.commit(full)
+    assert full.refusals == []
+    assert ask(path, "SELECT sum(ticks) FROM block") == [(2,)]
+
+
+def test_an_import_that_is_refused_is_refused_whole(store, path):
+    store.prepare()
+    refuse_symbol(path, "POISON")
+    with pytest.raises(JournalError, match="not this one"):
+        store.commit_after(lambda: commit_of(b"POISON", b"1"))
+    assert ask(path, "SELECT count(*) FROM symbol") == [(0,)]
+
+
+# What came of a commit that failed
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Let the COMMIT of some transactions fail: before it did its work, or behind it."""
+    really = Database._within
+    plan = []
+
+    def within(database, begin, work):
+        step = plan.pop(0) if plan and begin == "BEGIN IMMEDIATE" else None
+
+        def interrupted(connection):
+            result = work(connection)
+            if step == "before":
+                raise sqlite3.OperationalError("disk I/O error")
+            return result
+
+        result = really(database, begin, interrupted)
+        if step == "behind":
+            database._abandon()
+            raise JournalError("disk I/O error")
+        return result
+
+    monkeypatch.setattr(Database, "_within", within)
+    return lambda *steps: plan.extend(steps)
+
+
+@pytest.mark.parametrize("steps", [["before"], ["behind"], ["before", "before", "behind"]])
+def test_a_commit_that_failed_is_stored_once_whether_it_landed_or_not(store, path, failing, steps):
+    store.prepare()
+    whole = commit_of(b"EURUSD", b"1.1", b"1.2")
+    whole.token = 7
+    failing(*steps)
+    for _ in steps:
+        with pytest.raises(JournalError):
+            store.commit(whole)
+    store.commit(whole)
+    following = commit_of(b"EURUSD", b"1.3")
+    following.token = 8
+    store.commit(following)
+    assert ask(path, "SELECT sum(ticks) FROM block") == [(3,)]
+    totals = dict(ask(path, "SELECT * FROM total"))
+    assert totals == {"stored": 3, "commit": 8}
+
+
+def test_what_landed_with_rows_left_out_is_told_with_them(store, path, failing):
+    store.prepare()
+    refuse_symbol(path, "POISON")
+    whole = commit_of(b"POISON", b"1", source=4)
+    whole.blocks += commit_of(b"EURUSD", b"1.1").blocks
+    whole.token = 7
+    failing(None, "behind")  # the first attempt is that of the whole
+    with pytest.raises(JournalError):
+        store.commit(whole)
+    store.commit(whole)
+    assert [refusal.what for refusal in whole.refusals] == ["ticks of POISON"]
+    assert ask(path, "SELECT sum(ticks) FROM block") == [(1,)]
+
+
+def test_what_may_not_be_on_the_platter_is_not_taken_for_stored(store, path, failing, monkeypatch):
+    store.prepare()
+    whole = commit_of(b"EURUSD", b"1.1")
+    whole.token = 7
+    failing("behind")
+    with pytest.raises(JournalError):
+        store.commit(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "force", lambda database: False)
+        with pytest.raises(JournalError, match="may not be on the disk"):
+            store.commit(whole)
+    store.commit(whole)
+    assert ask(path, "SELECT sum(ticks) FROM block") == [(1,)]
+
+
+def test_an_import_between_a_failure_and_the_next_attempt_hides_nothing(store, path, failing):
+    store.prepare()
+    whole = commit_of(b"EURUSD", b"1.1")
+    whole.token = 7
+    failing("behind")
+    with pytest.raises(JournalError):
+        store.commit(whole)
+    beside = Store(path)
+    beside.commit_after(lambda: commit_of(b"GBPUSD", b"1.3"))
+    beside.close()
+    store.commit(whole)
+    assert ask(path, "SELECT sum(ticks) FROM block") == [(2,)]
+
+
 def test_symbols_of_a_commit_that_failed_are_numbered_anew(store, path):
     store.prepare()
-    refusal = "BEGIN SELECT RAISE(FAIL, 'no room here'); END"
-    change(path, f"CREATE TRIGGER refusal BEFORE INSERT ON total {refusal}")
+    change(path, "ALTER TABLE total RENAME TO gone")
     both = commit_of(b"EURUSD", b"1.1")
     both.blocks += commit_of(b"GBPUSD", b"1.3").blocks
-    with pytest.raises(JournalError, match="no room here"):
+    with pytest.raises(JournalError, match="no such table"):
         store.commit(both)
-    change(path, "DROP TRIGGER refusal")
+    change(path, "ALTER TABLE gone RENAME TO total")
     store.commit(commit_of(b"GBPUSD", b"1.3"))
     store.commit(commit_of(b"EURUSD", b"1.1"))
     joined = "SELECT s.name, b.ticks FROM block b JOIN symbol s ON s.id = b.symbol ORDER BY b.id"
@@ -530,7 +706,9 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from mtnet.ticks.series import Series
-from mtnet.ticks.store import Commit, Store, Tally
+from mtnet.ticks.commits import Commit
+from mtnet.ticks.store import Store
+from mtnet.ticks.tally import Tally
 
 store, tally = Store(Path(sys.argv[1])), Tally(Path(sys.argv[2]))
 store.load(tally, 10)
@@ -635,7 +813,8 @@ BESIDE = """
 import sys
 from pathlib import Path
 from mtnet.ticks.series import Series
-from mtnet.ticks.store import Commit, Store
+from mtnet.ticks.commits import Commit
+from mtnet.ticks.store import Store
 
 store = Store(Path(sys.argv[1]))
 store.prepare()

@@ -351,7 +351,10 @@ class Memory(Store):
 class Untold:
     """A tally of nothing."""
 
-    value = 0
+    value, trouble = 0, None
+
+    def repair(self):
+        return False
 
     def set(self, value):
         self.value = value

@@ -17,12 +17,13 @@ from mtnet.errors import ClientError, JournalError
 from mtnet.net.endpoints import Listener
 from mtnet.testing import EPOCH, connect
 from mtnet.ticks.archive import Archive
+from mtnet.ticks.commits import Commit, freeze
 from mtnet.ticks.importer import Importer
 from mtnet.ticks.mt5 import HEADER, rows
 from mtnet.ticks.protocol import TicksFactory
 from mtnet.ticks.series import Series
 from mtnet.ticks.sources import Source
-from mtnet.ticks.store import Commit, Store, freeze
+from mtnet.ticks.store import Store
 
 EURUSD = b"EURUSD"
 NOON = 1_549_281_600_000

@@ -1,6 +1,8 @@
 """The tick port for streams, bytes in and bytes out."""
 
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from tick_server import Server
@@ -369,6 +371,24 @@ def test_what_follows_a_sync_is_worked_off_after_its_answer(serve):
 
 
 # Batches
+
+
+def test_each_connection_is_told_what_the_store_would_not_have_of_its_own(serve):
+    server = serve()
+    with closing(sqlite3.connect(f"{server.hub.config.data}/ticks.sqlite")) as other:
+        other.execute(
+            "CREATE TRIGGER poison BEFORE INSERT ON symbol WHEN NEW.name = 'POISON' "
+            "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+        )
+        other.commit()
+    honest, poisoned = server.dial(), server.dial()
+    server.say(honest, b"@honest 1\nEURUSD 1.1\n")
+    answer = server.say(poisoned, b"@poisoned 1\nPOISON 1\nGBPUSD 1.3\nSYNC:\n")
+    assert answer == (
+        b"ERR: tick 1 records were taken, and the store will not have them\r\nOK: SYNC 1\r\n"
+    )
+    assert server.say(honest, b"SYNC:\n") == b"OK: SYNC 1\r\n"
+    assert server.stored() == ["EURUSD 1.1", "GBPUSD 1.3"]
 
 
 BATCH = b"@desk 7\nEURUSD 1\nEURUSD 2\nEURUSD 3\n"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtnet.ticks.sources import GAPS, WINDOW, Batch, Seen, Source, Verdict
+from mtnet.ticks.sources import GAPS, MOST, MOST_RECORDS, WINDOW, Batch, Seen, Source, Verdict
 
 NEXT, LATE, REPEAT, RESTART = Verdict.NEXT, Verdict.LATE, Verdict.REPEAT, Verdict.RESTART
 
@@ -181,3 +181,19 @@ def test_the_longest_silence_is_between_two_records():
     for when in (10, 10, 25, 20, 30):
         source.hear(2, when)
     assert (source.first, source.last, source.longest, source.received) == (10, 30, 15, 10)
+
+
+def test_what_is_missing_is_counted_up_to_what_a_database_takes():
+    source = Source("desk")
+    for content in (b"A 1\n", b"B 2\n"):
+        source.judge(batch(1, content), 0)
+        source.judge(batch(2**63 - 1, content), 0)
+    assert source.missing == MOST
+
+
+def test_of_a_batch_that_is_too_long_to_be_remembered_its_beginning_is():
+    source = Source("desk")
+    source.judge(Seen(1, MOST_RECORDS, 7), 0)
+    source.remember(Seen(1, MOST_RECORDS + 1, 8))
+    assert source.known(1) == Seen(1, MOST_RECORDS, 7)
+    assert source.take_fresh() == [Seen(1, MOST_RECORDS, 7)]

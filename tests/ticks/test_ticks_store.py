@@ -1,5 +1,6 @@
 """Series of ticks, packed into blocks, and kept on disk."""
 
+import os
 import sqlite3
 from contextlib import closing
 
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 
 from mtnet.errors import JournalError
 from mtnet.ticks import store as store_module
+from mtnet.ticks.commits import Commit, freeze
 from mtnet.ticks.series import BLOCK, Heard, Series, unpack
 from mtnet.ticks.sources import GAPS, WINDOW, Batch, Source
-from mtnet.ticks.store import Commit, Store, Tally, freeze
+from mtnet.ticks.store import Store
+from mtnet.ticks.tally import Tally
 
 TIMED = b"1.1 - - - 1549238400994"
 
@@ -195,6 +198,56 @@ def test_a_tally_behind_the_store_means_nothing(path, tally):
 def test_a_tally_outlives_the_process(tmp_path):
     Tally(tmp_path / "taken").set(2**40)
     assert Tally(tmp_path / "taken").value == 2**40
+
+
+def test_a_tally_whose_file_is_cut_while_it_is_used_goes_on(tmp_path):
+    file = tmp_path / "taken"
+    tally = Tally(file)
+    tally.set(7)
+    os.truncate(file, 0)
+    tally.set(8)  # mapped memory would end the process here
+    assert Tally(file).value == 8
+
+
+@pytest.mark.parametrize("change", ["removed", "replaced"])
+def test_a_tally_whose_file_is_gone_is_written_anew(tmp_path, change):
+    file = tmp_path / "taken"
+    tally = Tally(file)
+    tally.set(7)
+    assert not tally.repair()
+    file.unlink()
+    if change == "replaced":
+        file.write_bytes(bytes(8))
+    tally.set(8)
+    assert tally.repair()
+    assert (Tally(file).value, tally.value, tally.repair()) == (8, 8, False)
+
+
+def test_a_tally_that_cannot_be_written_says_why_and_counts_on(tmp_path):
+    tally = Tally(tmp_path / "no folder" / "taken")
+    tally.set(7)
+    assert tally.value == 7
+    assert "No such file" in tally.trouble
+    assert not tally.repair()
+    (tmp_path / "no folder").mkdir()
+    assert tally.repair()
+    assert (tally.trouble, tally.value) == (None, 7)
+
+
+@pytest.mark.parametrize("found", [None, b"", b"cut"])
+def test_a_tally_that_was_lost_is_that_of_the_store_and_said_to_be(path, tmp_path, found):
+    Store(path).commit(commit(5))
+    file = tmp_path / "ticks.taken"
+    if found is not None:
+        file.write_bytes(found)
+    kept = Store(path).load(Tally(file), 10)
+    assert (kept.lost, kept.unknown) == (0, True)
+    again = Store(path).load(Tally(file), 10)
+    assert (again.lost, again.unknown, Tally(file).value) == (0, False, 5)
+
+
+def test_a_new_store_misses_no_tally(path, tally):
+    assert not Store(path).load(tally, 10).unknown
 
 
 def test_numbers_of_an_older_run_are_forgotten(path, tally):

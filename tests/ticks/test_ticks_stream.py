@@ -14,8 +14,9 @@ from mtnet.errors import JournalError
 from mtnet.ticks import wire
 from mtnet.ticks.collector import Collector
 from mtnet.ticks.series import unpack
-from mtnet.ticks.store import Store, Tally
+from mtnet.ticks.store import Store
 from mtnet.ticks.stream import Stream
+from mtnet.ticks.tally import Tally
 
 ANYBODY = SimpleNamespace(rights=EVERYTHING)
 

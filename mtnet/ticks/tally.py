@@ -1,0 +1,81 @@
+"""How many ticks were taken, in a file of its own: what a kill has cost is known by it."""
+
+import os
+import struct
+from pathlib import Path
+from weakref import finalize
+
+FORMAT = struct.Struct("<Q")
+
+
+class Tally:
+    """
+    The number of ticks taken so far; what was written outlives a kill.
+
+    It is written with each burst, and by `write`: memory that is mapped to a file ends the process
+    where the file was cut, or the disk is full. A file that cannot be written costs nothing but the
+    knowledge of what a kill has cost.
+
+    Attributes:
+        value: the number.
+        whole: whether the file had one when it was opened.
+        trouble: why the file takes nothing; None = it does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.value, self.whole = 0, False
+        self.trouble: str | None = None
+        self._descriptor: int | None = None
+        self._close: finalize[[int], Tally] | None = None
+        self._open()
+
+    def set(self, value: int) -> None:
+        """Note the number; never raises."""
+        self.value = value
+        if self._descriptor is None:
+            return
+        try:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, FORMAT.pack(value))
+        except OSError as error:
+            self._fail(error)
+        else:
+            self.trouble = None
+
+    def repair(self) -> bool:
+        """Write the file anew where it was removed or replaced; return whether it was."""
+        if self._is_there():
+            return False
+        value = self.value
+        self._open()
+        self.set(value)
+        return self.trouble is None
+
+    def _open(self) -> None:
+        if self._close is not None:
+            self._close()
+        self._close = self._descriptor = None
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        try:
+            self._descriptor = os.open(self._path, flags, 0o600)
+            self._close = finalize(self, os.close, self._descriptor)
+            found = os.read(self._descriptor, FORMAT.size)
+        except OSError as error:
+            self._fail(error)
+            return
+        self.whole = len(found) == FORMAT.size
+        if self.whole:
+            (self.value,) = FORMAT.unpack(found)
+
+    def _is_there(self) -> bool:
+        try:
+            there = os.stat(self._path)
+            return self._descriptor is not None and os.path.samestat(
+                there, os.fstat(self._descriptor)
+            )
+        except OSError:
+            return False
+
+    def _fail(self, error: OSError) -> None:
+        self.trouble = f"{self._path} cannot be written: {error.strerror}"
