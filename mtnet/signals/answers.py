@@ -222,6 +222,12 @@ class Channels(Struct, frozen=True):
     channels: tuple[str, ...]
 
 
+class Notice(Struct, frozen=True):
+    """A sentence for whoever sits before the client."""
+
+    text: str
+
+
 class Unsubscribed(Struct, frozen=True):
     """Answers UNSUBSCRIBE; nothing of the channel follows."""
 
@@ -243,6 +249,7 @@ Answer = (
     | Flattened
     | Resumed
     | Channels
+    | Notice
     | Unsubscribed
 )
 
@@ -393,6 +400,11 @@ def channels(names: Iterable[str]) -> bytes:
     return b"".join(frames)
 
 
+def notice(text: str) -> bytes:
+    """Return a sentence for people, cut to `MAX_TEXT` characters."""
+    return encode("NOTICE", text=text[:MAX_TEXT])
+
+
 def unsubscribed(channel: str) -> bytes:
     """Return the answer to UNSUBSCRIBE."""
     return encode("UNSUBSCRIBED", channel=channel)
@@ -528,6 +540,7 @@ _READERS: dict[str, Callable[[Message], Answer]] = {
     "FLATTENED": lambda message: Flattened(message.need("channel", CHANNEL)),
     "RESUMED": lambda message: Resumed(message.need("channel", CHANNEL)),
     "CHANNELS": lambda message: Channels(message.need("channels", CHANNELS)),
+    "NOTICE": lambda message: Notice(message.need("text", ANY)),
     "UNSUBSCRIBED": lambda message: Unsubscribed(message.need("channel", CHANNEL)),
 }
 VERBS: frozenset[str] = frozenset(_READERS)
