@@ -87,6 +87,7 @@ class Pupil:
     def __init__(self, office, **options):
         self.office, self.line = office, office.line()
         self.seqs, self.snapshots, self.blind, self.events = [], [], [], []
+        self.given_back = []
         self.follower = Follower(
             self.line,
             office.clock,
@@ -97,6 +98,10 @@ class Pupil:
             on_provider=lambda up, since: self.events.append("up" if up else "down"),
             on_epoch=lambda old, new: self.events.append("new epoch"),
             on_error=lambda code, text: self.events.append(code),
+            on_unfollowed=lambda entries: self.given_back.extend(each.symbol for each in entries),
+            on_paused=lambda mode: self.events.append(mode or "resumed"),
+            on_flattened=lambda: self.events.append("flattened"),
+            on_notice=self.events.append,
             **options,
         )
         self.follower.startService()

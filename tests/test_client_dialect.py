@@ -15,6 +15,17 @@ def office(tmp_path):
     return Office(tmp_path / "data")
 
 
+def kept(follower):
+    """Return what a program keeps over a restart."""
+    return {
+        "epoch": follower.epoch,
+        "seq": follower.seq,
+        "h": follower.h,
+        "kept_for": follower.kept_for,
+        "positions": list(follower.positions.values()),
+    }
+
+
 def test_what_is_published_is_stored_and_handed_out_once(office):
     follower, provider = office.follower(), office.publisher()
     office.settle()
@@ -102,9 +113,7 @@ def test_a_program_that_is_started_again_goes_on_where_it_was(office):
     provider.publish("A", "1")
     office.settle()
     known = first.follower
-    again = office.follower(
-        epoch=known.epoch, seq=known.seq, positions=list(known.positions.values())
-    )
+    again = office.follower(**kept(known))
     provider.publish("B", "2")
     office.settle()
     assert again.seqs == [2]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Any
 
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
@@ -10,19 +11,27 @@ from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEn
 
 from mtnet.client.dialect import Connection, Peer, service
 from mtnet.client.login import Login
+from mtnet.client.subscription import Subscription
+from mtnet.errors import ClientError, WireError
 from mtnet.signals import requests
 from mtnet.signals.answers import (
     Answer,
+    Channels,
     Entry,
+    Flattened,
+    Heartbeat,
+    Notice,
+    Paused,
     ProviderStatus,
     Refusal,
+    Resumed,
     Signal,
     Snapshot,
     SnapshotPosition,
     Synced,
     Welcome,
 )
-from mtnet.signals.fields import Status
+from mtnet.signals.fields import MAX_NUMBER, PauseMode, Status, join_list, split_list
 
 Key = tuple[str, str]
 """Symbol and ticket; no ticket = the net position."""
@@ -32,15 +41,78 @@ def _nothing(*_: object) -> None:
     pass
 
 
+class _Copy:
+    """
+    A copy of a channel.
+
+    Attributes:
+        epoch: of the journal that it is of; None = of none yet.
+        seq, h: of the last entry that is in it; an empty `h` is not known.
+    """
+
+    def __init__(
+        self, epoch: str | None, seq: int, h: str, positions: Iterable[Entry] = ()
+    ) -> None:
+        self.epoch, self.seq, self.h = epoch, seq, h
+        self.positions: dict[Key, Entry] = {_key(each): each for each in positions}
+
+    def apply(self, signal: Signal) -> None:
+        """Take the next entry."""
+        self.seq, self.h = signal.seq, signal.h
+        if signal.volume:
+            self.positions[_key(signal)] = signal
+        else:
+            self.positions.pop(_key(signal), None)
+
+    @property
+    def claim(self) -> dict[str, Any]:
+        """Return what SUBSCRIBE says of it."""
+        if self.epoch is None:
+            return {}
+        return {"epoch": self.epoch, "after": self.seq, "h": self.h or None}
+
+
+class _Filter:
+    """What of a channel is followed; symbols None = all."""
+
+    def __init__(self, channel: str, symbols: Iterable[str] | None) -> None:
+        self.channel = channel
+        self.symbols = None if symbols is None else frozenset(symbols)
+
+    def __str__(self) -> str:
+        names = "" if self.symbols is None else f":{join_list(sorted(self.symbols))}"
+        return self.channel + names
+
+    @classmethod
+    def read(cls, text: str) -> "_Filter":
+        """Undo `str`."""
+        channel, colon, names = text.partition(":")
+        return cls(channel, split_list(names) if colon else None)
+
+    def covers(self, other: "_Filter") -> bool:
+        """Return whether all that `other` follows is followed here too."""
+        if self.channel != other.channel:
+            return False
+        return self.symbols is None or (other.symbols is not None and other.symbols <= self.symbols)
+
+    def has(self, entry: Entry) -> bool:
+        """Return whether an entry is followed."""
+        if entry.channel != self.channel:
+            return False
+        return self.symbols is None or entry.symbol in self.symbols
+
+
 class Follower(Peer):
     """
     Follows a channel: hands out each change once and in order, whatever connections break.
 
     It begins with `startService()` and ends with `stopService()`. To go on after a restart of
-    the program, keep `epoch`, `seq` and `positions` after each change, and hand them in again.
+    the program, keep `epoch`, `seq`, `h`, `kept_for` and `positions` after each change, and hand
+    them in again.
 
     **A new epoch** means that the server has another journal than the one that was followed: a
-    wrong data folder, or a restored backup. Nothing is handed out from then on until `accept()`.
+    wrong data folder, or a restored backup. **A history that went back** means that its journal
+    is an older copy of that one. Either way nothing is handed out from then on until `accept()`.
 
     Args:
         clock: the reactor.
@@ -51,17 +123,33 @@ class Follower(Peer):
         on_synced: is called when all that was missed was handed out.
         on_blind: is told a reason when the server is not heard any more, and "" when it is.
         on_provider: is told whether the channel has a publisher, and since when in milliseconds.
-        on_epoch: is told the epoch that was followed, and the one that the server has.
-        on_error: is told what the server refused: a code such as `channel`, and a sentence.
+        on_epoch: is told the epoch that was followed, and the one that the server has; both are
+            the same when its history went back.
+        on_unfollowed: is told, by `startService()`, which positions of the earlier run `symbols`
+            or `channel` leaves out now: close them, or hand them to a person. They are told
+            nothing more of.
+        on_paused: is told that the channel takes closings alone (`close_only`) or nothing
+            (`frozen`), and None when it takes everything again.
+        on_flattened: is called when whoever runs the server has closed every position.
+        on_notice: is told a sentence of the server's for people.
+        on_error: is told what the server refused: a code such as `channel`, and a sentence. A
+            channel that is refused is asked for again.
         name: what the server's status calls it.
         login: who asks; sent over TLS or within this machine alone.
-        epoch, seq, positions: of an earlier run.
+        epoch, seq, h, kept_for, positions: of an earlier run. Without `kept_for` it is not known
+            what they are complete for, and a snapshot is fetched.
 
     Attributes:
         epoch: of the journal that is followed; None = none yet.
         seq: of the last entry that was handed out, or belongs to what was.
+        h: 8 hex digits by which the server knows that entry again; empty = not known.
+        kept_for: the channel and symbols that `positions` are complete for, as one text.
         held: whether a new epoch waits for `accept()`.
-        blind: whether nothing is known of the server.
+        blind: whether nothing is known of the channel.
+        paused: as `on_paused` was told last.
+
+    Raises:
+        ClientError: `channel` is none, or `symbols` are more than one frame can name.
     """
 
     def __init__(
@@ -77,30 +165,57 @@ class Follower(Peer):
         on_blind: Callable[[str], object] = _nothing,
         on_provider: Callable[[bool, int], object] = _nothing,
         on_epoch: Callable[[str, str], object] = _nothing,
+        on_unfollowed: Callable[[Sequence[Entry]], object] = _nothing,
+        on_paused: Callable[[PauseMode | None], object] = _nothing,
+        on_flattened: Callable[[], object] = _nothing,
+        on_notice: Callable[[str], object] = _nothing,
         on_error: Callable[[str, str], object] = _nothing,
         name: str = "",
         login: Login | None = None,
         epoch: str | None = None,
         seq: int = 0,
+        h: str = "",
+        kept_for: str = "",
         positions: Iterable[Entry] = (),
     ) -> None:
         self.channel, self.name, self.login = channel, name, login
-        self._symbols = None if symbols is None else sorted(symbols)
+        self._filter = _Filter(channel, symbols)
+        _check(self._filter)
         self._on_snapshot, self._on_signal, self._on_synced = on_snapshot, on_signal, on_synced
         self._on_blind, self._on_provider = on_blind, on_provider
-        self._on_epoch, self._on_error = on_epoch, on_error
-        self.epoch, self.seq = epoch, seq
-        self._positions: dict[Key, Entry] = {_key(each): each for each in positions}
+        self._on_epoch, self._on_unfollowed = on_epoch, on_unfollowed
+        self._on_paused, self._on_flattened = on_paused, on_flattened
+        self._on_notice, self._on_error = on_notice, on_error
+        self._copy, self.kept_for = _Copy(epoch, seq, h, positions), kept_for
+        self._waiting: _Copy | None = None
         self._connection: Connection | None = None
         self._snapshot: tuple[Snapshot, list[Entry]] | None = None
-        self._waiting: tuple[str, int, dict[Key, Entry]] | None = None
+        self._subscription = Subscription(channel, clock, self._subscribe)
+        self._refusal: tuple[str, str] | None = None
         self.blind = True
+        self.paused: PauseMode | None = None
+        self._pause_unconfirmed = False
         self._service: ClientService = service(endpoint, self, clock)
 
     @property
+    def epoch(self) -> str | None:
+        """The journal that is followed; None = none yet."""
+        return self._copy.epoch
+
+    @property
+    def seq(self) -> int:
+        """The number of the last entry that was handed out, or belongs to what was."""
+        return self._copy.seq
+
+    @property
+    def h(self) -> str:
+        """The 8 hex digits by which the server knows that entry again; empty = not known."""
+        return self._copy.h
+
+    @property
     def positions(self) -> Mapping[Key, Entry]:
-        """A live view of what was handed out: (symbol, ticket) → the entry that set it."""
-        return MappingProxyType(self._positions)
+        """What was handed out: (symbol, ticket) → the entry that set it."""
+        return MappingProxyType(self._copy.positions)
 
     @property
     def held(self) -> bool:
@@ -108,11 +223,16 @@ class Follower(Peer):
         return self._waiting is not None
 
     def startService(self) -> None:
-        """Begin to connect."""
-        self._service.startService()
+        """Begin to connect; what is followed no more is given back before."""
+        self.stopped = False
+        self._give_back()
+        if not self.stopped:
+            self._service.startService()
 
     def stopService(self) -> "Deferred[None]":
-        """Disconnect; nothing is handed out any more."""
+        """Disconnect; nothing is handed out any more, also of what was read already."""
+        self.stopped = True
+        self._subscription.end()
         return self._service.stopService()
 
     def whenConnected(self, failAfterFailures: int | None = None) -> "Deferred[IProtocol]":
@@ -120,10 +240,15 @@ class Follower(Peer):
         return self._service.whenConnected(failAfterFailures)
 
     def accept(self) -> None:
-        """Follow the new epoch: its positions are handed out as a snapshot."""
-        if self._waiting is not None:
-            (self.epoch, self.seq, self._positions), self._waiting = self._waiting, None
-            self._on_snapshot(list(self._positions.values()))
+        """
+        Follow the new epoch, or the history that went back.
+
+        Its positions are handed out as a snapshot. Where nothing was ever stored in it, nothing
+        is known: every position stays as it is.
+        """
+        if self._waiting is not None and not self.stopped:
+            copy, self._waiting = self._waiting, None
+            self._adopt(copy)
 
     def acknowledge(
         self,
@@ -149,92 +274,195 @@ class Follower(Peer):
     def welcomed(self, connection: Connection, welcome: Welcome) -> None:
         """Ask for what is missing."""
         self._connection, self._snapshot = connection, None
-        epoch, seq = self._waiting[:2] if self._waiting is not None else (self.epoch, self.seq)
-        known = {} if epoch is None else {"epoch": epoch, "after": seq}
-        connection.send(requests.subscribe(self.channel, self._symbols, **known))  # type: ignore[arg-type]
+        self._subscription.begin()
 
     def told(self, answer: Answer) -> None:
         """Take what the server says."""
-        if isinstance(answer, Refusal):
-            self._on_error(answer.code, answer.text)
-        elif getattr(answer, "channel", self.channel) != self.channel:
-            return
-        elif isinstance(answer, Signal):
-            self._signal(answer)
-        elif isinstance(answer, Snapshot):
-            self._snapshot = answer, []
-        elif isinstance(answer, SnapshotPosition) and self._snapshot is not None:
-            self._snapshot[1].append(answer)
-        elif isinstance(answer, Synced):
-            self._synced(answer)
-        elif isinstance(answer, ProviderStatus):
-            self._on_provider(answer.publisher == "up", answer.since)
+        handle = _HANDLERS.get(type(answer))
+        if handle is not None and getattr(answer, "channel", "") in ("", self.channel):
+            handle(self, answer)
 
     def lost(self, reason: str) -> None:
         """Be blind until the next connection has caught up."""
-        self._connection = self._snapshot = None
-        self.blind = True
-        self._on_blind(reason)
+        self._connection = None
+        self._subscription.end()
+        self._refusal = None
+        self._lose_sight(reason)
 
-    def _signal(self, signal: Signal) -> None:
-        epoch, seq, positions = self._waiting or (self.epoch, self.seq, self._positions)
-        if signal.seq <= seq:
+    def _subscribe(self) -> None:
+        self._ask(self._copy.claim)
+
+    def _ask(self, claim: dict[str, Any]) -> None:
+        if self._connection is not None:
+            frame = requests.subscribe(self.channel, self._filter.symbols, **claim)
+            self._connection.send(frame)
+
+    def _take_refusal(self, refusal: Refusal) -> None:
+        ended = self._subscription.refused(refusal)
+        told, self._refusal = self._refusal, (refusal.code, refusal.text)
+        if not ended or self._refusal != told:
+            self._say(self._on_error, refusal.code, refusal.text)
+        if ended and not self.blind:
+            self._lose_sight(refusal.text)
+
+    def _take_signal(self, signal: Signal) -> None:
+        copy = self._waiting or self._copy
+        if signal.seq <= copy.seq:
             return
         before = signal.seq - 1 if signal.prev is None else signal.prev
-        if before != seq or epoch is None:
-            self._break_off(f"entry {signal.seq} came behind {seq}")
+        if before != copy.seq or copy.epoch is None:
+            self._break_off(f"entry {signal.seq} came behind {copy.seq}")
             return
-        _apply(positions, signal)
-        if self._waiting is not None:
-            self._waiting = self._waiting[0], signal.seq, positions
-            return
-        self.seq = signal.seq
-        self._on_signal(signal)
+        copy.apply(signal)
+        if self._waiting is None:
+            self._end_old_pause()
+            self._say(self._on_signal, signal)
 
-    def _synced(self, synced: Synced) -> None:
+    def _begin_snapshot(self, head: Snapshot) -> None:
+        self._snapshot = head, []
+
+    def _take_position(self, position: SnapshotPosition) -> None:
+        if self._snapshot is not None:
+            self._snapshot[1].append(position)
+
+    def _take_synced(self, synced: Synced) -> None:
         snapshot, self._snapshot = self._snapshot, None
         if snapshot is not None:
-            if len(snapshot[1]) != snapshot[0].count:
-                self._break_off(f"a snapshot of {snapshot[0].count} had {len(snapshot[1])}")
+            head, found = snapshot
+            if len(found) != head.count:
+                self._break_off(f"a snapshot of {head.count} had {len(found)}")
                 return
-            self._take(*snapshot)
-        elif synced.epoch != (self.epoch if self._waiting is None else self._waiting[0]):
+            h = synced.h if synced.seq == head.seq else ""
+            self._take_snapshot(head, _Copy(head.epoch, head.seq, h, found))
+        elif synced.epoch != self.epoch:
             self._break_off(f"entries of the journal {synced.epoch} came without its positions")
             return
-        elif self._waiting is not None:
-            self._waiting = self._waiting[0], synced.seq, self._waiting[2]
         else:
-            # Of a filtered channel, what was left out counts as known.
-            self.seq = max(self.seq, synced.seq)
-        self.blind = False
-        self._on_blind("")
-        self._on_synced()
+            self._waiting = None  # it is the journal that was followed, after all
+            if synced.seq >= self.seq:  # of a filtered channel, what was left out counts as known
+                self._copy.seq, self._copy.h = synced.seq, synced.h
+            if self._incomplete:
+                self._ask({})
+                return
+        self._see()
 
-    def _take(self, head: Snapshot, found: list[Entry]) -> None:
-        positions = {_key(each): each for each in found}
-        if self.epoch is not None and head.epoch != self.epoch:
-            known = self._waiting is not None and self._waiting[0] == head.epoch
-            self._waiting = head.epoch, head.seq, positions
-            if not known:
-                self._on_epoch(self.epoch, head.epoch)
+    def _take_snapshot(self, head: Snapshot, copy: _Copy) -> None:
+        went_back = head.diverged or head.seq < self.seq
+        if self.epoch is None or (head.epoch == self.epoch and not went_back):
+            self._waiting = None
+            self._adopt(copy)
             return
-        self._waiting = None
-        self.epoch, self.seq = head.epoch, head.seq
-        if head.seq:  # else nothing is known, and nothing must change
-            self._positions = positions
-            self._on_snapshot(found)
+        known = self._waiting is not None and self._waiting.epoch == head.epoch
+        self._waiting = copy
+        if not known:
+            self._say(self._on_epoch, self.epoch, head.epoch)
+
+    def _take_status(self, status: ProviderStatus) -> None:
+        self._say(self._on_provider, status.publisher == "up", status.since)
+
+    def _take_paused(self, paused: Paused) -> None:
+        self._set_paused(paused.mode)
+
+    def _take_resumed(self, _: Resumed) -> None:
+        self._set_paused(None)
+
+    def _take_flattened(self, _: Flattened) -> None:
+        self._say(self._on_flattened)
+
+    def _take_notice(self, notice: Notice) -> None:
+        self._say(self._on_notice, notice.text)
+
+    def _take_channels(self, channels: Channels) -> None:
+        self._subscription.offered(channels.channels)
+
+    def _take_heartbeat(self, _: Heartbeat) -> None:
+        self._end_old_pause()
+
+    # What follows from it
+
+    @property
+    def _incomplete(self) -> bool:
+        """Whether some of what is followed was not followed when the copy was made."""
+        return self.epoch is not None and not _Filter.read(self.kept_for).covers(self._filter)
+
+    def _adopt(self, copy: _Copy) -> None:
+        if copy.seq == 0:  # nothing is known, and nothing must change
+            copy.positions = self._copy.positions
+        self._copy, self.kept_for = copy, str(self._filter)
+        if copy.seq:
+            self._say(self._on_snapshot, list(copy.positions.values()))
+
+    def _give_back(self) -> None:
+        """Part from the positions that are followed no more: nobody else would close them."""
+        before, positions = _Filter.read(self.kept_for), self._copy.positions
+        if self.kept_for and before.channel != self.channel:
+            given, self._copy = list(positions.values()), _Copy(None, 0, "")
+        else:
+            given = [each for each in positions.values() if not self._filter.has(each)]
+            for each in given:
+                del positions[_key(each)]
+        # What was given back is not followed again without a snapshot.
+        self.kept_for = str(self._filter) if before.covers(self._filter) else ""
+        if given:
+            self._say(self._on_unfollowed, given)
+
+    def _see(self) -> None:
+        self._subscription.granted()
+        self._refusal = None
+        self._pause_unconfirmed = self.paused is not None
+        self.blind = False
+        self._say(self._on_blind, "")
+        if not self.held:
+            self._say(self._on_synced)
+
+    def _lose_sight(self, reason: str) -> None:
+        self._snapshot = None
+        self.blind = True
+        self._say(self._on_blind, reason)
+
+    def _set_paused(self, mode: PauseMode | None) -> None:
+        changed, self.paused = mode != self.paused, mode
+        self._pause_unconfirmed = False
+        if changed:
+            self._say(self._on_paused, mode)
+
+    def _end_old_pause(self) -> None:
+        # A pause is told behind SYNCED; one that ended while nothing was heard is not told of.
+        if self._pause_unconfirmed:
+            self._set_paused(None)
+
+    def _say(self, callback: Callable[..., object], *told: object) -> None:
+        if not self.stopped:
+            callback(*told)
 
     def _break_off(self, reason: str) -> None:
         if self._connection is not None:
             self._connection.end(reason)
 
 
+_HANDLERS: Mapping[type, Callable[[Follower, Any], None]] = {
+    Refusal: Follower._take_refusal,
+    Signal: Follower._take_signal,
+    Snapshot: Follower._begin_snapshot,
+    SnapshotPosition: Follower._take_position,
+    Synced: Follower._take_synced,
+    ProviderStatus: Follower._take_status,
+    Paused: Follower._take_paused,
+    Resumed: Follower._take_resumed,
+    Flattened: Follower._take_flattened,
+    Notice: Follower._take_notice,
+    Channels: Follower._take_channels,
+    Heartbeat: Follower._take_heartbeat,
+}
+
+
 def _key(entry: Entry) -> Key:
     return entry.symbol, entry.ticket
 
 
-def _apply(positions: dict[Key, Entry], entry: Entry) -> None:
-    if entry.volume:
-        positions[_key(entry)] = entry
-    else:
-        positions.pop(_key(entry), None)
+def _check(filter: _Filter) -> None:
+    """Refuse here what could never be asked for."""
+    try:
+        requests.subscribe(filter.channel, filter.symbols, "0" * 16, MAX_NUMBER - 1, "0" * 8)
+    except WireError as error:
+        raise ClientError(f"{error}; {filter} cannot be followed.") from error

@@ -1,0 +1,61 @@
+"""A channel that is asked for until it is had."""
+
+from collections.abc import Callable, Iterable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mtnet.client.dialect import backoff
+from mtnet.signals.answers import Refusal
+
+REFUSALS = frozenset({"channel", "denied", "server"})
+"""What may end by itself: a channel is made, a right is granted, a disk is well again."""
+
+
+class Subscription:
+    """
+    Retries SUBSCRIBE with back-off: the server keeps the connection of a client that it refused.
+
+    Args:
+        ask: sends SUBSCRIBE on the connection that there is.
+    """
+
+    def __init__(self, channel: str, clock: IReactorTime, ask: Callable[[], object]) -> None:
+        self.channel = channel
+        self._clock, self._ask = clock, ask
+        self._refused = 0
+        self._retry: IDelayedCall | None = None
+
+    def begin(self) -> None:
+        """Ask on a new connection."""
+        self.end()
+        self._refused = 0
+        self._ask()
+
+    def refused(self, refusal: Refusal) -> bool:
+        """Return whether an ERROR ends the subscription, and ask again later if it does."""
+        if refusal.id or refusal.channel != self.channel or refusal.code not in REFUSALS:
+            return False
+        if self._retry is None:
+            self._retry = self._clock.callLater(backoff(self._refused), self._ask_again)
+            self._refused += 1
+        return True
+
+    def offered(self, channels: Iterable[str]) -> None:
+        """Ask at once when the server says that it would not refuse any more."""
+        if self._retry is not None and self.channel in channels:
+            self.end()
+            self._ask()
+
+    def granted(self) -> None:
+        """Begin with short delays at the next refusal."""
+        self._refused = 0
+
+    def end(self) -> None:
+        """Ask no more."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    def _ask_again(self) -> None:
+        self._retry = None
+        self._ask()
