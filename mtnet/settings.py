@@ -77,18 +77,18 @@ class Signals(_Section, frozen=True):
     """`[signals]`."""
 
     grace: Seconds = 0.3
-    """Silence after which a connection is a published follower."""
+    """Silence after which a connection is a classic follower."""
     pace: Seconds = 2.5
-    """Between two frames to a published follower, which reads once a second and keeps the
+    """Between two frames to a classic follower, which reads once a second and keeps the
     last frame of what it read; 0 = no pacing."""
     repeat: Seconds = 60.0
-    """How often a published follower is told the whole state again; 0 = never."""
+    """How often a classic follower is told the whole state again; 0 = never."""
     again: tuple[Seconds, ...] = (10.0, 30.0)
-    """When a change is told again to a published follower, which may miss any one frame."""
+    """When a change is told again to a classic follower, which may miss any one frame."""
     flat: Seconds = 900.0
     """How long a symbol that went flat stays in the repeat cycle."""
     remember: Seconds = 7 * DAY
-    """How long a flat symbol is told to new connections."""
+    """How long a flat symbol is told to new connections, at most twice to each."""
     retry: Positive = 1.0
     """Between two attempts to store what the disk refused."""
     stalled: Positive = 60.0
@@ -112,7 +112,8 @@ class Signals(_Section, frozen=True):
     errors: Count = 20
     """Refused frames of a client of dialect 2 within a minute before it is closed."""
     codepage: str = "cp1252"
-    """How text is read that is not UTF-8: the Windows ANSI page of the publishers."""
+    """How text is read that is not UTF-8, and how classic followers are sent their symbols: the
+    Windows ANSI page of the terminals."""
     ports: dict[str, Port] = {}
     channels: dict[ChannelName, Rails] = {}
     sources: dict[SourceName, Source] = {}

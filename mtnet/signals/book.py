@@ -22,11 +22,17 @@ RECENT = 10_000
 
 
 class Position(Struct, frozen=True):
-    """What one symbol of a channel stands at, over all its tickets, and since when."""
+    """
+    What one symbol of a channel stands at, over all its tickets, and since when.
+
+    Attributes:
+        number: counts the changes of the channel; the later one is higher.
+    """
 
     symbol: str
     volume: Decimal
     when: int
+    number: int
 
 
 class Change(Struct, frozen=True):
@@ -84,6 +90,7 @@ class Channel:
         self._entries: dict[str, dict[str, Entry]] = {}
         self._recent: dict[int, Entry] = {}
         self._net: dict[str, Position] = {}
+        self._changes = 0
 
     @property
     def net(self) -> Mapping[str, Position]:
@@ -111,7 +118,7 @@ class Channel:
         for known in (self._entries, self._recent, self._net):
             known.clear()
         self.epoch, self.seq, self.h = state.epoch, state.seq, state.h
-        for entry in state.positions:
+        for entry in sorted(state.positions, key=lambda entry: entry.seq):
             self.apply(entry)
 
     def held(self) -> list[Entry]:
@@ -136,7 +143,8 @@ class Channel:
             del self._entries[entry.symbol]
         if after == before:
             return None
-        self._net[entry.symbol] = Position(entry.symbol, after, entry.when)
+        self._changes += 1
+        self._net[entry.symbol] = Position(entry.symbol, after, entry.when, self._changes)
         return Change(self.name, entry.symbol, after, entry.when, before)
 
     def evict(self, before: int) -> str | None:

@@ -6,6 +6,7 @@ One commit is under way at a time; what arrives meanwhile is the next one.
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -21,6 +22,7 @@ from mtnet.net.wheel import Wheel
 from mtnet.settings import Signals
 from mtnet.signals.audience import Audience, Batch
 from mtnet.signals.book import Book, Channel, Claims, Position, latest
+from mtnet.signals.classic_queue import SharedState
 from mtnet.signals.entries import Draft, Entry, Outcome, State, Unchanged
 from mtnet.signals.histories import Histories
 from mtnet.signals.inspection import Inspection
@@ -98,6 +100,7 @@ class Desk:
         self._turns: list[tuple[str, bool, int]] | None = None
         self._symbols: dict[tuple[str, str], int] = {}
         self._full: dict[str, float] = {}
+        self._shared: dict[str, SharedState] = {}
         self._closed = False
         self._expiry = LoopingCall(self._expire)
         self._expiry.clock = clock
@@ -344,6 +347,13 @@ class Desk:
     def positions(self, channel: str) -> Mapping[str, Position]:
         """Return the live view of the net positions that are stored of a channel."""
         return self._book.channel(channel).net
+
+    def shared_state(self, channel: str) -> SharedState:
+        """Return what the classic followers of a channel share."""
+        if channel not in self._shared:
+            of_channel = partial(self._book.channel, channel)
+            self._shared[channel] = SharedState(of_channel, self.settings.flat)
+        return self._shared[channel]
 
     def channel(self, name: str) -> Channel:
         """

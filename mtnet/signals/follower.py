@@ -1,4 +1,4 @@
-"""One follower of the published dialect: what its queue says, when it says so."""
+"""One classic follower: it is sent what its queue says, when it says so."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from mtnet.net.hold import hold
 from mtnet.net.outbox import Outbox
 from mtnet.net.pieces import StreamTransport
 from mtnet.signals.book import Change
-from mtnet.signals.published import PublishedQueue
+from mtnet.signals.classic_queue import ClassicQueue
 
 PACED_BUDGET = 1
 """A paced follower has one frame under way: what waits behind it can still be replaced."""
@@ -25,9 +25,9 @@ SEND_BUFFER = 8_192
 
 
 @implementer(ISubscriber)
-class PublishedFollower:
+class ClassicFollower:
     """
-    Sends one connection what its `PublishedQueue` says, when it says so.
+    Sends one connection what its `ClassicQueue` says, when it says so.
 
     Args:
         end: closes the connection, and says why.
@@ -44,9 +44,8 @@ class PublishedFollower:
         if self._settings.pace:
             hold(transport, SEND_BUFFER)
         self._outbox = Outbox(transport, hub.clock, budget, self._pump)
-        self._queue = PublishedQueue(
-            self._settings, hub.desk.positions(channel), hub.clock.seconds(), hub.now()
-        )
+        state = hub.desk.shared_state(channel)
+        self._queue = ClassicQueue(self._settings, state, hub.clock.seconds())
         self._timer: IDelayedCall | None = None
         self._stopped = False
 

@@ -29,7 +29,7 @@ from mtnet.net.hold import hold
 from mtnet.net.pieces import StreamTransport, Watch, unacknowledged
 from mtnet.settings import Access, Port
 from mtnet.signals.dialect import is_hello
-from mtnet.signals.follower import PublishedFollower
+from mtnet.signals.follower import ClassicFollower
 from mtnet.signals.providers import Publisher
 from mtnet.signals.session import Session
 from mtnet.signals.wire import FrameDecoder, parse_position
@@ -62,7 +62,7 @@ class SignalsProtocol(Protocol):
         self._head: bytes | None = b""
         self._timer: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
-        self._follower: PublishedFollower | None = None
+        self._follower: ClassicFollower | None = None
         self._publisher: Publisher | None = None
         self._session: Session | None = None
         self._secret, self._tail = False, b""
@@ -205,7 +205,7 @@ class SignalsProtocol(Protocol):
 
     def _silent(self) -> None:
         self._timer = None
-        self._follower = PublishedFollower(self._hub, self._channel, self.transport, self.end)
+        self._follower = ClassicFollower(self._hub, self._channel, self.transport, self.end)
         self._follower.start()
 
     def _frame(self, payload: bytes) -> None:

@@ -1,11 +1,12 @@
 """
-Frames and the published dialect as bytes (`docs/protocols.md`, Signals).
+Frames and the classic dialect as bytes (`docs/protocols.md`, Signals).
 
 Pure: chunks in, values out; every limit is an argument.
 """
 
 from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 
 from mtnet import values
 from mtnet.errors import FrameError, WireError
@@ -120,8 +121,14 @@ def parse_volume(text: str) -> Decimal:
     return volume
 
 
-def encode_position(symbol: str, volume: Decimal) -> bytes:
-    """Return the server's frame: two decimals, half away from zero, never `-0.00`, no NUL."""
+@lru_cache(values.KNOWN)
+def encode_position(symbol: str, volume: Decimal, codepage: str = "cp1252") -> bytes:
+    """
+    Return the server's frame: two decimals, half away from zero, never `-0.00`, no NUL.
+
+    Args:
+        codepage: in which the symbol is written; one that it lacks is written in UTF-8.
+    """
     # Decimal's ROUND_HALF_UP rounds ties away from zero.
     shown = volume.quantize(_CENTS, ROUND_HALF_UP) or Decimal("0.00")
-    return f"<<{symbol}|{shown}>>\r\n".encode()
+    return b"<<%b|%b>>\r\n" % (values.write_text(symbol, codepage), str(shown).encode())

@@ -96,6 +96,24 @@ def test_volumes_are_kept_exactly_and_told_with_two_decimals(serve):
     assert follower.received() == b"<<GBPUSD|0.12>>\r\n"
 
 
+@pytest.mark.parametrize(
+    ("codepage", "symbol", "encoding"),
+    [
+        ("cp1252", "EURUSD.£", "cp1252"),
+        ("cp1251", "Газпром", "cp1251"),
+        ("cp1252", "Газпром", "utf-8"),
+    ],
+)
+@pytest.mark.parametrize("sent", ["as a terminal", "in UTF-8"])
+def test_a_classic_follower_is_sent_what_it_would_send(
+    serve, clock, codepage, symbol, encoding, sent
+):
+    server = serve(f"signals.codepage={codepage}")
+    follower, frame = server.follow(), f"<<{symbol}|0.50>>\r\n"
+    server.dial().send(frame.encode(encoding if sent == "as a terminal" else "utf-8"))
+    assert follower.received() == frame.encode(encoding)
+
+
 def test_no_byte_to_a_follower_is_a_nul(serve, clock):
     server = serve("signals.pace=0")
     follower = server.follow()

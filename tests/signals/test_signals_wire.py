@@ -114,6 +114,25 @@ def test_what_the_server_writes_reads_back_as_the_same_position(symbol, volume):
 
 
 @pytest.mark.parametrize(
+    ("symbol", "codepage", "data"),
+    [
+        ("EURUSD.£", "cp1252", b"EURUSD.\xa3"),
+        ("Газпром", "cp1251", "Газпром".encode("cp1251")),
+        ("Газпром", "cp1252", "Газпром".encode()),
+        ("ポンド", "cp932", "ポンド".encode("cp932")),
+    ],
+)
+def test_a_symbol_is_written_in_the_code_page_and_read_back(symbol, codepage, data):
+    frame = encode_position(symbol, Decimal(1), codepage)
+    assert frame == b"<<" + data + b"|1.00>>\r\n"
+    assert [parse_position(payload, codepage) for payload in decode(frame)] == [(symbol, 1)]
+
+
+def test_one_frame_is_made_for_all_followers():
+    assert encode_position("A", Decimal(1)) is encode_position("A", Decimal("1.000"))
+
+
+@pytest.mark.parametrize(
     ("volume", "shown"),
     [("0.005", "0.01"), ("-0.005", "-0.01"), ("0.004", "0.00"), ("-0.004", "0.00"), ("1", "1.00")],
 )
