@@ -20,6 +20,7 @@ from mtnet.net.tls import Certificates, default_files
 from mtnet.settings import Config
 from mtnet.ticks.wire import spellings
 
+ASCII = "".join(map(chr, range(32, 127)))
 T = TypeVar("T")
 
 
@@ -117,13 +118,11 @@ def check_settings(config: Config, reactor: Any) -> None:
         spellings(config.ticks.spaced_symbols)
     except WireError as error:
         raise ConfigError(f"ticks.spaced_symbols: {error}.") from error
-    try:
-        b"x".decode(config.signals.codepage, "replace")
-    except (LookupError, UnicodeError) as error:
+    if not _is_codepage(config.signals.codepage):
         raise ConfigError(
-            f"signals.codepage is {config.signals.codepage!r}, which is no text encoding; "
-            "cp1252 or cp1251 would be one."
-        ) from error
+            f"signals.codepage is {config.signals.codepage!r}, which is no text encoding that "
+            "writes ASCII as ASCII; cp1252 or cp1251 would be one."
+        )
     for name, source in config.signals.sources.items():
         try:
             clientFromString(reactor, source.connect)
@@ -239,3 +238,11 @@ def check_exposure(told: Rules, accounts: bool, listener: Listener, host: str) -
             "follower`, say what strangers may do (--set access.anonymous=follow), or add "
             ":interface=127.0.0.1 to the endpoint."
         )
+
+
+def _is_codepage(name: str) -> bool:
+    """Say whether text is read and written so, and the marks of a frame stay what they are."""
+    try:
+        return ASCII.encode(name) == ASCII.encode() and ASCII.encode().decode(name) == ASCII
+    except (LookupError, UnicodeError):
+        return False

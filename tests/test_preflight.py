@@ -36,3 +36,9 @@ def test_every_listener_that_strangers_can_reach_is_named(tmp_path):
 def test_where_loopback_is_not_trusted_somebody_must_be_able_to_log_in(tmp_path):
     told = problems(tmp_path, "access.trust_loopback=false", listens=["templates=tcp:2"])
     assert all(each.startswith("access.trust_loopback is off") for each in told)
+
+
+@pytest.mark.parametrize("codepage", ["cp0", "utf-16", "utf-7", "cp037", "hex", "idna"])
+def test_a_code_page_writes_ascii_as_ascii(tmp_path, codepage):
+    (told,) = problems(tmp_path, f"signals.codepage={codepage}")
+    assert told.startswith(f"signals.codepage is '{codepage}'")
