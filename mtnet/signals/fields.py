@@ -29,7 +29,7 @@ Kind = Literal[
     "sell_stop_limit",
 ]
 """What a volume is of: lots that are held, or an order that waits."""
-Status = Literal["filled", "failed"]
+Status = Literal["filled", "failed", "released"]
 Presence = Literal["up", "down"]
 PauseMode = Literal["close_only", "frozen"]
 """What a paused channel still takes: what reduces positions, or nothing at all."""
@@ -173,7 +173,7 @@ VOLUME = Grammar(values.read_volume, values.VOLUME)
 SYMBOL = Grammar(_symbol, values.SYMBOL)
 SYMBOLS = Grammar(_symbols, "one or more symbols with commas between, as EURUSD,GBPUSD")
 KIND: Grammar[Kind] = Grammar(_kind, f"one of {', '.join(get_args(Kind))}")
-STATUS: Grammar[Status] = Grammar(_status, "filled or failed")
+STATUS: Grammar[Status] = Grammar(_status, "filled, failed or released")
 PRESENCE: Grammar[Presence] = Grammar(_presence, "up or down")
 PAUSE_MODE: Grammar[PauseMode] = Grammar(_pause_mode, "close_only or frozen")
 TAKE: Grammar[Take] = Grammar(_take, "0, 1 or free")

@@ -261,7 +261,7 @@ GOOD = {
     "SYMBOL": ["EURUSD", "US.500 #1", "ЗОЛОТО", "A,B", "@ES", "x" * 32],
     "SYMBOLS": ["EURUSD", "EURUSD,GBPUSD", "EURUSD, GBPUSD"],
     "KIND": ["position", "buy_limit", "sell_stop_limit"],
-    "STATUS": ["filled", "failed"],
+    "STATUS": ["filled", "failed", "released"],
     "PRESENCE": ["up", "down"],
     "PERIOD": ["5", "0.5"],
     "MAGIC": ["0", "-9223372036854775808", "18446744073709551615"],

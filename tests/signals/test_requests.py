@@ -156,7 +156,7 @@ def test_requests_are_read(payload, request_):
         (PUBLISH + "|comment=" + "x" * 101, "comment is a text of at most 100"),
         ("ACK|seq=1", "ACK needs channel"),
         ("ACK|channel=main", "ACK needs seq"),
-        ("ACK|channel=main|seq=1|status=done", "status is filled or failed"),
+        ("ACK|channel=main|seq=1|status=done", "status is filled, failed or released"),
         ("ACK|channel=main|seq=1|volume=x", "volume is lots"),
         ("ACK|channel=main|seq=1|price=x", "price is"),
         ("ACK|channel=main|seq=1|reason=" + "x" * 101, "reason is"),

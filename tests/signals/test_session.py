@@ -343,6 +343,8 @@ def test_acknowledgements_are_seen_in_the_status(server):
             "failed": {"GBPUSD": "no money"},
         }
     }
+    terminal.send(frame("ACK", channel="main", seq=3, status="released", reason="by hand"))
+    assert server.desk.status()["sessions"][0]["channels"]["main"]["failed"] == {}
     terminal.send(frame("ACK", channel="main", seq=10**9, status="filled"))
     assert server.desk.status()["sessions"][0]["channels"]["main"]["acknowledged"] == 3
 
