@@ -3,12 +3,13 @@
 import re
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from mtnet.signals import answers, requests
 from mtnet.signals.dialect import parse
-from mtnet.signals.fields import OPTIONAL
+from mtnet.signals.fields import OPTIONAL, PauseMode, Status, Take
 from mtnet.signals.requests import Ack, Publish
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -16,12 +17,14 @@ FILES = sorted([*EXAMPLES.rglob("*.mq5"), *EXAMPLES.rglob("*.mqh")])
 EPOCH = "0123456789abcdef"
 LOTS = Decimal(1)
 FIELDS = tuple((name, "1") for name in OPTIONAL)
+LISTENED = r'frame\.(?:Text|Has|Number|Lots)\("(\w+)"'
+OPERATED = {"PAUSED", "RESUMED", "FLATTENED", "NOTICE", "CHANNELS"}
 
 REQUESTS = [
     requests.hello("a", "b", "c", "d"),
-    requests.subscribe("main", ["A"], EPOCH, 1),
+    requests.subscribe("main", ["A"], EPOCH, 1, "00000000"),
     requests.unsubscribe(),
-    requests.publish(Publish("1", "A", LOTS, "main", "1", "buy_stop", FIELDS)),
+    requests.publish(Publish("1", "A", LOTS, "main", "1", "buy_stop", FIELDS, "free")),
     requests.ack(Ack("main", 1, "filled", "1", LOTS, "a")),
     requests.ping("1"),
     requests.pong(),
@@ -29,15 +32,20 @@ REQUESTS = [
 ]
 ANSWERS = [
     answers.welcome(EPOCH, 5, 1),
-    answers.signal("main", 1, "A", LOTS, 1, "1", "buy_stop", FIELDS, 0),
+    answers.signal("main", 1, "A", LOTS, 1, "1", "buy_stop", FIELDS, prev=0, h="00000000"),
     answers.position("main", 1, "A", LOTS, 1, "1", "buy_stop", FIELDS),
-    answers.snapshot("main", EPOCH, 1, 1),
-    answers.synced("main", EPOCH, 1),
+    answers.snapshot("main", EPOCH, 1, 1, diverged=True),
+    answers.synced("main", EPOCH, 1, "00000000"),
     answers.stored("1", 1),
     answers.status("main", True, 1),
     answers.ping(1, {"main": 1}),
     answers.pong(1, "1"),
-    answers.error("id", "a", "1", "main"),
+    answers.error("id", "a", "1", "main", closed=True),
+    answers.paused("main", "frozen"),
+    answers.flattened("main"),
+    answers.resumed("main"),
+    answers.channels(["main"]),
+    answers.notice("a"),
     answers.unsubscribed("main"),
 ]
 
@@ -100,16 +108,29 @@ def test_what_is_included_is_there(file):
 
 
 def test_what_the_examples_say_a_server_understands():
-    assert said(r'(?:Say\(|payload=|m_hello=)"([A-Z]+)"') == requests.VERBS
+    # A publisher stays subscribed: it is told what people do to its channel.
+    assert said(r'(?:Say\(|payload=|m_hello=)"([A-Z]+)"') == requests.VERBS - {"UNSUBSCRIBE"}
     keys = set().union(*vocabulary(REQUESTS).values())
-    assert {"v", "volume"} <= said(r'\bField\("(\w+)"') <= keys
+    assert {"v", "volume", "take", "h"} <= said(r'\bField\("(\w+)"') <= keys
 
 
 def test_what_the_examples_listen_to_a_server_says():
-    assert {"SIGNAL", "STORED"} <= said(r'verb=="(\w+)"') <= answers.VERBS
+    assert OPERATED | {"SIGNAL", "STORED"} <= said(r'verb=="(\w+)"') <= answers.VERBS
     keys = set().union(*vocabulary(ANSWERS).values())
-    assert {"seq", "prev"} <= said(r'frame\.(?:Text|Has|Number|Lots)\("(\w+)"') <= keys
+    assert {"seq", "prev", "h", "diverged", "closed"} <= said(LISTENED) <= keys
     assert {"login", "fenced"} <= said(r'code(?:"\))?=="(\w+)"') <= answers.CODES
+
+
+@pytest.mark.parametrize("file", ["MtnetFollower.mq5", "MtnetPublisher.mq5"])
+def test_both_are_told_what_people_do_to_a_channel(file):
+    assert set(re.findall(r'verb=="(\w+)"', code(EXAMPLES / "mql5" / file))) >= OPERATED
+
+
+def test_words_with_a_meaning_are_those_of_the_server():
+    assert said(r'mode=="(\w+)"') == set(get_args(PauseMode))
+    assert said(r'Field\("take",g_take \? "(\w+)" : "\w+"') == {"1"} <= set(get_args(Take))
+    assert said(r'Field\("take",g_take \? "\w+" : "(\w+)"') == {"free"} <= set(get_args(Take))
+    assert said(r'(?:Field\("status",|Tell\(follow,)"(\w+)"') | {"filled"} == set(get_args(Status))
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)
@@ -125,5 +146,6 @@ def test_nothing_is_traded_until_somebody_says_so():
     )
 
 
-def test_the_page_says_that_no_terminal_has_run_them():
-    assert "not yet been run in a terminal" in (EXAMPLES / "README.md").read_text("utf-8")
+def test_the_page_says_where_they_have_run():
+    page = (EXAMPLES / "README.md").read_text("utf-8")
+    assert "run in an imitation of a terminal, not in MetaTrader" in page

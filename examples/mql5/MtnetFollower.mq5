@@ -1,10 +1,11 @@
 //+------------------------------------------------------------------+
 //| MtnetFollower.mq5: follows a channel of an mtnet server          |
 //+------------------------------------------------------------------+
-#property version     "1.00"
+#property version     "1.10"
 #property description "Holds what a channel of an mtnet server says, in its own positions."
 #property description "The server must stand in Tools/Options/Expert Advisors."
-#property description "Not yet run in a terminal: try it on a demo account first."
+#property description "Run in an imitation of a terminal, not in MetaTrader."
+#property description "Try it on a demo account first."
 
 #include "MtnetLink.mqh"
 
@@ -18,7 +19,7 @@ input group "Channel"
 input string InpChannel="main";     // Channel
 input string InpSymbols="";         // Symbols with commas between; empty = all
 input string InpSuffix="";          // What this broker writes behind a symbol
-input string InpAcceptEpoch="";     // The journal to be followed from now on
+input string InpAcceptEpoch="";     // The journal, or the rest of one, to be followed from now on
 input group "Trading"
 input bool   InpTrade=false;        // Trade; false = only say what would be done
 input double InpMultiplier=1.0;     // Lots here for one lot of the provider
@@ -29,6 +30,7 @@ input int    InpDeviation=20;       // Points that a price may have moved
 #define TIMER       200     // ms
 #define UNCERTAIN   15000   // ms in which an order may still show up among the positions
 #define RETRY       5000    // ms after a refused order
+#define RESUBSCRIBE 30000   // ms between two attempts to subscribe, at most
 #define ALMOST      0.000001
 
 //--- a position of the provider
@@ -53,21 +55,28 @@ struct Follow
    ulong             next;       // when to try again
   };
 
-CMtnetLink g_link;
-Entry      g_entries[];
-Entry      g_snapshot[];
-Follow     g_follows[];
-string     g_wanted[];
-string     g_epoch="";
-long       g_seq=0;
-bool       g_replacing=false;   // between SNAPSHOT and SYNCED
-long       g_count=0;
-bool       g_resumes=false;     // the entries are those of g_seq
-bool       g_whole=false;       // and no replay was cut off in the middle of them
-bool       g_live=false;        // news is told at once
-bool       g_hold=false;        // another journal: a person decides
-string     g_provider="";
-string     g_filter="";
+CMtnetLink  g_link;
+CMtnetRetry g_asking(RESUBSCRIBE);
+Entry       g_entries[];
+Entry       g_snapshot[];
+Entry       g_released[];        // of an older filter, which this one leaves out
+Follow      g_follows[];
+string      g_wanted[];
+string      g_epoch="";
+long        g_seq=0;
+string      g_hash="";           // of the entry with that number, "" = not known
+bool        g_diverged=false;    // the journal does not have that entry
+bool        g_replacing=false;   // between SNAPSHOT and SYNCED
+long        g_count=0;
+bool        g_resumes=false;     // the entries are those of g_seq
+bool        g_whole=false;       // and no replay was cut off in the middle of them
+bool        g_live=false;        // news is told at once
+bool        g_hold=false;        // another journal or another past: a person decides
+string      g_provider="";
+string      g_mode="";           // of a channel that is paused
+string      g_notice="";
+string      g_refusal="";
+string      g_filter="";
 
 int OnInit(void)
   {
@@ -91,7 +100,7 @@ int OnInit(void)
    if(!InpTrade)
       Print("mtnet: InpTrade is off, nothing is bought or sold");
    g_link.Open(InpHost,InpPort,InpTls,InpLogin,InpPassword,
-               IntegerToString(AccountInfoInteger(ACCOUNT_LOGIN)),"MtnetFollower 1.00");
+               IntegerToString(AccountInfoInteger(ACCOUNT_LOGIN)),"MtnetFollower 1.10");
    return(EventSetMillisecondTimer(TIMER) ? INIT_SUCCEEDED : INIT_FAILED);
   }
 
@@ -100,12 +109,18 @@ void Reset(void)
   {
    ArrayResize(g_entries,0);
    ArrayResize(g_snapshot,0);
+   ArrayResize(g_released,0);
    ArrayResize(g_follows,0);
    ArrayResize(g_wanted,0);
    g_filter="";
    g_provider="";
+   g_mode="";
+   g_notice="";
    g_epoch="";
    g_seq=0;
+   g_hash="";
+   g_diverged=false;
+   g_asking.Reset();
    g_resumes=false;
    g_whole=false;
    g_live=false;
@@ -126,6 +141,8 @@ void OnTimer(void)
    CMtnetFrame frame;
    while(g_link.Next(frame))
       Take(frame);
+   if(g_link.Welcomed() && g_asking.Due())
+      Subscribe();
    if(g_live && !g_link.Welcomed())
      {
       g_live=false;
@@ -140,12 +157,34 @@ void OnTimer(void)
 void Show(void)
   {
    string text="mtnet "+InpChannel+": "+g_link.State()+"\nprovider: "+g_provider;
+   if(g_mode!="")
+      text+="\nPAUSED: the server takes "+(g_mode=="frozen" ? "nothing" : "only what closes");
+   if(g_notice!="")
+      text+="\n"+g_notice;
    if(g_hold)
       text+="\nANOTHER JOURNAL: nothing is done, see the log";
+   if(g_link.Welcomed() && g_asking.Waits())
+      text+="\nNOTHING IS FOLLOWED: "+g_refusal;
    for(int i=0; i<ArraySize(g_follows); i++)
       text+="\n"+g_follows[i].symbol+": "+LotsText(Provided(g_follows[i].symbol))+" "
             +g_follows[i].told;
-   Comment(text);
+   Comment(text+Unfollowed());
+  }
+
+//--- what a filter leaves out is no affair of this program any more
+string Unfollowed(void)
+  {
+   string text="";
+   for(int i=0; i<PositionsTotal(); i++)
+     {
+      if(PositionGetTicket(i)==0 || PositionGetInteger(POSITION_MAGIC)!=InpMagic)
+         continue;
+      string ours=PositionGetString(POSITION_SYMBOL);
+      if(!Wanted(WithoutSuffix(ours,InpSuffix)))
+         text+="\n"+ours+": "+LotsText(PositionGetDouble(POSITION_VOLUME))
+               +" lots are left to you";
+     }
+   return(text);
   }
 
 //+------------------------------------------------------------------+
@@ -155,11 +194,16 @@ void Take(const CMtnetFrame &frame)
   {
    string verb=frame.Verb();
    if(verb=="WELCOME")
+     {
+      g_mode="";
       Subscribe();
-   else if(verb=="ERROR" && frame.Text("code")=="channel")
-      g_link.Drop("there is no channel "+InpChannel);
-   else if(verb=="ERROR" && frame.Text("code")=="denied")
-      g_link.Stop("this login may not follow");
+     }
+   else if(verb=="ERROR")
+      TakeError(frame);
+   else if(verb=="NOTICE")
+      Notice(frame.Text("text"));
+   else if(verb=="CHANNELS")
+      TakeChannels(frame.Text("channels"));
    else if(frame.Text("channel")!=InpChannel)
       return;
    else if(verb=="SNAPSHOT")
@@ -172,6 +216,40 @@ void Take(const CMtnetFrame &frame)
       TakeSynced(frame);
    else if(verb=="STATUS")
       g_provider=frame.Text("publisher");
+   else if(verb=="PAUSED")
+      g_mode=frame.Text("mode");
+   else if(verb=="RESUMED")
+      g_mode="";
+   else if(verb=="FLATTENED")
+      Notice("The channel was flattened by a person");
+  }
+
+//--- what people should read
+void Notice(const string text)
+  {
+   g_notice=text;
+   Alert("mtnet: ",text);
+  }
+
+//--- A subscription that was refused is asked for again: channels and rights come and go.
+void TakeError(const CMtnetFrame &frame)
+  {
+   string code=frame.Text("code");
+   bool asked=(code=="channel" || code=="denied" || code=="server");
+   if(!asked || g_live || g_hold)
+      return;
+   if(frame.Text("text")!=g_refusal)
+      Alert("mtnet: nothing is followed: ",frame.Text("text"));
+   g_refusal=frame.Text("text");
+   g_asking.Later();
+  }
+
+void TakeChannels(const string channels)
+  {
+   if(!g_asking.Waits() || !IsListed(channels,InpChannel))
+      return;
+   g_asking.Reset();
+   Subscribe();
   }
 
 void Subscribe(void)
@@ -181,6 +259,10 @@ void Subscribe(void)
       payload+=Field("symbols",g_filter);
    if(g_resumes)
       payload+=Field("epoch",g_epoch)+Field("after",IntegerToString(g_seq));
+   if(g_resumes && g_hash!="")
+      payload+=Field("h",g_hash);
+   if(g_asking.Waits())
+      g_asking.Later();
    // What is answered may be of the journal that is known; until then nothing is done.
    g_whole=(g_whole && !g_hold);
    g_hold=false;
@@ -191,6 +273,7 @@ void TakeSnapshot(const CMtnetFrame &frame)
   {
    ArrayResize(g_snapshot,0);
    g_replacing=frame.Number("count",g_count);
+   g_diverged=(frame.Text("diverged")=="1");
    if(!g_replacing)
       g_link.Drop("a snapshot without a count");
   }
@@ -226,6 +309,7 @@ void TakeSignal(const CMtnetFrame &frame)
       return;
      }
    g_seq=entry.seq;
+   g_hash=frame.Text("h");
    SetEntry(entry);
    g_follows[FollowOf(entry.symbol)].seq=entry.seq;
    // A replay is not traded step by step: what counts is where it ends.
@@ -244,34 +328,44 @@ void TakeSynced(const CMtnetFrame &frame)
       g_link.Drop("a snapshot that is not whole");
       return;
      }
-   if(!Accepts(epoch))
+   g_asking.Reset();
+   g_refusal="";
+   if(!Accepts(epoch,seq))
       return;
    if(g_replacing)
       Replace(seq);
    g_replacing=false;
    g_epoch=epoch;
    g_seq=seq;
+   g_hash=frame.Text("h");
    g_resumes=true;
    g_whole=true;
    g_live=true;
    g_link.Synced();
    AddHeld();
+   Release();
    Save();
    if(g_seq>0)
       g_link.Say("ACK"+Field("channel",InpChannel)+Field("seq",IntegerToString(g_seq)));
   }
 
-//--- Another journal may be another server, a wrong data folder or an old backup: none of
-//--- these may close what is open.
-bool Accepts(const string epoch)
+//--- Another journal may be another server, a wrong data folder or an old backup, and so may a
+//--- journal that went back: none of these may close what is open.
+bool Accepts(const string epoch,const long seq)
   {
    bool fresh=(g_epoch=="" && !HoldsAny());
-   g_hold=!(epoch==g_epoch || epoch==InpAcceptEpoch || fresh);
+   bool back=(epoch==g_epoch && g_replacing && (g_diverged || seq<g_seq));
+   // Who has accepted one loss of entries has not accepted the next.
+   string word=(back ? epoch+"-"+IntegerToString(g_seq) : epoch);
+   g_diverged=false;
+   g_hold=!(word==InpAcceptEpoch || fresh || (epoch==g_epoch && !back));
    if(g_hold)
      {
       g_live=false;
-      Alert("mtnet: the channel has another journal. Nothing is done. To follow it, and to close "
-            "what it does not name, set InpAcceptEpoch to ",epoch);
+      g_replacing=false;
+      Alert("mtnet: the channel has ",back ? "lost entries that were followed" : "another journal",
+            ". Nothing is done. To follow it, and to close what it does not name, set "
+            "InpAcceptEpoch to ",word);
      }
    return(!g_hold);
   }
@@ -309,17 +403,14 @@ bool ReadEntry(const CMtnetFrame &frame,Entry &entry)
 //+------------------------------------------------------------------+
 void SetEntry(const Entry &entry)
   {
-   int size=ArraySize(g_entries),at=0;
-   while(at<size && (g_entries[at].symbol!=entry.symbol || g_entries[at].ticket!=entry.ticket))
-      at++;
-   if(at<size)
-     {
-      g_entries[at]=g_entries[size-1];
-      ArrayResize(g_entries,size-1);
-      size--;
-     }
+   // A net position of a symbol takes the place of all its tickets.
+   for(int i=ArraySize(g_entries)-1; i>=0; i--)
+      if(g_entries[i].symbol==entry.symbol
+         && (g_entries[i].ticket==entry.ticket || entry.ticket==""))
+         ArrayRemove(g_entries,i,1);
    if(entry.lots==0)
       return;
+   int size=ArraySize(g_entries);
    ArrayResize(g_entries,size+1,256);
    g_entries[size]=entry;
   }
@@ -350,6 +441,22 @@ int FollowOf(const string symbol)
    g_follows[size].uncertain=0;
    g_follows[size].next=0;
    return(size);
+  }
+
+//--- What an older filter had and this one leaves out is given back: from now on it is the
+//--- affair of a person, who is told so.
+void Release(void)
+  {
+   for(int i=0; i<ArraySize(g_released); i++)
+     {
+      Alert("mtnet: ",g_released[i].symbol," is no longer followed; what is held of it is left "
+            "to you");
+      if(g_released[i].seq>0)
+         g_link.Say("ACK"+Field("channel",InpChannel)
+                    +Field("seq",IntegerToString(g_released[i].seq))+Field("status","released")
+                    +Field("reason","no longer in the filter"));
+     }
+   ArrayResize(g_released,0);
   }
 
 //--- what this program still holds of symbols that the provider does not name
@@ -410,9 +517,11 @@ string StateFile(void)
 
 void Save(void)
   {
-   string text="mtnet-follower-1\t"+g_epoch+"\t"+IntegerToString(g_seq)+"\t"+g_filter+"\n";
+   string text="mtnet-follower-2\t"+g_epoch+"\t"+IntegerToString(g_seq)+"\t"+g_hash+"\t"
+               +g_filter+"\n";
    for(int i=0; i<ArraySize(g_entries); i++)
-      text+=g_entries[i].symbol+"\t"+g_entries[i].ticket+"\t"+LotsText(g_entries[i].lots)+"\n";
+      text+=g_entries[i].symbol+"\t"+g_entries[i].ticket+"\t"+LotsText(g_entries[i].lots)+"\t"
+            +IntegerToString(g_entries[i].seq)+"\n";
    // An older file is no harm: what came since is then sent again.
    if(!WriteText(StateFile(),text+"end"))
       Print("mtnet: ",StateFile()," cannot be written, error ",GetLastError());
@@ -425,27 +534,40 @@ bool Load(void)
       return(true);
    string lines[],parts[];
    int size=StringSplit(ReadText(StateFile()),'\n',lines);
-   if(size<2 || lines[size-1]!="end" || StringSplit(lines[0],'\t',parts)!=4
-      || parts[0]!="mtnet-follower-1")
+   if(size<2 || lines[size-1]!="end" || StringSplit(lines[0],'\t',parts)!=5
+      || parts[0]!="mtnet-follower-2")
       return(false);
    g_epoch=parts[1];
+   g_seq=StringToInteger(parts[2]);
+   g_hash=parts[3];
    // With another filter the entries are not what the server would replay onto: without
    // epoch and number it answers with a snapshot.
-   g_resumes=(parts[3]==g_filter);
-   g_seq=StringToInteger(parts[2]);
-   for(int i=1; i<size-1 && g_resumes; i++)
+   g_resumes=(parts[4]==g_filter);
+   for(int i=1; i<size-1; i++)
      {
-      if(StringSplit(lines[i],'\t',parts)!=3)
+      if(StringSplit(lines[i],'\t',parts)!=4)
          return(false);
       Entry entry;
       entry.symbol=parts[0];
       entry.ticket=parts[1];
       entry.lots=StringToDouble(parts[2]);
-      entry.seq=0;
-      SetEntry(entry);
-      FollowOf(entry.symbol);
+      entry.seq=StringToInteger(parts[3]);
+      Keep(entry);
      }
    return(true);
+  }
+
+void Keep(const Entry &entry)
+  {
+   if(Wanted(entry.symbol))
+     {
+      SetEntry(entry);
+      FollowOf(entry.symbol);
+      return;
+     }
+   int size=ArraySize(g_released);
+   ArrayResize(g_released,size+1,64);
+   g_released[size]=entry;
   }
 
 //+------------------------------------------------------------------+

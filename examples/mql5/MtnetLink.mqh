@@ -11,6 +11,7 @@
 #define LINK_PAYLOAD   1024     // bytes that the server takes in a frame
 #define LINK_BUFFER    65536    // bytes without a frame; those of the server have up to 4,096
 #define LINK_SETTLES   10000    // ms from the connection with the broker to its positions
+#define RETRY_FIRST    1000     // ms before what was refused is asked for again
 
 //--- the value of a hex digit, -1 if it is none
 int HexDigit(const uchar digit)
@@ -63,16 +64,33 @@ string WithoutSuffix(const string ours,const string suffix)
    return(StringSubstr(ours,0,size));
   }
 
+//--- whether a list with commas between names it
+bool IsListed(const string list,const string name)
+  {
+   string parts[];
+   int size=StringSplit(list,',',parts);
+   for(int i=0; i<size; i++)
+      if(parts[i]==name)
+         return(true);
+   return(false);
+  }
+
 //--- whether the terminal knows the positions of the account
 bool AccountReady(void)
   {
    static ulong since=0;
+   static long  account=0;
    // Just after its start a terminal shows no positions at all: a publisher would tell all the
    // world that it is flat, and a follower would buy everything a second time.
    if(TerminalInfoInteger(TERMINAL_CONNECTED)==0 || AccountInfoInteger(ACCOUNT_LOGIN)==0)
      {
       since=0;
       return(false);
+     }
+   if(AccountInfoInteger(ACCOUNT_LOGIN)!=account)
+     {
+      account=AccountInfoInteger(ACCOUNT_LOGIN);
+      since=0;
      }
    if(since==0)
       since=GetTickCount64();
@@ -102,6 +120,52 @@ string ReadText(const string name)
    int size=(int)FileReadArray(file,bytes);
    FileClose(file);
    return(size>0 ? CharArrayToString(bytes,0,size,CP_UTF8) : "");
+  }
+
+//+------------------------------------------------------------------+
+//| Back-off: what was refused is asked for again, ever less often   |
+//+------------------------------------------------------------------+
+class CMtnetRetry
+  {
+private:
+   uint              m_most;
+   uint              m_delay;
+   ulong             m_next;     // 0 = nothing is to be asked for
+
+public:
+                     CMtnetRetry(const uint most);
+   void              Reset(void);
+   void              Later(void);
+   bool              Waits(void) const;
+   bool              Due(void) const;
+  };
+
+CMtnetRetry::CMtnetRetry(const uint most)
+  {
+   m_most=most;
+   Reset();
+  }
+
+void CMtnetRetry::Reset(void)
+  {
+   m_delay=RETRY_FIRST;
+   m_next=0;
+  }
+
+void CMtnetRetry::Later(void)
+  {
+   m_next=GetTickCount64()+m_delay;
+   m_delay=(uint)MathMin(2*m_delay,m_most);
+  }
+
+bool CMtnetRetry::Waits(void) const
+  {
+   return(m_next>0);
+  }
+
+bool CMtnetRetry::Due(void) const
+  {
+   return(m_next>0 && GetTickCount64()>=m_next);
   }
 
 //+------------------------------------------------------------------+

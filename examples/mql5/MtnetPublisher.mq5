@@ -1,10 +1,11 @@
 //+------------------------------------------------------------------+
 //| MtnetPublisher.mq5: tells an mtnet server what this account holds|
 //+------------------------------------------------------------------+
-#property version     "1.00"
+#property version     "1.10"
 #property description "Publishes the net position of each symbol of this account to a channel."
 #property description "The server must stand in Tools/Options/Expert Advisors."
-#property description "Not yet run in a terminal: try it on a demo account first."
+#property description "Run in an imitation of a terminal, not in MetaTrader."
+#property description "Try it on a demo account first."
 
 #include "MtnetLink.mqh"
 
@@ -18,35 +19,71 @@ input group "Channel"
 input string InpChannel="main";     // Channel
 input string InpSuffix="";          // What this broker writes behind a symbol
 input long   InpMagic=-1;           // Magic number that is published; -1 = all positions
-input bool   InpTakeOver=false;     // Close in the channel what this account does not hold
+input string InpAcceptEpoch="";     // The journal whose positions may be replaced by ours
 
 #define TIMER    200     // ms
 #define RESEND   10000   // ms without an answer before a position is sent again
+#define RECOUNT  10000   // ms between two countings that lack a position before that is believed
+#define REASK    60000   // ms between two attempts for what the server refuses, at most
+#define RESUBSCRIBE 30000 // ms between two attempts to see the channel, at most
+#define QUARTER  900     // s; broker clocks differ from UTC by whole quarters of an hour
 #define ALMOST   0.000001
+#define CENT     0.005   // of the account's currency
+#define BUTTON   "mtnet-take-over"
 
-//--- a position as the channel has it, or is to have it
+//--- what the channel holds under a key, and what it is to hold
 struct Row
   {
    string            symbol;
-   string            ticket;   // of a row that another program published; here there are none
-   double            lots;
-   string            id;       // "" = the server has stored it
-   long              time;     // ms; a position that is sent again is the same to the byte
-   bool              sent;     // on this connection
-   bool              refused;
-   ulong             when;     // it was sent
+   string            ticket;    // of a row that another program published; here there are none
+   double            has;       // lots in the channel, as far as it is known
+   bool              counted;   // the lots of this account are known
+   double            want;      // lots of this account
+   bool              unsure;    // something was sent of which the end is not known
+   string            id;        // of what waits for its answer; "" = nothing does
+   double            sending;   // lots under that id
+   long              time;      // ms; a position that is sent again is the same to the byte
+   bool              take;      // it was sent with a person's word
+   ulong             when;      // it was sent, 0 = not yet
+   ulong             next;      // when to ask again for what was refused
+   uint              delay;     // ms
+   string            why;       // it was refused
+   ulong             lacked;    // since when the countings lack it, 0 = they do not
   };
 
-CMtnetLink g_link;
-Row        g_rows[];
-Row        g_snapshot[];
-string     g_epoch="";
-long       g_count=0;
-bool       g_replacing=false;   // between SNAPSHOT and SYNCED
-bool       g_synced=false;      // the channel's positions are known
-bool       g_created=false;     // the channel begins with this program
-string     g_run="";
-long       g_counter=0;
+//--- a position of the account that was counted last
+struct Counted
+  {
+   string            symbol;
+   long              identifier;
+  };
+
+//--- a symbol in one counting
+struct Sum
+  {
+   string            symbol;
+   double            lots;
+   long              opened;    // s, clock of the broker; of the oldest position
+  };
+
+CMtnetLink  g_link;
+CMtnetRetry g_asking(RESUBSCRIBE);
+Row         g_rows[];
+Row         g_snapshot[];
+Counted     g_counted[];
+string      g_server="";
+long        g_login=0;
+string      g_epoch="";
+long        g_count=0;
+bool        g_replacing=false;   // between SNAPSHOT and SYNCED
+bool        g_synced=false;      // the channel's positions are known
+bool        g_created=false;     // the channel begins with this program
+bool        g_fenced=false;      // another publisher has the channel: a person decides
+bool        g_take=false;        // a person has decided
+string      g_mode="";           // of a channel that is paused
+string      g_notice="";
+string      g_run="";
+long        g_counter=0;
 
 int OnInit(void)
   {
@@ -55,25 +92,47 @@ int OnInit(void)
       Print("mtnet: a tester has no server to publish to");
       return(INIT_FAILED);
      }
-   // When only an input was changed, a terminal keeps what these held.
+   Begin();
+   return(EventSetMillisecondTimer(TIMER) ? INIT_SUCCEEDED : INIT_FAILED);
+  }
+
+//--- When only an input was changed, a terminal keeps what these held.
+void Begin(void)
+  {
    ArrayResize(g_rows,0);
    ArrayResize(g_snapshot,0);
+   ArrayResize(g_counted,0);
    g_replacing=false;
    g_synced=false;
    g_created=false;
-   g_epoch=(FileIsExist(StateFile()) ? ReadText(StateFile()) : "");
+   g_fenced=false;
+   g_take=false;
+   g_epoch="";
+   g_mode="";
+   g_notice="";
+   g_asking.Reset();
+   g_login=AccountInfoInteger(ACCOUNT_LOGIN);
+   g_server=AccountInfoString(ACCOUNT_SERVER);
+   Load();
    // A counter alone would start at 1 again and meet the ids of yesterday.
-   g_run=IntegerToString(AccountInfoInteger(ACCOUNT_LOGIN))+"-"+IntegerToString((long)TimeGMT())
+   g_run=IntegerToString(g_login)+"-"+IntegerToString((long)TimeGMT())
          +"-"+IntegerToString((long)GetTickCount64());
-   g_link.Open(InpHost,InpPort,InpTls,InpLogin,InpPassword,
-               IntegerToString(AccountInfoInteger(ACCOUNT_LOGIN)),"MtnetPublisher 1.00");
-   return(EventSetMillisecondTimer(TIMER) ? INIT_SUCCEEDED : INIT_FAILED);
+   Connect();
+   if(g_fenced)
+      Wait("another publisher has taken the channel over");
+  }
+
+void Connect(void)
+  {
+   g_link.Open(InpHost,InpPort,InpTls,InpLogin,InpPassword,IntegerToString(g_login),
+               "MtnetPublisher 1.10");
   }
 
 void OnDeinit(const int reason)
   {
    EventKillTimer();
    g_link.Bye();
+   ObjectDelete(0,BUTTON);
    Comment("");
   }
 
@@ -88,17 +147,59 @@ void OnTimer(void)
    CMtnetFrame frame;
    while(g_link.Next(frame))
       Take(frame);
+   if(g_link.Welcomed() && g_asking.Due())
+      Subscribe();
    Publish();
    Show();
+  }
+
+//--- a person takes the channel over, once
+void OnChartEvent(const int id,const long &lparam,const double &dparam,const string &sparam)
+  {
+   if(id!=CHARTEVENT_OBJECT_CLICK || sparam!=BUTTON)
+      return;
+   ObjectDelete(0,BUTTON);
+   g_take=true;
+   g_fenced=false;
+   Save();
+   Connect();
   }
 
 void Show(void)
   {
    string text="mtnet "+InpChannel+": "+g_link.State();
+   if(g_mode!="")
+      text+="\nPAUSED: "+(g_mode=="frozen" ? "the server takes nothing"
+                          : "the server takes only what closes");
+   if(g_notice!="")
+      text+="\n"+g_notice;
    for(int i=0; i<ArraySize(g_rows); i++)
-      text+="\n"+g_rows[i].symbol+": "+LotsText(g_rows[i].lots)
-            +(g_rows[i].id=="" ? "" : (g_rows[i].refused ? " REFUSED" : " not stored yet"));
+      text+="\n"+g_rows[i].symbol+(g_rows[i].ticket=="" ? "" : " #"+g_rows[i].ticket)+": "
+            +LotsText(g_rows[i].want)+Trouble(g_rows[i]);
    Comment(text);
+  }
+
+string Trouble(const Row &row)
+  {
+   if(!row.counted && row.lacked==0)
+      return(" not counted yet");
+   if(row.lacked>0)
+      return(" NOT AMONG THE POSITIONS, counted again");
+   if(row.why!="")
+      return(" REFUSED: "+row.why);
+   return(row.id=="" && MathAbs(row.has-row.want)<ALMOST ? "" : " not stored yet");
+  }
+
+//--- stop, and leave it to a person
+void Wait(const string why)
+  {
+   g_link.Stop(why);
+   ObjectCreate(0,BUTTON,OBJ_BUTTON,0,0,0);
+   ObjectSetInteger(0,BUTTON,OBJPROP_XDISTANCE,10);
+   ObjectSetInteger(0,BUTTON,OBJPROP_YDISTANCE,80);
+   ObjectSetInteger(0,BUTTON,OBJPROP_XSIZE,260);
+   ObjectSetInteger(0,BUTTON,OBJPROP_YSIZE,26);
+   ObjectSetString(0,BUTTON,OBJPROP_TEXT,"Take over channel "+InpChannel);
   }
 
 //+------------------------------------------------------------------+
@@ -113,6 +214,10 @@ void Take(const CMtnetFrame &frame)
       TakeError(frame);
    else if(verb=="STORED")
       TakeStored(frame);
+   else if(verb=="NOTICE")
+      Tell(frame.Text("text"));
+   else if(verb=="CHANNELS")
+      TakeChannels(frame.Text("channels"));
    else if(frame.Text("channel")!=InpChannel)
       return;
    else if(verb=="SNAPSHOT")
@@ -124,24 +229,78 @@ void Take(const CMtnetFrame &frame)
       TakePosition(frame);
    else if(verb=="SYNCED" && g_replacing)
       TakeSynced(frame);
+   else if(verb=="PAUSED" || verb=="RESUMED")
+      TakeMode(verb=="PAUSED" ? frame.Text("mode") : "");
+   else if(verb=="FLATTENED")
+      Tell("The channel was flattened by a person; this account was not");
+  }
+
+//--- what people should read
+void Tell(const string text)
+  {
+   g_notice=text;
+   Alert("mtnet: ",text);
+  }
+
+//--- What was sent on an older connection may have been stored or not: it is published anew.
+void Greet(void)
+  {
+   g_mode="";
+   for(int i=0; i<ArraySize(g_rows); i++)
+      Forget(g_rows[i]);
+   Subscribe();
+  }
+
+//--- of the answer to what was sent nothing is known any more
+void Forget(Row &row)
+  {
+   row.unsure=(row.unsure || (row.id!="" && row.when>0));
+   row.id="";
+   row.next=0;
+   row.delay=RETRY_FIRST;
   }
 
 //--- First see what followers were told: what was closed while this program did not run would
-//--- otherwise stay open with them.
-void Greet(void)
+//--- otherwise stay open with them. Who stays subscribed is told what people do to the channel.
+void Subscribe(void)
   {
    g_synced=false;
    g_replacing=false;
-   for(int i=0; i<ArraySize(g_rows); i++)
-      g_rows[i].sent=false;
+   if(g_asking.Waits())
+      g_asking.Later();
    g_link.Say("SUBSCRIBE"+Field("channel",InpChannel));
+  }
+
+void TakeChannels(const string channels)
+  {
+   if(!g_asking.Waits() || !IsListed(channels,InpChannel))
+      return;
+   g_asking.Reset();
+   Subscribe();
+  }
+
+//--- Whatever a pause has refused is found by looking at the whole state again.
+void TakeMode(const string mode)
+  {
+   bool better=(mode=="" || (mode=="close_only" && g_mode=="frozen"));
+   if(mode!=g_mode)
+      Print("mtnet: ",mode=="" ? "the channel is resumed" : "the channel is paused: "+mode);
+   g_mode=mode;
+   if(!better)
+      return;
+   for(int i=0; i<ArraySize(g_rows); i++)
+     {
+      g_rows[i].next=0;
+      g_rows[i].delay=RETRY_FIRST;
+     }
+   Subscribe();
   }
 
 void TakePosition(const CMtnetFrame &frame)
   {
    Row row;
    NewRow(row,frame.Text("symbol"),frame.Text("ticket"));
-   if(row.symbol=="" || !frame.Lots("volume",row.lots))
+   if(row.symbol=="" || !frame.Lots("volume",row.has))
      {
       g_link.Drop("a position that cannot be read");
       return;
@@ -160,18 +319,20 @@ void TakeSynced(const CMtnetFrame &frame)
       g_link.Drop("a snapshot that is not whole");
       return;
      }
-   if(epoch!=g_epoch && g_count>0 && !InpTakeOver && !g_created)
+   if(epoch!=g_epoch && epoch!=InpAcceptEpoch && g_count>0 && !g_take && !g_created)
      {
-      g_link.Stop("the channel holds positions that this account did not publish. "
-                  "InpTakeOver closes what it does not hold, for all who follow");
+      Wait("the channel holds positions that this account did not publish. To close there what "
+           "this account does not hold, for all who follow, use the button, or set "
+           "InpAcceptEpoch to "+epoch);
       return;
      }
-   if(epoch!=g_epoch && !WriteText(StateFile(),epoch))
-      Print("mtnet: ",StateFile()," cannot be written, error ",GetLastError());
+   bool other=(epoch!=g_epoch);
    g_epoch=epoch;
    g_created=false;
+   if(other)
+      Save();
    Believe();
-   g_link.Say("UNSUBSCRIBE"+Field("channel",InpChannel));
+   g_asking.Reset();
    Ready();
   }
 
@@ -181,17 +342,14 @@ void Ready(void)
    g_link.Synced();
   }
 
-//--- Rows that wait for an answer stay: they are sent again with their ids.
 void Believe(void)
   {
    for(int i=0; i<ArraySize(g_rows); i++)
-      if(g_rows[i].id=="")
-         g_rows[i].lots=0;
+      g_rows[i].has=0;
    for(int i=0; i<ArraySize(g_snapshot); i++)
      {
       int at=RowOf(g_snapshot[i].symbol,g_snapshot[i].ticket);
-      if(g_rows[at].id=="")
-         g_rows[at].lots=g_snapshot[i].lots;
+      g_rows[at].has=g_snapshot[i].has;
      }
   }
 
@@ -201,41 +359,57 @@ void TakeStored(const CMtnetFrame &frame)
    if(at<0)
       return;
    g_rows[at].id="";
-   Print("mtnet: stored ",g_rows[at].symbol," ",LotsText(g_rows[at].lots));
+   g_rows[at].why="";
+   g_rows[at].has=g_rows[at].sending;
+   // A snapshot that is on its way may be older than this.
+   g_rows[at].unsure=!g_synced;
+   if(g_rows[at].take)
+      g_take=false;
+   Print("mtnet: stored ",g_rows[at].symbol," ",LotsText(g_rows[at].has));
    // The channel exists now: learn the name of its journal, for the next start.
    if(g_created)
-      g_link.Say("SUBSCRIBE"+Field("channel",InpChannel));
+      Subscribe();
   }
 
 void TakeError(const CMtnetFrame &frame)
   {
    string code=frame.Text("code");
    if(code=="fenced")
-      g_link.Stop("another publisher has taken the channel over");
-   else if(frame.Has("id"))
-      Refused(RowOfId(frame.Text("id")),code,frame.Text("text"));
-   // A channel without a publisher yet is unknown, and so nobody follows it.
-   else if(code=="channel" && !g_synced)
      {
-      g_created=true;
-      Ready();
+      g_fenced=true;
+      Save();
+      Wait("another publisher has taken the channel over");
      }
-   else if(code=="denied")
-      g_link.Stop("this login needs the rights to publish and to follow");
+   else if(frame.Has("id"))
+      Refused(frame);
+   else if(!g_synced && (code=="channel" || code=="denied" || code=="server"))
+     {
+      g_asking.Later();
+      // A channel without a publisher yet is unknown, and so nobody follows it.
+      if(code=="channel")
+        {
+         g_created=true;
+         Ready();
+        }
+     }
   }
 
-void Refused(const int at,const string code,const string text)
+//--- What is refused was certainly not stored. It is asked for again, since most reasons end.
+void Refused(const CMtnetFrame &frame)
   {
-   if(at<0 || code=="server")
+   int at=RowOfId(frame.Text("id"));
+   if(at<0)
       return;
-   if(code=="id")
-     {
-      g_rows[at].id=NewId();
-      g_rows[at].sent=false;
-      return;
-     }
-   g_rows[at].refused=true;
-   Alert("mtnet: ",g_rows[at].symbol," was refused: ",text);
+   string why=frame.Text("text");
+   g_rows[at].id="";
+   // Of a reversal the closing is always taken.
+   if(frame.Text("closed")=="1")
+      g_rows[at].has=0;
+   if(why!=g_rows[at].why && frame.Text("code")!="server")
+      Alert("mtnet: ",g_rows[at].symbol," was refused: ",why);
+   g_rows[at].why=why;
+   g_rows[at].next=GetTickCount64()+g_rows[at].delay;
+   g_rows[at].delay=(uint)MathMin(2*g_rows[at].delay,REASK);
   }
 
 //+------------------------------------------------------------------+
@@ -243,83 +417,283 @@ void Refused(const int at,const string code,const string text)
 //+------------------------------------------------------------------+
 void Publish(void)
   {
-   if(!g_synced || !g_link.Welcomed() || !AccountReady() || !Look())
-      return;
-   for(int i=0; i<ArraySize(g_rows); i++)
+   if(AccountInfoInteger(ACCOUNT_LOGIN)!=0
+      && (AccountInfoInteger(ACCOUNT_LOGIN)!=g_login
+          || AccountInfoString(ACCOUNT_SERVER)!=g_server))
      {
-      bool due=(!g_rows[i].sent || GetTickCount64()-g_rows[i].when>RESEND);
-      if(g_rows[i].id!="" && !g_rows[i].refused && due && !SendRow(g_rows[i]))
-         return;
+      g_link.Bye();
+      Begin();
+      return;
      }
+   if(!AccountReady())
+     {
+      for(int i=0; i<ArraySize(g_rows); i++)
+         g_rows[i].lacked=0;
+      return;
+     }
+   if(!g_synced || !g_link.Welcomed() || !Look())
+      return;
+   // Closes first: they are never refused, and make room.
+   SendAll(true);
+   SendAll(false);
   }
 
 //--- false = the terminal does not tell all positions
 bool Look(void)
   {
-   Row held[];
-   for(int i=PositionsTotal()-1; i>=0; i--)
+   Sum sums[];
+   Counted counted[];
+   int total=PositionsTotal();
+   for(int i=total-1; i>=0; i--)
      {
       if(PositionGetTicket(i)==0)
          return(false);
-      if(InpMagic!=-1 && PositionGetInteger(POSITION_MAGIC)!=InpMagic)
-         continue;
-      bool bought=(PositionGetInteger(POSITION_TYPE)==POSITION_TYPE_BUY);
-      string ours=PositionGetString(POSITION_SYMBOL),name=WithoutSuffix(ours,InpSuffix);
-      AddLots(held,name=="" ? ours : name,
-              (bought ? 1 : -1)*PositionGetDouble(POSITION_VOLUME));
+      bool ours=(InpMagic==-1 || PositionGetInteger(POSITION_MAGIC)==InpMagic);
+      if(ours && !Count(sums,counted))
+         return(false);
      }
-   for(int i=0; i<ArraySize(held); i++)
-      SetRow(RowOf(held[i].symbol,""),held[i].lots);
+   // A position that closed meanwhile moved the others.
+   if(PositionsTotal()!=total)
+      return(false);
+   for(int i=0; i<ArraySize(sums); i++)
+      RowOf(sums[i].symbol,"");
+   bool changed=false;
    for(int i=0; i<ArraySize(g_rows); i++)
-      if(g_rows[i].ticket!="" || !IsAmong(held,g_rows[i].symbol))
-         SetRow(i,0);
+      changed=(Weigh(g_rows[i],sums,counted,total) || changed);
+   if(changed)
+      Save();
    return(true);
   }
 
-void AddLots(Row &held[],const string symbol,const double lots)
+//--- adds the selected position; false = it was counted already, since others have moved
+bool Count(Sum &sums[],Counted &counted[])
   {
-   int size=ArraySize(held),at=0;
-   while(at<size && held[at].symbol!=symbol)
-      at++;
-   if(at==size)
+   string ours=PositionGetString(POSITION_SYMBOL),symbol=WithoutSuffix(ours,InpSuffix);
+   if(symbol=="")
+      symbol=ours;
+   int size=ArraySize(counted);
+   ArrayResize(counted,size+1,64);
+   counted[size].symbol=symbol;
+   counted[size].identifier=PositionGetInteger(POSITION_IDENTIFIER);
+   for(int i=0; i<size; i++)
+      if(counted[i].identifier==counted[size].identifier)
+         return(false);
+   int at=SumOf(sums,symbol);
+   long opened=(long)PositionGetInteger(POSITION_TIME);
+   if(at<0)
      {
-      ArrayResize(held,size+1,64);
-      NewRow(held[at],symbol,"");
+      at=ArraySize(sums);
+      ArrayResize(sums,at+1,64);
+      sums[at].symbol=symbol;
+      sums[at].lots=0;
+      sums[at].opened=opened;
      }
-   held[at].lots+=lots;
+   bool bought=(PositionGetInteger(POSITION_TYPE)==POSITION_TYPE_BUY);
+   sums[at].lots+=(bought ? 1 : -1)*PositionGetDouble(POSITION_VOLUME);
+   sums[at].opened=MathMin(sums[at].opened,opened);
+   return(true);
   }
 
-bool IsAmong(const Row &held[],const string symbol)
+int SumOf(const Sum &sums[],const string symbol)
   {
-   for(int i=0; i<ArraySize(held); i++)
-      if(held[i].symbol==symbol)
+   for(int i=0; i<ArraySize(sums); i++)
+      if(sums[i].symbol==symbol)
+         return(i);
+   return(-1);
+  }
+
+//--- Takes a counting for what it is worth: a terminal that has just connected shows some
+//--- positions later than others. True = other positions than before were believed.
+bool Weigh(Row &row,const Sum &sums[],const Counted &counted[],const int total)
+  {
+   int at=(row.ticket=="" ? SumOf(sums,row.symbol) : -1);
+   double lots=(at<0 ? 0 : NormalizeDouble(sums[at].lots,5));
+   bool open=false;
+   if(Lacks(row,lots,counted,open))
+     {
+      if(row.lacked==0 || open)
+         row.lacked=GetTickCount64();
+      bool twice=(GetTickCount64()-row.lacked>=RECOUNT);
+      if(!twice || (total==0 && !IsFlat()))
+         return(false);
+     }
+   row.lacked=0;
+   row.counted=true;
+   if(MathAbs(row.want-lots)>=ALMOST || (row.id=="" && MathAbs(row.has-lots)>=ALMOST))
+      row.time=Since(row,at<0 ? 0 : sums[at].opened);
+   row.want=lots;
+   return(row.ticket=="" && Remember(row.symbol,counted));
+  }
+
+//--- Whether something is missing that is not known to be closed. `open`: its deals say that it
+//--- is held.
+bool Lacks(const Row &row,const double lots,const Counted &counted[],bool &open)
+  {
+   bool known=false,lacks=false;
+   // What the channel does not hold cannot be closed there by mistake, and where a symbol has
+   // one position it is there as a whole.
+   if(row.has==0 || (lots!=0 && !IsHedging()))
+      return(false);
+   for(int i=0; i<ArraySize(g_counted) && row.ticket==""; i++)
+     {
+      if(g_counted[i].symbol!=row.symbol)
+         continue;
+      known=true;
+      if(IsCounted(counted,g_counted[i]))
+         continue;
+      double left=0;
+      bool told=IsTold(g_counted[i].identifier,left);
+      if(!told || left>ALMOST)
+         lacks=true;
+      if(told && left>ALMOST)
+         open=true;
+     }
+   if(known)
+      return(lacks);
+   // Of what this program has not counted itself there are no deals to look for.
+   return((row.has>0 ? row.has-lots : lots-row.has)>ALMOST);
+  }
+
+//--- The lots of a position that its deals leave open. False = the history has none of them.
+bool IsTold(const long identifier,double &left)
+  {
+   bool turned=false;
+   left=0;
+   if(!HistorySelectByPosition(identifier) || HistoryDealsTotal()==0)
+      return(false);
+   for(int i=0; i<HistoryDealsTotal(); i++)
+     {
+      ulong deal=HistoryDealGetTicket(i);
+      long type=HistoryDealGetInteger(deal,DEAL_TYPE);
+      if(type!=DEAL_TYPE_BUY && type!=DEAL_TYPE_SELL)
+         continue;
+      double lots=HistoryDealGetDouble(deal,DEAL_VOLUME);
+      left+=(type==DEAL_TYPE_BUY ? lots : -lots);
+      turned=(HistoryDealGetInteger(deal,DEAL_ENTRY)==DEAL_ENTRY_INOUT);
+     }
+   left=MathAbs(left);
+   // What was turned round last may live on under another identifier.
+   return(!turned);
+  }
+
+bool IsHedging(void)
+  {
+   return(AccountInfoInteger(ACCOUNT_MARGIN_MODE)==ACCOUNT_MARGIN_MODE_RETAIL_HEDGING);
+  }
+
+//--- An account without positions has no open profit.
+bool IsFlat(void)
+  {
+   double balance=AccountInfoDouble(ACCOUNT_BALANCE);
+   double open=AccountInfoDouble(ACCOUNT_EQUITY)-balance-AccountInfoDouble(ACCOUNT_CREDIT);
+   return(balance>0 && MathAbs(open)<CENT);
+  }
+
+bool IsCounted(const Counted &list[],const Counted &position)
+  {
+   for(int i=0; i<ArraySize(list); i++)
+      if(list[i].identifier==position.identifier && list[i].symbol==position.symbol)
          return(true);
    return(false);
   }
 
-//--- A newer position of a symbol takes the place of one that waits for its answer: only the
-//--- last counts, and it must not be overtaken by an older one that is sent again.
-void SetRow(const int at,const double lots)
+//--- true = these are others than were remembered
+bool Remember(const string symbol,const Counted &counted[])
   {
-   if(MathAbs(g_rows[at].lots-lots)<ALMOST)
-      return;
-   g_rows[at].lots=NormalizeDouble(lots,5);
-   g_rows[at].id=NewId();
-   g_rows[at].time=(long)TimeGMT()*1000;
-   g_rows[at].sent=false;
-   g_rows[at].refused=false;
+   int same=0,size=0;
+   for(int i=0; i<ArraySize(counted); i++)
+      if(counted[i].symbol==symbol)
+        {
+         size++;
+         same+=(IsCounted(g_counted,counted[i]) ? 1 : 0);
+        }
+   int before=0;
+   for(int i=0; i<ArraySize(g_counted); i++)
+      before+=(g_counted[i].symbol==symbol ? 1 : 0);
+   if(same==size && before==size)
+      return(false);
+   for(int i=ArraySize(g_counted)-1; i>=0; i--)
+      if(g_counted[i].symbol==symbol)
+         ArrayRemove(g_counted,i,1);
+   for(int i=0; i<ArraySize(counted); i++)
+      if(counted[i].symbol==symbol)
+        {
+         int at=ArraySize(g_counted);
+         ArrayResize(g_counted,at+1,64);
+         g_counted[at]=counted[i];
+        }
+   return(true);
+  }
+
+//--- ms, UTC: now, and for an opening the time at which the position was opened
+long Since(const Row &row,const long opened)
+  {
+   long now=(long)TimeGMT(),ahead=(long)TimeTradeServer()-now;
+   long offset=(long)MathRound((double)ahead/QUARTER)*QUARTER;
+   return(1000*(row.has==0 && opened>0 ? MathMin(now,opened-offset) : now));
+  }
+
+//+------------------------------------------------------------------+
+//| From what the channel holds to what it should hold               |
+//+------------------------------------------------------------------+
+void SendAll(const bool closes)
+  {
+   for(int i=0; i<ArraySize(g_rows); i++)
+      if(IsClose(g_rows[i])==closes && IsDue(g_rows[i]) && !SendRow(g_rows[i]))
+         return;
+  }
+
+bool IsClose(const Row &row)
+  {
+   return(row.want==0 || (row.want*row.has>0 && MathAbs(row.want)<=MathAbs(row.has)));
+  }
+
+//--- Only the last position of a symbol counts, and it must not be overtaken by an older one:
+//--- a newer one takes the place of one that waits for its answer.
+bool IsDue(Row &row)
+  {
+   if(!row.counted)
+      return(false);
+   if(row.id!="" && MathAbs(row.sending-row.want)<ALMOST)
+      return(row.when==0 || GetTickCount64()-row.when>RESEND);
+   if(row.id=="" && !row.unsure && MathAbs(row.has-row.want)<ALMOST)
+     {
+      row.why="";
+      return(false);
+     }
+   // A smaller position is never refused for what a larger one was.
+   if(GetTickCount64()<row.next && MathAbs(row.sending-row.want)<ALMOST)
+      return(false);
+   // A symbol has a net position or tickets, never both.
+   if(row.ticket=="" && row.want!=0 && HasTickets(row.symbol))
+      return(false);
+   row.unsure=(row.unsure || (row.id!="" && row.when>0));
+   row.id=NewId();
+   row.sending=row.want;
+   row.when=0;
+   return(true);
+  }
+
+bool HasTickets(const string symbol)
+  {
+   for(int i=0; i<ArraySize(g_rows); i++)
+      if(g_rows[i].symbol==symbol && g_rows[i].ticket!="" && g_rows[i].has!=0)
+         return(true);
+   return(false);
   }
 
 bool SendRow(Row &row)
   {
    string payload="PUBLISH"+Field("id",row.id)+Field("symbol",row.symbol)
-                  +Field("volume",LotsText(row.lots))+Field("channel",InpChannel);
+                  +Field("volume",LotsText(row.sending))+Field("channel",InpChannel);
    if(row.ticket!="")
       payload+=Field("ticket",row.ticket);
-   payload+=Field("time",IntegerToString(row.time));
-   row.sent=g_link.Say(payload);
+   row.take=g_take;
+   payload+=Field("time",IntegerToString(row.time))+Field("take",g_take ? "1" : "free");
+   if(!g_link.Say(payload))
+      return(false);
    row.when=GetTickCount64();
-   return(row.sent);
+   return(true);
   }
 
 int RowOf(const string symbol,const string ticket)
@@ -345,12 +719,19 @@ void NewRow(Row &row,const string symbol,const string ticket)
   {
    row.symbol=symbol;
    row.ticket=ticket;
-   row.lots=0;
+   row.has=0;
+   row.counted=false;
+   row.want=0;
+   row.unsure=false;
    row.id="";
-   row.time=0;
-   row.sent=false;
-   row.refused=false;
+   row.sending=0;
+   row.time=(long)TimeGMT()*1000;
+   row.take=false;
    row.when=0;
+   row.next=0;
+   row.delay=RETRY_FIRST;
+   row.why="";
+   row.lacked=0;
   }
 
 string NewId(void)
@@ -359,9 +740,46 @@ string NewId(void)
    return(g_run+"-"+IntegerToString(g_counter));
   }
 
+//+------------------------------------------------------------------+
+//| What survives a restart                                          |
+//+------------------------------------------------------------------+
 string StateFile(void)
   {
-   return("mtnet-publisher-"+IntegerToString(AccountInfoInteger(ACCOUNT_LOGIN))+"-"+InpChannel
-          +".txt");
+   return("mtnet-publisher-"+IntegerToString(g_login)+"-"+InpChannel+".txt");
+  }
+
+void Save(void)
+  {
+   string text="mtnet-publisher-2\t"+g_epoch+"\t"+g_server+"\t"+(g_fenced ? "fenced" : "")+"\n";
+   for(int i=0; i<ArraySize(g_counted); i++)
+      text+=g_counted[i].symbol+"\t"+IntegerToString(g_counted[i].identifier)+"\n";
+   if(!WriteText(StateFile(),text+"end"))
+      Print("mtnet: ",StateFile()," cannot be written, error ",GetLastError());
+  }
+
+//--- Of a file that cannot be read nothing is believed: a person is asked, as at a first start.
+void Load(void)
+  {
+   if(!FileIsExist(StateFile()))
+      return;
+   string lines[],parts[];
+   int size=StringSplit(ReadText(StateFile()),'\n',lines);
+   if(size<2 || lines[size-1]!="end" || StringSplit(lines[0],'\t',parts)!=4
+      || parts[0]!="mtnet-publisher-2" || parts[2]!=g_server)
+     {
+      Print("mtnet: ",StateFile()," cannot be read, or is of another server");
+      return;
+     }
+   g_epoch=parts[1];
+   g_fenced=(parts[3]=="fenced");
+   for(int i=1; i<size-1; i++)
+     {
+      if(StringSplit(lines[i],'\t',parts)!=2)
+         continue;
+      int at=ArraySize(g_counted);
+      ArrayResize(g_counted,at+1,64);
+      g_counted[at].symbol=parts[0];
+      g_counted[at].identifier=StringToInteger(parts[1]);
+     }
   }
 //+------------------------------------------------------------------+
