@@ -16,6 +16,7 @@ Every error that mtnet raises on purpose.
     │   ├── DamageError         what is stored of a channel is not what was written
     │   └── PrunedError         entries that were asked for are kept no longer
     └── ClientError         a server that could not be reached or that refused
+        └── RefusedError        a signal that a server refused; carries the code
 
 Library errors (`ValueError` of `int`, `sqlite3.Error`, `msgspec.ValidationError` …) are
 converted where they arise and never cross a module.
@@ -134,3 +135,19 @@ class PrunedError(JournalError):
 
 class ClientError(MtnetError):
     """A server could not be reached, did not answer, or refused."""
+
+
+class RefusedError(ClientError):
+    """
+    A server refused a signal.
+
+    Attributes:
+        code: that of its ERROR (`field`, `denied`, `id` …).
+        closed: the position that stood there is closed all the same: it was to be turned, and
+            what should have been opened on the other side was refused.
+    """
+
+    def __init__(self, code: str, text: str, closed: bool = False) -> None:
+        also = "; what stood there before is closed" if closed else ""
+        super().__init__(f"{text} ({code}){also}.")
+        self.code, self.closed = code, closed

@@ -1,5 +1,7 @@
 """A server in memory that answers a publisher as it is told to, and remembers what it stored."""
 
+from decimal import Decimal
+
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from wires import Line
@@ -38,8 +40,10 @@ class Desk(Factory):
         stored: by id, the number of its entry and what it set.
         order: ids as they were stored.
         heard: every request, oldest first.
-        book: what SUBSCRIBE shows, (symbol, ticket) → the fields of POSITION; None = it is
-            answered by ERROR channel.
+        book: what SUBSCRIBE shows, (symbol, ticket) → volume and the fields of POSITION; None =
+            it is answered by ERROR channel.
+        mode: of a pause, or None.
+        followers: sessions that have subscribed.
     """
 
     noisy = False
@@ -48,7 +52,7 @@ class Desk(Factory):
         self.answer = "store"
         self.stored, self.order, self.heard = {}, [], []
         self.book = {}
-        self.seq = 0
+        self.seq, self.mode, self.followers = 0, None, set()
 
     def buildProtocol(self, addr):
         return Session(self)
@@ -72,30 +76,72 @@ class Desk(Factory):
         ]
         head = answers.snapshot("main", EPOCH, self.seq, len(shown))
         session.say(head, *shown, answers.synced("main", EPOCH, self.seq))
+        self.followers.add(session)
+        if self.mode:
+            session.say(answers.paused("main", self.mode))
 
     def publish(self, session, asked):
-        answer = self.answer
+        answer = self._judge(asked)
         if answer in ("store", "twice", "silent"):
+            news = []
             if asked.id not in self.stored:
-                self.seq += 1
+                news = self._enter(asked)
                 self.stored[asked.id] = self.seq, asked
                 self.order.append(asked.id)
-                self._enter(asked)
             if answer != "silent":
                 said = answers.stored(asked.id, self.stored[asked.id][0])
                 session.say(*[said] * (2 if answer == "twice" else 1))
+            self.tell(*news)
         else:
             said = answers.error(answer, "It is refused.", asked.id, "main")
             session.say(*[said] * (2 if answer == "server" else 1))
 
+    def _judge(self, asked):
+        if self.mode is None or asked.id in self.stored or self.answer == "server":
+            return self.answer
+        before = (self.book or {}).get((asked.symbol, asked.ticket), (0, {}))[0]
+        reduces = before * asked.volume >= 0 and abs(asked.volume) <= abs(before)
+        return "denied" if self.mode == "frozen" or not reduces else self.answer
+
     def _enter(self, asked):
+        """Store a signal; return the news of it."""
         if self.book is None:
             self.book = {}
+        self.seq += 1
         if asked.volume:
-            more = {"type": asked.type, "fields": asked.fields}
-            self.book[asked.symbol, asked.ticket] = asked.volume, more
+            self.book[asked.symbol, asked.ticket] = (
+                asked.volume,
+                {"type": asked.type, "fields": asked.fields},
+            )
         else:
-            self.book.pop((asked.symbol, asked.ticket), None)
+            self.book = {
+                key: each
+                for key, each in self.book.items()
+                if key[0] != asked.symbol or asked.ticket not in ("", key[1])
+            }
+        ticket, kind = asked.ticket, asked.type
+        return [
+            answers.signal(
+                "main", self.seq, asked.symbol, asked.volume, 1, ticket, kind, asked.fields
+            )
+        ]
+
+    def tell(self, *frames):
+        """Tell everybody who follows."""
+        for session in self.followers:
+            session.say(*frames)
+
+    def pause(self, mode):
+        """Pause, or with None resume."""
+        self.mode = mode
+        self.tell(answers.paused("main", mode) if mode else answers.resumed("main"))
+
+    def flatten(self):
+        """Close everything, and pause."""
+        self.mode = "close_only"
+        for symbol, ticket in list(self.book or {}):
+            self.tell(*self._enter(Publish("", symbol, Decimal(0), ticket=ticket)))
+        self.tell(answers.flattened("main"), answers.paused("main", "close_only"))
 
     @property
     def published(self):
@@ -119,6 +165,10 @@ class Bench:
             self.clock,
             on_fenced=lambda channel: self.told.append(f"fenced {channel}"),
             on_trouble=lambda text: self.told.append("trouble"),
+            on_error=lambda code, text: self.told.append(code),
+            on_paused=lambda mode: self.told.append(mode or "resumed"),
+            on_flattened=lambda: self.told.append("flattened"),
+            on_notice=self.told.append,
             **options,
         )
         self.publisher.startService()
@@ -140,7 +190,9 @@ class Bench:
         self.line.settle()
 
     def pass_time(self, seconds):
-        for _ in range(int(seconds * 2)):
+        for number in range(int(seconds * 2)):
+            if number % 8 == 0:
+                self.line.wire.server.protocol.say(answers.ping(1, {}))
             self.settle()
             self.clock.advance(0.5)
         self.settle()

@@ -11,11 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from publishing import Bench
 from twisted.python.failure import Failure
 
-from mtnet.errors import ClientError
+from mtnet.errors import ClientError, RefusedError
 from mtnet.signals import answers
 from mtnet.signals.requests import Publish
 
-RUNS = int(os.environ.get("MTNET_TEST_RUNS", "200"))
+RUNS = int(os.environ.get("MTNET_TEST_RUNS", "300"))
 
 
 @pytest.fixture
@@ -120,6 +120,92 @@ def test_a_publisher_that_stops_says_so_and_leaves_the_channel_free(bench):
     assert bench.ended
 
 
+# Who holds the channel
+
+
+def takes(bench):
+    return [each.take for each in bench.desk.heard if isinstance(each, Publish)]
+
+
+def test_a_channel_is_taken_only_when_it_is_free(bench):
+    bench.publish("A", "1")
+    bench.settle()
+    assert takes(bench) == ["free"]
+
+
+def test_who_takes_nothing_over_never_does():
+    bench = Bench(take="0")
+    bench.publish("A", "1")
+    bench.settle()
+    bench.publish("A", "2")
+    bench.settle()
+    assert takes(bench) == ["0", "0"]
+
+
+def test_a_channel_is_taken_over_once_and_not_taken_back():
+    bench = Bench(take="1")
+    bench.desk.answer = "silent"
+    bench.publish("A", "1")
+    bench.settle()
+    bench.line.wire.cut()
+    bench.desk.answer = "store"
+    bench.pass_time(5)
+    bench.publish("A", "2")
+    bench.publish("B", "1", channel="gold")
+    bench.settle()
+    assert takes(bench) == ["1", "1", "free", "1"]
+
+
+def test_a_fenced_publisher_stops_and_says_whose_channel_it_was(bench):
+    bench.publish("A", "1", id="first")
+    bench.publish("A", "2", id="second")
+    bench.desk.answer = "fenced"
+    bench.pass_time(900)
+    assert bench.told == ["fenced main"]
+    for (failure,) in bench.answered.values():
+        assert "Another publisher holds main" in failure.getErrorMessage()
+    assert len(bench.line.wires) == 1
+
+
+# What is told beside it
+
+
+def test_a_reversal_that_only_closed_is_told_apart(bench):
+    bench.desk.answer = "silent"
+    bench.publish("A", "-1", id="turn")
+    bench.settle()
+    bench.say(answers.error("field", "3 lots are too many", "turn", closed=True))
+    (failure,) = bench.answered["turn"]
+    assert failure.check(RefusedError)
+    assert (failure.value.code, failure.value.closed) == ("field", True)
+    assert str(failure.value) == "3 lots are too many (field); what stood there before is closed."
+
+
+def test_pauses_and_notices_are_told(bench):
+    bench.say(answers.paused("main", "frozen"), answers.paused("gold", "frozen"))
+    bench.say(answers.flattened("main"), answers.resumed("main"), answers.notice("Good night."))
+    bench.say(answers.error("banned", "For 60 s"))
+    assert bench.told == ["frozen", "flattened", "resumed", "Good night.", "banned"]
+
+
+@pytest.mark.parametrize("code", ["login", "expired"])
+def test_an_account_that_is_refused_ends_the_publisher(code):
+    bench = Bench()
+    bench.publish("A", "1", id="first")
+    bench.line.wire.server.protocol.say(answers.error(code, "You are not known."))
+    bench.settle()
+    assert bench.publisher.stopped
+
+
+def test_an_account_that_expires_meanwhile_may_come_back_to_close(bench):
+    bench.say(answers.error("expired", "It ended today."))
+    bench.line.wire.cut()
+    bench.pass_time(5)
+    bench.publish("A", "0")
+    bench.settle()
+    assert bench.answered == {"n0": [1]}
+
+
 # Whatever breaks
 
 
@@ -204,7 +290,8 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "bench"):
             return
         self.bench.desk.answer = "store"
-        self.bench.pass_time(90)
+        self.bench.line.wire.cut()
+        self.bench.pass_time(60)
         assert self.bench.publisher.waiting == 0
         assert all(len(told) == 1 for told in self.bench.answered.values()), "every Deferred fires"
         self.each_is_told_once_and_what_is_true()

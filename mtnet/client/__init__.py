@@ -18,10 +18,12 @@ from mtnet.client.endpoints import server_from_string
 from mtnet.client.follower import Follower
 from mtnet.client.login import Login
 from mtnet.client.publisher import Publisher
+from mtnet.client.reconciliation import Position
 from mtnet.client.sender import TickSender
 from mtnet.client.signals import follow, publish
 from mtnet.client.templates import MAX_ANSWER, Templates
 from mtnet.client.ticks import Tick, subscribe
+from mtnet.errors import RefusedError
 from mtnet.net.redial import FIRST_DELAY, LONGEST_DELAY
 
 __all__ = [
@@ -30,7 +32,9 @@ __all__ = [
     "MAX_ANSWER",
     "Follower",
     "Login",
+    "Position",
     "Publisher",
+    "RefusedError",
     "Templates",
     "Tick",
     "TickSender",

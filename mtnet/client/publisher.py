@@ -5,6 +5,7 @@ from decimal import Decimal
 from enum import Enum, auto
 from secrets import token_hex
 
+from msgspec.structs import replace
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -13,13 +14,25 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IStreamClientEndpoint,
 )
+from twisted.python.failure import Failure
 
 from mtnet.client.dialect import Connection, Peer, service
 from mtnet.client.login import Login
-from mtnet.errors import ClientError, WireError
+from mtnet.client.reconciler import Positions, Reconciler
+from mtnet.client.subscription import REFUSALS
+from mtnet.errors import ClientError, RefusedError, WireError
 from mtnet.signals import requests
-from mtnet.signals.answers import Answer, Refusal, Stored, Welcome
-from mtnet.signals.fields import Kind
+from mtnet.signals.answers import (
+    Answer,
+    Flattened,
+    Notice,
+    Paused,
+    Refusal,
+    Resumed,
+    Stored,
+    Welcome,
+)
+from mtnet.signals.fields import Kind, PauseMode, Take
 from mtnet.signals.requests import Publish
 from mtnet.signals.wire import parse_volume
 
@@ -64,17 +77,32 @@ class Publisher(Peer):
     It begins with `startService()` and ends with `stopService()`. Of one position the next signal
     is sent when the one before it is stored, so that none overtakes another.
 
+    With `positions` it also publishes **the whole state** of its channel: after each connection,
+    and when a pause of the channel ends, it counts what the account holds and publishes what the
+    channel shows otherwise, closes first. A position that the account lacks is closed when two
+    countings 10 s apart lack it. Without `positions` it closes nothing by itself.
+
     Args:
         clock: the reactor.
         channel: of signals that name none.
+        positions: returns everything that the account holds in `channel`, as it is at that
+            moment: an iterable of `Position`, or None while that is not known. A signal is
+            published after `positions` tells of the change.
+        take: `free` takes the channel when nobody else publishes there; `1` takes it over from
+            whoever does, which a person decides, and only until the first signal is stored; `0`
+            publishes without being the channel's publisher.
         on_connected: is called after each connection.
         on_lost: is told why a connection ended.
         on_trouble: is told why the server's disk refuses a signal, which is sent again.
-        on_fenced: is told the channel that a newer publisher has taken over; everything that
-            waited fails, and nothing more is published.
+        on_fenced: is told the channel that another publisher holds; everything that waited
+            fails, and nothing more is published until a program is started anew.
+        on_paused: is told, on each connection anew, that `channel` takes closings alone
+            (`close_only`) or nothing (`frozen`), and None when it takes everything again.
+        on_flattened: is called when whoever runs the server has closed every position of it.
+        on_notice: is told a sentence of the server's for people.
+        on_error: is told what was refused that no Deferred tells of: a code, and a sentence.
         name: what the server's status calls it.
         login: who publishes; sent over TLS or within this machine alone.
-
     """
 
     def __init__(
@@ -83,17 +111,27 @@ class Publisher(Peer):
         clock: IReactorTime,
         channel: str = "main",
         *,
+        positions: Positions | None = None,
+        take: Take = "free",
         on_connected: Callable[[], object] = lambda: None,
         on_lost: Callable[[str], object] = lambda reason: None,
         on_trouble: Callable[[str], object] = lambda reason: None,
         on_fenced: Callable[[str], object] = lambda channel: None,
+        on_paused: Callable[[PauseMode | None], object] = lambda mode: None,
+        on_flattened: Callable[[], object] = lambda: None,
+        on_notice: Callable[[str], object] = lambda text: None,
+        on_error: Callable[[str, str], object] = lambda code, text: None,
         name: str = "",
         login: Login | None = None,
     ) -> None:
         self._channel, self.name, self.login = channel, name, login
         self._on_connected, self._on_lost = on_connected, on_lost
         self._on_trouble, self._on_fenced = on_trouble, on_fenced
-        self._clock = clock
+        self._on_paused, self._on_flattened = on_paused, on_flattened
+        self._on_notice, self._on_error = on_notice, on_error
+        self._clock, self._take_over = clock, take
+        self._taken: set[str] = set()
+        self._reconciler = None if positions is None else self._reconcile(positions)
         self._run, self._count = token_hex(8), 0
         self._queues: dict[tuple[str, str], Queue] = {}
         self._signals: Queue = {}
@@ -105,6 +143,17 @@ class Publisher(Peer):
     def waiting(self) -> int:
         """Signals that are not stored yet."""
         return len(self._signals)
+
+    def _reconcile(self, positions: Positions) -> Reconciler:
+        return Reconciler(
+            self._channel,
+            self._clock,
+            positions,
+            self._write,
+            self._publish_change,
+            lambda: [each.asked for each in self._signals.values() if self._is_here(each.asked)],
+            lambda code, text: self._say(self._on_error, code, text),
+        )
 
     def startService(self) -> None:
         """Begin to connect; what is published before waits."""
@@ -140,7 +189,8 @@ class Publisher(Peer):
             fields: `price`, `sl`, `tp`, `magic`, `comment`, `ptime` (your clock, milliseconds).
 
         Raises, or fails with:
-            ClientError: it can be none, the server refuses it, or a newer publisher is there.
+            RefusedError: the server refuses it; `code` and `closed` say more.
+            ClientError: it can be none, or another publisher holds the channel.
         """
         if self._why_stopped:
             raise ClientError(self._why_stopped)
@@ -175,35 +225,63 @@ class Publisher(Peer):
         self._on_connected()
         for queue in list(self._queues.values()):
             self._send_next(queue)
+        if self._reconciler is not None and not self.stopped:
+            self._reconciler.begin()
 
     def told(self, answer: Answer) -> None:
         """Take what the server says."""
         if isinstance(answer, Stored):
-            signal = self._signals.get(answer.id)
-            # STORED is true whenever it comes; a signal that never left is not what it is about.
-            if signal is not None and signal.state is not _State.QUEUED:
-                self._finish(signal)
-                signal.done.callback(answer.seq)
+            self._take_stored(answer)
         elif isinstance(answer, Refusal):
             self._refused(answer)
+        elif isinstance(answer, Notice):
+            self._on_notice(answer.text)
+        elif getattr(answer, "channel", "") == self._channel:
+            self._take_pause(answer)
+        if self._reconciler is not None and not self.stopped:
+            self._reconciler.told(answer)
 
     def lost(self, reason: str) -> None:
         """What is not stored is sent again."""
         self._connection = None
+        if self._reconciler is not None:
+            self._reconciler.end()
         for signal in self._signals.values():
             signal.enter(_State.QUEUED)
-        if not self.stopped:
-            self._on_lost(reason)
+        self._say(self._on_lost, reason)
+
+    def _take_pause(self, answer: Answer) -> None:
+        if isinstance(answer, Paused):
+            self._on_paused(answer.mode)
+        elif isinstance(answer, Resumed):
+            self._on_paused(None)
+        elif isinstance(answer, Flattened):
+            self._on_flattened()
+
+    def _take_stored(self, answer: Stored) -> None:
+        signal = self._signals.get(answer.id)
+        # STORED is true whenever it comes; a signal that never left is not what it is about.
+        if signal is None or signal.state is _State.QUEUED:
+            return
+        self._taken.add(signal.asked.channel)
+        if self._reconciler is not None:
+            self._reconciler.stored(signal.asked)
+        self._finish(signal)
+        signal.done.callback(answer.seq)
 
     def _refused(self, answer: Refusal) -> None:
         signal = self._signals.get(answer.id)
         if answer.code == "fenced":
-            self._stop(f"A newer publisher sets {answer.channel}; this one has stopped.")
+            self._stop(f"Another publisher holds {answer.channel}; this one has stopped.")
             self._on_fenced(answer.channel)
         elif signal is not None and signal.state is _State.SENT:
             self._refuse(signal, answer)
-        elif not answer.id and answer.code == "login":
+        elif answer.id:
+            return  # it is done
+        elif answer.code == "login" or (answer.code == "expired" and self._connection is None):
             self._stop(answer.text)
+        elif answer.code not in REFUSALS:  # those are about SUBSCRIBE
+            self._say(self._on_error, answer.code, answer.text)
 
     def _refuse(self, signal: _Signal, answer: Refusal) -> None:
         if answer.code == "server":  # it is certainly not stored
@@ -212,7 +290,7 @@ class Publisher(Peer):
             self._on_trouble(answer.text)
             return
         self._finish(signal)
-        signal.done.errback(ClientError(f"{answer.text} ({answer.code})."))
+        signal.done.errback(RefusedError(answer.code, answer.text, answer.closed))
 
     def _finish(self, signal: _Signal) -> None:
         """Take a signal out, and send what waited for it; its Deferred is the caller's to fire."""
@@ -241,14 +319,41 @@ class Publisher(Peer):
     def _send(self, signal: _Signal) -> None:
         if self._connection is not None:
             signal.enter(_State.SENT)
-            self._connection.send(requests.publish(signal.asked))
+            # Taking a channel over is for once: who lost it meanwhile does not take it back.
+            over = self._take_over == "1" and signal.asked.channel in self._taken
+            take: Take = "free" if over else self._take_over
+            self._write(requests.publish(replace(signal.asked, take=take)))
+
+    def _publish_change(self, change: Publish) -> None:
+        fields = dict(change.fields)
+        done = self.publish(
+            change.symbol, change.volume, ticket=change.ticket, type=change.type, **fields
+        )
+        done.addErrback(self._tell_refusal)
+
+    def _tell_refusal(self, failure: Failure) -> None:
+        failure.trap(ClientError)
+        if isinstance(failure.value, RefusedError):
+            self._say(self._on_error, failure.value.code, str(failure.value))
+
+    def _is_here(self, asked: Publish) -> bool:
+        return asked.channel == self._channel
+
+    def _write(self, frame: bytes) -> None:
+        if self._connection is not None:
+            self._connection.send(frame)
+
+    def _say(self, callback: Callable[..., object], *told: object) -> None:
+        if not self.stopped:
+            callback(*told)
 
     def _stop(self, why: str) -> "Deferred[None]":
         """End, whoever wants it; a publisher that was replaced never comes back by itself."""
         self._why_stopped = self._why_stopped or why
         self.stopped = True
-        if self._connection is not None:
-            self._connection.send(requests.bye())
+        self._write(requests.bye())
+        if self._reconciler is not None:
+            self._reconciler.end()
         signals, self._signals, self._queues = self._signals, {}, {}
         stopping = self._service.stopService()
         for signal in signals.values():

@@ -1,0 +1,211 @@
+"""Keeps a channel equal to what an account holds: counted after each connection and pause."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from mtnet.client.reconciliation import (
+    APART,
+    Key,
+    Position,
+    Reconciliation,
+    Shown,
+    apply,
+    key_of,
+    opens,
+)
+from mtnet.client.subscription import Subscription
+from mtnet.errors import ClientError, WireError
+from mtnet.signals import requests
+from mtnet.signals.answers import (
+    Answer,
+    Channels,
+    Paused,
+    Refusal,
+    Resumed,
+    Signal,
+    Snapshot,
+    SnapshotPosition,
+    Synced,
+)
+from mtnet.signals.dialect import parse
+from mtnet.signals.fields import PauseMode
+from mtnet.signals.requests import Publish
+from mtnet.signals.wire import parse_volume
+
+Positions = Callable[[], Iterable[Position] | None]
+"""Returns everything that an account holds; None = that is not known yet."""
+
+LATER = APART + 0.5
+"""Seconds until the next counting; sums of floats differ."""
+
+
+class Reconciler:
+    """
+    Publishes the difference between an account and its channel, which it subscribes to.
+
+    Args:
+        send: writes a frame on the present connection, or nowhere.
+        publish: takes a change.
+        pending: returns what was published and is not stored, oldest first.
+        on_error: is told a code and a sentence.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        channel: str,
+        clock: IReactorTime,
+        positions: Positions,
+        send: Callable[[bytes], object],
+        publish: Callable[[Publish], object],
+        pending: Callable[[], Iterable[Publish]],
+        on_error: Callable[[str, str], object],
+    ) -> None:
+        self._channel, self._clock, self._positions = channel, clock, positions
+        self._publish, self._pending, self._on_error = publish, pending, on_error
+        self._subscription = Subscription(channel, clock, lambda: send(requests.subscribe(channel)))
+        self._reconciliation = Reconciliation()
+        self._shown: dict[Key, Shown] | None = None
+        self._snapshot: dict[Key, Shown] = {}
+        self._mode: PauseMode | None = None
+        self._recount: IDelayedCall | None = None
+
+    def begin(self) -> None:
+        """Ask a new connection what the channel shows."""
+        self.end()
+        self._subscription.begin()
+
+    def end(self) -> None:
+        """Count no more: the connection is gone."""
+        self._subscription.end()
+        self._cancel()
+        self._shown = self._mode = None
+
+    def told(self, answer: Answer) -> None:
+        """Take what the server says."""
+        handle = _HANDLERS.get(type(answer))
+        if handle is not None and getattr(answer, "channel", self._channel) == self._channel:
+            handle(self, answer)
+
+    def stored(self, asked: Publish) -> None:
+        """Take note of what the channel shows now; a channel that was not there tells nothing."""
+        if self._shown is not None and asked.channel == self._channel:
+            apply(self._shown, asked)
+
+    def _take_refusal(self, refusal: Refusal) -> None:
+        first = self._shown is None
+        if self._subscription.refused(refusal):
+            if refusal.code != "channel":
+                self._on_error(refusal.code, refusal.text)
+            elif first:  # the first signal makes the channel
+                self._shown = {}
+                self._begin_counting()
+
+    def _begin_snapshot(self, _: Snapshot) -> None:
+        self._snapshot = {}
+
+    def _take_position(self, position: SnapshotPosition) -> None:
+        self._snapshot[key_of(position)] = position
+
+    def _take_synced(self, _: Synced) -> None:
+        self._subscription.granted()
+        self._shown, self._snapshot = self._snapshot, {}
+        self._begin_counting()
+
+    def _take_signal(self, signal: Signal) -> None:
+        if self._shown is not None:
+            apply(self._shown, signal)
+
+    def _take_paused(self, paused: Paused) -> None:
+        before, self._mode = self._mode, paused.mode
+        if before == "frozen" and paused.mode == "close_only":
+            self._begin_counting()
+
+    def _take_resumed(self, _: Resumed) -> None:
+        self._mode = None
+        self._begin_counting()
+
+    def _take_channels(self, channels: Channels) -> None:
+        self._subscription.offered(channels.channels)
+
+    def _begin_counting(self) -> None:
+        self._reconciliation.begin()
+        self._cancel()
+        # Not at once: a pause is told right behind SYNCED.
+        self._recount = self._clock.callLater(0, self._count)
+
+    def _count(self) -> None:
+        self._cancel()
+        if self._shown is None or self._mode == "frozen":
+            return  # SYNCED, or the end of the freeze, begins anew
+        if not self._publish_difference(self._shown):
+            self._recount = self._clock.callLater(LATER, self._count)
+
+    def _publish_difference(self, shown: Mapping[Key, Shown]) -> bool:
+        """Return whether the account is known, and nothing waits for another counting."""
+        try:
+            held = self._held()
+            if held is None:
+                return False
+            expected = dict(shown)
+            for each in self._pending():
+                apply(expected, each)
+            when = self._clock.seconds()
+            changes = self._reconciliation.compare(held, expected, when)
+        except ClientError as error:
+            self._on_error("positions", str(error))
+            return False
+        for change in changes:
+            if self._mode is None or not opens(change, expected.get(key_of(change))):
+                self._publish(change)
+        return not self._reconciliation.unsure
+
+    def _held(self) -> list[Publish] | None:
+        try:
+            held = self._positions()
+            return None if held is None else [self._as_read(each) for each in held]
+        except ClientError:
+            raise
+        except Exception as error:
+            # What the program does wrong here must not cost the connection.
+            self.log.failure("What the account holds cannot be counted")
+            raise ClientError(f"What the account holds cannot be counted: {error!r}.") from error
+
+    def _as_read(self, position: Position) -> Publish:
+        """Return a position as the server would read it, so that equal ones are equal."""
+        text = position.volume if isinstance(position.volume, str) else f"{position.volume:f}"
+        try:
+            asked = Publish(
+                "x",
+                position.symbol,
+                parse_volume(text),
+                self._channel,
+                position.ticket,
+                position.type,
+                tuple(position.fields.items()),
+            )
+            payload = requests.publish(asked)[2:-4]
+            return cast(Publish, requests.read_request(parse(payload)))
+        except WireError as error:
+            raise ClientError(f"{error}; {position} cannot be published.") from error
+
+    def _cancel(self) -> None:
+        if self._recount is not None and self._recount.active():
+            self._recount.cancel()
+        self._recount = None
+
+
+_HANDLERS: Mapping[type, Callable[[Reconciler, Any], None]] = {
+    Refusal: Reconciler._take_refusal,
+    Snapshot: Reconciler._begin_snapshot,
+    SnapshotPosition: Reconciler._take_position,
+    Synced: Reconciler._take_synced,
+    Signal: Reconciler._take_signal,
+    Paused: Reconciler._take_paused,
+    Resumed: Reconciler._take_resumed,
+    Channels: Reconciler._take_channels,
+}

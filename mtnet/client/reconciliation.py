@@ -1,0 +1,153 @@
+"""
+Position reconciliation: what an account holds, against what its channel shows.
+
+Pure. Volumes are lots, signed; `when` is seconds of a monotonic clock.
+"""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from msgspec import Struct
+
+from mtnet.errors import ClientError
+from mtnet.signals.answers import Entry
+from mtnet.signals.fields import Kind
+from mtnet.signals.requests import Publish
+
+APART = 10.0
+"""Seconds between two countings that must both lack a position before it is closed."""
+COMPARED = frozenset({"comment", "magic", "price", "sl", "tp"})
+"""The fields in which a position may differ; a clock is no part of what it is."""
+
+Key = tuple[str, str]
+"""Symbol and ticket; no ticket = the net position."""
+Shown = Entry | Publish
+"""A position as a channel shows it, or will."""
+
+
+class Position(Struct, frozen=True):
+    """
+    A position, or an order, that an account holds.
+
+    Attributes:
+        volume: lots; positive = bought, negative = sold; 0 = it is certainly closed.
+        ticket: of one position among several of the symbol; empty = the net position.
+        price, sl, tp: as text, with the digits that count.
+        ptime: when it was opened, milliseconds since the Unix epoch, UTC.
+    """
+
+    symbol: str
+    volume: Decimal | str
+    ticket: str = ""
+    type: Kind = "position"
+    price: str = ""
+    sl: str = ""
+    tp: str = ""
+    magic: str = ""
+    comment: str = ""
+    ptime: str = ""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Return those of `PUBLISH` that it has."""
+        names = (*sorted(COMPARED), "ptime")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
+
+
+class Reconciliation:
+    """
+    Finds what must be published so that the channel shows what the account holds.
+
+    A position that the account lacks is closed when two countings `APART` lack it: a terminal
+    that has just started knows of none of its positions.
+
+    Attributes:
+        unsure: whether a position is missing that only another counting may close.
+    """
+
+    def __init__(self) -> None:
+        self._missing: dict[Key, float] = {}
+        self.unsure = False
+
+    def begin(self) -> None:
+        """Count anew: what was missing before says nothing now."""
+        self._missing.clear()
+
+    def compare(
+        self, held: Iterable[Publish], channel: Mapping[Key, Shown], when: float
+    ) -> list[Publish]:
+        """
+        Take one counting of the account; return what must be published, closes first.
+
+        Args:
+            held: what the account holds.
+            channel: what it shows, or will when all that was published is stored.
+
+        Raises:
+            ClientError: two of `held` are the same position.
+        """
+        wanted: dict[Key, Publish] = {}
+        for each in held:
+            if wanted.setdefault(key_of(each), each) is not each:
+                raise ClientError(f"The account has {_name(each)} twice; give each its ticket.")
+        missing = channel.keys() - wanted.keys()
+        self._missing = {key: self._missing.get(key, when) for key in missing}
+        gone = {key for key, since in self._missing.items() if when - since >= APART}
+        self.unsure = gone != missing
+        changes = [Publish("", symbol, Decimal(0), ticket=ticket) for symbol, ticket in gone]
+        for key, each in wanted.items():
+            if _other_form(key, missing - gone):
+                continue  # until the symbol is flat, it is by ticket or it is not
+            shown = channel.get(key)
+            if (shown is None and each.volume) or (shown is not None and not _same(each, shown)):
+                changes.append(each)
+        return sorted(changes, key=lambda each: _rank(each, channel.get(key_of(each))))
+
+
+def opens(change: Publish, shown: Shown | None) -> bool:
+    """Return whether a change opens or enlarges a position, and closes none of it before."""
+    if not change.volume or shown is None:
+        return bool(change.volume)
+    turns = (change.volume > 0) != (shown.volume > 0) or change.type != shown.type
+    return not turns and abs(change.volume) > abs(shown.volume)
+
+
+def apply(channel: dict[Key, Shown], change: Shown) -> None:
+    """Change what a channel shows; without a ticket, volume 0 closes every ticket."""
+    if change.volume:
+        channel[key_of(change)] = change
+    elif change.ticket:
+        channel.pop(key_of(change), None)
+    else:
+        for key in [key for key in channel if key[0] == change.symbol]:
+            del channel[key]
+
+
+def key_of(position: Shown) -> Key:
+    """Return what names a position within its channel."""
+    return position.symbol, position.ticket
+
+
+def _rank(change: Publish, shown: Shown | None) -> tuple[bool, bool, Key]:
+    return opens(change, shown), bool(change.volume), key_of(change)
+
+
+def _other_form(key: Key, others: Iterable[Key]) -> bool:
+    return any(symbol == key[0] and bool(ticket) != bool(key[1]) for symbol, ticket in others)
+
+
+def _same(one: Publish, other: Shown) -> bool:
+    return (one.volume, one.type, _values(one)) == (other.volume, other.type, _values(other))
+
+
+def _values(position: Shown) -> dict[str, str | Decimal]:
+    """Return the compared fields; numbers by their value, as the digits say nothing."""
+    return {
+        key: text if key == "comment" else Decimal(text)
+        for key, text in position.fields
+        if key in COMPARED
+    }
+
+
+def _name(position: Shown) -> str:
+    return position.symbol + (f" {position.ticket}" if position.ticket else "")
