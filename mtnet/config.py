@@ -6,6 +6,7 @@ names the section and the key. Times are seconds, sizes are bytes.
 """
 
 import tomllib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -67,11 +68,17 @@ def endpoints(config: Config, name: str, defaults: list[str]) -> list[str]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(_decoded(file.read_bytes()))
     except OSError as error:
         raise ConfigError(f"The configuration {file} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration {file} is not TOML: {error}.") from error
+
+
+def _decoded(data: bytes) -> str:
+    """Read UTF-8 with its mark or without, and what PowerShell and Notepad call Unicode."""
+    wide = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8-sig")
 
 
 def _default_data(environ: Mapping[str, str]) -> str:

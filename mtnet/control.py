@@ -6,15 +6,18 @@ One JSON object a line each way: `{"command": "status"}` is answered by
 """
 
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import DeferredLock, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
+from zope.interface import implementer
 
 from mtnet.errors import ClientError, MtnetError, WireError, quote
 from mtnet.net.transport import Transport
@@ -33,8 +36,14 @@ TIMEOUT = 5.0
 BROKEN = "The daemon failed at this command; its log says why."
 
 
+@implementer(IPushProducer)
 class ControlProtocol(LineOnlyReceiver):
-    """One connection to the control socket; its requests are answered one after the other."""
+    """
+    One connection to the control socket; its requests are answered one after the other.
+
+    No more is read while one is being answered, or while answers wait for whoever asked: what
+    is kept are the requests of one read, and little more than one answer.
+    """
 
     log = Logger()
     transport: Transport  # type: ignore[assignment]
@@ -43,17 +52,45 @@ class ControlProtocol(LineOnlyReceiver):
 
     def __init__(self, commands: Mapping[str, Command]) -> None:
         self._commands = commands
-        self._turn = DeferredLock()
+        self._requests: deque[bytes] = deque()
+        self._busy = self._full = False
+
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(self, True)
 
     def lineReceived(self, line: bytes) -> None:
-        self._turn.run(self._reply, line)
+        self._requests.append(line)
+        self._go_on()
+
+    def pauseProducing(self) -> None:
+        """Answer nothing more for now; called by the transport, whose buffer is full."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """Go on with the answers; called by the transport."""
+        self._full = False
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        """Forget what was asked; called by the transport, which is closed."""
+        self._requests.clear()
 
     def lineLengthExceeded(self, line: bytes) -> None:
         self.log.warn("control: a request of more than {most} bytes is cut off.", most=MAX_REQUEST)
         self.transport.loseConnection()
 
-    async def _reply(self, line: bytes) -> None:
-        self.sendLine(await self._answer(line))
+    def _go_on(self) -> None:
+        if not self._busy:
+            self._busy = True
+            self.transport.pauseProducing()
+            Deferred.fromCoroutine(self._reply())
+
+    async def _reply(self) -> None:
+        while self._requests and not self._full:
+            self.sendLine(await self._answer(self._requests.popleft()))
+        self._busy = False
+        if not self._requests and self.connected:
+            self.transport.resumeProducing()
 
     async def _answer(self, line: bytes) -> bytes:
         try:

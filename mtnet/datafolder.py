@@ -90,7 +90,7 @@ def check_closed(path: Path) -> None:
     """
     if os.name != "posix":
         return
-    names = [*path.glob("*.sqlite*"), path / "control", path / "signals.heads"]
+    names = [*path.glob("*.sqlite*"), path / "signals.heads"]
     opened = [each for each in names if each.exists() and each.stat().st_mode & stat.S_IRWXO]
     if opened:
         raise StartError(

@@ -1,6 +1,7 @@
 """The options of `twistd mtnet`."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -8,7 +9,9 @@ from typing import ClassVar
 from twisted.python import usage
 
 from mtnet import config
+from mtnet.errors import StartError
 from mtnet.settings import Config
+from mtnet.stale import check_pidfile, clear_pidfile
 
 
 class Options(usage.Options):
@@ -50,6 +53,8 @@ class Options(usage.Options):
             super().parseOptions(options)
         except usage.UsageError as error:
             raise SystemExit(f"mtnet: {error}; see `mtnet run --help`.") from error
+        if self.parent is not None and self.parent.get("pidfile"):
+            _check_pidfile(self.parent)
 
     def load(self) -> Config:
         """
@@ -60,3 +65,16 @@ class Options(usage.Options):
         """
         file = None if self["config"] is None else Path(self["config"])
         return config.load(file, os.environ, self["set"], self["listen"], self["data"])
+
+
+def _check_pidfile(twistd: usage.Options) -> None:
+    # twistd looks at it before it asks for the service, and writes it after the fork.
+    path = Path(twistd["pidfile"])
+    clear_pidfile(path)
+    try:
+        written = check_pidfile(path)
+    except StartError as error:
+        raise SystemExit(f"mtnet: {error}") from error
+    if not written:
+        sys.stderr.write(f"mtnet: The disk is full: there will be no {path}.\n")
+        twistd["pidfile"] = ""

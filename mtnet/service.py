@@ -8,9 +8,10 @@ one sentence and exit status 1, in the foreground and as a daemon.
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.application.internet import TimerService
@@ -23,7 +24,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from mtnet import __version__
+from mtnet import __version__, logfile
 from mtnet.access.keeper import Keeper
 from mtnet.access.limits import LogLimit
 from mtnet.bound import Bound
@@ -57,6 +58,7 @@ from mtnet.signals.holds import Holds
 from mtnet.signals.journal import Journal
 from mtnet.signals.operator import Operator
 from mtnet.signals.upstream import source_service
+from mtnet.stale import clear_socket
 from mtnet.templates.checker import CheckService
 from mtnet.templates.folder import FolderService
 from mtnet.templates.library import Library
@@ -205,7 +207,8 @@ class Daemon(MultiService):
         }
         if self._certificates is not None:
             parts["tls"] = self._certificates.health()
-        return {"healthy": all(part["healthy"] for part in parts.values()), **parts}
+        trouble = [f"{name}: {_cause(part)}" for name, part in parts.items() if not part["healthy"]]
+        return {"healthy": not trouble, "trouble": trouble, **parts}
 
     # Building
 
@@ -278,6 +281,8 @@ class Daemon(MultiService):
                 stream = IStreamPlugin(plugin)
                 if stream.name not in factories:
                     factories[stream.name] = stream.buildFactory(self.hub)
+                if listener.path:
+                    clear_socket(Path(listener.path))
                 aware = IListenerAware(factories[stream.name], None)
                 factory = factories[stream.name] if aware is None else aware.at(listener)
                 port = listen(listener, self._layers.around(listener, factory), self._reactor)
@@ -303,7 +308,12 @@ class Daemon(MultiService):
         path = str(self._folder.control)
         try:
             commands = ControlFactory(self._commands())
-            port: IListeningPort = self._reactor.listenUNIX(path, commands, mode=0o600)
+            # Twisted binds first and closes it to others afterwards.
+            before = os.umask(0o177)
+            try:
+                port: IListeningPort = self._reactor.listenUNIX(path, commands, mode=0o600)
+            finally:
+                os.umask(before)
             return port
         except (CannotListenError, OSError) as error:
             raise StartError(
@@ -379,18 +389,39 @@ class Daemon(MultiService):
         self._reactor.callFromThread(self._reload)
 
     def _reload(self) -> None:
-        """
-        Take the certificates and the accounts anew, and turn over the log file, through the
-        handler that twistd has for SIGUSR1.
-        """
+        """Open the log file anew, and take the certificates and the accounts anew."""
+        self._reopen_log()
         if self._certificates is not None:
             self._certificates.reload()
         self._keeper.reload()
-        if callable(signal.getsignal(signal.SIGUSR1)):
-            self.log.info("SIGHUP: the log file is turned over.")
-            os.kill(os.getpid(), signal.SIGUSR1)
+
+    def _reopen_log(self) -> None:
+        file = logfile.current()
+        if file is None:
+            self.log.info("SIGHUP: there is no log file to open anew.")
+            return
+        try:
+            logfile.reopen(file)
+        except OSError as error:
+            self.log.error(
+                "SIGHUP: the log file {path} cannot be opened anew: {reason}. The old one is "
+                "written to.",
+                path=file.path,
+                reason=error.strerror,
+            )
         else:
-            self.log.info("SIGHUP: there is no log file to turn over.")
+            self.log.info("SIGHUP: the log file {path} is opened anew.", path=file.path)
+
+
+def _cause(part: Mapping[str, Any]) -> str:
+    """Return why a part is not healthy: its own sentence, else what it names."""
+    if part.get("trouble"):
+        return str(part["trouble"])
+    for key in ("damaged", "diverged", "full"):
+        found = part.get(key)
+        if found:
+            return f"{', '.join(map(str, found))}: {key}" if isinstance(found, list) else key
+    return "not healthy; the log says why"
 
 
 def _now() -> int:

@@ -19,6 +19,20 @@ def file(folder, text):
     return path
 
 
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be"])
+def test_a_file_is_read_however_windows_has_saved_it(tmp_path, coding):
+    path = tmp_path / "mtnet.toml"
+    mark = "\ufeff" if "16" in coding else ""
+    path.write_bytes((mark + "[signals]\r\npace = 7 # £\r\n").encode(coding))
+    assert load(path).signals.pace == 7
+
+
+def test_a_file_of_half_characters_is_no_toml(tmp_path):
+    path = tmp_path / "mtnet.toml"
+    path.write_bytes(b"\xff\xfe[\0s")
+    fails("is not TOML", file=path)
+
+
 def test_the_defaults_need_nothing():
     config = load()
     assert config.signals.pace == 2.5

@@ -126,6 +126,34 @@ def test_a_request_that_grows_too_long_ends_the_connection():
     assert caller.transport.disconnecting
 
 
+def test_who_asks_and_does_not_read_is_not_read_either():
+    answered = []
+    caller = Caller(status=answered.append)
+    write = caller.transport.writeSequence
+
+    def fill(parts):
+        write(parts)
+        caller.protocol.pauseProducing()  # as a transport does whose buffer is full
+
+    caller.transport.writeSequence = fill
+    caller.say(b'{"command":"status"}\n' * 100)
+    assert (len(answered), caller.transport.producerState) == (1, "paused")
+    caller.protocol.resumeProducing()
+    assert (len(answered), caller.transport.producerState) == (2, "paused")
+    caller.transport.writeSequence = write
+    caller.protocol.resumeProducing()
+    assert (len(caller.answers()), caller.transport.producerState) == (100, "producing")
+
+
+def test_nothing_more_is_read_while_a_request_is_being_answered():
+    later = Deferred()
+    caller = Caller(slow=lambda _: later, fast=lambda _: "fast")
+    caller.ask({"command": "slow"})
+    assert caller.transport.producerState == "paused"
+    later.callback("slow")
+    assert (len(caller.answers()), caller.transport.producerState) == (1, "producing")
+
+
 @pytest.fixture
 def answering(tmp_path):
     """Serve one connection on a Unix socket: `answering(b"line")` returns (path, requests)."""

@@ -1,6 +1,7 @@
 """What lies in the data folder, and who can read it."""
 
 import os
+import socket
 
 import pytest
 
@@ -16,7 +17,7 @@ def path(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no modes.")
-@pytest.mark.parametrize("name", [ACCOUNTS, "signals.sqlite", "signals.sqlite-wal", "control"])
+@pytest.mark.parametrize("name", [ACCOUNTS, "signals.sqlite", "signals.sqlite-wal"])
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o644])
 def test_what_others_can_open_is_refused_with_what_mends_it(path, name, mode):
     (path / name).touch(mode=0o600)
@@ -25,6 +26,16 @@ def test_what_others_can_open_is_refused_with_what_mends_it(path, name, mode):
         DataFolder(str(path))
     (path / name).chmod(mode & 0o770)
     DataFolder(str(path)).release()
+
+
+def test_the_control_socket_of_a_daemon_that_was_killed_before_it_was_closed_is_no_hindrance(path):
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path / "control"))
+    (path / "control").chmod(0o755)
+    folder = DataFolder(str(path))
+    folder.clear_control()
+    assert not folder.control.exists()
+    folder.release()
 
 
 def test_a_folder_that_a_daemon_uses_is_refused(path):

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 Ask = Callable[..., Any]
 """Does a command that is named as on the control socket; raises a MtnetError when it is refused."""
 
-HEAD = ("version", "pid", "since", "healthy")
+HEAD = ("version", "pid", "since", "healthy", "trouble")
 """The keys of a status that its first line says."""
+UNHEALTHY = 3
+"""Exit status of `mtnet status` when somebody must act."""
 
 
 def register(commands: "Commands") -> None:
@@ -102,12 +104,15 @@ def status(arguments: "Namespace") -> None:
     Raises:
         ConfigError: the configuration that names the data folder is wrong.
         ClientError: no daemon answers.
+        SystemExit: it is not healthy.
     """
     answer = ask(folder(arguments) / "control", "status")
     if arguments.json:
         print(msgspec.json.encode(answer).decode(), flush=True)
     else:
         print("\n".join(describe(answer, time.time())), flush=True)
+    if not answer.get("healthy", True):
+        raise SystemExit(UNHEALTHY)
 
 
 def describe(answer: Mapping[str, Any], now: float) -> Iterator[str]:
@@ -160,7 +165,8 @@ def _headline(answer: Mapping[str, Any], now: float) -> str:
         parts.append(f"up {duration(now - answer['since'] / 1000)}")
     if "healthy" in answer:
         parts.append("healthy" if answer["healthy"] else "NOT HEALTHY")
-    return ", ".join(parts)
+    causes = " ".join(answer.get("trouble") or ())
+    return ", ".join(parts) + (f": {causes}" if causes else "")
 
 
 def _lines(key: str, value: object, indent: str) -> Iterator[str]:

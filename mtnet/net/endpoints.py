@@ -62,6 +62,14 @@ class Listener:
         return self.plain.partition(":")[0]
 
     @property
+    def path(self) -> str:
+        """The path of a `unix:` endpoint; empty = it is none."""
+        parts = self.plain.replace("\\:", "\0").split(":")
+        if parts[0] != "unix" or len(parts) < 2:
+            return ""
+        return parts[1].removeprefix("address=").replace("\0", ":")
+
+    @property
     def datagrams(self) -> bool:
         """Whether datagrams are heard there, and not streams."""
         return self.endpoint.partition(":")[0] == "udp"

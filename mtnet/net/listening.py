@@ -52,6 +52,8 @@ def cannot_listen(listener: Listener, why: str) -> StartError:
 def reason(error: BaseException) -> str:
     """Return why a socket could not be made, in the words of the system."""
     cause = getattr(error, "socketError", error)
+    if cause == "Cannot acquire lock":  # Twisted's, of a Unix socket
+        return "another process listens there"
     return getattr(cause, "strerror", None) or str(cause)
 
 

@@ -119,9 +119,11 @@ class Served:
             "remarks": [*self.pair.remarks, *([self.refused] if self.refused else [])],
         }
 
-    def healthy(self, now: int) -> bool:
-        """Say whether nobody must act."""
-        return not self.refused and now < self.pair.until
+    def trouble(self, now: int) -> str:
+        """Return why somebody must act; empty = nobody must."""
+        if not self.refused and now >= self.pair.until:
+            return f"{self._certificate} expired on {day(self.pair.until)}: clients refuse it."
+        return self.refused
 
     def _look(self) -> tuple[Stamp, Stamp]:
         return stamp(self._certificate), stamp(self._key)
@@ -182,8 +184,10 @@ class Certificates:
         files hold what is not served.
         """
         now, soonest = self._now(), min(served.pair.until for served in self._all())
-        healthy = not self._ca_refused and all(served.healthy(now) for served in self._all())
-        return {"healthy": healthy, "days_left": (soonest - now) // DAY_MS}
+        troubles = filter(None, [self._ca_refused, *(each.trouble(now) for each in self._all())])
+        trouble = next(troubles, None)
+        days = (soonest - now) // DAY_MS
+        return {"healthy": trouble is None, "trouble": trouble, "days_left": days}
 
     def _all(self) -> Iterator[Served]:
         yield self._default

@@ -226,14 +226,17 @@ class Library:
 
     def health(self) -> dict[str, Any]:
         """Return how much there is; not `healthy` while the disk takes no upload."""
-        return {"healthy": not self._refused, "templates": len(self._index)}
+        return {
+            "healthy": not self._refused,
+            "trouble": self._refused or None,
+            "templates": len(self._index),
+        }
 
     def status(self) -> dict[str, Any]:
         """Return that, and what the disk refused or did not give back."""
         return {
             **self.health(),
             "versions": sum(map(len, self._index.values())),
-            "refused": self._refused,
             "damaged": self.damaged,
         }
 

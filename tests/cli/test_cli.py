@@ -217,9 +217,20 @@ def test_status_prints_the_answer_as_it_is_where_json_is_asked_for(monkeypatch, 
 
 
 def test_status_tells_people_the_whole_answer(monkeypatch, capsys, tmp_path):
-    ask_stub(monkeypatch, {"version": "0.1.0", "healthy": False})
+    ask_stub(monkeypatch, {"version": "0.1.0", "healthy": True, "trouble": []})
     main(["status", "--data", str(tmp_path)])
-    assert capsys.readouterr().out == "mtnet 0.1.0, NOT HEALTHY\nasked: status\n"
+    assert capsys.readouterr().out == "mtnet 0.1.0, healthy\nasked: status\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_status_that_is_not_healthy_is_exit_3(monkeypatch, capsys, tmp_path, options):
+    ask_stub(monkeypatch, {"healthy": False, "trouble": ["signals: The disk is full."]})
+    with pytest.raises(SystemExit) as ended:
+        main(["status", *options, "--data", str(tmp_path)])
+    assert ended.value.code == 3
+    first = capsys.readouterr().out.splitlines()[0]
+    if not options:
+        assert first == "mtnet, NOT HEALTHY: signals: The disk is full."
 
 
 def test_a_status_is_told_line_by_line():

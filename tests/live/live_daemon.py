@@ -63,6 +63,12 @@ class RealDaemon:
 
     def start(self, *options):
         """Start in the foreground and wait until it answers."""
+        self.launch(*options)
+        until(self.answers)
+        return self
+
+    def launch(self, *options):
+        """Start in the foreground, and return the process."""
         with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 self.command(*options),
@@ -71,8 +77,7 @@ class RealDaemon:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        until(self.answers)
-        return self
+        return self.process
 
     def answers(self):
         if self.process is not None and self.process.poll() is not None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 from live_daemon import until
@@ -156,13 +157,31 @@ def test_sighup_does_not_end_it(daemon):
     assert daemon.status()["healthy"]
 
 
-def test_sighup_turns_over_the_log_file_of_a_daemon(daemon):
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="It looks into /proc.")
+def test_sighup_during_the_start_does_not_end_it(daemon):
+    process = daemon.launch()
+    hangup = 1 << signal.SIGHUP - 1
+
+    def ignored():
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        return int(dict(line.split(":\t", 1) for line in lines)["SigIgn"], 16) & hangup
+
+    until(ignored)
+    assert not (daemon.data / "control").exists()
+    process.send_signal(signal.SIGHUP)
+    until(daemon.answers)
+
+
+def test_sighup_opens_the_log_file_of_a_daemon_anew(daemon):
     assert daemon.run(foreground=False).returncode == 0
     pid = int((daemon.folder / "twistd.pid").read_text())
     try:
         until(daemon.answers)
+        log = daemon.folder / "twistd.log"
+        log.rename(daemon.folder / "old.log")
         os.kill(pid, signal.SIGHUP)
-        until(lambda: list(daemon.folder.glob("twistd.log.*")))
+        until(lambda: log.exists() and f"{log} is opened anew" in log.read_text())
+        assert "opened anew" not in (daemon.folder / "old.log").read_text()
         assert daemon.status()["healthy"]
     finally:
         os.kill(pid, signal.SIGTERM)

@@ -47,7 +47,7 @@ def code(call, *args, **options):
 
 def test_it_reports_about_itself(opened):
     assert verifyObject(IStatus, opened())
-    assert opened().health() == {"healthy": True, "templates": 0}
+    assert opened().health() == {"healthy": True, "trouble": None, "templates": 0}
 
 
 def test_versions_count_from_one_for_each_symbol_period_and_platform(opened):
@@ -242,7 +242,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(opened, tmp_path, monkeyp
         assert code(store, library, 2) == "server"
         assert code(store, library, 1, symbol="GBPUSD") == "server"
         assert library.health()["healthy"] is False
-        assert "No space left" in library.status()["refused"]
+        assert "No space left" in library.status()["trouble"]
     assert files(tmp_path) == before
     assert library.get("EURUSD", "H1").version == 1
     assert store(library, 2).version == 2
