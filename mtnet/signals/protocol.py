@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.access.bans import Offence
-from mtnet.errors import FrameError, WireError
+from mtnet.errors import FrameError, WireError, quote
 from mtnet.hub import Hub
 from mtnet.imtnet import IListenerAware
 from mtnet.net.brake import Brake, Pace
@@ -32,7 +32,7 @@ from mtnet.signals.dialect import is_hello
 from mtnet.signals.follower import ClassicFollower
 from mtnet.signals.providers import Publisher
 from mtnet.signals.session import Session
-from mtnet.signals.wire import FrameDecoder, parse_position
+from mtnet.signals.wire import SEPARATORS, FrameDecoder, parse_position
 
 REFUSAL_WINDOW = 60.0
 """Seconds in which `signals.refusals` are counted."""
@@ -40,8 +40,9 @@ PROGRESS = 5.0
 """Seconds without progress after which a close no longer waits for the peer."""
 
 
-SECRET = (b"HELLO", b"PASS")
-"""Behind one of these, in whatever case, a password may stand."""
+SECRET = (b"HELLO", b"LOGIN", b"PASS", b"STORE ", b"AUTHORIZATION", b"MTNET_")
+"""Behind one of these, in whatever case, a password may stand, perhaps another service's."""
+LONGEST = max(map(len, SECRET))
 
 
 @implementer(IHalfCloseableProtocol)
@@ -98,8 +99,11 @@ class SignalsProtocol(Protocol):
     def readConnectionLost(self) -> None:
         """
         The peer has said all. A publisher is answered without a byte: a clean close once
-        everything is on disk, a reset when something was refused or cut.
+        everything is on disk, a reset when something was refused or cut, or was no frame.
         """
+        if self._decoder.unframed and not self._ended:
+            self.end(f"ended without a frame: {self._unframed()}")
+            return
         if self._decoder.unfinished and not self._ended:
             self._count_refusal()
             self._warn("ended in the middle of a frame", "cut")
@@ -120,6 +124,8 @@ class SignalsProtocol(Protocol):
         """Our half is closed; the peer closes its own."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._decoder.unframed and not self._ended:
+            self._warn(f"ended without a frame: {self._unframed()}", "end")
         self._ended = True
         self._stop()
         self._pace.stop()
@@ -141,9 +147,10 @@ class SignalsProtocol(Protocol):
     def _guard(self, data: bytes) -> None:
         """Log nothing of a connection behind HELLO: `<<` in a password may cut it in two."""
         if not self._secret:
-            seen = self._tail + data.upper()
+            # Without NULs UTF-16 is read as what it says.
+            seen = self._tail + data.upper().replace(b"\0", b"")
             self._secret = any(word in seen for word in SECRET)
-            self._tail = b"" if self._secret else seen[-8:]
+            self._tail = b"" if self._secret else seen[1 - LONGEST :]
 
     def _is_browser(self, data: bytes) -> bool:
         """Say whether a web page drives this connection, and end it if so."""
@@ -163,7 +170,7 @@ class SignalsProtocol(Protocol):
         self.end("has said all, and the disk still refuses its positions")
 
     def _read(self, data: bytes) -> None:
-        frames = 0
+        frames, unfinished = 0, self._decoder.unfinished
         for payload in self._decoder.feed(data):
             if self._ended:
                 return
@@ -171,20 +178,32 @@ class SignalsProtocol(Protocol):
             frames += 1
         if not self._visitor.trusted:
             self._pace.spend(frames)
-        self._time_frame(began=frames > 0 or self._deadline is None)
+        if self._decoder.unfinished:
+            self._time_frame(began=frames > 0 or not unfinished)
+        else:
+            self._time_frame(began=bool(self._decoder.unframed and data.strip(SEPARATORS)))
 
     def _time_frame(self, began: bool) -> None:
-        """Wait no longer than allowed for the end of a frame."""
-        if self._deadline is not None and (began or not self._decoder.unfinished):
+        """Wait no longer than allowed for the end of a frame, or behind bytes that are none."""
+        waits = self._decoder.unfinished or self._decoder.unframed
+        if self._deadline is not None and (began or not waits):
             self._deadline.cancel()
             self._deadline = None
-        if self._decoder.unfinished and began and not self._ended:
+        if began and not self._ended:
             self._deadline = self._hub.clock.callLater(self._limits.frame, self._dripped)
 
     def _dripped(self) -> None:
         self._deadline = None
         self._visitor.offend(Offence.DEADLINE)
-        self.end(f"did not end a frame within {self._limits.frame:g} s")
+        if self._decoder.unfinished:
+            self.end(f"did not end a frame within {self._limits.frame:g} s")
+        else:
+            self.end(f"sent no frame within {self._limits.frame:g} s of this: {self._unframed()}")
+
+    def _unframed(self) -> str:
+        if self._secret:
+            return "it may hold a password"
+        return f"{quote(self._decoder.unframed)}. A frame is <<SYMBOL|LOTS>> in ANSI or UTF-8"
 
     def _mute(self) -> None:
         self._timer = None

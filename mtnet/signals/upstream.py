@@ -6,7 +6,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.errors import FrameError, WireError
+from mtnet.errors import FrameError, WireError, quote
 from mtnet.hub import Hub
 from mtnet.net.hold import hold
 from mtnet.net.redial import stay_connected
@@ -38,6 +38,8 @@ class SourceProtocol(Protocol):
         try:
             for payload in self._decoder.feed(data):
                 self._frame(payload)
+            if self._decoder.unframed and not self._decoder.unfinished:
+                self._warn(f"It sends what is no frame: {quote(self._decoder.unframed)}")
         except FrameError as error:
             self._warn(str(error))
             self.transport.abortConnection()

@@ -9,13 +9,16 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 
 from mtnet import values
-from mtnet.errors import FrameError, WireError
+from mtnet.errors import QUOTED, FrameError, WireError
 
 MAX_PAYLOAD = 1_024
 """Bytes between `<<` and `>>` that a client may send; the published ones send under 50."""
 MAX_GAP = 4_096
 """Bytes without a whole frame before a connection ends: old buffers of the published
 publisher are shorter than one frame, so this is no publisher of signals."""
+
+SEPARATORS = b"\0\r\n\t "
+"""Bytes that say nothing, whoever sends them."""
 
 _OPEN, _CLOSE = b"<<", b">>"
 _CENTS = Decimal("0.01")
@@ -30,15 +33,21 @@ class FrameDecoder:
 
     Attributes:
         skipped: how many bytes stood between the frames so far.
+        unframed: what came from a peer that has sent no frame yet, or as much of it as an error
+            quotes. `SEPARATORS` before it are none of it.
     """
 
-    __slots__ = "_max_gap", "_max_payload", "_rest", "_searched", "skipped"
+    __slots__ = (
+        "_framed", "_max_gap", "_max_payload", "_rest", "_searched", "skipped", "unframed",
+    )  # fmt: skip
 
     def __init__(self, max_payload: int = MAX_PAYLOAD, max_gap: int = MAX_GAP) -> None:
         self._max_payload, self._max_gap = max_payload, max_gap
         self._rest = b""
         self._searched = 0
+        self._framed = False
         self.skipped = 0
+        self.unframed = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """
@@ -56,8 +65,11 @@ class FrameDecoder:
             if opening >= 0:
                 self.skipped += opening - start
                 start = search
+                self._framed, self.unframed = True, b""
                 yield self._payload(buffer[opening + 2 : end])
         self._rest = buffer[start:]
+        if not self._framed:
+            self.unframed = (self.unframed + data).lstrip(SEPARATORS)[: QUOTED + 1]
         # One byte back: a `>` at the end may be half of the mark.
         self._searched = max(search - start, len(self._rest) - 1, 0)
         if len(self._rest) > self._max_gap:

@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
-from mtnet.errors import JournalError
+from mtnet.errors import JournalError, quote
 from mtnet.imtnet import IListenerAware, IStreamPlugin
 from mtnet.net.endpoints import Listener
 from mtnet.plugins.signals import signals
@@ -387,3 +387,118 @@ def test_the_tail_of_an_old_buffer_behind_the_last_frame_is_no_cut_frame(serve):
     publisher.finish()
     assert publisher.closed
     assert not publisher.reset
+
+
+NO_FRAMES = [
+    b"EURUSD|0.25\n",
+    b"<EURUSD|0.25>",
+    b"<<EURUSD|0.25",
+    "<<EURUSD|0.25>>".encode("utf-16-le"),
+    b'{"symbol":"EURUSD","volume":0.25}',
+    b"\0\r\n x",
+]
+
+
+@pytest.mark.parametrize("data", NO_FRAMES)
+@pytest.mark.parametrize("size", [1, None])
+@pytest.mark.parametrize("rights", ["all", "follow"])
+def test_a_connection_that_ends_without_a_frame_is_reset_and_shown(
+    serve, warnings, data, size, rights
+):
+    server = serve(*([] if rights == "all" else ["access.anonymous=follow"]))
+    terminal = server.dial(**({} if rights == "all" else {"host": "192.0.2.1"}))
+    terminal.send(data, size)
+    terminal.finish()
+    assert terminal.reset
+    (warning,) = warnings()
+    shown = quote(data.lstrip(b"\0\r\n "))
+    assert warning["what"].startswith(f"ended without a frame: {shown}. A frame is <<SYMBOL|LOTS>>")
+
+
+@pytest.mark.parametrize("data", NO_FRAMES)
+def test_a_connection_that_is_silent_behind_bytes_that_are_no_frame_is_reset(
+    serve, clock, warnings, data
+):
+    terminal = serve().dial()
+    terminal.send(data)
+    clock.advance(9.9)
+    terminal.send(b"\0\r\n ")
+    assert not terminal.closed
+    clock.advance(0.1)
+    assert terminal.reset
+    assert len(warnings()) == 1
+
+
+def test_a_follower_that_sends_bytes_and_no_frame_is_reset_too(serve, clock, warnings):
+    terminal = serve().follow()
+    clock.advance(600)
+    terminal.send(b"ready?\r\n")
+    clock.advance(10)
+    assert terminal.reset
+    assert "sent no frame within 10 s of this: 'ready?" in warnings()[0]["what"]
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"\r\n \t\0\0"])
+def test_bytes_that_say_nothing_are_no_reason_to_reset(serve, clock, warnings, data):
+    server = serve()
+    terminal, ended = server.dial(), server.dial()
+    terminal.send(data)
+    ended.send(data)
+    ended.finish()
+    clock.advance(600)
+    assert not terminal.closed
+    assert ended.closed
+    assert not ended.reset
+    assert warnings() == []
+
+
+def test_bytes_before_and_behind_a_frame_are_no_reason_to_reset(serve, clock, warnings):
+    server = serve()
+    terminal = server.dial()
+    terminal.send(b"> <\0<<GBPUSD|1.00>>\0>\0")
+    clock.advance(600)
+    terminal.finish()
+    assert terminal.closed
+    assert not terminal.reset
+    assert server.volume("GBPUSD") == 1
+    assert warnings() == []
+
+
+def test_a_frame_that_begins_late_behind_other_bytes_has_its_whole_time(serve, clock):
+    server = serve()
+    terminal = server.dial()
+    terminal.send(b"x")
+    clock.advance(9)
+    terminal.send(b"<<GBP")
+    clock.advance(9)
+    terminal.send(b"USD|1.00>>")
+    assert server.volume("GBPUSD") == 1
+
+
+def test_a_connection_that_closes_at_once_without_a_frame_is_logged(serve, warnings):
+    terminal = serve().dial()
+    terminal.send(b"EURUSD|0.25")
+    terminal.hang_up()
+    assert "ended without a frame: 'EURUSD|0.25'" in warnings()[0]["what"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HELLO|v=2|login=a|password=s3cr3t",
+        "<<HELLO|v=2|login=a|password=s3cr3t>>".encode("utf-16-le"),
+        "<<HELLO|v=2|login=a|password=s3cr3t>>".encode("utf-16-be"),
+        b'{"password": "s3cr3t"}',
+        b"LOGIN: a s3cr3t\n",
+        b"1 STORE EURUSD H1 9 a s3cr3t\n",
+        b"mtnet_s3cr3t",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5, None])
+@pytest.mark.parametrize("way", ["finish", "hang_up", "wait"])
+def test_no_bytes_are_shown_that_may_hold_a_password(serve, clock, log, data, size, way):
+    terminal = serve().dial()
+    terminal.send(data, size)
+    clock.advance(60) if way == "wait" else getattr(terminal, way)()
+    assert "it may hold a password" in log[-1]["what"]
+    assert not any("s3c" in repr(event) or "s\\x003" in repr(event) for event in log)

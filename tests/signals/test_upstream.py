@@ -63,3 +63,12 @@ def test_a_source_is_dialled_again_and_again_with_growing_delays(hub):
         assert (host, port) == ("192.0.2.7", 8081)
         factory.clientConnectionFailed(reactor.connectors[-1], Failure(ConnectError()))
         reactor.advance(31)
+
+
+def test_what_a_source_sends_without_a_frame_is_shown_once(hub, warnings):
+    protocol = attach(hub)
+    protocol.dataReceived(b"\0<<XAU")
+    assert warnings() == []
+    protocol = attach(hub)
+    protocol.dataReceived("<<XAUUSD|1>>".encode("utf-16-le"))
+    assert "what is no frame: '<\\x00<" in warnings()[0]["what"]
