@@ -77,6 +77,7 @@ string      g_epoch="";
 long        g_count=0;
 bool        g_replacing=false;   // between SNAPSHOT and SYNCED
 bool        g_synced=false;      // the channel's positions are known
+bool        g_met=false;         // and were since the last connection
 bool        g_created=false;     // the channel begins with this program
 bool        g_fenced=false;      // another publisher has the channel: a person decides
 bool        g_take=false;        // a person has decided
@@ -104,6 +105,7 @@ void Begin(void)
    ArrayResize(g_counted,0);
    g_replacing=false;
    g_synced=false;
+   g_met=false;
    g_created=false;
    g_fenced=false;
    g_take=false;
@@ -174,8 +176,12 @@ void Show(void)
    if(g_notice!="")
       text+="\n"+g_notice;
    for(int i=0; i<ArraySize(g_rows); i++)
-      text+="\n"+g_rows[i].symbol+(g_rows[i].ticket=="" ? "" : " #"+g_rows[i].ticket)+": "
-            +LotsText(g_rows[i].want)+Trouble(g_rows[i]);
+     {
+      string trouble=Trouble(g_rows[i]);
+      if(g_rows[i].want!=0 || trouble!="")
+         text+="\n"+g_rows[i].symbol+(g_rows[i].ticket=="" ? "" : " #"+g_rows[i].ticket)+": "
+               +LotsText(g_rows[i].want)+trouble;
+     }
    Comment(text);
   }
 
@@ -224,6 +230,7 @@ void Take(const CMtnetFrame &frame)
      {
       ArrayResize(g_snapshot,0);
       g_replacing=frame.Number("count",g_count);
+      g_synced=false;
      }
    else if(verb=="POSITION" && g_replacing)
       TakePosition(frame);
@@ -246,6 +253,7 @@ void Tell(const string text)
 void Greet(void)
   {
    g_mode="";
+   g_met=false;
    for(int i=0; i<ArraySize(g_rows); i++)
       Forget(g_rows[i]);
    Subscribe();
@@ -319,7 +327,9 @@ void TakeSynced(const CMtnetFrame &frame)
       g_link.Drop("a snapshot that is not whole");
       return;
      }
-   if(epoch!=g_epoch && epoch!=InpAcceptEpoch && g_count>0 && !g_take && !g_created)
+   // A journal that begins anew while this program is connected is a person's doing.
+   bool known=(epoch==g_epoch || epoch==InpAcceptEpoch || g_met || g_created);
+   if(!known && g_count>0 && !g_take)
      {
       Wait("the channel holds positions that this account did not publish. To close there what "
            "this account does not hold, for all who follow, use the button, or set "
@@ -329,6 +339,7 @@ void TakeSynced(const CMtnetFrame &frame)
    bool other=(epoch!=g_epoch);
    g_epoch=epoch;
    g_created=false;
+   g_met=true;
    if(other)
       Save();
    Believe();
@@ -548,7 +559,7 @@ bool Lacks(const Row &row,const double lots,const Counted &counted[],bool &open)
       if(told && left>ALMOST)
          open=true;
      }
-   if(known)
+   if(known || (row.counted && MathAbs(row.want-lots)<ALMOST))
       return(lacks);
    // Of what this program has not counted itself there are no deals to look for.
    return((row.has>0 ? row.has-lots : lots-row.has)>ALMOST);
