@@ -13,6 +13,7 @@ Every error that mtnet raises on purpose.
     ├── HttpError           an HTTP request that is refused; carries the status and a code
     ├── AccountError        a change of accounts, or a password, that is refused
     ├── JournalError        the disk did not take, or did not give back, the state
+    │   ├── NotAskedError       nothing was asked of the disk, so certainly nothing is stored
     │   ├── DamageError         what is stored of a channel is not what was written
     │   └── PrunedError         entries that were asked for are kept no longer
     └── ClientError         a server that could not be reached or that refused
@@ -114,6 +115,14 @@ class AccountError(MtnetError):
 
 class JournalError(MtnetError):
     """The disk refused the state; nothing of it was stored, unless the raiser says otherwise."""
+
+
+class NotAskedError(JournalError):
+    """
+    The disk is full, or the files are not where they were opened.
+
+    Nothing was asked of the disk, so certainly nothing is stored.
+    """
 
 
 class DamageError(JournalError):

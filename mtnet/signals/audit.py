@@ -51,11 +51,13 @@ class Progress(Struct, frozen=True):
     Attributes:
         done, total: rows.
         findings: sentences on what is wrong in it: what and where.
+        channel: the one that they are about; empty = the file, or its reading.
     """
 
     done: int
     total: int
     findings: tuple[str, ...] = ()
+    channel: str = ""
 
 
 class Chain:
@@ -305,13 +307,13 @@ class Check:
         try:
             check_channel(self._connection, name, self._heads.get(name))
         except DamageError as damage:
-            yield self._progress(0, str(damage))
+            yield self._progress(0, str(damage), channel=name)
         try:
             row = read_row(self._connection, name)
             if row is not None:
                 yield from self._rows(row)
         except DamageError as damage:
-            yield self._progress(0, str(damage))
+            yield self._progress(0, str(damage), channel=name)
 
     def _rows(self, row: Row) -> Iterator[Progress]:
         named = 0
@@ -323,7 +325,8 @@ class Check:
             kept += total
             yield self._progress(count)
         if add(GENESIS, named) != add(GENESIS, kept):
-            yield self._progress(0, f"channel {row.name}: the ids are not those of the entries")
+            why = f"channel {row.name}: the ids are not those of the entries"
+            yield self._progress(0, why, channel=row.name)
 
     def _entries(self, row: Row) -> Iterator[tuple[int, int]]:
         """Yield how many rows were read, and what their ids must add up to."""
@@ -355,9 +358,9 @@ class Check:
         found = fetch(self._connection, "PRAGMA integrity_check")
         return [f"SQLite: {text}" for (text,) in found if text != "ok"]
 
-    def _progress(self, rows: int, *findings: str) -> Progress:
+    def _progress(self, rows: int, *findings: str, channel: str = "") -> Progress:
         self._done += rows
-        return Progress(self._done, self._total, findings)
+        return Progress(self._done, self._total, findings, channel)
 
 
 def _item(entry: Entry) -> int:

@@ -4,6 +4,7 @@ The desk: takes positions from publishers, stores them, and only then tells foll
 One commit is under way at a time; what arrives meanwhile is the next one.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import partial
@@ -13,9 +14,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.errors import WireError
+from mtnet.errors import JournalError, PrunedError, WireError
 from mtnet.imtnet import IStatus
 from mtnet.net.crowd import LOOP
 from mtnet.net.wheel import Wheel
@@ -96,7 +98,8 @@ class Desk:
         self._providers = Providers(now, self._turned)
         self._writer = Writer(settings, journal, clock, in_thread, self)
         self._inspection = Inspection(journal, clock, in_thread)
-        self._damaged: dict[str, str] = {}
+        self._complained: frozenset[str] = frozenset()
+        self._trouble: str | None = None
         self._turns: list[tuple[str, bool, int]] | None = None
         self._symbols: dict[tuple[str, str], int] = {}
         self._full: dict[str, float] = {}
@@ -114,14 +117,12 @@ class Desk:
         """
         loaded = self._journal.load()
         self.histories.open()
-        self._damaged = dict(loaded.damaged)
         for name, state in loaded.states.items():
             self._book.load(name, state)
         for name in self._configured() - set(loaded.states) - set(loaded.damaged):
             self._journal.create(name)
             self._book.load(name, self._journal.positions(name))
-        for sentence in loaded.damaged.values():
-            self.log.error("{sentence}", sentence=sentence)
+        self._complain()
         # Reopened by the thread that commits, behind the fork of a daemon.
         self._journal.close()
 
@@ -221,8 +222,24 @@ class Desk:
     def _check_open(self, channel: str) -> None:
         if self._closed:
             raise WireError("server", "The daemon is stopping and takes no more positions")
-        if channel in self._damaged:
-            raise WireError("server", self._damaged[channel])
+        self._check_whole(channel)
+
+    def _check_whole(self, channel: str) -> None:
+        why = self._journal.damaged.get(channel)
+        if why is not None:
+            raise WireError("server", self._public(why))
+
+    def _public(self, why: str) -> str:
+        """Return a sentence without what a stranger need not know: where the data folder is."""
+        folder = str(self._journal.path.parent)
+        return why.replace(f"{folder}{os.sep}", "").replace(folder, "the data folder")
+
+    def _complain(self) -> None:
+        """Log which channels are damaged, each once."""
+        damaged = self._journal.damaged
+        for name in sorted(damaged.keys() - self._complained):
+            self.log.error("{sentence}", sentence=damaged[name])
+        self._complained = frozenset(damaged)
 
     def _check_room(self, channel: str, symbol: str) -> None:
         if channel not in self._book and len(self._book.channels()) >= MAX_CHANNELS:
@@ -277,7 +294,7 @@ class Desk:
         """Answer publishers, then tell followers; return what shall be tried again."""
         for name, epoch in result.epochs.items():
             self._book.channel(name).epoch = epoch
-        self._damaged = dict(self._journal.damaged)
+        self._complain()
         turns = self._turns = []
         pairs = zip(batch, result.outcomes, strict=True)
         again = [pending for pending, outcome in pairs if not self._answer(pending, outcome)]
@@ -310,6 +327,8 @@ class Desk:
         if outcome is None:
             outcome = WireError("server", f"It is not stored: {self._writer.trouble}")
         if isinstance(outcome, WireError):
+            if outcome.code == "server":
+                outcome = WireError("server", self._public(str(outcome)))
             _refuse(pending, outcome)
         elif not isinstance(outcome, Unchanged) and pending.done is not None:
             pending.done.callback(outcome.seq)
@@ -334,8 +353,7 @@ class Desk:
     def _expire(self) -> "Deferred[None]":
         before = self._now() - int(self.settings.remember * 1000)
         self._book.expire(before)
-        done: Deferred[Any] = self._in_thread(self._journal.expire, before)
-        return done.addErrback(
+        return self._ask(self._journal.expire, before).addErrback(
             lambda failure: self.log.error(
                 "Old flat symbols stay for another hour: {reason}",
                 reason=failure.getErrorMessage(),
@@ -362,8 +380,7 @@ class Desk:
         Raises:
             WireError: `channel` (there is none of this name) or `server` (it is damaged).
         """
-        if name in self._damaged:
-            raise WireError("server", self._damaged[name])
+        self._check_whole(name)
         if name not in self._book or not self._book[name].epoch:
             raise WireError("channel", f"There is no channel {name}")
         return self._book[name]
@@ -374,13 +391,32 @@ class Desk:
 
     def read(self, channel: str, after: int, limit: int) -> "Deferred[list[Entry]]":
         """Fire with entries of a channel from `after` + 1 on; fails with `JournalError`."""
-        done: Deferred[list[Entry]] = self._in_thread(self._journal.read, channel, after, limit)
-        return done
+        return self._ask(self._journal.read, channel, after, limit)
+
+    def _ask(self, function: Callable[..., Any], *args: object) -> "Deferred[Any]":
+        """Call the journal, for anything but a commit; what fails there is repaired at once."""
+        done: Deferred[Any] = self._in_thread(function, *args)
+        return done.addCallbacks(self._worked, self._failed)
+
+    def _worked(self, result: Any) -> Any:
+        self._trouble = None
+        return result
+
+    def _failed(self, failure: Failure) -> Failure:
+        self._complain()
+        error = failure.value
+        if self._journal.unsettled and isinstance(error, Exception):
+            self._writer.repair(error)
+        elif isinstance(error, JournalError) and not isinstance(error, PrunedError):
+            known = (self._trouble, *self._journal.damaged.values())
+            if str(error) not in known:
+                self.log.error("{trouble}", trouble=str(error))
+                self._trouble = str(error)
+        return failure
 
     def hash_at(self, channel: str, seq: int) -> "Deferred[str]":
         """Fire with the `h` of an entry; fails with `JournalError`."""
-        done: Deferred[str] = self._in_thread(self._journal.hash_at, channel, seq)
-        return done
+        return self._ask(self._journal.hash_at, channel, seq)
 
     async def accept(self, channel: str, new_epoch: bool = False) -> int:
         """
@@ -397,19 +433,19 @@ class Desk:
             WireError: `channel`; there is none of this name, or nothing is wrong with it.
             JournalError: the disk does not keep it.
         """
-        damaged = channel in self._damaged
+        damaged = channel in self._journal.damaged
         if not damaged:
             self.channel(channel)
         if damaged or new_epoch:
             begin = self._journal.accept if damaged else self._journal.begin_epoch
-            self._begin(channel, await self._in_thread(begin, channel))
+            self._begin(channel, await self._ask(begin, channel))
         else:
             await self.histories.accept(channel)
         return len(self._book[channel].held())
 
     def _begin(self, channel: str, state: State) -> None:
         """Show everybody a channel that has a new epoch."""
-        self._damaged.pop(channel, None)
+        self._complain()
         self._book.load(channel, state)
         self.replays.forget(channel)
         self.histories.forget(channel)
@@ -423,12 +459,23 @@ class Desk:
     def health(self) -> dict[str, object]:
         """Report what a stranger may know."""
         when = self._clock.seconds()
-        damaged = [*sorted(self._damaged), *self._inspection.findings]
+        broken = self._journal.damaged
+        damaged = [*sorted(broken), *map(self._public, self._inspection.findings)]
         full = sorted(name for name, until in self._full.items() if until > when)
         diverged = self.histories.sentences()
+        causes = [
+            *filter(None, (self._writer.trouble, self._trouble, self._journal.trouble)),
+            *(broken[name] for name in sorted(broken)),
+            *self._inspection.findings,
+            *diverged,
+            *(
+                f"{name} has {self.settings.max_symbols} symbols and was sent one more"
+                for name in full
+            ),
+        ]
         return {
-            "healthy": self._writer.trouble is None and not (full or damaged or diverged),
-            "trouble": self._writer.trouble or next(iter(diverged), None),
+            "healthy": not causes,
+            "trouble": self._public(causes[0]) if causes else None,
             "damaged": damaged,
             "diverged": diverged,
             "full": full,

@@ -25,7 +25,8 @@ class Inspection:
         thread: where the journal is called.
 
     Attributes:
-        findings: sentences on what the last complete check found wrong.
+        findings: sentences on what the last complete check found wrong beside the channels, which
+            the journal refuses from then on.
     """
 
     log = Logger()
@@ -61,11 +62,12 @@ class Inspection:
         found: list[str] = []
         check: Iterator[Progress] = self._journal.verify()
         while (progress := await self._in_thread(next, check, None)) is not None:
-            found += progress.findings
+            for finding in progress.findings:
+                self.log.error("The journal is damaged: {finding}", finding=finding)
+            if not progress.channel:
+                found += progress.findings
             await deferLater(self._clock, REST)
         self.findings = found
-        for finding in found:
-            self.log.error("The journal is damaged: {finding}", finding=finding)
 
     def _broken_off(self, failure: Failure) -> None:
         # After a failed commit the journal is opened anew; the next day is soon enough.

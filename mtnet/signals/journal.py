@@ -13,13 +13,13 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from mtnet.database import Database
-from mtnet.errors import DamageError, JournalError, WireError
+from mtnet.errors import DamageError, JournalError, NotAskedError, WireError
 from mtnet.signals.audit import Progress, channels, kept_hash_at, read_entries, state_of
 from mtnet.signals.chain import Head, Row, decode_row, head_of, short
 from mtnet.signals.entries import Draft, Entry, Judge, Loaded, Outcome, State, accept_all
 from mtnet.signals.heads import MAX_NAME, Heads
 from mtnet.signals.ledger import Ledger, find_row, new_row, next_epoch, read_row, write_row
-from mtnet.signals.opening import beyond, check_all, sentence
+from mtnet.signals.opening import REMEDY, beyond, blame, check_all, sentence
 from mtnet.signals.tables import SCHEMA, TABLES, old_positions
 from mtnet.signals.upkeep import adopt, heads_of, verify
 
@@ -57,6 +57,11 @@ class Journal:
         self._spoilt: dict[str, str] = {}
         self._settled = False
         self._checking: Generator[Progress] | None = None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a call failed, and what came of it is not known."""
+        return not self._settled
 
     @property
     def damaged(self) -> Mapping[str, str]:
@@ -119,13 +124,14 @@ class Journal:
         Returns:
             What became of each draft, in their order. A refusal is returned, not raised: `id`
             (it was stored with other fields), `field` (with a ticket where the net position
-            stands, or the other way round), `server` (the channel is damaged), `channel` (its
-            name), or what `judge` raised.
+            stands, or the other way round), `server` (the channel is damaged, which may be found
+            by this), `channel` (its name), or what `judge` raised.
 
         Raises:
             JournalError: the disk is full or failed; ask `recover`.
         """
-        return self._write(lambda connection: self._take(connection, list(drafts), judge))
+        wanted = list(drafts)
+        return self._write(lambda connection: self._take(connection, wanted, judge))
 
     def find(self, drafts: Iterable[Draft]) -> list[Outcome | None]:
         """
@@ -133,7 +139,7 @@ class Journal:
         stored, those without an id included.
 
         Raises:
-            JournalError: what is stored is not what was written.
+            JournalError: the disk failed.
         """
         return [self._find(draft) for draft in drafts]
 
@@ -192,6 +198,7 @@ class Journal:
             WireError: `channel`; nothing is known of it.
         """
         head = self._heads.read().get(channel)
+        self._break_off()  # what it sees is older
 
         def make(connection: sqlite3.Connection) -> tuple[State, list[Head]]:
             row = adopt(connection, channel, head)
@@ -203,8 +210,10 @@ class Journal:
 
         state = self._write(make)
         self._heads.sync()
-        self._damaged.pop(channel, None)
-        self._spoilt.pop(channel, None)
+        self._damaged, self._spoilt = (
+            {name: why for name, why in known.items() if name != channel}
+            for known in (self._damaged, self._spoilt)
+        )
         return state
 
     def begin_epoch(self, channel: str) -> State:
@@ -245,6 +254,8 @@ class Journal:
         check = self._checking = verify(self.path, channel, deep)
         with closing(check):
             for progress in check:
+                if progress.channel and progress.findings:
+                    self._spoil(progress.channel, f"{progress.findings[0]} {REMEDY}")
                 yield progress
                 if self._checking is not check:
                     raise JournalError(f"The check of {self.path} was broken off; begin it again.")
@@ -252,13 +263,16 @@ class Journal:
     def close(self) -> None:
         """Close the files; the next call opens them again."""
         # An open snapshot would keep the log from being copied.
-        if self._checking is not None:
-            self._checking.close()
-            self._checking = None
+        self._break_off()
         with suppress(JournalError):  # a lag is mended when they are opened
             self._heads.sync()
         self._heads.close()
         self._database.close()
+
+    def _break_off(self) -> None:
+        if self._checking is not None:
+            self._checking.close()
+            self._checking = None
 
     # Opening
 
@@ -304,15 +318,20 @@ class Journal:
         self._settled = False
         try:
             result, heads = self._database.run(work)
-        except DamageError as damage:
-            self._spoilt[damage.channel] = sentence(self.path, damage.channel, damage)
-            raise JournalError(self._spoilt[damage.channel]) from damage
-        except WireError:
+        except (DamageError, WireError, NotAskedError) as error:
             self._settled = True  # nothing was asked of the disk
-            raise
+            if not isinstance(error, DamageError) or error.channel in self._damaged:
+                raise
+            self._spoil(error.channel, sentence(self.path, error.channel, error))
+            return self._write(work)  # the other channels go on
         self._settled = True
         self._note(heads)
         return result
+
+    def _spoil(self, channel: str, why: str) -> None:
+        """Refuse a channel from now on."""
+        self._spoilt = {**self._spoilt, channel: why}
+        self._damaged = {**self._damaged, channel: why}
 
     def _note(self, heads: Iterable[Head]) -> None:
         """Tell the file of heads; what it does not take now, it takes with the next commit."""
@@ -341,6 +360,8 @@ class Journal:
             except UnicodeEncodeError:
                 # One publisher's lone surrogate must not keep the others out.
                 outcomes.append(WireError("field", "A signal holds text that no file can hold"))
+            except sqlite3.DatabaseError as error:
+                raise blame(draft.channel, error) from error
         return outcomes, self._flush(ledgers)
 
     def _ledger(self, connection: sqlite3.Connection, channel: str) -> Ledger:
@@ -361,7 +382,10 @@ class Journal:
             if ledger.changed or empty:
                 if not ledger.revision:
                     self._heads.begin(ledger.channel, ledger.epoch)
-                heads.append(ledger.flush(*self._keeps))
+                try:
+                    heads.append(ledger.flush(*self._keeps))
+                except sqlite3.DatabaseError as error:
+                    raise blame(ledger.channel, error) from error
             self._ledgers[ledger.channel] = ledger
         return heads
 
@@ -387,15 +411,19 @@ class Journal:
         self._refuse_damaged(channel)
 
         def find(connection: sqlite3.Connection) -> T:
-            row = read_row(connection, channel)
-            if row is None:
-                raise _no_channel(channel)
-            return work(connection, row)
+            try:
+                row = read_row(connection, channel)
+                if row is None:
+                    raise _no_channel(channel)
+                return work(connection, row)
+            except sqlite3.DatabaseError as error:
+                raise blame(channel, error) from error
 
         try:
             return self._database.look(find)
         except DamageError as damage:
-            raise JournalError(sentence(self.path, channel, damage)) from damage
+            self._spoil(channel, sentence(self.path, channel, damage))
+            raise JournalError(self._damaged[channel]) from damage
 
     def _refuse_unsettled(self) -> None:
         if not self._settled:
@@ -411,6 +439,10 @@ class Journal:
             return self._look(draft.channel, lambda c, row: Ledger(c, row).find(draft))
         except WireError as error:
             return None if error.code == "channel" else error
+        except JournalError:
+            if draft.channel not in self._damaged:
+                raise
+            return WireError("server", self._damaged[draft.channel])
 
     def _refuse_damaged(self, channel: str) -> None:
         if channel in self._damaged:

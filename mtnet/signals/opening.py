@@ -55,13 +55,18 @@ def check_all(
 
 def sentence(path: Path, channel: str, error: Exception) -> str:
     """Say what is wrong with a channel, or raise what is wrong with the disk."""
+    return f"{path}, {blame(channel, error)}. {REMEDY}"
+
+
+def blame(channel: str, error: Exception) -> DamageError:
+    """Return what is wrong with a channel, or raise what is wrong with the disk."""
     if isinstance(error, DamageError):
-        return f"{path}, {error}. {REMEDY}"
+        return error
     # What has no code is text that is no UTF-8, or a row of another table.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    if code & 0xFF != sqlite3.SQLITE_CORRUPT:
+    if code & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CONSTRAINT):
         raise error
-    return f"{path}, channel {channel}: {error}. {REMEDY}"
+    return DamageError(channel, f"channel {channel}: {error}")
 
 
 def beyond(

@@ -209,7 +209,7 @@ class Session:
         self._drop(asked.channel)
         subscription = Subscription(self._desk, channel, asked.symbols, self._backlog)
         self._subscriptions += (subscription,)
-        subscription.start(asked, self._witness(), lambda why: self._lost(asked.channel, why))
+        subscription.start(asked, self._witness(), lambda: self._lost(asked.channel))
 
     def _unsubscribe(self, asked: Unsubscribe) -> None:
         self._drop(asked.channel)
@@ -283,9 +283,10 @@ class Session:
         text = f"A newer publisher sets {channel}; say HELLO anew to take it over"
         self._send(answers.error("fenced", text, channel=channel))
 
-    def _lost(self, channel: str, why: str) -> None:
-        self._drop(channel)
-        self._send(answers.error("server", why, channel=channel))
+    def _lost(self, channel: str) -> None:
+        # A client that stays, and follows nothing, would not ask again; one that is closed does.
+        text = f"{channel} cannot be read at this moment; come back with after"
+        self._close_with(answers.error("server", text, channel=channel))
 
     def _refuse(self, error: WireError, message: Message | None) -> None:
         frame = answers.refused(error, message)

@@ -87,7 +87,7 @@ class Subscription:
         """The entry up to which all was sent, or left out."""
         return self._sent if self._crowd is None else max(self._sent, self._crowd.told)
 
-    def start(self, asked: Subscribe, who: str, fail: Callable[[str], None]) -> None:
+    def start(self, asked: Subscribe, who: str, fail: Callable[[], None]) -> None:
         """
         Send what was missed, then news.
 
@@ -95,7 +95,7 @@ class Subscription:
             asked: says what the client knows.
             who: whose word counts when that is another history than the journal's; empty = a
                 stranger, whose does not.
-            fail: is told why it could not be caught up.
+            fail: is called when it could not be caught up.
         """
         self._running = Deferred.fromCoroutine(self._catch_up(asked, who))
         self._running.addErrback(self._failed, fail).addBoth(self._caught_up)
@@ -224,12 +224,12 @@ class Subscription:
     def _wants(self, entry: Entry) -> bool:
         return self._symbols is None or entry.symbol in self._symbols
 
-    def _failed(self, failure: Failure, fail: Callable[[str], None]) -> None:
+    def _failed(self, failure: Failure, fail: Callable[[], None]) -> None:
         if failure.check(CancelledError):
             return
         if not failure.check(JournalError):
             self.log.failure("A follower could not be caught up.", failure)
-        fail(failure.getErrorMessage())
+        fail()
 
 
 def _pages(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

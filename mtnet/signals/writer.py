@@ -5,7 +5,7 @@ One commit is under way at a time; what arrives meanwhile is the next one. After
 journal is asked what came of the commit, and nobody is answered before that is known.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.errors import JournalError
+from mtnet.errors import JournalError, NotAskedError, WireError
 from mtnet.settings import Signals
 from mtnet.signals.entries import Draft, Entry, Judge, Outcome, Repeated, Unchanged
 from mtnet.signals.journal import Journal
@@ -100,6 +100,9 @@ class Writer:
         self._waiting: list[Pending] = []
         self._paused: dict[Publisher, None] = {}
         self._settling: list[tuple[int, Deferred[None]]] = []
+        self._parts: list[list[Pending]] = []
+        self._failures = self._patience = self._hope = self._under_way = 0
+        self._proven = False
         self._running: Deferred[None] | None = None
         self._nap: Deferred[None] | None = None
         self._alarm: IDelayedCall | None = None
@@ -108,8 +111,8 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """How many drafts wait for the next commit."""
-        return len(self._waiting)
+        """How many drafts are not dealt with, the commit under way included."""
+        return len(self._waiting) + self._under_way + sum(map(len, self._parts))
 
     def take(self, pending: Pending) -> None:
         """Take a draft; its publisher is paused while the disk is behind."""
@@ -119,8 +122,12 @@ class Writer:
         if self.trouble is not None and len(self._waiting) > 2 * self._settings.backlog:
             self._keep_newest()
         self._pause(pending)
-        if self._running is None:
-            self._run()
+        self._go_on()
+
+    def repair(self, error: Exception) -> None:
+        """Find out what came of a call of the journal that failed and is no commit."""
+        if self._running is None and self._journal.unsettled and not self._closing:
+            self._run(self._mend(error))
 
     def settled(self, publisher: Publisher) -> "Deferred[None]":
         """Return what fires once all drafts of a publisher are dealt with."""
@@ -138,8 +145,7 @@ class Writer:
         """Try once to store what waits; return what could not be."""
         self._closing = True
         self._wake()
-        if self._running is None and self._waiting:
-            self._run()
+        self._go_on()
         while self._running is not None:
             await self._running
         for _, done in self._settling:
@@ -147,8 +153,12 @@ class Writer:
         self._settling.clear()
         return self._waiting
 
-    def _run(self) -> None:
-        running = Deferred.fromCoroutine(self._work())
+    def _go_on(self) -> None:
+        if self._running is None and self._waiting:
+            self._run(self._work())
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        running = Deferred.fromCoroutine(work)
         if not running.called:
             self._running = running
             running.addErrback(lambda f: self.log.failure("The journal's work went wrong.", f))
@@ -157,17 +167,31 @@ class Writer:
     def _rest(self, _: object) -> None:
         self._running = None
 
+    async def _mend(self, error: Exception) -> None:
+        if await self._fail([], error):
+            self._succeed()
+            await self._work()
+
     async def _work(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
+        while batch := self._next():
             try:
                 result = await self._in_thread(self._commit, batch, self._owner.judge(batch))
             except Exception as error:
                 if not await self._fail(batch, error):
                     return
             else:
-                self._succeed()
+                self._proven, self._hope = True, self._patience
+                if not self._parts:
+                    self._succeed()
                 self._deal(batch, result)
+
+    def _next(self) -> list[Pending]:
+        if self._parts:
+            batch = self._parts.pop(0)
+        else:
+            batch, self._waiting = self._waiting, []
+        self._under_way = len(batch)
+        return batch
 
     def _commit(self, batch: list[Pending], judge: Judge) -> Stored:
         """Store a batch, in the thread."""
@@ -188,18 +212,21 @@ class Writer:
         return {name: self._journal.positions(name).epoch for name in fresh}
 
     def _deal(self, batch: list[Pending], result: Stored) -> None:
+        self._under_way = 0
         again = self._owner.stored(batch, result)
         self._waiting[:0] = again
-        if not again:
-            self._settle(batch[-1].count)
+        if batch and not again:
+            left = min((pending.count for pending in self._waiting), default=batch[-1].count + 1)
+            self._settle(min(batch[-1].count, left - 1))
         self._resume()
 
     async def _fail(self, batch: list[Pending], error: Exception) -> bool:
         """Return whether work goes on."""
+        self._failures += not self._patience
         self._note(error)
         self._resume()
-        rested = False
-        while True:
+        result, rested = Stored([None] * len(batch), (), {}), False
+        while not isinstance(error, NotAskedError):
             try:
                 result = await self._in_thread(self._look_again, batch)
                 break
@@ -207,17 +234,66 @@ class Writer:
                 # Nothing is known, so nobody is answered and nothing is taken until it is.
                 self._note(unsure)
                 if self._closing:
-                    self._waiting[:0] = batch
+                    self._return(batch)
                     return False
                 await self._sleep()
                 rested = True
+        lost = not result.entries and not any(result.outcomes)
+        if lost and not isinstance(error, NotAskedError) and self._split(batch, error):
+            return True
+        if lost:
+            batch = [*batch, *(pending for part in self._parts for pending in part)]
+            result, self._parts = Stored([None] * len(batch), (), {}), []
+        self._patience = 0
         self._deal(batch, result)
         if not (rested or self._closing):
             await self._sleep()
         self._keep_newest()
         return not self._closing
 
+    def _return(self, batch: list[Pending]) -> None:
+        """Keep a batch of which nothing is known, and what was split off it."""
+        self._waiting[:0] = [*batch, *(pending for part in self._parts for pending in part)]
+        self._under_way, self._parts = 0, []
+
+    def _split(self, batch: list[Pending], error: Exception) -> bool:
+        """
+        Find the draft that lets each commit fail which it is in; return whether that goes on.
+
+        The halves of a batch are tried one by one. When too many fail before one is stored, it
+        is the disk: then all that is left is dealt with as one.
+        """
+        if self._closing or not batch:
+            return False
+        if not self._patience:
+            # From the second failure in a row on, and then more and more seldom.
+            if len(batch) == 1 or self._failures < 2 or self._failures & (self._failures - 1):
+                return False
+            self._patience = self._hope = len(batch).bit_length() + 2
+            self._proven = False
+        if len(batch) == 1 and self._proven:
+            why = f"It is not stored: it alone lets every commit fail that it is in: {error}"
+            self._deal(batch, Stored([WireError("server", why)], (), {}))
+            if not self._parts:
+                self._succeed()
+            return True
+        self._hope -= 1
+        if self._hope > 0:
+            self._parts[:0] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+            if len(batch) == 1:
+                self._defer(batch[0])
+        return self._hope > 0
+
+    def _defer(self, suspect: Pending) -> None:
+        """Try a draft behind those that may prove its guilt, but before newer ones of a symbol."""
+        key = suspect.draft.channel, suspect.draft.symbol
+        rest = [pending for part in self._parts for pending in part]
+        alike = [p for p in rest if (p.draft.channel, p.draft.symbol) == key]
+        others = [p for p in rest if (p.draft.channel, p.draft.symbol) != key]
+        self._parts = [part for part in (others, alike) if part]
+
     def _succeed(self) -> None:
+        self._failures = self._patience = 0
         if self.trouble is not None:
             self.trouble = None
             self.log.info("The journal takes positions again; what it had refused is stored.")

@@ -3,7 +3,9 @@
 from decimal import Decimal
 
 import pytest
-from twisted.internet.defer import Deferred, maybeDeferred
+from journal_damages import shell
+from signals_peers import Disk
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
@@ -56,10 +58,10 @@ class Tail:
 
 
 class Office:
-    def __init__(self, folder):
+    def __init__(self, folder, kind=Faulty):
         self.clock, self.tail, self.answers = Clock(), Tail(), []
-        self.journal = Faulty(folder / "signals.sqlite", 1_000)
-        self.desk = Desk(Signals(), self.journal, self.clock, lambda: 10**12, maybeDeferred)
+        self.journal, self.disk = kind(folder / "signals.sqlite", 1_000), Disk()
+        self.desk = Desk(Signals(), self.journal, self.clock, lambda: 10**12, self.disk)
         self.desk.open()
         self.desk.audience.attach("main", self.tail)
         self.session = self.desk.join("session", StringTransport())
@@ -67,8 +69,21 @@ class Office:
         self.refused = []
         self.master.refuse = self.refused.append
 
+    def hold(self):
+        """Let calls of the journal wait, behind one that holds up what follows."""
+        self.disk.held = True
+        self.publish_in("hold", "hold")
+
+    def work(self):
+        self.disk.work()
+        self.disk.held = False
+        self.answers[:] = [each for each in self.answers if each[0] != "hold"]
+
     def publish(self, identity, volume="1", symbol="GBPUSD"):
-        draft = Draft("main", symbol, Decimal(volume), 0, id=identity)
+        self.publish_in("main", identity, volume, symbol)
+
+    def publish_in(self, channel, identity, volume="1", symbol="GBPUSD"):
+        draft = Draft(channel, symbol, Decimal(volume), 0, id=identity)
         done = self.desk.publish(self.session, draft)
         done.addCallbacks(
             lambda seq: self.answers.append((identity, seq)),
@@ -179,3 +194,194 @@ def test_a_stop_while_the_disk_refuses_answers_nobody_wrongly(office):
     assert ("a", "server") not in office.answers, "it is stored"
     with pytest.raises(WireError, match="stopping"):
         office.publish("b")
+
+
+# Calls that fail beside commits, channels that are damaged, drafts that no commit takes
+
+
+def fail_once(journal, name, monkeypatch):
+    """Let a call of the journal fail as SQLite fails: nothing is known of it then."""
+    really = getattr(journal._database, name)
+
+    def fail(work):
+        monkeypatch.setattr(journal._database, name, really)
+        journal._database._abandon()
+        raise JournalError("The file is locked.")
+
+    monkeypatch.setattr(journal._database, name, fail)
+
+
+def test_a_failed_expiry_is_repaired_at_once_and_followers_are_caught_up(office, monkeypatch):
+    office.publish("a")
+    fail_once(office.journal, "run", monkeypatch)
+    office.desk._expire()
+    assert not office.journal.unsettled, "nobody had to publish for that"
+    assert office.stored == [("a", 1)]
+    assert office.desk.health()["trouble"] == "The file is locked."
+    office.wait()
+    assert office.desk.health()["healthy"]
+
+
+def test_health_says_why_nothing_can_be_read_until_a_failed_call_is_repaired(office, monkeypatch):
+    office.publish("a")
+    fail_once(office.journal, "run", monkeypatch)
+    office.journal.blind = 2
+    office.desk._expire()
+    assert office.desk.health()["trouble"] == "The disk is still gone."
+    office.publish("b")
+    assert office.answers == [("a", 1)]
+    office.wait()
+    office.wait()
+    assert office.answers == [("a", 1), ("b", 2)]
+    assert office.desk.health()["healthy"]
+
+
+@pytest.fixture
+def two_channels(office):
+    office.publish("a")
+    office.publish_in("gold", "g1", "2")
+    office.publish_in("gold", "g2", "3", "XAUUSD")
+    return office
+
+
+CHANGES = [
+    "UPDATE position SET body = x'00' WHERE channel = 'gold' AND symbol = 'GBPUSD'",
+    "UPDATE channel SET digest = zeroblob(32) WHERE name = 'gold'",
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_damage_that_a_commit_meets_refuses_its_channel_and_no_other(two_channels, change):
+    office = two_channels
+    office.journal.close()
+    office.journal.load()
+    shell(office.journal.path, change)
+    del office.answers[:]
+    office.hold()
+    office.publish_in("gold", "g3", "5")
+    office.publish("b", "7")
+    office.publish_in("gold", "g4", "6", "EURUSD")
+    office.work()
+    assert office.answers == [("g3", "server"), ("b", 2), ("g4", "server")]
+    health = office.desk.health()
+    assert (health["healthy"], health["damaged"]) == (False, ["gold"])
+    assert "signals.sqlite, channel gold" in health["trouble"]
+    with pytest.raises(WireError, match="channel gold") as refused:
+        office.publish_in("gold", "g5", "1")
+    assert str(office.journal.path.parent) not in str(refused.value)
+    office.publish("c", "8")
+    assert office.answers[-1] == ("c", 3)
+
+
+def test_damage_that_a_look_behind_a_failed_commit_meets_lets_the_others_go_on(two_channels):
+    office = two_channels
+    del office.answers[:]
+    office.hold()
+    office.publish_in("gold", "g1", "2")
+    office.publish("b", "7")
+    office.disk.step()
+    office.journal.before = 1
+    shell(
+        office.journal.path,
+        "DELETE FROM known WHERE id = 'g2'",
+        "UPDATE known SET seq = 2 WHERE id = 'g1'",
+    )
+    office.work()
+    office.wait()
+    assert office.answers == [("g1", "server"), ("b", "server")]
+    office.publish("b", "7")
+    office.wait()
+    assert office.answers[-1] == ("b", 2)
+    assert office.desk.health()["damaged"] == ["gold"]
+
+
+def test_damage_that_the_daily_check_finds_refuses_the_channel_at_once(two_channels, log):
+    office = two_channels
+    shell(office.journal.path, "UPDATE known SET proof = zeroblob(32) WHERE channel = 'gold'")
+    office.desk._inspection.start()
+    for _ in range(20):
+        office.wait()
+    office.desk._inspection.stop()
+    assert office.desk.health()["damaged"] == ["gold"]
+    with pytest.raises(WireError, match="ids are changed"):
+        office.publish_in("gold", "g3")
+    office.publish("b")
+    assert office.answers[-1] == ("b", 2)
+
+
+class Poisoned(Faulty):
+    """A journal of which each commit fails that holds one of some symbols."""
+
+    poison = frozenset()
+    commits = 0
+
+    def commit(self, drafts, judge):
+        self.commits += 1
+        if self.poison & {draft.symbol for draft in drafts}:
+            raise JournalError("This cannot be stored.")
+        return super().commit(drafts, judge)
+
+
+@pytest.fixture
+def poisoned(tmp_path):
+    return Office(tmp_path, Poisoned)
+
+
+@pytest.mark.parametrize("place", [0, 7, 15])
+def test_a_draft_that_lets_every_commit_fail_keeps_nobody_else_from_the_disk(poisoned, place):
+    office, symbols = poisoned, [f"S{number}" for number in range(16)]
+    office.journal.poison = {symbols[place]}
+    office.hold()
+    for symbol in symbols:
+        office.submit(symbol, 1)
+    office.work()
+    for _ in range(4):
+        office.wait()
+    kept = {symbol for symbol in symbols if symbol != symbols[place]}
+    assert set(office.desk.positions("main")) == kept
+    (refused,) = office.refused
+    assert "it alone lets every commit fail" in str(refused)
+    assert office.desk.health()["healthy"]
+
+
+def test_two_such_drafts_keep_nobody_else_from_the_disk(poisoned):
+    office, symbols = poisoned, [f"S{number}" for number in range(16)]
+    office.journal.poison = {"S3", "S12"}
+    office.hold()
+    for symbol in symbols:
+        office.submit(symbol, 1)
+    office.work()
+    for _ in range(10):
+        office.wait()
+    assert len(office.desk.positions("main")) == 14
+    assert len(office.refused) == 2
+
+
+def test_newer_frames_of_a_symbol_stay_behind_one_that_is_tried_later(poisoned):
+    office = poisoned
+    other = office.desk.join("other", StringTransport())
+    office.journal.poison = {"BAD"}
+    office.hold()
+    office.submit("BAD", 1)
+    office.submit("GBPUSD", 1)
+    office.desk.submit(other, "main", "GBPUSD", Decimal(2))
+    office.work()
+    for _ in range(4):
+        office.wait()
+    assert office.stored == [("", 1), ("", 2)]
+
+
+def test_a_disk_that_takes_nothing_is_not_asked_for_each_draft(poisoned):
+    office = poisoned
+    office.journal.poison = {f"S{number}" for number in range(100)}
+    office.hold()
+    for symbol in sorted(office.journal.poison):
+        office.submit(symbol, 1)
+    office.work()
+    for _ in range(63):
+        office.wait()
+    assert office.journal.commits < 64 + 5 * 10
+    assert office.refused == []
+    office.journal.poison = frozenset()
+    office.wait()
+    assert len(office.desk.positions("main")) == 100

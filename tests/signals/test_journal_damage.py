@@ -151,9 +151,13 @@ def check_ids(journal, found, what):
 
 def check_commit(folder, journal, found, truth, what):
     journal.commit([draft(9, "NEW", "1", channel=name) for name in found])
+    refused = set(journal.damaged)  # found by this
     journal.close()
     with closing(journal_in(folder / "copy")) as again:
         for name, (state, entries) in told(again).items():
+            if name in refused:
+                assert (state, entries) == truth[name], what
+                continue
             assert state.seq == truth[name][0].seq + 1, what
             assert state.positions[:-1] == truth[name][0].positions, what
             assert entries[:-1] == truth[name][1][-len(entries) + 1 :], what

@@ -311,20 +311,24 @@ def test_whoever_asks_for_what_is_pruned_gets_a_snapshot(tmp_path, clock):
     ]
 
 
-def test_a_journal_that_cannot_be_read_ends_the_subscription_with_an_error(server, monkeypatch):
+def test_a_journal_that_cannot_be_read_ends_the_connection(server, monkeypatch):
     server.store(3)
 
     def fail(*_):
-        raise JournalError("entry 2 is damaged")
+        raise JournalError(f"{server.journal.path} does not give its rows")
 
     monkeypatch.setattr(server.journal, "read", fail)
     follower = server.subscribe(epoch=server.epoch(), after=0)
-    assert told(follower) == ["ERROR|code=server|channel=main"]
-    assert not gone(follower)
+    said = follower.received()
+    assert b"ERROR|code=server" in said
+    assert str(server.journal.path.parent).encode() not in said
+    assert gone(follower), "it would follow nothing, and not know it"
     assert server.desk.audience.count() == 0
+    assert server.desk.health()["trouble"] == "signals.sqlite does not give its rows"
     monkeypatch.undo()
-    follower.send(requests.subscribe(epoch=server.epoch(), after=0))
+    follower = server.subscribe(epoch=server.epoch(), after=0)
     assert seqs(told(follower)) == [1, 2, 3]
+    assert server.desk.health()["healthy"]
 
 
 @pytest.mark.parametrize("leave", ["hang up", "unsubscribe", "again", "bye"])
