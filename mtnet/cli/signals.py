@@ -1,10 +1,11 @@
 """`mtnet signals`: published and followed, and what its owner does with the journal."""
 
+import csv
 import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
@@ -38,7 +39,14 @@ SERVER = "tcp:127.0.0.1:8081"
 TIMEOUT = 10.0
 """Seconds until a signal must be confirmed."""
 FIELDS = ("price", "sl", "tp", "magic", "comment")
-CSV = "channel,seq,time,symbol,ticket,type,volume,id,price,sl,tp,magic,comment,ptime"
+CSV = (
+    "channel", "seq", "time", "symbol", "ticket", "type", "volume", "id", "price", "sl", "tp",
+    "magic", "comment", "ptime",
+)  # fmt: skip
+WORDS = ("symbol", "ticket", "id", "comment")
+"""Columns that a client fills with what it likes; the others are numbers and names of ours."""
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet computes a cell that begins so."""
 
 
 # What the command line says
@@ -67,6 +75,11 @@ def register(commands: "Commands") -> None:
     parser = manage.add(signals, "export", export_entries, told, "main --format csv")
     parser.add_argument("channel", metavar="CHANNEL", nargs="?", help="default: all of them")
     parser.add_argument("--format", choices=("csv", "jsonl"), default="csv")
+    parser.add_argument(
+        "--spreadsheet",
+        action="store_true",
+        help="put ' before texts in csv that Excel and its like would compute, as @ES",
+    )
     told = "check every row of the journal, while the daemon runs or not"
     parser = manage.add(signals, "verify", verify, told, "")
     parser.add_argument("channel", metavar="CHANNEL", nargs="?", help="default: all of them")
@@ -321,9 +334,9 @@ def export_entries(arguments: Namespace) -> None:
         ClientError: there is no such channel.
         JournalError: the journal is damaged.
     """
-    as_csv = arguments.format == "csv"
-    if as_csv:
-        print(CSV)
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    if arguments.format == "csv":
+        rows.writerow(CSV)
     for entry in export(manage.folder(arguments) / "signals.sqlite", arguments.channel):
         told: dict[str, object] = {
             "channel": entry.channel,
@@ -336,18 +349,20 @@ def export_entries(arguments: Namespace) -> None:
             "id": entry.id,
             **dict(entry.fields),
         }
-        if as_csv:
-            print(",".join(_cell(told.get(key, "")) for key in CSV.split(",")))
+        if arguments.format == "csv":
+            shown = harmless(told) if arguments.spreadsheet else told
+            rows.writerow([shown.get(key, "") for key in CSV])
         else:
             print(msgspec.json.encode(told).decode())
     sys.stdout.flush()
 
 
-def _cell(value: object) -> str:
-    text = str(value)
-    # A spreadsheet would compute what begins so.
-    quoted = text if not text.startswith(("=", "+", "@")) else f"'{text}"
-    return f'"{quoted.replace(chr(34), chr(34) * 2)}"' if set(quoted) & set(',"\n\r') else quoted
+def harmless(told: Mapping[str, object]) -> dict[str, object]:
+    """Return what a spreadsheet shows and does not compute; others read what this changes."""
+    return {
+        key: f"'{text}" if key in WORDS and str(text).startswith(FORMULAS) else text
+        for key, text in told.items()
+    }
 
 
 def verify(arguments: Namespace) -> None:
