@@ -64,7 +64,7 @@ DIALECT = (
 TICKS = (
     b"EURUSD 1.09877 1.09879 - 0.25 1700000000000 6\n",
     b"EURUSD;1.09877;1.09879\n",
-    b"@desk-1 42 0123456789abcdef\n",
+    b"@@desk-1 42 0123456789abcdef\n",
     b"SUBSCRIBE: EURUSD GBPUSD\n",
     b"UNSUBSCRIBE: *\n",
     b"LOGIN: alice\n",

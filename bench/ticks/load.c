@@ -10,7 +10,7 @@
  *               1 MiB): it is always busy and loses nothing, so its pace is what is measured
  *   -g          UDP_SEGMENT: 64 datagrams a call, so that the sender is not the bottleneck
  *   -k RECORDS  in one datagram (default 1). 1: "EURUSD 1.09876\0", the published form. More:
- *               lines with ask, time and flags behind a numbered header "@bSOURCE SEQ"
+ *               lines with ask, time and flags behind a numbered header "@@bSOURCE SEQ"
  *   -s SOURCES  send in turn from 127.0.0.1, 127.0.0.2, ... (default 1)
  *
  * It ends when the receiver's kernel queue is empty, and prints one line of JSON.
@@ -116,7 +116,7 @@ static int take(int count)
 
 static size_t write_batch(char *to, int from, const char *time)
 {
-    int header = sprintf(to, "@b%d %lu\n", from + 1, ++numbers[from]);
+    int header = sprintf(to, "@@b%d %lu\n", from + 1, ++numbers[from]);
     char *line = to + header;
     memcpy(line, lines + take(wanted.records) * LINE_SIZE, (size_t)wanted.records * LINE_SIZE);
     for (int i = 0; i < wanted.records; i++, line += LINE_SIZE)

@@ -264,7 +264,7 @@ class _SenderProtocol(LineReceiver):
         while len(self._under_way) < min(WINDOW, len(batches)):
             batch = batches[len(self._under_way)]
             self._under_way.append(batch)
-            header = b"@%b %d\n" % (self._sender.source, batch.number)
+            header = b"@@%b %d\n" % (self._sender.source, batch.number)
             self.transport.write(header + batch.text + b"SYNC:\n")
 
     def lineReceived(self, line: bytes) -> None:

@@ -62,7 +62,7 @@ class Feeder:
     async def start(self) -> "Deferred[LoopingCall]":
         """Connect and begin; return what fails when a tick cannot be read."""
         await connectProtocol(self._stage.plain("ticks"), self._stream)
-        self._stream.transport.write(b"@demo-tcp 1\n")  # type: ignore[union-attr]
+        self._stream.transport.write(b"@@demo-tcp 1\n")  # type: ignore[union-attr]
         self._reactor.listenUDP(0, self._sender, interface=HOST)
         self._address = HOST, self._stage.port("ticks", "plain UDP")
         self._since = self._reactor.seconds()
@@ -112,7 +112,7 @@ class Feeder:
             some = lines[begin : begin + TOGETHER]
             self.datagrams += 1
             self.sent_udp += len(some)
-            header = b"@demo-udp %d\n" % self.datagrams
+            header = b"@@demo-udp %d\n" % self.datagrams
             self._sender.transport.write(  # type: ignore[union-attr]
                 header + b"".join(some), self._address
             )

@@ -84,7 +84,7 @@ class TicksDatagrams(DatagramProtocol):
         """Take datagrams of one canonical record each, and say whether all are of that kind."""
         text = BOUNDARY.join([data for data, _ in burst]) + BOUNDARY
         text = text.replace(b"\0" + BOUNDARY, b"\n").replace(BOUNDARY, b"\n")
-        if b"@" in text:
+        if b"@@" in text:
             return False
         records = wire.split(text, self._reader.spaced)
         if records is None or len(records) != len(burst):
@@ -104,7 +104,7 @@ class TicksDatagrams(DatagramProtocol):
             return
         collector, complain = self._hub.collector, partial(self._complain, host)
         rights = self._rights(host)
-        if text.startswith(b"@"):
+        if text.startswith(b"@@"):
             line, _, text = text.partition(b"\n")
             try:
                 header = wire.parse_header(line)
@@ -123,11 +123,11 @@ class TicksDatagrams(DatagramProtocol):
         """Return the records of a datagram, each ended by LF; None = it holds none."""
         try:
             text = wire.lines(wire.payload(data) + b"\n")
-        except WireError as error:
-            self._complain(host, error)
-        else:
             if text:
                 return text
+            raise wire.no_record(data)
+        except WireError as error:
+            self._complain(host, error)
         self._hub.collector.refuse(self._hub.collector.source(host), 1, when)
         return None
 

@@ -176,7 +176,7 @@ class TicksProtocol(Protocol):
                 pause = self._slow_down(records.count(b"\n"))
                 if pause is not None:
                     yield pause
-            if line.startswith(b"@"):
+            if line.startswith(b"@@"):
                 self._header(line)
             elif line:
                 yield self._command(line)
@@ -262,11 +262,9 @@ class TicksProtocol(Protocol):
             self.transport.loseConnection()
 
     def _subscribe(self, words: Words) -> None:
+        words = self._spelt(words)
         self._check_readable(words)
         self._busy()
-        for word in words:
-            if word != EVERYTHING and wire.spell(word.decode("latin-1")) != word:
-                raise WireError("symbol", "This is no symbol", word)
         feed, known = self._hub.collector.feed, self._hub.collector.symbols()
         most = self._settings.max_symbols
         if len({*words, *feed.subscribers.get(self._subscriber, ())}) > most:
@@ -276,17 +274,22 @@ class TicksProtocol(Protocol):
         self._say(f"OK: SUBSCRIBED {b' '.join(words).decode()}".rstrip())
         feed.subscribe(self._subscriber, words, known)
 
+    def _spelt(self, words: Words) -> Words:
+        codepage = self._hub.config.signals.codepage
+        return [each if each == EVERYTHING else wire.spelling(each, codepage) for each in words]
+
     def _check_readable(self, words: Words) -> None:
         rights = self._visitor.rights
         if not rights.any("read", TICKS):
             raise WireError("denied", "This connection may not read ticks")
         for word in words:  # `*` is whatever may be read
-            if word != EVERYTHING and not rights.may("read", TICKS, word.decode("latin-1")):
+            if word != EVERYTHING and not rights.may("read", TICKS, word.decode()):
                 raise WireError("denied", "This connection may not read", word)
 
     def _unsubscribe(self, words: Words) -> None:
+        words = self._spelt(words)
         self._hub.collector.feed.unsubscribe(self._subscriber, words)
-        self._say(f"OK: UNSUBSCRIBED {b' '.join(words).decode('latin-1')}".rstrip())
+        self._say(f"OK: UNSUBSCRIBED {b' '.join(words).decode()}".rstrip())
 
     def _ping(self, words: Words) -> None:
         self._say("OK: PONG")

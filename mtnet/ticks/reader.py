@@ -17,7 +17,8 @@ class Reader:
 
     def __init__(self, hub: Hub) -> None:
         self.collector = hub.collector
-        self.spaced = wire.spellings(hub.config.ticks.spaced_symbols)
+        self.codepage = hub.config.signals.codepage
+        self.spaced = wire.spellings(hub.config.ticks.spaced_symbols, self.codepage)
 
     def read(
         self, source: Source, text: bytes, when: int, complain: Complain, rights: Rights
@@ -72,7 +73,7 @@ class Reader:
         records, refused = [], 0
         for line in text.split(b"\n")[:-1]:
             try:
-                records.append(wire.parse(line, self.spaced))
+                records.append(wire.parse(line, self.spaced, self.codepage))
             except WireError as error:
                 refused += 1
                 if refused == 1:

@@ -1,15 +1,18 @@
 """
 Ticks as text: `SYMBOL BID [ASK [LAST [VOLUME [TIME [FLAGS]]]]]`.
 
-Pure. Inside mtnet a record is the pair (symbol, rest): `rest` is everything behind the symbol
-in its canonical form, one blank between two fields and `-` for an absent one, each number
-with the digits that were sent.
+Pure. Inside mtnet a record is the pair (symbol, rest): the symbol in its one spelling, see `spell`,
+and `rest`, which is everything behind it in its canonical form: one blank between two fields and
+`-` for an absent one, each number with the digits that were sent.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
+from mtnet import values
 from mtnet.errors import WireError
 
 MAX_DATAGRAM = 8_191
@@ -21,6 +24,12 @@ MAX_NUMBER = 2**63
 FIELDS = ("bid", "ask", "last", "volume", "time", "flags")
 """What follows the symbol. TIME is the terminal's own clock, in milliseconds."""
 ABSENT = b"-"
+FLAGS = (2, 4, 8, 16)
+"""`TICK_FLAG_BID`, `_ASK`, `_LAST`, `_VOLUME` of MqlTick, for the first four fields."""
+CODEPAGE = "cp1252"
+"""How a symbol is read that is not UTF-8, where nobody says otherwise."""
+KNOWN = 65_536
+"""Spellings and numbers that are kept, so that each is looked through once."""
 NONE_SPACED: Mapping[bytes, bytes] = {}
 
 Record = tuple[bytes, bytes]
@@ -28,7 +37,7 @@ Record = tuple[bytes, bytes]
 
 # Possessive throughout: fields are told apart by blanks, so that going back finds nothing new
 # and costs three times as much.
-_UNSIGNED = rb"[0-9]{1,12}+(?:\.[0-9]{1,8}+)?+(?:[eE]-?+[0-9]{1,2}+)?+"
+_UNSIGNED = rb"[0-9]{1,12}+(?:\.[0-9]{1,10}+)?+(?:[eE][+-]?+[0-9]{1,2}+)?+"
 _PRICE = rb"-?+" + _UNSIGNED
 _OPTIONAL = rb"(?:%b|-)" % _PRICE
 _TAIL = rb"(?: (?:%b|-)(?: (?:[0-9]{12,14}+|-)(?: (?:[0-9]{1,10}+|-))?+)?+)?+" % _UNSIGNED
@@ -37,16 +46,9 @@ _REST = rb"(?:%(p)b(?: %(o)b(?: %(o)b%(t)b)?+)?+|- %(p)b(?: %(o)b%(t)b)?+|- - %(
     b"o": _OPTIONAL,
     b"t": _TAIL,
 }
-_SYMBOL = rb"[A-Za-z0-9_#+/&!$%][A-Za-z0-9._#+\-/&!$%]{0,31}+"
+# In ASCII, without a byte that is ever escaped; every other spelling is read one by one.
+_SYMBOL = rb"(?!@@|\* |[A-Z]{2,12}: )[!-$&-+\--:=?-{}~]{1,%d}+" % values.MAX_SYMBOL
 _LINES = re.compile(rb"^(%b) (%b)\n" % (_SYMBOL, _REST), re.MULTILINE)
-_FIELD = {
-    "bid": re.compile(_OPTIONAL),
-    "ask": re.compile(_OPTIONAL),
-    "last": re.compile(_OPTIONAL),
-    "volume": re.compile(rb"%b|-" % _UNSIGNED),
-    "time": re.compile(rb"[0-9]{12,14}|-"),
-    "flags": re.compile(rb"[0-9]{1,10}|-"),
-}
 _EXPECTED = {
     "bid": "a price such as 1.09876",
     "ask": "a price such as 1.09876",
@@ -55,24 +57,29 @@ _EXPECTED = {
     "time": "milliseconds of 12 to 14 digits",
     "flags": "the number of MqlTick.flags",
 }
-_NO_SYMBOL = "A symbol has 1 to 32 of A-Z a-z 0-9 . _ # + - / & ! $ %, the first not . nor -"
+_WHOLE = {"time": re.compile(rb"[0-9]{12,14}"), "flags": re.compile(rb"[0-9]{1,10}")}
+_NO_SYMBOL = f"A symbol has {values.SYMBOL}; %20 is a blank"
 _MIXED = "A price has a decimal point, and fields have one kind of separator"
-_NAME = re.compile(_SYMBOL)
+_OTHER = "@@ begins a header and XX: a command; a symbol that looks so is written %40@ or XX%3A"
+_SEPARATOR = re.compile(rb"[ \t,;]")
+_ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
+# What separates fields, what would be undone, and what would be a header, a command, or all.
+_NEEDS_ESCAPE = re.compile(rb"[ ,;]|%(?=[0-9A-Fa-f]{2})|^@(?=@)|^\*$")
+_COMMAND = re.compile(rb"[A-Z]{2,12}:")
 _SOURCE = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
-_HEADER = re.compile(rb"@([A-Za-z0-9._-]{1,32}) ([0-9]{1,19})(?: ([!-~]{1,128}))?")
+_HEADER = re.compile(rb"@@([A-Za-z0-9._-]{1,32}) ([0-9]{1,19})(?: ([!-~]{1,128}))?")
 _LOGIN = re.compile(rb"[ \t]*login(?![A-Za-z0-9])", re.IGNORECASE)
 _SECRET = re.compile(rb"login|hello|store |pass|authorization|mtnet_", re.IGNORECASE)
 _OVERLONG = re.compile(rb"^[^\n]{%d}" % (MAX_RECORD + 1), re.MULTILINE)
-_SPECIAL = re.compile(rb"^(?:@[^\n]*|[A-Z]{2,12}:(?: [^\n]*)?)\n", re.MULTILINE)
+_SPECIAL = re.compile(rb"^(?:@@[^\n]*|[A-Z]{2,12}:(?: [^\n]*)?)\n", re.MULTILINE)
 _EMPTY = re.compile(rb"\n\n+")
 _BLANKS = re.compile(rb"[ \t]+")
 _KINDS = (re.compile(rb";"), re.compile(rb","))
-_NEEDS_ESCAPE = re.compile(rb"[^A-Za-z0-9._#+\-/&!$%]|^[-.]")
 
 
 class Header(NamedTuple):
     """
-    `@SOURCE SEQ [MAC]`: who sends, and which datagram or batch of his this is.
+    `@@SOURCE SEQ [MAC]`: who sends, and which datagram or batch of his this is.
 
     Attributes:
         source: the name.
@@ -96,18 +103,19 @@ def split(text: bytes, spaced: Mapping[bytes, bytes] = NONE_SPACED) -> list[Reco
     return found if len(found) == text.count(b"\n") else None
 
 
-def parse(line: bytes, spaced: Mapping[bytes, bytes]) -> Record:
+def parse(line: bytes, spaced: Mapping[bytes, bytes], codepage: str = CODEPAGE) -> Record:
     """
     Read one record of any kind, without its separator.
 
     Args:
         spaced: symbols that hold blanks, and what each is called here; see `spell`.
+        codepage: how a symbol is read that is not UTF-8.
 
     Raises:
         WireError: code `tick`.
     """
     try:
-        return _parse(line, spaced)
+        return _parse(line, spaced, codepage)
     except WireError as error:
         if not _SECRET.search(line):
             raise
@@ -118,20 +126,36 @@ def parse(line: bytes, spaced: Mapping[bytes, bytes]) -> Record:
         raise WireError(error.code, text) from None
 
 
-def _parse(line: bytes, spaced: Mapping[bytes, bytes]) -> Record:
+def _parse(line: bytes, spaced: Mapping[bytes, bytes], codepage: str) -> Record:
     fields = _fields(line.strip(b" \t"), spaced)
-    symbol, values = fields[0], fields[1:]
-    if not _NAME.fullmatch(symbol):
-        raise WireError("tick", _MIXED if _BLANKS.search(symbol) else _NO_SYMBOL, line)
-    if len(values) > len(FIELDS):
+    symbol, sent = fields[0], fields[1:]
+    if _SEPARATOR.search(symbol):
+        raise WireError("tick", _MIXED, line)
+    if symbol.startswith(b"@@") or _COMMAND.fullmatch(symbol):
+        raise WireError("tick", _OTHER, line)
+    try:
+        symbol = spelling(symbol, codepage)
+    except WireError:
+        raise WireError("tick", _NO_SYMBOL, line) from None
+    if len(sent) > len(FIELDS):
         raise WireError("tick", f"A tick has at most {1 + len(FIELDS)} fields", line)
-    values = [value or ABSENT for value in values]
-    for name, value in zip(FIELDS, values, strict=False):
-        if not _FIELD[name].fullmatch(value):
-            raise WireError("tick", f"{name.upper()} is {_EXPECTED[name]}, or - for none", line)
-    if set(values[:3]) <= {ABSENT}:
+    fields = [_value(name, each, line) for name, each in zip(FIELDS, sent, strict=False)]
+    if set(fields[:3]) <= {ABSENT}:
         raise WireError("tick", "Of BID, ASK and LAST one is needed", line)
-    return symbol, b" ".join(values)
+    return symbol, b" ".join(fields)
+
+
+def _value(name: str, sent: bytes, line: bytes) -> bytes:
+    if sent in (b"", ABSENT):
+        return ABSENT
+    if name in _WHOLE:
+        found = sent if _WHOLE[name].fullmatch(sent) else None
+    else:
+        price = values.read_price(sent.decode("latin-1"))
+        found = None if price is None else price.encode()
+    if found is None or (name == "volume" and found.startswith(b"-")):
+        raise WireError("tick", f"{name.upper()} is {_EXPECTED[name]}, or - for none", line)
+    return found
 
 
 def pad(rest: bytes) -> list[bytes]:
@@ -146,17 +170,60 @@ def time_of(rest: bytes) -> int | None:
     return None if len(values) < 5 or values[4] == ABSENT else int(values[4])
 
 
-def spell(symbol: str) -> bytes:
+def key_of(rest: bytes) -> tuple[object, ...]:
     """
-    Return the wire's name of a symbol: `UK 100` is `UK%20100`, `EURUSD` itself.
+    Return what is equal for ticks that are equal by value, their TIME apart.
+
+    `1.1` is `1.10000`; a 0 in LAST or VOLUME is absent, as in MqlTick; flags that were not sent are
+    those of the values.
+    """
+    bid, ask, last, volume, _, flags = pad(rest)
+    prices = [None if each == ABSENT else _number(each) for each in (bid, ask, last, volume)]
+    prices[2:] = [each or None for each in prices[2:]]
+    return (*prices, flags_of(rest) if flags == ABSENT else int(flags))
+
+
+def flags_of(rest: bytes) -> int:
+    """Return the flags of MqlTick that the values of a tick have."""
+    sent = [each != ABSENT for each in pad(rest)[:4]]
+    sent[2:] = [each != ABSENT and bool(_number(each)) for each in pad(rest)[2:4]]
+    return sum(flag for flag, there in zip(FLAGS, sent, strict=True) if there)
+
+
+@lru_cache(KNOWN)
+def _number(text: bytes) -> Decimal:
+    return Decimal(text.decode())
+
+
+@lru_cache(KNOWN)
+def spelling(name: bytes, codepage: str) -> bytes:
+    """
+    Return the one spelling of a symbol on the wire, in UTF-8: `UK%20100` for each of `UK%20100`
+    and `%55K%20100`, and for the same bytes of the code page what they mean.
 
     Raises:
-        WireError: code `symbol`; it is longer than 32 bytes then.
+        WireError: code `symbol`.
     """
-    name = _NEEDS_ESCAPE.sub(lambda found: b"%%%02X" % found[0][0], symbol.encode())
-    if not _NAME.fullmatch(name):
-        raise WireError("symbol", "A symbol has 1 to 32 bytes", name)
-    return name
+    plain = _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), name)
+    text = values.read_text(plain, codepage)
+    if not values.is_symbol(text):
+        raise WireError("symbol", _NO_SYMBOL, name)
+    if _COMMAND.fullmatch(text.encode()):
+        return text[:-1].encode() + b"%3A"
+    return _NEEDS_ESCAPE.sub(lambda found: b"%%%02X" % found[0][0], text.encode())
+
+
+def spell(symbol: str) -> bytes:
+    """
+    Return the one spelling of a symbol on the wire: `UK 100` is `UK%20100`, `EURUSD` itself.
+
+    Raises:
+        WireError: code `symbol`; it is none.
+    """
+    try:
+        return spelling(symbol.encode(), CODEPAGE)
+    except UnicodeEncodeError:
+        raise WireError("symbol", _NO_SYMBOL) from None
 
 
 def is_source(name: str) -> bool:
@@ -166,14 +233,14 @@ def is_source(name: str) -> bool:
 
 def parse_header(line: bytes) -> Header:
     """
-    Read `@SOURCE SEQ [MAC]`.
+    Read `@@SOURCE SEQ [MAC]`.
 
     Raises:
         WireError: code `header`.
     """
     found = _HEADER.fullmatch(line.rstrip(b" "))
     if found is None or int(found[2]) >= MAX_NUMBER:
-        raise WireError("header", "A header is @SOURCE SEQ, as @desk-1 42", line)
+        raise WireError("header", "A header is @@SOURCE SEQ, as @@desk-1 42", line)
     return Header(found[1].decode(), int(found[2]), found[3] or b"")
 
 
@@ -220,21 +287,36 @@ def payload(datagram: bytes) -> bytes:
     return datagram.partition(b"\0")[0]
 
 
+def no_record(datagram: bytes) -> WireError:
+    """Say what is wrong with a datagram of which nothing can be read."""
+    if not datagram:
+        return WireError("tick", "The datagram is empty")
+    if datagram.startswith(b"\0"):
+        text = "The datagram begins with NUL, and nothing behind one is read"
+        return WireError("tick", text, b"" if _SECRET.search(datagram) else datagram)
+    return WireError("tick", "The datagram has nothing but line ends", datagram)
+
+
 def lines(text: bytes) -> bytes:
     """Return `text` with LF for CRLF, and without empty lines."""
     text = text.replace(b"\r\n", b"\n")
     return _EMPTY.sub(b"\n", text).lstrip(b"\n") if b"\n\n" in text else text.lstrip(b"\n")
 
 
-def spellings(symbols: Iterable[str]) -> dict[bytes, bytes]:
+def spellings(symbols: Iterable[str], codepage: str = CODEPAGE) -> dict[bytes, bytes]:
     """
-    Return what each of `ticks.spaced_symbols` is called here; a longer one is found first.
+    Return what each of `ticks.spaced_symbols` is called here, as it may be sent; a longer one is
+    found first.
 
     Raises:
-        WireError: code `symbol`; one is too long.
+        WireError: code `symbol`; one is none.
     """
     ordered = sorted(symbols, key=len, reverse=True)
-    return {symbol.encode(): spell(symbol) for symbol in ordered}
+    return {
+        sent: spell(symbol)
+        for symbol in ordered
+        for sent in (symbol.encode(), values.write_text(symbol, codepage))
+    }
 
 
 def tell(symbol: bytes, rest: bytes, received: int, skipped: int = 0) -> bytes:

@@ -53,7 +53,7 @@ def records(day):
 def batches(day, size=20):
     lines = list(records(day))
     for number, at in enumerate(range(0, len(lines), size), 1):
-        yield b"@desk-1 %d\n" % number + b"".join(lines[at : at + size])
+        yield b"@@desk-1 %d\n" % number + b"".join(lines[at : at + size])
 
 
 def mtnet(daemon, *arguments):
@@ -107,7 +107,7 @@ def test_a_day_that_is_sent_again_is_stored_once(daemon, day):
     for _ in range(2):
         with daemon.dial("ticks") as sender:
             # The window of remembered numbers: an older one would be a new beginning.
-            sender.sendall(everything[: everything.index(b"@desk-1 1000\n")] + b"SYNC:\n")
+            sender.sendall(everything[: everything.index(b"@@desk-1 1000\n")] + b"SYNC:\n")
             assert sender.makefile("rb").readline() == b"OK: SYNC 19980\r\n"
         daemon.stop(9)
         daemon.start()

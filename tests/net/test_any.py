@@ -43,7 +43,7 @@ BEGINNINGS = [
     (b"FETCH EURUSD H1\n", 6, "templates"),
     (b"FETCHL EURUSD H1\n", 7, "templates"),
     (b"STORE EURUSD H1 9\n", 6, "templates"),
-    (b"@desk 1\n", 1, "ticks"),
+    (b"@@desk 1\n", 1, "ticks"),
     (b"LOGIN: name password\n", 1, "ticks"),
     (b"SUBSCRIBE: *\n", 2, "ticks"),
     (b"SYNC:\n", 2, "ticks"),
@@ -285,7 +285,7 @@ def test_a_connection_that_is_lost_too_early_reaches_nobody(port, clock, warning
 
 def test_the_ends_of_a_connection_are_passed_on(port):
     terminal = port.dial()
-    terminal.send(b"@")
+    terminal.send(b"@@")
     half = terminal.protocol
     assert verifyObject(IHalfCloseableProtocol, half)
     half.readConnectionLost()
@@ -311,7 +311,7 @@ def test_a_service_that_refuses_a_connection_resets_it(hub_with, clock):
 
 def test_every_service_is_told_where_its_connections_come_in(port, clock):
     factory = port.factory.at(LISTENER)
-    for data in (b"<<", b"GET ", b"FETCH ", b"@"):
+    for data in (b"<<", b"GET ", b"FETCH ", b"@@"):
         connect(factory, clock).send(data)
     connect(factory, clock)
     clock.advance(SILENCE)

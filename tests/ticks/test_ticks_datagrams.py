@@ -122,7 +122,7 @@ def test_a_datagram_that_comes_alone_is_one_of_a_burst(port):
         b"\nEURUSD 1.1\n\nGBPUSD 1.3\0",
         b"EURUSD\t1.1\nGBPUSD;1.3\0\0\0",
         b"EURUSD 1.1\nGBPUSD 1.3\0XAUUSD 2000\0",
-        b"EURUSD 1.1\nGBPUSD 1.3\n\0@desk 1\nXAUUSD 2000",
+        b"EURUSD 1.1\nGBPUSD 1.3\n\0@@desk 1\nXAUUSD 2000",
     ],
 )
 def test_records_end_at_a_line_break_and_the_datagram_at_its_first_nul(port, data):
@@ -158,7 +158,7 @@ def test_a_datagram_that_says_nothing_is_counted_as_one_that_cannot_be_read(port
 @pytest.mark.parametrize(
     ("size", "whole"), [(8_190, True), (8_191, True), (8_192, False), (20_000, False)]
 )
-@pytest.mark.parametrize("head", [b"", b"@desk 1\n"])
+@pytest.mark.parametrize("head", [b"", b"@@desk 1\n"])
 def test_a_datagram_that_may_have_been_cut_is_refused_whole(port, warnings, head, size, whole):
     here = port()
     data = (head + b"EURUSD 1.1\n" * 800).ljust(size, b"\0")[: size - 1] + b"\0"
@@ -173,8 +173,8 @@ def test_a_datagram_that_may_have_been_cut_is_refused_whole(port, warnings, head
 
 def test_a_cut_datagram_leaves_its_number_to_be_sent_again_in_smaller_ones(port):
     here = port()
-    here.send(b"@desk 1\n" + b"EURUSD 1.1\n" * 1_000)
-    here.send(b"@desk 1\nEURUSD 1.1\n")
+    here.send(b"@@desk 1\n" + b"EURUSD 1.1\n" * 1_000)
+    here.send(b"@@desk 1\nEURUSD 1.1\n")
     assert here.stored() == ["EURUSD 1.1"]
 
 
@@ -204,8 +204,8 @@ def test_an_ipv6_address_is_a_source_too(port):
 
 def test_a_header_names_the_source_whatever_the_address(port):
     here = port()
-    here.send(b"@desk 1\nEURUSD 1\nEURUSD 2")
-    here.send(b"@desk 2\nEURUSD 3", sender=THERE)
+    here.send(b"@@desk 1\nEURUSD 1\nEURUSD 2")
+    here.send(b"@@desk 2\nEURUSD 3", sender=THERE)
     assert here.heard() == (
         [("desk", 3, 0, 0, 0, 0, 0, 0, 0, 2)],
         [("desk", "EURUSD", 3)],
@@ -213,7 +213,7 @@ def test_a_header_names_the_source_whatever_the_address(port):
 
 
 @pytest.mark.parametrize(
-    "header", [b"@", b"@desk", b"@desk x", b"@de/sk 1", b"@desk -1", b"@d 1 2 3"]
+    "header", [b"@@", b"@@desk", b"@@desk x", b"@@de/sk 1", b"@@desk -1", b"@@d 1 2 3"]
 )
 def test_a_bad_header_is_counted_and_what_follows_is_of_the_address(port, warnings, header):
     here = port()
@@ -223,16 +223,58 @@ def test_a_bad_header_is_counted_and_what_follows_is_of_the_address(port, warnin
     assert len(warnings()) == 1
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "is empty"),
+        (b"\n", "nothing but line ends"),
+        (b"\r\n\r\n", "nothing but line ends"),
+        (b"\0\0\0\x10EURUSD 1.09876", "begins with NUL"),
+        (b"\0", "begins with NUL"),
+        (b"EURUSD", "one is needed"),
+        (b"@@desk x\nEURUSD 1", "A header is @@SOURCE SEQ"),
+    ],
+)
+def test_every_datagram_that_is_refused_is_counted_and_logged(port, warnings, data, words):
+    here = port()
+    here.send(data)
+    assert here.count("refused") == [1]
+    (line,) = warnings()
+    assert words in str(line["error"])
+
+
+def test_a_password_behind_a_nul_is_not_logged(port, warnings):
+    here = port()
+    here.send(b"\0LOGIN: desk hunter2")
+    assert "hunter2" not in str(warnings()[0]["error"])
+
+
+@pytest.mark.parametrize("end", [b"", b"\0", b"\r\n"])
+def test_a_symbol_with_an_at_sign_is_a_tick_at_any_price(port, end):
+    here = port()
+    here.send(*[b"@ES %d" % price + end for price in (4500, 4501, 4503)])
+    assert here.stored() == ["@ES 4500", "@ES 4501", "@ES 4503"]
+    assert here.count("refused") == [0]
+
+
+def test_one_symbol_in_several_spellings_is_one(port):
+    here = port("ticks.spaced_symbols=UK 100")
+    here.send(b"UK 100 1", b"UK%20100 2", b"%55K%20100 3", b"EURUSD.\xa3 4", "EURUSD.£ 5".encode())
+    expected = ["UK%20100 1", "UK%20100 2", "UK%20100 3", "EURUSD.£ 4", "EURUSD.£ 5"]
+    assert sorted(here.stored()) == sorted(expected)
+    assert here.hub.collector.health()["symbols"] == 2
+
+
 def test_a_header_that_is_not_first_is_no_header(port):
     here = port()
-    here.send(b"EURUSD 1\n@desk 1\nEURUSD 2")
+    here.send(b"EURUSD 1\n@@desk 1\nEURUSD 2")
     assert here.stored() == ["EURUSD 1", "EURUSD 2"]
     assert here.heard()[0] == [("127.0.0.1", 3, 1, 0, 0, 0, 0, 0, 0, None)]
 
 
 def test_a_header_alone_is_a_datagram_of_no_ticks(port):
     here = port()
-    here.send(b"@desk 1", b"@desk 3\0")
+    here.send(b"@@desk 1", b"@@desk 3\0")
     assert here.count("received", "refused") == [0, 0]
     desk = here.collector.source("desk")
     assert (desk.highest, desk.missing) == (3, 1)
@@ -243,7 +285,11 @@ def test_a_header_alone_is_a_datagram_of_no_ticks(port):
     [
         [(b"EURUSD 1", HERE), (b"EURUSD 2", THERE), (b"EURUSD 3", HERE), (b"EURUSD 4", THERE)],
         [(b"EURUSD 1", THERE), (b"EURUSD 2", HERE), (b"EURUSD 3", HERE), (b"EURUSD 4", THERE)],
-        [(b"@desk 1\nEURUSD 1", HERE), (b"EURUSD 2", HERE), (b"@desk 2\nEURUSD 3\nEURUSD 4", HERE)],
+        [
+            (b"@@desk 1\nEURUSD 1", HERE),
+            (b"EURUSD 2", HERE),
+            (b"@@desk 2\nEURUSD 3\nEURUSD 4", HERE),
+        ],
         [(b"EURUSD 1\nEURUSD 2", HERE), (b"EURUSD 3", THERE), (b"EURUSD 4", HERE)],
         [(b"EURUSD,1", HERE), (b"EURUSD 2", THERE), (b"EURUSD 3", HERE), (b"EURUSD;4", HERE)],
     ],
@@ -261,52 +307,52 @@ def test_ticks_of_one_symbol_keep_the_order_in_which_they_came_whoever_sent_them
 def test_numbers_tell_repeats_gaps_and_late_ones(port):
     here = port()
     here.send(
-        b"@desk 5\nEURUSD 5", b"@desk 5\nEURUSD 5", b"@desk 9\nEURUSD 9", b"@desk 7\nEURUSD 7"
+        b"@@desk 5\nEURUSD 5", b"@@desk 5\nEURUSD 5", b"@@desk 9\nEURUSD 9", b"@@desk 7\nEURUSD 7"
     )
     assert here.stored() == ["EURUSD 5", "EURUSD 9", "EURUSD 7"]
     assert here.heard()[0] == [("desk", 4, 0, 0, 1, 1, 0, 1, 2, 9)]
 
 
-@pytest.mark.parametrize("again", [b"@desk 1\nEURUSD 8", b"@desk 7000\nEURUSD 8"])
+@pytest.mark.parametrize("again", [b"@@desk 1\nEURUSD 8", b"@@desk 7000\nEURUSD 8"])
 def test_a_sender_that_begins_anew_is_a_restart_and_is_stored(port, again):
     here = port()
-    here.send(b"@desk 7000\nEURUSD 7", again)
+    here.send(b"@@desk 7000\nEURUSD 7", again)
     assert here.stored() == ["EURUSD 7", "EURUSD 8"]
     assert here.collector.source("desk").restarts == 1
 
 
 def test_a_repeat_is_known_by_what_comes_before_the_first_nul(port):
     here = port()
-    here.send(b"@desk 5\nEURUSD 5\0old", b"@desk 5\nEURUSD 5\0older")
+    here.send(b"@@desk 5\nEURUSD 5\0old", b"@@desk 5\nEURUSD 5\0older")
     assert here.stored() == ["EURUSD 5"]
     assert here.count("repeated") == [1]
 
 
 def test_a_repeat_is_known_by_the_next_daemon(port):
     first = port()
-    first.send(b"@desk 5\nEURUSD 5")
+    first.send(b"@@desk 5\nEURUSD 5")
     first.collector.close()
     second = port()
-    second.send(b"@desk 5\nEURUSD 5", b"@desk 6\nEURUSD 6")
+    second.send(b"@@desk 5\nEURUSD 5", b"@@desk 6\nEURUSD 6")
     assert second.stored() == ["EURUSD 5", "EURUSD 6"]
     assert second.count("repeated") == [1]
 
 
 def test_a_datagram_that_was_dropped_may_be_sent_again(port):
     here = port("ticks.queue=1")
-    here.send(b"@desk 1\nEURUSD 1", b"@desk 2\nEURUSD 2", b"@desk 3\nEURUSD 3")
+    here.send(b"@@desk 1\nEURUSD 1", b"@@desk 2\nEURUSD 2", b"@@desk 3\nEURUSD 3")
     assert here.count("dropped") == [2]
     here.flush()
-    here.send(b"@desk 2\nEURUSD 2")
+    here.send(b"@@desk 2\nEURUSD 2")
     here.flush()
-    here.send(b"@desk 3\nEURUSD 3")
+    here.send(b"@@desk 3\nEURUSD 3")
     assert here.stored() == ["EURUSD 1", "EURUSD 2", "EURUSD 3"]
     assert here.collector.source("desk").missing == 0
 
 
 def test_numbers_mean_nothing_where_many_senders_are_counted_as_one(port):
     here = port("ticks.max_sources=1")
-    here.send(b"@a 1\nEURUSD 1", b"@b 5\nEURUSD 2", b"@b 5\nEURUSD 2", b"@c 9\nEURUSD 3")
+    here.send(b"@@a 1\nEURUSD 1", b"@@b 5\nEURUSD 2", b"@@b 5\nEURUSD 2", b"@@c 9\nEURUSD 3")
     assert here.stored() == ["EURUSD 1", "EURUSD 2", "EURUSD 2", "EURUSD 3"]
     assert here.heard()[0] == [
         ("(others)", 3, 0, 0, 0, 0, 0, 0, 0, None),
@@ -319,8 +365,8 @@ def test_numbers_mean_nothing_where_many_senders_are_counted_as_one(port):
 TEXTS = st.sampled_from(
     [
         b"EURUSD 1.1", b"GBPUSD 2 3", b"EURUSD;1.5;;2", b"bad", b"\n", b"\r\n", b"\r", b"\0",
-        b"\x01", b" ", b"@desk 1", b"@desk 2", b"@desk x", b"@", b"PING:", b"EURUSD 1.1\0", b"9",
-        b"\xff",
+        b"\x01", b" ", b"@@desk 1", b"@@desk 2", b"@@desk x", b"@@", b"PING:", b"EURUSD 1.1\0",
+        b"9", b"\xff", b"@ES 4500", b"@ES 4500\0", b"[NQ100] 15000.1",
     ]
 )  # fmt: skip
 DATAGRAMS = st.lists(TEXTS | st.binary(max_size=4), max_size=6).map(b"".join)
@@ -394,7 +440,7 @@ def test_a_bad_datagram_in_a_burst_costs_the_others_nothing(port):
 
 def test_strangers_are_denied_and_counted(port, warnings):
     here = port(host="192.0.2.1")
-    here.send(b"EURUSD 1", b"@desk 1\nEURUSD 2", sender=THERE)
+    here.send(b"EURUSD 1", b"@@desk 1\nEURUSD 2", sender=THERE)
     assert here.stored() == []
     assert here.count("received", "refused", "sources") == [2, 2, 0]
     assert len(warnings()) == 2

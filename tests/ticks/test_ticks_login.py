@@ -55,7 +55,7 @@ def test_an_account_sends_the_symbols_that_it_may_and_no_others(house):
 
 
 def test_what_may_not_be_sent_of_a_numbered_batch_is_left_out_of_its_repetition_too(house):
-    batch = b"@desk 1\nEURUSD 1.1\nGBPUSD 1.3\n@desk 2\nEURUSD 1.2\n"
+    batch = b"@@desk 1\nEURUSD 1.1\nGBPUSD 1.3\n@@desk 2\nEURUSD 1.2\n"
     for _ in range(2):
         house.ask("ticks", BOB + batch)
     assert symbols(house) == {"EURUSD"}
@@ -183,7 +183,7 @@ def test_a_network_may_send_and_others_may_not(office):
 def test_a_network_may_send_some_symbols_in_whatever_form(office):
     port = Port(office)
     port.send("172.16.0.1", b"EURUSD 1.1\0", b"GBPUSD 1.3\0", b"EURJPY 1 2\nGBPJPY 1\n")
-    port.send("172.16.0.1", b"@desk 1\nEURCHF 1.1\nUSDCHF 1.1\n")
+    port.send("172.16.0.1", b"@@desk 1\nEURCHF 1.1\nUSDCHF 1.1\n")
     assert symbols(office) == {"EURUSD", "EURJPY", "EURCHF"}
     assert office.hub.collector.health()["refused"] == 3
 

@@ -31,8 +31,9 @@ def test_the_plugin_and_its_factory_keep_their_interfaces(hub_with):
 # Lines
 
 SCRIPT = (
-    b"EURUSD 1.1\nEURUSD\t1.2  1.3\r\n@desk 7\r\nGBPUSD;1.5;;1.6\0\nPING:\r\nbad\n"
-    b"@desk 8\nEURUSD 1.4\0SYNC:\nUNSUBSCRIBE: X\0@other x\nXAUUSD,2000,2001\r\nSYNC:\r\nEURUSD 1.5"
+    b"EURUSD 1.1\nEURUSD\t1.2  1.3\r\n@@desk 7\r\nGBPUSD;1.5;;1.6\0\nPING:\r\nbad\n"
+    b"@@desk 8\nEURUSD 1.4\0SYNC:\nUNSUBSCRIBE: X\0@@other x\nXAUUSD,2000,2001\r\nSYNC:\r\n"
+    b"EURUSD 1.5"
 )
 SCRIPT_STORED = (
     ["EURUSD 1.1", "EURUSD 1.2 1.3", "EURUSD 1.4", "EURUSD 1.5"],
@@ -341,9 +342,11 @@ def test_a_sync_counts_the_records_of_its_own_connection(serve):
 
 def test_a_sync_counts_repetitions_and_neither_refused_nor_dropped_records(serve, clock):
     server = serve("ticks.queue=2")
-    server.ask(b"@desk 1\nEURUSD 1.1\n")
+    server.ask(b"@@desk 1\nEURUSD 1.1\n")
     clock.advance(1)
-    answer = server.ask(b"@desk 1\nEURUSD 1.1\n@desk 2\nEURUSD x\nEURUSD 1.2\nEURUSD 1.3\nSYNC:\n")
+    answer = server.ask(
+        b"@@desk 1\nEURUSD 1.1\n@@desk 2\nEURUSD x\nEURUSD 1.2\nEURUSD 1.3\nSYNC:\n"
+    )
     assert answer.endswith(b"OK: SYNC 3\r\n")
     full = server.dial()
     full.send(b"EURUSD 1.4\nEURUSD 1.5\nPING:\nEURUSD 1.6\nSYNC:\n")
@@ -382,8 +385,8 @@ def test_each_connection_is_told_what_the_store_would_not_have_of_its_own(serve)
         )
         other.commit()
     honest, poisoned = server.dial(), server.dial()
-    server.say(honest, b"@honest 1\nEURUSD 1.1\n")
-    answer = server.say(poisoned, b"@poisoned 1\nPOISON 1\nGBPUSD 1.3\nSYNC:\n")
+    server.say(honest, b"@@honest 1\nEURUSD 1.1\n")
+    answer = server.say(poisoned, b"@@poisoned 1\nPOISON 1\nGBPUSD 1.3\nSYNC:\n")
     assert answer == (
         b"ERR: tick 1 records were taken, and the store will not have them\r\nOK: SYNC 1\r\n"
     )
@@ -391,7 +394,7 @@ def test_each_connection_is_told_what_the_store_would_not_have_of_its_own(serve)
     assert server.stored() == ["EURUSD 1.1", "GBPUSD 1.3"]
 
 
-BATCH = b"@desk 7\nEURUSD 1\nEURUSD 2\nEURUSD 3\n"
+BATCH = b"@@desk 7\nEURUSD 1\nEURUSD 2\nEURUSD 3\n"
 
 
 @pytest.mark.parametrize("at", range(len(BATCH) + 1))
@@ -409,7 +412,7 @@ def test_a_batch_whose_connection_was_cut_anywhere_is_completed_by_the_resend(se
 @pytest.mark.parametrize("when", ["both times", "the second time"])
 def test_a_command_within_a_batch_makes_no_double_of_its_resend(serve, command, where, when):
     server = serve()
-    batch = b"@desk 7\nEURUSD 1\n" + command + b"EURUSD 2\nEURUSD 3\n"
+    batch = b"@@desk 7\nEURUSD 1\n" + command + b"EURUSD 2\nEURUSD 3\n"
     server.ask(batch if when == "both times" else batch.replace(command, b""))
     if where == "the next daemon":
         server.hub.collector.close()
@@ -421,7 +424,7 @@ def test_a_command_within_a_batch_makes_no_double_of_its_resend(serve, command, 
 
 def test_a_sync_early_in_a_batch_of_many_reads_makes_no_double_of_its_resend(serve):
     server = serve()
-    lines = [b"@desk 7\nEURUSD 0\nSYNC:\n", *[b"EURUSD %d\n" % at for at in range(1, 400)]]
+    lines = [b"@@desk 7\nEURUSD 0\nSYNC:\n", *[b"EURUSD %d\n" % at for at in range(1, 400)]]
     for _ in range(2):
         terminal = server.dial()
         for line in lines:
@@ -435,7 +438,7 @@ def test_a_sync_within_a_batch_that_is_sent_again_promises_what_is_on_disk_and_n
     server = serve()
     server.ask(BATCH)
     terminal = server.dial()
-    answer = server.say(terminal, b"@desk 7\nEURUSD 1\nEURUSD 9\nSYNC:\n")
+    answer = server.say(terminal, b"@@desk 7\nEURUSD 1\nEURUSD 9\nSYNC:\n")
     (promised,) = map(int, re.findall(rb"OK: SYNC ([0-9]+)", answer))
     on_disk = server.stored()
     assert promised in (0, 2)
@@ -451,7 +454,7 @@ def test_a_resend_with_other_bytes_is_a_restart_and_is_stored(serve):
 
 
 @pytest.mark.parametrize(
-    "header", [b"@desk", b"@desk x", b"@de/sk 1", b"@desk 9223372036854775808"]
+    "header", [b"@@desk", b"@@desk x", b"@@de/sk 1", b"@@desk 9223372036854775808"]
 )
 def test_a_bad_header_is_answered_and_counted_and_the_records_behind_it_kept(serve, header):
     server = serve()
@@ -521,7 +524,7 @@ def test_commands_of_a_peer_that_does_not_read_its_answers_wait_until_it_does(
 # Silence
 
 
-@pytest.mark.parametrize("said", [b"", b"PING:\n", b"SYNC:\n", b"@desk 1\n", b"EURUSD 1.1"])
+@pytest.mark.parametrize("said", [b"", b"PING:\n", b"SYNC:\n", b"@@desk 1\n", b"EURUSD 1.1"])
 def test_a_connection_that_never_began_is_reset_after_its_idle_time(serve, clock, warnings, said):
     server = serve("ticks.idle=600")
     terminal = server.dial()
@@ -534,7 +537,7 @@ def test_a_connection_that_never_began_is_reset_after_its_idle_time(serve, clock
     assert server.stored() == []
 
 
-@pytest.mark.parametrize("said", [b"EURUSD 1.1\n", b"@desk 1\nEURUSD 1.1\n", b"SUBSCRIBE: *\n"])
+@pytest.mark.parametrize("said", [b"EURUSD 1.1\n", b"@@desk 1\nEURUSD 1.1\n", b"SUBSCRIBE: *\n"])
 def test_a_connection_that_began_may_be_silent_for_ever(serve, clock, said):
     server = serve("ticks.idle=600")
     terminal = server.dial()
@@ -581,12 +584,12 @@ def test_strangers_of_whom_nothing_is_said_may_do_nothing(serve):
 
 def test_the_header_of_a_stranger_who_may_not_send_changes_no_source(serve):
     server = serve("access.anonymous=read")
-    server.ask(b"@desk 7\nEURUSD 1\nEURUSD 2\n")
-    server.ask(b"@desk 999999\n@desk 7\nPING:\n@desk 1\nEURUSD 3\n@nobody 1\n", **STRANGER)
+    server.ask(b"@@desk 7\nEURUSD 1\nEURUSD 2\n")
+    server.ask(b"@@desk 999999\n@@desk 7\nPING:\n@@desk 1\nEURUSD 3\n@@nobody 1\n", **STRANGER)
     desk = server.hub.collector.source("desk")
     assert (desk.highest, desk.missing, desk.restarts) == (7, 0, 0)
     assert server.count("sources") == [1]
-    server.ask(b"@desk 7\nEURUSD 1\nEURUSD 2\n")
+    server.ask(b"@@desk 7\nEURUSD 1\nEURUSD 2\n")
     assert server.stored() == ["EURUSD 1", "EURUSD 2"]
 
 
@@ -641,3 +644,20 @@ def test_a_login_with_a_typing_error_is_not_repeated(serve, log, line):
     assert answer.startswith(b"ERR: ")
     assert b"hunter2" not in answer
     assert not any("hunter2" in str(event) for event in log)
+
+
+def test_a_symbol_may_be_asked_for_in_any_spelling(serve):
+    server = serve()
+    reader = server.dial()
+    asked = b"SUBSCRIBE: EURUSD.\xa3 %5BNQ100%5D\n"
+    assert server.say(reader, asked) == "OK: SUBSCRIBED EURUSD.£ [NQ100]\r\n".encode()
+    server.ask(b"EURUSD.%C2%A3 1\n[NQ100] 2\n")
+    told = reader.received().decode()
+    assert [line.split()[1] for line in told.splitlines()] == ["EURUSD.£", "[NQ100]"]
+    answer = server.say(reader, "UNSUBSCRIBE: EURUSD.£\n".encode())
+    assert answer == "OK: UNSUBSCRIBED EURUSD.£\r\n".encode()
+
+
+@pytest.mark.parametrize("word", [b"<X>", b"A|B", b"%00", b"X" * 33])
+def test_what_is_no_symbol_cannot_be_asked_for(serve, word):
+    assert serve().ask(b"SUBSCRIBE: " + word + b"\n").startswith(b"ERR: symbol A symbol has")
