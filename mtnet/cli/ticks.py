@@ -83,7 +83,9 @@ def _export_parser(commands: "Commands") -> None:
 def _import_parser(commands: "Commands") -> None:
     told = "store the ticks of a file that MetaTrader 5 exported, each of them once"
     parser = manage.add(commands, "import", import_ticks, told, "EURUSD.csv --symbol EURUSD")
-    parser.add_argument("file", metavar="FILE", type=Path, help="also compressed with gzip")
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="also compressed with gzip, or alone in a zip file"
+    )
     parser.add_argument("--symbol", metavar="SYMBOL", required=True)
     parser.add_argument(
         "--shift-hours",
@@ -174,13 +176,14 @@ def import_ticks(arguments: Namespace) -> None:
     make_folder(path.parent)
     symbol = spelt(arguments.symbol)
     importer = Importer(path, symbol, time.time_ns() // 1_000_000)
-    rows = mt5.rows(arguments.file, arguments.shift)
     try:
         with _progress() as progress:
-            importer.run(rows, progress)
+            importer.run(lambda: mt5.rows(arguments.file, arguments.shift), progress)
     finally:
         total = importer.added + importer.known
         print(f"{total} ticks, {importer.added} new, {importer.known} there already.", flush=True)
+        if importer.unsorted is not None:
+            print(f"Line {importer.unsorted} goes back in time: the ticks were sorted.", flush=True)
 
 
 def list_symbols(arguments: Namespace) -> None:

@@ -5,20 +5,35 @@ Pure. Works beside a running daemon: SQLite lets one of the two write at a time,
 takes some milliseconds.
 """
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
-from mtnet.errors import ClientError
+from mtnet.errors import ClientError, JournalError
 from mtnet.ticks.archive import Archive
 from mtnet.ticks.commits import Commit
 from mtnet.ticks.series import BLOCK, Heard, Series
 from mtnet.ticks.store import Store
 from mtnet.ticks.tables import IMPORTED
-from mtnet.ticks.wire import pad
+from mtnet.ticks.wire import key_of
 
 Row = tuple[int, int, bytes]
 """Line, order time, what follows the symbol on the wire."""
+
+
+class UnsortedError(ClientError):
+    """
+    Rows go back in time.
+
+    Attributes:
+        line: the first that does.
+    """
+
+    def __init__(self, line: int) -> None:
+        super().__init__(f"Line {line} goes back in time.")
+        self.line = line
 
 
 class Importer:
@@ -31,7 +46,8 @@ class Importer:
 
     Attributes:
         added: ticks that were stored.
-        known: ticks that were there already, the same in each field, from whatever source.
+        known: ticks that were there already, equal by value, from whatever source.
+        unsorted: the first line that goes back in time; None = there is none.
 
     Raises:
         JournalError: the store is damaged, or refuses; of each method, too.
@@ -42,21 +58,33 @@ class Importer:
         self._store.prepare()
         self._archive = Archive(path)
         self.added = self.known = 0
+        self.unsorted: int | None = None
 
-    def run(self, rows: Iterable[Row], progress: Callable[[int], object]) -> None:
+    def run(self, read: Callable[[], Iterable[Row]], progress: Callable[[int], object]) -> None:
         """
-        Store the rows that are not there yet.
+        Store the rows that are not there yet; those that go back in time are sorted.
 
         Args:
+            read: returns the rows, from the first one on; it is called again to sort them.
             progress: is told how many rows were dealt with, again and again.
 
         Raises:
-            ClientError: the rows go back in time; those before are stored.
+            ClientError: a row cannot be read; some of those before it may be stored.
         """
+        try:
+            self._run(read(), progress)
+        except UnsortedError as error:
+            self.unsorted = error.line
+            done, self.known = self.added, 0
+            # What is stored of them already is found there.
+            self._run(in_order(read()), lambda rows: progress(0))
+            self.known -= done
+        self._store.close()
+
+    def _run(self, rows: Iterable[Row], progress: Callable[[int], object]) -> None:
         for chunk in _chunks(rows):
             self._add(chunk)
             progress(len(chunk))
-        self._store.close()
 
     def _add(self, chunk: list[Row]) -> None:
         new: list[bytes] = []
@@ -95,11 +123,7 @@ def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
     for row in rows:
         line, time, _ = row
         if chunk and time < chunk[-1][1]:
-            yield chunk
-            raise ClientError(
-                f"Line {line} goes back in time; what stands before it is stored. Sort the file "
-                "by its first two columns."
-            )
+            raise UnsortedError(line)
         if len(chunk) >= BLOCK and time > chunk[-1][1]:
             yield chunk
             chunk = []
@@ -108,5 +132,21 @@ def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield chunk
 
 
-def _key(time: int, rest: bytes) -> tuple[int, tuple[bytes, ...]]:
-    return time, tuple(pad(rest))
+def _key(time: int, rest: bytes) -> tuple[object, ...]:
+    return time, *key_of(rest)
+
+
+def in_order(rows: Iterable[Row]) -> Iterator[Row]:
+    """
+    Return rows in the order of their times, and those of one time in that of their lines.
+
+    Raises:
+        JournalError: there is no room to sort them.
+    """
+    try:
+        with closing(sqlite3.connect("")) as sorting:  # a file of its own, once it is large
+            sorting.execute("CREATE TABLE row (line INTEGER, time INTEGER, rest BLOB)")
+            sorting.executemany("INSERT INTO row VALUES (?, ?, ?)", rows)
+            yield from sorting.execute("SELECT line, time, rest FROM row ORDER BY time, line")
+    except sqlite3.Error as error:
+        raise JournalError(f"The ticks cannot be sorted: {error}.") from error

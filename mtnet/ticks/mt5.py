@@ -1,12 +1,14 @@
 """
 MetaTrader 5's tick files: what it exports, and imports into custom symbols.
 
-Pure. Text with tabs and CR LF; an empty field is absent. Times are those of the broker, to the
+Pure. Text with tabs and CR LF, and from other programs with commas or semicolons; an empty field
+is absent, and so are those that a short row lacks. Times are those of the broker, to the
 millisecond: `2019.02.04<tab>00:00:00.994`.
 """
 
 import gzip
 import re
+import zipfile
 import zlib
 from calendar import timegm
 from collections.abc import Iterator
@@ -17,18 +19,20 @@ from functools import lru_cache
 from io import BufferedReader, TextIOWrapper
 from itertools import islice
 from pathlib import Path
+from typing import IO, cast
 
-from mtnet.errors import ClientError, WireError
+from mtnet.errors import ClientError, WireError, quote
 from mtnet.ticks import wire
 from mtnet.ticks.wire import ABSENT
 
 COLUMNS = ("<DATE>", "<TIME>", "<BID>", "<ASK>", "<LAST>", "<VOLUME>", "<FLAGS>")
 HEADER = "\t".join(COLUMNS).encode() + b"\r\n"
-FLAGS = (2, 4, 8, 16)
-"""`TICK_FLAG_BID`, `_ASK`, `_LAST`, `_VOLUME` of MqlTick, for the fields in their order."""
+SEPARATORS = "\t,;"
+SHORTEST = 3
+"""Fields of a row, at least: date, time and BID."""
 BATCH = 4_096
 """Rows that are read at once."""
-GZIP, UTF_16 = b"\x1f\x8b", (b"\xff\xfe", b"\xfe\xff")
+GZIP, ZIP, UTF_16 = b"\x1f\x8b", b"PK", (b"\xff\xfe", b"\xfe\xff")
 
 _DATE = re.compile(r"[0-9]{4}\.[0-9]{2}\.[0-9]{2}")
 _TIME = re.compile(r"((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:\.([0-9]{1,3}))?")
@@ -39,7 +43,7 @@ def format_row(time: int, rest: bytes) -> bytes:
     *values, _, flags = wire.pad(rest)
     fields = [b"" if each == ABSENT else _plain(each) for each in values]
     if flags == ABSENT:
-        flags = b"%d" % sum(flag for flag, each in zip(FLAGS, fields, strict=True) if each)
+        flags = b"%d" % wire.flags_of(rest)
     seconds, milliseconds = divmod(time, 1_000)
     clock = b"%b.%03d" % (_date(seconds), milliseconds)
     return b"\t".join([clock, *fields, flags]) + b"\r\n"
@@ -47,7 +51,11 @@ def format_row(time: int, rest: bytes) -> bytes:
 
 def rows(path: Path, shift: int = 0) -> Iterator[tuple[int, int, bytes]]:
     """
-    Yield (line, time, rest) of each row of a file, which may be compressed with gzip.
+    Yield (line, time, rest) of each row of a file, which may be compressed: with gzip, or alone in
+    a zip file.
+
+    A row of a volume alone has the prices of the rows before it: an empty field is one that did not
+    change.
 
     Args:
         shift: milliseconds that are added to each time.
@@ -56,64 +64,126 @@ def rows(path: Path, shift: int = 0) -> Iterator[tuple[int, int, bytes]]:
         ClientError: it is no export of ticks, or one of its lines cannot be read; names it.
     """
     with _text(path) as lines:
-        header = next(lines, "").strip().split("\t")
-        if tuple(header) not in (COLUMNS, COLUMNS[:-1]):
+        header = next(lines, "").strip("\r\n \t,;")
+        separator = next((each for each in SEPARATORS if each in header), "\t")
+        if tuple(header.split(separator)) not in (COLUMNS, COLUMNS[:-1]):
             raise ClientError(
-                f"{path} is no export of ticks: its first line is not {' '.join(COLUMNS)}."
+                f"{path} is no export of ticks: its first line is not {' '.join(COLUMNS)}, with "
+                f"tabs, commas or semicolons between, but {quote(header.encode())}."
             )
+        reader = _Rows(path, separator, len(header.split(separator)), shift)
         numbered = enumerate(lines, 2)
         while batch := list(islice(numbered, BATCH)):
-            yield from _read(path, [(n, line) for n, line in batch if line.strip()], shift)
+            yield from reader.read([(n, line) for n, line in batch if line.strip()])
 
 
 @contextmanager
 def _text(path: Path) -> Iterator[Iterator[str]]:
     with ExitStack() as stack:
         try:
-            file: BufferedReader | gzip.GzipFile = stack.enter_context(path.open("rb"))
-            if file.peek(2)[:2] == GZIP:
-                file = stack.enter_context(gzip.open(file))
-            encoding = "utf-16" if file.peek(2)[:2] in UTF_16 else "utf-8-sig"
-            yield stack.enter_context(TextIOWrapper(file, encoding))
-        except (OSError, EOFError, UnicodeError, zlib.error) as error:
+            file = _opened(path, stack)
+            yield stack.enter_context(TextIOWrapper(file, _encoding(file.peek(4)[:4])))
+        except UnicodeError as error:
+            raise ClientError(
+                f"{path} cannot be read: it is not text as UTF-8 or UTF-16."
+            ) from error
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             reason = getattr(error, "strerror", None) or error
             raise ClientError(f"{path} cannot be read: {reason}.") from error
 
 
-def _read(path: Path, lines: list[tuple[int, str]], shift: int) -> Iterator[tuple[int, int, bytes]]:
-    records = [_record(path, number, line, shift) for number, line in lines]
-    found = wire.split(b"".join(record for _, record in records))
-    if found is None:
-        for (number, _), (_, record) in zip(lines, records, strict=True):
-            if wire.split(record) is None:
-                raise ClientError(f"Line {number} of {path}: {_complaint(record)}.")
-        raise AssertionError("Records that are canonical one by one are so together.")
-    for (number, _), (time, _), (_, rest) in zip(lines, records, found, strict=True):
-        yield number, time, rest
+def _opened(path: Path, stack: ExitStack) -> BufferedReader:
+    plain = stack.enter_context(path.open("rb"))
+    head = plain.peek(2)[:2]
+    file: object = plain
+    if head == GZIP:
+        file = stack.enter_context(gzip.GzipFile(fileobj=plain))
+    elif head == ZIP:
+        file = stack.enter_context(_member(path, stack.enter_context(zipfile.ZipFile(plain))))
+    return cast(BufferedReader, file)  # each of them has what is used of it
 
 
-def _record(path: Path, number: int, line: str, shift: int) -> tuple[int, bytes]:
-    """Return the order time of a row, and the row as a record of the symbol X."""
-    fields = line.rstrip("\r\n").split("\t")
-    if len(fields) not in (len(COLUMNS), len(COLUMNS) - 1):
+def _member(path: Path, archive: zipfile.ZipFile) -> IO[bytes]:
+    files = [each for each in archive.infolist() if not each.is_dir()]
+    files = [each for each in files if not each.filename.startswith("__MACOSX/")]
+    if len(files) != 1:
+        names = ", ".join(each.filename for each in files[:5])
         raise ClientError(
-            f"Line {number} of {path} has {len(fields)} fields, and an export of ticks has "
-            f"{len(COLUMNS)}, separated by tabs."
+            f"{path} holds {len(files)} files ({names or 'none'}); a zip file with one is read. "
+            "Unpack it, and import each of them."
         )
     try:
-        time = _milliseconds(fields[0], fields[1]) + shift
-    except ValueError as error:
-        raise ClientError(f"Line {number} of {path} has no date and time: {error}.") from error
-    values = [field or "-" for field in (*fields[2:6], str(time), *fields[6:])]
-    return time, f"X {' '.join(values)}\n".encode()
+        return archive.open(files[0])
+    except RuntimeError as error:  # it is encrypted, or packed in a way that Python lacks
+        raise ClientError(f"{path} cannot be read: {error}.") from error
 
 
-def _complaint(record: bytes) -> str:
-    try:
-        wire.parse(record[:-1], wire.NONE_SPACED)
-    except WireError as error:
-        return str(error)
-    return "A blank stands beside a number"
+def _encoding(head: bytes) -> str:
+    if head[:2] in UTF_16:
+        return "utf-16"
+    # Without a mark: the first character is one of ASCII, of which one half is 0.
+    if head[1:2] == b"\0":
+        return "utf-16-le"
+    return "utf-16-be" if head[:1] == b"\0" else "utf-8-sig"
+
+
+class _Rows:
+    """Reads the rows of one file."""
+
+    def __init__(self, path: Path, separator: str, columns: int, shift: int) -> None:
+        self._path, self._separator, self._columns = path, separator, columns
+        self._shift = shift
+        self._known = [ABSENT] * 3
+
+    def read(self, lines: list[tuple[int, str]]) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (line, time, rest) of each of some lines."""
+        records = [self._record(number, line) for number, line in lines]
+        found = wire.split(b"".join(record for _, record in records))
+        for at, ((number, line), (time, record)) in enumerate(zip(lines, records, strict=True)):
+            rest = self._parse(number, line, record) if found is None else found[at][1]
+            self._learn(rest)
+            yield number, time, rest
+
+    def _record(self, number: int, line: str) -> tuple[int, bytes]:
+        """Return the order time of a row, and the row as a record of the symbol X."""
+        fields = [field.strip() for field in line.split(self._separator)]
+        while len(fields) > self._columns and not fields[-1]:
+            fields.pop()
+        if not SHORTEST <= len(fields) <= self._columns:
+            raise ClientError(
+                f"Line {number} of {self._path} has {len(fields)} fields, and its first line has "
+                f"{self._columns}: {_quoted(line)}."
+            )
+        try:
+            time = _milliseconds(fields[0], fields[1]) + self._shift
+        except ValueError as error:
+            raise ClientError(
+                f"Line {number} of {self._path} has no date and time: {error}."
+            ) from error
+        fields += [""] * (self._columns - len(fields))
+        values = [field or "-" for field in (*fields[2:6], str(time), *fields[6:])]
+        return time, f"X {' '.join(values)}\n".encode()
+
+    def _parse(self, number: int, line: str, record: bytes) -> bytes:
+        sent = record.rstrip(b"\n").split(b" ")
+        if sent[1:4] == [ABSENT] * 3 and sent[4] != ABSENT and self._known != [ABSENT] * 3:
+            # The volume of a deal goes with its price; without any, with those of the market.
+            last = self._known[2]
+            sent[1:4] = self._known if last == ABSENT else [ABSENT, ABSENT, last]
+        try:
+            return wire.parse(b" ".join(sent), wire.NONE_SPACED)[1]
+        except WireError as error:
+            text = str(error).removesuffix(f": {quote(error.offending)}")
+            raise ClientError(f"Line {number} of {self._path}: {text}: {_quoted(line)}.") from error
+
+    def _learn(self, rest: bytes) -> None:
+        for at, value in enumerate(rest.split(b" ", 3)[:3]):
+            if value != ABSENT:
+                self._known[at] = value
+
+
+def _quoted(line: str) -> str:
+    return quote(line.strip("\r\n").encode())
 
 
 def _milliseconds(date: str, time: str) -> int:

@@ -268,11 +268,21 @@ def test_an_empty_folder_is_made_for_the_user_alone(tmp_path):
     assert (folder / "ticks.sqlite").exists()
 
 
+def test_a_file_that_goes_back_in_time_is_sorted_and_said_to_be(capsys, data, tmp_path):
+    file = tmp_path / "EURUSD.csv"
+    file.write_bytes((HEADER + "".join(ROWS[::-1])).encode())
+    main(["ticks", "import", str(file), "--symbol", "NEWUSD", "--data", str(data)])
+    told = capsys.readouterr().out
+    assert told == (
+        f"{len(ROWS)} ticks, {len(ROWS)} new, 0 there already.\n"
+        "Line 3 goes back in time: the ticks were sorted.\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
         (HEADER + ROWS[0] + "2019.02.04\t12:00:01.000\t1,1\t\t\t\t2\r\n", "Line 3"),
-        (HEADER + ROWS[1] + ROWS[0], "Line 3 goes back in time"),
         ("time,bid,ask\r\n", "no export of ticks"),
     ],
 )

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtnet.errors import ClientError
 from mtnet.testing import EPOCH
 from mtnet.ticks import importer, mt5
 from mtnet.ticks.archive import Archive
@@ -28,7 +27,7 @@ def row(at, bid="1.1"):
 def bring(path, *ticks, symbol=EURUSD, received=EPOCH):
     """Import rows; return how many were new, and how many were there."""
     one = Importer(path, symbol, received)
-    one.run(((line, *each) for line, each in enumerate(ticks, 2)), lambda done: None)
+    one.run(lambda: [(line, *each) for line, each in enumerate(ticks, 2)], lambda done: None)
     return one.added, one.known
 
 
@@ -55,7 +54,7 @@ def test_the_real_file_is_imported_once_and_exported_byte_for_byte(real_data, pa
     counted = []
     for expected in ((136_741, 0), (0, 136_741)):
         one = Importer(path, EURUSD, EPOCH)
-        one.run(mt5.rows(file), counted.append)
+        one.run(lambda file=file: mt5.rows(file), counted.append)
         assert (one.added, one.known) == expected
     assert sum(counted) == 2 * 136_741
     written = mt5.HEADER + b"".join(mt5.format_row(*each) for each in stored(path))
@@ -92,7 +91,7 @@ def test_equal_ticks_of_a_file_stay_as_many_as_they_are(path):
 
 def test_a_tick_that_differs_in_one_field_is_another_one(path):
     bring(path, row(0, "1.1"))
-    assert bring(path, row(0, "1.10")) == (1, 0)
+    assert bring(path, row(0, "1.10001")) == (1, 0)
     time, record = row(0, "1.1")
     assert bring(path, (time, record.removesuffix(b"2") + b"6")) == (1, 0)
 
@@ -101,6 +100,30 @@ def test_a_field_that_is_absent_is_the_same_whether_it_was_left_out_or_not(path)
     time, record = row(0)
     bring(path, (time, record.removesuffix(b" 2")))
     assert bring(path, (time, record.removesuffix(b"2") + b"-")) == (0, 1)
+
+
+def test_an_export_laid_over_a_recording_of_the_same_ticks_adds_nothing(beside):
+    collector, path = beside
+    sent = (b"1.1 1.11 0 0", b"1.10000 1.11000 - -", b"1.10001 1.11000 0 0")
+    records = [(EURUSD, b"%b %d 6" % (each, NOON + at)) for at, each in enumerate(sent)]
+    collector.take(collector.source("desk"), records, EPOCH)
+    collector.sync()
+    written = (b"1.10000 1.11000", b"1.10000 1.11000", b"1.10001 1.11000")
+    file = [(NOON + at, b"%b - - %d 6" % (each, NOON + at)) for at, each in enumerate(written)]
+    assert bring(path, *file) == (0, 3)
+    assert [rest for _, rest in stored(path)] == [rest for _, rest in records], "digits as sent"
+
+
+def test_what_was_exported_is_there_already_although_it_had_neither_time_nor_flags(beside):
+    collector, path = beside
+    collector.take(collector.source("desk"), [(EURUSD, b"1.1 1.2"), (EURUSD, b"1.3")], EPOCH)
+    collector.sync()
+    exported = [mt5.format_row(*each) for each in stored(path)]
+    file = path.with_name("export.csv")
+    file.write_bytes(mt5.HEADER + b"".join(exported))
+    one = Importer(path, EURUSD, EPOCH)
+    one.run(lambda: mt5.rows(file), lambda done: None)
+    assert (one.added, one.known) == (0, 2)
 
 
 def test_the_ticks_of_another_symbol_do_not_count(path):
@@ -120,8 +143,8 @@ def test_more_ticks_of_one_time_than_a_block_holds_are_dealt_with_at_once(path):
     done = []
     for expected, file in (((BLOCK + 6, 0), ticks), ((0, BLOCK + 6), ticks[::-1])):
         one = Importer(path, EURUSD, EPOCH)
-        rows = [row(0), *file, row(2)]
-        one.run(((line, *each) for line, each in enumerate(rows, 2)), done.append)
+        rows = [(2, *row(0)), *((3, *each) for each in file), (9_999, *row(2))]
+        one.run(lambda rows=rows: rows, done.append)
         assert (one.added, one.known) == expected
     assert done == [BLOCK + 5, 1] * 2
     assert stored(path) == [row(0), *ticks, row(2)]
@@ -130,10 +153,25 @@ def test_more_ticks_of_one_time_than_a_block_holds_are_dealt_with_at_once(path):
 # What goes wrong
 
 
-def test_a_row_that_goes_back_in_time_is_named_and_those_before_it_are_stored(path):
-    with pytest.raises(ClientError, match="Line 4 goes back in time"):
-        bring(path, row(1), row(2), row(0), row(3))
-    assert stored(path) == [row(1), row(2)]
+@settings(max_examples=40, deadline=None)
+@given(file=ROWS, chunk=st.integers(1, 5))
+def test_rows_in_any_order_are_stored_as_if_they_had_been_sorted(file, chunk):
+    expected = sorted(file, key=lambda each: each[0])
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importer, "BLOCK", chunk)
+        path = Path(folder) / "ticks.sqlite"
+        assert bring(path, *file) == (len(file), 0)
+        assert Counter(stored(path)) == Counter(file)
+        assert [time for time, _ in stored(path)] == [time for time, _ in expected]
+        assert bring(path, *file) == (0, len(file))
+
+
+def test_the_first_row_that_goes_back_in_time_is_named(path):
+    one = Importer(path, EURUSD, EPOCH)
+    rows = [(2, *row(1)), (3, *row(2)), (4, *row(0)), (5, *row(3)), (6, *row(0))]
+    one.run(lambda: rows, lambda done: None)
+    assert (one.unsorted, one.added, one.known) == (4, 5, 0)
+    assert stored(path) == [row(0), row(0), row(1), row(2), row(3)]
 
 
 def test_an_import_that_was_broken_off_goes_on_where_it_was(path, monkeypatch):
@@ -145,7 +183,7 @@ def test_an_import_that_was_broken_off_goes_on_where_it_was(path, monkeypatch):
 
     one = Importer(path, EURUSD, EPOCH)
     with pytest.raises(KeyboardInterrupt):
-        one.run(((2, *each) for each in file), cut)
+        one.run(lambda: [(2, *each) for each in file], cut)
     there = len(stored(path))
     assert 0 < there < 10
     assert bring(path, *file) == (10 - there, there)
@@ -194,7 +232,7 @@ def test_a_daemon_that_stores_between_two_chunks_is_not_stored_again(beside, clo
             collector.sync()
 
     one = Importer(path, EURUSD, EPOCH)
-    one.run(((at + 2, *row(at)) for at in range(6)), take)
+    one.run(lambda: [(at + 2, *row(at)) for at in range(6)], take)
     assert (one.added, one.known) == (5, 1)
     assert stored(path) == [row(at) for at in range(6)]
     collector.take(collector.source("desk-1"), [(EURUSD, row(6)[1])], EPOCH)

@@ -1,7 +1,9 @@
 """MetaTrader 5's tick files: read strictly, written so that nothing is lost."""
 
 import gzip
+import io
 import tempfile
+import zipfile
 from decimal import Decimal
 from pathlib import Path
 
@@ -180,10 +182,10 @@ DAY, CLOCK = b"2019.02.04", b"00:00:00.994"
         line(DAY, CLOCK, b"1,14543", b"1.14545", b"", b"", b"6"),
         line(DAY, CLOCK, b"1.1 1.2", b"1.14545", b"", b"", b"6"),
         line(DAY, CLOCK, b"nan", b"1.14545", b"", b"", b"6"),
-        line(DAY, CLOCK, b"", b"", b"", b"1", b"6"),
+        line(DAY, CLOCK, b"", b"", b"", b"", b"6"),
         line(DAY, CLOCK, b"1", b"", b"", b"-1", b"6"),
         line(DAY, CLOCK, b"1", b"", b"", b"", b"buy"),
-        line(DAY, CLOCK, b"1", b"", b""),
+        line(DAY, CLOCK),
         line(DAY, CLOCK, b"1", b"", b"", b"", b"6", b"7"),
         line(b"2019.02.30", CLOCK, b"1", b"", b"", b"", b"6"),
         line(b"04.02.2019", CLOCK, b"1", b"", b"", b"", b"6"),
@@ -224,9 +226,10 @@ def test_a_file_that_is_not_there_is_told_in_a_sentence(tmp_path):
     ("row", "reason"),
     [
         (line(DAY, CLOCK, b"1,14543", b"", b"", b"", b"2"), "decimal point"),
+        (line(DAY, CLOCK, b"1.1", b"", b"", b"1e999", b"2"), "VOLUME is a volume"),
         (line(DAY, CLOCK, b"+1", b"", b"", b"", b"2"), "BID is a price"),
         (line(DAY, CLOCK, b"1", b"", b"", b"1 2", b""), "at most 7 fields"),
-        (line(DAY, CLOCK, b"1", b"", b""), "has 5 fields"),
+        (line(DAY, CLOCK), "has 2 fields"),
         (line(DAY, b"24:00:00", b"1", b"", b"", b"", b"2"), "'24:00:00' is no time"),
         (line(DAY, b"00:00:00,994", b"1", b"", b"", b"", b"2"), "'00:00:00,994' is no time"),
         (line(b"2019.2.4", CLOCK, b"1", b"", b"", b"", b"2"), "'2019.2.4' is no date"),
@@ -243,17 +246,112 @@ def test_a_line_far_down_is_named_with_its_number_its_file_and_the_reason(
     assert reason in said
 
 
+def test_a_message_shows_the_line_as_text(read):
+    said = sentence(read, HEADER + line(DAY, CLOCK, b"1.1", b"x", b"", b"", b"2"))
+    assert said.endswith(
+        "ASK is a price such as 1.09876, or - for none: "
+        "'2019.02.04\\t00:00:00.994\\t1.1\\tx\\t\\t\\t2'."
+    )
+
+
+# As other programs write them
+
+
+@pytest.mark.parametrize("separator", [b",", b";", b"\t"])
+@pytest.mark.parametrize("header", [HEADER, OLD_HEADER], ids=["flags", "no flags"])
+def test_fields_are_separated_as_those_of_the_first_line(read, separator, header):
+    text = header + ROW.removesuffix(b"\t6\r\n") + b"\r\n"
+    expected = (2, TIME, RECORD.removesuffix(b" 6"))
+    ((number, time, rest),) = read(text.replace(b"\t", separator))
+    assert (number, time, rest.removesuffix(b" -")) == expected
+
+
+@pytest.mark.parametrize("fields", [1, 2, 3, 4, 5])
+def test_what_a_short_row_lacks_is_absent(read, fields):
+    row = line(DAY, CLOCK, *[b"1.14543", b"1.14545", b"", b"", b"6"][:fields])
+    ((_, time, rest),) = read(HEADER + row)
+    expected = [b"1.14543", b"1.14545", b"-", b"-", b"-"][: min(fields, 2)]
+    assert time == TIME
+    assert [each for each in rest.split()[:4] if each != b"-"] == expected
+
+
+def test_empty_fields_too_many_are_nothing(read):
+    assert read(HEADER + ROW.replace(b"\r\n", b"\t\t\r\n")) == [(2, TIME, RECORD)]
+
+
+@pytest.mark.parametrize("blanks", [b" %b", b"%b ", b" %b  "])
+def test_blanks_beside_a_number_are_nothing(read, blanks):
+    row = line(DAY, CLOCK, blanks % b"1.14543", b"1.14545", b"", b"", blanks % b"6")
+    assert read(HEADER + row) == [(2, TIME, RECORD)]
+
+
+def test_a_volume_alone_goes_with_the_last_price_before_it(read):
+    deals = [
+        line(DAY, CLOCK, b"110000", b"110005", b"110010", b"1", b"30"),
+        line(DAY, CLOCK, b"", b"", b"", b"5", b"16"),
+        line(DAY, CLOCK, b"", b"", b"110015", b"2", b"24"),
+        line(DAY, CLOCK, b"", b"", b"", b"7", b"16"),
+    ]
+    found = [rest.rsplit(b" ", 2)[0] for _, _, rest in read(HEADER + b"".join(deals))]
+    assert found == [b"110000 110005 110010 1", b"- - 110010 5", b"- - 110015 2", b"- - 110015 7"]
+
+
+def test_a_volume_without_any_deal_before_it_goes_with_the_market(read):
+    quotes = line(DAY, CLOCK, b"1.1", b"1.2", b"", b"", b"6") + line(
+        DAY, CLOCK, b"", b"", b"", b"5", b"16"
+    )
+    assert read(HEADER + quotes)[1][2].startswith(b"1.1 1.2 - 5 ")
+
+
+def test_a_volume_before_any_price_is_told_with_its_line(read):
+    said = sentence(read, HEADER + line(DAY, CLOCK, b"", b"", b"", b"5", b"16"))
+    assert said.startswith("Line 2 of ")
+    assert "Of BID, ASK and LAST one is needed" in said
+
+
 @pytest.mark.parametrize(
-    "row",
-    [
-        line(DAY, CLOCK, b" 1.1", b"", b"", b"", b"2"),
-        line(DAY, CLOCK, b"1.1 ", b"", b"", b"", b"2"),
-        line(DAY, CLOCK, b"1.1", b"", b"", b"", b"2 "),
-    ],
-    ids=["before", "behind", "at the end"],
+    ("sent", "kept"), [(b"512.0599999999999", b"512.06"), (b"1e+06", b"1e+06"), (b"5.E1", None)]
 )
-def test_a_line_with_a_blank_too_many_is_named_with_its_number(read, row):
-    assert "Line 4 " in sentence(read, HEADER + ROW * 2 + row + ROW)
+def test_numbers_are_read_as_programs_print_them(read, sent, kept):
+    row = line(DAY, CLOCK, sent, b"", b"", b"", b"2")
+    if kept is None:
+        assert "BID is a price" in sentence(read, HEADER + row)
+    else:
+        assert read(HEADER + row)[0][2].split()[0] == kept
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_is_known_without_its_mark(read, encoding):
+    assert read((HEADER + ROW).decode().encode(encoding)) == [(2, TIME, RECORD)]
+
+
+def zipped(**files):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(f"{name}.csv", data)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
+def test_the_one_file_of_a_zip_file_is_read(read, encoding):
+    assert read(zipped(EURUSD=(HEADER + ROW).decode().encode(encoding))) == [(2, TIME, RECORD)]
+
+
+def test_of_several_files_in_a_zip_file_none_is_read_and_they_are_named(read):
+    said = sentence(read, zipped(EURUSD=HEADER + ROW, GBPUSD=HEADER + ROW))
+    assert "holds 2 files (EURUSD.csv, GBPUSD.csv)" in said
+
+
+@pytest.mark.parametrize("content", [zipped(), zipped(a=HEADER)[:-9], b"PK\3\4 and no more"])
+def test_a_zip_file_without_a_file_that_can_be_read_is_told(read, content):
+    said = sentence(read, content)
+    assert "cannot be read" in said or "holds 0 files (none)" in said
+
+
+def test_what_is_no_export_is_shown_its_first_line(read):
+    said = sentence(read, b"time,bid,ask\r\n1,2,3\r\n")
+    assert said.endswith("but 'time,bid,ask'.")
 
 
 def test_a_compressed_file_that_was_changed_is_told_in_a_sentence(read, tmp_path):

@@ -64,7 +64,7 @@ def test_two_imports_of_one_file_at_a_time_store_it_once(tmp_path):
 
     def work(one):
         start.wait()
-        one.run(file, lambda done: None)
+        one.run(lambda: file, lambda done: None)
 
     threads = [threading.Thread(target=work, args=(one,)) for one in both]
     for each in threads:
