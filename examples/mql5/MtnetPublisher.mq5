@@ -68,6 +68,7 @@ struct Sum
 
 CMtnetLink  g_link;
 CMtnetRetry g_asking(RESUBSCRIBE);
+CMtnetRetry g_denied(REASK);     // this login may not publish
 Row         g_rows[];
 Row         g_snapshot[];
 Counted     g_counted[];
@@ -78,6 +79,7 @@ long        g_count=0;
 bool        g_replacing=false;   // between SNAPSHOT and SYNCED
 bool        g_synced=false;      // the channel's positions are known
 bool        g_met=false;         // and were since the last connection
+bool        g_answered=false;    // and this login may publish
 bool        g_created=false;     // the channel begins with this program
 bool        g_fenced=false;      // another publisher has the channel: a person decides
 bool        g_take=false;        // a person has decided
@@ -106,6 +108,7 @@ void Begin(void)
    g_replacing=false;
    g_synced=false;
    g_met=false;
+   g_answered=false;
    g_created=false;
    g_fenced=false;
    g_take=false;
@@ -113,8 +116,12 @@ void Begin(void)
    g_mode="";
    g_notice="";
    g_asking.Reset();
+   g_denied.Reset();
+   ObjectDelete(0,BUTTON);
    g_login=AccountInfoInteger(ACCOUNT_LOGIN);
    g_server=AccountInfoString(ACCOUNT_SERVER);
+   if(g_login==0)
+      return;
    Load();
    // A counter alone would start at 1 again and meet the ids of yesterday.
    g_run=IntegerToString(g_login)+"-"+IntegerToString((long)TimeGMT())
@@ -145,6 +152,13 @@ void OnTrade(void)
 
 void OnTimer(void)
   {
+   if(!IsSameAccount())
+     {
+      g_link.Bye();
+      Begin();
+     }
+   if(g_login==0)
+      return;
    g_link.Work();
    CMtnetFrame frame;
    while(g_link.Next(frame))
@@ -254,6 +268,7 @@ void Greet(void)
   {
    g_mode="";
    g_met=false;
+   g_answered=false;
    for(int i=0; i<ArraySize(g_rows); i++)
       Forget(g_rows[i]);
    Subscribe();
@@ -294,6 +309,7 @@ void TakeMode(const string mode)
    if(mode!=g_mode)
       Print("mtnet: ",mode=="" ? "the channel is resumed" : "the channel is paused: "+mode);
    g_mode=mode;
+   g_denied.Reset();
    if(!better)
       return;
    for(int i=0; i<ArraySize(g_rows); i++)
@@ -374,6 +390,8 @@ void TakeStored(const CMtnetFrame &frame)
    g_rows[at].has=g_rows[at].sending;
    // A snapshot that is on its way may be older than this.
    g_rows[at].unsure=!g_synced;
+   g_answered=true;
+   g_denied.Reset();
    if(g_rows[at].take)
       g_take=false;
    Print("mtnet: stored ",g_rows[at].symbol," ",LotsText(g_rows[at].has));
@@ -418,6 +436,11 @@ void Refused(const CMtnetFrame &frame)
       g_rows[at].has=0;
    if(why!=g_rows[at].why && frame.Text("code")!="server")
       Alert("mtnet: ",g_rows[at].symbol," was refused: ",why);
+   // One answer like this is enough: each counts as an offence.
+   if(frame.Text("code")=="denied" && g_mode=="")
+      g_denied.Later();
+   else
+      g_answered=true;
    g_rows[at].why=why;
    g_rows[at].next=GetTickCount64()+g_rows[at].delay;
    g_rows[at].delay=(uint)MathMin(2*g_rows[at].delay,REASK);
@@ -426,16 +449,17 @@ void Refused(const CMtnetFrame &frame)
 //+------------------------------------------------------------------+
 //| What this account holds                                          |
 //+------------------------------------------------------------------+
+bool IsSameAccount(void)
+  {
+   return(AccountInfoInteger(ACCOUNT_LOGIN)==0
+          || (AccountInfoInteger(ACCOUNT_LOGIN)==g_login
+              && AccountInfoString(ACCOUNT_SERVER)==g_server));
+  }
+
 void Publish(void)
   {
-   if(AccountInfoInteger(ACCOUNT_LOGIN)!=0
-      && (AccountInfoInteger(ACCOUNT_LOGIN)!=g_login
-          || AccountInfoString(ACCOUNT_SERVER)!=g_server))
-     {
-      g_link.Bye();
-      Begin();
+   if(!IsSameAccount())
       return;
-     }
    if(!AccountReady())
      {
       for(int i=0; i<ArraySize(g_rows); i++)
@@ -650,8 +674,25 @@ long Since(const Row &row,const long opened)
 void SendAll(const bool closes)
   {
    for(int i=0; i<ArraySize(g_rows); i++)
-      if(IsClose(g_rows[i])==closes && IsDue(g_rows[i]) && !SendRow(g_rows[i]))
+     {
+      if(IsClose(g_rows[i])!=closes || !MaySend(g_rows[i]) || !IsDue(g_rows[i]))
+         continue;
+      if(!SendRow(g_rows[i]))
          return;
+     }
+  }
+
+//--- Until the server has taken one position, one at a time is sent: it may refuse them all.
+bool MaySend(const Row &row)
+  {
+   if(g_answered)
+      return(true);
+   if(g_denied.Waits() && !g_denied.Due())
+      return(false);
+   for(int i=0; i<ArraySize(g_rows); i++)
+      if(g_rows[i].id!="" && g_rows[i].when>0 && g_rows[i].id!=row.id)
+         return(false);
+   return(true);
   }
 
 bool IsClose(const Row &row)
