@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -35,6 +36,7 @@ class DataFolder:
         self.accounts = self.path / ACCOUNTS
         self.bans = self.path / "bans.sqlite"
         self.control = self.path / "control"
+        self.alive = self.path / "alive"
         try:
             make_folder(self.path)
             check_closed(self.path)
@@ -65,6 +67,25 @@ class DataFolder:
         """Remove the control socket that a killed daemon left behind."""
         if self.control.exists():
             os.unlink(self.control)
+
+    def last_run(self) -> int:
+        """
+        Return when a daemon ran here last, as the clock told then.
+
+        Returns:
+            Milliseconds since the Unix epoch; 0 = that is not known.
+        """
+        try:
+            return self.alive.stat().st_mtime_ns // 1_000_000
+        except OSError:
+            return 0
+
+    def note_run(self, when: int) -> None:
+        """Note that a daemon runs at a time: milliseconds since the Unix epoch."""
+        with suppress(OSError):  # it is a hint
+            if not self.alive.exists():
+                os.close(os.open(self.alive, os.O_CREAT, 0o600))
+            os.utime(self.alive, ns=(when * 1_000_000, when * 1_000_000))
 
     def release(self) -> None:
         """Let another daemon use the folder."""

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mtnet.access.access import Access
 from mtnet.access.limits import LogLimit
+from mtnet.clock import WallClock
 from mtnet.settings import Config
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Hub:
     Attributes:
         config: the settings.
         clock: delays and monotonic seconds; `task.Clock` in tests.
-        now: wall time, milliseconds since the Unix epoch, UTC.
+        now: wall time, milliseconds since the Unix epoch, UTC, and whether it may be believed.
         in_thread: runs a blocking function off the reactor: `in_thread(function, *args)`
             returns a Deferred with its result. One call runs at a time, in order.
         access: who may do what.
@@ -38,7 +39,7 @@ class Hub:
 
     config: Config
     clock: IReactorTime
-    now: Callable[[], int]
+    now: WallClock
     in_thread: Callable[..., "Deferred[Any]"]
     access: Access
     log_limit: LogLimit

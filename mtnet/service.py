@@ -24,11 +24,12 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from mtnet import __version__, logfile
+from mtnet import __version__, clock, logfile
 from mtnet.access.keeper import Keeper
 from mtnet.access.limits import LogLimit
 from mtnet.bound import Bound
 from mtnet.catalogue import Plugin
+from mtnet.clock import WallClock
 from mtnet.control import Command, ControlFactory
 from mtnet.datafolder import DataFolder
 from mtnet.errors import JournalError, MtnetError, StartError
@@ -71,6 +72,8 @@ __all__ = ["Options", "makeService"]
 TICK_POOL, DISK_POOL = POOLS = "mtnet-ticks", "mtnet-disk"
 """No template on a slow disk delays a tick; signals and the hashes of passwords have lanes of
 their own besides."""
+RUN = 60.0
+"""Seconds between two notes that the daemon runs, from which the next start judges its clock."""
 STAND_BACK = 5
 """How nice the thread is that hashes what strangers say: whoever guesses passwords keeps it busy
 without pause, and on one CPU would have half of it."""
@@ -115,16 +118,18 @@ class Daemon(MultiService):
     def __init__(self, config: Config, reactor: Any) -> None:
         super().__init__()
         self._reactor = reactor
-        self._since = _now()
+        self._now = WallClock(_now, _seconds)
+        self._began = _seconds()
         check_settings(config, reactor)
         check_ports(config)
         found = listeners(config)
-        self._certificates = certificates(config, _now)
+        self._certificates = certificates(config, self._now)
         rules(config)
         self._room = raise_limit()
         self._garbage = Garbage(reactor)
         self._garbage.setServiceParent(self)
         self._folder = DataFolder(config.data)
+        self._now.compare_run(self._folder.last_run())
         self._pools = {name: ThreadPool(1, 1, name) for name in POOLS}
         self._lane = Lane(reactor, "mtnet-signals")
         self._hashing = Lane(reactor, "mtnet-strangers", STAND_BACK)
@@ -142,8 +147,11 @@ class Daemon(MultiService):
         if config.templates.folder:
             FolderService(self.hub).setServiceParent(self)
         TimerService(config.access.store, self._keeper.flush).setServiceParent(self)
+        TimerService(RUN, self._note_run).setServiceParent(self)
+        self._now.check_start()
+        TimerService(clock.LOOK, self._now.watch).setServiceParent(self)
         if self._certificates is not None:
-            TimerService(LOOK, self._certificates.look).setServiceParent(self)
+            TimerService(LOOK, self._look_at_certificates).setServiceParent(self)
 
     def table(self) -> str:
         """Return what is said at the start: who listens where, and who may do what."""
@@ -179,7 +187,7 @@ class Daemon(MultiService):
         return {
             "version": __version__,
             "pid": os.getpid(),
-            "since": self._since,
+            "since": self._now() - int((_seconds() - self._began) * 1000),
             "data": str(self._folder.path),
             **self.health(),
             "services": self._reports(),
@@ -207,14 +215,16 @@ class Daemon(MultiService):
         }
         if self._certificates is not None:
             parts["tls"] = self._certificates.health()
+        parts["clock"] = self._now.health()
         trouble = [f"{name}: {_cause(part)}" for name, part in parts.items() if not part["healthy"]]
-        return {"healthy": not trouble, "trouble": trouble, **parts}
+        warnings = [f"{name}: {p['warning']}" for name, p in parts.items() if p.get("warning")]
+        return {"healthy": not trouble, "trouble": trouble, "warnings": warnings, **parts}
 
     # Building
 
     def _build_hub(self, config: Config) -> Hub:
         journal = Journal(self._folder.signals, config.signals.retain)
-        desk = Desk(config.signals, journal, self._reactor, _now, self._lane)
+        desk = Desk(config.signals, journal, self._reactor, self._now, self._lane)
         templates = config.templates
         try:
             desk.open()
@@ -234,7 +244,7 @@ class Daemon(MultiService):
         return Hub(
             config=config,
             clock=self._reactor,
-            now=_now,
+            now=self._now,
             in_thread=self._in_thread(DISK_POOL),
             access=self._keeper.access,
             log_limit=LogLimit(),
@@ -253,12 +263,12 @@ class Daemon(MultiService):
             self._hurried,
             self._in_thread(DISK_POOL),
             self._reactor,
-            _now,
+            self._now,
         )
 
     def _build_operator(self) -> Operator:
         try:
-            return Operator(self.hub.desk, Holds(self._folder.paused), _now)
+            return Operator(self.hub.desk, Holds(self._folder.paused), self._now)
         except JournalError as error:
             raise StartError(str(error)) from error
 
@@ -330,6 +340,15 @@ class Daemon(MultiService):
         }
 
     # Running
+
+    def _note_run(self) -> None:
+        if self._now.right:
+            self._folder.note_run(self._now())
+
+    def _look_at_certificates(self) -> None:
+        # By a wrong clock a new pair is refused, and the old one said to have expired.
+        if self._certificates is not None and self._now.right:
+            self._certificates.look()
 
     def startService(self) -> None:
         for lane in (self._lane, self._hashing, self._hurried):
@@ -426,3 +445,9 @@ def _cause(part: Mapping[str, Any]) -> str:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _seconds() -> float:
+    # Where the system tells, the time counts for which the machine slept.
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)

@@ -24,6 +24,7 @@ from mtnet.access.access import Access
 from mtnet.access.accounts import Accounts
 from mtnet.access.bans import Bans
 from mtnet.access.limits import LogLimit
+from mtnet.clock import WallClock
 from mtnet.config import load
 from mtnet.hub import Hub
 from mtnet.signals.desk import Desk
@@ -51,9 +52,7 @@ def make_hub(folder: Path, clock: Clock, *sets: str, accounts: Accounts | None =
     config = load(sets=["reserve=0", *sets], data=str(folder))
     folder.mkdir(exist_ok=True)
 
-    def now() -> int:
-        return EPOCH + int(clock.seconds() * 1000)
-
+    now = WallClock(lambda: EPOCH + int(clock.seconds() * 1000), clock.seconds)
     access = Access.build(
         config.access,
         accounts or Accounts(),

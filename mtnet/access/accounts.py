@@ -7,7 +7,7 @@ Every time is in milliseconds since the Unix epoch.
 import re
 import secrets
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from typing import Protocol
@@ -112,27 +112,34 @@ class Directory:
         accounts: by name.
         tokens: by digest.
         certificates: the name of an account by subject alternative name.
+        withdrawn: whose each token was that was withdrawn, by digest; the last ones.
     """
 
     accounts: Mapping[str, Account] = field(default_factory=dict)
     tokens: Mapping[bytes, Token] = field(default_factory=dict, repr=False)
     certificates: Mapping[str, str] = field(default_factory=dict)
+    withdrawn: Mapping[bytes, str] = field(default_factory=dict, repr=False)
 
     @staticmethod
-    def of(accounts: Iterable[Account], tokens: Iterable[Token]) -> "Directory":
+    def of(
+        accounts: Iterable[Account],
+        tokens: Iterable[Token],
+        withdrawn: Iterable[tuple[bytes, str]] = (),
+    ) -> "Directory":
         """Join what is stored."""
         by_name = {account.name: account for account in accounts}
         return Directory(
             by_name,
             {token.digest: token for token in tokens},
             {each: account.name for account in by_name.values() for each in account.certificates},
+            dict(withdrawn),
         )
 
-    def alive(self, when: int) -> "Directory":
-        """Return it without the tokens that have expired."""
-        if all(token.lives(when) for token in self.tokens.values()):
-            return self
-        return replace(self, tokens={d: t for d, t in self.tokens.items() if t.lives(when)})
+    @property
+    def newest(self) -> int:
+        """When the last account or token was made, or the last password set; 0 = never."""
+        times = [account.changed for account in self.accounts.values()]
+        return max([*times, *(token.created for token in self.tokens.values())], default=0)
 
     def disowned(self, former: "Directory") -> set[str]:
         """Name the accounts of `former` of which something that let them in counts no more."""
@@ -160,6 +167,7 @@ class Accounts:
         self._logins = Logins(known)
         self._logins.recall(logins)
         self._used: dict[str, int] = {}
+        self._expired: set[bytes] = set()
         self._watchers: dict[str, dict[Watcher, None]] = {}
 
     @property
@@ -182,6 +190,22 @@ class Accounts:
         self._used[found.id] = when
         return account, found.rights(account)
 
+    def outdated(self, secret: str, when: int) -> tuple[str, str] | None:
+        """
+        Say of what counts for nothing whether it was a token once, which nobody guesses.
+
+        Returns:
+            Whose it was, and why it counts no more; None = it never was one.
+        """
+        digested = digest(secret)
+        found = self.directory.tokens.get(digested)
+        if found is None:
+            owner = self.directory.withdrawn.get(digested)
+            return None if owner is None else (owner, "withdrawn")
+        if not found.lives(when):
+            return found.account, "expired"
+        return found.account, "account" if self._enabled(found.account) else "disabled"
+
     def certified(self, names: Iterable[str]) -> Account | None:
         """Return whose client certificate has these names, such as `dns:alice.example`."""
         found = (self.directory.certificates.get(fold(name), "") for name in names)
@@ -197,7 +221,21 @@ class Accounts:
         """Go by another directory, and tell the watchers of those who lost something by it."""
         former, self.directory = self.directory, directory
         self._logins.keep(directory.accounts)
-        for name in directory.disowned(former):
+        self._turn_out(directory.disowned(former))
+
+    def expire(self, when: int) -> None:
+        """
+        Tell the watchers of those of whom a token has expired since the last call.
+
+        The token stays, and counts again when the clock was wrong.
+        """
+        tokens = self.directory.tokens
+        expired = {digest for digest, token in tokens.items() if not token.lives(when)}
+        fresh, self._expired = expired - self._expired, expired
+        self._turn_out({tokens[digest].account for digest in fresh})
+
+    def _turn_out(self, names: Iterable[str]) -> None:
+        for name in names:
             watchers = self._watchers.get(name, {})
             for watcher in list(watchers):
                 if watcher in watchers:  # one may have ended another

@@ -8,7 +8,7 @@ owner out.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from functools import lru_cache
 from heapq import nlargest
@@ -29,6 +29,8 @@ DOUBLINGS = 64
 """After which every cap is long reached, and a float not yet too small."""
 LOGIN_KEPT = 64
 """Characters of a login that are told apart; no account has more."""
+SET = 60.0
+"""Seconds by which the wall clock may move before what is stored by it is stored anew."""
 RECENT = 1_024
 """Hosts whose networks are not worked out again: each is asked for several times."""
 
@@ -73,6 +75,7 @@ class Bans:
 
     Attributes:
         offences: how many there were so far, by kind.
+        began: is told the penalty of whoever is kept out from now on, and for how many seconds.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -80,6 +83,9 @@ class Bans:
         self._penalties = Penalties(settings.entries, settings.forget)
         self._by_hand = ByHand()
         self._stored: dict[Key, Penalty] = {}
+        self._over: list[tuple[Key, Penalty]] = []
+        self._offset: float | None = None
+        self.began: Callable[[Key, Penalty, float], object] = lambda key, penalty, seconds: None
         self.offences: Counter[str] = Counter({each.value: 0 for each in Offence})
 
     # What peers do
@@ -162,6 +168,7 @@ class Bans:
         login, _, place = text.rpartition("@")
         if login:
             return self._penalties.drop(_login_key(login, _named(place)))
+        self._over = [record for record in self._over if record[0].network != _named(place)]
         gone = [key for key in self._penalties.all() if key.network == _named(place)]
         lifted = [self._penalties.drop(key) for key in gone]
         return self._lift_by_hand(place) or any(lifted)
@@ -195,34 +202,57 @@ class Bans:
 
         Args:
             records: with ends in seconds since the Unix epoch.
-            wall: seconds since the Unix epoch; a wall clock that was set may end penalties
-                early, but none lasts longer than it could from now.
+            wall: seconds since the Unix epoch. Penalties that are over by it are kept aside, in
+                case it is wrong; none lasts longer than it could from now.
         """
+        self._offset = wall - when
         for key, stored in records:
+            if stored.until <= wall and stored.bars:
+                self._over.append((key, stored))
             left = stored.until - wall
             held = stored._replace(until=when + min(left, stored.most))
             self._hold(key, held, when)
             # An end that was too late is stored anew, or each restart would put it off again.
             self._stored[key] = held if left <= stored.most else stored
 
-    def changes(self, when: float, wall: float) -> Changes:
+    def changes(self, when: float, wall: float, steady: bool = True) -> Changes:
         """
         Return what is not stored as it is now.
 
         Args:
             wall: seconds since the Unix epoch.
+            steady: whether the wall clock was right for long; before, nothing is deleted for
+                its age.
         """
+        self._follow(when, wall, steady)
         self._tidy(when)
         # Compared as a whole: a list of what changed would grow for as long as the disk fails.
         held, stored = self._all(), self._stored
         put = {key: each for key, each in held.items() if stored.get(key) is not each}
-        return Changes(put, list(stored.keys() - held.keys()), wall - when)
+        aside = {key for key, _ in self._over}
+        return Changes(put, list(stored.keys() - held.keys() - aside), wall - when)
 
     def settle(self, changes: Changes) -> None:
         """Take note that changes were stored."""
         self._stored.update(changes.put)
         for key in changes.gone:
             self._stored.pop(key, None)
+
+    def _follow(self, when: float, wall: float, steady: bool) -> None:
+        """Take note that the wall clock was set: what is stored is meant by another one."""
+        if steady:
+            self._over = []
+        if self._offset is None or abs(wall - when - self._offset) <= SET:
+            return
+        self._offset = wall - when
+        self._stored = {key: each._replace() for key, each in self._stored.items()}
+        back = [record for record in self._over if record[1].until > wall]
+        held = self._all()
+        self._over = [record for record in self._over if record[1].until <= wall]
+        for key, penalty in back:
+            if key not in held or not held[key].left(when):
+                left = min(penalty.until - wall, penalty.most)
+                self._hold(key, penalty._replace(until=when + left), when)
 
     # How it is counted
 
@@ -233,6 +263,8 @@ class Bans:
             self._weight(offence, bad, lax), self._cap(offence), self._settings.enforced, when
         )
         self._penalties.put(key, grown, when)
+        if grown.left(when) and not old.left(when):
+            self.began(key, grown, grown.left(when))
 
     def _weight(self, offence: Offence, bad: int, lax: int) -> float:
         """Return the seconds that an offence adds; the first `lax` bad logins count as one."""

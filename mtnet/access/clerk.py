@@ -13,6 +13,7 @@ from mtnet.access.accounts import Account, Accounts, Directory, Token
 from mtnet.access.logins import DAY, Login
 from mtnet.access.passwords import check_password
 from mtnet.access.records import Records, unknown
+from mtnet.clock import WallClock
 from mtnet.errors import AccountError, JournalError, WireError
 
 LONGEST = 36_500
@@ -56,7 +57,7 @@ class Clerk:
 
     Args:
         in_thread: calls what blocks in the one thread of `records`.
-        now: milliseconds since the Unix epoch, UTC.
+        now: wall time, and whether it may be believed.
         hash: returns the PHC string of a password, and does not block.
     """
 
@@ -67,7 +68,7 @@ class Clerk:
         accounts: Accounts,
         records: Records,
         in_thread: Callable[..., "Deferred[Any]"],
-        now: Callable[[], int],
+        now: WallClock,
         hash: Callable[[str], "Deferred[str]"],
     ) -> None:
         self._accounts, self._records, self._in_thread = accounts, records, in_thread
@@ -99,13 +100,17 @@ class Clerk:
     async def reload(self) -> None:
         """Read the accounts anew; they stay as they were when the disk does not give them."""
         try:
-            self._use(await self._in_thread(self._records.directory))
+            directory = await self._in_thread(self._records.directory)
         except JournalError as error:
             self.log.error("{error} The accounts stay as they were.", error=error)
+            return
+        self._accounts.use(directory)
+        self.log.info("The accounts were read anew: {count}.", count=len(directory.accounts))
 
     async def flush(self) -> None:
-        """Store who logged in and which tokens were used; let go of tokens that expired."""
-        self._use(self._accounts.directory)
+        """Store who logged in and which tokens were used; close what tokens let in that expired."""
+        if self._now.right:
+            self._accounts.expire(self._now())
         done = self._accounts.used()
         if not any(done):
             return
@@ -176,7 +181,7 @@ class Clerk:
 
     async def _change(self, change: Callable[..., Json], name: str, *values: object) -> Json:
         result, directory = await self._in_thread(self._changed, change, name, *values)
-        self._use(directory)
+        self._accounts.use(directory)
         self.log.info("Account {name!r}: {change} is done.", name=name, change=change.__name__)
         return result
 
@@ -185,11 +190,6 @@ class Clerk:
     ) -> tuple[Json, Directory]:
         # In one turn of the thread, so that no older directory ever follows a newer one.
         return change(name, *values), self._records.directory()
-
-    def _use(self, directory: Directory) -> None:
-        alive = directory.alive(self._now())
-        if alive is not self._accounts.directory:
-            self._accounts.use(alive)
 
     async def _stored(self) -> Stored:
         await self.flush()

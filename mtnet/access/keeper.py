@@ -17,6 +17,7 @@ from mtnet.access.clerk import Clerk
 from mtnet.access.passwords import hash_password
 from mtnet.access.records import Records
 from mtnet.access.warden import Warden
+from mtnet.clock import WallClock
 from mtnet.errors import JournalError
 from mtnet.settings import Access as Settings
 
@@ -33,7 +34,7 @@ class Keeper:
         hashing: runs the hashes of strangers.
         hurried: runs those of networks from which somebody logged in, and of new passwords.
         in_thread: runs what reads and writes the files.
-        now: milliseconds since the Unix epoch, UTC.
+        now: wall time, and whether it may be believed.
 
     Attributes:
         access: who may do what.
@@ -54,11 +55,13 @@ class Keeper:
         hurried: InThread,
         in_thread: InThread,
         clock: IReactorTime,
-        now: Callable[[], int],
+        now: WallClock,
     ) -> None:
         records, penalties = Records(accounts), Bans(settings.bans)
         directory, logins = records.load()
-        people = Accounts(directory.alive(now()), int(settings.known * 1000), logins)
+        people = Accounts(directory, int(settings.known * 1000), logins)
+        people.expire(now())
+        now.compare("the newest account or token", directory.newest)
         self._hash: InThread = partial(hurried, hash_password)
         self._clerk = Clerk(people, records, in_thread, now, self._hash)
         self._warden = Warden(

@@ -28,32 +28,42 @@ from mtnet.access.rights import Rights
 from mtnet.database import Database
 from mtnet.errors import AccountError, ConfigError, JournalError
 
-SCHEMA = 1
+SCHEMA = 2
+WITHDRAWN = 10_000
+"""Withdrawn tokens that are remembered, the last ones: a program that still shows one guesses
+nothing."""
 TABLES = f"""
-CREATE TABLE account (
+CREATE TABLE IF NOT EXISTS account (
     name TEXT PRIMARY KEY, disabled INTEGER NOT NULL, created INTEGER NOT NULL,
     changed INTEGER NOT NULL, password TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE granted (
+CREATE TABLE IF NOT EXISTS granted (
     account TEXT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (account, what)
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX certified ON granted (what) WHERE what GLOB '{CERTIFICATE}*';
-CREATE TABLE token (
+CREATE UNIQUE INDEX IF NOT EXISTS certified ON granted (what) WHERE what GLOB '{CERTIFICATE}*';
+CREATE TABLE IF NOT EXISTS token (
     id TEXT PRIMARY KEY, account TEXT NOT NULL, label TEXT NOT NULL, digest BLOB NOT NULL UNIQUE,
     grants TEXT, created INTEGER NOT NULL, expires INTEGER, last INTEGER
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE login (
+CREATE TABLE IF NOT EXISTS login (
     account TEXT NOT NULL, network TEXT NOT NULL, last INTEGER NOT NULL,
     PRIMARY KEY (account, network)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX by_age ON login (last)
+CREATE INDEX IF NOT EXISTS by_age ON login (last);
+CREATE TABLE IF NOT EXISTS withdrawn (
+    number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, account TEXT NOT NULL
+) STRICT
 """
 
 _NOTE_LOGIN = """
 INSERT INTO login SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM account WHERE name = ?1)
-ON CONFLICT DO UPDATE SET last = max(last, excluded.last)
+ON CONFLICT DO UPDATE SET last = excluded.last
 """
-_NOTE_USE = "UPDATE token SET last = max(coalesce(last, ?2), ?2) WHERE id = ?1"
+_NOTE_USE = "UPDATE token SET last = ?2 WHERE id = ?1"
+_WITHDRAW = "INSERT OR IGNORE INTO withdrawn (digest, account) SELECT digest, account FROM token "
+_FORGET_WITHDRAWN = """
+DELETE FROM withdrawn WHERE number <= (SELECT max(number) FROM withdrawn) - ?
+"""
 _FORGET = f"""
 DELETE FROM login WHERE (account, network) IN
     (SELECT account, network FROM login ORDER BY last DESC LIMIT -1 OFFSET {MOST})
@@ -76,7 +86,8 @@ class Records:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, SCHEMA, TABLES)
+        # A new table is all that an older file lacks.
+        self._database = Database(path, SCHEMA, TABLES, lambda connection, version: None)
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -189,6 +200,8 @@ class Records:
         """End a token of the account, by its id."""
 
         def work(db: sqlite3.Connection) -> None:
+            db.execute(_WITHDRAW + "WHERE id = ? AND account = ?", (token, account))
+            db.execute(_FORGET_WITHDRAWN, (WITHDRAWN,))
             if not db.execute(
                 "DELETE FROM token WHERE id = ? AND account = ?", (token, account)
             ).rowcount:
@@ -263,7 +276,8 @@ def _directory(db: sqlite3.Connection) -> Directory:
         )
     ]
     _read_grants(accounts, tokens)
-    return Directory.of(accounts, tokens)
+    withdrawn = db.execute("SELECT digest, account FROM withdrawn ORDER BY number")
+    return Directory.of(accounts, tokens, withdrawn)
 
 
 def _split(grants: str | None) -> tuple[str, ...] | None:
@@ -313,6 +327,8 @@ def _revoke(db: sqlite3.Connection, name: str, grants: Iterable[str]) -> None:
 
 
 def _remove(db: sqlite3.Connection, name: str) -> None:
+    db.execute(_WITHDRAW + "WHERE account = ?", (name,))
+    db.execute(_FORGET_WITHDRAWN, (WITHDRAWN,))
     for table in ("granted", "token", "login"):
         db.execute(f"DELETE FROM {table} WHERE account = ?", (name,))
     db.execute("DELETE FROM account WHERE name = ?", (name,))

@@ -1,6 +1,7 @@
 """What whoever runs the daemon can do about bans, and how they outlive it."""
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -8,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mtnet.access.ban_records import BanRecords
 from mtnet.access.bans import Bans
+from mtnet.clock import WallClock
 from mtnet.errors import WireError
 
 LISTED = 1_000
@@ -60,7 +62,7 @@ class Warden:
 
     Args:
         in_thread: runs a blocking function off the reactor, one at a time, in order.
-        now: milliseconds since the Unix epoch, UTC.
+        now: wall time, and whether it may be believed.
         banned: is called when somebody was banned by hand, with the seconds of `clock`.
     """
 
@@ -70,7 +72,7 @@ class Warden:
         records: BanRecords,
         in_thread: InThread,
         clock: IReactorTime,
-        now: Callable[[], int],
+        now: WallClock,
         banned: Callable[[float], None],
     ) -> None:
         self._bans, self._records, self._in_thread = bans, records, in_thread
@@ -91,7 +93,10 @@ class Warden:
         Raises:
             JournalError: the file cannot be read.
         """
-        self._bans.load(self._records.load(), self._clock.seconds(), self._now() / 1000)
+        records = self._records.load()
+        self._bans.load(records, self._clock.seconds(), self._now() / 1000)
+        given = [p.until - p.most for _, p in records if isfinite(p.until)]
+        self._now.compare("the newest ban", int(max(given, default=0.0) * 1000))
 
     async def flush(self) -> None:
         """
@@ -100,7 +105,7 @@ class Warden:
         Raises:
             JournalError: the disk does not take it; it is tried again with the next flush.
         """
-        changes = self._bans.changes(self._clock.seconds(), self._now() / 1000)
+        changes = self._bans.changes(self._clock.seconds(), self._now() / 1000, self._now.steady)
         if changes:
             await self._in_thread(self._records.store, changes)
             self._bans.settle(changes)

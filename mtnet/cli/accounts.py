@@ -23,6 +23,7 @@ from mtnet.access.passwords import LONGEST, check_password, hash_password
 from mtnet.access.records import Records
 from mtnet.access.rights import ROLES, VERBS, parse_right
 from mtnet.cli import manage
+from mtnet.clock import WallClock
 from mtnet.datafolder import DataFolder
 from mtnet.errors import AccountError
 
@@ -147,7 +148,7 @@ def office(folder: Path) -> AbstractContextManager[manage.Ask]:
 @contextmanager
 def _alone(folder: DataFolder) -> Iterator[manage.Ask]:
     with closing(Records(folder.accounts)) as records:
-        clerk = Clerk(Accounts(), records, maybeDeferred, _now, _hash)
+        clerk = Clerk(Accounts(), records, maybeDeferred, WallClock(_now, time.monotonic), _hash)
         yield partial(_obey, clerk.commands())
 
 

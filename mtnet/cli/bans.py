@@ -150,6 +150,6 @@ def _obey(records: BanRecords, settings: Settings, command: str, **asked: object
     bans, when, wall = Bans(settings), time.monotonic(), time.time()
     bans.load(records.load(), when, wall)
     result = ORDERS[command](bans, asked, when)
-    if changes := bans.changes(when, wall):
+    if changes := bans.changes(when, wall, steady=False):
         records.store(changes)
     return result

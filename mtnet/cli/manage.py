@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Ask = Callable[..., Any]
 """Does a command that is named as on the control socket; raises a MtnetError when it is refused."""
 
-HEAD = ("version", "pid", "since", "healthy", "trouble")
+HEAD = ("version", "pid", "since", "healthy", "trouble", "warnings")
 """The keys of a status that its first line says."""
 UNHEALTHY = 3
 """Exit status of `mtnet status` when somebody must act."""
@@ -165,7 +165,7 @@ def _headline(answer: Mapping[str, Any], now: float) -> str:
         parts.append(f"up {duration(now - answer['since'] / 1000)}")
     if "healthy" in answer:
         parts.append("healthy" if answer["healthy"] else "NOT HEALTHY")
-    causes = " ".join(answer.get("trouble") or ())
+    causes = " ".join([*(answer.get("trouble") or ()), *(answer.get("warnings") or ())])
     return ", ".join(parts) + (f": {causes}" if causes else "")
 
 

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from mtnet.cli import manage, remote
 from mtnet.client import Follower, Publisher, follow
 from mtnet.client.calls import within
+from mtnet.clock import WallClock
 from mtnet.config import load
 from mtnet.control import ask
 from mtnet.datafolder import DataFolder
@@ -408,7 +409,8 @@ def accept(arguments: Namespace) -> None:
 def _alone(settings: Signals, folder: DataFolder) -> Iterator[manage.Ask]:
     """Yield what accepts a channel while no daemon runs."""
     journal = Journal(folder.signals, settings.retain)
-    desk = Desk(settings, journal, Clock(), lambda: time.time_ns() // 1_000_000, maybeDeferred)
+    now = WallClock(lambda: time.time_ns() // 1_000_000, time.monotonic)
+    desk = Desk(settings, journal, Clock(), now, maybeDeferred)
     desk.open()
     try:
         yield lambda command, channel, new_epoch: _result(desk.accept(channel, new_epoch))

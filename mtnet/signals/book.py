@@ -1,8 +1,9 @@
 """
 The positions of every channel and who sets them.
 
-No Twisted, no clock: times are handed in, in milliseconds since the Unix epoch, UTC.
-Volumes are lots, signed; 0 = flat.
+No Twisted, no clock: times are handed in, in milliseconds. Those of entries are since the Unix
+epoch, UTC; the age of a position is told by moments of a clock that is never set
+(`WallClock.moment`). Volumes are lots, signed; 0 = flat.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,9 +24,10 @@ RECENT = 10_000
 
 class Position(Struct, frozen=True):
     """
-    What one symbol of a channel stands at, over all its tickets, and since when.
+    What one symbol of a channel stands at, over all its tickets.
 
     Attributes:
+        when: the moment since which it does.
         number: counts the changes of the channel; the later one is higher.
     """
 
@@ -113,21 +115,33 @@ class Channel:
         entry = self._recent.get(seq)
         return ZEROS if not seq else None if entry is None else entry.h
 
-    def load(self, state: State) -> None:
-        """Begin with what is stored; who looks at `net` sees it too."""
+    def load(self, state: State, moment: int, now: int) -> None:
+        """
+        Begin with what is stored; who looks at `net` sees it too.
+
+        Args:
+            moment, now: one time by the clock that is never set, and since the Unix epoch.
+        """
         for known in (self._entries, self._recent, self._net):
             known.clear()
         self.epoch, self.seq, self.h = state.epoch, state.seq, state.h
-        for entry in sorted(state.positions, key=lambda entry: entry.seq):
-            self.apply(entry)
+        entries = sorted(state.positions, key=lambda entry: entry.seq)
+        times = settle([entry.when for entry in entries], now)
+        for entry, when in zip(entries, times, strict=True):
+            self.apply(entry, moment - now + when)
 
     def held(self) -> list[Entry]:
         """Return the entries that stand, in their order: positions and orders that wait."""
         held = [each for entries in self._entries.values() for each in entries.values()]
         return sorted(held, key=lambda entry: entry.seq)
 
-    def apply(self, entry: Entry) -> Change | None:
-        """Set a position; return what it changes in the net position, if anything."""
+    def apply(self, entry: Entry, when: int) -> Change | None:
+        """
+        Set a position; return what it changes in the net position, if anything.
+
+        Args:
+            when: the moment at which it was set.
+        """
         if entry.seq >= self.seq:
             self.seq, self.h = entry.seq, entry.h
         self._recent[entry.seq] = entry
@@ -144,11 +158,11 @@ class Channel:
         if after == before:
             return None
         self._changes += 1
-        self._net[entry.symbol] = Position(entry.symbol, after, entry.when, self._changes)
+        self._net[entry.symbol] = Position(entry.symbol, after, when, self._changes)
         return Change(self.name, entry.symbol, after, entry.when, before)
 
     def evict(self, before: int) -> str | None:
-        """Forget the symbol that went flat first, if that was earlier than `before`; name it."""
+        """Forget the symbol that went flat first, if that was before a moment; name it."""
         flat = [p for p in self._flat() if p.when < before]
         if not flat:
             return None
@@ -157,9 +171,13 @@ class Channel:
         return oldest
 
     def expire(self, before: int) -> None:
-        """Forget the symbols that went flat earlier than `before`."""
+        """Forget the symbols that went flat before a moment."""
         for position in [p for p in self._flat() if p.when < before]:
             del self._net[position.symbol]
+
+    def flat_before(self, before: int) -> list[str]:
+        """Name the symbols that went flat before a moment."""
+        return [p.symbol for p in self._flat() if p.when < before]
 
     def _flat(self) -> Iterator[Position]:
         return (p for p in self._net.values() if not p.volume and p.symbol not in self._entries)
@@ -185,14 +203,44 @@ class Book:
         """Return every channel that was ever named."""
         return MappingProxyType(self._channels)
 
-    def load(self, name: str, state: State) -> None:
-        """Begin a channel with what was stored of it."""
-        self.channel(name).load(state)
+    def load(self, name: str, state: State, moment: int, now: int) -> None:
+        """Begin a channel with what is stored of it, as `Channel.load`."""
+        self.channel(name).load(state, moment, now)
 
     def expire(self, before: int) -> None:
-        """Forget the symbols that went flat earlier than `before`."""
+        """Forget the symbols that went flat before a moment."""
         for channel in self._channels.values():
             channel.expire(before)
+
+    def flat_before(self, before: int) -> set[tuple[str, str]]:
+        """Name what `expire` would forget, as (channel, symbol)."""
+        return {
+            (name, symbol)
+            for name, channel in self._channels.items()
+            for symbol in channel.flat_before(before)
+        }
+
+
+def settle(times: list[int], now: int) -> list[int]:
+    """
+    Return when things happened whose order is known and whose clock was wrong now and then.
+
+    None is later than now, nor earlier than one before it; where both cannot be, it counts as
+    late: what is taken for too young is remembered too long, and not forgotten.
+
+    Args:
+        times: as the clock told them, in their true order.
+    """
+    latest, settled = now, []
+    for time in reversed(times):
+        latest = min(latest, time) if time <= now else latest
+        settled.append(latest if time > now else time)
+    newest = min(settled, default=now)
+    result = []
+    for time in reversed(settled):
+        newest = max(newest, time)
+        result.append(newest)
+    return result
 
 
 class Claims:

@@ -6,7 +6,8 @@ what it read and never answers. So it gets one frame at a time, changes first, a
 more than once. Of three frames one is for the greeting and the repeat cycle, so that neither
 waits for a provider to become quiet (`docs/protocols.md`, The classic dialect).
 
-No Twisted, no clock: `when` is monotonic seconds, `wall` milliseconds since the Unix epoch.
+No Twisted, no clock: `when` is monotonic seconds, `moment` milliseconds of the same clock, by which
+positions tell their ages (`WallClock.moment`).
 """
 
 from bisect import bisect_right
@@ -83,15 +84,15 @@ class SharedState:
         at = bisect_right(self._closed, -number, key=lambda position: -position.number)
         return self._closed[at] if at < len(self._closed) else None
 
-    def cycle(self, wall: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def cycle(self, moment: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """
         Return the symbols that closed within `flat`, and those that are open, as they were at
         most a second ago. They are sorted by name: no change moves a symbol to another place.
         """
-        if self._second != wall // 1000:
-            self._second = wall // 1000
+        if self._second != moment // 1000:
+            self._second = moment // 1000
             known = self.positions.values()
-            recent = (p.symbol for p in known if not p.volume and is_recent(p, wall, self._flat))
+            recent = (p.symbol for p in known if not p.volume and is_recent(p, moment, self._flat))
             self._cycle = tuple(sorted(recent)), tuple(sorted(p.symbol for p in known if p.volume))
         return self._cycle
 
@@ -139,11 +140,11 @@ class ClassicQueue:
         due = waiting.due if waiting and untold else when
         self._changes[change.symbol] = _Change(change.volume, before, due)
 
-    def take(self, when: float, wall: int) -> bytes | None:
+    def take(self, when: float, moment: int) -> bytes | None:
         """Return the frame to send at `when`, or None when nothing is due yet."""
         if when < self.next_frame:
             return None
-        told = self._choose(when, wall)
+        told = self._choose(when, moment)
         if told is None:
             return None
         self._settle(told[0], when)
@@ -161,13 +162,13 @@ class ClassicQueue:
             times.append(self._next_cycle)
         return max(self.next_frame, min(times)) if times else None
 
-    def _choose(self, when: float, wall: int) -> Told:
+    def _choose(self, when: float, moment: int) -> Told:
         self._since_shared += 1
         self._since_old += 1
-        told = self._take_shared(when, wall) if self._since_shared >= SHARE else None
-        told = told or self._take_change(when, wall)
+        told = self._take_shared(when, moment) if self._since_shared >= SHARE else None
+        told = told or self._take_change(when, moment)
         for taker in self._takers() if told is None else ():
-            told = told or taker(when, wall)
+            told = told or taker(when, moment)
         if told is None:
             self._since_shared -= 1
             self._since_old -= 1
@@ -181,21 +182,21 @@ class ClassicQueue:
 
     # Changes
 
-    def _take_change(self, when: float, wall: int) -> Told:
+    def _take_change(self, when: float, moment: int) -> Told:
         """Take what was never told: fresh closes, those of the greeting, then all others."""
         waiting = [(c.rank, symbol) for symbol, c in self._changes.items() if not c.told]
         first = min(waiting)[1] if waiting else None
         if first is None or not self._changes[first].urgent:
-            told = self._take_recent(when, wall)
+            told = self._take_recent(when, moment)
             if told is not None:
                 return told
         return None if first is None else (first, self._changes[first].volume)
 
-    def _take_recent(self, when: float, wall: int) -> Told:
+    def _take_recent(self, when: float, moment: int) -> Told:
         """Take a close of the time before the follower came, which it may have missed."""
         while self._recent is not None:
             position = self._state.closed(self._recent)
-            if position is None or not is_recent(position, wall, self._settings.flat):
+            if position is None or not is_recent(position, moment, self._settings.flat):
                 self._old = _OldCloses(self._recent, self._recent)
                 self._recent = None
             else:
@@ -206,7 +207,7 @@ class ClassicQueue:
                     return position.symbol, FLAT
         return None
 
-    def _take_again(self, when: float, wall: int) -> Told:
+    def _take_again(self, when: float, moment: int) -> Told:
         """Take a change that was told, and may have been missed."""
         ready = [(c.rank, s) for s, c in self._changes.items() if c.told and c.due <= when]
         if not ready:
@@ -228,12 +229,12 @@ class ClassicQueue:
 
     # The greeting, the repeat cycle and old closes
 
-    def _take_shared(self, when: float, wall: int) -> Told:
+    def _take_shared(self, when: float, moment: int) -> Told:
         told = self._take_greeting()
         if told is None and self._since_old >= OLD_SHARE:
-            told = self._take_old(when, wall)
+            told = self._take_old(when, moment)
         if told is None:
-            told = self._take_cycle(when, wall)
+            told = self._take_cycle(when, moment)
         if told is not None:
             self._since_shared, self._again_next = 0, True
         return told
@@ -252,28 +253,28 @@ class ClassicQueue:
                     return told
         return None
 
-    def _take_cycle(self, when: float, wall: int) -> Told:
-        told = self._go_on(wall)
+    def _take_cycle(self, when: float, moment: int) -> Told:
+        told = self._go_on(moment)
         if told is None and self._settings.repeat and when >= self._next_cycle:
             self._cycle, self._next_cycle = _Cycle(), when + self._settings.repeat
-            told = self._go_on(wall)
+            told = self._go_on(moment)
         return told
 
-    def _go_on(self, wall: int) -> Told:
+    def _go_on(self, moment: int) -> Told:
         """Go on with the repeat cycle: closes, then what is open, each symbol once."""
         while self._cycle is not None:
-            symbol = self._cycle.next(self._state.cycle(wall))
+            symbol = self._cycle.next(self._state.cycle(moment))
             if symbol is None:
                 self._cycle = None
             elif (told := self._position(symbol)) is not None:
                 return told
         return None
 
-    def _take_old(self, when: float, wall: int) -> Told:
+    def _take_old(self, when: float, moment: int) -> Told:
         """Take a close that the follower hears of twice, if it missed it, and never again."""
         while self._old is not None and not self._greeting and when >= self._old.due:
             position = self._state.closed(self._old.at)
-            if position is not None and not is_recent(position, wall, self._settings.remember):
+            if position is not None and not is_recent(position, moment, self._settings.remember):
                 position = None
             if not self._old.advance(position, when):
                 self._old = None
@@ -293,9 +294,9 @@ class ClassicQueue:
         return None if position is None else (symbol, position.volume)
 
 
-def is_recent(position: Position, wall: int, seconds: float) -> bool:
+def is_recent(position: Position, moment: int, seconds: float) -> bool:
     """Say whether a position changed within so many seconds."""
-    return position.when >= wall - seconds * 1000
+    return position.when >= moment - seconds * 1000
 
 
 class _Change(Struct):

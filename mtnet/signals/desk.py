@@ -10,13 +10,14 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtnet.clock import WallClock
 from mtnet.errors import JournalError, PrunedError, WireError
 from mtnet.imtnet import IStatus
 from mtnet.net.crowd import LOOP
@@ -63,7 +64,7 @@ class Desk:
     Args:
         settings: `[signals]`.
         journal: where positions are stored; called through `in_thread` alone.
-        now: milliseconds since the Unix epoch, UTC.
+        now: wall time, and whether it may be believed.
         in_thread: runs a blocking function off the reactor, one at a time, in order.
 
     Attributes:
@@ -82,7 +83,7 @@ class Desk:
         settings: Signals,
         journal: Journal,
         clock: IReactorTime,
-        now: Callable[[], int],
+        now: WallClock,
         in_thread: Callable[..., "Deferred[Any]"],
     ) -> None:
         self.settings = settings
@@ -117,14 +118,19 @@ class Desk:
         """
         loaded = self._journal.load()
         self.histories.open()
-        for name, state in loaded.states.items():
-            self._book.load(name, state)
+        self._load(loaded.states)
         for name in self._configured() - set(loaded.states) - set(loaded.damaged):
             self._journal.create(name)
-            self._book.load(name, self._journal.positions(name))
+            self._load({name: self._journal.positions(name)})
         self._complain()
         # Reopened by the thread that commits, behind the fork of a daemon.
         self._journal.close()
+
+    def _load(self, states: Mapping[str, State]) -> None:
+        newest = max((s.positions[-1].when for s in states.values() if s.positions), default=0)
+        self._now.compare("the newest signal", newest)
+        for name, state in states.items():
+            self._book.load(name, state, self._now.moment(), self._now.estimate())
 
     def start(self) -> None:
         """Begin to forget what went flat long ago, and to check what is on the disk."""
@@ -261,7 +267,7 @@ class Desk:
         """Forget the symbol that has been flat for longest, if for longer than it is repeated."""
         if self._full.get(channel, 0.0) > self._clock.seconds():
             return False
-        before = self._now() - int(self.settings.flat * 1000)
+        before = self._now.moment() - int(self.settings.flat * 1000)
         if self._book[channel].evict(before) is not None:
             return True
         self._full[channel] = self._clock.seconds() + FULL
@@ -342,18 +348,24 @@ class Desk:
         channels: dict[str, list[Entry]] = {}
         for entry in entries:
             channels.setdefault(entry.channel, []).append(entry)
+        when = self._now.moment()
         for name, found in channels.items():
             channel = self._book.channel(name)
-            changes = [change for entry in found if (change := channel.apply(entry)) is not None]
+            applied = (channel.apply(entry, when) for entry in found)
+            changes = [change for change in applied if change is not None]
             self.replays.told(name, found)
             # Paced followers would be told the last one of each symbol anyhow.
             told = latest(changes) if self.settings.pace else changes
             self.audience.tell(name, Batch(found), told)
 
     def _expire(self) -> "Deferred[None]":
-        before = self._now() - int(self.settings.remember * 1000)
-        self._book.expire(before)
-        return self._ask(self._journal.expire, before).addErrback(
+        age = int(self.settings.remember * 1000)
+        before = self._now.moment() - age
+        old = self._book.flat_before(before) if self._now.steady else None
+        if not old:
+            return succeed(None)
+        done = self._ask(self._journal.expire, self._now() - age, old)
+        return done.addCallback(lambda _: self._book.expire(before)).addErrback(
             lambda failure: self.log.error(
                 "Old flat symbols stay for another hour: {reason}",
                 reason=failure.getErrorMessage(),
@@ -446,7 +458,7 @@ class Desk:
     def _begin(self, channel: str, state: State) -> None:
         """Show everybody a channel that has a new epoch."""
         self._complain()
-        self._book.load(channel, state)
+        self._book.load(channel, state, self._now.moment(), self._now.estimate())
         self.replays.forget(channel)
         self.histories.forget(channel)
         for session in list(self.sessions):

@@ -74,7 +74,7 @@ class ClassicFollower:
     def _pump(self) -> None:
         self._cancel()
         while self._outbox.ready:
-            frame = self._queue.take(self._hub.clock.seconds(), self._hub.now())
+            frame = self._queue.take(self._hub.clock.seconds(), self._hub.now.moment())
             if frame is None:
                 break
             self._outbox.write(frame)

@@ -6,7 +6,7 @@ Blocking, for one thread at a time. A commit that returned is on the platter
 """
 
 import sqlite3
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -174,9 +174,15 @@ class Journal:
         """
         return self._look(channel, state_of)
 
-    def expire(self, before: int) -> list[tuple[str, str]]:
+    def expire(
+        self, before: int, among: Collection[tuple[str, str]] | None = None
+    ) -> list[tuple[str, str]]:
         """
         Forget the symbols that went flat before a time in milliseconds since the epoch.
+
+        Args:
+            among: (channel, symbol) that may be forgotten: their times in the journal may have
+                been told by a clock that was wrong; None = all.
 
         Returns:
             Them, as (channel, symbol).
@@ -184,7 +190,7 @@ class Journal:
         Raises:
             JournalError: as `commit`.
         """
-        gone = self._write(lambda connection: self._expire(connection, before))
+        gone = self._write(lambda connection: self._expire(connection, before, among))
         with suppress(JournalError):  # which the next commit meets again
             self._heads.sync()
         return gone
@@ -390,7 +396,10 @@ class Journal:
         return heads
 
     def _expire(
-        self, connection: sqlite3.Connection, before: int
+        self,
+        connection: sqlite3.Connection,
+        before: int,
+        among: Collection[tuple[str, str]] | None,
     ) -> tuple[list[tuple[str, str]], list[Head]]:
         gone, ledgers = [], {}
         for name in set(channels(connection)) - set(self._damaged):
@@ -399,7 +408,8 @@ class Journal:
                 continue
             ledger = ledgers[name] = Ledger(connection, row)
             for entry in state_of(connection, row).positions:
-                if not entry.volume and entry.when < before:
+                chosen = among is None or (name, entry.symbol) in among
+                if chosen and not entry.volume and entry.when < before:
                     ledger.forget(entry.symbol)
                     gone.append((name, entry.symbol))
         return gone, self._flush(ledgers)

@@ -198,12 +198,40 @@ def test_who_keeps_or_gains_is_told_nothing(accounts, told, grants):
     assert told == []
 
 
-def test_an_expired_token_is_gone_once(accounts, told):
-    accounts.use(directory(account(), account("bob"), tokens=[token(expires=10)]).alive(9))
+def test_that_a_token_has_expired_is_told_once(accounts, told):
+    accounts.use(directory(account(), account("bob"), tokens=[token(expires=10)]))
+    accounts.expire(9)
     assert told == []
     for when in (10, 11):
-        accounts.use(accounts.directory.alive(when))
+        accounts.expire(when)
     assert told == ["alice"]
+
+
+def test_a_token_that_expired_by_a_wrong_clock_counts_again_when_it_is_right():
+    accounts = Accounts(directory(account(), tokens=[token(SECRET, expires=10)]))
+    accounts.expire(99)
+    assert accounts.token(SECRET, 99) is None
+    assert accounts.token(SECRET, 9) is not None
+
+
+@pytest.mark.parametrize(
+    ("account_of_it", "options", "why"),
+    [
+        ({}, {"expires": 5}, "expired"),
+        ({"disabled": True}, {}, "disabled"),
+        ({}, {}, "account"),
+    ],
+)
+def test_a_token_that_counts_no_more_was_one(account_of_it, options, why):
+    accounts = Accounts(directory(account(**account_of_it), tokens=[token(SECRET, **options)]))
+    assert accounts.outdated(SECRET, 5) == ("alice", why)
+
+
+def test_a_withdrawn_token_was_one_and_another_never_was():
+    withdrawn = [(digest(SECRET), "alice")]
+    accounts = Accounts(Directory.of([account()], [], withdrawn))
+    assert accounts.outdated(SECRET, 5) == ("alice", "withdrawn")
+    assert accounts.outdated(new_secret(), 5) is None
 
 
 def test_a_watch_that_ended_is_told_nothing_and_may_end_again(told):

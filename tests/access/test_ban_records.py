@@ -102,6 +102,27 @@ def test_a_clock_set_forward_ends_penalties_and_crashes_nothing(path, bans, forw
     assert later.barred("203.0.113.1", 0.0) == inf
 
 
+@pytest.mark.parametrize("jump", [YEAR, -YEAR])
+def test_a_clock_that_jumps_while_it_runs_changes_no_ban(path, bans, jump):
+    store(path, bans)
+    store(path, bans, 60.0, WALL + 10 + jump)
+    store(path, bans, 70.0, WALL + 20)
+    assert load(path, 0.0, WALL + 50).barred("198.51.100.1", 0.0) == DAY - 50
+
+
+def test_a_ban_that_was_over_by_a_wrong_clock_is_there_again_when_it_is_right(path, bans):
+    store(path, bans)
+    later = load(path, 0.0, WALL + YEAR)
+    for when, wall in ((10.0, WALL + YEAR + 10), (20.0, WALL + 20)):
+        changes = later.changes(when, wall, steady=False)
+        records = BanRecords(path)
+        records.store(changes)
+        records.close()
+        later.settle(changes)
+    assert later.barred("198.51.100.1", 20.0) == DAY - 20
+    assert load(path, 0.0, WALL + 50).barred("198.51.100.1", 0.0) == DAY - 50
+
+
 def test_only_what_has_changed_is_stored_again(path, bans):
     store(path, bans)
     assert not bans.changes(60.0, WALL + 10)

@@ -13,6 +13,7 @@ from mtnet.access.clerk import Asked, Clerk
 from mtnet.access.logins import DAY, Login
 from mtnet.access.records import Records
 from mtnet.access.rights import Rights
+from mtnet.clock import WallClock
 from mtnet.control import BROKEN, ControlFactory
 from mtnet.errors import AccountError, JournalError, WireError
 
@@ -25,8 +26,10 @@ class Office:
     def __init__(self, folder, hash=lambda text: succeed(f"hash of {len(text)}")):
         self.path = folder / "accounts.sqlite"
         self.records, self.now, self.broken = Records(self.path), 1_000, None
+        self.ahead = 0
+        wall = WallClock(lambda: self.now + self.ahead, lambda: self.now / 1000)
         self.accounts = Accounts()
-        self.clerk = Clerk(self.accounts, self.records, self.thread, lambda: self.now, hash)
+        self.clerk = Clerk(self.accounts, self.records, self.thread, wall, hash)
 
     def thread(self, work, *values):
         if self.broken:
@@ -191,6 +194,26 @@ def test_who_came_by_a_token_is_told_within_a_flush_that_it_expired(office):
         outcome(Deferred.fromCoroutine(office.clerk.flush()))
         office("grant", name="alice", grants=["read"])
     assert told == [DAY + 1_000]
+
+
+def test_a_clock_that_is_wrong_for_a_moment_ends_no_token_and_no_connection(office):
+    told = []
+    secret = office("token", name="alice", days=1)["secret"]
+    office.accounts.watch("alice", Watcher(lambda: told.append(office.now)))
+    for office.ahead in (30 * DAY, 0):
+        outcome(Deferred.fromCoroutine(office.clerk.flush()))
+    assert told == []
+    assert office.accounts.token(secret, office.now)
+
+
+def test_a_reload_says_what_it_did(office):
+    with capturedLogs() as logged:
+        outcome(Deferred.fromCoroutine(office.clerk.reload()))
+    assert [event["log_format"] for event in logged] == ["The accounts were read anew: {count}."]
+    office.broken = JournalError("The disk is gone.")
+    with capturedLogs() as logged:
+        outcome(Deferred.fromCoroutine(office.clerk.reload()))
+    assert [event["log_level"].name for event in logged] == ["error"]
 
 
 def test_what_another_program_changed_counts_after_a_reload(office):

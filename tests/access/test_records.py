@@ -179,8 +179,8 @@ def test_logins_and_uses_are_stored_the_last_of_each(alice):
     id, _ = alice.issue("alice", "", None, None, 2)
     alice.note([Login("alice", "home", 5), Login("alice", "cafe", 4)], {id: 7})
     alice.note([Login("alice", "home", 3)], {id: 6})
-    assert alice.logins() == [Login("alice", "cafe", 4), Login("alice", "home", 5)]
-    assert alice.uses() == {id: 7}
+    assert alice.logins() == [Login("alice", "home", 3), Login("alice", "cafe", 4)]
+    assert alice.uses() == {id: 6}  # the clock was set back meanwhile
 
 
 def test_nothing_is_noted_of_who_is_gone(alice):
@@ -204,6 +204,59 @@ def test_of_a_removed_account_nothing_is_kept(alice, path):
             assert db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
     db.close()
     alice.add("alice", ["certificate:dns:alice.example"], "", 9)
+
+
+OLD_TABLES = """
+CREATE TABLE account (
+    name TEXT PRIMARY KEY, disabled INTEGER NOT NULL, created INTEGER NOT NULL,
+    changed INTEGER NOT NULL, password TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE granted (
+    account TEXT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (account, what)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX certified ON granted (what) WHERE what GLOB 'certificate:*';
+CREATE TABLE token (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, label TEXT NOT NULL, digest BLOB NOT NULL UNIQUE,
+    grants TEXT, created INTEGER NOT NULL, expires INTEGER, last INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE login (
+    account TEXT NOT NULL, network TEXT NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (account, network)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX by_age ON login (last);
+INSERT INTO account VALUES ('alice', 0, 1, 1, '');
+PRAGMA user_version = 1;
+"""
+
+
+def test_an_older_file_opens_and_remembers_withdrawn_tokens_from_now_on(path):
+    db = sqlite3.connect(path)
+    db.executescript(OLD_TABLES)
+    db.close()
+    records = Records(path)
+    id, secret = records.issue("alice", "", None, None, 2)
+    records.withdraw("alice", id)
+    assert records.directory().withdrawn == {digest(secret): "alice"}
+    records.close()
+    assert Records(path).directory().withdrawn == {digest(secret): "alice"}
+
+
+def test_the_tokens_of_a_removed_account_are_remembered_as_withdrawn(alice):
+    secrets = [alice.issue("alice", "", None, None, 2)[1] for _ in range(3)]
+    for token in sorted(alice.directory().tokens.values(), key=lambda token: token.id)[:1]:
+        alice.withdraw("alice", token.id)
+    alice.remove("alice")
+    assert alice.directory().withdrawn == {digest(secret): "alice" for secret in secrets}
+
+
+def test_no_more_withdrawn_tokens_are_kept_than_fit(alice, monkeypatch):
+    monkeypatch.setattr(module, "WITHDRAWN", 2)
+    secrets = []
+    for _ in range(3):
+        id, secret = alice.issue("alice", "", None, None, 2)
+        alice.withdraw("alice", id)
+        secrets.append(secret)
+    assert list(alice.directory().withdrawn) == [digest(secret) for secret in secrets[1:]]
 
 
 # Disks

@@ -10,6 +10,7 @@ from twisted.internet.testing import StringTransport
 from mtnet.access.ban_records import BanRecords
 from mtnet.access.bans import Bans, Offence
 from mtnet.access.warden import LISTED, Warden
+from mtnet.clock import WallClock
 from mtnet.control import ControlFactory
 from mtnet.errors import JournalError
 from mtnet.settings import Bans as Weights
@@ -26,8 +27,9 @@ class Office:
         self.records, self.stored = BanRecords(path), 0
         self.waiting = None
         self.looks = []
+        now = WallClock(self.now, self.clock.seconds)
         self.warden = Warden(
-            self.bans, self.records, self.in_thread, self.clock, self.now, self.looks.append
+            self.bans, self.records, self.in_thread, self.clock, now, self.looks.append
         )
         self.warden.load()
         self.transport = StringTransport()

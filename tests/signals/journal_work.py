@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from mtnet.clock import WallClock
 from mtnet.errors import JournalError, WireError
 from mtnet.settings import Signals
 from mtnet.signals.desk import Desk
@@ -187,7 +188,13 @@ class Office(Struggle):
     def __init__(self, folder, notes):
         super().__init__(folder, notes)
         self.clock, self.calls, self.taken = Clock(), [], set()
-        self.desk = Desk(Signals(), self.journal, self.clock, lambda: 10**12, self.thread)
+        self.desk = Desk(
+            Signals(),
+            self.journal,
+            self.clock,
+            WallClock(lambda: 10**12, self.clock.seconds),
+            self.thread,
+        )
 
     def thread(self, function, *arguments):
         done = Deferred()

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from mtnet.errors import WireError
-from mtnet.signals.book import Book, Change, Channel, Claims, is_reduction, latest
+from mtnet.signals.book import Book, Change, Channel, Claims, is_reduction, latest, settle
 from mtnet.signals.entries import Entry
 
 
@@ -23,7 +23,7 @@ class Desk:
         entry = Entry(
             "main", symbol, Decimal(volume), when, ticket, type=type, seq=self.channel.seq + 1
         )
-        return self.channel.apply(entry)
+        return self.channel.apply(entry, when)
 
     @property
     def net(self):
@@ -81,9 +81,24 @@ def test_a_symbol_with_an_order_that_waits_does_not_expire(desk):
     assert desk.net == {"GBPUSD": "0"}
 
 
+@pytest.mark.parametrize(
+    ("told", "settled"),
+    [
+        ([1, 5, 9], [1, 5, 9]),
+        ([1, 99, 6], [1, 6, 6]),  # the clock was ahead
+        ([1, 99], [1, 10]),  # and nothing says for how long
+        ([5, 0, 9], [5, 5, 9]),  # it stood at zero
+        ([99, 98, 0, 97], [0, 0, 0, 10]),
+        ([], []),
+    ],
+)
+def test_the_order_of_entries_says_when_the_clock_was_wrong(told, settled):
+    assert settle(told, now=10) == settled
+
+
 def test_channels_do_not_share_symbols():
     book = Book()
-    book.channel("gold").apply(Entry("gold", "GBPUSD", Decimal(1), 0, seq=1))
+    book.channel("gold").apply(Entry("gold", "GBPUSD", Decimal(1), 0, seq=1), 0)
     assert book.channel("main").volume("GBPUSD") is None
 
 

@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from zope.interface.verify import verifyObject
 
+from mtnet.clock import STEADY, WallClock
 from mtnet.errors import JournalError, WireError
 from mtnet.imtnet import IStatus
 from mtnet.settings import Signals
@@ -37,6 +38,9 @@ class Disk:
                 done.callback(function(*args))
 
 
+DAY = 86_400_000
+
+
 class Listener:
     """A follower that notes what it is told."""
 
@@ -50,22 +54,25 @@ class Listener:
 class Office:
     """A desk on a disk and a clock of its own, with one follower and one publisher."""
 
-    def __init__(self, folder, **settings):
-        self.folder, self.settings = folder, Signals(**settings)
+    def __init__(self, folder, ahead=0, last_run=0, **settings):
+        self.folder, self.settings, self.ahead = folder, Signals(**settings), ahead
         self.clock, self.disk, self.follower = Clock(), Disk(), Listener()
+        now = WallClock(lambda: self.wall, self.clock.seconds)
+        now.compare_run(last_run)
         self.desk = Desk(
             self.settings,
             Journal(folder / "signals.sqlite", 1_000),
             self.clock,
-            self.now,
+            now,
             self.disk,
         )
         self.desk.open()
         self.desk.audience.subscribe("main", self.follower)
         self.publisher = self.join()
 
-    def now(self):
-        return 10**12 + int(self.clock.seconds() * 1000)
+    @property
+    def wall(self):
+        return 10**12 + self.ahead + int(self.clock.seconds() * 1000)
 
     def join(self):
         return self.desk.join("a publisher", StringTransport())
@@ -243,11 +250,71 @@ def test_a_flat_symbol_makes_room_once_it_is_forgotten(tmp_path):
     office.desk.start()
     office.submit("A", 0)
     office.disk.work()
-    office.clock.advance(EXPIRY)
+    office.clock.advance(STEADY)
     office.disk.work()
     office.submit("B", 1)
     office.disk.work()
     assert list(Office(tmp_path).desk.positions("main")) == ["B"]
+
+
+def flat_symbol(folder, **settings):
+    """Return an office in which A went flat just now, and whose clock was right for long."""
+    office = Office(folder, **settings)
+    office.desk.start()
+    office.clock.advance(STEADY)
+    office.submit("A", 0)
+    office.disk.work()
+    return office
+
+
+@pytest.mark.parametrize("jump", [30 * DAY, 365 * DAY, -30 * DAY])
+def test_a_clock_that_jumps_forgets_no_close(tmp_path, jump):
+    office = flat_symbol(tmp_path)
+    office.ahead = jump
+    office.clock.advance(EXPIRY)
+    office.disk.work()
+    office.ahead = 0
+    office.clock.advance(EXPIRY)
+    office.disk.work()
+    assert list(office.desk.positions("main")) == ["A"]
+    assert list(Office(tmp_path).desk.positions("main")) == ["A"]
+
+
+def test_a_close_is_forgotten_in_time_beside_one_that_a_wrong_clock_stored(tmp_path):
+    office = flat_symbol(tmp_path, remember=3_600.0)
+    office.ahead = 365 * DAY
+    office.submit("B", 0)
+    office.disk.work()
+    office.ahead = 0
+    office.clock.advance(2 * EXPIRY)
+    office.disk.work()
+    assert list(office.desk.positions("main")) == []
+
+
+def test_a_close_stored_a_year_ahead_has_its_age_by_the_entries_around_it(tmp_path):
+    office = flat_symbol(tmp_path)
+    office.ahead = 365 * DAY
+    office.submit("B", 0)
+    office.disk.work()
+    office.ahead = 0
+    office.submit("C", 0)
+    office.disk.work()
+    later = Office(tmp_path, ahead=STEADY * 1000 + 3_600_000)
+    ages = {p.symbol: -p.when / 1000 for p in later.desk.positions("main").values()}
+    assert ages == {"A": 3_600, "B": 3_600, "C": 3_600}
+
+
+def test_a_start_with_a_clock_far_ahead_counts_ages_from_the_last_run(tmp_path):
+    former = flat_symbol(tmp_path)
+    later = Office(tmp_path, ahead=400 * DAY, last_run=former.wall + 60_000)
+    assert [p.when for p in later.desk.positions("main").values()] == [-60_000]
+
+
+def test_a_full_channel_makes_room_by_age_whatever_the_clock_says(tmp_path):
+    office = flat_symbol(tmp_path, max_symbols=1)
+    office.ahead = 30 * DAY
+    with pytest.raises(WireError, match=r"signals\.max_symbols"):
+        office.submit("B", 1)
 
 
 def test_a_clean_stop_stores_what_waits(tmp_path, office):

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from mtnet.clock import WallClock
 from mtnet.errors import JournalError, WireError
 from mtnet.settings import Signals
 from mtnet.signals.desk import Desk
@@ -61,7 +62,8 @@ class Office:
     def __init__(self, folder, kind=Faulty):
         self.clock, self.tail, self.answers = Clock(), Tail(), []
         self.journal, self.disk = kind(folder / "signals.sqlite", 1_000), Disk()
-        self.desk = Desk(Signals(), self.journal, self.clock, lambda: 10**12, self.disk)
+        now = WallClock(lambda: 10**12 + int(self.clock.seconds() * 1000), self.clock.seconds)
+        self.desk = Desk(Signals(), self.journal, self.clock, now, self.disk)
         self.desk.open()
         self.desk.audience.attach("main", self.tail)
         self.session = self.desk.join("session", StringTransport())
@@ -89,6 +91,11 @@ class Office:
             lambda seq: self.answers.append((identity, seq)),
             lambda failure: self.answers.append((identity, failure.value.code)),
         )
+
+    def age(self):
+        """Let a symbol that went flat grow so old that it expires."""
+        self.publish("old", "0", "OLD")
+        self.wait(8 * 86_400.0)
 
     def submit(self, symbol, volume):
         self.desk.submit(self.master, "main", symbol, Decimal(volume))
@@ -212,27 +219,29 @@ def fail_once(journal, name, monkeypatch):
 
 
 def test_a_failed_expiry_is_repaired_at_once_and_followers_are_caught_up(office, monkeypatch):
+    office.age()
     office.publish("a")
     fail_once(office.journal, "run", monkeypatch)
     office.desk._expire()
     assert not office.journal.unsettled, "nobody had to publish for that"
-    assert office.stored == [("a", 1)]
+    assert office.stored == [("old", 0), ("a", 1)]
     assert office.desk.health()["trouble"] == "The file is locked."
     office.wait()
     assert office.desk.health()["healthy"]
 
 
 def test_health_says_why_nothing_can_be_read_until_a_failed_call_is_repaired(office, monkeypatch):
+    office.age()
     office.publish("a")
     fail_once(office.journal, "run", monkeypatch)
     office.journal.blind = 2
     office.desk._expire()
     assert office.desk.health()["trouble"] == "The disk is still gone."
     office.publish("b")
-    assert office.answers == [("a", 1)]
+    assert office.answers == [("old", 1), ("a", 2)]
     office.wait()
     office.wait()
-    assert office.answers == [("a", 1), ("b", 2)]
+    assert office.answers == [("old", 1), ("a", 2), ("b", 3)]
     assert office.desk.health()["healthy"]
 
 

@@ -1,0 +1,159 @@
+"""Whether the wall clock may be believed."""
+
+import pytest
+from twisted.internet.task import Clock
+
+from mtnet.clock import AHEAD, JUMP, LOOK, STALL, STEADY, WallClock
+
+NOW = 1_700_000_000_000
+HOUR, DAY, YEAR = 3_600, 86_400, 365 * 86_400
+
+
+class Machine:
+    """A machine whose clock can be set."""
+
+    def __init__(self):
+        self.clock, self.ahead = Clock(), 0.0
+        self.wall = WallClock(self.time, self.clock.seconds)
+
+    def time(self):
+        return NOW + int((self.clock.seconds() + self.ahead) * 1000)
+
+    def run(self, seconds):
+        self.clock.advance(seconds)
+        self.wall.watch()
+
+
+@pytest.fixture
+def machine():
+    return Machine()
+
+
+@pytest.fixture
+def said():
+    """Return the sentences that were logged so far, once."""
+    from twisted.logger import globalLogPublisher
+
+    events = []
+    globalLogPublisher.addObserver(events.append)
+
+    def take():
+        found = [event["log_format"].format(**event) for event in events if "log_format" in event]
+        events.clear()
+        return found
+
+    yield take
+    globalLogPublisher.removeObserver(events.append)
+
+
+def test_a_clock_is_steady_once_it_was_right_for_long(machine):
+    machine.run(STEADY - 1)
+    assert machine.wall.right
+    assert not machine.wall.steady
+    machine.run(1)
+    assert machine.wall.steady
+
+
+def test_a_clock_that_is_corrected_by_little_stays_steady(machine):
+    machine.run(STEADY)
+    for _ in range(5):
+        machine.ahead += JUMP - 1
+        machine.run(HOUR)
+    assert machine.wall.steady
+
+
+@pytest.mark.parametrize("ahead", [30 * DAY, YEAR, -HOUR, -50 * YEAR])
+def test_a_jump_is_seen_at_the_moment_of_asking_and_over_when_the_clock_is_right(machine, ahead):
+    machine.run(STEADY)
+    machine.ahead = ahead
+    assert not machine.wall.steady
+    machine.ahead = 0
+    assert machine.wall.steady
+
+
+def test_a_jump_is_said_once_and_so_is_its_end(machine, said):
+    machine.run(STEADY)
+    machine.ahead = 30 * DAY
+    for _ in range(10):
+        machine.run(LOOK)
+    machine.ahead = 0
+    for _ in range(10):
+        machine.run(LOOK)
+    assert said() == [
+        "The clock of this machine jumped 30 days ahead; check its time and NTP. Nothing is "
+        "deleted for its age until the clock was right for 24 hours.",
+        "The clock of this machine is right again.",
+    ]
+
+
+def test_while_it_lasts_a_jump_is_a_warning_and_no_failure(machine):
+    machine.ahead = -2 * HOUR
+    report = machine.wall.health()
+    assert report["healthy"]
+    assert "jumped 2 hours back" in report["warning"]
+    machine.ahead = 0
+    assert machine.wall.health() == {"healthy": True, "warning": None}
+
+
+def test_another_time_that_stays_for_long_is_the_right_one(machine, said):
+    machine.run(STEADY)
+    machine.ahead = YEAR
+    machine.run(LOOK)
+    machine.run(STEADY - 1)
+    assert not machine.wall.right
+    machine.run(1)
+    assert machine.wall.steady
+    assert said()[-1] == "The clock of this machine is taken for right from now on."
+
+
+def test_a_start_before_the_newest_data_is_doubted(machine, said):
+    machine.wall.compare("an older signal", NOW - YEAR * 1000)
+    machine.wall.compare("the newest signal", NOW + DAY * 1000)
+    machine.wall.check_start()
+    assert "stands 24 hours before the time of the newest signal;" in said()[0]
+    machine.run(STEADY)
+    assert machine.wall.steady
+
+
+def test_a_start_long_after_the_last_run_is_doubted(machine):
+    machine.wall.compare_run(NOW - int(AHEAD * 1000) - 1_000)
+    machine.wall.check_start()
+    assert "stands 7 days after the end of the last run" in machine.wall.warning
+
+
+@pytest.mark.parametrize("last", [0, NOW, NOW - int(AHEAD * 1000), NOW + int(JUMP * 1000)])
+def test_a_start_that_fits_the_last_run_is_not(machine, last):
+    machine.wall.compare_run(last)
+    machine.wall.compare("the newest signal", NOW - YEAR * 1000)  # nobody has traded since
+    machine.wall.check_start()
+    assert machine.wall.right
+
+
+def test_a_doubt_is_over_once_the_clock_is_set_to_what_fits_the_data(machine):
+    machine.wall.compare("the newest signal", NOW + 50 * YEAR * 1000)
+    machine.wall.check_start()
+    machine.run(30)
+    machine.ahead = 50 * YEAR + DAY
+    machine.run(LOOK)
+    assert machine.wall.right
+    assert not machine.wall.steady
+    machine.run(STEADY)
+    assert machine.wall.steady
+
+
+@pytest.mark.parametrize(("away", "counted"), [(-DAY, 0), (DAY, 0), (YEAR, -YEAR)])
+def test_ages_are_counted_from_the_last_run_where_the_clock_is_far_ahead(machine, away, counted):
+    machine.wall.compare_run(NOW - away * 1000)
+    assert machine.wall.estimate() == NOW + counted * 1000
+
+
+def test_a_process_that_was_held_up_knows_it_for_a_while(machine):
+    assert not machine.wall.stalled()
+    machine.run(LOOK)
+    machine.clock.advance(STALL + LOOK)
+    assert machine.wall.stalled()  # a timer that is due before the next look
+    machine.run(0)
+    assert machine.wall.stalled()
+    for _ in range(int(STALL / LOOK)):
+        machine.run(LOOK)
+    assert not machine.wall.stalled()
