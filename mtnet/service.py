@@ -192,7 +192,7 @@ class Daemon(MultiService):
             **self.health(),
             "services": self._reports(),
             "access": {"room for connections": self._room, **self.hub.access.report()},
-            "log lines left out": self.hub.log_limit.left_out,
+            "log lines left out": self.hub.log_limit.left_out + self.hub.access.log.left_out,
             "garbage": self._garbage.status(),
             "signals": self.hub.desk.status(),
             "ticks": self.hub.collector.status(),

@@ -24,6 +24,7 @@ from mtnet.access.access import Access
 from mtnet.access.accounts import Accounts
 from mtnet.access.bans import Bans
 from mtnet.access.limits import LogLimit
+from mtnet.access.security_log import SecurityLog
 from mtnet.clock import WallClock
 from mtnet.config import load
 from mtnet.hub import Hub
@@ -62,6 +63,7 @@ def make_hub(folder: Path, clock: Clock, *sets: str, accounts: Accounts | None =
         clock,
         now,
         lambda name, password, hashed: None,
+        SecurityLog(clock.seconds),
     )
     desk = Desk(
         config.signals,

@@ -61,6 +61,7 @@ PURE = {
     "values.py",
 }
 FLOORS = {
+    "mtnet.clock": 0,
     "mtnet.errors": 0,
     "mtnet.settings": 0,
     "mtnet.values": 0,

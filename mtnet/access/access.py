@@ -14,6 +14,7 @@ from mtnet.access.entrance import Entrance, Way
 from mtnet.access.passwords import Recent
 from mtnet.access.portal import Checker
 from mtnet.access.rules import Rules
+from mtnet.access.security_log import SecurityLog
 from mtnet.settings import Access as Settings
 
 
@@ -26,6 +27,7 @@ class Access:
         accounts: who may log in.
         bans: who is kept out for a while.
         entrance: where people say who they are.
+        log: of who came in and who did not.
         doors: the connections of each service.
     """
 
@@ -34,6 +36,7 @@ class Access:
     accounts: Accounts
     bans: Bans
     entrance: Entrance
+    log: SecurityLog
     doors: dict[str, Door] = field(default_factory=dict)
 
     @classmethod
@@ -47,6 +50,7 @@ class Access:
         clock: IReactorTime,
         now: Callable[[], int],
         improve: Callable[[str, str, str], object],
+        log: SecurityLog,
     ) -> "Access":
         """
         Put it together.
@@ -57,6 +61,7 @@ class Access:
             now: milliseconds since the Unix epoch.
             improve: is told the login, the password and the hash of somebody whose hash is too
                 cheap by now.
+            log: is told who came in and who did not.
 
         Raises:
             ConfigError: a right or a network is none.
@@ -67,8 +72,11 @@ class Access:
             Way(Checker(accounts, recent, lane, clock.seconds, now, improve), settings.hashes)
             for lane in (hashing, hurried)
         )
-        entrance = Entrance(strangers, known, accounts, bans, clock, now)
-        return cls(settings, rules, accounts, bans, entrance)
+        entrance = Entrance(strangers, known, accounts, bans, clock, now, log)
+        bans.began = lambda key, penalty, seconds: log.banned(
+            key.network, key.login if accounts.get(key.login) else "", penalty.why, seconds
+        )
+        return cls(settings, rules, accounts, bans, entrance, log)
 
     def door(self, service: str) -> Door:
         """Return the door of a service, which all its listeners share."""

@@ -16,6 +16,7 @@ from mtnet.access.bans import Bans
 from mtnet.access.clerk import Clerk
 from mtnet.access.passwords import hash_password
 from mtnet.access.records import Records
+from mtnet.access.security_log import SecurityLog
 from mtnet.access.warden import Warden
 from mtnet.clock import WallClock
 from mtnet.errors import JournalError
@@ -64,6 +65,7 @@ class Keeper:
         now.compare("the newest account or token", directory.newest)
         self._hash: InThread = partial(hurried, hash_password)
         self._clerk = Clerk(people, records, in_thread, now, self._hash)
+        log = SecurityLog(clock.seconds)
         self._warden = Warden(
             penalties,
             BanRecords(bans),
@@ -71,10 +73,11 @@ class Keeper:
             clock,
             now,
             lambda when: self.access.turn_out(when),
+            log,
         )
         self._warden.load()
         self.access = Access.build(
-            settings, people, penalties, hashing, hurried, clock, now, self._improve
+            settings, people, penalties, hashing, hurried, clock, now, self._improve, log
         )
 
     def commands(self) -> dict[str, Callable[[Mapping[str, Any]], Any]]:

@@ -130,6 +130,14 @@ class Checker:
             return self._by_token(name, password)
         return self._identity(name) if self._is_recent(name, password) else None
 
+    def outdated(self, credentials: ICredentials) -> tuple[str, str] | None:
+        """Say, as `Accounts.outdated`, whether what was shown was a token once."""
+        if ISecret.providedBy(credentials):
+            return self._accounts.outdated(credentials.secret, self._now())
+        if not IUsernamePassword.providedBy(credentials):
+            return None
+        return self._accounts.outdated(_pair(credentials)[1], self._now())
+
     async def _find(self, credentials: ICredentials) -> Identity:
         found = self.recognize(credentials)
         if found is None and self.is_dear(credentials):

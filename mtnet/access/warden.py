@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mtnet.access.ban_records import BanRecords
 from mtnet.access.bans import Bans
+from mtnet.access.security_log import SecurityLog
 from mtnet.clock import WallClock
 from mtnet.errors import WireError
 
@@ -64,6 +65,7 @@ class Warden:
         in_thread: runs a blocking function off the reactor, one at a time, in order.
         now: wall time, and whether it may be believed.
         banned: is called when somebody was banned by hand, with the seconds of `clock`.
+        log: is told what was done by hand.
     """
 
     def __init__(
@@ -74,9 +76,11 @@ class Warden:
         clock: IReactorTime,
         now: WallClock,
         banned: Callable[[float], None],
+        log: SecurityLog,
     ) -> None:
         self._bans, self._records, self._in_thread = bans, records, in_thread
         self._clock, self._now, self._banned = clock, now, banned
+        self._log = log
 
     def commands(self) -> dict[str, Callable[[Asked], Any]]:
         """Return what can be asked for through the control socket."""
@@ -115,6 +119,10 @@ class Warden:
 
     async def _obeyed(self, order: Callable[[Bans, Asked, float], Any], asked: Asked) -> Any:
         result = order(self._bans, asked, self._clock.seconds())
+        if order is added:
+            self._log.banned(_text(asked, "network"), "", "by-hand", asked.get("seconds"))
+        elif result:
+            self._log.lifted(_text(asked, "what"))
         self._banned(self._clock.seconds())
         await self.flush()
         return result

@@ -25,6 +25,7 @@ class Barrier(Front):
         host = host_of(addr)
         if self._gate.bars(host):
             self._gate.door.refused["banned"] += 1
+            self._gate.turned_away(addr)
             return None
         if self._gate.rushed(host):
             return None

@@ -14,10 +14,11 @@ from mtnet.access.limits import network
 from mtnet.access.portal import Identity
 from mtnet.access.rights import NOTHING, Rights
 from mtnet.access.rules import is_loopback
+from mtnet.access.security_log import Origin
 from mtnet.errors import WireError
 from mtnet.hub import Hub
 from mtnet.net.certificates import subject_names
-from mtnet.net.endpoints import Listener, host_of
+from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.transport import Transport
 
 PLAIN = (
@@ -52,7 +53,7 @@ class Visitor:
     """
 
     __slots__ = (
-        "_close", "_gate", "_login", "_private",
+        "_close", "_gate", "_login", "_private", "_transport",
         "host", "identity", "inside", "known", "local", "number", "rights", "trusted",
     )  # fmt: skip
 
@@ -66,6 +67,7 @@ class Visitor:
         self.inside = True
         self.local = self._private = False
         self._close: Callable[[], None] = _nothing
+        self._transport: Transport | None = None
         self._login: Deferred[Identity] | None = None
 
     @property
@@ -85,7 +87,7 @@ class Visitor:
             close: ends it; called when its account may do less than before, and when it has to
                 make room for others.
         """
-        self._close = close
+        self._close, self._transport = close, transport
         own = host_of(transport.getHost())
         secure = ISSLTransport.providedBy(transport)
         self.local = self._gate.is_local(own)
@@ -114,7 +116,7 @@ class Visitor:
             self.inside = False
             self._gate.door.leave(self)
             self._unwatch()
-            self._close = _nothing
+            self._close, self._transport = _nothing, None
             if self._login is not None:
                 self._login.cancel()
 
@@ -131,7 +133,12 @@ class Visitor:
             WireError: `login`; others can listen on the way.
         """
         if not self.private:
+            self._gate.access.log.refused(self._origin(), "plain")
             raise WireError("login", PLAIN)
+
+    def hello_refused(self, why: str) -> None:
+        """Log that a greeting was refused; `why` is one word."""
+        self._gate.access.log.hello_refused(self._origin(), why)
 
     async def login(self, credentials: ICredentials) -> Identity:
         """
@@ -140,7 +147,7 @@ class Visitor:
         Raises:
             WireError: as `Entrance.attempt`; or `login`, see `check_private`.
         """
-        identity = await self.prove(credentials)
+        identity = await self._prove(credentials, self._origin())
         if self.inside:
             self._become(identity)
         return identity
@@ -154,7 +161,7 @@ class Visitor:
         """
         self.check_private()
         entrance = self._gate.access.entrance
-        identity = entrance.recognize(credentials, self.host, self.trusted)
+        identity = entrance.recognize(credentials, self.host, self.trusted, self._origin())
         if identity is not None:
             self._become(identity)
         return identity is not None
@@ -166,8 +173,11 @@ class Visitor:
         Raises:
             WireError: as `login`.
         """
+        return await self._prove(credentials, self._origin()._replace(repeats=True))
+
+    async def _prove(self, credentials: ICredentials, origin: Origin) -> Identity:
         self.check_private()
-        attempt = self._gate.access.entrance.attempt(credentials, self.host, self.trusted)
+        attempt = self._gate.access.entrance.attempt(credentials, self.host, self.trusted, origin)
         self._login = Deferred.fromCoroutine(attempt)
         try:
             return await self._login
@@ -196,6 +206,11 @@ class Visitor:
         self._gate.access.accounts.watch(identity.name, self)
         self.settle()
 
+    def _origin(self) -> Origin:
+        transport, listener = self._transport, self._gate.listener
+        peer = "" if transport is None else show(transport.getPeer())
+        return Origin(self.host, listener.service, listener.endpoint, peer)
+
     def _unwatch(self) -> None:
         if self.identity is not None:
             self._gate.access.accounts.unwatch(self.identity.name, self)
@@ -203,7 +218,11 @@ class Visitor:
     def _show_certificate(self, transport: Transport) -> None:
         shown: Any = ISSLTransport(transport).getPeerCertificate()
         names = [] if shown is None else subject_names(shown.to_cryptography())
-        identity = self._gate.access.entrance.certified(names, self.host) if names else None
+        identity = (
+            self._gate.access.entrance.certified(names, self.host, self._origin())
+            if names
+            else None
+        )
         if identity is not None:
             self._become(identity)
 
@@ -242,6 +261,11 @@ class Gate:
         if not bans.barred(host, when) or self.trusts(host):
             return False
         return bans.banned(host, when) > 0 or not self.knows(host)
+
+    def turned_away(self, addr: IAddress) -> None:
+        """Log a connection that was closed unheard for a ban."""
+        origin = Origin(host_of(addr), self.listener.service, self.listener.endpoint, show(addr))
+        self.access.log.barred(origin)
 
     def rushed(self, host: str) -> bool:
         """

@@ -6,8 +6,8 @@ what it read and never answers. So it gets one frame at a time, changes first, a
 more than once. Of three frames one is for the greeting and the repeat cycle, so that neither
 waits for a provider to become quiet (`docs/protocols.md`, The classic dialect).
 
-No Twisted, no clock: `when` is monotonic seconds, `moment` milliseconds of the same clock, by which
-positions tell their ages (`WallClock.moment`).
+No Twisted, no clock: `when` is monotonic seconds, `moment` milliseconds of the clock by
+which positions tell their ages (`WallClock.moment`).
 """
 
 from bisect import bisect_right

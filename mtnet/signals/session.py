@@ -158,6 +158,7 @@ class Session:
         ):
             self._welcome(said)
         else:
+            self._visitor.hello_refused("no-login")
             raise WireError("login", "HELLO needs a login and a password here")
 
     def _log_in(self, said: Hello) -> None:
@@ -291,6 +292,8 @@ class Session:
     def _refuse(self, error: WireError, message: Message | None) -> None:
         frame = answers.refused(error, message)
         greeting = message is not None and message.verb == "HELLO"
+        if greeting and error.code in ("field", "frame"):
+            self._visitor.hello_refused(error.code)
         if greeting or error.code in answers.CLOSING or self._too_many():
             self._close_with(frame)
         else:

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.access.bans import Offence
+from mtnet.access.entrance import LOGGED
 from mtnet.errors import TemplateError, WireError
 from mtnet.hub import Hub
 from mtnet.imtnet import IListenerAware
@@ -255,8 +256,10 @@ class TemplatesProtocol(Protocol):
         failure.trap(WireError, TemplateError, CancelledError)
         if not failure.check(CancelledError):
             self.transport.resumeProducing()
-            self._warn("may not store. {error}", error=failure.getErrorMessage())
-            self._refuse(cast(WireError | TemplateError, failure.value))
+            error = cast(WireError | TemplateError, failure.value)
+            if error.code not in LOGGED:
+                self._warn("may not store. {error}", error=str(error))
+            self._refuse(error)
 
     def _upload(self, command: Store) -> None:
         body = BodyDecoder(command.length)

@@ -1,17 +1,17 @@
 """Who asks over HTTP: Basic and Bearer, and what a refusal says."""
 
-from typing import cast
-
-from twisted.cred.credentials import ICredentials
+from twisted.cred.credentials import ICredentials, IUsernamePassword, UsernamePassword
 from twisted.cred.error import LoginFailed
 from twisted.web.guard import BasicCredentialFactory
 from twisted.web.server import Request
 
 from mtnet.access.portal import Secret
 from mtnet.errors import HttpError, WireError
-from mtnet.net.gate import PLAIN, Visitor
+from mtnet.net.gate import Visitor
 
 REALM = b"mtnet"
+PLAIN = 403, "login"
+"""The status and code of credentials that were shown where others can listen."""
 STATUS = {"login": 401, "banned": 429, "server": 503}
 """The HTTP status of what a login is refused with."""
 HEADERS = {
@@ -34,17 +34,24 @@ def credentials(request: Request, visitor: Visitor) -> ICredentials | None:
     shown = request.requestHeaders.getRawHeaders(b"Authorization", [])
     if not shown:
         return None
-    if not visitor.private:  # 401 would let a browser ask for a password, and send it
-        raise HttpError(403, "login", f"{PLAIN}.")
+    try:
+        visitor.check_private()
+    except WireError as error:  # 401 would let a browser ask for a password, and send it
+        raise HttpError(*PLAIN, f"{error}.") from error
     scheme, _, value = shown[0].partition(b" ")
     if len(shown) == 1 and scheme.lower() == b"bearer":
         return Secret(value.strip().decode("latin-1"))
     if len(shown) == 1 and scheme.lower() == b"basic":
         try:
-            return cast(ICredentials, _BASIC.decode(value.strip(), request))
+            return _without_nul(_BASIC.decode(value.strip(), request))
         except LoginFailed as error:
             raise HttpError(400, "login", "Authorization: Basic is followed by Base64.") from error
     raise HttpError(400, "login", "Authorization is Basic or Bearer here, and given once.")
+
+
+def _without_nul(shown: IUsernamePassword) -> ICredentials:
+    """Drop the NUL that ends a text of MQL's; no password holds one."""
+    return UsernamePassword(shown.username, shown.password.removesuffix(b"\0"))
 
 
 def converted(error: HttpError | WireError) -> HttpError:

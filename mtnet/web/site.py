@@ -33,7 +33,7 @@ from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.gate import Gate, Visitor
 from mtnet.net.handshake import SecureTransport
 from mtnet.net.pieces import StreamTransport, Watch, unacknowledged
-from mtnet.web.credentials import HEADERS, converted, credentials
+from mtnet.web.credentials import HEADERS, PLAIN, converted, credentials
 
 IDLE = 30.0
 """Seconds for a request's headers from the last answer on, and between two bytes of its body."""
@@ -207,7 +207,8 @@ class ApiRequest(Request):
             self._site.guard(self)
             shown = credentials(self, visitor)
         except (HttpError, WireError) as error:
-            self.refuse(converted(error))
+            refused = converted(error)
+            self.refuse(refused, logged=(refused.status, refused.code) == PLAIN)
             return
         if shown is None:
             super().process()
@@ -241,7 +242,7 @@ class ApiRequest(Request):
     def _unknown(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
             failure.trap(WireError)
-            self.refuse(converted(cast(WireError, failure.value)))
+            self.refuse(converted(cast(WireError, failure.value)), logged=True)
 
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer that the server failed, and leave the traceback in the log alone."""
@@ -271,9 +272,15 @@ class ApiRequest(Request):
         """Answer with JSON."""
         self.reply(status, _json(value), {b"Content-Type": _JSON})
 
-    def refuse(self, error: HttpError) -> None:
-        """Answer with an error, and log it, also when nobody waits for it any more."""
-        self._site.warn(self, error)
+    def refuse(self, error: HttpError, logged: bool = False) -> None:
+        """
+        Answer with an error, and log it, also when nobody waits for it any more.
+
+        Args:
+            logged: the log of logins has it already.
+        """
+        if not logged:
+            self._site.warn(self, error)
         for name, value in HEADERS.get(error.status, {}).items():
             self.setHeader(name, value)
         self.reply_json(error.status, _error(error.code, str(error)))

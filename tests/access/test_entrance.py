@@ -183,12 +183,11 @@ def test_at_once_is_told_what_takes_no_hash_and_nothing_else(door):
 
 
 def test_at_once_is_refused_what_would_be_refused_later(door):
-    said = UsernamePassword(b"bob", TOKEN.encode())
-    door.house.change("bob", grants=["follower"], disabled=True)
+    said = UsernamePassword(b"bob", b"mtnet_" + b"x" * 43)
     with pytest.raises(WireError, match="wrong") as refused:
         door.entrance.recognize(said, HOST, False)
     assert (refused.value.code, door.bans.offences["login"]) == ("login", 1)
-    door.house.change("bob", grants=["follower"])
+    said = UsernamePassword(b"bob", TOKEN.encode())
     assert door.entrance.recognize(said, HOST, False).name == "bob"
     door.bans.add(HOST, 60.0, door.house.clock.seconds())
     with pytest.raises(WireError) as barred:

@@ -9,6 +9,7 @@ from twisted.internet.testing import StringTransport
 
 from mtnet.access.ban_records import BanRecords
 from mtnet.access.bans import Bans, Offence
+from mtnet.access.security_log import SecurityLog
 from mtnet.access.warden import LISTED, Warden
 from mtnet.clock import WallClock
 from mtnet.control import ControlFactory
@@ -29,7 +30,13 @@ class Office:
         self.looks = []
         now = WallClock(self.now, self.clock.seconds)
         self.warden = Warden(
-            self.bans, self.records, self.in_thread, self.clock, now, self.looks.append
+            self.bans,
+            self.records,
+            self.in_thread,
+            self.clock,
+            now,
+            self.looks.append,
+            SecurityLog(self.clock.seconds),
         )
         self.warden.load()
         self.transport = StringTransport()

@@ -17,6 +17,7 @@ from mtnet.access.clerk import Clerk
 from mtnet.access.passwords import HASHER
 from mtnet.access.records import Records
 from mtnet.cli import accounts as cli
+from mtnet.clock import WallClock
 from mtnet.control import ControlFactory, _result, answers
 from mtnet.datafolder import DataFolder
 from mtnet.errors import MtnetError, StartError
@@ -39,7 +40,8 @@ class Mtnet:
     def run_daemon(self):
         self._held = DataFolder(str(self.folder))
         self.accounts, self._records = Accounts(), Records(self._held.accounts)
-        clerk = Clerk(self.accounts, self._records, maybeDeferred, lambda: NOW, self._hash)
+        now = WallClock(lambda: NOW, lambda: 0.0)
+        clerk = Clerk(self.accounts, self._records, maybeDeferred, now, self._hash)
         self._daemon = ControlFactory(clerk.commands())
         self._monkeypatch.setattr(cli.manage, "answers", lambda path: True)
         self._monkeypatch.setattr(cli.manage, "ask", self._ask)

@@ -46,7 +46,7 @@ class Follower:
 
     def store(self, symbol, volume, when):
         entry = Entry("main", symbol, Decimal(volume), when, seq=self.book.seq + 1)
-        return self.book.apply(entry)
+        return self.book.apply(entry, when)
 
     def run(self, until):
         """Take frames, waking only when the queue says so; return what was taken."""
