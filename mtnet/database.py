@@ -16,6 +16,11 @@ from mtnet.errors import JournalError
 
 BUSY = 10.0
 """Seconds to wait for somebody else who writes into the file, or looks at it with other tools."""
+ROOM = 131_072
+"""Free bytes without which a file is not opened: the index of its log takes 32 KiB, which is
+mapped memory, so that a disk without room for it would kill the process (SIGBUS)."""
+FULL = "database or disk is full"
+"""As SQLite says it."""
 _SETTINGS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -62,6 +67,16 @@ def replace_file(path: Path, data: bytes) -> None:
         sync(path.parent)
     except OSError as error:
         raise JournalError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def has_room(folder: Path) -> bool:
+    """Say whether the disk of a folder has `ROOM`; where nobody can tell, it has."""
+    try:
+        found = os.statvfs(folder)
+    except (AttributeError, OSError):  # Windows has none
+        return True
+    free = found.f_bfree if os.geteuid() == 0 else found.f_bavail
+    return found.f_blocks == 0 or free * found.f_frsize >= ROOM
 
 
 def log_of(path: Path) -> Path:
@@ -111,10 +126,20 @@ class Database:
         """
         Let `work` read at one moment of the file, whoever writes meanwhile.
 
+        On a full disk it reads too, as long as nobody else has the file open.
+
         Raises:
             JournalError: as `run`.
         """
-        return self._within("BEGIN", work)
+        try:
+            return self._within("BEGIN", work)
+        except JournalError:
+            if has_room(self.path.parent) or not self.path.exists():
+                raise
+        try:
+            return self._look_alone(work)
+        except (*FAILURES, OSError) as error:
+            raise JournalError(f"{self.path} does not give its rows: {error}.") from error
 
     def force(self) -> bool:
         """
@@ -133,6 +158,8 @@ class Database:
             return self._emptied(self._connection or self._open())
         except (*FAILURES, OSError) as error:
             self._abandon()
+            if not has_room(self.path.parent):
+                return False
             raise JournalError(f"{self.path} does not reach the disk: {error}.") from error
 
     def flush(self) -> None:
@@ -169,6 +196,19 @@ class Database:
             raise
         return result
 
+    def _look_alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        connection = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+        try:
+            # Whoever is alone keeps the index of the log in memory of its own.
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE").fetchall()
+            connection.execute("BEGIN")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != self._schema:
+                raise JournalError(f"{self.path} has schema {version}, and the disk is full.")
+            return work(connection)
+        finally:
+            connection.close()
+
     def _roll_back(self) -> None:
         try:
             if self._connection is not None:
@@ -190,6 +230,8 @@ class Database:
         return not busy
 
     def _open(self) -> sqlite3.Connection:
+        if not has_room(self.path.parent):
+            raise sqlite3.OperationalError(FULL)
         if not self.path.exists():
             with suppress(OSError):  # which SQLite says better
                 os.close(os.open(self.path, os.O_CREAT, 0o600))

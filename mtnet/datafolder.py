@@ -4,8 +4,9 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from mtnet.database import has_room
 from mtnet.errors import StartError
 
 try:
@@ -86,6 +87,13 @@ class DataFolder:
             if not self.alive.exists():
                 os.close(os.open(self.alive, os.O_CREAT, 0o600))
             os.utime(self.alive, ns=(when * 1_000_000, when * 1_000_000))
+
+    def health(self) -> dict[str, Any]:
+        """Return whether the disk has room; where it has not, what is stored is still served."""
+        if has_room(self.path):
+            return {"healthy": True, "trouble": None}
+        text = "The disk of the data folder is full: what it holds is served, and no more stored."
+        return {"healthy": False, "trouble": text}
 
     def release(self) -> None:
         """Let another daemon use the folder."""

@@ -31,6 +31,7 @@ from mtnet.bound import Bound
 from mtnet.catalogue import Plugin
 from mtnet.clock import WallClock
 from mtnet.control import Command, ControlFactory
+from mtnet.database import has_room
 from mtnet.datafolder import DataFolder
 from mtnet.errors import JournalError, MtnetError, StartError
 from mtnet.garbage import Garbage
@@ -212,6 +213,7 @@ class Daemon(MultiService):
             "signals": self.hub.desk.health(),
             "ticks": self.hub.collector.health(),
             "templates": self.hub.library.health(),
+            "disk": self._folder.health(),
         }
         if self._certificates is not None:
             parts["tls"] = self._certificates.health()
@@ -326,6 +328,8 @@ class Daemon(MultiService):
                 os.umask(before)
             return port
         except (CannotListenError, OSError) as error:
+            if not has_room(self._folder.path):
+                return None
             raise StartError(
                 f"The control socket {path} cannot be made ({reason(error)}); a shorter path "
                 "for --data may help."
@@ -357,6 +361,8 @@ class Daemon(MultiService):
             pool.start()
         self.hub.desk.start()
         self._check_room()
+        if not has_room(self._folder.path):
+            self.log.error("{trouble}", trouble=self._folder.health()["trouble"])
         if self.hub.collector.lost:
             self.log.warn(
                 "The last daemon was killed: {count} ticks that it had taken were not on disk",

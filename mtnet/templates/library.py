@@ -13,6 +13,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from errno import ENOSPC
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -68,7 +69,7 @@ class Library:
         self._damaged: dict[Path, str] = {}
         self._newest: tuple[object, Version | None] = None, None
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self._make_folder()
             # Entries are replaced, never changed: a reader sees the old index or the new one.
             self._index = dict(self._load())
             self._unchecked = [each for versions in self._index.values() for each in versions]
@@ -76,6 +77,14 @@ class Library:
             raise StartError(
                 f"The templates in {folder} cannot be read: {error.strerror}."
             ) from error
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno != ENOSPC:
+                raise
+            self._refused = f"The disk did not take the folder of templates: {error.strerror}."
 
     @property
     def damaged(self) -> list[str]:
@@ -285,7 +294,7 @@ class Library:
 
     def _write(self, folder: Path, version: Version, content: bytes) -> None:
         if not folder.exists():
-            folder.mkdir()
+            folder.mkdir(parents=True)
             _sync(self._folder)
         if version.key not in self._index:
             _write(folder / _KEY, json.dumps(version.key._asdict()).encode())
@@ -299,7 +308,7 @@ class Library:
                 (folder / name).unlink()
 
     def _load(self) -> Iterator[tuple[Key, tuple[Version, ...]]]:
-        for folder in sorted(self._folder.iterdir()):
+        for folder in sorted(self._folder.iterdir() if self._folder.exists() else ()):
             for name in _names(folder):
                 if name.endswith(_UNFINISHED):
                     (folder / name).unlink()

@@ -18,7 +18,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from zlib import compress
 
-from mtnet.database import Database
+from mtnet.database import Database, has_room
 from mtnet.errors import JournalError
 from mtnet.ticks.commits import COUNTS, Commit, Frozen, Part, joined, refusal
 from mtnet.ticks.sources import SLOTS, Gap, Seen, Source
@@ -119,17 +119,15 @@ class Store:
             new = max(0, tally.value - known)
             _add(connection, {"lost": new})
             tally.set(known + new)
-            (highest,) = connection.execute("SELECT max(id) FROM source").fetchone()
-            return Kept(
-                list(_sources(connection, f"id > {OTHERS}", sources)),
-                next(_sources(connection, f"id = {OTHERS}", 1)),
-                highest + 1,
-                dict(_newest(connection)),
-                new,
-                known > 0 and not tally.whole,
-            )
+            return _kept(connection, sources, new, known > 0 and not tally.whole)
 
-        return self._database.run(read)
+        try:
+            return self._database.run(read)
+        except JournalError:
+            if has_room(self.path.parent):
+                raise
+        # What was lost is counted at the next start, when there is room to write it down.
+        return self._database.look(lambda connection: _kept(connection, sources))
 
     def prepare(self) -> None:
         """
@@ -328,6 +326,20 @@ def _put_seen(connection: sqlite3.Connection, source: Frozen) -> None:
     row = (source.row[0], source.run, highest, batches)
     insert(connection, "seen (source, run, highest, batches)", [row])
     connection.execute(_PRUNE_SEEN, (source.row[0], source.run, highest - SLOTS))
+
+
+def _kept(
+    connection: sqlite3.Connection, sources: int, lost: int = 0, unknown: bool = False
+) -> Kept:
+    (highest,) = connection.execute("SELECT max(id) FROM source").fetchone()
+    return Kept(
+        list(_sources(connection, f"id > {OTHERS}", sources)),
+        next(_sources(connection, f"id = {OTHERS}", 1)),
+        highest + 1,
+        dict(_newest(connection)),
+        lost,
+        unknown,
+    )
 
 
 def _sources(connection: sqlite3.Connection, which: str, most: int) -> Iterator[Source]:

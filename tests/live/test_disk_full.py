@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 
@@ -58,3 +59,19 @@ def test_the_last_refused_position_of_each_symbol_is_stored_when_there_is_room(d
     daemon.start()
     assert daemon.status()["signals"]["channels"]["main"]["positions"] == positions
     assert daemon.logged().count("is full") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_start_on_a_full_disk_serves_the_last_state_and_says_so(daemon, small_disk, number):
+    daemon.start()
+    assert daemon.publish(b"<<GBPUSD|0.25>>")
+    daemon.stop(number)
+    fill(small_disk / "junk")
+    daemon.start()
+    assert daemon.first_frame() == b"<<GBPUSD|0.25>>\r\n"
+    status = daemon.status()
+    assert not status["healthy"]
+    assert any("disk of the data folder is full" in each for each in status["trouble"])
+    (small_disk / "junk").unlink()
+    assert until(lambda: daemon.publish(b"<<GBPUSD|0.50>>"))
+    until(lambda: daemon.status()["healthy"])
