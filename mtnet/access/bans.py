@@ -20,7 +20,7 @@ from mtnet.access.by_hand import WHY, Address, ByHand, parse_network
 from mtnet.access.limits import network
 from mtnet.access.penalties import Key, Penalties, Penalty
 from mtnet.access.rules import parse_host
-from mtnet.errors import WireError
+from mtnet.errors import JournalError, WireError
 from mtnet.settings import Bans as Settings
 
 WIDE = 48
@@ -42,6 +42,10 @@ class Offence(Enum):
     FRAME = "frame"
     DEADLINE = "deadline"
     ERROR = "error"
+
+
+OUR_TROUBLE = (OSError, JournalError, MemoryError)
+"""Errors that are never the fault of whoever was connected: a full disk, too many open files."""
 
 
 class Changes(NamedTuple):

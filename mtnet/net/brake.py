@@ -36,6 +36,11 @@ class Brake:
         """Return what pauses the connection for one reason."""
         return Pedal(self, why)
 
+    @property
+    def pressed(self) -> bool:
+        """Whether the connection is left unread."""
+        return bool(self._reasons)
+
     def press(self, why: str) -> None:
         """Leave it unread."""
         if not self._reasons:

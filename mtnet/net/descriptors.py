@@ -9,6 +9,11 @@ RESERVE = 200
 """Descriptors for what is no connection: files, listeners, threads that talk to each other."""
 
 
+def limit() -> str:
+    """Return how many files this process may have open, for a sentence."""
+    return "?" if resource is None else str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
 def raise_limit() -> int | None:
     """
     Raise the soft limit of open files to the hard one.

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.logger import Logger
 
-from mtnet.access.bans import Offence
+from mtnet.access.bans import OUR_TROUBLE, Offence
 from mtnet.access.limits import network
 from mtnet.access.portal import Identity
 from mtnet.access.rights import NOTHING, Rights
@@ -188,10 +188,20 @@ class Visitor:
         """Return what somebody may do here: what the account may, and what everybody may."""
         return identity.rights | self._gate.access.rules.of_network(self.host)
 
-    def offend(self, offence: Offence) -> None:
-        """Count something that an honest client does not do."""
-        if not self.trusted:
+    def offend(self, offence: Offence, cause: BaseException | None = None) -> None:
+        """
+        Count something that an honest client does not do.
+
+        Args:
+            cause: what failed on our side; trouble of our own is nobody's offence.
+        """
+        if not self.trusted and not isinstance(cause, OUR_TROUBLE):
             self._gate.offend(self.host, offence)
+
+    @property
+    def proving(self) -> bool:
+        """Whether its login waits to be looked at."""
+        return self._login is not None
 
     def turn_out(self) -> None:
         """
@@ -300,7 +310,9 @@ class Gate:
         return self.access.accounts.knows(network(host), self._now())
 
     def offend(self, host: str, offence: Offence) -> None:
-        """Count what a peer did."""
+        """Count what a peer did; not what it did not do in time while we were held up."""
+        if offence is Offence.DEADLINE and self._now.stalled():
+            return
         self.access.bans.punish(host, offence, self._seconds())
 
 
@@ -311,9 +323,9 @@ def guarded(receive: "Callable[[P, bytes], None]") -> "Callable[[P, bytes], None
     def received(self: P, data: bytes) -> None:
         try:
             receive(self, data)
-        except Exception:
+        except Exception as error:
             self.log.failure("A connection brought about an error, and is closed.")
-            self._visitor.offend(Offence.ERROR)
+            self._visitor.offend(Offence.ERROR, error)
             self.transport.abortConnection()
 
     return received

@@ -7,6 +7,7 @@ from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
 
 from mtnet.errors import StartError
+from mtnet.net.accept_errors import limit_accept_errors
 from mtnet.net.endpoints import Listener
 from mtnet.net.half_closed import watch_half_closed
 
@@ -28,6 +29,7 @@ def listen(listener: Listener, factory: IProtocolFactory, reactor: Any) -> IList
         port: IListeningPort = results[0]
         take_few(port)
         watch_half_closed(port, reactor)
+        limit_accept_errors(port, listener.service, reactor.seconds)
         return port
     why = reason(results[0].value) if results else "it does not answer at once"
     raise cannot_listen(listener, why)

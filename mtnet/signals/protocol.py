@@ -194,6 +194,9 @@ class SignalsProtocol(Protocol):
 
     def _dripped(self) -> None:
         self._deadline = None
+        if self._brake.pressed:  # the rest of it waits for us
+            self._deadline = self._hub.clock.callLater(self._limits.frame, self._dripped)
+            return
         self._visitor.offend(Offence.DEADLINE)
         if self._decoder.unfinished:
             self.end(f"did not end a frame within {self._limits.frame:g} s")

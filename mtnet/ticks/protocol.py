@@ -146,7 +146,7 @@ class TicksProtocol(Protocol):
 
     def _failed(self, failure: Failure) -> None:
         self.log.failure("A connection to ticks failed", failure)
-        self._visitor.offend(Offence.ERROR)
+        self._visitor.offend(Offence.ERROR, failure.value)
         self.end("is closed")
         if self._gone:
             self._visitor.leave()
@@ -340,6 +340,9 @@ class TicksProtocol(Protocol):
 
     def _silent(self) -> None:
         self._idle = None
+        if self._visitor.proving:  # it waits for us
+            self._idle = self._hub.clock.callLater(self._patience, self._silent)
+            return
         self._visitor.offend(Offence.DEADLINE)
         self.end(f"said nothing that it may for {self._patience:g} s")
 

@@ -247,7 +247,7 @@ class ApiRequest(Request):
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer that the server failed, and leave the traceback in the log alone."""
         self.log.failure("A request failed.", reason)
-        self._visitor.offend(Offence.ERROR)
+        self._visitor.offend(Offence.ERROR, reason.value)
         self.reply_json(500, _error("server", "The server failed."))
         return reason
 

@@ -7,6 +7,7 @@ from people import GUEST, House, hello
 from tls_peers import TlsClient
 from tls_samples import Authority, Files, client_context
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
@@ -15,6 +16,7 @@ from zope.interface import implementer
 
 from mtnet.access.bans import Offence
 from mtnet.access.doors import Door
+from mtnet.errors import JournalError
 from mtnet.net.endpoints import Listener
 from mtnet.net.gate import Gate
 from mtnet.net.layers import Layers
@@ -325,3 +327,40 @@ def test_a_login_replaces_what_a_certificate_said(secure, clock):
     assert client.received().startswith(b"<<WELCOME")
     (session,) = server.house.hub.desk.sessions
     assert session.report()["login"] == "bob"
+
+
+# Whose fault it is
+
+
+@pytest.mark.parametrize(
+    ("cause", "counted"),
+    [(OSError("full"), 0), (JournalError("full"), 0), (MemoryError(), 0), (ValueError(), 1)],
+)
+def test_our_own_trouble_is_no_offence_of_who_is_connected(house, cause, counted):
+    visitor = Gate(house.hub, Listener("signals", "tcp:1")).enter(PEER)
+    visitor.offend(Offence.ERROR, cause)
+    assert house.hub.access.bans.offences["error"] == counted
+
+
+def test_what_was_not_done_in_time_while_we_were_held_up_is_no_offence(house, clock):
+    visitor = Gate(house.hub, Listener("signals", "tcp:1")).enter(PEER)
+    house.hub.now.watch()
+    clock.advance(14)  # a stopped process, whose timers are all due at once
+    visitor.offend(Offence.DEADLINE)
+    assert house.hub.access.bans.offences["deadline"] == 0
+    for _ in range(10):
+        clock.advance(1)
+        house.hub.now.watch()
+    visitor.offend(Offence.DEADLINE)
+    assert house.hub.access.bans.offences["deadline"] == 1
+
+
+@pytest.mark.parametrize("service", ["signals", "ticks"])
+def test_who_waits_for_a_login_that_waits_for_us_is_not_late(house, clock, monkeypatch, service):
+    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: Deferred())
+    terminal = house.dial(service)
+    said = {"signals": hello("alice") + b"<<PUBLISH|id=", "ticks": b"LOGIN: alice horse\r\n"}
+    terminal.send(said[service])
+    clock.pump([1.0] * 60)
+    assert not terminal.closed
+    assert house.hub.access.bans.offences["deadline"] == 0

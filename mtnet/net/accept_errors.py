@@ -1,0 +1,66 @@
+"""Log limiter for connections that the system does not let us take."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.tcp import Port
+from twisted.logger import ILogObserver, LogEvent, Logger, globalLogPublisher
+from zope.interface import implementer
+
+from mtnet.net.descriptors import limit
+
+BURST = 60.0
+"""Seconds without another such error after which the next one is news."""
+
+
+@implementer(ILogObserver)
+class AcceptErrors:
+    """
+    Log observer of a port: one sentence for each burst, in place of several lines of Twisted's
+    for each connection.
+
+    Args:
+        service: whose port it is.
+        seconds: monotonic.
+    """
+
+    log = Logger()
+
+    def __init__(self, service: str, seconds: Callable[[], float]) -> None:
+        self._service, self._seconds = service, seconds
+        self._last: float | None = None
+
+    def __call__(self, event: LogEvent) -> None:
+        """Take what Twisted would log."""
+        text = str(event.get("log_format", ""))
+        if "EMFILE" not in text and "acceptError" not in event:
+            globalLogPublisher(event)
+            return
+        when, last = self._seconds(), self._last
+        self._last = when
+        if last is None or when - last >= BURST:
+            self._say(str(event.get("acceptError", "EMFILE")))
+
+    def _say(self, error: str) -> None:
+        if error == "EMFILE":
+            self.log.error(
+                "{service}: the limit of {limit} open files is reached, and new connections are "
+                "closed. Raise it (LimitNOFILE= of systemd, `ulimit -n`), or lower "
+                "access.connections.",
+                service=self._service,
+                limit=limit(),
+            )
+        else:
+            self.log.error(
+                "{service}: the system takes no more connections ({error}): it is short of open "
+                "files (fs.file-max) or of memory.",
+                service=self._service,
+                error=error,
+            )
+
+
+def limit_accept_errors(port: Any, service: str, seconds: Callable[[], float]) -> None:
+    """Let a port of Twisted's say once for each burst that it can take no connection."""
+    if isinstance(port, Port):
+        observer = AcceptErrors(service, seconds)
+        port._logger = Logger(namespace=port._logger.namespace, observer=observer)
