@@ -3,6 +3,7 @@
 import pytest
 from twisted.internet.task import Clock
 
+from mtnet.cli.manage import describe
 from mtnet.clock import AHEAD, JUMP, LOOK, STALL, STEADY, WallClock
 
 NOW = 1_700_000_000_000
@@ -157,3 +158,8 @@ def test_a_process_that_was_held_up_knows_it_for_a_while(machine):
     for _ in range(int(STALL / LOOK)):
         machine.run(LOOK)
     assert not machine.wall.stalled()
+
+
+def test_a_warning_stands_in_the_first_line_of_a_status():
+    answer = {"version": "1", "healthy": True, "trouble": [], "warnings": ["clock: it jumped."]}
+    assert [*describe(answer, 0.0)] == ["mtnet 1, healthy: clock: it jumped."]

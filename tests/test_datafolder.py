@@ -44,3 +44,12 @@ def test_a_folder_that_a_daemon_uses_is_refused(path):
         DataFolder(str(path))
     first.release()
     DataFolder(str(path)).release()
+
+
+def test_the_last_run_is_known_to_the_next_one_by_the_clock_of_then(tmp_path):
+    folder = DataFolder(str(tmp_path / "data"))
+    assert folder.last_run() == 0
+    for when in (1_700_000_000_000, 1_600_000_000_000):
+        folder.note_run(when)
+        assert folder.last_run() == when
+    folder.release()
