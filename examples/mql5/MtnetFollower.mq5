@@ -254,6 +254,13 @@ void TakeChannels(const string channels)
 
 void Subscribe(void)
   {
+   // Whether a journal may be followed without a person's word depends on what is held.
+   if(g_epoch=="" && !AccountReady())
+     {
+      g_refusal="the terminal does not show its positions yet";
+      g_asking.Later();
+      return;
+     }
    string payload="SUBSCRIBE"+Field("channel",InpChannel);
    if(g_filter!="")
       payload+=Field("symbols",g_filter);
