@@ -236,7 +236,9 @@ def _shown(rows: Iterable[dict[str, Any]], dates: tuple[str, ...]) -> list[dict[
 
 def _csv(symbol: str, tick: Stored) -> bytes:
     values = ["" if each == ABSENT else each.decode() for each in pad(tick.rest)]
-    return f"{','.join([symbol, *values, str(tick.received), tick.source])}\r\n".encode()
+    # A symbol has no comma as it is spelt here, and may have a quotation mark.
+    name = '"{}"'.format(symbol.replace('"', '""')) if '"' in symbol else symbol
+    return f"{','.join([name, *values, str(tick.received), tick.source])}\r\n".encode()
 
 
 def _jsonl(symbol: str, tick: Stored) -> bytes:

@@ -87,7 +87,8 @@ class Collector:
         self._series: dict[bytes, Series] = {}
         self._drops: list[Callable[[], int]] = []
         self._drops_stored = self._told_dropped = self._told_unstored = self._told_lost = 0
-        self._dropping = self._tally_told = False
+        self._strange = 0
+        self._dropping = self._tally_told = self._strange_told = False
 
     def open(self) -> None:
         """
@@ -139,6 +140,7 @@ class Collector:
         mark: Mark = (when, source.number)
         strange = self._keep(records, repeat(mark))
         refused = sum(strange.values())
+        self._strange += refused
         self._count_refused(source, refused)
         self._tell(records, strange, when)
         return len(records) - refused
@@ -156,6 +158,7 @@ class Collector:
         marks: dict[int, Mark] = {number: (when, number) for number in heard}
         strange = self._keep(records, [marks[source.number] for source in sources])
         if strange:
+            self._strange += sum(strange.values())
             for source, (symbol, _) in zip(sources, records, strict=True):
                 self._count_refused(source, symbol in strange)
         self._tell(records, strange, when)
@@ -312,7 +315,20 @@ class Collector:
                 lost=lost,
             )
         self._dropping = any(new)
+        self._tell_strange()
         return self._dropping or bool(self._touched)
+
+    def _tell_strange(self) -> None:
+        """Say once that records of new symbols are refused, as long as they come."""
+        strange, self._strange = self._strange, 0
+        if strange and not self._strange_told:
+            self.log.warn(
+                "{count} records are refused: there are {most} symbols (ticks.max_symbols), and "
+                "theirs are new",
+                count=strange,
+                most=self._settings.max_symbols,
+            )
+        self._strange_told = bool(strange)
 
     def _why_dropped(self, unstored: int) -> str:
         if unstored:

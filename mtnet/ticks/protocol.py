@@ -229,16 +229,20 @@ class TicksProtocol(Protocol):
             if rest:
                 yield from self._lines(self._decoder.feed(rest + b"\n"))
             if self._decoder.overlong:
-                self._stream.refuse()
+                self._refuse(f"sent a record of more than {wire.MAX_RECORD} bytes")
             self._stream.settle()
         else:
             # Behind a cut, EURUSD 1.09 may be the beginning of 1.09876.
             if rest:
-                self._stream.refuse()
+                self._refuse("is cut off within a record, which may be half a number")
             self._stream.cut()
         if not self._gone and self._subscriber not in self._hub.collector.feed.subscribers:
             self._outbox.close()
             self.transport.loseConnection()
+
+    def _refuse(self, why: str) -> None:
+        self._stream.refuse()
+        self._warn(why, "record")
 
     # Commands
 
@@ -304,7 +308,9 @@ class TicksProtocol(Protocol):
     def _synced(self, kept: int) -> None:
         lost = self._stream.lost
         if lost:
-            self._say(f"ERR: tick {lost} records were taken, and the store will not have them")
+            self._say(
+                f"ERR: tick {lost} of the records were taken, and the store will not have them"
+            )
         self._say(f"OK: SYNC {max(0, kept - lost)}")
 
     # What goes out

@@ -19,11 +19,12 @@ from pathlib import Path
 from zlib import compress
 
 from mtnet.database import Database, has_room
-from mtnet.errors import JournalError
+from mtnet.errors import JournalError, WireError
 from mtnet.ticks.commits import COUNTS, Commit, Frozen, Part, joined, refusal
 from mtnet.ticks.sources import SLOTS, Gap, Seen, Source
 from mtnet.ticks.tables import IMPORTED, OTHERS, SCHEMA, TABLES, insert
 from mtnet.ticks.tally import Tally
+from mtnet.ticks.wire import spell
 
 LEVEL = 1
 """Of zlib; 6 saves a tenth of the space and costs three times as much."""
@@ -119,6 +120,7 @@ class Store:
             new = max(0, tally.value - known)
             _add(connection, {"lost": new})
             tally.set(known + new)
+            _respell(connection)
             return _kept(connection, sources, new, known > 0 and not tally.whole)
 
         try:
@@ -361,6 +363,22 @@ def _sources(connection: sqlite3.Connection, which: str, most: int) -> Iterator[
         for (batches,) in blobs:
             source.restore(Seen(*each) for each in SEEN.iter_unpack(batches))
         yield source
+
+
+def _respell(connection: sqlite3.Connection) -> None:
+    """Call symbols as they are called now; an older mtnet wrote more of their characters as %XX."""
+    names = {name for (name,) in connection.execute("SELECT name FROM symbol").fetchall()}
+    for name in names:
+        spelt = _spelt(name) if "%" in name else name
+        if spelt not in names:
+            connection.execute("UPDATE symbol SET name = ? WHERE name = ?", (spelt, name))
+
+
+def _spelt(name: str) -> str:
+    try:
+        return spell(name).decode()
+    except WireError:
+        return name
 
 
 def _newest(

@@ -92,6 +92,8 @@ class Stream:
         held, self._held = self._held, None
         if held is not None and held.records:
             self._collector.refuse(self._sender(), len(held.records), self._hub.now())
+            text = f"{len(held.records)} records of a batch that was here before are cut off"
+            self._complain(WireError("tick", text))
 
     @property
     def lost(self) -> int:

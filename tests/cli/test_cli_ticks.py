@@ -1,6 +1,8 @@
 """`mtnet ticks`: what it says, and with which exit status it ends."""
 
+import csv
 import gzip
+import io
 import json
 import signal
 import socket
@@ -266,6 +268,15 @@ def test_an_empty_folder_is_made_for_the_user_alone(tmp_path):
     main(["ticks", "import", str(file), "--symbol", "EURUSD", "--data", str(folder)])
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "ticks.sqlite").exists()
+
+
+def test_a_quotation_mark_in_a_symbol_is_written_as_csv_has_it(capsys, hub_with, tmp_path):
+    hub = hub_with()
+    hub.collector.take(hub.collector.source("desk"), [(b'A"B', b"1.1")], EPOCH)
+    hub.collector.sync()
+    main(["ticks", "export", 'A"B', "--format", "csv", "--data", str(tmp_path / "data")])
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["symbol"] == 'A"B'
 
 
 def test_a_file_that_goes_back_in_time_is_sorted_and_said_to_be(capsys, data, tmp_path):

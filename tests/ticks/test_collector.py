@@ -737,6 +737,21 @@ def test_a_flood_of_symbols_is_refused_and_the_known_ones_go_on(yard):
     assert here.collector.source("desk").refused == 1
 
 
+def test_records_of_symbols_too_many_are_said_once_as_long_as_they_come(yard, warnings):
+    here = yard(max_symbols=1)
+    here.take()
+    for at in range(3):
+        here.take(1, b"NEW%d" % at)
+        here.flush()
+    (line,) = warnings()
+    assert (line["count"], line["most"]) == (1, 1)
+    here.take()
+    here.flush()
+    here.take(2, GBPUSD)
+    here.flush()
+    assert [line["count"] for line in warnings()] == [1, 2]
+
+
 def test_the_symbols_of_an_earlier_daemon_count_too(yard):
     first = yard()
     first.take()

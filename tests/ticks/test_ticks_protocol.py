@@ -130,13 +130,15 @@ def test_a_tail_counts_once_although_two_ends_are_told(serve, clock):
     assert server.stored() == ["EURUSD 1.1"]
 
 
-def test_a_tail_behind_a_reset_may_be_cut_and_is_refused(serve):
+def test_a_tail_behind_a_reset_may_be_cut_and_is_refused(serve, warnings):
     server = serve()
     terminal = server.dial()
     server.say(terminal, b"EURUSD 1.1\nEURUSD 1.09")
     server.cut(terminal)
     assert server.stored() == ["EURUSD 1.1"]
     assert server.count("received", "refused") == [2, 1]
+    (line,) = warnings()
+    assert "is cut off within a record" in line["what"]
 
 
 @pytest.mark.parametrize("head", [b"G", b"<", b"POST"])
@@ -388,7 +390,7 @@ def test_each_connection_is_told_what_the_store_would_not_have_of_its_own(serve)
     server.say(honest, b"@@honest 1\nEURUSD 1.1\n")
     answer = server.say(poisoned, b"@@poisoned 1\nPOISON 1\nGBPUSD 1.3\nSYNC:\n")
     assert answer == (
-        b"ERR: tick 1 records were taken, and the store will not have them\r\nOK: SYNC 1\r\n"
+        b"ERR: tick 1 of the records were taken, and the store will not have them\r\nOK: SYNC 1\r\n"
     )
     assert server.say(honest, b"SYNC:\n") == b"OK: SYNC 1\r\n"
     assert server.stored() == ["EURUSD 1.1", "GBPUSD 1.3"]

@@ -250,6 +250,16 @@ def test_a_new_store_misses_no_tally(path, tally):
     assert not Store(path).load(tally, 10).unknown
 
 
+def test_symbols_that_an_older_mtnet_spelt_otherwise_are_called_as_now(path, tally):
+    store = Store(path)
+    for name in (b"%5BNQ100%5D", b"UK%20100", b"A%40B", b"A@B", b"50%"):
+        store.commit(commit(symbol=name))
+    assert store.load(tally, 10).newest.keys() == {
+        b"[NQ100]", b"UK%20100", b"A%40B", b"A@B", b"50%"
+    }  # fmt: skip
+    assert store.load(tally, 10).newest[b"[NQ100]"] == (b"1.1", 17)
+
+
 def test_numbers_of_an_older_run_are_forgotten(path, tally):
     store, source = Store(path), Source("desk", 3)
     for number in (1, 2, 3):
