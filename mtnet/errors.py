@@ -157,6 +157,6 @@ class RefusedError(ClientError):
     """
 
     def __init__(self, code: str, text: str, closed: bool = False) -> None:
-        also = "; what stood there before is closed" if closed else ""
-        super().__init__(f"{text} ({code}){also}.")
+        also = " What stood there before is closed, and nothing is opened." if closed else ""
+        super().__init__(f"{text} ({code}).{also}")
         self.code, self.closed = code, closed

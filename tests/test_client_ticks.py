@@ -79,12 +79,13 @@ def test_ticks_come_whole_however_the_stream_is_cut(sizes):
 def test_a_subscriber_connects_again_asks_again_and_says_so(clock):
     server = Server()
     heard = Heard(server, clock, "EURUSD")
-    server.end.protocol.dataReceived(WHOLE[:20])
+    taken = b"OK: SUBSCRIBED EURUSD\r\n"
+    server.end.protocol.dataReceived(taken + WHOLE[:20])
     server.end.close(ConnectionLost())
     clock.advance(client.LONGEST_DELAY)
     assert len(server.connections) == 2
     assert server.end.value() == b"SUBSCRIBE: EURUSD\r\n"
-    server.end.protocol.dataReceived(BARE)
+    server.end.protocol.dataReceived(taken + BARE + taken)
     assert [tick.symbol for tick in heard.ticks] == ["UK%20100"], "the old half line is forgotten"
     assert heard.states[0] == heard.states[2] == "connected"
     assert len(heard.states) == 3
@@ -118,25 +119,39 @@ def test_a_line_that_is_no_tick_is_logged_and_left_out(clock, line):
 
 def test_what_is_no_tick_port_is_left_again(clock):
     server = Server()
-    Heard(server, clock, "*")
-    with capturedLogs() as logged:
-        server.end.protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\n")
+    heard = Heard(server, clock, "*")
+    server.end.protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\n")
     assert server.end.aborted
-    assert "400 Bad Request" in str(logged[0]["line"])
+    (error,) = heard.errors
+    assert error.startswith("port ")
+    assert "400 Bad Request" in error
+
+
+def test_a_server_that_does_not_answer_is_left_after_12_seconds(clock):
+    server = Server()
+    heard = Heard(server, clock, "*")
+    clock.advance(11)
+    assert not server.end.aborted
+    clock.advance(1)
+    assert heard.states == ["there was no answer for 12 s"]
+    clock.advance(client.LONGEST_DELAY)
+    server.end.protocol.dataReceived(b"OK: SUBSCRIBED *\r\n")
+    clock.advance(86_400)
+    assert not server.end.aborted, "a closed market is silent for days"
 
 
 def test_nothing_behind_a_line_of_somebody_else_is_read(clock):
     server = Server()
     heard = Heard(server, clock, "*")
-    with capturedLogs() as logged:
-        server.end.protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n" + WHOLE)
+    server.end.protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n" + WHOLE)
     assert heard.ticks == []
-    assert len([each for each in logged if "no tick port" in each["log_format"]]) == 1
+    assert len(heard.errors) == 1
 
 
 def test_a_subscriber_that_was_stopped_does_not_connect_again(clock):
     server = Server()
     heard = Heard(server, clock, "*")
+    server.end.protocol.dataReceived(b"OK: SUBSCRIBED *\r\n")
     heard.service.stopService()
     clock.advance(client.LONGEST_DELAY)
     assert server.end.gone

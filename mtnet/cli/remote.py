@@ -164,7 +164,8 @@ class Server:
 
     def _explain(self, failure: Failure) -> NoReturn:
         reason = why(failure.value)
-        raise ClientError(f"No connection to {self._text}: {reason}.") from failure.value
+        end = "" if reason.endswith("?") else "."
+        raise ClientError(f"No connection to {self._text}: {reason}{end}") from failure.value
 
 
 def account(arguments: Namespace) -> Login | None:
@@ -201,13 +202,13 @@ async def attend(
     Run a service until `ended` fires, or `seconds` are over.
 
     Raises:
-        ClientError: its first attempt to connect failed.
+        ClientError: its first attempt to connect failed, or it was never answered.
     """
     connected = service.whenConnected(failAfterFailures=1)
     service.startService()
     await connected
     if seconds is not None:
-        clock.callLater(seconds, watch.end, None)
+        clock.callLater(seconds, watch.expire, seconds)
     await ended
     await service.stopService()
 
@@ -216,13 +217,21 @@ class Watch:
     """
     Tells what comes on stdout, and the state of the connection on stderr.
 
+    A program that was never answered ends with a sentence, for its server is another one than
+    it was told of; one that was answered goes on, whatever breaks.
+
     Args:
         ended: fires when nothing more shall be told, fails when stdout takes no more.
+        server: the endpoint, as it was given.
+
+    Attributes:
+        answered: whether the server is what it should be.
     """
 
-    def __init__(self, ended: "Deferred[None]") -> None:
-        self._ended = ended
+    def __init__(self, ended: "Deferred[None]", server: str) -> None:
+        self._ended, self._server = ended, server
         self._lost = False
+        self.answered = False
 
     def tell(self, say: Callable[[], object]) -> None:
         """Call what prints."""
@@ -234,28 +243,59 @@ class Watch:
             self.end(Failure())
 
     def connected(self) -> None:
+        """The server has answered as it should."""
+        self.answered = True
+        self.back()
+
+    def back(self) -> None:
         """Say that the connection is back."""
         if self._lost:
-            print("mtnet: The connection is back.", file=sys.stderr, flush=True)
+            self._lost = False
+            self.note("The connection is back.")
 
     def lost(self, reason: str) -> None:
         """Say that the connection is lost."""
-        if not self._ended.called:
+        if not self.answered:
+            self.fail(unanswered(self._server, reason))
+        elif not self._ended.called:
             self._lost = True
-            print(f"mtnet: The connection is lost ({reason}).", file=sys.stderr, flush=True)
+            self.note(f"The connection is lost ({reason}).")
 
     def refused(self, text: str) -> None:
         """Say what the server refused; behind some of it nothing else can come."""
         code, _, sentence = text.partition(" ")
         if code in ("login", "port"):
-            self.end(Failure(ClientError(sentence)))
+            self.fail(sentence)
         else:
-            print(f"mtnet: {text}", file=sys.stderr, flush=True)
+            self.note(text)
+
+    def note(self, sentence: str) -> None:
+        """Say something that is no position and no tick."""
+        if not self._ended.called:
+            print(f"mtnet: {sentence}", file=sys.stderr, flush=True)
+
+    def expire(self, seconds: float) -> None:
+        """End in time."""
+        if self.answered:
+            self.end(None)
+        else:
+            self.fail(unanswered(self._server, f"nothing within {seconds:g} s"))
+
+    def fail(self, sentence: str) -> None:
+        """End with an error."""
+        self.end(Failure(ClientError(sentence)))
 
     def end(self, result: Failure | None) -> None:
         """Tell nothing more."""
         if not self._ended.called:
             self._ended.callback(result)
+
+
+def unanswered(server: str, reason: str) -> str:
+    """Return the sentence for a server that is there, and does not answer as it should."""
+    kind, _, rest = server.partition(":")
+    hint = f" If that port speaks TLS, it is secure:{rest}." if kind == "tcp" else ""
+    return f"{server} never answered as it should ({reason}).{hint}"
 
 
 def say(arguments: Namespace, told: object, sentence: str) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import Clock, deferLater
@@ -30,6 +31,7 @@ from mtnet.signals import upkeep
 from mtnet.signals.answers import Entry
 from mtnet.signals.desk import Desk
 from mtnet.signals.export import export
+from mtnet.signals.fields import PauseMode
 from mtnet.signals.journal import Journal
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ SERVER = "tcp:127.0.0.1:8081"
 """The server that is asked when none is named: the daemon's default."""
 TIMEOUT = 10.0
 """Seconds until a signal must be confirmed."""
+QUIET = 10.0
+"""Seconds after which a server of the classic dialect is believed that says nothing: a port that
+speaks TLS has closed by then."""
 FIELDS = ("price", "sl", "tp", "magic", "comment")
 CSV = (
     "channel", "seq", "time", "symbol", "ticket", "type", "volume", "id", "price", "sl", "tp",
@@ -109,6 +114,9 @@ def _publish_parser(commands: "Commands") -> None:
     parser.add_argument("--ticket", default="", help="one position among several of the symbol")
     parser.add_argument("--type", default="position", help="position, buy_limit, sell_stop, ...")
     parser.add_argument("--id", default="", help="never applied twice (default: a new one)")
+    parser.add_argument(
+        "--take", action="store_true", help="take the channel over from whoever publishes there"
+    )
     for name in FIELDS:
         parser.add_argument(f"--{name}", metavar="X")
 
@@ -136,8 +144,23 @@ async def publish_signal(
         ClientError: it is refused, or not confirmed in time.
     """
     troubles: dict[str, None] = {}
+    answered: list[None] = []
+    unanswered: list[str] = []
+
+    def lost(reason: str) -> None:
+        if not answered:
+            unanswered.append(reason)
+            publisher.stopService()
+
     publisher = Publisher(
-        server, clock, arguments.channel, on_trouble=troubles.setdefault, login=arguments.account
+        server,
+        clock,
+        arguments.channel,
+        take="1" if arguments.take else "0",
+        on_connected=lambda: answered.append(None),
+        on_lost=lost,
+        on_trouble=troubles.setdefault,
+        login=arguments.account,
     )
     given = {name: getattr(arguments, name) for name in FIELDS}
     stored = publisher.publish(
@@ -156,6 +179,10 @@ async def publish_signal(
         try:
             seq = await within(stored, TIMEOUT, clock, unsure)
         except ClientError as error:
+            if unanswered or (not answered and str(error) == unsure):
+                reason = unanswered[0] if unanswered else f"nothing within {TIMEOUT:g} s"
+                text = remote.unanswered(arguments.server, reason)
+                raise ClientError(f"{text} Nothing was published.") from error
             raise ClientError(" ".join([*troubles, str(error)])) from error
     finally:
         stored.addErrback(lambda failure: None)
@@ -176,42 +203,73 @@ async def follow_signals(
         ClientError: the server refuses.
     """
     ended: Deferred[None] = Deferred()
-    watch = remote.Watch(ended)
+    watch = remote.Watch(ended, arguments.server)
     service: Any
     if arguments.published:
         _check_no_login(arguments)
-        service = follow(
-            server,
-            lambda symbol, volume: watch.tell(lambda: _say_position(arguments, symbol, volume)),
-            clock,
-            on_connected=watch.connected,
-            on_lost=watch.lost,
-        )
+        service = _classic(server, clock, watch, arguments)
     else:
-        service = Follower(
-            server,
-            clock,
-            arguments.channel,
-            on_snapshot=lambda found: _tell(watch, arguments, *found),
-            on_signal=lambda signal: _tell(watch, arguments, signal),
-            on_blind=lambda why: watch.lost(why) if why else watch.connected(),
-            on_provider=lambda up, since: _say_provider(up),
-            on_epoch=lambda old, new: watch.refused(_NEW_EPOCH.format(old=old, new=new)),
-            on_error=lambda code, text: _refused(watch, code, text),
-            login=arguments.account,
-        )
+        service = _follower(server, clock, watch, arguments)
     await remote.attend(service, ended, watch, clock, arguments.seconds)
 
 
-_NEW_EPOCH = (
-    "epoch The server has another journal than before ({new}, not {old}): nothing is shown from "
-    "here on; is its data folder the right one?"
-)
+def _classic(
+    server: IStreamClientEndpoint, clock: IReactorTime, watch: remote.Watch, arguments: Namespace
+) -> ClientService:
+    quiet = min(QUIET, arguments.seconds or QUIET)
+
+    def connected() -> None:
+        watch.back()
+        # An empty channel says nothing.
+        clock.callLater(quiet, watch.connected)
+
+    def position(symbol: str, volume: Decimal) -> None:
+        watch.connected()
+        watch.tell(lambda: _say_position(arguments, symbol, volume))
+
+    return follow(server, position, clock, on_connected=connected, on_lost=watch.lost)
+
+
+def _follower(
+    server: IStreamClientEndpoint, clock: IReactorTime, watch: remote.Watch, arguments: Namespace
+) -> Follower:
+    channel = arguments.channel
+    return Follower(
+        server,
+        clock,
+        channel,
+        on_snapshot=lambda found: _tell(watch, arguments, *found),
+        on_signal=lambda signal: _tell(watch, arguments, signal),
+        on_blind=lambda why: watch.lost(why) if why else watch.connected(),
+        on_provider=lambda up, since: watch.note(_PRESENCE[up]),
+        on_epoch=lambda old, new: watch.note(_other_history(old, new)),
+        on_paused=lambda mode: watch.note(_PAUSES[mode].format(channel=channel)),
+        on_flattened=lambda: watch.note(f"The server has closed every position of {channel}."),
+        on_notice=watch.note,
+        on_error=lambda code, text: _refused(watch, code, text),
+        login=arguments.account,
+    )
+
+
+_PRESENCE = {True: "The provider is there.", False: "There is no provider now."}
+_PAUSES: dict[PauseMode | None, str] = {
+    "close_only": "{channel} is paused: it takes closings and reductions alone.",
+    "frozen": "{channel} is frozen: it takes nothing, not even a closing.",
+    None: "{channel} takes everything again.",
+}
+
+
+def _other_history(old: str, new: str) -> str:
+    what = f"has another journal than before ({new}, not {old})"
+    if old == new:
+        what = "has an older copy of the journal than before"
+    return f"The server {what}: nothing is shown from here on; is its data folder the right one?"
 
 
 def _refused(watch: remote.Watch, code: str, text: str) -> None:
-    if code in ("channel", "denied", "login"):  # nothing else can come
-        watch.end(Failure(ClientError(f"{text}.")))
+    # What was had once may be had again.
+    if code == "login" or (code in ("channel", "denied") and not watch.answered):
+        watch.fail(f"{text}.")
     else:
         watch.refused(f"{code} {text}")
 
@@ -235,11 +293,6 @@ def _say_entry(arguments: Namespace, entry: Entry) -> None:
     shown = [f"{entry.symbol} {told['volume']}"]
     shown += [f"{key}={value}" for key, value in list(told.items())[5:]]
     remote.say(arguments, told, " ".join(shown))
-
-
-def _say_provider(up: bool) -> None:
-    told = "The provider is there." if up else "There is no provider now."
-    print(f"mtnet: {told}", file=sys.stderr, flush=True)
 
 
 def _say_position(arguments: Namespace, symbol: str, volume: Decimal) -> None:

@@ -130,7 +130,7 @@ async def tail_ticks(
 ) -> None:
     """Print ticks until the time is over or nobody reads them."""
     ended: Deferred[None] = Deferred()
-    watch = remote.Watch(ended)
+    watch = remote.Watch(ended, arguments.server)
     service = subscribe(
         server,
         arguments.symbols or ["*"],

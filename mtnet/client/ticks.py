@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from twisted.application.internet import ClientService
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
@@ -23,6 +23,8 @@ from mtnet.ticks.wire import ABSENT, MAX_RECORD, pad, parse, spell
 
 MAX_LINE = 16_384
 """Bytes of a line from the server: it repeats the symbols that it was asked for."""
+PATIENCE = 12.0
+"""Seconds until a server must have answered SUBSCRIBE; later it may be silent for days."""
 
 _TICK = re.compile(rb"TICK: (.+) ([0-9]{1,15})(?: ~([0-9]{1,12}))?")
 
@@ -71,16 +73,17 @@ def subscribe(
     Args:
         symbols: `UK 100` or, as on the wire, `UK%20100`; `*` is all of them.
         on_tick: is told the last tick of each symbol after each connection, and then every one.
-        on_connected: is called after each connection.
+        on_connected: is called when the server has taken the subscription, on each connection.
         on_lost: is told why a connection ended, also when `stopService()` ended it.
-        on_error: is told what the server refused: a code such as `login`, and a sentence.
+        on_error: is told what the server refused: a code such as `login`, and a sentence; `port`
+            is something else than a tick port.
         login: who asks; sent over TLS or within this machine alone.
 
     Raises:
         ClientError: one of the symbols is too long for one.
     """
     asked = list(_commands([EVERYTHING if each == "*" else spelt(each) for each in symbols]))
-    factory = _TickFactory(asked, login, on_tick, on_connected, on_lost, on_error)
+    factory = _TickFactory(asked, login, clock, on_tick, on_connected, on_lost, on_error)
     return stay_connected(endpoint, factory, clock)
 
 
@@ -92,27 +95,46 @@ class _TickProtocol(LineReceiver):
     transport: Transport  # type: ignore[assignment]
     MAX_LENGTH = MAX_LINE
 
+    def __init__(self) -> None:
+        self._taken, self._reason = False, ""
+        self._timer: IDelayedCall | None = None
+
     def connectionMade(self) -> None:
         hold(self.transport)
         if self._logged_in():
-            self.factory.on_connected()
+            self._timer = self.factory.clock.callLater(PATIENCE, self._silent)
             for command in self.factory.asked:
                 self.sendLine(command)
 
     def lineReceived(self, line: bytes) -> None:
         if line.startswith(b"ERR: "):
+            self._answered()
             self.factory.on_error(line[5:].decode("utf-8", "replace"))
         elif line.startswith(b"TICK: "):
             self._tick(line)
+        elif line.startswith(b"OK: SUBSCRIBED "):
+            self._answered()
+            if not self._taken:
+                self._taken = True
+                self.factory.on_connected()
         elif not line.startswith(b"OK: "):
             # What repeats all that it hears would be quoted with the password.
             quoted = quote(line) if self.factory.login is None else "it is not quoted"
-            self.log.warn("What answers there is no tick port: {line}", line=quoted)
+            self.factory.on_error(f"port What answers there is no tick port: {quoted}")
             self.clearLineBuffer()
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.factory.on_lost(why(reason.value))
+        self._answered()
+        self.factory.on_lost(self._reason or why(reason.value))
+
+    def _answered(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _silent(self) -> None:
+        self._reason = f"there was no answer for {PATIENCE:g} s"
+        self.transport.abortConnection()
 
     def _logged_in(self) -> bool:
         if self.factory.login is None:
@@ -151,6 +173,7 @@ class _TickFactory(Factory):
 
     asked: list[bytes]
     login: Login | None
+    clock: IReactorTime
     on_tick: Callable[[Tick], object]
     on_connected: Callable[[], object]
     on_lost: Callable[[str], object]

@@ -379,14 +379,78 @@ def test_follow_ends_quietly_when_nobody_reads_it_any_more(listener):
 
 def test_follow_says_when_the_connection_is_lost_and_when_it_is_back(listener):
     process = mtnet("signals", "follow", "--server", endpoint(listener))
-    listener.accept()[0].close()
+    with listener.accept()[0] as connection:
+        connection.sendall(STATE)
+        assert process.stdout.readline() == "GBPUSD 0.25\n"
     assert "connection is lost" in process.stderr.readline()
     with listener.accept()[0] as connection:
         connection.sendall(STATE)
         assert "connection is back" in process.stderr.readline()
         assert process.stdout.readline() == "GBPUSD 0.25\n"
+        connection.sendall(CLOSE)
+        assert process.stdout.readline() == "GBPUSD 0.00\n"
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
+
+
+@pytest.mark.parametrize("options", [[], ["--published"], ["--seconds", "60"]])
+def test_follow_ends_when_its_server_never_answers_as_it_should(listener, options):
+    process = mtnet("signals", "follow", *options, "--server", endpoint(listener))
+    listener.accept()[0].close()
+    said, complained = process.communicate(timeout=20)
+    assert (process.returncode, said) == (1, "")
+    port = listener.getsockname()[1]
+    assert complained.startswith(f"mtnet: tcp:127.0.0.1:{port} never answered as it should (")
+    assert complained.endswith(f"If that port speaks TLS, it is secure:127.0.0.1:{port}.\n")
+
+
+def test_follow_ends_in_time_when_its_server_says_nothing(listener):
+    said = outcome("signals", "follow", "--seconds", "0.5", "--server", endpoint(listener))
+    assert said[0] == 1
+    assert "nothing within 0.5 s" in said[2]
+
+
+def test_a_signal_is_not_said_to_be_on_its_way_when_nobody_heard_it(listener):
+    process = mtnet("signals", "publish", "GBPUSD", "1", "--server", endpoint(listener))
+    listener.accept()[0].close()
+    complained = process.communicate(timeout=20)[1]
+    assert process.returncode == 1
+    assert complained.endswith("Nothing was published.\n")
+
+
+@pytest.mark.parametrize(("options", "take"), [([], b"0"), (["--take"], b"1")])
+def test_publish_takes_a_channel_over_only_when_a_person_says_so(listener, options, take):
+    process = mtnet("signals", "publish", "A", "1", *options, "--server", endpoint(listener))
+    with listener.accept()[0] as connection:
+        heard(connection, b"HELLO")
+        connection.sendall(WELCOME)
+        asked = heard(connection, b"PUBLISH")
+        assert asked[b"take"] == take
+        connection.sendall(
+            b"<<ERROR|code=field|text=3 lots are too many|id=%b|closed=1>>\r\n" % asked[b"id"]
+        )
+        complained = process.communicate(timeout=20)[1]
+    assert complained == (
+        "mtnet: 3 lots are too many (field). What stood there before is closed, and nothing is "
+        "opened.\n"
+    )
+
+
+def test_follow_shows_people_what_is_no_position(listener):
+    process = mtnet("signals", "follow", "--server", endpoint(listener))
+    with listener.accept()[0] as connection:
+        connection.sendall(STATE + b"<<PAUSED|channel=main|mode=frozen>>")
+        connection.sendall(b"<<FLATTENED|channel=main>><<RESUMED|channel=main>>")
+        connection.sendall(b"<<NOTICE|text=Closed at 21:00.>><<WEATHER|sky=blue>>")
+        told = [process.stderr.readline() for _ in range(4)]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert told == [
+        "mtnet: main is frozen: it takes nothing, not even a closing.\n",
+        "mtnet: The server has closed every position of main.\n",
+        "mtnet: main takes everything again.\n",
+        "mtnet: Closed at 21:00.\n",
+    ]
 
 
 # templates
