@@ -147,7 +147,7 @@ def test_a_sender_says_who_it_is_before_its_first_tick(clock):
     clock.advance(1)
     first, second = server.end.value().split(b"\r\n", 1)
     assert first == DESK.line
-    assert second.startswith(b"@desk-1 ")
+    assert second.startswith(b"@@desk-1 ")
 
 
 def test_a_subscriber_says_who_it_is_before_it_asks(clock):
