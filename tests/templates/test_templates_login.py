@@ -1,5 +1,7 @@
 """Templates with accounts: who may fetch and store what, by command."""
 
+import errno
+
 import pytest
 from people import GUEST, HASH, REMOTE, TOKEN, House
 from twisted.internet.address import IPv4Address
@@ -131,6 +133,20 @@ def test_a_network_fetches_the_symbols_that_it_may(build, clock):
     raw = house.dial("templates")  # whose newest is of the pound
     clock.advance(0.2)
     assert (raw.closed, raw.received()) == (True, b"")
+
+
+def test_a_full_disk_is_ours_to_answer_for(build, monkeypatch):
+    def full(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    house = build("access.anonymous=publish")
+    monkeypatch.setattr("os.fsync", full)
+    for _ in range(30):
+        terminal = house.dial("templates")
+        terminal.send(store())
+        assert terminal.received().startswith(b"ERR server The disk did not take the template")
+        terminal.hang_up()
+    assert not any(house.hub.access.bans.offences.values())
 
 
 def test_silence_and_drips_of_strangers_end_soon(house, clock):
