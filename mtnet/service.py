@@ -240,9 +240,10 @@ class Daemon(MultiService):
                 default=templates.default,
             )
         except JournalError as error:
-            raise StartError(
-                f"{error} Restore it from a backup, or name another --data."
-            ) from error
+            remedy = "Restore it from a backup, or name another --data."
+            if not has_room(self._folder.path):
+                remedy = "Make room on the disk of the data folder."
+            raise StartError(f"{error} {remedy}") from error
         return Hub(
             config=config,
             clock=self._reactor,
