@@ -27,6 +27,7 @@ class Tally:
         self.value, self.whole = 0, False
         self.trouble: str | None = None
         self._descriptor: int | None = None
+        self._folder: os.stat_result | None = None
         self._close: finalize[[int], Tally] | None = None
         self._open()
 
@@ -44,8 +45,13 @@ class Tally:
             self.trouble = None
 
     def repair(self) -> bool:
-        """Write the file anew where it was removed or replaced; return whether it was."""
-        if self._is_there():
+        """
+        Write the file anew where it was removed or replaced; return whether it was.
+
+        Nothing is written into another folder that has come to the place of the first: that may be
+        another daemon's.
+        """
+        if self._is_there() or not self._is_folder_ours():
             return False
         value = self.value
         self._open()
@@ -61,6 +67,7 @@ class Tally:
             self._descriptor = os.open(self._path, flags, 0o600)
             self._close = finalize(self, os.close, self._descriptor)
             found = os.read(self._descriptor, FORMAT.size)
+            self._folder = os.stat(self._path.parent)
         except OSError as error:
             self._fail(error)
             return
@@ -76,6 +83,13 @@ class Tally:
             )
         except OSError:
             return False
+
+    def _is_folder_ours(self) -> bool:
+        try:
+            there = os.stat(self._path.parent)
+        except OSError:
+            return False
+        return self._folder is None or os.path.samestat(there, self._folder)
 
     def _fail(self, error: OSError) -> None:
         self.trouble = f"{self._path} cannot be written: {error.strerror}"

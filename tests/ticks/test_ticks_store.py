@@ -223,6 +223,21 @@ def test_a_tally_whose_file_is_gone_is_written_anew(tmp_path, change):
     assert (Tally(file).value, tally.value, tally.repair()) == (8, 8, False)
 
 
+def test_a_tally_writes_nothing_into_another_folder_at_the_place_of_its_own(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    tally = Tally(folder / "taken")
+    tally.set(7)
+    folder.rename(tmp_path / "away")
+    assert not tally.repair()
+    folder.mkdir()
+    Tally(folder / "taken").set(3)
+    tally.set(8)
+    assert not tally.repair()
+    assert Tally(folder / "taken").value == 3
+    assert Tally(tmp_path / "away" / "taken").value == 8
+
+
 def test_a_tally_that_cannot_be_written_says_why_and_counts_on(tmp_path):
     tally = Tally(tmp_path / "no folder" / "taken")
     tally.set(7)
