@@ -85,7 +85,7 @@ class Pupil:
     """A follower, and what it was told."""
 
     def __init__(self, office, **options):
-        self.office, self.line = office, office.line()
+        self.office, self.line, self.symbols = office, office.line(), options.get("symbols")
         self.seqs, self.snapshots, self.blind, self.events = [], [], [], []
         self.given_back = []
         self.follower = Follower(
@@ -109,3 +109,14 @@ class Pupil:
     @property
     def held(self):
         return {key: entry.volume for key, entry in self.follower.positions.items()}
+
+    @property
+    def kept(self):
+        """Return what a program keeps over a restart."""
+        return {
+            "epoch": self.follower.epoch,
+            "seq": self.follower.seq,
+            "h": self.follower.h,
+            "kept_for": self.follower.kept_for,
+            "positions": list(self.follower.positions.values()),
+        }

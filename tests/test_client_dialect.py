@@ -1,29 +1,19 @@
 """Followers and publishers of dialect 2, against the real signals port."""
 
 from decimal import Decimal
+from shutil import copytree
 
 import pytest
 from offices import Office
 from twisted.logger import capturedLogs
 
-from mtnet.client import Login
+from mtnet.client import Login, Position
 from mtnet.errors import ClientError
 
 
 @pytest.fixture
 def office(tmp_path):
     return Office(tmp_path / "data")
-
-
-def kept(follower):
-    """Return what a program keeps over a restart."""
-    return {
-        "epoch": follower.epoch,
-        "seq": follower.seq,
-        "h": follower.h,
-        "kept_for": follower.kept_for,
-        "positions": list(follower.positions.values()),
-    }
 
 
 def test_what_is_published_is_stored_and_handed_out_once(office):
@@ -112,8 +102,7 @@ def test_a_program_that_is_started_again_goes_on_where_it_was(office):
     office.settle()
     provider.publish("A", "1")
     office.settle()
-    known = first.follower
-    again = office.follower(**kept(known))
+    again = office.follower(**first.kept)
     provider.publish("B", "2")
     office.settle()
     assert again.seqs == [2]
@@ -195,6 +184,68 @@ def test_the_right_folder_again_ends_the_hold(tmp_path, office):
     office.pass_time(5)
     assert not follower.follower.held
     assert follower.held == {("A", ""): 2}
+
+
+def test_a_history_that_went_back_and_went_on_is_held_until_it_is_accepted(tmp_path, office):
+    follower, provider = office.follower(), office.publisher()
+    office.settle()
+    provider.publish("A", "1")
+    office.settle()
+    office.restart(copytree(office.folder, tmp_path / "copy"))
+    office.restart(tmp_path / "data")
+    office.pass_time(5)
+    for symbol in "BC":
+        provider.publish(symbol, "1")
+    office.settle()
+    provider.publisher.stopService()
+    office.restart(tmp_path / "copy")
+    newer = office.publisher(take="1")
+    for symbol in "XYZ":
+        newer.publish(symbol, "2")
+    office.pass_time(5)
+    assert follower.events.count("new epoch") == 1
+    assert follower.held == {("A", ""): 1, ("B", ""): 1, ("C", ""): 1}
+    follower.follower.accept()
+    office.settle()
+    assert follower.held == office.held()
+    newer.publish("A", "0")
+    office.settle()
+    assert follower.held == {("X", ""): 2, ("Y", ""): 2, ("Z", ""): 2}
+
+
+def test_another_filter_over_a_restart_ends_with_the_truth(office):
+    first, provider = office.follower(symbols=["A", "B"]), office.publisher()
+    office.settle()
+    for symbol in "ABC":
+        provider.publish(symbol, "1")
+    office.settle()
+    first.follower.stopService()
+    provider.publish("B", "0")
+    office.settle()
+    again = office.follower(**first.kept, symbols=["A", "C"])
+    office.settle()
+    assert again.given_back == ["B"]
+    assert again.held == {("A", ""): 1, ("C", ""): 1}
+
+
+def test_a_publisher_with_its_positions_makes_the_channel_equal_to_them(office):
+    provider = office.publisher()
+    for symbol in "ABC":
+        provider.publish(symbol, "1")
+    office.settle()
+    provider.publisher.stopService()
+    office.settle()
+    held = [Position("A", "2"), Position("B", "1")]
+    another = office.publisher(positions=lambda: held)
+    follower = office.follower()
+    office.pass_time(5)
+    assert follower.held == {("A", ""): 2, ("B", ""): 1, ("C", ""): 1}
+    office.pass_time(10)
+    assert follower.held == {("A", ""): 2, ("B", ""): 1}
+    seq = follower.follower.seq
+    another.line.wire.cut()
+    office.pass_time(30)
+    assert follower.follower.seq == seq, "what is equal is not published again"
 
 
 def test_an_unknown_channel_is_told(office):

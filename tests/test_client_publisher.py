@@ -164,6 +164,8 @@ def test_a_fenced_publisher_stops_and_says_whose_channel_it_was(bench):
     assert bench.told == ["fenced main"]
     for (failure,) in bench.answered.values():
         assert "Another publisher holds main" in failure.getErrorMessage()
+    with pytest.raises(ClientError, match="Another publisher"):
+        bench.publisher.startService()
     assert len(bench.line.wires) == 1
 
 

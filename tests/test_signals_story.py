@@ -116,7 +116,14 @@ class Story(RuleBasedStateMachine):
     def rival(self):
         """A second publisher comes, who will fence the first."""
         if len(self.providers) < 3:
-            self.providers.append(self.office.publisher())
+            self.providers.append(self.office.publisher(take="1"))
+
+    @rule(number=st.integers(0, 2), symbols=st.sampled_from([None, ["A"], ["A", "B"], ["B", "C"]]))
+    def start_again(self, number, symbols):
+        """A follower's program is started again, perhaps for other symbols."""
+        former = self.followers[number]
+        former.follower.stopService()
+        self.followers[number] = self.office.follower(**former.kept, symbols=symbols)
 
     @rule()
     def settle(self):
@@ -128,10 +135,11 @@ class Story(RuleBasedStateMachine):
         self.office.pass_time(40)
         held = self.office.held()
         for follower in self.followers:
-            wanted = {
-                k: v for k, v in held.items() if follower is not self.followers[2] or k[0] == "A"
-            }
+            names = follower.symbols
+            wanted = {k: v for k, v in held.items() if names is None or k[0] in names}
             assert follower.held == wanted
+            gone = {symbol for symbol in follower.given_back if names and symbol in names}
+            assert not gone, "only what is not followed is given back"
             assert follower.blind[-1] == ""
             assert "new epoch" not in follower.events
         for provider in self.providers:

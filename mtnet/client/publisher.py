@@ -156,7 +156,14 @@ class Publisher(Peer):
         )
 
     def startService(self) -> None:
-        """Begin to connect; what is published before waits."""
+        """
+        Begin to connect; what is published before waits.
+
+        Raises:
+            ClientError: it was stopped, or another publisher holds the channel.
+        """
+        if self._why_stopped:
+            raise ClientError(self._why_stopped)
         self._service.startService()
 
     def stopService(self) -> "Deferred[None]":
