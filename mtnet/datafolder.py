@@ -38,6 +38,7 @@ class DataFolder:
         self.bans = self.path / "bans.sqlite"
         self.control = self.path / "control"
         self.alive = self.path / "alive"
+        self._room = True
         try:
             make_folder(self.path)
             check_closed(self.path)
@@ -88,9 +89,16 @@ class DataFolder:
                 os.close(os.open(self.alive, os.O_CREAT, 0o600))
             os.utime(self.alive, ns=(when * 1_000_000, when * 1_000_000))
 
+    def look(self) -> None:
+        """Look whether the disk has room; blocks, for as long as a network file system hangs."""
+        self._room = has_room(self.path)
+
     def health(self) -> dict[str, Any]:
-        """Return whether the disk has room; where it has not, what is stored is still served."""
-        if has_room(self.path):
+        """
+        Return whether the disk had room at the last `look`; where it has not, what is stored is
+        still served.
+        """
+        if self._room:
             return {"healthy": True, "trouble": None}
         text = "The disk of the data folder is full: what it holds is served, and no more stored."
         return {"healthy": False, "trouble": text}

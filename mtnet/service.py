@@ -75,6 +75,8 @@ TICK_POOL, DISK_POOL = POOLS = "mtnet-ticks", "mtnet-disk"
 their own besides."""
 RUN = 60.0
 """Seconds between two notes that the daemon runs, from which the next start judges its clock."""
+ROOM_LOOK = 5.0
+"""Seconds between two looks at the free space of the disk."""
 STAND_BACK = 5
 """How nice the thread is that hashes what strangers say: whoever guesses passwords keeps it busy
 without pause, and on one CPU would have half of it."""
@@ -130,6 +132,7 @@ class Daemon(MultiService):
         self._garbage = Garbage(reactor)
         self._garbage.setServiceParent(self)
         self._folder = DataFolder(config.data)
+        self._folder.look()
         self._now.compare_run(self._folder.last_run())
         self._pools = {name: ThreadPool(1, 1, name) for name in POOLS}
         self._lane = Lane(reactor, "mtnet-signals")
@@ -147,6 +150,8 @@ class Daemon(MultiService):
         CheckService(self.hub).setServiceParent(self)
         if config.templates.folder:
             FolderService(self.hub).setServiceParent(self)
+        look = partial(self.hub.in_thread, self._folder.look)
+        TimerService(ROOM_LOOK, look).setServiceParent(self)
         TimerService(config.access.store, self._keeper.flush).setServiceParent(self)
         TimerService(RUN, self._note_run).setServiceParent(self)
         self._now.check_start()
@@ -362,7 +367,7 @@ class Daemon(MultiService):
             pool.start()
         self.hub.desk.start()
         self._check_room()
-        if not has_room(self._folder.path):
+        if not self._folder.health()["healthy"]:
             self.log.error("{trouble}", trouble=self._folder.health()["trouble"])
         if self.hub.collector.lost:
             self.log.warn(

@@ -38,6 +38,17 @@ def test_the_control_socket_of_a_daemon_that_was_killed_before_it_was_closed_is_
     folder.release()
 
 
+def test_a_disk_without_room_is_told_from_one_look_to_the_next(path, monkeypatch):
+    folder = DataFolder(str(path))
+    folder.look()
+    assert folder.health() == {"healthy": True, "trouble": None}
+    monkeypatch.setattr("mtnet.datafolder.has_room", lambda path: False)
+    assert folder.health()["healthy"], "who asks does not wait for the disk"
+    folder.look()
+    assert "is full" in folder.health()["trouble"]
+    folder.release()
+
+
 def test_a_folder_that_a_daemon_uses_is_refused(path):
     first = DataFolder(str(path))
     with pytest.raises(StartError, match="Another mtnet runs"):
