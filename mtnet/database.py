@@ -10,17 +10,12 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from mtnet.errors import JournalError
+from mtnet.errors import JournalError, NotAskedError
 
 BUSY = 10.0
 """Seconds to wait for somebody else who writes into the file, or looks at it with other tools."""
-ROOM = 131_072
-"""Free bytes without which a file is not opened: the index of its log takes 32 KiB, which is
-mapped memory, so that a disk without room for it would kill the process (SIGBUS)."""
-FULL = "database or disk is full"
-"""As SQLite says it."""
 _SETTINGS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -28,6 +23,11 @@ _SETTINGS = (
     "fullfsync=ON",
     "cell_size_check=ON",
 )
+ROOM = 131_072
+"""Free bytes that a write needs. With less, SQLite's shared memory, a file that is mapped, may have
+no block where a page of it is touched, and the kernel ends the process."""
+FULL = "database or disk is full"
+"""As SQLite says it."""
 FAILURES = (sqlite3.Error, ArithmeticError, UnicodeError)
 """What SQLite and its module raise; a damaged name in a file is quoted in no known encoding."""
 
@@ -75,13 +75,47 @@ def has_room(folder: Path) -> bool:
         found = os.statvfs(folder)
     except (AttributeError, OSError):  # Windows has none
         return True
-    free = found.f_bfree if os.geteuid() == 0 else found.f_bavail
-    return found.f_blocks == 0 or free * found.f_frsize >= ROOM
+    # What is kept for root is not counted: ext4 keeps some of it for itself.
+    return found.f_blocks == 0 or found.f_bavail * found.f_frsize >= ROOM
 
 
 def log_of(path: Path) -> Path:
     """Name the write-ahead log of a file."""
     return path.with_name(path.name + "-wal")
+
+
+def _stat(file: Path | int) -> os.stat_result | None:
+    try:
+        return os.stat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+class Place(NamedTuple):
+    """Where the bytes of a file lie, whatever its name is."""
+
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, file: Path | int) -> "Place | None":
+        """
+        Return it for a path or a descriptor; None = there is no such file.
+
+        Raises:
+            OSError: it cannot be asked.
+        """
+        found = _stat(file)
+        return None if found is None else cls(found.st_dev, found.st_ino)
+
+
+def moved(path: Path, now: Place | None) -> NotAskedError:
+    """Return what to say of a file whose place is another one than when it was opened."""
+    what = "is gone" if now is None else "is another file than the one that is open"
+    return NotAskedError(
+        f"{path} {what}: it or its folder was removed, moved or replaced while the daemon runs. "
+        "Nothing is stored until it is back."
+    )
 
 
 class Database:
@@ -96,7 +130,11 @@ class Database:
             of an older schema, in the transaction that made them.
 
     After an error of SQLite's the file is closed and opened anew at the next call: what a
-    connection believes after a failed write is not to be trusted.
+    connection believes after a failed write is not to be trusted. It is always the file that was
+    opened first: another one at its path is refused.
+
+    While the disk is full nothing is written, and the file is read without shared memory; other
+    programs cannot open it then.
     """
 
     def __init__(
@@ -109,16 +147,21 @@ class Database:
         self.path = path
         self._schema, self._tables, self._upgrade = schema, tables, upgrade
         self._connection: sqlite3.Connection | None = None
+        self._place: Place | None = None
+        self._log: os.stat_result | None = None
+        self.alone = False
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """
         Do `work` in a transaction, and return what it returns.
 
         Raises:
-            JournalError: the disk is full or failed, the file is damaged or of a newer mtnet, or
-                `work` raised it. Nothing of it is stored, unless only the last step failed:
-                then what the file shows after it was opened anew is what counts.
+            NotAskedError: the disk is full, or the file is not where it was opened.
+            JournalError: the disk failed, the file is damaged or of a newer mtnet, or `work`
+                raised it. Nothing of it is stored, unless only the last step failed: then what
+                the file shows after it was opened anew is what counts.
         """
+        self.check_room()
         # `isolation_level=None` leaves transactions to us: sqlite3's own begin late.
         return self._within("BEGIN IMMEDIATE", work)
 
@@ -126,20 +169,10 @@ class Database:
         """
         Let `work` read at one moment of the file, whoever writes meanwhile.
 
-        On a full disk it reads too, as long as nobody else has the file open.
-
         Raises:
             JournalError: as `run`.
         """
-        try:
-            return self._within("BEGIN", work)
-        except JournalError:
-            if has_room(self.path.parent) or not self.path.exists():
-                raise
-        try:
-            return self._look_alone(work)
-        except (*FAILURES, OSError) as error:
-            raise JournalError(f"{self.path} does not give its rows: {error}.") from error
+        return self._within("BEGIN", work)
 
     def force(self) -> bool:
         """
@@ -155,11 +188,10 @@ class Database:
             JournalError: the disk failed.
         """
         try:
-            return self._emptied(self._connection or self._open())
+            connection = self._connected()
+            return not self.alone and self._emptied(connection)
         except (*FAILURES, OSError) as error:
             self._abandon()
-            if not has_room(self.path.parent):
-                return False
             raise JournalError(f"{self.path} does not reach the disk: {error}.") from error
 
     def flush(self) -> None:
@@ -176,18 +208,53 @@ class Database:
         except OSError as error:
             raise JournalError(f"{self.path} does not reach the disk: {error}.") from error
 
+    def check(self) -> None:
+        """
+        Look whether the file and its write-ahead log are where they were opened, and whole.
+
+        Raises:
+            NotAskedError: the file is not.
+            JournalError: the log is not: what was stored last may be lost.
+        """
+        try:
+            now = Place.of(self.path)
+            if self._place is not None and now != self._place:
+                raise moved(self.path, now)
+            if self._connection is not None and self._log is not None:
+                self._check_log(self._log)
+        except OSError as error:
+            raise JournalError(f"{self.path} cannot be asked for: {error}.") from error
+
+    def check_room(self) -> None:
+        """
+        Look whether there is room to write.
+
+        Raises:
+            NotAskedError: there is not.
+        """
+        if not has_room(self.path.parent):
+            raise NotAskedError(
+                f"{self.path}: {FULL}, or nearly: less than {ROOM} bytes are free. Nothing more is "
+                "stored until there is room; what is stored is served."
+            )
+
     def close(self) -> None:
         """Close the file; the next call opens it again."""
+        self._log = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _within(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            connection = self._connection or self._open()
+            connection = self._connected()
+            self.check()
             connection.execute(begin)
             result = work(connection)
             connection.execute("COMMIT")
+            self._check_stored()
+        except NotAskedError:
+            raise
         except (*FAILURES, OSError) as error:
             self._abandon()
             raise JournalError(f"{self.path} does not take or give its rows: {error}.") from error
@@ -196,18 +263,26 @@ class Database:
             raise
         return result
 
-    def _look_alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        connection = sqlite3.connect(self.path, timeout=0, isolation_level=None)
-        try:
-            # Whoever is alone keeps the index of the log in memory of its own.
-            connection.execute("PRAGMA locking_mode=EXCLUSIVE").fetchall()
-            connection.execute("BEGIN")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != self._schema:
-                raise JournalError(f"{self.path} has schema {version}, and the disk is full.")
-            return work(connection)
-        finally:
-            connection.close()
+    def _connected(self) -> sqlite3.Connection:
+        if self.alone and self._connection is not None and has_room(self.path.parent):
+            self.close()
+        return self._connection or self._open()
+
+    def _check_stored(self) -> None:
+        """Look whether what was committed went where it will be looked for."""
+        now = Place.of(self.path)
+        if now != self._place:
+            raise JournalError(str(moved(self.path, now)))
+        self._log = _stat(log_of(self.path))
+
+    def _check_log(self, known: os.stat_result) -> None:
+        log = log_of(self.path)
+        now = _stat(log)
+        if now is not None and os.path.samestat(now, known) and now.st_size >= known.st_size:
+            return
+        self._abandon()
+        what = "has lost its end" if now is not None else "was removed"
+        raise JournalError(f"{log} {what} while the daemon runs; what is left is looked at.")
 
     def _roll_back(self) -> None:
         try:
@@ -227,12 +302,17 @@ class Database:
         if log_of(self.path).exists():
             sync(log_of(self.path))
         sync(self.path.parent)
+        self._log = None
         return not busy
 
     def _open(self) -> sqlite3.Connection:
-        if not has_room(self.path.parent):
-            raise sqlite3.OperationalError(FULL)
-        if not self.path.exists():
+        place = Place.of(self.path)
+        if self._place is not None and place != self._place:
+            raise moved(self.path, place)
+        self.alone = not has_room(self.path.parent)
+        if place is None:
+            if self.alone:
+                self.check_room()
             with suppress(OSError):  # which SQLite says better
                 os.close(os.open(self.path, os.O_CREAT, 0o600))
                 sync(self.path.parent)
@@ -241,7 +321,7 @@ class Database:
             self.path, timeout=BUSY, isolation_level=None, check_same_thread=False
         )
         try:
-            for setting in _SETTINGS:
+            for setting in ("locking_mode=EXCLUSIVE",) * self.alone + _SETTINGS:
                 # To its end: what fails only there is told to nobody else.
                 connection.execute(f"PRAGMA {setting}").fetchall()
             self._check_mode(connection)
@@ -251,7 +331,7 @@ class Database:
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
+        self._connection, self._place = connection, Place.of(self.path)
         return connection
 
     def _check_mode(self, connection: sqlite3.Connection) -> None:
@@ -270,6 +350,8 @@ class Database:
             raise JournalError(
                 f"{self.path} has schema {version} of a newer mtnet; this one reads {self._schema}."
             )
+        if self.alone and version != self._schema:
+            raise JournalError(f"{self.path} has schema {version}, and the disk is full.")
         if version == 0 or (self._upgrade is not None and version < self._schema):
             for statement in self._tables.split(";"):
                 connection.execute(statement)

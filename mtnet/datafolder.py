@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from mtnet.database import has_room
+from mtnet.database import Place, has_room
 from mtnet.errors import StartError
 
 try:
@@ -64,6 +64,18 @@ class DataFolder:
             file.close()
             raise
         return file
+
+    def find(self) -> str | None:
+        """Return what is wrong when another folder, or none, has the place of this one."""
+        try:
+            if Place.of(self.path / "lock") == Place.of(self._lock.fileno()):
+                return None
+        except OSError as error:
+            return f"The data folder cannot be looked at: {error.strerror}"
+        return (
+            "The data folder was removed, moved or replaced while the daemon runs; nothing is "
+            "stored until it is back"
+        )
 
     def clear_control(self) -> None:
         """Remove the control socket that a killed daemon left behind."""

@@ -8,9 +8,8 @@ one sentence and exit status 1, in the foreground and as a daemon.
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorUNIX
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.threadpool import ThreadPool
 
 from mtnet import __version__, clock, logfile
 from mtnet.access.keeper import Keeper
@@ -33,7 +30,7 @@ from mtnet.clock import WallClock
 from mtnet.control import Command, ControlFactory
 from mtnet.database import has_room
 from mtnet.datafolder import DataFolder
-from mtnet.errors import JournalError, MtnetError, StartError
+from mtnet.errors import JournalError, MtnetError, NotAskedError, StartError
 from mtnet.garbage import Garbage
 from mtnet.hub import Hub
 from mtnet.imtnet import IDatagramPlugin, IListenerAware, IStreamPlugin
@@ -67,16 +64,17 @@ from mtnet.templates.library import Library
 from mtnet.ticks.collector import Collector
 from mtnet.ticks.store import Store
 from mtnet.ticks.tally import Tally
+from mtnet.watch import PERIOD as WATCH
+from mtnet.watch import Watch, bounded
 
 __all__ = ["Options", "makeService"]
 
-TICK_POOL, DISK_POOL = POOLS = "mtnet-ticks", "mtnet-disk"
-"""No template on a slow disk delays a tick; signals and the hashes of passwords have lanes of
-their own besides."""
 RUN = 60.0
 """Seconds between two notes that the daemon runs, from which the next start judges its clock."""
 ROOM_LOOK = 5.0
 """Seconds between two looks at the free space of the disk."""
+STOP = 10.0
+"""Seconds that a stop waits for a disk that does not answer."""
 STAND_BACK = 5
 """How nice the thread is that hashes what strangers say: whoever guesses passwords keeps it busy
 without pause, and on one CPU would have half of it."""
@@ -134,10 +132,15 @@ class Daemon(MultiService):
         self._folder = DataFolder(config.data)
         self._folder.look()
         self._now.compare_run(self._folder.last_run())
-        self._pools = {name: ThreadPool(1, 1, name) for name in POOLS}
+        # No template on a slow disk delays a tick, and neither delays a signal.
         self._lane = Lane(reactor, "mtnet-signals")
+        self._ticking, self._disk = Lane(reactor, "mtnet-ticks"), Lane(reactor, "mtnet-disk")
         self._hashing = Lane(reactor, "mtnet-strangers", STAND_BACK)
         self._hurried = Lane(reactor, "mtnet-logins")
+        disks = {"signals": self._lane, "ticks": self._ticking, "templates": self._disk}
+        self._lanes = (*disks.values(), self._hashing, self._hurried)
+        self._watch = Watch(disks, self._disk, self._folder.find)
+        TimerService(WATCH, self._watch.look).setServiceParent(self)
         self.hub = self._build_hub(config)
         self._operator = self._build_operator()
         self._has_accounts = not self.hub.access.accounts.empty
@@ -200,9 +203,9 @@ class Daemon(MultiService):
             "access": {"room for connections": self._room, **self.hub.access.report()},
             "log lines left out": self.hub.log_limit.left_out + self.hub.access.log.left_out,
             "garbage": self._garbage.status(),
-            "signals": self.hub.desk.status(),
-            "ticks": self.hub.collector.status(),
-            "templates": self.hub.library.status(),
+            "signals": self._watch.report("signals", self.hub.desk.status()),
+            "ticks": self._watch.report("ticks", self.hub.collector.status()),
+            "templates": self._watch.report("templates", self.hub.library.status()),
             **self._tls_status(),
         }
 
@@ -215,9 +218,9 @@ class Daemon(MultiService):
     def health(self) -> dict[str, Any]:
         """Report what a stranger may know: for `/healthz`."""
         parts = {
-            "signals": self.hub.desk.health(),
-            "ticks": self.hub.collector.health(),
-            "templates": self.hub.library.health(),
+            "signals": self._watch.report("signals", self.hub.desk.health()),
+            "ticks": self._watch.report("ticks", self.hub.collector.health()),
+            "templates": self._watch.report("templates", self.hub.library.health()),
             "disk": self._folder.health(),
         }
         if self._certificates is not None:
@@ -244,6 +247,8 @@ class Daemon(MultiService):
                 keep_experts=templates.keep_experts,
                 default=templates.default,
             )
+        except NotAskedError as error:
+            raise StartError(str(error)) from error
         except JournalError as error:
             remedy = "Restore it from a backup, or name another --data."
             if not has_room(self._folder.path):
@@ -253,7 +258,7 @@ class Daemon(MultiService):
             config=config,
             clock=self._reactor,
             now=self._now,
-            in_thread=self._in_thread(DISK_POOL),
+            in_thread=self._disk,
             access=self._keeper.access,
             log_limit=LogLimit(),
             library=library,
@@ -269,7 +274,7 @@ class Daemon(MultiService):
             self._folder.bans,
             self._hashing,
             self._hurried,
-            self._in_thread(DISK_POOL),
+            self._disk,
             self._reactor,
             self._now,
         )
@@ -282,13 +287,11 @@ class Daemon(MultiService):
 
     def _build_collector(self, config: Config) -> Collector:
         store, tally = Store(self._folder.ticks), Tally(self._folder.tally)
-        in_thread = self._in_thread(TICK_POOL)
-        collector = Collector(config.ticks, config.reserve, store, tally, self._reactor, in_thread)
+        collector = Collector(
+            config.ticks, config.reserve, store, tally, self._reactor, self._ticking
+        )
         collector.open()
         return collector
-
-    def _in_thread(self, pool: str) -> Callable[..., "Deferred[Any]"]:
-        return partial(deferToThreadPool, self._reactor, self._pools[pool])
 
     def _bind(self, found: list[tuple[Plugin, Listener]]) -> Iterable[Bound]:
         factories: dict[str, IProtocolFactory] = {}
@@ -361,10 +364,8 @@ class Daemon(MultiService):
             self._certificates.look()
 
     def startService(self) -> None:
-        for lane in (self._lane, self._hashing, self._hurried):
+        for lane in self._lanes:
             lane.start()
-        for pool in self._pools.values():
-            pool.start()
         self.hub.desk.start()
         self._check_room()
         if not self._folder.health()["healthy"]:
@@ -401,20 +402,27 @@ class Daemon(MultiService):
         for port in [*(bound.port for bound in self._bound), self._control]:
             if port is not None:
                 await maybeDeferred(port.stopListening)
-        await maybeDeferred(super().stopService)
         try:
-            await self.hub.desk.close()
-            await self.hub.collector.close()
-            await self._keeper.flush()
+            stored = Deferred.fromCoroutine(self._close())
+            await bounded(stored, STOP, self._reactor)
+        except TimeoutError:
+            self.log.error(
+                "The disk has not answered within {stop} s of the stop, which waits no longer: "
+                "who was not told that something is stored must take it for unknown.",
+                stop=STOP,
+            )
         finally:
-            # Threads that were not stopped would keep the process alive.
-            for lane in (self._lane, self._hashing, self._hurried):
+            for lane in self._lanes:
                 lane.stop()
-            for pool in self._pools.values():
-                pool.stop()
             with suppress(OSError):
                 self._folder.clear_control()
             self._folder.release()
+
+    async def _close(self) -> None:
+        await maybeDeferred(super().stopService)
+        await self.hub.desk.close()
+        await self.hub.collector.close()
+        await self._keeper.flush()
 
     def _hang_up(self, number: int, frame: object) -> None:
         self._reactor.callFromThread(self._reload)

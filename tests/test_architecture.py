@@ -87,6 +87,7 @@ FLOORS = {
     "mtnet.options": 6,
     "mtnet.bound": 6,
     "mtnet.preflight": 6,
+    "mtnet.watch": 6,
     "mtnet.service": 7,
     "mtnet.tap": 8,
     "mtnet.testing": 7,

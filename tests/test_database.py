@@ -1,10 +1,14 @@
-"""One SQLite file on a disk that has no room."""
+"""The file that survives errors: where it lies, what its log holds, how much room there is."""
+
+import os
+import shutil
+import sqlite3
 
 import pytest
 
 from mtnet import database
-from mtnet.database import ROOM, Database, has_room
-from mtnet.errors import JournalError
+from mtnet.database import ROOM, Database, has_room, log_of, replace_file
+from mtnet.errors import JournalError, NotAskedError
 
 TABLES = "CREATE TABLE word (text TEXT) STRICT"
 
@@ -67,7 +71,7 @@ def test_a_file_that_is_missing_damaged_or_newer_is_told_on_a_full_disk_too(path
     with pytest.raises(JournalError, match="schema 1"):
         Database(path, 2, TABLES).look(words)
     path.write_bytes(b"no database " * 99)
-    with pytest.raises(JournalError, match="does not give its rows"):
+    with pytest.raises(JournalError, match="give its rows"):
         Database(path, 1, TABLES).look(words)
 
 
@@ -84,3 +88,139 @@ def test_there_is_room_for_the_index_of_a_log_or_there_is_none(tmp_path, monkeyp
 
 def test_where_nobody_can_tell_there_is_room(tmp_path):
     assert has_room(tmp_path / "nosuch")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "data"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def file(folder):
+    made = Database(folder / "a.sqlite", 1, "CREATE TABLE t (n INTEGER)")
+    yield made
+    made.close()
+
+
+def put(file, number):
+    file.run(lambda connection: connection.execute("INSERT INTO t VALUES (?)", (number,)))
+
+
+def numbers(file):
+    return file.look(lambda c: [n for (n,) in c.execute("SELECT n FROM t")])
+
+
+def remove(folder):
+    shutil.rmtree(folder)
+
+
+def replace(folder):
+    folder.rename(folder.with_name("moved"))
+    folder.mkdir()
+
+
+def put_another_file(folder):
+    path = folder / "a.sqlite"
+    path.rename(path.with_name("moved"))
+    shutil.copy(path.with_name("moved"), path)
+
+
+@pytest.mark.parametrize("lose", [remove, replace, put_another_file])
+def test_nothing_is_stored_in_a_file_that_has_no_name_any_more(file, folder, lose):
+    put(file, 1)
+    lose(folder)
+    for call in (lambda: put(file, 2), lambda: numbers(file), file.check):
+        with pytest.raises(NotAskedError, match=r"removed, moved or replaced while the daemon"):
+            call()
+    file.close()
+    with pytest.raises(NotAskedError):
+        put(file, 3)
+    assert not (folder / "a.sqlite").exists() or lose is put_another_file, "no new one is made"
+
+
+def test_a_folder_that_is_back_is_gone_on_with(file, folder):
+    put(file, 1)
+    replace(folder)
+    with pytest.raises(NotAskedError):
+        put(file, 2)
+    folder.rmdir()
+    folder.with_name("moved").rename(folder)
+    file.check()
+    put(file, 3)
+    assert numbers(file) == [1, 3]
+
+
+def test_what_went_astray_in_the_last_moment_is_not_said_to_be_stored(file, folder):
+    put(file, 1)
+
+    def work(connection):
+        connection.execute("INSERT INTO t VALUES (2)")
+        replace(folder)
+
+    with pytest.raises(JournalError, match="moved or replaced") as raised:
+        file.run(work)
+    assert not isinstance(raised.value, NotAskedError), "it may be stored after all"
+
+
+@pytest.mark.parametrize("loss", [os.unlink, lambda log: os.truncate(log, 32)])
+def test_a_log_that_loses_its_end_is_found_by_the_next_look(file, folder, loss):
+    put(file, 1)
+    file.check()
+    loss(log_of(folder / "a.sqlite"))
+    with pytest.raises(JournalError, match="while the daemon runs"):
+        file.check()
+    file.check()
+    numbers(file)
+
+
+def test_a_log_that_is_copied_into_the_file_has_lost_nothing(file):
+    put(file, 1)
+    assert file.force()
+    file.check()
+    put(file, 2)
+    file.check()
+    assert numbers(file) == [1, 2]
+
+
+def test_a_full_disk_is_not_asked_to_take_anything_and_gives_what_it_holds(
+    file, folder, monkeypatch
+):
+    put(file, 1)
+    monkeypatch.setattr(database, "has_room", lambda folder: False)
+    with pytest.raises(NotAskedError, match="disk is full"):
+        put(file, 2)
+    assert numbers(file) == [1]
+    file.close()
+    assert numbers(file) == [1]
+    assert not (folder / "a.sqlite-shm").exists(), "no memory is mapped to a file"
+    assert file.alone
+    assert not file.force()
+
+
+def test_with_room_again_the_file_is_written_and_others_can_read_it(file, folder, monkeypatch):
+    put(file, 1)
+    file.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "has_room", lambda folder: False)
+        assert numbers(file) == [1]
+    put(file, 2)
+    assert not file.alone
+    with sqlite3.connect(folder / "a.sqlite", timeout=0) as other:
+        assert other.execute("SELECT count(*) FROM t").fetchone() == (2,)
+    other.close()
+
+
+def test_a_small_file_is_replaced_whole_or_not_at_all(folder, monkeypatch):
+    path = folder / "small"
+    replace_file(path, b"one")
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"one", 0o600)
+
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(JournalError, match=r"small cannot be written: No space left on device"):
+        replace_file(path, b"two")
+    assert path.read_bytes() == b"one"

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.clock import WallClock
-from mtnet.errors import JournalError, PrunedError, WireError
+from mtnet.errors import JournalError, NotAskedError, PrunedError, WireError
 from mtnet.imtnet import IStatus
 from mtnet.net.crowd import LOOP
 from mtnet.net.wheel import Wheel
@@ -44,6 +44,8 @@ MAX_CHANNELS = 1_000
 """Channels; whoever may publish can make one by naming it."""
 BEATS = 100
 """Times within a heartbeat at which sessions are woken for theirs."""
+LOOK = 5.0
+"""Seconds between two looks whether the files of the journal are there."""
 EXPIRY = 3_600.0
 """Seconds between two looks for flat symbols to forget; they are remembered for days."""
 
@@ -101,13 +103,16 @@ class Desk:
         self._inspection = Inspection(journal, clock, in_thread)
         self._complained: frozenset[str] = frozenset()
         self._trouble: str | None = None
+        self._unsound: str | None = None
+        self._heads = ""
         self._turns: list[tuple[str, bool, int]] | None = None
         self._symbols: dict[tuple[str, str], int] = {}
         self._full: dict[str, float] = {}
         self._shared: dict[str, SharedState] = {}
         self._closed = False
         self._expiry = LoopingCall(self._expire)
-        self._expiry.clock = clock
+        self._looking = LoopingCall(self._look)
+        self._expiry.clock = self._looking.clock = clock
 
     def open(self) -> None:
         """
@@ -120,9 +125,17 @@ class Desk:
         self.histories.open()
         self._load(loaded.states)
         for name in self._configured() - set(loaded.states) - set(loaded.damaged):
-            self._journal.create(name)
+            try:
+                self._journal.create(name)
+            except NotAskedError as error:
+                self.log.error("{name} is not made: {error}", name=name, error=error)
+                continue
             self._load({name: self._journal.positions(name)})
         self._complain()
+        try:
+            self._journal.check_files()
+        except NotAskedError as error:
+            self._note_files(str(error))
         # Reopened by the thread that commits, behind the fork of a daemon.
         self._journal.close()
 
@@ -135,14 +148,16 @@ class Desk:
     def start(self) -> None:
         """Begin to forget what went flat long ago, and to check what is on the disk."""
         self._expiry.start(EXPIRY)
+        self._looking.start(LOOK, now=False)
         self._inspection.start()
 
     async def close(self) -> None:
         """Store what waits, once, and close the journal; nothing is taken from now on."""
         self._closed = True
         self._inspection.stop()
-        if self._expiry.running:
-            self._expiry.stop()
+        for each in (self._expiry, self._looking):
+            if each.running:
+                each.stop()
         left = await self._writer.close()
         self.audience.close()
         if left:
@@ -405,6 +420,26 @@ class Desk:
         """Fire with entries of a channel from `after` + 1 on; fails with `JournalError`."""
         return self._ask(self._journal.read, channel, after, limit)
 
+    def _look(self) -> "Deferred[None]":
+        looked: Deferred[Any] = self._in_thread(self._journal.check_files)
+        return looked.addCallbacks(lambda _: self._note_files(None), self._files_failed)
+
+    def _files_failed(self, failure: Failure) -> None:
+        self._note_files(failure.getErrorMessage())
+        if self._journal.unsettled and isinstance(failure.value, Exception):
+            self._writer.repair(failure.value)
+
+    def _note_files(self, trouble: str | None) -> None:
+        if trouble is not None and trouble != self._unsound:
+            self.log.error("{trouble}", trouble=trouble)
+        self._unsound = trouble
+        if self._journal.trouble and self._journal.trouble != self._heads:
+            self.log.error(
+                "{trouble} Nothing is lost, but the loss of the journal's end would not be seen.",
+                trouble=self._journal.trouble,
+            )
+        self._heads = self._journal.trouble
+
     def _ask(self, function: Callable[..., Any], *args: object) -> "Deferred[Any]":
         """Call the journal, for anything but a commit; what fails there is repaired at once."""
         done: Deferred[Any] = self._in_thread(function, *args)
@@ -476,7 +511,9 @@ class Desk:
         full = sorted(name for name, until in self._full.items() if until > when)
         diverged = self.histories.sentences()
         causes = [
-            *filter(None, (self._writer.trouble, self._trouble, self._journal.trouble)),
+            *filter(
+                None, (self._unsound, self._writer.trouble, self._trouble, self._journal.trouble)
+            ),
             *(broken[name] for name in sorted(broken)),
             *self._inspection.findings,
             *diverged,

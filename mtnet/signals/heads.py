@@ -18,7 +18,7 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from mtnet.database import sync
+from mtnet.database import Place, moved, sync
 from mtnet.errors import JournalError
 from mtnet.signals.chain import GENESIS, Head
 
@@ -100,6 +100,22 @@ class Heads:
         except OSError as error:
             self.close()
             raise JournalError(f"{self.path} does not reach the disk: {error}.") from error
+
+    def check(self) -> None:
+        """
+        Look whether the file is where it was opened.
+
+        Raises:
+            JournalError: it is not, or cannot be asked for.
+        """
+        if self._file is None:
+            return
+        try:
+            now = Place.of(self.path)
+            if now != Place.of(self._file.fileno()):
+                raise moved(self.path, now)
+        except OSError as error:
+            raise JournalError(f"{self.path} cannot be asked for: {error}.") from error
 
     def __del__(self) -> None:
         self.close()

@@ -244,6 +244,29 @@ class Journal:
         self._heads.sync()
         return state
 
+    def check_files(self) -> None:
+        """
+        Look whether the files are where they were opened, and note the heads that lag.
+
+        Raises:
+            NotAskedError: the journal is not, or the disk is full.
+            JournalError: what was stored last may be lost.
+        """
+        try:
+            self._database.check()
+        except NotAskedError:
+            raise
+        except JournalError:
+            self._settled = False
+            raise
+        try:
+            self._heads.check()
+        except JournalError as error:
+            self.trouble = str(error)
+        else:
+            self._note(())
+        self._database.check_room()
+
     def verify(self, channel: str | None = None, deep: bool = False) -> Iterator[Progress]:
         """
         Check every row as it is now, one slice at each step; commits may come in between.
@@ -257,6 +280,8 @@ class Journal:
         Raises:
             JournalError: the journal was closed or opened anew meanwhile.
         """
+        if self._database.alone:
+            raise JournalError(f"The disk of {self.path} is full; it is checked later.")
         check = self._checking = verify(self.path, channel, deep)
         with closing(check):
             for progress in check:
@@ -343,6 +368,7 @@ class Journal:
         """Tell the file of heads; what it does not take now, it takes with the next commit."""
         self._behind.update({head.channel: head for head in heads})
         if not self._behind:
+            self.trouble = ""
             return
         try:
             self._heads.write(self._behind.values())

@@ -91,3 +91,59 @@ def test_a_thread_stands_back_as_far_as_it_is_told_and_no_other_does(office):
     office.look()
     assert done == [before + 3]
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
+def test_what_can_wait_is_done_when_nothing_else_waits_and_in_its_order(office, lane):
+    done = []
+    for number in range(3):
+        lane.later(done.append, f"later {number}")
+    lane(done.append, "now")
+    lane(done.append, "next")
+    lane.start()
+    lane.stop()
+    assert done == ["now", "next", "later 0", "later 1", "later 2"]
+
+
+def test_a_call_that_hangs_is_told_and_does_not_hold_up_the_stop(office, lane, monkeypatch):
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang():
+        hangs.set()
+        goes_on.wait(30)
+
+    lane.start()
+    assert lane.trouble() is None
+    lane(hang)
+    hangs.wait(10)
+    monkeypatch.setattr("mtnet.net.lane.SLOW", 0.0)
+    assert "The disk has not answered for 0 s (test-lane)" in lane.trouble()
+    thread = lane._thread
+    assert thread.daemon, "it does not keep the process alive"
+    lane.stop()
+    assert not goes_on.is_set(), "it still hangs"
+    goes_on.set()
+    thread.join(10)
+    assert lane.trouble() is None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_has_stopped_by_itself_is_told(lane):
+    class Gone:
+        def callFromThread(self, *call):
+            raise SystemExit
+
+    lane._reactor = Gone()
+    lane.start()
+    lane(int, "1")
+    lane._thread.join(10)
+    assert lane.trouble() == "The thread test-lane has stopped; start the daemon anew"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There are no daemons.")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_thread_that_begins_behind_a_fork_is_known_to_run(lane):
+    child = os.fork()
+    if not child:
+        lane.start()
+        os._exit(lane.trouble() is not None)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -1,5 +1,6 @@
 """What publishers and followers learn when a commit fails, and what is stored then."""
 
+import os
 from decimal import Decimal
 
 import pytest
@@ -9,10 +10,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from mtnet import database
 from mtnet.clock import WallClock
 from mtnet.errors import JournalError, WireError
 from mtnet.settings import Signals
-from mtnet.signals.desk import Desk
+from mtnet.signals.desk import LOOK, Desk
 from mtnet.signals.entries import Draft
 from mtnet.signals.journal import Journal
 
@@ -394,3 +396,83 @@ def test_a_disk_that_takes_nothing_is_not_asked_for_each_draft(poisoned):
     office.journal.poison = frozenset()
     office.wait()
     assert len(office.desk.positions("main")) == 100
+
+
+# What nobody asks for: files that go away, heads that take no write
+
+
+def test_a_folder_that_is_gone_is_told_by_health_before_anybody_publishes(office, tmp_path):
+    office.desk.start()
+    office.publish("a")
+    tmp_path.rename(tmp_path.with_name("gone"))
+    office.wait(LOOK)
+    health = office.desk.health()
+    assert not health["healthy"]
+    assert health["trouble"].startswith("signals.sqlite is gone: ")
+    office.publish("b")
+    office.wait()
+    assert office.answers == [("a", 1), ("b", "server")]
+    tmp_path.with_name("gone").rename(tmp_path)
+    office.wait(LOOK)
+    office.publish("b")
+    office.wait()
+    assert office.answers[-1] == ("b", 2)
+    assert office.desk.health()["healthy"]
+    office.desk._expiry.stop()
+
+
+def test_heads_that_take_no_write_are_told_and_written_when_they_do(office, monkeypatch, log):
+    office.desk.start()
+    office.publish("a")
+    heads = office.journal._heads
+
+    def fail(found):
+        raise JournalError(f"{heads.path} does not take the heads.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(heads, "write", fail)
+        office.publish("b")
+        office.wait(LOOK)
+        assert office.answers[-1] == ("b", 2), "it is on the disk"
+        assert office.desk.health()["trouble"] == "signals.heads does not take the heads."
+        office.wait(LOOK)
+    complaints = [each for each in log if "the loss of the journal's end" in each["log_format"]]
+    assert len(complaints) == 1
+    office.wait(LOOK)
+    assert office.desk.health()["healthy"]
+    assert heads.read()["main"].seq == 2, "nobody had to publish for that"
+    office.desk._expiry.stop()
+
+
+def test_the_end_of_a_log_that_is_lost_is_found_without_a_commit(office):
+    office.desk.start()
+    office.publish("a")
+    os.truncate(office.journal.path.with_name("signals.sqlite-wal"), 0)
+    office.wait(LOOK)
+    for _ in range(3):
+        office.wait()
+    health = office.desk.health()
+    assert not health["healthy"]
+    assert "signals.sqlite" in health["trouble"]
+    office.desk._expiry.stop()
+
+
+def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(office, tmp_path):
+    office.publish("a")
+    office.desk.start()
+    full = pytest.MonkeyPatch()
+    full.setattr(database, "has_room", lambda folder: False)
+    office.publish("b")
+    assert office.answers == [("a", 1), ("b", "server")]
+    office.journal.close()
+    again = Office(tmp_path)
+    assert again.stored == [("a", 1)]
+    assert again.desk.health()["trouble"].startswith("signals.sqlite: database or disk is full")
+    again.journal.close()
+    full.undo()
+    office.wait(LOOK)
+    office.publish("b")
+    office.wait()
+    assert office.answers[-1] == ("b", 2)
+    assert office.desk.health()["healthy"]
+    office.desk._expiry.stop()
