@@ -174,11 +174,12 @@ def test_an_accepted_history_is_followed_from_where_it_is(bench):
 def test_the_right_history_again_ends_the_hold(bench):
     bench.server.answer = lambda asked: snapshot(5, "X")
     follower = bench.follow(**KNOWN, positions=[entry("A")])
-    bench.server.answer = lambda asked: answers.synced("main", EPOCH, 6, "0000beef")
+    bench.server.answer = lambda asked: signal(7, "B") + answers.synced("main", EPOCH, 7)
     bench.reconnect()
     assert not follower.held
-    bench.say(signal(7, "B"))
-    assert held(follower) == {"A": "1", "B": "1"}
+    bench.say(signal(8, "C"))
+    assert held(follower) == {"A": "1", "B": "1", "C": "1"}
+    assert len(bench.line.wires) == 2
 
 
 @pytest.mark.parametrize("epoch", [EPOCH, OTHER])

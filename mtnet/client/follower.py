@@ -188,6 +188,8 @@ class Follower(Peer):
         self._on_notice, self._on_error = on_notice, on_error
         self._copy, self.kept_for = _Copy(epoch, seq, h, positions), kept_for
         self._waiting: _Copy | None = None
+        # What the present connection continues: the copy that was claimed, or one that waits.
+        self._continued = self._copy
         self._connection: Connection | None = None
         self._snapshot: tuple[Snapshot, list[Entry]] | None = None
         self._subscription = Subscription(channel, clock, self._subscribe)
@@ -290,6 +292,7 @@ class Follower(Peer):
         self._lose_sight(reason)
 
     def _subscribe(self) -> None:
+        self._continued = self._copy
         self._ask(self._copy.claim)
 
     def _ask(self, claim: dict[str, Any]) -> None:
@@ -306,7 +309,7 @@ class Follower(Peer):
             self._lose_sight(refusal.text)
 
     def _take_signal(self, signal: Signal) -> None:
-        copy = self._waiting or self._copy
+        copy = self._continued
         if signal.seq <= copy.seq:
             return
         before = signal.seq - 1 if signal.prev is None else signal.prev
@@ -314,7 +317,8 @@ class Follower(Peer):
             self._break_off(f"entry {signal.seq} came behind {copy.seq}")
             return
         copy.apply(signal)
-        if self._waiting is None:
+        if copy is self._copy:
+            self._waiting = None  # it is the journal that was followed, after all
             self._end_old_pause()
             self._say(self._on_signal, signal)
 
@@ -338,7 +342,7 @@ class Follower(Peer):
             self._break_off(f"entries of the journal {synced.epoch} came without its positions")
             return
         else:
-            self._waiting = None  # it is the journal that was followed, after all
+            self._waiting = None
             if synced.seq >= self.seq:  # of a filtered channel, what was left out counts as known
                 self._copy.seq, self._copy.h = synced.seq, synced.h
             if self._incomplete:
@@ -353,7 +357,7 @@ class Follower(Peer):
             self._adopt(copy)
             return
         known = self._waiting is not None and self._waiting.epoch == head.epoch
-        self._waiting = copy
+        self._waiting = self._continued = copy
         if not known:
             self._say(self._on_epoch, self.epoch, head.epoch)
 
@@ -388,7 +392,8 @@ class Follower(Peer):
     def _adopt(self, copy: _Copy) -> None:
         if copy.seq == 0:  # nothing is known, and nothing must change
             copy.positions = self._copy.positions
-        self._copy, self.kept_for = copy, str(self._filter)
+        self._copy = self._continued = copy
+        self.kept_for = str(self._filter)
         if copy.seq:
             self._say(self._on_snapshot, list(copy.positions.values()))
 
