@@ -1,6 +1,7 @@
 """What the tests of ticks share."""
 
 import pytest
+from failing_commits import fail_commits
 from tick_server import Server
 
 
@@ -14,3 +15,9 @@ def serve(hub_with):
 def logged(log):
     """Return the events of one level: `logged("error")`."""
     return lambda level: [event for event in log if event["log_level"].name == level]
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Let commits fail: `failing("before", "behind")`; see `fail_commits`."""
+    return fail_commits(monkeypatch)

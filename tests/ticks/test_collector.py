@@ -8,7 +8,8 @@ from pathlib import Path
 from zlib import decompress
 
 import pytest
-from hypothesis import settings
+from failing_commits import fail_commits
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -403,6 +404,52 @@ def test_a_disk_that_was_full_at_the_start_is_looked_at_again_before_a_tick_come
     clock.pump([1.0] * 60)
     assert here.health["healthy"] is True
     assert here.take() == 1
+
+
+# Commits that fail, and have landed or not
+
+
+STEPS = st.lists(
+    st.sampled_from(["take", "take", "flush", "sync", "before", "behind"]), max_size=30
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_each_tick_is_stored_once_however_its_commits_fail(steps):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        here = Yard(Path(folder))
+        failing = fail_commits(patch)
+        for step in steps:
+            if step == "take":
+                here.take(3)
+            elif step == "flush":
+                here.flush()
+            elif step == "sync":
+                here.collector.sync().addErrback(lambda failure: None)
+            else:
+                failing(step)
+        here.clock.pump([1.0] * 40)
+        assert here.stored() == list(range(here.taken))
+        assert (here.health["stored"], here.health["waiting"]) == (here.taken, 0)
+        assert here.rows("SELECT sum(ticks) FROM heard") == [(here.taken or None,)]
+        here.kill()
+        patch.undo()
+        again = Yard(Path(folder))
+        assert again.collector.lost == 0
+        again.kill()
+
+
+@pytest.mark.parametrize("how", ["before", "behind"])
+def test_the_last_commit_is_tried_once_more_when_it_fails(yard, failing, logged, how):
+    here = yard()
+    here.take(3)
+    failing(how)
+    here.close()
+    assert here.stored() == [0, 1, 2]
+    assert [line["log_format"] for line in logged("error")] == [
+        "Ticks wait for the disk: {trouble}"
+    ]
 
 
 # Rows that no disk would take

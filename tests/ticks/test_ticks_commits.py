@@ -456,31 +456,6 @@ def test_an_import_that_is_refused_is_refused_whole(store, path):
 # What came of a commit that failed
 
 
-@pytest.fixture
-def failing(monkeypatch):
-    """Let the COMMIT of some transactions fail: before it did its work, or behind it."""
-    really = Database._within
-    plan = []
-
-    def within(database, begin, work):
-        step = plan.pop(0) if plan and begin == "BEGIN IMMEDIATE" else None
-
-        def interrupted(connection):
-            result = work(connection)
-            if step == "before":
-                raise sqlite3.OperationalError("disk I/O error")
-            return result
-
-        result = really(database, begin, interrupted)
-        if step == "behind":
-            database._abandon()
-            raise JournalError("disk I/O error")
-        return result
-
-    monkeypatch.setattr(Database, "_within", within)
-    return lambda *steps: plan.extend(steps)
-
-
 @pytest.mark.parametrize("steps", [["before"], ["behind"], ["before", "before", "behind"]])
 def test_a_commit_that_failed_is_stored_once_whether_it_landed_or_not(store, path, failing, steps):
     store.prepare()
