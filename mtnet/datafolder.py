@@ -30,7 +30,6 @@ class DataFolder:
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self.signals = self.path / "signals.sqlite"
-        self.paused = self.path / "signals.paused"
         self.ticks = self.path / "ticks.sqlite"
         self.tally = self.path / "ticks.taken"
         self.templates = self.path / "templates"

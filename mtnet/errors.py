@@ -8,6 +8,7 @@ Every error that mtnet raises on purpose.
     │   └── CertificateError    a certificate or key that cannot be served
     ├── StartError          the machine: a port in use, a locked or unreadable data folder
     ├── WireError           what a peer sent; carries a code and the offending bytes
+    │   ├── PolicyError     a signal that its channel does not take now
     │   └── FrameError      the stream itself cannot be read any further
     ├── TemplateError       a template that is refused, or is not there; carries a code
     ├── HttpError           an HTTP request that is refused; carries the status and a code
@@ -75,6 +76,22 @@ class WireError(MtnetError):
         super().__init__(f"{text}: {quote(offending)}" if offending else text)
         self.code = code
         self.offending = offending
+
+
+class PolicyError(WireError):
+    """
+    A signal is well formed, and who sets what in its channel does not let it be: no offence.
+
+    Attributes:
+        until: the reason that ends some day: `frozen` or `close_only` (the channel is paused),
+            `holder` (a publisher of dialect 2 holds it), `owner` (a newer classic publisher set
+            the symbol); empty = none does by itself.
+        closed: the position that stood there is closed; its opening anew was refused.
+    """
+
+    def __init__(self, code: str, text: str, offending: bytes = b"", until: str = "") -> None:
+        super().__init__(code, text, offending)
+        self.until, self.closed = until, False
 
 
 class FrameError(WireError):

@@ -93,11 +93,8 @@ class ITail(Interface):
     def committed(batch: "Batch") -> None:
         """Take the entries of one commit, in their order; must neither block nor raise."""
 
-    def provider(up: bool, since: int) -> None:
-        """
-        Learn that the channel has a publisher now, or has none; `since` is milliseconds since
-        the Unix epoch.
-        """
+    def announced(frame: bytes) -> None:
+        """Send what is said of the channel besides: who publishes there, and how it is paused."""
 
 
 class IStatus(Interface):

@@ -54,7 +54,6 @@ from mtnet.preflight import (
 )
 from mtnet.settings import Config
 from mtnet.signals.desk import Desk
-from mtnet.signals.holds import Holds
 from mtnet.signals.journal import Journal
 from mtnet.signals.operator import Operator
 from mtnet.signals.upstream import source_service
@@ -143,7 +142,7 @@ class Daemon(MultiService):
         self._watch = Watch(disks, self._disk, self._folder.find)
         TimerService(WATCH, self._watch.look).setServiceParent(self)
         self.hub = self._build_hub(config)
-        self._operator = self._build_operator()
+        self._operator = Operator(self.hub.desk)
         self._has_accounts = not self.hub.access.accounts.empty
         self._layers = Layers(self.hub, self._certificates)
         self._bound = list(self._bind(found))
@@ -279,12 +278,6 @@ class Daemon(MultiService):
             self._reactor,
             self._now,
         )
-
-    def _build_operator(self) -> Operator:
-        try:
-            return Operator(self.hub.desk, Holds(self._folder.paused), self._now)
-        except JournalError as error:
-            raise StartError(str(error)) from error
 
     def _build_collector(self, config: Config) -> Collector:
         store, tally = Store(self._folder.ticks), Tally(self._folder.tally)

@@ -98,6 +98,9 @@ class Signals(_Section, frozen=True):
     refusals: Count = 200
     """Refused frames of one connection within a minute before it is reset; a published
     publisher that has one symbol too long for us sends a few."""
+    max_positions: Count = 10_000
+    """Positions and orders of each channel: brokers let an account hold a few hundred to a
+    thousand. Each costs memory, and a place in every snapshot."""
     max_symbols: Count = 4_096
     """Symbols of one channel, remembered flat ones included."""
     heartbeat: Positive = 5.0

@@ -49,6 +49,16 @@ CSV = (
     "channel", "seq", "time", "symbol", "ticket", "type", "volume", "id", "price", "sl", "tp",
     "magic", "comment", "ptime",
 )  # fmt: skip
+PAUSED = {
+    "close_only": "is paused: it takes only what reduces positions",
+    "frozen": "is frozen: it takes nothing",
+}
+DONE = {
+    "pause": PAUSED["close_only"],
+    "freeze": PAUSED["frozen"],
+    "resume": "goes on",
+    "flatten": "is flat and paused",
+}
 WORDS = ("symbol", "ticket", "id", "comment")
 """Columns that a client fills with what it likes; the others are numbers and names of ours."""
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
@@ -72,9 +82,10 @@ def register(commands: "Commands") -> None:
         "--json", action="store_true", help="print JSON"
     )
     for name, told in (
-        ("pause", "take no position in a channel until it is resumed"),
+        ("pause", "take only what reduces positions in a channel until it is resumed"),
+        ("freeze", "take nothing at all in a channel, no closing either, until it is resumed"),
         ("resume", "take positions in a channel again"),
-        ("flatten", "close every position of a channel"),
+        ("flatten", "close every position of a channel, and take only what reduces"),
     ):
         _channel(manage.add(signals, name, _operate(name), told, "main"))
     told = "print every entry that is kept, each of them proved"
@@ -344,7 +355,12 @@ def status(arguments: Namespace) -> None:
         for name, row in session["channels"].items()
     ]
     followers = sum(row["followers"] for row in found["channels"].values())
-    shown = [f"{sentence}." for sentence in found["diverged"]]
+    shown = [
+        f"{name} {PAUSED[row['paused']]}."
+        for name, row in found["channels"].items()
+        if row["paused"] is not None
+    ]
+    shown += [f"{sentence}." for sentence in found["diverged"]]
     shown += manage.table(rows) if rows else []
     shown.append(f"{followers - len(rows)} followers of the published dialect, which tell nothing.")
     remote.say(arguments, found, "\n".join(shown))
@@ -355,14 +371,18 @@ def _operate(name: str) -> Callable[[Namespace], None]:
         arguments.json = False
         result = _ask(arguments, f"signals {name}", channel=arguments.channel)
         count = f": {result} positions and orders" if isinstance(result, int) else ""
-        past = {"pause": "is paused", "resume": "goes on", "flatten": "is flat"}[name]
-        print(f"{arguments.channel} {past}{count}.", flush=True)
+        print(f"{arguments.channel} {DONE[name]}{count}.", flush=True)
 
     return do
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "positions": _pairs(row["positions"]), "since": _moment(row["since"])}
+    return {
+        **row,
+        "positions": _pairs(row["positions"]),
+        "since": _moment(row["since"]),
+        "paused": row["paused"] or "",
+    }
 
 
 def _pairs(found: dict[str, Any]) -> str:

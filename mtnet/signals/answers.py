@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from mtnet.errors import WireError
+from mtnet.errors import PolicyError, WireError
 from mtnet.signals.dialect import (
     MAX_FRAME,
     VERSION,
@@ -366,12 +366,14 @@ def error(
 def refused(why: WireError, message: Message | None = None) -> bytes:
     """Return the ERROR that says what was wrong with a frame, and names what it answers."""
     fields = {} if message is None else message.fields
+    closed = isinstance(why, PolicyError) and why.closed
     return error(
         # What the codecs below call more narrowly is a field here.
         why.code if why.code in CODES else "field",
         str(why),
         IDENTITY.read(fields.get("id", "")),
         CHANNEL.read(fields.get("channel", "")),
+        closed,
     )
 
 

@@ -51,7 +51,9 @@ class Batch:
         return b"".join(self.frames)
 
 
-def fields_of(entry: Entry) -> tuple[str, int, str, Decimal, int, str, Kind, Fields]:
+def fields_of(
+    entry: Entry,
+) -> tuple[str, int, str, Decimal, int, str, Kind, Fields, int | None, int | None]:
     """Return what SIGNAL and POSITION say of an entry, in the order of their builders."""
     return (
         entry.channel,
@@ -62,6 +64,8 @@ def fields_of(entry: Entry) -> tuple[str, int, str, Decimal, int, str, Kind, Fie
         entry.ticket,
         entry.type,
         entry.fields,
+        entry.opened,
+        entry.popened,
     )
 
 
@@ -130,10 +134,10 @@ class Audience:
             self._add(self._subscribers.get(channel, {}), methodcaller("changed", change))
         self._begin()
 
-    def tell_provider(self, channel: str, up: bool, since: int) -> None:
-        """Tell those who follow every entry whether the channel has a publisher."""
+    def announce(self, channel: str, frame: bytes) -> None:
+        """Tell those who follow every entry what else there is to say of the channel."""
         for followers in (self._crowds, self._tails):
-            self._add(followers.get(channel, ()), methodcaller("provider", up, since))
+            self._add(followers.get(channel, ()), methodcaller("announced", frame))
         self._begin()
 
     def close(self) -> None:

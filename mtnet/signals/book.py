@@ -1,5 +1,5 @@
 """
-The positions of every channel and who sets them.
+The positions of every channel.
 
 No Twisted, no clock: times are handed in, in milliseconds. Those of entries are since the Unix
 epoch, UTC; the age of a position is told by moments of a clock that is never set
@@ -12,11 +12,8 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from mtnet.errors import WireError
 from mtnet.signals.entries import FLAT, ZEROS, Entry, State
-
-POSITION = "position"
-"""The type of an entry that counts for the net position; orders that wait do not."""
+from mtnet.signals.transitions import POSITION
 
 RECENT = 10_000
 """Entries that are remembered, for acknowledgements that come late."""
@@ -85,6 +82,7 @@ class Channel:
         epoch: names its journal.
         seq: of the last entry that was applied; 0 = nothing is known.
         h: of that entry, see `Entry`.
+        keys: how many positions and orders it holds.
     """
 
     def __init__(self, name: str) -> None:
@@ -92,7 +90,7 @@ class Channel:
         self._entries: dict[str, dict[str, Entry]] = {}
         self._recent: dict[int, Entry] = {}
         self._net: dict[str, Position] = {}
-        self._changes = 0
+        self._changes = self.keys = 0
 
     @property
     def net(self) -> Mapping[str, Position]:
@@ -125,6 +123,7 @@ class Channel:
         for known in (self._entries, self._recent, self._net):
             known.clear()
         self.epoch, self.seq, self.h = state.epoch, state.seq, state.h
+        self.keys = 0
         entries = sorted(state.positions, key=lambda entry: entry.seq)
         times = settle([entry.when for entry in entries], now)
         for entry, when in zip(entries, times, strict=True):
@@ -135,12 +134,13 @@ class Channel:
         held = [each for entries in self._entries.values() for each in entries.values()]
         return sorted(held, key=lambda entry: entry.seq)
 
-    def apply(self, entry: Entry, when: int) -> Change | None:
+    def apply(self, entry: Entry, when: int, room: bool = True) -> Change | None:
         """
         Set a position; return what it changes in the net position, if anything.
 
         Args:
             when: the moment at which it was set.
+            room: whether a flat symbol may be remembered of which nothing was known.
         """
         if entry.seq >= self.seq:
             self.seq, self.h = entry.seq, entry.h
@@ -148,14 +148,18 @@ class Channel:
         if len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
         entries = self._entries.setdefault(entry.symbol, {})
-        entries.pop(entry.ticket, None)
+        former = entries.pop(entry.ticket, None)
         if entry.volume:
             entries[entry.ticket] = entry
+        self.keys += (entry.volume != FLAT) - (former is not None)
         before = self.volume(entry.symbol)
-        after = sum((e.volume for e in entries.values() if e.type == POSITION), FLAT)
+        if len(entries) > 1:  # a sum over all tickets would cost more with each of them
+            after = (before or FLAT) - _counted(former) + _counted(entry)
+        else:
+            after = _counted(next(iter(entries.values()), None))
         if not entries:
             del self._entries[entry.symbol]
-        if after == before:
+        if after == before or (before is None and not after and not room):
             return None
         self._changes += 1
         self._net[entry.symbol] = Position(entry.symbol, after, when, self._changes)
@@ -243,49 +247,6 @@ def settle(times: list[int], now: int) -> list[int]:
     return result
 
 
-class Claims:
-    """
-    Which publisher of the published dialect sets which symbol.
-
-    Each publisher owns the symbols that it set, and the newest takes a symbol over: two
-    masters that both live would otherwise turn every follower's position to and fro. When
-    the owner leaves, the symbol is free again. Publishers are numbers that rise with time.
-    """
-
-    def __init__(self) -> None:
-        self._owners: dict[tuple[str, str], int] = {}
-        self._live = 0
-        self._last = 0
-
-    @property
-    def live(self) -> int:
-        """How many publishers there are."""
-        return self._live
-
-    def join(self) -> int:
-        """Return the number of a new publisher."""
-        self._last += 1
-        self._live += 1
-        return self._last
-
-    def leave(self, publisher: int) -> None:
-        """Free what `publisher` owned."""
-        self._live -= 1
-        for key in [key for key, owner in self._owners.items() if owner == publisher]:
-            del self._owners[key]
-
-    def take(self, publisher: int, channel: str, symbol: str) -> None:
-        """
-        Make `publisher` the owner of a symbol.
-
-        Raises:
-            WireError: `fenced`; a newer publisher owns it.
-        """
-        owner = self._owners.get((channel, symbol), 0)
-        if owner > publisher:
-            raise WireError(
-                "fenced",
-                f"A newer publisher sets {symbol} in {channel}; this one is not heard on it "
-                "until that one leaves",
-            )
-        self._owners[channel, symbol] = publisher
+def _counted(entry: Entry | None) -> Decimal:
+    """Return what an entry adds to the net position."""
+    return FLAT if entry is None or entry.type != POSITION else entry.volume

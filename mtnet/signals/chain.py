@@ -35,6 +35,8 @@ class _Body(Struct, array_like=True, frozen=True):
     id: str
     type: Kind
     fields: tuple[tuple[str, str], ...]
+    opened: int | None = None
+    popened: int | None = None
 
 
 class Row(Struct, frozen=True):
@@ -103,6 +105,8 @@ def encode(epoch: str, entry: Entry) -> bytes:
             entry.id,
             entry.type,
             entry.fields,
+            entry.opened,
+            entry.popened,
         )
     )
 
@@ -134,6 +138,8 @@ def decode(channel: str, body: bytes, hash: bytes) -> tuple[str, Entry]:
         seq=line.seq,
         previous=line.previous,
         h=short(hash),
+        opened=line.opened,
+        popened=line.popened,
     )
     return line.epoch, entry
 

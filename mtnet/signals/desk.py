@@ -5,33 +5,48 @@ One commit is under way at a time; what arrives meanwhile is the next one.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.clock import WallClock
-from mtnet.errors import JournalError, NotAskedError, PrunedError, WireError
+from mtnet.errors import JournalError, NotAskedError, PolicyError, PrunedError, WireError
 from mtnet.imtnet import IStatus
 from mtnet.net.crowd import LOOP
 from mtnet.net.wheel import Wheel
 from mtnet.settings import Signals
+from mtnet.signals import answers
 from mtnet.signals.audience import Audience, Batch
-from mtnet.signals.book import Book, Channel, Claims, Position, latest
+from mtnet.signals.book import Book, Channel, Position, latest
 from mtnet.signals.classic_queue import SharedState
-from mtnet.signals.entries import Draft, Entry, Outcome, State, Unchanged
+from mtnet.signals.entries import (
+    FLAT,
+    Closed,
+    Draft,
+    Entry,
+    Outcome,
+    Repeated,
+    Several,
+    State,
+    Unchanged,
+    entries_of,
+)
+from mtnet.signals.fields import PauseMode, Take
 from mtnet.signals.histories import Histories
 from mtnet.signals.inspection import Inspection
 from mtnet.signals.journal import Journal
-from mtnet.signals.providers import Producer, Providers, Publisher
-from mtnet.signals.referee import OPERATOR, Referee
+from mtnet.signals.policy import OPERATOR, Claim, Limits, PublishPolicy, Room
+from mtnet.signals.publishers import Key, Producer, Publisher, Publishers
+from mtnet.signals.records import Records
 from mtnet.signals.replay import Replays
 from mtnet.signals.writer import Pending, Stored, Writer
 
@@ -46,6 +61,9 @@ BEATS = 100
 """Times within a heartbeat at which sessions are woken for theirs."""
 LOOK = 5.0
 """Seconds between two looks whether the files of the journal are there."""
+OWNER = Publisher("whoever runs the daemon", OPERATOR)
+"""Who flattens, and in whose name reductions are judged that a frozen channel refused."""
+OVER = "is closed so that it sends its whole state anew: what its frames were refused for is over"
 EXPIRY = 3_600.0
 """Seconds between two looks for flat symbols to forget; they are remembered for days."""
 
@@ -55,6 +73,12 @@ class Client(Protocol):
 
     def report(self) -> Mapping[str, object]:
         """Say for `mtnet signals status` how far it is."""
+
+    def announce(self, channel: str, frame: bytes) -> None:
+        """Send news of a channel in which it published; who follows it is told by the audience."""
+
+    def offer(self, channels: Collection[str]) -> None:
+        """Say which of these channels it may ask for, of those that it was refused."""
 
     def renew(self, channel: str) -> None:
         """Send a channel anew to one that follows it."""
@@ -75,7 +99,7 @@ class Desk:
         replays: what was told of late.
         sessions: the clients of dialect 2.
         wheel: wakes them for their heartbeats.
-        held: channels that are paused.
+        records: pauses, fences and reductions that are owed.
     """
 
     log = Logger()
@@ -91,22 +115,26 @@ class Desk:
         self.settings = settings
         self._journal, self._in_thread = journal, in_thread
         self._clock, self._now = clock, now
-        self._book, self._claims = Book(), Claims()
+        self._book, self._publishers = Book(), Publishers(now)
+        self._limits = Limits(settings.max_symbols, settings.max_positions, settings.channels)
+        self.records = Records(
+            journal.path.with_suffix(".policy"), journal.path.with_suffix(".paused")
+        )
         self.audience = Audience(clock)
         self.replays = Replays(self.read, settings.retain)
         self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread)
         self.sessions: dict[Client, None] = {}
         self.wheel = Wheel(clock, settings.heartbeat / BEATS)
-        self.held: frozenset[str] = frozenset()
-        self._providers = Providers(now, self._turned)
         self._writer = Writer(settings, journal, clock, in_thread, self)
         self._inspection = Inspection(journal, clock, in_thread)
         self._complained: frozenset[str] = frozenset()
         self._trouble: str | None = None
         self._unsound: str | None = None
         self._heads = ""
-        self._turns: list[tuple[str, bool, int]] | None = None
-        self._symbols: dict[tuple[str, str], int] = {}
+        self._policy = PublishPolicy(self._limits, {}, {}, self.records)
+        self._answering = False
+        self._lapse: IDelayedCall | None = None
+        self._symbols: dict[Key, int] = {}
         self._full: dict[str, float] = {}
         self._shared: dict[str, SharedState] = {}
         self._closed = False
@@ -123,6 +151,7 @@ class Desk:
         """
         loaded = self._journal.load()
         self.histories.open()
+        self.records.open()
         self._load(loaded.states)
         for name in self._configured() - set(loaded.states) - set(loaded.damaged):
             try:
@@ -150,6 +179,7 @@ class Desk:
         self._expiry.start(EXPIRY)
         self._looking.start(LOOK, now=False)
         self._inspection.start()
+        self._pay_owed()
 
     async def close(self) -> None:
         """Store what waits, once, and close the journal; nothing is taken from now on."""
@@ -158,6 +188,7 @@ class Desk:
         for each in (self._expiry, self._looking):
             if each.running:
                 each.stop()
+        self._wait_for_lapse()
         left = await self._writer.close()
         self.audience.close()
         if left:
@@ -181,22 +212,37 @@ class Desk:
         producer: Producer,
         refuse: Callable[[WireError], object] = lambda error: None,
         fence: Callable[[str], object] = lambda channel: None,
+        close: Callable[[str], object] = lambda why: None,
+        who: tuple[str, str] = ("", ""),
+        address: str = "",
     ) -> Publisher:
         """
         Return a new publisher, newer than all before it.
 
         Args:
             producer: what is paused while the disk is behind.
-            refuse: is told what became of a published frame that is not stored.
+            refuse: is told what became of a classic frame that is not stored.
             fence: is told the channel in which a newer publisher has taken over.
+            close: is told why the connection is closed.
+            who: login and name, of dialect 2.
+            address: where it comes from.
         """
-        return Publisher(name, self._claims.join(), producer, refuse, fence)
+        return self._publishers.join(
+            lambda number: Publisher(name, number, producer, refuse, fence, close, who, address)
+        )
 
-    def leave(self, publisher: Publisher) -> None:
-        """Free what a publisher owned that is gone; its positions stay."""
+    def leave(self, publisher: Publisher, bye: bool = False) -> None:
+        """
+        Free what a publisher owned that is gone; its positions stay.
+
+        Args:
+            bye: whether it said so; else it holds its channels for a while.
+        """
         self._writer.left(publisher)
-        self._claims.leave(publisher.number)
-        self._providers.leave(publisher)
+        self._publishers.leave(publisher, self._clock.seconds(), bye)
+        self._tell_turns()
+        self._hear_refused()
+        self._wait_for_lapse()
 
     def submit(self, publisher: Publisher, channel: str, symbol: str, volume: Decimal) -> None:
         """
@@ -206,31 +252,44 @@ class Desk:
         while the disk refuses, the newest volume of each symbol is kept until it does not.
 
         Raises:
-            WireError: `fenced` (a newer publisher owns the symbol), `symbols` (too many) or
-                `server` (the daemon stops, or the channel is damaged).
+            WireError: `channel` (too many) or `server` (the daemon stops, or the channel is
+                damaged). Other refusals are told to the publisher.
         """
         self._check_open(channel)
-        self._check_room(channel, symbol)
-        self._claims.take(publisher.number, channel, symbol)
-        waits = (channel, symbol) in self._symbols
-        known = channel in self._book and self._book[channel].volume(symbol) == volume
-        if known and not waits and not self._providers.owner(channel):
-            self._providers.joined(channel, publisher)
-            return
-        self._take(Pending(Draft(channel, symbol, volume, self._now()), publisher))
+        key = Key(channel, symbol)
+        self._publishers.hear(publisher, key)
+        if self._sets_nothing(publisher, key, volume):
+            self._publishers.claim(publisher, key)
+            self._tell_turns()
+        else:
+            self._take(Pending(Draft(channel, symbol, volume, self._now()), publisher))
 
-    def publish(self, publisher: Publisher, draft: Draft) -> "Deferred[int]":
+    def _sets_nothing(self, publisher: Publisher, key: Key, volume: Decimal) -> bool:
+        """Say whether a classic frame says what is stored, so that no commit need find out."""
+        if key in self._symbols or key.channel in self.records.paused:
+            return False
+        if self._publishers.holder(key.channel) is not None:
+            return False
+        if self._publishers.is_taken(publisher, key, self._clock.seconds()):
+            return False
+        return key.channel in self._book and self._book[key.channel].volume(key.symbol) == volume
+
+    def publish(
+        self, publisher: Publisher, draft: Draft, take: Take | None = None
+    ) -> "Deferred[int]":
         """
         Take a draft that has an id; fires with the seq of its entry once that is on disk.
 
+        Args:
+            take: whether it takes the channel over; None = it does.
+
         Raises, or fails with:
             WireError: it is not stored; the code says why. `server`: the disk failed, or the
-                daemon stops.
+                daemon stops. `PolicyError`: who sets what does not let it be.
         """
         self._check_open(draft.channel)
-        self._check_room(draft.channel, draft.symbol)
         done: Deferred[int] = Deferred()
-        self._take(Pending(draft, publisher, done))
+        self._take(Pending(draft, publisher, done, take))
         return done
 
     def settled(self, publisher: Publisher) -> "Deferred[None]":
@@ -244,6 +303,8 @@ class Desk:
         if self._closed:
             raise WireError("server", "The daemon is stopping and takes no more positions")
         self._check_whole(channel)
+        if channel not in self._book and len(self._book.channels()) >= MAX_CHANNELS:
+            raise WireError("channel", f"There are {MAX_CHANNELS} channels, and this is one more")
 
     def _check_whole(self, channel: str) -> None:
         why = self._journal.damaged.get(channel)
@@ -262,46 +323,132 @@ class Desk:
             self.log.error("{sentence}", sentence=damaged[name])
         self._complained = frozenset(damaged)
 
-    def _check_room(self, channel: str, symbol: str) -> None:
-        if channel not in self._book and len(self._book.channels()) >= MAX_CHANNELS:
-            raise WireError("channel", f"There are {MAX_CHANNELS} channels, and this is one more")
-        known = self._book.channel(channel).net
-        if symbol in known or (channel, symbol) in self._symbols:
-            return
-        waiting = sum(name == channel and each not in known for name, each in self._symbols)
-        if len(known) + waiting < self.settings.max_symbols or self._make_room(channel):
-            return
-        raise WireError(
-            "symbols",
-            f"The channel {channel} has its {self.settings.max_symbols} symbols "
-            "(signals.max_symbols), and this is one more",
-            symbol.encode(),
-        )
-
-    def _make_room(self, channel: str) -> bool:
-        """Forget the symbol that has been flat for longest, if for longer than it is repeated."""
-        if self._full.get(channel, 0.0) > self._clock.seconds():
-            return False
-        before = self._now.moment() - int(self.settings.flat * 1000)
-        if self._book[channel].evict(before) is not None:
-            return True
-        self._full[channel] = self._clock.seconds() + FULL
-        return False
-
     def _take(self, pending: Pending) -> None:
-        key = pending.draft.channel, pending.draft.symbol
-        self._symbols[key] = self._symbols.get(key, 0) + 1
+        self._note(pending)
         self._writer.take(pending)
+
+    def _note(self, pending: Pending) -> None:
+        key = Key(pending.draft.channel, pending.draft.symbol)
+        self._symbols[key] = self._symbols.get(key, 0) + 1
+
+    def _hear_refused(self) -> None:
+        """Judge again what classic publishers were refused for a reason that is over."""
+        when = self._clock.seconds()
+        for publisher, frames in self._publishers.settle(self.records.paused, when):
+            for key, volume in frames.items():
+                self._take(Pending(Draft(*key, volume, self._now()), publisher))
+            self.settled(publisher).addBoth(_end, publisher)
+
+    def _wait_for_lapse(self) -> None:
+        """Wake up when somebody has not come back in time."""
+        due = self._publishers.next_lapse()
+        if self._lapse is not None and self._lapse.active():
+            self._lapse.cancel()
+        self._lapse = None
+        if due is not None and not self._closed:
+            delay = max(0.0, due - self._clock.seconds())
+            self._lapse = self._clock.callLater(delay, self._lapsed)
+
+    def _lapsed(self) -> None:
+        self._publishers.lapse(self._clock.seconds())
+        self._hear_refused()
+        self._wait_for_lapse()
+
+    # Pauses
+
+    def mode(self, channel: str) -> PauseMode | None:
+        """Return how a channel is paused; None = it is not."""
+        return self.records.paused.get(channel)
+
+    def pause(self, channel: str, mode: PauseMode | None) -> "Deferred[Any]":
+        """
+        Take only what reduces positions, or nothing at all, or everything again with None.
+
+        Fires once it is known after a restart, too; it counts from now on, whatever the disk does.
+
+        Raises, or fails with:
+            WireError: `channel`; there is none of this name.
+            JournalError: the disk does not keep it.
+        """
+        self.channel(channel)
+        if self.mode(channel) != mode:
+            self.records.pause(channel, mode)
+            told = answers.resumed(channel) if mode is None else answers.paused(channel, mode)
+            self._announce(channel, told)
+            self._pay_owed()
+            self._hear_refused()
+        return self._in_thread(self.records.save)
+
+    async def flatten(self, channel: str) -> int:
+        """
+        Close every position, remove every order, and take only what reduces positions from then
+        on; return how many were closed.
+
+        Raises:
+            WireError: `channel`, or `server` when the disk failed.
+            JournalError: it is flat, but would not be paused after a restart.
+        """
+        kept = self.pause(channel, "close_only")
+        done: Deferred[int] = Deferred()
+        self._take(Pending(Draft(channel, "", FLAT, self._now()), OWNER, done))
+        try:
+            closed = await done
+        finally:
+            await kept
+        self._announce(channel, answers.flattened(channel))
+        return closed
+
+    def _pay_owed(self) -> None:
+        """Judge the reductions first that a channel refused while it was frozen."""
+        due = self.records.pay(self.records.paused)
+        pendings = [Pending(replace(each, when=self._now()), OWNER, owed=True) for each in due]
+        for pending in pendings:
+            self._note(pending)
+        self._writer.take_first(pendings)
+
+    def _announce(self, channel: str, frame: bytes) -> None:
+        """Tell those who follow a channel, or have published there."""
+        self.audience.announce(channel, frame)
+        for session in list(self.sessions):
+            session.announce(channel, frame)
 
     # What the writer asks and tells
 
-    def judge(self, batch: list[Pending]) -> Referee:
+    def judge(self, batch: list[Pending]) -> PublishPolicy:
         """Return who judges a commit: it knows who publishes where at this moment."""
-        referee = Referee(self.settings.channels, self._providers.owners(), self.held)
+        when, rooms, holders = self._clock.seconds(), {}, {}
+        for name in {pending.draft.channel for pending in batch}:
+            self._make_room(name, [p.draft for p in batch if p.draft.channel == name])
+            channel, holder = self._book.channel(name), self._publishers.holder(name)
+            rooms[name] = Room(channel.net, channel.keys, set())
+            if holder is not None:
+                holders[name] = holder
+        policy = PublishPolicy(self._limits, holders, rooms, self.records)
         for pending in batch:
-            publisher, channel = pending.publisher, pending.draft.channel
-            referee.enter(pending.draft, publisher.number, channel in publisher.fenced)
-        return referee
+            draft, publisher = pending.draft, pending.publisher
+            taken = self._publishers.is_taken(publisher, Key(draft.channel, draft.symbol), when)
+            policy.enter(draft, Claim(publisher, pending.take, pending.owed, taken))
+        self._policy = policy
+        return policy
+
+    def _make_room(self, name: str, drafts: list[Draft]) -> None:
+        """Forget symbols that are flat for longer than they are repeated, where there is need."""
+        channel = self._book.channel(name)
+        fresh = {d.symbol for d in drafts if d.volume and d.symbol not in channel.net}
+        over = len(channel.net) + len(fresh) - self.settings.max_symbols
+        if not fresh or over <= 0 or self._full.get(name, 0.0) > self._clock.seconds():
+            return
+        before = self._now.moment() - int(self.settings.flat * 1000)
+        while over > 0 and channel.evict(before) is not None:
+            over -= 1
+
+    def committed(self) -> None:
+        """Keep what must outlive the daemon of a commit that is stored; in the thread."""
+        if self._policy.finish():
+            try:
+                self.records.save()
+            except JournalError as error:
+                self.log.error("{error} It is known until the stop.", error=str(error))
 
     def known(self) -> dict[str, int]:
         """Return the last entry of each channel that was told."""
@@ -316,48 +463,78 @@ class Desk:
         for name, epoch in result.epochs.items():
             self._book.channel(name).epoch = epoch
         self._complain()
-        turns = self._turns = []
+        until = self._clock.seconds() + FULL
+        self._full.update(dict.fromkeys(self._policy.full, until))
+        self._policy.full.clear()
+        self._answering = True
         pairs = zip(batch, result.outcomes, strict=True)
         again = [pending for pending, outcome in pairs if not self._answer(pending, outcome)]
         self._tell(result.entries)
-        self._turns = None
-        for turn in turns:
-            self.audience.tell_provider(*turn)
+        self._answering = False
+        self._tell_turns()
+        self._tell_channels(result.epochs)
+        self._pay_owed()
+        self._hear_refused()
         return again
 
-    def _turned(self, channel: str, up: bool, since: int) -> None:
-        """A channel has its first publisher, or has lost its last; entries are told before."""
-        if self._turns is None:
-            self.audience.tell_provider(channel, up, since)
-        else:
-            self._turns.append((channel, up, since))
+    def _tell_turns(self) -> None:
+        """Say who has come and gone; what they set is told before."""
+        if self._answering:
+            return
+        turns, self._publishers.turns = self._publishers.turns, []
+        for channel, up, since in turns:
+            self.audience.announce(channel, answers.status(channel, up, since))
+
+    def _tell_channels(self, names: Collection[str]) -> None:
+        """Tell those who were refused a channel that it is there now."""
+        for session in list(self.sessions) if names else ():
+            session.offer(names)
 
     def forgotten(self, pending: Pending) -> None:
         """Take note that a draft is dealt with."""
-        key = pending.draft.channel, pending.draft.symbol
+        key = Key(pending.draft.channel, pending.draft.symbol)
         self._symbols[key] -= 1
         if not self._symbols[key]:
             del self._symbols[key]
 
     def _answer(self, pending: Pending, outcome: Outcome | None) -> bool:
         """Tell a publisher what became of a draft; return whether it is dealt with."""
-        draft, publisher = pending.draft, pending.publisher
         if outcome is None and pending.done is None:
             return False
         self.forgotten(pending)
         if outcome is None:
             outcome = WireError("server", f"It is not stored: {self._writer.trouble}")
+        if isinstance(outcome, Closed):
+            outcome.why.closed = True
+            outcome = outcome.why
         if isinstance(outcome, WireError):
             if outcome.code == "server":
                 outcome = WireError("server", self._public(str(outcome)))
-            _refuse(pending, outcome)
-        elif not isinstance(outcome, Unchanged) and pending.done is not None:
-            pending.done.callback(outcome.seq)
-        if isinstance(outcome, Entry) and draft.id and publisher.number != OPERATOR:
-            self._providers.own(draft.channel, publisher)
-        elif not draft.id and not isinstance(outcome, WireError):
-            self._providers.joined(draft.channel, publisher)
+            self._refuse(pending, outcome)
+        else:
+            self._accept(pending, outcome)
         return True
+
+    def _refuse(self, pending: Pending, error: WireError) -> None:
+        if pending.done is not None:
+            pending.done.errback(error)
+            return
+        key = Key(pending.draft.channel, pending.draft.symbol)
+        if isinstance(error, PolicyError):
+            volume = None if key in self._symbols else pending.draft.volume
+            self._publishers.owe(pending.publisher, key, volume, error.until)
+        pending.publisher.refuse(error)
+
+    def _accept(self, pending: Pending, outcome: Entry | Several | Repeated | Unchanged) -> None:
+        draft, publisher = pending.draft, pending.publisher
+        if pending.done is not None:
+            pending.done.callback(_result(draft, outcome))
+        if publisher is OWNER:
+            return
+        if not draft.id:
+            self._publishers.claim(publisher, Key(draft.channel, draft.symbol))
+        elif pending.take != "0" and isinstance(outcome, (Entry, Several)):
+            self._publishers.take(publisher, draft.channel)
 
     def _tell(self, entries: Iterable[Entry]) -> None:
         channels: dict[str, list[Entry]] = {}
@@ -366,7 +543,8 @@ class Desk:
         when = self._now.moment()
         for name, found in channels.items():
             channel = self._book.channel(name)
-            applied = (channel.apply(entry, when) for entry in found)
+            most = self.settings.max_symbols
+            applied = (channel.apply(entry, when, len(channel.net) < most) for entry in found)
             changes = [change for change in applied if change is not None]
             self.replays.told(name, found)
             # Paced followers would be told the last one of each symbol anyhow.
@@ -501,7 +679,7 @@ class Desk:
 
     def provider(self, channel: str) -> tuple[bool, int]:
         """Say whether a channel has a publisher, and since when, in milliseconds."""
-        return self._providers.status(channel)
+        return self._publishers.status(channel)
 
     def health(self) -> dict[str, object]:
         """Report what a stranger may know."""
@@ -529,7 +707,7 @@ class Desk:
             "diverged": diverged,
             "full": full,
             "waiting": self._writer.waiting,
-            "publishers": self._claims.live,
+            "publishers": self._publishers.live,
             "followers": self.audience.count(),
         }
 
@@ -541,21 +719,26 @@ class Desk:
         return {**self.health(), "loop": LOOP, "channels": channels, "sessions": sessions}
 
     def _channel_status(self, name: str) -> dict[str, object]:
-        channel, (up, since) = self._book.channel(name), self._providers.status(name)
+        channel, (up, since) = self._book.channel(name), self._publishers.status(name)
         return {
             "epoch": channel.epoch,
             "seq": channel.seq,
-            "publishers": self._providers.names(name),
+            "publishers": self._publishers.names(name),
             "provider": "up" if up else "down",
             "since": since,
-            "paused": name in self.held,
+            "paused": self.mode(name),
             "followers": self.audience.count(name),
             "positions": {p.symbol: str(p.volume) for p in channel.net.values() if p.volume},
         }
 
 
-def _refuse(pending: Pending, error: WireError) -> None:
-    if pending.done is not None:
-        pending.done.errback(error)
-    else:
-        pending.publisher.refuse(error)
+def _end(_: object, publisher: Publisher) -> None:
+    publisher.close(OVER)
+
+
+def _result(draft: Draft, outcome: Entry | Several | Repeated | Unchanged) -> int:
+    """Return the seq of what a draft set, or how much a flattening closed."""
+    entries = entries_of(outcome)
+    if not draft.symbol:
+        return len(entries)
+    return outcome.seq if isinstance(outcome, Repeated) else entries[-1].seq

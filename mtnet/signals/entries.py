@@ -5,14 +5,14 @@ Volumes are lots, signed; 0 = the position is closed. Times are milliseconds sin
 epoch, UTC.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from mtnet.errors import WireError
+from mtnet.errors import PolicyError, WireError
 from mtnet.signals.fields import Kind
 
 FLAT = Decimal(0)
@@ -26,8 +26,10 @@ class Draft(Struct, frozen=True):
 
     Attributes:
         when: the server's time at which it was taken.
+        symbol: empty = every one of the channel; all that it holds is closed.
         ticket: of one position among several of its symbol; empty = the net position.
-        id: the publisher's name for it; empty = a published frame, which has none.
+        id: the publisher's name for it; empty = a classic frame, which has none, or a closing of
+            our own.
         fields: the other fields (price, sl, tp …), as they were sent; kept sorted, since their
             order says nothing.
     """
@@ -54,11 +56,16 @@ class Entry(Draft, frozen=True, kw_only=True):
         seq: counts 1, 2, 3 … in its channel.
         previous: the volume before it; None = nothing was known of the symbol.
         h: the first 8 hex digits of the hash that chains it to all before it.
+        opened: when the position was opened, by the server's clock or, if that is earlier, by
+            its publisher's; None = not known. Of a closing, when what it closes was opened.
+        popened: the same by the publisher's clock.
     """
 
     seq: int
     previous: Decimal | None = None
     h: str = ""
+    opened: int | None = None
+    popened: int | None = None
 
 
 class Repeated(Struct, frozen=True):
@@ -71,9 +78,32 @@ class Unchanged(Struct, frozen=True):
     """A published draft that sets what is set already; it is no entry."""
 
 
-Outcome: TypeAlias = Entry | Repeated | Unchanged | WireError
-Judge: TypeAlias = Callable[[Draft, Decimal | None], None]
-"""Raises WireError for a draft that must not be stored; it is told the volume before it."""
+class Several(Struct, frozen=True):
+    """
+    A draft that took several entries: closings, and what it set itself.
+
+    Attributes:
+        entries: at least one, but for a channel that held nothing to close.
+    """
+
+    entries: tuple[Entry, ...]
+
+
+class Closed(Struct, frozen=True):
+    """A reversal of which the closing is stored and the opening refused."""
+
+    entries: tuple[Entry, ...]
+    why: PolicyError
+
+
+Outcome: TypeAlias = Entry | Several | Closed | Repeated | Unchanged | WireError
+
+
+def entries_of(outcome: "Outcome | None") -> Sequence[Entry]:
+    """Return what a draft stored, in order."""
+    if isinstance(outcome, (Several, Closed)):
+        return outcome.entries
+    return (outcome,) if isinstance(outcome, Entry) else ()
 
 
 class State(Struct, frozen=True):
@@ -106,7 +136,3 @@ class Loaded(Struct, frozen=True):
 
     states: dict[str, State]
     damaged: dict[str, str]
-
-
-def accept_all(draft: Draft, before: Decimal | None) -> None:
-    """Judge that refuses nothing."""

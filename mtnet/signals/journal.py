@@ -16,11 +16,12 @@ from mtnet.database import Database
 from mtnet.errors import DamageError, JournalError, NotAskedError, WireError
 from mtnet.signals.audit import Progress, channels, kept_hash_at, read_entries, state_of
 from mtnet.signals.chain import Head, Row, decode_row, head_of, short
-from mtnet.signals.entries import Draft, Entry, Judge, Loaded, Outcome, State, accept_all
+from mtnet.signals.entries import Draft, Entry, Loaded, Outcome, State
 from mtnet.signals.heads import MAX_NAME, Heads
 from mtnet.signals.ledger import Ledger, find_row, new_row, next_epoch, read_row, write_row
 from mtnet.signals.opening import REMEDY, beyond, blame, check_all, sentence
 from mtnet.signals.tables import SCHEMA, TABLES, old_positions
+from mtnet.signals.transitions import Judge
 from mtnet.signals.upkeep import adopt, heads_of, verify
 
 IDS = 1_000_000
@@ -113,13 +114,13 @@ class Journal:
 
         self._write(make)
 
-    def commit(self, drafts: Iterable[Draft], judge: Judge = accept_all) -> list[Outcome]:
+    def commit(self, drafts: Iterable[Draft], judge: Judge | None = None) -> list[Outcome]:
         """
         Store drafts, all that are accepted or, when this raises, none that is known of.
 
         Args:
-            judge: raises WireError for what must not be stored; it is called with the volume
-                that stands then, the drafts before it included.
+            judge: raises WireError for what must not be stored; it is told what each draft does
+                to what stands then, the drafts before it included. None = all is stored.
 
         Returns:
             What became of each draft, in their order. A refusal is returned, not raised: `id`
@@ -130,7 +131,7 @@ class Journal:
         Raises:
             JournalError: the disk is full or failed; ask `recover`.
         """
-        wanted = list(drafts)
+        wanted, judge = list(drafts), judge or Judge()
         return self._write(lambda connection: self._take(connection, wanted, judge))
 
     def find(self, drafts: Iterable[Draft]) -> list[Outcome | None]:
@@ -337,7 +338,7 @@ class Journal:
                 "the file of heads to begin anew."
             )
         if version == 1:
-            for outcome in self._take(connection, old_positions(connection), accept_all)[0]:
+            for outcome in self._take(connection, old_positions(connection), Judge())[0]:
                 if not isinstance(outcome, Entry):
                     raise JournalError(f"{self.path} cannot be made new: {outcome}.")
             connection.execute("DROP TABLE positions")

@@ -8,18 +8,17 @@ what is as this one left it.
 
 import secrets
 import sqlite3
-from decimal import Decimal
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from msgspec.structs import asdict, force_setattr, replace
 
-from mtnet.errors import DamageError, WireError
+from mtnet.errors import DamageError, PolicyError, WireError
 from mtnet.signals.chain import (
     Head,
     Held,
     Row,
     add,
-    content,
     decode,
     decode_row,
     encode,
@@ -32,13 +31,26 @@ from mtnet.signals.chain import (
     prove_id,
     short,
 )
-from mtnet.signals.entries import FLAT, Draft, Entry, Judge, Outcome, Repeated, Unchanged
+from mtnet.signals.entries import (
+    FLAT,
+    Closed,
+    Draft,
+    Entry,
+    Outcome,
+    Repeated,
+    Several,
+    Unchanged,
+)
 from mtnet.signals.tables import rows
+from mtnet.signals.transitions import Judge, Transition, transition
 
 Sealed: TypeAlias = tuple[bytes, bytes]
 """The row of a channel as it stands in its table, and its digest."""
 NOTHING: Sealed = b"", b""
+Opened: TypeAlias = tuple[int | None, int | None]
+"""When a position was opened, by our clock and by its publisher's; None = not known."""
 _ROW = "SELECT body, digest FROM channel WHERE name = ?"
+_SYMBOLS = "SELECT DISTINCT symbol FROM position WHERE channel = ?"
 _POSITIONS = "SELECT ticket, link, body, hash FROM position WHERE channel = ? AND symbol = ?"
 _SET = "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?, ?)"
 _UNSET = "DELETE FROM position WHERE (channel, symbol, ticket) = (?, ?, ?)"
@@ -167,27 +179,51 @@ class Ledger:
     # What a draft becomes
 
     def _judged(self, draft: Draft, judge: Judge) -> Outcome:
-        held = self._symbol(draft.symbol)
-        self._check_form(draft, held)
-        before = held.get(draft.ticket)
-        # Of a symbol that is known, what is not named is flat.
-        volume = before.entry.volume if before is not None else FLAT if held else None
-        if not draft.id and before is not None and _sets_nothing(draft, before.entry):
+        judge.admit(draft)
+        if not draft.symbol:
+            return self._flatten(draft, judge)
+        held, classic = self._symbol(draft.symbol), judge.is_classic(draft)
+        change = transition(draft, held, classic)
+        judge.weigh(draft, change)
+        remember = bool(draft.volume or held) or judge.has_room(draft)
+        if change.effect == "nothing" or (classic and not remember):
             return Unchanged()
-        judge(draft, volume)
-        return self._store(draft, volume)
+        if change.opens:
+            try:
+                judge.open(draft, change)
+            except PolicyError as error:
+                return self._close_only(draft, change, judge, error)
+        opened = _opened(draft, change, held)
+        closings = self._close(draft, change.tickets)
+        entry = self._store(draft, opened, remember)
+        judge.stored(draft, change)
+        return Several((*closings, entry)) if closings else entry
 
-    def _check_form(self, draft: Draft, held: dict[str, Held]) -> None:
-        if not held or bool(draft.ticket) not in {not ticket for ticket in held}:
-            return
-        if "" in held and not held[""].entry.volume:
-            return
-        stands = "one net position" if draft.ticket else "positions by ticket"
-        raise WireError(
-            "field",
-            f"{draft.symbol} has {stands} in {draft.channel}; until it is flat it takes "
-            f"{'no ticket' if draft.ticket else 'nothing without a ticket'}",
-        )
+    def _close_only(
+        self, draft: Draft, change: Transition, judge: Judge, error: PolicyError
+    ) -> Outcome:
+        """Store the closing of a reversal whose opening is refused."""
+        if change.effect != "reversal":
+            return error
+        closings = self._close(draft, change.tickets or (draft.ticket,))
+        judge.closed(draft, len(closings))
+        return Closed(tuple(closings), error)
+
+    def _flatten(self, draft: Draft, judge: Judge) -> Outcome:
+        symbols = rows(self._connection, (str,), _SYMBOLS, self.channel)
+        names = sorted({name for (name,) in symbols} | self._symbols.keys())
+        closings = []
+        for name in names:
+            keys = [ticket for ticket, each in self._symbol(name).items() if each.entry.volume]
+            closings += self._close(replace(draft, symbol=name), keys)
+        judge.closed(draft, len(closings))
+        return Several(tuple(closings))
+
+    def _close(self, draft: Draft, tickets: Iterable[str]) -> list[Entry]:
+        """Store closings, in the order in which the positions were set."""
+        held = self._symbol(draft.symbol)
+        standing = sorted(tickets, key=lambda ticket: held[ticket].entry.seq)
+        return [self._store(_closing(draft, each), _times(held[each].entry)) for each in standing]
 
     def _repeated(self, draft: Draft) -> int | None:
         known = self._ids.get(draft.id)
@@ -229,8 +265,18 @@ class Ledger:
 
     # What it changes
 
-    def _store(self, draft: Draft, before: Decimal | None) -> Entry:
-        entry = Entry(**asdict(draft), seq=self._seq + 1, previous=before)
+    def _store(self, draft: Draft, opened: Opened, remember: bool = True) -> Entry:
+        known = self._symbol(draft.symbol)
+        before = known.get(draft.ticket)
+        # Of a symbol that is known, what is not named is flat.
+        volume = before.entry.volume if before is not None else FLAT if known else None
+        entry = Entry(
+            **asdict(draft),
+            seq=self._seq + 1,
+            previous=volume,
+            opened=opened[0],
+            popened=opened[1],
+        )
         body = encode(self._row.epoch, entry)
         held = Held(entry, self._hash, body, link(self._hash, body))
         force_setattr(entry, "h", short(held.hash))
@@ -238,7 +284,8 @@ class Ledger:
         self._entries.append((self.channel, entry.seq, body, held.hash))
         if draft.id:
             self._ids[draft.id] = entry.seq, prove_id(draft, entry.seq)
-        self._apply(held)
+        if remember:
+            self._apply(held)
         return entry
 
     def _apply(self, held: Held) -> None:
@@ -249,8 +296,7 @@ class Ledger:
                 self._unset(symbol, "")
             return
         self._unset(symbol, ticket)
-        left = set(self._symbol(symbol)) - {""}
-        if not left:
+        if not any(self._symbol(symbol)):  # no ticket is left
             self._set(symbol, "", held)
 
     def _set(self, symbol: str, ticket: str, held: Held) -> None:
@@ -321,9 +367,26 @@ class Ledger:
         return replace(row, ids=total, known=row.known - len(gone))
 
 
-def _sets_nothing(draft: Draft, held: Entry) -> bool:
-    if draft.volume != held.volume:
-        return False
-    # A published frame has no other fields to say, and does not take back those of another.
-    alike = not draft.fields or content(draft) == content(held)
-    return not draft.volume or (alike and draft.type == held.type)
+def _closing(draft: Draft, ticket: str) -> Draft:
+    return Draft(draft.channel, draft.symbol, FLAT, draft.when, ticket)
+
+
+def _opened(draft: Draft, change: Transition, held: Mapping[str, Held]) -> Opened:
+    """Say when the position was opened that a draft changes or closes, or that it opens."""
+    if draft.volume and not (change.before and change.effect != "reversal"):
+        said = dict(draft.fields).get("ptime")
+        popened = None if said is None else int(said)
+        return draft.when if popened is None else min(draft.when, popened), popened
+    keys = change.tickets or (draft.ticket,)
+    times = [_times(held[key].entry) for key in keys if key in held and held[key].entry.volume]
+    return _earliest(each for each, _ in times), _earliest(each for _, each in times)
+
+
+def _times(entry: Entry) -> Opened:
+    return entry.opened, entry.popened
+
+
+def _earliest(times: Iterable[int | None]) -> int | None:
+    found = list(times)
+    known = [each for each in found if each is not None]
+    return min(known) if known and len(known) == len(found) else None

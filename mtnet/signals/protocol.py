@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.access.bans import Offence
-from mtnet.errors import FrameError, WireError, quote
+from mtnet.errors import FrameError, PolicyError, WireError, quote
 from mtnet.hub import Hub
 from mtnet.imtnet import IListenerAware
 from mtnet.net.brake import Brake, Pace
@@ -30,7 +30,7 @@ from mtnet.net.pieces import StreamTransport, Watch, unacknowledged
 from mtnet.settings import Access, Port
 from mtnet.signals.dialect import is_hello
 from mtnet.signals.follower import ClassicFollower
-from mtnet.signals.providers import Publisher
+from mtnet.signals.publishers import Publisher
 from mtnet.signals.session import Session
 from mtnet.signals.wire import SEPARATORS, FrameDecoder, parse_position
 
@@ -68,6 +68,7 @@ class SignalsProtocol(Protocol):
         self._session: Session | None = None
         self._secret, self._tail = False, b""
         self._refusals, self._refusals_since = 0, 0.0
+        self._lacks = False
         self._watch: Watch | None = None
         self._ended = self._peer_ended = False
 
@@ -105,6 +106,7 @@ class SignalsProtocol(Protocol):
             self.end(f"ended without a frame: {self._unframed()}")
             return
         if self._decoder.unfinished and not self._ended:
+            self._lacks = True
             self._count_refusal()
             self._warn("ended in the middle of a frame", "cut")
         if self._watch is not None:
@@ -272,7 +274,10 @@ class SignalsProtocol(Protocol):
             self.transport.loseConnection()
 
     def _refused(self, error: WireError) -> None:
-        self._count_refusal()
+        self._lacks = True
+        # What its channel does not take, or our disk, is no error of the client.
+        if not isinstance(error, PolicyError) and error.code != "server":
+            self._count_refusal()
         if error.code == "server":
             # A clean close, which the process ends with, would say that it was stored.
             self.end(str(error))
@@ -309,7 +314,9 @@ class SignalsProtocol(Protocol):
             self._stop()
             peer = show(self.transport.getPeer())
             producer = self._brake.pedal("disk")
-            self._publisher = self._hub.desk.join(peer, producer, refuse=self._refused)
+            self._publisher = self._hub.desk.join(
+                peer, producer, refuse=self._refused, close=self.end, address=self._visitor.host
+            )
         self._hub.desk.submit(self._publisher, self._channel, symbol, volume)
 
     def _finish(self, _: None) -> None:
@@ -317,7 +324,7 @@ class SignalsProtocol(Protocol):
             return
         idle = self._stop()
         self._ended = True
-        if idle and not self._refusals:
+        if idle and not self._lacks:
             self.transport.loseConnection()
         else:
             self.transport.abortConnection()

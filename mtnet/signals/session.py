@@ -1,6 +1,6 @@
 """One client that has said HELLO: dialect 2, from WELCOME to the end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 from twisted.cred.credentials import UsernamePassword
@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.access.bans import Offence
-from mtnet.errors import FrameError, WireError
+from mtnet.errors import FrameError, PolicyError, WireError
 from mtnet.hub import Hub
 from mtnet.net.backlog import Backlog
 from mtnet.net.brake import Brake
@@ -18,9 +18,10 @@ from mtnet.net.gate import Visitor
 from mtnet.net.transport import Transport
 from mtnet.net.wheel import Spoke
 from mtnet.signals import answers
+from mtnet.signals.book import Channel
 from mtnet.signals.dialect import Message, is_login, parse, salvage
 from mtnet.signals.entries import Draft
-from mtnet.signals.providers import Publisher
+from mtnet.signals.publishers import Publisher
 from mtnet.signals.requests import (
     Ack,
     Bye,
@@ -40,6 +41,10 @@ MISSED = 3
 """Heartbeats with nothing received before a client is gone."""
 WINDOW = 60.0
 """Seconds in which `signals.errors` are counted."""
+REFUSED = 100
+"""Channels that a client was refused of which it is told when it may have them."""
+PUBLISHED = 1_000
+"""Channels of a client's signals in which it is told of pauses: as many as there can be."""
 SOON = 0.001
 """Seconds by which a timer may be early: sums of floats differ."""
 
@@ -55,8 +60,8 @@ class Session:
     __slots__ = (
         "_backlog", "_behind", "_brake", "_client", "_closed", "_desk", "_end", "_errors",
         "_errors_since", "_finishing", "_greeted", "_heard", "_hub", "_missed", "_name", "_parted",
-        "_pinged", "_publisher", "_settings", "_spoke", "_subscriptions", "_transport",
-        "_unanswered", "_visitor",
+        "_pinged", "_published", "_publisher", "_refused", "_settings", "_spoke",
+        "_subscriptions", "_transport", "_unanswered", "_visitor",
     )  # fmt: skip
 
     log = Logger()
@@ -76,6 +81,8 @@ class Session:
         self._backlog = Backlog(transport, hub.clock, self._settings.queue, self._overflow)
         self._subscriptions: tuple[Subscription, ...] = ()  # mostly one
         self._publisher: Publisher | None = None
+        self._published: set[str] = set()
+        self._refused: dict[str, str] = {}
         self._greeted, self._name, self._client = False, "", ""
         self._unanswered = 0
         self._finishing = self._parted = False
@@ -121,6 +128,23 @@ class Session:
             if each.name == channel:
                 self._subscribe(Subscribe(channel, each.symbols))
 
+    def announce(self, channel: str, frame: bytes) -> None:
+        """Send news of a channel in which it published; the audience tells those who follow."""
+        following = [each for each in self._subscriptions if each.name == channel]
+        # Who is not caught up yet is not told by the audience.
+        if any(not each.live for each in following) or (
+            not following and channel in self._published
+        ):
+            self._send(frame)
+
+    def offer(self, channels: Collection[str]) -> None:
+        """Say which of these channels it may ask for, of those that it was refused."""
+        now = [name for name in channels if self._is_open(name)]
+        for name in now:
+            del self._refused[name]
+        if now:
+            self._send(answers.channels(now))
+
     def finished(self) -> None:
         """The client has said all: what it still waits for is answered."""
         self._finishing = True
@@ -134,7 +158,7 @@ class Session:
             self._spoke = None
         self._drop_all()
         self._desk.sessions.pop(self, None)
-        self._leave()
+        self._leave(self._parted)
         self._backlog.close()
 
     def report(self) -> Mapping[str, object]:
@@ -191,10 +215,12 @@ class Session:
         if self._closed:
             return
         for each in self._subscriptions:
-            if not self._visitor.may("follow", each.name, SIGNALS):  # it is somebody else now
+            if not (self._may("follow", each.name) or self._may("publish", each.name)):
+                # it is somebody else now
                 self._drop(each.name)
         epoch = self._desk.epoch("main")
-        self._leave()  # whoever was fenced begins anew
+        self._leave(True)  # whoever was fenced begins anew
+        self._published, self._refused = set(), {}
         self._brake.release("disk")
         if not self._greeted:
             self._greeted = True
@@ -205,12 +231,25 @@ class Session:
         self._send(answers.welcome(epoch, self._settings.heartbeat, self._hub.now()))
 
     def _subscribe(self, asked: Subscribe) -> None:
-        self._demand("follow", asked.channel)
-        channel = self._desk.channel(asked.channel)
+        channel = self._follow(asked.channel)
         self._drop(asked.channel)
         subscription = Subscription(self._desk, channel, asked.symbols, self._backlog)
         self._subscriptions += (subscription,)
         subscription.start(asked, self._witness(), lambda: self._lost(asked.channel))
+
+    def _follow(self, name: str) -> Channel:
+        """Find a channel; whoever may publish in it may follow it."""
+        if not self._may("publish", name):
+            self._demand("follow", name)
+        try:
+            return self._desk.channel(name)
+        except WireError:
+            self._note_refused("follow", name)
+            raise
+
+    def _note_refused(self, verb: str, channel: str) -> None:
+        if len(self._refused) < REFUSED:
+            self._refused[channel] = verb
 
     def _unsubscribe(self, asked: Unsubscribe) -> None:
         self._drop(asked.channel)
@@ -218,10 +257,9 @@ class Session:
 
     def _publish(self, asked: Publish) -> None:
         self._demand("publish", asked.channel)
+        self._note_published(asked.channel)
         if self._publisher is None:
-            peer = show(self._transport.getPeer())
-            disk = self._brake.pedal("disk")
-            self._publisher = self._desk.join(peer, disk, fence=self._fenced)
+            self._publisher = self._join()
         draft = Draft(
             asked.channel,
             asked.symbol,
@@ -232,12 +270,30 @@ class Session:
             asked.type,
             asked.fields,
         )
-        done = self._desk.publish(self._publisher, draft)
+        done = self._desk.publish(self._publisher, draft, asked.take)
         self._unanswered += 1
         done.addCallbacks(
             self._stored, self._unstored, callbackArgs=(asked.id,), errbackArgs=(asked,)
         )
         done.addErrback(lambda failure: self.log.failure("PUBLISH went wrong.", failure))
+
+    def _join(self) -> Publisher:
+        identity = self._visitor.identity
+        return self._desk.join(
+            show(self._transport.getPeer()),
+            self._brake.pedal("disk"),
+            fence=self._fenced,
+            who=("" if identity is None else identity.name, self._name),
+        )
+
+    def _note_published(self, channel: str) -> None:
+        """Say, once, how a channel is paused in which it publishes."""
+        if channel in self._published or len(self._published) >= PUBLISHED:
+            return
+        self._published.add(channel)
+        mode = self._desk.mode(channel)
+        if mode is not None:
+            self._send(answers.paused(channel, mode))
 
     def _stored(self, seq: int, identity: str) -> None:
         self._unanswered -= 1
@@ -294,7 +350,9 @@ class Session:
         greeting = message is not None and message.verb == "HELLO"
         if greeting and error.code in ("field", "frame"):
             self._visitor.hello_refused(error.code)
-        if greeting or error.code in answers.CLOSING or self._too_many():
+        # What its channel does not take, or our disk, is no error of the client.
+        honest = isinstance(error, PolicyError) or error.code == "server"
+        if greeting or error.code in answers.CLOSING or (not honest and self._too_many()):
             self._close_with(frame)
         else:
             self._send(frame)
@@ -351,7 +409,8 @@ class Session:
     # Small things
 
     def _demand(self, verb: str, channel: str) -> None:
-        if not self._visitor.may(verb, channel, SIGNALS):
+        if not self._may(verb, channel):
+            self._note_refused(verb, channel)
             who = self._visitor.identity.name if self._visitor.identity else "This connection"
             raise WireError("denied", f"{who} may not {verb} {channel}")
 
@@ -375,7 +434,18 @@ class Session:
         for each in former:
             each.stop()
 
-    def _leave(self) -> None:
+    def _leave(self, bye: bool) -> None:
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
-            self._desk.leave(publisher)
+            self._desk.leave(publisher, bye)
+
+    def _is_open(self, channel: str) -> bool:
+        """Say whether what was refused of a channel may be asked for now."""
+        verb = self._refused.get(channel)
+        if verb == "follow":
+            may = self._may("follow", channel) or self._may("publish", channel)
+            return may and self._desk.is_named(channel)
+        return verb is not None and self._may(verb, channel)
+
+    def _may(self, verb: str, channel: str) -> bool:
+        return self._visitor.may(verb, channel, SIGNALS)

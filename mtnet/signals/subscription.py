@@ -110,9 +110,9 @@ class Subscription:
         """Send news."""
         self._send(batch.entries, batch.frames, batch.text)
 
-    def provider(self, up: bool, since: int) -> None:
-        """Say that the provider has come, or gone."""
-        self._backlog.write(answers.status(self._channel.name, up, since))
+    def announced(self, frame: bytes) -> None:
+        """Send what is said of the channel besides."""
+        self._backlog.write(frame)
 
     def acknowledge(self, ack: Ack) -> None:
         """Take note of what the client did with an entry."""
@@ -155,7 +155,10 @@ class Subscription:
             self._sync(self._channel.h)
         self._crowd = self._desk.audience.attach(self._channel.name, self)
         self.live = True
-        self.provider(*self._desk.provider(self._channel.name))
+        name, mode = self._channel.name, self._desk.mode(self._channel.name)
+        self._backlog.write(answers.status(name, *self._desk.provider(name)))
+        if mode is not None:
+            self._backlog.write(answers.paused(name, mode))
 
     def _caught_up(self, result: object) -> object:
         self._running = None

@@ -12,7 +12,7 @@ from mtnet.net.hold import hold
 from mtnet.net.redial import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.settings import Source
-from mtnet.signals.providers import Publisher
+from mtnet.signals.publishers import Publisher
 from mtnet.signals.wire import FrameDecoder, parse_position
 
 
@@ -29,8 +29,13 @@ class SourceProtocol(Protocol):
 
     def connectionMade(self) -> None:
         hold(self.transport)
+        name = f"source {self._name}"
         self._publisher = self._hub.desk.join(
-            f"source {self._name}", self.transport, refuse=lambda error: self._warn(str(error))
+            name,
+            self.transport,
+            refuse=lambda error: self._warn(str(error)),
+            close=self._end,
+            address=name,
         )
         self.log.info("The source {name} is connected.", name=self._name)
 
@@ -62,6 +67,10 @@ class SourceProtocol(Protocol):
             self._hub.desk.submit(self._publisher, self._source.channel, symbol, volume)
         except WireError as error:
             self._warn(str(error))
+
+    def _end(self, why: str) -> None:
+        self._warn(why)
+        self.transport.abortConnection()
 
     def _warn(self, what: str) -> None:
         if self._hub.log_limit.admits(f"source {self._name}", self._hub.clock.seconds()):

@@ -15,9 +15,19 @@ from twisted.python.failure import Failure
 
 from mtnet.errors import JournalError, NotAskedError, WireError
 from mtnet.settings import Signals
-from mtnet.signals.entries import Draft, Entry, Judge, Outcome, Repeated, Unchanged
+from mtnet.signals.entries import (
+    Draft,
+    Entry,
+    Outcome,
+    Repeated,
+    Several,
+    Unchanged,
+    entries_of,
+)
+from mtnet.signals.fields import Take
 from mtnet.signals.journal import Journal
-from mtnet.signals.providers import Publisher
+from mtnet.signals.publishers import Publisher
+from mtnet.signals.transitions import Judge
 
 Thread = Callable[..., "Deferred[Any]"]
 """Runs a blocking function off the reactor, one at a time, in order."""
@@ -29,13 +39,21 @@ class Pending:
 
     Attributes:
         count: of this and all that came before it.
-        done: fires with the seq of its entry; None = nobody can be told (the published dialect).
+        done: fires with the seq of its entry; None = nobody can be told (the classic dialect).
+        take: whether it takes its channel over; None = it does.
+        owed: it is a reduction that a frozen channel refused.
     """
 
     def __init__(
-        self, draft: Draft, publisher: Publisher, done: "Deferred[int] | None" = None
+        self,
+        draft: Draft,
+        publisher: Publisher,
+        done: "Deferred[int] | None" = None,
+        take: Take | None = None,
+        owed: bool = False,
     ) -> None:
         self.draft, self.publisher, self.done = draft, publisher, done
+        self.take, self.owed = take, owed
         self.count = 0
 
     @property
@@ -43,7 +61,8 @@ class Pending:
         """What a newer frame of the same publisher replaces while the disk refuses."""
         if self.done is not None:
             return self
-        return self.publisher.number, self.draft.channel, self.draft.symbol
+        draft = self.draft
+        return self.publisher.number, draft.channel, draft.symbol, draft.ticket
 
 
 class Stored(NamedTuple):
@@ -66,6 +85,9 @@ class Owner(Protocol):
 
     def judge(self, batch: list[Pending]) -> Judge:
         """Return who judges a commit; it is asked in another thread."""
+
+    def committed(self) -> None:
+        """Keep what else a commit that is stored has changed; called in another thread."""
 
     def known(self) -> dict[str, int]:
         """Return the last entry of each channel that was told."""
@@ -106,7 +128,7 @@ class Writer:
         self._running: Deferred[None] | None = None
         self._nap: Deferred[None] | None = None
         self._alarm: IDelayedCall | None = None
-        self._closing = False
+        self._busy = self._closing = False
         self.trouble: str | None = None
 
     @property
@@ -126,8 +148,14 @@ class Writer:
 
     def repair(self, error: Exception) -> None:
         """Find out what came of a call of the journal that failed and is no commit."""
-        if self._running is None and self._journal.unsettled and not self._closing:
+        if not self._busy and self._journal.unsettled and not self._closing:
             self._run(self._mend(error))
+
+    def take_first(self, pendings: Sequence[Pending]) -> None:
+        """Take drafts of our own, to be judged before all that wait."""
+        if pendings:
+            self._waiting[:0] = pendings
+            self._go_on()
 
     def settled(self, publisher: Publisher) -> "Deferred[None]":
         """Return what fires once all drafts of a publisher are dealt with."""
@@ -154,18 +182,19 @@ class Writer:
         return self._waiting
 
     def _go_on(self) -> None:
-        if self._running is None and self._waiting:
+        if not self._busy and self._waiting:
             self._run(self._work())
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        self._busy = True
         running = Deferred.fromCoroutine(work)
+        running.addErrback(lambda f: self.log.failure("The journal's work went wrong.", f))
         if not running.called:
             self._running = running
-            running.addErrback(lambda f: self.log.failure("The journal's work went wrong.", f))
-            running.addBoth(self._rest)
+        running.addBoth(self._rest)
 
     def _rest(self, _: object) -> None:
-        self._running = None
+        self._busy, self._running = False, None
 
     async def _mend(self, error: Exception) -> None:
         if await self._fail([], error):
@@ -196,7 +225,8 @@ class Writer:
     def _commit(self, batch: list[Pending], judge: Judge) -> Stored:
         """Store a batch, in the thread."""
         outcomes = self._journal.commit([pending.draft for pending in batch], judge)
-        entries = [outcome for outcome in outcomes if isinstance(outcome, Entry)]
+        entries = [entry for outcome in outcomes for entry in entries_of(outcome)]
+        self._owner.committed()
         return Stored(outcomes, entries, self._epochs(entries))
 
     def _look_again(self, batch: list[Pending]) -> Stored:
@@ -205,6 +235,7 @@ class Writer:
         outcomes = self._journal.find([pending.draft for pending in batch])
         if landed:
             outcomes = _landed(batch, outcomes, landed)
+            self._owner.committed()
         return Stored(outcomes, landed, self._epochs(landed))
 
     def _epochs(self, entries: Sequence[Entry]) -> dict[str, str]:
@@ -216,8 +247,9 @@ class Writer:
         again = self._owner.stored(batch, result)
         self._waiting[:0] = again
         if batch and not again:
-            left = min((pending.count for pending in self._waiting), default=batch[-1].count + 1)
-            self._settle(min(batch[-1].count, left - 1))
+            last = max(pending.count for pending in batch)
+            left = (pending.count for pending in self._waiting if pending.count)
+            self._settle(min(last, min(left, default=last + 1) - 1))
         self._resume()
 
     async def _fail(self, batch: list[Pending], error: Exception) -> bool:
@@ -347,7 +379,7 @@ class Writer:
             publisher.producer.resumeProducing()
 
     def _settle(self, upto: int) -> None:
-        self._stored = upto
+        self._stored = max(self._stored, upto)
         ready = [done for last, done in self._settling if last <= upto]
         self._settling = [each for each in self._settling if each[0] > upto]
         for done in ready:
@@ -369,6 +401,8 @@ def _landed(
         key = pending.draft.channel, pending.draft.id
         if pending.done is None:
             found.append(Unchanged())
+        elif not pending.draft.symbol:
+            found.append(Several(()))
         elif isinstance(outcome, Repeated):
             found.append(new.pop(key, outcome))
         else:

@@ -42,15 +42,19 @@ def test_the_owner_sees_channels_pauses_flattens_and_lets_them_go_on(daemon, mtn
     status, said, _ = mtnet("signals", "channels")
     assert status == 0
     assert "GBPUSD 0.25 EURUSD -1" in said
-    assert mtnet("signals", "pause", "main") == (0, "main is paused.\n", "")
+    assert mtnet("signals", "pause", "main") == (
+        0,
+        "main is paused: it takes only what reduces positions.\n",
+        "",
+    )
     status, _, complained = mtnet("signals", "publish", "GBPUSD", "9")
     assert (status, complained) == (
         1,
-        "mtnet: The channel main is paused by its owner (denied).\n",
+        "mtnet: The channel main is paused by its owner (close only) and opens nothing (denied).\n",
     )
     assert mtnet("signals", "flatten", "main") == (
         0,
-        "main is flat: 2 positions and orders.\n",
+        "main is flat and paused: 2 positions and orders.\n",
         "",
     )
     assert json.loads(mtnet("signals", "channels", "--json")[1])["main"]["positions"] == {}

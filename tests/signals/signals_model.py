@@ -153,6 +153,12 @@ class Publisher(Client):
         super().greet()
         self.fenced = False
 
+    def leave(self):
+        """Say BYE, and go."""
+        if self.terminal is not None:
+            self.terminal.send(requests.bye())
+        self.cut(1.0)
+
     def publish(self, identity, content, fresh):
         self.unanswered.append((identity, content, fresh))
         symbol, ticket, volume = content

@@ -10,7 +10,6 @@ from mtnet.net.endpoints import Listener
 from mtnet.plugins.signals import signals
 from mtnet.signals import requests
 from mtnet.signals.desk import Desk
-from mtnet.signals.entries import accept_all
 from mtnet.signals.journal import Journal
 from mtnet.testing import connect, make_hub
 
@@ -59,7 +58,7 @@ class BadJournal(Journal):
     fault = None
     landed = False
 
-    def commit(self, drafts, judge=accept_all):
+    def commit(self, drafts, judge=None):
         if self.fault is None:
             return super().commit(drafts, judge)
         if self.fault == "landed" or self.landed:
@@ -118,7 +117,12 @@ class Server:
             self.publish(publisher, f"s{number}", number, symbol)
         self.disk.work()
         self.disk.held = False
+        publisher.send(requests.bye())
         publisher.hang_up()
+
+    def waits(self):
+        """Return the timer that lets go of what is held for those who have not come back."""
+        return [self.desk._lapse] if self.desk._lapse else []
 
     def epoch(self, channel="main"):
         return self.desk.channel(channel).epoch
@@ -142,7 +146,7 @@ def told(terminal):
 
 
 def short(payload):
-    return re.sub(r"\|(time|since|text|epoch|t|h)=[^|]*", "", payload)
+    return re.sub(r"\|(time|since|text|epoch|t|h|opened|popened)=[^|]*", "", payload)
 
 
 def gone(terminal):

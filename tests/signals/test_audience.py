@@ -21,8 +21,8 @@ class Tail:
         self.notes.append((self.name, *(entry.seq for entry in batch.entries)))
         self.then()
 
-    def provider(self, up, since):
-        self.notes.append((self.name, "up" if up else "down"))
+    def announced(self, frame):
+        self.notes.append((self.name, frame))
 
 
 class Subscriber(Tail):
@@ -75,7 +75,7 @@ def test_a_channel_is_told_to_its_own_followers(hall):
     hall.tail("a", "gold")
     hall.subscriber("b", "gold")
     hall.tell(1)
-    hall.audience.tell_provider("main", True, 0)
+    hall.audience.announce("main", "up")
     assert hall.notes == []
     assert hall.audience.count() == hall.audience.count("gold") == 2
     assert hall.audience.count("main") == 0
@@ -86,7 +86,7 @@ def test_a_crowd_is_told_in_slices_and_each_follower_in_order(hall, slices, cloc
         hall.tail(name)
     for seq in (1, 2):
         hall.tell(seq)
-    hall.audience.tell_provider("main", False, 0)
+    hall.audience.announce("main", "down")
     assert hall.notes == [("a", 1), ("b", 1)]
     clock.pump([0] * 9)
     for name in "abc":

@@ -4,8 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from mtnet.errors import WireError
-from mtnet.signals.book import Book, Change, Channel, Claims, is_reduction, latest, settle
+from mtnet.signals.book import Book, Change, Channel, is_reduction, latest, settle
 from mtnet.signals.entries import Entry
 
 
@@ -127,21 +126,23 @@ def test_of_several_changes_the_last_of_each_symbol_counts():
     assert latest(changes) == [change("B", "1"), change("A", "2")]
 
 
-def test_the_newest_publisher_takes_a_symbol_over_and_the_older_is_told_why():
-    claims = Claims()
-    older, newer = claims.join(), claims.join()
-    claims.take(older, "main", "GBPUSD")
-    claims.take(newer, "main", "GBPUSD")
-    with pytest.raises(WireError, match="A newer publisher sets GBPUSD") as caught:
-        claims.take(older, "main", "GBPUSD")
-    assert caught.value.code == "fenced"
-    claims.take(older, "main", "EURUSD")
+def test_a_flat_symbol_of_which_nothing_was_known_is_not_remembered_without_room(desk):
+    entry = Entry("main", "GBPUSD", Decimal(0), 0, seq=1)
+    assert desk.channel.apply(entry, 0, room=False) is None
+    assert desk.net == {}
+    desk.set("GBPUSD", 1)
+    closing = Entry("main", "GBPUSD", Decimal(0), 0, seq=3)
+    assert desk.channel.apply(closing, 0, room=False).volume == 0
 
 
-def test_a_symbol_is_free_again_when_its_owner_leaves():
-    claims = Claims()
-    older, newer = claims.join(), claims.join()
-    claims.take(newer, "main", "GBPUSD")
-    claims.leave(newer)
-    claims.take(older, "main", "GBPUSD")
-    assert claims.live == 1
+def test_positions_and_orders_are_counted(desk):
+    for volume, ticket in ((1, "7"), (2, "7"), (1, "8"), (0, "7"), (0, "9")):
+        desk.set("GBPUSD", volume, ticket)
+    assert desk.channel.keys == 1
+
+
+def test_the_net_position_keeps_the_digits_of_the_last_ticket(desk):
+    desk.set("GBPUSD", "0.250", "7")
+    desk.set("GBPUSD", "1", "8")
+    desk.set("GBPUSD", 0, "7")
+    assert desk.net == {"GBPUSD": "1"}

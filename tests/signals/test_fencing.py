@@ -4,6 +4,7 @@ import pytest
 from signals_peers import HELLO, Server, gone, told
 
 from mtnet.net.endpoints import Listener
+from mtnet.signals import requests
 
 
 @pytest.fixture
@@ -161,11 +162,10 @@ def test_published_frames_are_refused_while_a_publisher_of_dialect_2_lives(serve
     server.publish(publisher, "a", "2")
     master.send(b"<<GBPUSD|3>>")
     assert volumes(server) == [(1, "GBPUSD", "1"), (2, "GBPUSD", "2")]
-    assert "published frames are not heard" in warnings()[-1]["what"]
+    assert "classic frames are not heard" in warnings()[-1]["what"]
     assert not master.closed
     assert master.received() == b""
-    publisher.hang_up()
-    master.send(b"<<GBPUSD|3>>")
+    publisher.send(requests.bye())
     assert volumes(server)[-1] == (3, "GBPUSD", "3")
 
 

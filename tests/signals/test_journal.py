@@ -14,6 +14,7 @@ from mtnet.errors import JournalError, PrunedError, WireError
 from mtnet.signals import heads as heads_file
 from mtnet.signals.entries import Draft, Entry, Loaded, Repeated, Unchanged
 from mtnet.signals.journal import Journal
+from mtnet.signals.transitions import Judge
 
 RETAIN = 1_000
 
@@ -102,10 +103,11 @@ def test_an_epoch_is_drawn_once_for_each_channel(opened):
 
 
 def test_a_channel_is_made_by_its_first_accepted_draft_and_by_no_other(journal):
-    def judge(draft, before):
-        raise WireError("denied", "No")
+    class No(Judge):
+        def admit(self, draft):
+            raise WireError("denied", "No")
 
-    assert codes(journal.commit([draft()], judge)) == ["denied"]
+    assert codes(journal.commit([draft()], No())) == ["denied"]
     with pytest.raises(WireError, match="There is no channel main"):
         journal.positions("main")
     with pytest.raises(WireError, match="There is no channel main"):
@@ -168,7 +170,7 @@ def test_a_published_frame_that_changes_nothing_is_no_entry(journal):
 def test_a_symbol_is_netting_or_by_ticket_until_it_is_flat(journal):
     assert codes(journal.commit([draft(), draft(ticket="7")])) == [Entry, "field"]
     assert codes(journal.commit([draft(volume="0"), draft(ticket="7")])) == [Entry, Entry]
-    assert codes(journal.commit([draft(), draft(volume="0")])) == ["field", "field"]
+    assert codes(journal.commit([draft(id="a"), draft(id="b", volume="9")])) == ["field", "field"]
     assert codes(journal.commit([draft(ticket="7", volume="0"), draft()])) == [Entry, Entry]
 
 
@@ -188,14 +190,20 @@ def test_the_last_ticket_leaves_one_flat_row_until_it_expires(journal):
 def test_the_judge_sees_the_drafts_before_and_its_refusal_is_the_outcome(journal):
     seen = []
 
-    def judge(draft, before):
-        seen.append((str(draft.volume), before and str(before)))
-        if draft.volume == 2:
-            raise WireError("denied", "Not two")
+    class NotTwo(Judge):
+        def weigh(self, draft, change):
+            seen.append((str(draft.volume), str(change.before), change.effect))
+            if draft.volume == 2:
+                raise WireError("denied", "Not two")
 
-    outcomes = journal.commit([draft(volume=v) for v in ("1", "2", "3", "3")], judge)
+    outcomes = journal.commit([draft(volume=v) for v in ("1", "2", "3", "3")], NotTwo())
     assert codes(outcomes) == [Entry, "denied", Entry, Unchanged]
-    assert seen == [("1", None), ("2", "1"), ("3", "1")]
+    assert seen == [
+        ("1", "0", "opening"),
+        ("2", "1", "opening"),
+        ("3", "1", "opening"),
+        ("3", "3", "nothing"),
+    ]
 
 
 def test_text_that_no_file_can_hold_is_refused_and_the_others_are_stored(journal):
@@ -308,11 +316,12 @@ def test_the_files_are_for_their_owner_alone(journal, path):
 def test_after_an_error_nothing_is_taken_until_it_is_known_what_came_of_it(journal):
     journal.commit([draft()])
 
-    def judge(draft, before):
-        raise RuntimeError("a bug")
+    class Broken(Judge):
+        def admit(self, draft):
+            raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError):
-        journal.commit([draft(volume="7")], judge)
+        journal.commit([draft(volume="7")], Broken())
     for call in (journal.commit, lambda _: journal.read("main", 0, 1)):
         with pytest.raises(JournalError, match="until it is known"):
             call([draft(volume="7")])
@@ -506,13 +515,14 @@ def test_a_commit_goes_on_with_what_the_last_one_left_and_does_not_read_it_again
 
 
 def test_a_commit_does_not_go_on_with_what_a_failed_one_was_about_to_leave(journal):
-    def judge(draft, before):
-        if draft.symbol == "EURUSD":
-            raise RuntimeError
+    class Broken(Judge):
+        def admit(self, draft):
+            if draft.symbol == "EURUSD":
+                raise RuntimeError
 
     journal.commit([draft()])
     with pytest.raises(RuntimeError):
-        journal.commit([draft(volume="0.5"), draft("EURUSD")], judge)
+        journal.commit([draft(volume="0.5"), draft("EURUSD")], Broken())
     journal.recover({"main": 1})
     (entry,) = journal.commit([draft(volume="1")])
     assert (entry.seq, str(entry.previous)) == (2, "0.25")

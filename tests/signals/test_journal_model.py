@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mtnet.errors import WireError
-from mtnet.signals.entries import Draft, Entry, Repeated, Unchanged
+from mtnet.signals.entries import Draft, Entry, Repeated, Several, Unchanged
 from mtnet.signals.journal import Journal
 
 RETAIN, IDS, SLICE = 4, 3, 2
+CLOSINGS = 6
+"""Entries of one commit beyond its drafts, since some close several tickets; a commit keeps its
+own."""
 
 
 class Model:
@@ -31,17 +34,32 @@ class Model:
             seq, before = self.ids[draft.id]
             return Repeated(seq) if before == content else "id"
         open_ones = [ticket for ticket, each in held.items() if each.volume]
-        if any(bool(ticket) != bool(draft.ticket) for ticket in open_ones):
+        classic = not draft.id and not draft.ticket
+        over_tickets = any(ticket and not draft.ticket for ticket in open_ones)
+        if over_tickets:
+            if classic and draft.volume == sum(each.volume for each in held.values()):
+                return Unchanged()
+            if draft.volume and not classic:
+                return "field"
+            for ticket in sorted(open_ones, key=lambda ticket: self.seqs[draft.symbol, ticket]):
+                self.store(Draft(draft.channel, draft.symbol, Decimal(0), draft.when, ticket))
+        elif draft.ticket and "" in open_ones:
             return "field"
-        before = held.get(draft.ticket)
-        if not draft.id and before is not None and self.same(before, draft):
+        before = self.stands.get(draft.symbol, {}).get(draft.ticket)
+        if classic and not over_tickets and before is not None and self.same(before, draft):
             return Unchanged()
-        previous = before.volume if before else Decimal(0) if held else None
-        self.log.append((draft, previous))
+        previous = self.store(draft)
         if draft.id:
             self.ids[draft.id] = len(self.log), content
-        self.apply(draft, held)
         return len(self.log), previous
+
+    def store(self, draft):
+        held = self.stands.get(draft.symbol, {})
+        before = held.get(draft.ticket)
+        previous = before.volume if before else Decimal(0) if held else None
+        self.log.append((draft, previous))
+        self.apply(draft, held)
+        return previous
 
     @staticmethod
     def same(before, draft):
@@ -104,6 +122,9 @@ class JournalMachine(RuleBasedStateMachine):
         for draft, outcome in zip(batch, self.journal.commit(batch), strict=True):
             model = self.models.setdefault(draft.channel, Model())
             expected = model.take(draft)
+            if isinstance(outcome, Several):
+                *closings, outcome = outcome.entries
+                assert all(each.ticket and not each.volume and not each.id for each in closings)
             if isinstance(outcome, Entry):
                 outcome = outcome.seq, outcome.previous
             elif isinstance(outcome, WireError):
@@ -149,7 +170,8 @@ class JournalMachine(RuleBasedStateMachine):
                 continue
             state = self.journal.positions(name)
             assert state.seq == len(model.log)
-            assert RETAIN <= state.seq - state.oldest + 1 <= RETAIN + SLICE or state.oldest == 1
+            kept = state.seq - state.oldest + 1
+            assert RETAIN <= kept <= RETAIN + SLICE + CLOSINGS or state.oldest == 1
             entries = self.journal.read(name, state.oldest - 1, 1_000)
             assert [each.seq for each in entries] == list(range(state.oldest, state.seq + 1))
             for each, (draft, previous) in zip(entries, model.log[state.oldest - 1 :], strict=True):

@@ -429,7 +429,7 @@ def test_a_lost_connection_leaves_nothing_behind(server, clock, moment, held, ha
     terminal.hang_up()
     server.disk.work()
     clock.advance(0)
-    assert clock.getDelayedCalls() == []
+    assert clock.getDelayedCalls() == server.waits()
     assert server.desk.audience.count() == 0
     assert not server.desk.sessions
     assert server.desk.health()["publishers"] == 0
