@@ -11,7 +11,7 @@ which positions tell their ages (`WallClock.moment`).
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal
 from math import inf
 
@@ -47,11 +47,15 @@ class SharedState:
     Each order is made once for all of them: 4,096 closes would cost each follower 32 kB.
 
     Args:
-        channel: returns the channel as it stands.
+        channel: the positions.
         flat: seconds for which a close stays in the repeat cycle.
+
+    Attributes:
+        positions: the live view of the net positions.
     """
 
-    def __init__(self, channel: Callable[[], Channel], flat: float) -> None:
+    def __init__(self, channel: Channel, flat: float) -> None:
+        self.positions = channel.net
         self._channel, self._flat = channel, flat
         self._version: tuple[str, int] | None = None
         self._second: int | None = None
@@ -59,14 +63,9 @@ class SharedState:
         self._closed: tuple[Position, ...] = ()
         self._cycle: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
-    @property
-    def positions(self) -> Mapping[str, Position]:
-        """The live view of the net positions."""
-        return self._channel().net
-
     def opened(self) -> tuple[Position, ...]:
         """Return what is open, the last change first; a follower that comes is told this."""
-        channel = self._channel()
+        channel = self._channel
         if self._version != (channel.epoch, channel.seq):
             self._version = channel.epoch, channel.seq
             newest = sorted(channel.net.values(), key=lambda position: -position.number)

@@ -7,7 +7,6 @@ One commit is under way at a time; what arrives meanwhile is the next one.
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
-from functools import partial
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -574,8 +573,7 @@ class Desk:
     def shared_state(self, channel: str) -> SharedState:
         """Return what the classic followers of a channel share."""
         if channel not in self._shared:
-            of_channel = partial(self._book.channel, channel)
-            self._shared[channel] = SharedState(of_channel, self.settings.flat)
+            self._shared[channel] = SharedState(self._book.channel(channel), self.settings.flat)
         return self._shared[channel]
 
     def channel(self, name: str) -> Channel:

@@ -31,7 +31,7 @@ class Follower:
         self.when, self.frames = 0.0, []
         for symbol, volume, age in sorted(known, key=lambda each: -each[2]):
             self.store(symbol, volume, self.wall - age)
-        self.state = SharedState(lambda: self.book, self.settings.flat)
+        self.state = SharedState(self.book, self.settings.flat)
         self.connect()
 
     def connect(self):
