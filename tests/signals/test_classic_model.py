@@ -1,9 +1,10 @@
 """
-The published programs, modelled after their code, against the real port.
+The classic programs, modelled after their code, against the real port.
 
 The follower polls once a second, reads at most 512 bytes, cuts what it read at the first
 NUL, acts on the last whole frame alone, and stalls for 3 s while it trades. The master
-writes into an array that never shrinks and sends all of it.
+writes into an array that never shrinks and sends all of it. Both speak the code page of
+their machine.
 """
 
 import random
@@ -15,13 +16,14 @@ from mtnet.net.endpoints import Listener
 from mtnet.signals.protocol import SignalsFactory
 from mtnet.testing import connect
 
-SYMBOLS = [f"SYM{n:02}" for n in range(20)]
+SYMBOLS = [f"SYM{n:02}" for n in range(19)] + ["EURUSD.£"]
+ANSI = "cp1252"
 FRAME = re.compile(rb"<<([^<>|]+)\|(-?[0-9.]+)>>")
 STEP = 0.25
 
 
 class Master:
-    """The published publisher."""
+    """The classic publisher."""
 
     def __init__(self, factory, clock, chance):
         self.factory, self.clock, self.chance = factory, clock, chance
@@ -33,7 +35,7 @@ class Master:
         self.send(symbol)
 
     def send(self, symbol):
-        text = f"<<{symbol}|{self.positions[symbol] / 100:.2f}>>".encode() + b"\0"
+        text = f"<<{symbol}|{self.positions[symbol] / 100:.2f}>>".encode(ANSI) + b"\0"
         self.array[: len(text)] = text
         data = bytes(self.array)
         while data:
@@ -49,7 +51,7 @@ class Master:
 
 
 class Follower:
-    """The published follower, with what it holds and when it first saw what."""
+    """The classic follower, with what it holds and when it first saw what."""
 
     def __init__(self, factory, clock, chance):
         self.factory, self.clock, self.chance = factory, clock, chance
@@ -83,7 +85,7 @@ class Follower:
         if not frames:
             return
         self.text = self.text[frames[-1].end() :]
-        symbol, cents = frames[-1][1].decode(), round(float(frames[-1][2]) * 100)
+        symbol, cents = frames[-1][1].decode(ANSI), round(float(frames[-1][2]) * 100)
         self.seen.setdefault((symbol, cents), self.clock.seconds())
         if self.held.get(symbol, 0) != cents:
             self.held[symbol] = cents
@@ -151,6 +153,27 @@ def test_a_close_is_seen_within_5_seconds_beside_30_remembered_flat_symbols(hub_
     assert world.wrong() == {}
 
 
+@pytest.mark.parametrize("every", [2, 4, 6, 12])
+def test_a_new_follower_beside_a_busy_provider_soon_holds_what_he_holds(hub_with, clock, every):
+    world = World(hub_with, clock, 8)
+    for symbol in SYMBOLS:
+        world.master.set(symbol, 100)
+    for n in range(30):
+        world.master.set(f"OLD{n:02}", 10)
+        world.master.set(f"OLD{n:02}", 0)
+    world.run(20 * 60)
+    world.follower.held.clear()
+    world.follower.cut()
+    since = clock.seconds()
+    while clock.seconds() - since < 6 * 60:
+        world.master.set(world.chance.choice(SYMBOLS[:4]), world.chance.choice([25, 50, -75]))
+        world.run(every)
+    held = set(world.wrong()) - set(SYMBOLS[:4])
+    assert held == set()
+    world.run(60)
+    assert world.wrong() == {}
+
+
 def test_a_follower_that_was_away_learns_of_the_closes_that_it_missed(hub_with, clock):
     world = World(hub_with, clock, 5)
     for symbol in SYMBOLS:
@@ -176,7 +199,7 @@ def test_a_hand_trade_on_a_closed_symbol_is_left_alone_after_15_minutes(hub_with
     assert world.follower.held["SYM00"] == 77
 
 
-def test_of_a_published_master_nothing_is_lost(hub_with, clock):
+def test_of_a_classic_master_nothing_is_lost(hub_with, clock):
     world, told = World(hub_with, clock, 7), []
 
     class Tape:
