@@ -45,7 +45,7 @@ class ClassicFollowers(RuleBasedStateMachine):
 
     def store(self, symbol, volume, when):
         entry = Entry("main", symbol, Decimal(volume), when, seq=self.book.seq + 1)
-        return self.book.apply(entry)
+        return self.book.apply(entry, when)
 
     @rule()
     def connect(self):
