@@ -234,7 +234,8 @@ class Daemon(MultiService):
 
     def _build_hub(self, config: Config) -> Hub:
         journal = Journal(self._folder.signals, config.signals.retain)
-        desk = Desk(config.signals, journal, self._reactor, self._now, self._lane)
+        lane, clock = self._lane, self._reactor
+        desk = Desk(config.signals, journal, clock, self._now, lane, lane.later)
         templates = config.templates
         try:
             desk.open()

@@ -45,6 +45,11 @@ class Batch:
         """The SIGNAL of each entry."""
         return [answers.signal(*fields_of(entry), h=entry.h) for entry in self.entries]
 
+    def behind(self, seq: int) -> "Batch":
+        """Return the entries behind `seq`; all of them where that is the one before the first."""
+        skipped = seq + 1 - self.entries[0].seq if self.entries else 0
+        return self if not skipped else Batch(self.entries[skipped:], self.frames[skipped:])
+
     @cached_property
     def text(self) -> bytes:
         """All frames at once."""

@@ -91,6 +91,8 @@ class Desk:
         journal: where positions are stored; called through `in_thread` alone.
         now: wall time, and whether it may be believed.
         in_thread: runs a blocking function off the reactor, one at a time, in order.
+        later: does the same behind all that waits for `in_thread`, so that followers far behind
+            delay no signal; None = there is no difference.
 
     Attributes:
         audience: who is told.
@@ -110,9 +112,10 @@ class Desk:
         clock: IReactorTime,
         now: WallClock,
         in_thread: Callable[..., "Deferred[Any]"],
+        later: Callable[..., "Deferred[Any]"] | None = None,
     ) -> None:
         self.settings = settings
-        self._journal, self._in_thread = journal, in_thread
+        self._journal, self._in_thread, self._later = journal, in_thread, later
         self._clock, self._now = clock, now
         self._book, self._publishers = Book(), Publishers(now)
         self._limits = Limits(settings.max_symbols, settings.max_positions, settings.channels)
@@ -594,7 +597,7 @@ class Desk:
 
     def read(self, channel: str, after: int, limit: int) -> "Deferred[list[Entry]]":
         """Fire with entries of a channel from `after` + 1 on; fails with `JournalError`."""
-        return self._ask(self._journal.read, channel, after, limit)
+        return self._ask(self._journal.read, channel, after, limit, later=True)
 
     def _look(self) -> "Deferred[None]":
         looked: Deferred[Any] = self._in_thread(self._journal.check_files)
@@ -616,9 +619,12 @@ class Desk:
             )
         self._heads = self._journal.trouble
 
-    def _ask(self, function: Callable[..., Any], *args: object) -> "Deferred[Any]":
+    def _ask(
+        self, function: Callable[..., Any], *args: object, later: bool = False
+    ) -> "Deferred[Any]":
         """Call the journal, for anything but a commit; what fails there is repaired at once."""
-        done: Deferred[Any] = self._in_thread(function, *args)
+        thread = self._later if later and self._later is not None else self._in_thread
+        done: Deferred[Any] = thread(function, *args)
         return done.addCallbacks(self._worked, self._failed)
 
     def _worked(self, result: Any) -> Any:
@@ -639,7 +645,7 @@ class Desk:
 
     def hash_at(self, channel: str, seq: int) -> "Deferred[str]":
         """Fire with the `h` of an entry; fails with `JournalError`."""
-        return self._ask(self._journal.hash_at, channel, seq)
+        return self._ask(self._journal.hash_at, channel, seq, later=True)
 
     async def accept(self, channel: str, new_epoch: bool = False) -> int:
         """

@@ -1,10 +1,13 @@
 """The last entries of a channel, ready for followers who come back."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
+from mtnet.errors import PrunedError
 from mtnet.signals.audience import Batch
 from mtnet.signals.book import Channel
 from mtnet.signals.entries import Entry
@@ -15,6 +18,9 @@ published in 100 s at ten a second, and the slowest of a herd are back in half o
 PAGE = 500
 """Entries, or positions, that are sent at once: some 60 kB."""
 
+PAGES = 4
+"""Pages of each channel that were read from the disk and are kept for those who follow."""
+
 Read = Callable[[int, int], "Deferred[list[Entry]]"]
 """Fires with at most so many entries, the second argument, behind one, the first."""
 
@@ -24,6 +30,7 @@ class Replay:
     Those who were cut off together have missed the same: it is read and encoded once for all.
 
     It is read from the disk when it is asked for first, and grows by what is told from then on.
+    What is older is read in pages that begin at the same places for everybody.
 
     Args:
         last: the entry that was told last.
@@ -36,6 +43,8 @@ class Replay:
         self._entries: list[Entry] = []
         self._frames: list[bytes] = []
         self._page: tuple[int, Batch] | None = None
+        self._pages: OrderedDict[int, Batch] = OrderedDict()
+        self._reading: dict[int, list[Deferred[Batch]]] = {}
         self._waiting: list[Deferred[None]] | None = None
         self._loaded = most == 0
 
@@ -69,9 +78,44 @@ class Replay:
         """
         if not self._loaded:
             await self._load()
-        return self.recent(after) or Batch(
-            [entry for entry in await self._read(after, PAGE) if entry.seq <= self._last]
-        )
+        return self.recent(after) or await self._older(after)
+
+    async def _older(self, after: int) -> Batch:
+        start = after - after % PAGE
+        try:
+            page = await self._shared(start)
+        except PrunedError:
+            if start == after:
+                raise
+            page = await self._shared(after)
+        return page.behind(after)
+
+    def _shared(self, start: int) -> "Deferred[Batch]":
+        """Fire with what lies behind `start` up to the end of its page, read once for all."""
+        if start in self._pages:
+            self._pages.move_to_end(start)
+            return succeed(self._pages[start])
+        waiting: Deferred[Batch] = Deferred()
+        if start in self._reading:
+            self._reading[start].append(waiting)
+            return waiting
+        self._reading[start] = [waiting]
+        self._read(start, PAGE - start % PAGE).addBoth(self._was_read, start)
+        return waiting
+
+    def _was_read(self, found: list[Entry] | Failure, start: int) -> None:
+        waiting = self._reading.pop(start)
+        if isinstance(found, Failure):
+            for each in waiting:
+                each.errback(found)
+            return
+        page = Batch([entry for entry in found if entry.seq <= self._last])
+        if len(page.entries) == PAGE:
+            self._pages[start] = page
+            if len(self._pages) > PAGES:
+                self._pages.popitem(last=False)
+        for each in waiting:
+            each.callback(page)
 
     @property
     def _before(self) -> int:

@@ -260,3 +260,32 @@ def test_a_connection_that_is_lost_in_a_replay_leaves_nothing_behind(port, clock
     assert not port.desk.sessions
     clock.advance(0)
     assert clock.getDelayedCalls() == []
+
+
+def test_what_followers_far_behind_read_waits_behind_commits(hub_with, clock):
+    urgent, later = [], []
+
+    def thread(calls):
+        def call(function, *arguments):
+            done = Deferred()
+            calls.append((done, function, arguments))
+            return done
+
+        return call
+
+    def work(calls):
+        while calls:
+            done, function, arguments = calls.pop(0)
+            done.callback(function(*arguments))
+
+    port = Port(hub_with(), clock)
+    port.store(PAGE)
+    port.desk._in_thread = port.desk._writer._in_thread = thread(urgent)
+    port.desk._later = thread(later)
+    client = port.dial()
+    client.say(f"SUBSCRIBE|channel=main|epoch={port.epoch}|after=0")
+    port.store(1)
+    assert (len(urgent), len(later)) == (1, 1)
+    work(urgent)
+    work(later)
+    assert client.seqs() == list(range(1, PAGE + 2))

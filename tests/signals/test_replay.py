@@ -137,22 +137,54 @@ def test_who_is_further_behind_reads_from_the_disk():
     ring = Replay(1_000, 10, disk.read)
     done = ask(ring, 5)
     disk.answer()
-    assert disk.reads == [(990, 10), (5, replay.PAGE)]
+    assert disk.reads == [(990, 10), (0, replay.PAGE)]
     disk.answer()
     found = []
     done.addCallback(found.append)
     check(found[0], 5, 1_000)
+    assert found[0].entries[-1].seq == replay.PAGE
+
+
+def test_followers_far_behind_share_what_is_read_for_them_wherever_they_begin():
+    disk = Disk(10 * replay.PAGE)
+    ring = Replay(disk.stored, 0, disk.read)
+    found = []
+    for after in (0, 5, 7, 5, 499):
+        ask(ring, after).addCallback(lambda batch, after=after: found.append((after, batch)))
+    assert disk.reads == [(0, replay.PAGE)]
+    disk.answer()
+    for after, batch in found:
+        check(batch, after, disk.stored)
+    ask(ring, 3).addCallback(lambda batch: check(batch, 3, disk.stored))
+    assert disk.reads == [(0, replay.PAGE)], "it is kept for a while"
+    for page in range(1, replay.PAGES + 1):
+        ask(ring, page * replay.PAGE)
+        disk.answer()
+    ask(ring, 3)
+    assert disk.reads[-1] == (0, replay.PAGE), "and not for ever"
+
+
+def test_who_begins_in_a_page_whose_first_entries_are_gone_reads_the_rest_of_it():
+    disk = Disk(10 * replay.PAGE)
+    disk.oldest = 200
+    ring = Replay(disk.stored, 0, disk.read)
+    found = []
+    ask(ring, 300).addCallback(found.append)
+    disk.answer()
+    disk.answer()
+    assert disk.reads == [(0, replay.PAGE), (300, replay.PAGE - 300)]
+    check(found[0], 300, disk.stored)
 
 
 def test_a_first_read_that_fails_is_not_tried_for_everybody():
     disk = Disk(20)
     ring = Replay(20, 10, disk.read)
     one, other = ask(ring, 18), ask(ring, 19)
-    disk.waiting.pop()[0].errback(JournalError("entry 12 is damaged"))
-    assert disk.reads[1:] == [(18, replay.PAGE), (19, replay.PAGE)]
+    disk.waiting.pop()[0].errback(JournalError("The disk failed"))
+    assert disk.reads[1:] == [(0, replay.PAGE)]
     found = []
+    disk.answer()
     for done in (one, other):
-        disk.answer()
         done.addCallback(found.append)
     check(found[0], 18, 20)
     check(found[1], 19, 20)
