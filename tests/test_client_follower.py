@@ -7,7 +7,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from wires import Line
 
-from mtnet.client import Follower
+from mtnet.client import Follower, Login
 from mtnet.errors import ClientError
 from mtnet.signals import answers
 from mtnet.signals.dialect import parse
@@ -213,6 +213,21 @@ def test_a_channel_that_was_refused_is_asked_for_again_with_growing_delays(bench
         bench.line.settle()
         bench.say(answers.pong(1))
     assert bench.names == ["error", "snapshot", "blind", "synced"]
+
+
+def test_who_is_denied_a_channel_logs_in_again_as_rights_come_with_a_login(bench):
+    bench.server.answer = lambda asked: answers.error("denied", "Not yours.", channel="main")
+    bench.follow(login=Login("joe", "canary"))
+    for _ in range(600):
+        bench.clock.advance(1)
+        bench.say(answers.pong(1))
+    assert 15 < len(bench.line.wires) < 45, "after delays that grow"
+    assert bench.names.count("error") == 1, "it is told once"
+    bench.server.answer = lambda asked: snapshot(1, "A")
+    for _ in range(32):
+        bench.clock.advance(1)
+        bench.say(answers.pong(1))
+    assert held(bench.follower) == {"A": "1"}
 
 
 def test_a_channel_that_may_be_asked_for_now_is_asked_for_at_once(bench):

@@ -192,7 +192,9 @@ class Follower(Peer):
         self._continued = self._copy
         self._connection: Connection | None = None
         self._snapshot: tuple[Snapshot, list[Entry]] | None = None
-        self._subscription = Subscription(channel, clock, self._subscribe)
+        self._subscription = Subscription(
+            channel, clock, self._subscribe, None if login is None else self._login_again
+        )
         self._refusal: tuple[str, str] | None = None
         self.blind = True
         self.paused: PauseMode | None = None
@@ -288,12 +290,14 @@ class Follower(Peer):
         """Be blind until the next connection has caught up."""
         self._connection = None
         self._subscription.end()
-        self._refusal = None
         self._lose_sight(reason)
 
     def _subscribe(self) -> None:
         self._continued = self._copy
         self._ask(self._copy.claim)
+
+    def _login_again(self) -> None:
+        self._break_off("the channel is denied; a new login may be granted it")
 
     def _ask(self, claim: dict[str, Any]) -> None:
         if self._connection is not None:

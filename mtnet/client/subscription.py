@@ -17,18 +17,25 @@ class Subscription:
 
     Args:
         ask: sends SUBSCRIBE on the connection that there is.
+        login_again: ends that connection: a right that was granted meanwhile comes with the next
+            login. None = nobody has logged in.
     """
 
-    def __init__(self, channel: str, clock: IReactorTime, ask: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        channel: str,
+        clock: IReactorTime,
+        ask: Callable[[], object],
+        login_again: Callable[[], object] | None = None,
+    ) -> None:
         self.channel = channel
-        self._clock, self._ask = clock, ask
+        self._clock, self._ask, self._login_again = clock, ask, login_again
         self._refused = 0
         self._retry: IDelayedCall | None = None
 
     def begin(self) -> None:
         """Ask on a new connection."""
         self.end()
-        self._refused = 0
         self._ask()
 
     def refused(self, refusal: Refusal) -> bool:
@@ -36,7 +43,9 @@ class Subscription:
         if refusal.id or refusal.channel != self.channel or refusal.code not in REFUSALS:
             return False
         if self._retry is None:
-            self._retry = self._clock.callLater(backoff(self._refused), self._ask_again)
+            denied = self._login_again if refusal.code == "denied" else None
+            delay = backoff(self._refused)
+            self._retry = self._clock.callLater(delay, self._ask_again, denied or self._ask)
             self._refused += 1
         return True
 
@@ -56,6 +65,6 @@ class Subscription:
             self._retry.cancel()
             self._retry = None
 
-    def _ask_again(self) -> None:
+    def _ask_again(self, how: Callable[[], object]) -> None:
         self._retry = None
-        self._ask()
+        how()
