@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mtnet.settings import Signals
 from mtnet.signals.book import Channel, is_reduction
-from mtnet.signals.classic_queue import ClassicQueue, SharedState
+from mtnet.signals.classic_queue import ClassicQueue, SharedState, is_recent
 from mtnet.signals.entries import Entry
 
 DAY = 86_400_000
@@ -51,7 +51,8 @@ class ClassicFollowers(RuleBasedStateMachine):
     def connect(self):
         """The connection is cut, and made anew; what the client holds it still holds."""
         self.queue = ClassicQueue(self.settings, self.state, self.when)
-        self.old = {s for s in OLD if not self.book.volume(s)}
+        flat = [self.book.net[symbol] for symbol in OLD if not self.book.volume(symbol)]
+        self.old = {p.symbol for p in flat if not is_recent(p, self.wall, self.settings.flat)}
         self.told, self.urgent = Counter(), {}
         self.frame_at = self.when - self.pace
 
