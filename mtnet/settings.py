@@ -67,7 +67,7 @@ class Rails(_Section, frozen=True):
 
 
 class Source(_Section, frozen=True):
-    """`[signals.sources.NAME]`: a published SignalServer to dial."""
+    """`[signals.sources.NAME]`: a classic SignalServer to dial."""
 
     connect: str
     channel: ChannelName = "main"
@@ -96,7 +96,7 @@ class Signals(_Section, frozen=True):
     backlog: Count = 1_000
     """Changes that wait for the disk before their publishers are paused."""
     refusals: Count = 200
-    """Refused frames of one connection within a minute before it is reset; a published
+    """Refused frames of one connection within a minute before it is reset; a classic
     publisher that has one symbol too long for us sends a few."""
     max_positions: Count = 10_000
     """Positions and orders of each channel: brokers let an account hold a few hundred to a

@@ -76,9 +76,9 @@ class Message(Struct, frozen=True):
         return _error("field", f"In {self.verb} {right}", offending)
 
 
-def is_published(payload: bytes) -> bool:
+def is_classic(payload: bytes) -> bool:
     """
-    Say whether a frame is of the published dialect: two fields, the second without `=`.
+    Say whether a frame is of the classic dialect: two fields, the second without `=`.
 
     `HELLO|0.10` is the position of a symbol with an unfortunate name.
     """
@@ -88,7 +88,7 @@ def is_published(payload: bytes) -> bool:
 
 def is_hello(payload: bytes) -> bool:
     """Say whether a frame opens dialect 2; a bare `HELLO` does, to be told what it lacks."""
-    return payload.partition(b"|")[0] == b"HELLO" and not is_published(payload)
+    return payload.partition(b"|")[0] == b"HELLO" and not is_classic(payload)
 
 
 def is_login(payload: bytes) -> bool:

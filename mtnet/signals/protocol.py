@@ -1,7 +1,7 @@
 """
 The signals port: who speaks on it is found out from the first bytes, or from silence.
 
-A connection that is silent for `grace` is a follower of the published dialect; one that
+A connection that is silent for `grace` is a classic follower; one that
 sends a position and may publish is a publisher, and is sent nothing.
 """
 

@@ -1,4 +1,4 @@
-"""Published SignalServers that the daemon dials: `[signals.sources.NAME]`."""
+"""Classic SignalServers that the daemon dials: `[signals.sources.NAME]`."""
 
 from twisted.application.internet import ClientService
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -17,7 +17,7 @@ from mtnet.signals.wire import FrameDecoder, parse_position
 
 
 class SourceProtocol(Protocol):
-    """Reads the frames of a published SignalServer, which are sent to whoever connects."""
+    """Reads the frames of a classic SignalServer, which are sent to whoever connects."""
 
     log = Logger()
     transport: Transport  # type: ignore[assignment]

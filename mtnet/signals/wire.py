@@ -12,9 +12,9 @@ from mtnet import values
 from mtnet.errors import QUOTED, FrameError, WireError
 
 MAX_PAYLOAD = 1_024
-"""Bytes between `<<` and `>>` that a client may send; the published ones send under 50."""
+"""Bytes between `<<` and `>>` that a client may send; the classic ones send under 50."""
 MAX_GAP = 4_096
-"""Bytes without a whole frame before a connection ends: old buffers of the published
+"""Bytes without a whole frame before a connection ends: old buffers of the classic
 publisher are shorter than one frame, so this is no publisher of signals."""
 
 SEPARATORS = b"\0\r\n\t "

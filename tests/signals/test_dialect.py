@@ -18,8 +18,8 @@ from mtnet.signals.dialect import (
     append,
     encode,
     escape,
+    is_classic,
     is_hello,
-    is_published,
     parse,
     salvage,
     spell_volume,
@@ -155,8 +155,8 @@ def test_a_message_shows_no_values():
         (b"", False, False),
     ],
 )
-def test_the_published_dialect_is_told_from_this_one(payload, published, opens):
-    assert (is_published(payload), is_hello(payload)) == (published, opens)
+def test_the_classic_dialect_is_told_from_this_one(payload, published, opens):
+    assert (is_classic(payload), is_hello(payload)) == (published, opens)
 
 
 def test_a_frame_is_written_with_its_fields_in_order_and_without_absent_ones():
