@@ -680,6 +680,7 @@ class Desk:
         self.histories.forget(channel)
         for session in list(self.sessions):
             session.renew(channel)
+        self._tell_channels([channel])
 
     def provider(self, channel: str) -> tuple[bool, int]:
         """Say whether a channel has a publisher, and since when, in milliseconds."""

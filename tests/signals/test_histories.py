@@ -272,3 +272,15 @@ def test_a_damaged_channel_is_accepted_while_the_daemon_runs(start):
     assert head(server.subscribe()) == "seq=4|count=2"
     server.store(1, "EURUSD", first=8)
     assert server.desk.channel("main").seq == 5
+
+
+def test_who_was_refused_a_damaged_channel_is_told_when_it_is_accepted(start):
+    server = start()
+    server.store(3)
+    server.journal.close()
+    shell(server.journal.path, "DELETE FROM entry WHERE seq = 2")
+    server = start()
+    follower = server.subscribe()
+    assert told(follower) == ["ERROR|code=server|channel=main"]
+    accept(server)
+    assert told(follower) == ["CHANNELS|channels=main"]
