@@ -6,6 +6,7 @@ from wires import Line
 from mtnet import client
 from mtnet.client import Follower, Publisher
 from mtnet.net.endpoints import Listener
+from mtnet.signals.operator import Operator
 from mtnet.signals.protocol import SignalsFactory
 from mtnet.testing import make_hub
 
@@ -48,6 +49,11 @@ class Office:
         for _ in range(int(seconds)):
             self.settle()
             self.clock.advance(1.0)
+        self.settle()
+
+    def operate(self, command, channel="main"):
+        """Do what the owner can do to a channel: `pause`, `freeze`, `resume` or `flatten`."""
+        Operator(self.hub.desk).commands()[f"signals {command}"]({"channel": channel})
         self.settle()
 
     def held(self, channel="main"):

@@ -248,6 +248,54 @@ def test_a_publisher_with_its_positions_makes_the_channel_equal_to_them(office):
     assert follower.follower.seq == seq, "what is equal is not published again"
 
 
+def test_after_pause_flatten_and_freeze_everybody_ends_with_what_the_account_holds(office):
+    held = [Position("A", "2"), Position("B", "1")]
+    provider, follower = office.publisher(positions=lambda: held), office.follower()
+    office.pass_time(5)
+    office.operate("flatten")
+    assert follower.held == {}
+    office.pass_time(30)
+    assert follower.held == {}, "a person has closed them"
+    held[:] = [Position("A", "3"), Position("C", "-1")]
+    provider.publish("C", "-1")
+    office.settle()
+    assert "denied" in provider.failed[0]
+    office.operate("resume")
+    assert follower.held == {("A", ""): 3, ("C", ""): -1}
+    office.operate("freeze")
+    held[:] = [Position("A", "1"), Position("C", "-2")]
+    provider.publish("A", "1")
+    provider.publish("D", "0")
+    office.settle()
+    assert follower.held == {("A", ""): 3, ("C", ""): -1}
+    office.operate("pause")
+    assert follower.held == {("A", ""): 1, ("C", ""): -1}, "the closes and reductions alone"
+    office.operate("resume")
+    assert follower.held == {("A", ""): 1, ("C", ""): -2}
+    assert [each for each in follower.events if each not in ("up", "down", "synced")] == [
+        "close_only", "flattened", "resumed", "frozen", "close_only", "resumed",
+    ]  # fmt: skip
+
+
+def test_a_publisher_leaves_a_channel_alone_that_another_holds_until_a_person_takes_it(office):
+    first = office.publisher(name="one")
+    first.publish("A", "1")
+    office.settle()
+    second = office.publisher(name="two")
+    second.publish("A", "2")
+    office.settle()
+    assert second.events == ["fenced main"]
+    third = office.publisher(name="three", take="1")
+    third.publish("A", "3")
+    office.settle()
+    assert (first.events, third.stored) == (["fenced main"], [2])
+    hand = office.publisher(name="hand", take="0")
+    hand.publish("B", "1")
+    third.publish("C", "1")
+    office.settle()
+    assert sorted(hand.stored + third.stored) == [2, 3, 4]
+
+
 def test_an_unknown_channel_is_told(office):
     follower = office.follower(channel="gold")
     office.settle()
