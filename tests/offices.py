@@ -1,10 +1,12 @@
 """A signals port in memory, and the clients of dialect 2 that are connected to it."""
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from wires import Line
 
 from mtnet import client
 from mtnet.client import Follower, Publisher
+from mtnet.errors import JournalError, WireError
 from mtnet.net.endpoints import Listener
 from mtnet.signals.operator import Operator
 from mtnet.signals.protocol import SignalsFactory
@@ -53,7 +55,9 @@ class Office:
 
     def operate(self, command, channel="main"):
         """Do what the owner can do to a channel: `pause`, `freeze`, `resume` or `flatten`."""
-        Operator(self.hub.desk).commands()[f"signals {command}"]({"channel": channel})
+        done = Operator(self.hub.desk).commands()[f"signals {command}"]({"channel": channel})
+        if isinstance(done, Deferred):
+            done.addErrback(lambda failure: failure.trap(JournalError, WireError))
         self.settle()
 
     def held(self, channel="main"):
