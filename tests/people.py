@@ -47,8 +47,8 @@ def basic(name, password=PASSWORD):
 class Watcher:
     """Who is there by an account, and does something when that counts no more."""
 
-    def __init__(self, turn_out):
-        self.turn_out = turn_out
+    def __init__(self, turn_out, gain=lambda former, rights: None):
+        self.turn_out, self.gain = turn_out, gain
 
 
 class House:

@@ -34,6 +34,9 @@ class Watcher(Protocol, Hashable):
     def turn_out(self) -> None:
         """Learn that what the account was let in with counts no more; never fails."""
 
+    def gain(self, former: Rights, rights: Rights) -> None:
+        """Learn that the account may do more than before; never fails."""
+
 
 @dataclass(frozen=True)
 class Account:
@@ -221,7 +224,16 @@ class Accounts:
         """Go by another directory, and tell the watchers of those who lost something by it."""
         former, self.directory = self.directory, directory
         self._logins.keep(directory.accounts)
-        self._turn_out(directory.disowned(former))
+        gone = directory.disowned(former)
+        self._turn_out(gone)
+        for name in self._watchers.keys() - gone:
+            self._tell_gain(name, former.accounts.get(name), directory.accounts.get(name))
+
+    def _tell_gain(self, name: str, before: Account | None, after: Account | None) -> None:
+        if before is None or after is None or before.rights == after.rights:
+            return
+        for watcher in list(self._watchers.get(name, ())):
+            watcher.gain(before.rights, after.rights)
 
     def expire(self, when: int) -> None:
         """

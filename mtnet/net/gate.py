@@ -53,7 +53,7 @@ class Visitor:
     """
 
     __slots__ = (
-        "_close", "_gate", "_login", "_private", "_transport",
+        "_close", "_gained", "_gate", "_login", "_private", "_transport",
         "host", "identity", "inside", "known", "local", "number", "rights", "trusted",
     )  # fmt: skip
 
@@ -66,7 +66,7 @@ class Visitor:
         self.identity: Identity | None = None
         self.inside = True
         self.local = self._private = False
-        self._close: Callable[[], None] = _nothing
+        self._close = self._gained = _nothing
         self._transport: Transport | None = None
         self._login: Deferred[Identity] | None = None
 
@@ -116,7 +116,8 @@ class Visitor:
             self.inside = False
             self._gate.door.leave(self)
             self._unwatch()
-            self._close, self._transport = _nothing, None
+            self._close = self._gained = _nothing
+            self._transport = None
             if self._login is not None:
                 self._login.cancel()
 
@@ -209,6 +210,20 @@ class Visitor:
         it still may, it may after a new login.
         """
         self._close()
+
+    def watch_rights(self, gained: Callable[[], None]) -> None:
+        """Call `gained` each time that it may do more than before."""
+        self._gained = gained
+
+    def gain(self, former: Rights, rights: Rights) -> None:
+        """
+        Take what the account may do now. A token, or a certificate of fewer rights, keeps those
+        that it was shown with.
+        """
+        if self.identity is not None and self.identity.rights == former:
+            self.identity = self.identity._replace(rights=rights)
+            self.rights = self.rights_of(self.identity)
+            self._gained()
 
     def _become(self, identity: Identity) -> None:
         self._unwatch()

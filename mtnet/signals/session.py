@@ -91,6 +91,7 @@ class Session:
         self._errors, self._errors_since = 0, 0.0
         self._closed = False
         self._spoke: Spoke | None = None
+        visitor.watch_rights(self._gained)
 
     def frame(self, payload: bytes) -> None:
         """Take what the client said."""
@@ -144,6 +145,10 @@ class Session:
             del self._refused[name]
         if now:
             self._send(answers.channels(now))
+
+    def _gained(self) -> None:
+        """It may do more than before."""
+        self.offer(list(self._refused))
 
     def finished(self) -> None:
         """The client has said all: what it still waits for is answered."""

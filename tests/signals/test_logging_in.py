@@ -4,7 +4,7 @@ import gc
 from types import FunctionType, ModuleType
 
 import pytest
-from people import GUEST, HASH, REMOTE, TOKEN, House, directory, hello
+from people import GRANTS, GUEST, HASH, REMOTE, TOKEN, House, directory, hello
 from signals_peers import frame
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
@@ -328,6 +328,25 @@ def test_who_may_more_stays(house):
     terminal, _ = talk(house, hello("alice"))
     house.change("alice", grants=["provider", "read:ticks"], password=HASH)
     assert not terminal.transport.ended
+
+
+def test_who_may_more_is_told_what_it_was_refused_before_and_may_have_now(house):
+    provider, _ = talk(house, hello("alice") + publish("oil"))
+    terminal, said = talk(house, hello("bob") + publish("gold") + requests.subscribe("oil"))
+    assert codes(said) == ["code=denied", "code=denied"]
+    more = [*GRANTS["bob"], "publish:signals/gold", "follow:signals/oil"]
+    house.change("bob", grants=more, password=HASH)
+    assert told(terminal) == ["CHANNELS|channels=gold,oil"]
+    terminal.send(requests.subscribe("oil") + publish("gold"))
+    assert [each for each in told(terminal) if "ERROR" in each] == []
+    provider.hang_up()
+
+
+def test_a_token_allows_no_more_when_its_account_may_more(house):
+    terminal, said = talk(house, hello("bob", TOKEN) + publish("gold"))
+    assert codes(said) == ["code=denied"]
+    house.change("bob", grants=[*GRANTS["bob"], "publish", "follow"], password=HASH)
+    assert told(terminal) == []
 
 
 def test_status_says_who_is_there(house):
