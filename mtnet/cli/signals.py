@@ -138,7 +138,7 @@ def _follow_parser(commands: "Commands") -> None:
     parser.add_argument("--channel", metavar="NAME", default="main")
     parser.add_argument("--seconds", metavar="N", type=remote.seconds, help="stop after so long")
     parser.add_argument(
-        "--published", action="store_true", help="as a published client, which acknowledges nothing"
+        "--published", action="store_true", help="as a classic client, which acknowledges nothing"
     )
 
 
@@ -314,7 +314,7 @@ def _say_position(arguments: Namespace, symbol: str, volume: Decimal) -> None:
 
 def _check_no_login(arguments: Namespace) -> None:
     if arguments.account is not None:
-        raise ClientError("The published dialect of signals knows no login.")
+        raise ClientError("The classic dialect of signals knows no login.")
 
 
 # Asking the daemon
@@ -362,7 +362,7 @@ def status(arguments: Namespace) -> None:
     ]
     shown += [f"{sentence}." for sentence in found["diverged"]]
     shown += manage.table(rows) if rows else []
-    shown.append(f"{followers - len(rows)} followers of the published dialect, which tell nothing.")
+    shown.append(f"{followers - len(rows)} followers of the classic dialect, which tell nothing.")
     remote.say(arguments, found, "\n".join(shown))
 
 

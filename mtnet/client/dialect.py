@@ -113,7 +113,7 @@ class Connection(Protocol):
         try:
             answer = read_answer(parse(payload))
         except WireError as error:
-            # Before WELCOME frames of the published dialect may come; a newer server may say more.
+            # Before WELCOME frames of the classic dialect may come; a newer server may say more.
             if self._welcomed and error.code != "verb":
                 self.log.warn("A frame of the server is left out: {error}", error=error)
             return
