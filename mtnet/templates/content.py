@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from mtnet.errors import TemplateError
 from mtnet.templates.wire import MT4, MT5, PERIODS, parse_period, parse_symbol
-from mtnet.templates.wire import text as decoded
+from mtnet.values import read_text
 
 SUFFIX = ".tpl"
 """How the name of a template's file ends, in either case."""
@@ -110,7 +110,7 @@ def describe(content: bytes, codepage: str = "cp1252") -> tuple[str, str]:
     if not symbol:
         raise TemplateError("symbol", "The template names no symbol; a line symbol=EURUSD would.")
     if coding == _ANSI:
-        symbol = decoded(symbol.encode(_ANSI), codepage)
+        symbol = read_text(symbol.encode(_ANSI), codepage)
     return parse_symbol(symbol), parse_period(_period_code(found))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from mtnet import values
 from mtnet.errors import FrameError, TemplateError, WireError
 
 MT5, MT4 = PLATFORMS = ("mt5", "mt4")
@@ -26,8 +27,6 @@ PERIODS = {
 """Each period's code in MetaTrader 5 and 4: their references, `ENUM_TIMEFRAMES`. The sets do not
 collide, so a code names one period whatever terminal sent it."""
 
-MAX_SYMBOL = 32
-"""Characters of a symbol; MetaTrader 5 allows 31."""
 MAX_LINE = 512
 """Bytes of a command line with its line end."""
 FIELD = 10
@@ -132,7 +131,7 @@ def parse_command(line: bytes, codepage: str = "cp1252") -> Fetch | Store:
         WireError: `field`.
         TemplateError: `symbol` or `period`.
     """
-    words = text(line, codepage).split()
+    words = values.read_text(line, codepage).split()
     parse = _COMMANDS.get(words[0] if words else "")
     if parse is None:
         raise WireError("field", "A command is FETCH, FETCHL or STORE, not", line)
@@ -146,14 +145,10 @@ def parse_symbol(name: str) -> str:
     Raises:
         TemplateError: `symbol`.
     """
-    known = name.isprintable() and name == name.strip() and not set(name) & set("|<>\ufffd")
-    if known and 1 <= len(name) <= MAX_SYMBOL:
+    if values.is_symbol(name):
         return name
-    raise TemplateError(
-        "symbol",
-        f"A symbol has 1 to {MAX_SYMBOL} printable characters, none of | < >, "
-        f"not {name[: MAX_SYMBOL + 1]!r}.",
-    )
+    shown = name[: values.MAX_SYMBOL + 1]
+    raise TemplateError("symbol", f"A symbol has {values.SYMBOL}, not {shown!r}.")
 
 
 def parse_period(name: str) -> str:
@@ -178,23 +173,18 @@ def parse_number(word: str) -> int | None:
 
 @lru_cache(RECENT)
 def raw_prefix(symbol: str, period: str, platform: str, codepage: str = "cp1252") -> bytes:
-    """Return the two fields before a raw template: ANSI text, cut at 10 bytes, padded with NUL."""
+    """
+    Return the two fields before a raw template, cut at 10 bytes, padded with NUL: text in the
+    code page that the classic programs read, in UTF-8 when the page lacks a character.
+    """
     code = str(PERIODS[period][PLATFORMS.index(platform)])
-    fields = symbol.encode(codepage, errors="replace"), code.encode()
+    fields = values.write_text(symbol, codepage), code.encode()
     return b"".join(field[:FIELD].ljust(FIELD, b"\0") for field in fields)
 
 
 def counted(prefix: bytes, size: int) -> bytes:
     """Return `prefix` behind the length of what FETCHL answers: itself and `size` bytes."""
     return struct.pack(">I", len(prefix) + size) + prefix
-
-
-def text(data: bytes, codepage: str) -> str:
-    """Read UTF-8, and what is not UTF-8 in `codepage`."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode(codepage, errors="replace")
 
 
 def _fetch(words: list[str]) -> Fetch:

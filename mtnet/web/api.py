@@ -18,7 +18,8 @@ from mtnet.errors import HttpError, TemplateError
 from mtnet.hub import Hub
 from mtnet.net.endpoints import Listener
 from mtnet.templates.version import Version
-from mtnet.templates.wire import PLATFORMS, SLACK, parse_number, parse_period, parse_symbol, text
+from mtnet.templates.wire import PLATFORMS, SLACK, parse_number, parse_period, parse_symbol
+from mtnet.values import read_text
 from mtnet.web.site import ApiRequest, ApiSite
 
 STATUS = {"missing": 404, "size": 413, "server": 503}
@@ -166,7 +167,7 @@ class Templates(ApiResource):
 
     def _key(self, request: ApiRequest) -> tuple[str, str]:
         codepage = self.hub.config.signals.codepage
-        symbol, period = (text(part, codepage) for part in request.postpath)
+        symbol, period = (read_text(part, codepage) for part in request.postpath)
         return parse_symbol(symbol), parse_period(period)
 
 

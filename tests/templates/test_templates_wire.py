@@ -75,7 +75,12 @@ def test_the_raw_prefix_is_two_fields_of_ten_bytes_padded_with_nul():
     assert raw_prefix("EURUSD", "H1", "mt5") == b"EURUSD\0\0\0\0" + b"16385\0\0\0\0\0"
     assert raw_prefix("EURUSD", "H1", "mt4") == b"EURUSD\0\0\0\0" + b"60\0\0\0\0\0\0\0\0"
     assert raw_prefix("LONGSYMBOL.m", "M1", "mt5")[:10] == b"LONGSYMBOL"
-    assert raw_prefix("Gold€語", "M1", "mt5")[:10] == b"Gold\x80?\0\0\0\0"
+
+
+def test_the_raw_prefix_is_in_the_code_page_and_in_utf_8_where_that_lacks_a_character():
+    assert raw_prefix("Gold€", "M1", "mt5")[:10] == b"Gold\x80\0\0\0\0\0"
+    assert raw_prefix("Gold€語", "M1", "mt5")[:10] == "Gold€語".encode()
+    assert raw_prefix("Золото", "M1", "mt5", "cp1251")[:10] == "Золото".encode("cp1251") + b"\0" * 4
 
 
 def test_the_length_before_a_counted_answer_counts_the_prefix_too():
