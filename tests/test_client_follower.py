@@ -125,6 +125,7 @@ def test_the_hash_of_the_last_entry_is_given_back_and_only_of_exactly_that_entry
     assert (bench.server.asked[0].after, bench.server.asked[0].h) == (6, "0000beef")
     bench.say(signal(7, h="00000007"))
     assert (follower.seq, follower.h) == (7, "00000007")
+    bench.server.answer = lambda asked: answers.synced("main", EPOCH, 7, "00000007")
     bench.reconnect()
     assert (bench.server.asked[-1].after, bench.server.asked[-1].h) == (7, "00000007")
     bench.say(signal(8))
@@ -409,4 +410,97 @@ def test_nothing_is_handed_out_after_a_stop_in_any_callback(bench, callback, ans
     bench.clock.advance(60)
     bench.line.settle()
     assert bench.names[-2:] == [callback, "stopped"]
+    assert not bench.clock.getDelayedCalls()
+
+
+# What was claimed on this connection, and accepted meanwhile
+
+
+def test_what_is_replayed_of_another_history_is_not_taken_for_the_accepted_one(bench):
+    bench.server.answer = lambda asked: snapshot(9, "X", epoch=OTHER)
+    follower = bench.follow(**KNOWN, positions=[entry("A")])
+    bench.server.answer = lambda asked: b""
+    bench.reconnect()
+    follower.accept()
+    assert (follower.epoch, follower.seq) == (OTHER, 9)
+    replayed = [signal(seq, "A", "7", h=f"{seq:08x}") for seq in range(7, 12)]
+    bench.say(*replayed, answers.synced("main", EPOCH, 11))
+    assert (follower.epoch, follower.seq, held(follower)) == (OTHER, 9, {"X": "1"})
+    bench.clock.advance(30)
+    bench.line.settle()
+    assert (bench.server.asked[-1].epoch, bench.server.asked[-1].after) == (OTHER, 9)
+
+
+def test_a_history_that_was_accepted_while_it_came_again_is_not_asked_about_twice(bench):
+    bench.server.answer = lambda asked: snapshot(3, "X", h="00000003", diverged=True)
+    follower = bench.follow(**KNOWN, positions=[entry("A")])
+    bench.server.answer = lambda asked: b""
+    bench.reconnect()
+    follower.accept()
+    bench.server.answer = lambda asked: answers.synced("main", EPOCH, 3, "00000003")
+    bench.say(snapshot(3, "X", h="00000003", diverged=True))
+    bench.clock.advance(30)
+    bench.line.settle()
+    assert bench.names.count("epoch") == 1
+    assert (follower.held, follower.blind, follower.seq) == (False, False, 3)
+
+
+# What cannot be read
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        b"<<SIGNAL|channel=main|seq=7|symbol=B|volume=1|time=1|type=trailing_stop>>",
+        b"<<SIGNAL|channel=main|seq=7|symbol=B|volume=1|time=1|comment=%ZZ>>",
+        b"<<SNAPSHOT|channel=main|epoch=00000000000000bb|seq=9|count=many>>",
+    ],
+    ids=["a newer type", "no escape", "no count"],
+)
+@pytest.mark.parametrize("symbols", [None, ["A", "B"]], ids=["all", "some"])
+def test_a_state_that_cannot_be_read_is_not_taken_for_known(bench, unreadable, symbols):
+    bench.server.answer = lambda asked: unreadable + answers.synced("main", EPOCH, 7)
+    kept_for = "main" if symbols is None else "main:A,B"
+    known = {**KNOWN, "kept_for": kept_for, "positions": [entry("A")]}
+    follower = bench.follow(symbols=symbols, **known)
+    assert (follower.seq, follower.blind, held(follower)) == (6, True, {"A": "1"})
+    assert "cannot be read" in bench.told[-1][1]
+
+
+@pytest.mark.parametrize("seq", [5, 7])
+def test_a_replay_that_ends_elsewhere_than_it_came_is_not_taken_for_whole(bench, seq):
+    bench.server.answer = lambda asked: answers.synced("main", EPOCH, seq)
+    follower = bench.follow(**KNOWN)
+    assert (follower.seq, follower.blind) == (6, True)
+
+
+def test_a_pause_is_confirmed_on_the_connection_that_says_synced(bench):
+    bench.server.answer = lambda asked: snapshot(1, "A") + answers.paused("main", "frozen")
+    bench.follow()
+    bench.server.answer = lambda asked: snapshot(1, "A")
+    bench.reconnect()
+    bench.server.answer = lambda asked: answers.ping(1, {})  # a long replay has not ended
+    bench.reconnect()
+    assert bench.names.count("paused") == 1
+    bench.say(snapshot(1, "A"), answers.paused("main", "frozen"), answers.ping(1, {}))
+    assert bench.names.count("paused") == 1
+
+
+def test_what_can_be_no_acknowledgement_is_refused_with_a_sentence(bench):
+    bench.server.answer = lambda asked: snapshot(1, "A")
+    follower = bench.follow()
+    with pytest.raises(ClientError, match="price"):
+        follower.acknowledge(1, "filled", price="cheap")
+
+
+def test_a_follower_may_be_stopped_when_the_connection_is_lost(bench):
+    bench.server.answer = lambda asked: snapshot(1, "A")
+    follower = bench.follow()
+    follower._on_blind = lambda why: follower.stopService().addCallback(
+        lambda _: bench.told.append("stopped")
+    )
+    bench.line.wire.cut()
+    bench.clock.advance(60)
+    assert bench.names[-1] == "stopped"
+    assert len(bench.line.wires) == 1
     assert not bench.clock.getDelayedCalls()

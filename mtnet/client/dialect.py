@@ -18,7 +18,7 @@ from mtnet.net.redial import FIRST_DELAY, LONGEST_DELAY, Delay, stay_connected
 from mtnet.net.transport import Transport
 from mtnet.signals import requests
 from mtnet.signals.answers import Answer, Heartbeat, Refusal, Welcome, read_answer
-from mtnet.signals.dialect import MAX_FRAME, parse
+from mtnet.signals.dialect import MAX_FRAME, parse, salvage
 from mtnet.signals.wire import FrameDecoder
 
 BLIND = 12.0
@@ -27,6 +27,9 @@ DELAY_FACTOR = 1.6
 """By which delays between attempts grow."""
 TAKEN_OVER = 600.0
 """Seconds after `sessions`: two programs of one account must not push each other out in turns."""
+
+STATE = frozenset({"SIGNAL", "SNAPSHOT", "POSITION", "SYNCED"})
+"""Who leaves out one of these believes what is not so; who is blind knows that."""
 
 
 class Peer:
@@ -115,7 +118,7 @@ class Connection(Protocol):
         except WireError as error:
             # Before WELCOME frames of the classic dialect may come; a newer server may say more.
             if self._welcomed and error.code != "verb":
-                self.log.warn("A frame of the server is left out: {error}", error=error)
+                self._leave_out(salvage(payload).verb, error)
             return
         if isinstance(answer, Welcome):
             self._welcomed = True
@@ -130,6 +133,12 @@ class Connection(Protocol):
             self._peer.told(answer)
         elif self._welcomed:
             self._peer.told(answer)
+
+    def _leave_out(self, verb: str, error: WireError) -> None:
+        if verb in STATE:
+            self.end(f"a frame of the server cannot be read: {error}")
+        else:
+            self.log.warn("A frame of the server is left out: {error}", error=error)
 
     def _wait(self) -> None:
         if self._timer is None:

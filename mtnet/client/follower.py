@@ -252,6 +252,8 @@ class Follower(Peer):
         """
         if self._waiting is not None and not self.stopped:
             copy, self._waiting = self._waiting, None
+            if self._continued is not copy:
+                self._break_off("another history was accepted than was asked for")
             self._adopt(copy)
 
     def acknowledge(
@@ -268,10 +270,16 @@ class Follower(Peer):
 
         Args:
             volume: lots that are really held of its symbol now.
+
+        Raises:
+            ClientError: a value can be none.
         """
+        try:
+            ack = requests.ack(requests.Ack(self.channel, seq, status, price, volume, reason))
+        except WireError as error:
+            raise ClientError(f"{error}; entry {seq} cannot be acknowledged so.") from error
         if self._connection is not None:
-            ack = requests.Ack(self.channel, seq, status, price, volume, reason)
-            self._connection.send(requests.ack(ack))
+            self._connection.send(ack)
 
     # Told by the connection
 
@@ -342,13 +350,15 @@ class Follower(Peer):
                 return
             h = synced.h if synced.seq == head.seq else ""
             self._take_snapshot(head, _Copy(head.epoch, head.seq, h, found))
-        elif synced.epoch != self.epoch:
-            self._break_off(f"entries of the journal {synced.epoch} came without its positions")
+        elif not self._ends_replay(synced):
+            self._break_off(
+                f"entry {synced.seq} of the journal {synced.epoch} was to be the last that was "
+                f"missed, and {self.seq} of {self.epoch} came"
+            )
             return
         else:
             self._waiting = None
-            if synced.seq >= self.seq:  # of a filtered channel, what was left out counts as known
-                self._copy.seq, self._copy.h = synced.seq, synced.h
+            self._copy.seq, self._copy.h = synced.seq, synced.h
             if self._incomplete:
                 self._ask({})
                 return
@@ -388,6 +398,12 @@ class Follower(Peer):
 
     # What follows from it
 
+    def _ends_replay(self, synced: Synced) -> bool:
+        """Return whether nothing is missing before SYNCED; a filter leaves out what it may."""
+        if synced.epoch != self.epoch or synced.seq < self.seq:
+            return False
+        return synced.seq == self.seq or self._filter.symbols is not None
+
     @property
     def _incomplete(self) -> bool:
         """Whether some of what is followed was not followed when the copy was made."""
@@ -426,6 +442,7 @@ class Follower(Peer):
 
     def _lose_sight(self, reason: str) -> None:
         self._snapshot = None
+        self._pause_unconfirmed = False
         self.blind = True
         self._say(self._on_blind, reason)
 
