@@ -8,8 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from publishing import Bench
+from twisted.internet.interfaces import IReactorCore, IReactorTime
+from zope.interface import directlyProvides
 
-from mtnet.client import Position
+from mtnet.client import Holdings, Position
 from mtnet.client.reconciliation import Reconciliation
 from mtnet.errors import ClientError
 from mtnet.signals import answers
@@ -84,8 +86,11 @@ def test_each_connection_counts_anew():
     assert account.published == []
 
 
-def test_an_account_that_is_empty_twice_is_flat():
-    account = Account(lots(A="1", B="2"), [])
+def test_an_account_that_is_certainly_empty_twice_is_flat():
+    account = Account(lots(A="1", B="2"))
+    account.held = Holdings([], flat=True)
+    account.bench.pass_time(9.5)
+    assert account.published == []
     account.bench.pass_time(11)
     assert account.published == ["A 0", "B 0"]
 
@@ -208,7 +213,7 @@ def test_a_close_that_was_missed_in_a_pause_is_counted_twice_when_it_ends():
     account = Account(lots(A="1"), lots(A="1"))
     account.bench.pass_time(1)
     account.desk.pause("frozen")
-    account.held = []
+    account.held = Holdings([], flat=True)
     account.bench.pass_time(30)
     assert account.published == []
     account.desk.pause(None)
@@ -272,9 +277,8 @@ class Machine(RuleBasedStateMachine):
         self.held = {}
 
     def hold(self):
-        self.account.held = [
-            Position(symbol, volume, ticket) for (symbol, ticket), volume in self.held.items()
-        ]
+        found = [Position(symbol, volume, ticket) for (symbol, ticket), volume in self.held.items()]
+        self.account.held = Holdings(found, flat=not found)
 
     @rule(
         key=st.sampled_from([("A", ""), ("B", ""), ("C", "1"), ("C", "2")]),
@@ -352,7 +356,9 @@ def test_a_position_is_missing_from_the_first_counting_in_a_row_that_lacks_it():
     assert not reconciliation.unsure
     assert reconciliation.compare([], channel, 12.0) == []
     assert reconciliation.unsure
-    (close,) = reconciliation.compare([], channel, 22.0)
+    assert reconciliation.compare([], channel, 22.0) == []
+    assert reconciliation.unproven
+    (close,) = reconciliation.compare([], channel, 22.0, flat=True)
     assert (close.symbol, close.volume) == ("A", 0)
 
 
@@ -360,3 +366,127 @@ def test_two_positions_of_one_name_are_refused():
     both = [Publish("", "A", Decimal(1), ticket="7"), Publish("", "A", Decimal(2), ticket="7")]
     with pytest.raises(ClientError, match="A 7 twice"):
         Reconciliation().compare(both, {}, 0.0)
+
+
+# What must not be closed
+
+
+@pytest.mark.parametrize("held", [[], (), Holdings([]), lots(C="0"), Holdings(lots(C="0"))])
+def test_an_account_without_a_position_closes_nothing_until_it_is_sure(held):
+    account = Account(lots(A="1", B="2", C="3"))
+    account.held = held
+    account.bench.pass_time(300)
+    assert [each for each in account.published if each != "C 0"] == []
+    assert set(account.bench.told) == {"positions"}, "a person can see why"
+    account.held = Holdings([], flat=True)
+    account.bench.pass_time(22)
+    assert {"A 0", "B 0"} <= set(account.published)
+
+
+def test_an_account_without_a_position_is_no_error_where_the_channel_has_none():
+    account = Account()
+    account.held = []
+    account.bench.pass_time(60)
+    assert account.bench.told == []
+
+
+def test_another_account_is_counted_anew():
+    account = Account(lots(A="1", B="2"))
+    account.held = Holdings(lots(B="2"), account="1@Broker")
+    account.bench.pass_time(5)
+    account.held = Holdings(lots(B="2"), account="2@Broker")
+    account.bench.pass_time(15)
+    assert account.published == []
+    account.bench.pass_time(8)
+    assert account.published == ["A 0"]
+
+
+def test_a_clock_that_is_set_closes_nothing_early(monkeypatch):
+    account = Account(lots(A="1", B="2"), lots(B="2"))
+    monkeypatch.setattr("mtnet.client.calls.time.monotonic", lambda: 1.0)
+    directlyProvides(account.bench.clock, IReactorTime, IReactorCore)  # as a reactor
+    account.bench.settle()
+    account.bench.clock.advance(3600)
+    account.bench.settle()
+    assert account.published == []
+
+
+def test_who_publishes_beside_another_cannot_say_what_that_one_holds():
+    with pytest.raises(ClientError, match="take"):
+        Bench(positions=list, take="0")
+
+
+# What is stored late
+
+
+def test_what_was_stored_before_the_snapshot_says_nothing_about_what_came_after():
+    account = Account([], lots(A="1"))
+    account.desk.answer = "silent"
+    account.bench.settle()
+    account.bench.line.wire.cut()
+    ((identity, (seq, _)),) = account.desk.stored.items()
+    account.desk._enter(Publish("", "A", Decimal(0)))  # somebody else closes it meanwhile
+    account.bench.pass_time(5)
+    account.desk.answer = "store"
+    account.bench.say(answers.stored(identity, seq))
+    account.bench.pass_time(60)
+    assert {key: str(lots) for key, (lots, _) in account.desk.book.items()} == {("A", ""): "1"}
+
+
+# Stopped, and programs that fail
+
+
+@pytest.mark.parametrize(
+    ("name", "happen"),
+    [
+        ("connected", lambda account: account.bench.line.wire.cut()),
+        ("lost", lambda account: account.bench.line.wire.cut()),
+        ("trouble", lambda account: setattr(account.desk, "answer", "server")),
+        ("fenced", lambda account: setattr(account.desk, "answer", "fenced")),
+        ("paused", lambda account: account.desk.pause("frozen")),
+        ("flattened", lambda account: account.desk.flatten()),
+        ("notice", lambda account: account.bench.say(answers.notice("Good night."))),
+        ("error", lambda account: setattr(account.desk, "answer", "field")),
+        ("error", lambda account: setattr(account, "held", ValueError("no terminal"))),
+    ],
+)
+def test_a_publisher_may_be_stopped_in_every_callback(name, happen):
+    account = Account(lots(A="1"), lots(A="2"))
+    publisher = account.bench.publisher
+    setattr(publisher, f"_on_{name}", lambda *_: publisher.stopService())
+    account.bench.settle()
+    account.held = lots(A="3", B="1")
+    happen(account)
+    account.desk.tell(answers.resumed("main"))
+    account.bench.pass_time(4)
+    assert publisher.stopped
+    assert publisher.waiting == 0
+    assert not account.bench.clock.getDelayedCalls()
+
+
+def test_a_publisher_may_be_stopped_while_it_counts():
+    account = Account(lots(A="1"))
+
+    def count():
+        account.bench.publisher.stopService()
+        return lots(A="2")
+
+    account.bench.publisher._reconciler._positions = count
+    account.bench.pass_time(30)
+    assert account.published == []
+    assert not account.bench.clock.getDelayedCalls()
+
+
+def test_a_program_that_fails_when_it_is_told_of_an_error_is_counted_again():
+    account = Account(lots(A="1"))
+    account.held = ValueError("no terminal")
+
+    def fail(code, text):
+        raise RuntimeError(text)
+
+    account.bench.publisher._on_error = fail
+    with pytest.raises(RuntimeError):
+        account.bench.settle()
+    account.held = lots(A="2")
+    account.bench.pass_time(12)
+    assert account.published == ["A 2"]

@@ -18,7 +18,7 @@ from mtnet.client.endpoints import server_from_string
 from mtnet.client.follower import Follower
 from mtnet.client.login import Login
 from mtnet.client.publisher import Publisher
-from mtnet.client.reconciliation import Position
+from mtnet.client.reconciliation import Holdings, Position
 from mtnet.client.sender import TickSender
 from mtnet.client.signals import follow, publish
 from mtnet.client.templates import MAX_ANSWER, Templates
@@ -31,6 +31,7 @@ __all__ = [
     "LONGEST_DELAY",
     "MAX_ANSWER",
     "Follower",
+    "Holdings",
     "Login",
     "Position",
     "Publisher",

@@ -1,11 +1,12 @@
 """What every client needs: how failures are told, and how long an answer may take."""
 
+import time
 from typing import NoReturn, TypeVar
 
 from OpenSSL.SSL import Error
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorCore, IReactorTime
 
 from mtnet.errors import ClientError
 from mtnet.net.contexts import reason as reason_of
@@ -22,6 +23,11 @@ def why(error: BaseException | None) -> str:
         return f"TLS: {reason}"
     told = error.args[0] if isinstance(error, ConnectError) and error.args[0] else error
     return str(told).rstrip(".")
+
+
+def monotonic(clock: IReactorTime) -> float:
+    """Return seconds of a clock that is never set; the one of Twisted's reactors is wall time."""
+    return time.monotonic() if IReactorCore.providedBy(clock) else clock.seconds()
 
 
 def within(

@@ -80,14 +80,15 @@ class Publisher(Peer):
     With `positions` it also publishes **the whole state** of its channel: after each connection,
     and when a pause of the channel ends, it counts what the account holds and publishes what the
     channel shows otherwise, closes first. A position that the account lacks is closed when two
-    countings 10 s apart lack it. Without `positions` it closes nothing by itself.
+    countings 10 s apart lack it, and an account without a position closes none unless it is
+    `Holdings.flat`. Without `positions` it closes nothing by itself.
 
     Args:
         clock: the reactor.
         channel: of signals that name none.
         positions: returns everything that the account holds in `channel`, as it is at that
-            moment: an iterable of `Position`, or None while that is not known. A signal is
-            published after `positions` tells of the change.
+            moment: an iterable of `Position`, or `Holdings`, or None while that is not known. A
+            signal is published after `positions` tells of the change.
         take: `free` takes the channel when nobody else publishes there; `1` takes it over from
             whoever does, which a person decides, and only until the first signal is stored; `0`
             publishes without being the channel's publisher.
@@ -103,6 +104,9 @@ class Publisher(Peer):
         on_error: is told what was refused that no Deferred tells of: a code, and a sentence.
         name: what the server's status calls it.
         login: who publishes; sent over TLS or within this machine alone.
+
+    Raises:
+        ClientError: `take` is `0`, and `positions` would close what another publisher holds.
     """
 
     def __init__(
@@ -124,6 +128,11 @@ class Publisher(Peer):
         name: str = "",
         login: Login | None = None,
     ) -> None:
+        if positions is not None and take == "0":
+            raise ClientError(
+                "A publisher with positions closes what they lack, also what another publisher "
+                f"holds in {channel}: take is 'free' or '1', not '0'."
+            )
         self._channel, self.name, self.login = channel, name, login
         self._on_connected, self._on_lost = on_connected, on_lost
         self._on_trouble, self._on_fenced = on_trouble, on_fenced
@@ -272,7 +281,7 @@ class Publisher(Peer):
             return
         self._taken.add(signal.asked.channel)
         if self._reconciler is not None:
-            self._reconciler.stored(signal.asked)
+            self._reconciler.stored(signal.asked, answer.seq)
         self._finish(signal)
         signal.done.callback(answer.seq)
 

@@ -6,8 +6,10 @@ from typing import Any, cast
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from mtnet.client.calls import monotonic
 from mtnet.client.reconciliation import (
     APART,
+    Holdings,
     Key,
     Position,
     Reconciliation,
@@ -35,11 +37,15 @@ from mtnet.signals.fields import PauseMode
 from mtnet.signals.requests import Publish
 from mtnet.signals.wire import parse_volume
 
-Positions = Callable[[], Iterable[Position] | None]
+Positions = Callable[[], Iterable[Position] | Holdings | None]
 """Returns everything that an account holds; None = that is not known yet."""
 
 LATER = APART + 0.5
 """Seconds until the next counting; sums of floats differ."""
+UNPROVEN = (
+    "The account has no position, as a terminal that has not loaded: nothing is closed until "
+    "Holdings(flat=True) says that it is certain."
+)
 
 
 class Reconciler:
@@ -70,6 +76,7 @@ class Reconciler:
         self._subscription = Subscription(channel, clock, lambda: send(requests.subscribe(channel)))
         self._reconciliation = Reconciliation()
         self._shown: dict[Key, Shown] | None = None
+        self._seq = 0
         self._snapshot: dict[Key, Shown] = {}
         self._mode: PauseMode | None = None
         self._recount: IDelayedCall | None = None
@@ -84,6 +91,7 @@ class Reconciler:
         self._subscription.end()
         self._cancel()
         self._shown = self._mode = None
+        self._seq = 0
 
     def told(self, answer: Answer) -> None:
         """Take what the server says."""
@@ -91,10 +99,14 @@ class Reconciler:
         if handle is not None and getattr(answer, "channel", self._channel) == self._channel:
             handle(self, answer)
 
-    def stored(self, asked: Publish) -> None:
+    def stored(self, asked: Publish, seq: int) -> None:
         """Take note of what the channel shows now; a channel that was not there tells nothing."""
-        if self._shown is not None and asked.channel == self._channel:
+        if self._shown is None or asked.channel != self._channel:
+            return
+        if seq > self._seq:
             apply(self._shown, asked)
+        else:  # it was stored before this connection, and others may have set it since
+            self._count_soon()
 
     def _take_refusal(self, refusal: Refusal) -> None:
         first = self._shown is None
@@ -111,13 +123,15 @@ class Reconciler:
     def _take_position(self, position: SnapshotPosition) -> None:
         self._snapshot[key_of(position)] = position
 
-    def _take_synced(self, _: Synced) -> None:
+    def _take_synced(self, synced: Synced) -> None:
         self._subscription.granted()
+        self._seq = synced.seq
         self._shown, self._snapshot = self._snapshot, {}
         self._begin_counting()
 
     def _take_signal(self, signal: Signal) -> None:
         if self._shown is not None:
+            self._seq = signal.seq
             apply(self._shown, signal)
 
     def _take_paused(self, paused: Paused) -> None:
@@ -134,6 +148,9 @@ class Reconciler:
 
     def _begin_counting(self) -> None:
         self._reconciliation.begin()
+        self._count_soon()
+
+    def _count_soon(self) -> None:
         self._cancel()
         # Not at once: a pause is told right behind SYNCED.
         self._recount = self._clock.callLater(0, self._count)
@@ -142,32 +159,40 @@ class Reconciler:
         self._cancel()
         if self._shown is None or self._mode == "frozen":
             return  # SYNCED, or the end of the freeze, begins anew
-        if not self._publish_difference(self._shown):
-            self._recount = self._clock.callLater(LATER, self._count)
+        # Before the program is asked and told anything: it may stop this, or fail.
+        self._recount = self._clock.callLater(LATER, self._count)
+        if self._publish_difference():
+            self._cancel()
 
-    def _publish_difference(self, shown: Mapping[Key, Shown]) -> bool:
+    def _publish_difference(self) -> bool:
         """Return whether the account is known, and nothing waits for another counting."""
         try:
-            held = self._held()
-            if held is None:
+            found = self._held()
+            if found is None or self._shown is None:
                 return False
-            expected = dict(shown)
+            held, account, flat = found
+            expected = dict(self._shown)
             for each in self._pending():
                 apply(expected, each)
-            when = self._clock.seconds()
-            changes = self._reconciliation.compare(held, expected, when)
+            when = monotonic(self._clock)
+            changes = self._reconciliation.compare(held, expected, when, account, flat)
         except ClientError as error:
             self._on_error("positions", str(error))
             return False
         for change in changes:
             if self._mode is None or not opens(change, expected.get(key_of(change))):
                 self._publish(change)
+        if self._reconciliation.unproven:
+            self._on_error("positions", UNPROVEN)
         return not self._reconciliation.unsure
 
-    def _held(self) -> list[Publish] | None:
+    def _held(self) -> tuple[list[Publish], str, bool] | None:
         try:
-            held = self._positions()
-            return None if held is None else [self._as_read(each) for each in held]
+            found = self._positions()
+            if found is None:
+                return None
+            held = found if isinstance(found, Holdings) else Holdings(found)
+            return [self._as_read(each) for each in held.positions], held.account, held.flat
         except ClientError:
             raise
         except Exception as error:

@@ -54,6 +54,22 @@ class Position(Struct, frozen=True):
         return {name: getattr(self, name) for name in names if getattr(self, name)}
 
 
+class Holdings(Struct, frozen=True):
+    """
+    What an account holds, and what is known beside that.
+
+    Attributes:
+        positions: everything that it holds.
+        account: which one it is, as `123456@Broker-Server`; what another one lacked says nothing.
+        flat: nothing else is held for certain, as when equity = balance > 0. Without it an account
+            that has no position closes none: a terminal that has not loaded has none either.
+    """
+
+    positions: Iterable[Position]
+    account: str = ""
+    flat: bool = False
+
+
 class Reconciliation:
     """
     Finds what must be published so that the channel shows what the account holds.
@@ -63,18 +79,25 @@ class Reconciliation:
 
     Attributes:
         unsure: whether a position is missing that only another counting may close.
+        unproven: whether only that the account has no position at all speaks against closing one.
     """
 
     def __init__(self) -> None:
         self._missing: dict[Key, float] = {}
-        self.unsure = False
+        self._account = ""
+        self.unsure = self.unproven = False
 
     def begin(self) -> None:
         """Count anew: what was missing before says nothing now."""
         self._missing.clear()
 
     def compare(
-        self, held: Iterable[Publish], channel: Mapping[Key, Shown], when: float
+        self,
+        held: Iterable[Publish],
+        channel: Mapping[Key, Shown],
+        when: float,
+        account: str = "",
+        flat: bool = False,
     ) -> list[Publish]:
         """
         Take one counting of the account; return what must be published, closes first.
@@ -82,6 +105,7 @@ class Reconciliation:
         Args:
             held: what the account holds.
             channel: what it shows, or will when all that was published is stored.
+            account, flat: as of `Holdings`.
 
         Raises:
             ClientError: two of `held` are the same position.
@@ -90,9 +114,15 @@ class Reconciliation:
         for each in held:
             if wanted.setdefault(key_of(each), each) is not each:
                 raise ClientError(f"The account has {_name(each)} twice; give each its ticket.")
+        if account != self._account:
+            self._account = account
+            self.begin()
         missing = channel.keys() - wanted.keys()
         self._missing = {key: self._missing.get(key, when) for key in missing}
         gone = {key for key, since in self._missing.items() if when - since >= APART}
+        self.unproven = bool(gone) and not (flat or any(each.volume for each in wanted.values()))
+        if self.unproven:
+            gone = set()
         self.unsure = gone != missing
         changes = [Publish("", symbol, Decimal(0), ticket=ticket) for symbol, ticket in gone]
         for key, each in wanted.items():
