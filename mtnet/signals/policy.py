@@ -102,14 +102,17 @@ class PublishPolicy(Judge):
 
     def finish(self) -> bool:
         """
-        Remember for longer than this commit what it was about; return whether that is anything.
+        Remember, once, for longer than this commit what it was about; return whether that is
+        anything.
         """
-        for channel, who, fenced in self._fences:
+        fences, self._fences = self._fences, []
+        owed, self._owed = self._owed, {}
+        for channel, who, fenced in fences:
             (self._records.fence if fenced else self._records.unfence)(channel, who)
-        changes = {k: d for k, d in self._owed.items() if d or k in self._records.owed}
+        changes = {k: d for k, d in owed.items() if d or k in self._records.owed}
         if changes:
             self._records.owe(changes)
-        return bool(changes or self._fences)
+        return bool(changes or fences)
 
     def admit(self, draft: Draft) -> None:
         claim = self._claims[id(draft)]

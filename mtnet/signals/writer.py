@@ -136,6 +136,11 @@ class Writer:
         """How many drafts are not dealt with, the commit under way included."""
         return len(self._waiting) + self._under_way + sum(map(len, self._parts))
 
+    @property
+    def committing(self) -> bool:
+        """Whether a commit is under way."""
+        return self._under_way > 0
+
     def take(self, pending: Pending) -> None:
         """Take a draft; its publisher is paused while the disk is behind."""
         self._taken += 1

@@ -360,6 +360,20 @@ def test_reductions_of_many_tickets_wait_for_a_disk_that_refuses(server, clock):
     assert state(server) == {}
 
 
+def test_what_a_commit_refuses_while_its_freeze_ends_is_judged_before_what_waits(server):
+    publisher = start(server)
+    server.ask("freeze")
+    server.disk.held = True
+    server.publish(publisher, "a", "1")
+    server.publish(publisher, "b", "3", symbol="X")
+    server.desk.pause("main", None)
+    server.disk.work()
+    assert [(e.symbol, f"{e.volume:f}") for e in server.entries()][1:] == [
+        ("GBPUSD", "1"),
+        ("X", "3"),
+    ]
+
+
 # Neither counts toward a limit
 
 
