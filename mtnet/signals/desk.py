@@ -123,7 +123,7 @@ class Desk:
             journal.path.with_suffix(".policy"), journal.path.with_suffix(".paused")
         )
         self.audience = Audience(clock)
-        self.replays = Replays(self.read, settings.retain)
+        self.replays = Replays(self.read, settings.retain, clock)
         self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread)
         self.sessions: dict[Client, None] = {}
         self.wheel = Wheel(clock, settings.heartbeat / BEATS)
@@ -193,6 +193,7 @@ class Desk:
         self._wait_for_lapse()
         left = await self._writer.close()
         self.audience.close()
+        self.replays.share.close()
         if left:
             self.log.error(
                 "The last positions of {symbols} could not be stored before the stop.",

@@ -1,10 +1,11 @@
 """The last entries of a channel, ready for followers who come back."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from mtnet.errors import PrunedError
@@ -18,6 +19,8 @@ published in 100 s at ten a second, and the slowest of a herd are back in half o
 PAGE = 500
 """Entries, or positions, that are sent at once: some 60 kB."""
 
+TURN = 0.003
+"""Seconds of each turn of the reactor in which followers are caught up."""
 PAGES = 4
 """Pages of each channel that were read from the disk and are kept for those who follow."""
 
@@ -146,9 +149,57 @@ class Replay:
             each.callback(None)
 
 
+class Share:
+    """
+    How much of each turn of the reactor followers have who are caught up.
+
+    A page that hundreds wait for comes at one moment, and would be sent to all of them before the
+    next signal is.
+
+    Args:
+        turn: seconds.
+    """
+
+    def __init__(self, clock: IReactorTime, turn: float = TURN) -> None:
+        self._clock, self._turn = clock, turn
+        self._waiting: deque[Deferred[None]] = deque()
+        self._next: IDelayedCall | None = None
+        self._end = 0.0
+
+    def take(self) -> "Deferred[None]":
+        """Return what fires when one more page may be sent."""
+        if self._next is None:
+            self._begin()
+        if not self._waiting and self._clock.seconds() < self._end:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        return waiting
+
+    def close(self) -> None:
+        """Give nothing more."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _begin(self) -> None:
+        self._end = self._clock.seconds() + self._turn
+        self._next = self._clock.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        self._next = None
+        if self._waiting:
+            self._begin()
+        while self._waiting and self._clock.seconds() < self._end:
+            self._waiting.popleft().callback(None)
+
+
 class Replays:
     """
     Those of all channels that somebody came back to.
+
+    Attributes:
+        share: what of the reactor's time is theirs.
 
     Args:
         read: takes the name of a channel besides.
@@ -156,9 +207,13 @@ class Replays:
     """
 
     def __init__(
-        self, read: Callable[[str, int, int], "Deferred[list[Entry]]"], retain: int
+        self,
+        read: Callable[[str, int, int], "Deferred[list[Entry]]"],
+        retain: int,
+        clock: IReactorTime,
     ) -> None:
         self._read, self._retain = read, retain
+        self.share = Share(clock)
         self._replays: dict[str, Replay] = {}
 
     def of(self, channel: Channel) -> Replay:

@@ -192,6 +192,7 @@ class Subscription:
                 await self._snapshot()
                 return
         await self._backlog.room()
+        await self._desk.replays.share.take()
         self._send(batch.entries, batch.frames, batch.text)
 
     async def _snapshot(self, diverged: bool = False) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from signals_peers import Server, frame, told
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from mtnet.errors import JournalError, PrunedError
@@ -274,3 +274,41 @@ def live(folder, ring, acts):
 def test_followers_are_told_the_same_with_it_and_without(acts, ring):
     with tempfile.TemporaryDirectory() as with_it, tempfile.TemporaryDirectory() as without:
         assert live(Path(with_it), ring, acts) == live(Path(without), 0, acts)
+
+
+def test_a_crowd_that_is_caught_up_leaves_each_turn_of_the_reactor_to_others():
+    clock, sent = Clock(), []
+    share = replay.Share(clock, turn=1.0)
+
+    def page(number):
+        clock.rightNow += 0.4  # as long as it takes to send one
+        sent.append(number)
+
+    def turn():
+        (call,) = clock.getDelayedCalls()
+        clock.calls.remove(call)
+        call.func()
+
+    for number in range(7):
+        share.take().addCallback(lambda _, number=number: page(number))
+    assert sent == [0, 1, 2]
+    turn()
+    assert sent == [0, 1, 2, 3, 4, 5]
+    turn()
+    assert sent == list(range(7))
+    turn()
+    assert clock.getDelayedCalls() == []
+
+
+def test_who_leaves_takes_its_place_along():
+    clock, sent = Clock(), []
+    share = replay.Share(clock, turn=0.0)
+    first, second = share.take(), share.take()
+    first.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+    second.addCallback(sent.append)
+    share._turn = 1.0
+    clock.advance(0)
+    assert sent == [None]
+    share.take()
+    share.close()
+    assert clock.getDelayedCalls() == []
