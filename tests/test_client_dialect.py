@@ -303,6 +303,17 @@ def test_an_unknown_channel_is_told(office):
     assert follower.snapshots == []
 
 
+def test_the_first_signal_of_a_new_channel_reaches_a_follower_that_waited_within_a_second(office):
+    follower, provider = office.follower(channel="gold"), office.publisher(channel="gold")
+    office.pass_time(100)  # it asks more and more seldom
+    assert follower.held == {}
+    provider.publish("XAUUSD", "1")
+    office.settle()
+    office.clock.advance(0.5)
+    office.settle()
+    assert follower.held == {("XAUUSD", ""): 1}
+
+
 def test_what_was_not_answered_is_sent_again_and_applied_once(office):
     provider = office.publisher()
     office.settle()

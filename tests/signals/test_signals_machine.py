@@ -114,6 +114,7 @@ class Signals(RuleBasedStateMachine):
         assert self.server.desk.audience.count() == 0
         self.server.desk._expiry.stop()
         self.server.desk._inspection.stop()
+        self.server.desk._looking.stop()
         self.clock.advance(LINGER)
         self.server.disk.work()
         assert self.clock.getDelayedCalls() == []
