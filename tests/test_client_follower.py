@@ -165,6 +165,7 @@ def test_an_accepted_history_is_followed_from_where_it_is(bench):
     follower = bench.follow(**KNOWN, positions=[entry("A")])
     bench.say(signal(4, "Y", h="00000004"))
     follower.accept()
+    assert bench.names[-2:] == ["snapshot", "synced"]
     assert (follower.seq, follower.h, held(follower)) == (4, "00000004", {"X": "1", "Y": "1"})
     bench.server.answer = lambda asked: answers.synced("main", EPOCH, 4, "00000004")
     bench.reconnect()
@@ -342,6 +343,11 @@ def test_a_symbol_with_a_comma_can_be_followed(bench):
     again.follow(symbols=["A,B"], **{**KNOWN, "kept_for": follower.kept_for})
     assert again.server.asked[0].symbols == {"A,B"}
     assert len(again.server.asked) == 1
+
+
+def test_one_text_is_no_list_of_symbols(bench):
+    with pytest.raises(ClientError, match="'EURUSD'"):
+        Follower(bench.line, bench.clock, symbols="EURUSD", **KNOWN)
 
 
 @pytest.mark.parametrize("symbols", [[], ["A|B"], [f"SYMBOL{n:04}" for n in range(200)]])

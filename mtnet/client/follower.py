@@ -149,7 +149,7 @@ class Follower(Peer):
         paused: as `on_paused` was told last.
 
     Raises:
-        ClientError: `channel` is none, or `symbols` are more than one frame can name.
+        ClientError: `channel` is none, or `symbols` are one text or more than one frame can name.
     """
 
     def __init__(
@@ -178,6 +178,8 @@ class Follower(Peer):
         kept_for: str = "",
         positions: Iterable[Entry] = (),
     ) -> None:
+        if isinstance(symbols, str):
+            raise ClientError(f"symbols are a list such as [{symbols!r}], not its letters.")
         self.channel, self.name, self.login = channel, name, login
         self._filter = _Filter(channel, symbols)
         _check(self._filter)
@@ -255,6 +257,8 @@ class Follower(Peer):
             if self._continued is not copy:
                 self._break_off("another history was accepted than was asked for")
             self._adopt(copy)
+            if not self.blind:
+                self._say(self._on_synced)
 
     def acknowledge(
         self,
