@@ -6,12 +6,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from twisted.application.service import IServiceMaker
+from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.internet.task import Clock
+from zope.interface import directlyProvides
 
 from mtnet import __version__
-from mtnet.cli import manage, templates
+from mtnet.cli import manage, remote, templates
 from mtnet.cli.main import main, parser
 from mtnet.cli.manage import describe, show, table
 from mtnet.cli.run import RunOptions
@@ -540,3 +544,18 @@ def test_output_that_cannot_be_written_is_told_in_one_sentence(listener):
         serve(listener, b"HTTP/1.1 200 OK", b"[]")
         assert process.communicate(timeout=20)[1] == "mtnet: [Errno 28] No space left on device.\n"
     assert process.returncode == 1
+
+
+def test_a_clock_that_is_set_holds_back_no_timer(monkeypatch):
+    clock, told = Clock(), []
+    clock.addSystemEventTrigger = lambda *trigger: None
+    monkeypatch.setattr(remote, "react", lambda main: main(clock))
+    monkeypatch.setattr(remote, "log_warnings", lambda: None)
+
+    async def work(server, reactor, arguments):
+        told.append(reactor.seconds)
+
+    arguments = parser().parse_args(["signals", "follow"])
+    directlyProvides(clock, IReactorTime, IReactorCore)
+    remote.in_reactor(work, arguments)
+    assert told == [time.monotonic]
