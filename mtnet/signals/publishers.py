@@ -73,6 +73,7 @@ class Publisher:
         fenced: channels that a newer publisher of dialect 2 took from it.
         refused: the classic frames that it is owed a hearing for.
         ending: it is about to be closed, and comes back.
+        lingers: until when it holds its channels though it is gone; 0 = it does not.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Publisher:
         self.fenced: set[str] = set()
         self.refused: dict[Key, Refusal] = {}
         self.gone = self.ending = False
+        self.lingers = 0.0
 
 
 class Turn(NamedTuple):
@@ -141,14 +143,11 @@ class Publishers:
         """
         if publisher.gone:
             return
-        publisher.gone = True
+        publisher.gone, publisher.lingers = True, 0.0 if bye else when + LINGER
         self.live -= 1
         self._owed.pop(publisher, None)
         for channel in [name for name, each in self._holders.items() if each is publisher]:
-            if bye:
-                del self._holders[channel]
-            else:
-                self._lingering[channel] = when + LINGER
+            self._hold(channel, publisher)
         for key in [key for key, owner in self._owners.items() if owner is publisher]:
             del self._owners[key]
             if publisher.ending:
@@ -187,15 +186,21 @@ class Publishers:
         A publisher of dialect 2 takes a channel; the one before is fenced, even by one who is
         gone by now: the disk's delay decides nothing.
         """
-        before = self._holders.pop(channel, None)
-        if not publisher.gone:
-            self._holders[channel] = publisher
-            self._lingering.pop(channel, None)
-            self._join(channel, publisher)
+        before = self._holders.get(channel)
+        self._hold(channel, publisher)
+        self._join(channel, publisher)
         if before is not None and before is not publisher:
             before.fenced.add(channel)
             self._part(channel, before)
             before.fence(channel)
+
+    def _hold(self, channel: str, publisher: Publisher) -> None:
+        self._holders[channel] = publisher
+        self._lingering.pop(channel, None)
+        if publisher.lingers:
+            self._lingering[channel] = publisher.lingers
+        elif publisher.gone:
+            del self._holders[channel]
 
     # What was refused
 

@@ -195,6 +195,26 @@ def gone_after(server):
     return server.greet()
 
 
+@pytest.mark.parametrize("bye", [False, True])
+def test_one_that_is_gone_before_its_signal_is_stored_holds_the_channel_by_it(server, clock, bye):
+    take(server, gone_after(server))
+    publisher, master = server.greet(), server.dial()
+    server.disk.held = True
+    server.publish(publisher, "brief", "2")
+    if bye:
+        publisher.send(requests.bye())
+        publisher.hang_up()
+    else:
+        clock.advance(5)
+        publisher.hang_up()
+    server.disk.work()
+    server.disk.held = False
+    master.send(b"<<GBPUSD|3>>")
+    assert server.desk.positions("main")["GBPUSD"].volume == (3 if bye else 2)
+    clock.advance(LINGER)
+    assert server.desk.positions("main")["GBPUSD"].volume == 3
+
+
 # Symbols of classic publishers
 
 
