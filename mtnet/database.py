@@ -238,6 +238,11 @@ class Database:
                 "stored until there is room; what is stored is served."
             )
 
+    def forget(self) -> None:
+        """Close the file; the next call opens whatever lies at its path then."""
+        self.close()
+        self._place = None
+
     def close(self) -> None:
         """Close the file; the next call opens it again."""
         self._log = None

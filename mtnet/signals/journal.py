@@ -76,6 +76,7 @@ class Journal:
         Raises:
             JournalError: the file is damaged, unreadable, lost, or of a newer mtnet.
         """
+        self._database.forget()  # a start takes what it finds
         return self._opened({}, strict=False)[0]
 
     def recover(self, known: Mapping[str, int]) -> list[Entry]:

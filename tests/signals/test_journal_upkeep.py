@@ -468,7 +468,7 @@ def small_disk(tmp_path):
         pytest.skip("Only root can mount the small file system that this test fills.")
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("This machine does not let root mount a tmpfs.")
     yield folder
@@ -479,7 +479,7 @@ def test_on_a_full_disk_what_is_stored_is_known_and_goes_on_when_there_is_room(s
     journal = Journal(small_disk / "signals.sqlite", 10_000)
     journal.load()
     with (small_disk / "junk").open("wb", buffering=0) as junk:
-        junk.write(bytes(100 * 1024))
+        junk.write(bytes(200 * 1024))
     known: dict[str, int] = {}
 
     def fill():
