@@ -206,20 +206,28 @@ class Machine(RuleBasedStateMachine):
     def back_up(self):
         self.backups.append(self.server.last)
 
-    @rule(number=st.integers(0, 3))
-    def restore(self, number):
+    def come_back(self, noticed):
+        """The daemon runs again; the follower connects before anything else happens, or not."""
+        if noticed:
+            self.clock.advance(30)
+            self.line.settle()
+
+    @rule(number=st.integers(0, 3), noticed=st.booleans())
+    def restore(self, number, noticed):
         """The machine is stopped, and another copy of the folder is put there."""
         if number < len(self.backups):
             self.cut()
             self.backups.append(self.server.last)
             self.server.last = self.backups[number]
             self.server.pruned = 0
+            self.come_back(noticed)
 
-    @rule()
-    def lose_the_folder(self):
+    @rule(noticed=st.booleans())
+    def lose_the_folder(self, noticed):
         self.cut()
         self.backups.append(self.server.last)
         self.server.begin()
+        self.come_back(noticed)
 
     @rule()
     def renew(self):
@@ -242,6 +250,15 @@ class Machine(RuleBasedStateMachine):
         self.accepting = True
         self.follower.accept()
         self.accepting = False
+
+    @rule()
+    def accept_before_the_answer(self):
+        """What was claimed on this connection is another history than the accepted one."""
+        self.cut()
+        self.clock.advance(30)
+        for end, size in (("client", 300), ("server", 100), ("client", 300)):
+            self.carry(*((size, 0) if end == "client" else (0, size)))
+        self.accept()
 
     @rule(there=st.integers(0, 300), back=st.integers(0, 600))
     def carry(self, there, back):
