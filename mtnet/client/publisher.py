@@ -102,7 +102,8 @@ class Publisher(Peer):
         on_flattened: is called when whoever runs the server has closed every position of it.
         on_notice: is told a sentence of the server's for people.
         on_error: is told what was refused that no Deferred tells of: a code, and a sentence.
-        name: what the server's status calls it.
+        name: what the server's status calls it. A publisher of the same name and login is the same
+            one to it, and `free` takes the channel over from that.
         login: who publishes; sent over TLS or within this machine alone.
 
     Raises:
