@@ -22,7 +22,7 @@ def small_disk(daemon):
     yield daemon.data
     if daemon.process is not None:
         daemon.stop()
-    subprocess.run(["umount", str(daemon.data)], check=True)
+    subprocess.run(["umount", "--lazy", str(daemon.data)], check=True)
 
 
 def fill(path):

@@ -472,7 +472,7 @@ def small_disk(tmp_path):
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("This machine does not let root mount a tmpfs.")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_on_a_full_disk_what_is_stored_is_known_and_goes_on_when_there_is_room(small_disk):
