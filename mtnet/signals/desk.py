@@ -425,7 +425,7 @@ class Desk:
         for name in {pending.draft.channel for pending in batch}:
             self._make_room(name, [p.draft for p in batch if p.draft.channel == name])
             channel, holder = self._book.channel(name), self._publishers.holder(name)
-            rooms[name] = Room(channel.net, channel.keys, set())
+            rooms[name] = Room(channel.net, channel.keys)
             if holder is not None:
                 holders[name] = holder
         policy = PublishPolicy(self._limits, holders, rooms, self.records)

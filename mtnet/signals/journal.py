@@ -384,6 +384,7 @@ class Journal:
     ) -> tuple[list[Outcome], list[Head]]:
         ledgers: dict[str, Ledger] = {}
         outcomes: list[Outcome] = []
+        judge.begin()
         for draft in drafts:
             try:
                 ledger = ledgers.get(draft.channel) or self._ledger(connection, draft.channel)

@@ -50,9 +50,9 @@ class Room(Struct):
         fresh: symbols that this commit makes known.
     """
 
-    symbols: Mapping[str, object]
-    positions: int
-    fresh: set[str]
+    symbols: Mapping[str, object] = {}
+    positions: int = 0
+    fresh: set[str] = set()
 
 
 class Limits(Struct, frozen=True):
@@ -88,8 +88,14 @@ class PublishPolicy(Judge):
     ) -> None:
         self._limits, self._records = limits, records
         self._paused: Mapping[str, PauseMode] = records.paused
-        self._holders, self._rooms = dict(holders), rooms
+        self._before = holders, rooms
         self._claims: dict[int, Claim] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        holders, rooms = self._before
+        self._holders = dict(holders)
+        self._rooms = {name: Room(each.symbols, each.positions) for name, each in rooms.items()}
         self._replaced: set[tuple[str, int]] = set()
         self._owners: dict[Key, int] = {}
         self._owed: dict[Position, Draft | None] = {}

@@ -128,6 +128,9 @@ def _other_form(draft: Draft, stands: str, takes: str) -> WireError:
 class Judge:
     """Says of each draft of a commit, in order, whether it is stored; this one lets all be."""
 
+    def begin(self) -> None:
+        """Forget the drafts so far: the commit is tried from its first draft on, maybe again."""
+
     def admit(self, draft: Draft) -> None:
         """
         Look at who it comes from.

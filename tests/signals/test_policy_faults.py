@@ -1,0 +1,73 @@
+"""Who may set what, while the disk fails, a channel is damaged, or the daemon stops in between."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from signals_peers import told
+from test_pauses import Office, codes, start, state
+
+from mtnet.errors import JournalError
+from mtnet.signals import requests
+
+
+@pytest.fixture
+def serve(tmp_path, clock):
+    return lambda *sets, **more: Office(tmp_path / "data", clock, *sets, **more)
+
+
+@pytest.fixture
+def server(serve):
+    return serve()
+
+
+def fail_to_keep(monkeypatch):
+    def full(path, data):
+        raise JournalError("The disk is full.")
+
+    monkeypatch.setattr("mtnet.signals.records.replace_file", full)
+
+
+# A commit that is judged a second time
+
+
+def damage(server, channel):
+    """Let the positions of a channel be no more what was written."""
+    server.journal.close()
+    server.journal.load()
+    with closing(sqlite3.connect(server.journal.path)) as connection:
+        connection.execute("UPDATE position SET body = x'00' WHERE channel = ?", (channel,))
+        connection.commit()
+
+
+def test_a_damaged_channel_costs_nobody_else_of_its_commit_an_answer(serve):
+    server = serve("signals.max_positions=2")
+    server.publish(server.greet(), "gold", channel="gold")
+    first, second, other = server.greet(), server.greet(), server.greet()
+    server.publish(first, "a", "2")
+    damage(server, "gold")
+    told(first)
+    server.disk.held = True
+    server.publish(first, "held", "2", symbol="X")
+    server.publish(first, "less", "1")
+    server.publish(second, "more", "2")
+    server.publish(other, "gold2", channel="gold")
+    server.disk.work()
+    assert codes(first) == ["held", "less", "fenced"]
+    assert codes(second) == ["more"]
+    assert codes(other) == ["server"]
+    assert state(server) == {"GBPUSD": "2", "X": "2"}
+
+
+def test_positions_of_such_a_commit_are_counted_once(serve):
+    server = serve("signals.max_positions=2")
+    server.publish(server.greet(), "gold", channel="gold")
+    publisher, other = server.greet(), server.greet()
+    damage(server, "gold")
+    server.disk.held = True
+    server.publish(publisher, "warm", "0", symbol="W")
+    server.publish(publisher, "a", symbol="A")
+    server.publish(publisher, "b", symbol="B")
+    server.publish(other, "gold2", channel="gold")
+    server.disk.work()
+    assert codes(publisher) == ["warm", "a", "b"]
