@@ -45,10 +45,13 @@ class Journal:
     Attributes:
         trouble: why the heads could not be noted after the last commit; nothing is lost, but a
             loss would not be seen.
+        attempted: what becomes of each draft of the last commit where that turns out to be
+            stored; empty = none was judged.
     """
 
     def __init__(self, path: Path, retain: int, ids: int = IDS, slice: int = SLICE) -> None:
         self.path, self.trouble = path, ""
+        self.attempted: list[Outcome] = []
         self._keeps = retain, ids, slice
         self._database = Database(path, SCHEMA, TABLES, self._upgrade)
         self._heads = Heads(heads_of(path))
@@ -132,7 +135,7 @@ class Journal:
         Raises:
             JournalError: the disk is full or failed; ask `recover`.
         """
-        wanted, judge = list(drafts), judge or Judge()
+        wanted, judge, self.attempted = list(drafts), judge or Judge(), []
         return self._write(lambda connection: self._take(connection, wanted, judge))
 
     def find(self, drafts: Iterable[Draft]) -> list[Outcome | None]:
@@ -397,7 +400,9 @@ class Journal:
                 outcomes.append(WireError("field", "A signal holds text that no file can hold"))
             except sqlite3.DatabaseError as error:
                 raise blame(draft.channel, error) from error
-        return outcomes, self._flush(ledgers)
+        heads = self._flush(ledgers)
+        self.attempted = outcomes
+        return outcomes, heads
 
     def _ledger(self, connection: sqlite3.Connection, channel: str) -> Ledger:
         _check_name(channel)

@@ -5,7 +5,7 @@ One commit is under way at a time; what arrives meanwhile is the next one. After
 journal is asked what came of the commit, and nobody is answered before that is known.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -15,15 +15,7 @@ from twisted.python.failure import Failure
 
 from mtnet.errors import JournalError, NotAskedError, WireError
 from mtnet.settings import Signals
-from mtnet.signals.entries import (
-    Draft,
-    Entry,
-    Outcome,
-    Repeated,
-    Several,
-    Unchanged,
-    entries_of,
-)
+from mtnet.signals.entries import Draft, Entry, Outcome, entries_of
 from mtnet.signals.fields import Take
 from mtnet.signals.journal import Journal
 from mtnet.signals.publishers import Publisher
@@ -234,12 +226,13 @@ class Writer:
         self._owner.committed()
         return Stored(outcomes, entries, self._epochs(entries))
 
-    def _look_again(self, batch: list[Pending]) -> Stored:
+    def _look_again(self, batch: list[Pending], known: Mapping[str, int]) -> Stored:
         """Find out what came of a commit that failed, in the thread."""
-        landed = self._journal.recover(self._owner.known())
-        outcomes = self._journal.find([pending.draft for pending in batch])
+        landed = self._journal.recover(known)
+        outcomes: Sequence[Outcome | None] = self._journal.attempted
+        if not landed or len(outcomes) != len(batch):
+            outcomes = self._journal.find([pending.draft for pending in batch])
         if landed:
-            outcomes = _landed(batch, outcomes, landed)
             self._owner.committed()
         return Stored(outcomes, landed, self._epochs(landed))
 
@@ -265,7 +258,7 @@ class Writer:
         result, rested = Stored([None] * len(batch), (), {}), False
         while not isinstance(error, NotAskedError):
             try:
-                result = await self._in_thread(self._look_again, batch)
+                result = await self._in_thread(self._look_again, batch, self._owner.known())
                 break
             except Exception as unsure:
                 # Nothing is known, so nobody is answered and nothing is taken until it is.
@@ -389,27 +382,3 @@ class Writer:
         self._settling = [each for each in self._settling if each[0] > upto]
         for done in ready:
             done.callback(None)
-
-
-def _landed(
-    batch: list[Pending], outcomes: Sequence[Outcome | None], landed: Sequence[Entry]
-) -> list[Outcome | None]:
-    """
-    Say what became of the drafts of a commit that failed and is stored nevertheless, whole.
-
-    Its published frames must not be tried again, over what was set behind them; and whoever
-    set an entry is its publisher, as if the commit had not failed.
-    """
-    new = {(entry.channel, entry.id): entry for entry in landed}
-    found: list[Outcome | None] = []
-    for pending, outcome in zip(batch, outcomes, strict=True):
-        key = pending.draft.channel, pending.draft.id
-        if pending.done is None:
-            found.append(Unchanged())
-        elif not pending.draft.symbol:
-            found.append(Several(()))
-        elif isinstance(outcome, Repeated):
-            found.append(new.pop(key, outcome))
-        else:
-            found.append(outcome)
-    return found

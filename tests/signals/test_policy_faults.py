@@ -71,3 +71,54 @@ def test_positions_of_such_a_commit_are_counted_once(serve):
     server.publish(other, "gold2", channel="gold")
     server.disk.work()
     assert codes(publisher) == ["warm", "a", "b"]
+
+
+# A commit that failed and is stored nevertheless
+
+
+def land(server):
+    server.disk.held = True
+    server.publish(server.greet(), "warm", "0", symbol="W", take="0")
+    server.journal.fault = None
+
+
+def settle(server):
+    server.disk.step()
+    server.journal.fault = "landed"
+    server.disk.step()
+    server.journal.fault = None
+    server.disk.held = False
+    server.disk.work()
+    server.clock.advance(5)
+
+
+def test_a_frame_that_such_a_commit_refused_takes_no_symbol_and_is_heard_again(server):
+    older, newer = server.dial(), server.dial()
+    older.send(b"<<GBPUSD|2>>")
+    server.ask("pause")
+    land(server)
+    newer.send(b"<<GBPUSD|3>>")
+    server.publish(server.greet(), "z", "0", symbol="Z", take="0")
+    settle(server)
+    older.send(b"<<GBPUSD|1>>")
+    assert state(server) == {"GBPUSD": "1"}
+    server.ask("resume")
+    assert newer.closed
+
+
+def test_what_such_a_commit_closed_and_refused_is_answered_as_in_any_other(server):
+    publisher = start(server)
+    server.ask("pause")
+    land(server)
+    server.publish(publisher, "a", "-1")
+    server.publish(publisher, "b", "1", symbol="X")
+    settle(server)
+    assert codes(publisher)[1:3] == ["denied+", "denied"]
+    assert state(server) == {}
+
+
+def test_a_flattening_in_such_a_commit_says_how_much_it_closed(server):
+    publisher = start(server)
+    server.publish(publisher, "x", symbol="X")
+    server.journal.fault = "landed"
+    assert server.ask("flatten") == 2
