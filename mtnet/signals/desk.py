@@ -403,10 +403,8 @@ class Desk:
 
     def _pay_owed(self) -> None:
         """Judge the reductions first that a channel refused while it was frozen."""
-        if self._writer.committing:
-            return  # which may add to them; `stored` comes back to this
-        due = self.records.pay(self.records.paused)
-        pendings = [Pending(replace(each, when=self._now()), OWNER, owed=True) for each in due]
+        now, due = self._now(), self.records.due()
+        pendings = [Pending(replace(each, when=now), OWNER, owed=each) for each in due]
         for pending in pendings:
             self._note(pending)
         self._writer.take_first(pendings)

@@ -30,13 +30,14 @@ class Claim(Struct, frozen=True):
 
     Attributes:
         take: whether it takes the channel over; None = it does.
-        owed: it is a reduction that a frozen channel refused; it is stored if it still is one.
+        owed: the reduction that a frozen channel refused, and that this is; it is stored if it
+            still is one, and no later signal of its position was judged.
         taken: the symbol is a newer classic publisher's.
     """
 
     publisher: Publisher
     take: Take | None = None
-    owed: bool = False
+    owed: Draft | None = None
     taken: bool = False
 
 
@@ -131,21 +132,31 @@ class PublishPolicy(Judge):
 
     def is_classic(self, draft: Draft) -> bool:
         claim = self._claims[id(draft)]
-        owed = claim.owed and bool(draft.volume)  # what closes all closes orders too
+        owed = claim.owed is not None and bool(draft.volume)  # what closes all closes orders too
         return not (draft.id or draft.ticket) and (owed or claim.publisher.number != OPERATOR)
 
     def weigh(self, draft: Draft, change: Transition) -> None:
-        claim, position = self._claims[id(draft)], position_of(draft)
-        if claim.publisher.number == OPERATOR:
-            if claim.owed and _reduction(draft, change) is None:
-                raise PolicyError("denied", f"{draft.symbol} needs no closing any more")
-            return
+        claim = self._claims[id(draft)]
         frozen = self._paused.get(draft.channel) == "frozen"
-        self._owed[position] = _reduction(draft, change) if frozen else None
+        if claim.owed is not None:
+            self._weigh_owed(draft, claim.owed, change, frozen)
+        if claim.publisher.number == OPERATOR:
+            return
+        self._owed[position_of(draft)] = _reduction(draft, change) if frozen else None
         if change.effect == "nothing":
             self._owners[Key(draft.channel, draft.symbol)] = claim.publisher.number
         elif frozen:
             raise PolicyError("denied", FROZEN.format(channel=draft.channel), until="frozen")
+
+    def _weigh_owed(self, draft: Draft, owed: Draft, change: Transition, frozen: bool) -> None:
+        position = position_of(draft)
+        if self._owed.get(position, self._records.owed.get(position)) is not owed:
+            raise PolicyError("denied", f"A later signal of {draft.symbol} has come")
+        if frozen:  # again; it is judged when that ends
+            raise PolicyError("denied", FROZEN.format(channel=draft.channel))
+        self._owed[position] = None
+        if change.effect != "reduction" or _reduction(draft, change) is None:
+            raise PolicyError("denied", f"{draft.symbol} needs no closing any more")
 
     def open(self, draft: Draft, change: Transition) -> None:
         claim = self._claims[id(draft)]

@@ -72,6 +72,8 @@ class Records:
         self.paused: Mapping[str, PauseMode] = {}
         self.fenced: Mapping[str, tuple[Who, ...]] = {}
         self.owed: Mapping[Position, Draft] = {}
+        self._due: Mapping[Position, Draft] = {}
+        self._seen: tuple[Mapping[Position, Draft], Mapping[str, PauseMode]] = {}, {}
         self._written = b""
         self.trouble = ""
 
@@ -125,12 +127,17 @@ class Records:
         owed = {**self.owed, **changes}
         self.owed = {key: draft for key, draft in owed.items() if draft is not None}
 
-    def pay(self, frozen: Mapping[str, PauseMode]) -> list[Draft]:
-        """Return, once, the reductions that are owed in channels that are not frozen now."""
-        due = [d for d in self.owed.values() if frozen.get(d.channel) != "frozen"]
-        if due:
-            self.owe({position_of(draft): None for draft in due})
-        return due
+    def due(self) -> list[Draft]:
+        """
+        Return, each once, the reductions whose channels are not frozen, to be judged; they are
+        owed until that is stored.
+        """
+        owed, paused = self.owed, self.paused
+        if owed is self._seen[0] and paused is self._seen[1]:
+            return []
+        self._seen, before = (owed, paused), self._due
+        self._due = {k: d for k, d in owed.items() if paused.get(k.channel) != "frozen"}
+        return [draft for key, draft in self._due.items() if before.get(key) is not draft]
 
     def save(self) -> None:
         """

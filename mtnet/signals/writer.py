@@ -33,7 +33,7 @@ class Pending:
         count: of this and all that came before it.
         done: fires with the seq of its entry; None = nobody can be told (the classic dialect).
         take: whether it takes its channel over; None = it does.
-        owed: it is a reduction that a frozen channel refused.
+        owed: the reduction that a frozen channel refused, and that this is.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Pending:
         publisher: Publisher,
         done: "Deferred[int] | None" = None,
         take: Take | None = None,
-        owed: bool = False,
+        owed: Draft | None = None,
     ) -> None:
         self.draft, self.publisher, self.done = draft, publisher, done
         self.take, self.owed = take, owed
@@ -127,11 +127,6 @@ class Writer:
     def waiting(self) -> int:
         """How many drafts are not dealt with, the commit under way included."""
         return len(self._waiting) + self._under_way + sum(map(len, self._parts))
-
-    @property
-    def committing(self) -> bool:
-        """Whether a commit is under way."""
-        return self._under_way > 0
 
     def take(self, pending: Pending) -> None:
         """Take a draft; its publisher is paused while the disk is behind."""

@@ -122,3 +122,92 @@ def test_a_flattening_in_such_a_commit_says_how_much_it_closed(server):
     server.publish(publisher, "x", symbol="X")
     server.journal.fault = "landed"
     assert server.ask("flatten") == 2
+
+
+# Reductions that a freeze refused
+
+
+def test_a_reduction_that_was_owed_is_stored_once_and_not_after_a_restart_again(serve):
+    server = serve()
+    publisher = start(server)
+    server.ask("freeze")
+    server.publish(publisher, "a", "1")
+    server.disk.held = True
+    server.publish(publisher, "b", "1", symbol="X")
+    server.ask("resume")
+    server.disk.held = False
+    assert state(server)["GBPUSD"] == "1"
+    server.publish(publisher, "c", "1.8")
+    again = serve()
+    again.desk.start()
+    assert state(again)["GBPUSD"] == "1.8"
+
+
+def test_a_reduction_that_was_owed_outlives_a_disk_that_takes_no_signal(serve):
+    server = serve()
+    publisher = start(server)
+    server.ask("freeze")
+    server.publish(publisher, "a", "1")
+    server.journal.fault = "lost"
+    server.ask("resume")
+    again = serve()
+    again.desk.start()
+    assert state(again) == {"GBPUSD": "1"}
+
+
+def test_a_reduction_that_was_owed_outlives_a_stop_before_its_commit(serve):
+    server = serve()
+    publisher = start(server)
+    server.ask("freeze")
+    server.publish(publisher, "a", "1")
+    server.disk.held = True
+    server.publish(publisher, "b", "1", symbol="X")
+    server.desk.pause("main", None)
+    while len(server.disk.calls) > 1:
+        server.disk.step()
+    again = serve()
+    again.desk.start()
+    assert again.desk.mode("main") is None
+    assert state(again)["GBPUSD"] == "1"
+
+
+def test_a_channel_frozen_again_takes_no_owed_reduction_before_its_end(server):
+    publisher = start(server)
+    server.ask("freeze")
+    server.publish(publisher, "a", "1")
+    server.journal.fault = "lost"
+    server.ask("resume")
+    server.ask("freeze")
+    server.journal.fault = None
+    server.clock.advance(5)
+    assert state(server) == {"GBPUSD": "2"}
+    server.ask("pause")
+    assert state(server) == {"GBPUSD": "1"}
+    assert len(server.entries()) == 2
+
+
+def test_a_later_signal_that_a_failing_disk_delayed_takes_the_place_of_one_that_is_owed(server):
+    master = server.dial()
+    master.send(b"<<GBPUSD|2>>")
+    server.ask("freeze")
+    master.send(b"<<GBPUSD|1>>")
+    server.journal.fault = "lost"
+    master.send(b"<<GBPUSD|3>>")
+    server.ask("resume")
+    server.journal.fault = None
+    server.clock.advance(5)
+    assert f"{server.entries()[-1].volume:f}" == "3"
+
+
+def test_a_reduction_that_is_owed_never_opens_the_other_side(serve):
+    server = serve()
+    publisher = start(server)
+    server.ask("freeze")
+    server.publish(publisher, "a", "1")
+    kept = server.journal.path.with_suffix(".policy").read_bytes()
+    server.ask("resume")
+    server.publish(publisher, "b", "-2")
+    server.journal.path.with_suffix(".policy").write_bytes(kept.replace(b'"main":"frozen"', b""))
+    again = serve()
+    again.desk.start()
+    assert state(again) == {"GBPUSD": "-2"}
