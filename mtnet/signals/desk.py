@@ -447,10 +447,16 @@ class Desk:
 
     def committed(self) -> None:
         """Keep what must outlive the daemon of a commit that is stored; in the thread."""
-        if self._policy.finish():
-            try:
-                self.records.save()
-            except JournalError as error:
+        if self._policy.finish() or self.records.trouble:
+            self._keep_records()
+
+    def _keep_records(self) -> None:
+        """Write what has changed; what the disk does not keep is tried again, in the thread."""
+        known = self.records.trouble
+        try:
+            self.records.save()
+        except JournalError as error:
+            if str(error) != known:
                 self.log.error("{error} It is known until the stop.", error=str(error))
 
     def known(self) -> dict[str, int]:
@@ -603,6 +609,8 @@ class Desk:
         return self._ask(self._journal.read, channel, after, limit, later=True)
 
     def _look(self) -> "Deferred[None]":
+        if self.records.trouble:
+            self._in_thread(self._keep_records)
         looked: Deferred[Any] = self._in_thread(self._journal.check_files)
         return looked.addCallbacks(lambda _: self._note_files(None), self._files_failed)
 
@@ -698,7 +706,14 @@ class Desk:
         diverged = self.histories.sentences()
         causes = [
             *filter(
-                None, (self._unsound, self._writer.trouble, self._trouble, self._journal.trouble)
+                None,
+                (
+                    self._unsound,
+                    self._writer.trouble,
+                    self._trouble,
+                    self._journal.trouble,
+                    self.records.trouble,
+                ),
             ),
             *(broken[name] for name in sorted(broken)),
             *self._inspection.findings,

@@ -211,3 +211,36 @@ def test_a_reduction_that_is_owed_never_opens_the_other_side(serve):
     again = serve()
     again.desk.start()
     assert state(again) == {"GBPUSD": "-2"}
+
+
+# What is kept beside the journal
+
+
+def test_a_pause_that_the_disk_does_not_keep_is_told_by_health_and_kept_when_it_can(
+    serve, monkeypatch
+):
+    server = serve()
+    with monkeypatch.context() as broken:
+        fail_to_keep(broken)
+        assert server.ask("freeze").check(JournalError)
+        server.desk._look()
+        assert server.desk.health()["trouble"] == "The disk is full."
+    server.desk._look()
+    assert server.desk.health()["healthy"]
+    assert serve().desk.mode("main") == "frozen"
+
+
+def test_a_fence_that_the_disk_does_not_keep_is_kept_when_it_can(serve, monkeypatch):
+    server = serve()
+    old, new = server.greet(), server.dial()
+    new.send(requests.hello(name="new"))
+    server.publish(old, "a")
+    with monkeypatch.context() as broken:
+        fail_to_keep(broken)
+        server.publish(new, "b", take="1")
+    assert server.desk.health()["trouble"] == "The disk is full."
+    server.desk._look()
+    again = serve()
+    back = again.greet()
+    again.publish(back, "c", take="free")
+    assert codes(back) == ["fenced"]
