@@ -395,11 +395,9 @@ class Desk:
         done: Deferred[int] = Deferred()
         self._take(Pending(Draft(channel, "", FLAT, self._now()), OWNER, done))
         try:
-            closed = await done
+            return await done
         finally:
             await kept
-        self._announce(channel, answers.flattened(channel))
-        return closed
 
     def _pay_owed(self) -> None:
         """Judge the reductions first that a channel refused while it was frozen."""
@@ -476,10 +474,13 @@ class Desk:
         self._full.update(dict.fromkeys(self._policy.full, until))
         self._policy.full.clear()
         self._answering = True
-        pairs = zip(batch, result.outcomes, strict=True)
+        pairs = list(zip(batch, result.outcomes, strict=True))
         again = [pending for pending, outcome in pairs if not self._answer(pending, outcome)]
         self._tell(result.entries)
         self._answering = False
+        for pending, outcome in pairs:
+            if isinstance(outcome, Several) and not pending.draft.symbol:
+                self._announce(pending.draft.channel, answers.flattened(pending.draft.channel))
         self._tell_turns()
         self._tell_channels(result.epochs)
         self._pay_owed()

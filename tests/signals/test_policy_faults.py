@@ -244,3 +244,23 @@ def test_a_fence_that_the_disk_does_not_keep_is_kept_when_it_can(serve, monkeypa
     back = again.greet()
     again.publish(back, "c", take="free")
     assert codes(back) == ["fenced"]
+
+
+# The order of what is told
+
+
+def test_flattened_is_told_behind_its_closings(server):
+    follower = server.subscribe()
+    publisher = start(server)
+    told(follower)
+    server.disk.held = True
+    assert server.ask("flatten") == 1
+    assert [each.split("|")[0] for each in told(follower)] == ["PAUSED", "SIGNAL", "FLATTENED"]
+    assert told(publisher)[-1] == "FLATTENED|channel=main"
+
+
+def test_flattened_is_told_though_the_disk_does_not_keep_the_pause(server, monkeypatch):
+    publisher = start(server)
+    fail_to_keep(monkeypatch)
+    assert server.ask("flatten").check(JournalError)
+    assert told(publisher)[-1] == "FLATTENED|channel=main"
