@@ -419,9 +419,11 @@ class Desk:
         """Return who judges a commit: it knows who publishes where at this moment."""
         when, rooms, holders = self._clock.seconds(), {}, {}
         for name in {pending.draft.channel for pending in batch}:
-            self._make_room(name, [p.draft for p in batch if p.draft.channel == name])
-            channel, holder = self._book.channel(name), self._publishers.holder(name)
-            rooms[name] = Room(channel.net, channel.keys)
+            rooms[name] = Room()
+            if name in self._book:
+                self._make_room(name, [p.draft for p in batch if p.draft.channel == name])
+                rooms[name] = Room(self._book[name].net, self._book[name].keys)
+            holder = self._publishers.holder(name)
             if holder is not None:
                 holders[name] = holder
         policy = PublishPolicy(self._limits, holders, rooms, self.records)
@@ -434,7 +436,7 @@ class Desk:
 
     def _make_room(self, name: str, drafts: list[Draft]) -> None:
         """Forget symbols that are flat for longer than they are repeated, where there is need."""
-        channel = self._book.channel(name)
+        channel = self._book[name]
         fresh = {d.symbol for d in drafts if d.volume and d.symbol not in channel.net}
         over = len(channel.net) + len(fresh) - self.settings.max_symbols
         if not fresh or over <= 0 or self._full.get(name, 0.0) > self._clock.seconds():

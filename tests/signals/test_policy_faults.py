@@ -264,3 +264,15 @@ def test_flattened_is_told_though_the_disk_does_not_keep_the_pause(server, monke
     fail_to_keep(monkeypatch)
     assert server.ask("flatten").check(JournalError)
     assert told(publisher)[-1] == "FLATTENED|channel=main"
+
+
+# Channels
+
+
+def test_a_refused_signal_makes_no_channel(serve):
+    server = serve("signals.channels.gold.max_volume=1")
+    publisher = server.greet()
+    server.desk.records.pause("oil", "close_only")
+    server.publish(publisher, "a", "1", channel="oil")
+    assert "denied" in codes(publisher)[-1]
+    assert "oil" not in server.desk.status()["channels"]
