@@ -42,6 +42,23 @@ ON CONFLICT DO UPDATE SET ticks = ticks + excluded.ticks, last = max(last, exclu
     first = min(first, excluded.first),
     longest = max(longest, excluded.longest, excluded.first - last)
 """
+_JOIN_SYMBOLS = (
+    "UPDATE block SET symbol = :other WHERE symbol = :one",
+    f"""
+    INSERT INTO heard SELECT source, :other, ticks, first, last, longest FROM heard
+    WHERE symbol = :one {_UPSERT_HEARD}
+    """,
+    "DELETE FROM heard WHERE symbol = :one",
+    """
+    UPDATE symbol SET ticks = symbol.ticks + one.ticks,
+        record = CASE WHEN newer THEN one.record ELSE symbol.record END,
+        received = CASE WHEN newer THEN one.received ELSE symbol.received END
+    FROM (SELECT *, received > coalesce((SELECT received FROM symbol WHERE id = :other), 0)
+        AS newer FROM symbol WHERE id = :one) AS one
+    WHERE symbol.id = :other
+    """,
+    "DELETE FROM symbol WHERE id = :one",
+)
 _SOURCE_COLUMNS = ("id", "name", *COUNTS)
 _UPSERT_SOURCE = "ON CONFLICT DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in COUNTS
@@ -366,12 +383,19 @@ def _sources(connection: sqlite3.Connection, which: str, most: int) -> Iterator[
 
 
 def _respell(connection: sqlite3.Connection) -> None:
-    """Call symbols as they are called now; an older mtnet wrote more of their characters as %XX."""
-    names = {name for (name,) in connection.execute("SELECT name FROM symbol").fetchall()}
-    for name in names:
+    """
+    Call symbols as they are called now, and join those that are one: to an older mtnet each
+    spelling was a symbol of its own.
+    """
+    numbers = dict(connection.execute("SELECT name, id FROM symbol").fetchall())
+    for name, number in list(numbers.items()):
         spelt = _spelt(name) if "%" in name else name
-        if spelt not in names:
-            connection.execute("UPDATE symbol SET name = ? WHERE name = ?", (spelt, name))
+        if spelt not in numbers:
+            connection.execute("UPDATE symbol SET name = ? WHERE id = ?", (spelt, number))
+            numbers[spelt] = number
+        elif spelt != name:
+            for statement in _JOIN_SYMBOLS:
+                connection.execute(statement, {"one": number, "other": numbers[spelt]})
 
 
 def _spelt(name: str) -> str:

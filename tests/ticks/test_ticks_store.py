@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mtnet.errors import JournalError
 from mtnet.ticks import store as store_module
+from mtnet.ticks.archive import Archive
 from mtnet.ticks.commits import Commit, freeze
 from mtnet.ticks.series import BLOCK, Heard, Series, unpack
 from mtnet.ticks.sources import GAPS, WINDOW, Batch, Source
@@ -270,9 +271,23 @@ def test_symbols_that_an_older_mtnet_spelt_otherwise_are_called_as_now(path, tal
     for name in (b"%5BNQ100%5D", b"UK%20100", b"A%40B", b"A@B", b"50%"):
         store.commit(commit(symbol=name))
     assert store.load(tally, 10).newest.keys() == {
-        b"[NQ100]", b"UK%20100", b"A%40B", b"A@B", b"50%"
+        b"[NQ100]", b"UK%20100", b"A@B", b"50%"
     }  # fmt: skip
     assert store.load(tally, 10).newest[b"[NQ100]"] == (b"1.1", 17)
+
+
+def test_two_spellings_that_an_older_mtnet_took_for_two_symbols_become_one(path, tally):
+    store = Store(path)
+    store.load(tally, 9)
+    for symbol, when in ((b"BTC%3AUSDT", 17), (b"BTC%3aUSDT", 19), (b"BTC:USDT", 18)):
+        store.commit(commit(2, symbol=symbol, when=when))
+    store.close()
+    kept = Store(path).load(tally, 9)
+    assert kept.newest == {b"BTC:USDT": (b"1.1", 19)}
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT name, ticks FROM symbol").fetchall() == [("BTC:USDT", 6)]
+        assert db.execute("SELECT ticks, first, last FROM heard").fetchall() == [(6, 17, 19)]
+    assert [tick.received for tick in Archive(path).ticks(b"BTC:USDT")] == [17, 17, 18, 18, 19, 19]
 
 
 def test_numbers_of_an_older_run_are_forgotten(path, tally):
