@@ -615,7 +615,11 @@ class Desk:
         if self.records.trouble:
             self._in_thread(self._keep_records)
         looked: Deferred[Any] = self._in_thread(self._journal.check_files)
-        return looked.addCallbacks(lambda _: self._note_files(None), self._files_failed)
+        return looked.addCallbacks(self._files_found, self._files_failed)
+
+    def _files_found(self, _: None) -> None:
+        self._note_files(None)
+        self._writer.probe()
 
     def _files_failed(self, failure: Failure) -> None:
         self._note_files(failure.getErrorMessage())

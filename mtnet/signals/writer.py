@@ -143,6 +143,11 @@ class Writer:
         if not self._busy and self._journal.unsettled and not self._closing:
             self._run(self._mend(error))
 
+    def probe(self) -> None:
+        """Find out, while nothing waits that would, whether the disk takes what it refused."""
+        if self.trouble is not None and not (self._busy or self._waiting or self._closing):
+            self._run(self._commit_nothing())
+
     def take_first(self, pendings: Sequence[Pending]) -> None:
         """Take drafts of our own, to be judged before all that wait."""
         if pendings:
@@ -192,6 +197,15 @@ class Writer:
         if await self._fail([], error):
             self._succeed()
             await self._work()
+
+    async def _commit_nothing(self) -> None:
+        try:
+            await self._in_thread(self._commit, [], self._owner.judge([]))
+        except Exception as error:
+            await self._fail([], error)
+        else:
+            self._succeed()
+        await self._work()
 
     async def _work(self) -> None:
         while batch := self._next():

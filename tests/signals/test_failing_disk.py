@@ -476,3 +476,30 @@ def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(office, tmp_path):
     assert office.answers[-1] == ("b", 2)
     assert office.desk.health()["healthy"]
     office.desk._expiry.stop()
+
+
+def test_a_disk_that_has_room_again_is_healthy_though_nobody_publishes(office):
+    office.publish("a")
+    office.desk.start()
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(database, "has_room", lambda folder: False)
+        office.publish("b")
+        office.wait(LOOK)
+        assert not office.desk.health()["healthy"]
+    for _ in range(3):
+        office.wait(LOOK)
+    assert office.desk.health()["healthy"], office.desk.health()["trouble"]
+    office.publish("c")
+    assert office.answers == [("a", 1), ("b", "server"), ("c", 2)]
+    office.desk._expiry.stop()
+
+
+def test_a_disk_that_fails_on_stays_in_trouble(office):
+    office.publish("a")
+    office.desk.start()
+    office.journal.before = 1_000
+    office.publish("b")
+    for _ in range(9):
+        office.wait(LOOK)
+    assert office.desk.health()["trouble"] == "The disk is full."
+    office.desk._expiry.stop()
