@@ -33,6 +33,9 @@ CACHED = 8
 _FILE = re.compile(r"([0-9]{10})-([0-9]{1,16})-([0-9a-f]{64})\.tpl")
 _KEY = "key.json"
 _UNFINISHED = ".new"
+_TRIAL = "trial"
+TRIAL = 65_536
+"""Bytes that are written to see whether the disk takes templates again: one of usual size."""
 
 
 @implementer(IStatus)
@@ -65,7 +68,7 @@ class Library:
         self._keep_experts, self._default = keep_experts, _default_key(default)
         self._lock = Lock()
         self._cache: OrderedDict[str, bytes] = OrderedDict()
-        self._refused = ""
+        self._refused, self._refusing = "", folder
         self._damaged: dict[Path, str] = {}
         self._newest: tuple[object, Version | None] = None, None
         try:
@@ -214,9 +217,10 @@ class Library:
 
         Returns:
             A sentence when it is damaged, which is skipped from now on; else nothing. None when
-            all were looked at.
+            all were looked at: then it is tried whether the disk takes what it refused.
         """
         if not self._unchecked:
+            self._try_again()
             return None
         version = self._unchecked.pop()
         if self._is_damaged(version):
@@ -285,12 +289,24 @@ class Library:
         except OSError as error:
             _remove_unused(folder)
             self._refused = f"The disk did not take the template: {error.strerror}."
+            self._refusing = folder
             raise TemplateError("server", self._refused) from error
         self._refused = ""
         kept = (*self._index.get(key, ()), added)[-self._versions :]
         self._index = {**self._index, key: kept}
         self._prune(folder)
         return added
+
+    def _try_again(self) -> None:
+        """Write a file where the disk refused one: nobody may upload for long."""
+        if not self._refused:
+            return
+        folder = self._refusing if self._refusing.exists() else self._folder
+        with self._lock, suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / _TRIAL, b"\0" * TRIAL)
+            (folder / _TRIAL).unlink()
+            self._refused = ""
 
     def _write(self, folder: Path, version: Version, content: bytes) -> None:
         if not folder.exists():

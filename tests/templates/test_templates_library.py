@@ -249,6 +249,27 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(opened, tmp_path, monkeyp
     assert library.health()["healthy"] is True
 
 
+def test_a_disk_that_takes_files_again_is_healthy_though_nobody_uploads(
+    opened, tmp_path, monkeypatch
+):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    library = opened()
+    store(library, 1)
+    before = files(tmp_path)
+    while library.check() is not None:
+        pass
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert code(store, library, 2) == "server"
+        assert library.check() is None
+        assert library.health()["healthy"] is False
+    assert library.check() is None
+    assert library.health() == {"healthy": True, "trouble": None, "templates": 1}
+    assert files(tmp_path) == before
+
+
 def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path):
     (tmp_path / "templates").write_text("a file")
     with pytest.raises(StartError, match="cannot be read"):
