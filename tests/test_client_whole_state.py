@@ -23,7 +23,7 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def begin(self):
         self.folder = Path(mkdtemp())
-        self.office = Office(self.folder)
+        self.office, self.killed = Office(self.folder), []
         self.held, self.loaded = {}, True
         self.provider = self.office.publisher(positions=self.count)
         self.follower = self.office.follower()
@@ -70,6 +70,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def restart(self):
+        self.killed.append(self.office.hub)
         self.office.restart()
 
     @rule()
@@ -91,6 +92,8 @@ class Machine(RuleBasedStateMachine):
             self.office.pass_time(35)
             self.check()
         finally:
+            for hub in [*self.killed, self.office.hub]:
+                hub.desk._journal.close()
             rmtree(self.folder)
 
     def check(self):
