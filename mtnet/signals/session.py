@@ -82,7 +82,7 @@ class Session:
         self._subscriptions: tuple[Subscription, ...] = ()  # mostly one
         self._publisher: Publisher | None = None
         self._published: set[str] = set()
-        self._refused: dict[str, str] = {}
+        self._refused: dict[tuple[str, str], None] = {}
         self._greeted, self._name, self._client = False, "", ""
         self._unanswered = 0
         self._finishing = self._parted = False
@@ -140,15 +140,16 @@ class Session:
 
     def offer(self, channels: Collection[str]) -> None:
         """Say which of these channels it may ask for, of those that it was refused."""
-        now = [name for name in channels if self._is_open(name)]
-        for name in now:
-            del self._refused[name]
+        asked = [each for each in self._refused if each[0] in channels]
+        now = [each for each in asked if self._is_open(*each)]
+        for each in now:
+            del self._refused[each]
         if now:
-            self._send(answers.channels(now))
+            self._send(answers.channels({channel for channel, _ in now}))
 
     def _gained(self) -> None:
         """It may do more than before."""
-        self.offer(list(self._refused))
+        self.offer({channel for channel, _ in self._refused})
 
     def finished(self) -> None:
         """The client has said all: what it still waits for is answered."""
@@ -254,7 +255,7 @@ class Session:
 
     def _note_refused(self, verb: str, channel: str) -> None:
         if len(self._refused) < REFUSED:
-            self._refused[channel] = verb
+            self._refused[channel, verb] = None
 
     def _unsubscribe(self, asked: Unsubscribe) -> None:
         self._drop(asked.channel)
@@ -444,13 +445,12 @@ class Session:
         if publisher is not None:
             self._desk.leave(publisher, bye)
 
-    def _is_open(self, channel: str) -> bool:
+    def _is_open(self, channel: str, verb: str) -> bool:
         """Say whether what was refused of a channel may be asked for now."""
-        verb = self._refused.get(channel)
         if verb == "follow":
             may = self._may("follow", channel) or self._may("publish", channel)
             return may and self._desk.is_named(channel)
-        return verb is not None and self._may(verb, channel)
+        return self._may(verb, channel)
 
     def _may(self, verb: str, channel: str) -> bool:
         return self._visitor.may(verb, channel, SIGNALS)

@@ -342,6 +342,17 @@ def test_who_may_more_is_told_what_it_was_refused_before_and_may_have_now(house)
     provider.hang_up()
 
 
+def test_who_was_refused_to_follow_and_to_publish_is_told_of_each(house):
+    provider, _ = talk(house, hello("alice") + publish("oil"))
+    terminal, _ = talk(house, hello("bob") + requests.subscribe("oil") + publish("oil"))
+    more = [*GRANTS["bob"], "follow:signals/oil"]
+    house.change("bob", grants=more, password=HASH)
+    assert told(terminal) == ["CHANNELS|channels=oil"]
+    house.change("bob", grants=[*more, "publish:signals/oil"], password=HASH)
+    assert told(terminal) == ["CHANNELS|channels=oil"]
+    provider.hang_up()
+
+
 def test_a_token_allows_no_more_when_its_account_may_more(house):
     terminal, said = talk(house, hello("bob", TOKEN) + publish("gold"))
     assert codes(said) == ["code=denied"]
