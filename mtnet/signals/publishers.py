@@ -19,6 +19,10 @@ KEPT = 60.0
 """Seconds for which the symbols of a classic publisher are kept for its address that was closed
 so that it sends its state anew: classic programs come back within that."""
 
+REFUSED = 1_000
+"""Symbols of a classic publisher whose refused frames are kept; it sends its whole state anew
+anyhow when the reason of one of them ends."""
+
 
 class Producer(Protocol):
     """What is paused while the disk is behind."""
@@ -211,7 +215,8 @@ class Publishers:
         Args:
             volume: None = a later frame of the symbol has come already.
         """
-        if until and not publisher.gone:
+        room = len(publisher.refused) < REFUSED or key in publisher.refused
+        if until and room and not publisher.gone:
             publisher.refused[key] = Refusal(volume, until)
             self._owed[publisher] = None
 

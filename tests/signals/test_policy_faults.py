@@ -276,3 +276,18 @@ def test_a_refused_signal_makes_no_channel(serve):
     server.publish(publisher, "a", "1", channel="oil")
     assert "denied" in codes(publisher)[-1]
     assert "oil" not in server.desk.status()["channels"]
+
+
+# What is remembered
+
+
+def test_very_many_refused_frames_are_not_kept_and_their_publisher_is_closed_all_the_same(
+    server, monkeypatch
+):
+    monkeypatch.setattr("mtnet.signals.publishers.REFUSED", 2)
+    master = server.dial()
+    server.ask("pause")
+    master.send(b"<<A|1>><<B|1>><<C|1>><<A|2>>")
+    server.ask("resume")
+    assert state(server) == {"A": "2", "B": "1"}
+    assert master.closed
