@@ -5,6 +5,8 @@ A copy of the data folder that was put back has the epoch of the original and fe
 followers are the only ones who can tell. Pure: times are milliseconds since the Unix epoch, UTC.
 """
 
+from collections.abc import Collection
+
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
@@ -87,10 +89,19 @@ class Divergences:
         claims.append(claim)
         return True
 
-    def accept(self, channel: str, accepted: bool = True) -> None:
-        """Take the claims so far against a channel for settled, or not."""
+    def accept(self, channel: str) -> None:
+        """Take the claims so far against a channel for settled."""
         found = self._channels[channel]
-        found.claims = [replace(claim, accepted=accepted) for claim in found.claims]
+        found.claims = [replace(claim, accepted=True) for claim in found.claims]
+
+    def reopen(self, channel: str, claims: Collection[Claim]) -> None:
+        """Take back that claims were settled."""
+        found = self._channels[channel]
+        again = {(claim.after, claim.h) for claim in claims}
+        found.claims = [
+            replace(each, accepted=False) if (each.after, each.h) in again else each
+            for each in found.claims
+        ]
 
     def forget(self, channel: str) -> None:
         """End the claims against a channel, which has a new epoch."""

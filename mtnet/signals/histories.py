@@ -71,13 +71,14 @@ class Histories:
             WireError: `channel`; nobody claims anything.
             JournalError: the disk does not keep it.
         """
-        if not self._divergences.open(channel):
+        claims = self._divergences.open(channel)
+        if not claims:
             raise WireError("channel", f"Nothing is wrong with {channel}")
         self._divergences.accept(channel)
         try:
             await self._store()
         except JournalError:
-            self._divergences.accept(channel, False)
+            self._divergences.reopen(channel, claims)
             raise
 
     def forget(self, channel: str) -> None:

@@ -242,6 +242,21 @@ def test_a_disk_that_keeps_no_acceptance_leaves_the_alarm(rolled_back, monkeypat
     assert len(diverged(server)) == 1
 
 
+def test_what_was_accepted_before_stays_so_when_the_disk_keeps_no_more(rolled_back, monkeypatch):
+    server, known = rolled_back
+    server.subscribe(epoch=server.epoch(), after=6, h=known[6])
+    accept(server)
+    server.subscribe(epoch=server.epoch(), after=5, h=known[5])
+
+    def full(path, data):
+        raise JournalError("The disk is full.")
+
+    monkeypatch.setattr("mtnet.signals.histories.replace_file", full)
+    accept(server)
+    (sentence,) = diverged(server)
+    assert "knows entry 5, and the journal ended at 2. " in sentence
+
+
 def test_a_file_of_claims_that_cannot_be_read_is_named(start, tmp_path):
     start()
     (tmp_path / "data" / "signals.diverged").write_bytes(b"{")
