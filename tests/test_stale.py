@@ -52,6 +52,7 @@ def test_a_number_that_another_program_has_now_is_forgotten(pidfile, process, wo
 @pytest.mark.parametrize(
     ("text", "left"),
     [(str(os.getpid()), False), ("", False), ("\n", False), ("hello", True), ("4194305", True)],
+    ids=["our own", "empty", "a line end", "no number", "more than any number"],
 )
 def test_our_own_number_and_none_are_forgotten_and_the_rest_is_left_to_twistd(pidfile, text, left):
     pidfile.write_text(text)
@@ -90,7 +91,7 @@ def lock(path):
     return path.with_name(path.name + ".lock")
 
 
-@pytest.mark.parametrize("pid", [1, os.getpid()])
+@pytest.mark.parametrize("pid", [1, os.getpid()], ids=["another", "our own"])
 def test_a_socket_and_its_lock_go_where_nobody_listens(path, pid):
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))

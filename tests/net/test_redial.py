@@ -10,7 +10,7 @@ from mtnet.client import dialect
 from mtnet.net.redial import DELAY, LONGEST_DELAY, stay_connected
 
 
-@pytest.mark.parametrize("delay", [DELAY, dialect._delay])
+@pytest.mark.parametrize("delay", [DELAY, dialect.backoff])
 def test_a_crowd_does_not_come_back_at_once(delay):
     waits = {delay(9) for _ in range(50)}
     assert len(waits) > 40
