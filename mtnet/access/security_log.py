@@ -14,7 +14,8 @@ from twisted.logger import Logger
 from mtnet.access.limits import LogLimit
 
 KIND = 100
-"""Lines of one kind in a minute, of all networks together; of one network there are at most 5."""
+"""Lines of one kind, such as logins refused for one reason, in a minute, of all networks together;
+of one network there are at most 5."""
 REQUESTS = 3_600.0
 """Seconds in which a login that each request repeats, as over HTTP, is said once."""
 NOBODY = "-"
@@ -76,7 +77,8 @@ class SecurityLog:
             why: one word.
             login: of an account; empty = it named none.
         """
-        if self._admits(origin, "login refused"):
+        # Each reason for itself: who shows an old token again and again leaves room for guesses.
+        if self._admits(origin, f"login refused {why}"):
             self.log.warn(
                 "login refused: {origin} login={login} why={why}",
                 origin=origin,

@@ -2,13 +2,14 @@
 
 import re
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
 from people import GUEST, PASSWORD, REMOTE, TOKEN, House, basic, hello
 from twisted.internet.address import IPv4Address
 from twisted.logger import formatEvent
 
-from mtnet.access.security_log import REQUESTS
+from mtnet.access.security_log import REQUESTS, Origin, SecurityLog
 from mtnet.net.admission import Barrier
 from mtnet.net.endpoints import Listener
 from mtnet.net.gate import Gate
@@ -62,6 +63,35 @@ def test_each_login_good_or_bad_is_one_line_on_every_port(house, lines, service)
     assert lines() == [f"login refused: {where} login=alice why=wrong"]
 
 
+FILTERED = "login refused: service=a endpoint=b peer=[2001:db8::1]:7 login=- why=wrong"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (f" [mtnet.access.security_log.SecurityLog#warn] {FILTERED}", True),
+        (f"pc twistd[7]: T+00 [mtnet.access.security_log.SecurityLog#warn] {FILTERED}", True),
+        (f"T+00 [mtnet.web.site.ApiSite#warn] HTTP: a peer is refused 'GET' '{FILTERED}", False),
+        (f"T [a#warn] '[mtnet.access.security_log.SecurityLog#warn] {FILTERED}", False),
+        (f"T [mtnet.access.security_log.SecurityLog#warn] {FILTERED}'…", False),
+    ],
+)
+def test_the_filter_of_the_docs_takes_lines_of_this_log_alone(line, found):
+    docs = Path(__file__).parents[2] / "docs" / "accounts.md"
+    (pattern,) = re.findall(r"^failregex = (.*)$", docs.read_text("utf-8"), re.MULTILINE)
+    match = re.search(pattern.replace("<ADDR>", "(?P<ip>[0-9a-f:.]+)"), line)
+    assert (match is not None) is found
+    assert match is None or match["ip"] == "2001:db8::1"
+
+
+def test_logins_that_are_no_guess_leave_room_for_those_that_are(log):
+    lines = SecurityLog(lambda: 0.0)
+    for why in ["withdrawn"] * 9 + ["wrong"] * 9:
+        lines.refused(Origin("192.0.2.7"), why)
+    told = [event["why"] for event in log]
+    assert told == ["withdrawn"] * 5 + ["wrong"] * 5
+
+
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
 def test_a_login_that_there_is_not_may_be_a_password_and_is_not_named(house, log, service):
     house.say(house.dial(service), login_on(service, "secret-canary", "wrong-horse"))
@@ -82,8 +112,8 @@ def test_http_says_a_login_once_however_many_requests_repeat_it(house, lines, cl
 def test_a_guesser_fills_no_log(house, lines):
     for _ in range(20):
         house.say(house.dial("ticks"), login_on("ticks", "alice", "wrong-horse"))
-    told = lines()
-    assert [line.partition(":")[0] for line in told].count("login refused") == 5
+    told = [line for line in lines() if line.startswith("login refused")]
+    assert [line.rpartition("=")[2] for line in told] == ["wrong"] * 2 + ["banned"] * 5
     assert house.hub.access.log.left_out > 0
 
 
