@@ -94,7 +94,7 @@ class DataFolder:
             return 0
 
     def note_run(self, when: int) -> None:
-        """Note that a daemon runs at a time: milliseconds since the Unix epoch."""
+        """Note that a daemon runs at a time, in milliseconds since the Unix epoch; blocks."""
         with suppress(OSError):  # it is a hint
             if not self.alive.exists():
                 os.close(os.open(self.alive, os.O_CREAT, 0o600))

@@ -16,7 +16,7 @@ from typing import Any
 
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorUNIX
@@ -349,9 +349,10 @@ class Daemon(MultiService):
 
     # Running
 
-    def _note_run(self) -> None:
-        if self._now.right:
-            self._folder.note_run(self._now())
+    def _note_run(self) -> "Deferred[None]":
+        if not self._now.right:
+            return succeed(None)
+        return self._disk(self._folder.note_run, self._now())
 
     def _look_at_certificates(self) -> None:
         # By a wrong clock a new pair is refused, and the old one said to have expired.
