@@ -696,6 +696,8 @@ class Desk:
         self._book.load(channel, state, self._now.moment(), self._now.estimate())
         self.replays.forget(channel)
         self.histories.forget(channel)
+        self.records.repeat(channel)
+        self._pay_owed()
         for session in list(self.sessions):
             session.renew(channel)
         self._tell_channels([channel])

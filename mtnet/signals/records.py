@@ -139,6 +139,11 @@ class Records:
         self._due = {k: d for k, d in owed.items() if paused.get(k.channel) != "frozen"}
         return [draft for key, draft in self._due.items() if before.get(key) is not draft]
 
+    def repeat(self, channel: str) -> None:
+        """Let `due` return again what a channel owes: it was damaged, and judged nothing."""
+        self._due = {key: draft for key, draft in self._due.items() if key.channel != channel}
+        self._seen = {}, {}
+
     def save(self) -> None:
         """
         Write what has changed.

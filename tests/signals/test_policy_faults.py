@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 from signals_peers import told
 from test_pauses import Office, codes, start, state
+from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError
 from mtnet.signals import requests
@@ -31,12 +32,13 @@ def fail_to_keep(monkeypatch):
 # A commit that is judged a second time
 
 
-def damage(server, channel):
-    """Let the positions of a channel be no more what was written."""
+def damage(server, channel, symbol="GBPUSD"):
+    """Let a position of a channel be no more what was written."""
     server.journal.close()
     server.journal.load()
     with closing(sqlite3.connect(server.journal.path)) as connection:
-        connection.execute("UPDATE position SET body = x'00' WHERE channel = ?", (channel,))
+        change = "UPDATE position SET body = x'00' WHERE (channel, symbol) = (?, ?)"
+        connection.execute(change, (channel, symbol))
         connection.commit()
 
 
@@ -197,6 +199,21 @@ def test_a_later_signal_that_a_failing_disk_delayed_takes_the_place_of_one_that_
     server.journal.fault = None
     server.clock.advance(5)
     assert f"{server.entries()[-1].volume:f}" == "3"
+
+
+def test_a_reduction_that_was_owed_is_judged_when_its_damaged_channel_is_accepted(server):
+    publisher = start(server, symbol="A")
+    server.publish(publisher, "b", "2", symbol="B")
+    server.ask("freeze")
+    server.publish(publisher, "c", "1", symbol="A")
+    damage(server, "main", "B")
+    server.disk.held = True
+    server.publish(publisher, "d", "1", symbol="B")
+    server.ask("resume")
+    server.disk.held = False
+    accepted = Deferred.fromCoroutine(server.desk.accept("main"))
+    assert accepted.called
+    assert state(server)["A"] == "1"
 
 
 def test_a_reduction_that_is_owed_never_opens_the_other_side(serve):
