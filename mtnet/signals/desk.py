@@ -486,7 +486,8 @@ class Desk:
         self._tell_turns()
         self._tell_channels(result.epochs)
         self._pay_owed()
-        self._hear_refused()
+        if self._publishers.moved:  # to look at all of them would cost each signal their number
+            self._hear_refused()
         if self._lapse is None:  # one that is gone by now may hold its channel
             self._wait_for_lapse()
         return again

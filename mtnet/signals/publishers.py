@@ -117,6 +117,7 @@ class Publishers:
     Attributes:
         turns: what followers are to be told; whoever tells them empties it.
         live: how many publishers there are.
+        moved: whether what was stored or refused since the last `settle` may have ended a reason.
     """
 
     def __init__(self, now: Callable[[], int]) -> None:
@@ -131,6 +132,7 @@ class Publishers:
         self._began = now()
         self._owed: dict[Publisher, None] = {}
         self.turns: list[Turn] = []
+        self.moved = False
 
     def join(self, make: Callable[[int], Publisher]) -> Publisher:
         """Return a new publisher, newer than all before it; `make` is given its number."""
@@ -179,8 +181,8 @@ class Publishers:
     def claim(self, publisher: Publisher, key: Key) -> None:
         """A frame of a classic publisher is stored, or says what is stored already."""
         publisher.refused.pop(key, None)
-        self._kept.pop(key, None)
-        owner = self._owners.get(key)
+        kept, owner = self._kept.pop(key, None), self._owners.get(key)
+        self.moved = self.moved or kept is not None or owner is not publisher
         if not publisher.gone and (owner is None or owner.number <= publisher.number):
             self._owners[key] = publisher
         self._join(key.channel, publisher)
@@ -205,6 +207,7 @@ class Publishers:
             self._lingering[channel] = publisher.lingers
         elif publisher.gone:
             del self._holders[channel]
+            self.moved = True
 
     # What was refused
 
@@ -219,6 +222,7 @@ class Publishers:
         if until and room and not publisher.gone:
             publisher.refused[key] = Refusal(volume, until)
             self._owed[publisher] = None
+            self.moved = True
 
     def hear(self, publisher: Publisher, key: Key) -> None:
         """A later frame of a symbol has come."""
@@ -235,6 +239,7 @@ class Publishers:
         Args:
             paused: the mode of each channel that is paused.
         """
+        self.moved = False
         for publisher in list(self._owed):
             ended = {
                 key: each.volume

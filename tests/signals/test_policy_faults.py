@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError
 from mtnet.signals import requests
+from mtnet.signals.publishers import Publishers
 
 
 @pytest.fixture
@@ -307,4 +308,17 @@ def test_very_many_refused_frames_are_not_kept_and_their_publisher_is_closed_all
     master.send(b"<<A|1>><<B|1>><<C|1>><<A|2>>")
     server.ask("resume")
     assert state(server) == {"A": "2", "B": "1"}
+    assert master.closed
+
+
+def test_one_signal_costs_the_same_however_many_frames_were_refused(server, monkeypatch):
+    looked, look = [], Publishers._stands
+    monkeypatch.setattr(Publishers, "_stands", lambda *args: looked.append(1) or look(*args))
+    publisher, master = start(server), server.dial()
+    for number in range(50):
+        master.send(b"<<S%d|1>>" % number)
+    looked.clear()
+    server.publish(publisher, "a", "1")
+    assert looked == []
+    publisher.send(requests.bye())
     assert master.closed
