@@ -7,7 +7,6 @@ would be kept for ever. So all of them are looked at together, again and again.
 """
 
 import select
-import socket
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTi
 from twisted.internet.tcp import Port, Server
 from twisted.python.failure import Failure
 
-from mtnet.net.hold import keep_alive
+from mtnet.net.hold import is_tcp, keep_alive
 
 try:
     from twisted.internet.unix import Server as UnixServer
@@ -64,7 +63,7 @@ class HalfClosedConnections:
             return
         descriptor = connection.fileno()
         handle = connection.getHandle()
-        if isinstance(handle, socket.socket) and handle.family != getattr(socket, "AF_UNIX", None):
+        if is_tcp(handle):
             keep_alive(handle, IDLE)
         self._by_descriptor[descriptor] = connection
         self._descriptors[connection] = descriptor

@@ -25,13 +25,18 @@ def hold(transport: Transport, send_buffer: int | None = None) -> None:
     if not ITCPTransport.providedBy(below):
         return
     tcp: ITCPTransport = ITCPTransport(below)
-    tcp.setTcpNoDelay(True)
     sock: socket.socket = below.getHandle()
-    if not hasattr(sock, "setsockopt"):
+    if not is_tcp(sock):  # Twisted says of a Unix socket that it is TCP
         return
+    tcp.setTcpNoDelay(True)
     if send_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     keep_alive(sock)
+
+
+def is_tcp(sock: object) -> bool:
+    """Say whether a handle is a socket of TCP, and neither a Unix socket nor one of TLS."""
+    return isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6)
 
 
 def keep_alive(sock: socket.socket, idle: int = KEEP_ALIVE["TCP_KEEPIDLE"]) -> None:
