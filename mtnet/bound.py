@@ -20,9 +20,12 @@ class Bound:
 
     def trial(self) -> str:
         """Return a command that speaks to it."""
+        secure = self.listener.security == "TLS"
+        if path := self.listener.path:
+            return f"openssl s_client -quiet -unix {path}" if secure else f"nc -U {path}"
         host, port = host_of(self.port.getHost()), getattr(self.port.getHost(), "port", "")
         host = host if is_loopback(host) else "127.0.0.1"
-        if self.listener.security == "TLS":
+        if secure:
             return f"openssl s_client -quiet -connect {host}:{port}"
         return f"nc {host} {port}"
 

@@ -232,11 +232,13 @@ def check_exposure(told: Rules, accounts: bool, listener: Listener, host: str) -
             "`mtnet account add`, or set access.anonymous."
         )
     if listener.proxied or not is_loopback(host):
+        by, or_else = "from other machines", ", or add :interface=127.0.0.1 to the endpoint"
+        if listener.path:
+            by, or_else = "by other users of this machine", ""
         raise ConfigError(
-            f"{listener.service} on {listener.endpoint} can be reached from other machines, and "
-            "nobody said who may do what: make an account with `mtnet account add NAME --role "
-            "follower`, say what strangers may do (--set access.anonymous=follow), or add "
-            ":interface=127.0.0.1 to the endpoint."
+            f"{listener.service} on {listener.endpoint} can be reached {by}, and nobody said who "
+            "may do what: make an account with `mtnet account add NAME --role follower`, or say "
+            f"what strangers may do (--set access.anonymous=follow){or_else}."
         )
 
 

@@ -141,10 +141,13 @@ def host_of(address: IAddress) -> str:
 
 
 def show(address: IAddress) -> str:
-    """Return an address as people write it: `127.0.0.1:8081`, `[::1]:8081`, or a path."""
+    """
+    Return an address as people write it: `127.0.0.1:8081`, `[::1]:8081`, or a path; `unix` for
+    the other end of a Unix socket, which has none.
+    """
     host, port = host_of(address), getattr(address, "port", None)
     if port is None:
-        return os.fsdecode(getattr(address, "name", None) or str(address))
+        return os.fsdecode(getattr(address, "name", str(address)) or "unix")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -4,8 +4,11 @@ import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.testing import MemoryReactorClock
 
+from mtnet.access.rules import Rules
+from mtnet.bound import Bound
 from mtnet.errors import ConfigError
 from mtnet.net.endpoints import Listener, show
+from mtnet.preflight import check_exposure
 
 
 @pytest.mark.parametrize("text", ["tcp:8081", "tcp6:8081", "tcp:8081:interface=127.0.0.1"])
@@ -91,3 +94,30 @@ def test_addresses_are_shown_as_people_write_them():
     assert show(IPv4Address("TCP", "127.0.0.1", 8081)) == "127.0.0.1:8081"
     assert show(IPv6Address("TCP", "::1", 8081)) == "[::1]:8081"
     assert show(UNIXAddress("/run/mtnet")) == "/run/mtnet"
+    assert show(UNIXAddress(None)) == "unix"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "command"),
+    [
+        ("tcp:8081", "nc 127.0.0.1 8081"),
+        ("secure:8081", "openssl s_client -quiet -connect 127.0.0.1:8081"),
+        ("unix:/run/mtnet", "nc -U /run/mtnet"),
+        ("secure:unix:/run/mtnet", "openssl s_client -quiet -unix /run/mtnet"),
+    ],
+)
+def test_what_speaks_to_an_endpoint_is_said(endpoint, command):
+    class Port:
+        def getHost(self):
+            if "unix" in endpoint:
+                return UNIXAddress("/run/mtnet")
+            return IPv4Address("TCP", "0.0.0.0", 8081)
+
+    assert Bound(None, Listener("signals", endpoint), Port()).trial() == command
+
+
+def test_a_unix_socket_is_open_to_this_machine_alone_and_so_it_is_said():
+    rules = Rules(None)
+    with pytest.raises(ConfigError, match="by other users of this machine") as caught:
+        check_exposure(rules, False, Listener("signals", "unix:/run/mtnet"), "")
+    assert "interface" not in str(caught.value)
