@@ -188,6 +188,19 @@ def test_one_that_comes_back_in_time_holds_it_on(server, clock):
     assert server.desk.positions("main")["GBPUSD"].volume == 1
 
 
+def test_a_publisher_for_once_leaves_a_channel_to_one_that_is_gone_for_a_while(server, clock):
+    holder, once, master = server.named("a"), server.named("b"), server.dial()
+    take(server, holder, "free")
+    holder.hang_up()
+    assert take(server, once, "0", "2") == "stored"
+    once.send(requests.bye())
+    master.send(b"<<GBPUSD|3>>")
+    assert server.desk.positions("main")["GBPUSD"].volume == 2
+    assert take(server, server.named("a"), "free", "2") == "stored"
+    clock.advance(LINGER)
+    assert server.desk.positions("main")["GBPUSD"].volume == 2
+
+
 def gone_after(server):
     publisher = server.greet()
     take(server, publisher)
