@@ -192,12 +192,19 @@ def check_match(chain: list[x509.Certificate], key: Key, file: Path, key_file: P
     Compare a key with the first certificate of a chain.
 
     Raises:
-        CertificateError: they do not belong together.
+        CertificateError: they do not belong together, or a key in the chain cannot be read.
     """
     public = key.public_key()
-    if chain[0].public_key() == public:
+    try:
+        keys = [each.public_key() for each in chain]
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CertificateError(
+            f"{file} holds a certificate whose key cannot be read ({error}); RSA, P-256 and P-384 "
+            "can."
+        ) from error
+    if keys[0] == public:
         return
-    if any(each.public_key() == public for each in chain):
+    if public in keys:
         raise CertificateError(
             f"{file} is not in order: the certificate that {key_file} belongs to comes first, "
             "and behind it those that issued it."

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
 from tls_samples import Authority, Files, key_pem, new_key, pem
 
 from mtnet.errors import CertificateError
@@ -119,6 +121,15 @@ def test_damaged_blocks_are_refused(files):
     assert_refused(files, "certificate.pem", "damaged")
     files.put(certificate, key.replace(b"MI", b"MJ", 1))
     assert_refused(files, "key.pem", "damaged")
+
+
+@pytest.mark.parametrize("known", ["2a8648ce3d0201", "2a8648ce3d030107"])
+def test_a_kind_of_key_that_nobody_knows_here_is_refused(files, known):
+    strange = bytes.fromhex(known[:-2] + "7f")
+    der = files.issue("fx.example").public_bytes(Encoding.DER)
+    der = der.replace(bytes.fromhex(known), strange)
+    files.put(pem(x509.load_der_x509_certificate(der)), files.key.read_bytes())
+    assert_refused(files, "certificate.pem", "key cannot be read", "P-256")
 
 
 def test_a_key_of_another_certificate_is_refused(files):
