@@ -395,9 +395,12 @@ class Desk:
         done: Deferred[int] = Deferred()
         self._take(Pending(Draft(channel, "", FLAT, self._now()), OWNER, done))
         try:
-            return await done
-        finally:
+            closed = await done
+        except WireError:
             await kept
+            raise
+        await kept
+        return closed
 
     def _pay_owed(self) -> None:
         """Judge the reductions first that a channel refused while it was frozen."""

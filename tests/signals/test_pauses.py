@@ -394,3 +394,11 @@ def test_the_status_names_the_mode(server):
     assert server.desk.status()["channels"]["main"]["paused"] is None
     server.ask("freeze")
     assert server.desk.status()["channels"]["main"]["paused"] == "frozen"
+
+
+def test_a_flattening_that_the_disk_never_answers_can_be_given_up(server):
+    start(server)
+    server.disk.held = True
+    flattening = server.desk.flatten("main")
+    flattening.send(None)
+    flattening.close()
