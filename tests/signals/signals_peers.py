@@ -52,14 +52,15 @@ class BadJournal(Journal):
 
     Attributes:
         fault: None; `lost`, a commit fails and stores nothing; `landed`, it fails and is stored
-            nevertheless; `dead`, and nothing can be found out either.
+            nevertheless; `dead`, and nothing can be found out either; `unreadable`, nothing can
+            be read.
     """
 
     fault = None
     landed = False
 
     def commit(self, drafts, judge=None):
-        if self.fault is None:
+        if self.fault in (None, "unreadable"):
             return super().commit(drafts, judge)
         if self.fault == "landed" or self.landed:
             super().commit(drafts, judge)
@@ -69,6 +70,18 @@ class BadJournal(Journal):
         if self.fault == "dead":
             raise JournalError("The disk is dead.")
         return super().recover(known)
+
+    def read(self, channel, after, limit):
+        self._look_in_vain()
+        return super().read(channel, after, limit)
+
+    def hash_at(self, channel, seq):
+        self._look_in_vain()
+        return super().hash_at(channel, seq)
+
+    def _look_in_vain(self):
+        if self.fault == "unreadable":
+            raise JournalError("The disk cannot be read.")
 
 
 class Server:

@@ -1,4 +1,4 @@
-"""Publishers, followers, a disk that fails and a daemon that dies, in any order."""
+"""Publishers, followers, pauses, a disk that fails and a daemon that dies, in any order."""
 
 import os
 import shutil
@@ -9,11 +9,21 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+from machine_histories import ClockJumps, Rollbacks, RunClock
+from machine_pauses import Pauses
+from publish_rules import Limits, Rules
 from signals_model import (
+    ClassicFollower,
+    Content,
     Follower,
     Master,
-    PublishedFollower,
     Publisher,
     Truth,
     WitnessedJournal,
@@ -23,25 +33,40 @@ from twisted.internet.task import Clock
 
 from mtnet.net import backlog
 from mtnet.signals import replay, subscription
-from mtnet.signals.publishers import LINGER
+from mtnet.signals.desk import EXPIRY
+from mtnet.signals.publishers import KEPT, LINGER
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "50"))
 SHARES = st.floats(0, 1)
+LOTS = st.sampled_from([Decimal(number) for number in (0, 1, 2, -3)])
+TICKETS = st.sampled_from("12")
 CONTENTS = st.one_of(
-    st.tuples(st.sampled_from("AB"), st.just(""), st.sampled_from([0, 1, 2, -3])),
-    st.tuples(st.just("T"), st.sampled_from(["1", "2"]), st.sampled_from([0, 1, -2])),
-)
+    st.tuples(st.sampled_from("AABBC"), st.just(""), LOTS),
+    st.tuples(st.just("T"), TICKETS, LOTS),
+    st.tuples(st.just("T"), TICKETS, LOTS.map(abs), st.just("buy_limit")),
+    st.tuples(st.just("A"), st.just(""), LOTS, st.just("position"), st.just("1.5")),
+    st.tuples(st.sampled_from("TD"), st.just(""), st.just(Decimal(0))),
+).map(lambda found: Content(*found))
+TAKES = st.sampled_from([None, None, "free", "free", "1", "0"])
+FRAMES = st.sampled_from("AABBCT")
 VOLUMES = st.lists(st.sampled_from(["0.00", "1.00", "-2.50"]), min_size=1, max_size=4)
 WHO = st.integers(0, 1)
-FAULT = st.sampled_from([None, None, None, "lost", "landed", "dead", "dead, landed"])
+FAULT = st.sampled_from([None, None, None, "lost", "landed", "dead", "dead, landed", "unreadable"])
 TIMES = [0.0, 0.0, 0.5, 1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 3_600.0]
 OFTEN = st.sampled_from([True, True, False])
+RAILS = {"symbols": ("A", "B", "T"), "max_volume": Decimal(3), "max_change": Decimal(2)}
 
 
-class Signals(RuleBasedStateMachine):
-    def __init__(self):
-        super().__init__()
+class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
+    @initialize(
+        rails=st.booleans(),
+        symbols=st.sampled_from([3, 1_000]),
+        positions=st.sampled_from([3, 1_000]),
+        names=st.sampled_from([("one", "two"), ("one", "two"), ("", "")]),
+    )
+    def begin_anew(self, rails, symbols, positions, names):
         self.clock, self.truth = Clock(), Truth()
+        self.rules = self.truth.rules = Rules(Limits(symbols, positions, RAILS if rails else None))
         self.folder = Path(tempfile.mkdtemp())
         self.patch = pytest.MonkeyPatch()
         # Small, so that a short run comes to every edge.
@@ -50,24 +75,61 @@ class Signals(RuleBasedStateMachine):
         self.patch.setattr(replay, "PAGE", 3)
         self.patch.setattr(replay, "RING", 7)
         self.patch.setattr("signals_peers.BadJournal", WitnessedJournal)
+        self.patch.setattr("mtnet.testing.WallClock", RunClock)
+        self.patch.setattr(RunClock, "last_run", 0)
         self.patch.setattr(WitnessedJournal, "truth", self.truth)
         self.fault, self.sent, self.repeated, self.count = None, {}, set(), 0
-        self.frames = []
-        self.publishers = [Publisher(self), Publisher(self)]
+        self.frames, self.modes = [], [None]
+        self.remember_nothing()
+        self.publishers = [Publisher(self, name) for name in names]
         self.followers = [Follower(self), Follower(self, {"A", "T"})]
-        self.published, self.master = PublishedFollower(self), Master(self)
+        self.classic = ClassicFollower(self)
+        self.masters = [Master(self, "127.0.0.2"), Master(self, "127.0.0.3")]
+        self.rules.masters = self.masters
         self.begin()
 
     def begin(self):
+        limits = self.rules.limits
         self.server = Server(
             self.folder / "data",
             self.clock,
             *("signals.queue=1500", "signals.retain=30", "signals.pace=1", "signals.backlog=4"),
-            *("signals.remember=1800", "signals.errors=1000", "signals.refusals=100000"),
+            *("signals.errors=1000", "signals.refusals=100000"),
+            f"signals.max_symbols={limits.symbols}",
+            f"signals.max_positions={limits.positions}",
+            *(self.rail_settings() if limits.rails else ()),
         )
         self.server.disk.held = True
+        self.rules.restart()
+        self.forget_pauses()
+        self.watch(self.server.desk)
         self.server.desk.start()
+        self.note_run()
         self.fail(None)
+
+    @staticmethod
+    def rail_settings():
+        for key, value in RAILS.items():
+            text = ",".join(value) if key == "symbols" else value
+            yield f"signals.channels.main.{key}={text}"
+
+    def watch(self, desk):
+        """Tell the rules when commits are judged and stored, and when publishers go."""
+        judge, committed, leave = desk.judge, desk.committed, desk.leave
+
+        def begin(batch):
+            self.rules.begin(batch, self.clock.seconds())
+            return judge(batch)
+
+        def stored():
+            self.rules.committed()
+            committed()
+
+        def gone(publisher, bye=False):
+            self.rules.leave(publisher, bye, self.clock.seconds())
+            leave(publisher, bye)
+
+        desk.judge, desk.committed, desk.leave = begin, stored, gone
 
     def fail(self, fault):
         journal = self.server.journal
@@ -77,9 +139,11 @@ class Signals(RuleBasedStateMachine):
 
     @property
     def everybody(self):
-        return [*self.publishers, *self.followers, self.published, self.master]
+        return [*self.publishers, *self.followers, self.classic, *self.masters]
 
     def teardown(self):
+        if not hasattr(self, "server"):
+            return
         try:
             self.heal()
         finally:
@@ -89,27 +153,72 @@ class Signals(RuleBasedStateMachine):
     def heal(self):
         """When faults stop, everybody who is connected knows the truth."""
         self.fail(None)
+        self.clock_jumps(0)
+        self.settle()
+        self.check_pauses()
+        owed = self.rules.owing()
+        self.pause("resume")
         for each in self.publishers:
             each.leave()
         # Nobody holds the channel any more; what classic frames were refused for is over.
         self.clock.advance(LINGER)
         self.settle()
+        assert not self.rules.owed, "a reduction that a frozen channel refused is lost"
+        assert all(publisher.gone for publisher in owed)
         self.check_frames()
         self.come_back()
         self.settle()
         self.come_back()  # those who were too slow have read that by now
-        self.master.connect()
-        self.master.publish("B", "0.5")
-        self.settle()
-        assert self.truth.net("B") == Decimal("0.5")
+        self.check_masters()
         for each in self.followers:
             each.read()
             assert each.synced
+            each.accept()
             assert each.state == self.truth.state(None, each.symbols)
-        self.published.read()
-        self.published.check()
+        self.classic.read()
+        self.classic.check()
+        self.check_closes()
+        self.all_is_as_it_must_be()
         for each in self.everybody:
             each.cut(1.0)
+        self.check_that_nothing_is_left()
+
+    def check_masters(self):
+        """Whoever is alone sets the channel, whatever was refused before."""
+        for each in self.masters:
+            each.cut(1.0)
+        self.clock.advance(KEPT)  # for those who were closed
+        for each in self.masters:
+            if each.account:
+                each.connect()
+            self.settle()
+            refused = self.rules.refusals()
+            for symbol, volume in each.account.items():
+                if symbol not in refused:
+                    assert self.truth.net(symbol) == Decimal(volume)
+            assert set(refused.values()) <= {"field", "closed"}
+            each.cut(1.0)
+
+    def volumes(self, symbol):
+        """Return the net positions that a symbol may have by now."""
+        known = self.server.desk.positions("main").get(symbol)
+        return {self.truth.net(symbol), known.volume if known else Decimal(0)}
+
+    def check_closes(self):
+        """Who comes now is told of what was closed before, however the clock jumped."""
+        self.clock_jumps(400)
+        self.clock.advance(EXPIRY)
+        self.server.disk.work()
+        self.clock_jumps(0)
+        # One symbol more, refused or not, takes the place of one that was closed.
+        asked = {content.symbol for content in self.sent.values()}
+        asked |= {symbol for _, symbol, _ in self.frames} | self.truth.known
+        if len(asked) <= self.rules.limits.symbols:
+            self.classic.connect()
+            self.settle(60)
+            assert self.classic.told.keys() >= set(self.remembered())
+
+    def check_that_nothing_is_left(self):
         assert not self.server.desk.sessions
         assert self.server.desk.audience.count() == 0
         self.server.desk._expiry.stop()
@@ -119,8 +228,8 @@ class Signals(RuleBasedStateMachine):
         self.server.disk.work()
         assert self.clock.getDelayedCalls() == []
 
-    def settle(self):
-        for _ in range(15):
+    def settle(self, seconds=15):
+        for _ in range(seconds):
             self.server.disk.work()
             self.clock.advance(1)
             for each in self.everybody:
@@ -132,44 +241,63 @@ class Signals(RuleBasedStateMachine):
                 each.connect(each.epoch is not None and each.seq is not None)
             each.terminal.transport.stalled = False
             each.terminal.transport.drain()
-        if self.published.terminal is None:
-            self.published.connect()
+        if self.classic.terminal is None:
+            self.classic.connect()
+        for each in self.masters:
+            if each.terminal is None and each.account:
+                each.connect()
 
     @invariant()
-    def what_is_stored_counts_without_a_hole(self):
-        assert [entry.seq for entry in self.truth.entries] == list(
-            range(1, len(self.truth.entries) + 1)
-        )
+    def all_is_as_it_must_be(self):
+        if hasattr(self, "truth"):
+            for error in self.truth.wrong:
+                raise error
+            self.check_presence()
+            seqs = [entry.seq for entry in self.truth.entries]
+            assert seqs == list(range(1, len(seqs) + 1))
+
+    def check_presence(self):
+        """A publisher is there when something of one is stored who has not gone."""
+        up, _ = self.server.desk.provider("main")
+        claims = any(each.claims for each in self.masters)
+        assert up == bool(self.rules.present) or (up and claims)
 
     def check_frames(self):
-        """Published frames are stored at most once each, in their order."""
-        for symbol in "AB":
-            sent = iter([volume for name, volume in self.frames if name == symbol])
-            for entry in self.truth.entries:
-                if not entry.id and entry.symbol == symbol:
-                    assert entry.volume in sent
+        """Classic frames are stored at most once each, in the order of their publisher."""
+        for key in {frame[:2] for frame in self.frames}:
+            sent = iter([volume for *name, volume in self.frames if tuple(name) == key])
+            for *name, volume in self.rules.frames:
+                if tuple(name) == key:
+                    assert volume in sent
 
     # Publishers
 
-    @rule(who=WHO, contents=st.lists(CONTENTS, min_size=1, max_size=6), stored=OFTEN, fault=FAULT)
-    def publish(self, who, contents, stored, fault):
+    @rule(
+        who=WHO,
+        contents=st.lists(CONTENTS, min_size=1, max_size=6),
+        take=TAKES,
+        stored=OFTEN,
+        fault=FAULT,
+    )
+    def publish(self, who, contents, take, stored, fault):
         self.fail(fault or self.fault)
         publisher = self.connected(self.publishers[who])
         for content in contents:
             self.count += 1
             identity = f"n{self.count}"
             self.sent[identity] = content
-            publisher.publish(identity, content, fresh=True)
+            publisher.publish(identity, content, True, take)
         self.work(stored)
 
     @precondition(lambda self: self.sent)
-    @rule(who=WHO, data=st.data(), other=st.booleans(), stored=OFTEN)
-    def resend(self, who, data, other, stored):
+    @rule(who=WHO, data=st.data(), other=st.booleans(), take=TAKES, stored=OFTEN)
+    def resend(self, who, data, other, take, stored):
         identity = data.draw(st.sampled_from(sorted(self.sent)[-6:]))
-        symbol, ticket, volume = self.sent[identity]
+        content = self.sent[identity]
         self.repeated.add(identity)
         publisher = self.connected(self.publishers[who])
-        publisher.publish(identity, (symbol, ticket, volume + 10 * other), fresh=False)
+        content = content._replace(volume=content.volume + 10 * other)
+        publisher.publish(identity, content, False, take)
         self.work(stored)
 
     @rule(who=WHO)
@@ -179,23 +307,22 @@ class Signals(RuleBasedStateMachine):
         if publisher.terminal is not None:
             publisher.greet()
 
-    @rule(contents=st.lists(st.tuples(WHO, CONTENTS), min_size=2, max_size=8))
+    @rule(contents=st.lists(st.tuples(WHO, CONTENTS, TAKES), min_size=2, max_size=8))
     def publish_in_one_commit(self, contents):
         for client in self.publishers:
             self.connected(client)
-        for who, content in contents:
+        for who, content, take in contents:
             self.count += 1
             self.sent[f"n{self.count}"] = content
-            self.publishers[who].publish(f"n{self.count}", content, fresh=True)
+            self.publishers[who].publish(f"n{self.count}", content, True, take)
         self.work(True)
 
-    @rule(symbol=st.sampled_from("AB"), volumes=VOLUMES, stored=OFTEN, fault=FAULT)
-    def publish_frames(self, symbol, volumes, stored, fault):
+    @rule(who=WHO, symbol=FRAMES, volumes=VOLUMES, stored=OFTEN, fault=FAULT)
+    def publish_frames(self, who, symbol, volumes, stored, fault):
         self.fail(fault or self.fault)
-        master = self.connected(self.master)
+        master = self.connected(self.masters[who])
         for volume in volumes:
             master.publish(symbol, volume)
-            self.frames.append((symbol, Decimal(volume)))
         self.work(stored)
 
     def work(self, stored):
@@ -218,18 +345,18 @@ class Signals(RuleBasedStateMachine):
         follower.connect(resume and follower.epoch is not None and follower.seq is not None, ahead)
 
     @rule(who=WHO, stalled=st.booleans())
-    def pause_or_resume(self, who, stalled):
+    def stand_still_or_read(self, who, stalled):
         terminal = self.followers[who].terminal
         if terminal is not None:
             terminal.transport.stalled = stalled
             terminal.transport.drain()
 
     @rule(share=SHARES)
-    def connect_published_again(self, share):
-        self.published.cut(share)
-        self.published.connect()
+    def connect_classic_again(self, share):
+        self.classic.cut(share)
+        self.classic.connect()
 
-    @rule(who=st.integers(0, 5), share=SHARES)
+    @rule(who=st.integers(0, 6), share=SHARES)
     def cut(self, who, share):
         self.everybody[who].cut(share)
 
@@ -237,6 +364,11 @@ class Signals(RuleBasedStateMachine):
     def everybody_reads(self):
         for each in self.everybody:
             each.read()
+
+    @rule()
+    def everybody_comes_back(self):
+        self.come_back()
+        self.settle(2)
 
     # The disk, time and death
 
@@ -256,17 +388,20 @@ class Signals(RuleBasedStateMachine):
 
     @rule(share=SHARES, steps=st.integers(0, 2), now=st.sampled_from([True, False, False]))
     def crash(self, share, steps, now):
-        if not now:
-            return
+        if now:
+            self.die(share, steps)
+            self.begin()
+
+    def die(self, share, steps):
         for each in self.everybody:
             each.read(share)
         self.disk_works(steps)  # which nobody is told of any more
         for each in self.everybody:
             each.lose()
+        self.note_run()
         self.clock = Clock()
         self.clock.advance(self.server.clock.seconds())
         self.server.journal.close()
-        self.begin()
 
     def connected(self, client):
         if client.terminal is not None:

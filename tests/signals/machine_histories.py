@@ -1,0 +1,118 @@
+"""Steps of the signals machine: copies of the data folder put back, and clocks that jump."""
+
+import shutil
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from mtnet.clock import WallClock
+from mtnet.errors import WireError
+from mtnet.testing import EPOCH
+
+DAY = 86_400_000
+"""Milliseconds."""
+SELDOM = st.sampled_from([True, False, False])
+
+
+class RunClock(WallClock):
+    """A wall clock that is told when the last run ended, as by the data folder."""
+
+    last_run = 0
+
+    def __init__(self, time, seconds):
+        super().__init__(time, seconds)
+        self.compare_run(self.last_run)
+
+
+class Rollbacks:
+    """
+    Attributes:
+        copied: what a copy of the data folder holds; None = there is none.
+        went_back: whether a copy was put back, or a new epoch drawn.
+        claims: what followers said that they know.
+        accepted: those of them that a person may have accepted.
+    """
+
+    def remember_nothing(self):
+        self.copied, self.went_back = None, False
+        self.claims, self.accepted = set(), set()
+
+    @rule(now=SELDOM)
+    def copy_the_data_folder(self, now):
+        if now:
+            shutil.rmtree(self.folder / "copy", ignore_errors=True)
+            shutil.copytree(self.folder / "data", self.folder / "copy")
+            self.copied = list(self.truth.entries), self.rules.kept, list(self.modes)
+
+    @precondition(lambda self: self.copied)
+    @rule(share=st.floats(0, 1), at_once=st.booleans(), now=SELDOM)
+    def put_the_copy_back(self, share, at_once, now):
+        if not now:
+            return
+        self.die(share, 0)
+        shutil.rmtree(self.folder / "data")
+        shutil.copytree(self.folder / "copy", self.folder / "data")
+        entries, kept, modes = self.copied
+        self.truth.begin(entries)
+        self.rules.put_back(kept)
+        self.modes, self.went_back = list(modes), True
+        self.begin()
+        if at_once:
+            self.everybody_comes_back()
+
+    @rule(new_epoch=st.booleans(), now=SELDOM)
+    def accept_the_history(self, new_epoch, now):
+        if not now:
+            return
+        self.accepted |= self.claims
+        self.went_back = self.went_back or new_epoch
+        self.fail(None)
+        self.settle(3)
+        red = bool(self.server.desk.health()["diverged"])
+        answers = []
+        self.operate("accept", new_epoch=new_epoch).addCallback(answers.append)
+        self.server.disk.work()
+        (answer,) = answers
+        if red or new_epoch:
+            assert answer == len(self.truth.held)
+        else:
+            assert isinstance(answer, WireError)
+        assert not self.server.desk.health()["diverged"]
+
+    @rule(who=st.integers(0, 1))
+    def a_follower_accepts_the_history(self, who):
+        self.followers[who].accept()
+
+    def claimed(self, claim):
+        """A follower was told that its history is another one: whoever looks is told so, too."""
+        if claim not in self.accepted:
+            assert not self.server.desk.health()["healthy"]
+
+
+class ClockJumps:
+    """
+    Attributes:
+        skew: milliseconds by which the clock of the machine is ahead.
+    """
+
+    skew = 0
+
+    @rule(days=st.sampled_from([0, 0, -400, -2, 2, 400]))
+    def clock_jumps(self, days):
+        self.skew = days * DAY
+        self.patch.setattr("mtnet.testing.EPOCH", EPOCH + self.skew)
+        self.server.hub.now.look()
+
+    def remembered(self):
+        """Name the symbols of which it is known that they changed within the last days."""
+        newest, last = 0, {entry.symbol: entry for entry in self.truth.entries}
+        for entry in sorted(last.values(), key=lambda entry: entry.seq):
+            # A clock that was wrong is right again by what was stored before.
+            newest = max(newest, entry.when)
+            if newest >= self.server.hub.now() - 6 * DAY:
+                yield entry.symbol
+
+    def note_run(self):
+        """The data folder knows when a daemon ran last, by a clock that was right."""
+        if self.server.hub.now.right:
+            self.patch.setattr(RunClock, "last_run", self.server.hub.now())
