@@ -53,9 +53,10 @@ class Office:
             self.clock.advance(1.0)
         self.settle()
 
-    def operate(self, command, channel="main"):
-        """Do what the owner can do to a channel: `pause`, `freeze`, `resume` or `flatten`."""
-        done = Operator(self.hub.desk).commands()[f"signals {command}"]({"channel": channel})
+    def operate(self, command, channel="main", **asked):
+        """Do what the owner can do to a channel: `pause`, `freeze`, `flatten`, `accept` …"""
+        command = Operator(self.hub.desk).commands()[f"signals {command}"]
+        done = command({"channel": channel, **asked})
         if isinstance(done, Deferred):
             done.addErrback(lambda failure: failure.trap(JournalError, WireError))
         self.settle()
@@ -92,21 +93,27 @@ class Provider:
 
 
 class Pupil:
-    """A follower, and what it was told."""
+    """
+    A follower, and what it was told.
+
+    Attributes:
+        unknown: what it held when it accepted a journal in which nothing was stored.
+        waiting: what was handed out before its journal was found to be another one.
+    """
 
     def __init__(self, office, **options):
         self.office, self.line, self.symbols = office, office.line(), options.get("symbols")
         self.seqs, self.snapshots, self.blind, self.events = [], [], [], []
-        self.given_back = []
+        self.given_back, self.waiting, self.unknown = [], None, set()
         self.follower = Follower(
             self.line,
             office.clock,
-            on_snapshot=self.snapshots.append,
+            on_snapshot=self.take_snapshot,
             on_signal=lambda signal: self.seqs.append(signal.seq),
             on_synced=lambda: self.events.append("synced"),
             on_blind=self.blind.append,
             on_provider=lambda up, since: self.events.append("up" if up else "down"),
-            on_epoch=lambda old, new: self.events.append("new epoch"),
+            on_epoch=self.hold,
             on_error=lambda code, text: self.events.append(code),
             on_unfollowed=lambda entries: self.given_back.extend(each.symbol for each in entries),
             on_paused=lambda mode: self.events.append(mode or "resumed"),
@@ -115,6 +122,31 @@ class Pupil:
             **options,
         )
         self.follower.startService()
+
+    def hold(self, old, new):
+        self.events.append("new epoch")
+        self.waiting = self.handed_out
+
+    def take_snapshot(self, positions):
+        self.snapshots.append(positions)
+        self.unknown = set()
+
+    def accept(self):
+        """A person takes the server's history for the right one."""
+        if self.follower.held:
+            self.seqs.clear()
+            self.unknown = set(self.held)
+            self.follower.accept()
+
+    def shows(self, positions):
+        """Whether it holds these, and nothing that anybody knows to be closed."""
+        unknown = {key: volume for key, volume in self.held.items() if key in self.unknown}
+        return self.held == {**unknown, **positions}
+
+    @property
+    def handed_out(self):
+        """Return all that a program acts on."""
+        return self.held, list(self.seqs), len(self.snapshots)
 
     @property
     def held(self):

@@ -2,7 +2,8 @@
 Whatever breaks, no signal is lost, applied twice, or out of order.
 
 Publishers, followers and the server are the real ones; connections break at any byte, readers
-stand still, the daemon is killed, its disk refuses or lies, and a second publisher takes over.
+stand still, the daemon is killed, its disk refuses or lies or cannot be read, a second publisher
+takes over, the channel is paused, an older copy of the data folder is put back, the clock jumps.
 """
 
 import os
@@ -13,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from offices import Office
+from story_steps import Accounts, ClockJumps, Histories
 
 from mtnet.errors import ClientError, JournalError, WireError
 
@@ -20,13 +22,28 @@ RUNS = int(os.environ.get("MTNET_TEST_RUNS", "50"))
 
 
 class Disk:
-    """Stands before a journal; `refuses` before anything is written, or `lies` behind that."""
+    """
+    Stands before a journal; `refuses` before anything is written, or `lies` behind that, or is
+    `blind` and cannot be read.
+    """
 
     def __init__(self):
-        self.refuses = self.lies = False
+        self.heal()
+
+    def heal(self):
+        self.refuses = self.lies = self.blind = False
 
     def before(self, journal):
         take, look = journal.commit, journal.recover
+        read, hash_at = journal.read, journal.hash_at
+
+        def seen(function):
+            def look(*asked):
+                if self.blind:
+                    raise JournalError("The disk cannot be read.")
+                return function(*asked)
+
+            return look
 
         def commit(drafts, judge):
             if self.refuses:
@@ -42,20 +59,25 @@ class Disk:
             return look(known)
 
         journal.commit, journal.recover = commit, recover
+        journal.read, journal.hash_at = seen(read), seen(hash_at)
 
 
-class Story(RuleBasedStateMachine):
+class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
     """What is stored is the model: every answer, and every follower, is compared with it."""
 
     folders = None
 
-    @initialize(retain=st.sampled_from([5, 1_000]))
-    def begin(self, retain):
+    @initialize(retain=st.sampled_from([5, 1_000]), counted=st.booleans(), silent=st.booleans())
+    def begin(self, retain, counted, silent):
+        self.let_clocks_jump()
         self.disk = Disk()
-        self.office = Office(self.folders.mktemp("story"), f"signals.retain={retain}")
+        self.office = Office(self.folders.mktemp("story") / "data", f"signals.retain={retain}")
         self.disk.before(self.office.hub.desk._journal)
-        self.providers = [self.office.publisher()]
-        self.asked, self.seen = {}, {}
+        self.providers, self.counted, self.asked = [], None, {}
+        if counted:
+            self.open_account(silent, name="account")
+        else:
+            self.providers.append(self.office.publisher(name="hand"))
         self.followers = [
             self.office.follower(),
             self.office.follower(),
@@ -65,6 +87,10 @@ class Story(RuleBasedStateMachine):
     @rule(symbol=st.sampled_from("ABC"), volume=st.integers(-3, 3), who=st.integers(0, 1))
     def publish(self, symbol, volume, who):
         provider = self.providers[-1 - who % len(self.providers)]
+        if provider is not self.counted:
+            self.publish_by(provider, symbol, volume)
+
+    def publish_by(self, provider, symbol, volume):
         identity = f"n{len(self.asked)}"
         try:
             provider.publish(symbol, str(volume), id=identity)
@@ -104,27 +130,37 @@ class Story(RuleBasedStateMachine):
     def wait(self, seconds):
         self.office.clock.advance(seconds)
 
-    @rule(refuses=st.booleans(), lies=st.booleans())
-    def spoil(self, refuses, lies):
-        self.disk.refuses, self.disk.lies = refuses, lies
+    @rule(refuses=st.booleans(), lies=st.booleans(), blind=st.booleans())
+    def spoil(self, refuses, lies, blind):
+        self.disk.refuses, self.disk.lies, self.disk.blind = refuses, lies, blind
 
     @rule()
     def kill(self):
-        self.office.restart()
+        self.start()
+
+    def start(self, folder=None):
+        """Kill the daemon and start one."""
+        self.office.restart(folder)
         self.disk.before(self.office.hub.desk._journal)
 
-    @rule()
-    def rival(self):
-        """A second publisher comes, who will fence the first."""
+    @rule(take=st.sampled_from(["1", "free"]), name=st.sampled_from(["rival", "other"]))
+    def rival(self, take, name):
+        """A second publisher comes, who fences the first, or is fenced."""
         if len(self.providers) < 3:
-            self.providers.append(self.office.publisher(take="1"))
+            self.providers.append(self.office.publisher(take=take, name=name))
 
-    @rule(number=st.integers(0, 2), symbols=st.sampled_from([None, ["A"], ["A", "B"], ["B", "C"]]))
-    def start_again(self, number, symbols):
+    @rule(
+        number=st.integers(0, 2),
+        symbols=st.sampled_from([None, ["A"], ["A", "B"], ["B", "C"]]),
+        seconds=st.sampled_from([0, 0, 7]),
+    )
+    def start_again(self, number, symbols, seconds):
         """A follower's program is started again, perhaps for other symbols."""
+        self.office.pass_time(seconds)
         former = self.followers[number]
         former.follower.stopService()
         self.followers[number] = self.office.follower(**former.kept, symbols=symbols)
+        self.followers[number].unknown = former.unknown
 
     @rule(command=st.sampled_from(["pause", "freeze", "resume", "flatten"]))
     def operate(self, command):
@@ -135,22 +171,29 @@ class Story(RuleBasedStateMachine):
     @rule()
     def settle(self):
         """Faults stop; everybody must have the truth within seconds."""
-        self.disk.refuses = self.disk.lies = False
+        self.disk.heal()
         for line in self.office.lines:
             if line.wires:
                 line.wire.stalled = False
         self.office.pass_time(40)
-        held = self.office.held()
         for follower in self.followers:
-            names = follower.symbols
-            wanted = {k: v for k, v in held.items() if names is None or k[0] in names}
-            assert follower.held == wanted
-            gone = {symbol for symbol in follower.given_back if names and symbol in names}
-            assert not gone, "only what is not followed is given back"
-            assert follower.blind[-1] == ""
-            assert "new epoch" not in follower.events
+            self.check(follower)
         for provider in self.providers:
             assert not provider.publisher.waiting
+
+    def check(self, follower):
+        if follower.follower.held:
+            self.check_held(follower)
+        else:
+            held = self.office.held()
+            names = follower.symbols
+            wanted = {k: v for k, v in held.items() if names is None or k[0] in names}
+            assert follower.shows(wanted)
+        names = follower.symbols
+        gone = {symbol for symbol in follower.given_back if names and symbol in names}
+        assert not gone, "only what is not followed is given back"
+        assert follower.blind[-1] == ""
+        assert self.went_back or "new epoch" not in follower.events
 
     @property
     def answers(self):
@@ -169,7 +212,19 @@ class Story(RuleBasedStateMachine):
     def teardown(self):
         if not hasattr(self, "office"):
             return
+        try:
+            self.end()
+        finally:
+            self.patch.undo()
+
+    def end(self):
         self.settle()
+        self.operate("resume")
+        self.count_account()
+        for follower in self.followers:
+            follower.accept()
+        self.settle()
+        self.check_account()
         journal = self.office.hub.desk._journal
         state = journal.positions("main")
         kept = journal.read("main", state.oldest - 1, 10_000)
@@ -178,7 +233,11 @@ class Story(RuleBasedStateMachine):
         ids = [entry.id for entry in named]
         assert len(ids) == len(set(ids)), "nothing is applied twice"
         for entry in named:  # a person's closing has none
-            assert self.asked[entry.id] == (entry.symbol, entry.volume)
+            asked = self.asked.get(entry.id)
+            counted = asked is None and self.counted is not None
+            assert (entry.symbol, entry.volume) == asked or (
+                counted and (not entry.volume or (entry.symbol, entry.volume) in self.account.were)
+            )
         for identity, seq in self.answers.items():
             assert seq < state.oldest or kept[seq - state.oldest].id == identity
 
