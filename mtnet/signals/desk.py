@@ -44,7 +44,7 @@ from mtnet.signals.histories import Histories
 from mtnet.signals.inspection import Inspection
 from mtnet.signals.journal import Journal
 from mtnet.signals.policy import OPERATOR, Claim, Limits, PublishPolicy, Room
-from mtnet.signals.publishers import Key, Producer, Publisher, Publishers
+from mtnet.signals.publishers import NOBODY, Key, Producer, Publisher, Publishers, Who
 from mtnet.signals.records import Records
 from mtnet.signals.replay import Replays
 from mtnet.signals.writer import Pending, Stored, Writer
@@ -154,6 +154,7 @@ class Desk:
         loaded = self._journal.load()
         self.histories.open()
         self.records.open()
+        self._publishers.restore(self.records.held, self._clock.seconds())
         self._load(loaded.states)
         for name in self._configured() - set(loaded.states) - set(loaded.damaged):
             try:
@@ -182,6 +183,7 @@ class Desk:
         self._looking.start(LOOK, now=False)
         self._inspection.start()
         self._pay_owed()
+        self._wait_for_lapse()
 
     async def close(self) -> None:
         """Store what waits, once, and close the journal; nothing is taken from now on."""
@@ -216,7 +218,7 @@ class Desk:
         refuse: Callable[[WireError], object] = lambda error: None,
         fence: Callable[[str], object] = lambda channel: None,
         close: Callable[[str], object] = lambda why: None,
-        who: tuple[str, str] = ("", ""),
+        who: Who = NOBODY,
         address: str = "",
     ) -> Publisher:
         """
@@ -245,6 +247,7 @@ class Desk:
         self._publishers.leave(publisher, self._clock.seconds(), bye)
         self._tell_turns()
         self._hear_refused()
+        self._keep_holders()
         self._wait_for_lapse()
 
     def submit(self, publisher: Publisher, channel: str, symbol: str, volume: Decimal) -> None:
@@ -355,7 +358,14 @@ class Desk:
     def _lapsed(self) -> None:
         self._publishers.lapse(self._clock.seconds())
         self._hear_refused()
+        self._keep_holders()
         self._wait_for_lapse()
+
+    def _keep_holders(self) -> None:
+        """Let a start know who holds which channel."""
+        if self.records.held is not self._publishers.held and not self._closed:
+            self.records.held = self._publishers.held
+            self._in_thread(self._keep_records)
 
     # Pauses
 
@@ -491,6 +501,7 @@ class Desk:
         self._pay_owed()
         if self._publishers.moved:  # to look at all of them would cost each signal their number
             self._hear_refused()
+        self._keep_holders()
         if self._lapse is None:  # one that is gone by now may hold its channel
             self._wait_for_lapse()
         return again

@@ -14,8 +14,8 @@ from mtnet.errors import PolicyError
 from mtnet.settings import Rails
 from mtnet.signals.entries import FLAT, Draft
 from mtnet.signals.fields import PauseMode, Take
-from mtnet.signals.publishers import Key, Publisher
-from mtnet.signals.records import Position, Records, Who, position_of
+from mtnet.signals.publishers import Key, Publisher, Who
+from mtnet.signals.records import Position, Records, position_of
 from mtnet.signals.transitions import Judge, Transition
 
 OPERATOR = 0
@@ -217,7 +217,7 @@ class PublishPolicy(Judge):
             raise _fenced(channel, "A newer publisher sets {}; say HELLO anew to take it over")
         if claim.take != "free":
             return
-        who, holder = Who(*publisher.who), self._holders.get(channel)
+        who, holder = publisher.who, self._holders.get(channel)
         if self._is_fenced(channel, who):
             raise _fenced(channel, "Another publisher took {} over; take=1 takes it back")
         other = holder is not None and holder is not publisher and holder.who != publisher.who
@@ -231,11 +231,11 @@ class PublishPolicy(Judge):
 
     def _take(self, channel: str, claim: Claim) -> None:
         publisher, before = claim.publisher, self._holders.get(channel)
-        who = Who(*publisher.who)
+        who = publisher.who
         if before is not None and before is not publisher:
             self._replaced.add((channel, before.number))
             if before.who != publisher.who:
-                self._fences.append((channel, Who(*before.who), True))
+                self._fences.append((channel, before.who, True))
         if self._is_fenced(channel, who):
             self._fences.append((channel, who, False))
         self._holders[channel] = publisher

@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol
 
 from mtnet.errors import WireError
 
+BEFORE = -1
+"""The number of publishers of before the start; others count from 1."""
 LINGER = 600.0
 """Seconds for which a publisher of dialect 2 that is gone without BYE holds its channel against
 classic frames: a terminal that is started anew is back by then."""
@@ -47,6 +49,13 @@ class Key(NamedTuple):
     symbol: str
 
 
+class Who(NamedTuple):
+    """A publisher of dialect 2, as it is known again after a restart."""
+
+    login: str
+    name: str
+
+
 class Refusal(NamedTuple):
     """
     The last frame of a symbol that was refused.
@@ -58,6 +67,10 @@ class Refusal(NamedTuple):
 
     volume: Decimal | None
     until: str
+
+
+NOBODY = Who("", "")
+"""All who gave neither login nor name."""
 
 
 class Publisher:
@@ -88,7 +101,7 @@ class Publisher:
         refuse: Callable[[WireError], object] = lambda error: None,
         fence: Callable[[str], object] = lambda channel: None,
         close: Callable[[str], object] = lambda why: None,
-        who: tuple[str, str] = ("", ""),
+        who: Who = NOBODY,
         address: str = "",
     ) -> None:
         self.name, self.number, self.producer = name, number, producer or _Endless()
@@ -117,6 +130,7 @@ class Publishers:
     Attributes:
         turns: what followers are to be told; whoever tells them empties it.
         live: how many publishers there are.
+        held: by channel, who holds it; another mapping whenever that changes.
         moved: whether what was stored or refused since the last `settle` may have ended a reason.
     """
 
@@ -124,6 +138,7 @@ class Publishers:
         self._now = now
         self._last = self.live = 0
         self._holders: dict[str, Publisher] = {}
+        self.held: Mapping[str, Who] = {}
         self._lingering: dict[str, float] = {}
         self._owners: dict[Key, Publisher] = {}
         self._kept: dict[Key, tuple[str, float]] = {}
@@ -139,6 +154,14 @@ class Publishers:
         self._last += 1
         self.live += 1
         return make(self._last)
+
+    def restore(self, held: Mapping[str, Who], when: float) -> None:
+        """Take up who held which channel when the daemon ended: they are gone without BYE."""
+        for channel, who in held.items():
+            former = Publisher("a publisher of before the start", BEFORE, who=who)
+            former.gone, former.lingers = True, when + LINGER
+            self._hold(channel, former)
+        self.held = held
 
     def leave(self, publisher: Publisher, when: float, bye: bool) -> None:
         """
@@ -208,6 +231,14 @@ class Publishers:
         elif publisher.gone:
             del self._holders[channel]
             self.moved = True
+        self._note(channel)
+
+    def _note(self, channel: str) -> None:
+        holder = self._holders.get(channel)
+        who = None if holder is None else holder.who
+        if self.held.get(channel) != who:
+            held = {name: each for name, each in self.held.items() if name != channel}
+            self.held = held if who is None else {**held, channel: who}
 
     # What was refused
 
@@ -267,6 +298,7 @@ class Publishers:
         """Let go what was held for those who have not come back."""
         for channel in [name for name, until in self._lingering.items() if until <= when]:
             del self._lingering[channel], self._holders[channel]
+            self._note(channel)
         for key in [key for key, (_, until) in self._kept.items() if until <= when]:
             del self._kept[key]
 

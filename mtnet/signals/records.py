@@ -1,5 +1,5 @@
 """
-What must outlive the daemon of who may set what: pauses, fences and reductions that are owed.
+What must outlive the daemon of who may set what: pauses, holders, fences, owed reductions.
 
 One small file beside the journal, replaced as a whole and synced, with its folder, at each
 change. Blocking; for the thread of the journal, but for `pause` and the views.
@@ -18,6 +18,7 @@ from mtnet.database import replace_file
 from mtnet.errors import JournalError
 from mtnet.signals.entries import Draft
 from mtnet.signals.fields import Kind, PauseMode
+from mtnet.signals.publishers import Who
 
 FENCED = 100
 """Fenced publishers that are remembered of each channel; the ones before are free again."""
@@ -29,13 +30,6 @@ class Position(NamedTuple):
     channel: str
     symbol: str
     ticket: str
-
-
-class Who(NamedTuple):
-    """A publisher of dialect 2, as it is known again after a restart."""
-
-    login: str
-    name: str
 
 
 class _Owed(Struct, frozen=True):
@@ -52,6 +46,7 @@ class _File(Struct, frozen=True):
     paused: dict[str, PauseMode] = {}
     fenced: dict[str, list[Who]] = {}
     owed: list[_Owed] = []
+    held: dict[str, Who] = {}
 
 
 class Records:
@@ -64,6 +59,7 @@ class Records:
         paused: the mode of each channel that is paused.
         fenced: by channel, who may not take it by itself, the latest last.
         owed: the last reduction of each position that a frozen channel refused.
+        held: by channel, the publisher of dialect 2 that holds it.
         trouble: why the file is not what it should be; empty = it is.
     """
 
@@ -72,6 +68,7 @@ class Records:
         self.paused: Mapping[str, PauseMode] = {}
         self.fenced: Mapping[str, tuple[Who, ...]] = {}
         self.owed: Mapping[Position, Draft] = {}
+        self.held: Mapping[str, Who] = {}
         self._due: Mapping[Position, Draft] = {}
         self._seen: tuple[Mapping[Position, Draft], Mapping[str, PauseMode]] = {}, {}
         self._written = b""
@@ -105,6 +102,7 @@ class Records:
             for e in found.owed
         ]
         self.owed = {position_of(draft): draft for draft in drafts}
+        self.held = found.held
 
     def pause(self, channel: str, mode: PauseMode | None) -> None:
         """Pause a channel, or let it go on with None; `save` keeps it."""
@@ -171,7 +169,7 @@ class Records:
             for d in self.owed.values()
         ]
         fenced = {name: list(who) for name, who in self.fenced.items() if who}
-        return msgspec.json.encode(_File(dict(self.paused), fenced, owed))
+        return msgspec.json.encode(_File(dict(self.paused), fenced, owed, dict(self.held)))
 
 
 def position_of(draft: Draft) -> Position:

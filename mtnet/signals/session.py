@@ -21,7 +21,7 @@ from mtnet.signals import answers
 from mtnet.signals.book import Channel
 from mtnet.signals.dialect import Message, is_login, parse, salvage
 from mtnet.signals.entries import Draft
-from mtnet.signals.publishers import Publisher
+from mtnet.signals.publishers import Publisher, Who
 from mtnet.signals.requests import (
     Ack,
     Bye,
@@ -289,7 +289,7 @@ class Session:
             show(self._transport.getPeer()),
             self._brake.pedal("disk"),
             fence=self._fenced,
-            who=("" if identity is None else identity.name, self._name),
+            who=Who("" if identity is None else identity.name, self._name),
         )
 
     def _note_published(self, channel: str) -> None:

@@ -165,7 +165,7 @@ def test_every_kind_of_client_hears_of_one_position(daemon, secured):
         for peer in (plain, private):
             peer.socket.sendall(requests.bye())
             assert [peer.read().seq, peer.read()] == [3, None]
-    assert "published frames are not heard" in daemon.logged()
+    assert "classic frames are not heard" in daemon.logged()
     assert "Traceback" not in daemon.logged()
 
 

@@ -228,6 +228,45 @@ def test_one_that_is_gone_before_its_signal_is_stored_holds_the_channel_by_it(se
     assert server.desk.positions("main")["GBPUSD"].volume == 3
 
 
+def restarted(serve, server):
+    """Start a daemon anew that was killed."""
+    server.journal.close()
+    again = serve()
+    again.desk.start()
+    return again
+
+
+def test_a_channel_is_held_over_a_restart_for_as_long(serve, server, clock):
+    take(server, server.named("a"))
+    server = restarted(serve, server)
+    master = server.dial()
+    master.send(b"<<GBPUSD|3>>")
+    clock.advance(LINGER - 1)
+    assert server.desk.positions("main")["GBPUSD"].volume == 1
+    clock.advance(1)
+    assert server.desk.positions("main")["GBPUSD"].volume == 3
+    again = restarted(serve, server)
+    again.dial().send(b"<<GBPUSD|2>>")
+    assert again.desk.positions("main")["GBPUSD"].volume == 2, "it is let go for good"
+
+
+def test_a_channel_that_is_held_over_a_restart_is_free_for_whoever_asks(serve, server):
+    take(server, server.named("a"))
+    server = restarted(serve, server)
+    assert take(server, server.named("b"), "free") == "stored"
+    assert take(server, server.named("a"), "free") == "fenced"
+
+
+def test_one_that_said_bye_holds_nothing_over_a_restart(serve, server):
+    publisher = server.named("a")
+    take(server, publisher)
+    publisher.send(requests.bye())
+    publisher.hang_up()
+    server = restarted(serve, server)
+    server.dial().send(b"<<GBPUSD|3>>")
+    assert server.desk.positions("main")["GBPUSD"].volume == 3
+
+
 # Symbols of classic publishers
 
 

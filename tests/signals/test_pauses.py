@@ -162,6 +162,7 @@ def test_a_pause_and_its_mode_outlive_the_daemon(serve):
 
 def test_the_pauses_of_an_older_mtnet_are_close_only(serve, tmp_path):
     serve().publish(serve().greet(), "a", channel="gold")
+    (tmp_path / "data" / "signals.policy").unlink()
     (tmp_path / "data" / "signals.paused").write_text("gold\nmain\n")
     server = serve()
     assert {server.desk.mode(name) for name in ("gold", "main")} == {"close_only"}
