@@ -262,7 +262,7 @@ class Database:
             raise
         except (*FAILURES, OSError) as error:
             self._abandon()
-            raise JournalError(f"{self.path} does not take or give its rows: {error}.") from error
+            raise JournalError(f"{self.path} cannot be read or written: {error}.") from error
         except BaseException:
             self._roll_back()
             raise

@@ -149,5 +149,5 @@ def test_what_is_loaded_and_unchanged_is_not_stored_again(path, bans):
 
 def test_a_file_that_is_none_is_refused_in_a_sentence(path):
     path.write_bytes(b"no database" * 100)
-    with pytest.raises(JournalError, match="does not take or give"):
+    with pytest.raises(JournalError, match="cannot be read or written"):
         BanRecords(path).load()

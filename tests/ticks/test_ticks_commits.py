@@ -563,7 +563,7 @@ def test_a_file_that_may_only_be_read_refuses_with_a_sentence(path, full, connec
 
 def test_a_folder_in_the_place_of_the_file_is_refused_with_a_sentence(path, store, tally):
     path.mkdir()
-    with pytest.raises(JournalError, match="does not take or give its rows"):
+    with pytest.raises(JournalError, match="cannot be read or written"):
         store.load(tally, 10)
 
 
@@ -624,7 +624,7 @@ def test_a_damaged_file_is_refused_with_a_sentence_that_names_it(path, tally, fu
     first.close()
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
     store = Store(path)
-    with pytest.raises(JournalError, match="does not take or give its rows") as caught:
+    with pytest.raises(JournalError, match="cannot be read or written") as caught:
         store.load(tally, 10)
     store.close()
     assert str(path) in str(caught.value)

@@ -331,7 +331,7 @@ def test_a_file_of_a_newer_mtnet_is_refused(path, tally):
 
 def test_a_damaged_file_is_refused(path, tally):
     path.write_bytes(b"no database at all" * 100)
-    with pytest.raises(JournalError, match="does not take or give"):
+    with pytest.raises(JournalError, match="cannot be read or written"):
         Store(path).load(tally, 10)
 
 
