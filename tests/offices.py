@@ -99,17 +99,21 @@ class Pupil:
     Attributes:
         unknown: what it held when it accepted a journal in which nothing was stored.
         waiting: what was handed out before its journal was found to be another one.
+        last: epoch and seq of what was handed out last.
+        went_back: what was handed out of another history, though nobody accepted it.
     """
 
     def __init__(self, office, **options):
         self.office, self.line, self.symbols = office, office.line(), options.get("symbols")
         self.seqs, self.snapshots, self.blind, self.events = [], [], [], []
         self.given_back, self.waiting, self.unknown = [], None, set()
+        self.last = options.get("epoch"), options.get("seq", 0)
+        self.went_back = []
         self.follower = Follower(
             self.line,
             office.clock,
             on_snapshot=self.take_snapshot,
-            on_signal=lambda signal: self.seqs.append(signal.seq),
+            on_signal=self.take_signal,
             on_synced=lambda: self.events.append("synced"),
             on_blind=self.blind.append,
             on_provider=lambda up, since: self.events.append("up" if up else "down"),
@@ -127,15 +131,22 @@ class Pupil:
         self.events.append("new epoch")
         self.waiting = self.handed_out
 
+    def take_signal(self, signal):
+        self.seqs.append(signal.seq)
+        self.last = self.follower.epoch, self.follower.seq
+
     def take_snapshot(self, positions):
         self.snapshots.append(positions)
         self.unknown = set()
+        (epoch, seq), self.last = self.last, (self.follower.epoch, self.follower.seq)
+        if epoch is not None and (self.last[0] != epoch or self.last[1] < seq):
+            self.went_back.append(self.last)
 
     def accept(self):
         """A person takes the server's history for the right one."""
         if self.follower.held:
             self.seqs.clear()
-            self.unknown = set(self.held)
+            self.unknown, self.last = set(self.held), (None, 0)
             self.follower.accept()
 
     def shows(self, positions):

@@ -101,11 +101,23 @@ class Histories:
     @rule(now=SELDOM)
     def put_the_copy_back(self, now):
         if now:
-            self.went_back = True
-            self.start(self._copy(self.copied))
-            last = self.office.hub.desk.channel("main").seq
-            for each in self.providers:
-                each.answers = {id: seq for id, seq in each.answers.items() if seq <= last}
+            self._put_back(self.copied)
+
+    @rule(symbol=st.sampled_from("ABC"), volume=LOTS, now=SELDOM)
+    def put_a_copy_back_behind_what_was_told(self, symbol, volume, now):
+        if now:
+            copy = self._copy(self.office.folder)
+            self.publish(symbol, volume, 0)
+            self.office.pass_time(3)
+            self._put_back(copy)
+            self.office.pass_time(3)
+
+    def _put_back(self, copy):
+        self.went_back = True
+        self.start(self._copy(copy))
+        last = self.office.hub.desk.channel("main").seq
+        for each in self.providers:
+            each.answers = {id: seq for id, seq in each.answers.items() if seq <= last}
 
     def _copy(self, folder):
         self.copies += 1
@@ -126,6 +138,7 @@ class Histories:
     @invariant()
     def nobody_trades_on_another_history(self):
         for each in getattr(self, "followers", ()):
+            assert not each.went_back
             if each.follower.held:
                 assert each.waiting == each.handed_out
 
