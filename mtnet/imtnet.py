@@ -1,18 +1,15 @@
-"""Every interface of mtnet, for those who extend it."""
+"""
+The interfaces that plugins and services provide, for those who extend mtnet.
+
+They import nothing of it: what they are handed is named in their docstrings.
+"""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import DatagramProtocol
 from zope.interface import Attribute, Interface
-
-if TYPE_CHECKING:
-    from mtnet.hub import Hub
-    from mtnet.net.backlog import Backlog
-    from mtnet.net.endpoints import Listener
-    from mtnet.signals.audience import Batch
-    from mtnet.signals.book import Change
 
 
 class IStreamPlugin(Interface):
@@ -31,11 +28,11 @@ class IStreamPlugin(Interface):
         "The verbs that the service asks for, of `mtnet.access.rights.VERBS`, for the table."
     )
 
-    def buildFactory(hub: "Hub") -> IProtocolFactory:
+    def buildFactory(hub: Any) -> IProtocolFactory:
         """
         Build the one factory that serves every endpoint of this service.
 
-        Called once, before anything listens. It must not block.
+        `hub` is the `mtnet.hub.Hub`. Called once, before anything listens. It must not block.
 
         Raises:
             mtnet.errors.ConfigError: the service cannot work as it is configured.
@@ -54,11 +51,12 @@ class IDatagramPlugin(Interface):
     defaultEndpoint: str | None = Attribute("Such as `udp:8082:interface=127.0.0.1`; None = off.")
     rights: tuple[str, ...] = Attribute("As of `IStreamPlugin`.")
 
-    def buildProtocol(hub: "Hub", listener: "Listener") -> DatagramProtocol:
+    def buildProtocol(hub: Any, listener: Any) -> DatagramProtocol:
         """
-        Build what hears the datagrams of one listener.
+        Build what hears the datagrams of one `mtnet.net.endpoints.Listener`.
 
-        One that provides `IBurstProtocol` is handed many at once. It must not block.
+        `hub` is the `mtnet.hub.Hub`. One that provides `IBurstProtocol` is handed many at once.
+        It must not block.
         """
 
 
@@ -72,29 +70,11 @@ class IBurstProtocol(Interface):
 class IListenerAware(Interface):
     """What a factory also provides when its connections depend on where they came in."""
 
-    def at(listener: "Listener") -> IProtocolFactory:
-        """Return a factory for the connections of `listener`; all else stays shared."""
-
-
-class ISubscriber(Interface):
-    """Somebody who is told each change of a channel's net positions once it is on disk."""
-
-    def changed(change: "Change") -> None:
-        """Take one change; must neither block nor raise."""
-
-
-class ITail(Interface):
-    """Somebody who is told every entry of a channel once it is on disk."""
-
-    shared: "Backlog | None" = Attribute(
-        "Where frames go as they are, without `committed` being called; None = nowhere."
-    )
-
-    def committed(batch: "Batch") -> None:
-        """Take the entries of one commit, in their order; must neither block nor raise."""
-
-    def announced(frame: bytes) -> None:
-        """Send what is said of the channel besides: who publishes there, and how it is paused."""
+    def at(listener: Any) -> IProtocolFactory:
+        """
+        Return a factory for the connections of a `mtnet.net.endpoints.Listener`; all else stays
+        shared.
+        """
 
 
 class IStatus(Interface):

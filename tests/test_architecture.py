@@ -1,6 +1,7 @@
 """The rules of the house, read from the imports."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -101,22 +102,21 @@ FLOORS = {
 """A module imports from its own floor and those below."""
 
 
+HUB = HOUSE / "hub.py"
+"""It hands the services out, and names their types."""
+
+
+def module(file):
+    return "mtnet." + name(file).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
 def name(file):
     return str(file.relative_to(HOUSE))
 
 
-def imports(file, typing=False):
-    """Name what a file imports when it runs; what is only for annotations is no arrow."""
-    tree = ast.parse(file.read_text("utf-8"))
-    skipped = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+def imports(file):
+    """Name what a file imports, also for annotations alone."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -130,13 +130,24 @@ def floor(module):
 
 @pytest.mark.parametrize("file", FILES, ids=name)
 def test_arrows_point_down(file):
-    own = floor("mtnet." + name(file).removesuffix(".py").replace("/", "."))
+    own = floor(module(file))
     if own is None:
         assert file == HOUSE / "__init__.py"
         return
-    for module in imports(file):
-        if module.startswith("mtnet.") and floor(module) is not None:
-            assert floor(module) <= own, f"{name(file)} imports {module}, which lies above it"
+    if file == HUB:
+        return
+    for each in imports(file):
+        if each.startswith("mtnet.") and floor(each) is not None:
+            assert floor(each) <= own, f"{name(file)} imports {each}, which lies above it"
+
+
+def test_nothing_imports_itself_by_way_of_others():
+    known = {module(file): file for file in FILES}
+    arrows = {own: set() for own in known}
+    for own, file in known.items():
+        for each in imports(file):
+            arrows[own] |= {each, each.rpartition(".")[0]} & known.keys() - {own}
+    TopologicalSorter(arrows).prepare()
 
 
 @pytest.mark.parametrize("file", sorted(PURE))

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from zope.interface import Attribute, Interface
 
-from mtnet.imtnet import ISubscriber, ITail
+from mtnet.net.backlog import Backlog
 from mtnet.net.crowd import Crowd, Shout
 from mtnet.signals import answers
 from mtnet.signals.book import Change
@@ -54,6 +55,27 @@ class Batch:
     def text(self) -> bytes:
         """All frames at once."""
         return b"".join(self.frames)
+
+
+class ISubscriber(Interface):
+    """Somebody who is told each change of a channel's net positions once it is on disk."""
+
+    def changed(change: Change) -> None:
+        """Take one change; must neither block nor raise."""
+
+
+class ITail(Interface):
+    """Somebody who is told every entry of a channel once it is on disk."""
+
+    shared: Backlog | None = Attribute(
+        "Where frames go as they are, without `committed` being called; None = nowhere."
+    )
+
+    def committed(batch: Batch) -> None:
+        """Take the entries of one commit, in their order; must neither block nor raise."""
+
+    def announced(frame: bytes) -> None:
+        """Send what is said of the channel besides: who publishes there, and how it is paused."""
 
 
 def fields_of(

@@ -7,10 +7,10 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mtnet.hub import Hub
-from mtnet.imtnet import ISubscriber
 from mtnet.net.hold import hold
 from mtnet.net.outbox import Outbox
 from mtnet.net.pieces import StreamTransport
+from mtnet.signals.audience import ISubscriber
 from mtnet.signals.book import Change
 from mtnet.signals.classic_queue import ClassicQueue
 

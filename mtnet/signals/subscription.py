@@ -10,11 +10,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.errors import JournalError, PrunedError
-from mtnet.imtnet import ITail
 from mtnet.net.backlog import Backlog
 from mtnet.net.crowd import Crowd
 from mtnet.signals import answers
-from mtnet.signals.audience import Batch, fields_of
+from mtnet.signals.audience import Batch, ITail, fields_of
 from mtnet.signals.book import Channel
 from mtnet.signals.desk import Desk
 from mtnet.signals.entries import Entry
