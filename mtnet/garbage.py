@@ -15,6 +15,8 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 
+from mtnet.recurring import Recurring
+
 THRESHOLDS = 700, 10, 5
 """Python's own, but for a full collection after half as many new objects: about 35,000, those of
 some 600 followers, which takes less than 10 ms."""
@@ -42,7 +44,7 @@ class Garbage(Service):
         self._clock = clock
         self._soon: IDelayedCall | None = None
         self._thawing, self._left = False, 0
-        self._loop = LoopingCall(self._thaw)
+        self._loop = LoopingCall(Recurring("The collection of garbage", self._thaw))
         self._loop.clock = clock
 
     def startService(self) -> None:

@@ -8,7 +8,7 @@ one sentence and exit status 1, in the foreground and as a daemon.
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,7 @@ from mtnet.preflight import (
     listeners,
     rules,
 )
+from mtnet.recurring import Recurring
 from mtnet.settings import Config
 from mtnet.signals.desk import Desk
 from mtnet.signals.journal import Journal
@@ -140,7 +141,7 @@ class Daemon(MultiService):
         disks = {"signals": self._lane, "ticks": self._ticking, "templates": self._disk}
         self._lanes = (*disks.values(), self._hashing, self._hurried)
         self._watch = Watch(disks, self._disk, self._folder.find)
-        TimerService(WATCH, self._watch.look).setServiceParent(self)
+        self._repeat(WATCH, "The look at the data folder", self._watch.look)
         self.hub = self._build_hub(config)
         self._operator = Operator(self.hub.desk)
         self._has_accounts = not self.hub.access.accounts.empty
@@ -154,13 +155,16 @@ class Daemon(MultiService):
         if config.templates.folder:
             FolderService(self.hub).setServiceParent(self)
         look = partial(self.hub.in_thread, self._folder.look)
-        TimerService(ROOM_LOOK, look).setServiceParent(self)
-        TimerService(config.access.store, self._keeper.flush).setServiceParent(self)
-        TimerService(RUN, self._note_run).setServiceParent(self)
+        self._repeat(ROOM_LOOK, "The look at the free space of the disk", look)
+        self._repeat(config.access.store, "The note of logins and bans", self._keeper.flush)
+        self._repeat(RUN, "The note of the last run", self._note_run)
         self._now.check_start()
-        TimerService(clock.LOOK, self._now.watch).setServiceParent(self)
+        self._repeat(clock.LOOK, "The look at the clock", self._now.watch)
         if self._certificates is not None:
-            TimerService(LOOK, self._look_at_certificates).setServiceParent(self)
+            self._repeat(LOOK, "The look at the certificates", self._look_at_certificates)
+
+    def _repeat(self, seconds: float, what: str, work: Callable[[], Any]) -> None:
+        TimerService(seconds, Recurring(what, work)).setServiceParent(self)
 
     def table(self) -> str:
         """Return what is said at the start: who listens where, and who may do what."""

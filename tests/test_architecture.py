@@ -67,6 +67,7 @@ PURE = {
 FLOORS = {
     "mtnet.clock": 0,
     "mtnet.errors": 0,
+    "mtnet.recurring": 0,
     "mtnet.settings": 0,
     "mtnet.values": 0,
     "mtnet.config": 1,
@@ -173,3 +174,17 @@ def test_nothing_is_global_and_no_log_line_is_an_f_string(file):
 
 def test_twisted_has_no_init_of_ours():
     assert not list((HOUSE.parent / "twisted").rglob("__init__.py"))
+
+
+def test_no_exception_ends_a_timer_of_the_daemon():
+    """`LoopingCall` and `TimerService` end at the first one; what they call must be `Recurring`."""
+    bare = []
+    for path in FILES:
+        if path.is_relative_to(HOUSE / "demo"):
+            continue  # whose loops end the demo, with the reason
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                work = {"LoopingCall": 0, "TimerService": 1}.get(node.func.id)
+                if work is not None and not ast.unparse(node.args[work]).startswith("Recurring("):
+                    bare.append(f"{path.relative_to(HOUSE)}:{node.lineno}")
+    assert bare == []

@@ -88,12 +88,12 @@ class HalfClosedConnections:
 
     def _look(self) -> None:
         self._timer = None
+        self._plan()  # first: no connection that cannot be ended ends the looks
         if self._poll is not None:
             for descriptor, _ in self._poll.poll(0):
                 connection = self._by_descriptor[descriptor]
                 self.discard(connection)
                 connection.abortConnection()
-        self._plan()
 
 
 class _Watched:

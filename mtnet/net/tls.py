@@ -21,6 +21,7 @@ from mtnet.errors import CertificateError
 from mtnet.net.certificates import DAY_MS, Pair, Stamp, day, read_authorities, read_pair, stamp
 from mtnet.net.contexts import build_context, set_curves
 from mtnet.net.self_handshake import check_handshake
+from mtnet.recurring import Recurring
 from mtnet.settings import Tls
 
 LOOK = 1.0
@@ -150,6 +151,7 @@ class Certificates:
 
     def __init__(self, settings: Tls, folder: Path, now: Callable[[], int]) -> None:
         self._settings, self._now = settings, now
+        self._looking = Recurring("The look at the certificates", self._refresh)
         if not set_curves(Context(TLS_METHOD)):
             self.log.warn("TLS: this pyOpenSSL cannot choose curves; OpenSSL's own are offered")
         self._ca = _path(settings.client_ca) if settings.client_certificates != "none" else None
@@ -168,11 +170,11 @@ class Certificates:
 
     def look(self) -> None:
         """Take what changed; called every second."""
-        self._refresh(anyway=False)
+        self._looking(False)
 
     def reload(self) -> None:
         """Take everything anew, and say again what is refused."""
-        self._refresh(anyway=True)
+        self._looking(True)
 
     def status(self) -> list[dict[str, object]]:
         """Report for `mtnet status`."""
@@ -204,14 +206,10 @@ class Certificates:
         return served
 
     def _refresh(self, anyway: bool) -> None:
-        try:
-            self._refresh_authorities(anyway)
-            for served in self._all():
-                served.refresh(self._now(), anyway)
-                served.warn_of_expiry(self._now())
-        except Exception:
-            # The timer that calls this would stop, and no certificate would ever be taken again.
-            self.log.failure("The certificates could not be looked at")
+        self._refresh_authorities(anyway)
+        for served in self._all():
+            served.refresh(self._now(), anyway)
+            served.warn_of_expiry(self._now())
 
     def _refresh_authorities(self, anyway: bool) -> None:
         if self._ca is None:

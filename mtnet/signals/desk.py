@@ -22,6 +22,7 @@ from mtnet.errors import JournalError, NotAskedError, PolicyError, PrunedError, 
 from mtnet.imtnet import IStatus
 from mtnet.net.crowd import LOOP
 from mtnet.net.wheel import Wheel
+from mtnet.recurring import Recurring
 from mtnet.settings import Signals
 from mtnet.signals import answers
 from mtnet.signals.audience import Audience, Batch
@@ -140,8 +141,8 @@ class Desk:
         self._full: dict[str, float] = {}
         self._shared: dict[str, SharedState] = {}
         self._closed = False
-        self._expiry = LoopingCall(self._expire)
-        self._looking = LoopingCall(self._look)
+        self._expiry = LoopingCall(Recurring("The forgetting of flat symbols", self._expire))
+        self._looking = LoopingCall(Recurring("The look at the journal's files", self._look))
         self._expiry.clock = self._looking.clock = clock
 
     def open(self) -> None:

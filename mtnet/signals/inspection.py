@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.errors import JournalError
+from mtnet.recurring import Recurring
 from mtnet.signals.audit import Progress
 from mtnet.signals.journal import Journal
 from mtnet.signals.writer import Thread
@@ -33,7 +34,7 @@ class Inspection:
 
     def __init__(self, journal: Journal, clock: IReactorTime, thread: Thread) -> None:
         self._journal, self._clock, self._in_thread = journal, clock, thread
-        self._loop = LoopingCall(self._begin)
+        self._loop = LoopingCall(Recurring("The check of the journal", self._begin))
         self._loop.clock = clock
         self._running: Deferred[None] | None = None
         self.findings: list[str] = []

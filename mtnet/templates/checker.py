@@ -6,6 +6,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from mtnet.hub import Hub
+from mtnet.recurring import Recurring
 
 PACE = 0.1
 """Seconds from one version to the next: with the largest templates 10 MiB/s, which leaves the
@@ -22,14 +23,12 @@ class CheckService(Service):
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._told: set[str] = set()
-        self._calls = LoopingCall(self._check)
+        self._calls = LoopingCall(Recurring("The check of the templates", self._check))
         self._calls.clock = hub.clock
 
     def startService(self) -> None:
         super().startService()
-        self._calls.start(PACE).addErrback(
-            lambda failure: self.log.failure("The templates are not checked any further.", failure)
-        )
+        self._calls.start(PACE)
 
     def stopService(self) -> None:
         super().stopService()

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from mtnet.errors import TemplateError
 from mtnet.hub import Hub
+from mtnet.recurring import Recurring
 from mtnet.templates.content import SUFFIX, key_of_file, too_large
 from mtnet.templates.library import Library
 from mtnet.templates.version import Version
@@ -181,7 +182,7 @@ class FolderService(Service):
             hub.now,
             hub.config.signals.codepage,
         )
-        self._calls = LoopingCall(self._look)
+        self._calls = LoopingCall(Recurring("The look at the folder of templates", self._look))
         self._calls.clock = hub.clock
         self._trouble = ""
 

@@ -12,7 +12,7 @@ from twisted.internet.unix import Port as UnixPort
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.net.half_closed import EVERY, IDLE, watch_half_closed
+from mtnet.net.half_closed import EVERY, IDLE, HalfClosedConnections, watch_half_closed
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -188,3 +188,36 @@ def test_nobody_looks_when_nobody_is_half_closed(ports, dial, clock, kind):
         pair.server.connectionLost(Failure(ConnectionError()))
     assert pair.protocol.lost == 1
     assert clock.getDelayedCalls() == []
+
+
+class Dead:
+    """A connection whose other end is gone."""
+
+    def __init__(self, error=None):
+        self.handle, other = socket.socketpair()
+        self.error, self.ended = error, False
+        other.close()
+
+    def fileno(self):
+        return self.handle.fileno()
+
+    def getHandle(self):
+        return self.handle
+
+    def abortConnection(self):
+        self.handle.close()
+        if self.error:
+            raise self.error
+        self.ended = True
+
+
+def test_one_that_cannot_be_ended_does_not_end_the_looks(clock):
+    watched = HalfClosedConnections(clock)
+    dead = [Dead(ZeroDivisionError()), Dead(ZeroDivisionError()), Dead()]
+    for each in dead:
+        watched.add(each)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            clock.advance(EVERY)
+    clock.advance(EVERY)
+    assert dead[2].ended
