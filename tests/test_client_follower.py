@@ -281,6 +281,39 @@ def test_who_is_replaced_by_a_session_of_the_same_account_waits_ten_minutes(benc
     assert len(bench.line.wires) == 3, "once"
 
 
+# Connections that do not help
+
+
+def attempts(bench, seconds):
+    before = len(bench.line.wires)
+    for _ in range(seconds):
+        bench.clock.advance(1)
+        bench.line.settle()
+        bench.say(answers.pong(1))
+        if bench.line.wire.client.aborted:
+            bench.line.wire.cut()
+    return len(bench.line.wires) - before
+
+
+@pytest.mark.parametrize(
+    "replay",
+    [
+        pytest.param(signal(8), id="a hole"),
+        pytest.param(answers.synced("main", EPOCH, 9), id="an end that does not fit"),
+        pytest.param(b"<<SIGNAL|channel=main|seq=7|symbol=A|volume=x|time=1>>", id="unreadable"),
+    ],
+)
+def test_a_server_whose_replay_cannot_be_taken_is_dialled_after_delays_that_grow(bench, replay):
+    bench.server.answer = lambda asked: replay
+    bench.follow(**KNOWN)
+    assert 10 < attempts(bench, 600) < 45
+    bench.server.answer = lambda asked: answers.synced("main", EPOCH, 6)
+    attempts(bench, 31)
+    assert not bench.follower.blind
+    bench.line.wire.cut()
+    assert attempts(bench, 2) == 1, "SYNCED makes the delays short again"
+
+
 # Another filter
 
 

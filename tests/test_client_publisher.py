@@ -11,9 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from publishing import Bench
 from twisted.python.failure import Failure
 
+from mtnet.client.dialect import QUIET
 from mtnet.errors import ClientError, RefusedError
 from mtnet.signals import answers
-from mtnet.signals.requests import Publish
+from mtnet.signals.requests import Hello, Publish
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "300"))
 
@@ -23,6 +24,53 @@ def bench():
     bench = Bench()
     bench.settle()
     return bench
+
+
+# Connections that do not help
+
+
+@pytest.fixture
+def torn(bench):
+    """A server that breaks each connection off behind WELCOME, and a call that counts them."""
+    takes = bench.desk.takes
+
+    def tear(session, request):
+        takes(session, request)
+        if isinstance(request, Hello) and bench.desk.answer == "torn":
+            session.say(b"<<SIGNAL|channel=main|seq=x>>")
+
+    def attempts(seconds):
+        before = len(bench.line.wires)
+        for _ in range(seconds):
+            bench.pass_time(1)
+            if bench.line.wire.client.aborted:
+                bench.line.wire.cut()
+        return len(bench.line.wires) - before
+
+    bench.desk.takes, bench.desk.answer = tear, "torn"
+    bench.line.wire.cut()
+    assert 10 < attempts(600) < 45, "after delays that grow"
+    bench.desk.answer = "store"
+    attempts(31)
+    return attempts
+
+
+def test_a_signal_that_is_stored_makes_the_delays_short_again(bench, torn):
+    bench.line.wire.cut()
+    assert torn(31) == 1
+    bench.publish("GBPUSD", "1", id="open")
+    bench.settle()
+    assert bench.answered == {"open": [1]}
+    bench.line.wire.cut()
+    assert torn(2) == 1
+
+
+def test_a_connection_that_lasts_makes_the_delays_short_again(bench, torn):
+    for _ in range(int(QUIET)):
+        bench.say(answers.pong(1))
+        bench.pass_time(1)
+    bench.line.wire.cut()
+    assert torn(2) == 1
 
 
 # The queue

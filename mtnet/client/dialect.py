@@ -25,6 +25,9 @@ BLIND = 12.0
 """Seconds without a byte after which nothing is known of the server: it speaks every five."""
 DELAY_FACTOR = 1.6
 """By which delays between attempts grow."""
+QUIET = 30.0
+"""Seconds after WELCOME for which a connection must last to count as a success where nothing else
+shows that it is one; as long as the longest delay, so that it never dials more often than that."""
 TAKEN_OVER = 600.0
 """Seconds after `sessions`: two programs of one account must not push each other out in turns."""
 
@@ -72,6 +75,7 @@ class Connection(Protocol):
         self._reason = ""
         self._patience = BLIND
         self._timer: IDelayedCall | None = None
+        self._quiet: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         hold(self.transport)
@@ -95,9 +99,10 @@ class Connection(Protocol):
             self.end(f"the server's stream cannot be read: {error}")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._quiet):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._quiet = None
         self._peer.lost(self._reason or why(reason.value))
 
     def send(self, frame: bytes) -> None:
@@ -108,6 +113,15 @@ class Connection(Protocol):
         """Break off."""
         self._reason = self._reason or reason
         self.transport.abortConnection()
+
+    def succeeded(self) -> None:
+        """The server did what it is asked for: begin with short delays again."""
+        if not self._reason:
+            self._redial.succeeded()
+
+    def _lasted(self) -> None:
+        self._quiet = None
+        self.succeeded()
 
     def _frame(self, payload: bytes) -> None:
         # What came in the same read is not told behind an end, whoever made it.
@@ -122,7 +136,8 @@ class Connection(Protocol):
             return
         if isinstance(answer, Welcome):
             self._welcomed = True
-            self._redial.welcomed()
+            if self._quiet is None:
+                self._quiet = self._clock.callLater(QUIET, self._lasted)
             self._patience = max(BLIND, BLIND / 5.0 * answer.heartbeat)
             self._peer.welcomed(self, answer)
         elif isinstance(answer, Heartbeat):
@@ -167,7 +182,7 @@ class _ConnectionFactory(Factory):
         self._taken_over = False
         return Connection(self._peer, self._clock, self)
 
-    def welcomed(self) -> None:
+    def succeeded(self) -> None:
         """Begin with short delays again."""
         self._in_vain = 0
 
@@ -176,7 +191,7 @@ class _ConnectionFactory(Factory):
         self._taken_over = self._taken_over or code == "sessions"
 
     def turned_away(self) -> int:
-        """Return how many connections there were since the last one that was welcome."""
+        """Return how many connections there were since the last one that was a success."""
         return self._in_vain
 
     def delay(self, attempt: int) -> float:
@@ -188,7 +203,7 @@ class _ConnectionFactory(Factory):
 
 
 def service(endpoint: IStreamClientEndpoint, peer: Peer, clock: Any) -> ClientService:
-    """Return what keeps a peer connected, with delays that grow until it is welcome."""
+    """Return what keeps a peer connected, with delays that grow until that succeeds."""
     factory = _ConnectionFactory(peer, clock)
     return stay_connected(endpoint, factory, clock, factory.turned_away, factory.delay)
 

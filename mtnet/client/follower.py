@@ -309,6 +309,8 @@ class Follower(Peer):
         self._ask(self._copy.claim)
 
     def _login_again(self) -> None:
+        if self._connection is not None:
+            self._connection.succeeded()  # the subscription has waited already, ever longer
         self._break_off("the channel is denied; a new login may be granted it")
 
     def _ask(self, claim: dict[str, Any]) -> None:
@@ -437,6 +439,8 @@ class Follower(Peer):
 
     def _see(self) -> None:
         self._subscription.granted()
+        if self._connection is not None:
+            self._connection.succeeded()
         self._refusal = None
         self._pause_unconfirmed = self.paused is not None
         self.blind = False

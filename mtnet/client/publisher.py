@@ -280,6 +280,8 @@ class Publisher(Peer):
         # STORED is true whenever it comes; a signal that never left is not what it is about.
         if signal is None or signal.state is _State.QUEUED:
             return
+        if self._connection is not None:
+            self._connection.succeeded()
         self._taken.add(signal.asked.channel)
         if self._reconciler is not None:
             self._reconciler.stored(signal.asked, answer.seq)
