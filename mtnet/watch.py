@@ -30,21 +30,26 @@ class Watch:
         self._lanes, self._lane, self._find = lanes, lane, find
         self._folder: str | None = None
         self._asked = False
-        self._told: dict[str, str] = {}
+        self._told: set[str] = set()
 
     def look(self) -> None:
         """Look; what is wrong is logged once, and its end too."""
         if not self._asked:
             self._asked = True
             self._lane(self._find).addCallbacks(self._found, self._broken)
-        for name in self._lanes:
-            trouble = self.trouble(name)
-            if trouble is None:
-                if self._told.pop(name, None) is not None:
-                    self.log.info("{name}: the disk answers again.", name=name)
-            elif name not in self._told:
-                self._told[name] = trouble
-                self.log.error("{name}: {trouble}.", name=name, trouble=trouble)
+        self._tell("folder", self._folder, "The data folder can be used again.")
+        for name, lane in self._lanes.items():
+            trouble = lane.trouble()
+            self._tell(name, trouble and f"{name}: {trouble}", f"{name}: the disk answers again.")
+
+    def _tell(self, cause: str, trouble: str | None, end: str) -> None:
+        if trouble is None:
+            if cause in self._told:
+                self._told.remove(cause)
+                self.log.info("{end}", end=end)
+        elif cause not in self._told:
+            self._told.add(cause)
+            self.log.error("{trouble}.", trouble=trouble)
 
     def trouble(self, service: str) -> str | None:
         """Return why a service cannot store anything, in one sentence, or None."""

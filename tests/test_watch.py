@@ -55,13 +55,14 @@ def test_a_disk_that_hangs_is_told_of_its_service_alone_and_logged_once(scene, l
     ]
 
 
-def test_a_folder_that_went_away_is_told_of_every_service(scene):
+def test_a_folder_that_went_away_is_told_of_every_service_and_logged_once(scene, log):
     scene.folder = "The data folder was removed"
     scene.watch.look()
     assert scene.watch.trouble("signals") == scene.watch.trouble("templates") == scene.folder
     scene.folder = None
     scene.watch.look()
     assert scene.watch.trouble("signals") is None
+    assert said(log) == ["The data folder was removed.", "The data folder can be used again."]
 
 
 def test_a_look_at_the_folder_that_hangs_is_not_asked_for_again(scene, monkeypatch):
