@@ -302,12 +302,12 @@ class Collector:
         self._told_dropped, self._told_lost = dropped, lost
         self._told_unstored = self.counts.unstored
         if any(new) and not self._dropping:
-            self.log.warn(
-                "Ticks are lost: {dropped} dropped ({why}), {lost} datagrams lost by the kernel",
-                dropped=new[0],
-                lost=new[1],
-                why=self._why_dropped(unstored),
-            )
+            parts = []
+            if new[0]:
+                parts.append(f"{new[0]} dropped ({self._why_dropped(unstored)})")
+            if new[1]:
+                parts.append(f"{new[1]} datagrams lost by the kernel")
+            self.log.warn("Ticks are lost: {what}", what=", ".join(parts))
         elif self._dropping and not any(new):
             self.log.info(
                 "No tick is lost any more; since the start {dropped} dropped, {lost} by the kernel",

@@ -356,7 +356,7 @@ def test_health_is_red_while_ticks_are_dropped_and_comes_back_with_the_next(yard
     here.flush()
     assert here.health["healthy"] is True
     (line,) = warnings()
-    assert (line["dropped"], line["why"]) == (2, "the queue was full")
+    assert line["what"] == "2 dropped (the queue was full)"
 
 
 def test_health_comes_back_also_when_the_market_closes_behind_a_dropped_tick(yard, clock):
@@ -382,7 +382,7 @@ def test_ticks_leave_the_reserve_free_and_go_on_when_there_is_room(yard, warning
     here.flush()
     assert here.health["healthy"] is False
     (line,) = warnings()
-    assert (line["dropped"], line["why"]) == (3, "the disk is nearly full")
+    assert line["what"] == "3 dropped (the disk is nearly full)"
     here.disk.room = 100
     here.flush()
     assert here.take(1) == 1
@@ -896,7 +896,7 @@ def test_datagrams_that_the_kernel_dropped_turn_health_red(yard, warnings):
     here.take()
     here.flush()
     assert here.health["healthy"] is False
-    assert warnings()[-1]["lost"] == 7
+    assert warnings()[-1]["what"] == "7 datagrams lost by the kernel", "and nothing of a queue"
     here.take()
     here.flush()
     assert here.health["healthy"] is True
