@@ -59,6 +59,7 @@ class WallClock:
         self._jumped: _Line | None = None
         self._doubt = ""
         self._newest, self._last_run = (0, ""), 0
+        self._doubted, self._doubted_since = (0, 0), 0
         self._looked: float | None = None
         self._started = False
         self._stalled = -STALL
@@ -100,19 +101,37 @@ class WallClock:
         self._last_run = when
         self.compare("the last run", when)
 
+    def compare_doubt(self, first: int, last: int) -> None:
+        """
+        Take what earlier runs noted of a clock that was doubted at their starts.
+
+        A machine that runs for some hours a day never runs for `STEADY` at once: its clock is
+        taken for right when it went on from the first of these starts for as long.
+
+        Args:
+            first: wall time of the first such start; 0 = there was none.
+            last: wall time of the last such run.
+        """
+        self._doubted = first, last
+
     def estimate(self) -> int:
         """
         Return the time from which the ages of data are counted: now, if no jump is under way;
         or, at a start so far ahead that the clock may be wrong, the end of the last run.
         """
-        if not self._started and self._is_ahead():
+        if not self._started and self._is_ahead() and not self._outlasted():
             return self._last_run
         return self._known.offset + self.moment()
 
     def check_start(self) -> None:
         """Say once, when all is loaded, that the clock does not fit the data."""
         self._started, self._doubt = True, self._misfit()
-        if self._doubt:
+        if not self._doubt:
+            return
+        self._doubted_since = self._doubted[0] if self._goes_on() else self._time()
+        if self._outlasted():
+            self._accept(self._known)
+        else:
             self.log.warn("{sentence}", sentence=self.warning)
 
     def look(self) -> None:
@@ -128,13 +147,19 @@ class WallClock:
         elif self._jumped is None or not _near(offset, self._jumped.offset):
             self._jumped = _Line(offset, when)
             if self._doubt and not self._misfit():
-                self._accept(self._jumped)
+                self._accept_other(self._jumped)
             else:
                 self.log.warn("{sentence}", sentence=self.warning)
         else:
             self._jumped = self._jumped._replace(offset=offset)
             if when - self._jumped.since >= STEADY:
-                self._accept(self._jumped)
+                self._accept_other(self._jumped)
+
+    @property
+    def doubted_since(self) -> int:
+        """Wall time of the first start that did not fit the data; 0 = none, or it has jumped."""
+        self.look()
+        return 0 if self._jumped is not None else self._doubted_since
 
     @property
     def right(self) -> bool:
@@ -168,6 +193,18 @@ class WallClock:
     def _accept(self, line: _Line) -> None:
         self._known, self._jumped, self._doubt = line, None, ""
         self.log.info("The clock of this machine is taken for right from now on.")
+
+    def _accept_other(self, line: _Line) -> None:
+        self._doubted_since = 0
+        self._accept(line)
+
+    def _goes_on(self) -> bool:
+        """Say whether the clock can have gone on by itself since the doubted runs."""
+        first, last = self._doubted
+        return first > 0 and -JUMP * 1000 <= self._time() - last <= AHEAD * 1000
+
+    def _outlasted(self) -> bool:
+        return self._goes_on() and self._time() - self._doubted[0] >= STEADY * 1000
 
     def _misfit(self) -> str:
         newest, what = self._newest

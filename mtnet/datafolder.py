@@ -37,6 +37,7 @@ class DataFolder:
         self.bans = self.path / "bans.sqlite"
         self.control = self.path / "control"
         self.alive = self.path / "alive"
+        self.doubted = self.path / "alive.doubted"
         self._room = True
         try:
             make_folder(self.path)
@@ -93,12 +94,45 @@ class DataFolder:
         except OSError:
             return 0
 
-    def note_run(self, when: int) -> None:
-        """Note that a daemon runs at a time, in milliseconds since the Unix epoch; blocks."""
-        with suppress(OSError):  # it is a hint
-            if not self.alive.exists():
-                os.close(os.open(self.alive, os.O_CREAT, 0o600))
-            os.utime(self.alive, ns=(when * 1_000_000, when * 1_000_000))
+    def note(self, when: int, right: bool, doubted_since: int) -> None:
+        """
+        Note that a daemon runs; blocks.
+
+        Args:
+            when: wall time, milliseconds since the Unix epoch.
+            right: whether nothing speaks against that.
+            doubted_since: the first start at which something did; 0 = nothing does.
+        """
+        with suppress(OSError):  # these are hints
+            if right:
+                self._note_run(when)
+            self._note_doubt(doubted_since, when)
+
+    def _note_run(self, when: int) -> None:
+        if not self.alive.exists():
+            os.close(os.open(self.alive, os.O_CREAT, 0o600))
+        os.utime(self.alive, ns=(when * 1_000_000, when * 1_000_000))
+
+    def _note_doubt(self, first: int, last: int) -> None:
+        if not first:
+            self.doubted.unlink(missing_ok=True)
+            return
+        with open(os.open(self.doubted, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            file.write(f"{first} {last}\n")
+            file.truncate()
+
+    def doubt(self) -> tuple[int, int]:
+        """
+        Return when runs began and ended whose clock was doubted, as it told then.
+
+        Returns:
+            The first start and the last time, milliseconds since the Unix epoch; 0 = none.
+        """
+        try:
+            first, last = map(int, self.doubted.read_text("ascii").split())
+        except (OSError, ValueError):
+            return 0, 0
+        return first, last
 
     def look(self) -> None:
         """Look whether the disk has room; blocks, for as long as a network file system hangs."""

@@ -133,6 +133,7 @@ class Daemon(MultiService):
         self._folder = DataFolder(config.data)
         self._folder.look()
         self._now.compare_run(self._folder.last_run())
+        self._now.compare_doubt(*self._folder.doubt())
         # No template on a slow disk delays a tick, and neither delays a signal.
         self._lane = Lane(reactor, "mtnet-signals")
         self._ticking, self._disk = Lane(reactor, "mtnet-ticks"), Lane(reactor, "mtnet-disk")
@@ -354,9 +355,10 @@ class Daemon(MultiService):
     # Running
 
     def _note_run(self) -> "Deferred[None]":
-        if not self._now.right:
+        right, since, when = self._now.right, self._now.doubted_since, self._now()
+        if not right and not since:
             return succeed(None)
-        return self._disk(self._folder.note_run, self._now())
+        return self._disk(self._folder.note, when, right, since)
 
     def _look_at_certificates(self) -> None:
         # By a wrong clock a new pair is refused, and the old one said to have expired.

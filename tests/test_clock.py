@@ -5,6 +5,7 @@ from twisted.internet.task import Clock
 
 from mtnet.cli.manage import describe
 from mtnet.clock import AHEAD, JUMP, LOOK, STALL, STEADY, WallClock
+from mtnet.datafolder import DataFolder
 
 NOW = 1_700_000_000_000
 HOUR, DAY, YEAR = 3_600, 86_400, 365 * 86_400
@@ -13,8 +14,8 @@ HOUR, DAY, YEAR = 3_600, 86_400, 365 * 86_400
 class Machine:
     """A machine whose clock can be set."""
 
-    def __init__(self):
-        self.clock, self.ahead = Clock(), 0.0
+    def __init__(self, ahead=0.0):
+        self.clock, self.ahead = Clock(), ahead
         self.wall = WallClock(self.time, self.clock.seconds)
 
     def time(self):
@@ -140,6 +141,71 @@ def test_a_doubt_is_over_once_the_clock_is_set_to_what_fits_the_data(machine):
     assert not machine.wall.steady
     machine.run(STEADY)
     assert machine.wall.steady
+
+
+class Desktop:
+    """A machine that is off each night; its folder keeps what a run noted."""
+
+    def __init__(self, path):
+        self.folder = DataFolder(str(path))
+
+    def run(self, start, hours=10):
+        """Start `start` seconds from `NOW`; return whether the clock was right then."""
+        machine = Machine(start)
+        machine.wall.compare_run(self.folder.last_run())
+        machine.wall.compare_doubt(*self.folder.doubt())
+        counted = machine.wall.estimate()
+        machine.wall.check_start()
+        right = machine.wall.right
+        assert (counted == machine.wall()) == right
+        for _ in range(hours):
+            machine.run(HOUR)
+            wall = machine.wall
+            self.folder.note(wall(), wall.right, wall.doubted_since)
+        return right
+
+
+@pytest.fixture
+def desktop(tmp_path):
+    desktop = Desktop(tmp_path / "data")
+    assert desktop.run(0)
+    yield desktop
+    desktop.folder.release()
+
+
+def test_the_clock_of_a_machine_that_was_off_for_long_is_right_at_the_start_a_day_later(desktop):
+    starts = [30 * DAY, 30 * DAY + 12 * HOUR, 31 * DAY, 32 * DAY, 33 * DAY]
+    assert [desktop.run(each) for each in starts] == [False, False, True, True, True]
+    assert desktop.folder.doubt() == (0, 0)
+    assert not desktop.run(60 * DAY), "it was off again"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(30 * DAY, id="begins at the same time again"),
+        pytest.param(20 * DAY, id="went back"),
+        pytest.param(30 * DAY + 23 * HOUR, id="goes on for less than a day"),
+        pytest.param(40 * DAY, id="is far ahead again"),
+    ],
+)
+def test_a_doubted_clock_is_not_right_at_a_later_start_when_it(desktop, start):
+    assert not desktop.run(30 * DAY)
+    assert not desktop.run(start)
+
+
+def test_a_doubted_clock_that_was_set_right_is_noted_as_doubted_no_more(desktop):
+    assert not desktop.run(YEAR)
+    assert desktop.run(2 * DAY)
+    assert desktop.folder.doubt() == (0, 0)
+
+
+def test_a_clock_that_stands_before_the_data_for_days_is_right_at_each_later_start(machine):
+    machine.wall.compare("the newest signal", NOW + YEAR * 1000)
+    machine.wall.compare_doubt(NOW - 3 * DAY * 1000, NOW - DAY * 1000)
+    machine.wall.check_start()
+    assert machine.wall.right
+    assert machine.wall.doubted_since == NOW - 3 * DAY * 1000
 
 
 @pytest.mark.parametrize(("away", "counted"), [(-DAY, 0), (DAY, 0), (YEAR, -YEAR)])
