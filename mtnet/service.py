@@ -53,6 +53,7 @@ from mtnet.preflight import (
     rules,
 )
 from mtnet.recurring import Recurring
+from mtnet.redact import PathRedactor
 from mtnet.settings import Config
 from mtnet.signals.desk import Desk
 from mtnet.signals.journal import Journal
@@ -131,6 +132,8 @@ class Daemon(MultiService):
         self._garbage = Garbage(reactor)
         self._garbage.setServiceParent(self)
         self._folder = DataFolder(config.data)
+        certified = () if self._certificates is None else self._certificates.folders()
+        self._redactor = PathRedactor(self._folder.path, certified)
         self._folder.look()
         self._now.compare_run(self._folder.last_run())
         self._now.compare_doubt(*self._folder.doubt())
@@ -165,7 +168,9 @@ class Daemon(MultiService):
             self._repeat(LOOK, "The look at the certificates", self._look_at_certificates)
 
     def _repeat(self, seconds: float, what: str, work: Callable[[], Any]) -> None:
-        TimerService(seconds, Recurring(what, work)).setServiceParent(self)
+        timer = TimerService(seconds, Recurring(what, work))
+        timer.clock = self._reactor
+        timer.setServiceParent(self)
 
     def table(self) -> str:
         """Return what is said at the start: who listens where, and who may do what."""
@@ -221,7 +226,7 @@ class Daemon(MultiService):
         return {"tls": {"handshakes": self._layers.handshakes.status(), "certificates": served}}
 
     def health(self) -> dict[str, Any]:
-        """Report what a stranger may know: for `/healthz`."""
+        """Report what is well and what is not, with the paths of this machine."""
         parts = {
             "signals": self._watch.report("signals", self.hub.desk.health()),
             "ticks": self._watch.report("ticks", self.hub.collector.health()),
@@ -234,6 +239,11 @@ class Daemon(MultiService):
         trouble = [f"{name}: {_cause(part)}" for name, part in parts.items() if not part["healthy"]]
         warnings = [f"{name}: {p['warning']}" for name, p in parts.items() if p.get("warning")]
         return {"healthy": not trouble, "trouble": trouble, "warnings": warnings, **parts}
+
+    def _public_health(self) -> dict[str, Any]:
+        """Report that for `/healthz`, which strangers read."""
+        report: dict[str, Any] = self._redactor.report(self.health())
+        return report
 
     # Building
 
@@ -270,7 +280,7 @@ class Daemon(MultiService):
             library=library,
             desk=desk,
             collector=collector,
-            health=self.health,
+            health=self._public_health,
         )
 
     def _build_keeper(self, config: Config) -> Keeper:

@@ -126,6 +126,11 @@ class Served:
             return f"{self._certificate} expired on {day(self.pair.until)}: clients refuse it."
         return self.refused
 
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """The certificate, and the key."""
+        return self._certificate, self._key
+
     def _look(self) -> tuple[Stamp, Stamp]:
         return stamp(self._certificate), stamp(self._key)
 
@@ -182,14 +187,19 @@ class Certificates:
 
     def health(self) -> dict[str, object]:
         """
-        Report for `/healthz`; `healthy` is False when a certificate has expired, or when the
-        files hold what is not served.
+        Report for `/healthz` and `mtnet status`; `healthy` is False when a certificate has
+        expired, or when the files hold what is not served.
         """
         now, soonest = self._now(), min(served.pair.until for served in self._all())
         troubles = filter(None, [self._ca_refused, *(each.trouble(now) for each in self._all())])
         trouble = next(troubles, None)
         days = (soonest - now) // DAY_MS
         return {"healthy": trouble is None, "trouble": trouble, "days_left": days}
+
+    def folders(self) -> set[Path]:
+        """Name the folders that sentences about the files name."""
+        files = [path for served in self._all() for path in served.files]
+        return {path.parent for path in [*files, *([self._ca] if self._ca else [])]}
 
     def _all(self) -> Iterator[Served]:
         yield self._default

@@ -4,7 +4,6 @@ The desk: takes positions from publishers, stores them, and only then tells foll
 One commit is under way at a time; what arrives meanwhile is the next one.
 """
 
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Protocol
@@ -23,6 +22,7 @@ from mtnet.imtnet import IStatus
 from mtnet.net.crowd import LOOP
 from mtnet.net.wheel import Wheel
 from mtnet.recurring import Recurring
+from mtnet.redact import PathRedactor
 from mtnet.settings import Signals
 from mtnet.signals import answers
 from mtnet.signals.audience import Audience, Batch
@@ -141,6 +141,7 @@ class Desk:
         self._full: dict[str, float] = {}
         self._shared: dict[str, SharedState] = {}
         self._closed = False
+        self._public = PathRedactor(journal.path.parent).text
         self._expiry = LoopingCall(Recurring("The forgetting of flat symbols", self._expire))
         self._looking = LoopingCall(Recurring("The look at the journal's files", self._look))
         self._expiry.clock = self._looking.clock = clock
@@ -317,11 +318,6 @@ class Desk:
         why = self._journal.damaged.get(channel)
         if why is not None:
             raise WireError("server", self._public(why))
-
-    def _public(self, why: str) -> str:
-        """Return a sentence without what a stranger need not know: where the data folder is."""
-        folder = str(self._journal.path.parent)
-        return why.replace(f"{folder}{os.sep}", "").replace(folder, "the data folder")
 
     def _complain(self) -> None:
         """Log which channels are damaged, each once."""
@@ -723,10 +719,10 @@ class Desk:
         return self._publishers.status(channel)
 
     def health(self) -> dict[str, object]:
-        """Report what a stranger may know."""
+        """Report for `/healthz` and `mtnet status`; the former leaves the folders out."""
         when = self._clock.seconds()
         broken = self._journal.damaged
-        damaged = [*sorted(broken), *map(self._public, self._inspection.findings)]
+        damaged = [*sorted(broken), *self._inspection.findings]
         full = sorted(name for name, until in self._full.items() if until > when)
         diverged = self.histories.sentences()
         causes = [
@@ -750,7 +746,7 @@ class Desk:
         ]
         return {
             "healthy": not causes,
-            "trouble": self._public(causes[0]) if causes else None,
+            "trouble": causes[0] if causes else None,
             "damaged": damaged,
             "diverged": diverged,
             "full": full,

@@ -342,7 +342,7 @@ class Collector:
         return sum(dropped() for dropped in self._drops)
 
     def health(self) -> dict[str, object]:
-        """Report what a stranger may know."""
+        """Report for `/healthz` and `mtnet status`."""
         writer = self._writer
         return {
             "healthy": writer.trouble is None and not writer.full and not self._dropping,

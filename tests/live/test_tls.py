@@ -83,8 +83,21 @@ def test_every_service_speaks_tls(secure):
     with dial(daemon, "web") as browser:
         browser.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         body = json.loads(read_to_the_end(browser).partition(b"\r\n\r\n")[2])
-    assert body["tls"] == {"healthy": True, "days_left": 89}
+    assert body["tls"] == {"healthy": True, "trouble": None, "days_left": 89}
     assert daemon.status()["tls"]["certificates"][0]["names"] == ["localhost", "127.0.0.1"]
+
+
+def test_strangers_are_told_of_a_broken_certificate_and_not_where_it_lies(secure, files):
+    daemon = secure()
+    context = daemon.tls
+    files.certificate.write_text("not one")
+    until(lambda: not daemon.status()["healthy"])
+    with dial(daemon, "web", context) as browser:
+        browser.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        said = read_to_the_end(browser)
+    assert f"tls: {files.certificate.name} holds no certificate in PEM form.".encode() in said
+    assert str(daemon.folder).encode() not in said
+    assert str(files.certificate) in daemon.status()["trouble"][0], "its owner is told"
 
 
 def test_plain_and_tls_followers_hear_one_broadcast(secure):

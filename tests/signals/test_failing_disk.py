@@ -408,7 +408,7 @@ def test_a_folder_that_is_gone_is_told_by_health_before_anybody_publishes(office
     office.wait(LOOK)
     health = office.desk.health()
     assert not health["healthy"]
-    assert health["trouble"].startswith("signals.sqlite is gone: ")
+    assert "signals.sqlite is gone: " in health["trouble"]
     office.publish("b")
     office.wait()
     assert office.answers == [("a", 1), ("b", "server")]
@@ -434,7 +434,7 @@ def test_heads_that_take_no_write_are_told_and_written_when_they_do(office, monk
         office.publish("b")
         office.wait(LOOK)
         assert office.answers[-1] == ("b", 2), "it is on the disk"
-        assert office.desk.health()["trouble"] == "signals.heads does not take the heads."
+        assert office.desk.health()["trouble"].endswith("signals.heads does not take the heads.")
         office.wait(LOOK)
     complaints = [each for each in log if "the loss of the journal's end" in each["log_format"]]
     assert len(complaints) == 1
@@ -467,7 +467,7 @@ def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(office, tmp_path):
     office.journal.close()
     again = Office(tmp_path)
     assert again.stored == [("a", 1)]
-    assert again.desk.health()["trouble"].startswith("signals.sqlite: database or disk is full")
+    assert "signals.sqlite: database or disk is full" in again.desk.health()["trouble"]
     again.journal.close()
     full.undo()
     office.wait(LOOK)

@@ -1,0 +1,90 @@
+"""The daemon, without a process of its own."""
+
+import errno
+import time
+
+import pytest
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.testing import MemoryReactorClock
+
+from mtnet.config import load
+from mtnet.datafolder import DataFolder
+from mtnet.service import Daemon
+
+DAY = 86_400_000
+
+
+class FullDisk(MemoryReactorClock):
+    """A reactor whose disk has no room for a socket until it is told."""
+
+    full = True
+
+    def listenUNIX(self, address, *arguments, **options):
+        if self.full:
+            raise CannotListenError(None, address, OSError(errno.ENOSPC, "No space left"))
+        return super().listenUNIX(address, *arguments, **options)
+
+
+class Thread:
+    """A lane whose work is done at once."""
+
+    def __init__(self, *_):
+        pass
+
+    def __call__(self, function, *arguments):
+        return maybeDeferred(function, *arguments)
+
+    later = __call__
+
+    def start(self):
+        pass
+
+    stop = start
+
+    def trouble(self):
+        return None
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Start a daemon on a reactor and the test's own data folder."""
+    monkeypatch.setattr("mtnet.service.Lane", Thread)
+    monkeypatch.setattr("mtnet.service.signal.signal", lambda *_: None)
+    started = []
+
+    def begin(reactor):
+        listens = [f"{name}=tcp:1" for name in ("signals", "templates", "ticks", "web")]
+        sets = ["access.anonymous=follow,fetch"]
+        daemon = Daemon(load(data=str(tmp_path / "data"), sets=sets, listens=listens), reactor)
+        started.append(daemon)
+        daemon.startService()
+        return daemon
+
+    yield begin
+    for daemon in started:
+        daemon.stopService()
+
+
+def test_a_clock_that_went_on_from_a_doubted_start_is_right_and_noted(start, tmp_path):
+    reactor, now = FullDisk(), time.time_ns() // 1_000_000
+    reactor.full = False
+    folder = DataFolder(str(tmp_path / "data"))
+    folder.note(now - 40 * DAY, True, 0)
+    folder.note(now - DAY // 4, False, now - 2 * DAY)
+    folder.release()
+    daemon = start(reactor)
+    assert daemon.health()["warnings"] == []
+    assert daemon._folder.last_run() >= now
+
+
+def test_strangers_are_not_told_where_the_data_folder_is(start, monkeypatch, tmp_path):
+    reactor = FullDisk()
+    reactor.full = False
+    daemon = start(reactor)
+    trouble = f"{tmp_path / 'data' / 'ticks.sqlite'} cannot be read."
+    health = {"healthy": False, "trouble": trouble}
+    monkeypatch.setattr(daemon.hub.collector, "health", lambda: health)
+    assert daemon.hub.health()["trouble"] == ["ticks: ticks.sqlite cannot be read."]
+    assert daemon.hub.health()["ticks"]["trouble"] == "ticks.sqlite cannot be read."
+    assert daemon.status()["trouble"] == [f"ticks: {trouble}"]
