@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +157,7 @@ class Daemon(MultiService):
         CheckService(self.hub).setServiceParent(self)
         if config.templates.folder:
             FolderService(self.hub).setServiceParent(self)
-        look = partial(self.hub.in_thread, self._folder.look)
-        self._repeat(ROOM_LOOK, "The look at the free space of the disk", look)
+        self._repeat(ROOM_LOOK, "The look at the free space of the disk", self._look_at_room)
         self._repeat(config.access.store, "The note of logins and bans", self._keeper.flush)
         self._repeat(RUN, "The note of the last run", self._note_run)
         self._now.check_start()
@@ -363,6 +361,16 @@ class Daemon(MultiService):
         }
 
     # Running
+
+    def _look_at_room(self) -> "Deferred[None]":
+        return self._disk(self._folder.look).addCallback(self._open_control)
+
+    def _open_control(self, _: None) -> None:
+        """Make the control socket for which a full disk had no room at the start."""
+        if self._control is None and self.running and self._folder.health()["healthy"]:
+            self._control = self._bind_control()
+            if self._control is not None:
+                self.log.info("The control socket is made, now that the disk has room.")
 
     def _note_run(self) -> "Deferred[None]":
         right, since, when = self._now.right, self._now.doubted_since, self._now()

@@ -10,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from mtnet.config import load
 from mtnet.datafolder import DataFolder
-from mtnet.service import Daemon
+from mtnet.service import ROOM_LOOK, Daemon
 
 DAY = 86_400_000
 
@@ -64,6 +64,24 @@ def start(tmp_path, monkeypatch):
     yield begin
     for daemon in started:
         daemon.stopService()
+
+
+def test_a_control_socket_that_a_full_disk_had_no_room_for_is_made_when_it_has(
+    start, monkeypatch, log
+):
+    monkeypatch.setattr("mtnet.service.has_room", lambda _: False)
+    monkeypatch.setattr("mtnet.datafolder.has_room", lambda _: not reactor.full)
+    reactor = FullDisk()
+    start(reactor)
+    reactor.advance(ROOM_LOOK)
+    assert reactor.unixServers == []
+    reactor.full = False
+    for _ in range(3):
+        reactor.advance(ROOM_LOOK)
+    assert [path.rpartition("/")[2] for path, *_ in reactor.unixServers] == ["control"]
+    assert [each["log_format"] for each in log if "control socket" in each["log_format"]] == [
+        "The control socket is made, now that the disk has room."
+    ]
 
 
 def test_a_clock_that_went_on_from_a_doubted_start_is_right_and_noted(start, tmp_path):
