@@ -71,7 +71,7 @@ def test_a_file_that_is_missing_damaged_or_newer_is_told_on_a_full_disk_too(path
     with pytest.raises(JournalError, match="schema 1"):
         Database(path, 2, TABLES).look(words)
     path.write_bytes(b"no database " * 99)
-    with pytest.raises(JournalError, match="give its rows"):
+    with pytest.raises(JournalError, match="cannot be read or written"):
         Database(path, 1, TABLES).look(words)
 
 
