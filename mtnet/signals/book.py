@@ -165,6 +165,10 @@ class Channel:
         self._net[entry.symbol] = Position(entry.symbol, after, when, self._changes)
         return Change(self.name, entry.symbol, after, entry.when, before)
 
+    def flat(self, before: int) -> frozenset[str]:
+        """Name the symbols that went flat before a moment."""
+        return frozenset(p.symbol for p in self._flat() if p.when < before)
+
     def evict(self, before: int) -> str | None:
         """Forget the symbol that went flat first, if that was before a moment; name it."""
         flat = [p for p in self._flat() if p.when < before]

@@ -26,7 +26,7 @@ from mtnet.redact import PathRedactor
 from mtnet.settings import Signals
 from mtnet.signals import answers
 from mtnet.signals.audience import Audience, Batch
-from mtnet.signals.book import Book, Channel, Position, latest
+from mtnet.signals.book import Book, Change, Channel, Position, latest
 from mtnet.signals.classic_queue import SharedState
 from mtnet.signals.entries import (
     FLAT,
@@ -431,8 +431,8 @@ class Desk:
         for name in {pending.draft.channel for pending in batch}:
             rooms[name] = Room()
             if name in self._book:
-                self._make_room(name, [p.draft for p in batch if p.draft.channel == name])
-                rooms[name] = Room(self._book[name].net, self._book[name].keys)
+                spare = self._spare(name, [p.draft for p in batch if p.draft.channel == name])
+                rooms[name] = Room(self._book[name].net, self._book[name].keys, spare)
             holder = self._publishers.holder(name)
             if holder is not None:
                 holders[name] = holder
@@ -444,16 +444,18 @@ class Desk:
         self._policy = policy
         return policy
 
-    def _make_room(self, name: str, drafts: list[Draft]) -> None:
-        """Forget symbols that are flat for longer than they are repeated, where there is need."""
+    def _spare(self, name: str, drafts: list[Draft]) -> frozenset[str]:
+        """Name the symbols that are flat for longer than they are repeated, if there is need."""
         channel = self._book[name]
         fresh = {d.symbol for d in drafts if d.volume and d.symbol not in channel.net}
         over = len(channel.net) + len(fresh) - self.settings.max_symbols
         if not fresh or over <= 0 or self._full.get(name, 0.0) > self._clock.seconds():
-            return
-        before = self._now.moment() - int(self.settings.flat * 1000)
-        while over > 0 and channel.evict(before) is not None:
-            over -= 1
+            return frozenset()
+        return channel.flat(self._unrepeated())
+
+    def _unrepeated(self) -> int:
+        """Return the moment before which what went flat is repeated no more."""
+        return self._now.moment() - int(self.settings.flat * 1000)
 
     def committed(self) -> None:
         """Keep what must outlive the daemon of a commit that is stored; in the thread."""
@@ -569,13 +571,19 @@ class Desk:
         when = self._now.moment()
         for name, found in channels.items():
             channel = self._book.channel(name)
-            most = self.settings.max_symbols
-            applied = (channel.apply(entry, when, len(channel.net) < most) for entry in found)
+            applied = [self._apply(channel, entry, when) for entry in found]
             changes = [change for change in applied if change is not None]
             self.replays.told(name, found)
             # Paced followers would be told the last one of each symbol anyhow.
             told = latest(changes) if self.settings.pace else changes
             self.audience.tell(name, Batch(found), told)
+
+    def _apply(self, channel: Channel, entry: Entry, when: int) -> Change | None:
+        """Set a position; a symbol that was long flat makes room for one that is new."""
+        most = self.settings.max_symbols
+        if entry.volume and entry.symbol not in channel.net and len(channel.net) >= most:
+            channel.evict(self._unrepeated())
+        return channel.apply(entry, when, len(channel.net) < most)
 
     def _expire(self) -> "Deferred[None]":
         age = int(self.settings.remember * 1000)

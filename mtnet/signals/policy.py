@@ -48,11 +48,13 @@ class Room(Struct):
     Attributes:
         symbols: of which something is known, by name.
         positions: how many positions and orders stand.
+        spare: symbols that may be forgotten for fresh ones.
         fresh: symbols that this commit makes known.
     """
 
     symbols: Mapping[str, object] = {}
     positions: int = 0
+    spare: frozenset[str] = frozenset()
     fresh: set[str] = set()
 
 
@@ -96,7 +98,9 @@ class PublishPolicy(Judge):
     def begin(self) -> None:
         holders, rooms = self._before
         self._holders = dict(holders)
-        self._rooms = {name: Room(each.symbols, each.positions) for name, each in rooms.items()}
+        self._rooms = {
+            name: Room(each.symbols, each.positions, each.spare) for name, each in rooms.items()
+        }
         self._replaced: set[tuple[str, int]] = set()
         self._owners: dict[Key, int] = {}
         self._owed: dict[Position, Draft | None] = {}
@@ -174,13 +178,15 @@ class PublishPolicy(Judge):
         room = self._rooms[draft.channel]
         if draft.symbol in room.symbols or draft.symbol in room.fresh:
             return True
-        return len(room.symbols) + len(room.fresh) < self._limits.symbols
+        kept = len(room.symbols) - len(room.spare)
+        return kept + len(room.fresh) < self._limits.symbols
 
     def stored(self, draft: Draft, change: Transition) -> None:
         room = self._rooms[draft.channel]
         room.positions += change.positions(draft)
         if draft.symbol not in room.symbols and self.has_room(draft):
             room.fresh.add(draft.symbol)
+        room.spare -= {draft.symbol}
         claim = self._claims[id(draft)]
         if claim.publisher.number == OPERATOR:
             return

@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 from mtnet.clock import STEADY, WallClock
 from mtnet.errors import JournalError, WireError
 from mtnet.imtnet import IStatus
-from mtnet.settings import Signals
+from mtnet.settings import Rails, Signals
 from mtnet.signals.audience import SLICE
 from mtnet.signals.desk import EXPIRY, Desk
 from mtnet.signals.journal import Journal
@@ -396,3 +396,15 @@ def test_a_full_channel_makes_room_by_forgetting_what_is_flat_for_long(tmp_path)
     office.submit("C", 1)
     office.disk.work()
     assert set(office.desk.positions("main")) == {"B", "C"}
+
+
+def test_a_refused_opening_forgets_no_close(tmp_path):
+    office = Office(tmp_path, max_symbols=2, channels={"main": Rails(symbols=("A", "B"))})
+    for symbol in ("A", "B"):
+        office.submit(symbol, 0)
+    office.disk.work()
+    office.clock.advance(office.settings.flat + 1)
+    office.submit("C", 1)
+    office.disk.work()
+    assert office.refused.pop()
+    assert set(office.desk.positions("main")) == {"A", "B"}
