@@ -29,9 +29,23 @@ class Office:
 
     def restart(self, folder=None):
         """Kill the daemon, and start one, perhaps on another folder."""
+        self._kill()
         self.cut()
         self.folder = folder or self.folder
         self.open()
+
+    def _kill(self):
+        """The clock is the clients' too: let what the daemon would do later reach no disk."""
+
+        def dead(*_):
+            raise JournalError("This daemon was killed.")
+
+        desk = self.hub.desk
+        for owner, name in (
+            *((desk._journal, name) for name in ("commit", "recover", "expire", "begin_epoch")),
+            (desk.records, "save"),
+        ):
+            setattr(owner, name, dead)
 
     def line(self):
         self.lines.append(Line(self.factory, self.clock))

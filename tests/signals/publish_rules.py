@@ -67,12 +67,15 @@ class Rules:
         self.frames, self.masters = [], []
         self.restart()
 
-    def restart(self):
-        """There is another daemon; what is on the disk stays."""
+    def restart(self, holder=None, when=0):
+        """There is another daemon; what is on the disk stays, and who held the channel is gone."""
         self.holder = self.lapse = None
         self.fenced, self.refused, self.left = set(), {}, {}
         self.present, self.owners = set(), {}
         self._asked, self._next = {}, None
+        if holder is not None:
+            self.leave(holder, False, when)
+            self._hold(holder)
 
     @property
     def kept(self):

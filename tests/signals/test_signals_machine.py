@@ -99,8 +99,11 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
             f"signals.max_positions={limits.positions}",
             *(self.rail_settings() if limits.rails else ()),
         )
+        self.server.hub.now.check_start()
         self.server.disk.held = True
-        self.rules.restart()
+        # A crash may come before it is kept who holds the channel.
+        holder = self.server.desk._publishers.holder("main")
+        self.rules.restart(holder, self.clock.seconds())
         self.forget_pauses()
         self.watch(self.server.desk)
         self.server.desk.start()
@@ -210,10 +213,8 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         self.clock.advance(EXPIRY)
         self.server.disk.work()
         self.clock_jumps(0)
-        # One symbol more, refused or not, takes the place of one that was closed.
-        asked = {content.symbol for content in self.sent.values()}
-        asked |= {symbol for _, symbol, _ in self.frames} | self.truth.known
-        if len(asked) <= self.rules.limits.symbols:
+        # One symbol more takes the place of one that was closed.
+        if len(self.truth.known) <= self.rules.limits.symbols:
             self.classic.connect()
             self.settle(60)
             assert self.classic.told.keys() >= set(self.remembered())
