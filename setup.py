@@ -2,4 +2,6 @@
 
 from setuptools import Extension, setup
 
-setup(ext_modules=[Extension("mtnet.net._send", ["mtnet/net/_send.c"], optional=True)])
+setup(
+    ext_modules=[Extension("mtnet.net.output._send", ["mtnet/net/output/_send.c"], optional=True)]
+)

@@ -26,8 +26,8 @@ from typing import Any
 
 from peers import HOST, SignalsDaemon
 
-from mtnet.signals import requests
-from mtnet.signals.requests import Publish
+from mtnet.services.signals import requests
+from mtnet.services.signals.requests import Publish
 
 TICK = 0.001
 """Seconds between two batches of the publisher."""

@@ -6,8 +6,8 @@ from decimal import Decimal
 from peers import Peer, Speaker
 from truth import FLAT, State, Truth, apply, chosen
 
-from mtnet.signals import requests
-from mtnet.signals.answers import (
+from mtnet.services.signals import requests
+from mtnet.services.signals.answers import (
     Answer,
     Refusal,
     Signal,
@@ -16,7 +16,7 @@ from mtnet.signals.answers import (
     Synced,
     Welcome,
 )
-from mtnet.signals.wire import parse_position
+from mtnet.services.signals.classic.wire import parse_position
 
 
 class Follower(Speaker):

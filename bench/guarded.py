@@ -12,8 +12,8 @@ sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "live")]
 
 from live_daemon import RealDaemon  # noqa: E402
 
-from mtnet.access.passwords import hash_password  # noqa: E402
-from mtnet.access.records import Records  # noqa: E402
+from mtnet.access.accounts.passwords import hash_password  # noqa: E402
+from mtnet.access.accounts.store import Records  # noqa: E402
 
 HOST = "127.0.0.1"
 LOGIN, PASSWORD = "bench", "correct horse battery"

@@ -38,8 +38,8 @@ from typing import Any
 from peers import HOST, SignalsDaemon, free_port
 from storm import ask, attempt, dial, hello, networks, storm, tries
 
-from mtnet.signals import requests
-from mtnet.signals.requests import Publish
+from mtnet.services.signals import requests
+from mtnet.services.signals.requests import Publish
 
 PASSWORD = "correct horse battery"
 SERVICES = ("signals", "ticks", "templates", "web")

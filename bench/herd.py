@@ -25,8 +25,8 @@ from guarded import HOST, network
 from pinned import BenchError, carry_out, machine, spread
 
 from mtnet.client import FIRST_DELAY, LONGEST_DELAY
-from mtnet.client.dialect import DELAY_FACTOR
-from mtnet.signals import requests
+from mtnet.client.connection import DELAY_FACTOR
+from mtnet.services.signals import requests
 
 sys.path.append(str(Path(__file__).parent / "fanout"))
 

@@ -25,8 +25,8 @@ from followers import Follower, Published
 from peers import HOST, SignalsDaemon, Speaker, wait_for
 from truth import Market, State, Truth
 
-from mtnet.signals import requests
-from mtnet.signals.answers import Answer, Stored, Welcome
+from mtnet.services.signals import requests
+from mtnet.services.signals.answers import Answer, Stored, Welcome
 
 SETTINGS = ("signals.pace=0", "signals.grace=0.05", "signals.repeat=0")
 FLIGHT = 100

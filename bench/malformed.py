@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 from guarded import HOST, GuardedDaemon, allow_descriptors, dial, network
 
-from mtnet.control import ask
-from mtnet.signals import requests
+from mtnet.daemon.control import ask
+from mtnet.services.signals import requests
 
 WARM = 0.25
 """The share of the frames after which memory counts: by then everything was loaded and full."""

@@ -15,10 +15,10 @@ sys.path.append(str(ROOT / "tests" / "live"))
 from live_daemon import RealDaemon  # noqa: E402
 
 from mtnet.errors import WireError  # noqa: E402
-from mtnet.signals import requests  # noqa: E402
-from mtnet.signals.answers import Answer, Heartbeat, Welcome, read_answer  # noqa: E402
-from mtnet.signals.dialect import MAX_FRAME, parse  # noqa: E402
-from mtnet.signals.wire import FrameDecoder  # noqa: E402
+from mtnet.services.signals import requests  # noqa: E402
+from mtnet.services.signals.answers import Answer, Heartbeat, Welcome, read_answer  # noqa: E402
+from mtnet.services.signals.classic.wire import FrameDecoder  # noqa: E402
+from mtnet.services.signals.grammar import MAX_FRAME, parse  # noqa: E402
 
 HOST = "127.0.0.1"
 AGAIN = 0.01

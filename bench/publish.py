@@ -26,8 +26,8 @@ from pathlib import Path
 
 from peers import HOST, SignalsDaemon, free_port
 
-from mtnet.signals import requests
-from mtnet.signals.requests import Publish
+from mtnet.services.signals import requests
+from mtnet.services.signals.requests import Publish
 
 WARM = 100
 """Signals before each measurement that do not count."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from peers import HOST
 
-from mtnet.signals import requests
+from mtnet.services.signals import requests
 
 BIND_LATER = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
 """Leaves the port to connect(), for which more than one socket of an address may have the same."""

@@ -32,7 +32,7 @@ from guarded import (
     network,
 )
 
-from mtnet.signals import requests
+from mtnet.services.signals import requests
 
 PATIENCE = 15.0
 """Seconds in which every stranger must be gone."""

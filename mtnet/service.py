@@ -21,28 +21,19 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorUNIX
 from twisted.logger import Logger
 
-from mtnet import __version__, clock, logfile
+from mtnet import __version__, clock
 from mtnet.access.keeper import Keeper
-from mtnet.access.limits import LogLimit
-from mtnet.bound import Bound
-from mtnet.catalogue import Plugin
+from mtnet.access.throttle import LogLimit
 from mtnet.clock import WallClock
-from mtnet.control import Command, ControlFactory
-from mtnet.database import has_room
-from mtnet.datafolder import DataFolder
-from mtnet.errors import JournalError, MtnetError, NotAskedError, StartError
-from mtnet.garbage import Garbage
-from mtnet.hub import Hub
-from mtnet.imtnet import IDatagramPlugin, IListenerAware, IStreamPlugin
-from mtnet.net.datagrams import BurstPort
-from mtnet.net.descriptors import raise_limit
-from mtnet.net.endpoints import Listener, host_of
-from mtnet.net.lane import Lane
-from mtnet.net.layers import Layers
-from mtnet.net.listening import cannot_listen, listen, reason
-from mtnet.net.tls import LOOK
-from mtnet.options import Options
-from mtnet.preflight import (
+from mtnet.config.schema import Config
+from mtnet.daemon import log_file
+from mtnet.daemon.bound import Bound
+from mtnet.daemon.control import Command, ControlFactory
+from mtnet.daemon.datadir import DataFolder
+from mtnet.daemon.environment import Hub
+from mtnet.daemon.gc_policy import Garbage
+from mtnet.daemon.options import Options
+from mtnet.daemon.preflight import (
     certificates,
     check,
     check_exposure,
@@ -51,22 +42,32 @@ from mtnet.preflight import (
     listeners,
     rules,
 )
+from mtnet.daemon.registry import Plugin
+from mtnet.daemon.stale_locks import clear_socket
+from mtnet.daemon.watchdog import PERIOD as WATCH
+from mtnet.daemon.watchdog import Watch, bounded
+from mtnet.errors import JournalError, MtnetError, NotAskedError, StartError
+from mtnet.interfaces import IDatagramPlugin, IListenerAware, IStreamPlugin
+from mtnet.net.descriptors import raise_limit
+from mtnet.net.endpoints import Listener, host_of
+from mtnet.net.listening import cannot_listen, listen, reason
+from mtnet.net.pipeline import Layers
+from mtnet.net.tls.store import LOOK
+from mtnet.net.udp import BurstPort
 from mtnet.recurring import Recurring
 from mtnet.redact import PathRedactor
-from mtnet.settings import Config
-from mtnet.signals.desk import Desk
-from mtnet.signals.journal import Journal
-from mtnet.signals.operator import Operator
-from mtnet.signals.upstream import source_service
-from mtnet.stale import clear_socket
-from mtnet.templates.checker import CheckService
-from mtnet.templates.folder import FolderService
-from mtnet.templates.library import Library
-from mtnet.ticks.collector import Collector
-from mtnet.ticks.store import Store
-from mtnet.ticks.tally import Tally
-from mtnet.watch import PERIOD as WATCH
-from mtnet.watch import Watch, bounded
+from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.operator import Operator
+from mtnet.services.signals.service import Desk
+from mtnet.services.signals.upstream import source_service
+from mtnet.services.templates.checker import CheckService
+from mtnet.services.templates.library import Library
+from mtnet.services.templates.watched_folder import FolderService
+from mtnet.services.ticks.collector import Collector
+from mtnet.services.ticks.storage.store import Store
+from mtnet.services.ticks.storage.tally import Tally
+from mtnet.storage.sqlite import has_room
+from mtnet.storage.worker import Lane
 
 __all__ = ["Options", "makeService"]
 
@@ -455,12 +456,12 @@ class Daemon(MultiService):
         self._keeper.reload()
 
     def _reopen_log(self) -> None:
-        file = logfile.current()
+        file = log_file.current()
         if file is None:
             self.log.info("SIGHUP: there is no log file to open anew.")
             return
         try:
-            logfile.reopen(file)
+            log_file.reopen(file)
         except OSError as error:
             self.log.error(
                 "SIGHUP: the log file {path} cannot be opened anew: {reason}. The old one is "

@@ -20,20 +20,20 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from mtnet.access.access import Access
-from mtnet.access.accounts import Accounts
-from mtnet.access.bans import Bans
-from mtnet.access.limits import LogLimit
+from mtnet.access.accounts.model import Accounts
+from mtnet.access.bans.policy import Bans
+from mtnet.access.control import Access
 from mtnet.access.security_log import SecurityLog
+from mtnet.access.throttle import LogLimit
 from mtnet.clock import WallClock
-from mtnet.config import load
-from mtnet.hub import Hub
-from mtnet.signals.desk import Desk
-from mtnet.signals.journal import Journal
-from mtnet.templates.library import Library
-from mtnet.ticks.collector import Collector
-from mtnet.ticks.store import Store
-from mtnet.ticks.tally import Tally
+from mtnet.config.loader import load
+from mtnet.daemon.environment import Hub
+from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.service import Desk
+from mtnet.services.templates.library import Library
+from mtnet.services.ticks.collector import Collector
+from mtnet.services.ticks.storage.store import Store
+from mtnet.services.ticks.storage.tally import Tally
 
 EPOCH = 1_700_000_000_000
 """Milliseconds since the Unix epoch at which the wall clock of `make_hub` starts."""

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import globalLogPublisher
 
-from mtnet.signals.heads import Heads
+from mtnet.services.signals.journal.checkpoints import Heads
 from mtnet.testing import make_hub
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -8,8 +8,8 @@ from mtnet import client
 from mtnet.client import Follower, Publisher
 from mtnet.errors import JournalError, WireError
 from mtnet.net.endpoints import Listener
-from mtnet.signals.operator import Operator
-from mtnet.signals.protocol import SignalsFactory
+from mtnet.services.signals.operator import Operator
+from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.testing import make_hub
 
 

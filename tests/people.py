@@ -2,14 +2,14 @@
 
 from base64 import b64encode
 
-from mtnet.access.accounts import Account, Accounts, Directory, Token, digest, new_secret
-from mtnet.access.passwords import HASHER
+from mtnet.access.accounts.model import Account, Accounts, Directory, Token, digest, new_secret
+from mtnet.access.accounts.passwords import HASHER
 from mtnet.net.endpoints import Listener
 from mtnet.plugins.signals import signals
 from mtnet.plugins.templates import templates
 from mtnet.plugins.ticks import ticks
 from mtnet.plugins.web import web
-from mtnet.signals import requests
+from mtnet.services.signals import requests
 from mtnet.testing import connect, make_hub
 
 PASSWORD = "correct horse"

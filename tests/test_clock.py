@@ -3,9 +3,9 @@
 import pytest
 from twisted.internet.task import Clock
 
-from mtnet.cli.manage import describe
+from mtnet.cli.local import describe
 from mtnet.clock import AHEAD, JUMP, LOOK, STALL, STEADY, WallClock
-from mtnet.datafolder import DataFolder
+from mtnet.daemon.datadir import DataFolder
 
 NOW = 1_700_000_000_000
 HOUR, DAY, YEAR = 3_600, 86_400, 365 * 86_400

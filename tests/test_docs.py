@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mtnet.access.accounts import check_name, parse_grant
+from mtnet.access.accounts.model import check_name, parse_grant
+from mtnet.access.anonymous import Rules
 from mtnet.access.rights import ROLES, VERBS, parse_right
-from mtnet.access.rules import Rules
-from mtnet.catalogue import installed
 from mtnet.cli.main import parser
-from mtnet.config import load
-from mtnet.settings import CONNECTIONS, Config, Port, Source, TlsHost
+from mtnet.config.loader import load
+from mtnet.config.schema import CONNECTIONS, Config, Port, Source, TlsHost
+from mtnet.daemon.registry import installed
 
 PROJECT = Path(__file__).parent.parent
 ACCOUNTS = (PROJECT / "docs" / "accounts.md").read_text("utf-8")

@@ -7,10 +7,10 @@ from typing import get_args
 
 import pytest
 
-from mtnet.signals import answers, requests
-from mtnet.signals.dialect import parse
-from mtnet.signals.fields import OPTIONAL, PauseMode, Status, Take
-from mtnet.signals.requests import Ack, Publish
+from mtnet.services.signals import answers, requests
+from mtnet.services.signals.fields import OPTIONAL, PauseMode, Status, Take
+from mtnet.services.signals.grammar import parse
+from mtnet.services.signals.requests import Ack, Publish
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FILES = sorted([*EXAMPLES.rglob("*.mq5"), *EXAMPLES.rglob("*.mqh")])

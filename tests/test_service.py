@@ -8,8 +8,8 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 
-from mtnet.config import load
-from mtnet.datafolder import DataFolder
+from mtnet.config.loader import load
+from mtnet.daemon.datadir import DataFolder
 from mtnet.service import ROOM_LOOK, Daemon
 
 DAY = 86_400_000
@@ -70,7 +70,7 @@ def test_a_control_socket_that_a_full_disk_had_no_room_for_is_made_when_it_has(
     start, monkeypatch, log
 ):
     monkeypatch.setattr("mtnet.service.has_room", lambda _: False)
-    monkeypatch.setattr("mtnet.datafolder.has_room", lambda _: not reactor.full)
+    monkeypatch.setattr("mtnet.daemon.datadir.has_room", lambda _: not reactor.full)
     reactor = FullDisk()
     start(reactor)
     reactor.advance(ROOM_LOOK)

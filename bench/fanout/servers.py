@@ -11,7 +11,7 @@ from guarded import LOGIN, GuardedDaemon  # noqa: E402
 from peers import HOST  # noqa: E402
 from pinned import Server  # noqa: E402
 
-from mtnet.signals import requests  # noqa: E402
+from mtnet.services.signals import requests  # noqa: E402
 
 
 def make_certificate(data: Path) -> tuple[Path, Path]:

@@ -34,7 +34,7 @@ from pinned import (  # noqa: E402
     spread,
 )
 
-from mtnet.templates.library import Library  # noqa: E402
+from mtnet.services.templates.library import Library  # noqa: E402
 
 SYMBOL, PERIOD = "EURUSD", "H1"
 SIZES = {"8 kB": 8_192, "64 kB": 65_536}

@@ -9,18 +9,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from mtnet.access.access import Access
-from mtnet.access.accounts import Accounts
-from mtnet.access.ban_records import BanRecords
-from mtnet.access.bans import Bans
-from mtnet.access.clerk import Clerk
-from mtnet.access.passwords import hash_password
-from mtnet.access.records import Records
+from mtnet.access.accounts.commands import Clerk
+from mtnet.access.accounts.model import Accounts
+from mtnet.access.accounts.passwords import hash_password
+from mtnet.access.accounts.store import Records
+from mtnet.access.bans.commands import Warden
+from mtnet.access.bans.policy import Bans
+from mtnet.access.bans.store import BanRecords
+from mtnet.access.control import Access
 from mtnet.access.security_log import SecurityLog
-from mtnet.access.warden import Warden
 from mtnet.clock import WallClock
+from mtnet.config.schema import Access as Settings
 from mtnet.errors import JournalError
-from mtnet.settings import Access as Settings
 
 InThread = Callable[..., "Deferred[Any]"]
 """Runs a blocking function off the reactor, one at a time, in order."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
-from mtnet.access.limits import LogLimit
+from mtnet.access.throttle import LogLimit
 
 KIND = 100
 """Lines of one kind, such as logins refused for one reason, in a minute, of all networks together;

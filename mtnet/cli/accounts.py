@@ -17,14 +17,14 @@ import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
-from mtnet.access.accounts import Accounts, check_label, check_name, parse_grant
-from mtnet.access.clerk import Clerk
-from mtnet.access.passwords import LONGEST, check_password, hash_password
-from mtnet.access.records import Records
+from mtnet.access.accounts.commands import Clerk
+from mtnet.access.accounts.model import Accounts, check_label, check_name, parse_grant
+from mtnet.access.accounts.passwords import LONGEST, check_password, hash_password
+from mtnet.access.accounts.store import Records
 from mtnet.access.rights import ROLES, VERBS, parse_right
-from mtnet.cli import manage
+from mtnet.cli import local
 from mtnet.clock import WallClock
-from mtnet.datafolder import DataFolder
+from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import AccountError
 
 if TYPE_CHECKING:
@@ -48,19 +48,19 @@ def register(commands: "Commands") -> None:
     _add_parser(group)
     _list_parsers(group)
     told = "give an account another password; who is logged in by the old one is logged out"
-    _name(manage.add(group, "passwd", passwd, told, "alice"))
+    _name(local.add(group, "passwd", passwd, told, "alice"))
     _token_parser(group)
     for name, told in (
         ("disable", "let an account log in no more until it is enabled"),
         ("enable", "let a disabled account log in again"),
         ("remove", "forget an account, its tokens and its logins"),
     ):
-        _name(manage.add(group, name, partial(_do, name), told, "alice"))
+        _name(local.add(group, name, partial(_do, name), told, "alice"))
     for name, told in (
         ("grant", "let an account do more, or recognize it by a certificate"),
         ("revoke", "take back what was granted"),
     ):
-        parser = manage.add(group, name, partial(_do, name), told, "alice publish:signals/gold")
+        parser = local.add(group, name, partial(_do, name), told, "alice publish:signals/gold")
         _name(parser)
         parser.add_argument(
             "grants",
@@ -93,7 +93,7 @@ def _grants(parser: ArgumentParser, told: str) -> None:
 
 def _add_parser(group: "Commands") -> None:
     told = "make an account; its password comes from a prompt or one line of standard input"
-    parser = manage.add(group, "add", add, told, "alice --role follower")
+    parser = local.add(group, "add", add, told, "alice --role follower")
     _name(parser)
     parser.add_argument(
         "--role",
@@ -111,16 +111,16 @@ def _add_parser(group: "Commands") -> None:
 
 
 def _list_parsers(group: "Commands") -> None:
-    _json(manage.add(group, "list", list_accounts, "list the accounts", ""))
+    _json(local.add(group, "list", list_accounts, "list the accounts", ""))
     told = "say what an account may do, what lets it in, and from where it came"
-    parser = manage.add(group, "show", show, told, "alice")
+    parser = local.add(group, "show", show, told, "alice")
     _name(parser)
     _json(parser)
 
 
 def _token_parser(group: "Commands") -> None:
     told = "print a new secret that a program gives in place of the password, or end one"
-    parser = manage.add(group, "token", token, told, "alice --label terminal-7 --days 90")
+    parser = local.add(group, "token", token, told, "alice --label terminal-7 --days 90")
     _name(parser)
     parser.add_argument(
         "--label", metavar="TEXT", default="", type=check_label, help="what it is for"
@@ -135,18 +135,18 @@ def _token_parser(group: "Commands") -> None:
 # Whom it is said to
 
 
-def office(folder: Path) -> AbstractContextManager[manage.Ask]:
+def office(folder: Path) -> AbstractContextManager[local.Ask]:
     """
-    Return what does the commands of `mtnet.access.clerk`.
+    Return what does the commands of `mtnet.access.accounts.commands`.
 
     Raises:
         StartError: as `manage.office`.
     """
-    return manage.office(folder, _alone)
+    return local.office(folder, _alone)
 
 
 @contextmanager
-def _alone(folder: DataFolder) -> Iterator[manage.Ask]:
+def _alone(folder: DataFolder) -> Iterator[local.Ask]:
     with closing(Records(folder.accounts)) as records:
         clerk = Clerk(Accounts(), records, maybeDeferred, WallClock(_now, time.monotonic), _hash)
         yield partial(_obey, clerk.commands())
@@ -173,7 +173,7 @@ def _now() -> int:
 
 
 def _ask(arguments: Namespace, command: str, **values: Json) -> Json:
-    with office(manage.folder(arguments)) as asked:
+    with office(local.folder(arguments)) as asked:
         return asked(f"account {command}", **values)
 
 
@@ -236,7 +236,7 @@ def list_accounts(arguments: Namespace) -> None:
     if arguments.json:
         print(msgspec.json.encode(rows).decode())
     elif rows:
-        print("\n".join(manage.table([_seen(row) for row in rows])))
+        print("\n".join(local.table([_seen(row) for row in rows])))
     else:
         print("There is no account; `mtnet account add NAME --role follower` would make one.")
 
@@ -317,7 +317,7 @@ def words(right: str) -> str:
 def describe(found: Mapping[str, Json]) -> Iterator[str]:
     """Yield the lines that tell a person all about an account."""
     yield f"{found['name']}{' (disabled)' if found['disabled'] else ''}"
-    yield f"  granted: {manage.show(found['grants'])}"
+    yield f"  granted: {local.show(found['grants'])}"
     yield f"  may: {', '.join(map(words, found['rights'])) or 'nothing'}"
     yield f"  password: {'since ' + moment(found['changed']) if found['password'] else 'none'}"
     yield f"  made: {moment(found['created'])}"
@@ -334,7 +334,7 @@ def moment(when: int | None) -> str:
 def _section(title: str, rows: list[dict[str, Json]]) -> Iterator[str]:
     yield f"  {title}:{'' if rows else ' -'}"
     if rows:
-        yield from (f"    {line}" for line in manage.table([_seen(row) for row in rows]))
+        yield from (f"    {line}" for line in local.table([_seen(row) for row in rows]))
 
 
 def _seen(row: Mapping[str, Json]) -> dict[str, Json]:

@@ -4,9 +4,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtnet.cli import manage
-from mtnet.datafolder import DataFolder
-from mtnet.signals import upkeep
+from mtnet.cli import local
+from mtnet.daemon.datadir import DataFolder
+from mtnet.services.signals.journal import maintenance
 
 if TYPE_CHECKING:
     from mtnet.cli.remote import Commands
@@ -21,7 +21,7 @@ def register(commands: "Commands") -> None:
         epilog="Example: mtnet backup signals-monday.backup",
     )
     parser.add_argument("file", metavar="FILE", type=Path)
-    manage.add_data(parser)
+    local.add_data(parser)
     parser.set_defaults(do=backup)
     parser = commands.add_parser(
         "restore",
@@ -32,7 +32,7 @@ def register(commands: "Commands") -> None:
     )
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument("--force", action="store_true", help="replace a journal that holds signals")
-    manage.add_data(parser)
+    local.add_data(parser)
     parser.set_defaults(do=restore)
 
 
@@ -43,7 +43,7 @@ def backup(arguments: Namespace) -> None:
     Raises:
         JournalError: it is damaged, or the file is there already.
     """
-    upkeep.backup(manage.folder(arguments) / "signals.sqlite", arguments.file)
+    maintenance.backup(local.folder(arguments) / "signals.sqlite", arguments.file)
     print(f"{arguments.file}: {arguments.file.stat().st_size} bytes.", flush=True)
 
 
@@ -55,9 +55,9 @@ def restore(arguments: Namespace) -> None:
         StartError: the daemon runs.
         JournalError: the backup is damaged, or there are signals already.
     """
-    folder = DataFolder(str(manage.folder(arguments)))
+    folder = DataFolder(str(local.folder(arguments)))
     try:
-        upkeep.restore(arguments.file, folder.signals, overwrite=arguments.force)
+        maintenance.restore(arguments.file, folder.signals, overwrite=arguments.force)
     finally:
         folder.release()
     print(f"{folder.signals} is restored; every channel has a new epoch.", flush=True)

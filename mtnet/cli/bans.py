@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mtnet.access.ban_records import BanRecords
-from mtnet.access.bans import Bans
-from mtnet.access.warden import ORDERS
-from mtnet.cli import manage
-from mtnet.config import load
-from mtnet.control import ask
-from mtnet.datafolder import DataFolder
+from mtnet.access.bans.commands import ORDERS
+from mtnet.access.bans.policy import Bans
+from mtnet.access.bans.store import BanRecords
+from mtnet.cli import local
+from mtnet.config.loader import load
+from mtnet.config.schema import DAY
+from mtnet.config.schema import Bans as Settings
+from mtnet.daemon.control import ask
+from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import ClientError, StartError
-from mtnet.settings import DAY
-from mtnet.settings import Bans as Settings
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, _SubParsersAction
@@ -41,18 +41,18 @@ def register(commands: "Commands") -> None:
     group = commands.add_parser("bans", help=ABOUT, description=f"{ABOUT.capitalize()}.")
     bans = group.add_subparsers(metavar="COMMAND", required=True)
     told = "list who is kept out, and who has a penalty that is remembered"
-    manage.add(bans, "list", list_bans, told, "--json").add_argument(
+    local.add(bans, "list", list_bans, told, "--json").add_argument(
         "--json", action="store_true", help="print JSON"
     )
     told = "let a network in again, or a login from one"
-    lift = manage.add(bans, "lift", lift_ban, told, "192.0.2.7")
+    lift = local.add(bans, "lift", lift_ban, told, "192.0.2.7")
     lift.add_argument("what", metavar="WHAT", help=WHAT)
     _add_parser(bans)
 
 
 def _add_parser(commands: "Commands") -> None:
     told = "keep an address or a network out"
-    parser = manage.add(commands, "add", add_ban, told, "192.0.2.0/24 --seconds 3600")
+    parser = local.add(commands, "add", add_ban, told, "192.0.2.0/24 --seconds 3600")
     parser.add_argument("network", metavar="NETWORK", help="such as 192.0.2.7 or 2001:db8::/32")
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
@@ -88,7 +88,7 @@ def add_ban(arguments: Namespace) -> None:
         WireError: it is none, or the seconds are none.
     """
     _order(arguments, "bans add", network=arguments.network, seconds=arguments.seconds)
-    length = "ever" if arguments.seconds is None else manage.duration(arguments.seconds)
+    length = "ever" if arguments.seconds is None else local.duration(arguments.seconds)
     print(f"{arguments.network} is kept out for {length}.", flush=True)
 
 
@@ -107,7 +107,7 @@ def lift_ban(arguments: Namespace) -> None:
 def describe(answer: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines that tell the answer to `bans list` to a person."""
     rows = [_shown(row) for row in answer["rows"]]
-    yield from manage.table(rows) if rows else [NOBODY]
+    yield from local.table(rows) if rows else [NOBODY]
     if answer["more"]:
         yield f"… and {answer['more']} more."
 
@@ -125,7 +125,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
 def _left(seconds: float | None) -> str:
     if seconds is None:
         return "for ever"
-    return manage.duration(math.ceil(seconds)) if seconds else "-"
+    return local.duration(math.ceil(seconds)) if seconds else "-"
 
 
 def _order(arguments: Namespace, command: str, **asked: object) -> Any:
@@ -133,7 +133,7 @@ def _order(arguments: Namespace, command: str, **asked: object) -> Any:
     config = load(arguments.config, os.environ, data=arguments.data)
     folder = Path(config.data)
     try:
-        with manage.office(folder, partial(_alone, config.access.bans)) as order:
+        with local.office(folder, partial(_alone, config.access.bans)) as order:
             return order(command, **asked)
     except StartError:
         # Either a daemon has the folder, or nobody can: then the socket says so too.
@@ -141,7 +141,7 @@ def _order(arguments: Namespace, command: str, **asked: object) -> Any:
 
 
 @contextmanager
-def _alone(settings: Settings, folder: DataFolder) -> Iterator[manage.Ask]:
+def _alone(settings: Settings, folder: DataFolder) -> Iterator[local.Ask]:
     with closing(BanRecords(folder.bans)) as records:
         yield partial(_obey, records, settings)
 

@@ -16,10 +16,11 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from mtnet.cli.manage import show as told
-from mtnet.config import load
+from mtnet.cli.local import show as told
+from mtnet.config.loader import load
+from mtnet.config.schema import Config, Tls
 from mtnet.errors import CertificateError
-from mtnet.net.authority import (
+from mtnet.net.tls.authority import (
     CA,
     CA_KEY,
     DAYS,
@@ -30,7 +31,7 @@ from mtnet.net.authority import (
     parse_names,
     thumbprints,
 )
-from mtnet.net.certificates import (
+from mtnet.net.tls.certificates import (
     DAY_MS,
     Pair,
     day,
@@ -39,10 +40,9 @@ from mtnet.net.certificates import (
     read_certificates,
     read_pair,
 )
-from mtnet.net.contexts import build_context
-from mtnet.net.self_handshake import check_handshake
-from mtnet.net.tls import AHEAD, default_files
-from mtnet.settings import Config, Tls
+from mtnet.net.tls.context import build_context
+from mtnet.net.tls.self_handshake import check_handshake
+from mtnet.net.tls.store import AHEAD, default_files
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction

@@ -15,11 +15,11 @@ from twisted.internet.task import react
 from twisted.python.failure import Failure
 
 from mtnet.cli import remote
-from mtnet.demo import market, told
+from mtnet.demo import market, summary
+from mtnet.demo.daemon import Stage
 from mtnet.demo.market import Quote
-from mtnet.demo.play import Play
-from mtnet.demo.screen import Screen
-from mtnet.demo.stage import Stage
+from mtnet.demo.output import Screen
+from mtnet.demo.scenario import Play
 from mtnet.errors import ClientError
 
 if TYPE_CHECKING:
@@ -131,12 +131,12 @@ class Show:
             await stage.daemon.stopService()
         kept = arguments.data is not None
         screen.head(f"Summary of {screen.elapsed():.1f} s")
-        for line in told.summary(play, stage, kept):
+        for line in summary.summary(play, stage, kept):
             screen.say(line)
-        self._block("Next:", told.following(self._data, kept, self._symbols[0]))
+        self._block("Next:", summary.following(self._data, kept, self._symbols[0]))
 
     def _trials(self, stage: Stage) -> Iterator[str]:
-        return told.trials(stage, self._symbols[0])
+        return summary.trials(stage, self._symbols[0])
 
     def _block(self, heading: str, lines: Iterator[str]) -> None:
         self._screen.head(heading)

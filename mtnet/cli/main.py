@@ -8,25 +8,14 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from mtnet import __version__
-from mtnet.cli import (
-    accounts,
-    backup,
-    bans,
-    cert,
-    demo,
-    doctor,
-    manage,
-    run,
-    signals,
-    templates,
-    ticks,
-)
+from mtnet.cli import accounts, backup, bans, cert, demo, local, run, signals, templates, ticks
+from mtnet.cli.doctor import command
 from mtnet.errors import MtnetError
 
 INTERRUPTED = 130
 """The exit status of a program that Ctrl-C ended: 128 and the number of SIGINT."""
 
-_MODULES = (run, demo, manage, signals, templates, ticks, accounts, bans, backup, cert, doctor)
+_MODULES = (run, demo, local, signals, templates, ticks, accounts, bans, backup, cert, command)
 
 
 class Parser(argparse.ArgumentParser):

@@ -23,7 +23,7 @@ class RunOptions(ServerOptions):
     @property
     def subCommands(self) -> Iterator[Subcommand]:
         """Yield mtnet itself: twistd's plugin search misses it in some editable installs."""
-        maker = ServiceMaker("mtnet", "mtnet.tap", "Run the daemon.", "mtnet")
+        maker = ServiceMaker("mtnet", "mtnet.daemon.tap", "Run the daemon.", "mtnet")
         self.loadedPlugins = {"run": maker}
         yield "run", None, lambda: maker.options(), maker.description
 

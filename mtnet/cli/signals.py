@@ -18,21 +18,21 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
-from mtnet.cli import manage, remote
+from mtnet.cli import local, remote
 from mtnet.client import Follower, Publisher, follow
-from mtnet.client.calls import within
+from mtnet.client.failures import within
 from mtnet.clock import WallClock
-from mtnet.config import load
-from mtnet.control import ask
-from mtnet.datafolder import DataFolder
+from mtnet.config.loader import load
+from mtnet.config.schema import Signals
+from mtnet.daemon.control import ask
+from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import ClientError
-from mtnet.settings import Signals
-from mtnet.signals import upkeep
-from mtnet.signals.answers import Entry
-from mtnet.signals.desk import Desk
-from mtnet.signals.export import export
-from mtnet.signals.fields import PauseMode
-from mtnet.signals.journal import Journal
+from mtnet.services.signals.answers import Entry
+from mtnet.services.signals.fields import PauseMode
+from mtnet.services.signals.journal import maintenance
+from mtnet.services.signals.journal.export import export
+from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.service import Desk
 
 if TYPE_CHECKING:
     from mtnet.cli.remote import Commands
@@ -74,11 +74,11 @@ def register(commands: "Commands") -> None:
     _publish_parser(signals)
     _follow_parser(signals)
     told = "list the channels, and who publishes and follows there"
-    manage.add(signals, "channels", list_channels, told, "").add_argument(
+    local.add(signals, "channels", list_channels, told, "").add_argument(
         "--json", action="store_true", help="print JSON"
     )
     told = "say of each follower how far it is and what it holds"
-    manage.add(signals, "status", status, told, "").add_argument(
+    local.add(signals, "status", status, told, "").add_argument(
         "--json", action="store_true", help="print JSON"
     )
     for name, told in (
@@ -87,9 +87,9 @@ def register(commands: "Commands") -> None:
         ("resume", "take positions in a channel again"),
         ("flatten", "close every position of a channel, and take only what reduces"),
     ):
-        _channel(manage.add(signals, name, _operate(name), told, "main"))
+        _channel(local.add(signals, name, _operate(name), told, "main"))
     told = "print every entry that is kept, each of them proved"
-    parser = manage.add(signals, "export", export_entries, told, "main --format csv")
+    parser = local.add(signals, "export", export_entries, told, "main --format csv")
     parser.add_argument("channel", metavar="CHANNEL", nargs="?", help="default: all of them")
     parser.add_argument("--format", choices=("csv", "jsonl"), default="csv")
     parser.add_argument(
@@ -98,10 +98,10 @@ def register(commands: "Commands") -> None:
         help="put ' before texts in csv that Excel and its like would compute, as @ES",
     )
     told = "check every row of the journal, while the daemon runs or not"
-    parser = manage.add(signals, "verify", verify, told, "")
+    parser = local.add(signals, "verify", verify, told, "")
     parser.add_argument("channel", metavar="CHANNEL", nargs="?", help="default: all of them")
     told = "go on with a channel that is damaged, or whose history went back, as it is"
-    parser = manage.add(signals, "accept", accept, told, "main")
+    parser = local.add(signals, "accept", accept, told, "main")
     _channel(parser)
     parser.add_argument(
         "--new-epoch",
@@ -329,7 +329,7 @@ def list_channels(arguments: Namespace) -> None:
     """
     found = _ask(arguments, "status")["signals"]["channels"]
     rows = [{"channel": name, **_flat(row)} for name, row in found.items()]
-    remote.say(arguments, found, "\n".join(manage.table(rows)))
+    remote.say(arguments, found, "\n".join(local.table(rows)))
 
 
 def status(arguments: Namespace) -> None:
@@ -361,7 +361,7 @@ def status(arguments: Namespace) -> None:
         if row["paused"] is not None
     ]
     shown += [f"{sentence}." for sentence in found["diverged"]]
-    shown += manage.table(rows) if rows else []
+    shown += local.table(rows) if rows else []
     shown.append(f"{followers - len(rows)} followers of the classic dialect, which tell nothing.")
     remote.say(arguments, found, "\n".join(shown))
 
@@ -394,7 +394,7 @@ def _moment(milliseconds: int) -> str:
 
 
 def _ask(arguments: Namespace, command: str, **more: Any) -> Any:
-    return ask(manage.folder(arguments) / "control", command, **more)
+    return ask(local.folder(arguments) / "control", command, **more)
 
 
 # The journal
@@ -411,7 +411,7 @@ def export_entries(arguments: Namespace) -> None:
     rows = csv.writer(sys.stdout, lineterminator="\n")
     if arguments.format == "csv":
         rows.writerow(CSV)
-    for entry in export(manage.folder(arguments) / "signals.sqlite", arguments.channel):
+    for entry in export(local.folder(arguments) / "signals.sqlite", arguments.channel):
         told: dict[str, object] = {
             "channel": entry.channel,
             "seq": entry.seq,
@@ -449,9 +449,9 @@ def verify(arguments: Namespace) -> None:
     """
     from tqdm import tqdm
 
-    path, wrong, done = manage.folder(arguments) / "signals.sqlite", 0, 0
+    path, wrong, done = local.folder(arguments) / "signals.sqlite", 0, 0
     with tqdm(unit=" rows", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
-        for progress in upkeep.verify(path, arguments.channel):
+        for progress in maintenance.verify(path, arguments.channel):
             bar.total = progress.total
             bar.update(progress.done - done)
             done = progress.done
@@ -473,13 +473,13 @@ def accept(arguments: Namespace) -> None:
         WireError: nothing is wrong with the channel, or there is none of this name.
     """
     settings = load(arguments.config, os.environ).signals
-    with manage.office(manage.folder(arguments), partial(_alone, settings)) as asked:
+    with local.office(local.folder(arguments), partial(_alone, settings)) as asked:
         held = asked("signals accept", channel=arguments.channel, new_epoch=arguments.new_epoch)
     print(f"{arguments.channel} goes on with {held} positions and orders.", flush=True)
 
 
 @contextmanager
-def _alone(settings: Signals, folder: DataFolder) -> Iterator[manage.Ask]:
+def _alone(settings: Signals, folder: DataFolder) -> Iterator[local.Ask]:
     """Yield what accepts a channel while no daemon runs."""
     journal = Journal(folder.signals, settings.retain)
     now = WallClock(lambda: time.time_ns() // 1_000_000, time.monotonic)

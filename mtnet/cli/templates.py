@@ -12,10 +12,10 @@ from twisted.internet.interfaces import (
 )
 
 from mtnet.cli import remote
-from mtnet.cli.manage import table
+from mtnet.cli.local import table
 from mtnet.client import Templates
 from mtnet.errors import ClientError, TemplateError
-from mtnet.templates.content import key_of_file
+from mtnet.services.templates.content import key_of_file
 
 if TYPE_CHECKING:
     from mtnet.cli.remote import Commands

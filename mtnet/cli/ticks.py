@@ -17,15 +17,15 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
-from mtnet.cli import manage, remote, send
+from mtnet.cli import local, remote, ticks_send
 from mtnet.client import Tick, subscribe
-from mtnet.client.ticks import spelt
-from mtnet.datafolder import make_folder
+from mtnet.client.tick_subscription import spelt
+from mtnet.daemon.datadir import make_folder
 from mtnet.errors import ClientError
-from mtnet.ticks import mt5
-from mtnet.ticks.archive import Archive, Stored
-from mtnet.ticks.importer import Importer
-from mtnet.ticks.wire import ABSENT, FIELDS, pad
+from mtnet.services.ticks.files import mt5
+from mtnet.services.ticks.files.importer import Importer
+from mtnet.services.ticks.storage.reader import Archive, Stored
+from mtnet.services.ticks.wire import ABSENT, FIELDS, pad
 
 if TYPE_CHECKING:
     from mtnet.cli.remote import Commands
@@ -54,14 +54,14 @@ def register(commands: "Commands") -> None:
     tail = remote.add(ticks, "tail", tail_ticks, SERVER, told, "EURUSD GBPUSD")
     tail.add_argument("symbols", metavar="SYMBOL", nargs="*", help="default: all of them")
     tail.add_argument("--seconds", metavar="N", type=remote.seconds, help="stop after so long")
-    send.register(ticks, SERVER)
+    ticks_send.register(ticks, SERVER)
     _export_parser(ticks)
     _import_parser(ticks)
-    manage.add(ticks, "symbols", list_symbols, "list what is stored", "").add_argument(
+    local.add(ticks, "symbols", list_symbols, "list what is stored", "").add_argument(
         "--json", action="store_true", help="print JSON"
     )
     told = "say who sent what, and whether all of it came"
-    manage.add(ticks, "report", report, told, "--json").add_argument(
+    local.add(ticks, "report", report, told, "--json").add_argument(
         "--json", action="store_true", help="print JSON"
     )
 
@@ -69,7 +69,7 @@ def register(commands: "Commands") -> None:
 def _export_parser(commands: "Commands") -> None:
     told = "write the ticks of a symbol, in order"
     example = "EURUSD --from 2019.02.04 -o EURUSD.csv"
-    parser = manage.add(commands, "export", export, told, example)
+    parser = local.add(commands, "export", export, told, example)
     parser.add_argument("symbol", metavar="SYMBOL")
     parser.add_argument(
         "--format", choices=sorted(FORMATS), default="mt5", help="default: as MetaTrader 5 exports"
@@ -82,7 +82,7 @@ def _export_parser(commands: "Commands") -> None:
 
 def _import_parser(commands: "Commands") -> None:
     told = "store the ticks of a file that MetaTrader 5 exported, each of them once"
-    parser = manage.add(commands, "import", import_ticks, told, "EURUSD.csv --symbol EURUSD")
+    parser = local.add(commands, "import", import_ticks, told, "EURUSD.csv --symbol EURUSD")
     parser.add_argument(
         "file", metavar="FILE", type=Path, help="also compressed with gzip, or alone in a zip file"
     )
@@ -193,7 +193,7 @@ def list_symbols(arguments: Namespace) -> None:
         print(msgspec.json.encode(found).decode(), flush=True)
         return
     rows = [{**row, "first": _date(row["first"]), "last": _date(row["last"])} for row in found]
-    print("\n".join(manage.table(rows)) if rows else "No tick is stored.", flush=True)
+    print("\n".join(local.table(rows)) if rows else "No tick is stored.", flush=True)
 
 
 def report(arguments: Namespace) -> None:
@@ -209,7 +209,7 @@ def _describe(found: dict[str, Any]) -> Iterator[str]:
     for name, dates in (("sources", DATES), ("symbols", DATES), ("gaps", ("found",))):
         if found[name]:
             yield f"{name}:"
-            yield from (f"  {line}" for line in manage.table(_shown(found[name], dates)))
+            yield from (f"  {line}" for line in local.table(_shown(found[name], dates)))
     totals = found["totals"]
     yield (
         f"{totals['stored']} ticks taken and stored, {totals['lost']} lost when the daemon was "
@@ -278,7 +278,7 @@ def _print(tick: Tick, as_json: bool) -> None:
 
 
 def _store(arguments: Namespace) -> Path:
-    return manage.folder(arguments) / "ticks.sqlite"
+    return local.folder(arguments) / "ticks.sqlite"
 
 
 @contextmanager

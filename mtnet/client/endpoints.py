@@ -18,9 +18,9 @@ from typing import Any
 from twisted.internet.endpoints import HostnameEndpoint, clientFromString
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from mtnet.client.secure import SecureEndpoint
+from mtnet.client.tls import SecureEndpoint
 from mtnet.errors import ClientError
-from mtnet.net.certificates import Pair, check_match, read_certificates, read_key
+from mtnet.net.tls.certificates import Pair, check_match, read_certificates, read_key
 
 _SECURE = re.compile(
     r"secure:(?:\[(?P<six>[^][]+)\]|(?P<host>(?:[^:\\]|\\.)+)):(?P<port>[0-9]{1,5})"

@@ -9,12 +9,12 @@ from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
 
-from mtnet.client.dialect import Connection, Peer, service
+from mtnet.client.connection import Connection, Peer, service
 from mtnet.client.login import Login
 from mtnet.client.subscription import Subscription
 from mtnet.errors import ClientError, WireError
-from mtnet.signals import requests
-from mtnet.signals.answers import (
+from mtnet.services.signals import requests
+from mtnet.services.signals.answers import (
     Answer,
     Channels,
     Entry,
@@ -31,7 +31,7 @@ from mtnet.signals.answers import (
     Synced,
     Welcome,
 )
-from mtnet.signals.fields import MAX_NUMBER, PauseMode, Status, join_list, split_list
+from mtnet.services.signals.fields import MAX_NUMBER, PauseMode, Status, join_list, split_list
 
 Key = tuple[str, str]
 """Symbol and ticket; no ticket = the net position."""

@@ -7,10 +7,10 @@ from unicodedata import category
 
 from twisted.internet.interfaces import ISSLTransport
 
-from mtnet.access.rules import is_loopback
+from mtnet.access.anonymous import is_loopback
 from mtnet.errors import ClientError
 from mtnet.net.endpoints import host_of
-from mtnet.ticks.wire import MAX_RECORD
+from mtnet.services.ticks.wire import MAX_RECORD
 
 
 @dataclass(frozen=True)

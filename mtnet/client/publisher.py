@@ -16,13 +16,13 @@ from twisted.internet.interfaces import (
 )
 from twisted.python.failure import Failure
 
-from mtnet.client.dialect import Connection, Peer, service
+from mtnet.client.connection import Connection, Peer, service
 from mtnet.client.login import Login
 from mtnet.client.reconciler import Positions, Reconciler
 from mtnet.client.subscription import REFUSALS
 from mtnet.errors import ClientError, RefusedError, WireError
-from mtnet.signals import requests
-from mtnet.signals.answers import (
+from mtnet.services.signals import requests
+from mtnet.services.signals.answers import (
     Answer,
     Flattened,
     Notice,
@@ -32,9 +32,9 @@ from mtnet.signals.answers import (
     Stored,
     Welcome,
 )
-from mtnet.signals.fields import Kind, PauseMode, Take
-from mtnet.signals.requests import Publish
-from mtnet.signals.wire import parse_volume
+from mtnet.services.signals.classic.wire import parse_volume
+from mtnet.services.signals.fields import Kind, PauseMode, Take
+from mtnet.services.signals.requests import Publish
 
 AGAIN = 1.0
 """Seconds until a signal is sent again that the server's disk refused."""

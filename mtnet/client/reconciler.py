@@ -6,7 +6,7 @@ from typing import Any, cast
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from mtnet.client.calls import monotonic
+from mtnet.client.failures import monotonic
 from mtnet.client.reconciliation import (
     APART,
     Holdings,
@@ -20,8 +20,8 @@ from mtnet.client.reconciliation import (
 )
 from mtnet.client.subscription import Subscription
 from mtnet.errors import ClientError, WireError
-from mtnet.signals import requests
-from mtnet.signals.answers import (
+from mtnet.services.signals import requests
+from mtnet.services.signals.answers import (
     Answer,
     Channels,
     Paused,
@@ -32,10 +32,10 @@ from mtnet.signals.answers import (
     SnapshotPosition,
     Synced,
 )
-from mtnet.signals.dialect import parse
-from mtnet.signals.fields import PauseMode
-from mtnet.signals.requests import Publish
-from mtnet.signals.wire import parse_volume
+from mtnet.services.signals.classic.wire import parse_volume
+from mtnet.services.signals.fields import PauseMode
+from mtnet.services.signals.grammar import parse
+from mtnet.services.signals.requests import Publish
 
 Positions = Callable[[], Iterable[Position] | Holdings | None]
 """Returns everything that an account holds; None = that is not known yet."""

@@ -10,9 +10,9 @@ from decimal import Decimal
 from msgspec import Struct
 
 from mtnet.errors import ClientError
-from mtnet.signals.answers import Entry
-from mtnet.signals.fields import Kind
-from mtnet.signals.requests import Publish
+from mtnet.services.signals.answers import Entry
+from mtnet.services.signals.fields import Kind
+from mtnet.services.signals.requests import Publish
 
 APART = 10.0
 """Seconds between two countings that must both lack a position before it is closed."""

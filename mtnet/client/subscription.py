@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from mtnet.client.dialect import backoff
-from mtnet.signals.answers import Refusal
+from mtnet.client.connection import backoff
+from mtnet.services.signals.answers import Refusal
 
 REFUSALS = frozenset({"channel", "denied", "server"})
 """What may end by itself: a channel is made, a right is granted, a disk is well again."""

@@ -24,7 +24,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
-from mtnet.client.calls import why, within
+from mtnet.client.failures import why, within
 from mtnet.client.login import Login, check_private
 from mtnet.errors import ClientError, quote
 from mtnet.net.transport import Transport

@@ -14,8 +14,8 @@ from random import Random
 from typing import NamedTuple
 
 from mtnet.errors import ClientError, WireError
-from mtnet.ticks import mt5
-from mtnet.ticks.wire import spell
+from mtnet.services.ticks.files import mt5
+from mtnet.services.ticks.wire import spell
 
 DAY = 60.0
 """Seconds that a day of the market takes at speed 1."""

@@ -7,8 +7,8 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
 from mtnet.net.endpoints import host_of
-from mtnet.net.gate import Gate, Visitor
-from mtnet.net.wrapping import Front, HalfCloseable
+from mtnet.net.peer import Gate, Visitor
+from mtnet.net.wrappers import Front, HalfCloseable
 
 
 class Barrier(Front):

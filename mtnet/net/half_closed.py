@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTi
 from twisted.internet.tcp import Port, Server
 from twisted.python.failure import Failure
 
-from mtnet.net.hold import is_tcp, keep_alive
+from mtnet.net.keepalive import is_tcp, keep_alive
 
 try:
     from twisted.internet.unix import Server as UnixServer

@@ -6,10 +6,10 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.imtnet import IStreamPlugin
+from mtnet.interfaces import IStreamPlugin
 
 if TYPE_CHECKING:
-    from mtnet.hub import Hub
+    from mtnet.daemon.environment import Hub
 
 
 @implementer(IPlugin, IStreamPlugin)
@@ -23,12 +23,12 @@ class AnyPort:
 
     def buildFactory(self, hub: "Hub") -> IProtocolFactory:
         """Build the factory of every such listener."""
-        from mtnet.net.any import AnyFactory
         from mtnet.net.endpoints import Listener
-        from mtnet.signals.protocol import SignalsFactory
-        from mtnet.templates.protocol import TemplatesFactory
-        from mtnet.ticks.protocol import TicksFactory
-        from mtnet.web.api import web_site
+        from mtnet.net.shared_port import AnyFactory
+        from mtnet.services.signals.protocol import SignalsFactory
+        from mtnet.services.templates.protocol import TemplatesFactory
+        from mtnet.services.ticks.protocol import TicksFactory
+        from mtnet.services.web.resources import web_site
 
         nowhere, site = Listener(self.name, ""), web_site(hub)
         services: dict[str, IProtocolFactory] = {

@@ -6,10 +6,10 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.imtnet import IStreamPlugin
+from mtnet.interfaces import IStreamPlugin
 
 if TYPE_CHECKING:
-    from mtnet.hub import Hub
+    from mtnet.daemon.environment import Hub
 
 
 @implementer(IPlugin, IStreamPlugin)
@@ -24,7 +24,7 @@ class Signals:
     def buildFactory(self, hub: "Hub") -> IProtocolFactory:
         """Build the factory of every signals listener."""
         from mtnet.net.endpoints import Listener
-        from mtnet.signals.protocol import SignalsFactory
+        from mtnet.services.signals.protocol import SignalsFactory
 
         return SignalsFactory(hub, Listener(self.name, ""))
 

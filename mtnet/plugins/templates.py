@@ -6,10 +6,10 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.imtnet import IStreamPlugin
+from mtnet.interfaces import IStreamPlugin
 
 if TYPE_CHECKING:
-    from mtnet.hub import Hub
+    from mtnet.daemon.environment import Hub
 
 
 @implementer(IPlugin, IStreamPlugin)
@@ -24,8 +24,8 @@ class Templates:
     def buildFactory(self, hub: "Hub") -> IProtocolFactory:
         """Build the factory of every templates listener."""
         from mtnet.net.endpoints import Listener
-        from mtnet.templates.protocol import TemplatesFactory
-        from mtnet.web.api import templates_site
+        from mtnet.services.templates.protocol import TemplatesFactory
+        from mtnet.services.web.resources import templates_site
 
         return TemplatesFactory(hub, templates_site(hub), Listener(self.name, ""))
 

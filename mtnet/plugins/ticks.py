@@ -7,10 +7,10 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.imtnet import IDatagramPlugin, IStreamPlugin
+from mtnet.interfaces import IDatagramPlugin, IStreamPlugin
 
 if TYPE_CHECKING:
-    from mtnet.hub import Hub
+    from mtnet.daemon.environment import Hub
     from mtnet.net.endpoints import Listener
 
 
@@ -26,7 +26,7 @@ class Ticks:
     def buildFactory(self, hub: "Hub") -> IProtocolFactory:
         """Build the factory of every stream listener."""
         from mtnet.net.endpoints import Listener
-        from mtnet.ticks.protocol import TicksFactory
+        from mtnet.services.ticks.protocol import TicksFactory
 
         return TicksFactory(hub, Listener(self.name, ""))
 
@@ -42,7 +42,7 @@ class TicksByDatagram:
 
     def buildProtocol(self, hub: "Hub", listener: "Listener") -> DatagramProtocol:
         """Build what hears the datagrams of one listener."""
-        from mtnet.ticks.datagrams import TicksDatagrams
+        from mtnet.services.ticks.udp import TicksDatagrams
 
         return TicksDatagrams(hub, listener)
 

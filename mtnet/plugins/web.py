@@ -6,10 +6,10 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.imtnet import IStreamPlugin
+from mtnet.interfaces import IStreamPlugin
 
 if TYPE_CHECKING:
-    from mtnet.hub import Hub
+    from mtnet.daemon.environment import Hub
 
 
 @implementer(IPlugin, IStreamPlugin)
@@ -23,7 +23,7 @@ class Web:
 
     def buildFactory(self, hub: "Hub") -> IProtocolFactory:
         """Build the factory of every web listener."""
-        from mtnet.web.api import web_site
+        from mtnet.services.web.resources import web_site
 
         return web_site(hub)
 

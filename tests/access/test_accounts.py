@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from people import Watcher
 
-from mtnet.access.accounts import (
+from mtnet.access.accounts.login_history import DAY, Login, Logins
+from mtnet.access.accounts.model import (
     Account,
     Accounts,
     Directory,
@@ -17,8 +18,7 @@ from mtnet.access.accounts import (
     new_secret,
     parse_grant,
 )
-from mtnet.access.logins import DAY, Login, Logins
-from mtnet.access.passwords import HASHER, check_password, hash_password
+from mtnet.access.accounts.passwords import HASHER, check_password, hash_password
 from mtnet.access.rights import Rights
 from mtnet.errors import AccountError
 

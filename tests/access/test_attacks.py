@@ -7,7 +7,7 @@ from twisted.internet.interfaces import ISSLTransport
 from zope.interface import alsoProvides
 
 from mtnet.net.endpoints import Listener
-from mtnet.net.gate import Gate
+from mtnet.net.peer import Gate
 from mtnet.testing import TerminalTransport
 
 HOST = GUEST["peer"]
@@ -50,9 +50,9 @@ def test_whom_the_owner_banned_is_out_although_somebody_logged_in_from_there(bui
 @pytest.mark.parametrize("service", ["templates", "web", "ticks", "signals"])
 def test_whoever_logs_in_by_certificate_makes_room_for_nobody(build, clock, service, monkeypatch):
     house = build()
-    monkeypatch.setattr("mtnet.net.gate.subject_names", lambda _: ["dns:carol.example"])
+    monkeypatch.setattr("mtnet.net.peer.subject_names", lambda _: ["dns:carol.example"])
     for each in ("signals", "ticks"):
-        monkeypatch.setattr(f"mtnet.{each}.protocol.hold", lambda _: None)
+        monkeypatch.setattr(f"mtnet.services.{each}.protocol.hold", lambda _: None)
     transport, factory = Private(clock), house.factory(service, "secure:tcp:1")
     factory.buildProtocol(transport.getPeer()).makeConnection(transport)
     door = house.hub.access.door(service)

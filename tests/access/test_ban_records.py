@@ -4,10 +4,10 @@ from math import inf
 
 import pytest
 
-from mtnet.access.ban_records import BanRecords
-from mtnet.access.bans import Bans, Offence
+from mtnet.access.bans.policy import Bans, Offence
+from mtnet.access.bans.store import BanRecords
+from mtnet.config.schema import Bans as Weights
 from mtnet.errors import JournalError
-from mtnet.settings import Bans as Weights
 
 DAY, YEAR = 86_400.0, 31_536_000.0
 WALL = 1_700_000_000.0

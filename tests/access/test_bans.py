@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
 
-from mtnet.access.bans import Bans, Offence
-from mtnet.access.penalties import Key, Penalties, Penalty
+from mtnet.access.bans.penalties import Key, Penalties, Penalty
+from mtnet.access.bans.policy import Bans, Offence
+from mtnet.config.schema import Bans as Weights
 from mtnet.errors import WireError
-from mtnet.settings import Bans as Weights
 
 DAY = 86_400.0
 HOST, OTHER = "192.0.2.7", "198.51.100.9"

@@ -8,13 +8,13 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
 
-from mtnet.access.accounts import Accounts
-from mtnet.access.clerk import Asked, Clerk
-from mtnet.access.logins import DAY, Login
-from mtnet.access.records import Records
+from mtnet.access.accounts.commands import Asked, Clerk
+from mtnet.access.accounts.login_history import DAY, Login
+from mtnet.access.accounts.model import Accounts
+from mtnet.access.accounts.store import Records
 from mtnet.access.rights import Rights
 from mtnet.clock import WallClock
-from mtnet.control import BROKEN, ControlFactory
+from mtnet.daemon.control import BROKEN, ControlFactory
 from mtnet.errors import AccountError, JournalError, WireError
 
 PASSWORD = "correct horse"

@@ -2,8 +2,8 @@
 
 import random
 
-from mtnet.access.doors import Door
-from mtnet.settings import Access, Connections
+from mtnet.access.connection_limits import Door
+from mtnet.config.schema import Access, Connections
 
 MOST = Connections(total=100, network=3, strangers=20)
 

@@ -8,10 +8,10 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
-from mtnet.access.ban_records import BanRecords
-from mtnet.access.bans import Offence
-from mtnet.access.passwords import HASHER, NOBODY, is_outdated, matches
-from mtnet.access.portal import Identity, IIdentity, Secret
+from mtnet.access.accounts.cred import Identity, IIdentity, Secret
+from mtnet.access.accounts.passwords import HASHER, NOBODY, is_outdated, matches
+from mtnet.access.bans.policy import Offence
+from mtnet.access.bans.store import BanRecords
 from mtnet.access.rights import Rights
 from mtnet.errors import WireError
 
@@ -25,7 +25,7 @@ class Door:
         self.house, self.access = house, house.hub.access
         self.bans, self.entrance = self.access.bans, self.access.entrance
         self.hashes = []
-        monkeypatch.setattr("mtnet.access.portal.matches", self._match)
+        monkeypatch.setattr("mtnet.access.accounts.cred.matches", self._match)
 
     def _match(self, hashed, password):
         self.hashes.append(hashed)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtnet.access.limits import Budget, LogLimit, network
+from mtnet.access.throttle import Budget, LogLimit, network
 
 
 def test_hosts_are_counted_by_network():

@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.defer import Deferred
 
-from mtnet.access.line import Line
+from mtnet.access.accounts.serial_queue import Line
 from mtnet.errors import WireError
 
 

@@ -10,10 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mtnet.access import records as module
-from mtnet.access.accounts import Account, Accounts, digest, is_token
-from mtnet.access.logins import Login
-from mtnet.access.records import Records
+from mtnet.access.accounts import store as module
+from mtnet.access.accounts.login_history import Login
+from mtnet.access.accounts.model import Account, Accounts, digest, is_token
+from mtnet.access.accounts.store import Records
 from mtnet.access.rights import ROLES, Rights
 from mtnet.errors import AccountError, JournalError
 

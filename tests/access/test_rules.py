@@ -2,8 +2,8 @@
 
 import pytest
 
+from mtnet.access.anonymous import Rules, is_loopback
 from mtnet.access.rights import EVERYTHING, NOTHING, Rights
-from mtnet.access.rules import Rules, is_loopback
 from mtnet.errors import ConfigError
 
 FAR = "198.51.100.7"

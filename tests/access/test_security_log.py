@@ -12,7 +12,7 @@ from twisted.logger import formatEvent
 from mtnet.access.security_log import REQUESTS, Origin, SecurityLog
 from mtnet.net.admission import Barrier
 from mtnet.net.endpoints import Listener
-from mtnet.net.gate import Gate
+from mtnet.net.peer import Gate
 
 LINE = re.compile(
     r"(login accepted|login refused|hello refused|connection refused|ban begins|ban lifted):"
@@ -71,7 +71,10 @@ FILTERED = "login refused: service=a endpoint=b peer=[2001:db8::1]:7 login=- why
     [
         (f" [mtnet.access.security_log.SecurityLog#warn] {FILTERED}", True),
         (f"pc twistd[7]: T+00 [mtnet.access.security_log.SecurityLog#warn] {FILTERED}", True),
-        (f"T+00 [mtnet.web.site.ApiSite#warn] HTTP: a peer is refused 'GET' '{FILTERED}", False),
+        (
+            f"T [mtnet.services.web.http.ApiSite#warn] HTTP: a peer is refused 'GET' '{FILTERED}",
+            False,
+        ),
         (f"T [a#warn] '[mtnet.access.security_log.SecurityLog#warn] {FILTERED}", False),
         (f"T [mtnet.access.security_log.SecurityLog#warn] {FILTERED}'…", False),
     ],

@@ -7,14 +7,14 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from mtnet.access.ban_records import BanRecords
-from mtnet.access.bans import Bans, Offence
+from mtnet.access.bans.commands import LISTED, Warden
+from mtnet.access.bans.policy import Bans, Offence
+from mtnet.access.bans.store import BanRecords
 from mtnet.access.security_log import SecurityLog
-from mtnet.access.warden import LISTED, Warden
 from mtnet.clock import WallClock
-from mtnet.control import ControlFactory
+from mtnet.config.schema import Bans as Weights
+from mtnet.daemon.control import ControlFactory
 from mtnet.errors import JournalError
-from mtnet.settings import Bans as Weights
 
 WALL = 1_700_000_000_000
 HOST = "192.0.2.7"

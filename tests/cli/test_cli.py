@@ -15,9 +15,9 @@ from twisted.internet.task import Clock
 from zope.interface import directlyProvides
 
 from mtnet import __version__
-from mtnet.cli import manage, remote, templates
+from mtnet.cli import local, remote, templates
+from mtnet.cli.local import describe, show, table
 from mtnet.cli.main import main, parser
-from mtnet.cli.manage import describe, show, table
 from mtnet.cli.run import RunOptions
 
 SINCE = 1_700_000_000_000
@@ -211,7 +211,7 @@ def test_status_names_a_configuration_that_cannot_be_read(capsys, tmp_path):
 
 
 def ask_stub(monkeypatch, answer):
-    monkeypatch.setattr(manage, "ask", lambda path, command: {**answer, "asked": command})
+    monkeypatch.setattr(local, "ask", lambda path, command: {**answer, "asked": command})
 
 
 def test_status_prints_the_answer_as_it_is_where_json_is_asked_for(monkeypatch, capsys, tmp_path):

@@ -12,14 +12,14 @@ import pytest
 from twisted.internet.defer import maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 
-from mtnet.access.accounts import Accounts, is_token
-from mtnet.access.clerk import Clerk
-from mtnet.access.passwords import HASHER
-from mtnet.access.records import Records
+from mtnet.access.accounts.commands import Clerk
+from mtnet.access.accounts.model import Accounts, is_token
+from mtnet.access.accounts.passwords import HASHER
+from mtnet.access.accounts.store import Records
 from mtnet.cli import accounts as cli
 from mtnet.clock import WallClock
-from mtnet.control import ControlFactory, _result, answers
-from mtnet.datafolder import DataFolder
+from mtnet.daemon.control import ControlFactory, _result, answers
+from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import MtnetError, StartError
 
 NOW = 1_700_000_000_000
@@ -43,8 +43,8 @@ class Mtnet:
         now = WallClock(lambda: NOW, lambda: 0.0)
         clerk = Clerk(self.accounts, self._records, maybeDeferred, now, self._hash)
         self._daemon = ControlFactory(clerk.commands())
-        self._monkeypatch.setattr(cli.manage, "answers", lambda path: True)
-        self._monkeypatch.setattr(cli.manage, "ask", self._ask)
+        self._monkeypatch.setattr(cli.local, "answers", lambda path: True)
+        self._monkeypatch.setattr(cli.local, "ask", self._ask)
 
     def stop_daemon(self):
         if self.accounts is not None:

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from mtnet.access.ban_records import BanRecords
-from mtnet.access.bans import Bans, Offence
+from mtnet.access.bans.policy import Bans, Offence
+from mtnet.access.bans.store import BanRecords
 from mtnet.cli import bans as module
-from mtnet.datafolder import DataFolder
+from mtnet.config.schema import Bans as Weights
+from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import ClientError, WireError
-from mtnet.settings import Bans as Weights
 
 HOST = "192.0.2.7"
 

@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tls_samples import DAY, Authority, Files, pem
 
-from mtnet.cli import doctor, probe
-from mtnet.cli.doctor import in_threads, parse_target
-from mtnet.cli.findings import NOTE, OK, WRONG, Visit, fits, judge
+from mtnet.cli.doctor import command, probe
+from mtnet.cli.doctor.command import in_threads, parse_target
+from mtnet.cli.doctor.findings import NOTE, OK, WRONG, Visit, fits, judge
+from mtnet.cli.doctor.probe import HTTPS, Heard, Secure, Told, Web, classify, raw_template, read_web
 from mtnet.cli.main import main, parser
-from mtnet.cli.probe import HTTPS, Heard, Secure, Told, Web, classify, raw_template, read_web
 from mtnet.errors import ClientError
-from mtnet.net.authority import issue, make_authority, thumbprints
-from mtnet.net.certificates import DAY_MS
-from mtnet.templates.wire import PERIODS, raw_prefix
+from mtnet.net.tls.authority import issue, make_authority, thumbprints
+from mtnet.net.tls.certificates import DAY_MS
+from mtnet.services.templates.wire import PERIODS, raw_prefix
 
 NOW = time.time_ns() // 1_000_000
 VISIT = Visit("fx.example", named=True, authority="", now=NOW)
@@ -611,8 +611,8 @@ def test_a_name_without_an_address_is_something_to_do(capsys, monkeypatch, error
             time.sleep(5)
         raise error
 
-    monkeypatch.setattr(doctor, "resolve", resolve)
-    monkeypatch.setattr(doctor, "NAME", 0.1)
+    monkeypatch.setattr(command, "resolve", resolve)
+    monkeypatch.setattr(command, "NAME", 0.1)
     status, said = run(capsys, "fx.example")
     assert status == 1
     assert "The name fx.example has no address" in said
@@ -620,9 +620,9 @@ def test_a_name_without_an_address_is_something_to_do(capsys, monkeypatch, error
 
 
 def test_every_address_is_looked_at_on_every_port(capsys, monkeypatch):
-    monkeypatch.setattr(doctor, "resolve", lambda host: ["192.0.2.7", "2001:db8::7"])
+    monkeypatch.setattr(command, "resolve", lambda host: ["192.0.2.7", "2001:db8::7"])
     monkeypatch.setattr(
-        doctor, "examine", lambda host, address, port, ca: Told(address, port, service="ticks")
+        command, "examine", lambda host, address, port, ca: Told(address, port, service="ticks")
     )
     status, said = run(capsys, "fx.example")
     assert "stands for 192.0.2.7, 2001:db8::7" in said
@@ -634,8 +634,8 @@ def test_every_address_is_looked_at_on_every_port(capsys, monkeypatch):
 
 
 def test_an_examination_that_hangs_is_left_behind(capsys, monkeypatch):
-    monkeypatch.setattr(doctor, "PORTS", 0.1)
-    monkeypatch.setattr(doctor, "examine", lambda *_: time.sleep(5))
+    monkeypatch.setattr(command, "PORTS", 0.1)
+    monkeypatch.setattr(command, "examine", lambda *_: time.sleep(5))
     before = set(threading.enumerate())
     status, said = run(capsys, "192.0.2.7:8081")
     assert status == 1
@@ -645,7 +645,7 @@ def test_an_examination_that_hangs_is_left_behind(capsys, monkeypatch):
 
 def test_what_a_server_says_cannot_move_the_cursor_of_a_person(capsys, monkeypatch):
     told = Told("192.0.2.7", 8080, service="templates", detail="\x1b[2J\u202e 16385")
-    monkeypatch.setattr(doctor, "examine", lambda *_: told)
+    monkeypatch.setattr(command, "examine", lambda *_: told)
     said = run(capsys, "192.0.2.7:8080")[1]
     assert r"\x1b[2J\u202e H1" in said
     assert "\x1b" not in said

@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 
 from mtnet.cli import signals as module
-from mtnet.signals.entries import Draft
-from mtnet.signals.journal import Journal
+from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.model import Draft
 
 SYMBOLS = ["@EU6", "=1+1", "+A", "-A", "EURUSD", 'A,"B"', "EURUSD.£"]
 

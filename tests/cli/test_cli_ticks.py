@@ -13,8 +13,8 @@ import pytest
 from test_cli import endpoint, mtnet, outcome, sentence
 
 from mtnet.cli.main import main, parser
+from mtnet.services.ticks.sources import Batch
 from mtnet.testing import EPOCH
-from mtnet.ticks.sources import Batch
 
 NOON = 1_549_281_600_000
 HEADER = "<DATE>\t<TIME>\t<BID>\t<ASK>\t<LAST>\t<VOLUME>\t<FLAGS>\r\n"

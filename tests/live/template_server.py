@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from mtnet.net.endpoints import BACKLOG
 from mtnet.plugins.templates import templates
-from mtnet.templates.wire import raw_prefix
+from mtnet.services.templates.wire import raw_prefix
 from mtnet.testing import make_hub
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from tls_samples import Authority, Files, client_context
 
-from mtnet.access.records import Records
-from mtnet.control import ask
+from mtnet.access.accounts.store import Records
+from mtnet.daemon.control import ask
 from mtnet.errors import ClientError
-from mtnet.signals import requests
+from mtnet.services.signals import requests
 
 SECURE = "secure:0:interface=127.0.0.1"
 PASSWORD = "canary-horse-battery"

@@ -9,9 +9,9 @@ import pytest
 from live_daemon import PATIENCE
 from tls_samples import Authority, Files, client_context
 
-from mtnet.signals import answers, requests
-from mtnet.signals.dialect import parse
-from mtnet.signals.requests import Publish
+from mtnet.services.signals import answers, requests
+from mtnet.services.signals.grammar import parse
+from mtnet.services.signals.requests import Publish
 
 END = -1
 """A seq that never comes: a follower of it follows until the connection ends."""

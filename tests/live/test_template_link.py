@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from mtnet.templates.wire import raw_prefix
+from mtnet.services.templates.wire import raw_prefix
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

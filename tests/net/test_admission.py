@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from mtnet.net.admission import Barrier, GuardedFactory
 from mtnet.net.endpoints import Listener
-from mtnet.net.gate import Gate
+from mtnet.net.peer import Gate
 from mtnet.testing import connect, make_hub
 
 

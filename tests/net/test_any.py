@@ -14,18 +14,18 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from mtnet.config import load
+from mtnet.config.loader import load
+from mtnet.daemon.preflight import check_ports, listeners
 from mtnet.errors import ConfigError
-from mtnet.imtnet import IListenerAware, IStreamPlugin
-from mtnet.net.any import SILENCE, AnyFactory
+from mtnet.interfaces import IListenerAware, IStreamPlugin
 from mtnet.net.choice import choose
 from mtnet.net.endpoints import Listener
 from mtnet.net.foreign import COMMANDS, HTTP_METHODS
-from mtnet.net.layers import Layers
-from mtnet.net.tls import Certificates
+from mtnet.net.pipeline import Layers
+from mtnet.net.shared_port import SILENCE, AnyFactory
+from mtnet.net.tls.store import Certificates
 from mtnet.plugins.any import any_port
 from mtnet.plugins.signals import signals
-from mtnet.preflight import check_ports, listeners
 from mtnet.testing import connect
 
 LISTENER = Listener("any", "secure:443")

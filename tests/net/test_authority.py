@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tls_samples import Authority, Files, key_pem, new_key, pem
 
+from mtnet.config.schema import Tls
 from mtnet.errors import CertificateError
-from mtnet.net.authority import (
+from mtnet.net.tls.authority import (
     CA,
     CA_DAYS,
     CA_KEY,
@@ -33,9 +34,8 @@ from mtnet.net.authority import (
     parse_names,
     thumbprints,
 )
-from mtnet.net.certificates import DAY_MS, Pair, names, read_certificates, read_pair
-from mtnet.net.tls import Certificates, default_files
-from mtnet.settings import Tls
+from mtnet.net.tls.certificates import DAY_MS, Pair, names, read_certificates, read_pair
+from mtnet.net.tls.store import Certificates, default_files
 
 NOW = int(datetime.now(UTC).timestamp() * 1000)
 OWN = make_authority("trading-pc", NOW)

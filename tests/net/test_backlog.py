@@ -3,8 +3,8 @@
 import pytest
 from twisted.internet.defer import CancelledError
 
-from mtnet.net import backlog
-from mtnet.net.backlog import Backlog
+from mtnet.net.output import queue
+from mtnet.net.output.queue import Backlog
 from mtnet.testing import TerminalTransport
 
 MOST = 100
@@ -35,7 +35,7 @@ class Peer:
 
 @pytest.fixture
 def peer(clock, monkeypatch):
-    monkeypatch.setattr(backlog, "PIECE", PIECE)
+    monkeypatch.setattr(queue, "PIECE", PIECE)
     return Peer(clock)
 
 

@@ -9,13 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tls_samples import Authority, Files, key_pem, new_key, pem
 
 from mtnet.errors import CertificateError
-from mtnet.net.certificates import (
-    day,
-    read_authorities,
-    read_certificates,
-    read_pair,
-    stamp,
-)
+from mtnet.net.tls.certificates import day, read_authorities, read_certificates, read_pair, stamp
 
 DAY = timedelta(days=1)
 NOW = int(datetime.now(UTC).timestamp() * 1000)

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sockets import ROOM, Wire
 
-from mtnet.net import crowd as crowds
-from mtnet.net.backlog import Backlog
-from mtnet.net.crowd import Crowd, Shout, send_each
+from mtnet.net.output import broadcast as crowds
+from mtnet.net.output.broadcast import Crowd, Shout, send_each
+from mtnet.net.output.queue import Backlog
 
 
 class Hall:

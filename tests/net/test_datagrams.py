@@ -10,14 +10,14 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from zope.interface import implementer
 
-from mtnet.catalogue import installed
-from mtnet.config import load
+from mtnet.config.loader import load
+from mtnet.daemon.preflight import check, check_settings, listeners
+from mtnet.daemon.registry import installed
 from mtnet.errors import ConfigError
-from mtnet.imtnet import IBurstProtocol, IDatagramPlugin, IStreamPlugin
-from mtnet.net import datagrams
-from mtnet.net.datagrams import BurstPort, grow
+from mtnet.interfaces import IBurstProtocol, IDatagramPlugin, IStreamPlugin
+from mtnet.net import udp
 from mtnet.net.endpoints import Listener
-from mtnet.preflight import check, check_settings, listeners
+from mtnet.net.udp import BurstPort, grow
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells what it dropped.")
 TURN = 0.005
@@ -135,7 +135,7 @@ def test_datagrams_arrive_in_order_with_their_sender(listen, sender):
 def test_a_protocol_that_takes_bursts_is_handed_many_at_once_and_never_none(
     listen, sender, monkeypatch
 ):
-    monkeypatch.setattr(datagrams, "BURST", 10)
+    monkeypatch.setattr(udp, "BURST", 10)
     protocol = Bursts()
     port = listen(protocol)
     port.doRead()
@@ -145,7 +145,7 @@ def test_a_protocol_that_takes_bursts_is_handed_many_at_once_and_never_none(
 
 
 def test_large_datagrams_make_smaller_bursts(listen, sender, monkeypatch):
-    monkeypatch.setattr(datagrams, "BURST_BYTES", 3_000)
+    monkeypatch.setattr(udp, "BURST_BYTES", 3_000)
     protocol = Bursts()
     port = listen(protocol)
     send(sender, *[b"x" * 1_000] * 6)
@@ -154,7 +154,7 @@ def test_large_datagrams_make_smaller_bursts(listen, sender, monkeypatch):
 
 
 def test_a_read_ends_with_its_turn_and_the_next_one_goes_on(listen, sender, reactor, monkeypatch):
-    monkeypatch.setattr(datagrams, "BURST", 10)
+    monkeypatch.setattr(udp, "BURST", 10)
     protocol = Bursts()
     port = listen(protocol)
     send(sender, *numbers(50))
@@ -170,7 +170,7 @@ def test_a_read_ends_with_its_turn_and_the_next_one_goes_on(listen, sender, reac
 
 
 def test_empty_datagrams_end_with_the_turn_too(listen, sender, reactor, monkeypatch):
-    monkeypatch.setattr(datagrams, "BURST", 10)
+    monkeypatch.setattr(udp, "BURST", 10)
     protocol = Bursts()
     port = listen(protocol)
     send(sender, *[b""] * 50)
@@ -223,7 +223,7 @@ def test_a_burst_at_which_a_protocol_fails_costs_no_later_one(listen, sender, lo
             if len(self.bursts) == 1:
                 raise ValueError("a bug")
 
-    monkeypatch.setattr(datagrams, "BURST", 2)
+    monkeypatch.setattr(udp, "BURST", 2)
     protocol = Failing()
     port = listen(protocol)
     send(sender, *numbers(4))
@@ -238,7 +238,7 @@ def test_a_port_that_is_closed_while_it_reads_stops_reading(listen, sender, monk
             super().datagramsReceived(burst)
             self.transport.connectionLost()
 
-    monkeypatch.setattr(datagrams, "BURST", 2)
+    monkeypatch.setattr(udp, "BURST", 2)
     protocol = Closing()
     port = listen(protocol)
     send(sender, *numbers(4))

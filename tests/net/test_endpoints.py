@@ -4,11 +4,11 @@ import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.testing import MemoryReactorClock
 
-from mtnet.access.rules import Rules
-from mtnet.bound import Bound
+from mtnet.access.anonymous import Rules
+from mtnet.daemon.bound import Bound
+from mtnet.daemon.preflight import check_exposure
 from mtnet.errors import ConfigError
 from mtnet.net.endpoints import Listener, show
-from mtnet.preflight import check_exposure
 
 
 @pytest.mark.parametrize("text", ["tcp:8081", "tcp6:8081", "tcp:8081:interface=127.0.0.1"])

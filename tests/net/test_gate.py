@@ -14,15 +14,15 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.access.bans import Offence
-from mtnet.access.doors import Door
+from mtnet.access.bans.policy import Offence
+from mtnet.access.connection_limits import Door
+from mtnet.config.schema import Connections
 from mtnet.errors import JournalError
 from mtnet.net.endpoints import Listener
-from mtnet.net.gate import Gate
-from mtnet.net.layers import Layers
-from mtnet.net.tls import Certificates
-from mtnet.settings import Connections
-from mtnet.signals import requests
+from mtnet.net.peer import Gate
+from mtnet.net.pipeline import Layers
+from mtnet.net.tls.store import Certificates
+from mtnet.services.signals import requests
 from mtnet.testing import connect
 
 PEER = IPv4Address("TCP", "127.9.9.9", 50_000)

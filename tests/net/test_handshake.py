@@ -13,17 +13,17 @@ from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from mtnet.config import load
-from mtnet.net import handshake
+from mtnet.config.loader import load
 from mtnet.net.endpoints import Listener
-from mtnet.net.handshake import Handshake
-from mtnet.net.layers import Layers
-from mtnet.net.tls import Certificates
+from mtnet.net.pipeline import Layers
+from mtnet.net.tls import handshake
+from mtnet.net.tls.handshake import Handshake
+from mtnet.net.tls.store import Certificates
 from mtnet.plugins.signals import signals
 from mtnet.plugins.templates import templates
 from mtnet.plugins.ticks import ticks
 from mtnet.plugins.web import web
-from mtnet.templates.wire import raw_prefix
+from mtnet.services.templates.wire import raw_prefix
 
 LISTENER = Listener("signals", "secure:8443")
 TEMPLATE = b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n"

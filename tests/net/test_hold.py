@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.interfaces import ITCPTransport
 from zope.interface import implementer
 
-from mtnet.net.hold import KEEP_ALIVE, hold
+from mtnet.net.keepalive import KEEP_ALIVE, hold
 
 
 @implementer(ITCPTransport)

@@ -7,7 +7,7 @@ import threading
 import pytest
 from twisted.internet.defer import Deferred
 
-from mtnet.net.lane import Lane
+from mtnet.storage.worker import Lane
 
 
 class Office:
@@ -115,7 +115,7 @@ def test_a_call_that_hangs_is_told_and_does_not_hold_up_the_stop(office, lane, m
     assert lane.trouble() is None
     lane(hang)
     hangs.wait(10)
-    monkeypatch.setattr("mtnet.net.lane.SLOW", 0.0)
+    monkeypatch.setattr("mtnet.storage.worker.SLOW", 0.0)
     assert "The disk has not answered for 0 s (test-lane)" in lane.trouble()
     thread = lane._thread
     assert thread.daemon, "it does not keep the process alive"

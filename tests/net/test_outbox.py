@@ -3,7 +3,7 @@
 import pytest
 from sockets import ROOM, Wire
 
-from mtnet.net.outbox import Outbox
+from mtnet.net.output.buffer import Outbox
 from mtnet.testing import TerminalTransport
 
 

@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from zope.interface import alsoProvides
 from zope.interface.verify import verifyObject
 
-from mtnet.net.pieces import (
+from mtnet.net.output.segments import (
     BURST,
     PIECE,
     Pieces,

@@ -11,12 +11,12 @@ from zope.interface.verify import verifyObject
 
 from mtnet.errors import WireError
 from mtnet.net.endpoints import Listener
-from mtnet.net.layers import Layers
-from mtnet.net.proxied import Trust
-from mtnet.net.proxy_header import SIGNATURE, Header, parse
+from mtnet.net.pipeline import Layers
+from mtnet.net.proxy.header import SIGNATURE, Header, parse
+from mtnet.net.proxy.protocol import Trust
 from mtnet.plugins.signals import signals
 from mtnet.plugins.templates import templates
-from mtnet.templates.wire import raw_prefix
+from mtnet.services.templates.wire import raw_prefix
 from mtnet.testing import connect
 
 LISTENER = Listener("signals", "haproxy:tcp:8081")

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from tls_samples import Authority, new_key
 
 from mtnet.errors import CertificateError
-from mtnet.net.certificates import Pair
-from mtnet.net.self_handshake import check_handshake
+from mtnet.net.tls.certificates import Pair
+from mtnet.net.tls.self_handshake import check_handshake
 
 DAY = timedelta(days=1)
 DAY_MS = 86_400_000

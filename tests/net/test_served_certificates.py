@@ -8,10 +8,10 @@ from tls_samples import Authority, Files, key_pem, new_key, pem
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from zope.interface.verify import verifyObject
 
-from mtnet.config import load
+from mtnet.config.loader import load
 from mtnet.errors import CertificateError
-from mtnet.net import contexts
-from mtnet.net.tls import Certificates
+from mtnet.net.tls import context
+from mtnet.net.tls.store import Certificates
 
 DAY = timedelta(days=1)
 DAY_MS = 86_400_000
@@ -245,7 +245,7 @@ def test_new_client_authorities_are_taken_and_bad_ones_are_not(open_with, files,
 
 def test_an_error_at_a_look_does_not_stop_the_next_one(open_with, files, monkeypatch, warnings):
     certificates = open_with()
-    monkeypatch.setattr("mtnet.net.tls.read_pair", lambda *_: 1 / 0)
+    monkeypatch.setattr("mtnet.net.tls.store.read_pair", lambda *_: 1 / 0)
     files.issue("two.example")
     certificates.look()
     assert len(warnings()) == 1
@@ -264,6 +264,6 @@ def test_without_a_way_to_choose_curves_it_says_so_and_works(open_with, monkeypa
 
 def test_the_suites_are_those_of_mozillas_profile(open_with):
     connection = open_with().serverConnectionForTLS(None)
-    both = [*contexts.SUITES_13.decode().split(":"), *contexts.SUITES_12.decode().split(":")]
+    both = [*context.SUITES_13.decode().split(":"), *context.SUITES_12.decode().split(":")]
     assert connection.get_cipher_list() == both
     assert len(both) == 9

@@ -7,10 +7,10 @@ from tls_peers import TlsClient
 from tls_samples import Authority, Files, client_context
 
 from mtnet.net.endpoints import Listener
-from mtnet.net.layers import Layers
-from mtnet.net.tls import Certificates
+from mtnet.net.pipeline import Layers
+from mtnet.net.tls.store import Certificates
 from mtnet.plugins.signals import signals
-from mtnet.signals import requests
+from mtnet.services.signals import requests
 
 LISTENER = Listener("signals", "secure:8081")
 

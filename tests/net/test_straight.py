@@ -17,12 +17,12 @@ from twisted.internet.tcp import Server
 from twisted.protocols import tls as twisted_tls
 from zope.interface import implementer
 
-from mtnet.net import straight
 from mtnet.net.endpoints import Listener
-from mtnet.net.layers import Layers
-from mtnet.net.outbox import Outbox
-from mtnet.net.pieces import keeps_pieces
-from mtnet.net.tls import Certificates
+from mtnet.net.output import direct
+from mtnet.net.output.buffer import Outbox
+from mtnet.net.output.segments import keeps_pieces
+from mtnet.net.pipeline import Layers
+from mtnet.net.tls.store import Certificates
 
 EVERYTHING = 10**9
 
@@ -90,7 +90,7 @@ def dial(tmp_path, hub_with, clock, files):
 
 def test_the_names_that_twisted_keeps_to_itself_are_still_there(dial):
     _, outbox = dial()
-    assert outbox.way is not None, f"one of {straight.PRIVATE} was renamed in {twisted_tls}"
+    assert outbox.way is not None, f"one of {direct.PRIVATE} was renamed in {twisted_tls}"
 
 
 def test_bytes_are_encrypted_and_sent_in_the_same_turn(dial):
@@ -149,17 +149,17 @@ def test_what_tls_refuses_is_left_to_the_transport(dial, monkeypatch):
     client, outbox = dial()
     left = []
     monkeypatch.setattr(client.protocol, "write", left.append)
-    monkeypatch.setattr(straight, "SSL_write", lambda ssl, data, size: -1)
+    monkeypatch.setattr(direct, "SSL_write", lambda ssl, data, size: -1)
     outbox.write(b"text")
     assert left == [b"text"]
 
 
 def test_what_tls_takes_no_more_of_is_left_to_the_transport(dial, monkeypatch):
     client, outbox = dial()
-    write, left = straight.SSL_write, []
+    write, left = direct.SSL_write, []
     monkeypatch.setattr(client.protocol, "write", left.append)
     monkeypatch.setattr(
-        straight, "SSL_write", lambda ssl, data, size: -1 if size < 8 else write(ssl, data, 4)
+        direct, "SSL_write", lambda ssl, data, size: -1 if size < 8 else write(ssl, data, 4)
     )
     outbox.write(b"sealed, and left")
     assert (client.heard(), left) == (b"sealed, and ", [b"left"])
@@ -189,11 +189,11 @@ def test_nothing_of_a_long_text_in_small_records_stays_behind(dial, monkeypatch)
         SSL._ffi.memmove(room, data, len(data))
         return len(data)
 
-    monkeypatch.setattr(straight, "SSL_write", seal)
-    monkeypatch.setattr(straight, "BIO_read", read)
-    outbox.write(b"x" * straight.LONGEST)
+    monkeypatch.setattr(direct, "SSL_write", seal)
+    monkeypatch.setattr(direct, "BIO_read", read)
+    outbox.write(b"x" * direct.LONGEST)
     assert sealed == b""
-    assert client.transport.handle.taken.count(b"x") == straight.LONGEST
+    assert client.transport.handle.taken.count(b"x") == direct.LONGEST
 
 
 def test_nothing_goes_past_what_tls_itself_has_to_say(dial):
@@ -210,13 +210,13 @@ def test_what_is_longer_is_sent_in_part_and_the_rest_left_to_the_transport(dial)
     client, outbox = dial()
     text = b"".join(b"%06d" % number for number in range(50_000))
     outbox.write(text)
-    assert client.heard() == text[: straight.LONGEST]
-    assert client.received() == text[straight.LONGEST :]
+    assert client.heard() == text[: direct.LONGEST]
+    assert client.received() == text[direct.LONGEST :]
 
 
 @pytest.mark.parametrize("name", ["SSL_write", "BIO_read", "ROOM"])
 def test_without_openssl_s_own_functions_everything_goes_through_it(dial, monkeypatch, name):
-    monkeypatch.setattr(straight, name, None)
+    monkeypatch.setattr(direct, name, None)
     client, outbox = dial()
     outbox.write(b"text")
     assert (outbox.way, client.heard(), client.received()) == (None, b"", b"text")
@@ -225,9 +225,9 @@ def test_without_openssl_s_own_functions_everything_goes_through_it(dial, monkey
 @pytest.mark.parametrize("names", ["PRIVATE", "BUFFERS", "CONNECTION"])
 @pytest.mark.parametrize("at", [0, -1])
 def test_without_a_private_name_everything_goes_through_the_transport(dial, monkeypatch, names, at):
-    renamed = list(getattr(straight, names))
+    renamed = list(getattr(direct, names))
     renamed[at] += "_renamed"
-    monkeypatch.setattr(straight, names, renamed)
+    monkeypatch.setattr(direct, names, renamed)
     client, outbox = dial()
     outbox.write(b"text")
     assert (outbox.way, client.heard()) == (None, b"")
@@ -315,7 +315,7 @@ def half():
 
 def test_a_half_ends_at_once_where_nothing_waits_to_be_written(half):
     transport, reactor, peer = half
-    straight.end_half(transport)
+    direct.end_half(transport)
     assert peer.recv(10) == b""
     assert (transport.protocol.ended, reactor.writers) == (1, [])
     protocol = transport.protocol
@@ -326,7 +326,7 @@ def test_a_half_ends_at_once_where_nothing_waits_to_be_written(half):
 def test_a_half_ends_behind_what_is_written(half):
     transport, reactor, peer = half
     transport.write(b"last words")
-    straight.end_half(transport)
+    direct.end_half(transport)
     assert transport.protocol.ended == 0
     transport.doWrite()
     assert peer.recv(100) == b"last words"
@@ -340,8 +340,8 @@ def test_without_a_name_of_twisted_s_a_half_ends_as_twisted_ends_it(
     half, monkeypatch, names, value
 ):
     transport, reactor, peer = half
-    monkeypatch.setattr(straight, names, value)
-    straight.end_half(transport)
+    monkeypatch.setattr(direct, names, value)
+    direct.end_half(transport)
     assert (transport.protocol.ended, reactor.writers) == (0, [transport])
     transport.doWrite()
     assert peer.recv(10) == b""
@@ -350,7 +350,7 @@ def test_without_a_name_of_twisted_s_a_half_ends_as_twisted_ends_it(
 def test_while_a_producer_writes_no_half_ends(half):
     transport, *_ = half
     transport.producer = object()
-    straight.end_half(transport)
+    direct.end_half(transport)
     assert transport.protocol.ended == 0
     transport.producer = None
 

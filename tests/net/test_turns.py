@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from mtnet.net.turns import Turns
+from mtnet.net.time_slices import Turns
 
 TURN = 0.005
 

@@ -3,7 +3,7 @@
 import pytest
 from twisted.logger import capturedLogs
 
-from mtnet.net.wheel import Wheel
+from mtnet.net.timer_wheel import Wheel
 
 
 class Sleeper:

@@ -2,7 +2,7 @@ from twisted.application.service import ServiceMaker
 
 mtnet = ServiceMaker(
     "mtnet",
-    "mtnet.tap",
+    "mtnet.daemon.tap",
     "Templates and signals for MetaTrader terminals.",
     "mtnet",
 )

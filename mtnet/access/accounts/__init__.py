@@ -1,0 +1,1 @@
+"""Accounts: who they are, their secrets and how they log in."""

@@ -1,0 +1,362 @@
+"""
+Accounts on disk.
+
+Blocking, for one thread at a time. A change that returned is on the platter; one that failed
+changed nothing. Every time is in milliseconds since the Unix epoch.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+from mtnet.access.accounts.login_history import MOST, Login
+from mtnet.access.accounts.model import (
+    CERTIFICATE,
+    Account,
+    Directory,
+    Token,
+    check_label,
+    check_name,
+    digest,
+    new_secret,
+    parse_grant,
+)
+from mtnet.access.rights import Rights
+from mtnet.errors import AccountError, ConfigError, JournalError
+from mtnet.storage.sqlite import Database
+
+SCHEMA = 2
+WITHDRAWN = 10_000
+"""Withdrawn tokens that are remembered, the last ones: a program that still shows one guesses
+nothing."""
+TABLES = f"""
+CREATE TABLE IF NOT EXISTS account (
+    name TEXT PRIMARY KEY, disabled INTEGER NOT NULL, created INTEGER NOT NULL,
+    changed INTEGER NOT NULL, password TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS granted (
+    account TEXT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (account, what)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS certified ON granted (what) WHERE what GLOB '{CERTIFICATE}*';
+CREATE TABLE IF NOT EXISTS token (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL, label TEXT NOT NULL, digest BLOB NOT NULL UNIQUE,
+    grants TEXT, created INTEGER NOT NULL, expires INTEGER, last INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS login (
+    account TEXT NOT NULL, network TEXT NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (account, network)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_age ON login (last);
+CREATE TABLE IF NOT EXISTS withdrawn (
+    number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, account TEXT NOT NULL
+) STRICT
+"""
+
+_NOTE_LOGIN = """
+INSERT INTO login SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM account WHERE name = ?1)
+ON CONFLICT DO UPDATE SET last = excluded.last
+"""
+_NOTE_USE = "UPDATE token SET last = ?2 WHERE id = ?1"
+_WITHDRAW = "INSERT OR IGNORE INTO withdrawn (digest, account) SELECT digest, account FROM token "
+_FORGET_WITHDRAWN = """
+DELETE FROM withdrawn WHERE number <= (SELECT max(number) FROM withdrawn) - ?
+"""
+_FORGET = f"""
+DELETE FROM login WHERE (account, network) IN
+    (SELECT account, network FROM login ORDER BY last DESC LIMIT -1 OFFSET {MOST})
+"""
+# An account that lost its old password must outlive no session, even if the clock was set back.
+_SET_PASSWORD = """
+UPDATE account SET password = ?2, changed = max(changed + 1, ?3) WHERE name = ?1
+"""
+
+T = TypeVar("T")
+
+
+class Records:
+    """
+    Args:
+        path: the file; it is made at the first call.
+
+    Every method raises `JournalError` when the disk fails, and every change `AccountError` when
+    it is refused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # A new table is all that an older file lacks.
+        self._database = Database(path, SCHEMA, TABLES, lambda connection, version: None)
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        self._database.close()
+
+    # What is stored
+
+    def load(self) -> tuple[Directory, list[Login]]:
+        """Return all accounts, and the last login of each from each network, oldest first."""
+        return self.directory(), self.logins()
+
+    def directory(self) -> Directory:
+        """Return all accounts."""
+        return self._database.look(_directory)
+
+    def logins(self) -> list[Login]:
+        """Return the last login of each account from each network, oldest first."""
+        rows = "SELECT account, network, last FROM login ORDER BY last"
+        return self._database.look(lambda db: [Login(*row) for row in db.execute(rows)])
+
+    def uses(self) -> dict[str, int]:
+        """Return when each token was last used, by its id."""
+        rows = "SELECT id, last FROM token WHERE last IS NOT NULL"
+        return self._database.look(lambda db: dict(db.execute(rows).fetchall()))
+
+    # Accounts
+
+    def add(self, name: str, grants: Iterable[str], password: str, when: int) -> None:
+        """
+        Make an account.
+
+        Args:
+            password: a PHC string; empty = none.
+        """
+        row, parsed = (check_name(name), 0, when, when, password), _parse(grants)
+
+        def work(db: sqlite3.Connection) -> None:
+            if _exists(db, name):
+                raise AccountError(
+                    f"There is an account {name} already; `mtnet account show {name}` shows it."
+                )
+            db.execute("INSERT INTO account VALUES (?, ?, ?, ?, ?)", row)
+            _grant(db, name, parsed)
+
+        self._database.run(work)
+
+    def set_password(self, name: str, password: str, when: int) -> None:
+        """Give an account another password, or none; who came by the old one counts no more."""
+        self._change(name, lambda db: db.execute(_SET_PASSWORD, (name, password, when)))
+
+    def rehash(self, name: str, old: str, new: str) -> None:
+        """Store the same password in another form, if it was not changed meanwhile."""
+        sql = "UPDATE account SET password = ? WHERE name = ? AND password = ? AND ? <> ''"
+        self._database.run(lambda db: db.execute(sql, (new, name, old, old)))
+
+    def grant(self, name: str, grants: Iterable[str]) -> None:
+        """Let an account do more, or recognize it by a certificate."""
+        parsed = _parse(grants)
+        self._change(name, lambda db: _grant(db, name, parsed))
+
+    def revoke(self, name: str, grants: Iterable[str]) -> None:
+        """Take back what was granted, in the words in which it was."""
+        parsed = _parse(grants)
+        self._change(name, lambda db: _revoke(db, name, parsed))
+
+    def disable(self, name: str) -> None:
+        """Let an account log in by nothing until it is enabled."""
+        self._set_disabled(name, True)
+
+    def enable(self, name: str) -> None:
+        """Let a disabled account log in again."""
+        self._set_disabled(name, False)
+
+    def remove(self, name: str) -> None:
+        """Forget an account, its tokens and its logins."""
+        self._change(name, lambda db: _remove(db, name))
+
+    # Tokens
+
+    def issue(
+        self,
+        account: str,
+        label: str,
+        grants: Iterable[str] | None,
+        expires: int | None,
+        when: int,
+    ) -> tuple[str, str]:
+        """
+        Make a token.
+
+        Args:
+            grants: roles and rights, at most those of the account; None = always all of its.
+
+        Returns:
+            Its id, and its secret, which nobody can be told again.
+        """
+        check_label(label)
+        _check_expiry(expires, when)
+        parsed, secret = None if grants is None else _parse(grants), new_secret()
+
+        def work(db: sqlite3.Connection) -> str:
+            chosen = None if parsed is None else _within(db, account, parsed)
+            row = (_new_id(db), account, label, digest(secret), chosen, when, expires, None)
+            db.execute("INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            return str(row[0])
+
+        return self._change(account, work), secret
+
+    def withdraw(self, account: str, token: str) -> None:
+        """End a token of the account, by its id."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(_WITHDRAW + "WHERE id = ? AND account = ?", (token, account))
+            db.execute(_FORGET_WITHDRAWN, (WITHDRAWN,))
+            if not db.execute(
+                "DELETE FROM token WHERE id = ? AND account = ?", (token, account)
+            ).rowcount:
+                raise AccountError(
+                    f"{account} has no token {token!r}; `mtnet account show {account}` names "
+                    "those it has."
+                )
+
+        self._change(account, work)
+
+    # What was done
+
+    def note(self, logins: Iterable[Login], uses: Mapping[str, int]) -> None:
+        """Store logins, and when tokens were used; what is gone meanwhile is left out."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany(_NOTE_LOGIN, logins)
+            db.executemany(_NOTE_USE, uses.items())
+            db.execute(_FORGET)
+
+        self._database.run(work)
+
+    def _set_disabled(self, name: str, disabled: bool) -> None:
+        sql = "UPDATE account SET disabled = ? WHERE name = ?"
+        self._change(name, lambda db: db.execute(sql, (disabled, name)))
+
+    def _change(self, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something to an account that is there."""
+
+        def checked(db: sqlite3.Connection) -> T:
+            if not _exists(db, name):
+                raise AccountError(unknown(name, _column(db, "SELECT name FROM account")))
+            return work(db)
+
+        return self._database.run(checked)
+
+
+def unknown(name: str, names: Iterable[str]) -> str:
+    """Return the sentence for an account that is not there."""
+    for near in get_close_matches(name, names, 1):
+        return f"There is no account {name!r}; did you mean {near}?"
+    return f"There is no account {name!r}; `mtnet account list` names all."
+
+
+# Reading
+
+
+def _column(db: sqlite3.Connection, sql: str, *values: str) -> list[str]:
+    return [row[0] for row in db.execute(sql, values)]
+
+
+def _exists(db: sqlite3.Connection, name: str) -> bool:
+    return bool(_column(db, "SELECT name FROM account WHERE name = ?", name))
+
+
+def _grants(db: sqlite3.Connection, name: str) -> tuple[str, ...]:
+    return tuple(_column(db, "SELECT what FROM granted WHERE account = ? ORDER BY what", name))
+
+
+def _account(db: sqlite3.Connection, name: str) -> Account:
+    sql = "SELECT disabled, created, changed, password FROM account WHERE name = ?"
+    disabled, created, changed, password = db.execute(sql, (name,)).fetchone()
+    return Account(name, _grants(db, name), bool(disabled), created, changed, password)
+
+
+def _directory(db: sqlite3.Connection) -> Directory:
+    accounts = [_account(db, name) for name in _column(db, "SELECT name FROM account")]
+    tokens = [
+        Token(id, account, label, secret, _split(grants), created, expires)
+        for id, account, label, secret, grants, created, expires, _ in db.execute(
+            "SELECT * FROM token ORDER BY created, id"
+        )
+    ]
+    _read_grants(accounts, tokens)
+    withdrawn = db.execute("SELECT digest, account FROM withdrawn ORDER BY number")
+    return Directory.of(accounts, tokens, withdrawn)
+
+
+def _split(grants: str | None) -> tuple[str, ...] | None:
+    return None if grants is None else tuple(grants.split())
+
+
+def _read_grants(accounts: Iterable[Account], tokens: Iterable[Token]) -> None:
+    # Both keep what they read, so that the reactor need not.
+    try:
+        _ = [account.rights for account in accounts], [token.limit for token in tokens]
+    except ConfigError as error:
+        raise JournalError(
+            f"The accounts hold a grant that this mtnet does not know: {error}"
+        ) from error
+
+
+# Changing
+
+
+def _parse(grants: Iterable[str]) -> list[str]:
+    return sorted({parse_grant(text) for text in grants})
+
+
+def _grant(db: sqlite3.Connection, name: str, grants: Iterable[str]) -> None:
+    for grant in grants:
+        _check_owner(db, name, grant)
+        db.execute("INSERT INTO granted VALUES (?, ?) ON CONFLICT DO NOTHING", (name, grant))
+
+
+def _check_owner(db: sqlite3.Connection, name: str, grant: str) -> None:
+    sql = "SELECT account FROM granted WHERE what = ? AND account <> ?"
+    if grant.startswith(CERTIFICATE):
+        for owner in _column(db, sql, grant, name):
+            raise AccountError(
+                f"{grant} is granted to {owner}, and names one account only; "
+                f"`mtnet account revoke {owner} {grant}` frees it."
+            )
+
+
+def _revoke(db: sqlite3.Connection, name: str, grants: Iterable[str]) -> None:
+    held = _grants(db, name)
+    for grant in grants:
+        if grant not in held:
+            told = ", ".join(held) or "nothing"
+            raise AccountError(f"{name} is not granted {grant}; it is granted {told}.")
+        db.execute("DELETE FROM granted WHERE account = ? AND what = ?", (name, grant))
+
+
+def _remove(db: sqlite3.Connection, name: str) -> None:
+    db.execute(_WITHDRAW + "WHERE account = ?", (name,))
+    db.execute(_FORGET_WITHDRAWN, (WITHDRAWN,))
+    for table in ("granted", "token", "login"):
+        db.execute(f"DELETE FROM {table} WHERE account = ?", (name,))
+    db.execute("DELETE FROM account WHERE name = ?", (name,))
+
+
+# Issuing
+
+
+def _within(db: sqlite3.Connection, name: str, grants: list[str]) -> str:
+    account = _account(db, name)
+    for grant in grants:
+        if grant.startswith(CERTIFICATE):
+            raise AccountError(f"A token can be granted a role or a right, and not {grant}.")
+        if not account.rights >= Rights([grant]):
+            told = ", ".join(account.rights) or "nothing"
+            raise AccountError(
+                f"{name} itself may not {grant}, and so no token of it; it may: {told}."
+            )
+    return " ".join(grants)
+
+
+def _new_id(db: sqlite3.Connection) -> str:
+    while True:
+        id = secrets.token_hex(4)
+        if not _column(db, "SELECT id FROM token WHERE id = ?", id):
+            return id
+
+
+def _check_expiry(expires: int | None, when: int) -> None:
+    if expires is not None and expires <= when:
+        raise AccountError("A token that expires in the past never counts; name a later time.")

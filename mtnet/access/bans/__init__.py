@@ -1,0 +1,1 @@
+"""Bans: penalties for abuse, and networks that are kept out."""

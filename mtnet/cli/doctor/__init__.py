@@ -1,0 +1,1 @@
+"""`mtnet doctor`: what keeps a terminal from a server."""

@@ -1,0 +1,179 @@
+"""`mtnet doctor`: looks at a server from where it is called, and says what is wrong."""
+
+import re
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from mtnet.cli.doctor.findings import (
+    DEFAULTS,
+    WRONG,
+    Finding,
+    Visit,
+    allow_list,
+    judge,
+    resolved,
+    unresolved,
+)
+from mtnet.cli.doctor.probe import Told, examine, resolve
+from mtnet.errors import CertificateError, ClientError
+from mtnet.net.tls.authority import chain_pem, parse_name
+from mtnet.net.tls.certificates import read_certificates
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, _SubParsersAction
+
+    Commands = _SubParsersAction[ArgumentParser]
+
+NAME = 10.0
+"""Seconds for the resolution of a name."""
+PORTS = 60.0
+"""Seconds for all ports together; a server that answers needs two."""
+ADDRESSES = 8
+"""Addresses of a name that are looked at."""
+
+T = TypeVar("T")
+
+_TARGET = re.compile(r"(?:\[([^][]+)\]|([^][:]+))(?::([0-9]{1,5}))?", re.ASCII)
+
+
+def register(commands: "Commands") -> None:
+    """Add `mtnet doctor`."""
+    parser = commands.add_parser(
+        "doctor",
+        help="say what is wrong between here and a server",
+        description="Looks at a server as terminals see it, and says what to do. It publishes, "
+        "stores and changes nothing.",
+        epilog="Example: mtnet doctor fx.example:8081",
+    )
+    parser.add_argument(
+        "target",
+        metavar="HOST[:PORT]",
+        help=f"without PORT: {', '.join(map(str, DEFAULTS))}",
+    )
+    parser.add_argument(
+        "--ca", metavar="FILE", type=Path, help="who is trusted (default: whom this machine trusts)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(do=doctor)
+
+
+def doctor(arguments: Namespace) -> None:
+    """
+    Say what was found.
+
+    Raises:
+        ClientError: the command line names no host.
+        CertificateError: the file of `--ca` holds no certificate.
+        SystemExit: something is wrong.
+    """
+    host, port = parse_target(arguments.target)
+    authorities = None
+    if arguments.ca is not None:
+        authorities = chain_pem(read_certificates(arguments.ca)).decode("ascii")
+    found = list(find(host, port, str(arguments.ca or ""), authorities))
+    wrong = [finding for finding in found if finding.level == WRONG]
+    if arguments.json:
+        told = {"host": host, "healthy": not wrong, "findings": [asdict(each) for each in found]}
+        print(msgspec.json.encode(told).decode(), flush=True)
+    else:
+        print("\n".join(_lines(found)), flush=True)
+    if wrong:
+        raise SystemExit(1)
+
+
+def parse_target(text: str) -> tuple[str, int | None]:
+    """
+    Return the host, as certificates have it, and the port, where one is named.
+
+    Raises:
+        ClientError: it is neither `HOST` nor `HOST:PORT`.
+    """
+    with suppress(ValueError):
+        return parse_name(str(ip_address(text))), None
+    found = _TARGET.fullmatch(text)
+    port = int(found[3]) if found and found[3] else None
+    try:
+        if found is None or "*" in text or (port is not None and not 0 < port < 65_536):
+            raise CertificateError
+        return parse_name(found[1] or found[2]), port
+    except CertificateError as error:
+        raise ClientError(
+            f"{text!r} is no HOST or HOST:PORT; fx.example, fx.example:8081 and "
+            "[2001:db8::7]:8081 would be."
+        ) from error
+
+
+def find(host: str, port: int | None, ca: str, authorities: str | None) -> Iterator[Finding]:
+    """Look at a server, and yield what is found."""
+    (resolution,) = in_threads([partial(resolve, host)], NAME)
+    if not resolution.done():
+        yield from (unresolved(host, f"no answer within {NAME:g} s"), allow_list(host))
+        return
+    try:
+        addresses = resolution.result()
+    except OSError as error:
+        yield from (unresolved(host, error.strerror or str(error)), allow_list(host))
+        return
+    if addresses != [host]:
+        yield resolved(host, addresses)
+    visit = Visit(host, port is not None, ca, time.time_ns() // 1_000_000)
+    ports = DEFAULTS if port is None else (port,)
+    yield from judge(visit, look(host, addresses[:ADDRESSES], ports, authorities))
+
+
+def look(
+    host: str, addresses: list[str], ports: tuple[int, ...], authorities: str | None
+) -> list[Told]:
+    """Look at all ports of all addresses at once."""
+    places = [(address, port) for address in addresses for port in ports]
+    looks = [partial(examine, host, address, port, authorities) for address, port in places]
+    seen = in_threads(looks, PORTS)
+    return [
+        each.result() if each.done() else Told(*place, failure=f"no end of it within {PORTS:g} s")
+        for each, place in zip(seen, places, strict=True)
+    ]
+
+
+def in_threads(calls: "Sequence[Callable[[], T]]", seconds: float) -> "list[Future[T]]":
+    """
+    Make all calls at once, and return what became of them after so many seconds at most.
+
+    A call that hangs is left behind: it keeps the process alive no longer than this one.
+    """
+    futures: list[Future[T]] = [Future() for _ in calls]
+    for call, future in zip(calls, futures, strict=True):
+        Thread(target=_fulfil, args=(future, call), daemon=True).start()
+    wait(futures, seconds)
+    return futures
+
+
+def _fulfil(future: "Future[T]", call: "Callable[[], T]") -> None:
+    try:
+        future.set_result(call())
+    except Exception as error:
+        future.set_exception(error)
+
+
+def _lines(found: list[Finding]) -> Iterator[str]:
+    for finding in found:
+        yield _clean(f"{finding.level.upper():<5}  {finding.about}: {finding.text}")
+        if finding.todo:
+            yield _clean(f"       Do: {finding.todo}")
+    wrong = sum(finding.level == WRONG for finding in found)
+    yield f"{wrong} to be done." if wrong else "Nothing is wrong."
+
+
+def _clean(text: str) -> str:
+    """Take out what a server could tell a person's terminal to do."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

@@ -1,0 +1,216 @@
+"""One connection that speaks dialect 2 with a server of signals."""
+
+from random import uniform
+from typing import Any
+
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtnet import __version__
+from mtnet.client.failures import why
+from mtnet.client.login import Login, check_private
+from mtnet.errors import ClientError, FrameError, WireError
+from mtnet.net.keepalive import hold
+from mtnet.net.reconnect import FIRST_DELAY, LONGEST_DELAY, Delay, stay_connected
+from mtnet.net.transport import Transport
+from mtnet.services.signals import requests
+from mtnet.services.signals.answers import Answer, Heartbeat, Refusal, Welcome, read_answer
+from mtnet.services.signals.classic.wire import FrameDecoder
+from mtnet.services.signals.grammar import MAX_FRAME, parse, salvage
+
+BLIND = 12.0
+"""Seconds without a byte after which nothing is known of the server: it speaks every five."""
+DELAY_FACTOR = 1.6
+"""By which delays between attempts grow."""
+QUIET = 30.0
+"""Seconds after WELCOME for which a connection must last to count as a success where nothing else
+shows that it is one; as long as the longest delay, so that it never dials more often than that."""
+TAKEN_OVER = 600.0
+"""Seconds after `sessions`: two programs of one account must not push each other out in turns."""
+
+STATE = frozenset({"SIGNAL", "SNAPSHOT", "POSITION", "SYNCED"})
+"""Who leaves out one of these believes what is not so; who is blind knows that."""
+
+
+class Peer:
+    """
+    What a follower and a publisher have in common: they are told by their connection.
+
+    Attributes:
+        name: what the server's status calls it.
+        login: who asks; sent over TLS or within this machine alone.
+        stopped: nothing more is told, whatever the connection has read already.
+    """
+
+    name: str
+    login: Login | None
+    stopped = False
+
+    def welcomed(self, connection: "Connection", welcome: Welcome) -> None:
+        """The server speaks dialect 2."""
+        raise NotImplementedError
+
+    def told(self, answer: Answer) -> None:
+        """Take what the server says."""
+        raise NotImplementedError
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone; another one follows."""
+        raise NotImplementedError
+
+
+class Connection(Protocol):
+    """Says HELLO, answers heartbeats, and ends when the server is not heard any more."""
+
+    log = Logger()
+    transport: Transport  # type: ignore[assignment]
+
+    def __init__(self, peer: Peer, clock: IReactorTime, redial: "_ConnectionFactory") -> None:
+        self._peer, self._clock, self._redial = peer, clock, redial
+        self._decoder = FrameDecoder(MAX_FRAME, 2 * MAX_FRAME)
+        self._welcomed = False
+        self._reason = ""
+        self._patience = BLIND
+        self._timer: IDelayedCall | None = None
+        self._quiet: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        hold(self.transport)
+        self._wait()
+        login = self._peer.login
+        try:
+            if login is not None:
+                check_private(self.transport)
+        except ClientError as error:
+            self.end(str(error))
+            return
+        name, password = ("", "") if login is None else (login.name, login.password)
+        self.send(requests.hello(name, password, self._peer.name, f"mtnet {__version__}"))
+
+    def dataReceived(self, data: bytes) -> None:
+        self._wait()
+        try:
+            for payload in self._decoder.feed(data):
+                self._frame(payload)
+        except FrameError as error:
+            self.end(f"the server's stream cannot be read: {error}")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        for timer in (self._timer, self._quiet):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._quiet = None
+        self._peer.lost(self._reason or why(reason.value))
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame."""
+        self.transport.write(frame)
+
+    def end(self, reason: str) -> None:
+        """Break off."""
+        self._reason = self._reason or reason
+        self.transport.abortConnection()
+
+    def succeeded(self) -> None:
+        """The server did what it is asked for: begin with short delays again."""
+        if not self._reason:
+            self._redial.succeeded()
+
+    def _lasted(self) -> None:
+        self._quiet = None
+        self.succeeded()
+
+    def _frame(self, payload: bytes) -> None:
+        # What came in the same read is not told behind an end, whoever made it.
+        if self._reason or self._peer.stopped:
+            return
+        try:
+            answer = read_answer(parse(payload))
+        except WireError as error:
+            # Before WELCOME frames of the classic dialect may come; a newer server may say more.
+            if self._welcomed and error.code != "verb":
+                self._leave_out(salvage(payload).verb, error)
+            return
+        if isinstance(answer, Welcome):
+            self._welcomed = True
+            if self._quiet is None:
+                self._quiet = self._clock.callLater(QUIET, self._lasted)
+            self._patience = max(BLIND, BLIND / 5.0 * answer.heartbeat)
+            self._peer.welcomed(self, answer)
+        elif isinstance(answer, Heartbeat):
+            self.send(requests.pong())
+            self._peer.told(answer)
+        elif isinstance(answer, Refusal):
+            self._redial.refused(answer.code)
+            self._peer.told(answer)
+        elif self._welcomed:
+            self._peer.told(answer)
+
+    def _leave_out(self, verb: str, error: WireError) -> None:
+        if verb in STATE:
+            self.end(f"a frame of the server cannot be read: {error}")
+        else:
+            self.log.warn("A frame of the server is left out: {error}", error=error)
+
+    def _wait(self) -> None:
+        if self._timer is None:
+            self._timer = self._clock.callLater(self._patience, self._silent)
+        else:
+            self._timer.reset(self._patience)
+
+    def _silent(self) -> None:
+        self._timer = None
+        heard = "nothing was heard" if self._welcomed else "there was no WELCOME"
+        self.end(f"{heard} for {self._patience:g} s")
+
+
+class _ConnectionFactory(Factory):
+    """Makes connections, and knows how long to wait before the next one."""
+
+    noisy = False
+
+    def __init__(self, peer: Peer, clock: IReactorTime) -> None:
+        self._peer, self._clock = peer, clock
+        self._in_vain = 0
+        self._taken_over = False
+
+    def buildProtocol(self, addr: object) -> Connection:
+        self._in_vain += 1
+        self._taken_over = False
+        return Connection(self._peer, self._clock, self)
+
+    def succeeded(self) -> None:
+        """Begin with short delays again."""
+        self._in_vain = 0
+
+    def refused(self, code: str) -> None:
+        """Take note of an ERROR."""
+        self._taken_over = self._taken_over or code == "sessions"
+
+    def turned_away(self) -> int:
+        """Return how many connections there were since the last one that was a success."""
+        return self._in_vain
+
+    def delay(self, attempt: int) -> float:
+        """Return seconds until the next attempt."""
+        if not self._taken_over:
+            return backoff(attempt)
+        self._taken_over = False
+        return TAKEN_OVER * uniform(1.0, 1.1)
+
+
+def service(endpoint: IStreamClientEndpoint, peer: Peer, clock: Any) -> ClientService:
+    """Return what keeps a peer connected, with delays that grow until that succeeds."""
+    factory = _ConnectionFactory(peer, clock)
+    return stay_connected(endpoint, factory, clock, factory.turned_away, factory.delay)
+
+
+def backoff(attempt: int) -> float:
+    """Return seconds that grow with each attempt; a herd is spread over half of them."""
+    return _LONGEST(attempt) * uniform(0.5, 1.0)
+
+
+_LONGEST: Delay = backoffPolicy(FIRST_DELAY, LONGEST_DELAY, factor=DELAY_FACTOR, jitter=lambda: 0.0)

@@ -1,0 +1,347 @@
+"""Ticks: sent to a server, each of them stored once."""
+
+import re
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProtocol,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+
+from mtnet.client.failures import why
+from mtnet.client.login import Login, check_private
+from mtnet.client.tick_subscription import MAX_LINE, spelt
+from mtnet.errors import ClientError, WireError, quote
+from mtnet.net.keepalive import hold
+from mtnet.net.reconnect import stay_connected
+from mtnet.net.transport import Transport
+from mtnet.services.ticks.wire import ABSENT, is_source, parse
+
+EVERY = 0.2
+"""Seconds for which ticks are gathered into one batch."""
+MOST = 500
+"""Ticks of a batch: one that does not arrive is sent again as a whole."""
+WINDOW = 16
+"""Batches under way: the server forgets numbers that lie more than 1,024 behind."""
+FIRST = 2**53
+"""Each sender numbers from here, less the microseconds of the Unix epoch: far below the one that
+had its name before. So the server sees that it began anew, and takes none of its batches for
+one of those, which may hold the same ticks."""
+BACKLOG = 1_000_000
+"""Ticks that wait for the server, about 100 MB: an hour of busy markets without a network."""
+
+_SYNCED = re.compile(rb"OK: SYNC ([0-9]{1,18})")
+
+Number = Decimal | str | float | int | None
+
+
+class Batch:
+    """
+    Ticks that are sent together.
+
+    Attributes:
+        number: SEQ of its header.
+        text: its records, each ended by LF.
+        records: how many.
+    """
+
+    def __init__(self, number: int, lines: list[bytes]) -> None:
+        self.number, self.records = number, len(lines)
+        self.text = b"".join(line + b"\n" for line in lines)
+
+
+class TickSender:
+    """
+    Sends ticks in numbered batches, until the server says that they are on its disk.
+
+    What was under way when a connection broke is sent again, and the server stores it once.
+    It begins with `startService()` and ends with `stopService()`.
+
+    Args:
+        source: its name for the server, `[A-Za-z0-9._-]{1,32}`; no two senders share one.
+        clock: the reactor, or whatever else has its `callLater`.
+        on_connected: is called after each connection.
+        on_lost: is told why a connection ended.
+        on_error: is told what the server refused: a code such as `denied`, and a sentence;
+            `port` is something else than a tick port.
+        login: who sends; sent over TLS or within this machine alone.
+
+    Attributes:
+        sent: ticks that were handed in.
+        stored: those that the server has on its disk.
+        refused: those that it will not have.
+        turned_away: connections that the server closed since the last batch was stored.
+
+    Raises:
+        ClientError: `source` is no name of one.
+    """
+
+    def __init__(
+        self,
+        endpoint: IStreamClientEndpoint,
+        source: str,
+        clock: IReactorTime,
+        *,
+        on_connected: Callable[[], object] = lambda: None,
+        on_lost: Callable[[str], object] = lambda reason: None,
+        on_error: Callable[[str], object] = lambda sentence: None,
+        login: Login | None = None,
+    ) -> None:
+        _check_source(source)
+        self.source, self.login = source.encode(), login
+        self.on_connected, self.on_lost, self.on_error = on_connected, on_lost, on_error
+        self._clock = clock
+        self._lines: list[bytes] = []
+        self._batches: deque[Batch] = deque()
+        self._number = FIRST - int(clock.seconds() * 1_000_000)
+        self._protocol: _SenderProtocol | None = None
+        self._timer: IDelayedCall | None = None
+        self._waiting: list[tuple[int, Deferred[None]]] = []
+        self._closed = False
+        self.sent = self.stored = self.refused = self.turned_away = 0
+        self._service = stay_connected(
+            endpoint, _SenderFactory(self), clock, lambda: self.turned_away
+        )
+
+    def startService(self) -> None:
+        """Begin to connect; what is handed in before waits."""
+        self._service.startService()
+
+    def whenConnected(self, failAfterFailures: int | None = None) -> "Deferred[IProtocol]":
+        """As that of `ClientService`."""
+        return self._service.whenConnected(failAfterFailures)
+
+    def stopService(self) -> "Deferred[None]":
+        """Disconnect, whatever waits: await `synced` before, to lose nothing."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting, self._waiting = self._waiting, []
+        for _, done in waiting:
+            done.errback(_stopped())
+        return self._service.stopService()
+
+    @property
+    def waiting(self) -> int:
+        """Ticks that the server has not confirmed."""
+        return self.sent - self.stored - self.refused
+
+    def send(
+        self,
+        symbol: str,
+        bid: Number = None,
+        ask: Number = None,
+        last: Number = None,
+        volume: Number = None,
+        time: int | None = None,
+        flags: int | None = None,
+    ) -> None:
+        """
+        Hand in a tick; the numbers keep the digits that they are given with.
+
+        Args:
+            symbol: `UK 100` or, as on the wire, `UK%20100`.
+            time: `MqlTick.time_msc`: milliseconds of the terminal's own clock.
+            flags: those of MqlTick.
+
+        Raises:
+            ClientError: it is no tick, or `BACKLOG` ticks wait already.
+        """
+        fields = [bid, ask, last, volume, time, flags]
+        self.send_record(b" ".join([spelt(symbol), *map(_text, fields)]))
+
+    def send_record(self, record: bytes) -> None:
+        """
+        Hand in a tick as it is on the wire, `SYMBOL BID [ASK [LAST [VOLUME [TIME [FLAGS]]]]]`.
+
+        Raises:
+            ClientError: as `send`.
+        """
+        if self._closed:
+            raise ClientError("The sender was stopped and takes no more ticks.")
+        if self.waiting >= BACKLOG:
+            raise ClientError(f"{BACKLOG} ticks wait for the server, and this is one more.")
+        try:
+            symbol, rest = parse(record, {})
+        except WireError as error:
+            raise ClientError(f"{error}.") from error
+        self._lines.append(symbol + b" " + rest)
+        self.sent += 1
+        if len(self._lines) >= MOST:
+            self._close_batch()
+        elif self._timer is None:
+            self._timer = self._clock.callLater(EVERY, self._due)
+
+    def synced(self) -> "Deferred[None]":
+        """Return what fires once all that was handed in is stored, or refused for good."""
+        self._close_batch()
+        if not self.waiting:
+            return succeed(None)
+        if self._closed:
+            return fail(_stopped())
+        done: Deferred[None] = Deferred()
+        self._waiting.append((self.sent, done))
+        return done
+
+    def _due(self) -> None:
+        self._timer = None
+        self._close_batch()
+
+    def _close_batch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._lines:
+            self._number += 1
+            self._batches.append(Batch(self._number, self._lines))
+            self._lines = []
+            self._push()
+
+    def _push(self) -> None:
+        if self._protocol is not None:
+            self._protocol.push(self._batches)
+
+    # Told by the connection
+
+    def connected(self, protocol: "_SenderProtocol") -> None:
+        """Send what waits, from the oldest batch on."""
+        self._protocol = protocol
+        self.on_connected()
+        self._push()
+
+    def lost(self, reason: str) -> None:
+        """What was under way is sent again."""
+        self._protocol = None
+        self.on_lost(reason)
+
+    def settle(self, stored: int) -> None:
+        """Let go of the oldest batch, of which so many ticks are on the server's disk."""
+        batch = self._batches.popleft()
+        self.turned_away = 0
+        self.stored += stored
+        self.refused += batch.records - stored
+        done = self.stored + self.refused
+        while self._waiting and self._waiting[0][0] <= done:
+            self._waiting.pop(0)[1].callback(None)
+        self._push()
+
+
+class _SenderProtocol(LineReceiver):
+    """One connection: batches go out, each is confirmed by the answer to its `SYNC:`."""
+
+    transport: Transport  # type: ignore[assignment]
+    MAX_LENGTH = MAX_LINE
+
+    def __init__(self, sender: TickSender) -> None:
+        self._sender = sender
+        self._under_way: deque[Batch] = deque()
+        self._kept = 0
+        self._refused = self._denied = False
+
+    def connectionMade(self) -> None:
+        hold(self.transport)
+        login = self._sender.login
+        try:
+            if login is not None:
+                check_private(self.transport)
+                self.sendLine(login.line)
+        except ClientError as error:
+            self._end(f"login {error}")
+            return
+        self._sender.connected(self)
+
+    def push(self, batches: "deque[Batch]") -> None:
+        """Send what is not under way, as far as the window goes."""
+        while len(self._under_way) < min(WINDOW, len(batches)):
+            batch = batches[len(self._under_way)]
+            self._under_way.append(batch)
+            header = b"@@%b %d\n" % (self._sender.source, batch.number)
+            self.transport.write(header + batch.text + b"SYNC:\n")
+
+    def lineReceived(self, line: bytes) -> None:
+        found = _SYNCED.fullmatch(line)
+        if found and self._under_way:
+            self._synced(int(found[1]))
+        elif line.startswith(b"ERR: "):
+            self._error(line[5:].decode("utf-8", "replace"))
+        elif not line.startswith(b"OK: "):
+            self._stranger(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Hear no more; called by Twisted."""
+        self._stranger(line)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._sender.lost(why(reason.value))
+
+    def _synced(self, kept: int) -> None:
+        batch = self._under_way[0]
+        stored, self._kept = min(max(0, kept - self._kept), batch.records), kept
+        if stored < batch.records and not self._refused:
+            # There was no room for them: what came is known, and the rest may come again.
+            self._end("server There is no room for ticks now; they will be sent again")
+            return
+        self._under_way.popleft()
+        if not self._under_way:
+            self._refused = self._denied
+        self._sender.settle(stored)
+
+    def _error(self, sentence: str) -> None:
+        code = sentence.partition(" ")[0]
+        if code in ("login", "banned", "server"):
+            self._sender.turned_away += 1
+            self._end(sentence)
+        else:
+            # The server does not say of which batch: those that wait are judged alike.
+            # It is told at most once a second; rights last as long as the connection.
+            self._refused = True
+            self._denied = self._denied or code == "denied"
+            self._sender.on_error(sentence)
+
+    def _stranger(self, line: bytes) -> None:
+        # What repeats all that it hears would be quoted with the password.
+        quoted = quote(line) if self._sender.login is None else "it is not quoted"
+        self._end(f"port What answers there is no tick port: {quoted}")
+
+    def _end(self, sentence: str) -> None:
+        self._sender.on_error(sentence)
+        self.clearLineBuffer()
+        self.transport.abortConnection()
+
+
+class _SenderFactory(Factory):
+    noisy = False
+
+    def __init__(self, sender: TickSender) -> None:
+        self._sender = sender
+
+    def buildProtocol(self, addr: object) -> _SenderProtocol:
+        return _SenderProtocol(self._sender)
+
+
+def _check_source(source: str) -> None:
+    if not is_source(source):
+        raise ClientError(
+            f"{source!r} is no name of a source: it has 1 to 32 of A-Z a-z 0-9 . _ and -."
+        )
+
+
+def _stopped() -> ClientError:
+    return ClientError("The sender was stopped before the server had all ticks.")
+
+
+def _text(value: Number) -> bytes:
+    if value is None:
+        return ABSENT
+    # Nothing at all would let the next field take its place.
+    text = f"{value:f}" if isinstance(value, Decimal) else str(value)
+    return text.strip().encode("utf-8", "replace") or b'""'

@@ -1,0 +1,280 @@
+"""TLS to a server, whose certificate is always verified; what is wrong with it is said."""
+
+from typing import Any
+
+from cryptography import x509
+from OpenSSL import SSL
+from OpenSSL.crypto import X509, PKey
+from service_identity import CertificateError as UnreadableNames
+from service_identity import VerificationError
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.net.tls.certificates import Pair, day, names
+from mtnet.net.tls.context import reason as reason_of
+from mtnet.net.tls.handshake import SecureTransport, hand_over
+
+HANDSHAKE = 10.0
+"""Seconds for the TLS handshake: a server of ours ends one after five."""
+SHOWN = 120
+"""Characters that are shown of what an unknown server calls itself."""
+
+_CODES = SSL.X509VerificationCodes
+_NOBODY = {
+    _CODES.ERR_UNABLE_TO_GET_ISSUER_CERT,
+    _CODES.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+    _CODES.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
+    _CODES.ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
+    _CODES.ERR_SELF_SIGNED_CERT_IN_CHAIN,
+}
+"""OpenSSL's ways to say that the chain ends at nobody who is trusted."""
+_NO_TLS = ("wrong version number", "record layer failure", "packet length too long", "http request")
+
+
+@implementer(IStreamClientEndpoint)
+class SecureEndpoint:
+    """
+    A server that speaks TLS, and whose certificate is verified.
+
+    Connecting fails with `ConnectError`, which says what is wrong with the certificate.
+
+    Args:
+        below: the way to the server.
+        name: the host name or address that its certificate must be for.
+        clock: the reactor.
+        authorities: who is trusted; None = whom the machine trusts.
+        own: certificate of the client, where the server asks for one.
+
+    Raises:
+        UnicodeError: `name` cannot be the name of a host.
+    """
+
+    def __init__(
+        self,
+        below: IStreamClientEndpoint,
+        name: str,
+        clock: IReactorTime,
+        authorities: list[x509.Certificate] | None = None,
+        own: Pair | None = None,
+    ) -> None:
+        self._below, self._name, self._clock = below, name, clock
+        trusted = None
+        if authorities is not None:
+            wrapped = [Certificate(X509.from_cryptography(each)) for each in authorities]
+            trusted = trustRootFromCertificates(wrapped)
+        shown = {} if own is None else _shown_by(own)
+        self._options = optionsForClientTLS(name, trusted, extraCertificateOptions=shown)
+
+    def connect(self, factory: IProtocolFactory) -> "Deferred[IProtocol]":
+        """Connect; fires once the handshake is over, with what `factory` built."""
+        return Deferred.fromCoroutine(self._connect(factory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        verifier = Verifier(self._name)
+        shaking = _Shaking(factory, verifier, self._clock)
+        creator = _Creator(self._options, verifier)
+        await self._below.connect(_TlsFactory(creator, shaking, self._clock))
+        return await shaking.done
+
+
+class Verifier:
+    """
+    Says whether a server is who it should be; OpenSSL asks for each certificate of the chain.
+
+    Attributes:
+        refusal: why it is not, for the middle of a sentence; empty = nothing was found.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name, self.refusal = name, ""
+
+    def __call__(
+        self, connection: SSL.Connection, found: X509, code: int, depth: int, good: int
+    ) -> bool:
+        """Return whether this certificate may stand; OpenSSL loses what is raised here."""
+        try:
+            certificate = found.to_cryptography()
+            self.refusal = self.refusal or self._judge(found, certificate, code, depth, bool(good))
+        except Exception as error:
+            self.refusal = f"its certificate cannot be read ({_printable(str(error))})"
+        return not self.refusal
+
+    def _judge(
+        self, found: X509, certificate: x509.Certificate, code: int, depth: int, good: bool
+    ) -> str:
+        if not good:
+            return _refusal(certificate, code, depth)
+        if depth:
+            return ""
+        literal = isIPAddress(self._name) or isIPv6Address(self._name)
+        wanted = IPAddress_ID(self._name) if literal else DNS_ID(self._name)
+        try:
+            verify_service_identity(extract_patterns(found), [wanted], [])
+        except (VerificationError, UnreadableNames):
+            told = _printable(" and ".join(names(certificate))) or "no host at all"
+            return f"its certificate is for {told}, not for {self._name}"
+        return ""
+
+
+class _TlsFactory(TLSMemoryBIOFactory):
+    """TLS whose close ends, as that of the server does."""
+
+    protocol = SecureTransport
+
+    def __init__(self, creator: "_Creator", shaking: "_Shaking", clock: IReactorTime) -> None:
+        self.clock = clock
+        super().__init__(creator, True, shaking, clock)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Creator:
+    """Makes OpenSSL's side of one connection."""
+
+    def __init__(self, options: IOpenSSLClientConnectionCreator, verifier: Verifier) -> None:
+        self._options, self._verifier = options, verifier
+
+    def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """Return it; called by Twisted, whose own check tells neither what is wrong nor why."""
+        connection: SSL.Connection = self._options.clientConnectionForTLS(protocol)
+        connection.set_verify(SSL.VERIFY_PEER, self._verifier)
+        return connection
+
+
+@implementer(IHandshakeListener)
+class _Shake(Protocol):
+    """Stands in for the client's protocol until the handshake is over."""
+
+    transport: Any
+
+    def __init__(self, shaking: "_Shaking") -> None:
+        self._shaking = shaking
+        self._deadline: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        self._deadline = self._shaking.clock.callLater(HANDSHAKE, self._late)
+
+    def handshakeCompleted(self) -> None:
+        """Hand the connection over."""
+        self._stop()
+        try:
+            protocol = hand_over(self.transport, self._shaking.client)
+        except Exception:
+            self._shaking.done.errback()
+            self.transport.abortConnection()
+            return
+        if protocol is None:
+            self._shaking.fail("the client takes no connection")
+        else:
+            self._shaking.done.callback(protocol)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._stop()
+        self._shaking.fail(self._shaking.verifier.refusal or why_no_handshake(reason))
+
+    def abort(self) -> None:
+        """Give up."""
+        self._stop()
+        self.transport.abortConnection()
+
+    def _late(self) -> None:
+        self._deadline = None
+        self._shaking.fail(f"the TLS handshake took more than {HANDSHAKE:g} s")
+        self.transport.abortConnection()
+
+    def _stop(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class _Shaking(Factory):
+    """
+    Builds what waits for the handshake of one connection.
+
+    Attributes:
+        done: fires with the client's protocol, or fails with `ConnectError`.
+    """
+
+    noisy = False
+
+    def __init__(self, client: IProtocolFactory, verifier: Verifier, clock: IReactorTime) -> None:
+        self.client, self.verifier, self.clock = client, verifier, clock
+        self._shake: _Shake | None = None
+        self.done: Deferred[IProtocol] = Deferred(self._cancel)
+
+    def doStart(self) -> None:
+        self.client.doStart()
+
+    def doStop(self) -> None:
+        self.client.doStop()
+
+    def buildProtocol(self, addr: object) -> _Shake:
+        self._shake = _Shake(self)
+        return self._shake
+
+    def fail(self, reason: str) -> None:
+        """Let connecting fail, unless it is over."""
+        if not self.done.called:
+            self.done.errback(ConnectError(string=reason))
+
+    def _cancel(self, _: object) -> None:
+        if self._shake is not None:
+            self._shake.abort()
+
+
+def why_no_handshake(failure: Failure) -> str:
+    """Return why a handshake failed, for the middle of a sentence."""
+    if not failure.check(SSL.Error):
+        return "the server broke off the TLS handshake; does that port speak TLS?"
+    reason = reason_of(failure.value)
+    if reason in _NO_TLS:
+        return "what answers there speaks no TLS"
+    return f"the TLS handshake failed ({reason})"
+
+
+def _refusal(certificate: x509.Certificate, code: int, depth: int) -> str:
+    which = "an issuer of its certificate" if depth else "its certificate"
+    if code == _CODES.ERR_CERT_HAS_EXPIRED:
+        return f"{which} expired on {_day(certificate.not_valid_after_utc.timestamp())}"
+    if code == _CODES.ERR_CERT_NOT_YET_VALID:
+        since = _day(certificate.not_valid_before_utc.timestamp())
+        return f"{which} is valid from {since} on, or the clock of this machine is wrong"
+    if code in _NOBODY:
+        issuer = _printable(certificate.issuer.rfc4514_string())
+        return f"its issuer {issuer} is not trusted here (ca=FILE names an authority of one's own)"
+    reason = next((key for key, value in vars(_CODES).items() if value == code), str(code))
+    return f"{which} is refused ({reason.removeprefix('ERR_').replace('_', ' ').lower()})"
+
+
+def _shown_by(own: Pair) -> dict[str, Any]:
+    """Return what Twisted is told of the certificate of the client and those that issued it."""
+    certificate, *issuers = map(X509.from_cryptography, own.chain)
+    key = PKey.from_cryptography_key(own.key)
+    return {"privateKey": key, "certificate": certificate, "extraCertChain": issuers}
+
+
+def _printable(text: str) -> str:
+    """Return the beginning of what an unknown server wrote, harmless to a terminal."""
+    shown = "".join(each if each.isprintable() else "?" for each in text[:SHOWN])
+    return shown + ("…" if len(text) > SHOWN else "")
+
+
+def _day(seconds: float) -> str:
+    return day(int(seconds) * 1_000)

@@ -1,0 +1,182 @@
+"""
+The configuration: TOML, environment and command line, frozen into structs.
+
+Pure: it is handed text and mappings and raises `mtnet.errors.ConfigError`, whose sentence
+names the section and the key. Times are seconds, sizes are bytes.
+"""
+
+import tomllib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from mtnet.config.schema import Config
+from mtnet.errors import ConfigError
+
+_UNKNOWN = "Object contains unknown field "
+
+
+def load(
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    sets: Iterable[str] = (),
+    listens: Iterable[str] = (),
+    data: str | None = None,
+) -> Config:
+    """
+    Join every source of settings: defaults < file < environment < `--set` < `--listen`, `--data`.
+
+    Args:
+        file: a TOML file, or None.
+        environ: `MTNET_DATA`, `MTNET_SECTION__KEY`, deeper with more `__`, and `STATE_DIRECTORY`.
+        sets: `SECTION.KEY=VALUE` texts; a part that holds a dot stands in double quotes.
+        listens: `NAME=ENDPOINT` texts; those of one name replace all that was configured for it.
+        data: the data folder.
+
+    Raises:
+        ConfigError: one sentence, naming the section and key, the variable or the option.
+    """
+    tree = {} if file is None else _read(file)
+    environ = environ or {}
+    for name in sorted(environ):
+        # Other programs of ours have variables too, such as MTNET_PASSWORD.
+        if name == "MTNET_DATA" or (name.startswith("MTNET_") and "__" in name):
+            path = [part.lower() for part in name.removeprefix("MTNET_").split("__")]
+            _plant(tree, path, environ[name], f"the environment variable {name}")
+    for text in sets:
+        key, equals, value = _partition(text)
+        if not equals:
+            raise ConfigError(f"--set takes SECTION.KEY=VALUE, and {text!r} has no '='.")
+        _plant(tree, _dotted(key), value, f"--set {key}")
+    tree["listen"] = {**_table(tree, "listen"), **_listens(listens)}
+    if data is not None:
+        tree["data"] = data
+    tree["data"] = str(Path(tree.get("data") or _default_data(environ)).expanduser().absolute())
+    return _convert(tree, file)
+
+
+def endpoints(config: Config, name: str, defaults: list[str]) -> list[str]:
+    """Return the endpoint texts of the service `name`; `off` and no default mean none."""
+    said = config.listen.get(name, defaults)
+    texts = [said] if isinstance(said, str) else said
+    return [text for text in texts if text != "off"]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(_decoded(file.read_bytes()))
+    except OSError as error:
+        raise ConfigError(f"The configuration {file} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration {file} is not TOML: {error}.") from error
+
+
+def _decoded(data: bytes) -> str:
+    """Read UTF-8 with its mark or without, and what PowerShell and Notepad call Unicode."""
+    wide = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8-sig")
+
+
+def _default_data(environ: Mapping[str, str]) -> str:
+    # systemd joins several StateDirectory= entries with colons; the first is ours.
+    state = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return state or "~/.local/share/mtnet"
+
+
+def _listens(listens: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for text in listens:
+        name, equals, endpoint = text.partition("=")
+        if not (name and equals and endpoint):
+            raise ConfigError(
+                f"--listen takes NAME=ENDPOINT such as signals=tcp:8081, or NAME=off, not {text!r}."
+            )
+        found.setdefault(name, []).append(endpoint)
+    return found
+
+
+def _table(tree: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = tree.get(key, {})
+    if not isinstance(value, dict):
+        raise ConfigError(f"[{key}] must be a table of keys, not {value!r}.")
+    return value
+
+
+def _partition(text: str) -> tuple[str, str, str]:
+    """Split at the first `=` that stands outside double quotes."""
+    quoted = False
+    for at, character in enumerate(text):
+        quoted ^= character == '"'
+        if character == "=" and not quoted:
+            return text[:at], "=", text[at + 1 :]
+    return text, "", ""
+
+
+def _dotted(key: str) -> list[str]:
+    parts, quoted = [""], False
+    for character in key:
+        if character == '"':
+            quoted = not quoted
+        elif character == "." and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def _plant(tree: dict[str, Any], path: list[str], text: str, where: str) -> None:
+    """Put the value that `text` means at `path`, read by the type of that key."""
+    kind: Any = Config
+    for depth, part in enumerate(path):
+        kind = _member(kind, part)
+        if kind is None:
+            raise ConfigError(f"{where} names {'.'.join(path[: depth + 1])}, which is no setting.")
+    for part in path[:-1]:
+        inner = tree.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{where} sets a key of {part}, which the file makes no table.")
+        tree = inner
+    tree[path[-1]] = _value(kind, text, where)
+
+
+def _member(kind: Any, part: str) -> Any:
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return get_type_hints(kind, include_extras=True).get(part)
+    if get_origin(kind) is dict:
+        return get_args(kind)[1]
+    return None
+
+
+def _value(kind: Any, text: str, where: str) -> Any:
+    listed = any(get_origin(each) in (list, tuple) for each in (kind, *get_args(kind)))
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    # Where a key takes a text or a list, one part is a text.
+    either = get_origin(kind) not in (list, tuple) and str in get_args(kind)
+    value: Any = parts if listed and (not either or len(parts) > 1) else text
+    try:
+        return msgspec.to_builtins(msgspec.convert(value, kind, strict=False))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where} cannot be {text!r}: {_reason(error)[0]}.") from error
+
+
+def _convert(tree: dict[str, Any], file: Path | None) -> Config:
+    try:
+        return msgspec.convert(tree, Config)
+    except msgspec.ValidationError as error:
+        reason, path = _reason(error)
+        where = "" if file is None else f" in {file}"
+        if reason.startswith(_UNKNOWN):
+            unknown = reason.removeprefix(_UNKNOWN).strip("`")
+            name = ".".join(part for part in (path, unknown) if part)
+            raise ConfigError(f"{name}{where} is no setting.") from error
+        raise ConfigError(f"{path or 'The configuration'}{where}: {reason}.") from error
+
+
+def _reason(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Split msgspec's «reason - at `$.section.key`» into the reason and `section.key`."""
+    reason, _, path = str(error).partition(" - at ")
+    return reason, path.strip("`").removeprefix("$").removeprefix(".")

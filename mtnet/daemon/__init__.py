@@ -1,0 +1,1 @@
+"""The daemon around the services: options, ports, control socket, data directory."""

@@ -1,0 +1,181 @@
+"""The data folder: made, checked, and locked against a second daemon."""
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from mtnet.errors import StartError
+from mtnet.storage.sqlite import Place, has_room
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows has no advisory locks of this kind
+    fcntl = None  # type: ignore[assignment]
+
+
+ACCOUNTS = "accounts.sqlite"
+"""The file of accounts in a data folder."""
+
+
+class DataFolder:
+    """
+    What lies where in the data folder.
+
+    Raises:
+        StartError: it cannot be made or written, or another daemon uses it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.signals = self.path / "signals.sqlite"
+        self.ticks = self.path / "ticks.sqlite"
+        self.tally = self.path / "ticks.taken"
+        self.templates = self.path / "templates"
+        self.accounts = self.path / ACCOUNTS
+        self.bans = self.path / "bans.sqlite"
+        self.control = self.path / "control"
+        self.alive = self.path / "alive"
+        self.doubted = self.path / "alive.doubted"
+        self._room = True
+        try:
+            make_folder(self.path)
+            check_closed(self.path)
+            self._lock = self._hold(self.path / "lock")
+        except BlockingIOError as error:
+            raise StartError(
+                f"Another mtnet runs on the data folder {path}; name one of its own with --data."
+            ) from error
+        except OSError as error:
+            raise StartError(
+                f"The data folder {path} cannot be used ({error.strerror}); name another one "
+                "with --data."
+            ) from error
+
+    def _hold(self, path: Path) -> IO[str]:
+        # The lock belongs to the open file, which a daemon's fork inherits; it ends with
+        # the process, however that ends.
+        file = path.open("a", encoding="ascii")
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise
+        return file
+
+    def find(self) -> str | None:
+        """Return what is wrong when another folder, or none, has the place of this one."""
+        try:
+            if Place.of(self.path / "lock") == Place.of(self._lock.fileno()):
+                return None
+        except OSError as error:
+            return f"The data folder cannot be looked at: {error.strerror}"
+        return (
+            "The data folder was removed, moved or replaced while the daemon runs; nothing is "
+            "stored until it is back"
+        )
+
+    def clear_control(self) -> None:
+        """Remove the control socket that a killed daemon left behind."""
+        if self.control.exists():
+            os.unlink(self.control)
+
+    def last_run(self) -> int:
+        """
+        Return when a daemon ran here last, as the clock told then.
+
+        Returns:
+            Milliseconds since the Unix epoch; 0 = that is not known.
+        """
+        try:
+            return self.alive.stat().st_mtime_ns // 1_000_000
+        except OSError:
+            return 0
+
+    def note(self, when: int, right: bool, doubted_since: int) -> None:
+        """
+        Note that a daemon runs; blocks.
+
+        Args:
+            when: wall time, milliseconds since the Unix epoch.
+            right: whether nothing speaks against that.
+            doubted_since: the first start at which something did; 0 = nothing does.
+        """
+        with suppress(OSError):  # these are hints
+            if right:
+                self._note_run(when)
+            self._note_doubt(doubted_since, when)
+
+    def _note_run(self, when: int) -> None:
+        if not self.alive.exists():
+            os.close(os.open(self.alive, os.O_CREAT, 0o600))
+        os.utime(self.alive, ns=(when * 1_000_000, when * 1_000_000))
+
+    def _note_doubt(self, first: int, last: int) -> None:
+        if not first:
+            self.doubted.unlink(missing_ok=True)
+            return
+        with open(os.open(self.doubted, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            file.write(f"{first} {last}\n")
+            file.truncate()
+
+    def doubt(self) -> tuple[int, int]:
+        """
+        Return when runs began and ended whose clock was doubted, as it told then.
+
+        Returns:
+            The first start and the last time, milliseconds since the Unix epoch; 0 = none.
+        """
+        try:
+            first, last = map(int, self.doubted.read_text("ascii").split())
+        except (OSError, ValueError):
+            return 0, 0
+        return first, last
+
+    def look(self) -> None:
+        """Look whether the disk has room; blocks, for as long as a network file system hangs."""
+        self._room = has_room(self.path)
+
+    def health(self) -> dict[str, Any]:
+        """
+        Return whether the disk had room at the last `look`; where it has not, what is stored is
+        still served.
+        """
+        if self._room:
+            return {"healthy": True, "trouble": None}
+        text = "The disk of the data folder is full: what it holds is served, and no more stored."
+        return {"healthy": False, "trouble": text}
+
+    def release(self) -> None:
+        """Let another daemon use the folder."""
+        self._lock.close()
+
+
+def make_folder(path: Path) -> None:
+    """
+    Make a data folder that its owner alone can read, if it is not there.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def check_closed(path: Path) -> None:
+    """
+    Refuse a data folder whose files others on this machine can read: logins lie there.
+
+    Raises:
+        StartError: names each of them, and what closes them.
+    """
+    if os.name != "posix":
+        return
+    names = [*path.glob("*.sqlite*"), path / "signals.heads"]
+    opened = [each for each in names if each.exists() and each.stat().st_mode & stat.S_IRWXO]
+    if opened:
+        raise StartError(
+            f"Other users can open {', '.join(map(str, opened))}; "
+            f"`chmod o-rwx {' '.join(map(str, opened))}` closes that."
+        )

@@ -1,0 +1,250 @@
+"""What can be found wrong with a configuration before anything is started."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet.endpoints import clientFromString
+
+from mtnet.access.accounts.model import Accounts
+from mtnet.access.accounts.store import Records
+from mtnet.access.anonymous import Rules, is_loopback
+from mtnet.config.loader import endpoints
+from mtnet.config.schema import Config
+from mtnet.daemon.datadir import ACCOUNTS, check_closed
+from mtnet.daemon.registry import Plugin, broken, installed
+from mtnet.errors import ConfigError, JournalError, StartError, WireError
+from mtnet.net.endpoints import Listener
+from mtnet.net.proxy.protocol import Trust
+from mtnet.net.tls.store import Certificates, default_files
+from mtnet.services.ticks.wire import spellings
+
+ASCII = "".join(map(chr, range(32, 127)))
+T = TypeVar("T")
+
+
+def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
+    """
+    Look for what would keep the daemon from starting, without starting anything.
+
+    Args:
+        now: wall time, milliseconds since the Unix epoch.
+
+    Raises:
+        ConfigError: one sentence for each thing found.
+    """
+    problems = broken()
+    if problems:  # Twisted would log the traceback of each on the way to the plugins
+        raise ConfigError("\nmtnet: ".join(problems))
+    found = listeners(config)
+    for step in (
+        partial(check_settings, config, reactor),
+        partial(check_ports, config),
+        partial(certificates, config, now),
+        partial(check_closed, Path(config.data)),
+    ):
+        _try(problems, step, None)
+    # What cannot be known is told once, and no listener is blamed for it.
+    told = _try(problems, partial(rules, config), Rules(()))
+    accounts = _try(problems, partial(has_accounts, config), True)
+    for _, listener in found:
+        _try(problems, partial(_check_listener, listener, told, accounts, reactor), None)
+    if problems:
+        raise ConfigError("\nmtnet: ".join(problems))
+
+
+def _try(problems: list[str], step: Callable[[], T], otherwise: T) -> T:
+    """Return what a step returns; where it fails, note the sentence and return `otherwise`."""
+    try:
+        return step()
+    except (ConfigError, StartError) as error:
+        problems.append(str(error))
+        return otherwise
+
+
+def listeners(config: Config) -> list[tuple[Plugin, Listener]]:
+    """
+    Return each service with each of its endpoints.
+
+    Raises:
+        ConfigError: no such service, or an endpoint that it does not hear.
+    """
+    services = installed()
+    for name in config.listen:
+        if name not in services:
+            raise ConfigError(
+                f"listen names {name}, and no such service is installed; there are "
+                f"{', '.join(services)}." + "".join(f" {sentence}" for sentence in broken())
+            )
+    heard = [
+        (service, Listener(name, endpoint))
+        for name, service in services.items()
+        for endpoint in endpoints(config, name, service.defaults)
+    ]
+    return [(service.plugin(listener), listener) for service, listener in heard]
+
+
+def certificates(config: Config, now: Callable[[], int]) -> Certificates | None:
+    """
+    Return what `secure:` endpoints serve; None = there are no such endpoints.
+
+    Raises:
+        ConfigError: there is no certificate, or one that cannot be served; or `[tls]` or
+            `access.proxies` cannot be meant so.
+    """
+    _check_tls(config)
+    secure = [listener for _, listener in listeners(config) if listener.secure]
+    if not secure:
+        return None
+    folder = Path(config.data) / "tls"
+    if not (config.tls.certificate or any(map(Path.exists, default_files(config.tls, folder)))):
+        raise ConfigError(
+            f"{secure[0].service} on {secure[0].endpoint} needs a certificate, and there is no "
+            f"{default_files(config.tls, folder)[0]}: make one with `mtnet cert init`, or set "
+            "tls.certificate and tls.key."
+        )
+    return Certificates(config.tls, folder, now)
+
+
+def check_settings(config: Config, reactor: Any) -> None:
+    """
+    Check what no type can.
+
+    Raises:
+        ConfigError: `signals.codepage`, the endpoint of a source, or a symbol is none.
+    """
+    try:
+        spellings(config.ticks.spaced_symbols)
+    except WireError as error:
+        raise ConfigError(f"ticks.spaced_symbols: {error}.") from error
+    if not _is_codepage(config.signals.codepage):
+        raise ConfigError(
+            f"signals.codepage is {config.signals.codepage!r}, which is no text encoding that "
+            "writes ASCII as ASCII; cp1252 or cp1251 would be one."
+        )
+    for name, source in config.signals.sources.items():
+        try:
+            clientFromString(reactor, source.connect)
+        except (ValueError, TypeError, IndexError, KeyError) as error:
+            raise ConfigError(
+                f"signals.sources.{name}.connect is {source.connect!r}, which is no client "
+                f"endpoint ({error}); tcp:192.0.2.7:8081 would be one."
+            ) from error
+
+
+def _check_tls(config: Config) -> None:
+    if bool(config.tls.certificate) != bool(config.tls.key):
+        raise ConfigError("tls.certificate and tls.key belong together; set both, or neither.")
+    if config.tls.client_certificates != "none" and not config.tls.client_ca:
+        raise ConfigError(
+            f'tls.client_certificates is "{config.tls.client_certificates}": set tls.client_ca to '
+            "the PEM file of the authority that issues them."
+        )
+    try:
+        Trust(config.access.proxies)
+    except ValueError as error:
+        raise ConfigError(
+            f"access.proxies: {error}; 192.0.2.7 or 192.0.2.0/24 would be right."
+        ) from error
+
+
+def check_ports(config: Config) -> None:
+    """
+    Check that each of `[signals.ports]` is listened on: a typing error would put positions
+    into the wrong channel.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    services = installed()
+    served = [
+        endpoint
+        for name in ("signals", "any")
+        for endpoint in endpoints(config, name, services[name].defaults)
+    ]
+    for endpoint in config.signals.ports:
+        if endpoint not in served:
+            raise ConfigError(
+                f'signals.ports."{endpoint}" is an endpoint of neither signals nor any; listen '
+                f"names {', '.join(served) or 'none'}, and the texts must be the same."
+            )
+
+
+def has_accounts(config: Config) -> bool:
+    """
+    Say whether anybody can log in.
+
+    Raises:
+        ConfigError: the file of accounts cannot be read.
+    """
+    path = Path(config.data) / ACCOUNTS
+    try:
+        return path.exists() and not Accounts(Records(path).directory()).empty
+    except JournalError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _check_listener(listener: Listener, told: Rules, accounts: bool, reactor: Any) -> None:
+    if listener.kind == "systemd":
+        return  # its sockets are there only when systemd starts the daemon
+    if listener.datagrams:
+        _ = listener.port
+    else:
+        listener.server(reactor)
+    check_exposure(told, accounts, listener, listener.interface)
+
+
+def rules(config: Config) -> Rules:
+    """
+    Return what may be done without a login.
+
+    Raises:
+        ConfigError: `[access]` names what is no right or no network.
+    """
+    access, services = config.access, installed()
+    for service in access.connections:
+        if service not in services:
+            raise ConfigError(
+                f"access.connections names {service}, and no such service is installed; there "
+                f"are {', '.join(services)}."
+            )
+    return Rules(access.anonymous, access.networks, access.trust_loopback)
+
+
+def check_exposure(told: Rules, accounts: bool, listener: Listener, host: str) -> None:
+    """
+    Keep strangers out until somebody said what they may do.
+
+    Args:
+        told: what may be done without a login.
+        accounts: whether anybody can log in.
+        host: the address that is listened on.
+
+    Raises:
+        ConfigError: other machines can reach it, and nobody said so.
+    """
+    if accounts or told.said:
+        return
+    if not told.loopback:
+        raise ConfigError(
+            "access.trust_loopback is off, and nobody may do anything: make an account with "
+            "`mtnet account add`, or set access.anonymous."
+        )
+    if listener.proxied or not is_loopback(host):
+        by, or_else = "from other machines", ", or add :interface=127.0.0.1 to the endpoint"
+        if listener.path:
+            by, or_else = "by other users of this machine", ""
+        raise ConfigError(
+            f"{listener.service} on {listener.endpoint} can be reached {by}, and nobody said who "
+            "may do what: make an account with `mtnet account add NAME --role follower`, or say "
+            f"what strangers may do (--set access.anonymous=follow){or_else}."
+        )
+
+
+def _is_codepage(name: str) -> bool:
+    """Say whether text is read and written so, and the marks of a frame stay what they are."""
+    try:
+        return ASCII.encode(name) == ASCII.encode() and ASCII.encode().decode(name) == ASCII
+    except (LookupError, UnicodeError):
+        return False

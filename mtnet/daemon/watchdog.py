@@ -1,0 +1,91 @@
+"""Notices what no call reports: a disk that does not answer, a data folder that went away."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtnet.storage.worker import Lane
+
+PERIOD = 2.0
+"""Seconds between two looks."""
+
+
+class Watch:
+    """
+    Args:
+        lanes: the thread that each service waits for.
+        lane: where the folder is looked at.
+        find: returns, blocking, what is wrong with the folder, or None.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, lanes: Mapping[str, Lane], lane: Lane, find: Callable[[], str | None]
+    ) -> None:
+        self._lanes, self._lane, self._find = lanes, lane, find
+        self._folder: str | None = None
+        self._asked = False
+        self._told: set[str] = set()
+
+    def look(self) -> None:
+        """Look; what is wrong is logged once, and its end too."""
+        if not self._asked:
+            self._asked = True
+            self._lane(self._find).addCallbacks(self._found, self._broken)
+        self._tell("folder", self._folder, "The data folder can be used again.")
+        for name, lane in self._lanes.items():
+            trouble = lane.trouble()
+            self._tell(name, trouble and f"{name}: {trouble}", f"{name}: the disk answers again.")
+
+    def _tell(self, cause: str, trouble: str | None, end: str) -> None:
+        if trouble is None:
+            if cause in self._told:
+                self._told.remove(cause)
+                self.log.info("{end}", end=end)
+        elif cause not in self._told:
+            self._told.add(cause)
+            self.log.error("{trouble}.", trouble=trouble)
+
+    def trouble(self, service: str) -> str | None:
+        """Return why a service cannot store anything, in one sentence, or None."""
+        return self._folder or self._lanes[service].trouble()
+
+    def report(self, service: str, health: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the health of a service with what it does not know by itself."""
+        trouble = self.trouble(service)
+        return {**health, **({"healthy": False, "trouble": trouble} if trouble else {})}
+
+    def _found(self, trouble: str | None) -> None:
+        self._asked, self._folder = False, trouble
+
+    def _broken(self, failure: Failure) -> None:
+        self._asked = False
+        self.log.failure("The data folder could not be looked at.", failure)
+
+
+def bounded(work: "Deferred[None]", seconds: float, clock: IReactorTime) -> "Deferred[None]":
+    """
+    Return what fires as `work` does, or fails with TimeoutError when that takes too long.
+
+    The work is not broken off: whatever hangs in another thread cannot be.
+    """
+    first: Deferred[None] = Deferred()
+
+    def late() -> None:
+        work.addErrback(lambda failure: None)
+        first.errback(TimeoutError())
+
+    timer = clock.callLater(seconds, late)
+
+    def done(result: Any) -> None:
+        if timer.active():
+            timer.cancel()
+            first.callback(result)
+
+    work.addBoth(done)
+    return first

@@ -1,0 +1,1 @@
+"""Output to many connections: buffers, send queues, direct writes, broadcast."""

@@ -1,0 +1,159 @@
+"""
+What goes straight to a socket, past the buffers of Twisted.
+
+Below TLS, and for the end of our half, it touches names that Twisted and pyOpenSSL keep to
+themselves. Where one of them is missing, there is no straight way, and everything goes through the
+transport.
+"""
+
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import ISSLTransport, ISystemHandle, ITCPTransport
+from twisted.internet.tcp import Connection
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+from mtnet.net.output.segments import StreamTransport
+from mtnet.net.transport import Transport
+
+LONGEST = 131_072
+"""Bytes that are sealed at once: two pieces of a backlog. The transport has the rest."""
+SEALED = 2 * LONGEST + 512
+"""Room for them when they are sealed: a record may hold as few as 512 bytes and is 22 longer, where
+the client wants that (RFC 6066); and for what else TLS may have to say with them."""
+PRIVATE = "_aggregator", "_appSendBuffer", "_handshakeDone"
+"""What is touched of Twisted's TLS transport beside its interface."""
+CONNECTION = "_ssl", "_from_ssl", "_raise_ssl_error"
+"""The same of pyOpenSSL's connection, whose own `send` and `bio_read` take three times as long."""
+HALVES = "_closeWriteConnection", "_writeDisconnected", "_writeDisconnecting"
+"""The same of its TCP transport, as its class has it."""
+HAS_HALVES = all(hasattr(Connection, name) for name in HALVES)
+BUFFERS = "dataBuffer", "_tempDataBuffer"
+"""Where each TCP transport has what waits."""
+
+
+_ffi, _lib = getattr(SSL, "_ffi", None), getattr(SSL, "_lib", None)
+SSL_write, BIO_read = getattr(_lib, "SSL_write", None), getattr(_lib, "BIO_read", None)
+ROOM: Any = None if _ffi is None else _ffi.new("char[]", SEALED)
+"""Where bytes lie between the encryption and the socket."""
+
+
+class Way(Protocol):
+    """A socket, or what seals bytes for one."""
+
+    def send(self, data: bytes, /) -> int:
+        """Take bytes at once; return how many. Raises OSError where it can take none."""
+
+
+def straight(transport: Transport, below: Transport, behind: Callable[[int], None]) -> Way | None:
+    """
+    Return the straight way to a socket; None = there is none.
+
+    Args:
+        below: the transport below TLS and every other wrapper.
+        behind: is told how many bytes were taken that wait in `below` now.
+    """
+    if not (ITCPTransport.providedBy(below) and ISystemHandle.providedBy(below)):
+        return None
+    handle = below.getHandle()
+    if not isinstance(handle, socket.socket):
+        return None
+    if not ISSLTransport.providedBy(transport):
+        return handle
+    tls = _layer(transport)
+    known = _has(tls, PRIVATE) and _has(below, BUFFERS) and None not in (SSL_write, BIO_read, ROOM)
+    if tls is None or not known or not tls._handshakeDone or not _has(tls.getHandle(), CONNECTION):
+        return None
+    return Seal(tls, below, handle, behind)
+
+
+def end_half(transport: StreamTransport) -> None:
+    """
+    Close our half of a connection, behind what is written.
+
+    Where nothing waits to be written, Twisted would ask the kernel to tell it when it can write,
+    send no byte, and close the half then.
+    """
+    below: Any = transport
+    if _is_idle(below):
+        below._writeDisconnecting = below._writeDisconnected = True
+        below._closeWriteConnection()
+    else:
+        transport.loseWriteConnection()
+
+
+def _is_idle(below: Any) -> bool:
+    return (
+        isinstance(below, Connection)
+        and HAS_HALVES
+        and below.producer is None
+        and _has(below, BUFFERS)
+        and not (below.dataBuffer or below._tempDataBuffer or below.disconnecting)
+    )
+
+
+def _has(thing: object, names: Iterable[str]) -> bool:
+    return all(hasattr(thing, name) for name in names)
+
+
+def _layer(transport: Any) -> TLSMemoryBIOProtocol | None:
+    while transport is not None and not isinstance(transport, TLSMemoryBIOProtocol):
+        transport = getattr(transport, "transport", None)
+    return transport
+
+
+class Seal:
+    """
+    Encrypts and sends in one go, where Twisted waits a turn for more to encrypt.
+
+    Args:
+        tls: the TLS transport, after its handshake.
+        below: takes what the socket does not.
+    """
+
+    __slots__ = ("_behind", "_below", "_bio", "_connection", "_socket", "_ssl", "_tls", "_waiting")
+
+    def __init__(
+        self, tls: Any, below: Any, socket: socket.socket, behind: Callable[[int], None]
+    ) -> None:
+        self._tls, self._below, self._socket, self._behind = tls, below, socket, behind
+        self._waiting = tls._aggregator._buffer
+        # The connection owns what the others point to.
+        self._connection = connection = tls.getHandle()
+        self._ssl, self._bio = connection._ssl, connection._from_ssl
+
+    def send(self, data: bytes) -> int:
+        """Send as much of `data` as TLS takes now; what the socket does not take is behind it."""
+        below = self._below
+        if self._waiting or self._tls._appSendBuffer or below._tempDataBuffer or below.dataBuffer:
+            return 0  # others have written, or TLS itself
+        taken = self._encrypt(data, min(len(data), LONGEST))
+        if not taken:
+            return 0
+        size = BIO_read(self._bio, ROOM, SEALED)  # type: ignore[misc]
+        sealed = _ffi.buffer(ROOM, size)  # type: ignore[union-attr]
+        try:
+            sent = self._socket.send(sealed)
+        except OSError:
+            sent = 0
+        if sent < size:
+            below.write(sealed[sent:])
+            self._behind(size - sent)
+        return taken
+
+    def _encrypt(self, data: bytes, size: int) -> int:
+        """Encrypt the first `size` bytes; return how many TLS took."""
+        taken = 0
+        while taken < size:
+            rest = data[taken:size] if taken or size < len(data) else data
+            done = SSL_write(self._ssl, rest, len(rest))  # type: ignore[misc]
+            if done <= 0:
+                # It is taken off OpenSSL's queue; the transport finds out anew.
+                with suppress(SSL.Error):
+                    self._connection._raise_ssl_error(self._ssl, done)
+                break
+            taken += done
+        return taken

@@ -1,0 +1,111 @@
+"""What waits for one peer, in the order in which it was said, and never without bound."""
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mtnet.net.output.buffer import Outbox, nothing
+from mtnet.net.transport import Transport
+
+PIECE = 65_536
+"""Bytes that are with the transport at most, so that the rest can still be dropped."""
+
+
+class Backlog:
+    """
+    Args:
+        most: bytes that may wait.
+        overflow: is called once when there are more, in a turn of its own: whoever writes is in
+            the middle of something. Until then nothing more is taken.
+
+    Attributes:
+        outbox: what it writes into; while there is a straight way, nothing waits here.
+    """
+
+    __slots__ = (
+        "_clock", "_closed", "_frames", "_most", "_over", "_overflow", "_room", "_size", "_written",
+        "outbox",
+    )  # fmt: skip
+
+    def __init__(
+        self, transport: Transport, clock: IReactorTime, most: int, overflow: Callable[[], None]
+    ) -> None:
+        self.outbox = Outbox(transport, clock, PIECE, self._drained)
+        self._clock, self._most, self._overflow = clock, most, overflow
+        self._written = clock.seconds()
+        self._frames: deque[bytes] | None = None  # an empty one takes 760 bytes
+        self._size = 0
+        self._room: tuple[Deferred[None], ...] = ()
+        self._over: IDelayedCall | None = None
+        self._closed = False
+
+    @property
+    def written(self) -> float:
+        """Seconds of the clock at which something was said last."""
+        return max(self._written, self.outbox.told())
+
+    def write(self, data: bytes) -> None:
+        """Send data, behind all that waits."""
+        if self._closed or self._over is not None:
+            return
+        self._written = self._clock.seconds()
+        if self.outbox.ready and not self._frames:
+            self.outbox.write(data)
+            return
+        if self._frames is None:
+            self._frames = deque()
+        self._frames.append(data)
+        self._size += len(data)
+        if self._size > self._most:
+            self._over = self._clock.callLater(0, self._overflow)
+            self.outbox.detour()  # what is told to a crowd would go past what is dropped now
+
+    def room(self) -> "Deferred[None]":
+        """Return what fires when nothing waits here."""
+        if not self._frames and self.outbox.ready and self._over is None:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._give_up)
+        self._room += (waiting,)
+        return waiting
+
+    def clear(self) -> None:
+        """Drop what is not with the transport yet; whole frames, as they were written."""
+        self._frames = None
+        self._size = 0
+
+    def close(self, last: bytes = b"") -> None:
+        """Hand everything to the transport, and `last` behind it; nothing comes after that."""
+        if self._closed:
+            return
+        if self._over is not None and self._over.active():
+            self._over.cancel()
+        data = b"".join(self._frames or ()) + last
+        self.clear()
+        if data:
+            self.outbox.write(data)
+        self._closed, self._overflow = True, nothing  # whoever closes it holds it
+        self.outbox.close()
+
+    def _drained(self) -> None:
+        while self._frames and self.outbox.ready:
+            self.outbox.write(self._piece())
+        # One at a time: what the first one writes may leave no room for the next.
+        while self._room and not self._frames and self.outbox.ready and self._over is None:
+            first, *others = self._room
+            self._room = tuple(others)
+            first.callback(None)
+
+    def _piece(self) -> bytes:
+        piece, size = [], 0
+        while self._frames and size < PIECE:
+            piece.append(self._frames.popleft())
+            size += len(piece[-1])
+        if not self._frames:
+            self._frames = None
+        self._size -= size
+        return b"".join(piece)
+
+    def _give_up(self, waiting: "Deferred[None]") -> None:
+        self._room = tuple(each for each in self._room if each is not waiting)

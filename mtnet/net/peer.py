@@ -1,0 +1,350 @@
+"""What stands between a listener and its protocol: who may come in, and what they may do there."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Protocol, TypeVar
+
+from twisted.cred.credentials import ICredentials
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, ISSLTransport
+from twisted.logger import Logger
+
+from mtnet.access.accounts.cred import Identity
+from mtnet.access.anonymous import is_loopback
+from mtnet.access.bans.policy import OUR_TROUBLE, Offence
+from mtnet.access.rights import NOTHING, Rights
+from mtnet.access.security_log import Origin
+from mtnet.access.throttle import network
+from mtnet.daemon.environment import Hub
+from mtnet.errors import WireError
+from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.net.tls.certificates import subject_names
+from mtnet.net.transport import Transport
+
+PLAIN = (
+    "A password is not taken where others can listen: connect to a secure: endpoint, or set "
+    "access.allow_plaintext_login"
+)
+
+
+class Visited(Protocol):
+    """A protocol with a visitor."""
+
+    log: Logger
+    transport: Any
+    _visitor: "Visitor"
+
+
+P = TypeVar("P", bound=Visited)
+
+
+class Visitor:
+    """
+    One connection: where it comes from, who it is, and what it may do.
+
+    Attributes:
+        host: the address it comes from; empty = a Unix socket.
+        trusted: it comes from this machine's owner, and neither limits nor bans concern it.
+        known: somebody logged in from its network before.
+        number: of the strangers that came before it.
+        local: it does not leave this machine.
+        rights: what it may do at this moment.
+        identity: who has logged in; None = nobody.
+    """
+
+    __slots__ = (
+        "_close", "_gained", "_gate", "_login", "_private", "_transport",
+        "host", "identity", "inside", "known", "local", "number", "rights", "trusted",
+    )  # fmt: skip
+
+    def __init__(self, gate: "Gate", host: str) -> None:
+        self._gate, self.host = gate, host
+        self.trusted = gate.trusts(host)
+        self.known = gate.knows(host)
+        self.number = 0
+        self.rights = NOTHING
+        self.identity: Identity | None = None
+        self.inside = True
+        self.local = self._private = False
+        self._close = self._gained = _nothing
+        self._transport: Transport | None = None
+        self._login: Deferred[Identity] | None = None
+
+    @property
+    def proxied(self) -> bool:
+        """Whether it came through a balancer."""
+        return self._gate.proxied
+
+    def may(self, verb: str, name: str, service: str = "") -> bool:
+        """Say whether it may do something to one thing of its service, or of another."""
+        return self.rights.may(verb, service or self._gate.listener.service, name)
+
+    def arrive(self, transport: Transport, close: Callable[[], None]) -> None:
+        """
+        Learn what the connection is like, once it is usable.
+
+        Args:
+            close: ends it; called when its account may do less than before, and when it has to
+                make room for others.
+        """
+        self._close, self._transport = close, transport
+        own = host_of(transport.getHost())
+        secure = ISSLTransport.providedBy(transport)
+        self.local = self._gate.is_local(own)
+        self._private = secure or self.local
+        self.rights = self._gate.rights(own, self.host)
+        if secure and self._gate.listener.secure:
+            self._show_certificate(transport)
+
+    def wait(self, silent: bool = True) -> None:
+        """
+        It has done nothing yet, and may have to make room until it is settled or has logged in.
+
+        Whoever may do something here without a login is no stranger for that, as long as it is
+        silent; who has begun to speak and does not end is.
+        """
+        if self.identity is None:
+            self._gate.door.wait(self, silent and self._gate.allows(self.rights))
+
+    def settle(self) -> None:
+        """It has logged in, or does what it may do without."""
+        self._gate.door.settle(self)
+
+    def leave(self) -> None:
+        """The connection is gone."""
+        if self.inside:
+            self.inside = False
+            self._gate.door.leave(self)
+            self._unwatch()
+            self._close = self._gained = _nothing
+            self._transport = None
+            if self._login is not None:
+                self._login.cancel()
+
+    @property
+    def private(self) -> bool:
+        """Whether a password may be shown on this connection."""
+        return self._private or self._gate.access.settings.allow_plaintext_login
+
+    def check_private(self) -> None:
+        """
+        Be asked before anything of a login is looked at.
+
+        Raises:
+            WireError: `login`; others can listen on the way.
+        """
+        if not self.private:
+            self._gate.access.log.refused(self._origin(), "plain")
+            raise WireError("login", PLAIN)
+
+    def hello_refused(self, why: str) -> None:
+        """Log that a greeting was refused; `why` is one word."""
+        self._gate.access.log.hello_refused(self._origin(), why)
+
+    async def login(self, credentials: ICredentials) -> Identity:
+        """
+        Become who the credentials say; until then nothing changes.
+
+        Raises:
+            WireError: as `Entrance.attempt`; or `login`, see `check_private`.
+        """
+        identity = await self._prove(credentials, self._origin())
+        if self.inside:
+            self._become(identity)
+        return identity
+
+    def recognize(self, credentials: ICredentials) -> bool:
+        """
+        Become who the credentials say, unless a hash is needed to find out, as `login` does.
+
+        Raises:
+            WireError: as `login`.
+        """
+        self.check_private()
+        entrance = self._gate.access.entrance
+        identity = entrance.recognize(credentials, self.host, self.trusted, self._origin())
+        if identity is not None:
+            self._become(identity)
+        return identity is not None
+
+    async def prove(self, credentials: ICredentials) -> Identity:
+        """
+        Find out who shows credentials, for one request only.
+
+        Raises:
+            WireError: as `login`.
+        """
+        return await self._prove(credentials, self._origin()._replace(repeats=True))
+
+    async def _prove(self, credentials: ICredentials, origin: Origin) -> Identity:
+        self.check_private()
+        attempt = self._gate.access.entrance.attempt(credentials, self.host, self.trusted, origin)
+        self._login = Deferred.fromCoroutine(attempt)
+        try:
+            return await self._login
+        finally:
+            self._login = None
+
+    def rights_of(self, identity: Identity) -> Rights:
+        """Return what somebody may do here: what the account may, and what everybody may."""
+        return identity.rights | self._gate.access.rules.of_network(self.host)
+
+    def offend(self, offence: Offence, cause: BaseException | None = None) -> None:
+        """
+        Count something that an honest client does not do.
+
+        Args:
+            cause: what failed on our side; trouble of our own is nobody's offence.
+        """
+        if not self.trusted and not isinstance(cause, OUR_TROUBLE):
+            self._gate.offend(self.host, offence)
+
+    @property
+    def proving(self) -> bool:
+        """Whether its login waits to be looked at."""
+        return self._login is not None
+
+    def turn_out(self) -> None:
+        """
+        End the connection: to make room for others, or as its account may do less now. Whatever
+        it still may, it may after a new login.
+        """
+        self._close()
+
+    def watch_rights(self, gained: Callable[[], None]) -> None:
+        """Call `gained` each time that it may do more than before."""
+        self._gained = gained
+
+    def gain(self, former: Rights, rights: Rights) -> None:
+        """
+        Take what the account may do now. A token, or a certificate of fewer rights, keeps those
+        that it was shown with.
+        """
+        if self.identity is not None and self.identity.rights == former:
+            self.identity = self.identity._replace(rights=rights)
+            self.rights = self.rights_of(self.identity)
+            self._gained()
+
+    def _become(self, identity: Identity) -> None:
+        self._unwatch()
+        self.identity, self.rights = identity, self.rights_of(identity)
+        self._gate.access.accounts.watch(identity.name, self)
+        self.settle()
+
+    def _origin(self) -> Origin:
+        transport, listener = self._transport, self._gate.listener
+        peer = "" if transport is None else show(transport.getPeer())
+        return Origin(self.host, listener.service, listener.endpoint, peer)
+
+    def _unwatch(self) -> None:
+        if self.identity is not None:
+            self._gate.access.accounts.unwatch(self.identity.name, self)
+
+    def _show_certificate(self, transport: Transport) -> None:
+        shown: Any = ISSLTransport(transport).getPeerCertificate()
+        names = [] if shown is None else subject_names(shown.to_cryptography())
+        identity = (
+            self._gate.access.entrance.certified(names, self.host, self._origin())
+            if names
+            else None
+        )
+        if identity is not None:
+            self._become(identity)
+
+
+class Gate:
+    """
+    The way in at one listener.
+
+    Attributes:
+        access: who may do what.
+        listener: where it is.
+        door: of the service.
+        proxied: whether a balancer stands before it.
+    """
+
+    def __init__(self, hub: Hub, listener: Listener) -> None:
+        self.access, self.listener = hub.access, listener
+        self.door = hub.access.door(listener.service)
+        self.proxied = listener.proxied
+        self._seconds, self._now = hub.clock.seconds, hub.now
+        self._judged: tuple[Rights, bool] = NOTHING, False
+
+    def enter(self, peer: IAddress | None) -> Visitor | None:
+        """Count a connection that has come; None = it has to go, as there are too many."""
+        visitor = Visitor(self, "" if peer is None else host_of(peer))
+        return visitor if self.door.enter(visitor) else None
+
+    def bars(self, host: str) -> bool:
+        """
+        Say whether nobody at an address is let in.
+
+        Where somebody logged in before, they may try, unless the owner has banned it: others at
+        the same address may have been the ones who guessed.
+        """
+        bans, when = self.access.bans, self._seconds()
+        if not bans.barred(host, when) or self.trusts(host):
+            return False
+        return bans.banned(host, when) > 0 or not self.knows(host)
+
+    def turned_away(self, addr: IAddress) -> None:
+        """Log a connection that was closed unheard for a ban."""
+        origin = Origin(host_of(addr), self.listener.service, self.listener.endpoint, show(addr))
+        self.access.log.barred(origin)
+
+    def rushed(self, host: str) -> bool:
+        """
+        Say whether a stranger, who may do nothing without a login, comes with too many others.
+
+        Those whom we know would wait while each of them is heard and refused.
+        """
+        if self.trusts(host) or self.access.rules.of_network(host) != NOTHING:
+            return False
+        return not self.knows(host) and self.door.rushed(self._seconds())
+
+    def rights(self, own: str, peer: str) -> Rights:
+        """Return what a connection may do without a login."""
+        return self.access.rules.rights(own, peer, self.proxied)
+
+    def allows(self, rights: Rights) -> bool:
+        """Say whether there is anything that somebody with these rights may do here."""
+        if rights is not self._judged[0]:  # most have the same
+            self._judged = rights, rights.concern(self.listener.service)
+        return self._judged[1]
+
+    def trusts(self, host: str) -> bool:
+        """Say whether a peer is this machine's owner."""
+        return self.access.rules.is_owner(host, self.proxied)
+
+    def is_local(self, own: str) -> bool:
+        """Say whether a connection does not leave this machine: loopback, or a Unix socket."""
+        return (is_loopback(own) or not own) and not self.proxied
+
+    def knows(self, host: str) -> bool:
+        """Say whether somebody logged in from a peer's network before."""
+        return self.access.accounts.knows(network(host), self._now())
+
+    def offend(self, host: str, offence: Offence) -> None:
+        """Count what a peer did; not what it did not do in time while we were held up."""
+        if offence is Offence.DEADLINE and self._now.stalled():
+            return
+        self.access.bans.punish(host, offence, self._seconds())
+
+
+def guarded(receive: "Callable[[P, bytes], None]") -> "Callable[[P, bytes], None]":
+    """Let an error of ours end the connection that brought it about, and no other."""
+
+    @wraps(receive)
+    def received(self: P, data: bytes) -> None:
+        try:
+            receive(self, data)
+        except Exception as error:
+            self.log.failure("A connection brought about an error, and is closed.")
+            self._visitor.offend(Offence.ERROR, error)
+            self.transport.abortConnection()
+
+    return received
+
+
+def _nothing() -> None:
+    pass

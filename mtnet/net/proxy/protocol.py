@@ -1,0 +1,153 @@
+"""
+A service behind a balancer that says in a PROXY header whom it speaks for.
+
+The header comes first, in clear, and then whatever the service speaks: TLS too. The service is
+given its connection when the header was read, so it knows its peer from the beginning.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_network
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.policies import WrappingFactory
+from twisted.python.failure import Failure
+
+from mtnet.access.anonymous import parse_host
+from mtnet.access.throttle import LogLimit
+from mtnet.errors import WireError
+from mtnet.net.endpoints import host_of, show
+from mtnet.net.proxy.header import Address, parse
+from mtnet.net.transport import Transport
+from mtnet.net.wrappers import HalfCloseable
+
+PATIENCE = 5.0
+"""Seconds for the header; a balancer sends it with its first packet."""
+
+
+class Trust:
+    """
+    Who may say whom it speaks for.
+
+    Args:
+        networks: addresses and networks, as texts.
+
+    Raises:
+        ValueError: one is neither.
+    """
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = [ip_network(each, strict=False) for each in networks]
+
+    def includes(self, peer: IAddress) -> bool:
+        """Say whether the header of `peer` is believed; a Unix socket has its own rights."""
+        address = parse_host(host_of(peer))
+        if address is None:
+            return not host_of(peer)
+        return any(address in network for network in self._networks)
+
+
+class Proxied(HalfCloseable):
+    """One connection: a header, then what the service speaks."""
+
+    factory: "ProxiedFactory"
+    transport: Transport  # type: ignore[assignment]
+
+    def __init__(self, factory: "ProxiedFactory") -> None:
+        super().__init__(factory, Protocol())
+        self._head: bytes | None = b""
+        self._peer: IAddress | None = None
+        self._host: IAddress | None = None
+        self._deadline: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        self._deadline = self.factory.clock.callLater(PATIENCE, self._late)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._head is None:
+            super().dataReceived(data)
+            return
+        self._head += data
+        try:
+            header = parse(self._head)
+        except WireError as error:
+            self._refuse(str(error))
+            return
+        if header is not None:
+            rest, self._head = self._head[header.size :], None
+            self._peer, self._host = _address(header.peer), _address(header.host)
+            self._begin(rest)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._stop()
+        super().connectionLost(reason)
+
+    def getPeer(self) -> IAddress:
+        return self._peer or self.transport.getPeer()
+
+    def getHost(self) -> IAddress:
+        return self._host or self.transport.getHost()
+
+    def _begin(self, rest: bytes) -> None:
+        self._stop()
+        protocol = self.factory.wrappedFactory.buildProtocol(self.getPeer())
+        if protocol is None:
+            self.transport.abortConnection()
+            return
+        self.wrappedProtocol = protocol
+        self.offer_halves()
+        protocol.makeConnection(self)
+        if rest and not getattr(self.transport, "disconnecting", False):
+            protocol.dataReceived(rest)
+
+    def _late(self) -> None:
+        self._deadline = None
+        self._refuse(f"There is no PROXY header within {PATIENCE:g} s")
+
+    def _refuse(self, why: str) -> None:
+        self._stop()
+        self.factory.warn(self.transport.getPeer(), why)
+        self.transport.abortConnection()
+
+    def _stop(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class ProxiedFactory(WrappingFactory[Proxied]):
+    """
+    Adds the PROXY header to the connections of a service.
+
+    Args:
+        trust: whose header is believed; the connections of others are closed.
+    """
+
+    log = Logger()
+    noisy = False
+
+    def __init__(
+        self, service: IProtocolFactory, trust: Trust, clock: IReactorTime, log_limit: LogLimit
+    ) -> None:
+        super().__init__(service)
+        self.clock, self._trust, self._log_limit = clock, trust, log_limit
+
+    def buildProtocol(self, addr: IAddress | None) -> Proxied | None:  # type: ignore[override]
+        if addr is not None and not self._trust.includes(addr):
+            self.warn(addr, "It is none of access.proxies")
+            return None
+        return Proxied(self)
+
+    def warn(self, peer: IAddress, why: str) -> None:
+        """Log why a connection is closed, as long as its network does not fill the log."""
+        if self._log_limit.admits(host_of(peer), self.clock.seconds(), "proxy"):
+            self.log.warn("haproxy: {peer} is closed. {why}.", peer=show(peer), why=why)
+
+
+def _address(found: Address | None) -> IAddress | None:
+    if found is None:
+        return None
+    kind = IPv6Address if ":" in found[0] else IPv4Address
+    return kind("TCP", *found)

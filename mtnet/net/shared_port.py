@@ -1,0 +1,157 @@
+"""
+One port for several services: whoever connects says with the first bytes which one is meant.
+
+Silence is a follower of signals. The chosen service is given the connection, and every byte
+that came before, as if it had been alone with it from the beginning.
+"""
+
+from collections.abc import Mapping
+
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IProtocolFactory,
+    ITransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.daemon.environment import Hub
+from mtnet.interfaces import IListenerAware
+from mtnet.net.choice import OTHERS, choose
+from mtnet.net.endpoints import Listener
+from mtnet.net.peer import Gate, Visitor
+from mtnet.net.transport import Transport
+
+SILENCE = 0.5
+"""Seconds without a byte that make a follower. More than a round trip across the world, after
+which whoever speaks first has been heard: nobody can be told apart any more once frames go out."""
+
+
+@implementer(IHalfCloseableProtocol)
+class AnyProtocol(Protocol):
+    """
+    Stands in for the protocol of a service until it is known which one, then passes all on.
+
+    Args:
+        services: factories by name.
+        follower: whose connections have been silent.
+    """
+
+    transport: Transport  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        hub: Hub,
+        visitor: Visitor,
+        services: Mapping[str, IProtocolFactory],
+        follower: IProtocolFactory,
+    ) -> None:
+        self._hub, self._visitor = hub, visitor
+        self._services, self._follower = services, follower
+        self._head = b""
+        self._timer: IDelayedCall | None = None
+        self._chosen: IProtocol | None = None
+
+    def connectionMade(self) -> None:
+        self._visitor.arrive(self.transport, self.transport.abortConnection)
+        self._visitor.wait()
+        self._wait(SILENCE, self._follower)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._chosen is not None:
+            self._chosen.dataReceived(data)
+            return
+        if not self._head:
+            self._wait(self._hub.config.templates.word, self._services[OTHERS])
+        self._head += data
+        service = choose(self._head)
+        if service is not None:
+            self._become(self._services[service])
+        else:
+            self._visitor.wait(silent=False)
+
+    def readConnectionLost(self) -> None:
+        """The peer has said all: what could have become a word is none."""
+        if self._chosen is None and self._head:
+            self._become(self._services[OTHERS])
+        if self._chosen is not None:
+            IHalfCloseableProtocol(self._chosen).readConnectionLost()
+        else:
+            self._still()
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        if self._chosen is not None:
+            IHalfCloseableProtocol(self._chosen).writeConnectionLost()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        # No word that is still open is a tick: with it nothing is lost.
+        self._still()
+        self._visitor.leave()
+        if self._chosen is not None:
+            self._chosen.connectionLost(reason)
+
+    def _become(self, service: IProtocolFactory) -> None:
+        self._still()
+        self._visitor.leave()  # it is the service's now
+        chosen = service.buildProtocol(self.transport.getPeer())
+        if chosen is None:
+            self.transport.abortConnection()
+            return
+        head, self._head, self._chosen = self._head, b"", chosen
+        chosen.makeConnection(ITransport(self.transport))
+        if head:
+            chosen.dataReceived(head)
+
+    def _wait(self, seconds: float, service: IProtocolFactory) -> None:
+        self._still()
+        self._timer = self._hub.clock.callLater(seconds, self._become, service)
+
+    def _still(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+
+@implementer(IListenerAware)
+class AnyFactory(Factory):
+    """
+    Builds the connections of one listener.
+
+    Args:
+        services: factories by the names that `choose` returns; each is asked for its own
+            `at(listener)`, and provides protocols that can be half-closed.
+        follower: of those that are silent: its connections need no silence of their own.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        hub: Hub,
+        services: Mapping[str, IProtocolFactory],
+        follower: IProtocolFactory,
+        listener: Listener,
+    ) -> None:
+        self._hub, self._services, self._follower = hub, services, follower
+        self._gate = Gate(hub, listener)
+
+    def at(self, listener: Listener) -> "AnyFactory":
+        """Return the factory for the connections of `listener`."""
+        services = {
+            name: IListenerAware(service).at(listener) for name, service in self._services.items()
+        }
+        follower = IListenerAware(self._follower).at(listener)
+        return AnyFactory(self._hub, services, follower, listener)
+
+    def buildProtocol(self, addr: IAddress | None) -> AnyProtocol | None:
+        visitor = self._gate.enter(addr)
+        if visitor is None:
+            return None
+        protocol = AnyProtocol(self._hub, visitor, self._services, self._follower)
+        protocol.factory = self
+        return protocol

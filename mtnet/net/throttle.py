@@ -1,0 +1,89 @@
+"""How a connection is left unread while anybody wants that."""
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mtnet.access.throttle import Budget
+from mtnet.net.transport import Transport
+
+
+class Pedal:
+    """One reason to pause; a producer, for those who know no more of a connection."""
+
+    __slots__ = ("_brake", "_why")
+
+    def __init__(self, brake: "Brake", why: str) -> None:
+        self._brake, self._why = brake, why
+
+    def pauseProducing(self) -> None:
+        """Leave the connection unread for this reason."""
+        self._brake.press(self._why)
+
+    def resumeProducing(self) -> None:
+        """This reason is gone."""
+        self._brake.release(self._why)
+
+
+class Brake:
+    """Leaves a connection unread as long as there is a reason for it."""
+
+    __slots__ = ("_reasons", "transport")
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self._reasons: tuple[str, ...] = ()
+
+    def pedal(self, why: str) -> Pedal:
+        """Return what pauses the connection for one reason."""
+        return Pedal(self, why)
+
+    @property
+    def pressed(self) -> bool:
+        """Whether the connection is left unread."""
+        return bool(self._reasons)
+
+    def press(self, why: str) -> None:
+        """Leave it unread."""
+        if not self._reasons:
+            self.transport.pauseProducing()
+        if why not in self._reasons:
+            self._reasons += (why,)
+
+    def release(self, why: str) -> None:
+        """Read on, unless there is another reason not to."""
+        if why in self._reasons:
+            self._reasons = tuple(each for each in self._reasons if each != why)
+            if not self._reasons:
+                self.transport.resumeProducing()
+
+
+class Pace:
+    """
+    Reads a connection no faster than its budget allows.
+
+    Args:
+        rate: how much of it a second may have.
+    """
+
+    __slots__ = ("_brake", "_budget", "_clock", "_timer")
+
+    def __init__(self, brake: Brake, clock: IReactorTime, rate: float) -> None:
+        self._brake, self._clock = brake, clock
+        self._budget = Budget(rate, clock.seconds())
+        self._timer: IDelayedCall | None = None
+
+    def spend(self, count: int) -> None:
+        """Count what came, and pause when that was too much."""
+        delay = self._budget.spend(count, self._clock.seconds())
+        if delay and self._timer is None:
+            self._brake.press("pace")
+            self._timer = self._clock.callLater(delay, self._go_on)
+
+    def stop(self) -> None:
+        """The connection is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _go_on(self) -> None:
+        self._timer = None
+        self._brake.release("pace")

@@ -1,0 +1,1 @@
+"""TLS: certificates, contexts, handshakes, an authority of one's own."""

@@ -1,0 +1,268 @@
+"""
+TLS below a service: the handshake, and an end to every close.
+
+A service is given its connection when it is usable. Twisted's `connectionMade` comes before the
+handshake; here it comes after it, so that no protocol has to know TLS to count its deadlines.
+"""
+
+from typing import Any, cast
+
+from OpenSSL.SSL import Error
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHandshakeListener,
+    IOpenSSLServerConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.access.throttle import LogLimit
+from mtnet.net.endpoints import host_of, show
+from mtnet.net.output.segments import Watch, bare, unacknowledged
+from mtnet.net.tls.context import reason as reason_of
+from mtnet.net.wrappers import Front
+
+PROGRESS = 5.0
+"""Seconds without progress after which a close no longer waits for the peer."""
+
+
+class Handshakes:
+    """
+    Counts the handshakes of all listeners, and bounds them.
+
+    Whoever comes when there are too many takes the place of the one that has for longest not said
+    hello: a crowd that says nothing, or byte after byte, keeps nobody out.
+
+    Args:
+        seconds: longest handshake.
+        most: handshakes at once.
+
+    Attributes:
+        completed, failed, late, refused: how many ended so; `late` took too long, `refused`
+            made room for others.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, log_limit: LogLimit, seconds: float, most: int) -> None:
+        self.clock, self._log_limit = clock, log_limit
+        self.seconds, self.most = seconds, most
+        self._silent: dict[Handshake, None] = {}
+        self._speaking: dict[Handshake, None] = {}
+        self.completed = self.failed = self.late = self.refused = 0
+
+    @property
+    def going(self) -> int:
+        """How many are under way."""
+        return len(self._silent) + len(self._speaking)
+
+    def begin(self, handshake: "Handshake") -> None:
+        """Count one more, and end another where there are too many."""
+        if self.going >= self.most:
+            self.refused += 1
+            next(iter(self._silent or self._speaking)).make_room()
+        self._silent[handshake] = None
+
+    def heard(self, handshake: "Handshake") -> None:
+        """The peer of a handshake has said hello."""
+        if handshake in self._silent:
+            del self._silent[handshake]
+            self._speaking[handshake] = None
+
+    def over(self, handshake: "Handshake") -> None:
+        """Count one less."""
+        self._silent.pop(handshake, None)
+        self._speaking.pop(handshake, None)
+
+    def warn(self, peer: IAddress, text: str, kind: str, **fields: object) -> None:
+        """Log a line about a peer, as long as its network does not fill the log."""
+        if self._log_limit.admits(host_of(peer), self.clock.seconds(), f"handshake {kind}"):
+            fields = {"peer": show(peer), "seconds": self.seconds, "most": self.most, **fields}
+            self.log.warn("TLS handshake: {peer} " + text, **fields)
+
+    def status(self) -> dict[str, int]:
+        """Report for `mtnet status`."""
+        return {
+            "going on": self.going,
+            "completed": self.completed,
+            "failed": self.failed,
+            "late": self.late,
+            "refused": self.refused,
+        }
+
+
+@implementer(IHandshakeListener)
+class Handshake(Protocol):
+    """
+    Stands in for the service's protocol until the connection is usable.
+
+    Args:
+        service: the factory of the service.
+    """
+
+    transport: Any
+
+    def __init__(self, service: IProtocolFactory, handshakes: Handshakes) -> None:
+        self._service, self._handshakes = service, handshakes
+        self._deadline: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        self._handshakes.begin(self)
+        self._deadline = self._handshakes.clock.callLater(self._handshakes.seconds, self._late)
+
+    def handshakeCompleted(self) -> None:
+        """Hand the connection over to the service."""
+        if not self._over():
+            return
+        self._handshakes.completed += 1
+        hand_over(self.transport, self._service)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self._over():
+            return
+        self._handshakes.failed += 1
+        # Who goes without a word, as those do who look for open ports, fills no log.
+        if reason.check(Error):
+            why = reason_of(reason.value)
+            self._handshakes.warn(self.transport.getPeer(), "failed: {why}", "failed", why=why)
+
+    def heard(self) -> None:
+        """The peer has said hello."""
+        self._handshakes.heard(self)
+
+    def make_room(self) -> None:
+        """Be ended in favour of another."""
+        self._over()
+        text = "is ended: {most} others have not finished theirs"
+        self._handshakes.warn(self.transport.getPeer(), text, "refused")
+        self.transport.abortConnection()
+
+    def _late(self) -> None:
+        self._over()
+        self._handshakes.late += 1
+        self._handshakes.warn(self.transport.getPeer(), "took more than {seconds:g} s", "late")
+        self.transport.abortConnection()
+
+    def _over(self) -> bool:
+        """End the handshake; return False when it was over already."""
+        if self._deadline is None:
+            return False
+        if self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None
+        self._handshakes.over(self)
+        return True
+
+
+def hand_over(tls: TLSMemoryBIOProtocol, factory: IProtocolFactory) -> IProtocol | None:
+    """Let what `factory` builds have a connection whose handshake is over; None = it wants none."""
+    protocol = factory.buildProtocol(tls.getPeer())
+    if protocol is None:
+        tls.abortConnection()
+        return None
+    tls.wrappedProtocol = cast(Protocol, protocol)
+    protocol.makeConnection(tls)
+    if IHandshakeListener.providedBy(protocol):
+        IHandshakeListener(protocol).handshakeCompleted()
+    return protocol
+
+
+class HandshakeFactory(Front):
+    """Builds what waits for handshakes, and passes everything else on to the service."""
+
+    def __init__(self, service: IProtocolFactory, handshakes: Handshakes) -> None:
+        super().__init__(service)
+        self._handshakes = handshakes
+
+    def buildProtocol(self, addr: IAddress | None) -> Handshake:
+        return Handshake(self.service, self._handshakes)
+
+
+class SecureTransport(BufferingTLSTransport):
+    """TLS whose close ends, whatever the peer does."""
+
+    factory: "SecureFactory"
+    _watch: Watch | None = None
+    _ending = False
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        # The peer has closed, and may not read the last bytes.
+        if self._watch is None and getattr(self.transport, "disconnecting", False):
+            self._observe()
+
+    def loseConnection(self) -> None:
+        super().loseConnection()
+        if self._watch is None and self.connected:
+            self._observe()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+        super().connectionLost(reason)
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Promised by ISSLTransport, also where the bytes go through a Unix socket."""
+        below = bare(self)
+        if ITCPTransport.providedBy(below):
+            ITCPTransport(below).setTcpNoDelay(enabled)
+
+    def _observe(self) -> None:
+        self._watch = Watch(
+            self.factory.clock, PROGRESS, lambda: unacknowledged(self), self._stalled
+        )
+
+    def _stalled(self) -> None:
+        """
+        End it. Where all bytes have arrived, only the peer's last word is missing: that is no
+        reason for a reset, which could take bytes from it that it did not read yet.
+        """
+        if unacknowledged(self) or self._ending:
+            self.abortConnection()
+        else:
+            self._ending = True
+            bare(self).loseConnection()
+            self._observe()
+
+
+class ServedTransport(SecureTransport):
+    """TLS on the server's side, which tells the handshake when the client has said hello."""
+
+    _heard = False
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if not self._heard and isinstance(self.wrappedProtocol, Handshake):
+            # A cipher is chosen once the ClientHello is whole; who drips says none.
+            handle = self.getHandle()
+            self._heard = handle is not None and handle.get_cipher_version() is not None
+            if self._heard:
+                self.wrappedProtocol.heard()
+
+
+class SecureFactory(TLSMemoryBIOFactory):
+    """
+    Adds TLS to the connections of a service.
+
+    Args:
+        certificates: makes OpenSSL's side of each connection.
+    """
+
+    protocol = ServedTransport
+
+    def __init__(
+        self,
+        certificates: IOpenSSLServerConnectionCreator,
+        service: IProtocolFactory,
+        handshakes: Handshakes,
+    ) -> None:
+        self.clock, self._handshakes = handshakes.clock, handshakes
+        super().__init__(certificates, False, HandshakeFactory(service, handshakes), self.clock)

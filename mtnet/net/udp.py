@@ -1,0 +1,124 @@
+"""Datagrams, many in a turn, and how many the kernel had no room for."""
+
+import errno
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.udp import Port
+from twisted.logger import Logger
+
+from mtnet.interfaces import IBurstProtocol
+
+DATAGRAM = 8_192
+"""Bytes that are read of one; a longer one is cut here, and whoever reads it must refuse it."""
+BURST, BURST_BYTES = 512, 7_680
+"""Datagrams and bytes that are handed over at once, before the clock is looked at: 512 ticks of the
+published client, or one datagram of the worst that can be sent, which takes 20 ms."""
+MEMORY_INFO = 55
+"""`SO_MEMINFO` of Linux, which Python does not name: what a socket uses, and what it dropped."""
+MEMORY = struct.Struct("=9I")
+"""What it answers; the last word is `SK_MEMINFO_DROPS`."""
+GONE = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EINTR)
+
+Received = tuple[bytes, tuple[Any, ...]]
+
+
+class BurstPort(Port):
+    """
+    A UDP port that never keeps the reactor for longer than a turn, and knows what it lost.
+
+    Twisted's own reads up to 256 KiB at once: 16,000 small datagrams, and empty ones for ever.
+
+    Args:
+        turn: seconds after which the others have their turn.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        number: int,
+        protocol: DatagramProtocol,
+        interface: str,
+        reactor: IReactorTime,
+        turn: float,
+    ) -> None:
+        super().__init__(number, protocol, interface, DATAGRAM, reactor)
+        self._clock, self._turn = reactor, turn
+        self._dropped = 0
+
+    def doRead(self) -> None:
+        """Hand over what came, until there is nothing left or the turn is over."""
+        end = self._clock.seconds() + self._turn
+        more = True
+        while more:
+            burst, more = self._receive()
+            if burst:
+                self._hand_over(burst)
+            more = more and bool(self.connected) and self._clock.seconds() < end
+
+    def dropped(self) -> int:
+        """Return how many datagrams the kernel dropped here; where it does not tell, 0."""
+        if self.connected:
+            self._dropped += (_dropped(self.socket) - self._dropped) % 2**32
+        return self._dropped
+
+    def connectionLost(self, reason: object = None) -> None:
+        """The port closes; what it dropped is still known."""
+        self.dropped()
+        super().connectionLost(reason)
+
+    def _receive(self) -> tuple[list[Received], bool]:
+        """Return what came, and whether there may be more."""
+        receive, size = self.socket.recvfrom, 0
+        burst: list[Received] = []
+        try:
+            while size < BURST_BYTES and len(burst) < BURST:
+                received = receive(DATAGRAM)
+                burst.append(received)
+                size += len(received[0])
+        except OSError as error:
+            # Others tell of an answer that nobody took; mtnet sends none that matters.
+            return burst, error.errno not in GONE and bool(burst)
+        return burst, True
+
+    def _hand_over(self, burst: list[Received]) -> None:
+        receiver = IBurstProtocol(self.protocol, None)
+        if receiver is not None:
+            self._call(receiver.datagramsReceived, burst)
+            return
+        for data, address in burst:
+            self._call(self.protocol.datagramReceived, data, address[:2])
+
+    def _call(self, receive: Callable[..., None], *received: object) -> None:
+        try:
+            receive(*received)
+        except Exception:
+            self._log.failure("{protocol!r} failed", protocol=self.protocol)
+
+
+def grow(port: BurstPort, wanted: int) -> int:
+    """
+    Ask the kernel for a receive buffer of `wanted` bytes; return how many it granted.
+
+    Linux reads back twice what it granted.
+    """
+    handle: socket.socket = port.socket
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, min(wanted, 2**31 - 1))
+    told = handle.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    return told // 2 if sys.platform == "linux" else told
+
+
+def _dropped(handle: socket.socket) -> int:
+    if sys.platform != "linux":
+        return 0
+    try:
+        answer = handle.getsockopt(socket.SOL_SOCKET, MEMORY_INFO, MEMORY.size)
+        return int(MEMORY.unpack(answer)[-1])
+    except (OSError, struct.error):  # a kernel before 4.12
+        return 0

@@ -1,0 +1,256 @@
+"""
+The positions of every channel.
+
+No Twisted, no clock: times are handed in, in milliseconds. Those of entries are since the Unix
+epoch, UTC; the age of a position is told by moments of a clock that is never set
+(`WallClock.moment`). Volumes are lots, signed; 0 = flat.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from types import MappingProxyType
+
+from msgspec import Struct
+
+from mtnet.services.signals.model import FLAT, ZEROS, Entry, State
+from mtnet.services.signals.transitions import POSITION
+
+RECENT = 10_000
+"""Entries that are remembered, for acknowledgements that come late."""
+
+
+class Position(Struct, frozen=True):
+    """
+    What one symbol of a channel stands at, over all its tickets.
+
+    Attributes:
+        when: the moment since which it does.
+        number: counts the changes of the channel; the later one is higher.
+    """
+
+    symbol: str
+    volume: Decimal
+    when: int
+    number: int
+
+
+class Change(Struct, frozen=True):
+    """
+    A net position that is another one now.
+
+    Attributes:
+        previous: the volume before it; None = nothing was known of the symbol.
+        when: when it was taken.
+    """
+
+    channel: str
+    symbol: str
+    volume: Decimal
+    when: int
+    previous: Decimal | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What a newer change replaces."""
+        return self.channel, self.symbol
+
+
+def is_reduction(before: Decimal | None, after: Decimal) -> bool:
+    """Say whether going from `before` to `after` closes lots; such news must travel first."""
+    if before is None:
+        return after == FLAT
+    return abs(after) < abs(before) or before * after < 0
+
+
+def latest(changes: Iterable[Change]) -> list[Change]:
+    """Return one change of each symbol, from its first volume to its last, in their order."""
+    newest: dict[tuple[str, str], Change] = {}
+    for change in changes:
+        before = newest.pop(change.key, change).previous
+        newest[change.key] = Change(*change.key, change.volume, change.when, before)
+    return list(newest.values())
+
+
+class Channel:
+    """
+    The positions of one channel, at its entry `seq`.
+
+    A symbol that went flat stays, with volume 0, until it expires: what is not named is
+    unknown, and a published follower must be able to learn of a close that it missed.
+
+    Attributes:
+        epoch: names its journal.
+        seq: of the last entry that was applied; 0 = nothing is known.
+        h: of that entry, see `Entry`.
+        keys: how many positions and orders it holds.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self.epoch, self.seq, self.h = name, "", 0, ZEROS
+        self._entries: dict[str, dict[str, Entry]] = {}
+        self._recent: dict[int, Entry] = {}
+        self._net: dict[str, Position] = {}
+        self._changes = self.keys = 0
+
+    @property
+    def net(self) -> Mapping[str, Position]:
+        """A live view of the net positions, flat ones included."""
+        return MappingProxyType(self._net)
+
+    def volume(self, symbol: str) -> Decimal | None:
+        """Return the net position of a symbol, or None when nothing is known of it."""
+        position = self._net.get(symbol)
+        return None if position is None else position.volume
+
+    def entry(self, seq: int) -> Entry | None:
+        """Return one of the last `RECENT` entries."""
+        return self._recent.get(seq)
+
+    def hash(self, seq: int) -> str | None:
+        """Return the `h` of an entry, or None when it is not remembered."""
+        if seq == self.seq:
+            return self.h
+        entry = self._recent.get(seq)
+        return ZEROS if not seq else None if entry is None else entry.h
+
+    def load(self, state: State, moment: int, now: int) -> None:
+        """
+        Begin with what is stored; who looks at `net` sees it too.
+
+        Args:
+            moment, now: one time by the clock that is never set, and since the Unix epoch.
+        """
+        for known in (self._entries, self._recent, self._net):
+            known.clear()
+        self.epoch, self.seq, self.h = state.epoch, state.seq, state.h
+        self.keys = 0
+        entries = sorted(state.positions, key=lambda entry: entry.seq)
+        times = settle([entry.when for entry in entries], now)
+        for entry, when in zip(entries, times, strict=True):
+            self.apply(entry, moment - now + when)
+
+    def held(self) -> list[Entry]:
+        """Return the entries that stand, in their order: positions and orders that wait."""
+        held = [each for entries in self._entries.values() for each in entries.values()]
+        return sorted(held, key=lambda entry: entry.seq)
+
+    def apply(self, entry: Entry, when: int, room: bool = True) -> Change | None:
+        """
+        Set a position; return what it changes in the net position, if anything.
+
+        Args:
+            when: the moment at which it was set.
+            room: whether a flat symbol may be remembered of which nothing was known.
+        """
+        if entry.seq >= self.seq:
+            self.seq, self.h = entry.seq, entry.h
+        self._recent[entry.seq] = entry
+        if len(self._recent) > RECENT:
+            del self._recent[next(iter(self._recent))]
+        entries = self._entries.setdefault(entry.symbol, {})
+        former = entries.pop(entry.ticket, None)
+        if entry.volume:
+            entries[entry.ticket] = entry
+        self.keys += (entry.volume != FLAT) - (former is not None)
+        before = self.volume(entry.symbol)
+        if len(entries) > 1:  # a sum over all tickets would cost more with each of them
+            after = (before or FLAT) - _counted(former) + _counted(entry)
+        else:
+            after = _counted(next(iter(entries.values()), None))
+        if not entries:
+            del self._entries[entry.symbol]
+        if after == before or (before is None and not after and not room):
+            return None
+        self._changes += 1
+        self._net[entry.symbol] = Position(entry.symbol, after, when, self._changes)
+        return Change(self.name, entry.symbol, after, entry.when, before)
+
+    def flat(self, before: int) -> frozenset[str]:
+        """Name the symbols that went flat before a moment."""
+        return frozenset(p.symbol for p in self._flat() if p.when < before)
+
+    def evict(self, before: int) -> str | None:
+        """Forget the symbol that went flat first, if that was before a moment; name it."""
+        flat = [p for p in self._flat() if p.when < before]
+        if not flat:
+            return None
+        oldest = min(flat, key=lambda p: p.when).symbol
+        del self._net[oldest]
+        return oldest
+
+    def expire(self, before: int) -> None:
+        """Forget the symbols that went flat before a moment."""
+        for position in [p for p in self._flat() if p.when < before]:
+            del self._net[position.symbol]
+
+    def flat_before(self, before: int) -> list[str]:
+        """Name the symbols that went flat before a moment."""
+        return [p.symbol for p in self._flat() if p.when < before]
+
+    def _flat(self) -> Iterator[Position]:
+        return (p for p in self._net.values() if not p.volume and p.symbol not in self._entries)
+
+
+class Book:
+    """The state of every channel."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, Channel] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._channels
+
+    def __getitem__(self, name: str) -> Channel:
+        return self._channels[name]
+
+    def channel(self, name: str) -> Channel:
+        """Return a channel, a new one where there is none."""
+        return self._channels.setdefault(name, Channel(name))
+
+    def channels(self) -> Mapping[str, Channel]:
+        """Return every channel that was ever named."""
+        return MappingProxyType(self._channels)
+
+    def load(self, name: str, state: State, moment: int, now: int) -> None:
+        """Begin a channel with what is stored of it, as `Channel.load`."""
+        self.channel(name).load(state, moment, now)
+
+    def expire(self, before: int) -> None:
+        """Forget the symbols that went flat before a moment."""
+        for channel in self._channels.values():
+            channel.expire(before)
+
+    def flat_before(self, before: int) -> set[tuple[str, str]]:
+        """Name what `expire` would forget, as (channel, symbol)."""
+        return {
+            (name, symbol)
+            for name, channel in self._channels.items()
+            for symbol in channel.flat_before(before)
+        }
+
+
+def settle(times: list[int], now: int) -> list[int]:
+    """
+    Return when things happened whose order is known and whose clock was wrong now and then.
+
+    None is later than now, nor earlier than one before it; where both cannot be, it counts as
+    late: what is taken for too young is remembered too long, and not forgotten.
+
+    Args:
+        times: as the clock told them, in their true order.
+    """
+    latest, settled = now, []
+    for time in reversed(times):
+        latest = min(latest, time) if time <= now else latest
+        settled.append(latest if time > now else time)
+    newest = min(settled, default=now)
+    result = []
+    for time in reversed(settled):
+        newest = max(newest, time)
+        result.append(newest)
+    return result
+
+
+def _counted(entry: Entry | None) -> Decimal:
+    """Return what an entry adds to the net position."""
+    return FLAT if entry is None or entry.type != POSITION else entry.volume

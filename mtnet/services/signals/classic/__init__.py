@@ -1,0 +1,1 @@
+"""The classic dialect of signals: frames of two fields, without login."""

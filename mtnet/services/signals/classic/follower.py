@@ -1,0 +1,105 @@
+"""One classic follower: it is sent what its queue says, when it says so."""
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mtnet.daemon.environment import Hub
+from mtnet.net.keepalive import hold
+from mtnet.net.output.buffer import Outbox
+from mtnet.net.output.segments import StreamTransport
+from mtnet.services.signals.book import Change
+from mtnet.services.signals.classic.queue import ClassicQueue
+from mtnet.services.signals.fanout import ISubscriber
+
+PACED_BUDGET = 1
+"""A paced follower has one frame under way: what waits behind it can still be replaced."""
+UNPACED_BUDGET = 65_536
+"""Bytes that wait for a follower without pacing before its changes replace each other."""
+SOON = 0.001
+"""Seconds by which a timer may be late without being set anew: sums of floats differ."""
+SEND_BUFFER = 8_192
+"""Bytes the kernel keeps for a paced follower: old positions must not pile up there."""
+
+
+@implementer(ISubscriber)
+class ClassicFollower:
+    """
+    Sends one connection what its `ClassicQueue` says, when it says so.
+
+    Args:
+        end: closes the connection, and says why.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, hub: Hub, channel: str, transport: StreamTransport, end: Callable[[str], None]
+    ) -> None:
+        self._hub, self._channel, self._end = hub, channel, end
+        self._settings = hub.config.signals
+        budget = PACED_BUDGET if self._settings.pace else UNPACED_BUDGET
+        if self._settings.pace:
+            hold(transport, SEND_BUFFER)
+        self._outbox = Outbox(transport, hub.clock, budget, self._pump)
+        state = hub.desk.shared_state(channel)
+        self._queue = ClassicQueue(self._settings, state, hub.clock.seconds())
+        self._timer: IDelayedCall | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        """Tell the positions of the channel, and each change from now on."""
+        self._hub.desk.audience.subscribe(self._channel, self)
+        self._pump()
+
+    def stop(self) -> bool:
+        """Tell nothing more; return whether all that was told has left the process."""
+        idle = self._outbox.ready
+        self._stopped = True
+        self._hub.desk.audience.unsubscribe(self._channel, self)
+        self._cancel()
+        self._outbox.close()
+        return idle
+
+    def changed(self, change: Change) -> None:
+        """Take a change that is on disk."""
+        when = self._hub.clock.seconds()
+        self._queue.offer(change, when)
+        due = max(when, self._queue.next_frame) + SOON
+        if self._outbox.ready and (self._timer is None or self._timer.getTime() > due):
+            self._pump()
+
+    def _pump(self) -> None:
+        self._cancel()
+        while self._outbox.ready:
+            frame = self._queue.take(self._hub.clock.seconds(), self._hub.now.moment())
+            if frame is None:
+                break
+            self._outbox.write(frame)
+        if not self._stopped:
+            self._wait()
+
+    def _wait(self) -> None:
+        due = self._queue.due()
+        if not self._outbox.ready:
+            due = self._outbox.since + self._settings.stalled
+        if due is not None:
+            delay = max(0.0, due - self._hub.clock.seconds())
+            self._timer = self._hub.clock.callLater(delay, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if self._outbox.ready or self._stalled() < self._settings.stalled:
+            self._pump()
+        else:
+            self._end(f"took no byte for {self._settings.stalled:g} s")
+
+    def _stalled(self) -> float:
+        return self._hub.clock.seconds() - self._outbox.since
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

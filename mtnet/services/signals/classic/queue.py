@@ -1,0 +1,386 @@
+"""
+What a classic follower is told, and when: a priority queue with a share for each purpose.
+
+The classic client reads once a second, stalls while it trades, acts on the last frame of
+what it read and never answers. So it gets one frame at a time, changes first, and everything
+more than once. Of three frames one is for the greeting and the repeat cycle, so that neither
+waits for a provider to become quiet (`docs/protocols.md`, The classic dialect).
+
+No Twisted, no clock: `when` is monotonic seconds, `moment` milliseconds of the clock by
+which positions tell their ages (`WallClock.moment`).
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable
+from decimal import Decimal
+from math import inf
+
+from msgspec import Struct
+
+from mtnet.config.schema import Signals
+from mtnet.services.signals.book import Change, Channel, Position, is_reduction
+from mtnet.services.signals.classic.wire import encode_position
+from mtnet.services.signals.model import FLAT
+
+SHARE = 3
+"""While the greeting or the repeat cycle wait, each third frame is theirs: 40 positions are told
+within 5 minutes, and a close waits for one frame of theirs."""
+OLD_SHARE = 8 * SHARE
+"""While anything else waits, one frame of so many is for an old close, that is each eighth of the
+shared ones: most followers did not miss it, and the repeat cycle of 40 takes 7 minutes."""
+OLD_BATCH = 8
+"""Old closes that are told before they are told again, so that the two tellings are apart."""
+OLD_AGAIN = 10.0
+"""Seconds between the two tellings at least: the client may stall for 3 of them."""
+MOST_KEPT = 64
+"""Closes of a greeting that wait for their next telling, and closes that a repeat cycle knows it
+has told: 4,096 of them would cost each follower 600 kB. More are told once more by the cycle."""
+
+Told = tuple[str, Decimal] | None
+"""What the next frame says; None = nothing."""
+
+
+class SharedState:
+    """
+    The positions of one channel in the orders in which its classic followers are told them.
+
+    Each order is made once for all of them: 4,096 closes would cost each follower 32 kB.
+
+    Args:
+        channel: the positions.
+        flat: seconds for which a close stays in the repeat cycle.
+
+    Attributes:
+        positions: the live view of the net positions.
+    """
+
+    def __init__(self, channel: Channel, flat: float) -> None:
+        self.positions = channel.net
+        self._channel, self._flat = channel, flat
+        self._version: tuple[str, int] | None = None
+        self._second: int | None = None
+        self._opened: tuple[Position, ...] = ()
+        self._closed: tuple[Position, ...] = ()
+        self._cycle: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+
+    def opened(self) -> tuple[Position, ...]:
+        """Return what is open, the last change first; a follower that comes is told this."""
+        channel = self._channel
+        if self._version != (channel.epoch, channel.seq):
+            self._version = channel.epoch, channel.seq
+            newest = sorted(channel.net.values(), key=lambda position: -position.number)
+            self._opened = tuple(position for position in newest if position.volume)
+            self._closed = tuple(position for position in newest if not position.volume)
+        return self._opened
+
+    def closed(self, number: float) -> Position | None:
+        """
+        Return the last close before change `number` of the channel.
+
+        Closes that came after the last call of `opened` are unknown here: who came before them
+        is told them as changes. What has changed since is returned all the same.
+        """
+        at = bisect_right(self._closed, -number, key=lambda position: -position.number)
+        return self._closed[at] if at < len(self._closed) else None
+
+    def cycle(self, moment: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """
+        Return the symbols that closed within `flat`, and those that are open, as they were at
+        most a second ago. They are sorted by name: no change moves a symbol to another place.
+        """
+        if self._second != moment // 1000:
+            self._second = moment // 1000
+            known = self.positions.values()
+            recent = (p.symbol for p in known if not p.volume and is_recent(p, moment, self._flat))
+            self._cycle = tuple(sorted(recent)), tuple(sorted(p.symbol for p in known if p.volume))
+        return self._cycle
+
+
+class ClassicQueue:
+    """
+    The frames of one follower.
+
+    A frame tells, in this order: a fresh close or reduction, a close that the greeting makes a
+    change, another change; then, taking turns, a change once more, and the greeting or the
+    repeat cycle; then an old close. A share of the frames (`SHARE`, `OLD_SHARE`) is for the
+    later ones whatever the earlier ones do.
+
+    Args:
+        settings: `[signals]`.
+        state: what the followers of its channel share.
+        when: the time at which the follower came.
+
+    Attributes:
+        next_frame: before this time nothing is told.
+    """
+
+    __slots__ = (
+        "_again_next", "_changes", "_cycle", "_greeted", "_greeting", "_next_cycle", "_old",
+        "_recent", "_settings", "_since_old", "_since_shared", "_state", "next_frame",
+    )  # fmt: skip
+
+    def __init__(self, settings: Signals, state: SharedState, when: float) -> None:
+        self._settings, self._state = settings, state
+        self._changes: dict[str, _Change] = {}
+        self._greeting, self._greeted = state.opened(), 0
+        self._recent: float | None = inf
+        self._old: _OldCloses | None = None
+        self._cycle: _Cycle | None = None
+        self.next_frame = when
+        self._next_cycle = when + settings.repeat
+        self._since_shared = self._since_old = 0
+        self._again_next = True
+
+    def offer(self, change: Change, when: float) -> None:
+        """Take a change; it replaces an older one of its symbol that still waits."""
+        waiting = self._changes.get(change.symbol)
+        untold = waiting is not None and not waiting.told
+        before = waiting.before if waiting and untold else change.previous
+        due = waiting.due if waiting and untold else when
+        self._changes[change.symbol] = _Change(change.volume, before, due)
+
+    def take(self, when: float, moment: int) -> bytes | None:
+        """Return the frame to send at `when`, or None when nothing is due yet."""
+        if when < self.next_frame:
+            return None
+        told = self._choose(when, moment)
+        if told is None:
+            return None
+        self._settle(told[0], when)
+        self.next_frame = when + self._settings.pace
+        return encode_position(*told, self._settings.codepage)
+
+    def due(self) -> float | None:
+        """Return the earliest time at which `take` may have a frame; None = at no time."""
+        times = [change.due for change in self._changes.values()]
+        if self._greeting or self._recent is not None or self._cycle is not None:
+            times.append(self.next_frame)
+        if self._old is not None and not self._greeting:
+            times.append(self._old.due)
+        if self._settings.repeat and self._state.positions:
+            times.append(self._next_cycle)
+        return max(self.next_frame, min(times)) if times else None
+
+    def _choose(self, when: float, moment: int) -> Told:
+        self._since_shared += 1
+        self._since_old += 1
+        told = self._take_shared(when, moment) if self._since_shared >= SHARE else None
+        told = told or self._take_change(when, moment)
+        for taker in self._takers() if told is None else ():
+            told = told or taker(when, moment)
+        if told is None:
+            self._since_shared -= 1
+            self._since_old -= 1
+        return told
+
+    def _takers(self) -> "tuple[Callable[[float, int], Told], ...]":
+        """Return who takes a frame that no change needs; the first two take turns."""
+        if self._again_next:
+            return self._take_again, self._take_shared, self._take_old
+        return self._take_shared, self._take_again, self._take_old
+
+    # Changes
+
+    def _take_change(self, when: float, moment: int) -> Told:
+        """Take what was never told: fresh closes, those of the greeting, then all others."""
+        waiting = [(c.rank, symbol) for symbol, c in self._changes.items() if not c.told]
+        first = min(waiting)[1] if waiting else None
+        if first is None or not self._changes[first].urgent:
+            told = self._take_recent(when, moment)
+            if told is not None:
+                return told
+        return None if first is None else (first, self._changes[first].volume)
+
+    def _take_recent(self, when: float, moment: int) -> Told:
+        """Take a close of the time before the follower came, which it may have missed."""
+        while self._recent is not None:
+            position = self._state.closed(self._recent)
+            if position is None or not is_recent(position, moment, self._settings.flat):
+                self._old = _OldCloses(self._recent, self._recent)
+                self._recent = None
+            else:
+                self._recent = position.number
+                if self._stands(position):
+                    if len(self._changes) < MOST_KEPT:
+                        self._changes[position.symbol] = _Change(FLAT, None, when)
+                    return position.symbol, FLAT
+        return None
+
+    def _take_again(self, when: float, moment: int) -> Told:
+        """Take a change that was told, and may have been missed."""
+        ready = [(c.rank, s) for s, c in self._changes.items() if c.told and c.due <= when]
+        if not ready:
+            return None
+        self._again_next = False
+        symbol = min(ready)[1]
+        return symbol, self._changes[symbol].volume
+
+    def _settle(self, symbol: str, when: float) -> None:
+        """Count a telling of a symbol, whatever it was told for."""
+        change, again = self._changes.get(symbol), (0.0, *self._settings.again)
+        if change is None or change.due > when:
+            return
+        change.told += 1
+        if change.told == len(again):
+            del self._changes[symbol]
+        else:
+            change.due = when + again[change.told] - again[change.told - 1]
+
+    # The greeting, the repeat cycle and old closes
+
+    def _take_shared(self, when: float, moment: int) -> Told:
+        told = self._take_greeting()
+        if told is None and self._since_old >= OLD_SHARE:
+            told = self._take_old(when, moment)
+        if told is None:
+            told = self._take_cycle(when, moment)
+        if told is not None:
+            self._since_shared, self._again_next = 0, True
+        return told
+
+    def _take_greeting(self) -> Told:
+        while self._greeting:
+            position = self._greeting[self._greeted]
+            self._greeted += 1
+            if self._greeted == len(self._greeting):
+                self._greeting = ()
+            change = self._changes.get(position.symbol)
+            # What changed since is told as a change, and here if that still waits.
+            if self._stands(position) or (change is not None and not change.told):
+                told = self._position(position.symbol)
+                if told is not None:
+                    return told
+        return None
+
+    def _take_cycle(self, when: float, moment: int) -> Told:
+        told = self._go_on(moment)
+        if told is None and self._settings.repeat and when >= self._next_cycle:
+            self._cycle, self._next_cycle = _Cycle(), when + self._settings.repeat
+            told = self._go_on(moment)
+        return told
+
+    def _go_on(self, moment: int) -> Told:
+        """Go on with the repeat cycle: closes, then what is open, each symbol once."""
+        while self._cycle is not None:
+            symbol = self._cycle.next(self._state.cycle(moment))
+            if symbol is None:
+                self._cycle = None
+            elif (told := self._position(symbol)) is not None:
+                return told
+        return None
+
+    def _take_old(self, when: float, moment: int) -> Told:
+        """Take a close that the follower hears of twice, if it missed it, and never again."""
+        while self._old is not None and not self._greeting and when >= self._old.due:
+            position = self._state.closed(self._old.at)
+            if position is not None and not is_recent(position, moment, self._settings.remember):
+                position = None
+            if not self._old.advance(position, when):
+                self._old = None
+            elif position is not None and self._stands(position):
+                self._since_old = self._since_shared = 0
+                return position.symbol, position.volume
+        return None
+
+    def _stands(self, position: Position) -> bool:
+        """Say whether a symbol has not changed since the follower came."""
+        now = self._state.positions.get(position.symbol)
+        return now is not None and (now.volume, now.when) == (position.volume, position.when)
+
+    def _position(self, symbol: str) -> Told:
+        """Return a position that was not forgotten meanwhile."""
+        position = self._state.positions.get(symbol)
+        return None if position is None else (symbol, position.volume)
+
+
+def is_recent(position: Position, moment: int, seconds: float) -> bool:
+    """Say whether a position changed within so many seconds."""
+    return position.when >= moment - seconds * 1000
+
+
+class _Change(Struct):
+    """
+    A change that waits to be told, or to be told again.
+
+    Attributes:
+        before: the volume that the follower was told last, as far as is known.
+        told: how often it was told already.
+        due: when it may be told.
+    """
+
+    volume: Decimal
+    before: Decimal | None
+    due: float
+    told: int = 0
+
+    @property
+    def urgent(self) -> bool:
+        """Whether lots are closed: such a change goes first."""
+        return not self.volume or is_reduction(self.before, self.volume)
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Closes and reductions first, then the oldest."""
+        return not self.urgent, self.due
+
+
+class _Cycle(Struct):
+    """
+    Where a follower is in its repeat cycle.
+
+    Attributes:
+        last: the symbol that was told last; empty = none of this part yet.
+        closed: those that were told as closed; some may be open again.
+        opened: whether that part is over.
+    """
+
+    last: str = ""
+    closed: tuple[str, ...] = ()
+    opened: bool = False
+
+    def next(self, parts: tuple[tuple[str, ...], tuple[str, ...]]) -> str | None:
+        """Return the next symbol of what is closed and what is open; None = all are told."""
+        names = parts[self.opened]
+        at = bisect_right(names, self.last)
+        while at < len(names) and names[at] in self.closed:
+            at += 1
+        if at < len(names):
+            self.last = names[at]
+            if not self.opened and len(self.closed) < MOST_KEPT:
+                self.closed += (self.last,)
+            return self.last
+        if self.opened:
+            return None
+        self.last, self.opened = "", True
+        return self.next(parts)
+
+
+class _OldCloses(Struct):
+    """
+    Where a follower is among the old closes, which are told in batches, each batch twice.
+
+    Attributes:
+        begin: the number of the change before which the batch begins.
+        at: the number of the one that was told last.
+        count: how many of the batch were told.
+        again: whether the batch was told once.
+        due: when the next one may be told.
+    """
+
+    begin: float
+    at: float
+    count: int = 0
+    again: bool = False
+    due: float = 0.0
+
+    def advance(self, told: Position | None, when: float) -> bool:
+        """Go behind what is told; None = there are no more. Return False when all is told."""
+        if told is not None:
+            self.at, self.count = told.number, self.count + 1
+        if told is not None and self.count < OLD_BATCH:
+            return True
+        if not self.again and self.count:
+            self.at, self.count, self.again, self.due = self.begin, 0, True, when + OLD_AGAIN
+            return True
+        self.begin, self.count, self.again = self.at, 0, False
+        return told is not None

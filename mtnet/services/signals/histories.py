@@ -1,0 +1,94 @@
+"""Keeps what followers claim of the history of channels, and what a person accepts of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtnet.errors import JournalError, WireError
+from mtnet.services.signals.book import Channel
+from mtnet.services.signals.divergence import Claim, Divergences
+from mtnet.services.signals.requests import Subscribe
+from mtnet.storage.sqlite import replace_file
+
+
+class Histories:
+    """
+    Args:
+        path: the file that keeps the claims.
+        now: milliseconds since the Unix epoch, UTC.
+        in_thread: runs a blocking function off the reactor, in order.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, path: Path, now: Callable[[], int], in_thread: Callable[..., "Deferred[Any]"]
+    ) -> None:
+        self._path, self._now, self._in_thread = path, now, in_thread
+        self._divergences = Divergences()
+
+    def open(self) -> None:
+        """
+        Read what was claimed; blocking.
+
+        Raises:
+            JournalError: the file cannot be read.
+        """
+        try:
+            if self._path.exists():
+                self._divergences.load(self._path.read_bytes())
+        except (OSError, JournalError) as error:
+            raise JournalError(
+                f"{self._path} does not say which histories went back: {error}."
+            ) from error
+        for sentence in self.sentences():
+            self.log.error("{sentence}.", sentence=sentence)
+
+    def sentences(self) -> list[str]:
+        """Say what a person must decide."""
+        return self._divergences.sentences()
+
+    def has_diverged(self, channel: Channel) -> bool:
+        """Say whether a follower that is trusted ever knew more than this epoch holds."""
+        return self._divergences.has_diverged(channel.name, channel.epoch)
+
+    def claim(self, channel: Channel, asked: Subscribe, who: str) -> None:
+        """Take note, once, of what a follower knows that the journal does not hold."""
+        claim = Claim(asked.after or 0, asked.h or "", who, self._now(), channel.seq)
+        if self._divergences.add(channel.name, channel.epoch, claim):
+            self.log.error("{sentence}.", sentence=self._divergences.sentence(channel.name))
+            self._store().addErrback(self._unstored)
+
+    async def accept(self, channel: str) -> None:
+        """
+        Take the journal for right: the claims so far are no alarm any more.
+
+        Raises:
+            WireError: `channel`; nobody claims anything.
+            JournalError: the disk does not keep it.
+        """
+        claims = self._divergences.open(channel)
+        if not claims:
+            raise WireError("channel", f"Nothing is wrong with {channel}")
+        self._divergences.accept(channel)
+        try:
+            await self._store()
+        except JournalError:
+            self._divergences.reopen(channel, claims)
+            raise
+
+    def forget(self, channel: str) -> None:
+        """End the claims on a channel, which has a new epoch."""
+        self._divergences.forget(channel)
+        self._store().addErrback(self._unstored)
+
+    def _store(self) -> "Deferred[Any]":
+        return self._in_thread(replace_file, self._path, self._divergences.dump())
+
+    def _unstored(self, failure: Failure) -> None:
+        failure.trap(JournalError)
+        self.log.error("{why} It is known until the stop.", why=failure.getErrorMessage())

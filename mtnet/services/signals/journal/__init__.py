@@ -1,0 +1,1 @@
+"""The journal of signals: what is stored, and whether it is whole."""

@@ -1,0 +1,204 @@
+"""
+The file of heads: how far each channel had come, beside the journal and not within.
+
+SQLite drops a damaged end of its write-ahead log in silence. What it shows then is whole and
+old, and nothing within it can tell; a second file can. It is written after a commit returned,
+and not forced onto the platter: the log was, so what is here can only lag, and a lag is mended
+when the journal is opened. Heads that are ahead of the journal mean that its end is lost.
+
+Each channel has two records that are written in turn, in different sectors: a write that is
+torn leaves the other. Three records share a sector of 512 bytes.
+"""
+
+import os
+import struct
+from binascii import crc32
+from collections.abc import Iterable
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+
+from mtnet.errors import JournalError
+from mtnet.services.signals.journal.hash_chain import GENESIS, Head
+from mtnet.storage.sqlite import Place, moved, sync
+
+MAX_NAME = 32
+"""Bytes of the name of a channel."""
+SECTOR, SHARE = 512, 3
+_RECORD = struct.Struct("<4s32s16sQQ32s32s")
+_SEAL = struct.Struct("<I")
+_SIZE = _RECORD.size + _SEAL.size
+_MAGIC = b"MTH1"
+
+
+class Heads:
+    """
+    Args:
+        path: the file; it is made with the first channel.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: FileIO | None = None
+        self._places: dict[str, int] = {}
+        self._next = 0
+
+    def read(self) -> dict[str, Head]:
+        """
+        Return the newest head of each channel.
+
+        Raises:
+            JournalError: the file is there and cannot be read.
+        """
+        data = read(self.path)
+        found = parse(data)
+        self._places = {name: place for name, (place, _) in found.items()}
+        self._next = _places(data)
+        return {name: head for name, (_, head) in found.items()}
+
+    def begin(self, channel: str, epoch: str) -> None:
+        """
+        Name a channel that is about to be made; on the platter when this returns.
+
+        A journal that knows a channel which the heads do not is refused, so this comes first.
+        A head of revision 0 whose channel was not made after all says nothing.
+
+        Raises:
+            JournalError: the disk is full or failed.
+        """
+        self.write([Head(channel, epoch, 0, 0, GENESIS, GENESIS)])
+        self.sync()
+
+    def write(self, heads: Iterable[Head]) -> None:
+        """
+        Note how far channels have come.
+
+        Raises:
+            JournalError: the disk is full or failed; the journal itself is whole.
+        """
+        try:
+            file = self._file if self._file is not None else self._open()
+            for head in heads:
+                place = self._place(head.channel)
+                file.seek(_offset(place, head.revision & 1))
+                file.write(_seal(head))
+        except OSError as error:
+            self.close()
+            raise JournalError(f"{self.path} does not take the heads: {error}.") from error
+
+    def sync(self) -> None:
+        """
+        Force what was written onto the platter.
+
+        Raises:
+            JournalError: the disk failed.
+        """
+        if self._file is None:
+            return
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self.close()
+            raise JournalError(f"{self.path} does not reach the disk: {error}.") from error
+
+    def check(self) -> None:
+        """
+        Look whether the file is where it was opened.
+
+        Raises:
+            JournalError: it is not, or cannot be asked for.
+        """
+        if self._file is None:
+            return
+        try:
+            now = Place.of(self.path)
+            if now != Place.of(self._file.fileno()):
+                raise moved(self.path, now)
+        except OSError as error:
+            raise JournalError(f"{self.path} cannot be asked for: {error}.") from error
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def _open(self) -> FileIO:
+        if not self.path.exists():
+            self.path.touch(0o600)
+            sync(self.path.parent)
+        self._file = FileIO(self.path, "r+")
+        return self._file
+
+    def _place(self, channel: str) -> int:
+        if channel not in self._places:
+            self._places[channel] = self._next
+            self._next += 1
+        return self._places[channel]
+
+
+def read(path: Path) -> bytes:
+    """
+    Return the bytes of a file of heads; none when there is no file.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    try:
+        return path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise JournalError(f"{path} cannot be read: {error}.") from error
+
+
+def parse(data: bytes) -> dict[str, tuple[int, Head]]:
+    """Return the place and the newest head of each channel; what is torn is left out."""
+    found: dict[str, tuple[int, Head]] = {}
+    for place in range(_places(data)):
+        for copy in (0, 1):
+            head = _unseal(data[_offset(place, copy) :][:_SIZE])
+            if head is None:
+                continue
+            if head.channel not in found or found[head.channel][1].revision <= head.revision:
+                found[head.channel] = place, head
+    return found
+
+
+def dump(heads: Iterable[Head]) -> bytes:
+    """Return a file of heads that names these, once each."""
+    data = bytearray()
+    for place, head in enumerate(heads):
+        start = _offset(place, head.revision & 1)
+        data.extend(bytes(max(0, _offset(place, 1) + _SIZE - len(data))))
+        data[start : start + _SIZE] = _seal(head)
+    return bytes(data)
+
+
+def _offset(place: int, copy: int) -> int:
+    return (place // SHARE * 2 + copy) * SECTOR + place % SHARE * _SIZE
+
+
+def _places(data: bytes) -> int:
+    """Count the places that hold anything, so that no new one falls onto a torn one."""
+    places = (len(data) // (2 * SECTOR) + 1) * SHARE
+    while places and not any(any(data[_offset(places - 1, copy) :][:_SIZE]) for copy in (0, 1)):
+        places -= 1
+    return places
+
+
+def _seal(head: Head) -> bytes:
+    name, epoch = head.channel.encode(), head.epoch.encode()
+    body = _RECORD.pack(_MAGIC, name, epoch, head.seq, head.revision, head.hash, head.proof)
+    return body + _SEAL.pack(crc32(body))
+
+
+def _unseal(data: bytes) -> Head | None:
+    if len(data) < _SIZE or _SEAL.unpack(data[_RECORD.size :])[0] != crc32(data[: _RECORD.size]):
+        return None
+    magic, name, epoch, seq, revision, digest, proof = _RECORD.unpack(data[: _RECORD.size])
+    if magic != _MAGIC:
+        return None
+    return Head(name.rstrip(b"\0").decode(), epoch.decode(), seq, revision, digest, proof)

@@ -1,0 +1,49 @@
+"""The entries of a journal for other programs, while the daemon may be writing."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from mtnet.errors import ClientError, DamageError, JournalError
+from mtnet.services.signals.journal.schema import check_structure
+from mtnet.services.signals.journal.transaction import read_row
+from mtnet.services.signals.journal.verify import channels, read_entries
+from mtnet.services.signals.model import Entry
+from mtnet.storage.sqlite import BUSY, FAILURES
+
+PAGE = 2_000
+"""Entries that are read at once."""
+
+
+def export(path: Path, channel: str | None = None) -> Iterator[Entry]:
+    """
+    Yield the entries that are kept, of one channel or of all, each proved by the chain.
+
+    Raises:
+        ClientError: there is no such journal or channel.
+        JournalError: an entry is not what was written; the sentence says where.
+    """
+    if not path.exists():
+        raise ClientError(f"There is no journal {path}; --data names the daemon's folder.")
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY)) as connection:
+            check_structure(connection)
+            for name in sorted(channels(connection)) if channel is None else [channel]:
+                yield from _entries(connection, name)
+    except DamageError as damage:
+        raise JournalError(f"{path}, {damage}.") from damage
+    except FAILURES as error:
+        raise JournalError(f"{path} cannot be read: {error}.") from error
+
+
+def _entries(connection: sqlite3.Connection, name: str) -> Iterator[Entry]:
+    row = read_row(connection, name)
+    if row is None:
+        known = ", ".join(sorted(channels(connection))) or "none"
+        raise ClientError(f"There is no channel {name}; there are {known}.")
+    after = row.oldest - 1
+    while page := read_entries(connection, row, after, PAGE):
+        yield from page
+        after = page[-1].seq

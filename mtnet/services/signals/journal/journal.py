@@ -1,0 +1,515 @@
+"""
+The signals on disk: every entry in order, and the state that they led to.
+
+Blocking, for one thread at a time. A commit that returned is on the platter
+(`synchronous=FULL`, write-ahead log), and what is read is what was written, or an error.
+"""
+
+import sqlite3
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from mtnet.errors import DamageError, JournalError, NotAskedError, WireError
+from mtnet.services.signals.journal.checkpoints import MAX_NAME, Heads
+from mtnet.services.signals.journal.hash_chain import Head, Row, decode_row, head_of, short
+from mtnet.services.signals.journal.maintenance import adopt, heads_of, verify
+from mtnet.services.signals.journal.opening import REMEDY, beyond, blame, check_all, sentence
+from mtnet.services.signals.journal.schema import SCHEMA, TABLES, old_positions
+from mtnet.services.signals.journal.transaction import (
+    Ledger,
+    find_row,
+    new_row,
+    next_epoch,
+    read_row,
+    write_row,
+)
+from mtnet.services.signals.journal.verify import (
+    Progress,
+    channels,
+    kept_hash_at,
+    read_entries,
+    state_of,
+)
+from mtnet.services.signals.model import Draft, Entry, Loaded, Outcome, State
+from mtnet.services.signals.transitions import Judge
+from mtnet.storage.sqlite import Database
+
+IDS = 1_000_000
+"""Ids of each channel that are remembered when their entries are not."""
+SLICE = 256
+"""Entries, and ids, by which a channel grows beyond what is to be kept before a commit removes
+as many: under a millisecond."""
+
+T = TypeVar("T")
+
+
+class Journal:
+    """
+    What survives a crash.
+
+    Args:
+        path: the file; its folder exists. The file of heads lies beside it.
+        retain: entries of each channel that are kept; the state is kept always.
+        ids, slice: see `IDS` and `SLICE`.
+
+    Attributes:
+        trouble: why the heads could not be noted after the last commit; nothing is lost, but a
+            loss would not be seen.
+        attempted: what becomes of each draft of the last commit where that turns out to be
+            stored; empty = none was judged.
+    """
+
+    def __init__(self, path: Path, retain: int, ids: int = IDS, slice: int = SLICE) -> None:
+        self.path, self.trouble = path, ""
+        self.attempted: list[Outcome] = []
+        self._keeps = retain, ids, slice
+        self._database = Database(path, SCHEMA, TABLES, self._upgrade)
+        self._heads = Heads(heads_of(path))
+        self._ledgers: dict[str, Ledger] = {}
+        self._behind: dict[str, Head] = {}
+        self._damaged: dict[str, str] = {}
+        self._spoilt: dict[str, str] = {}
+        self._settled = False
+        self._checking: Generator[Progress] | None = None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a call failed, and what came of it is not known."""
+        return not self._settled
+
+    @property
+    def damaged(self) -> Mapping[str, str]:
+        """Return the channels that are refused, each with a sentence."""
+        return MappingProxyType(self._damaged)
+
+    def load(self) -> Loaded:
+        """
+        Open the journal, and check the state and the end of each channel.
+
+        Raises:
+            JournalError: the file is damaged, unreadable, lost, or of a newer mtnet.
+        """
+        self._database.forget()  # a start takes what it finds
+        return self._opened({}, strict=False)[0]
+
+    def recover(self, known: Mapping[str, int]) -> list[Entry]:
+        """
+        Open the journal anew after a call failed, and find out what came of it.
+
+        Args:
+            known: the last entry of each channel that the caller knows to be stored.
+
+        Returns:
+            The entries beyond those, which are stored after all. Nothing of the failed call is
+            stored besides.
+
+        Raises:
+            JournalError: the disk still fails; until this returns, nothing is known of the last
+                call, and nothing more is taken or given.
+        """
+        self.close()
+        return self._opened(known, strict=True)[1]
+
+    def create(self, channel: str) -> None:
+        """
+        Make a channel, unless it is there.
+
+        Raises:
+            JournalError: the disk is full or failed, or the channel is damaged.
+            WireError: `channel`; no channel can have this name.
+        """
+        self._refuse_damaged(channel)
+        _check_name(channel)
+
+        def make(connection: sqlite3.Connection) -> tuple[None, list[Head]]:
+            if read_row(connection, channel) is not None:
+                return None, []
+            return None, self._flush({channel: Ledger(connection, new_row(channel))}, True)
+
+        self._write(make)
+
+    def commit(self, drafts: Iterable[Draft], judge: Judge | None = None) -> list[Outcome]:
+        """
+        Store drafts, all that are accepted or, when this raises, none that is known of.
+
+        Args:
+            judge: raises WireError for what must not be stored; it is told what each draft does
+                to what stands then, the drafts before it included. None = all is stored.
+
+        Returns:
+            What became of each draft, in their order. A refusal is returned, not raised: `id`
+            (it was stored with other fields), `field` (with a ticket where the net position
+            stands, or the other way round), `server` (the channel is damaged, which may be found
+            by this), `channel` (its name), or what `judge` raised.
+
+        Raises:
+            JournalError: the disk is full or failed; ask `recover`.
+        """
+        wanted, judge, self.attempted = list(drafts), judge or Judge(), []
+        return self._write(lambda connection: self._take(connection, wanted, judge))
+
+    def find(self, drafts: Iterable[Draft]) -> list[Outcome | None]:
+        """
+        Say what became of drafts with ids: `Repeated`, a refusal, or None for all that are not
+        stored, those without an id included.
+
+        Raises:
+            JournalError: the disk failed.
+        """
+        return [self._find(draft) for draft in drafts]
+
+    def read(self, channel: str, after: int, limit: int) -> list[Entry]:
+        """
+        Return at most `limit` entries, from `after` + 1 on.
+
+        Raises:
+            PrunedError: the first of them is kept no longer.
+            JournalError: they are not what was written; the sentence says where.
+            WireError: `channel`; there is none of this name.
+        """
+        return self._look(channel, lambda c, row: read_entries(c, row, after, limit))
+
+    def hash_at(self, channel: str, seq: int) -> str:
+        """
+        Return the `h` of an entry, see `Entry`.
+
+        Raises:
+            PrunedError: it is kept no longer.
+            JournalError, WireError: as `read`.
+        """
+        return self._look(channel, lambda c, row: short(kept_hash_at(c, row, seq)))
+
+    def positions(self, channel: str) -> State:
+        """
+        Return what stands in a channel, as of its last entry.
+
+        Raises:
+            JournalError: it is not what was written.
+            WireError: `channel`; there is none of this name.
+        """
+        return self._look(channel, state_of)
+
+    def expire(
+        self, before: int, among: Collection[tuple[str, str]] | None = None
+    ) -> list[tuple[str, str]]:
+        """
+        Forget the symbols that went flat before a time in milliseconds since the epoch.
+
+        Args:
+            among: (channel, symbol) that may be forgotten: their times in the journal may have
+                been told by a clock that was wrong; None = all.
+
+        Returns:
+            Them, as (channel, symbol).
+
+        Raises:
+            JournalError: as `commit`.
+        """
+        gone = self._write(lambda connection: self._expire(connection, before, among))
+        with suppress(JournalError):  # which the next commit meets again
+            self._heads.sync()
+        return gone
+
+    def accept(self, channel: str) -> State:
+        """
+        Go on with a damaged channel as it is: its proven positions, no entries, a new epoch.
+
+        Raises:
+            JournalError: the disk is full or failed.
+            WireError: `channel`; nothing is known of it.
+        """
+        head = self._heads.read().get(channel)
+        self._break_off()  # what it sees is older
+
+        def make(connection: sqlite3.Connection) -> tuple[State, list[Head]]:
+            row = adopt(connection, channel, head)
+            if row is None:
+                raise _no_channel(channel)
+            if head is None:
+                self._heads.begin(channel, row.epoch)
+            return state_of(connection, row), [head_of(row)]
+
+        state = self._write(make)
+        self._heads.sync()
+        self._damaged, self._spoilt = (
+            {name: why for name, why in known.items() if name != channel}
+            for known in (self._damaged, self._spoilt)
+        )
+        return state
+
+    def begin_epoch(self, channel: str) -> State:
+        """
+        Go on with a channel as it is, under a new epoch.
+
+        Raises:
+            JournalError: the disk is full or failed, or the channel is damaged.
+            WireError: `channel`; there is none of this name.
+        """
+        self._refuse_damaged(channel)
+
+        def make(connection: sqlite3.Connection) -> tuple[State, list[Head]]:
+            row = read_row(connection, channel)
+            if row is None:
+                raise _no_channel(channel)
+            row = next_epoch(row)
+            write_row(connection, row)
+            return state_of(connection, row), [head_of(row)]
+
+        state = self._write(make)
+        self._heads.sync()
+        return state
+
+    def check_files(self) -> None:
+        """
+        Look whether the files are where they were opened, and note the heads that lag.
+
+        Raises:
+            NotAskedError: the journal is not, or the disk is full.
+            JournalError: what was stored last may be lost.
+        """
+        try:
+            self._database.check()
+        except NotAskedError:
+            raise
+        except JournalError:
+            self._settled = False
+            raise
+        try:
+            self._heads.check()
+        except JournalError as error:
+            self.trouble = str(error)
+        else:
+            self._note(())
+        self._database.check_room()
+
+    def verify(self, channel: str | None = None, deep: bool = False) -> Iterator[Progress]:
+        """
+        Check every row as it is now, one slice at each step; commits may come in between.
+
+        Until its end the write-ahead log only grows, so the steps should not lie far apart.
+
+        Args:
+            channel: the only one to look at.
+            deep: whether SQLite checks its pages too, all in one last step.
+
+        Raises:
+            JournalError: the journal was closed or opened anew meanwhile.
+        """
+        if self._database.alone:
+            raise JournalError(f"The disk of {self.path} is full; it is checked later.")
+        check = self._checking = verify(self.path, channel, deep)
+        with closing(check):
+            for progress in check:
+                if progress.channel and progress.findings:
+                    self._spoil(progress.channel, f"{progress.findings[0]} {REMEDY}")
+                yield progress
+                if self._checking is not check:
+                    raise JournalError(f"The check of {self.path} was broken off; begin it again.")
+
+    def close(self) -> None:
+        """Close the files; the next call opens them again."""
+        # An open snapshot would keep the log from being copied.
+        self._break_off()
+        with suppress(JournalError):  # a lag is mended when they are opened
+            self._heads.sync()
+        self._heads.close()
+        self._database.close()
+
+    def _break_off(self) -> None:
+        if self._checking is not None:
+            self._checking.close()
+            self._checking = None
+
+    # Opening
+
+    def _opened(self, known: Mapping[str, int], strict: bool) -> tuple[Loaded, list[Entry]]:
+        self._settled = False
+        forced = self._database.force()
+        found = self._heads.read()
+        if not forced and not strict:
+            self._database.flush()
+        loaded, rows = self._database.look(lambda c: check_all(c, self.path, found, self._spoilt))
+        landed = self._database.look(lambda c: beyond(c, rows, known)) if strict else []
+        if landed and not forced:
+            raise JournalError(
+                f"{self.path} shows {len(landed)} entries that may not be on the disk, and there "
+                "is no room to write them, or somebody reads the file; it is tried again."
+            )
+        self._damaged = dict(loaded.damaged)
+        self._behind = {}
+        if forced or not strict:
+            heads = map(head_of, rows)
+            self._note(head for head in heads if found.get(head.channel) != head)
+        self._settled = True
+        return loaded, landed
+
+    def _upgrade(self, connection: sqlite3.Connection, version: int) -> None:
+        lost = sorted(name for name, head in self._heads.read().items() if head.revision)
+        if lost:
+            raise JournalError(
+                f"{self.path} is empty or of an older mtnet, and {self._heads.path} knows the "
+                f"channels {', '.join(lost)}: the journal is lost. Restore a backup, or remove "
+                "the file of heads to begin anew."
+            )
+        if version == 1:
+            for outcome in self._take(connection, old_positions(connection), Judge())[0]:
+                if not isinstance(outcome, Entry):
+                    raise JournalError(f"{self.path} cannot be made new: {outcome}.")
+            connection.execute("DROP TABLE positions")
+
+    # Writing
+
+    def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[Head]]]) -> T:
+        self._refuse_unsettled()
+        self._settled = False
+        try:
+            result, heads = self._database.run(work)
+        except (DamageError, WireError, NotAskedError) as error:
+            self._settled = True  # nothing was asked of the disk
+            if not isinstance(error, DamageError) or error.channel in self._damaged:
+                raise
+            self._spoil(error.channel, sentence(self.path, error.channel, error))
+            return self._write(work)  # the other channels go on
+        self._settled = True
+        self._note(heads)
+        return result
+
+    def _spoil(self, channel: str, why: str) -> None:
+        """Refuse a channel from now on."""
+        self._spoilt = {**self._spoilt, channel: why}
+        self._damaged = {**self._damaged, channel: why}
+
+    def _note(self, heads: Iterable[Head]) -> None:
+        """Tell the file of heads; what it does not take now, it takes with the next commit."""
+        self._behind.update({head.channel: head for head in heads})
+        if not self._behind:
+            self.trouble = ""
+            return
+        try:
+            self._heads.write(self._behind.values())
+        except JournalError as error:
+            self.trouble = str(error)
+            return
+        self._behind, self.trouble = {}, ""
+
+    def _take(
+        self, connection: sqlite3.Connection, drafts: list[Draft], judge: Judge
+    ) -> tuple[list[Outcome], list[Head]]:
+        ledgers: dict[str, Ledger] = {}
+        outcomes: list[Outcome] = []
+        judge.begin()
+        for draft in drafts:
+            try:
+                ledger = ledgers.get(draft.channel) or self._ledger(connection, draft.channel)
+                outcomes.append(ledger.take(draft, judge))
+                ledgers[draft.channel] = ledger
+            except WireError as error:
+                outcomes.append(error)
+            except UnicodeEncodeError:
+                # One publisher's lone surrogate must not keep the others out.
+                outcomes.append(WireError("field", "A signal holds text that no file can hold"))
+            except sqlite3.DatabaseError as error:
+                raise blame(draft.channel, error) from error
+        heads = self._flush(ledgers)
+        self.attempted = outcomes
+        return outcomes, heads
+
+    def _ledger(self, connection: sqlite3.Connection, channel: str) -> Ledger:
+        _check_name(channel)
+        if channel in self._damaged:
+            raise WireError("server", self._damaged[channel])
+        # Whatever fails from here on, nothing goes on with what it was about to write.
+        last, found = self._ledgers.pop(channel, None), find_row(connection, channel)
+        if found is None:
+            return Ledger(connection, new_row(channel))
+        if last is not None and last.goes_on(connection, found):
+            return last
+        return Ledger(connection, decode_row(channel, *found))
+
+    def _flush(self, ledgers: Mapping[str, Ledger], empty: bool = False) -> list[Head]:
+        heads = []
+        for ledger in ledgers.values():
+            if ledger.changed or empty:
+                if not ledger.revision:
+                    self._heads.begin(ledger.channel, ledger.epoch)
+                try:
+                    heads.append(ledger.flush(*self._keeps))
+                except sqlite3.DatabaseError as error:
+                    raise blame(ledger.channel, error) from error
+            self._ledgers[ledger.channel] = ledger
+        return heads
+
+    def _expire(
+        self,
+        connection: sqlite3.Connection,
+        before: int,
+        among: Collection[tuple[str, str]] | None,
+    ) -> tuple[list[tuple[str, str]], list[Head]]:
+        gone, ledgers = [], {}
+        for name in set(channels(connection)) - set(self._damaged):
+            row = read_row(connection, name)
+            if row is None:
+                continue
+            ledger = ledgers[name] = Ledger(connection, row)
+            for entry in state_of(connection, row).positions:
+                chosen = among is None or (name, entry.symbol) in among
+                if chosen and not entry.volume and entry.when < before:
+                    ledger.forget(entry.symbol)
+                    gone.append((name, entry.symbol))
+        return gone, self._flush(ledgers)
+
+    # Reading
+
+    def _look(self, channel: str, work: Callable[[sqlite3.Connection, Row], T]) -> T:
+        self._refuse_unsettled()  # what is shown now may not be on the platter
+        self._refuse_damaged(channel)
+
+        def find(connection: sqlite3.Connection) -> T:
+            try:
+                row = read_row(connection, channel)
+                if row is None:
+                    raise _no_channel(channel)
+                return work(connection, row)
+            except sqlite3.DatabaseError as error:
+                raise blame(channel, error) from error
+
+        try:
+            return self._database.look(find)
+        except DamageError as damage:
+            self._spoil(channel, sentence(self.path, channel, damage))
+            raise JournalError(self._damaged[channel]) from damage
+
+    def _refuse_unsettled(self) -> None:
+        if not self._settled:
+            raise JournalError(
+                f"{self.path} takes and gives nothing until it is opened, or until it is known "
+                "what came of the call that failed."
+            )
+
+    def _find(self, draft: Draft) -> Outcome | None:
+        try:
+            if not draft.id:
+                return None
+            return self._look(draft.channel, lambda c, row: Ledger(c, row).find(draft))
+        except WireError as error:
+            return None if error.code == "channel" else error
+        except JournalError:
+            if draft.channel not in self._damaged:
+                raise
+            return WireError("server", self._damaged[draft.channel])
+
+    def _refuse_damaged(self, channel: str) -> None:
+        if channel in self._damaged:
+            raise JournalError(self._damaged[channel])
+
+
+def _check_name(channel: str) -> None:
+    if not 1 <= len(channel.encode()) <= MAX_NAME:
+        raise WireError("channel", f"The name of a channel has 1 to {MAX_NAME} bytes")
+
+
+def _no_channel(channel: str) -> WireError:
+    return WireError("channel", f"There is no channel {channel}")

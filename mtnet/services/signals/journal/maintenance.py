@@ -1,0 +1,301 @@
+"""
+What people do with a journal: check it, back it up, restore it, accept what damage left.
+
+Each opens the file by itself, so that a program can do it while the daemon writes; `restore`
+alone wants the daemon stopped.
+"""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from mtnet.errors import DamageError, JournalError
+from mtnet.services.signals.journal import checkpoints as heads_file
+from mtnet.services.signals.journal.hash_chain import (
+    GENESIS,
+    Head,
+    Row,
+    add,
+    head_of,
+    id_item,
+    position_item,
+    prove,
+)
+from mtnet.services.signals.journal.schema import BACKUP, SCHEMA, fetch, rows
+from mtnet.services.signals.journal.transaction import new_row, next_epoch, read_row, write_row
+from mtnet.services.signals.journal.verify import POSITION, POSITIONS, Check, Progress, channels
+from mtnet.storage.sqlite import FAILURES, log_of, sync
+
+
+def heads_of(path: Path) -> Path:
+    """Name the file of heads of a journal."""
+    return path.with_suffix(".heads")
+
+
+def verify(path: Path, channel: str | None = None, deep: bool = True) -> Generator[Progress]:
+    """
+    Check every row of a journal, as it is at one moment, in slices.
+
+    Args:
+        channel: the only one to look at.
+        deep: see `Check`; a daemon, whose commits wait for a slice to end, leaves it out.
+
+    Raises:
+        JournalError: there is no such file.
+    """
+    with closing(_open(path)) as connection:
+        try:
+            found = _snapshot(connection, path)
+            for progress in Check(connection, found, channel, deep).run():
+                named = tuple(f"{path}, {finding}." for finding in progress.findings)
+                yield replace(progress, findings=named)
+        except (*FAILURES, JournalError) as error:
+            yield Progress(0, 0, (f"{path} cannot be read: {error}.",))
+
+
+def backup(path: Path, target: Path) -> None:
+    """
+    Copy a journal, as it is at one moment, into a new file that proves itself.
+
+    The copy is checked whole before it gets its name.
+
+    Raises:
+        JournalError: there is such a file already, the journal or its copy is damaged, or the
+            disk is full or failed.
+    """
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        # Holds the name; links, which could take it at the end, are not known everywhere.
+        target.touch(0o600, exist_ok=False)
+    except OSError as error:
+        raise JournalError(
+            f"{target} cannot be made, and no backup overwrites a file: {error}."
+        ) from error
+    try:
+        _fill(path, partial)
+        os.replace(partial, target)
+        sync(target.parent)
+    except BaseException as error:
+        for left in (partial, target):
+            left.unlink(missing_ok=True)
+        if isinstance(error, (*FAILURES, OSError)):
+            raise JournalError(f"{path} is not backed up to {target}: {error}.") from error
+        raise
+
+
+def restore(source: Path, path: Path, overwrite: bool = False) -> None:
+    """
+    Make a journal from a backup; no daemon may run on it.
+
+    Each channel gets a new epoch: what was stored after the backup is gone, and followers that
+    saw it must not take the numbers that come now for the ones they know.
+
+    Args:
+        overwrite: replace a journal that holds signals.
+
+    Raises:
+        JournalError: the backup is damaged or of a newer mtnet, there are signals already, or
+            the disk is full or failed.
+    """
+    _check_backup(source)
+    if not overwrite and _holds_signals(path):
+        raise JournalError(
+            f"{path} holds signals and is not replaced; move it away, or say that it may be lost."
+        )
+    partial = path.with_name(f"{path.name}.restoring")
+    heads = path.with_name(f"{path.name}.restoring-heads")
+    try:
+        for each in (partial, heads):
+            each.unlink(missing_ok=True)
+            each.touch(0o600)
+        shutil.copyfile(source, partial)
+        heads.write_bytes(heads_file.dump(_begin_epochs(partial)))
+        _exchange(path, partial, heads)
+    except (*FAILURES, OSError) as error:
+        raise JournalError(f"{source} is not restored to {path}: {error}.") from error
+    finally:
+        for each in (partial, heads):
+            each.unlink(missing_ok=True)
+
+
+def adopt(connection: sqlite3.Connection, name: str, head: Head | None) -> Row | None:
+    """
+    Make a damaged channel whole from what still proves itself, under a new epoch.
+
+    The entries go, since followers get a snapshot anyhow; positions that cannot be proved go
+    too. Returns None when nothing is known of such a channel.
+    """
+    old = _last_row(connection, name)
+    if old is None and head is None:
+        return None
+    total, last = _keep_proven(connection, name)
+    seq = max(last, old.seq if old else 0, head.seq if head else 0)
+    connection.execute("DELETE FROM entry WHERE channel = ?", (name,))
+    connection.execute("DELETE FROM known WHERE channel = ? AND seq > ?", (name, seq))
+    revision = max(old.revision if old else 0, head.revision if head else 0) + 1
+    row = replace(new_row(name), since=seq, seq=seq, oldest=seq + 1, revision=revision)
+    row = _count_ids(connection, replace(row, positions=total))
+    write_row(connection, row)
+    return row
+
+
+def _keep_proven(connection: sqlite3.Connection, name: str) -> tuple[bytes, int]:
+    """Remove the positions that cannot be proved; return the sum of the others, and their end."""
+    total, last = GENESIS, 0
+    for symbol, ticket, *rest in rows(connection, POSITION, POSITIONS, name):
+        try:
+            held = prove(name, symbol, ticket, (rest[0], rest[1], rest[2]))
+        except DamageError:
+            connection.execute(
+                "DELETE FROM position WHERE (channel, symbol, ticket) = (?, ?, ?)",
+                (name, symbol, ticket),
+            )
+            continue
+        total = add(total, position_item(symbol, ticket, held.hash))
+        last = max(last, held.entry.seq)
+    return total, last
+
+
+def _last_row(connection: sqlite3.Connection, name: str) -> Row | None:
+    try:
+        return read_row(connection, name)
+    except DamageError:
+        return new_row(name)
+
+
+def _count_ids(connection: sqlite3.Connection, row: Row) -> Row:
+    total, known = GENESIS, 0
+    statement = "SELECT id, seq, proof FROM known WHERE channel = ?"
+    with closing(connection.execute(statement, (row.name,))) as found:
+        for id, seq, proof in found:
+            total, known = add(total, id_item(id, seq, proof)), known + 1
+    return replace(row, ids=total, known=known)
+
+
+def _open(path: Path, mode: str = "ro") -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    except sqlite3.Error as error:
+        raise JournalError(f"{path} cannot be opened: {error}.") from error
+
+
+def _snapshot(connection: sqlite3.Connection, path: Path) -> dict[str, Head]:
+    """Begin to read at one moment; return the heads as they were before it."""
+    before = _heads(path)
+    connection.execute("BEGIN")
+    _check_schema(connection, path)
+    return {**_nothing_yet(_heads(path)), **before}
+
+
+def _heads(path: Path) -> dict[str, Head]:
+    found = heads_file.parse(heads_file.read(heads_of(path)))
+    return {name: head for name, (_, head) in found.items()}
+
+
+def _nothing_yet(heads: dict[str, Head]) -> dict[str, Head]:
+    """Name the channels that were made while the heads were read, and no more than that."""
+    return {name: Head(name, h.epoch, 0, 0, GENESIS, GENESIS) for name, h in heads.items()}
+
+
+def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    ((version,),) = fetch(connection, "PRAGMA user_version")
+    if version > SCHEMA:
+        raise JournalError(f"{path} has schema {version} of a newer mtnet; this one reads {SCHEMA}")
+    if version < SCHEMA:
+        raise JournalError(
+            f"{path} has schema {version} of an older mtnet, or is empty; this one reads {SCHEMA}. "
+            "A daemon that starts on it makes it new"
+        )
+
+
+def _fill(path: Path, partial: Path) -> None:
+    partial.unlink(missing_ok=True)
+    partial.touch(0o600)
+    _seal(partial, _copy(path, partial))
+    sync(partial)
+
+
+def _copy(path: Path, partial: Path) -> dict[str, Head]:
+    with closing(_open(path)) as connection:
+        before = _heads(path)
+        _check_schema(connection, path)
+        connection.execute("VACUUM INTO ?", (str(partial),))
+        return {**_nothing_yet(_heads(path)), **before}
+
+
+def _seal(partial: Path, found: dict[str, Head]) -> None:
+    """Check a copy, and write into it what it must hold."""
+    with closing(_open(partial, "rw")) as connection:
+        for progress in Check(connection, found).run():
+            for finding in progress.findings:
+                raise JournalError(f"{partial} is no whole copy and is removed: {finding}.")
+        found_rows = [read_row(connection, name) for name in channels(connection)]
+        data = heads_file.dump(head_of(row) for row in found_rows if row is not None)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(BACKUP)
+        connection.execute("INSERT INTO heads VALUES (?)", (data,))
+        connection.execute("COMMIT")
+
+
+def _check_backup(source: Path) -> None:
+    with closing(_open(source)) as connection:
+        try:
+            _check_schema(connection, source)
+            copies = rows(connection, (bytes,), "SELECT data FROM heads")
+            found = {name: head for name, (_, head) in heads_file.parse(copies[0][0]).items()}
+            for progress in Check(connection, found).run():
+                for finding in progress.findings:
+                    raise JournalError(f"{source} is damaged and is not restored: {finding}.")
+        except (*FAILURES, IndexError) as error:
+            raise JournalError(f"{source} is no whole backup: {error}.") from error
+
+
+def _holds_signals(path: Path) -> bool:
+    if any(head.seq for head in _heads(path).values()):
+        return True
+    if not path.exists() or not path.stat().st_size:
+        return False
+    try:
+        with closing(_open(path)) as connection:
+            _check_schema(connection, path)
+            return bool(fetch(connection, "SELECT 1 FROM entry UNION SELECT 1 FROM position"))
+    except (*FAILURES, JournalError):
+        return True  # or something that was written by others
+
+
+def _begin_epochs(partial: Path) -> list[Head]:
+    found = []
+    with closing(_open(partial, "rw")) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for name in channels(connection):
+            row = read_row(connection, name)
+            if row is not None:
+                row = next_epoch(row)
+                write_row(connection, row)
+                found.append(head_of(row))
+        connection.execute("DROP TABLE heads")
+        connection.execute("COMMIT")
+    return found
+
+
+def _exchange(path: Path, partial: Path, heads: Path) -> None:
+    """Put both files into place; whenever this is cut short, the two do not agree."""
+    sync(partial)
+    sync(heads)
+    # The log of the old file would be read as one of the new.
+    for stale in (log_of(path), path.with_name(f"{path.name}-shm")):
+        stale.unlink(missing_ok=True)
+    sync(path.parent)
+    os.replace(partial, path)
+    os.replace(heads, heads_of(path))
+    sync(path.parent)

@@ -1,0 +1,116 @@
+"""
+The tables of the journal.
+
+`entry` is the log, `position` the state that it led to, `known` the ids that were taken, and
+`channel` what proves the other three. Bodies are JSON, for people with a SQLite shell.
+"""
+
+import json
+import sqlite3
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeAlias
+
+from mtnet.errors import JournalError
+from mtnet.services.signals.model import Draft
+
+SCHEMA = 2
+"""`PRAGMA user_version` of the files that this code reads and writes."""
+
+TABLES = """
+CREATE TABLE channel (
+    name TEXT NOT NULL PRIMARY KEY,
+    body BLOB NOT NULL,
+    digest BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE entry (
+    channel TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (channel, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE position (
+    channel TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    ticket TEXT NOT NULL,
+    link BLOB NOT NULL,
+    body BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (channel, symbol, ticket)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE known (
+    channel TEXT NOT NULL,
+    id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    proof BLOB NOT NULL,
+    PRIMARY KEY (channel, id)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX known_by_seq ON known (channel, seq)
+"""
+BACKUP = "CREATE TABLE heads (data BLOB NOT NULL) STRICT"
+"""What a backup has besides: the file of heads."""
+_EXPECTED = {" ".join(each.split()) for each in TABLES.split(";")}
+
+Rows: TypeAlias = list[tuple[Any, ...]]
+
+
+def fetch(connection: sqlite3.Connection, statement: str, *values: object) -> Rows:
+    """Return all rows; no cursor stays open, which would keep its transaction alive."""
+    return connection.execute(statement, values).fetchall()
+
+
+def rows(
+    connection: sqlite3.Connection, shape: tuple[type, ...], statement: str, *values: object
+) -> Rows:
+    """
+    Return all rows, of the types in `shape`.
+
+    Raises:
+        sqlite3.DatabaseError: they are of others: a damaged file gives rows of another table.
+    """
+    return shaped(fetch(connection, statement, *values), shape)
+
+
+def shaped(found: Rows, shape: tuple[type, ...]) -> Rows:
+    """Return `found`, if it is what `rows` may return."""
+    if any(tuple(map(type, row)) != shape for row in found):
+        raise sqlite3.DatabaseError("a row is not of its table")
+    return found
+
+
+def check_structure(connection: sqlite3.Connection) -> None:
+    """
+    Look at what SQLite believes without proof.
+
+    Raises:
+        JournalError: the tables or the form of the file are not those of a journal.
+    """
+    tables = rows(connection, (str,), "SELECT sql FROM sqlite_schema")
+    found = {" ".join(sql.split()) for (sql,) in tables}
+    ((vacuum,),) = fetch(connection, "PRAGMA auto_vacuum")
+    # With the wrong form SQLite would keep its own notes on pages that hold rows.
+    if found - {BACKUP} != _EXPECTED or vacuum:
+        raise JournalError("The tables are not those of a journal of signals")
+
+
+def old_positions(connection: sqlite3.Connection) -> list[Draft]:
+    """
+    Return the positions of a journal of schema 1, oldest first.
+
+    Raises:
+        JournalError: a row cannot be read.
+    """
+    rows = fetch(
+        connection,
+        "SELECT channel, symbol, ticket, volume, changed, fields FROM positions "
+        "ORDER BY changed, channel, symbol, ticket",
+    )
+    try:
+        return [_old(*row) for row in rows]
+    except (InvalidOperation, ValueError, AttributeError) as error:
+        raise JournalError(f"A position of the old schema cannot be read: {error!r}") from error
+
+
+def _old(channel: str, symbol: str, ticket: str, volume: str, changed: int, fields: str) -> Draft:
+    others = tuple((key, str(value)) for key, value in json.loads(fields).items())
+    return Draft(channel, symbol, Decimal(volume), changed, ticket, fields=others)

@@ -1,0 +1,76 @@
+"""Checks every row of the journal while the daemon runs, a slice at a time."""
+
+from collections.abc import Iterator
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtnet.errors import JournalError
+from mtnet.recurring import Recurring
+from mtnet.services.signals.journal.group_commit import Thread
+from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.journal.verify import Progress
+
+PERIOD = 86_400.0
+"""Seconds between two checks; the first begins at the start."""
+REST = 0.02
+"""Seconds between two slices, for commits."""
+
+
+class Inspection:
+    """
+    Args:
+        thread: where the journal is called.
+
+    Attributes:
+        findings: sentences on what the last complete check found wrong beside the channels, which
+            the journal refuses from then on.
+    """
+
+    log = Logger()
+
+    def __init__(self, journal: Journal, clock: IReactorTime, thread: Thread) -> None:
+        self._journal, self._clock, self._in_thread = journal, clock, thread
+        self._loop = LoopingCall(Recurring("The check of the journal", self._begin))
+        self._loop.clock = clock
+        self._running: Deferred[None] | None = None
+        self.findings: list[str] = []
+
+    def start(self) -> None:
+        """Check now, and each day."""
+        self._loop.start(PERIOD)
+
+    def stop(self) -> None:
+        """Check no more."""
+        if self._loop.running:
+            self._loop.stop()
+        if self._running is not None:
+            self._running.cancel()
+
+    def _begin(self) -> None:
+        if self._running is None:
+            self._running = Deferred.fromCoroutine(self._run())
+            self._running.addErrback(self._broken_off)
+            self._running.addBoth(self._rest)
+
+    def _rest(self, _: object) -> None:
+        self._running = None
+
+    async def _run(self) -> None:
+        found: list[str] = []
+        check: Iterator[Progress] = self._journal.verify()
+        while (progress := await self._in_thread(next, check, None)) is not None:
+            for finding in progress.findings:
+                self.log.error("The journal is damaged: {finding}", finding=finding)
+            if not progress.channel:
+                found += progress.findings
+            await deferLater(self._clock, REST)
+        self.findings = found
+
+    def _broken_off(self, failure: Failure) -> None:
+        # After a failed commit the journal is opened anew; the next day is soon enough.
+        if not failure.check(CancelledError, JournalError):
+            self.log.failure("The journal could not be checked.", failure)

@@ -1,0 +1,367 @@
+"""
+Reads the journal and believes nothing: what is given back is what was written, or an error.
+
+Everything here only reads, through whichever connection it is handed.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from mtnet.errors import DamageError, PrunedError
+from mtnet.services.signals.journal.hash_chain import (
+    GENESIS,
+    Head,
+    Row,
+    add,
+    decode,
+    head_of,
+    id_item,
+    link,
+    position_item,
+    prove,
+    prove_id,
+    short,
+    shown,
+)
+from mtnet.services.signals.journal.schema import check_structure, fetch, rows, shaped
+from mtnet.services.signals.journal.transaction import read_row
+from mtnet.services.signals.model import Entry, State
+
+TAIL = 1_000
+"""Entries of each channel that are checked when the journal is opened, and all those which the
+heads do not know of yet. Older ones lay untouched; the complete check reads them."""
+SLICE = 2_000
+"""Rows that the complete check reads at a time: about 20 ms."""
+
+_UNKNOWN = "it has no row in the table `channel`"
+POSITION = str, str, bytes, bytes, bytes
+_ENTRY = int, bytes, bytes
+_ID = str, int, bytes
+POSITIONS = "SELECT symbol, ticket, link, body, hash FROM position WHERE channel = ?"
+_ENTRIES = "SELECT seq, body, hash FROM entry WHERE channel = ? AND seq > ? ORDER BY seq"
+_IDS = "SELECT id, seq, proof FROM known WHERE channel = ? ORDER BY id"
+
+
+class Progress(Struct, frozen=True):
+    """
+    One slice of a check.
+
+    Attributes:
+        done, total: rows.
+        findings: sentences on what is wrong in it: what and where.
+        channel: the one that they are about; empty = the file, or its reading.
+    """
+
+    done: int
+    total: int
+    findings: tuple[str, ...] = ()
+    channel: str = ""
+
+
+class Chain:
+    """
+    Follows the entries of a channel, one by one.
+
+    Args:
+        before: the hash before the first of them.
+        seq: the number before it.
+    """
+
+    def __init__(self, row: Row, seq: int, before: bytes) -> None:
+        self._row, self.seq, self.hash = row, seq, before
+
+    def follow(self, seq: int, body: bytes, hash: bytes) -> Entry:
+        """
+        Return the next entry.
+
+        Raises:
+            DamageError: it is not the next, or not what was written.
+        """
+        self.seq += 1
+        if seq != self.seq:
+            raise self._damage("it is missing" if seq > self.seq else "it does not belong there")
+        if link(self.hash, body) != hash:
+            raise self._damage("it was changed, or does not follow the one before it")
+        epoch, entry = decode(self._row.name, body, hash)
+        if entry.seq != seq or (epoch != self._row.epoch) != (seq <= self._row.since):
+            raise self._damage(f"it says that it is entry {entry.seq} of epoch {epoch}")
+        self.hash = hash
+        return entry
+
+    def end(self) -> None:
+        """
+        Check that the last entry was reached.
+
+        Raises:
+            DamageError: it was not.
+        """
+        if self.seq < self._row.seq:
+            self.seq += 1
+            raise self._damage("it is missing")
+        if self.seq > self._row.seq:
+            raise self._damage(f"the channel ends at entry {self._row.seq}")
+        if self.hash != self._row.hash:
+            raise self._damage("it is not the one that was stored last")
+
+    def _damage(self, what: str) -> DamageError:
+        return DamageError(self._row.name, f"channel {self._row.name}, entry {self.seq}: {what}")
+
+
+def check_head(row: Row, head: Head | None) -> None:
+    """
+    Compare a channel with the head that was noted last.
+
+    Raises:
+        DamageError: the journal is older than its head, or is another one.
+    """
+    name = row.name
+    if head is None:
+        raise DamageError(
+            name,
+            f"channel {name}: the file of heads does not name it, so nothing shows whether its "
+            f"last entries are there (the last that is there is {row.seq})",
+        )
+    if head.epoch != row.epoch:
+        raise DamageError(
+            name,
+            f"channel {name}: its epoch is {row.epoch}, and the file of heads says {head.epoch}: "
+            "one of the two files is not of this journal",
+        )
+    if head.revision > row.revision:
+        raise DamageError(
+            name,
+            f"channel {name}: its end is lost: it was at entry {head.seq}, revision "
+            f"{head.revision}, and is at entry {row.seq}, revision {row.revision}",
+        )
+    if head.revision == row.revision and head.revision and head != head_of(row):
+        raise DamageError(name, f"channel {name}: it is not what the file of heads says")
+
+
+def state_of(connection: sqlite3.Connection, row: Row) -> State:
+    """
+    Return the positions of a channel.
+
+    Raises:
+        DamageError: they are not what was written.
+    """
+    total, shows = GENESIS, []
+    for symbol, ticket, *held_row in rows(connection, POSITION, POSITIONS, row.name):
+        held = prove(row.name, symbol, ticket, (held_row[0], held_row[1], held_row[2]))
+        total = add(total, position_item(symbol, ticket, held.hash))
+        shows.append(shown(ticket, held.entry))
+    if total != row.positions:
+        raise DamageError(row.name, f"channel {row.name}: positions are missing, or too many")
+    shows.sort(key=lambda entry: entry.seq)
+    oldest = max(row.oldest, row.since + 1)
+    return State(row.epoch, row.seq, oldest, shows, short(row.hash))
+
+
+def check_channel(connection: sqlite3.Connection, name: str, head: Head | None) -> State:
+    """
+    Check what a daemon starts with: the state, and the end of the chain.
+
+    Raises:
+        DamageError: they are not what was written, or not all of it.
+    """
+    row = read_row(connection, name)
+    if row is None:
+        lost = f"it is lost; it was at entry {head.seq}" if head is not None else _UNKNOWN
+        raise DamageError(name, f"channel {name}: {lost}")
+    check_head(row, head)
+    state = state_of(connection, row)
+    known = head.seq if head is not None else 0
+    start = max(row.oldest - 1, min(known, row.seq - TAIL))
+    chain = Chain(row, start, hash_at(connection, row, start))
+    for seq, body, digest in rows(connection, _ENTRY, _ENTRIES, name, start):
+        chain.follow(seq, body, digest)
+        if head is not None and seq == head.seq and digest != head.hash:
+            raise DamageError(
+                name, f"channel {name}, entry {seq}: it is not the one that was stored"
+            )
+    chain.end()
+    return state
+
+
+def hash_at(connection: sqlite3.Connection, row: Row, seq: int) -> bytes:
+    """
+    Return the hash of an entry, or the one before the oldest.
+
+    Raises:
+        DamageError: it is missing.
+    """
+    if seq == row.oldest - 1:
+        return row.anchor
+    statement = "SELECT hash FROM entry WHERE (channel, seq) = (?, ?)"
+    found = rows(connection, (bytes,), statement, row.name, seq)
+    if not found:
+        raise DamageError(row.name, f"channel {row.name}, entry {seq}: it is missing")
+    return bytes(found[0][0])
+
+
+def kept_hash_at(connection: sqlite3.Connection, row: Row, seq: int) -> bytes:
+    """
+    Return the same, or the last one's for what lies beyond it.
+
+    Raises:
+        PrunedError: the entry behind it is kept no longer.
+        DamageError: it is missing.
+    """
+    if seq + 1 < row.oldest:
+        raise PrunedError(
+            f"channel {row.name}: entries after {seq} were asked for, and the oldest that is "
+            f"kept is {row.oldest}; a snapshot stands in for them"
+        )
+    return row.hash if seq >= row.seq else hash_at(connection, row, seq)
+
+
+def read_entries(connection: sqlite3.Connection, row: Row, after: int, limit: int) -> list[Entry]:
+    """
+    Return entries of the channel, by rising seq, from `after` + 1 on.
+
+    Raises:
+        PrunedError: they are kept no longer.
+        DamageError: they are not what was written, or not all of it.
+    """
+    before = kept_hash_at(connection, row, after)
+    if after >= row.seq:
+        return []
+    chain = Chain(row, after, before)
+    found = rows(connection, _ENTRY, f"{_ENTRIES} LIMIT ?", row.name, after, limit)
+    entries = [chain.follow(*each) for each in found]
+    if len(entries) < limit or chain.seq == row.seq:
+        chain.end()
+    return entries
+
+
+def channels(connection: sqlite3.Connection, table: str = "channel") -> list[str]:
+    """Name the channels of a table; it may hold millions of rows of each."""
+    column = "name" if table == "channel" else "channel"
+    found: list[str] = []
+    while True:
+        more = rows(
+            connection,
+            (str,),
+            f"SELECT {column} FROM {table} WHERE {column} > ? ORDER BY {column} LIMIT 1",
+            found[-1] if found else "",
+        )
+        if not more:
+            return found
+        found.append(more[0][0])
+
+
+class Check:
+    """
+    The complete check, of every row.
+
+    Args:
+        connection: in a transaction, so that everything is of one moment.
+        heads: as they were before that moment.
+        channel: the only one to look at.
+        deep: whether SQLite looks at its own pages too, all at once, at the end: seconds for a
+            large file.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        heads: dict[str, Head],
+        channel: str | None = None,
+        deep: bool = True,
+    ) -> None:
+        self._connection, self._heads, self._only, self._deep = connection, heads, channel, deep
+        self._done = self._total = 0
+
+    def run(self) -> Iterator[Progress]:
+        """
+        Check one slice at each step.
+
+        Raises:
+            JournalError: SQLite cannot read the file at all.
+        """
+        check_structure(self._connection)
+        names = self._names()
+        self._total = sum(self._rows_of(name) for name in names)
+        for name in names:
+            yield from self._channel(name)
+        if self._deep and self._only is None:
+            yield self._progress(0, *self._pages())
+
+    def _names(self) -> list[str]:
+        if self._only is not None:
+            return [self._only]
+        names = {name for name, head in self._heads.items() if head.revision}
+        for table in ("channel", "position", "entry", "known"):
+            names.update(channels(self._connection, table))
+        return sorted(names)
+
+    def _rows_of(self, name: str) -> int:
+        try:
+            row = read_row(self._connection, name)
+        except DamageError:
+            return 0
+        return row.seq - row.oldest + 1 + row.known if row is not None else 0
+
+    def _channel(self, name: str) -> Iterator[Progress]:
+        try:
+            check_channel(self._connection, name, self._heads.get(name))
+        except DamageError as damage:
+            yield self._progress(0, str(damage), channel=name)
+        try:
+            row = read_row(self._connection, name)
+            if row is not None:
+                yield from self._rows(row)
+        except DamageError as damage:
+            yield self._progress(0, str(damage), channel=name)
+
+    def _rows(self, row: Row) -> Iterator[Progress]:
+        named = 0
+        for count, total in self._entries(row):
+            named += total
+            yield self._progress(count)
+        kept = 0
+        for count, total in self._ids(row):
+            kept += total
+            yield self._progress(count)
+        if add(GENESIS, named) != add(GENESIS, kept):
+            why = f"channel {row.name}: the ids are not those of the entries"
+            yield self._progress(0, why, channel=row.name)
+
+    def _entries(self, row: Row) -> Iterator[tuple[int, int]]:
+        """Yield how many rows were read, and what their ids must add up to."""
+        chain = Chain(row, row.oldest - 1, row.anchor)
+        cursor = self._connection.execute(_ENTRIES, (row.name, -(1 << 63)))
+        while found := shaped(cursor.fetchmany(SLICE), _ENTRY):
+            entries = [chain.follow(*each) for each in found]
+            yield len(found), sum(_item(entry) for entry in entries if entry.id)
+        chain.end()
+
+    def _ids(self, row: Row) -> Iterator[tuple[int, int]]:
+        """Yield how many rows were read, and what those of kept entries add up to."""
+        total, known, last = GENESIS, 0, ""
+        cursor = self._connection.execute(_IDS, (row.name,))
+        while found := shaped(cursor.fetchmany(SLICE), _ID):
+            kept = 0
+            for id, seq, proof in found:
+                item = id_item(id, seq, proof)
+                total, known = add(total, item), known + 1
+                if id <= last:
+                    raise DamageError(row.name, f"channel {row.name}: ids are out of order: {id!r}")
+                last = id
+                kept += item if seq >= row.oldest else 0
+            yield len(found), kept
+        if total != row.ids or known != row.known:
+            raise DamageError(row.name, f"channel {row.name}: ids are changed, missing or too many")
+
+    def _pages(self) -> list[str]:
+        found = fetch(self._connection, "PRAGMA integrity_check")
+        return [f"SQLite: {text}" for (text,) in found if text != "ok"]
+
+    def _progress(self, rows: int, *findings: str, channel: str = "") -> Progress:
+        self._done += rows
+        return Progress(self._done, self._total, findings, channel)
+
+
+def _item(entry: Entry) -> int:
+    return id_item(entry.id, entry.seq, prove_id(entry, entry.seq))

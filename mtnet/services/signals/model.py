@@ -1,0 +1,138 @@
+"""
+What the journal takes and gives: drafts, entries and what became of each draft.
+
+Volumes are lots, signed; 0 = the position is closed. Times are milliseconds since the Unix
+epoch, UTC.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from mtnet.errors import PolicyError, WireError
+from mtnet.services.signals.fields import Kind
+
+FLAT = Decimal(0)
+ZEROS = "0" * 8
+"""The `h` before the first entry."""
+
+
+class Draft(Struct, frozen=True):
+    """
+    A position that somebody wants to set.
+
+    Attributes:
+        when: the server's time at which it was taken.
+        symbol: empty = every one of the channel; all that it holds is closed.
+        ticket: of one position among several of its symbol; empty = the net position.
+        id: the publisher's name for it; empty = a classic frame, which has none, or a closing of
+            our own.
+        fields: the other fields (price, sl, tp …), as they were sent; kept sorted, since their
+            order says nothing.
+    """
+
+    channel: str
+    symbol: str
+    volume: Decimal
+    when: int
+    ticket: str = ""
+    id: str = ""
+    type: Kind = "position"
+    fields: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.fields:
+            force_setattr(self, "fields", tuple(sorted(self.fields)))
+
+
+class Entry(Draft, frozen=True, kw_only=True):
+    """
+    A draft that is stored.
+
+    Attributes:
+        seq: counts 1, 2, 3 … in its channel.
+        previous: the volume before it; None = nothing was known of the symbol.
+        h: the first 8 hex digits of the hash that chains it to all before it.
+        opened: when the position was opened, by the server's clock or, if that is earlier, by
+            its publisher's; None = not known. Of a closing, when what it closes was opened.
+        popened: the same by the publisher's clock.
+    """
+
+    seq: int
+    previous: Decimal | None = None
+    h: str = ""
+    opened: int | None = None
+    popened: int | None = None
+
+
+class Repeated(Struct, frozen=True):
+    """A draft that was stored before, as entry `seq`, and is not applied twice."""
+
+    seq: int
+
+
+class Unchanged(Struct, frozen=True):
+    """A published draft that sets what is set already; it is no entry."""
+
+
+class Several(Struct, frozen=True):
+    """
+    A draft that took several entries: closings, and what it set itself.
+
+    Attributes:
+        entries: at least one, but for a channel that held nothing to close.
+    """
+
+    entries: tuple[Entry, ...]
+
+
+class Closed(Struct, frozen=True):
+    """A reversal of which the closing is stored and the opening refused."""
+
+    entries: tuple[Entry, ...]
+    why: PolicyError
+
+
+Outcome: TypeAlias = Entry | Several | Closed | Repeated | Unchanged | WireError
+
+
+def entries_of(outcome: "Outcome | None") -> Sequence[Entry]:
+    """Return what a draft stored, in order."""
+    if isinstance(outcome, (Several, Closed)):
+        return outcome.entries
+    return (outcome,) if isinstance(outcome, Entry) else ()
+
+
+class State(Struct, frozen=True):
+    """
+    A channel at one moment.
+
+    Attributes:
+        epoch: 16 hex digits that name this journal of the channel.
+        seq: of the last entry; 0 = nothing was ever stored.
+        h: of that entry, see `Entry`; zeros where nothing was stored.
+        oldest: the first entry of this epoch that is kept; `seq` + 1 when there is none.
+        positions: what stands, and what went flat of late, by rising seq.
+    """
+
+    epoch: str
+    seq: int
+    oldest: int
+    positions: list[Entry]
+    h: str = ZEROS
+
+
+class Loaded(Struct, frozen=True):
+    """
+    The journal, as it is opened.
+
+    Attributes:
+        states: by channel, those that are whole.
+        damaged: by channel, a sentence: what is wrong, where, and what to do.
+    """
+
+    states: dict[str, State]
+    damaged: dict[str, str]

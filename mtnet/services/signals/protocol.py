@@ -1,0 +1,386 @@
+"""
+The signals port: who speaks on it is found out from the first bytes, or from silence.
+
+A connection that is silent for `grace` is a classic follower; one that
+sends a position and may publish is a publisher, and is sent nothing.
+"""
+
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IProtocolFactory,
+    ISSLTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.access.bans.policy import Offence
+from mtnet.config.schema import Access, Port
+from mtnet.daemon.environment import Hub
+from mtnet.errors import FrameError, PolicyError, WireError, quote
+from mtnet.interfaces import IListenerAware
+from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.net.foreign import FOREIGN, is_foreign, name_of
+from mtnet.net.keepalive import hold
+from mtnet.net.output.segments import StreamTransport, Watch, unacknowledged
+from mtnet.net.peer import Gate, Visitor, guarded
+from mtnet.net.throttle import Brake, Pace
+from mtnet.services.signals.classic.follower import ClassicFollower
+from mtnet.services.signals.classic.wire import SEPARATORS, FrameDecoder, parse_position
+from mtnet.services.signals.grammar import is_hello
+from mtnet.services.signals.publishers import Publisher
+from mtnet.services.signals.session import Session
+
+REFUSAL_WINDOW = 60.0
+"""Seconds in which `signals.refusals` are counted."""
+PROGRESS = 5.0
+"""Seconds without progress after which a close no longer waits for the peer."""
+
+
+SECRET = (b"HELLO", b"LOGIN", b"PASS", b"STORE ", b"AUTHORIZATION", b"MTNET_")
+"""Behind one of these, in whatever case, a password may stand, perhaps another service's."""
+LONGEST = max(map(len, SECRET))
+
+
+@implementer(IHalfCloseableProtocol)
+class SignalsProtocol(Protocol):
+    """
+    One connection to the signals port.
+
+    Args:
+        grace: seconds of silence that make it a follower.
+    """
+
+    log = Logger()
+    transport: StreamTransport  # type: ignore[assignment]
+
+    def __init__(self, hub: Hub, visitor: Visitor, channel: str, grace: float) -> None:
+        self._hub, self._visitor, self._channel, self._grace = hub, visitor, channel, grace
+        self._decoder = FrameDecoder()
+        self._head: bytes | None = b""
+        self._timer: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None
+        self._follower: ClassicFollower | None = None
+        self._publisher: Publisher | None = None
+        self._session: Session | None = None
+        self._secret, self._tail = False, b""
+        self._refusals, self._refusals_since = 0, 0.0
+        self._lacks = False
+        self._watch: Watch | None = None
+        self._ended = self._peer_ended = False
+
+    def connectionMade(self) -> None:
+        hold(self.transport)
+        self._brake = Brake(self.transport)
+        self._pace = Pace(self._brake, self._hub.clock, self._hub.config.signals.frames)
+        self._visitor.arrive(self.transport, self._turned_out)
+        if self._may("follow"):
+            self._timer = self._hub.clock.callLater(self._grace, self._silent)
+        elif not self._may("publish"):
+            self._visitor.wait()
+            self._timer = self._hub.clock.callLater(self._limits.login, self._mute)
+
+    @guarded
+    def dataReceived(self, data: bytes) -> None:
+        if self._ended or self._is_browser(data):
+            return
+        self._guard(data)
+        try:
+            self._read(data)
+        except FrameError as error:
+            self._visitor.offend(Offence.FRAME)
+            if self._session is None:
+                self.end(f"is cut off: {self._shown(error)}")
+            else:
+                self._session.unreadable(error)
+
+    def readConnectionLost(self) -> None:
+        """
+        The peer has said all. A publisher is answered without a byte: a clean close once
+        everything is on disk, a reset when something was refused or cut, or was no frame.
+        """
+        if self._decoder.unframed and not self._ended:
+            self.end(f"ended without a frame: {self._unframed()}")
+            return
+        if self._decoder.unfinished and not self._ended:
+            self._lacks = True
+            self._count_refusal()
+            self._warn("ended in the middle of a frame", "cut")
+        if self._watch is not None:
+            self.transport.loseConnection()
+            return
+        self._peer_ended = True
+        if self._session is not None:
+            self._session.finished()
+            return
+        if self._publisher is None:
+            self._finish(None)
+            return
+        self._timer = self._hub.clock.callLater(self._hub.config.signals.stalled, self._late)
+        self._hub.desk.settled(self._publisher).addCallbacks(self._finish, self._unsettled)
+
+    def writeConnectionLost(self) -> None:
+        """Our half is closed; the peer closes its own."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._decoder.unframed and not self._ended:
+            self._warn(f"ended without a frame: {self._unframed()}", "end")
+        self._ended = True
+        self._stop()
+        self._pace.stop()
+        if self._watch is not None:
+            self._watch.stop()
+        if self._session is not None:
+            self._session.close()
+        self._leave()
+        self._visitor.leave()
+
+    def end(self, why: str) -> None:
+        """Close the connection at once, with one line in the log."""
+        if not self._ended:
+            self._ended = True
+            self._stop()
+            self._warn(why, "end")
+            self.transport.abortConnection()
+
+    def _guard(self, data: bytes) -> None:
+        """Log nothing of a connection behind HELLO: `<<` in a password may cut it in two."""
+        if not self._secret:
+            # Without NULs UTF-16 is read as what it says.
+            seen = self._tail + data.upper().replace(b"\0", b"")
+            self._secret = any(word in seen for word in SECRET)
+            self._tail = b"" if self._secret else seen[1 - LONGEST :]
+
+    def _is_browser(self, data: bytes) -> bool:
+        """Say whether a web page drives this connection, and end it if so."""
+        if self._head is None:
+            return False
+        self._head += data[:FOREIGN]
+        foreign = is_foreign(self._head)
+        if foreign:
+            self._visitor.offend(Offence.FRAME)
+            self.end(f"speaks HTTP or TLS, which a web page could abuse: {name_of(self._head)}")
+        if foreign is not None:
+            self._head = None
+        return bool(foreign)
+
+    def _late(self) -> None:
+        self._timer = None
+        self.end("has said all, and the disk still refuses its positions")
+
+    def _read(self, data: bytes) -> None:
+        frames, unfinished = 0, self._decoder.unfinished
+        for payload in self._decoder.feed(data):
+            if self._ended:
+                return
+            self._frame(payload)
+            frames += 1
+        if not self._visitor.trusted:
+            self._pace.spend(frames)
+        if self._decoder.unfinished:
+            self._time_frame(began=frames > 0 or not unfinished)
+        else:
+            self._time_frame(began=bool(self._decoder.unframed and data.strip(SEPARATORS)))
+
+    def _time_frame(self, began: bool) -> None:
+        """Wait no longer than allowed for the end of a frame, or behind bytes that are none."""
+        waits = self._decoder.unfinished or self._decoder.unframed
+        if self._deadline is not None and (began or not waits):
+            self._deadline.cancel()
+            self._deadline = None
+        if began and not self._ended:
+            self._deadline = self._hub.clock.callLater(self._limits.frame, self._dripped)
+
+    def _dripped(self) -> None:
+        self._deadline = None
+        if self._brake.pressed:  # the rest of it waits for us
+            self._deadline = self._hub.clock.callLater(self._limits.frame, self._dripped)
+            return
+        self._visitor.offend(Offence.DEADLINE)
+        if self._decoder.unfinished:
+            self.end(f"did not end a frame within {self._limits.frame:g} s")
+        else:
+            self.end(f"sent no frame within {self._limits.frame:g} s of this: {self._unframed()}")
+
+    def _unframed(self) -> str:
+        if self._secret:
+            return "it may hold a password"
+        return f"{quote(self._decoder.unframed)}. A frame is <<SYMBOL|LOTS>> in ANSI or UTF-8"
+
+    def _mute(self) -> None:
+        self._timer = None
+        self._visitor.offend(Offence.DEADLINE)
+        self.end(
+            f"did not log in within {self._limits.login:g} s, and may do nothing without; "
+            "access.anonymous and access.networks name what it may"
+        )
+
+    def _turned_out(self) -> None:
+        """Go because others need the place, or because the account may do less now."""
+        if self._session is not None:
+            self._session.leave()
+        elif not self._ended:
+            self._ended = True
+            self._stop()
+            self.transport.abortConnection()
+
+    def _silent(self) -> None:
+        self._timer = None
+        self._follower = ClassicFollower(self._hub, self._channel, self.transport, self.end)
+        self._follower.start()
+
+    def _frame(self, payload: bytes) -> None:
+        if self._session is not None:
+            self._session.frame(payload)
+        elif is_hello(payload):
+            self._greet(payload)
+        else:
+            try:
+                self._publish(payload)
+            except WireError as error:
+                self._refused(error)
+
+    def _greet(self, payload: bytes) -> None:
+        """From here on this connection speaks dialect 2."""
+        self._stop()
+        self._leave()
+        self._session = Session(self._hub, self.transport, self._visitor, self._brake, self._close)
+        self._session.frame(payload)
+
+    def _close(self) -> None:
+        """
+        Close behind what is on its way, as long as it moves.
+
+        Only our half: a close of both, with bytes of the peer unread, would be a reset that
+        takes what we said last out of the peer's hands. TLS has no half-close.
+        """
+        self._ended = True
+        self._watch = Watch(
+            self._hub.clock, PROGRESS, lambda: unacknowledged(self.transport), self._stuck
+        )
+        if self._peer_ended or ISSLTransport.providedBy(self.transport):
+            self.transport.loseConnection()
+        else:
+            self.transport.resumeProducing()  # the disk may have been behind
+            self.transport.loseWriteConnection()
+
+    def _stuck(self) -> None:
+        if unacknowledged(self.transport):
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
+
+    def _refused(self, error: WireError) -> None:
+        self._lacks = True
+        # What its channel does not take, or our disk, is no error of the client.
+        if not isinstance(error, PolicyError) and error.code != "server":
+            self._count_refusal()
+        if error.code == "server":
+            # A clean close, which the process ends with, would say that it was stored.
+            self.end(str(error))
+            return
+        told = self._shown(error)
+        self._warn(f"sent a frame that is refused ({error.code}): {told}", error.code)
+
+    def _shown(self, error: WireError) -> str:
+        return "it may hold a password" if self._secret else str(error)
+
+    def _leave(self) -> None:
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            self._hub.desk.leave(publisher)
+
+    def _count_refusal(self) -> None:
+        when, most = self._hub.clock.seconds(), self._hub.config.signals.refusals
+        if when - self._refusals_since >= REFUSAL_WINDOW:
+            self._refusals, self._refusals_since = 0, when
+        self._refusals += 1
+        if self._refusals > most:
+            self._visitor.offend(Offence.FRAME)
+            self.end(f"sent more than {most} frames that are refused within a minute")
+
+    def _publish(self, payload: bytes) -> None:
+        if not self._may("publish"):
+            raise WireError(
+                "denied",
+                f"This connection may not publish in {self._channel}; access.anonymous and "
+                "access.networks name what it may",
+            )
+        symbol, volume = parse_position(payload, self._hub.config.signals.codepage)
+        if self._publisher is None:
+            self._stop()
+            peer = show(self.transport.getPeer())
+            producer = self._brake.pedal("disk")
+            self._publisher = self._hub.desk.join(
+                peer, producer, refuse=self._refused, close=self.end, address=self._visitor.host
+            )
+        self._hub.desk.submit(self._publisher, self._channel, symbol, volume)
+
+    def _finish(self, _: None) -> None:
+        if self._ended:
+            return
+        idle = self._stop()
+        self._ended = True
+        if idle and not self._lacks:
+            self.transport.loseConnection()
+        else:
+            self.transport.abortConnection()
+
+    def _unsettled(self, failure: Failure) -> None:
+        self.end(failure.getErrorMessage())
+
+    def _stop(self) -> bool:
+        """Stop being a follower, or becoming one; return whether nothing is left to send."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        follower, self._follower = self._follower, None
+        return follower is None or follower.stop()
+
+    def _may(self, verb: str) -> bool:
+        return self._visitor.may(verb, self._channel, "signals")
+
+    @property
+    def _limits(self) -> Access:
+        return self._hub.config.access
+
+    def _warn(self, what: str, kind: str) -> None:
+        peer, when = self.transport.getPeer(), self._hub.clock.seconds()
+        if self._hub.log_limit.admits(host_of(peer), when, f"signals {kind}"):
+            self.log.warn("signals: {peer} {what}", peer=show(peer), what=what)
+
+
+@implementer(IProtocolFactory, IListenerAware)
+class SignalsFactory(Factory):
+    """
+    Builds the connections of one listener; everything that they share lies in the hub.
+
+    Args:
+        grace: seconds of silence that make a follower; None = `signals.grace`.
+    """
+
+    noisy = False
+
+    def __init__(self, hub: Hub, listener: Listener, grace: float | None = None) -> None:
+        self._hub, self._grace = hub, grace
+        self._gate = Gate(hub, listener)
+        self._channel = hub.config.signals.ports.get(listener.endpoint, Port()).channel
+
+    def at(self, listener: Listener) -> "SignalsFactory":
+        """Return the factory for the connections of `listener`."""
+        return SignalsFactory(self._hub, listener, self._grace)
+
+    def buildProtocol(self, addr: IAddress | None) -> SignalsProtocol | None:
+        visitor = self._gate.enter(addr)
+        if visitor is None:
+            return None
+        grace = self._hub.config.signals.grace if self._grace is None else self._grace
+        protocol = SignalsProtocol(self._hub, visitor, self._channel, grace)
+        protocol.factory = self
+        return protocol

@@ -1,0 +1,234 @@
+"""The last entries of a channel, ready for followers who come back."""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from functools import partial
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from mtnet.errors import PrunedError
+from mtnet.services.signals.book import Channel
+from mtnet.services.signals.fanout import Batch
+from mtnet.services.signals.model import Entry
+
+RING = 1_000
+"""Entries of each channel that are kept for it, some 700 kB at most with usual ones: what is
+published in 100 s at ten a second, and the slowest of a herd are back in half of that."""
+PAGE = 500
+"""Entries, or positions, that are sent at once: some 60 kB."""
+
+TURN = 0.003
+"""Seconds of each turn of the reactor in which followers are caught up."""
+PAGES = 4
+"""Pages of each channel that were read from the disk and are kept for those who follow."""
+
+Read = Callable[[int, int], "Deferred[list[Entry]]"]
+"""Fires with at most so many entries, the second argument, behind one, the first."""
+
+
+class Replay:
+    """
+    Those who were cut off together have missed the same: it is read and encoded once for all.
+
+    It is read from the disk when it is asked for first, and grows by what is told from then on.
+    What is older is read in pages that begin at the same places for everybody.
+
+    Args:
+        last: the entry that was told last.
+        most: entries that are kept; 0 = everybody reads from the disk.
+        read: asks the disk; what it gives may not be told yet.
+    """
+
+    def __init__(self, last: int, most: int, read: Read) -> None:
+        self._last, self._most, self._read = last, most, read
+        self._entries: list[Entry] = []
+        self._frames: list[bytes] = []
+        self._page: tuple[int, Batch] | None = None
+        self._pages: OrderedDict[int, Batch] = OrderedDict()
+        self._reading: dict[int, list[Deferred[Batch]]] = {}
+        self._waiting: list[Deferred[None]] | None = None
+        self._loaded = most == 0
+
+    def extend(self, entries: list[Entry]) -> None:
+        """Take what is told now."""
+        if entries[0].seq != self._last + 1:
+            self._entries, self._frames = [], []
+        self._entries += entries
+        self._last, self._page = entries[-1].seq, None
+        excess = max(0, len(self._entries) - self._most)
+        del self._entries[:excess], self._frames[:excess]
+
+    def recent(self, after: int) -> Batch | None:
+        """Return at most `PAGE` entries from `after` + 1 on; None = they have to be read."""
+        if self._page is None or self._page[0] != after:
+            begin = after - self._before
+            if not 0 <= begin < len(self._entries):
+                return None
+            end = begin + PAGE
+            self._frames += Batch(self._entries[len(self._frames) : end]).frames
+            self._page = after, Batch(self._entries[begin:end], self._frames[begin:end])
+        return self._page[1]
+
+    async def read(self, after: int) -> Batch:
+        """
+        Return the same from the disk, without what is not told yet.
+
+        Raises:
+            PrunedError: the first of them is kept no longer.
+            JournalError: they cannot be read.
+        """
+        if not self._loaded:
+            await self._load()
+        return self.recent(after) or await self._older(after)
+
+    async def _older(self, after: int) -> Batch:
+        start = after - after % PAGE
+        try:
+            page = await self._shared(start)
+        except PrunedError:
+            if start == after:
+                raise
+            page = await self._shared(after)
+        return page.behind(after)
+
+    def _shared(self, start: int) -> "Deferred[Batch]":
+        """Fire with what lies behind `start` up to the end of its page, read once for all."""
+        if start in self._pages:
+            self._pages.move_to_end(start)
+            return succeed(self._pages[start])
+        waiting: Deferred[Batch] = Deferred()
+        if start in self._reading:
+            self._reading[start].append(waiting)
+            return waiting
+        self._reading[start] = [waiting]
+        self._read(start, PAGE - start % PAGE).addBoth(self._was_read, start)
+        return waiting
+
+    def _was_read(self, found: list[Entry] | Failure, start: int) -> None:
+        waiting = self._reading.pop(start)
+        if isinstance(found, Failure):
+            for each in waiting:
+                each.errback(found)
+            return
+        page = Batch([entry for entry in found if entry.seq <= self._last])
+        if len(page.entries) == PAGE:
+            self._pages[start] = page
+            if len(self._pages) > PAGES:
+                self._pages.popitem(last=False)
+        for each in waiting:
+            each.callback(page)
+
+    @property
+    def _before(self) -> int:
+        """The entry before the first that is kept."""
+        return self._last - len(self._entries)
+
+    def _load(self) -> "Deferred[None]":
+        """Return what fires once the disk was asked; whoever comes meanwhile waits for the same."""
+        waiting: Deferred[None] = Deferred()
+        if self._waiting is not None:
+            self._waiting.append(waiting)
+            return waiting
+        self._waiting = [waiting]
+        # What cannot be read is told to those who then ask for it themselves.
+        reading = self._read(max(0, self._before - self._most), self._most)
+        reading.addCallbacks(self._prepend, lambda failure: None).addBoth(self._go_on)
+        return waiting
+
+    def _prepend(self, found: list[Entry]) -> None:
+        before, room = self._before, self._most - len(self._entries)
+        older = [entry for entry in found if before - room < entry.seq <= before]
+        if older and older[-1].seq == before:
+            self._entries[:0], self._frames = older, []
+
+    def _go_on(self, _: object) -> None:
+        waiting, self._waiting, self._loaded = self._waiting or (), None, True
+        for each in waiting:
+            each.callback(None)
+
+
+class Share:
+    """
+    How much of each turn of the reactor followers have who are caught up.
+
+    A page that hundreds wait for comes at one moment, and would be sent to all of them before the
+    next signal is.
+
+    Args:
+        turn: seconds.
+    """
+
+    def __init__(self, clock: IReactorTime, turn: float = TURN) -> None:
+        self._clock, self._turn = clock, turn
+        self._waiting: deque[Deferred[None]] = deque()
+        self._next: IDelayedCall | None = None
+        self._end = 0.0
+
+    def take(self) -> "Deferred[None]":
+        """Return what fires when one more page may be sent."""
+        if self._next is None:
+            self._begin()
+        if not self._waiting and self._clock.seconds() < self._end:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        return waiting
+
+    def close(self) -> None:
+        """Give nothing more."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _begin(self) -> None:
+        self._end = self._clock.seconds() + self._turn
+        self._next = self._clock.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        self._next = None
+        if self._waiting:
+            self._begin()
+        while self._waiting and self._clock.seconds() < self._end:
+            self._waiting.popleft().callback(None)
+
+
+class Replays:
+    """
+    Those of all channels that somebody came back to.
+
+    Attributes:
+        share: what of the reactor's time is theirs.
+
+    Args:
+        read: takes the name of a channel besides.
+        retain: entries that are kept on the disk; no more are kept here.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[str, int, int], "Deferred[list[Entry]]"],
+        retain: int,
+        clock: IReactorTime,
+    ) -> None:
+        self._read, self._retain = read, retain
+        self.share = Share(clock)
+        self._replays: dict[str, Replay] = {}
+
+    def of(self, channel: Channel) -> Replay:
+        """Return the replay of a channel."""
+        name = channel.name
+        if name not in self._replays:
+            most = min(RING, self._retain)
+            self._replays[name] = Replay(channel.seq, most, partial(self._read, name))
+        return self._replays[name]
+
+    def forget(self, channel: str) -> None:
+        """Read a channel anew: it has another journal now."""
+        self._replays.pop(channel, None)
+
+    def told(self, channel: str, entries: list[Entry]) -> None:
+        """Take what is told now."""
+        if channel in self._replays:
+            self._replays[channel].extend(entries)

@@ -1,0 +1,241 @@
+"""One follower of dialect 2 in one channel: first what it missed, then what comes."""
+
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from itertools import islice
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.errors import JournalError, PrunedError
+from mtnet.net.output.broadcast import Crowd
+from mtnet.net.output.queue import Backlog
+from mtnet.services.signals import answers
+from mtnet.services.signals.book import Channel
+from mtnet.services.signals.fanout import Batch, ITail, fields_of
+from mtnet.services.signals.model import Entry
+from mtnet.services.signals.replay_cache import PAGE
+from mtnet.services.signals.requests import Ack, Subscribe
+from mtnet.services.signals.service import Desk
+
+
+class Known(Enum):
+    """
+    What a client knows of a channel.
+
+    THIS is the journal's history, OTHER something else or nothing, and DIVERGED a history of the
+    same epoch that is not the journal's.
+    """
+
+    THIS, OTHER, DIVERGED = range(3)
+
+
+@implementer(ITail)
+class Subscription:
+    """
+    Args:
+        symbols: entries of others are left out; None = it wants all.
+        backlog: where frames go.
+
+    Attributes:
+        live: whether news is sent as it comes.
+        acked: the last entry that the client has acknowledged.
+        shared: where frames go that are the same for everybody; None = it leaves some out.
+    """
+
+    __slots__ = (
+        "_backlog", "_channel", "_crowd", "_desk", "_failures", "_held", "_prev",
+        "_running", "_sent", "_symbols", "_synced", "acked", "live", "shared",
+    )  # fmt: skip
+
+    log = Logger()
+
+    def __init__(
+        self,
+        desk: Desk,
+        channel: Channel,
+        symbols: frozenset[str] | None,
+        backlog: Backlog,
+    ) -> None:
+        self._desk, self._channel, self._symbols = desk, channel, symbols
+        self._backlog = backlog
+        self.shared = backlog if symbols is None else None
+        self._crowd: Crowd[ITail] | None = None
+        self._prev = self._sent = 0
+        self._synced = self.live = False
+        self._running: Deferred[None] | None = None
+        self.acked = 0
+        # Those who never say ACK have neither.
+        self._held: dict[str, str] | None = None
+        self._failures: dict[str, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """The channel's."""
+        return self._channel.name
+
+    @property
+    def symbols(self) -> frozenset[str] | None:
+        """What it is told of; None = all."""
+        return self._symbols
+
+    @property
+    def position(self) -> int:
+        """The entry up to which all was sent, or left out."""
+        return self._sent if self._crowd is None else max(self._sent, self._crowd.told)
+
+    def start(self, asked: Subscribe, who: str, fail: Callable[[], None]) -> None:
+        """
+        Send what was missed, then news.
+
+        Args:
+            asked: says what the client knows.
+            who: whose word counts when that is another history than the journal's; empty = a
+                stranger, whose does not.
+            fail: is called when it could not be caught up.
+        """
+        self._running = Deferred.fromCoroutine(self._catch_up(asked, who))
+        self._running.addErrback(self._failed, fail).addBoth(self._caught_up)
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._desk.audience.detach(self._channel.name, self)
+        if self._running is not None:
+            self._running.cancel()
+
+    def committed(self, batch: Batch) -> None:
+        """Send news."""
+        self._send(batch.entries, batch.frames, batch.text)
+
+    def announced(self, frame: bytes) -> None:
+        """Send what is said of the channel besides."""
+        self._backlog.write(frame)
+
+    def acknowledge(self, ack: Ack) -> None:
+        """Take note of what the client did with an entry."""
+        self.acked = max(self.acked, min(ack.seq, self._channel.seq))
+        entry = self._channel.entry(ack.seq)
+        if entry is None:
+            return
+        if ack.volume is not None:
+            self._held = self._held or {}
+            self._held[entry.symbol] = f"{ack.volume:f}"
+        if ack.status is not None:
+            self._failures = self._failures or {}
+            self._failures[entry.symbol] = ack.reason if ack.status == "failed" else ""
+
+    def report(self, now: int) -> dict[str, object]:
+        """Say for `mtnet signals status` how far it is; `now` is milliseconds."""
+        oldest = self._channel.entry(self.acked + 1)
+        failures = self._failures or {}
+        return {
+            "sent": self.position,
+            "acknowledged": self.acked,
+            "behind": self._channel.seq - self.acked,
+            "late": 0 if oldest is None else now - oldest.when,
+            "held": dict(self._held or {}),
+            "failed": {symbol: why for symbol, why in failures.items() if why},
+        }
+
+    async def _catch_up(self, asked: Subscribe, who: str) -> None:
+        known = await self._compare(asked)
+        if known is Known.DIVERGED and who:
+            self._desk.histories.claim(self._channel, asked, who)
+        if known is Known.THIS:
+            self._prev = self._sent = asked.after or 0
+        else:
+            await self._snapshot(known is Known.DIVERGED)
+        # What is committed and not told yet is told to those who are attached by then.
+        while self._sent < self._channel.seq:
+            await self._page()
+        if not self._synced:
+            self._sync(self._channel.h)
+        self._crowd = self._desk.audience.attach(self._channel.name, self)
+        self.live = True
+        name, mode = self._channel.name, self._desk.mode(self._channel.name)
+        self._backlog.write(answers.status(name, *self._desk.provider(name)))
+        if mode is not None:
+            self._backlog.write(answers.paused(name, mode))
+
+    def _caught_up(self, result: object) -> object:
+        self._running = None
+        return result
+
+    async def _compare(self, asked: Subscribe) -> "Known":
+        """Compare the history that the client knows with that of the journal."""
+        channel, after = self._channel, asked.after
+        if asked.epoch != channel.epoch or after is None:
+            return Known.OTHER
+        if after > channel.seq:
+            return Known.DIVERGED
+        if asked.h is None:
+            unproven = after and self._desk.histories.has_diverged(channel)
+            return Known.OTHER if unproven else Known.THIS
+        found = channel.hash(after)
+        if found is None:
+            try:
+                found = await self._desk.hash_at(channel.name, after)
+            except PrunedError:
+                return Known.OTHER
+        return Known.THIS if asked.h == found else Known.DIVERGED
+
+    async def _page(self) -> None:
+        replay = self._desk.replays.of(self._channel)
+        batch = replay.recent(self._sent)
+        if batch is None:
+            try:
+                batch = await replay.read(self._sent)
+            except PrunedError:
+                await self._snapshot()
+                return
+        await self._backlog.room()
+        await self._desk.replays.share.take()
+        self._send(batch.entries, batch.frames, batch.text)
+
+    async def _snapshot(self, diverged: bool = False) -> None:
+        channel, seq, h = self._channel, self._channel.seq, self._channel.h
+        held = [entry for entry in channel.held() if self._wants(entry)]
+        self._backlog.write(answers.snapshot(channel.name, channel.epoch, seq, len(held), diverged))
+        for page in _pages(held):
+            await self._backlog.room()
+            frames = [answers.position(*fields_of(entry)) for entry in page]
+            self._backlog.write(b"".join(frames))
+        self._prev = self._sent = seq
+        self._sync(h)
+
+    def _sync(self, h: str) -> None:
+        self._synced = True
+        self._prev = self._sent
+        channel = self._channel
+        self._backlog.write(answers.synced(channel.name, channel.epoch, self._sent, h))
+
+    def _send(self, entries: list[Entry], frames: list[bytes], text: bytes) -> None:
+        self._sent = entries[-1].seq if entries else self._sent
+        if self._symbols is None:
+            self._backlog.write(text)
+            return
+        wanted: list[bytes] = []
+        for entry, frame in zip(entries, frames, strict=True):
+            if self._wants(entry):
+                wanted.append(answers.with_prev(frame, self._prev))
+                self._prev = entry.seq
+        if wanted:
+            self._backlog.write(b"".join(wanted))
+
+    def _wants(self, entry: Entry) -> bool:
+        return self._symbols is None or entry.symbol in self._symbols
+
+    def _failed(self, failure: Failure, fail: Callable[[], None]) -> None:
+        if failure.check(CancelledError):
+            return
+        if not failure.check(JournalError):
+            self.log.failure("A follower could not be caught up.", failure)
+        fail()
+
+
+def _pages(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    rest = iter(entries)
+    while page := list(islice(rest, PAGE)):
+        yield page

@@ -1,0 +1,96 @@
+"""Classic SignalServers that the daemon dials: `[signals.sources.NAME]`."""
+
+from twisted.application.internet import ClientService
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtnet.config.schema import Source
+from mtnet.daemon.environment import Hub
+from mtnet.errors import FrameError, WireError, quote
+from mtnet.net.keepalive import hold
+from mtnet.net.reconnect import stay_connected
+from mtnet.net.transport import Transport
+from mtnet.services.signals.classic.wire import FrameDecoder, parse_position
+from mtnet.services.signals.publishers import Publisher
+
+
+class SourceProtocol(Protocol):
+    """Reads the frames of a classic SignalServer, which are sent to whoever connects."""
+
+    log = Logger()
+    transport: Transport  # type: ignore[assignment]
+
+    def __init__(self, hub: Hub, name: str, source: Source) -> None:
+        self._hub, self._name, self._source = hub, name, source
+        self._decoder = FrameDecoder()
+        self._publisher: Publisher | None = None
+
+    def connectionMade(self) -> None:
+        hold(self.transport)
+        name = f"source {self._name}"
+        self._publisher = self._hub.desk.join(
+            name,
+            self.transport,
+            refuse=lambda error: self._warn(str(error)),
+            close=self._end,
+            address=name,
+        )
+        self.log.info("The source {name} is connected.", name=self._name)
+
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            for payload in self._decoder.feed(data):
+                self._frame(payload)
+            if self._decoder.unframed and not self._decoder.unfinished:
+                self._warn(f"It sends what is no frame: {quote(self._decoder.unframed)}")
+        except FrameError as error:
+            self._warn(str(error))
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.log.warn(
+            "The source {name} is lost ({reason}); its positions stay as they are.",
+            name=self._name,
+            reason=reason.getErrorMessage(),
+        )
+        if self._publisher is not None:
+            self._hub.desk.leave(self._publisher)
+            self._publisher = None
+
+    def _frame(self, payload: bytes) -> None:
+        if self._publisher is None:
+            return
+        try:
+            symbol, volume = parse_position(payload, self._hub.config.signals.codepage)
+            self._hub.desk.submit(self._publisher, self._source.channel, symbol, volume)
+        except WireError as error:
+            self._warn(str(error))
+
+    def _end(self, why: str) -> None:
+        self._warn(why)
+        self.transport.abortConnection()
+
+    def _warn(self, what: str) -> None:
+        if self._hub.log_limit.admits(f"source {self._name}", self._hub.clock.seconds()):
+            self.log.warn("The source {name}: {what}", name=self._name, what=what)
+
+
+class SourceFactory(Factory):
+    """Builds the connection to one source."""
+
+    noisy = False
+
+    def __init__(self, hub: Hub, name: str, source: Source) -> None:
+        self._hub, self._name, self._source = hub, name, source
+
+    def buildProtocol(self, addr: object) -> SourceProtocol:
+        return SourceProtocol(self._hub, self._name, self._source)
+
+
+def source_service(
+    hub: Hub, name: str, source: Source, endpoint: IStreamClientEndpoint
+) -> ClientService:
+    """Return the service that keeps dialling one source, with growing, jittered delays."""
+    return stay_connected(endpoint, SourceFactory(hub, name, source), hub.clock)

@@ -1,0 +1,47 @@
+"""The versions on disk, compared with what was stored while the daemon runs."""
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from mtnet.daemon.environment import Hub
+from mtnet.recurring import Recurring
+
+PACE = 0.1
+"""Seconds from one version to the next: with the largest templates 10 MiB/s, which leaves the
+disk, and the thread that stores uploads, to those who wait for them."""
+LOOK = 60.0
+"""Seconds between two looks at what was found to be damaged when it was served."""
+
+
+class CheckService(Service):
+    """Checks each version that was there at the start once, and logs what is damaged once."""
+
+    log = Logger()
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._told: set[str] = set()
+        self._calls = LoopingCall(Recurring("The check of the templates", self._check))
+        self._calls.clock = hub.clock
+
+    def startService(self) -> None:
+        super().startService()
+        self._calls.start(PACE)
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._calls.running:
+            self._calls.stop()
+
+    def _check(self) -> "Deferred[None]":
+        return self._hub.in_thread(self._hub.library.check).addCallback(self._checked)
+
+    def _checked(self, found: str | None) -> None:
+        if found is None:
+            self._calls.interval = LOOK
+        for sentence in self._hub.library.damaged:
+            if sentence not in self._told:
+                self._told.add(sentence)
+                self.log.warn("{sentence}", sentence=sentence)

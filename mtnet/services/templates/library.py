@@ -1,0 +1,415 @@
+"""
+The library: every version of every template, on disk, with an index in memory.
+
+On disk each (symbol, period, platform) has a folder named by a hash, with `key.json` and one
+file for each version; its name holds the version, the time and the hash of the content, so no
+input ever becomes a path and each file can be checked: when it is served first, and by `check`,
+little by little, since the daemon must not wait for that before it listens.
+"""
+
+import json
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from errno import ENOSPC
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from zope.interface import implementer
+
+from mtnet.errors import ConfigError, StartError, TemplateError
+from mtnet.interfaces import IStatus
+from mtnet.services.templates.content import platform_of, prepare
+from mtnet.services.templates.version import Key, Version
+from mtnet.services.templates.wire import PERIODS, PLATFORMS, parse_period, parse_symbol
+
+CACHED = 8
+"""Contents kept in memory: a hot one is shared by all connections that read it."""
+
+_FILE = re.compile(r"([0-9]{10})-([0-9]{1,16})-([0-9a-f]{64})\.tpl")
+_KEY = "key.json"
+_UNFINISHED = ".new"
+_TRIAL = "trial"
+TRIAL = 65_536
+"""Bytes that are written to see whether the disk takes templates again: one of usual size."""
+
+
+@implementer(IStatus)
+class Library:
+    """
+    Args:
+        folder: where it lives; made when it is not there.
+        max_size: bytes of the largest template.
+        versions: how many are kept of each key.
+        keep_experts: keep chart-level `<expert>` blocks.
+        default: `SYMBOL PERIOD` of the default template; empty = the newest upload.
+
+    `store` and `check` may run in another thread, one call at a time; all else belongs to one
+    thread.
+
+    Raises:
+        ConfigError: `default` is not `SYMBOL PERIOD`.
+        StartError: the folder cannot be made or read.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        max_size: int = 1_048_576,
+        versions: int = 50,
+        keep_experts: bool = False,
+        default: str = "",
+    ) -> None:
+        self._folder, self._max_size, self._versions = folder, max_size, versions
+        self._keep_experts, self._default = keep_experts, _default_key(default)
+        self._lock = Lock()
+        self._cache: OrderedDict[str, bytes] = OrderedDict()
+        self._refused, self._refusing = "", folder
+        self._damaged: dict[Path, str] = {}
+        self._newest: tuple[object, Version | None] = None, None
+        try:
+            self._make_folder()
+            # Entries are replaced, never changed: a reader sees the old index or the new one.
+            self._index = dict(self._load())
+            self._unchecked = [each for versions in self._index.values() for each in versions]
+        except OSError as error:
+            raise StartError(
+                f"The templates in {folder} cannot be read: {error.strerror}."
+            ) from error
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno != ENOSPC:
+                raise
+            self._refused = f"The disk did not take the folder of templates: {error.strerror}."
+
+    @property
+    def damaged(self) -> list[str]:
+        """A sentence for each file that is skipped, as far as it is known."""
+        return list(self._damaged.values())
+
+    def store(self, symbol: str, period: str, content: bytes, when: int) -> tuple[Version, bool]:
+        """
+        Store an upload unless it is the newest version already.
+
+        Args:
+            period: its name.
+            when: milliseconds since the Unix epoch, UTC.
+
+        Returns:
+            The newest version, and whether it was created now.
+
+        Raises:
+            TemplateError: `symbol`, `period`, `size`, `template` or `server`; nothing is stored.
+        """
+        symbol, period = parse_symbol(symbol), parse_period(period)
+        content = prepare(content, self._max_size, self._keep_experts)
+        key, digest = Key(symbol, period, platform_of(content)), sha256(content).hexdigest()
+        with self._lock:
+            known = self._index.get(key, ())
+            if known and known[-1].sha256 == digest and not self._is_damaged(known[-1]):
+                return known[-1], False
+            return self._add(key, content, digest, when), True
+
+    def holds(self, symbol: str, period: str, content: bytes) -> bool:
+        """
+        Say whether `content` is a version that is kept.
+
+        Raises:
+            TemplateError: as `store` does.
+        """
+        content = prepare(content, self._max_size, self._keep_experts)
+        key = Key(parse_symbol(symbol), parse_period(period), platform_of(content))
+        digest = sha256(content).hexdigest()
+        return any(version.sha256 == digest for version in self._index.get(key, ()))
+
+    def get(
+        self, symbol: str, period: str, version: int | None = None, platform: str | None = None
+    ) -> Version:
+        """
+        Return a version: the newest one of either platform, as far as nothing else is said.
+
+        Raises:
+            TemplateError: `missing`.
+        """
+        platforms = PLATFORMS if platform is None else (platform,)
+        found = [
+            each
+            for name in platforms
+            for each in self._index.get(Key(symbol, period, name), ())
+            if version in (None, each.version) and not self._is_damaged(each)
+        ]
+        if not found:
+            number = "" if version is None else f" in version {version}"
+            raise TemplateError("missing", f"There is no template for {symbol!r} {period}{number}.")
+        return max(found, key=_age)
+
+    def newest(self) -> Version:
+        """
+        Return the newest upload of all.
+
+        Raises:
+            TemplateError: `missing`.
+        """
+        index, (of, found) = self._index, self._newest
+        if of is not index or (found is not None and self._is_damaged(found)):
+            whole = (
+                each
+                for versions in index.values()
+                for each in versions
+                if not self._is_damaged(each)
+            )
+            found = max(whole, key=_age, default=None)
+            self._newest = index, found
+        if found is None:
+            raise TemplateError("missing", "There is no template yet.")
+        return found
+
+    def default(self) -> Version:
+        """
+        Return what a client gets that asks for nothing.
+
+        Raises:
+            TemplateError: `missing`.
+        """
+        return self.newest() if self._default is None else self.get(*self._default)
+
+    def read(self, find: Callable[[], Version]) -> tuple[Version, bytes]:
+        """
+        Return the version that `find` names, and its bytes; when they are damaged, those of
+        what it names then.
+
+        Raises:
+            TemplateError: `missing`, or `server`: the disk does not give it back.
+        """
+        while True:
+            version = find()
+            content = self.content(version)
+            if not self._is_damaged(version):
+                return version, content
+            self._cache.pop(version.file, None)
+
+    def content(self, version: Version) -> bytes:
+        """
+        Return the bytes of a version; what is no longer what was stored is `damaged` then.
+
+        Raises:
+            TemplateError: `missing`: pruned meanwhile; `server`: the disk does not give it back.
+        """
+        found = self._cache.pop(version.file, None)
+        if found is None:
+            found = self._read(version)
+            self._compare(version, found)
+        self._cache[version.file] = found
+        if len(self._cache) > CACHED:
+            self._cache.popitem(last=False)
+        return found
+
+    def check(self) -> str | None:
+        """
+        Compare one more of the versions that were there at the start with what was stored.
+
+        Returns:
+            A sentence when it is damaged, which is skipped from now on; else nothing. None when
+            all were looked at: then it is tried whether the disk takes what it refused.
+        """
+        if not self._unchecked:
+            self._try_again()
+            return None
+        version = self._unchecked.pop()
+        if self._is_damaged(version):
+            return ""
+        with suppress(TemplateError):  # pruned meanwhile, or told when it is served
+            self._compare(version, self._read(version))
+        return self._damaged.get(self._path(version), "")
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Return the newest version of each key with the numbers kept, ready for JSON."""
+        return [
+            {**whole[-1].facts(), "versions": [each.version for each in whole]}
+            for _, versions in sorted(self._index.items())
+            if (whole := [each for each in versions if not self._is_damaged(each)])
+        ]
+
+    def health(self) -> dict[str, Any]:
+        """Return how much there is; not `healthy` while the disk takes no upload."""
+        return {
+            "healthy": not self._refused,
+            "trouble": self._refused or None,
+            "templates": len(self._index),
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Return that, and what the disk refused or did not give back."""
+        return {
+            **self.health(),
+            "versions": sum(map(len, self._index.values())),
+            "damaged": self.damaged,
+        }
+
+    def _read(self, version: Version) -> bytes:
+        try:
+            return self._path(version).read_bytes()
+        except FileNotFoundError as error:
+            raise TemplateError(
+                "missing", f"Version {version.version} is kept no longer."
+            ) from error
+        except OSError as error:
+            raise TemplateError(
+                "server", f"The disk does not give the template back: {error.strerror}."
+            ) from error
+
+    def _compare(self, version: Version, content: bytes) -> None:
+        if sha256(content).hexdigest() != version.sha256:
+            self._skip(self._path(version))
+
+    def _skip(self, file: Path, why: str = "it is not what was stored") -> None:
+        self._damaged[file] = f"{file} is skipped: {why}."
+
+    def _is_damaged(self, version: Version) -> bool:
+        return bool(self._damaged) and self._path(version) in self._damaged
+
+    def _path(self, version: Version) -> Path:
+        return self._folder / version.key.folder / version.file
+
+    def _add(self, key: Key, content: bytes, digest: str, when: int) -> Version:
+        # A clock that was set back must not make an old upload the newest.
+        last = max((versions[-1].stored for versions in self._index.values()), default=0)
+        folder = self._folder / key.folder
+        try:
+            number = max((_number(name) for name in _names(folder)), default=0) + 1
+            added = Version(key, number, len(content), digest, max(when, last + 1))
+            self._write(folder, added, content)
+        except OSError as error:
+            _remove_unused(folder)
+            self._refused = f"The disk did not take the template: {error.strerror}."
+            self._refusing = folder
+            raise TemplateError("server", self._refused) from error
+        self._refused = ""
+        kept = (*self._index.get(key, ()), added)[-self._versions :]
+        self._index = {**self._index, key: kept}
+        self._prune(folder)
+        return added
+
+    def _try_again(self) -> None:
+        """Write a file where the disk refused one: nobody may upload for long."""
+        if not self._refused:
+            return
+        folder = self._refusing if self._refusing.exists() else self._folder
+        with self._lock, suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / _TRIAL, b"\0" * TRIAL)
+            (folder / _TRIAL).unlink()
+            self._refused = ""
+
+    def _write(self, folder: Path, version: Version, content: bytes) -> None:
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            _sync(self._folder)
+        if version.key not in self._index:
+            _write(folder / _KEY, json.dumps(version.key._asdict()).encode())
+        _write(folder / version.file, content)
+
+    def _prune(self, folder: Path) -> None:
+        # What cannot be removed now is removed with the next version.
+        with suppress(OSError):
+            names = sorted(name for name in _names(folder) if _FILE.fullmatch(name))
+            for name in names[: -self._versions]:
+                (folder / name).unlink()
+
+    def _load(self) -> Iterator[tuple[Key, tuple[Version, ...]]]:
+        for folder in sorted(self._folder.iterdir() if self._folder.exists() else ()):
+            for name in _names(folder):
+                if name.endswith(_UNFINISHED):
+                    (folder / name).unlink()
+            key = self._load_key(folder)
+            versions = tuple(self._load_versions(folder, key)) if key else ()
+            if key and versions:
+                yield key, versions[-self._versions :]
+
+    def _load_key(self, folder: Path) -> Key | None:
+        try:
+            key = Key(**json.loads((folder / _KEY).read_bytes()))
+            if key.folder == folder.name and key.period in PERIODS:
+                return key
+        except (OSError, ValueError, TypeError):
+            pass
+        if any(_FILE.fullmatch(name) for name in _names(folder)):
+            sentence = f"{folder} is skipped: its {_KEY} does not name its templates."
+            self._damaged[folder] = sentence
+        return None
+
+    def _load_versions(self, folder: Path, key: Key) -> Iterator[Version]:
+        for name in sorted(_names(folder)):
+            parts = _FILE.fullmatch(name)
+            if parts:
+                try:
+                    size = (folder / name).stat().st_size
+                except OSError as error:
+                    self._skip(folder / name, str(error.strerror))
+                else:
+                    yield Version(key, int(parts[1]), size, parts[3], int(parts[2]))
+
+
+def _default_key(text: str) -> tuple[str, str] | None:
+    if not text:
+        return None
+    symbol, _, period = text.rpartition(" ")
+    try:
+        return parse_symbol(symbol), parse_period(period)
+    except TemplateError as error:
+        raise ConfigError(f"templates.default is SYMBOL PERIOD: {error}") from error
+
+
+def _age(version: Version) -> int:
+    return version.stored
+
+
+def _names(folder: Path) -> list[str]:
+    return os.listdir(folder) if folder.is_dir() else []
+
+
+def _number(name: str) -> int:
+    parts = _FILE.fullmatch(name)
+    return int(parts[1]) if parts else 0
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all, whenever the machine stops."""
+    unfinished = file.with_name(file.name + _UNFINISHED)
+    try:
+        with unfinished.open("wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        unfinished.replace(file)
+        _sync(file.parent)
+    except OSError:
+        for each in (unfinished, file):
+            with suppress(OSError):
+                each.unlink()
+        raise
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in a folder to disk, where folders can be opened (not on Windows)."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove the folder of a key unless a version lies in it."""
+    with suppress(OSError):
+        if not any(_FILE.fullmatch(name) for name in _names(folder)):
+            (folder / _KEY).unlink(missing_ok=True)
+            folder.rmdir()

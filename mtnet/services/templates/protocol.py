@@ -1,0 +1,427 @@
+"""The templates port: raw answers, FETCH and STORE, and HTTP beside them."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.cred.credentials import UsernamePassword
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IProtocolFactory,
+    ISSLTransport,
+    ITransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.access.accounts.authenticator import LOGGED
+from mtnet.access.bans.policy import Offence
+from mtnet.daemon.environment import Hub
+from mtnet.errors import TemplateError, WireError
+from mtnet.interfaces import IListenerAware
+from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.net.foreign import COMMANDS, HTTP_METHODS, can_become, name_of, starts_with
+from mtnet.net.output.direct import end_half
+from mtnet.net.output.segments import (
+    Pieces,
+    StreamTransport,
+    Watch,
+    bare,
+    keeps_pieces,
+    unacknowledged,
+)
+from mtnet.net.peer import Gate, Visitor, guarded
+from mtnet.services.templates.content import too_large
+from mtnet.services.templates.version import Version
+from mtnet.services.templates.wire import (
+    SLACK,
+    BodyDecoder,
+    CommandDecoder,
+    Fetch,
+    Store,
+    counted,
+    raw_prefix,
+)
+
+
+@implementer(IHalfCloseableProtocol)
+class TemplatesProtocol(Protocol):
+    """
+    One connection: one answer, or any number of HTTP requests.
+
+    Args:
+        visitor: who it is, and what it may do.
+        site: whose channels speak HTTP.
+        raw: whether a client that is silent is answered.
+    """
+
+    log = Logger()
+    transport: StreamTransport  # type: ignore[assignment]
+
+    def __init__(self, hub: Hub, visitor: Visitor, site: IProtocolFactory, raw: bool) -> None:
+        self._hub, self._visitor, self._site, self._answers_silence = hub, visitor, site, raw
+        self._settings = hub.config.templates
+        self._head = b""
+        self._receive: Callable[[bytes], None] = self._first
+        self._ended: Callable[[], None] = self._close
+        self._channel: IProtocol | None = None
+        self._timer: IDelayedCall | None = None
+        self._watch: Watch | None = None
+        self._pieces: Pieces | None = None
+        self._peer_ended = self._lost = False
+
+    # What Twisted calls.
+
+    def connectionMade(self) -> None:
+        self._visitor.arrive(self.transport, self._abort)
+        self._visitor.wait()
+        if not self._answers_silence:
+            return
+        self._ended = self._raw
+        if self._settings.grace:
+            self._wait(self._settings.grace, self._raw)
+        else:
+            self._raw()
+
+    @guarded
+    def dataReceived(self, data: bytes) -> None:
+        self._receive(data)
+
+    def readConnectionLost(self) -> None:
+        self._peer_ended = True
+        self._ended()
+
+    def writeConnectionLost(self) -> None:
+        if self._peer_ended:
+            self._close()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = True
+        self._still()
+        # What these hold of an upload would otherwise stay until the garbage is collected.
+        self._receive, self._ended = _drop, _nothing
+        self._visitor.leave()
+        if self._channel is not None:
+            self._channel.connectionLost(reason)
+
+    # The first bytes.
+
+    def _first(self, data: bytes) -> None:
+        if not self._head:
+            self._ended = self._unknown
+            self._wait(self._settings.word, self._late)
+        self._head += data
+        if starts_with(self._head, HTTP_METHODS):
+            self._http()
+        elif starts_with(self._head, COMMANDS):
+            self._commanded()
+        elif not can_become(self._head, (*HTTP_METHODS, *COMMANDS)):
+            self._visitor.offend(Offence.FRAME)
+            self._unknown()
+        else:
+            self._visitor.wait(silent=False)
+
+    def _late(self) -> None:
+        self._visitor.offend(Offence.DEADLINE)
+        self._unknown()
+
+    def _unknown(self) -> None:
+        # A reset: to a publisher of signals a clean close would say that all is stored.
+        self._warn("begins with {head}, which is no command", head=name_of(self._head))
+        self._abort()
+
+    # HTTP.
+
+    def _http(self) -> None:
+        self._still()
+        self._visitor.leave()  # it is the site's now
+        channel = self._site.buildProtocol(self.transport.getPeer())
+        if channel is None:
+            self._close()
+            return
+        self._channel, self._receive = channel, channel.dataReceived
+        self._ended = IHalfCloseableProtocol(channel).readConnectionLost
+        channel.makeConnection(ITransport(self.transport))
+        channel.dataReceived(self._head)
+
+    # Commands.
+
+    def _commanded(self) -> None:
+        self._decoder = CommandDecoder(codepage=self._hub.config.signals.codepage)
+        self._receive = self._command
+        self._command(self._head)
+
+    def _command(self, data: bytes) -> None:
+        try:
+            command = self._decoder.feed(data)
+        except (WireError, TemplateError) as error:
+            self._malformed(error)
+            return
+        if command is not None:
+            self._still()
+            answers: dict[type, Callable[[Any], None]] = {Fetch: self._fetch, Store: self._store}
+            answers[type(command)](command)
+        else:
+            self._visitor.wait(silent=False)
+
+    def _malformed(self, error: WireError | TemplateError) -> None:
+        self._visitor.offend(Offence.FRAME)
+        store = self._head.startswith(b"STORE ")
+        # Where in a malformed STORE the password stands, nobody knows.
+        shown = f"It is a STORE ({error.code})." if store else str(error)
+        self._warn("sent a command that cannot be used. {error}", error=shown)
+        if store:
+            self._refuse(error)
+        else:
+            self._close()
+
+    # Answers with a template.
+
+    def _raw(self) -> None:
+        self._answer(self._hub.library.default, asked=None)
+
+    def _fetch(self, command: Fetch) -> None:
+        self._answer(
+            lambda: self._hub.library.get(command.symbol, command.period, command.version),
+            asked=command,
+        )
+
+    def _answer(self, find: Callable[[], Version], asked: Fetch | None) -> None:
+        self._still()
+        self._visitor.settle()
+        self._receive = _drop
+        try:
+            self._demand("fetch", asked.symbol if asked else None)
+            version, body = self._hub.library.read(lambda: self._allowed(find()))
+            self._send(version, body, asked)
+        except TemplateError as error:
+            if asked or error.code != "missing":
+                self._warn("gets no template. {error}", error=str(error))
+            self._close()
+
+    def _allowed(self, version: Version) -> Version:
+        self._demand("fetch", version.key.symbol)
+        return version
+
+    def _send(self, version: Version, body: bytes, asked: Fetch | None) -> None:
+        key = version.key
+        head = raw_prefix(key.symbol, key.period, key.platform, self._hub.config.signals.codepage)
+        if asked is not None and asked.counted:
+            head = counted(head, len(body))
+        if keeps_pieces(self.transport) and not self._visitor.proxied:
+            local = self._visitor.local
+            self._pieces = Pieces(self.transport, head, body, self._finish, local)
+            self._ended = _nothing
+            self.transport.registerProducer(self._pieces, False)
+            if not self._pieces.finished:
+                self._observe(self._progress, self._stalled)
+        else:
+            self.transport.write(head + body)
+            self._finish()
+
+    # Uploads.
+
+    def _store(self, command: Store) -> None:
+        limit = self._settings.max_size + SLACK
+        try:
+            if command.length > limit:
+                raise too_large(command.length, self._settings.max_size)
+            if command.login:
+                self._log_in(command)
+            else:
+                self._authorized(command)
+        except (WireError, TemplateError) as error:
+            self._refuse(error)
+
+    def _log_in(self, command: Store) -> None:
+        self._visitor.check_private()
+        credentials = UsernamePassword(command.login.encode(), command.secret.encode())
+        self._receive, self._ended = self._behind, _nothing
+        self.transport.pauseProducing()
+        login = Deferred.fromCoroutine(self._visitor.login(credentials))
+        login.addCallback(lambda _: self._authorized(command))
+        login.addErrback(self._denied).addErrback(self._failed)
+
+    def _behind(self, data: bytes) -> None:
+        self._decoder.rest += data
+
+    def _authorized(self, command: Store) -> None:
+        self._demand("publish", command.symbol)
+        self._visitor.settle()
+        self._upload(command)
+        if command.login:
+            self.transport.resumeProducing()
+        if self._peer_ended:
+            self._ended()
+
+    def _denied(self, failure: Failure) -> None:
+        failure.trap(WireError, TemplateError, CancelledError)
+        if not failure.check(CancelledError):
+            self.transport.resumeProducing()
+            error = cast(WireError | TemplateError, failure.value)
+            if error.code not in LOGGED:
+                self._warn("may not store. {error}", error=str(error))
+            self._refuse(error)
+
+    def _upload(self, command: Store) -> None:
+        body = BodyDecoder(command.length)
+
+        def receive(data: bytes) -> None:
+            content = body.feed(data)
+            if content is not None:
+                self._take(command, content)
+
+        def ended() -> None:
+            text = f"The upload ended after {body.received} of {command.length} bytes."
+            self._refuse(TemplateError("size", text))
+
+        def stalled() -> None:
+            self._warn("stopped within an upload")
+            self._abort()
+
+        def late() -> None:
+            self._warn("took too long for an upload")
+            self._visitor.offend(Offence.DEADLINE)
+            self._abort()
+
+        self._receive, self._ended = receive, ended
+        if not self._visitor.trusted:
+            self._wait(self._hub.config.access.body, late)
+        self._observe(lambda: body.received, stalled)
+        receive(self._decoder.rest)
+
+    def _take(self, command: Store, content: bytes) -> None:
+        self._still()
+        self._receive, self._ended = _drop, _nothing
+        stored = self._hub.in_thread(
+            self._hub.library.store, command.symbol, command.period, content, self._hub.now()
+        )
+        stored.addCallbacks(self._stored, self._failed)
+
+    def _stored(self, result: tuple[Version, bool]) -> None:
+        self._reply(f"OK {result[0].version}\r\n")
+
+    def _failed(self, failure: Failure) -> None:
+        if not isinstance(failure.value, TemplateError):
+            self.log.failure("A template could not be stored.", failure)
+            self._refuse(TemplateError("server", "The server failed; nothing was stored."))
+            return
+        self._warn("uploaded what is refused. {error}", error=str(failure.value))
+        self._refuse(failure.value)
+
+    def _refuse(self, error: WireError | TemplateError) -> None:
+        self._reply(f"ERR {error.code} {error}\r\n")
+
+    def _reply(self, line: str) -> None:
+        self._receive = _drop
+        if not self._lost:
+            self.transport.write(line.encode())
+            self._finish()
+
+    # The end.
+
+    def _finish(self) -> None:
+        """
+        Half-close, and wait for the peer while the last bytes move.
+
+        TLS has no half-close: there the close alert goes out behind the bytes.
+        """
+        if self._pieces is None:
+            self._still()
+        self._ended = self._close
+        if self._watch is None:  # else it has watched the pieces, and goes on
+            self._observe(self._progress, self._stalled)
+        if self._pieces is None and ISSLTransport.providedBy(self.transport):
+            self.transport.loseConnection()
+        else:
+            end_half(self.transport)
+
+    def _progress(self) -> object:
+        return self._pieces and self._pieces.sent, unacknowledged(self.transport)
+
+    def _stalled(self) -> None:
+        if unacknowledged(self.transport) or (self._pieces and not self._pieces.finished):
+            self._abort()
+        else:
+            bare(self.transport).loseConnection()
+
+    def _close(self) -> None:
+        self._receive = _drop
+        self.transport.loseConnection()
+
+    def _abort(self) -> None:
+        self._receive = _drop
+        self._still()
+        self.transport.abortConnection()
+
+    # Small things.
+
+    def _demand(self, verb: str, symbol: str | None) -> None:
+        rights = self._visitor.rights
+        if symbol is None:
+            allowed = rights.any(verb, "templates")
+        else:
+            allowed = rights.may(verb, "templates", symbol)
+        if not allowed:
+            of = f" of {symbol}" if symbol else ""
+            raise TemplateError("denied", f"This connection may not {verb} templates{of}.")
+
+    def _wait(self, seconds: float, call: Callable[[], None]) -> None:
+        self._still()
+        self._timer = self._hub.clock.callLater(seconds, call)
+
+    def _observe(self, mark: Callable[[], object], stalled: Callable[[], None]) -> None:
+        self._watch = Watch(self._hub.clock, self._settings.progress, mark, stalled)
+
+    def _still(self) -> None:
+        """Stop every clock of this connection."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+
+    def _warn(self, text: str, **fields: str) -> None:
+        peer = self.transport.getPeer()
+        if self._hub.log_limit.admits(host_of(peer), self._hub.clock.seconds(), text):
+            self.log.warn("Templates: {peer} " + text, peer=show(peer), **fields)
+
+
+@implementer(IListenerAware)
+class TemplatesFactory(Factory):
+    """
+    Args:
+        site: the factory of HTTP connections; it is asked for its own `at(listener)`.
+        raw: whether clients that are silent are answered.
+    """
+
+    noisy = False
+
+    def __init__(
+        self, hub: Hub, site: IProtocolFactory, listener: Listener, raw: bool = True
+    ) -> None:
+        self._hub, self._gate, self._raw = hub, Gate(hub, listener), raw
+        self._site = IListenerAware(site).at(listener)
+
+    def at(self, listener: Listener) -> "TemplatesFactory":
+        """Return the factory for the connections of `listener`."""
+        return TemplatesFactory(self._hub, self._site, listener, self._raw)
+
+    def buildProtocol(self, addr: IAddress | None) -> TemplatesProtocol | None:
+        visitor = self._gate.enter(addr)
+        if visitor is None:
+            return None
+        return TemplatesProtocol(self._hub, visitor, self._site, self._raw)
+
+
+def _drop(data: bytes) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,227 @@
+"""
+A folder that is watched: whoever saves or copies a `.tpl` file there publishes it.
+
+`SYMBOL_PERIOD.tpl`, with the name of a period such as H1, says what it is for; of any other file
+counts the symbol and the period that it names itself.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtnet.daemon.environment import Hub
+from mtnet.errors import TemplateError
+from mtnet.recurring import Recurring
+from mtnet.services.templates.content import SUFFIX, key_of_file, too_large
+from mtnet.services.templates.library import Library
+from mtnet.services.templates.version import Version
+from mtnet.services.templates.wire import SLACK
+
+
+class Entry(NamedTuple):
+    """A file as a listing shows it: `size` in bytes, `mtime` in ns; a link has neither."""
+
+    name: str
+    size: int
+    mtime: int
+    link: bool = False
+
+
+class Outcome(NamedTuple):
+    """What became of one file: a version, or a sentence that says why not."""
+
+    name: str
+    version: Version | None
+    refusal: str = ""
+
+
+class Scanner:
+    """
+    Tells which files are whole: those whose size and time stood still.
+
+    Args:
+        still: seconds.
+    """
+
+    def __init__(self, still: float) -> None:
+        self._still = still
+        self._seen: dict[str, tuple[Entry, float]] = {}
+        self._taken: dict[str, Entry] = {}
+
+    def ready(self, entries: Iterable[Entry], when: float) -> list[Entry]:
+        """Return each file once per change, when it stood still; `when` in seconds."""
+        listed = {entry.name: entry for entry in entries}
+        self._taken = {name: self._taken[name] for name in listed.keys() & self._taken.keys()}
+        self._seen = {name: self._since(entry, when) for name, entry in listed.items()}
+        found = [
+            entry
+            for name, (entry, since) in sorted(self._seen.items())
+            if when - since >= self._still and self._taken.get(name) != entry
+        ]
+        self._taken.update((entry.name, entry) for entry in found)
+        return found
+
+    def again(self, entry: Entry) -> None:
+        """Offer `entry` anew although it did not change: it could not be taken."""
+        self._taken.pop(entry.name, None)
+
+    def _since(self, entry: Entry, when: float) -> tuple[Entry, float]:
+        seen = self._seen.get(entry.name)
+        return seen if seen and seen[0] == entry else (entry, when)
+
+
+class Inbox:
+    """
+    The folder and what is done with its files; every method blocks.
+
+    Args:
+        max_size: bytes of the largest template.
+        still: seconds that a file stands still before it is taken.
+        now: milliseconds since the Unix epoch, UTC.
+        codepage: how a symbol is read that is not UTF-8.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        library: Library,
+        max_size: int,
+        still: float,
+        now: Callable[[], int],
+        codepage: str,
+    ) -> None:
+        self._folder, self._library, self._max_size = folder, library, max_size
+        self._codepage = codepage
+        self._scanner, self._now = Scanner(still), now
+        self._old: set[Entry] | None = None
+        self._failing: set[str] = set()
+
+    def look(self, when: float) -> list[Outcome]:
+        """
+        Take what is ready at `when` (monotonic seconds).
+
+        Raises:
+            OSError: the folder cannot be listed.
+        """
+        entries = list(self._entries())
+        if self._old is None:
+            self._old = set(entries)
+        ready = self._scanner.ready(entries, when)
+        return [outcome for entry in ready if (outcome := self._take(entry)) is not None]
+
+    def _entries(self) -> Iterator[Entry]:
+        with os.scandir(self._folder) as listing:
+            for item in listing:
+                if not item.name.lower().endswith(SUFFIX):
+                    continue
+                if item.is_symlink():
+                    yield Entry(item.name, 0, 0, link=True)
+                elif item.is_file(follow_symlinks=False):
+                    facts = item.stat(follow_symlinks=False)
+                    yield Entry(item.name, facts.st_size, facts.st_mtime_ns)
+
+    def _take(self, entry: Entry) -> Outcome | None:
+        try:
+            outcome = self._store(entry)
+            self._failing.discard(entry.name)
+            return outcome
+        except TemplateError as error:
+            told = entry.name in self._failing
+            if error.code == "server":
+                self._failing.add(entry.name)
+                self._scanner.again(entry)
+            return None if told else Outcome(entry.name, None, str(error))
+        except OSError as error:
+            return Outcome(entry.name, None, f"It cannot be read: {error.strerror}.")
+
+    def _store(self, entry: Entry) -> Outcome | None:
+        content = self._read(entry)
+        symbol, period = key_of_file(entry.name, content, self._codepage)
+        # A file that lay here before the daemon started was taken then, unless it is new to us:
+        # it must not come back over versions that were uploaded since.
+        if entry in (self._old or ()) and self._library.holds(symbol, period, content):
+            return None
+        version, created = self._library.store(symbol, period, content, self._now())
+        return Outcome(entry.name, version) if created else None
+
+    def _read(self, entry: Entry) -> bytes:
+        if entry.link:
+            raise TemplateError("template", "It is a link, and links are not followed.")
+        if entry.size > self._max_size + SLACK:
+            raise too_large(entry.size, self._max_size)
+        # The name may have become a link or a pipe since it was listed.
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        flags |= getattr(os, "O_BINARY", 0)
+        with open(os.open(self._folder / entry.name, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise TemplateError("template", "It is no ordinary file.")
+            return file.read(self._max_size + SLACK + 1)
+
+
+class FolderService(Service):
+    """Looks into `[templates] folder` every `scan` seconds."""
+
+    log = Logger()
+
+    def __init__(self, hub: Hub) -> None:
+        settings = hub.config.templates
+        self._hub, self._folder = hub, settings.folder
+        self._inbox = Inbox(
+            Path(settings.folder),
+            hub.library,
+            settings.max_size,
+            settings.scan,
+            hub.now,
+            hub.config.signals.codepage,
+        )
+        self._calls = LoopingCall(Recurring("The look at the folder of templates", self._look))
+        self._calls.clock = hub.clock
+        self._trouble = ""
+
+    def startService(self) -> None:
+        super().startService()
+        self._calls.start(self._hub.config.templates.scan)
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._calls.stop()
+
+    def _look(self) -> "Deferred[None]":
+        looked = self._hub.in_thread(self._inbox.look, self._hub.clock.seconds())
+        return looked.addCallbacks(self._report, self._failed)
+
+    def _report(self, outcomes: list[Outcome]) -> None:
+        self._trouble = ""
+        for name, version, refusal in outcomes:
+            if version is None:
+                self.log.warn("The file {name!r} is refused. {refusal}", name=name, refusal=refusal)
+            else:
+                self.log.info(
+                    "The file {name!r} is version {version} of {symbol!r} {period}.",
+                    name=name,
+                    version=version.version,
+                    symbol=version.key.symbol,
+                    period=version.key.period,
+                )
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(OSError):
+            self.log.failure("The folder {folder!r} is watched on.", failure, folder=self._folder)
+            return
+        trouble = failure.getErrorMessage()
+        # One line per trouble, not one per look.
+        if trouble != self._trouble:
+            self.log.warn(
+                "The folder {folder!r} cannot be read: {trouble}",
+                folder=self._folder,
+                trouble=trouble,
+            )
+        self._trouble = trouble

@@ -1,0 +1,126 @@
+"""
+Who is told ticks as they come.
+
+A subscriber that reads is told each tick. One that is behind is told the newest of each symbol,
+and how many it was not told: ticks are conflated, never silently.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from mtnet.services.ticks.wire import Record, tell
+
+EVERYTHING = b"*"
+"""The symbol that means all of them."""
+BUDGET = 65_536
+"""Bytes that wait for a subscriber before its ticks replace each other."""
+
+
+class Subscriber(Protocol):
+    """Whoever is told; must not raise."""
+
+    def told(self, symbol: bytes, line: bytes, rest: bytes, when: int) -> None:
+        """Take a tick: as the `line` that tells it, and in its parts."""
+
+    def flush(self) -> None:
+        """Pass on what was taken: nothing more comes at this time."""
+
+
+class Conflation:
+    """
+    The ticks that wait for one subscriber: the newest of each symbol.
+
+    Pure.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[bytes, tuple[bytes, int, int]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def offer(self, symbol: bytes, rest: bytes, when: int) -> None:
+        """Take a tick; an older one of its symbol is skipped, and counted."""
+        found = self._waiting.get(symbol)
+        self._waiting[symbol] = rest, when, 0 if found is None else found[2] + 1
+
+    def take(self, budget: int) -> bytes:
+        """Return the lines of the symbols that wait longest, of about `budget` bytes."""
+        lines, size = [], 0
+        for symbol in list(self._waiting):
+            if size >= budget:
+                break
+            lines.append(tell(symbol, *self._waiting.pop(symbol)))
+            size += len(lines[-1])
+        return b"".join(lines)
+
+
+class Feed:
+    """
+    Tells each tick to those who asked for its symbol.
+
+    Args:
+        newest: returns the last tick of a symbol, without the symbol, and when it came.
+
+    Attributes:
+        subscribers: each with the symbols it asked for.
+    """
+
+    def __init__(self, newest: Callable[[bytes], tuple[bytes, int] | None]) -> None:
+        self._newest = newest
+        self._by_symbol: dict[bytes, dict[Subscriber, None]] = {}
+        self.subscribers: dict[Subscriber, dict[bytes, None]] = {}
+
+    def subscribe(
+        self, subscriber: Subscriber, symbols: Iterable[bytes], known: Iterable[bytes]
+    ) -> None:
+        """
+        Tell the last tick of each of `symbols`, and every one from now on.
+
+        Args:
+            known: the symbols that `EVERYTHING` stands for now.
+        """
+        own = self.subscribers.setdefault(subscriber, {})
+        for symbol in symbols:
+            if symbol in own:
+                continue
+            own[symbol] = None
+            self._by_symbol.setdefault(symbol, {})[subscriber] = None
+            for each in list(known) if symbol == EVERYTHING else [symbol]:
+                self._tell_newest(subscriber, each)
+        subscriber.flush()
+
+    def unsubscribe(self, subscriber: Subscriber, symbols: Iterable[bytes]) -> None:
+        """Tell nothing more of `symbols`; `EVERYTHING` means all that were asked for."""
+        own = self.subscribers.get(subscriber, {})
+        for symbol in list(symbols):
+            for each in list(own) if symbol == EVERYTHING else [symbol]:
+                if own.pop(each, True) is None:
+                    self._forget(subscriber, each)
+        if not own:
+            self.subscribers.pop(subscriber, None)
+
+    def tell(self, records: list[Record], when: int) -> None:
+        """Tell ticks that came at `when`."""
+        everybody = self._by_symbol.get(EVERYTHING, {})
+        touched: dict[Subscriber, None] = {}
+        for symbol, rest in records:
+            some = self._by_symbol.get(symbol, {})
+            if everybody or some:
+                line = tell(symbol, rest, when)
+                for subscriber in {**everybody, **some}:
+                    subscriber.told(symbol, line, rest, when)
+                    touched[subscriber] = None
+        for subscriber in touched:
+            subscriber.flush()
+
+    def _tell_newest(self, subscriber: Subscriber, symbol: bytes) -> None:
+        last = self._newest(symbol)
+        if last is not None:
+            subscriber.told(symbol, tell(symbol, *last), *last)
+
+    def _forget(self, subscriber: Subscriber, symbol: bytes) -> None:
+        told = self._by_symbol[symbol]
+        del told[subscriber]
+        if not told:
+            del self._by_symbol[symbol]

@@ -1,0 +1,1 @@
+"""Files of ticks as MetaTrader 5 writes them."""

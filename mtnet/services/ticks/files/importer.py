@@ -1,0 +1,152 @@
+"""
+Ticks from a file into the store, each of them once however often the file is imported.
+
+Pure. Works beside a running daemon: SQLite lets one of the two write at a time, and a chunk
+takes some milliseconds.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from mtnet.errors import ClientError, JournalError
+from mtnet.services.ticks.storage.blocks import BLOCK, Heard, Series
+from mtnet.services.ticks.storage.commits import Commit
+from mtnet.services.ticks.storage.reader import Archive
+from mtnet.services.ticks.storage.schema import IMPORTED
+from mtnet.services.ticks.storage.store import Store
+from mtnet.services.ticks.wire import key_of
+
+Row = tuple[int, int, bytes]
+"""Line, order time, what follows the symbol on the wire."""
+
+
+class UnsortedError(ClientError):
+    """
+    Rows go back in time.
+
+    Attributes:
+        line: the first that does.
+    """
+
+    def __init__(self, line: int) -> None:
+        super().__init__(f"Line {line} goes back in time.")
+        self.line = line
+
+
+class Importer:
+    """
+    Stores the ticks of one symbol.
+
+    Args:
+        path: the file of the store; its folder exists.
+        received: the time that imported ticks are given, milliseconds since the Unix epoch, UTC.
+
+    Attributes:
+        added: ticks that were stored.
+        known: ticks that were there already, equal by value, from whatever source.
+        unsorted: the first line that goes back in time; None = there is none.
+
+    Raises:
+        JournalError: the store is damaged, or refuses; of each method, too.
+    """
+
+    def __init__(self, path: Path, symbol: bytes, received: int) -> None:
+        self._store, self._symbol, self._received = Store(path), symbol, received
+        self._store.prepare()
+        self._archive = Archive(path)
+        self.added = self.known = 0
+        self.unsorted: int | None = None
+
+    def run(self, read: Callable[[], Iterable[Row]], progress: Callable[[int], object]) -> None:
+        """
+        Store the rows that are not there yet; those that go back in time are sorted.
+
+        Args:
+            read: returns the rows, from the first one on; it is called again to sort them.
+            progress: is told how many rows were dealt with, again and again.
+
+        Raises:
+            ClientError: a row cannot be read; some of those before it may be stored.
+        """
+        try:
+            self._run(read(), progress)
+        except UnsortedError as error:
+            self.unsorted = error.line
+            done, self.known = self.added, 0
+            # What is stored of them already is found there.
+            self._run(in_order(read()), lambda rows: progress(0))
+            self.known -= done
+        self._store.close()
+
+    def _run(self, rows: Iterable[Row], progress: Callable[[int], object]) -> None:
+        for chunk in _chunks(rows):
+            self._add(chunk)
+            progress(len(chunk))
+
+    def _add(self, chunk: list[Row]) -> None:
+        new: list[bytes] = []
+
+        def look() -> Commit:
+            new.extend(self._missing(chunk))
+            return self._commit(new)
+
+        self._store.commit_after(look)
+        self.added += len(new)
+        self.known += len(chunk) - len(new)
+
+    def _missing(self, chunk: list[Row]) -> Iterator[bytes]:
+        stored = self._archive.ticks(self._symbol, chunk[0][1], chunk[-1][1] + 1)
+        there = Counter(_key(tick.time, tick.rest) for tick in stored)
+        for _, time, rest in chunk:
+            key = _key(time, rest)
+            if there[key] > 0:
+                there[key] -= 1
+            else:
+                yield rest
+
+    def _commit(self, records: list[bytes]) -> Commit:
+        if not records:
+            return Commit()
+        marks = [(self._received, IMPORTED)] * len(records)
+        blocks = list(Series(self._symbol, None, records, marks).pack())
+        heard = Heard(len(records), self._received, self._received)
+        heards = {(IMPORTED, self._symbol): heard}
+        return Commit(blocks=blocks, heard=heards, imported=len(records))
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Cut rows into chunks that no two equal times lie across; they must not go back in time."""
+    chunk: list[Row] = []
+    for row in rows:
+        line, time, _ = row
+        if chunk and time < chunk[-1][1]:
+            raise UnsortedError(line)
+        if len(chunk) >= BLOCK and time > chunk[-1][1]:
+            yield chunk
+            chunk = []
+        chunk.append(row)
+    if chunk:
+        yield chunk
+
+
+def _key(time: int, rest: bytes) -> tuple[object, ...]:
+    return time, *key_of(rest)
+
+
+def in_order(rows: Iterable[Row]) -> Iterator[Row]:
+    """
+    Return rows in the order of their times, and those of one time in that of their lines.
+
+    Raises:
+        JournalError: there is no room to sort them.
+    """
+    try:
+        with closing(sqlite3.connect("")) as sorting:  # a file of its own, once it is large
+            sorting.execute("CREATE TABLE row (line INTEGER, time INTEGER, rest BLOB)")
+            sorting.executemany("INSERT INTO row VALUES (?, ?, ?)", rows)
+            yield from sorting.execute("SELECT line, time, rest FROM row ORDER BY time, line")
+    except sqlite3.Error as error:
+        raise JournalError(f"The ticks cannot be sorted: {error}.") from error

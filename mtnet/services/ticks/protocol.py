@@ -1,0 +1,411 @@
+"""
+The tick port for streams: records in, and out to whoever subscribed.
+
+Bytes are worked off in slices, in turn with the other connections, so that a flood on one of
+them delays neither the others nor signals.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import cast
+
+from twisted.cred.credentials import UsernamePassword
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IProtocolFactory,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.access.accounts.cred import Identity
+from mtnet.access.bans.policy import Offence
+from mtnet.access.throttle import Budget
+from mtnet.daemon.environment import Hub
+from mtnet.errors import WireError
+from mtnet.interfaces import IListenerAware
+from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.net.foreign import HTTP_METHODS, can_become, name_of, starts_with
+from mtnet.net.keepalive import hold
+from mtnet.net.output.buffer import Outbox
+from mtnet.net.peer import Gate, Visitor
+from mtnet.net.time_slices import Turns
+from mtnet.net.transport import Transport
+from mtnet.services.ticks import wire
+from mtnet.services.ticks.feed import BUDGET, EVERYTHING
+from mtnet.services.ticks.stream import Stream
+from mtnet.services.ticks.subscriber import TICKS, TicksSubscriber
+
+SLICE = 4_096
+"""Bytes that are worked off before others have their turn: 6 ms of the worst records."""
+COMPLAINT = 1.0
+"""Seconds between two errors that a sender of bad records is told."""
+FOREIGN = (*HTTP_METHODS, b"<<", b"\x16\x03")
+"""First bytes of what does not belong here: a web page's request, a position, a ClientHello."""
+
+Words = list[bytes]
+Work = Iterator["Deferred[None] | None"]
+
+
+@implementer(IHalfCloseableProtocol)
+class TicksProtocol(Protocol):
+    """One connection to the tick port."""
+
+    log = Logger()
+    transport: Transport  # type: ignore[assignment]
+
+    def __init__(self, hub: Hub, visitor: Visitor, turns: Turns) -> None:
+        self._hub, self._visitor, self._turns = hub, visitor, turns
+        self._settings = hub.config.ticks
+        self._budget = Budget(self._settings.records, hub.clock.seconds())
+        self._decoder = wire.LineDecoder()
+        self._chunks: deque[bytes] = deque()
+        self._head: bytes | None = b""
+        self._working = False
+        self._finished = self._gone = self._ended = False
+        self._complained = -COMPLAINT
+        self._room: Deferred[None] | None = None
+        self._commands: dict[str, Callable[[Words], Deferred[None] | None]] = {
+            "LOGIN": self._login,
+            "SUBSCRIBE": self._subscribe,
+            "UNSUBSCRIBE": self._unsubscribe,
+            "PING": self._ping,
+            "SYNC": self._sync,
+        }
+
+    def connectionMade(self) -> None:
+        hold(self.transport)
+        clock, visitor = self._hub.clock, self._visitor
+        visitor.arrive(self.transport, self._turned_out)
+        self._stream = Stream(self._hub, host_of(self.transport.getPeer()), self._complain, visitor)
+        self._outbox = Outbox(self.transport, clock, BUDGET, self._drained)
+        self._subscriber = TicksSubscriber(self._outbox, visitor)
+        self._patience = self._settings.idle
+        if not (visitor.rights.any("send", TICKS) or visitor.rights.any("read", TICKS)):
+            self._patience = self._hub.config.access.login
+        self._idle: IDelayedCall | None = clock.callLater(self._patience, self._silent)
+        self._stall: IDelayedCall | None = clock.callLater(self._settings.stalled, self._look)
+        visitor.wait()  # it may have to go at once
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._ended:
+            self._chunks.append(data)
+            self._work()
+
+    def readConnectionLost(self) -> None:
+        """The peer has said all, and may still be waiting for answers."""
+        self._finished = True
+        self._work()
+
+    def writeConnectionLost(self) -> None:
+        """Never asked for."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        # Under TLS a clean end is told here alone. What was read before is still worked off.
+        self._gone, self._finished = True, self._finished or bool(reason.check(ConnectionDone))
+        self._stop()
+        if self._ended or not self._finished:
+            self._visitor.leave()
+        self._work()
+
+    def end(self, why: str) -> None:
+        """Reset the connection, with one line in the log; what it says is not heard any more."""
+        if not self._ended:
+            self._ended = True
+            self._stop()
+            self._warn(why, "end")
+            (self._visitor.leave if self._gone else self.transport.abortConnection)()
+
+    # What comes in
+
+    def _work(self) -> None:
+        if not self._working:
+            self._working = True
+            if not self._gone:
+                self.transport.pauseProducing()
+            self._turns.run(self._process(), self._failed)
+
+    def _process(self) -> Work:
+        while self._chunks and not self._ended:
+            data = self._chunks.popleft()
+            for at in range(0, len(data), SLICE):
+                yield self._peer_reads()
+                yield from self._take(data[at : at + SLICE])
+        yield from self._close_up()
+        self._working = False
+        if self._gone:
+            self._visitor.leave()  # not before: a login may have stood before the last records
+        elif not (self._chunks or self._finished or self._ended):
+            self.transport.resumeProducing()
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("A connection to ticks failed", failure)
+        self._visitor.offend(Offence.ERROR, failure.value)
+        self.end("is closed")
+        if self._gone:
+            self._visitor.leave()
+
+    def _take(self, data: bytes) -> Work:
+        if self._ended:
+            return
+        if self._head is not None:
+            self._head += data
+            if starts_with(self._head, FOREIGN):
+                self._visitor.offend(Offence.FRAME)
+                self.end(f"sent what is neither tick nor command: {name_of(self._head)}")
+                return
+            if can_become(self._head, FOREIGN):
+                return
+            data, self._head = self._head, None
+        yield from self._lines(self._decoder.feed(data))
+        if self._decoder.overlong:
+            self._stream.refuse()
+            self._visitor.offend(Offence.FRAME)
+            self.end(f"sent a record of more than {wire.MAX_RECORD} bytes")
+
+    def _lines(self, text: bytes) -> Work:
+        for records, line in wire.sections(text):
+            if records:
+                self._records(records)
+                pause = self._slow_down(records.count(b"\n"))
+                if pause is not None:
+                    yield pause
+            if line.startswith(b"@@"):
+                self._header(line)
+            elif line:
+                yield self._command(line)
+
+    def _records(self, text: bytes) -> None:
+        if self._visitor.rights.any("send", TICKS):
+            self._busy()
+            self._stream.take(text)
+        else:
+            self._hub.collector.deny(text.count(b"\n"))
+            self._complain(WireError("denied", "This connection may not send ticks"))
+
+    def _header(self, line: bytes) -> None:
+        if not self._visitor.rights.any("send", TICKS):
+            return  # the records behind it are denied
+        try:
+            self._stream.begin(wire.parse_header(line))
+        except WireError as error:
+            self._stream.refuse()
+            self._complain(error)
+
+    def _slow_down(self, count: int) -> "Deferred[None] | None":
+        """Return what fires once the budget of records allows more; None = it does."""
+        delay = self._budget.spend(count, self._hub.clock.seconds())
+        return deferLater(self._hub.clock, delay) if delay and not self._visitor.trusted else None
+
+    def _command(self, line: bytes) -> "Deferred[None] | None":
+        try:
+            if line.startswith(b"LOGIN"):
+                self._visitor.check_private()
+            verb, words = wire.parse_command(line)
+            command = self._commands.get(verb)
+            if command is None:
+                known = ", ".join(self._commands)
+                raise WireError("command", f"There are {known}, not", verb.encode("latin-1"))
+            return command(words)
+        except WireError as error:
+            self._say(f"ERR: {error.code} {error}")
+        return None
+
+    def _close_up(self) -> Work:
+        """When the peer has said all, take what it did not end with a separator."""
+        if self._ended:
+            self._stream.cut()
+        if self._ended or not (self._finished or self._gone):
+            return
+        rest = (self._head or b"") + self._decoder.rest
+        self._head, self._decoder = None, wire.LineDecoder()
+        if self._finished:
+            if rest:
+                yield from self._lines(self._decoder.feed(rest + b"\n"))
+            if self._decoder.overlong:
+                self._refuse(f"sent a record of more than {wire.MAX_RECORD} bytes")
+            self._stream.settle()
+        else:
+            # Behind a cut, EURUSD 1.09 may be the beginning of 1.09876.
+            if rest:
+                self._refuse("is cut off within a record, which may be half a number")
+            self._stream.cut()
+        if not self._gone and self._subscriber not in self._hub.collector.feed.subscribers:
+            self._outbox.close()
+            self.transport.loseConnection()
+
+    def _refuse(self, why: str) -> None:
+        self._stream.refuse()
+        self._warn(why, "record")
+
+    # Commands
+
+    def _login(self, words: Words) -> "Deferred[None]":
+        if len(words) != 2:
+            raise WireError("login", "LOGIN takes a name and a password, with a blank between")
+        login = Deferred.fromCoroutine(self._visitor.login(UsernamePassword(*words)))
+        return login.addCallbacks(self._welcome, self._unknown)
+
+    def _welcome(self, _: Identity) -> None:
+        self._busy()
+        self._say("OK: LOGIN")
+
+    def _unknown(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return  # it is gone
+        failure.trap(WireError)
+        error = cast(WireError, failure.value)
+        self._say(f"ERR: {error.code} {error}")
+        if error.code == "banned":
+            self.transport.loseConnection()
+
+    def _subscribe(self, words: Words) -> None:
+        words = self._spelt(words)
+        self._check_readable(words)
+        self._busy()
+        feed, known = self._hub.collector.feed, self._hub.collector.symbols()
+        most = self._settings.max_symbols
+        if len({*words, *feed.subscribers.get(self._subscriber, ())}) > most:
+            raise WireError("symbol", f"A connection may ask for {most} symbols")
+        if not words:
+            raise WireError("symbol", "Name symbols, or * for all")
+        self._say(f"OK: SUBSCRIBED {b' '.join(words).decode()}".rstrip())
+        feed.subscribe(self._subscriber, words, known)
+
+    def _spelt(self, words: Words) -> Words:
+        codepage = self._hub.config.signals.codepage
+        return [each if each == EVERYTHING else wire.spelling(each, codepage) for each in words]
+
+    def _check_readable(self, words: Words) -> None:
+        rights = self._visitor.rights
+        if not rights.any("read", TICKS):
+            raise WireError("denied", "This connection may not read ticks")
+        for word in words:  # `*` is whatever may be read
+            if word != EVERYTHING and not rights.may("read", TICKS, word.decode()):
+                raise WireError("denied", "This connection may not read", word)
+
+    def _unsubscribe(self, words: Words) -> None:
+        words = self._spelt(words)
+        self._hub.collector.feed.unsubscribe(self._subscriber, words)
+        self._say(f"OK: UNSUBSCRIBED {b' '.join(words).decode()}".rstrip())
+
+    def _ping(self, words: Words) -> None:
+        self._say("OK: PONG")
+
+    def _sync(self, words: Words) -> "Deferred[None]":
+        kept = self._stream.kept
+        return self._hub.collector.sync().addCallbacks(
+            lambda _: self._synced(kept),
+            lambda failure: self._say(f"ERR: server {failure.getErrorMessage()}"),
+        )
+
+    def _synced(self, kept: int) -> None:
+        lost = self._stream.lost
+        if lost:
+            self._say(
+                f"ERR: tick {lost} of the records were taken, and the store will not have them"
+            )
+        self._say(f"OK: SYNC {max(0, kept - lost)}")
+
+    # What goes out
+
+    def _say(self, line: str) -> None:
+        if not self._gone and not self._ended:
+            self._outbox.write(line.encode() + b"\r\n")
+
+    def _complain(self, error: WireError) -> None:
+        when = self._hub.clock.seconds()
+        if when - self._complained >= COMPLAINT:
+            self._complained = when
+            self._say(f"ERR: {error.code} {error}")
+        self._warn(f"sent what is refused: {error}", error.code)
+
+    def _peer_reads(self) -> "Deferred[None] | None":
+        """Return what fires once the peer has read our answers; None = it has."""
+        if self._outbox.ready or self._gone or self._ended:
+            return None
+        self._room = Deferred()
+        return self._room
+
+    def _drained(self) -> None:
+        self._subscriber.flush()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            room.callback(None)
+
+    # How it ends
+
+    def _silent(self) -> None:
+        self._idle = None
+        if self._visitor.proving:  # it waits for us
+            self._idle = self._hub.clock.callLater(self._patience, self._silent)
+            return
+        self._visitor.offend(Offence.DEADLINE)
+        self.end(f"said nothing that it may for {self._patience:g} s")
+
+    def _turned_out(self) -> None:
+        """Go because others need the place, or because the account may do less now."""
+        if not self._ended:
+            self._ended = True
+            self._stop()
+            self.transport.abortConnection()
+
+    def _look(self) -> None:
+        self._stall = self._hub.clock.callLater(self._settings.stalled, self._look)
+        waited = self._hub.clock.seconds() - self._outbox.since
+        if not self._outbox.ready and waited >= self._settings.stalled:
+            self.end(f"took no byte for {self._settings.stalled:g} s")
+
+    def _busy(self) -> None:
+        """This connection does what it may: it may be silent for ever from now on."""
+        self._visitor.settle()
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _stop(self) -> None:
+        self._busy()
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        self._hub.collector.feed.unsubscribe(self._subscriber, [EVERYTHING])
+        self._outbox.close()
+        self._go_on()
+
+    def _warn(self, what: str, kind: str) -> None:
+        peer, when = self.transport.getPeer(), self._hub.clock.seconds()
+        if self._hub.log_limit.admits(host_of(peer), when, f"ticks {kind}"):
+            self.log.warn("ticks: {peer} {what}", peer=show(peer), what=what)
+
+
+@implementer(IProtocolFactory, IListenerAware)
+class TicksFactory(Factory):
+    """Builds the connections of one listener; everything that they share lies in the hub."""
+
+    noisy = False
+
+    def __init__(self, hub: Hub, listener: Listener, turns: Turns | None = None) -> None:
+        self._hub = hub
+        self._gate = Gate(hub, listener)
+        self._turns = turns or Turns(hub.clock, hub.config.ticks.turn)
+
+    def at(self, listener: Listener) -> "TicksFactory":
+        """Return the factory for the connections of `listener`."""
+        return TicksFactory(self._hub, listener, self._turns)
+
+    def buildProtocol(self, addr: IAddress | None) -> TicksProtocol | None:
+        visitor = self._gate.enter(addr)
+        if visitor is None:
+            return None
+        protocol = TicksProtocol(self._hub, visitor, self._turns)
+        protocol.factory = self
+        return protocol

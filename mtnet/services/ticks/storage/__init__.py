@@ -1,0 +1,1 @@
+"""How ticks are stored."""

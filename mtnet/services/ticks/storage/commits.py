@@ -1,0 +1,139 @@
+"""
+What is stored of ticks at once, and what of it can be stored without the rest.
+
+Pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mtnet.services.ticks.sources import GAPS, Seen, Source
+from mtnet.services.ticks.storage.blocks import Block, Heard
+from mtnet.services.ticks.storage.schema import Row
+
+COUNTS = (
+    "received", "refused", "dropped", "repeated", "repeats", "restarts", "disorder", "missing",
+    "highest", "first", "last", "longest",
+)  # fmt: skip
+"""The columns of `source` that are attributes of `Source`."""
+
+
+@dataclass
+class Commit:
+    """
+    What is stored at once, or not at all.
+
+    Attributes:
+        blocks: ticks, in order of arrival.
+        heard: by number of the source and symbol.
+        newest: the last tick of each symbol and when it came.
+        sources: those that were heard, as they were then; see `freeze`.
+        totals: what is added to the totals.
+        imported: how many of the ticks are from a file.
+        token: tells it from all others, so that it is found when its end is not known; 0 = it is
+            never looked for.
+        refusals: what of it the store would not have, when it has been stored.
+    """
+
+    blocks: list[Block] = field(default_factory=list)
+    heard: dict[tuple[int, bytes], Heard] = field(default_factory=dict)
+    newest: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
+    sources: list["Frozen"] = field(default_factory=list)
+    totals: dict[str, int] = field(default_factory=dict)
+    imported: int = 0
+    token: int = 0
+    refusals: list["Refusal"] = field(default_factory=list)
+
+    @property
+    def ticks(self) -> int:
+        """How many ticks it holds."""
+        return sum(block.ticks for block in self.blocks)
+
+    def parts(self) -> list["Part"]:
+        """Return what can be stored without the rest: each symbol, and each source."""
+        by_symbol: dict[bytes, Part] = {}
+        for block in self.blocks:
+            by_symbol.setdefault(block.symbol, Part()).blocks.append(block)
+        for (number, symbol), heard in self.heard.items():
+            by_symbol.setdefault(symbol, Part()).heard[number, symbol] = heard
+        for symbol, newest in self.newest.items():
+            by_symbol.setdefault(symbol, Part()).newest[symbol] = newest
+        return [*by_symbol.values(), *(Part(sources=[each]) for each in self.sources)]
+
+
+class Part(Commit):
+    """The rows of some symbols and some sources."""
+
+    @property
+    def name(self) -> str:
+        """Say what it is, for the log."""
+        symbols = dict.fromkeys([*(block.symbol for block in self.blocks), *self.newest])
+        names = [f"ticks of {symbol.decode('utf-8', 'replace')}" for symbol in symbols]
+        return ", ".join([*names, *(f"counters of {source.row[1]}" for source in self.sources)])
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """
+    What the store will never have, though it takes other rows.
+
+    Attributes:
+        what: ticks of a symbol, or counters of a source.
+        reason: a sentence without its full stop.
+        ticks: how many ticks, by the number of their source.
+    """
+
+    what: str
+    reason: str
+    ticks: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """
+    A source as it was when it was handed over.
+
+    Attributes:
+        row: of the table `source`.
+        gaps: that are new or were filled since; rows.
+        oldest: the first gap to keep, as (source, run, first), when there are too many.
+        seen: its new batches.
+        run: how often it has begun anew.
+    """
+
+    row: Row
+    gaps: Sequence[Row]
+    oldest: Row | None
+    seen: list[Seen]
+    run: int
+
+
+def freeze(source: Source) -> Frozen:
+    """Return what is to be stored of a source; what is new in it counts as known from now on."""
+    row = (source.number, source.name, *(getattr(source, name) for name in COUNTS))
+    changed = source.take_changed()
+    gaps = [(source.number, g.run, g.first, g.last, g.found, g.late) for g in changed]
+    oldest = None
+    if len(source.gaps) == GAPS:
+        oldest = source.number, source.gaps[0].run, source.gaps[0].first
+    return Frozen(row, gaps, oldest, source.take_fresh(), source.restarts)
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    """Return several parts as one."""
+    whole = Part()
+    for part in parts:
+        whole.blocks += part.blocks
+        whole.heard |= part.heard
+        whole.newest |= part.newest
+        whole.sources += part.sources
+    return whole
+
+
+def refusal(part: Part, error: Exception) -> Refusal:
+    """Say that the store will not have a part."""
+    ticks: dict[int, int] = {}
+    for block in part.blocks:
+        for _, source, count in block.runs:
+            ticks[source] = ticks.get(source, 0) + count
+    return Refusal(part.name, str(error) or type(error).__name__, ticks)

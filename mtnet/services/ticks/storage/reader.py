@@ -1,0 +1,209 @@
+"""
+The ticks on disk, for those who read them beside a running daemon.
+
+Pure: no Twisted, no clock. Order time is TIME where it was sent, else the time of receipt; both
+are milliseconds. Of equal order times, the tick that came first is first.
+"""
+
+import sqlite3
+import struct
+import zlib
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mtnet.errors import ClientError, JournalError
+from mtnet.services.ticks.storage.blocks import unpack
+from mtnet.services.ticks.storage.schema import SCHEMA
+from mtnet.services.ticks.wire import time_of
+from mtnet.storage.sqlite import BUSY
+
+PAGE = 64
+"""Blocks that are read at once. While somebody reads, the write-ahead log can only grow."""
+
+Facts = dict[str, Any]
+Held = tuple[int, int, int, bytes, int, int]
+"""Order time, number of the block, place in it, then the tick: rest, receipt, source."""
+
+_SYMBOLS = """
+SELECT symbol.name AS symbol, symbol.ticks,
+    (SELECT min(first) FROM block WHERE block.symbol = symbol.id) AS first,
+    (SELECT max(last) FROM block WHERE block.symbol = symbol.id) AS last,
+    (SELECT count(*) FROM heard WHERE heard.symbol = symbol.id) AS sources
+FROM symbol ORDER BY symbol.name
+"""
+_SYMBOL = """
+SELECT id, (SELECT max(id) FROM block) AS newest FROM symbol WHERE name = :name
+"""
+_PAGE = """
+SELECT id, first, data FROM block
+WHERE symbol = :symbol AND id <= :newest AND last >= :start AND first < :stop
+    AND (first, id) > (:first, :id)
+ORDER BY first, id LIMIT :page
+"""
+_SOURCES = """
+SELECT name AS source, received,
+    (SELECT coalesce(sum(ticks), 0) FROM heard WHERE heard.source = source.id) AS stored,
+    dropped, refused, repeated, repeats, restarts, disorder AS late,
+    (SELECT count(*) FROM gap WHERE gap.source = source.id) AS gaps, missing,
+    first, last, longest AS silence
+FROM source WHERE received > 0 ORDER BY source.id
+"""
+_HEARD = """
+SELECT source.name AS source, symbol.name AS symbol, heard.ticks AS stored, heard.first,
+    heard.last, heard.longest AS silence
+FROM heard JOIN source ON source.id = heard.source JOIN symbol ON symbol.id = heard.symbol
+ORDER BY source.id, symbol.name
+"""
+_GAPS = """
+SELECT source.name AS source, gap.found, gap.first, gap.last,
+    gap.last - gap.first + 1 - gap.late AS missing, gap.late
+FROM gap JOIN source ON source.id = gap.source ORDER BY gap.found, source.id
+"""
+_EARLIEST, _LATEST = -(2**62), 2**62
+
+
+class Stored(NamedTuple):
+    """
+    A tick.
+
+    Attributes:
+        time: order time.
+        rest: what follows the symbol on the wire.
+        received: when it came, milliseconds since the Unix epoch, UTC.
+        source: who sent it.
+    """
+
+    time: int
+    rest: bytes
+    received: int
+    source: str
+
+
+class Archive:
+    """
+    Reads one file.
+
+    Raises:
+        ClientError: there is none.
+        JournalError: it is damaged, or of a newer mtnet; of each method, too.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.exists() or not path.stat().st_size:
+            raise ClientError(f"There are no ticks in {path.parent}: {path.name} is not there.")
+        version = self._rows("SELECT user_version AS version FROM pragma_user_version")
+        if version[0]["version"] != SCHEMA:
+            raise JournalError(
+                f"{path} has schema {version[0]['version']} of another mtnet; this one reads "
+                f"{SCHEMA}."
+            )
+
+    def symbols(self) -> list[Facts]:
+        """Return each symbol with the number of its ticks and sources, and its order times."""
+        return self._rows(_SYMBOLS)
+
+    def report(self) -> dict[str, list[Facts] | Facts]:
+        """Return what came from whom, and what did not come; times in milliseconds, UTC."""
+        totals = {row["name"]: row["value"] for row in self._rows("SELECT * FROM total")}
+        names = ("stored", "lost", "kernel drops")
+        return {
+            "sources": self._rows(_SOURCES),
+            "symbols": self._rows(_HEARD),
+            "gaps": self._rows(_GAPS),
+            "totals": {name: totals.get(name, 0) for name in names},
+        }
+
+    def ticks(
+        self, symbol: bytes, start: int | None = None, stop: int | None = None
+    ) -> Iterator[Stored]:
+        """
+        Yield the ticks of a symbol in order, those that are stored now.
+
+        Args:
+            start, stop: order times; `start` is included, `stop` is not.
+        """
+        low = _EARLIEST if start is None else start
+        high = _LATEST if stop is None else stop
+        blocks = self._blocks(symbol, low, high)
+        names = _Names(self._rows)
+        for time, rest, received, source in self._in_order(blocks):
+            if low <= time < high:
+                yield Stored(time, rest, received, names[source])
+
+    def _in_order(
+        self, blocks: Iterable[tuple[int, int, bytes]]
+    ) -> Iterator[tuple[int, bytes, int, int]]:
+        """
+        Merge blocks, which come by their lowest time and then their number: what lies below
+        those of the next block can go out.
+
+        What is held is sorted only once there is as much of it as of what has come since: a
+        block that lies across many others would otherwise be sorted anew with each of them.
+        """
+        held: list[Held] = []
+        fresh: list[Held] = []
+        for number, first, data in blocks:
+            if len(fresh) > len(held):
+                held = sorted(held + fresh)
+                fresh = []
+                at = bisect_left(held, (first, number))
+                yield from (_tick(each) for each in held[:at])
+                del held[:at]
+            fresh += self._open(number, data)
+        yield from (_tick(each) for each in sorted(held + fresh))
+
+    def _blocks(self, symbol: bytes, low: int, high: int) -> Iterator[tuple[int, int, bytes]]:
+        found = self._rows(_SYMBOL, {"name": symbol.decode()})
+        at = {"first": _EARLIEST, "id": 0}
+        while found:
+            asked = {"symbol": found[0]["id"], "newest": found[0]["newest"], "page": PAGE}
+            page = self._rows(_PAGE, {**asked, **at, "start": low, "stop": high})
+            for row in page:
+                yield row["id"], row["first"], row["data"]
+            if len(page) < PAGE:
+                break
+            at = {"first": page[-1]["first"], "id": page[-1]["id"]}
+
+    def _open(self, number: int, data: bytes) -> list[Held]:
+        try:
+            return list(_unpack(number, data))
+        except (zlib.error, struct.error, ValueError) as error:
+            raise JournalError(f"Block {number} of {self._path} is damaged: {error}.") from error
+
+    def _rows(self, query: str, values: Mapping[str, object] | None = None) -> list[Facts]:
+        try:
+            with closing(sqlite3.connect(self._path, timeout=BUSY)) as connection:
+                connection.execute("PRAGMA query_only = ON")
+                connection.row_factory = sqlite3.Row
+                return [dict(row) for row in connection.execute(query, values or {})]
+        except sqlite3.Error as error:
+            raise JournalError(f"{self._path} cannot be read: {error}.") from error
+
+
+class _Names(dict[int, str]):
+    """The names of sources; a daemon may add some while somebody reads."""
+
+    def __init__(self, rows: Callable[[str], list[Facts]]) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def __missing__(self, number: int) -> str:
+        self.update({row["id"]: row["name"] for row in self._rows("SELECT id, name FROM source")})
+        return self.setdefault(number, f"({number})")
+
+
+def _unpack(number: int, data: bytes) -> Iterator[Held]:
+    runs, records = unpack(zlib.decompress(data))
+    marks = [(received, source) for received, source, ticks in runs for _ in range(ticks)]
+    for at, (rest, (received, source)) in enumerate(zip(records, marks, strict=True)):
+        time = time_of(rest)
+        yield received if time is None else time, number, at, rest, received, source
+
+
+def _tick(held: Held) -> tuple[int, bytes, int, int]:
+    time, _, _, rest, received, source = held
+    return time, rest, received, source

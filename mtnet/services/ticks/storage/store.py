@@ -1,0 +1,413 @@
+"""
+The ticks on disk: SQLite, in blocks of one symbol each.
+
+Blocking, for one thread at a time. A commit that returned is on the platter
+(`synchronous=FULL`, write-ahead log). A block is written once and never changed; its number is
+the order of arrival.
+
+Every row that goes in shares a statement with many others: a statement of its own would hand
+the interpreter back and forth with the reactor, up to 5 ms each time.
+"""
+
+import shutil
+import sqlite3
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from zlib import compress
+
+from mtnet.errors import JournalError, WireError
+from mtnet.services.ticks.sources import SLOTS, Gap, Seen, Source
+from mtnet.services.ticks.storage.commits import COUNTS, Commit, Frozen, Part, joined, refusal
+from mtnet.services.ticks.storage.schema import IMPORTED, OTHERS, SCHEMA, TABLES, insert
+from mtnet.services.ticks.storage.tally import Tally
+from mtnet.services.ticks.wire import spell
+from mtnet.storage.sqlite import Database, has_room
+
+LEVEL = 1
+"""Of zlib; 6 saves a tenth of the space and costs three times as much."""
+SEEN = struct.Struct("<qIq")
+"""A remembered batch: SEQ, records, digest."""
+LAST = "commit"
+"""The total that is no sum: the token of the last commit that had one."""
+
+_UPSERT_SYMBOL = """
+ON CONFLICT DO UPDATE SET ticks = ticks + excluded.ticks,
+    record = coalesce(excluded.record, record), received = coalesce(excluded.received, received)
+"""
+_UPSERT_HEARD = """
+ON CONFLICT DO UPDATE SET ticks = ticks + excluded.ticks, last = max(last, excluded.last),
+    first = min(first, excluded.first),
+    longest = max(longest, excluded.longest, excluded.first - last)
+"""
+_JOIN_SYMBOLS = (
+    "UPDATE block SET symbol = :other WHERE symbol = :one",
+    f"""
+    INSERT INTO heard SELECT source, :other, ticks, first, last, longest FROM heard
+    WHERE symbol = :one {_UPSERT_HEARD}
+    """,
+    "DELETE FROM heard WHERE symbol = :one",
+    """
+    UPDATE symbol SET ticks = symbol.ticks + one.ticks,
+        record = CASE WHEN newer THEN one.record ELSE symbol.record END,
+        received = CASE WHEN newer THEN one.received ELSE symbol.received END
+    FROM (SELECT *, received > coalesce((SELECT received FROM symbol WHERE id = :other), 0)
+        AS newer FROM symbol WHERE id = :one) AS one
+    WHERE symbol.id = :other
+    """,
+    "DELETE FROM symbol WHERE id = :one",
+)
+_SOURCE_COLUMNS = ("id", "name", *COUNTS)
+_UPSERT_SOURCE = "ON CONFLICT DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}" for name in COUNTS
+)
+_UPSERT_TOTAL = f"""
+ON CONFLICT DO UPDATE SET
+    value = CASE name WHEN '{LAST}' THEN excluded.value ELSE value + excluded.value END
+"""
+_COUNT_IMPORTED = """
+UPDATE source SET received = received + ?1,
+    first = (SELECT min(first) FROM heard WHERE source = ?2),
+    last = (SELECT max(last) FROM heard WHERE source = ?2)
+WHERE id = ?2
+"""
+_ROWS_FAULTS = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+"""What SQLite and its module raise of rows that no disk would take."""
+_PRUNE_SEEN = "DELETE FROM seen WHERE source = ? AND (run <> ? OR highest < ?)"
+_PRUNE_GAPS = "DELETE FROM gap WHERE source = ? AND (run, first) < (?, ?)"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """
+    What the store knows when the daemon starts.
+
+    Attributes:
+        sources: those that were heard last.
+        others: the one that senders beyond them are counted as.
+        next: the number of the next new source.
+        newest: the last tick of each symbol and when it came, or None.
+        lost: ticks that were taken and never stored, since the last daemon was killed.
+        unknown: whether nobody knows how many those are.
+    """
+
+    sources: list[Source]
+    others: Source
+    next: int
+    newest: dict[bytes, tuple[bytes, int] | None]
+    lost: int
+    unknown: bool = False
+
+
+class Store:
+    """
+    What survives a crash.
+
+    Args:
+        path: the file; its folder exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database = Database(path, SCHEMA, TABLES)
+        self._symbols: dict[bytes, int] = {}
+        self._unsure = False
+
+    def load(self, tally: Tally, sources: int) -> Kept:
+        """
+        Return what is known, and count what was taken and never stored.
+
+        Args:
+            sources: how many are returned, at most.
+
+        Raises:
+            JournalError: the file is damaged, unreadable, or of a newer mtnet.
+        """
+
+        def read(connection: sqlite3.Connection) -> Kept:
+            totals = dict(connection.execute("SELECT name, value FROM total"))
+            known = sum(totals.get(name, 0) for name in ("stored", "lost", "unstored"))
+            new = max(0, tally.value - known)
+            _add(connection, {"lost": new})
+            tally.set(known + new)
+            _respell(connection)
+            return _kept(connection, sources, new, known > 0 and not tally.whole)
+
+        try:
+            return self._database.run(read)
+        except JournalError:
+            if has_room(self.path.parent):
+                raise
+        # What was lost is counted at the next start, when there is room to write it down.
+        return self._database.look(lambda connection: _kept(connection, sources))
+
+    def prepare(self) -> None:
+        """
+        Make the file where there is none.
+
+        Raises:
+            JournalError: it is damaged, unreadable, or of a newer mtnet.
+        """
+        self._database.run(lambda connection: None)
+
+    def commit(self, commit: Commit) -> None:
+        """
+        Store all of it, or nothing; after a failure the same commit comes again, before any other.
+
+        Rows that no disk would take are left out, so that one sender's never stop the others:
+        `commit.refusals` names them.
+
+        Raises:
+            JournalError: the disk is full or failed. Whether it was stored all the same is found
+                out when it comes again.
+        """
+        if self._unsure and self._has_landed(commit):
+            self._unsure = False
+            return
+        try:
+            self._write(lambda connection: self._put_all(connection, commit, self._put))
+        except Exception as error:
+            if not _is_of_rows(error):
+                raise
+            self._write(lambda connection: self._put_all(connection, commit, self._put_what_goes))
+
+    def _put_all(
+        self,
+        connection: sqlite3.Connection,
+        commit: Commit,
+        put: Callable[[sqlite3.Connection, Commit], None],
+    ) -> None:
+        commit.refusals = []
+        put(connection, commit)
+        _add(connection, _told(commit))
+
+    def commit_after(self, look: Callable[[], Commit]) -> None:
+        """
+        Store what `look` returns, or nothing; nobody else stores anything while it looks.
+
+        Raises:
+            JournalError: the disk is full or failed, or the rows are none that it takes; or
+                raised by `look`.
+        """
+
+        def write(connection: sqlite3.Connection) -> None:
+            commit = look()
+            self._put(connection, commit)
+            if commit.imported:
+                connection.execute(_COUNT_IMPORTED, (commit.imported, IMPORTED))
+            _add(connection, commit.totals)
+
+        self._write(write)
+
+    def _write(self, write: Callable[[sqlite3.Connection], None]) -> None:
+        try:
+            self._database.run(write)
+        except BaseException:
+            self._symbols = {}  # one whose row was rolled back has no number any more
+            self._unsure = True
+            raise
+        self._unsure = False
+
+    def _has_landed(self, commit: Commit) -> bool:
+        """
+        Say whether the commit that failed last is stored after all, and on the platter.
+
+        Raises:
+            JournalError: the disk does not tell, or what it shows may not be on the platter.
+        """
+        forced = self._database.force()
+
+        def read(connection: sqlite3.Connection) -> int | None:
+            query = "SELECT value FROM total WHERE name = ?"
+            found = connection.execute(query, (LAST,)).fetchone()
+            return None if found is None else int(found[0])
+
+        landed = bool(commit.token) and self._database.look(read) == commit.token
+        if landed and not forced:
+            raise JournalError(
+                f"{self.path} shows {commit.ticks} ticks that may not be on the disk, and there is "
+                "no room to write them, or somebody reads the file; it is tried again."
+            )
+        return landed
+
+    def _put_what_goes(self, connection: sqlite3.Connection, commit: Commit) -> None:
+        """Put all of a commit, or when that fails, of its halves what goes, down to each part."""
+        waiting: list[tuple[Commit, list[Part]]] = [(commit, [])]
+        while waiting:
+            whole, parts = waiting.pop()
+            connection.execute("SAVEPOINT part")
+            try:
+                self._put(connection, whole)
+            except Exception as error:
+                if not _is_of_rows(error):
+                    raise
+                connection.execute("ROLLBACK TO part")
+                self._symbols = {}
+                parts = parts or commit.parts()
+                if len(parts) > 1:
+                    half = len(parts) // 2
+                    waiting += [(joined(some), some) for some in (parts[half:], parts[:half])]
+                else:
+                    commit.refusals += [refusal(part, error) for part in parts]
+            connection.execute("RELEASE part")
+
+    def _put(self, connection: sqlite3.Connection, commit: Commit) -> None:
+        self._put_symbols(connection, commit)
+        blocks = [
+            (self._symbols[b.symbol], b.first, b.last, b.ticks, compress(b.data, LEVEL))
+            for b in commit.blocks
+        ]
+        insert(connection, "block (symbol, first, last, ticks, data)", blocks)
+        heard = [(n, self._symbols[s], *astuple(h)) for (n, s), h in commit.heard.items()]
+        into = "heard (source, symbol, ticks, first, last, longest)"
+        insert(connection, into, heard, _UPSERT_HEARD)
+        _put_sources(connection, commit.sources)
+
+    def free(self) -> int:
+        """
+        Return the bytes that are free where the file lies.
+
+        Raises:
+            JournalError: the disk does not tell.
+        """
+        try:
+            return shutil.disk_usage(self.path.parent).free
+        except OSError as error:
+            raise JournalError(f"{self.path.parent} cannot be asked: {error}.") from error
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        self._database.close()
+
+    def _put_symbols(self, connection: sqlite3.Connection, commit: Commit) -> None:
+        ticks: dict[bytes, int] = {}
+        for block in commit.blocks:
+            ticks[block.symbol] = ticks.get(block.symbol, 0) + block.ticks
+        rows = []
+        for symbol, count in ticks.items():
+            record, received = commit.newest.get(symbol, (None, None))
+            rows.append((symbol.decode(), count, record and record.decode(), received))
+        insert(connection, "symbol (name, ticks, record, received)", rows, _UPSERT_SYMBOL)
+        if not ticks.keys() <= self._symbols.keys():
+            names = connection.execute("SELECT name, id FROM symbol")
+            self._symbols = {name.encode(): number for name, number in names}
+
+
+def _is_of_rows(error: Exception) -> bool:
+    """Say whether an error is of certain rows, and others would be taken."""
+    if isinstance(error, JournalError):
+        cause = error.__cause__
+        return isinstance(cause, Exception) and _is_of_rows(cause)
+    if isinstance(error, sqlite3.Error):
+        return isinstance(error, _ROWS_FAULTS)
+    return not isinstance(error, OSError | MemoryError)
+
+
+def _told(commit: Commit) -> dict[str, int]:
+    """Return what the totals are changed by: ticks that were refused are not stored."""
+    totals = dict(commit.totals)
+    refused = sum(sum(each.ticks.values()) for each in commit.refusals)
+    if refused:
+        totals["stored"] = totals.get("stored", 0) - refused
+        totals["unstored"] = totals.get("unstored", 0) + refused
+    if commit.token:
+        totals[LAST] = commit.token
+    return totals
+
+
+def _add(connection: sqlite3.Connection, totals: dict[str, int]) -> None:
+    insert(connection, "total (name, value)", list(totals.items()), _UPSERT_TOTAL)
+
+
+def _put_sources(connection: sqlite3.Connection, sources: Sequence[Frozen]) -> None:
+    columns = f"source ({', '.join(_SOURCE_COLUMNS)})"
+    insert(connection, columns, [source.row for source in sources], _UPSERT_SOURCE)
+    gaps = [gap for source in sources for gap in source.gaps]
+    tail = "ON CONFLICT DO UPDATE SET late = excluded.late"
+    insert(connection, "gap (source, run, first, last, found, late)", gaps, tail)
+    for source in sources:
+        if source.seen:
+            _put_seen(connection, source)
+        if source.oldest:
+            connection.execute(_PRUNE_GAPS, source.oldest)
+
+
+def _put_seen(connection: sqlite3.Connection, source: Frozen) -> None:
+    highest = max(each.number for each in source.seen)
+    batches = b"".join(SEEN.pack(*each) for each in sorted(source.seen)[-SLOTS:])
+    row = (source.row[0], source.run, highest, batches)
+    insert(connection, "seen (source, run, highest, batches)", [row])
+    connection.execute(_PRUNE_SEEN, (source.row[0], source.run, highest - SLOTS))
+
+
+def _kept(
+    connection: sqlite3.Connection, sources: int, lost: int = 0, unknown: bool = False
+) -> Kept:
+    (highest,) = connection.execute("SELECT max(id) FROM source").fetchone()
+    return Kept(
+        list(_sources(connection, f"id > {OTHERS}", sources)),
+        next(_sources(connection, f"id = {OTHERS}", 1)),
+        highest + 1,
+        dict(_newest(connection)),
+        lost,
+        unknown,
+    )
+
+
+def _sources(connection: sqlite3.Connection, which: str, most: int) -> Iterator[Source]:
+    columns = ", ".join(_SOURCE_COLUMNS)
+    rows = connection.execute(
+        f"SELECT {columns} FROM source WHERE {which} ORDER BY last DESC NULLS LAST LIMIT {most}"
+    ).fetchall()
+    for number, name, *counts in rows:
+        source = Source(name, number, **dict(zip(COUNTS, counts, strict=True)))
+        gaps = connection.execute(
+            "SELECT first, last, found, run, late FROM gap WHERE source = ? ORDER BY run, first",
+            (number,),
+        )
+        source.gaps.extend(Gap(*gap) for gap in gaps)
+        blobs = connection.execute(
+            "SELECT batches FROM seen WHERE source = ? AND run = ? ORDER BY id",
+            (number, source.restarts),
+        )
+        for (batches,) in blobs:
+            source.restore(Seen(*each) for each in SEEN.iter_unpack(batches))
+        yield source
+
+
+def _respell(connection: sqlite3.Connection) -> None:
+    """
+    Call symbols as they are called now, and join those that are one: to an older mtnet each
+    spelling was a symbol of its own.
+    """
+    numbers = dict(connection.execute("SELECT name, id FROM symbol").fetchall())
+    for name, number in list(numbers.items()):
+        spelt = _spelt(name) if "%" in name else name
+        if spelt not in numbers:
+            connection.execute("UPDATE symbol SET name = ? WHERE id = ?", (spelt, number))
+            numbers[spelt] = number
+        elif spelt != name:
+            for statement in _JOIN_SYMBOLS:
+                connection.execute(statement, {"one": number, "other": numbers[spelt]})
+
+
+def _spelt(name: str) -> str:
+    try:
+        return spell(name).decode()
+    except WireError:
+        return name
+
+
+def _newest(
+    connection: sqlite3.Connection,
+) -> Iterator[tuple[bytes, tuple[bytes, int] | None]]:
+    with closing(connection.execute("SELECT name, record, received FROM symbol")) as rows:
+        for name, record, received in rows:
+            yield name.encode(), None if record is None else (record.encode(), received)

@@ -1,0 +1,61 @@
+"""Who asks over HTTP: Basic and Bearer, and what a refusal says."""
+
+from twisted.cred.credentials import ICredentials, IUsernamePassword, UsernamePassword
+from twisted.cred.error import LoginFailed
+from twisted.web.guard import BasicCredentialFactory
+from twisted.web.server import Request
+
+from mtnet.access.accounts.cred import Secret
+from mtnet.errors import HttpError, WireError
+from mtnet.net.peer import Visitor
+
+REALM = b"mtnet"
+PLAIN = 403, "login"
+"""The status and code of credentials that were shown where others can listen."""
+STATUS = {"login": 401, "banned": 429, "server": 503}
+"""The HTTP status of what a login is refused with."""
+HEADERS = {
+    401: {b"WWW-Authenticate": b'Basic realm="mtnet", charset="UTF-8"'},
+    429: {b"Retry-After": b"60"},
+    503: {b"Retry-After": b"1"},
+}
+"""What else an answer of a status says."""
+
+_BASIC = BasicCredentialFactory(REALM)
+
+
+def credentials(request: Request, visitor: Visitor) -> ICredentials | None:
+    """
+    Return what a request shows; None = nothing.
+
+    Raises:
+        HttpError: others can listen on the way, then it was not looked at; or it cannot be read.
+    """
+    shown = request.requestHeaders.getRawHeaders(b"Authorization", [])
+    if not shown:
+        return None
+    try:
+        visitor.check_private()
+    except WireError as error:  # 401 would let a browser ask for a password, and send it
+        raise HttpError(*PLAIN, f"{error}.") from error
+    scheme, _, value = shown[0].partition(b" ")
+    if len(shown) == 1 and scheme.lower() == b"bearer":
+        return Secret(value.strip().decode("latin-1"))
+    if len(shown) == 1 and scheme.lower() == b"basic":
+        try:
+            return _without_nul(_BASIC.decode(value.strip(), request))
+        except LoginFailed as error:
+            raise HttpError(400, "login", "Authorization: Basic is followed by Base64.") from error
+    raise HttpError(400, "login", "Authorization is Basic or Bearer here, and given once.")
+
+
+def _without_nul(shown: IUsernamePassword) -> ICredentials:
+    """Drop the NUL that ends a text of MQL's; no password holds one."""
+    return UsernamePassword(shown.username, shown.password.removesuffix(b"\0"))
+
+
+def converted(error: HttpError | WireError) -> HttpError:
+    """Return an error of a login as one of HTTP."""
+    if isinstance(error, HttpError):
+        return error
+    return HttpError(STATUS.get(error.code, 400), error.code, f"{error}.")

@@ -1,0 +1,423 @@
+"""
+HTTP below the resources: limits, guards and the one way to answer.
+
+Whoever has no account is guarded against being driven by a web page: a request that a page of
+another origin made is refused, and so is one whose `Host` is no name of ours, since a name that
+was rebound to a loopback address makes a foreign page look like our own.
+"""
+
+import json
+import re
+from io import BytesIO
+from ipaddress import ip_address
+from typing import cast
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.http_headers import Headers
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+from zope.interface import implementer
+
+from mtnet.access.accounts.cred import Identity
+from mtnet.access.bans.policy import Offence
+from mtnet.access.rights import NOTHING
+from mtnet.daemon.environment import Hub
+from mtnet.errors import HttpError, WireError, quote
+from mtnet.interfaces import IListenerAware
+from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.net.output.segments import StreamTransport, Watch, unacknowledged
+from mtnet.net.peer import Gate, Visitor
+from mtnet.net.tls.handshake import SecureTransport
+from mtnet.services.web.credentials import HEADERS, PLAIN, converted, credentials
+
+IDLE = 30.0
+"""Seconds for a request's headers from the last answer on, and between two bytes of its body."""
+TOO_LONG = "A request line and its headers may have 16,384 bytes together."
+
+_JSON = b"application/json; charset=utf-8"
+_COMMON = {b"X-Content-Type-Options": b"nosniff", b"Cache-Control": b"no-cache"}
+_ABSOLUTE = re.compile(rb"(?:https?|wss?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(:[0-9]{1,5})?", re.ASCII)
+
+
+@implementer(IHalfCloseableProtocol)
+class ApiChannel(HTTPChannel):
+    """One HTTP connection; slow headers do not keep it open, slow readers do."""
+
+    site: "ApiSite"
+    visitor: Visitor
+    transport: StreamTransport  # type: ignore[assignment]
+    _left = 0
+    _asked = False
+    _watch: Watch | None = None
+
+    def connectionMade(self) -> None:
+        self.visitor.arrive(self.transport, self.transport.abortConnection)
+        self.visitor.wait()
+        super().connectionMade()
+        self.setTimeout(self.site.hub.config.access.header)
+
+    def allHeadersReceived(self) -> None:
+        """Give the body its time, which no byte of it prolongs."""
+        self._asked = True
+        self.visitor.settle()
+        self.setTimeout(self.site.hub.config.access.body)
+        super().allHeadersReceived()
+
+    def requestDone(self, request: "ApiRequest") -> None:
+        """Wait for the next request."""
+        self._savedTimeOut = IDLE
+        super().requestDone(request)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a request line or a header that is too long, and say so."""
+        self.visitor.offend(Offence.FRAME)
+        self.cut_off(431, b"Request Header Fields Too Large", "headers", TOO_LONG)
+        self.loseConnection()
+
+    def cut_off(self, status: int, reason: bytes, code: str, sentence: str) -> None:
+        """Answer in the middle of a request, which is not read to its end."""
+        body = _json(_error(code, sentence))
+        headers = {**_COMMON, b"Content-Type": _JSON, b"Connection": b"close"}
+        headers[b"Content-Length"] = b"%d" % len(body)
+        raw = Headers({name: [value] for name, value in headers.items()})
+        self.writeHeaders(b"HTTP/1.1", b"%d" % status, reason, raw)
+        self.write(body)
+
+    def pauseProducing(self) -> None:
+        """Leave the next request unread, too, while an answer waits for a slow reader."""
+        self.paused = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Go on with the requests that were left unread."""
+        self.paused = False
+        super().resumeProducing()
+        self.dataReceived(b"")
+
+    def readConnectionLost(self) -> None:
+        """The client has asked all: answer what is under way, then close."""
+        self.persistent = False
+        if not any(request.whole for request in self.requests):
+            self.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Never asked for."""
+
+    def resetTimeout(self) -> None:
+        """Count from the last answer, and from the last header; never from the last byte."""
+
+    def timeoutConnection(self) -> None:
+        """Wait on while an answer is still on its way to a slow reader."""
+        before, self._left = self._left, unacknowledged(self.transport)
+        if self._left == before:
+            if not self._asked:
+                self.visitor.offend(Offence.DEADLINE)
+            self.loseConnection()
+        else:
+            self.setTimeout(self.timeOut)
+
+    def loseConnection(self) -> None:
+        """Close, and do not wait for ever for a peer that does not take the last bytes."""
+        super().loseConnection()
+        if self._watch is None and not isinstance(self.transport, SecureTransport):
+            self._watch = Watch(
+                self.site.hub.clock,
+                self.site.hub.config.templates.progress,
+                lambda: unacknowledged(self.transport),
+                self.transport.abortConnection,
+            )
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+        self.visitor.leave()
+        super().connectionLost(reason)
+
+
+class ApiRequest(Request):
+    """
+    One request.
+
+    Attributes:
+        authority: the host that an absolute request target names; None = it names none.
+        gone: nobody waits for the answer any more.
+        rights: what whoever asks may do.
+        identity: who asks; None = nobody who has logged in.
+        whole: all of it has arrived.
+    """
+
+    log = Logger()
+    defaultContentType = None
+    channel: ApiChannel
+    content: BytesIO
+    args: dict[bytes, list[bytes]]
+    postpath: list[bytes]
+
+    def __init__(self, channel: ApiChannel, *options: object) -> None:
+        super().__init__(channel, *options)
+        # Twisted takes the channel away when the client leaves.
+        self._site, self._visitor = channel.site, channel.visitor
+        self.authority: str | None = None
+        self.gone = self.whole = self._cut = False
+        self.identity: Identity | None = None
+        self.rights = NOTHING
+        self._received = 0
+        self._closing: IDelayedCall | None = None
+
+    def gotLength(self, length: int | None) -> None:
+        """Refuse a body before it is read, when its length is known; None = chunked."""
+        self.content = BytesIO()
+        if length is not None and length > self.channel.site.max_body:
+            self._cut_off(f"{length} bytes")
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep a piece of the body, or drop it when the body grew too large."""
+        self._received += len(data)
+        if self._cut:
+            return
+        if self._received > self.channel.site.max_body:
+            self._cut_off(f"{self._received} bytes or more")
+        else:
+            self.content.write(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Take a whole request; called by the channel."""
+        self.whole = True
+        if self._cut:
+            self.channel.loseConnection()
+            return
+        # Terminals and proxies send `GET http://host/path` (RFC 9112, 3.2.2).
+        absolute = _ABSOLUTE.fullmatch(path)
+        if absolute is not None:
+            self.authority = absolute[1].decode("latin-1")
+            path = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+        super().requestReceived(command, path, version)
+
+    def process(self) -> None:
+        """Answer, when the guards let it pass."""
+        visitor = self._visitor
+        self.identity, self.rights = visitor.identity, visitor.rights
+        try:
+            self._site.guard(self)
+            shown = credentials(self, visitor)
+        except (HttpError, WireError) as error:
+            refused = converted(error)
+            self.refuse(refused, logged=(refused.status, refused.code) == PLAIN)
+            return
+        if shown is None:
+            super().process()
+            return
+        proof = Deferred.fromCoroutine(visitor.prove(shown))
+        proof.addCallbacks(self._known, self._unknown).addErrback(self.processingFailed)
+
+    def demand(self, verb: str, service: str, name: str | None = None) -> None:
+        """
+        Go on only when whoever asks may do something.
+
+        Args:
+            name: of the thing; None = of any.
+
+        Raises:
+            HttpError: 401, nobody has logged in who may; 403, who has may not.
+        """
+        if self.rights.any(verb, service) if name is None else self.rights.may(verb, service, name):
+            return
+        thing = f"{verb}:{service}" + (f"/{name}" if name else "")
+        accounts = self._site.hub.access.accounts
+        if self.identity is None and self._visitor.private and not accounts.empty:
+            raise HttpError(401, "login", f"This needs a login with the right {thing}.")
+        raise HttpError(403, "denied", f"There is no right {thing} here.")
+
+    def _known(self, identity: Identity) -> None:
+        self.identity, self.rights = identity, self._visitor.rights_of(identity)
+        if not self.gone:
+            super().process()
+
+    def _unknown(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            failure.trap(WireError)
+            self.refuse(converted(cast(WireError, failure.value)), logged=True)
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Answer that the server failed, and leave the traceback in the log alone."""
+        self.log.failure("A request failed.", reason)
+        self._visitor.offend(Offence.ERROR, reason.value)
+        self.reply_json(500, _error("server", "The server failed."))
+        return reason
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.gone = True
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
+        super().connectionLost(reason)
+
+    def reply(self, status: int, body: bytes, headers: dict[bytes, bytes]) -> None:
+        """Answer; HEAD and 304 leave the body out by themselves."""
+        if self.gone:
+            return
+        self.setResponseCode(status)
+        self.responseHeaders.removeHeader(b"Server")
+        for name, value in {**_COMMON, **headers, b"Content-Length": b"%d" % len(body)}.items():
+            self.setHeader(name, value)
+        self.write(body)
+        self.finish()
+
+    def reply_json(self, status: int, value: object) -> None:
+        """Answer with JSON."""
+        self.reply(status, _json(value), {b"Content-Type": _JSON})
+
+    def refuse(self, error: HttpError, logged: bool = False) -> None:
+        """
+        Answer with an error, and log it, also when nobody waits for it any more.
+
+        Args:
+            logged: the log of logins has it already.
+        """
+        if not logged:
+            self._site.warn(self, error)
+        for name, value in HEADERS.get(error.status, {}).items():
+            self.setHeader(name, value)
+        self.reply_json(error.status, _error(error.code, str(error)))
+
+    def _cut_off(self, size: str) -> None:
+        """
+        Answer in the middle of the body, drop the rest of it for a while, then close.
+
+        Closing at once would reset the connection, and the client would not read why.
+        """
+        self._cut = True
+        self.content = BytesIO()
+        self.requestHeaders.removeHeader(b"Expect")
+        site = self.channel.site
+        most = site.hub.config.templates.max_size
+        sentence = f"The body has {size}, and templates.max_size allows {most}."
+        self.channel.cut_off(413, b"Content Too Large", "size", sentence)
+        self._closing = site.hub.clock.callLater(
+            site.hub.config.templates.progress, self.channel.loseConnection
+        )
+
+
+@implementer(IListenerAware)
+class ApiSite(Site):
+    """
+    The factory of HTTP connections.
+
+    Args:
+        root: the resources; shared by the sites of all listeners.
+        max_body: bytes of the largest body.
+    """
+
+    logger = Logger()
+    noisy = False
+    protocol = ApiChannel  # type: ignore[assignment]
+
+    def __init__(self, hub: Hub, root: IResource, max_body: int, listener: Listener) -> None:
+        super().__init__(
+            root,
+            requestFactory=ApiRequest,
+            parsePOSTFormSubmission=False,
+            reactor=hub.clock,
+            timeout=IDLE,
+        )
+        self.hub, self.max_body = hub, max_body
+        self._root = root
+        self._gate = Gate(hub, listener)
+        self._names = {"localhost", *(_canonical(name) for name in hub.config.web.hosts)}
+
+    def at(self, listener: Listener) -> "ApiSite":
+        """Return the factory for the connections of `listener`."""
+        return ApiSite(self.hub, self._root, self.max_body, listener)
+
+    def buildProtocol(self, addr: IAddress | None) -> ApiChannel | None:  # type: ignore[override]
+        visitor = self._gate.enter(addr)
+        if visitor is None:
+            return None
+        channel = cast(ApiChannel, super().buildProtocol(addr))
+        channel.visitor = visitor
+        return channel
+
+    def guard(self, request: ApiRequest) -> None:
+        """
+        Let a request pass that no foreign web page made.
+
+        Raises:
+            HttpError: `host` or `origin`.
+        """
+        hosts, target = _texts(request, b"Host"), request.authority
+        names = self._names | {_canonical(host_of(request.getHost()))}
+        named = hosts if target is None else [*hosts, target]
+        if len(hosts) > 1 or any(_host_name(host) not in names for host in named):
+            raise HttpError(
+                403,
+                "host",
+                "The Host, or that of the request target, is neither this address, localhost, nor "
+                "one of web.hosts.",
+            )
+        own = ("".join(hosts) if target is None else target).lower()
+        for origin in _texts(request, b"Origin"):
+            if origin.lower().partition("://")[2] != own or not own:
+                raise HttpError(403, "origin", "Pages of another origin may not ask here.")
+
+    def warn(self, request: ApiRequest, error: HttpError) -> None:
+        """Log a refusal, as long as its peer does not fill the log."""
+        peer: IAddress = request.getClientAddress()
+        if self.hub.log_limit.admits(host_of(peer), self.hub.clock.seconds(), error.code):
+            self.logger.warn(
+                "HTTP: {peer} is refused {method} {uri}. {error}",
+                peer=show(peer),
+                method=quote(request.method),
+                uri=quote(_shown(request.uri)),
+                error=str(error),
+            )
+
+    # There is no access log, and so nothing to start, write and stop.
+
+    def log(self, request: object) -> None:
+        pass
+
+    def startFactory(self) -> None:
+        pass
+
+    def stopFactory(self) -> None:
+        pass
+
+    def acceptableProtocols(self) -> list[bytes]:
+        return [b"http/1.1"]
+
+
+def _texts(request: ApiRequest, name: bytes) -> list[str]:
+    """Return what a header says; of its bytes, which need not be UTF-8, each is a character."""
+    return [each.decode("latin-1") for each in request.requestHeaders.getRawHeaders(name, [])]
+
+
+def _shown(uri: bytes) -> bytes:
+    """Return what of a URI can be logged: no query, and nobody's `name:password@`."""
+    path = uri.partition(b"?")[0]
+    return path.rpartition(b"@")[2] if b"://" in path else path
+
+
+def _host_name(header: str) -> str:
+    parts = _HOST.fullmatch(header.lower())
+    return _canonical(parts[1].strip("[]")) if parts else ""
+
+
+def _canonical(host: str) -> str:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host.lower().rstrip(".")
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _error(code: str, sentence: str) -> dict[str, str]:
+    return {"error": code, "text": sentence}
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,774 @@
+"""Ticks are sent, and each of them is stored once, whatever breaks."""
+
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_client import Outcome
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from wires import Line
+
+from mtnet import client
+from mtnet.client import TickSender, tick_sender
+from mtnet.errors import ClientError, JournalError
+from mtnet.net.endpoints import Listener
+from mtnet.services.ticks.protocol import TicksFactory
+from mtnet.services.ticks.storage.reader import Archive
+from mtnet.testing import make_hub
+
+
+class Port(Protocol):
+    """A tick port that answers what it is told to."""
+
+    def __init__(self):
+        self.heard = b""
+
+    def dataReceived(self, data):
+        self.heard += data
+
+
+class Ports(Factory):
+    noisy = False
+
+    def __init__(self):
+        self.built = []
+
+    def buildProtocol(self, addr):
+        self.built.append(Port())
+        return self.built[-1]
+
+
+class Desk:
+    """
+    A sender that is started, and the port that it is connected to.
+
+    Attributes:
+        told: what it told: `connected`, why a connection was lost, what was refused.
+    """
+
+    def __init__(self, factory, clock, source="desk-1", host="127.0.0.1", **options):
+        self.clock, self.told, self.errors = clock, [], []
+        self.line = Line(factory, clock, host)
+        self.sender = TickSender(
+            self.line,
+            source,
+            clock,
+            on_connected=lambda: self.told.append("connected"),
+            on_lost=self.told.append,
+            on_error=self.errors.append,
+            **options,
+        )
+        self.first = self.sender._number + 1
+        self.sender.startService()
+        self.line.settle()
+
+    def send(self, *ticks):
+        for tick in ticks:
+            self.sender.send_record(tick)
+
+    def pass_time(self, seconds=tick_sender.EVERY):
+        self.clock.advance(seconds)
+        self.line.settle()
+
+    def heard(self):
+        """Return what the port heard since the last call, SEQ counted from 1."""
+        port = self.line.wire.server.protocol
+        found, port.heard = port.heard, b""
+        for number in range(50, -1, -1):
+            found = found.replace(
+                b"@@desk-1 %d\n" % (self.first + number), b"@@%d\n" % (number + 1)
+            )
+        return found
+
+    def answer(self, data, size=None):
+        for at in range(0, len(data), size or len(data)):
+            self.line.wire.server.write(data[at : at + (size or len(data))])
+            self.line.settle()
+
+    def cut(self):
+        self.line.wire.cut()
+        self.pass_time(client.LONGEST_DELAY)
+
+    @property
+    def counts(self):
+        return self.sender.sent, self.sender.stored, self.sender.refused, self.sender.waiting
+
+
+@pytest.fixture
+def desk(clock):
+    return Desk(Ports(), clock)
+
+
+ONE, TWO, THREE = b"EURUSD 1.1", b"EURUSD 1.2", b"EURUSD 1.3"
+
+
+# Batches
+
+
+def test_ticks_are_gathered_for_a_while_and_end_in_a_question(desk):
+    desk.send(ONE, TWO)
+    desk.pass_time(tick_sender.EVERY / 2)
+    assert desk.heard() == b""
+    desk.pass_time(tick_sender.EVERY / 2)
+    assert desk.heard() == b"@@1\nEURUSD 1.1\nEURUSD 1.2\nSYNC:\n"
+    assert desk.counts == (2, 0, 0, 2)
+    desk.answer(b"OK: SYNC 2\r\n")
+    assert desk.counts == (2, 2, 0, 0)
+
+
+def test_a_full_batch_does_not_wait(desk, monkeypatch):
+    monkeypatch.setattr(tick_sender, "MOST", 2)
+    desk.send(ONE, TWO, THREE)
+    desk.line.settle()
+    assert desk.heard() == b"@@1\nEURUSD 1.1\nEURUSD 1.2\nSYNC:\n"
+    desk.pass_time()
+    assert desk.heard() == b"@@2\nEURUSD 1.3\nSYNC:\n"
+
+
+def test_no_more_than_a_window_of_batches_is_under_way(desk, monkeypatch):
+    monkeypatch.setattr(tick_sender, "MOST", 1)
+    monkeypatch.setattr(tick_sender, "WINDOW", 2)
+    desk.send(*[b"EURUSD %d" % price for price in range(5)])
+    desk.line.settle()
+    assert desk.heard().count(b"SYNC:") == 2
+    desk.answer(b"OK: SYNC 1\r\n")
+    assert desk.heard() == b"@@3\nEURUSD 2\nSYNC:\n"
+    desk.answer(b"OK: SYNC 2\r\nOK: SYNC 3\r\n")
+    assert desk.heard() == b"@@4\nEURUSD 3\nSYNC:\n@@5\nEURUSD 4\nSYNC:\n"
+    desk.answer(b"OK: SYNC 4\r\nOK: SYNC 5\r\n")
+    assert desk.counts == (5, 5, 0, 0)
+
+
+@pytest.mark.parametrize("size", range(1, 13))
+def test_answers_are_understood_however_they_are_cut(desk, monkeypatch, size):
+    monkeypatch.setattr(tick_sender, "MOST", 1)
+    desk.send(ONE, TWO)
+    desk.answer(b"OK: SYNC 1\r\nOK: SYNC 2\r\n", size)
+    assert desk.counts == (2, 2, 0, 0)
+
+
+def test_what_is_handed_in_before_it_is_started_waits(clock):
+    line = Line(Ports(), clock)
+    waiting = TickSender(line, "desk-1", clock)
+    waiting.send("EURUSD", "1.1")
+    clock.advance(5)
+    waiting.startService()
+    line.settle()
+    assert line.wire.server.protocol.heard.endswith(b"\nEURUSD 1.1 - - - - -\nSYNC:\n")
+
+
+# Again
+
+
+@pytest.mark.parametrize("answered", [0, 1, 2])
+def test_behind_a_cut_what_is_not_confirmed_is_sent_again_as_it_was(desk, monkeypatch, answered):
+    monkeypatch.setattr(tick_sender, "MOST", 1)
+    desk.send(ONE, TWO, THREE)
+    desk.line.settle()
+    whole = desk.heard()
+    desk.answer(b"OK: SYNC 1\r\nOK: SYNC 2\r\n"[: 12 * answered] or b"OK: PONG\r\n")
+    desk.cut()
+    assert desk.heard() == whole[whole.index(b"@@%d\n" % (answered + 1)) :]
+    desk.answer(b"".join(b"OK: SYNC %d\r\n" % (n + 1) for n in range(3 - answered)))
+    assert desk.counts == (3, 3, 0, 0)
+    assert desk.told[0] == desk.told[2] == "connected"
+    assert len(desk.told) == 3
+
+
+@pytest.mark.parametrize("at", range(12))
+def test_half_an_answer_confirms_nothing(desk, at):
+    desk.send(ONE)
+    desk.pass_time()
+    desk.answer(b"OK: SYNC 1\r\n"[:at] or b"\r")
+    desk.cut()
+    assert desk.counts == (1, 0, 0, 1)
+    desk.heard()
+    desk.answer(b"OK: SYNC 1\r\n")
+    assert desk.counts == (1, 1, 0, 0)
+
+
+def test_the_next_sender_of_a_name_begins_with_numbers_that_the_last_one_had_not(clock):
+    numbers = []
+    for _ in range(3):
+        clock.advance(0.01)
+        numbers.append(Desk(Ports(), clock).first)
+    assert numbers == sorted(numbers, reverse=True)
+    assert min(numbers[n] - numbers[n + 1] for n in range(2)) > 2_000
+
+
+# What the server refuses
+
+
+def test_a_server_that_refuses_for_good_is_told_once_for_each_batch(desk, monkeypatch):
+    monkeypatch.setattr(tick_sender, "MOST", 1)
+    desk.send(ONE, TWO)
+    done = Outcome(desk.sender.synced())
+    desk.answer(b"ERR: denied This connection may not send ticks\r\nOK: SYNC 0\r\nOK: SYNC 0\r\n")
+    assert desk.counts == (2, 0, 2, 0)
+    assert done.values == [None]
+    assert desk.errors == ["denied This connection may not send ticks"]
+
+
+def test_what_is_denied_once_is_denied_as_long_as_the_connection_lasts(desk):
+    desk.send(ONE)
+    desk.pass_time()
+    desk.answer(b"ERR: denied This connection may not send ticks\r\nOK: SYNC 0\r\n")
+    desk.send(TWO)  # the server tells it once a second
+    desk.pass_time()
+    desk.answer(b"OK: SYNC 0\r\n")
+    assert desk.counts == (2, 0, 2, 0)
+    assert len(desk.line.wires) == 1
+
+
+def test_a_tick_that_there_was_no_room_for_is_sent_again(desk):
+    desk.send(ONE, TWO)
+    desk.pass_time()
+    whole = desk.heard()
+    desk.answer(b"OK: SYNC 1\r\n")
+    assert desk.counts == (2, 0, 0, 2)
+    assert "no room" in desk.errors[0]
+    desk.pass_time(client.LONGEST_DELAY)
+    assert desk.heard() == whole
+    desk.answer(b"OK: SYNC 2\r\n")
+    assert desk.counts == (2, 2, 0, 0)
+
+
+def test_a_disk_that_refuses_is_asked_again(desk):
+    desk.send(ONE)
+    desk.pass_time()
+    whole = desk.heard()
+    desk.answer(b"ERR: server The disk is full\r\nOK: SYNC 1\r\n")
+    assert desk.counts == (1, 0, 0, 1)
+    desk.pass_time(client.LONGEST_DELAY)
+    assert desk.heard() == whole
+
+
+def test_an_error_of_one_batch_is_none_of_a_later_one(desk):
+    desk.send(ONE)
+    desk.pass_time()
+    desk.answer(b"ERR: tick This is no tick\r\nOK: SYNC 0\r\n")
+    assert desk.counts == (1, 0, 1, 0)
+    desk.send(TWO)
+    desk.pass_time()
+    desk.answer(b"OK: SYNC 0\r\n")
+    assert desk.counts == (2, 0, 1, 1)
+
+
+NONSENSE = [
+    b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    b"<<EURUSD|0.10>>\r\n",
+    b"\xff\xfe\0\r\n",
+    b"\r\n",
+    b"OKAY\r\n",
+    b"x" * 40_000,
+]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_what_is_no_tick_port_is_left_with_one_sentence(desk, nonsense):
+    desk.send(ONE)
+    desk.pass_time()
+    desk.answer(nonsense)
+    assert len(desk.errors) == 1
+    assert "no tick port" in desk.errors[0]
+    assert not desk.line.wire.client.connected
+    assert desk.counts == (1, 0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"OK: SYNC",
+        b"OK: SYNC -1",
+        b"OK: SYNC 1 2",
+        b"OK: SYNC x",
+        b"OK: SYNC " + b"9" * 5_000,
+        "OK: SYNC ١".encode(),
+        b"OK: PONG",
+        b"OK: SUBSCRIBED *",
+    ],
+)
+def test_other_answers_confirm_nothing(desk, line):
+    desk.send(ONE)
+    desk.pass_time()
+    with capturedLogs() as logged:
+        desk.answer(line + b"\r\n")
+    assert logged == []
+    assert desk.counts == (1, 0, 0, 1)
+
+
+def test_an_answer_that_nobody_asked_for_confirms_nothing(desk):
+    desk.answer(b"OK: SYNC 7\r\n")
+    desk.send(ONE)
+    desk.pass_time()
+    assert desk.counts == (1, 0, 0, 1)
+    desk.answer(b"OK: SYNC 1\r\n")
+    assert desk.counts == (1, 1, 0, 0)
+
+
+def test_a_server_that_counts_backwards_never_makes_ticks_of_its_own(desk, monkeypatch):
+    monkeypatch.setattr(tick_sender, "MOST", 1)
+    desk.send(ONE, TWO, THREE)
+    desk.answer(b"OK: SYNC 2\r\nERR: tick x\r\nOK: SYNC 0\r\nOK: SYNC 9\r\n")
+    sent, stored, refused, waiting = desk.counts
+    assert min(stored, refused, waiting) >= 0
+    assert stored + refused + waiting == sent
+
+
+# Waiting and stopping
+
+
+def test_nothing_is_waited_for_where_nothing_waits(desk):
+    assert Outcome(desk.sender.synced()).values == [None]
+    desk.line.settle()
+    assert desk.heard() == b""
+
+
+def test_everybody_waits_for_what_was_handed_in_until_then(desk):
+    desk.send(ONE)
+    early = Outcome(desk.sender.synced())
+    desk.send(TWO)
+    late = Outcome(desk.sender.synced())
+    desk.answer(b"OK: SYNC 1\r\n")
+    assert (early.values, late.waits) == ([None], True)
+    desk.answer(b"OK: SYNC 2\r\n")
+    assert late.values == [None]
+
+
+def test_stopping_tells_those_who_wait_that_not_all_is_stored(desk):
+    desk.send(ONE)
+    waiting = [Outcome(desk.sender.synced()), Outcome(desk.sender.synced())]
+    stopped = Outcome(desk.sender.stopService())
+    desk.line.settle()
+    assert [each.sentence for each in waiting] == 2 * [
+        "The sender was stopped before the server had all ticks."
+    ]
+    assert stopped.values == [None]
+    assert not desk.clock.getDelayedCalls()
+
+
+def test_who_waits_behind_a_stop_learns_it_too(desk):
+    desk.send(ONE)
+    desk.sender.stopService()
+    assert "was stopped" in Outcome(desk.sender.synced()).sentence
+
+
+def test_who_gave_up_waiting_disturbs_nobody(desk):
+    desk.send(ONE)
+    given_up, other = desk.sender.synced(), Outcome(desk.sender.synced())
+    given_up.addErrback(lambda _: None)
+    given_up.cancel()
+    desk.answer(b"OK: SYNC 1\r\n")
+    assert other.values == [None]
+
+
+@pytest.mark.parametrize("ticks", [0, 1])
+def test_a_sender_that_was_stopped_leaves_nothing_behind_and_takes_nothing(desk, ticks):
+    desk.send(*[ONE] * ticks)
+    for _ in range(2):
+        stopped = Outcome(desk.sender.stopService())
+        desk.line.settle()
+        assert stopped.values == [None]
+    desk.clock.advance(client.LONGEST_DELAY)
+    assert len(desk.line.wires) == 1
+    assert not desk.clock.getDelayedCalls()
+    with pytest.raises(ClientError, match="was stopped"):
+        desk.send(ONE)
+
+
+def test_a_callback_may_stop_the_sender(clock):
+    def stop(_):
+        desk.sender.stopService()
+
+    desk = Desk(Ports(), clock)
+    desk.send(ONE, TWO)
+    desk.sender.synced().addCallback(stop)
+    desk.answer(b"OK: SYNC 2\r\n")
+    assert not clock.getDelayedCalls()
+    assert desk.counts == (2, 2, 0, 0)
+
+
+def test_a_sender_tells_whether_its_first_attempt_failed(clock):
+    line = Line(ConnectionRefusedError(111, "Connection refused"), clock)
+    failing = TickSender(line, "desk-1", clock)
+    outcome = Outcome(failing.whenConnected(failAfterFailures=1))
+    failing.startService()
+    assert isinstance(outcome.errors[0], ConnectionRefusedError)
+    failing.stopService()
+    assert not clock.getDelayedCalls()
+
+
+def test_no_more_ticks_wait_than_there_is_room_for(desk, monkeypatch):
+    monkeypatch.setattr(tick_sender, "BACKLOG", 2)
+    desk.send(ONE, TWO)
+    with pytest.raises(ClientError, match="2 ticks wait"):
+        desk.send(THREE)
+    assert desk.counts == (2, 0, 0, 2)
+    desk.pass_time()
+    desk.answer(b"OK: SYNC 2\r\n")
+    desk.send(THREE)
+    assert desk.counts == (3, 2, 0, 1)
+
+
+# What is a tick
+
+
+@pytest.mark.parametrize(
+    ("given", "record"),
+    [
+        (("EURUSD", "1.10"), b"EURUSD 1.10 - - - - -"),
+        (("EURUSD", Decimal("1.10"), 1.25), b"EURUSD 1.10 1.25 - - - -"),
+        (("EURUSD", Decimal("1E+2"), Decimal("1E-3")), b"EURUSD 100 0.001 - - - -"),
+        (("EURUSD", 1e-05), b"EURUSD 1e-05 - - - - -"),
+        (("EURUSD", None, None, 3, "0.25", 1549238400994, 6), b"EURUSD - - 3 0.25 1549238400994 6"),
+        (("UK 100", 7500.1), b"UK%20100 7500.1 - - - - -"),
+        (("UK%20100", 7500.1), b"UK%20100 7500.1 - - - - -"),
+        (("A,B;C", -1), b"A%2CB%3BC -1 - - - - -"),
+        ((".DE40", 1), b".DE40 1 - - - - -"),
+        (("Gold€", "1"), "Gold€ 1 - - - - -".encode()),
+    ],
+)
+def test_a_tick_keeps_its_digits_and_its_symbol_is_spelt_as_on_the_wire(desk, given, record):
+    desk.sender.send(*given)
+    desk.pass_time()
+    assert desk.heard() == b"@@1\n" + record + b"\nSYNC:\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "record"),
+    [
+        (b"EURUSD 1.1", b"EURUSD 1.1"),
+        (b"EURUSD,1.1,,,0.25", b"EURUSD 1.1 - - 0.25"),
+        (b"EURUSD;1.1;1.2", b"EURUSD 1.1 1.2"),
+        (b"  EURUSD\t1.1   1.2  ", b"EURUSD 1.1 1.2"),
+        (b"UK%20100 7500", b"UK%20100 7500"),
+    ],
+)
+def test_a_record_is_sent_in_its_canonical_form(desk, given, record):
+    desk.send(given)
+    desk.pass_time()
+    assert desk.heard() == b"@@1\n" + record + b"\nSYNC:\n"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("EURUSD",),
+        ("", "1.1"),
+        ("X" * 33, "1.1"),
+        ("EURUSD", ""),
+        ("EURUSD", "", "1.2"),
+        ("EURUSD", " \t", "1.2"),
+        ("EURUSD", "1.1 1.2", " "),
+        ("EURUSD", "\ud800"),
+        ("EUR\ud800", "1.1"),
+        ("EURUSD", "1.1", "", "", "", "", ""),
+        ("EURUSD", "1.1 1.2"),
+        ("EURUSD", "1,1"),
+        ("EURUSD", "1;1"),
+        ("EURUSD", "1.1\nEURUSD 2"),
+        ("EURUSD", "1.1\0"),
+        ("EURUSD", float("nan")),
+        ("EURUSD", float("inf")),
+        ("EURUSD", Decimal("NaN")),
+        ("EURUSD", Decimal("1E+30")),
+        ("EURUSD", True),
+        ("EURUSD", "1_000"),
+        ("EURUSD", "١"),
+        ("EURUSD", 1, 1, 1, -1),
+        ("EURUSD", 1, 1, 1, 1, 5),
+        ("EURUSD", 1, 1, 1, 1, None, -6),
+    ],
+)
+def test_what_is_no_tick_is_refused_and_does_not_become_another(desk, given):
+    with pytest.raises(ClientError):
+        desk.sender.send(*given)
+    assert desk.counts == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"EURUSD",
+        b"@@desk-1 1",
+        b"SYNC:",
+        b"LOGIN: a b",
+        b"EURUSD 1.1\nSYNC:",
+        b"EURUSD 1.1\0",
+        b"EURUSD 1.1\r",
+        b"EURUSD,1,x",
+        b"EURUSD 1 1 1 1 154923840099 1 1",
+        b"\x81\xfe 1",
+    ],
+)
+def test_a_record_that_is_none_is_refused(desk, record):
+    with pytest.raises(ClientError):
+        desk.send(record)
+    assert desk.counts == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "source", ["", " ", "desk 1", "desk 5 x", "desk-1 ", "@desk", "x" * 33, "büro", "a\n", "\udcff"]
+)
+def test_a_name_that_no_source_can_have_is_refused(clock, source):
+    with pytest.raises(ClientError, match="no name of a source"):
+        TickSender(Line(Ports(), clock), source, clock)
+
+
+# Against the real tick port
+
+
+class Real:
+    """A hub, its tick port, and senders to it."""
+
+    def __init__(self, folder, clock, *sets):
+        self.folder, self.clock = folder, clock
+        self.sets = sets
+        self.open()
+
+    def open(self):
+        self.hub = make_hub(self.folder, self.clock, *self.sets)
+        self.factory = TicksFactory(self.hub, Listener("ticks", ""))
+
+    def stored(self, symbol=b"EURUSD"):
+        """Return what is on disk of a symbol, in the order in which it came."""
+        Outcome(self.hub.collector.sync())
+        self.clock.advance(1)
+        try:
+            return [tick.rest for tick in Archive(self.folder / "ticks.sqlite").ticks(symbol)]
+        except ClientError:
+            return []
+
+
+@pytest.fixture
+def real(tmp_path, clock):
+    return Real(tmp_path / "data", clock)
+
+
+def test_the_tick_port_stores_what_is_sent_and_says_so(real, clock):
+    desk = Desk(real.factory, clock)
+    desk.send(ONE, TWO, b"UK%20100,7500")
+    done = Outcome(desk.sender.synced())
+    desk.line.settle()
+    assert done.values == [None]
+    assert desk.counts == (3, 3, 0, 0)
+    assert real.stored() == [b"1.1", b"1.2"]
+    assert desk.errors == []
+
+
+def test_one_sender_behind_another_loses_nothing_and_waits_for_nothing(real, clock):
+    """A second run of a program sends other ticks, fewer ticks, and the very same ticks."""
+    expected = []
+    for ticks in ([ONE, TWO, THREE], [b"EURUSD 1.4"], [ONE, TWO, THREE], [ONE, TWO, THREE], [ONE]):
+        clock.advance(1)
+        desk = Desk(real.factory, clock)
+        desk.send(*ticks)
+        done = Outcome(desk.sender.synced())
+        desk.line.settle()
+        assert done.values == [None]
+        assert desk.counts == (len(ticks), len(ticks), 0, 0)
+        expected += [tick.partition(b" ")[2] for tick in ticks]
+        desk.sender.stopService()
+        desk.line.settle()
+    assert real.stored() == expected
+    (source,) = real.hub.collector._sources.values()
+    assert (source.missing, source.repeated) == (0, 0)
+
+
+def test_ticks_that_are_denied_are_refused_for_good(tmp_path, clock):
+    real = Real(tmp_path / "data", clock, "access.anonymous=read")
+    desk = Desk(real.factory, clock, host="192.0.2.1")
+    for price in range(1, 6):
+        desk.send(b"EURUSD %d" % price)
+        desk.pass_time()
+    assert desk.counts == (5, 0, 5, 0)
+    assert set(desk.errors) == {"denied This connection may not send ticks"}
+    assert len(desk.line.wires) == 1
+
+
+def test_where_there_is_no_room_ticks_wait_until_there_is(real, clock):
+    desk = Desk(real.factory, clock)
+    writer = real.hub.collector._writer
+    writer.full = True
+    writer._store.free, free = (lambda: -1), writer._store.free
+    desk.send(ONE, TWO)
+    done = Outcome(desk.sender.synced())
+    desk.line.settle()
+    for _ in range(3):
+        desk.pass_time(client.LONGEST_DELAY)
+    assert done.waits
+    assert desk.counts == (2, 0, 0, 2)
+    assert "no room" in desk.errors[0]
+    writer._store.free = free
+    writer.look()
+    for _ in range(3):
+        desk.pass_time(client.LONGEST_DELAY)
+    assert done.values == [None]
+    assert real.stored() == [b"1.1", b"1.2"]
+
+
+def test_a_disk_that_fails_is_tried_again_and_each_tick_is_stored_once(real, clock):
+    desk = Desk(real.factory, clock)
+    store = real.hub.collector._writer._store
+    commit = store.commit
+
+    def refuse(*_):
+        raise JournalError("The disk is on fire.")
+
+    store.commit = refuse
+    desk.send(ONE, TWO)
+    done = Outcome(desk.sender.synced())
+    desk.line.settle()
+    assert done.waits
+    assert desk.errors[0].startswith("server ")
+    store.commit = commit
+    for _ in range(5):
+        desk.pass_time(client.LONGEST_DELAY)
+    assert done.values == [None]
+    assert real.stored() == [b"1.1", b"1.2"]
+
+
+def test_a_symbol_that_is_one_too_many_does_not_hold_up_the_others(tmp_path, clock):
+    real = Real(tmp_path / "data", clock, "ticks.max_symbols=1")
+    desk = Desk(real.factory, clock)
+    desk.send(ONE, b"GBPUSD 1.3")
+    for _ in range(5):
+        desk.pass_time(client.LONGEST_DELAY)
+    assert desk.counts == (2, 1, 1, 0)
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("send"), st.integers(1, 7)),
+        st.tuples(st.just("carry"), st.integers(0, 120), st.integers(0, 30)),
+        st.tuples(st.just("cut")),
+        st.tuples(st.just("wait"), st.sampled_from([0.05, 0.2, 1.0, 35.0])),
+        st.tuples(st.just("new sender")),
+        st.tuples(st.just("restart")),
+        st.tuples(st.just("kill")),
+        st.tuples(st.just("room"), st.booleans()),
+    ),
+    max_size=30,
+)
+
+
+class Story:
+    """Sends ticks while connections break at every byte; the prices count upwards."""
+
+    def __init__(self, folder):
+        self.clock = Clock()
+        self.real = Real(folder, self.clock)
+        self.price, self.expected, self.desks = 0, [], []
+        self.new_sender()
+
+    def new_sender(self):
+        """A sender is stopped when all it has is stored, and another takes its name."""
+        if self.desks:
+            self.settle()
+            self.desk.sender.stopService()
+            self.desk.line.settle()
+        self.clock.advance(0.01)
+        self.desk = Desk(self.real.factory, self.clock)
+        self.desks.append(self.desk)
+
+    def send(self, count):
+        for _ in range(count):
+            self.price += 1
+            # Every other price is one that was there before: nothing but numbers tells them apart.
+            self.expected.append(b"%d" % (self.price // 2))
+            self.desk.send(b"EURUSD " + self.expected[-1])
+
+    def carry(self, there, back):
+        """Let so many bytes arrive at most."""
+        wire = self.desk.line.wire
+        for end, other, size in (
+            (wire.client, wire.server, there),
+            (wire.server, wire.client, back),
+        ):
+            data, end.unread = end.unread[:size], end.unread[size:]
+            if data and other.connected and not other.aborted:
+                other.protocol.dataReceived(data)
+                end.drained()
+            self.clock.advance(0)
+
+    def cut(self):
+        self.desk.line.wire.cut()
+        self.clock.advance(0)
+
+    def wait(self, seconds):
+        self.clock.advance(seconds)
+
+    def restart(self):
+        """The daemon is stopped and started; what it had taken it stores."""
+        self.desk.line.wire.cut()
+        self.clock.advance(0)
+        Outcome(self.real.hub.collector.close())
+        self.real.open()
+        self.desk.line.factory = self.real.factory
+
+    def kill(self):
+        """The daemon is killed; what it had taken and not stored is lost."""
+        self.desk.line.wire.cut()
+        writer = self.real.hub.collector._writer
+        writer.closing = True
+        writer._cancel()
+        self.clock.advance(0)
+        writer._store.close()
+        self.real.open()
+        self.desk.line.factory = self.real.factory
+
+    def room(self, there):
+        """The disk is full, or is not any more."""
+        writer = self.real.hub.collector._writer
+        writer._store.free = lambda: 0 if there else -1
+        writer.look()
+
+    def settle(self):
+        self.room(True)
+        done = Outcome(self.desk.sender.synced())
+        for _ in range(5):
+            self.desk.pass_time(client.LONGEST_DELAY)
+        assert done.values == [None]
+        assert self.desk.sender.waiting == 0
+        assert self.desk.sender.refused == 0
+        assert self.desk.sender.stored == self.desk.sender.sent
+
+
+@settings(deadline=None, max_examples=100)
+@given(EVENTS, st.integers(1, 4), st.integers(1, 3))
+def test_whatever_connections_break_each_tick_is_stored_once(
+    tmp_path_factory, events, most, window
+):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tick_sender, "MOST", most)
+        patch.setattr(tick_sender, "WINDOW", window)
+        story = Story(tmp_path_factory.mktemp("story"))
+        for name, *arguments in events:
+            getattr(story, name.replace(" ", "_"))(*arguments)
+        story.settle()
+        stored = story.real.stored()
+        assert Counter(stored) == Counter(story.expected)
+        if ("room", False) not in events:
+            assert sorted(stored, key=int) == stored, "batches are stored in their order"
+        assert sum(desk.sender.stored for desk in story.desks) == len(story.expected)
+
+
+def test_a_connection_that_breaks_at_each_byte_costs_no_tick(tmp_path, monkeypatch):
+    monkeypatch.setattr(tick_sender, "MOST", 2)
+    probe = Story(tmp_path / "probe")
+    probe.send(5)
+    probe.wait(1)
+    for at in range(len(probe.desk.line.wire.client.unread) + 1):
+        story = Story(tmp_path / f"cut-{at}")
+        story.send(5)
+        story.wait(1)
+        story.carry(at, 0)
+        story.cut()
+        story.settle()
+        assert story.real.stored() == story.expected, at

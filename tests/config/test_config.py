@@ -1,0 +1,139 @@
+"""Settings from everywhere, frozen into one."""
+
+import pytest
+
+from mtnet.config.loader import endpoints, load
+from mtnet.config.schema import Config
+from mtnet.errors import ConfigError
+
+
+def fails(match, **sources):
+    with pytest.raises(ConfigError, match=match) as caught:
+        load(**sources)
+    assert "\n" not in str(caught.value)
+
+
+def file(folder, text):
+    path = folder / "mtnet.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be"])
+def test_a_file_is_read_however_windows_has_saved_it(tmp_path, coding):
+    path = tmp_path / "mtnet.toml"
+    mark = "\ufeff" if "16" in coding else ""
+    path.write_bytes((mark + "[signals]\r\npace = 7 # £\r\n").encode(coding))
+    assert load(path).signals.pace == 7
+
+
+def test_a_file_of_half_characters_is_no_toml(tmp_path):
+    path = tmp_path / "mtnet.toml"
+    path.write_bytes(b"\xff\xfe[\0s")
+    fails("is not TOML", file=path)
+
+
+def test_the_defaults_need_nothing():
+    config = load()
+    assert config.signals.pace == 2.5
+    assert config.templates.max_size == 1_048_576
+    assert config.access.anonymous is None
+    assert config.data.endswith("/.local/share/mtnet")
+
+
+def test_later_sources_win(tmp_path):
+    path = file(tmp_path, "data = '/file'\n[signals]\npace = 1\nrepeat = 1\ngrace = 1\n")
+    environ = {"MTNET_SIGNALS__REPEAT": "2", "MTNET_SIGNALS__GRACE": "2", "MTNET_DATA": "/env"}
+    config = load(path, environ, sets=["signals.grace=3"])
+    assert (config.signals.pace, config.signals.repeat, config.signals.grace) == (1, 2, 3)
+    assert config.data == "/env"
+    assert load(path, environ, data="/option").data == "/option"
+
+
+def test_systemd_names_the_data_folder():
+    assert load(environ={"STATE_DIRECTORY": "/var/lib/mtnet:/x"}).data == "/var/lib/mtnet"
+
+
+def test_listen_replaces_all_endpoints_of_a_name(tmp_path):
+    path = file(tmp_path, "[listen]\nsignals = ['tcp:1', 'tcp:2']\nweb = 'tcp:3'\n")
+    config = load(path, listens=["signals=tcp:4", "signals=tcp:5"])
+    assert endpoints(config, "signals", ["tcp:8081"]) == ["tcp:4", "tcp:5"]
+    assert endpoints(config, "web", ["tcp:8083"]) == ["tcp:3"]
+    assert endpoints(config, "templates", ["tcp:8080"]) == ["tcp:8080"]
+    assert endpoints(config, "ticks", []) == []
+    assert endpoints(load(listens=["web=off"]), "web", ["tcp:8083"]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "value"),
+    [
+        ("signals.pace=0", lambda c: c.signals.pace, 0),
+        ("templates.keep_experts=true", lambda c: c.templates.keep_experts, True),
+        ("templates.default=EURUSD H1", lambda c: c.templates.default, "EURUSD H1"),
+        ("web.hosts=a.example, b.example", lambda c: c.web.hosts, ("a.example", "b.example")),
+        ("access.anonymous=", lambda c: c.access.anonymous, ()),
+        ("listen.signals=tcp:1,tcp:2", lambda c: c.listen, {"signals": ["tcp:1", "tcp:2"]}),
+        ("signals.sources.a.connect=tcp:h:1", lambda c: c.signals.sources["a"].channel, "main"),
+        (
+            'signals.ports."tcp:1:interface=::1".channel=gold',
+            lambda c: c.signals.ports["tcp:1:interface=::1"].channel,
+            "gold",
+        ),
+    ],
+)
+def test_set_reads_a_value_by_the_type_of_its_key(text, read, value):
+    assert read(load(sets=[text])) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("signals.pase=1", "signals.pase, which is no setting"),
+        ("pace=1", "names pace, which is no setting"),
+        ("signals.pace", "takes SECTION.KEY=VALUE"),
+        ("signals.pace=fast", "--set signals.pace cannot be 'fast'"),
+        ("signals.pace=-1", "--set signals.pace cannot be '-1'"),
+        ("signals.pace=nan", "signals.pace"),
+        ("templates.max_size=0", "templates.max_size"),
+        ("signals.stalled=0", "signals.stalled"),
+    ],
+)
+def test_a_bad_set_is_named_with_its_key(text, match):
+    fails(match, sets=[text])
+
+
+def test_a_bad_listen_says_what_would_be_right():
+    fails("signals=tcp:8081", listens=["tcp:8081"])
+
+
+def test_a_bad_variable_is_named():
+    fails("MTNET_SIGNALS__PASE", environ={"MTNET_SIGNALS__PASE": "1"})
+
+
+@pytest.mark.parametrize("name", ["MTNET_PASSWORD", "MTNET_TEST_DATA"])
+def test_a_variable_that_names_no_section_is_no_setting(name):
+    assert load(environ={name: "anything"}) == load()
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("[signals]\npase = 1\n", r"signals\.pase in .*mtnet\.toml is no setting"),
+        ("[sginals]\n", "sginals"),
+        ("[signals]\npace = 'x'\n", r"signals\.pace in .*mtnet\.toml"),
+        ("pace = [", "is not TOML"),
+        ("listen = 3\n", "must be a table"),
+        ("[signals.ports.'tcp:1']\nchannel = 'a b'\n", "signals.ports"),
+    ],
+)
+def test_a_bad_file_is_named_with_section_and_key(tmp_path, text, match):
+    fails(match, file=file(tmp_path, text))
+
+
+def test_a_missing_file_is_a_sentence(tmp_path):
+    fails("cannot be read: No such file", file=tmp_path / "none.toml")
+
+
+def test_the_configuration_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        Config().signals.pace = 1

@@ -1,0 +1,167 @@
+"""A signals port on a disk that the test holds in its hand, and those who talk to it."""
+
+import re
+from dataclasses import replace
+
+from twisted.internet.defer import Deferred, maybeDeferred
+
+from mtnet.errors import JournalError
+from mtnet.net.endpoints import Listener
+from mtnet.plugins.signals import signals
+from mtnet.services.signals import requests
+from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.service import Desk
+from mtnet.testing import connect, make_hub
+
+LISTENER = Listener("signals", "tcp:8081")
+HELLO = requests.hello()
+
+
+class Disk:
+    """
+    A thread that works at once, or when the test says so.
+
+    Attributes:
+        held: what is asked of it waits for `work`.
+    """
+
+    def __init__(self):
+        self.held, self.calls = False, []
+
+    def __call__(self, function, *arguments):
+        if not self.held:
+            return maybeDeferred(function, *arguments)
+        done = Deferred()  # what is cancelled is done nevertheless, as in a thread
+        self.calls.append((done, function, arguments))
+        return done
+
+    def step(self):
+        """Do one thing that waits."""
+        done, function, arguments = self.calls.pop(0)
+        maybeDeferred(function, *arguments).addBoth(done.callback)
+
+    def work(self):
+        """Do what waits, and what that leads to."""
+        while self.calls:
+            self.step()
+
+
+class BadJournal(Journal):
+    """
+    A journal whose disk fails as the test says.
+
+    Attributes:
+        fault: None; `lost`, a commit fails and stores nothing; `landed`, it fails and is stored
+            nevertheless; `dead`, and nothing can be found out either; `unreadable`, nothing can
+            be read.
+    """
+
+    fault = None
+    landed = False
+
+    def commit(self, drafts, judge=None):
+        if self.fault in (None, "unreadable"):
+            return super().commit(drafts, judge)
+        if self.fault == "landed" or self.landed:
+            super().commit(drafts, judge)
+        raise JournalError("The disk is full.")
+
+    def recover(self, known):
+        if self.fault == "dead":
+            raise JournalError("The disk is dead.")
+        return super().recover(known)
+
+    def read(self, channel, after, limit):
+        self._look_in_vain()
+        return super().read(channel, after, limit)
+
+    def hash_at(self, channel, seq):
+        self._look_in_vain()
+        return super().hash_at(channel, seq)
+
+    def _look_in_vain(self):
+        if self.fault == "unreadable":
+            raise JournalError("The disk cannot be read.")
+
+
+class Server:
+    """A signals port; what it stores survives into the next one in the same folder."""
+
+    def __init__(self, folder, clock, *sets, listener=LISTENER):
+        self.clock, self.disk = clock, Disk()
+        hub = make_hub(folder, clock, *sets)
+        settings = hub.config.signals
+        self.journal = BadJournal(folder / "signals.sqlite", settings.retain, slice=1)
+        self.desk = Desk(settings, self.journal, clock, hub.now, self.disk)
+        self.desk.open()
+        self.hub = replace(hub, desk=self.desk)
+        self.factory = signals.buildFactory(self.hub).at(listener)
+
+    def dial(self, **addresses):
+        return connect(self.factory, self.clock, **addresses)
+
+    def greet(self, **addresses):
+        """Dial and say HELLO; what was answered is forgotten."""
+        terminal = self.dial(**addresses)
+        terminal.send(HELLO)
+        terminal.received()
+        return terminal
+
+    def subscribe(self, channel="main", **asked):
+        """Dial, say HELLO and subscribe; what was answered is kept."""
+        terminal = self.greet()
+        terminal.send(requests.subscribe(channel, **asked))
+        return terminal
+
+    def follow(self):
+        """Dial as a published follower."""
+        terminal = self.dial()
+        self.clock.advance(self.hub.config.signals.grace)
+        return terminal
+
+    def publish(self, terminal, identity, volume="1", symbol="GBPUSD", **fields):
+        """Let a terminal say PUBLISH."""
+        terminal.send(frame("PUBLISH", id=identity, symbol=symbol, volume=volume, **fields))
+
+    def store(self, count, symbol="GBPUSD", first=1):
+        """Have entries stored by one who leaves again, with volumes from `first` on."""
+        publisher, self.disk.held = self.greet(), True
+        for number in range(first, first + count):
+            self.publish(publisher, f"s{number}", number, symbol)
+        self.disk.work()
+        self.disk.held = False
+        publisher.send(requests.bye())
+        publisher.hang_up()
+
+    def waits(self):
+        """Return the timer that lets go of what is held for those who have not come back."""
+        return [self.desk._lapse] if self.desk._lapse else []
+
+    def epoch(self, channel="main"):
+        return self.desk.channel(channel).epoch
+
+    def entries(self, channel="main"):
+        return self.journal.read(channel, 0, 1_000_000)
+
+
+def frame(verb, **fields):
+    return "".join([f"<<{verb}", *(f"|{k}={v}" for k, v in fields.items()), ">>"]).encode()
+
+
+def told(terminal):
+    """Return what was written since the last call, without times, epochs, hashes and sentences."""
+    data = terminal.received()
+    assert b"\0" not in data
+    *frames, rest = data.split(b"\r\n")
+    assert rest == b"", "a frame was cut"
+    assert all(each.startswith(b"<<") and each.endswith(b">>") for each in frames)
+    return [short(each[2:-2].decode()) for each in frames]
+
+
+def short(payload):
+    return re.sub(r"\|(time|since|text|epoch|t|h|opened|popened)=[^|]*", "", payload)
+
+
+def gone(terminal):
+    """Whether the server has closed, or said all."""
+    return terminal.closed or terminal.transport.ended

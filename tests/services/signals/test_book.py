@@ -1,0 +1,148 @@
+"""Positions and who sets them."""
+
+from decimal import Decimal
+
+import pytest
+
+from mtnet.services.signals.book import Book, Change, Channel, is_reduction, latest, settle
+from mtnet.services.signals.model import Entry
+
+
+def change(symbol="GBPUSD", volume="1", when=0, channel="main"):
+    return Change(channel, symbol, Decimal(volume), when)
+
+
+class Desk:
+    """A channel and what was set in it."""
+
+    def __init__(self):
+        self.channel = Channel("main")
+
+    def set(self, symbol, volume, ticket="", type="position", when=0):
+        entry = Entry(
+            "main", symbol, Decimal(volume), when, ticket, type=type, seq=self.channel.seq + 1
+        )
+        return self.channel.apply(entry, when)
+
+    @property
+    def net(self):
+        return {symbol: str(each.volume) for symbol, each in self.channel.net.items()}
+
+    @property
+    def held(self):
+        return [(e.seq, e.symbol, e.ticket, str(e.volume)) for e in self.channel.held()]
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+def test_a_change_names_the_volume_that_it_replaced(desk):
+    assert desk.set("GBPUSD", 1).previous is None
+    assert desk.set("GBPUSD", 2).previous == 1
+
+
+def test_an_entry_that_leaves_the_net_position_as_it_is_changes_nothing(desk):
+    desk.set("GBPUSD", 1)
+    assert desk.set("GBPUSD", 1) is None
+    assert desk.channel.seq == 2
+    assert desk.held == [(2, "GBPUSD", "", "1")]
+
+
+def test_a_flat_symbol_is_known_until_it_expires(desk):
+    desk.set("GBPUSD", 0, when=1_000)
+    desk.set("EURUSD", 1, when=1_000)
+    desk.channel.expire(1_000)
+    assert desk.net == {"GBPUSD": "0", "EURUSD": "1"}
+    desk.channel.expire(1_001)
+    assert desk.net == {"EURUSD": "1"}
+
+
+def test_the_net_position_is_the_sum_over_the_tickets(desk):
+    desk.set("GBPUSD", 1, "7")
+    assert desk.set("GBPUSD", "-0.25", "8").volume == Decimal("0.75")
+    assert desk.set("GBPUSD", 0, "7").volume == Decimal("-0.25")
+    assert desk.set("GBPUSD", 0, "8").volume == 0
+    assert desk.held == []
+
+
+def test_an_order_that_waits_is_held_and_is_no_position(desk):
+    assert desk.set("GBPUSD", 1, "7", "buy_limit").volume == 0
+    assert desk.held == [(1, "GBPUSD", "7", "1")]
+    assert desk.set("GBPUSD", 1, "7").volume == 1
+
+
+def test_a_symbol_with_an_order_that_waits_does_not_expire(desk):
+    desk.set("GBPUSD", 1, "7", "buy_limit", when=0)
+    desk.channel.expire(10_000)
+    assert desk.channel.evict(10_000) is None
+    assert desk.net == {"GBPUSD": "0"}
+
+
+@pytest.mark.parametrize(
+    ("told", "settled"),
+    [
+        ([1, 5, 9], [1, 5, 9]),
+        ([1, 99, 6], [1, 6, 6]),  # the clock was ahead
+        ([1, 99], [1, 10]),  # and nothing says for how long
+        ([5, 0, 9], [5, 5, 9]),  # it stood at zero
+        ([99, 98, 0, 97], [0, 0, 0, 10]),
+        ([], []),
+    ],
+)
+def test_the_order_of_entries_says_when_the_clock_was_wrong(told, settled):
+    assert settle(told, now=10) == settled
+
+
+def test_channels_do_not_share_symbols():
+    book = Book()
+    book.channel("gold").apply(Entry("gold", "GBPUSD", Decimal(1), 0, seq=1), 0)
+    assert book.channel("main").volume("GBPUSD") is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reduction"),
+    [
+        ("1", "0", True),
+        ("1", "0.5", True),
+        ("1", "-0.5", True),
+        ("-1", "-0.5", True),
+        ("-1", "2", True),
+        ("1", "2", False),
+        ("0", "1", False),
+        ("-1", "-2", False),
+        (None, "0", True),
+        (None, "1", False),
+    ],
+)
+def test_closing_any_lots_is_a_reduction(before, after, reduction):
+    known = None if before is None else Decimal(before)
+    assert is_reduction(known, Decimal(after)) is reduction
+
+
+def test_of_several_changes_the_last_of_each_symbol_counts():
+    changes = [change("A", "1"), change("B", "1"), change("A", "2")]
+    assert latest(changes) == [change("B", "1"), change("A", "2")]
+
+
+def test_a_flat_symbol_of_which_nothing_was_known_is_not_remembered_without_room(desk):
+    entry = Entry("main", "GBPUSD", Decimal(0), 0, seq=1)
+    assert desk.channel.apply(entry, 0, room=False) is None
+    assert desk.net == {}
+    desk.set("GBPUSD", 1)
+    closing = Entry("main", "GBPUSD", Decimal(0), 0, seq=3)
+    assert desk.channel.apply(closing, 0, room=False).volume == 0
+
+
+def test_positions_and_orders_are_counted(desk):
+    for volume, ticket in ((1, "7"), (2, "7"), (1, "8"), (0, "7"), (0, "9")):
+        desk.set("GBPUSD", volume, ticket)
+    assert desk.channel.keys == 1
+
+
+def test_the_net_position_keeps_the_digits_of_the_last_ticket(desk):
+    desk.set("GBPUSD", "0.250", "7")
+    desk.set("GBPUSD", "1", "8")
+    desk.set("GBPUSD", 0, "7")
+    assert desk.net == {"GBPUSD": "1"}

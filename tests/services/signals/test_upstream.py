@@ -1,0 +1,74 @@
+"""Published SignalServers that the daemon dials."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.error import ConnectError
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+
+from mtnet.config.schema import Source
+from mtnet.services.signals.upstream import SourceFactory, source_service
+
+SOURCE = Source(connect="tcp:192.0.2.7:8081", channel="gold")
+
+
+@pytest.fixture
+def hub(hub_with):
+    return hub_with()
+
+
+def attach(hub):
+    protocol = SourceFactory(hub, "desk2", SOURCE).buildProtocol(None)
+    protocol.makeConnection(StringTransport())
+    return protocol
+
+
+def test_a_source_sets_positions_in_its_channel(hub):
+    attach(hub).dataReceived(b"<<XAUUSD|-10.25>>\0<<XAUUSD|0.50>>\0>\0")
+    assert hub.desk.positions("gold")["XAUUSD"].volume == Decimal("0.50")
+
+
+def test_a_bad_frame_of_a_source_costs_that_frame_alone(hub):
+    protocol = attach(hub)
+    protocol.dataReceived(b"<<XAUUSD|nan>><<XAGUSD|1>>")
+    assert list(hub.desk.positions("gold")) == ["XAGUSD"]
+    assert not protocol.transport.disconnecting
+
+
+def test_a_source_that_sends_no_frames_is_dropped(hub):
+    protocol = attach(hub)
+    protocol.dataReceived(b"<" * 5_000)
+    assert protocol.transport.disconnected
+
+
+def test_the_positions_of_a_lost_source_stay(hub):
+    protocol = attach(hub)
+    protocol.dataReceived(b"<<XAUUSD|1>>")
+    protocol.connectionLost()
+    assert hub.desk.positions("gold")["XAUUSD"].volume == 1
+    assert hub.desk.health()["publishers"] == 0
+
+
+def test_a_source_is_dialled_again_and_again_with_growing_delays(hub):
+    reactor = MemoryReactorClock()
+    endpoint = clientFromString(reactor, SOURCE.connect)
+    service = source_service(replace(hub, clock=reactor), "desk2", SOURCE, endpoint)
+    service.startService()
+    for attempts in range(1, 8):
+        assert len(reactor.tcpClients) == attempts
+        host, port, factory, _, _ = reactor.tcpClients[-1]
+        assert (host, port) == ("192.0.2.7", 8081)
+        factory.clientConnectionFailed(reactor.connectors[-1], Failure(ConnectError()))
+        reactor.advance(31)
+
+
+def test_what_a_source_sends_without_a_frame_is_shown_once(hub, warnings):
+    protocol = attach(hub)
+    protocol.dataReceived(b"\0<<XAU")
+    assert warnings() == []
+    protocol = attach(hub)
+    protocol.dataReceived("<<XAUUSD|1>>".encode("utf-16-le"))
+    assert "what is no frame: '<\\x00<" in warnings()[0]["what"]

@@ -1,0 +1,35 @@
+"""Templates on disk, checked while the daemon runs."""
+
+from mtnet.services.templates.checker import LOOK, PACE, CheckService
+
+TEMPLATE = b"<chart>\nnumber=%d\n</chart>\n"
+
+
+def test_a_damaged_version_is_told_once_and_a_few_are_read_each_second(hub_with, clock, warnings):
+    hub = hub_with()
+    for number in range(20):
+        version, _ = hub.library.store("EURUSD", "H1", TEMPLATE % number, 0)
+    folder = hub.library._path(version).parent
+    (folder / version.file).write_bytes(b"rotten")
+    hub = hub_with()
+    service = CheckService(hub)
+    service.startService()
+    assert len(warnings()) == 1  # the newest is looked at first
+    clock.pump([PACE] * 5)
+    assert len(hub.library._unchecked) == 14
+    clock.pump([PACE] * 20 + [LOOK] * 3)
+    assert [version.file in event["sentence"] for event in warnings()] == [True]
+    service.stopService()
+    assert clock.getDelayedCalls() == []
+
+
+def test_what_is_found_damaged_when_it_is_served_is_told_too(hub_with, clock, warnings):
+    hub = hub_with()
+    version, _ = hub.library.store("EURUSD", "H1", TEMPLATE % 1, 0)
+    service = CheckService(hub)
+    service.startService()
+    hub.library._path(version).write_bytes(b"rotten")
+    hub.library.content(version)
+    clock.pump([LOOK] * 2)
+    assert [version.file in event["sentence"] for event in warnings()] == [True]
+    service.stopService()

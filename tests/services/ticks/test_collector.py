@@ -1,0 +1,902 @@
+"""From the ports to the disk: nothing is lost without being counted."""
+
+import sqlite3
+import tempfile
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from zlib import decompress
+
+import pytest
+from failing_commits import fail_commits
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from mtnet.config.schema import Ticks
+from mtnet.errors import JournalError
+from mtnet.interfaces import IStatus
+from mtnet.services.ticks.collector import Collector
+from mtnet.services.ticks.sources import Batch
+from mtnet.services.ticks.storage.blocks import BLOCK, Series, unpack
+from mtnet.services.ticks.storage.schema import OTHERS
+from mtnet.services.ticks.storage.store import Store
+from mtnet.services.ticks.storage.tally import Tally
+
+EURUSD, GBPUSD = b"EURUSD", b"GBPUSD"
+
+
+class Platter(Store):
+    """A disk that can be made to refuse, to fill up, and not to tell."""
+
+    broken, room, commits = False, 2**40, 0
+
+    def commit(self, commit):
+        self.commits += 1
+        if self.broken:
+            raise JournalError("The disk is full.")
+        super().commit(commit)
+
+    def free(self):
+        return self.room
+
+
+class Thread:
+    """A thread that works when the test says so."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, function, *args):
+        done = Deferred()
+        self.calls.append((done, function, args))
+        return done
+
+    def step(self):
+        """Do what waits longest."""
+        done, function, args = self.calls.pop(0)
+        done.callback(function(*args))
+
+    def work(self):
+        """Do what waits, and what that leads to."""
+        while self.calls:
+            self.step()
+
+
+class Yard:
+    """A collector with a disk and a clock of its own."""
+
+    def __init__(self, folder, clock=None, in_thread=maybeDeferred, reserve=0, room=2**40, **sets):
+        self.folder, self.clock = folder, clock or Clock()
+        self.disk = Platter(folder / "ticks.sqlite")
+        self.disk.room = room
+        self.settings = Ticks(**sets)
+        tally = Tally(folder / "ticks.taken")
+        self.collector = Collector(self.settings, reserve, self.disk, tally, self.clock, in_thread)
+        self.collector.open()
+        self.taken = 0
+
+    def now(self):
+        return 10**12 + int(self.clock.seconds() * 1000)
+
+    def take(self, records=1, symbol=EURUSD, source="desk"):
+        """Take records that no other one is like."""
+        batch = [(symbol, b"%d" % (self.taken + at)) for at in range(records)]
+        self.taken += records
+        source = self.collector.source(source)
+        return self.collector.take(source, batch, self.now())
+
+    def flush(self):
+        self.clock.advance(self.settings.flush)
+
+    def kill(self):
+        """Let go of the file; nobody tells the collector."""
+        self.disk.close()
+
+    def close(self):
+        outcome = []
+        self.collector.close().addBoth(outcome.append)
+        return outcome
+
+    @property
+    def health(self):
+        return self.collector.health()
+
+    def stored(self, symbol=EURUSD):
+        """Return what is on disk of a symbol, in order."""
+        rows = self.rows(
+            "SELECT data FROM block JOIN symbol ON symbol.id = block.symbol "
+            "WHERE symbol.name = ? ORDER BY block.id",
+            symbol.decode(),
+        )
+        return [int(rest) for (data,) in rows for rest in unpack(decompress(data))[1]]
+
+    def rows(self, query, *values):
+        with closing(sqlite3.connect(self.folder / "ticks.sqlite")) as connection:
+            return connection.execute(query, values).fetchall()
+
+
+@pytest.fixture
+def yard(tmp_path, clock):
+    """Open a collector in the test's own folder: `yard(queue=10)`."""
+    return lambda **settings: Yard(tmp_path, clock, **settings)
+
+
+class Accounts(RuleBasedStateMachine):
+    """Whatever happens, each record is stored, waiting, dropped, refused or repeated."""
+
+    def __init__(self):
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.clock, self.number = Clock(), 0
+        self.kept = {EURUSD: [], GBPUSD: []}
+        self.given, self.flushed, self.before = Counter(), 0, 0
+        self.open()
+
+    def open(self):
+        self.yard = Yard(Path(self.folder.name), self.clock, queue=20, max_symbols=2)
+        self.yard.taken = self.number
+        self.given.clear()
+        self.before = self.flushed
+
+    @property
+    def waiting(self):
+        return sum(map(len, self.kept.values())) - self.flushed
+
+    def note_flush(self):
+        if not self.yard.disk.broken:
+            self.flushed += self.waiting
+
+    @rule()
+    def know_both_symbols(self):
+        """A third one is one too many from now on."""
+        for symbol in self.kept:
+            self.take(symbol, "desk", 1)
+
+    @precondition(lambda self: len(self.yard.collector.symbols()) == 2)
+    @rule(
+        symbol=st.sampled_from([EURUSD, GBPUSD, b"XAUUSD"]),
+        source=st.sampled_from(["desk", "127.0.0.1", "laptop"]),
+        records=st.integers(0, 15),
+    )
+    def take(self, symbol, source, records):
+        strange = symbol not in self.kept
+        room, first = self.waiting < 20, self.yard.taken
+        taken = self.yard.take(records, symbol, source)
+        self.number = self.yard.taken
+        assert taken == (records if room and not strange else 0)
+        self.given["dropped"] += 0 if room else records
+        self.given["refused"] += records if room and strange else 0
+        if room and not strange:
+            self.kept[symbol] += range(first, first + records)
+
+    @rule(records=st.integers(1, 5), how=st.sampled_from(["refuse", "repeat", "deny"]))
+    def count(self, records, how):
+        collector = self.yard.collector
+        if how == "deny":
+            collector.deny(records)
+        elif how == "refuse":
+            collector.refuse(collector.source("desk"), records, self.yard.now())
+        else:
+            self.repeat(records)
+            return
+        self.given["refused"] += records
+
+    def repeat(self, records):
+        """Send again what is known of one symbol, and as much of one that never was taken."""
+        collector = self.yard.collector
+        known = EURUSD in collector.symbols()
+        again = [(EURUSD, b"1"), (b"XAUUSD", b"1")] * records
+        taken = collector.repeat(collector.source("desk"), again, self.yard.now())
+        assert taken == (records if known else 0)
+        self.given["repeated"] += taken
+        self.given["refused"] += 2 * records - taken
+
+    @rule()
+    def sync(self):
+        outcome = []
+        waiting = self.waiting
+        self.yard.collector.sync().addBoth(outcome.append)
+        self.note_flush()
+        assert len(outcome) == 1
+        if not self.yard.disk.broken:
+            assert outcome == [None]
+        elif waiting:
+            assert outcome[0].check(JournalError)
+
+    @rule()
+    def flush(self):
+        self.clock.advance(1)
+        self.note_flush()
+
+    @rule(broken=st.booleans())
+    def break_or_mend(self, broken):
+        self.yard.disk.broken = broken
+
+    @precondition(lambda self: not self.yard.disk.broken)
+    @rule()
+    def close(self):
+        self.yard.close()
+        self.note_flush()
+        self.restart(0)
+
+    @rule()
+    def kill(self):
+        lost = self.waiting
+        self.yard.kill()
+        self.restart(lost)
+
+    def restart(self, lost):
+        on_disk = {symbol: self.yard.stored(symbol) for symbol in self.kept}
+        self.clock = Clock()
+        self.kept = on_disk
+        self.open()
+        assert self.yard.collector.lost == lost
+
+    @invariant()
+    def nothing_is_unaccounted_for(self):
+        told = self.yard.health
+        ways_out = ("stored", "waiting", "dropped", "refused", "repeated")
+        assert told["received"] == sum(told[way] for way in ways_out)
+        assert told["waiting"] == self.waiting
+        assert told["stored"] == self.flushed - self.before
+        for way in ("dropped", "refused", "repeated"):
+            assert told[way] == self.given[way]
+
+    @invariant()
+    def the_disk_holds_the_first_of_what_was_taken_in_order(self):
+        on_disk = {symbol: self.yard.stored(symbol) for symbol in self.kept}
+        assert sum(map(len, on_disk.values())) == self.flushed
+        assert on_disk == {
+            symbol: self.kept[symbol][: len(found)] for symbol, found in on_disk.items()
+        }
+
+    def teardown(self):
+        self.yard.kill()
+        self.folder.cleanup()
+
+
+TestAccounts = Accounts.TestCase
+TestAccounts.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+
+
+def test_it_reports_about_itself(yard):
+    assert verifyObject(IStatus, yard().collector)
+
+
+def test_a_tick_waits_for_the_disk_as_long_as_a_flush_and_no_longer(yard, clock):
+    here = yard(flush=0.5)
+    here.take()
+    clock.advance(0.49)
+    assert here.stored() == []
+    clock.advance(0.01)
+    assert here.stored() == [0]
+
+
+def test_ticks_that_come_during_a_commit_wait_for_the_next_flush(yard, clock):
+    thread = Thread()
+    here = yard(in_thread=thread)
+    here.take(3)
+    here.flush()
+    here.take(2)
+    thread.work()
+    assert here.stored() == [0, 1, 2]
+    here.flush()
+    thread.work()
+    assert here.stored() == [0, 1, 2, 3, 4]
+
+
+def test_a_collector_that_hears_nothing_leaves_no_timer(yard, clock):
+    here = yard()
+    here.take()
+    here.flush()
+    assert clock.getDelayedCalls() == []
+
+
+def test_more_ticks_than_a_block_holds_are_stored_whole_and_in_order(yard):
+    here, total = yard(), 3 * BLOCK
+    while here.taken < total:
+        here.take(1_000)
+    here.flush()
+    assert here.stored() == list(range(here.taken))
+    assert len(here.rows("SELECT id FROM block")) > 1
+
+
+def test_packing_makes_way_for_others_and_forgets_nothing_that_comes_meanwhile(tmp_path):
+    class Jumping(Clock):
+        def seconds(self):
+            self.rightNow += 0.001
+            return self.rightNow
+
+    clock = Jumping()
+    here = Yard(tmp_path, clock, turn=0.002)
+    symbols = [b"S%02d" % at for at in range(20)]
+    for symbol in symbols:
+        here.take(2, symbol)
+    commits = []
+    for at in range(20):
+        clock.callLater(1.0 + at / 500, here.take, 2, symbols[at])
+    clock.callLater(1.01, lambda: commits.append(here.disk.commits))
+    for _ in range(20):
+        clock.advance(0.2)
+    rows = [here.stored(symbol) for symbol in symbols]
+    assert commits == [0], "others have their turn before all is packed"
+    assert here.health["stored"] == 80
+    assert [len(row) for row in rows] == [4] * 20
+    assert rows == [sorted(row) for row in rows]
+
+
+# A full queue
+
+
+def test_a_full_queue_drops_and_counts(yard):
+    here = yard(queue=3)
+    assert (here.take(3), here.take(2)) == (3, 0)
+    here.flush()
+    assert here.take() == 1
+    here.flush()
+    assert here.stored() == [0, 1, 2, 5]
+    assert here.health["dropped"] == 2
+    assert here.rows("SELECT received, dropped FROM source WHERE name = 'desk'") == [(6, 2)]
+
+
+def test_health_is_red_while_ticks_are_dropped_and_comes_back_with_the_next(yard, warnings):
+    here = yard(queue=3)
+    here.take(3)
+    here.flush()
+    assert here.health["healthy"] is True
+    here.take(3)
+    here.take(2)
+    here.flush()
+    assert here.health["healthy"] is False
+    here.take()
+    here.flush()
+    assert here.health["healthy"] is True
+    (line,) = warnings()
+    assert line["what"] == "2 dropped (the queue was full)"
+
+
+def test_health_comes_back_also_when_the_market_closes_behind_a_dropped_tick(yard, clock):
+    here = yard(queue=3)
+    here.take(3)
+    here.take(2)
+    here.flush()
+    assert here.health["healthy"] is False
+    clock.pump([1.0] * 60)
+    assert here.health["healthy"] is True
+
+
+# A disk that is nearly full
+
+
+def test_ticks_leave_the_reserve_free_and_go_on_when_there_is_room(yard, warnings):
+    here = yard(reserve=100)
+    here.disk.room = 99
+    here.take(2)
+    here.flush()
+    assert here.health["full"] is True
+    assert here.take(3) == 0
+    here.flush()
+    assert here.health["healthy"] is False
+    (line,) = warnings()
+    assert line["what"] == "3 dropped (the disk is nearly full)"
+    here.disk.room = 100
+    here.flush()
+    assert here.take(1) == 1
+    here.flush()
+    assert here.stored() == [0, 1, 5]
+    assert here.health["full"] is False
+    assert len(warnings()) == 1
+
+
+def test_a_disk_that_is_full_from_the_start_takes_nothing(yard):
+    here = yard(reserve=100, room=99)
+    assert here.take() == 0
+    assert here.health["healthy"] is False
+
+
+def test_a_disk_that_was_full_at_the_start_is_looked_at_again_before_a_tick_comes(yard, clock):
+    here = yard(reserve=100, room=99)
+    here.disk.room = 100
+    clock.pump([1.0] * 60)
+    assert here.health["healthy"] is True
+    assert here.take() == 1
+
+
+# Commits that fail, and have landed or not
+
+
+STEPS = st.lists(
+    st.sampled_from(["take", "take", "flush", "sync", "before", "behind"]), max_size=30
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_each_tick_is_stored_once_however_its_commits_fail(steps):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        here = Yard(Path(folder))
+        failing = fail_commits(patch)
+        for step in steps:
+            if step == "take":
+                here.take(3)
+            elif step == "flush":
+                here.flush()
+            elif step == "sync":
+                here.collector.sync().addErrback(lambda failure: None)
+            else:
+                failing(step)
+        here.clock.pump([1.0] * 40)
+        assert here.stored() == list(range(here.taken))
+        assert (here.health["stored"], here.health["waiting"]) == (here.taken, 0)
+        assert here.rows("SELECT sum(ticks) FROM heard") == [(here.taken or None,)]
+        here.kill()
+        patch.undo()
+        again = Yard(Path(folder))
+        assert again.collector.lost == 0
+        again.kill()
+
+
+@pytest.mark.parametrize("how", ["before", "behind"])
+def test_the_last_commit_is_tried_once_more_when_it_fails(yard, failing, logged, how):
+    here = yard()
+    here.take(3)
+    failing(how)
+    here.close()
+    assert here.stored() == [0, 1, 2]
+    assert [line["log_format"] for line in logged("error")] == [
+        "Ticks wait for the disk: {trouble}"
+    ]
+
+
+# Rows that no disk would take
+
+
+def refuse(yard, name):
+    """Let the store have no tick of one symbol."""
+    when = f"WHEN NEW.symbol = (SELECT id FROM symbol WHERE name = '{name}')"
+    with closing(sqlite3.connect(yard.folder / "ticks.sqlite", isolation_level=None)) as other:
+        other.execute(
+            f"CREATE TRIGGER poison BEFORE INSERT ON block {when} "
+            "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+        )
+
+
+def test_ticks_that_the_store_will_not_have_are_counted_and_said_and_stop_no_others(
+    yard, logged, clock
+):
+    here = yard()
+    refuse(here, "GBPUSD")
+    here.take(2)
+    here.take(3, GBPUSD, "other")
+    here.flush()
+    assert here.stored() == [0, 1]
+    health = here.health
+    assert (health["stored"], health["dropped"], health["waiting"]) == (2, 3, 0)
+    assert health["healthy"] is False
+    clock.pump([1.0] * 5)
+    assert here.health["healthy"] is True
+    counts = here.rows("SELECT name, received, dropped FROM source WHERE id > 2 ORDER BY name")
+    assert counts == [("desk", 2, 0), ("other", 3, 3)]
+    lines = logged("error")
+    assert [line["what"] for line in lines] == ["ticks of GBPUSD"]
+    here.kill()
+    again = yard()
+    assert again.collector.lost == 0, "what was counted is not lost once more"
+
+
+def test_a_second_refusal_of_the_same_symbol_is_counted_and_not_said_again(yard, logged):
+    here = yard()
+    refuse(here, "EURUSD")
+    for _ in range(3):
+        here.take(1)
+        here.flush()
+    assert here.health["dropped"] == 3
+    assert len(logged("error")) == 1
+
+
+def test_a_sender_of_numbers_without_end_stops_nobody(yard):
+    here = yard()
+    wild, source = here.collector.source("wild"), here.collector.source("desk")
+    for number in (1, 2**63 - 1, 1, 2**63 - 1):
+        wild.judge(Batch(number, b"%d" % number * 2).seen(), here.now())
+        wild.judge(Batch(number, b"%d" % number).seen(), here.now())
+        here.collector.take(wild, [(GBPUSD, b"1.3")], here.now())
+    here.collector.take(source, [(EURUSD, b"7")], here.now())
+    here.flush()
+    assert here.stored() == [7]
+    assert here.health["waiting"] == 0
+    assert here.rows("SELECT missing FROM source WHERE name = 'wild'") == [(2**63 - 1,)]
+
+
+def test_ticks_that_cannot_be_packed_are_counted_and_stop_no_others(yard, monkeypatch, logged):
+    here, really = yard(), Series.pack
+
+    def pack(series):
+        packed = really(series)
+        if series.symbol == GBPUSD:
+            next(packed)
+            raise ValueError("It is in no shape.")
+        yield from packed
+
+    monkeypatch.setattr(Series, "pack", pack)
+    here.take(2)
+    here.take(3, GBPUSD)
+    here.flush()
+    assert here.stored() == [0, 1]
+    assert (here.health["dropped"], here.health["waiting"]) == (3, 0)
+    assert len(logged("critical")) == 1
+    here.kill()
+    monkeypatch.undo()
+    assert yard().collector.lost == 0
+
+
+def test_an_error_that_nobody_knows_makes_health_red_and_is_tried_again(yard, monkeypatch, logged):
+    here = yard(retry=2.0)
+
+    def fail(commit):
+        raise RuntimeError("Nobody expected this.")
+
+    monkeypatch.setattr(here.disk, "commit", fail)
+    here.take(2)
+    outcome = []
+    here.collector.sync().addErrback(lambda failure: outcome.append(failure.getErrorMessage()))
+    assert outcome == ["The store failed (RuntimeError: Nobody expected this)."]
+    assert here.health["healthy"] is False
+    monkeypatch.undo()
+    here.clock.advance(2)
+    assert here.stored() == [0, 1]
+    assert here.health["healthy"] is True
+    assert len(logged("critical")) == 1
+
+
+# The tally
+
+
+def test_a_tally_that_is_removed_while_it_is_used_is_written_anew_and_said(yard, warnings):
+    here = yard()
+    here.take(2)
+    here.flush()
+    (here.folder / "ticks.taken").unlink()
+    here.take(3)
+    here.flush()
+    assert [line["log_format"][:26] for line in warnings()] == ["ticks.taken was removed or"]
+    here.take(4)
+    here.kill()
+    assert yard().collector.lost == 4
+
+
+def test_a_tally_that_is_missing_at_the_start_is_said(yard, warnings):
+    here = yard()
+    here.take(2)
+    here.flush()
+    here.kill()
+    (here.folder / "ticks.taken").unlink()
+    again = yard()
+    assert again.collector.lost == 0
+    assert [line["log_format"][:26] for line in warnings()] == ["ticks.taken was missing or"]
+
+
+# A disk that refuses
+
+
+def test_a_disk_that_refuses_costs_nothing_and_fills_no_log(yard, clock, warnings):
+    here = yard(retry=2.0)
+    here.disk.broken = True
+    here.take(3)
+    here.flush()
+    assert here.disk.commits == 1
+    here.take(2)
+    clock.pump([1.0] * 10)
+    assert here.disk.commits == 6, "each retry is one more"
+    assert here.health["healthy"] is False
+    assert here.health["trouble"] == "The disk is full."
+    assert here.health["waiting"] == 5
+    assert here.stored() == []
+    here.disk.broken = False
+    clock.advance(2)
+    assert here.stored() == [0, 1, 2, 3, 4]
+    assert here.health["healthy"] is True
+    assert len(warnings()) == 1
+
+
+def test_a_sync_tells_that_the_disk_refuses_and_the_next_one_that_it_takes_again(yard):
+    here = yard()
+    here.disk.broken = True
+    here.take()
+    outcome = []
+    here.collector.sync().addErrback(outcome.append)
+    assert outcome[0].getErrorMessage() == "The disk is full."
+    here.disk.broken = False
+    here.collector.sync().addCallback(outcome.append)
+    assert outcome[1] is None
+    assert here.stored() == [0]
+
+
+def test_memory_stays_bounded_while_the_disk_refuses(yard, clock):
+    here = yard(queue=100)
+    here.disk.broken = True
+    for _ in range(50):
+        here.take(10)
+        here.flush()
+    assert here.health["waiting"] == 100
+    assert here.health["dropped"] == 400
+    here.disk.broken = False
+    clock.advance(1)
+    assert here.stored() == list(range(100))
+
+
+def test_a_disk_that_does_not_tell_its_room_stores_nothing_twice(yard, clock, monkeypatch):
+    def silent(store):
+        raise JournalError("The disk cannot be asked.")
+
+    here = yard()
+    here.take(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Platter, "free", silent)
+        here.flush()
+    clock.pump([1.0] * 3)
+    assert here.stored() == [0, 1, 2]
+    assert here.health["stored"] == 3
+
+
+def test_a_sync_is_answered_also_when_the_store_fails_by_a_bug(yard, log, monkeypatch):
+    def fail(store, commit):
+        raise RuntimeError("a bug")
+
+    here, outcome = yard(), []
+    here.take()
+    with monkeypatch.context() as patch:
+        patch.setattr(Platter, "commit", fail)
+        here.collector.sync().addErrback(outcome.append)
+    assert len(outcome) == 1
+
+
+# Sync
+
+
+def test_a_sync_fires_once_what_was_taken_is_on_disk_and_not_before(yard):
+    thread, outcome = Thread(), []
+    here = yard(in_thread=thread)
+    here.take(3)
+    here.collector.sync().addCallback(lambda _: outcome.append(here.stored()))
+    assert not outcome
+    thread.work()
+    assert outcome == [[0, 1, 2]]
+
+
+def test_a_sync_waits_for_what_was_taken_during_the_commit_before_it(yard):
+    thread, outcome = Thread(), []
+    here = yard(in_thread=thread)
+    here.take()
+    here.flush()
+    here.take()
+    here.collector.sync().addCallback(lambda _: outcome.append(here.stored()))
+    thread.step()
+    assert not outcome
+    thread.work()
+    assert outcome == [[0, 1]]
+
+
+def test_a_sync_of_nothing_fires_at_once(yard):
+    outcome = []
+    yard().collector.sync().addCallback(outcome.append)
+    assert outcome == [None]
+
+
+def test_a_sync_of_a_daemon_that_stops_fails(yard):
+    here, outcome = yard(), []
+    here.close()
+    here.collector.sync().addErrback(outcome.append)
+    assert outcome[0].check(JournalError)
+
+
+# The end
+
+
+def test_a_kill_loses_what_was_not_flushed_and_the_next_daemon_says_so_once(yard):
+    first = yard()
+    first.take(3)
+    first.flush()
+    first.take(2)
+    first.kill()
+    second = yard()
+    assert second.collector.status()["lost when killed"] == 2
+    assert second.stored() == [0, 1, 2]
+    second.kill()
+    assert yard().collector.lost == 0
+
+
+def test_a_kill_before_the_first_flush_is_counted_too(yard):
+    first = yard()
+    first.take(7)
+    first.kill()
+    assert yard().collector.lost == 7
+
+
+def test_what_was_dropped_or_refused_does_not_count_as_lost_by_a_kill(yard):
+    first = yard(queue=2, max_symbols=1)
+    first.take(2)
+    first.take(3)
+    first.flush()
+    first.take(3, GBPUSD)
+    first.kill()
+    assert yard().collector.lost == 0
+
+
+def test_a_clean_stop_loses_nothing_and_leaves_no_timer(yard, clock):
+    first = yard()
+    first.take(5)
+    assert first.close() == [None]
+    assert clock.getDelayedCalls() == []
+    assert first.stored() == [0, 1, 2, 3, 4]
+    assert yard().collector.lost == 0
+
+
+def test_a_clean_stop_waits_for_the_commit_under_way_and_then_stores_the_rest(yard):
+    thread = Thread()
+    here = yard(in_thread=thread)
+    here.take(2)
+    here.flush()
+    here.take(2)
+    stopped = here.close()
+    assert not stopped
+    thread.work()
+    assert stopped == [None]
+    assert here.stored() == [0, 1, 2, 3]
+
+
+def test_a_stop_with_a_disk_that_refuses_ends_and_says_what_it_cost(yard, clock, warnings):
+    first = yard()
+    first.disk.broken = True
+    first.take(5)
+    first.flush()
+    assert first.close() == [None]
+    assert clock.getDelayedCalls() == []
+    assert (warnings()[-1]["count"], warnings()[-1]["trouble"]) == (5, "The disk is full.")
+    assert yard().collector.lost == 5
+
+
+def test_a_stop_answers_the_syncs_that_wait(yard):
+    thread, outcome = Thread(), []
+    here = yard(in_thread=thread)
+    here.take()
+    here.flush()
+    here.collector.sync().addBoth(outcome.append)
+    here.close()
+    thread.work()
+    assert outcome == [None]
+
+
+# Symbols and senders
+
+
+def test_a_flood_of_symbols_is_refused_and_the_known_ones_go_on(yard):
+    here = yard(max_symbols=1)
+    assert (here.take(), here.take(1, GBPUSD), here.take()) == (1, 0, 1)
+    here.flush()
+    assert here.stored() == [0, 2]
+    assert here.stored(GBPUSD) == []
+    assert here.health["refused"] == 1
+    assert here.collector.source("desk").refused == 1
+
+
+def test_records_of_symbols_too_many_are_said_once_as_long_as_they_come(yard, warnings):
+    here = yard(max_symbols=1)
+    here.take()
+    for at in range(3):
+        here.take(1, b"NEW%d" % at)
+        here.flush()
+    (line,) = warnings()
+    assert (line["count"], line["most"]) == (1, 1)
+    here.take()
+    here.flush()
+    here.take(2, GBPUSD)
+    here.flush()
+    assert [line["count"] for line in warnings()] == [1, 2]
+
+
+def test_the_symbols_of_an_earlier_daemon_count_too(yard):
+    first = yard()
+    first.take()
+    first.close()
+    second = yard(max_symbols=1)
+    assert (second.take(1, GBPUSD), second.take()) == (0, 1)
+
+
+def test_senders_beyond_the_limit_are_counted_as_one_whose_numbers_mean_nothing(yard):
+    here = yard(max_sources=2)
+    for name in ("a", "b", "c", "d"):
+        here.take(1, source=name)
+    here.flush()
+    rows = here.rows("SELECT name, received FROM source WHERE received > 0 ORDER BY id")
+    assert rows == [("(others)", 2), ("a", 1), ("b", 1)]
+    collector = here.collector
+    assert collector.source("c") is collector.source("d")
+    assert [collector.numbered(collector.source(name)) for name in "abcd"] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    assert here.stored() == [0, 1, 2, 3]
+
+
+def test_the_others_are_counted_on_by_the_next_daemon(yard):
+    first = yard(max_sources=1)
+    first.take(1, source="a")
+    first.take(1, source="b")
+    first.close()
+    second = yard(max_sources=1)
+    second.take(1, source="b")
+    second.close()
+    assert second.rows("SELECT received FROM source WHERE id = ?", OTHERS) == [(2,)]
+
+
+def test_a_sender_keeps_its_number_and_its_counts(yard):
+    first = yard()
+    first.take(2, source="a")
+    first.take(2, source="b")
+    first.close()
+    second = yard()
+    second.take(1, source="c")
+    second.take(1, source="b")
+    second.close()
+    rows = second.rows("SELECT id, name, received FROM source WHERE received > 0 ORDER BY id")
+    assert rows == [(3, "a", 2), (4, "b", 3), (5, "c", 1)]
+
+
+# The newest
+
+
+def test_the_newest_tick_is_known_at_once_and_by_the_next_daemon(yard):
+    first = yard()
+    first.take(3)
+    assert first.collector.newest(EURUSD) == (b"2", 10**12)
+    first.flush()
+    assert first.collector.newest(EURUSD) == (b"2", 10**12)
+    first.close()
+    second = yard()
+    assert second.collector.newest(EURUSD) == (b"2", 10**12)
+    assert list(second.collector.symbols()) == [EURUSD]
+    assert second.collector.newest(GBPUSD) is None
+
+
+# Datagrams that the kernel dropped
+
+
+def test_what_the_kernel_dropped_at_all_ports_adds_up_over_restarts(yard):
+    for _ in range(2):
+        here = yard()
+        here.collector.watch(lambda: 3)
+        here.collector.watch(lambda: 4)
+        here.take()
+        here.flush()
+        here.flush()
+        assert here.health["kernel_drops"] == 7
+        here.close()
+    assert here.rows("SELECT value FROM total WHERE name = 'kernel drops'") == [(14,)]
+
+
+def test_what_the_kernel_dropped_is_stored_also_when_no_tick_came_since(yard):
+    here, drops = yard(), [0]
+    here.collector.watch(lambda: drops[0])
+    here.take()
+    here.flush()
+    drops[0] = 7
+    here.collector.sync()
+    here.close()
+    assert here.rows("SELECT value FROM total WHERE name = 'kernel drops'") == [(7,)]
+
+
+def test_datagrams_that_the_kernel_dropped_turn_health_red(yard, warnings):
+    here, drops = yard(), [0]
+    here.collector.watch(lambda: drops[0])
+    drops[0] = 7
+    here.take()
+    here.flush()
+    assert here.health["healthy"] is False
+    assert warnings()[-1]["what"] == "7 datagrams lost by the kernel", "and nothing of a queue"
+    here.take()
+    here.flush()
+    assert here.health["healthy"] is True

@@ -1,0 +1,186 @@
+"""Who is told a tick, and how often."""
+
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtnet.services.ticks.feed import EVERYTHING, Conflation, Feed
+
+EURUSD, GBPUSD, XAUUSD = b"EURUSD", b"GBPUSD", b"XAUUSD"
+LINE = re.compile(rb"TICK: (\S+) (\S+)(?: \S+){5} ([0-9]+)(?: ~([0-9]+))?\r\n")
+
+SYMBOLS = st.sampled_from([EURUSD, GBPUSD, XAUUSD])
+OFFERS = st.lists(SYMBOLS, max_size=30)
+
+
+class Notes:
+    """A subscriber that writes down what it is told."""
+
+    def __init__(self):
+        self.lines, self.flushes = [], 0
+
+    def told(self, symbol, line, rest, when):
+        assert line.startswith(b"TICK: %b %b" % (symbol, rest))
+        self.lines.append(f"{symbol.decode()} {rest.decode()} {when}")
+
+    def flush(self):
+        self.flushes += 1
+
+
+@pytest.fixture
+def feed():
+    """A feed that knows a tick of EURUSD and one of GBPUSD, and none of XAUUSD."""
+    return Feed({EURUSD: (b"1.1", 5), GBPUSD: (b"1.3", 7)}.get)
+
+
+def subscribed(feed, *symbols):
+    """Subscribe somebody who was told the newest already."""
+    notes = Notes()
+    feed.subscribe(notes, symbols, [EURUSD, GBPUSD])
+    notes.lines.clear()
+    notes.flushes = 0
+    return notes
+
+
+def test_a_subscriber_is_told_the_newest_tick_at_once_and_then_every_one(feed):
+    notes = Notes()
+    feed.subscribe(notes, [GBPUSD], [])
+    assert (notes.lines, notes.flushes) == (["GBPUSD 1.3 7"], 1)
+    feed.tell([(GBPUSD, b"1.4"), (EURUSD, b"1.2"), (GBPUSD, b"1.5")], 9)
+    assert notes.lines[1:] == ["GBPUSD 1.4 9", "GBPUSD 1.5 9"]
+
+
+def test_a_symbol_that_nobody_sent_yet_is_told_from_its_first_tick_on(feed):
+    notes = Notes()
+    feed.subscribe(notes, [XAUUSD], [])
+    assert notes.lines == []
+    feed.tell([(XAUUSD, b"2000")], 9)
+    assert notes.lines == ["XAUUSD 2000 9"]
+
+
+def test_everything_is_every_symbol_those_that_come_later_included(feed):
+    notes = Notes()
+    feed.subscribe(notes, [EVERYTHING], [EURUSD, GBPUSD])
+    assert notes.lines == ["EURUSD 1.1 5", "GBPUSD 1.3 7"]
+    feed.tell([(XAUUSD, b"2000"), (EURUSD, b"1.2")], 9)
+    assert notes.lines[2:] == ["XAUUSD 2000 9", "EURUSD 1.2 9"]
+
+
+def test_who_asks_for_a_symbol_and_for_everything_is_told_each_tick_once(feed):
+    notes = subscribed(feed, EURUSD, EVERYTHING)
+    feed.tell([(EURUSD, b"1.2")], 9)
+    assert notes.lines == ["EURUSD 1.2 9"]
+
+
+def test_who_asks_twice_is_told_each_tick_once(feed):
+    notes = subscribed(feed, EURUSD)
+    feed.subscribe(notes, [EURUSD, EURUSD], [])
+    feed.tell([(EURUSD, b"1.2")], 9)
+    assert notes.lines == ["EURUSD 1.2 9"]
+
+
+def test_a_subscription_adds_to_the_one_before(feed):
+    notes = subscribed(feed, EURUSD)
+    feed.subscribe(notes, [GBPUSD], [])
+    assert notes.lines == ["GBPUSD 1.3 7"]
+    feed.tell([(EURUSD, b"1.2"), (GBPUSD, b"1.4")], 9)
+    assert notes.lines[1:] == ["EURUSD 1.2 9", "GBPUSD 1.4 9"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "given_up", "told"),
+    [
+        ([EURUSD, GBPUSD], [EURUSD], ["GBPUSD 1.4 9"]),
+        ([EURUSD, GBPUSD], [EURUSD, EURUSD], ["GBPUSD 1.4 9"]),
+        ([EURUSD, GBPUSD], [XAUUSD], ["EURUSD 1.2 9", "GBPUSD 1.4 9"]),
+        ([EURUSD, GBPUSD], [EVERYTHING], []),
+        ([EURUSD, EVERYTHING], [EVERYTHING], []),
+        ([EURUSD, EVERYTHING], [EURUSD], ["EURUSD 1.2 9", "GBPUSD 1.4 9"]),
+    ],
+)
+def test_who_gives_up_a_symbol_is_told_the_others_alone(feed, asked, given_up, told):
+    notes = subscribed(feed, *asked)
+    feed.unsubscribe(notes, given_up)
+    feed.tell([(EURUSD, b"1.2"), (GBPUSD, b"1.4")], 9)
+    assert notes.lines == told
+
+
+def test_who_gave_up_a_symbol_may_ask_for_it_again(feed):
+    notes = subscribed(feed, EURUSD)
+    feed.unsubscribe(notes, [EURUSD])
+    feed.subscribe(notes, [EURUSD], [])
+    feed.tell([(EURUSD, b"1.2")], 9)
+    assert notes.lines == ["EURUSD 1.1 5", "EURUSD 1.2 9"]
+
+
+def test_who_gives_up_all_is_no_subscriber_any_more_and_others_are(feed):
+    leaving, staying = subscribed(feed, EURUSD), subscribed(feed, EURUSD)
+    feed.unsubscribe(leaving, [EVERYTHING])
+    assert list(feed.subscribers) == [staying]
+    feed.tell([(EURUSD, b"1.2")], 9)
+    assert (leaving.lines, staying.lines) == ([], ["EURUSD 1.2 9"])
+
+
+def test_who_never_asked_may_leave(feed):
+    feed.unsubscribe(Notes(), [EVERYTHING, EURUSD])
+    assert feed.subscribers == {}
+
+
+def test_ticks_that_come_together_are_passed_on_together_and_to_nobody_else(feed):
+    one, other = subscribed(feed, EVERYTHING), subscribed(feed, XAUUSD)
+    feed.tell([(EURUSD, b"1.2"), (GBPUSD, b"1.4"), (EURUSD, b"1.3")], 9)
+    assert (one.flushes, other.flushes) == (1, 0)
+
+
+# Conflation
+
+
+@given(st.lists(OFFERS | st.integers(0, 200), max_size=20))
+def test_told_and_skipped_are_what_was_offered_and_the_last_told_is_the_newest(steps):
+    behind, offered, counted = Conflation(), Counter(), Counter()
+    newest, last = {}, {}
+
+    def note(lines):
+        assert LINE.sub(b"", lines) == b""
+        for symbol, rest, when, skipped in LINE.findall(lines):
+            assert (rest, int(when)) == newest[symbol], "an older one was told"
+            assert symbol in owing
+            owing.discard(symbol)
+            counted[symbol] += 1 + int(skipped or 0)
+            last[symbol] = rest, int(when)
+
+    number, owing = 0, set()
+    for step in [*steps, 1_000_000]:
+        if isinstance(step, int):
+            note(behind.take(step))
+            continue
+        for symbol in step:
+            number += 1
+            newest[symbol] = b"%d" % number, 10**12 + number
+            behind.offer(symbol, *newest[symbol])
+            offered[symbol] += 1
+            owing.add(symbol)
+        assert bool(behind) is bool(owing)
+    assert counted == offered
+    assert last == newest
+    assert not behind
+
+
+def test_the_symbol_that_waits_longest_comes_first_however_often_it_changed():
+    behind = Conflation()
+    for symbol in (EURUSD, GBPUSD, EURUSD):
+        behind.offer(symbol, b"1", 5)
+    assert behind.take(1) == b"TICK: EURUSD 1 - - - - - 5 ~1\r\n"
+    assert behind.take(1) == b"TICK: GBPUSD 1 - - - - - 5\r\n"
+
+
+def test_no_more_lines_are_taken_than_there_is_room_for():
+    behind = Conflation()
+    for number in range(100):
+        behind.offer(b"S%02d" % number, b"1", 5)
+    line = len(b"TICK: S00 1 - - - - - 5\r\n")
+    assert len(behind.take(10 * line)) == 10 * line
+    assert len(behind.take(10**6)) == 90 * line

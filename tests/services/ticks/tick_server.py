@@ -1,0 +1,62 @@
+"""A tick port in memory, for the tests of its streams."""
+
+import sqlite3
+from contextlib import closing
+from zlib import decompress
+
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
+
+from mtnet.net.endpoints import Listener
+from mtnet.services.ticks.protocol import TicksFactory
+from mtnet.services.ticks.storage.blocks import unpack
+from mtnet.testing import connect
+
+LISTENER = Listener("ticks", "tcp:8082")
+
+
+class Server:
+    """A hub and its tick port."""
+
+    def __init__(self, hub, turns=None):
+        self.hub, self.clock = hub, hub.clock
+        self.factory = TicksFactory(hub, LISTENER, turns)
+
+    def dial(self, **addresses):
+        return connect(self.factory, self.clock, **addresses)
+
+    def say(self, terminal, data, size=None):
+        """Send bytes; return what is answered."""
+        terminal.send(data, size)
+        self.clock.advance(0)
+        return terminal.received()
+
+    def ask(self, data, size=None, **addresses):
+        """Send bytes on a connection of their own; return what is answered."""
+        return self.say(self.dial(**addresses), data, size)
+
+    def cut(self, terminal):
+        """Reset a connection from the far end."""
+        terminal.protocol.connectionLost(Failure(ConnectionLost()))
+        self.clock.advance(0)
+
+    def finish(self, terminal):
+        """Say that nothing more comes; return what is answered then."""
+        terminal.finish()
+        self.clock.advance(0)
+        return terminal.received()
+
+    def count(self, *names):
+        return [self.hub.collector.health()[name] for name in names]
+
+    def stored(self):
+        """Return what is on disk as texts, in order, once all that was taken is there."""
+        self.clock.advance(self.hub.config.ticks.flush)
+        with closing(sqlite3.connect(f"{self.hub.config.data}/ticks.sqlite")) as connection:
+            rows = connection.execute(
+                "SELECT name, data FROM block JOIN symbol ON symbol.id = block.symbol "
+                "ORDER BY block.id"
+            ).fetchall()
+        return [
+            f"{name} {rest.decode()}" for name, data in rows for rest in unpack(decompress(data))[1]
+        ]

@@ -1,0 +1,226 @@
+"""The file that survives errors: where it lies, what its log holds, how much room there is."""
+
+import os
+import shutil
+import sqlite3
+
+import pytest
+
+from mtnet.errors import JournalError, NotAskedError
+from mtnet.storage import sqlite
+from mtnet.storage.sqlite import ROOM, Database, has_room, log_of, replace_file
+
+TABLES = "CREATE TABLE word (text TEXT) STRICT"
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A file with one row, which was closed."""
+    found = tmp_path / "a.sqlite"
+    opened = Database(found, 1, TABLES)
+    opened.run(lambda db: db.execute("INSERT INTO word VALUES ('hello')"))
+    opened.close()
+    return found
+
+
+@pytest.fixture
+def full(monkeypatch):
+    monkeypatch.setattr(sqlite, "has_room", lambda folder: False)
+
+
+def words(db):
+    return [text for (text,) in db.execute("SELECT text FROM word")]
+
+
+def test_what_is_stored_is_read_on_a_full_disk_and_no_file_grows(path, full):
+    assert Database(path, 1, TABLES).look(words) == ["hello"]
+    assert [each.name for each in path.parent.iterdir() if each.stat().st_size] == [path.name]
+
+
+def test_what_only_the_log_holds_is_read_too(path, monkeypatch):
+    killed = Database(path, 1, TABLES)
+    killed.run(lambda db: db.execute("INSERT INTO word VALUES ('again')"))
+    log = path.with_name(path.name + "-wal").read_bytes()
+    killed.close()
+    path.with_name(path.name + "-wal").write_bytes(log)
+    monkeypatch.setattr(sqlite, "has_room", lambda folder: False)
+    assert Database(path, 1, TABLES).look(words) == ["hello", "again"]
+
+
+def test_nothing_is_written_and_the_file_is_not_mapped(path, full):
+    opened = Database(path, 1, TABLES)
+    with pytest.raises(JournalError, match="database or disk is full"):
+        opened.run(words)
+    assert opened.force() is False
+    assert not path.with_name(path.name + "-shm").exists()
+
+
+def test_it_is_written_again_when_there_is_room(path, monkeypatch):
+    opened = Database(path, 1, TABLES)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, "has_room", lambda folder: False)
+        assert opened.look(words) == ["hello"]
+    opened.run(lambda db: db.execute("INSERT INTO word VALUES ('again')"))
+    assert opened.look(words) == ["hello", "again"]
+    opened.close()
+
+
+def test_a_file_that_is_missing_damaged_or_newer_is_told_on_a_full_disk_too(path, full, tmp_path):
+    with pytest.raises(JournalError, match="full"):
+        Database(tmp_path / "b.sqlite", 1, TABLES).look(words)
+    with pytest.raises(JournalError, match="schema 1"):
+        Database(path, 2, TABLES).look(words)
+    path.write_bytes(b"no database " * 99)
+    with pytest.raises(JournalError, match="cannot be read or written"):
+        Database(path, 1, TABLES).look(words)
+
+
+@pytest.mark.parametrize(("free", "room"), [(ROOM - 1, False), (ROOM, True)])
+def test_there_is_room_for_the_index_of_a_log_or_there_is_none(tmp_path, monkeypatch, free, room):
+    class Found:
+        f_blocks, f_frsize, f_bavail, f_bfree = 1_000_000, 1, free, free
+
+    monkeypatch.setattr("os.statvfs", lambda path: Found)
+    assert has_room(tmp_path) is room
+    Found.f_blocks = 0  # some network file systems do not say
+    assert has_room(tmp_path)
+
+
+def test_where_nobody_can_tell_there_is_room(tmp_path):
+    assert has_room(tmp_path / "nosuch")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "data"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def file(folder):
+    made = Database(folder / "a.sqlite", 1, "CREATE TABLE t (n INTEGER)")
+    yield made
+    made.close()
+
+
+def put(file, number):
+    file.run(lambda connection: connection.execute("INSERT INTO t VALUES (?)", (number,)))
+
+
+def numbers(file):
+    return file.look(lambda c: [n for (n,) in c.execute("SELECT n FROM t")])
+
+
+def remove(folder):
+    shutil.rmtree(folder)
+
+
+def replace(folder):
+    folder.rename(folder.with_name("moved"))
+    folder.mkdir()
+
+
+def put_another_file(folder):
+    path = folder / "a.sqlite"
+    path.rename(path.with_name("moved"))
+    shutil.copy(path.with_name("moved"), path)
+
+
+@pytest.mark.parametrize("lose", [remove, replace, put_another_file])
+def test_nothing_is_stored_in_a_file_that_has_no_name_any_more(file, folder, lose):
+    put(file, 1)
+    lose(folder)
+    for call in (lambda: put(file, 2), lambda: numbers(file), file.check):
+        with pytest.raises(NotAskedError, match=r"removed, moved or replaced while the daemon"):
+            call()
+    file.close()
+    with pytest.raises(NotAskedError):
+        put(file, 3)
+    assert not (folder / "a.sqlite").exists() or lose is put_another_file, "no new one is made"
+
+
+def test_a_folder_that_is_back_is_gone_on_with(file, folder):
+    put(file, 1)
+    replace(folder)
+    with pytest.raises(NotAskedError):
+        put(file, 2)
+    folder.rmdir()
+    folder.with_name("moved").rename(folder)
+    file.check()
+    put(file, 3)
+    assert numbers(file) == [1, 3]
+
+
+def test_what_went_astray_in_the_last_moment_is_not_said_to_be_stored(file, folder):
+    put(file, 1)
+
+    def work(connection):
+        connection.execute("INSERT INTO t VALUES (2)")
+        replace(folder)
+
+    with pytest.raises(JournalError, match="moved or replaced") as raised:
+        file.run(work)
+    assert not isinstance(raised.value, NotAskedError), "it may be stored after all"
+
+
+@pytest.mark.parametrize("loss", [os.unlink, lambda log: os.truncate(log, 32)])
+def test_a_log_that_loses_its_end_is_found_by_the_next_look(file, folder, loss):
+    put(file, 1)
+    file.check()
+    loss(log_of(folder / "a.sqlite"))
+    with pytest.raises(JournalError, match="while the daemon runs"):
+        file.check()
+    file.check()
+    numbers(file)
+
+
+def test_a_log_that_is_copied_into_the_file_has_lost_nothing(file):
+    put(file, 1)
+    assert file.force()
+    file.check()
+    put(file, 2)
+    file.check()
+    assert numbers(file) == [1, 2]
+
+
+def test_a_full_disk_is_not_asked_to_take_anything_and_gives_what_it_holds(
+    file, folder, monkeypatch
+):
+    put(file, 1)
+    monkeypatch.setattr(sqlite, "has_room", lambda folder: False)
+    with pytest.raises(NotAskedError, match="disk is full"):
+        put(file, 2)
+    assert numbers(file) == [1]
+    file.close()
+    assert numbers(file) == [1]
+    assert not (folder / "a.sqlite-shm").exists(), "no memory is mapped to a file"
+    assert file.alone
+    assert not file.force()
+
+
+def test_with_room_again_the_file_is_written_and_others_can_read_it(file, folder, monkeypatch):
+    put(file, 1)
+    file.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, "has_room", lambda folder: False)
+        assert numbers(file) == [1]
+    put(file, 2)
+    assert not file.alone
+    with sqlite3.connect(folder / "a.sqlite", timeout=0) as other:
+        assert other.execute("SELECT count(*) FROM t").fetchone() == (2,)
+    other.close()
+
+
+def test_a_small_file_is_replaced_whole_or_not_at_all(folder, monkeypatch):
+    path = folder / "small"
+    replace_file(path, b"one")
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"one", 0o600)
+
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(JournalError, match=r"small cannot be written: No space left on device"):
+        replace_file(path, b"two")
+    assert path.read_bytes() == b"one"
