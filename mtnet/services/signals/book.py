@@ -11,6 +11,7 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mtnet.services.signals.model import FLAT, ZEROS, Entry, State
 from mtnet.services.signals.transitions import POSITION
@@ -128,6 +129,18 @@ class Channel:
         times = settle([entry.when for entry in entries], now)
         for entry, when in zip(entries, times, strict=True):
             self.apply(entry, moment - now + when)
+        self._date_flat_symbols_with_orders(moment)
+
+    def _date_flat_symbols_with_orders(self, moment: int) -> None:
+        """
+        Date those flat symbols at `moment` of which nothing but orders is stored.
+
+        Their orders may be older than the close of the position: dated by these, the close would
+        count as forgotten, and a classic follower that missed it would keep the position.
+        """
+        for symbol in self._entries:
+            if not (position := self._net[symbol]).volume:
+                self._net[symbol] = replace(position, when=moment)
 
     def held(self) -> list[Entry]:
         """Return the entries that stand, in their order: positions and orders that wait."""

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from mtnet.services.signals.book import Book, Change, Channel, is_reduction, latest, settle
-from mtnet.services.signals.model import Entry
+from mtnet.services.signals.model import Entry, State
 
 
 def change(symbol="GBPUSD", volume="1", when=0, channel="main"):
@@ -48,6 +48,12 @@ def test_an_entry_that_leaves_the_net_position_as_it_is_changes_nothing(desk):
     assert desk.set("GBPUSD", 1) is None
     assert desk.channel.seq == 2
     assert desk.held == [(2, "GBPUSD", "", "1")]
+
+
+def test_a_close_that_is_loaded_is_not_dated_by_an_older_order(desk):
+    order = Entry("main", "GBPUSD", Decimal(1), 1_000, "2", type="buy_limit", seq=1)
+    desk.channel.load(State("e", 3, 1, [order], "00000003"), moment=50_000, now=90_000)
+    assert desk.channel.net["GBPUSD"].when == 50_000
 
 
 def test_a_flat_symbol_is_known_until_it_expires(desk):
