@@ -23,7 +23,7 @@ from twisted.logger import Logger
 
 from mtnet import __version__, clock
 from mtnet.access.keeper import Keeper
-from mtnet.access.throttle import LogLimit
+from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
 from mtnet.config.schema import Config
 from mtnet.daemon import log_file
@@ -196,7 +196,7 @@ class Daemon(MultiService):
                     return
 
     def _reports(self) -> list[dict[str, str]]:
-        return [bound.report(self.hub.access.rules) for bound in self._bound]
+        return [bound.report(self.hub.access.anonymous) for bound in self._bound]
 
     # What the control socket and /healthz say
 
@@ -210,7 +210,7 @@ class Daemon(MultiService):
             **self.health(),
             "services": self._reports(),
             "access": {"room for connections": self._room, **self.hub.access.report()},
-            "log lines left out": self.hub.log_limit.left_out + self.hub.access.log.left_out,
+            "log lines left out": self.hub.log_throttle.left_out + self.hub.access.log.left_out,
             "garbage": self._garbage.status(),
             "signals": self._watch.report("signals", self.hub.desk.status()),
             "ticks": self._watch.report("ticks", self.hub.collector.status()),
@@ -275,7 +275,7 @@ class Daemon(MultiService):
             now=self._now,
             in_thread=self._disk,
             access=self._keeper.access,
-            log_limit=LogLimit(),
+            log_throttle=LogThrottle(),
             library=library,
             desk=desk,
             collector=collector,
@@ -318,7 +318,7 @@ class Daemon(MultiService):
                 port = listen(listener, self._layers.around(listener, factory), self._reactor)
             bound = Bound(plugin, listener, port)
             host = host_of(bound.port.getHost())
-            check_exposure(self.hub.access.rules, self._has_accounts, listener, host)
+            check_exposure(self.hub.access.anonymous, self._has_accounts, listener, host)
             yield bound
 
     def _hear(self, plugin: IDatagramPlugin, listener: Listener) -> IListeningPort:
@@ -407,7 +407,7 @@ class Daemon(MultiService):
         if (
             self._room is not None
             and self._room < most
-            and (self._has_accounts or access.rules.said)
+            and (self._has_accounts or access.anonymous.configured)
         ):
             self.log.warn(
                 "There is room for {room} connections, and access.connections allows {most}: "

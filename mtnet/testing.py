@@ -22,9 +22,9 @@ from twisted.python.failure import Failure
 
 from mtnet.access.accounts.model import Accounts
 from mtnet.access.bans.policy import Bans
-from mtnet.access.control import Access
+from mtnet.access.control import AccessControl
 from mtnet.access.security_log import SecurityLog
-from mtnet.access.throttle import LogLimit
+from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
 from mtnet.config.loader import load
 from mtnet.daemon.environment import Hub
@@ -54,7 +54,7 @@ def make_hub(folder: Path, clock: Clock, *sets: str, accounts: Accounts | None =
     folder.mkdir(exist_ok=True)
 
     now = WallClock(lambda: EPOCH + int(clock.seconds() * 1000), clock.seconds)
-    access = Access.build(
+    access = AccessControl.build(
         config.access,
         accounts or Accounts(),
         Bans(config.access.bans),
@@ -82,7 +82,7 @@ def make_hub(folder: Path, clock: Clock, *sets: str, accounts: Accounts | None =
         now=now,
         in_thread=maybeDeferred,
         access=access,
-        log_limit=LogLimit(),
+        log_throttle=LogThrottle(),
         library=Library(
             folder / "templates",
             max_size=config.templates.max_size,

@@ -47,8 +47,8 @@ def basic(name, password=PASSWORD):
 class Watcher:
     """Who is there by an account, and does something when that counts no more."""
 
-    def __init__(self, turn_out, gain=lambda former, rights: None):
-        self.turn_out, self.gain = turn_out, gain
+    def __init__(self, evict, gain=lambda former, rights: None):
+        self.evict, self.gain = evict, gain
 
 
 class House:
@@ -64,7 +64,7 @@ class House:
     @property
     def checker(self):
         """What looks at the passwords of strangers."""
-        return self.hub.access.entrance._strangers.checker
+        return self.hub.access.authenticator._strangers.checker
 
     def factory(self, service, endpoint="tcp:1"):
         if service not in self._factories:
@@ -84,4 +84,4 @@ class House:
 
     def change(self, name, **changes):
         """Let the accounts be as if somebody had changed one."""
-        self.accounts.use(directory(**{name: account(name, **changes)}))
+        self.accounts.replace(directory(**{name: account(name, **changes)}))

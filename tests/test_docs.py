@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from mtnet.access.accounts.model import check_name, parse_grant
-from mtnet.access.anonymous import Rules
+from mtnet.access.anonymous import AnonymousAccess
 from mtnet.access.rights import ROLES, VERBS, parse_right
 from mtnet.cli.main import parser
 from mtnet.config.loader import load
@@ -144,7 +144,7 @@ def test_the_limits_are_those_of_the_services():
 def test_every_configuration_for_accounts_can_be_used(text, tmp_path):
     (tmp_path / "mtnet.toml").write_text(text, encoding="utf-8")
     access = load(tmp_path / "mtnet.toml", {}).access
-    Rules(access.anonymous, access.networks, access.trust_loopback)
+    AnonymousAccess(access.anonymous, access.networks, access.trust_loopback)
 
 
 @pytest.mark.parametrize("text", re.findall(r"```python\n(.*?)```", ACCOUNTS, re.DOTALL))

@@ -66,7 +66,7 @@ def test_with_a_gate_strangers_do_what_they_may(guarded):
     owner.send(b"ALERT true\n")
     assert owner.received() == b""
     assert stranger.received().startswith(b"ALERT true ")
-    assert hub.access.doors["alerts"].total == 2
+    assert hub.access.limiters["alerts"].total == 2
 
 
 def test_with_a_gate_one_network_does_not_take_all_places(guarded):

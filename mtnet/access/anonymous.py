@@ -25,7 +25,7 @@ def parse_host(host: str) -> IPv4Address | IPv6Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-class Rules:
+class AnonymousAccess:
     """
     Rights of connections without an account.
 
@@ -39,7 +39,7 @@ class Rules:
         loopback: whether it is trusted.
 
     Attributes:
-        said: whether somebody said what strangers may do.
+        configured: whether somebody said what strangers may do.
         anonymous: what they may do.
 
     Raises:
@@ -52,7 +52,7 @@ class Rules:
         networks: Mapping[str, Iterable[str]] | None = None,
         loopback: bool = True,
     ) -> None:
-        self.said = anonymous is not None or bool(networks)
+        self.configured = anonymous is not None or bool(networks)
         self.loopback = loopback
         self.anonymous = _rights("access.anonymous", anonymous or ())
         self._networks = [

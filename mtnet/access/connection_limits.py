@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
-from mtnet.access.throttle import Budget, network
+from mtnet.access.throttle import TokenBucket, network
 from mtnet.config.schema import Connections
 
 EARLY = 0.1
@@ -18,7 +18,7 @@ CANDIDATES = 4
 it is the oldest of four, and no crowd can wait until it is."""
 
 
-class Guest(Protocol, Hashable):
+class Connection(Protocol, Hashable):
     """
     A connection.
 
@@ -34,47 +34,47 @@ class Guest(Protocol, Hashable):
     known: bool
     number: int
 
-    def turn_out(self) -> None:
+    def evict(self) -> None:
         """Close it."""
 
 
-class Waiting:
+class EvictionPool:
     """Connections of which some have to go, and it is chance that says which."""
 
     def __init__(self, chance: Callable[[], float]) -> None:
         self._chance = chance
-        self._guests: list[Guest] = []
-        self._places: dict[Guest, int] = {}
+        self._connections: list[Connection] = []
+        self._places: dict[Connection, int] = {}
 
     def __len__(self) -> int:
-        return len(self._guests)
+        return len(self._connections)
 
-    def __contains__(self, guest: object) -> bool:
-        return guest in self._places
+    def __contains__(self, connection: object) -> bool:
+        return connection in self._places
 
-    def add(self, guest: Guest) -> None:
+    def add(self, connection: Connection) -> None:
         """Take one in that is not there."""
-        self._places[guest] = len(self._guests)
-        self._guests.append(guest)
+        self._places[connection] = len(self._connections)
+        self._connections.append(connection)
 
-    def discard(self, guest: Guest) -> None:
+    def discard(self, connection: Connection) -> None:
         """Forget one, if it is there."""
-        place = self._places.pop(guest, None)
+        place = self._places.pop(connection, None)
         if place is None:
             return
-        last = self._guests.pop()
-        if last is not guest:
-            self._guests[place] = last
+        last = self._connections.pop()
+        if last is not connection:
+            self._connections[place] = last
             self._places[last] = place
 
-    def candidate(self) -> Guest:
+    def candidate(self) -> Connection:
         """Return the one that came first of some."""
-        count = len(self._guests)
-        found = (self._guests[int(self._chance() * count) % count] for _ in range(CANDIDATES))
-        return min(found, key=lambda guest: guest.number)
+        count = len(self._connections)
+        found = (self._connections[int(self._chance() * count) % count] for _ in range(CANDIDATES))
+        return min(found, key=lambda connection: connection.number)
 
 
-class Door:
+class ConnectionLimiter:
     """
     The connections of one service, on all its listeners.
 
@@ -93,26 +93,26 @@ class Door:
     def __init__(
         self, most: Connections, rush: int, chance: Callable[[], float] = random.random
     ) -> None:
-        self._rush = Budget(rush, 0.0)
+        self._rush = TokenBucket(rush, 0.0)
         self._total, self._network = most.total or 0, most.network or 0
         self._most_strangers, self._chance = most.strangers or 0, chance
-        self._guests: dict[Guest, None] = {}
+        self._connections: dict[Connection, None] = {}
         self._networks: Counter[str] = Counter()
-        self._strangers, self._silent = Waiting(chance), Waiting(chance)
+        self._unauthenticated, self._silent = EvictionPool(chance), EvictionPool(chance)
         self._arrivals = 0
         self.refused: Counter[str] = Counter()
 
     @property
     def total(self) -> int:
         """How many there are."""
-        return len(self._guests)
+        return len(self._connections)
 
     @property
-    def strangers(self) -> int:
+    def unauthenticated(self) -> int:
         """How many may do nothing yet, or have begun to say something and not ended it."""
-        return len(self._strangers)
+        return len(self._unauthenticated)
 
-    def rushed(self, when: float) -> bool:
+    def over_rate(self, when: float) -> bool:
         """Count a stranger who comes at a time in seconds; say whether too many did just now."""
         if not self._rush.spend(1, when):
             return False
@@ -120,54 +120,54 @@ class Door:
         self.refused["rush"] += 1
         return True
 
-    def enter(self, guest: Guest) -> bool:
+    def admit(self, connection: Connection) -> bool:
         """Count a connection; False = there is no place for it."""
-        of = network(guest.host)
-        if not guest.trusted and self._is_full(of):
+        of = network(connection.host)
+        if not connection.trusted and self._is_full(of):
             return False
-        self._guests[guest] = None
+        self._connections[connection] = None
         self._networks[of] += 1
         return True
 
-    def leave(self, guest: Guest) -> None:
+    def remove(self, connection: Connection) -> None:
         """Forget a connection that entered."""
-        of = network(guest.host)
-        self.settle(guest)
-        del self._guests[guest]
+        of = network(connection.host)
+        self.mark_active(connection)
+        del self._connections[connection]
         self._networks[of] -= 1
         if not self._networks[of]:
             del self._networks[of]
 
-    def wait(self, guest: Guest, allowed: bool = False) -> None:
+    def mark_unauthenticated(self, connection: Connection, allowed: bool = False) -> None:
         """
         Let a connection wait until it is settled, and close one if need be.
 
         Args:
             allowed: it may do something without a login, and is no stranger.
         """
-        if guest.trusted or guest.known or guest in self._strangers:
+        if connection.trusted or connection.known or connection in self._unauthenticated:
             return
-        self._silent.discard(guest)
+        self._silent.discard(connection)
         self._arrivals += 1
-        guest.number = self._arrivals
-        (self._silent if allowed else self._strangers).add(guest)
+        connection.number = self._arrivals
+        (self._silent if allowed else self._unauthenticated).add(connection)
         if not allowed and self._chance() < self._pressure():
-            self._make_room(self._strangers)
+            self._make_room(self._unauthenticated)
 
-    def settle(self, guest: Guest) -> None:
+    def mark_active(self, connection: Connection) -> None:
         """A connection waits no more."""
-        self._strangers.discard(guest)
-        self._silent.discard(guest)
+        self._unauthenticated.discard(connection)
+        self._silent.discard(connection)
 
-    def turn_out(self, unwanted: Callable[[str], bool]) -> None:
+    def evict_if(self, unwanted: Callable[[str], bool]) -> None:
         """Close the connections from the hosts that are not wanted any more."""
-        for guest in [*self._guests]:
-            if not guest.trusted and unwanted(guest.host):
-                guest.turn_out()
+        for connection in [*self._connections]:
+            if not connection.trusted and unwanted(connection.host):
+                connection.evict()
 
     def report(self) -> dict[str, int]:
         """Return the figures for `mtnet status`."""
-        return {"connections": self.total, "strangers": self.strangers, **self.refused}
+        return {"connections": self.total, "strangers": self.unauthenticated, **self.refused}
 
     def _is_full(self, of: str) -> bool:
         if of and self._networks[of] >= self._network:
@@ -181,14 +181,14 @@ class Door:
             self.refused["full"] += 1
         return True
 
-    def _make_room(self, among: Waiting) -> None:
+    def _make_room(self, among: EvictionPool) -> None:
         self.refused["turned out"] += 1
         gone = among.candidate()
-        self.settle(gone)  # its connection is still there for a moment
-        gone.turn_out()
+        self.mark_active(gone)  # its connection is still there for a moment
+        gone.evict()
 
     def _pressure(self) -> float:
         """Return how likely it is that one has to go."""
         early = EARLY * self._most_strangers
-        over = (self.strangers - early) / (self._most_strangers - early)
+        over = (self.unauthenticated - early) / (self._most_strangers - early)
         return 0.0 if over <= 0 else LEAST + (1 - LEAST) * over

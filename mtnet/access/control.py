@@ -7,19 +7,19 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from mtnet.access.accounts.authenticator import Entrance, Way
+from mtnet.access.accounts.authenticator import Authenticator, Method
 from mtnet.access.accounts.cred import Checker
 from mtnet.access.accounts.model import Accounts
-from mtnet.access.accounts.passwords import Recent
-from mtnet.access.anonymous import Rules
+from mtnet.access.accounts.passwords import PasswordCache
+from mtnet.access.anonymous import AnonymousAccess
 from mtnet.access.bans.policy import Bans
-from mtnet.access.connection_limits import Door
+from mtnet.access.connection_limits import ConnectionLimiter
 from mtnet.access.security_log import SecurityLog
 from mtnet.config.schema import Access as Settings
 
 
 @dataclass(frozen=True)
-class Access:
+class AccessControl:
     """
     Attributes:
         settings: `[access]`.
@@ -32,12 +32,12 @@ class Access:
     """
 
     settings: Settings
-    rules: Rules
+    anonymous: AnonymousAccess
     accounts: Accounts
     bans: Bans
-    entrance: Entrance
+    authenticator: Authenticator
     log: SecurityLog
-    doors: dict[str, Door] = field(default_factory=dict)
+    limiters: dict[str, ConnectionLimiter] = field(default_factory=dict)
 
     @classmethod
     def build(
@@ -49,9 +49,9 @@ class Access:
         hurried: Callable[..., "Deferred[Any]"],
         clock: IReactorTime,
         now: Callable[[], int],
-        improve: Callable[[str, str, str], object],
+        rehash: Callable[[str, str, str], object],
         log: SecurityLog,
-    ) -> "Access":
+    ) -> "AccessControl":
         """
         Put it together.
 
@@ -66,32 +66,34 @@ class Access:
         Raises:
             ConfigError: a right or a network is none.
         """
-        rules = Rules(settings.anonymous, settings.networks, settings.trust_loopback)
-        recent = Recent(settings.recent)
+        anonymous = AnonymousAccess(settings.anonymous, settings.networks, settings.trust_loopback)
+        recent = PasswordCache(settings.recent)
         strangers, known = (
-            Way(Checker(accounts, recent, lane, clock.seconds, now, improve), settings.hashes)
+            Method(Checker(accounts, recent, lane, clock.seconds, now, rehash), settings.hashes)
             for lane in (hashing, hurried)
         )
-        entrance = Entrance(strangers, known, accounts, bans, clock, now, log)
+        authenticator = Authenticator(strangers, known, accounts, bans, clock, now, log)
         bans.began = lambda key, penalty, seconds: log.banned(
             key.network, key.login if accounts.get(key.login) else "", penalty.why, seconds
         )
-        return cls(settings, rules, accounts, bans, entrance, log)
+        return cls(settings, anonymous, accounts, bans, authenticator, log)
 
-    def door(self, service: str) -> Door:
+    def limiter(self, service: str) -> ConnectionLimiter:
         """Return the door of a service, which all its listeners share."""
-        if service not in self.doors:
-            self.doors[service] = Door(self.settings.of_service(service), self.settings.rush)
-        return self.doors[service]
+        if service not in self.limiters:
+            self.limiters[service] = ConnectionLimiter(
+                self.settings.of_service(service), self.settings.rush
+            )
+        return self.limiters[service]
 
-    def turn_out(self, when: float) -> None:
+    def evict_banned(self, when: float) -> None:
         """Close the connections of those whom the owner has banned; `when` is seconds."""
-        for door in self.doors.values():
-            door.turn_out(lambda host: self.bans.banned(host, when) > 0)
+        for limiter in self.limiters.values():
+            limiter.evict_if(lambda host: self.bans.manual_ban_left(host, when) > 0)
 
     def report(self) -> dict[str, object]:
         """Return the figures for `mtnet status`."""
         return {
-            "logins": self.entrance.report(),
-            **{name: door.report() for name, door in self.doors.items()},
+            "logins": self.authenticator.report(),
+            **{name: limiter.report() for name, limiter in self.limiters.items()},
         }

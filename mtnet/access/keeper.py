@@ -9,14 +9,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from mtnet.access.accounts.commands import Clerk
+from mtnet.access.accounts.commands import AccountCommands
 from mtnet.access.accounts.model import Accounts
 from mtnet.access.accounts.passwords import hash_password
-from mtnet.access.accounts.store import Records
-from mtnet.access.bans.commands import Warden
+from mtnet.access.accounts.store import AccountStore
+from mtnet.access.bans.commands import BanCommands
 from mtnet.access.bans.policy import Bans
-from mtnet.access.bans.store import BanRecords
-from mtnet.access.control import Access
+from mtnet.access.bans.store import BanStore
+from mtnet.access.control import AccessControl
 from mtnet.access.security_log import SecurityLog
 from mtnet.clock import WallClock
 from mtnet.config.schema import Access as Settings
@@ -58,25 +58,25 @@ class Keeper:
         clock: IReactorTime,
         now: WallClock,
     ) -> None:
-        records, penalties = Records(accounts), Bans(settings.bans)
+        records, penalties = AccountStore(accounts), Bans(settings.bans)
         directory, logins = records.load()
         people = Accounts(directory, int(settings.known * 1000), logins)
         people.expire(now())
         now.compare("the newest account or token", directory.newest)
         self._hash: InThread = partial(hurried, hash_password)
-        self._clerk = Clerk(people, records, in_thread, now, self._hash)
+        self._clerk = AccountCommands(people, records, in_thread, now, self._hash)
         log = SecurityLog(clock.seconds)
-        self._warden = Warden(
+        self._warden = BanCommands(
             penalties,
-            BanRecords(bans),
+            BanStore(bans),
             in_thread,
             clock,
             now,
-            lambda when: self.access.turn_out(when),
+            lambda when: self.access.evict_banned(when),
             log,
         )
         self._warden.load()
-        self.access = Access.build(
+        self.access = AccessControl.build(
             settings, people, penalties, hashing, hurried, clock, now, self._improve, log
         )
 

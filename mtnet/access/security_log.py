@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
-from mtnet.access.throttle import LogLimit
+from mtnet.access.throttle import LogThrottle
 
 KIND = 100
 """Lines of one kind, such as logins refused for one reason, in a minute, of all networks together;
@@ -55,8 +55,8 @@ class SecurityLog:
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._limit = LogLimit(kind=KIND)
-        self._requests = LogLimit(burst=1, window=REQUESTS, kind=KIND * 60)
+        self._limit = LogThrottle(kind=KIND)
+        self._requests = LogThrottle(burst=1, window=REQUESTS, kind=KIND * 60)
 
     @property
     def left_out(self) -> int:
@@ -91,7 +91,7 @@ class SecurityLog:
         if self._admits(origin, "hello refused"):
             self.log.warn("hello refused: {origin} why={why}", origin=origin, why=why)
 
-    def barred(self, origin: Origin) -> None:
+    def connection_refused(self, origin: Origin) -> None:
         """A connection of somebody who is banned was closed unheard."""
         if self._admits(origin, "connection refused"):
             self.log.warn("connection refused: {origin} why=banned", origin=origin)

@@ -40,7 +40,7 @@ def network(host: str) -> str:
     return str(ip_network((address, 64), strict=False))
 
 
-class LogLimit:
+class LogThrottle:
     """
     Keeps one network, and many together, from filling the log.
 
@@ -89,7 +89,7 @@ class LogLimit:
         return (when, 0) if found is None or when - found[0] >= self._window else found
 
 
-class Budget:
+class TokenBucket:
     """
     So much a second, of which a second's worth may come at once.
 

@@ -17,10 +17,10 @@ import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
-from mtnet.access.accounts.commands import Clerk
+from mtnet.access.accounts.commands import AccountCommands
 from mtnet.access.accounts.model import Accounts, check_label, check_name, parse_grant
 from mtnet.access.accounts.passwords import LONGEST, check_password, hash_password
-from mtnet.access.accounts.store import Records
+from mtnet.access.accounts.store import AccountStore
 from mtnet.access.rights import ROLES, VERBS, parse_right
 from mtnet.cli import local
 from mtnet.clock import WallClock
@@ -147,8 +147,10 @@ def office(folder: Path) -> AbstractContextManager[local.Ask]:
 
 @contextmanager
 def _alone(folder: DataFolder) -> Iterator[local.Ask]:
-    with closing(Records(folder.accounts)) as records:
-        clerk = Clerk(Accounts(), records, maybeDeferred, WallClock(_now, time.monotonic), _hash)
+    with closing(AccountStore(folder.accounts)) as records:
+        clerk = AccountCommands(
+            Accounts(), records, maybeDeferred, WallClock(_now, time.monotonic), _hash
+        )
         yield partial(_obey, clerk.commands())
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from mtnet.access.bans.commands import ORDERS
 from mtnet.access.bans.policy import Bans
-from mtnet.access.bans.store import BanRecords
+from mtnet.access.bans.store import BanStore
 from mtnet.cli import local
 from mtnet.config.loader import load
 from mtnet.config.schema import DAY
@@ -142,11 +142,11 @@ def _order(arguments: Namespace, command: str, **asked: object) -> Any:
 
 @contextmanager
 def _alone(settings: Settings, folder: DataFolder) -> Iterator[local.Ask]:
-    with closing(BanRecords(folder.bans)) as records:
+    with closing(BanStore(folder.bans)) as records:
         yield partial(_obey, records, settings)
 
 
-def _obey(records: BanRecords, settings: Settings, command: str, **asked: object) -> Any:
+def _obey(records: BanStore, settings: Settings, command: str, **asked: object) -> Any:
     bans, when, wall = Bans(settings), time.monotonic(), time.time()
     bans.load(records.load(), when, wall)
     result = ORDERS[command](bans, asked, when)

@@ -50,7 +50,7 @@ class Port(_Section, frozen=True):
     channel: ChannelName = "main"
 
 
-class Rails(_Section, frozen=True):
+class RiskLimits(_Section, frozen=True):
     """`[signals.channels.NAME]`: guard rails, which refuse a slip of the hand."""
 
     max_volume: Decimal | None = None
@@ -118,7 +118,7 @@ class Signals(_Section, frozen=True):
     """How text is read that is not UTF-8, and how classic followers are sent their symbols: the
     Windows ANSI page of the terminals."""
     ports: dict[str, Port] = {}
-    channels: dict[ChannelName, Rails] = {}
+    channels: dict[ChannelName, RiskLimits] = {}
     sources: dict[SourceName, Source] = {}
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from twisted.internet.interfaces import IListeningPort
 
-from mtnet.access.anonymous import Rules, is_loopback
+from mtnet.access.anonymous import AnonymousAccess, is_loopback
 from mtnet.access.rights import VERBS
 from mtnet.daemon.registry import Plugin
 from mtnet.net.endpoints import Listener, host_of, show
@@ -29,7 +29,7 @@ class Bound:
             return f"openssl s_client -quiet -connect {host}:{port}"
         return f"nc {host} {port}"
 
-    def report(self, rules: Rules) -> dict[str, str]:
+    def report(self, rules: AnonymousAccess) -> dict[str, str]:
         """Return one row of the table that the daemon prints and `mtnet status` shows."""
         host, service = host_of(self.port.getHost()), self.listener.service
         known = service if any(service in each for each in VERBS.values()) else ""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from mtnet.access.control import Access
-from mtnet.access.throttle import LogLimit
+from mtnet.access.control import AccessControl
+from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
 from mtnet.config.schema import Config
 
@@ -30,7 +30,7 @@ class Hub:
         in_thread: runs a blocking function off the reactor: `in_thread(function, *args)`
             returns a Deferred with its result. One call runs at a time, in order.
         access: who may do what.
-        log_limit: keeps a network from filling the log.
+        log_throttle: keeps a network from filling the log.
         library: the templates.
         desk: the signals.
         collector: the ticks.
@@ -41,8 +41,8 @@ class Hub:
     clock: IReactorTime
     now: WallClock
     in_thread: Callable[..., "Deferred[Any]"]
-    access: Access
-    log_limit: LogLimit
+    access: AccessControl
+    log_throttle: LogThrottle
     library: "Library"
     desk: "Desk"
     collector: "Collector"

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from twisted.internet.endpoints import clientFromString
 
 from mtnet.access.accounts.model import Accounts
-from mtnet.access.accounts.store import Records
-from mtnet.access.anonymous import Rules, is_loopback
+from mtnet.access.accounts.store import AccountStore
+from mtnet.access.anonymous import AnonymousAccess, is_loopback
 from mtnet.config.loader import endpoints
 from mtnet.config.schema import Config
 from mtnet.daemon.datadir import ACCOUNTS, check_closed
@@ -46,7 +46,7 @@ def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
     ):
         _try(problems, step, None)
     # What cannot be known is told once, and no listener is blamed for it.
-    told = _try(problems, partial(rules, config), Rules(()))
+    told = _try(problems, partial(rules, config), AnonymousAccess(()))
     accounts = _try(problems, partial(has_accounts, config), True)
     for _, listener in found:
         _try(problems, partial(_check_listener, listener, told, accounts, reactor), None)
@@ -180,12 +180,14 @@ def has_accounts(config: Config) -> bool:
     """
     path = Path(config.data) / ACCOUNTS
     try:
-        return path.exists() and not Accounts(Records(path).directory()).empty
+        return path.exists() and not Accounts(AccountStore(path).directory()).empty
     except JournalError as error:
         raise ConfigError(str(error)) from error
 
 
-def _check_listener(listener: Listener, told: Rules, accounts: bool, reactor: Any) -> None:
+def _check_listener(
+    listener: Listener, told: AnonymousAccess, accounts: bool, reactor: Any
+) -> None:
     if listener.kind == "systemd":
         return  # its sockets are there only when systemd starts the daemon
     if listener.datagrams:
@@ -195,7 +197,7 @@ def _check_listener(listener: Listener, told: Rules, accounts: bool, reactor: An
     check_exposure(told, accounts, listener, listener.interface)
 
 
-def rules(config: Config) -> Rules:
+def rules(config: Config) -> AnonymousAccess:
     """
     Return what may be done without a login.
 
@@ -209,10 +211,10 @@ def rules(config: Config) -> Rules:
                 f"access.connections names {service}, and no such service is installed; there "
                 f"are {', '.join(services)}."
             )
-    return Rules(access.anonymous, access.networks, access.trust_loopback)
+    return AnonymousAccess(access.anonymous, access.networks, access.trust_loopback)
 
 
-def check_exposure(told: Rules, accounts: bool, listener: Listener, host: str) -> None:
+def check_exposure(told: AnonymousAccess, accounts: bool, listener: Listener, host: str) -> None:
     """
     Keep strangers out until somebody said what they may do.
 
@@ -224,7 +226,7 @@ def check_exposure(told: Rules, accounts: bool, listener: Listener, host: str) -
     Raises:
         ConfigError: other machines can reach it, and nobody said so.
     """
-    if accounts or told.said:
+    if accounts or told.configured:
         return
     if not told.loopback:
         raise ConfigError(

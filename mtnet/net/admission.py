@@ -24,7 +24,7 @@ class Barrier(Front):
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:  # type: ignore[override]
         host = host_of(addr)
         if self._gate.bars(host):
-            self._gate.door.refused["banned"] += 1
+            self._gate.limiter.refused["banned"] += 1
             self._gate.turned_away(addr)
             return None
         if self._gate.rushed(host):

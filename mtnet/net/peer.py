@@ -60,7 +60,7 @@ class Visitor:
     def __init__(self, gate: "Gate", host: str) -> None:
         self._gate, self.host = gate, host
         self.trusted = gate.trusts(host)
-        self.known = gate.knows(host)
+        self.known = gate.is_known_network(host)
         self.number = 0
         self.rights = NOTHING
         self.identity: Identity | None = None
@@ -104,17 +104,17 @@ class Visitor:
         silent; who has begun to speak and does not end is.
         """
         if self.identity is None:
-            self._gate.door.wait(self, silent and self._gate.allows(self.rights))
+            self._gate.limiter.mark_unauthenticated(self, silent and self._gate.allows(self.rights))
 
     def settle(self) -> None:
         """It has logged in, or does what it may do without."""
-        self._gate.door.settle(self)
+        self._gate.limiter.mark_active(self)
 
     def leave(self) -> None:
         """The connection is gone."""
         if self.inside:
             self.inside = False
-            self._gate.door.leave(self)
+            self._gate.limiter.remove(self)
             self._unwatch()
             self._close = self._gained = _nothing
             self._transport = None
@@ -161,8 +161,8 @@ class Visitor:
             WireError: as `login`.
         """
         self.check_private()
-        entrance = self._gate.access.entrance
-        identity = entrance.recognize(credentials, self.host, self.trusted, self._origin())
+        authenticator = self._gate.access.authenticator
+        identity = authenticator.recognize(credentials, self.host, self.trusted, self._origin())
         if identity is not None:
             self._become(identity)
         return identity is not None
@@ -178,7 +178,9 @@ class Visitor:
 
     async def _prove(self, credentials: ICredentials, origin: Origin) -> Identity:
         self.check_private()
-        attempt = self._gate.access.entrance.attempt(credentials, self.host, self.trusted, origin)
+        attempt = self._gate.access.authenticator.attempt(
+            credentials, self.host, self.trusted, origin
+        )
         self._login = Deferred.fromCoroutine(attempt)
         try:
             return await self._login
@@ -187,7 +189,7 @@ class Visitor:
 
     def rights_of(self, identity: Identity) -> Rights:
         """Return what somebody may do here: what the account may, and what everybody may."""
-        return identity.rights | self._gate.access.rules.of_network(self.host)
+        return identity.rights | self._gate.access.anonymous.of_network(self.host)
 
     def offend(self, offence: Offence, cause: BaseException | None = None) -> None:
         """
@@ -204,7 +206,7 @@ class Visitor:
         """Whether its login waits to be looked at."""
         return self._login is not None
 
-    def turn_out(self) -> None:
+    def evict(self) -> None:
         """
         End the connection: to make room for others, or as its account may do less now. Whatever
         it still may, it may after a new login.
@@ -244,7 +246,7 @@ class Visitor:
         shown: Any = ISSLTransport(transport).getPeerCertificate()
         names = [] if shown is None else subject_names(shown.to_cryptography())
         identity = (
-            self._gate.access.entrance.certified(names, self.host, self._origin())
+            self._gate.access.authenticator.certified(names, self.host, self._origin())
             if names
             else None
         )
@@ -265,7 +267,7 @@ class Gate:
 
     def __init__(self, hub: Hub, listener: Listener) -> None:
         self.access, self.listener = hub.access, listener
-        self.door = hub.access.door(listener.service)
+        self.limiter = hub.access.limiter(listener.service)
         self.proxied = listener.proxied
         self._seconds, self._now = hub.clock.seconds, hub.now
         self._judged: tuple[Rights, bool] = NOTHING, False
@@ -273,7 +275,7 @@ class Gate:
     def enter(self, peer: IAddress | None) -> Visitor | None:
         """Count a connection that has come; None = it has to go, as there are too many."""
         visitor = Visitor(self, "" if peer is None else host_of(peer))
-        return visitor if self.door.enter(visitor) else None
+        return visitor if self.limiter.admit(visitor) else None
 
     def bars(self, host: str) -> bool:
         """
@@ -283,14 +285,14 @@ class Gate:
         the same address may have been the ones who guessed.
         """
         bans, when = self.access.bans, self._seconds()
-        if not bans.barred(host, when) or self.trusts(host):
+        if not bans.ban_left(host, when) or self.trusts(host):
             return False
-        return bans.banned(host, when) > 0 or not self.knows(host)
+        return bans.manual_ban_left(host, when) > 0 or not self.is_known_network(host)
 
     def turned_away(self, addr: IAddress) -> None:
         """Log a connection that was closed unheard for a ban."""
         origin = Origin(host_of(addr), self.listener.service, self.listener.endpoint, show(addr))
-        self.access.log.barred(origin)
+        self.access.log.connection_refused(origin)
 
     def rushed(self, host: str) -> bool:
         """
@@ -298,13 +300,13 @@ class Gate:
 
         Those whom we know would wait while each of them is heard and refused.
         """
-        if self.trusts(host) or self.access.rules.of_network(host) != NOTHING:
+        if self.trusts(host) or self.access.anonymous.of_network(host) != NOTHING:
             return False
-        return not self.knows(host) and self.door.rushed(self._seconds())
+        return not self.is_known_network(host) and self.limiter.over_rate(self._seconds())
 
     def rights(self, own: str, peer: str) -> Rights:
         """Return what a connection may do without a login."""
-        return self.access.rules.rights(own, peer, self.proxied)
+        return self.access.anonymous.rights(own, peer, self.proxied)
 
     def allows(self, rights: Rights) -> bool:
         """Say whether there is anything that somebody with these rights may do here."""
@@ -314,15 +316,15 @@ class Gate:
 
     def trusts(self, host: str) -> bool:
         """Say whether a peer is this machine's owner."""
-        return self.access.rules.is_owner(host, self.proxied)
+        return self.access.anonymous.is_owner(host, self.proxied)
 
     def is_local(self, own: str) -> bool:
         """Say whether a connection does not leave this machine: loopback, or a Unix socket."""
         return (is_loopback(own) or not own) and not self.proxied
 
-    def knows(self, host: str) -> bool:
+    def is_known_network(self, host: str) -> bool:
         """Say whether somebody logged in from a peer's network before."""
-        return self.access.accounts.knows(network(host), self._now())
+        return self.access.accounts.is_known_network(network(host), self._now())
 
     def offend(self, host: str, offence: Offence) -> None:
         """Count what a peer did; not what it did not do in time while we were held up."""

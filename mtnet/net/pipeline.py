@@ -28,7 +28,7 @@ class Layers:
         self._hub, self._certificates = hub, certificates
         self._trust = Trust(hub.config.access.proxies)
         self.handshakes = Handshakes(
-            hub.clock, hub.log_limit, settings.handshake, settings.handshakes
+            hub.clock, hub.log_throttle, settings.handshake, settings.handshakes
         )
 
     def around(self, listener: Listener, service: IProtocolFactory) -> IProtocolFactory:
@@ -44,5 +44,5 @@ class Layers:
         factory = Barrier(factory, gate)
         if listener.proxied:
             hub = self._hub
-            factory = ProxiedFactory(factory, self._trust, hub.clock, hub.log_limit)
+            factory = ProxiedFactory(factory, self._trust, hub.clock, hub.log_throttle)
         return factory

@@ -2,7 +2,7 @@
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from mtnet.access.throttle import Budget
+from mtnet.access.throttle import TokenBucket
 from mtnet.net.transport import Transport
 
 
@@ -68,7 +68,7 @@ class Pace:
 
     def __init__(self, brake: Brake, clock: IReactorTime, rate: float) -> None:
         self._brake, self._clock = brake, clock
-        self._budget = Budget(rate, clock.seconds())
+        self._budget = TokenBucket(rate, clock.seconds())
         self._timer: IDelayedCall | None = None
 
     def spend(self, count: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from people import Watcher
 
-from mtnet.access.accounts.login_history import DAY, Login, Logins
+from mtnet.access.accounts.login_history import DAY, Login, LoginHistory
 from mtnet.access.accounts.model import (
     Account,
     Accounts,
@@ -146,9 +146,9 @@ def test_the_first_name_of_a_certificate_that_names_an_enabled_account_counts():
 def test_it_is_empty_until_somebody_can_log_in():
     accounts = Accounts()
     assert accounts.empty
-    accounts.use(directory(account(disabled=True)))
+    accounts.replace(directory(account(disabled=True)))
     assert accounts.empty
-    accounts.use(directory())
+    accounts.replace(directory())
     assert not accounts.empty
 
 
@@ -179,14 +179,14 @@ def accounts(told):
     ],
 )
 def test_who_loses_something_is_told_and_nobody_else(accounts, told, changed):
-    accounts.use(directory(replace(account(), **changed), account("bob"), tokens=[token()]))
+    accounts.replace(directory(replace(account(), **changed), account("bob"), tokens=[token()]))
     assert told == ["alice"]
 
 
 def test_who_is_gone_or_whose_token_is_gone_is_told(accounts, told):
-    accounts.use(directory(account(), account("bob")))
+    accounts.replace(directory(account(), account("bob")))
     assert told == ["alice"]
-    accounts.use(directory())
+    accounts.replace(directory())
     assert told == ["alice", "bob"]
 
 
@@ -194,12 +194,12 @@ def test_who_is_gone_or_whose_token_is_gone_is_told(accounts, told):
 def test_who_keeps_or_gains_is_told_nothing(accounts, told, grants):
     more = token(new_secret())
     one = replace(account(), grants=grants, password="$argon2id$the-same-in-another-form")
-    accounts.use(directory(one, account("bob"), tokens=[token(), more]))
+    accounts.replace(directory(one, account("bob"), tokens=[token(), more]))
     assert told == []
 
 
 def test_that_a_token_has_expired_is_told_once(accounts, told):
-    accounts.use(directory(account(), account("bob"), tokens=[token(expires=10)]))
+    accounts.replace(directory(account(), account("bob"), tokens=[token(expires=10)]))
     accounts.expire(9)
     assert told == []
     for when in (10, 11):
@@ -241,7 +241,7 @@ def test_a_watch_that_ended_is_told_nothing_and_may_end_again(told):
         accounts.watch("alice", each)
     accounts.unwatch("alice", watchers[0])
     accounts.unwatch("alice", watchers[0])
-    accounts.use(Directory())
+    accounts.replace(Directory())
     assert told == ["one"]
 
 
@@ -257,27 +257,27 @@ def test_watchers_may_end_watches_and_begin_some_while_they_are_told(told):
     watchers = [Watcher(lost) for _ in range(3)]
     for each in watchers:
         accounts.watch("alice", each)
-    accounts.use(Directory())
+    accounts.replace(Directory())
     assert told == [None], "the directory is the new one when the first is told"
 
 
-# Logins
+# LoginHistory
 
 
 def test_a_network_is_known_for_thirty_days_after_a_login():
     accounts = Accounts(directory())
     accounts.logged_in("alice", HOME, 0)
-    assert accounts.knows(HOME, 30 * DAY - 1)
-    assert accounts.knows(HOME, 30 * DAY - 1, "alice")
-    assert not accounts.knows(HOME, 30 * DAY)
-    assert not accounts.knows(HOME, 1, "bob")
-    assert not accounts.knows(CAFE, 1)
+    assert accounts.is_known_network(HOME, 30 * DAY - 1)
+    assert accounts.is_known_network(HOME, 30 * DAY - 1, "alice")
+    assert not accounts.is_known_network(HOME, 30 * DAY)
+    assert not accounts.is_known_network(HOME, 1, "bob")
+    assert not accounts.is_known_network(CAFE, 1)
 
 
 def test_stored_logins_are_known_after_a_restart_and_not_stored_again():
     accounts = Accounts(directory(), known=10, logins=[Login("alice", HOME, 5)])
-    assert accounts.knows(HOME, 14, "alice")
-    assert not accounts.knows(HOME, 15, "alice")
+    assert accounts.is_known_network(HOME, 14, "alice")
+    assert not accounts.is_known_network(HOME, 15, "alice")
     assert accounts.used() == ([], {})
 
 
@@ -309,20 +309,20 @@ def test_the_logins_of_who_is_gone_are_forgotten():
     accounts.logged_in("alice", HOME, 1)
     accounts.logged_in("alice", CAFE, 1)
     accounts.logged_in("bob", CAFE, 1)
-    accounts.use(directory(account("bob")))
-    assert not accounts.knows(HOME, 2)
-    assert not accounts.knows(CAFE, 2, "alice")
-    assert accounts.knows(CAFE, 2)
+    accounts.replace(directory(account("bob")))
+    assert not accounts.is_known_network(HOME, 2)
+    assert not accounts.is_known_network(CAFE, 2, "alice")
+    assert accounts.is_known_network(CAFE, 2)
     assert accounts.used()[0] == [Login("bob", CAFE, 1)]
 
 
 def test_the_pairs_that_are_remembered_are_bounded_and_so_are_those_to_store():
-    logins = Logins(most=4)
+    logins = LoginHistory(most=4)
     for when, network in enumerate("abc"):
         logins.note(Login("alice", network, when))
-    assert not logins.knows("a", 3, "alice")
-    assert logins.knows("b", 3, "alice")
-    assert logins.knows("c", 3)
+    assert not logins.is_known_network("a", 3, "alice")
+    assert logins.is_known_network("b", 3, "alice")
+    assert logins.is_known_network("c", 3)
     assert [login.network for login in logins.fresh()] == ["b", "c"]
     logins.put_back([Login("alice", "a", 0), Login("alice", "b", 1)])
     assert [login.network for login in logins.fresh()] == ["b"]

@@ -41,7 +41,7 @@ def test_whom_the_owner_banned_is_out_although_somebody_logged_in_from_there(bui
     gate, bans = Gate(house.hub, Listener("signals", "tcp:1")), house.hub.access.bans
     for _ in range(9):
         house.ask("signals", hello("bob", "guess"))
-    assert bans.barred(HOST, clock.seconds())
+    assert bans.ban_left(HOST, clock.seconds())
     assert not gate.bars(HOST)
     bans.add("127.9.9.0/24", None, clock.seconds())
     assert gate.bars(HOST)
@@ -55,8 +55,8 @@ def test_whoever_logs_in_by_certificate_makes_room_for_nobody(build, clock, serv
         monkeypatch.setattr(f"mtnet.services.{each}.protocol.hold", lambda _: None)
     transport, factory = Private(clock), house.factory(service, "secure:tcp:1")
     factory.buildProtocol(transport.getPeer()).makeConnection(transport)
-    door = house.hub.access.door(service)
-    assert (door.total, door.strangers) == (1, 0)
+    limiter = house.hub.access.limiter(service)
+    assert (limiter.total, limiter.unauthenticated) == (1, 0)
 
 
 def test_guesses_in_one_breath_are_no_more_than_guesses_one_by_one(build, clock):
@@ -65,7 +65,7 @@ def test_guesses_in_one_breath_are_no_more_than_guesses_one_by_one(build, clock)
     for service, guess in (("web", request), ("ticks", b"LOGIN: alice guess\n")):
         house.dial(service).send(100 * guess)
         clock.pump([0.1] * 50)
-    assert house.hub.access.entrance.counts["wrong"] <= 3
+    assert house.hub.access.authenticator.counts["wrong"] <= 3
 
 
 @pytest.mark.parametrize(("right", "heard"), [(True, [b"EURUSD"]), (False, [])])
@@ -82,7 +82,7 @@ def test_a_sender_that_says_all_and_goes_is_heard_if_its_login_is_right(
     held.callback(right)
     clock.pump([0.01] * 10)
     assert list(house.hub.collector.symbols()) == heard
-    assert house.hub.access.door("ticks").total == 0
+    assert house.hub.access.limiter("ticks").total == 0
 
 
 def test_500_silent_published_followers_stay_for_an_hour(build, clock):
@@ -90,4 +90,4 @@ def test_500_silent_published_followers_stay_for_an_hour(build, clock):
     crowd = [house.dial("signals", peer=f"127.8.{n // 250}.{n % 250}") for n in range(500)]
     clock.pump([60.0] * 60)
     assert not any(each.closed for each in crowd)
-    assert house.hub.access.door("signals").total == 500
+    assert house.hub.access.limiter("signals").total == 500

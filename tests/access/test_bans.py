@@ -44,7 +44,7 @@ def guesses(bans, hosts, logins, horizon, delays=()):
     when, made, waits = 0.0, [], iter(delays)
     while when < horizon:
         host, login = next(hosts), next(logins)
-        left = bans.barred_login(login, host, when, known=False)
+        left = bans.login_ban_left(login, host, when, known=False)
         if not left:
             bans.punish(host, Offence.LOGIN, when, login)
             made.append(when)
@@ -83,7 +83,7 @@ def test_patience_makes_no_more_guesses(delays):
 def test_who_waits_until_it_is_forgotten_guesses_no_more_a_day(bans):
     made, when = [], 0.0
     for _ in range(5):
-        while not (left := bans.barred_login("admin", HOST, when, known=False)) > 600:
+        while not (left := bans.login_ban_left("admin", HOST, when, known=False)) > 600:
             when += left
             bans.punish(HOST, Offence.LOGIN, when, "admin")
             made.append(when)
@@ -101,9 +101,9 @@ def test_a_new_64_for_each_guess_is_held_by_the_48_around(bans):
 
 def test_many_connections_at_once_gain_no_time(bans):
     offend(bans, Offence.LOGIN, 2_000, login="admin")
-    assert bans.barred(HOST, 0) == 14_400
+    assert bans.ban_left(HOST, 0) == 14_400
     offend(bans, Offence.FRAME, 1)
-    assert bans.barred(HOST, 0) == 14_400
+    assert bans.ban_left(HOST, 0) == 14_400
 
 
 # What it cannot be turned to
@@ -112,38 +112,38 @@ def test_many_connections_at_once_gain_no_time(bans):
 def test_a_thousand_networks_that_guess_a_login_do_not_bar_it_from_elsewhere(bans):
     for number in range(1_000):
         offend(bans, Offence.LOGIN, 5, host=host_of(number), login="owner")
-    assert bans.barred_login("owner", HOST, 0, known=False) == 0
-    assert bans.barred_login("owner", host_of(1), 0, known=False) > 0
+    assert bans.login_ban_left("owner", HOST, 0, known=False) == 0
+    assert bans.login_ban_left("owner", host_of(1), 0, known=False) > 0
 
 
 def test_who_is_known_behind_the_address_of_a_guesser_is_not_kept_out(bans):
     offend(bans, Offence.LOGIN, 10, login="admin")
-    assert bans.barred_login("honest", HOST, 0, known=True) == 0
-    assert bans.barred_login("honest", HOST, 0, known=False) > 0
-    assert bans.barred_login("admin", HOST, 0, known=True) > 0
+    assert bans.login_ban_left("honest", HOST, 0, known=True) == 0
+    assert bans.login_ban_left("honest", HOST, 0, known=False) > 0
+    assert bans.login_ban_left("admin", HOST, 0, known=True) > 0
 
 
 def test_a_good_login_forgets_its_slips_but_not_those_of_its_network(bans):
     offend(bans, Offence.LOGIN, 10, login="mallory")
     bans.pardon("mallory", HOST)
-    assert bans.barred_login("mallory", HOST, 0, known=True) == 0
-    assert bans.barred(HOST, 0) > 0
+    assert bans.login_ban_left("mallory", HOST, 0, known=True) == 0
+    assert bans.ban_left(HOST, 0) > 0
 
 
 def test_unix_sockets_are_never_punished(bans):
     offend(bans, Offence.ERROR, 20, host="")
     offend(bans, Offence.LOGIN, 20, host="", login="owner")
-    assert bans.barred("", 0) == bans.barred_login("owner", "", 0, known=False) == 0
+    assert bans.ban_left("", 0) == bans.login_ban_left("owner", "", 0, known=False) == 0
     assert len(bans) == 0
     assert bans.offences == {"login": 20, "frame": 0, "deadline": 0, "error": 20}
 
 
 def test_the_neighbours_of_a_64_may_do_sixteen_times_as_much(bans):
     offend(bans, Offence.ERROR, 2, host="2001:db8:0:1::1")
-    assert bans.barred("2001:db8:0:1::2", 0) == 180
-    assert bans.barred("2001:db8:0:2::1", 0) == 0
+    assert bans.ban_left("2001:db8:0:1::2", 0) == 180
+    assert bans.ban_left("2001:db8:0:2::1", 0) == 0
     offend(bans, Offence.ERROR, 1, host="2001:db8:0:2::1")
-    assert bans.barred("2001:db8:0:3::1", 0) == pytest.approx(3 * 90 / 16)
+    assert bans.ban_left("2001:db8:0:3::1", 0) == pytest.approx(3 * 90 / 16)
 
 
 # How penalties add up
@@ -152,7 +152,7 @@ def test_the_neighbours_of_a_64_may_do_sixteen_times_as_much(bans):
 def test_one_slip_keeps_nobody_out_and_two_with_a_pause_neither(bans):
     bans.punish(HOST, Offence.LOGIN, 0, "admin")
     bans.punish(HOST, Offence.LOGIN, 2, "admin")
-    assert bans.barred_login("admin", HOST, 2, known=False) == 0
+    assert bans.login_ban_left("admin", HOST, 2, known=False) == 0
 
 
 @pytest.mark.parametrize(
@@ -170,23 +170,23 @@ def test_one_slip_keeps_nobody_out_and_two_with_a_pause_neither(bans):
 )
 def test_penalties_add_up_to_their_cap(bans, offence, times, left):
     offend(bans, offence, times, when=1_000.3)
-    assert bans.barred(HOST, 1_000.3) == pytest.approx(left)
+    assert bans.ban_left(HOST, 1_000.3) == pytest.approx(left)
 
 
 def test_who_is_kept_out_is_so_until_it_is_over(bans):
     offend(bans, Offence.FRAME, 8)
-    assert bans.barred(HOST, 15) == 1
-    assert bans.barred(HOST, 16) == 0
+    assert bans.ban_left(HOST, 15) == 1
+    assert bans.ban_left(HOST, 16) == 0
     bans.punish(HOST, Offence.FRAME, 16)
-    assert bans.barred(HOST, 16) == 0
+    assert bans.ban_left(HOST, 16) == 0
 
 
 def test_bad_logins_are_forgotten_a_day_after_their_penalty(bans):
     offend(bans, Offence.LOGIN, 2)
     bans.punish(HOST, Offence.LOGIN, 14 + DAY)
-    assert bans.barred(HOST, 14 + DAY) == 20
+    assert bans.ban_left(HOST, 14 + DAY) == 20
     bans.punish(HOST, Offence.LOGIN, 34 + 2 * DAY)
-    assert bans.barred(HOST, 34 + 2 * DAY) == 0
+    assert bans.ban_left(HOST, 34 + 2 * DAY) == 0
 
 
 # A flood
@@ -215,8 +215,8 @@ def test_a_flood_pushes_out_neither_bans_by_hand_nor_long_penalties():
     for number in range(10_000):
         bans.punish(host_of(number, "2001:db8::1", 80), Offence.FRAME, number / 200)
     assert len(bans) == 1_000 + 1
-    assert bans.barred("203.0.113.200", 60) == DAY - 60
-    assert bans.barred(HOST, 60) > 1_000
+    assert bans.ban_left("203.0.113.200", 60) == DAY - 60
+    assert bans.ban_left(HOST, 60) > 1_000
 
 
 # By hand
@@ -235,11 +235,13 @@ def test_a_flood_pushes_out_neither_bans_by_hand_nor_long_penalties():
 )
 def test_a_ban_by_hand_bars_a_network_for_ever_and_those_who_are_known(bans, text, inside, outside):
     bans.add(text, None, 0)
-    assert bans.barred(inside, 1e9) == bans.barred_login("owner", inside, 1e9, known=True) == inf
-    assert bans.barred(outside, 0) == bans.barred("localhost", 0) == 0
+    assert (
+        bans.ban_left(inside, 1e9) == bans.login_ban_left("owner", inside, 1e9, known=True) == inf
+    )
+    assert bans.ban_left(outside, 0) == bans.ban_left("localhost", 0) == 0
     assert bans.lift(text)
     assert not bans.lift(text)
-    assert bans.barred(inside, 0) == 0
+    assert bans.ban_left(inside, 0) == 0
 
 
 @pytest.mark.parametrize(
@@ -264,10 +266,10 @@ def test_what_is_no_ban_is_refused(bans, text, seconds, code):
 def test_a_network_is_lifted_by_its_name_or_an_address_with_all_its_logins(bans, text):
     offend(bans, Offence.LOGIN, 5, host="2001:db8::1", login="a@b")
     assert bans.lift("a@b@2001:db8::/64")
-    assert bans.barred("2001:db8::1", 0) > 0
+    assert bans.ban_left("2001:db8::1", 0) > 0
     offend(bans, Offence.LOGIN, 5, host="2001:db8::1", login="admin")
     assert bans.lift(text)
-    assert bans.barred_login("admin", "2001:db8::1", 0, known=False) == 0
+    assert bans.login_ban_left("admin", "2001:db8::1", 0, known=False) == 0
     assert not bans.lift("admin@2001:db8::/64")
     assert not bans.lift("nobody")
 
@@ -389,12 +391,12 @@ class AgainstAModel(RuleBasedStateMachine):
     def says_the_same(self):
         for host, (near, wide) in PLACES.items():
             left = max(self.left((near, "")), self.left((wide, "")))
-            assert self.bans.barred(host, self.when) == pytest.approx(left)
+            assert self.bans.ban_left(host, self.when) == pytest.approx(left)
             for login in ("ann", "bob"):
                 own = self.left((near, login))
-                told = self.bans.barred_login(login, host, self.when, known=True)
+                told = self.bans.login_ban_left(login, host, self.when, known=True)
                 assert told == pytest.approx(own)
-                told = self.bans.barred_login(login, host, self.when, known=False)
+                told = self.bans.login_ban_left(login, host, self.when, known=False)
                 assert told == pytest.approx(max(own, left))
         assert len(self.bans.rows(self.when)) == len(self.held)
 
@@ -405,8 +407,8 @@ TestAgainstAModel.settings = settings(max_examples=60, stateful_step_count=30, d
 
 def test_a_ban_by_hand_alone_bars_and_its_end_lets_in():
     bans = Bans(Weights())
-    assert bans.barred("192.0.2.1", 0.0) == 0.0
+    assert bans.ban_left("192.0.2.1", 0.0) == 0.0
     bans.add("192.0.2.0/24", 60, 0.0)
-    assert bans.barred("192.0.2.1", 0.0) == 60.0
+    assert bans.ban_left("192.0.2.1", 0.0) == 60.0
     assert bans.lift("192.0.2.0/24")
-    assert bans.barred("192.0.2.1", 0.0) == 0.0
+    assert bans.ban_left("192.0.2.1", 0.0) == 0.0

@@ -157,7 +157,7 @@ def test_who_shows_a_token_that_was_one_is_refused_and_no_guesser(house, lines):
         assert b"ERROR|code=login" in house.say(terminal, hello("bob", TOKEN))
     assert lines()[0].endswith("login=bob why=disabled")
     assert house.hub.access.bans.offences["login"] == 0
-    assert house.hub.access.bans.barred(GUEST["peer"], 0.0) == 0
+    assert house.hub.access.bans.ban_left(GUEST["peer"], 0.0) == 0
 
 
 def test_basic_credentials_of_mql_may_end_in_one_nul(house):

@@ -12,10 +12,10 @@ import pytest
 from twisted.internet.defer import maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 
-from mtnet.access.accounts.commands import Clerk
+from mtnet.access.accounts.commands import AccountCommands
 from mtnet.access.accounts.model import Accounts, is_token
 from mtnet.access.accounts.passwords import HASHER
-from mtnet.access.accounts.store import Records
+from mtnet.access.accounts.store import AccountStore
 from mtnet.cli import accounts as cli
 from mtnet.clock import WallClock
 from mtnet.daemon.control import ControlFactory, _result, answers
@@ -39,9 +39,9 @@ class Mtnet:
 
     def run_daemon(self):
         self._held = DataFolder(str(self.folder))
-        self.accounts, self._records = Accounts(), Records(self._held.accounts)
+        self.accounts, self._records = Accounts(), AccountStore(self._held.accounts)
         now = WallClock(lambda: NOW, lambda: 0.0)
-        clerk = Clerk(self.accounts, self._records, maybeDeferred, now, self._hash)
+        clerk = AccountCommands(self.accounts, self._records, maybeDeferred, now, self._hash)
         self._daemon = ControlFactory(clerk.commands())
         self._monkeypatch.setattr(cli.local, "answers", lambda path: True)
         self._monkeypatch.setattr(cli.local, "ask", self._ask)
@@ -73,7 +73,7 @@ class Mtnet:
         return str(refused.value)
 
     def stored(self):
-        records = Records(self.folder / "accounts.sqlite")
+        records = AccountStore(self.folder / "accounts.sqlite")
         try:
             return records.directory()
         finally:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from mtnet.access.bans.policy import Bans, Offence
-from mtnet.access.bans.store import BanRecords
+from mtnet.access.bans.store import BanStore
 from mtnet.cli import bans as module
 from mtnet.config.schema import Bans as Weights
 from mtnet.daemon.datadir import DataFolder
@@ -92,7 +92,7 @@ def test_penalties_that_the_daemon_left_are_shown(mtnet, tmp_path):
     for _ in range(20):
         bans.punish(HOST, Offence.LOGIN, 0.0, "admin")
     bans.punish("192.0.2.9", Offence.FRAME, 0.0)
-    BanRecords(tmp_path / "bans.sqlite").store(bans.changes(0.0, wall))
+    BanStore(tmp_path / "bans.sqlite").store(bans.changes(0.0, wall))
     _, network, login, other = mtnet("list").splitlines()
     assert login.split()[:2] == [HOST, "admin"]
     assert network.split()[:2] == [HOST, "-"]

@@ -25,7 +25,7 @@ from wires import Line
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from mtnet.access.throttle import LogLimit
+from mtnet.access.throttle import LogThrottle
 from mtnet.client import Templates, tls, why
 from mtnet.client.tls import SecureEndpoint
 from mtnet.net.tls.certificates import Pair
@@ -249,7 +249,7 @@ def test_the_server_of_mtnet_is_believed(clock, authority):
 def mtnet_server(clock, authority, verify="none", trusted=()):
     certificate, key = authority.issue("localhost")
     context = build_context(Pair((certificate,), key), "intermediate", verify, trusted)
-    handshakes = Handshakes(clock, LogLimit(), 5, 100)
+    handshakes = Handshakes(clock, LogThrottle(), 5, 100)
     return SecureFactory(Creator(context), Builds(b"hello"), handshakes)
 
 

@@ -31,7 +31,7 @@ def come(house, host):
 def test_strangers_in_a_rush_are_not_heard_and_others_are_a_second_later(barrier, clock):
     house = barrier("access.rush=3")
     assert [come(house, f"198.51.100.{n}") for n in range(5)] == [True] * 3 + [False] * 2
-    assert house.hub.access.door("signals").refused["rush"] == 2
+    assert house.hub.access.limiter("signals").refused["rush"] == 2
     clock.advance(1)
     assert come(house, "198.51.100.9")
 

@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.testing import MemoryReactorClock
 
-from mtnet.access.anonymous import Rules
+from mtnet.access.anonymous import AnonymousAccess
 from mtnet.daemon.bound import Bound
 from mtnet.daemon.preflight import check_exposure
 from mtnet.errors import ConfigError
@@ -117,7 +117,7 @@ def test_what_speaks_to_an_endpoint_is_said(endpoint, command):
 
 
 def test_a_unix_socket_is_open_to_this_machine_alone_and_so_it_is_said():
-    rules = Rules(None)
+    rules = AnonymousAccess(None)
     with pytest.raises(ConfigError, match="by other users of this machine") as caught:
         check_exposure(rules, False, Listener("signals", "unix:/run/mtnet"), "")
     assert "interface" not in str(caught.value)

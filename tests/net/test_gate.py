@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.access.bans.policy import Offence
-from mtnet.access.connection_limits import Door
+from mtnet.access.connection_limits import ConnectionLimiter
 from mtnet.config.schema import Connections
 from mtnet.errors import JournalError
 from mtnet.net.endpoints import Listener
@@ -50,7 +50,7 @@ def test_who_is_banned_is_closed_before_a_byte_is_read(house):
     assert factory.buildProtocol(PEER) is not None
     barred(house)
     assert factory.buildProtocol(PEER) is None
-    assert house.hub.access.door("signals").refused["banned"] == 1
+    assert house.hub.access.limiter("signals").refused["banned"] == 1
 
 
 def test_where_somebody_logged_in_before_a_ban_closes_no_door(house):
@@ -69,7 +69,7 @@ def test_whom_the_owner_has_banned_is_here_no_longer(house):
     terminals = [house.dial("signals"), house.dial("ticks"), house.dial("web")]
     other = house.dial("signals", peer="127.8.8.8")
     house.hub.access.bans.add("127.9.0.0/16", 60, house.clock.seconds())
-    house.hub.access.turn_out(house.clock.seconds())
+    house.hub.access.evict_banned(house.clock.seconds())
     assert [terminal.reset for terminal in terminals] == [True] * 3
     assert not other.closed
 
@@ -101,7 +101,7 @@ def test_behind_a_balancer_the_ban_is_of_whom_it_speaks_for(house):
     assert dial("198.51.100.7").reset
     assert not dial("198.51.100.8").closed
     assert not dial("198.51.100.8").closed
-    assert house.hub.access.door("signals").report()["connections"] == 2
+    assert house.hub.access.limiter("signals").report()["connections"] == 2
 
 
 # Services that have no gate of their own
@@ -124,16 +124,16 @@ def echo(house, protocol=Echo):
 
 
 def test_a_service_without_a_gate_is_counted_too(house):
-    factory, door = echo(house), house.hub.access.door("echo")
+    factory, limiter = echo(house), house.hub.access.limiter("echo")
     terminals = [connect(factory, house.clock, **GUEST) for _ in range(50)]
     assert factory.buildProtocol(PEER) is None
     terminals[0].send(b"hello")
     terminals[0].finish()
     assert terminals[0].received() == b"hellobye"
-    assert door.total == 50
+    assert limiter.total == 50
     for terminal in terminals:
         terminal.hang_up()
-    assert door.total == 0
+    assert limiter.total == 0
 
 
 def test_a_service_that_wants_no_connection_keeps_no_place(house):
@@ -143,18 +143,18 @@ def test_a_service_that_wants_no_connection_keeps_no_place(house):
 
     factory = Layers(house.hub, None).around(Listener("echo", "tcp:1"), Refusing())
     assert factory.buildProtocol(PEER) is None
-    assert house.hub.access.door("echo").total == 0
+    assert house.hub.access.limiter("echo").total == 0
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
 def test_every_connection_is_counted_once_from_its_beginning_to_its_end(house, service):
-    door = house.hub.access.door(service)
+    limiter = house.hub.access.limiter(service)
     terminals = [house.dial(service) for _ in range(3)]
-    assert (door.total, door.strangers) == (3, 3)
+    assert (limiter.total, limiter.unauthenticated) == (3, 3)
     for terminal in terminals:
         terminal.hang_up()
     house.clock.advance(0)  # what was read before is worked off first
-    assert (door.total, door.strangers) == (0, 0)
+    assert (limiter.total, limiter.unauthenticated) == (0, 0)
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
@@ -165,18 +165,18 @@ def test_strangers_make_room_for_others(tmp_path, clock, service):
     for terminal in gone:
         terminal.protocol.connectionLost(Failure(ConnectionDone()))
     assert len(gone) >= 90
-    assert house.hub.access.door(service).strangers <= 10
+    assert house.hub.access.limiter(service).unauthenticated <= 10
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
 def test_who_comes_may_be_the_one_that_has_to_go(house, service):
     few = Connections(total=9, network=9, strangers=1)
-    house.hub.access.doors[service] = door = Door(few, 100, chance=lambda: 0.99)
+    house.hub.access.limiters[service] = limiter = ConnectionLimiter(few, 100, chance=lambda: 0.99)
     terminal = house.dial(service)
-    assert (terminal.reset, door.strangers) == (True, 0)
+    assert (terminal.reset, limiter.unauthenticated) == (True, 0)
     terminal.hang_up()
     house.clock.advance(60)
-    assert door.total == 0
+    assert limiter.total == 0
     assert not house.clock.getDelayedCalls()
 
 
@@ -190,8 +190,8 @@ def test_those_who_may_without_a_login_are_no_strangers_while_they_are_silent(
     limit = f"access.connections.{service}.strangers=10"
     house = House(tmp_path / "data", clock, limit, f"access.anonymous={verb}")
     dialled = [house.dial(service, peer=f"127.1.1.{number}") for number in range(100)]
-    door = house.hub.access.door(service)
-    assert (door.total, door.strangers, door.refused["turned out"]) == (100, 0, 0)
+    limiter = house.hub.access.limiter(service)
+    assert (limiter.total, limiter.unauthenticated, limiter.refused["turned out"]) == (100, 0, 0)
     assert not any(terminal.reset for terminal in dialled)
 
 
@@ -199,7 +199,7 @@ def test_those_who_may_without_a_login_are_no_strangers_while_they_are_silent(
 def test_what_one_may_at_another_service_counts_for_nothing(tmp_path, clock, service, verb):
     house = House(tmp_path / "data", clock, f"access.anonymous={verb}")
     house.dial(service)
-    assert house.hub.access.door(service).strangers == 1
+    assert house.hub.access.limiter(service).unauthenticated == 1
 
 
 @pytest.mark.parametrize("service", ["ticks", "templates", "web"])
@@ -211,7 +211,7 @@ def test_a_silent_crowd_that_may_keeps_nobody_out(tmp_path, clock, service):
     gone = [terminal for terminal in crowd if terminal.reset]
     for terminal in gone:
         terminal.protocol.connectionLost(Failure(ConnectionDone()))
-    assert (len(gone), house.hub.access.door(service).total) == (20, 20)
+    assert (len(gone), house.hub.access.limiter(service).total) == (20, 20)
     words = {"ticks": b"PING:\n", "templates": b"FETCH EURUSD H1\n"}
     assert house.ask(
         service, words.get(service, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -261,7 +261,7 @@ def test_a_certificate_logs_in_on_signals_without_a_word(secure, clock):
     client.send(requests.hello())
     clock.advance(1)
     assert client.received().startswith(b"<<WELCOME")
-    assert server.house.hub.access.door("signals").strangers == 0
+    assert server.house.hub.access.limiter("signals").unauthenticated == 0
 
 
 def test_a_published_follower_behind_a_tunnel_with_a_certificate_may_follow(secure, clock):

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mtnet.access.accounts.cred import Certified, Checker, Identity, IIdentity, portal
 from mtnet.access.accounts.model import Accounts
-from mtnet.access.accounts.serial_queue import Line
+from mtnet.access.accounts.serial_queue import SerialQueue
 from mtnet.access.bans.policy import Bans, Offence
 from mtnet.access.security_log import Origin, SecurityLog
 from mtnet.access.throttle import network
@@ -24,7 +24,7 @@ WRONG = "The login or its password is wrong"
 """One sentence for all that can be wrong: which of them it is, a guesser would like to know."""
 
 
-class Way:
+class Method:
     """
     How some log in: a portal, and the line before it of those whose password must be hashed.
 
@@ -33,10 +33,10 @@ class Way:
     """
 
     def __init__(self, checker: Checker, most: int) -> None:
-        self.checker, self.portal, self.line = checker, portal(checker), Line(most)
+        self.checker, self.portal, self.line = checker, portal(checker), SerialQueue(most)
 
 
-class Entrance:
+class Authenticator:
     """
     Lets in who can say who they are, and slows down who tries.
 
@@ -53,8 +53,8 @@ class Entrance:
 
     def __init__(
         self,
-        strangers: Way,
-        known: Way,
+        strangers: Method,
+        known: Method,
         accounts: Accounts,
         bans: Bans,
         clock: IReactorTime,
@@ -90,7 +90,7 @@ class Entrance:
         found = self.recognize(credentials, host, trusted, origin)
         if found is not None:
             return found
-        known = trusted or self._accounts.knows(network(host), self._now())
+        known = trusted or self._accounts.is_known_network(network(host), self._now())
         way = self._known if known else self._strangers
         name = way.checker.name_of(credentials)
         self._check_bans(name, host, trusted, origin)
@@ -122,7 +122,7 @@ class Entrance:
             self._log.refused(origin, "no-accounts")
             raise WireError("login", NONE)
         checker = self._known.checker
-        if checker.is_dear(credentials):
+        if checker.needs_hashing(credentials):
             return None
         name = checker.name_of(credentials)
         self._check_bans(name, host, trusted, origin)
@@ -144,7 +144,7 @@ class Entrance:
         return found[0] if found else None
 
     async def _decide(
-        self, way: Way, credentials: ICredentials, name: str, trusted: bool, origin: Origin
+        self, way: Method, credentials: ICredentials, name: str, trusted: bool, origin: Origin
     ) -> Identity:
         # Those before in the line may have been the same guesser.
         self._check_bans(name, origin.host, trusted, origin)
@@ -191,8 +191,8 @@ class Entrance:
     def _check_bans(self, name: str, host: str, trusted: bool, origin: Origin) -> None:
         if trusted:
             return
-        known = bool(name) and self._accounts.knows(network(host), self._now(), name)
-        left = self._bans.barred_login(name, host, self._clock.seconds(), known)
+        known = bool(name) and self._accounts.is_known_network(network(host), self._now(), name)
+        left = self._bans.login_ban_left(name, host, self._clock.seconds(), known)
         if left > 0:
             self.counts["barred"] += 1
             self._log.refused(origin, "banned", self._shown(name))

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from mtnet.access.accounts.login_history import DAY, Login
 from mtnet.access.accounts.model import Account, Accounts, Directory, Token
 from mtnet.access.accounts.passwords import check_password
-from mtnet.access.accounts.store import Records, unknown
+from mtnet.access.accounts.store import AccountStore, unknown
 from mtnet.clock import WallClock
 from mtnet.errors import AccountError, JournalError, WireError
 
@@ -27,7 +27,7 @@ Stored = tuple[Directory, list[Login], dict[str, int]]
 """What is on disk: the accounts, the logins, and the last use of tokens by their id."""
 
 
-class Asked(msgspec.Struct, frozen=True):
+class Arguments(msgspec.Struct, frozen=True):
     """
     The arguments of all commands; each reads those that it knows.
 
@@ -45,13 +45,13 @@ class Asked(msgspec.Struct, frozen=True):
     token: str = ""
 
     def __repr__(self) -> str:
-        return f"Asked({self.name!r})"  # whoever prints it, the password stays out
+        return f"Arguments({self.name!r})"  # whoever prints it, the password stays out
 
 
-Command = Callable[[Asked], Coroutine[Any, Any, Json]]
+Command = Callable[[Arguments], Coroutine[Any, Any, Json]]
 
 
-class Clerk:
+class AccountCommands:
     """
     Changes accounts on disk, and then in the running daemon.
 
@@ -66,7 +66,7 @@ class Clerk:
     def __init__(
         self,
         accounts: Accounts,
-        records: Records,
+        records: AccountStore,
         in_thread: Callable[..., "Deferred[Any]"],
         now: WallClock,
         hash: Callable[[str], "Deferred[str]"],
@@ -76,7 +76,7 @@ class Clerk:
 
     def commands(self) -> dict[str, Callable[[Mapping[str, Json]], "Deferred[Json]"]]:
         """
-        Return what can be asked for through the control socket; `Asked` has the arguments.
+        Return what can be asked for through the control socket; `Arguments` has the arguments.
 
         A change is answered by what the account is then, `account token` by the token's id and
         secret, `account remove` by None. They fail with AccountError when they are refused,
@@ -104,7 +104,7 @@ class Clerk:
         except JournalError as error:
             self.log.error("{error} The accounts stay as they were.", error=error)
             return
-        self._accounts.use(directory)
+        self._accounts.replace(directory)
         self.log.info("The accounts were read anew: {count}.", count=len(directory.accounts))
 
     async def flush(self) -> None:
@@ -131,35 +131,35 @@ class Clerk:
 
     # The commands
 
-    async def _list(self, asked: Asked) -> Json:
+    async def _list(self, asked: Arguments) -> Json:
         return list(_rows(await self._stored()).values())
 
-    async def _show(self, asked: Asked) -> Json:
+    async def _show(self, asked: Arguments) -> Json:
         stored = await self._stored()
         row = _rows(stored).get(asked.name)
         if row is None:
             raise AccountError(unknown(asked.name, stored[0].accounts))
         return {**row, **_details(asked.name, stored)}
 
-    async def _add(self, asked: Asked) -> Json:
+    async def _add(self, asked: Arguments) -> Json:
         password = await self._hashed(asked.password) if asked.password else ""
         return await self._told(self._records.add, asked, asked.grants or [], password, self._now())
 
-    async def _passwd(self, asked: Asked) -> Json:
+    async def _passwd(self, asked: Arguments) -> Json:
         password = await self._hashed(asked.password)
         return await self._told(self._records.set_password, asked, password, self._now())
 
-    async def _issue(self, asked: Asked) -> Json:
+    async def _issue(self, asked: Arguments) -> Json:
         now = self._now()
         expires = None if asked.days is None else now + _milliseconds(asked.days)
         values = asked.label, asked.grants, expires, now
         id, secret = await self._change(self._records.issue, asked.name, *values)
         return {"id": id, "secret": secret}
 
-    async def _withdraw(self, asked: Asked) -> Json:
+    async def _withdraw(self, asked: Arguments) -> Json:
         return await self._told(self._records.withdraw, asked, asked.token)
 
-    async def _remove(self, asked: Asked) -> None:
+    async def _remove(self, asked: Arguments) -> None:
         await self._change(self._records.remove, asked.name)
 
     def _granting(self, change: Callable[..., None]) -> Command:
@@ -174,14 +174,14 @@ class Clerk:
         check_password(password)
         return await self._hash(password)
 
-    async def _told(self, change: Callable[..., Json], asked: Asked, *values: object) -> Json:
+    async def _told(self, change: Callable[..., Json], asked: Arguments, *values: object) -> Json:
         await self._change(change, asked.name, *values)
         account = self._accounts.get(asked.name)
         return account and _row(account)  # another command may have removed it meanwhile
 
     async def _change(self, change: Callable[..., Json], name: str, *values: object) -> Json:
         result, directory = await self._in_thread(self._changed, change, name, *values)
-        self._accounts.use(directory)
+        self._accounts.replace(directory)
         self.log.info("Account {name!r}: {change} is done.", name=name, change=change.__name__)
         return result
 
@@ -202,7 +202,7 @@ class Clerk:
 
 def _begin(command: Command, asked: Mapping[str, Json]) -> "Deferred[Json]":
     try:
-        arguments = msgspec.convert(asked, type=Asked)
+        arguments = msgspec.convert(asked, type=Arguments)
     except msgspec.ValidationError as error:
         raise WireError("request", f"An argument cannot be used: {error}.") from error
     return Deferred.fromCoroutine(command(arguments))

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface, implementer
 
 from mtnet.access.accounts.model import Account, Accounts, is_token
-from mtnet.access.accounts.passwords import NOBODY, Recent, is_outdated, matches
+from mtnet.access.accounts.passwords import DUMMY_HASH, PasswordCache, is_outdated, matches
 from mtnet.access.rights import Rights
 
 
@@ -82,14 +82,14 @@ class Checker:
     def __init__(
         self,
         accounts: Accounts,
-        recent: Recent,
+        recent: PasswordCache,
         in_thread: Callable[..., "Deferred[Any]"],
         seconds: Callable[[], float],
         now: Callable[[], int],
-        improve: Callable[[str, str, str], object],
+        rehash: Callable[[str, str, str], object],
     ) -> None:
         self._accounts, self._recent, self._in_thread = accounts, recent, in_thread
-        self._seconds, self._now, self._improve = seconds, now, improve
+        self._seconds, self._now, self._rehash = seconds, now, rehash
 
     def name_of(self, credentials: ICredentials) -> str:
         """Return the login that credentials name; empty = they name none that there is."""
@@ -100,7 +100,7 @@ class Checker:
             return "" if found is None else found.name
         return ""
 
-    def is_dear(self, credentials: ICredentials) -> bool:
+    def needs_hashing(self, credentials: ICredentials) -> bool:
         """Say whether a hash is needed to check credentials."""
         if not IUsernamePassword.providedBy(credentials):
             return False
@@ -140,7 +140,7 @@ class Checker:
 
     async def _find(self, credentials: ICredentials) -> Identity:
         found = self.recognize(credentials)
-        if found is None and self.is_dear(credentials):
+        if found is None and self.needs_hashing(credentials):
             found = await self._by_password(*_pair(credentials))
         if found is None:
             raise UnauthorizedLogin
@@ -154,7 +154,7 @@ class Checker:
 
     async def _by_password(self, name: str, password: str) -> Identity | None:
         account = self._usable(name)
-        hashed = account.password if account else NOBODY
+        hashed = account.password if account else DUMMY_HASH
         if not await self._in_thread(matches, hashed, password) or account is None:
             return None
         self._recent.add(name, password, hashed, self._seconds())
@@ -162,7 +162,7 @@ class Checker:
         if account and account.password != hashed:  # changed, or hashed anew, meanwhile
             return await self._by_password(name, password)
         if account and is_outdated(hashed):
-            self._improve(name, password, hashed)
+            self._rehash(name, password, hashed)
         return self._identity(name)
 
     def _identity(self, name: str) -> Identity | None:

@@ -27,7 +27,7 @@ class Login(NamedTuple):
     when: int
 
 
-class Logins:
+class LoginHistory:
     """
     Remembers the last ones; the oldest is forgotten first.
 
@@ -52,7 +52,7 @@ class Logins:
         self.recall([login])
         self._fresh[login.name, login.network] = login.when
 
-    def knows(self, network: str, when: int, name: str = "") -> bool:
+    def is_known_network(self, network: str, when: int, name: str = "") -> bool:
         """Say whether the account, or any, logged in from there; `when` is now."""
         seen = self._seen.get((name, network))
         # Neither does one count for ever that a wrong clock dated far ahead.

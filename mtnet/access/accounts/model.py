@@ -12,7 +12,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Protocol
 
-from mtnet.access.accounts.login_history import KNOWN, Login, Logins
+from mtnet.access.accounts.login_history import KNOWN, Login, LoginHistory
 from mtnet.access.rights import ROLES, Rights, check_grant
 from mtnet.errors import AccountError, ConfigError
 
@@ -31,7 +31,7 @@ _SUBJECT = re.compile(r"(dns|email|uri):([!-~]{1,255})", re.ASCII)
 class Watcher(Protocol, Hashable):
     """Who is there by an account."""
 
-    def turn_out(self) -> None:
+    def evict(self) -> None:
         """Learn that what the account was let in with counts no more; never fails."""
 
     def gain(self, former: Rights, rights: Rights) -> None:
@@ -167,7 +167,7 @@ class Accounts:
         self, directory: Directory | None = None, known: int = KNOWN, logins: Iterable[Login] = ()
     ) -> None:
         self.directory = directory or Directory()
-        self._logins = Logins(known)
+        self._logins = LoginHistory(known)
         self._logins.recall(logins)
         self._used: dict[str, int] = {}
         self._expired: set[bytes] = set()
@@ -220,12 +220,12 @@ class Accounts:
 
     # Who changes
 
-    def use(self, directory: Directory) -> None:
+    def replace(self, directory: Directory) -> None:
         """Go by another directory, and tell the watchers of those who lost something by it."""
         former, self.directory = self.directory, directory
         self._logins.keep(directory.accounts)
         gone = directory.disowned(former)
-        self._turn_out(gone)
+        self._evict(gone)
         for name in self._watchers.keys() - gone:
             self._tell_gain(name, former.accounts.get(name), directory.accounts.get(name))
 
@@ -244,14 +244,14 @@ class Accounts:
         tokens = self.directory.tokens
         expired = {digest for digest, token in tokens.items() if not token.lives(when)}
         fresh, self._expired = expired - self._expired, expired
-        self._turn_out({tokens[digest].account for digest in fresh})
+        self._evict({tokens[digest].account for digest in fresh})
 
-    def _turn_out(self, names: Iterable[str]) -> None:
+    def _evict(self, names: Iterable[str]) -> None:
         for name in names:
             watchers = self._watchers.get(name, {})
             for watcher in list(watchers):
                 if watcher in watchers:  # one may have ended another
-                    watcher.turn_out()
+                    watcher.evict()
 
     def watch(self, name: str, watcher: Watcher) -> None:
         """
@@ -274,9 +274,9 @@ class Accounts:
         """Remember a login."""
         self._logins.note(Login(name, network, when))
 
-    def knows(self, network: str, when: int, name: str = "") -> bool:
+    def is_known_network(self, network: str, when: int, name: str = "") -> bool:
         """Say whether the account, or any without a name, logged in from there lately."""
-        return self._logins.knows(network, when, name)
+        return self._logins.is_known_network(network, when, name)
 
     def used(self) -> tuple[list[Login], dict[str, int]]:
         """Return, once, what is to be stored: logins, and the last use of tokens by their id."""

@@ -18,7 +18,7 @@ SHORTEST = 8
 """Characters."""
 LONGEST = 128
 """Bytes in UTF-8; nothing that a stranger sends makes the hash slow."""
-NOBODY = "$argon2id$v=19$m=19456,t=2,p=1${}${}".format(
+DUMMY_HASH = "$argon2id$v=19$m=19456,t=2,p=1${}${}".format(
     *(b64encode(os.urandom(size)).decode().rstrip("=") for size in (16, 32))
 )
 """What the password of a login is held against that nobody has: it costs the same, and nothing
@@ -54,7 +54,7 @@ def check_password(text: str) -> None:
 def matches(hashed: str, password: str) -> bool:
     """Say whether a password is the one that was hashed; takes 15 ms and 19 MiB."""
     if len(password.encode("utf-8", "surrogateescape")) > LONGEST:
-        password, hashed = "", NOBODY
+        password, hashed = "", DUMMY_HASH
     try:
         return HASHER.verify(hashed, password.encode("utf-8", "surrogateescape"))
     except (VerificationError, InvalidHashError):
@@ -66,7 +66,7 @@ def is_outdated(hashed: str) -> bool:
     return HASHER.check_needs_rehash(hashed)
 
 
-class Recent:
+class PasswordCache:
     """
     Passwords that were right of late.
 

@@ -12,7 +12,7 @@ T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, T]]
 
 
-class Line:
+class SerialQueue:
     """
     Does one piece of work at a time, in the order in which they came.
 

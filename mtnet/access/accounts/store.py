@@ -76,7 +76,7 @@ UPDATE account SET password = ?2, changed = max(changed + 1, ?3) WHERE name = ?1
 T = TypeVar("T")
 
 
-class Records:
+class AccountStore:
     """
     Args:
         path: the file; it is made at the first call.

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from mtnet.access.bans.policy import Bans
-from mtnet.access.bans.store import BanRecords
+from mtnet.access.bans.store import BanStore
 from mtnet.access.security_log import SecurityLog
 from mtnet.clock import WallClock
 from mtnet.errors import WireError
@@ -16,17 +16,17 @@ from mtnet.errors import WireError
 LISTED = 1_000
 """Rows of an answer; a flood leaves more behind than anybody reads."""
 
-Asked = Mapping[str, Any]
+Arguments = Mapping[str, Any]
 InThread = Callable[..., "Deferred[Any]"]
 
 
-def listed(bans: Bans, asked: Asked, when: float) -> dict[str, Any]:
+def listed(bans: Bans, asked: Arguments, when: float) -> dict[str, Any]:
     """Return `rows`, how many `more` there are, and how many `offences` of each kind there were."""
     rows = bans.rows(when, LISTED)
     return {"rows": rows, "more": len(bans) - len(rows), "offences": dict(bans.offences)}
 
 
-def added(bans: Bans, asked: Asked, when: float) -> None:
+def added(bans: Bans, asked: Arguments, when: float) -> None:
     """
     Ban `network` for `seconds`, or for ever.
 
@@ -39,7 +39,7 @@ def added(bans: Bans, asked: Asked, when: float) -> None:
     bans.add(_text(asked, "network"), seconds, when)
 
 
-def lifted(bans: Bans, asked: Asked, when: float) -> bool:
+def lifted(bans: Bans, asked: Arguments, when: float) -> bool:
     """
     Lift `what`: a network, or LOGIN@NETWORK; return whether there was anything.
 
@@ -49,7 +49,7 @@ def lifted(bans: Bans, asked: Asked, when: float) -> bool:
     return bans.lift(_text(asked, "what"))
 
 
-ORDERS: dict[str, Callable[[Bans, Asked, float], Any]] = {
+ORDERS: dict[str, Callable[[Bans, Arguments, float], Any]] = {
     "bans list": listed,
     "bans add": added,
     "bans lift": lifted,
@@ -57,7 +57,7 @@ ORDERS: dict[str, Callable[[Bans, Asked, float], Any]] = {
 """What can be asked for."""
 
 
-class Warden:
+class BanCommands:
     """
     Keeps the bans on disk, and takes orders.
 
@@ -71,7 +71,7 @@ class Warden:
     def __init__(
         self,
         bans: Bans,
-        records: BanRecords,
+        records: BanStore,
         in_thread: InThread,
         clock: IReactorTime,
         now: WallClock,
@@ -82,7 +82,7 @@ class Warden:
         self._clock, self._now, self._banned = clock, now, banned
         self._log = log
 
-    def commands(self) -> dict[str, Callable[[Asked], Any]]:
+    def commands(self) -> dict[str, Callable[[Arguments], Any]]:
         """Return what can be asked for through the control socket."""
         return {
             "bans list": lambda asked: listed(self._bans, asked, self._clock.seconds()),
@@ -114,10 +114,14 @@ class Warden:
             await self._in_thread(self._records.store, changes)
             self._bans.settle(changes)
 
-    def _obey(self, order: Callable[[Bans, Asked, float], Any], asked: Asked) -> "Deferred[Any]":
+    def _obey(
+        self, order: Callable[[Bans, Arguments, float], Any], asked: Arguments
+    ) -> "Deferred[Any]":
         return Deferred.fromCoroutine(self._obeyed(order, asked))
 
-    async def _obeyed(self, order: Callable[[Bans, Asked, float], Any], asked: Asked) -> Any:
+    async def _obeyed(
+        self, order: Callable[[Bans, Arguments, float], Any], asked: Arguments
+    ) -> Any:
         result = order(self._bans, asked, self._clock.seconds())
         if order is added:
             self._log.banned(_text(asked, "network"), "", "by-hand", asked.get("seconds"))
@@ -128,7 +132,7 @@ class Warden:
         return result
 
 
-def _text(asked: Asked, name: str) -> str:
+def _text(asked: Arguments, name: str) -> str:
     found = asked.get(name)
     if not isinstance(found, str):
         raise WireError(name, f"Name a {name}")

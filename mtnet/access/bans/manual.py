@@ -35,7 +35,7 @@ def parse_network(text: str) -> Network:
     return ip_network((mapped, found.prefixlen - MAPPED))
 
 
-class ByHand:
+class ManualBans:
     """The bans, by network; only the owner adds to them, so that they are not bounded."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from math import inf, isinf
 from typing import Any, NamedTuple
 
 from mtnet.access.anonymous import parse_host
-from mtnet.access.bans.manual import WHY, Address, ByHand, parse_network
+from mtnet.access.bans.manual import WHY, Address, ManualBans, parse_network
 from mtnet.access.bans.penalties import Key, Penalties, Penalty
 from mtnet.access.throttle import network
 from mtnet.config.schema import Bans as Settings
@@ -85,7 +85,7 @@ class Bans:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._penalties = Penalties(settings.entries, settings.forget)
-        self._by_hand = ByHand()
+        self._by_hand = ManualBans()
         self._stored: dict[Key, Penalty] = {}
         self._over: list[tuple[Key, Penalty]] = []
         self._offset: float | None = None
@@ -119,20 +119,20 @@ class Bans:
         """
         self._penalties.drop(_login_key(login, _place(host).near))
 
-    def barred(self, host: str, when: float) -> float:
+    def ban_left(self, host: str, when: float) -> float:
         """Return for how many seconds a host is kept out still."""
         if not host or not (self._penalties or self._by_hand):
             return 0.0
         near, wide, _ = _place(host)
         earned = max(self._left(Key(each), when) for each in (near, wide))
-        return max(earned, self.banned(host, when))
+        return max(earned, self.manual_ban_left(host, when))
 
-    def banned(self, host: str, when: float) -> float:
+    def manual_ban_left(self, host: str, when: float) -> float:
         """Return for how many seconds the owner keeps a host out still."""
         address = _place(host).address
         return 0.0 if address is None else self._by_hand.left(address, when)
 
-    def barred_login(self, login: str, host: str, when: float, known: bool) -> float:
+    def login_ban_left(self, login: str, host: str, when: float, known: bool) -> float:
         """
         Return for how many seconds a login cannot be tried from a host.
 
@@ -142,7 +142,7 @@ class Bans:
         """
         if not host:
             return 0.0
-        others = self.banned(host, when) if known else self.barred(host, when)
+        others = self.manual_ban_left(host, when) if known else self.ban_left(host, when)
         return max(self._left(_login_key(login, _place(host).near), when), others)
 
     # What the owner does

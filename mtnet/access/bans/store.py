@@ -34,7 +34,7 @@ _DROP = "DELETE FROM ban WHERE (network, login, by_hand) = (?, ?, ?)"
 Record = tuple[Key, Penalty]
 
 
-class BanRecords:
+class BanStore:
     """
     Args:
         path: the file; its folder exists.

@@ -16,7 +16,7 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 
 from mtnet.access.anonymous import parse_host
-from mtnet.access.throttle import LogLimit
+from mtnet.access.throttle import LogThrottle
 from mtnet.errors import WireError
 from mtnet.net.endpoints import host_of, show
 from mtnet.net.proxy.header import Address, parse
@@ -129,10 +129,14 @@ class ProxiedFactory(WrappingFactory[Proxied]):
     noisy = False
 
     def __init__(
-        self, service: IProtocolFactory, trust: Trust, clock: IReactorTime, log_limit: LogLimit
+        self,
+        service: IProtocolFactory,
+        trust: Trust,
+        clock: IReactorTime,
+        log_throttle: LogThrottle,
     ) -> None:
         super().__init__(service)
-        self.clock, self._trust, self._log_limit = clock, trust, log_limit
+        self.clock, self._trust, self._log_throttle = clock, trust, log_throttle
 
     def buildProtocol(self, addr: IAddress | None) -> Proxied | None:  # type: ignore[override]
         if addr is not None and not self._trust.includes(addr):
@@ -142,7 +146,7 @@ class ProxiedFactory(WrappingFactory[Proxied]):
 
     def warn(self, peer: IAddress, why: str) -> None:
         """Log why a connection is closed, as long as its network does not fill the log."""
-        if self._log_limit.admits(host_of(peer), self.clock.seconds(), "proxy"):
+        if self._log_throttle.admits(host_of(peer), self.clock.seconds(), "proxy"):
             self.log.warn("haproxy: {peer} is closed. {why}.", peer=show(peer), why=why)
 
 

@@ -24,7 +24,7 @@ from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory, TL
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.access.throttle import LogLimit
+from mtnet.access.throttle import LogThrottle
 from mtnet.net.endpoints import host_of, show
 from mtnet.net.output.segments import Watch, bare, unacknowledged
 from mtnet.net.tls.context import reason as reason_of
@@ -52,8 +52,10 @@ class Handshakes:
 
     log = Logger()
 
-    def __init__(self, clock: IReactorTime, log_limit: LogLimit, seconds: float, most: int) -> None:
-        self.clock, self._log_limit = clock, log_limit
+    def __init__(
+        self, clock: IReactorTime, log_throttle: LogThrottle, seconds: float, most: int
+    ) -> None:
+        self.clock, self._log_throttle = clock, log_throttle
         self.seconds, self.most = seconds, most
         self._silent: dict[Handshake, None] = {}
         self._speaking: dict[Handshake, None] = {}
@@ -84,7 +86,7 @@ class Handshakes:
 
     def warn(self, peer: IAddress, text: str, kind: str, **fields: object) -> None:
         """Log a line about a peer, as long as its network does not fill the log."""
-        if self._log_limit.admits(host_of(peer), self.clock.seconds(), f"handshake {kind}"):
+        if self._log_throttle.admits(host_of(peer), self.clock.seconds(), f"handshake {kind}"):
             fields = {"peer": show(peer), "seconds": self.seconds, "most": self.most, **fields}
             self.log.warn("TLS handshake: {peer} " + text, **fields)
 

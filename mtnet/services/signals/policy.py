@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from mtnet.config.schema import Rails
+from mtnet.config.schema import RiskLimits
 from mtnet.errors import PolicyError
 from mtnet.services.signals.fields import PauseMode, Take
 from mtnet.services.signals.model import FLAT, Draft
@@ -69,7 +69,7 @@ class Limits(Struct, frozen=True):
 
     symbols: int
     positions: int
-    rails: Mapping[str, Rails]
+    rails: Mapping[str, RiskLimits]
 
 
 class PublishPolicy(Judge):
@@ -289,7 +289,7 @@ def _reduction(draft: Draft, change: Transition) -> Draft | None:
     )
 
 
-def check_rails(rails: Rails, draft: Draft, before: Decimal) -> None:
+def check_rails(rails: RiskLimits, draft: Draft, before: Decimal) -> None:
     """
     Compare an opening, or an increase from `before` lots, with the guard rails of its channel.
 

@@ -352,7 +352,7 @@ class SignalsProtocol(Protocol):
 
     def _warn(self, what: str, kind: str) -> None:
         peer, when = self.transport.getPeer(), self._hub.clock.seconds()
-        if self._hub.log_limit.admits(host_of(peer), when, f"signals {kind}"):
+        if self._hub.log_throttle.admits(host_of(peer), when, f"signals {kind}"):
             self.log.warn("signals: {peer} {what}", peer=show(peer), what=what)
 
 

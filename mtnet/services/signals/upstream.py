@@ -73,7 +73,7 @@ class SourceProtocol(Protocol):
         self.transport.abortConnection()
 
     def _warn(self, what: str) -> None:
-        if self._hub.log_limit.admits(f"source {self._name}", self._hub.clock.seconds()):
+        if self._hub.log_throttle.admits(f"source {self._name}", self._hub.clock.seconds()):
             self.log.warn("The source {name}: {what}", name=self._name, what=what)
 
 

@@ -388,7 +388,7 @@ class TemplatesProtocol(Protocol):
 
     def _warn(self, text: str, **fields: str) -> None:
         peer = self.transport.getPeer()
-        if self._hub.log_limit.admits(host_of(peer), self._hub.clock.seconds(), text):
+        if self._hub.log_throttle.admits(host_of(peer), self._hub.clock.seconds(), text):
             self.log.warn("Templates: {peer} " + text, peer=show(peer), **fields)
 
 

@@ -26,7 +26,7 @@ from zope.interface import implementer
 
 from mtnet.access.accounts.cred import Identity
 from mtnet.access.bans.policy import Offence
-from mtnet.access.throttle import Budget
+from mtnet.access.throttle import TokenBucket
 from mtnet.daemon.environment import Hub
 from mtnet.errors import WireError
 from mtnet.interfaces import IListenerAware
@@ -63,7 +63,7 @@ class TicksProtocol(Protocol):
     def __init__(self, hub: Hub, visitor: Visitor, turns: Turns) -> None:
         self._hub, self._visitor, self._turns = hub, visitor, turns
         self._settings = hub.config.ticks
-        self._budget = Budget(self._settings.records, hub.clock.seconds())
+        self._budget = TokenBucket(self._settings.records, hub.clock.seconds())
         self._decoder = wire.LineDecoder()
         self._chunks: deque[bytes] = deque()
         self._head: bytes | None = b""
@@ -383,7 +383,7 @@ class TicksProtocol(Protocol):
 
     def _warn(self, what: str, kind: str) -> None:
         peer, when = self.transport.getPeer(), self._hub.clock.seconds()
-        if self._hub.log_limit.admits(host_of(peer), when, f"ticks {kind}"):
+        if self._hub.log_throttle.admits(host_of(peer), when, f"ticks {kind}"):
             self.log.warn("ticks: {peer} {what}", peer=show(peer), what=what)
 
 

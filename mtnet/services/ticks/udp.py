@@ -138,5 +138,5 @@ class TicksDatagrams(DatagramProtocol):
             self._complain(address[0], WireError("denied", text))
 
     def _complain(self, host: str, error: WireError) -> None:
-        if self._hub.log_limit.admits(host, self._hub.clock.seconds(), f"ticks {error.code}"):
+        if self._hub.log_throttle.admits(host, self._hub.clock.seconds(), f"ticks {error.code}"):
             self.log.warn("ticks: {host} sent what is refused: {error}", host=host, error=error)

@@ -367,7 +367,7 @@ class ApiSite(Site):
     def warn(self, request: ApiRequest, error: HttpError) -> None:
         """Log a refusal, as long as its peer does not fill the log."""
         peer: IAddress = request.getClientAddress()
-        if self.hub.log_limit.admits(host_of(peer), self.hub.clock.seconds(), error.code):
+        if self.hub.log_throttle.admits(host_of(peer), self.hub.clock.seconds(), error.code):
             self.logger.warn(
                 "HTTP: {peer} is refused {method} {uri}. {error}",
                 peer=show(peer),

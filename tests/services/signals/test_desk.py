@@ -9,7 +9,7 @@ from twisted.internet.testing import StringTransport
 from zope.interface.verify import verifyObject
 
 from mtnet.clock import STEADY, WallClock
-from mtnet.config.schema import Rails, Signals
+from mtnet.config.schema import RiskLimits, Signals
 from mtnet.errors import JournalError, WireError
 from mtnet.interfaces import IStatus
 from mtnet.services.signals.fanout import SLICE
@@ -399,7 +399,7 @@ def test_a_full_channel_makes_room_by_forgetting_what_is_flat_for_long(tmp_path)
 
 
 def test_a_refused_opening_forgets_no_close(tmp_path):
-    office = Office(tmp_path, max_symbols=2, channels={"main": Rails(symbols=("A", "B"))})
+    office = Office(tmp_path, max_symbols=2, channels={"main": RiskLimits(symbols=("A", "B"))})
     for symbol in ("A", "B"):
         office.submit(symbol, 0)
     office.disk.work()

@@ -74,7 +74,7 @@ def test_a_login_is_welcome_and_may_what_its_account_may(house):
 def test_a_password_is_forgotten_once_it_has_let_somebody_in(house, again):
     secret = new_secret()
     token = Token("9f8e7d6c", "alice", "", digest(secret), None, 1, None)
-    house.accounts.use(directory(tokens=[token]))
+    house.accounts.replace(directory(tokens=[token]))
     terminal, _ = talk(house, hello("alice", secret) + requests.subscribe() + again)
     (session,) = house.hub.desk.sessions
     held = held_by(terminal.protocol)
@@ -156,7 +156,7 @@ def test_who_goes_before_the_login_is_decided_is_forgotten(house, monkeypatch, l
     terminal.hang_up()
     held.callback(True)
     assert house.hub.desk.sessions == {}
-    assert house.hub.access.door("signals").total == 0
+    assert house.hub.access.limiter("signals").total == 0
 
 
 def test_who_has_said_all_is_answered_when_the_login_is_decided(house, monkeypatch):
@@ -197,7 +197,7 @@ def test_a_password_is_not_taken_where_others_can_listen(build):
         assert codes(answers) == ["code=login"]
         assert "secure:" in answers[0]
         assert terminal.transport.ended
-    assert not house.hub.access.entrance.counts
+    assert not house.hub.access.authenticator.counts
 
 
 def test_a_password_is_taken_there_by_who_allows_it(build):
@@ -255,7 +255,7 @@ def test_a_published_follower_may_be_silent_for_ever(build, clock):
     silent = house.dial("signals")
     clock.pump([10.0] * 720)
     assert not silent.closed
-    assert house.hub.access.door("signals").strangers == 0
+    assert house.hub.access.limiter("signals").unauthenticated == 0
 
 
 def test_a_publisher_without_the_right_to_follow_may_be_silent_too(build, clock):

@@ -96,7 +96,7 @@ def test_who_goes_before_that_leaves_nothing_behind(house, monkeypatch, log):
     terminal.hang_up()
     held.callback(True)
     assert house.hub.library.listing() == []
-    assert house.hub.access.door("templates").total == 0
+    assert house.hub.access.limiter("templates").total == 0
     assert not [event for event in log if "log_failure" in event]
 
 
@@ -160,13 +160,13 @@ def test_silence_and_drips_of_strangers_end_soon(house, clock):
 
 
 def test_a_connection_that_went_over_to_http_is_counted_once(house):
-    door = house.hub.access.door("templates")
+    limiter = house.hub.access.limiter("templates")
     terminal = house.dial("templates")
     terminal.send(b"GET /templates HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert b"401 Unauthorized" in terminal.received()
-    assert door.total == 1
+    assert limiter.total == 1
     terminal.hang_up()
-    assert door.total == 0
+    assert limiter.total == 0
 
 
 def test_a_network_has_so_many_connections(house):
@@ -191,15 +191,15 @@ def test_honest_clients_that_say_nothing_are_all_served_at_once(build, clock):
     house, terminals = many(build, 500)
     clock.advance(0.11)
     assert all(terminal.received().endswith(TEMPLATE) for terminal in terminals)
-    assert not house.hub.access.door("templates").refused
+    assert not house.hub.access.limiter("templates").refused
 
 
 def test_who_drips_is_a_stranger_though_he_may_fetch(build, clock):
     house, terminals = many(build, 500)
-    door = house.hub.access.door("templates")
+    limiter = house.hub.access.limiter("templates")
     for number, terminal in enumerate(terminals):
         terminal.send(b"STO" if number % 2 else b"FETCH EUR")
-    assert door.strangers <= 100
+    assert limiter.unauthenticated <= 100
     silent = house.dial("templates")
     clock.advance(0.11)
     assert silent.received().endswith(TEMPLATE)

@@ -103,7 +103,7 @@ def test_who_goes_while_the_login_is_decided_leaves_nothing_behind(house, clock,
     terminal.hang_up()
     held.callback(True)
     clock.pump([0.01] * 3)
-    assert house.hub.access.door("ticks").total == 0
+    assert house.hub.access.limiter("ticks").total == 0
     assert not [event for event in log if "log_failure" in event]
 
 
@@ -113,7 +113,7 @@ def test_a_password_is_not_taken_where_others_can_listen(build, log):
     assert b"secure:" in house.say(terminal, BOB)
     assert b"canary" not in house.say(terminal, b"LOGIN bob hunter-canary\n")
     assert "canary" not in " ".join(map(formatEvent, log))
-    assert not house.hub.access.entrance.counts
+    assert not house.hub.access.authenticator.counts
 
 
 def test_who_is_disabled_is_here_no_longer(house):

@@ -52,7 +52,7 @@ def test_basic_logs_in(house):
 def test_a_token_logs_in_and_may_less_than_its_account(house):
     said = b"Bearer " + TOKEN.encode()
     assert status(house.ask("web", request(authorization=said))) == 403
-    assert house.hub.access.entrance.counts == {"right": 1}
+    assert house.hub.access.authenticator.counts == {"right": 1}
 
 
 def test_an_account_sees_and_gets_what_it_may(house):
@@ -103,7 +103,7 @@ def test_a_password_is_not_taken_where_others_can_listen(build):
         assert status(answer) == 403
         assert b"WWW-Authenticate" not in answer
         assert b"secure:" in answer
-    assert not house.hub.access.entrance.counts
+    assert not house.hub.access.authenticator.counts
 
 
 def test_nobody_is_asked_for_a_password_where_others_can_listen(build):
@@ -129,7 +129,7 @@ def test_who_goes_while_the_login_is_decided_leaves_nothing_behind(house, monkey
     house.say(terminal, request(authorization=basic("alice")))
     terminal.hang_up()
     held.callback(True)
-    assert house.hub.access.door("web").total == 0
+    assert house.hub.access.limiter("web").total == 0
     assert not [event for event in log if "log_failure" in event]
 
 
@@ -137,7 +137,7 @@ def test_a_foreign_page_changes_nothing_with_a_cached_login(house):
     more = b"Origin: http://elsewhere.example\r\n"
     said = request("PUT", "/templates/XAUUSD/H1", basic("alice"), TEMPLATE, more)
     assert status(house.ask("web", said)) == 403
-    assert not house.hub.access.entrance.counts
+    assert not house.hub.access.authenticator.counts
 
 
 def test_where_there_are_no_accounts_nobody_is_asked_for_one(build):
@@ -185,4 +185,4 @@ def test_who_asked_once_may_be_idle_for_longer(build, clock):
     clock.advance(2)
     assert terminal.closed
     assert house.hub.access.bans.offences["deadline"] == 0
-    assert house.hub.access.door("web").strangers == 0
+    assert house.hub.access.limiter("web").unauthenticated == 0

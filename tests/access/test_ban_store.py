@@ -5,7 +5,7 @@ from math import inf
 import pytest
 
 from mtnet.access.bans.policy import Bans, Offence
-from mtnet.access.bans.store import BanRecords
+from mtnet.access.bans.store import BanStore
 from mtnet.config.schema import Bans as Weights
 from mtnet.errors import JournalError
 
@@ -34,7 +34,7 @@ def bans():
 
 def store(path, bans, when=50.0, wall=WALL):
     changes = bans.changes(when, wall)
-    records = BanRecords(path)
+    records = BanStore(path)
     records.store(changes)
     records.close()
     bans.settle(changes)
@@ -42,7 +42,7 @@ def store(path, bans, when=50.0, wall=WALL):
 
 
 def load(path, when, wall):
-    records, bans = BanRecords(path), Bans(Weights())
+    records, bans = BanStore(path), Bans(Weights())
     bans.load(records.load(), when, wall)
     records.close()
     return bans
@@ -53,53 +53,53 @@ def rows(bans, when):
 
 
 def test_a_file_that_is_not_there_holds_nothing(path):
-    assert BanRecords(path).load() == []
+    assert BanStore(path).load() == []
 
 
 def test_after_a_restart_penalties_go_on_where_they_were(path, bans):
     store(path, bans)
     later = load(path, 7.0, WALL + 100)
-    assert later.barred(HOST, 7.0) == 14_300
-    assert later.barred_login("admin", HOST, 7.0, known=True) == 14_300
-    assert later.barred("2001:db8::2", 7.0) == 500
-    assert later.barred("203.0.113.1", 7.0) == inf
-    assert later.barred("198.51.100.1", 7.0) == DAY - 100
+    assert later.ban_left(HOST, 7.0) == 14_300
+    assert later.login_ban_left("admin", HOST, 7.0, known=True) == 14_300
+    assert later.ban_left("2001:db8::2", 7.0) == 500
+    assert later.ban_left("203.0.113.1", 7.0) == inf
+    assert later.ban_left("198.51.100.1", 7.0) == DAY - 100
     assert rows(later, 7.0) == rows(bans, 150.0)
 
 
 def test_bad_logins_are_remembered_over_a_restart(path, bans):
     store(path, bans)
     later = load(path, 0.0, WALL + 20_000)
-    assert later.barred(HOST, 0.0) == 0
+    assert later.ban_left(HOST, 0.0) == 0
     later.punish(HOST, Offence.LOGIN, 0.0, "admin")
-    assert later.barred(HOST, 0.0) == 14_400
+    assert later.ban_left(HOST, 0.0) == 14_400
 
 
 def test_what_is_over_for_long_is_not_loaded_and_leaves_the_file(path, bans):
     store(path, bans)
     later = load(path, 0.0, WALL + 3 * DAY)
     store(path, later, 0.0, WALL + 3 * DAY)
-    assert [key.network for key, _ in BanRecords(path).load()] == ["203.0.113.0/24"]
+    assert [key.network for key, _ in BanStore(path).load()] == ["203.0.113.0/24"]
 
 
 @pytest.mark.parametrize("back", [-YEAR, -1e12])
 def test_a_clock_set_back_prolongs_nothing_beyond_its_cap(path, bans, back):
     store(path, bans)
     later = load(path, 0.0, WALL + back)
-    assert later.barred(HOST, 0.0) == 14_400
-    assert later.barred("2001:db8::1", 0.0) == 600
-    assert later.barred("198.51.100.1", 0.0) == DAY
+    assert later.ban_left(HOST, 0.0) == 14_400
+    assert later.ban_left("2001:db8::1", 0.0) == 600
+    assert later.ban_left("198.51.100.1", 0.0) == DAY
     # What was put right is stored right: the next restart does not begin anew.
     store(path, later, 0.0, WALL + back)
-    assert load(path, 0.0, WALL + back + 400).barred("2001:db8::1", 0.0) == 200
+    assert load(path, 0.0, WALL + back + 400).ban_left("2001:db8::1", 0.0) == 200
 
 
 @pytest.mark.parametrize("forward", [YEAR, 1e12])
 def test_a_clock_set_forward_ends_penalties_and_crashes_nothing(path, bans, forward):
     store(path, bans)
     later = load(path, 0.0, WALL + forward)
-    assert later.barred(HOST, 0.0) == later.barred("198.51.100.1", 0.0) == 0
-    assert later.barred("203.0.113.1", 0.0) == inf
+    assert later.ban_left(HOST, 0.0) == later.ban_left("198.51.100.1", 0.0) == 0
+    assert later.ban_left("203.0.113.1", 0.0) == inf
 
 
 @pytest.mark.parametrize("jump", [YEAR, -YEAR])
@@ -107,7 +107,7 @@ def test_a_clock_that_jumps_while_it_runs_changes_no_ban(path, bans, jump):
     store(path, bans)
     store(path, bans, 60.0, WALL + 10 + jump)
     store(path, bans, 70.0, WALL + 20)
-    assert load(path, 0.0, WALL + 50).barred("198.51.100.1", 0.0) == DAY - 50
+    assert load(path, 0.0, WALL + 50).ban_left("198.51.100.1", 0.0) == DAY - 50
 
 
 def test_a_ban_that_was_over_by_a_wrong_clock_is_there_again_when_it_is_right(path, bans):
@@ -115,12 +115,12 @@ def test_a_ban_that_was_over_by_a_wrong_clock_is_there_again_when_it_is_right(pa
     later = load(path, 0.0, WALL + YEAR)
     for when, wall in ((10.0, WALL + YEAR + 10), (20.0, WALL + 20)):
         changes = later.changes(when, wall, steady=False)
-        records = BanRecords(path)
+        records = BanStore(path)
         records.store(changes)
         records.close()
         later.settle(changes)
-    assert later.barred("198.51.100.1", 20.0) == DAY - 20
-    assert load(path, 0.0, WALL + 50).barred("198.51.100.1", 0.0) == DAY - 50
+    assert later.ban_left("198.51.100.1", 20.0) == DAY - 20
+    assert load(path, 0.0, WALL + 50).ban_left("198.51.100.1", 0.0) == DAY - 50
 
 
 def test_only_what_has_changed_is_stored_again(path, bans):
@@ -150,4 +150,4 @@ def test_what_is_loaded_and_unchanged_is_not_stored_again(path, bans):
 def test_a_file_that_is_none_is_refused_in_a_sentence(path):
     path.write_bytes(b"no database" * 100)
     with pytest.raises(JournalError, match="cannot be read or written"):
-        BanRecords(path).load()
+        BanStore(path).load()

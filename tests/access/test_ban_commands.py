@@ -7,9 +7,9 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from mtnet.access.bans.commands import LISTED, Warden
+from mtnet.access.bans.commands import LISTED, BanCommands
 from mtnet.access.bans.policy import Bans, Offence
-from mtnet.access.bans.store import BanRecords
+from mtnet.access.bans.store import BanStore
 from mtnet.access.security_log import SecurityLog
 from mtnet.clock import WallClock
 from mtnet.config.schema import Bans as Weights
@@ -25,11 +25,11 @@ class Office:
 
     def __init__(self, path):
         self.clock, self.bans, self.error = Clock(), Bans(Weights()), None
-        self.records, self.stored = BanRecords(path), 0
+        self.records, self.stored = BanStore(path), 0
         self.waiting = None
         self.looks = []
         now = WallClock(self.now, self.clock.seconds)
-        self.warden = Warden(
+        self.warden = BanCommands(
             self.bans,
             self.records,
             self.in_thread,
@@ -92,8 +92,8 @@ def test_a_long_list_is_cut_and_says_so(office):
 
 def test_a_ban_holds_at_once_and_after_a_restart(office, path):
     assert office.ask("bans add", network=HOST, seconds=60) == {"ok": True, "result": None}
-    assert office.bans.barred(HOST, 0.0) == 60
-    assert Office(path).bans.barred(HOST, 0.0) == 60
+    assert office.bans.ban_left(HOST, 0.0) == 60
+    assert Office(path).bans.ban_left(HOST, 0.0) == 60
 
 
 def test_a_ban_without_seconds_is_for_ever(office):
@@ -138,16 +138,16 @@ def test_a_flush_stores_what_changed_and_nothing_where_nothing_did(office, path)
     office.flush()
     office.flush()
     assert office.stored == 1
-    assert Office(path).bans.barred_login("admin", HOST, 0.0, known=True) == 35
+    assert Office(path).bans.login_ban_left("admin", HOST, 0.0, known=True) == 35
 
 
 def test_what_a_full_disk_refused_is_stored_with_the_next_flush(office, path):
     office.error = JournalError("The disk is full.")
     assert office.ask("bans add", network=HOST, seconds=60)["error"] == "The disk is full."
-    assert office.bans.barred(HOST, 0.0) == 60
+    assert office.bans.ban_left(HOST, 0.0) == 60
     office.error = None
     office.flush()
-    assert Office(path).bans.barred(HOST, 0.0) == 60
+    assert Office(path).bans.ban_left(HOST, 0.0) == 60
 
 
 def test_what_changes_while_it_is_stored_is_stored_next(office, path):
@@ -158,7 +158,7 @@ def test_what_changes_while_it_is_stored_is_stored_next(office, path):
     office.waiting.callback(None)
     office.waiting = None
     office.flush()
-    assert Office(path).bans.barred(HOST, 0.0) == 180
+    assert Office(path).bans.ban_left(HOST, 0.0) == 180
 
 
 def test_who_is_here_already_is_looked_at_when_somebody_is_banned(office):

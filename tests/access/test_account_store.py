@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from mtnet.access.accounts import store as module
 from mtnet.access.accounts.login_history import Login
 from mtnet.access.accounts.model import Account, Accounts, digest, is_token
-from mtnet.access.accounts.store import Records
+from mtnet.access.accounts.store import AccountStore
 from mtnet.access.rights import ROLES, Rights
 from mtnet.errors import AccountError, JournalError
 
@@ -27,7 +27,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def records(path):
-    records = Records(path)
+    records = AccountStore(path)
     yield records
     records.close()
 
@@ -56,7 +56,7 @@ def test_a_new_file_is_its_owners_alone_and_empty(records, path):
 def test_what_was_stored_is_there_after_a_restart(alice, path):
     alice.grant("alice", ["certificate:dns:Alice.example", "send:ticks/EUR*"])
     alice.close()
-    again = Records(path).directory()
+    again = AccountStore(path).directory()
     grants = ("certificate:dns:alice.example", "follower", "send:ticks/EUR*")
     assert again.accounts == {"alice": Account("alice", grants, False, 1, 1, PHC)}
     assert again.certificates == {"dns:alice.example": "alice"}
@@ -233,12 +233,12 @@ def test_an_older_file_opens_and_remembers_withdrawn_tokens_from_now_on(path):
     db = sqlite3.connect(path)
     db.executescript(OLD_TABLES)
     db.close()
-    records = Records(path)
+    records = AccountStore(path)
     id, secret = records.issue("alice", "", None, None, 2)
     records.withdraw("alice", id)
     assert records.directory().withdrawn == {digest(secret): "alice"}
     records.close()
-    assert Records(path).directory().withdrawn == {digest(secret): "alice"}
+    assert AccountStore(path).directory().withdrawn == {digest(secret): "alice"}
 
 
 def test_the_tokens_of_a_removed_account_are_remembered_as_withdrawn(alice):
@@ -265,7 +265,7 @@ def test_no_more_withdrawn_tokens_are_kept_than_fit(alice, monkeypatch):
 def test_a_file_that_is_none_is_told_by_its_name(path):
     path.write_bytes(b"nonsense" * 100)
     with pytest.raises(JournalError, match=r"accounts\.sqlite"):
-        Records(path).load()
+        AccountStore(path).load()
 
 
 def test_a_grant_of_a_newer_mtnet_is_refused_and_not_left_out(alice, path):
@@ -289,7 +289,7 @@ class Changes(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.folder = TemporaryDirectory()
-        self.records = Records(Path(self.folder.name) / "accounts.sqlite")
+        self.records = AccountStore(Path(self.folder.name) / "accounts.sqlite")
         self.model, self.tokens, self.now = {}, {}, 0
         self.accounts = Accounts()
 
@@ -344,7 +344,7 @@ class Changes(RuleBasedStateMachine):
 
     @invariant()
     def what_is_stored_is_what_counts(self):
-        self.accounts.use(self.records.directory())
+        self.accounts.replace(self.records.directory())
         found = self.accounts.directory.accounts
         assert {name: set(each.grants) for name, each in found.items()} == {
             name: held["grants"] for name, held in self.model.items()

@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.defer import Deferred
 
-from mtnet.access.accounts.serial_queue import Line
+from mtnet.access.accounts.serial_queue import SerialQueue
 from mtnet.errors import WireError
 
 
@@ -31,7 +31,7 @@ class Jobs:
 
 @pytest.fixture
 def jobs():
-    return Jobs(Line(3))
+    return Jobs(SerialQueue(3))
 
 
 def test_one_piece_of_work_is_done_at_a_time(jobs):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtnet.access.throttle import Budget, LogLimit, network
+from mtnet.access.throttle import LogThrottle, TokenBucket, network
 
 
 def test_hosts_are_counted_by_network():
@@ -14,13 +14,13 @@ def test_hosts_are_counted_by_network():
 
 
 def test_a_network_fills_the_log_no_more_than_its_burst_in_a_window():
-    limit = LogLimit(burst=2, window=60)
+    limit = LogThrottle(burst=2, window=60)
     assert [limit.admits("192.0.2.1", when) for when in (0, 1, 2, 59, 60)] == [1, 1, 0, 0, 1]
     assert limit.admits("192.0.2.2", 2)
 
 
 def test_the_networks_that_are_remembered_are_bounded():
-    limit = LogLimit(burst=1, networks=2)
+    limit = LogThrottle(burst=1, networks=2)
     for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
         assert limit.admits(host, 0)
     assert limit.admits("192.0.2.1", 0)
@@ -28,7 +28,7 @@ def test_the_networks_that_are_remembered_are_bounded():
 
 
 def test_many_networks_together_fill_the_log_no_more_than_one_kind_may():
-    limit = LogLimit(kind=3, window=60)
+    limit = LogThrottle(kind=3, window=60)
     told = [limit.admits(f"192.0.2.{n}", 1.0, kind) for kind in "ab" for n in range(10)]
     assert told == ([True] * 3 + [False] * 7) * 2
     assert limit.left_out == 14
@@ -36,7 +36,7 @@ def test_many_networks_together_fill_the_log_no_more_than_one_kind_may():
 
 
 def test_a_budget_allows_a_second_s_worth_at_once_and_then_asks_for_patience():
-    budget = Budget(10, 0.0)
+    budget = TokenBucket(10, 0.0)
     assert budget.spend(10, 0.0) == 0
     assert budget.spend(5, 0.0) == pytest.approx(0.5)
     assert budget.spend(0, 0.5) == pytest.approx(0)
@@ -46,7 +46,7 @@ def test_a_budget_allows_a_second_s_worth_at_once_and_then_asks_for_patience():
 @given(st.lists(st.tuples(st.integers(1, 50), st.floats(0, 3)), max_size=50))
 def test_whoever_waits_as_long_as_is_asked_gets_no_more_than_the_rate(spent):
     rate, when = 10.0, 0.0
-    budget, total = Budget(rate, when), 0
+    budget, total = TokenBucket(rate, when), 0
     for count, idle in spent:
         when += budget.spend(count, when) + idle
         total += count

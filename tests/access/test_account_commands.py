@@ -8,10 +8,10 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
 
-from mtnet.access.accounts.commands import Asked, Clerk
+from mtnet.access.accounts.commands import AccountCommands, Arguments
 from mtnet.access.accounts.login_history import DAY, Login
 from mtnet.access.accounts.model import Accounts
-from mtnet.access.accounts.store import Records
+from mtnet.access.accounts.store import AccountStore
 from mtnet.access.rights import Rights
 from mtnet.clock import WallClock
 from mtnet.daemon.control import BROKEN, ControlFactory
@@ -25,11 +25,11 @@ class Office:
 
     def __init__(self, folder, hash=lambda text: succeed(f"hash of {len(text)}")):
         self.path = folder / "accounts.sqlite"
-        self.records, self.now, self.broken = Records(self.path), 1_000, None
+        self.records, self.now, self.broken = AccountStore(self.path), 1_000, None
         self.ahead = 0
         wall = WallClock(lambda: self.now + self.ahead, lambda: self.now / 1000)
         self.accounts = Accounts()
-        self.clerk = Clerk(self.accounts, self.records, self.thread, wall, hash)
+        self.clerk = AccountCommands(self.accounts, self.records, self.thread, wall, hash)
 
     def thread(self, work, *values):
         if self.broken:
@@ -63,7 +63,7 @@ def test_a_new_account_is_told_without_its_password_and_can_log_in_at_once(offic
     told = office("add", name="bob", grants=["send:ticks"], password=PASSWORD)
     assert told == {"name": "bob", "grants": ["send:ticks"], "disabled": False, "password": True}
     assert office.accounts.get("bob").password == "hash of 13"
-    assert Records(office.path).directory() == office.accounts.directory
+    assert AccountStore(office.path).directory() == office.accounts.directory
 
 
 def test_an_account_may_have_no_password(office):
@@ -217,7 +217,7 @@ def test_a_reload_says_what_it_did(office):
 
 
 def test_what_another_program_changed_counts_after_a_reload(office):
-    other = Records(office.path)
+    other = AccountStore(office.path)
     other.disable("alice")
     other.close()
     assert not office.accounts.empty
@@ -251,7 +251,7 @@ def test_no_log_line_and_no_repr_holds_a_password_or_a_token(office):
     assert logged
     for each in (PASSWORD, "hash of", secret):
         assert each not in repr(logged)
-    assert PASSWORD not in repr(Asked("alice", password=PASSWORD))
+    assert PASSWORD not in repr(Arguments("alice", password=PASSWORD))
 
 
 def test_a_command_that_fails_is_logged_by_its_name_and_not_by_its_password(tmp_path):
