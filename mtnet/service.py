@@ -60,14 +60,14 @@ from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.operator import Operator
 from mtnet.services.signals.service import Desk
 from mtnet.services.signals.upstream import source_service
-from mtnet.services.templates.checker import CheckService
+from mtnet.services.templates.integrity_check import IntegrityCheckService
 from mtnet.services.templates.library import Library
-from mtnet.services.templates.watched_folder import FolderService
+from mtnet.services.templates.watched_folder import WatchedFolderService
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
-from mtnet.storage.sqlite import has_room
-from mtnet.storage.worker import Lane
+from mtnet.storage.sqlite import has_free_space
+from mtnet.storage.worker import SerialWorker
 
 __all__ = ["Options", "makeService"]
 
@@ -138,13 +138,20 @@ class Daemon(MultiService):
         self._now.compare_run(self._folder.last_run())
         self._now.compare_doubt(*self._folder.doubt())
         # No template on a slow disk delays a tick, and neither delays a signal.
-        self._lane = Lane(reactor, "mtnet-signals")
-        self._ticking, self._disk = Lane(reactor, "mtnet-ticks"), Lane(reactor, "mtnet-disk")
-        self._hashing = Lane(reactor, "mtnet-strangers", STAND_BACK)
-        self._hurried = Lane(reactor, "mtnet-logins")
-        disks = {"signals": self._lane, "ticks": self._ticking, "templates": self._disk}
-        self._lanes = (*disks.values(), self._hashing, self._hurried)
-        self._watch = Watch(disks, self._disk, self._folder.find)
+        self._signals_worker = SerialWorker(reactor, "mtnet-signals")
+        self._ticks_worker, self._disk_worker = (
+            SerialWorker(reactor, "mtnet-ticks"),
+            SerialWorker(reactor, "mtnet-disk"),
+        )
+        self._hash_worker = SerialWorker(reactor, "mtnet-strangers", STAND_BACK)
+        self._login_worker = SerialWorker(reactor, "mtnet-logins")
+        disks = {
+            "signals": self._signals_worker,
+            "ticks": self._ticks_worker,
+            "templates": self._disk_worker,
+        }
+        self._workers = (*disks.values(), self._hash_worker, self._login_worker)
+        self._watch = Watch(disks, self._disk_worker, self._folder.find)
         self._repeat(WATCH, "The look at the data folder", self._watch.look)
         self.hub = self._build_hub(config)
         self._operator = Operator(self.hub.desk)
@@ -155,9 +162,9 @@ class Daemon(MultiService):
         for name, source in config.signals.sources.items():
             endpoint = clientFromString(reactor, source.connect)
             source_service(self.hub, name, source, endpoint).setServiceParent(self)
-        CheckService(self.hub).setServiceParent(self)
+        IntegrityCheckService(self.hub).setServiceParent(self)
         if config.templates.folder:
-            FolderService(self.hub).setServiceParent(self)
+            WatchedFolderService(self.hub).setServiceParent(self)
         self._repeat(ROOM_LOOK, "The look at the free space of the disk", self._look_at_room)
         self._repeat(config.access.store, "The note of logins and bans", self._keeper.flush)
         self._repeat(RUN, "The note of the last run", self._note_run)
@@ -248,8 +255,8 @@ class Daemon(MultiService):
 
     def _build_hub(self, config: Config) -> Hub:
         journal = Journal(self._folder.signals, config.signals.retain)
-        lane, clock = self._lane, self._reactor
-        desk = Desk(config.signals, journal, clock, self._now, lane, lane.later)
+        worker, clock = self._signals_worker, self._reactor
+        desk = Desk(config.signals, journal, clock, self._now, worker, worker.later)
         templates = config.templates
         try:
             desk.open()
@@ -266,14 +273,14 @@ class Daemon(MultiService):
             raise StartError(str(error)) from error
         except JournalError as error:
             remedy = "Restore it from a backup, or name another --data."
-            if not has_room(self._folder.path):
+            if not has_free_space(self._folder.path):
                 remedy = "Make room on the disk of the data folder."
             raise StartError(f"{error} {remedy}") from error
         return Hub(
             config=config,
             clock=self._reactor,
             now=self._now,
-            in_thread=self._disk,
+            in_thread=self._disk_worker,
             access=self._keeper.access,
             log_throttle=LogThrottle(),
             library=library,
@@ -287,9 +294,9 @@ class Daemon(MultiService):
             config.access,
             self._folder.accounts,
             self._folder.bans,
-            self._hashing,
-            self._hurried,
-            self._disk,
+            self._hash_worker,
+            self._login_worker,
+            self._disk_worker,
             self._reactor,
             self._now,
         )
@@ -297,7 +304,7 @@ class Daemon(MultiService):
     def _build_collector(self, config: Config) -> Collector:
         store, tally = Store(self._folder.ticks), Tally(self._folder.tally)
         collector = Collector(
-            config.ticks, config.reserve, store, tally, self._reactor, self._ticking
+            config.ticks, config.reserve, store, tally, self._reactor, self._ticks_worker
         )
         collector.open()
         return collector
@@ -346,7 +353,7 @@ class Daemon(MultiService):
                 os.umask(before)
             return port
         except (CannotListenError, OSError) as error:
-            if not has_room(self._folder.path):
+            if not has_free_space(self._folder.path):
                 return None
             raise StartError(
                 f"The control socket {path} cannot be made ({reason(error)}); a shorter path "
@@ -364,7 +371,7 @@ class Daemon(MultiService):
     # Running
 
     def _look_at_room(self) -> "Deferred[None]":
-        return self._disk(self._folder.look).addCallback(self._open_control)
+        return self._disk_worker(self._folder.look).addCallback(self._open_control)
 
     def _open_control(self, _: None) -> None:
         """Make the control socket for which a full disk had no room at the start."""
@@ -377,7 +384,7 @@ class Daemon(MultiService):
         right, since, when = self._now.right, self._now.doubted_since, self._now()
         if not right and not since:
             return succeed(None)
-        return self._disk(self._folder.note, when, right, since)
+        return self._disk_worker(self._folder.note, when, right, since)
 
     def _look_at_certificates(self) -> None:
         # By a wrong clock a new pair is refused, and the old one said to have expired.
@@ -385,8 +392,8 @@ class Daemon(MultiService):
             self._certificates.look()
 
     def startService(self) -> None:
-        for lane in self._lanes:
-            lane.start()
+        for worker in self._workers:
+            worker.start()
         self.hub.desk.start()
         self._check_room()
         if not self._folder.health()["healthy"]:
@@ -433,8 +440,8 @@ class Daemon(MultiService):
                 stop=STOP,
             )
         finally:
-            for lane in self._lanes:
-                lane.stop()
+            for worker in self._workers:
+                worker.stop()
             with suppress(OSError):
                 self._folder.clear_control()
             self._folder.release()

@@ -27,7 +27,7 @@ class FullDisk(MemoryReactorClock):
 
 
 class Thread:
-    """A lane whose work is done at once."""
+    """A worker whose work is done at once."""
 
     def __init__(self, *_):
         pass
@@ -49,7 +49,7 @@ class Thread:
 @pytest.fixture
 def start(tmp_path, monkeypatch):
     """Start a daemon on a reactor and the test's own data folder."""
-    monkeypatch.setattr("mtnet.service.Lane", Thread)
+    monkeypatch.setattr("mtnet.service.SerialWorker", Thread)
     monkeypatch.setattr("mtnet.service.signal.signal", lambda *_: None)
     started = []
 
@@ -69,8 +69,8 @@ def start(tmp_path, monkeypatch):
 def test_a_control_socket_that_a_full_disk_had_no_room_for_is_made_when_it_has(
     start, monkeypatch, log
 ):
-    monkeypatch.setattr("mtnet.service.has_room", lambda _: False)
-    monkeypatch.setattr("mtnet.daemon.datadir.has_room", lambda _: not reactor.full)
+    monkeypatch.setattr("mtnet.service.has_free_space", lambda _: False)
+    monkeypatch.setattr("mtnet.daemon.datadir.has_free_space", lambda _: not reactor.full)
     reactor = FullDisk()
     start(reactor)
     reactor.advance(ROOM_LOOK)

@@ -24,7 +24,7 @@ from mtnet.daemon.datadir import make_folder
 from mtnet.errors import ClientError
 from mtnet.services.ticks.files import mt5
 from mtnet.services.ticks.files.importer import Importer
-from mtnet.services.ticks.storage.reader import Archive, Stored
+from mtnet.services.ticks.storage.reader import Stored, TickReader
 from mtnet.services.ticks.wire import ABSENT, FIELDS, pad
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def export(arguments: Namespace) -> None:
         ClientError: there are none of that symbol, or the file cannot be written.
         JournalError: the store is damaged.
     """
-    archive, symbol = Archive(_store(arguments)), spelt(arguments.symbol).decode()
+    archive, symbol = TickReader(_store(arguments)), spelt(arguments.symbol).decode()
     known = [row["symbol"] for row in archive.symbols()]
     if symbol not in known:
         near = ", ".join(get_close_matches(symbol, known)) or "`mtnet ticks symbols` lists them"
@@ -188,7 +188,7 @@ def import_ticks(arguments: Namespace) -> None:
 
 def list_symbols(arguments: Namespace) -> None:
     """Print what is stored."""
-    found = Archive(_store(arguments)).symbols()
+    found = TickReader(_store(arguments)).symbols()
     if arguments.json:
         print(msgspec.json.encode(found).decode(), flush=True)
         return
@@ -198,7 +198,7 @@ def list_symbols(arguments: Namespace) -> None:
 
 def report(arguments: Namespace) -> None:
     """Print who sent what, and whether all of it came."""
-    found = Archive(_store(arguments)).report()
+    found = TickReader(_store(arguments)).report()
     if arguments.json:
         print(msgspec.json.encode(found).decode(), flush=True)
     else:

@@ -19,7 +19,7 @@ from mtnet.net.keepalive import hold
 from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.services.ticks.feed import EVERYTHING
-from mtnet.services.ticks.wire import ABSENT, MAX_RECORD, pad, parse, spell
+from mtnet.services.ticks.wire import ABSENT, MAX_RECORD, encode_symbol, pad, parse
 
 MAX_LINE = 16_384
 """Bytes of a line from the server: it repeats the symbols that it was asked for."""
@@ -202,6 +202,6 @@ def spelt(symbol: str) -> bytes:
         ClientError: it is too long, or no text at all.
     """
     try:
-        return spell(symbol)
+        return encode_symbol(symbol)
     except (WireError, UnicodeEncodeError) as error:
         raise ClientError(f"{symbol!r} is no symbol: {error}.") from error

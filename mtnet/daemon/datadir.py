@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mtnet.errors import StartError
-from mtnet.storage.sqlite import Place, has_room
+from mtnet.storage.sqlite import FileIdentity, has_free_space
 
 try:
     import fcntl
@@ -68,7 +68,7 @@ class DataFolder:
     def find(self) -> str | None:
         """Return what is wrong when another folder, or none, has the place of this one."""
         try:
-            if Place.of(self.path / "lock") == Place.of(self._lock.fileno()):
+            if FileIdentity.of(self.path / "lock") == FileIdentity.of(self._lock.fileno()):
                 return None
         except OSError as error:
             return f"The data folder cannot be looked at: {error.strerror}"
@@ -136,7 +136,7 @@ class DataFolder:
 
     def look(self) -> None:
         """Look whether the disk has room; blocks, for as long as a network file system hangs."""
-        self._room = has_room(self.path)
+        self._room = has_free_space(self.path)
 
     def health(self) -> dict[str, Any]:
         """

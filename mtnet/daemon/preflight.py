@@ -18,7 +18,7 @@ from mtnet.errors import ConfigError, JournalError, StartError, WireError
 from mtnet.net.endpoints import Listener
 from mtnet.net.proxy.protocol import Trust
 from mtnet.net.tls.store import Certificates, default_files
-from mtnet.services.ticks.wire import spellings
+from mtnet.services.ticks.wire import spaced_symbols_table
 
 ASCII = "".join(map(chr, range(32, 127)))
 T = TypeVar("T")
@@ -115,7 +115,7 @@ def check_settings(config: Config, reactor: Any) -> None:
         ConfigError: `signals.codepage`, the endpoint of a source, or a symbol is none.
     """
     try:
-        spellings(config.ticks.spaced_symbols)
+        spaced_symbols_table(config.ticks.spaced_symbols)
     except WireError as error:
         raise ConfigError(f"ticks.spaced_symbols: {error}.") from error
     if not _is_codepage(config.signals.codepage):

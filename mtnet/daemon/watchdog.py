@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.storage.worker import Lane
+from mtnet.storage.worker import SerialWorker
 
 PERIOD = 2.0
 """Seconds between two looks."""
@@ -25,7 +25,7 @@ class Watch:
     log = Logger()
 
     def __init__(
-        self, lanes: Mapping[str, Lane], lane: Lane, find: Callable[[], str | None]
+        self, lanes: Mapping[str, SerialWorker], lane: SerialWorker, find: Callable[[], str | None]
     ) -> None:
         self._lanes, self._lane, self._find = lanes, lane, find
         self._folder: str | None = None

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mtnet.errors import ClientError, WireError
 from mtnet.services.ticks.files import mt5
-from mtnet.services.ticks.wire import spell
+from mtnet.services.ticks.wire import encode_symbol
 
 DAY = 60.0
 """Seconds that a day of the market takes at speed 1."""
@@ -173,7 +173,7 @@ def symbol_of(path: Path) -> bytes:
         ClientError: it is none.
     """
     try:
-        return spell(path.name.partition("_")[0].partition(".")[0])
+        return encode_symbol(path.name.partition("_")[0].partition(".")[0])
     except WireError as error:
         raise ClientError(
             f"{path} does not begin with a symbol, as EURUSD_2019.tsv does: {error}."

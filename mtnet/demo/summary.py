@@ -7,7 +7,7 @@ from shlex import quote
 from mtnet.demo.daemon import HOST, NAME, Stage
 from mtnet.demo.output import milliseconds
 from mtnet.demo.scenario import Play
-from mtnet.services.ticks.storage.reader import Archive
+from mtnet.services.ticks.storage.reader import TickReader
 
 
 def trials(stage: Stage, symbol: str) -> Iterator[str]:
@@ -58,7 +58,7 @@ def _stored(stage: Stage) -> int:
     path = stage.data / "ticks.sqlite"
     if not path.exists():
         return 0
-    return sum(row["ticks"] for row in Archive(path).symbols())
+    return sum(row["ticks"] for row in TickReader(path).symbols())
 
 
 def _row(name: str, text: str) -> str:

@@ -42,9 +42,9 @@ class TicksByDatagram:
 
     def buildProtocol(self, hub: "Hub", listener: "Listener") -> DatagramProtocol:
         """Build what hears the datagrams of one listener."""
-        from mtnet.services.ticks.udp import TicksDatagrams
+        from mtnet.services.ticks.udp import TickDatagramProtocol
 
-        return TicksDatagrams(hub, listener)
+        return TickDatagramProtocol(hub, listener)
 
 
 ticks = Ticks()

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from mtnet.errors import JournalError, NotAskedError
 
-BUSY = 10.0
+BUSY_TIMEOUT = 10.0
 """Seconds to wait for somebody else who writes into the file, or looks at it with other tools."""
 _SETTINGS = (
     "journal_mode=WAL",
@@ -23,7 +23,7 @@ _SETTINGS = (
     "fullfsync=ON",
     "cell_size_check=ON",
 )
-ROOM = 131_072
+MIN_FREE_BYTES = 131_072
 """Free bytes that a write needs. With less, SQLite's shared memory, a file that is mapped, may have
 no block where a page of it is touched, and the kernel ends the process."""
 FULL = "database or disk is full"
@@ -69,47 +69,47 @@ def replace_file(path: Path, data: bytes) -> None:
         raise JournalError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def has_room(folder: Path) -> bool:
-    """Say whether the disk of a folder has `ROOM`; where nobody can tell, it has."""
+def has_free_space(folder: Path) -> bool:
+    """Say whether the disk of a folder has `MIN_FREE_BYTES`; where nobody can tell, it has."""
     try:
         found = os.statvfs(folder)
     except (AttributeError, OSError):  # Windows has none
         return True
     # What is kept for root is not counted: ext4 keeps some of it for itself.
-    return found.f_blocks == 0 or found.f_bavail * found.f_frsize >= ROOM
+    return found.f_blocks == 0 or found.f_bavail * found.f_frsize >= MIN_FREE_BYTES
 
 
-def log_of(path: Path) -> Path:
+def wal_path(path: Path) -> Path:
     """Name the write-ahead log of a file."""
     return path.with_name(path.name + "-wal")
 
 
-def _stat(file: Path | int) -> os.stat_result | None:
+def _stat_or_none(file: Path | int) -> os.stat_result | None:
     try:
         return os.stat(file)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-class Place(NamedTuple):
+class FileIdentity(NamedTuple):
     """Where the bytes of a file lie, whatever its name is."""
 
     device: int
     inode: int
 
     @classmethod
-    def of(cls, file: Path | int) -> "Place | None":
+    def of(cls, file: Path | int) -> "FileIdentity | None":
         """
         Return it for a path or a descriptor; None = there is no such file.
 
         Raises:
             OSError: it cannot be asked.
         """
-        found = _stat(file)
+        found = _stat_or_none(file)
         return None if found is None else cls(found.st_dev, found.st_ino)
 
 
-def moved(path: Path, now: Place | None) -> NotAskedError:
+def moved_error(path: Path, now: FileIdentity | None) -> NotAskedError:
     """Return what to say of a file whose place is another one than when it was opened."""
     what = "is gone" if now is None else "is another file than the one that is open"
     return NotAskedError(
@@ -147,11 +147,11 @@ class Database:
         self.path = path
         self._schema, self._tables, self._upgrade = schema, tables, upgrade
         self._connection: sqlite3.Connection | None = None
-        self._place: Place | None = None
+        self._identity: FileIdentity | None = None
         self._log: os.stat_result | None = None
-        self.alone = False
+        self.exclusive = False
 
-    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """
         Do `work` in a transaction, and return what it returns.
 
@@ -163,18 +163,18 @@ class Database:
         """
         self.check_room()
         # `isolation_level=None` leaves transactions to us: sqlite3's own begin late.
-        return self._within("BEGIN IMMEDIATE", work)
+        return self._run("BEGIN IMMEDIATE", work)
 
-    def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """
         Let `work` read at one moment of the file, whoever writes meanwhile.
 
         Raises:
             JournalError: as `run`.
         """
-        return self._within("BEGIN", work)
+        return self._run("BEGIN", work)
 
-    def force(self) -> bool:
+    def checkpoint(self) -> bool:
         """
         Copy the write-ahead log into the file, both on the platter, and empty it.
 
@@ -188,13 +188,13 @@ class Database:
             JournalError: the disk failed.
         """
         try:
-            connection = self._connected()
-            return not self.alone and self._emptied(connection)
+            connection = self._connect()
+            return not self.exclusive and self._truncate_log(connection)
         except (*FAILURES, OSError) as error:
             self._abandon()
             raise JournalError(f"{self.path} does not reach the disk: {error}.") from error
 
-    def flush(self) -> None:
+    def sync_log(self) -> None:
         """
         Force the write-ahead log onto the platter as it is: a process that was killed may have
         written what it did not live to force.
@@ -203,8 +203,8 @@ class Database:
             JournalError: the disk failed.
         """
         try:
-            if log_of(self.path).exists():
-                sync(log_of(self.path))
+            if wal_path(self.path).exists():
+                sync(wal_path(self.path))
         except OSError as error:
             raise JournalError(f"{self.path} does not reach the disk: {error}.") from error
 
@@ -217,9 +217,9 @@ class Database:
             JournalError: the log is not: what was stored last may be lost.
         """
         try:
-            now = Place.of(self.path)
-            if self._place is not None and now != self._place:
-                raise moved(self.path, now)
+            now = FileIdentity.of(self.path)
+            if self._identity is not None and now != self._identity:
+                raise moved_error(self.path, now)
             if self._connection is not None and self._log is not None:
                 self._check_log(self._log)
         except OSError as error:
@@ -232,16 +232,16 @@ class Database:
         Raises:
             NotAskedError: there is not.
         """
-        if not has_room(self.path.parent):
+        if not has_free_space(self.path.parent):
             raise NotAskedError(
-                f"{self.path}: {FULL}, or nearly: less than {ROOM} bytes are free. Nothing more is "
-                "stored until there is room; what is stored is served."
+                f"{self.path}: {FULL}, or nearly: less than {MIN_FREE_BYTES} bytes are free. "
+                "Nothing more is stored until there is room; what is stored is served."
             )
 
     def forget(self) -> None:
         """Close the file; the next call opens whatever lies at its path then."""
         self.close()
-        self._place = None
+        self._identity = None
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -250,9 +250,9 @@ class Database:
             self._connection.close()
             self._connection = None
 
-    def _within(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _run(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            connection = self._connected()
+            connection = self._connect()
             self.check()
             connection.execute(begin)
             result = work(connection)
@@ -268,21 +268,21 @@ class Database:
             raise
         return result
 
-    def _connected(self) -> sqlite3.Connection:
-        if self.alone and self._connection is not None and has_room(self.path.parent):
+    def _connect(self) -> sqlite3.Connection:
+        if self.exclusive and self._connection is not None and has_free_space(self.path.parent):
             self.close()
         return self._connection or self._open()
 
     def _check_stored(self) -> None:
         """Look whether what was committed went where it will be looked for."""
-        now = Place.of(self.path)
-        if now != self._place:
-            raise JournalError(str(moved(self.path, now)))
-        self._log = _stat(log_of(self.path))
+        now = FileIdentity.of(self.path)
+        if now != self._identity:
+            raise JournalError(str(moved_error(self.path, now)))
+        self._log = _stat_or_none(wal_path(self.path))
 
     def _check_log(self, known: os.stat_result) -> None:
-        log = log_of(self.path)
-        now = _stat(log)
+        log = wal_path(self.path)
+        now = _stat_or_none(log)
         if now is not None and os.path.samestat(now, known) and now.st_size >= known.st_size:
             return
         self._abandon()
@@ -296,7 +296,7 @@ class Database:
         except FAILURES:
             self._abandon()
 
-    def _emptied(self, connection: sqlite3.Connection) -> bool:
+    def _truncate_log(self, connection: sqlite3.Connection) -> bool:
         try:
             (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.OperationalError as error:
@@ -304,29 +304,29 @@ class Database:
                 return False
             raise
         # A log that came back after a power failure, in part, would hide newer pages.
-        if log_of(self.path).exists():
-            sync(log_of(self.path))
+        if wal_path(self.path).exists():
+            sync(wal_path(self.path))
         sync(self.path.parent)
         self._log = None
         return not busy
 
     def _open(self) -> sqlite3.Connection:
-        place = Place.of(self.path)
-        if self._place is not None and place != self._place:
-            raise moved(self.path, place)
-        self.alone = not has_room(self.path.parent)
+        place = FileIdentity.of(self.path)
+        if self._identity is not None and place != self._identity:
+            raise moved_error(self.path, place)
+        self.exclusive = not has_free_space(self.path.parent)
         if place is None:
-            if self.alone:
+            if self.exclusive:
                 self.check_room()
             with suppress(OSError):  # which SQLite says better
                 os.close(os.open(self.path, os.O_CREAT, 0o600))
                 sync(self.path.parent)
         # Each call comes from one thread at a time, though not always from the same.
         connection = sqlite3.connect(
-            self.path, timeout=BUSY, isolation_level=None, check_same_thread=False
+            self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
         )
         try:
-            for setting in ("locking_mode=EXCLUSIVE",) * self.alone + _SETTINGS:
+            for setting in ("locking_mode=EXCLUSIVE",) * self.exclusive + _SETTINGS:
                 # To its end: what fails only there is told to nobody else.
                 connection.execute(f"PRAGMA {setting}").fetchall()
             self._check_mode(connection)
@@ -336,7 +336,7 @@ class Database:
         except BaseException:
             connection.close()
             raise
-        self._connection, self._place = connection, Place.of(self.path)
+        self._connection, self._identity = connection, FileIdentity.of(self.path)
         return connection
 
     def _check_mode(self, connection: sqlite3.Connection) -> None:
@@ -355,7 +355,7 @@ class Database:
             raise JournalError(
                 f"{self.path} has schema {version} of a newer mtnet; this one reads {self._schema}."
             )
-        if self.alone and version != self._schema:
+        if self.exclusive and version != self._schema:
             raise JournalError(f"{self.path} has schema {version}, and the disk is full.")
         if version == 0 or (self._upgrade is not None and version < self._schema):
             for statement in self._tables.split(";"):

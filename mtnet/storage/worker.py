@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
-SLOW = 5.0
+HUNG_AFTER = 5.0
 """Seconds after which a call under way is reported: a disk that hangs says nothing by itself."""
 
 
@@ -23,7 +23,7 @@ class _Call(NamedTuple):
     urgent: bool
 
 
-class Lane:
+class SerialWorker:
     """
     Runs blocking functions off the reactor, one at a time, in order.
 
@@ -58,16 +58,16 @@ class Lane:
         self._thread.start()
 
     def stop(self) -> None:
-        """Wait until all that was asked for is done, for `SLOW` at most; nothing is from now on."""
+        """Finish the queued calls, for at most `HUNG_AFTER` seconds; take no more."""
         hangs, thread, self._thread = self.trouble() is not None, self._thread, None
         self._calls.put(None)
         if thread is not None and not hangs:
-            thread.join(SLOW)
+            thread.join(HUNG_AFTER)
 
     def trouble(self) -> str | None:
         """Say why what is asked for is not done; None = it is."""
         since = self._since
-        if since is not None and time.monotonic() - since >= SLOW:
+        if since is not None and time.monotonic() - since >= HUNG_AFTER:
             return f"The disk has not answered for {time.monotonic() - since:.0f} s ({self._name})"
         if self._thread is not None and not self._thread.is_alive():
             return f"The thread {self._name} has stopped; start the daemon anew"

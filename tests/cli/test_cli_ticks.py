@@ -329,9 +329,9 @@ def gapped(hub):
     """The same daemon, whose sender lost two datagrams."""
     desk = hub.collector.source("desk-1")
     for number, when in ((1, EPOCH), (4, EPOCH + 61_500)):
-        desk.judge(Batch(number, b"EURUSD 1.1\n").seen(), when)
+        desk.classify(Batch(number, b"EURUSD 1.1\n").seen(), when)
         hub.collector.take(desk, [(b"EURUSD", b"1.1")], when)
-    hub.collector.refuse(desk, 3, EPOCH + 61_500)
+    hub.collector.count_refused(desk, 3, EPOCH + 61_500)
     hub.collector.sync()
 
 

@@ -18,7 +18,7 @@ from mtnet.client import TickSender, tick_sender
 from mtnet.errors import ClientError, JournalError
 from mtnet.net.endpoints import Listener
 from mtnet.services.ticks.protocol import TicksFactory
-from mtnet.services.ticks.storage.reader import Archive
+from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.testing import make_hub
 
 
@@ -541,7 +541,7 @@ class Real:
         Outcome(self.hub.collector.sync())
         self.clock.advance(1)
         try:
-            return [tick.rest for tick in Archive(self.folder / "ticks.sqlite").ticks(symbol)]
+            return [tick.rest for tick in TickReader(self.folder / "ticks.sqlite").ticks(symbol)]
         except ClientError:
             return []
 

@@ -12,7 +12,7 @@ from mtnet import client
 from mtnet.client import Tick, subscribe
 from mtnet.net.endpoints import Listener
 from mtnet.services.ticks.protocol import TicksFactory
-from mtnet.services.ticks.wire import tell
+from mtnet.services.ticks.wire import encode_tick
 from mtnet.testing import connect
 
 WHOLE = b"TICK: EURUSD 1.09870 1.1 1e-5 0.25 1549238400994 6 1700000000000 ~12\r\n"
@@ -192,5 +192,5 @@ def test_a_subscriber_reads_what_the_tick_port_says(hub_with, clock):
 def test_a_subscriber_reads_every_line_that_tells_a_tick(clock):
     server = Server()
     heard = Heard(server, clock, "*")
-    server.end.protocol.dataReceived(tell(b"$%_.+#&!/-" * 3, b"1" * 12, 10**13, 10**9))
+    server.end.protocol.dataReceived(encode_tick(b"$%_.+#&!/-" * 3, b"1" * 12, 10**13, 10**9))
     assert [(tick.bid, tick.skipped) for tick in heard.ticks] == [("1" * 12, 10**9)]

@@ -42,7 +42,7 @@ def test_a_disk_without_room_is_told_from_one_look_to_the_next(path, monkeypatch
     folder = DataFolder(str(path))
     folder.look()
     assert folder.health() == {"healthy": True, "trouble": None}
-    monkeypatch.setattr("mtnet.daemon.datadir.has_room", lambda path: False)
+    monkeypatch.setattr("mtnet.daemon.datadir.has_free_space", lambda path: False)
     assert folder.health()["healthy"], "who asks does not wait for the disk"
     folder.look()
     assert "is full" in folder.health()["trouble"]

@@ -8,7 +8,7 @@ from mtnet.daemon.datadir import DataFolder
 from mtnet.daemon.watchdog import Watch, bounded
 
 
-class Lane:
+class SerialWorker:
     def __init__(self):
         self.said = None
 
@@ -21,7 +21,7 @@ class Lane:
 
 class Scene:
     def __init__(self):
-        self.signals, self.disk, self.folder = Lane(), Lane(), None
+        self.signals, self.disk, self.folder = SerialWorker(), SerialWorker(), None
         lanes = {"signals": self.signals, "templates": self.disk}
         self.watch = Watch(lanes, self.disk, lambda: self.folder)
 
@@ -67,7 +67,7 @@ def test_a_folder_that_went_away_is_told_of_every_service_and_logged_once(scene,
 
 def test_a_look_at_the_folder_that_hangs_is_not_asked_for_again(scene, monkeypatch):
     asked = []
-    monkeypatch.setattr(Lane, "__call__", lambda *_: asked.append(1) or Deferred())
+    monkeypatch.setattr(SerialWorker, "__call__", lambda *_: asked.append(1) or Deferred())
     for _ in range(3):
         scene.watch.look()
     assert asked == [1]

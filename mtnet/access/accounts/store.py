@@ -101,17 +101,17 @@ class AccountStore:
 
     def directory(self) -> Directory:
         """Return all accounts."""
-        return self._database.look(_directory)
+        return self._database.read(_directory)
 
     def logins(self) -> list[Login]:
         """Return the last login of each account from each network, oldest first."""
         rows = "SELECT account, network, last FROM login ORDER BY last"
-        return self._database.look(lambda db: [Login(*row) for row in db.execute(rows)])
+        return self._database.read(lambda db: [Login(*row) for row in db.execute(rows)])
 
     def uses(self) -> dict[str, int]:
         """Return when each token was last used, by its id."""
         rows = "SELECT id, last FROM token WHERE last IS NOT NULL"
-        return self._database.look(lambda db: dict(db.execute(rows).fetchall()))
+        return self._database.read(lambda db: dict(db.execute(rows).fetchall()))
 
     # Accounts
 
@@ -132,7 +132,7 @@ class AccountStore:
             db.execute("INSERT INTO account VALUES (?, ?, ?, ?, ?)", row)
             _grant(db, name, parsed)
 
-        self._database.run(work)
+        self._database.transaction(work)
 
     def set_password(self, name: str, password: str, when: int) -> None:
         """Give an account another password, or none; who came by the old one counts no more."""
@@ -141,7 +141,7 @@ class AccountStore:
     def rehash(self, name: str, old: str, new: str) -> None:
         """Store the same password in another form, if it was not changed meanwhile."""
         sql = "UPDATE account SET password = ? WHERE name = ? AND password = ? AND ? <> ''"
-        self._database.run(lambda db: db.execute(sql, (new, name, old, old)))
+        self._database.transaction(lambda db: db.execute(sql, (new, name, old, old)))
 
     def grant(self, name: str, grants: Iterable[str]) -> None:
         """Let an account do more, or recognize it by a certificate."""
@@ -222,7 +222,7 @@ class AccountStore:
             db.executemany(_NOTE_USE, uses.items())
             db.execute(_FORGET)
 
-        self._database.run(work)
+        self._database.transaction(work)
 
     def _set_disabled(self, name: str, disabled: bool) -> None:
         sql = "UPDATE account SET disabled = ? WHERE name = ?"
@@ -236,7 +236,7 @@ class AccountStore:
                 raise AccountError(unknown(name, _column(db, "SELECT name FROM account")))
             return work(db)
 
-        return self._database.run(checked)
+        return self._database.transaction(checked)
 
 
 def unknown(name: str, names: Iterable[str]) -> str:

@@ -50,7 +50,7 @@ class BanStore:
         Raises:
             JournalError: the file cannot be read.
         """
-        return self._database.look(
+        return self._database.read(
             lambda connection: [_record(*row) for row in connection.execute("SELECT * FROM ban")]
         )
 
@@ -66,7 +66,7 @@ class BanStore:
             connection.executemany(_DROP, changes.gone)
             connection.executemany(_PUT, ((*key, *penalty) for key, penalty in changes.records()))
 
-        self._database.run(write)
+        self._database.transaction(write)
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""

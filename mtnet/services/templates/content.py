@@ -63,8 +63,8 @@ def prepare(content: bytes, max_size: int, keep_experts: bool) -> bytes:
     content = strip_nuls(content)
     if len(content) > max_size:
         raise too_large(len(content), max_size)
-    told = _decoded(content)
-    text, begin = told.text, _chart(told.text)
+    decoded = _decoded(content)
+    text, begin = decoded.text, _chart(decoded.text)
     if keep_experts:
         return content
     head, chart = text[:begin], text[begin:]
@@ -75,7 +75,7 @@ def prepare(content: bytes, max_size: int, keep_experts: bool) -> bytes:
     if "<!--" in chart:
         raise TemplateError("template", "A comment stands behind <chart>; it belongs before it.")
     # The last line has no LF of its own.
-    return told.encode(head + "".join(_without_experts(chart))[:-1])
+    return decoded.encode(head + "".join(_without_experts(chart))[:-1])
 
 
 def too_large(size: int, max_size: int) -> TemplateError:

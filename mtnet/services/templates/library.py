@@ -27,14 +27,14 @@ from mtnet.services.templates.content import platform_of, prepare
 from mtnet.services.templates.version import Key, Version
 from mtnet.services.templates.wire import PERIODS, PLATFORMS, parse_period, parse_symbol
 
-CACHED = 8
+CACHE_SIZE = 8
 """Contents kept in memory: a hot one is shared by all connections that read it."""
 
 _FILE = re.compile(r"([0-9]{10})-([0-9]{1,16})-([0-9a-f]{64})\.tpl")
 _KEY = "key.json"
 _UNFINISHED = ".new"
-_TRIAL = "trial"
-TRIAL = 65_536
+_PROBE_FILE = "trial"
+PROBE_BYTES = 65_536
 """Bytes that are written to see whether the disk takes templates again: one of usual size."""
 
 
@@ -207,11 +207,11 @@ class Library:
             found = self._read(version)
             self._compare(version, found)
         self._cache[version.file] = found
-        if len(self._cache) > CACHED:
+        if len(self._cache) > CACHE_SIZE:
             self._cache.popitem(last=False)
         return found
 
-    def check(self) -> str | None:
+    def check_next(self) -> str | None:
         """
         Compare one more of the versions that were there at the start with what was stored.
 
@@ -220,7 +220,7 @@ class Library:
             all were looked at: then it is tried whether the disk takes what it refused.
         """
         if not self._unchecked:
-            self._try_again()
+            self._probe_disk()
             return None
         version = self._unchecked.pop()
         if self._is_damaged(version):
@@ -297,15 +297,15 @@ class Library:
         self._prune(folder)
         return added
 
-    def _try_again(self) -> None:
+    def _probe_disk(self) -> None:
         """Write a file where the disk refused one: nobody may upload for long."""
         if not self._refused:
             return
         folder = self._refusing if self._refusing.exists() else self._folder
         with self._lock, suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / _TRIAL, b"\0" * TRIAL)
-            (folder / _TRIAL).unlink()
+            _write(folder / _PROBE_FILE, b"\0" * PROBE_BYTES)
+            (folder / _PROBE_FILE).unlink()
             self._refused = ""
 
     def _write(self, folder: Path, version: Version, content: bytes) -> None:

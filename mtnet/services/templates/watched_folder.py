@@ -35,7 +35,7 @@ class Entry(NamedTuple):
     link: bool = False
 
 
-class Outcome(NamedTuple):
+class ImportResult(NamedTuple):
     """What became of one file: a version, or a sentence that says why not."""
 
     name: str
@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
     refusal: str = ""
 
 
-class Scanner:
+class StableFileDetector:
     """
     Tells which files are whole: those whose size and time stood still.
 
@@ -69,7 +69,7 @@ class Scanner:
         self._taken.update((entry.name, entry) for entry in found)
         return found
 
-    def again(self, entry: Entry) -> None:
+    def retry(self, entry: Entry) -> None:
         """Offer `entry` anew although it did not change: it could not be taken."""
         self._taken.pop(entry.name, None)
 
@@ -78,7 +78,7 @@ class Scanner:
         return seen if seen and seen[0] == entry else (entry, when)
 
 
-class Inbox:
+class FolderImporter:
     """
     The folder and what is done with its files; every method blocks.
 
@@ -100,11 +100,11 @@ class Inbox:
     ) -> None:
         self._folder, self._library, self._max_size = folder, library, max_size
         self._codepage = codepage
-        self._scanner, self._now = Scanner(still), now
+        self._detector, self._now = StableFileDetector(still), now
         self._old: set[Entry] | None = None
         self._failing: set[str] = set()
 
-    def look(self, when: float) -> list[Outcome]:
+    def scan(self, when: float) -> list[ImportResult]:
         """
         Take what is ready at `when` (monotonic seconds).
 
@@ -114,7 +114,7 @@ class Inbox:
         entries = list(self._entries())
         if self._old is None:
             self._old = set(entries)
-        ready = self._scanner.ready(entries, when)
+        ready = self._detector.ready(entries, when)
         return [outcome for entry in ready if (outcome := self._take(entry)) is not None]
 
     def _entries(self) -> Iterator[Entry]:
@@ -128,7 +128,7 @@ class Inbox:
                     facts = item.stat(follow_symlinks=False)
                     yield Entry(item.name, facts.st_size, facts.st_mtime_ns)
 
-    def _take(self, entry: Entry) -> Outcome | None:
+    def _take(self, entry: Entry) -> ImportResult | None:
         try:
             outcome = self._store(entry)
             self._failing.discard(entry.name)
@@ -137,12 +137,12 @@ class Inbox:
             told = entry.name in self._failing
             if error.code == "server":
                 self._failing.add(entry.name)
-                self._scanner.again(entry)
-            return None if told else Outcome(entry.name, None, str(error))
+                self._detector.retry(entry)
+            return None if told else ImportResult(entry.name, None, str(error))
         except OSError as error:
-            return Outcome(entry.name, None, f"It cannot be read: {error.strerror}.")
+            return ImportResult(entry.name, None, f"It cannot be read: {error.strerror}.")
 
-    def _store(self, entry: Entry) -> Outcome | None:
+    def _store(self, entry: Entry) -> ImportResult | None:
         content = self._read(entry)
         symbol, period = key_of_file(entry.name, content, self._codepage)
         # A file that lay here before the daemon started was taken then, unless it is new to us:
@@ -150,7 +150,7 @@ class Inbox:
         if entry in (self._old or ()) and self._library.holds(symbol, period, content):
             return None
         version, created = self._library.store(symbol, period, content, self._now())
-        return Outcome(entry.name, version) if created else None
+        return ImportResult(entry.name, version) if created else None
 
     def _read(self, entry: Entry) -> bytes:
         if entry.link:
@@ -166,7 +166,7 @@ class Inbox:
             return file.read(self._max_size + SLACK + 1)
 
 
-class FolderService(Service):
+class WatchedFolderService(Service):
     """Looks into `[templates] folder` every `scan` seconds."""
 
     log = Logger()
@@ -174,7 +174,7 @@ class FolderService(Service):
     def __init__(self, hub: Hub) -> None:
         settings = hub.config.templates
         self._hub, self._folder = hub, settings.folder
-        self._inbox = Inbox(
+        self._importer = FolderImporter(
             Path(settings.folder),
             hub.library,
             settings.max_size,
@@ -182,7 +182,7 @@ class FolderService(Service):
             hub.now,
             hub.config.signals.codepage,
         )
-        self._calls = LoopingCall(Recurring("The look at the folder of templates", self._look))
+        self._calls = LoopingCall(Recurring("The look at the folder of templates", self._scan))
         self._calls.clock = hub.clock
         self._trouble = ""
 
@@ -194,11 +194,11 @@ class FolderService(Service):
         super().stopService()
         self._calls.stop()
 
-    def _look(self) -> "Deferred[None]":
-        looked = self._hub.in_thread(self._inbox.look, self._hub.clock.seconds())
+    def _scan(self) -> "Deferred[None]":
+        looked = self._hub.in_thread(self._importer.scan, self._hub.clock.seconds())
         return looked.addCallbacks(self._report, self._failed)
 
-    def _report(self, outcomes: list[Outcome]) -> None:
+    def _report(self, outcomes: list[ImportResult]) -> None:
         self._trouble = ""
         for name, version, refusal in outcomes:
             if version is None:

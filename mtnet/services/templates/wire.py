@@ -31,7 +31,7 @@ MAX_LINE = 512
 """Bytes of a command line with its line end."""
 FIELD = 10
 """Bytes of each of the two fields that a raw answer begins with."""
-RECENT = 64
+PREFIX_CACHE = 64
 """Prefixes of raw answers that are not made again."""
 SLACK = 4
 """NULs that MQL programs put behind an upload, as its announced length may count them."""
@@ -171,7 +171,7 @@ def parse_number(word: str) -> int | None:
     return int(word) if _NUMBER.fullmatch(word) else None
 
 
-@lru_cache(RECENT)
+@lru_cache(PREFIX_CACHE)
 def raw_prefix(symbol: str, period: str, platform: str, codepage: str = "cp1252") -> bytes:
     """
     Return the two fields before a raw template, cut at 10 bytes, padded with NUL: text in the

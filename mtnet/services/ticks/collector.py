@@ -20,7 +20,7 @@ from mtnet.interfaces import IStatus
 from mtnet.services.ticks.feed import Feed
 from mtnet.services.ticks.sources import Source
 from mtnet.services.ticks.storage.blocks import Mark, Series
-from mtnet.services.ticks.storage.commits import Commit, Refusal, freeze
+from mtnet.services.ticks.storage.commits import Commit, Refusal, snapshot
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.storage.writer import InThread, Writer
@@ -80,15 +80,17 @@ class Collector:
             settings, reserve, store, clock, in_thread, self._complete, self._refused, self._settled
         )
         self.counts = Counts()
-        self.feed = Feed(self.newest)
+        self.feed = Feed(self.last_tick)
         self.lost = 0
         self._sources: dict[str, Source] = {}
         self._touched: dict[int, Source] = {}
         self._series: dict[bytes, Series] = {}
         self._drops: list[Callable[[], int]] = []
-        self._drops_stored = self._told_dropped = self._told_unstored = self._told_lost = 0
-        self._strange = 0
-        self._dropping = self._tally_told = self._strange_told = False
+        self._drops_stored = self._reported_dropped = self._reported_unstored = (
+            self._reported_lost
+        ) = 0
+        self._new_symbols = 0
+        self._dropping = self._tally_reported = self._new_symbols_reported = False
 
     def open(self) -> None:
         """
@@ -123,7 +125,7 @@ class Collector:
         self._next += 1
         return found
 
-    def numbered(self, source: Source) -> bool:
+    def is_numbered(self, source: Source) -> bool:
         """Say whether the numbers of a sender mean anything: not those of many in one."""
         return source is not self._others
 
@@ -134,15 +136,15 @@ class Collector:
         The others are counted: there was no room, or their symbol is one too many.
         """
         if not self.has_room:
-            self.drop(source, len(records), when)
+            self.count_dropped(source, len(records), when)
             return 0
-        self._hear(source, len(records), when)
+        self._count_received(source, len(records), when)
         mark: Mark = (when, source.number)
-        strange = self._keep(records, repeat(mark))
-        refused = sum(strange.values())
-        self._strange += refused
+        rejected = self._keep(records, repeat(mark))
+        refused = sum(rejected.values())
+        self._new_symbols += refused
         self._count_refused(source, refused)
-        self._tell(records, strange, when)
+        self._publish(records, rejected, when)
         return len(records) - refused
 
     def take_each(self, sources: list[Source], records: list[Record], when: int) -> None:
@@ -151,17 +153,17 @@ class Collector:
         by_number = {source.number: source for source in sources}
         if not self.has_room:
             for number, count in heard.items():
-                self.drop(by_number[number], count, when)
+                self.count_dropped(by_number[number], count, when)
             return
         for number, count in heard.items():
-            self._hear(by_number[number], count, when)
+            self._count_received(by_number[number], count, when)
         marks: dict[int, Mark] = {number: (when, number) for number in heard}
-        strange = self._keep(records, [marks[source.number] for source in sources])
-        if strange:
-            self._strange += sum(strange.values())
+        rejected = self._keep(records, [marks[source.number] for source in sources])
+        if rejected:
+            self._new_symbols += sum(rejected.values())
             for source, (symbol, _) in zip(sources, records, strict=True):
-                self._count_refused(source, symbol in strange)
-        self._tell(records, strange, when)
+                self._count_refused(source, symbol in rejected)
+        self._publish(records, rejected, when)
 
     @property
     def has_room(self) -> bool:
@@ -169,32 +171,32 @@ class Collector:
         writer = self._writer
         return not (writer.full or writer.closing) and writer.waiting < self._settings.queue
 
-    def drop(self, source: Source, records: int, when: int) -> None:
+    def count_dropped(self, source: Source, records: int, when: int) -> None:
         """Count records that there is no room for."""
-        self._hear(source, records, when)
+        self._count_received(source, records, when)
         source.dropped += records
         self.counts.dropped += records
 
-    def refuse(self, source: Source, records: int, when: int) -> None:
+    def count_refused(self, source: Source, records: int, when: int) -> None:
         """Count records that cannot be read."""
-        self._hear(source, records, when)
+        self._count_received(source, records, when)
         self._count_refused(source, records)
 
-    def deny(self, records: int) -> None:
+    def count_denied(self, records: int) -> None:
         """Count records of somebody who may not send."""
         self.counts.received += records
         self.counts.refused += records
 
-    def repeat(self, source: Source, records: list[Record], when: int) -> int:
+    def count_repeated(self, source: Source, records: list[Record], when: int) -> int:
         """Count records of a batch that was here before; return how many of them were taken."""
-        self._hear(source, len(records), when)
+        self._count_received(source, len(records), when)
         taken = sum(symbol in self._series for symbol, _ in records)
         source.repeated += taken
         self.counts.repeated += taken
         self._count_refused(source, len(records) - taken)
         return taken
 
-    def newest(self, symbol: bytes) -> tuple[bytes, int] | None:
+    def last_tick(self, symbol: bytes) -> tuple[bytes, int] | None:
         """Return the last tick of a symbol, without the symbol, and when it came."""
         found = self._series.get(symbol)
         return None if found is None else found.latest()
@@ -203,12 +205,12 @@ class Collector:
         """Return the symbols of which there ever was a tick."""
         return self._series.keys()
 
-    def watch(self, dropped: Callable[[], int]) -> None:
+    def add_drop_counter(self, dropped: Callable[[], int]) -> None:
         """Count the datagrams that a port lost: `dropped` returns how many, of all time."""
         self._drops.append(dropped)
 
-    def _hear(self, source: Source, records: int, when: int) -> None:
-        source.hear(records, when)
+    def _count_received(self, source: Source, records: int, when: int) -> None:
+        source.count_received(records, when)
         self._touched[source.number] = source
         self.counts.received += records
         self._writer.wake()
@@ -216,24 +218,24 @@ class Collector:
     def _keep(self, records: list[Record], marks: Iterable[Mark]) -> dict[bytes, int]:
         """Put records where the writer finds them; count those of each symbol that is left out."""
         series, filled = self._series, self._writer.filled
-        strange: dict[bytes, int] = {}
+        rejected: dict[bytes, int] = {}
         for (symbol, rest), mark in zip(records, marks, strict=False):
             found = series.get(symbol) or self._new_series(symbol)
             if found is None:
-                strange[symbol] = strange.get(symbol, 0) + 1
+                rejected[symbol] = rejected.get(symbol, 0) + 1
                 continue
             if not found.records:
                 filled.append(found)
             found.records.append(rest)
             found.marks.append(mark)
-        taken = len(records) - sum(strange.values())
+        taken = len(records) - sum(rejected.values())
         self._writer.waiting += taken
         self._tally.set(self._tally.value + taken)
-        return strange
+        return rejected
 
-    def _tell(self, records: list[Record], strange: dict[bytes, int], when: int) -> None:
+    def _publish(self, records: list[Record], rejected: dict[bytes, int], when: int) -> None:
         if self.feed.subscribers:
-            self.feed.tell([each for each in records if each[0] not in strange], when)
+            self.feed.publish([each for each in records if each[0] not in rejected], when)
 
     def _count_refused(self, source: Source, records: int) -> None:
         source.refused += records
@@ -276,16 +278,16 @@ class Collector:
         if self._tally.repair():
             self.log.warn("ticks.taken was removed or replaced, and is written anew")
         trouble = self._tally.trouble
-        if trouble is not None and not self._tally_told:
+        if trouble is not None and not self._tally_reported:
             self.log.warn(
                 "{trouble}: what a kill costs will not be known; ticks are stored as ever",
                 trouble=trouble,
             )
-        self._tally_told = trouble is not None
+        self._tally_reported = trouble is not None
 
     def _complete(self, commit: Commit) -> None:
         self._look_at_tally()
-        commit.sources += [freeze(source) for source in self._touched.values()]
+        commit.sources += [snapshot(source) for source in self._touched.values()]
         self._touched = {}
         drops = self.kernel_drops() - self._drops_stored
         self._drops_stored += drops
@@ -297,10 +299,10 @@ class Collector:
         what was counted, needs another attempt to store.
         """
         dropped, lost = self.counts.dropped, self.kernel_drops()
-        new = dropped - self._told_dropped, lost - self._told_lost
-        unstored = self.counts.unstored - self._told_unstored
-        self._told_dropped, self._told_lost = dropped, lost
-        self._told_unstored = self.counts.unstored
+        new = dropped - self._reported_dropped, lost - self._reported_lost
+        unstored = self.counts.unstored - self._reported_unstored
+        self._reported_dropped, self._reported_lost = dropped, lost
+        self._reported_unstored = self.counts.unstored
         if any(new) and not self._dropping:
             parts = []
             if new[0]:
@@ -315,20 +317,20 @@ class Collector:
                 lost=lost,
             )
         self._dropping = any(new)
-        self._tell_strange()
+        self._report_new_symbols()
         return self._dropping or bool(self._touched)
 
-    def _tell_strange(self) -> None:
+    def _report_new_symbols(self) -> None:
         """Say once that records of new symbols are refused, as long as they come."""
-        strange, self._strange = self._strange, 0
-        if strange and not self._strange_told:
+        rejected, self._new_symbols = self._new_symbols, 0
+        if rejected and not self._new_symbols_reported:
             self.log.warn(
                 "{count} records are refused: there are {most} symbols (ticks.max_symbols), and "
                 "theirs are new",
-                count=strange,
+                count=rejected,
                 most=self._settings.max_symbols,
             )
-        self._strange_told = bool(strange)
+        self._new_symbols_reported = bool(rejected)
 
     def _why_dropped(self, unstored: int) -> str:
         if unstored:

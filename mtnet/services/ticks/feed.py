@@ -8,7 +8,7 @@ and how many it was not told: ticks are conflated, never silently.
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from mtnet.services.ticks.wire import Record, tell
+from mtnet.services.ticks.wire import Record, encode_tick
 
 EVERYTHING = b"*"
 """The symbol that means all of them."""
@@ -19,7 +19,7 @@ BUDGET = 65_536
 class Subscriber(Protocol):
     """Whoever is told; must not raise."""
 
-    def told(self, symbol: bytes, line: bytes, rest: bytes, when: int) -> None:
+    def on_tick(self, symbol: bytes, line: bytes, rest: bytes, when: int) -> None:
         """Take a tick: as the `line` that tells it, and in its parts."""
 
     def flush(self) -> None:
@@ -50,7 +50,7 @@ class Conflation:
         for symbol in list(self._waiting):
             if size >= budget:
                 break
-            lines.append(tell(symbol, *self._waiting.pop(symbol)))
+            lines.append(encode_tick(symbol, *self._waiting.pop(symbol)))
             size += len(lines[-1])
         return b"".join(lines)
 
@@ -87,7 +87,7 @@ class Feed:
             own[symbol] = None
             self._by_symbol.setdefault(symbol, {})[subscriber] = None
             for each in list(known) if symbol == EVERYTHING else [symbol]:
-                self._tell_newest(subscriber, each)
+                self._send_last(subscriber, each)
         subscriber.flush()
 
     def unsubscribe(self, subscriber: Subscriber, symbols: Iterable[bytes]) -> None:
@@ -100,24 +100,24 @@ class Feed:
         if not own:
             self.subscribers.pop(subscriber, None)
 
-    def tell(self, records: list[Record], when: int) -> None:
+    def publish(self, records: list[Record], when: int) -> None:
         """Tell ticks that came at `when`."""
         everybody = self._by_symbol.get(EVERYTHING, {})
         touched: dict[Subscriber, None] = {}
         for symbol, rest in records:
             some = self._by_symbol.get(symbol, {})
             if everybody or some:
-                line = tell(symbol, rest, when)
+                line = encode_tick(symbol, rest, when)
                 for subscriber in {**everybody, **some}:
-                    subscriber.told(symbol, line, rest, when)
+                    subscriber.on_tick(symbol, line, rest, when)
                     touched[subscriber] = None
         for subscriber in touched:
             subscriber.flush()
 
-    def _tell_newest(self, subscriber: Subscriber, symbol: bytes) -> None:
+    def _send_last(self, subscriber: Subscriber, symbol: bytes) -> None:
         last = self._newest(symbol)
         if last is not None:
-            subscriber.told(symbol, tell(symbol, *last), *last)
+            subscriber.on_tick(symbol, encode_tick(symbol, *last), *last)
 
     def _forget(self, subscriber: Subscriber, symbol: bytes) -> None:
         told = self._by_symbol[symbol]

@@ -39,12 +39,12 @@ from mtnet.net.time_slices import Turns
 from mtnet.net.transport import Transport
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.feed import BUDGET, EVERYTHING
-from mtnet.services.ticks.stream import Stream
-from mtnet.services.ticks.subscriber import TICKS, TicksSubscriber
+from mtnet.services.ticks.stream import StreamIngest
+from mtnet.services.ticks.subscriber import TICKS, ConflatingSubscriber
 
 SLICE = 4_096
 """Bytes that are worked off before others have their turn: 6 ms of the worst records."""
-COMPLAINT = 1.0
+ERROR_INTERVAL = 1.0
 """Seconds between two errors that a sender of bad records is told."""
 FOREIGN = (*HTTP_METHODS, b"<<", b"\x16\x03")
 """First bytes of what does not belong here: a web page's request, a position, a ClientHello."""
@@ -69,7 +69,7 @@ class TicksProtocol(Protocol):
         self._head: bytes | None = b""
         self._working = False
         self._finished = self._gone = self._ended = False
-        self._complained = -COMPLAINT
+        self._error_sent = -ERROR_INTERVAL
         self._room: Deferred[None] | None = None
         self._commands: dict[str, Callable[[Words], Deferred[None] | None]] = {
             "LOGIN": self._login,
@@ -82,15 +82,19 @@ class TicksProtocol(Protocol):
     def connectionMade(self) -> None:
         hold(self.transport)
         clock, visitor = self._hub.clock, self._visitor
-        visitor.arrive(self.transport, self._turned_out)
-        self._stream = Stream(self._hub, host_of(self.transport.getPeer()), self._complain, visitor)
+        visitor.arrive(self.transport, self._evicted)
+        self._stream = StreamIngest(
+            self._hub, host_of(self.transport.getPeer()), self._report_error, visitor
+        )
         self._outbox = Outbox(self.transport, clock, BUDGET, self._drained)
-        self._subscriber = TicksSubscriber(self._outbox, visitor)
-        self._patience = self._settings.idle
+        self._subscriber = ConflatingSubscriber(self._outbox, visitor)
+        self._idle_timeout = self._settings.idle
         if not (visitor.rights.any("send", TICKS) or visitor.rights.any("read", TICKS)):
-            self._patience = self._hub.config.access.login
-        self._idle: IDelayedCall | None = clock.callLater(self._patience, self._silent)
-        self._stall: IDelayedCall | None = clock.callLater(self._settings.stalled, self._look)
+            self._idle_timeout = self._hub.config.access.login
+        self._idle: IDelayedCall | None = clock.callLater(self._idle_timeout, self._timed_out)
+        self._stall: IDelayedCall | None = clock.callLater(
+            self._settings.stalled, self._check_stall
+        )
         visitor.wait()  # it may have to go at once
 
     def dataReceived(self, data: bytes) -> None:
@@ -135,7 +139,7 @@ class TicksProtocol(Protocol):
         while self._chunks and not self._ended:
             data = self._chunks.popleft()
             for at in range(0, len(data), SLICE):
-                yield self._peer_reads()
+                yield self._wait_for_room()
                 yield from self._take(data[at : at + SLICE])
         yield from self._close_up()
         self._working = False
@@ -186,8 +190,8 @@ class TicksProtocol(Protocol):
             self._busy()
             self._stream.take(text)
         else:
-            self._hub.collector.deny(text.count(b"\n"))
-            self._complain(WireError("denied", "This connection may not send ticks"))
+            self._hub.collector.count_denied(text.count(b"\n"))
+            self._report_error(WireError("denied", "This connection may not send ticks"))
 
     def _header(self, line: bytes) -> None:
         if not self._visitor.rights.any("send", TICKS):
@@ -196,7 +200,7 @@ class TicksProtocol(Protocol):
             self._stream.begin(wire.parse_header(line))
         except WireError as error:
             self._stream.refuse()
-            self._complain(error)
+            self._report_error(error)
 
     def _slow_down(self, count: int) -> "Deferred[None] | None":
         """Return what fires once the budget of records allows more; None = it does."""
@@ -214,7 +218,7 @@ class TicksProtocol(Protocol):
                 raise WireError("command", f"There are {known}, not", verb.encode("latin-1"))
             return command(words)
         except WireError as error:
-            self._say(f"ERR: {error.code} {error}")
+            self._send_line(f"ERR: {error.code} {error}")
         return None
 
     def _close_up(self) -> Work:
@@ -250,23 +254,23 @@ class TicksProtocol(Protocol):
         if len(words) != 2:
             raise WireError("login", "LOGIN takes a name and a password, with a blank between")
         login = Deferred.fromCoroutine(self._visitor.login(UsernamePassword(*words)))
-        return login.addCallbacks(self._welcome, self._unknown)
+        return login.addCallbacks(self._welcome, self._login_failed)
 
     def _welcome(self, _: Identity) -> None:
         self._busy()
-        self._say("OK: LOGIN")
+        self._send_line("OK: LOGIN")
 
-    def _unknown(self, failure: Failure) -> None:
+    def _login_failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
             return  # it is gone
         failure.trap(WireError)
         error = cast(WireError, failure.value)
-        self._say(f"ERR: {error.code} {error}")
+        self._send_line(f"ERR: {error.code} {error}")
         if error.code == "banned":
             self.transport.loseConnection()
 
     def _subscribe(self, words: Words) -> None:
-        words = self._spelt(words)
+        words = self._canonical(words)
         self._check_readable(words)
         self._busy()
         feed, known = self._hub.collector.feed, self._hub.collector.symbols()
@@ -275,12 +279,14 @@ class TicksProtocol(Protocol):
             raise WireError("symbol", f"A connection may ask for {most} symbols")
         if not words:
             raise WireError("symbol", "Name symbols, or * for all")
-        self._say(f"OK: SUBSCRIBED {b' '.join(words).decode()}".rstrip())
+        self._send_line(f"OK: SUBSCRIBED {b' '.join(words).decode()}".rstrip())
         feed.subscribe(self._subscriber, words, known)
 
-    def _spelt(self, words: Words) -> Words:
+    def _canonical(self, words: Words) -> Words:
         codepage = self._hub.config.signals.codepage
-        return [each if each == EVERYTHING else wire.spelling(each, codepage) for each in words]
+        return [
+            each if each == EVERYTHING else wire.canonical_symbol(each, codepage) for each in words
+        ]
 
     def _check_readable(self, words: Words) -> None:
         rights = self._visitor.rights
@@ -291,42 +297,42 @@ class TicksProtocol(Protocol):
                 raise WireError("denied", "This connection may not read", word)
 
     def _unsubscribe(self, words: Words) -> None:
-        words = self._spelt(words)
+        words = self._canonical(words)
         self._hub.collector.feed.unsubscribe(self._subscriber, words)
-        self._say(f"OK: UNSUBSCRIBED {b' '.join(words).decode()}".rstrip())
+        self._send_line(f"OK: UNSUBSCRIBED {b' '.join(words).decode()}".rstrip())
 
     def _ping(self, words: Words) -> None:
-        self._say("OK: PONG")
+        self._send_line("OK: PONG")
 
     def _sync(self, words: Words) -> "Deferred[None]":
         kept = self._stream.kept
         return self._hub.collector.sync().addCallbacks(
             lambda _: self._synced(kept),
-            lambda failure: self._say(f"ERR: server {failure.getErrorMessage()}"),
+            lambda failure: self._send_line(f"ERR: server {failure.getErrorMessage()}"),
         )
 
     def _synced(self, kept: int) -> None:
         lost = self._stream.lost
         if lost:
-            self._say(
+            self._send_line(
                 f"ERR: tick {lost} of the records were taken, and the store will not have them"
             )
-        self._say(f"OK: SYNC {max(0, kept - lost)}")
+        self._send_line(f"OK: SYNC {max(0, kept - lost)}")
 
     # What goes out
 
-    def _say(self, line: str) -> None:
+    def _send_line(self, line: str) -> None:
         if not self._gone and not self._ended:
             self._outbox.write(line.encode() + b"\r\n")
 
-    def _complain(self, error: WireError) -> None:
+    def _report_error(self, error: WireError) -> None:
         when = self._hub.clock.seconds()
-        if when - self._complained >= COMPLAINT:
-            self._complained = when
-            self._say(f"ERR: {error.code} {error}")
+        if when - self._error_sent >= ERROR_INTERVAL:
+            self._error_sent = when
+            self._send_line(f"ERR: {error.code} {error}")
         self._warn(f"sent what is refused: {error}", error.code)
 
-    def _peer_reads(self) -> "Deferred[None] | None":
+    def _wait_for_room(self) -> "Deferred[None] | None":
         """Return what fires once the peer has read our answers; None = it has."""
         if self._outbox.ready or self._gone or self._ended:
             return None
@@ -335,32 +341,32 @@ class TicksProtocol(Protocol):
 
     def _drained(self) -> None:
         self._subscriber.flush()
-        self._go_on()
+        self._resume_input()
 
-    def _go_on(self) -> None:
+    def _resume_input(self) -> None:
         room, self._room = self._room, None
         if room is not None:
             room.callback(None)
 
     # How it ends
 
-    def _silent(self) -> None:
+    def _timed_out(self) -> None:
         self._idle = None
         if self._visitor.proving:  # it waits for us
-            self._idle = self._hub.clock.callLater(self._patience, self._silent)
+            self._idle = self._hub.clock.callLater(self._idle_timeout, self._timed_out)
             return
         self._visitor.offend(Offence.DEADLINE)
-        self.end(f"said nothing that it may for {self._patience:g} s")
+        self.end(f"said nothing that it may for {self._idle_timeout:g} s")
 
-    def _turned_out(self) -> None:
+    def _evicted(self) -> None:
         """Go because others need the place, or because the account may do less now."""
         if not self._ended:
             self._ended = True
             self._stop()
             self.transport.abortConnection()
 
-    def _look(self) -> None:
-        self._stall = self._hub.clock.callLater(self._settings.stalled, self._look)
+    def _check_stall(self) -> None:
+        self._stall = self._hub.clock.callLater(self._settings.stalled, self._check_stall)
         waited = self._hub.clock.seconds() - self._outbox.since
         if not self._outbox.ready and waited >= self._settings.stalled:
             self.end(f"took no byte for {self._settings.stalled:g} s")
@@ -379,7 +385,7 @@ class TicksProtocol(Protocol):
             self._stall = None
         self._hub.collector.feed.unsubscribe(self._subscriber, [EVERYTHING])
         self._outbox.close()
-        self._go_on()
+        self._resume_input()
 
     def _warn(self, what: str, kind: str) -> None:
         peer, when = self.transport.getPeer(), self._hub.clock.seconds()

@@ -8,32 +8,32 @@ from mtnet.errors import WireError
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.sources import Batch, Seen, Source, Verdict
 
-Complain = Callable[[WireError], object]
+ReportError = Callable[[WireError], object]
 """Is told the first error of several."""
 
 
-class Reader:
+class RecordReader:
     """Reads records and hands them to the collector."""
 
     def __init__(self, hub: Hub) -> None:
         self.collector = hub.collector
         self.codepage = hub.config.signals.codepage
-        self.spaced = wire.spellings(hub.config.ticks.spaced_symbols, self.codepage)
+        self.spaced = wire.spaced_symbols_table(hub.config.ticks.spaced_symbols, self.codepage)
 
     def read(
-        self, source: Source, text: bytes, when: int, complain: Complain, rights: Rights
+        self, source: Source, text: bytes, when: int, report_error: ReportError, rights: Rights
     ) -> list[wire.Record]:
         """
         Return the records of `text`, each ended by LF; count those that cannot be read.
 
         Args:
-            complain: is told the first that cannot, and that some may not be sent.
+            report_error: is told the first that cannot, and that some may not be sent.
             rights: of the sender.
         """
         records = wire.split(text, self.spaced)
         if records is None:
-            records = self._parse(source, text, when, complain)
-        return self._permitted(records, complain, rights)
+            records = self._parse(source, text, when, report_error)
+        return self._permitted(records, report_error, rights)
 
     def take_batch(
         self,
@@ -41,34 +41,34 @@ class Reader:
         batch: Batch,
         text: bytes,
         when: int,
-        complain: Complain,
+        report_error: ReportError,
         rights: Rights,
     ) -> None:
         """Take the records of a whole numbered batch, unless it was here before."""
-        records = self.read(source, text, when, complain, rights)
+        records = self.read(source, text, when, report_error, rights)
         # A batch that is dropped counts as one that did not come: it may come again.
         if self.collector.has_room and self.is_repeat(source, batch.seen(), when):
-            self.collector.repeat(source, records, when)
+            self.collector.count_repeated(source, records, when)
         else:
             self.collector.take(source, records, when)
 
     def is_repeat(self, source: Source, seen: Seen, when: int) -> bool:
         """Judge a batch by its number, and say whether it was here before."""
-        return self.collector.numbered(source) and source.judge(seen, when) is Verdict.REPEAT
+        return self.collector.is_numbered(source) and source.classify(seen, when) is Verdict.REPEAT
 
     def _permitted(
-        self, records: list[wire.Record], complain: Complain, rights: Rights
+        self, records: list[wire.Record], report_error: ReportError, rights: Rights
     ) -> list[wire.Record]:
         if rights.all("send", "ticks"):
             return records
         allowed = [each for each in records if rights.may("send", "ticks", each[0].decode())]
         if len(allowed) < len(records):
-            self.collector.deny(len(records) - len(allowed))
-            complain(WireError("denied", "Some of these symbols may not be sent from here"))
+            self.collector.count_denied(len(records) - len(allowed))
+            report_error(WireError("denied", "Some of these symbols may not be sent from here"))
         return allowed
 
     def _parse(
-        self, source: Source, text: bytes, when: int, complain: Complain
+        self, source: Source, text: bytes, when: int, report_error: ReportError
     ) -> list[wire.Record]:
         records, refused = [], 0
         for line in text.split(b"\n")[:-1]:
@@ -77,7 +77,7 @@ class Reader:
             except WireError as error:
                 refused += 1
                 if refused == 1:
-                    complain(error)
+                    report_error(error)
         if refused:
-            self.collector.refuse(source, refused, when)
+            self.collector.count_refused(source, refused, when)
         return records

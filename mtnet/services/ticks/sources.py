@@ -133,7 +133,7 @@ class Source:
     _counts: "array[int]" = field(default_factory=lambda: array("L"))
     _digests: "array[int]" = field(default_factory=lambda: array("q"))
 
-    def hear(self, records: int, when: int) -> None:
+    def count_received(self, records: int, when: int) -> None:
         """Count records that were read."""
         self.received += records
         if self.last is None:
@@ -149,7 +149,7 @@ class Source:
             return None
         return Seen(number, self._counts[slot], self._digests[slot])
 
-    def judge(self, seen: Seen, when: int) -> Verdict:
+    def classify(self, seen: Seen, when: int) -> Verdict:
         """Say what the number of a batch means, count that, and remember the batch."""
         before, highest = self.known(seen.number), self.highest
         if before == seen:

@@ -6,12 +6,12 @@ from mtnet.daemon.environment import Hub
 from mtnet.errors import WireError
 from mtnet.net.peer import Visitor
 from mtnet.services.ticks import wire
-from mtnet.services.ticks.reader import Complain, Reader
+from mtnet.services.ticks.reader import RecordReader, ReportError
 from mtnet.services.ticks.sources import Batch, Seen, Source
 
 
 @dataclass
-class Held:
+class PossibleRepeat:
     """
     The beginning of a batch whose number was here before.
 
@@ -26,7 +26,7 @@ class Held:
     records: list[wire.Record]
 
 
-class Stream:
+class StreamIngest:
     """
     Takes the records of one connection.
 
@@ -36,7 +36,7 @@ class Stream:
 
     Args:
         host: the sender, until a header names it.
-        complain: is told the first of several records that cannot be read.
+        report_error: is told the first of several records that cannot be read.
         visitor: what it may send.
 
     Attributes:
@@ -44,14 +44,14 @@ class Stream:
             of those that are held, none.
     """
 
-    def __init__(self, hub: Hub, host: str, complain: Complain, visitor: Visitor) -> None:
-        self._hub, self._host, self._complain = hub, host, complain
+    def __init__(self, hub: Hub, host: str, report_error: ReportError, visitor: Visitor) -> None:
+        self._hub, self._host, self._report_error = hub, host, report_error
         self._visitor = visitor
-        self._reader = Reader(hub)
+        self._reader = RecordReader(hub)
         self._collector = hub.collector
         self._source: Source | None = None
         self._batch: Batch | None = None
-        self._held: Held | None = None
+        self._held: PossibleRepeat | None = None
         self._broken = False
         self._unstored: dict[int, tuple[Source, int]] = {}
         self.kept = 0
@@ -73,14 +73,14 @@ class Stream:
         self.settle()
         source = self._become(self._collector.source(header.source))
         self._batch, self._broken = Batch(header.number), False
-        if not self._collector.numbered(source):
+        if not self._collector.is_numbered(source):
             self._batch = None
             return
         known = source.known(header.number)
         if known is None:
-            source.judge(self._batch.seen(), self._hub.now())
+            source.classify(self._batch.seen(), self._hub.now())
         elif known.records:
-            self._held = Held(self._batch, known, [])
+            self._held = PossibleRepeat(self._batch, known, [])
 
     def settle(self) -> None:
         """No more records come that would tell whether those held are a repetition."""
@@ -91,9 +91,9 @@ class Stream:
         """The connection broke, or is not heard any more: its sender sends again what was held."""
         held, self._held = self._held, None
         if held is not None and held.records:
-            self._collector.refuse(self._sender(), len(held.records), self._hub.now())
+            self._collector.count_refused(self._sender(), len(held.records), self._hub.now())
             text = f"{len(held.records)} records of a batch that was here before are cut off"
-            self._complain(WireError("tick", text))
+            self._report_error(WireError("tick", text))
 
     @property
     def lost(self) -> int:
@@ -102,7 +102,7 @@ class Stream:
 
     def refuse(self) -> None:
         """Count a line that is no record."""
-        self._collector.refuse(self._sender(), 1, self._hub.now())
+        self._collector.count_refused(self._sender(), 1, self._hub.now())
 
     def _sender(self) -> Source:
         return self._source or self._become(self._collector.source(self._host))
@@ -113,7 +113,7 @@ class Stream:
         return source
 
     def _read(self, source: Source, text: bytes, when: int) -> list[wire.Record]:
-        return self._reader.read(source, text, when, self._complain, self._visitor.rights)
+        return self._reader.read(source, text, when, self._report_error, self._visitor.rights)
 
     def _take(self, text: bytes, when: int) -> None:
         source = self._sender()
@@ -125,7 +125,7 @@ class Stream:
         # stored, so that all the rest can come again.
         self._broken = self._broken or not self._collector.has_room
         if self._broken:
-            self._collector.drop(source, len(records), when)
+            self._collector.count_dropped(source, len(records), when)
             return
         self.kept += self._store(source, records, when)
         self._batch.add(text)
@@ -137,21 +137,21 @@ class Stream:
         if room and kept < len(records):
             most = self._hub.config.ticks.max_symbols
             text = f"There are {most} symbols (ticks.max_symbols); records of more are refused"
-            self._complain(WireError("symbol", text))
+            self._report_error(WireError("symbol", text))
         return kept
 
-    def _hold(self, held: Held, line: bytes, when: int) -> None:
+    def _hold(self, held: PossibleRepeat, line: bytes, when: int) -> None:
         held.records += self._read(self._sender(), line, when)
         held.batch.add(line)
         if held.batch.records == held.seen.records:
             self._judge(held, when)
 
-    def _judge(self, held: Held, when: int) -> None:
+    def _judge(self, held: PossibleRepeat, when: int) -> None:
         self._held, source = None, self._sender()
         if not self._collector.has_room:  # it counts as not come, and may come again
             self._broken = True
-            self._collector.drop(source, len(held.records), when)
+            self._collector.count_dropped(source, len(held.records), when)
         elif self._reader.is_repeat(source, held.batch.seen(), when):
-            self.kept += self._collector.repeat(source, held.records, when)
+            self.kept += self._collector.count_repeated(source, held.records, when)
         else:
             self.kept += self._store(source, held.records, when)

@@ -8,7 +8,7 @@ TICKS = "ticks"
 """What rights call the things of this service."""
 
 
-class TicksSubscriber:
+class ConflatingSubscriber:
     """Tells one connection the ticks that it asked for."""
 
     def __init__(self, outbox: Outbox, visitor: Visitor) -> None:
@@ -17,7 +17,7 @@ class TicksSubscriber:
         self._lines: list[bytes] = []
         self._size = 0
 
-    def told(self, symbol: bytes, line: bytes, rest: bytes, when: int) -> None:
+    def on_tick(self, symbol: bytes, line: bytes, rest: bytes, when: int) -> None:
         """Take a tick; it waits when the peer is behind."""
         rights = self._visitor.rights
         if not (rights.all("read", TICKS) or rights.may("read", TICKS, symbol.decode())):

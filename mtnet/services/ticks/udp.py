@@ -16,7 +16,7 @@ from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.peer import Gate
 from mtnet.net.udp import BurstPort, Received, grow
 from mtnet.services.ticks import wire
-from mtnet.services.ticks.reader import Reader
+from mtnet.services.ticks.reader import RecordReader
 from mtnet.services.ticks.sources import Batch
 
 HOSTS = 4_096
@@ -26,7 +26,7 @@ BOUNDARY = b"\x01"
 
 
 @implementer(IBurstProtocol)
-class TicksDatagrams(DatagramProtocol):
+class TickDatagramProtocol(DatagramProtocol):
     """Takes the datagrams of one port."""
 
     log = Logger()
@@ -34,7 +34,7 @@ class TicksDatagrams(DatagramProtocol):
 
     def __init__(self, hub: Hub, listener: Listener) -> None:
         self._hub, self._gate = hub, Gate(hub, listener)
-        self._reader = Reader(hub)
+        self._reader = RecordReader(hub)
         self._rights: Callable[[str], Rights] = lru_cache(HOSTS)(self._find_rights)
 
     def startProtocol(self) -> None:
@@ -50,7 +50,7 @@ class TicksDatagrams(DatagramProtocol):
                 granted=granted,
                 wanted=wanted,
             )
-        self._hub.collector.watch(self.transport.dropped)
+        self._hub.collector.add_drop_counter(self.transport.dropped)
 
     def datagramReceived(self, data: bytes, address: tuple[Any, ...]) -> None:
         """Take one datagram."""
@@ -102,21 +102,21 @@ class TicksDatagrams(DatagramProtocol):
         text = self._text(host, data, when)
         if text is None:
             return
-        collector, complain = self._hub.collector, partial(self._complain, host)
+        collector, report_error = self._hub.collector, partial(self._report_error, host)
         rights = self._rights(host)
         if text.startswith(b"@@"):
             line, _, text = text.partition(b"\n")
             try:
                 header = wire.parse_header(line)
             except WireError as error:
-                complain(error)
-                collector.refuse(collector.source(host), 1, when)
+                report_error(error)
+                collector.count_refused(collector.source(host), 1, when)
             else:
                 source, batch = collector.source(header.source), Batch(header.number, text)
-                self._reader.take_batch(source, batch, text, when, complain, rights)
+                self._reader.take_batch(source, batch, text, when, report_error, rights)
                 return
         source = collector.source(host)
-        records = self._reader.read(source, text, when, complain, rights)
+        records = self._reader.read(source, text, when, report_error, rights)
         collector.take(source, records, when)
 
     def _text(self, host: str, data: bytes, when: int) -> bytes | None:
@@ -125,18 +125,18 @@ class TicksDatagrams(DatagramProtocol):
             text = wire.lines(wire.payload(data) + b"\n")
             if text:
                 return text
-            raise wire.no_record(data)
+            raise wire.unreadable(data)
         except WireError as error:
-            self._complain(host, error)
-        self._hub.collector.refuse(self._hub.collector.source(host), 1, when)
+            self._report_error(host, error)
+        self._hub.collector.count_refused(self._hub.collector.source(host), 1, when)
         return None
 
     def _deny(self, burst: Sequence[Received]) -> None:
-        self._hub.collector.deny(len(burst))
+        self._hub.collector.count_denied(len(burst))
         text = "It may send no ticks; access.anonymous and access.networks name what it may do"
         for _, address in burst:
-            self._complain(address[0], WireError("denied", text))
+            self._report_error(address[0], WireError("denied", text))
 
-    def _complain(self, host: str, error: WireError) -> None:
+    def _report_error(self, host: str, error: WireError) -> None:
         if self._hub.log_throttle.admits(host, self._hub.clock.seconds(), f"ticks {error.code}"):
             self.log.warn("ticks: {host} sent what is refused: {error}", host=host, error=error)

@@ -1,9 +1,9 @@
 """
 Ticks as text: `SYMBOL BID [ASK [LAST [VOLUME [TIME [FLAGS]]]]]`.
 
-Pure. Inside mtnet a record is the pair (symbol, rest): the symbol in its one spelling, see `spell`,
-and `rest`, which is everything behind it in its canonical form: one blank between two fields and
-`-` for an absent one, each number with the digits that were sent.
+Pure. Inside mtnet a record is the pair (symbol, rest): the symbol in its canonical spelling, see
+`encode_symbol`, and `rest`, everything behind it in canonical form: one blank between two fields,
+`-` for an absent field, each number with the digits that were sent.
 """
 
 import re
@@ -46,7 +46,7 @@ _REST = rb"(?:%(p)b(?: %(o)b(?: %(o)b%(t)b)?+)?+|- %(p)b(?: %(o)b%(t)b)?+|- - %(
     b"o": _OPTIONAL,
     b"t": _TAIL,
 }
-# In ASCII, without a byte that is ever escaped; every other spelling is read one by one.
+# In ASCII, without a byte that is ever escaped; every other canonical_symbol is read one by one.
 _SYMBOL = rb"(?!@@|\* |[A-Z]{2,12}: )[!-$&-+\--:=?-{}~]{1,%d}+" % values.MAX_SYMBOL
 _LINES = re.compile(rb"^(%b) (%b)\n" % (_SYMBOL, _REST), re.MULTILINE)
 _EXPECTED = {
@@ -108,7 +108,7 @@ def parse(line: bytes, spaced: Mapping[bytes, bytes], codepage: str = CODEPAGE) 
     Read one record of any kind, without its separator.
 
     Args:
-        spaced: symbols that hold blanks, and what each is called here; see `spell`.
+        spaced: symbols that hold blanks, and what each is called here; see `encode_symbol`.
         codepage: how a symbol is read that is not UTF-8.
 
     Raises:
@@ -134,7 +134,7 @@ def _parse(line: bytes, spaced: Mapping[bytes, bytes], codepage: str) -> Record:
     if symbol.startswith(b"@@") or _COMMAND.fullmatch(symbol):
         raise WireError("tick", _OTHER, line)
     try:
-        symbol = spelling(symbol, codepage)
+        symbol = canonical_symbol(symbol, codepage)
     except WireError:
         raise WireError("tick", _NO_SYMBOL, line) from None
     if len(sent) > len(FIELDS):
@@ -196,10 +196,10 @@ def _number(text: bytes) -> Decimal:
 
 
 @lru_cache(KNOWN)
-def spelling(name: bytes, codepage: str) -> bytes:
+def canonical_symbol(name: bytes, codepage: str) -> bytes:
     """
-    Return the one spelling of a symbol on the wire, in UTF-8: `UK%20100` for each of `UK%20100`
-    and `%55K%20100`, and for the same bytes of the code page what they mean.
+    Return the canonical spelling of a symbol on the wire, in UTF-8: `UK%20100` for `UK%20100` and
+    for `%55K%20100`; bytes that are not UTF-8 are read in the code page.
 
     Raises:
         WireError: code `symbol`.
@@ -213,15 +213,15 @@ def spelling(name: bytes, codepage: str) -> bytes:
     return _NEEDS_ESCAPE.sub(lambda found: b"%%%02X" % found[0][0], text.encode())
 
 
-def spell(symbol: str) -> bytes:
+def encode_symbol(symbol: str) -> bytes:
     """
-    Return the one spelling of a symbol on the wire: `UK 100` is `UK%20100`, `EURUSD` itself.
+    Return the canonical spelling of a symbol on the wire: `UK 100` is `UK%20100`, `EURUSD` itself.
 
     Raises:
         WireError: code `symbol`; it is none.
     """
     try:
-        return spelling(symbol.encode(), CODEPAGE)
+        return canonical_symbol(symbol.encode(), CODEPAGE)
     except UnicodeEncodeError:
         raise WireError("symbol", _NO_SYMBOL) from None
 
@@ -287,7 +287,7 @@ def payload(datagram: bytes) -> bytes:
     return datagram.partition(b"\0")[0]
 
 
-def no_record(datagram: bytes) -> WireError:
+def unreadable(datagram: bytes) -> WireError:
     """Say what is wrong with a datagram of which nothing can be read."""
     if not datagram:
         return WireError("tick", "The datagram is empty")
@@ -303,7 +303,7 @@ def lines(text: bytes) -> bytes:
     return _EMPTY.sub(b"\n", text).lstrip(b"\n") if b"\n\n" in text else text.lstrip(b"\n")
 
 
-def spellings(symbols: Iterable[str], codepage: str = CODEPAGE) -> dict[bytes, bytes]:
+def spaced_symbols_table(symbols: Iterable[str], codepage: str = CODEPAGE) -> dict[bytes, bytes]:
     """
     Return what each of `ticks.spaced_symbols` is called here, as it may be sent; a longer one is
     found first.
@@ -313,13 +313,13 @@ def spellings(symbols: Iterable[str], codepage: str = CODEPAGE) -> dict[bytes, b
     """
     ordered = sorted(symbols, key=len, reverse=True)
     return {
-        sent: spell(symbol)
+        sent: encode_symbol(symbol)
         for symbol in ordered
         for sent in (symbol.encode(), values.write_text(symbol, codepage))
     }
 
 
-def tell(symbol: bytes, rest: bytes, received: int, skipped: int = 0) -> bytes:
+def encode_tick(symbol: bytes, rest: bytes, received: int, skipped: int = 0) -> bytes:
     """
     Return the line that tells a subscriber a tick.
 

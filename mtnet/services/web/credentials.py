@@ -54,7 +54,7 @@ def _without_nul(shown: IUsernamePassword) -> ICredentials:
     return UsernamePassword(shown.username, shown.password.removesuffix(b"\0"))
 
 
-def converted(error: HttpError | WireError) -> HttpError:
+def login_error(error: HttpError | WireError) -> HttpError:
     """Return an error of a login as one of HTTP."""
     if isinstance(error, HttpError):
         return error

@@ -33,7 +33,7 @@ from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.output.segments import StreamTransport, Watch, unacknowledged
 from mtnet.net.peer import Gate, Visitor
 from mtnet.net.tls.handshake import SecureTransport
-from mtnet.services.web.credentials import HEADERS, PLAIN, converted, credentials
+from mtnet.services.web.credentials import HEADERS, PLAIN, credentials, login_error
 
 IDLE = 30.0
 """Seconds for a request's headers from the last answer on, and between two bytes of its body."""
@@ -207,7 +207,7 @@ class ApiRequest(Request):
             self._site.guard(self)
             shown = credentials(self, visitor)
         except (HttpError, WireError) as error:
-            refused = converted(error)
+            refused = login_error(error)
             self.refuse(refused, logged=(refused.status, refused.code) == PLAIN)
             return
         if shown is None:
@@ -242,7 +242,7 @@ class ApiRequest(Request):
     def _unknown(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
             failure.trap(WireError)
-            self.refuse(converted(cast(WireError, failure.value)), logged=True)
+            self.refuse(login_error(cast(WireError, failure.value)), logged=True)
 
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer that the server failed, and leave the traceback in the log alone."""

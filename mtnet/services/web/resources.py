@@ -35,21 +35,21 @@ _ETAG = re.compile(r'"([^"]*)"')
 
 def templates_site(hub: Hub) -> ApiSite:
     """Return the site of the templates port."""
-    return _site(hub, {b"templates": Templates(hub)}, "templates")
+    return _site(hub, {b"templates": TemplatesResource(hub)}, "templates")
 
 
 def web_site(hub: Hub) -> ApiSite:
     """Return the site of the web port."""
     children = {
-        b"templates": Templates(hub),
-        b"healthz": Health(hub),
-        b"version": VersionOf(hub),
+        b"templates": TemplatesResource(hub),
+        b"healthz": HealthResource(hub),
+        b"version": VersionResource(hub),
     }
     return _site(hub, children, "web")
 
 
 def _site(hub: Hub, children: Mapping[bytes, Resource], name: str) -> ApiSite:
-    root = Missing(hub)
+    root = NotFoundResource(hub)
     for path, child in children.items():
         root.putChild(path, child)
     return ApiSite(hub, root, hub.config.templates.max_size + SLACK, Listener(name, ""))
@@ -71,13 +71,13 @@ class ApiResource(Resource):
         try:
             self._handler(request)(request)
         except TemplateError as error:
-            request.refuse(_converted(error))
+            request.refuse(_to_http_error(error))
         except HttpError as error:
             request.refuse(error)
         return NOT_DONE_YET
 
     def getChild(self, path: bytes, request: ApiRequest) -> Resource:
-        return Missing(self.hub)
+        return NotFoundResource(self.hub)
 
     def _handler(self, request: ApiRequest) -> Callable[[ApiRequest], None]:
         methods = self.methods(request)
@@ -92,11 +92,11 @@ class ApiResource(Resource):
         raise HttpError(405, "method", f"This path takes {allowed.decode()}.")
 
 
-class Missing(ApiResource):
+class NotFoundResource(ApiResource):
     """A path that leads nowhere."""
 
 
-class Health(ApiResource):
+class HealthResource(ApiResource):
     """`/healthz`: 200, or 503 when somebody must act."""
 
     isLeaf = True
@@ -109,7 +109,7 @@ class Health(ApiResource):
         request.reply_json(200 if report.get("healthy", True) else 503, report)
 
 
-class VersionOf(ApiResource):
+class VersionResource(ApiResource):
     """`/version`: which program this is."""
 
     isLeaf = True
@@ -121,7 +121,7 @@ class VersionOf(ApiResource):
         request.reply_json(200, {"name": "mtnet", "version": __version__})
 
 
-class Templates(ApiResource):
+class TemplatesResource(ApiResource):
     """`/templates` and `/templates/{symbol}/{period}`."""
 
     isLeaf = True
@@ -161,7 +161,7 @@ class Templates(ApiResource):
 
     def _failed(self, failure: Failure, request: ApiRequest) -> None:
         if isinstance(failure.value, TemplateError):
-            request.refuse(_converted(failure.value))
+            request.refuse(_to_http_error(failure.value))
         else:
             request.processingFailed(failure)
 
@@ -223,5 +223,5 @@ def _headers(version: Version) -> dict[bytes, bytes]:
     }
 
 
-def _converted(error: TemplateError) -> HttpError:
+def _to_http_error(error: TemplateError) -> HttpError:
     return HttpError(STATUS.get(error.code, 400), error.code, str(error))

@@ -223,7 +223,7 @@ def fail_once(journal, name, monkeypatch):
 def test_a_failed_expiry_is_repaired_at_once_and_followers_are_caught_up(office, monkeypatch):
     office.age()
     office.publish("a")
-    fail_once(office.journal, "run", monkeypatch)
+    fail_once(office.journal, "transaction", monkeypatch)
     office.desk._expire()
     assert not office.journal.unsettled, "nobody had to publish for that"
     assert office.stored == [("old", 0), ("a", 1)]
@@ -235,7 +235,7 @@ def test_a_failed_expiry_is_repaired_at_once_and_followers_are_caught_up(office,
 def test_health_says_why_nothing_can_be_read_until_a_failed_call_is_repaired(office, monkeypatch):
     office.age()
     office.publish("a")
-    fail_once(office.journal, "run", monkeypatch)
+    fail_once(office.journal, "transaction", monkeypatch)
     office.journal.blind = 2
     office.desk._expire()
     assert office.desk.health()["trouble"] == "The disk is still gone."
@@ -461,7 +461,7 @@ def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(office, tmp_path):
     office.publish("a")
     office.desk.start()
     full = pytest.MonkeyPatch()
-    full.setattr(sqlite, "has_room", lambda folder: False)
+    full.setattr(sqlite, "has_free_space", lambda folder: False)
     office.publish("b")
     assert office.answers == [("a", 1), ("b", "server")]
     office.journal.close()
@@ -482,7 +482,7 @@ def test_a_disk_that_has_room_again_is_healthy_though_nobody_publishes(office):
     office.publish("a")
     office.desk.start()
     with pytest.MonkeyPatch.context() as full:
-        full.setattr(sqlite, "has_room", lambda folder: False)
+        full.setattr(sqlite, "has_free_space", lambda folder: False)
         office.publish("b")
         office.wait(LOOK)
         assert not office.desk.health()["healthy"]

@@ -263,7 +263,7 @@ def test_ids_are_kept_as_long_as_their_entries_and_as_many_besides_as_asked(open
 def test_a_commit_is_forced_onto_the_platter(journal):
     journal.commit([draft()])
     with closing(sqlite3.connect(journal.path)):
-        settings = journal._database.look(
+        settings = journal._database.read(
             lambda c: [
                 c.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("synchronous", "journal_mode", "fullfsync")
@@ -332,13 +332,13 @@ def test_after_an_error_nothing_is_taken_until_it_is_known_what_came_of_it(journ
 
 def test_what_landed_although_the_commit_failed_is_told_to_the_caller(journal, monkeypatch):
     journal.commit([draft()])
-    real = journal._database.run
+    real = journal._database.transaction
 
     def fails_at_the_end(work):
         real(work)
         raise JournalError("The sync failed.")
 
-    monkeypatch.setattr(journal._database, "run", fails_at_the_end)
+    monkeypatch.setattr(journal._database, "transaction", fails_at_the_end)
     with pytest.raises(JournalError, match="sync failed"):
         journal.commit([draft(volume="2"), draft(volume="1", channel="gold")])
     monkeypatch.undo()
@@ -358,7 +358,7 @@ def test_what_landed_is_not_believed_while_it_cannot_be_forced_onto_the_platter(
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM entry").fetchall()
         journal.commit([draft(volume="2")])
-        monkeypatch.setattr("mtnet.storage.sqlite.BUSY", 0.05)
+        monkeypatch.setattr("mtnet.storage.sqlite.BUSY_TIMEOUT", 0.05)
         with pytest.raises(JournalError, match="shows 1 entries that may not be on the disk"):
             journal.recover({"main": 1})
         with pytest.raises(JournalError, match="until it is known"):

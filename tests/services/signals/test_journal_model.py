@@ -137,7 +137,7 @@ class JournalMachine(RuleBasedStateMachine):
         for name, model in self.models.items():
             if not model.log:
                 continue
-            rows = self.journal._database.look(
+            rows = self.journal._database.read(
                 lambda c, name=name: c.execute(
                     "SELECT id, seq FROM known WHERE channel = ?", (name,)
                 ).fetchall()

@@ -202,7 +202,7 @@ def test_each_version_is_checked_once_in_the_end(opened, tmp_path):
     rotten = tmp_path / "templates" / versions[1].key.folder / versions[1].file
     rotten.write_bytes(b"rotten")
     library = opened()
-    found = [library.check() for _ in range(5)]
+    found = [library.check_next() for _ in range(5)]
     assert sorted(map(str, found)) == sorted(["", "", *library.damaged, "None", "None"])
     assert str(rotten) in library.damaged[0]
     assert library.listing()[0]["versions"] == [1, 3]
@@ -258,14 +258,14 @@ def test_a_disk_that_takes_files_again_is_healthy_though_nobody_uploads(
     library = opened()
     store(library, 1)
     before = files(tmp_path)
-    while library.check() is not None:
+    while library.check_next() is not None:
         pass
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         assert code(store, library, 2) == "server"
-        assert library.check() is None
+        assert library.check_next() is None
         assert library.health()["healthy"] is False
-    assert library.check() is None
+    assert library.check_next() is None
     assert library.health() == {"healthy": True, "trouble": None, "templates": 1}
     assert files(tmp_path) == before
 

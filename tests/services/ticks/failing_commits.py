@@ -11,7 +11,7 @@ def fail_commits(monkeypatch):
     Return what is told how the next transactions end: "before" their COMMIT did its work, "behind"
     it, which then has landed, or None, as they should.
     """
-    really = Database._within
+    really = Database._run
     plan = []
 
     def within(database, begin, work):
@@ -29,5 +29,5 @@ def fail_commits(monkeypatch):
             raise JournalError("disk I/O error")
         return result
 
-    monkeypatch.setattr(Database, "_within", within)
+    monkeypatch.setattr(Database, "_run", within)
     return lambda *steps: plan.extend(steps)

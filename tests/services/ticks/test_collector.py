@@ -177,9 +177,9 @@ class Accounts(RuleBasedStateMachine):
     def count(self, records, how):
         collector = self.yard.collector
         if how == "deny":
-            collector.deny(records)
+            collector.count_denied(records)
         elif how == "refuse":
-            collector.refuse(collector.source("desk"), records, self.yard.now())
+            collector.count_refused(collector.source("desk"), records, self.yard.now())
         else:
             self.repeat(records)
             return
@@ -190,7 +190,7 @@ class Accounts(RuleBasedStateMachine):
         collector = self.yard.collector
         known = EURUSD in collector.symbols()
         again = [(EURUSD, b"1"), (b"XAUUSD", b"1")] * records
-        taken = collector.repeat(collector.source("desk"), again, self.yard.now())
+        taken = collector.count_repeated(collector.source("desk"), again, self.yard.now())
         assert taken == (records if known else 0)
         self.given["repeated"] += taken
         self.given["refused"] += 2 * records - taken
@@ -502,8 +502,8 @@ def test_a_sender_of_numbers_without_end_stops_nobody(yard):
     here = yard()
     wild, source = here.collector.source("wild"), here.collector.source("desk")
     for number in (1, 2**63 - 1, 1, 2**63 - 1):
-        wild.judge(Batch(number, b"%d" % number * 2).seen(), here.now())
-        wild.judge(Batch(number, b"%d" % number).seen(), here.now())
+        wild.classify(Batch(number, b"%d" % number * 2).seen(), here.now())
+        wild.classify(Batch(number, b"%d" % number).seen(), here.now())
         here.collector.take(wild, [(GBPUSD, b"1.3")], here.now())
     here.collector.take(source, [(EURUSD, b"7")], here.now())
     here.flush()
@@ -816,7 +816,7 @@ def test_senders_beyond_the_limit_are_counted_as_one_whose_numbers_mean_nothing(
     assert rows == [("(others)", 2), ("a", 1), ("b", 1)]
     collector = here.collector
     assert collector.source("c") is collector.source("d")
-    assert [collector.numbered(collector.source(name)) for name in "abcd"] == [
+    assert [collector.is_numbered(collector.source(name)) for name in "abcd"] == [
         True, True, False, False,
     ]  # fmt: skip
     assert here.stored() == [0, 1, 2, 3]
@@ -852,14 +852,14 @@ def test_a_sender_keeps_its_number_and_its_counts(yard):
 def test_the_newest_tick_is_known_at_once_and_by_the_next_daemon(yard):
     first = yard()
     first.take(3)
-    assert first.collector.newest(EURUSD) == (b"2", 10**12)
+    assert first.collector.last_tick(EURUSD) == (b"2", 10**12)
     first.flush()
-    assert first.collector.newest(EURUSD) == (b"2", 10**12)
+    assert first.collector.last_tick(EURUSD) == (b"2", 10**12)
     first.close()
     second = yard()
-    assert second.collector.newest(EURUSD) == (b"2", 10**12)
+    assert second.collector.last_tick(EURUSD) == (b"2", 10**12)
     assert list(second.collector.symbols()) == [EURUSD]
-    assert second.collector.newest(GBPUSD) is None
+    assert second.collector.last_tick(GBPUSD) is None
 
 
 # Datagrams that the kernel dropped
@@ -868,8 +868,8 @@ def test_the_newest_tick_is_known_at_once_and_by_the_next_daemon(yard):
 def test_what_the_kernel_dropped_at_all_ports_adds_up_over_restarts(yard):
     for _ in range(2):
         here = yard()
-        here.collector.watch(lambda: 3)
-        here.collector.watch(lambda: 4)
+        here.collector.add_drop_counter(lambda: 3)
+        here.collector.add_drop_counter(lambda: 4)
         here.take()
         here.flush()
         here.flush()
@@ -880,7 +880,7 @@ def test_what_the_kernel_dropped_at_all_ports_adds_up_over_restarts(yard):
 
 def test_what_the_kernel_dropped_is_stored_also_when_no_tick_came_since(yard):
     here, drops = yard(), [0]
-    here.collector.watch(lambda: drops[0])
+    here.collector.add_drop_counter(lambda: drops[0])
     here.take()
     here.flush()
     drops[0] = 7
@@ -891,7 +891,7 @@ def test_what_the_kernel_dropped_is_stored_also_when_no_tick_came_since(yard):
 
 def test_datagrams_that_the_kernel_dropped_turn_health_red(yard, warnings):
     here, drops = yard(), [0]
-    here.collector.watch(lambda: drops[0])
+    here.collector.add_drop_counter(lambda: drops[0])
     drops[0] = 7
     here.take()
     here.flush()

@@ -22,7 +22,7 @@ class Notes:
     def __init__(self):
         self.lines, self.flushes = [], 0
 
-    def told(self, symbol, line, rest, when):
+    def on_tick(self, symbol, line, rest, when):
         assert line.startswith(b"TICK: %b %b" % (symbol, rest))
         self.lines.append(f"{symbol.decode()} {rest.decode()} {when}")
 
@@ -49,7 +49,7 @@ def test_a_subscriber_is_told_the_newest_tick_at_once_and_then_every_one(feed):
     notes = Notes()
     feed.subscribe(notes, [GBPUSD], [])
     assert (notes.lines, notes.flushes) == (["GBPUSD 1.3 7"], 1)
-    feed.tell([(GBPUSD, b"1.4"), (EURUSD, b"1.2"), (GBPUSD, b"1.5")], 9)
+    feed.publish([(GBPUSD, b"1.4"), (EURUSD, b"1.2"), (GBPUSD, b"1.5")], 9)
     assert notes.lines[1:] == ["GBPUSD 1.4 9", "GBPUSD 1.5 9"]
 
 
@@ -57,7 +57,7 @@ def test_a_symbol_that_nobody_sent_yet_is_told_from_its_first_tick_on(feed):
     notes = Notes()
     feed.subscribe(notes, [XAUUSD], [])
     assert notes.lines == []
-    feed.tell([(XAUUSD, b"2000")], 9)
+    feed.publish([(XAUUSD, b"2000")], 9)
     assert notes.lines == ["XAUUSD 2000 9"]
 
 
@@ -65,20 +65,20 @@ def test_everything_is_every_symbol_those_that_come_later_included(feed):
     notes = Notes()
     feed.subscribe(notes, [EVERYTHING], [EURUSD, GBPUSD])
     assert notes.lines == ["EURUSD 1.1 5", "GBPUSD 1.3 7"]
-    feed.tell([(XAUUSD, b"2000"), (EURUSD, b"1.2")], 9)
+    feed.publish([(XAUUSD, b"2000"), (EURUSD, b"1.2")], 9)
     assert notes.lines[2:] == ["XAUUSD 2000 9", "EURUSD 1.2 9"]
 
 
 def test_who_asks_for_a_symbol_and_for_everything_is_told_each_tick_once(feed):
     notes = subscribed(feed, EURUSD, EVERYTHING)
-    feed.tell([(EURUSD, b"1.2")], 9)
+    feed.publish([(EURUSD, b"1.2")], 9)
     assert notes.lines == ["EURUSD 1.2 9"]
 
 
 def test_who_asks_twice_is_told_each_tick_once(feed):
     notes = subscribed(feed, EURUSD)
     feed.subscribe(notes, [EURUSD, EURUSD], [])
-    feed.tell([(EURUSD, b"1.2")], 9)
+    feed.publish([(EURUSD, b"1.2")], 9)
     assert notes.lines == ["EURUSD 1.2 9"]
 
 
@@ -86,7 +86,7 @@ def test_a_subscription_adds_to_the_one_before(feed):
     notes = subscribed(feed, EURUSD)
     feed.subscribe(notes, [GBPUSD], [])
     assert notes.lines == ["GBPUSD 1.3 7"]
-    feed.tell([(EURUSD, b"1.2"), (GBPUSD, b"1.4")], 9)
+    feed.publish([(EURUSD, b"1.2"), (GBPUSD, b"1.4")], 9)
     assert notes.lines[1:] == ["EURUSD 1.2 9", "GBPUSD 1.4 9"]
 
 
@@ -104,7 +104,7 @@ def test_a_subscription_adds_to_the_one_before(feed):
 def test_who_gives_up_a_symbol_is_told_the_others_alone(feed, asked, given_up, told):
     notes = subscribed(feed, *asked)
     feed.unsubscribe(notes, given_up)
-    feed.tell([(EURUSD, b"1.2"), (GBPUSD, b"1.4")], 9)
+    feed.publish([(EURUSD, b"1.2"), (GBPUSD, b"1.4")], 9)
     assert notes.lines == told
 
 
@@ -112,7 +112,7 @@ def test_who_gave_up_a_symbol_may_ask_for_it_again(feed):
     notes = subscribed(feed, EURUSD)
     feed.unsubscribe(notes, [EURUSD])
     feed.subscribe(notes, [EURUSD], [])
-    feed.tell([(EURUSD, b"1.2")], 9)
+    feed.publish([(EURUSD, b"1.2")], 9)
     assert notes.lines == ["EURUSD 1.1 5", "EURUSD 1.2 9"]
 
 
@@ -120,7 +120,7 @@ def test_who_gives_up_all_is_no_subscriber_any_more_and_others_are(feed):
     leaving, staying = subscribed(feed, EURUSD), subscribed(feed, EURUSD)
     feed.unsubscribe(leaving, [EVERYTHING])
     assert list(feed.subscribers) == [staying]
-    feed.tell([(EURUSD, b"1.2")], 9)
+    feed.publish([(EURUSD, b"1.2")], 9)
     assert (leaving.lines, staying.lines) == ([], ["EURUSD 1.2 9"])
 
 
@@ -131,7 +131,7 @@ def test_who_never_asked_may_leave(feed):
 
 def test_ticks_that_come_together_are_passed_on_together_and_to_nobody_else(feed):
     one, other = subscribed(feed, EVERYTHING), subscribed(feed, XAUUSD)
-    feed.tell([(EURUSD, b"1.2"), (GBPUSD, b"1.4"), (EURUSD, b"1.3")], 9)
+    feed.publish([(EURUSD, b"1.2"), (GBPUSD, b"1.4"), (EURUSD, b"1.3")], 9)
     assert (one.flushes, other.flushes) == (1, 0)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mtnet.services.ticks.files import importer, mt5
 from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.storage.blocks import BLOCK
-from mtnet.services.ticks.storage.reader import Archive
+from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.testing import EPOCH
 
 EURUSD = b"EURUSD"
@@ -32,7 +32,7 @@ def bring(path, *ticks, symbol=EURUSD, received=EPOCH):
 
 
 def stored(path, symbol=EURUSD):
-    return [(each.time, each.rest) for each in Archive(path).ticks(symbol)]
+    return [(each.time, each.rest) for each in TickReader(path).ticks(symbol)]
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_what_a_daemon_took_is_there_already_whoever_sent_it(beside):
         collector.take(collector.source(f"desk-{at}"), [(EURUSD, row(at)[1])], EPOCH + at)
     collector.sync()
     assert bring(path, *(row(at) for at in range(6))) == (2, 4)
-    assert [each.source for each in Archive(path).ticks(EURUSD)] == [
+    assert [each.source for each in TickReader(path).ticks(EURUSD)] == [
         *(f"desk-{at}" for at in range(4)),
         *["(import)"] * 2,
     ]
@@ -219,7 +219,7 @@ def test_what_was_imported_counts_as_neither_taken_nor_lost(beside, hub_with):
     collector.sync()
     bring(path, *(row(at) for at in range(1, 6)))
     assert hub_with().collector.lost == 0
-    assert Archive(path).report()["totals"] == {"stored": 1, "lost": 0, "kernel drops": 0}
+    assert TickReader(path).report()["totals"] == {"stored": 1, "lost": 0, "kernel drops": 0}
 
 
 def test_a_daemon_that_stores_between_two_chunks_is_not_stored_again(beside, clock, monkeypatch):
@@ -239,7 +239,7 @@ def test_a_daemon_that_stores_between_two_chunks_is_not_stored_again(beside, clo
     collector.sync()
     clock.advance(1)
     assert stored(path) == [row(at) for at in range(7)]
-    assert Archive(path).report()["totals"]["stored"] == 2
+    assert TickReader(path).report()["totals"]["stored"] == 2
 
 
 def test_an_import_is_no_news_for_those_who_subscribe(beside, hub_with):
@@ -249,15 +249,15 @@ def test_an_import_is_no_news_for_those_who_subscribe(beside, hub_with):
     bring(path, row(0), row(9))
     bring(path, row(0), symbol=b"GBPUSD")
     later = hub_with().collector
-    assert later.newest(EURUSD) == (row(5)[1], EPOCH)
-    assert later.newest(b"GBPUSD") is None
+    assert later.last_tick(EURUSD) == (row(5)[1], EPOCH)
+    assert later.last_tick(b"GBPUSD") is None
 
 
 def test_what_was_imported_stands_in_the_lists(path):
     bring(path, row(0), row(1), received=EPOCH)
     bring(path, row(0), row(1), received=EPOCH + 1)
     bring(path, row(2), received=EPOCH + 2)
-    archive = Archive(path)
+    archive = TickReader(path)
     (listed,) = archive.symbols()
     assert (listed["ticks"], listed["first"], listed["last"]) == (3, NOON, NOON + 2)
     report = archive.report()
@@ -268,4 +268,4 @@ def test_what_was_imported_stands_in_the_lists(path):
 
 def test_a_tick_is_given_the_time_of_its_import(path):
     bring(path, row(0), received=EPOCH + 7)
-    assert [each.received for each in Archive(path).ticks(EURUSD)] == [EPOCH + 7]
+    assert [each.received for each in TickReader(path).ticks(EURUSD)] == [EPOCH + 7]

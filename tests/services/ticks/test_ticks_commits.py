@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from mtnet.errors import JournalError
 from mtnet.services.ticks.sources import GAPS, WINDOW, Batch, Source, Verdict
-from mtnet.services.ticks.storage.blocks import Heard, Series
-from mtnet.services.ticks.storage.commits import Commit, freeze
+from mtnet.services.ticks.storage.blocks import Reception, Series
+from mtnet.services.ticks.storage.commits import Commit, snapshot
 from mtnet.services.ticks.storage.schema import IMPORTED, OTHERS, ROWS, SCHEMA
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
@@ -37,7 +37,7 @@ def batch(number, text=ONE):
 def commit_of(symbol, *records, when=17, source=3):
     """Return a commit of the ticks of one symbol."""
     blocks = list(Series(symbol, None, list(records), [(when, source)] * len(records)).pack())
-    heard = {(source, symbol): Heard(len(records), when, when)}
+    heard = {(source, symbol): Reception(len(records), when, when)}
     return Commit(blocks, heard, {symbol: (records[-1], when)}, [], {"stored": len(records)})
 
 
@@ -133,11 +133,11 @@ def test_a_source_is_loaded_as_it_was_after_whatever_came_in_however_many_commit
         store = Store(Path(folder) / "ticks.sqlite")
         for when, (step, text, stored) in enumerate(steps):
             number = max(0, (source.highest or 0) + step)
-            source.hear(1, when)
-            source.judge(batch(number, text), when)
+            source.count_received(1, when)
+            source.classify(batch(number, text), when)
             if stored:
-                store.commit(Commit(sources=[freeze(source)]))
-        store.commit(Commit(sources=[freeze(source)]))
+                store.commit(Commit(sources=[snapshot(source)]))
+        store.commit(Commit(sources=[snapshot(source)]))
         store.close()
         again = Store(Path(folder) / "ticks.sqlite")
         (found,) = again.load(Tally(Path(folder) / "taken"), 10).sources
@@ -152,12 +152,12 @@ def test_a_source_is_loaded_as_it_was_after_whatever_came_in_however_many_commit
 def test_a_source_that_was_loaded_goes_on_where_it_was(store, load):
     source = Source("desk", 3)
     for number in (1, 2, 6):
-        source.judge(batch(number), 9)
-    store.commit(Commit(sources=[freeze(source)]))
+        source.classify(batch(number), 9)
+    store.commit(Commit(sources=[snapshot(source)]))
     (found,) = load().sources
-    verdicts = [found.judge(batch(number), 10) for number in (2, 4, 4, 7)]
+    verdicts = [found.classify(batch(number), 10) for number in (2, 4, 4, 7)]
     assert verdicts == [Verdict.REPEAT, Verdict.LATE, Verdict.REPEAT, Verdict.NEXT]
-    store.commit(Commit(sources=[freeze(found)]))
+    store.commit(Commit(sources=[snapshot(found)]))
     (again,) = load().sources
     (gap,) = again.gaps
     assert (gap.first, gap.last, gap.found, gap.run, gap.late) == (3, 5, 9, 0, 1)
@@ -166,9 +166,9 @@ def test_a_source_that_was_loaded_goes_on_where_it_was(store, load):
 
 def test_those_who_are_counted_as_one_are_loaded_with_their_counts(store, load):
     others = Source("(others)", OTHERS)
-    others.hear(7, 50)
+    others.count_received(7, 50)
     others.refused = 2
-    store.commit(Commit(sources=[freeze(others)]))
+    store.commit(Commit(sources=[snapshot(others)]))
     kept = load()
     assert (kept.others.received, kept.others.refused, kept.others.last) == (7, 2, 50)
     assert (kept.sources, kept.next) == ([], OTHERS + 1)
@@ -177,16 +177,16 @@ def test_those_who_are_counted_as_one_are_loaded_with_their_counts(store, load):
 def test_the_next_number_is_free_although_older_sources_are_not_loaded(store, load):
     sources = [Source(f"s{number}", number) for number in (3, 4, 9)]
     for source in sources:
-        source.hear(1, 100 - source.number)
-    store.commit(Commit(sources=[freeze(source) for source in sources]))
+        source.count_received(1, 100 - source.number)
+    store.commit(Commit(sources=[snapshot(source) for source in sources]))
     kept = load(1)
     assert ([source.name for source in kept.sources], kept.next) == (["s3"], 10)
 
 
 def test_a_source_that_never_numbered_its_batches_is_loaded_so(store, load):
     source = Source("192.0.2.7", 3)
-    source.hear(5, 50)
-    store.commit(Commit(sources=[freeze(source)]))
+    source.count_received(5, 50)
+    store.commit(Commit(sources=[snapshot(source)]))
     (found,) = load().sources
     assert (found.highest, found.received, len(found.gaps)) == (None, 5, 0)
 
@@ -233,8 +233,8 @@ def test_a_commit_of_as_many_rows_as_a_statement_takes_and_more_is_stored(store,
         whole.blocks += part.blocks
         whole.heard |= part.heard
         whole.newest |= part.newest
-        source.judge(batch(2 * at), at)
-    whole.sources = [freeze(source)]
+        source.classify(batch(2 * at), at)
+    whole.sources = [snapshot(source)]
     whole.totals = {"stored": whole.ticks}
     store.commit(whole)
     kept = load()
@@ -262,9 +262,9 @@ def test_blocks_are_numbered_in_the_order_in_which_they_were_handed_over(store, 
 def test_of_thousands_of_batches_the_last_1024_below_the_highest_are_loaded(store, load, commits):
     source = Source("desk", 3)
     for number in range(1, 3_501):
-        source.judge(batch(number), 0)
+        source.classify(batch(number), 0)
         if number % (3_500 // commits) == 0:
-            store.commit(Commit(sources=[freeze(source)]))
+            store.commit(Commit(sources=[snapshot(source)]))
     (found,) = load().sources
     assert found.known(3_500 - WINDOW - 1) is None
     window = range(3_500 - WINDOW, 3_501)
@@ -274,28 +274,28 @@ def test_of_thousands_of_batches_the_last_1024_below_the_highest_are_loaded(stor
 def test_the_newest_batches_are_loaded_although_more_than_1024_came_late_behind_them(store, load):
     source = Source("desk", 3)
     for number in (2_000, *range(976, 2_000), 2_001):
-        source.judge(batch(number), 0)
-    store.commit(Commit(sources=[freeze(source)]))
+        source.classify(batch(number), 0)
+    store.commit(Commit(sources=[snapshot(source)]))
     (found,) = load().sources
-    assert found.judge(batch(2_000), 0) is Verdict.REPEAT
+    assert found.classify(batch(2_000), 0) is Verdict.REPEAT
 
 
 def test_a_batch_that_grew_behind_the_window_displaces_no_newer_one_when_it_is_loaded(store, load):
     source = Source("desk", 3)
     for number in range(1, WINDOW + 3):
-        source.judge(batch(number), 0)
-    store.commit(Commit(sources=[freeze(source)]))
+        source.classify(batch(number), 0)
+    store.commit(Commit(sources=[snapshot(source)]))
     source.remember(batch(1, ONE + OTHER))
-    store.commit(Commit(sources=[freeze(source)]))
+    store.commit(Commit(sources=[snapshot(source)]))
     (found,) = load().sources
-    assert found.judge(batch(WINDOW + 2), 0) is Verdict.REPEAT
+    assert found.classify(batch(WINDOW + 2), 0) is Verdict.REPEAT
 
 
 def test_what_is_remembered_does_not_grow_with_the_commits(store, path):
     source = Source("desk", 3)
     for number in range(1, 60):
-        source.judge(batch(100 * number), 0)
-        store.commit(Commit(sources=[freeze(source)]))
+        source.classify(batch(100 * number), 0)
+        store.commit(Commit(sources=[snapshot(source)]))
     ((count, lowest),) = ask(path, "SELECT count(*), min(highest) FROM seen")
     assert count <= 12
     assert lowest >= 100 * 59 - WINDOW - 1
@@ -303,14 +303,14 @@ def test_what_is_remembered_does_not_grow_with_the_commits(store, path):
 
 def test_pruning_one_source_leaves_the_others(store, load):
     quiet, busy = Source("quiet", 3), Source("busy", 4)
-    quiet.judge(batch(1), 0)
-    quiet.judge(batch(4), 0)
-    store.commit(Commit(sources=[freeze(quiet)]))
+    quiet.classify(batch(1), 0)
+    quiet.classify(batch(4), 0)
+    store.commit(Commit(sources=[snapshot(quiet)]))
     for number in range(10_000, 10_000 + 2 * (GAPS + 2), 2):
-        busy.judge(batch(number), 0)
-    store.commit(Commit(sources=[freeze(busy)]))
-    busy.judge(batch(1), 0)
-    store.commit(Commit(sources=[freeze(busy)]))
+        busy.classify(batch(number), 0)
+    store.commit(Commit(sources=[snapshot(busy)]))
+    busy.classify(batch(1), 0)
+    store.commit(Commit(sources=[snapshot(busy)]))
     found = {source.name: source for source in load().sources}
     assert found["quiet"].known(4) == batch(4)
     assert list(found["quiet"].gaps) == list(quiet.gaps)
@@ -321,11 +321,11 @@ def test_pruning_one_source_leaves_the_others(store, load):
 def test_of_the_gaps_of_two_runs_the_newest_are_kept_and_all_are_counted(store, path, load):
     source = Source("desk", 3)
     for number in range(1, 2 * GAPS, 2):
-        source.judge(batch(number), 0)
-    store.commit(Commit(sources=[freeze(source)]))
+        source.classify(batch(number), 0)
+    store.commit(Commit(sources=[snapshot(source)]))
     for number in (1, 5, 9, 13):
-        source.judge(batch(number, OTHER), 0)
-    store.commit(Commit(sources=[freeze(source)]))
+        source.classify(batch(number, OTHER), 0)
+    store.commit(Commit(sources=[snapshot(source)]))
     (found,) = load().sources
     assert list(found.gaps) == list(source.gaps)
     assert [(gap.run, gap.first) for gap in found.gaps][-3:] == [(1, 2), (1, 6), (1, 10)]
@@ -341,10 +341,10 @@ def full():
     """A commit that puts rows into every table, and changes some that are there."""
     source = Source("desk", 3)
     for number in (1, 5):
-        source.hear(1, number)
-        source.judge(batch(number), number)
+        source.count_received(1, number)
+        source.classify(batch(number), number)
     whole = commit_of(b"EURUSD", b"1.1", b"1.2", when=30)
-    whole.sources = [freeze(source)]
+    whole.sources = [snapshot(source)]
     return whole
 
 
@@ -410,9 +410,9 @@ def test_rows_of_one_symbol_that_are_refused_stop_no_other(store, path, others):
 )
 def test_counters_that_no_database_takes_stop_no_tick_and_no_other_sender(store, path, load, rows):
     poisoned, healthy = Source("poison", 4, **rows), Source("desk", 3)
-    healthy.hear(2, 17)
+    healthy.count_received(2, 17)
     whole = commit_of(b"EURUSD", b"1.1")
-    whole.sources = [freeze(poisoned), freeze(healthy)]
+    whole.sources = [snapshot(poisoned), snapshot(healthy)]
     store.commit(whole)
     assert [refusal.what for refusal in whole.refusals] == ["counters of poison"]
     assert [source.name for source in load().sources] == ["desk"]
@@ -422,9 +422,9 @@ def test_counters_that_no_database_takes_stop_no_tick_and_no_other_sender(store,
 def test_an_error_that_nobody_knows_is_of_the_rows_too(store, path, load):
     poisoned, healthy = Source("poison", 4), Source("desk", 3)
     for source in (poisoned, healthy):
-        source.judge(batch(1), 17)
+        source.classify(batch(1), 17)
     poisoned.fresh[1] = poisoned.fresh[1]._replace(records=2**32)  # struct.error
-    whole = Commit(sources=[freeze(poisoned), freeze(healthy)])
+    whole = Commit(sources=[snapshot(poisoned), snapshot(healthy)])
     store.commit(whole)
     assert [refusal.what for refusal in whole.refusals] == ["counters of poison"]
     assert [source.name for source in load().sources] == ["desk"]
@@ -496,7 +496,7 @@ def test_what_may_not_be_on_the_platter_is_not_taken_for_stored(store, path, fai
     with pytest.raises(JournalError):
         store.commit(whole)
     with monkeypatch.context() as patch:
-        patch.setattr(Database, "force", lambda database: False)
+        patch.setattr(Database, "checkpoint", lambda database: False)
         with pytest.raises(JournalError, match="may not be on the disk"):
             store.commit(whole)
     store.commit(whole)

@@ -20,8 +20,8 @@ from mtnet.services.ticks.files.mt5 import HEADER, rows
 from mtnet.services.ticks.protocol import TicksFactory
 from mtnet.services.ticks.sources import Source
 from mtnet.services.ticks.storage.blocks import Series
-from mtnet.services.ticks.storage.commits import Commit, freeze
-from mtnet.services.ticks.storage.reader import Archive
+from mtnet.services.ticks.storage.commits import Commit, snapshot
+from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.storage.store import Store
 from mtnet.testing import EPOCH, connect
 
@@ -33,7 +33,7 @@ RUN = struct.pack("<IqII", 1, NOON, 3, 1)
 @pytest.fixture
 def store(tmp_path):
     made = Store(tmp_path / "ticks.sqlite")
-    made.commit(Commit(sources=[freeze(Source("desk", 3))]))
+    made.commit(Commit(sources=[snapshot(Source("desk", 3))]))
     yield made
     made.close()
 
@@ -53,7 +53,7 @@ def test_a_block_that_unpacks_to_nonsense_is_named_with_its_file(store, plain):
         connection.execute("UPDATE block SET data = ?", (zlib.compress(plain),))
         connection.commit()
     with pytest.raises(JournalError, match="Block 1 of "):
-        list(Archive(store.path).ticks(EURUSD))
+        list(TickReader(store.path).ticks(EURUSD))
 
 
 def test_two_imports_of_one_file_at_a_time_store_it_once(tmp_path):
@@ -142,4 +142,4 @@ def test_the_file_is_its_owners_alone(store):
 def test_an_empty_file_is_no_store(tmp_path):
     (tmp_path / "ticks.sqlite").touch()
     with pytest.raises(ClientError, match="no ticks"):
-        Archive(tmp_path / "ticks.sqlite")
+        TickReader(tmp_path / "ticks.sqlite")

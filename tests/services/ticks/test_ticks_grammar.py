@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from mtnet import values
 from mtnet.errors import WireError
 from mtnet.services.ticks import wire
-from mtnet.services.ticks.wire import LineDecoder, parse, parse_header, spell, spellings, split
+from mtnet.services.ticks.wire import (
+    LineDecoder,
+    encode_symbol,
+    parse,
+    parse_header,
+    spaced_symbols_table,
+    split,
+)
 
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 ALPHABET = LETTERS + b"""!"#$%&'()*+-./:=?@[\\]^_`{}~"""
@@ -68,13 +75,13 @@ def test_a_longer_symbol_is_refused_with_a_sentence(size):
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=34))
 def test_a_symbol_that_is_one_is_spelt_and_read_back(symbol):
-    name, code = outcome(spell, symbol)
+    name, code = outcome(encode_symbol, symbol)
     if name is None:
         assert code == "symbol"
         assert "%" in symbol or not values.is_symbol(symbol)
     else:
         assert is_symbol(name)
-        assert spell(name.decode()) == name
+        assert encode_symbol(name.decode()) == name
         assert "%" in symbol or unquote(name.decode()) == symbol
 
 
@@ -266,8 +273,8 @@ SPACED = st.from_regex(r"\A[A-Z]{1,4} [A-Z0-9]{1,4}\Z")
 @given(SPACED, st.sampled_from([b" ", b"  ", b"\t", b";", b","]))
 def test_a_symbol_with_a_blank_is_read_before_every_separator(symbol, separator):
     line = separator.join([symbol.encode(), b"7500.1", b"7500.3"])
-    assert parse(line, spellings([symbol])) == (spell(symbol), b"7500.1 7500.3")
-    assert split(line + b"\n", spellings([symbol])) is None
+    assert parse(line, spaced_symbols_table([symbol])) == (encode_symbol(symbol), b"7500.1 7500.3")
+    assert split(line + b"\n", spaced_symbols_table([symbol])) is None
 
 
 def test_without_being_named_a_symbol_with_a_blank_is_a_symbol_and_a_bid():
@@ -276,18 +283,18 @@ def test_without_being_named_a_symbol_with_a_blank_is_a_symbol_and_a_bid():
 
 
 def test_a_named_symbol_does_not_end_within_a_price():
-    spaced = spellings(["UK 100"])
+    spaced = spaced_symbols_table(["UK 100"])
     assert parse(b"UK 1005 7500.1", spaced) == (b"UK", b"1005 7500.1")
     assert parse(b"UK 100.5", spaced) == (b"UK", b"100.5")
 
 
 def test_a_named_symbol_is_not_found_behind_another():
-    assert parse(b"EUUK 100 7500.1", spellings(["UK 100"])) == (b"EUUK", b"100 7500.1")
+    assert parse(b"EUUK 100 7500.1", spaced_symbols_table(["UK 100"])) == (b"EUUK", b"100 7500.1")
 
 
 def test_a_named_symbol_needs_a_price_of_its_own():
     with pytest.raises(WireError, match="one is needed"):
-        parse(b"UK 100 -", spellings(["UK 100"]))
+        parse(b"UK 100 -", spaced_symbols_table(["UK 100"]))
 
 
 # Headers
@@ -496,7 +503,7 @@ def test_separators_may_be_mixed_and_cut_at_two_points(first, second):
     st.integers(0, 10**6),
 )
 def test_a_told_tick_has_all_fields_and_ends_in_what_was_skipped(values, received, skipped):
-    line = wire.tell(b"EURUSD", b" ".join(values), received, skipped)
+    line = wire.encode_tick(b"EURUSD", b" ".join(values), received, skipped)
     verb, symbol, *told = line.removesuffix(b"\r\n").split(b" ")
     assert (verb, symbol) == (b"TICK:", b"EURUSD")
     assert told[:6] == values + [b"-"] * (6 - len(values))

@@ -17,7 +17,7 @@ from mtnet.net.time_slices import Turns
 from mtnet.plugins.ticks import ticks
 from mtnet.services.ticks import protocol
 from mtnet.services.ticks.storage.store import Store
-from mtnet.services.ticks.stream import Stream
+from mtnet.services.ticks.stream import StreamIngest
 from mtnet.testing import EPOCH
 
 STRANGER = {"host": "192.0.2.1", "peer": "192.0.2.9"}
@@ -279,7 +279,7 @@ def test_a_bug_ends_its_connection_with_one_failure_in_the_log_and_no_other(
     server = serve()
     broken, other = server.dial(), server.dial()
     with monkeypatch.context() as patch:
-        patch.setattr(Stream, "take", fail)
+        patch.setattr(StreamIngest, "take", fail)
         server.say(broken, b"EURUSD 1.1\n")
     server.say(other, b"EURUSD 1.2\n")
     assert broken.reset

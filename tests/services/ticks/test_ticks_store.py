@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from mtnet.errors import JournalError
 from mtnet.services.ticks.sources import GAPS, WINDOW, Batch, Source
 from mtnet.services.ticks.storage import store as store_module
-from mtnet.services.ticks.storage.blocks import BLOCK, Heard, Series, unpack
-from mtnet.services.ticks.storage.commits import Commit, freeze
-from mtnet.services.ticks.storage.reader import Archive
+from mtnet.services.ticks.storage.blocks import BLOCK, Reception, Series, unpack
+from mtnet.services.ticks.storage.commits import Commit, snapshot
+from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
 
@@ -38,9 +38,9 @@ def tally(tmp_path):
 
 def commit(ticks=1, sources=(), symbol=b"EURUSD", when=17):
     blocks = list(Series(symbol, None, [b"1.1"] * ticks, [(when, 3)] * ticks).pack())
-    heard = {(3, symbol): Heard(ticks, when, when)}
+    heard = {(3, symbol): Reception(ticks, when, when)}
     newest = {symbol: (b"1.1", when)}
-    frozen = [freeze(source) for source in sources]
+    frozen = [snapshot(source) for source in sources]
     return Commit(blocks, heard, newest, frozen, {"stored": ticks})
 
 
@@ -88,10 +88,10 @@ def test_a_series_knows_its_newest_tick_before_and_behind_the_packing():
 
 
 def test_silence_is_the_longest_time_between_two_ticks():
-    heard = Heard(1, 10, 10)
+    heard = Reception(1, 10, 10)
     for when in (12, 30, 31, 20):
         heard.add(2, when)
-    assert heard == Heard(9, 10, 31, 18)
+    assert heard == Reception(9, 10, 31, 18)
 
 
 # The store
@@ -99,9 +99,9 @@ def test_silence_is_the_longest_time_between_two_ticks():
 
 def test_what_was_committed_is_there_when_the_file_is_opened_again(path, tally):
     source = Source("desk", 3)
-    source.hear(5, 17)
+    source.count_received(5, 17)
     for number in (1, 5, 3):
-        source.judge(Batch(number, b"A 1\n").seen(), 17)
+        source.classify(Batch(number, b"A 1\n").seen(), 17)
     Store(path).load(tally, 10)
     Store(path).commit(commit(5, [source]))
     tally.set(5)
@@ -119,7 +119,7 @@ def test_what_was_committed_is_there_when_the_file_is_opened_again(path, tally):
 def test_the_counters_of_a_source_are_replaced_and_those_of_its_symbols_added(path, tally):
     store, source = Store(path), Source("desk", 3)
     for when in (10, 50):
-        source.hear(2, when)
+        source.count_received(2, when)
         store.commit(commit(2, [source], when=when))
     rows = sqlite3.connect(path).execute
     assert rows("SELECT received FROM source WHERE id = 3").fetchall() == [(4,)]
@@ -131,7 +131,7 @@ def test_the_counters_of_a_source_are_replaced_and_those_of_its_symbols_added(pa
 def test_more_rows_than_one_statement_takes_are_stored(path, tally):
     sources = [Source(f"s{n}", n) for n in range(3, 700)]
     for source in sources:
-        source.hear(1, source.number)
+        source.count_received(1, source.number)
     Store(path).commit(commit(1, sources))
     kept = Store(path).load(tally, 1_000)
     assert {source.name for source in kept.sources} == {source.name for source in sources}
@@ -140,7 +140,7 @@ def test_more_rows_than_one_statement_takes_are_stored(path, tally):
 def test_the_sources_that_were_heard_last_are_loaded(path, tally):
     sources = [Source(f"s{n}", n) for n in range(3, 9)]
     for source in sources:
-        source.hear(1, 100 - source.number)
+        source.count_received(1, 100 - source.number)
     Store(path).commit(commit(1, sources))
     kept = Store(path).load(tally, 2)
     assert [source.name for source in kept.sources] == ["s3", "s4"]
@@ -287,15 +287,22 @@ def test_two_spellings_that_an_older_mtnet_took_for_two_symbols_become_one(path,
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT name, ticks FROM symbol").fetchall() == [("BTC:USDT", 6)]
         assert db.execute("SELECT ticks, first, last FROM heard").fetchall() == [(6, 17, 19)]
-    assert [tick.received for tick in Archive(path).ticks(b"BTC:USDT")] == [17, 17, 18, 18, 19, 19]
+    assert [tick.received for tick in TickReader(path).ticks(b"BTC:USDT")] == [
+        17,
+        17,
+        18,
+        18,
+        19,
+        19,
+    ]
 
 
 def test_numbers_of_an_older_run_are_forgotten(path, tally):
     store, source = Store(path), Source("desk", 3)
     for number in (1, 2, 3):
-        source.judge(Batch(number, b"A 1\n").seen(), 0)
+        source.classify(Batch(number, b"A 1\n").seen(), 0)
     store.commit(commit(1, [source]))
-    source.judge(Batch(1, b"B 2\n").seen(), 0)
+    source.classify(Batch(1, b"B 2\n").seen(), 0)
     store.commit(commit(1, [source]))
     (found,) = store.load(tally, 10).sources
     assert found.known(1) == Batch(1, b"B 2\n").seen()
@@ -306,7 +313,7 @@ def test_numbers_of_an_older_run_are_forgotten(path, tally):
 def test_numbers_that_fell_out_of_the_window_are_pruned(path, tally):
     store, source = Store(path), Source("desk", 3)
     for number in (1, 2, WINDOW + 50):
-        source.judge(Batch(number, b"A 1\n").seen(), 0)
+        source.classify(Batch(number, b"A 1\n").seen(), 0)
         store.commit(commit(1, [source]))
     assert sqlite3.connect(path).execute("SELECT count(*) FROM seen").fetchone() == (1,)
 
@@ -314,7 +321,7 @@ def test_numbers_that_fell_out_of_the_window_are_pruned(path, tally):
 def test_of_too_many_gaps_the_newest_are_kept(path, tally):
     store, source = Store(path), Source("desk", 3)
     for number in range(0, 2 * (GAPS + 3), 2):
-        source.judge(Batch(number).seen(), 0)
+        source.classify(Batch(number).seen(), 0)
         if number % 500 == 0:
             store.commit(commit(1, [source]))
     store.commit(commit(1, [source]))

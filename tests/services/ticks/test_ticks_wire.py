@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mtnet.errors import WireError
 from mtnet.services.ticks import wire
-from mtnet.services.ticks.wire import LineDecoder, parse, spell, spellings, split
+from mtnet.services.ticks.wire import LineDecoder, encode_symbol, parse, spaced_symbols_table, split
 
 UK = {b"UK 100": b"UK%20100"}
 
@@ -110,7 +110,7 @@ def test_text_with_a_symbol_with_a_blank_is_not_split_at_once():
 
 
 def test_of_two_symbols_with_blanks_the_longer_is_found():
-    spaced = spellings(["UK 100", "UK 100 X"])
+    spaced = spaced_symbols_table(["UK 100", "UK 100 X"])
     assert parse(b"UK 100 X 1.5", spaced) == (b"UK%20100%20X", b"1.5")
     assert parse(b"UK 100 1.5", spaced) == (b"UK%20100", b"1.5")
 
@@ -195,7 +195,7 @@ def test_no_password_is_repeated_where_a_login_is_misspelt(line):
     ],
 )
 def test_what_would_be_read_as_something_else_is_spelt_out(symbol, spelt):
-    assert spell(symbol) == spelt
+    assert encode_symbol(symbol) == spelt
     assert parse(spelt + b" 1", {}) == (spelt, b"1")
 
 
@@ -208,7 +208,7 @@ REAL = [
 
 @pytest.mark.parametrize("symbol", REAL)
 def test_a_symbol_is_the_same_in_every_spelling(symbol):
-    name = spell(symbol)
+    name = encode_symbol(symbol)
     escaped = b"".join(b"%%%02x" % byte for byte in symbol.encode())
     assert parse(escaped + b" 1", {}) == (name, b"1")
     assert parse(name + b";1", {}) == (name, b"1")
@@ -221,7 +221,10 @@ def test_bytes_that_are_no_utf_8_are_read_in_the_code_page():
     assert parse(b"EURUSD.%A3 1", {}) == ("EURUSD.£".encode(), b"1")
     gazprom = "Газпром"
     assert parse(gazprom.encode("cp1251") + b" 1", {}, "cp1251") == (gazprom.encode(), b"1")
-    assert parse("£ 100 1".encode("cp1252"), spellings(["£ 100"])) == ("£%20100".encode(), b"1")
+    assert parse("£ 100 1".encode("cp1252"), spaced_symbols_table(["£ 100"])) == (
+        "£%20100".encode(),
+        b"1",
+    )
 
 
 @pytest.mark.parametrize("price", ["4500", "4500.25"])
@@ -232,7 +235,7 @@ def test_one_at_sign_begins_a_symbol(price):
 @pytest.mark.parametrize("symbol", ["", "X" * 33, "é" * 33, " " * 11, " X", "X ", "a|b", "\ud800"])
 def test_what_is_too_long_or_not_printable_is_no_symbol(symbol):
     with pytest.raises(WireError, match="A symbol has 1 to 32 printable") as caught:
-        spell(symbol)
+        encode_symbol(symbol)
     assert caught.value.code == "symbol"
 
 
@@ -419,11 +422,11 @@ def test_what_stands_behind_a_line_that_is_too_long_is_left_out():
 
 
 def test_a_subscriber_is_told_all_seven_fields_and_the_time_of_receipt():
-    assert wire.tell(b"EURUSD", b"1.10", 17) == b"TICK: EURUSD 1.10 - - - - - 17\r\n"
+    assert wire.encode_tick(b"EURUSD", b"1.10", 17) == b"TICK: EURUSD 1.10 - - - - - 17\r\n"
 
 
 def test_a_subscriber_is_told_how_many_were_skipped():
-    line = wire.tell(b"EURUSD", b"1 2 3 4 123456789012 6", 17, 12)
+    line = wire.encode_tick(b"EURUSD", b"1 2 3 4 123456789012 6", 17, 12)
     assert line == b"TICK: EURUSD 1 2 3 4 123456789012 6 17 ~12\r\n"
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mtnet.errors import JournalError
 from mtnet.services.signals.journal.hash_chain import GENESIS, Head
-from mtnet.storage.sqlite import Place, moved, sync
+from mtnet.storage.sqlite import FileIdentity, moved_error, sync
 
 MAX_NAME = 32
 """Bytes of the name of a channel."""
@@ -111,9 +111,9 @@ class Heads:
         if self._file is None:
             return
         try:
-            now = Place.of(self.path)
-            if now != Place.of(self._file.fileno()):
-                raise moved(self.path, now)
+            now = FileIdentity.of(self.path)
+            if now != FileIdentity.of(self._file.fileno()):
+                raise moved_error(self.path, now)
         except OSError as error:
             raise JournalError(f"{self.path} cannot be asked for: {error}.") from error
 

@@ -10,7 +10,7 @@ from mtnet.services.signals.journal.schema import check_structure
 from mtnet.services.signals.journal.transaction import read_row
 from mtnet.services.signals.journal.verify import channels, read_entries
 from mtnet.services.signals.model import Entry
-from mtnet.storage.sqlite import BUSY, FAILURES
+from mtnet.storage.sqlite import BUSY_TIMEOUT, FAILURES
 
 PAGE = 2_000
 """Entries that are read at once."""
@@ -28,7 +28,7 @@ def export(path: Path, channel: str | None = None) -> Iterator[Entry]:
         raise ClientError(f"There is no journal {path}; --data names the daemon's folder.")
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY)) as connection:
+        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT)) as connection:
             check_structure(connection)
             for name in sorted(channels(connection)) if channel is None else [channel]:
                 yield from _entries(connection, name)

@@ -298,7 +298,7 @@ class Journal:
         Raises:
             JournalError: the journal was closed or opened anew meanwhile.
         """
-        if self._database.alone:
+        if self._database.exclusive:
             raise JournalError(f"The disk of {self.path} is full; it is checked later.")
         check = self._checking = verify(self.path, channel, deep)
         with closing(check):
@@ -327,12 +327,12 @@ class Journal:
 
     def _opened(self, known: Mapping[str, int], strict: bool) -> tuple[Loaded, list[Entry]]:
         self._settled = False
-        forced = self._database.force()
+        forced = self._database.checkpoint()
         found = self._heads.read()
         if not forced and not strict:
-            self._database.flush()
-        loaded, rows = self._database.look(lambda c: check_all(c, self.path, found, self._spoilt))
-        landed = self._database.look(lambda c: beyond(c, rows, known)) if strict else []
+            self._database.sync_log()
+        loaded, rows = self._database.read(lambda c: check_all(c, self.path, found, self._spoilt))
+        landed = self._database.read(lambda c: beyond(c, rows, known)) if strict else []
         if landed and not forced:
             raise JournalError(
                 f"{self.path} shows {len(landed)} entries that may not be on the disk, and there "
@@ -366,7 +366,7 @@ class Journal:
         self._refuse_unsettled()
         self._settled = False
         try:
-            result, heads = self._database.run(work)
+            result, heads = self._database.transaction(work)
         except (DamageError, WireError, NotAskedError) as error:
             self._settled = True  # nothing was asked of the disk
             if not isinstance(error, DamageError) or error.channel in self._damaged:
@@ -477,7 +477,7 @@ class Journal:
                 raise blame(channel, error) from error
 
         try:
-            return self._database.look(find)
+            return self._database.read(find)
         except DamageError as damage:
             self._spoil(channel, sentence(self.path, channel, damage))
             raise JournalError(self._damaged[channel]) from damage

@@ -29,7 +29,7 @@ from mtnet.services.signals.journal.hash_chain import (
 from mtnet.services.signals.journal.schema import BACKUP, SCHEMA, fetch, rows
 from mtnet.services.signals.journal.transaction import new_row, next_epoch, read_row, write_row
 from mtnet.services.signals.journal.verify import POSITION, POSITIONS, Check, Progress, channels
-from mtnet.storage.sqlite import FAILURES, log_of, sync
+from mtnet.storage.sqlite import FAILURES, sync, wal_path
 
 
 def heads_of(path: Path) -> Path:
@@ -293,7 +293,7 @@ def _exchange(path: Path, partial: Path, heads: Path) -> None:
     sync(partial)
     sync(heads)
     # The log of the old file would be read as one of the new.
-    for stale in (log_of(path), path.with_name(f"{path.name}-shm")):
+    for stale in (wal_path(path), path.with_name(f"{path.name}-shm")):
         stale.unlink(missing_ok=True)
     sync(path.parent)
     os.replace(partial, path)

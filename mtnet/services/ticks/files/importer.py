@@ -12,9 +12,9 @@ from contextlib import closing
 from pathlib import Path
 
 from mtnet.errors import ClientError, JournalError
-from mtnet.services.ticks.storage.blocks import BLOCK, Heard, Series
+from mtnet.services.ticks.storage.blocks import BLOCK, Reception, Series
 from mtnet.services.ticks.storage.commits import Commit
-from mtnet.services.ticks.storage.reader import Archive
+from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.storage.schema import IMPORTED
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.wire import key_of
@@ -56,7 +56,7 @@ class Importer:
     def __init__(self, path: Path, symbol: bytes, received: int) -> None:
         self._store, self._symbol, self._received = Store(path), symbol, received
         self._store.prepare()
-        self._archive = Archive(path)
+        self._reader = TickReader(path)
         self.added = self.known = 0
         self.unsorted: int | None = None
 
@@ -98,7 +98,7 @@ class Importer:
         self.known += len(chunk) - len(new)
 
     def _missing(self, chunk: list[Row]) -> Iterator[bytes]:
-        stored = self._archive.ticks(self._symbol, chunk[0][1], chunk[-1][1] + 1)
+        stored = self._reader.ticks(self._symbol, chunk[0][1], chunk[-1][1] + 1)
         there = Counter(_key(tick.time, tick.rest) for tick in stored)
         for _, time, rest in chunk:
             key = _key(time, rest)
@@ -112,7 +112,7 @@ class Importer:
             return Commit()
         marks = [(self._received, IMPORTED)] * len(records)
         blocks = list(Series(self._symbol, None, records, marks).pack())
-        heard = Heard(len(records), self._received, self._received)
+        heard = Reception(len(records), self._received, self._received)
         heards = {(IMPORTED, self._symbol): heard}
         return Commit(blocks=blocks, heard=heards, imported=len(records))
 

@@ -49,7 +49,7 @@ class Block(NamedTuple):
 
 
 @dataclass
-class Heard:
+class Reception:
     """
     What came of one symbol from one source.
 

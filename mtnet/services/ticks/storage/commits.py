@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mtnet.services.ticks.sources import GAPS, Seen, Source
-from mtnet.services.ticks.storage.blocks import Block, Heard
+from mtnet.services.ticks.storage.blocks import Block, Reception
 from mtnet.services.ticks.storage.schema import Row
 
 COUNTS = (
@@ -27,7 +27,7 @@ class Commit:
         blocks: ticks, in order of arrival.
         heard: by number of the source and symbol.
         newest: the last tick of each symbol and when it came.
-        sources: those that were heard, as they were then; see `freeze`.
+        sources: those that were heard, as they were then; see `snapshot`.
         totals: what is added to the totals.
         imported: how many of the ticks are from a file.
         token: tells it from all others, so that it is found when its end is not known; 0 = it is
@@ -36,9 +36,9 @@ class Commit:
     """
 
     blocks: list[Block] = field(default_factory=list)
-    heard: dict[tuple[int, bytes], Heard] = field(default_factory=dict)
+    heard: dict[tuple[int, bytes], Reception] = field(default_factory=dict)
     newest: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
-    sources: list["Frozen"] = field(default_factory=list)
+    sources: list["SourceSnapshot"] = field(default_factory=list)
     totals: dict[str, int] = field(default_factory=dict)
     imported: int = 0
     token: int = 0
@@ -89,7 +89,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Frozen:
+class SourceSnapshot:
     """
     A source as it was when it was handed over.
 
@@ -108,7 +108,7 @@ class Frozen:
     run: int
 
 
-def freeze(source: Source) -> Frozen:
+def snapshot(source: Source) -> SourceSnapshot:
     """Return what is to be stored of a source; what is new in it counts as known from now on."""
     row = (source.number, source.name, *(getattr(source, name) for name in COUNTS))
     changed = source.take_changed()
@@ -116,7 +116,7 @@ def freeze(source: Source) -> Frozen:
     oldest = None
     if len(source.gaps) == GAPS:
         oldest = source.number, source.gaps[0].run, source.gaps[0].first
-    return Frozen(row, gaps, oldest, source.take_fresh(), source.restarts)
+    return SourceSnapshot(row, gaps, oldest, source.take_fresh(), source.restarts)
 
 
 def joined(parts: Sequence[Part]) -> Part:

@@ -18,13 +18,13 @@ from mtnet.errors import ClientError, JournalError
 from mtnet.services.ticks.storage.blocks import unpack
 from mtnet.services.ticks.storage.schema import SCHEMA
 from mtnet.services.ticks.wire import time_of
-from mtnet.storage.sqlite import BUSY
+from mtnet.storage.sqlite import BUSY_TIMEOUT
 
 PAGE = 64
 """Blocks that are read at once. While somebody reads, the write-ahead log can only grow."""
 
 Facts = dict[str, Any]
-Held = tuple[int, int, int, bytes, int, int]
+PendingTick = tuple[int, int, int, bytes, int, int]
 """Order time, number of the block, place in it, then the tick: rest, receipt, source."""
 
 _SYMBOLS = """
@@ -82,7 +82,7 @@ class Stored(NamedTuple):
     source: str
 
 
-class Archive:
+class TickReader:
     """
     Reads one file.
 
@@ -144,8 +144,8 @@ class Archive:
         What is held is sorted only once there is as much of it as of what has come since: a
         block that lies across many others would otherwise be sorted anew with each of them.
         """
-        held: list[Held] = []
-        fresh: list[Held] = []
+        held: list[PendingTick] = []
+        fresh: list[PendingTick] = []
         for number, first, data in blocks:
             if len(fresh) > len(held):
                 held = sorted(held + fresh)
@@ -168,7 +168,7 @@ class Archive:
                 break
             at = {"first": page[-1]["first"], "id": page[-1]["id"]}
 
-    def _open(self, number: int, data: bytes) -> list[Held]:
+    def _open(self, number: int, data: bytes) -> list[PendingTick]:
         try:
             return list(_unpack(number, data))
         except (zlib.error, struct.error, ValueError) as error:
@@ -176,7 +176,7 @@ class Archive:
 
     def _rows(self, query: str, values: Mapping[str, object] | None = None) -> list[Facts]:
         try:
-            with closing(sqlite3.connect(self._path, timeout=BUSY)) as connection:
+            with closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT)) as connection:
                 connection.execute("PRAGMA query_only = ON")
                 connection.row_factory = sqlite3.Row
                 return [dict(row) for row in connection.execute(query, values or {})]
@@ -196,7 +196,7 @@ class _Names(dict[int, str]):
         return self.setdefault(number, f"({number})")
 
 
-def _unpack(number: int, data: bytes) -> Iterator[Held]:
+def _unpack(number: int, data: bytes) -> Iterator[PendingTick]:
     runs, records = unpack(zlib.decompress(data))
     marks = [(received, source) for received, source, ticks in runs for _ in range(ticks)]
     for at, (rest, (received, source)) in enumerate(zip(records, marks, strict=True)):
@@ -204,6 +204,6 @@ def _unpack(number: int, data: bytes) -> Iterator[Held]:
         yield received if time is None else time, number, at, rest, received, source
 
 
-def _tick(held: Held) -> tuple[int, bytes, int, int]:
+def _tick(held: PendingTick) -> tuple[int, bytes, int, int]:
     time, _, _, rest, received, source = held
     return time, rest, received, source

@@ -20,11 +20,18 @@ from zlib import compress
 
 from mtnet.errors import JournalError, WireError
 from mtnet.services.ticks.sources import SLOTS, Gap, Seen, Source
-from mtnet.services.ticks.storage.commits import COUNTS, Commit, Frozen, Part, joined, refusal
+from mtnet.services.ticks.storage.commits import (
+    COUNTS,
+    Commit,
+    Part,
+    SourceSnapshot,
+    joined,
+    refusal,
+)
 from mtnet.services.ticks.storage.schema import IMPORTED, OTHERS, SCHEMA, TABLES, insert
 from mtnet.services.ticks.storage.tally import Tally
-from mtnet.services.ticks.wire import spell
-from mtnet.storage.sqlite import Database, has_room
+from mtnet.services.ticks.wire import encode_symbol
+from mtnet.storage.sqlite import Database, has_free_space
 
 LEVEL = 1
 """Of zlib; 6 saves a tenth of the space and costs three times as much."""
@@ -73,7 +80,7 @@ UPDATE source SET received = received + ?1,
     last = (SELECT max(last) FROM heard WHERE source = ?2)
 WHERE id = ?2
 """
-_ROWS_FAULTS = (
+_ROW_ERRORS = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
     sqlite3.InterfaceError,
@@ -85,7 +92,7 @@ _PRUNE_GAPS = "DELETE FROM gap WHERE source = ? AND (run, first) < (?, ?)"
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredState:
     """
     What the store knows when the daemon starts.
 
@@ -120,7 +127,7 @@ class Store:
         self._symbols: dict[bytes, int] = {}
         self._unsure = False
 
-    def load(self, tally: Tally, sources: int) -> Kept:
+    def load(self, tally: Tally, sources: int) -> StoredState:
         """
         Return what is known, and count what was taken and never stored.
 
@@ -131,22 +138,22 @@ class Store:
             JournalError: the file is damaged, unreadable, or of a newer mtnet.
         """
 
-        def read(connection: sqlite3.Connection) -> Kept:
+        def read(connection: sqlite3.Connection) -> StoredState:
             totals = dict(connection.execute("SELECT name, value FROM total"))
             known = sum(totals.get(name, 0) for name in ("stored", "lost", "unstored"))
             new = max(0, tally.value - known)
             _add(connection, {"lost": new})
             tally.set(known + new)
-            _respell(connection)
-            return _kept(connection, sources, new, known > 0 and not tally.whole)
+            _merge_spellings(connection)
+            return _stored_state(connection, sources, new, known > 0 and not tally.whole)
 
         try:
-            return self._database.run(read)
+            return self._database.transaction(read)
         except JournalError:
-            if has_room(self.path.parent):
+            if has_free_space(self.path.parent):
                 raise
         # What was lost is counted at the next start, when there is room to write it down.
-        return self._database.look(lambda connection: _kept(connection, sources))
+        return self._database.read(lambda connection: _stored_state(connection, sources))
 
     def prepare(self) -> None:
         """
@@ -155,7 +162,7 @@ class Store:
         Raises:
             JournalError: it is damaged, unreadable, or of a newer mtnet.
         """
-        self._database.run(lambda connection: None)
+        self._database.transaction(lambda connection: None)
 
     def commit(self, commit: Commit) -> None:
         """
@@ -168,15 +175,15 @@ class Store:
             JournalError: the disk is full or failed. Whether it was stored all the same is found
                 out when it comes again.
         """
-        if self._unsure and self._has_landed(commit):
+        if self._unsure and self._is_stored(commit):
             self._unsure = False
             return
         try:
             self._write(lambda connection: self._put_all(connection, commit, self._put))
         except Exception as error:
-            if not _is_of_rows(error):
+            if not _is_row_error(error):
                 raise
-            self._write(lambda connection: self._put_all(connection, commit, self._put_what_goes))
+            self._write(lambda connection: self._put_all(connection, commit, self._put_acceptable))
 
     def _put_all(
         self,
@@ -186,7 +193,7 @@ class Store:
     ) -> None:
         commit.refusals = []
         put(connection, commit)
-        _add(connection, _told(commit))
+        _add(connection, _totals(commit))
 
     def commit_after(self, look: Callable[[], Commit]) -> None:
         """
@@ -208,28 +215,28 @@ class Store:
 
     def _write(self, write: Callable[[sqlite3.Connection], None]) -> None:
         try:
-            self._database.run(write)
+            self._database.transaction(write)
         except BaseException:
             self._symbols = {}  # one whose row was rolled back has no number any more
             self._unsure = True
             raise
         self._unsure = False
 
-    def _has_landed(self, commit: Commit) -> bool:
+    def _is_stored(self, commit: Commit) -> bool:
         """
         Say whether the commit that failed last is stored after all, and on the platter.
 
         Raises:
             JournalError: the disk does not tell, or what it shows may not be on the platter.
         """
-        forced = self._database.force()
+        forced = self._database.checkpoint()
 
         def read(connection: sqlite3.Connection) -> int | None:
             query = "SELECT value FROM total WHERE name = ?"
             found = connection.execute(query, (LAST,)).fetchone()
             return None if found is None else int(found[0])
 
-        landed = bool(commit.token) and self._database.look(read) == commit.token
+        landed = bool(commit.token) and self._database.read(read) == commit.token
         if landed and not forced:
             raise JournalError(
                 f"{self.path} shows {commit.ticks} ticks that may not be on the disk, and there is "
@@ -237,7 +244,7 @@ class Store:
             )
         return landed
 
-    def _put_what_goes(self, connection: sqlite3.Connection, commit: Commit) -> None:
+    def _put_acceptable(self, connection: sqlite3.Connection, commit: Commit) -> None:
         """Put all of a commit, or when that fails, of its halves what goes, down to each part."""
         waiting: list[tuple[Commit, list[Part]]] = [(commit, [])]
         while waiting:
@@ -246,7 +253,7 @@ class Store:
             try:
                 self._put(connection, whole)
             except Exception as error:
-                if not _is_of_rows(error):
+                if not _is_row_error(error):
                     raise
                 connection.execute("ROLLBACK TO part")
                 self._symbols = {}
@@ -300,17 +307,17 @@ class Store:
             self._symbols = {name.encode(): number for name, number in names}
 
 
-def _is_of_rows(error: Exception) -> bool:
+def _is_row_error(error: Exception) -> bool:
     """Say whether an error is of certain rows, and others would be taken."""
     if isinstance(error, JournalError):
         cause = error.__cause__
-        return isinstance(cause, Exception) and _is_of_rows(cause)
+        return isinstance(cause, Exception) and _is_row_error(cause)
     if isinstance(error, sqlite3.Error):
-        return isinstance(error, _ROWS_FAULTS)
+        return isinstance(error, _ROW_ERRORS)
     return not isinstance(error, OSError | MemoryError)
 
 
-def _told(commit: Commit) -> dict[str, int]:
+def _totals(commit: Commit) -> dict[str, int]:
     """Return what the totals are changed by: ticks that were refused are not stored."""
     totals = dict(commit.totals)
     refused = sum(sum(each.ticks.values()) for each in commit.refusals)
@@ -326,7 +333,7 @@ def _add(connection: sqlite3.Connection, totals: dict[str, int]) -> None:
     insert(connection, "total (name, value)", list(totals.items()), _UPSERT_TOTAL)
 
 
-def _put_sources(connection: sqlite3.Connection, sources: Sequence[Frozen]) -> None:
+def _put_sources(connection: sqlite3.Connection, sources: Sequence[SourceSnapshot]) -> None:
     columns = f"source ({', '.join(_SOURCE_COLUMNS)})"
     insert(connection, columns, [source.row for source in sources], _UPSERT_SOURCE)
     gaps = [gap for source in sources for gap in source.gaps]
@@ -339,7 +346,7 @@ def _put_sources(connection: sqlite3.Connection, sources: Sequence[Frozen]) -> N
             connection.execute(_PRUNE_GAPS, source.oldest)
 
 
-def _put_seen(connection: sqlite3.Connection, source: Frozen) -> None:
+def _put_seen(connection: sqlite3.Connection, source: SourceSnapshot) -> None:
     highest = max(each.number for each in source.seen)
     batches = b"".join(SEEN.pack(*each) for each in sorted(source.seen)[-SLOTS:])
     row = (source.row[0], source.run, highest, batches)
@@ -347,11 +354,11 @@ def _put_seen(connection: sqlite3.Connection, source: Frozen) -> None:
     connection.execute(_PRUNE_SEEN, (source.row[0], source.run, highest - SLOTS))
 
 
-def _kept(
+def _stored_state(
     connection: sqlite3.Connection, sources: int, lost: int = 0, unknown: bool = False
-) -> Kept:
+) -> StoredState:
     (highest,) = connection.execute("SELECT max(id) FROM source").fetchone()
-    return Kept(
+    return StoredState(
         list(_sources(connection, f"id > {OTHERS}", sources)),
         next(_sources(connection, f"id = {OTHERS}", 1)),
         highest + 1,
@@ -382,14 +389,14 @@ def _sources(connection: sqlite3.Connection, which: str, most: int) -> Iterator[
         yield source
 
 
-def _respell(connection: sqlite3.Connection) -> None:
+def _merge_spellings(connection: sqlite3.Connection) -> None:
     """
     Call symbols as they are called now, and join those that are one: to an older mtnet each
-    spelling was a symbol of its own.
+    canonical_symbol was a symbol of its own.
     """
     numbers = dict(connection.execute("SELECT name, id FROM symbol").fetchall())
     for name, number in list(numbers.items()):
-        spelt = _spelt(name) if "%" in name else name
+        spelt = _canonical(name) if "%" in name else name
         if spelt not in numbers:
             connection.execute("UPDATE symbol SET name = ? WHERE id = ?", (spelt, number))
             numbers[spelt] = number
@@ -398,9 +405,9 @@ def _respell(connection: sqlite3.Connection) -> None:
                 connection.execute(statement, {"one": number, "other": numbers[spelt]})
 
 
-def _spelt(name: str) -> str:
+def _canonical(name: str) -> str:
     try:
-        return spell(name).decode()
+        return encode_symbol(name).decode()
     except WireError:
         return name
 

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from mtnet.config.schema import Ticks
 from mtnet.errors import JournalError
-from mtnet.services.ticks.storage.blocks import Block, Heard, Mark, Series
+from mtnet.services.ticks.storage.blocks import Block, Mark, Reception, Series
 from mtnet.services.ticks.storage.commits import Commit, Refusal
 from mtnet.services.ticks.storage.store import Store
 
@@ -202,7 +202,7 @@ class Writer:
         for when, source, ticks in block.runs:
             heard = commit.heard.get((source, series.symbol))
             if heard is None:
-                commit.heard[source, series.symbol] = Heard(ticks, when, when)
+                commit.heard[source, series.symbol] = Reception(ticks, when, when)
             else:
                 heard.add(ticks, when)
 

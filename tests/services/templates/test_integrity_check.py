@@ -1,6 +1,10 @@
 """Templates on disk, checked while the daemon runs."""
 
-from mtnet.services.templates.checker import LOOK, PACE, CheckService
+from mtnet.services.templates.integrity_check import (
+    CHECK_INTERVAL,
+    REPORT_INTERVAL,
+    IntegrityCheckService,
+)
 
 TEMPLATE = b"<chart>\nnumber=%d\n</chart>\n"
 
@@ -12,12 +16,12 @@ def test_a_damaged_version_is_told_once_and_a_few_are_read_each_second(hub_with,
     folder = hub.library._path(version).parent
     (folder / version.file).write_bytes(b"rotten")
     hub = hub_with()
-    service = CheckService(hub)
+    service = IntegrityCheckService(hub)
     service.startService()
     assert len(warnings()) == 1  # the newest is looked at first
-    clock.pump([PACE] * 5)
+    clock.pump([CHECK_INTERVAL] * 5)
     assert len(hub.library._unchecked) == 14
-    clock.pump([PACE] * 20 + [LOOK] * 3)
+    clock.pump([CHECK_INTERVAL] * 20 + [REPORT_INTERVAL] * 3)
     assert [version.file in event["sentence"] for event in warnings()] == [True]
     service.stopService()
     assert clock.getDelayedCalls() == []
@@ -26,10 +30,10 @@ def test_a_damaged_version_is_told_once_and_a_few_are_read_each_second(hub_with,
 def test_what_is_found_damaged_when_it_is_served_is_told_too(hub_with, clock, warnings):
     hub = hub_with()
     version, _ = hub.library.store("EURUSD", "H1", TEMPLATE % 1, 0)
-    service = CheckService(hub)
+    service = IntegrityCheckService(hub)
     service.startService()
     hub.library._path(version).write_bytes(b"rotten")
     hub.library.content(version)
-    clock.pump([LOOK] * 2)
+    clock.pump([REPORT_INTERVAL] * 2)
     assert [version.file in event["sentence"] for event in warnings()] == [True]
     service.stopService()

@@ -22,7 +22,7 @@ def source_with(*numbers):
     """Return a source that has sent batches of these numbers."""
     source = Source("desk", 3)
     for number in numbers:
-        source.judge(batch(number), number)
+        source.classify(batch(number), number)
     return source
 
 
@@ -36,14 +36,14 @@ def counts(source):
 @pytest.mark.parametrize("below", [1, 2, 1_022, 1_023, 1_024])
 def test_a_lower_number_that_never_came_is_late_up_to_1024_below(below):
     source = source_with(HIGH)
-    assert source.judge(batch(HIGH - below), 0) is LATE
+    assert source.classify(batch(HIGH - below), 0) is LATE
     assert (counts(source), source.highest) == ((0, 0, 1, 0), HIGH)
 
 
 @pytest.mark.parametrize("below", [1_025, 1_026, 2_049, 2_050, HIGH - 2, HIGH - 1, HIGH])
 def test_a_number_more_than_1024_below_that_never_came_is_a_new_run(below):
     source = source_with(HIGH)
-    assert source.judge(batch(HIGH - below), 0) is RESTART
+    assert source.classify(batch(HIGH - below), 0) is RESTART
     assert (counts(source), source.highest) == ((0, 1, 0, 0), HIGH - below)
 
 
@@ -51,7 +51,7 @@ def test_a_number_more_than_1024_below_that_never_came_is_a_new_run(below):
 @pytest.mark.parametrize(("text", "verdict"), [(ONE, REPEAT), (OTHER, RESTART), (b"", RESTART)])
 def test_a_number_that_came_is_a_repeat_with_the_same_bytes_only(below, text, verdict):
     source = source_with(*range(HIGH - 1_100, HIGH + 1))
-    assert source.judge(batch(HIGH - below, text), 0) is verdict
+    assert source.classify(batch(HIGH - below, text), 0) is verdict
     assert source.highest == (HIGH if verdict is REPEAT else HIGH - below)
 
 
@@ -59,34 +59,34 @@ def test_a_number_that_came_is_a_repeat_with_the_same_bytes_only(below, text, ve
 def test_a_number_from_before_a_jump_over_the_window_is_a_new_run_with_any_bytes(number):
     source = source_with(2, 3, HIGH - WINDOW - 1, HIGH)
     assert source.known(number) is None
-    assert source.judge(batch(number), 0) is RESTART
+    assert source.classify(batch(number), 0) is RESTART
     assert source.highest == number
 
 
 def test_number_1_is_a_new_run_although_it_lies_within_the_window():
     source = source_with(700, 701)
-    assert source.judge(batch(1), 0) is RESTART
-    assert source.judge(batch(2), 0) is NEXT
+    assert source.classify(batch(1), 0) is RESTART
+    assert source.classify(batch(2), 0) is NEXT
     assert counts(source) == (0, 1, 0, 0)
 
 
 def test_number_1_with_the_same_bytes_is_a_repeat_within_the_window():
     source = source_with(1, 2, 3)
-    assert source.judge(batch(1), 0) is REPEAT
+    assert source.classify(batch(1), 0) is REPEAT
     assert (counts(source), source.highest) == ((1, 0, 0, 0), 3)
 
 
 def test_number_1_with_the_same_bytes_is_a_new_run_behind_a_jump_over_the_window():
     source = source_with(1, HIGH)
-    assert source.judge(batch(1), 0) is RESTART
-    assert source.judge(batch(2), 0) is NEXT
+    assert source.classify(batch(1), 0) is RESTART
+    assert source.classify(batch(2), 0) is NEXT
 
 
 def test_the_highest_number_that_there_can_be_is_counted():
     source = source_with(1, 2**63 - 1)
     assert source.missing == 2**63 - 3
-    assert source.judge(batch(2**63 - 1), 0) is REPEAT
-    assert source.judge(batch(2**63 - 2), 0) is LATE
+    assert source.classify(batch(2**63 - 1), 0) is REPEAT
+    assert source.classify(batch(2**63 - 2), 0) is LATE
     assert source.missing == 2**63 - 4
 
 
@@ -95,17 +95,17 @@ def test_the_highest_number_that_there_can_be_is_counted():
 
 def test_numbers_of_the_run_before_are_no_repeats():
     source = source_with(*range(1, 21))
-    assert source.judge(batch(10, OTHER), 0) is RESTART
-    assert source.judge(batch(9), 0) is LATE
-    assert source.judge(batch(15), 0) is NEXT
+    assert source.classify(batch(10, OTHER), 0) is RESTART
+    assert source.classify(batch(9), 0) is LATE
+    assert source.classify(batch(15), 0) is NEXT
     assert counts(source) == (0, 1, 1, 4)
 
 
 def test_what_an_older_run_missed_stays_missing():
     source = source_with(1, 5)
-    assert source.judge(batch(1, OTHER), 0) is RESTART
-    assert source.judge(batch(8, OTHER), 0) is NEXT
-    assert source.judge(batch(3, OTHER), 0) is LATE
+    assert source.classify(batch(1, OTHER), 0) is RESTART
+    assert source.classify(batch(8, OTHER), 0) is NEXT
+    assert source.classify(batch(3, OTHER), 0) is LATE
     assert source.missing == 3 + 6 - 1
     assert [(gap.run, gap.first, gap.last, gap.late) for gap in source.gaps] == [
         (0, 2, 4, 0),
@@ -115,15 +115,15 @@ def test_what_an_older_run_missed_stays_missing():
 
 def test_a_late_batch_of_a_new_run_fills_no_gap_of_an_older_one():
     source = source_with(1, 5)
-    assert source.judge(batch(5, OTHER), 0) is RESTART
-    assert source.judge(batch(3, OTHER), 0) is LATE
+    assert source.classify(batch(5, OTHER), 0) is RESTART
+    assert source.classify(batch(3, OTHER), 0) is LATE
     assert (source.missing, source.gaps[0].late) == (3, 0)
 
 
 def test_of_two_runs_between_two_looks_the_newer_is_remembered():
     source = source_with(1, 2, 3)
-    source.judge(batch(1, OTHER), 0)
-    source.judge(batch(2, OTHER), 0)
+    source.classify(batch(1, OTHER), 0)
+    source.classify(batch(2, OTHER), 0)
     assert source.take_fresh() == [batch(1, OTHER), batch(2, OTHER)]
 
 
@@ -137,30 +137,30 @@ def test_a_gap_is_filled_by_its_late_batches_in_whatever_order(late):
     (gap,) = source.gaps
     assert (gap.first, gap.last, gap.late) == (11, last, 0)
     for filled, number in enumerate(late, 1):
-        assert source.judge(batch(number), 99) is LATE
+        assert source.classify(batch(number), 99) is LATE
         assert (gap.late, source.missing) == (filled, len(late) - filled)
     assert source.disorder == len(late)
-    assert source.judge(batch(last + 2), 99) is NEXT
+    assert source.classify(batch(last + 2), 99) is NEXT
     assert list(source.gaps) == [gap]
 
 
 def test_each_late_batch_fills_the_gap_that_it_lies_in():
     source = source_with(1, 5, 10)
     for number in (6, 9, 2):
-        assert source.judge(batch(number), 0) is LATE
+        assert source.classify(batch(number), 0) is LATE
     assert [(gap.first, gap.last, gap.late) for gap in source.gaps] == [(2, 4, 1), (6, 9, 2)]
     assert source.missing == 4
 
 
 def test_a_batch_from_before_the_first_is_late_and_fills_no_gap():
     source = source_with(100, 103)
-    assert source.judge(batch(99), 0) is LATE
+    assert source.classify(batch(99), 0) is LATE
     assert (source.missing, source.gaps[0].late) == (2, 0)
 
 
 def test_a_repeat_of_a_late_batch_fills_its_gap_no_further():
     source = source_with(1, 5)
-    assert [source.judge(batch(3), 0) for _ in range(3)] == [LATE, REPEAT, REPEAT]
+    assert [source.classify(batch(3), 0) for _ in range(3)] == [LATE, REPEAT, REPEAT]
     assert (source.missing, source.gaps[0].late) == (2, 1)
 
 
@@ -168,8 +168,8 @@ def test_a_gap_is_told_once_for_each_time_that_it_changed():
     source = source_with(1, 5)
     (gap,) = source.take_changed()
     assert source.take_changed() == []
-    source.judge(batch(2), 0)
-    source.judge(batch(3), 0)
+    source.classify(batch(2), 0)
+    source.classify(batch(3), 0)
     assert source.take_changed() == [gap]
     assert gap.late == 2
 
@@ -187,28 +187,28 @@ def test_a_batch_that_grows_behind_the_window_displaces_no_newer_one(number):
     old = HIGH - WINDOW - 1
     source = source_with(*range(old, HIGH + 1))
     source.remember(batch(old, ONE + OTHER))
-    assert source.judge(batch(number), 0) is REPEAT
+    assert source.classify(batch(number), 0) is REPEAT
 
 
 @pytest.mark.parametrize(("text", "verdict"), [(ONE, REPEAT), (OTHER, RESTART)])
 def test_what_is_restored_is_compared_by_its_bytes(text, verdict):
     source = Source("desk", highest=20)
     source.restore(source_with(10, 20).take_fresh())
-    assert source.judge(batch(10, text), 0) is verdict
+    assert source.classify(batch(10, text), 0) is verdict
 
 
 def test_what_is_restored_is_not_new():
     source = Source("desk", highest=20)
     source.restore([batch(20)])
     assert source.take_fresh() == []
-    assert source.judge(batch(19), 0) is LATE
+    assert source.classify(batch(19), 0) is LATE
 
 
 def test_nothing_is_known_of_a_source_that_is_restored_without_batches():
     source = Source("desk", highest=20)
     source.restore([])
     assert source.known(20) is None
-    assert source.judge(batch(20), 0) is LATE
+    assert source.classify(batch(20), 0) is LATE
 
 
 @pytest.mark.parametrize(
@@ -224,11 +224,11 @@ def test_nothing_is_known_of_a_source_that_is_restored_without_batches():
 def test_a_batch_of_a_stream_and_a_datagram_of_the_same_records_are_one(text, verdict):
     grown = Batch(7)
     source = source_with(6)
-    source.judge(grown.seen(), 0)
+    source.classify(grown.seen(), 0)
     for record in (ONE, OTHER):
         grown.add(record)
         source.remember(grown.seen())
-    assert source.judge(batch(7, text), 0) is verdict
+    assert source.classify(batch(7, text), 0) is verdict
 
 
 # Time
@@ -238,7 +238,7 @@ def test_a_batch_of_a_stream_and_a_datagram_of_the_same_records_are_one(text, ve
 def test_records_are_counted_and_silence_is_measured_from_the_latest_so_far(heard):
     source, silences, latest = Source("desk"), [0], heard[0][1]
     for records, when in heard:
-        source.hear(records, when)
+        source.count_received(records, when)
         silences.append(when - latest)
         latest = max(latest, when)
     assert source.received == sum(records for records, _ in heard)
@@ -285,26 +285,26 @@ class Judging(RuleBasedStateMachine):
         self.seen[number] = text
         return LATE
 
-    def judge(self, number, text):
+    def classify(self, number, text):
         expected = self.expect(number, text)
         self.counted[expected] += 1
         if expected is RESTART:
             self.stored = []
-        assert self.source.judge(batch(number, text), 0) is expected
+        assert self.source.classify(batch(number, text), 0) is expected
 
     @rule(step=STEPS, text=st.sampled_from([ONE, OTHER]))
     def send(self, step, text):
-        self.judge(max(0, (self.highest or 0) + step), text)
+        self.classify(max(0, (self.highest or 0) + step), text)
 
     @rule(number=st.sampled_from([0, 1, 2, 3_000]), text=st.sampled_from([ONE, OTHER]))
     def send_number(self, number, text):
-        self.judge(number, text)
+        self.classify(number, text)
 
     @rule(data=st.data())
     def send_again(self, data):
         if self.seen:
             number = data.draw(st.sampled_from(list(self.seen)))
-            self.judge(number, self.seen[number])
+            self.classify(number, self.seen[number])
 
     @rule()
     def begin_anew(self):

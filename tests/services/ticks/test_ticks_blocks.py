@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtnet.services.ticks.storage.blocks import BLOCK, Heard, Series, unpack
+from mtnet.services.ticks.storage.blocks import BLOCK, Reception, Series, unpack
 
 EARLY, LATER = 1_549_238_400_994, 1_549_238_400_995
 """Two times of a terminal."""
@@ -166,9 +166,9 @@ def test_the_newest_tick_of_an_earlier_block_counts_until_another_comes():
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 100)), min_size=1))
 def test_silence_is_measured_from_the_latest_time_so_far(calls):
     (ticks, when), *later = calls
-    heard, silences, latest = Heard(ticks, when, when), [0], when
+    heard, silences, latest = Reception(ticks, when, when), [0], when
     for more, at in later:
         heard.add(more, at)
         silences.append(at - latest)
         latest = max(latest, at)
-    assert heard == Heard(sum(call[0] for call in calls), when, latest, max(silences))
+    assert heard == Reception(sum(call[0] for call in calls), when, latest, max(silences))

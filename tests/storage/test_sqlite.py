@@ -8,7 +8,7 @@ import pytest
 
 from mtnet.errors import JournalError, NotAskedError
 from mtnet.storage import sqlite
-from mtnet.storage.sqlite import ROOM, Database, has_room, log_of, replace_file
+from mtnet.storage.sqlite import MIN_FREE_BYTES, Database, has_free_space, replace_file, wal_path
 
 TABLES = "CREATE TABLE word (text TEXT) STRICT"
 
@@ -18,14 +18,14 @@ def path(tmp_path):
     """A file with one row, which was closed."""
     found = tmp_path / "a.sqlite"
     opened = Database(found, 1, TABLES)
-    opened.run(lambda db: db.execute("INSERT INTO word VALUES ('hello')"))
+    opened.transaction(lambda db: db.execute("INSERT INTO word VALUES ('hello')"))
     opened.close()
     return found
 
 
 @pytest.fixture
 def full(monkeypatch):
-    monkeypatch.setattr(sqlite, "has_room", lambda folder: False)
+    monkeypatch.setattr(sqlite, "has_free_space", lambda folder: False)
 
 
 def words(db):
@@ -33,61 +33,61 @@ def words(db):
 
 
 def test_what_is_stored_is_read_on_a_full_disk_and_no_file_grows(path, full):
-    assert Database(path, 1, TABLES).look(words) == ["hello"]
+    assert Database(path, 1, TABLES).read(words) == ["hello"]
     assert [each.name for each in path.parent.iterdir() if each.stat().st_size] == [path.name]
 
 
 def test_what_only_the_log_holds_is_read_too(path, monkeypatch):
     killed = Database(path, 1, TABLES)
-    killed.run(lambda db: db.execute("INSERT INTO word VALUES ('again')"))
+    killed.transaction(lambda db: db.execute("INSERT INTO word VALUES ('again')"))
     log = path.with_name(path.name + "-wal").read_bytes()
     killed.close()
     path.with_name(path.name + "-wal").write_bytes(log)
-    monkeypatch.setattr(sqlite, "has_room", lambda folder: False)
-    assert Database(path, 1, TABLES).look(words) == ["hello", "again"]
+    monkeypatch.setattr(sqlite, "has_free_space", lambda folder: False)
+    assert Database(path, 1, TABLES).read(words) == ["hello", "again"]
 
 
 def test_nothing_is_written_and_the_file_is_not_mapped(path, full):
     opened = Database(path, 1, TABLES)
     with pytest.raises(JournalError, match="database or disk is full"):
-        opened.run(words)
-    assert opened.force() is False
+        opened.transaction(words)
+    assert opened.checkpoint() is False
     assert not path.with_name(path.name + "-shm").exists()
 
 
 def test_it_is_written_again_when_there_is_room(path, monkeypatch):
     opened = Database(path, 1, TABLES)
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite, "has_room", lambda folder: False)
-        assert opened.look(words) == ["hello"]
-    opened.run(lambda db: db.execute("INSERT INTO word VALUES ('again')"))
-    assert opened.look(words) == ["hello", "again"]
+        patch.setattr(sqlite, "has_free_space", lambda folder: False)
+        assert opened.read(words) == ["hello"]
+    opened.transaction(lambda db: db.execute("INSERT INTO word VALUES ('again')"))
+    assert opened.read(words) == ["hello", "again"]
     opened.close()
 
 
 def test_a_file_that_is_missing_damaged_or_newer_is_told_on_a_full_disk_too(path, full, tmp_path):
     with pytest.raises(JournalError, match="full"):
-        Database(tmp_path / "b.sqlite", 1, TABLES).look(words)
+        Database(tmp_path / "b.sqlite", 1, TABLES).read(words)
     with pytest.raises(JournalError, match="schema 1"):
-        Database(path, 2, TABLES).look(words)
+        Database(path, 2, TABLES).read(words)
     path.write_bytes(b"no database " * 99)
     with pytest.raises(JournalError, match="cannot be read or written"):
-        Database(path, 1, TABLES).look(words)
+        Database(path, 1, TABLES).read(words)
 
 
-@pytest.mark.parametrize(("free", "room"), [(ROOM - 1, False), (ROOM, True)])
+@pytest.mark.parametrize(("free", "room"), [(MIN_FREE_BYTES - 1, False), (MIN_FREE_BYTES, True)])
 def test_there_is_room_for_the_index_of_a_log_or_there_is_none(tmp_path, monkeypatch, free, room):
     class Found:
         f_blocks, f_frsize, f_bavail, f_bfree = 1_000_000, 1, free, free
 
     monkeypatch.setattr("os.statvfs", lambda path: Found)
-    assert has_room(tmp_path) is room
+    assert has_free_space(tmp_path) is room
     Found.f_blocks = 0  # some network file systems do not say
-    assert has_room(tmp_path)
+    assert has_free_space(tmp_path)
 
 
 def test_where_nobody_can_tell_there_is_room(tmp_path):
-    assert has_room(tmp_path / "nosuch")
+    assert has_free_space(tmp_path / "nosuch")
 
 
 @pytest.fixture
@@ -105,11 +105,11 @@ def file(folder):
 
 
 def put(file, number):
-    file.run(lambda connection: connection.execute("INSERT INTO t VALUES (?)", (number,)))
+    file.transaction(lambda connection: connection.execute("INSERT INTO t VALUES (?)", (number,)))
 
 
 def numbers(file):
-    return file.look(lambda c: [n for (n,) in c.execute("SELECT n FROM t")])
+    return file.read(lambda c: [n for (n,) in c.execute("SELECT n FROM t")])
 
 
 def remove(folder):
@@ -160,7 +160,7 @@ def test_what_went_astray_in_the_last_moment_is_not_said_to_be_stored(file, fold
         replace(folder)
 
     with pytest.raises(JournalError, match="moved or replaced") as raised:
-        file.run(work)
+        file.transaction(work)
     assert not isinstance(raised.value, NotAskedError), "it may be stored after all"
 
 
@@ -168,7 +168,7 @@ def test_what_went_astray_in_the_last_moment_is_not_said_to_be_stored(file, fold
 def test_a_log_that_loses_its_end_is_found_by_the_next_look(file, folder, loss):
     put(file, 1)
     file.check()
-    loss(log_of(folder / "a.sqlite"))
+    loss(wal_path(folder / "a.sqlite"))
     with pytest.raises(JournalError, match="while the daemon runs"):
         file.check()
     file.check()
@@ -177,7 +177,7 @@ def test_a_log_that_loses_its_end_is_found_by_the_next_look(file, folder, loss):
 
 def test_a_log_that_is_copied_into_the_file_has_lost_nothing(file):
     put(file, 1)
-    assert file.force()
+    assert file.checkpoint()
     file.check()
     put(file, 2)
     file.check()
@@ -188,25 +188,25 @@ def test_a_full_disk_is_not_asked_to_take_anything_and_gives_what_it_holds(
     file, folder, monkeypatch
 ):
     put(file, 1)
-    monkeypatch.setattr(sqlite, "has_room", lambda folder: False)
+    monkeypatch.setattr(sqlite, "has_free_space", lambda folder: False)
     with pytest.raises(NotAskedError, match="disk is full"):
         put(file, 2)
     assert numbers(file) == [1]
     file.close()
     assert numbers(file) == [1]
     assert not (folder / "a.sqlite-shm").exists(), "no memory is mapped to a file"
-    assert file.alone
-    assert not file.force()
+    assert file.exclusive
+    assert not file.checkpoint()
 
 
 def test_with_room_again_the_file_is_written_and_others_can_read_it(file, folder, monkeypatch):
     put(file, 1)
     file.close()
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite, "has_room", lambda folder: False)
+        patch.setattr(sqlite, "has_free_space", lambda folder: False)
         assert numbers(file) == [1]
     put(file, 2)
-    assert not file.alone
+    assert not file.exclusive
     with sqlite3.connect(folder / "a.sqlite", timeout=0) as other:
         assert other.execute("SELECT count(*) FROM t").fetchone() == (2,)
     other.close()

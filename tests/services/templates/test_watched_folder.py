@@ -5,7 +5,7 @@ import os
 import pytest
 from template_samples import CHART
 
-from mtnet.services.templates.watched_folder import Entry, FolderService, Scanner
+from mtnet.services.templates.watched_folder import Entry, StableFileDetector, WatchedFolderService
 
 OLD = Entry("a.tpl", 10, 1)
 
@@ -23,7 +23,7 @@ def watched(tmp_path, hub_with, clock):
             self.service = None
 
         def start(self):
-            self.service = FolderService(self.hub)
+            self.service = WatchedFolderService(self.hub)
             self.service.startService()
 
         def drop(self, name, content):
@@ -42,7 +42,7 @@ def watched(tmp_path, hub_with, clock):
 
 
 def test_a_file_is_ready_once_when_it_stood_still():
-    scanner = Scanner(1.0)
+    scanner = StableFileDetector(1.0)
     assert scanner.ready([OLD], 0.0) == []
     assert scanner.ready([OLD], 0.9) == []
     assert scanner.ready([OLD], 1.0) == [OLD]
@@ -51,23 +51,23 @@ def test_a_file_is_ready_once_when_it_stood_still():
 
 @pytest.mark.parametrize("new", [OLD._replace(size=11), OLD._replace(mtime=2)])
 def test_a_file_that_grows_or_is_touched_waits_anew(new):
-    scanner = Scanner(1.0)
+    scanner = StableFileDetector(1.0)
     scanner.ready([OLD], 0.0)
     assert scanner.ready([new], 1.0) == []
     assert scanner.ready([new], 2.0) == [new]
 
 
 def test_a_file_that_went_and_came_back_is_ready_again():
-    scanner = Scanner(1.0)
+    scanner = StableFileDetector(1.0)
     listings = [[OLD], [OLD], [], [OLD], [OLD]]
     ready = [scanner.ready(listing, when) for when, listing in enumerate(listings)]
     assert ready == [[], [OLD], [], [], [OLD]]
 
 
 def test_a_file_that_could_not_be_taken_is_offered_again():
-    scanner = Scanner(0.0)
+    scanner = StableFileDetector(0.0)
     assert scanner.ready([OLD], 0.0) == [OLD]
-    scanner.again(OLD)
+    scanner.retry(OLD)
     assert scanner.ready([OLD], 1.0) == [OLD]
 
 
@@ -158,7 +158,9 @@ def test_a_folder_that_is_not_there_is_told_once_and_watched_on(watched, warning
 
 def test_a_bug_is_logged_and_the_folder_watched_on(watched, mt5, monkeypatch, warnings):
     with monkeypatch.context() as patch:
-        patch.setattr("mtnet.services.templates.watched_folder.Scanner.ready", lambda *args: 1 / 0)
+        patch.setattr(
+            "mtnet.services.templates.watched_folder.StableFileDetector.ready", lambda *args: 1 / 0
+        )
         watched.start()
         watched.wait()
     assert {event["log_level"].name for event in warnings()} == {"critical"}

@@ -7,7 +7,7 @@ import threading
 import pytest
 from twisted.internet.defer import Deferred
 
-from mtnet.storage.worker import Lane
+from mtnet.storage.worker import SerialWorker
 
 
 class Office:
@@ -31,8 +31,8 @@ def office():
 
 
 @pytest.fixture
-def lane(office):
-    return Lane(office, "test-lane")
+def worker(office):
+    return SerialWorker(office, "test-worker")
 
 
 def told(done):
@@ -41,109 +41,109 @@ def told(done):
     return said
 
 
-def test_work_is_done_in_order_in_one_thread_that_is_not_the_reactors(office, lane):
-    lane.start()
-    names = [told(lane(lambda: threading.current_thread().name)) for _ in range(3)]
-    numbers = [told(lane(int, str(number))) for number in range(100)]
-    lane.stop()
+def test_work_is_done_in_order_in_one_thread_that_is_not_the_reactors(office, worker):
+    worker.start()
+    names = [told(worker(lambda: threading.current_thread().name)) for _ in range(3)]
+    numbers = [told(worker(int, str(number))) for number in range(100)]
+    worker.stop()
     assert names[0] == []
     assert len(office.calls) == 103
     office.look()
-    assert names == [["test-lane"]] * 3
+    assert names == [["test-worker"]] * 3
     assert numbers == [[number] for number in range(100)]
 
 
-def test_what_is_raised_is_a_failure_and_the_next_call_is_done(office, lane):
-    lane.start()
-    failed, done = told(lane(int, "no number")), told(lane(int, "1"))
-    lane.stop()
+def test_what_is_raised_is_a_failure_and_the_next_call_is_done(office, worker):
+    worker.start()
+    failed, done = told(worker(int, "no number")), told(worker(int, "1"))
+    worker.stop()
     office.look()
     assert failed[0].check(ValueError)
     assert done == [1]
 
 
-def test_what_is_asked_for_before_the_start_waits_for_it(office, lane):
-    done = lane(int, "1")
+def test_what_is_asked_for_before_the_start_waits_for_it(office, worker):
+    done = worker(int, "1")
     assert isinstance(done, Deferred)
     assert not done.called
-    lane.start()
-    lane.stop()
+    worker.start()
+    worker.stop()
     office.look()
     assert told(done) == [1]
 
 
-def test_the_stop_waits_until_all_is_done(office, lane):
+def test_the_stop_waits_until_all_is_done(office, worker):
     going, done = threading.Event(), []
-    lane(going.wait, 10)
-    lane(done.append, 1)
-    lane.start()
+    worker(going.wait, 10)
+    worker(done.append, 1)
+    worker.start()
     threading.Timer(0.05, going.set).start()
-    lane.stop()
+    worker.stop()
     assert done == [1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Only Linux has threads that stand back.")
 def test_a_thread_stands_back_as_far_as_it_is_told_and_no_other_does(office):
-    lane = Lane(office, "test-lane", nice=3)
-    lane.start()
-    done, before = told(lane(os.getpriority, os.PRIO_PROCESS, 0)), os.getpriority(0, 0)
-    lane.stop()
+    worker = SerialWorker(office, "test-worker", nice=3)
+    worker.start()
+    done, before = told(worker(os.getpriority, os.PRIO_PROCESS, 0)), os.getpriority(0, 0)
+    worker.stop()
     office.look()
     assert done == [before + 3]
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
-def test_what_can_wait_is_done_when_nothing_else_waits_and_in_its_order(office, lane):
+def test_what_can_wait_is_done_when_nothing_else_waits_and_in_its_order(office, worker):
     done = []
     for number in range(3):
-        lane.later(done.append, f"later {number}")
-    lane(done.append, "now")
-    lane(done.append, "next")
-    lane.start()
-    lane.stop()
+        worker.later(done.append, f"later {number}")
+    worker(done.append, "now")
+    worker(done.append, "next")
+    worker.start()
+    worker.stop()
     assert done == ["now", "next", "later 0", "later 1", "later 2"]
 
 
-def test_a_call_that_hangs_is_told_and_does_not_hold_up_the_stop(office, lane, monkeypatch):
+def test_a_call_that_hangs_is_told_and_does_not_hold_up_the_stop(office, worker, monkeypatch):
     hangs, goes_on = threading.Event(), threading.Event()
 
     def hang():
         hangs.set()
         goes_on.wait(30)
 
-    lane.start()
-    assert lane.trouble() is None
-    lane(hang)
+    worker.start()
+    assert worker.trouble() is None
+    worker(hang)
     hangs.wait(10)
-    monkeypatch.setattr("mtnet.storage.worker.SLOW", 0.0)
-    assert "The disk has not answered for 0 s (test-lane)" in lane.trouble()
-    thread = lane._thread
+    monkeypatch.setattr("mtnet.storage.worker.HUNG_AFTER", 0.0)
+    assert "The disk has not answered for 0 s (test-worker)" in worker.trouble()
+    thread = worker._thread
     assert thread.daemon, "it does not keep the process alive"
-    lane.stop()
+    worker.stop()
     assert not goes_on.is_set(), "it still hangs"
     goes_on.set()
     thread.join(10)
-    assert lane.trouble() is None
+    assert worker.trouble() is None
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_thread_that_has_stopped_by_itself_is_told(lane):
+def test_a_thread_that_has_stopped_by_itself_is_told(worker):
     class Gone:
         def callFromThread(self, *call):
             raise SystemExit
 
-    lane._reactor = Gone()
-    lane.start()
-    lane(int, "1")
-    lane._thread.join(10)
-    assert lane.trouble() == "The thread test-lane has stopped; start the daemon anew"
+    worker._reactor = Gone()
+    worker.start()
+    worker(int, "1")
+    worker._thread.join(10)
+    assert worker.trouble() == "The thread test-worker has stopped; start the daemon anew"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="There are no daemons.")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_thread_that_begins_behind_a_fork_is_known_to_run(lane):
+def test_a_thread_that_begins_behind_a_fork_is_known_to_run(worker):
     child = os.fork()
     if not child:
-        lane.start()
-        os._exit(lane.trouble() is not None)
+        worker.start()
+        os._exit(worker.trouble() is not None)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

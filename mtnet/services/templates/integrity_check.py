@@ -8,27 +8,27 @@ from twisted.logger import Logger
 from mtnet.daemon.environment import Hub
 from mtnet.recurring import Recurring
 
-PACE = 0.1
+CHECK_INTERVAL = 0.1
 """Seconds from one version to the next: with the largest templates 10 MiB/s, which leaves the
 disk, and the thread that stores uploads, to those who wait for them."""
-LOOK = 60.0
+REPORT_INTERVAL = 60.0
 """Seconds between two looks at what was found to be damaged when it was served."""
 
 
-class CheckService(Service):
+class IntegrityCheckService(Service):
     """Checks each version that was there at the start once, and logs what is damaged once."""
 
     log = Logger()
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._calls = LoopingCall(Recurring("The check of the templates", self._check))
         self._calls.clock = hub.clock
 
     def startService(self) -> None:
         super().startService()
-        self._calls.start(PACE)
+        self._calls.start(CHECK_INTERVAL)
 
     def stopService(self) -> None:
         super().stopService()
@@ -36,12 +36,12 @@ class CheckService(Service):
             self._calls.stop()
 
     def _check(self) -> "Deferred[None]":
-        return self._hub.in_thread(self._hub.library.check).addCallback(self._checked)
+        return self._hub.in_thread(self._hub.library.check_next).addCallback(self._checked)
 
     def _checked(self, found: str | None) -> None:
         if found is None:
-            self._calls.interval = LOOK
+            self._calls.interval = REPORT_INTERVAL
         for sentence in self._hub.library.damaged:
-            if sentence not in self._told:
-                self._told.add(sentence)
+            if sentence not in self._reported:
+                self._reported.add(sentence)
                 self.log.warn("{sentence}", sentence=sentence)

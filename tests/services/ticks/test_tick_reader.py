@@ -15,8 +15,8 @@ from mtnet.errors import ClientError, JournalError
 from mtnet.services.ticks.sources import Batch, Source
 from mtnet.services.ticks.storage import reader as archive
 from mtnet.services.ticks.storage.blocks import Series
-from mtnet.services.ticks.storage.commits import Commit, freeze
-from mtnet.services.ticks.storage.reader import Archive
+from mtnet.services.ticks.storage.commits import Commit, snapshot
+from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.storage.store import Store
 from mtnet.testing import EPOCH, make_hub
 
@@ -33,7 +33,7 @@ def tick(time=None, bid=b"1.1"):
 def store(tmp_path):
     """A store of its own, with a sender called desk."""
     made = Store(tmp_path / "ticks.sqlite")
-    made.commit(Commit(sources=[freeze(Source("desk", 3))]))
+    made.commit(Commit(sources=[snapshot(Source("desk", 3))]))
     yield made
     made.close()
 
@@ -45,7 +45,7 @@ def put(store, *ticks, received=NOON, symbol=EURUSD):
 
 
 def told(store, start=None, stop=None):
-    found = Archive(store.path).ticks(EURUSD, start, stop)
+    found = TickReader(store.path).ticks(EURUSD, start, stop)
     return [each.rest for each in found]
 
 
@@ -116,7 +116,7 @@ def test_many_small_blocks_of_several_senders_keep_that_order_around_a_far_off_t
             clock.advance(1)
             orders = [EPOCH + at % 3 if time is None else NOON + time for time in times]
             model += zip(orders, records, [name] * len(times), strict=True)
-        found = Archive(Path(folder) / "ticks.sqlite").ticks(EURUSD)
+        found = TickReader(Path(folder) / "ticks.sqlite").ticks(EURUSD)
         assert [(each.time, each.rest, each.source) for each in found] == sorted(
             model, key=lambda row: row[0]
         )
@@ -126,7 +126,7 @@ def test_many_small_blocks_of_several_senders_keep_that_order_around_a_far_off_t
 def test_more_blocks_than_are_read_at_once_are_told_all_and_in_order(store):
     for at in reversed(range(2 * archive.PAGE + 1)):
         put(store, tick(at), tick(at + 3))
-    found = [each.time - NOON for each in Archive(store.path).ticks(EURUSD)]
+    found = [each.time - NOON for each in TickReader(store.path).ticks(EURUSD)]
     every = range(2 * archive.PAGE + 1)
     assert found == sorted([*every, *(at + 3 for at in every)])
 
@@ -136,7 +136,7 @@ def test_a_tick_is_told_with_who_sent_it_and_when(hub_with, tmp_path):
     collector.take(collector.source("desk-1"), [(EURUSD, tick(5))], EPOCH)
     collector.take(collector.source("192.0.2.7"), [(EURUSD, tick())], EPOCH + 1)
     collector.sync()
-    found = list(Archive(tmp_path / "data" / "ticks.sqlite").ticks(EURUSD))
+    found = list(TickReader(tmp_path / "data" / "ticks.sqlite").ticks(EURUSD))
     assert found == [
         (NOON + 5, tick(5), EPOCH, "desk-1"),
         (EPOCH + 1, tick(), EPOCH + 1, "192.0.2.7"),
@@ -156,7 +156,7 @@ def test_one_far_off_tick_does_not_hold_up_those_that_are_sure(store):
     for at in (1, 2, 3):
         put(store, tick(at))
     damage(store, 4)
-    found = islice(Archive(store.path).ticks(EURUSD), 2)
+    found = islice(TickReader(store.path).ticks(EURUSD), 2)
     assert [each.rest for each in found] == [tick(0), tick(1)]
 
 
@@ -176,7 +176,7 @@ def test_what_is_stored_while_somebody_reads_is_left_for_the_next_reader(store, 
     monkeypatch.setattr(archive, "PAGE", 1)
     put(store, tick(0))
     put(store, tick(2))
-    reading = Archive(store.path).ticks(EURUSD)
+    reading = TickReader(store.path).ticks(EURUSD)
     seen = [next(reading).rest]
     put(store, tick(1))
     put(store, tick(3))
@@ -197,7 +197,7 @@ def test_what_a_daemon_takes_while_somebody_reads_is_left_for_the_next_reader(
 
     for at in (0, 2, 4):
         take("desk-1", at)
-    reader = Archive(tmp_path / "data" / "ticks.sqlite")
+    reader = TickReader(tmp_path / "data" / "ticks.sqlite")
     reading = reader.ticks(EURUSD)
     seen = [next(reading)]
     for at in (1, 3, 5):
@@ -213,7 +213,7 @@ def test_somebody_who_reads_slowly_does_not_let_the_log_grow(store, monkeypatch)
     monkeypatch.setattr(archive, "PAGE", 1)
     for at in range(3):
         put(store, tick(at))
-    reading = Archive(store.path).ticks(EURUSD)
+    reading = TickReader(store.path).ticks(EURUSD)
     next(reading)
     with closing(sqlite3.connect(store.path)) as connection:
         (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -236,7 +236,7 @@ def test_a_damaged_block_is_named_with_its_file(store):
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path):
     with pytest.raises(ClientError, match="no ticks in"):
-        Archive(tmp_path / "ticks.sqlite")
+        TickReader(tmp_path / "ticks.sqlite")
     assert not list(tmp_path.iterdir())
 
 
@@ -244,14 +244,14 @@ def test_a_store_of_a_newer_mtnet_is_not_read(store):
     with closing(sqlite3.connect(store.path)) as connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(JournalError, match="schema 99"):
-        Archive(store.path)
+        TickReader(store.path)
 
 
 def test_a_file_that_is_no_database_is_told_in_a_sentence(tmp_path):
     file = tmp_path / "ticks.sqlite"
     file.write_bytes(b"no database" * 1_000)
     with pytest.raises(JournalError, match="cannot be read"):
-        Archive(file)
+        TickReader(file)
 
 
 def test_a_reader_changes_nothing(store):
@@ -259,7 +259,7 @@ def test_a_reader_changes_nothing(store):
     store.close()
     before = store.path.read_bytes()
     told(store)
-    Archive(store.path).report()
+    TickReader(store.path).report()
     assert store.path.read_bytes() == before
 
 
@@ -272,7 +272,7 @@ def test_each_symbol_is_listed_with_its_ticks_and_their_times(hub_with, tmp_path
         records = [(EURUSD, tick(5)), (EURUSD, tick(3)), (b"XAUUSD", tick())]
         collector.take(collector.source(name), records, EPOCH)
     collector.sync()
-    eurusd, xauusd = Archive(tmp_path / "data" / "ticks.sqlite").symbols()
+    eurusd, xauusd = TickReader(tmp_path / "data" / "ticks.sqlite").symbols()
     assert (eurusd["symbol"], xauusd["symbol"]) == ("EURUSD", "XAUUSD")
     assert (eurusd["ticks"], xauusd["ticks"]) == (4, 2)
     assert (eurusd["first"], eurusd["last"]) == (NOON + 3, NOON + 5)
@@ -285,14 +285,14 @@ def reported(hub_with, tmp_path):
     collector = hub_with().collector
     desk, plain = collector.source("desk-1"), collector.source("192.0.2.7")
     for number, when in ((1, 0), (5, 2_000), (3, 2_500)):
-        desk.judge(Batch(number, b"EURUSD 1.%d\n" % number).seen(), EPOCH + when)
+        desk.classify(Batch(number, b"EURUSD 1.%d\n" % number).seen(), EPOCH + when)
         collector.take(desk, [(EURUSD, tick())], EPOCH + when)
-    collector.refuse(desk, 2, EPOCH + 2_600)
-    collector.repeat(desk, [(EURUSD, tick())] * 4, EPOCH + 2_700)
-    collector.drop(desk, 8, EPOCH + 2_800)
+    collector.count_refused(desk, 2, EPOCH + 2_600)
+    collector.count_repeated(desk, [(EURUSD, tick())] * 4, EPOCH + 2_700)
+    collector.count_dropped(desk, 8, EPOCH + 2_800)
     collector.take(plain, [(EURUSD, tick()), (b"XAUUSD", tick())], EPOCH)
     collector.sync()
-    return Archive(tmp_path / "data" / "ticks.sqlite").report()
+    return TickReader(tmp_path / "data" / "ticks.sqlite").report()
 
 
 def test_the_report_says_what_became_of_each_record_of_a_source(reported):
@@ -327,5 +327,5 @@ def test_the_totals_say_what_a_kill_has_cost(hub_with, tmp_path):
     collector.sync()
     collector.take(collector.source("desk-1"), [(EURUSD, tick()), (EURUSD, tick())], EPOCH)
     hub_with()
-    totals = Archive(tmp_path / "data" / "ticks.sqlite").report()["totals"]
+    totals = TickReader(tmp_path / "data" / "ticks.sqlite").report()["totals"]
     assert totals == {"stored": 1, "lost": 2, "kernel drops": 0}

@@ -21,7 +21,7 @@ from mtnet.services.ticks import udp
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.sources import Source
 from mtnet.services.ticks.storage.blocks import unpack
-from mtnet.services.ticks.storage.store import Kept, Store
+from mtnet.services.ticks.storage.store import Store, StoredState
 
 LISTENER = Listener("ticks", "udp:8082:interface=127.0.0.1")
 HERE, THERE = ("127.0.0.1", 50_000), ("192.0.2.9", 50_001)
@@ -297,7 +297,7 @@ def test_a_header_alone_is_a_datagram_of_no_ticks(port):
 def test_ticks_of_one_symbol_keep_the_order_in_which_they_came_whoever_sent_them(port, burst):
     here = port()
     here.protocol.datagramsReceived(burst)
-    assert here.collector.newest(b"EURUSD")[0] == b"4"
+    assert here.collector.last_tick(b"EURUSD")[0] == b"4"
     assert here.stored() == ["EURUSD 1", "EURUSD 2", "EURUSD 3", "EURUSD 4"]
 
 
@@ -380,7 +380,7 @@ class Memory(Store):
         self.ticks, self.heard, self.sources = Counter(), Counter(), {}
 
     def load(self, tally, sources):
-        return Kept([], Source("(others)", 2), 3, {}, 0)
+        return StoredState([], Source("(others)", 2), 3, {}, 0)
 
     def free(self):
         return 2**40

@@ -16,7 +16,7 @@ from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.storage.blocks import unpack
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
-from mtnet.services.ticks.stream import Stream
+from mtnet.services.ticks.stream import StreamIngest
 
 ANYBODY = SimpleNamespace(rights=EVERYTHING)
 
@@ -29,7 +29,7 @@ class Server:
         self.errors = []
 
     def dial(self):
-        return Stream(self.hub, "127.0.0.1", self.errors.append, ANYBODY)
+        return StreamIngest(self.hub, "127.0.0.1", self.errors.append, ANYBODY)
 
     def send(self, number, *ticks, stream=None):
         """Send a batch, or the beginning of one, record by record; return the connection."""
