@@ -21,9 +21,9 @@ import time
 from collections import deque
 from pathlib import Path
 
-from followers import Follower, Published
+from expected_state import ExpectedState, Market, State
+from followers import ClassicFollower, Follower
 from peers import HOST, SignalsDaemon, Speaker, wait_for
-from truth import Market, State, Truth
 
 from mtnet.services.signals import requests
 from mtnet.services.signals.answers import Answer, Stored, Welcome
@@ -39,12 +39,12 @@ STARTING = 0.6
 """Seconds within which it is."""
 
 
-class Master(Speaker):
+class SignalPublisher(Speaker):
     """Publishes all the time, and says again what it has no answer to."""
 
-    def __init__(self, port: int, truth: Truth, market: Market) -> None:
+    def __init__(self, port: int, expected: ExpectedState, market: Market) -> None:
         super().__init__(port)
-        self.truth, self.market = truth, market
+        self.expected, self.market = expected, market
         self.run = secrets.token_hex(4)
         self.waiting: dict[str, tuple[int, bytes]] = {}
         self.done: deque[tuple[str, int, bytes]] = deque(maxlen=20)
@@ -79,43 +79,43 @@ class Master(Speaker):
     def heard(self, said: Answer) -> None:
         """Take the acknowledgement."""
         if not isinstance(said, Stored):
-            self.truth.broken("errors", f"the publisher was told {said}")
+            self.expected.broken("errors", f"the publisher was told {said}")
             return
         number = self.again.pop(said.id, None)
         if number is None:
             number, frame = self.waiting.pop(said.id)
             self.done.append((said.id, number, frame))
-            if number != self.truth.acked + 1:
-                self.truth.broken("lost", f"{number} was stored behind {self.truth.acked}")
-            self.truth.acked = number
+            if number != self.expected.acked + 1:
+                self.expected.broken("lost", f"{number} was stored behind {self.expected.acked}")
+            self.expected.acked = number
         if said.seq != number:
             kind = "twice" if said.seq > number else "regressions"
-            self.truth.broken(kind, f"signal {number} was stored as entry {said.seq}")
+            self.expected.broken(kind, f"signal {number} was stored as entry {said.seq}")
 
     def _publish(self) -> None:
-        identity = f"{self.run}-{len(self.truth.said) + 1}"
-        thought = self.market.think(identity, self.truth.state)
+        identity = f"{self.run}-{len(self.expected.said) + 1}"
+        thought = self.market.think(identity, self.expected.state)
         frame = requests.publish(thought)
-        self.waiting[identity] = self.truth.add(thought), frame
+        self.waiting[identity] = self.expected.add(thought), frame
         if self.welcome:
             self.say(frame)
 
 
-class Bench:
+class KillTest:
     """Everybody, and the rounds."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.chance = random.Random(seed)
         self.daemon = SignalsDaemon(folder, *SETTINGS)
-        self.truth, market = Truth(), Market(self.chance)
+        self.expected, market = ExpectedState(), Market(self.chance)
         port, symbols = self.daemon.number, market.symbols()
-        self.master = Master(port, self.truth, market)
+        self.publisher = SignalPublisher(port, self.expected, market)
         self.followers = []
         for n in range(20):
             some = self.chance.sample(symbols, self.chance.randint(1, 6)) if n % 3 == 2 else None
             name = f"follower {n}"
-            self.followers.append(Follower(port, self.truth, name, n % 5 == 4, some))
-        self.published = [Published(port, self.truth, f"published {n}") for n in range(5)]
+            self.followers.append(Follower(port, self.expected, name, n % 5 == 4, some))
+        self.published = [ClassicFollower(port, self.expected, f"published {n}") for n in range(5)]
         self.listening: list[float] = []
         self.first: list[float] = []
         self.all: list[float] = []
@@ -125,29 +125,29 @@ class Bench:
     async def run(self, rounds: int) -> None:
         """Start, do the rounds, and read everything from the beginning."""
         self.daemon.begin()
-        for peer in (self.master, *self.followers, *self.published):
+        for peer in (self.publisher, *self.followers, *self.published):
             peer.dial()
-        work = asyncio.create_task(self.master.work())
+        work = asyncio.create_task(self.publisher.work())
         try:
             await self._settle()
             for number in range(1, rounds + 1):
                 await self._round()
-                if number % 20 == 0 or self.truth.violations["stuck"]:
-                    print(f"round {number}, {self.truth.acked} signals", file=sys.stderr)
-                if self.truth.violations["stuck"]:
+                if number % 20 == 0 or self.expected.violations["stuck"]:
+                    print(f"round {number}, {self.expected.acked} signals", file=sys.stderr)
+                if self.expected.violations["stuck"]:
                     return
             self.audited = 0, {}
             await self._audit()
         finally:
             work.cancel()
-            for peer in (self.master, *self.followers, *self.published):
+            for peer in (self.publisher, *self.followers, *self.published):
                 peer.stop()
             self.daemon.stop(signal.SIGKILL)
             for line in self.daemon.exceptions():
-                self.truth.broken("errors", line)
+                self.expected.broken("errors", line)
 
     async def _round(self) -> None:
-        self.master.busy = True
+        self.publisher.busy = True
         await asyncio.sleep(self.chance.uniform(0, 0.2))
         killed = self._kill()
         if self.chance.random() < DURING_START:
@@ -171,26 +171,28 @@ class Bench:
 
     async def _settle(self) -> None:
         """Let everybody come to the truth."""
-        self.master.busy = False
+        self.publisher.busy = False
         everybody = (*self.followers, *self.published)
-        if not await wait_for(lambda: not self.master.waiting, PATIENCE):
-            self.truth.broken("stuck", f"{len(self.master.waiting)} signals have no answer")
+        if not await wait_for(lambda: not self.publisher.waiting, PATIENCE):
+            self.expected.broken("stuck", f"{len(self.publisher.waiting)} signals have no answer")
         if not await wait_for(lambda: all(each.finished() for each in everybody), PATIENCE):
             for each in everybody:
                 if not each.finished():
-                    self.truth.broken("stuck", f"{each.name} ends with a wrong state")
-        self.truth.settle()
+                    self.expected.broken("stuck", f"{each.name} ends with a wrong state")
+        self.expected.settle()
 
     async def _audit(self) -> None:
         """Read what was stored since the last time, as somebody who has been away."""
-        audit = Follower(self.daemon.number, self.truth, "the audit", False, None)
+        audit = Follower(self.daemon.number, self.expected, "the audit", False, None)
         audit.epoch = self.followers[0].epoch
         audit.seq, audit.state = self.audited
         audit.dial()
         await wait_for(lambda: audit.since > 0, PATIENCE)
-        if audit.seq < self.truth.acked or audit.since == 0:
-            self.truth.broken("lost", f"the audit ends at {audit.seq}, not {self.truth.acked}")
-        self.audited = self.truth.acked, dict(self.truth.state)
+        if audit.seq < self.expected.acked or audit.since == 0:
+            self.expected.broken(
+                "lost", f"the audit ends at {audit.seq}, not {self.expected.acked}"
+            )
+        self.audited = self.expected.acked, dict(self.expected.state)
         audit.stop()
 
     def report(self) -> dict[str, object]:
@@ -198,14 +200,14 @@ class Bench:
         return {
             "rounds": len(self.all),
             "kills": self.kills,
-            "signals": self.truth.acked,
-            "sent once more or late": self.master.resent,
-            "sent once more though acknowledged": self.master.repeated,
-            "violations": dict(self.truth.violations),
+            "signals": self.expected.acked,
+            "sent once more or late": self.publisher.resent,
+            "sent once more though acknowledged": self.publisher.repeated,
+            "violations": dict(self.expected.violations),
             "seconds from kill to the first connection": summary(self.listening),
             "seconds from kill to the first follower in sync": summary(self.first),
             "seconds from kill to everybody in sync": summary(self.all),
-            "seen": self.truth.seen,
+            "seen": self.expected.seen,
         }
 
 
@@ -226,11 +228,11 @@ def main() -> None:
     # asyncio warns of each frame that is said to a daemon which has just been killed.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        bench = Bench(Path(folder), options.seed)
+        bench = KillTest(Path(folder), options.seed)
         asyncio.run(bench.run(options.rounds))
         report = {"seed": options.seed, "server": HOST, **bench.report()}
         print(json.dumps(report, indent=2))
-    broken = sum(bench.truth.violations.values()) > 0
+    broken = sum(bench.expected.violations.values()) > 0
     raise SystemExit(broken or len(bench.all) < options.rounds)
 
 

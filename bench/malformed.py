@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from guarded import HOST, GuardedDaemon, allow_descriptors, dial, network
+from accounts_daemon import HOST, AccountsDaemon, allow_descriptors, dial, network
 
 from mtnet.daemon.control import ask
 from mtnet.services.signals import requests
@@ -195,7 +195,7 @@ class Flood(threading.Thread):
     """
 
     def __init__(
-        self, daemon: GuardedDaemon, sent: "Counter[str]", most: int, networks: int, seed: int
+        self, daemon: AccountsDaemon, sent: "Counter[str]", most: int, networks: int, seed: int
     ) -> None:
         super().__init__(daemon=True)
         self._sent, self._most, self._networks = sent, most, networks
@@ -239,7 +239,7 @@ class Flood(threading.Thread):
         return connection
 
 
-def flood(daemon: GuardedDaemon, options: argparse.Namespace) -> dict[str, Any]:
+def flood(daemon: AccountsDaemon, options: argparse.Namespace) -> dict[str, Any]:
     """Send all frames; return what the daemon became meanwhile."""
     sent: Counter[str] = Counter()
     threads = [
@@ -286,7 +286,7 @@ def measure(options: argparse.Namespace, *settings: str) -> dict[str, Any]:
     names = ("signals", "ticks", "templates", "web")
     listens = [f"{name}=tcp:0:interface={HOST}" for name in names]
     with tempfile.TemporaryDirectory() as folder:
-        daemon = GuardedDaemon(Path(folder), *listens, settings=settings)
+        daemon = AccountsDaemon(Path(folder), *listens, settings=settings)
         daemon.start()
         try:
             found = flood(daemon, options)

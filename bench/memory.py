@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from guarded import dial, network
-from pinned import BenchError, Server, carry_out, machine, spread
+from accounts_daemon import dial, network
+from harness import BenchError, Server, machine, run_bench, spread
 
 sys.path.append(str(Path(__file__).parent / "fanout"))
 
@@ -40,7 +40,7 @@ ANSWERS = {b"<<PING": b"<<PONG>>\r\n", b"PING\r\n": b"PONG\r\n"}
 """What is answered, and how."""
 
 
-class Crowd:
+class FollowerPool:
     """
     Followers who stay until the end.
 
@@ -53,16 +53,16 @@ class Crowd:
         self._poll = select.epoll()
         self._held: dict[int, socket.socket] = {}
 
-    def grow(self, count: int) -> None:
+    def connect(self, count: int) -> None:
         """Let followers come until there are `count`."""
         while len(self._held) < count:
             connection = self._dial(len(self._held) + 1)
             self._held[connection.fileno()] = connection
             self._poll.register(connection, select.EPOLLIN)
             if not len(self._held) % LOOK:
-                self.stay(0)
+                self.answer_pings(0)
 
-    def stay(self, seconds: float) -> None:
+    def answer_pings(self, seconds: float) -> None:
         """Answer heartbeats."""
         until = time.monotonic() + seconds
         while True:
@@ -71,7 +71,7 @@ class Crowd:
             if time.monotonic() >= until:
                 return
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Hang up."""
         for connection in self._held.values():
             connection.close()
@@ -150,13 +150,13 @@ def visit(case: Case, folder: Path) -> Run:
     server = case.make(folder)
     try:
         server.start()
-        crowd = Crowd(server, context)
+        pool = FollowerPool(server, context)
         looks = []
         for count in (FIRST, case.followers):
-            crowd.grow(count)
-            crowd.stay(HOLD)
+            pool.connect(count)
+            pool.answer_pings(HOLD)
             looks.append(look(server))
-        crowd.leave()
+        pool.close()
         time.sleep(GONE)
         looks.append(look(server))
     except OSError as error:
@@ -230,7 +230,7 @@ def main() -> int:
     """Measure and report; return the exit status."""
     options = parse(sys.argv[1:])
     most = max([*options.plain, *options.tls])
-    runs = carry_out(most, lambda: measure(list_cases(options), options), options.json)
+    runs = run_bench(most, lambda: measure(list_cases(options), options), options.json)
     if runs is None:
         return 1
     print("\n".join(report(runs, options.rounds)))

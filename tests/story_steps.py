@@ -51,7 +51,7 @@ class Accounts:
 
     def open_account(self, silent, **options):
         self.account, self.silent = Account(), silent
-        self.counted = self.office.publisher(positions=self.account.count, **options)
+        self.counted = self.harness.publisher(positions=self.account.count, **options)
         self.providers.append(self.counted)
 
     @rule(symbol=st.sampled_from("ABC"), volume=LOTS, told=st.booleans())
@@ -72,18 +72,18 @@ class Accounts:
     def check_account(self):
         """The channel shows what the account holds, as long as the account's publisher has it."""
         # Whoever did not publish since it was taken does not know that it is another's.
-        holder = self.office.hub.desk._publishers.holder("main")
+        holder = self.harness.hub.desk._publishers.holder("main")
         taken = holder is not None and holder.who.name in ("rival", "other")
         if self.counted is not None and not self.counted.publisher.stopped and not taken:
             held = {(symbol, ""): volume for symbol, volume in self.account.held.items()}
-            assert self.office.held() == held
+            assert self.harness.held() == held
 
     def count_account(self):
         """Let the program have loaded, and find what it did not tell by a new connection."""
         if self.counted is not None:
             self.account.loaded = True
-            if self.silent and self.counted.line.wires:
-                self.counted.line.wire.cut()
+            if self.silent and self.counted.line.connections:
+                self.counted.line.connection.cut()
 
 
 class Histories:
@@ -98,7 +98,7 @@ class Histories:
     @rule(now=SELDOM)
     def copy_the_data_folder(self, now):
         if now:
-            self.copied = self._copy(self.office.folder)
+            self.copied = self._copy(self.harness.folder)
 
     @precondition(lambda self: self.copied)
     @rule(now=SELDOM)
@@ -109,16 +109,16 @@ class Histories:
     @rule(symbol=st.sampled_from("ABC"), volume=LOTS, now=SELDOM)
     def put_a_copy_back_behind_what_was_told(self, symbol, volume, now):
         if now:
-            copy = self._copy(self.office.folder)
+            copy = self._copy(self.harness.folder)
             self.publish(symbol, volume, 0)
-            self.office.pass_time(3)
+            self.harness.pass_time(3)
             self._put_back(copy)
-            self.office.pass_time(3)
+            self.harness.pass_time(3)
 
     def _put_back(self, copy):
         self.went_back = True
         self.start(self._copy(copy))
-        last = self.office.hub.desk.channel("main").seq
+        last = self.harness.hub.desk.channel("main").seq
         for each in self.providers:
             each.answers = {id: seq for id, seq in each.answers.items() if seq <= last}
 
@@ -131,8 +131,8 @@ class Histories:
         if now:
             self.disk.heal()
             self.went_back = self.went_back or new_epoch
-            self.office.operate("accept", new_epoch=new_epoch)
-            assert not self.office.hub.desk.health()["diverged"]
+            self.harness.operate("accept", new_epoch=new_epoch)
+            assert not self.harness.hub.desk.health()["diverged"]
 
     @rule(number=st.integers(0, 2))
     def accept_at_a_follower(self, number):
@@ -147,7 +147,7 @@ class Histories:
 
     def check_held(self, follower):
         """A follower waits only where its history is another one, and then health is red."""
-        desk, known = self.office.hub.desk, follower.follower
+        desk, known = self.harness.hub.desk, follower.follower
         channel = desk.channel("main")
         assert self.went_back
         if known.epoch == channel.epoch:
@@ -162,4 +162,4 @@ class ClockJumps:
     @rule(days=st.sampled_from([0, 0, -400, -2, 2, 400]))
     def clock_jumps(self, days):
         self.patch.setattr("mtnet.testing.EPOCH", EPOCH + days * DAY)
-        self.office.hub.now.look()
+        self.harness.hub.now.look()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-HOUSE = Path(__file__).parent.parent / "mtnet"
-FILES = sorted(HOUSE.rglob("*.py"))
+PACKAGE = Path(__file__).parent.parent / "mtnet"
+FILES = sorted(PACKAGE.rglob("*.py"))
 PURE = {
     "config/loader.py",
     "access/accounts/model.py",
@@ -107,7 +107,7 @@ FLOORS = {
 """A module imports from its own floor and those below."""
 
 
-HUB = HOUSE / "daemon/environment.py"
+HUB = PACKAGE / "daemon/environment.py"
 """It hands the services out, and names their types."""
 
 
@@ -116,7 +116,7 @@ def module(file):
 
 
 def name(file):
-    return str(file.relative_to(HOUSE))
+    return str(file.relative_to(PACKAGE))
 
 
 def imports(file):
@@ -138,7 +138,7 @@ def floor(module):
 def test_arrows_point_down(file):
     own = floor(module(file))
     if own is None:
-        assert file in (HOUSE / "__init__.py", HOUSE / "daemon/__init__.py")
+        assert file in (PACKAGE / "__init__.py", PACKAGE / "daemon/__init__.py")
         return
     if file == HUB:
         return
@@ -158,13 +158,13 @@ def test_nothing_imports_itself_by_way_of_others():
 
 @pytest.mark.parametrize("file", sorted(PURE))
 def test_what_is_pure_knows_neither_twisted_nor_the_clock(file):
-    for module in imports(HOUSE / file):
+    for module in imports(PACKAGE / file):
         assert module.split(".")[0] not in ("twisted", "time", "socket", "threading"), module
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)
 def test_nobody_imports_the_reactor_but_the_service_and_the_command_line(file):
-    if "cli" not in file.relative_to(HOUSE).parts and file.name != "service.py":
+    if "cli" not in file.relative_to(PACKAGE).parts and file.name != "service.py":
         assert "twisted.internet.reactor" not in set(imports(file))
         assert "time.time" not in file.read_text("utf-8")
 
@@ -178,18 +178,18 @@ def test_nothing_is_global_and_no_log_line_is_an_f_string(file):
 
 
 def test_twisted_has_no_init_of_ours():
-    assert not list((HOUSE.parent / "twisted").rglob("__init__.py"))
+    assert not list((PACKAGE.parent / "twisted").rglob("__init__.py"))
 
 
 def test_no_exception_ends_a_timer_of_the_daemon():
     """`LoopingCall` and `TimerService` end at the first one; what they call must be `Recurring`."""
     bare = []
     for path in FILES:
-        if path.is_relative_to(HOUSE / "demo"):
+        if path.is_relative_to(PACKAGE / "demo"):
             continue  # whose loops end the demo, with the reason
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 work = {"LoopingCall": 0, "TimerService": 1}.get(node.func.id)
                 if work is not None and not ast.unparse(node.args[work]).startswith("Recurring("):
-                    bare.append(f"{path.relative_to(HOUSE)}:{node.lineno}")
+                    bare.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
     assert bare == []

@@ -23,14 +23,14 @@ from servers import HERE, Floor, Mtnet, Nats, Redis
 
 sys.path.append(str(HERE.parent))
 
-from pinned import (
+from harness import (
     LOAD_CPU,
     BenchError,
     Server,
-    carry_out,
     compile_programs,
     machine,
     ratio,
+    run_bench,
     spread,
 )
 
@@ -223,7 +223,7 @@ def choose(folder: Path, floor: Path, options: argparse.Namespace) -> Iterator[S
         yield Redis(folder, options.redis)
     yield Mtnet(folder, secure=secure)
     if options.buffered:
-        yield Mtnet(folder, straight=False, secure=secure)
+        yield Mtnet(folder, direct=False, secure=secure)
 
 
 def visit_all(options: argparse.Namespace) -> Runs:
@@ -247,7 +247,7 @@ def main() -> int:
     """Measure and report; return the exit status."""
     options = parse(sys.argv[1:])
     most = options.followers[-1] + options.silent
-    runs = carry_out(most, lambda: visit_all(options), options.json)
+    runs = run_bench(most, lambda: visit_all(options), options.json)
     if runs is None:
         return 1
     names = list(dict.fromkeys(name for _, _, name in runs))

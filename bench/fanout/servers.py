@@ -7,9 +7,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))
 
-from guarded import LOGIN, GuardedDaemon  # noqa: E402
+from accounts_daemon import LOGIN, AccountsDaemon  # noqa: E402
+from harness import Server  # noqa: E402
 from peers import HOST  # noqa: E402
-from pinned import Server  # noqa: E402
 
 from mtnet.services.signals import requests  # noqa: E402
 
@@ -81,12 +81,12 @@ class Mtnet(Server):
 
     kind = "mtnet"
 
-    def __init__(self, folder: Path, straight: bool = True, secure: bool = False) -> None:
-        self.name = "mtnet" if straight else "mtnet, buffered"
+    def __init__(self, folder: Path, direct: bool = True, secure: bool = False) -> None:
+        self.name = "mtnet" if direct else "mtnet, buffered"
         super().__init__(folder, secure)
-        self._straight = straight
+        self._straight = direct
         # It makes the account, and is never started itself.
-        daemon = GuardedDaemon(self.folder)
+        daemon = AccountsDaemon(self.folder)
         self._data = daemon.data
         hello = requests.hello(LOGIN, daemon.token, name="bench").decode("ascii")
         self.publish = hello, "<<WELCOME"

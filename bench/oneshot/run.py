@@ -21,18 +21,18 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))
 
-from guarded import GuardedDaemon  # noqa: E402
-from peers import HOST  # noqa: E402
-from pinned import (  # noqa: E402
+from accounts_daemon import AccountsDaemon  # noqa: E402
+from harness import (  # noqa: E402
     LOAD_CPU,
     BenchError,
     Server,
-    carry_out,
     compile_programs,
     machine,
     ratio,
+    run_bench,
     spread,
 )
+from peers import HOST  # noqa: E402
 
 from mtnet.services.templates.library import Library  # noqa: E402
 
@@ -67,7 +67,7 @@ http {{
 """The settings with which it is fastest here; it writes no log of who came."""
 
 
-class Shop(Server):
+class TemplateServer(Server):
     """
     A server that hands out one file.
 
@@ -85,7 +85,7 @@ class Shop(Server):
         self.file = file
 
 
-class Floor(Shop):
+class Floor(TemplateServer):
     """The C program that does as little as possible."""
 
     name = "floor"
@@ -98,7 +98,7 @@ class Floor(Shop):
         return [str(self._program), str(self.port), str(self.file)]
 
 
-class Nginx(Shop):
+class Nginx(TemplateServer):
     """nginx, in one process."""
 
     name = "nginx"
@@ -114,7 +114,7 @@ class Nginx(Shop):
         return [self._program, "-p", str(self.folder), "-c", "nginx.conf"]
 
 
-class Mtnet(Shop):
+class Mtnet(TemplateServer):
     """
     mtnet with all four services, and strangers who may fetch.
 
@@ -134,7 +134,7 @@ class Mtnet(Shop):
         services = ("signals", "ticks", "web")
         listens = [f"{name}=tcp:0:interface={HOST}" for name in services]
         listens.append(f"templates=tcp:{self.port}:interface={HOST}")
-        daemon = GuardedDaemon(self.folder, *listens, settings=tuple(settings))
+        daemon = AccountsDaemon(self.folder, *listens, settings=tuple(settings))
         self._command = daemon.command()
         library = Library(daemon.data / "templates")
         library.store(SYMBOL, PERIOD, file.read_bytes(), int(time.time() * 1000))
@@ -143,13 +143,13 @@ class Mtnet(Shop):
         return self._command
 
 
-class Asked(Shop):
+class WithRequest(TemplateServer):
     """The same process, whose clients say what they want."""
 
     name = "mtnet, FETCH"
     say = f"FETCH {SYMBOL} {PERIOD}\r\n"
 
-    def __init__(self, server: Shop) -> None:
+    def __init__(self, server: TemplateServer) -> None:
         self.folder, self.port, self.file = server.folder, server.port, server.file
         self._server = server
 
@@ -207,7 +207,7 @@ def template(size: int) -> bytes:
     return b"\xff\xfe" + (head + body + tail).encode("utf-16-le")
 
 
-def visit(load: Path, server: Shop, size: str, parallel: int, seconds: float) -> Run:
+def visit(load: Path, server: TemplateServer, size: str, parallel: int, seconds: float) -> Run:
     """Fetch over and over."""
     assert server.process is not None
     server.calm_down()
@@ -223,12 +223,14 @@ def visit(load: Path, server: Shop, size: str, parallel: int, seconds: float) ->
     return Run(server=server.name, size=size, parallel=parallel, **json.loads(said.stdout))
 
 
-def measure(load: Path, shops: dict[str, list[Shop]], options: argparse.Namespace) -> Runs:
+def measure(
+    load: Path, by_size: dict[str, list[TemplateServer]], options: argparse.Namespace
+) -> Runs:
     """Visit all in turn, so that what disturbs the machine disturbs everybody."""
     runs: Runs = {}
     for number in range(1, options.rounds + 1):
         for parallel in options.parallel:
-            for size, servers in shops.items():
+            for size, servers in by_size.items():
                 print(f"round {number} of {options.rounds}: {size} to {parallel}", file=sys.stderr)
                 for server in servers:
                     run = visit(load, server, size, parallel, options.seconds)
@@ -290,23 +292,25 @@ def parse(words: list[str]) -> argparse.Namespace:
     return options
 
 
-def prepare(folder: Path, floor: Path, options: argparse.Namespace) -> dict[str, list[Shop]]:
+def prepare(
+    folder: Path, floor: Path, options: argparse.Namespace
+) -> dict[str, list[TemplateServer]]:
     """Return the servers of each size."""
     if options.nginx and not shutil.which(options.nginx):
         raise BenchError(f"{options.nginx} is no program that can be run.")
-    shops: dict[str, list[Shop]] = {}
+    by_size: dict[str, list[TemplateServer]] = {}
     for size, count in SIZES.items():
         here = folder / str(count)
         here.mkdir(mode=0o755)
         file = here / f"{SYMBOL}.tpl"
         file.write_bytes(template(count))
-        servers: list[Shop] = [Floor(here, file, floor)]
+        servers: list[TemplateServer] = [Floor(here, file, floor)]
         if options.nginx:
             servers.append(Nginx(here, file, options.nginx))
         waiting = Mtnet(here, file, options.strangers)
         at_once = Mtnet(here, file, options.strangers, grace=0)
-        shops[size] = [*servers, at_once, waiting, Asked(waiting)]
-    return shops
+        by_size[size] = [*servers, at_once, waiting, WithRequest(waiting)]
+    return by_size
 
 
 def visit_all(options: argparse.Namespace) -> Runs:
@@ -315,17 +319,17 @@ def visit_all(options: argparse.Namespace) -> Runs:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
         (folder / "programs").mkdir()
         floor, load = compile_programs(folder / "programs", HERE, "floor", "load")
-        shops = prepare(folder, floor, options)
-        for server in (each for servers in shops.values() for each in servers):
+        by_size = prepare(folder, floor, options)
+        for server in (each for servers in by_size.values() for each in servers):
             stack.callback(server.stop)
             server.start()
-        return measure(load, shops, options)
+        return measure(load, by_size, options)
 
 
 def main() -> int:
     """Measure and report; return the exit status."""
     options = parse(sys.argv[1:])
-    runs = carry_out(max(options.parallel), lambda: visit_all(options), options.json)
+    runs = run_bench(max(options.parallel), lambda: visit_all(options), options.json)
     if runs is None:
         return 1
     wrong = list(losses(runs))

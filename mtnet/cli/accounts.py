@@ -135,26 +135,26 @@ def _token_parser(group: "Commands") -> None:
 # Whom it is said to
 
 
-def office(folder: Path) -> AbstractContextManager[local.Ask]:
+def admin_session(folder: Path) -> AbstractContextManager[local.RunCommand]:
     """
     Return what does the commands of `mtnet.access.accounts.commands`.
 
     Raises:
-        StartError: as `manage.office`.
+        StartError: as `local.admin_session`.
     """
-    return local.office(folder, _alone)
+    return local.admin_session(folder, _offline)
 
 
 @contextmanager
-def _alone(folder: DataFolder) -> Iterator[local.Ask]:
+def _offline(folder: DataFolder) -> Iterator[local.RunCommand]:
     with closing(AccountStore(folder.accounts)) as records:
-        clerk = AccountCommands(
+        account_commands = AccountCommands(
             Accounts(), records, maybeDeferred, WallClock(_now, time.monotonic), _hash
         )
-        yield partial(_obey, clerk.commands())
+        yield partial(_run_command, account_commands.commands())
 
 
-def _obey(
+def _run_command(
     commands: Mapping[str, Callable[[Mapping[str, Json]], "Deferred[Json]"]],
     command: str,
     **arguments: Json,
@@ -174,8 +174,8 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _ask(arguments: Namespace, command: str, **values: Json) -> Json:
-    with office(local.folder(arguments)) as asked:
+def _run(arguments: Namespace, command: str, **values: Json) -> Json:
+    with admin_session(local.folder(arguments)) as asked:
         return asked(f"account {command}", **values)
 
 
@@ -191,7 +191,7 @@ def add(arguments: Namespace) -> None:
     """
     password = "" if arguments.no_password else read_password()
     grants = [*arguments.roles, *(arguments.grants or [])]
-    print(state(_ask(arguments, "add", name=arguments.name, grants=grants, password=password)))
+    print(state(_run(arguments, "add", name=arguments.name, grants=grants, password=password)))
 
 
 def passwd(arguments: Namespace) -> None:
@@ -202,7 +202,7 @@ def passwd(arguments: Namespace) -> None:
         AccountError, ClientError: it is refused.
     """
     password = read_password()
-    print(state(_ask(arguments, "passwd", name=arguments.name, password=password)))
+    print(state(_run(arguments, "passwd", name=arguments.name, password=password)))
 
 
 def token(arguments: Namespace) -> None:
@@ -214,11 +214,11 @@ def token(arguments: Namespace) -> None:
     """
     name, id = arguments.name, arguments.withdraw
     if id is not None:
-        _ask(arguments, "untoken", name=name, token=id)
+        _run(arguments, "untoken", name=name, token=id)
         print(f"Token {id} of {name} counts no more.")
         return
     values = {key: getattr(arguments, key) for key in ("name", "label", "grants", "days")}
-    made = _ask(arguments, "token", **values)
+    made = _run(arguments, "token", **values)
     print(made["secret"], flush=True)
     print(
         f"mtnet: This is token {made['id']} of {name}; nobody can show it again. Programs give it "
@@ -234,7 +234,7 @@ def list_accounts(arguments: Namespace) -> None:
     Raises:
         StartError, ClientError: the data folder, or its daemon, does not tell.
     """
-    rows = _ask(arguments, "list")
+    rows = _run(arguments, "list")
     if arguments.json:
         print(msgspec.json.encode(rows).decode())
     elif rows:
@@ -250,14 +250,14 @@ def show(arguments: Namespace) -> None:
     Raises:
         AccountError, ClientError: there is none.
     """
-    found = _ask(arguments, "show", name=arguments.name)
+    found = _run(arguments, "show", name=arguments.name)
     told = msgspec.json.encode(found).decode() if arguments.json else "\n".join(describe(found))
     print(told)
 
 
 def _do(command: str, arguments: Namespace) -> None:
     values = {"name": arguments.name, "grants": getattr(arguments, "grants", None)}
-    row = _ask(arguments, command, **values)
+    row = _run(arguments, command, **values)
     print(state(row) if row else f"{arguments.name} is no account any more.")
 
 

@@ -73,7 +73,7 @@ def list_bans(arguments: Namespace) -> None:
     Raises:
         ConfigError, ClientError, JournalError: as all of these commands.
     """
-    answer = _order(arguments, "bans list")
+    answer = _run(arguments, "bans list")
     if arguments.json:
         print(msgspec.json.encode(answer).decode(), flush=True)
     else:
@@ -87,7 +87,7 @@ def add_ban(arguments: Namespace) -> None:
     Raises:
         WireError: it is none, or the seconds are none.
     """
-    _order(arguments, "bans add", network=arguments.network, seconds=arguments.seconds)
+    _run(arguments, "bans add", network=arguments.network, seconds=arguments.seconds)
     length = "ever" if arguments.seconds is None else local.duration(arguments.seconds)
     print(f"{arguments.network} is kept out for {length}.", flush=True)
 
@@ -99,7 +99,7 @@ def lift_ban(arguments: Namespace) -> None:
     Raises:
         ClientError: there was nothing to lift.
     """
-    if not _order(arguments, "bans lift", what=arguments.what):
+    if not _run(arguments, "bans lift", what=arguments.what):
         raise ClientError(f"{arguments.what} has no penalty; `mtnet bans list` names all that do.")
     print(f"{arguments.what} has no penalty any more.", flush=True)
 
@@ -128,25 +128,25 @@ def _left(seconds: float | None) -> str:
     return local.duration(math.ceil(seconds)) if seconds else "-"
 
 
-def _order(arguments: Namespace, command: str, **asked: object) -> Any:
+def _run(arguments: Namespace, command: str, **asked: object) -> Any:
     """Let the daemon do it that runs on the data folder; without one, do it to its file."""
     config = load(arguments.config, os.environ, data=arguments.data)
     folder = Path(config.data)
     try:
-        with local.office(folder, partial(_alone, config.access.bans)) as order:
-            return order(command, **asked)
+        with local.admin_session(folder, partial(_offline, config.access.bans)) as run:
+            return run(command, **asked)
     except StartError:
         # Either a daemon has the folder, or nobody can: then the socket says so too.
         return ask(folder / "control", command, **asked)
 
 
 @contextmanager
-def _alone(settings: Settings, folder: DataFolder) -> Iterator[local.Ask]:
+def _offline(settings: Settings, folder: DataFolder) -> Iterator[local.RunCommand]:
     with closing(BanStore(folder.bans)) as records:
-        yield partial(_obey, records, settings)
+        yield partial(_run_command, records, settings)
 
 
-def _obey(records: BanStore, settings: Settings, command: str, **asked: object) -> Any:
+def _run_command(records: BanStore, settings: Settings, command: str, **asked: object) -> Any:
     bans, when, wall = Bans(settings), time.monotonic(), time.time()
     bans.load(records.load(), when, wall)
     result = ORDERS[command](bans, asked, when)

@@ -16,10 +16,10 @@ from twisted.python.failure import Failure
 
 from mtnet.cli import remote
 from mtnet.demo import market, summary
-from mtnet.demo.daemon import Stage
+from mtnet.demo.daemon import DemoDaemon
 from mtnet.demo.market import Quote
-from mtnet.demo.output import Screen
-from mtnet.demo.scenario import Play
+from mtnet.demo.output import Console
+from mtnet.demo.scenario import Scenario
 from mtnet.errors import ClientError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def demo(arguments: Namespace) -> None:
             data = Path(stack.enter_context(TemporaryDirectory(prefix="mtnet-demo-")))
 
         def main(reactor: Any) -> "Deferred[None]":
-            show = Show(reactor, arguments, data.absolute(), quotes, symbols)
+            show = Demonstration(reactor, arguments, data.absolute(), quotes, symbols)
             return Deferred.fromCoroutine(show.run()).addBoth(outcome.append)
 
         remote.log_warnings()
@@ -84,7 +84,7 @@ def demo(arguments: Namespace) -> None:
         outcome[0].raiseException()
 
 
-class Show:
+class Demonstration:
     """One demonstration, from its first line to its last."""
 
     def __init__(
@@ -99,49 +99,49 @@ class Show:
         self._quotes, self._symbols = quotes, symbols
         self._over: Deferred[None] = Deferred()
         self._closed: Deferred[None] = Deferred()
-        self._screen = Screen(sys.stdout, reactor.seconds, self._end)
+        self._console = Console(sys.stdout, reactor.seconds, self._end)
 
     async def run(self) -> None:
         """Show everything."""
         self._reactor.addSystemEventTrigger("before", "shutdown", self._interrupted)
-        self._screen.say("mtnet demo: a daemon on 127.0.0.1, and everybody who talks to it.")
+        self._console.say("mtnet demo: a daemon on 127.0.0.1, and everybody who talks to it.")
         try:
             await self._show()
         finally:
             self._closed.callback(None)
-        if self._screen.broken:
+        if self._console.broken:
             raise BrokenPipeError
 
     async def _show(self) -> None:
-        stage = Stage(self._reactor, self._data, _now)
-        arguments, screen = self._arguments, self._screen
-        play = Play(
-            self._reactor, stage, screen, self._quotes, self._symbols, arguments.speed, SEED
+        daemon = DemoDaemon(self._reactor, self._data, _now)
+        arguments, console = self._arguments, self._console
+        scenario = Scenario(
+            self._reactor, daemon, console, self._quotes, self._symbols, arguments.speed, SEED
         )
-        play.failed.addErrback(self._fail)
+        scenario.failed.addErrback(self._fail)
         try:
-            screen.say(f"{stage.daemon.table().rpartition(chr(10))[0]}")
-            self._block("While it runs, try in another terminal:", self._trials(stage))
-            screen.say("\nCtrl-C ends it.\n")
+            console.say(f"{daemon.service.table().rpartition(chr(10))[0]}")
+            self._block("While it runs, try in another terminal:", self._commands_to_try(daemon))
+            console.say("\nCtrl-C ends it.\n")
             self._reactor.callLater(arguments.seconds, self._end)
-            await play.start()
+            await scenario.start()
             await self._over
         finally:
-            await play.stop()
-            await stage.daemon.stopService()
+            await scenario.stop()
+            await daemon.service.stopService()
         kept = arguments.data is not None
-        screen.head(f"Summary of {screen.elapsed():.1f} s")
-        for line in summary.summary(play, stage, kept):
-            screen.say(line)
-        self._block("Next:", summary.following(self._data, kept, self._symbols[0]))
+        console.head(f"Summary of {console.elapsed():.1f} s")
+        for line in summary.summary(scenario, daemon, kept):
+            console.say(line)
+        self._block("Next:", summary.next_commands(self._data, kept, self._symbols[0]))
 
-    def _trials(self, stage: Stage) -> Iterator[str]:
-        return summary.trials(stage, self._symbols[0])
+    def _commands_to_try(self, daemon: DemoDaemon) -> Iterator[str]:
+        return summary.commands_to_try(daemon, self._symbols[0])
 
     def _block(self, heading: str, lines: Iterator[str]) -> None:
-        self._screen.head(heading)
+        self._console.head(heading)
         for line in lines:
-            self._screen.say(f"  {line}")
+            self._console.say(f"  {line}")
 
     def _end(self) -> None:
         if not self._over.called:

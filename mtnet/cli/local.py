@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Commands = _SubParsersAction[ArgumentParser]
 
-Ask = Callable[..., Any]
+RunCommand = Callable[..., Any]
 """Does a command that is named as on the control socket; raises a MtnetError when it is refused."""
 
 HEAD = ("version", "pid", "since", "healthy", "trouble", "warnings")
@@ -72,9 +72,9 @@ def folder(arguments: "Namespace") -> Path:
 
 
 @contextmanager
-def office(
-    folder: Path, alone: Callable[[DataFolder], AbstractContextManager[Ask]]
-) -> Iterator[Ask]:
+def admin_session(
+    folder: Path, offline: Callable[[DataFolder], AbstractContextManager[RunCommand]]
+) -> Iterator[RunCommand]:
     """
     Yield what does the commands: the daemon of a data folder; or, while none runs and none can
     start, this process.
@@ -91,8 +91,8 @@ def office(
         return
     held = DataFolder(str(folder))
     try:
-        with alone(held) as asked:
-            yield asked
+        with offline(held) as run:
+            yield run
     finally:
         held.release()
 

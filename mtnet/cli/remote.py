@@ -195,10 +195,10 @@ def _prompted() -> str:
         return getpass()
 
 
-async def attend(
+async def run_until(
     service: ClientService,
     ended: "Deferred[None]",
-    watch: "Watch",
+    watch: "StreamReporter",
     clock: IReactorTime,
     seconds: float | None,
 ) -> None:
@@ -217,7 +217,7 @@ async def attend(
     await service.stopService()
 
 
-class Watch:
+class StreamReporter:
     """
     Tells what comes on stdout, and the state of the connection on stderr.
 
@@ -237,21 +237,21 @@ class Watch:
         self._lost = False
         self.answered = False
 
-    def tell(self, say: Callable[[], object]) -> None:
+    def emit(self, print_result: Callable[[], object]) -> None:
         """Call what prints."""
         if self._ended.called:
             return
         try:
-            say()
+            print_result()
         except OSError:
             self.end(Failure())
 
     def connected(self) -> None:
         """The server has answered as it should."""
         self.answered = True
-        self.back()
+        self.reconnected()
 
-    def back(self) -> None:
+    def reconnected(self) -> None:
         """Say that the connection is back."""
         if self._lost:
             self._lost = False
@@ -302,6 +302,6 @@ def unanswered(server: str, reason: str) -> str:
     return f"{server} never answered as it should ({reason}).{hint}"
 
 
-def say(arguments: Namespace, told: object, sentence: str) -> None:
+def print_result(arguments: Namespace, told: object, sentence: str) -> None:
     text = msgspec.json.encode(told).decode() if arguments.json else sentence
     print(text, flush=True)

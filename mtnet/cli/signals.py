@@ -41,7 +41,7 @@ SERVER = "tcp:127.0.0.1:8081"
 """The server that is asked when none is named: the daemon's default."""
 TIMEOUT = 10.0
 """Seconds until a signal must be confirmed."""
-QUIET = 10.0
+CLASSIC_SILENCE = 10.0
 """Seconds after which a server of the classic dialect is believed that says nothing: a port that
 speaks TLS has closed by then."""
 FIELDS = ("price", "sl", "tp", "magic", "comment")
@@ -59,9 +59,9 @@ DONE = {
     "resume": "goes on",
     "flatten": "is flat and paused",
 }
-WORDS = ("symbol", "ticket", "id", "comment")
+TEXT_COLUMNS = ("symbol", "ticket", "id", "comment")
 """Columns that a client fills with what it likes; the others are numbers and names of ours."""
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet computes a cell that begins so."""
 
 
@@ -201,7 +201,7 @@ async def publish_signal(
         await deferLater(clock, 0)
         await publisher.stopService()
     told = {"symbol": arguments.symbol, "volume": arguments.volume, "seq": seq}
-    remote.say(arguments, told, f"Stored: {arguments.symbol} {arguments.volume}")
+    remote.print_result(arguments, told, f"Stored: {arguments.symbol} {arguments.volume}")
 
 
 async def follow_signals(
@@ -214,43 +214,49 @@ async def follow_signals(
         ClientError: the server refuses.
     """
     ended: Deferred[None] = Deferred()
-    watch = remote.Watch(ended, arguments.server)
+    watch = remote.StreamReporter(ended, arguments.server)
     service: Any
     if arguments.published:
         _check_no_login(arguments)
         service = _classic(server, clock, watch, arguments)
     else:
         service = _follower(server, clock, watch, arguments)
-    await remote.attend(service, ended, watch, clock, arguments.seconds)
+    await remote.run_until(service, ended, watch, clock, arguments.seconds)
 
 
 def _classic(
-    server: IStreamClientEndpoint, clock: IReactorTime, watch: remote.Watch, arguments: Namespace
+    server: IStreamClientEndpoint,
+    clock: IReactorTime,
+    watch: remote.StreamReporter,
+    arguments: Namespace,
 ) -> ClientService:
-    quiet = min(QUIET, arguments.seconds or QUIET)
+    quiet = min(CLASSIC_SILENCE, arguments.seconds or CLASSIC_SILENCE)
 
     def connected() -> None:
-        watch.back()
+        watch.reconnected()
         # An empty channel says nothing.
         clock.callLater(quiet, watch.connected)
 
     def position(symbol: str, volume: Decimal) -> None:
         watch.connected()
-        watch.tell(lambda: _say_position(arguments, symbol, volume))
+        watch.emit(lambda: _print_position(arguments, symbol, volume))
 
     return follow(server, position, clock, on_connected=connected, on_lost=watch.lost)
 
 
 def _follower(
-    server: IStreamClientEndpoint, clock: IReactorTime, watch: remote.Watch, arguments: Namespace
+    server: IStreamClientEndpoint,
+    clock: IReactorTime,
+    watch: remote.StreamReporter,
+    arguments: Namespace,
 ) -> Follower:
     channel = arguments.channel
     return Follower(
         server,
         clock,
         channel,
-        on_snapshot=lambda found: _tell(watch, arguments, *found),
-        on_signal=lambda signal: _tell(watch, arguments, signal),
+        on_snapshot=lambda found: _print_entries(watch, arguments, *found),
+        on_signal=lambda signal: _print_entries(watch, arguments, signal),
         on_blind=lambda why: watch.lost(why) if why else watch.connected(),
         on_provider=lambda up, since: watch.note(_PRESENCE[up]),
         on_epoch=lambda old, new: watch.note(_other_history(old, new)),
@@ -277,7 +283,7 @@ def _other_history(old: str, new: str) -> str:
     return f"The server {what}: nothing is shown from here on; is its data folder the right one?"
 
 
-def _refused(watch: remote.Watch, code: str, text: str) -> None:
+def _refused(watch: remote.StreamReporter, code: str, text: str) -> None:
     # What was had once may be had again.
     if code == "login" or (code in ("channel", "denied") and not watch.answered):
         watch.fail(f"{text}.")
@@ -285,12 +291,12 @@ def _refused(watch: remote.Watch, code: str, text: str) -> None:
         watch.refused(f"{code} {text}")
 
 
-def _tell(watch: remote.Watch, arguments: Namespace, *entries: Entry) -> None:
+def _print_entries(watch: remote.StreamReporter, arguments: Namespace, *entries: Entry) -> None:
     for entry in entries:
-        watch.tell(partial(_say_entry, arguments, entry))
+        watch.emit(partial(_print_entry, arguments, entry))
 
 
-def _say_entry(arguments: Namespace, entry: Entry) -> None:
+def _print_entry(arguments: Namespace, entry: Entry) -> None:
     told: dict[str, object] = {
         "symbol": entry.symbol,
         "volume": f"{entry.volume or Decimal('0.00'):f}",
@@ -303,13 +309,13 @@ def _say_entry(arguments: Namespace, entry: Entry) -> None:
     }
     shown = [f"{entry.symbol} {told['volume']}"]
     shown += [f"{key}={value}" for key, value in list(told.items())[5:]]
-    remote.say(arguments, told, " ".join(shown))
+    remote.print_result(arguments, told, " ".join(shown))
 
 
-def _say_position(arguments: Namespace, symbol: str, volume: Decimal) -> None:
+def _print_position(arguments: Namespace, symbol: str, volume: Decimal) -> None:
     text = f"{volume or Decimal('0.00'):f}"
     told = {"symbol": symbol, "volume": text, "time": time.time_ns() // 1_000_000}
-    remote.say(arguments, told, f"{symbol} {text}")
+    remote.print_result(arguments, told, f"{symbol} {text}")
 
 
 def _check_no_login(arguments: Namespace) -> None:
@@ -329,7 +335,7 @@ def list_channels(arguments: Namespace) -> None:
     """
     found = _ask(arguments, "status")["signals"]["channels"]
     rows = [{"channel": name, **_flat(row)} for name, row in found.items()]
-    remote.say(arguments, found, "\n".join(local.table(rows)))
+    remote.print_result(arguments, found, "\n".join(local.table(rows)))
 
 
 def status(arguments: Namespace) -> None:
@@ -363,7 +369,7 @@ def status(arguments: Namespace) -> None:
     shown += [f"{sentence}." for sentence in found["diverged"]]
     shown += local.table(rows) if rows else []
     shown.append(f"{followers - len(rows)} followers of the classic dialect, which tell nothing.")
-    remote.say(arguments, found, "\n".join(shown))
+    remote.print_result(arguments, found, "\n".join(shown))
 
 
 def _operate(name: str) -> Callable[[Namespace], None]:
@@ -424,17 +430,17 @@ def export_entries(arguments: Namespace) -> None:
             **dict(entry.fields),
         }
         if arguments.format == "csv":
-            shown = harmless(told) if arguments.spreadsheet else told
+            shown = escape_formulas(told) if arguments.spreadsheet else told
             rows.writerow([shown.get(key, "") for key in CSV])
         else:
             print(msgspec.json.encode(told).decode())
     sys.stdout.flush()
 
 
-def harmless(told: Mapping[str, object]) -> dict[str, object]:
+def escape_formulas(told: Mapping[str, object]) -> dict[str, object]:
     """Return what a spreadsheet shows and does not compute; others read what this changes."""
     return {
-        key: f"'{text}" if key in WORDS and str(text).startswith(FORMULAS) else text
+        key: f"'{text}" if key in TEXT_COLUMNS and str(text).startswith(FORMULA_PREFIXES) else text
         for key, text in told.items()
     }
 
@@ -473,13 +479,13 @@ def accept(arguments: Namespace) -> None:
         WireError: nothing is wrong with the channel, or there is none of this name.
     """
     settings = load(arguments.config, os.environ).signals
-    with local.office(local.folder(arguments), partial(_alone, settings)) as asked:
+    with local.admin_session(local.folder(arguments), partial(_offline, settings)) as asked:
         held = asked("signals accept", channel=arguments.channel, new_epoch=arguments.new_epoch)
     print(f"{arguments.channel} goes on with {held} positions and orders.", flush=True)
 
 
 @contextmanager
-def _alone(settings: Signals, folder: DataFolder) -> Iterator[local.Ask]:
+def _offline(settings: Signals, folder: DataFolder) -> Iterator[local.RunCommand]:
     """Yield what accepts a channel while no daemon runs."""
     journal = Journal(folder.signals, settings.retain)
     now = WallClock(lambda: time.time_ns() // 1_000_000, time.monotonic)

@@ -65,7 +65,9 @@ async def list_templates(
     found = await Templates(server, clock, login=arguments.account).list()
     rows = [{**row, "stored": _date(row.get("stored"))} for row in found]
     shown = [{key: row.get(key, "") for key in SHOWN} for row in rows]
-    remote.say(arguments, found, "\n".join(table(shown)) if shown else "No template is stored.")
+    remote.print_result(
+        arguments, found, "\n".join(table(shown)) if shown else "No template is stored."
+    )
 
 
 async def get_template(
@@ -82,7 +84,7 @@ async def get_template(
         return
     _write(arguments.output, content)
     told = {"file": str(arguments.output), "size": len(content)}
-    remote.say(arguments, told, f"{arguments.output}: {len(content)} bytes")
+    remote.print_result(arguments, told, f"{arguments.output}: {len(content)} bytes")
 
 
 async def put_template(
@@ -95,7 +97,7 @@ async def put_template(
     symbol, period = _key(arguments, content)
     stored = await Templates(server, clock, login=arguments.account).put(symbol, period, content)
     place = " ".join(str(stored.get(key, "")) for key in ("symbol", "period", "platform"))
-    remote.say(arguments, stored, f"Stored: {place}, version {stored.get('version', '?')}")
+    remote.print_result(arguments, stored, f"Stored: {place}, version {stored.get('version', '?')}")
 
 
 SHOWN = ("symbol", "period", "platform", "version", "size", "stored")

@@ -130,18 +130,18 @@ async def tail_ticks(
 ) -> None:
     """Print ticks until the time is over or nobody reads them."""
     ended: Deferred[None] = Deferred()
-    watch = remote.Watch(ended, arguments.server)
+    watch = remote.StreamReporter(ended, arguments.server)
     service = subscribe(
         server,
         arguments.symbols or ["*"],
-        lambda tick: watch.tell(lambda: _print(tick, arguments.json)),
+        lambda tick: watch.emit(lambda: _print(tick, arguments.json)),
         clock,
         on_connected=watch.connected,
         on_lost=watch.lost,
         on_error=watch.refused,
         login=arguments.account,
     )
-    await remote.attend(service, ended, watch, clock, arguments.seconds)
+    await remote.run_until(service, ended, watch, clock, arguments.seconds)
 
 
 def export(arguments: Namespace) -> None:

@@ -23,9 +23,9 @@ from mtnet.errors import ClientError
 if TYPE_CHECKING:
     from mtnet.cli.remote import Commands
 
-PIECE = 65_536
+CHUNK_SIZE = 65_536
 """Bytes that are read at once."""
-AHEAD = 20_000
+MAX_IN_FLIGHT = 20_000
 """Ticks that may be under way before more is read."""
 
 
@@ -49,12 +49,12 @@ async def send_ticks(
         ClientError: some ticks were refused, here or there, or the file cannot be read.
     """
     ended: Deferred[None] = Deferred()
-    watch = remote.Watch(ended, arguments.server)
+    watch = remote.StreamReporter(ended, arguments.server)
     sender = TickSender(
         server,
         arguments.source or gethostname().partition(".")[0][:32],
         clock,
-        on_connected=watch.back,
+        on_connected=watch.reconnected,
         on_lost=lambda reason: _lost(watch, sender, reason),
         on_error=watch.refused,
         login=arguments.account,
@@ -74,12 +74,12 @@ async def send_ticks(
         await sender.stopService()
     refused = sender.refused + lines.bad
     told = {"sent": sender.sent, "stored": sender.stored, "refused": refused}
-    remote.say(arguments, told, f"{sender.stored} ticks stored.")
+    remote.print_result(arguments, told, f"{sender.stored} ticks stored.")
     if refused:
         raise ClientError(f"{refused} lines are not stored.")
 
 
-def _lost(watch: remote.Watch, sender: TickSender, reason: str) -> None:
+def _lost(watch: remote.StreamReporter, sender: TickSender, reason: str) -> None:
     # Another kind of server stores nothing; who has sent nothing needed no answer.
     watch.answered = watch.answered or sender.stored > 0 or not sender.sent
     watch.lost(reason)
@@ -89,7 +89,7 @@ async def _send(file: Path | None, sender: TickSender, lines: "Lines") -> None:
     try:
         with _opened(file) as opened:
             if stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                await _send_pieces(opened, sender, lines)
+                await _send_chunks(opened, sender, lines)
             else:
                 # A thread that reads a terminal, or a pipe, would outlive Ctrl-C.
                 reader = _Reader(lines)
@@ -103,10 +103,10 @@ async def _send(file: Path | None, sender: TickSender, lines: "Lines") -> None:
     await sender.synced()
 
 
-async def _send_pieces(file: BinaryIO, sender: TickSender, lines: "Lines") -> None:
-    for piece in _pieces(file):
-        lines.take(piece)
-        if lines.behind:
+async def _send_chunks(file: BinaryIO, sender: TickSender, lines: "Lines") -> None:
+    for chunk in _chunks(file):
+        lines.feed(chunk)
+        if lines.is_full:
             await sender.synced()
 
 
@@ -119,9 +119,9 @@ def _opened(file: Path | None) -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    while piece := file.read(PIECE):
-        yield piece
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK_SIZE):
+        yield chunk
 
 
 class Lines:
@@ -137,7 +137,7 @@ class Lines:
         self._rest = b""
         self._number = self.bad = 0
 
-    def take(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> None:
         """Take bytes."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
@@ -149,9 +149,9 @@ class Lines:
         self._rest = b""
 
     @property
-    def behind(self) -> bool:
+    def is_full(self) -> bool:
         """Whether enough is under way."""
-        return self._sender.waiting >= AHEAD
+        return self._sender.waiting >= MAX_IN_FLIGHT
 
     def synced(self) -> "Deferred[None]":
         """As that of the sender."""
@@ -182,8 +182,8 @@ class _Reader(Protocol):
         self.ended: Deferred[None] = Deferred(lambda _: self._stop())
 
     def dataReceived(self, data: bytes) -> None:
-        self._lines.take(data)
-        if self._lines.behind:
+        self._lines.feed(data)
+        if self._lines.is_full:
             self.transport.pauseProducing()  # type: ignore[union-attr]
             self._lines.synced().addCallbacks(self._resume, lambda _: None)
 

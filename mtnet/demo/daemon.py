@@ -25,7 +25,7 @@ SETS = ("reserve=0", "signals.pace=0", "ticks.receive_buffer=212992")
 kernel grants this buffer."""
 
 
-class Stage:
+class DemoDaemon:
     """
     A daemon with a data folder and a certificate of its own, on ports that the kernel picks.
 
@@ -35,7 +35,7 @@ class Stage:
 
     Attributes:
         data: as given.
-        daemon: started by `open`.
+        service: started.
 
     Raises:
         StartError: the folder holds something, or the machine lets the daemon not start.
@@ -50,12 +50,12 @@ class Stage:
         except OSError as error:
             raise StartError(f"The folder {data} cannot be used: {error.strerror}.") from error
         self.ca = data / "tls" / CA
-        self.daemon = Daemon(load(data=str(data), sets=SETS, listens=LISTENS), reactor)
-        self.daemon.startService()
+        self.service = Daemon(load(data=str(data), sets=SETS, listens=LISTENS), reactor)
+        self.service.startService()
 
     def port(self, service: str, security: str = "plain") -> int:
         """Return the port of a listener: `plain`, `TLS` or `plain UDP`."""
-        services: Any = self.daemon.status()["services"]
+        services: Any = self.service.status()["services"]
         asked = (service, security)
         row = next(row for row in services if (row["service"], row["security"]) == asked)
         return int(row["address"].rpartition(":")[2])
@@ -71,7 +71,7 @@ class Stage:
 
     def health(self) -> dict[str, Any]:
         """Return what `/healthz` says of the ticks."""
-        found: dict[str, Any] = self.daemon.health()["ticks"]
+        found: dict[str, Any] = self.service.health()["ticks"]
         return found
 
     def files(self) -> list[tuple[str, int]]:

@@ -7,7 +7,7 @@ COLOURS = {"provider": 33, "follower": 32, "ticks": 36, "template": 35, "market"
 """The SGR code of each speaker, for terminals."""
 
 
-class Screen:
+class Console:
     """
     Prints lines.
 

@@ -9,7 +9,7 @@ from twisted.internet.endpoints import connectProtocol
 from twisted.internet.protocol import DatagramProtocol, Protocol
 from twisted.internet.task import LoopingCall
 
-from mtnet.demo.daemon import HOST, Stage
+from mtnet.demo.daemon import HOST, DemoDaemon
 from mtnet.demo.market import Quote
 
 TURN = 0.02
@@ -20,7 +20,7 @@ TOGETHER = 40
 """Ticks in one datagram."""
 
 
-class Feeder:
+class TickFeed:
     """
     Sends ticks when they are due; every other symbol goes over the stream.
 
@@ -39,12 +39,12 @@ class Feeder:
     def __init__(
         self,
         reactor: Any,
-        stage: Stage,
+        daemon: DemoDaemon,
         quotes: Iterator[Quote],
         speed: float,
         at_end: Callable[[], object],
     ) -> None:
-        self._reactor, self._stage = reactor, stage
+        self._reactor, self._daemon = reactor, daemon
         self._quotes, self._speed, self._at_end = quotes, speed, at_end
         self._next: Quote | None = None
         self._loop = LoopingCall(self._turn)
@@ -61,10 +61,10 @@ class Feeder:
 
     async def start(self) -> "Deferred[LoopingCall]":
         """Connect and begin; return what fails when a tick cannot be read."""
-        await connectProtocol(self._stage.plain("ticks"), self._stream)
+        await connectProtocol(self._daemon.plain("ticks"), self._stream)
         self._stream.transport.write(b"@@demo-tcp 1\n")  # type: ignore[union-attr]
         self._reactor.listenUDP(0, self._sender, interface=HOST)
-        self._address = HOST, self._stage.port("ticks", "plain UDP")
+        self._address = HOST, self._daemon.port("ticks", "plain UDP")
         self._since = self._reactor.seconds()
         return self._loop.start(TURN)
 

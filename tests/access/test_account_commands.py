@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from people import Watcher
+from fakes.daemon import Watcher
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
@@ -20,7 +20,7 @@ from mtnet.errors import AccountError, JournalError, WireError
 PASSWORD = "correct horse"
 
 
-class Office:
+class Harness:
     """A clerk of accounts in a folder: `office("add", name=…)` does a command."""
 
     def __init__(self, folder, hash=lambda text: succeed(f"hash of {len(text)}")):
@@ -52,40 +52,40 @@ def outcome(deferred):
 
 
 @pytest.fixture
-def office(tmp_path):
-    office = Office(tmp_path)
-    office("add", name="alice", grants=["follower"], password=PASSWORD)
-    yield office
-    office.records.close()
+def harness(tmp_path):
+    harness = Harness(tmp_path)
+    harness("add", name="alice", grants=["follower"], password=PASSWORD)
+    yield harness
+    harness.records.close()
 
 
-def test_a_new_account_is_told_without_its_password_and_can_log_in_at_once(office):
-    told = office("add", name="bob", grants=["send:ticks"], password=PASSWORD)
+def test_a_new_account_is_told_without_its_password_and_can_log_in_at_once(harness):
+    told = harness("add", name="bob", grants=["send:ticks"], password=PASSWORD)
     assert told == {"name": "bob", "grants": ["send:ticks"], "disabled": False, "password": True}
-    assert office.accounts.get("bob").password == "hash of 13"
-    assert AccountStore(office.path).directory() == office.accounts.directory
+    assert harness.accounts.get("bob").password == "hash of 13"
+    assert AccountStore(harness.path).directory() == harness.accounts.directory
 
 
-def test_an_account_may_have_no_password(office):
-    assert not office("add", name="bob")["password"]
-    assert office.accounts.get("bob").password == ""
+def test_an_account_may_have_no_password(harness):
+    assert not harness("add", name="bob")["password"]
+    assert harness.accounts.get("bob").password == ""
 
 
 @pytest.mark.parametrize("command", ["add", "passwd"])
 def test_a_password_that_can_be_none_is_refused_before_it_is_hashed(tmp_path, command):
-    office = Office(tmp_path, hash=lambda text: pytest.fail("it was hashed"))
+    harness = Harness(tmp_path, hash=lambda text: pytest.fail("it was hashed"))
     with pytest.raises(AccountError, match="8 or more"):
-        office(command, name="alice", password="short")
-    assert office.accounts.empty
+        harness(command, name="alice", password="short")
+    assert harness.accounts.empty
 
 
-def test_an_account_without_a_password_is_no_way_to_take_one(office):
+def test_an_account_without_a_password_is_no_way_to_take_one(harness):
     with pytest.raises(AccountError):
-        office("passwd", name="alice")
-    assert office.accounts.get("alice").password
+        harness("passwd", name="alice")
+    assert harness.accounts.get("alice").password
 
 
-def test_every_change_counts_at_once_and_its_watchers_are_told(office):
+def test_every_change_counts_at_once_and_its_watchers_are_told(harness):
     told = []
     for name, values in (
         ("grant", {"grants": ["read"]}),
@@ -96,18 +96,18 @@ def test_every_change_counts_at_once_and_its_watchers_are_told(office):
         ("remove", {}),
     ):
         watcher = Watcher(lambda name=name: told.append(name))
-        office.accounts.watch("alice", watcher)
-        office(name, name="alice", **values)
-        office.accounts.unwatch("alice", watcher)
+        harness.accounts.watch("alice", watcher)
+        harness(name, name="alice", **values)
+        harness.accounts.unwatch("alice", watcher)
     assert told == ["revoke", "passwd", "disable", "remove"]
-    assert office.accounts.get("alice") is None
+    assert harness.accounts.get("alice") is None
 
 
-def test_a_token_is_told_once_and_counts_until_it_is_withdrawn(office):
-    made = office("token", name="alice", label="t7", grants=["follow:signals/gold"], days=1.5)
-    account, rights = office.accounts.token(made["secret"], office.now)
+def test_a_token_is_told_once_and_counts_until_it_is_withdrawn(harness):
+    made = harness("token", name="alice", label="t7", grants=["follow:signals/gold"], days=1.5)
+    account, rights = harness.accounts.token(made["secret"], harness.now)
     assert (account.name, rights) == ("alice", Rights(["follow:signals/gold"]))
-    (told,) = office("show", name="alice")["tokens"]
+    (told,) = harness("show", name="alice")["tokens"]
     assert told == {
         "id": made["id"],
         "label": "t7",
@@ -116,26 +116,26 @@ def test_a_token_is_told_once_and_counts_until_it_is_withdrawn(office):
         "expires": 1_000 + DAY * 3 // 2,
         "last": 1_000,
     }
-    office("untoken", name="alice", token=made["id"])
-    assert office.accounts.token(made["secret"], office.now) is None
+    harness("untoken", name="alice", token=made["id"])
+    assert harness.accounts.token(made["secret"], harness.now) is None
 
 
-def test_a_token_that_was_granted_an_empty_list_may_nothing(office):
-    made = office("token", name="alice", grants=[])
-    assert office.accounts.token(made["secret"], 1)[1] == Rights()
+def test_a_token_that_was_granted_an_empty_list_may_nothing(harness):
+    made = harness("token", name="alice", grants=[])
+    assert harness.accounts.token(made["secret"], 1)[1] == Rights()
 
 
 @pytest.mark.parametrize("days", [0, -1, 36_501, 1e300])
-def test_a_token_lasts_more_than_nothing_and_at_most_a_century(office, days):
+def test_a_token_lasts_more_than_nothing_and_at_most_a_century(harness, days):
     with pytest.raises(AccountError, match="36500"):
-        office("token", name="alice", days=days)
+        harness("token", name="alice", days=days)
 
 
-def test_an_account_is_shown_with_all_but_secrets(office):
-    secret = office("token", name="alice")["secret"]
-    office.accounts.logged_in("alice", "192.0.2.1", 2_000)
-    office.accounts.logged_in("alice", "192.0.2.2", 3_000)
-    told = office("show", name="alice")
+def test_an_account_is_shown_with_all_but_secrets(harness):
+    secret = harness("token", name="alice")["secret"]
+    harness.accounts.logged_in("alice", "192.0.2.1", 2_000)
+    harness.accounts.logged_in("alice", "192.0.2.2", 3_000)
+    told = harness("show", name="alice")
     assert told["rights"] == ["fetch:templates", "follow:signals"]
     assert [each["network"] for each in told["networks"]] == ["192.0.2.2", "192.0.2.1"]
     assert (told["last"], told["created"], told["changed"]) == (3_000, 1_000, 1_000)
@@ -143,111 +143,111 @@ def test_an_account_is_shown_with_all_but_secrets(office):
     assert "hash of" not in json.dumps(told)
 
 
-def test_the_last_time_that_an_account_was_seen_may_be_by_a_token(office):
-    secret = office("token", name="alice")["secret"]
-    office.accounts.logged_in("alice", "192.0.2.1", 2_000)
-    office.accounts.token(secret, 4_000)
-    (told,) = office("list")
+def test_the_last_time_that_an_account_was_seen_may_be_by_a_token(harness):
+    secret = harness("token", name="alice")["secret"]
+    harness.accounts.logged_in("alice", "192.0.2.1", 2_000)
+    harness.accounts.token(secret, 4_000)
+    (told,) = harness("list")
     assert (told["name"], told["tokens"], told["last"]) == ("alice", 1, 4_000)
 
 
-def test_who_is_not_there_is_not_shown(office):
+def test_who_is_not_there_is_not_shown(harness):
     with pytest.raises(AccountError, match="did you mean alice"):
-        office("show", name="alic")
+        harness("show", name="alic")
 
 
 @pytest.mark.parametrize(
     "arguments", [{"name": 5}, {"grants": "follow"}, {"days": "x"}, {"password": [PASSWORD]}]
 )
-def test_an_argument_of_another_type_is_refused_and_not_quoted(office, arguments):
+def test_an_argument_of_another_type_is_refused_and_not_quoted(harness, arguments):
     with pytest.raises(WireError, match="Expected") as refused:
-        office("passwd", **arguments)
+        harness("passwd", **arguments)
     assert PASSWORD not in str(refused.value)
 
 
 # What goes on by itself
 
 
-def test_logins_and_uses_are_stored_once(office):
-    office.accounts.logged_in("alice", "home", 5)
-    outcome(Deferred.fromCoroutine(office.clerk.flush()))
-    assert office.records.logins() == [Login("alice", "home", 5)]
-    assert office.accounts.used() == ([], {})
+def test_logins_and_uses_are_stored_once(harness):
+    harness.accounts.logged_in("alice", "home", 5)
+    outcome(Deferred.fromCoroutine(harness.clerk.flush()))
+    assert harness.records.logins() == [Login("alice", "home", 5)]
+    assert harness.accounts.used() == ([], {})
 
 
-def test_what_the_disk_refuses_is_stored_later(office):
-    office.accounts.logged_in("alice", "home", 5)
-    office.broken = JournalError("The disk is full.")
+def test_what_the_disk_refuses_is_stored_later(harness):
+    harness.accounts.logged_in("alice", "home", 5)
+    harness.broken = JournalError("The disk is full.")
     with capturedLogs() as logged:
-        outcome(Deferred.fromCoroutine(office.clerk.flush()))
+        outcome(Deferred.fromCoroutine(harness.clerk.flush()))
     assert [event["log_level"].name for event in logged] == ["warn"]
-    office.broken = None
-    outcome(Deferred.fromCoroutine(office.clerk.flush()))
-    assert office.records.logins() == [Login("alice", "home", 5)]
+    harness.broken = None
+    outcome(Deferred.fromCoroutine(harness.clerk.flush()))
+    assert harness.records.logins() == [Login("alice", "home", 5)]
 
 
-def test_who_came_by_a_token_is_told_within_a_flush_that_it_expired(office):
+def test_who_came_by_a_token_is_told_within_a_flush_that_it_expired(harness):
     told = []
-    office("token", name="alice", days=1)
-    office.accounts.watch("alice", Watcher(lambda: told.append(office.now)))
-    for office.now in (DAY, DAY + 1_000, DAY + 2_000):
-        outcome(Deferred.fromCoroutine(office.clerk.flush()))
-        office("grant", name="alice", grants=["read"])
+    harness("token", name="alice", days=1)
+    harness.accounts.watch("alice", Watcher(lambda: told.append(harness.now)))
+    for harness.now in (DAY, DAY + 1_000, DAY + 2_000):
+        outcome(Deferred.fromCoroutine(harness.clerk.flush()))
+        harness("grant", name="alice", grants=["read"])
     assert told == [DAY + 1_000]
 
 
-def test_a_clock_that_is_wrong_for_a_moment_ends_no_token_and_no_connection(office):
+def test_a_clock_that_is_wrong_for_a_moment_ends_no_token_and_no_connection(harness):
     told = []
-    secret = office("token", name="alice", days=1)["secret"]
-    office.accounts.watch("alice", Watcher(lambda: told.append(office.now)))
-    for office.ahead in (30 * DAY, 0):
-        outcome(Deferred.fromCoroutine(office.clerk.flush()))
+    secret = harness("token", name="alice", days=1)["secret"]
+    harness.accounts.watch("alice", Watcher(lambda: told.append(harness.now)))
+    for harness.ahead in (30 * DAY, 0):
+        outcome(Deferred.fromCoroutine(harness.clerk.flush()))
     assert told == []
-    assert office.accounts.token(secret, office.now)
+    assert harness.accounts.token(secret, harness.now)
 
 
-def test_a_reload_says_what_it_did(office):
+def test_a_reload_says_what_it_did(harness):
     with capturedLogs() as logged:
-        outcome(Deferred.fromCoroutine(office.clerk.reload()))
+        outcome(Deferred.fromCoroutine(harness.clerk.reload()))
     assert [event["log_format"] for event in logged] == ["The accounts were read anew: {count}."]
-    office.broken = JournalError("The disk is gone.")
+    harness.broken = JournalError("The disk is gone.")
     with capturedLogs() as logged:
-        outcome(Deferred.fromCoroutine(office.clerk.reload()))
+        outcome(Deferred.fromCoroutine(harness.clerk.reload()))
     assert [event["log_level"].name for event in logged] == ["error"]
 
 
-def test_what_another_program_changed_counts_after_a_reload(office):
-    other = AccountStore(office.path)
+def test_what_another_program_changed_counts_after_a_reload(harness):
+    other = AccountStore(harness.path)
     other.disable("alice")
     other.close()
-    assert not office.accounts.empty
-    outcome(Deferred.fromCoroutine(office.clerk.reload()))
-    assert office.accounts.empty
+    assert not harness.accounts.empty
+    outcome(Deferred.fromCoroutine(harness.clerk.reload()))
+    assert harness.accounts.empty
 
 
-def test_the_accounts_stay_as_they_were_when_they_cannot_be_read(office):
-    office.broken = JournalError("The disk failed.")
+def test_the_accounts_stay_as_they_were_when_they_cannot_be_read(harness):
+    harness.broken = JournalError("The disk failed.")
     with capturedLogs() as logged:
-        outcome(Deferred.fromCoroutine(office.clerk.reload()))
+        outcome(Deferred.fromCoroutine(harness.clerk.reload()))
     assert [event["log_level"].name for event in logged] == ["error"]
-    assert office.accounts.get("alice")
+    assert harness.accounts.get("alice")
 
 
-def test_another_form_of_a_password_counts_at_once_and_logs_nobody_out(office):
-    office.accounts.watch("alice", Watcher(lambda: pytest.fail("alice is logged out")))
-    outcome(Deferred.fromCoroutine(office.clerk.rehash("alice", "hash of 13", "better")))
-    assert office.accounts.get("alice").password == "better"
+def test_another_form_of_a_password_counts_at_once_and_logs_nobody_out(harness):
+    harness.accounts.watch("alice", Watcher(lambda: pytest.fail("alice is logged out")))
+    outcome(Deferred.fromCoroutine(harness.clerk.rehash("alice", "hash of 13", "better")))
+    assert harness.accounts.get("alice").password == "better"
 
 
 # Secrets
 
 
-def test_no_log_line_and_no_repr_holds_a_password_or_a_token(office):
+def test_no_log_line_and_no_repr_holds_a_password_or_a_token(harness):
     with capturedLogs() as logged:
-        office("passwd", name="alice", password=PASSWORD)
-        secret = office("token", name="alice")["secret"]
+        harness("passwd", name="alice", password=PASSWORD)
+        secret = harness("token", name="alice")["secret"]
         with pytest.raises(AccountError):
-            office("add", name="alice", password=PASSWORD)
+            harness("add", name="alice", password=PASSWORD)
     assert logged
     for each in (PASSWORD, "hash of", secret):
         assert each not in repr(logged)
@@ -255,9 +255,9 @@ def test_no_log_line_and_no_repr_holds_a_password_or_a_token(office):
 
 
 def test_a_command_that_fails_is_logged_by_its_name_and_not_by_its_password(tmp_path):
-    office = Office(tmp_path, hash=lambda text: 1 / 0)
+    harness = Harness(tmp_path, hash=lambda text: 1 / 0)
     transport = StringTransport()
-    protocol = ControlFactory(office.clerk.commands()).buildProtocol(None)
+    protocol = ControlFactory(harness.clerk.commands()).buildProtocol(None)
     protocol.makeConnection(transport)
     request = {"command": "account passwd", "name": "alice", "password": PASSWORD}
     with capturedLogs() as logged:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from people import Watcher
+from fakes.daemon import Watcher
 
 from mtnet.access.accounts.login_history import DAY, Login, LoginHistory
 from mtnet.access.accounts.model import (

@@ -1,7 +1,7 @@
 """What somebody could try who means no good."""
 
 import pytest
-from people import GUEST, House, basic, hello
+from fakes.daemon import LOCAL, FakeDaemon, basic, hello
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ISSLTransport
 from zope.interface import alsoProvides
@@ -10,12 +10,12 @@ from mtnet.net.endpoints import Listener
 from mtnet.net.peer import Gate
 from mtnet.testing import TerminalTransport
 
-HOST = GUEST["peer"]
+HOST = LOCAL["peer"]
 
 
 @pytest.fixture
 def build(tmp_path, clock):
-    return lambda *sets: House(tmp_path / "data", clock, *sets)
+    return lambda *sets: FakeDaemon(tmp_path / "data", clock, *sets)
 
 
 class Private(TerminalTransport):
@@ -36,11 +36,11 @@ class Private(TerminalTransport):
 
 
 def test_whom_the_owner_banned_is_out_although_somebody_logged_in_from_there(build, clock):
-    house = build("access.anonymous=follow")
-    house.ask("signals", hello("alice"))
-    gate, bans = Gate(house.hub, Listener("signals", "tcp:1")), house.hub.access.bans
+    daemon = build("access.anonymous=follow")
+    daemon.ask("signals", hello("alice"))
+    gate, bans = Gate(daemon.hub, Listener("signals", "tcp:1")), daemon.hub.access.bans
     for _ in range(9):
-        house.ask("signals", hello("bob", "guess"))
+        daemon.ask("signals", hello("bob", "guess"))
     assert bans.ban_left(HOST, clock.seconds())
     assert not gate.bars(HOST)
     bans.add("127.9.9.0/24", None, clock.seconds())
@@ -49,45 +49,45 @@ def test_whom_the_owner_banned_is_out_although_somebody_logged_in_from_there(bui
 
 @pytest.mark.parametrize("service", ["templates", "web", "ticks", "signals"])
 def test_whoever_logs_in_by_certificate_makes_room_for_nobody(build, clock, service, monkeypatch):
-    house = build()
+    daemon = build()
     monkeypatch.setattr("mtnet.net.peer.subject_names", lambda _: ["dns:carol.example"])
     for each in ("signals", "ticks"):
         monkeypatch.setattr(f"mtnet.services.{each}.protocol.hold", lambda _: None)
-    transport, factory = Private(clock), house.factory(service, "secure:tcp:1")
+    transport, factory = Private(clock), daemon.factory(service, "secure:tcp:1")
     factory.buildProtocol(transport.getPeer()).makeConnection(transport)
-    limiter = house.hub.access.limiter(service)
+    limiter = daemon.hub.access.limiter(service)
     assert (limiter.total, limiter.unauthenticated) == (1, 0)
 
 
 def test_guesses_in_one_breath_are_no_more_than_guesses_one_by_one(build, clock):
-    house = build()
+    daemon = build()
     request = b"GET /templates HTTP/1.1\r\nAuthorization: %b\r\n\r\n" % basic("alice", "guess")
     for service, guess in (("web", request), ("ticks", b"LOGIN: alice guess\n")):
-        house.dial(service).send(100 * guess)
+        daemon.dial(service).send(100 * guess)
         clock.pump([0.1] * 50)
-    assert house.hub.access.authenticator.counts["wrong"] <= 3
+    assert daemon.hub.access.authenticator.counts["wrong"] <= 3
 
 
 @pytest.mark.parametrize(("right", "heard"), [(True, [b"EURUSD"]), (False, [])])
 def test_a_sender_that_says_all_and_goes_is_heard_if_its_login_is_right(
     build, clock, monkeypatch, right, heard
 ):
-    house, held = build(), Deferred()
-    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
-    terminal = house.dial("ticks")
+    daemon, held = build(), Deferred()
+    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    terminal = daemon.dial("ticks")
     terminal.send(b"LOGIN: bob secret\nEURUSD 1.1 1.2\n")
     clock.advance(0)
     terminal.hang_up()
     clock.advance(0)
     held.callback(right)
     clock.pump([0.01] * 10)
-    assert list(house.hub.collector.symbols()) == heard
-    assert house.hub.access.limiter("ticks").total == 0
+    assert list(daemon.hub.collector.symbols()) == heard
+    assert daemon.hub.access.limiter("ticks").total == 0
 
 
 def test_500_silent_published_followers_stay_for_an_hour(build, clock):
-    house = build("access.anonymous=follow")
-    crowd = [house.dial("signals", peer=f"127.8.{n // 250}.{n % 250}") for n in range(500)]
+    daemon = build("access.anonymous=follow")
+    crowd = [daemon.dial("signals", peer=f"127.8.{n // 250}.{n % 250}") for n in range(500)]
     clock.pump([60.0] * 60)
     assert not any(each.closed for each in crowd)
-    assert house.hub.access.limiter("signals").total == 500
+    assert daemon.hub.access.limiter("signals").total == 500

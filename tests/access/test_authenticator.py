@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from people import HASH, PASSWORD, TOKEN, House, account
+from fakes.daemon import HASH, PASSWORD, TOKEN, FakeDaemon, account
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
@@ -18,11 +18,11 @@ from mtnet.errors import WireError
 HOST, OTHER = "198.51.100.7", "198.51.100.8"
 
 
-class Door:
+class Harness:
     """The entrance of a house, and how many hashes it took."""
 
-    def __init__(self, house, monkeypatch):
-        self.house, self.access = house, house.hub.access
+    def __init__(self, daemon, monkeypatch):
+        self.daemon, self.access = daemon, daemon.hub.access
         self.bans, self.authenticator = self.access.bans, self.access.authenticator
         self.hashes = []
         monkeypatch.setattr("mtnet.access.accounts.cred.matches", self._match)
@@ -49,7 +49,7 @@ class Door:
 
 @pytest.fixture
 def limiter(tmp_path, clock, monkeypatch):
-    return Door(House(tmp_path / "data", clock), monkeypatch)
+    return Harness(FakeDaemon(tmp_path / "data", clock), monkeypatch)
 
 
 def test_a_right_password_lets_in_and_its_rights_are_the_account_s(limiter):
@@ -82,13 +82,13 @@ def test_a_login_that_nobody_has_costs_what_a_password_costs():
 
 
 def test_a_disabled_account_is_as_unknown_as_none(limiter):
-    limiter.house.change("alice", grants=["provider"], disabled=True, password=HASH)
+    limiter.daemon.change("alice", grants=["provider"], disabled=True, password=HASH)
     assert limiter.log_in("alice") == "login"
     assert limiter.hashes == [DUMMY_HASH]
 
 
 def test_an_account_without_a_password_has_none_that_fits(limiter):
-    limiter.house.change("alice", grants=["provider"])
+    limiter.daemon.change("alice", grants=["provider"])
     assert limiter.log_in("alice", "") == "login"
     assert limiter.hashes == [DUMMY_HASH]
 
@@ -103,7 +103,7 @@ def test_a_password_that_was_right_is_known_for_a_while(limiter, clock):
 
 
 def test_who_shall_hash_each_time_can_log_in(tmp_path, clock, monkeypatch):
-    limiter = Door(House(tmp_path / "data", clock, "access.recent=0"), monkeypatch)
+    limiter = Harness(FakeDaemon(tmp_path / "data", clock, "access.recent=0"), monkeypatch)
     assert [limiter.log_in("alice") for _ in range(3)] == ["alice"] * 3
     assert len(limiter.hashes) == 3
 
@@ -122,13 +122,13 @@ def test_a_hash_that_is_another_behind_the_first_is_looked_at_too(
         done, (hashed, tried) = held.pop()
         done.callback(matches(hashed, tried))
 
-    monkeypatch.setattr(limiter.house.checker, "_in_thread", later)
+    monkeypatch.setattr(limiter.daemon.checker, "_in_thread", later)
     said = UsernamePassword(b"alice", PASSWORD.encode())
     Deferred.fromCoroutine(limiter.authenticator.attempt(said, HOST, False)).addCallbacks(
         lambda identity: results.append(identity.name),
         lambda failure: results.append(failure.value.code),
     )
-    limiter.house.change("alice", grants=["provider"], password=HASHER.hash(password))
+    limiter.daemon.change("alice", grants=["provider"], password=HASHER.hash(password))
     end()
     assert results == []
     end()
@@ -137,19 +137,19 @@ def test_a_hash_that_is_another_behind_the_first_is_looked_at_too(
 
 def test_who_is_disabled_while_the_hash_is_made_is_not_let_in(limiter, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(limiter.house.checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(limiter.daemon.checker, "_in_thread", lambda *_: held)
     said, results = UsernamePassword(b"alice", PASSWORD.encode()), []
     Deferred.fromCoroutine(limiter.authenticator.attempt(said, HOST, False)).addErrback(
         lambda failure: results.append(failure.value.code)
     )
-    limiter.house.change("alice", grants=["provider"], disabled=True, password=HASH)
+    limiter.daemon.change("alice", grants=["provider"], disabled=True, password=HASH)
     held.callback(True)
     assert results == ["login"]
 
 
 def test_a_password_that_was_changed_is_known_no_longer(limiter):
     limiter.log_in("alice")
-    limiter.house.change("alice", grants=["provider"], password=HASHER.hash("another one"))
+    limiter.daemon.change("alice", grants=["provider"], password=HASHER.hash("another one"))
     assert limiter.log_in("alice") == "login"
 
 
@@ -189,7 +189,7 @@ def test_at_once_is_refused_what_would_be_refused_later(limiter):
     assert (refused.value.code, limiter.bans.offences["login"]) == ("login", 1)
     said = UsernamePassword(b"bob", TOKEN.encode())
     assert limiter.authenticator.recognize(said, HOST, False).name == "bob"
-    limiter.bans.add(HOST, 60.0, limiter.house.clock.seconds())
+    limiter.bans.add(HOST, 60.0, limiter.daemon.clock.seconds())
     with pytest.raises(WireError) as barred:
         limiter.authenticator.recognize(said, HOST, False)
     assert (barred.value.code, limiter.authenticator.counts["barred"]) == ("banned", 1)
@@ -198,7 +198,7 @@ def test_at_once_is_refused_what_would_be_refused_later(limiter):
 def test_a_certificate_lets_in_whom_it_names(limiter):
     found = limiter.authenticator.certified(["dns:other.example", "dns:carol.example"], HOST)
     assert found == Identity("carol", Rights(["follower"]))
-    assert limiter.house.accounts.is_known_network(HOST, limiter.house.hub.now(), "carol")
+    assert limiter.daemon.accounts.is_known_network(HOST, limiter.daemon.hub.now(), "carol")
     assert limiter.authenticator.certified(["dns:other.example"], HOST) is None
     assert limiter.bans.offences["login"] == 0
     assert verifyObject(IIdentity, found)
@@ -273,7 +273,7 @@ def test_a_ban_holds_for_those_who_waited_in_the_line_meanwhile(limiter, clock, 
         held.append(Deferred())
         return held[-1]
 
-    monkeypatch.setattr(limiter.house.checker, "_in_thread", later)
+    monkeypatch.setattr(limiter.daemon.checker, "_in_thread", later)
     results = []
     for number in range(10):
         said = UsernamePassword(b"alice", b"guess %d" % number)
@@ -288,7 +288,7 @@ def test_a_ban_holds_for_those_who_waited_in_the_line_meanwhile(limiter, clock, 
 def test_whom_we_know_does_not_wait_for_a_crowd_of_strangers(limiter, clock, monkeypatch):
     limiter.log_in("alice", host=OTHER)
     clock.advance(301)  # until the password is hashed anew
-    strangers = limiter.house.checker
+    strangers = limiter.daemon.checker
     monkeypatch.setattr(strangers, "_in_thread", lambda *_: Deferred())
     for number in range(40):
         said = UsernamePassword(b"alice", b"guess")
@@ -306,26 +306,26 @@ def test_the_owner_of_the_machine_is_never_kept_out(limiter):
 
 
 def test_a_login_makes_its_network_known(limiter, clock):
-    gate_knows = limiter.house.accounts.is_known_network
-    assert not gate_knows(HOST, limiter.house.hub.now())
+    gate_knows = limiter.daemon.accounts.is_known_network
+    assert not gate_knows(HOST, limiter.daemon.hub.now())
     limiter.log_in("alice")
-    assert gate_knows(HOST, limiter.house.hub.now())
-    assert limiter.house.accounts.used()[0][0][:2] == ("alice", HOST)
+    assert gate_knows(HOST, limiter.daemon.hub.now())
+    assert limiter.daemon.accounts.used()[0][0][:2] == ("alice", HOST)
 
 
 def test_an_old_hash_is_made_anew(tmp_path, clock, monkeypatch):
-    house, improved = House(tmp_path / "data", clock), []
+    daemon, improved = FakeDaemon(tmp_path / "data", clock), []
     monkeypatch.setattr(
-        house.checker,
+        daemon.checker,
         "_rehash",
         lambda *what: improved.append(what),
     )
     cheap = HASHER.from_parameters(
         type(HASHER)(time_cost=1, memory_cost=64, parallelism=1)._parameters
     ).hash(PASSWORD)
-    house.change("alice", grants=["provider"], password=cheap)
+    daemon.change("alice", grants=["provider"], password=cheap)
     said = UsernamePassword(b"alice", PASSWORD.encode())
-    Deferred.fromCoroutine(house.hub.access.authenticator.attempt(said, HOST, False))
+    Deferred.fromCoroutine(daemon.hub.access.authenticator.attempt(said, HOST, False))
     assert improved == [("alice", PASSWORD, cheap)]
 
 
@@ -340,6 +340,6 @@ def test_nothing_shows_a_password(limiter):
 
 
 def test_a_password_is_right_even_where_none_is_remembered(tmp_path, clock, monkeypatch):
-    limiter = Door(House(tmp_path / "data", clock, "access.recent=0"), monkeypatch)
+    limiter = Harness(FakeDaemon(tmp_path / "data", clock, "access.recent=0"), monkeypatch)
     assert [limiter.log_in("alice"), limiter.log_in("alice")] == ["alice", "alice"]
     assert len(limiter.hashes) == 2

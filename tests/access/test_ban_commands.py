@@ -20,7 +20,7 @@ WALL = 1_700_000_000_000
 HOST = "192.0.2.7"
 
 
-class Office:
+class Harness:
     """A daemon with bans, whose thread can be held up and whose disk can fail."""
 
     def __init__(self, path):
@@ -71,48 +71,48 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def office(path):
-    return Office(path)
+def harness(path):
+    return Harness(path)
 
 
-def test_who_has_penalties_is_listed_with_how_often_what_happened(office):
+def test_who_has_penalties_is_listed_with_how_often_what_happened(harness):
     for _ in range(3):
-        office.bans.punish(HOST, Offence.LOGIN, 0.0)
-    answer = office.ask("bans list")["result"]
+        harness.bans.punish(HOST, Offence.LOGIN, 0.0)
+    answer = harness.ask("bans list")["result"]
     assert answer["offences"] == {"login": 3, "frame": 0, "deadline": 0, "error": 0}
     assert (answer["more"], [row["seconds"] for row in answer["rows"]]) == (0, [35])
 
 
-def test_a_long_list_is_cut_and_says_so(office):
+def test_a_long_list_is_cut_and_says_so(harness):
     for number in range(LISTED + 5):
-        office.bans.punish(f"10.0.{number // 256}.{number % 256}", Offence.FRAME, 0.0)
-    answer = office.ask("bans list")["result"]
+        harness.bans.punish(f"10.0.{number // 256}.{number % 256}", Offence.FRAME, 0.0)
+    answer = harness.ask("bans list")["result"]
     assert (len(answer["rows"]), answer["more"]) == (LISTED, 5)
 
 
-def test_a_ban_holds_at_once_and_after_a_restart(office, path):
-    assert office.ask("bans add", network=HOST, seconds=60) == {"ok": True, "result": None}
-    assert office.bans.ban_left(HOST, 0.0) == 60
-    assert Office(path).bans.ban_left(HOST, 0.0) == 60
+def test_a_ban_holds_at_once_and_after_a_restart(harness, path):
+    assert harness.ask("bans add", network=HOST, seconds=60) == {"ok": True, "result": None}
+    assert harness.bans.ban_left(HOST, 0.0) == 60
+    assert Harness(path).bans.ban_left(HOST, 0.0) == 60
 
 
-def test_a_ban_without_seconds_is_for_ever(office):
-    office.ask("bans add", network="192.0.2.0/24", seconds=None)
-    assert office.ask("bans list")["result"]["rows"][0]["seconds"] is None
+def test_a_ban_without_seconds_is_for_ever(harness):
+    harness.ask("bans add", network="192.0.2.0/24", seconds=None)
+    assert harness.ask("bans list")["result"]["rows"][0]["seconds"] is None
 
 
-def test_a_ban_is_lifted_for_good(office, path):
-    office.ask("bans add", network=HOST)
-    assert office.ask("bans lift", what=HOST)["result"] is True
-    assert office.ask("bans lift", what=HOST)["result"] is False
-    assert not Office(path).bans.rows(0.0)
+def test_a_ban_is_lifted_for_good(harness, path):
+    harness.ask("bans add", network=HOST)
+    assert harness.ask("bans lift", what=HOST)["result"] is True
+    assert harness.ask("bans lift", what=HOST)["result"] is False
+    assert not Harness(path).bans.rows(0.0)
 
 
-def test_a_change_by_hand_is_answered_when_it_is_stored(office):
-    office.waiting = Deferred()
-    assert office.ask("bans add", network=HOST) is None
-    office.waiting.callback(None)
-    assert json.loads(office.transport.value())["ok"]
+def test_a_change_by_hand_is_answered_when_it_is_stored(harness):
+    harness.waiting = Deferred()
+    assert harness.ask("bans add", network=HOST) is None
+    harness.waiting.callback(None)
+    assert json.loads(harness.transport.value())["ok"]
 
 
 @pytest.mark.parametrize(
@@ -126,42 +126,42 @@ def test_a_change_by_hand_is_answered_when_it_is_stored(office):
         ("bans lift", {"what": 7}, "Name a what"),
     ],
 )
-def test_what_is_no_order_is_refused_in_a_sentence(office, command, asked, sentence):
-    answer = office.ask(command, **asked)
+def test_what_is_no_order_is_refused_in_a_sentence(harness, command, asked, sentence):
+    answer = harness.ask(command, **asked)
     assert not answer["ok"]
     assert sentence in answer["error"]
 
 
-def test_a_flush_stores_what_changed_and_nothing_where_nothing_did(office, path):
+def test_a_flush_stores_what_changed_and_nothing_where_nothing_did(harness, path):
     for _ in range(3):
-        office.bans.punish(HOST, Offence.LOGIN, 0.0, "admin")
-    office.flush()
-    office.flush()
-    assert office.stored == 1
-    assert Office(path).bans.login_ban_left("admin", HOST, 0.0, known=True) == 35
+        harness.bans.punish(HOST, Offence.LOGIN, 0.0, "admin")
+    harness.flush()
+    harness.flush()
+    assert harness.stored == 1
+    assert Harness(path).bans.login_ban_left("admin", HOST, 0.0, known=True) == 35
 
 
-def test_what_a_full_disk_refused_is_stored_with_the_next_flush(office, path):
-    office.error = JournalError("The disk is full.")
-    assert office.ask("bans add", network=HOST, seconds=60)["error"] == "The disk is full."
-    assert office.bans.ban_left(HOST, 0.0) == 60
-    office.error = None
-    office.flush()
-    assert Office(path).bans.ban_left(HOST, 0.0) == 60
+def test_what_a_full_disk_refused_is_stored_with_the_next_flush(harness, path):
+    harness.error = JournalError("The disk is full.")
+    assert harness.ask("bans add", network=HOST, seconds=60)["error"] == "The disk is full."
+    assert harness.bans.ban_left(HOST, 0.0) == 60
+    harness.error = None
+    harness.flush()
+    assert Harness(path).bans.ban_left(HOST, 0.0) == 60
 
 
-def test_what_changes_while_it_is_stored_is_stored_next(office, path):
-    office.bans.punish(HOST, Offence.ERROR, 0.0)
-    office.waiting = Deferred()
-    office.flush()
-    office.bans.punish(HOST, Offence.ERROR, 0.0)
-    office.waiting.callback(None)
-    office.waiting = None
-    office.flush()
-    assert Office(path).bans.ban_left(HOST, 0.0) == 180
+def test_what_changes_while_it_is_stored_is_stored_next(harness, path):
+    harness.bans.punish(HOST, Offence.ERROR, 0.0)
+    harness.waiting = Deferred()
+    harness.flush()
+    harness.bans.punish(HOST, Offence.ERROR, 0.0)
+    harness.waiting.callback(None)
+    harness.waiting = None
+    harness.flush()
+    assert Harness(path).bans.ban_left(HOST, 0.0) == 180
 
 
-def test_who_is_here_already_is_looked_at_when_somebody_is_banned(office):
-    office.clock.advance(7)
-    office.ask("bans add", network="192.0.2.0/24", seconds=60)
-    assert office.looks == [7]
+def test_who_is_here_already_is_looked_at_when_somebody_is_banned(harness):
+    harness.clock.advance(7)
+    harness.ask("bans add", network="192.0.2.0/24", seconds=60)
+    assert harness.looks == [7]

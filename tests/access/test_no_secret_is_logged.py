@@ -1,7 +1,7 @@
 """Nothing that could be a password is logged, wherever and however it was sent."""
 
 import pytest
-from people import House
+from fakes.daemon import FakeDaemon
 from twisted.logger import formatEvent
 
 SECRETS = ("secret-canary", "mtnet_" + "canary7" * 6 + "c")
@@ -24,11 +24,11 @@ SAID = (
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
 @pytest.mark.parametrize("said", SAID)
 def test_no_secret_is_logged(tmp_path, clock, log, service, said):
-    house = House(tmp_path / "data", clock, "access.anonymous=publish,send,fetch")
+    daemon = FakeDaemon(tmp_path / "data", clock, "access.anonymous=publish,send,fetch")
     for secret in SECRETS:
         for cut in (0, 3):
             data = said % secret.encode()
-            terminal = house.dial(service)
+            terminal = daemon.dial(service)
             terminal.send(data[: len(data) - cut])
             if not terminal.closed:
                 terminal.finish()

@@ -5,7 +5,7 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
-from people import GUEST, PASSWORD, REMOTE, TOKEN, House, basic, hello
+from fakes.daemon import LOCAL, PASSWORD, REMOTE, TOKEN, FakeDaemon, basic, hello
 from twisted.internet.address import IPv4Address
 from twisted.logger import formatEvent
 
@@ -22,8 +22,8 @@ PEER = "peer=127.9.9.9:50000"
 
 
 @pytest.fixture
-def house(tmp_path, clock):
-    return House(tmp_path / "data", clock)
+def daemon(tmp_path, clock):
+    return FakeDaemon(tmp_path / "data", clock)
 
 
 @pytest.fixture
@@ -55,11 +55,11 @@ def login_on(service, name, password):
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
-def test_each_login_good_or_bad_is_one_line_on_every_port(house, lines, service):
-    house.say(house.dial(service), login_on(service, "bob", TOKEN))
+def test_each_login_good_or_bad_is_one_line_on_every_port(daemon, lines, service):
+    daemon.say(daemon.dial(service), login_on(service, "bob", TOKEN))
     where = f"service={service} endpoint=tcp:1 {PEER}"
     assert lines() == [f"login accepted: {where} login=bob"]
-    house.say(house.dial(service), login_on(service, "alice", "wrong-horse"))
+    daemon.say(daemon.dial(service), login_on(service, "alice", "wrong-horse"))
     assert lines() == [f"login refused: {where} login=alice why=wrong"]
 
 
@@ -96,38 +96,38 @@ def test_logins_that_are_no_guess_leave_room_for_those_that_are(log):
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
-def test_a_login_that_there_is_not_may_be_a_password_and_is_not_named(house, log, service):
-    house.say(house.dial(service), login_on(service, "secret-canary", "wrong-horse"))
+def test_a_login_that_there_is_not_may_be_a_password_and_is_not_named(daemon, log, service):
+    daemon.say(daemon.dial(service), login_on(service, "secret-canary", "wrong-horse"))
     told = [formatEvent(event) for event in log]
     assert any("login=- why=wrong" in line for line in told)
     assert not [line for line in told if "canary" in line or "wrong-horse" in line]
 
 
-def test_http_says_a_login_once_however_many_requests_repeat_it(house, lines, clock):
+def test_http_says_a_login_once_however_many_requests_repeat_it(daemon, lines, clock):
     for _ in range(3):
-        house.say(house.dial("web"), request(basic("alice")))
+        daemon.say(daemon.dial("web"), request(basic("alice")))
     assert len(lines()) == 1
     clock.advance(REQUESTS)
-    house.say(house.dial("web"), request(basic("alice")))
+    daemon.say(daemon.dial("web"), request(basic("alice")))
     assert len(lines()) == 1
 
 
-def test_a_guesser_fills_no_log(house, lines):
+def test_a_guesser_fills_no_log(daemon, lines):
     for _ in range(20):
-        house.say(house.dial("ticks"), login_on("ticks", "alice", "wrong-horse"))
+        daemon.say(daemon.dial("ticks"), login_on("ticks", "alice", "wrong-horse"))
     told = [line for line in lines() if line.startswith("login refused")]
     assert [line.rpartition("=")[2] for line in told] == ["wrong"] * 2 + ["banned"] * 5
-    assert house.hub.access.log.left_out > 0
+    assert daemon.hub.access.log.left_out > 0
 
 
-def test_a_ban_is_said_when_it_begins_and_so_is_who_comes_meanwhile(house, lines):
+def test_a_ban_is_said_when_it_begins_and_so_is_who_comes_meanwhile(daemon, lines):
     for _ in range(2):
-        house.say(house.dial("ticks"), login_on("ticks", "alice", "wrong-horse"))
+        daemon.say(daemon.dial("ticks"), login_on("ticks", "alice", "wrong-horse"))
     assert [line for line in lines() if line.startswith("ban")] == [
         "ban begins: network=127.9.9.9 login=alice seconds=15 why=login",
         "ban begins: network=127.9.9.9 login=- seconds=15 why=login",
     ]
-    barrier = Barrier(house.factory("ticks"), Gate(house.hub, Listener("ticks", "tcp:1")))
+    barrier = Barrier(daemon.factory("ticks"), Gate(daemon.hub, Listener("ticks", "tcp:1")))
     assert barrier.buildProtocol(IPv4Address("TCP", "127.9.9.9", 50_000)) is None
     assert lines() == [f"connection refused: service=ticks endpoint=tcp:1 {PEER} why=banned"]
 
@@ -136,33 +136,33 @@ def test_a_ban_is_said_when_it_begins_and_so_is_who_comes_meanwhile(house, lines
     ("said", "why"),
     [(b"<<HELLO|v=2>>", "no-login"), (b"<<HELLO|v=x>>", "field")],
 )
-def test_a_greeting_that_is_refused_is_said_once(house, lines, said, why):
-    house.say(house.dial("signals"), said)
+def test_a_greeting_that_is_refused_is_said_once(daemon, lines, said, why):
+    daemon.say(daemon.dial("signals"), said)
     assert lines() == [f"hello refused: service=signals endpoint=tcp:1 {PEER} why={why}"]
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
-def test_a_password_where_others_can_listen_is_one_line(house, lines, service):
-    terminal = house.dial(service, **REMOTE)
-    house.say(terminal, login_on(service, "bob", TOKEN))
+def test_a_password_where_others_can_listen_is_one_line(daemon, lines, service):
+    terminal = daemon.dial(service, **REMOTE)
+    daemon.say(terminal, login_on(service, "bob", TOKEN))
     (line,) = lines()
     assert line.startswith(f"login refused: service={service} ")
     assert line.endswith(" login=- why=plain")
 
 
-def test_who_shows_a_token_that_was_one_is_refused_and_no_guesser(house, lines):
-    house.change("bob", grants=["follow:signals/gold"], disabled=True)
+def test_who_shows_a_token_that_was_one_is_refused_and_no_guesser(daemon, lines):
+    daemon.change("bob", grants=["follow:signals/gold"], disabled=True)
     for _ in range(9):
-        terminal = house.dial("signals")
-        assert b"ERROR|code=login" in house.say(terminal, hello("bob", TOKEN))
+        terminal = daemon.dial("signals")
+        assert b"ERROR|code=login" in daemon.say(terminal, hello("bob", TOKEN))
     assert lines()[0].endswith("login=bob why=disabled")
-    assert house.hub.access.bans.offences["login"] == 0
-    assert house.hub.access.bans.ban_left(GUEST["peer"], 0.0) == 0
+    assert daemon.hub.access.bans.offences["login"] == 0
+    assert daemon.hub.access.bans.ban_left(LOCAL["peer"], 0.0) == 0
 
 
-def test_basic_credentials_of_mql_may_end_in_one_nul(house):
+def test_basic_credentials_of_mql_may_end_in_one_nul(daemon):
     for end, status in ((b"", b"200"), (b"\0", b"200"), (b"\0\0", b"401")):
         value = b"Basic " + b64encode(b"alice:" + PASSWORD.encode() + end)
         for service in ("web", "templates"):
-            answer = house.say(house.dial(service), request(value))
+            answer = daemon.say(daemon.dial(service), request(value))
             assert answer.startswith(b"HTTP/1.1 " + status), (service, end)

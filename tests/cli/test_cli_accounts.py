@@ -253,14 +253,14 @@ def test_the_hash_of_a_program_without_a_daemon_is_the_daemons():
 
 
 def test_no_daemon_starts_while_accounts_are_changed_without_one(tmp_path):
-    with cli.office(tmp_path), pytest.raises(StartError):
+    with cli.admin_session(tmp_path), pytest.raises(StartError):
         DataFolder(str(tmp_path))
     DataFolder(str(tmp_path)).release()
 
 
 def test_nothing_is_changed_behind_a_daemon_that_does_not_answer(tmp_path):
     held = DataFolder(str(tmp_path))
-    with pytest.raises(StartError), cli.office(tmp_path):
+    with pytest.raises(StartError), cli.admin_session(tmp_path):
         pass
     held.release()
     assert not (tmp_path / "accounts.sqlite").exists()

@@ -17,8 +17,17 @@ from tls_samples import DAY, Authority, Files, pem
 
 from mtnet.cli.doctor import command, probe
 from mtnet.cli.doctor.command import in_threads, parse_target
-from mtnet.cli.doctor.findings import NOTE, OK, WRONG, Visit, fits, judge
-from mtnet.cli.doctor.probe import HTTPS, Heard, Secure, Told, Web, classify, raw_template, read_web
+from mtnet.cli.doctor.findings import NOTE, OK, WRONG, Target, fits, judge
+from mtnet.cli.doctor.probe import (
+    HTTPS,
+    HttpReply,
+    PortReport,
+    Reply,
+    TlsReport,
+    classify,
+    raw_template,
+    read_web,
+)
 from mtnet.cli.main import main, parser
 from mtnet.errors import ClientError
 from mtnet.net.tls.authority import issue, make_authority, thumbprints
@@ -26,7 +35,7 @@ from mtnet.net.tls.certificates import DAY_MS
 from mtnet.services.templates.wire import PERIODS, raw_prefix
 
 NOW = time.time_ns() // 1_000_000
-VISIT = Visit("fx.example", named=True, authority="", now=NOW)
+VISIT = Target("fx.example", named=True, authority="", now=NOW)
 ISSUER = make_authority("trading-pc", NOW)
 LEAF = issue(ISSUER, ["fx.example"], NOW).chain[0]
 FRAME = b"<<GBPUSD|0.25>>\r\n"
@@ -36,7 +45,7 @@ RAW = raw_prefix("EURUSD", "H1", "mt5") + b"\xff\xfe<\0c\0h\0a\0r\0t\0>\0"
 @pytest.fixture
 def hurry(monkeypatch):
     """Give peers in this process less time than those across the world."""
-    for name, seconds in (("LISTEN", 0.3), ("ANSWER", 0.8), ("CONNECT", 5.0)):
+    for name, seconds in (("SILENCE", 0.3), ("ANSWER", 0.8), ("CONNECT", 5.0)):
         monkeypatch.setattr(probe, name, seconds)
 
 
@@ -155,21 +164,21 @@ def every(silence, connection, said):
 def ask(behave, port=8081, tls=None, authorities=None, host="fx.example"):
     """Return what is told of a peer, and the peer."""
     peers = Peers(behave, tls)
-    told = probe.ask(peers.dial, host, port, authorities)
-    return replace(told, address="192.0.2.7", port=port), peers
+    report = probe.ask(peers.dial, host, port, authorities)
+    return replace(report, address="192.0.2.7", port=port), peers
 
 
-def levels(told, visit=VISIT):
+def levels(report, target=VISIT):
     """Return the findings about an address and port, as texts by level."""
     found = {OK: "", NOTE: "", WRONG: ""}
-    for finding in judge(visit, [told] if isinstance(told, Told) else told):
-        if finding.about != visit.host:
+    for finding in judge(target, [report] if isinstance(report, PortReport) else report):
+        if finding.about != target.host:
             found[finding.level] += f"{finding.text} {finding.todo}\n"
     return found
 
 
-def all_of(tolds, visit=VISIT):
-    return [finding for finding in judge(visit, tolds) if finding.about == visit.host]
+def all_of(reports, target=VISIT):
+    return [finding for finding in judge(target, reports) if finding.about == target.host]
 
 
 # What is heard
@@ -191,8 +200,8 @@ def all_of(tolds, visit=VISIT):
     ],
 )
 def test_each_service_is_known_by_its_behaviour(hurry, behave, service, detail):
-    told, _ = ask(behave)
-    assert (told.service, told.detail, told.secure) == (service, detail, None)
+    report, _ = ask(behave)
+    assert (report.service, report.detail, report.secure) == (service, detail, None)
 
 
 @pytest.mark.parametrize(
@@ -213,8 +222,12 @@ def test_templates_of_which_none_is_on_offer_are_known_by_http(hurry):
         with suppress(TimeoutError):
             web(404, b'{"error": "missing"}', connection, said)
 
-    told, _ = ask(empty)
-    assert (told.service, told.web.status, told.web.body) == ("http", 404, {"error": "missing"})
+    report, _ = ask(empty)
+    assert (report.service, report.web.status, report.web.body) == (
+        "http",
+        404,
+        {"error": "missing"},
+    )
 
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX: "])
@@ -226,15 +239,15 @@ def test_an_answer_that_never_ends_is_given_up_in_time(hurry, start):
             time.sleep(0.01)
 
     began = time.monotonic()
-    told, _ = ask(endless)
+    report, _ = ask(endless)
     assert time.monotonic() - began < 3
-    assert "not mtnet" in levels(told)[WRONG]
+    assert "not mtnet" in levels(report)[WRONG]
 
 
 @given(st.binary(max_size=80), st.sampled_from(["open", "closed", "reset", "bad record"]))
 def test_whatever_is_heard_has_a_finding(data, end):
-    told = replace(classify(Heard(data, end)), address="192.0.2.7", port=8081)
-    assert any(levels(told).values())
+    report = replace(classify(Reply(data, end)), address="192.0.2.7", port=8081)
+    assert any(levels(report).values())
 
 
 @given(st.text(st.characters(codec="ascii", categories="LN"), min_size=1, max_size=9))
@@ -247,20 +260,20 @@ def test_every_template_is_known_by_its_first_twenty_bytes(symbol):
 
 @given(st.binary(max_size=200))
 def test_no_http_answer_is_too_strange(data):
-    assert read_web(Heard(data), 0.0) is None
-    found = read_web(Heard(b"HTTP/1.1 200 OK\r\nDate: " + data + b"\r\n\r\n" + data), 0.0)
+    assert read_web(Reply(data), 0.0) is None
+    found = read_web(Reply(b"HTTP/1.1 200 OK\r\nDate: " + data + b"\r\n\r\n" + data), 0.0)
     assert found is None or found.status == 200
 
 
 def test_the_clock_of_the_server_is_read_from_its_answer():
     def skew(seconds):
         date = formatdate(1_000_000 + seconds, usegmt=True).encode()
-        answer = Heard(b"HTTP/1.1 404 No\r\nServer: x\r\ndate: " + date + b"\r\n\r\n")
+        answer = Reply(b"HTTP/1.1 404 No\r\nServer: x\r\ndate: " + date + b"\r\n\r\n")
         return read_web(answer, 1_000_000.5).skew
 
     assert (skew(0), skew(90), skew(-3600)) == (0, 90, -3600)
-    assert read_web(Heard(b"HTTP/1.1 200 OK\r\nDate: soon\r\n\r\n"), 0).skew is None
-    assert read_web(Heard(b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n"), 0).skew is None
+    assert read_web(Reply(b"HTTP/1.1 200 OK\r\nDate: soon\r\n\r\n"), 0).skew is None
+    assert read_web(Reply(b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n"), 0).skew is None
 
 
 # TLS
@@ -295,24 +308,24 @@ def certified(tmp_path_factory):
 )
 def test_services_are_known_through_tls_too(hurry, certified, port, behave, service):
     context, ca = certified("fx.example")
-    told, _ = ask(behave, port, context, ca)
-    assert told.service == service
-    assert told.secure.untrusted == ""
-    assert levels(told)[WRONG] == ""
-    assert "through TLS" in levels(told)[OK] + levels(told)[NOTE]
+    report, _ = ask(behave, port, context, ca)
+    assert report.service == service
+    assert report.secure.untrusted == ""
+    assert levels(report)[WRONG] == ""
+    assert "through TLS" in levels(report)[OK] + levels(report)[NOTE]
 
 
 @pytest.mark.parametrize("behave", [signals, ticks, own_web, closing])
 def test_what_is_plain_on_the_port_of_tls_is_told(hurry, behave):
-    told, _ = ask(behave, HTTPS)
-    assert told.secure is None
-    assert "speaks no TLS" in levels(told)[WRONG]
+    report, _ = ask(behave, HTTPS)
+    assert report.secure is None
+    assert "speaks no TLS" in levels(report)[WRONG]
 
 
 def test_a_certificate_for_another_name_is_told_with_the_names_it_has(hurry, certified):
     context, ca = certified("gold.example", "192.0.2.9")
-    told, _ = ask(signals, 8081, context, ca)
-    said = levels(told)
+    report, _ = ask(signals, 8081, context, ca)
+    said = levels(report)
     assert "valid for gold.example, 192.0.2.9, and not for fx.example" in said[WRONG]
     assert "5274" in said[WRONG]
     assert "Signals answer" in said[OK]
@@ -321,15 +334,15 @@ def test_a_certificate_for_another_name_is_told_with_the_names_it_has(hurry, cer
 
 def test_an_authority_that_nobody_knows_is_told(hurry, certified):
     context, _ = certified("fx.example")
-    told, _ = ask(signals, 8081, context, pem(Authority("another").certificate).decode())
-    assert "not trusted by this machine" in levels(told)[WRONG]
-    assert "--ca" in levels(told)[WRONG]
+    report, _ = ask(signals, 8081, context, pem(Authority("another").certificate).decode())
+    assert "not trusted by this machine" in levels(report)[WRONG]
+    assert "--ca" in levels(report)[WRONG]
 
 
 def test_an_expired_certificate_is_told_once(hurry, certified):
     context, ca = certified("fx.example", until=-DAY, since=-2 * DAY)
-    told, _ = ask(signals, 8081, context, ca)
-    assert levels(told)[WRONG].count("expired") == 1
+    report, _ = ask(signals, 8081, context, ca)
+    assert levels(report)[WRONG].count("expired") == 1
 
 
 def test_a_server_that_asks_terminals_for_certificates_is_told(hurry, certified):
@@ -337,9 +350,9 @@ def test_a_server_that_asks_terminals_for_certificates_is_told(hurry, certified)
     context.verify_mode = ssl.CERT_REQUIRED
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         context.minimum_version = context.maximum_version = version
-        told, _ = ask(signals, 8081, context, ca)
-        assert "certificate" in levels(told)[WRONG], version
-        assert "terminals have none" in levels(told)[WRONG], version
+        report, _ = ask(signals, 8081, context, ca)
+        assert "certificate" in levels(report)[WRONG], version
+        assert "terminals have none" in levels(report)[WRONG], version
         context.minimum_version = ssl.TLSVersion.TLSv1_2
 
 
@@ -354,15 +367,17 @@ def test_another_certificate_for_clients_that_name_no_host_is_told(hurry, certif
     assert "default.example" in said[NOTE]
     assert said[WRONG] == ""
     renewed = issue(ISSUER, ["fx.example"], NOW).chain[0]
-    assert levels(secure(nameless=renewed))[NOTE] == ""
+    assert levels(secure(without_name=renewed))[NOTE] == ""
 
 
 # What is made of it
 
 
 def secure(certificate=LEAF, **fields):
-    told = Told("192.0.2.7", 8481, service="ticks", secure=Secure(certificate=certificate))
-    return replace(told, secure=replace(told.secure, **fields))
+    report = PortReport(
+        "192.0.2.7", 8481, service="ticks", secure=TlsReport(certificate=certificate)
+    )
+    return replace(report, secure=replace(report.secure, **fields))
 
 
 @pytest.mark.parametrize(
@@ -376,8 +391,8 @@ def secure(certificate=LEAF, **fields):
     ],
 )
 def test_dates_are_told_by_the_clock_of_this_machine(days, level, words):
-    visit = replace(VISIT, now=NOW + days * DAY_MS)
-    said = levels(secure(), visit)
+    target = replace(VISIT, now=NOW + days * DAY_MS)
+    said = levels(secure(), target)
     assert words in said[level]
     assert "valid for fx.example" in said[OK]
     assert bool(said[WRONG]) == (level == WRONG)
@@ -423,23 +438,23 @@ def test_a_certificate_fits_the_names_that_it_has(names, host, fit):
     [("refused", "Nothing listens"), ("late", "firewall"), ("No route to host", "No route")],
 )
 def test_a_port_that_was_named_must_answer(failure, words):
-    told = Told("192.0.2.7", 8081, failure=failure)
-    assert words in levels(told)[WRONG]
-    assert "5272" in levels(told)[WRONG]
+    report = PortReport("192.0.2.7", 8081, failure=failure)
+    assert words in levels(report)[WRONG]
+    assert "5272" in levels(report)[WRONG]
     unnamed = replace(VISIT, named=False)
-    assert levels(told, unnamed)[WRONG] == ""
-    assert words in levels(told, unnamed)[NOTE]
-    (nothing,) = [each for each in all_of([told], unnamed) if each.level == WRONG]
+    assert levels(report, unnamed)[WRONG] == ""
+    assert words in levels(report, unnamed)[NOTE]
+    (nothing,) = [each for each in all_of([report], unnamed) if each.level == WRONG]
     assert "None of the ports" in nothing.text
 
 
 def test_an_address_of_a_name_that_does_not_answer_is_told_beside_one_that_does():
-    good = Told("192.0.2.7", 8081, service="signals")
+    good = PortReport("192.0.2.7", 8081, service="signals")
     for failure, level in (("refused", NOTE), ("Network is unreachable", NOTE), ("late", WRONG)):
-        said = levels([good, Told("2001:db8::7", 8081, failure=failure)])
+        said = levels([good, PortReport("2001:db8::7", 8081, failure=failure)])
         assert said[level]
         assert bool(said[WRONG]) == (level == WRONG)
-    late = Told("2001:db8::7", 8081, failure="late")
+    late = PortReport("2001:db8::7", 8081, failure="late")
     assert levels([good, late], replace(VISIT, named=False))[WRONG]
 
 
@@ -454,25 +469,25 @@ def test_an_address_of_a_name_that_does_not_answer_is_told_beside_one_that_does(
     ],
 )
 def test_web_servers_are_told_apart(status, body, level, words):
-    told = Told("192.0.2.7", 8083, service="http", web=Web(status, body))
-    assert words in levels(told)[level]
-    assert bool(levels(told)[WRONG]) == (level == WRONG)
+    report = PortReport("192.0.2.7", 8083, service="http", web=HttpReply(status, body))
+    assert words in levels(report)[level]
+    assert bool(levels(report)[WRONG]) == (level == WRONG)
 
 
 def test_one_port_for_all_is_told_with_all_that_it_does():
-    told = Told("192.0.2.7", 8443, service="any", web=Web(200, {"name": "mtnet"}))
-    assert "Signals, templates, ticks and HTTP answer on one port, plain." in levels(told)[OK]
-    said = levels(replace(told, detail="unheard"))
+    report = PortReport("192.0.2.7", 8443, service="any", web=HttpReply(200, {"name": "mtnet"}))
+    assert "Signals, templates, ticks and HTTP answer on one port, plain." in levels(report)[OK]
+    said = levels(replace(report, detail="unheard"))
     assert "is told no signals. To follow signals from here, add follow" in said[NOTE]
     assert said[OK] + said[WRONG] == ""
-    refused = replace(told, web=Web(403, {"error": "host"}))
+    refused = replace(report, web=HttpReply(403, {"error": "host"}))
     assert "web.hosts=fx.example" in levels(refused)[WRONG]
 
 
 def test_a_website_on_443_is_no_fault_as_long_as_nobody_asked_for_it():
-    told = replace(secure(), port=HTTPS, service="http", web=Web(200))
-    assert levels(told, replace(VISIT, named=False))[WRONG] == ""
-    assert "not mtnet" in levels(told)[WRONG]
+    report = replace(secure(), port=HTTPS, service="http", web=HttpReply(200))
+    assert levels(report, replace(VISIT, named=False))[WRONG] == ""
+    assert "not mtnet" in levels(report)[WRONG]
 
 
 @pytest.mark.parametrize(
@@ -485,23 +500,26 @@ def test_a_website_on_443_is_no_fault_as_long_as_nobody_asked_for_it():
     ],
 )
 def test_clocks_that_differ_are_told(skew, level, words):
-    told = Told("192.0.2.7", 8083, service="http", web=Web(200, {"name": "mtnet"}, skew))
-    (found,) = [each for each in all_of([told]) if "clock" in each.text]
+    report = PortReport(
+        "192.0.2.7", 8083, service="http", web=HttpReply(200, {"name": "mtnet"}, skew)
+    )
+    (found,) = [each for each in all_of([report]) if "clock" in each.text]
     assert found.level == level
     assert words in found.text
 
 
 @pytest.mark.parametrize(
-    "told", [Told("192.0.2.7", 8081, failure="late"), Told("192.0.2.7", 8082, service="ticks")]
+    "report",
+    [PortReport("192.0.2.7", 8081, failure="late"), PortReport("192.0.2.7", 8082, service="ticks")],
 )
-def test_the_list_of_each_terminal_is_always_told(told):
-    (found,) = [each for each in all_of([told]) if "4014" in each.text]
+def test_the_list_of_each_terminal_is_always_told(report):
+    (found,) = [each for each in all_of([report]) if "4014" in each.text]
     assert "Tools > Options > Expert Advisors" in found.text
     assert found.level == NOTE
 
 
 def test_who_writes_programs_is_told_of_plain_ports_and_of_tls():
-    plain = " ".join(each.text for each in all_of([Told("192.0.2.7", 8082, service="ticks")]))
+    plain = " ".join(each.text for each in all_of([PortReport("192.0.2.7", 8082, service="ticks")]))
     assert "SocketTlsHandshake fails with error 5274" in plain
     assert "Datagrams are never answered" in plain
     assert "must call SocketTlsHandshake" not in plain
@@ -512,10 +530,10 @@ def test_who_writes_programs_is_told_of_plain_ports_and_of_tls():
 
 
 def test_its_own_machine_is_no_stranger():
-    told = Told("127.0.0.1", 8081, service="signals")
-    assert any("its own machine" in each.text for each in all_of([told]))
+    report = PortReport("127.0.0.1", 8081, service="signals")
+    assert any("its own machine" in each.text for each in all_of([report]))
     assert not any(
-        "its own machine" in each.text for each in all_of([replace(told, address="192.0.2.7")])
+        "its own machine" in each.text for each in all_of([replace(report, address="192.0.2.7")])
     )
 
 
@@ -597,9 +615,9 @@ def test_a_port_where_nothing_listens_is_something_to_do(capsys):
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
         status, said = run(capsys, f"127.0.0.1:{port}", "--json")
-    told = json.loads(said)
-    assert (status, told["host"], told["healthy"]) == (1, "127.0.0.1", False)
-    first = told["findings"][0]
+    report = json.loads(said)
+    assert (status, report["host"], report["healthy"]) == (1, "127.0.0.1", False)
+    first = report["findings"][0]
     assert (first["level"], first["about"]) == ("wrong", f"127.0.0.1:{port}")
     assert set(first) == {"level", "about", "text", "todo"}
 
@@ -622,7 +640,9 @@ def test_a_name_without_an_address_is_something_to_do(capsys, monkeypatch, error
 def test_every_address_is_looked_at_on_every_port(capsys, monkeypatch):
     monkeypatch.setattr(command, "resolve", lambda host: ["192.0.2.7", "2001:db8::7"])
     monkeypatch.setattr(
-        command, "examine", lambda host, address, port, ca: Told(address, port, service="ticks")
+        command,
+        "probe_port",
+        lambda host, address, port, ca: PortReport(address, port, service="ticks"),
     )
     status, said = run(capsys, "fx.example")
     assert "stands for 192.0.2.7, 2001:db8::7" in said
@@ -635,7 +655,7 @@ def test_every_address_is_looked_at_on_every_port(capsys, monkeypatch):
 
 def test_an_examination_that_hangs_is_left_behind(capsys, monkeypatch):
     monkeypatch.setattr(command, "PORTS", 0.1)
-    monkeypatch.setattr(command, "examine", lambda *_: time.sleep(5))
+    monkeypatch.setattr(command, "probe_port", lambda *_: time.sleep(5))
     before = set(threading.enumerate())
     status, said = run(capsys, "192.0.2.7:8081")
     assert status == 1
@@ -644,8 +664,8 @@ def test_an_examination_that_hangs_is_left_behind(capsys, monkeypatch):
 
 
 def test_what_a_server_says_cannot_move_the_cursor_of_a_person(capsys, monkeypatch):
-    told = Told("192.0.2.7", 8080, service="templates", detail="\x1b[2J\u202e 16385")
-    monkeypatch.setattr(command, "examine", lambda *_: told)
+    report = PortReport("192.0.2.7", 8080, service="templates", detail="\x1b[2J\u202e 16385")
+    monkeypatch.setattr(command, "probe_port", lambda *_: report)
     said = run(capsys, "192.0.2.7:8080")[1]
     assert r"\x1b[2J\u202e H1" in said
     assert "\x1b" not in said

@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 
+from fakes.transports import MemoryEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
-from wires import Line
 
 from mtnet.client import Publisher
 from mtnet.services.signals import answers
@@ -19,18 +19,18 @@ class Session(Protocol):
     """One connection of the publisher, in the eyes of the server."""
 
     def __init__(self, desk):
-        self.desk, self.decoder = desk, FrameDecoder()
+        self.server, self.decoder = desk, FrameDecoder()
 
     def dataReceived(self, data):
         for payload in self.decoder.feed(data):
-            self.desk.takes(self, read_request(parse(payload)))
+            self.server.takes(self, read_request(parse(payload)))
 
     def say(self, *frames):
         for frame in frames:
             self.transport.write(frame)
 
 
-class Desk(Factory):
+class FakeServer(Factory):
     """
     The server.
 
@@ -153,12 +153,12 @@ class Desk(Factory):
         ]
 
 
-class Bench:
+class Harness:
     """A publisher and its server."""
 
     def __init__(self, **options):
-        self.clock, self.desk = Clock(), Desk()
-        self.line = Line(self.desk, self.clock)
+        self.clock, self.server = Clock(), FakeServer()
+        self.line = MemoryEndpoint(self.server, self.clock)
         self.told, self.answered = [], {}
         self.publisher = Publisher(
             self.line,
@@ -183,7 +183,7 @@ class Bench:
 
     def say(self, *frames):
         """Let the server say something by itself."""
-        self.line.wire.server.protocol.say(*frames)
+        self.line.connection.server.protocol.say(*frames)
         self.settle()
 
     def settle(self):
@@ -192,7 +192,7 @@ class Bench:
     def pass_time(self, seconds):
         for number in range(int(seconds * 2)):
             if number % 8 == 0:
-                self.line.wire.server.protocol.say(answers.ping(1, {}))
+                self.line.connection.server.protocol.say(answers.ping(1, {}))
             self.settle()
             self.clock.advance(0.5)
         self.settle()
@@ -200,4 +200,4 @@ class Bench:
     @property
     def ended(self):
         """Return whether the publisher has said BYE."""
-        return any(isinstance(each, Bye) for each in self.desk.heard)
+        return any(isinstance(each, Bye) for each in self.server.heard)

@@ -204,7 +204,7 @@ def test_what_no_frame_can_say_is_refused_without_a_connection(clock, symbol, vo
 # follow
 
 
-class Heard:
+class Received:
     """A follower that is started, and what it was told."""
 
     def __init__(self, server, clock):
@@ -221,7 +221,7 @@ class Heard:
 
 def test_a_follower_is_told_every_position_however_the_stream_is_cut(clock):
     server = Server()
-    heard = Heard(server, clock)
+    heard = Received(server, clock)
     for byte in b"<<GBPUSD|0.25>>\r\n<<EURUSD|-1.00>>\r\n":
         server.end.protocol.dataReceived(bytes([byte]))
     assert heard.positions == [("GBPUSD", Decimal("0.25")), ("EURUSD", Decimal("-1.00"))]
@@ -230,7 +230,7 @@ def test_a_follower_is_told_every_position_however_the_stream_is_cut(clock):
 
 def test_a_follower_connects_again_and_says_so(clock):
     server = Server()
-    heard = Heard(server, clock)
+    heard = Received(server, clock)
     server.end.protocol.dataReceived(b"<<GBP")
     server.end.close(ConnectionLost())
     clock.advance(client.LONGEST_DELAY)
@@ -243,7 +243,7 @@ def test_a_follower_connects_again_and_says_so(clock):
 
 def test_a_frame_that_is_no_position_is_logged_and_left_out(clock):
     server = Server()
-    heard = Heard(server, clock)
+    heard = Received(server, clock)
     with capturedLogs() as logged:
         server.end.protocol.dataReceived(b"<<GBPUSD|much>><<EURUSD|1.00>>")
     assert heard.positions == [("EURUSD", Decimal("1.00"))]
@@ -252,7 +252,7 @@ def test_a_frame_that_is_no_position_is_logged_and_left_out(clock):
 
 def test_a_stream_without_frames_ends_the_connection(clock):
     server = Server()
-    Heard(server, clock)
+    Received(server, clock)
     server.end.protocol.dataReceived(b"x" * 5_000)
     assert server.end.aborted
 

@@ -208,9 +208,9 @@ def test_a_key_without_a_certificate_is_refused(files):
 
 
 def test_a_chain_in_the_wrong_order_is_refused(tmp_path):
-    office = Authority("office", Authority("root"))
-    certificate, key = office.issue("me", usage="client")
-    (tmp_path / "me.pem").write_bytes(pem(office.certificate, certificate) + key_pem(key))
+    harness = Authority("office", Authority("root"))
+    certificate, key = harness.issue("me", usage="client")
+    (tmp_path / "me.pem").write_bytes(pem(harness.certificate, certificate) + key_pem(key))
     assert "not in order" in refusal(f"secure:a:1:certificate={tmp_path}/me.pem")
 
 

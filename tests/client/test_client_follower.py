@@ -3,9 +3,9 @@
 from decimal import Decimal
 
 import pytest
+from fakes.transports import MemoryEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
-from wires import Line
 
 from mtnet.client import Follower, Login
 from mtnet.errors import ClientError
@@ -47,12 +47,12 @@ class Server(Factory):
         return Session(self)
 
 
-class Bench:
+class Harness:
     """A follower, its server, and what it was told."""
 
     def __init__(self):
         self.clock, self.server = Clock(), Server()
-        self.line = Line(self.server, self.clock)
+        self.line = MemoryEndpoint(self.server, self.clock)
         self.told = []
 
     def follow(self, stop_at="", **options):
@@ -77,11 +77,11 @@ class Bench:
         return self.follower
 
     def say(self, *frames):
-        self.line.wire.server.protocol.transport.write(b"".join(frames))
+        self.line.connection.server.protocol.transport.write(b"".join(frames))
         self.line.settle()
 
     def reconnect(self):
-        self.line.wire.cut()
+        self.line.connection.cut()
         self.clock.advance(30)
         self.line.settle()
 
@@ -91,8 +91,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench():
-    return Bench()
+def harness():
+    return Harness()
 
 
 def signal(seq, symbol="A", volume="1", **more):
@@ -119,23 +119,23 @@ KNOWN = {"epoch": EPOCH, "seq": 6, "h": "0000beef", "kept_for": "main"}
 # The hash of the last entry
 
 
-def test_the_hash_of_the_last_entry_is_given_back_and_only_of_exactly_that_entry(bench):
-    bench.server.answer = lambda asked: answers.synced("main", EPOCH, 6, "0000beef")
-    follower = bench.follow(**KNOWN)
-    assert (bench.server.asked[0].after, bench.server.asked[0].h) == (6, "0000beef")
-    bench.say(signal(7, h="00000007"))
+def test_the_hash_of_the_last_entry_is_given_back_and_only_of_exactly_that_entry(harness):
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 6, "0000beef")
+    follower = harness.follow(**KNOWN)
+    assert (harness.server.asked[0].after, harness.server.asked[0].h) == (6, "0000beef")
+    harness.say(signal(7, h="00000007"))
     assert (follower.seq, follower.h) == (7, "00000007")
-    bench.server.answer = lambda asked: answers.synced("main", EPOCH, 7, "00000007")
-    bench.reconnect()
-    assert (bench.server.asked[-1].after, bench.server.asked[-1].h) == (7, "00000007")
-    bench.say(signal(8))
-    bench.reconnect()
-    assert (bench.server.asked[-1].after, bench.server.asked[-1].h) == (8, None)
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 7, "00000007")
+    harness.reconnect()
+    assert (harness.server.asked[-1].after, harness.server.asked[-1].h) == (7, "00000007")
+    harness.say(signal(8))
+    harness.reconnect()
+    assert (harness.server.asked[-1].after, harness.server.asked[-1].h) == (8, None)
 
 
-def test_a_snapshot_is_kept_with_the_hash_of_its_last_entry(bench):
-    bench.server.answer = lambda asked: snapshot(6, "A", h="0000beef")
-    follower = bench.follow()
+def test_a_snapshot_is_kept_with_the_hash_of_its_last_entry(harness):
+    harness.server.answer = lambda asked: snapshot(6, "A", h="0000beef")
+    follower = harness.follow()
     assert (follower.seq, follower.h, follower.kept_for) == (6, "0000beef", "main")
 
 
@@ -149,49 +149,49 @@ def test_a_snapshot_is_kept_with_the_hash_of_its_last_entry(bench):
     ],
     ids=["diverged", "lower", "empty", "another epoch"],
 )
-def test_another_history_changes_nothing_until_it_is_accepted(bench, answer):
-    bench.server.answer = lambda asked: answer
-    follower = bench.follow(**KNOWN, positions=[entry("A")])
+def test_another_history_changes_nothing_until_it_is_accepted(harness, answer):
+    harness.server.answer = lambda asked: answer
+    follower = harness.follow(**KNOWN, positions=[entry("A")])
     assert follower.held
-    assert bench.names == ["epoch", "blind"]
+    assert harness.names == ["epoch", "blind"]
     assert (follower.epoch, follower.seq, held(follower)) == (EPOCH, 6, {"A": "1"})
-    bench.reconnect()
-    assert bench.names.count("epoch") == 1, "it is told once"
-    assert bench.server.asked[-1].after == 6, "it still asks for what it knows"
+    harness.reconnect()
+    assert harness.names.count("epoch") == 1, "it is told once"
+    assert harness.server.asked[-1].after == 6, "it still asks for what it knows"
 
 
-def test_an_accepted_history_is_followed_from_where_it_is(bench):
-    bench.server.answer = lambda asked: snapshot(3, "X", h="00000003", diverged=True)
-    follower = bench.follow(**KNOWN, positions=[entry("A")])
-    bench.say(signal(4, "Y", h="00000004"))
+def test_an_accepted_history_is_followed_from_where_it_is(harness):
+    harness.server.answer = lambda asked: snapshot(3, "X", h="00000003", diverged=True)
+    follower = harness.follow(**KNOWN, positions=[entry("A")])
+    harness.say(signal(4, "Y", h="00000004"))
     follower.accept()
-    assert bench.names[-2:] == ["snapshot", "synced"]
+    assert harness.names[-2:] == ["snapshot", "synced"]
     assert (follower.seq, follower.h, held(follower)) == (4, "00000004", {"X": "1", "Y": "1"})
-    bench.server.answer = lambda asked: answers.synced("main", EPOCH, 4, "00000004")
-    bench.reconnect()
-    assert (bench.server.asked[-1].after, bench.server.asked[-1].h) == (4, "00000004")
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 4, "00000004")
+    harness.reconnect()
+    assert (harness.server.asked[-1].after, harness.server.asked[-1].h) == (4, "00000004")
     assert not follower.held
 
 
-def test_the_right_history_again_ends_the_hold(bench):
-    bench.server.answer = lambda asked: snapshot(5, "X")
-    follower = bench.follow(**KNOWN, positions=[entry("A")])
-    bench.server.answer = lambda asked: signal(7, "B") + answers.synced("main", EPOCH, 7)
-    bench.reconnect()
+def test_the_right_history_again_ends_the_hold(harness):
+    harness.server.answer = lambda asked: snapshot(5, "X")
+    follower = harness.follow(**KNOWN, positions=[entry("A")])
+    harness.server.answer = lambda asked: signal(7, "B") + answers.synced("main", EPOCH, 7)
+    harness.reconnect()
     assert not follower.held
-    bench.say(signal(8, "C"))
+    harness.say(signal(8, "C"))
     assert held(follower) == {"A": "1", "B": "1", "C": "1"}
-    assert len(bench.line.wires) == 2
+    assert len(harness.line.connections) == 2
 
 
 @pytest.mark.parametrize("epoch", [EPOCH, OTHER])
-def test_accepting_a_journal_that_knows_nothing_flattens_nobody(bench, epoch):
-    bench.server.answer = lambda asked: snapshot(0, epoch=epoch)
-    follower = bench.follow(**KNOWN, positions=[entry("A")])
+def test_accepting_a_journal_that_knows_nothing_flattens_nobody(harness, epoch):
+    harness.server.answer = lambda asked: snapshot(0, epoch=epoch)
+    follower = harness.follow(**KNOWN, positions=[entry("A")])
     follower.accept()
     assert (follower.epoch, follower.seq, held(follower)) == (epoch, 0, {"A": "1"})
-    assert "snapshot" not in bench.names
-    bench.say(signal(1, "A", "0"))
+    assert "snapshot" not in harness.names
+    harness.say(signal(1, "A", "0"))
     assert held(follower) == {}
 
 
@@ -199,100 +199,100 @@ def test_accepting_a_journal_that_knows_nothing_flattens_nobody(bench, epoch):
 
 
 @pytest.mark.parametrize("code", ["channel", "denied", "server"])
-def test_a_channel_that_was_refused_is_asked_for_again_with_growing_delays(bench, code):
-    bench.server.answer = lambda asked: answers.error(code, "Not now.", channel="main")
-    bench.follow()
+def test_a_channel_that_was_refused_is_asked_for_again_with_growing_delays(harness, code):
+    harness.server.answer = lambda asked: answers.error(code, "Not now.", channel="main")
+    harness.follow()
     for _ in range(600):
-        bench.clock.advance(1)
-        bench.line.settle()
-        bench.say(answers.pong(1))
-    assert len(bench.line.wires) == 1
-    assert 20 < len(bench.server.asked) < 60
-    assert bench.told == [("error", code, "Not now.")], "it is told once"
-    bench.server.answer = lambda asked: snapshot(1, "A")
+        harness.clock.advance(1)
+        harness.line.settle()
+        harness.say(answers.pong(1))
+    assert len(harness.line.connections) == 1
+    assert 20 < len(harness.server.asked) < 60
+    assert harness.told == [("error", code, "Not now.")], "it is told once"
+    harness.server.answer = lambda asked: snapshot(1, "A")
     for _ in range(30):
-        bench.clock.advance(1)
-        bench.line.settle()
-        bench.say(answers.pong(1))
-    assert bench.names == ["error", "snapshot", "blind", "synced"]
+        harness.clock.advance(1)
+        harness.line.settle()
+        harness.say(answers.pong(1))
+    assert harness.names == ["error", "snapshot", "blind", "synced"]
 
 
-def test_who_is_denied_a_channel_logs_in_again_as_rights_come_with_a_login(bench):
-    bench.server.answer = lambda asked: answers.error("denied", "Not yours.", channel="main")
-    bench.follow(login=Login("joe", "canary"))
+def test_who_is_denied_a_channel_logs_in_again_as_rights_come_with_a_login(harness):
+    harness.server.answer = lambda asked: answers.error("denied", "Not yours.", channel="main")
+    harness.follow(login=Login("joe", "canary"))
     for _ in range(600):
-        bench.clock.advance(1)
-        bench.say(answers.pong(1))
-    assert 15 < len(bench.line.wires) < 45, "after delays that grow"
-    assert bench.names.count("error") == 1, "it is told once"
-    bench.server.answer = lambda asked: snapshot(1, "A")
+        harness.clock.advance(1)
+        harness.say(answers.pong(1))
+    assert 15 < len(harness.line.connections) < 45, "after delays that grow"
+    assert harness.names.count("error") == 1, "it is told once"
+    harness.server.answer = lambda asked: snapshot(1, "A")
     for _ in range(32):
-        bench.clock.advance(1)
-        bench.say(answers.pong(1))
-    assert held(bench.follower) == {"A": "1"}
+        harness.clock.advance(1)
+        harness.say(answers.pong(1))
+    assert held(harness.follower) == {"A": "1"}
 
 
-def test_a_channel_that_may_be_asked_for_now_is_asked_for_at_once(bench):
-    bench.server.answer = lambda asked: answers.error("channel", "No main.", channel="main")
-    bench.follow()
-    bench.say(answers.channels(["gold"]))
-    assert len(bench.server.asked) == 1
-    bench.server.answer = lambda asked: snapshot(1, "A")
-    bench.say(answers.channels(["gold", "main"]))
-    assert held(bench.follower) == {"A": "1"}
-    bench.clock.advance(5)
-    bench.say(answers.channels(["gold", "main"]))
-    assert len(bench.server.asked) == 2, "who has it does not ask"
+def test_a_channel_that_may_be_asked_for_now_is_asked_for_at_once(harness):
+    harness.server.answer = lambda asked: answers.error("channel", "No main.", channel="main")
+    harness.follow()
+    harness.say(answers.channels(["gold"]))
+    assert len(harness.server.asked) == 1
+    harness.server.answer = lambda asked: snapshot(1, "A")
+    harness.say(answers.channels(["gold", "main"]))
+    assert held(harness.follower) == {"A": "1"}
+    harness.clock.advance(5)
+    harness.say(answers.channels(["gold", "main"]))
+    assert len(harness.server.asked) == 2, "who has it does not ask"
 
 
-def test_a_subscription_that_the_server_ends_makes_blind_until_it_is_had_again(bench):
-    bench.server.answer = lambda asked: snapshot(1, "A")
-    bench.follow()
-    bench.say(answers.error("server", "The disk is ill.", channel="main"))
-    assert bench.follower.blind
-    assert bench.told[-1] == ("blind", "The disk is ill.")
-    bench.server.answer = lambda asked: answers.synced("main", EPOCH, 1) + signal(2)
-    bench.clock.advance(1)
-    bench.line.settle()
-    assert (bench.follower.blind, bench.follower.seq) == (False, 2)
+def test_a_subscription_that_the_server_ends_makes_blind_until_it_is_had_again(harness):
+    harness.server.answer = lambda asked: snapshot(1, "A")
+    harness.follow()
+    harness.say(answers.error("server", "The disk is ill.", channel="main"))
+    assert harness.follower.blind
+    assert harness.told[-1] == ("blind", "The disk is ill.")
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 1) + signal(2)
+    harness.clock.advance(1)
+    harness.line.settle()
+    assert (harness.follower.blind, harness.follower.seq) == (False, 2)
 
 
-def test_an_error_about_something_else_ends_no_subscription(bench):
-    bench.server.answer = lambda asked: snapshot(1, "A")
-    bench.follow()
-    bench.say(answers.error("channel", "No gold.", channel="gold"))
-    bench.say(answers.error("field", "No seq.", channel="main"))
-    bench.clock.advance(10)
-    assert not bench.follower.blind
-    assert len(bench.server.asked) == 1
+def test_an_error_about_something_else_ends_no_subscription(harness):
+    harness.server.answer = lambda asked: snapshot(1, "A")
+    harness.follow()
+    harness.say(answers.error("channel", "No gold.", channel="gold"))
+    harness.say(answers.error("field", "No seq.", channel="main"))
+    harness.clock.advance(10)
+    assert not harness.follower.blind
+    assert len(harness.server.asked) == 1
 
 
-def test_who_is_replaced_by_a_session_of_the_same_account_waits_ten_minutes(bench):
-    bench.follow()
-    bench.say(answers.error("sessions", "Another session took over."))
-    bench.line.wire.cut()
-    bench.clock.advance(599)
-    assert len(bench.line.wires) == 1
-    bench.clock.advance(61)
-    assert len(bench.line.wires) == 2
-    bench.line.settle()
-    bench.line.wire.cut()
-    bench.clock.advance(2)
-    assert len(bench.line.wires) == 3, "once"
+def test_who_is_replaced_by_a_session_of_the_same_account_waits_ten_minutes(harness):
+    harness.follow()
+    harness.say(answers.error("sessions", "Another session took over."))
+    harness.line.connection.cut()
+    harness.clock.advance(599)
+    assert len(harness.line.connections) == 1
+    harness.clock.advance(61)
+    assert len(harness.line.connections) == 2
+    harness.line.settle()
+    harness.line.connection.cut()
+    harness.clock.advance(2)
+    assert len(harness.line.connections) == 3, "once"
 
 
 # Connections that do not help
 
 
-def attempts(bench, seconds):
-    before = len(bench.line.wires)
+def attempts(harness, seconds):
+    before = len(harness.line.connections)
     for _ in range(seconds):
-        bench.clock.advance(1)
-        bench.line.settle()
-        bench.say(answers.pong(1))
-        if bench.line.wire.client.aborted:
-            bench.line.wire.cut()
-    return len(bench.line.wires) - before
+        harness.clock.advance(1)
+        harness.line.settle()
+        harness.say(answers.pong(1))
+        if harness.line.connection.client.aborted:
+            harness.line.connection.cut()
+    return len(harness.line.connections) - before
 
 
 @pytest.mark.parametrize(
@@ -303,124 +303,124 @@ def attempts(bench, seconds):
         pytest.param(b"<<SIGNAL|channel=main|seq=7|symbol=A|volume=x|time=1>>", id="unreadable"),
     ],
 )
-def test_a_server_whose_replay_cannot_be_taken_is_dialled_after_delays_that_grow(bench, replay):
-    bench.server.answer = lambda asked: replay
-    bench.follow(**KNOWN)
-    assert 10 < attempts(bench, 600) < 45
-    bench.server.answer = lambda asked: answers.synced("main", EPOCH, 6)
-    attempts(bench, 31)
-    assert not bench.follower.blind
-    bench.line.wire.cut()
-    assert attempts(bench, 2) == 1, "SYNCED makes the delays short again"
+def test_a_server_whose_replay_cannot_be_taken_is_dialled_after_delays_that_grow(harness, replay):
+    harness.server.answer = lambda asked: replay
+    harness.follow(**KNOWN)
+    assert 10 < attempts(harness, 600) < 45
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 6)
+    attempts(harness, 31)
+    assert not harness.follower.blind
+    harness.line.connection.cut()
+    assert attempts(harness, 2) == 1, "SYNCED makes the delays short again"
 
 
 # Another filter
 
 
-def test_what_is_no_longer_followed_is_given_back_and_what_is_new_is_fetched(bench):
-    bench.server.answer = lambda asked: (
+def test_what_is_no_longer_followed_is_given_back_and_what_is_new_is_fetched(harness):
+    harness.server.answer = lambda asked: (
         snapshot(9, "A", "C") if asked.after is None else answers.synced("main", EPOCH, 9)
     )
     known = {**KNOWN, "kept_for": "main:A,B", "positions": [entry("A"), entry("B")]}
-    follower = bench.follow(symbols=["A", "C"], **known)
-    assert bench.names == ["unfollowed", "snapshot", "blind", "synced"]
-    assert [each.symbol for each in bench.told[0][1]] == ["B"]
+    follower = harness.follow(symbols=["A", "C"], **known)
+    assert harness.names == ["unfollowed", "snapshot", "blind", "synced"]
+    assert [each.symbol for each in harness.told[0][1]] == ["B"]
     assert held(follower) == {"A": "1", "C": "1"}
     assert follower.kept_for == "main:A,C"
-    assert bench.server.asked[0].after == 6, "another history would be noticed"
+    assert harness.server.asked[0].after == 6, "another history would be noticed"
 
 
-def test_what_was_missed_is_handed_out_before_what_is_new(bench):
-    bench.server.answer = lambda asked: (
+def test_what_was_missed_is_handed_out_before_what_is_new(harness):
+    harness.server.answer = lambda asked: (
         signal(9, "A", "5") + answers.synced("main", EPOCH, 9) + signal(10, "C", "3")
         if asked.after is not None
         else snapshot(10, "A", "C") + signal(11, "C", "2")
     )
-    follower = bench.follow(**{**KNOWN, "seq": 8, "kept_for": "main:A"}, positions=[entry("A")])
-    assert bench.names == ["signal", "signal", "snapshot", "blind", "synced", "signal"]
+    follower = harness.follow(**{**KNOWN, "seq": 8, "kept_for": "main:A"}, positions=[entry("A")])
+    assert harness.names == ["signal", "signal", "snapshot", "blind", "synced", "signal"]
     assert (follower.seq, held(follower)) == (11, {"A": "1", "C": "2"})
 
 
-def test_fewer_symbols_than_before_need_no_snapshot(bench):
-    bench.server.answer = lambda asked: answers.synced("main", EPOCH, 6)
-    follower = bench.follow(symbols=["A"], **KNOWN, positions=[entry("A"), entry("B")])
-    assert bench.names == ["unfollowed", "blind", "synced"]
-    assert len(bench.server.asked) == 1
+def test_fewer_symbols_than_before_need_no_snapshot(harness):
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 6)
+    follower = harness.follow(symbols=["A"], **KNOWN, positions=[entry("A"), entry("B")])
+    assert harness.names == ["unfollowed", "blind", "synced"]
+    assert len(harness.server.asked) == 1
     assert follower.kept_for == "main:A"
 
 
-def test_without_what_it_was_kept_for_a_state_is_fetched_anew(bench):
-    bench.server.answer = lambda asked: (
+def test_without_what_it_was_kept_for_a_state_is_fetched_anew(harness):
+    harness.server.answer = lambda asked: (
         snapshot(6, "A", "B") if asked.after is None else answers.synced("main", EPOCH, 6)
     )
-    follower = bench.follow(epoch=EPOCH, seq=6, positions=[entry("A")])
+    follower = harness.follow(epoch=EPOCH, seq=6, positions=[entry("A")])
     assert held(follower) == {"A": "1", "B": "1"}
 
 
-def test_a_state_of_another_channel_is_given_back_whole(bench):
-    bench.server.answer = lambda asked: snapshot(1, "A")
+def test_a_state_of_another_channel_is_given_back_whole(harness):
+    harness.server.answer = lambda asked: snapshot(1, "A")
     known = {**KNOWN, "kept_for": "gold", "positions": [entry("XAUUSD", channel="gold")]}
-    follower = bench.follow(**known)
-    assert bench.server.asked[0].epoch is None
-    assert [each.symbol for each in bench.told[0][1]] == ["XAUUSD"]
+    follower = harness.follow(**known)
+    assert harness.server.asked[0].epoch is None
+    assert [each.symbol for each in harness.told[0][1]] == ["XAUUSD"]
     assert held(follower) == {"A": "1"}
 
 
-def test_a_symbol_with_a_comma_can_be_followed(bench):
-    follower = bench.follow(symbols=["A,B", "C"])
-    assert bench.server.asked[0].symbols == {"A,B", "C"}
-    bench.server.answer = lambda asked: snapshot(1, "A,B")
-    bench.reconnect()
+def test_a_symbol_with_a_comma_can_be_followed(harness):
+    follower = harness.follow(symbols=["A,B", "C"])
+    assert harness.server.asked[0].symbols == {"A,B", "C"}
+    harness.server.answer = lambda asked: snapshot(1, "A,B")
+    harness.reconnect()
     assert follower.kept_for == "main:A%2CB,C"
-    again = Bench()
+    again = Harness()
     again.follow(symbols=["A,B"], **{**KNOWN, "kept_for": follower.kept_for})
     assert again.server.asked[0].symbols == {"A,B"}
     assert len(again.server.asked) == 1
 
 
-def test_one_text_is_no_list_of_symbols(bench):
+def test_one_text_is_no_list_of_symbols(harness):
     with pytest.raises(ClientError, match="'EURUSD'"):
-        Follower(bench.line, bench.clock, symbols="EURUSD", **KNOWN)
+        Follower(harness.line, harness.clock, symbols="EURUSD", **KNOWN)
 
 
 @pytest.mark.parametrize("symbols", [[], ["A|B"], [f"SYMBOL{n:04}" for n in range(200)]])
-def test_what_cannot_be_asked_for_is_refused_before_anything_is_sent(bench, symbols):
+def test_what_cannot_be_asked_for_is_refused_before_anything_is_sent(harness, symbols):
     with pytest.raises(ClientError, match="cannot be followed"):
-        Follower(bench.line, bench.clock, symbols=symbols)
+        Follower(harness.line, harness.clock, symbols=symbols)
 
 
 # What is told beside positions
 
 
-def test_pauses_are_told_when_they_begin_and_when_they_end(bench):
-    bench.server.answer = lambda asked: snapshot(1, "A")
-    bench.follow()
-    bench.say(answers.paused("main", "close_only"), answers.paused("main", "close_only"))
-    bench.say(answers.paused("main", "frozen"), answers.paused("gold", "frozen"))
-    bench.say(answers.flattened("main"), answers.resumed("main"))
-    assert bench.told[3:] == [
+def test_pauses_are_told_when_they_begin_and_when_they_end(harness):
+    harness.server.answer = lambda asked: snapshot(1, "A")
+    harness.follow()
+    harness.say(answers.paused("main", "close_only"), answers.paused("main", "close_only"))
+    harness.say(answers.paused("main", "frozen"), answers.paused("gold", "frozen"))
+    harness.say(answers.flattened("main"), answers.resumed("main"))
+    assert harness.told[3:] == [
         ("paused", "close_only"), ("paused", "frozen"), ("flattened",), ("paused", None),
     ]  # fmt: skip
 
 
-def test_a_pause_that_ended_while_nothing_was_heard_is_told_to_have_ended(bench):
-    bench.server.answer = lambda asked: snapshot(1, "A") + answers.paused("main", "frozen")
-    bench.follow()
-    bench.reconnect()
-    bench.say(answers.ping(1, {}))
-    assert bench.names.count("paused") == 1, "it goes on"
-    bench.server.answer = lambda asked: snapshot(1, "A")
-    bench.reconnect()
-    bench.say(answers.ping(1, {}))
-    assert bench.told[-1] == ("paused", None)
+def test_a_pause_that_ended_while_nothing_was_heard_is_told_to_have_ended(harness):
+    harness.server.answer = lambda asked: snapshot(1, "A") + answers.paused("main", "frozen")
+    harness.follow()
+    harness.reconnect()
+    harness.say(answers.ping(1, {}))
+    assert harness.names.count("paused") == 1, "it goes on"
+    harness.server.answer = lambda asked: snapshot(1, "A")
+    harness.reconnect()
+    harness.say(answers.ping(1, {}))
+    assert harness.told[-1] == ("paused", None)
 
 
-def test_words_that_a_newer_server_says_are_ignored(bench):
-    bench.server.answer = lambda asked: snapshot(1, "A")
-    bench.follow()
-    bench.say(b"<<WEATHER|sky=blue>>", b"<<STATUS|channel=main|publisher=up|since=1|moon=full>>")
-    bench.say(answers.notice("Closed at 21:00."))
-    assert bench.told[3:] == [("provider", True, 1), ("notice", "Closed at 21:00.")]
+def test_words_that_a_newer_server_says_are_ignored(harness):
+    harness.server.answer = lambda asked: snapshot(1, "A")
+    harness.follow()
+    harness.say(b"<<WEATHER|sky=blue>>", b"<<STATUS|channel=main|publisher=up|since=1|moon=full>>")
+    harness.say(answers.notice("Closed at 21:00."))
+    assert harness.told[3:] == [("provider", True, 1), ("notice", "Closed at 21:00.")]
 
 
 # Stopped
@@ -443,44 +443,44 @@ def test_words_that_a_newer_server_says_are_ignored(bench):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_nothing_is_handed_out_after_a_stop_in_any_callback(bench, callback, answer, options):
-    bench.server.answer = lambda asked: answer
-    bench.follow(callback, **options)
-    bench.clock.advance(60)
-    bench.line.settle()
-    assert bench.names[-2:] == [callback, "stopped"]
-    assert not bench.clock.getDelayedCalls()
+def test_nothing_is_handed_out_after_a_stop_in_any_callback(harness, callback, answer, options):
+    harness.server.answer = lambda asked: answer
+    harness.follow(callback, **options)
+    harness.clock.advance(60)
+    harness.line.settle()
+    assert harness.names[-2:] == [callback, "stopped"]
+    assert not harness.clock.getDelayedCalls()
 
 
 # What was claimed on this connection, and accepted meanwhile
 
 
-def test_what_is_replayed_of_another_history_is_not_taken_for_the_accepted_one(bench):
-    bench.server.answer = lambda asked: snapshot(9, "X", epoch=OTHER)
-    follower = bench.follow(**KNOWN, positions=[entry("A")])
-    bench.server.answer = lambda asked: b""
-    bench.reconnect()
+def test_what_is_replayed_of_another_history_is_not_taken_for_the_accepted_one(harness):
+    harness.server.answer = lambda asked: snapshot(9, "X", epoch=OTHER)
+    follower = harness.follow(**KNOWN, positions=[entry("A")])
+    harness.server.answer = lambda asked: b""
+    harness.reconnect()
     follower.accept()
     assert (follower.epoch, follower.seq) == (OTHER, 9)
     replayed = [signal(seq, "A", "7", h=f"{seq:08x}") for seq in range(7, 12)]
-    bench.say(*replayed, answers.synced("main", EPOCH, 11))
+    harness.say(*replayed, answers.synced("main", EPOCH, 11))
     assert (follower.epoch, follower.seq, held(follower)) == (OTHER, 9, {"X": "1"})
-    bench.clock.advance(30)
-    bench.line.settle()
-    assert (bench.server.asked[-1].epoch, bench.server.asked[-1].after) == (OTHER, 9)
+    harness.clock.advance(30)
+    harness.line.settle()
+    assert (harness.server.asked[-1].epoch, harness.server.asked[-1].after) == (OTHER, 9)
 
 
-def test_a_history_that_was_accepted_while_it_came_again_is_not_asked_about_twice(bench):
-    bench.server.answer = lambda asked: snapshot(3, "X", h="00000003", diverged=True)
-    follower = bench.follow(**KNOWN, positions=[entry("A")])
-    bench.server.answer = lambda asked: b""
-    bench.reconnect()
+def test_a_history_that_was_accepted_while_it_came_again_is_not_asked_about_twice(harness):
+    harness.server.answer = lambda asked: snapshot(3, "X", h="00000003", diverged=True)
+    follower = harness.follow(**KNOWN, positions=[entry("A")])
+    harness.server.answer = lambda asked: b""
+    harness.reconnect()
     follower.accept()
-    bench.server.answer = lambda asked: answers.synced("main", EPOCH, 3, "00000003")
-    bench.say(snapshot(3, "X", h="00000003", diverged=True))
-    bench.clock.advance(30)
-    bench.line.settle()
-    assert bench.names.count("epoch") == 1
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 3, "00000003")
+    harness.say(snapshot(3, "X", h="00000003", diverged=True))
+    harness.clock.advance(30)
+    harness.line.settle()
+    assert harness.names.count("epoch") == 1
     assert (follower.held, follower.blind, follower.seq) == (False, False, 3)
 
 
@@ -497,49 +497,49 @@ def test_a_history_that_was_accepted_while_it_came_again_is_not_asked_about_twic
     ids=["a newer type", "no escape", "no count"],
 )
 @pytest.mark.parametrize("symbols", [None, ["A", "B"]], ids=["all", "some"])
-def test_a_state_that_cannot_be_read_is_not_taken_for_known(bench, unreadable, symbols):
-    bench.server.answer = lambda asked: unreadable + answers.synced("main", EPOCH, 7)
+def test_a_state_that_cannot_be_read_is_not_taken_for_known(harness, unreadable, symbols):
+    harness.server.answer = lambda asked: unreadable + answers.synced("main", EPOCH, 7)
     kept_for = "main" if symbols is None else "main:A,B"
     known = {**KNOWN, "kept_for": kept_for, "positions": [entry("A")]}
-    follower = bench.follow(symbols=symbols, **known)
+    follower = harness.follow(symbols=symbols, **known)
     assert (follower.seq, follower.blind, held(follower)) == (6, True, {"A": "1"})
-    assert "cannot be read" in bench.told[-1][1]
+    assert "cannot be read" in harness.told[-1][1]
 
 
 @pytest.mark.parametrize("seq", [5, 7])
-def test_a_replay_that_ends_elsewhere_than_it_came_is_not_taken_for_whole(bench, seq):
-    bench.server.answer = lambda asked: answers.synced("main", EPOCH, seq)
-    follower = bench.follow(**KNOWN)
+def test_a_replay_that_ends_elsewhere_than_it_came_is_not_taken_for_whole(harness, seq):
+    harness.server.answer = lambda asked: answers.synced("main", EPOCH, seq)
+    follower = harness.follow(**KNOWN)
     assert (follower.seq, follower.blind) == (6, True)
 
 
-def test_a_pause_is_confirmed_on_the_connection_that_says_synced(bench):
-    bench.server.answer = lambda asked: snapshot(1, "A") + answers.paused("main", "frozen")
-    bench.follow()
-    bench.server.answer = lambda asked: snapshot(1, "A")
-    bench.reconnect()
-    bench.server.answer = lambda asked: answers.ping(1, {})  # a long replay has not ended
-    bench.reconnect()
-    assert bench.names.count("paused") == 1
-    bench.say(snapshot(1, "A"), answers.paused("main", "frozen"), answers.ping(1, {}))
-    assert bench.names.count("paused") == 1
+def test_a_pause_is_confirmed_on_the_connection_that_says_synced(harness):
+    harness.server.answer = lambda asked: snapshot(1, "A") + answers.paused("main", "frozen")
+    harness.follow()
+    harness.server.answer = lambda asked: snapshot(1, "A")
+    harness.reconnect()
+    harness.server.answer = lambda asked: answers.ping(1, {})  # a long replay has not ended
+    harness.reconnect()
+    assert harness.names.count("paused") == 1
+    harness.say(snapshot(1, "A"), answers.paused("main", "frozen"), answers.ping(1, {}))
+    assert harness.names.count("paused") == 1
 
 
-def test_what_can_be_no_acknowledgement_is_refused_with_a_sentence(bench):
-    bench.server.answer = lambda asked: snapshot(1, "A")
-    follower = bench.follow()
+def test_what_can_be_no_acknowledgement_is_refused_with_a_sentence(harness):
+    harness.server.answer = lambda asked: snapshot(1, "A")
+    follower = harness.follow()
     with pytest.raises(ClientError, match="price"):
         follower.acknowledge(1, "filled", price="cheap")
 
 
-def test_a_follower_may_be_stopped_when_the_connection_is_lost(bench):
-    bench.server.answer = lambda asked: snapshot(1, "A")
-    follower = bench.follow()
+def test_a_follower_may_be_stopped_when_the_connection_is_lost(harness):
+    harness.server.answer = lambda asked: snapshot(1, "A")
+    follower = harness.follow()
     follower._on_blind = lambda why: follower.stopService().addCallback(
-        lambda _: bench.told.append("stopped")
+        lambda _: harness.told.append("stopped")
     )
-    bench.line.wire.cut()
-    bench.clock.advance(60)
-    assert bench.names[-1] == "stopped"
-    assert len(bench.line.wires) == 1
-    assert not bench.clock.getDelayedCalls()
+    harness.line.connection.cut()
+    harness.clock.advance(60)
+    assert harness.names[-1] == "stopped"
+    assert len(harness.line.connections) == 1
+    assert not harness.clock.getDelayedCalls()

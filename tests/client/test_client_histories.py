@@ -4,12 +4,12 @@ import os
 from decimal import Decimal
 from typing import ClassVar
 
+from fakes.transports import MemoryEndpoint
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
-from wires import Line
 
 from mtnet.client import Follower
 from mtnet.services.signals import answers
@@ -149,7 +149,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self, symbols):
         Link.known.clear()
         self.clock, self.server = Clock(), Server()
-        self.line = Line(self.server, self.clock)
+        self.line = MemoryEndpoint(self.server, self.clock)
         self.backups = []
         self.follower, self.accepting = None, False
         self.lots, self.link = {}, None
@@ -263,12 +263,12 @@ class Machine(RuleBasedStateMachine):
     @rule(there=st.integers(0, 300), back=st.integers(0, 600))
     def carry(self, there, back):
         """Let so many bytes arrive at most."""
-        if not self.line.wires:
+        if not self.line.connections:
             return
-        wire = self.line.wire
+        connection = self.line.connection
         for end, other, size in (
-            (wire.client, wire.server, there),
-            (wire.server, wire.client, back),
+            (connection.client, connection.server, there),
+            (connection.server, connection.client, back),
         ):
             data, end.unread = end.unread[:size], end.unread[size:]
             if data and other.connected and not other.aborted:
@@ -280,7 +280,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def cut(self):
-        for each in self.line.wires:
+        for each in self.line.connections:
             each.cut()
 
     @rule(seconds=st.sampled_from([0.6, 2.0, 11.0]))
@@ -322,7 +322,7 @@ class Machine(RuleBasedStateMachine):
         for _ in range(40):
             self.line.settle()
             self.clock.advance(1)
-            for each in self.line.wires:
+            for each in self.line.connections:
                 each.server.write(answers.ping(1, {}))
         self.line.settle()
         self.accept()

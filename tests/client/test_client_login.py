@@ -8,6 +8,7 @@ from argparse import Namespace
 from base64 import b64decode
 
 import pytest
+from fakes.transports import MemoryEndpoint
 from hypothesis import given
 from hypothesis import strategies as st
 from test_client import FarEnd, Outcome, Server, answer
@@ -16,7 +17,6 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
-from wires import Line
 from zope.interface import alsoProvides
 
 from mtnet.cli import remote
@@ -161,12 +161,12 @@ def test_a_sender_and_a_subscriber_send_nothing_where_others_could_read_it(clock
         lambda server, **options: TickSender(server, "desk-1", clock, **options),
         lambda server, **options: subscribe(server, ["*"], print, clock, **options),
     ):
-        line, errors, states = Line(Silent(), clock, "192.0.2.7"), [], []
+        line, errors, states = MemoryEndpoint(Silent(), clock, "192.0.2.7"), [], []
         service = make(line, login=DESK, on_error=errors.append, on_connected=states.append)
         service.startService()
         line.settle()
-        assert line.wire.client.said == b""
-        assert line.wire.client.aborted
+        assert line.connection.client.said == b""
+        assert line.connection.client.aborted
         assert errors[0].startswith("login A password is not sent in clear to 192.0.2.7")
         assert states == []
         service.stopService()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from publishing import Bench
+from publishing import Harness
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from zope.interface import directlyProvides
 
@@ -25,8 +25,8 @@ class Account:
 
     def __init__(self, shown=(), held=()):
         self.held = list(held)
-        self.bench = Bench(positions=self.count)
-        self.desk = self.bench.desk
+        self.harness = Harness(positions=self.count)
+        self.server = self.harness.server
         for position in shown:
             self.show(position)
 
@@ -34,7 +34,7 @@ class Account:
         """Let the channel show a position, before anybody asks."""
         fields = tuple(sorted(position.fields.items()))
         key = position.symbol, position.ticket
-        self.desk.book[key] = Decimal(position.volume), {"type": position.type, "fields": fields}
+        self.server.book[key] = Decimal(position.volume), {"type": position.type, "fields": fields}
 
     def count(self):
         if isinstance(self.held, Exception):
@@ -43,7 +43,7 @@ class Account:
 
     @property
     def published(self):
-        return self.desk.published
+        return self.server.published
 
 
 def lots(**volumes):
@@ -55,53 +55,53 @@ def lots(**volumes):
 
 def test_what_the_channel_shows_otherwise_is_published_closes_first():
     account = Account(lots(A="1", B="3", C="1", D="1"), lots(A="1", B="2", D="-1", E="1", C="0"))
-    account.bench.settle()
+    account.harness.settle()
     assert account.published == ["C 0", "B 2", "D -1", "E 1"]
-    account.bench.line.wire.cut()
-    account.bench.pass_time(30)
+    account.harness.line.connection.cut()
+    account.harness.pass_time(30)
     assert len(account.published) == 4, "the next connection finds them equal"
 
 
 def test_a_position_that_the_account_lacks_is_closed_by_the_second_counting():
     account = Account(lots(A="1", B="2"), lots(A="1"))
-    account.bench.pass_time(9.5)
+    account.harness.pass_time(9.5)
     assert account.published == []
-    account.bench.pass_time(2)
+    account.harness.pass_time(2)
     assert account.published == ["B 0"]
 
 
 def test_a_terminal_that_loads_late_flattens_nobody():
     account = Account(lots(A="1", B="2"), [])
-    account.bench.pass_time(5)
+    account.harness.pass_time(5)
     account.held = lots(A="1", B="2")
-    account.bench.pass_time(60)
+    account.harness.pass_time(60)
     assert account.published == []
 
 
 def test_each_connection_counts_anew():
     account = Account(lots(A="1"), [])
     for _ in range(5):
-        account.bench.pass_time(8)
-        account.bench.line.wire.cut()
+        account.harness.pass_time(8)
+        account.harness.line.connection.cut()
     assert account.published == []
 
 
 def test_an_account_that_is_certainly_empty_twice_is_flat():
     account = Account(lots(A="1", B="2"))
     account.held = Holdings([], flat=True)
-    account.bench.pass_time(9.5)
+    account.harness.pass_time(9.5)
     assert account.published == []
-    account.bench.pass_time(11)
+    account.harness.pass_time(11)
     assert account.published == ["A 0", "B 0"]
 
 
 def test_what_is_not_known_yet_is_counted_later():
     account = Account(lots(A="1"), lots(A="2"))
     account.held = None
-    account.bench.pass_time(60)
+    account.harness.pass_time(60)
     assert account.published == []
     account.held = lots(A="2")
-    account.bench.pass_time(11)
+    account.harness.pass_time(11)
     assert account.published == ["A 2"]
 
 
@@ -118,11 +118,11 @@ def test_what_is_not_known_yet_is_counted_later():
 def test_a_counting_that_is_wrong_anywhere_counts_for_nothing(held):
     account = Account(lots(A="3", B="2"))
     account.held = held
-    account.bench.pass_time(60)
+    account.harness.pass_time(60)
     assert account.published == []
-    assert set(account.bench.told) == {"positions"}
+    assert set(account.harness.told) == {"positions"}
     account.held = lots(A="1", B="2")
-    account.bench.pass_time(11)
+    account.harness.pass_time(11)
     assert account.published == ["A 1"]
 
 
@@ -137,7 +137,7 @@ def test_a_counting_that_is_wrong_anywhere_counts_for_nothing(held):
 )
 def test_equal_by_value_is_equal(shown, held):
     account = Account([shown], [held])
-    account.bench.pass_time(30)
+    account.harness.pass_time(30)
     assert account.published == []
 
 
@@ -152,46 +152,46 @@ def test_equal_by_value_is_equal(shown, held):
 )
 def test_another_stop_comment_or_type_is_a_difference(held):
     account = Account([Position("A", "1", sl="1.1")], [held])
-    account.bench.settle()
+    account.harness.settle()
     assert account.published == ["A 1"]
 
 
 def test_a_symbol_goes_from_net_to_tickets_once_it_is_flat():
     account = Account(lots(A="1"), [Position("A", "1", "7"), Position("B", "1")])
-    account.bench.settle()
+    account.harness.settle()
     assert account.published == ["B 1"]
-    account.bench.pass_time(11)
+    account.harness.pass_time(11)
     assert account.published == ["B 1", "A 0", "A/7 1"]
 
 
 def test_what_is_on_its_way_is_not_published_again():
     account = Account([], lots(A="2"))
-    account.bench.publish("A", "1")
-    account.bench.publish("A", "2")
-    account.bench.pass_time(30)
+    account.harness.publish("A", "1")
+    account.harness.publish("A", "2")
+    account.harness.pass_time(30)
     assert account.published == ["A 1", "A 2"]
 
 
 def test_in_a_channel_that_is_not_there_everything_is_published():
     account = Account([], lots(A="2"))
-    account.desk.book = None
-    account.bench.settle()
+    account.server.book = None
+    account.harness.settle()
     assert account.published == ["A 2"]
-    account.bench.say(answers.channels(["main"]))
-    assert sum(isinstance(each, Subscribe) for each in account.desk.heard) == 2
-    account.bench.pass_time(60)
+    account.harness.say(answers.channels(["main"]))
+    assert sum(isinstance(each, Subscribe) for each in account.server.heard) == 2
+    account.harness.pass_time(60)
     assert account.published == ["A 2"]
 
 
 def test_without_positions_nothing_is_closed_and_nothing_subscribed_to():
-    bench = Bench()
-    bench.desk.book = {("A", ""): (Decimal(1), {})}
-    bench.pass_time(5)
-    bench.say(answers.paused("main", "frozen"), answers.resumed("main"))
-    bench.pass_time(60)
-    assert bench.told == ["frozen", "resumed"]
-    assert bench.desk.published == []
-    assert not any(isinstance(each, Subscribe) for each in bench.desk.heard)
+    harness = Harness()
+    harness.server.book = {("A", ""): (Decimal(1), {})}
+    harness.pass_time(5)
+    harness.say(answers.paused("main", "frozen"), answers.resumed("main"))
+    harness.pass_time(60)
+    assert harness.told == ["frozen", "resumed"]
+    assert harness.server.published == []
+    assert not any(isinstance(each, Subscribe) for each in harness.server.heard)
 
 
 # Pauses
@@ -199,70 +199,70 @@ def test_without_positions_nothing_is_closed_and_nothing_subscribed_to():
 
 def test_when_a_pause_ends_the_whole_state_is_published():
     account = Account(lots(A="1"), lots(A="1"))
-    account.bench.pass_time(1)
-    account.desk.flatten()
-    account.bench.pass_time(30)
+    account.harness.pass_time(1)
+    account.server.flatten()
+    account.harness.pass_time(30)
     assert account.published == [], "a person has closed it"
-    account.desk.pause(None)
-    account.bench.settle()
+    account.server.pause(None)
+    account.harness.settle()
     assert account.published == ["A 1"]
-    assert account.bench.told == ["flattened", "close_only", "resumed"]
+    assert account.harness.told == ["flattened", "close_only", "resumed"]
 
 
 def test_a_close_that_was_missed_in_a_pause_is_counted_twice_when_it_ends():
     account = Account(lots(A="1"), lots(A="1"))
-    account.bench.pass_time(1)
-    account.desk.pause("frozen")
+    account.harness.pass_time(1)
+    account.server.pause("frozen")
     account.held = Holdings([], flat=True)
-    account.bench.pass_time(30)
+    account.harness.pass_time(30)
     assert account.published == []
-    account.desk.pause(None)
-    account.bench.pass_time(5)
+    account.server.pause(None)
+    account.harness.pass_time(5)
     assert account.published == []
-    account.bench.pass_time(6)
+    account.harness.pass_time(6)
     assert account.published == ["A 0"]
 
 
 def test_a_freeze_that_becomes_close_only_is_answered_by_the_closes():
     account = Account(lots(A="3", B="1"), lots(A="3", B="1"))
-    account.bench.pass_time(1)
-    account.desk.pause("frozen")
+    account.harness.pass_time(1)
+    account.server.pause("frozen")
     account.held = lots(A="1", B="2", C="1", D="0")
-    account.bench.pass_time(1)
-    account.desk.pause("close_only")
-    account.bench.pass_time(30)
+    account.harness.pass_time(1)
+    account.server.pause("close_only")
+    account.harness.pass_time(30)
     assert account.published == ["A 1"]
-    account.desk.pause(None)
-    account.bench.settle()
+    account.server.pause(None)
+    account.harness.settle()
     assert account.published == ["A 1", "B 2", "C 1"]
 
 
 def test_close_only_by_itself_is_answered_by_nothing():
     account = Account(lots(A="3"), lots(A="3"))
-    account.bench.pass_time(1)
+    account.harness.pass_time(1)
     account.held = lots(A="1")
-    account.desk.pause("close_only")
-    account.bench.pass_time(30)
+    account.server.pause("close_only")
+    account.harness.pass_time(30)
     assert account.published == []
 
 
 def test_a_fenced_publisher_answers_no_resumed_and_does_not_come_back():
     account = Account([], lots(A="1"))
-    account.desk.answer = "fenced"
-    account.bench.settle()
-    assert account.bench.told == ["fenced main"]
-    account.bench.say(answers.resumed("main"))
-    account.bench.pass_time(900)
+    account.server.answer = "fenced"
+    account.harness.settle()
+    assert account.harness.told == ["fenced main"]
+    account.harness.say(answers.resumed("main"))
+    account.harness.pass_time(900)
     assert account.published == ["A 1"]
-    assert len(account.bench.line.wires) == 1
-    assert not account.bench.clock.getDelayedCalls()
+    assert len(account.harness.line.connections) == 1
+    assert not account.harness.clock.getDelayedCalls()
 
 
 def test_what_is_refused_of_the_whole_state_is_told():
     account = Account([], lots(A="1"))
-    account.desk.answer = "field"
-    account.bench.settle()
-    assert account.bench.told == ["field"]
+    account.server.answer = "field"
+    account.harness.settle()
+    assert account.harness.told == ["field"]
 
 
 # Whatever happens
@@ -296,7 +296,7 @@ class Machine(RuleBasedStateMachine):
         keys = list(self.held)
         if number < len(keys):
             symbol, ticket = keys[number]
-            self.account.bench.publish(symbol, self.held[symbol, ticket], ticket=ticket)
+            self.account.harness.publish(symbol, self.held[symbol, ticket], ticket=ticket)
 
     @rule(known=st.booleans())
     def load(self, known):
@@ -307,35 +307,35 @@ class Machine(RuleBasedStateMachine):
 
     @rule(mode=st.sampled_from(["close_only", "frozen", None]))
     def pause(self, mode):
-        self.account.desk.pause(mode)
+        self.account.server.pause(mode)
 
     @rule()
     def flatten(self):
-        self.account.desk.flatten()
+        self.account.server.flatten()
 
     @rule(answer=st.sampled_from(["store", "twice", "silent", "server", "field"]))
     def behave(self, answer):
-        self.account.desk.answer = answer
+        self.account.server.answer = answer
 
     @rule()
     def cut(self):
-        self.account.bench.line.wire.cut()
-        self.account.desk.followers.clear()
+        self.account.harness.line.connection.cut()
+        self.account.server.followers.clear()
 
     @rule(seconds=st.sampled_from([0.5, 3, 11]))
     def wait(self, seconds):
-        self.account.bench.pass_time(seconds)
+        self.account.harness.pass_time(seconds)
 
     def teardown(self):
         if not hasattr(self, "account"):
             return
         self.hold()
-        self.account.desk.answer = "store"
+        self.account.server.answer = "store"
         self.cut()
-        self.account.bench.pass_time(60)
-        self.account.desk.pause(None)
-        self.account.bench.pass_time(60)
-        shown = {key: str(volume) for key, (volume, _) in self.account.desk.book.items()}
+        self.account.harness.pass_time(60)
+        self.account.server.pause(None)
+        self.account.harness.pass_time(60)
+        shown = {key: str(volume) for key, (volume, _) in self.account.server.book.items()}
         assert shown == self.held
 
 
@@ -375,45 +375,45 @@ def test_two_positions_of_one_name_are_refused():
 def test_an_account_without_a_position_closes_nothing_until_it_is_sure(held):
     account = Account(lots(A="1", B="2", C="3"))
     account.held = held
-    account.bench.pass_time(300)
+    account.harness.pass_time(300)
     assert [each for each in account.published if each != "C 0"] == []
-    assert set(account.bench.told) == {"positions"}, "a person can see why"
+    assert set(account.harness.told) == {"positions"}, "a person can see why"
     account.held = Holdings([], flat=True)
-    account.bench.pass_time(22)
+    account.harness.pass_time(22)
     assert {"A 0", "B 0"} <= set(account.published)
 
 
 def test_an_account_without_a_position_is_no_error_where_the_channel_has_none():
     account = Account()
     account.held = []
-    account.bench.pass_time(60)
-    assert account.bench.told == []
+    account.harness.pass_time(60)
+    assert account.harness.told == []
 
 
 def test_another_account_is_counted_anew():
     account = Account(lots(A="1", B="2"))
     account.held = Holdings(lots(B="2"), account="1@Broker")
-    account.bench.pass_time(5)
+    account.harness.pass_time(5)
     account.held = Holdings(lots(B="2"), account="2@Broker")
-    account.bench.pass_time(15)
+    account.harness.pass_time(15)
     assert account.published == []
-    account.bench.pass_time(8)
+    account.harness.pass_time(8)
     assert account.published == ["A 0"]
 
 
 def test_a_clock_that_is_set_closes_nothing_early(monkeypatch):
     account = Account(lots(A="1", B="2"), lots(B="2"))
     monkeypatch.setattr("mtnet.client.failures.time.monotonic", lambda: 1.0)
-    directlyProvides(account.bench.clock, IReactorTime, IReactorCore)  # as a reactor
-    account.bench.settle()
-    account.bench.clock.advance(3600)
-    account.bench.settle()
+    directlyProvides(account.harness.clock, IReactorTime, IReactorCore)  # as a reactor
+    account.harness.settle()
+    account.harness.clock.advance(3600)
+    account.harness.settle()
     assert account.published == []
 
 
 def test_who_publishes_beside_another_cannot_say_what_that_one_holds():
     with pytest.raises(ClientError, match="take"):
-        Bench(positions=list, take="0")
+        Harness(positions=list, take="0")
 
 
 # What is stored late
@@ -421,16 +421,16 @@ def test_who_publishes_beside_another_cannot_say_what_that_one_holds():
 
 def test_what_was_stored_before_the_snapshot_says_nothing_about_what_came_after():
     account = Account([], lots(A="1"))
-    account.desk.answer = "silent"
-    account.bench.settle()
-    account.bench.line.wire.cut()
-    ((identity, (seq, _)),) = account.desk.stored.items()
-    account.desk._enter(Publish("", "A", Decimal(0)))  # somebody else closes it meanwhile
-    account.bench.pass_time(5)
-    account.desk.answer = "store"
-    account.bench.say(answers.stored(identity, seq))
-    account.bench.pass_time(60)
-    assert {key: str(lots) for key, (lots, _) in account.desk.book.items()} == {("A", ""): "1"}
+    account.server.answer = "silent"
+    account.harness.settle()
+    account.harness.line.connection.cut()
+    ((identity, (seq, _)),) = account.server.stored.items()
+    account.server._enter(Publish("", "A", Decimal(0)))  # somebody else closes it meanwhile
+    account.harness.pass_time(5)
+    account.server.answer = "store"
+    account.harness.say(answers.stored(identity, seq))
+    account.harness.pass_time(60)
+    assert {key: str(lots) for key, (lots, _) in account.server.book.items()} == {("A", ""): "1"}
 
 
 # Stopped, and programs that fail
@@ -439,42 +439,42 @@ def test_what_was_stored_before_the_snapshot_says_nothing_about_what_came_after(
 @pytest.mark.parametrize(
     ("name", "happen"),
     [
-        ("connected", lambda account: account.bench.line.wire.cut()),
-        ("lost", lambda account: account.bench.line.wire.cut()),
-        ("trouble", lambda account: setattr(account.desk, "answer", "server")),
-        ("fenced", lambda account: setattr(account.desk, "answer", "fenced")),
-        ("paused", lambda account: account.desk.pause("frozen")),
-        ("flattened", lambda account: account.desk.flatten()),
-        ("notice", lambda account: account.bench.say(answers.notice("Good night."))),
-        ("error", lambda account: setattr(account.desk, "answer", "field")),
+        ("connected", lambda account: account.harness.line.connection.cut()),
+        ("lost", lambda account: account.harness.line.connection.cut()),
+        ("trouble", lambda account: setattr(account.server, "answer", "server")),
+        ("fenced", lambda account: setattr(account.server, "answer", "fenced")),
+        ("paused", lambda account: account.server.pause("frozen")),
+        ("flattened", lambda account: account.server.flatten()),
+        ("notice", lambda account: account.harness.say(answers.notice("Good night."))),
+        ("error", lambda account: setattr(account.server, "answer", "field")),
         ("error", lambda account: setattr(account, "held", ValueError("no terminal"))),
     ],
 )
 def test_a_publisher_may_be_stopped_in_every_callback(name, happen):
     account = Account(lots(A="1"), lots(A="2"))
-    publisher = account.bench.publisher
+    publisher = account.harness.publisher
     setattr(publisher, f"_on_{name}", lambda *_: publisher.stopService())
-    account.bench.settle()
+    account.harness.settle()
     account.held = lots(A="3", B="1")
     happen(account)
-    account.desk.tell(answers.resumed("main"))
-    account.bench.pass_time(4)
+    account.server.tell(answers.resumed("main"))
+    account.harness.pass_time(4)
     assert publisher.stopped
     assert publisher.waiting == 0
-    assert not account.bench.clock.getDelayedCalls()
+    assert not account.harness.clock.getDelayedCalls()
 
 
 def test_a_publisher_may_be_stopped_while_it_counts():
     account = Account(lots(A="1"))
 
     def count():
-        account.bench.publisher.stopService()
+        account.harness.publisher.stopService()
         return lots(A="2")
 
-    account.bench.publisher._reconciler._positions = count
-    account.bench.pass_time(30)
+    account.harness.publisher._reconciler._positions = count
+    account.harness.pass_time(30)
     assert account.published == []
-    assert not account.bench.clock.getDelayedCalls()
+    assert not account.harness.clock.getDelayedCalls()
 
 
 def test_a_program_that_fails_when_it_is_told_of_an_error_is_counted_again():
@@ -484,9 +484,9 @@ def test_a_program_that_fails_when_it_is_told_of_an_error_is_counted_again():
     def fail(code, text):
         raise RuntimeError(text)
 
-    account.bench.publisher._on_error = fail
+    account.harness.publisher._on_error = fail
     with pytest.raises(RuntimeError):
-        account.bench.settle()
+        account.harness.settle()
     account.held = lots(A="2")
-    account.bench.pass_time(12)
+    account.harness.pass_time(12)
     assert account.published == ["A 2"]

@@ -6,6 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
+from fakes.transports import MemoryEndpoint
 from OpenSSL import SSL
 from OpenSSL.crypto import X509, PKey
 from test_client import Outcome
@@ -21,7 +22,6 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from wires import Line
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -104,7 +104,7 @@ class Dialled:
     """What became of an attempt to connect to a server."""
 
     def __init__(self, clock, server, name="localhost", trusted=None, own=None, client=None):
-        self.clock, self.line = clock, Line(server, clock)
+        self.clock, self.line = clock, MemoryEndpoint(server, clock)
         self.factory = client or Builds()
         self.endpoint = SecureEndpoint(self.line, name, clock, trusted, own)
         self.protocol = self.error = None
@@ -128,7 +128,7 @@ class Dialled:
 
     def assert_clean(self):
         self.line.settle()
-        assert not self.line.wire.client.connected
+        assert not self.line.connection.client.connected
         assert not self.clock.getDelayedCalls()
         assert (self.factory.running, self.line.running) == (0, 0)
 
@@ -200,13 +200,13 @@ def test_the_protocol_is_built_behind_the_handshake_and_knows_its_transport(cloc
 
     context = bare_context(*authority.issue("localhost"))
     server = TLSMemoryBIOFactory(Creator(context), False, Builds(), clock)
-    line, factory = Line(server, clock), Builds(make=Listens)
+    line, factory = MemoryEndpoint(server, clock), Builds(make=Listens)
     endpoint = SecureEndpoint(line, "localhost", clock, [authority.certificate])
     endpoint.connect(factory)
     for _ in range(2):
         assert factory.built == []
         clock.advance(0)
-        line.wire.turn()
+        line.connection.turn()
     line.settle()
     assert built_at == [True]
     assert factory.built[0].shaken
@@ -242,7 +242,7 @@ def test_the_server_is_told_the_name_unless_it_is_an_address(clock, authority, n
 def test_the_server_of_mtnet_is_believed(clock, authority):
     dialled = Dialled(clock, mtnet_server(clock, authority), trusted=[authority.certificate])
     assert dialled.protocol.heard == b"hello"
-    dialled.line.wire.server.protocol.loseConnection()
+    dialled.line.connection.server.protocol.loseConnection()
     dialled.assert_clean()
 
 
@@ -488,7 +488,7 @@ def test_a_silent_server_is_given_up_after_the_deadline(clock):
 def test_a_server_that_answers_byte_by_byte_is_given_up_after_the_deadline(clock):
     dialled = Dialled(clock, Builds())
     for byte in b"\x16\x03\x03\x40\x00\x02":
-        dialled.line.wire.server.protocol.transport.write(bytes([byte]))
+        dialled.line.connection.server.protocol.transport.write(bytes([byte]))
         dialled.line.settle()
         clock.advance(1.5)
     clock.advance(2)
@@ -496,7 +496,7 @@ def test_a_server_that_answers_byte_by_byte_is_given_up_after_the_deadline(clock
 
 
 def test_a_server_that_cannot_be_reached_is_told_as_without_tls(clock):
-    line = Line(ConnectionRefusedError(111, "Connection refused"), clock)
+    line = MemoryEndpoint(ConnectionRefusedError(111, "Connection refused"), clock)
     errors = []
     SecureEndpoint(line, "localhost", clock).connect(Builds()).addErrback(errors.append)
     assert why(errors[0].value) == "Connection refused"
@@ -539,7 +539,7 @@ def test_cancelling_behind_the_handshake_changes_nothing(dial, authority):
     dialled = dial(*authority.issue("localhost"))
     dialled.attempt.cancel()
     dialled.line.settle()
-    assert dialled.line.wire.client.connected
+    assert dialled.line.connection.client.connected
 
 
 # The client's own factory
@@ -575,7 +575,7 @@ def test_a_client_that_fails_learns_why_and_leaves_no_connection(dial, authority
 def test_the_factory_is_started_and_stopped_with_each_connection(dial, authority):
     dialled = dial(*authority.issue("localhost"))
     assert dialled.factory.running == 1
-    dialled.line.wire.cut()
+    dialled.line.connection.cut()
     assert isinstance(dialled.protocol.lost, ConnectionLost)
     dialled.assert_clean()
 
@@ -585,7 +585,7 @@ def test_the_factory_is_started_and_stopped_with_each_connection(dial, authority
 
 def test_closing_ends_even_when_the_server_answers_nothing_more(dial, authority):
     dialled = dial(*authority.issue("localhost"))
-    dialled.line.wire.server.paused = True
+    dialled.line.connection.server.paused = True
     dialled.protocol.transport.loseConnection()
     for _ in range(20):
         clock = dialled.clock
@@ -611,21 +611,21 @@ def test_a_service_connects_again_behind_a_cut_and_behind_a_refusal(clock, autho
     good = bare_context(*authority.issue("localhost"))
     bad = bare_context(*authority.issue("fx.example"))
     creator, factory = Creator(good), Builds()
-    line = Line(TLSMemoryBIOFactory(creator, False, Builds(b"hello"), clock), clock)
+    line = MemoryEndpoint(TLSMemoryBIOFactory(creator, False, Builds(b"hello"), clock), clock)
     endpoint = SecureEndpoint(line, "localhost", clock, [authority.certificate])
     service = ClientService(endpoint, factory, retryPolicy=lambda _: 1, clock=clock)
     service.startService()
     line.settle()
     assert len(factory.built) == 1
     creator.context = bad
-    line.wire.cut()
+    line.connection.cut()
     clock.advance(1)
     line.settle()
-    assert (len(line.wires), len(factory.built)) == (2, 1)
+    assert (len(line.connections), len(factory.built)) == (2, 1)
     creator.context = good
     clock.advance(1)
     line.settle()
-    assert (len(line.wires), len(factory.built)) == (3, 2)
+    assert (len(line.connections), len(factory.built)) == (3, 2)
     assert factory.built[1].heard == b"hello"
     ended = []
     service.stopService().addCallback(ended.append)
@@ -636,7 +636,7 @@ def test_a_service_connects_again_behind_a_cut_and_behind_a_refusal(clock, autho
 
 
 def test_a_service_that_is_stopped_during_the_handshake_ends(clock):
-    line = Line(Builds(), clock)
+    line = MemoryEndpoint(Builds(), clock)
     endpoint = SecureEndpoint(line, "localhost", clock)
     service = ClientService(endpoint, Builds(), clock=clock)
     service.startService()
@@ -678,10 +678,10 @@ def test_a_client_with_a_certificate_is_let_in(clock, authority, tmp_path):
 
 def test_a_client_shows_the_issuers_of_its_certificate(clock, authority, tmp_path):
     clients = Authority("clients")
-    office = Authority("office", clients)
-    certificate, key = office.issue("terminal", usage="client")
+    harness = Authority("office", clients)
+    certificate, key = harness.issue("terminal", usage="client")
     server = server_for(clock, authority, clients)
-    chain = [certificate, office.certificate]
+    chain = [certificate, harness.certificate]
     dialled = dial_with(clock, server, authority, tmp_path, *chain, key=key)
     assert dialled.protocol is not None
     assert dialled.protocol.heard == b"hello"
@@ -695,7 +695,7 @@ def test_a_client_without_a_certificate_learns_that_one_is_asked_for(clock, auth
 
 
 def test_templates_learn_that_a_certificate_is_asked_for(clock, authority):
-    line = Line(server_for(clock, authority, Authority("clients")), clock)
+    line = MemoryEndpoint(server_for(clock, authority, Authority("clients")), clock)
     endpoint = SecureEndpoint(line, "localhost", clock, [authority.certificate])
     outcome = Outcome(Templates(endpoint, clock).list())
     line.settle()

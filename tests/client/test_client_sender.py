@@ -4,6 +4,7 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
+from fakes.transports import MemoryEndpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_client import Outcome
@@ -11,7 +12,6 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
-from wires import Line
 
 from mtnet import client
 from mtnet.client import TickSender, tick_sender
@@ -22,7 +22,7 @@ from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.testing import make_hub
 
 
-class Port(Protocol):
+class FakePort(Protocol):
     """A tick port that answers what it is told to."""
 
     def __init__(self):
@@ -32,18 +32,18 @@ class Port(Protocol):
         self.heard += data
 
 
-class Ports(Factory):
+class FakePortFactory(Factory):
     noisy = False
 
     def __init__(self):
         self.built = []
 
     def buildProtocol(self, addr):
-        self.built.append(Port())
+        self.built.append(FakePort())
         return self.built[-1]
 
 
-class Desk:
+class Harness:
     """
     A sender that is started, and the port that it is connected to.
 
@@ -53,7 +53,7 @@ class Desk:
 
     def __init__(self, factory, clock, source="desk-1", host="127.0.0.1", **options):
         self.clock, self.told, self.errors = clock, [], []
-        self.line = Line(factory, clock, host)
+        self.line = MemoryEndpoint(factory, clock, host)
         self.sender = TickSender(
             self.line,
             source,
@@ -77,7 +77,7 @@ class Desk:
 
     def heard(self):
         """Return what the port heard since the last call, SEQ counted from 1."""
-        port = self.line.wire.server.protocol
+        port = self.line.connection.server.protocol
         found, port.heard = port.heard, b""
         for number in range(50, -1, -1):
             found = found.replace(
@@ -87,11 +87,11 @@ class Desk:
 
     def answer(self, data, size=None):
         for at in range(0, len(data), size or len(data)):
-            self.line.wire.server.write(data[at : at + (size or len(data))])
+            self.line.connection.server.write(data[at : at + (size or len(data))])
             self.line.settle()
 
     def cut(self):
-        self.line.wire.cut()
+        self.line.connection.cut()
         self.pass_time(client.LONGEST_DELAY)
 
     @property
@@ -100,8 +100,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(clock):
-    return Desk(Ports(), clock)
+def harness(clock):
+    return Harness(FakePortFactory(), clock)
 
 
 ONE, TWO, THREE = b"EURUSD 1.1", b"EURUSD 1.2", b"EURUSD 1.3"
@@ -110,93 +110,93 @@ ONE, TWO, THREE = b"EURUSD 1.1", b"EURUSD 1.2", b"EURUSD 1.3"
 # Batches
 
 
-def test_ticks_are_gathered_for_a_while_and_end_in_a_question(desk):
-    desk.send(ONE, TWO)
-    desk.pass_time(tick_sender.EVERY / 2)
-    assert desk.heard() == b""
-    desk.pass_time(tick_sender.EVERY / 2)
-    assert desk.heard() == b"@@1\nEURUSD 1.1\nEURUSD 1.2\nSYNC:\n"
-    assert desk.counts == (2, 0, 0, 2)
-    desk.answer(b"OK: SYNC 2\r\n")
-    assert desk.counts == (2, 2, 0, 0)
+def test_ticks_are_gathered_for_a_while_and_end_in_a_question(harness):
+    harness.send(ONE, TWO)
+    harness.pass_time(tick_sender.EVERY / 2)
+    assert harness.heard() == b""
+    harness.pass_time(tick_sender.EVERY / 2)
+    assert harness.heard() == b"@@1\nEURUSD 1.1\nEURUSD 1.2\nSYNC:\n"
+    assert harness.counts == (2, 0, 0, 2)
+    harness.answer(b"OK: SYNC 2\r\n")
+    assert harness.counts == (2, 2, 0, 0)
 
 
-def test_a_full_batch_does_not_wait(desk, monkeypatch):
+def test_a_full_batch_does_not_wait(harness, monkeypatch):
     monkeypatch.setattr(tick_sender, "MOST", 2)
-    desk.send(ONE, TWO, THREE)
-    desk.line.settle()
-    assert desk.heard() == b"@@1\nEURUSD 1.1\nEURUSD 1.2\nSYNC:\n"
-    desk.pass_time()
-    assert desk.heard() == b"@@2\nEURUSD 1.3\nSYNC:\n"
+    harness.send(ONE, TWO, THREE)
+    harness.line.settle()
+    assert harness.heard() == b"@@1\nEURUSD 1.1\nEURUSD 1.2\nSYNC:\n"
+    harness.pass_time()
+    assert harness.heard() == b"@@2\nEURUSD 1.3\nSYNC:\n"
 
 
-def test_no_more_than_a_window_of_batches_is_under_way(desk, monkeypatch):
+def test_no_more_than_a_window_of_batches_is_under_way(harness, monkeypatch):
     monkeypatch.setattr(tick_sender, "MOST", 1)
     monkeypatch.setattr(tick_sender, "WINDOW", 2)
-    desk.send(*[b"EURUSD %d" % price for price in range(5)])
-    desk.line.settle()
-    assert desk.heard().count(b"SYNC:") == 2
-    desk.answer(b"OK: SYNC 1\r\n")
-    assert desk.heard() == b"@@3\nEURUSD 2\nSYNC:\n"
-    desk.answer(b"OK: SYNC 2\r\nOK: SYNC 3\r\n")
-    assert desk.heard() == b"@@4\nEURUSD 3\nSYNC:\n@@5\nEURUSD 4\nSYNC:\n"
-    desk.answer(b"OK: SYNC 4\r\nOK: SYNC 5\r\n")
-    assert desk.counts == (5, 5, 0, 0)
+    harness.send(*[b"EURUSD %d" % price for price in range(5)])
+    harness.line.settle()
+    assert harness.heard().count(b"SYNC:") == 2
+    harness.answer(b"OK: SYNC 1\r\n")
+    assert harness.heard() == b"@@3\nEURUSD 2\nSYNC:\n"
+    harness.answer(b"OK: SYNC 2\r\nOK: SYNC 3\r\n")
+    assert harness.heard() == b"@@4\nEURUSD 3\nSYNC:\n@@5\nEURUSD 4\nSYNC:\n"
+    harness.answer(b"OK: SYNC 4\r\nOK: SYNC 5\r\n")
+    assert harness.counts == (5, 5, 0, 0)
 
 
 @pytest.mark.parametrize("size", range(1, 13))
-def test_answers_are_understood_however_they_are_cut(desk, monkeypatch, size):
+def test_answers_are_understood_however_they_are_cut(harness, monkeypatch, size):
     monkeypatch.setattr(tick_sender, "MOST", 1)
-    desk.send(ONE, TWO)
-    desk.answer(b"OK: SYNC 1\r\nOK: SYNC 2\r\n", size)
-    assert desk.counts == (2, 2, 0, 0)
+    harness.send(ONE, TWO)
+    harness.answer(b"OK: SYNC 1\r\nOK: SYNC 2\r\n", size)
+    assert harness.counts == (2, 2, 0, 0)
 
 
 def test_what_is_handed_in_before_it_is_started_waits(clock):
-    line = Line(Ports(), clock)
+    line = MemoryEndpoint(FakePortFactory(), clock)
     waiting = TickSender(line, "desk-1", clock)
     waiting.send("EURUSD", "1.1")
     clock.advance(5)
     waiting.startService()
     line.settle()
-    assert line.wire.server.protocol.heard.endswith(b"\nEURUSD 1.1 - - - - -\nSYNC:\n")
+    assert line.connection.server.protocol.heard.endswith(b"\nEURUSD 1.1 - - - - -\nSYNC:\n")
 
 
 # Again
 
 
 @pytest.mark.parametrize("answered", [0, 1, 2])
-def test_behind_a_cut_what_is_not_confirmed_is_sent_again_as_it_was(desk, monkeypatch, answered):
+def test_behind_a_cut_what_is_not_confirmed_is_sent_again_as_it_was(harness, monkeypatch, answered):
     monkeypatch.setattr(tick_sender, "MOST", 1)
-    desk.send(ONE, TWO, THREE)
-    desk.line.settle()
-    whole = desk.heard()
-    desk.answer(b"OK: SYNC 1\r\nOK: SYNC 2\r\n"[: 12 * answered] or b"OK: PONG\r\n")
-    desk.cut()
-    assert desk.heard() == whole[whole.index(b"@@%d\n" % (answered + 1)) :]
-    desk.answer(b"".join(b"OK: SYNC %d\r\n" % (n + 1) for n in range(3 - answered)))
-    assert desk.counts == (3, 3, 0, 0)
-    assert desk.told[0] == desk.told[2] == "connected"
-    assert len(desk.told) == 3
+    harness.send(ONE, TWO, THREE)
+    harness.line.settle()
+    whole = harness.heard()
+    harness.answer(b"OK: SYNC 1\r\nOK: SYNC 2\r\n"[: 12 * answered] or b"OK: PONG\r\n")
+    harness.cut()
+    assert harness.heard() == whole[whole.index(b"@@%d\n" % (answered + 1)) :]
+    harness.answer(b"".join(b"OK: SYNC %d\r\n" % (n + 1) for n in range(3 - answered)))
+    assert harness.counts == (3, 3, 0, 0)
+    assert harness.told[0] == harness.told[2] == "connected"
+    assert len(harness.told) == 3
 
 
 @pytest.mark.parametrize("at", range(12))
-def test_half_an_answer_confirms_nothing(desk, at):
-    desk.send(ONE)
-    desk.pass_time()
-    desk.answer(b"OK: SYNC 1\r\n"[:at] or b"\r")
-    desk.cut()
-    assert desk.counts == (1, 0, 0, 1)
-    desk.heard()
-    desk.answer(b"OK: SYNC 1\r\n")
-    assert desk.counts == (1, 1, 0, 0)
+def test_half_an_answer_confirms_nothing(harness, at):
+    harness.send(ONE)
+    harness.pass_time()
+    harness.answer(b"OK: SYNC 1\r\n"[:at] or b"\r")
+    harness.cut()
+    assert harness.counts == (1, 0, 0, 1)
+    harness.heard()
+    harness.answer(b"OK: SYNC 1\r\n")
+    assert harness.counts == (1, 1, 0, 0)
 
 
 def test_the_next_sender_of_a_name_begins_with_numbers_that_the_last_one_had_not(clock):
     numbers = []
     for _ in range(3):
         clock.advance(0.01)
-        numbers.append(Desk(Ports(), clock).first)
+        numbers.append(Harness(FakePortFactory(), clock).first)
     assert numbers == sorted(numbers, reverse=True)
     assert min(numbers[n] - numbers[n + 1] for n in range(2)) > 2_000
 
@@ -204,59 +204,61 @@ def test_the_next_sender_of_a_name_begins_with_numbers_that_the_last_one_had_not
 # What the server refuses
 
 
-def test_a_server_that_refuses_for_good_is_told_once_for_each_batch(desk, monkeypatch):
+def test_a_server_that_refuses_for_good_is_told_once_for_each_batch(harness, monkeypatch):
     monkeypatch.setattr(tick_sender, "MOST", 1)
-    desk.send(ONE, TWO)
-    done = Outcome(desk.sender.synced())
-    desk.answer(b"ERR: denied This connection may not send ticks\r\nOK: SYNC 0\r\nOK: SYNC 0\r\n")
-    assert desk.counts == (2, 0, 2, 0)
+    harness.send(ONE, TWO)
+    done = Outcome(harness.sender.synced())
+    harness.answer(
+        b"ERR: denied This connection may not send ticks\r\nOK: SYNC 0\r\nOK: SYNC 0\r\n"
+    )
+    assert harness.counts == (2, 0, 2, 0)
     assert done.values == [None]
-    assert desk.errors == ["denied This connection may not send ticks"]
+    assert harness.errors == ["denied This connection may not send ticks"]
 
 
-def test_what_is_denied_once_is_denied_as_long_as_the_connection_lasts(desk):
-    desk.send(ONE)
-    desk.pass_time()
-    desk.answer(b"ERR: denied This connection may not send ticks\r\nOK: SYNC 0\r\n")
-    desk.send(TWO)  # the server tells it once a second
-    desk.pass_time()
-    desk.answer(b"OK: SYNC 0\r\n")
-    assert desk.counts == (2, 0, 2, 0)
-    assert len(desk.line.wires) == 1
+def test_what_is_denied_once_is_denied_as_long_as_the_connection_lasts(harness):
+    harness.send(ONE)
+    harness.pass_time()
+    harness.answer(b"ERR: denied This connection may not send ticks\r\nOK: SYNC 0\r\n")
+    harness.send(TWO)  # the server tells it once a second
+    harness.pass_time()
+    harness.answer(b"OK: SYNC 0\r\n")
+    assert harness.counts == (2, 0, 2, 0)
+    assert len(harness.line.connections) == 1
 
 
-def test_a_tick_that_there_was_no_room_for_is_sent_again(desk):
-    desk.send(ONE, TWO)
-    desk.pass_time()
-    whole = desk.heard()
-    desk.answer(b"OK: SYNC 1\r\n")
-    assert desk.counts == (2, 0, 0, 2)
-    assert "no room" in desk.errors[0]
-    desk.pass_time(client.LONGEST_DELAY)
-    assert desk.heard() == whole
-    desk.answer(b"OK: SYNC 2\r\n")
-    assert desk.counts == (2, 2, 0, 0)
+def test_a_tick_that_there_was_no_room_for_is_sent_again(harness):
+    harness.send(ONE, TWO)
+    harness.pass_time()
+    whole = harness.heard()
+    harness.answer(b"OK: SYNC 1\r\n")
+    assert harness.counts == (2, 0, 0, 2)
+    assert "no room" in harness.errors[0]
+    harness.pass_time(client.LONGEST_DELAY)
+    assert harness.heard() == whole
+    harness.answer(b"OK: SYNC 2\r\n")
+    assert harness.counts == (2, 2, 0, 0)
 
 
-def test_a_disk_that_refuses_is_asked_again(desk):
-    desk.send(ONE)
-    desk.pass_time()
-    whole = desk.heard()
-    desk.answer(b"ERR: server The disk is full\r\nOK: SYNC 1\r\n")
-    assert desk.counts == (1, 0, 0, 1)
-    desk.pass_time(client.LONGEST_DELAY)
-    assert desk.heard() == whole
+def test_a_disk_that_refuses_is_asked_again(harness):
+    harness.send(ONE)
+    harness.pass_time()
+    whole = harness.heard()
+    harness.answer(b"ERR: server The disk is full\r\nOK: SYNC 1\r\n")
+    assert harness.counts == (1, 0, 0, 1)
+    harness.pass_time(client.LONGEST_DELAY)
+    assert harness.heard() == whole
 
 
-def test_an_error_of_one_batch_is_none_of_a_later_one(desk):
-    desk.send(ONE)
-    desk.pass_time()
-    desk.answer(b"ERR: tick This is no tick\r\nOK: SYNC 0\r\n")
-    assert desk.counts == (1, 0, 1, 0)
-    desk.send(TWO)
-    desk.pass_time()
-    desk.answer(b"OK: SYNC 0\r\n")
-    assert desk.counts == (2, 0, 1, 1)
+def test_an_error_of_one_batch_is_none_of_a_later_one(harness):
+    harness.send(ONE)
+    harness.pass_time()
+    harness.answer(b"ERR: tick This is no tick\r\nOK: SYNC 0\r\n")
+    assert harness.counts == (1, 0, 1, 0)
+    harness.send(TWO)
+    harness.pass_time()
+    harness.answer(b"OK: SYNC 0\r\n")
+    assert harness.counts == (2, 0, 1, 1)
 
 
 NONSENSE = [
@@ -270,14 +272,14 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
-def test_what_is_no_tick_port_is_left_with_one_sentence(desk, nonsense):
-    desk.send(ONE)
-    desk.pass_time()
-    desk.answer(nonsense)
-    assert len(desk.errors) == 1
-    assert "no tick port" in desk.errors[0]
-    assert not desk.line.wire.client.connected
-    assert desk.counts == (1, 0, 0, 1)
+def test_what_is_no_tick_port_is_left_with_one_sentence(harness, nonsense):
+    harness.send(ONE)
+    harness.pass_time()
+    harness.answer(nonsense)
+    assert len(harness.errors) == 1
+    assert "no tick port" in harness.errors[0]
+    assert not harness.line.connection.client.connected
+    assert harness.counts == (1, 0, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -293,29 +295,29 @@ def test_what_is_no_tick_port_is_left_with_one_sentence(desk, nonsense):
         b"OK: SUBSCRIBED *",
     ],
 )
-def test_other_answers_confirm_nothing(desk, line):
-    desk.send(ONE)
-    desk.pass_time()
+def test_other_answers_confirm_nothing(harness, line):
+    harness.send(ONE)
+    harness.pass_time()
     with capturedLogs() as logged:
-        desk.answer(line + b"\r\n")
+        harness.answer(line + b"\r\n")
     assert logged == []
-    assert desk.counts == (1, 0, 0, 1)
+    assert harness.counts == (1, 0, 0, 1)
 
 
-def test_an_answer_that_nobody_asked_for_confirms_nothing(desk):
-    desk.answer(b"OK: SYNC 7\r\n")
-    desk.send(ONE)
-    desk.pass_time()
-    assert desk.counts == (1, 0, 0, 1)
-    desk.answer(b"OK: SYNC 1\r\n")
-    assert desk.counts == (1, 1, 0, 0)
+def test_an_answer_that_nobody_asked_for_confirms_nothing(harness):
+    harness.answer(b"OK: SYNC 7\r\n")
+    harness.send(ONE)
+    harness.pass_time()
+    assert harness.counts == (1, 0, 0, 1)
+    harness.answer(b"OK: SYNC 1\r\n")
+    assert harness.counts == (1, 1, 0, 0)
 
 
-def test_a_server_that_counts_backwards_never_makes_ticks_of_its_own(desk, monkeypatch):
+def test_a_server_that_counts_backwards_never_makes_ticks_of_its_own(harness, monkeypatch):
     monkeypatch.setattr(tick_sender, "MOST", 1)
-    desk.send(ONE, TWO, THREE)
-    desk.answer(b"OK: SYNC 2\r\nERR: tick x\r\nOK: SYNC 0\r\nOK: SYNC 9\r\n")
-    sent, stored, refused, waiting = desk.counts
+    harness.send(ONE, TWO, THREE)
+    harness.answer(b"OK: SYNC 2\r\nERR: tick x\r\nOK: SYNC 0\r\nOK: SYNC 9\r\n")
+    sent, stored, refused, waiting = harness.counts
     assert min(stored, refused, waiting) >= 0
     assert stored + refused + waiting == sent
 
@@ -323,78 +325,78 @@ def test_a_server_that_counts_backwards_never_makes_ticks_of_its_own(desk, monke
 # Waiting and stopping
 
 
-def test_nothing_is_waited_for_where_nothing_waits(desk):
-    assert Outcome(desk.sender.synced()).values == [None]
-    desk.line.settle()
-    assert desk.heard() == b""
+def test_nothing_is_waited_for_where_nothing_waits(harness):
+    assert Outcome(harness.sender.synced()).values == [None]
+    harness.line.settle()
+    assert harness.heard() == b""
 
 
-def test_everybody_waits_for_what_was_handed_in_until_then(desk):
-    desk.send(ONE)
-    early = Outcome(desk.sender.synced())
-    desk.send(TWO)
-    late = Outcome(desk.sender.synced())
-    desk.answer(b"OK: SYNC 1\r\n")
+def test_everybody_waits_for_what_was_handed_in_until_then(harness):
+    harness.send(ONE)
+    early = Outcome(harness.sender.synced())
+    harness.send(TWO)
+    late = Outcome(harness.sender.synced())
+    harness.answer(b"OK: SYNC 1\r\n")
     assert (early.values, late.waits) == ([None], True)
-    desk.answer(b"OK: SYNC 2\r\n")
+    harness.answer(b"OK: SYNC 2\r\n")
     assert late.values == [None]
 
 
-def test_stopping_tells_those_who_wait_that_not_all_is_stored(desk):
-    desk.send(ONE)
-    waiting = [Outcome(desk.sender.synced()), Outcome(desk.sender.synced())]
-    stopped = Outcome(desk.sender.stopService())
-    desk.line.settle()
+def test_stopping_tells_those_who_wait_that_not_all_is_stored(harness):
+    harness.send(ONE)
+    waiting = [Outcome(harness.sender.synced()), Outcome(harness.sender.synced())]
+    stopped = Outcome(harness.sender.stopService())
+    harness.line.settle()
     assert [each.sentence for each in waiting] == 2 * [
         "The sender was stopped before the server had all ticks."
     ]
     assert stopped.values == [None]
-    assert not desk.clock.getDelayedCalls()
+    assert not harness.clock.getDelayedCalls()
 
 
-def test_who_waits_behind_a_stop_learns_it_too(desk):
-    desk.send(ONE)
-    desk.sender.stopService()
-    assert "was stopped" in Outcome(desk.sender.synced()).sentence
+def test_who_waits_behind_a_stop_learns_it_too(harness):
+    harness.send(ONE)
+    harness.sender.stopService()
+    assert "was stopped" in Outcome(harness.sender.synced()).sentence
 
 
-def test_who_gave_up_waiting_disturbs_nobody(desk):
-    desk.send(ONE)
-    given_up, other = desk.sender.synced(), Outcome(desk.sender.synced())
+def test_who_gave_up_waiting_disturbs_nobody(harness):
+    harness.send(ONE)
+    given_up, other = harness.sender.synced(), Outcome(harness.sender.synced())
     given_up.addErrback(lambda _: None)
     given_up.cancel()
-    desk.answer(b"OK: SYNC 1\r\n")
+    harness.answer(b"OK: SYNC 1\r\n")
     assert other.values == [None]
 
 
 @pytest.mark.parametrize("ticks", [0, 1])
-def test_a_sender_that_was_stopped_leaves_nothing_behind_and_takes_nothing(desk, ticks):
-    desk.send(*[ONE] * ticks)
+def test_a_sender_that_was_stopped_leaves_nothing_behind_and_takes_nothing(harness, ticks):
+    harness.send(*[ONE] * ticks)
     for _ in range(2):
-        stopped = Outcome(desk.sender.stopService())
-        desk.line.settle()
+        stopped = Outcome(harness.sender.stopService())
+        harness.line.settle()
         assert stopped.values == [None]
-    desk.clock.advance(client.LONGEST_DELAY)
-    assert len(desk.line.wires) == 1
-    assert not desk.clock.getDelayedCalls()
+    harness.clock.advance(client.LONGEST_DELAY)
+    assert len(harness.line.connections) == 1
+    assert not harness.clock.getDelayedCalls()
     with pytest.raises(ClientError, match="was stopped"):
-        desk.send(ONE)
+        harness.send(ONE)
 
 
 def test_a_callback_may_stop_the_sender(clock):
     def stop(_):
-        desk.sender.stopService()
+        harness.sender.stopService()
 
-    desk = Desk(Ports(), clock)
-    desk.send(ONE, TWO)
-    desk.sender.synced().addCallback(stop)
-    desk.answer(b"OK: SYNC 2\r\n")
+    harness = Harness(FakePortFactory(), clock)
+    harness.send(ONE, TWO)
+    harness.sender.synced().addCallback(stop)
+    harness.answer(b"OK: SYNC 2\r\n")
     assert not clock.getDelayedCalls()
-    assert desk.counts == (2, 2, 0, 0)
+    assert harness.counts == (2, 2, 0, 0)
 
 
 def test_a_sender_tells_whether_its_first_attempt_failed(clock):
-    line = Line(ConnectionRefusedError(111, "Connection refused"), clock)
+    line = MemoryEndpoint(ConnectionRefusedError(111, "Connection refused"), clock)
     failing = TickSender(line, "desk-1", clock)
     outcome = Outcome(failing.whenConnected(failAfterFailures=1))
     failing.startService()
@@ -403,16 +405,16 @@ def test_a_sender_tells_whether_its_first_attempt_failed(clock):
     assert not clock.getDelayedCalls()
 
 
-def test_no_more_ticks_wait_than_there_is_room_for(desk, monkeypatch):
+def test_no_more_ticks_wait_than_there_is_room_for(harness, monkeypatch):
     monkeypatch.setattr(tick_sender, "BACKLOG", 2)
-    desk.send(ONE, TWO)
+    harness.send(ONE, TWO)
     with pytest.raises(ClientError, match="2 ticks wait"):
-        desk.send(THREE)
-    assert desk.counts == (2, 0, 0, 2)
-    desk.pass_time()
-    desk.answer(b"OK: SYNC 2\r\n")
-    desk.send(THREE)
-    assert desk.counts == (3, 2, 0, 1)
+        harness.send(THREE)
+    assert harness.counts == (2, 0, 0, 2)
+    harness.pass_time()
+    harness.answer(b"OK: SYNC 2\r\n")
+    harness.send(THREE)
+    assert harness.counts == (3, 2, 0, 1)
 
 
 # What is a tick
@@ -433,10 +435,10 @@ def test_no_more_ticks_wait_than_there_is_room_for(desk, monkeypatch):
         (("Gold€", "1"), "Gold€ 1 - - - - -".encode()),
     ],
 )
-def test_a_tick_keeps_its_digits_and_its_symbol_is_spelt_as_on_the_wire(desk, given, record):
-    desk.sender.send(*given)
-    desk.pass_time()
-    assert desk.heard() == b"@@1\n" + record + b"\nSYNC:\n"
+def test_a_tick_keeps_its_digits_and_its_symbol_is_spelt_as_on_the_wire(harness, given, record):
+    harness.sender.send(*given)
+    harness.pass_time()
+    assert harness.heard() == b"@@1\n" + record + b"\nSYNC:\n"
 
 
 @pytest.mark.parametrize(
@@ -449,10 +451,10 @@ def test_a_tick_keeps_its_digits_and_its_symbol_is_spelt_as_on_the_wire(desk, gi
         (b"UK%20100 7500", b"UK%20100 7500"),
     ],
 )
-def test_a_record_is_sent_in_its_canonical_form(desk, given, record):
-    desk.send(given)
-    desk.pass_time()
-    assert desk.heard() == b"@@1\n" + record + b"\nSYNC:\n"
+def test_a_record_is_sent_in_its_canonical_form(harness, given, record):
+    harness.send(given)
+    harness.pass_time()
+    assert harness.heard() == b"@@1\n" + record + b"\nSYNC:\n"
 
 
 @pytest.mark.parametrize(
@@ -485,10 +487,10 @@ def test_a_record_is_sent_in_its_canonical_form(desk, given, record):
         ("EURUSD", 1, 1, 1, 1, None, -6),
     ],
 )
-def test_what_is_no_tick_is_refused_and_does_not_become_another(desk, given):
+def test_what_is_no_tick_is_refused_and_does_not_become_another(harness, given):
     with pytest.raises(ClientError):
-        desk.sender.send(*given)
-    assert desk.counts == (0, 0, 0, 0)
+        harness.sender.send(*given)
+    assert harness.counts == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -507,10 +509,10 @@ def test_what_is_no_tick_is_refused_and_does_not_become_another(desk, given):
         b"\x81\xfe 1",
     ],
 )
-def test_a_record_that_is_none_is_refused(desk, record):
+def test_a_record_that_is_none_is_refused(harness, record):
     with pytest.raises(ClientError):
-        desk.send(record)
-    assert desk.counts == (0, 0, 0, 0)
+        harness.send(record)
+    assert harness.counts == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -518,7 +520,7 @@ def test_a_record_that_is_none_is_refused(desk, record):
 )
 def test_a_name_that_no_source_can_have_is_refused(clock, source):
     with pytest.raises(ClientError, match="no name of a source"):
-        TickSender(Line(Ports(), clock), source, clock)
+        TickSender(MemoryEndpoint(FakePortFactory(), clock), source, clock)
 
 
 # Against the real tick port
@@ -552,14 +554,14 @@ def real(tmp_path, clock):
 
 
 def test_the_tick_port_stores_what_is_sent_and_says_so(real, clock):
-    desk = Desk(real.factory, clock)
-    desk.send(ONE, TWO, b"UK%20100,7500")
-    done = Outcome(desk.sender.synced())
-    desk.line.settle()
+    harness = Harness(real.factory, clock)
+    harness.send(ONE, TWO, b"UK%20100,7500")
+    done = Outcome(harness.sender.synced())
+    harness.line.settle()
     assert done.values == [None]
-    assert desk.counts == (3, 3, 0, 0)
+    assert harness.counts == (3, 3, 0, 0)
     assert real.stored() == [b"1.1", b"1.2"]
-    assert desk.errors == []
+    assert harness.errors == []
 
 
 def test_one_sender_behind_another_loses_nothing_and_waits_for_nothing(real, clock):
@@ -567,15 +569,15 @@ def test_one_sender_behind_another_loses_nothing_and_waits_for_nothing(real, clo
     expected = []
     for ticks in ([ONE, TWO, THREE], [b"EURUSD 1.4"], [ONE, TWO, THREE], [ONE, TWO, THREE], [ONE]):
         clock.advance(1)
-        desk = Desk(real.factory, clock)
-        desk.send(*ticks)
-        done = Outcome(desk.sender.synced())
-        desk.line.settle()
+        harness = Harness(real.factory, clock)
+        harness.send(*ticks)
+        done = Outcome(harness.sender.synced())
+        harness.line.settle()
         assert done.values == [None]
-        assert desk.counts == (len(ticks), len(ticks), 0, 0)
+        assert harness.counts == (len(ticks), len(ticks), 0, 0)
         expected += [tick.partition(b" ")[2] for tick in ticks]
-        desk.sender.stopService()
-        desk.line.settle()
+        harness.sender.stopService()
+        harness.line.settle()
     assert real.stored() == expected
     (source,) = real.hub.collector._sources.values()
     assert (source.missing, source.repeated) == (0, 0)
@@ -583,38 +585,38 @@ def test_one_sender_behind_another_loses_nothing_and_waits_for_nothing(real, clo
 
 def test_ticks_that_are_denied_are_refused_for_good(tmp_path, clock):
     real = Real(tmp_path / "data", clock, "access.anonymous=read")
-    desk = Desk(real.factory, clock, host="192.0.2.1")
+    harness = Harness(real.factory, clock, host="192.0.2.1")
     for price in range(1, 6):
-        desk.send(b"EURUSD %d" % price)
-        desk.pass_time()
-    assert desk.counts == (5, 0, 5, 0)
-    assert set(desk.errors) == {"denied This connection may not send ticks"}
-    assert len(desk.line.wires) == 1
+        harness.send(b"EURUSD %d" % price)
+        harness.pass_time()
+    assert harness.counts == (5, 0, 5, 0)
+    assert set(harness.errors) == {"denied This connection may not send ticks"}
+    assert len(harness.line.connections) == 1
 
 
 def test_where_there_is_no_room_ticks_wait_until_there_is(real, clock):
-    desk = Desk(real.factory, clock)
+    harness = Harness(real.factory, clock)
     writer = real.hub.collector._writer
     writer.full = True
     writer._store.free, free = (lambda: -1), writer._store.free
-    desk.send(ONE, TWO)
-    done = Outcome(desk.sender.synced())
-    desk.line.settle()
+    harness.send(ONE, TWO)
+    done = Outcome(harness.sender.synced())
+    harness.line.settle()
     for _ in range(3):
-        desk.pass_time(client.LONGEST_DELAY)
+        harness.pass_time(client.LONGEST_DELAY)
     assert done.waits
-    assert desk.counts == (2, 0, 0, 2)
-    assert "no room" in desk.errors[0]
+    assert harness.counts == (2, 0, 0, 2)
+    assert "no room" in harness.errors[0]
     writer._store.free = free
     writer.look()
     for _ in range(3):
-        desk.pass_time(client.LONGEST_DELAY)
+        harness.pass_time(client.LONGEST_DELAY)
     assert done.values == [None]
     assert real.stored() == [b"1.1", b"1.2"]
 
 
 def test_a_disk_that_fails_is_tried_again_and_each_tick_is_stored_once(real, clock):
-    desk = Desk(real.factory, clock)
+    harness = Harness(real.factory, clock)
     store = real.hub.collector._writer._store
     commit = store.commit
 
@@ -622,25 +624,25 @@ def test_a_disk_that_fails_is_tried_again_and_each_tick_is_stored_once(real, clo
         raise JournalError("The disk is on fire.")
 
     store.commit = refuse
-    desk.send(ONE, TWO)
-    done = Outcome(desk.sender.synced())
-    desk.line.settle()
+    harness.send(ONE, TWO)
+    done = Outcome(harness.sender.synced())
+    harness.line.settle()
     assert done.waits
-    assert desk.errors[0].startswith("server ")
+    assert harness.errors[0].startswith("server ")
     store.commit = commit
     for _ in range(5):
-        desk.pass_time(client.LONGEST_DELAY)
+        harness.pass_time(client.LONGEST_DELAY)
     assert done.values == [None]
     assert real.stored() == [b"1.1", b"1.2"]
 
 
 def test_a_symbol_that_is_one_too_many_does_not_hold_up_the_others(tmp_path, clock):
     real = Real(tmp_path / "data", clock, "ticks.max_symbols=1")
-    desk = Desk(real.factory, clock)
-    desk.send(ONE, b"GBPUSD 1.3")
+    harness = Harness(real.factory, clock)
+    harness.send(ONE, b"GBPUSD 1.3")
     for _ in range(5):
-        desk.pass_time(client.LONGEST_DELAY)
-    assert desk.counts == (2, 1, 1, 0)
+        harness.pass_time(client.LONGEST_DELAY)
+    assert harness.counts == (2, 1, 1, 0)
 
 
 EVENTS = st.lists(
@@ -671,25 +673,25 @@ class Story:
         """A sender is stopped when all it has is stored, and another takes its name."""
         if self.desks:
             self.settle()
-            self.desk.sender.stopService()
-            self.desk.line.settle()
+            self.harness.sender.stopService()
+            self.harness.line.settle()
         self.clock.advance(0.01)
-        self.desk = Desk(self.real.factory, self.clock)
-        self.desks.append(self.desk)
+        self.harness = Harness(self.real.factory, self.clock)
+        self.desks.append(self.harness)
 
     def send(self, count):
         for _ in range(count):
             self.price += 1
             # Every other price is one that was there before: nothing but numbers tells them apart.
             self.expected.append(b"%d" % (self.price // 2))
-            self.desk.send(b"EURUSD " + self.expected[-1])
+            self.harness.send(b"EURUSD " + self.expected[-1])
 
     def carry(self, there, back):
         """Let so many bytes arrive at most."""
-        wire = self.desk.line.wire
+        connection = self.harness.line.connection
         for end, other, size in (
-            (wire.client, wire.server, there),
-            (wire.server, wire.client, back),
+            (connection.client, connection.server, there),
+            (connection.server, connection.client, back),
         ):
             data, end.unread = end.unread[:size], end.unread[size:]
             if data and other.connected and not other.aborted:
@@ -698,7 +700,7 @@ class Story:
             self.clock.advance(0)
 
     def cut(self):
-        self.desk.line.wire.cut()
+        self.harness.line.connection.cut()
         self.clock.advance(0)
 
     def wait(self, seconds):
@@ -706,22 +708,22 @@ class Story:
 
     def restart(self):
         """The daemon is stopped and started; what it had taken it stores."""
-        self.desk.line.wire.cut()
+        self.harness.line.connection.cut()
         self.clock.advance(0)
         Outcome(self.real.hub.collector.close())
         self.real.open()
-        self.desk.line.factory = self.real.factory
+        self.harness.line.factory = self.real.factory
 
     def kill(self):
         """The daemon is killed; what it had taken and not stored is lost."""
-        self.desk.line.wire.cut()
+        self.harness.line.connection.cut()
         writer = self.real.hub.collector._writer
         writer.closing = True
         writer._cancel()
         self.clock.advance(0)
         writer._store.close()
         self.real.open()
-        self.desk.line.factory = self.real.factory
+        self.harness.line.factory = self.real.factory
 
     def room(self, there):
         """The disk is full, or is not any more."""
@@ -731,13 +733,13 @@ class Story:
 
     def settle(self):
         self.room(True)
-        done = Outcome(self.desk.sender.synced())
+        done = Outcome(self.harness.sender.synced())
         for _ in range(5):
-            self.desk.pass_time(client.LONGEST_DELAY)
+            self.harness.pass_time(client.LONGEST_DELAY)
         assert done.values == [None]
-        assert self.desk.sender.waiting == 0
-        assert self.desk.sender.refused == 0
-        assert self.desk.sender.stored == self.desk.sender.sent
+        assert self.harness.sender.waiting == 0
+        assert self.harness.sender.refused == 0
+        assert self.harness.sender.stored == self.harness.sender.sent
 
 
 @settings(deadline=None, max_examples=100)
@@ -756,7 +758,7 @@ def test_whatever_connections_break_each_tick_is_stored_once(
         assert Counter(stored) == Counter(story.expected)
         if ("room", False) not in events:
             assert sorted(stored, key=int) == stored, "batches are stored in their order"
-        assert sum(desk.sender.stored for desk in story.desks) == len(story.expected)
+        assert sum(harness.sender.stored for harness in story.desks) == len(story.expected)
 
 
 def test_a_connection_that_breaks_at_each_byte_costs_no_tick(tmp_path, monkeypatch):
@@ -764,7 +766,7 @@ def test_a_connection_that_breaks_at_each_byte_costs_no_tick(tmp_path, monkeypat
     probe = Story(tmp_path / "probe")
     probe.send(5)
     probe.wait(1)
-    for at in range(len(probe.desk.line.wire.client.unread) + 1):
+    for at in range(len(probe.harness.line.connection.client.unread) + 1):
         story = Story(tmp_path / f"cut-{at}")
         story.send(5)
         story.wait(1)

@@ -19,7 +19,7 @@ WHOLE = b"TICK: EURUSD 1.09870 1.1 1e-5 0.25 1549238400994 6 1700000000000 ~12\r
 BARE = b"TICK: UK%20100 7500.1 - - - - - 1700000000000\r\n"
 
 
-class Heard:
+class Received:
     """A subscriber that is started, and what it was told."""
 
     def __init__(self, server, clock, *symbols):
@@ -47,13 +47,13 @@ def clock():
 )
 def test_a_subscriber_asks_for_its_symbols_and_no_more(clock, symbols, asked):
     server = Server()
-    Heard(server, clock, *symbols)
+    Received(server, clock, *symbols)
     assert server.end.value() == asked
 
 
 def test_a_tick_has_the_digits_that_were_sent_and_none_for_what_is_absent(clock):
     server = Server()
-    heard = Heard(server, clock, "*")
+    heard = Received(server, clock, "*")
     server.end.protocol.dataReceived(WHOLE + BARE)
     assert heard.ticks == [
         Tick("EURUSD", "1.09870", "1.1", "1e-5", "0.25", 1549238400994, 6, 1700000000000, 12),
@@ -68,7 +68,7 @@ SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=9)
 @given(SIZES)
 def test_ticks_come_whole_however_the_stream_is_cut(sizes):
     server, stream = Server(), b"OK: SUBSCRIBED *\r\n" + WHOLE + BARE
-    heard = Heard(server, Clock(), "*")
+    heard = Received(server, Clock(), "*")
     for at in range(len(stream)):
         size = sizes[at % len(sizes)]
         server.end.protocol.dataReceived(stream[:size])
@@ -78,7 +78,7 @@ def test_ticks_come_whole_however_the_stream_is_cut(sizes):
 
 def test_a_subscriber_connects_again_asks_again_and_says_so(clock):
     server = Server()
-    heard = Heard(server, clock, "EURUSD")
+    heard = Received(server, clock, "EURUSD")
     taken = b"OK: SUBSCRIBED EURUSD\r\n"
     server.end.protocol.dataReceived(taken + WHOLE[:20])
     server.end.close(ConnectionLost())
@@ -93,7 +93,7 @@ def test_a_subscriber_connects_again_asks_again_and_says_so(clock):
 
 def test_a_refusal_is_told_in_the_words_of_the_server(clock):
     server = Server()
-    heard = Heard(server, clock, "*")
+    heard = Received(server, clock, "*")
     server.end.protocol.dataReceived(b"ERR: denied This connection may not read ticks\r\n")
     assert heard.errors == ["denied This connection may not read ticks"]
     assert not server.end.aborted
@@ -110,7 +110,7 @@ def test_a_refusal_is_told_in_the_words_of_the_server(clock):
 )
 def test_a_line_that_is_no_tick_is_logged_and_left_out(clock, line):
     server = Server()
-    heard = Heard(server, clock, "*")
+    heard = Received(server, clock, "*")
     with capturedLogs() as logged:
         server.end.protocol.dataReceived(line + b"\r\n" + BARE)
     assert [tick.symbol for tick in heard.ticks] == ["UK%20100"]
@@ -119,7 +119,7 @@ def test_a_line_that_is_no_tick_is_logged_and_left_out(clock, line):
 
 def test_what_is_no_tick_port_is_left_again(clock):
     server = Server()
-    heard = Heard(server, clock, "*")
+    heard = Received(server, clock, "*")
     server.end.protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\n")
     assert server.end.aborted
     (error,) = heard.errors
@@ -129,7 +129,7 @@ def test_what_is_no_tick_port_is_left_again(clock):
 
 def test_a_server_that_does_not_answer_is_left_after_12_seconds(clock):
     server = Server()
-    heard = Heard(server, clock, "*")
+    heard = Received(server, clock, "*")
     clock.advance(11)
     assert not server.end.aborted
     clock.advance(1)
@@ -142,7 +142,7 @@ def test_a_server_that_does_not_answer_is_left_after_12_seconds(clock):
 
 def test_nothing_behind_a_line_of_somebody_else_is_read(clock):
     server = Server()
-    heard = Heard(server, clock, "*")
+    heard = Received(server, clock, "*")
     server.end.protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n" + WHOLE)
     assert heard.ticks == []
     assert len(heard.errors) == 1
@@ -150,7 +150,7 @@ def test_nothing_behind_a_line_of_somebody_else_is_read(clock):
 
 def test_a_subscriber_that_was_stopped_does_not_connect_again(clock):
     server = Server()
-    heard = Heard(server, clock, "*")
+    heard = Received(server, clock, "*")
     server.end.protocol.dataReceived(b"OK: SUBSCRIBED *\r\n")
     heard.service.stopService()
     clock.advance(client.LONGEST_DELAY)
@@ -161,7 +161,7 @@ def test_a_subscriber_that_was_stopped_does_not_connect_again(clock):
 
 def test_a_line_without_end_is_not_collected(clock):
     server = Server()
-    Heard(server, clock, "*")
+    Received(server, clock, "*")
     server.end.protocol.dataReceived(b"x" * 100_000)
     assert server.end.gone
 
@@ -176,7 +176,7 @@ def test_a_subscriber_can_be_asked_whether_its_first_attempt_failed(clock):
 
 def test_a_subscriber_reads_what_the_tick_port_says(hub_with, clock):
     hub, server = hub_with(), Server()
-    heard = Heard(server, clock, "EURUSD")
+    heard = Received(server, clock, "EURUSD")
     port = connect(TicksFactory(hub, Listener("ticks", "")), clock)
     port.send(server.end.value())
     clock.advance(1)
@@ -191,6 +191,6 @@ def test_a_subscriber_reads_what_the_tick_port_says(hub_with, clock):
 
 def test_a_subscriber_reads_every_line_that_tells_a_tick(clock):
     server = Server()
-    heard = Heard(server, clock, "*")
+    heard = Received(server, clock, "*")
     server.end.protocol.dataReceived(encode_tick(b"$%_.+#&!/-" * 3, b"1" * 12, 10**13, 10**9))
     assert [(tick.bid, tick.skipped) for tick in heard.ticks] == [("1" * 12, 10**9)]

@@ -6,10 +6,10 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
+from fakes.clients import Harness
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from offices import Office
 
 from mtnet.client import Holdings, Position
 
@@ -23,12 +23,12 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def begin(self):
         self.folder = Path(mkdtemp())
-        self.office, self.killed = Office(self.folder), []
+        self.harness, self.killed = Harness(self.folder), []
         self.held, self.loaded = {}, True
-        self.provider = self.office.publisher(positions=self.count)
-        self.follower = self.office.follower()
-        self.part = self.office.follower(symbols=["A", "C"])
-        self.office.settle()
+        self.provider = self.harness.publisher(positions=self.count)
+        self.follower = self.harness.follower()
+        self.part = self.harness.follower(symbols=["A", "C"])
+        self.harness.settle()
 
     def count(self):
         if not self.loaded:
@@ -56,7 +56,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(command=st.sampled_from(["pause", "freeze", "resume", "flatten"]))
     def operate(self, command):
-        self.office.operate(command)
+        self.harness.operate(command)
 
     @rule(loaded=st.booleans())
     def load(self, loaded):
@@ -64,48 +64,50 @@ class Machine(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 2))
     def cut(self, number):
-        line = self.office.lines[number]
-        if line.wires:
-            line.wire.cut()
+        line = self.harness.lines[number]
+        if line.connections:
+            line.connection.cut()
 
     @rule()
     def restart(self):
-        self.killed.append(self.office.hub)
-        self.office.restart()
+        self.killed.append(self.harness.hub)
+        self.harness.restart()
 
     @rule()
     def settle(self):
-        self.office.settle()
+        self.harness.settle()
 
     @rule(seconds=st.sampled_from([1, 3, 12]))
     def wait(self, seconds):
-        self.office.pass_time(seconds)
+        self.harness.pass_time(seconds)
 
     def teardown(self):
         if not hasattr(self, "office"):
             return
         try:
             self.loaded = True
-            self.office.pass_time(35)
-            self.office.operate("pause")
-            self.office.operate("resume")
-            self.office.pass_time(35)
+            self.harness.pass_time(35)
+            self.harness.operate("pause")
+            self.harness.operate("resume")
+            self.harness.pass_time(35)
             self.check()
         finally:
-            for hub in [*self.killed, self.office.hub]:
+            for hub in [*self.killed, self.harness.hub]:
                 hub.desk._journal.close()
             rmtree(self.folder)
 
     def check(self):
-        shown = self.office.held() if self.held or "main" in self.office.hub.desk._book else {}
+        shown = self.harness.held() if self.held or "main" in self.harness.hub.desk._book else {}
         assert shown == self.held
-        for pupil in (self.follower, self.part):
+        for follower_client in (self.follower, self.part):
             wanted = {
-                k: v for k, v in self.held.items() if not pupil.symbols or k[0] in pupil.symbols
+                k: v
+                for k, v in self.held.items()
+                if not follower_client.symbols or k[0] in follower_client.symbols
             }
-            assert pupil.held == wanted
-            assert not pupil.follower.blind
-            assert pupil.seqs == sorted(set(pupil.seqs))
+            assert follower_client.held == wanted
+            assert not follower_client.follower.blind
+            assert follower_client.seqs == sorted(set(follower_client.seqs))
         assert self.provider.publisher.waiting == 0
 
 

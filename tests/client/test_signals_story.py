@@ -10,10 +10,10 @@ import os
 from contextlib import suppress
 from decimal import Decimal
 
+from fakes.clients import Harness
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from offices import Office
 from story_steps import Accounts, ClockJumps, Histories
 
 from mtnet.errors import ClientError, JournalError, WireError
@@ -71,17 +71,17 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
     def begin(self, retain, counted, silent):
         self.let_clocks_jump()
         self.disk = Disk()
-        self.office = Office(self.folders.mktemp("story") / "data", f"signals.retain={retain}")
-        self.disk.before(self.office.hub.desk._journal)
+        self.harness = Harness(self.folders.mktemp("story") / "data", f"signals.retain={retain}")
+        self.disk.before(self.harness.hub.desk._journal)
         self.providers, self.counted, self.asked = [], None, {}
         if counted:
             self.open_account(silent, name="account")
         else:
-            self.providers.append(self.office.publisher(name="hand"))
+            self.providers.append(self.harness.publisher(name="hand"))
         self.followers = [
-            self.office.follower(),
-            self.office.follower(),
-            self.office.follower(symbols=["A"]),
+            self.harness.follower(),
+            self.harness.follower(),
+            self.harness.follower(symbols=["A"]),
         ]
 
     @rule(symbol=st.sampled_from("ABC"), volume=st.integers(-3, 3), who=st.integers(0, 1))
@@ -101,13 +101,13 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
     @rule(number=st.integers(0, 9), there=st.integers(0, 400), back=st.integers(0, 400))
     def carry(self, number, there, back):
         """Let so many bytes arrive at most."""
-        line = self.office.lines[number % len(self.office.lines)]
-        if not line.wires:
+        line = self.harness.lines[number % len(self.harness.lines)]
+        if not line.connections:
             return
-        wire = line.wire
+        connection = line.connection
         for end, other, size in (
-            (wire.client, wire.server, there),
-            (wire.server, wire.client, back),
+            (connection.client, connection.server, there),
+            (connection.server, connection.client, back),
         ):
             data, end.unread = end.unread[:size], end.unread[size:]
             if data and other.connected and not other.aborted:
@@ -116,19 +116,19 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 9))
     def cut(self, number):
-        line = self.office.lines[number % len(self.office.lines)]
-        if line.wires:
-            line.wire.cut()
+        line = self.harness.lines[number % len(self.harness.lines)]
+        if line.connections:
+            line.connection.cut()
 
     @rule(number=st.integers(0, 9))
     def stand_still(self, number):
-        line = self.office.lines[number % len(self.office.lines)]
-        if line.wires:
-            line.wire.stalled = True
+        line = self.harness.lines[number % len(self.harness.lines)]
+        if line.connections:
+            line.connection.stalled = True
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 7.0]))
     def wait(self, seconds):
-        self.office.clock.advance(seconds)
+        self.harness.clock.advance(seconds)
 
     @rule(refuses=st.booleans(), lies=st.booleans(), blind=st.booleans())
     def spoil(self, refuses, lies, blind):
@@ -140,14 +140,14 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
 
     def start(self, folder=None):
         """Kill the daemon and start one."""
-        self.office.restart(folder)
-        self.disk.before(self.office.hub.desk._journal)
+        self.harness.restart(folder)
+        self.disk.before(self.harness.hub.desk._journal)
 
     @rule(take=st.sampled_from(["1", "free"]), name=st.sampled_from(["rival", "other"]))
     def rival(self, take, name):
         """A second publisher comes, who fences the first, or is fenced."""
         if len(self.providers) < 3:
-            self.providers.append(self.office.publisher(take=take, name=name))
+            self.providers.append(self.harness.publisher(take=take, name=name))
 
     @rule(
         number=st.integers(0, 2),
@@ -156,26 +156,26 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
     )
     def start_again(self, number, symbols, seconds):
         """A follower's program is started again, perhaps for other symbols."""
-        self.office.pass_time(seconds)
+        self.harness.pass_time(seconds)
         former = self.followers[number]
         former.follower.stopService()
-        self.followers[number] = self.office.follower(**former.kept, symbols=symbols)
+        self.followers[number] = self.harness.follower(**former.kept, symbols=symbols)
         self.followers[number].unknown = former.unknown
 
     @rule(command=st.sampled_from(["pause", "freeze", "resume", "flatten"]))
     def operate(self, command):
         """A person pauses the channel, flattens it, or lets it go on."""
         with suppress(WireError):  # nothing was published yet
-            self.office.operate(command)
+            self.harness.operate(command)
 
     @rule()
     def settle(self):
         """Faults stop; everybody must have the truth within seconds."""
         self.disk.heal()
-        for line in self.office.lines:
-            if line.wires:
-                line.wire.stalled = False
-        self.office.pass_time(40)
+        for line in self.harness.lines:
+            if line.connections:
+                line.connection.stalled = False
+        self.harness.pass_time(40)
         for follower in self.followers:
             self.check(follower)
         for provider in self.providers:
@@ -185,7 +185,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
         if follower.follower.held:
             self.check_held(follower)
         else:
-            held = self.office.held()
+            held = self.harness.held()
             names = follower.symbols
             wanted = {k: v for k, v in held.items() if names is None or k[0] in names}
             assert follower.shows(wanted)
@@ -225,7 +225,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
             follower.accept()
         self.settle()
         self.check_account()
-        journal = self.office.hub.desk._journal
+        journal = self.harness.hub.desk._journal
         state = journal.positions("main")
         kept = journal.read("main", state.oldest - 1, 10_000)
         assert [entry.seq for entry in kept] == list(range(state.oldest, state.seq + 1))

@@ -7,7 +7,7 @@ from itertools import islice, pairwise
 import pytest
 
 from mtnet.demo import market
-from mtnet.demo.output import Screen
+from mtnet.demo.output import Console
 from mtnet.demo.trader import MOST, Trader
 from mtnet.errors import ClientError
 from mtnet.services.ticks import wire
@@ -139,10 +139,10 @@ class Terminal(io.StringIO):
 def test_lines_are_aligned_and_have_colours_in_a_terminal_only(clock):
     plain, terminal = io.StringIO(), Terminal()
     for file in (plain, terminal):
-        screen = Screen(file, clock.seconds, lambda: None)
+        console = Console(file, clock.seconds, lambda: None)
         clock.advance(1.5)
-        screen.tell("provider", "opens", 0.0021)
-        screen.tell("follower TLS", "told")
+        console.tell("provider", "opens", 0.0021)
+        console.tell("follower TLS", "told")
     first, second = plain.getvalue().splitlines()
     assert first.index("opens") == second.index("told")
     assert first.startswith("   1.50 s  provider")
@@ -157,8 +157,8 @@ def test_a_screen_that_nobody_reads_says_so_once(clock):
             raise BrokenPipeError
 
     gone = []
-    screen = Screen(Closed(), clock.seconds, lambda: gone.append(True))
-    screen.say("one")
-    screen.say("two")
-    assert screen.broken
+    console = Console(Closed(), clock.seconds, lambda: gone.append(True))
+    console.say("one")
+    console.say("two")
+    assert console.broken
     assert gone == [True]

@@ -1,7 +1,7 @@
 """Who is heard at all, and services that know nothing of gates, behind one."""
 
 import pytest
-from people import House
+from fakes.daemon import FakeDaemon
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
@@ -16,38 +16,38 @@ from mtnet.testing import connect, make_hub
 @pytest.fixture
 def barrier(tmp_path, clock):
     def build(*sets):
-        house = House(tmp_path / "data", clock, *sets)
+        daemon = FakeDaemon(tmp_path / "data", clock, *sets)
         inner = Factory.forProtocol(Protocol)
-        house.barrier = Barrier(inner, Gate(house.hub, Listener("signals", "tcp:1")))
-        return house
+        daemon.barrier = Barrier(inner, Gate(daemon.hub, Listener("signals", "tcp:1")))
+        return daemon
 
     return build
 
 
-def come(house, host):
-    return house.barrier.buildProtocol(IPv4Address("TCP", host, 1)) is not None
+def come(daemon, host):
+    return daemon.barrier.buildProtocol(IPv4Address("TCP", host, 1)) is not None
 
 
 def test_strangers_in_a_rush_are_not_heard_and_others_are_a_second_later(barrier, clock):
-    house = barrier("access.rush=3")
-    assert [come(house, f"198.51.100.{n}") for n in range(5)] == [True] * 3 + [False] * 2
-    assert house.hub.access.limiter("signals").refused["rush"] == 2
+    daemon = barrier("access.rush=3")
+    assert [come(daemon, f"198.51.100.{n}") for n in range(5)] == [True] * 3 + [False] * 2
+    assert daemon.hub.access.limiter("signals").refused["rush"] == 2
     clock.advance(1)
-    assert come(house, "198.51.100.9")
+    assert come(daemon, "198.51.100.9")
 
 
 def test_whom_we_know_comes_in_through_any_rush(barrier):
-    house = barrier("access.rush=1")
-    house.accounts.logged_in("alice", "192.0.2.1", house.hub.now())
+    daemon = barrier("access.rush=1")
+    daemon.accounts.logged_in("alice", "192.0.2.1", daemon.hub.now())
     for number in range(5):
-        come(house, f"198.51.100.{number}")
-    assert all(come(house, "192.0.2.1") for _ in range(5))
+        come(daemon, f"198.51.100.{number}")
+    assert all(come(daemon, "192.0.2.1") for _ in range(5))
 
 
 @pytest.mark.parametrize("said", ["access.anonymous=follow", "access.trust_loopback=true"])
 def test_there_is_no_rush_of_those_who_need_no_login(barrier, said):
-    house = barrier("access.rush=1", said)
-    assert all(come(house, "127.0.0.1") for _ in range(3))
+    daemon = barrier("access.rush=1", said)
+    assert all(come(daemon, "127.0.0.1") for _ in range(3))
 
 
 @implementer(IHalfCloseableProtocol)

@@ -6,16 +6,16 @@ import weakref
 from contextlib import suppress
 
 import pytest
+from fakes.tcp import ROOM, TcpTransport
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sockets import ROOM, Wire
 
 from mtnet.net.output import broadcast as crowds
 from mtnet.net.output.broadcast import Crowd, Shout, send_each
 from mtnet.net.output.queue import Backlog
 
 
-class Hall:
+class Harness:
     """
     A crowd of those who are called by a letter.
 
@@ -25,14 +25,14 @@ class Hall:
 
     def __init__(self, clock, names="", most=1_000_000):
         self.clock, self.crowd, self._most, self._count = clock, Crowd(), most, 0
-        self.wires, self.backlogs = {}, {}
+        self.transports, self.backlogs = {}, {}
         for name in names:
             self.come(name)
 
     def come(self, name):
-        wire = self.wires[name] = Wire(self.clock)
-        self.backlogs[name] = Backlog(wire, self.clock, self._most, lambda: None)
-        wire.turn()
+        transport = self.transports[name] = TcpTransport(self.clock)
+        self.backlogs[name] = Backlog(transport, self.clock, self._most, lambda: None)
+        transport.turn()
         self.crowd.add(name, self.backlogs[name])
 
     def shout(self, data):
@@ -45,32 +45,32 @@ class Hall:
         shout.tell(shout.left, self.clock.seconds())
 
     def heard(self):
-        return {name: wire.handle.taken for name, wire in self.wires.items()}
+        return {name: transport.handle.taken for name, transport in self.transports.items()}
 
     def open(self, name):
         """Let a socket take everything that waits."""
-        self.wires[name].handle.room = 10**9
-        while self.wires[name].writing:
-            self.wires[name].turn()
+        self.transports[name].handle.room = 10**9
+        while self.transports[name].writing:
+            self.transports[name].turn()
 
 
 @pytest.fixture
-def hall(clock):
+def harness(clock):
     halls = []
 
     def build(*arguments):
-        halls.append(Hall(clock, *arguments))
+        halls.append(Harness(clock, *arguments))
         return halls[-1]
 
     yield build
     for each in halls:
-        for wire in each.wires.values():
-            wire.handle.close()
+        for transport in each.transports.values():
+            transport.handle.close()
 
 
-def test_whoever_is_behind_keeps_nobody_waiting_and_misses_nothing(hall):
-    here = hall("abc")
-    here.wires["b"].handle.room = 2
+def test_whoever_is_behind_keeps_nobody_waiting_and_misses_nothing(harness):
+    here = harness("abc")
+    here.transports["b"].handle.room = 2
     here.say(b"news")
     here.say(b" and more")
     assert here.heard() == {"a": b"news and more", "b": b"ne", "c": b"news and more"}
@@ -80,28 +80,28 @@ def test_whoever_is_behind_keeps_nobody_waiting_and_misses_nothing(hall):
 
 
 @pytest.mark.parametrize("error", [BlockingIOError(), ConnectionResetError(), BrokenPipeError()])
-def test_a_socket_that_is_full_or_broken_is_left_to_its_transport(hall, error):
-    here = hall("abc")
-    here.wires["b"].handle.error = error
+def test_a_socket_that_is_full_or_broken_is_left_to_its_transport(harness, error):
+    here = harness("abc")
+    here.transports["b"].handle.error = error
     here.say(b"news")
-    assert here.wires["b"].value() == b"news"
-    assert here.wires["b"].handle.calls == 2, "not asked again until it has taken something"
+    assert here.transports["b"].value() == b"news"
+    assert here.transports["b"].handle.calls == 2, "not asked again until it has taken something"
     here.say(b" and more")
-    assert here.wires["b"].handle.calls == 2
+    assert here.transports["b"].handle.calls == 2
     assert here.heard()["c"] == b"news and more"
 
 
-def test_an_idle_crowd_costs_one_call_for_each(hall):
-    here = hall("abc")
+def test_an_idle_crowd_costs_one_call_for_each(harness):
+    here = harness("abc")
     for _ in range(5):
         here.say(b"news")
-    assert [wire.handle.calls for wire in here.wires.values()] == [5, 5, 5]
+    assert [transport.handle.calls for transport in here.transports.values()] == [5, 5, 5]
 
 
-def test_what_one_was_told_by_itself_comes_in_its_place(hall):
-    here = hall("ab")
+def test_what_one_was_told_by_itself_comes_in_its_place(harness):
+    here = harness("ab")
     here.say(b"1")
-    here.wires["a"].handle.room = 0
+    here.transports["a"].handle.room = 0
     here.backlogs["a"].write(b"2")
     here.say(b"3")
     here.open("a")
@@ -109,8 +109,8 @@ def test_what_one_was_told_by_itself_comes_in_its_place(hall):
     assert here.heard() == {"a": b"1234", "b": b"134"}
 
 
-def test_a_slice_leaves_the_rest_for_later(hall):
-    here = hall("abc")
+def test_a_slice_leaves_the_rest_for_later(harness):
+    here = harness("abc")
     shout = here.shout(b"news")
     assert (shout.tell(2, 0.0), shout.left) == (2, 1)
     assert here.heard() == {"a": b"news", "b": b"news", "c": b""}
@@ -118,21 +118,21 @@ def test_a_slice_leaves_the_rest_for_later(hall):
     assert here.heard()["c"] == b"news"
 
 
-def test_between_two_slices_anybody_may_come_go_or_fall_behind(hall):
-    here = hall("abcd")
+def test_between_two_slices_anybody_may_come_go_or_fall_behind(harness):
+    here = harness("abcd")
     shout = here.shout(b"news")
     shout.tell(1, 0.0)
     here.crowd.discard("b")
     here.come("e")
-    here.wires["c"].handle.room = 0
+    here.transports["c"].handle.room = 0
     here.backlogs["c"].write(b"first ")
     shout.tell(9, 0.0)
     here.open("c")
     assert here.heard() == {"a": b"news", "b": b"", "c": b"first news", "d": b"news", "e": b""}
 
 
-def test_whoever_comes_back_between_two_slices_is_told_only_what_is_shouted_later(hall):
-    here = hall("ab")
+def test_whoever_comes_back_between_two_slices_is_told_only_what_is_shouted_later(harness):
+    here = harness("ab")
     shout = here.shout(b"1")
     here.crowd.discard("b")
     here.crowd.add("b again", here.backlogs["b"])
@@ -141,8 +141,8 @@ def test_whoever_comes_back_between_two_slices_is_told_only_what_is_shouted_late
     assert here.heard() == {"a": b"12", "b": b"2"}
 
 
-def test_it_knows_what_was_told_to_everybody_and_when(hall, clock):
-    here = hall("ab")
+def test_it_knows_what_was_told_to_everybody_and_when(harness, clock):
+    here = harness("ab")
     here.say(b"1")
     clock.advance(5)
     shout = here.shout(b"2")
@@ -152,10 +152,10 @@ def test_it_knows_what_was_told_to_everybody_and_when(hall, clock):
     assert (here.crowd.told, here.backlogs["a"].written) == (2, 5.0)
 
 
-def test_one_connection_may_be_in_several_crowds(clock, hall):
-    here, there = hall("a"), Crowd()
+def test_one_connection_may_be_in_several_crowds(clock, harness):
+    here, there = harness("a"), Crowd()
     there.add("x", here.backlogs["a"])
-    here.wires["a"].handle.room = 1
+    here.transports["a"].handle.room = 1
     here.say(b"12")
     Shout(there, b"3", 1).tell(1, 7.0)
     assert here.backlogs["a"].written == 7.0
@@ -166,26 +166,26 @@ def test_one_connection_may_be_in_several_crowds(clock, hall):
     assert here.heard() == {"a": b"1235"}
 
 
-def test_whoever_has_left_is_not_let_in_again_by_its_socket(hall):
-    here = hall("ab")
+def test_whoever_has_left_is_not_let_in_again_by_its_socket(harness):
+    here = harness("ab")
     here.crowd.discard("a")
-    here.wires["a"].handle.room = 0
+    here.transports["a"].handle.room = 0
     here.backlogs["a"].write(b"mine")
     here.open("a")
     here.say(b"news")
     assert here.heard() == {"a": b"mine", "b": b"news"}
 
 
-def test_whoever_is_closed_is_told_no_more(hall):
-    here = hall("ab")
+def test_whoever_is_closed_is_told_no_more(harness):
+    here = harness("ab")
     here.backlogs["a"].close(b"bye")
     here.say(b"news")
     here.open("a")
     assert here.heard() == {"a": b"bye", "b": b"news"}
 
 
-def test_who_is_in_it_can_be_asked(hall):
-    here = hall("ab")
+def test_who_is_in_it_can_be_asked(harness):
+    here = harness("ab")
     here.crowd.discard("a")
     here.crowd.discard("a")
     assert (list(here.crowd), len(here.crowd), "b" in here.crowd, "a" in here.crowd) == (
@@ -195,27 +195,27 @@ def test_who_is_in_it_can_be_asked(hall):
 
 def test_whoever_overflows_is_told_nothing_behind_what_was_dropped(clock):
     """Also when the socket takes all that waits before the overflow is dealt with."""
-    wire, crowd = Wire(clock), Crowd()
-    backlog = Backlog(wire, clock, 100_000, lambda: backlog.close(b"<<ERROR>>"))
-    wire.turn()
+    transport, crowd = TcpTransport(clock), Crowd()
+    backlog = Backlog(transport, clock, 100_000, lambda: backlog.close(b"<<ERROR>>"))
+    transport.turn()
     crowd.add("a", backlog)
-    wire.handle.room, number = 0, 0
+    transport.handle.room, number = 0, 0
     for number in range(300):
         Shout(crowd, b"<<%04d%s>>" % (number, b"x" * 1_000), number).tell(1, 0.0)
     waiting = backlog.room()
     waiting.addErrback(lambda failure: None)
-    wire.handle.room = 10**9
-    wire.turn()
+    transport.handle.room = 10**9
+    transport.turn()
     Shout(crowd, b"<<later>>", number + 1).tell(1, 0.0)
     assert not waiting.called, "what is written now is dropped"
     clock.advance(0)
-    while wire.writing:
-        wire.turn()
-    *frames, last = wire.handle.taken.split(b"<<")[1:]
+    while transport.writing:
+        transport.turn()
+    *frames, last = transport.handle.taken.split(b"<<")[1:]
     assert last == b"ERROR>>"
     assert [int(frame[:4]) for frame in frames] == list(range(len(frames)))
     waiting.cancel()
-    wire.handle.close()
+    transport.handle.close()
 
 
 class Watched(Backlog):
@@ -223,13 +223,13 @@ class Watched(Backlog):
 
 
 def test_who_leaves_is_held_by_nothing(clock):
-    wire, crowd = Wire(clock), Crowd()
-    backlog = Watched(wire, clock, 100, wire.abortConnection)
-    wire.turn()
+    transport, crowd = TcpTransport(clock), Crowd()
+    backlog = Watched(transport, clock, 100, transport.abortConnection)
+    transport.turn()
     crowd.add("a", backlog)
     crowd.discard("a")
-    wire.producer.stopProducing()
-    wire.producer = None
+    transport.producer.stopProducing()
+    transport.producer = None
     backlog.close()
     gone = weakref.ref(backlog)
     gc.disable()
@@ -238,7 +238,7 @@ def test_who_leaves_is_held_by_nothing(clock):
         assert gone() is None
     finally:
         gc.enable()
-        wire.handle.close()
+        transport.handle.close()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -257,7 +257,7 @@ def test_who_leaves_is_held_by_nothing(clock):
     )
 )
 def test_every_byte_leaves_once_and_in_order_whatever_the_sockets_take(clock, steps):
-    here, said, count = Hall(clock, "abc"), {}, 0
+    here, said, count = Harness(clock, "abc"), {}, 0
     shouts = []  # with those who shall hear it and have not
     try:
         for what, name, number in steps:
@@ -278,9 +278,9 @@ def test_every_byte_leaves_once_and_in_order_whatever_the_sockets_take(clock, st
                 if not shout.left:
                     shouts.pop(0)
             elif what == "room":
-                here.wires[name].handle.room = number
+                here.transports[name].handle.room = number
             elif what == "turn":
-                here.wires[name].turn()
+                here.transports[name].turn()
             elif what == "leave":
                 for each in [each for each in here.crowd if each[0] == name]:
                     here.crowd.discard(each)
@@ -290,13 +290,13 @@ def test_every_byte_leaves_once_and_in_order_whatever_the_sockets_take(clock, st
             here.open(name)
             assert here.heard()[name] == said.get(name, b"")
     finally:
-        for wire in here.wires.values():
-            wire.handle.close()
+        for transport in here.transports.values():
+            transport.handle.close()
 
 
-def test_a_backlog_that_overflows_ends_in_a_whole_frame(hall, clock):
-    here = hall("a", 100)
-    here.wires["a"].handle.room = ROOM
+def test_a_backlog_that_overflows_ends_in_a_whole_frame(harness, clock):
+    here = harness("a", 100)
+    here.transports["a"].handle.room = ROOM
     for number in range(5_000):
         here.say(b"<<%04d>>" % number)
     here.open("a")
@@ -364,12 +364,12 @@ def test_what_is_no_socket_is_refused_before_anybody_is_told(pairs):
         pairs[0][1].recv(1)
 
 
-def test_a_shout_reaches_sockets_of_every_kind_slice_by_slice(hall, pairs):
-    here = hall("ab")
+def test_a_shout_reaches_sockets_of_every_kind_slice_by_slice(harness, pairs):
+    here = harness("ab")
     for name, (ours, _) in zip("cde", pairs, strict=False):
         here.come(name)
         here.crowd.turned(name, ours)
-    here.wires["b"].handle.room = 0
+    here.transports["b"].handle.room = 0
     here.backlogs["b"].write(b"first ")
     shout = here.shout(b"news")
     while shout.left:

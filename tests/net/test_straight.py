@@ -5,10 +5,10 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from fakes.tcp import TcpTransport
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
-from sockets import Wire
 from tls_peers import TlsClient
 from tls_samples import Authority, Files, client_context
 from twisted.internet.interfaces import IHalfCloseableProtocol
@@ -68,24 +68,24 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def dial(tmp_path, hub_with, clock, files):
-    hub, wires = hub_with(*files.settings), []
+    hub, transports = hub_with(*files.settings), []
     certificates = Certificates(hub.config.tls, tmp_path, lambda: time.time_ns() // 1_000_000)
     service = Factory.forProtocol(Speaker)
     service.clock = clock
     factory = Layers(hub, certificates).around(Listener("x", "secure:8081"), service)
 
     def dial():
-        wire = Wire(clock)
-        wire.handle.room = EVERYTHING
-        wires.append(wire)
-        client = Peer(factory, clock, client_context(files.ca), transport=wire).shake()
+        transport = TcpTransport(clock)
+        transport.handle.room = EVERYTHING
+        transports.append(transport)
+        client = Peer(factory, clock, client_context(files.ca), transport=transport).shake()
         client.received()
-        wire.handle.calls = 0
+        transport.handle.calls = 0
         return client, service.made.outbox
 
     yield dial
-    for wire in wires:
-        wire.handle.close()
+    for transport in transports:
+        transport.handle.close()
 
 
 def test_the_names_that_twisted_keeps_to_itself_are_still_there(dial):

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from mtnet.storage.worker import SerialWorker
 
 
-class Office:
+class Harness:
     """A reactor that calls when the test looks."""
 
     def __init__(self):
@@ -26,13 +26,13 @@ class Office:
 
 
 @pytest.fixture
-def office():
-    return Office()
+def harness():
+    return Harness()
 
 
 @pytest.fixture
-def worker(office):
-    return SerialWorker(office, "test-worker")
+def worker(harness):
+    return SerialWorker(harness, "test-worker")
 
 
 def told(done):
@@ -41,38 +41,38 @@ def told(done):
     return said
 
 
-def test_work_is_done_in_order_in_one_thread_that_is_not_the_reactors(office, worker):
+def test_work_is_done_in_order_in_one_thread_that_is_not_the_reactors(harness, worker):
     worker.start()
     names = [told(worker(lambda: threading.current_thread().name)) for _ in range(3)]
     numbers = [told(worker(int, str(number))) for number in range(100)]
     worker.stop()
     assert names[0] == []
-    assert len(office.calls) == 103
-    office.look()
+    assert len(harness.calls) == 103
+    harness.look()
     assert names == [["test-worker"]] * 3
     assert numbers == [[number] for number in range(100)]
 
 
-def test_what_is_raised_is_a_failure_and_the_next_call_is_done(office, worker):
+def test_what_is_raised_is_a_failure_and_the_next_call_is_done(harness, worker):
     worker.start()
     failed, done = told(worker(int, "no number")), told(worker(int, "1"))
     worker.stop()
-    office.look()
+    harness.look()
     assert failed[0].check(ValueError)
     assert done == [1]
 
 
-def test_what_is_asked_for_before_the_start_waits_for_it(office, worker):
+def test_what_is_asked_for_before_the_start_waits_for_it(harness, worker):
     done = worker(int, "1")
     assert isinstance(done, Deferred)
     assert not done.called
     worker.start()
     worker.stop()
-    office.look()
+    harness.look()
     assert told(done) == [1]
 
 
-def test_the_stop_waits_until_all_is_done(office, worker):
+def test_the_stop_waits_until_all_is_done(harness, worker):
     going, done = threading.Event(), []
     worker(going.wait, 10)
     worker(done.append, 1)
@@ -83,17 +83,17 @@ def test_the_stop_waits_until_all_is_done(office, worker):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Only Linux has threads that stand back.")
-def test_a_thread_stands_back_as_far_as_it_is_told_and_no_other_does(office):
-    worker = SerialWorker(office, "test-worker", nice=3)
+def test_a_thread_stands_back_as_far_as_it_is_told_and_no_other_does(harness):
+    worker = SerialWorker(harness, "test-worker", nice=3)
     worker.start()
     done, before = told(worker(os.getpriority, os.PRIO_PROCESS, 0)), os.getpriority(0, 0)
     worker.stop()
-    office.look()
+    harness.look()
     assert done == [before + 3]
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
-def test_what_can_wait_is_done_when_nothing_else_waits_and_in_its_order(office, worker):
+def test_what_can_wait_is_done_when_nothing_else_waits_and_in_its_order(harness, worker):
     done = []
     for number in range(3):
         worker.later(done.append, f"later {number}")
@@ -104,7 +104,7 @@ def test_what_can_wait_is_done_when_nothing_else_waits_and_in_its_order(office, 
     assert done == ["now", "next", "later 0", "later 1", "later 2"]
 
 
-def test_a_call_that_hangs_is_told_and_does_not_hold_up_the_stop(office, worker, monkeypatch):
+def test_a_call_that_hangs_is_told_and_does_not_hold_up_the_stop(harness, worker, monkeypatch):
     hangs, goes_on = threading.Event(), threading.Event()
 
     def hang():

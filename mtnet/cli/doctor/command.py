@@ -19,13 +19,13 @@ from mtnet.cli.doctor.findings import (
     DEFAULTS,
     WRONG,
     Finding,
-    Visit,
+    Target,
     allow_list,
     judge,
     resolved,
     unresolved,
 )
-from mtnet.cli.doctor.probe import Told, examine, resolve
+from mtnet.cli.doctor.probe import PortReport, probe_port, resolve
 from mtnet.errors import CertificateError, ClientError
 from mtnet.net.tls.authority import chain_pem, parse_name
 from mtnet.net.tls.certificates import read_certificates
@@ -84,8 +84,8 @@ def doctor(arguments: Namespace) -> None:
     found = list(find(host, port, str(arguments.ca or ""), authorities))
     wrong = [finding for finding in found if finding.level == WRONG]
     if arguments.json:
-        told = {"host": host, "healthy": not wrong, "findings": [asdict(each) for each in found]}
-        print(msgspec.json.encode(told).decode(), flush=True)
+        report = {"host": host, "healthy": not wrong, "findings": [asdict(each) for each in found]}
+        print(msgspec.json.encode(report).decode(), flush=True)
     else:
         print("\n".join(_lines(found)), flush=True)
     if wrong:
@@ -127,20 +127,22 @@ def find(host: str, port: int | None, ca: str, authorities: str | None) -> Itera
         return
     if addresses != [host]:
         yield resolved(host, addresses)
-    visit = Visit(host, port is not None, ca, time.time_ns() // 1_000_000)
+    target = Target(host, port is not None, ca, time.time_ns() // 1_000_000)
     ports = DEFAULTS if port is None else (port,)
-    yield from judge(visit, look(host, addresses[:ADDRESSES], ports, authorities))
+    yield from judge(target, probe_all(host, addresses[:ADDRESSES], ports, authorities))
 
 
-def look(
+def probe_all(
     host: str, addresses: list[str], ports: tuple[int, ...], authorities: str | None
-) -> list[Told]:
+) -> list[PortReport]:
     """Look at all ports of all addresses at once."""
     places = [(address, port) for address in addresses for port in ports]
-    looks = [partial(examine, host, address, port, authorities) for address, port in places]
+    looks = [partial(probe_port, host, address, port, authorities) for address, port in places]
     seen = in_threads(looks, PORTS)
     return [
-        each.result() if each.done() else Told(*place, failure=f"no end of it within {PORTS:g} s")
+        each.result()
+        if each.done()
+        else PortReport(*place, failure=f"no end of it within {PORTS:g} s")
         for each, place in zip(seen, places, strict=True)
     ]
 

@@ -9,7 +9,7 @@ from service_identity import CertificateError as NoNamesError
 from service_identity import VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
-from mtnet.cli.doctor.probe import CONNECT, HTTPS, Secure, Told, Web
+from mtnet.cli.doctor.probe import CONNECT, HTTPS, HttpReply, PortReport, TlsReport
 from mtnet.errors import TemplateError
 from mtnet.net.tls.authority import thumbprints
 from mtnet.net.tls.certificates import DAY_MS, day, names
@@ -19,7 +19,7 @@ DEFAULTS = (8080, 8081, 8082, 8083, HTTPS)
 """The ports that are looked at when none is named."""
 SKEW = 30.0
 """Seconds between two clocks from which on they are called wrong."""
-NEAR, VERY_NEAR = 30, 7
+EXPIRES_SOON, EXPIRES_VERY_SOON = 30, 7
 """Days before a certificate expires at which it is told, and at which somebody must act."""
 
 OK, NOTE, WRONG = "ok", "note", "wrong"
@@ -50,7 +50,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Visit:
+class Target:
     """
     What was looked at.
 
@@ -67,24 +67,24 @@ class Visit:
     now: int
 
 
-def judge(visit: Visit, tolds: Sequence[Told]) -> Iterator[Finding]:
+def judge(target: Target, reports: Sequence[PortReport]) -> Iterator[Finding]:
     """Yield what there is to say of every address and port, and of the server."""
-    for told in tolds:
-        if told.failure:
-            yield _unreached(visit, told, tolds)
+    for report in reports:
+        if report.failure:
+            yield _unreached(target, report, reports)
         else:
-            yield from _reached(visit, told)
-    if all(told.failure for told in tolds) and not visit.named:
+            yield from _reached(target, report)
+    if all(report.failure for report in reports) and not target.named:
         ports = ", ".join(map(str, DEFAULTS))
         yield Finding(
             WRONG,
-            visit.host,
+            target.host,
             f"None of the ports {ports} answers.",
             "Start the daemon, let it listen for other machines with --listen, and open the "
             "firewall; a port of your own is asked with HOST:PORT.",
         )
-    yield from _clock(visit, tolds)
-    yield from _for_programs(visit, tolds)
+    yield from _clock(target, reports)
+    yield from _for_programs(target, reports)
 
 
 def unresolved(host: str, reason: str) -> Finding:
@@ -111,17 +111,17 @@ def allow_list(host: str) -> Finding:
 # Connections
 
 
-def _unreached(visit: Visit, told: Told, tolds: Sequence[Told]) -> Finding:
-    about = _about(told)
-    elsewhere = any(other.port == told.port and not other.failure for other in tolds)
-    text, todo = _why_unreached(told.failure)
-    if told.failure == "late":
+def _unreached(target: Target, report: PortReport, reports: Sequence[PortReport]) -> Finding:
+    about = _about(report)
+    elsewhere = any(other.port == report.port and not other.failure for other in reports)
+    text, todo = _why_unreached(report.failure)
+    if report.failure == "late":
         # What is dropped keeps a terminal waiting, even where another address would answer.
-        return Finding(WRONG if visit.named or elsewhere else NOTE, about, text, todo)
+        return Finding(WRONG if target.named or elsewhere else NOTE, about, text, todo)
     if elsewhere:
         todo = "Another address of the name answers; a program that tries this one first fails."
         return Finding(NOTE, about, text, todo)
-    if visit.named:
+    if target.named:
         return Finding(WRONG, about, text, todo)
     return Finding(NOTE, about, text)
 
@@ -146,9 +146,9 @@ def _why_unreached(failure: str) -> tuple[str, str]:
     )
 
 
-def _reached(visit: Visit, told: Told) -> Iterator[Finding]:
-    about, secure = _about(told), told.secure
-    if secure is None and told.port == HTTPS:
+def _reached(target: Target, report: PortReport) -> Iterator[Finding]:
+    about, secure = _about(report), report.secure
+    if secure is None and report.port == HTTPS:
         yield Finding(
             WRONG,
             about,
@@ -156,31 +156,31 @@ def _reached(visit: Visit, told: Told) -> Iterator[Finding]:
             "Listen with secure:443 there, or use another port for what is plain.",
         )
     if secure is not None:
-        yield from _secure(visit, told, secure)
+        yield from _secure(target, report, secure)
         if secure.refusal:
             return
-    yield _service(visit, told)
-    if told.web is not None and told.web.body.get("error") == "host":
-        yield _unknown_host(visit, about)
+    yield _service(target, report)
+    if report.web is not None and report.web.body.get("error") == "host":
+        yield _unknown_host(target, about)
 
 
 # Services
 
 
-def _service(visit: Visit, told: Told) -> Finding:
-    about, how = _about(told), "plain" if told.secure is None else "through TLS"
-    if told.service == "http":
-        return _web(visit, about, told, how)
-    if told.service in ("closed", "reset"):
+def _service(target: Target, report: PortReport) -> Finding:
+    about, how = _about(report), "plain" if report.secure is None else "through TLS"
+    if report.service == "http":
+        return _web(target, about, report, how)
+    if report.service in ("closed", "reset"):
         return Finding(WRONG, about, "It ends the connection without a word.", ENDED)
-    if told.service == "unknown":
-        return _unknown(about, told.detail)
-    if told.service == "any" and told.detail:
+    if report.service == "unknown":
+        return _unknown(about, report.detail)
+    if report.service == "any" and report.detail:
         return _unheard(about, how)
     sentences = {
         "signals": (OK, f"Signals answer, {how}."),
         "ticks": (OK, f"Ticks answer, {how}."),
-        "templates": (OK, f"Templates answer, {how}, with {_template(told.detail)}."),
+        "templates": (OK, f"Templates answer, {how}, with {_template(report.detail)}."),
         "silent": (
             NOTE,
             f"It is silent, {how}, as signals are while there are no positions, and to who must "
@@ -188,11 +188,11 @@ def _service(visit: Visit, told: Told) -> Finding:
         ),
         "any": (OK, f"Signals, templates, ticks and HTTP answer on one port, {how}."),
     }
-    return Finding(sentences[told.service][0], about, sentences[told.service][1])
+    return Finding(sentences[report.service][0], about, sentences[report.service][1])
 
 
-def _web(visit: Visit, about: str, told: Told, how: str) -> Finding:
-    web = told.web or Web(0)
+def _web(target: Target, about: str, report: PortReport, how: str) -> Finding:
+    web = report.web or HttpReply(0)
     if web.status == 200 and web.body.get("name") == "mtnet":
         version = str(web.body.get("version", ""))
         return Finding(OK, about, f"The web service answers, {how}: mtnet {version}.")
@@ -207,7 +207,7 @@ def _web(visit: Visit, about: str, told: Told, how: str) -> Finding:
     if web.body.get("error") == "host":
         return Finding(OK, about, f"mtnet answers by HTTP, {how}.")
     text = f"A web server answers, {how}, that is not mtnet."
-    if told.port == HTTPS and not visit.named:
+    if report.port == HTTPS and not target.named:
         return Finding(NOTE, about, text)
     return Finding(WRONG, about, text, "Give mtnet, or the other program, a port of its own.")
 
@@ -232,12 +232,12 @@ def _unheard(about: str, how: str) -> Finding:
     return Finding(NOTE, about, text, todo)
 
 
-def _unknown_host(visit: Visit, about: str) -> Finding:
+def _unknown_host(target: Target, about: str) -> Finding:
     return Finding(
         WRONG,
         about,
-        f"It refuses HTTP requests that name {visit.host}, as WebRequest and browsers do.",
-        f"Start it with --set web.hosts={visit.host} (a list, separated by commas).",
+        f"It refuses HTTP requests that name {target.host}, as WebRequest and browsers do.",
+        f"Start it with --set web.hosts={target.host} (a list, separated by commas).",
     )
 
 
@@ -252,8 +252,8 @@ def _template(detail: str) -> str:
 # TLS
 
 
-def _secure(visit: Visit, told: Told, secure: Secure) -> Iterator[Finding]:
-    about = _about(told)
+def _secure(target: Target, report: PortReport, secure: TlsReport) -> Iterator[Finding]:
+    about = _about(report)
     if secure.refusal:
         text = f"It speaks TLS and refuses the handshake ({secure.refusal}); {TLS_ERROR}."
         todo = "Its log says why; if it asks for client certificates, terminals have none."
@@ -263,19 +263,19 @@ def _secure(visit: Visit, told: Told, secure: Secure) -> Iterator[Finding]:
         text = "Its certificate cannot be read; a terminal says error 5274 or 5275."
         yield Finding(WRONG, about, text, "Run `mtnet cert check` there.")
         return
-    yield _names(visit, about, secure.certificate)
-    dates = _dates(visit, about, secure.certificate)
+    yield _names(target, about, secure.certificate)
+    dates = _dates(target, about, secure.certificate)
     if dates is not None:
         yield dates
-    yield from _trust(visit, about, secure, secure.certificate)
-    if secure.nameless is not None and not fits(secure.nameless, visit.host):
-        shown = ", ".join(names(secure.nameless)) or "no name"
+    yield from _trust(target, about, secure, secure.certificate)
+    if secure.without_name is not None and not fits(secure.without_name, target.host):
+        shown = ", ".join(names(secure.without_name)) or "no name"
         yield Finding(
             NOTE,
             about,
             f"Clients that name no host in the handshake are shown another certificate ({shown}); "
             "whether a terminal names it is not documented.",
-            f"Make the default certificate of [tls] valid for {visit.host} too.",
+            f"Make the default certificate of [tls] valid for {target.host} too.",
         )
 
 
@@ -291,25 +291,25 @@ def fits(certificate: x509.Certificate, host: str) -> bool:
     return True
 
 
-def _names(visit: Visit, about: str, certificate: x509.Certificate) -> Finding:
-    if fits(certificate, visit.host):
-        return Finding(OK, about, f"Its certificate is valid for {visit.host}.")
+def _names(target: Target, about: str, certificate: x509.Certificate) -> Finding:
+    if fits(certificate, target.host):
+        return Finding(OK, about, f"Its certificate is valid for {target.host}.")
     valid = ", ".join(names(certificate)) or "no name at all"
     return Finding(
         WRONG,
         about,
-        f"Its certificate is valid for {valid}, and not for {visit.host}; {TLS_ERROR}.",
-        f"Connect by a name that it has, or get one for {visit.host} (`mtnet cert init NAME…`).",
+        f"Its certificate is valid for {valid}, and not for {target.host}; {TLS_ERROR}.",
+        f"Connect by a name that it has, or get one for {target.host} (`mtnet cert init NAME…`).",
     )
 
 
-def _dates(visit: Visit, about: str, certificate: x509.Certificate) -> Finding | None:
+def _dates(target: Target, about: str, certificate: x509.Certificate) -> Finding | None:
     begin, end = (
         int(when.timestamp() * 1000)
         for when in (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
     )
-    left = (end - visit.now) / DAY_MS
-    if visit.now < begin:
+    left = (end - target.now) / DAY_MS
+    if target.now < begin:
         text = f"Its certificate is not valid before {day(begin)}, by the clock of this machine."
         todo = "Correct the clock here, or there, where the certificate was made."
         return Finding(WRONG, about, text, todo)
@@ -317,19 +317,19 @@ def _dates(visit: Visit, about: str, certificate: x509.Certificate) -> Finding |
         text = f"Its certificate expired on {day(end)}, by the clock of this machine; {TLS_ERROR}."
         todo = "Make or fetch a new one; the daemon takes it by itself."
         return Finding(WRONG, about, text, todo)
-    if left > NEAR:
+    if left > EXPIRES_SOON:
         return None
     text = f"Its certificate expires on {day(end)}, within {int(left) + 1} days."
-    level = WRONG if left <= VERY_NEAR else NOTE
+    level = WRONG if left <= EXPIRES_VERY_SOON else NOTE
     return Finding(level, about, text, "Make or fetch a new one; the daemon takes it by itself.")
 
 
 def _trust(
-    visit: Visit, about: str, secure: Secure, certificate: x509.Certificate
+    target: Target, about: str, secure: TlsReport, certificate: x509.Certificate
 ) -> Iterator[Finding]:
     dated = "expired" in secure.untrusted or "not yet valid" in secure.untrusted
-    whom = visit.authority or "this machine"
-    if dated and _dates(visit, about, certificate) is not None:
+    whom = target.authority or "this machine"
+    if dated and _dates(target, about, certificate) is not None:
         return  # it is said already
     if secure.untrusted:
         yield Finding(
@@ -341,11 +341,11 @@ def _trust(
         )
         return
     yield Finding(OK, about, f"It is trusted by {whom}.")
-    if visit.authority:
+    if target.authority:
         yield Finding(
             NOTE,
             about,
-            f"Other machines trust it when they have {visit.authority}: on Windows `certutil "
+            f"Other machines trust it when they have {target.authority}: on Windows `certutil "
             "-addstore Root ca.pem` as administrator. Whether a terminal asks Windows is not "
             "documented by MetaQuotes; its SHA-1 thumbprint, which SocketTlsCertificate tells, is "
             f"{thumbprints(certificate)['sha1']}.",
@@ -355,45 +355,49 @@ def _trust(
 # The server as a whole
 
 
-def _clock(visit: Visit, tolds: Sequence[Told]) -> Iterator[Finding]:
-    skews = [told.web.skew for told in tolds if told.web and told.web.skew is not None]
+def _clock(target: Target, reports: Sequence[PortReport]) -> Iterator[Finding]:
+    skews = [report.web.skew for report in reports if report.web and report.web.skew is not None]
     if not skews:
         return
     skew = min(skews, key=abs)
     if abs(skew) <= SKEW:
         text = f"Its clock and that of this machine agree within {SKEW:g} s."
-        yield Finding(OK, visit.host, text)
+        yield Finding(OK, target.host, text)
         return
     text = f"Its clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} this machine's."
     todo = "Let both be set by NTP: certificates and the times of ticks depend on them."
-    yield Finding(WRONG, visit.host, text, todo)
+    yield Finding(WRONG, target.host, text, todo)
 
 
-def _for_programs(visit: Visit, tolds: Sequence[Told]) -> Iterator[Finding]:
+def _for_programs(target: Target, reports: Sequence[PortReport]) -> Iterator[Finding]:
     """Yield what there is to say to who writes the programs of terminals."""
-    reached = [told for told in tolds if not told.failure]
-    if reached and all(ip_address(told.address).is_loopback for told in reached):
+    reached = [report for report in reports if not report.failure]
+    if reached and all(ip_address(report.address).is_loopback for report in reached):
         text = "This is how it looks from its own machine; ask again from another one."
-        yield Finding(NOTE, visit.host, text)
-    if any(told.secure is None for told in reached):
+        yield Finding(NOTE, target.host, text)
+    if any(report.secure is None for report in reached):
         yield Finding(
             NOTE,
-            visit.host,
+            target.host,
             "On plain ports SocketTlsHandshake fails with error 5274, and SocketTlsCertificate "
             "with 5275.",
         )
-    if any(told.secure is not None and told.port != HTTPS for told in reached):
+    if any(report.secure is not None and report.port != HTTPS for report in reached):
         yield Finding(
             NOTE,
-            visit.host,
+            target.host,
             "Programs must call SocketTlsHandshake on TLS ports other than 443; the published "
             "programs speak no TLS.",
         )
-    if any(told.service == "ticks" for told in reached):
+    if any(report.service == "ticks" for report in reached):
         text = "Datagrams are never answered: `mtnet ticks report` there says which of them came."
-        yield Finding(NOTE, visit.host, text)
-    yield allow_list(visit.host)
+        yield Finding(NOTE, target.host, text)
+    yield allow_list(target.host)
 
 
-def _about(told: Told) -> str:
-    return f"[{told.address}]:{told.port}" if ":" in told.address else f"{told.address}:{told.port}"
+def _about(report: PortReport) -> str:
+    return (
+        f"[{report.address}]:{report.port}"
+        if ":" in report.address
+        else f"{report.address}:{report.port}"
+    )

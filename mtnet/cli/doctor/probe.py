@@ -22,11 +22,11 @@ from mtnet.services.templates.wire import FIELD
 
 CONNECT = 5.0
 """Seconds for a connection, and for a handshake: what a server across the world takes, tenfold."""
-LISTEN = 1.5
+SILENCE = 1.5
 """Seconds in which signals and templates speak first; their own silence is 0.5 s at most."""
 ANSWER = 3.0
 """Seconds for an answer."""
-MOST = 16_384
+MAX_READ = 16_384
 """Bytes of an answer that are read."""
 HTTPS = 443
 """Where terminals start TLS by themselves."""
@@ -43,7 +43,7 @@ _PERIOD = re.compile(rb"[0-9]{1,5}")
 
 
 @dataclass(frozen=True)
-class Heard:
+class Reply:
     """
     Bytes of one connection.
 
@@ -56,7 +56,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Web:
+class HttpReply:
     """
     The answer to `GET /version`.
 
@@ -71,7 +71,7 @@ class Web:
 
 
 @dataclass(frozen=True)
-class Secure:
+class TlsReport:
     """
     What TLS tells.
 
@@ -85,11 +85,11 @@ class Secure:
     refusal: str = ""
     certificate: x509.Certificate | None = None
     untrusted: str = ""
-    nameless: x509.Certificate | None = None
+    without_name: x509.Certificate | None = None
 
 
 @dataclass(frozen=True)
-class Told:
+class PortReport:
     """
     What an address and port told.
 
@@ -107,8 +107,8 @@ class Told:
     failure: str = ""
     service: str = ""
     detail: str = ""
-    web: Web | None = None
-    secure: Secure | None = None
+    web: HttpReply | None = None
+    secure: TlsReport | None = None
 
 
 def resolve(host: str) -> list[str]:
@@ -122,7 +122,7 @@ def resolve(host: str) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def examine(host: str, address: str, port: int, authorities: str | None) -> Told:
+def probe_port(host: str, address: str, port: int, authorities: str | None) -> PortReport:
     """
     Look at one port of one address.
 
@@ -137,44 +137,44 @@ def examine(host: str, address: str, port: int, authorities: str | None) -> Told
     try:
         dial().close()
     except OSError as error:
-        return Told(address, port, failure=_failure(error))
+        return PortReport(address, port, failure=_failure(error))
     return replace(ask(dial, host, port, authorities), address=address, port=port)
 
 
-def ask(dial: Dial, host: str, port: int, authorities: str | None) -> Told:
+def ask(dial: Dial, host: str, port: int, authorities: str | None) -> PortReport:
     """Find out what answers behind `dial`; address and port are left out."""
     if port == HTTPS:
-        secure = shake(dial, host, authorities)
+        secure = probe_tls(dial, host, authorities)
         if secure is not None:
-            return _listen_within(secure, dial, host)
-    told = listen(dial, host)
-    if told.service in ("closed", "reset") and port != HTTPS:
-        secure = shake(dial, host, authorities)
+            return _identify_within(secure, dial, host)
+    report = identify(dial, host)
+    if report.service in ("closed", "reset") and port != HTTPS:
+        secure = probe_tls(dial, host, authorities)
         if secure is not None:
-            return _listen_within(secure, dial, host)
-    return told
+            return _identify_within(secure, dial, host)
+    return report
 
 
-def listen(dial: Dial, host: str) -> Told:
+def identify(dial: Dial, host: str) -> PortReport:
     """Find out which service speaks on connections that `dial` makes."""
-    heard = converse(dial, b"", LISTEN, PING)
-    told = classify(heard)
+    reply = exchange(dial, b"", SILENCE, PING)
+    report = classify(reply)
     # Behind silence `any` is signals, which know no PING; who says it at once is answered.
-    doubtful = told.service == "signals" or (not heard.data and heard.end != "closed")
-    if doubtful and classify(converse(dial, PING, LISTEN)).service == "ticks":
-        heard_signals = told.service in ("signals", "silent")
-        told = Told("", 0, service="any", detail="" if heard_signals else "unheard")
-    if told.service not in ("http", "closed", "templates", "any"):
-        return told
-    web = read_web(converse(dial, _request(host), ANSWER), time.time())
-    if told.service == "closed" and web is not None:
-        told = Told("", 0, service="http")
-    return replace(told, web=web)
+    doubtful = report.service == "signals" or (not reply.data and reply.end != "closed")
+    if doubtful and classify(exchange(dial, PING, SILENCE)).service == "ticks":
+        is_signals = report.service in ("signals", "silent")
+        report = PortReport("", 0, service="any", detail="" if is_signals else "unheard")
+    if report.service not in ("http", "closed", "templates", "any"):
+        return report
+    web = read_web(exchange(dial, _request(host), ANSWER), time.time())
+    if report.service == "closed" and web is not None:
+        report = PortReport("", 0, service="http")
+    return replace(report, web=web)
 
 
-def classify(heard: Heard) -> Told:
+def classify(reply: Reply) -> PortReport:
     """Return the service that says so when nobody, or `PING:`, has spoken to it."""
-    data, service, detail = heard.data, "unknown", ""
+    data, service, detail = reply.data, "unknown", ""
     template = raw_template(data)
     if data.startswith(b"<<"):
         service = "signals"
@@ -188,11 +188,11 @@ def classify(heard: Heard) -> Told:
         service, detail = "templates", template
     elif data:
         detail = quote(data)
-    elif heard.end in ("open", "closed", "reset"):
-        service = {"open": "silent"}.get(heard.end, heard.end)
+    elif reply.end in ("open", "closed", "reset"):
+        service = {"open": "silent"}.get(reply.end, reply.end)
     else:
-        detail = heard.end
-    return Told("", 0, service=service, detail=detail)
+        detail = reply.end
+    return PortReport("", 0, service=service, detail=detail)
 
 
 def raw_template(data: bytes) -> str:
@@ -203,70 +203,70 @@ def raw_template(data: bytes) -> str:
     return f"{symbol.decode('ascii', 'backslashreplace')} {period.decode('ascii')}"
 
 
-def read_web(heard: Heard, now: float) -> Web | None:
+def read_web(reply: Reply, now: float) -> HttpReply | None:
     """
     Return what an HTTP answer says; None = it is none.
 
     Args:
         now: seconds since the Unix epoch, when it came.
     """
-    head = _HEAD.match(heard.data)
+    head = _HEAD.match(reply.data)
     if head is None:
         return None
     try:
-        found = json.loads(heard.data[head.end() :])
+        found = json.loads(reply.data[head.end() :])
     except (ValueError, RecursionError):
         found = None
-    return Web(int(head[1]), found if isinstance(found, dict) else {}, _skew(head[2], now))
+    return HttpReply(int(head[1]), found if isinstance(found, dict) else {}, _skew(head[2], now))
 
 
-def shake(dial: Dial, host: str, authorities: str | None) -> Secure | None:
+def probe_tls(dial: Dial, host: str, authorities: str | None) -> TlsReport | None:
     """Say what TLS tells; None = no TLS is spoken there."""
     try:
         certificate = _certificate(dial, host)
     except ssl.SSLError as error:
         # A plain service's answer is no TLS; an alert is.
         refused = "ALERT" in (error.reason or "")
-        return Secure(refusal=_words(error)) if refused else None
+        return TlsReport(refusal=_words(error)) if refused else None
     except OSError:
         return None
     try:
-        nameless = _certificate(dial, None)
+        without_name = _certificate(dial, None)
     except OSError:
-        nameless = certificate
-    differs = nameless != certificate
+        without_name = certificate
+    differs = without_name != certificate
     untrusted = _untrusted(dial, host, authorities)
-    return Secure("", certificate, untrusted, nameless if differs else None)
+    return TlsReport("", certificate, untrusted, without_name if differs else None)
 
 
-def converse(dial: Dial, first: bytes, seconds: float, second: bytes = b"") -> Heard:
+def exchange(dial: Dial, first: bytes, seconds: float, second: bytes = b"") -> Reply:
     """
     Say `first`, and read for `seconds`; when nothing comes, say `second`, and read for `ANSWER`.
     """
     try:
         with dial() as connection:
-            return _converse(connection, first, seconds, second)
+            return _exchange(connection, first, seconds, second)
     except ssl.SSLError as error:
-        return Heard(b"", _words(error))
+        return Reply(b"", _words(error))
     except (TimeoutError, ConnectionError):
-        return Heard(b"", "reset")
+        return Reply(b"", "reset")
     except OSError as error:
-        return Heard(b"", _failure(error))
+        return Reply(b"", _failure(error))
 
 
-def _converse(connection: socket.socket, first: bytes, seconds: float, second: bytes) -> Heard:
+def _exchange(connection: socket.socket, first: bytes, seconds: float, second: bytes) -> Reply:
     connection.settimeout(ANSWER)
     if first:
         connection.sendall(first)
-    heard = _read(connection, seconds, first)
-    if second and heard == Heard(b""):
+    reply = _read(connection, seconds, first)
+    if second and reply == Reply(b""):
         connection.settimeout(ANSWER)
         connection.sendall(second)
-        heard = _read(connection, ANSWER, second)
-    return heard
+        reply = _read(connection, ANSWER, second)
+    return reply
 
 
-def _read(connection: socket.socket, seconds: float, said: bytes) -> Heard:
+def _read(connection: socket.socket, seconds: float, said: bytes) -> Reply:
     """Read until enough came, the end, or the deadline."""
     data, deadline = b"", time.monotonic() + seconds
     while not _is_enough(data, said) and (left := deadline - time.monotonic()) > 0:
@@ -276,16 +276,16 @@ def _read(connection: socket.socket, seconds: float, said: bytes) -> Heard:
         except TimeoutError:
             break
         except ConnectionError:
-            return Heard(data, "reset")
+            return Reply(data, "reset")
         if not more:
-            return Heard(data, "closed")
+            return Reply(data, "closed")
         data += more
-    return Heard(data)
+    return Reply(data)
 
 
 def _is_enough(data: bytes, said: bytes) -> bool:
     if said.startswith(b"GET"):
-        return len(data) >= MOST
+        return len(data) >= MAX_READ
     return len(data) >= 2 * FIELD or b"\n" in data or _FRAME.match(data) is not None
 
 
@@ -298,17 +298,19 @@ def _skew(head: bytes, now: float) -> float | None:
     found = re.search(rb"(?im)^date:[ \t]*([^\r\n]+)", head)
     try:
         # The second is cut off: on average half of one is missing.
-        told = parsedate_to_datetime(found[1].decode("ascii")).timestamp() + 0.5 if found else None
+        report = (
+            parsedate_to_datetime(found[1].decode("ascii")).timestamp() + 0.5 if found else None
+        )
     except (ValueError, TypeError, OverflowError, OSError):
         return None
-    return None if told is None else told - now
+    return None if report is None else report - now
 
 
-def _listen_within(secure: Secure, dial: Dial, host: str) -> Told:
+def _identify_within(secure: TlsReport, dial: Dial, host: str) -> PortReport:
     """Listen inside TLS; nothing secret is said there, so who it is does not matter."""
     if secure.refusal:
-        return Told("", 0, secure=secure)
-    return replace(listen(lambda: _wrapped(dial, _lenient(), host), host), secure=secure)
+        return PortReport("", 0, secure=secure)
+    return replace(identify(lambda: _wrapped(dial, _lenient(), host), host), secure=secure)
 
 
 def _certificate(dial: Dial, host: str | None) -> x509.Certificate | None:

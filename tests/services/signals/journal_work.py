@@ -182,7 +182,7 @@ class Struggle(Work):
             self.known[entry.channel] = entry.seq
 
 
-class Office(Struggle):
+class Harness(Struggle):
     """A desk whose thread is no thread, and a publisher that tries again what was refused."""
 
     def __init__(self, folder, notes):
@@ -262,7 +262,7 @@ class Office(Struggle):
         return failed
 
 
-KINDS = {"work": Work, "struggle": Struggle, "office": Office}
+KINDS = {"work": Work, "struggle": Struggle, "office": Harness}
 
 
 def run_case(case):

@@ -33,7 +33,7 @@ class Subscriber(Tail):
         self.then()
 
 
-class Hall:
+class Harness:
     def __init__(self, clock):
         self.audience, self.notes = Audience(clock), []
 
@@ -54,8 +54,8 @@ class Hall:
 
 
 @pytest.fixture
-def hall(clock):
-    return Hall(clock)
+def harness(clock):
+    return Harness(clock)
 
 
 @pytest.fixture
@@ -63,96 +63,98 @@ def slices(monkeypatch):
     monkeypatch.setattr(audiences, "SLICE", 2)
 
 
-def test_those_who_follow_entries_are_told_before_those_who_follow_positions(hall):
-    hall.subscriber("published")
-    hall.tail("a")
-    hall.tail("b")
-    hall.tell(1)
-    assert hall.notes == [("a", 1), ("b", 1), ("published", "GBPUSD")]
+def test_those_who_follow_entries_are_told_before_those_who_follow_positions(harness):
+    harness.subscriber("published")
+    harness.tail("a")
+    harness.tail("b")
+    harness.tell(1)
+    assert harness.notes == [("a", 1), ("b", 1), ("published", "GBPUSD")]
 
 
-def test_a_channel_is_told_to_its_own_followers(hall):
-    hall.tail("a", "gold")
-    hall.subscriber("b", "gold")
-    hall.tell(1)
-    hall.audience.announce("main", "up")
-    assert hall.notes == []
-    assert hall.audience.count() == hall.audience.count("gold") == 2
-    assert hall.audience.count("main") == 0
+def test_a_channel_is_told_to_its_own_followers(harness):
+    harness.tail("a", "gold")
+    harness.subscriber("b", "gold")
+    harness.tell(1)
+    harness.audience.announce("main", "up")
+    assert harness.notes == []
+    assert harness.audience.count() == harness.audience.count("gold") == 2
+    assert harness.audience.count("main") == 0
 
 
-def test_a_crowd_is_told_in_slices_and_each_follower_in_order(hall, slices, clock):
+def test_a_crowd_is_told_in_slices_and_each_follower_in_order(harness, slices, clock):
     for name in "abc":
-        hall.tail(name)
+        harness.tail(name)
     for seq in (1, 2):
-        hall.tell(seq)
-    hall.audience.announce("main", "down")
-    assert hall.notes == [("a", 1), ("b", 1)]
+        harness.tell(seq)
+    harness.audience.announce("main", "down")
+    assert harness.notes == [("a", 1), ("b", 1)]
     clock.pump([0] * 9)
     for name in "abc":
-        assert [what for who, what in hall.notes if who == name] == [1, 2, "down"]
+        assert [what for who, what in harness.notes if who == name] == [1, 2, "down"]
     assert clock.getDelayedCalls() == []
 
 
-def test_a_slice_is_no_longer_when_one_telling_ends_in_it(hall, slices, clock):
+def test_a_slice_is_no_longer_when_one_telling_ends_in_it(harness, slices, clock):
     for name in "abc":
-        hall.tail(name)
-        hall.subscriber(f"published {name}")
-    hall.tell(1)
+        harness.tail(name)
+        harness.subscriber(f"published {name}")
+    harness.tell(1)
     (turn,) = clock.getDelayedCalls()
     turn.func()
-    assert [who for who, _ in hall.notes] == ["a", "b", "c", "published a"]
+    assert [who for who, _ in harness.notes] == ["a", "b", "c", "published a"]
 
 
-def test_whoever_comes_while_a_crowd_is_told_hears_only_what_is_stored_later(hall, slices, clock):
+def test_whoever_comes_while_a_crowd_is_told_hears_only_what_is_stored_later(
+    harness, slices, clock
+):
     for name in "abcd":
-        hall.tail(name)
-    hall.tell(1)
-    hall.tail("late")
-    hall.tell(2)
+        harness.tail(name)
+    harness.tell(1)
+    harness.tail("late")
+    harness.tell(2)
     clock.pump([0] * 9)
-    assert [what for who, what in hall.notes if who == "late"] == [2]
+    assert [what for who, what in harness.notes if who == "late"] == [2]
 
 
-def test_whoever_leaves_while_a_crowd_is_told_hears_no_more(hall, slices, clock):
-    tails = [hall.tail(name) for name in "abcd"]
-    hall.tell(1)
-    hall.audience.detach("main", tails[3])
+def test_whoever_leaves_while_a_crowd_is_told_hears_no_more(harness, slices, clock):
+    tails = [harness.tail(name) for name in "abcd"]
+    harness.tell(1)
+    harness.audience.detach("main", tails[3])
     clock.pump([0] * 9)
-    assert ("d", 1) not in hall.notes
-    assert ("c", 1) in hall.notes
+    assert ("d", 1) not in harness.notes
+    assert ("c", 1) in harness.notes
 
 
-def test_one_that_fails_or_leaves_in_the_middle_keeps_nothing_from_the_others(hall, log):
-    first, second = hall.tail("a"), hall.tail("b")
-    hall.tail("c")
+def test_one_that_fails_or_leaves_in_the_middle_keeps_nothing_from_the_others(harness, log):
+    first, second = harness.tail("a"), harness.tail("b")
+    harness.tail("c")
 
     def fail():
-        hall.audience.detach("main", second)
+        harness.audience.detach("main", second)
         raise ZeroDivisionError("a bug")
 
     first.then = fail
-    hall.tell(1)
-    assert hall.notes == [("a", 1), ("c", 1)]
+    harness.tell(1)
+    assert harness.notes == [("a", 1), ("c", 1)]
     assert any("ZeroDivisionError" in str(event.get("log_failure")) for event in log)
 
 
-def test_leaving_without_having_come_is_harmless(hall):
-    hall.audience.detach("nowhere", Tail("a", []))
-    hall.audience.unsubscribe("nowhere", Subscriber("a", []))
+def test_leaving_without_having_come_is_harmless(harness):
+    harness.audience.detach("nowhere", Tail("a", []))
+    harness.audience.unsubscribe("nowhere", Subscriber("a", []))
 
 
-def test_after_the_close_nothing_is_told_and_no_timer_runs(hall, slices, clock):
+def test_after_the_close_nothing_is_told_and_no_timer_runs(harness, slices, clock):
     for name in "abcd":
-        hall.tail(name)
-    hall.tell(1)
-    hall.audience.close()
+        harness.tail(name)
+    harness.tell(1)
+    harness.audience.close()
     clock.pump([0] * 5)
-    assert len(hall.notes) == 2
+    assert len(harness.notes) == 2
     assert clock.getDelayedCalls() == []
 
 
-def test_the_frames_of_a_batch_are_made_once(hall):
+def test_the_frames_of_a_batch_are_made_once(harness):
     entry = Entry("main", "GBPUSD", Decimal("1.50"), 7, seq=3, fields=(("comment", "a|b"),))
     batch = Batch([entry, entry])
     frame = b"<<SIGNAL|channel=main|seq=3|symbol=GBPUSD|volume=1.50|time=7|comment=a%7Cb>>\r\n"

@@ -12,7 +12,7 @@ def change(symbol="GBPUSD", volume="1", when=0, channel="main"):
     return Change(channel, symbol, Decimal(volume), when)
 
 
-class Desk:
+class Harness:
     """A channel and what was set in it."""
 
     def __init__(self):
@@ -34,56 +34,56 @@ class Desk:
 
 
 @pytest.fixture
-def desk():
-    return Desk()
+def harness():
+    return Harness()
 
 
-def test_a_change_names_the_volume_that_it_replaced(desk):
-    assert desk.set("GBPUSD", 1).previous is None
-    assert desk.set("GBPUSD", 2).previous == 1
+def test_a_change_names_the_volume_that_it_replaced(harness):
+    assert harness.set("GBPUSD", 1).previous is None
+    assert harness.set("GBPUSD", 2).previous == 1
 
 
-def test_an_entry_that_leaves_the_net_position_as_it_is_changes_nothing(desk):
-    desk.set("GBPUSD", 1)
-    assert desk.set("GBPUSD", 1) is None
-    assert desk.channel.seq == 2
-    assert desk.held == [(2, "GBPUSD", "", "1")]
+def test_an_entry_that_leaves_the_net_position_as_it_is_changes_nothing(harness):
+    harness.set("GBPUSD", 1)
+    assert harness.set("GBPUSD", 1) is None
+    assert harness.channel.seq == 2
+    assert harness.held == [(2, "GBPUSD", "", "1")]
 
 
-def test_a_close_that_is_loaded_is_not_dated_by_an_older_order(desk):
+def test_a_close_that_is_loaded_is_not_dated_by_an_older_order(harness):
     order = Entry("main", "GBPUSD", Decimal(1), 1_000, "2", type="buy_limit", seq=1)
-    desk.channel.load(State("e", 3, 1, [order], "00000003"), moment=50_000, now=90_000)
-    assert desk.channel.net["GBPUSD"].when == 50_000
+    harness.channel.load(State("e", 3, 1, [order], "00000003"), moment=50_000, now=90_000)
+    assert harness.channel.net["GBPUSD"].when == 50_000
 
 
-def test_a_flat_symbol_is_known_until_it_expires(desk):
-    desk.set("GBPUSD", 0, when=1_000)
-    desk.set("EURUSD", 1, when=1_000)
-    desk.channel.expire(1_000)
-    assert desk.net == {"GBPUSD": "0", "EURUSD": "1"}
-    desk.channel.expire(1_001)
-    assert desk.net == {"EURUSD": "1"}
+def test_a_flat_symbol_is_known_until_it_expires(harness):
+    harness.set("GBPUSD", 0, when=1_000)
+    harness.set("EURUSD", 1, when=1_000)
+    harness.channel.expire(1_000)
+    assert harness.net == {"GBPUSD": "0", "EURUSD": "1"}
+    harness.channel.expire(1_001)
+    assert harness.net == {"EURUSD": "1"}
 
 
-def test_the_net_position_is_the_sum_over_the_tickets(desk):
-    desk.set("GBPUSD", 1, "7")
-    assert desk.set("GBPUSD", "-0.25", "8").volume == Decimal("0.75")
-    assert desk.set("GBPUSD", 0, "7").volume == Decimal("-0.25")
-    assert desk.set("GBPUSD", 0, "8").volume == 0
-    assert desk.held == []
+def test_the_net_position_is_the_sum_over_the_tickets(harness):
+    harness.set("GBPUSD", 1, "7")
+    assert harness.set("GBPUSD", "-0.25", "8").volume == Decimal("0.75")
+    assert harness.set("GBPUSD", 0, "7").volume == Decimal("-0.25")
+    assert harness.set("GBPUSD", 0, "8").volume == 0
+    assert harness.held == []
 
 
-def test_an_order_that_waits_is_held_and_is_no_position(desk):
-    assert desk.set("GBPUSD", 1, "7", "buy_limit").volume == 0
-    assert desk.held == [(1, "GBPUSD", "7", "1")]
-    assert desk.set("GBPUSD", 1, "7").volume == 1
+def test_an_order_that_waits_is_held_and_is_no_position(harness):
+    assert harness.set("GBPUSD", 1, "7", "buy_limit").volume == 0
+    assert harness.held == [(1, "GBPUSD", "7", "1")]
+    assert harness.set("GBPUSD", 1, "7").volume == 1
 
 
-def test_a_symbol_with_an_order_that_waits_does_not_expire(desk):
-    desk.set("GBPUSD", 1, "7", "buy_limit", when=0)
-    desk.channel.expire(10_000)
-    assert desk.channel.evict(10_000) is None
-    assert desk.net == {"GBPUSD": "0"}
+def test_a_symbol_with_an_order_that_waits_does_not_expire(harness):
+    harness.set("GBPUSD", 1, "7", "buy_limit", when=0)
+    harness.channel.expire(10_000)
+    assert harness.channel.evict(10_000) is None
+    assert harness.net == {"GBPUSD": "0"}
 
 
 @pytest.mark.parametrize(
@@ -132,23 +132,23 @@ def test_of_several_changes_the_last_of_each_symbol_counts():
     assert latest(changes) == [change("B", "1"), change("A", "2")]
 
 
-def test_a_flat_symbol_of_which_nothing_was_known_is_not_remembered_without_room(desk):
+def test_a_flat_symbol_of_which_nothing_was_known_is_not_remembered_without_room(harness):
     entry = Entry("main", "GBPUSD", Decimal(0), 0, seq=1)
-    assert desk.channel.apply(entry, 0, room=False) is None
-    assert desk.net == {}
-    desk.set("GBPUSD", 1)
+    assert harness.channel.apply(entry, 0, room=False) is None
+    assert harness.net == {}
+    harness.set("GBPUSD", 1)
     closing = Entry("main", "GBPUSD", Decimal(0), 0, seq=3)
-    assert desk.channel.apply(closing, 0, room=False).volume == 0
+    assert harness.channel.apply(closing, 0, room=False).volume == 0
 
 
-def test_positions_and_orders_are_counted(desk):
+def test_positions_and_orders_are_counted(harness):
     for volume, ticket in ((1, "7"), (2, "7"), (1, "8"), (0, "7"), (0, "9")):
-        desk.set("GBPUSD", volume, ticket)
-    assert desk.channel.keys == 1
+        harness.set("GBPUSD", volume, ticket)
+    assert harness.channel.keys == 1
 
 
-def test_the_net_position_keeps_the_digits_of_the_last_ticket(desk):
-    desk.set("GBPUSD", "0.250", "7")
-    desk.set("GBPUSD", "1", "8")
-    desk.set("GBPUSD", 0, "7")
-    assert desk.net == {"GBPUSD": "1"}
+def test_the_net_position_keeps_the_digits_of_the_last_ticket(harness):
+    harness.set("GBPUSD", "0.250", "7")
+    harness.set("GBPUSD", "1", "8")
+    harness.set("GBPUSD", 0, "7")
+    assert harness.net == {"GBPUSD": "1"}

@@ -60,7 +60,7 @@ class Tail:
         pass
 
 
-class Office:
+class Harness:
     def __init__(self, folder, kind=Faulty):
         self.clock, self.tail, self.answers = Clock(), Tail(), []
         self.journal, self.disk = kind(folder / "signals.sqlite", 1_000), Disk()
@@ -111,98 +111,98 @@ class Office:
 
 
 @pytest.fixture
-def office(tmp_path):
-    return Office(tmp_path)
+def harness(tmp_path):
+    return Harness(tmp_path)
 
 
-def test_a_signal_that_the_disk_refused_is_certainly_not_stored_and_may_come_again(office):
-    office.journal.before = 1
-    office.publish("a")
-    assert office.answers == [("a", "server")]
-    assert office.stored == []
-    assert not office.desk.health()["healthy"]
-    office.publish("a")
-    office.wait()
-    assert office.answers == [("a", "server"), ("a", 1)]
-    assert office.tail.seqs == [1]
-    assert office.desk.health()["healthy"]
+def test_a_signal_that_the_disk_refused_is_certainly_not_stored_and_may_come_again(harness):
+    harness.journal.before = 1
+    harness.publish("a")
+    assert harness.answers == [("a", "server")]
+    assert harness.stored == []
+    assert not harness.desk.health()["healthy"]
+    harness.publish("a")
+    harness.wait()
+    assert harness.answers == [("a", "server"), ("a", 1)]
+    assert harness.tail.seqs == [1]
+    assert harness.desk.health()["healthy"]
 
 
-def test_a_commit_that_failed_and_is_on_the_disk_all_the_same_is_answered_as_stored(office):
-    office.journal.after = 1
-    office.publish("a")
-    assert office.answers == [("a", 1)]
-    assert office.tail.seqs == [1]
-    office.publish("a")
-    office.wait()
-    assert office.answers == [("a", 1), ("a", 1)]
-    assert office.tail.seqs == [1]
+def test_a_commit_that_failed_and_is_on_the_disk_all_the_same_is_answered_as_stored(harness):
+    harness.journal.after = 1
+    harness.publish("a")
+    assert harness.answers == [("a", 1)]
+    assert harness.tail.seqs == [1]
+    harness.publish("a")
+    harness.wait()
+    assert harness.answers == [("a", 1), ("a", 1)]
+    assert harness.tail.seqs == [1]
 
 
-def test_nobody_is_answered_before_it_is_known_what_came_of_a_commit(office):
-    office.journal.after, office.journal.blind = 1, 3
-    office.publish("a")
+def test_nobody_is_answered_before_it_is_known_what_came_of_a_commit(harness):
+    harness.journal.after, harness.journal.blind = 1, 3
+    harness.publish("a")
     for _ in range(2):
-        office.wait()
-        assert office.answers == []
-        assert office.tail.seqs == []
-    office.wait()
-    assert office.answers == [("a", 1)]
-    assert office.tail.seqs == [1]
+        harness.wait()
+        assert harness.answers == []
+        assert harness.tail.seqs == []
+    harness.wait()
+    assert harness.answers == [("a", 1)]
+    assert harness.tail.seqs == [1]
 
 
-def test_what_comes_while_nothing_is_known_waits_and_is_stored_in_its_order(office):
-    office.journal.before, office.journal.blind = 1, 2
-    office.publish("a", "1")
-    office.publish("b", "2")
+def test_what_comes_while_nothing_is_known_waits_and_is_stored_in_its_order(harness):
+    harness.journal.before, harness.journal.blind = 1, 2
+    harness.publish("a", "1")
+    harness.publish("b", "2")
     for _ in range(4):
-        office.wait()
-    assert office.answers == [("a", "server"), ("b", 1)]
-    assert office.stored == [("b", Decimal(2))]
+        harness.wait()
+    assert harness.answers == [("a", "server"), ("b", 1)]
+    assert harness.stored == [("b", Decimal(2))]
 
 
-def test_of_published_frames_the_newest_of_each_symbol_is_stored_later(office):
-    office.journal.before = 5
+def test_of_published_frames_the_newest_of_each_symbol_is_stored_later(harness):
+    harness.journal.before = 5
     for volume in range(1, 4):
-        office.submit("GBPUSD", volume)
-        office.submit("EURUSD", -volume)
-        office.wait()
+        harness.submit("GBPUSD", volume)
+        harness.submit("EURUSD", -volume)
+        harness.wait()
     for _ in range(6):
-        office.wait()
-    assert {s: p.volume for s, p in office.desk.positions("main").items()} == {
+        harness.wait()
+    assert {s: p.volume for s, p in harness.desk.positions("main").items()} == {
         "GBPUSD": 3,
         "EURUSD": -3,
     }
-    assert office.refused == []
+    assert harness.refused == []
 
 
-def test_a_published_frame_that_landed_in_a_failed_commit_is_told_once(office):
-    office.journal.after = 1
-    office.submit("GBPUSD", 1)
+def test_a_published_frame_that_landed_in_a_failed_commit_is_told_once(harness):
+    harness.journal.after = 1
+    harness.submit("GBPUSD", 1)
     for _ in range(3):
-        office.wait()
-    assert office.tail.seqs == [1]
-    assert len(office.stored) == 1
+        harness.wait()
+    assert harness.tail.seqs == [1]
+    assert len(harness.stored) == 1
 
 
-def test_a_resent_signal_is_stored_though_the_disk_refuses_new_ones(office):
-    office.publish("a")
-    office.journal.before = 1
-    office.publish("a")
-    office.publish("b")
-    office.wait()
-    assert office.answers[:2] == [("a", 1), ("a", 1)]
+def test_a_resent_signal_is_stored_though_the_disk_refuses_new_ones(harness):
+    harness.publish("a")
+    harness.journal.before = 1
+    harness.publish("a")
+    harness.publish("b")
+    harness.wait()
+    assert harness.answers[:2] == [("a", 1), ("a", 1)]
 
 
-def test_a_stop_while_the_disk_refuses_answers_nobody_wrongly(office):
-    office.journal.after, office.journal.blind = 1, 100
-    office.publish("a")
+def test_a_stop_while_the_disk_refuses_answers_nobody_wrongly(harness):
+    harness.journal.after, harness.journal.blind = 1, 100
+    harness.publish("a")
     done = []
-    Deferred.fromCoroutine(office.desk.close()).addBoth(done.append)
+    Deferred.fromCoroutine(harness.desk.close()).addBoth(done.append)
     assert done == [None]
-    assert ("a", "server") not in office.answers, "it is stored"
+    assert ("a", "server") not in harness.answers, "it is stored"
     with pytest.raises(WireError, match="stopping"):
-        office.publish("b")
+        harness.publish("b")
 
 
 # Calls that fail beside commits, channels that are damaged, drafts that no commit takes
@@ -220,39 +220,39 @@ def fail_once(journal, name, monkeypatch):
     monkeypatch.setattr(journal._database, name, fail)
 
 
-def test_a_failed_expiry_is_repaired_at_once_and_followers_are_caught_up(office, monkeypatch):
-    office.age()
-    office.publish("a")
-    fail_once(office.journal, "transaction", monkeypatch)
-    office.desk._expire()
-    assert not office.journal.unsettled, "nobody had to publish for that"
-    assert office.stored == [("old", 0), ("a", 1)]
-    assert office.desk.health()["trouble"] == "The file is locked."
-    office.wait()
-    assert office.desk.health()["healthy"]
+def test_a_failed_expiry_is_repaired_at_once_and_followers_are_caught_up(harness, monkeypatch):
+    harness.age()
+    harness.publish("a")
+    fail_once(harness.journal, "transaction", monkeypatch)
+    harness.desk._expire()
+    assert not harness.journal.unsettled, "nobody had to publish for that"
+    assert harness.stored == [("old", 0), ("a", 1)]
+    assert harness.desk.health()["trouble"] == "The file is locked."
+    harness.wait()
+    assert harness.desk.health()["healthy"]
 
 
-def test_health_says_why_nothing_can_be_read_until_a_failed_call_is_repaired(office, monkeypatch):
-    office.age()
-    office.publish("a")
-    fail_once(office.journal, "transaction", monkeypatch)
-    office.journal.blind = 2
-    office.desk._expire()
-    assert office.desk.health()["trouble"] == "The disk is still gone."
-    office.publish("b")
-    assert office.answers == [("old", 1), ("a", 2)]
-    office.wait()
-    office.wait()
-    assert office.answers == [("old", 1), ("a", 2), ("b", 3)]
-    assert office.desk.health()["healthy"]
+def test_health_says_why_nothing_can_be_read_until_a_failed_call_is_repaired(harness, monkeypatch):
+    harness.age()
+    harness.publish("a")
+    fail_once(harness.journal, "transaction", monkeypatch)
+    harness.journal.blind = 2
+    harness.desk._expire()
+    assert harness.desk.health()["trouble"] == "The disk is still gone."
+    harness.publish("b")
+    assert harness.answers == [("old", 1), ("a", 2)]
+    harness.wait()
+    harness.wait()
+    assert harness.answers == [("old", 1), ("a", 2), ("b", 3)]
+    assert harness.desk.health()["healthy"]
 
 
 @pytest.fixture
-def two_channels(office):
-    office.publish("a")
-    office.publish_in("gold", "g1", "2")
-    office.publish_in("gold", "g2", "3", "XAUUSD")
-    return office
+def two_channels(harness):
+    harness.publish("a")
+    harness.publish_in("gold", "g1", "2")
+    harness.publish_in("gold", "g2", "3", "XAUUSD")
+    return harness
 
 
 CHANGES = [
@@ -263,61 +263,61 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_damage_that_a_commit_meets_refuses_its_channel_and_no_other(two_channels, change):
-    office = two_channels
-    office.journal.close()
-    office.journal.load()
-    shell(office.journal.path, change)
-    del office.answers[:]
-    office.hold()
-    office.publish_in("gold", "g3", "5")
-    office.publish("b", "7")
-    office.publish_in("gold", "g4", "6", "EURUSD")
-    office.work()
-    assert office.answers == [("g3", "server"), ("b", 2), ("g4", "server")]
-    health = office.desk.health()
+    harness = two_channels
+    harness.journal.close()
+    harness.journal.load()
+    shell(harness.journal.path, change)
+    del harness.answers[:]
+    harness.hold()
+    harness.publish_in("gold", "g3", "5")
+    harness.publish("b", "7")
+    harness.publish_in("gold", "g4", "6", "EURUSD")
+    harness.work()
+    assert harness.answers == [("g3", "server"), ("b", 2), ("g4", "server")]
+    health = harness.desk.health()
     assert (health["healthy"], health["damaged"]) == (False, ["gold"])
     assert "signals.sqlite, channel gold" in health["trouble"]
     with pytest.raises(WireError, match="channel gold") as refused:
-        office.publish_in("gold", "g5", "1")
-    assert str(office.journal.path.parent) not in str(refused.value)
-    office.publish("c", "8")
-    assert office.answers[-1] == ("c", 3)
+        harness.publish_in("gold", "g5", "1")
+    assert str(harness.journal.path.parent) not in str(refused.value)
+    harness.publish("c", "8")
+    assert harness.answers[-1] == ("c", 3)
 
 
 def test_damage_that_a_look_behind_a_failed_commit_meets_lets_the_others_go_on(two_channels):
-    office = two_channels
-    del office.answers[:]
-    office.hold()
-    office.publish_in("gold", "g1", "2")
-    office.publish("b", "7")
-    office.disk.step()
-    office.journal.before = 1
+    harness = two_channels
+    del harness.answers[:]
+    harness.hold()
+    harness.publish_in("gold", "g1", "2")
+    harness.publish("b", "7")
+    harness.disk.step()
+    harness.journal.before = 1
     shell(
-        office.journal.path,
+        harness.journal.path,
         "DELETE FROM known WHERE id = 'g2'",
         "UPDATE known SET seq = 2 WHERE id = 'g1'",
     )
-    office.work()
-    office.wait()
-    assert office.answers == [("g1", "server"), ("b", "server")]
-    office.publish("b", "7")
-    office.wait()
-    assert office.answers[-1] == ("b", 2)
-    assert office.desk.health()["damaged"] == ["gold"]
+    harness.work()
+    harness.wait()
+    assert harness.answers == [("g1", "server"), ("b", "server")]
+    harness.publish("b", "7")
+    harness.wait()
+    assert harness.answers[-1] == ("b", 2)
+    assert harness.desk.health()["damaged"] == ["gold"]
 
 
 def test_damage_that_the_daily_check_finds_refuses_the_channel_at_once(two_channels, log):
-    office = two_channels
-    shell(office.journal.path, "UPDATE known SET proof = zeroblob(32) WHERE channel = 'gold'")
-    office.desk._inspection.start()
+    harness = two_channels
+    shell(harness.journal.path, "UPDATE known SET proof = zeroblob(32) WHERE channel = 'gold'")
+    harness.desk._inspection.start()
     for _ in range(20):
-        office.wait()
-    office.desk._inspection.stop()
-    assert office.desk.health()["damaged"] == ["gold"]
+        harness.wait()
+    harness.desk._inspection.stop()
+    assert harness.desk.health()["damaged"] == ["gold"]
     with pytest.raises(WireError, match="ids are changed"):
-        office.publish_in("gold", "g3")
-    office.publish("b")
-    assert office.answers[-1] == ("b", 2)
+        harness.publish_in("gold", "g3")
+    harness.publish("b")
+    assert harness.answers[-1] == ("b", 2)
 
 
 class Poisoned(Faulty):
@@ -335,171 +335,171 @@ class Poisoned(Faulty):
 
 @pytest.fixture
 def poisoned(tmp_path):
-    return Office(tmp_path, Poisoned)
+    return Harness(tmp_path, Poisoned)
 
 
 @pytest.mark.parametrize("place", [0, 7, 15])
 def test_a_draft_that_lets_every_commit_fail_keeps_nobody_else_from_the_disk(poisoned, place):
-    office, symbols = poisoned, [f"S{number}" for number in range(16)]
-    office.journal.poison = {symbols[place]}
-    office.hold()
+    harness, symbols = poisoned, [f"S{number}" for number in range(16)]
+    harness.journal.poison = {symbols[place]}
+    harness.hold()
     for symbol in symbols:
-        office.submit(symbol, 1)
-    office.work()
+        harness.submit(symbol, 1)
+    harness.work()
     for _ in range(4):
-        office.wait()
+        harness.wait()
     kept = {symbol for symbol in symbols if symbol != symbols[place]}
-    assert set(office.desk.positions("main")) == kept
-    (refused,) = office.refused
+    assert set(harness.desk.positions("main")) == kept
+    (refused,) = harness.refused
     assert "it alone lets every commit fail" in str(refused)
-    assert office.desk.health()["healthy"]
+    assert harness.desk.health()["healthy"]
 
 
 def test_two_such_drafts_keep_nobody_else_from_the_disk(poisoned):
-    office, symbols = poisoned, [f"S{number}" for number in range(16)]
-    office.journal.poison = {"S3", "S12"}
-    office.hold()
+    harness, symbols = poisoned, [f"S{number}" for number in range(16)]
+    harness.journal.poison = {"S3", "S12"}
+    harness.hold()
     for symbol in symbols:
-        office.submit(symbol, 1)
-    office.work()
+        harness.submit(symbol, 1)
+    harness.work()
     for _ in range(10):
-        office.wait()
-    assert len(office.desk.positions("main")) == 14
-    assert len(office.refused) == 2
+        harness.wait()
+    assert len(harness.desk.positions("main")) == 14
+    assert len(harness.refused) == 2
 
 
 def test_newer_frames_of_a_symbol_stay_behind_one_that_is_tried_later(poisoned):
-    office = poisoned
-    other = office.desk.join("other", StringTransport())
-    office.journal.poison = {"BAD"}
-    office.hold()
-    office.submit("BAD", 1)
-    office.submit("GBPUSD", 1)
-    office.desk.submit(other, "main", "GBPUSD", Decimal(2))
-    office.work()
+    harness = poisoned
+    other = harness.desk.join("other", StringTransport())
+    harness.journal.poison = {"BAD"}
+    harness.hold()
+    harness.submit("BAD", 1)
+    harness.submit("GBPUSD", 1)
+    harness.desk.submit(other, "main", "GBPUSD", Decimal(2))
+    harness.work()
     for _ in range(4):
-        office.wait()
-    assert office.stored == [("", 1), ("", 2)]
+        harness.wait()
+    assert harness.stored == [("", 1), ("", 2)]
 
 
 def test_a_disk_that_takes_nothing_is_not_asked_for_each_draft(poisoned):
-    office = poisoned
-    office.journal.poison = {f"S{number}" for number in range(100)}
-    office.hold()
-    for symbol in sorted(office.journal.poison):
-        office.submit(symbol, 1)
-    office.work()
+    harness = poisoned
+    harness.journal.poison = {f"S{number}" for number in range(100)}
+    harness.hold()
+    for symbol in sorted(harness.journal.poison):
+        harness.submit(symbol, 1)
+    harness.work()
     for _ in range(63):
-        office.wait()
-    assert office.journal.commits < 64 + 5 * 10
-    assert office.refused == []
-    office.journal.poison = frozenset()
-    office.wait()
-    assert len(office.desk.positions("main")) == 100
+        harness.wait()
+    assert harness.journal.commits < 64 + 5 * 10
+    assert harness.refused == []
+    harness.journal.poison = frozenset()
+    harness.wait()
+    assert len(harness.desk.positions("main")) == 100
 
 
 # What nobody asks for: files that go away, heads that take no write
 
 
-def test_a_folder_that_is_gone_is_told_by_health_before_anybody_publishes(office, tmp_path):
-    office.desk.start()
-    office.publish("a")
+def test_a_folder_that_is_gone_is_told_by_health_before_anybody_publishes(harness, tmp_path):
+    harness.desk.start()
+    harness.publish("a")
     tmp_path.rename(tmp_path.with_name("gone"))
-    office.wait(LOOK)
-    health = office.desk.health()
+    harness.wait(LOOK)
+    health = harness.desk.health()
     assert not health["healthy"]
     assert "signals.sqlite is gone: " in health["trouble"]
-    office.publish("b")
-    office.wait()
-    assert office.answers == [("a", 1), ("b", "server")]
+    harness.publish("b")
+    harness.wait()
+    assert harness.answers == [("a", 1), ("b", "server")]
     tmp_path.with_name("gone").rename(tmp_path)
-    office.wait(LOOK)
-    office.publish("b")
-    office.wait()
-    assert office.answers[-1] == ("b", 2)
-    assert office.desk.health()["healthy"]
-    office.desk._expiry.stop()
+    harness.wait(LOOK)
+    harness.publish("b")
+    harness.wait()
+    assert harness.answers[-1] == ("b", 2)
+    assert harness.desk.health()["healthy"]
+    harness.desk._expiry.stop()
 
 
-def test_heads_that_take_no_write_are_told_and_written_when_they_do(office, monkeypatch, log):
-    office.desk.start()
-    office.publish("a")
-    heads = office.journal._heads
+def test_heads_that_take_no_write_are_told_and_written_when_they_do(harness, monkeypatch, log):
+    harness.desk.start()
+    harness.publish("a")
+    heads = harness.journal._heads
 
     def fail(found):
         raise JournalError(f"{heads.path} does not take the heads.")
 
     with monkeypatch.context() as patch:
         patch.setattr(heads, "write", fail)
-        office.publish("b")
-        office.wait(LOOK)
-        assert office.answers[-1] == ("b", 2), "it is on the disk"
-        assert office.desk.health()["trouble"].endswith("signals.heads does not take the heads.")
-        office.wait(LOOK)
+        harness.publish("b")
+        harness.wait(LOOK)
+        assert harness.answers[-1] == ("b", 2), "it is on the disk"
+        assert harness.desk.health()["trouble"].endswith("signals.heads does not take the heads.")
+        harness.wait(LOOK)
     complaints = [each for each in log if "the loss of the journal's end" in each["log_format"]]
     assert len(complaints) == 1
-    office.wait(LOOK)
-    assert office.desk.health()["healthy"]
+    harness.wait(LOOK)
+    assert harness.desk.health()["healthy"]
     assert heads.read()["main"].seq == 2, "nobody had to publish for that"
-    office.desk._expiry.stop()
+    harness.desk._expiry.stop()
 
 
-def test_the_end_of_a_log_that_is_lost_is_found_without_a_commit(office):
-    office.desk.start()
-    office.publish("a")
-    os.truncate(office.journal.path.with_name("signals.sqlite-wal"), 0)
-    office.wait(LOOK)
+def test_the_end_of_a_log_that_is_lost_is_found_without_a_commit(harness):
+    harness.desk.start()
+    harness.publish("a")
+    os.truncate(harness.journal.path.with_name("signals.sqlite-wal"), 0)
+    harness.wait(LOOK)
     for _ in range(3):
-        office.wait()
-    health = office.desk.health()
+        harness.wait()
+    health = harness.desk.health()
     assert not health["healthy"]
     assert "signals.sqlite" in health["trouble"]
-    office.desk._expiry.stop()
+    harness.desk._expiry.stop()
 
 
-def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(office, tmp_path):
-    office.publish("a")
-    office.desk.start()
+def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(harness, tmp_path):
+    harness.publish("a")
+    harness.desk.start()
     full = pytest.MonkeyPatch()
     full.setattr(sqlite, "has_free_space", lambda folder: False)
-    office.publish("b")
-    assert office.answers == [("a", 1), ("b", "server")]
-    office.journal.close()
-    again = Office(tmp_path)
+    harness.publish("b")
+    assert harness.answers == [("a", 1), ("b", "server")]
+    harness.journal.close()
+    again = Harness(tmp_path)
     assert again.stored == [("a", 1)]
     assert "signals.sqlite: database or disk is full" in again.desk.health()["trouble"]
     again.journal.close()
     full.undo()
-    office.wait(LOOK)
-    office.publish("b")
-    office.wait()
-    assert office.answers[-1] == ("b", 2)
-    assert office.desk.health()["healthy"]
-    office.desk._expiry.stop()
+    harness.wait(LOOK)
+    harness.publish("b")
+    harness.wait()
+    assert harness.answers[-1] == ("b", 2)
+    assert harness.desk.health()["healthy"]
+    harness.desk._expiry.stop()
 
 
-def test_a_disk_that_has_room_again_is_healthy_though_nobody_publishes(office):
-    office.publish("a")
-    office.desk.start()
+def test_a_disk_that_has_room_again_is_healthy_though_nobody_publishes(harness):
+    harness.publish("a")
+    harness.desk.start()
     with pytest.MonkeyPatch.context() as full:
         full.setattr(sqlite, "has_free_space", lambda folder: False)
-        office.publish("b")
-        office.wait(LOOK)
-        assert not office.desk.health()["healthy"]
+        harness.publish("b")
+        harness.wait(LOOK)
+        assert not harness.desk.health()["healthy"]
     for _ in range(3):
-        office.wait(LOOK)
-    assert office.desk.health()["healthy"], office.desk.health()["trouble"]
-    office.publish("c")
-    assert office.answers == [("a", 1), ("b", "server"), ("c", 2)]
-    office.desk._expiry.stop()
+        harness.wait(LOOK)
+    assert harness.desk.health()["healthy"], harness.desk.health()["trouble"]
+    harness.publish("c")
+    assert harness.answers == [("a", 1), ("b", "server"), ("c", 2)]
+    harness.desk._expiry.stop()
 
 
-def test_a_disk_that_fails_on_stays_in_trouble(office):
-    office.publish("a")
-    office.desk.start()
-    office.journal.before = 1_000
-    office.publish("b")
+def test_a_disk_that_fails_on_stays_in_trouble(harness):
+    harness.publish("a")
+    harness.desk.start()
+    harness.journal.before = 1_000
+    harness.publish("b")
     for _ in range(9):
-        office.wait(LOOK)
-    assert office.desk.health()["trouble"] == "The disk is full."
-    office.desk._expiry.stop()
+        harness.wait(LOOK)
+    assert harness.desk.health()["trouble"] == "The disk is full."
+    harness.desk._expiry.stop()

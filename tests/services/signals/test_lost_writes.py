@@ -78,7 +78,7 @@ def plain(kind, count):
     return {"kind": kind, "count": count, "call": "fsync", "spend": 0}
 
 
-class Told:
+class Received:
     """
     What the program was told by a moment of its work.
 
@@ -148,7 +148,7 @@ class Losses:
 
     def check(self, disk, case, share, torn, prefixes):
         """Lose the power at a share of the moments of a case, and at its end."""
-        chance, told = random.Random(0), Told()
+        chance, told = random.Random(0), Received()
         for number, moment in enumerate(replay(disk, case["trace"])):
             told.learn(moment)
             if chance.random() < share:
@@ -237,7 +237,7 @@ def test_so_does_a_file_of_many_small_pages(folder):
 
 def test_a_disk_that_lost_what_it_called_forced_is_found_out_by_the_heads(folder):
     (case,) = run(folder, [plain("work", LONG)])
-    disk, told, losses = Disk(case["folder"]), Told(), Losses(folder, "work", LONG)
+    disk, told, losses = Disk(case["folder"]), Received(), Losses(folder, "work", LONG)
     older = b""
     for moment in replay(disk, case["trace"]):
         told.learn(moment)

@@ -10,7 +10,7 @@ FENCED = "ERROR|code=fenced|channel=main"
 UP, DOWN = "STATUS|channel=main|publisher=up", "STATUS|channel=main|publisher=down"
 
 
-class Office(Server):
+class Harness(Server):
     def named(self, name, host="127.0.0.1"):
         terminal = self.dial(peer=host)
         terminal.send(requests.hello(name=name))
@@ -20,7 +20,7 @@ class Office(Server):
 
 @pytest.fixture
 def serve(tmp_path, clock):
-    return lambda *sets, **more: Office(tmp_path / "data", clock, *sets, **more)
+    return lambda *sets, **more: Harness(tmp_path / "data", clock, *sets, **more)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from mtnet.services.signals import requests
 from mtnet.services.signals.operator import Operator
 
 
-class Office(Server):
+class Harness(Server):
     """A server and whoever runs it."""
 
     def ask(self, command, channel="main"):
@@ -26,7 +26,7 @@ class Office(Server):
 
 @pytest.fixture
 def serve(tmp_path, clock):
-    return lambda *sets, **more: Office(tmp_path / "data", clock, *sets, **more)
+    return lambda *sets, **more: Harness(tmp_path / "data", clock, *sets, **more)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 from signals_peers import told
-from test_pauses import Office, codes, start, state
+from test_pauses import Harness, codes, start, state
 from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError
@@ -15,7 +15,7 @@ from mtnet.services.signals.publishers import Publishers
 
 @pytest.fixture
 def serve(tmp_path, clock):
-    return lambda *sets, **more: Office(tmp_path / "data", clock, *sets, **more)
+    return lambda *sets, **more: Harness(tmp_path / "data", clock, *sets, **more)
 
 
 @pytest.fixture

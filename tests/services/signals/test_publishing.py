@@ -1,8 +1,8 @@
 """Who sets positions in dialect 2, what is answered, and in which order."""
 
 import pytest
+from fakes.tcp import TcpTransport
 from signals_peers import HELLO, Server, frame, gone, told
-from sockets import Wire
 
 from mtnet.services.signals import requests
 
@@ -46,20 +46,20 @@ def test_the_publisher_is_told_first_then_followers_then_published_followers(ser
 
 
 def test_stored_leaves_the_process_before_any_follower_is_told(server, clock):
-    order, peers = [], {"SIGNAL": Wire(clock), "STORED": Wire(clock)}
-    for name, wire in peers.items():
-        protocol = server.factory.buildProtocol(wire.getPeer())
-        protocol.makeConnection(wire)
+    order, peers = [], {"SIGNAL": TcpTransport(clock), "STORED": TcpTransport(clock)}
+    for name, transport in peers.items():
+        protocol = server.factory.buildProtocol(transport.getPeer())
+        protocol.makeConnection(transport)
         protocol.dataReceived(HELLO + (requests.subscribe() if name == "SIGNAL" else b""))
-        wire.turn()
-        wire.handle.heard = lambda data, n=name: order.append((n, n.encode() in data))
+        transport.turn()
+        transport.handle.heard = lambda data, n=name: order.append((n, n.encode() in data))
     server.disk.held = True
     protocol.dataReceived(frame("PUBLISH", id="a", symbol="GBPUSD", volume="1"))
     server.disk.work()
-    for wire in peers.values():
-        wire.handle.close()
+    for transport in peers.values():
+        transport.handle.close()
     assert order[:2] == [("STORED", True), ("SIGNAL", True)]
-    assert [wire.value() for wire in peers.values()] == [b"", b""]
+    assert [transport.value() for transport in peers.values()] == [b"", b""]
 
 
 def test_a_publisher_that_follows_itself_is_told_stored_before_the_signal(server):

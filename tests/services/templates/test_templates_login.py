@@ -3,7 +3,7 @@
 import errno
 
 import pytest
-from people import GUEST, HASH, REMOTE, TOKEN, House
+from fakes.daemon import HASH, LOCAL, REMOTE, TOKEN, FakeDaemon
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
@@ -18,11 +18,11 @@ def build(tmp_path, clock, monkeypatch):
     monkeypatch.setattr(
         "mtnet.access.accounts.cred.matches", lambda hashed, said: (hashed, said) == (HASH, SECRET)
     )
-    return lambda *sets: House(tmp_path / "data", clock, *sets)
+    return lambda *sets: FakeDaemon(tmp_path / "data", clock, *sets)
 
 
 @pytest.fixture
-def house(build):
+def daemon(build):
     return build()
 
 
@@ -31,53 +31,53 @@ def store(login="", symbol="EURUSD", content=TEMPLATE):
     return f"STORE {symbol} H1 {len(content)}{said}\n".encode() + content
 
 
-def test_a_login_may_store_what_its_account_may(house):
-    assert house.ask("templates", store("alice")) == b"OK 1\r\n"
+def test_a_login_may_store_what_its_account_may(daemon):
+    assert daemon.ask("templates", store("alice")) == b"OK 1\r\n"
 
 
-def test_a_login_is_heard_however_its_bytes_are_cut(house):
+def test_a_login_is_heard_however_its_bytes_are_cut(daemon):
     for at in range(len(store("alice"))):
-        terminal = house.dial("templates")
+        terminal = daemon.dial("templates")
         terminal.send(store("alice")[:at])
         terminal.send(store("alice")[at:])
         assert terminal.received() == b"OK 1\r\n"
         terminal.hang_up()
 
 
-def test_a_token_is_a_secret_too(house):
+def test_a_token_is_a_secret_too(daemon):
     line = store("bob").replace(SECRET.encode(), TOKEN.encode())
-    assert house.ask("templates", line).startswith(b"ERR denied")
+    assert daemon.ask("templates", line).startswith(b"ERR denied")
 
 
 @pytest.mark.parametrize("login", ["", "bob"])
-def test_who_may_not_store_is_told(house, login):
-    assert house.ask("templates", store(login)).startswith(b"ERR denied")
+def test_who_may_not_store_is_told(daemon, login):
+    assert daemon.ask("templates", store(login)).startswith(b"ERR denied")
 
 
-def test_a_wrong_login_is_told_and_soon_kept_out(house):
+def test_a_wrong_login_is_told_and_soon_kept_out(daemon):
     wrong = store("alice").replace(SECRET.encode(), b"guess-canary")
-    answers = [house.ask("templates", wrong) for _ in range(3)]
+    answers = [daemon.ask("templates", wrong) for _ in range(3)]
     assert [answer[:9] for answer in answers] == [b"ERR login", b"ERR login", b"ERR banne"]
     assert b"canary" not in b"".join(answers)
 
 
 def test_a_password_is_not_taken_where_others_can_listen(build, log):
-    house = build("access.anonymous=publish")
-    assert b"secure:" in house.ask("templates", store("alice"), **REMOTE)
-    assert house.hub.library.listing() == []
+    daemon = build("access.anonymous=publish")
+    assert b"secure:" in daemon.ask("templates", store("alice"), **REMOTE)
+    assert daemon.hub.library.listing() == []
     assert SECRET not in " ".join(map(formatEvent, log))
 
 
-def test_an_overlong_command_does_not_repeat_its_password(house, log):
-    answer = house.ask("templates", b"STORE EURUSD H1 9 alice canary " + b"x" * 600)
+def test_an_overlong_command_does_not_repeat_its_password(daemon, log):
+    answer = daemon.ask("templates", b"STORE EURUSD H1 9 alice canary " + b"x" * 600)
     assert b"canary" not in answer
     assert "canary" not in " ".join(map(formatEvent, log))
 
 
-def test_an_upload_waits_for_its_login(house, monkeypatch):
+def test_an_upload_waits_for_its_login(daemon, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
-    terminal = house.dial("templates")
+    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    terminal = daemon.dial("templates")
     line, body = store("alice")[: -len(TEMPLATE)], TEMPLATE
     terminal.send(line + body[:5])
     assert terminal.transport.producerState == "paused"
@@ -88,22 +88,22 @@ def test_an_upload_waits_for_its_login(house, monkeypatch):
     assert terminal.received() == b"OK 1\r\n"
 
 
-def test_who_goes_before_that_leaves_nothing_behind(house, monkeypatch, log):
+def test_who_goes_before_that_leaves_nothing_behind(daemon, monkeypatch, log):
     held = Deferred()
-    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
-    terminal = house.dial("templates")
+    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    terminal = daemon.dial("templates")
     terminal.send(store("alice"))
     terminal.hang_up()
     held.callback(True)
-    assert house.hub.library.listing() == []
-    assert house.hub.access.limiter("templates").total == 0
+    assert daemon.hub.library.listing() == []
+    assert daemon.hub.access.limiter("templates").total == 0
     assert not [event for event in log if "log_failure" in event]
 
 
-def test_a_client_that_ends_its_half_before_the_login_is_decided_is_answered(house, monkeypatch):
+def test_a_client_that_ends_its_half_before_the_login_is_decided_is_answered(daemon, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
-    whole, cut = house.dial("templates"), house.dial("templates")
+    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    whole, cut = daemon.dial("templates"), daemon.dial("templates")
     whole.send(store("alice"))
     whole.finish()
     held.callback(True)
@@ -114,23 +114,23 @@ def test_a_client_that_ends_its_half_before_the_login_is_decided_is_answered(hou
 
 
 def test_an_upload_has_to_end_however_slowly_it_moves(build, clock):
-    house = build("access.anonymous=publish")
-    terminal = house.dial("templates")
+    daemon = build("access.anonymous=publish")
+    terminal = daemon.dial("templates")
     for byte in store():
         terminal.send(bytes([byte]))
         clock.advance(1.0)
     assert terminal.reset
-    assert house.hub.access.bans.offences["deadline"] == 1
+    assert daemon.hub.access.bans.offences["deadline"] == 1
 
 
 def test_a_network_fetches_the_symbols_that_it_may(build, clock):
-    house = build('access.networks."127.9.0.0/16"=fetch:templates/EUR*')
+    daemon = build('access.networks."127.9.0.0/16"=fetch:templates/EUR*')
     for symbol in ("EURUSD", "GBPUSD"):
-        house.hub.library.store(symbol, "H1", TEMPLATE, 1)
-    assert house.ask("templates", b"FETCH EURUSD H1\n").endswith(TEMPLATE)
-    assert house.ask("templates", b"FETCH GBPUSD H1\n") == b""
-    assert house.ask("templates", b"FETCH XAUUSD H1\n") == b""
-    raw = house.dial("templates")  # whose newest is of the pound
+        daemon.hub.library.store(symbol, "H1", TEMPLATE, 1)
+    assert daemon.ask("templates", b"FETCH EURUSD H1\n").endswith(TEMPLATE)
+    assert daemon.ask("templates", b"FETCH GBPUSD H1\n") == b""
+    assert daemon.ask("templates", b"FETCH XAUUSD H1\n") == b""
+    raw = daemon.dial("templates")  # whose newest is of the pound
     clock.advance(0.2)
     assert (raw.closed, raw.received()) == (True, b"")
 
@@ -139,29 +139,29 @@ def test_a_full_disk_is_ours_to_answer_for(build, monkeypatch):
     def full(file):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    house = build("access.anonymous=publish")
+    daemon = build("access.anonymous=publish")
     monkeypatch.setattr("os.fsync", full)
     for _ in range(30):
-        terminal = house.dial("templates")
+        terminal = daemon.dial("templates")
         terminal.send(store())
         assert terminal.received().startswith(b"ERR server The disk did not take the template")
         terminal.hang_up()
-    assert not any(house.hub.access.bans.offences.values())
+    assert not any(daemon.hub.access.bans.offences.values())
 
 
-def test_silence_and_drips_of_strangers_end_soon(house, clock):
-    silent, dripping = house.dial("templates"), house.dial("templates")
+def test_silence_and_drips_of_strangers_end_soon(daemon, clock):
+    silent, dripping = daemon.dial("templates"), daemon.dial("templates")
     for byte in b"STORE ":
         dripping.send(bytes([byte]))
         clock.advance(1.0)
     assert silent.closed
     assert dripping.closed
-    assert house.hub.access.bans.offences["deadline"] == 1
+    assert daemon.hub.access.bans.offences["deadline"] == 1
 
 
-def test_a_connection_that_went_over_to_http_is_counted_once(house):
-    limiter = house.hub.access.limiter("templates")
-    terminal = house.dial("templates")
+def test_a_connection_that_went_over_to_http_is_counted_once(daemon):
+    limiter = daemon.hub.access.limiter("templates")
+    terminal = daemon.dial("templates")
     terminal.send(b"GET /templates HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert b"401 Unauthorized" in terminal.received()
     assert limiter.total == 1
@@ -169,11 +169,11 @@ def test_a_connection_that_went_over_to_http_is_counted_once(house):
     assert limiter.total == 0
 
 
-def test_a_network_has_so_many_connections(house):
-    factory = house.factory("templates")
+def test_a_network_has_so_many_connections(daemon):
+    factory = daemon.factory("templates")
     for _ in range(10):
-        house.dial("templates")
-    full, other = (IPv4Address("TCP", host, 1) for host in (GUEST["peer"], "127.9.9.8"))
+        daemon.dial("templates")
+    full, other = (IPv4Address("TCP", host, 1) for host in (LOCAL["peer"], "127.9.9.8"))
     assert factory.buildProtocol(full) is None
     assert factory.buildProtocol(other) is not None
 
@@ -182,27 +182,27 @@ def test_a_network_has_so_many_connections(house):
 
 
 def many(build, count):
-    house = build("access.anonymous=fetch")
-    house.hub.library.store("EURUSD", "H1", TEMPLATE, 1)
-    return house, [house.dial("templates", peer=f"127.1.1.{n}") for n in range(count)]
+    daemon = build("access.anonymous=fetch")
+    daemon.hub.library.store("EURUSD", "H1", TEMPLATE, 1)
+    return daemon, [daemon.dial("templates", peer=f"127.1.1.{n}") for n in range(count)]
 
 
 def test_honest_clients_that_say_nothing_are_all_served_at_once(build, clock):
-    house, terminals = many(build, 500)
+    daemon, terminals = many(build, 500)
     clock.advance(0.11)
     assert all(terminal.received().endswith(TEMPLATE) for terminal in terminals)
-    assert not house.hub.access.limiter("templates").refused
+    assert not daemon.hub.access.limiter("templates").refused
 
 
 def test_who_drips_is_a_stranger_though_he_may_fetch(build, clock):
-    house, terminals = many(build, 500)
-    limiter = house.hub.access.limiter("templates")
+    daemon, terminals = many(build, 500)
+    limiter = daemon.hub.access.limiter("templates")
     for number, terminal in enumerate(terminals):
         terminal.send(b"STO" if number % 2 else b"FETCH EUR")
     assert limiter.unauthenticated <= 100
-    silent = house.dial("templates")
+    silent = daemon.dial("templates")
     clock.advance(0.11)
     assert silent.received().endswith(TEMPLATE)
-    spoken = house.dial("templates", peer="127.1.1.1")
+    spoken = daemon.dial("templates", peer="127.1.1.1")
     spoken.send(b"FETCH EURUSD H1\n")
     assert spoken.received().endswith(TEMPLATE)

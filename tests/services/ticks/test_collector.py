@@ -29,7 +29,7 @@ from mtnet.services.ticks.storage.tally import Tally
 EURUSD, GBPUSD = b"EURUSD", b"GBPUSD"
 
 
-class Platter(Store):
+class FailingStore(Store):
     """A disk that can be made to refuse, to fill up, and not to tell."""
 
     broken, room, commits = False, 2**40, 0
@@ -66,12 +66,12 @@ class Thread:
             self.step()
 
 
-class Yard:
+class Harness:
     """A collector with a disk and a clock of its own."""
 
     def __init__(self, folder, clock=None, in_thread=maybeDeferred, reserve=0, room=2**40, **sets):
         self.folder, self.clock = folder, clock or Clock()
-        self.disk = Platter(folder / "ticks.sqlite")
+        self.disk = FailingStore(folder / "ticks.sqlite")
         self.disk.room = room
         self.settings = Ticks(**sets)
         tally = Tally(folder / "ticks.taken")
@@ -120,9 +120,9 @@ class Yard:
 
 
 @pytest.fixture
-def yard(tmp_path, clock):
+def harness(tmp_path, clock):
     """Open a collector in the test's own folder: `yard(queue=10)`."""
-    return lambda **settings: Yard(tmp_path, clock, **settings)
+    return lambda **settings: Harness(tmp_path, clock, **settings)
 
 
 class Accounts(RuleBasedStateMachine):
@@ -137,8 +137,8 @@ class Accounts(RuleBasedStateMachine):
         self.open()
 
     def open(self):
-        self.yard = Yard(Path(self.folder.name), self.clock, queue=20, max_symbols=2)
-        self.yard.taken = self.number
+        self.harness = Harness(Path(self.folder.name), self.clock, queue=20, max_symbols=2)
+        self.harness.taken = self.number
         self.given.clear()
         self.before = self.flushed
 
@@ -147,7 +147,7 @@ class Accounts(RuleBasedStateMachine):
         return sum(map(len, self.kept.values())) - self.flushed
 
     def note_flush(self):
-        if not self.yard.disk.broken:
+        if not self.harness.disk.broken:
             self.flushed += self.waiting
 
     @rule()
@@ -156,7 +156,7 @@ class Accounts(RuleBasedStateMachine):
         for symbol in self.kept:
             self.take(symbol, "desk", 1)
 
-    @precondition(lambda self: len(self.yard.collector.symbols()) == 2)
+    @precondition(lambda self: len(self.harness.collector.symbols()) == 2)
     @rule(
         symbol=st.sampled_from([EURUSD, GBPUSD, b"XAUUSD"]),
         source=st.sampled_from(["desk", "127.0.0.1", "laptop"]),
@@ -164,9 +164,9 @@ class Accounts(RuleBasedStateMachine):
     )
     def take(self, symbol, source, records):
         strange = symbol not in self.kept
-        room, first = self.waiting < 20, self.yard.taken
-        taken = self.yard.take(records, symbol, source)
-        self.number = self.yard.taken
+        room, first = self.waiting < 20, self.harness.taken
+        taken = self.harness.take(records, symbol, source)
+        self.number = self.harness.taken
         assert taken == (records if room and not strange else 0)
         self.given["dropped"] += 0 if room else records
         self.given["refused"] += records if room and strange else 0
@@ -175,11 +175,11 @@ class Accounts(RuleBasedStateMachine):
 
     @rule(records=st.integers(1, 5), how=st.sampled_from(["refuse", "repeat", "deny"]))
     def count(self, records, how):
-        collector = self.yard.collector
+        collector = self.harness.collector
         if how == "deny":
             collector.count_denied(records)
         elif how == "refuse":
-            collector.count_refused(collector.source("desk"), records, self.yard.now())
+            collector.count_refused(collector.source("desk"), records, self.harness.now())
         else:
             self.repeat(records)
             return
@@ -187,10 +187,10 @@ class Accounts(RuleBasedStateMachine):
 
     def repeat(self, records):
         """Send again what is known of one symbol, and as much of one that never was taken."""
-        collector = self.yard.collector
+        collector = self.harness.collector
         known = EURUSD in collector.symbols()
         again = [(EURUSD, b"1"), (b"XAUUSD", b"1")] * records
-        taken = collector.count_repeated(collector.source("desk"), again, self.yard.now())
+        taken = collector.count_repeated(collector.source("desk"), again, self.harness.now())
         assert taken == (records if known else 0)
         self.given["repeated"] += taken
         self.given["refused"] += 2 * records - taken
@@ -199,10 +199,10 @@ class Accounts(RuleBasedStateMachine):
     def sync(self):
         outcome = []
         waiting = self.waiting
-        self.yard.collector.sync().addBoth(outcome.append)
+        self.harness.collector.sync().addBoth(outcome.append)
         self.note_flush()
         assert len(outcome) == 1
-        if not self.yard.disk.broken:
+        if not self.harness.disk.broken:
             assert outcome == [None]
         elif waiting:
             assert outcome[0].check(JournalError)
@@ -214,31 +214,31 @@ class Accounts(RuleBasedStateMachine):
 
     @rule(broken=st.booleans())
     def break_or_mend(self, broken):
-        self.yard.disk.broken = broken
+        self.harness.disk.broken = broken
 
-    @precondition(lambda self: not self.yard.disk.broken)
+    @precondition(lambda self: not self.harness.disk.broken)
     @rule()
     def close(self):
-        self.yard.close()
+        self.harness.close()
         self.note_flush()
         self.restart(0)
 
     @rule()
     def kill(self):
         lost = self.waiting
-        self.yard.kill()
+        self.harness.kill()
         self.restart(lost)
 
     def restart(self, lost):
-        on_disk = {symbol: self.yard.stored(symbol) for symbol in self.kept}
+        on_disk = {symbol: self.harness.stored(symbol) for symbol in self.kept}
         self.clock = Clock()
         self.kept = on_disk
         self.open()
-        assert self.yard.collector.lost == lost
+        assert self.harness.collector.lost == lost
 
     @invariant()
     def nothing_is_unaccounted_for(self):
-        told = self.yard.health
+        told = self.harness.health
         ways_out = ("stored", "waiting", "dropped", "refused", "repeated")
         assert told["received"] == sum(told[way] for way in ways_out)
         assert told["waiting"] == self.waiting
@@ -248,14 +248,14 @@ class Accounts(RuleBasedStateMachine):
 
     @invariant()
     def the_disk_holds_the_first_of_what_was_taken_in_order(self):
-        on_disk = {symbol: self.yard.stored(symbol) for symbol in self.kept}
+        on_disk = {symbol: self.harness.stored(symbol) for symbol in self.kept}
         assert sum(map(len, on_disk.values())) == self.flushed
         assert on_disk == {
             symbol: self.kept[symbol][: len(found)] for symbol, found in on_disk.items()
         }
 
     def teardown(self):
-        self.yard.kill()
+        self.harness.kill()
         self.folder.cleanup()
 
 
@@ -263,12 +263,12 @@ TestAccounts = Accounts.TestCase
 TestAccounts.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 
 
-def test_it_reports_about_itself(yard):
-    assert verifyObject(IStatus, yard().collector)
+def test_it_reports_about_itself(harness):
+    assert verifyObject(IStatus, harness().collector)
 
 
-def test_a_tick_waits_for_the_disk_as_long_as_a_flush_and_no_longer(yard, clock):
-    here = yard(flush=0.5)
+def test_a_tick_waits_for_the_disk_as_long_as_a_flush_and_no_longer(harness, clock):
+    here = harness(flush=0.5)
     here.take()
     clock.advance(0.49)
     assert here.stored() == []
@@ -276,9 +276,9 @@ def test_a_tick_waits_for_the_disk_as_long_as_a_flush_and_no_longer(yard, clock)
     assert here.stored() == [0]
 
 
-def test_ticks_that_come_during_a_commit_wait_for_the_next_flush(yard, clock):
+def test_ticks_that_come_during_a_commit_wait_for_the_next_flush(harness, clock):
     thread = Thread()
-    here = yard(in_thread=thread)
+    here = harness(in_thread=thread)
     here.take(3)
     here.flush()
     here.take(2)
@@ -289,15 +289,15 @@ def test_ticks_that_come_during_a_commit_wait_for_the_next_flush(yard, clock):
     assert here.stored() == [0, 1, 2, 3, 4]
 
 
-def test_a_collector_that_hears_nothing_leaves_no_timer(yard, clock):
-    here = yard()
+def test_a_collector_that_hears_nothing_leaves_no_timer(harness, clock):
+    here = harness()
     here.take()
     here.flush()
     assert clock.getDelayedCalls() == []
 
 
-def test_more_ticks_than_a_block_holds_are_stored_whole_and_in_order(yard):
-    here, total = yard(), 3 * BLOCK
+def test_more_ticks_than_a_block_holds_are_stored_whole_and_in_order(harness):
+    here, total = harness(), 3 * BLOCK
     while here.taken < total:
         here.take(1_000)
     here.flush()
@@ -312,7 +312,7 @@ def test_packing_makes_way_for_others_and_forgets_nothing_that_comes_meanwhile(t
             return self.rightNow
 
     clock = Jumping()
-    here = Yard(tmp_path, clock, turn=0.002)
+    here = Harness(tmp_path, clock, turn=0.002)
     symbols = [b"S%02d" % at for at in range(20)]
     for symbol in symbols:
         here.take(2, symbol)
@@ -332,8 +332,8 @@ def test_packing_makes_way_for_others_and_forgets_nothing_that_comes_meanwhile(t
 # A full queue
 
 
-def test_a_full_queue_drops_and_counts(yard):
-    here = yard(queue=3)
+def test_a_full_queue_drops_and_counts(harness):
+    here = harness(queue=3)
     assert (here.take(3), here.take(2)) == (3, 0)
     here.flush()
     assert here.take() == 1
@@ -343,8 +343,8 @@ def test_a_full_queue_drops_and_counts(yard):
     assert here.rows("SELECT received, dropped FROM source WHERE name = 'desk'") == [(6, 2)]
 
 
-def test_health_is_red_while_ticks_are_dropped_and_comes_back_with_the_next(yard, warnings):
-    here = yard(queue=3)
+def test_health_is_red_while_ticks_are_dropped_and_comes_back_with_the_next(harness, warnings):
+    here = harness(queue=3)
     here.take(3)
     here.flush()
     assert here.health["healthy"] is True
@@ -359,8 +359,8 @@ def test_health_is_red_while_ticks_are_dropped_and_comes_back_with_the_next(yard
     assert line["what"] == "2 dropped (the queue was full)"
 
 
-def test_health_comes_back_also_when_the_market_closes_behind_a_dropped_tick(yard, clock):
-    here = yard(queue=3)
+def test_health_comes_back_also_when_the_market_closes_behind_a_dropped_tick(harness, clock):
+    here = harness(queue=3)
     here.take(3)
     here.take(2)
     here.flush()
@@ -372,8 +372,8 @@ def test_health_comes_back_also_when_the_market_closes_behind_a_dropped_tick(yar
 # A disk that is nearly full
 
 
-def test_ticks_leave_the_reserve_free_and_go_on_when_there_is_room(yard, warnings):
-    here = yard(reserve=100)
+def test_ticks_leave_the_reserve_free_and_go_on_when_there_is_room(harness, warnings):
+    here = harness(reserve=100)
     here.disk.room = 99
     here.take(2)
     here.flush()
@@ -392,14 +392,14 @@ def test_ticks_leave_the_reserve_free_and_go_on_when_there_is_room(yard, warning
     assert len(warnings()) == 1
 
 
-def test_a_disk_that_is_full_from_the_start_takes_nothing(yard):
-    here = yard(reserve=100, room=99)
+def test_a_disk_that_is_full_from_the_start_takes_nothing(harness):
+    here = harness(reserve=100, room=99)
     assert here.take() == 0
     assert here.health["healthy"] is False
 
 
-def test_a_disk_that_was_full_at_the_start_is_looked_at_again_before_a_tick_comes(yard, clock):
-    here = yard(reserve=100, room=99)
+def test_a_disk_that_was_full_at_the_start_is_looked_at_again_before_a_tick_comes(harness, clock):
+    here = harness(reserve=100, room=99)
     here.disk.room = 100
     clock.pump([1.0] * 60)
     assert here.health["healthy"] is True
@@ -418,7 +418,7 @@ STEPS = st.lists(
 @given(STEPS)
 def test_each_tick_is_stored_once_however_its_commits_fail(steps):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        here = Yard(Path(folder))
+        here = Harness(Path(folder))
         failing = fail_commits(patch)
         for step in steps:
             if step == "take":
@@ -435,14 +435,14 @@ def test_each_tick_is_stored_once_however_its_commits_fail(steps):
         assert here.rows("SELECT sum(ticks) FROM heard") == [(here.taken or None,)]
         here.kill()
         patch.undo()
-        again = Yard(Path(folder))
+        again = Harness(Path(folder))
         assert again.collector.lost == 0
         again.kill()
 
 
 @pytest.mark.parametrize("how", ["before", "behind"])
-def test_the_last_commit_is_tried_once_more_when_it_fails(yard, failing, logged, how):
-    here = yard()
+def test_the_last_commit_is_tried_once_more_when_it_fails(harness, failing, logged, how):
+    here = harness()
     here.take(3)
     failing(how)
     here.close()
@@ -455,10 +455,10 @@ def test_the_last_commit_is_tried_once_more_when_it_fails(yard, failing, logged,
 # Rows that no disk would take
 
 
-def refuse(yard, name):
+def refuse(harness, name):
     """Let the store have no tick of one symbol."""
     when = f"WHEN NEW.symbol = (SELECT id FROM symbol WHERE name = '{name}')"
-    with closing(sqlite3.connect(yard.folder / "ticks.sqlite", isolation_level=None)) as other:
+    with closing(sqlite3.connect(harness.folder / "ticks.sqlite", isolation_level=None)) as other:
         other.execute(
             f"CREATE TRIGGER poison BEFORE INSERT ON block {when} "
             "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
@@ -466,9 +466,9 @@ def refuse(yard, name):
 
 
 def test_ticks_that_the_store_will_not_have_are_counted_and_said_and_stop_no_others(
-    yard, logged, clock
+    harness, logged, clock
 ):
-    here = yard()
+    here = harness()
     refuse(here, "GBPUSD")
     here.take(2)
     here.take(3, GBPUSD, "other")
@@ -484,12 +484,12 @@ def test_ticks_that_the_store_will_not_have_are_counted_and_said_and_stop_no_oth
     lines = logged("error")
     assert [line["what"] for line in lines] == ["ticks of GBPUSD"]
     here.kill()
-    again = yard()
+    again = harness()
     assert again.collector.lost == 0, "what was counted is not lost once more"
 
 
-def test_a_second_refusal_of_the_same_symbol_is_counted_and_not_said_again(yard, logged):
-    here = yard()
+def test_a_second_refusal_of_the_same_symbol_is_counted_and_not_said_again(harness, logged):
+    here = harness()
     refuse(here, "EURUSD")
     for _ in range(3):
         here.take(1)
@@ -498,8 +498,8 @@ def test_a_second_refusal_of_the_same_symbol_is_counted_and_not_said_again(yard,
     assert len(logged("error")) == 1
 
 
-def test_a_sender_of_numbers_without_end_stops_nobody(yard):
-    here = yard()
+def test_a_sender_of_numbers_without_end_stops_nobody(harness):
+    here = harness()
     wild, source = here.collector.source("wild"), here.collector.source("desk")
     for number in (1, 2**63 - 1, 1, 2**63 - 1):
         wild.classify(Batch(number, b"%d" % number * 2).seen(), here.now())
@@ -512,8 +512,8 @@ def test_a_sender_of_numbers_without_end_stops_nobody(yard):
     assert here.rows("SELECT missing FROM source WHERE name = 'wild'") == [(2**63 - 1,)]
 
 
-def test_ticks_that_cannot_be_packed_are_counted_and_stop_no_others(yard, monkeypatch, logged):
-    here, really = yard(), Series.pack
+def test_ticks_that_cannot_be_packed_are_counted_and_stop_no_others(harness, monkeypatch, logged):
+    here, really = harness(), Series.pack
 
     def pack(series):
         packed = really(series)
@@ -531,11 +531,13 @@ def test_ticks_that_cannot_be_packed_are_counted_and_stop_no_others(yard, monkey
     assert len(logged("critical")) == 1
     here.kill()
     monkeypatch.undo()
-    assert yard().collector.lost == 0
+    assert harness().collector.lost == 0
 
 
-def test_an_error_that_nobody_knows_makes_health_red_and_is_tried_again(yard, monkeypatch, logged):
-    here = yard(retry=2.0)
+def test_an_error_that_nobody_knows_makes_health_red_and_is_tried_again(
+    harness, monkeypatch, logged
+):
+    here = harness(retry=2.0)
 
     def fail(commit):
         raise RuntimeError("Nobody expected this.")
@@ -556,8 +558,8 @@ def test_an_error_that_nobody_knows_makes_health_red_and_is_tried_again(yard, mo
 # The tally
 
 
-def test_a_tally_that_is_removed_while_it_is_used_is_written_anew_and_said(yard, warnings):
-    here = yard()
+def test_a_tally_that_is_removed_while_it_is_used_is_written_anew_and_said(harness, warnings):
+    here = harness()
     here.take(2)
     here.flush()
     (here.folder / "ticks.taken").unlink()
@@ -566,16 +568,16 @@ def test_a_tally_that_is_removed_while_it_is_used_is_written_anew_and_said(yard,
     assert [line["log_format"][:26] for line in warnings()] == ["ticks.taken was removed or"]
     here.take(4)
     here.kill()
-    assert yard().collector.lost == 4
+    assert harness().collector.lost == 4
 
 
-def test_a_tally_that_is_missing_at_the_start_is_said(yard, warnings):
-    here = yard()
+def test_a_tally_that_is_missing_at_the_start_is_said(harness, warnings):
+    here = harness()
     here.take(2)
     here.flush()
     here.kill()
     (here.folder / "ticks.taken").unlink()
-    again = yard()
+    again = harness()
     assert again.collector.lost == 0
     assert [line["log_format"][:26] for line in warnings()] == ["ticks.taken was missing or"]
 
@@ -583,8 +585,8 @@ def test_a_tally_that_is_missing_at_the_start_is_said(yard, warnings):
 # A disk that refuses
 
 
-def test_a_disk_that_refuses_costs_nothing_and_fills_no_log(yard, clock, warnings):
-    here = yard(retry=2.0)
+def test_a_disk_that_refuses_costs_nothing_and_fills_no_log(harness, clock, warnings):
+    here = harness(retry=2.0)
     here.disk.broken = True
     here.take(3)
     here.flush()
@@ -603,8 +605,8 @@ def test_a_disk_that_refuses_costs_nothing_and_fills_no_log(yard, clock, warning
     assert len(warnings()) == 1
 
 
-def test_a_sync_tells_that_the_disk_refuses_and_the_next_one_that_it_takes_again(yard):
-    here = yard()
+def test_a_sync_tells_that_the_disk_refuses_and_the_next_one_that_it_takes_again(harness):
+    here = harness()
     here.disk.broken = True
     here.take()
     outcome = []
@@ -616,8 +618,8 @@ def test_a_sync_tells_that_the_disk_refuses_and_the_next_one_that_it_takes_again
     assert here.stored() == [0]
 
 
-def test_memory_stays_bounded_while_the_disk_refuses(yard, clock):
-    here = yard(queue=100)
+def test_memory_stays_bounded_while_the_disk_refuses(harness, clock):
+    here = harness(queue=100)
     here.disk.broken = True
     for _ in range(50):
         here.take(10)
@@ -629,28 +631,28 @@ def test_memory_stays_bounded_while_the_disk_refuses(yard, clock):
     assert here.stored() == list(range(100))
 
 
-def test_a_disk_that_does_not_tell_its_room_stores_nothing_twice(yard, clock, monkeypatch):
+def test_a_disk_that_does_not_tell_its_room_stores_nothing_twice(harness, clock, monkeypatch):
     def silent(store):
         raise JournalError("The disk cannot be asked.")
 
-    here = yard()
+    here = harness()
     here.take(3)
     with monkeypatch.context() as patch:
-        patch.setattr(Platter, "free", silent)
+        patch.setattr(FailingStore, "free", silent)
         here.flush()
     clock.pump([1.0] * 3)
     assert here.stored() == [0, 1, 2]
     assert here.health["stored"] == 3
 
 
-def test_a_sync_is_answered_also_when_the_store_fails_by_a_bug(yard, log, monkeypatch):
+def test_a_sync_is_answered_also_when_the_store_fails_by_a_bug(harness, log, monkeypatch):
     def fail(store, commit):
         raise RuntimeError("a bug")
 
-    here, outcome = yard(), []
+    here, outcome = harness(), []
     here.take()
     with monkeypatch.context() as patch:
-        patch.setattr(Platter, "commit", fail)
+        patch.setattr(FailingStore, "commit", fail)
         here.collector.sync().addErrback(outcome.append)
     assert len(outcome) == 1
 
@@ -658,9 +660,9 @@ def test_a_sync_is_answered_also_when_the_store_fails_by_a_bug(yard, log, monkey
 # Sync
 
 
-def test_a_sync_fires_once_what_was_taken_is_on_disk_and_not_before(yard):
+def test_a_sync_fires_once_what_was_taken_is_on_disk_and_not_before(harness):
     thread, outcome = Thread(), []
-    here = yard(in_thread=thread)
+    here = harness(in_thread=thread)
     here.take(3)
     here.collector.sync().addCallback(lambda _: outcome.append(here.stored()))
     assert not outcome
@@ -668,9 +670,9 @@ def test_a_sync_fires_once_what_was_taken_is_on_disk_and_not_before(yard):
     assert outcome == [[0, 1, 2]]
 
 
-def test_a_sync_waits_for_what_was_taken_during_the_commit_before_it(yard):
+def test_a_sync_waits_for_what_was_taken_during_the_commit_before_it(harness):
     thread, outcome = Thread(), []
-    here = yard(in_thread=thread)
+    here = harness(in_thread=thread)
     here.take()
     here.flush()
     here.take()
@@ -681,14 +683,14 @@ def test_a_sync_waits_for_what_was_taken_during_the_commit_before_it(yard):
     assert outcome == [[0, 1]]
 
 
-def test_a_sync_of_nothing_fires_at_once(yard):
+def test_a_sync_of_nothing_fires_at_once(harness):
     outcome = []
-    yard().collector.sync().addCallback(outcome.append)
+    harness().collector.sync().addCallback(outcome.append)
     assert outcome == [None]
 
 
-def test_a_sync_of_a_daemon_that_stops_fails(yard):
-    here, outcome = yard(), []
+def test_a_sync_of_a_daemon_that_stops_fails(harness):
+    here, outcome = harness(), []
     here.close()
     here.collector.sync().addErrback(outcome.append)
     assert outcome[0].check(JournalError)
@@ -697,48 +699,48 @@ def test_a_sync_of_a_daemon_that_stops_fails(yard):
 # The end
 
 
-def test_a_kill_loses_what_was_not_flushed_and_the_next_daemon_says_so_once(yard):
-    first = yard()
+def test_a_kill_loses_what_was_not_flushed_and_the_next_daemon_says_so_once(harness):
+    first = harness()
     first.take(3)
     first.flush()
     first.take(2)
     first.kill()
-    second = yard()
+    second = harness()
     assert second.collector.status()["lost when killed"] == 2
     assert second.stored() == [0, 1, 2]
     second.kill()
-    assert yard().collector.lost == 0
+    assert harness().collector.lost == 0
 
 
-def test_a_kill_before_the_first_flush_is_counted_too(yard):
-    first = yard()
+def test_a_kill_before_the_first_flush_is_counted_too(harness):
+    first = harness()
     first.take(7)
     first.kill()
-    assert yard().collector.lost == 7
+    assert harness().collector.lost == 7
 
 
-def test_what_was_dropped_or_refused_does_not_count_as_lost_by_a_kill(yard):
-    first = yard(queue=2, max_symbols=1)
+def test_what_was_dropped_or_refused_does_not_count_as_lost_by_a_kill(harness):
+    first = harness(queue=2, max_symbols=1)
     first.take(2)
     first.take(3)
     first.flush()
     first.take(3, GBPUSD)
     first.kill()
-    assert yard().collector.lost == 0
+    assert harness().collector.lost == 0
 
 
-def test_a_clean_stop_loses_nothing_and_leaves_no_timer(yard, clock):
-    first = yard()
+def test_a_clean_stop_loses_nothing_and_leaves_no_timer(harness, clock):
+    first = harness()
     first.take(5)
     assert first.close() == [None]
     assert clock.getDelayedCalls() == []
     assert first.stored() == [0, 1, 2, 3, 4]
-    assert yard().collector.lost == 0
+    assert harness().collector.lost == 0
 
 
-def test_a_clean_stop_waits_for_the_commit_under_way_and_then_stores_the_rest(yard):
+def test_a_clean_stop_waits_for_the_commit_under_way_and_then_stores_the_rest(harness):
     thread = Thread()
-    here = yard(in_thread=thread)
+    here = harness(in_thread=thread)
     here.take(2)
     here.flush()
     here.take(2)
@@ -749,20 +751,20 @@ def test_a_clean_stop_waits_for_the_commit_under_way_and_then_stores_the_rest(ya
     assert here.stored() == [0, 1, 2, 3]
 
 
-def test_a_stop_with_a_disk_that_refuses_ends_and_says_what_it_cost(yard, clock, warnings):
-    first = yard()
+def test_a_stop_with_a_disk_that_refuses_ends_and_says_what_it_cost(harness, clock, warnings):
+    first = harness()
     first.disk.broken = True
     first.take(5)
     first.flush()
     assert first.close() == [None]
     assert clock.getDelayedCalls() == []
     assert (warnings()[-1]["count"], warnings()[-1]["trouble"]) == (5, "The disk is full.")
-    assert yard().collector.lost == 5
+    assert harness().collector.lost == 5
 
 
-def test_a_stop_answers_the_syncs_that_wait(yard):
+def test_a_stop_answers_the_syncs_that_wait(harness):
     thread, outcome = Thread(), []
-    here = yard(in_thread=thread)
+    here = harness(in_thread=thread)
     here.take()
     here.flush()
     here.collector.sync().addBoth(outcome.append)
@@ -774,8 +776,8 @@ def test_a_stop_answers_the_syncs_that_wait(yard):
 # Symbols and senders
 
 
-def test_a_flood_of_symbols_is_refused_and_the_known_ones_go_on(yard):
-    here = yard(max_symbols=1)
+def test_a_flood_of_symbols_is_refused_and_the_known_ones_go_on(harness):
+    here = harness(max_symbols=1)
     assert (here.take(), here.take(1, GBPUSD), here.take()) == (1, 0, 1)
     here.flush()
     assert here.stored() == [0, 2]
@@ -784,8 +786,8 @@ def test_a_flood_of_symbols_is_refused_and_the_known_ones_go_on(yard):
     assert here.collector.source("desk").refused == 1
 
 
-def test_records_of_symbols_too_many_are_said_once_as_long_as_they_come(yard, warnings):
-    here = yard(max_symbols=1)
+def test_records_of_symbols_too_many_are_said_once_as_long_as_they_come(harness, warnings):
+    here = harness(max_symbols=1)
     here.take()
     for at in range(3):
         here.take(1, b"NEW%d" % at)
@@ -799,16 +801,16 @@ def test_records_of_symbols_too_many_are_said_once_as_long_as_they_come(yard, wa
     assert [line["count"] for line in warnings()] == [1, 2]
 
 
-def test_the_symbols_of_an_earlier_daemon_count_too(yard):
-    first = yard()
+def test_the_symbols_of_an_earlier_daemon_count_too(harness):
+    first = harness()
     first.take()
     first.close()
-    second = yard(max_symbols=1)
+    second = harness(max_symbols=1)
     assert (second.take(1, GBPUSD), second.take()) == (0, 1)
 
 
-def test_senders_beyond_the_limit_are_counted_as_one_whose_numbers_mean_nothing(yard):
-    here = yard(max_sources=2)
+def test_senders_beyond_the_limit_are_counted_as_one_whose_numbers_mean_nothing(harness):
+    here = harness(max_sources=2)
     for name in ("a", "b", "c", "d"):
         here.take(1, source=name)
     here.flush()
@@ -822,23 +824,23 @@ def test_senders_beyond_the_limit_are_counted_as_one_whose_numbers_mean_nothing(
     assert here.stored() == [0, 1, 2, 3]
 
 
-def test_the_others_are_counted_on_by_the_next_daemon(yard):
-    first = yard(max_sources=1)
+def test_the_others_are_counted_on_by_the_next_daemon(harness):
+    first = harness(max_sources=1)
     first.take(1, source="a")
     first.take(1, source="b")
     first.close()
-    second = yard(max_sources=1)
+    second = harness(max_sources=1)
     second.take(1, source="b")
     second.close()
     assert second.rows("SELECT received FROM source WHERE id = ?", OTHERS) == [(2,)]
 
 
-def test_a_sender_keeps_its_number_and_its_counts(yard):
-    first = yard()
+def test_a_sender_keeps_its_number_and_its_counts(harness):
+    first = harness()
     first.take(2, source="a")
     first.take(2, source="b")
     first.close()
-    second = yard()
+    second = harness()
     second.take(1, source="c")
     second.take(1, source="b")
     second.close()
@@ -849,14 +851,14 @@ def test_a_sender_keeps_its_number_and_its_counts(yard):
 # The newest
 
 
-def test_the_newest_tick_is_known_at_once_and_by_the_next_daemon(yard):
-    first = yard()
+def test_the_newest_tick_is_known_at_once_and_by_the_next_daemon(harness):
+    first = harness()
     first.take(3)
     assert first.collector.last_tick(EURUSD) == (b"2", 10**12)
     first.flush()
     assert first.collector.last_tick(EURUSD) == (b"2", 10**12)
     first.close()
-    second = yard()
+    second = harness()
     assert second.collector.last_tick(EURUSD) == (b"2", 10**12)
     assert list(second.collector.symbols()) == [EURUSD]
     assert second.collector.last_tick(GBPUSD) is None
@@ -865,9 +867,9 @@ def test_the_newest_tick_is_known_at_once_and_by_the_next_daemon(yard):
 # Datagrams that the kernel dropped
 
 
-def test_what_the_kernel_dropped_at_all_ports_adds_up_over_restarts(yard):
+def test_what_the_kernel_dropped_at_all_ports_adds_up_over_restarts(harness):
     for _ in range(2):
-        here = yard()
+        here = harness()
         here.collector.add_drop_counter(lambda: 3)
         here.collector.add_drop_counter(lambda: 4)
         here.take()
@@ -878,8 +880,8 @@ def test_what_the_kernel_dropped_at_all_ports_adds_up_over_restarts(yard):
     assert here.rows("SELECT value FROM total WHERE name = 'kernel drops'") == [(14,)]
 
 
-def test_what_the_kernel_dropped_is_stored_also_when_no_tick_came_since(yard):
-    here, drops = yard(), [0]
+def test_what_the_kernel_dropped_is_stored_also_when_no_tick_came_since(harness):
+    here, drops = harness(), [0]
     here.collector.add_drop_counter(lambda: drops[0])
     here.take()
     here.flush()
@@ -889,8 +891,8 @@ def test_what_the_kernel_dropped_is_stored_also_when_no_tick_came_since(yard):
     assert here.rows("SELECT value FROM total WHERE name = 'kernel drops'") == [(7,)]
 
 
-def test_datagrams_that_the_kernel_dropped_turn_health_red(yard, warnings):
-    here, drops = yard(), [0]
+def test_datagrams_that_the_kernel_dropped_turn_health_red(harness, warnings):
+    here, drops = harness(), [0]
     here.collector.add_drop_counter(lambda: drops[0])
     drops[0] = 7
     here.take()

@@ -1,7 +1,7 @@
 """Ticks with accounts: who may send and read what."""
 
 import pytest
-from people import GUEST, PASSWORD, REMOTE, TOKEN, House
+from fakes.daemon import LOCAL, PASSWORD, REMOTE, TOKEN, FakeDaemon
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
@@ -15,111 +15,111 @@ DENIED = b"ERR: denied"
 
 @pytest.fixture
 def build(tmp_path, clock):
-    return lambda *sets: House(tmp_path / "data", clock, "reserve=0", *sets)
+    return lambda *sets: FakeDaemon(tmp_path / "data", clock, "reserve=0", *sets)
 
 
 @pytest.fixture
-def house(build):
+def daemon(build):
     return build()
 
 
-def symbols(house):
-    return {symbol.decode() for symbol in house.hub.collector.symbols()}
+def symbols(daemon):
+    return {symbol.decode() for symbol in daemon.hub.collector.symbols()}
 
 
-def test_a_login_is_told_and_its_password_may_hold_blanks(house):
-    assert house.ask("ticks", BOB) == b"OK: LOGIN\r\n"
+def test_a_login_is_told_and_its_password_may_hold_blanks(daemon):
+    assert daemon.ask("ticks", BOB) == b"OK: LOGIN\r\n"
 
 
 @pytest.mark.parametrize("line", [b"LOGIN:\n", b"LOGIN: bob\n"])
-def test_a_login_without_a_password_is_told_so(house, line):
-    assert house.ask("ticks", line).startswith(b"ERR: login LOGIN takes")
+def test_a_login_without_a_password_is_told_so(daemon, line):
+    assert daemon.ask("ticks", line).startswith(b"ERR: login LOGIN takes")
 
 
-def test_a_token_is_a_password_too(house):
-    assert house.ask("ticks", f"LOGIN: bob {TOKEN}\n".encode()) == b"OK: LOGIN\r\n"
+def test_a_token_is_a_password_too(daemon):
+    assert daemon.ask("ticks", f"LOGIN: bob {TOKEN}\n".encode()) == b"OK: LOGIN\r\n"
 
 
-def test_strangers_send_and_read_nothing(house):
-    terminal = house.dial("ticks")
-    assert house.say(terminal, b"EURUSD 1.1\n").startswith(DENIED)
-    assert house.say(terminal, b"SUBSCRIBE: *\n").startswith(DENIED)
-    assert symbols(house) == set()
+def test_strangers_send_and_read_nothing(daemon):
+    terminal = daemon.dial("ticks")
+    assert daemon.say(terminal, b"EURUSD 1.1\n").startswith(DENIED)
+    assert daemon.say(terminal, b"SUBSCRIBE: *\n").startswith(DENIED)
+    assert symbols(daemon) == set()
 
 
-def test_an_account_sends_the_symbols_that_it_may_and_no_others(house):
-    answer = house.ask("ticks", BOB + b"EURUSD 1.1\nGBPUSD 1.3\nEURJPY 160.1\n")
+def test_an_account_sends_the_symbols_that_it_may_and_no_others(daemon):
+    answer = daemon.ask("ticks", BOB + b"EURUSD 1.1\nGBPUSD 1.3\nEURJPY 160.1\n")
     assert answer.startswith(b"OK: LOGIN\r\nERR: denied")
-    assert symbols(house) == {"EURUSD", "EURJPY"}
-    assert house.hub.collector.health()["refused"] == 1
+    assert symbols(daemon) == {"EURUSD", "EURJPY"}
+    assert daemon.hub.collector.health()["refused"] == 1
 
 
-def test_what_may_not_be_sent_of_a_numbered_batch_is_left_out_of_its_repetition_too(house):
+def test_what_may_not_be_sent_of_a_numbered_batch_is_left_out_of_its_repetition_too(daemon):
     batch = b"@@desk 1\nEURUSD 1.1\nGBPUSD 1.3\n@@desk 2\nEURUSD 1.2\n"
     for _ in range(2):
-        house.ask("ticks", BOB + batch)
-    assert symbols(house) == {"EURUSD"}
+        daemon.ask("ticks", BOB + batch)
+    assert symbols(daemon) == {"EURUSD"}
 
 
 def test_an_account_reads_the_symbols_that_it_may_and_a_star_is_all_of_those(build):
-    house = build("access.anonymous=send")
-    reader = house.dial("ticks")
-    assert house.say(reader, BOB + b"SUBSCRIBE: GBPUSD\n").endswith(b"'GBPUSD'\r\n")
-    assert house.say(reader, b"SUBSCRIBE: *\n") == b"OK: SUBSCRIBED *\r\n"
-    house.ask("ticks", b"GBPUSD 1.3\nEURUSD 1.1\n")
+    daemon = build("access.anonymous=send")
+    reader = daemon.dial("ticks")
+    assert daemon.say(reader, BOB + b"SUBSCRIBE: GBPUSD\n").endswith(b"'GBPUSD'\r\n")
+    assert daemon.say(reader, b"SUBSCRIBE: *\n") == b"OK: SUBSCRIBED *\r\n"
+    daemon.ask("ticks", b"GBPUSD 1.3\nEURUSD 1.1\n")
     told = reader.received()
     assert told.startswith(b"TICK: EURUSD 1.1 ")
     assert b"GBPUSD" not in told
 
 
-def test_a_wrong_login_is_told_and_may_be_said_anew_until_there_were_too_many(house, clock):
-    terminal = house.dial("ticks")
+def test_a_wrong_login_is_told_and_may_be_said_anew_until_there_were_too_many(daemon, clock):
+    terminal = daemon.dial("ticks")
     wrong = b"LOGIN: bob guess\n"
-    assert house.say(terminal, wrong).startswith(b"ERR: login")
-    assert house.say(terminal, wrong).startswith(b"ERR: login")
+    assert daemon.say(terminal, wrong).startswith(b"ERR: login")
+    assert daemon.say(terminal, wrong).startswith(b"ERR: login")
     assert not terminal.closed
-    assert house.say(terminal, BOB).startswith(b"ERR: banned")
+    assert daemon.say(terminal, BOB).startswith(b"ERR: banned")
     assert terminal.closed
     clock.advance(16)
-    assert house.ask("ticks", BOB) == b"OK: LOGIN\r\n"
+    assert daemon.ask("ticks", BOB) == b"OK: LOGIN\r\n"
 
 
-def test_what_stands_behind_a_login_waits_for_it(house, clock, monkeypatch):
+def test_what_stands_behind_a_login_waits_for_it(daemon, clock, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
-    terminal = house.dial("ticks")
-    assert house.say(terminal, BOB + b"EURUSD 1.1\nPING:\n") == b""
+    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    terminal = daemon.dial("ticks")
+    assert daemon.say(terminal, BOB + b"EURUSD 1.1\nPING:\n") == b""
     held.callback(True)
     clock.pump([0.01] * 3)
     assert terminal.received() == b"OK: LOGIN\r\nOK: PONG\r\n"
-    assert symbols(house) == {"EURUSD"}
+    assert symbols(daemon) == {"EURUSD"}
 
 
-def test_who_goes_while_the_login_is_decided_leaves_nothing_behind(house, clock, monkeypatch, log):
+def test_who_goes_while_the_login_is_decided_leaves_nothing_behind(daemon, clock, monkeypatch, log):
     held = Deferred()
-    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
-    terminal = house.dial("ticks")
-    house.say(terminal, BOB + b"EURUSD 1.1\n")
+    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    terminal = daemon.dial("ticks")
+    daemon.say(terminal, BOB + b"EURUSD 1.1\n")
     terminal.hang_up()
     held.callback(True)
     clock.pump([0.01] * 3)
-    assert house.hub.access.limiter("ticks").total == 0
+    assert daemon.hub.access.limiter("ticks").total == 0
     assert not [event for event in log if "log_failure" in event]
 
 
 def test_a_password_is_not_taken_where_others_can_listen(build, log):
-    house = build("access.anonymous=send")
-    terminal = house.dial("ticks", **REMOTE)
-    assert b"secure:" in house.say(terminal, BOB)
-    assert b"canary" not in house.say(terminal, b"LOGIN bob hunter-canary\n")
+    daemon = build("access.anonymous=send")
+    terminal = daemon.dial("ticks", **REMOTE)
+    assert b"secure:" in daemon.say(terminal, BOB)
+    assert b"canary" not in daemon.say(terminal, b"LOGIN bob hunter-canary\n")
     assert "canary" not in " ".join(map(formatEvent, log))
-    assert not house.hub.access.authenticator.counts
+    assert not daemon.hub.access.authenticator.counts
 
 
-def test_who_is_disabled_is_here_no_longer(house):
-    terminal = house.dial("ticks")
-    house.say(terminal, BOB)
-    house.change("bob", grants=["reader"], disabled=True)
+def test_who_is_disabled_is_here_no_longer(daemon):
+    terminal = daemon.dial("ticks")
+    daemon.say(terminal, BOB)
+    daemon.change("bob", grants=["reader"], disabled=True)
     assert terminal.reset
 
 
@@ -133,14 +133,14 @@ def test_who_may_do_nothing_has_to_log_in_soon_and_others_have_their_hour(build,
 
 
 def test_more_records_than_the_budget_are_read_more_slowly_and_none_is_lost(build, clock):
-    house = build("access.anonymous=send", "ticks.records=10")
-    terminal = house.dial("ticks")
+    daemon = build("access.anonymous=send", "ticks.records=10")
+    terminal = daemon.dial("ticks")
     terminal.send(b"".join(b"S%d 1.1\n" % number for number in range(25)) + b"PING:\n")
     clock.pump([0.1] * 10)
     assert terminal.received() == b""
     clock.pump([0.1] * 10)
     assert terminal.received() == b"OK: PONG\r\n"
-    assert len(symbols(house)) == 25
+    assert len(symbols(daemon)) == 25
 
 
 # Datagrams
@@ -149,8 +149,8 @@ def test_more_records_than_the_budget_are_read_more_slowly_and_none_is_lost(buil
 class Port:
     """A port for datagrams, heard on an address that others reach."""
 
-    def __init__(self, house):
-        self.protocol = ticks_by_datagram.buildProtocol(house.hub, Listener("ticks", "udp:8082"))
+    def __init__(self, daemon):
+        self.protocol = ticks_by_datagram.buildProtocol(daemon.hub, Listener("ticks", "udp:8082"))
         self.protocol.transport = self
         self.protocol.startProtocol = None
 
@@ -162,7 +162,7 @@ class Port:
 
 
 @pytest.fixture
-def office(build):
+def harness(build):
     networks = (
         'access.networks."10.0.0.0/8"=send:ticks',
         'access.networks."10.1.0.0/16"=fetch',
@@ -171,29 +171,29 @@ def office(build):
     return build(*networks)
 
 
-def test_a_network_may_send_and_others_may_not(office):
-    port = Port(office)
+def test_a_network_may_send_and_others_may_not(harness):
+    port = Port(harness)
     port.protocol.datagramsReceived(
         [(b"EURUSD 1.1\0", ("10.1.2.3", 1)), (b"GBPUSD 1.3\0", ("192.0.2.7", 1))]
     )
-    assert symbols(office) == {"EURUSD"}
-    assert office.hub.collector.health()["refused"] == 1
+    assert symbols(harness) == {"EURUSD"}
+    assert harness.hub.collector.health()["refused"] == 1
 
 
-def test_a_network_may_send_some_symbols_in_whatever_form(office):
-    port = Port(office)
+def test_a_network_may_send_some_symbols_in_whatever_form(harness):
+    port = Port(harness)
     port.send("172.16.0.1", b"EURUSD 1.1\0", b"GBPUSD 1.3\0", b"EURJPY 1 2\nGBPJPY 1\n")
     port.send("172.16.0.1", b"@@desk 1\nEURCHF 1.1\nUSDCHF 1.1\n")
-    assert symbols(office) == {"EURUSD", "EURJPY", "EURCHF"}
-    assert office.hub.collector.health()["refused"] == 3
+    assert symbols(harness) == {"EURUSD", "EURJPY", "EURCHF"}
+    assert harness.hub.collector.health()["refused"] == 3
 
 
-def test_a_datagram_never_earns_a_penalty(house):
-    Port(house).send("192.0.2.7", *[b"\xff garbage"] * 50)
-    assert len(house.hub.access.bans) == 0
+def test_a_datagram_never_earns_a_penalty(daemon):
+    Port(daemon).send("192.0.2.7", *[b"\xff garbage"] * 50)
+    assert len(daemon.hub.access.bans) == 0
 
 
-def test_a_network_s_rights_are_for_streams_too(office):
-    terminal = office.dial("ticks", host="10.0.0.1", peer="10.9.9.9")
-    assert office.say(terminal, b"EURUSD 1.1\nPING:\n") == b"OK: PONG\r\n"
-    assert office.dial("ticks", **GUEST)
+def test_a_network_s_rights_are_for_streams_too(harness):
+    terminal = harness.dial("ticks", host="10.0.0.1", peer="10.9.9.9")
+    assert harness.say(terminal, b"EURUSD 1.1\nPING:\n") == b"OK: PONG\r\n"
+    assert harness.dial("ticks", **LOCAL)

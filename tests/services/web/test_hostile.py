@@ -1,20 +1,20 @@
 """Requests that are none, or that somebody makes who means no good."""
 
 import pytest
-from people import House
+from fakes.daemon import FakeDaemon
 
 
 @pytest.fixture
-def house(tmp_path, clock):
-    return House(tmp_path / "data", clock, "access.anonymous=fetch")
+def daemon(tmp_path, clock):
+    return FakeDaemon(tmp_path / "data", clock, "access.anonymous=fetch")
 
 
 @pytest.mark.parametrize("service", ["web", "templates"])
 @pytest.mark.parametrize("name", [b"Host", b"Origin", b"If-None-Match", b"Authorization", b"X"])
 @pytest.mark.parametrize("value", [b"\xff\xfe", b"\xed\xa0\x80", b"local\xc0\xafhost", b"\x1b[2J"])
-def test_headers_of_any_bytes_are_no_error_of_ours(house, log, service, name, value):
+def test_headers_of_any_bytes_are_no_error_of_ours(daemon, log, service, name, value):
     head = b"GET /templates/EURUSD/H1 HTTP/1.1\r\n%b: %b\r\n\r\n" % (name, value)
-    answer = house.ask(service, head)
+    answer = daemon.ask(service, head)
     assert answer.startswith(b"HTTP/1.1 4")
-    assert house.hub.access.bans.offences["error"] == 0
+    assert daemon.hub.access.bans.offences["error"] == 0
     assert not [event for event in log if "log_failure" in event]

@@ -1,7 +1,7 @@
 """HTTP with accounts: Basic, Bearer, and what a refusal says."""
 
 import pytest
-from people import PASSWORD, REMOTE, TOKEN, House, basic
+from fakes.daemon import PASSWORD, REMOTE, TOKEN, FakeDaemon, basic
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
 
@@ -11,16 +11,16 @@ TEMPLATE = b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n"
 @pytest.fixture
 def build(tmp_path, clock):
     def make(*sets, **more):
-        house = House(tmp_path / "data", clock, *sets, **more)
+        daemon = FakeDaemon(tmp_path / "data", clock, *sets, **more)
         for symbol in ("EURUSD", "GBPUSD"):
-            house.hub.library.store(symbol, "H1", TEMPLATE, 1)
-        return house
+            daemon.hub.library.store(symbol, "H1", TEMPLATE, 1)
+        return daemon
 
     return make
 
 
 @pytest.fixture
-def house(build):
+def daemon(build):
     return build()
 
 
@@ -39,46 +39,50 @@ def status(answer):
     return int(answer.split()[1])
 
 
-def test_a_stranger_is_asked_for_a_login(house):
-    answer = house.ask("web", request())
+def test_a_stranger_is_asked_for_a_login(daemon):
+    answer = daemon.ask("web", request())
     assert status(answer) == 401
     assert b'WWW-Authenticate: Basic realm="mtnet"' in answer
 
 
-def test_basic_logs_in(house):
-    assert status(house.ask("web", request(authorization=basic("alice")))) == 200
+def test_basic_logs_in(daemon):
+    assert status(daemon.ask("web", request(authorization=basic("alice")))) == 200
 
 
-def test_a_token_logs_in_and_may_less_than_its_account(house):
+def test_a_token_logs_in_and_may_less_than_its_account(daemon):
     said = b"Bearer " + TOKEN.encode()
-    assert status(house.ask("web", request(authorization=said))) == 403
-    assert house.hub.access.authenticator.counts == {"right": 1}
+    assert status(daemon.ask("web", request(authorization=said))) == 403
+    assert daemon.hub.access.authenticator.counts == {"right": 1}
 
 
-def test_an_account_sees_and_gets_what_it_may(house):
+def test_an_account_sees_and_gets_what_it_may(daemon):
     said = basic("bob")
-    assert b"GBPUSD" not in house.ask("web", request(authorization=said))
-    assert status(house.ask("web", request(path="/templates/EURUSD/H1", authorization=said))) == 200
-    assert status(house.ask("web", request(path="/templates/GBPUSD/H1", authorization=said))) == 403
+    assert b"GBPUSD" not in daemon.ask("web", request(authorization=said))
+    assert (
+        status(daemon.ask("web", request(path="/templates/EURUSD/H1", authorization=said))) == 200
+    )
+    assert (
+        status(daemon.ask("web", request(path="/templates/GBPUSD/H1", authorization=said))) == 403
+    )
 
 
-def test_who_may_not_store_is_refused_and_who_may_is_not(house):
+def test_who_may_not_store_is_refused_and_who_may_is_not(daemon):
     answers = [
-        house.ask("web", request("PUT", "/templates/XAUUSD/H1", basic(name), TEMPLATE))
+        daemon.ask("web", request("PUT", "/templates/XAUUSD/H1", basic(name), TEMPLATE))
         for name in ("bob", "alice")
     ]
     assert list(map(status, answers)) == [403, 201]
 
 
-def test_a_login_is_of_one_request(house):
-    terminal = house.dial("web")
-    assert status(house.say(terminal, request(authorization=basic("alice")))) == 200
-    assert status(house.say(terminal, request())) == 401
+def test_a_login_is_of_one_request(daemon):
+    terminal = daemon.dial("web")
+    assert status(daemon.say(terminal, request(authorization=basic("alice")))) == 200
+    assert status(daemon.say(terminal, request())) == 401
 
 
-def test_a_wrong_login_is_refused_and_soon_kept_out(house):
+def test_a_wrong_login_is_refused_and_soon_kept_out(daemon):
     wrong = request(authorization=basic("alice", "guess-canary"))
-    answers = [house.ask("web", wrong) for _ in range(3)]
+    answers = [daemon.ask("web", wrong) for _ in range(3)]
     assert list(map(status, answers)) == [401, 401, 429]
     assert b"Retry-After: " in answers[2]
     assert b"canary" not in b"".join(answers)
@@ -87,67 +91,67 @@ def test_a_wrong_login_is_refused_and_soon_kept_out(house):
 @pytest.mark.parametrize(
     "said", [b"Basic", b"Basic !!!", b"Basic YWxpY2U=", b"Digest x", b"x" * 99, b"Bearer"]
 )
-def test_what_is_no_login_is_refused(house, said):
-    assert status(house.ask("web", request(authorization=said))) in (400, 401)
+def test_what_is_no_login_is_refused(daemon, said):
+    assert status(daemon.ask("web", request(authorization=said))) in (400, 401)
 
 
-def test_two_logins_are_none(house):
+def test_two_logins_are_none(daemon):
     more = b"Authorization: " + basic("alice") + b"\r\n"
-    assert status(house.ask("web", request(authorization=basic("bob"), more=more))) == 400
+    assert status(daemon.ask("web", request(authorization=basic("bob"), more=more))) == 400
 
 
 def test_a_password_is_not_taken_where_others_can_listen(build):
-    house = build("access.anonymous=fetch", "web.hosts=192.0.2.1")
+    daemon = build("access.anonymous=fetch", "web.hosts=192.0.2.1")
     for said in (basic("alice"), b"Bearer " + TOKEN.encode(), b"Basic !!!"):
-        answer = house.ask("web", request(authorization=said), **REMOTE)
+        answer = daemon.ask("web", request(authorization=said), **REMOTE)
         assert status(answer) == 403
         assert b"WWW-Authenticate" not in answer
         assert b"secure:" in answer
-    assert not house.hub.access.authenticator.counts
+    assert not daemon.hub.access.authenticator.counts
 
 
 def test_nobody_is_asked_for_a_password_where_others_can_listen(build):
-    house = build("web.hosts=192.0.2.1")
-    assert status(house.ask("web", request(), **REMOTE)) == 403
+    daemon = build("web.hosts=192.0.2.1")
+    assert status(daemon.ask("web", request(), **REMOTE)) == 403
 
 
 def test_too_many_logins_at_once_are_told_to_come_back(build, monkeypatch):
-    house = build("access.hashes=1")
-    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: Deferred())
+    daemon = build("access.hashes=1")
+    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: Deferred())
     answers = [
-        house.ask("web", request(authorization=basic(name))) for name in ("alice", "bob", "carol")
+        daemon.ask("web", request(authorization=basic(name))) for name in ("alice", "bob", "carol")
     ]
     assert answers[:2] == [b"", b""]
     assert status(answers[2]) == 503
     assert b"Retry-After: 1" in answers[2]
 
 
-def test_who_goes_while_the_login_is_decided_leaves_nothing_behind(house, monkeypatch, log):
+def test_who_goes_while_the_login_is_decided_leaves_nothing_behind(daemon, monkeypatch, log):
     held = Deferred()
-    monkeypatch.setattr(house.checker, "_in_thread", lambda *_: held)
-    terminal = house.dial("web")
-    house.say(terminal, request(authorization=basic("alice")))
+    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    terminal = daemon.dial("web")
+    daemon.say(terminal, request(authorization=basic("alice")))
     terminal.hang_up()
     held.callback(True)
-    assert house.hub.access.limiter("web").total == 0
+    assert daemon.hub.access.limiter("web").total == 0
     assert not [event for event in log if "log_failure" in event]
 
 
-def test_a_foreign_page_changes_nothing_with_a_cached_login(house):
+def test_a_foreign_page_changes_nothing_with_a_cached_login(daemon):
     more = b"Origin: http://elsewhere.example\r\n"
     said = request("PUT", "/templates/XAUUSD/H1", basic("alice"), TEMPLATE, more)
-    assert status(house.ask("web", said)) == 403
-    assert not house.hub.access.authenticator.counts
+    assert status(daemon.ask("web", said)) == 403
+    assert not daemon.hub.access.authenticator.counts
 
 
 def test_where_there_are_no_accounts_nobody_is_asked_for_one(build):
-    house = build(grants={})
-    assert status(house.ask("web", request())) == 403
+    daemon = build(grants={})
+    assert status(daemon.ask("web", request())) == 403
 
 
-def test_no_secret_comes_into_the_log(house, log):
+def test_no_secret_comes_into_the_log(daemon, log):
     for said in (basic("alice", "canary-1"), b"Bearer canary-2", b"Basic canary-3", basic("alice")):
-        house.ask("web", request(authorization=said))
+        daemon.ask("web", request(authorization=said))
     shown = " ".join(map(formatEvent, log))
     assert "canary" not in shown
     assert PASSWORD not in shown
@@ -156,19 +160,19 @@ def test_no_secret_comes_into_the_log(house, log):
 # Deadlines
 
 
-def test_silent_and_dripping_clients_are_closed_after_the_same_time(house, clock):
-    silent, dripping = house.dial("web"), house.dial("web")
+def test_silent_and_dripping_clients_are_closed_after_the_same_time(daemon, clock):
+    silent, dripping = daemon.dial("web"), daemon.dial("web")
     for byte in request()[:11]:
         dripping.send(bytes([byte]))
         clock.advance(1.0)
     assert silent.closed
     assert dripping.closed
-    assert house.hub.access.bans.offences["deadline"] == 2
+    assert daemon.hub.access.bans.offences["deadline"] == 2
 
 
 def test_a_body_has_to_end_however_slowly_it_moves(build, clock):
-    house = build("access.anonymous=publish")
-    terminal = house.dial("web")
+    daemon = build("access.anonymous=publish")
+    terminal = daemon.dial("web")
     terminal.send(request("PUT", "/templates/XAUUSD/H1", body=TEMPLATE)[: -len(TEMPLATE)])
     for byte in TEMPLATE[:31]:
         terminal.send(bytes([byte]))
@@ -177,12 +181,12 @@ def test_a_body_has_to_end_however_slowly_it_moves(build, clock):
 
 
 def test_who_asked_once_may_be_idle_for_longer(build, clock):
-    house = build("access.anonymous=fetch")
-    terminal = house.dial("web")
-    house.say(terminal, request())
+    daemon = build("access.anonymous=fetch")
+    terminal = daemon.dial("web")
+    daemon.say(terminal, request())
     clock.advance(29)
     assert not terminal.closed
     clock.advance(2)
     assert terminal.closed
-    assert house.hub.access.bans.offences["deadline"] == 0
-    assert house.hub.access.limiter("web").unauthenticated == 0
+    assert daemon.hub.access.bans.offences["deadline"] == 0
+    assert daemon.hub.access.limiter("web").unauthenticated == 0

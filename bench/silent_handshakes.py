@@ -3,7 +3,7 @@ Crowd the TLS ports of a real daemon with clients that say nothing.
 
 Meanwhile others shake hands, as quickly as they can: how many fail, how long they take, and how
 long the last silent one is held. Run it from a development environment:
-`python bench/tls_silent.py --clients 2000`.
+`python bench/silent_handshakes.py --clients 2000`.
 """
 
 import argparse
@@ -30,7 +30,7 @@ PATIENCE = 10.0
 """Seconds in which every silent client must be gone."""
 
 
-class Honest(threading.Thread):
+class LegitimateClient(threading.Thread):
     """Shakes hands with one port after the other until it is told to stop."""
 
     def __init__(self, context: ssl.SSLContext, ports: list[int]) -> None:
@@ -62,7 +62,7 @@ class Honest(threading.Thread):
         }
 
 
-def crowd(ports: list[int], clients: int) -> float:
+def connect_silently(ports: list[int], clients: int) -> float:
     """Connect so many silent clients to each port; return seconds until the last one is gone."""
     began, poll, held = time.monotonic(), select.poll(), {}
     for _ in range(clients):
@@ -97,9 +97,9 @@ def main() -> None:
         daemon.start(*listens)
         try:
             ports = [daemon.port(name, "TLS") for name in SERVICES]
-            honest = Honest(client_context(files.ca), ports)
+            honest = LegitimateClient(client_context(files.ca), ports)
             honest.start()
-            gone = crowd(ports, clients)
+            gone = connect_silently(ports, clients)
             honest.done.set()
             honest.join()
             status = daemon.status()["tls"]["handshakes"]

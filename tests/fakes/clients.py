@@ -1,8 +1,8 @@
 """A signals port in memory, and the clients of dialect 2 that are connected to it."""
 
+from fakes.transports import MemoryEndpoint
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from wires import Line
 
 from mtnet import client
 from mtnet.client import Follower, Publisher
@@ -13,7 +13,7 @@ from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.testing import make_hub
 
 
-class Office:
+class Harness:
     """A signals port, and those who are connected to it."""
 
     def __init__(self, folder, *sets):
@@ -48,13 +48,13 @@ class Office:
             setattr(owner, name, dead)
 
     def line(self):
-        self.lines.append(Line(self.factory, self.clock))
+        self.lines.append(MemoryEndpoint(self.factory, self.clock))
         return self.lines[-1]
 
     def cut(self):
         for line in self.lines:
-            if line.wires:
-                line.wire.cut()
+            if line.connections:
+                line.connection.cut()
 
     def settle(self):
         for _ in range(5):
@@ -79,21 +79,21 @@ class Office:
         return {(e.symbol, e.ticket): e.volume for e in self.hub.desk.channel(channel).held()}
 
     def publisher(self, **options):
-        return Provider(self, **options)
+        return PublisherClient(self, **options)
 
     def follower(self, **options):
-        return Pupil(self, **options)
+        return FollowerClient(self, **options)
 
 
-class Provider:
+class PublisherClient:
     """A publisher, and what became of what it published."""
 
-    def __init__(self, office, **options):
+    def __init__(self, harness, **options):
         self.events, self.stored, self.failed, self.answers = [], [], [], {}
-        self.office, self.line = office, office.line()
+        self.harness, self.line = harness, harness.line()
         self.publisher = Publisher(
             self.line,
-            office.clock,
+            harness.clock,
             on_lost=lambda why: self.events.append("lost"),
             on_fenced=lambda channel: self.events.append(f"fenced {channel}"),
             **options,
@@ -106,7 +106,7 @@ class Provider:
         done.addCallbacks(self.stored.append, lambda f: self.failed.append(f.getErrorMessage()))
 
 
-class Pupil:
+class FollowerClient:
     """
     A follower, and what it was told.
 
@@ -117,15 +117,15 @@ class Pupil:
         went_back: what was handed out of another history, though nobody accepted it.
     """
 
-    def __init__(self, office, **options):
-        self.office, self.line, self.symbols = office, office.line(), options.get("symbols")
+    def __init__(self, harness, **options):
+        self.harness, self.line, self.symbols = harness, harness.line(), options.get("symbols")
         self.seqs, self.snapshots, self.blind, self.events = [], [], [], []
         self.given_back, self.waiting, self.unknown = [], None, set()
         self.last = options.get("epoch"), options.get("seq", 0)
         self.went_back = []
         self.follower = Follower(
             self.line,
-            office.clock,
+            harness.clock,
             on_snapshot=self.take_snapshot,
             on_signal=self.take_signal,
             on_synced=lambda: self.events.append("synced"),

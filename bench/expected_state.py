@@ -49,7 +49,7 @@ def apply(state: State, seq: int, entry: Content) -> None:
         state.pop((entry.symbol, entry.ticket), None)
 
 
-class Truth:
+class ExpectedState:
     """
     Every signal that the only publisher ever said: the n-th of them must become entry n.
 

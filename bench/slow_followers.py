@@ -4,7 +4,7 @@ Signals for a crowd: how late readers hear of them, and what those who never rea
 One publisher sends RATE signals a second, batches as they come due; a thousand followers of
 dialect 2 read them, and in every other run a hundred more never read a byte: they are cut off
 once `signals.queue` is full, and come back. Every frame of every reader is accounted for.
-Run it from a development environment: `python bench/crowd.py --rates 1000,250`.
+Run it from a development environment: `python bench/slow_followers.py --rates 1000,250`.
 """
 
 import argparse
@@ -118,7 +118,7 @@ def _follow(port: int, buffer: int = 0) -> socket.socket:
     return connection
 
 
-class Crowd:
+class FollowerPool:
     """The readers of one run, those who never read, and what was measured."""
 
     def __init__(self, daemon: SignalsDaemon, readers: int, idle: int) -> None:
@@ -202,15 +202,15 @@ def measure(options: argparse.Namespace, rate: int, idle: int) -> dict[str, floa
         arguments = (daemon.number, rate, options.seconds, options.comment, begin, sent)
         publisher = multiprocessing.Process(target=publish, args=arguments)
         publisher.start()
-        crowd = Crowd(daemon, options.readers, idle)
+        pool = FollowerPool(daemon, options.readers, idle)
         try:
             start = begin.value = time.monotonic() + 2
-            ended = crowd.run(total, start + options.seconds + LATE)
-            delays = crowd.delays(list(sent), rate)
+            ended = pool.run(total, start + options.seconds + LATE)
+            delays = pool.delays(list(sent), rate)
             last = max(sent)
             trouble = daemon.exceptions()
         finally:
-            crowd.close()
+            pool.close()
             publisher.kill()
             publisher.join()
             daemon.stop(signal.SIGKILL)
@@ -218,15 +218,15 @@ def measure(options: argparse.Namespace, rate: int, idle: int) -> dict[str, floa
         raise RuntimeError("\n".join(trouble))
     return {
         "sent/s": total / (last - start) if sent[total - 1] else 0.0,
-        "received": crowd.frames / (total * options.readers),
-        "frames per read": crowd.frames / max(crowd.reads, 1),
+        "received": pool.frames / (total * options.readers),
+        "frames per read": pool.frames / max(pool.reads, 1),
         "p50 ms": _percentile(delays, 0.5),
         "p99 ms": _percentile(delays, 0.99),
         "tail s": ended - last,
-        "RSS before MiB": crowd.memory[0] / 2**20,
-        "RSS most MiB": max(crowd.memory) / 2**20,
-        "RSS after MiB": crowd.memory[-1] / 2**20,
-        "cut off": crowd.cut,
+        "RSS before MiB": pool.memory[0] / 2**20,
+        "RSS most MiB": max(pool.memory) / 2**20,
+        "RSS after MiB": pool.memory[-1] / 2**20,
+        "cut off": pool.cut,
     }
 
 

@@ -19,7 +19,7 @@ HOST = "127.0.0.1"
 LOGIN, PASSWORD = "bench", "correct horse battery"
 
 
-class GuardedDaemon(RealDaemon):
+class AccountsDaemon(RealDaemon):
     """
     `python -m mtnet run` on ports that the kernel picks.
 

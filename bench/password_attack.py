@@ -10,7 +10,7 @@ from a known network and from one that was never seen. timing: whether the time 
 tells if a login exists. signals: how late followers hear of signals during 1,000 bad logins a
 second.
 
-Run it from a development environment: `python bench/guesses.py owner signals`.
+Run it from a development environment: `python bench/password_attack.py owner signals`.
 """
 
 import argparse
@@ -35,8 +35,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from login_flood import ask, attempt, dial, hello, login_flood, networks, tries
 from peers import HOST, SignalsDaemon, free_port
-from storm import ask, attempt, dial, hello, networks, storm, tries
 
 from mtnet.services.signals import requests
 from mtnet.services.signals.requests import Publish
@@ -61,7 +61,7 @@ FOLLOWERS, RATE = 20, 20
 """Of the signals, and how many there are in a second."""
 
 
-class Office(SignalsDaemon):
+class AccountsDaemon(SignalsDaemon):
     """A daemon with accounts, which trusts nobody on loopback."""
 
     def __init__(self, folder: Path, *settings: str) -> None:
@@ -77,7 +77,7 @@ class Office(SignalsDaemon):
         run = (sys.executable, "-m", "mtnet", "run", "--data", str(self.data))
         return [*self.prefix, *run, *said, *sets, *options]
 
-    def hire(self) -> None:
+    def create_accounts(self) -> None:
         """Make the accounts."""
         for name, said in ACCOUNTS.items():
             self.account("add", name, *said)
@@ -98,11 +98,11 @@ class Office(SignalsDaemon):
 
 
 @contextmanager
-def office(options: argparse.Namespace, *settings: str) -> Iterator[Office]:
+def accounts_daemon(options: argparse.Namespace, *settings: str) -> Iterator[AccountsDaemon]:
     """Run a daemon with accounts, and end it."""
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        daemon = Office(Path(folder), *settings)
-        daemon.hire()
+        daemon = AccountsDaemon(Path(folder), *settings)
+        daemon.create_accounts()
         daemon.start()
         try:
             yield daemon
@@ -114,11 +114,11 @@ def office(options: argparse.Namespace, *settings: str) -> Iterator[Office]:
 
 
 @contextmanager
-def raging(port: int, **plan: Any) -> Iterator[tuple[float, dict[str, Any]]]:
+def under_attack(port: int, **plan: Any) -> Iterator[tuple[float, dict[str, Any]]]:
     """Let a storm rage; yield when it begins, and what is told of it once it is over."""
     begin, told = multiprocessing.Value("d", 0.0), multiprocessing.Queue()
     plan.setdefault("logins", [*ACCOUNTS, NOBODY])
-    process = multiprocessing.Process(target=storm, args=(port, plan, begin, told))
+    process = multiprocessing.Process(target=login_flood, args=(port, plan, begin, told))
     process.start()
     report: dict[str, Any] = {}
     try:
@@ -135,7 +135,7 @@ def raging(port: int, **plan: Any) -> Iterator[tuple[float, dict[str, Any]]]:
 
 def guesser(options: argparse.Namespace) -> dict[str, Any]:
     """Try passwords from one address at every service at once."""
-    with office(options) as daemon:
+    with accounts_daemon(options) as daemon:
         until = time.monotonic() + 60 * options.minutes
         verdicts = {name: Counter[str]() for name in SERVICES}
         threads = [
@@ -170,23 +170,26 @@ def guess(ports: dict[str, int], service: str, until: float, verdicts: Counter[s
 def owner(options: argparse.Namespace) -> dict[str, Any]:
     """Log in during an attack, with passwords that are known of late and with ones that are not."""
     return {
-        told: besieged(options, recent)
+        told: owner_under_attack(options, recent)
         for told, recent in (("known of late", 300), ("hashed each time", 0))
     }
 
 
-def besieged(options: argparse.Namespace, recent: int) -> dict[str, Any]:
+def owner_under_attack(options: argparse.Namespace, recent: int) -> dict[str, Any]:
     """Log in while many networks guess."""
-    with office(options, f"access.recent={recent}") as daemon:
+    with accounts_daemon(options, f"access.recent={recent}") as daemon:
         port = daemon.number
         quiet = [attempt(port, HOME, hello("alice", PASSWORD)) for _ in range(10)]
-        with raging(port, seconds=options.seconds, networks=options.networks) as (start, report):
+        with under_attack(port, seconds=options.seconds, networks=options.networks) as (
+            start,
+            report,
+        ):
             until = start + options.seconds
             known: list[tuple[float, str]] = []
             never: list[tuple[float, str]] = []
             pairs = ("alice", lambda: HOME, known), ("bobby", networks(2).__next__, never)
             threads = [
-                threading.Thread(target=come_back, args=(port, *each, start, until))
+                threading.Thread(target=log_in_again, args=(port, *each, start, until))
                 for each in pairs
             ]
             for each in threads:
@@ -198,7 +201,7 @@ def besieged(options: argparse.Namespace, recent: int) -> dict[str, Any]:
     return {**told, "never seen network": welcomes(never), "attack": report}
 
 
-def come_back(
+def log_in_again(
     port: int,
     name: str,
     where: Callable[[], str],
@@ -231,7 +234,7 @@ def timing(options: argparse.Namespace) -> dict[str, Any]:
     random.shuffle(asked)
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
     addresses = networks(50)
-    with office(options) as daemon:
+    with accounts_daemon(options) as daemon:
         for number, kind in enumerate(asked):
             said = hello(kinds[kind], f"guess {number:06}")
             times[kind].append(refusal(daemon.number, next(addresses), said))
@@ -275,22 +278,22 @@ def signals(options: argparse.Namespace) -> dict[str, Any]:
     """Publish in turn without and with bad logins."""
     rounds: dict[str, list[list[float]]] = {"quiet": [], "attack": []}
     storms = []
-    with office(options) as daemon:
-        crowd = Crowd(daemon.number)
+    with accounts_daemon(options) as daemon:
+        closed_loop = FollowerPool(daemon.number)
         for number in range(options.rounds):
             start = time.monotonic() + WARM
-            rounds["quiet"].append(crowd.delays(start, options.round))
+            rounds["quiet"].append(closed_loop.delays(start, options.round))
             before = daemon.logins()
-            with raging(daemon.number, seconds=options.round + WARM, rate=options.rate) as (
+            with under_attack(daemon.number, seconds=options.round + WARM, rate=options.rate) as (
                 start,
                 report,
             ):
-                rounds["attack"].append(crowd.delays(start + 1, options.round))
+                rounds["attack"].append(closed_loop.delays(start + 1, options.round))
             report["hashed"] = (daemon.logins() - before)["wrong"]
             storms.append(report)
             p99 = {kind: percentile(found[-1], 0.99) for kind, found in rounds.items()}
             print(f"round {number + 1}: {p99} {report}", file=sys.stderr)
-        crowd.close()
+        closed_loop.close()
     ratios = [
         percentile(bad, 0.99) / percentile(good, 0.99)
         for good, bad in zip(rounds["quiet"], rounds["attack"], strict=True)
@@ -303,7 +306,7 @@ def signals(options: argparse.Namespace) -> dict[str, Any]:
     return {**told, "p99 attack / quiet": spread(ratios), "attacks": storms}
 
 
-class Crowd:
+class FollowerPool:
     """A publisher and its followers, who stay for all rounds."""
 
     def __init__(self, port: int) -> None:

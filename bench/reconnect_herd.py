@@ -21,8 +21,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from guarded import HOST, network
-from pinned import BenchError, carry_out, machine, spread
+from accounts_daemon import HOST, network
+from harness import BenchError, machine, run_bench, spread
 
 from mtnet.client import FIRST_DELAY, LONGEST_DELAY
 from mtnet.client.connection import DELAY_FACTOR
@@ -58,7 +58,7 @@ SYNCED = re.compile(rb"<<SYNCED\|channel=main\|epoch=([0-9a-f]+)\|seq=([0-9]+)>>
 STORED = re.compile(rb"<<STORED\|id=b-([0-9]+)\|seq=([0-9]+)>>")
 
 
-class Line:
+class Client:
     """
     A connection that is dialled again and again.
 
@@ -112,7 +112,7 @@ class Line:
         raise NotImplementedError
 
 
-class Told:
+class Received:
     """
     What all followers were told together.
 
@@ -131,14 +131,14 @@ class Told:
         self.refusals = 0
 
 
-class Follower(Line):
+class Follower(Client):
     """One that wants to miss nothing."""
 
     __slots__ = ("_hello", "_synced", "_told", "seq")
 
-    def __init__(self, number: int, hello: bytes, told: Told) -> None:
+    def __init__(self, number: int, hello: bytes, received: Received) -> None:
         super().__init__(number)
-        self._hello, self._told, self._synced = hello, told, False
+        self._hello, self._told, self._synced = hello, received, False
         self.seq: int | None = None
 
     def opened(self) -> bytes:
@@ -178,14 +178,14 @@ class Follower(Line):
             self._told.faults.append(text)
 
 
-class Publisher(Line):
+class Publisher(Client):
     """One that says each signal until it is stored, in their order."""
 
     __slots__ = ("_hello", "_last", "_told", "_welcome", "last", "said", "stored")
 
-    def __init__(self, number: int, hello: bytes, told: Told) -> None:
+    def __init__(self, number: int, hello: bytes, received: Received) -> None:
         super().__init__(number)
-        self._hello, self._told, self._welcome = hello, told, False
+        self._hello, self._told, self._welcome = hello, received, False
         self.said = self.stored = self.last = 0
 
     def opened(self) -> bytes:
@@ -228,23 +228,23 @@ class Herd:
     """
 
     def __init__(self, port: int, hello: bytes, count: int) -> None:
-        self._port, self.told = port, Told()
-        self.followers = [Follower(1 + number, hello, self.told) for number in range(count)]
-        self.publisher = Publisher(1 + count, hello, self.told)
+        self._port, self.received = port, Received()
+        self.followers = [Follower(1 + number, hello, self.received) for number in range(count)]
+        self.publisher = Publisher(1 + count, hello, self.received)
         self.waits = self.policy = False
         self.rate = 0
         self._poll = select.epoll()
-        self._lines: dict[int, Line] = {}
+        self._lines: dict[int, Client] = {}
         self._opening: set[int] = set()
-        self._due: list[tuple[float, int, Line]] = []
+        self._due: list[tuple[float, int, Client]] = []
         self._next = 0.0
         for line in (self.publisher, *self.followers):
-            self._again(line)
+            self._redial(line)
 
     @property
     def synced(self) -> bool:
         """Whether each follower was in sync since `told.times` was emptied."""
-        return len(self.told.times) >= len(self.followers)
+        return len(self.received.times) >= len(self.followers)
 
     @property
     def even(self) -> bool:
@@ -280,7 +280,7 @@ class Herd:
             line.socket.close()
         self._poll.close()
 
-    def _dial(self, line: Line) -> None:
+    def _dial(self, line: Client) -> None:
         made = line.dial(self._port)
         self._lines[made.fileno()] = line
         self._opening.add(made.fileno())
@@ -303,15 +303,15 @@ class Herd:
         for frame in frames:
             line.take(frame)
 
-    def _lose(self, descriptor: int, line: Line) -> None:
+    def _lose(self, descriptor: int, line: Client) -> None:
         assert line.socket is not None
         self._poll.unregister(descriptor)
         line.socket.close()
         del self._lines[descriptor]
         line.socket = None
-        self._again(line)
+        self._redial(line)
 
-    def _again(self, line: Line) -> None:
+    def _redial(self, line: Client) -> None:
         line.attempts += 1
         delay = _delay(line.attempts) if self.policy else AGAIN * (line.attempts > 1)
         heapq.heappush(self._due, (time.monotonic() + delay, line.number, line))
@@ -322,7 +322,7 @@ def _delay(attempts: int) -> float:
     return min(FIRST_DELAY * DELAY_FACTOR**attempts, LONGEST_DELAY) * random.uniform(0.5, 1.0)
 
 
-class Kept(Mtnet):
+class PersistentMtnet(Mtnet):
     """
     mtnet that was killed, and starts again on the same port with the same journal.
 
@@ -330,13 +330,13 @@ class Kept(Mtnet):
         strangers: whether loopback is not trusted, so that limits and bans count.
     """
 
-    def __init__(self, folder: Path, strangers: bool) -> None:
+    def __init__(self, folder: Path, untrusted: bool) -> None:
         super().__init__(folder)
         self._settings: list[str] = []
-        if strangers:
+        if untrusted:
             # Who logged in, and from where, is known after the kill as it is after a minute.
             self._settings = ["access.trust_loopback=false", "access.store=0.5"]
-        self._first = strangers
+        self._first = untrusted
 
     def command(self) -> list[str]:
         # The herd need not wait for long before it is there for the first time.
@@ -395,29 +395,29 @@ def wait(herd: Herd, what: str, wanted: str) -> None:
     until = time.monotonic() + PATIENCE
     while not getattr(herd, what):
         if time.monotonic() > until:
-            there = f"{len(herd.told.times)} of {len(herd.followers)} are in sync"
+            there = f"{len(herd.received.times)} of {len(herd.followers)} are in sync"
             raise BenchError(f"{wanted} takes more than {PATIENCE:g} s; {there}.")
         herd.turn()
 
 
-def knock(port: int) -> bool:
+def accepts(port: int) -> bool:
     """Say whether somebody listens."""
     with socket.socket() as probe:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def kill(herd: Herd, daemon: Kept) -> tuple[float, float, float, float]:
+def kill(herd: Herd, daemon: PersistentMtnet) -> tuple[float, float, float, float]:
     """
     Kill the daemon, and start it again.
 
     Returns:
         When it was killed, when it listened, and the CPU of both at that time.
     """
-    herd.told.times.clear()
+    herd.received.times.clear()
     daemon.die()
     killed = time.monotonic()
     daemon.launch()
-    while not knock(daemon.port):
+    while not accepts(daemon.port):
         if time.monotonic() > killed + PATIENCE:
             raise BenchError(f"mtnet does not come back: {daemon.logged()[-2000:]}")
         herd.run(KNOCK)
@@ -427,7 +427,7 @@ def kill(herd: Herd, daemon: Kept) -> tuple[float, float, float, float]:
 
 def visit(mode: str, folder: Path, options: argparse.Namespace) -> Run:
     """Let a herd follow, kill the daemon, and see what becomes of it."""
-    daemon = Kept(folder, options.strangers)
+    daemon = PersistentMtnet(folder, options.untrusted)
     herd = Herd(daemon.port, daemon.publish[0].encode(), options.followers)
     try:
         daemon.start()
@@ -442,14 +442,14 @@ def visit(mode: str, folder: Path, options: argparse.Namespace) -> Run:
         killed, listened, cpu, load = kill(herd, daemon)
         wait(herd, "synced", "Coming back")
         cpu, load = daemon.cpu() - cpu, time.process_time() - load
-        times = sorted(herd.told.times)
+        times = sorted(herd.received.times)
         herd.run(AFTER)
         herd.rate = 0
         wait(herd, "even", "Telling all")
     finally:
         herd.stop()
         daemon.stop()
-    told = herd.told
+    received = herd.received
     return Run(
         mode,
         options.followers,
@@ -458,9 +458,9 @@ def visit(mode: str, folder: Path, options: argparse.Namespace) -> Run:
         times[-1] - listened,
         cpu,
         load,
-        told.refusals,
+        received.refusals,
         herd.publisher.last,
-        told.faults[:10],
+        received.faults[:10],
     )
 
 
@@ -477,7 +477,7 @@ def measure(options: argparse.Namespace) -> Runs:
 
 def report(runs: Runs, options: argparse.Namespace) -> Iterator[str]:
     """Yield the lines of the report."""
-    whose = "strangers" if options.strangers else "of this machine"
+    whose = "strangers" if options.untrusted else "of this machine"
     yield f"{machine()} {options.followers:,} followers, {whose}; {options.rounds} rounds.\n"
     head = ["they come back", "s from the kill to listening", "s from there until half are in sync"]
     head += ["all", "s from the kill until all", "CPU s of mtnet from listening on"]
@@ -503,7 +503,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modes", nargs="*", default=list(MODES), help="; ".join(MODES))
     parser.add_argument("--followers", type=int, default=5_000)
-    parser.add_argument("--strangers", action="store_true", help="do not trust loopback")
+    parser.add_argument("--untrusted", action="store_true", help="do not trust loopback")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there")
@@ -516,7 +516,7 @@ def parse(words: list[str]) -> argparse.Namespace:
 def main() -> int:
     """Measure and report; return the exit status."""
     options = parse(sys.argv[1:])
-    runs = carry_out(options.followers, lambda: measure(options), options.json)
+    runs = run_bench(options.followers, lambda: measure(options), options.json)
     if runs is None:
         return 1
     print("\n".join(report(runs, options)))

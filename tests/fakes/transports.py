@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 
 @implementer(ITCPTransport)
-class End:
+class MemoryTransport:
     """
     One end of a connection; as below a reactor, nothing happens before the next turn.
 
@@ -89,7 +89,7 @@ class End:
         return True
 
 
-class Wire:
+class Connection:
     """
     A connection.
 
@@ -102,7 +102,7 @@ class Wire:
         here = IPv4Address("TCP", "127.0.0.1", 50_000)
         there = IPv4Address("TCP", host, 8443)
         self.clock, self.stalled = clock, False
-        self.client, self.server = End(here, there), End(there, here)
+        self.client, self.server = MemoryTransport(here, there), MemoryTransport(there, here)
         self.client.protocol, self.server.protocol = client, server
         server.makeConnection(self.server)
         client.makeConnection(self.client)
@@ -155,7 +155,7 @@ class Wire:
 
 
 @implementer(IStreamClientEndpoint)
-class Line:
+class MemoryEndpoint:
     """
     An endpoint that leads to what `factory` builds.
 
@@ -167,7 +167,7 @@ class Line:
 
     def __init__(self, factory, clock, host="127.0.0.1"):
         self.factory, self._clock, self._host = factory, clock, host
-        self.wires, self.running = [], 0
+        self.connections, self.running = [], 0
 
     def connect(self, factory):
         if isinstance(self.factory, Exception):
@@ -176,29 +176,29 @@ class Line:
         factory.doStart()
         address = IPv4Address("TCP", self._host, 8443)
         client, server = factory.buildProtocol(address), self.factory.buildProtocol(address)
-        wire = Wire(client, server, self._clock, self._host)
-        self.wires.append(wire)
-        stop = wire.client.lost
+        connection = Connection(client, server, self._clock, self._host)
+        self.connections.append(connection)
+        stop = connection.client.lost
 
         def lost(error):
-            if wire.client.connected:
+            if connection.client.connected:
                 stop(error)
                 self.running -= 1
                 factory.doStop()
 
-        wire.client.lost = lost
+        connection.client.lost = lost
         return succeed(client)
 
     @property
-    def wire(self):
-        return self.wires[-1]
+    def connection(self):
+        return self.connections[-1]
 
     def settle(self):
         """Let everything happen that needs no time to pass."""
         for _ in range(1_000):
             self._clock.advance(0)
-            if not any([wire.turn() for wire in self.wires]):
+            if not any([connection.turn() for connection in self.connections]):
                 self._clock.advance(0)
-                if not any([wire.turn() for wire in self.wires]):
+                if not any([connection.turn() for connection in self.connections]):
                     return
         raise AssertionError("It goes on for ever.")

@@ -10,7 +10,7 @@ from mtnet.testing import TerminalTransport
 ROOM = 1_000
 
 
-class Handle(socket.socket):
+class FakeSocket(socket.socket):
     """
     A socket that takes as many bytes as the test lets it, without a connection.
 
@@ -36,7 +36,7 @@ class Handle(socket.socket):
         return sent
 
 
-class Wire(TerminalTransport):
+class TcpTransport(TerminalTransport):
     """
     A TCP transport as Twisted's: what is written waits until the reactor's turn.
 
@@ -46,7 +46,7 @@ class Wire(TerminalTransport):
 
     def __init__(self, clock):
         super().__init__(clock, "127.0.0.1", "127.0.0.1")
-        self.handle = Handle()
+        self.handle = FakeSocket()
         self.writing = False
         self.reports = []
         directlyProvides(self, ITCPTransport, ISystemHandle)

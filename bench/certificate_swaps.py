@@ -3,7 +3,7 @@ Swap the certificate of a real daemon a thousand times under live sessions.
 
 Good pairs, and broken, mismatched and half-written ones, in turn; what is good must be served to
 new connections, what is not must change nothing, and no session may notice. Run it from a
-development environment: `python bench/tls_swaps.py --swaps 1000 --sessions 200`.
+development environment: `python bench/certificate_swaps.py --swaps 1000 --sessions 200`.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def _summary(times: list[float]) -> dict[str, float]:
     }
 
 
-class Bench:
+class SwapTest:
     """One daemon, its certificate, and those who are connected."""
 
     def __init__(self, folder: Path, sessions: int) -> None:
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=200)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        result = Bench(Path(folder), options.sessions).run(options.swaps)
+        result = SwapTest(Path(folder), options.sessions).run(options.swaps)
     print(result.report())
     bad = (result.dropped_sessions, result.failed_handshakes, result.wrong_certificates)
     raise SystemExit(any(bad))

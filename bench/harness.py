@@ -121,7 +121,7 @@ class Server:
 Key, Run = TypeVar("Key"), TypeVar("Run")
 
 
-def carry_out(
+def run_bench(
     connections: int, measure: Callable[[], dict[Key, list[Run]]], file: Path | None
 ) -> dict[Key, list[Run]] | None:
     """

@@ -20,7 +20,7 @@ GRANTS = {
     "bob": ("follow:signals/gold", "fetch:templates/EURUSD", "send:ticks/EUR*", "read:ticks/EUR*"),
     "carol": ("certificate:dns:carol.example", "follower"),
 }
-GUEST, REMOTE = {"peer": "127.9.9.9"}, {"host": "192.0.2.1", "peer": "192.0.2.9"}
+LOCAL, REMOTE = {"peer": "127.9.9.9"}, {"host": "192.0.2.1", "peer": "192.0.2.9"}
 """Somebody on the way to whom nobody can listen, and somebody on the way to whom everybody can."""
 PLUGINS = {"signals": signals, "templates": templates, "ticks": ticks, "web": web}
 
@@ -51,7 +51,7 @@ class Watcher:
         self.evict, self.gain = evict, gain
 
 
-class House:
+class FakeDaemon:
     """A daemon without a reactor, on which nobody may do anything without a login."""
 
     def __init__(self, folder, clock, *sets, grants=GRANTS):
@@ -72,7 +72,7 @@ class House:
         return self._factories[service].at(Listener(service, endpoint))
 
     def dial(self, service, endpoint="tcp:1", **addresses):
-        return connect(self.factory(service, endpoint), self.clock, **(addresses or GUEST))
+        return connect(self.factory(service, endpoint), self.clock, **(addresses or LOCAL))
 
     def say(self, terminal, data):
         terminal.send(data)

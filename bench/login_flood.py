@@ -1,4 +1,6 @@
-"""Those who guess passwords over real sockets, and one who knows theirs; for `guesses.py`."""
+"""Clients that guess passwords over real sockets, and one that knows its own; used by
+`password_attack.py`.
+"""
 
 import errno
 import os
@@ -93,7 +95,7 @@ def attempt(port: int, address: str, said: bytes) -> tuple[float, str]:
     return time.perf_counter() - began, found
 
 
-class Storm:
+class LoginFlood:
     """
     Bad logins of dialect 2 from many networks.
 
@@ -108,7 +110,7 @@ class Storm:
         self._held: dict[int, tuple[socket.socket, str, bytes]] = {}
         self.began, self.verdicts = 0, Counter[str]()
 
-    def crowd(self, parallel: int, until: float) -> None:
+    def closed_loop(self, parallel: int, until: float) -> None:
         """Let so many try at once, each again as soon as its last attempt is over."""
         for address in islice(self._addresses, parallel):
             self._begin(address)
@@ -117,7 +119,7 @@ class Storm:
             for address in self._look(0.1):
                 self._begin(address)
 
-    def rain(self, rate: float, start: float, until: float) -> None:
+    def open_loop(self, rate: float, start: float, until: float) -> None:
         """Try `rate` times a second, whatever becomes of it."""
         while (now := time.monotonic()) < until:
             due = int((now - start) * rate) - self.began
@@ -171,7 +173,7 @@ class Storm:
         return ""
 
 
-def storm(port: int, plan: dict[str, Any], begin: Any, told: Any) -> None:
+def login_flood(port: int, plan: dict[str, Any], begin: Any, told: Any) -> None:
     """
     Rage in a process of its own, from the time `begin` on, once that is known.
 
@@ -185,13 +187,13 @@ def storm(port: int, plan: dict[str, Any], begin: Any, told: Any) -> None:
     addresses = islice(networks(50), plan["networks"]) if "networks" in plan else networks(100)
     logins = cycle(plan["logins"])
     said = (hello(next(logins), f"guess {next(every)}") for _ in count())
-    raging = Storm(port, addresses, said)
+    under_attack = LoginFlood(port, addresses, said)
     while not (start := begin.value):
         time.sleep(TICK)
     until = start + plan["seconds"]
     if "networks" in plan:
-        raging.crowd(plan["networks"], until)
+        under_attack.closed_loop(plan["networks"], until)
     else:
-        raging.rain(plan["rate"], start, until)
-    told.put(raging.report(time.monotonic() - start))
-    raging.close()
+        under_attack.open_loop(plan["rate"], start, until)
+    told.put(under_attack.report(time.monotonic() - start))
+    under_attack.close()

@@ -2,8 +2,9 @@
 Crowd the ports of a real daemon with strangers that are silent, or drip a byte a second.
 
 Meanwhile an account logs in to signals by dialect 2, from networks never seen before and from one
-that is known, over and over: how many are refused, and how long it takes. Each stranger comes
-from a network of its own. Run it from a development environment: `python bench/strangers.py`.
+that is known, over and over: how many are refused, and how long it takes. Each client has
+a network of its own. Run it from a development environment:
+`python bench/connection_flood.py`.
 """
 
 import argparse
@@ -22,11 +23,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from guarded import (
+from accounts_daemon import (
     HOST,
     LOGIN,
     PASSWORD,
-    GuardedDaemon,
+    AccountsDaemon,
     allow_descriptors,
     dial,
     network,
@@ -71,7 +72,7 @@ TARGETS = {
 }
 
 
-class Crowd:
+class FloodingClients:
     """
     Connects, stays, drips, and comes back if it shall.
 
@@ -158,14 +159,14 @@ class Crowd:
                     connection.send(self._drip[at : at + 1] or b"1")
 
 
-def crowd(control: Connection, *options: Any) -> None:
+def flooding_clients(control: Connection, *options: Any) -> None:
     """Be the crowd's process."""
     allow_descriptors()
-    told = Crowd(*options).run(control)
+    told = FloodingClients(*options).run(control)
     control.send(told)
 
 
-class Honest(threading.Thread):
+class LegitimateClient(threading.Thread):
     """Logs in until it is told to stop: from new networks, from a known one, by password too."""
 
     def __init__(self, port: int, token: str, context: ssl.SSLContext | None, first: int) -> None:
@@ -225,15 +226,19 @@ def _row(times: list[float], refused: list[str]) -> dict[str, Any]:
     return {**row, "why": sorted(set(refused))[:3]} if refused else row
 
 
-def siege(daemon: GuardedDaemon, name: str, options: argparse.Namespace, back: float | None) -> Any:
+def flood(
+    daemon: AccountsDaemon, name: str, options: argparse.Namespace, back: float | None
+) -> Any:
     """Crowd one port while others log in; return what became of both."""
     target = TARGETS[name]
     context = ssl.create_default_context(cafile=str(options.ca)) if name == "tls" else None
     port = daemon.port("signals", target.security if name == "tls" else "plain")
     ours, theirs = multiprocessing.Pipe()
     where = daemon.port(target.service, target.security), 2 * options.clients, target.drip, back
-    process = multiprocessing.get_context("spawn").Process(target=crowd, args=(theirs, *where))
-    honest = Honest(port, daemon.token, context, options.first)
+    process = multiprocessing.get_context("spawn").Process(
+        target=flooding_clients, args=(theirs, *where)
+    )
+    honest = LegitimateClient(port, daemon.token, context, options.first)
     worked = daemon.processor()
     process.start()
     try:
@@ -256,7 +261,7 @@ def siege(daemon: GuardedDaemon, name: str, options: argparse.Namespace, back: f
 def followers(folder: Path, count: int, seconds: float) -> dict[str, Any]:
     """Let published followers be silent where strangers may follow; count who is left."""
     setting = ("access.anonymous=follow",)
-    daemon = GuardedDaemon(folder, *_listens(), settings=setting)
+    daemon = AccountsDaemon(folder, *_listens(), settings=setting)
     daemon.start()
     try:
         port = daemon.port("signals")
@@ -314,17 +319,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         secure = f"signals=secure:0:interface={HOST}"
         settings = ("access.recent=0",)
-        daemon = GuardedDaemon(Path(folder), *_listens(), secure, settings=settings)
+        daemon = AccountsDaemon(Path(folder), *_listens(), secure, settings=settings)
         options.ca = daemon.make_certificate()
         daemon.start()
         try:
-            first = Honest(daemon.port("signals"), daemon.token, None, 1)
+            first = LegitimateClient(daemon.port("signals"), daemon.token, None, 1)
             first._log_in(*first._ways["known network"])
             for name in options.targets:
                 for back in (None, options.back):
                     key = f"{name}, {'at once' if back is None else 'coming back'}"
                     print(key, file=sys.stderr)
-                    found[key] = siege(daemon, name, options, back)
+                    found[key] = flood(daemon, name, options, back)
             log = (daemon.folder / "log.txt").stat().st_size
             errors = daemon.logged().count("Traceback")
         finally:
