@@ -318,7 +318,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         secure = f"signals=secure:0:interface={HOST}"
-        settings = ("access.recent=0",)
+        settings = ("access.password_cache=0",)
         daemon = AccountsDaemon(Path(folder), *_listens(), secure, settings=settings)
         options.ca = daemon.make_certificate()
         daemon.start()

@@ -320,7 +320,7 @@ def main() -> None:
     parser.add_argument("--log", help="a file that the daemon's log is copied to")
     options = parser.parse_args()
     allow_descriptors()
-    settings = () if options.bans else ("access.bans.enforced=31536000",)
+    settings = () if options.bans else ("access.bans.ban_threshold=31536000",)
     found = measure(options, *settings)
     print(json.dumps(found, indent=2))
     sys.exit(not judge(found))

@@ -177,7 +177,7 @@ def owner(options: argparse.Namespace) -> dict[str, Any]:
 
 def owner_under_attack(options: argparse.Namespace, recent: int) -> dict[str, Any]:
     """Log in while many networks guess."""
-    with accounts_daemon(options, f"access.recent={recent}") as daemon:
+    with accounts_daemon(options, f"access.password_cache={recent}") as daemon:
         port = daemon.number
         quiet = [attempt(port, HOME, hello("alice", PASSWORD)) for _ in range(10)]
         with under_attack(port, seconds=options.seconds, networks=options.networks) as (

@@ -335,12 +335,12 @@ class PersistentMtnet(Mtnet):
         self._settings: list[str] = []
         if untrusted:
             # Who logged in, and from where, is known after the kill as it is after a minute.
-            self._settings = ["access.trust_loopback=false", "access.store=0.5"]
+            self._settings = ["access.trust_loopback=false", "access.save_interval=0.5"]
         self._first = untrusted
 
     def command(self) -> list[str]:
         # The herd need not wait for long before it is there for the first time.
-        rush = ["access.rush=100000"] if self._first else []
+        rush = ["access.max_unauthenticated_per_second=100000"] if self._first else []
         return [*super().command(), *(f"--set={each}" for each in (*self._settings, *rush))]
 
     def die(self) -> None:

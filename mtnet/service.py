@@ -166,7 +166,7 @@ class Daemon(MultiService):
         if config.templates.folder:
             WatchedFolderService(self.hub).setServiceParent(self)
         self._repeat(ROOM_LOOK, "The look at the free space of the disk", self._look_at_room)
-        self._repeat(config.access.store, "The note of logins and bans", self._keeper.flush)
+        self._repeat(config.access.save_interval, "The note of logins and bans", self._keeper.flush)
         self._repeat(RUN, "The note of the last run", self._note_run)
         self._now.check_start()
         self._repeat(clock.LOOK, "The look at the clock", self._now.watch)

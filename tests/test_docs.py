@@ -132,11 +132,12 @@ def test_the_verbs_are_shown_with_their_services():
 
 
 def test_the_limits_are_those_of_the_services():
-    rows = re.findall(r"^\| `(total|network|strangers)`: [^|]+ \| (.+) \|$", ACCOUNTS, re.MULTILINE)
+    row = r"^\| `(total|network|unauthenticated)`: [^|]+ \| (.+) \|$"
+    rows = re.findall(row, ACCOUNTS, re.MULTILINE)
     shown = {key: [int(n.replace(",", "")) for n in row.split(" | ")] for key, row in rows}
     services = [Config().access.of_service(s) for s in ("signals", "templates", "ticks", "web")]
     assert shown == {key: [getattr(each, key) for each in services] for key in shown}
-    assert set(shown) == {"total", "network", "strangers"}
+    assert set(shown) == {"total", "network", "unauthenticated"}
     assert Config().access.of_service("any") == services[0]
 
 

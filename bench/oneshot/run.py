@@ -119,7 +119,7 @@ class Mtnet(TemplateServer):
     mtnet with all four services, and strangers who may fetch.
 
     Args:
-        strangers: `access.connections.templates.strangers`.
+        strangers: `access.connections.templates.unauthenticated`.
         grace: seconds of silence that make a client one that does not speak; None = the default.
     """
 
@@ -128,7 +128,10 @@ class Mtnet(TemplateServer):
     ) -> None:
         self.name = "mtnet, waiting" if grace is None else "mtnet"
         super().__init__(folder, file)
-        settings = ["access.anonymous=fetch", f"access.connections.templates.strangers={strangers}"]
+        settings = [
+            "access.anonymous=fetch",
+            f"access.connections.templates.unauthenticated={strangers}",
+        ]
         if grace is not None:
             settings.append(f"templates.grace={grace}")
         services = ("signals", "ticks", "web")
@@ -282,7 +285,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--nginx", metavar="PROGRAM", help="without it there is no × nginx")
     parser.add_argument("--parallel", default="64,500", help="numbers, with commas")
     parser.add_argument("--rounds", type=int, default=5)
-    strangers = "access.connections.templates.strangers; the default is mtnet's own"
+    strangers = "access.connections.templates.unauthenticated; the default is mtnet's own"
     parser.add_argument("--strangers", type=int, default=100, metavar="MOST", help=strangers)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each visit")
     parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")

@@ -95,7 +95,7 @@ class ConnectionLimiter:
     ) -> None:
         self._rush = TokenBucket(rush, 0.0)
         self._total, self._network = most.total or 0, most.network or 0
-        self._most_strangers, self._chance = most.strangers or 0, chance
+        self._most_strangers, self._chance = most.unauthenticated or 0, chance
         self._connections: dict[Connection, None] = {}
         self._networks: Counter[str] = Counter()
         self._unauthenticated, self._silent = EvictionPool(chance), EvictionPool(chance)

@@ -67,9 +67,12 @@ class AccessControl:
             ConfigError: a right or a network is none.
         """
         anonymous = AnonymousAccess(settings.anonymous, settings.networks, settings.trust_loopback)
-        recent = PasswordCache(settings.recent)
+        recent = PasswordCache(settings.password_cache)
         strangers, known = (
-            Method(Checker(accounts, recent, lane, clock.seconds, now, rehash), settings.hashes)
+            Method(
+                Checker(accounts, recent, lane, clock.seconds, now, rehash),
+                settings.max_pending_logins,
+            )
             for lane in (hashing, hurried)
         )
         authenticator = Authenticator(strangers, known, accounts, bans, clock, now, log)
@@ -82,7 +85,7 @@ class AccessControl:
         """Return the door of a service, which all its listeners share."""
         if service not in self.limiters:
             self.limiters[service] = ConnectionLimiter(
-                self.settings.of_service(service), self.settings.rush
+                self.settings.of_service(service), self.settings.max_unauthenticated_per_second
             )
         return self.limiters[service]
 

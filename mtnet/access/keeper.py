@@ -60,7 +60,7 @@ class Keeper:
     ) -> None:
         records, penalties = AccountStore(accounts), Bans(settings.bans)
         directory, logins = records.load()
-        people = Accounts(directory, int(settings.known * 1000), logins)
+        people = Accounts(directory, int(settings.known_network * 1000), logins)
         people.expire(now())
         now.compare("the newest account or token", directory.newest)
         self._hash: InThread = partial(hurried, hash_password)

@@ -5,19 +5,24 @@ Pure: it is handed text and mappings and raises `mtnet.errors.ConfigError`, whos
 names the section and the key. Times are seconds, sizes are bytes.
 """
 
+import sys
 import tomllib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 import msgspec
-from msgspec import Struct
 
+from mtnet.config.renamed import Warn, current_path, rename_keys, type_of
 from mtnet.config.schema import Config
 from mtnet.errors import ConfigError
 
 _UNKNOWN = "Object contains unknown field "
+
+
+def _warn(text: str) -> None:
+    print(f"mtnet: {text}", file=sys.stderr)
 
 
 def load(
@@ -26,6 +31,7 @@ def load(
     sets: Iterable[str] = (),
     listens: Iterable[str] = (),
     data: str | None = None,
+    warn: Warn = _warn,
 ) -> Config:
     """
     Join every source of settings: defaults < file < environment < `--set` < `--listen`, `--data`.
@@ -36,22 +42,24 @@ def load(
         sets: `SECTION.KEY=VALUE` texts; a part that holds a dot stands in double quotes.
         listens: `NAME=ENDPOINT` texts; those of one name replace all that was configured for it.
         data: the data folder.
+        warn: called with a sentence for each key that has a new name.
 
     Raises:
         ConfigError: one sentence, naming the section and key, the variable or the option.
     """
     tree = {} if file is None else _read(file)
+    rename_keys(tree, Config, str(file), warn)
     environ = environ or {}
     for name in sorted(environ):
         # Other programs of ours have variables too, such as MTNET_PASSWORD.
         if name == "MTNET_DATA" or (name.startswith("MTNET_") and "__" in name):
             path = [part.lower() for part in name.removeprefix("MTNET_").split("__")]
-            _plant(tree, path, environ[name], f"the environment variable {name}")
+            _plant(tree, path, environ[name], f"The environment variable {name}", warn)
     for text in sets:
         key, equals, value = _partition(text)
         if not equals:
             raise ConfigError(f"--set takes SECTION.KEY=VALUE, and {text!r} has no '='.")
-        _plant(tree, _dotted(key), value, f"--set {key}")
+        _plant(tree, _dotted(key), value, f"--set {key}", warn)
     tree["listen"] = {**_table(tree, "listen"), **_listens(listens)}
     if data is not None:
         tree["data"] = data
@@ -128,11 +136,12 @@ def _dotted(key: str) -> list[str]:
     return parts
 
 
-def _plant(tree: dict[str, Any], path: list[str], text: str, where: str) -> None:
+def _plant(tree: dict[str, Any], path: list[str], text: str, where: str, warn: Warn) -> None:
     """Put the value that `text` means at `path`, read by the type of that key."""
+    path = current_path(path, Config, where, warn)
     kind: Any = Config
     for depth, part in enumerate(path):
-        kind = _member(kind, part)
+        kind = type_of(kind, part)
         if kind is None:
             raise ConfigError(f"{where} names {'.'.join(path[: depth + 1])}, which is no setting.")
     for part in path[:-1]:
@@ -141,14 +150,6 @@ def _plant(tree: dict[str, Any], path: list[str], text: str, where: str) -> None
             raise ConfigError(f"{where} sets a key of {part}, which the file makes no table.")
         tree = inner
     tree[path[-1]] = _value(kind, text, where)
-
-
-def _member(kind: Any, part: str) -> Any:
-    if isinstance(kind, type) and issubclass(kind, Struct):
-        return get_type_hints(kind, include_extras=True).get(part)
-    if get_origin(kind) is dict:
-        return get_args(kind)[1]
-    return None
 
 
 def _value(kind: Any, text: str, where: str) -> Any:

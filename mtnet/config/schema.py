@@ -2,8 +2,9 @@
 Every setting, with its default and its reason. Times are seconds, sizes are bytes.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -18,7 +19,8 @@ DAY = 86_400.0
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Old names of keys and their new ones; see `mtnet.config.renamed`."""
 
 
 class Templates(_Section, frozen=True):
@@ -76,6 +78,8 @@ class Source(_Section, frozen=True):
 class Signals(_Section, frozen=True):
     """`[signals]`."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"again": "resend_after", "flat": "repeat_closed"}
+
     grace: Seconds = 0.3
     """Silence after which a connection is a classic follower."""
     pace: Seconds = 2.5
@@ -83,9 +87,9 @@ class Signals(_Section, frozen=True):
     last frame of what it read; 0 = no pacing."""
     repeat: Seconds = 60.0
     """How often a classic follower is told the whole state again; 0 = never."""
-    again: tuple[Seconds, ...] = (10.0, 30.0)
+    resend_after: tuple[Seconds, ...] = (10.0, 30.0)
     """When a change is told again to a classic follower, which may miss any one frame."""
-    flat: Seconds = 900.0
+    repeat_closed: Seconds = 900.0
     """How long a symbol that went flat stays in the repeat cycle."""
     remember: Seconds = 7 * DAY
     """How long a flat symbol is told to new connections, at most twice to each."""
@@ -167,6 +171,8 @@ class TlsHost(_Section, frozen=True):
 class Tls(_Section, frozen=True):
     """`[tls]`: what `secure:` endpoints speak."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"handshakes": "max_handshakes"}
+
     certificate: str = ""
     """A PEM file: the server's own certificate first, then each one's issuer; empty =
     `DATA/tls/certificate.pem`. Clients that name no host, or an unknown one, get this."""
@@ -181,7 +187,7 @@ class Tls(_Section, frozen=True):
     """Mozilla's names: TLS 1.2 and 1.3, or 1.3 alone, which older terminals lack."""
     handshake: Positive = 5.0
     """Longest handshake; one across the world takes half a second."""
-    handshakes: Count = 256
+    max_handshakes: Count = 256
     """Handshakes at once, of all listeners; the connections of more are closed. It bounds what
     clients cost that never say a word."""
 
@@ -189,27 +195,38 @@ class Tls(_Section, frozen=True):
 class Connections(_Section, frozen=True):
     """`[access.connections.SERVICE]`: how many connections a service has; None = the usual."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"strangers": "unauthenticated"}
+
     total: Count | None = None
     """Of everybody: each is a descriptor, and some memory."""
     network: Count | None = None
     """Of one /32, or /64 of IPv6, so that none can take all the places."""
-    strangers: Count | None = None
+    unauthenticated: Count | None = None
     """That may do nothing until they log in, or have begun a command and not ended it. From a tenth
     of it on one of them is closed now and then, the more often the more there are."""
 
 
-USUAL = Connections(total=2_000, network=50, strangers=200)
+USUAL = Connections(total=2_000, network=50, unauthenticated=200)
 CONNECTIONS = {
-    "templates": Connections(total=1_000, network=10, strangers=100),
-    "signals": Connections(total=10_000, strangers=500),
+    "templates": Connections(total=1_000, network=10, unauthenticated=100),
+    "signals": Connections(total=10_000, unauthenticated=500),
     "ticks": Connections(network=20),
-    "any": Connections(total=10_000, strangers=500),
+    "any": Connections(total=10_000, unauthenticated=500),
 }
 """Of the services that need other numbers than the usual ones."""
 
 
 class Bans(_Section, frozen=True):
     """`[access.bans]`: what offences cost."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "enforced": "ban_threshold",
+        "most": "max_penalty",
+        "login_most": "max_login_penalty",
+        "lax": "ipv6_48_factor",
+        "entries": "max_penalties",
+        "forget": "remember_expired",
+    }
 
     login: Positive = 5.0
     """What the first bad login adds to a penalty; each one that is remembered doubles it."""
@@ -219,22 +236,30 @@ class Bans(_Section, frozen=True):
     """What a connection adds that was closed for being slow, as bad lines are too."""
     error: Positive = 90.0
     """What a frame adds that made us fail: it may be an attack that nobody knows yet."""
-    enforced: Positive = 15.0
+    ban_threshold: Positive = 15.0
     """Penalty from which on a network is kept out; two slips, seconds apart, stay below."""
-    most: Positive = 600.0
+    max_penalty: Positive = 600.0
     """Longest penalty for anything but bad logins, which a bug in a program may earn too."""
-    login_most: Positive = 14_400.0
+    max_login_penalty: Positive = 14_400.0
     """Longest penalty for bad logins: it leaves six guesses a day."""
-    forget: Positive = DAY
+    remember_expired: Positive = DAY
     """How long a penalty is remembered that is over, so that the next one is longer."""
-    lax: Count = 16
+    ipv6_48_factor: Count = 16
     """How many times as much an IPv6 /48 may do as a /64; it may be a whole company's."""
-    entries: Count = 65_536
+    max_penalties: Count = 65_536
     """Penalties remembered, of about 500 bytes; when full, that goes which ends first."""
 
 
 class Access(_Section, frozen=True):
     """`[access]`."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "rush": "max_unauthenticated_per_second",
+        "hashes": "max_pending_logins",
+        "recent": "password_cache",
+        "known": "known_network",
+        "store": "save_interval",
+    }
 
     anonymous: tuple[str, ...] | None = None
     """What strangers may do; None = nothing is said, and only loopback may be served."""
@@ -256,18 +281,18 @@ class Access(_Section, frozen=True):
     """Longest time for the headers of a connection's first HTTP request."""
     body: Positive = 30.0
     """Longest time for an upload; 1 MiB takes 8 s at 1 Mbit/s."""
-    rush: Count = 100
+    max_unauthenticated_per_second: Count = 100
     """Connections of a service in a second from networks that may do nothing without a login, and
     from which nobody logged in before; more are closed unheard, at a fifth of the cost."""
-    hashes: Count = 32
+    max_pending_logins: Count = 32
     """Logins that wait for their turn at 15 ms each; more are refused, to come back."""
-    recent: Seconds = 300.0
+    password_cache: Seconds = 300.0
     """How long a password that was right is known without hashing it anew, since HTTP sends it
     with each request."""
-    known: Positive = 30 * DAY
+    known_network: Positive = 30 * DAY
     """How long a login remembers the networks it came from: they go first, and are not shut out
     for what others do there."""
-    store: Positive = 60.0
+    save_interval: Positive = 60.0
     """Between two times that bans and last logins are written down: what a crash may forget."""
     bans: Bans = Bans()
     connections: dict[str, Connections] = {}

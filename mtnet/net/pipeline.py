@@ -28,7 +28,7 @@ class Layers:
         self._hub, self._certificates = hub, certificates
         self._trust = Trust(hub.config.access.proxies)
         self.handshakes = Handshakes(
-            hub.clock, hub.log_throttle, settings.handshake, settings.handshakes
+            hub.clock, hub.log_throttle, settings.handshake, settings.max_handshakes
         )
 
     def around(self, listener: Listener, service: IProtocolFactory) -> IProtocolFactory:

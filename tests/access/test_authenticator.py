@@ -103,7 +103,7 @@ def test_a_password_that_was_right_is_known_for_a_while(limiter, clock):
 
 
 def test_who_shall_hash_each_time_can_log_in(tmp_path, clock, monkeypatch):
-    limiter = Harness(FakeDaemon(tmp_path / "data", clock, "access.recent=0"), monkeypatch)
+    limiter = Harness(FakeDaemon(tmp_path / "data", clock, "access.password_cache=0"), monkeypatch)
     assert [limiter.log_in("alice") for _ in range(3)] == ["alice"] * 3
     assert len(limiter.hashes) == 3
 
@@ -340,6 +340,6 @@ def test_nothing_shows_a_password(limiter):
 
 
 def test_a_password_is_right_even_where_none_is_remembered(tmp_path, clock, monkeypatch):
-    limiter = Harness(FakeDaemon(tmp_path / "data", clock, "access.recent=0"), monkeypatch)
+    limiter = Harness(FakeDaemon(tmp_path / "data", clock, "access.password_cache=0"), monkeypatch)
     assert [limiter.log_in("alice"), limiter.log_in("alice")] == ["alice", "alice"]
     assert len(limiter.hashes) == 2

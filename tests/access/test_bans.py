@@ -209,7 +209,7 @@ def test_one_penalty_that_grows_with_each_of_a_flood_takes_no_room():
 
 
 def test_a_flood_pushes_out_neither_bans_by_hand_nor_long_penalties():
-    bans = Bans(replace(Weights(), entries=1_000))
+    bans = Bans(replace(Weights(), max_penalties=1_000))
     bans.add("203.0.113.0/24", DAY, 0)
     offend(bans, Offence.LOGIN, 10, login="admin")
     for number in range(10_000):
@@ -301,7 +301,14 @@ def test_people_are_told_first_who_is_kept_out(bans):
 # Against a naive model
 
 
-SMALL = replace(Weights(), entries=7, forget=40.0, lax=2, most=60.0, login_most=100.0)
+SMALL = replace(
+    Weights(),
+    max_penalties=7,
+    remember_expired=40.0,
+    ipv6_48_factor=2,
+    max_penalty=60.0,
+    max_login_penalty=100.0,
+)
 PLACES = {
     "192.0.2.1": ("192.0.2.1", None),
     "::ffff:192.0.2.1": ("192.0.2.1", None),

@@ -5,7 +5,7 @@ import random
 from mtnet.access.connection_limits import ConnectionLimiter
 from mtnet.config.schema import Access, Connections
 
-MOST = Connections(total=100, network=3, strangers=20)
+MOST = Connections(total=100, network=3, unauthenticated=20)
 
 
 class Guest:
@@ -49,13 +49,13 @@ def test_who_leaves_makes_room():
 
 
 def test_there_are_so_many_in_total():
-    limiter = ConnectionLimiter(Connections(total=2, network=9, strangers=9), 100)
+    limiter = ConnectionLimiter(Connections(total=2, network=9, unauthenticated=9), 100)
     assert [Guest(f"192.0.2.{n}").come(limiter) for n in range(3)] == [True, True, False]
     assert limiter.refused["full"] == 1
 
 
 def test_the_owner_of_the_machine_always_has_a_place():
-    limiter = ConnectionLimiter(Connections(total=1, network=1, strangers=1), 100)
+    limiter = ConnectionLimiter(Connections(total=1, network=1, unauthenticated=1), 100)
     assert all(Guest("127.0.0.1", trusted=True).come(limiter) for _ in range(5))
 
 
@@ -71,7 +71,7 @@ def test_few_strangers_are_left_in_peace():
 
 def test_of_many_strangers_some_have_to_go_and_never_more_stay_than_may():
     limiter = ConnectionLimiter(
-        Connections(total=10_000, network=3, strangers=50), 100, random.Random(1).random
+        Connections(total=10_000, network=3, unauthenticated=50), 100, random.Random(1).random
     )
     guests = crowd(limiter, 2_000)
     assert limiter.unauthenticated <= 50
@@ -83,7 +83,7 @@ def test_of_many_strangers_some_have_to_go_and_never_more_stay_than_may():
 def test_who_came_last_is_hardly_ever_the_one_to_go():
     limiter, out = (
         ConnectionLimiter(
-            Connections(total=9_000, network=3, strangers=500), 100, random.Random(2).random
+            Connections(total=9_000, network=3, unauthenticated=500), 100, random.Random(2).random
         ),
         0,
     )
@@ -119,7 +119,7 @@ def test_those_from_known_networks_are_no_strangers():
 
 def test_those_who_may_do_something_already_make_room_only_where_there_is_none():
     limiter = ConnectionLimiter(
-        Connections(total=200, network=3, strangers=20), 100, random.Random(3).random
+        Connections(total=200, network=3, unauthenticated=20), 100, random.Random(3).random
     )
     guests = [Guest(f"10.0.{n // 250}.{n % 250}") for n in range(1_000)]
     for number, guest in enumerate(guests):
@@ -137,7 +137,7 @@ def test_those_who_may_do_something_already_make_room_only_where_there_is_none()
 
 def test_no_crowd_of_those_who_may_is_so_large_that_another_one_has_to_go():
     limiter = ConnectionLimiter(
-        Connections(total=200, network=3, strangers=20), 100, random.Random(4).random
+        Connections(total=200, network=3, unauthenticated=20), 100, random.Random(4).random
     )
     out = 0
     for number in range(500):
@@ -168,7 +168,7 @@ def test_who_begins_to_speak_and_does_not_end_is_a_stranger_once():
 
 
 def test_whoever_has_settled_makes_room_for_nobody():
-    limiter = ConnectionLimiter(Connections(total=2, network=9, strangers=9), 100)
+    limiter = ConnectionLimiter(Connections(total=2, network=9, unauthenticated=9), 100)
     first, second, third = (Guest(f"192.0.2.{n}") for n in range(3))
     for guest in (first, second):
         guest.come(limiter)
@@ -179,7 +179,7 @@ def test_whoever_has_settled_makes_room_for_nobody():
 
 
 def test_a_network_that_is_full_makes_nobody_of_another_go():
-    limiter = ConnectionLimiter(Connections(total=3, network=2, strangers=9), 100)
+    limiter = ConnectionLimiter(Connections(total=3, network=2, unauthenticated=9), 100)
     other = Guest("192.0.2.2")
     for guest in (other, Guest(), Guest()):
         guest.come(limiter)
@@ -190,9 +190,9 @@ def test_a_network_that_is_full_makes_nobody_of_another_go():
 
 def test_what_is_not_said_of_a_service_is_as_usual():
     access = Access(connections={"signals": Connections(network=7)})
-    assert access.of_service("signals") == Connections(total=10_000, network=7, strangers=500)
-    assert access.of_service("ticks") == Connections(total=2_000, network=20, strangers=200)
-    assert access.of_service("echo") == Connections(total=2_000, network=50, strangers=200)
+    assert access.of_service("signals") == Connections(total=10_000, network=7, unauthenticated=500)
+    assert access.of_service("ticks") == Connections(total=2_000, network=20, unauthenticated=200)
+    assert access.of_service("echo") == Connections(total=2_000, network=50, unauthenticated=200)
 
 
 def test_a_rush_is_so_many_in_a_second_and_who_is_refused_takes_no_place():

@@ -1,9 +1,11 @@
 """Settings from everywhere, frozen into one."""
 
+from pathlib import Path
+
 import pytest
 
 from mtnet.config.loader import endpoints, load
-from mtnet.config.schema import Config
+from mtnet.config.schema import Access, Bans, Config, Connections, Signals, Tls
 from mtnet.errors import ConfigError
 
 
@@ -132,6 +134,94 @@ def test_a_bad_file_is_named_with_section_and_key(tmp_path, text, match):
 
 def test_a_missing_file_is_a_sentence(tmp_path):
     fails("cannot be read: No such file", file=tmp_path / "none.toml")
+
+
+# Renamed keys
+
+RENAMED = [
+    (section, old, new, kind)
+    for section, kind in (
+        ("access", Access),
+        ("access.bans", Bans),
+        ("access.connections.signals", Connections),
+        ("signals", Signals),
+        ("tls", Tls),
+    )
+    for old, new in kind.renamed.items()
+]
+
+
+def value_of(config, path):
+    for part in path.split("."):
+        config = config[part] if isinstance(config, dict) else getattr(config, part)
+    return config
+
+
+@pytest.mark.parametrize(("section", "old", "new", "kind"), RENAMED)
+def test_an_old_key_works_from_every_source_and_warns_with_the_new_name(
+    tmp_path, section, old, new, kind
+):
+    path = file(tmp_path, f"[{section}]\n{old} = {[7] if old == 'again' else 7}\n")
+    variable = f"MTNET_{section}.{old}".upper().replace(".", "__")
+    for where, sources in [
+        (str(path), {"file": path}),
+        (f"The environment variable {variable}", {"environ": {variable: "7"}}),
+        (f"--set {section}.{old}", {"sets": [f"{section}.{old}=7"]}),
+    ]:
+        warnings = []
+        config = load(**sources, warn=warnings.append)
+        assert value_of(config, f"{section}.{new}") in (7, (7.0,))
+        assert warnings == [
+            f"{where}: {section}.{old} is now called {section}.{new}; the old name works until "
+            "mtnet 1.0."
+        ]
+
+
+def test_all_renamed_keys_are_known():
+    assert len(RENAMED) == 15
+    assert all(new in kind.__struct_fields__ for _, _, new, kind in RENAMED)
+    assert not any(old in kind.__struct_fields__ for _, old, _, kind in RENAMED)
+
+
+def test_a_new_key_does_not_warn(tmp_path):
+    warnings = []
+    load(file(tmp_path, "[access]\nsave_interval = 7\n"), {}, warn=warnings.append)
+    assert warnings == []
+
+
+def test_an_old_key_in_the_file_gives_way_to_the_new_one_in_a_later_source(tmp_path):
+    path, warnings = file(tmp_path, "[access]\nstore = 1\n"), []
+    config = load(path, sets=["access.save_interval=2"], warn=warnings.append)
+    assert (config.access.save_interval, len(warnings)) == (2, 1)
+
+
+def test_both_names_of_a_key_in_one_file_are_an_error(tmp_path):
+    text = "[access.connections.signals]\nstrangers = 1\nunauthenticated = 2\n"
+    fails(
+        r"access\.connections\.signals\.strangers in .*mtnet\.toml is the old name of "
+        r"access\.connections\.signals\.unauthenticated",
+        file=file(tmp_path, text),
+    )
+
+
+def test_a_warning_is_a_line_on_stderr(capsys):
+    load(sets=["tls.handshakes=7"])
+    assert capsys.readouterr().err == (
+        "mtnet: --set tls.handshakes: tls.handshakes is now called tls.max_handshakes; the old "
+        "name works until mtnet 1.0.\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["access.renamed=x", "access.bans.renamed=x"])
+def test_the_table_of_old_names_is_no_setting(text):
+    fails("which is no setting", sets=[text])
+
+
+def test_the_changelog_names_every_renamed_key():
+    text = (Path(__file__).parents[2] / "CHANGELOG.md").read_text("utf-8")
+    for _, old, new, _ in RENAMED:
+        assert f"`{old}`" in text
+        assert f"`{new}`" in text
 
 
 def test_the_configuration_cannot_be_changed():

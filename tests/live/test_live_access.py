@@ -82,7 +82,7 @@ def read_or_nothing(path):
 
 
 def test_secrets_are_nowhere_but_as_hashes(guarded):
-    daemon = guarded("--set=access.bans.enforced=99999")
+    daemon = guarded("--set=access.bans.ban_threshold=99999")
     added = subprocess.Popen(
         [sys.executable, "-m", "mtnet", "account", "add", "alice", "--role", "provider",
          "--data", str(daemon.data)],
@@ -180,7 +180,7 @@ class HostilePage(BaseHTTPRequestHandler):
 @pytest.mark.skipif(CHROMIUM is None, reason="There is no Chromium on this machine.")
 @pytest.mark.parametrize("login", ["", f"alice:{PASSWORD}@"])
 def test_a_page_of_another_origin_changes_nothing(guarded, tmp_path, login):
-    daemon = guarded("--set=access.bans.enforced=99999", *([] if login else ANONYMOUS))
+    daemon = guarded("--set=access.bans.ban_threshold=99999", *([] if login else ANONYMOUS))
     control(daemon, "account add", name="alice", grants=["provider"], password=PASSWORD)
     page = PAGE.replace("PORT", str(daemon.port("web"))).replace("LOGIN", json.dumps(login))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-popup-blocking"]

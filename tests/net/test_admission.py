@@ -29,7 +29,7 @@ def come(daemon, host):
 
 
 def test_strangers_in_a_rush_are_not_heard_and_others_are_a_second_later(barrier, clock):
-    daemon = barrier("access.rush=3")
+    daemon = barrier("access.max_unauthenticated_per_second=3")
     assert [come(daemon, f"198.51.100.{n}") for n in range(5)] == [True] * 3 + [False] * 2
     assert daemon.hub.access.limiter("signals").refused["rush"] == 2
     clock.advance(1)
@@ -37,7 +37,7 @@ def test_strangers_in_a_rush_are_not_heard_and_others_are_a_second_later(barrier
 
 
 def test_whom_we_know_comes_in_through_any_rush(barrier):
-    daemon = barrier("access.rush=1")
+    daemon = barrier("access.max_unauthenticated_per_second=1")
     daemon.accounts.logged_in("alice", "192.0.2.1", daemon.hub.now())
     for number in range(5):
         come(daemon, f"198.51.100.{number}")
@@ -46,7 +46,7 @@ def test_whom_we_know_comes_in_through_any_rush(barrier):
 
 @pytest.mark.parametrize("said", ["access.anonymous=follow", "access.trust_loopback=true"])
 def test_there_is_no_rush_of_those_who_need_no_login(barrier, said):
-    daemon = barrier("access.rush=1", said)
+    daemon = barrier("access.max_unauthenticated_per_second=1", said)
     assert all(come(daemon, "127.0.0.1") for _ in range(3))
 
 

@@ -591,7 +591,7 @@ def test_through_tls_silence_counts_from_the_handshake(serve, clock, tmp_path):
 
 
 def test_silent_followers_are_no_strangers_and_who_drips_is_one(serve, clock):
-    server = serve("access.anonymous=follow", "access.connections.any.strangers=10")
+    server = serve("access.anonymous=follow", "access.connections.any.unauthenticated=10")
     dialled = [server.dial(host="192.0.2.1", peer=f"198.51.100.{n}") for n in range(100)]
     limiter = server.hub.access.limiter("any")
     assert (limiter.total, limiter.unauthenticated) == (100, 0)

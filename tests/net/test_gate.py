@@ -159,7 +159,9 @@ def test_every_connection_is_counted_once_from_its_beginning_to_its_end(daemon, 
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
 def test_strangers_make_room_for_others(tmp_path, clock, service):
-    daemon = FakeDaemon(tmp_path / "data", clock, f"access.connections.{service}.strangers=10")
+    daemon = FakeDaemon(
+        tmp_path / "data", clock, f"access.connections.{service}.unauthenticated=10"
+    )
     dialled = [daemon.dial(service, peer=f"127.1.1.{number}") for number in range(100)]
     gone = [terminal for terminal in dialled if terminal.reset]
     for terminal in gone:
@@ -170,7 +172,7 @@ def test_strangers_make_room_for_others(tmp_path, clock, service):
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
 def test_who_comes_may_be_the_one_that_has_to_go(daemon, service):
-    few = Connections(total=9, network=9, strangers=1)
+    few = Connections(total=9, network=9, unauthenticated=1)
     daemon.hub.access.limiters[service] = limiter = ConnectionLimiter(few, 100, chance=lambda: 0.99)
     terminal = daemon.dial(service)
     assert (terminal.reset, limiter.unauthenticated) == (True, 0)
@@ -187,7 +189,7 @@ def test_who_comes_may_be_the_one_that_has_to_go(daemon, service):
 def test_those_who_may_without_a_login_are_no_strangers_while_they_are_silent(
     tmp_path, clock, service, verb
 ):
-    limit = f"access.connections.{service}.strangers=10"
+    limit = f"access.connections.{service}.unauthenticated=10"
     daemon = FakeDaemon(tmp_path / "data", clock, limit, f"access.anonymous={verb}")
     dialled = [daemon.dial(service, peer=f"127.1.1.{number}") for number in range(100)]
     limiter = daemon.hub.access.limiter(service)
@@ -204,7 +206,7 @@ def test_what_one_may_at_another_service_counts_for_nothing(tmp_path, clock, ser
 
 @pytest.mark.parametrize("service", ["ticks", "templates", "web"])
 def test_a_silent_crowd_that_may_keeps_nobody_out(tmp_path, clock, service):
-    limits = (f"access.connections.{service}.{most}=20" for most in ("total", "strangers"))
+    limits = (f"access.connections.{service}.{most}=20" for most in ("total", "unauthenticated"))
     daemon = FakeDaemon(tmp_path / "data", clock, *limits, "access.anonymous=send,fetch")
     daemon.hub.library.store("EURUSD", "H1", b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n", 1)
     crowd = [daemon.dial(service, peer=f"127.1.1.{number}") for number in range(40)]

@@ -197,7 +197,7 @@ def test_a_drip_does_not_move_the_deadline(serve, notes, clock):
 def test_who_comes_when_there_are_too_many_takes_the_place_of_the_longest_silent(
     serve, notes, warnings
 ):
-    server = serve(notes, "tls.handshakes=3")
+    server = serve(notes, "tls.max_handshakes=3")
     speaks, silent, other = server.dial(), server.dial(), server.dial()
     speaks.protocol.dataReceived(hello_of(speaks))
     server.dial().shake()
@@ -209,7 +209,7 @@ def test_who_comes_when_there_are_too_many_takes_the_place_of_the_longest_silent
 
 
 def test_where_all_have_spoken_the_oldest_makes_room(serve, notes):
-    server = serve(notes, "tls.handshakes=2")
+    server = serve(notes, "tls.max_handshakes=2")
     first, second = server.dial(), server.dial()
     for each in (first, second):
         each.protocol.dataReceived(hello_of(each))
@@ -218,7 +218,7 @@ def test_where_all_have_spoken_the_oldest_makes_room(serve, notes):
 
 
 def test_a_crowd_that_says_nothing_keeps_nobody_out(serve, notes, clock):
-    server = serve(notes, "tls.handshakes=10")
+    server = serve(notes, "tls.max_handshakes=10")
     for _ in range(100):
         server.dial()
     for _ in range(20):
@@ -230,7 +230,7 @@ def test_a_crowd_that_says_nothing_keeps_nobody_out(serve, notes, clock):
 
 
 def test_a_crowd_that_drips_ends_no_handshake_of_others(serve, notes):
-    server = serve(notes, "tls.handshakes=3")
+    server = serve(notes, "tls.max_handshakes=3")
     honest = server.dial()
     hello = hello_of(honest)
     honest.protocol.dataReceived(hello)

@@ -84,7 +84,7 @@ class Bans:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._penalties = Penalties(settings.entries, settings.forget)
+        self._penalties = Penalties(settings.max_penalties, settings.remember_expired)
         self._by_hand = ManualBans()
         self._stored: dict[Key, Penalty] = {}
         self._over: list[tuple[Key, Penalty]] = []
@@ -109,7 +109,7 @@ class Bans:
             self._add(_login_key(login, near), offence, when)
         self._add(Key(near), offence, when)
         if wide:
-            self._add(Key(wide), offence, when, self._settings.lax)
+            self._add(Key(wide), offence, when, self._settings.ipv6_48_factor)
 
     def pardon(self, login: str, host: str) -> None:
         """
@@ -264,7 +264,7 @@ class Bans:
         old = self._penalties.get(key, when) or Penalty(when, 0.0)
         bad = old.bad + (offence is Offence.LOGIN)
         grown = old._replace(bad=bad, why=offence.value).grown(
-            self._weight(offence, bad, lax), self._cap(offence), self._settings.enforced, when
+            self._weight(offence, bad, lax), self._cap(offence), self._settings.ban_threshold, when
         )
         self._penalties.put(key, grown, when)
         if grown.left(when) and not old.left(when):
@@ -278,7 +278,11 @@ class Bans:
         return base / lax
 
     def _cap(self, offence: Offence) -> float:
-        return self._settings.login_most if offence is Offence.LOGIN else self._settings.most
+        return (
+            self._settings.max_login_penalty
+            if offence is Offence.LOGIN
+            else self._settings.max_penalty
+        )
 
     def _left(self, key: Key, when: float) -> float:
         found = self._penalties.get(key, when)

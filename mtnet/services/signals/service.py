@@ -455,7 +455,7 @@ class Desk:
 
     def _unrepeated(self) -> int:
         """Return the moment before which what went flat is repeated no more."""
-        return self._now.moment() - int(self.settings.flat * 1000)
+        return self._now.moment() - int(self.settings.repeat_closed * 1000)
 
     def committed(self) -> None:
         """Keep what must outlive the daemon of a commit that is stored; in the thread."""
@@ -608,7 +608,9 @@ class Desk:
     def shared_state(self, channel: str) -> SharedState:
         """Return what the classic followers of a channel share."""
         if channel not in self._shared:
-            self._shared[channel] = SharedState(self._book.channel(channel), self.settings.flat)
+            self._shared[channel] = SharedState(
+                self._book.channel(channel), self.settings.repeat_closed
+            )
         return self._shared[channel]
 
     def channel(self, name: str) -> Channel:

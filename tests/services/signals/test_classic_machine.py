@@ -30,7 +30,7 @@ class ClassicFollowers(RuleBasedStateMachine):
             age = DAY // 24 * (30 - number)
             self.store(symbol, 1, self.wall - age - 1)
             self.store(symbol, 0 if symbol in OLD else 1, self.wall - age)
-        self.state = SharedState(self.book, self.settings.flat)
+        self.state = SharedState(self.book, self.settings.repeat_closed)
         self.held = {}
         self.deaf = False
         self.connect()
@@ -52,7 +52,9 @@ class ClassicFollowers(RuleBasedStateMachine):
         """The connection is cut, and made anew; what the client holds it still holds."""
         self.queue = ClassicQueue(self.settings, self.state, self.when)
         flat = [self.book.net[symbol] for symbol in OLD if not self.book.volume(symbol)]
-        self.old = {p.symbol for p in flat if not is_recent(p, self.wall, self.settings.flat)}
+        self.old = {
+            p.symbol for p in flat if not is_recent(p, self.wall, self.settings.repeat_closed)
+        }
         self.told, self.urgent = Counter(), {}
         self.frame_at = self.when - self.pace
 

@@ -31,7 +31,7 @@ class Follower:
         self.when, self.frames = 0.0, []
         for symbol, volume, age in sorted(known, key=lambda each: -each[2]):
             self.store(symbol, volume, self.wall - age)
-        self.state = SharedState(self.book, self.settings.flat)
+        self.state = SharedState(self.book, self.settings.repeat_closed)
         self.connect()
 
     def connect(self):
@@ -101,7 +101,7 @@ def test_a_close_overtakes_everything_that_waits():
 
 @pytest.mark.parametrize("volume", ["0.5", "-1"])
 def test_a_reduction_and_a_reversal_overtake_an_increase(volume):
-    follower = Follower([("A", 1, 0), ("B", 1, 1)], repeat=0, again=())
+    follower = Follower([("A", 1, 0), ("B", 1, 1)], repeat=0, resend_after=())
     follower.told(10)
     follower.set("B", 2)
     follower.set("A", volume)
@@ -109,7 +109,7 @@ def test_a_reduction_and_a_reversal_overtake_an_increase(volume):
 
 
 def test_a_newer_position_replaces_the_older_and_keeps_its_place():
-    follower = Follower([("A", 1, 0)], repeat=0, again=())
+    follower = Follower([("A", 1, 0)], repeat=0, resend_after=())
     follower.told(0)
     follower.set("B", 1)
     follower.set("C", 1)
@@ -118,7 +118,7 @@ def test_a_newer_position_replaces_the_older_and_keeps_its_place():
 
 
 def test_a_reduction_is_measured_against_what_was_told_last():
-    follower = Follower([("A", 1, 0), ("B", 5, 1)], repeat=0, again=())
+    follower = Follower([("A", 1, 0), ("B", 5, 1)], repeat=0, resend_after=())
     follower.told(3)
     follower.set("A", 3)
     follower.set("A", 2)
@@ -141,7 +141,7 @@ def test_a_newer_change_ends_the_repetition_of_the_older():
 
 
 def test_the_whole_state_is_repeated_each_minute():
-    follower = Follower([("A", 1, 0), ("B", 2, 1)], again=())
+    follower = Follower([("A", 1, 0), ("B", 2, 1)], resend_after=())
     assert follower.run(125) == [
         (0.0, "A|1.00"),
         (2.5, "B|2.00"),
@@ -153,14 +153,14 @@ def test_the_whole_state_is_repeated_each_minute():
 
 
 def test_a_change_never_waits_behind_the_repetition():
-    follower = Follower([(f"S{n}", 1, n) for n in range(20)], again=())
+    follower = Follower([(f"S{n}", 1, n) for n in range(20)], resend_after=())
     follower.told(70)
     follower.set("NEW", 1)
     assert follower.told(73)[0] == "NEW|1.00"
 
 
 def test_a_flat_symbol_leaves_the_repetition_after_15_minutes():
-    follower = Follower(again=())
+    follower = Follower(resend_after=())
     follower.set("A", 0)
     told = [when for when, _ in follower.run(3_600)]
     assert told == [0.0, *(60.0 * n for n in range(1, 16))]
@@ -173,7 +173,7 @@ def test_the_repetition_can_be_switched_off():
 
 
 def test_without_pacing_every_change_is_a_frame_of_its_own():
-    follower = Follower(pace=0, repeat=0, again=())
+    follower = Follower(pace=0, repeat=0, resend_after=())
     for volume in range(1, 6):
         follower.set("A", volume)
         assert follower.run(0) == [(0.0, f"A|{volume}.00")]
@@ -187,7 +187,7 @@ def test_a_symbol_that_the_book_forgot_is_not_told_and_wakes_nobody():
 
 
 def test_a_close_reaches_a_new_follower_within_5_seconds_beside_30_remembered_ones():
-    follower = Follower([(f"S{n}", 0, n * 1000) for n in range(30)], again=(10.0, 30.0))
+    follower = Follower([(f"S{n}", 0, n * 1000) for n in range(30)], resend_after=(10.0, 30.0))
     for close in range(10):
         follower.told(follower.when + 7.3)
         follower.set(f"OPEN{close}", 1)
@@ -218,7 +218,7 @@ def test_an_old_close_is_told_twice_some_time_apart_and_never_again():
 
 
 def test_an_old_close_that_has_changed_meanwhile_is_told_as_a_change_alone():
-    follower = Follower([("A", 0, HOUR), ("B", 0, 2 * HOUR)], again=())
+    follower = Follower([("A", 0, HOUR), ("B", 0, 2 * HOUR)], resend_after=())
     assert follower.told(0) == ["A|0.00"]
     follower.set("B", 1)
     follower.set("B", 0)
@@ -316,7 +316,7 @@ def test_with_an_idle_cycle_old_closes_are_told_beside_a_provider_that_never_res
 
 
 def test_without_pacing_the_greeting_is_told_at_once():
-    follower = Follower([*HELD, ("RECENT", 0, 1)], pace=0, repeat=0, again=())
+    follower = Follower([*HELD, ("RECENT", 0, 1)], pace=0, repeat=0, resend_after=())
     assert {frame for _, frame in follower.run(0)} == {
         "RECENT|0.00",
         *(f"{symbol}|1.00" for symbol, _, _ in HELD),

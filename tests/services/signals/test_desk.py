@@ -391,7 +391,7 @@ def test_a_full_channel_makes_room_by_forgetting_what_is_flat_for_long(tmp_path)
     assert "max_symbols" in harness.refused.pop()
     assert harness.desk.health()["full"] == ["main"]
     assert harness.desk.health()["healthy"] is False
-    harness.clock.advance(harness.settings.flat + 1)
+    harness.clock.advance(harness.settings.repeat_closed + 1)
     assert harness.desk.health()["healthy"] is True
     harness.submit("C", 1)
     harness.disk.work()
@@ -403,7 +403,7 @@ def test_a_refused_opening_forgets_no_close(tmp_path):
     for symbol in ("A", "B"):
         harness.submit(symbol, 0)
     harness.disk.work()
-    harness.clock.advance(harness.settings.flat + 1)
+    harness.clock.advance(harness.settings.repeat_closed + 1)
     harness.submit("C", 1)
     harness.disk.work()
     assert harness.refused.pop()

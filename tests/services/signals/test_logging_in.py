@@ -222,7 +222,7 @@ def test_a_guesser_is_told_that_it_is_banned(daemon, log):
 
 
 def test_too_many_logins_at_once_are_told_to_come_back(build, monkeypatch):
-    daemon = build("access.hashes=1")
+    daemon = build("access.max_pending_logins=1")
     monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: Deferred())
     answers = [talk(daemon, hello(name))[1] for name in ("alice", "bob", "carol")]
     assert answers[:2] == [[], []]

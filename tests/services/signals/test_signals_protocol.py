@@ -130,7 +130,7 @@ def test_without_pacing_each_change_of_one_read_is_a_frame_of_its_own(serve):
 
 
 def test_without_pacing_a_follower_that_is_behind_gets_the_newest_alone(serve, clock):
-    server = serve("signals.pace=0", "signals.repeat=0", "signals.again=")
+    server = serve("signals.pace=0", "signals.repeat=0", "signals.resend_after=")
     follower, publisher = server.follow(), server.dial()
     follower.transport.stalled = True
     for volume in range(10_000):

@@ -116,7 +116,7 @@ def test_nobody_is_asked_for_a_password_where_others_can_listen(build):
 
 
 def test_too_many_logins_at_once_are_told_to_come_back(build, monkeypatch):
-    daemon = build("access.hashes=1")
+    daemon = build("access.max_pending_logins=1")
     monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: Deferred())
     answers = [
         daemon.ask("web", request(authorization=basic(name))) for name in ("alice", "bob", "carol")

@@ -195,7 +195,7 @@ class ClassicQueue:
         """Take a close of the time before the follower came, which it may have missed."""
         while self._recent is not None:
             position = self._state.closed(self._recent)
-            if position is None or not is_recent(position, moment, self._settings.flat):
+            if position is None or not is_recent(position, moment, self._settings.repeat_closed):
                 self._old = _OldCloses(self._recent, self._recent)
                 self._recent = None
             else:
@@ -217,7 +217,7 @@ class ClassicQueue:
 
     def _settle(self, symbol: str, when: float) -> None:
         """Count a telling of a symbol, whatever it was told for."""
-        change, again = self._changes.get(symbol), (0.0, *self._settings.again)
+        change, again = self._changes.get(symbol), (0.0, *self._settings.resend_after)
         if change is None or change.due > when:
             return
         change.told += 1
