@@ -56,9 +56,9 @@ from mtnet.net.tls.store import LOOK
 from mtnet.net.udp import BurstPort
 from mtnet.recurring import Recurring
 from mtnet.redact import PathRedactor
+from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.operator import Operator
-from mtnet.services.signals.service import Desk
+from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.upstream import source_service
 from mtnet.services.templates.integrity_check import IntegrityCheckService
 from mtnet.services.templates.library import Library
@@ -154,7 +154,7 @@ class Daemon(MultiService):
         self._watch = Watch(disks, self._disk_worker, self._folder.find)
         self._repeat(WATCH, "The look at the data folder", self._watch.look)
         self.hub = self._build_hub(config)
-        self._operator = Operator(self.hub.desk)
+        self._operator = SignalCommands(self.hub.signals)
         self._has_accounts = not self.hub.access.accounts.empty
         self._layers = Layers(self.hub, self._certificates)
         self._bound = list(self._bind(found))
@@ -219,7 +219,7 @@ class Daemon(MultiService):
             "access": {"room for connections": self._room, **self.hub.access.report()},
             "log lines left out": self.hub.log_throttle.left_out + self.hub.access.log.left_out,
             "garbage": self._garbage.status(),
-            "signals": self._watch.report("signals", self.hub.desk.status()),
+            "signals": self._watch.report("signals", self.hub.signals.status()),
             "ticks": self._watch.report("ticks", self.hub.collector.status()),
             "templates": self._watch.report("templates", self.hub.library.status()),
             **self._tls_status(),
@@ -234,7 +234,7 @@ class Daemon(MultiService):
     def health(self) -> dict[str, Any]:
         """Report what is well and what is not, with the paths of this machine."""
         parts = {
-            "signals": self._watch.report("signals", self.hub.desk.health()),
+            "signals": self._watch.report("signals", self.hub.signals.health()),
             "ticks": self._watch.report("ticks", self.hub.collector.health()),
             "templates": self._watch.report("templates", self.hub.library.health()),
             "disk": self._folder.health(),
@@ -256,10 +256,10 @@ class Daemon(MultiService):
     def _build_hub(self, config: Config) -> Hub:
         journal = Journal(self._folder.signals, config.signals.retain)
         worker, clock = self._signals_worker, self._reactor
-        desk = Desk(config.signals, journal, clock, self._now, worker, worker.later)
+        signals = SignalService(config.signals, journal, clock, self._now, worker, worker.later)
         templates = config.templates
         try:
-            desk.open()
+            signals.open()
             self._keeper = self._build_keeper(config)
             collector = self._build_collector(config)
             library = Library(
@@ -284,7 +284,7 @@ class Daemon(MultiService):
             access=self._keeper.access,
             log_throttle=LogThrottle(),
             library=library,
-            desk=desk,
+            signals=signals,
             collector=collector,
             health=self._public_health,
         )
@@ -394,7 +394,7 @@ class Daemon(MultiService):
     def startService(self) -> None:
         for worker in self._workers:
             worker.start()
-        self.hub.desk.start()
+        self.hub.signals.start()
         self._check_room()
         if not self._folder.health()["healthy"]:
             self.log.error("{trouble}", trouble=self._folder.health()["trouble"])
@@ -448,7 +448,7 @@ class Daemon(MultiService):
 
     async def _close(self) -> None:
         await maybeDeferred(super().stopService)
-        await self.hub.desk.close()
+        await self.hub.signals.close()
         await self.hub.collector.close()
         await self._keeper.flush()
 

@@ -29,7 +29,7 @@ from mtnet.clock import WallClock
 from mtnet.config.loader import load
 from mtnet.daemon.environment import Hub
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.service import Desk
+from mtnet.services.signals.service import SignalService
 from mtnet.services.templates.library import Library
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.storage.store import Store
@@ -65,14 +65,14 @@ def make_hub(folder: Path, clock: Clock, *sets: str, accounts: Accounts | None =
         lambda name, password, hashed: None,
         SecurityLog(clock.seconds),
     )
-    desk = Desk(
+    signals = SignalService(
         config.signals,
         Journal(folder / "signals.sqlite", config.signals.retain),
         clock,
         now,
         maybeDeferred,
     )
-    desk.open()
+    signals.open()
     store, tally = Store(folder / "ticks.sqlite"), Tally(folder / "ticks.taken")
     collector = Collector(config.ticks, config.reserve, store, tally, clock, maybeDeferred)
     collector.open()
@@ -90,9 +90,9 @@ def make_hub(folder: Path, clock: Clock, *sets: str, accounts: Accounts | None =
             keep_experts=config.templates.keep_experts,
             default=config.templates.default,
         ),
-        desk=desk,
+        signals=signals,
         collector=collector,
-        health=lambda: {"healthy": True, "signals": desk.health()},
+        health=lambda: {"healthy": True, "signals": signals.health()},
     )
 
 

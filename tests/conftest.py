@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import globalLogPublisher
 
-from mtnet.services.signals.journal.checkpoints import Heads
+from mtnet.services.signals.journal.checkpoints import Checkpoints
 from mtnet.testing import make_hub
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -44,19 +44,19 @@ settings.load_profile("shared")
 @pytest.fixture(autouse=True)
 def _no_heads_left_open(monkeypatch):
     """
-    Close the file of heads of every journal that a test forgets: whether the journal closes it by
+    Close the checkpoint file of every journal that a test forgets: whether the journal closes it by
     itself, or Python warns of it, depends on which of the two is found to be garbage first.
     """
-    opened, really_open = [], Heads._open
+    opened, really_open = [], Checkpoints._open
 
-    def note(heads):
-        opened.append(heads)
-        return really_open(heads)
+    def note(checkpoints):
+        opened.append(checkpoints)
+        return really_open(checkpoints)
 
-    monkeypatch.setattr(Heads, "_open", note)
+    monkeypatch.setattr(Checkpoints, "_open", note)
     yield
-    for heads in opened:
-        heads.close()
+    for checkpoints in opened:
+        checkpoints.close()
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ class Accounts:
     def check_account(self):
         """The channel shows what the account holds, as long as the account's publisher has it."""
         # Whoever did not publish since it was taken does not know that it is another's.
-        holder = self.harness.hub.desk._publishers.holder("main")
+        holder = self.harness.hub.signals._ownership.holder("main")
         taken = holder is not None and holder.who.name in ("rival", "other")
         if self.counted is not None and not self.counted.publisher.stopped and not taken:
             held = {(symbol, ""): volume for symbol, volume in self.account.held.items()}
@@ -118,7 +118,7 @@ class Histories:
     def _put_back(self, copy):
         self.went_back = True
         self.start(self._copy(copy))
-        last = self.harness.hub.desk.channel("main").seq
+        last = self.harness.hub.signals.channel("main").seq
         for each in self.providers:
             each.answers = {id: seq for id, seq in each.answers.items() if seq <= last}
 
@@ -132,7 +132,7 @@ class Histories:
             self.disk.heal()
             self.went_back = self.went_back or new_epoch
             self.harness.operate("accept", new_epoch=new_epoch)
-            assert not self.harness.hub.desk.health()["diverged"]
+            assert not self.harness.hub.signals.health()["diverged"]
 
     @rule(number=st.integers(0, 2))
     def accept_at_a_follower(self, number):
@@ -147,12 +147,12 @@ class Histories:
 
     def check_held(self, follower):
         """A follower waits only where its history is another one, and then health is red."""
-        desk, known = self.harness.hub.desk, follower.follower
-        channel = desk.channel("main")
+        signals, known = self.harness.hub.signals, follower.follower
+        channel = signals.channel("main")
         assert self.went_back
         if known.epoch == channel.epoch:
-            assert known.seq > channel.seq or desk._journal.hash_at("main", known.seq) != known.h
-            assert desk.histories.has_diverged(channel)
+            assert known.seq > channel.seq or signals._journal.hash_at("main", known.seq) != known.h
+            assert signals.histories.has_diverged(channel)
 
 
 class ClockJumps:

@@ -44,7 +44,7 @@ PURE = {
     "services/signals/journal/opening.py",
     "services/signals/policy.py",
     "services/signals/publishers.py",
-    "services/signals/records.py",
+    "services/signals/policy_store.py",
     "services/signals/transitions.py",
     "services/signals/requests.py",
     "services/signals/journal/schema.py",

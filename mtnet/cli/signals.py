@@ -32,7 +32,7 @@ from mtnet.services.signals.fields import PauseMode
 from mtnet.services.signals.journal import maintenance
 from mtnet.services.signals.journal.export import export
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.service import Desk
+from mtnet.services.signals.service import SignalService
 
 if TYPE_CHECKING:
     from mtnet.cli.remote import Commands
@@ -489,10 +489,10 @@ def _offline(settings: Signals, folder: DataFolder) -> Iterator[local.RunCommand
     """Yield what accepts a channel while no daemon runs."""
     journal = Journal(folder.signals, settings.retain)
     now = WallClock(lambda: time.time_ns() // 1_000_000, time.monotonic)
-    desk = Desk(settings, journal, Clock(), now, maybeDeferred)
-    desk.open()
+    signals = SignalService(settings, journal, Clock(), now, maybeDeferred)
+    signals.open()
     try:
-        yield lambda command, channel, new_epoch: _result(desk.accept(channel, new_epoch))
+        yield lambda command, channel, new_epoch: _result(signals.accept(channel, new_epoch))
     finally:
         journal.close()
 

@@ -13,7 +13,7 @@ from mtnet.clock import WallClock
 from mtnet.config.schema import Config
 
 if TYPE_CHECKING:
-    from mtnet.services.signals.service import Desk
+    from mtnet.services.signals.service import SignalService
     from mtnet.services.templates.library import Library
     from mtnet.services.ticks.collector import Collector
 
@@ -44,6 +44,6 @@ class Hub:
     access: AccessControl
     log_throttle: LogThrottle
     library: "Library"
-    desk: "Desk"
+    signals: "SignalService"
     collector: "Collector"
     health: Callable[[], dict[str, Any]]

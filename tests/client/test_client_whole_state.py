@@ -93,11 +93,11 @@ class Machine(RuleBasedStateMachine):
             self.check()
         finally:
             for hub in [*self.killed, self.harness.hub]:
-                hub.desk._journal.close()
+                hub.signals._journal.close()
             rmtree(self.folder)
 
     def check(self):
-        shown = self.harness.held() if self.held or "main" in self.harness.hub.desk._book else {}
+        shown = self.harness.held() if self.held or "main" in self.harness.hub.signals._book else {}
         assert shown == self.held
         for follower_client in (self.follower, self.part):
             wanted = {

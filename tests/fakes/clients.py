@@ -8,7 +8,7 @@ from mtnet import client
 from mtnet.client import Follower, Publisher
 from mtnet.errors import JournalError, WireError
 from mtnet.net.endpoints import Listener
-from mtnet.services.signals.operator import Operator
+from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.testing import make_hub
 
@@ -40,10 +40,10 @@ class Harness:
         def dead(*_):
             raise JournalError("This daemon was killed.")
 
-        desk = self.hub.desk
+        signals = self.hub.signals
         for owner, name in (
-            *((desk._journal, name) for name in ("commit", "recover", "expire", "begin_epoch")),
-            (desk.records, "save"),
+            *((signals._journal, name) for name in ("commit", "recover", "expire", "begin_epoch")),
+            (signals.records, "save"),
         ):
             setattr(owner, name, dead)
 
@@ -69,14 +69,14 @@ class Harness:
 
     def operate(self, command, channel="main", **asked):
         """Do what the owner can do to a channel: `pause`, `freeze`, `flatten`, `accept` …"""
-        command = Operator(self.hub.desk).commands()[f"signals {command}"]
+        command = SignalCommands(self.hub.signals).commands()[f"signals {command}"]
         done = command({"channel": channel, **asked})
         if isinstance(done, Deferred):
             done.addErrback(lambda failure: failure.trap(JournalError, WireError))
         self.settle()
 
     def held(self, channel="main"):
-        return {(e.symbol, e.ticket): e.volume for e in self.hub.desk.channel(channel).held()}
+        return {(e.symbol, e.ticket): e.volume for e in self.hub.signals.channel(channel).held()}
 
     def publisher(self, **options):
         return PublisherClient(self, **options)

@@ -343,7 +343,7 @@ def serve(hub_with, clock):
             return terminal.received()
 
         def positions(self, channel="main"):
-            return {name: str(p.volume) for name, p in self.hub.desk.positions(channel).items()}
+            return {name: str(p.volume) for name, p in self.hub.signals.positions(channel).items()}
 
         @property
         def ticks(self):

@@ -327,7 +327,7 @@ def test_a_login_replaces_what_a_certificate_said(secure, clock):
     client.send(hello("bob"))
     clock.advance(1)
     assert client.received().startswith(b"<<WELCOME")
-    (session,) = server.daemon.hub.desk.sessions
+    (session,) = server.daemon.hub.signals.sessions
     assert session.report()["login"] == "bob"
 
 

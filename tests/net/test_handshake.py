@@ -501,10 +501,10 @@ def test_a_peer_that_vanishes_is_a_lost_connection(serve, notes):
 
 def test_signals_count_the_grace_from_the_handshake_and_keep_the_pace(serve, clock):
     server = serve(signals)
-    desk = server.hub.desk
+    service = server.hub.signals
     publisher = server.dial().shake()
     publisher.send(b"<<GBPUSD|0.25>><<EURUSD|1>>")
-    assert set(desk.status()["channels"]["main"]["positions"]) == {"GBPUSD", "EURUSD"}
+    assert set(service.status()["channels"]["main"]["positions"]) == {"GBPUSD", "EURUSD"}
     follower = server.dial()
     clock.advance(2)
     follower.shake()
@@ -549,7 +549,7 @@ def test_a_follower_that_closes_is_let_go(serve, clock):
     server = serve(signals)
     follower = server.dial().shake()
     clock.advance(1)
-    assert server.hub.desk.status()["followers"] == 1
+    assert server.hub.signals.status()["followers"] == 1
     with pytest.raises(ssl.SSLWantReadError):
         follower.tls.unwrap()
     follower.deliver()
@@ -557,7 +557,7 @@ def test_a_follower_that_closes_is_let_go(serve, clock):
     follower.transport.drain()
     assert follower.transport.producer is None
     follower.hang_up()
-    assert server.hub.desk.status()["followers"] == 0
+    assert server.hub.signals.status()["followers"] == 0
 
 
 def test_a_web_page_cannot_drive_signals_through_tls(serve):

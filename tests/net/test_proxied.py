@@ -133,7 +133,7 @@ def test_a_service_knows_its_peer_from_the_header(serve, clock):
     hub, factory = serve(signals, "access.anonymous=publish")
     terminal = connect(factory, clock)
     terminal.send(TEXT + b"<<GBPUSD|0.25>>")
-    assert hub.desk.status()["channels"]["main"]["positions"]["GBPUSD"]
+    assert hub.signals.status()["channels"]["main"]["positions"]["GBPUSD"]
     assert terminal.protocol.getPeer() == IPv4Address("TCP", *ENDS[0])
     assert terminal.protocol.getHost() == IPv4Address("TCP", *ENDS[1])
 
@@ -144,7 +144,7 @@ def test_a_header_may_come_in_pieces(serve, clock, header, size):
     hub, factory = serve(signals, "access.anonymous=publish")
     terminal = connect(factory, clock)
     terminal.send(header + b"<<GBPUSD|0.25>>", size)
-    assert "GBPUSD" in hub.desk.status()["channels"]["main"]["positions"]
+    assert "GBPUSD" in hub.signals.status()["channels"]["main"]["positions"]
 
 
 def test_where_the_server_speaks_first_the_grace_begins_with_the_header(serve, clock):
@@ -163,7 +163,7 @@ def test_behind_a_balancer_nobody_is_the_owner(serve, clock):
     hub, factory = serve(signals)
     terminal = connect(factory, clock)
     terminal.send(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n<<GBPUSD|0.25>>")
-    assert hub.desk.status()["channels"]["main"]["positions"] == {}
+    assert hub.signals.status()["channels"]["main"]["positions"] == {}
 
 
 def test_half_closes_are_passed_on(serve, clock):
@@ -191,7 +191,7 @@ def test_a_connection_without_a_header_is_reset_with_one_warning(serve, clock, w
     terminal.send(data)
     assert terminal.reset
     terminal.hang_up()
-    assert hub.desk.status()["channels"]["main"]["positions"] == {}
+    assert hub.signals.status()["channels"]["main"]["positions"] == {}
     assert len(warnings()) == 1
 
 

@@ -48,8 +48,8 @@ def test_a_publisher_and_a_follower_talk_and_leave(dial, clock):
     assert verbs(follower) == ["STATUS"]
     follower.hang_up()
     clock.advance(60)
-    assert dial.hub.desk.audience.count() == 0
-    assert not dial.hub.desk.sessions
+    assert dial.hub.signals.fanout.count() == 0
+    assert not dial.hub.signals.sessions
 
 
 def test_a_reader_that_is_too_slow_is_told_so_last(dial, clock):

@@ -96,7 +96,7 @@ def fields_of(
     )
 
 
-class Audience:
+class Fanout:
     """
     The followers of every channel.
 
@@ -109,7 +109,7 @@ class Audience:
         self._subscribers: dict[str, dict[ISubscriber, None]] = {}
         self._tails: dict[str, dict[ITail, None]] = {}
         self._crowds: dict[str, Crowd[ITail]] = {}
-        self._untold: deque[_Telling | Shout[ITail]] = deque()
+        self._untold: deque[_Delivery | Shout[ITail]] = deque()
         self._telling: IDelayedCall | None = None
 
     def subscribe(self, channel: str, follower: ISubscriber) -> None:
@@ -176,7 +176,7 @@ class Audience:
 
     def _add(self, present: Collection[Any], say: Callable[[Any], object]) -> None:
         if present:
-            self._untold.append(_Telling(present, deque(present), say))
+            self._untold.append(_Delivery(present, deque(present), say))
 
     def _begin(self) -> None:
         if self._telling is None:
@@ -193,7 +193,7 @@ class Audience:
             self._telling = self._clock.callLater(0, self._tell_some)
 
 
-class _Telling(NamedTuple):
+class _Delivery(NamedTuple):
     """
     One thing that some followers are told.
 

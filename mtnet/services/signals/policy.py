@@ -14,9 +14,9 @@ from mtnet.config.schema import RiskLimits
 from mtnet.errors import PolicyError
 from mtnet.services.signals.fields import PauseMode, Take
 from mtnet.services.signals.model import FLAT, Draft
-from mtnet.services.signals.publishers import Key, Publisher, Who
-from mtnet.services.signals.records import Position, Records, position_of
-from mtnet.services.signals.transitions import Judge, Transition
+from mtnet.services.signals.policy_store import PolicyStore, Position, position_of
+from mtnet.services.signals.publishers import Key, Publisher, PublisherId
+from mtnet.services.signals.transitions import CommitPolicy, Transition
 
 OPERATOR = 0
 """The number of whoever runs the daemon, whom nothing stops; publishers count from 1."""
@@ -72,7 +72,7 @@ class Limits(Struct, frozen=True):
     rails: Mapping[str, RiskLimits]
 
 
-class PublishPolicy(Judge):
+class PublishPolicy(CommitPolicy):
     """
     Args:
         holders: by channel, the publisher of dialect 2 that holds it.
@@ -87,7 +87,7 @@ class PublishPolicy(Judge):
         limits: Limits,
         holders: Mapping[str, Publisher],
         rooms: Mapping[str, Room],
-        records: Records,
+        records: PolicyStore,
     ) -> None:
         self._limits, self._records = limits, records
         self._paused: Mapping[str, PauseMode] = records.paused
@@ -104,7 +104,7 @@ class PublishPolicy(Judge):
         self._replaced: set[tuple[str, int]] = set()
         self._owners: dict[Key, int] = {}
         self._owed: dict[Position, Draft | None] = {}
-        self._fences: list[tuple[str, Who, bool]] = []
+        self._fences: list[tuple[str, PublisherId, bool]] = []
         self.full: set[str] = set()
 
     def enter(self, draft: Draft, claim: Claim) -> None:
@@ -231,7 +231,7 @@ class PublishPolicy(Judge):
             self._fences.append((channel, who, True))
             raise _fenced(channel, "Another publisher sets {}; take=1 takes it over")
 
-    def _is_fenced(self, channel: str, who: Who) -> bool:
+    def _is_fenced(self, channel: str, who: PublisherId) -> bool:
         now = [fenced for name, each, fenced in self._fences if (name, each) == (channel, who)]
         return now[-1] if now else who in self._records.fenced.get(channel, ())
 

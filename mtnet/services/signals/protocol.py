@@ -120,7 +120,7 @@ class SignalsProtocol(Protocol):
             self._finish(None)
             return
         self._timer = self._hub.clock.callLater(self._hub.config.signals.stalled, self._late)
-        self._hub.desk.settled(self._publisher).addCallbacks(self._finish, self._unsettled)
+        self._hub.signals.settled(self._publisher).addCallbacks(self._finish, self._unsettled)
 
     def writeConnectionLost(self) -> None:
         """Our half is closed; the peer closes its own."""
@@ -291,7 +291,7 @@ class SignalsProtocol(Protocol):
     def _leave(self) -> None:
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
-            self._hub.desk.leave(publisher)
+            self._hub.signals.leave(publisher)
 
     def _count_refusal(self) -> None:
         when, most = self._hub.clock.seconds(), self._hub.config.signals.refusals
@@ -314,10 +314,10 @@ class SignalsProtocol(Protocol):
             self._stop()
             peer = show(self.transport.getPeer())
             producer = self._brake.pedal("disk")
-            self._publisher = self._hub.desk.join(
+            self._publisher = self._hub.signals.join(
                 peer, producer, refuse=self._refused, close=self.end, address=self._visitor.host
             )
-        self._hub.desk.submit(self._publisher, self._channel, symbol, volume)
+        self._hub.signals.submit(self._publisher, self._channel, symbol, volume)
 
     def _finish(self, _: None) -> None:
         if self._ended:

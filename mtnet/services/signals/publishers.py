@@ -49,7 +49,7 @@ class Key(NamedTuple):
     symbol: str
 
 
-class Who(NamedTuple):
+class PublisherId(NamedTuple):
     """A publisher of dialect 2, as it is known again after a restart."""
 
     login: str
@@ -69,7 +69,7 @@ class Refusal(NamedTuple):
     until: str
 
 
-NOBODY = Who("", "")
+UNIDENTIFIED = PublisherId("", "")
 """All who gave neither login nor name."""
 
 
@@ -101,7 +101,7 @@ class Publisher:
         refuse: Callable[[WireError], object] = lambda error: None,
         fence: Callable[[str], object] = lambda channel: None,
         close: Callable[[str], object] = lambda why: None,
-        who: Who = NOBODY,
+        who: PublisherId = UNIDENTIFIED,
         address: str = "",
     ) -> None:
         self.name, self.number, self.producer = name, number, producer or _Endless()
@@ -114,7 +114,7 @@ class Publisher:
         self.lingers = 0.0
 
 
-class Turn(NamedTuple):
+class PresenceChange(NamedTuple):
     """A channel has its first publisher, or has lost its last; `since` is milliseconds."""
 
     channel: str
@@ -122,7 +122,7 @@ class Turn(NamedTuple):
     since: int
 
 
-class Publishers:
+class Ownership:
     """
     Args:
         now: milliseconds since the Unix epoch, UTC.
@@ -138,7 +138,7 @@ class Publishers:
         self._now = now
         self._last = self.live = 0
         self._holders: dict[str, Publisher] = {}
-        self.held: Mapping[str, Who] = {}
+        self.held: Mapping[str, PublisherId] = {}
         self._lingering: dict[str, float] = {}
         self._owners: dict[Key, Publisher] = {}
         self._kept: dict[Key, tuple[str, float]] = {}
@@ -146,7 +146,7 @@ class Publishers:
         self._since: dict[str, int] = {}
         self._began = now()
         self._owed: dict[Publisher, None] = {}
-        self.turns: list[Turn] = []
+        self.turns: list[PresenceChange] = []
         self.moved = False
 
     def join(self, make: Callable[[int], Publisher]) -> Publisher:
@@ -155,7 +155,7 @@ class Publishers:
         self.live += 1
         return make(self._last)
 
-    def restore(self, held: Mapping[str, Who], when: float) -> None:
+    def restore(self, held: Mapping[str, PublisherId], when: float) -> None:
         """Take up who held which channel when the daemon ended: they are gone without BYE."""
         for channel, who in held.items():
             former = Publisher("a publisher of before the start", BEFORE, who=who)
@@ -334,4 +334,4 @@ class Publishers:
 
     def _turn(self, channel: str, up: bool) -> None:
         self._since[channel] = self._now()
-        self.turns.append(Turn(channel, up, self._since[channel]))
+        self.turns.append(PresenceChange(channel, up, self._since[channel]))

@@ -28,7 +28,7 @@ Read = Callable[[int, int], "Deferred[list[Entry]]"]
 """Fires with at most so many entries, the second argument, behind one, the first."""
 
 
-class Replay:
+class ReplayCache:
     """
     Those who were cut off together have missed the same: it is read and encoded once for all.
 
@@ -149,7 +149,7 @@ class Replay:
             each.callback(None)
 
 
-class Share:
+class TurnBudget:
     """
     How much of each turn of the reactor followers have who are caught up.
 
@@ -194,7 +194,7 @@ class Share:
             self._waiting.popleft().callback(None)
 
 
-class Replays:
+class ReplayCaches:
     """
     Those of all channels that somebody came back to.
 
@@ -213,22 +213,22 @@ class Replays:
         clock: IReactorTime,
     ) -> None:
         self._read, self._retain = read, retain
-        self.share = Share(clock)
-        self._replays: dict[str, Replay] = {}
+        self.share = TurnBudget(clock)
+        self._caches: dict[str, ReplayCache] = {}
 
-    def of(self, channel: Channel) -> Replay:
+    def of(self, channel: Channel) -> ReplayCache:
         """Return the replay of a channel."""
         name = channel.name
-        if name not in self._replays:
+        if name not in self._caches:
             most = min(RING, self._retain)
-            self._replays[name] = Replay(channel.seq, most, partial(self._read, name))
-        return self._replays[name]
+            self._caches[name] = ReplayCache(channel.seq, most, partial(self._read, name))
+        return self._caches[name]
 
     def forget(self, channel: str) -> None:
         """Read a channel anew: it has another journal now."""
-        self._replays.pop(channel, None)
+        self._caches.pop(channel, None)
 
     def told(self, channel: str, entries: list[Entry]) -> None:
         """Take what is told now."""
-        if channel in self._replays:
-            self._replays[channel].extend(entries)
+        if channel in self._caches:
+            self._caches[channel].extend(entries)

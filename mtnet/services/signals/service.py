@@ -1,5 +1,5 @@
 """
-The desk: takes positions from publishers, stores them, and only then tells followers.
+The signal service: takes positions from publishers, stores them, and only then tells followers.
 
 One commit is under way at a time; what arrives meanwhile is the next one.
 """
@@ -27,12 +27,12 @@ from mtnet.redact import PathRedactor
 from mtnet.services.signals import answers
 from mtnet.services.signals.book import Book, Change, Channel, Position, latest
 from mtnet.services.signals.classic.queue import SharedState
-from mtnet.services.signals.fanout import Audience, Batch
+from mtnet.services.signals.fanout import Batch, Fanout
 from mtnet.services.signals.fields import PauseMode, Take
 from mtnet.services.signals.histories import Histories
 from mtnet.services.signals.journal.group_commit import Pending, Stored, Writer
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.journal.scrubber import Inspection
+from mtnet.services.signals.journal.scrubber import Scrubber
 from mtnet.services.signals.model import (
     FLAT,
     Closed,
@@ -46,9 +46,16 @@ from mtnet.services.signals.model import (
     entries_of,
 )
 from mtnet.services.signals.policy import OPERATOR, Claim, Limits, PublishPolicy, Room
-from mtnet.services.signals.publishers import NOBODY, Key, Producer, Publisher, Publishers, Who
-from mtnet.services.signals.records import Records
-from mtnet.services.signals.replay_cache import Replays
+from mtnet.services.signals.policy_store import PolicyStore
+from mtnet.services.signals.publishers import (
+    UNIDENTIFIED,
+    Key,
+    Ownership,
+    Producer,
+    Publisher,
+    PublisherId,
+)
+from mtnet.services.signals.replay_cache import ReplayCaches
 
 FULL = 60.0
 """Seconds for which a full channel is reported after a symbol was refused, and after which
@@ -85,7 +92,7 @@ class Client(Protocol):
 
 
 @implementer(IStatus)
-class Desk:
+class SignalService:
     """
     Args:
         settings: `[signals]`.
@@ -118,18 +125,18 @@ class Desk:
         self.settings = settings
         self._journal, self._in_thread, self._later = journal, in_thread, later
         self._clock, self._now = clock, now
-        self._book, self._publishers = Book(), Publishers(now)
+        self._book, self._ownership = Book(), Ownership(now)
         self._limits = Limits(settings.max_symbols, settings.max_positions, settings.channels)
-        self.records = Records(
+        self.records = PolicyStore(
             journal.path.with_suffix(".policy"), journal.path.with_suffix(".paused")
         )
-        self.audience = Audience(clock)
-        self.replays = Replays(self.read, settings.retain, clock)
+        self.fanout = Fanout(clock)
+        self.replay_caches = ReplayCaches(self.read, settings.retain, clock)
         self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread)
         self.sessions: dict[Client, None] = {}
         self.wheel = Wheel(clock, settings.heartbeat / BEATS)
         self._writer = Writer(settings, journal, clock, in_thread, self)
-        self._inspection = Inspection(journal, clock, in_thread)
+        self._scrubber = Scrubber(journal, clock, in_thread)
         self._complained: frozenset[str] = frozenset()
         self._trouble: str | None = None
         self._unsound: str | None = None
@@ -156,7 +163,7 @@ class Desk:
         loaded = self._journal.load()
         self.histories.open()
         self.records.open()
-        self._publishers.restore(self.records.held, self._clock.seconds())
+        self._ownership.restore(self.records.held, self._clock.seconds())
         self._load(loaded.states)
         for name in self._configured() - set(loaded.states) - set(loaded.damaged):
             try:
@@ -183,21 +190,21 @@ class Desk:
         """Begin to forget what went flat long ago, and to check what is on the disk."""
         self._expiry.start(EXPIRY)
         self._looking.start(LOOK, now=False)
-        self._inspection.start()
+        self._scrubber.start()
         self._pay_owed()
         self._wait_for_lapse()
 
     async def close(self) -> None:
         """Store what waits, once, and close the journal; nothing is taken from now on."""
         self._closed = True
-        self._inspection.stop()
+        self._scrubber.stop()
         for each in (self._expiry, self._looking):
             if each.running:
                 each.stop()
         self._wait_for_lapse()
         left = await self._writer.close()
-        self.audience.close()
-        self.replays.share.close()
+        self.fanout.close()
+        self.replay_caches.share.close()
         if left:
             self.log.error(
                 "The last positions of {symbols} could not be stored before the stop.",
@@ -220,7 +227,7 @@ class Desk:
         refuse: Callable[[WireError], object] = lambda error: None,
         fence: Callable[[str], object] = lambda channel: None,
         close: Callable[[str], object] = lambda why: None,
-        who: Who = NOBODY,
+        who: PublisherId = UNIDENTIFIED,
         address: str = "",
     ) -> Publisher:
         """
@@ -234,7 +241,7 @@ class Desk:
             who: login and name, of dialect 2.
             address: where it comes from.
         """
-        return self._publishers.join(
+        return self._ownership.join(
             lambda number: Publisher(name, number, producer, refuse, fence, close, who, address)
         )
 
@@ -246,7 +253,7 @@ class Desk:
             bye: whether it said so; else it holds its channels for a while.
         """
         self._writer.left(publisher)
-        self._publishers.leave(publisher, self._clock.seconds(), bye)
+        self._ownership.leave(publisher, self._clock.seconds(), bye)
         self._tell_turns()
         self._hear_refused()
         self._keep_holders()
@@ -265,9 +272,9 @@ class Desk:
         """
         self._check_open(channel)
         key = Key(channel, symbol)
-        self._publishers.hear(publisher, key)
+        self._ownership.hear(publisher, key)
         if self._sets_nothing(publisher, key, volume):
-            self._publishers.claim(publisher, key)
+            self._ownership.claim(publisher, key)
             self._tell_turns()
         else:
             self._take(Pending(Draft(channel, symbol, volume, self._now()), publisher))
@@ -276,9 +283,9 @@ class Desk:
         """Say whether a classic frame says what is stored, so that no commit need find out."""
         if key in self._symbols or key.channel in self.records.paused:
             return False
-        if self._publishers.holder(key.channel) is not None:
+        if self._ownership.holder(key.channel) is not None:
             return False
-        if self._publishers.is_taken(publisher, key, self._clock.seconds()):
+        if self._ownership.is_taken(publisher, key, self._clock.seconds()):
             return False
         return key.channel in self._book and self._book[key.channel].volume(key.symbol) == volume
 
@@ -337,14 +344,14 @@ class Desk:
     def _hear_refused(self) -> None:
         """Judge again what classic publishers were refused for a reason that is over."""
         when = self._clock.seconds()
-        for publisher, frames in self._publishers.settle(self.records.paused, when):
+        for publisher, frames in self._ownership.settle(self.records.paused, when):
             for key, volume in frames.items():
                 self._take(Pending(Draft(*key, volume, self._now()), publisher))
             self.settled(publisher).addBoth(_end, publisher)
 
     def _wait_for_lapse(self) -> None:
         """Wake up when somebody has not come back in time."""
-        due = self._publishers.next_lapse()
+        due = self._ownership.next_lapse()
         if self._lapse is not None and self._lapse.active():
             self._lapse.cancel()
         self._lapse = None
@@ -353,15 +360,15 @@ class Desk:
             self._lapse = self._clock.callLater(delay, self._lapsed)
 
     def _lapsed(self) -> None:
-        self._publishers.lapse(self._clock.seconds())
+        self._ownership.lapse(self._clock.seconds())
         self._hear_refused()
         self._keep_holders()
         self._wait_for_lapse()
 
     def _keep_holders(self) -> None:
         """Let a start know who holds which channel."""
-        if self.records.held is not self._publishers.held and not self._closed:
-            self.records.held = self._publishers.held
+        if self.records.held is not self._ownership.held and not self._closed:
+            self.records.held = self._ownership.held
             self._in_thread(self._keep_records)
 
     # Pauses
@@ -419,7 +426,7 @@ class Desk:
 
     def _announce(self, channel: str, frame: bytes) -> None:
         """Tell those who follow a channel, or have published there."""
-        self.audience.announce(channel, frame)
+        self.fanout.announce(channel, frame)
         for session in list(self.sessions):
             session.announce(channel, frame)
 
@@ -433,13 +440,13 @@ class Desk:
             if name in self._book:
                 spare = self._spare(name, [p.draft for p in batch if p.draft.channel == name])
                 rooms[name] = Room(self._book[name].net, self._book[name].keys, spare)
-            holder = self._publishers.holder(name)
+            holder = self._ownership.holder(name)
             if holder is not None:
                 holders[name] = holder
         policy = PublishPolicy(self._limits, holders, rooms, self.records)
         for pending in batch:
             draft, publisher = pending.draft, pending.publisher
-            taken = self._publishers.is_taken(publisher, Key(draft.channel, draft.symbol), when)
+            taken = self._ownership.is_taken(publisher, Key(draft.channel, draft.symbol), when)
             policy.enter(draft, Claim(publisher, pending.take, pending.owed, taken))
         self._policy = policy
         return policy
@@ -498,7 +505,7 @@ class Desk:
         self._tell_turns()
         self._tell_channels(result.epochs)
         self._pay_owed()
-        if self._publishers.moved:  # to look at all of them would cost each signal their number
+        if self._ownership.moved:  # to look at all of them would cost each signal their number
             self._hear_refused()
         self._keep_holders()
         if self._lapse is None:  # one that is gone by now may hold its channel
@@ -509,9 +516,9 @@ class Desk:
         """Say who has come and gone; what they set is told before."""
         if self._answering:
             return
-        turns, self._publishers.turns = self._publishers.turns, []
+        turns, self._ownership.turns = self._ownership.turns, []
         for channel, up, since in turns:
-            self.audience.announce(channel, answers.status(channel, up, since))
+            self.fanout.announce(channel, answers.status(channel, up, since))
 
     def _tell_channels(self, names: Collection[str]) -> None:
         """Tell those who were refused a channel that it is there now."""
@@ -550,7 +557,7 @@ class Desk:
         key = Key(pending.draft.channel, pending.draft.symbol)
         if isinstance(error, PolicyError):
             volume = None if key in self._symbols else pending.draft.volume
-            self._publishers.owe(pending.publisher, key, volume, error.until)
+            self._ownership.owe(pending.publisher, key, volume, error.until)
         pending.publisher.refuse(error)
 
     def _accept(self, pending: Pending, outcome: Entry | Several | Repeated | Unchanged) -> None:
@@ -560,9 +567,9 @@ class Desk:
         if publisher is OWNER:
             return
         if not draft.id:
-            self._publishers.claim(publisher, Key(draft.channel, draft.symbol))
+            self._ownership.claim(publisher, Key(draft.channel, draft.symbol))
         elif pending.take != "0" and isinstance(outcome, (Entry, Several)):
-            self._publishers.take(publisher, draft.channel)
+            self._ownership.take(publisher, draft.channel)
 
     def _tell(self, entries: Iterable[Entry]) -> None:
         channels: dict[str, list[Entry]] = {}
@@ -573,10 +580,10 @@ class Desk:
             channel = self._book.channel(name)
             applied = [self._apply(channel, entry, when) for entry in found]
             changes = [change for change in applied if change is not None]
-            self.replays.told(name, found)
+            self.replay_caches.told(name, found)
             # Paced followers would be told the last one of each symbol anyhow.
             told = latest(changes) if self.settings.pace else changes
-            self.audience.tell(name, Batch(found), told)
+            self.fanout.tell(name, Batch(found), told)
 
     def _apply(self, channel: Channel, entry: Entry, when: int) -> Change | None:
         """Set a position; a symbol that was long flat makes room for one that is new."""
@@ -716,7 +723,7 @@ class Desk:
         """Show everybody a channel that has a new epoch."""
         self._complain()
         self._book.load(channel, state, self._now.moment(), self._now.estimate())
-        self.replays.forget(channel)
+        self.replay_caches.forget(channel)
         self.histories.forget(channel)
         self.records.repeat(channel)
         self._pay_owed()
@@ -726,13 +733,13 @@ class Desk:
 
     def provider(self, channel: str) -> tuple[bool, int]:
         """Say whether a channel has a publisher, and since when, in milliseconds."""
-        return self._publishers.status(channel)
+        return self._ownership.status(channel)
 
     def health(self) -> dict[str, object]:
         """Report for `/healthz` and `mtnet status`; the former leaves the folders out."""
         when = self._clock.seconds()
         broken = self._journal.damaged
-        damaged = [*sorted(broken), *self._inspection.findings]
+        damaged = [*sorted(broken), *self._scrubber.findings]
         full = sorted(name for name, until in self._full.items() if until > when)
         diverged = self.histories.sentences()
         causes = [
@@ -747,7 +754,7 @@ class Desk:
                 ),
             ),
             *(broken[name] for name in sorted(broken)),
-            *self._inspection.findings,
+            *self._scrubber.findings,
             *diverged,
             *(
                 f"{name} has {self.settings.max_symbols} symbols and was sent one more"
@@ -761,27 +768,27 @@ class Desk:
             "diverged": diverged,
             "full": full,
             "waiting": self._writer.waiting,
-            "publishers": self._publishers.live,
-            "followers": self.audience.count(),
+            "publishers": self._ownership.live,
+            "followers": self.fanout.count(),
         }
 
     def status(self) -> dict[str, object]:
         """Report that, and what each channel holds."""
-        names = {*self._book.channels(), *self.audience.channels()}
+        names = {*self._book.channels(), *self.fanout.channels()}
         channels = {name: self._channel_status(name) for name in sorted(names)}
         sessions = [session.report() for session in self.sessions]
         return {**self.health(), "loop": LOOP, "channels": channels, "sessions": sessions}
 
     def _channel_status(self, name: str) -> dict[str, object]:
-        channel, (up, since) = self._book.channel(name), self._publishers.status(name)
+        channel, (up, since) = self._book.channel(name), self._ownership.status(name)
         return {
             "epoch": channel.epoch,
             "seq": channel.seq,
-            "publishers": self._publishers.names(name),
+            "publishers": self._ownership.names(name),
             "provider": "up" if up else "down",
             "since": since,
             "paused": self.mode(name),
-            "followers": self.audience.count(name),
+            "followers": self.fanout.count(name),
             "positions": {p.symbol: str(p.volume) for p in channel.net.values() if p.volume},
         }
 

@@ -21,7 +21,7 @@ from mtnet.services.signals import answers
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.grammar import Message, is_login, parse, salvage
 from mtnet.services.signals.model import Draft
-from mtnet.services.signals.publishers import Publisher, Who
+from mtnet.services.signals.publishers import Publisher, PublisherId
 from mtnet.services.signals.requests import (
     Ack,
     Bye,
@@ -58,10 +58,32 @@ class Session:
     """
 
     __slots__ = (
-        "_backlog", "_behind", "_brake", "_client", "_closed", "_desk", "_end", "_errors",
-        "_errors_since", "_finishing", "_greeted", "_heard", "_hub", "_missed", "_name", "_parted",
-        "_pinged", "_published", "_publisher", "_refused", "_settings", "_spoke",
-        "_subscriptions", "_transport", "_unanswered", "_visitor",
+        "_backlog",
+        "_behind",
+        "_brake",
+        "_client",
+        "_closed",
+        "_end",
+        "_errors",
+        "_errors_since",
+        "_finishing",
+        "_greeted",
+        "_heard",
+        "_hub",
+        "_missed",
+        "_name",
+        "_parted",
+        "_pinged",
+        "_published",
+        "_publisher",
+        "_refused",
+        "_settings",
+        "_signals",
+        "_spoke",
+        "_subscriptions",
+        "_transport",
+        "_unanswered",
+        "_visitor",
     )  # fmt: skip
 
     log = Logger()
@@ -74,7 +96,7 @@ class Session:
         brake: Brake,
         end: Callable[[], None],
     ) -> None:
-        self._hub, self._desk, self._settings = hub, hub.desk, hub.config.signals
+        self._hub, self._signals, self._settings = hub, hub.signals, hub.config.signals
         self._transport, self._visitor = transport, visitor
         self._brake, self._end = brake, end
         self._behind: list[bytes] | None = None
@@ -160,10 +182,10 @@ class Session:
         """The connection is gone."""
         self._closed = True
         if self._spoke is not None:
-            self._desk.wheel.discard(self, self._spoke)
+            self._signals.wheel.discard(self, self._spoke)
             self._spoke = None
         self._drop_all()
-        self._desk.sessions.pop(self, None)
+        self._signals.sessions.pop(self, None)
         self._leave(self._parted)
         self._backlog.close()
 
@@ -224,14 +246,14 @@ class Session:
             if not (self._may("follow", each.name) or self._may("publish", each.name)):
                 # it is somebody else now
                 self._drop(each.name)
-        epoch = self._desk.epoch("main")
+        epoch = self._signals.epoch("main")
         self._leave(True)  # whoever was fenced begins anew
         self._published, self._refused = set(), {}
         self._brake.release("disk")
         if not self._greeted:
             self._greeted = True
             self._visitor.settle()
-            self._desk.sessions[self] = None
+            self._signals.sessions[self] = None
             self._wait()
         self._name, self._client = said.name, said.client  # and no password
         self._send(answers.welcome(epoch, self._settings.heartbeat, self._hub.now()))
@@ -239,7 +261,7 @@ class Session:
     def _subscribe(self, asked: Subscribe) -> None:
         channel = self._follow(asked.channel)
         self._drop(asked.channel)
-        subscription = Subscription(self._desk, channel, asked.symbols, self._backlog)
+        subscription = Subscription(self._signals, channel, asked.symbols, self._backlog)
         self._subscriptions += (subscription,)
         subscription.start(asked, self._witness(), lambda: self._lost(asked.channel))
 
@@ -248,7 +270,7 @@ class Session:
         if not self._may("publish", name):
             self._demand("follow", name)
         try:
-            return self._desk.channel(name)
+            return self._signals.channel(name)
         except WireError:
             self._note_refused("follow", name)
             raise
@@ -276,7 +298,7 @@ class Session:
             asked.type,
             asked.fields,
         )
-        done = self._desk.publish(self._publisher, draft, asked.take)
+        done = self._signals.publish(self._publisher, draft, asked.take)
         self._unanswered += 1
         done.addCallbacks(
             self._stored, self._unstored, callbackArgs=(asked.id,), errbackArgs=(asked,)
@@ -285,11 +307,11 @@ class Session:
 
     def _join(self) -> Publisher:
         identity = self._visitor.identity
-        return self._desk.join(
+        return self._signals.join(
             show(self._transport.getPeer()),
             self._brake.pedal("disk"),
             fence=self._fenced,
-            who=Who("" if identity is None else identity.name, self._name),
+            who=PublisherId("" if identity is None else identity.name, self._name),
         )
 
     def _note_published(self, channel: str) -> None:
@@ -297,7 +319,7 @@ class Session:
         if channel in self._published or len(self._published) >= PUBLISHED:
             return
         self._published.add(channel)
-        mode = self._desk.mode(channel)
+        mode = self._signals.mode(channel)
         if mode is not None:
             self._send(answers.paused(channel, mode))
 
@@ -393,7 +415,7 @@ class Session:
     # The heartbeat
 
     def _wait(self) -> None:
-        self._spoke = self._desk.wheel.add(self, self._due())
+        self._spoke = self._signals.wheel.add(self, self._due())
 
     def _due(self) -> float:
         """Return when either side will have been silent for a heartbeat."""
@@ -443,13 +465,13 @@ class Session:
     def _leave(self, bye: bool) -> None:
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
-            self._desk.leave(publisher, bye)
+            self._signals.leave(publisher, bye)
 
     def _is_open(self, channel: str, verb: str) -> bool:
         """Say whether what was refused of a channel may be asked for now."""
         if verb == "follow":
             may = self._may("follow", channel) or self._may("publish", channel)
-            return may and self._desk.is_named(channel)
+            return may and self._signals.is_named(channel)
         return self._may(verb, channel)
 
     def _may(self, verb: str, channel: str) -> bool:

@@ -18,7 +18,7 @@ from mtnet.services.signals.fanout import Batch, ITail, fields_of
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.replay_cache import PAGE
 from mtnet.services.signals.requests import Ack, Subscribe
-from mtnet.services.signals.service import Desk
+from mtnet.services.signals.service import SignalService
 
 
 class Known(Enum):
@@ -46,20 +46,32 @@ class Subscription:
     """
 
     __slots__ = (
-        "_backlog", "_channel", "_crowd", "_desk", "_failures", "_held", "_prev",
-        "_running", "_sent", "_symbols", "_synced", "acked", "live", "shared",
+        "_backlog",
+        "_channel",
+        "_crowd",
+        "_failures",
+        "_held",
+        "_prev",
+        "_running",
+        "_sent",
+        "_signals",
+        "_symbols",
+        "_synced",
+        "acked",
+        "live",
+        "shared",
     )  # fmt: skip
 
     log = Logger()
 
     def __init__(
         self,
-        desk: Desk,
+        signals: SignalService,
         channel: Channel,
         symbols: frozenset[str] | None,
         backlog: Backlog,
     ) -> None:
-        self._desk, self._channel, self._symbols = desk, channel, symbols
+        self._signals, self._channel, self._symbols = signals, channel, symbols
         self._backlog = backlog
         self.shared = backlog if symbols is None else None
         self._crowd: Crowd[ITail] | None = None
@@ -101,7 +113,7 @@ class Subscription:
 
     def stop(self) -> None:
         """Send nothing more."""
-        self._desk.audience.detach(self._channel.name, self)
+        self._signals.fanout.detach(self._channel.name, self)
         if self._running is not None:
             self._running.cancel()
 
@@ -142,7 +154,7 @@ class Subscription:
     async def _catch_up(self, asked: Subscribe, who: str) -> None:
         known = await self._compare(asked)
         if known is Known.DIVERGED and who:
-            self._desk.histories.claim(self._channel, asked, who)
+            self._signals.histories.claim(self._channel, asked, who)
         if known is Known.THIS:
             self._prev = self._sent = asked.after or 0
         else:
@@ -152,10 +164,10 @@ class Subscription:
             await self._page()
         if not self._synced:
             self._sync(self._channel.h)
-        self._crowd = self._desk.audience.attach(self._channel.name, self)
+        self._crowd = self._signals.fanout.attach(self._channel.name, self)
         self.live = True
-        name, mode = self._channel.name, self._desk.mode(self._channel.name)
-        self._backlog.write(answers.status(name, *self._desk.provider(name)))
+        name, mode = self._channel.name, self._signals.mode(self._channel.name)
+        self._backlog.write(answers.status(name, *self._signals.provider(name)))
         if mode is not None:
             self._backlog.write(answers.paused(name, mode))
 
@@ -171,18 +183,18 @@ class Subscription:
         if after > channel.seq:
             return Known.DIVERGED
         if asked.h is None:
-            unproven = after and self._desk.histories.has_diverged(channel)
+            unproven = after and self._signals.histories.has_diverged(channel)
             return Known.OTHER if unproven else Known.THIS
         found = channel.hash(after)
         if found is None:
             try:
-                found = await self._desk.hash_at(channel.name, after)
+                found = await self._signals.hash_at(channel.name, after)
             except PrunedError:
                 return Known.OTHER
         return Known.THIS if asked.h == found else Known.DIVERGED
 
     async def _page(self) -> None:
-        replay = self._desk.replays.of(self._channel)
+        replay = self._signals.replay_caches.of(self._channel)
         batch = replay.recent(self._sent)
         if batch is None:
             try:
@@ -191,7 +203,7 @@ class Subscription:
                 await self._snapshot()
                 return
         await self._backlog.room()
-        await self._desk.replays.share.take()
+        await self._signals.replay_caches.share.take()
         self._send(batch.entries, batch.frames, batch.text)
 
     async def _snapshot(self, diverged: bool = False) -> None:

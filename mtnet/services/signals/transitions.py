@@ -125,7 +125,7 @@ def _other_form(draft: Draft, stands: str, takes: str) -> WireError:
     )
 
 
-class Judge:
+class CommitPolicy:
     """Says of each draft of a commit, in order, whether it is stored; this one lets all be."""
 
     def begin(self) -> None:

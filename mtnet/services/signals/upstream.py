@@ -30,7 +30,7 @@ class SourceProtocol(Protocol):
     def connectionMade(self) -> None:
         hold(self.transport)
         name = f"source {self._name}"
-        self._publisher = self._hub.desk.join(
+        self._publisher = self._hub.signals.join(
             name,
             self.transport,
             refuse=lambda error: self._warn(str(error)),
@@ -56,7 +56,7 @@ class SourceProtocol(Protocol):
             reason=reason.getErrorMessage(),
         )
         if self._publisher is not None:
-            self._hub.desk.leave(self._publisher)
+            self._hub.signals.leave(self._publisher)
             self._publisher = None
 
     def _frame(self, payload: bytes) -> None:
@@ -64,7 +64,7 @@ class SourceProtocol(Protocol):
             return
         try:
             symbol, volume = parse_position(payload, self._hub.config.signals.codepage)
-            self._hub.desk.submit(self._publisher, self._source.channel, symbol, volume)
+            self._hub.signals.submit(self._publisher, self._source.channel, symbol, volume)
         except WireError as error:
             self._warn(str(error))
 

@@ -24,7 +24,7 @@ from mtnet.config.schema import Signals
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Draft, Entry
-from mtnet.services.signals.service import Desk
+from mtnet.services.signals.service import SignalService
 
 NAME = "signals.sqlite"
 CHANNELS = ("gold", "main")
@@ -188,7 +188,7 @@ class Harness(Struggle):
     def __init__(self, folder, notes):
         super().__init__(folder, notes)
         self.clock, self.calls, self.taken = Clock(), [], set()
-        self.desk = Desk(
+        self.signals = SignalService(
             Signals(),
             self.journal,
             self.clock,
@@ -212,14 +212,14 @@ class Harness(Struggle):
                 done.callback(result)
 
     def run(self, count):
-        self.again(self.desk.open)
-        self.publisher = self.desk.join("a publisher", StringTransport())
+        self.again(self.signals.open)
+        self.publisher = self.signals.join("a publisher", StringTransport())
         for batch in batches(count):
             self.publish(batch)
-            if self.desk.health()["healthy"]:
-                self.desk._expire()
+            if self.signals.health()["healthy"]:
+                self.signals._expire()
                 self.turn()
-        Deferred.fromCoroutine(self.desk.close())
+        Deferred.fromCoroutine(self.signals.close())
         self.turn()
 
     def publish(self, drafts):
@@ -234,7 +234,7 @@ class Harness(Struggle):
     def answers(self, drafts):
         answers = {}
         for draft in drafts:
-            done = self.desk.publish(self.publisher, draft)
+            done = self.signals.publish(self.publisher, draft)
             done.addBoth(lambda answer, id=draft.id: answers.__setitem__(id, answer))
         self.turn()
         for _ in range(TRIES):

@@ -68,7 +68,7 @@ class Rollbacks:
         self.went_back = self.went_back or new_epoch
         self.fail(None)
         self.settle(3)
-        red = bool(self.server.desk.health()["diverged"])
+        red = bool(self.server.signals.health()["diverged"])
         answers = []
         self.operate("accept", new_epoch=new_epoch).addCallback(answers.append)
         self.server.disk.work()
@@ -77,7 +77,7 @@ class Rollbacks:
             assert answer == len(self.truth.held)
         else:
             assert isinstance(answer, WireError)
-        assert not self.server.desk.health()["diverged"]
+        assert not self.server.signals.health()["diverged"]
 
     @rule(who=st.integers(0, 1))
     def a_follower_accepts_the_history(self, who):
@@ -86,7 +86,7 @@ class Rollbacks:
     def claimed(self, claim):
         """A follower was told that its history is another one: whoever looks is told so, too."""
         if claim not in self.accepted:
-            assert not self.server.desk.health()["healthy"]
+            assert not self.server.signals.health()["healthy"]
 
 
 class ClockJumps:

@@ -5,7 +5,7 @@ from hypothesis.stateful import rule
 from twisted.internet.defer import Deferred, succeed
 
 from mtnet.errors import JournalError, WireError
-from mtnet.services.signals.operator import MODES, Operator
+from mtnet.services.signals.commands import MODES, SignalCommands
 
 COMMANDS = st.sampled_from(["pause", "pause", "freeze", "resume", "resume", "flatten"])
 
@@ -18,7 +18,7 @@ class Pauses:
 
     def operate(self, command, **asked):
         """Ask the control socket; the answer may wait for the disk."""
-        found = Operator(self.server.desk).commands()[f"signals {command}"]
+        found = SignalCommands(self.server.signals).commands()[f"signals {command}"]
         try:
             answer = found({"channel": "main", **asked})
         except WireError as error:
@@ -44,7 +44,7 @@ class Pauses:
 
     def forget_pauses(self):
         """The daemon is another: it knows what was on the disk."""
-        mode = self.server.desk.mode("main")
+        mode = self.server.signals.mode("main")
         assert mode in self.modes
         self.rules.mode, self.modes = mode, [mode]
 

@@ -10,7 +10,7 @@ from mtnet.net.endpoints import Listener
 from mtnet.plugins.signals import signals
 from mtnet.services.signals import requests
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.service import Desk
+from mtnet.services.signals.service import SignalService
 from mtnet.testing import connect, make_hub
 
 LISTENER = Listener("signals", "tcp:8081")
@@ -92,9 +92,9 @@ class Server:
         hub = make_hub(folder, clock, *sets)
         settings = hub.config.signals
         self.journal = BadJournal(folder / "signals.sqlite", settings.retain, slice=1)
-        self.desk = Desk(settings, self.journal, clock, hub.now, self.disk)
-        self.desk.open()
-        self.hub = replace(hub, desk=self.desk)
+        self.signals = SignalService(settings, self.journal, clock, hub.now, self.disk)
+        self.signals.open()
+        self.hub = replace(hub, signals=self.signals)
         self.factory = signals.buildFactory(self.hub).at(listener)
 
     def dial(self, **addresses):
@@ -135,10 +135,10 @@ class Server:
 
     def waits(self):
         """Return the timer that lets go of what is held for those who have not come back."""
-        return [self.desk._lapse] if self.desk._lapse else []
+        return [self.signals._lapse] if self.signals._lapse else []
 
     def epoch(self, channel="main"):
-        return self.desk.channel(channel).epoch
+        return self.signals.channel(channel).epoch
 
     def entries(self, channel="main"):
         return self.journal.read(channel, 0, 1_000_000)

@@ -64,25 +64,25 @@ class Client:
 
 class Port:
     def __init__(self, hub, clock):
-        self.hub, self.clock, self.desk = hub, clock, hub.desk
+        self.hub, self.clock, self.signals = hub, clock, hub.signals
         self.factory = SignalsFactory(hub, Listener("signals", "tcp:8081"))
-        self.thread = Slow(self.desk._in_thread)
-        self.desk._in_thread = self.desk._writer._in_thread = self.thread
-        self.provider = self.desk.join("provider", None)
+        self.thread = Slow(self.signals._in_thread)
+        self.signals._in_thread = self.signals._writer._in_thread = self.thread
+        self.provider = self.signals.join("provider", None)
         self.count = 0
 
     def store(self, number=1, symbol="GBPUSD"):
         for _ in range(number):
             self.count += 1
             draft = Draft("main", symbol, Decimal(self.count), 0, id=f"n{self.count}")
-            self.desk.publish(self.provider, draft)
+            self.signals.publish(self.provider, draft)
 
     def dial(self):
         return Client(self.factory, self.clock)
 
     @property
     def epoch(self):
-        return self.desk.channel("main").epoch
+        return self.signals.channel("main").epoch
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_who_unsubscribes_is_told_nothing_more(port):
     assert verbs(client.heard())[-1] == "UNSUBSCRIBED"
     port.store(1)
     assert client.heard() == []
-    assert port.desk.audience.count() == 0
+    assert port.signals.fanout.count() == 0
 
 
 def test_a_channel_that_is_not_there_is_an_error_and_no_empty_snapshot(port):
@@ -256,8 +256,8 @@ def test_a_connection_that_is_lost_in_a_replay_leaves_nothing_behind(port, clock
     client.say(f"SUBSCRIBE|channel=main|epoch={port.epoch}|after=0")
     client.terminal.hang_up()
     port.thread.work()
-    assert port.desk.audience.count() == 0
-    assert not port.desk.sessions
+    assert port.signals.fanout.count() == 0
+    assert not port.signals.sessions
     clock.advance(0)
     assert clock.getDelayedCalls() == []
 
@@ -280,8 +280,8 @@ def test_what_followers_far_behind_read_waits_behind_commits(hub_with, clock):
 
     port = Port(hub_with(), clock)
     port.store(PAGE)
-    port.desk._in_thread = port.desk._writer._in_thread = thread(urgent)
-    port.desk._later = thread(later)
+    port.signals._in_thread = port.signals._writer._in_thread = thread(urgent)
+    port.signals._later = thread(later)
     client = port.dial()
     client.say(f"SUBSCRIBE|channel=main|epoch={port.epoch}|after=0")
     port.store(1)

@@ -206,7 +206,7 @@ def test_of_a_classic_master_nothing_is_lost(hub_with, clock):
         def changed(self, change):
             told.append((change.symbol, round(change.volume * 100)))
 
-    world.hub.desk.audience.subscribe("main", Tape())
+    world.hub.signals.fanout.subscribe("main", Tape())
     sent, state = [], {}
     for _ in range(5_000):
         symbol = world.chance.choice(["EURUSD", "XAUUSD.long-suffix", "A"])

@@ -15,7 +15,7 @@ from mtnet.config.schema import Signals
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Draft
-from mtnet.services.signals.service import LOOK, Desk
+from mtnet.services.signals.service import LOOK, SignalService
 from mtnet.storage import sqlite
 
 
@@ -65,11 +65,11 @@ class Harness:
         self.clock, self.tail, self.answers = Clock(), Tail(), []
         self.journal, self.disk = kind(folder / "signals.sqlite", 1_000), Disk()
         now = WallClock(lambda: 10**12 + int(self.clock.seconds() * 1000), self.clock.seconds)
-        self.desk = Desk(Signals(), self.journal, self.clock, now, self.disk)
-        self.desk.open()
-        self.desk.audience.attach("main", self.tail)
-        self.session = self.desk.join("session", StringTransport())
-        self.master = self.desk.join("master", StringTransport())
+        self.signals = SignalService(Signals(), self.journal, self.clock, now, self.disk)
+        self.signals.open()
+        self.signals.fanout.attach("main", self.tail)
+        self.session = self.signals.join("session", StringTransport())
+        self.master = self.signals.join("master", StringTransport())
         self.refused = []
         self.master.refuse = self.refused.append
 
@@ -88,7 +88,7 @@ class Harness:
 
     def publish_in(self, channel, identity, volume="1", symbol="GBPUSD"):
         draft = Draft(channel, symbol, Decimal(volume), 0, id=identity)
-        done = self.desk.publish(self.session, draft)
+        done = self.signals.publish(self.session, draft)
         done.addCallbacks(
             lambda seq: self.answers.append((identity, seq)),
             lambda failure: self.answers.append((identity, failure.value.code)),
@@ -100,7 +100,7 @@ class Harness:
         self.wait(8 * 86_400.0)
 
     def submit(self, symbol, volume):
-        self.desk.submit(self.master, "main", symbol, Decimal(volume))
+        self.signals.submit(self.master, "main", symbol, Decimal(volume))
 
     def wait(self, seconds=1.0):
         self.clock.advance(seconds)
@@ -120,12 +120,12 @@ def test_a_signal_that_the_disk_refused_is_certainly_not_stored_and_may_come_aga
     harness.publish("a")
     assert harness.answers == [("a", "server")]
     assert harness.stored == []
-    assert not harness.desk.health()["healthy"]
+    assert not harness.signals.health()["healthy"]
     harness.publish("a")
     harness.wait()
     assert harness.answers == [("a", "server"), ("a", 1)]
     assert harness.tail.seqs == [1]
-    assert harness.desk.health()["healthy"]
+    assert harness.signals.health()["healthy"]
 
 
 def test_a_commit_that_failed_and_is_on_the_disk_all_the_same_is_answered_as_stored(harness):
@@ -169,7 +169,7 @@ def test_of_published_frames_the_newest_of_each_symbol_is_stored_later(harness):
         harness.wait()
     for _ in range(6):
         harness.wait()
-    assert {s: p.volume for s, p in harness.desk.positions("main").items()} == {
+    assert {s: p.volume for s, p in harness.signals.positions("main").items()} == {
         "GBPUSD": 3,
         "EURUSD": -3,
     }
@@ -198,7 +198,7 @@ def test_a_stop_while_the_disk_refuses_answers_nobody_wrongly(harness):
     harness.journal.after, harness.journal.blind = 1, 100
     harness.publish("a")
     done = []
-    Deferred.fromCoroutine(harness.desk.close()).addBoth(done.append)
+    Deferred.fromCoroutine(harness.signals.close()).addBoth(done.append)
     assert done == [None]
     assert ("a", "server") not in harness.answers, "it is stored"
     with pytest.raises(WireError, match="stopping"):
@@ -224,12 +224,12 @@ def test_a_failed_expiry_is_repaired_at_once_and_followers_are_caught_up(harness
     harness.age()
     harness.publish("a")
     fail_once(harness.journal, "transaction", monkeypatch)
-    harness.desk._expire()
+    harness.signals._expire()
     assert not harness.journal.unsettled, "nobody had to publish for that"
     assert harness.stored == [("old", 0), ("a", 1)]
-    assert harness.desk.health()["trouble"] == "The file is locked."
+    assert harness.signals.health()["trouble"] == "The file is locked."
     harness.wait()
-    assert harness.desk.health()["healthy"]
+    assert harness.signals.health()["healthy"]
 
 
 def test_health_says_why_nothing_can_be_read_until_a_failed_call_is_repaired(harness, monkeypatch):
@@ -237,14 +237,14 @@ def test_health_says_why_nothing_can_be_read_until_a_failed_call_is_repaired(har
     harness.publish("a")
     fail_once(harness.journal, "transaction", monkeypatch)
     harness.journal.blind = 2
-    harness.desk._expire()
-    assert harness.desk.health()["trouble"] == "The disk is still gone."
+    harness.signals._expire()
+    assert harness.signals.health()["trouble"] == "The disk is still gone."
     harness.publish("b")
     assert harness.answers == [("old", 1), ("a", 2)]
     harness.wait()
     harness.wait()
     assert harness.answers == [("old", 1), ("a", 2), ("b", 3)]
-    assert harness.desk.health()["healthy"]
+    assert harness.signals.health()["healthy"]
 
 
 @pytest.fixture
@@ -274,7 +274,7 @@ def test_damage_that_a_commit_meets_refuses_its_channel_and_no_other(two_channel
     harness.publish_in("gold", "g4", "6", "EURUSD")
     harness.work()
     assert harness.answers == [("g3", "server"), ("b", 2), ("g4", "server")]
-    health = harness.desk.health()
+    health = harness.signals.health()
     assert (health["healthy"], health["damaged"]) == (False, ["gold"])
     assert "signals.sqlite, channel gold" in health["trouble"]
     with pytest.raises(WireError, match="channel gold") as refused:
@@ -303,17 +303,17 @@ def test_damage_that_a_look_behind_a_failed_commit_meets_lets_the_others_go_on(t
     harness.publish("b", "7")
     harness.wait()
     assert harness.answers[-1] == ("b", 2)
-    assert harness.desk.health()["damaged"] == ["gold"]
+    assert harness.signals.health()["damaged"] == ["gold"]
 
 
 def test_damage_that_the_daily_check_finds_refuses_the_channel_at_once(two_channels, log):
     harness = two_channels
     shell(harness.journal.path, "UPDATE known SET proof = zeroblob(32) WHERE channel = 'gold'")
-    harness.desk._inspection.start()
+    harness.signals._scrubber.start()
     for _ in range(20):
         harness.wait()
-    harness.desk._inspection.stop()
-    assert harness.desk.health()["damaged"] == ["gold"]
+    harness.signals._scrubber.stop()
+    assert harness.signals.health()["damaged"] == ["gold"]
     with pytest.raises(WireError, match="ids are changed"):
         harness.publish_in("gold", "g3")
     harness.publish("b")
@@ -349,10 +349,10 @@ def test_a_draft_that_lets_every_commit_fail_keeps_nobody_else_from_the_disk(poi
     for _ in range(4):
         harness.wait()
     kept = {symbol for symbol in symbols if symbol != symbols[place]}
-    assert set(harness.desk.positions("main")) == kept
+    assert set(harness.signals.positions("main")) == kept
     (refused,) = harness.refused
     assert "it alone lets every commit fail" in str(refused)
-    assert harness.desk.health()["healthy"]
+    assert harness.signals.health()["healthy"]
 
 
 def test_two_such_drafts_keep_nobody_else_from_the_disk(poisoned):
@@ -364,18 +364,18 @@ def test_two_such_drafts_keep_nobody_else_from_the_disk(poisoned):
     harness.work()
     for _ in range(10):
         harness.wait()
-    assert len(harness.desk.positions("main")) == 14
+    assert len(harness.signals.positions("main")) == 14
     assert len(harness.refused) == 2
 
 
 def test_newer_frames_of_a_symbol_stay_behind_one_that_is_tried_later(poisoned):
     harness = poisoned
-    other = harness.desk.join("other", StringTransport())
+    other = harness.signals.join("other", StringTransport())
     harness.journal.poison = {"BAD"}
     harness.hold()
     harness.submit("BAD", 1)
     harness.submit("GBPUSD", 1)
-    harness.desk.submit(other, "main", "GBPUSD", Decimal(2))
+    harness.signals.submit(other, "main", "GBPUSD", Decimal(2))
     harness.work()
     for _ in range(4):
         harness.wait()
@@ -395,18 +395,18 @@ def test_a_disk_that_takes_nothing_is_not_asked_for_each_draft(poisoned):
     assert harness.refused == []
     harness.journal.poison = frozenset()
     harness.wait()
-    assert len(harness.desk.positions("main")) == 100
+    assert len(harness.signals.positions("main")) == 100
 
 
 # What nobody asks for: files that go away, heads that take no write
 
 
 def test_a_folder_that_is_gone_is_told_by_health_before_anybody_publishes(harness, tmp_path):
-    harness.desk.start()
+    harness.signals.start()
     harness.publish("a")
     tmp_path.rename(tmp_path.with_name("gone"))
     harness.wait(LOOK)
-    health = harness.desk.health()
+    health = harness.signals.health()
     assert not health["healthy"]
     assert "signals.sqlite is gone: " in health["trouble"]
     harness.publish("b")
@@ -417,49 +417,51 @@ def test_a_folder_that_is_gone_is_told_by_health_before_anybody_publishes(harnes
     harness.publish("b")
     harness.wait()
     assert harness.answers[-1] == ("b", 2)
-    assert harness.desk.health()["healthy"]
-    harness.desk._expiry.stop()
+    assert harness.signals.health()["healthy"]
+    harness.signals._expiry.stop()
 
 
 def test_heads_that_take_no_write_are_told_and_written_when_they_do(harness, monkeypatch, log):
-    harness.desk.start()
+    harness.signals.start()
     harness.publish("a")
-    heads = harness.journal._heads
+    checkpoints = harness.journal._checkpoints
 
     def fail(found):
-        raise JournalError(f"{heads.path} does not take the heads.")
+        raise JournalError(f"{checkpoints.path} does not take the checkpoints.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(heads, "write", fail)
+        patch.setattr(checkpoints, "write", fail)
         harness.publish("b")
         harness.wait(LOOK)
         assert harness.answers[-1] == ("b", 2), "it is on the disk"
-        assert harness.desk.health()["trouble"].endswith("signals.heads does not take the heads.")
+        assert harness.signals.health()["trouble"].endswith(
+            "signals.heads does not take the checkpoints."
+        )
         harness.wait(LOOK)
     complaints = [each for each in log if "the loss of the journal's end" in each["log_format"]]
     assert len(complaints) == 1
     harness.wait(LOOK)
-    assert harness.desk.health()["healthy"]
-    assert heads.read()["main"].seq == 2, "nobody had to publish for that"
-    harness.desk._expiry.stop()
+    assert harness.signals.health()["healthy"]
+    assert checkpoints.read()["main"].seq == 2, "nobody had to publish for that"
+    harness.signals._expiry.stop()
 
 
 def test_the_end_of_a_log_that_is_lost_is_found_without_a_commit(harness):
-    harness.desk.start()
+    harness.signals.start()
     harness.publish("a")
     os.truncate(harness.journal.path.with_name("signals.sqlite-wal"), 0)
     harness.wait(LOOK)
     for _ in range(3):
         harness.wait()
-    health = harness.desk.health()
+    health = harness.signals.health()
     assert not health["healthy"]
     assert "signals.sqlite" in health["trouble"]
-    harness.desk._expiry.stop()
+    harness.signals._expiry.stop()
 
 
 def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(harness, tmp_path):
     harness.publish("a")
-    harness.desk.start()
+    harness.signals.start()
     full = pytest.MonkeyPatch()
     full.setattr(sqlite, "has_free_space", lambda folder: False)
     harness.publish("b")
@@ -467,39 +469,39 @@ def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(harness, tmp_path)
     harness.journal.close()
     again = Harness(tmp_path)
     assert again.stored == [("a", 1)]
-    assert "signals.sqlite: database or disk is full" in again.desk.health()["trouble"]
+    assert "signals.sqlite: database or disk is full" in again.signals.health()["trouble"]
     again.journal.close()
     full.undo()
     harness.wait(LOOK)
     harness.publish("b")
     harness.wait()
     assert harness.answers[-1] == ("b", 2)
-    assert harness.desk.health()["healthy"]
-    harness.desk._expiry.stop()
+    assert harness.signals.health()["healthy"]
+    harness.signals._expiry.stop()
 
 
 def test_a_disk_that_has_room_again_is_healthy_though_nobody_publishes(harness):
     harness.publish("a")
-    harness.desk.start()
+    harness.signals.start()
     with pytest.MonkeyPatch.context() as full:
         full.setattr(sqlite, "has_free_space", lambda folder: False)
         harness.publish("b")
         harness.wait(LOOK)
-        assert not harness.desk.health()["healthy"]
+        assert not harness.signals.health()["healthy"]
     for _ in range(3):
         harness.wait(LOOK)
-    assert harness.desk.health()["healthy"], harness.desk.health()["trouble"]
+    assert harness.signals.health()["healthy"], harness.signals.health()["trouble"]
     harness.publish("c")
     assert harness.answers == [("a", 1), ("b", "server"), ("c", 2)]
-    harness.desk._expiry.stop()
+    harness.signals._expiry.stop()
 
 
 def test_a_disk_that_fails_on_stays_in_trouble(harness):
     harness.publish("a")
-    harness.desk.start()
+    harness.signals.start()
     harness.journal.before = 1_000
     harness.publish("b")
     for _ in range(9):
         harness.wait(LOOK)
-    assert harness.desk.health()["trouble"] == "The disk is full."
-    harness.desk._expiry.stop()
+    assert harness.signals.health()["trouble"] == "The disk is full."
+    harness.signals._expiry.stop()

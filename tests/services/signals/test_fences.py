@@ -80,13 +80,13 @@ def test_published_frames_are_not_heard_while_a_publisher_of_dialect_2_is_there(
     session, master = dial(), connect(factory, clock)
     publish(session, "a", "1")
     master.send(b"<<GBPUSD|9.00>>")
-    assert factory._hub.desk.positions("main")["GBPUSD"].volume == 1
+    assert factory._hub.signals.positions("main")["GBPUSD"].volume == 1
     assert any("dialect 2" in str(event.get("what")) for event in warnings())
     session.say("BYE")
     clock.advance(0)
     session.terminal.hang_up()
     master.send(b"<<GBPUSD|9.00>>")
-    assert factory._hub.desk.positions("main")["GBPUSD"].volume == 9
+    assert factory._hub.signals.positions("main")["GBPUSD"].volume == 9
 
 
 def test_followers_learn_that_the_provider_is_there_and_that_it_is_gone(dial):

@@ -46,12 +46,12 @@ def hashes(terminal, kind=Signal):
 
 def accept(server, channel="main", new_epoch=False):
     done = []
-    Deferred.fromCoroutine(server.desk.accept(channel, new_epoch)).addBoth(done.append)
+    Deferred.fromCoroutine(server.signals.accept(channel, new_epoch)).addBoth(done.append)
     return getattr(done[0], "value", done[0])
 
 
 def diverged(server):
-    return server.desk.health()["diverged"]
+    return server.signals.health()["diverged"]
 
 
 def head(terminal):
@@ -122,7 +122,7 @@ def test_a_follower_that_knows_more_is_told_so_and_the_owner_too(rolled_back, lo
     assert "The history of main went back: the follower (127.0.0.1:" in sentence
     assert "knows entry 6, and the journal ended at 2" in sentence
     assert "`mtnet signals accept main`" in sentence
-    health = server.desk.health()
+    health = server.signals.health()
     assert (health["healthy"], health["trouble"]) == (False, sentence)
     server.subscribe(**asked)
     assert [each["sentence"] for each in log if "sentence" in each] == [sentence], "logged once"
@@ -152,7 +152,7 @@ def test_a_strangers_word_is_no_alarm(tmp_path, clock, rolled_back):
         f"<<SUBSCRIBE|channel=main|epoch={server.epoch()}|after=6|h={known[6]}>>".encode()
     )
     assert head(stranger) == "seq=2|count=1|diverged=1"
-    assert server.desk.health()["healthy"]
+    assert server.signals.health()["healthy"]
 
 
 def test_once_an_epoch_has_diverged_a_number_without_a_hash_proves_nothing(rolled_back):
@@ -177,13 +177,13 @@ def test_accept_ends_the_alarm_and_keeps_the_epoch(rolled_back, start):
     server.subscribe(epoch=epoch, **asked)
     told(follower)
     assert accept(server) == 1
-    assert server.desk.health()["healthy"]
+    assert server.signals.health()["healthy"]
     assert (server.epoch(), told(follower)) == (epoch, [])
     for each in (server, start()):
         assert head(each.subscribe(epoch=epoch, **asked)) == "seq=2|count=1|diverged=1"
-        assert each.desk.health()["healthy"], "it was accepted"
+        assert each.signals.health()["healthy"], "it was accepted"
         each.subscribe(epoch=epoch, after=5, h=known[5])
-        assert not each.desk.health()["healthy"], "this one was not"
+        assert not each.signals.health()["healthy"], "this one was not"
         accept(each)
 
 
@@ -210,7 +210,7 @@ def test_a_new_epoch_is_shown_to_everybody_at_once(rolled_back, start):
     server.store(1, "USDJPY", first=9)
     assert told(whole)[0] == "SIGNAL|channel=main|seq=3|symbol=USDJPY|volume=9"
     assert start().epoch() == server.epoch()
-    assert start().desk.health()["healthy"]
+    assert start().signals.health()["healthy"]
 
 
 def test_a_new_epoch_of_an_empty_channel_changes_nothing(start):
@@ -280,13 +280,13 @@ def test_a_damaged_channel_is_accepted_while_the_daemon_runs(start):
     server.journal.close()
     shell(server.journal.path, "DELETE FROM entry WHERE seq = 2")
     server = start()
-    assert server.desk.health()["damaged"] == ["main"]
+    assert server.signals.health()["damaged"] == ["main"]
     assert accept(server) == 2
-    assert server.desk.health()["healthy"]
+    assert server.signals.health()["healthy"]
     assert server.epoch() != epoch
     assert head(server.subscribe()) == "seq=4|count=2"
     server.store(1, "EURUSD", first=8)
-    assert server.desk.channel("main").seq == 5
+    assert server.signals.channel("main").seq == 5
 
 
 def test_who_was_refused_a_damaged_channel_is_told_when_it_is_accepted(start):

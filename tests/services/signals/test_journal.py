@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from mtnet.errors import JournalError, PrunedError, WireError
-from mtnet.services.signals.journal import checkpoints as heads_file
+from mtnet.services.signals.journal import checkpoints as disk
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Draft, Entry, Loaded, Repeated, Unchanged
-from mtnet.services.signals.transitions import Judge
+from mtnet.services.signals.transitions import CommitPolicy
 from mtnet.storage import sqlite
 
 RETAIN = 1_000
@@ -103,7 +103,7 @@ def test_an_epoch_is_drawn_once_for_each_channel(opened):
 
 
 def test_a_channel_is_made_by_its_first_accepted_draft_and_by_no_other(journal):
-    class No(Judge):
+    class No(CommitPolicy):
         def admit(self, draft):
             raise WireError("denied", "No")
 
@@ -190,7 +190,7 @@ def test_the_last_ticket_leaves_one_flat_row_until_it_expires(journal):
 def test_the_judge_sees_the_drafts_before_and_its_refusal_is_the_outcome(journal):
     seen = []
 
-    class NotTwo(Judge):
+    class NotTwo(CommitPolicy):
         def weigh(self, draft, change):
             seen.append((str(draft.volume), str(change.before), change.effect))
             if draft.volume == 2:
@@ -280,15 +280,15 @@ def test_a_commit_survives_a_kill_before_the_heads_are_noted(path):
         "journal = Journal(Path(sys.argv[1]), 9)\n"
         "journal.load()\n"
         "journal.commit([Draft('main', 'GBPUSD', Decimal('0.25'), 1)])\n"
-        "journal._heads.write = lambda heads: os.kill(os.getpid(), 9)\n"
+        "journal._checkpoints.write = lambda heads: os.kill(os.getpid(), 9)\n"
         "journal.commit([Draft('main', 'GBPUSD', Decimal('0.5'), 1)])\n"
     )
     assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == -9
     journal = Journal(path, 9)
     state = journal.load().states["main"]
     assert [(each.seq, str(each.volume)) for each in state.positions] == [(2, "0.5")]
-    ((_, head),) = heads_file.parse(path.with_suffix(".heads").read_bytes()).values()
-    assert head.seq == 2
+    ((_, checkpoint),) = disk.parse(path.with_suffix(".heads").read_bytes()).values()
+    assert checkpoint.seq == 2
     journal.close()
 
 
@@ -298,7 +298,7 @@ def test_a_kill_while_a_channel_is_made_leaves_no_channel_and_no_damage(path):
         "from mtnet.services.signals.journal import journal as module\n"
         "journal = module.Journal(Path(sys.argv[1]), 9)\n"
         "journal.load()\n"
-        "module.Ledger.flush = lambda *_: os.kill(os.getpid(), 9)\n"
+        "module.Transaction.flush = lambda *_: os.kill(os.getpid(), 9)\n"
         "journal.create('main')\n"
     )
     assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == -9
@@ -317,7 +317,7 @@ def test_the_files_are_for_their_owner_alone(journal, path):
 def test_after_an_error_nothing_is_taken_until_it_is_known_what_came_of_it(journal):
     journal.commit([draft()])
 
-    class Broken(Judge):
+    class Broken(CommitPolicy):
         def admit(self, draft):
             raise RuntimeError("a bug")
 
@@ -375,14 +375,17 @@ def test_heads_that_are_not_taken_are_reported_and_noted_with_the_next_commit(
     with monkeypatch.context() as patch:
         patch.setattr(
             "mtnet.services.signals.journal.checkpoints._seal",
-            lambda head: (_ for _ in ()).throw(OSError("full")),
+            lambda checkpoint: (_ for _ in ()).throw(OSError("full")),
         )
         assert codes(journal.commit([draft(volume="2")])) == [Entry]
-        assert "does not take the heads: full" in journal.trouble
+        assert "does not take the checkpoints: full" in journal.trouble
     journal.commit([draft(channel="gold")])
     assert not journal.trouble
-    heads = heads_file.parse(path.with_suffix(".heads").read_bytes())
-    assert {name: head.seq for name, (_, head) in heads.items()} == {"main": 2, "gold": 1}
+    checkpoints = disk.parse(path.with_suffix(".heads").read_bytes())
+    assert {name: checkpoint.seq for name, (_, checkpoint) in checkpoints.items()} == {
+        "main": 2,
+        "gold": 1,
+    }
 
 
 LIMITED = """
@@ -517,7 +520,7 @@ def test_a_commit_goes_on_with_what_the_last_one_left_and_does_not_read_it_again
 
 
 def test_a_commit_does_not_go_on_with_what_a_failed_one_was_about_to_leave(journal):
-    class Broken(Judge):
+    class Broken(CommitPolicy):
         def admit(self, draft):
             if draft.symbol == "EURUSD":
                 raise RuntimeError

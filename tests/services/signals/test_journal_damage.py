@@ -220,11 +220,11 @@ def test_what_was_acknowledged_is_there_or_missed_wherever_the_log_ends(folder):
         journal.commit([each])
         seqs = [journal.positions(name).seq for name in ("main", "gold")]
         ends[len(files_of(folder / "lied")[1])] = seqs
-    file, log, heads = files_of(folder / "lied")
+    file, log, checkpoints = files_of(folder / "lied")
     journal.close()
     assert len(ends) == len(LATER) + 1
     for length in range(0, len(log) + 1, STEP * 3):
-        found = told_of(folder, [file, log[:length], heads])
+        found = told_of(folder, [file, log[:length], checkpoints])
         last = ends[max(end for end in ends if end <= length)]
         pairs = zip(("main", "gold"), last, seqs, strict=True)
         whole = {name for name, seq, end in pairs if seq == end}

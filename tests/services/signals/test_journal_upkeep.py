@@ -12,14 +12,14 @@ from journal_damages import draft, findings, numbered, reopened, shell
 from msgspec.structs import replace
 
 from mtnet.errors import DamageError, JournalError, WireError
-from mtnet.services.signals.journal import checkpoints as heads_file
+from mtnet.services.signals.journal import checkpoints as disk
 from mtnet.services.signals.journal.hash_chain import (
     GENESIS,
-    Head,
+    Checkpoint,
     Row,
     add,
+    checkpoint_of,
     encode,
-    head_of,
     id_item,
     link,
 )
@@ -135,46 +135,46 @@ def test_what_expired_does_not_come_back_with_a_lost_log(journal, path, tmp_path
 
 
 def test_heads_that_lag_are_mended(journal, path):
-    heads = path.with_suffix(".heads")
+    checkpoints = path.with_suffix(".heads")
     journal.commit(numbered(1, 3))
     journal.close()
-    old = heads.read_bytes()
+    old = checkpoints.read_bytes()
     journal.commit(numbered(4, 5))
     journal.close()
-    new = heads.read_bytes()
-    heads.write_bytes(old)
+    new = checkpoints.read_bytes()
+    checkpoints.write_bytes(old)
     assert not journal.load().damaged
-    assert heads.read_bytes() == new
+    assert checkpoints.read_bytes() == new
 
 
 def test_a_head_that_was_torn_as_it_was_written_leaves_the_one_before(journal, path):
-    heads = path.with_suffix(".heads")
+    checkpoints = path.with_suffix(".heads")
     journal.commit(numbered(1, 3))
     journal.commit(numbered(4, 5))
     journal.close()
-    new = heads.read_bytes()
-    for start in (0, heads_file.SECTOR):
-        for length in range(heads_file.SECTOR):
+    new = checkpoints.read_bytes()
+    for start in (0, disk.SECTOR):
+        for length in range(disk.SECTOR):
             torn = bytearray(new)
             torn[start : start + length] = bytes(length)
-            heads.write_bytes(torn)
-            assert len(heads_file.parse(torn)) == 1
-    heads.write_bytes(bytes(heads_file.SECTOR) + new[heads_file.SECTOR :])
+            checkpoints.write_bytes(torn)
+            assert len(disk.parse(torn)) == 1
+    checkpoints.write_bytes(bytes(disk.SECTOR) + new[disk.SECTOR :])
     assert not journal.load().damaged
-    assert heads_file.parse(heads.read_bytes()) == heads_file.parse(new)
+    assert disk.parse(checkpoints.read_bytes()) == disk.parse(new)
 
 
 def test_all_that_the_heads_do_not_know_of_is_checked(journal, path):
-    heads = path.with_suffix(".heads")
+    checkpoints = path.with_suffix(".heads")
     journal.commit(numbered(1, 3))
     journal.close()
-    old = heads.read_bytes()
+    old = checkpoints.read_bytes()
     journal.commit(numbered(4, TAIL + 50))
     journal.close()
     shell(path, "DELETE FROM entry WHERE seq = 5")
     assert not journal.load().damaged
     journal.close()
-    heads.write_bytes(old)
+    checkpoints.write_bytes(old)
     assert "channel main, entry 5: it is missing" in journal.load().damaged["main"]
 
 
@@ -207,7 +207,7 @@ def test_another_commit_of_the_same_number_is_found(journal, path, tmp_path):
     other.commit([draft("EURUSD", "0")])
     other.close()
     shutil.copy(tmp_path / "fork.sqlite", path)
-    assert "it is not what the file of heads says" in journal.load().damaged["main"]
+    assert "it is not what the checkpoint file says" in journal.load().damaged["main"]
 
 
 def test_an_entry_of_another_epoch_does_not_belong_to_the_chain():
@@ -243,14 +243,14 @@ def test_a_last_entry_that_fits_and_is_another_is_found(journal, path):
 
 @pytest.mark.parametrize("left", [b"", b"nonsense" * 100, None])
 def test_a_journal_without_its_heads_is_refused_until_it_is_accepted(journal, path, left):
-    heads = path.with_suffix(".heads")
+    checkpoints = path.with_suffix(".heads")
     journal.commit(numbered(1, 3))
     before = journal.positions("main")
     journal.close()
-    heads.unlink()
+    checkpoints.unlink()
     if left is not None:
-        heads.write_bytes(left)
-    assert "the file of heads does not name it" in journal.load().damaged["main"]
+        checkpoints.write_bytes(left)
+    assert "the checkpoint file does not name it" in journal.load().damaged["main"]
     state = journal.accept("main")
     assert (state.positions, state.seq, state.oldest) == (before.positions, 3, 4)
     assert state.epoch != before.epoch
@@ -365,7 +365,7 @@ def test_the_check_finds_an_id_that_was_never_noted(journal, path):
         row = read_row(connection, "main")
         row = replace(row, ids=add(row.ids, -id_item(*found)), known=row.known - 1)
         write_row(connection, row)
-    path.with_suffix(".heads").write_bytes(heads_file.dump([head_of(row)]))
+    path.with_suffix(".heads").write_bytes(disk.dump([checkpoint_of(row)]))
     assert not journal.load().damaged
     assert findings(path) == [f"{path}, channel main: the ids are not those of the entries."]
 
@@ -436,27 +436,27 @@ def test_another_process_checks_what_is_in_use_and_what_lies_still(journal, path
 
 
 def test_heads_are_written_in_turn_and_a_torn_one_leaves_the_other():
-    heads = [Head(f"c{n}", "0" * 16, n, 7, GENESIS, GENESIS) for n in range(20)]
-    data = heads_file.dump(heads)
-    assert {name: head for name, (_, head) in heads_file.parse(data).items()} == {
-        head.channel: head for head in heads
+    checkpoints = [Checkpoint(f"c{n}", "0" * 16, n, 7, GENESIS, GENESIS) for n in range(20)]
+    data = disk.dump(checkpoints)
+    assert {name: checkpoint for name, (_, checkpoint) in disk.parse(data).items()} == {
+        checkpoint.channel: checkpoint for checkpoint in checkpoints
     }
-    assert [place for place, _ in heads_file.parse(data).values()] == list(range(20))
+    assert [place for place, _ in disk.parse(data).values()] == list(range(20))
 
 
 def test_a_new_channel_never_takes_the_place_of_a_torn_head(tmp_path):
     path = tmp_path / "signals.heads"
-    heads = heads_file.Heads(path)
+    checkpoints = disk.Checkpoints(path)
     for name in ("a", "b", "c", "d"):
-        heads.begin(name, "0" * 16)
-    heads.close()
+        checkpoints.begin(name, "0" * 16)
+    checkpoints.close()
     data = bytearray(path.read_bytes())
-    data[heads_file._offset(3, 0) + 5] ^= 1
+    data[disk._offset(3, 0) + 5] ^= 1
     path.write_bytes(bytes(data))
-    assert set(heads.read()) == {"a", "b", "c"}
-    heads.begin("e", "1" * 16)
-    heads.close()
-    assert {name: place for name, (place, _) in heads_file.parse(path.read_bytes()).items()} == {
+    assert set(checkpoints.read()) == {"a", "b", "c"}
+    checkpoints.begin("e", "1" * 16)
+    checkpoints.close()
+    assert {name: place for name, (place, _) in disk.parse(path.read_bytes()).items()} == {
         "a": 0, "b": 1, "c": 2, "e": 4,
     }  # fmt: skip
 

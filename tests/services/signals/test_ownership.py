@@ -125,14 +125,14 @@ def test_a_publisher_for_once_takes_nothing_over_and_is_no_provider(server):
     once.hang_up()
     assert take(server, holder, "free", "3") == "stored"
     assert [each for each in told(follower) if "STATUS" in each] == [UP]
-    assert server.desk.status()["channels"]["main"]["publishers"] == ["127.0.0.1:50000"]
+    assert server.signals.status()["channels"]["main"]["publishers"] == ["127.0.0.1:50000"]
 
 
 def test_a_publisher_for_once_holds_no_channel_against_classic_frames(server):
     master, once = server.dial(), server.named("b")
     take(server, once, "0")
     master.send(b"<<GBPUSD|3>>")
-    assert server.desk.positions("main")["GBPUSD"].volume == 3
+    assert server.signals.positions("main")["GBPUSD"].volume == 3
 
 
 def test_take_is_no_part_of_what_an_id_names(server):
@@ -155,12 +155,12 @@ def test_what_a_rail_refuses_takes_nothing_over(serve, how):
 
 
 def test_the_oldest_of_very_many_fences_are_forgotten(serve, monkeypatch):
-    monkeypatch.setattr("mtnet.services.signals.records.FENCED", 2)
+    monkeypatch.setattr("mtnet.services.signals.policy_store.FENCED", 2)
     server = serve()
     take(server, server.named("holder"), "free")
     for name in "abc":
         assert take(server, server.named(name), "free") == "fenced"
-    assert [who.name for who in server.desk.records.fenced["main"]] == ["b", "c"]
+    assert [who.name for who in server.signals.records.fenced["main"]] == ["b", "c"]
 
 
 # A publisher of dialect 2 that is gone
@@ -172,10 +172,10 @@ def test_a_publisher_that_is_gone_without_bye_holds_its_channel_for_a_while(serv
     publisher.hang_up()
     master.send(b"<<GBPUSD|3>>")
     clock.advance(LINGER - 1)
-    assert server.desk.positions("main")["GBPUSD"].volume == 1
+    assert server.signals.positions("main")["GBPUSD"].volume == 1
     assert not master.closed
     clock.advance(1)
-    assert server.desk.positions("main")["GBPUSD"].volume == 3
+    assert server.signals.positions("main")["GBPUSD"].volume == 3
     assert master.closed
 
 
@@ -185,7 +185,7 @@ def test_one_that_comes_back_in_time_holds_it_on(server, clock):
     take(server, publisher)
     clock.advance(2 * LINGER)
     server.dial().send(b"<<GBPUSD|3>>")
-    assert server.desk.positions("main")["GBPUSD"].volume == 1
+    assert server.signals.positions("main")["GBPUSD"].volume == 1
 
 
 def test_a_publisher_for_once_leaves_a_channel_to_one_that_is_gone_for_a_while(server, clock):
@@ -195,10 +195,10 @@ def test_a_publisher_for_once_leaves_a_channel_to_one_that_is_gone_for_a_while(s
     assert take(server, once, "0", "2") == "stored"
     once.send(requests.bye())
     master.send(b"<<GBPUSD|3>>")
-    assert server.desk.positions("main")["GBPUSD"].volume == 2
+    assert server.signals.positions("main")["GBPUSD"].volume == 2
     assert take(server, server.named("a"), "free", "2") == "stored"
     clock.advance(LINGER)
-    assert server.desk.positions("main")["GBPUSD"].volume == 2
+    assert server.signals.positions("main")["GBPUSD"].volume == 2
 
 
 def gone_after(server):
@@ -223,16 +223,16 @@ def test_one_that_is_gone_before_its_signal_is_stored_holds_the_channel_by_it(se
     server.disk.work()
     server.disk.held = False
     master.send(b"<<GBPUSD|3>>")
-    assert server.desk.positions("main")["GBPUSD"].volume == (3 if bye else 2)
+    assert server.signals.positions("main")["GBPUSD"].volume == (3 if bye else 2)
     clock.advance(LINGER)
-    assert server.desk.positions("main")["GBPUSD"].volume == 3
+    assert server.signals.positions("main")["GBPUSD"].volume == 3
 
 
 def restarted(serve, server):
     """Start a daemon anew that was killed."""
     server.journal.close()
     again = serve()
-    again.desk.start()
+    again.signals.start()
     return again
 
 
@@ -242,12 +242,12 @@ def test_a_channel_is_held_over_a_restart_for_as_long(serve, server, clock):
     master = server.dial()
     master.send(b"<<GBPUSD|3>>")
     clock.advance(LINGER - 1)
-    assert server.desk.positions("main")["GBPUSD"].volume == 1
+    assert server.signals.positions("main")["GBPUSD"].volume == 1
     clock.advance(1)
-    assert server.desk.positions("main")["GBPUSD"].volume == 3
+    assert server.signals.positions("main")["GBPUSD"].volume == 3
     again = restarted(serve, server)
     again.dial().send(b"<<GBPUSD|2>>")
-    assert again.desk.positions("main")["GBPUSD"].volume == 2, "it is let go for good"
+    assert again.signals.positions("main")["GBPUSD"].volume == 2, "it is let go for good"
 
 
 def test_a_channel_that_is_held_over_a_restart_is_free_for_whoever_asks(serve, server):
@@ -264,7 +264,7 @@ def test_one_that_said_bye_holds_nothing_over_a_restart(serve, server):
     publisher.hang_up()
     server = restarted(serve, server)
     server.dial().send(b"<<GBPUSD|3>>")
-    assert server.desk.positions("main")["GBPUSD"].volume == 3
+    assert server.signals.positions("main")["GBPUSD"].volume == 3
 
 
 # Symbols of classic publishers
@@ -276,12 +276,12 @@ def test_a_refused_frame_takes_no_symbol(serve):
     older.send(b"<<GBPUSD|1.00>>")
     newer.send(b"<<GBPUSD|50.00>>")
     older.send(b"<<GBPUSD|0.00>>")
-    assert server.desk.positions("main")["GBPUSD"].volume == 0
+    assert server.signals.positions("main")["GBPUSD"].volume == 0
 
 
 def test_a_frame_that_a_pause_refuses_takes_no_symbol_and_nobody_is_a_provider_by_it(server):
     older, newer, follower = server.dial(), server.dial(), server.subscribe()
-    server.desk.pause("main", "close_only")
+    server.signals.pause("main", "close_only")
     newer.send(b"<<GBPUSD|2.00>>")
     assert DOWN in told(follower)
     older.send(b"<<GBPUSD|0.00>>")
@@ -293,7 +293,7 @@ def test_a_frame_that_says_what_stands_takes_a_symbol(server):
     older.send(b"<<GBPUSD|1.00>>")
     newer.send(b"<<GBPUSD|1.00>>")
     older.send(b"<<GBPUSD|2.00>>")
-    assert server.desk.positions("main")["GBPUSD"].volume == 1
+    assert server.signals.positions("main")["GBPUSD"].volume == 1
 
 
 def test_within_a_commit_the_newest_takes_a_symbol_over_too(server):
@@ -306,7 +306,7 @@ def test_within_a_commit_the_newest_takes_a_symbol_over_too(server):
     newer.send(b"<<GBPUSD|3>>")
     older.send(b"<<GBPUSD|4>>")
     server.disk.work()
-    assert server.desk.positions("main")["GBPUSD"].volume == 3
+    assert server.signals.positions("main")["GBPUSD"].volume == 3
 
 
 # What was refused is heard again
@@ -315,75 +315,75 @@ def test_within_a_commit_the_newest_takes_a_symbol_over_too(server):
 def test_when_a_pause_ends_the_last_refused_frame_is_judged_and_the_connection_closed(server):
     master = server.dial()
     master.send(b"<<GBPUSD|1>>")
-    server.desk.pause("main", "frozen")
+    server.signals.pause("main", "frozen")
     master.send(b"<<GBPUSD|0.5>><<GBPUSD|0>><<EURUSD|1>>")
     assert not master.closed
-    server.desk.pause("main", None)
-    assert server.desk.positions("main")["GBPUSD"].volume == 0
-    assert server.desk.positions("main")["EURUSD"].volume == 1
+    server.signals.pause("main", None)
+    assert server.signals.positions("main")["GBPUSD"].volume == 0
+    assert server.signals.positions("main")["EURUSD"].volume == 1
     assert master.closed
 
 
 def test_from_frozen_to_close_only_is_such_an_end(server):
     master = server.dial()
     master.send(b"<<GBPUSD|1>>")
-    server.desk.pause("main", "frozen")
+    server.signals.pause("main", "frozen")
     master.send(b"<<GBPUSD|0>><<EURUSD|1>>")
-    server.desk.pause("main", "close_only")
-    assert server.desk.positions("main")["GBPUSD"].volume == 0
-    assert "EURUSD" not in server.desk.positions("main")
+    server.signals.pause("main", "close_only")
+    assert server.signals.positions("main")["GBPUSD"].volume == 0
+    assert "EURUSD" not in server.signals.positions("main")
     assert master.closed
 
 
 def test_from_close_only_to_frozen_is_none(server):
     master = server.dial()
-    server.desk.pause("main", "close_only")
+    server.signals.pause("main", "close_only")
     master.send(b"<<EURUSD|1>>")
-    server.desk.pause("main", "frozen")
+    server.signals.pause("main", "frozen")
     assert not master.closed
 
 
 def test_whoever_was_refused_nothing_stays(server):
     master = server.dial()
     master.send(b"<<GBPUSD|1>>")
-    server.desk.pause("main", "close_only")
+    server.signals.pause("main", "close_only")
     master.send(b"<<GBPUSD|0>>")
-    server.desk.pause("main", None)
+    server.signals.pause("main", None)
     assert not master.closed
 
 
 def test_a_later_frame_that_was_taken_leaves_nothing_to_judge_again(server):
     master = server.dial()
     master.send(b"<<GBPUSD|1>>")
-    server.desk.pause("main", "close_only")
+    server.signals.pause("main", "close_only")
     master.send(b"<<GBPUSD|2>><<GBPUSD|0.5>>")
-    server.desk.pause("main", None)
-    assert server.desk.positions("main")["GBPUSD"].volume == server.entries()[-1].volume
+    server.signals.pause("main", None)
+    assert server.signals.positions("main")["GBPUSD"].volume == server.entries()[-1].volume
     assert f"{server.entries()[-1].volume:f}" == "0.5"
 
 
 def test_a_later_frame_that_waits_for_the_disk_is_not_overtaken(server):
     master = server.dial()
     master.send(b"<<GBPUSD|1>>")
-    server.desk.pause("main", "frozen")
+    server.signals.pause("main", "frozen")
     master.send(b"<<GBPUSD|0>>")
     server.disk.held = True
     master.send(b"<<EURUSD|0>>")
     master.send(b"<<GBPUSD|0.5>>")
-    server.desk.pause("main", None)
+    server.signals.pause("main", None)
     server.disk.work()
-    assert f"{server.desk.positions('main')['GBPUSD'].volume:f}" == "0.5"
+    assert f"{server.signals.positions('main')['GBPUSD'].volume:f}" == "0.5"
 
 
 def test_a_reason_that_ends_while_the_disk_works_is_seen(server):
     master = server.dial()
     master.send(b"<<GBPUSD|1>>")
-    server.desk.pause("main", "close_only")
+    server.signals.pause("main", "close_only")
     server.disk.held = True
     master.send(b"<<GBPUSD|2>>")
-    server.desk.pause("main", None)
+    server.signals.pause("main", None)
     server.disk.work()
-    assert server.desk.positions("main")["GBPUSD"].volume == 2
+    assert server.signals.positions("main")["GBPUSD"].volume == 2
     assert master.closed
 
 
@@ -393,7 +393,7 @@ def test_when_the_publisher_of_dialect_2_says_bye_classic_frames_are_heard_again
     take(server, publisher, None, "1")
     master.send(b"<<GBPUSD|0>>")
     publisher.send(requests.bye())
-    assert server.desk.positions("main")["GBPUSD"].volume == 0
+    assert server.signals.positions("main")["GBPUSD"].volume == 0
     assert master.closed
 
 
@@ -402,9 +402,9 @@ def test_when_the_newer_owner_leaves_the_older_is_heard_again(server):
     older.send(b"<<GBPUSD|1>>")
     newer.send(b"<<GBPUSD|1>>")
     older.send(b"<<GBPUSD|0>>")
-    assert server.desk.positions("main")["GBPUSD"].volume == 1
+    assert server.signals.positions("main")["GBPUSD"].volume == 1
     newer.hang_up()
-    assert server.desk.positions("main")["GBPUSD"].volume == 0
+    assert server.signals.positions("main")["GBPUSD"].volume == 0
     assert older.closed
 
 
@@ -412,20 +412,20 @@ def test_the_symbols_of_one_that_is_closed_are_kept_for_its_address(serve, clock
     server = serve('access.networks."192.0.2.0/24"=publish')
     other, master = server.dial(peer="192.0.2.8"), server.dial(peer="192.0.2.9")
     master.send(b"<<GBPUSD|1>>")
-    server.desk.pause("main", "frozen")
+    server.signals.pause("main", "frozen")
     master.send(b"<<GBPUSD|2>>")
-    server.desk.pause("main", None)
+    server.signals.pause("main", None)
     assert master.closed
     other.send(b"<<GBPUSD|4>>")
     master.hang_up()
     other.send(b"<<GBPUSD|5>>")
-    assert server.desk.positions("main")["GBPUSD"].volume == 2
+    assert server.signals.positions("main")["GBPUSD"].volume == 2
     back = server.dial(peer="192.0.2.9")
     back.send(b"<<GBPUSD|3>>")
-    assert server.desk.positions("main")["GBPUSD"].volume == 3
+    assert server.signals.positions("main")["GBPUSD"].volume == 3
     back.hang_up()
     clock.advance(0)
-    assert server.desk.positions("main")["GBPUSD"].volume == 5
+    assert server.signals.positions("main")["GBPUSD"].volume == 5
     assert other.closed
 
 
@@ -433,27 +433,27 @@ def test_they_are_free_again_after_a_while(serve, clock):
     server = serve('access.networks."192.0.2.0/24"=publish')
     other, master = server.dial(peer="192.0.2.8"), server.dial(peer="192.0.2.9")
     master.send(b"<<GBPUSD|1>>")
-    server.desk.pause("main", "frozen")
+    server.signals.pause("main", "frozen")
     master.send(b"<<GBPUSD|2>>")
-    server.desk.pause("main", None)
+    server.signals.pause("main", None)
     master.hang_up()
     other.send(b"<<GBPUSD|5>>")
     clock.advance(KEPT - 1)
-    assert server.desk.positions("main")["GBPUSD"].volume == 2
+    assert server.signals.positions("main")["GBPUSD"].volume == 2
     clock.advance(1)
-    assert server.desk.positions("main")["GBPUSD"].volume == 5
+    assert server.signals.positions("main")["GBPUSD"].volume == 5
 
 
 def test_a_source_is_closed_and_dialled_again(serve):
     """A source has no address of a peer; its name stands in."""
     server = serve()
     closed = []
-    source = server.desk.join("source a", None, close=closed.append, address="source a")
-    server.desk.pause("main", "close_only")
-    server.desk.submit(source, "main", "GBPUSD", 1)
-    server.desk.pause("main", None)
+    source = server.signals.join("source a", None, close=closed.append, address="source a")
+    server.signals.pause("main", "close_only")
+    server.signals.submit(source, "main", "GBPUSD", 1)
+    server.signals.pause("main", None)
     assert "sends its whole state anew" in closed[0]
-    assert server.desk.positions("main")["GBPUSD"].volume == 1
+    assert server.signals.positions("main")["GBPUSD"].volume == 1
 
 
 # Channels that come

@@ -8,14 +8,14 @@ from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals import requests
-from mtnet.services.signals.operator import Operator
+from mtnet.services.signals.commands import SignalCommands
 
 
 class Harness(Server):
     """A server and whoever runs it."""
 
     def ask(self, command, channel="main"):
-        found = Operator(self.desk).commands()[f"signals {command}"]({"channel": channel})
+        found = SignalCommands(self.signals).commands()[f"signals {command}"]({"channel": channel})
         results = []
         if isinstance(found, Deferred):
             found.addBoth(results.append)
@@ -40,7 +40,7 @@ def codes(terminal):
 
 
 def state(server, channel="main"):
-    return {e.symbol: f"{e.volume:f}" for e in server.desk.channel(channel).held()}
+    return {e.symbol: f"{e.volume:f}" for e in server.signals.channel(channel).held()}
 
 
 def start(server, volume="2", **fields):
@@ -153,7 +153,7 @@ def test_a_pause_and_its_mode_outlive_the_daemon(serve):
     server.ask("pause", "oil")
     server.ask("resume", "oil")
     again = serve()
-    assert [again.desk.mode(name) for name in ("gold", "main", "oil")] == [
+    assert [again.signals.mode(name) for name in ("gold", "main", "oil")] == [
         "frozen",
         "close_only",
         None,
@@ -165,10 +165,10 @@ def test_the_pauses_of_an_older_mtnet_are_close_only(serve, tmp_path):
     (tmp_path / "data" / "signals.policy").unlink()
     (tmp_path / "data" / "signals.paused").write_text("gold\nmain\n")
     server = serve()
-    assert {server.desk.mode(name) for name in ("gold", "main")} == {"close_only"}
+    assert {server.signals.mode(name) for name in ("gold", "main")} == {"close_only"}
     server.ask("resume")
     assert not (tmp_path / "data" / "signals.paused").exists()
-    assert [serve().desk.mode(name) for name in ("gold", "main")] == ["close_only", None]
+    assert [serve().signals.mode(name) for name in ("gold", "main")] == ["close_only", None]
 
 
 def test_a_file_that_says_nothing_is_no_start(serve, tmp_path):
@@ -182,10 +182,10 @@ def test_a_pause_that_the_disk_does_not_keep_counts_until_the_stop_and_says_so(s
     def full(path, data):
         raise JournalError("The disk is full.")
 
-    monkeypatch.setattr("mtnet.services.signals.records.replace_file", full)
+    monkeypatch.setattr("mtnet.services.signals.policy_store.replace_file", full)
     failure = server.ask("pause")
     assert failure.check(JournalError)
-    assert server.desk.mode("main") == "close_only"
+    assert server.signals.mode("main") == "close_only"
 
 
 @pytest.mark.parametrize("command", ["pause", "freeze", "resume", "flatten"])
@@ -216,7 +216,7 @@ def test_flatten_is_close_only_first_then_closes_and_then_says_so(server):
         "FLATTENED|channel=main",
     ]
     assert told(publisher) == ["PAUSED|channel=main|mode=close_only", "FLATTENED|channel=main"]
-    assert server.desk.mode("main") == "close_only"
+    assert server.signals.mode("main") == "close_only"
     assert state(server) == {}
 
 
@@ -240,7 +240,7 @@ def test_a_flattening_that_is_not_stored_is_no_success(server):
     server.journal.fault = "lost"
     failure = server.ask("flatten")
     assert failure.value.code == "server"
-    assert server.desk.mode("main") == "close_only"
+    assert server.signals.mode("main") == "close_only"
 
 
 def test_a_flattening_that_landed_though_its_commit_failed_is_one(server):
@@ -301,10 +301,10 @@ def test_what_was_on_its_way_when_the_daemon_died_is_judged_at_the_start(serve):
     server.ask("freeze")
     server.publish(publisher, "a", "0")
     server.disk.held = True
-    server.desk.pause("main", None)
+    server.signals.pause("main", None)
     server.disk.step()  # the pause is off the disk, and nothing is stored
     again = serve()
-    again.desk.start()
+    again.signals.start()
     assert state(again) == {}
 
 
@@ -355,7 +355,7 @@ def test_reductions_of_many_tickets_wait_for_a_disk_that_refuses(server, clock):
         server.publish(publisher, f"c{ticket}", "0", ticket=ticket)
     server.journal.fault = "lost"
     server.ask("pause")
-    assert len(server.desk.channel("main").held()) == 3
+    assert len(server.signals.channel("main").held()) == 3
     server.journal.fault = None
     clock.advance(5)
     assert state(server) == {}
@@ -367,7 +367,7 @@ def test_what_a_commit_refuses_while_its_freeze_ends_is_judged_before_what_waits
     server.disk.held = True
     server.publish(publisher, "a", "1")
     server.publish(publisher, "b", "3", symbol="X")
-    server.desk.pause("main", None)
+    server.signals.pause("main", None)
     server.disk.work()
     assert [(e.symbol, f"{e.volume:f}") for e in server.entries()][1:] == [
         ("GBPUSD", "1"),
@@ -392,14 +392,14 @@ def test_what_a_pause_refuses_is_no_offence(serve, command, monkeypatch):
 
 
 def test_the_status_names_the_mode(server):
-    assert server.desk.status()["channels"]["main"]["paused"] is None
+    assert server.signals.status()["channels"]["main"]["paused"] is None
     server.ask("freeze")
-    assert server.desk.status()["channels"]["main"]["paused"] == "frozen"
+    assert server.signals.status()["channels"]["main"]["paused"] == "frozen"
 
 
 def test_a_flattening_that_the_disk_never_answers_can_be_given_up(server):
     start(server)
     server.disk.held = True
-    flattening = server.desk.flatten("main")
+    flattening = server.signals.flatten("main")
     flattening.send(None)
     flattening.close()

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError
 from mtnet.services.signals import requests
-from mtnet.services.signals.publishers import Publishers
+from mtnet.services.signals.publishers import Ownership
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def fail_to_keep(monkeypatch):
     def full(path, data):
         raise JournalError("The disk is full.")
 
-    monkeypatch.setattr("mtnet.services.signals.records.replace_file", full)
+    monkeypatch.setattr("mtnet.services.signals.policy_store.replace_file", full)
 
 
 # A commit that is judged a second time
@@ -142,7 +142,7 @@ def test_a_reduction_that_was_owed_is_stored_once_and_not_after_a_restart_again(
     assert state(server)["GBPUSD"] == "1"
     server.publish(publisher, "c", "1.8")
     again = serve()
-    again.desk.start()
+    again.signals.start()
     assert state(again)["GBPUSD"] == "1.8"
 
 
@@ -154,7 +154,7 @@ def test_a_reduction_that_was_owed_outlives_a_disk_that_takes_no_signal(serve):
     server.journal.fault = "lost"
     server.ask("resume")
     again = serve()
-    again.desk.start()
+    again.signals.start()
     assert state(again) == {"GBPUSD": "1"}
 
 
@@ -165,12 +165,12 @@ def test_a_reduction_that_was_owed_outlives_a_stop_before_its_commit(serve):
     server.publish(publisher, "a", "1")
     server.disk.held = True
     server.publish(publisher, "b", "1", symbol="X")
-    server.desk.pause("main", None)
+    server.signals.pause("main", None)
     while len(server.disk.calls) > 1:
         server.disk.step()
     again = serve()
-    again.desk.start()
-    assert again.desk.mode("main") is None
+    again.signals.start()
+    assert again.signals.mode("main") is None
     assert state(again)["GBPUSD"] == "1"
 
 
@@ -212,7 +212,7 @@ def test_a_reduction_that_was_owed_is_judged_when_its_damaged_channel_is_accepte
     server.publish(publisher, "d", "1", symbol="B")
     server.ask("resume")
     server.disk.held = False
-    accepted = Deferred.fromCoroutine(server.desk.accept("main"))
+    accepted = Deferred.fromCoroutine(server.signals.accept("main"))
     assert accepted.called
     assert state(server)["A"] == "1"
 
@@ -227,7 +227,7 @@ def test_a_reduction_that_is_owed_never_opens_the_other_side(serve):
     server.publish(publisher, "b", "-2")
     server.journal.path.with_suffix(".policy").write_bytes(kept.replace(b'"main":"frozen"', b""))
     again = serve()
-    again.desk.start()
+    again.signals.start()
     assert state(again) == {"GBPUSD": "-2"}
 
 
@@ -241,11 +241,11 @@ def test_a_pause_that_the_disk_does_not_keep_is_told_by_health_and_kept_when_it_
     with monkeypatch.context() as broken:
         fail_to_keep(broken)
         assert server.ask("freeze").check(JournalError)
-        server.desk._look()
-        assert server.desk.health()["trouble"] == "The disk is full."
-    server.desk._look()
-    assert server.desk.health()["healthy"]
-    assert serve().desk.mode("main") == "frozen"
+        server.signals._look()
+        assert server.signals.health()["trouble"] == "The disk is full."
+    server.signals._look()
+    assert server.signals.health()["healthy"]
+    assert serve().signals.mode("main") == "frozen"
 
 
 def test_a_fence_that_the_disk_does_not_keep_is_kept_when_it_can(serve, monkeypatch):
@@ -256,8 +256,8 @@ def test_a_fence_that_the_disk_does_not_keep_is_kept_when_it_can(serve, monkeypa
     with monkeypatch.context() as broken:
         fail_to_keep(broken)
         server.publish(new, "b", take="1")
-    assert server.desk.health()["trouble"] == "The disk is full."
-    server.desk._look()
+    assert server.signals.health()["trouble"] == "The disk is full."
+    server.signals._look()
     again = serve()
     back = again.greet()
     again.publish(back, "c", take="free")
@@ -290,10 +290,10 @@ def test_flattened_is_told_though_the_disk_does_not_keep_the_pause(server, monke
 def test_a_refused_signal_makes_no_channel(serve):
     server = serve("signals.channels.gold.max_volume=1")
     publisher = server.greet()
-    server.desk.records.pause("oil", "close_only")
+    server.signals.records.pause("oil", "close_only")
     server.publish(publisher, "a", "1", channel="oil")
     assert "denied" in codes(publisher)[-1]
-    assert "oil" not in server.desk.status()["channels"]
+    assert "oil" not in server.signals.status()["channels"]
 
 
 # What is remembered
@@ -312,8 +312,8 @@ def test_very_many_refused_frames_are_not_kept_and_their_publisher_is_closed_all
 
 
 def test_one_signal_costs_the_same_however_many_frames_were_refused(server, monkeypatch):
-    looked, look = [], Publishers._stands
-    monkeypatch.setattr(Publishers, "_stands", lambda *args: looked.append(1) or look(*args))
+    looked, look = [], Ownership._stands
+    monkeypatch.setattr(Ownership, "_stands", lambda *args: looked.append(1) or look(*args))
     publisher, master = start(server), server.dial()
     for number in range(50):
         master.send(b"<<S%d|1>>" % number)

@@ -20,7 +20,7 @@ def entries(server):
 
 
 def state(server):
-    held = server.desk.channel("main").held()
+    held = server.signals.channel("main").held()
     return {(e.symbol, e.ticket): f"{e.volume:f}" for e in held}
 
 
@@ -156,7 +156,7 @@ def test_a_classic_net_volume_turns_a_symbol_by_ticket_into_netting(serve, frame
     by_ticket(server)
     server.dial().send(f"<<GBPUSD|{frame}>>".encode())
     assert state(server) == after
-    assert server.desk.positions("main")["GBPUSD"].volume == Decimal(frame)
+    assert server.signals.positions("main")["GBPUSD"].volume == Decimal(frame)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_classic_net_volume_turns_a_symbol_by_ticket_into_netting(serve, frame
 def test_over_all_tickets_a_classic_frame_is_judged_as_the_net_position(serve, frame, after):
     server = serve()
     by_ticket(server)
-    server.desk.pause("main", "close_only")
+    server.signals.pause("main", "close_only")
     server.dial().send(f"<<GBPUSD|{frame}>>".encode())
     assert state(server) == after
 
@@ -213,7 +213,7 @@ def test_a_full_channel_takes_every_reduction(serve):
     ]:
         server.publish(publisher, identity, volume, **fields)
     assert codes(publisher) == ["a", "b", "field", "d", "e", "f", "g", "h", "i", "field"]
-    assert server.desk.health()["full"] == ["main"]
+    assert server.signals.health()["full"] == ["main"]
 
 
 def test_positions_that_commits_of_many_drafts_open_and_close_are_counted(serve):
@@ -234,10 +234,10 @@ def test_unknown_symbols_that_are_told_flat_fill_no_channel(serve):
     master = server.dial()
     for number in range(9):
         master.send(f"<<S{number}|0>>".encode())
-    assert len(server.desk.positions("main")) == 2
+    assert len(server.signals.positions("main")) == 2
     assert publish(server, *(("0", {"symbol": f"T{n}"}) for n in range(9)))[-1] == "n8"
-    assert len(server.desk.positions("main")) == 2
-    assert len(serve("signals.max_symbols=9").desk.positions("main")) == 2
+    assert len(server.signals.positions("main")) == 2
+    assert len(serve("signals.max_symbols=9").signals.positions("main")) == 2
 
 
 def test_one_signal_costs_the_same_however_many_tickets_a_symbol_has(serve, monkeypatch):

@@ -96,7 +96,7 @@ def test_a_hello_that_is_refused_is_answered_with_an_error_and_closed(server, cl
     assert data.startswith(f"<<ERROR|code={code}|".encode())
     assert b"s3cret" not in data
     assert gone(terminal)
-    assert not server.desk.sessions
+    assert not server.signals.sessions
     terminal.hang_up()
     clock.advance(0)
     assert clock.getDelayedCalls() == []
@@ -109,7 +109,7 @@ def test_hello_may_be_said_again(server):
     assert told(terminal) == [WELCOME]
     server.dial().send(b"<<GBPUSD|1>>")
     assert told(terminal)[0].startswith("SIGNAL")
-    assert len(server.desk.sessions) == 1
+    assert len(server.signals.sessions) == 1
 
 
 # No password in the log
@@ -247,7 +247,7 @@ def test_after_a_heartbeat_of_silence_the_server_pings_and_after_three_it_closes
     clock.pump([1.0] * 5)
     assert told(terminal) == ["ERROR|code=timeout"]
     assert gone(terminal)
-    assert not server.desk.sessions
+    assert not server.signals.sessions
 
 
 def test_pings_name_the_last_signal_of_each_channel(server, clock):
@@ -331,7 +331,7 @@ def test_acknowledgements_are_seen_in_the_status(server):
     terminal.send(requests.hello(name="desk 7", client="EA 1.0") + requests.subscribe())
     terminal.send(frame("ACK", channel="main", seq=2, status="filled", volume="0.20"))
     terminal.send(frame("ACK", channel="main", seq=3, status="failed", reason="no money"))
-    (session,) = server.desk.status()["sessions"]
+    (session,) = server.signals.status()["sessions"]
     assert (session["name"], session["client"]) == ("desk 7", "EA 1.0")
     assert session["channels"] == {
         "main": {
@@ -344,9 +344,9 @@ def test_acknowledgements_are_seen_in_the_status(server):
         }
     }
     terminal.send(frame("ACK", channel="main", seq=3, status="released", reason="by hand"))
-    assert server.desk.status()["sessions"][0]["channels"]["main"]["failed"] == {}
+    assert server.signals.status()["sessions"][0]["channels"]["main"]["failed"] == {}
     terminal.send(frame("ACK", channel="main", seq=10**9, status="filled"))
-    assert server.desk.status()["sessions"][0]["channels"]["main"]["acknowledged"] == 3
+    assert server.signals.status()["sessions"][0]["channels"]["main"]["acknowledged"] == 3
 
 
 # The end
@@ -430,10 +430,10 @@ def test_a_lost_connection_leaves_nothing_behind(server, clock, moment, held, ha
     server.disk.work()
     clock.advance(0)
     assert clock.getDelayedCalls() == server.waits()
-    assert server.desk.audience.count() == 0
-    assert not server.desk.sessions
-    assert server.desk.health()["publishers"] == 0
-    assert server.desk.provider("main")[0] is False
+    assert server.signals.fanout.count() == 0
+    assert not server.signals.sessions
+    assert server.signals.health()["publishers"] == 0
+    assert server.signals.provider("main")[0] is False
 
 
 def test_times_and_sentences_are_left_out_of_what_the_tests_compare():

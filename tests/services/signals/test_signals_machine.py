@@ -102,11 +102,11 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         self.server.hub.now.check_start()
         self.server.disk.held = True
         # A crash may come before it is kept who holds the channel.
-        holder = self.server.desk._publishers.holder("main")
+        holder = self.server.signals._ownership.holder("main")
         self.rules.restart(holder, self.clock.seconds())
         self.forget_pauses()
-        self.watch(self.server.desk)
-        self.server.desk.start()
+        self.watch(self.server.signals)
+        self.server.signals.start()
         self.note_run()
         self.fail(None)
 
@@ -116,9 +116,9 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
             text = ",".join(value) if key == "symbols" else value
             yield f"signals.channels.main.{key}={text}"
 
-    def watch(self, desk):
+    def watch(self, signals):
         """Tell the rules when commits are judged and stored, and when publishers go."""
-        judge, committed, leave = desk.judge, desk.committed, desk.leave
+        judge, committed, leave = signals.judge, signals.committed, signals.leave
 
         def begin(batch):
             self.rules.begin(batch, self.clock.seconds())
@@ -132,7 +132,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
             self.rules.leave(publisher, bye, self.clock.seconds())
             leave(publisher, bye)
 
-        desk.judge, desk.committed, desk.leave = begin, stored, gone
+        signals.judge, signals.committed, signals.leave = begin, stored, gone
 
     def fail(self, fault):
         journal = self.server.journal
@@ -204,7 +204,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
 
     def volumes(self, symbol):
         """Return the net positions that a symbol may have by now."""
-        known = self.server.desk.positions("main").get(symbol)
+        known = self.server.signals.positions("main").get(symbol)
         return {self.truth.net(symbol), known.volume if known else Decimal(0)}
 
     def check_closes(self):
@@ -220,11 +220,11 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
             assert self.classic.told.keys() >= set(self.remembered())
 
     def check_that_nothing_is_left(self):
-        assert not self.server.desk.sessions
-        assert self.server.desk.audience.count() == 0
-        self.server.desk._expiry.stop()
-        self.server.desk._inspection.stop()
-        self.server.desk._looking.stop()
+        assert not self.server.signals.sessions
+        assert self.server.signals.fanout.count() == 0
+        self.server.signals._expiry.stop()
+        self.server.signals._scrubber.stop()
+        self.server.signals._looking.stop()
         self.clock.advance(LINGER)
         self.server.disk.work()
         assert self.clock.getDelayedCalls() == []
@@ -259,7 +259,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
 
     def check_presence(self):
         """A publisher is there when something of one is stored who has not gone."""
-        up, _ = self.server.desk.provider("main")
+        up, _ = self.server.signals.provider("main")
         claims = any(each.claims for each in self.masters)
         assert up == bool(self.rules.present) or (up and claims)
 
@@ -329,7 +329,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
     def work(self, stored):
         """Let the disk do what waits, and publishers read, when the run is to get on."""
         # A commit of more entries than are retained would not be a small run's business.
-        if stored or self.server.desk.health()["waiting"] > 12:
+        if stored or self.server.signals.health()["waiting"] > 12:
             self.server.disk.work()
             self.fail(None)
             self.clock.advance(1)

@@ -34,7 +34,7 @@ def serve(hub_with, clock):
             return terminal
 
         def volume(self, symbol, channel="main"):
-            position = self.hub.desk.positions(channel).get(symbol)
+            position = self.hub.signals.positions(channel).get(symbol)
             return None if position is None else position.volume
 
     return Server
@@ -77,7 +77,7 @@ def test_a_follower_that_begins_to_publish_is_sent_nothing_more(serve, clock):
     terminal.send(b"<<GBPUSD|0.25>>\0")
     clock.advance(600)
     assert terminal.received() == b""
-    assert server.hub.desk.health()["followers"] == 0
+    assert server.hub.signals.health()["followers"] == 0
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
@@ -335,7 +335,7 @@ def test_a_reconnecting_follower_starts_from_the_state_and_leaves_nothing_behind
         follower.hang_up()
     silent = server.dial()
     silent.hang_up()
-    assert server.hub.desk.health()["followers"] == 0
+    assert server.hub.signals.health()["followers"] == 0
     clock.advance(1)
     assert clock.getDelayedCalls() == []
 
@@ -367,7 +367,7 @@ def test_a_publisher_that_left_is_not_waited_for_while_the_disk_refuses(serve, c
 def test_a_publisher_is_reset_rather_than_closed_by_a_daemon_that_stops(serve):
     server = serve()
     publisher = server.dial()
-    Deferred.fromCoroutine(server.hub.desk.close())
+    Deferred.fromCoroutine(server.hub.signals.close())
     publisher.send(b"<<GBPUSD|1>>")
     assert publisher.reset
 

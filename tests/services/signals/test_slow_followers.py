@@ -62,8 +62,8 @@ def test_a_subscription_that_overflows_at_once_leaves_nothing_behind(tmp_path, c
     assert gone(slow)
     slow.hang_up()
     clock.advance(10)
-    assert server.desk.audience.count() == 0
-    assert not server.desk.sessions
+    assert server.signals.fanout.count() == 0
+    assert not server.signals.sessions
     assert clock.getDelayedCalls() == []
 
 

@@ -165,7 +165,7 @@ def test_subscribing_again_replaces_the_filter(server):
     server.publish(publisher, "a", 1, "EURUSD")
     server.publish(publisher, "b", 1, "GBPUSD")
     assert seqs(told(follower)) == [2]
-    assert server.desk.audience.count() == 1
+    assert server.signals.fanout.count() == 1
     follower.send(requests.subscribe())
     told(follower)
     server.publish(publisher, "c", 2, "EURUSD")
@@ -187,7 +187,7 @@ def test_behind_unsubscribed_nothing_of_the_channel_follows(server):
     assert told(follower) == ["UNSUBSCRIBED|channel=main"]
     server.publish(server.greet(), "a")
     assert told(follower) == []
-    assert server.desk.audience.count() == 0
+    assert server.signals.fanout.count() == 0
 
 
 def test_a_client_follows_several_channels_each_with_its_own_count(server):
@@ -323,12 +323,12 @@ def test_a_journal_that_cannot_be_read_ends_the_connection(server, monkeypatch):
     assert b"ERROR|code=server" in said
     assert str(server.journal.path.parent).encode() not in said
     assert gone(follower), "it would follow nothing, and not know it"
-    assert server.desk.audience.count() == 0
-    assert server.desk.health()["trouble"].endswith("signals.sqlite does not give its rows")
+    assert server.signals.fanout.count() == 0
+    assert server.signals.health()["trouble"].endswith("signals.sqlite does not give its rows")
     monkeypatch.undo()
     follower = server.subscribe(epoch=server.epoch(), after=0)
     assert seqs(told(follower)) == [1, 2, 3]
-    assert server.desk.health()["healthy"]
+    assert server.signals.health()["healthy"]
 
 
 @pytest.mark.parametrize("leave", ["hang up", "unsubscribe", "again", "bye"])
@@ -347,13 +347,13 @@ def test_whoever_leaves_during_a_catch_up_leaves_nothing_behind(server, page, cl
     else:
         follower.send(requests.bye())
     server.disk.work()
-    assert server.desk.audience.count() == (leave == "again")
+    assert server.signals.fanout.count() == (leave == "again")
     expected = [1, 2, 3, 10] if leave == "again" else [1, 2, 3]
     assert seqs(told(follower)) == expected
     if leave != "unsubscribe":
         follower.hang_up()
         clock.advance(0)
-        assert server.desk.audience.count() == 0
+        assert server.signals.fanout.count() == 0
 
 
 # Status

@@ -28,13 +28,13 @@ def attach(hub):
 
 def test_a_source_sets_positions_in_its_channel(hub):
     attach(hub).dataReceived(b"<<XAUUSD|-10.25>>\0<<XAUUSD|0.50>>\0>\0")
-    assert hub.desk.positions("gold")["XAUUSD"].volume == Decimal("0.50")
+    assert hub.signals.positions("gold")["XAUUSD"].volume == Decimal("0.50")
 
 
 def test_a_bad_frame_of_a_source_costs_that_frame_alone(hub):
     protocol = attach(hub)
     protocol.dataReceived(b"<<XAUUSD|nan>><<XAGUSD|1>>")
-    assert list(hub.desk.positions("gold")) == ["XAGUSD"]
+    assert list(hub.signals.positions("gold")) == ["XAGUSD"]
     assert not protocol.transport.disconnecting
 
 
@@ -48,8 +48,8 @@ def test_the_positions_of_a_lost_source_stay(hub):
     protocol = attach(hub)
     protocol.dataReceived(b"<<XAUUSD|1>>")
     protocol.connectionLost()
-    assert hub.desk.positions("gold")["XAUUSD"].volume == 1
-    assert hub.desk.health()["publishers"] == 0
+    assert hub.signals.positions("gold")["XAUUSD"].volume == 1
+    assert hub.signals.health()["publishers"] == 0
 
 
 def test_a_source_is_dialled_again_and_again_with_growing_delays(hub):

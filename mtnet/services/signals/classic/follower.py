@@ -44,21 +44,21 @@ class ClassicFollower:
         if self._settings.pace:
             hold(transport, SEND_BUFFER)
         self._outbox = Outbox(transport, hub.clock, budget, self._pump)
-        state = hub.desk.shared_state(channel)
+        state = hub.signals.shared_state(channel)
         self._queue = ClassicQueue(self._settings, state, hub.clock.seconds())
         self._timer: IDelayedCall | None = None
         self._stopped = False
 
     def start(self) -> None:
         """Tell the positions of the channel, and each change from now on."""
-        self._hub.desk.audience.subscribe(self._channel, self)
+        self._hub.signals.fanout.subscribe(self._channel, self)
         self._pump()
 
     def stop(self) -> bool:
         """Tell nothing more; return whether all that was told has left the process."""
         idle = self._outbox.ready
         self._stopped = True
-        self._hub.desk.audience.unsubscribe(self._channel, self)
+        self._hub.signals.fanout.unsubscribe(self._channel, self)
         self._cancel()
         self._outbox.close()
         return idle

@@ -1,5 +1,5 @@
 """
-The file of heads: how far each channel had come, beside the journal and not within.
+The checkpoint file: how far each channel had come, beside the journal and not within.
 
 SQLite drops a damaged end of its write-ahead log in silence. What it shows then is whole and
 old, and nothing within it can tell; a second file can. It is written after a commit returned,
@@ -19,7 +19,7 @@ from io import FileIO
 from pathlib import Path
 
 from mtnet.errors import JournalError
-from mtnet.services.signals.journal.hash_chain import GENESIS, Head
+from mtnet.services.signals.journal.hash_chain import GENESIS, Checkpoint
 from mtnet.storage.sqlite import FileIdentity, moved_error, sync
 
 MAX_NAME = 32
@@ -31,7 +31,7 @@ _SIZE = _RECORD.size + _SEAL.size
 _MAGIC = b"MTH1"
 
 
-class Heads:
+class Checkpoints:
     """
     Args:
         path: the file; it is made with the first channel.
@@ -43,7 +43,7 @@ class Heads:
         self._places: dict[str, int] = {}
         self._next = 0
 
-    def read(self) -> dict[str, Head]:
+    def read(self) -> dict[str, Checkpoint]:
         """
         Return the newest head of each channel.
 
@@ -54,22 +54,22 @@ class Heads:
         found = parse(data)
         self._places = {name: place for name, (place, _) in found.items()}
         self._next = _places(data)
-        return {name: head for name, (_, head) in found.items()}
+        return {name: checkpoint for name, (_, checkpoint) in found.items()}
 
     def begin(self, channel: str, epoch: str) -> None:
         """
         Name a channel that is about to be made; on the platter when this returns.
 
-        A journal that knows a channel which the heads do not is refused, so this comes first.
+        A journal that knows a channel which the checkpoints do not is refused, so this comes first.
         A head of revision 0 whose channel was not made after all says nothing.
 
         Raises:
             JournalError: the disk is full or failed.
         """
-        self.write([Head(channel, epoch, 0, 0, GENESIS, GENESIS)])
+        self.write([Checkpoint(channel, epoch, 0, 0, GENESIS, GENESIS)])
         self.sync()
 
-    def write(self, heads: Iterable[Head]) -> None:
+    def write(self, checkpoints: Iterable[Checkpoint]) -> None:
         """
         Note how far channels have come.
 
@@ -78,13 +78,13 @@ class Heads:
         """
         try:
             file = self._file if self._file is not None else self._open()
-            for head in heads:
-                place = self._place(head.channel)
-                file.seek(_offset(place, head.revision & 1))
-                file.write(_seal(head))
+            for checkpoint in checkpoints:
+                place = self._place(checkpoint.channel)
+                file.seek(_offset(place, checkpoint.revision & 1))
+                file.write(_seal(checkpoint))
         except OSError as error:
             self.close()
-            raise JournalError(f"{self.path} does not take the heads: {error}.") from error
+            raise JournalError(f"{self.path} does not take the checkpoints: {error}.") from error
 
     def sync(self) -> None:
         """
@@ -143,7 +143,7 @@ class Heads:
 
 def read(path: Path) -> bytes:
     """
-    Return the bytes of a file of heads; none when there is no file.
+    Return the bytes of a checkpoint file; none when there is no file.
 
     Raises:
         JournalError: it cannot be read.
@@ -154,26 +154,29 @@ def read(path: Path) -> bytes:
         raise JournalError(f"{path} cannot be read: {error}.") from error
 
 
-def parse(data: bytes) -> dict[str, tuple[int, Head]]:
+def parse(data: bytes) -> dict[str, tuple[int, Checkpoint]]:
     """Return the place and the newest head of each channel; what is torn is left out."""
-    found: dict[str, tuple[int, Head]] = {}
+    found: dict[str, tuple[int, Checkpoint]] = {}
     for place in range(_places(data)):
         for copy in (0, 1):
-            head = _unseal(data[_offset(place, copy) :][:_SIZE])
-            if head is None:
+            checkpoint = _unseal(data[_offset(place, copy) :][:_SIZE])
+            if checkpoint is None:
                 continue
-            if head.channel not in found or found[head.channel][1].revision <= head.revision:
-                found[head.channel] = place, head
+            if (
+                checkpoint.channel not in found
+                or found[checkpoint.channel][1].revision <= checkpoint.revision
+            ):
+                found[checkpoint.channel] = place, checkpoint
     return found
 
 
-def dump(heads: Iterable[Head]) -> bytes:
-    """Return a file of heads that names these, once each."""
+def dump(checkpoints: Iterable[Checkpoint]) -> bytes:
+    """Return a checkpoint file that names these, once each."""
     data = bytearray()
-    for place, head in enumerate(heads):
-        start = _offset(place, head.revision & 1)
+    for place, checkpoint in enumerate(checkpoints):
+        start = _offset(place, checkpoint.revision & 1)
         data.extend(bytes(max(0, _offset(place, 1) + _SIZE - len(data))))
-        data[start : start + _SIZE] = _seal(head)
+        data[start : start + _SIZE] = _seal(checkpoint)
     return bytes(data)
 
 
@@ -189,16 +192,18 @@ def _places(data: bytes) -> int:
     return places
 
 
-def _seal(head: Head) -> bytes:
-    name, epoch = head.channel.encode(), head.epoch.encode()
-    body = _RECORD.pack(_MAGIC, name, epoch, head.seq, head.revision, head.hash, head.proof)
+def _seal(checkpoint: Checkpoint) -> bytes:
+    name, epoch = checkpoint.channel.encode(), checkpoint.epoch.encode()
+    body = _RECORD.pack(
+        _MAGIC, name, epoch, checkpoint.seq, checkpoint.revision, checkpoint.hash, checkpoint.proof
+    )
     return body + _SEAL.pack(crc32(body))
 
 
-def _unseal(data: bytes) -> Head | None:
+def _unseal(data: bytes) -> Checkpoint | None:
     if len(data) < _SIZE or _SEAL.unpack(data[_RECORD.size :])[0] != crc32(data[: _RECORD.size]):
         return None
     magic, name, epoch, seq, revision, digest, proof = _RECORD.unpack(data[: _RECORD.size])
     if magic != _MAGIC:
         return None
-    return Head(name.rstrip(b"\0").decode(), epoch.decode(), seq, revision, digest, proof)
+    return Checkpoint(name.rstrip(b"\0").decode(), epoch.decode(), seq, revision, digest, proof)

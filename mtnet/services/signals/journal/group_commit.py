@@ -19,7 +19,7 @@ from mtnet.services.signals.fields import Take
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Draft, Entry, Outcome, entries_of
 from mtnet.services.signals.publishers import Publisher
-from mtnet.services.signals.transitions import Judge
+from mtnet.services.signals.transitions import CommitPolicy
 
 Thread = Callable[..., "Deferred[Any]"]
 """Runs a blocking function off the reactor, one at a time, in order."""
@@ -75,7 +75,7 @@ class Stored(NamedTuple):
 class Owner(Protocol):
     """Whose drafts they are."""
 
-    def judge(self, batch: list[Pending]) -> Judge:
+    def judge(self, batch: list[Pending]) -> CommitPolicy:
         """Return who judges a commit; it is asked in another thread."""
 
     def committed(self) -> None:
@@ -228,7 +228,7 @@ class Writer:
         self._under_way = len(batch)
         return batch
 
-    def _commit(self, batch: list[Pending], judge: Judge) -> Stored:
+    def _commit(self, batch: list[Pending], judge: CommitPolicy) -> Stored:
         """Store a batch, in the thread."""
         outcomes = self._journal.commit([pending.draft for pending in batch], judge)
         entries = [entry for outcome in outcomes for entry in entries_of(outcome)]

@@ -65,8 +65,8 @@ class Row(Struct, frozen=True):
     known: int = 0
 
 
-class Head(Struct, frozen=True):
-    """What the file of heads knows of a channel; `proof` is the digest of its row."""
+class Checkpoint(Struct, frozen=True):
+    """What the checkpoint file knows of a channel; `proof` is the digest of its row."""
 
     channel: str
     epoch: str
@@ -175,10 +175,10 @@ def decode_row(name: str, body: bytes, digest: bytes) -> Row:
     return row
 
 
-def head_of(row: Row, digest: bytes | None = None) -> Head:
-    """Return what the file of heads is told of a channel, whose row has this digest."""
+def checkpoint_of(row: Row, digest: bytes | None = None) -> Checkpoint:
+    """Return what the checkpoint file is told of a channel, whose row has this digest."""
     proof = encode_row(row)[1] if digest is None else digest
-    return Head(row.name, row.epoch, row.seq, row.revision, row.hash, proof)
+    return Checkpoint(row.name, row.epoch, row.seq, row.revision, row.hash, proof)
 
 
 def content(draft: Draft) -> tuple[object, ...]:

@@ -13,13 +13,19 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from mtnet.errors import DamageError, JournalError, NotAskedError, WireError
-from mtnet.services.signals.journal.checkpoints import MAX_NAME, Heads
-from mtnet.services.signals.journal.hash_chain import Head, Row, decode_row, head_of, short
-from mtnet.services.signals.journal.maintenance import adopt, heads_of, verify
+from mtnet.services.signals.journal.checkpoints import MAX_NAME, Checkpoints
+from mtnet.services.signals.journal.hash_chain import (
+    Checkpoint,
+    Row,
+    checkpoint_of,
+    decode_row,
+    short,
+)
+from mtnet.services.signals.journal.maintenance import adopt, checkpoints_path, verify
 from mtnet.services.signals.journal.opening import REMEDY, beyond, blame, check_all, sentence
 from mtnet.services.signals.journal.schema import SCHEMA, TABLES, old_positions
 from mtnet.services.signals.journal.transaction import (
-    Ledger,
+    Transaction,
     find_row,
     new_row,
     next_epoch,
@@ -34,7 +40,7 @@ from mtnet.services.signals.journal.verify import (
     state_of,
 )
 from mtnet.services.signals.model import Draft, Entry, Loaded, Outcome, State
-from mtnet.services.signals.transitions import Judge
+from mtnet.services.signals.transitions import CommitPolicy
 from mtnet.storage.sqlite import Database
 
 IDS = 1_000_000
@@ -51,13 +57,13 @@ class Journal:
     What survives a crash.
 
     Args:
-        path: the file; its folder exists. The file of heads lies beside it.
+        path: the file; its folder exists. The checkpoint file lies beside it.
         retain: entries of each channel that are kept; the state is kept always.
         ids, slice: see `IDS` and `SLICE`.
 
     Attributes:
-        trouble: why the heads could not be noted after the last commit; nothing is lost, but a
-            loss would not be seen.
+        trouble: why the checkpoints could not be noted after the last commit; nothing is lost, but
+            a loss would not be seen.
         attempted: what becomes of each draft of the last commit where that turns out to be
             stored; empty = none was judged.
     """
@@ -67,9 +73,9 @@ class Journal:
         self.attempted: list[Outcome] = []
         self._keeps = retain, ids, slice
         self._database = Database(path, SCHEMA, TABLES, self._upgrade)
-        self._heads = Heads(heads_of(path))
-        self._ledgers: dict[str, Ledger] = {}
-        self._behind: dict[str, Head] = {}
+        self._checkpoints = Checkpoints(checkpoints_path(path))
+        self._transactions: dict[str, Transaction] = {}
+        self._behind: dict[str, Checkpoint] = {}
         self._damaged: dict[str, str] = {}
         self._spoilt: dict[str, str] = {}
         self._settled = False
@@ -124,14 +130,14 @@ class Journal:
         self._refuse_damaged(channel)
         _check_name(channel)
 
-        def make(connection: sqlite3.Connection) -> tuple[None, list[Head]]:
+        def make(connection: sqlite3.Connection) -> tuple[None, list[Checkpoint]]:
             if read_row(connection, channel) is not None:
                 return None, []
-            return None, self._flush({channel: Ledger(connection, new_row(channel))}, True)
+            return None, self._flush({channel: Transaction(connection, new_row(channel))}, True)
 
         self._write(make)
 
-    def commit(self, drafts: Iterable[Draft], judge: Judge | None = None) -> list[Outcome]:
+    def commit(self, drafts: Iterable[Draft], judge: CommitPolicy | None = None) -> list[Outcome]:
         """
         Store drafts, all that are accepted or, when this raises, none that is known of.
 
@@ -148,7 +154,7 @@ class Journal:
         Raises:
             JournalError: the disk is full or failed; ask `recover`.
         """
-        wanted, judge, self.attempted = list(drafts), judge or Judge(), []
+        wanted, judge, self.attempted = list(drafts), judge or CommitPolicy(), []
         return self._write(lambda connection: self._take(connection, wanted, judge))
 
     def find(self, drafts: Iterable[Draft]) -> list[Outcome | None]:
@@ -210,7 +216,7 @@ class Journal:
         """
         gone = self._write(lambda connection: self._expire(connection, before, among))
         with suppress(JournalError):  # which the next commit meets again
-            self._heads.sync()
+            self._checkpoints.sync()
         return gone
 
     def accept(self, channel: str) -> State:
@@ -221,19 +227,19 @@ class Journal:
             JournalError: the disk is full or failed.
             WireError: `channel`; nothing is known of it.
         """
-        head = self._heads.read().get(channel)
+        checkpoint = self._checkpoints.read().get(channel)
         self._break_off()  # what it sees is older
 
-        def make(connection: sqlite3.Connection) -> tuple[State, list[Head]]:
-            row = adopt(connection, channel, head)
+        def make(connection: sqlite3.Connection) -> tuple[State, list[Checkpoint]]:
+            row = adopt(connection, channel, checkpoint)
             if row is None:
                 raise _no_channel(channel)
-            if head is None:
-                self._heads.begin(channel, row.epoch)
-            return state_of(connection, row), [head_of(row)]
+            if checkpoint is None:
+                self._checkpoints.begin(channel, row.epoch)
+            return state_of(connection, row), [checkpoint_of(row)]
 
         state = self._write(make)
-        self._heads.sync()
+        self._checkpoints.sync()
         self._damaged, self._spoilt = (
             {name: why for name, why in known.items() if name != channel}
             for known in (self._damaged, self._spoilt)
@@ -250,21 +256,21 @@ class Journal:
         """
         self._refuse_damaged(channel)
 
-        def make(connection: sqlite3.Connection) -> tuple[State, list[Head]]:
+        def make(connection: sqlite3.Connection) -> tuple[State, list[Checkpoint]]:
             row = read_row(connection, channel)
             if row is None:
                 raise _no_channel(channel)
             row = next_epoch(row)
             write_row(connection, row)
-            return state_of(connection, row), [head_of(row)]
+            return state_of(connection, row), [checkpoint_of(row)]
 
         state = self._write(make)
-        self._heads.sync()
+        self._checkpoints.sync()
         return state
 
     def check_files(self) -> None:
         """
-        Look whether the files are where they were opened, and note the heads that lag.
+        Look whether the files are where they were opened, and note the checkpoints that lag.
 
         Raises:
             NotAskedError: the journal is not, or the disk is full.
@@ -278,7 +284,7 @@ class Journal:
             self._settled = False
             raise
         try:
-            self._heads.check()
+            self._checkpoints.check()
         except JournalError as error:
             self.trouble = str(error)
         else:
@@ -314,8 +320,8 @@ class Journal:
         # An open snapshot would keep the log from being copied.
         self._break_off()
         with suppress(JournalError):  # a lag is mended when they are opened
-            self._heads.sync()
-        self._heads.close()
+            self._checkpoints.sync()
+        self._checkpoints.close()
         self._database.close()
 
     def _break_off(self) -> None:
@@ -328,7 +334,7 @@ class Journal:
     def _opened(self, known: Mapping[str, int], strict: bool) -> tuple[Loaded, list[Entry]]:
         self._settled = False
         forced = self._database.checkpoint()
-        found = self._heads.read()
+        found = self._checkpoints.read()
         if not forced and not strict:
             self._database.sync_log()
         loaded, rows = self._database.read(lambda c: check_all(c, self.path, found, self._spoilt))
@@ -341,32 +347,38 @@ class Journal:
         self._damaged = dict(loaded.damaged)
         self._behind = {}
         if forced or not strict:
-            heads = map(head_of, rows)
-            self._note(head for head in heads if found.get(head.channel) != head)
+            checkpoints = map(checkpoint_of, rows)
+            self._note(
+                checkpoint
+                for checkpoint in checkpoints
+                if found.get(checkpoint.channel) != checkpoint
+            )
         self._settled = True
         return loaded, landed
 
     def _upgrade(self, connection: sqlite3.Connection, version: int) -> None:
-        lost = sorted(name for name, head in self._heads.read().items() if head.revision)
+        lost = sorted(
+            name for name, checkpoint in self._checkpoints.read().items() if checkpoint.revision
+        )
         if lost:
             raise JournalError(
-                f"{self.path} is empty or of an older mtnet, and {self._heads.path} knows the "
-                f"channels {', '.join(lost)}: the journal is lost. Restore a backup, or remove "
-                "the file of heads to begin anew."
+                f"{self.path} is empty or of an older mtnet, and {self._checkpoints.path} "
+                f"knows the channels {', '.join(lost)}: the journal is lost. Restore a backup, "
+                "or remove the checkpoint file to begin anew."
             )
         if version == 1:
-            for outcome in self._take(connection, old_positions(connection), Judge())[0]:
+            for outcome in self._take(connection, old_positions(connection), CommitPolicy())[0]:
                 if not isinstance(outcome, Entry):
                     raise JournalError(f"{self.path} cannot be made new: {outcome}.")
             connection.execute("DROP TABLE positions")
 
     # Writing
 
-    def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[Head]]]) -> T:
+    def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[Checkpoint]]]) -> T:
         self._refuse_unsettled()
         self._settled = False
         try:
-            result, heads = self._database.transaction(work)
+            result, checkpoints = self._database.transaction(work)
         except (DamageError, WireError, NotAskedError) as error:
             self._settled = True  # nothing was asked of the disk
             if not isinstance(error, DamageError) or error.channel in self._damaged:
@@ -374,7 +386,7 @@ class Journal:
             self._spoil(error.channel, sentence(self.path, error.channel, error))
             return self._write(work)  # the other channels go on
         self._settled = True
-        self._note(heads)
+        self._note(checkpoints)
         return result
 
     def _spoil(self, channel: str, why: str) -> None:
@@ -382,30 +394,32 @@ class Journal:
         self._spoilt = {**self._spoilt, channel: why}
         self._damaged = {**self._damaged, channel: why}
 
-    def _note(self, heads: Iterable[Head]) -> None:
-        """Tell the file of heads; what it does not take now, it takes with the next commit."""
-        self._behind.update({head.channel: head for head in heads})
+    def _note(self, checkpoints: Iterable[Checkpoint]) -> None:
+        """Tell the checkpoint file; what it does not take now, it takes with the next commit."""
+        self._behind.update({checkpoint.channel: checkpoint for checkpoint in checkpoints})
         if not self._behind:
             self.trouble = ""
             return
         try:
-            self._heads.write(self._behind.values())
+            self._checkpoints.write(self._behind.values())
         except JournalError as error:
             self.trouble = str(error)
             return
         self._behind, self.trouble = {}, ""
 
     def _take(
-        self, connection: sqlite3.Connection, drafts: list[Draft], judge: Judge
-    ) -> tuple[list[Outcome], list[Head]]:
-        ledgers: dict[str, Ledger] = {}
+        self, connection: sqlite3.Connection, drafts: list[Draft], judge: CommitPolicy
+    ) -> tuple[list[Outcome], list[Checkpoint]]:
+        transactions: dict[str, Transaction] = {}
         outcomes: list[Outcome] = []
         judge.begin()
         for draft in drafts:
             try:
-                ledger = ledgers.get(draft.channel) or self._ledger(connection, draft.channel)
-                outcomes.append(ledger.take(draft, judge))
-                ledgers[draft.channel] = ledger
+                transaction = transactions.get(draft.channel) or self._transaction(
+                    connection, draft.channel
+                )
+                outcomes.append(transaction.take(draft, judge))
+                transactions[draft.channel] = transaction
             except WireError as error:
                 outcomes.append(error)
             except UnicodeEncodeError:
@@ -413,53 +427,55 @@ class Journal:
                 outcomes.append(WireError("field", "A signal holds text that no file can hold"))
             except sqlite3.DatabaseError as error:
                 raise blame(draft.channel, error) from error
-        heads = self._flush(ledgers)
+        checkpoints = self._flush(transactions)
         self.attempted = outcomes
-        return outcomes, heads
+        return outcomes, checkpoints
 
-    def _ledger(self, connection: sqlite3.Connection, channel: str) -> Ledger:
+    def _transaction(self, connection: sqlite3.Connection, channel: str) -> Transaction:
         _check_name(channel)
         if channel in self._damaged:
             raise WireError("server", self._damaged[channel])
         # Whatever fails from here on, nothing goes on with what it was about to write.
-        last, found = self._ledgers.pop(channel, None), find_row(connection, channel)
+        last, found = self._transactions.pop(channel, None), find_row(connection, channel)
         if found is None:
-            return Ledger(connection, new_row(channel))
+            return Transaction(connection, new_row(channel))
         if last is not None and last.goes_on(connection, found):
             return last
-        return Ledger(connection, decode_row(channel, *found))
+        return Transaction(connection, decode_row(channel, *found))
 
-    def _flush(self, ledgers: Mapping[str, Ledger], empty: bool = False) -> list[Head]:
-        heads = []
-        for ledger in ledgers.values():
-            if ledger.changed or empty:
-                if not ledger.revision:
-                    self._heads.begin(ledger.channel, ledger.epoch)
+    def _flush(
+        self, transactions: Mapping[str, Transaction], empty: bool = False
+    ) -> list[Checkpoint]:
+        checkpoints = []
+        for transaction in transactions.values():
+            if transaction.changed or empty:
+                if not transaction.revision:
+                    self._checkpoints.begin(transaction.channel, transaction.epoch)
                 try:
-                    heads.append(ledger.flush(*self._keeps))
+                    checkpoints.append(transaction.flush(*self._keeps))
                 except sqlite3.DatabaseError as error:
-                    raise blame(ledger.channel, error) from error
-            self._ledgers[ledger.channel] = ledger
-        return heads
+                    raise blame(transaction.channel, error) from error
+            self._transactions[transaction.channel] = transaction
+        return checkpoints
 
     def _expire(
         self,
         connection: sqlite3.Connection,
         before: int,
         among: Collection[tuple[str, str]] | None,
-    ) -> tuple[list[tuple[str, str]], list[Head]]:
-        gone, ledgers = [], {}
+    ) -> tuple[list[tuple[str, str]], list[Checkpoint]]:
+        gone, transactions = [], {}
         for name in set(channels(connection)) - set(self._damaged):
             row = read_row(connection, name)
             if row is None:
                 continue
-            ledger = ledgers[name] = Ledger(connection, row)
+            transaction = transactions[name] = Transaction(connection, row)
             for entry in state_of(connection, row).positions:
                 chosen = among is None or (name, entry.symbol) in among
                 if chosen and not entry.volume and entry.when < before:
-                    ledger.forget(entry.symbol)
+                    transaction.forget(entry.symbol)
                     gone.append((name, entry.symbol))
-        return gone, self._flush(ledgers)
+        return gone, self._flush(transactions)
 
     # Reading
 
@@ -493,7 +509,7 @@ class Journal:
         try:
             if not draft.id:
                 return None
-            return self._look(draft.channel, lambda c, row: Ledger(c, row).find(draft))
+            return self._look(draft.channel, lambda c, row: Transaction(c, row).find(draft))
         except WireError as error:
             return None if error.code == "channel" else error
         except JournalError:

@@ -15,13 +15,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from mtnet.errors import DamageError, JournalError
-from mtnet.services.signals.journal import checkpoints as heads_file
+from mtnet.services.signals.journal import checkpoints as disk
 from mtnet.services.signals.journal.hash_chain import (
     GENESIS,
-    Head,
+    Checkpoint,
     Row,
     add,
-    head_of,
+    checkpoint_of,
     id_item,
     position_item,
     prove,
@@ -32,8 +32,8 @@ from mtnet.services.signals.journal.verify import POSITION, POSITIONS, Check, Pr
 from mtnet.storage.sqlite import FAILURES, sync, wal_path
 
 
-def heads_of(path: Path) -> Path:
-    """Name the file of heads of a journal."""
+def checkpoints_path(path: Path) -> Path:
+    """Name the checkpoint file of a journal."""
     return path.with_suffix(".heads")
 
 
@@ -108,22 +108,22 @@ def restore(source: Path, path: Path, overwrite: bool = False) -> None:
             f"{path} holds signals and is not replaced; move it away, or say that it may be lost."
         )
     partial = path.with_name(f"{path.name}.restoring")
-    heads = path.with_name(f"{path.name}.restoring-heads")
+    checkpoints = path.with_name(f"{path.name}.restoring-heads")
     try:
-        for each in (partial, heads):
+        for each in (partial, checkpoints):
             each.unlink(missing_ok=True)
             each.touch(0o600)
         shutil.copyfile(source, partial)
-        heads.write_bytes(heads_file.dump(_begin_epochs(partial)))
-        _exchange(path, partial, heads)
+        checkpoints.write_bytes(disk.dump(_begin_epochs(partial)))
+        _exchange(path, partial, checkpoints)
     except (*FAILURES, OSError) as error:
         raise JournalError(f"{source} is not restored to {path}: {error}.") from error
     finally:
-        for each in (partial, heads):
+        for each in (partial, checkpoints):
             each.unlink(missing_ok=True)
 
 
-def adopt(connection: sqlite3.Connection, name: str, head: Head | None) -> Row | None:
+def adopt(connection: sqlite3.Connection, name: str, checkpoint: Checkpoint | None) -> Row | None:
     """
     Make a damaged channel whole from what still proves itself, under a new epoch.
 
@@ -131,13 +131,13 @@ def adopt(connection: sqlite3.Connection, name: str, head: Head | None) -> Row |
     too. Returns None when nothing is known of such a channel.
     """
     old = _last_row(connection, name)
-    if old is None and head is None:
+    if old is None and checkpoint is None:
         return None
     total, last = _keep_proven(connection, name)
-    seq = max(last, old.seq if old else 0, head.seq if head else 0)
+    seq = max(last, old.seq if old else 0, checkpoint.seq if checkpoint else 0)
     connection.execute("DELETE FROM entry WHERE channel = ?", (name,))
     connection.execute("DELETE FROM known WHERE channel = ? AND seq > ?", (name, seq))
-    revision = max(old.revision if old else 0, head.revision if head else 0) + 1
+    revision = max(old.revision if old else 0, checkpoint.revision if checkpoint else 0) + 1
     row = replace(new_row(name), since=seq, seq=seq, oldest=seq + 1, revision=revision)
     row = _count_ids(connection, replace(row, positions=total))
     write_row(connection, row)
@@ -189,22 +189,24 @@ def _open(path: Path, mode: str = "ro") -> sqlite3.Connection:
         raise JournalError(f"{path} cannot be opened: {error}.") from error
 
 
-def _snapshot(connection: sqlite3.Connection, path: Path) -> dict[str, Head]:
-    """Begin to read at one moment; return the heads as they were before it."""
-    before = _heads(path)
+def _snapshot(connection: sqlite3.Connection, path: Path) -> dict[str, Checkpoint]:
+    """Begin to read at one moment; return the checkpoints as they were before it."""
+    before = _checkpoints(path)
     connection.execute("BEGIN")
     _check_schema(connection, path)
-    return {**_nothing_yet(_heads(path)), **before}
+    return {**_nothing_yet(_checkpoints(path)), **before}
 
 
-def _heads(path: Path) -> dict[str, Head]:
-    found = heads_file.parse(heads_file.read(heads_of(path)))
-    return {name: head for name, (_, head) in found.items()}
+def _checkpoints(path: Path) -> dict[str, Checkpoint]:
+    found = disk.parse(disk.read(checkpoints_path(path)))
+    return {name: checkpoint for name, (_, checkpoint) in found.items()}
 
 
-def _nothing_yet(heads: dict[str, Head]) -> dict[str, Head]:
-    """Name the channels that were made while the heads were read, and no more than that."""
-    return {name: Head(name, h.epoch, 0, 0, GENESIS, GENESIS) for name, h in heads.items()}
+def _nothing_yet(checkpoints: dict[str, Checkpoint]) -> dict[str, Checkpoint]:
+    """Name the channels that were made while the checkpoints were read, and no more than that."""
+    return {
+        name: Checkpoint(name, h.epoch, 0, 0, GENESIS, GENESIS) for name, h in checkpoints.items()
+    }
 
 
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
@@ -225,22 +227,22 @@ def _fill(path: Path, partial: Path) -> None:
     sync(partial)
 
 
-def _copy(path: Path, partial: Path) -> dict[str, Head]:
+def _copy(path: Path, partial: Path) -> dict[str, Checkpoint]:
     with closing(_open(path)) as connection:
-        before = _heads(path)
+        before = _checkpoints(path)
         _check_schema(connection, path)
         connection.execute("VACUUM INTO ?", (str(partial),))
-        return {**_nothing_yet(_heads(path)), **before}
+        return {**_nothing_yet(_checkpoints(path)), **before}
 
 
-def _seal(partial: Path, found: dict[str, Head]) -> None:
+def _seal(partial: Path, found: dict[str, Checkpoint]) -> None:
     """Check a copy, and write into it what it must hold."""
     with closing(_open(partial, "rw")) as connection:
         for progress in Check(connection, found).run():
             for finding in progress.findings:
                 raise JournalError(f"{partial} is no whole copy and is removed: {finding}.")
         found_rows = [read_row(connection, name) for name in channels(connection)]
-        data = heads_file.dump(head_of(row) for row in found_rows if row is not None)
+        data = disk.dump(checkpoint_of(row) for row in found_rows if row is not None)
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(BACKUP)
         connection.execute("INSERT INTO heads VALUES (?)", (data,))
@@ -252,7 +254,7 @@ def _check_backup(source: Path) -> None:
         try:
             _check_schema(connection, source)
             copies = rows(connection, (bytes,), "SELECT data FROM heads")
-            found = {name: head for name, (_, head) in heads_file.parse(copies[0][0]).items()}
+            found = {name: checkpoint for name, (_, checkpoint) in disk.parse(copies[0][0]).items()}
             for progress in Check(connection, found).run():
                 for finding in progress.findings:
                     raise JournalError(f"{source} is damaged and is not restored: {finding}.")
@@ -261,7 +263,7 @@ def _check_backup(source: Path) -> None:
 
 
 def _holds_signals(path: Path) -> bool:
-    if any(head.seq for head in _heads(path).values()):
+    if any(checkpoint.seq for checkpoint in _checkpoints(path).values()):
         return True
     if not path.exists() or not path.stat().st_size:
         return False
@@ -273,7 +275,7 @@ def _holds_signals(path: Path) -> bool:
         return True  # or something that was written by others
 
 
-def _begin_epochs(partial: Path) -> list[Head]:
+def _begin_epochs(partial: Path) -> list[Checkpoint]:
     found = []
     with closing(_open(partial, "rw")) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -282,20 +284,20 @@ def _begin_epochs(partial: Path) -> list[Head]:
             if row is not None:
                 row = next_epoch(row)
                 write_row(connection, row)
-                found.append(head_of(row))
+                found.append(checkpoint_of(row))
         connection.execute("DROP TABLE heads")
         connection.execute("COMMIT")
     return found
 
 
-def _exchange(path: Path, partial: Path, heads: Path) -> None:
+def _exchange(path: Path, partial: Path, checkpoints: Path) -> None:
     """Put both files into place; whenever this is cut short, the two do not agree."""
     sync(partial)
-    sync(heads)
+    sync(checkpoints)
     # The log of the old file would be read as one of the new.
     for stale in (wal_path(path), path.with_name(f"{path.name}-shm")):
         stale.unlink(missing_ok=True)
     sync(path.parent)
     os.replace(partial, path)
-    os.replace(heads, heads_of(path))
+    os.replace(checkpoints, checkpoints_path(path))
     sync(path.parent)

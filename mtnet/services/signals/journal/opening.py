@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mtnet.errors import DamageError
-from mtnet.services.signals.journal.hash_chain import Head, Row
+from mtnet.services.signals.journal.hash_chain import Checkpoint, Row
 from mtnet.services.signals.journal.schema import check_structure
 from mtnet.services.signals.journal.transaction import read_row
 from mtnet.services.signals.journal.verify import channels, check_channel, read_entries
@@ -23,14 +23,14 @@ REMEDY = (
 def check_all(
     connection: sqlite3.Connection,
     path: Path,
-    found: Mapping[str, Head],
+    found: Mapping[str, Checkpoint],
     spoilt: Mapping[str, str],
 ) -> tuple[Loaded, list[Row]]:
     """
     Check the state and the end of each channel; return it, and the rows of those that are whole.
 
     Args:
-        found: the heads.
+        found: the checkpoints.
         spoilt: the channels that were found damaged before, each with a sentence.
 
     Raises:
@@ -39,7 +39,7 @@ def check_all(
     """
     check_structure(connection)
     states, damaged, whole = {}, {}, []
-    lost = {name for name, head in found.items() if head.revision}
+    lost = {name for name, checkpoint in found.items() if checkpoint.revision}
     for name in sorted({*channels(connection), *lost}):
         try:
             state = check_channel(connection, name, found.get(name))

@@ -48,7 +48,7 @@ CREATE TABLE known (
 CREATE UNIQUE INDEX known_by_seq ON known (channel, seq)
 """
 BACKUP = "CREATE TABLE heads (data BLOB NOT NULL) STRICT"
-"""What a backup has besides: the file of heads."""
+"""What a backup has besides: the checkpoint file."""
 _EXPECTED = {" ".join(each.split()) for each in TABLES.split(";")}
 
 Rows: TypeAlias = list[tuple[Any, ...]]

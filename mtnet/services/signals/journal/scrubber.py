@@ -20,7 +20,7 @@ REST = 0.02
 """Seconds between two slices, for commits."""
 
 
-class Inspection:
+class Scrubber:
     """
     Args:
         thread: where the journal is called.

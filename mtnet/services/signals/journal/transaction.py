@@ -15,15 +15,15 @@ from msgspec.structs import asdict, force_setattr, replace
 
 from mtnet.errors import DamageError, PolicyError, WireError
 from mtnet.services.signals.journal.hash_chain import (
-    Head,
+    Checkpoint,
     Held,
     Row,
     add,
+    checkpoint_of,
     decode,
     decode_row,
     encode,
     encode_row,
-    head_of,
     id_item,
     link,
     position_item,
@@ -42,7 +42,7 @@ from mtnet.services.signals.model import (
     Several,
     Unchanged,
 )
-from mtnet.services.signals.transitions import Judge, Transition, transition
+from mtnet.services.signals.transitions import CommitPolicy, Transition, transition
 
 Sealed: TypeAlias = tuple[bytes, bytes]
 """The row of a channel as it stands in its table, and its digest."""
@@ -95,7 +95,7 @@ def write_row(connection: sqlite3.Connection, row: Row) -> Sealed:
     return sealed
 
 
-class Ledger:
+class Transaction:
     """
     Args:
         row: the channel as the transaction found it, or as it begins.
@@ -129,7 +129,7 @@ class Ledger:
         """
         return self._connection is connection and self._sealed == found
 
-    def take(self, draft: Draft, judge: Judge) -> Outcome:
+    def take(self, draft: Draft, judge: CommitPolicy) -> Outcome:
         """
         Return what becomes of a draft.
 
@@ -157,7 +157,7 @@ class Ledger:
         """Remove the flat row of a symbol."""
         self._unset(symbol, "")
 
-    def flush(self, retain: int, ids: int, slice: int) -> Head:
+    def flush(self, retain: int, ids: int, slice: int) -> Checkpoint:
         """Write what changed, and remove a slice of what is kept no longer; return the head."""
         self._write()
         row = replace(
@@ -174,11 +174,11 @@ class Ledger:
         row = self._prune_ids(row, ids, slice)
         self._sealed = write_row(self._connection, row)
         self._begin(row)
-        return head_of(row, self._sealed[1])
+        return checkpoint_of(row, self._sealed[1])
 
     # What a draft becomes
 
-    def _judged(self, draft: Draft, judge: Judge) -> Outcome:
+    def _judged(self, draft: Draft, judge: CommitPolicy) -> Outcome:
         judge.admit(draft)
         if not draft.symbol:
             return self._flatten(draft, judge)
@@ -200,7 +200,7 @@ class Ledger:
         return Several((*closings, entry)) if closings else entry
 
     def _close_only(
-        self, draft: Draft, change: Transition, judge: Judge, error: PolicyError
+        self, draft: Draft, change: Transition, judge: CommitPolicy, error: PolicyError
     ) -> Outcome:
         """Store the closing of a reversal whose opening is refused."""
         if change.effect != "reversal":
@@ -209,7 +209,7 @@ class Ledger:
         judge.closed(draft, len(closings))
         return Closed(tuple(closings), error)
 
-    def _flatten(self, draft: Draft, judge: Judge) -> Outcome:
+    def _flatten(self, draft: Draft, judge: CommitPolicy) -> Outcome:
         symbols = rows(self._connection, (str,), _SYMBOLS, self.channel)
         names = sorted({name for (name,) in symbols} | self._symbols.keys())
         closings = []

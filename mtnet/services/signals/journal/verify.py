@@ -12,11 +12,11 @@ from msgspec import Struct
 from mtnet.errors import DamageError, PrunedError
 from mtnet.services.signals.journal.hash_chain import (
     GENESIS,
-    Head,
+    Checkpoint,
     Row,
     add,
+    checkpoint_of,
     decode,
-    head_of,
     id_item,
     link,
     position_item,
@@ -109,7 +109,7 @@ class Chain:
         return DamageError(self._row.name, f"channel {self._row.name}, entry {self.seq}: {what}")
 
 
-def check_head(row: Row, head: Head | None) -> None:
+def compare_checkpoint(row: Row, checkpoint: Checkpoint | None) -> None:
     """
     Compare a channel with the head that was noted last.
 
@@ -117,26 +117,30 @@ def check_head(row: Row, head: Head | None) -> None:
         DamageError: the journal is older than its head, or is another one.
     """
     name = row.name
-    if head is None:
+    if checkpoint is None:
         raise DamageError(
             name,
-            f"channel {name}: the file of heads does not name it, so nothing shows whether its "
+            f"channel {name}: the checkpoint file does not name it, so nothing shows whether its "
             f"last entries are there (the last that is there is {row.seq})",
         )
-    if head.epoch != row.epoch:
+    if checkpoint.epoch != row.epoch:
         raise DamageError(
             name,
-            f"channel {name}: its epoch is {row.epoch}, and the file of heads says {head.epoch}: "
-            "one of the two files is not of this journal",
+            f"channel {name}: its epoch is {row.epoch}, and the checkpoint file says "
+            f"{checkpoint.epoch}: one of the two files is not of this journal",
         )
-    if head.revision > row.revision:
+    if checkpoint.revision > row.revision:
         raise DamageError(
             name,
-            f"channel {name}: its end is lost: it was at entry {head.seq}, revision "
-            f"{head.revision}, and is at entry {row.seq}, revision {row.revision}",
+            f"channel {name}: its end is lost: it was at entry {checkpoint.seq}, revision "
+            f"{checkpoint.revision}, and is at entry {row.seq}, revision {row.revision}",
         )
-    if head.revision == row.revision and head.revision and head != head_of(row):
-        raise DamageError(name, f"channel {name}: it is not what the file of heads says")
+    if (
+        checkpoint.revision == row.revision
+        and checkpoint.revision
+        and checkpoint != checkpoint_of(row)
+    ):
+        raise DamageError(name, f"channel {name}: it is not what the checkpoint file says")
 
 
 def state_of(connection: sqlite3.Connection, row: Row) -> State:
@@ -158,7 +162,9 @@ def state_of(connection: sqlite3.Connection, row: Row) -> State:
     return State(row.epoch, row.seq, oldest, shows, short(row.hash))
 
 
-def check_channel(connection: sqlite3.Connection, name: str, head: Head | None) -> State:
+def check_channel(
+    connection: sqlite3.Connection, name: str, checkpoint: Checkpoint | None
+) -> State:
     """
     Check what a daemon starts with: the state, and the end of the chain.
 
@@ -167,16 +173,18 @@ def check_channel(connection: sqlite3.Connection, name: str, head: Head | None) 
     """
     row = read_row(connection, name)
     if row is None:
-        lost = f"it is lost; it was at entry {head.seq}" if head is not None else _UNKNOWN
+        lost = (
+            f"it is lost; it was at entry {checkpoint.seq}" if checkpoint is not None else _UNKNOWN
+        )
         raise DamageError(name, f"channel {name}: {lost}")
-    check_head(row, head)
+    compare_checkpoint(row, checkpoint)
     state = state_of(connection, row)
-    known = head.seq if head is not None else 0
+    known = checkpoint.seq if checkpoint is not None else 0
     start = max(row.oldest - 1, min(known, row.seq - TAIL))
     chain = Chain(row, start, hash_at(connection, row, start))
     for seq, body, digest in rows(connection, _ENTRY, _ENTRIES, name, start):
         chain.follow(seq, body, digest)
-        if head is not None and seq == head.seq and digest != head.hash:
+        if checkpoint is not None and seq == checkpoint.seq and digest != checkpoint.hash:
             raise DamageError(
                 name, f"channel {name}, entry {seq}: it is not the one that was stored"
             )
@@ -266,11 +274,16 @@ class Check:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        heads: dict[str, Head],
+        checkpoints: dict[str, Checkpoint],
         channel: str | None = None,
         deep: bool = True,
     ) -> None:
-        self._connection, self._heads, self._only, self._deep = connection, heads, channel, deep
+        self._connection, self._checkpoints, self._only, self._deep = (
+            connection,
+            checkpoints,
+            channel,
+            deep,
+        )
         self._done = self._total = 0
 
     def run(self) -> Iterator[Progress]:
@@ -291,7 +304,7 @@ class Check:
     def _names(self) -> list[str]:
         if self._only is not None:
             return [self._only]
-        names = {name for name, head in self._heads.items() if head.revision}
+        names = {name for name, checkpoint in self._checkpoints.items() if checkpoint.revision}
         for table in ("channel", "position", "entry", "known"):
             names.update(channels(self._connection, table))
         return sorted(names)
@@ -305,7 +318,7 @@ class Check:
 
     def _channel(self, name: str) -> Iterator[Progress]:
         try:
-            check_channel(self._connection, name, self._heads.get(name))
+            check_channel(self._connection, name, self._checkpoints.get(name))
         except DamageError as damage:
             yield self._progress(0, str(damage), channel=name)
         try:

@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 
 from mtnet.errors import WireError
 from mtnet.services.signals.fields import PauseMode
-from mtnet.services.signals.service import Desk
+from mtnet.services.signals.service import SignalService
 
 MODES: Mapping[str, PauseMode | None] = {
     "pause": "close_only",
@@ -17,11 +17,11 @@ MODES: Mapping[str, PauseMode | None] = {
 """What each command makes of a channel."""
 
 
-class Operator:
+class SignalCommands:
     """The commands of the control socket that are about signals."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, signals: SignalService) -> None:
+        self._signals = signals
 
     def commands(self) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
         """
@@ -33,15 +33,15 @@ class Operator:
         return {
             **{f"signals {name}": self._pause(mode) for name, mode in MODES.items()},
             "signals accept": lambda asked: Deferred.fromCoroutine(
-                self._desk.accept(_channel(asked), asked.get("new_epoch") is True)
+                self._signals.accept(_channel(asked), asked.get("new_epoch") is True)
             ),
             "signals flatten": lambda asked: Deferred.fromCoroutine(
-                self._desk.flatten(_channel(asked))
+                self._signals.flatten(_channel(asked))
             ),
         }
 
     def _pause(self, mode: PauseMode | None) -> Callable[[Mapping[str, Any]], Any]:
-        return lambda asked: self._desk.pause(_channel(asked), mode)
+        return lambda asked: self._signals.pause(_channel(asked), mode)
 
 
 def _channel(asked: Mapping[str, Any]) -> str:

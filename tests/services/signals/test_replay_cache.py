@@ -15,7 +15,7 @@ from mtnet.errors import JournalError, PrunedError
 from mtnet.services.signals import answers, replay_cache
 from mtnet.services.signals.fanout import fields_of
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.replay_cache import Replay
+from mtnet.services.signals.replay_cache import ReplayCache
 
 
 def entry(seq):
@@ -80,7 +80,7 @@ def test_whatever_happens_in_between_what_is_asked_for_comes_whole(stored, untol
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replay_cache, "PAGE", 3)
         disk, last = Disk(stored + untold), stored
-        ring = Replay(last, most, disk.read)
+        ring = ReplayCache(last, most, disk.read)
         asked = []
         for step, value in steps:
             if step == "store":
@@ -119,7 +119,7 @@ def test_whatever_happens_in_between_what_is_asked_for_comes_whole(stored, untol
 
 def test_a_herd_costs_one_read_and_shares_the_bytes():
     disk = Disk(300)
-    ring = Replay(300, 200, disk.read)
+    ring = ReplayCache(300, 200, disk.read)
     herd = [ask(ring, 295) for _ in range(1_000)]
     assert disk.reads == [(100, 200)]
     texts = []
@@ -134,7 +134,7 @@ def test_a_herd_costs_one_read_and_shares_the_bytes():
 
 def test_who_is_further_behind_reads_from_the_disk():
     disk = Disk(1_000)
-    ring = Replay(1_000, 10, disk.read)
+    ring = ReplayCache(1_000, 10, disk.read)
     done = ask(ring, 5)
     disk.answer()
     assert disk.reads == [(990, 10), (0, replay_cache.PAGE)]
@@ -147,7 +147,7 @@ def test_who_is_further_behind_reads_from_the_disk():
 
 def test_followers_far_behind_share_what_is_read_for_them_wherever_they_begin():
     disk = Disk(10 * replay_cache.PAGE)
-    ring = Replay(disk.stored, 0, disk.read)
+    ring = ReplayCache(disk.stored, 0, disk.read)
     found = []
     for after in (0, 5, 7, 5, 499):
         ask(ring, after).addCallback(lambda batch, after=after: found.append((after, batch)))
@@ -167,7 +167,7 @@ def test_followers_far_behind_share_what_is_read_for_them_wherever_they_begin():
 def test_who_begins_in_a_page_whose_first_entries_are_gone_reads_the_rest_of_it():
     disk = Disk(10 * replay_cache.PAGE)
     disk.oldest = 200
-    ring = Replay(disk.stored, 0, disk.read)
+    ring = ReplayCache(disk.stored, 0, disk.read)
     found = []
     ask(ring, 300).addCallback(found.append)
     disk.answer()
@@ -178,7 +178,7 @@ def test_who_begins_in_a_page_whose_first_entries_are_gone_reads_the_rest_of_it(
 
 def test_a_first_read_that_fails_is_not_tried_for_everybody():
     disk = Disk(20)
-    ring = Replay(20, 10, disk.read)
+    ring = ReplayCache(20, 10, disk.read)
     one, other = ask(ring, 18), ask(ring, 19)
     disk.waiting.pop()[0].errback(JournalError("The disk failed"))
     assert disk.reads[1:] == [(0, replay_cache.PAGE)]
@@ -194,7 +194,7 @@ def test_a_first_read_that_fails_is_not_tried_for_everybody():
 
 def test_behind_a_gap_it_begins_anew():
     disk = Disk(2)
-    ring = Replay(0, 10, disk.read)
+    ring = ReplayCache(0, 10, disk.read)
     ring.extend([entry(1), entry(2)])
     ring.extend([entry(7)])
     assert [ring.recent(after) for after in range(6)] == [None] * 6
@@ -205,7 +205,7 @@ def test_behind_a_gap_it_begins_anew():
 
 
 def test_what_is_told_is_added_to_what_was_asked_for_before():
-    ring = Replay(0, 10, Disk().read)
+    ring = ReplayCache(0, 10, Disk().read)
     for last in range(1, 6):
         ring.extend([entry(last)])
         assert [each.seq for each in ring.recent(0).entries] == list(range(1, last + 1))
@@ -213,7 +213,7 @@ def test_what_is_told_is_added_to_what_was_asked_for_before():
 
 def test_what_is_told_while_the_disk_is_read_stays_behind_what_was_read():
     disk = Disk(5)
-    ring = Replay(3, 10, disk.read)
+    ring = ReplayCache(3, 10, disk.read)
     done = ask(ring, 1)
     ring.extend([entry(4)])
     check(ring.recent(3), 3, 4)
@@ -254,14 +254,14 @@ def live(folder, ring, acts):
                     number += 1
                     publisher.send(frame("PUBLISH", id=f"n{number}", symbol=first, volume=number))
             elif act == "follow":
-                after = round(first * server.desk.channel("main").seq)
+                after = round(first * server.signals.channel("main").seq)
                 asked = {} if second is None else {"symbols": second}
                 followers.append(server.subscribe(epoch=server.epoch(), after=after, **asked))
             else:
                 heard += [told(each) for each in followers]
                 for each in (publisher, *followers):
                     each.hang_up()
-                Deferred.fromCoroutine(server.desk.close())
+                Deferred.fromCoroutine(server.signals.close())
                 server = start()
                 publisher, followers = server.greet(), []
         heard += [told(each) for each in followers]
@@ -278,7 +278,7 @@ def test_followers_are_told_the_same_with_it_and_without(acts, ring):
 
 def test_a_crowd_that_is_caught_up_leaves_each_turn_of_the_reactor_to_others():
     clock, sent = Clock(), []
-    share = replay_cache.Share(clock, turn=1.0)
+    share = replay_cache.TurnBudget(clock, turn=1.0)
 
     def page(number):
         clock.rightNow += 0.4  # as long as it takes to send one
@@ -302,7 +302,7 @@ def test_a_crowd_that_is_caught_up_leaves_each_turn_of_the_reactor_to_others():
 
 def test_who_leaves_takes_its_place_along():
     clock, sent = Clock(), []
-    share = replay_cache.Share(clock, turn=0.0)
+    share = replay_cache.TurnBudget(clock, turn=0.0)
     first, second = share.take(), share.take()
     first.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
     second.addCallback(sent.append)

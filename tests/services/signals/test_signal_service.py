@@ -14,7 +14,7 @@ from mtnet.errors import JournalError, WireError
 from mtnet.interfaces import IStatus
 from mtnet.services.signals.fanout import SLICE
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.service import EXPIRY, Desk
+from mtnet.services.signals.service import EXPIRY, SignalService
 
 
 class Disk:
@@ -59,15 +59,15 @@ class Harness:
         self.clock, self.disk, self.follower = Clock(), Disk(), Listener()
         now = WallClock(lambda: self.wall, self.clock.seconds)
         now.compare_run(last_run)
-        self.desk = Desk(
+        self.signals = SignalService(
             self.settings,
             Journal(folder / "signals.sqlite", 1_000),
             self.clock,
             now,
             self.disk,
         )
-        self.desk.open()
-        self.desk.audience.subscribe("main", self.follower)
+        self.signals.open()
+        self.signals.fanout.subscribe("main", self.follower)
         self.refused, self.closed = [], []
         self.publisher = self.join()
 
@@ -76,7 +76,7 @@ class Harness:
         return 10**12 + self.ahead + int(self.clock.seconds() * 1000)
 
     def join(self):
-        return self.desk.join(
+        return self.signals.join(
             "a publisher",
             StringTransport(),
             refuse=lambda error: self.refused.append(str(error)),
@@ -84,7 +84,7 @@ class Harness:
         )
 
     def submit(self, symbol, volume, publisher=None, channel="main"):
-        self.desk.submit(publisher or self.publisher, channel, symbol, Decimal(volume))
+        self.signals.submit(publisher or self.publisher, channel, symbol, Decimal(volume))
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def harness(tmp_path):
 
 
 def test_it_reports_about_itself(harness):
-    assert verifyObject(IStatus, harness.desk)
+    assert verifyObject(IStatus, harness.signals)
 
 
 def test_nothing_is_told_before_it_is_on_disk(harness):
@@ -138,7 +138,7 @@ def test_the_next_daemon_finds_what_this_one_stored(tmp_path, harness):
     harness.submit("GBPUSD", "0.25")
     harness.disk.work()
     again = Harness(tmp_path)
-    assert again.desk.positions("main")["GBPUSD"].volume == Decimal("0.25")
+    assert again.signals.positions("main")["GBPUSD"].volume == Decimal("0.25")
 
 
 def test_a_follower_hears_of_its_channel_alone(harness):
@@ -152,9 +152,9 @@ def test_a_follower_that_fails_keeps_nothing_from_the_others(harness):
         def changed(self, change):
             raise ValueError("a bug")
 
-    harness.desk.audience.unsubscribe("main", harness.follower)
-    harness.desk.audience.subscribe("main", Broken())
-    harness.desk.audience.subscribe("main", harness.follower)
+    harness.signals.fanout.unsubscribe("main", harness.follower)
+    harness.signals.fanout.subscribe("main", Broken())
+    harness.signals.fanout.subscribe("main", harness.follower)
     harness.submit("GBPUSD", 1)
     harness.disk.work()
     assert harness.follower.told == ["GBPUSD|1"]
@@ -168,13 +168,13 @@ def test_a_full_disk_keeps_the_last_volume_of_each_symbol_and_stores_it_later(ha
     harness.submit("EURUSD", 7)
     harness.disk.work()
     assert harness.follower.told == []
-    assert harness.desk.health()["healthy"] is False
-    assert "disk is full" in harness.desk.health()["trouble"]
+    assert harness.signals.health()["healthy"] is False
+    assert "disk is full" in harness.signals.health()["trouble"]
     harness.disk.full = False
     harness.clock.advance(harness.settings.retry)
     harness.disk.work()
     assert harness.follower.told == ["GBPUSD|49", "EURUSD|7"]
-    assert harness.desk.health()["healthy"] is True
+    assert harness.signals.health()["healthy"] is True
 
 
 def test_a_full_disk_is_not_tried_at_every_frame(harness):
@@ -192,7 +192,7 @@ def test_memory_stays_bounded_while_the_disk_is_full(tmp_path):
     for volume in range(1, 10_000):
         harness.submit(f"S{volume % 5}", volume)
         harness.disk.work()
-    assert harness.desk.health()["waiting"] <= 15
+    assert harness.signals.health()["waiting"] <= 15
 
 
 def test_a_publisher_is_paused_while_the_disk_is_behind_and_heard_again_afterwards(tmp_path):
@@ -210,7 +210,7 @@ def test_a_publisher_learns_when_all_of_it_is_on_disk(harness):
     settled = []
     harness.submit("GBPUSD", 1)
     harness.submit("EURUSD", 1)
-    harness.desk.settled(harness.publisher).addCallback(settled.append)
+    harness.signals.settled(harness.publisher).addCallback(settled.append)
     assert not settled
     harness.disk.work()
     assert settled == [None]
@@ -220,7 +220,7 @@ def test_the_same_volume_from_another_publisher_is_settled_with_the_first(harnes
     settled, other = [], harness.join()
     harness.submit("GBPUSD", 1)
     harness.submit("GBPUSD", 1, other)
-    harness.desk.settled(other).addCallback(settled.append)
+    harness.signals.settled(other).addCallback(settled.append)
     assert not settled
     harness.disk.work()
     assert settled == [None]
@@ -234,7 +234,7 @@ def test_an_older_publisher_is_not_heard_on_a_symbol_of_a_newer_one(harness):
     harness.disk.work()
     assert harness.follower.told[-1] == "GBPUSD|2"
     assert "newer publisher" in harness.refused.pop()
-    harness.desk.leave(newer)
+    harness.signals.leave(newer)
     harness.submit("GBPUSD", 4)
     harness.disk.work()
     assert harness.follower.told[-1] == "GBPUSD|4"
@@ -253,20 +253,20 @@ def test_a_flood_of_symbols_is_refused_and_the_known_ones_go_on(tmp_path):
 
 def test_a_flat_symbol_makes_room_once_it_is_forgotten(tmp_path):
     harness = Harness(tmp_path, max_symbols=1, remember=60.0)
-    harness.desk.start()
+    harness.signals.start()
     harness.submit("A", 0)
     harness.disk.work()
     harness.clock.advance(STEADY)
     harness.disk.work()
     harness.submit("B", 1)
     harness.disk.work()
-    assert list(Harness(tmp_path).desk.positions("main")) == ["B"]
+    assert list(Harness(tmp_path).signals.positions("main")) == ["B"]
 
 
 def flat_symbol(folder, **settings):
     """Return an office in which A went flat just now, and whose clock was right for long."""
     harness = Harness(folder, **settings)
-    harness.desk.start()
+    harness.signals.start()
     harness.clock.advance(STEADY)
     harness.submit("A", 0)
     harness.disk.work()
@@ -282,8 +282,8 @@ def test_a_clock_that_jumps_forgets_no_close(tmp_path, jump):
     harness.ahead = 0
     harness.clock.advance(EXPIRY)
     harness.disk.work()
-    assert list(harness.desk.positions("main")) == ["A"]
-    assert list(Harness(tmp_path).desk.positions("main")) == ["A"]
+    assert list(harness.signals.positions("main")) == ["A"]
+    assert list(Harness(tmp_path).signals.positions("main")) == ["A"]
 
 
 def test_a_close_is_forgotten_in_time_beside_one_that_a_wrong_clock_stored(tmp_path):
@@ -294,7 +294,7 @@ def test_a_close_is_forgotten_in_time_beside_one_that_a_wrong_clock_stored(tmp_p
     harness.ahead = 0
     harness.clock.advance(2 * EXPIRY)
     harness.disk.work()
-    assert list(harness.desk.positions("main")) == []
+    assert list(harness.signals.positions("main")) == []
 
 
 def test_a_close_stored_a_year_ahead_has_its_age_by_the_entries_around_it(tmp_path):
@@ -306,14 +306,14 @@ def test_a_close_stored_a_year_ahead_has_its_age_by_the_entries_around_it(tmp_pa
     harness.submit("C", 0)
     harness.disk.work()
     later = Harness(tmp_path, ahead=STEADY * 1000 + 3_600_000)
-    ages = {p.symbol: -p.when / 1000 for p in later.desk.positions("main").values()}
+    ages = {p.symbol: -p.when / 1000 for p in later.signals.positions("main").values()}
     assert ages == {"A": 3_600, "B": 3_600, "C": 3_600}
 
 
 def test_a_start_with_a_clock_far_ahead_counts_ages_from_the_last_run(tmp_path):
     former = flat_symbol(tmp_path)
     later = Harness(tmp_path, ahead=400 * DAY, last_run=former.wall + 60_000)
-    assert [p.when for p in later.desk.positions("main").values()] == [-60_000]
+    assert [p.when for p in later.signals.positions("main").values()] == [-60_000]
 
 
 def test_a_full_channel_makes_room_by_age_whatever_the_clock_says(tmp_path):
@@ -327,18 +327,18 @@ def test_a_full_channel_makes_room_by_age_whatever_the_clock_says(tmp_path):
 def test_a_clean_stop_stores_what_waits(tmp_path, harness):
     harness.submit("A", 1)
     harness.submit("B", 1)
-    stopped = Deferred.fromCoroutine(harness.desk.close())
+    stopped = Deferred.fromCoroutine(harness.signals.close())
     harness.disk.work()
     assert stopped.called
-    assert set(Harness(tmp_path).desk.positions("main")) == {"A", "B"}
+    assert set(Harness(tmp_path).signals.positions("main")) == {"A", "B"}
 
 
 def test_a_stop_with_a_full_disk_ends_says_so_and_leaves_no_timer(harness):
     harness.disk.full, outcome = True, []
     harness.submit("A", 1)
-    harness.desk.settled(harness.publisher).addErrback(outcome.append)
+    harness.signals.settled(harness.publisher).addErrback(outcome.append)
     harness.disk.work()
-    stopped = Deferred.fromCoroutine(harness.desk.close())
+    stopped = Deferred.fromCoroutine(harness.signals.close())
     harness.disk.work()
     stopped.addErrback(lambda failure: failure.trap(JournalError))
     assert stopped.called
@@ -347,7 +347,7 @@ def test_a_stop_with_a_full_disk_ends_says_so_and_leaves_no_timer(harness):
 
 
 def test_nothing_is_taken_once_the_daemon_stops(harness):
-    Deferred.fromCoroutine(harness.desk.close())
+    Deferred.fromCoroutine(harness.signals.close())
     with pytest.raises(WireError, match="stopping"):
         harness.submit("A", 1)
 
@@ -372,7 +372,7 @@ def test_many_deliveries_are_spread_over_turns_and_lose_nothing(tmp_path):
     harness = Harness(tmp_path, pace=0.0)
     followers = [Listener() for _ in range(SLICE)]
     for follower in followers:
-        harness.desk.audience.subscribe("main", follower)
+        harness.signals.fanout.subscribe("main", follower)
     for volume in range(1, 4):
         harness.submit("A", volume)
     harness.disk.work()
@@ -389,13 +389,13 @@ def test_a_full_channel_makes_room_by_forgetting_what_is_flat_for_long(tmp_path)
     harness.submit("C", 1)
     harness.disk.work()
     assert "max_symbols" in harness.refused.pop()
-    assert harness.desk.health()["full"] == ["main"]
-    assert harness.desk.health()["healthy"] is False
+    assert harness.signals.health()["full"] == ["main"]
+    assert harness.signals.health()["healthy"] is False
     harness.clock.advance(harness.settings.repeat_closed + 1)
-    assert harness.desk.health()["healthy"] is True
+    assert harness.signals.health()["healthy"] is True
     harness.submit("C", 1)
     harness.disk.work()
-    assert set(harness.desk.positions("main")) == {"B", "C"}
+    assert set(harness.signals.positions("main")) == {"B", "C"}
 
 
 def test_a_refused_opening_forgets_no_close(tmp_path):
@@ -407,4 +407,4 @@ def test_a_refused_opening_forgets_no_close(tmp_path):
     harness.submit("C", 1)
     harness.disk.work()
     assert harness.refused.pop()
-    assert set(harness.desk.positions("main")) == {"A", "B"}
+    assert set(harness.signals.positions("main")) == {"A", "B"}

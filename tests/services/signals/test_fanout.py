@@ -6,7 +6,7 @@ import pytest
 
 from mtnet.services.signals import fanout as audiences
 from mtnet.services.signals.book import Change
-from mtnet.services.signals.fanout import Audience, Batch
+from mtnet.services.signals.fanout import Batch, Fanout
 from mtnet.services.signals.model import Entry
 
 
@@ -35,22 +35,22 @@ class Subscriber(Tail):
 
 class Harness:
     def __init__(self, clock):
-        self.audience, self.notes = Audience(clock), []
+        self.fanout, self.notes = Fanout(clock), []
 
     def tail(self, name, channel="main"):
         tail = Tail(name, self.notes)
-        self.audience.attach(channel, tail)
+        self.fanout.attach(channel, tail)
         return tail
 
     def subscriber(self, name, channel="main"):
         subscriber = Subscriber(name, self.notes)
-        self.audience.subscribe(channel, subscriber)
+        self.fanout.subscribe(channel, subscriber)
         return subscriber
 
     def tell(self, seq, channel="main"):
         entry = Entry(channel, "GBPUSD", Decimal(seq), 0, seq=seq)
         change = Change(channel, "GBPUSD", Decimal(seq), 0)
-        self.audience.tell(channel, Batch([entry]), [change])
+        self.fanout.tell(channel, Batch([entry]), [change])
 
 
 @pytest.fixture
@@ -75,10 +75,10 @@ def test_a_channel_is_told_to_its_own_followers(harness):
     harness.tail("a", "gold")
     harness.subscriber("b", "gold")
     harness.tell(1)
-    harness.audience.announce("main", "up")
+    harness.fanout.announce("main", "up")
     assert harness.notes == []
-    assert harness.audience.count() == harness.audience.count("gold") == 2
-    assert harness.audience.count("main") == 0
+    assert harness.fanout.count() == harness.fanout.count("gold") == 2
+    assert harness.fanout.count("main") == 0
 
 
 def test_a_crowd_is_told_in_slices_and_each_follower_in_order(harness, slices, clock):
@@ -86,7 +86,7 @@ def test_a_crowd_is_told_in_slices_and_each_follower_in_order(harness, slices, c
         harness.tail(name)
     for seq in (1, 2):
         harness.tell(seq)
-    harness.audience.announce("main", "down")
+    harness.fanout.announce("main", "down")
     assert harness.notes == [("a", 1), ("b", 1)]
     clock.pump([0] * 9)
     for name in "abc":
@@ -119,7 +119,7 @@ def test_whoever_comes_while_a_crowd_is_told_hears_only_what_is_stored_later(
 def test_whoever_leaves_while_a_crowd_is_told_hears_no_more(harness, slices, clock):
     tails = [harness.tail(name) for name in "abcd"]
     harness.tell(1)
-    harness.audience.detach("main", tails[3])
+    harness.fanout.detach("main", tails[3])
     clock.pump([0] * 9)
     assert ("d", 1) not in harness.notes
     assert ("c", 1) in harness.notes
@@ -130,7 +130,7 @@ def test_one_that_fails_or_leaves_in_the_middle_keeps_nothing_from_the_others(ha
     harness.tail("c")
 
     def fail():
-        harness.audience.detach("main", second)
+        harness.fanout.detach("main", second)
         raise ZeroDivisionError("a bug")
 
     first.then = fail
@@ -140,15 +140,15 @@ def test_one_that_fails_or_leaves_in_the_middle_keeps_nothing_from_the_others(ha
 
 
 def test_leaving_without_having_come_is_harmless(harness):
-    harness.audience.detach("nowhere", Tail("a", []))
-    harness.audience.unsubscribe("nowhere", Subscriber("a", []))
+    harness.fanout.detach("nowhere", Tail("a", []))
+    harness.fanout.unsubscribe("nowhere", Subscriber("a", []))
 
 
 def test_after_the_close_nothing_is_told_and_no_timer_runs(harness, slices, clock):
     for name in "abcd":
         harness.tail(name)
     harness.tell(1)
-    harness.audience.close()
+    harness.fanout.close()
     clock.pump([0] * 5)
     assert len(harness.notes) == 2
     assert clock.getDelayedCalls() == []

@@ -17,7 +17,7 @@ from msgspec import Struct
 from mtnet.errors import JournalError
 from mtnet.services.signals.fields import Kind, PauseMode
 from mtnet.services.signals.model import Draft
-from mtnet.services.signals.publishers import Who
+from mtnet.services.signals.publishers import PublisherId
 from mtnet.storage.sqlite import replace_file
 
 FENCED = 100
@@ -44,12 +44,12 @@ class _Owed(Struct, frozen=True):
 
 class _File(Struct, frozen=True):
     paused: dict[str, PauseMode] = {}
-    fenced: dict[str, list[Who]] = {}
+    fenced: dict[str, list[PublisherId]] = {}
     owed: list[_Owed] = []
-    held: dict[str, Who] = {}
+    held: dict[str, PublisherId] = {}
 
 
-class Records:
+class PolicyStore:
     """
     Args:
         path: the file.
@@ -66,9 +66,9 @@ class Records:
     def __init__(self, path: Path, old: Path | None = None) -> None:
         self._path, self._old = path, old
         self.paused: Mapping[str, PauseMode] = {}
-        self.fenced: Mapping[str, tuple[Who, ...]] = {}
+        self.fenced: Mapping[str, tuple[PublisherId, ...]] = {}
         self.owed: Mapping[Position, Draft] = {}
-        self.held: Mapping[str, Who] = {}
+        self.held: Mapping[str, PublisherId] = {}
         self._due: Mapping[Position, Draft] = {}
         self._seen: tuple[Mapping[Position, Draft], Mapping[str, PauseMode]] = {}, {}
         self._written = b""
@@ -109,12 +109,12 @@ class Records:
         paused = {name: each for name, each in self.paused.items() if name != channel}
         self.paused = paused if mode is None else {**paused, channel: mode}
 
-    def fence(self, channel: str, who: Who) -> None:
+    def fence(self, channel: str, who: PublisherId) -> None:
         """Remember that somebody may not take a channel by itself."""
         known = [each for each in self.fenced.get(channel, ()) if each != who]
         self.fenced = {**self.fenced, channel: (*known, who)[-FENCED:]}
 
-    def unfence(self, channel: str, who: Who) -> None:
+    def unfence(self, channel: str, who: PublisherId) -> None:
         """Forget that."""
         if who in self.fenced.get(channel, ()):
             left = tuple(each for each in self.fenced[channel] if each != who)
