@@ -1,6 +1,7 @@
 """Steps of the signals machine: copies of the data folder put back, and clocks that jump."""
 
 import shutil
+from decimal import Decimal
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -104,8 +105,15 @@ class ClockJumps:
         self.server.hub.now.look()
 
     def remembered(self):
-        """Name the symbols of which it is known that they changed within the last days."""
-        newest, last = 0, {entry.symbol: entry for entry in self.truth.entries}
+        """Name the symbols whose net position is known to have changed within the last days."""
+        volumes, nets, last = {}, {}, {}
+        for entry in self.truth.entries:
+            counted = entry.volume if entry.type == "position" else Decimal(0)
+            volumes.setdefault(entry.symbol, {})[entry.ticket] = counted
+            net = sum(volumes[entry.symbol].values())
+            if nets.get(entry.symbol) != net:
+                nets[entry.symbol], last[entry.symbol] = net, entry
+        newest = 0
         for entry in sorted(last.values(), key=lambda entry: entry.seq):
             # A clock that was wrong is right again by what was stored before.
             newest = max(newest, entry.when)
