@@ -33,7 +33,7 @@ from accounts_daemon import (
     network,
 )
 
-from mtnet.services.signals import requests
+from mtnet.session import messages
 
 PATIENCE = 15.0
 """Seconds in which every stranger must be gone."""
@@ -173,9 +173,9 @@ class LegitimateClient(threading.Thread):
         super().__init__()
         self._port, self._context, self._next = port, context, first
         self._ways = {
-            "unseen network": (None, requests.hello(login=LOGIN, password=token)),
-            "known network": (network(KNOWN), requests.hello(login=LOGIN, password=token)),
-            "unseen network, password": (None, requests.hello(login=LOGIN, password=PASSWORD)),
+            "unseen network": (None, messages.hello(login=LOGIN, password=token)),
+            "known network": (network(KNOWN), messages.hello(login=LOGIN, password=token)),
+            "unseen network, password": (None, messages.hello(login=LOGIN, password=PASSWORD)),
         }
         self.done = threading.Event()
         self.times: dict[str, list[float]] = defaultdict(list)

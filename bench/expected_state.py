@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
-from mtnet.services.signals.answers import Entry
-from mtnet.services.signals.requests import Publish
+from mtnet.services.signals.wire import Entry, Publish
 
 NETTING, TICKETED = 12, 6
 """Symbols with one net position, and with several by ticket."""

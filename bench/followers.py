@@ -6,17 +6,10 @@ from decimal import Decimal
 from expected_state import FLAT, ExpectedState, State, apply, chosen
 from peers import Peer, Speaker
 
-from mtnet.services.signals import requests
-from mtnet.services.signals.answers import (
-    Answer,
-    Refusal,
-    Signal,
-    Snapshot,
-    SnapshotPosition,
-    Synced,
-    Welcome,
-)
+from mtnet.services.signals import wire
 from mtnet.services.signals.classic.wire import parse_position
+from mtnet.services.signals.wire import Answer, Signal, Snapshot, SnapshotPosition, Synced, Welcome
+from mtnet.session.messages import Error
 
 
 class Follower(Speaker):
@@ -58,7 +51,7 @@ class Follower(Speaker):
         self._prev = self.seq
         epoch, after = (self.epoch, self.seq) if known else (None, None)
         self.epoch = said.epoch
-        self.say(requests.subscribe("main", self.symbols, epoch, after))
+        self.say(wire.subscribe("main", self.symbols, epoch, after))
 
     def heard(self, said: Answer) -> None:
         """Check it, then believe it."""
@@ -70,7 +63,7 @@ class Follower(Speaker):
             self._position(said)
         elif isinstance(said, Synced):
             self._synced(said)
-        elif isinstance(said, Refusal):
+        elif isinstance(said, Error):
             self.expected.broken("errors", f"{self.name} was told {said}")
 
     def _signal(self, said: Signal) -> None:

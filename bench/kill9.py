@@ -25,8 +25,8 @@ from expected_state import ExpectedState, Market, State
 from followers import ClassicFollower, Follower
 from peers import HOST, SignalsDaemon, Speaker, wait_for
 
-from mtnet.services.signals import requests
-from mtnet.services.signals.answers import Answer, Stored, Welcome
+from mtnet.services.signals import wire
+from mtnet.services.signals.wire import Answer, Stored, Welcome
 
 SETTINGS = ("signals.pace=0", "signals.grace=0.05", "signals.repeat=0")
 FLIGHT = 100
@@ -95,7 +95,7 @@ class SignalPublisher(Speaker):
     def _publish(self) -> None:
         identity = f"{self.run}-{len(self.expected.said) + 1}"
         thought = self.market.think(identity, self.expected.state)
-        frame = requests.publish(thought)
+        frame = wire.publish(thought)
         self.waiting[identity] = self.expected.add(thought), frame
         if self.welcome:
             self.say(frame)

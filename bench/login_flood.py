@@ -16,7 +16,7 @@ from typing import Any
 
 from peers import HOST
 
-from mtnet.services.signals import requests
+from mtnet.session import messages
 
 BIND_LATER = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
 """Leaves the port to connect(), for which more than one socket of an address may have the same."""
@@ -40,7 +40,7 @@ def networks(second: int) -> Iterator[str]:
 
 def hello(login: str, password: str) -> bytes:
     """Return what somebody says first who has an account."""
-    return requests.hello(login=login, password=password)
+    return messages.hello(login=login, password=password)
 
 
 def tries(login: str, password: str) -> dict[str, bytes]:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from accounts_daemon import HOST, AccountsDaemon, allow_descriptors, dial, network
 
 from mtnet.daemon.control import ask
-from mtnet.services.signals import requests
+from mtnet.session import messages
 
 WARM = 0.25
 """The share of the frames after which memory counts: by then everything was loaded and full."""
@@ -127,7 +127,7 @@ class Target(NamedTuple):
 
 TARGETS = {
     "signals, published": Target("signals", b"", SIGNALS, 250, 0.46),
-    "signals, dialect 2": Target("signals", requests.hello(name="bench"), DIALECT, 25, 0.12),
+    "signals, dialect 2": Target("signals", messages.hello(name="bench"), DIALECT, 25, 0.12),
     "ticks": Target("ticks", b"", TICKS, 600, 0.35),
     "templates": Target("templates", b"", TEMPLATES, 2, 0.01),
     "HTTP": Target("web", b"", HTTP, 3, 0.02),

@@ -38,8 +38,9 @@ from typing import Any
 from login_flood import ask, attempt, dial, hello, login_flood, networks, tries
 from peers import HOST, SignalsDaemon, free_port
 
-from mtnet.services.signals import requests
-from mtnet.services.signals.requests import Publish
+from mtnet.services.signals import wire
+from mtnet.services.signals.wire import Publish
+from mtnet.session import messages
 
 PASSWORD = "correct horse battery"
 SERVICES = ("signals", "ticks", "templates", "web")
@@ -313,7 +314,7 @@ class FollowerPool:
         self._publisher = self._join(port, "alice", b"")
         self._followers = {
             each.fileno(): each
-            for each in (self._join(port, "bobby", requests.subscribe()) for _ in range(FOLLOWERS))
+            for each in (self._join(port, "bobby", wire.subscribe()) for _ in range(FOLLOWERS))
         }
         self._poll = select.epoll()
         for number in (*self._followers, self._publisher.fileno()):
@@ -354,7 +355,7 @@ class FollowerPool:
     def _publish(self) -> None:
         number = len(self._sent)
         lots = Decimal(number % 1000 + 1).scaleb(-2)
-        frame = requests.publish(Publish(f"n-{number}", f"S{number % 20}", lots))
+        frame = wire.publish(Publish(f"n-{number}", f"S{number % 20}", lots))
         self._sent.append(time.monotonic())
         self._publisher.sendall(frame)
 
@@ -366,7 +367,7 @@ class FollowerPool:
             if not data:
                 raise RuntimeError("Somebody honest was cut off")
             if b"<<PING" in data:
-                connection.sendall(requests.pong())
+                connection.sendall(messages.pong())
             if connection is not self._publisher:
                 *whole, self._rest[number] = (self._rest[number] + data).split(b">>\r\n")
                 found += [now - self._sent[seq] for each in whole for seq in _entry(each)]

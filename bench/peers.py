@@ -15,10 +15,13 @@ sys.path.append(str(ROOT / "tests" / "live"))
 from live_daemon import RealDaemon  # noqa: E402
 
 from mtnet.errors import WireError  # noqa: E402
-from mtnet.services.signals import requests  # noqa: E402
-from mtnet.services.signals.answers import Answer, Heartbeat, Welcome, read_answer  # noqa: E402
-from mtnet.services.signals.classic.wire import FrameDecoder  # noqa: E402
-from mtnet.services.signals.grammar import MAX_FRAME, parse  # noqa: E402
+from mtnet.services.signals.wire import Answer, Heartbeat, Welcome, read_answer  # noqa: E402
+from mtnet.session import messages  # noqa: E402
+from mtnet.session.grammar import (  # noqa: E402
+    MAX_FRAME,
+    FrameDecoder,
+    parse,
+)
 
 HOST = "127.0.0.1"
 AGAIN = 0.01
@@ -149,7 +152,7 @@ class Peer(asyncio.Protocol):
 class Speaker(Peer):
     """Somebody who speaks dialect 2."""
 
-    opening = requests.hello(name="bench")
+    opening = messages.hello(name="bench")
 
     def frame(self, payload: bytes) -> None:
         """Answer heartbeats; hand on the rest."""
@@ -159,7 +162,7 @@ class Speaker(Peer):
             self.unreadable(payload, error)
             return
         if isinstance(said, Heartbeat):
-            self.say(requests.pong())
+            self.say(messages.pong())
         elif isinstance(said, Welcome):
             self.welcomed(said)
         else:

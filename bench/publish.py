@@ -26,8 +26,9 @@ from pathlib import Path
 
 from peers import HOST, SignalsDaemon, free_port
 
-from mtnet.services.signals import requests
-from mtnet.services.signals.requests import Publish
+from mtnet.services.signals import wire
+from mtnet.services.signals.wire import Publish
+from mtnet.session import messages
 
 WARM = 100
 """Signals before each measurement that do not count."""
@@ -43,7 +44,7 @@ def positions() -> Iterator[tuple[str, bytes]]:
         lots = Decimal(number % 1000 + 1).scaleb(-2)
         fields = (("price", "1.09870"),)
         made = Publish(identity, f"SYMBOL{number % 20}", lots, fields=fields)
-        yield identity, requests.publish(made)
+        yield identity, wire.publish(made)
 
 
 class Server(ABC):
@@ -146,7 +147,7 @@ class Mtnet(Server):
         self.process = self.daemon.process
 
     def greet(self) -> None:
-        self.socket.sendall(requests.hello(name="bench"))
+        self.socket.sendall(messages.hello(name="bench"))
         assert self.answers()[0].startswith(b"<<WELCOME")
 
     def framed(self, identity: str, frame: bytes) -> bytes:

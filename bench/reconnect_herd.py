@@ -26,7 +26,8 @@ from harness import BenchError, machine, run_bench, spread
 
 from mtnet.client import FIRST_DELAY, LONGEST_DELAY
 from mtnet.client.connection import DELAY_FACTOR
-from mtnet.services.signals import requests
+from mtnet.services.signals import wire
+from mtnet.session import messages
 
 sys.path.append(str(Path(__file__).parent / "fanout"))
 
@@ -144,9 +145,9 @@ class Follower(Client):
     def opened(self) -> bytes:
         self._synced = False
         if self.seq is None:
-            return self._hello + requests.subscribe()
+            return self._hello + wire.subscribe()
         known = {"epoch": self._told.epoch.decode(), "after": self.seq}
-        return self._hello + requests.subscribe("main", None, **known)  # type: ignore[arg-type]
+        return self._hello + wire.subscribe("main", None, **known)  # type: ignore[arg-type]
 
     def take(self, frame: bytes) -> None:
         if found := SIGNAL.match(frame):
@@ -162,7 +163,7 @@ class Follower(Client):
         elif frame.startswith(b"<<SNAPSHOT"):
             self._expect(self.seq is None, frame)
         elif frame.startswith(b"<<PING"):
-            self.say(requests.pong())
+            self.say(messages.pong())
         elif frame.startswith(b"<<ERROR"):
             self._told.refusals += 1
 
@@ -201,7 +202,7 @@ class Publisher(Client):
             for number in range(self.stored + 1, self.said + 1):
                 self._publish(number)
         elif frame.startswith(b"<<PING"):
-            self.say(requests.pong())
+            self.say(messages.pong())
         elif frame.startswith(b"<<ERROR"):
             self._told.faults.append(f"the publisher was told {frame!r}")
 

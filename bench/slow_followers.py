@@ -26,8 +26,9 @@ from typing import Any
 
 from peers import HOST, SignalsDaemon
 
-from mtnet.services.signals import requests
-from mtnet.services.signals.requests import Publish
+from mtnet.services.signals import wire
+from mtnet.services.signals.wire import Publish
+from mtnet.session import messages
 
 TICK = 0.001
 """Seconds between two batches of the publisher."""
@@ -46,10 +47,10 @@ def publish(port: int, rate: int, seconds: float, size: int, begin: Any, sent: A
     """
     connection = socket.create_connection((HOST, port), timeout=60)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.sendall(requests.hello(name="publisher"))
+    connection.sendall(messages.hello(name="publisher"))
     connection.recv(4_096)
     total, number = int(rate * seconds), 0
-    frames = [requests.publish(_position(n, size)) for n in range(total)]
+    frames = [wire.publish(_position(n, size)) for n in range(total)]
     answers = select.poll()
     answers.register(connection, select.POLLIN)
     while not (start := begin.value):
@@ -94,7 +95,7 @@ class Reader:
         if b"<<ERROR" in whole:
             raise RuntimeError(f"A reader was told {whole[-300:]!r}")
         if b"<<PING" in whole:
-            self.socket.send(requests.pong())
+            self.socket.send(messages.pong())
         if other < number:
             self.seq = int(whole[at + 5 : whole.index(b"|", at + 5)])
         if self.seq - before != number - other:
@@ -109,7 +110,7 @@ def _follow(port: int, buffer: int = 0) -> socket.socket:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     connection.settimeout(20)
     connection.connect((HOST, port))
-    connection.sendall(requests.hello(name="crowd") + requests.subscribe())
+    connection.sendall(messages.hello(name="crowd") + wire.subscribe())
     if not buffer:
         said = b""
         while b"<<STATUS" not in said or not said.endswith(b">>\r\n"):

@@ -55,6 +55,12 @@ def read_volume(text: str) -> Decimal | None:
     return Decimal(shown) or Decimal(0)
 
 
+def format_volume(volume: Decimal) -> str:
+    """Return a volume in lots with all its digits, without an exponent; `-0` is `0`."""
+    shown = str(volume or 0)
+    return f"{volume:f}" if "E" in shown else shown
+
+
 def read_price(text: str) -> str | None:
     """Return a price with the digits that were sent, less the noise behind them."""
     found = _PRICE.fullmatch(text)

@@ -7,10 +7,11 @@ from typing import get_args
 
 import pytest
 
-from mtnet.services.signals import answers, requests
-from mtnet.services.signals.fields import OPTIONAL, PauseMode, Status, Take
-from mtnet.services.signals.grammar import parse
-from mtnet.services.signals.requests import Ack, Publish
+from mtnet.services.signals import wire
+from mtnet.services.signals.values import OPTIONAL, PauseMode, Status, Take
+from mtnet.services.signals.wire import Ack, Publish
+from mtnet.session import messages
+from mtnet.session.grammar import parse
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FILES = sorted([*EXAMPLES.rglob("*.mq5"), *EXAMPLES.rglob("*.mqh")])
@@ -21,38 +22,38 @@ LISTENED = r'frame\.(?:Text|Has|Number|Lots)\("(\w+)"'
 OPERATED = {"PAUSED", "RESUMED", "FLATTENED", "NOTICE", "CHANNELS"}
 
 REQUESTS = [
-    requests.hello("a", "b", "c", "d"),
-    requests.subscribe("main", ["A"], EPOCH, 1, "00000000"),
-    requests.unsubscribe(),
-    requests.publish(Publish("1", "A", LOTS, "main", "1", "buy_stop", FIELDS, "free")),
-    requests.ack(Ack("main", 1, "filled", "1", LOTS, "a")),
-    requests.ping("1"),
-    requests.pong(),
-    requests.bye(),
+    messages.hello("a", "b", "c", "d"),
+    wire.subscribe("main", ["A"], EPOCH, 1, "00000000"),
+    wire.unsubscribe(),
+    wire.publish(Publish("1", "A", LOTS, "main", "1", "buy_stop", FIELDS, "free")),
+    wire.ack(Ack("main", 1, "filled", "1", LOTS, "a")),
+    messages.ping("1"),
+    messages.pong(),
+    messages.bye(),
 ]
 ANSWERS = [
-    answers.welcome(EPOCH, 5, 1),
-    answers.signal("main", 1, "A", LOTS, 1, "1", "buy_stop", FIELDS, prev=0, h="00000000"),
-    answers.position("main", 1, "A", LOTS, 1, "1", "buy_stop", FIELDS),
-    answers.snapshot("main", EPOCH, 1, 1, diverged=True),
-    answers.synced("main", EPOCH, 1, "00000000"),
-    answers.stored("1", 1),
-    answers.status("main", True, 1),
-    answers.ping(1, {"main": 1}),
-    answers.pong(1, "1"),
-    answers.error("id", "a", "1", "main", closed=True),
-    answers.paused("main", "frozen"),
-    answers.flattened("main"),
-    answers.resumed("main"),
-    answers.channels(["main"]),
-    answers.notice("a"),
-    answers.unsubscribed("main"),
+    messages.welcome(5, 1, epoch=EPOCH),
+    wire.signal("main", 1, "A", LOTS, 1, "1", "buy_stop", FIELDS, prev=0, h="00000000"),
+    wire.position("main", 1, "A", LOTS, 1, "1", "buy_stop", FIELDS),
+    wire.snapshot("main", EPOCH, 1, 1, diverged=True),
+    wire.synced("main", EPOCH, 1, "00000000"),
+    wire.stored("1", 1),
+    wire.status("main", True, 1),
+    messages.heartbeat(1, seqs=wire.join_seqs({"main": 1})),
+    messages.pong(1, "1"),
+    messages.error("id", "a", "1", "main", closed=True),
+    wire.paused("main", "frozen"),
+    wire.flattened("main"),
+    wire.resumed("main"),
+    wire.channels(["main"]),
+    wire.notice("a"),
+    wire.unsubscribed("main"),
 ]
 
 
 def vocabulary(frames):
-    messages = [parse(frame[2:-4]) for frame in frames]
-    return {message.verb: set(message.fields) for message in messages}
+    parsed = [parse(frame[2:-4]) for frame in frames]
+    return {message.verb: set(message.fields) for message in parsed}
 
 
 def name(file):
@@ -74,8 +75,8 @@ def said(pattern):
 
 
 def test_every_verb_is_in_the_vocabulary():
-    assert vocabulary(REQUESTS).keys() == requests.VERBS
-    assert vocabulary(ANSWERS).keys() == answers.VERBS
+    assert vocabulary(REQUESTS).keys() == wire.REQUESTS.keys()
+    assert vocabulary(ANSWERS).keys() == wire.ANSWERS.keys()
 
 
 def test_there_is_a_follower_and_a_publisher():
@@ -109,16 +110,16 @@ def test_what_is_included_is_there(file):
 
 def test_what_the_examples_say_a_server_understands():
     # A publisher stays subscribed: it is told what people do to its channel.
-    assert said(r'(?:Say\(|payload=|m_hello=)"([A-Z]+)"') == requests.VERBS - {"UNSUBSCRIBE"}
+    assert said(r'(?:Say\(|payload=|m_hello=)"([A-Z]+)"') == wire.REQUESTS.keys() - {"UNSUBSCRIBE"}
     keys = set().union(*vocabulary(REQUESTS).values())
     assert {"v", "volume", "take", "h"} <= said(r'\bField\("(\w+)"') <= keys
 
 
 def test_what_the_examples_listen_to_a_server_says():
-    assert OPERATED | {"SIGNAL", "STORED"} <= said(r'verb=="(\w+)"') <= answers.VERBS
+    assert OPERATED | {"SIGNAL", "STORED"} <= said(r'verb=="(\w+)"') <= wire.ANSWERS.keys()
     keys = set().union(*vocabulary(ANSWERS).values())
     assert {"seq", "prev", "h", "diverged", "closed"} <= said(LISTENED) <= keys
-    assert {"login", "fenced"} <= said(r'code(?:"\))?=="(\w+)"') <= answers.CODES
+    assert {"login", "fenced"} <= said(r'code(?:"\))?=="(\w+)"') <= messages.CODES
 
 
 @pytest.mark.parametrize("file", ["MtnetFollower.mq5", "MtnetPublisher.mq5"])

@@ -11,7 +11,8 @@ from accounts_daemon import LOGIN, AccountsDaemon  # noqa: E402
 from harness import Server  # noqa: E402
 from peers import HOST  # noqa: E402
 
-from mtnet.services.signals import requests  # noqa: E402
+from mtnet.services.signals import wire  # noqa: E402
+from mtnet.session import messages  # noqa: E402
 
 
 def make_certificate(data: Path) -> tuple[Path, Path]:
@@ -88,9 +89,9 @@ class Mtnet(Server):
         # It makes the account, and is never started itself.
         daemon = AccountsDaemon(self.folder)
         self._data = daemon.data
-        hello = requests.hello(LOGIN, daemon.token, name="bench").decode("ascii")
+        hello = messages.hello(LOGIN, daemon.token, name="bench").decode("ascii")
         self.publish = hello, "<<WELCOME"
-        self.follow = hello + requests.subscribe().decode("ascii"), "<<STATUS"
+        self.follow = hello + wire.subscribe().decode("ascii"), "<<STATUS"
 
     def command(self) -> list[str]:
         twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]

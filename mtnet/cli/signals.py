@@ -27,12 +27,12 @@ from mtnet.config.schema import Signals
 from mtnet.daemon.control import ask
 from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import ClientError
-from mtnet.services.signals.answers import Entry
-from mtnet.services.signals.fields import PauseMode
 from mtnet.services.signals.journal import maintenance
 from mtnet.services.signals.journal.export import export
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.values import PauseMode
+from mtnet.services.signals.wire import Entry
 
 if TYPE_CHECKING:
     from mtnet.cli.remote import Commands

@@ -19,12 +19,9 @@ from mtnet.errors import QUOTED, ClientError, FrameError, WireError, quote
 from mtnet.net.keepalive import hold
 from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
-from mtnet.services.signals.classic.wire import (
-    FrameDecoder,
-    parse_position,
-    parse_symbol,
-    parse_volume,
-)
+from mtnet.services.signals.classic.wire import parse_position
+from mtnet.services.signals.values import parse_symbol, parse_volume
+from mtnet.session.grammar import FrameDecoder
 
 
 def publish(

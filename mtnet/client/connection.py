@@ -16,10 +16,10 @@ from mtnet.errors import ClientError, FrameError, WireError
 from mtnet.net.keepalive import hold
 from mtnet.net.reconnect import FIRST_DELAY, LONGEST_DELAY, Delay, stay_connected
 from mtnet.net.transport import Transport
-from mtnet.services.signals import requests
-from mtnet.services.signals.answers import Answer, Heartbeat, Refusal, Welcome, read_answer
-from mtnet.services.signals.classic.wire import FrameDecoder
-from mtnet.services.signals.grammar import MAX_FRAME, parse, salvage
+from mtnet.services.signals.wire import Answer, read_answer
+from mtnet.session import messages
+from mtnet.session.grammar import MAX_FRAME, FrameDecoder, parse, salvage
+from mtnet.session.messages import Error, Heartbeat, Welcome
 
 BLIND = 12.0
 """Seconds without a byte after which nothing is known of the server: it speaks every five."""
@@ -88,7 +88,7 @@ class Connection(Protocol):
             self.end(str(error))
             return
         name, password = ("", "") if login is None else (login.name, login.password)
-        self.send(requests.hello(name, password, self._peer.name, f"mtnet {__version__}"))
+        self.send(messages.hello(name, password, self._peer.name, f"mtnet {__version__}"))
 
     def dataReceived(self, data: bytes) -> None:
         self._wait()
@@ -141,9 +141,9 @@ class Connection(Protocol):
             self._patience = max(BLIND, BLIND / 5.0 * answer.heartbeat)
             self._peer.welcomed(self, answer)
         elif isinstance(answer, Heartbeat):
-            self.send(requests.pong())
+            self.send(messages.pong())
             self._peer.told(answer)
-        elif isinstance(answer, Refusal):
+        elif isinstance(answer, Error):
             self._redial.refused(answer.code)
             self._peer.told(answer)
         elif self._welcomed:

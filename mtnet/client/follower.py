@@ -13,8 +13,9 @@ from mtnet.client.connection import Connection, Peer, service
 from mtnet.client.login import Login
 from mtnet.client.subscription import Subscription
 from mtnet.errors import ClientError, WireError
-from mtnet.services.signals import requests
-from mtnet.services.signals.answers import (
+from mtnet.services.signals import wire
+from mtnet.services.signals.values import PauseMode, Status
+from mtnet.services.signals.wire import (
     Answer,
     Channels,
     Entry,
@@ -23,15 +24,14 @@ from mtnet.services.signals.answers import (
     Notice,
     Paused,
     ProviderStatus,
-    Refusal,
     Resumed,
     Signal,
     Snapshot,
     SnapshotPosition,
     Synced,
-    Welcome,
 )
-from mtnet.services.signals.fields import MAX_NUMBER, PauseMode, Status, join_list, split_list
+from mtnet.session.fields import MAX_NUMBER, join_list, split_list
+from mtnet.session.messages import Error, Welcome
 
 Key = tuple[str, str]
 """Symbol and ticket; no ticket = the net position."""
@@ -279,7 +279,7 @@ class Follower(Peer):
             ClientError: a value can be none.
         """
         try:
-            ack = requests.ack(requests.Ack(self.channel, seq, status, price, volume, reason))
+            ack = wire.ack(wire.Ack(self.channel, seq, status, price, volume, reason))
         except WireError as error:
             raise ClientError(f"{error}; entry {seq} cannot be acknowledged so.") from error
         if self._connection is not None:
@@ -315,10 +315,10 @@ class Follower(Peer):
 
     def _ask(self, claim: dict[str, Any]) -> None:
         if self._connection is not None:
-            frame = requests.subscribe(self.channel, self._filter.symbols, **claim)
+            frame = wire.subscribe(self.channel, self._filter.symbols, **claim)
             self._connection.send(frame)
 
-    def _take_refusal(self, refusal: Refusal) -> None:
+    def _take_refusal(self, refusal: Error) -> None:
         ended = self._subscription.refused(refusal)
         told, self._refusal = self._refusal, (refusal.code, refusal.text)
         if not ended or self._refusal != told:
@@ -475,7 +475,7 @@ class Follower(Peer):
 
 
 _HANDLERS: Mapping[type, Callable[[Follower, Any], None]] = {
-    Refusal: Follower._take_refusal,
+    Error: Follower._take_refusal,
     Signal: Follower._take_signal,
     Snapshot: Follower._begin_snapshot,
     SnapshotPosition: Follower._take_position,
@@ -497,6 +497,6 @@ def _key(entry: Entry) -> Key:
 def _check(filter: _Filter) -> None:
     """Refuse here what could never be asked for."""
     try:
-        requests.subscribe(filter.channel, filter.symbols, "0" * 16, MAX_NUMBER - 1, "0" * 8)
+        wire.subscribe(filter.channel, filter.symbols, "0" * 16, MAX_NUMBER - 1, "0" * 8)
     except WireError as error:
         raise ClientError(f"{error}; {filter} cannot be followed.") from error

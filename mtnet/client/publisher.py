@@ -21,20 +21,19 @@ from mtnet.client.login import Login
 from mtnet.client.reconciler import Positions, Reconciler
 from mtnet.client.subscription import REFUSALS
 from mtnet.errors import ClientError, RefusedError, WireError
-from mtnet.services.signals import requests
-from mtnet.services.signals.answers import (
+from mtnet.services.signals import wire
+from mtnet.services.signals.values import Kind, PauseMode, Take, parse_volume
+from mtnet.services.signals.wire import (
     Answer,
     Flattened,
     Notice,
     Paused,
-    Refusal,
+    Publish,
     Resumed,
     Stored,
-    Welcome,
 )
-from mtnet.services.signals.classic.wire import parse_volume
-from mtnet.services.signals.fields import Kind, PauseMode, Take
-from mtnet.services.signals.requests import Publish
+from mtnet.session import messages
+from mtnet.session.messages import Error, Welcome
 
 AGAIN = 1.0
 """Seconds until a signal is sent again that the server's disk refused."""
@@ -223,7 +222,7 @@ class Publisher(Peer):
                 type,
                 tuple(sorted(fields.items())),
             )
-            requests.publish(asked)
+            wire.publish(asked)
         except WireError as error:
             raise ClientError(f"{error}; {symbol!r} {text!r} is refused.") from error
         if asked.id in self._signals:
@@ -249,7 +248,7 @@ class Publisher(Peer):
         """Take what the server says."""
         if isinstance(answer, Stored):
             self._take_stored(answer)
-        elif isinstance(answer, Refusal):
+        elif isinstance(answer, Error):
             self._refused(answer)
         elif isinstance(answer, Notice):
             self._on_notice(answer.text)
@@ -288,7 +287,7 @@ class Publisher(Peer):
         self._finish(signal)
         signal.done.callback(answer.seq)
 
-    def _refused(self, answer: Refusal) -> None:
+    def _refused(self, answer: Error) -> None:
         signal = self._signals.get(answer.id)
         if answer.code == "fenced":
             self._stop(f"Another publisher holds {answer.channel}; this one has stopped.")
@@ -302,7 +301,7 @@ class Publisher(Peer):
         elif answer.code not in REFUSALS:  # those are about SUBSCRIBE
             self._say(self._on_error, answer.code, answer.text)
 
-    def _refuse(self, signal: _Signal, answer: Refusal) -> None:
+    def _refuse(self, signal: _Signal, answer: Error) -> None:
         if answer.code == "server":  # it is certainly not stored
             signal.enter(_State.RETRYING)
             signal.retry = self._clock.callLater(AGAIN, self._send, signal)
@@ -341,7 +340,7 @@ class Publisher(Peer):
             # Taking a channel over is for once: who lost it meanwhile does not take it back.
             over = self._take_over == "1" and signal.asked.channel in self._taken
             take: Take = "free" if over else self._take_over
-            self._write(requests.publish(replace(signal.asked, take=take)))
+            self._write(wire.publish(replace(signal.asked, take=take)))
 
     def _publish_change(self, change: Publish) -> None:
         fields = dict(change.fields)
@@ -370,7 +369,7 @@ class Publisher(Peer):
         """End, whoever wants it; a publisher that was replaced never comes back by itself."""
         self._why_stopped = self._why_stopped or why
         self.stopped = True
-        self._write(requests.bye())
+        self._write(messages.bye())
         if self._reconciler is not None:
             self._reconciler.end()
         signals, self._signals, self._queues = self._signals, {}, {}

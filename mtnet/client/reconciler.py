@@ -20,22 +20,21 @@ from mtnet.client.reconciliation import (
 )
 from mtnet.client.subscription import Subscription
 from mtnet.errors import ClientError, WireError
-from mtnet.services.signals import requests
-from mtnet.services.signals.answers import (
+from mtnet.services.signals import wire
+from mtnet.services.signals.values import PauseMode, parse_volume
+from mtnet.services.signals.wire import (
     Answer,
     Channels,
     Paused,
-    Refusal,
+    Publish,
     Resumed,
     Signal,
     Snapshot,
     SnapshotPosition,
     Synced,
 )
-from mtnet.services.signals.classic.wire import parse_volume
-from mtnet.services.signals.fields import PauseMode
-from mtnet.services.signals.grammar import parse
-from mtnet.services.signals.requests import Publish
+from mtnet.session.grammar import parse
+from mtnet.session.messages import Error
 
 Positions = Callable[[], Iterable[Position] | Holdings | None]
 """Returns everything that an account holds; None = that is not known yet."""
@@ -73,7 +72,7 @@ class Reconciler:
     ) -> None:
         self._channel, self._clock, self._positions = channel, clock, positions
         self._publish, self._pending, self._on_error = publish, pending, on_error
-        self._subscription = Subscription(channel, clock, lambda: send(requests.subscribe(channel)))
+        self._subscription = Subscription(channel, clock, lambda: send(wire.subscribe(channel)))
         self._reconciliation = Reconciliation()
         self._shown: dict[Key, Shown] | None = None
         self._seq = 0
@@ -108,7 +107,7 @@ class Reconciler:
         else:  # it was stored before this connection, and others may have set it since
             self._count_soon()
 
-    def _take_refusal(self, refusal: Refusal) -> None:
+    def _take_refusal(self, refusal: Error) -> None:
         first = self._shown is None
         if self._subscription.refused(refusal):
             if refusal.code != "channel":
@@ -213,8 +212,8 @@ class Reconciler:
                 position.type,
                 tuple(position.fields.items()),
             )
-            payload = requests.publish(asked)[2:-4]
-            return cast(Publish, requests.read_request(parse(payload)))
+            payload = wire.publish(asked)[2:-4]
+            return cast(Publish, wire.read_request(parse(payload)))
         except WireError as error:
             raise ClientError(f"{error}; {position} cannot be published.") from error
 
@@ -225,7 +224,7 @@ class Reconciler:
 
 
 _HANDLERS: Mapping[type, Callable[[Reconciler, Any], None]] = {
-    Refusal: Reconciler._take_refusal,
+    Error: Reconciler._take_refusal,
     Snapshot: Reconciler._begin_snapshot,
     SnapshotPosition: Reconciler._take_position,
     Synced: Reconciler._take_synced,

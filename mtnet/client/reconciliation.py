@@ -10,9 +10,8 @@ from decimal import Decimal
 from msgspec import Struct
 
 from mtnet.errors import ClientError
-from mtnet.services.signals.answers import Entry
-from mtnet.services.signals.fields import Kind
-from mtnet.services.signals.requests import Publish
+from mtnet.services.signals.values import Kind
+from mtnet.services.signals.wire import Entry, Publish
 
 APART = 10.0
 """Seconds between two countings that must both lack a position before it is closed."""

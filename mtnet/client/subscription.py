@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mtnet.client.connection import backoff
-from mtnet.services.signals.answers import Refusal
+from mtnet.session.messages import Error
 
 REFUSALS = frozenset({"channel", "denied", "server"})
 """What may end by itself: a channel is made, a right is granted, a disk is well again."""
@@ -38,7 +38,7 @@ class Subscription:
         self.end()
         self._ask()
 
-    def refused(self, refusal: Refusal) -> bool:
+    def refused(self, refusal: Error) -> bool:
         """Return whether an ERROR ends the subscription, and ask again later if it does."""
         if refusal.id or refusal.channel != self.channel or refusal.code not in REFUSALS:
             return False

@@ -7,10 +7,11 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 
 from mtnet.client import Publisher
-from mtnet.services.signals import answers
-from mtnet.services.signals.classic.wire import FrameDecoder
-from mtnet.services.signals.grammar import parse
-from mtnet.services.signals.requests import Bye, Hello, Publish, Subscribe, read_request
+from mtnet.services.signals import wire
+from mtnet.services.signals.wire import Publish, Subscribe, read_request
+from mtnet.session import messages
+from mtnet.session.grammar import FrameDecoder, parse
+from mtnet.session.messages import Bye, Hello
 
 EPOCH = "0123456789abcdef"
 
@@ -60,7 +61,7 @@ class FakeServer(Factory):
     def takes(self, session, request):
         self.heard.append(request)
         if isinstance(request, Hello):
-            session.say(answers.welcome(EPOCH, 5.0, 1))
+            session.say(messages.welcome(5.0, 1, epoch=EPOCH))
         elif isinstance(request, Subscribe):
             self.subscribe(session)
         elif isinstance(request, Publish):
@@ -68,17 +69,17 @@ class FakeServer(Factory):
 
     def subscribe(self, session):
         if self.book is None:
-            session.say(answers.error("channel", "There is no main.", None, "main"))
+            session.say(messages.error("channel", "There is no main.", None, "main"))
             return
         shown = [
-            answers.position("main", self.seq, symbol, volume, 1, ticket, **more)
+            wire.position("main", self.seq, symbol, volume, 1, ticket, **more)
             for (symbol, ticket), (volume, more) in self.book.items()
         ]
-        head = answers.snapshot("main", EPOCH, self.seq, len(shown))
-        session.say(head, *shown, answers.synced("main", EPOCH, self.seq))
+        head = wire.snapshot("main", EPOCH, self.seq, len(shown))
+        session.say(head, *shown, wire.synced("main", EPOCH, self.seq))
         self.followers.add(session)
         if self.mode:
-            session.say(answers.paused("main", self.mode))
+            session.say(wire.paused("main", self.mode))
 
     def publish(self, session, asked):
         answer = self._judge(asked)
@@ -89,11 +90,11 @@ class FakeServer(Factory):
                 self.stored[asked.id] = self.seq, asked
                 self.order.append(asked.id)
             if answer != "silent":
-                said = answers.stored(asked.id, self.stored[asked.id][0])
+                said = wire.stored(asked.id, self.stored[asked.id][0])
                 session.say(*[said] * (2 if answer == "twice" else 1))
             self.tell(*news)
         else:
-            said = answers.error(answer, "It is refused.", asked.id, "main")
+            said = messages.error(answer, "It is refused.", asked.id, "main")
             session.say(*[said] * (2 if answer == "server" else 1))
 
     def _judge(self, asked):
@@ -121,9 +122,7 @@ class FakeServer(Factory):
             }
         ticket, kind = asked.ticket, asked.type
         return [
-            answers.signal(
-                "main", self.seq, asked.symbol, asked.volume, 1, ticket, kind, asked.fields
-            )
+            wire.signal("main", self.seq, asked.symbol, asked.volume, 1, ticket, kind, asked.fields)
         ]
 
     def tell(self, *frames):
@@ -134,14 +133,14 @@ class FakeServer(Factory):
     def pause(self, mode):
         """Pause, or with None resume."""
         self.mode = mode
-        self.tell(answers.paused("main", mode) if mode else answers.resumed("main"))
+        self.tell(wire.paused("main", mode) if mode else wire.resumed("main"))
 
     def flatten(self):
         """Close everything, and pause."""
         self.mode = "close_only"
         for symbol, ticket in list(self.book or {}):
             self.tell(*self._enter(Publish("", symbol, Decimal(0), ticket=ticket)))
-        self.tell(answers.flattened("main"), answers.paused("main", "close_only"))
+        self.tell(wire.flattened("main"), wire.paused("main", "close_only"))
 
     @property
     def published(self):
@@ -192,7 +191,7 @@ class Harness:
     def pass_time(self, seconds):
         for number in range(int(seconds * 2)):
             if number % 8 == 0:
-                self.line.connection.server.protocol.say(answers.ping(1, {}))
+                self.line.connection.server.protocol.say(messages.heartbeat(1))
             self.settle()
             self.clock.advance(0.5)
         self.settle()

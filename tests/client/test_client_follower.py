@@ -9,10 +9,11 @@ from twisted.internet.task import Clock
 
 from mtnet.client import Follower, Login
 from mtnet.errors import ClientError
-from mtnet.services.signals import answers
-from mtnet.services.signals.classic.wire import FrameDecoder
-from mtnet.services.signals.grammar import parse
-from mtnet.services.signals.requests import Hello, Subscribe, read_request
+from mtnet.services.signals import wire
+from mtnet.services.signals.wire import Subscribe, read_request
+from mtnet.session import messages
+from mtnet.session.grammar import FrameDecoder, parse
+from mtnet.session.messages import Hello
 
 EPOCH, OTHER = "00000000000000aa", "00000000000000bb"
 
@@ -25,7 +26,7 @@ class Session(Protocol):
         for payload in self.decoder.feed(data):
             request = read_request(parse(payload))
             if isinstance(request, Hello):
-                self.transport.write(answers.welcome(EPOCH, 5.0, 1))
+                self.transport.write(messages.welcome(5.0, 1, epoch=EPOCH))
             elif isinstance(request, Subscribe):
                 self.server.asked.append(request)
                 self.transport.write(self.server.answer(request))
@@ -96,17 +97,17 @@ def harness():
 
 
 def signal(seq, symbol="A", volume="1", **more):
-    return answers.signal("main", seq, symbol, Decimal(volume), 1, **more)
+    return wire.signal("main", seq, symbol, Decimal(volume), 1, **more)
 
 
 def entry(symbol, volume="1", channel="main"):
-    return answers.Entry(channel, 1, symbol, Decimal(volume), 1)
+    return wire.Entry(channel, 1, symbol, Decimal(volume), 1)
 
 
 def snapshot(seq, *symbols, epoch=EPOCH, h="", diverged=False):
-    shown = [answers.position("main", seq, each, Decimal(1), 1) for each in symbols]
-    head = answers.snapshot("main", epoch, seq, len(shown), diverged)
-    return b"".join([head, *shown, answers.synced("main", epoch, seq, h)])
+    shown = [wire.position("main", seq, each, Decimal(1), 1) for each in symbols]
+    head = wire.snapshot("main", epoch, seq, len(shown), diverged)
+    return b"".join([head, *shown, wire.synced("main", epoch, seq, h)])
 
 
 def held(follower):
@@ -120,12 +121,12 @@ KNOWN = {"epoch": EPOCH, "seq": 6, "h": "0000beef", "kept_for": "main"}
 
 
 def test_the_hash_of_the_last_entry_is_given_back_and_only_of_exactly_that_entry(harness):
-    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 6, "0000beef")
+    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 6, "0000beef")
     follower = harness.follow(**KNOWN)
     assert (harness.server.asked[0].after, harness.server.asked[0].h) == (6, "0000beef")
     harness.say(signal(7, h="00000007"))
     assert (follower.seq, follower.h) == (7, "00000007")
-    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 7, "00000007")
+    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 7, "00000007")
     harness.reconnect()
     assert (harness.server.asked[-1].after, harness.server.asked[-1].h) == (7, "00000007")
     harness.say(signal(8))
@@ -167,7 +168,7 @@ def test_an_accepted_history_is_followed_from_where_it_is(harness):
     follower.accept()
     assert harness.names[-2:] == ["snapshot", "synced"]
     assert (follower.seq, follower.h, held(follower)) == (4, "00000004", {"X": "1", "Y": "1"})
-    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 4, "00000004")
+    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 4, "00000004")
     harness.reconnect()
     assert (harness.server.asked[-1].after, harness.server.asked[-1].h) == (4, "00000004")
     assert not follower.held
@@ -176,7 +177,7 @@ def test_an_accepted_history_is_followed_from_where_it_is(harness):
 def test_the_right_history_again_ends_the_hold(harness):
     harness.server.answer = lambda asked: snapshot(5, "X")
     follower = harness.follow(**KNOWN, positions=[entry("A")])
-    harness.server.answer = lambda asked: signal(7, "B") + answers.synced("main", EPOCH, 7)
+    harness.server.answer = lambda asked: signal(7, "B") + wire.synced("main", EPOCH, 7)
     harness.reconnect()
     assert not follower.held
     harness.say(signal(8, "C"))
@@ -200,12 +201,12 @@ def test_accepting_a_journal_that_knows_nothing_flattens_nobody(harness, epoch):
 
 @pytest.mark.parametrize("code", ["channel", "denied", "server"])
 def test_a_channel_that_was_refused_is_asked_for_again_with_growing_delays(harness, code):
-    harness.server.answer = lambda asked: answers.error(code, "Not now.", channel="main")
+    harness.server.answer = lambda asked: messages.error(code, "Not now.", channel="main")
     harness.follow()
     for _ in range(600):
         harness.clock.advance(1)
         harness.line.settle()
-        harness.say(answers.pong(1))
+        harness.say(messages.pong(1))
     assert len(harness.line.connections) == 1
     assert 20 < len(harness.server.asked) < 60
     assert harness.told == [("error", code, "Not now.")], "it is told once"
@@ -213,45 +214,45 @@ def test_a_channel_that_was_refused_is_asked_for_again_with_growing_delays(harne
     for _ in range(30):
         harness.clock.advance(1)
         harness.line.settle()
-        harness.say(answers.pong(1))
+        harness.say(messages.pong(1))
     assert harness.names == ["error", "snapshot", "blind", "synced"]
 
 
 def test_who_is_denied_a_channel_logs_in_again_as_rights_come_with_a_login(harness):
-    harness.server.answer = lambda asked: answers.error("denied", "Not yours.", channel="main")
+    harness.server.answer = lambda asked: messages.error("denied", "Not yours.", channel="main")
     harness.follow(login=Login("joe", "canary"))
     for _ in range(600):
         harness.clock.advance(1)
-        harness.say(answers.pong(1))
+        harness.say(messages.pong(1))
     assert 15 < len(harness.line.connections) < 45, "after delays that grow"
     assert harness.names.count("error") == 1, "it is told once"
     harness.server.answer = lambda asked: snapshot(1, "A")
     for _ in range(32):
         harness.clock.advance(1)
-        harness.say(answers.pong(1))
+        harness.say(messages.pong(1))
     assert held(harness.follower) == {"A": "1"}
 
 
 def test_a_channel_that_may_be_asked_for_now_is_asked_for_at_once(harness):
-    harness.server.answer = lambda asked: answers.error("channel", "No main.", channel="main")
+    harness.server.answer = lambda asked: messages.error("channel", "No main.", channel="main")
     harness.follow()
-    harness.say(answers.channels(["gold"]))
+    harness.say(wire.channels(["gold"]))
     assert len(harness.server.asked) == 1
     harness.server.answer = lambda asked: snapshot(1, "A")
-    harness.say(answers.channels(["gold", "main"]))
+    harness.say(wire.channels(["gold", "main"]))
     assert held(harness.follower) == {"A": "1"}
     harness.clock.advance(5)
-    harness.say(answers.channels(["gold", "main"]))
+    harness.say(wire.channels(["gold", "main"]))
     assert len(harness.server.asked) == 2, "who has it does not ask"
 
 
 def test_a_subscription_that_the_server_ends_makes_blind_until_it_is_had_again(harness):
     harness.server.answer = lambda asked: snapshot(1, "A")
     harness.follow()
-    harness.say(answers.error("server", "The disk is ill.", channel="main"))
+    harness.say(messages.error("server", "The disk is ill.", channel="main"))
     assert harness.follower.blind
     assert harness.told[-1] == ("blind", "The disk is ill.")
-    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 1) + signal(2)
+    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 1) + signal(2)
     harness.clock.advance(1)
     harness.line.settle()
     assert (harness.follower.blind, harness.follower.seq) == (False, 2)
@@ -260,8 +261,8 @@ def test_a_subscription_that_the_server_ends_makes_blind_until_it_is_had_again(h
 def test_an_error_about_something_else_ends_no_subscription(harness):
     harness.server.answer = lambda asked: snapshot(1, "A")
     harness.follow()
-    harness.say(answers.error("channel", "No gold.", channel="gold"))
-    harness.say(answers.error("field", "No seq.", channel="main"))
+    harness.say(messages.error("channel", "No gold.", channel="gold"))
+    harness.say(messages.error("field", "No seq.", channel="main"))
     harness.clock.advance(10)
     assert not harness.follower.blind
     assert len(harness.server.asked) == 1
@@ -269,7 +270,7 @@ def test_an_error_about_something_else_ends_no_subscription(harness):
 
 def test_who_is_replaced_by_a_session_of_the_same_account_waits_ten_minutes(harness):
     harness.follow()
-    harness.say(answers.error("sessions", "Another session took over."))
+    harness.say(messages.error("sessions", "Another session took over."))
     harness.line.connection.cut()
     harness.clock.advance(599)
     assert len(harness.line.connections) == 1
@@ -289,7 +290,7 @@ def attempts(harness, seconds):
     for _ in range(seconds):
         harness.clock.advance(1)
         harness.line.settle()
-        harness.say(answers.pong(1))
+        harness.say(messages.pong(1))
         if harness.line.connection.client.aborted:
             harness.line.connection.cut()
     return len(harness.line.connections) - before
@@ -299,7 +300,7 @@ def attempts(harness, seconds):
     "replay",
     [
         pytest.param(signal(8), id="a hole"),
-        pytest.param(answers.synced("main", EPOCH, 9), id="an end that does not fit"),
+        pytest.param(wire.synced("main", EPOCH, 9), id="an end that does not fit"),
         pytest.param(b"<<SIGNAL|channel=main|seq=7|symbol=A|volume=x|time=1>>", id="unreadable"),
     ],
 )
@@ -307,7 +308,7 @@ def test_a_server_whose_replay_cannot_be_taken_is_dialled_after_delays_that_grow
     harness.server.answer = lambda asked: replay
     harness.follow(**KNOWN)
     assert 10 < attempts(harness, 600) < 45
-    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 6)
+    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 6)
     attempts(harness, 31)
     assert not harness.follower.blind
     harness.line.connection.cut()
@@ -319,7 +320,7 @@ def test_a_server_whose_replay_cannot_be_taken_is_dialled_after_delays_that_grow
 
 def test_what_is_no_longer_followed_is_given_back_and_what_is_new_is_fetched(harness):
     harness.server.answer = lambda asked: (
-        snapshot(9, "A", "C") if asked.after is None else answers.synced("main", EPOCH, 9)
+        snapshot(9, "A", "C") if asked.after is None else wire.synced("main", EPOCH, 9)
     )
     known = {**KNOWN, "kept_for": "main:A,B", "positions": [entry("A"), entry("B")]}
     follower = harness.follow(symbols=["A", "C"], **known)
@@ -332,7 +333,7 @@ def test_what_is_no_longer_followed_is_given_back_and_what_is_new_is_fetched(har
 
 def test_what_was_missed_is_handed_out_before_what_is_new(harness):
     harness.server.answer = lambda asked: (
-        signal(9, "A", "5") + answers.synced("main", EPOCH, 9) + signal(10, "C", "3")
+        signal(9, "A", "5") + wire.synced("main", EPOCH, 9) + signal(10, "C", "3")
         if asked.after is not None
         else snapshot(10, "A", "C") + signal(11, "C", "2")
     )
@@ -342,7 +343,7 @@ def test_what_was_missed_is_handed_out_before_what_is_new(harness):
 
 
 def test_fewer_symbols_than_before_need_no_snapshot(harness):
-    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 6)
+    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 6)
     follower = harness.follow(symbols=["A"], **KNOWN, positions=[entry("A"), entry("B")])
     assert harness.names == ["unfollowed", "blind", "synced"]
     assert len(harness.server.asked) == 1
@@ -351,7 +352,7 @@ def test_fewer_symbols_than_before_need_no_snapshot(harness):
 
 def test_without_what_it_was_kept_for_a_state_is_fetched_anew(harness):
     harness.server.answer = lambda asked: (
-        snapshot(6, "A", "B") if asked.after is None else answers.synced("main", EPOCH, 6)
+        snapshot(6, "A", "B") if asked.after is None else wire.synced("main", EPOCH, 6)
     )
     follower = harness.follow(epoch=EPOCH, seq=6, positions=[entry("A")])
     assert held(follower) == {"A": "1", "B": "1"}
@@ -395,23 +396,23 @@ def test_what_cannot_be_asked_for_is_refused_before_anything_is_sent(harness, sy
 def test_pauses_are_told_when_they_begin_and_when_they_end(harness):
     harness.server.answer = lambda asked: snapshot(1, "A")
     harness.follow()
-    harness.say(answers.paused("main", "close_only"), answers.paused("main", "close_only"))
-    harness.say(answers.paused("main", "frozen"), answers.paused("gold", "frozen"))
-    harness.say(answers.flattened("main"), answers.resumed("main"))
+    harness.say(wire.paused("main", "close_only"), wire.paused("main", "close_only"))
+    harness.say(wire.paused("main", "frozen"), wire.paused("gold", "frozen"))
+    harness.say(wire.flattened("main"), wire.resumed("main"))
     assert harness.told[3:] == [
         ("paused", "close_only"), ("paused", "frozen"), ("flattened",), ("paused", None),
     ]  # fmt: skip
 
 
 def test_a_pause_that_ended_while_nothing_was_heard_is_told_to_have_ended(harness):
-    harness.server.answer = lambda asked: snapshot(1, "A") + answers.paused("main", "frozen")
+    harness.server.answer = lambda asked: snapshot(1, "A") + wire.paused("main", "frozen")
     harness.follow()
     harness.reconnect()
-    harness.say(answers.ping(1, {}))
+    harness.say(messages.heartbeat(1))
     assert harness.names.count("paused") == 1, "it goes on"
     harness.server.answer = lambda asked: snapshot(1, "A")
     harness.reconnect()
-    harness.say(answers.ping(1, {}))
+    harness.say(messages.heartbeat(1))
     assert harness.told[-1] == ("paused", None)
 
 
@@ -419,7 +420,7 @@ def test_words_that_a_newer_server_says_are_ignored(harness):
     harness.server.answer = lambda asked: snapshot(1, "A")
     harness.follow()
     harness.say(b"<<WEATHER|sky=blue>>", b"<<STATUS|channel=main|publisher=up|since=1|moon=full>>")
-    harness.say(answers.notice("Closed at 21:00."))
+    harness.say(wire.notice("Closed at 21:00."))
     assert harness.told[3:] == [("provider", True, 1), ("notice", "Closed at 21:00.")]
 
 
@@ -430,15 +431,15 @@ def test_words_that_a_newer_server_says_are_ignored(harness):
     ("callback", "answer", "options"),
     [
         ("snapshot", snapshot(1, "A") + signal(2), {}),
-        ("signal", answers.synced("main", EPOCH, 6) + signal(7) + signal(8), KNOWN),
+        ("signal", wire.synced("main", EPOCH, 6) + signal(7) + signal(8), KNOWN),
         ("synced", snapshot(1, "A") + signal(2), {}),
         ("blind", snapshot(1, "A") + signal(2), {}),
-        ("provider", answers.status("main", True, 1) + snapshot(1, "A"), {}),
+        ("provider", wire.status("main", True, 1) + snapshot(1, "A"), {}),
         ("epoch", snapshot(9, "X", epoch=OTHER) + signal(10), KNOWN),
-        ("paused", answers.paused("main", "frozen") + snapshot(1, "A"), {}),
-        ("flattened", answers.flattened("main") + snapshot(1, "A"), {}),
-        ("notice", answers.notice("Good night.") + snapshot(1, "A"), {}),
-        ("error", answers.error("denied", "No.", channel="main") + snapshot(1, "A"), {}),
+        ("paused", wire.paused("main", "frozen") + snapshot(1, "A"), {}),
+        ("flattened", wire.flattened("main") + snapshot(1, "A"), {}),
+        ("notice", wire.notice("Good night.") + snapshot(1, "A"), {}),
+        ("error", messages.error("denied", "No.", channel="main") + snapshot(1, "A"), {}),
         ("unfollowed", snapshot(1, "A"), {**KNOWN, "positions": [entry("B", channel="gold")]}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -463,7 +464,7 @@ def test_what_is_replayed_of_another_history_is_not_taken_for_the_accepted_one(h
     follower.accept()
     assert (follower.epoch, follower.seq) == (OTHER, 9)
     replayed = [signal(seq, "A", "7", h=f"{seq:08x}") for seq in range(7, 12)]
-    harness.say(*replayed, answers.synced("main", EPOCH, 11))
+    harness.say(*replayed, wire.synced("main", EPOCH, 11))
     assert (follower.epoch, follower.seq, held(follower)) == (OTHER, 9, {"X": "1"})
     harness.clock.advance(30)
     harness.line.settle()
@@ -476,7 +477,7 @@ def test_a_history_that_was_accepted_while_it_came_again_is_not_asked_about_twic
     harness.server.answer = lambda asked: b""
     harness.reconnect()
     follower.accept()
-    harness.server.answer = lambda asked: answers.synced("main", EPOCH, 3, "00000003")
+    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 3, "00000003")
     harness.say(snapshot(3, "X", h="00000003", diverged=True))
     harness.clock.advance(30)
     harness.line.settle()
@@ -498,7 +499,7 @@ def test_a_history_that_was_accepted_while_it_came_again_is_not_asked_about_twic
 )
 @pytest.mark.parametrize("symbols", [None, ["A", "B"]], ids=["all", "some"])
 def test_a_state_that_cannot_be_read_is_not_taken_for_known(harness, unreadable, symbols):
-    harness.server.answer = lambda asked: unreadable + answers.synced("main", EPOCH, 7)
+    harness.server.answer = lambda asked: unreadable + wire.synced("main", EPOCH, 7)
     kept_for = "main" if symbols is None else "main:A,B"
     known = {**KNOWN, "kept_for": kept_for, "positions": [entry("A")]}
     follower = harness.follow(symbols=symbols, **known)
@@ -508,20 +509,20 @@ def test_a_state_that_cannot_be_read_is_not_taken_for_known(harness, unreadable,
 
 @pytest.mark.parametrize("seq", [5, 7])
 def test_a_replay_that_ends_elsewhere_than_it_came_is_not_taken_for_whole(harness, seq):
-    harness.server.answer = lambda asked: answers.synced("main", EPOCH, seq)
+    harness.server.answer = lambda asked: wire.synced("main", EPOCH, seq)
     follower = harness.follow(**KNOWN)
     assert (follower.seq, follower.blind) == (6, True)
 
 
 def test_a_pause_is_confirmed_on_the_connection_that_says_synced(harness):
-    harness.server.answer = lambda asked: snapshot(1, "A") + answers.paused("main", "frozen")
+    harness.server.answer = lambda asked: snapshot(1, "A") + wire.paused("main", "frozen")
     harness.follow()
     harness.server.answer = lambda asked: snapshot(1, "A")
     harness.reconnect()
-    harness.server.answer = lambda asked: answers.ping(1, {})  # a long replay has not ended
+    harness.server.answer = lambda asked: messages.heartbeat(1)  # a long replay has not ended
     harness.reconnect()
     assert harness.names.count("paused") == 1
-    harness.say(snapshot(1, "A"), answers.paused("main", "frozen"), answers.ping(1, {}))
+    harness.say(snapshot(1, "A"), wire.paused("main", "frozen"), messages.heartbeat(1))
     assert harness.names.count("paused") == 1
 
 

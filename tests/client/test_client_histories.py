@@ -12,10 +12,11 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 
 from mtnet.client import Follower
-from mtnet.services.signals import answers
-from mtnet.services.signals.classic.wire import FrameDecoder
-from mtnet.services.signals.grammar import parse
-from mtnet.services.signals.requests import Hello, Subscribe, read_request
+from mtnet.services.signals import wire
+from mtnet.services.signals.wire import Subscribe, read_request
+from mtnet.session import messages
+from mtnet.session.grammar import FrameDecoder, parse
+from mtnet.session.messages import Hello
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "100"))
 FILTERS = (None, ("A",), ("A", "B"), ("B", "C"))
@@ -66,7 +67,7 @@ class Session(Protocol):
         for payload in self.decoder.feed(data):
             request = read_request(parse(payload))
             if isinstance(request, Hello):
-                self.transport.write(answers.welcome(self.server.last.epoch, 5.0, 1))
+                self.transport.write(messages.welcome(5.0, 1, epoch=self.server.last.epoch))
             elif isinstance(request, Subscribe):
                 self.subscribe(request)
 
@@ -77,7 +78,7 @@ class Session(Protocol):
         last, self.symbols, self.subscribed = self.server.last, asked.symbols, True
         if self.server.refuses:
             self.subscribed = False
-            self.transport.write(answers.error("server", "Not now.", channel="main"))
+            self.transport.write(messages.error("server", "Not now.", channel="main"))
             return
         known = None
         if asked.epoch == last.epoch and asked.after is not None:
@@ -89,14 +90,14 @@ class Session(Protocol):
         else:
             self.snapshot(known is False)
         self.prev = last.seq
-        self.transport.write(answers.synced("main", last.epoch, last.seq, last.h))
+        self.transport.write(wire.synced("main", last.epoch, last.seq, last.h))
 
     def snapshot(self, diverged):
         last = self.server.last
         book = wanted(last.book, self.symbols)
-        self.transport.write(answers.snapshot("main", last.epoch, last.seq, len(book), diverged))
+        self.transport.write(wire.snapshot("main", last.epoch, last.seq, len(book), diverged))
         for (symbol, ticket), volume in book.items():
-            self.transport.write(answers.position("main", last.seq, symbol, volume, 1, ticket))
+            self.transport.write(wire.position("main", last.seq, symbol, volume, 1, ticket))
 
     def tell(self, *links):
         for each in links:
@@ -104,7 +105,7 @@ class Session(Protocol):
                 prev = None if self.symbols is None else self.prev
                 self.prev = each.seq
                 self.transport.write(
-                    answers.signal(
+                    wire.signal(
                         "main", each.seq, each.symbol, each.volume, 1, each.ticket,
                         prev=prev, h=each.h,
                     )
@@ -323,7 +324,7 @@ class Machine(RuleBasedStateMachine):
             self.line.settle()
             self.clock.advance(1)
             for each in self.line.connections:
-                each.server.write(answers.ping(1, {}))
+                each.server.write(messages.heartbeat(1))
         self.line.settle()
         self.accept()
         assert not self.follower.blind

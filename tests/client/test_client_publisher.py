@@ -13,8 +13,10 @@ from twisted.python.failure import Failure
 
 from mtnet.client.connection import QUIET
 from mtnet.errors import ClientError, RefusedError
-from mtnet.services.signals import answers
-from mtnet.services.signals.requests import Hello, Publish
+from mtnet.services.signals import wire
+from mtnet.services.signals.wire import Publish
+from mtnet.session import messages
+from mtnet.session.messages import Hello
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "300"))
 
@@ -67,7 +69,7 @@ def test_a_signal_that_is_stored_makes_the_delays_short_again(harness, torn):
 
 def test_a_connection_that_lasts_makes_the_delays_short_again(harness, torn):
     for _ in range(int(QUIET)):
-        harness.say(answers.pong(1))
+        harness.say(messages.pong(1))
         harness.pass_time(1)
     harness.line.connection.cut()
     assert torn(2) == 1
@@ -86,7 +88,7 @@ def test_a_retry_that_waits_ends_with_the_connection_that_it_was_made_on(harness
     harness.server.answer = "silent"
     harness.clock.advance(0.9)  # the new connection is there before the retry was due
     harness.settle()
-    harness.say(answers.stored("open", 1))
+    harness.say(wire.stored("open", 1))
     harness.server.answer = "store"
     harness.clock.advance(0.2)
     harness.settle()
@@ -103,7 +105,7 @@ def test_a_repeated_answer_takes_no_other_signal_out_of_the_queue(harness):
     harness.publish("GBPUSD", "1", id="open")
     harness.publish("GBPUSD", "0", id="close")
     harness.settle()
-    harness.say(answers.stored("open", 1), answers.stored("open", 1), answers.stored("open", 1))
+    harness.say(wire.stored("open", 1), wire.stored("open", 1), wire.stored("open", 1))
     assert harness.answered == {"open": [1], "close": []}
     harness.line.connection.cut()
     harness.server.answer = "store"
@@ -128,10 +130,10 @@ def test_an_answer_to_what_was_not_asked_changes_nothing(harness):
     harness.publish("GBPUSD", "0", id="close")
     harness.settle()
     harness.say(
-        answers.stored("close", 9),
-        answers.error("field", "It is refused.", "close"),
-        answers.stored("never", 9),
-        answers.error("server", "It is refused.", "never"),
+        wire.stored("close", 9),
+        messages.error("field", "It is refused.", "close"),
+        wire.stored("never", 9),
+        messages.error("server", "It is refused.", "never"),
     )
     assert harness.answered == {"open": [], "close": []}
     assert harness.publisher.waiting == 2
@@ -143,11 +145,11 @@ def test_closing_a_symbol_waits_for_its_tickets_and_they_wait_for_it(harness):
         harness.publish("GBPUSD", volume, ticket=ticket, id=f"n{number}")
     harness.settle()
     assert harness.server.published == ["GBPUSD/1 1", "GBPUSD/2 1"]
-    harness.say(answers.stored("n0", 1))
+    harness.say(wire.stored("n0", 1))
     assert len(harness.server.published) == 2
-    harness.say(answers.stored("n1", 2))
+    harness.say(wire.stored("n1", 2))
     assert harness.server.published[2:] == ["GBPUSD 0"]
-    harness.say(answers.stored("n2", 3))
+    harness.say(wire.stored("n2", 3))
     assert harness.server.published[3:] == ["GBPUSD/1 2"]
 
 
@@ -226,7 +228,7 @@ def test_a_reversal_that_only_closed_is_told_apart(harness):
     harness.server.answer = "silent"
     harness.publish("A", "-1", id="turn")
     harness.settle()
-    harness.say(answers.error("field", "3 lots are too many", "turn", closed=True))
+    harness.say(messages.error("field", "3 lots are too many", "turn", closed=True))
     (failure,) = harness.answered["turn"]
     assert failure.check(RefusedError)
     assert (failure.value.code, failure.value.closed) == ("field", True)
@@ -234,9 +236,9 @@ def test_a_reversal_that_only_closed_is_told_apart(harness):
 
 
 def test_pauses_and_notices_are_told(harness):
-    harness.say(answers.paused("main", "frozen"), answers.paused("gold", "frozen"))
-    harness.say(answers.flattened("main"), answers.resumed("main"), answers.notice("Good night."))
-    harness.say(answers.error("banned", "For 60 s"))
+    harness.say(wire.paused("main", "frozen"), wire.paused("gold", "frozen"))
+    harness.say(wire.flattened("main"), wire.resumed("main"), wire.notice("Good night."))
+    harness.say(messages.error("banned", "For 60 s"))
     assert harness.told == ["frozen", "flattened", "resumed", "Good night.", "banned"]
 
 
@@ -244,13 +246,13 @@ def test_pauses_and_notices_are_told(harness):
 def test_an_account_that_is_refused_ends_the_publisher(code):
     harness = Harness()
     harness.publish("A", "1", id="first")
-    harness.line.connection.server.protocol.say(answers.error(code, "You are not known."))
+    harness.line.connection.server.protocol.say(messages.error(code, "You are not known."))
     harness.settle()
     assert harness.publisher.stopped
 
 
 def test_an_account_that_expires_meanwhile_may_come_back_to_close(harness):
-    harness.say(answers.error("expired", "It ended today."))
+    harness.say(messages.error("expired", "It ended today."))
     harness.line.connection.cut()
     harness.pass_time(5)
     harness.publish("A", "0")
@@ -312,11 +314,11 @@ class Machine(RuleBasedStateMachine):
         identity = f"n{number}"
         session = self.harness.line.connection.server.protocol
         if code == "stored" and identity in self.harness.server.stored:
-            session.say(answers.stored(identity, self.harness.server.stored[identity][0]))
+            session.say(wire.stored(identity, self.harness.server.stored[identity][0]))
         elif code == "server" and identity not in self.harness.server.stored:
-            session.say(answers.error("server", "The disk is full.", identity))
+            session.say(messages.error("server", "The disk is full.", identity))
         elif code == "field" and self.harness.answered.get(identity):
-            session.say(answers.error("field", "It is refused.", identity))
+            session.say(messages.error("field", "It is refused.", identity))
 
     @invariant()
     def each_is_told_once_and_what_is_true(self):

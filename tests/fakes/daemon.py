@@ -9,7 +9,7 @@ from mtnet.plugins.signals import signals
 from mtnet.plugins.templates import templates
 from mtnet.plugins.ticks import ticks
 from mtnet.plugins.web import web
-from mtnet.services.signals import requests
+from mtnet.session import messages
 from mtnet.testing import connect, make_hub
 
 PASSWORD = "correct horse"
@@ -37,7 +37,7 @@ def directory(grants=GRANTS, tokens=(), **changes):
 
 
 def hello(name, password=PASSWORD):
-    return requests.hello(login=name, password=password)
+    return messages.hello(login=name, password=password)
 
 
 def basic(name, password=PASSWORD):

@@ -19,7 +19,7 @@ from tls_samples import Authority, Files, client_context
 from mtnet.access.accounts.store import AccountStore
 from mtnet.daemon.control import ask
 from mtnet.errors import ClientError
-from mtnet.services.signals import requests
+from mtnet.session import messages
 
 SECURE = "secure:0:interface=127.0.0.1"
 PASSWORD = "canary-horse-battery"
@@ -58,7 +58,7 @@ def exchange(address, data, source="127.0.0.1"):
 def sayings(password):
     """Return a login in the words of each service, and in words that are none."""
     secret, basic = password.encode(), b64encode(b"alice:" + password.encode())
-    hello = requests.hello(login="alice", password=password)
+    hello = messages.hello(login="alice", password=password)
     head = b"GET /templates HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: "
     store = b"STORE EURUSD H1 5 alice %b\r\n12345" % secret
     return [
@@ -226,7 +226,7 @@ def test_accounts_that_others_can_read_keep_it_from_starting(daemon):
 
 def greet(connection, login, password):
     connection.settimeout(5)
-    connection.sendall(requests.hello(login=login, password=password))
+    connection.sendall(messages.hello(login=login, password=password))
     return connection.recv(4_096)
 
 
@@ -258,7 +258,7 @@ def test_a_client_certificate_is_a_login(guarded, daemon, tmp_path):
     grants = ["provider", "terminal", "certificate:dns:desk.example"]
     control(daemon, "account add", name="desk", grants=grants)
     said = {
-        "signals": (requests.hello(), b"<<WELCOME", b"<<ERROR|code=login"),
+        "signals": (messages.hello(), b"<<WELCOME", b"<<ERROR|code=login"),
         "ticks": (b"EURUSD 1.1 1.2\nSYNC:\n", b"OK: SYNC 1", b"ERR: denied"),
         "web": (b"GET /templates HTTP/1.1\r\n\r\n", b"HTTP/1.1 200", b"HTTP/1.1 401"),
     }

@@ -9,9 +9,10 @@ import pytest
 from live_daemon import PATIENCE
 from tls_samples import Authority, Files, client_context
 
-from mtnet.services.signals import answers, requests
-from mtnet.services.signals.grammar import parse
-from mtnet.services.signals.requests import Publish
+from mtnet.services.signals import wire
+from mtnet.services.signals.wire import Publish
+from mtnet.session import messages
+from mtnet.session.grammar import parse
 
 END = -1
 """A seq that never comes: a follower of it follows until the connection ends."""
@@ -26,8 +27,8 @@ class Peer:
         plain = socket.create_connection(address, timeout=PATIENCE)
         self.socket = context.wrap_socket(plain, server_hostname="localhost") if context else plain
         self._lines = self.socket.makefile("rb")
-        self.socket.sendall(requests.hello())
-        assert isinstance(self.read(), answers.Welcome)
+        self.socket.sendall(messages.hello())
+        assert isinstance(self.read(), wire.Welcome)
 
     def __enter__(self):
         return self
@@ -44,9 +45,9 @@ class Peer:
             return None
         if not line.endswith(b">>\r\n"):
             return None
-        answer = answers.read_answer(parse(line[2:-4]))
-        if isinstance(answer, answers.Heartbeat):
-            self.socket.sendall(requests.pong())
+        answer = wire.read_answer(parse(line[2:-4]))
+        if isinstance(answer, wire.Heartbeat):
+            self.socket.sendall(messages.pong())
             return self.read()
         return answer
 
@@ -59,7 +60,7 @@ class Peer:
         return found
 
     def publish(self, identity, volume):
-        self.socket.sendall(requests.publish(Publish(identity, "GBPUSD", volume)))
+        self.socket.sendall(wire.publish(Publish(identity, "GBPUSD", volume)))
 
 
 class Account:
@@ -73,13 +74,13 @@ class Account:
     def follow(self, last):
         """Connect, and take signals up to the one called `last`, or to the end."""
         with Peer(self.daemon, self.context) as peer:
-            peer.socket.sendall(requests.subscribe(epoch=self.epoch, after=self.seq))
+            peer.socket.sendall(wire.subscribe(epoch=self.epoch, after=self.seq))
             while self.seq != last and (answer := peer.read()) is not None:
-                if isinstance(answer, answers.Snapshot):
+                if isinstance(answer, wire.Snapshot):
                     self.snapshots += 1
-                elif isinstance(answer, answers.Synced):
+                elif isinstance(answer, wire.Synced):
                     self.epoch, self.seq = answer.epoch, answer.seq
-                elif isinstance(answer, answers.Signal):
+                elif isinstance(answer, wire.Signal):
                     self.seq = answer.seq
                     self.signals.append((answer.seq, answer.volume))
 
@@ -143,27 +144,27 @@ def test_every_kind_of_client_hears_of_one_position(daemon, secured):
     with ExitStack() as stack:
         plain, private = (stack.enter_context(Peer(daemon, context)) for context in (None, secured))
         for peer in (plain, private):
-            peer.socket.sendall(requests.subscribe())
-            peer.until(answers.ProviderStatus)
+            peer.socket.sendall(wire.subscribe())
+            peer.until(wire.ProviderStatus)
         published = stack.enter_context(daemon.dial())
         master = stack.enter_context(daemon.dial())
         master.sendall(b"<<GBPUSD|0.25>>\0")
         assert published.recv(512) == b"<<GBPUSD|0.25>>\r\n"
         for peer in (plain, private):
-            signal_, status = peer.until(answers.ProviderStatus)
+            signal_, status = peer.until(wire.ProviderStatus)
             assert (signal_.seq, str(signal_.volume), status.publisher) == (1, "0.25", "up")
         with Peer(daemon, secured) as publisher:
             publisher.publish("a", -1)
-            assert publisher.read() == answers.Stored("a", 2)
+            assert publisher.read() == wire.Stored("a", 2)
             assert published.recv(512) == b"<<GBPUSD|-1.00>>\r\n"
             master.sendall(b"<<GBPUSD|9.00>>\0")
             for peer in (plain, private):
                 assert peer.read().seq == 2
             publisher.publish("b", 0)
-            assert publisher.read() == answers.Stored("b", 3)
+            assert publisher.read() == wire.Stored("b", 3)
         assert published.recv(512) == b"<<GBPUSD|0.00>>\r\n"
         for peer in (plain, private):
-            peer.socket.sendall(requests.bye())
+            peer.socket.sendall(messages.bye())
             assert [peer.read().seq, peer.read()] == [3, None]
     assert "classic frames are not heard" in daemon.logged()
     assert "Traceback" not in daemon.logged()

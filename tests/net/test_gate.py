@@ -22,7 +22,7 @@ from mtnet.net.endpoints import Listener
 from mtnet.net.peer import Gate
 from mtnet.net.pipeline import Layers
 from mtnet.net.tls.store import Certificates
-from mtnet.services.signals import requests
+from mtnet.session import messages
 from mtnet.testing import connect
 
 PEER = IPv4Address("TCP", "127.9.9.9", 50_000)
@@ -260,7 +260,7 @@ def secure(tmp_path, clock):
 def test_a_certificate_logs_in_on_signals_without_a_word(secure, clock):
     server = secure("signals")
     client = server.dial("carol.example")
-    client.send(requests.hello())
+    client.send(messages.hello())
     clock.advance(1)
     assert client.received().startswith(b"<<WELCOME")
     assert server.daemon.hub.access.limiter("signals").unauthenticated == 0
@@ -279,7 +279,7 @@ def test_a_published_follower_behind_a_tunnel_with_a_certificate_may_follow(secu
 @pytest.mark.parametrize("name", ["", "mallory.example", "xcarol.example"])
 def test_without_a_certificate_of_an_account_one_is_a_stranger(secure, clock, name):
     client = secure("signals").dial(name)
-    client.send(requests.hello())
+    client.send(messages.hello())
     clock.advance(1)
     assert b"ERROR|code=login" in client.received()
 

@@ -10,7 +10,8 @@ from mtnet.net.endpoints import Listener
 from mtnet.net.pipeline import Layers
 from mtnet.net.tls.store import Certificates
 from mtnet.plugins.signals import signals
-from mtnet.services.signals import requests
+from mtnet.services.signals import wire
+from mtnet.session import messages
 
 LISTENER = Listener("signals", "secure:8081")
 
@@ -36,12 +37,12 @@ def verbs(client):
 
 def test_a_publisher_and_a_follower_talk_and_leave(dial, clock):
     follower, publisher = dial(), dial()
-    follower.send(requests.hello() + requests.subscribe())
+    follower.send(messages.hello() + wire.subscribe())
     assert verbs(follower) == ["WELCOME", "SNAPSHOT", "SYNCED", "STATUS"]
-    publisher.send(requests.hello() + b"<<PUBLISH|id=a|symbol=X|volume=1>>")
+    publisher.send(messages.hello() + b"<<PUBLISH|id=a|symbol=X|volume=1>>")
     assert verbs(publisher) == ["WELCOME", "STORED"]
     assert verbs(follower) == ["SIGNAL", "STATUS"]
-    publisher.send(requests.bye())
+    publisher.send(messages.bye())
     assert verbs(publisher) == []
     assert publisher.ended
     publisher.hang_up()
@@ -54,10 +55,10 @@ def test_a_publisher_and_a_follower_talk_and_leave(dial, clock):
 
 def test_a_reader_that_is_too_slow_is_told_so_last(dial, clock):
     follower, publisher = dial(), dial()
-    follower.send(requests.hello() + requests.subscribe())
+    follower.send(messages.hello() + wire.subscribe())
     verbs(follower)
     follower.transport.stalled = True
-    publisher.send(requests.hello())
+    publisher.send(messages.hello())
     for number in range(1_200):
         publisher.send(b"<<PUBLISH|id=n%d|symbol=X|volume=%d>>" % (number, number))
     said = verbs(follower)

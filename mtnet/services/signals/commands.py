@@ -6,8 +6,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from mtnet.errors import WireError
-from mtnet.services.signals.fields import PauseMode
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.values import PauseMode
 
 MODES: Mapping[str, PauseMode | None] = {
     "pause": "close_only",

@@ -13,11 +13,10 @@ from zope.interface import Attribute, Interface
 
 from mtnet.net.output.broadcast import Crowd, Shout
 from mtnet.net.output.queue import Backlog
-from mtnet.services.signals import answers
+from mtnet.services.signals import wire
 from mtnet.services.signals.book import Change
-from mtnet.services.signals.fields import Kind
-from mtnet.services.signals.grammar import Fields
 from mtnet.services.signals.model import Entry
+from mtnet.services.signals.values import Fields, Kind
 
 _log = Logger()
 
@@ -44,7 +43,7 @@ class Batch:
     @cached_property
     def frames(self) -> list[bytes]:
         """The SIGNAL of each entry."""
-        return [answers.signal(*fields_of(entry), h=entry.h) for entry in self.entries]
+        return [wire.signal(*fields_of(entry), h=entry.h) for entry in self.entries]
 
     def behind(self, seq: int) -> "Batch":
         """Return the entries behind `seq`; all of them where that is the one before the first."""

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.divergence import Claim, Divergences
-from mtnet.services.signals.requests import Subscribe
+from mtnet.services.signals.wire import Subscribe
 from mtnet.storage.sqlite import replace_file
 
 

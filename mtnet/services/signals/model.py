@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from mtnet.errors import PolicyError, WireError
-from mtnet.services.signals.fields import Kind
+from mtnet.services.signals.values import Kind
 
 FLAT = Decimal(0)
 ZEROS = "0" * 8

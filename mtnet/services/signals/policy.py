@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from mtnet.config.schema import RiskLimits
 from mtnet.errors import PolicyError
-from mtnet.services.signals.fields import PauseMode, Take
 from mtnet.services.signals.model import FLAT, Draft
 from mtnet.services.signals.policy_store import PolicyStore, Position, position_of
 from mtnet.services.signals.publishers import Key, Publisher, PublisherId
 from mtnet.services.signals.transitions import CommitPolicy, Transition
+from mtnet.services.signals.values import PauseMode, Take
 
 OPERATOR = 0
 """The number of whoever runs the daemon, whom nothing stops; publishers count from 1."""

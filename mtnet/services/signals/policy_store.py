@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from mtnet.errors import JournalError
-from mtnet.services.signals.fields import Kind, PauseMode
 from mtnet.services.signals.model import Draft
 from mtnet.services.signals.publishers import PublisherId
+from mtnet.services.signals.values import Kind, PauseMode
 from mtnet.storage.sqlite import replace_file
 
 FENCED = 100

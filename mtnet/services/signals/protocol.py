@@ -29,10 +29,10 @@ from mtnet.net.output.segments import StreamTransport, Watch, unacknowledged
 from mtnet.net.peer import Gate, Visitor, guarded
 from mtnet.net.throttle import Brake, Pace
 from mtnet.services.signals.classic.follower import ClassicFollower
-from mtnet.services.signals.classic.wire import SEPARATORS, FrameDecoder, parse_position
-from mtnet.services.signals.grammar import is_hello
+from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.publishers import Publisher
 from mtnet.services.signals.session import Session
+from mtnet.session.grammar import SEPARATORS, FrameDecoder, is_hello
 
 REFUSAL_WINDOW = 60.0
 """Seconds in which `signals.refusals` are counted."""

@@ -24,11 +24,10 @@ from mtnet.net.output.broadcast import LOOP
 from mtnet.net.timer_wheel import Wheel
 from mtnet.recurring import Recurring
 from mtnet.redact import PathRedactor
-from mtnet.services.signals import answers
+from mtnet.services.signals import wire
 from mtnet.services.signals.book import Book, Change, Channel, Position, latest
 from mtnet.services.signals.classic.queue import SharedState
 from mtnet.services.signals.fanout import Batch, Fanout
-from mtnet.services.signals.fields import PauseMode, Take
 from mtnet.services.signals.histories import Histories
 from mtnet.services.signals.journal.group_commit import Pending, Stored, Writer
 from mtnet.services.signals.journal.journal import Journal
@@ -56,6 +55,7 @@ from mtnet.services.signals.publishers import (
     PublisherId,
 )
 from mtnet.services.signals.replay_cache import ReplayCaches
+from mtnet.services.signals.values import PauseMode, Take
 
 FULL = 60.0
 """Seconds for which a full channel is reported after a symbol was refused, and after which
@@ -390,7 +390,7 @@ class SignalService:
         self.channel(channel)
         if self.mode(channel) != mode:
             self.records.pause(channel, mode)
-            told = answers.resumed(channel) if mode is None else answers.paused(channel, mode)
+            told = wire.resumed(channel) if mode is None else wire.paused(channel, mode)
             self._announce(channel, told)
             self._pay_owed()
             self._hear_refused()
@@ -501,7 +501,7 @@ class SignalService:
         self._answering = False
         for pending, outcome in pairs:
             if isinstance(outcome, Several) and not pending.draft.symbol:
-                self._announce(pending.draft.channel, answers.flattened(pending.draft.channel))
+                self._announce(pending.draft.channel, wire.flattened(pending.draft.channel))
         self._tell_turns()
         self._tell_channels(result.epochs)
         self._pay_owed()
@@ -518,7 +518,7 @@ class SignalService:
             return
         turns, self._ownership.turns = self._ownership.turns, []
         for channel, up, since in turns:
-            self.fanout.announce(channel, answers.status(channel, up, since))
+            self.fanout.announce(channel, wire.status(channel, up, since))
 
     def _tell_channels(self, names: Collection[str]) -> None:
         """Tell those who were refused a channel that it is there now."""

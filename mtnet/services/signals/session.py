@@ -17,23 +17,15 @@ from mtnet.net.peer import Visitor
 from mtnet.net.throttle import Brake
 from mtnet.net.timer_wheel import Spoke
 from mtnet.net.transport import Transport
-from mtnet.services.signals import answers
+from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
-from mtnet.services.signals.grammar import Message, is_login, parse, salvage
 from mtnet.services.signals.model import Draft
 from mtnet.services.signals.publishers import Publisher, PublisherId
-from mtnet.services.signals.requests import (
-    Ack,
-    Bye,
-    Hello,
-    Ping,
-    Pong,
-    Publish,
-    Subscribe,
-    Unsubscribe,
-    read_request,
-)
 from mtnet.services.signals.subscription import Subscription
+from mtnet.services.signals.wire import Ack, Publish, Subscribe, Unsubscribe, read_request
+from mtnet.session import messages
+from mtnet.session.grammar import Message, is_login, parse, salvage
+from mtnet.session.messages import Bye, Hello, Ping, Pong
 
 SIGNALS = "signals"
 """What rights call the things of this service."""
@@ -167,7 +159,7 @@ class Session:
         for each in now:
             del self._refused[each]
         if now:
-            self._send(answers.channels({channel for channel, _ in now}))
+            self._send(wire.channels({channel for channel, _ in now}))
 
     def _gained(self) -> None:
         """It may do more than before."""
@@ -256,7 +248,7 @@ class Session:
             self._signals.sessions[self] = None
             self._wait()
         self._name, self._client = said.name, said.client  # and no password
-        self._send(answers.welcome(epoch, self._settings.heartbeat, self._hub.now()))
+        self._send(messages.welcome(self._settings.heartbeat, self._hub.now(), epoch=epoch))
 
     def _subscribe(self, asked: Subscribe) -> None:
         channel = self._follow(asked.channel)
@@ -281,7 +273,7 @@ class Session:
 
     def _unsubscribe(self, asked: Unsubscribe) -> None:
         self._drop(asked.channel)
-        self._send(answers.unsubscribed(asked.channel))
+        self._send(wire.unsubscribed(asked.channel))
 
     def _publish(self, asked: Publish) -> None:
         self._demand("publish", asked.channel)
@@ -321,11 +313,11 @@ class Session:
         self._published.add(channel)
         mode = self._signals.mode(channel)
         if mode is not None:
-            self._send(answers.paused(channel, mode))
+            self._send(wire.paused(channel, mode))
 
     def _stored(self, seq: int, identity: str) -> None:
         self._unanswered -= 1
-        self._send(answers.stored(identity, seq))
+        self._send(wire.stored(identity, seq))
         self._finish()
 
     def _unstored(self, failure: Failure, asked: Publish) -> None:
@@ -341,7 +333,7 @@ class Session:
                 each.acknowledge(ack)
 
     def _ping(self, ping: Ping) -> None:
-        self._send(answers.pong(self._hub.now(), ping.t))
+        self._send(messages.pong(self._hub.now(), ping.t))
 
     def _bye(self, _: Bye) -> None:
         self._parted = True
@@ -366,21 +358,21 @@ class Session:
 
     def _fenced(self, channel: str) -> None:
         text = f"A newer publisher sets {channel}; say HELLO anew to take it over"
-        self._send(answers.error("fenced", text, channel=channel))
+        self._send(messages.error("fenced", text, channel=channel))
 
     def _lost(self, channel: str) -> None:
         # A client that stays, and follows nothing, would not ask again; one that is closed does.
         text = f"{channel} cannot be read at this moment; come back with after"
-        self._close_with(answers.error("server", text, channel=channel))
+        self._close_with(messages.error("server", text, channel=channel))
 
     def _refuse(self, error: WireError, message: Message | None) -> None:
-        frame = answers.refused(error, message)
+        frame = messages.error_for(error, message)
         greeting = message is not None and message.verb == "HELLO"
         if greeting and error.code in ("field", "frame"):
             self._visitor.hello_refused(error.code)
         # What its channel does not take, or our disk, is no error of the client.
         honest = isinstance(error, PolicyError) or error.code == "server"
-        if greeting or error.code in answers.CLOSING or (not honest and self._too_many()):
+        if greeting or error.code in messages.CLOSING or (not honest and self._too_many()):
             self._close_with(frame)
         else:
             self._send(frame)
@@ -399,7 +391,7 @@ class Session:
     def _overflow(self) -> None:
         self._backlog.clear()
         text = f"More than {self._settings.queue} bytes waited; come back with after"
-        self._close_with(answers.error("slow", text))
+        self._close_with(messages.error("slow", text))
 
     def _close_with(self, frame: bytes) -> None:
         if not self._closed:
@@ -427,11 +419,14 @@ class Session:
         when = self._hub.clock.seconds()
         if when + SOON >= self._due():
             if self._missed >= MISSED:
-                self._close_with(answers.error("timeout", f"Nothing heard for {MISSED} heartbeats"))
+                self._close_with(
+                    messages.error("timeout", f"Nothing heard for {MISSED} heartbeats")
+                )
                 return
             self._pinged, self._missed = when, self._missed + 1
             seqs = {each.name: each.position for each in self._subscriptions if each.live}
-            self._send(answers.ping(self._hub.now(), seqs))
+            told = {"seqs": wire.join_seqs(seqs)} if seqs else {}
+            self._send(messages.heartbeat(self._hub.now(), **told))
         self._wait()
 
     # Small things

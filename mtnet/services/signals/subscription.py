@@ -12,13 +12,13 @@ from zope.interface import implementer
 from mtnet.errors import JournalError, PrunedError
 from mtnet.net.output.broadcast import Crowd
 from mtnet.net.output.queue import Backlog
-from mtnet.services.signals import answers
+from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.fanout import Batch, ITail, fields_of
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.replay_cache import PAGE
-from mtnet.services.signals.requests import Ack, Subscribe
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.wire import Ack, Subscribe
 
 
 class Known(Enum):
@@ -167,9 +167,9 @@ class Subscription:
         self._crowd = self._signals.fanout.attach(self._channel.name, self)
         self.live = True
         name, mode = self._channel.name, self._signals.mode(self._channel.name)
-        self._backlog.write(answers.status(name, *self._signals.provider(name)))
+        self._backlog.write(wire.status(name, *self._signals.provider(name)))
         if mode is not None:
-            self._backlog.write(answers.paused(name, mode))
+            self._backlog.write(wire.paused(name, mode))
 
     def _caught_up(self, result: object) -> object:
         self._running = None
@@ -209,10 +209,10 @@ class Subscription:
     async def _snapshot(self, diverged: bool = False) -> None:
         channel, seq, h = self._channel, self._channel.seq, self._channel.h
         held = [entry for entry in channel.held() if self._wants(entry)]
-        self._backlog.write(answers.snapshot(channel.name, channel.epoch, seq, len(held), diverged))
+        self._backlog.write(wire.snapshot(channel.name, channel.epoch, seq, len(held), diverged))
         for page in _pages(held):
             await self._backlog.room()
-            frames = [answers.position(*fields_of(entry)) for entry in page]
+            frames = [wire.position(*fields_of(entry)) for entry in page]
             self._backlog.write(b"".join(frames))
         self._prev = self._sent = seq
         self._sync(h)
@@ -221,7 +221,7 @@ class Subscription:
         self._synced = True
         self._prev = self._sent
         channel = self._channel
-        self._backlog.write(answers.synced(channel.name, channel.epoch, self._sent, h))
+        self._backlog.write(wire.synced(channel.name, channel.epoch, self._sent, h))
 
     def _send(self, entries: list[Entry], frames: list[bytes], text: bytes) -> None:
         self._sent = entries[-1].seq if entries else self._sent
@@ -231,7 +231,7 @@ class Subscription:
         wanted: list[bytes] = []
         for entry, frame in zip(entries, frames, strict=True):
             if self._wants(entry):
-                wanted.append(answers.with_prev(frame, self._prev))
+                wanted.append(wire.with_prev(frame, self._prev))
                 self._prev = entry.seq
         if wanted:
             self._backlog.write(b"".join(wanted))

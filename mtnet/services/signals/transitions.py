@@ -12,9 +12,9 @@ from typing import Literal
 from msgspec import Struct
 
 from mtnet.errors import WireError
-from mtnet.services.signals.fields import Kind
 from mtnet.services.signals.journal.hash_chain import Held
 from mtnet.services.signals.model import FLAT, Draft
+from mtnet.services.signals.values import Kind
 
 POSITION: Kind = "position"
 """The type of what counts for the net position; orders that wait do not."""

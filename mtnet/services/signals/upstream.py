@@ -12,8 +12,9 @@ from mtnet.errors import FrameError, WireError, quote
 from mtnet.net.keepalive import hold
 from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
-from mtnet.services.signals.classic.wire import FrameDecoder, parse_position
+from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.publishers import Publisher
+from mtnet.session.grammar import FrameDecoder
 
 
 class SourceProtocol(Protocol):

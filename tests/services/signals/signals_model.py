@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from signals_peers import BadJournal, frame
 
-from mtnet.services.signals import answers, requests
-from mtnet.services.signals.classic.wire import FrameDecoder
-from mtnet.services.signals.grammar import parse
+from mtnet.services.signals import wire
+from mtnet.session import messages
+from mtnet.session.grammar import FrameDecoder, parse
 
 SYMBOLS = "ABCDT"
 
@@ -124,7 +124,7 @@ class Client:
         self.greet()
 
     def greet(self):
-        self.terminal.send(requests.hello())
+        self.terminal.send(messages.hello())
 
     def read(self, share=1.0):
         """Take what was written, or the first bytes of it."""
@@ -147,9 +147,9 @@ class Client:
             terminal.hang_up()
 
     def hear(self, payload):
-        answer = answers.read_answer(parse(payload))
-        if isinstance(answer, answers.Heartbeat):
-            self.terminal.send(requests.pong())
+        answer = wire.read_answer(parse(payload))
+        if isinstance(answer, wire.Heartbeat):
+            self.terminal.send(messages.pong())
         self.take(answer)
 
     def take(self, answer):
@@ -187,7 +187,7 @@ class Follower(Client):
             known = {}
         self.diverged = resume and not self.world.truth.knows(*self.claim)
         self.world.claims.add(self.claim)
-        self.terminal.send(requests.subscribe(symbols=self.symbols, **known))
+        self.terminal.send(wire.subscribe(symbols=self.symbols, **known))
 
     def accept(self):
         """A person says that the server's history is the right one."""
@@ -196,15 +196,15 @@ class Follower(Client):
             self.epoch, self.seq, self.h, self.state = self._next
 
     def take(self, answer):
-        if isinstance(answer, answers.Snapshot):
+        if isinstance(answer, wire.Snapshot):
             self._begin_snapshot(answer)
-        elif isinstance(answer, answers.SnapshotPosition):
+        elif isinstance(answer, wire.SnapshotPosition):
             self.snapshot[answer.symbol, answer.ticket] = answer.volume
-        elif isinstance(answer, answers.Synced):
+        elif isinstance(answer, wire.Synced):
             self._sync(answer)
-        elif isinstance(answer, answers.Signal):
+        elif isinstance(answer, wire.Signal):
             self._apply(answer)
-        elif isinstance(answer, (answers.Paused, answers.Resumed)):
+        elif isinstance(answer, (wire.Paused, wire.Resumed)):
             self.mode = getattr(answer, "mode", None)
 
     def _begin_snapshot(self, head):
@@ -280,14 +280,14 @@ class Publisher(Client):
         super().connect()
 
     def greet(self):
-        self.terminal.send(requests.hello(name=self.name))
+        self.terminal.send(messages.hello(name=self.name))
         self.fenced = self.said = False
         self.mode = None
 
     def leave(self):
         """Say BYE, and go."""
         if self.terminal is not None:
-            self.terminal.send(requests.bye())
+            self.terminal.send(messages.bye())
         self.cut(1.0)
 
     def publish(self, identity, content, fresh, take=None):
@@ -296,7 +296,7 @@ class Publisher(Client):
         self.terminal.send(frame("PUBLISH", id=identity, **content.fields, **more))
 
     def take(self, answer):
-        if isinstance(answer, (answers.Paused, answers.Resumed)):
+        if isinstance(answer, (wire.Paused, wire.Resumed)):
             self.mode = getattr(answer, "mode", None)
         identity = getattr(answer, "id", "")
         if not identity:
@@ -309,7 +309,7 @@ class Publisher(Client):
         entry, verdict = self.world.truth.of_id(identity), self.world.rules.verdicts.get(identity)
         same = entry is not None and content.is_of(entry)
         again = identity in self.world.repeated
-        if isinstance(answer, answers.Stored):
+        if isinstance(answer, wire.Stored):
             assert same
             assert entry.seq == answer.seq
             assert not (self.fenced and fresh and not again)

@@ -8,13 +8,14 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from mtnet.errors import JournalError
 from mtnet.net.endpoints import Listener
 from mtnet.plugins.signals import signals
-from mtnet.services.signals import requests
+from mtnet.services.signals import wire
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.service import SignalService
+from mtnet.session import messages
 from mtnet.testing import connect, make_hub
 
 LISTENER = Listener("signals", "tcp:8081")
-HELLO = requests.hello()
+HELLO = messages.hello()
 
 
 class Disk:
@@ -110,7 +111,7 @@ class Server:
     def subscribe(self, channel="main", **asked):
         """Dial, say HELLO and subscribe; what was answered is kept."""
         terminal = self.greet()
-        terminal.send(requests.subscribe(channel, **asked))
+        terminal.send(wire.subscribe(channel, **asked))
         return terminal
 
     def follow(self):
@@ -130,7 +131,7 @@ class Server:
             self.publish(publisher, f"s{number}", number, symbol)
         self.disk.work()
         self.disk.held = False
-        publisher.send(requests.bye())
+        publisher.send(messages.bye())
         publisher.hang_up()
 
     def waits(self):

@@ -6,11 +6,10 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from mtnet.net.endpoints import Listener
-from mtnet.services.signals.classic.wire import FrameDecoder
-from mtnet.services.signals.grammar import parse
 from mtnet.services.signals.model import Draft
 from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.services.signals.subscription import PAGE
+from mtnet.session.grammar import FrameDecoder, parse
 from mtnet.testing import connect
 
 

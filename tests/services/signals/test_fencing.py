@@ -4,7 +4,7 @@ import pytest
 from signals_peers import HELLO, Server, gone, told
 
 from mtnet.net.endpoints import Listener
-from mtnet.services.signals import requests
+from mtnet.session import messages
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_published_frames_are_refused_while_a_publisher_of_dialect_2_lives(serve
     assert "classic frames are not heard" in warnings()[-1]["what"]
     assert not master.closed
     assert master.received() == b""
-    publisher.send(requests.bye())
+    publisher.send(messages.bye())
     assert volumes(server)[-1] == (3, "GBPUSD", "3")
 
 

@@ -8,11 +8,10 @@ from signals_peers import Server, told
 from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError, WireError
-from mtnet.services.signals.answers import Signal, Synced, read_answer
-from mtnet.services.signals.classic.wire import FrameDecoder
 from mtnet.services.signals.divergence import MAX_CLAIMS, Claim, Divergences
-from mtnet.services.signals.grammar import parse
 from mtnet.services.signals.model import ZEROS
+from mtnet.services.signals.wire import Signal, Synced, read_answer
+from mtnet.session.grammar import FrameDecoder, parse
 
 STRANGER = {"host": "10.0.0.1", "peer": "10.0.0.9"}
 

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
 
 from mtnet.access.accounts.model import Token, digest, new_secret
-from mtnet.services.signals import requests
+from mtnet.services.signals import wire
+from mtnet.session import messages
 
 
 @pytest.fixture
@@ -61,21 +62,21 @@ def codes(frames):
 
 
 def test_a_login_is_welcome_and_may_what_its_account_may(daemon):
-    terminal, answers = talk(daemon, hello("alice") + publish() + requests.subscribe())
+    terminal, answers = talk(daemon, hello("alice") + publish() + wire.subscribe())
     assert verbs(answers) == ["WELCOME", "STORED", "SNAPSHOT", "POSITION", "SYNCED", "STATUS"]
     assert not terminal.closed
 
 
 @pytest.mark.parametrize(
     "again",
-    [b"", requests.hello(), hello("bob", TOKEN)],
+    [b"", messages.hello(), hello("bob", TOKEN)],
     ids=["once", "then as nobody", "then as another"],
 )
 def test_a_password_is_forgotten_once_it_has_let_somebody_in(daemon, again):
     secret = new_secret()
     token = Token("9f8e7d6c", "alice", "", digest(secret), None, 1, None)
     daemon.accounts.replace(directory(tokens=[token]))
-    terminal, _ = talk(daemon, hello("alice", secret) + requests.subscribe() + again)
+    terminal, _ = talk(daemon, hello("alice", secret) + wire.subscribe() + again)
     (session,) = daemon.hub.signals.sessions
     held = held_by(terminal.protocol)
     assert any(each is session for each in held)
@@ -85,7 +86,7 @@ def test_a_password_is_forgotten_once_it_has_let_somebody_in(daemon, again):
 
 def test_a_right_on_one_channel_is_none_on_another(daemon):
     talk(daemon, hello("alice") + publish("gold") + publish("main"))
-    said = hello("bob") + requests.subscribe("main") + requests.subscribe("gold")
+    said = hello("bob") + wire.subscribe("main") + wire.subscribe("gold")
     _, answers = talk(daemon, said + publish("gold", "b-1"))
     assert any(each.startswith("SYNCED|channel=gold") for each in answers)
     assert codes(answers) == ["code=denied", "code=denied"]
@@ -101,14 +102,14 @@ def test_a_wrong_login_is_told_and_closed(daemon, said):
 
 
 def test_hello_without_a_login_is_not_enough_where_strangers_may_nothing(daemon):
-    terminal, answers = talk(daemon, requests.hello())
+    terminal, answers = talk(daemon, messages.hello())
     assert codes(answers) == ["code=login"]
     assert terminal.transport.ended
 
 
 def test_hello_without_a_login_is_enough_where_strangers_may_follow(build):
     daemon = build("access.anonymous=follow")
-    _, answers = talk(daemon, requests.hello() + publish())
+    _, answers = talk(daemon, messages.hello() + publish())
     assert verbs(answers)[0] == "WELCOME"
     assert codes(answers) == ["code=denied"]
 
@@ -184,7 +185,7 @@ def test_a_stream_that_breaks_while_the_login_is_decided_leaves_nothing_behind(d
 
 def test_who_logs_in_as_somebody_else_follows_only_what_that_one_may(daemon):
     terminal, _ = talk(daemon, hello("alice") + publish("main") + publish("gold", "a-2"))
-    terminal.send(requests.subscribe("main") + requests.subscribe("gold") + hello("bob"))
+    terminal.send(wire.subscribe("main") + wire.subscribe("gold") + hello("bob"))
     told(terminal)
     talk(daemon, hello("alice") + publish("main", "c-1") + publish("gold", "c-2"))
     assert [each.split("|")[1] for each in told(terminal)] == ["channel=gold"] * 2
@@ -332,19 +333,19 @@ def test_who_may_more_stays(daemon):
 
 def test_who_may_more_is_told_what_it_was_refused_before_and_may_have_now(daemon):
     provider, _ = talk(daemon, hello("alice") + publish("oil"))
-    terminal, said = talk(daemon, hello("bob") + publish("gold") + requests.subscribe("oil"))
+    terminal, said = talk(daemon, hello("bob") + publish("gold") + wire.subscribe("oil"))
     assert codes(said) == ["code=denied", "code=denied"]
     more = [*GRANTS["bob"], "publish:signals/gold", "follow:signals/oil"]
     daemon.change("bob", grants=more, password=HASH)
     assert told(terminal) == ["CHANNELS|channels=gold,oil"]
-    terminal.send(requests.subscribe("oil") + publish("gold"))
+    terminal.send(wire.subscribe("oil") + publish("gold"))
     assert [each for each in told(terminal) if "ERROR" in each] == []
     provider.hang_up()
 
 
 def test_who_was_refused_to_follow_and_to_publish_is_told_of_each(daemon):
     provider, _ = talk(daemon, hello("alice") + publish("oil"))
-    terminal, _ = talk(daemon, hello("bob") + requests.subscribe("oil") + publish("oil"))
+    terminal, _ = talk(daemon, hello("bob") + wire.subscribe("oil") + publish("oil"))
     more = [*GRANTS["bob"], "follow:signals/oil"]
     daemon.change("bob", grants=more, password=HASH)
     assert told(terminal) == ["CHANNELS|channels=oil"]

@@ -3,8 +3,9 @@
 import pytest
 from signals_peers import Server, gone, told
 
-from mtnet.services.signals import requests
+from mtnet.services.signals import wire
 from mtnet.services.signals.publishers import KEPT, LINGER
+from mtnet.session import messages
 
 FENCED = "ERROR|code=fenced|channel=main"
 UP, DOWN = "STATUS|channel=main|publisher=up", "STATUS|channel=main|publisher=down"
@@ -13,7 +14,7 @@ UP, DOWN = "STATUS|channel=main|publisher=up", "STATUS|channel=main|publisher=do
 class Harness(Server):
     def named(self, name, host="127.0.0.1"):
         terminal = self.dial(peer=host)
-        terminal.send(requests.hello(name=name))
+        terminal.send(messages.hello(name=name))
         terminal.received()
         return terminal
 
@@ -67,7 +68,7 @@ def test_who_was_fenced_stays_fenced_for_free_until_it_takes(serve, how):
     assert take(server, new, how) == "stored"
     assert told(old) == [FENCED]
     for each in (old, new):
-        each.send(requests.bye())
+        each.send(messages.bye())
         each.hang_up()
     assert take(server, server.named("a"), "free") == "fenced"
     again = serve()
@@ -76,7 +77,7 @@ def test_who_was_fenced_stays_fenced_for_free_until_it_takes(serve, how):
     assert take(again, again.named("a"), "free") == "fenced"
     back = again.named("a")
     assert take(again, back, how) == "stored"
-    back.send(requests.bye())
+    back.send(messages.bye())
     assert take(again, again.named("a"), "free") == "stored"
     assert take(again, again.named("c"), "free") == "fenced"
 
@@ -85,7 +86,7 @@ def test_who_was_refused_for_free_stays_fenced_when_the_channel_is_free_again(se
     first, second = server.named("a"), server.named("b")
     take(server, first, "free")
     assert take(server, second, "free") == "fenced"
-    first.send(requests.bye())
+    first.send(messages.bye())
     assert take(server, second, "free") == "fenced"
     assert take(server, server.named("c"), "free") == "stored"
 
@@ -95,7 +96,7 @@ def test_an_old_publisher_that_was_away_never_comes_back_by_itself(server):
     take(server, old, "free")
     old.hang_up()
     assert take(server, new, "free") == "stored"
-    new.send(requests.bye())
+    new.send(messages.bye())
     assert take(server, server.named("a"), "free") == "fenced"
 
 
@@ -193,7 +194,7 @@ def test_a_publisher_for_once_leaves_a_channel_to_one_that_is_gone_for_a_while(s
     take(server, holder, "free")
     holder.hang_up()
     assert take(server, once, "0", "2") == "stored"
-    once.send(requests.bye())
+    once.send(messages.bye())
     master.send(b"<<GBPUSD|3>>")
     assert server.signals.positions("main")["GBPUSD"].volume == 2
     assert take(server, server.named("a"), "free", "2") == "stored"
@@ -215,7 +216,7 @@ def test_one_that_is_gone_before_its_signal_is_stored_holds_the_channel_by_it(se
     server.disk.held = True
     server.publish(publisher, "brief", "2")
     if bye:
-        publisher.send(requests.bye())
+        publisher.send(messages.bye())
         publisher.hang_up()
     else:
         clock.advance(5)
@@ -260,7 +261,7 @@ def test_a_channel_that_is_held_over_a_restart_is_free_for_whoever_asks(serve, s
 def test_one_that_said_bye_holds_nothing_over_a_restart(serve, server):
     publisher = server.named("a")
     take(server, publisher)
-    publisher.send(requests.bye())
+    publisher.send(messages.bye())
     publisher.hang_up()
     server = restarted(serve, server)
     server.dial().send(b"<<GBPUSD|3>>")
@@ -392,7 +393,7 @@ def test_when_the_publisher_of_dialect_2_says_bye_classic_frames_are_heard_again
     master.send(b"<<GBPUSD|1>>")
     take(server, publisher, None, "1")
     master.send(b"<<GBPUSD|0>>")
-    publisher.send(requests.bye())
+    publisher.send(messages.bye())
     assert server.signals.positions("main")["GBPUSD"].volume == 0
     assert master.closed
 
@@ -461,12 +462,12 @@ def test_a_source_is_closed_and_dialled_again(serve):
 
 def test_a_new_channel_is_told_to_those_who_were_refused_it(server):
     waiting, other = server.greet(), server.greet()
-    waiting.send(requests.subscribe("gold"))
+    waiting.send(wire.subscribe("gold"))
     assert told(waiting) == ["ERROR|code=channel|channel=gold"]
     server.publish(server.greet(), "a", channel="gold")
     assert told(waiting) == ["CHANNELS|channels=gold"]
     assert told(other) == []
-    waiting.send(requests.subscribe("gold"))
+    waiting.send(wire.subscribe("gold"))
     assert told(waiting)[0] == "SNAPSHOT|channel=gold|seq=1|count=1"
     server.publish(server.greet(), "b", channel="oil")
     assert told(waiting) == []
@@ -475,9 +476,9 @@ def test_a_new_channel_is_told_to_those_who_were_refused_it(server):
 def test_whoever_may_publish_may_subscribe(serve):
     server = serve("access.anonymous=publish:signals/main")
     stranger = server.greet(host="192.0.2.1", peer="192.0.2.9")
-    stranger.send(requests.subscribe("main"))
+    stranger.send(wire.subscribe("main"))
     assert told(stranger)[0].startswith("SNAPSHOT")
-    stranger.send(requests.subscribe("gold"))
+    stranger.send(wire.subscribe("gold"))
     assert told(stranger) == ["ERROR|code=denied|channel=gold"]
     server.publish(server.greet(), "a", channel="gold")
     assert told(stranger) == []

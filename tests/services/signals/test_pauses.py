@@ -7,8 +7,9 @@ from signals_peers import Server, gone, told
 from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError, WireError
-from mtnet.services.signals import requests
+from mtnet.services.signals import wire
 from mtnet.services.signals.commands import SignalCommands
+from mtnet.session import messages
 
 
 class Harness(Server):
@@ -82,7 +83,7 @@ def test_a_frozen_channel_takes_nothing_and_says_so(server, volume, warnings):
     assert codes(publisher) == ["denied"]
     server.publish(publisher, "start", "2")
     assert told(publisher) == ["STORED|id=start|seq=1"]
-    publisher.send(requests.bye())
+    publisher.send(messages.bye())
     master.send(b"<<GBPUSD|0>>")
     assert "frozen by its owner" in warnings()[-1]["what"]
     assert state(server) == {"GBPUSD": "2"}
@@ -136,7 +137,7 @@ def test_one_who_is_not_caught_up_yet_is_told_all_the_same(server):
     follower.transport.stalled = True
     server.store(3)
     server.ask("pause")
-    follower.send(requests.subscribe(epoch=server.epoch(), after=0))
+    follower.send(wire.subscribe(epoch=server.epoch(), after=0))
     told(follower)
     server.ask("resume")
     server.disk.work()
@@ -281,8 +282,8 @@ def test_the_last_reduction_of_each_key_is_judged_first_when_the_freeze_ends(ser
 
 def test_it_outlives_the_daemon_whatever_road_it_came_by(serve):
     server = serve()
-    start(server).send(requests.bye())
-    start(server, symbol="X").send(requests.bye())
+    start(server).send(messages.bye())
+    start(server, symbol="X").send(messages.bye())
     server.ask("freeze")
     master, publisher = server.dial(), server.greet()
     master.send(b"<<GBPUSD|0>>")

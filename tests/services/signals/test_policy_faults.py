@@ -9,8 +9,8 @@ from test_pauses import Harness, codes, start, state
 from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError
-from mtnet.services.signals import requests
 from mtnet.services.signals.publishers import Ownership
+from mtnet.session import messages
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def test_a_pause_that_the_disk_does_not_keep_is_told_by_health_and_kept_when_it_
 def test_a_fence_that_the_disk_does_not_keep_is_kept_when_it_can(serve, monkeypatch):
     server = serve()
     old, new = server.greet(), server.dial()
-    new.send(requests.hello(name="new"))
+    new.send(messages.hello(name="new"))
     server.publish(old, "a")
     with monkeypatch.context() as broken:
         fail_to_keep(broken)
@@ -320,5 +320,5 @@ def test_one_signal_costs_the_same_however_many_frames_were_refused(server, monk
     looked.clear()
     server.publish(publisher, "a", "1")
     assert looked == []
-    publisher.send(requests.bye())
+    publisher.send(messages.bye())
     assert master.closed

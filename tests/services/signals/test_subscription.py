@@ -4,8 +4,9 @@ import pytest
 from signals_peers import HELLO, Server, frame, gone, told
 
 from mtnet.errors import JournalError
-from mtnet.services.signals import replay_cache, requests
+from mtnet.services.signals import replay_cache, wire
 from mtnet.services.signals import subscription as subscriptions
+from mtnet.session import messages
 
 
 @pytest.fixture
@@ -159,14 +160,14 @@ def test_a_filtered_snapshot_counts_what_it_holds(server):
 
 def test_subscribing_again_replaces_the_filter(server):
     follower = server.subscribe(symbols=["EURUSD"])
-    follower.send(requests.subscribe(symbols=["GBPUSD"]))
+    follower.send(wire.subscribe(symbols=["GBPUSD"]))
     told(follower)
     publisher = server.greet()
     server.publish(publisher, "a", 1, "EURUSD")
     server.publish(publisher, "b", 1, "GBPUSD")
     assert seqs(told(follower)) == [2]
     assert server.signals.fanout.count() == 1
-    follower.send(requests.subscribe())
+    follower.send(wire.subscribe())
     told(follower)
     server.publish(publisher, "c", 2, "EURUSD")
     assert told(follower) == ["SIGNAL|channel=main|seq=3|symbol=EURUSD|volume=2"]
@@ -174,7 +175,7 @@ def test_subscribing_again_replaces_the_filter(server):
 
 def test_subscribing_to_what_is_unknown_leaves_the_other_subscriptions(server):
     follower = server.subscribe()
-    follower.send(requests.subscribe("gold"))
+    follower.send(wire.subscribe("gold"))
     told(follower)
     server.publish(server.greet(), "a")
     assert seqs(told(follower)) == [1]
@@ -183,7 +184,7 @@ def test_subscribing_to_what_is_unknown_leaves_the_other_subscriptions(server):
 def test_behind_unsubscribed_nothing_of_the_channel_follows(server):
     follower = server.subscribe()
     told(follower)
-    follower.send(requests.unsubscribe())
+    follower.send(wire.unsubscribe())
     assert told(follower) == ["UNSUBSCRIBED|channel=main"]
     server.publish(server.greet(), "a")
     assert told(follower) == []
@@ -194,7 +195,7 @@ def test_a_client_follows_several_channels_each_with_its_own_count(server):
     publisher = server.greet()
     server.publish(publisher, "a", 1, channel="gold")
     follower = server.subscribe()
-    follower.send(requests.subscribe("gold", epoch=server.epoch("gold"), after=0))
+    follower.send(wire.subscribe("gold", epoch=server.epoch("gold"), after=0))
     told(follower)
     server.publish(publisher, "a", 1)
     server.publish(publisher, "b", 2, channel="gold")
@@ -250,7 +251,7 @@ def test_pages_wait_for_the_reader(server, page, clock):
     follower.transport.stalled = True
     follower.send(b"<<PING>>" * 2_500)
     follower.received()
-    follower.send(requests.subscribe(epoch=server.epoch(), after=0))
+    follower.send(wire.subscribe(epoch=server.epoch(), after=0))
     assert seqs(told(follower)) == []
     follower.transport.stalled = False
     follower.transport.drain()
@@ -264,7 +265,7 @@ def test_a_reader_that_pauses_during_a_replay_misses_nothing(tmp_path, clock, mo
     server.store(3_000)
     follower = server.greet()
     follower.transport.stalled = True
-    follower.send(requests.subscribe(epoch=server.epoch(), after=0))
+    follower.send(wire.subscribe(epoch=server.epoch(), after=0))
     before = told(follower)
     assert 0 < len(before) < 3_000
     publisher = server.greet()
@@ -341,11 +342,11 @@ def test_whoever_leaves_during_a_catch_up_leaves_nothing_behind(server, page, cl
     if leave == "hang up":
         follower.hang_up()
     elif leave == "unsubscribe":
-        follower.send(requests.unsubscribe())
+        follower.send(wire.unsubscribe())
     elif leave == "again":
-        follower.send(requests.subscribe(epoch=server.epoch(), after=9))
+        follower.send(wire.subscribe(epoch=server.epoch(), after=9))
     else:
-        follower.send(requests.bye())
+        follower.send(messages.bye())
     server.disk.work()
     assert server.signals.fanout.count() == (leave == "again")
     expected = [1, 2, 3, 10] if leave == "again" else [1, 2, 3]

@@ -15,11 +15,11 @@ from twisted.python.failure import Failure
 
 from mtnet.config.schema import Signals
 from mtnet.errors import JournalError, NotAskedError, WireError
-from mtnet.services.signals.fields import Take
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Draft, Entry, Outcome, entries_of
 from mtnet.services.signals.publishers import Publisher
 from mtnet.services.signals.transitions import CommitPolicy
+from mtnet.services.signals.values import Take
 
 Thread = Callable[..., "Deferred[Any]"]
 """Runs a blocking function off the reactor, one at a time, in order."""

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from mtnet.errors import DamageError
-from mtnet.services.signals.fields import Kind
 from mtnet.services.signals.model import Draft, Entry
+from mtnet.services.signals.values import Kind
 
 GENESIS = bytes(32)
 """The hash before the first entry of a channel."""

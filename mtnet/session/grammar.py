@@ -1,32 +1,103 @@
 """
-The grammar of dialect 2: a verb, then `key=value` fields (`docs/protocols.md`, Signals).
+The grammar of the session dialect: frames, a verb, then `key=value` fields
+(`docs/protocols.md`, Signals).
 
-Pure: payloads in, values out. `wire.FrameDecoder` cuts the frames, `fields` reads the values;
-`requests` is what clients say, `answers` what the server says.
+Pure: chunks and payloads in, values out. `fields` reads the values; `messages`, and the wire
+module of each service, know the verbs.
 """
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import TypeVar
 
 from msgspec import Struct
 
-from mtnet.errors import WireError
-from mtnet.services.signals.fields import COMMA, LISTS, OPTIONAL, Grammar, join_list, split_list
-from mtnet.values import read_text
+from mtnet.errors import QUOTED, FrameError, WireError
+from mtnet.session.fields import COMMA, LISTS, FieldType, join_list, split_list
+from mtnet.values import format_volume, read_text
 
 VERSION = "2"
 """What HELLO and WELCOME carry as `v`."""
 MAX_FRAME = 4_096
 """Bytes of a frame with its marks and its CR LF; clients may keep a buffer of this size."""
-Fields = tuple[tuple[str, str], ...]
-"""Optional fields of a position, sorted by name, each with the digits that were sent."""
+MAX_PAYLOAD = 1_024
+"""Bytes between `<<` and `>>` that a client may send."""
+MAX_GAP = 4_096
+"""Bytes without a whole frame before a connection ends: the old buffers that the classic
+publisher leaves between frames are shorter than one frame."""
+SEPARATORS = b"\0\r\n\t "
+"""Bytes without a meaning, between frames."""
 T = TypeVar("T")
 
-_FRAME_ENDS = b">>\r\n"
+_OPEN, _CLOSE = b"<<", b">>"
+_FRAME_END = b">>\r\n"
 _VERB = re.compile(r"[A-Z]{1,16}", re.ASCII)
 _ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _UNSAFE = re.compile(r"[%|<>\x00-\x1f\x7f]")
+
+
+class FrameDecoder:
+    """
+    Cuts a stream into the payloads of its frames.
+
+    The first `>>` ends a frame, which begins behind the last `<<` before it. Bytes between
+    frames are skipped: terminals send a NUL there, and the tail of an older buffer.
+
+    Attributes:
+        skipped: how many bytes stood between the frames so far.
+        unframed: what came from a peer that has sent no frame yet, or as much of it as an error
+            quotes. `SEPARATORS` before it are none of it.
+    """
+
+    __slots__ = (
+        "_framed", "_max_gap", "_max_payload", "_rest", "_searched", "skipped", "unframed",
+    )  # fmt: skip
+
+    def __init__(self, max_payload: int = MAX_PAYLOAD, max_gap: int = MAX_GAP) -> None:
+        self._max_payload, self._max_gap = max_payload, max_gap
+        self._rest = b""
+        self._searched = 0
+        self._framed = False
+        self.skipped = 0
+        self.unframed = b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """
+        Yield the payload of each frame that `data` completes; run it to its end.
+
+        Raises:
+            FrameError: a payload over `max_payload`, or over `max_gap` bytes without a whole
+                frame. What stood before it has been yielded; nothing more can be read.
+        """
+        buffer, search, start = self._rest + data, self._searched, 0
+        self._rest = b""
+        while (end := buffer.find(_CLOSE, search)) >= 0 and end + 2 - start <= self._max_gap:
+            search = end + 2
+            opening = buffer.rfind(_OPEN, start, end)
+            if opening >= 0:
+                self.skipped += opening - start
+                start = search
+                self._framed, self.unframed = True, b""
+                yield self._payload(buffer[opening + 2 : end])
+        self._rest = buffer[start:]
+        if not self._framed:
+            self.unframed = (self.unframed + data).lstrip(SEPARATORS)[: QUOTED + 1]
+        # One byte back: a `>` at the end may be half of the mark.
+        self._searched = max(search - start, len(self._rest) - 1, 0)
+        if len(self._rest) > self._max_gap:
+            rest, self._rest = self._rest, b""
+            raise FrameError("frame", f"No whole frame in {self._max_gap} bytes", rest)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a frame has begun that has not ended."""
+        return _OPEN in self._rest or self._rest.endswith(b"<")
+
+    def _payload(self, payload: bytes) -> bytes:
+        if len(payload) > self._max_payload:
+            raise FrameError("frame", f"A frame of more than {self._max_payload} bytes", payload)
+        return payload
 
 
 class Message(Struct, frozen=True):
@@ -43,19 +114,19 @@ class Message(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"<{self.verb} with {list(self.fields)!r}>"
 
-    def need(self, key: str, grammar: Grammar[T]) -> T:
+    def require(self, key: str, type: FieldType[T]) -> T:
         """
         Read a field that must be there.
 
         Raises:
             WireError: `field`.
         """
-        value = self.take(key, grammar)
+        value = self.get(key, type)
         if value is None:
-            raise WireError("field", f"{self.verb} needs {key}, which is {grammar.expected}")
+            raise WireError("field", f"{self.verb} needs {key}, which is {type.expected}")
         return value
 
-    def take(self, key: str, grammar: Grammar[T]) -> T | None:
+    def get(self, key: str, type: FieldType[T]) -> T | None:
         """
         Read a field; None when it is absent.
 
@@ -65,12 +136,12 @@ class Message(Struct, frozen=True):
         text = self.fields.get(key)
         if text is None:
             return None
-        value = grammar.read(text)
+        value = type.read(text)
         if value is None:
-            raise self.refuse(f"{key} is {grammar.expected}", text)
+            raise self.refusal(f"{key} is {type.expected}", text)
         return value
 
-    def refuse(self, right: str, text: str) -> WireError:
+    def refusal(self, right: str, text: str) -> WireError:
         """Return the error that says what is right, and quotes `text` unless this is HELLO."""
         offending = b"" if self.verb == "HELLO" else text.encode("utf-8", "replace")
         return _error("field", f"In {self.verb} {right}", offending)
@@ -126,7 +197,7 @@ def encode(verb: str, /, **fields: str | int | Decimal | None) -> bytes:
     Raises:
         WireError: `field`; it would be longer than `MAX_FRAME`, or a text is no Unicode.
     """
-    shown = [f"|{key}={_spell(key, value)}" for key, value in fields.items() if value is not None]
+    shown = [f"|{key}={_format(key, value)}" for key, value in fields.items() if value is not None]
     return enclose(f"{verb}{''.join(shown)}")
 
 
@@ -148,7 +219,7 @@ def enclose(payload: str) -> bytes:
 
 def append(frame: bytes, key: str, value: int) -> bytes:
     """Return a frame of ours with one more field."""
-    return b"%b|%b=%d%b" % (frame.removesuffix(_FRAME_ENDS), key.encode(), value, _FRAME_ENDS)
+    return b"%b|%b=%d%b" % (frame.removesuffix(_FRAME_END), key.encode(), value, _FRAME_END)
 
 
 def escape(text: str) -> str:
@@ -158,33 +229,12 @@ def escape(text: str) -> str:
     return _UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", text)
 
 
-def spell_volume(volume: Decimal) -> str:
-    """Return a volume in lots with all its digits, without an exponent; `-0` is `0`."""
-    shown = str(volume or 0)
-    return f"{volume:f}" if "E" in shown else shown
-
-
-def read_fields(message: Message, time: str) -> Fields:
-    """
-    Return the optional fields of a position; an empty comment is none, and terminals send many.
-
-    Args:
-        time: the key under which the publisher's own clock stands.
-
-    Raises:
-        WireError: `field`.
-    """
-    keys = ((name, time if name == "ptime" else name) for name in OPTIONAL)
-    found = [(name, message.take(key, OPTIONAL[name])) for name, key in keys]
-    return tuple((name, text) for name, text in found if text)
-
-
-def _spell(key: str, value: str | int | Decimal) -> str:
+def _format(key: str, value: str | int | Decimal) -> str:
     if isinstance(value, str):
         if key not in LISTS:
             return escape(value)
         return ",".join(escape(item).replace(",", COMMA) for item in split_list(value))
-    return spell_volume(value) if isinstance(value, Decimal) else str(value)
+    return format_volume(value) if isinstance(value, Decimal) else str(value)
 
 
 def _parse_plain(payload: bytes) -> Message | None:
@@ -206,31 +256,31 @@ def _parse_any(payload: bytes, codepage: str) -> Message:
     verb, *parts = payload.split(b"|")
     shown = read_text(verb, codepage)
     if _VERB.fullmatch(shown) is None:
-        raise _refuse("verb", "A frame begins with a verb in capital letters", verb, payload)
+        raise _parse_error("verb", "A frame begins with a verb in capital letters", verb, payload)
     fields: dict[str, str] = {}
     for part in parts:
         key, value = _parse_field(part, codepage, payload)
         if key in fields:
-            raise _refuse("field", f"{shown} has each field once", part, payload)
+            raise _parse_error("field", f"{shown} has each field once", part, payload)
         fields[key] = value
     return Message(shown, fields)
 
 
 def _parse_field(part: bytes, codepage: str, payload: bytes) -> tuple[str, str]:
-    halves = [_undo(half) for half in part.split(b"=", 1)]
+    halves = [_unescape(half) for half in part.split(b"=", 1)]
     key, *values = [None if half is None else read_text(half, codepage) for half in halves]
     if key in LISTS and values and values[0] is not None:
         # A comma that was escaped belongs to its item.
-        items = [_undo(item) or b"" for item in part.split(b"=", 1)[1].split(b",")]
+        items = [_unescape(item) or b"" for item in part.split(b"=", 1)[1].split(b",")]
         values = [join_list(read_text(item, codepage) for item in items)]
     if not values or part.startswith(b"="):
-        raise _refuse("field", "A field is key=value", part, payload)
+        raise _parse_error("field", "A field is key=value", part, payload)
     if key is None or values[0] is None:
-        raise _refuse("field", "A % is followed by two hex digits, as %25", part, payload)
+        raise _parse_error("field", "A % is followed by two hex digits, as %25", part, payload)
     return key, values[0]
 
 
-def _undo(text: bytes) -> bytes | None:
+def _unescape(text: bytes) -> bytes | None:
     """Undo %XX; None when one lacks its two digits."""
     if b"%" not in text:
         return text
@@ -239,7 +289,7 @@ def _undo(text: bytes) -> bytes | None:
     return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), text)
 
 
-def _refuse(code: str, text: str, offending: bytes, payload: bytes) -> WireError:
+def _parse_error(code: str, text: str, offending: bytes, payload: bytes) -> WireError:
     """Make the error; a misspelt HELLO is one too, and where its password ends is unknown."""
     lower = payload.lower()
     secret = b"hello" in lower or b"pass" in lower

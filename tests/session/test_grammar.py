@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtnet.errors import WireError
-from mtnet.services.signals import fields
-from mtnet.services.signals.classic.wire import FrameDecoder
-from mtnet.services.signals.grammar import (
+from mtnet.session import fields
+from mtnet.session.grammar import (
     MAX_FRAME,
+    FrameDecoder,
     Message,
     _parse_any,
     _parse_plain,
@@ -23,8 +23,8 @@ from mtnet.services.signals.grammar import (
     is_hello,
     parse,
     salvage,
-    spell_volume,
 )
+from mtnet.values import format_volume
 
 SECRET = "s3cr3t-Passwort"
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
@@ -191,7 +191,7 @@ def test_what_must_be_escaped_is_written_in_capitals(code):
     ],
 )
 def test_volumes_are_spelt_exactly(volume, shown):
-    assert spell_volume(Decimal(volume)) == shown
+    assert format_volume(Decimal(volume)) == shown
 
 
 def test_a_field_is_put_behind_a_frame():
@@ -246,100 +246,7 @@ def test_a_refused_frame_still_tells_its_id():
     assert salvage(payload).fields == {"id": "a-1", "channel": "gold"}
 
 
-GOOD = {
-    "HASH": ["00000000", "89abcdef"],
-    "CHANNELS": ["main", "gold,main"],
-    "PAUSE_MODE": ["close_only", "frozen"],
-    "TAKE": ["0", "1", "free"],
-    "CHANNEL": ["main", "A.b_c-9", "x" * 32],
-    "IDENTITY": ["1", "2026.10.01-1_a", "x" * 64],
-    "TICKET": ["1", "18446744073709551615", "x" * 32],
-    "NUMBER": ["0", "007", "9223372036854775807"],
-    "TIME": ["0", "1760000000000"],
-    "PRICE": ["1.09870", "-37.63", "1e5", "1.5E-10", "9.3e-005", "0"],
-    "VOLUME": ["0.25", "-1", "-0", "99999999.99999", "+1", "0.30000000000000004"],
-    "SYMBOL": ["EURUSD", "US.500 #1", "ЗОЛОТО", "A,B", "@ES", "x" * 32],
-    "SYMBOLS": ["EURUSD", "EURUSD,GBPUSD", "EURUSD, GBPUSD"],
-    "KIND": ["position", "buy_limit", "sell_stop_limit"],
-    "STATUS": ["filled", "failed", "released"],
-    "PRESENCE": ["up", "down"],
-    "PERIOD": ["5", "0.5"],
-    "MAGIC": ["0", "-9223372036854775808", "18446744073709551615"],
-    "EPOCH": ["0123456789abcdef", "0123456789ABCDEF"],
-    "SEQS": ["main:43", "main:43,gold:7"],
-    "COMMENT": ["", "x" * 100, "\ufffd\n"],
-    "WORDS": ["", "x" * 100],
-    "LOGIN": ["", "x" * 100],
-    "PASSWORD": ["", "x" * 128],
-}
-BAD = {
-    "HASH": ["", "0123456", "012345678", "0123456g"],
-    "CHANNELS": ["", "main,", "main, gold", "é"],
-    "PAUSE_MODE": ["", "on"],
-    "TAKE": ["", "yes", "2", "FREE"],
-    "CHANNEL": ["", "x" * 33, "a b", "é", "a\n", "a:b"],
-    "IDENTITY": ["", "x" * 65, "a|b", "a\n"],
-    "TICKET": ["", "x" * 33, "-1 "],
-    "NUMBER": ["", "-1", "+1", "1.0", "9223372036854775808", "1" * 20, "٣", "1_0", "1\n", "0x1"],
-    "TIME": ["", "-1", "now"],
-    "PRICE": ["", "nan", "inf", "1,5", "+1", ".5", "1.", "1" * 13, "1.5e4444", "1e999"],
-    "VOLUME": ["", "1e5", "1.123456", "nan"],
-    "SYMBOL": ["", "x" * 33, "A|B", "A<B", "A\0", " A", "\ufffd"],
-    "SYMBOLS": ["", ",", "EURUSD,", "EURUSD,,GBPUSD", "A|B,C"],
-    "KIND": ["", "buy", "Position", "positions"],
-    "STATUS": ["", "FILLED", "done"],
-    "PRESENCE": ["", "UP", "1"],
-    "PERIOD": ["", "-5", "nan", "1e3"],
-    "MAGIC": ["", "-9223372036854775809", "18446744073709551616", "1.0", "x"],
-    "EPOCH": ["", "0" * 15, "0" * 17, "0" * 15 + "g", "0" * 15 + "\n"],
-    "SEQS": ["", "main", "main:", "main:x", "main:1,", "a b:1", "main:1,main:2"],
-    "COMMENT": ["x" * 101],
-    "WORDS": ["x" * 101],
-    "LOGIN": ["x" * 101, "\ufffd"],
-    "PASSWORD": ["x" * 129, "\ufffd"],
-}
-
-
-def table(named):
-    return [(name, text) for name, texts in named.items() for text in texts]
-
-
-@pytest.mark.parametrize(("name", "text"), table(GOOD))
-def test_a_value_is_read(name, text):
-    assert Message("PING", {"x": text}).take("x", getattr(fields, name)) is not None
-
-
-@pytest.mark.parametrize(("name", "text"), table(BAD))
-def test_a_value_is_refused_with_what_would_have_been_right(name, text):
-    grammar = getattr(fields, name)
-    with pytest.raises(WireError) as caught:
-        Message("PING", {"x": text}).take("x", grammar)
-    assert caught.value.code == "field"
-    assert str(caught.value).startswith(f"In PING x is {grammar.expected}")
-
-
-def test_every_grammar_is_tried():
-    grammars = {name for name, each in vars(fields).items() if isinstance(each, fields.Grammar)}
-    assert grammars - {"ANY"} == GOOD.keys() == BAD.keys()
-
-
-@given(st.text(max_size=40))
-def test_any_text_is_a_value_or_none(text):
-    for name in GOOD:
-        getattr(fields, name).read(text)
-
-
-def test_values_keep_what_was_sent():
-    assert fields.VOLUME.read("0.250").as_tuple() == Decimal("0.250").as_tuple()
-    assert str(fields.VOLUME.read("-0.00")) == "0"
-    assert fields.PRICE.read("1.09870") == "1.09870"
-    assert fields.PRICE.read("512.0599999999999") == "512.06"
-    assert fields.EPOCH.read("0123456789ABCDEF") == "0123456789abcdef"
-    assert fields.SYMBOLS.read("EURUSD, US 500") == {"EURUSD", "US 500"}
-    assert fields.SEQS.read("main:43,gold:7") == {"main": 43, "gold": 7}
-
-
 def test_a_field_that_is_needed_is_named():
     with pytest.raises(WireError, match="PUBLISH needs id, which is 1 to 64 of") as caught:
-        Message("PUBLISH", {}).need("id", fields.IDENTITY)
+        Message("PUBLISH", {}).require("id", fields.ID)
     assert caught.value.code == "field"

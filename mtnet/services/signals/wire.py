@@ -1,0 +1,669 @@
+"""
+The verbs of signals in the session dialect: built on one side, read on the other.
+
+Pure. Volumes are lots, signed; times are milliseconds since the Unix epoch, UTC. The server's
+builders trust what they are given to be valid: it came through a reader or the configuration.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import TypeVar
+
+from msgspec import Struct
+
+from mtnet.errors import WireError
+from mtnet.services.signals.values import (
+    CHANNELS,
+    EPOCH,
+    HASH,
+    KIND,
+    OPTIONAL,
+    PAUSE_MODE,
+    PRESENCE,
+    PRICE,
+    SEQS,
+    STATUS,
+    SYMBOL,
+    SYMBOLS,
+    TAKE,
+    TICKET,
+    VOLUME,
+    Fields,
+    Kind,
+    PauseMode,
+    Presence,
+    Status,
+    Take,
+)
+from mtnet.session import messages
+from mtnet.session.fields import ANY, CHANNEL, ID, NUMBER, TEXT, join_list
+from mtnet.session.grammar import MAX_FRAME, Message, append, enclose, encode, escape
+from mtnet.values import format_volume
+
+CACHED = 64
+"""Frames of a kind that are kept: clients that reconnect together are sent the same."""
+MAX_NAMED = 100
+"""Channels in one CHANNELS; so many of the longest names fit."""
+MAX_DIGITS = 19
+"""Of a time."""
+MAX_NOTICE = 500
+"""Characters of the sentence in a NOTICE."""
+
+
+class Subscribe(Struct, frozen=True):
+    """
+    Asks for a channel, or changes its filter.
+
+    Attributes:
+        symbols: None = all.
+        epoch, after: the journal and the number that the follower knows last.
+        h: of exactly the entry `after`, as its SIGNAL or SYNCED said; None = it is not known.
+    """
+
+    channel: str
+    symbols: frozenset[str] | None = None
+    epoch: str | None = None
+    after: int | None = None
+    h: str | None = None
+
+
+class Unsubscribe(Struct, frozen=True):
+    """Ends a subscription."""
+
+    channel: str
+
+
+class Publish(Struct, frozen=True):
+    """
+    Sets a position, whole: a field that is left out is absent, not unchanged.
+
+    Attributes:
+        id: names it in its channel, for ever.
+        volume: 0 removes the position.
+        ticket: empty = the net position of the symbol.
+        fields: of `comment`, `magic`, `price`, `ptime` (the publisher's clock), `sl`, `tp`.
+        take: whether it takes the channel over; None = it does. No part of what an id names.
+    """
+
+    id: str
+    symbol: str
+    volume: Decimal
+    channel: str = "main"
+    ticket: str = ""
+    type: Kind = "position"
+    fields: Fields = ()
+    take: Take | None = None
+
+
+class Ack(Struct, frozen=True):
+    """
+    What a follower did with a signal.
+
+    Attributes:
+        volume: what it really holds now.
+    """
+
+    channel: str
+    seq: int
+    status: Status | None = None
+    price: str | None = None
+    volume: Decimal | None = None
+    reason: str = ""
+
+
+class Welcome(messages.Welcome, frozen=True, kw_only=True):
+    """
+    WELCOME of a server with signals.
+
+    Attributes:
+        epoch: of the journal of `main`.
+    """
+
+    epoch: str
+
+
+class Heartbeat(messages.Heartbeat, frozen=True):
+    """The server's PING, with the last seq of each channel that is subscribed to."""
+
+    seqs: Mapping[str, int] = {}
+
+
+class _Position(Struct, frozen=True):
+    channel: str
+    seq: int
+    symbol: str
+    volume: Decimal
+    time: int
+    ticket: str = ""
+    type: Kind = "position"
+    fields: Fields = ()
+
+
+class Entry(_Position, frozen=True, kw_only=True):
+    """
+    A position as it was stored.
+
+    Attributes:
+        time: the server's.
+        volume: 0 = it was removed.
+        ticket: empty = the net position of the symbol.
+        fields: as of `Publish`.
+        opened: when the position was opened, by the server's clock or, if that is earlier, by
+            the publisher's; None = not known.
+        popened: the same by the publisher's clock.
+    """
+
+    opened: int | None = None
+    popened: int | None = None
+
+
+class Signal(Entry, frozen=True):
+    """
+    An entry as news.
+
+    Attributes:
+        prev: the seq of the one sent before it, when the subscription leaves some out.
+        h: the first 8 hex digits of the hash that chains it to all before it; empty = a server
+            that does not say.
+    """
+
+    prev: int | None = None
+    h: str = ""
+
+
+class SnapshotPosition(Entry, frozen=True):
+    """An entry of a snapshot."""
+
+
+class Snapshot(Struct, frozen=True):
+    """
+    Announces `count` positions; what they do not name is flat.
+
+    Attributes:
+        seq: of the state; 0 = nothing is known, so change nothing.
+        diverged: what SUBSCRIBE named is no part of this history, although the epoch is the
+            same: a copy of the data folder was put back.
+    """
+
+    channel: str
+    epoch: str
+    seq: int
+    count: int
+    diverged: bool = False
+
+
+class Synced(Struct, frozen=True):
+    """
+    Ends a replay or a snapshot; from `seq` + 1 on all is news.
+
+    Attributes:
+        h: as in `Signal`, of entry `seq`; zeros for seq 0.
+    """
+
+    channel: str
+    epoch: str
+    seq: int
+    h: str = ""
+
+
+class Stored(Struct, frozen=True):
+    """The PUBLISH with this id is on disk."""
+
+    id: str
+    seq: int
+
+
+class ProviderStatus(Struct, frozen=True):
+    """Says whether a channel has a publisher, and since when."""
+
+    channel: str
+    publisher: Presence
+    since: int
+
+
+class Paused(Struct, frozen=True):
+    """A channel takes only what reduces positions from now on, or nothing at all."""
+
+    channel: str
+    mode: PauseMode
+
+
+class Flattened(Struct, frozen=True):
+    """Whoever runs the server has closed every position of a channel and removed every order."""
+
+    channel: str
+
+
+class Resumed(Struct, frozen=True):
+    """A channel takes everything again."""
+
+    channel: str
+
+
+class Channels(Struct, frozen=True):
+    """Names channels that were refused before and may be asked for now."""
+
+    channels: tuple[str, ...]
+
+
+class Notice(Struct, frozen=True):
+    """A sentence for whoever sits before the client."""
+
+    text: str
+
+
+class Unsubscribed(Struct, frozen=True):
+    """Answers UNSUBSCRIBE; nothing of the channel follows."""
+
+    channel: str
+
+
+Request = (
+    messages.Hello
+    | Subscribe
+    | Unsubscribe
+    | Publish
+    | Ack
+    | messages.Ping
+    | messages.Pong
+    | messages.Bye
+)
+Answer = (
+    Welcome
+    | Signal
+    | SnapshotPosition
+    | Snapshot
+    | Synced
+    | Stored
+    | ProviderStatus
+    | Heartbeat
+    | messages.Welcome
+    | messages.Heartbeat
+    | messages.Pong
+    | messages.Error
+    | Paused
+    | Flattened
+    | Resumed
+    | Channels
+    | Notice
+    | Unsubscribed
+)
+
+
+def read_request(message: Message) -> Request:
+    """
+    Read a message of a client.
+
+    Raises:
+        WireError: `verb` (unknown) or `field`. Nothing of HELLO is quoted.
+    """
+    return messages.read(REQUESTS, message)
+
+
+def read_answer(message: Message) -> Answer:
+    """
+    Read a message of the server.
+
+    Raises:
+        WireError: `verb` (a newer server may have more of them) or `field`.
+    """
+    return messages.read(ANSWERS, message)
+
+
+def subscribe(
+    channel: str = "main",
+    symbols: Iterable[str] | None = None,
+    epoch: str | None = None,
+    after: int | None = None,
+    h: str | None = None,
+) -> bytes:
+    """
+    Return the frame that asks for a channel.
+
+    Args:
+        symbols: None = all. About a hundred fit.
+    """
+    if symbols is None:
+        return messages.request(
+            REQUESTS, "SUBSCRIBE", channel=channel, epoch=epoch, after=after, h=h
+        )
+    joined = join_list(sorted(symbols))
+    return messages.request(
+        REQUESTS, "SUBSCRIBE", channel=channel, symbols=joined, epoch=epoch, after=after, h=h
+    )
+
+
+def unsubscribe(channel: str = "main") -> bytes:
+    """Return the frame that ends a subscription."""
+    return messages.request(REQUESTS, "UNSUBSCRIBE", channel=channel)
+
+
+def publish(position: Publish) -> bytes:
+    """Return the frame that sets a position; with every field at its longest it fits."""
+    if not OPTIONAL.keys() >= {key for key, _ in position.fields}:
+        raise WireError("field", f"The optional fields of PUBLISH are {', '.join(OPTIONAL)}")
+    fields = {"time" if key == "ptime" else key: text for key, text in position.fields}
+    return messages.request(
+        REQUESTS,
+        "PUBLISH",
+        id=position.id,
+        symbol=position.symbol,
+        volume=position.volume,
+        channel=position.channel,
+        ticket=position.ticket or None,
+        type=None if position.type == "position" else position.type,
+        take=position.take,
+        **fields,
+    )
+
+
+def ack(done: Ack) -> bytes:
+    """Return the frame that says what became of a signal."""
+    return messages.request(
+        REQUESTS,
+        "ACK",
+        channel=done.channel,
+        seq=done.seq,
+        status=done.status,
+        price=done.price,
+        volume=done.volume,
+        reason=done.reason or None,
+    )
+
+
+def signal(
+    channel: str,
+    seq: int,
+    symbol: str,
+    volume: Decimal,
+    time: int,
+    ticket: str = "",
+    type: Kind = "position",
+    fields: Fields = (),
+    opened: int | None = None,
+    popened: int | None = None,
+    *,
+    prev: int | None = None,
+    h: str = "",
+) -> bytes:
+    """Return the frame of an entry; for filtered subscriptions see `with_prev`."""
+    frame = _entry(
+        "SIGNAL", channel, seq, symbol, volume, time, ticket, type, fields, opened, popened, h
+    )
+    return frame if prev is None else with_prev(frame, prev)
+
+
+def with_prev(frame: bytes, prev: int) -> bytes:
+    """Return a SIGNAL for one filtered subscription: the frame itself is built once for all."""
+    return append(frame, "prev", prev)
+
+
+def position(
+    channel: str,
+    seq: int,
+    symbol: str,
+    volume: Decimal,
+    time: int,
+    ticket: str = "",
+    type: Kind = "position",
+    fields: Fields = (),
+    opened: int | None = None,
+    popened: int | None = None,
+) -> bytes:
+    """Return the frame of an entry in a snapshot, with the seq that set it."""
+    return _entry(
+        "POSITION", channel, seq, symbol, volume, time, ticket, type, fields, opened, popened
+    )
+
+
+def snapshot(channel: str, epoch: str, seq: int, count: int, diverged: bool = False) -> bytes:
+    """Return the head of a snapshot of `count` positions."""
+    told = "1" if diverged else None
+    return encode("SNAPSHOT", channel=channel, epoch=epoch, seq=seq, count=count, diverged=told)
+
+
+@lru_cache(CACHED)
+def synced(channel: str, epoch: str, seq: int, h: str = "") -> bytes:
+    """Return the end of a replay or a snapshot."""
+    return encode("SYNCED", channel=channel, epoch=epoch, seq=seq, h=h or None)
+
+
+def stored(id: str, seq: int) -> bytes:
+    """Return the answer to PUBLISH, for when the commit has returned."""
+    return encode("STORED", id=id, seq=seq)
+
+
+@lru_cache(CACHED)
+def status(channel: str, up: bool, since: int) -> bytes:
+    """Return the news that a channel has a publisher, or has none."""
+    return encode("STATUS", channel=channel, publisher="up" if up else "down", since=since)
+
+
+def join_seqs(seqs: Mapping[str, int]) -> str:
+    """
+    Return `seqs` of the heartbeat.
+
+    Of more channels than fit, 70 of the longest names, the last are left out: a heartbeat
+    must not fail.
+    """
+    shown, room = "", MAX_FRAME - len("<<PING|time=|seqs=>>\r\n") - MAX_DIGITS
+    for channel, seq in seqs.items():
+        more = f"{shown and ','}{channel}:{seq}"
+        if len(shown) + len(more) > room:
+            break
+        shown += more
+    return shown
+
+
+@lru_cache(CACHED)
+def paused(channel: str, mode: PauseMode) -> bytes:
+    """Return the news that a channel takes less than usual."""
+    return encode("PAUSED", channel=channel, mode=mode)
+
+
+def flattened(channel: str) -> bytes:
+    """Return the news that every position of a channel is closed."""
+    return encode("FLATTENED", channel=channel)
+
+
+def resumed(channel: str) -> bytes:
+    """Return the news that a channel takes everything again."""
+    return encode("RESUMED", channel=channel)
+
+
+def channels(names: Iterable[str]) -> bytes:
+    """Return the news that channels may be asked for, in as many frames as they fill."""
+    rest, frames = sorted(names), []
+    while rest:
+        frames.append(encode("CHANNELS", channels=join_list(rest[:MAX_NAMED])))
+        del rest[:MAX_NAMED]
+    return b"".join(frames)
+
+
+def notice(text: str) -> bytes:
+    """Return a sentence for people, cut to `MAX_NOTICE` characters."""
+    return encode("NOTICE", text=text[:MAX_NOTICE])
+
+
+def unsubscribed(channel: str) -> bytes:
+    """Return the answer to UNSUBSCRIBE."""
+    return encode("UNSUBSCRIBED", channel=channel)
+
+
+def _entry(
+    verb: str,
+    channel: str,
+    seq: int,
+    symbol: str,
+    volume: Decimal,
+    time: int,
+    ticket: str,
+    type: Kind,
+    fields: Fields,
+    opened: int | None,
+    popened: int | None,
+    h: str = "",
+) -> bytes:
+    # Each signal goes through here; of all these values a symbol and a comment alone may hold
+    # what must be escaped.
+    payload = (
+        f"{verb}|channel={channel}|seq={seq}|symbol={escape(symbol)}"
+        f"|volume={format_volume(volume)}|time={time}"
+    )
+    if ticket:
+        payload += f"|ticket={ticket}"
+    if type != "position":
+        payload += f"|type={type}"
+    for key, text in fields:
+        payload += f"|{key}={escape(text)}"
+    if opened is not None:
+        payload += f"|opened={opened}"
+    if popened is not None:
+        payload += f"|popened={popened}"
+    if h:
+        payload += f"|h={h}"
+    return enclose(payload)
+
+
+def read_fields(message: Message, time: str) -> Fields:
+    """
+    Return the optional fields of a position; an empty comment, which terminals send, is absent.
+
+    Args:
+        time: the key of the publisher's own clock.
+
+    Raises:
+        WireError: `field`.
+    """
+    keys = ((name, time if name == "ptime" else name) for name in OPTIONAL)
+    found = [(name, message.get(key, OPTIONAL[name])) for name, key in keys]
+    return tuple((name, text) for name, text in found if text)
+
+
+def _read_subscribe(message: Message) -> Subscribe:
+    return Subscribe(
+        message.require("channel", CHANNEL),
+        message.get("symbols", SYMBOLS),
+        message.get("epoch", EPOCH),
+        message.get("after", NUMBER),
+        message.get("h", HASH),
+    )
+
+
+def _read_publish(message: Message) -> Publish:
+    identity = message.require("id", ID)
+    symbol, volume = message.require("symbol", SYMBOL), message.require("volume", VOLUME)
+    kind = message.get("type", KIND) or "position"
+    direction = kind.partition("_")[0]
+    if (direction == "buy" and volume < 0) or (direction == "sell" and volume > 0):
+        sign = "positive" if direction == "buy" else "negative"
+        raise message.refusal(f"volume is {sign} for {kind}", message.fields["volume"])
+    return Publish(
+        identity,
+        symbol,
+        volume,
+        message.get("channel", CHANNEL) or "main",
+        message.get("ticket", TICKET) or "",
+        kind,
+        read_fields(message, "time"),
+        message.get("take", TAKE),
+    )
+
+
+def _read_ack(message: Message) -> Ack:
+    return Ack(
+        message.require("channel", CHANNEL),
+        message.require("seq", NUMBER),
+        message.get("status", STATUS),
+        message.get("price", PRICE),
+        message.get("volume", VOLUME),
+        message.get("reason", TEXT) or "",
+    )
+
+
+def _read_welcome(message: Message) -> Welcome:
+    common = messages.read_welcome(message)
+    return Welcome(common.heartbeat, common.time, epoch=message.require("epoch", EPOCH))
+
+
+def _read_heartbeat(message: Message) -> Heartbeat:
+    common = messages.read_heartbeat(message)
+    return Heartbeat(common.time, message.get("seqs", SEQS) or {})
+
+
+E = TypeVar("E", Signal, SnapshotPosition)
+
+
+def _read_opened(message: Message, make: Callable[..., E], **more: int | str | None) -> E:
+    return make(
+        *_read_entry(message),
+        **more,
+        opened=message.get("opened", NUMBER),
+        popened=message.get("popened", NUMBER),
+    )
+
+
+def _read_entry(
+    message: Message,
+) -> tuple[str, int, str, Decimal, int, str, Kind, Fields]:
+    return (
+        message.require("channel", CHANNEL),
+        message.require("seq", NUMBER),
+        message.require("symbol", SYMBOL),
+        message.require("volume", VOLUME),
+        message.require("time", NUMBER),
+        message.get("ticket", TICKET) or "",
+        message.get("type", KIND) or "position",
+        read_fields(message, "ptime"),
+    )
+
+
+REQUESTS: dict[str, Callable[[Message], Request]] = {
+    **messages.REQUESTS,
+    "SUBSCRIBE": _read_subscribe,
+    "UNSUBSCRIBE": lambda message: Unsubscribe(message.require("channel", CHANNEL)),
+    "PUBLISH": _read_publish,
+    "ACK": _read_ack,
+}
+"""Readers of what a client sends."""
+ANSWERS: dict[str, Callable[[Message], Answer]] = {
+    **messages.ANSWERS,
+    "WELCOME": _read_welcome,
+    "PING": _read_heartbeat,
+    "SIGNAL": lambda message: _read_opened(
+        message,
+        Signal,
+        prev=message.get("prev", NUMBER),
+        h=message.get("h", HASH) or "",
+    ),
+    "POSITION": lambda message: _read_opened(message, SnapshotPosition),
+    "SNAPSHOT": lambda message: Snapshot(
+        message.require("channel", CHANNEL),
+        message.require("epoch", EPOCH),
+        message.require("seq", NUMBER),
+        message.require("count", NUMBER),
+        message.get("diverged", ANY) == "1",
+    ),
+    "SYNCED": lambda message: Synced(
+        message.require("channel", CHANNEL),
+        message.require("epoch", EPOCH),
+        message.require("seq", NUMBER),
+        message.get("h", HASH) or "",
+    ),
+    "STORED": lambda message: Stored(message.require("id", ID), message.require("seq", NUMBER)),
+    "STATUS": lambda message: ProviderStatus(
+        message.require("channel", CHANNEL),
+        message.require("publisher", PRESENCE),
+        message.require("since", NUMBER),
+    ),
+    "PAUSED": lambda message: Paused(
+        message.require("channel", CHANNEL), message.require("mode", PAUSE_MODE)
+    ),
+    "FLATTENED": lambda message: Flattened(message.require("channel", CHANNEL)),
+    "RESUMED": lambda message: Resumed(message.require("channel", CHANNEL)),
+    "CHANNELS": lambda message: Channels(message.require("channels", CHANNELS)),
+    "NOTICE": lambda message: Notice(message.require("text", ANY)),
+    "UNSUBSCRIBED": lambda message: Unsubscribed(message.require("channel", CHANNEL)),
+}
+"""Readers of what the server sends."""

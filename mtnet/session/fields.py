@@ -1,0 +1,93 @@
+"""
+Field types of the session dialect: how the text of each field is read.
+
+Pure: text in; a value, or what would have been right, out. Services add their own types.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Generic, NamedTuple, TypeVar
+
+MAX_NUMBER = 2**63
+"""Sequence numbers and times lie below: MQL5 keeps them in a `long`."""
+MAX_TEXT = 100
+"""Characters of a name, a login, a reason, and of the text that PING wants returned."""
+MAX_PASSWORD = 128
+"""Characters."""
+COMMA = "%2C"
+"""A comma within an item of a list."""
+LISTS = frozenset({"symbols", "channels"})
+"""The keys whose values are lists of texts, in the messages of every service."""
+
+T = TypeVar("T")
+
+_CHANNEL = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,8}(\.[0-9]{1,5})?", re.ASCII)
+_REPLACED = "\ufffd"
+
+
+class FieldType(NamedTuple, Generic[T]):
+    """
+    How the text of a field is read.
+
+    Attributes:
+        read: returns None for a text that it cannot read.
+        expected: what would have been right, to follow «field is».
+    """
+
+    read: Callable[[str], T | None]
+    expected: str
+
+
+def matching(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
+    """Return a reader of the texts that match a pattern as a whole."""
+    return lambda text: text if pattern.fullmatch(text) else None
+
+
+def text_up_to(most: int) -> FieldType[str]:
+    """Return the type of texts of at most so many characters."""
+    return FieldType(
+        lambda text: text if len(text) <= most else None, f"a text of at most {most} characters"
+    )
+
+
+def join_list(items: Iterable[str]) -> str:
+    """Return a list as the text of one field; a comma within an item is written `%2C`."""
+    return ",".join(item.replace(",", COMMA) for item in items)
+
+
+def split_list(text: str) -> list[str]:
+    """Return the items of a list; undoes `join_list`."""
+    return [item.replace(COMMA, ",") for item in text.split(",")]
+
+
+def read_number(text: str) -> int | None:
+    """Read a whole number from 0 to `MAX_NUMBER` - 1."""
+    if _NUMBER.fullmatch(text) is None:
+        return None
+    number = int(text)
+    return number if number < MAX_NUMBER else None
+
+
+def _read_seconds(text: str) -> float | None:
+    return float(text) if _SECONDS.fullmatch(text) else None
+
+
+def _unicode_up_to(most: int) -> FieldType[str]:
+    """As `text_up_to`, without U+FFFD: two unreadable names or passwords must not be equal."""
+    return FieldType(
+        lambda text: text if len(text) <= most and _REPLACED not in text else None,
+        f"a text of at most {most} characters, in UTF-8",
+    )
+
+
+ANY: FieldType[str] = FieldType(lambda text: text, "a text")
+CHANNEL = FieldType(matching(_CHANNEL), "1 to 32 of A-Z a-z 0-9 . _ -")
+ID = FieldType(matching(_ID), "1 to 64 of A-Z a-z 0-9 . _ -")
+NUMBER = FieldType(read_number, f"a whole number from 0 to {MAX_NUMBER - 1}")
+SECONDS = FieldType(_read_seconds, "seconds such as 5 or 0.5")
+TEXT = text_up_to(MAX_TEXT)
+LOGIN = _unicode_up_to(MAX_TEXT)
+PASSWORD = _unicode_up_to(MAX_PASSWORD)
