@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -33,12 +34,20 @@ def run(*command, cwd=None):
     return result.stdout
 
 
+def listed():
+    """Name the files that git knows; in an unpacked source distribution, those that it has."""
+    if (PROJECT / "PKG-INFO").exists():
+        names = (PROJECT / "mtnet_hub.egg-info/SOURCES.txt").read_text("utf-8")
+    else:
+        names = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=PROJECT)
+    return [name for name in names.splitlines() if (PROJECT / name).is_file()]
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A copy of what git would hand out, so that a build leaves nothing in the checkout."""
+    """A copy of the project's own files, so that a build leaves nothing in the checkout."""
     folder = tmp_path_factory.mktemp("source")
-    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=PROJECT)
-    for name in filter(lambda name: (PROJECT / name).is_file(), listed.splitlines()):
+    for name in listed():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes((PROJECT / name).read_bytes())
     return folder
@@ -49,6 +58,17 @@ def wheel(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, source)
     return next(folder.glob("*.whl"))
+
+
+def test_the_source_distribution_has_every_file_but_those_of_the_repository(source, tmp_path):
+    run(sys.executable, "-m", "build", "--sdist", "--outdir", tmp_path, source)
+    (file,) = tmp_path.iterdir()
+    assert file.name.startswith("mtnet_hub-")
+    with tarfile.open(file) as archive:
+        members = (member.name.partition("/")[2] for member in archive if member.isfile())
+        names = {name for name in members if "egg-info" not in name}
+    ours = {name for name in listed() if "egg-info" not in name and not name.startswith(".")}
+    assert names - {"PKG-INFO"} == ours - {"PKG-INFO"}
 
 
 def environment(folder):
