@@ -28,12 +28,12 @@ class IStreamPlugin(Interface):
         "The verbs that the service asks for, of `mtnet.access.rights.VERBS`, for the table."
     )
 
-    def buildFactory(hub: Any) -> IProtocolFactory:
+    def buildFactory(env: Any) -> IProtocolFactory:
         """
         Build the one factory that serves every endpoint of this service.
 
-        `hub` is the `mtnet.daemon.environment.Hub`. Called once, before anything listens. It must
-        not block.
+        `env` is the `mtnet.daemon.environment.Environment`. Called once, before anything listens.
+        It must not block.
 
         Raises:
             mtnet.errors.ConfigError: the service cannot work as it is configured.
@@ -52,12 +52,12 @@ class IDatagramPlugin(Interface):
     defaultEndpoint: str | None = Attribute("Such as `udp:8082:interface=127.0.0.1`; None = off.")
     rights: tuple[str, ...] = Attribute("As of `IStreamPlugin`.")
 
-    def buildProtocol(hub: Any, listener: Any) -> DatagramProtocol:
+    def buildProtocol(env: Any, listener: Any) -> DatagramProtocol:
         """
         Build what hears the datagrams of one `mtnet.net.endpoints.Listener`.
 
-        `hub` is the `mtnet.daemon.environment.Hub`. One that provides `IBurstProtocol` is handed
-        many at once. It must not block.
+        `env` is the `mtnet.daemon.environment.Environment`. One that provides `IBurstProtocol` is
+        handed many at once. It must not block.
         """
 
 

@@ -27,12 +27,12 @@ from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
 from mtnet.config.schema import Config
 from mtnet.daemon import log_file
-from mtnet.daemon.bound import Bound
 from mtnet.daemon.control import Command, ControlFactory
 from mtnet.daemon.datadir import DataFolder
-from mtnet.daemon.environment import Hub
-from mtnet.daemon.gc_policy import Garbage
+from mtnet.daemon.environment import Environment
+from mtnet.daemon.gc_policy import GcPolicy
 from mtnet.daemon.options import Options
+from mtnet.daemon.ports import BoundListener, cannot_listen, listen, raise_limit, reason
 from mtnet.daemon.preflight import (
     certificates,
     check,
@@ -44,13 +44,11 @@ from mtnet.daemon.preflight import (
 )
 from mtnet.daemon.registry import Plugin
 from mtnet.daemon.stale_locks import clear_socket
-from mtnet.daemon.watchdog import PERIOD as WATCH
-from mtnet.daemon.watchdog import Watch, bounded
+from mtnet.daemon.watchdog import PERIOD as WATCHDOG_PERIOD
+from mtnet.daemon.watchdog import Watchdog, with_timeout
 from mtnet.errors import JournalError, MtnetError, NotAskedError, StartError
 from mtnet.interfaces import IDatagramPlugin, IListenerAware, IStreamPlugin
-from mtnet.net.descriptors import raise_limit
 from mtnet.net.endpoints import Listener, host_of
-from mtnet.net.listening import cannot_listen, listen, reason
 from mtnet.net.pipeline import Layers
 from mtnet.net.tls.store import LOOK
 from mtnet.net.udp import BurstPort
@@ -71,13 +69,13 @@ from mtnet.storage.worker import SerialWorker
 
 __all__ = ["Options", "makeService"]
 
-RUN = 60.0
+RUN_INTERVAL = 60.0
 """Seconds between two notes that the daemon runs, from which the next start judges its clock."""
-ROOM_LOOK = 5.0
+SPACE_CHECK_INTERVAL = 5.0
 """Seconds between two looks at the free space of the disk."""
-STOP = 10.0
+STOP_TIMEOUT = 10.0
 """Seconds that a stop waits for a disk that does not answer."""
-STAND_BACK = 5
+HASHER_NICENESS = 5
 """How nice the thread is that hashes what strangers say: whoever guesses passwords keeps it busy
 without pause, and on one CPU would have half of it."""
 
@@ -122,28 +120,28 @@ class Daemon(MultiService):
         super().__init__()
         self._reactor = reactor
         self._now = WallClock(_now, _seconds)
-        self._began = _seconds()
+        self._started = _seconds()
         check_settings(config, reactor)
         check_ports(config)
         found = listeners(config)
         self._certificates = certificates(config, self._now)
         rules(config)
-        self._room = raise_limit()
-        self._garbage = Garbage(reactor)
-        self._garbage.setServiceParent(self)
+        self._connection_limit = raise_limit()
+        self._gc_policy = GcPolicy(reactor)
+        self._gc_policy.setServiceParent(self)
         self._folder = DataFolder(config.data)
         certified = () if self._certificates is None else self._certificates.folders()
         self._redactor = PathRedactor(self._folder.path, certified)
-        self._folder.look()
+        self._folder.check_space()
         self._now.compare_run(self._folder.last_run())
-        self._now.compare_doubt(*self._folder.doubt())
+        self._now.compare_doubt(*self._folder.doubted_runs())
         # No template on a slow disk delays a tick, and neither delays a signal.
         self._signals_worker = SerialWorker(reactor, "mtnet-signals")
         self._ticks_worker, self._disk_worker = (
             SerialWorker(reactor, "mtnet-ticks"),
             SerialWorker(reactor, "mtnet-disk"),
         )
-        self._hash_worker = SerialWorker(reactor, "mtnet-strangers", STAND_BACK)
+        self._hash_worker = SerialWorker(reactor, "mtnet-strangers", HASHER_NICENESS)
         self._login_worker = SerialWorker(reactor, "mtnet-logins")
         disks = {
             "signals": self._signals_worker,
@@ -151,27 +149,29 @@ class Daemon(MultiService):
             "templates": self._disk_worker,
         }
         self._workers = (*disks.values(), self._hash_worker, self._login_worker)
-        self._watch = Watch(disks, self._disk_worker, self._folder.find)
-        self._repeat(WATCH, "The look at the data folder", self._watch.look)
-        self.hub = self._build_hub(config)
-        self._operator = SignalCommands(self.hub.signals)
-        self._has_accounts = not self.hub.access.accounts.empty
-        self._layers = Layers(self.hub, self._certificates)
+        self._watchdog = Watchdog(disks, self._disk_worker, self._folder.replaced)
+        self._repeat(WATCHDOG_PERIOD, "The look at the data folder", self._watchdog.check)
+        self.env = self._build_environment(config)
+        self._operator = SignalCommands(self.env.signals)
+        self._has_accounts = not self.env.access.accounts.empty
+        self._layers = Layers(self.env, self._certificates)
         self._bound = list(self._bind(found))
         self._control = self._bind_control()
         for name, source in config.signals.sources.items():
             endpoint = clientFromString(reactor, source.connect)
-            source_service(self.hub, name, source, endpoint).setServiceParent(self)
-        IntegrityCheckService(self.hub).setServiceParent(self)
+            source_service(self.env, name, source, endpoint).setServiceParent(self)
+        IntegrityCheckService(self.env).setServiceParent(self)
         if config.templates.folder:
-            WatchedFolderService(self.hub).setServiceParent(self)
-        self._repeat(ROOM_LOOK, "The look at the free space of the disk", self._look_at_room)
+            WatchedFolderService(self.env).setServiceParent(self)
+        self._repeat(
+            SPACE_CHECK_INTERVAL, "The look at the free space of the disk", self._check_space
+        )
         self._repeat(config.access.save_interval, "The note of logins and bans", self._keeper.flush)
-        self._repeat(RUN, "The note of the last run", self._note_run)
+        self._repeat(RUN_INTERVAL, "The note of the last run", self._note_run)
         self._now.check_start()
         self._repeat(clock.LOOK, "The look at the clock", self._now.watch)
         if self._certificates is not None:
-            self._repeat(LOOK, "The look at the certificates", self._look_at_certificates)
+            self._repeat(LOOK, "The look at the certificates", self._check_certificates)
 
     def _repeat(self, seconds: float, what: str, work: Callable[[], Any]) -> None:
         timer = TimerService(seconds, Recurring(what, work))
@@ -186,24 +186,24 @@ class Daemon(MultiService):
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         return "\n".join(
-            [f"mtnet {__version__}, data in {self._folder.path}", *lines, *self._try()]
+            [f"mtnet {__version__}, data in {self._folder.path}", *lines, *self._hints()]
         )
 
-    def _try(self) -> Iterable[str]:
+    def _hints(self) -> Iterable[str]:
         if not any(report["strangers"] for report in self._reports()):
             yield "Loopback only: every program here may do everything, and strangers nothing."
         elif self._has_accounts:
             yield "Whoever logs in may do more: `mtnet account list` says who and what."
-        for network, rights in self.hub.config.access.networks.items():
+        for network, rights in self.env.config.access.networks.items():
             yield f"Besides, {network} may {', '.join(rights) or 'nothing'}."
         for name in ("signals", "any"):
             for bound in self._bound:
                 if bound.plugin.name == name and not bound.listener.proxied:
-                    yield f"Try: {bound.trial()}"
+                    yield f"Try: {bound.example_command()}"
                     return
 
     def _reports(self) -> list[dict[str, str]]:
-        return [bound.report(self.hub.access.anonymous) for bound in self._bound]
+        return [bound.report(self.env.access.anonymous) for bound in self._bound]
 
     # What the control socket and /healthz say
 
@@ -212,16 +212,16 @@ class Daemon(MultiService):
         return {
             "version": __version__,
             "pid": os.getpid(),
-            "since": self._now() - int((_seconds() - self._began) * 1000),
+            "since": self._now() - int((_seconds() - self._started) * 1000),
             "data": str(self._folder.path),
             **self.health(),
             "services": self._reports(),
-            "access": {"room for connections": self._room, **self.hub.access.report()},
-            "log lines left out": self.hub.log_throttle.left_out + self.hub.access.log.left_out,
-            "garbage": self._garbage.status(),
-            "signals": self._watch.report("signals", self.hub.signals.status()),
-            "ticks": self._watch.report("ticks", self.hub.collector.status()),
-            "templates": self._watch.report("templates", self.hub.library.status()),
+            "access": {"room for connections": self._connection_limit, **self.env.access.report()},
+            "log lines left out": self.env.log.left_out + self.env.access.log.left_out,
+            "garbage": self._gc_policy.status(),
+            "signals": self._watchdog.report("signals", self.env.signals.status()),
+            "ticks": self._watchdog.report("ticks", self.env.collector.status()),
+            "templates": self._watchdog.report("templates", self.env.library.status()),
             **self._tls_status(),
         }
 
@@ -234,9 +234,9 @@ class Daemon(MultiService):
     def health(self) -> dict[str, Any]:
         """Report what is well and what is not, with the paths of this machine."""
         parts = {
-            "signals": self._watch.report("signals", self.hub.signals.health()),
-            "ticks": self._watch.report("ticks", self.hub.collector.health()),
-            "templates": self._watch.report("templates", self.hub.library.health()),
+            "signals": self._watchdog.report("signals", self.env.signals.health()),
+            "ticks": self._watchdog.report("ticks", self.env.collector.health()),
+            "templates": self._watchdog.report("templates", self.env.library.health()),
             "disk": self._folder.health(),
         }
         if self._certificates is not None:
@@ -253,7 +253,7 @@ class Daemon(MultiService):
 
     # Building
 
-    def _build_hub(self, config: Config) -> Hub:
+    def _build_environment(self, config: Config) -> Environment:
         journal = Journal(self._folder.signals, config.signals.retain)
         worker, clock = self._signals_worker, self._reactor
         signals = SignalService(config.signals, journal, clock, self._now, worker, worker.later)
@@ -276,13 +276,13 @@ class Daemon(MultiService):
             if not has_free_space(self._folder.path):
                 remedy = "Make room on the disk of the data folder."
             raise StartError(f"{error} {remedy}") from error
-        return Hub(
+        return Environment(
             config=config,
             clock=self._reactor,
             now=self._now,
             in_thread=self._disk_worker,
             access=self._keeper.access,
-            log_throttle=LogThrottle(),
+            log=LogThrottle(),
             library=library,
             signals=signals,
             collector=collector,
@@ -309,28 +309,28 @@ class Daemon(MultiService):
         collector.open()
         return collector
 
-    def _bind(self, found: list[tuple[Plugin, Listener]]) -> Iterable[Bound]:
+    def _bind(self, found: list[tuple[Plugin, Listener]]) -> Iterable[BoundListener]:
         factories: dict[str, IProtocolFactory] = {}
         for plugin, listener in found:
             if IDatagramPlugin.providedBy(plugin):
-                port = self._hear(IDatagramPlugin(plugin), listener)
+                port = self._listen_udp(IDatagramPlugin(plugin), listener)
             else:
                 stream = IStreamPlugin(plugin)
                 if stream.name not in factories:
-                    factories[stream.name] = stream.buildFactory(self.hub)
+                    factories[stream.name] = stream.buildFactory(self.env)
                 if listener.path:
                     clear_socket(Path(listener.path))
                 aware = IListenerAware(factories[stream.name], None)
                 factory = factories[stream.name] if aware is None else aware.at(listener)
                 port = listen(listener, self._layers.around(listener, factory), self._reactor)
-            bound = Bound(plugin, listener, port)
+            bound = BoundListener(plugin, listener, port)
             host = host_of(bound.port.getHost())
-            check_exposure(self.hub.access.anonymous, self._has_accounts, listener, host)
+            check_exposure(self.env.access.anonymous, self._has_accounts, listener, host)
             yield bound
 
-    def _hear(self, plugin: IDatagramPlugin, listener: Listener) -> IListeningPort:
-        protocol = plugin.buildProtocol(self.hub, listener)
-        turn = self.hub.config.ticks.turn
+    def _listen_udp(self, plugin: IDatagramPlugin, listener: Listener) -> IListeningPort:
+        protocol = plugin.buildProtocol(self.env, listener)
+        turn = self.env.config.ticks.turn
         port = BurstPort(listener.port, protocol, listener.interface, self._reactor, turn)
         try:
             port.startListening()
@@ -370,8 +370,8 @@ class Daemon(MultiService):
 
     # Running
 
-    def _look_at_room(self) -> "Deferred[None]":
-        return self._disk_worker(self._folder.look).addCallback(self._open_control)
+    def _check_space(self) -> "Deferred[None]":
+        return self._disk_worker(self._folder.check_space).addCallback(self._open_control)
 
     def _open_control(self, _: None) -> None:
         """Make the control socket for which a full disk had no room at the start."""
@@ -384,9 +384,9 @@ class Daemon(MultiService):
         right, since, when = self._now.right, self._now.doubted_since, self._now()
         if not right and not since:
             return succeed(None)
-        return self._disk_worker(self._folder.note, when, right, since)
+        return self._disk_worker(self._folder.record_run, when, right, since)
 
-    def _look_at_certificates(self) -> None:
+    def _check_certificates(self) -> None:
         # By a wrong clock a new pair is refused, and the old one said to have expired.
         if self._certificates is not None and self._now.right:
             self._certificates.look()
@@ -394,32 +394,32 @@ class Daemon(MultiService):
     def startService(self) -> None:
         for worker in self._workers:
             worker.start()
-        self.hub.signals.start()
+        self.env.signals.start()
         self._check_room()
         if not self._folder.health()["healthy"]:
             self.log.error("{trouble}", trouble=self._folder.health()["trouble"])
-        if self.hub.collector.lost:
+        if self.env.collector.lost:
             self.log.warn(
                 "The last daemon was killed: {count} ticks that it had taken were not on disk",
-                count=self.hub.collector.lost,
+                count=self.env.collector.lost,
             )
         if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, self._hang_up)
+            signal.signal(signal.SIGHUP, self._on_sighup)
         super().startService()
 
     def _check_room(self) -> None:
-        access, settings = self.hub.access, self.hub.config.access
+        access, settings = self.env.access, self.env.config.access
         services = {bound.listener.service for bound in self._bound}
         most = sum(settings.of_service(name).total or 0 for name in services)
         if (
-            self._room is not None
-            and self._room < most
+            self._connection_limit is not None
+            and self._connection_limit < most
             and (self._has_accounts or access.anonymous.configured)
         ):
             self.log.warn(
                 "There is room for {room} connections, and access.connections allows {most}: "
                 "raise the hard limit of open files (`ulimit -Hn`, LimitNOFILE= of systemd)",
-                room=self._room,
+                room=self._connection_limit,
                 most=most,
             )
 
@@ -432,12 +432,12 @@ class Daemon(MultiService):
                 await maybeDeferred(port.stopListening)
         try:
             stored = Deferred.fromCoroutine(self._close())
-            await bounded(stored, STOP, self._reactor)
+            await with_timeout(stored, STOP_TIMEOUT, self._reactor)
         except TimeoutError:
             self.log.error(
                 "The disk has not answered within {stop} s of the stop, which waits no longer: "
                 "who was not told that something is stored must take it for unknown.",
-                stop=STOP,
+                stop=STOP_TIMEOUT,
             )
         finally:
             for worker in self._workers:
@@ -448,11 +448,11 @@ class Daemon(MultiService):
 
     async def _close(self) -> None:
         await maybeDeferred(super().stopService)
-        await self.hub.signals.close()
-        await self.hub.collector.close()
+        await self.env.signals.close()
+        await self.env.collector.close()
         await self._keeper.flush()
 
-    def _hang_up(self, number: int, frame: object) -> None:
+    def _on_sighup(self, number: int, frame: object) -> None:
         self._reactor.callFromThread(self._reload)
 
     def _reload(self) -> None:

@@ -4,8 +4,8 @@ Fakes for those who test a protocol of their own: no reactor, no sockets, no wai
 ::
 
     clock = Clock()
-    hub = make_hub(tmp_path, clock)
-    terminal = connect(MyFactory(hub), clock)
+    env = make_environment(tmp_path, clock)
+    terminal = connect(MyFactory(env), clock)
     terminal.send(b"hello\\r\\n")
     assert terminal.received() == b"hello to you\\r\\n"
 """
@@ -27,7 +27,7 @@ from mtnet.access.security_log import SecurityLog
 from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
 from mtnet.config.loader import load
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.service import SignalService
 from mtnet.services.templates.library import Library
@@ -36,15 +36,17 @@ from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
 
 EPOCH = 1_700_000_000_000
-"""Milliseconds since the Unix epoch at which the wall clock of `make_hub` starts."""
+"""Milliseconds since the Unix epoch at which the wall clock of `make_environment` starts."""
 
 
-def make_hub(folder: Path, clock: Clock, *sets: str, accounts: Accounts | None = None) -> Hub:
+def make_environment(
+    folder: Path, clock: Clock, *sets: str, accounts: Accounts | None = None
+) -> Environment:
     """
-    Return a hub like the daemon's, with a data folder of its own; blocking calls block.
+    Return an environment like the daemon's, with a data folder of its own; blocking calls block.
 
     Args:
-        folder: where it keeps its data; it survives into the next hub made there.
+        folder: where it keeps its data; it survives into the next env made there.
         clock: moved by the test; the wall clock follows it.
         sets: `SECTION.KEY=VALUE` texts, as for `--set`.
         accounts: who may log in; None = nobody.
@@ -76,13 +78,13 @@ def make_hub(folder: Path, clock: Clock, *sets: str, accounts: Accounts | None =
     store, tally = Store(folder / "ticks.sqlite"), Tally(folder / "ticks.taken")
     collector = Collector(config.ticks, config.reserve, store, tally, clock, maybeDeferred)
     collector.open()
-    return Hub(
+    return Environment(
         config=config,
         clock=clock,
         now=now,
         in_thread=maybeDeferred,
         access=access,
-        log_throttle=LogThrottle(),
+        log=LogThrottle(),
         library=Library(
             folder / "templates",
             max_size=config.templates.max_size,

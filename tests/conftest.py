@@ -12,7 +12,7 @@ from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import globalLogPublisher
 
 from mtnet.services.signals.journal.checkpoints import Checkpoints
-from mtnet.testing import make_hub
+from mtnet.testing import make_environment
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell lets what runs in its background ignore Ctrl-C, and so would every program that
@@ -65,11 +65,11 @@ def clock():
 
 
 @pytest.fixture
-def hub_with(tmp_path, clock):
-    """Make a hub in the test's own data folder: `hub_with("signals.pace=0")`."""
+def env_with(tmp_path, clock):
+    """Make a env in the test's own data folder: `env_with("signals.pace=0")`."""
 
     def make(*sets):
-        return make_hub(tmp_path / "data", clock, *sets)
+        return make_environment(tmp_path / "data", clock, *sets)
 
     return make
 

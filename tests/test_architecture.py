@@ -96,7 +96,7 @@ FLOORS = {
     "mtnet.daemon.hangup": 0,
     "mtnet.daemon.log_file": 0,
     "mtnet.daemon.options": 6,
-    "mtnet.daemon.bound": 6,
+    "mtnet.daemon.ports": 6,
     "mtnet.daemon.preflight": 6,
     "mtnet.daemon.watchdog": 6,
     "mtnet.service": 7,

@@ -153,7 +153,7 @@ class Desktop:
         """Start `start` seconds from `NOW`; return whether the clock was right then."""
         machine = Machine(start)
         machine.wall.compare_run(self.folder.last_run())
-        machine.wall.compare_doubt(*self.folder.doubt())
+        machine.wall.compare_doubt(*self.folder.doubted_runs())
         counted = machine.wall.estimate()
         machine.wall.check_start()
         right = machine.wall.right
@@ -161,7 +161,7 @@ class Desktop:
         for _ in range(hours):
             machine.run(HOUR)
             wall = machine.wall
-            self.folder.note(wall(), wall.right, wall.doubted_since)
+            self.folder.record_run(wall(), wall.right, wall.doubted_since)
         return right
 
 
@@ -176,7 +176,7 @@ def desktop(tmp_path):
 def test_the_clock_of_a_machine_that_was_off_for_long_is_right_at_the_start_a_day_later(desktop):
     starts = [30 * DAY, 30 * DAY + 12 * HOUR, 31 * DAY, 32 * DAY, 33 * DAY]
     assert [desktop.run(each) for each in starts] == [False, False, True, True, True]
-    assert desktop.folder.doubt() == (0, 0)
+    assert desktop.folder.doubted_runs() == (0, 0)
     assert not desktop.run(60 * DAY), "it was off again"
 
 
@@ -197,7 +197,7 @@ def test_a_doubted_clock_is_not_right_at_a_later_start_when_it(desktop, start):
 def test_a_doubted_clock_that_was_set_right_is_noted_as_doubted_no_more(desktop):
     assert not desktop.run(YEAR)
     assert desktop.run(2 * DAY)
-    assert desktop.folder.doubt() == (0, 0)
+    assert desktop.folder.doubted_runs() == (0, 0)
 
 
 def test_a_clock_that_stands_before_the_data_for_days_is_right_at_each_later_start(machine):

@@ -12,7 +12,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
 from mtnet.net.endpoints import Listener
-from mtnet.testing import connect, make_hub
+from mtnet.testing import connect, make_environment
 
 GUIDE = Path(__file__).parent.parent / "docs" / "extending.md"
 PLUGIN, TEST = re.findall(r"```python\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
@@ -52,26 +52,26 @@ def guarded(tmp_path):
     exec(PLUGIN + GATE, names)
 
     def build(*sets):
-        hub = make_hub(tmp_path, Clock(), *sets)
-        return hub, names["alerts"].buildFactory(hub).at(Listener("alerts", "tcp:1"))
+        env = make_environment(tmp_path, Clock(), *sets)
+        return env, names["alerts"].buildFactory(env).at(Listener("alerts", "tcp:1"))
 
     return build
 
 
 def test_with_a_gate_strangers_do_what_they_may(guarded):
-    hub, factory = guarded("access.anonymous=follow")
-    owner = connect(factory, hub.clock)
-    stranger = connect(factory, hub.clock, host="192.0.2.1", peer="192.0.2.9")
+    env, factory = guarded("access.anonymous=follow")
+    owner = connect(factory, env.clock)
+    stranger = connect(factory, env.clock, host="192.0.2.1", peer="192.0.2.9")
     stranger.send(b"ALERT false\n")
     owner.send(b"ALERT true\n")
     assert owner.received() == b""
     assert stranger.received().startswith(b"ALERT true ")
-    assert hub.access.limiters["alerts"].total == 2
+    assert env.access.limiters["alerts"].total == 2
 
 
 def test_with_a_gate_one_network_does_not_take_all_places(guarded):
-    hub, factory = guarded("access.anonymous=follow", "access.connections.alerts.network=1")
-    connect(factory, hub.clock, host="192.0.2.1", peer="192.0.2.9")
+    env, factory = guarded("access.anonymous=follow", "access.connections.alerts.network=1")
+    connect(factory, env.clock, host="192.0.2.1", peer="192.0.2.9")
     assert factory.buildProtocol(IPv4Address("TCP", "192.0.2.9", 2)) is None
 
 

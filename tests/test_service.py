@@ -10,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from mtnet.config.loader import load
 from mtnet.daemon.datadir import DataFolder
-from mtnet.service import ROOM_LOOK, Daemon
+from mtnet.service import SPACE_CHECK_INTERVAL, Daemon
 
 DAY = 86_400_000
 
@@ -73,11 +73,11 @@ def test_a_control_socket_that_a_full_disk_had_no_room_for_is_made_when_it_has(
     monkeypatch.setattr("mtnet.daemon.datadir.has_free_space", lambda _: not reactor.full)
     reactor = FullDisk()
     start(reactor)
-    reactor.advance(ROOM_LOOK)
+    reactor.advance(SPACE_CHECK_INTERVAL)
     assert reactor.unixServers == []
     reactor.full = False
     for _ in range(3):
-        reactor.advance(ROOM_LOOK)
+        reactor.advance(SPACE_CHECK_INTERVAL)
     assert [path.rpartition("/")[2] for path, *_ in reactor.unixServers] == ["control"]
     assert [each["log_format"] for each in log if "control socket" in each["log_format"]] == [
         "The control socket is made, now that the disk has room."
@@ -88,8 +88,8 @@ def test_a_clock_that_went_on_from_a_doubted_start_is_right_and_noted(start, tmp
     reactor, now = FullDisk(), time.time_ns() // 1_000_000
     reactor.full = False
     folder = DataFolder(str(tmp_path / "data"))
-    folder.note(now - 40 * DAY, True, 0)
-    folder.note(now - DAY // 4, False, now - 2 * DAY)
+    folder.record_run(now - 40 * DAY, True, 0)
+    folder.record_run(now - DAY // 4, False, now - 2 * DAY)
     folder.release()
     daemon = start(reactor)
     assert daemon.health()["warnings"] == []
@@ -102,7 +102,7 @@ def test_strangers_are_not_told_where_the_data_folder_is(start, monkeypatch, tmp
     daemon = start(reactor)
     trouble = f"{tmp_path / 'data' / 'ticks.sqlite'} cannot be read."
     health = {"healthy": False, "trouble": trouble}
-    monkeypatch.setattr(daemon.hub.collector, "health", lambda: health)
-    assert daemon.hub.health()["trouble"] == ["ticks: ticks.sqlite cannot be read."]
-    assert daemon.hub.health()["ticks"]["trouble"] == "ticks.sqlite cannot be read."
+    monkeypatch.setattr(daemon.env.collector, "health", lambda: health)
+    assert daemon.env.health()["trouble"] == ["ticks: ticks.sqlite cannot be read."]
+    assert daemon.env.health()["ticks"]["trouble"] == "ticks.sqlite cannot be read."
     assert daemon.status()["trouble"] == [f"ticks: {trouble}"]

@@ -41,8 +41,8 @@ class DataFolder:
         self._room = True
         try:
             make_folder(self.path)
-            check_closed(self.path)
-            self._lock = self._hold(self.path / "lock")
+            check_permissions(self.path)
+            self._lock = self._lock_file(self.path / "lock")
         except BlockingIOError as error:
             raise StartError(
                 f"Another mtnet runs on the data folder {path}; name one of its own with --data."
@@ -53,7 +53,7 @@ class DataFolder:
                 "with --data."
             ) from error
 
-    def _hold(self, path: Path) -> IO[str]:
+    def _lock_file(self, path: Path) -> IO[str]:
         # The lock belongs to the open file, which a daemon's fork inherits; it ends with
         # the process, however that ends.
         file = path.open("a", encoding="ascii")
@@ -65,7 +65,7 @@ class DataFolder:
             raise
         return file
 
-    def find(self) -> str | None:
+    def replaced(self) -> str | None:
         """Return what is wrong when another folder, or none, has the place of this one."""
         try:
             if FileIdentity.of(self.path / "lock") == FileIdentity.of(self._lock.fileno()):
@@ -94,7 +94,7 @@ class DataFolder:
         except OSError:
             return 0
 
-    def note(self, when: int, right: bool, doubted_since: int) -> None:
+    def record_run(self, when: int, right: bool, doubted_since: int) -> None:
         """
         Note that a daemon runs; blocks.
 
@@ -105,15 +105,15 @@ class DataFolder:
         """
         with suppress(OSError):  # these are hints
             if right:
-                self._note_run(when)
-            self._note_doubt(doubted_since, when)
+                self._record_time(when)
+            self._record_doubt(doubted_since, when)
 
-    def _note_run(self, when: int) -> None:
+    def _record_time(self, when: int) -> None:
         if not self.alive.exists():
             os.close(os.open(self.alive, os.O_CREAT, 0o600))
         os.utime(self.alive, ns=(when * 1_000_000, when * 1_000_000))
 
-    def _note_doubt(self, first: int, last: int) -> None:
+    def _record_doubt(self, first: int, last: int) -> None:
         if not first:
             self.doubted.unlink(missing_ok=True)
             return
@@ -121,7 +121,7 @@ class DataFolder:
             file.write(f"{first} {last}\n")
             file.truncate()
 
-    def doubt(self) -> tuple[int, int]:
+    def doubted_runs(self) -> tuple[int, int]:
         """
         Return when runs began and ended whose clock was doubted, as it told then.
 
@@ -134,7 +134,7 @@ class DataFolder:
             return 0, 0
         return first, last
 
-    def look(self) -> None:
+    def check_space(self) -> None:
         """Look whether the disk has room; blocks, for as long as a network file system hangs."""
         self._room = has_free_space(self.path)
 
@@ -163,7 +163,7 @@ def make_folder(path: Path) -> None:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def check_closed(path: Path) -> None:
+def check_permissions(path: Path) -> None:
     """
     Refuse a data folder whose files others on this machine can read: logins lie there.
 

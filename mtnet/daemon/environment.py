@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Hub:
+class Environment:
     """
     The domain objects and the clock.
 
@@ -30,7 +30,7 @@ class Hub:
         in_thread: runs a blocking function off the reactor: `in_thread(function, *args)`
             returns a Deferred with its result. One call runs at a time, in order.
         access: who may do what.
-        log_throttle: keeps a network from filling the log.
+        log: keeps a network from filling the log.
         library: the templates.
         desk: the signals.
         collector: the ticks.
@@ -42,7 +42,7 @@ class Hub:
     now: WallClock
     in_thread: Callable[..., "Deferred[Any]"]
     access: AccessControl
-    log_throttle: LogThrottle
+    log: LogThrottle
     library: "Library"
     signals: "SignalService"
     collector: "Collector"

@@ -20,15 +20,15 @@ from mtnet.recurring import Recurring
 THRESHOLDS = 700, 10, 5
 """Python's own, but for a full collection after half as many new objects: about 35,000, those of
 some 600 followers, which takes less than 10 ms."""
-THAW = 6 * 3600.0
+FULL_COLLECTION_INTERVAL = 6 * 3600.0
 """Seconds between two looks at everything: what was left out and has become garbage since would
 stay for ever."""
-FEW = 500_000
+FROZEN_LIMIT = 500_000
 """New objects that are left out before everything is looked at nevertheless, or as many as were
 left at the last look: so there is never more garbage than 100 MB, or than what is of use."""
 
 
-class Garbage(Service):
+class GcPolicy(Service):
     """
     Sees to the collections while the daemon runs.
 
@@ -42,54 +42,54 @@ class Garbage(Service):
         self._usual = gc.get_threshold()
         self._since = 0.0
         self._clock = clock
-        self._soon: IDelayedCall | None = None
-        self._thawing, self._left = False, 0
-        self._loop = LoopingCall(Recurring("The collection of garbage", self._thaw))
+        self._scheduled: IDelayedCall | None = None
+        self._collecting, self._remaining = False, 0
+        self._loop = LoopingCall(Recurring("The collection of garbage", self._collect_everything))
         self._loop.clock = clock
 
     def startService(self) -> None:
         super().startService()
         self._usual = gc.get_threshold()
         gc.set_threshold(*THRESHOLDS)
-        gc.callbacks.append(self._noticed)
+        gc.callbacks.append(self._on_collection)
         # What the start has left behind is looked at now, and then no more.
-        self._loop.start(THAW)
+        self._loop.start(FULL_COLLECTION_INTERVAL)
 
     def stopService(self) -> None:
         if not self.running:
             return
         super().stopService()
         self._loop.stop()
-        if self._soon is not None:
-            self._soon.cancel()
-        gc.callbacks.remove(self._noticed)
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+        gc.callbacks.remove(self._on_collection)
         gc.set_threshold(*self._usual)
         gc.unfreeze()
 
     @property
     def due(self) -> bool:
         """Whether a look at everything comes with the next turn."""
-        return self._soon is not None
+        return self._scheduled is not None
 
     def status(self) -> dict[str, object]:
         """Report for `mtnet status`."""
         return {"full collections": self.full, "longest pause": f"{self.longest:.1f} ms"}
 
-    def _thaw(self) -> None:
-        self._soon, self._thawing = None, True
+    def _collect_everything(self) -> None:
+        self._scheduled, self._collecting = None, True
         gc.unfreeze()
         gc.collect()
-        self._thawing = False
-        self._left = max(FEW, gc.get_freeze_count()) // prod(THRESHOLDS)
+        self._collecting = False
+        self._remaining = max(FROZEN_LIMIT, gc.get_freeze_count()) // prod(THRESHOLDS)
 
-    def _noticed(self, phase: str, collection: dict[str, Any]) -> None:
+    def _on_collection(self, phase: str, collection: dict[str, Any]) -> None:
         if phase == "start":
             self._since = time.perf_counter()
             return
-        if not self._thawing:
+        if not self._collecting:
             self.longest = max(self.longest, (time.perf_counter() - self._since) * 1e3)
         if collection["generation"] == 2:
-            self.full, self._left = self.full + 1, self._left - 1
+            self.full, self._remaining = self.full + 1, self._remaining - 1
             gc.freeze()
-            if self._left < 0 and not (self.due or self._thawing):
-                self._soon = self._clock.callLater(0, self._thaw)
+            if self._remaining < 0 and not (self.due or self._collecting):
+                self._scheduled = self._clock.callLater(0, self._collect_everything)

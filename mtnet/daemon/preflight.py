@@ -12,7 +12,7 @@ from mtnet.access.accounts.store import AccountStore
 from mtnet.access.anonymous import AnonymousAccess, is_loopback
 from mtnet.config.loader import endpoints
 from mtnet.config.schema import Config
-from mtnet.daemon.datadir import ACCOUNTS, check_closed
+from mtnet.daemon.datadir import ACCOUNTS, check_permissions
 from mtnet.daemon.registry import Plugin, broken, installed
 from mtnet.errors import ConfigError, JournalError, StartError, WireError
 from mtnet.net.endpoints import Listener
@@ -42,7 +42,7 @@ def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
         partial(check_settings, config, reactor),
         partial(check_ports, config),
         partial(certificates, config, now),
-        partial(check_closed, Path(config.data)),
+        partial(check_permissions, Path(config.data)),
     ):
         _try(problems, step, None)
     # What cannot be known is told once, and no listener is blamed for it.

@@ -14,7 +14,7 @@ PERIOD = 2.0
 """Seconds between two looks."""
 
 
-class Watch:
+class Watchdog:
     """
     Args:
         lanes: the thread that each service waits for.
@@ -30,25 +30,27 @@ class Watch:
         self._lanes, self._lane, self._find = lanes, lane, find
         self._folder: str | None = None
         self._asked = False
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look; what is wrong is logged once, and its end too."""
         if not self._asked:
             self._asked = True
             self._lane(self._find).addCallbacks(self._found, self._broken)
-        self._tell("folder", self._folder, "The data folder can be used again.")
+        self._log_change("folder", self._folder, "The data folder can be used again.")
         for name, lane in self._lanes.items():
             trouble = lane.trouble()
-            self._tell(name, trouble and f"{name}: {trouble}", f"{name}: the disk answers again.")
+            self._log_change(
+                name, trouble and f"{name}: {trouble}", f"{name}: the disk answers again."
+            )
 
-    def _tell(self, cause: str, trouble: str | None, end: str) -> None:
+    def _log_change(self, cause: str, trouble: str | None, end: str) -> None:
         if trouble is None:
-            if cause in self._told:
-                self._told.remove(cause)
+            if cause in self._reported:
+                self._reported.remove(cause)
                 self.log.info("{end}", end=end)
-        elif cause not in self._told:
-            self._told.add(cause)
+        elif cause not in self._reported:
+            self._reported.add(cause)
             self.log.error("{trouble}.", trouble=trouble)
 
     def trouble(self, service: str) -> str | None:
@@ -68,7 +70,7 @@ class Watch:
         self.log.failure("The data folder could not be looked at.", failure)
 
 
-def bounded(work: "Deferred[None]", seconds: float, clock: IReactorTime) -> "Deferred[None]":
+def with_timeout(work: "Deferred[None]", seconds: float, clock: IReactorTime) -> "Deferred[None]":
     """
     Return what fires as `work` does, or fails with TimeoutError when that takes too long.
 

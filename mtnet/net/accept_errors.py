@@ -7,7 +7,10 @@ from twisted.internet.tcp import Port
 from twisted.logger import ILogObserver, LogEvent, Logger, globalLogPublisher
 from zope.interface import implementer
 
-from mtnet.net.descriptors import limit
+try:
+    import resource
+except ImportError:  # pragma: no cover - Windows counts them otherwise
+    resource = None  # type: ignore[assignment]
 
 BURST = 60.0
 """Seconds without another such error after which the next one is news."""
@@ -48,7 +51,7 @@ class AcceptErrors:
                 "closed. Raise it (LimitNOFILE= of systemd, `ulimit -n`), or lower "
                 "access.connections.",
                 service=self._service,
-                limit=limit(),
+                limit=_open_files_limit(),
             )
         else:
             self.log.error(
@@ -57,6 +60,10 @@ class AcceptErrors:
                 service=self._service,
                 error=error,
             )
+
+
+def _open_files_limit() -> str:
+    return "?" if resource is None else str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def limit_accept_errors(port: Any, service: str, seconds: Callable[[], float]) -> None:

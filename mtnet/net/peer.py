@@ -15,7 +15,7 @@ from mtnet.access.bans.policy import OUR_TROUBLE, Offence
 from mtnet.access.rights import NOTHING, Rights
 from mtnet.access.security_log import Origin
 from mtnet.access.throttle import network
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.tls.certificates import subject_names
@@ -265,11 +265,11 @@ class Gate:
         proxied: whether a balancer stands before it.
     """
 
-    def __init__(self, hub: Hub, listener: Listener) -> None:
-        self.access, self.listener = hub.access, listener
-        self.limiter = hub.access.limiter(listener.service)
+    def __init__(self, env: Environment, listener: Listener) -> None:
+        self.access, self.listener = env.access, listener
+        self.limiter = env.access.limiter(listener.service)
         self.proxied = listener.proxied
-        self._seconds, self._now = hub.clock.seconds, hub.now
+        self._seconds, self._now = env.clock.seconds, env.now
         self._judged: tuple[Rights, bool] = NOTHING, False
 
     def enter(self, peer: IAddress | None) -> Visitor | None:

@@ -2,7 +2,7 @@
 
 from twisted.internet.interfaces import IProtocolFactory
 
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.interfaces import IListenerAware
 from mtnet.net.admission import Barrier, GuardedFactory
 from mtnet.net.endpoints import Listener
@@ -23,17 +23,17 @@ class Layers:
         handshakes: of all listeners.
     """
 
-    def __init__(self, hub: Hub, certificates: Certificates | None) -> None:
-        settings = hub.config.tls
-        self._hub, self._certificates = hub, certificates
-        self._trust = Trust(hub.config.access.proxies)
+    def __init__(self, env: Environment, certificates: Certificates | None) -> None:
+        settings = env.config.tls
+        self._env, self._certificates = env, certificates
+        self._trust = Trust(env.config.access.proxies)
         self.handshakes = Handshakes(
-            hub.clock, hub.log_throttle, settings.handshake, settings.max_handshakes
+            env.clock, env.log, settings.handshake, settings.max_handshakes
         )
 
     def around(self, listener: Listener, service: IProtocolFactory) -> IProtocolFactory:
         """Return the factory for the bytes that come in at `listener`."""
-        gate = Gate(self._hub, listener)
+        gate = Gate(self._env, listener)
         factory = service
         if not IListenerAware.providedBy(service):
             factory = GuardedFactory(factory, gate)
@@ -43,6 +43,6 @@ class Layers:
             factory = HandshakeFactory(factory, self.handshakes)
         factory = Barrier(factory, gate)
         if listener.proxied:
-            hub = self._hub
-            factory = ProxiedFactory(factory, self._trust, hub.clock, hub.log_throttle)
+            env = self._env
+            factory = ProxiedFactory(factory, self._trust, env.clock, env.log)
         return factory

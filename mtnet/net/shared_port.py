@@ -19,7 +19,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.interfaces import IListenerAware
 from mtnet.net.choice import OTHERS, choose
 from mtnet.net.endpoints import Listener
@@ -45,12 +45,12 @@ class AnyProtocol(Protocol):
 
     def __init__(
         self,
-        hub: Hub,
+        env: Environment,
         visitor: Visitor,
         services: Mapping[str, IProtocolFactory],
         follower: IProtocolFactory,
     ) -> None:
-        self._hub, self._visitor = hub, visitor
+        self._env, self._visitor = env, visitor
         self._services, self._follower = services, follower
         self._head = b""
         self._timer: IDelayedCall | None = None
@@ -66,7 +66,7 @@ class AnyProtocol(Protocol):
             self._chosen.dataReceived(data)
             return
         if not self._head:
-            self._wait(self._hub.config.templates.word, self._services[OTHERS])
+            self._wait(self._env.config.templates.word, self._services[OTHERS])
         self._head += data
         service = choose(self._head)
         if service is not None:
@@ -109,7 +109,7 @@ class AnyProtocol(Protocol):
 
     def _wait(self, seconds: float, service: IProtocolFactory) -> None:
         self._still()
-        self._timer = self._hub.clock.callLater(seconds, self._become, service)
+        self._timer = self._env.clock.callLater(seconds, self._become, service)
 
     def _still(self) -> None:
         if self._timer is not None and self._timer.active():
@@ -132,13 +132,13 @@ class AnyFactory(Factory):
 
     def __init__(
         self,
-        hub: Hub,
+        env: Environment,
         services: Mapping[str, IProtocolFactory],
         follower: IProtocolFactory,
         listener: Listener,
     ) -> None:
-        self._hub, self._services, self._follower = hub, services, follower
-        self._gate = Gate(hub, listener)
+        self._env, self._services, self._follower = env, services, follower
+        self._gate = Gate(env, listener)
 
     def at(self, listener: Listener) -> "AnyFactory":
         """Return the factory for the connections of `listener`."""
@@ -146,12 +146,12 @@ class AnyFactory(Factory):
             name: IListenerAware(service).at(listener) for name, service in self._services.items()
         }
         follower = IListenerAware(self._follower).at(listener)
-        return AnyFactory(self._hub, services, follower, listener)
+        return AnyFactory(self._env, services, follower, listener)
 
     def buildProtocol(self, addr: IAddress | None) -> AnyProtocol | None:
         visitor = self._gate.enter(addr)
         if visitor is None:
             return None
-        protocol = AnyProtocol(self._hub, visitor, self._services, self._follower)
+        protocol = AnyProtocol(self._env, visitor, self._services, self._follower)
         protocol.factory = self
         return protocol

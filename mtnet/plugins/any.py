@@ -9,7 +9,7 @@ from zope.interface import implementer
 from mtnet.interfaces import IStreamPlugin
 
 if TYPE_CHECKING:
-    from mtnet.daemon.environment import Hub
+    from mtnet.daemon.environment import Environment
 
 
 @implementer(IPlugin, IStreamPlugin)
@@ -21,7 +21,7 @@ class AnyPort:
     defaultEndpoint = None
     rights = ("follow", "publish", "send", "read", "fetch")
 
-    def buildFactory(self, hub: "Hub") -> IProtocolFactory:
+    def buildFactory(self, env: "Environment") -> IProtocolFactory:
         """Build the factory of every such listener."""
         from mtnet.net.endpoints import Listener
         from mtnet.net.shared_port import AnyFactory
@@ -30,14 +30,14 @@ class AnyPort:
         from mtnet.services.ticks.protocol import TicksFactory
         from mtnet.services.web.resources import web_site
 
-        nowhere, site = Listener(self.name, ""), web_site(hub)
+        nowhere, site = Listener(self.name, ""), web_site(env)
         services: dict[str, IProtocolFactory] = {
-            "signals": SignalsFactory(hub, nowhere),
-            "templates": TemplatesFactory(hub, site, nowhere, raw=False),
-            "ticks": TicksFactory(hub, nowhere),
+            "signals": SignalsFactory(env, nowhere),
+            "templates": TemplatesFactory(env, site, nowhere, raw=False),
+            "ticks": TicksFactory(env, nowhere),
             "web": site,
         }
-        return AnyFactory(hub, services, SignalsFactory(hub, nowhere, grace=0.0), nowhere)
+        return AnyFactory(env, services, SignalsFactory(env, nowhere, grace=0.0), nowhere)
 
 
 any_port = AnyPort()

@@ -9,7 +9,7 @@ from zope.interface import implementer
 from mtnet.interfaces import IStreamPlugin
 
 if TYPE_CHECKING:
-    from mtnet.daemon.environment import Hub
+    from mtnet.daemon.environment import Environment
 
 
 @implementer(IPlugin, IStreamPlugin)
@@ -21,12 +21,12 @@ class Signals:
     defaultEndpoint = "tcp:8081:interface=127.0.0.1"
     rights = ("follow", "publish")
 
-    def buildFactory(self, hub: "Hub") -> IProtocolFactory:
+    def buildFactory(self, env: "Environment") -> IProtocolFactory:
         """Build the factory of every signals listener."""
         from mtnet.net.endpoints import Listener
         from mtnet.services.signals.protocol import SignalsFactory
 
-        return SignalsFactory(hub, Listener(self.name, ""))
+        return SignalsFactory(env, Listener(self.name, ""))
 
 
 signals = Signals()

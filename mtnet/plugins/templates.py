@@ -9,7 +9,7 @@ from zope.interface import implementer
 from mtnet.interfaces import IStreamPlugin
 
 if TYPE_CHECKING:
-    from mtnet.daemon.environment import Hub
+    from mtnet.daemon.environment import Environment
 
 
 @implementer(IPlugin, IStreamPlugin)
@@ -21,13 +21,13 @@ class Templates:
     defaultEndpoint = "tcp:8080:interface=127.0.0.1"
     rights = ("fetch", "publish")
 
-    def buildFactory(self, hub: "Hub") -> IProtocolFactory:
+    def buildFactory(self, env: "Environment") -> IProtocolFactory:
         """Build the factory of every templates listener."""
         from mtnet.net.endpoints import Listener
         from mtnet.services.templates.protocol import TemplatesFactory
         from mtnet.services.web.resources import templates_site
 
-        return TemplatesFactory(hub, templates_site(hub), Listener(self.name, ""))
+        return TemplatesFactory(env, templates_site(env), Listener(self.name, ""))
 
 
 templates = Templates()

@@ -10,7 +10,7 @@ from zope.interface import implementer
 from mtnet.interfaces import IDatagramPlugin, IStreamPlugin
 
 if TYPE_CHECKING:
-    from mtnet.daemon.environment import Hub
+    from mtnet.daemon.environment import Environment
     from mtnet.net.endpoints import Listener
 
 
@@ -23,12 +23,12 @@ class Ticks:
     defaultEndpoint = "tcp:8082:interface=127.0.0.1"
     rights = ("send", "read")
 
-    def buildFactory(self, hub: "Hub") -> IProtocolFactory:
+    def buildFactory(self, env: "Environment") -> IProtocolFactory:
         """Build the factory of every stream listener."""
         from mtnet.net.endpoints import Listener
         from mtnet.services.ticks.protocol import TicksFactory
 
-        return TicksFactory(hub, Listener(self.name, ""))
+        return TicksFactory(env, Listener(self.name, ""))
 
 
 @implementer(IPlugin, IDatagramPlugin)
@@ -40,11 +40,11 @@ class TicksByDatagram:
     defaultEndpoint = "udp:8082:interface=127.0.0.1"
     rights = ("send",)
 
-    def buildProtocol(self, hub: "Hub", listener: "Listener") -> DatagramProtocol:
+    def buildProtocol(self, env: "Environment", listener: "Listener") -> DatagramProtocol:
         """Build what hears the datagrams of one listener."""
         from mtnet.services.ticks.udp import TickDatagramProtocol
 
-        return TickDatagramProtocol(hub, listener)
+        return TickDatagramProtocol(env, listener)
 
 
 ticks = Ticks()

@@ -9,7 +9,7 @@ from zope.interface import implementer
 from mtnet.interfaces import IStreamPlugin
 
 if TYPE_CHECKING:
-    from mtnet.daemon.environment import Hub
+    from mtnet.daemon.environment import Environment
 
 
 @implementer(IPlugin, IStreamPlugin)
@@ -21,11 +21,11 @@ class Web:
     defaultEndpoint = "tcp:8083:interface=127.0.0.1"
     rights = ("fetch", "publish")
 
-    def buildFactory(self, hub: "Hub") -> IProtocolFactory:
+    def buildFactory(self, env: "Environment") -> IProtocolFactory:
         """Build the factory of every web listener."""
         from mtnet.services.web.resources import web_site
 
-        return web_site(hub)
+        return web_site(env)
 
 
 web = Web()

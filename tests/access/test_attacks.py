@@ -38,7 +38,7 @@ class Private(TerminalTransport):
 def test_whom_the_owner_banned_is_out_although_somebody_logged_in_from_there(build, clock):
     daemon = build("access.anonymous=follow")
     daemon.ask("signals", hello("alice"))
-    gate, bans = Gate(daemon.hub, Listener("signals", "tcp:1")), daemon.hub.access.bans
+    gate, bans = Gate(daemon.env, Listener("signals", "tcp:1")), daemon.env.access.bans
     for _ in range(9):
         daemon.ask("signals", hello("bob", "guess"))
     assert bans.ban_left(HOST, clock.seconds())
@@ -55,7 +55,7 @@ def test_whoever_logs_in_by_certificate_makes_room_for_nobody(build, clock, serv
         monkeypatch.setattr(f"mtnet.services.{each}.protocol.hold", lambda _: None)
     transport, factory = Private(clock), daemon.factory(service, "secure:tcp:1")
     factory.buildProtocol(transport.getPeer()).makeConnection(transport)
-    limiter = daemon.hub.access.limiter(service)
+    limiter = daemon.env.access.limiter(service)
     assert (limiter.total, limiter.unauthenticated) == (1, 0)
 
 
@@ -65,7 +65,7 @@ def test_guesses_in_one_breath_are_no_more_than_guesses_one_by_one(build, clock)
     for service, guess in (("web", request), ("ticks", b"LOGIN: alice guess\n")):
         daemon.dial(service).send(100 * guess)
         clock.pump([0.1] * 50)
-    assert daemon.hub.access.authenticator.counts["wrong"] <= 3
+    assert daemon.env.access.authenticator.counts["wrong"] <= 3
 
 
 @pytest.mark.parametrize(("right", "heard"), [(True, [b"EURUSD"]), (False, [])])
@@ -81,8 +81,8 @@ def test_a_sender_that_says_all_and_goes_is_heard_if_its_login_is_right(
     clock.advance(0)
     held.callback(right)
     clock.pump([0.01] * 10)
-    assert list(daemon.hub.collector.symbols()) == heard
-    assert daemon.hub.access.limiter("ticks").total == 0
+    assert list(daemon.env.collector.symbols()) == heard
+    assert daemon.env.access.limiter("ticks").total == 0
 
 
 def test_500_silent_published_followers_stay_for_an_hour(build, clock):
@@ -90,4 +90,4 @@ def test_500_silent_published_followers_stay_for_an_hour(build, clock):
     crowd = [daemon.dial("signals", peer=f"127.8.{n // 250}.{n % 250}") for n in range(500)]
     clock.pump([60.0] * 60)
     assert not any(each.closed for each in crowd)
-    assert daemon.hub.access.limiter("signals").total == 500
+    assert daemon.env.access.limiter("signals").total == 500

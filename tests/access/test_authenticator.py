@@ -22,7 +22,7 @@ class Harness:
     """The entrance of a house, and how many hashes it took."""
 
     def __init__(self, daemon, monkeypatch):
-        self.daemon, self.access = daemon, daemon.hub.access
+        self.daemon, self.access = daemon, daemon.env.access
         self.bans, self.authenticator = self.access.bans, self.access.authenticator
         self.hashes = []
         monkeypatch.setattr("mtnet.access.accounts.cred.matches", self._match)
@@ -198,7 +198,7 @@ def test_at_once_is_refused_what_would_be_refused_later(limiter):
 def test_a_certificate_lets_in_whom_it_names(limiter):
     found = limiter.authenticator.certified(["dns:other.example", "dns:carol.example"], HOST)
     assert found == Identity("carol", Rights(["follower"]))
-    assert limiter.daemon.accounts.is_known_network(HOST, limiter.daemon.hub.now(), "carol")
+    assert limiter.daemon.accounts.is_known_network(HOST, limiter.daemon.env.now(), "carol")
     assert limiter.authenticator.certified(["dns:other.example"], HOST) is None
     assert limiter.bans.offences["login"] == 0
     assert verifyObject(IIdentity, found)
@@ -307,9 +307,9 @@ def test_the_owner_of_the_machine_is_never_kept_out(limiter):
 
 def test_a_login_makes_its_network_known(limiter, clock):
     gate_knows = limiter.daemon.accounts.is_known_network
-    assert not gate_knows(HOST, limiter.daemon.hub.now())
+    assert not gate_knows(HOST, limiter.daemon.env.now())
     limiter.log_in("alice")
-    assert gate_knows(HOST, limiter.daemon.hub.now())
+    assert gate_knows(HOST, limiter.daemon.env.now())
     assert limiter.daemon.accounts.used()[0][0][:2] == ("alice", HOST)
 
 
@@ -325,7 +325,7 @@ def test_an_old_hash_is_made_anew(tmp_path, clock, monkeypatch):
     ).hash(PASSWORD)
     daemon.change("alice", grants=["provider"], password=cheap)
     said = UsernamePassword(b"alice", PASSWORD.encode())
-    Deferred.fromCoroutine(daemon.hub.access.authenticator.attempt(said, HOST, False))
+    Deferred.fromCoroutine(daemon.env.access.authenticator.attempt(said, HOST, False))
     assert improved == [("alice", PASSWORD, cheap)]
 
 

@@ -117,7 +117,7 @@ def test_a_guesser_fills_no_log(daemon, lines):
         daemon.say(daemon.dial("ticks"), login_on("ticks", "alice", "wrong-horse"))
     told = [line for line in lines() if line.startswith("login refused")]
     assert [line.rpartition("=")[2] for line in told] == ["wrong"] * 2 + ["banned"] * 5
-    assert daemon.hub.access.log.left_out > 0
+    assert daemon.env.access.log.left_out > 0
 
 
 def test_a_ban_is_said_when_it_begins_and_so_is_who_comes_meanwhile(daemon, lines):
@@ -127,7 +127,7 @@ def test_a_ban_is_said_when_it_begins_and_so_is_who_comes_meanwhile(daemon, line
         "ban begins: network=127.9.9.9 login=alice seconds=15 why=login",
         "ban begins: network=127.9.9.9 login=- seconds=15 why=login",
     ]
-    barrier = Barrier(daemon.factory("ticks"), Gate(daemon.hub, Listener("ticks", "tcp:1")))
+    barrier = Barrier(daemon.factory("ticks"), Gate(daemon.env, Listener("ticks", "tcp:1")))
     assert barrier.buildProtocol(IPv4Address("TCP", "127.9.9.9", 50_000)) is None
     assert lines() == [f"connection refused: service=ticks endpoint=tcp:1 {PEER} why=banned"]
 
@@ -156,8 +156,8 @@ def test_who_shows_a_token_that_was_one_is_refused_and_no_guesser(daemon, lines)
         terminal = daemon.dial("signals")
         assert b"ERROR|code=login" in daemon.say(terminal, hello("bob", TOKEN))
     assert lines()[0].endswith("login=bob why=disabled")
-    assert daemon.hub.access.bans.offences["login"] == 0
-    assert daemon.hub.access.bans.ban_left(LOCAL["peer"], 0.0) == 0
+    assert daemon.env.access.bans.offences["login"] == 0
+    assert daemon.env.access.bans.ban_left(LOCAL["peer"], 0.0) == 0
 
 
 def test_basic_credentials_of_mql_may_end_in_one_nul(daemon):

@@ -30,20 +30,20 @@ def listener():
 
 
 @pytest.fixture
-def hub(hub_with):
+def env(env_with):
     """A running daemon: EURUSD with times of its own, UK 100 without."""
-    hub = hub_with()
-    desk = hub.collector.source("desk-1")
+    env = env_with()
+    desk = env.collector.source("desk-1")
     records = [
         (b"EURUSD", f"1.1454{at} 1.1456{at} - - {NOON + at * 1_000} 6".encode()) for at in range(4)
     ]
-    hub.collector.take(desk, [*reversed(records), (b"UK%20100", b"007500.10")], EPOCH)
-    hub.collector.sync()
-    return hub
+    env.collector.take(desk, [*reversed(records), (b"UK%20100", b"007500.10")], EPOCH)
+    env.collector.sync()
+    return env
 
 
 @pytest.fixture
-def data(hub, tmp_path):
+def data(env, tmp_path):
     return tmp_path / "data"
 
 
@@ -167,9 +167,9 @@ def test_a_file_that_cannot_be_written_is_told_in_a_sentence(capsys, data, tmp_p
     assert (told, status) == (f"mtnet: {file} cannot be written: No such file or directory.", 1)
 
 
-def test_a_file_that_was_there_stays_where_the_export_breaks_off(capsys, hub, data, tmp_path):
-    hub.collector.take(hub.collector.source("desk-1"), [(b"EURUSD", b"1.1")], EPOCH)
-    hub.collector.sync()
+def test_a_file_that_was_there_stays_where_the_export_breaks_off(capsys, env, data, tmp_path):
+    env.collector.take(env.collector.source("desk-1"), [(b"EURUSD", b"1.1")], EPOCH)
+    env.collector.sync()
     with closing(sqlite3.connect(data / "ticks.sqlite")) as connection:
         connection.execute("UPDATE block SET data = x'00' WHERE id = (SELECT max(id) FROM block)")
         connection.commit()
@@ -245,12 +245,12 @@ def test_the_real_file_is_imported_and_exported_byte_for_byte(real_data, tmp_pat
     assert out.read_bytes() == gzip.decompress(file.read_bytes())
 
 
-def test_an_import_beside_a_daemon_stores_what_it_missed(said, hub, tmp_path):
+def test_an_import_beside_a_daemon_stores_what_it_missed(said, env, tmp_path):
     file = tmp_path / "EURUSD.csv"
     file.write_bytes((HEADER + "".join(ROWS[:2]) + ROWS[2].replace("1.1", "1.2")).encode())
     assert said("import", file, "--symbol", "EURUSD") == b"3 ticks, 1 new, 2 there already.\n"
-    hub.collector.take(hub.collector.source("desk-1"), [(b"EURUSD", b"1.3")], EPOCH)
-    hub.collector.sync()
+    env.collector.take(env.collector.source("desk-1"), [(b"EURUSD", b"1.3")], EPOCH)
+    env.collector.sync()
     assert len(said("export", "EURUSD").splitlines()) == 7
 
 
@@ -270,10 +270,10 @@ def test_an_empty_folder_is_made_for_the_user_alone(tmp_path):
     assert (folder / "ticks.sqlite").exists()
 
 
-def test_a_quotation_mark_in_a_symbol_is_written_as_csv_has_it(capsys, hub_with, tmp_path):
-    hub = hub_with()
-    hub.collector.take(hub.collector.source("desk"), [(b'A"B', b"1.1")], EPOCH)
-    hub.collector.sync()
+def test_a_quotation_mark_in_a_symbol_is_written_as_csv_has_it(capsys, env_with, tmp_path):
+    env = env_with()
+    env.collector.take(env.collector.source("desk"), [(b'A"B', b"1.1")], EPOCH)
+    env.collector.sync()
     main(["ticks", "export", 'A"B', "--format", "csv", "--data", str(tmp_path / "data")])
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert row["symbol"] == 'A"B'
@@ -325,14 +325,14 @@ def test_symbols_are_printed_as_json_where_it_is_asked_for(said):
 
 
 @pytest.fixture
-def gapped(hub):
+def gapped(env):
     """The same daemon, whose sender lost two datagrams."""
-    desk = hub.collector.source("desk-1")
+    desk = env.collector.source("desk-1")
     for number, when in ((1, EPOCH), (4, EPOCH + 61_500)):
         desk.classify(Batch(number, b"EURUSD 1.1\n").seen(), when)
-        hub.collector.take(desk, [(b"EURUSD", b"1.1")], when)
-    hub.collector.count_refused(desk, 3, EPOCH + 61_500)
-    hub.collector.sync()
+        env.collector.take(desk, [(b"EURUSD", b"1.1")], when)
+    env.collector.count_refused(desk, 3, EPOCH + 61_500)
+    env.collector.sync()
 
 
 def test_a_report_tells_people_who_sent_what_and_what_is_missing(gapped, said):

@@ -324,7 +324,7 @@ def test_what_was_not_answered_is_sent_again_and_applied_once(harness):
     connection.cut()
     harness.pass_time(5)
     assert sorted(provider.stored) == [1, 2]
-    assert harness.hub.signals.channel("main").seq == 2
+    assert harness.env.signals.channel("main").seq == 2
 
 
 def test_of_one_position_the_next_signal_waits_for_the_one_before(harness):
@@ -426,6 +426,6 @@ def test_an_acknowledgement_reaches_the_status(harness):
     harness.settle()
     follower.follower.acknowledge(1, "filled", volume=Decimal("0.9"))
     harness.settle()
-    sessions = harness.hub.signals.status()["sessions"]
+    sessions = harness.env.signals.status()["sessions"]
     row = next(each for each in sessions if each["name"] == "pupil")["channels"]["main"]
     assert (row["acknowledged"], row["behind"], row["held"]) == (1, 0, {"A": "0.9"})

@@ -19,7 +19,7 @@ from mtnet.errors import ClientError, JournalError
 from mtnet.net.endpoints import Listener
 from mtnet.services.ticks.protocol import TicksFactory
 from mtnet.services.ticks.storage.reader import TickReader
-from mtnet.testing import make_hub
+from mtnet.testing import make_environment
 
 
 class FakePort(Protocol):
@@ -527,7 +527,7 @@ def test_a_name_that_no_source_can_have_is_refused(clock, source):
 
 
 class Real:
-    """A hub, its tick port, and senders to it."""
+    """A env, its tick port, and senders to it."""
 
     def __init__(self, folder, clock, *sets):
         self.folder, self.clock = folder, clock
@@ -535,12 +535,12 @@ class Real:
         self.open()
 
     def open(self):
-        self.hub = make_hub(self.folder, self.clock, *self.sets)
-        self.factory = TicksFactory(self.hub, Listener("ticks", ""))
+        self.env = make_environment(self.folder, self.clock, *self.sets)
+        self.factory = TicksFactory(self.env, Listener("ticks", ""))
 
     def stored(self, symbol=b"EURUSD"):
         """Return what is on disk of a symbol, in the order in which it came."""
-        Outcome(self.hub.collector.sync())
+        Outcome(self.env.collector.sync())
         self.clock.advance(1)
         try:
             return [tick.rest for tick in TickReader(self.folder / "ticks.sqlite").ticks(symbol)]
@@ -579,7 +579,7 @@ def test_one_sender_behind_another_loses_nothing_and_waits_for_nothing(real, clo
         harness.sender.stopService()
         harness.line.settle()
     assert real.stored() == expected
-    (source,) = real.hub.collector._sources.values()
+    (source,) = real.env.collector._sources.values()
     assert (source.missing, source.repeated) == (0, 0)
 
 
@@ -596,7 +596,7 @@ def test_ticks_that_are_denied_are_refused_for_good(tmp_path, clock):
 
 def test_where_there_is_no_room_ticks_wait_until_there_is(real, clock):
     harness = Harness(real.factory, clock)
-    writer = real.hub.collector._writer
+    writer = real.env.collector._writer
     writer.full = True
     writer._store.free, free = (lambda: -1), writer._store.free
     harness.send(ONE, TWO)
@@ -617,7 +617,7 @@ def test_where_there_is_no_room_ticks_wait_until_there_is(real, clock):
 
 def test_a_disk_that_fails_is_tried_again_and_each_tick_is_stored_once(real, clock):
     harness = Harness(real.factory, clock)
-    store = real.hub.collector._writer._store
+    store = real.env.collector._writer._store
     commit = store.commit
 
     def refuse(*_):
@@ -710,14 +710,14 @@ class Story:
         """The daemon is stopped and started; what it had taken it stores."""
         self.harness.line.connection.cut()
         self.clock.advance(0)
-        Outcome(self.real.hub.collector.close())
+        Outcome(self.real.env.collector.close())
         self.real.open()
         self.harness.line.factory = self.real.factory
 
     def kill(self):
         """The daemon is killed; what it had taken and not stored is lost."""
         self.harness.line.connection.cut()
-        writer = self.real.hub.collector._writer
+        writer = self.real.env.collector._writer
         writer.closing = True
         writer._cancel()
         self.clock.advance(0)
@@ -727,7 +727,7 @@ class Story:
 
     def room(self, there):
         """The disk is full, or is not any more."""
-        writer = self.real.hub.collector._writer
+        writer = self.real.env.collector._writer
         writer._store.free = lambda: 0 if there else -1
         writer.look()
 

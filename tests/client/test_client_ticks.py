@@ -174,18 +174,18 @@ def test_a_subscriber_can_be_asked_whether_its_first_attempt_failed(clock):
     assert isinstance(outcome.errors[0], ConnectionRefusedError)
 
 
-def test_a_subscriber_reads_what_the_tick_port_says(hub_with, clock):
-    hub, server = hub_with(), Server()
+def test_a_subscriber_reads_what_the_tick_port_says(env_with, clock):
+    env, server = env_with(), Server()
     heard = Received(server, clock, "EURUSD")
-    port = connect(TicksFactory(hub, Listener("ticks", "")), clock)
+    port = connect(TicksFactory(env, Listener("ticks", "")), clock)
     port.send(server.end.value())
     clock.advance(1)
     records = [(b"EURUSD", b"1.09870 1.1"), (b"GBPUSD", b"1.3")]
-    hub.collector.take(hub.collector.source("desk-1"), records, hub.now())
+    env.collector.take(env.collector.source("desk-1"), records, env.now())
     clock.advance(1)
     server.end.protocol.dataReceived(port.received())
     assert heard.ticks == [
-        Tick("EURUSD", "1.09870", "1.1", None, None, None, None, hub.now() - 1_000, 0)
+        Tick("EURUSD", "1.09870", "1.1", None, None, None, None, env.now() - 1_000, 0)
     ]
 
 

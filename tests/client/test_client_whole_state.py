@@ -70,7 +70,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def restart(self):
-        self.killed.append(self.harness.hub)
+        self.killed.append(self.harness.env)
         self.harness.restart()
 
     @rule()
@@ -92,12 +92,12 @@ class Machine(RuleBasedStateMachine):
             self.harness.pass_time(35)
             self.check()
         finally:
-            for hub in [*self.killed, self.harness.hub]:
-                hub.signals._journal.close()
+            for env in [*self.killed, self.harness.env]:
+                env.signals._journal.close()
             rmtree(self.folder)
 
     def check(self):
-        shown = self.harness.held() if self.held or "main" in self.harness.hub.signals._book else {}
+        shown = self.harness.held() if self.held or "main" in self.harness.env.signals._book else {}
         assert shown == self.held
         for follower_client in (self.follower, self.part):
             wanted = {

@@ -72,7 +72,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
         self.let_clocks_jump()
         self.disk = Disk()
         self.harness = Harness(self.folders.mktemp("story") / "data", f"signals.retain={retain}")
-        self.disk.before(self.harness.hub.signals._journal)
+        self.disk.before(self.harness.env.signals._journal)
         self.providers, self.counted, self.asked = [], None, {}
         if counted:
             self.open_account(silent, name="account")
@@ -141,7 +141,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
     def start(self, folder=None):
         """Kill the daemon and start one."""
         self.harness.restart(folder)
-        self.disk.before(self.harness.hub.signals._journal)
+        self.disk.before(self.harness.env.signals._journal)
 
     @rule(take=st.sampled_from(["1", "free"]), name=st.sampled_from(["rival", "other"]))
     def rival(self, take, name):
@@ -225,7 +225,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
             follower.accept()
         self.settle()
         self.check_account()
-        journal = self.harness.hub.signals._journal
+        journal = self.harness.env.signals._journal
         state = journal.positions("main")
         kept = journal.read("main", state.oldest - 1, 10_000)
         assert [entry.seq for entry in kept] == list(range(state.oldest, state.seq + 1))

@@ -10,7 +10,7 @@ from mtnet.errors import JournalError, WireError
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.protocol import SignalsFactory
-from mtnet.testing import make_hub
+from mtnet.testing import make_environment
 
 
 class Harness:
@@ -18,12 +18,12 @@ class Harness:
 
     def __init__(self, folder, *sets):
         self.folder, self.sets, self.clock, self.lines = folder, sets, Clock(), []
-        self.hub = None
+        self.env = None
         self.open()
 
     def open(self):
-        self.hub = make_hub(self.folder, self.clock, *self.sets)
-        self.factory = SignalsFactory(self.hub, Listener("signals", "tcp:8081"))
+        self.env = make_environment(self.folder, self.clock, *self.sets)
+        self.factory = SignalsFactory(self.env, Listener("signals", "tcp:8081"))
         for line in self.lines:
             line.factory = self.factory
 
@@ -40,7 +40,7 @@ class Harness:
         def dead(*_):
             raise JournalError("This daemon was killed.")
 
-        signals = self.hub.signals
+        signals = self.env.signals
         for owner, name in (
             *((signals._journal, name) for name in ("commit", "recover", "expire", "begin_epoch")),
             (signals.records, "save"),
@@ -69,14 +69,14 @@ class Harness:
 
     def operate(self, command, channel="main", **asked):
         """Do what the owner can do to a channel: `pause`, `freeze`, `flatten`, `accept` …"""
-        command = SignalCommands(self.hub.signals).commands()[f"signals {command}"]
+        command = SignalCommands(self.env.signals).commands()[f"signals {command}"]
         done = command({"channel": channel, **asked})
         if isinstance(done, Deferred):
             done.addErrback(lambda failure: failure.trap(JournalError, WireError))
         self.settle()
 
     def held(self, channel="main"):
-        return {(e.symbol, e.ticket): e.volume for e in self.hub.signals.channel(channel).held()}
+        return {(e.symbol, e.ticket): e.volume for e in self.env.signals.channel(channel).held()}
 
     def publisher(self, **options):
         return PublisherClient(self, **options)

@@ -10,7 +10,7 @@ from mtnet.plugins.templates import templates
 from mtnet.plugins.ticks import ticks
 from mtnet.plugins.web import web
 from mtnet.session import messages
-from mtnet.testing import connect, make_hub
+from mtnet.testing import connect, make_environment
 
 PASSWORD = "correct horse"
 HASH = HASHER.hash(PASSWORD)
@@ -58,17 +58,17 @@ class FakeDaemon:
         sets = ("access.trust_loopback=false", "templates.grace=0.1", *sets)
         self.accounts = Accounts(directory(grants))
         self.clock = clock
-        self.hub = make_hub(folder, clock, *sets, accounts=self.accounts)
+        self.env = make_environment(folder, clock, *sets, accounts=self.accounts)
         self._factories = {}
 
     @property
     def checker(self):
         """What looks at the passwords of strangers."""
-        return self.hub.access.authenticator._strangers.checker
+        return self.env.access.authenticator._strangers.checker
 
     def factory(self, service, endpoint="tcp:1"):
         if service not in self._factories:
-            self._factories[service] = PLUGINS[service].buildFactory(self.hub)
+            self._factories[service] = PLUGINS[service].buildFactory(self.env)
         return self._factories[service].at(Listener(service, endpoint))
 
     def dial(self, service, endpoint="tcp:1", **addresses):

@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory, Protocol
 from mtnet.net.endpoints import BACKLOG
 from mtnet.plugins.templates import templates
 from mtnet.services.templates.wire import raw_prefix
-from mtnet.testing import make_hub
+from mtnet.testing import make_environment
 
 
 class Plain(Protocol):
@@ -27,9 +27,9 @@ class Plain(Protocol):
 
 
 def mtnet_factory(template, data):
-    hub = make_hub(data, reactor, "access.anonymous=fetch")
-    hub.library.store("EURUSD", "H1", template, hub.now())
-    return templates.buildFactory(hub)
+    env = make_environment(data, reactor, "access.anonymous=fetch")
+    env.library.store("EURUSD", "H1", template, env.now())
+    return templates.buildFactory(env)
 
 
 def plain_factory(template, data):

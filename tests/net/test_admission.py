@@ -10,7 +10,7 @@ from zope.interface import implementer
 from mtnet.net.admission import Barrier, GuardedFactory
 from mtnet.net.endpoints import Listener
 from mtnet.net.peer import Gate
-from mtnet.testing import connect, make_hub
+from mtnet.testing import connect, make_environment
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def barrier(tmp_path, clock):
     def build(*sets):
         daemon = FakeDaemon(tmp_path / "data", clock, *sets)
         inner = Factory.forProtocol(Protocol)
-        daemon.barrier = Barrier(inner, Gate(daemon.hub, Listener("signals", "tcp:1")))
+        daemon.barrier = Barrier(inner, Gate(daemon.env, Listener("signals", "tcp:1")))
         return daemon
 
     return build
@@ -31,14 +31,14 @@ def come(daemon, host):
 def test_strangers_in_a_rush_are_not_heard_and_others_are_a_second_later(barrier, clock):
     daemon = barrier("access.max_unauthenticated_per_second=3")
     assert [come(daemon, f"198.51.100.{n}") for n in range(5)] == [True] * 3 + [False] * 2
-    assert daemon.hub.access.limiter("signals").refused["rush"] == 2
+    assert daemon.env.access.limiter("signals").refused["rush"] == 2
     clock.advance(1)
     assert come(daemon, "198.51.100.9")
 
 
 def test_whom_we_know_comes_in_through_any_rush(barrier):
     daemon = barrier("access.max_unauthenticated_per_second=1")
-    daemon.accounts.logged_in("alice", "192.0.2.1", daemon.hub.now())
+    daemon.accounts.logged_in("alice", "192.0.2.1", daemon.env.now())
     for number in range(5):
         come(daemon, f"198.51.100.{number}")
     assert all(come(daemon, "192.0.2.1") for _ in range(5))
@@ -63,7 +63,7 @@ class Halves(Protocol):
 
 @pytest.mark.parametrize(("protocol", "halves"), [(Halves, True), (Protocol, False)])
 def test_a_service_is_told_of_half_a_close_if_it_asks_for_that(tmp_path, clock, protocol, halves):
-    gate = Gate(make_hub(tmp_path / "data", clock), Listener("other", "tcp:1"))
+    gate = Gate(make_environment(tmp_path / "data", clock), Listener("other", "tcp:1"))
     terminal = connect(GuardedFactory(Factory.forProtocol(protocol), gate), clock)
     assert IHalfCloseableProtocol.providedBy(terminal.protocol) == halves
     if halves:

@@ -122,10 +122,10 @@ class Port:
         built: name and protocol of each service that was given a connection.
     """
 
-    def __init__(self, hub):
-        self.built, self.clock = [], hub.clock
+    def __init__(self, env):
+        self.built, self.clock = [], env.clock
         services = {name: self._service(name) for name in NAMES}
-        self.factory = AnyFactory(hub, services, self._service("follower"), LISTENER)
+        self.factory = AnyFactory(env, services, self._service("follower"), LISTENER)
 
     def _service(self, name):
         port = self
@@ -159,8 +159,8 @@ class Port:
 
 
 @pytest.fixture
-def port(hub_with):
-    return Port(hub_with())
+def port(env_with):
+    return Port(env_with())
 
 
 @pytest.mark.parametrize(("data", "telling", "service"), BEGINNINGS)
@@ -244,8 +244,8 @@ def test_a_sender_that_dribbles_gains_no_time(port, clock):
     assert port.service.data == b"OPTIO"
 
 
-def test_the_wait_for_a_word_is_that_of_templates(hub_with, clock):
-    port = Port(hub_with("templates.word=2"))
+def test_the_wait_for_a_word_is_that_of_templates(env_with, clock):
+    port = Port(env_with("templates.word=2"))
     port.dial().send(b"G")
     clock.advance(2)
     assert port.chosen == ["ticks"]
@@ -294,12 +294,12 @@ def test_the_ends_of_a_connection_are_passed_on(port):
     assert port.service.calls == ["read lost", "write lost", ConnectionLost]
 
 
-def test_a_service_that_refuses_a_connection_resets_it(hub_with, clock):
+def test_a_service_that_refuses_a_connection_resets_it(env_with, clock):
     class Refusing(Factory):
         def buildProtocol(self, addr):
             return None
 
-    factory = AnyFactory(hub_with(), {"ticks": Refusing()}, Refusing(), LISTENER)
+    factory = AnyFactory(env_with(), {"ticks": Refusing()}, Refusing(), LISTENER)
     terminal = connect(factory, clock)
     terminal.send(b"EURUSD 1.09876\n")
     assert terminal.reset
@@ -325,13 +325,13 @@ def test_every_service_is_told_where_its_connections_come_in(port, clock):
 
 
 @pytest.fixture
-def serve(hub_with, clock):
-    """Start a server; it has `dial(host, peer)`, `ask(bytes)`, and `hub`."""
+def serve(env_with, clock):
+    """Start a server; it has `dial(host, peer)`, `ask(bytes)`, and `env`."""
 
     class Server:
         def __init__(self, *sets, listener=LISTENER):
-            self.hub = hub_with(*sets)
-            self.factory = any_port.buildFactory(self.hub).at(listener)
+            self.env = env_with(*sets)
+            self.factory = any_port.buildFactory(self.env).at(listener)
 
         def dial(self, **addresses):
             return connect(self.factory, clock, **addresses)
@@ -343,11 +343,11 @@ def serve(hub_with, clock):
             return terminal.received()
 
         def positions(self, channel="main"):
-            return {name: str(p.volume) for name, p in self.hub.signals.positions(channel).items()}
+            return {name: str(p.volume) for name, p in self.env.signals.positions(channel).items()}
 
         @property
         def ticks(self):
-            return self.hub.collector.status()["received"]
+            return self.env.collector.status()["received"]
 
     return Server
 
@@ -356,9 +356,9 @@ def body(answer):
     return json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
-def test_the_plugin_and_its_factory_keep_their_interfaces(hub_with):
+def test_the_plugin_and_its_factory_keep_their_interfaces(env_with):
     assert verifyObject(IStreamPlugin, any_port)
-    assert verifyObject(IListenerAware, any_port.buildFactory(hub_with()))
+    assert verifyObject(IListenerAware, any_port.buildFactory(env_with()))
 
 
 def test_it_is_off_until_it_is_named():
@@ -395,7 +395,7 @@ def test_a_follower_has_its_first_frame_after_half_a_second_and_not_before(serve
 
 def test_plain_ports_and_this_one_hear_one_broadcast(serve, clock):
     server = serve()
-    alone = connect(signals.buildFactory(server.hub), clock)
+    alone = connect(signals.buildFactory(server.env), clock)
     here = server.dial()
     clock.advance(1)
     server.ask(b"<<XAUUSD|-10.25>>")
@@ -451,7 +451,7 @@ def test_a_channel_is_refused_for_an_endpoint_where_nobody_hears_it():
 @pytest.mark.parametrize("grace", ["templates.grace=0.15", "templates.grace=0"])
 def test_raw_templates_are_not_reached(serve, clock, grace):
     server = serve(grace)
-    server.hub.library.store("EURUSD", "H1", TEMPLATE, 1)
+    server.env.library.store("EURUSD", "H1", TEMPLATE, 1)
     assert server.ask(b"FETCH GBPUSD H1\n") == b""
     assert server.ask(b"FETCH EURUSD H1\n")[20:] == TEMPLATE
     silent = server.dial()
@@ -475,7 +475,7 @@ def test_the_rights_of_strangers_are_those_of_each_service(serve, clock):
     assert server.ask(b"SUBSCRIBE: *\n", **STRANGER) == b"OK: SUBSCRIBED *\r\n"
     silent = server.dial(**STRANGER)
     clock.advance(SILENCE)
-    clock.advance(server.hub.config.access.login)
+    clock.advance(server.env.config.access.login)
     assert silent.reset
     assert silent.received() == b""
 
@@ -525,7 +525,7 @@ def test_other_methods_are_records_that_cannot_be_read(serve, line):
     server = serve()
     assert server.ask(line + b"\r\n<<GBPUSD|1>>\r\n").startswith(b"ERR: tick")
     assert server.positions() == {}
-    assert server.hub.collector.status()["stored"] == 0
+    assert server.env.collector.status()["stored"] == 0
 
 
 def test_a_flood_pauses_its_own_connection(serve, clock):
@@ -545,7 +545,7 @@ def test_a_flood_pauses_its_own_connection(serve, clock):
 def test_behind_a_balancer_silence_counts_from_the_header(serve, clock):
     listener = Listener("any", "haproxy:tcp:443")
     server = serve("access.anonymous=follow,publish", listener=listener)
-    server.factory = Layers(server.hub, None).around(listener, server.factory)
+    server.factory = Layers(server.env, None).around(listener, server.factory)
     header = b"PROXY TCP4 192.0.2.9 198.51.100.1 50000 443\r\n"
     publisher = server.dial()
     publisher.send(header + b"<<GBPUSD|0.25>>", 1)
@@ -566,11 +566,11 @@ def test_through_tls_silence_counts_from_the_handshake(serve, clock, tmp_path):
     server = serve()
     files = Files(tmp_path / "tls", Authority())
     valid = files.issue("localhost").not_valid_before_utc
-    # The wall clock of the hub stands long before these certificates.
+    # The wall clock of the env stands long before these certificates.
     certificates = Certificates(
-        server.hub.config.tls, tmp_path / "tls", lambda: int(valid.timestamp() * 1_000)
+        server.env.config.tls, tmp_path / "tls", lambda: int(valid.timestamp() * 1_000)
     )
-    factory = Layers(server.hub, certificates).around(LISTENER, server.factory)
+    factory = Layers(server.env, certificates).around(LISTENER, server.factory)
 
     def dial():
         return TlsClient(factory, clock, client_context(files.ca))
@@ -593,7 +593,7 @@ def test_through_tls_silence_counts_from_the_handshake(serve, clock, tmp_path):
 def test_silent_followers_are_no_strangers_and_who_drips_is_one(serve, clock):
     server = serve("access.anonymous=follow", "access.connections.any.unauthenticated=10")
     dialled = [server.dial(host="192.0.2.1", peer=f"198.51.100.{n}") for n in range(100)]
-    limiter = server.hub.access.limiter("any")
+    limiter = server.env.access.limiter("any")
     assert (limiter.total, limiter.unauthenticated) == (100, 0)
     dialled[0].send(b"STO")
     assert (limiter.unauthenticated, limiter.refused["turned out"]) == (1, 0)

@@ -5,7 +5,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.testing import MemoryReactorClock
 
 from mtnet.access.anonymous import AnonymousAccess
-from mtnet.daemon.bound import Bound
+from mtnet.daemon.ports import BoundListener
 from mtnet.daemon.preflight import check_exposure
 from mtnet.errors import ConfigError
 from mtnet.net.endpoints import Listener, show
@@ -113,7 +113,7 @@ def test_what_speaks_to_an_endpoint_is_said(endpoint, command):
                 return UNIXAddress("/run/mtnet")
             return IPv4Address("TCP", "0.0.0.0", 8081)
 
-    assert Bound(None, Listener("signals", endpoint), Port()).trial() == command
+    assert BoundListener(None, Listener("signals", endpoint), Port()).example_command() == command
 
 
 def test_a_unix_socket_is_open_to_this_machine_alone_and_so_it_is_said():

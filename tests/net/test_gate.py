@@ -37,12 +37,12 @@ def daemon(tmp_path, clock):
 
 
 def barred(daemon, host=LOCAL["peer"]):
-    daemon.hub.access.bans.punish(host, Offence.ERROR, daemon.clock.seconds())
+    daemon.env.access.bans.punish(host, Offence.ERROR, daemon.clock.seconds())
 
 
 def guarded(daemon, service="signals", endpoint="tcp:1"):
     listener = Listener(service, endpoint)
-    return Layers(daemon.hub, None).around(listener, daemon.factory(service, endpoint))
+    return Layers(daemon.env, None).around(listener, daemon.factory(service, endpoint))
 
 
 def test_who_is_banned_is_closed_before_a_byte_is_read(daemon):
@@ -50,26 +50,26 @@ def test_who_is_banned_is_closed_before_a_byte_is_read(daemon):
     assert factory.buildProtocol(PEER) is not None
     barred(daemon)
     assert factory.buildProtocol(PEER) is None
-    assert daemon.hub.access.limiter("signals").refused["banned"] == 1
+    assert daemon.env.access.limiter("signals").refused["banned"] == 1
 
 
 def test_where_somebody_logged_in_before_a_ban_closes_no_door(daemon):
-    daemon.accounts.logged_in("alice", LOCAL["peer"], daemon.hub.now())
+    daemon.accounts.logged_in("alice", LOCAL["peer"], daemon.env.now())
     barred(daemon)
     assert guarded(daemon).buildProtocol(PEER) is not None
 
 
 def test_whom_the_owner_has_banned_is_kept_out_wherever_else_people_logged_in(daemon):
-    daemon.accounts.logged_in("alice", LOCAL["peer"], daemon.hub.now())
-    daemon.hub.access.bans.add("127.9.0.0/16", 60, daemon.clock.seconds())
+    daemon.accounts.logged_in("alice", LOCAL["peer"], daemon.env.now())
+    daemon.env.access.bans.add("127.9.0.0/16", 60, daemon.clock.seconds())
     assert guarded(daemon).buildProtocol(PEER) is None
 
 
 def test_whom_the_owner_has_banned_is_here_no_longer(daemon):
     terminals = [daemon.dial("signals"), daemon.dial("ticks"), daemon.dial("web")]
     other = daemon.dial("signals", peer="127.8.8.8")
-    daemon.hub.access.bans.add("127.9.0.0/16", 60, daemon.clock.seconds())
-    daemon.hub.access.evict_banned(daemon.clock.seconds())
+    daemon.env.access.bans.add("127.9.0.0/16", 60, daemon.clock.seconds())
+    daemon.env.access.evict_banned(daemon.clock.seconds())
     assert [terminal.reset for terminal in terminals] == [True] * 3
     assert not other.closed
 
@@ -84,9 +84,9 @@ def test_the_owner_of_the_machine_is_never_banned(tmp_path, clock):
     daemon = FakeDaemon(tmp_path / "data", clock, "access.trust_loopback=true")
     barred(daemon)
     assert guarded(daemon).buildProtocol(PEER) is not None
-    visitor = Gate(daemon.hub, Listener("signals", "tcp:1")).enter(PEER)
+    visitor = Gate(daemon.env, Listener("signals", "tcp:1")).enter(PEER)
     visitor.offend(Offence.ERROR)
-    assert daemon.hub.access.bans.offences["error"] == 1
+    assert daemon.env.access.bans.offences["error"] == 1
 
 
 def test_behind_a_balancer_the_ban_is_of_whom_it_speaks_for(daemon):
@@ -101,7 +101,7 @@ def test_behind_a_balancer_the_ban_is_of_whom_it_speaks_for(daemon):
     assert dial("198.51.100.7").reset
     assert not dial("198.51.100.8").closed
     assert not dial("198.51.100.8").closed
-    assert daemon.hub.access.limiter("signals").report()["connections"] == 2
+    assert daemon.env.access.limiter("signals").report()["connections"] == 2
 
 
 # Services that have no gate of their own
@@ -120,11 +120,11 @@ class Echo(Protocol):
 
 
 def echo(daemon, protocol=Echo):
-    return Layers(daemon.hub, None).around(Listener("echo", "tcp:1"), Factory.forProtocol(protocol))
+    return Layers(daemon.env, None).around(Listener("echo", "tcp:1"), Factory.forProtocol(protocol))
 
 
 def test_a_service_without_a_gate_is_counted_too(daemon):
-    factory, limiter = echo(daemon), daemon.hub.access.limiter("echo")
+    factory, limiter = echo(daemon), daemon.env.access.limiter("echo")
     terminals = [connect(factory, daemon.clock, **LOCAL) for _ in range(50)]
     assert factory.buildProtocol(PEER) is None
     terminals[0].send(b"hello")
@@ -141,14 +141,14 @@ def test_a_service_that_wants_no_connection_keeps_no_place(daemon):
         def buildProtocol(self, addr):
             return None
 
-    factory = Layers(daemon.hub, None).around(Listener("echo", "tcp:1"), Refusing())
+    factory = Layers(daemon.env, None).around(Listener("echo", "tcp:1"), Refusing())
     assert factory.buildProtocol(PEER) is None
-    assert daemon.hub.access.limiter("echo").total == 0
+    assert daemon.env.access.limiter("echo").total == 0
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
 def test_every_connection_is_counted_once_from_its_beginning_to_its_end(daemon, service):
-    limiter = daemon.hub.access.limiter(service)
+    limiter = daemon.env.access.limiter(service)
     terminals = [daemon.dial(service) for _ in range(3)]
     assert (limiter.total, limiter.unauthenticated) == (3, 3)
     for terminal in terminals:
@@ -167,13 +167,13 @@ def test_strangers_make_room_for_others(tmp_path, clock, service):
     for terminal in gone:
         terminal.protocol.connectionLost(Failure(ConnectionDone()))
     assert len(gone) >= 90
-    assert daemon.hub.access.limiter(service).unauthenticated <= 10
+    assert daemon.env.access.limiter(service).unauthenticated <= 10
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
 def test_who_comes_may_be_the_one_that_has_to_go(daemon, service):
     few = Connections(total=9, network=9, unauthenticated=1)
-    daemon.hub.access.limiters[service] = limiter = ConnectionLimiter(few, 100, chance=lambda: 0.99)
+    daemon.env.access.limiters[service] = limiter = ConnectionLimiter(few, 100, chance=lambda: 0.99)
     terminal = daemon.dial(service)
     assert (terminal.reset, limiter.unauthenticated) == (True, 0)
     terminal.hang_up()
@@ -192,7 +192,7 @@ def test_those_who_may_without_a_login_are_no_strangers_while_they_are_silent(
     limit = f"access.connections.{service}.unauthenticated=10"
     daemon = FakeDaemon(tmp_path / "data", clock, limit, f"access.anonymous={verb}")
     dialled = [daemon.dial(service, peer=f"127.1.1.{number}") for number in range(100)]
-    limiter = daemon.hub.access.limiter(service)
+    limiter = daemon.env.access.limiter(service)
     assert (limiter.total, limiter.unauthenticated, limiter.refused["turned out"]) == (100, 0, 0)
     assert not any(terminal.reset for terminal in dialled)
 
@@ -201,19 +201,19 @@ def test_those_who_may_without_a_login_are_no_strangers_while_they_are_silent(
 def test_what_one_may_at_another_service_counts_for_nothing(tmp_path, clock, service, verb):
     daemon = FakeDaemon(tmp_path / "data", clock, f"access.anonymous={verb}")
     daemon.dial(service)
-    assert daemon.hub.access.limiter(service).unauthenticated == 1
+    assert daemon.env.access.limiter(service).unauthenticated == 1
 
 
 @pytest.mark.parametrize("service", ["ticks", "templates", "web"])
 def test_a_silent_crowd_that_may_keeps_nobody_out(tmp_path, clock, service):
     limits = (f"access.connections.{service}.{most}=20" for most in ("total", "unauthenticated"))
     daemon = FakeDaemon(tmp_path / "data", clock, *limits, "access.anonymous=send,fetch")
-    daemon.hub.library.store("EURUSD", "H1", b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n", 1)
+    daemon.env.library.store("EURUSD", "H1", b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n", 1)
     crowd = [daemon.dial(service, peer=f"127.1.1.{number}") for number in range(40)]
     gone = [terminal for terminal in crowd if terminal.reset]
     for terminal in gone:
         terminal.protocol.connectionLost(Failure(ConnectionDone()))
-    assert (len(gone), daemon.hub.access.limiter(service).total) == (20, 20)
+    assert (len(gone), daemon.env.access.limiter(service).total) == (20, 20)
     words = {"ticks": b"PING:\n", "templates": b"FETCH EURUSD H1\n"}
     assert daemon.ask(
         service, words.get(service, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -233,10 +233,10 @@ class Secure:
         trusted = Files(folder / "ca", self.authority).ca
         asked = f"tls.client_ca={trusted}", "tls.client_certificates=optional"
         self.daemon = FakeDaemon(folder / "data", clock, *asked)
-        served = Certificates(self.daemon.hub.config.tls, self.files.certificate.parent, _wall)
+        served = Certificates(self.daemon.env.config.tls, self.files.certificate.parent, _wall)
         listener = Listener(service, "secure:1")
         inner = self.daemon.factory(service, "secure:1")
-        self.factory = Layers(self.daemon.hub, served).around(listener, inner)
+        self.factory = Layers(self.daemon.env, served).around(listener, inner)
 
     def dial(self, name="", authority=None):
         """Dial with a certificate for a name, or without any."""
@@ -263,7 +263,7 @@ def test_a_certificate_logs_in_on_signals_without_a_word(secure, clock):
     client.send(messages.hello())
     clock.advance(1)
     assert client.received().startswith(b"<<WELCOME")
-    assert server.daemon.hub.access.limiter("signals").unauthenticated == 0
+    assert server.daemon.env.access.limiter("signals").unauthenticated == 0
 
 
 def test_a_published_follower_behind_a_tunnel_with_a_certificate_may_follow(secure, clock):
@@ -273,7 +273,7 @@ def test_a_published_follower_behind_a_tunnel_with_a_certificate_may_follow(secu
     client = server.dial("carol.example")
     clock.advance(600)
     assert not client.ended
-    assert server.daemon.hub.access.bans.offences["deadline"] == 1  # of the other
+    assert server.daemon.env.access.bans.offences["deadline"] == 1  # of the other
 
 
 @pytest.mark.parametrize("name", ["", "mallory.example", "xcarol.example"])
@@ -327,7 +327,7 @@ def test_a_login_replaces_what_a_certificate_said(secure, clock):
     client.send(hello("bob"))
     clock.advance(1)
     assert client.received().startswith(b"<<WELCOME")
-    (session,) = server.daemon.hub.signals.sessions
+    (session,) = server.daemon.env.signals.sessions
     assert session.report()["login"] == "bob"
 
 
@@ -339,22 +339,22 @@ def test_a_login_replaces_what_a_certificate_said(secure, clock):
     [(OSError("full"), 0), (JournalError("full"), 0), (MemoryError(), 0), (ValueError(), 1)],
 )
 def test_our_own_trouble_is_no_offence_of_who_is_connected(daemon, cause, counted):
-    visitor = Gate(daemon.hub, Listener("signals", "tcp:1")).enter(PEER)
+    visitor = Gate(daemon.env, Listener("signals", "tcp:1")).enter(PEER)
     visitor.offend(Offence.ERROR, cause)
-    assert daemon.hub.access.bans.offences["error"] == counted
+    assert daemon.env.access.bans.offences["error"] == counted
 
 
 def test_what_was_not_done_in_time_while_we_were_held_up_is_no_offence(daemon, clock):
-    visitor = Gate(daemon.hub, Listener("signals", "tcp:1")).enter(PEER)
-    daemon.hub.now.watch()
+    visitor = Gate(daemon.env, Listener("signals", "tcp:1")).enter(PEER)
+    daemon.env.now.watch()
     clock.advance(14)  # a stopped process, whose timers are all due at once
     visitor.offend(Offence.DEADLINE)
-    assert daemon.hub.access.bans.offences["deadline"] == 0
+    assert daemon.env.access.bans.offences["deadline"] == 0
     for _ in range(10):
         clock.advance(1)
-        daemon.hub.now.watch()
+        daemon.env.now.watch()
     visitor.offend(Offence.DEADLINE)
-    assert daemon.hub.access.bans.offences["deadline"] == 1
+    assert daemon.env.access.bans.offences["deadline"] == 1
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks"])
@@ -365,4 +365,4 @@ def test_who_waits_for_a_login_that_waits_for_us_is_not_late(daemon, clock, monk
     terminal.send(said[service])
     clock.pump([1.0] * 60)
     assert not terminal.closed
-    assert daemon.hub.access.bans.offences["deadline"] == 0
+    assert daemon.env.access.bans.offences["deadline"] == 0

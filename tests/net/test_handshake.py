@@ -48,12 +48,12 @@ def now():
 class Server:
     """A service behind TLS; `dial()` connects a client that has not shaken hands yet."""
 
-    def __init__(self, hub, clock, files, plugin):
-        self.hub, self.clock, self.files = hub, clock, files
-        # The wall clock of the hub stands long before these certificates.
-        self.certificates = Certificates(hub.config.tls, files.certificate.parent, now)
-        self.layers = Layers(hub, self.certificates)
-        service = plugin if isinstance(plugin, Factory) else plugin.buildFactory(hub)
+    def __init__(self, env, clock, files, plugin):
+        self.env, self.clock, self.files = env, clock, files
+        # The wall clock of the env stands long before these certificates.
+        self.certificates = Certificates(env.config.tls, files.certificate.parent, now)
+        self.layers = Layers(env, self.certificates)
+        service = plugin if isinstance(plugin, Factory) else plugin.buildFactory(env)
         service = service.at(LISTENER) if hasattr(service, "at") else service
         self.factory = self.layers.around(LISTENER, service)
 
@@ -67,12 +67,12 @@ class Server:
 
 
 @pytest.fixture
-def serve(hub_with, clock, files):
+def serve(env_with, clock, files):
     """Put a plugin, or a factory, behind TLS: `serve(signals, "signals.pace=0")`."""
 
     def make(plugin, *sets):
-        hub = hub_with(*sets)
-        return Server(hub, clock, files, plugin)
+        env = env_with(*sets)
+        return Server(env, clock, files, plugin)
 
     return make
 
@@ -501,7 +501,7 @@ def test_a_peer_that_vanishes_is_a_lost_connection(serve, notes):
 
 def test_signals_count_the_grace_from_the_handshake_and_keep_the_pace(serve, clock):
     server = serve(signals)
-    service = server.hub.signals
+    service = server.env.signals
     publisher = server.dial().shake()
     publisher.send(b"<<GBPUSD|0.25>><<EURUSD|1>>")
     assert set(service.status()["channels"]["main"]["positions"]) == {"GBPUSD", "EURUSD"}
@@ -549,7 +549,7 @@ def test_a_follower_that_closes_is_let_go(serve, clock):
     server = serve(signals)
     follower = server.dial().shake()
     clock.advance(1)
-    assert server.hub.signals.status()["followers"] == 1
+    assert server.env.signals.status()["followers"] == 1
     with pytest.raises(ssl.SSLWantReadError):
         follower.tls.unwrap()
     follower.deliver()
@@ -557,7 +557,7 @@ def test_a_follower_that_closes_is_let_go(serve, clock):
     follower.transport.drain()
     assert follower.transport.producer is None
     follower.hang_up()
-    assert server.hub.signals.status()["followers"] == 0
+    assert server.env.signals.status()["followers"] == 0
 
 
 def test_a_web_page_cannot_drive_signals_through_tls(serve):
@@ -568,7 +568,7 @@ def test_a_web_page_cannot_drive_signals_through_tls(serve):
 
 def test_raw_templates_count_the_grace_from_the_handshake(serve, clock):
     server = serve(templates)
-    server.hub.library.store("EURUSD", "H1", TEMPLATE, 1)
+    server.env.library.store("EURUSD", "H1", TEMPLATE, 1)
     client = server.dial()
     clock.advance(1)
     client.shake()

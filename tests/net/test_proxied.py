@@ -118,22 +118,22 @@ def test_trust_knows_addresses_and_networks(peer, trusted):
 
 
 @pytest.fixture
-def serve(hub_with):
+def serve(env_with):
     """Put a plugin behind a balancer: `serve(signals, "access.anonymous=follow")`."""
 
     def make(plugin, *sets):
-        hub = hub_with(*sets)
-        factory = plugin.buildFactory(hub).at(LISTENER)
-        return hub, Layers(hub, None).around(LISTENER, factory)
+        env = env_with(*sets)
+        factory = plugin.buildFactory(env).at(LISTENER)
+        return env, Layers(env, None).around(LISTENER, factory)
 
     return make
 
 
 def test_a_service_knows_its_peer_from_the_header(serve, clock):
-    hub, factory = serve(signals, "access.anonymous=publish")
+    env, factory = serve(signals, "access.anonymous=publish")
     terminal = connect(factory, clock)
     terminal.send(TEXT + b"<<GBPUSD|0.25>>")
-    assert hub.signals.status()["channels"]["main"]["positions"]["GBPUSD"]
+    assert env.signals.status()["channels"]["main"]["positions"]["GBPUSD"]
     assert terminal.protocol.getPeer() == IPv4Address("TCP", *ENDS[0])
     assert terminal.protocol.getHost() == IPv4Address("TCP", *ENDS[1])
 
@@ -141,16 +141,16 @@ def test_a_service_knows_its_peer_from_the_header(serve, clock):
 @pytest.mark.parametrize("size", [1, 3, 7])
 @pytest.mark.parametrize("header", [each[0] for each in WHOLE])
 def test_a_header_may_come_in_pieces(serve, clock, header, size):
-    hub, factory = serve(signals, "access.anonymous=publish")
+    env, factory = serve(signals, "access.anonymous=publish")
     terminal = connect(factory, clock)
     terminal.send(header + b"<<GBPUSD|0.25>>", size)
-    assert "GBPUSD" in hub.signals.status()["channels"]["main"]["positions"]
+    assert "GBPUSD" in env.signals.status()["channels"]["main"]["positions"]
 
 
 def test_where_the_server_speaks_first_the_grace_begins_with_the_header(serve, clock):
-    hub, factory = serve(templates, "access.anonymous=fetch")
+    env, factory = serve(templates, "access.anonymous=fetch")
     template = b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n"
-    hub.library.store("EURUSD", "H1", template, 1)
+    env.library.store("EURUSD", "H1", template, 1)
     terminal = connect(factory, clock)
     clock.advance(1)
     assert terminal.received() == b""
@@ -160,10 +160,10 @@ def test_where_the_server_speaks_first_the_grace_begins_with_the_header(serve, c
 
 
 def test_behind_a_balancer_nobody_is_the_owner(serve, clock):
-    hub, factory = serve(signals)
+    env, factory = serve(signals)
     terminal = connect(factory, clock)
     terminal.send(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n<<GBPUSD|0.25>>")
-    assert hub.signals.status()["channels"]["main"]["positions"] == {}
+    assert env.signals.status()["channels"]["main"]["positions"] == {}
 
 
 def test_half_closes_are_passed_on(serve, clock):
@@ -186,12 +186,12 @@ def test_others_than_the_proxies_are_closed_with_one_warning(serve, clock, warni
 
 @pytest.mark.parametrize("data", [b"<<GBPUSD|0.25>>", b"PROXY TCP4 x\r\n", b"\x16\x03\x01\x00"])
 def test_a_connection_without_a_header_is_reset_with_one_warning(serve, clock, warnings, data):
-    hub, factory = serve(signals, "access.anonymous=publish")
+    env, factory = serve(signals, "access.anonymous=publish")
     terminal = connect(factory, clock)
     terminal.send(data)
     assert terminal.reset
     terminal.hang_up()
-    assert hub.signals.status()["channels"]["main"]["positions"] == {}
+    assert env.signals.status()["channels"]["main"]["positions"] == {}
     assert len(warnings()) == 1
 
 

@@ -17,17 +17,17 @@ LISTENER = Listener("signals", "secure:8081")
 
 
 @pytest.fixture
-def dial(tmp_path, hub_with, clock):
+def dial(tmp_path, env_with, clock):
     files = Files(tmp_path / "certificates", Authority())
     files.issue("localhost", "127.0.0.1")
-    hub = hub_with(*files.settings, "signals.queue=2000")
-    certificates = Certificates(hub.config.tls, tmp_path, lambda: time.time_ns() // 1_000_000)
-    factory = Layers(hub, certificates).around(LISTENER, signals.buildFactory(hub).at(LISTENER))
+    env = env_with(*files.settings, "signals.queue=2000")
+    certificates = Certificates(env.config.tls, tmp_path, lambda: time.time_ns() // 1_000_000)
+    factory = Layers(env, certificates).around(LISTENER, signals.buildFactory(env).at(LISTENER))
 
     def dial():
         return TlsClient(factory, clock, client_context(files.ca)).shake()
 
-    dial.hub = hub
+    dial.env = env
     return dial
 
 
@@ -49,8 +49,8 @@ def test_a_publisher_and_a_follower_talk_and_leave(dial, clock):
     assert verbs(follower) == ["STATUS"]
     follower.hang_up()
     clock.advance(60)
-    assert dial.hub.signals.fanout.count() == 0
-    assert not dial.hub.signals.sessions
+    assert dial.env.signals.fanout.count() == 0
+    assert not dial.env.signals.sessions
 
 
 def test_a_reader_that_is_too_slow_is_told_so_last(dial, clock):

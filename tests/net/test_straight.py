@@ -67,12 +67,12 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture
-def dial(tmp_path, hub_with, clock, files):
-    hub, transports = hub_with(*files.settings), []
-    certificates = Certificates(hub.config.tls, tmp_path, lambda: time.time_ns() // 1_000_000)
+def dial(tmp_path, env_with, clock, files):
+    env, transports = env_with(*files.settings), []
+    certificates = Certificates(env.config.tls, tmp_path, lambda: time.time_ns() // 1_000_000)
     service = Factory.forProtocol(Speaker)
     service.clock = clock
-    factory = Layers(hub, certificates).around(Listener("x", "secure:8081"), service)
+    factory = Layers(env, certificates).around(Listener("x", "secure:8081"), service)
 
     def dial():
         transport = TcpTransport(clock)

@@ -95,7 +95,7 @@ def read_pair(certificate: Path, key: Path, now: int) -> Pair:
     for issuer in chain[1:2]:
         _check_dates(issuer, "an issuer", certificate, now)
     _check_purpose(chain[0], certificate)
-    _check_closed(key)
+    _check_permissions(key)
     return Pair(tuple(chain), private, tuple(_remarks(chain, certificate, key, now)))
 
 
@@ -280,7 +280,7 @@ def _remarks(chain: list[x509.Certificate], file: Path, key_file: Path, now: int
     return remarks
 
 
-def _check_closed(key: Path) -> None:
+def _check_permissions(key: Path) -> None:
     if os.name == "posix" and _mode(key) & stat.S_IRWXO:
         raise CertificateError(
             f"{key} is open to all users (mode {_mode(key):04o}); `chmod 600 {key}` closes it."

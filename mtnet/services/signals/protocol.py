@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from mtnet.access.bans.policy import Offence
 from mtnet.config.schema import Access, Port
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, PolicyError, WireError, quote
 from mtnet.interfaces import IListenerAware
 from mtnet.net.endpoints import Listener, host_of, show
@@ -57,8 +57,8 @@ class SignalsProtocol(Protocol):
     log = Logger()
     transport: StreamTransport  # type: ignore[assignment]
 
-    def __init__(self, hub: Hub, visitor: Visitor, channel: str, grace: float) -> None:
-        self._hub, self._visitor, self._channel, self._grace = hub, visitor, channel, grace
+    def __init__(self, env: Environment, visitor: Visitor, channel: str, grace: float) -> None:
+        self._env, self._visitor, self._channel, self._grace = env, visitor, channel, grace
         self._decoder = FrameDecoder()
         self._head: bytes | None = b""
         self._timer: IDelayedCall | None = None
@@ -75,13 +75,13 @@ class SignalsProtocol(Protocol):
     def connectionMade(self) -> None:
         hold(self.transport)
         self._brake = Brake(self.transport)
-        self._pace = Pace(self._brake, self._hub.clock, self._hub.config.signals.frames)
+        self._pace = Pace(self._brake, self._env.clock, self._env.config.signals.frames)
         self._visitor.arrive(self.transport, self._turned_out)
         if self._may("follow"):
-            self._timer = self._hub.clock.callLater(self._grace, self._silent)
+            self._timer = self._env.clock.callLater(self._grace, self._silent)
         elif not self._may("publish"):
             self._visitor.wait()
-            self._timer = self._hub.clock.callLater(self._limits.login, self._mute)
+            self._timer = self._env.clock.callLater(self._limits.login, self._mute)
 
     @guarded
     def dataReceived(self, data: bytes) -> None:
@@ -119,8 +119,8 @@ class SignalsProtocol(Protocol):
         if self._publisher is None:
             self._finish(None)
             return
-        self._timer = self._hub.clock.callLater(self._hub.config.signals.stalled, self._late)
-        self._hub.signals.settled(self._publisher).addCallbacks(self._finish, self._unsettled)
+        self._timer = self._env.clock.callLater(self._env.config.signals.stalled, self._late)
+        self._env.signals.settled(self._publisher).addCallbacks(self._finish, self._unsettled)
 
     def writeConnectionLost(self) -> None:
         """Our half is closed; the peer closes its own."""
@@ -192,12 +192,12 @@ class SignalsProtocol(Protocol):
             self._deadline.cancel()
             self._deadline = None
         if began and not self._ended:
-            self._deadline = self._hub.clock.callLater(self._limits.frame, self._dripped)
+            self._deadline = self._env.clock.callLater(self._limits.frame, self._dripped)
 
     def _dripped(self) -> None:
         self._deadline = None
         if self._brake.pressed:  # the rest of it waits for us
-            self._deadline = self._hub.clock.callLater(self._limits.frame, self._dripped)
+            self._deadline = self._env.clock.callLater(self._limits.frame, self._dripped)
             return
         self._visitor.offend(Offence.DEADLINE)
         if self._decoder.unfinished:
@@ -229,7 +229,7 @@ class SignalsProtocol(Protocol):
 
     def _silent(self) -> None:
         self._timer = None
-        self._follower = ClassicFollower(self._hub, self._channel, self.transport, self.end)
+        self._follower = ClassicFollower(self._env, self._channel, self.transport, self.end)
         self._follower.start()
 
     def _frame(self, payload: bytes) -> None:
@@ -247,7 +247,7 @@ class SignalsProtocol(Protocol):
         """From here on this connection speaks dialect 2."""
         self._stop()
         self._leave()
-        self._session = Session(self._hub, self.transport, self._visitor, self._brake, self._close)
+        self._session = Session(self._env, self.transport, self._visitor, self._brake, self._close)
         self._session.frame(payload)
 
     def _close(self) -> None:
@@ -259,7 +259,7 @@ class SignalsProtocol(Protocol):
         """
         self._ended = True
         self._watch = Watch(
-            self._hub.clock, PROGRESS, lambda: unacknowledged(self.transport), self._stuck
+            self._env.clock, PROGRESS, lambda: unacknowledged(self.transport), self._stuck
         )
         if self._peer_ended or ISSLTransport.providedBy(self.transport):
             self.transport.loseConnection()
@@ -291,10 +291,10 @@ class SignalsProtocol(Protocol):
     def _leave(self) -> None:
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
-            self._hub.signals.leave(publisher)
+            self._env.signals.leave(publisher)
 
     def _count_refusal(self) -> None:
-        when, most = self._hub.clock.seconds(), self._hub.config.signals.refusals
+        when, most = self._env.clock.seconds(), self._env.config.signals.refusals
         if when - self._refusals_since >= REFUSAL_WINDOW:
             self._refusals, self._refusals_since = 0, when
         self._refusals += 1
@@ -309,15 +309,15 @@ class SignalsProtocol(Protocol):
                 f"This connection may not publish in {self._channel}; access.anonymous and "
                 "access.networks name what it may",
             )
-        symbol, volume = parse_position(payload, self._hub.config.signals.codepage)
+        symbol, volume = parse_position(payload, self._env.config.signals.codepage)
         if self._publisher is None:
             self._stop()
             peer = show(self.transport.getPeer())
             producer = self._brake.pedal("disk")
-            self._publisher = self._hub.signals.join(
+            self._publisher = self._env.signals.join(
                 peer, producer, refuse=self._refused, close=self.end, address=self._visitor.host
             )
-        self._hub.signals.submit(self._publisher, self._channel, symbol, volume)
+        self._env.signals.submit(self._publisher, self._channel, symbol, volume)
 
     def _finish(self, _: None) -> None:
         if self._ended:
@@ -348,18 +348,18 @@ class SignalsProtocol(Protocol):
 
     @property
     def _limits(self) -> Access:
-        return self._hub.config.access
+        return self._env.config.access
 
     def _warn(self, what: str, kind: str) -> None:
-        peer, when = self.transport.getPeer(), self._hub.clock.seconds()
-        if self._hub.log_throttle.admits(host_of(peer), when, f"signals {kind}"):
+        peer, when = self.transport.getPeer(), self._env.clock.seconds()
+        if self._env.log.admits(host_of(peer), when, f"signals {kind}"):
             self.log.warn("signals: {peer} {what}", peer=show(peer), what=what)
 
 
 @implementer(IProtocolFactory, IListenerAware)
 class SignalsFactory(Factory):
     """
-    Builds the connections of one listener; everything that they share lies in the hub.
+    Builds the connections of one listener; the environment holds what they share.
 
     Args:
         grace: seconds of silence that make a follower; None = `signals.grace`.
@@ -367,20 +367,20 @@ class SignalsFactory(Factory):
 
     noisy = False
 
-    def __init__(self, hub: Hub, listener: Listener, grace: float | None = None) -> None:
-        self._hub, self._grace = hub, grace
-        self._gate = Gate(hub, listener)
-        self._channel = hub.config.signals.ports.get(listener.endpoint, Port()).channel
+    def __init__(self, env: Environment, listener: Listener, grace: float | None = None) -> None:
+        self._env, self._grace = env, grace
+        self._gate = Gate(env, listener)
+        self._channel = env.config.signals.ports.get(listener.endpoint, Port()).channel
 
     def at(self, listener: Listener) -> "SignalsFactory":
         """Return the factory for the connections of `listener`."""
-        return SignalsFactory(self._hub, listener, self._grace)
+        return SignalsFactory(self._env, listener, self._grace)
 
     def buildProtocol(self, addr: IAddress | None) -> SignalsProtocol | None:
         visitor = self._gate.enter(addr)
         if visitor is None:
             return None
-        grace = self._hub.config.signals.grace if self._grace is None else self._grace
-        protocol = SignalsProtocol(self._hub, visitor, self._channel, grace)
+        grace = self._env.config.signals.grace if self._grace is None else self._grace
+        protocol = SignalsProtocol(self._env, visitor, self._channel, grace)
         protocol.factory = self
         return protocol

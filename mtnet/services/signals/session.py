@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.access.bans.policy import Offence
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, PolicyError, WireError
 from mtnet.net.endpoints import show
 from mtnet.net.output.queue import Backlog
@@ -56,12 +56,12 @@ class Session:
         "_client",
         "_closed",
         "_end",
+        "_env",
         "_errors",
         "_errors_since",
         "_finishing",
         "_greeted",
         "_heard",
-        "_hub",
         "_missed",
         "_name",
         "_parted",
@@ -82,17 +82,17 @@ class Session:
 
     def __init__(
         self,
-        hub: Hub,
+        env: Environment,
         transport: Transport,
         visitor: Visitor,
         brake: Brake,
         end: Callable[[], None],
     ) -> None:
-        self._hub, self._signals, self._settings = hub, hub.signals, hub.config.signals
+        self._env, self._signals, self._settings = env, env.signals, env.config.signals
         self._transport, self._visitor = transport, visitor
         self._brake, self._end = brake, end
         self._behind: list[bytes] | None = None
-        self._backlog = Backlog(transport, hub.clock, self._settings.queue, self._overflow)
+        self._backlog = Backlog(transport, env.clock, self._settings.queue, self._overflow)
         self._subscriptions: tuple[Subscription, ...] = ()  # mostly one
         self._publisher: Publisher | None = None
         self._published: set[str] = set()
@@ -100,7 +100,7 @@ class Session:
         self._greeted, self._name, self._client = False, "", ""
         self._unanswered = 0
         self._finishing = self._parted = False
-        self._heard = hub.clock.seconds()
+        self._heard = env.clock.seconds()
         self._pinged, self._missed = self._heard, 0
         self._errors, self._errors_since = 0, 0.0
         self._closed = False
@@ -114,7 +114,7 @@ class Session:
         if self._behind is not None:
             self._behind.append(payload)
             return
-        self._heard, self._missed = self._hub.clock.seconds(), 0
+        self._heard, self._missed = self._env.clock.seconds(), 0
         message: Message | None = None
         try:
             if is_login(payload):
@@ -183,7 +183,7 @@ class Session:
 
     def report(self) -> Mapping[str, object]:
         """Say for `mtnet signals status` who it is and how far it is."""
-        identity, now = self._visitor.identity, self._hub.now()
+        identity, now = self._visitor.identity, self._env.now()
         return {
             "peer": show(self._transport.getPeer()),
             "login": "" if identity is None else identity.name,
@@ -248,7 +248,7 @@ class Session:
             self._signals.sessions[self] = None
             self._wait()
         self._name, self._client = said.name, said.client  # and no password
-        self._send(messages.welcome(self._settings.heartbeat, self._hub.now(), epoch=epoch))
+        self._send(messages.welcome(self._settings.heartbeat, self._env.now(), epoch=epoch))
 
     def _subscribe(self, asked: Subscribe) -> None:
         channel = self._follow(asked.channel)
@@ -284,7 +284,7 @@ class Session:
             asked.channel,
             asked.symbol,
             asked.volume,
-            self._hub.now(),
+            self._env.now(),
             asked.ticket,
             asked.id,
             asked.type,
@@ -333,7 +333,7 @@ class Session:
                 each.acknowledge(ack)
 
     def _ping(self, ping: Ping) -> None:
-        self._send(messages.pong(self._hub.now(), ping.t))
+        self._send(messages.pong(self._env.now(), ping.t))
 
     def _bye(self, _: Bye) -> None:
         self._parted = True
@@ -379,7 +379,7 @@ class Session:
 
     def _too_many(self) -> bool:
         """Count one more error; say whether that ends the connection."""
-        when = self._hub.clock.seconds()
+        when = self._env.clock.seconds()
         if when - self._errors_since >= WINDOW:
             self._errors, self._errors_since = 0, when
         self._errors += 1
@@ -416,7 +416,7 @@ class Session:
 
     def wake(self) -> None:
         """Ping, if it is time."""
-        when = self._hub.clock.seconds()
+        when = self._env.clock.seconds()
         if when + SOON >= self._due():
             if self._missed >= MISSED:
                 self._close_with(
@@ -426,7 +426,7 @@ class Session:
             self._pinged, self._missed = when, self._missed + 1
             seqs = {each.name: each.position for each in self._subscriptions if each.live}
             told = {"seqs": wire.join_seqs(seqs)} if seqs else {}
-            self._send(messages.heartbeat(self._hub.now(), **told))
+            self._send(messages.heartbeat(self._env.now(), **told))
         self._wait()
 
     # Small things

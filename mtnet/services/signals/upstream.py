@@ -7,7 +7,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.config.schema import Source
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, WireError, quote
 from mtnet.net.keepalive import hold
 from mtnet.net.reconnect import stay_connected
@@ -23,15 +23,15 @@ class SourceProtocol(Protocol):
     log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, hub: Hub, name: str, source: Source) -> None:
-        self._hub, self._name, self._source = hub, name, source
+    def __init__(self, env: Environment, name: str, source: Source) -> None:
+        self._env, self._name, self._source = env, name, source
         self._decoder = FrameDecoder()
         self._publisher: Publisher | None = None
 
     def connectionMade(self) -> None:
         hold(self.transport)
         name = f"source {self._name}"
-        self._publisher = self._hub.signals.join(
+        self._publisher = self._env.signals.join(
             name,
             self.transport,
             refuse=lambda error: self._warn(str(error)),
@@ -57,15 +57,15 @@ class SourceProtocol(Protocol):
             reason=reason.getErrorMessage(),
         )
         if self._publisher is not None:
-            self._hub.signals.leave(self._publisher)
+            self._env.signals.leave(self._publisher)
             self._publisher = None
 
     def _frame(self, payload: bytes) -> None:
         if self._publisher is None:
             return
         try:
-            symbol, volume = parse_position(payload, self._hub.config.signals.codepage)
-            self._hub.signals.submit(self._publisher, self._source.channel, symbol, volume)
+            symbol, volume = parse_position(payload, self._env.config.signals.codepage)
+            self._env.signals.submit(self._publisher, self._source.channel, symbol, volume)
         except WireError as error:
             self._warn(str(error))
 
@@ -74,7 +74,7 @@ class SourceProtocol(Protocol):
         self.transport.abortConnection()
 
     def _warn(self, what: str) -> None:
-        if self._hub.log_throttle.admits(f"source {self._name}", self._hub.clock.seconds()):
+        if self._env.log.admits(f"source {self._name}", self._env.clock.seconds()):
             self.log.warn("The source {name}: {what}", name=self._name, what=what)
 
 
@@ -83,15 +83,15 @@ class SourceFactory(Factory):
 
     noisy = False
 
-    def __init__(self, hub: Hub, name: str, source: Source) -> None:
-        self._hub, self._name, self._source = hub, name, source
+    def __init__(self, env: Environment, name: str, source: Source) -> None:
+        self._env, self._name, self._source = env, name, source
 
     def buildProtocol(self, addr: object) -> SourceProtocol:
-        return SourceProtocol(self._hub, self._name, self._source)
+        return SourceProtocol(self._env, self._name, self._source)
 
 
 def source_service(
-    hub: Hub, name: str, source: Source, endpoint: IStreamClientEndpoint
+    env: Environment, name: str, source: Source, endpoint: IStreamClientEndpoint
 ) -> ClientService:
     """Return the service that keeps dialling one source, with growing, jittered delays."""
-    return stay_connected(endpoint, SourceFactory(hub, name, source), hub.clock)
+    return stay_connected(endpoint, SourceFactory(env, name, source), env.clock)

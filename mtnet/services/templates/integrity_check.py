@@ -5,7 +5,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.recurring import Recurring
 
 CHECK_INTERVAL = 0.1
@@ -20,11 +20,11 @@ class IntegrityCheckService(Service):
 
     log = Logger()
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, env: Environment) -> None:
+        self._env = env
         self._reported: set[str] = set()
         self._calls = LoopingCall(Recurring("The check of the templates", self._check))
-        self._calls.clock = hub.clock
+        self._calls.clock = env.clock
 
     def startService(self) -> None:
         super().startService()
@@ -36,12 +36,12 @@ class IntegrityCheckService(Service):
             self._calls.stop()
 
     def _check(self) -> "Deferred[None]":
-        return self._hub.in_thread(self._hub.library.check_next).addCallback(self._checked)
+        return self._env.in_thread(self._env.library.check_next).addCallback(self._checked)
 
     def _checked(self, found: str | None) -> None:
         if found is None:
             self._calls.interval = REPORT_INTERVAL
-        for sentence in self._hub.library.damaged:
+        for sentence in self._env.library.damaged:
             if sentence not in self._reported:
                 self._reported.add(sentence)
                 self.log.warn("{sentence}", sentence=sentence)

@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from mtnet.access.accounts.authenticator import LOGGED
 from mtnet.access.bans.policy import Offence
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.errors import TemplateError, WireError
 from mtnet.interfaces import IListenerAware
 from mtnet.net.endpoints import Listener, host_of, show
@@ -63,9 +63,11 @@ class TemplatesProtocol(Protocol):
     log = Logger()
     transport: StreamTransport  # type: ignore[assignment]
 
-    def __init__(self, hub: Hub, visitor: Visitor, site: IProtocolFactory, raw: bool) -> None:
-        self._hub, self._visitor, self._site, self._answers_silence = hub, visitor, site, raw
-        self._settings = hub.config.templates
+    def __init__(
+        self, env: Environment, visitor: Visitor, site: IProtocolFactory, raw: bool
+    ) -> None:
+        self._env, self._visitor, self._site, self._answers_silence = env, visitor, site, raw
+        self._settings = env.config.templates
         self._head = b""
         self._receive: Callable[[bytes], None] = self._first
         self._ended: Callable[[], None] = self._close
@@ -152,7 +154,7 @@ class TemplatesProtocol(Protocol):
     # Commands.
 
     def _commanded(self) -> None:
-        self._decoder = CommandDecoder(codepage=self._hub.config.signals.codepage)
+        self._decoder = CommandDecoder(codepage=self._env.config.signals.codepage)
         self._receive = self._command
         self._command(self._head)
 
@@ -183,11 +185,11 @@ class TemplatesProtocol(Protocol):
     # Answers with a template.
 
     def _raw(self) -> None:
-        self._answer(self._hub.library.default, asked=None)
+        self._answer(self._env.library.default, asked=None)
 
     def _fetch(self, command: Fetch) -> None:
         self._answer(
-            lambda: self._hub.library.get(command.symbol, command.period, command.version),
+            lambda: self._env.library.get(command.symbol, command.period, command.version),
             asked=command,
         )
 
@@ -197,7 +199,7 @@ class TemplatesProtocol(Protocol):
         self._receive = _drop
         try:
             self._demand("fetch", asked.symbol if asked else None)
-            version, body = self._hub.library.read(lambda: self._allowed(find()))
+            version, body = self._env.library.read(lambda: self._allowed(find()))
             self._send(version, body, asked)
         except TemplateError as error:
             if asked or error.code != "missing":
@@ -210,7 +212,7 @@ class TemplatesProtocol(Protocol):
 
     def _send(self, version: Version, body: bytes, asked: Fetch | None) -> None:
         key = version.key
-        head = raw_prefix(key.symbol, key.period, key.platform, self._hub.config.signals.codepage)
+        head = raw_prefix(key.symbol, key.period, key.platform, self._env.config.signals.codepage)
         if asked is not None and asked.counted:
             head = counted(head, len(body))
         if keeps_pieces(self.transport) and not self._visitor.proxied:
@@ -291,15 +293,15 @@ class TemplatesProtocol(Protocol):
 
         self._receive, self._ended = receive, ended
         if not self._visitor.trusted:
-            self._wait(self._hub.config.access.body, late)
+            self._wait(self._env.config.access.body, late)
         self._observe(lambda: body.received, stalled)
         receive(self._decoder.rest)
 
     def _take(self, command: Store, content: bytes) -> None:
         self._still()
         self._receive, self._ended = _drop, _nothing
-        stored = self._hub.in_thread(
-            self._hub.library.store, command.symbol, command.period, content, self._hub.now()
+        stored = self._env.in_thread(
+            self._env.library.store, command.symbol, command.period, content, self._env.now()
         )
         stored.addCallbacks(self._stored, self._failed)
 
@@ -373,10 +375,10 @@ class TemplatesProtocol(Protocol):
 
     def _wait(self, seconds: float, call: Callable[[], None]) -> None:
         self._still()
-        self._timer = self._hub.clock.callLater(seconds, call)
+        self._timer = self._env.clock.callLater(seconds, call)
 
     def _observe(self, mark: Callable[[], object], stalled: Callable[[], None]) -> None:
-        self._watch = Watch(self._hub.clock, self._settings.progress, mark, stalled)
+        self._watch = Watch(self._env.clock, self._settings.progress, mark, stalled)
 
     def _still(self) -> None:
         """Stop every clock of this connection."""
@@ -388,7 +390,7 @@ class TemplatesProtocol(Protocol):
 
     def _warn(self, text: str, **fields: str) -> None:
         peer = self.transport.getPeer()
-        if self._hub.log_throttle.admits(host_of(peer), self._hub.clock.seconds(), text):
+        if self._env.log.admits(host_of(peer), self._env.clock.seconds(), text):
             self.log.warn("Templates: {peer} " + text, peer=show(peer), **fields)
 
 
@@ -403,20 +405,20 @@ class TemplatesFactory(Factory):
     noisy = False
 
     def __init__(
-        self, hub: Hub, site: IProtocolFactory, listener: Listener, raw: bool = True
+        self, env: Environment, site: IProtocolFactory, listener: Listener, raw: bool = True
     ) -> None:
-        self._hub, self._gate, self._raw = hub, Gate(hub, listener), raw
+        self._env, self._gate, self._raw = env, Gate(env, listener), raw
         self._site = IListenerAware(site).at(listener)
 
     def at(self, listener: Listener) -> "TemplatesFactory":
         """Return the factory for the connections of `listener`."""
-        return TemplatesFactory(self._hub, self._site, listener, self._raw)
+        return TemplatesFactory(self._env, self._site, listener, self._raw)
 
     def buildProtocol(self, addr: IAddress | None) -> TemplatesProtocol | None:
         visitor = self._gate.enter(addr)
         if visitor is None:
             return None
-        return TemplatesProtocol(self._hub, visitor, self._site, self._raw)
+        return TemplatesProtocol(self._env, visitor, self._site, self._raw)
 
 
 def _drop(data: bytes) -> None:

@@ -17,7 +17,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.errors import TemplateError
 from mtnet.recurring import Recurring
 from mtnet.services.templates.content import SUFFIX, key_of_file, too_large
@@ -171,31 +171,31 @@ class WatchedFolderService(Service):
 
     log = Logger()
 
-    def __init__(self, hub: Hub) -> None:
-        settings = hub.config.templates
-        self._hub, self._folder = hub, settings.folder
+    def __init__(self, env: Environment) -> None:
+        settings = env.config.templates
+        self._env, self._folder = env, settings.folder
         self._importer = FolderImporter(
             Path(settings.folder),
-            hub.library,
+            env.library,
             settings.max_size,
             settings.scan,
-            hub.now,
-            hub.config.signals.codepage,
+            env.now,
+            env.config.signals.codepage,
         )
         self._calls = LoopingCall(Recurring("The look at the folder of templates", self._scan))
-        self._calls.clock = hub.clock
+        self._calls.clock = env.clock
         self._trouble = ""
 
     def startService(self) -> None:
         super().startService()
-        self._calls.start(self._hub.config.templates.scan)
+        self._calls.start(self._env.config.templates.scan)
 
     def stopService(self) -> None:
         super().stopService()
         self._calls.stop()
 
     def _scan(self) -> "Deferred[None]":
-        looked = self._hub.in_thread(self._importer.scan, self._hub.clock.seconds())
+        looked = self._env.in_thread(self._importer.scan, self._env.clock.seconds())
         return looked.addCallbacks(self._report, self._failed)
 
     def _report(self, outcomes: list[ImportResult]) -> None:

@@ -27,7 +27,7 @@ from zope.interface import implementer
 from mtnet.access.accounts.cred import Identity
 from mtnet.access.bans.policy import Offence
 from mtnet.access.throttle import TokenBucket
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.interfaces import IListenerAware
 from mtnet.net.endpoints import Listener, host_of, show
@@ -60,10 +60,10 @@ class TicksProtocol(Protocol):
     log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, hub: Hub, visitor: Visitor, turns: Turns) -> None:
-        self._hub, self._visitor, self._turns = hub, visitor, turns
-        self._settings = hub.config.ticks
-        self._budget = TokenBucket(self._settings.records, hub.clock.seconds())
+    def __init__(self, env: Environment, visitor: Visitor, turns: Turns) -> None:
+        self._env, self._visitor, self._turns = env, visitor, turns
+        self._settings = env.config.ticks
+        self._budget = TokenBucket(self._settings.records, env.clock.seconds())
         self._decoder = wire.LineDecoder()
         self._chunks: deque[bytes] = deque()
         self._head: bytes | None = b""
@@ -81,16 +81,16 @@ class TicksProtocol(Protocol):
 
     def connectionMade(self) -> None:
         hold(self.transport)
-        clock, visitor = self._hub.clock, self._visitor
+        clock, visitor = self._env.clock, self._visitor
         visitor.arrive(self.transport, self._evicted)
         self._stream = StreamIngest(
-            self._hub, host_of(self.transport.getPeer()), self._report_error, visitor
+            self._env, host_of(self.transport.getPeer()), self._report_error, visitor
         )
         self._outbox = Outbox(self.transport, clock, BUDGET, self._drained)
         self._subscriber = ConflatingSubscriber(self._outbox, visitor)
         self._idle_timeout = self._settings.idle
         if not (visitor.rights.any("send", TICKS) or visitor.rights.any("read", TICKS)):
-            self._idle_timeout = self._hub.config.access.login
+            self._idle_timeout = self._env.config.access.login
         self._idle: IDelayedCall | None = clock.callLater(self._idle_timeout, self._timed_out)
         self._stall: IDelayedCall | None = clock.callLater(
             self._settings.stalled, self._check_stall
@@ -190,7 +190,7 @@ class TicksProtocol(Protocol):
             self._busy()
             self._stream.take(text)
         else:
-            self._hub.collector.count_denied(text.count(b"\n"))
+            self._env.collector.count_denied(text.count(b"\n"))
             self._report_error(WireError("denied", "This connection may not send ticks"))
 
     def _header(self, line: bytes) -> None:
@@ -204,8 +204,8 @@ class TicksProtocol(Protocol):
 
     def _slow_down(self, count: int) -> "Deferred[None] | None":
         """Return what fires once the budget of records allows more; None = it does."""
-        delay = self._budget.spend(count, self._hub.clock.seconds())
-        return deferLater(self._hub.clock, delay) if delay and not self._visitor.trusted else None
+        delay = self._budget.spend(count, self._env.clock.seconds())
+        return deferLater(self._env.clock, delay) if delay and not self._visitor.trusted else None
 
     def _command(self, line: bytes) -> "Deferred[None] | None":
         try:
@@ -240,7 +240,7 @@ class TicksProtocol(Protocol):
             if rest:
                 self._refuse("is cut off within a record, which may be half a number")
             self._stream.cut()
-        if not self._gone and self._subscriber not in self._hub.collector.feed.subscribers:
+        if not self._gone and self._subscriber not in self._env.collector.feed.subscribers:
             self._outbox.close()
             self.transport.loseConnection()
 
@@ -273,7 +273,7 @@ class TicksProtocol(Protocol):
         words = self._canonical(words)
         self._check_readable(words)
         self._busy()
-        feed, known = self._hub.collector.feed, self._hub.collector.symbols()
+        feed, known = self._env.collector.feed, self._env.collector.symbols()
         most = self._settings.max_symbols
         if len({*words, *feed.subscribers.get(self._subscriber, ())}) > most:
             raise WireError("symbol", f"A connection may ask for {most} symbols")
@@ -283,7 +283,7 @@ class TicksProtocol(Protocol):
         feed.subscribe(self._subscriber, words, known)
 
     def _canonical(self, words: Words) -> Words:
-        codepage = self._hub.config.signals.codepage
+        codepage = self._env.config.signals.codepage
         return [
             each if each == EVERYTHING else wire.canonical_symbol(each, codepage) for each in words
         ]
@@ -298,7 +298,7 @@ class TicksProtocol(Protocol):
 
     def _unsubscribe(self, words: Words) -> None:
         words = self._canonical(words)
-        self._hub.collector.feed.unsubscribe(self._subscriber, words)
+        self._env.collector.feed.unsubscribe(self._subscriber, words)
         self._send_line(f"OK: UNSUBSCRIBED {b' '.join(words).decode()}".rstrip())
 
     def _ping(self, words: Words) -> None:
@@ -306,7 +306,7 @@ class TicksProtocol(Protocol):
 
     def _sync(self, words: Words) -> "Deferred[None]":
         kept = self._stream.kept
-        return self._hub.collector.sync().addCallbacks(
+        return self._env.collector.sync().addCallbacks(
             lambda _: self._synced(kept),
             lambda failure: self._send_line(f"ERR: server {failure.getErrorMessage()}"),
         )
@@ -326,7 +326,7 @@ class TicksProtocol(Protocol):
             self._outbox.write(line.encode() + b"\r\n")
 
     def _report_error(self, error: WireError) -> None:
-        when = self._hub.clock.seconds()
+        when = self._env.clock.seconds()
         if when - self._error_sent >= ERROR_INTERVAL:
             self._error_sent = when
             self._send_line(f"ERR: {error.code} {error}")
@@ -353,7 +353,7 @@ class TicksProtocol(Protocol):
     def _timed_out(self) -> None:
         self._idle = None
         if self._visitor.proving:  # it waits for us
-            self._idle = self._hub.clock.callLater(self._idle_timeout, self._timed_out)
+            self._idle = self._env.clock.callLater(self._idle_timeout, self._timed_out)
             return
         self._visitor.offend(Offence.DEADLINE)
         self.end(f"said nothing that it may for {self._idle_timeout:g} s")
@@ -366,8 +366,8 @@ class TicksProtocol(Protocol):
             self.transport.abortConnection()
 
     def _check_stall(self) -> None:
-        self._stall = self._hub.clock.callLater(self._settings.stalled, self._check_stall)
-        waited = self._hub.clock.seconds() - self._outbox.since
+        self._stall = self._env.clock.callLater(self._settings.stalled, self._check_stall)
+        waited = self._env.clock.seconds() - self._outbox.since
         if not self._outbox.ready and waited >= self._settings.stalled:
             self.end(f"took no byte for {self._settings.stalled:g} s")
 
@@ -383,35 +383,35 @@ class TicksProtocol(Protocol):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
-        self._hub.collector.feed.unsubscribe(self._subscriber, [EVERYTHING])
+        self._env.collector.feed.unsubscribe(self._subscriber, [EVERYTHING])
         self._outbox.close()
         self._resume_input()
 
     def _warn(self, what: str, kind: str) -> None:
-        peer, when = self.transport.getPeer(), self._hub.clock.seconds()
-        if self._hub.log_throttle.admits(host_of(peer), when, f"ticks {kind}"):
+        peer, when = self.transport.getPeer(), self._env.clock.seconds()
+        if self._env.log.admits(host_of(peer), when, f"ticks {kind}"):
             self.log.warn("ticks: {peer} {what}", peer=show(peer), what=what)
 
 
 @implementer(IProtocolFactory, IListenerAware)
 class TicksFactory(Factory):
-    """Builds the connections of one listener; everything that they share lies in the hub."""
+    """Builds the connections of one listener; the environment holds what they share."""
 
     noisy = False
 
-    def __init__(self, hub: Hub, listener: Listener, turns: Turns | None = None) -> None:
-        self._hub = hub
-        self._gate = Gate(hub, listener)
-        self._turns = turns or Turns(hub.clock, hub.config.ticks.turn)
+    def __init__(self, env: Environment, listener: Listener, turns: Turns | None = None) -> None:
+        self._env = env
+        self._gate = Gate(env, listener)
+        self._turns = turns or Turns(env.clock, env.config.ticks.turn)
 
     def at(self, listener: Listener) -> "TicksFactory":
         """Return the factory for the connections of `listener`."""
-        return TicksFactory(self._hub, listener, self._turns)
+        return TicksFactory(self._env, listener, self._turns)
 
     def buildProtocol(self, addr: IAddress | None) -> TicksProtocol | None:
         visitor = self._gate.enter(addr)
         if visitor is None:
             return None
-        protocol = TicksProtocol(self._hub, visitor, self._turns)
+        protocol = TicksProtocol(self._env, visitor, self._turns)
         protocol.factory = self
         return protocol

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from mtnet.access.rights import Rights
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.sources import Batch, Seen, Source, Verdict
@@ -15,10 +15,10 @@ ReportError = Callable[[WireError], object]
 class RecordReader:
     """Reads records and hands them to the collector."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.collector = hub.collector
-        self.codepage = hub.config.signals.codepage
-        self.spaced = wire.spaced_symbols_table(hub.config.ticks.spaced_symbols, self.codepage)
+    def __init__(self, env: Environment) -> None:
+        self.collector = env.collector
+        self.codepage = env.config.signals.codepage
+        self.spaced = wire.spaced_symbols_table(env.config.ticks.spaced_symbols, self.codepage)
 
     def read(
         self, source: Source, text: bytes, when: int, report_error: ReportError, rights: Rights

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.net.peer import Visitor
 from mtnet.services.ticks import wire
@@ -44,11 +44,13 @@ class StreamIngest:
             of those that are held, none.
     """
 
-    def __init__(self, hub: Hub, host: str, report_error: ReportError, visitor: Visitor) -> None:
-        self._hub, self._host, self._report_error = hub, host, report_error
+    def __init__(
+        self, env: Environment, host: str, report_error: ReportError, visitor: Visitor
+    ) -> None:
+        self._env, self._host, self._report_error = env, host, report_error
         self._visitor = visitor
-        self._reader = RecordReader(hub)
-        self._collector = hub.collector
+        self._reader = RecordReader(env)
+        self._collector = env.collector
         self._source: Source | None = None
         self._batch: Batch | None = None
         self._held: PossibleRepeat | None = None
@@ -58,7 +60,7 @@ class StreamIngest:
 
     def take(self, text: bytes) -> None:
         """Take records, each ended by LF."""
-        when = self._hub.now()
+        when = self._env.now()
         if self._held is None:
             self._take(text, when)
             return
@@ -78,20 +80,20 @@ class StreamIngest:
             return
         known = source.known(header.number)
         if known is None:
-            source.classify(self._batch.seen(), self._hub.now())
+            source.classify(self._batch.seen(), self._env.now())
         elif known.records:
             self._held = PossibleRepeat(self._batch, known, [])
 
     def settle(self) -> None:
         """No more records come that would tell whether those held are a repetition."""
         if self._held is not None:
-            self._judge(self._held, self._hub.now())
+            self._judge(self._held, self._env.now())
 
     def cut(self) -> None:
         """The connection broke, or is not heard any more: its sender sends again what was held."""
         held, self._held = self._held, None
         if held is not None and held.records:
-            self._collector.count_refused(self._sender(), len(held.records), self._hub.now())
+            self._collector.count_refused(self._sender(), len(held.records), self._env.now())
             text = f"{len(held.records)} records of a batch that was here before are cut off"
             self._report_error(WireError("tick", text))
 
@@ -102,7 +104,7 @@ class StreamIngest:
 
     def refuse(self) -> None:
         """Count a line that is no record."""
-        self._collector.count_refused(self._sender(), 1, self._hub.now())
+        self._collector.count_refused(self._sender(), 1, self._env.now())
 
     def _sender(self) -> Source:
         return self._source or self._become(self._collector.source(self._host))
@@ -135,7 +137,7 @@ class StreamIngest:
         room = self._collector.has_room
         kept = self._collector.take(source, records, when)
         if room and kept < len(records):
-            most = self._hub.config.ticks.max_symbols
+            most = self._env.config.ticks.max_symbols
             text = f"There are {most} symbols (ticks.max_symbols); records of more are refused"
             self._report_error(WireError("symbol", text))
         return kept

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mtnet.access.rights import Rights
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.interfaces import IBurstProtocol
 from mtnet.net.endpoints import Listener, host_of, show
@@ -32,14 +32,14 @@ class TickDatagramProtocol(DatagramProtocol):
     log = Logger()
     transport: BurstPort
 
-    def __init__(self, hub: Hub, listener: Listener) -> None:
-        self._hub, self._gate = hub, Gate(hub, listener)
-        self._reader = RecordReader(hub)
+    def __init__(self, env: Environment, listener: Listener) -> None:
+        self._env, self._gate = env, Gate(env, listener)
+        self._reader = RecordReader(env)
         self._rights: Callable[[str], Rights] = lru_cache(HOSTS)(self._find_rights)
 
     def startProtocol(self) -> None:
         """Grow the receive buffer, and say so when the kernel grants less."""
-        wanted = self._hub.config.ticks.receive_buffer
+        wanted = self._env.config.ticks.receive_buffer
         granted = grow(self.transport, wanted)
         if granted < wanted:
             self.log.warn(
@@ -50,7 +50,7 @@ class TickDatagramProtocol(DatagramProtocol):
                 granted=granted,
                 wanted=wanted,
             )
-        self._hub.collector.add_drop_counter(self.transport.dropped)
+        self._env.collector.add_drop_counter(self.transport.dropped)
 
     def datagramReceived(self, data: bytes, address: tuple[Any, ...]) -> None:
         """Take one datagram."""
@@ -61,7 +61,7 @@ class TickDatagramProtocol(DatagramProtocol):
         taken = self._permitted(burst)
         if not taken:
             return
-        when = self._hub.now()
+        when = self._env.now()
         hosts = {address[0] for _, address in taken}
         whole = all(self._rights(host).all("send", "ticks") for host in hosts)
         if not (whole and self._take_at_once(taken, when)):
@@ -91,18 +91,18 @@ class TickDatagramProtocol(DatagramProtocol):
             return False
         hosts = {address[0] for _, address in burst}
         if len(hosts) == 1:
-            self._hub.collector.take(self._hub.collector.source(hosts.pop()), records, when)
+            self._env.collector.take(self._env.collector.source(hosts.pop()), records, when)
             return True
-        sources = {host: self._hub.collector.source(host) for host in hosts}
+        sources = {host: self._env.collector.source(host) for host in hosts}
         each = [sources[address[0]] for _, address in burst]
-        self._hub.collector.take_each(each, records, when)
+        self._env.collector.take_each(each, records, when)
         return True
 
     def _read(self, host: str, data: bytes, when: int) -> None:
         text = self._text(host, data, when)
         if text is None:
             return
-        collector, report_error = self._hub.collector, partial(self._report_error, host)
+        collector, report_error = self._env.collector, partial(self._report_error, host)
         rights = self._rights(host)
         if text.startswith(b"@@"):
             line, _, text = text.partition(b"\n")
@@ -128,15 +128,15 @@ class TickDatagramProtocol(DatagramProtocol):
             raise wire.unreadable(data)
         except WireError as error:
             self._report_error(host, error)
-        self._hub.collector.count_refused(self._hub.collector.source(host), 1, when)
+        self._env.collector.count_refused(self._env.collector.source(host), 1, when)
         return None
 
     def _deny(self, burst: Sequence[Received]) -> None:
-        self._hub.collector.count_denied(len(burst))
+        self._env.collector.count_denied(len(burst))
         text = "It may send no ticks; access.anonymous and access.networks name what it may do"
         for _, address in burst:
             self._report_error(address[0], WireError("denied", text))
 
     def _report_error(self, host: str, error: WireError) -> None:
-        if self._hub.log_throttle.admits(host, self._hub.clock.seconds(), f"ticks {error.code}"):
+        if self._env.log.admits(host, self._env.clock.seconds(), f"ticks {error.code}"):
             self.log.warn("ticks: {host} sent what is refused: {error}", host=host, error=error)

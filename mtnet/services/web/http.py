@@ -26,7 +26,7 @@ from zope.interface import implementer
 from mtnet.access.accounts.cred import Identity
 from mtnet.access.bans.policy import Offence
 from mtnet.access.rights import NOTHING
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.errors import HttpError, WireError, quote
 from mtnet.interfaces import IListenerAware
 from mtnet.net.endpoints import Listener, host_of, show
@@ -60,13 +60,13 @@ class ApiChannel(HTTPChannel):
         self.visitor.arrive(self.transport, self.transport.abortConnection)
         self.visitor.wait()
         super().connectionMade()
-        self.setTimeout(self.site.hub.config.access.header)
+        self.setTimeout(self.site.env.config.access.header)
 
     def allHeadersReceived(self) -> None:
         """Give the body its time, which no byte of it prolongs."""
         self._asked = True
         self.visitor.settle()
-        self.setTimeout(self.site.hub.config.access.body)
+        self.setTimeout(self.site.env.config.access.body)
         super().allHeadersReceived()
 
     def requestDone(self, request: "ApiRequest") -> None:
@@ -127,8 +127,8 @@ class ApiChannel(HTTPChannel):
         super().loseConnection()
         if self._watch is None and not isinstance(self.transport, SecureTransport):
             self._watch = Watch(
-                self.site.hub.clock,
-                self.site.hub.config.templates.progress,
+                self.site.env.clock,
+                self.site.env.config.templates.progress,
                 lambda: unacknowledged(self.transport),
                 self.transport.abortConnection,
             )
@@ -229,7 +229,7 @@ class ApiRequest(Request):
         if self.rights.any(verb, service) if name is None else self.rights.may(verb, service, name):
             return
         thing = f"{verb}:{service}" + (f"/{name}" if name else "")
-        accounts = self._site.hub.access.accounts
+        accounts = self._site.env.access.accounts
         if self.identity is None and self._visitor.private and not accounts.empty:
             raise HttpError(401, "login", f"This needs a login with the right {thing}.")
         raise HttpError(403, "denied", f"There is no right {thing} here.")
@@ -295,11 +295,11 @@ class ApiRequest(Request):
         self.content = BytesIO()
         self.requestHeaders.removeHeader(b"Expect")
         site = self.channel.site
-        most = site.hub.config.templates.max_size
+        most = site.env.config.templates.max_size
         sentence = f"The body has {size}, and templates.max_size allows {most}."
         self.channel.cut_off(413, b"Content Too Large", "size", sentence)
-        self._closing = site.hub.clock.callLater(
-            site.hub.config.templates.progress, self.channel.loseConnection
+        self._closing = site.env.clock.callLater(
+            site.env.config.templates.progress, self.channel.loseConnection
         )
 
 
@@ -317,22 +317,24 @@ class ApiSite(Site):
     noisy = False
     protocol = ApiChannel  # type: ignore[assignment]
 
-    def __init__(self, hub: Hub, root: IResource, max_body: int, listener: Listener) -> None:
+    def __init__(
+        self, env: Environment, root: IResource, max_body: int, listener: Listener
+    ) -> None:
         super().__init__(
             root,
             requestFactory=ApiRequest,
             parsePOSTFormSubmission=False,
-            reactor=hub.clock,
+            reactor=env.clock,
             timeout=IDLE,
         )
-        self.hub, self.max_body = hub, max_body
+        self.env, self.max_body = env, max_body
         self._root = root
-        self._gate = Gate(hub, listener)
-        self._names = {"localhost", *(_canonical(name) for name in hub.config.web.hosts)}
+        self._gate = Gate(env, listener)
+        self._names = {"localhost", *(_canonical(name) for name in env.config.web.hosts)}
 
     def at(self, listener: Listener) -> "ApiSite":
         """Return the factory for the connections of `listener`."""
-        return ApiSite(self.hub, self._root, self.max_body, listener)
+        return ApiSite(self.env, self._root, self.max_body, listener)
 
     def buildProtocol(self, addr: IAddress | None) -> ApiChannel | None:  # type: ignore[override]
         visitor = self._gate.enter(addr)
@@ -367,7 +369,7 @@ class ApiSite(Site):
     def warn(self, request: ApiRequest, error: HttpError) -> None:
         """Log a refusal, as long as its peer does not fill the log."""
         peer: IAddress = request.getClientAddress()
-        if self.hub.log_throttle.admits(host_of(peer), self.hub.clock.seconds(), error.code):
+        if self.env.log.admits(host_of(peer), self.env.clock.seconds(), error.code):
             self.logger.warn(
                 "HTTP: {peer} is refused {method} {uri}. {error}",
                 peer=show(peer),

@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from mtnet import __version__
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.errors import HttpError, TemplateError
 from mtnet.net.endpoints import Listener
 from mtnet.services.templates.version import Version
@@ -33,34 +33,34 @@ Methods = Mapping[bytes, Callable[[ApiRequest], None]]
 _ETAG = re.compile(r'"([^"]*)"')
 
 
-def templates_site(hub: Hub) -> ApiSite:
+def templates_site(env: Environment) -> ApiSite:
     """Return the site of the templates port."""
-    return _site(hub, {b"templates": TemplatesResource(hub)}, "templates")
+    return _site(env, {b"templates": TemplatesResource(env)}, "templates")
 
 
-def web_site(hub: Hub) -> ApiSite:
+def web_site(env: Environment) -> ApiSite:
     """Return the site of the web port."""
     children = {
-        b"templates": TemplatesResource(hub),
-        b"healthz": HealthResource(hub),
-        b"version": VersionResource(hub),
+        b"templates": TemplatesResource(env),
+        b"healthz": HealthResource(env),
+        b"version": VersionResource(env),
     }
-    return _site(hub, children, "web")
+    return _site(env, children, "web")
 
 
-def _site(hub: Hub, children: Mapping[bytes, Resource], name: str) -> ApiSite:
-    root = NotFoundResource(hub)
+def _site(env: Environment, children: Mapping[bytes, Resource], name: str) -> ApiSite:
+    root = NotFoundResource(env)
     for path, child in children.items():
         root.putChild(path, child)
-    return ApiSite(hub, root, hub.config.templates.max_size + SLACK, Listener(name, ""))
+    return ApiSite(env, root, env.config.templates.max_size + SLACK, Listener(name, ""))
 
 
 class ApiResource(Resource):
     """A resource with a table of methods; HEAD is answered by what answers GET."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, env: Environment) -> None:
         super().__init__()
-        self.hub = hub
+        self.env = env
 
     def methods(self, request: ApiRequest) -> Methods:
         """Return what each method of the request's path is answered by; empty = no such path."""
@@ -77,7 +77,7 @@ class ApiResource(Resource):
         return NOT_DONE_YET
 
     def getChild(self, path: bytes, request: ApiRequest) -> Resource:
-        return NotFoundResource(self.hub)
+        return NotFoundResource(self.env)
 
     def _handler(self, request: ApiRequest) -> Callable[[ApiRequest], None]:
         methods = self.methods(request)
@@ -105,7 +105,7 @@ class HealthResource(ApiResource):
         return {} if request.postpath else {b"GET": self._get}
 
     def _get(self, request: ApiRequest) -> None:
-        report = self.hub.health()
+        report = self.env.health()
         request.reply_json(200 if report.get("healthy", True) else 503, report)
 
 
@@ -135,7 +135,7 @@ class TemplatesResource(ApiResource):
 
     def _list(self, request: ApiRequest) -> None:
         request.demand("fetch", TEMPLATES)
-        listing = self.hub.library.listing()
+        listing = self.env.library.listing()
         may = partial(request.rights.may, "fetch", TEMPLATES)
         request.reply_json(200, [each for each in listing if may(each["symbol"])])
 
@@ -143,15 +143,15 @@ class TemplatesResource(ApiResource):
         key = self._key(request)
         request.demand("fetch", TEMPLATES, key[0])
         asked = (*key, _version(request), _platform(request))
-        found, content = self.hub.library.read(lambda: self.hub.library.get(*asked))
+        found, content = self.env.library.read(lambda: self.env.library.get(*asked))
         request.reply(304 if _is_known(request, found) else 200, content, _headers(found))
 
     def _put(self, request: ApiRequest) -> None:
         symbol, period = self._key(request)
         request.demand("publish", TEMPLATES, symbol)
         _check_body(request)
-        stored = self.hub.in_thread(
-            self.hub.library.store, symbol, period, request.content.read(), self.hub.now()
+        stored = self.env.in_thread(
+            self.env.library.store, symbol, period, request.content.read(), self.env.now()
         )
         stored.addCallbacks(self._stored, self._failed, (request,), errbackArgs=(request,))
 
@@ -166,7 +166,7 @@ class TemplatesResource(ApiResource):
             request.processingFailed(failure)
 
     def _key(self, request: ApiRequest) -> tuple[str, str]:
-        codepage = self.hub.config.signals.codepage
+        codepage = self.env.config.signals.codepage
         symbol, period = (read_text(part, codepage) for part in request.postpath)
         return parse_symbol(symbol), parse_period(period)
 

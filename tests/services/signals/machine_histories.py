@@ -102,7 +102,7 @@ class ClockJumps:
     def clock_jumps(self, days):
         self.skew = days * DAY
         self.patch.setattr("mtnet.testing.EPOCH", EPOCH + self.skew)
-        self.server.hub.now.look()
+        self.server.env.now.look()
 
     def remembered(self):
         """Name the symbols whose net position is known to have changed within the last days."""
@@ -117,10 +117,10 @@ class ClockJumps:
         for entry in sorted(last.values(), key=lambda entry: entry.seq):
             # A clock that was wrong is right again by what was stored before.
             newest = max(newest, entry.when)
-            if newest >= self.server.hub.now() - 6 * DAY:
+            if newest >= self.server.env.now() - 6 * DAY:
                 yield entry.symbol
 
     def note_run(self):
         """The data folder knows when a daemon ran last, by a clock that was right."""
-        if self.server.hub.now.right:
-            self.patch.setattr(RunClock, "last_run", self.server.hub.now())
+        if self.server.env.now.right:
+            self.patch.setattr(RunClock, "last_run", self.server.env.now())

@@ -12,7 +12,7 @@ from mtnet.services.signals import wire
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.service import SignalService
 from mtnet.session import messages
-from mtnet.testing import connect, make_hub
+from mtnet.testing import connect, make_environment
 
 LISTENER = Listener("signals", "tcp:8081")
 HELLO = messages.hello()
@@ -90,13 +90,13 @@ class Server:
 
     def __init__(self, folder, clock, *sets, listener=LISTENER):
         self.clock, self.disk = clock, Disk()
-        hub = make_hub(folder, clock, *sets)
-        settings = hub.config.signals
+        env = make_environment(folder, clock, *sets)
+        settings = env.config.signals
         self.journal = BadJournal(folder / "signals.sqlite", settings.retain, slice=1)
-        self.signals = SignalService(settings, self.journal, clock, hub.now, self.disk)
+        self.signals = SignalService(settings, self.journal, clock, env.now, self.disk)
         self.signals.open()
-        self.hub = replace(hub, signals=self.signals)
-        self.factory = signals.buildFactory(self.hub).at(listener)
+        self.env = replace(env, signals=self.signals)
+        self.factory = signals.buildFactory(self.env).at(listener)
 
     def dial(self, **addresses):
         return connect(self.factory, self.clock, **addresses)
@@ -117,7 +117,7 @@ class Server:
     def follow(self):
         """Dial as a published follower."""
         terminal = self.dial()
-        self.clock.advance(self.hub.config.signals.grace)
+        self.clock.advance(self.env.config.signals.grace)
         return terminal
 
     def publish(self, terminal, identity, volume="1", symbol="GBPUSD", **fields):

@@ -62,9 +62,9 @@ class Client:
 
 
 class Port:
-    def __init__(self, hub, clock):
-        self.hub, self.clock, self.signals = hub, clock, hub.signals
-        self.factory = SignalsFactory(hub, Listener("signals", "tcp:8081"))
+    def __init__(self, env, clock):
+        self.env, self.clock, self.signals = env, clock, env.signals
+        self.factory = SignalsFactory(env, Listener("signals", "tcp:8081"))
         self.thread = Slow(self.signals._in_thread)
         self.signals._in_thread = self.signals._writer._in_thread = self.thread
         self.provider = self.signals.join("provider", None)
@@ -85,8 +85,8 @@ class Port:
 
 
 @pytest.fixture
-def port(hub_with, clock):
-    return lambda *sets: Port(hub_with(*sets), clock)
+def port(env_with, clock):
+    return lambda *sets: Port(env_with(*sets), clock)
 
 
 def verbs(heard):
@@ -261,7 +261,7 @@ def test_a_connection_that_is_lost_in_a_replay_leaves_nothing_behind(port, clock
     assert clock.getDelayedCalls() == []
 
 
-def test_what_followers_far_behind_read_waits_behind_commits(hub_with, clock):
+def test_what_followers_far_behind_read_waits_behind_commits(env_with, clock):
     urgent, later = [], []
 
     def thread(calls):
@@ -277,7 +277,7 @@ def test_what_followers_far_behind_read_waits_behind_commits(hub_with, clock):
             done, function, arguments = calls.pop(0)
             done.callback(function(*arguments))
 
-    port = Port(hub_with(), clock)
+    port = Port(env_with(), clock)
     port.store(PAGE)
     port.signals._in_thread = port.signals._writer._in_thread = thread(urgent)
     port.signals._later = thread(later)

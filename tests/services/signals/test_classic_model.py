@@ -95,10 +95,10 @@ class Follower:
 class World:
     """A server, a master and a follower in simulated time."""
 
-    def __init__(self, hub_with, clock, seed):
+    def __init__(self, env_with, clock, seed):
         self.clock, self.chance = clock, random.Random(seed)
-        self.hub = hub_with()
-        self.factory = SignalsFactory(self.hub, Listener("signals", "tcp:8081"))
+        self.env = env_with()
+        self.factory = SignalsFactory(self.env, Listener("signals", "tcp:8081"))
         self.master = Master(self.factory, clock, self.chance)
         self.follower = Follower(self.factory, clock, self.chance)
 
@@ -115,9 +115,9 @@ class World:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_after_10_000_changes_with_splits_and_cuts_no_final_position_is_wrong(
-    hub_with, clock, seed
+    env_with, clock, seed
 ):
-    world = World(hub_with, clock, seed)
+    world = World(env_with, clock, seed)
     for change in range(10_000):
         world.master.set(
             world.chance.choice(SYMBOLS), world.chance.choice([0, 0, 10, 25, -50, -1025])
@@ -133,8 +133,8 @@ def test_after_10_000_changes_with_splits_and_cuts_no_final_position_is_wrong(
     assert len(world.master.positions) == len(SYMBOLS)
 
 
-def test_a_close_is_seen_within_5_seconds_beside_30_remembered_flat_symbols(hub_with, clock):
-    world = World(hub_with, clock, 4)
+def test_a_close_is_seen_within_5_seconds_beside_30_remembered_flat_symbols(env_with, clock):
+    world = World(env_with, clock, 4)
     for n in range(30):
         world.master.set(f"FLAT{n:02}", 10)
         world.master.set(f"FLAT{n:02}", 0)
@@ -154,8 +154,8 @@ def test_a_close_is_seen_within_5_seconds_beside_30_remembered_flat_symbols(hub_
 
 
 @pytest.mark.parametrize("every", [2, 4, 6, 12])
-def test_a_new_follower_beside_a_busy_provider_soon_holds_what_he_holds(hub_with, clock, every):
-    world = World(hub_with, clock, 8)
+def test_a_new_follower_beside_a_busy_provider_soon_holds_what_he_holds(env_with, clock, every):
+    world = World(env_with, clock, 8)
     for symbol in SYMBOLS:
         world.master.set(symbol, 100)
     for n in range(30):
@@ -174,8 +174,8 @@ def test_a_new_follower_beside_a_busy_provider_soon_holds_what_he_holds(hub_with
     assert world.wrong() == {}
 
 
-def test_a_follower_that_was_away_learns_of_the_closes_that_it_missed(hub_with, clock):
-    world = World(hub_with, clock, 5)
+def test_a_follower_that_was_away_learns_of_the_closes_that_it_missed(env_with, clock):
+    world = World(env_with, clock, 5)
     for symbol in SYMBOLS:
         world.master.set(symbol, 100)
     world.run(150)
@@ -189,8 +189,8 @@ def test_a_follower_that_was_away_learns_of_the_closes_that_it_missed(hub_with, 
     assert world.wrong() == {}
 
 
-def test_a_hand_trade_on_a_closed_symbol_is_left_alone_after_15_minutes(hub_with, clock):
-    world = World(hub_with, clock, 6)
+def test_a_hand_trade_on_a_closed_symbol_is_left_alone_after_15_minutes(env_with, clock):
+    world = World(env_with, clock, 6)
     world.master.set("SYM00", 10)
     world.master.set("SYM00", 0)
     world.run(20 * 60)
@@ -199,14 +199,14 @@ def test_a_hand_trade_on_a_closed_symbol_is_left_alone_after_15_minutes(hub_with
     assert world.follower.held["SYM00"] == 77
 
 
-def test_of_a_classic_master_nothing_is_lost(hub_with, clock):
-    world, told = World(hub_with, clock, 7), []
+def test_of_a_classic_master_nothing_is_lost(env_with, clock):
+    world, told = World(env_with, clock, 7), []
 
     class Tape:
         def changed(self, change):
             told.append((change.symbol, round(change.volume * 100)))
 
-    world.hub.signals.fanout.subscribe("main", Tape())
+    world.env.signals.fanout.subscribe("main", Tape())
     sent, state = [], {}
     for _ in range(5_000):
         symbol = world.chance.choice(["EURUSD", "XAUUSD.long-suffix", "A"])

@@ -9,8 +9,8 @@ from mtnet.testing import connect
 
 
 @pytest.fixture
-def factory(hub_with):
-    return SignalsFactory(hub_with("signals.pace=0"), Listener("signals", "tcp:8081"))
+def factory(env_with):
+    return SignalsFactory(env_with("signals.pace=0"), Listener("signals", "tcp:8081"))
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def test_hello_anew_takes_the_channel_over_again(dial):
     assert codes(newer.heard()) == ["fenced"]
 
 
-def test_a_refused_signal_takes_nothing_over(hub_with, clock):
-    hub = hub_with("signals.channels.main.max_volume=5")
-    factory = SignalsFactory(hub, Listener("signals", "tcp:8081"))
+def test_a_refused_signal_takes_nothing_over(env_with, clock):
+    env = env_with("signals.channels.main.max_volume=5")
+    factory = SignalsFactory(env, Listener("signals", "tcp:8081"))
     older, newer = Client(factory, clock), Client(factory, clock)
     publish(older, "a")
     assert codes(publish(newer, "b", "50")) == ["field"]
@@ -80,13 +80,13 @@ def test_published_frames_are_not_heard_while_a_publisher_of_dialect_2_is_there(
     session, master = dial(), connect(factory, clock)
     publish(session, "a", "1")
     master.send(b"<<GBPUSD|9.00>>")
-    assert factory._hub.signals.positions("main")["GBPUSD"].volume == 1
+    assert factory._env.signals.positions("main")["GBPUSD"].volume == 1
     assert any("dialect 2" in str(event.get("what")) for event in warnings())
     session.say("BYE")
     clock.advance(0)
     session.terminal.hang_up()
     master.send(b"<<GBPUSD|9.00>>")
-    assert factory._hub.signals.positions("main")["GBPUSD"].volume == 9
+    assert factory._env.signals.positions("main")["GBPUSD"].volume == 9
 
 
 def test_followers_learn_that_the_provider_is_there_and_that_it_is_gone(dial):

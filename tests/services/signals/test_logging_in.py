@@ -77,7 +77,7 @@ def test_a_password_is_forgotten_once_it_has_let_somebody_in(daemon, again):
     token = Token("9f8e7d6c", "alice", "", digest(secret), None, 1, None)
     daemon.accounts.replace(directory(tokens=[token]))
     terminal, _ = talk(daemon, hello("alice", secret) + wire.subscribe() + again)
-    (session,) = daemon.hub.signals.sessions
+    (session,) = daemon.env.signals.sessions
     held = held_by(terminal.protocol)
     assert any(each is session for each in held)
     texts = [each for each in held if isinstance(each, str | bytes)]
@@ -132,7 +132,7 @@ def test_a_token_of_nobody_is_told_and_closed_and_counted(daemon):
     terminal, answers = talk(daemon, hello("alice", TOKEN) + publish())
     assert codes(answers) == ["code=login"]
     assert terminal.transport.ended
-    assert daemon.hub.access.bans.offences["login"] == 1  # the other one is a token, of bob
+    assert daemon.env.access.bans.offences["login"] == 1  # the other one is a token, of bob
 
 
 def test_what_stands_behind_hello_waits_for_the_login(daemon, monkeypatch):
@@ -156,8 +156,8 @@ def test_who_goes_before_the_login_is_decided_is_forgotten(daemon, monkeypatch, 
     terminal.send(hello("alice") + publish())
     terminal.hang_up()
     held.callback(True)
-    assert daemon.hub.signals.sessions == {}
-    assert daemon.hub.access.limiter("signals").total == 0
+    assert daemon.env.signals.sessions == {}
+    assert daemon.env.access.limiter("signals").total == 0
 
 
 def test_who_has_said_all_is_answered_when_the_login_is_decided(daemon, monkeypatch):
@@ -180,7 +180,7 @@ def test_a_stream_that_breaks_while_the_login_is_decided_leaves_nothing_behind(d
     terminal.send(b"x" * 5_000)
     held.callback(True)
     assert codes(told(terminal)) == ["code=frame"]
-    assert daemon.hub.signals.sessions == {}
+    assert daemon.env.signals.sessions == {}
 
 
 def test_who_logs_in_as_somebody_else_follows_only_what_that_one_may(daemon):
@@ -198,7 +198,7 @@ def test_a_password_is_not_taken_where_others_can_listen(build):
         assert codes(answers) == ["code=login"]
         assert "secure:" in answers[0]
         assert terminal.transport.ended
-    assert not daemon.hub.access.authenticator.counts
+    assert not daemon.env.access.authenticator.counts
 
 
 def test_a_password_is_taken_there_by_who_allows_it(build):
@@ -239,7 +239,7 @@ def test_a_stranger_who_may_nothing_has_to_log_in_soon(daemon, clock):
     assert not silent.closed
     clock.advance(0.2)
     assert silent.reset
-    assert daemon.hub.access.bans.offences["deadline"] == 1
+    assert daemon.env.access.bans.offences["deadline"] == 1
 
 
 def test_a_dripping_hello_is_no_login(daemon, clock):
@@ -256,7 +256,7 @@ def test_a_published_follower_may_be_silent_for_ever(build, clock):
     silent = daemon.dial("signals")
     clock.pump([10.0] * 720)
     assert not silent.closed
-    assert daemon.hub.access.limiter("signals").unauthenticated == 0
+    assert daemon.env.access.limiter("signals").unauthenticated == 0
 
 
 def test_a_publisher_without_the_right_to_follow_may_be_silent_too(build, clock):
@@ -266,7 +266,7 @@ def test_a_publisher_without_the_right_to_follow_may_be_silent_too(build, clock)
     assert not silent.closed
     assert silent.received() == b""
     silent.send(b"<<EURUSD|1.00>>")
-    assert daemon.hub.signals.channel("main").net
+    assert daemon.env.signals.channel("main").net
 
 
 def test_a_frame_that_began_has_to_end(build, clock):
@@ -278,7 +278,7 @@ def test_a_frame_that_began_has_to_end(build, clock):
     assert not terminal.closed
     clock.advance(0.2)
     assert terminal.reset
-    assert daemon.hub.access.bans.offences["deadline"] == 1
+    assert daemon.env.access.bans.offences["deadline"] == 1
 
 
 def test_each_frame_has_its_own_time(build, clock):
@@ -302,7 +302,7 @@ def test_more_frames_than_the_budget_are_read_more_slowly_and_none_is_lost(build
     assert terminal.transport.producerState == "paused"
     clock.advance(0.2)
     assert terminal.transport.producerState == "producing"
-    assert len(daemon.hub.signals.channel("main").net) == 25
+    assert len(daemon.env.signals.channel("main").net) == 25
 
 
 # What changes while somebody is here
@@ -363,7 +363,7 @@ def test_a_token_allows_no_more_when_its_account_may_more(daemon):
 
 def test_status_says_who_is_there(daemon):
     talk(daemon, hello("alice"))
-    assert next(iter(daemon.hub.signals.sessions)).report()["login"] == "alice"
+    assert next(iter(daemon.env.signals.sessions)).report()["login"] == "alice"
 
 
 # Errors of ours
@@ -378,12 +378,12 @@ def test_an_error_of_ours_ends_one_connection_and_is_logged_once(build, log, mon
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(daemon.hub.signals, "submit", fail)
+        patch.setattr(daemon.env.signals, "submit", fail)
         terminal = daemon.dial("signals", peer="127.8.8.8")
         terminal.send(b"<<EURUSD|1.00>>")
     assert terminal.reset
     assert not other.closed
-    assert daemon.hub.access.bans.offences["error"] == 1
+    assert daemon.env.access.bans.offences["error"] == 1
     assert [event["log_failure"].type for event in log if "log_failure" in event] == [
         ZeroDivisionError
     ]

@@ -273,17 +273,17 @@ def test_what_changes_a_position_says_when_it_was_opened(serve, clock):
         server.publish(publisher, identity, volume, time="9")
         assert opened(server) == first
     server.publish(publisher, "f", "1")
-    assert opened(server) == (server.hub.now(), None)
+    assert opened(server) == (server.env.now(), None)
     follower = server.subscribe()
     position = next(f for f in follower.received().split(b"\r\n") if b"POSITION" in f)
-    assert f"|opened={server.hub.now()}".encode() in position
+    assert f"|opened={server.env.now()}".encode() in position
     assert b"popened" not in position
 
 
 def test_a_publisher_whose_clock_is_ahead_opens_nothing_in_the_future(serve):
     server = serve()
     server.publish(server.greet(), "a", "1", time="9000000000000")
-    assert opened(server) == (server.hub.now(), 9_000_000_000_000)
+    assert opened(server) == (server.env.now(), 9_000_000_000_000)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_a_reversal_and_the_fill_of_an_order_open_anew(serve, clock, volume, mor
     server.publish(publisher, "a", "1", **kind)
     clock.advance(1)
     server.publish(publisher, "b", volume, **more)
-    assert opened(server) == (server.hub.now(), None)
+    assert opened(server) == (server.env.now(), None)
 
 
 def test_netting_keeps_the_opening_of_the_oldest_ticket(serve, clock):

@@ -99,7 +99,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
             f"signals.max_positions={limits.positions}",
             *(self.rail_settings() if limits.rails else ()),
         )
-        self.server.hub.now.check_start()
+        self.server.env.now.check_start()
         self.server.disk.held = True
         # A crash may come before it is kept who holds the channel.
         holder = self.server.signals._ownership.holder("main")

@@ -17,32 +17,32 @@ LISTENER = Listener("signals", "tcp:8081")
 
 
 @pytest.fixture
-def serve(hub_with, clock):
-    """Start a server; it has `dial(host, peer)`, and `hub`."""
+def serve(env_with, clock):
+    """Start a server; it has `dial(host, peer)`, and `env`."""
 
     class Server:
         def __init__(self, *sets, listener=LISTENER):
-            self.hub = hub_with(*sets)
-            self.factory = signals.buildFactory(self.hub).at(listener)
+            self.env = env_with(*sets)
+            self.factory = signals.buildFactory(self.env).at(listener)
 
         def dial(self, **addresses):
             return connect(self.factory, clock, **addresses)
 
         def follow(self, **addresses):
             terminal = self.dial(**addresses)
-            clock.advance(self.hub.config.signals.grace)
+            clock.advance(self.env.config.signals.grace)
             return terminal
 
         def volume(self, symbol, channel="main"):
-            position = self.hub.signals.positions(channel).get(symbol)
+            position = self.env.signals.positions(channel).get(symbol)
             return None if position is None else position.volume
 
     return Server
 
 
-def test_the_plugin_and_its_factory_keep_their_interfaces(hub_with):
+def test_the_plugin_and_its_factory_keep_their_interfaces(env_with):
     assert verifyObject(IStreamPlugin, signals)
-    assert verifyObject(IListenerAware, signals.buildFactory(hub_with()))
+    assert verifyObject(IListenerAware, signals.buildFactory(env_with()))
 
 
 def test_a_silent_connection_is_told_the_positions_after_the_grace_and_not_before(serve, clock):
@@ -77,7 +77,7 @@ def test_a_follower_that_begins_to_publish_is_sent_nothing_more(serve, clock):
     terminal.send(b"<<GBPUSD|0.25>>\0")
     clock.advance(600)
     assert terminal.received() == b""
-    assert server.hub.signals.health()["followers"] == 0
+    assert server.env.signals.health()["followers"] == 0
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
@@ -300,7 +300,7 @@ def test_strangers_who_may_not_follow_are_closed_without_a_byte(serve, clock):
     server = serve("access.anonymous=fetch")
     server.dial().send(b"<<GBPUSD|1>>")
     stranger = server.follow(host="192.0.2.1", peer="192.0.2.9")
-    clock.advance(server.hub.config.access.login)
+    clock.advance(server.env.config.access.login)
     assert stranger.closed
     assert stranger.received() == b""
 
@@ -335,7 +335,7 @@ def test_a_reconnecting_follower_starts_from_the_state_and_leaves_nothing_behind
         follower.hang_up()
     silent = server.dial()
     silent.hang_up()
-    assert server.hub.signals.health()["followers"] == 0
+    assert server.env.signals.health()["followers"] == 0
     clock.advance(1)
     assert clock.getDelayedCalls() == []
 
@@ -367,7 +367,7 @@ def test_a_publisher_that_left_is_not_waited_for_while_the_disk_refuses(serve, c
 def test_a_publisher_is_reset_rather_than_closed_by_a_daemon_that_stops(serve):
     server = serve()
     publisher = server.dial()
-    Deferred.fromCoroutine(server.hub.signals.close())
+    Deferred.fromCoroutine(server.env.signals.close())
     publisher.send(b"<<GBPUSD|1>>")
     assert publisher.reset
 

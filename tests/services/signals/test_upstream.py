@@ -16,46 +16,46 @@ SOURCE = Source(connect="tcp:192.0.2.7:8081", channel="gold")
 
 
 @pytest.fixture
-def hub(hub_with):
-    return hub_with()
+def env(env_with):
+    return env_with()
 
 
-def attach(hub):
-    protocol = SourceFactory(hub, "desk2", SOURCE).buildProtocol(None)
+def attach(env):
+    protocol = SourceFactory(env, "desk2", SOURCE).buildProtocol(None)
     protocol.makeConnection(StringTransport())
     return protocol
 
 
-def test_a_source_sets_positions_in_its_channel(hub):
-    attach(hub).dataReceived(b"<<XAUUSD|-10.25>>\0<<XAUUSD|0.50>>\0>\0")
-    assert hub.signals.positions("gold")["XAUUSD"].volume == Decimal("0.50")
+def test_a_source_sets_positions_in_its_channel(env):
+    attach(env).dataReceived(b"<<XAUUSD|-10.25>>\0<<XAUUSD|0.50>>\0>\0")
+    assert env.signals.positions("gold")["XAUUSD"].volume == Decimal("0.50")
 
 
-def test_a_bad_frame_of_a_source_costs_that_frame_alone(hub):
-    protocol = attach(hub)
+def test_a_bad_frame_of_a_source_costs_that_frame_alone(env):
+    protocol = attach(env)
     protocol.dataReceived(b"<<XAUUSD|nan>><<XAGUSD|1>>")
-    assert list(hub.signals.positions("gold")) == ["XAGUSD"]
+    assert list(env.signals.positions("gold")) == ["XAGUSD"]
     assert not protocol.transport.disconnecting
 
 
-def test_a_source_that_sends_no_frames_is_dropped(hub):
-    protocol = attach(hub)
+def test_a_source_that_sends_no_frames_is_dropped(env):
+    protocol = attach(env)
     protocol.dataReceived(b"<" * 5_000)
     assert protocol.transport.disconnected
 
 
-def test_the_positions_of_a_lost_source_stay(hub):
-    protocol = attach(hub)
+def test_the_positions_of_a_lost_source_stay(env):
+    protocol = attach(env)
     protocol.dataReceived(b"<<XAUUSD|1>>")
     protocol.connectionLost()
-    assert hub.signals.positions("gold")["XAUUSD"].volume == 1
-    assert hub.signals.health()["publishers"] == 0
+    assert env.signals.positions("gold")["XAUUSD"].volume == 1
+    assert env.signals.health()["publishers"] == 0
 
 
-def test_a_source_is_dialled_again_and_again_with_growing_delays(hub):
+def test_a_source_is_dialled_again_and_again_with_growing_delays(env):
     reactor = MemoryReactorClock()
     endpoint = clientFromString(reactor, SOURCE.connect)
-    service = source_service(replace(hub, clock=reactor), "desk2", SOURCE, endpoint)
+    service = source_service(replace(env, clock=reactor), "desk2", SOURCE, endpoint)
     service.startService()
     for attempts in range(1, 8):
         assert len(reactor.tcpClients) == attempts
@@ -65,10 +65,10 @@ def test_a_source_is_dialled_again_and_again_with_growing_delays(hub):
         reactor.advance(31)
 
 
-def test_what_a_source_sends_without_a_frame_is_shown_once(hub, warnings):
-    protocol = attach(hub)
+def test_what_a_source_sends_without_a_frame_is_shown_once(env, warnings):
+    protocol = attach(env)
     protocol.dataReceived(b"\0<<XAU")
     assert warnings() == []
-    protocol = attach(hub)
+    protocol = attach(env)
     protocol.dataReceived("<<XAUUSD|1>>".encode("utf-16-le"))
     assert "what is no frame: '<\\x00<" in warnings()[0]["what"]

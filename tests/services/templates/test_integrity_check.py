@@ -9,31 +9,31 @@ from mtnet.services.templates.integrity_check import (
 TEMPLATE = b"<chart>\nnumber=%d\n</chart>\n"
 
 
-def test_a_damaged_version_is_told_once_and_a_few_are_read_each_second(hub_with, clock, warnings):
-    hub = hub_with()
+def test_a_damaged_version_is_told_once_and_a_few_are_read_each_second(env_with, clock, warnings):
+    env = env_with()
     for number in range(20):
-        version, _ = hub.library.store("EURUSD", "H1", TEMPLATE % number, 0)
-    folder = hub.library._path(version).parent
+        version, _ = env.library.store("EURUSD", "H1", TEMPLATE % number, 0)
+    folder = env.library._path(version).parent
     (folder / version.file).write_bytes(b"rotten")
-    hub = hub_with()
-    service = IntegrityCheckService(hub)
+    env = env_with()
+    service = IntegrityCheckService(env)
     service.startService()
     assert len(warnings()) == 1  # the newest is looked at first
     clock.pump([CHECK_INTERVAL] * 5)
-    assert len(hub.library._unchecked) == 14
+    assert len(env.library._unchecked) == 14
     clock.pump([CHECK_INTERVAL] * 20 + [REPORT_INTERVAL] * 3)
     assert [version.file in event["sentence"] for event in warnings()] == [True]
     service.stopService()
     assert clock.getDelayedCalls() == []
 
 
-def test_what_is_found_damaged_when_it_is_served_is_told_too(hub_with, clock, warnings):
-    hub = hub_with()
-    version, _ = hub.library.store("EURUSD", "H1", TEMPLATE % 1, 0)
-    service = IntegrityCheckService(hub)
+def test_what_is_found_damaged_when_it_is_served_is_told_too(env_with, clock, warnings):
+    env = env_with()
+    version, _ = env.library.store("EURUSD", "H1", TEMPLATE % 1, 0)
+    service = IntegrityCheckService(env)
     service.startService()
-    hub.library._path(version).write_bytes(b"rotten")
-    hub.library.content(version)
+    env.library._path(version).write_bytes(b"rotten")
+    env.library.content(version)
     clock.pump([REPORT_INTERVAL] * 2)
     assert [version.file in event["sentence"] for event in warnings()] == [True]
     service.stopService()

@@ -64,7 +64,7 @@ def test_a_wrong_login_is_told_and_soon_kept_out(daemon):
 def test_a_password_is_not_taken_where_others_can_listen(build, log):
     daemon = build("access.anonymous=publish")
     assert b"secure:" in daemon.ask("templates", store("alice"), **REMOTE)
-    assert daemon.hub.library.listing() == []
+    assert daemon.env.library.listing() == []
     assert SECRET not in " ".join(map(formatEvent, log))
 
 
@@ -95,8 +95,8 @@ def test_who_goes_before_that_leaves_nothing_behind(daemon, monkeypatch, log):
     terminal.send(store("alice"))
     terminal.hang_up()
     held.callback(True)
-    assert daemon.hub.library.listing() == []
-    assert daemon.hub.access.limiter("templates").total == 0
+    assert daemon.env.library.listing() == []
+    assert daemon.env.access.limiter("templates").total == 0
     assert not [event for event in log if "log_failure" in event]
 
 
@@ -120,13 +120,13 @@ def test_an_upload_has_to_end_however_slowly_it_moves(build, clock):
         terminal.send(bytes([byte]))
         clock.advance(1.0)
     assert terminal.reset
-    assert daemon.hub.access.bans.offences["deadline"] == 1
+    assert daemon.env.access.bans.offences["deadline"] == 1
 
 
 def test_a_network_fetches_the_symbols_that_it_may(build, clock):
     daemon = build('access.networks."127.9.0.0/16"=fetch:templates/EUR*')
     for symbol in ("EURUSD", "GBPUSD"):
-        daemon.hub.library.store(symbol, "H1", TEMPLATE, 1)
+        daemon.env.library.store(symbol, "H1", TEMPLATE, 1)
     assert daemon.ask("templates", b"FETCH EURUSD H1\n").endswith(TEMPLATE)
     assert daemon.ask("templates", b"FETCH GBPUSD H1\n") == b""
     assert daemon.ask("templates", b"FETCH XAUUSD H1\n") == b""
@@ -146,7 +146,7 @@ def test_a_full_disk_is_ours_to_answer_for(build, monkeypatch):
         terminal.send(store())
         assert terminal.received().startswith(b"ERR server The disk did not take the template")
         terminal.hang_up()
-    assert not any(daemon.hub.access.bans.offences.values())
+    assert not any(daemon.env.access.bans.offences.values())
 
 
 def test_silence_and_drips_of_strangers_end_soon(daemon, clock):
@@ -156,11 +156,11 @@ def test_silence_and_drips_of_strangers_end_soon(daemon, clock):
         clock.advance(1.0)
     assert silent.closed
     assert dripping.closed
-    assert daemon.hub.access.bans.offences["deadline"] == 1
+    assert daemon.env.access.bans.offences["deadline"] == 1
 
 
 def test_a_connection_that_went_over_to_http_is_counted_once(daemon):
-    limiter = daemon.hub.access.limiter("templates")
+    limiter = daemon.env.access.limiter("templates")
     terminal = daemon.dial("templates")
     terminal.send(b"GET /templates HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert b"401 Unauthorized" in terminal.received()
@@ -183,7 +183,7 @@ def test_a_network_has_so_many_connections(daemon):
 
 def many(build, count):
     daemon = build("access.anonymous=fetch")
-    daemon.hub.library.store("EURUSD", "H1", TEMPLATE, 1)
+    daemon.env.library.store("EURUSD", "H1", TEMPLATE, 1)
     return daemon, [daemon.dial("templates", peer=f"127.1.1.{n}") for n in range(count)]
 
 
@@ -191,12 +191,12 @@ def test_honest_clients_that_say_nothing_are_all_served_at_once(build, clock):
     daemon, terminals = many(build, 500)
     clock.advance(0.11)
     assert all(terminal.received().endswith(TEMPLATE) for terminal in terminals)
-    assert not daemon.hub.access.limiter("templates").refused
+    assert not daemon.env.access.limiter("templates").refused
 
 
 def test_who_drips_is_a_stranger_though_he_may_fetch(build, clock):
     daemon, terminals = many(build, 500)
-    limiter = daemon.hub.access.limiter("templates")
+    limiter = daemon.env.access.limiter("templates")
     for number, terminal in enumerate(terminals):
         terminal.send(b"STO" if number % 2 else b"FETCH EUR")
     assert limiter.unauthenticated <= 100

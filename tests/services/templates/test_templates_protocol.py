@@ -26,13 +26,13 @@ REAL = ["mt4-default.tpl", "mt4-macd-alma.tpl", "mt4-xard-m30.tpl"]
 
 
 @pytest.fixture
-def serve(hub_with, clock):
-    """Start a server; it has `dial(host, peer)`, `ask(bytes)`, and `hub`."""
+def serve(env_with, clock):
+    """Start a server; it has `dial(host, peer)`, `ask(bytes)`, and `env`."""
 
     class Server:
         def __init__(self, *sets, listener=LISTENER):
-            self.hub = hub_with(*sets)
-            self.factory = templates.buildFactory(self.hub).at(listener)
+            self.env = env_with(*sets)
+            self.factory = templates.buildFactory(self.env).at(listener)
 
         def dial(self, **addresses):
             return connect(self.factory, clock, **addresses)
@@ -43,7 +43,7 @@ def serve(hub_with, clock):
             return terminal.received()
 
         def store(self, content, symbol="EURUSD", period="H1"):
-            return self.hub.library.store(symbol, period, content, self.hub.now())[0]
+            return self.env.library.store(symbol, period, content, self.env.now())[0]
 
     return Server
 
@@ -57,7 +57,7 @@ def server(serve, mt5):
 
 
 def stored(server, symbol="EURUSD", period="H1"):
-    return server.hub.library.content(server.hub.library.get(symbol, period))
+    return server.env.library.content(server.env.library.get(symbol, period))
 
 
 def test_the_plugin_its_factory_and_its_protocol_keep_their_interfaces(serve):
@@ -378,14 +378,14 @@ def test_what_is_refused_is_told_why(serve, sent, code, log):
     assert terminal.transport.ended
     assert b"hush" not in answer
     assert not any("hush" in repr(event) for event in log)
-    assert server.hub.library.listing() == []
+    assert server.env.library.listing() == []
 
 
 def test_a_stranger_may_not_store(serve, mt5):
     server = serve("access.anonymous=fetch")
     answer = server.ask(b"STORE EURUSD H1 %d\n" % len(mt5) + mt5, **STRANGER)
     assert answer.startswith(b"ERR denied ")
-    assert server.hub.library.listing() == []
+    assert server.env.library.listing() == []
 
 
 def test_an_upload_that_moves_is_waited_for_and_one_that_stalls_is_closed(
@@ -411,7 +411,7 @@ def test_an_upload_that_ends_too_early_is_told(serve):
 
 def test_a_client_that_uploads_and_ends_its_half_is_answered(serve, mt5):
     server, stores = serve(), Deferred()
-    object.__setattr__(server.hub, "in_thread", lambda call, *args: stores.addCallback(
+    object.__setattr__(server.env, "in_thread", lambda call, *args: stores.addCallback(
         lambda _: call(*args)))  # fmt: skip
     terminal = server.dial()
     terminal.send(b"STORE EURUSD H1 %d\n" % len(mt5) + mt5)
@@ -423,7 +423,7 @@ def test_a_client_that_uploads_and_ends_its_half_is_answered(serve, mt5):
 
 def test_a_client_that_is_gone_before_its_upload_is_stored_disturbs_nobody(serve, mt5, clock):
     server, stores = serve(), Deferred()
-    object.__setattr__(server.hub, "in_thread", lambda *args: stores)
+    object.__setattr__(server.env, "in_thread", lambda *args: stores)
     terminal = server.dial()
     terminal.send(b"STORE EURUSD H1 %d\n" % len(mt5) + mt5)
     terminal.hang_up()
@@ -433,7 +433,7 @@ def test_a_client_that_is_gone_before_its_upload_is_stored_disturbs_nobody(serve
 
 def test_a_bug_is_told_as_an_error_of_the_server(serve, mt5, log):
     server, stores = serve(), Deferred()
-    object.__setattr__(server.hub, "in_thread", lambda *args: stores)
+    object.__setattr__(server.env, "in_thread", lambda *args: stores)
     terminal = server.dial()
     terminal.send(b"STORE EURUSD H1 %d\n" % len(mt5) + mt5)
     stores.errback(ZeroDivisionError())

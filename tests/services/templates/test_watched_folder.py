@@ -11,19 +11,19 @@ OLD = Entry("a.tpl", 10, 1)
 
 
 @pytest.fixture
-def watched(tmp_path, hub_with, clock):
+def watched(tmp_path, env_with, clock):
     """Watch a folder; it has `drop(name, content)`, `wait(seconds)`, `library`, `start()`."""
 
     class Watched:
         def __init__(self):
             self.folder = tmp_path / "inbox"
             self.folder.mkdir()
-            self.hub = hub_with(f"templates.folder={self.folder}")
-            self.library = self.hub.library
+            self.env = env_with(f"templates.folder={self.folder}")
+            self.library = self.env.library
             self.service = None
 
         def start(self):
-            self.service = WatchedFolderService(self.hub)
+            self.service = WatchedFolderService(self.env)
             self.service.startService()
 
         def drop(self, name, content):

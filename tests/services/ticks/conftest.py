@@ -6,9 +6,9 @@ from tick_server import Server
 
 
 @pytest.fixture
-def serve(hub_with):
+def serve(env_with):
     """Start a server; its disk has room: `serve("ticks.idle=10")`."""
-    return lambda *sets: Server(hub_with("reserve=0", *sets))
+    return lambda *sets: Server(env_with("reserve=0", *sets))
 
 
 @pytest.fixture

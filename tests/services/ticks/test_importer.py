@@ -41,9 +41,9 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def beside(hub_with, tmp_path):
+def beside(env_with, tmp_path):
     """A daemon's collector, and the file that it writes."""
-    return hub_with().collector, tmp_path / "data" / "ticks.sqlite"
+    return env_with().collector, tmp_path / "data" / "ticks.sqlite"
 
 
 # Once each
@@ -213,12 +213,12 @@ def test_a_daemon_goes_on_storing_behind_an_import(beside):
     assert stored(path) == [row(0), row(1)]
 
 
-def test_what_was_imported_counts_as_neither_taken_nor_lost(beside, hub_with):
+def test_what_was_imported_counts_as_neither_taken_nor_lost(beside, env_with):
     collector, path = beside
     collector.take(collector.source("desk-1"), [(EURUSD, row(0)[1])], EPOCH)
     collector.sync()
     bring(path, *(row(at) for at in range(1, 6)))
-    assert hub_with().collector.lost == 0
+    assert env_with().collector.lost == 0
     assert TickReader(path).report()["totals"] == {"stored": 1, "lost": 0, "kernel drops": 0}
 
 
@@ -242,13 +242,13 @@ def test_a_daemon_that_stores_between_two_chunks_is_not_stored_again(beside, clo
     assert TickReader(path).report()["totals"]["stored"] == 2
 
 
-def test_an_import_is_no_news_for_those_who_subscribe(beside, hub_with):
+def test_an_import_is_no_news_for_those_who_subscribe(beside, env_with):
     collector, path = beside
     collector.take(collector.source("desk-1"), [(EURUSD, row(5)[1])], EPOCH)
     collector.sync()
     bring(path, row(0), row(9))
     bring(path, row(0), symbol=b"GBPUSD")
-    later = hub_with().collector
+    later = env_with().collector
     assert later.last_tick(EURUSD) == (row(5)[1], EPOCH)
     assert later.last_tick(b"GBPUSD") is None
 

@@ -18,7 +18,7 @@ from mtnet.services.ticks.storage.blocks import Series
 from mtnet.services.ticks.storage.commits import Commit, snapshot
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.services.ticks.storage.store import Store
-from mtnet.testing import EPOCH, make_hub
+from mtnet.testing import EPOCH, make_environment
 
 EURUSD = b"EURUSD"
 NOON = 1_549_281_600_000
@@ -106,7 +106,7 @@ def test_many_small_blocks_of_several_senders_keep_that_order_around_a_far_off_t
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(archive, "PAGE", page)
         clock = Clock()
-        collector = make_hub(Path(folder), clock).collector
+        collector = make_environment(Path(folder), clock).collector
         for at, (name, times) in enumerate(taken):
             records = [tick(time, b"%d.%d" % (at, place)) for place, time in enumerate(times)]
             collector.take(
@@ -131,8 +131,8 @@ def test_more_blocks_than_are_read_at_once_are_told_all_and_in_order(store):
     assert found == sorted([*every, *(at + 3 for at in every)])
 
 
-def test_a_tick_is_told_with_who_sent_it_and_when(hub_with, tmp_path):
-    collector = hub_with().collector
+def test_a_tick_is_told_with_who_sent_it_and_when(env_with, tmp_path):
+    collector = env_with().collector
     collector.take(collector.source("desk-1"), [(EURUSD, tick(5))], EPOCH)
     collector.take(collector.source("192.0.2.7"), [(EURUSD, tick())], EPOCH + 1)
     collector.sync()
@@ -185,10 +185,10 @@ def test_what_is_stored_while_somebody_reads_is_left_for_the_next_reader(store, 
 
 
 def test_what_a_daemon_takes_while_somebody_reads_is_left_for_the_next_reader(
-    hub_with, tmp_path, clock, monkeypatch
+    env_with, tmp_path, clock, monkeypatch
 ):
     monkeypatch.setattr(archive, "PAGE", 1)
-    collector = hub_with().collector
+    collector = env_with().collector
 
     def take(name, at):
         collector.take(collector.source(name), [(EURUSD, tick(at))], EPOCH)
@@ -266,8 +266,8 @@ def test_a_reader_changes_nothing(store):
 # Lists
 
 
-def test_each_symbol_is_listed_with_its_ticks_and_their_times(hub_with, tmp_path):
-    collector = hub_with().collector
+def test_each_symbol_is_listed_with_its_ticks_and_their_times(env_with, tmp_path):
+    collector = env_with().collector
     for name in ("desk-1", "desk-2"):
         records = [(EURUSD, tick(5)), (EURUSD, tick(3)), (b"XAUUSD", tick())]
         collector.take(collector.source(name), records, EPOCH)
@@ -280,9 +280,9 @@ def test_each_symbol_is_listed_with_its_ticks_and_their_times(hub_with, tmp_path
 
 
 @pytest.fixture
-def reported(hub_with, tmp_path):
+def reported(env_with, tmp_path):
     """The report on two senders, one of which numbers its datagrams and lost three of them."""
-    collector = hub_with().collector
+    collector = env_with().collector
     desk, plain = collector.source("desk-1"), collector.source("192.0.2.7")
     for number, when in ((1, 0), (5, 2_000), (3, 2_500)):
         desk.classify(Batch(number, b"EURUSD 1.%d\n" % number).seen(), EPOCH + when)
@@ -321,11 +321,11 @@ def test_the_report_says_what_came_of_each_symbol_from_each_source(reported):
     assert (heard["first"], heard["last"], heard["silence"]) == (EPOCH, EPOCH + 2_500, 2_000)
 
 
-def test_the_totals_say_what_a_kill_has_cost(hub_with, tmp_path):
-    collector = hub_with().collector
+def test_the_totals_say_what_a_kill_has_cost(env_with, tmp_path):
+    collector = env_with().collector
     collector.take(collector.source("desk-1"), [(EURUSD, tick())], EPOCH)
     collector.sync()
     collector.take(collector.source("desk-1"), [(EURUSD, tick()), (EURUSD, tick())], EPOCH)
-    hub_with()
+    env_with()
     totals = TickReader(tmp_path / "data" / "ticks.sqlite").report()["totals"]
     assert totals == {"stored": 1, "lost": 2, "kernel drops": 0}

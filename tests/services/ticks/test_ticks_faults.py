@@ -85,10 +85,10 @@ def test_no_other_date_or_time_is_read(tmp_path, clock):
 
 
 @pytest.fixture
-def data(hub_with, tmp_path):
-    hub = hub_with()
-    hub.collector.take(hub.collector.source("desk"), [(EURUSD, b"1.1")], EPOCH)
-    hub.collector.sync()
+def data(env_with, tmp_path):
+    env = env_with()
+    env.collector.take(env.collector.source("desk"), [(EURUSD, b"1.1")], EPOCH)
+    env.collector.sync()
     return tmp_path / "data"
 
 
@@ -115,21 +115,21 @@ def test_a_file_of_the_users_own_that_ends_in_part_survives(data, tmp_path):
     assert (tmp_path / "a.csv.part").read_text() == "mine"
 
 
-def test_many_symbols_are_asked_for_in_lines_that_the_server_reads(hub_with):
+def test_many_symbols_are_asked_for_in_lines_that_the_server_reads(env_with):
     clock, server = Clock(), Server()
     symbols = [f"SYMBOL{number:03}" for number in range(100)]
     subscribe(server, symbols, print, clock).startService()
-    hub = hub_with()
-    port = connect(TicksFactory(hub, Listener("ticks", "")), hub.clock)
+    env = env_with()
+    port = connect(TicksFactory(env, Listener("ticks", "")), env.clock)
     port.send(server.end.value())
-    hub.clock.advance(1)
+    env.clock.advance(1)
     assert not port.closed
     assert not port.reset
-    (asked,) = hub.collector.feed.subscribers.values()
+    (asked,) = env.collector.feed.subscribers.values()
     assert len(asked) == 100
 
 
-def test_a_symbol_is_spelt_for_the_wire(hub_with):
+def test_a_symbol_is_spelt_for_the_wire(env_with):
     server = Server()
     subscribe(server, ["UK 100"], print, Clock()).startService()
     assert server.end.value() == b"SUBSCRIBE: UK%20100\r\n"

@@ -22,14 +22,14 @@ ANYBODY = SimpleNamespace(rights=EVERYTHING)
 
 
 class Server:
-    """A hub, and the connections to it."""
+    """A env, and the connections to it."""
 
-    def __init__(self, hub):
-        self.hub, self.collector = hub, hub.collector
+    def __init__(self, env):
+        self.env, self.collector = env, env.collector
         self.errors = []
 
     def dial(self):
-        return StreamIngest(self.hub, "127.0.0.1", self.errors.append, ANYBODY)
+        return StreamIngest(self.env, "127.0.0.1", self.errors.append, ANYBODY)
 
     def send(self, number, *ticks, stream=None):
         """Send a batch, or the beginning of one, record by record; return the connection."""
@@ -40,7 +40,7 @@ class Server:
         return stream
 
     def flush(self):
-        self.hub.clock.advance(self.hub.config.ticks.flush)
+        self.env.clock.advance(self.env.config.ticks.flush)
 
     def count(self, *names):
         return [self.collector.health()[name] for name in names]
@@ -52,19 +52,19 @@ class Server:
     def stored(self):
         """Return the bids on disk in the order of arrival, once all that was taken is there."""
         self.flush()
-        return on_disk(self.hub)
+        return on_disk(self.env)
 
 
-def on_disk(hub):
-    with closing(sqlite3.connect(f"{hub.config.data}/ticks.sqlite")) as connection:
+def on_disk(env):
+    with closing(sqlite3.connect(f"{env.config.data}/ticks.sqlite")) as connection:
         rows = connection.execute("SELECT data FROM block ORDER BY id").fetchall()
     return [int(rest) for (data,) in rows for rest in unpack(decompress(data))[1]]
 
 
 @pytest.fixture
-def serve(hub_with):
+def serve(env_with):
     """Start a server in the test's own data folder: `serve("ticks.queue=10")`."""
-    return lambda *sets: Server(hub_with("reserve=0", *sets))
+    return lambda *sets: Server(env_with("reserve=0", *sets))
 
 
 def test_what_a_header_precedes_is_of_its_source_and_all_else_of_the_address(serve):
@@ -307,12 +307,12 @@ class Disk:
 def slow(serve, tmp_path, clock):
     """A server whose disk works when the test says so."""
     server = serve()
-    folder, settings = tmp_path / "data", server.hub.config.ticks
+    folder, settings = tmp_path / "data", server.env.config.ticks
     server.disk, server.store = Disk(), Store(folder / "ticks.sqlite")
     tally = Tally(folder / "ticks.taken")
     collector = Collector(settings, 0, server.store, tally, clock, server.disk)
     collector.open()
-    server.collector, server.hub = collector, replace(server.hub, collector=collector)
+    server.collector, server.env = collector, replace(server.env, collector=collector)
     return server
 
 
@@ -334,11 +334,11 @@ def test_what_is_remembered_of_a_batch_is_never_ahead_of_what_is_on_disk(serve, 
     slow.disk.step()
     stream.take(b"EURUSD 2\n")
     slow.disk.full = False
-    slow.hub.clock.advance(slow.hub.config.ticks.retry)
+    slow.env.clock.advance(slow.env.config.ticks.retry)
     stream.take(b"EURUSD 3\n")  # while the first is written
     while slow.disk.calls:
         slow.disk.step()
-    assert on_disk(slow.hub) == [1, 2]
+    assert on_disk(slow.env) == [1, 2]
     slow.store.close()  # and killed
     server = serve()
     assert server.send(7, 1, 2, 3).kept == 3

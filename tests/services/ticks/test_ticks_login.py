@@ -24,7 +24,7 @@ def daemon(build):
 
 
 def symbols(daemon):
-    return {symbol.decode() for symbol in daemon.hub.collector.symbols()}
+    return {symbol.decode() for symbol in daemon.env.collector.symbols()}
 
 
 def test_a_login_is_told_and_its_password_may_hold_blanks(daemon):
@@ -51,7 +51,7 @@ def test_an_account_sends_the_symbols_that_it_may_and_no_others(daemon):
     answer = daemon.ask("ticks", BOB + b"EURUSD 1.1\nGBPUSD 1.3\nEURJPY 160.1\n")
     assert answer.startswith(b"OK: LOGIN\r\nERR: denied")
     assert symbols(daemon) == {"EURUSD", "EURJPY"}
-    assert daemon.hub.collector.health()["refused"] == 1
+    assert daemon.env.collector.health()["refused"] == 1
 
 
 def test_what_may_not_be_sent_of_a_numbered_batch_is_left_out_of_its_repetition_too(daemon):
@@ -103,7 +103,7 @@ def test_who_goes_while_the_login_is_decided_leaves_nothing_behind(daemon, clock
     terminal.hang_up()
     held.callback(True)
     clock.pump([0.01] * 3)
-    assert daemon.hub.access.limiter("ticks").total == 0
+    assert daemon.env.access.limiter("ticks").total == 0
     assert not [event for event in log if "log_failure" in event]
 
 
@@ -113,7 +113,7 @@ def test_a_password_is_not_taken_where_others_can_listen(build, log):
     assert b"secure:" in daemon.say(terminal, BOB)
     assert b"canary" not in daemon.say(terminal, b"LOGIN bob hunter-canary\n")
     assert "canary" not in " ".join(map(formatEvent, log))
-    assert not daemon.hub.access.authenticator.counts
+    assert not daemon.env.access.authenticator.counts
 
 
 def test_who_is_disabled_is_here_no_longer(daemon):
@@ -150,7 +150,7 @@ class Port:
     """A port for datagrams, heard on an address that others reach."""
 
     def __init__(self, daemon):
-        self.protocol = ticks_by_datagram.buildProtocol(daemon.hub, Listener("ticks", "udp:8082"))
+        self.protocol = ticks_by_datagram.buildProtocol(daemon.env, Listener("ticks", "udp:8082"))
         self.protocol.transport = self
         self.protocol.startProtocol = None
 
@@ -177,7 +177,7 @@ def test_a_network_may_send_and_others_may_not(harness):
         [(b"EURUSD 1.1\0", ("10.1.2.3", 1)), (b"GBPUSD 1.3\0", ("192.0.2.7", 1))]
     )
     assert symbols(harness) == {"EURUSD"}
-    assert harness.hub.collector.health()["refused"] == 1
+    assert harness.env.collector.health()["refused"] == 1
 
 
 def test_a_network_may_send_some_symbols_in_whatever_form(harness):
@@ -185,12 +185,12 @@ def test_a_network_may_send_some_symbols_in_whatever_form(harness):
     port.send("172.16.0.1", b"EURUSD 1.1\0", b"GBPUSD 1.3\0", b"EURJPY 1 2\nGBPJPY 1\n")
     port.send("172.16.0.1", b"@@desk 1\nEURCHF 1.1\nUSDCHF 1.1\n")
     assert symbols(harness) == {"EURUSD", "EURJPY", "EURCHF"}
-    assert harness.hub.collector.health()["refused"] == 3
+    assert harness.env.collector.health()["refused"] == 3
 
 
 def test_a_datagram_never_earns_a_penalty(daemon):
     Port(daemon).send("192.0.2.7", *[b"\xff garbage"] * 50)
-    assert len(daemon.hub.access.bans) == 0
+    assert len(daemon.env.access.bans) == 0
 
 
 def test_a_network_s_rights_are_for_streams_too(harness):

@@ -23,9 +23,9 @@ from mtnet.testing import EPOCH
 STRANGER = {"host": "192.0.2.1", "peer": "192.0.2.9"}
 
 
-def test_the_plugin_and_its_factory_keep_their_interfaces(hub_with):
+def test_the_plugin_and_its_factory_keep_their_interfaces(env_with):
     assert verifyObject(IStreamPlugin, ticks)
-    assert verifyObject(IListenerAware, ticks.buildFactory(hub_with()))
+    assert verifyObject(IListenerAware, ticks.buildFactory(env_with()))
 
 
 # Lines
@@ -380,7 +380,7 @@ def test_what_follows_a_sync_is_worked_off_after_its_answer(serve):
 
 def test_each_connection_is_told_what_the_store_would_not_have_of_its_own(serve):
     server = serve()
-    with closing(sqlite3.connect(f"{server.hub.config.data}/ticks.sqlite")) as other:
+    with closing(sqlite3.connect(f"{server.env.config.data}/ticks.sqlite")) as other:
         other.execute(
             "CREATE TRIGGER poison BEFORE INSERT ON symbol WHEN NEW.name = 'POISON' "
             "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
@@ -417,7 +417,7 @@ def test_a_command_within_a_batch_makes_no_double_of_its_resend(serve, command, 
     batch = b"@@desk 7\nEURUSD 1\n" + command + b"EURUSD 2\nEURUSD 3\n"
     server.ask(batch if when == "both times" else batch.replace(command, b""))
     if where == "the next daemon":
-        server.hub.collector.close()
+        server.env.collector.close()
         server = serve()
     answer = server.ask(batch + b"SYNC:\n")
     assert server.stored() == ["EURUSD 1", "EURUSD 2", "EURUSD 3"]
@@ -452,7 +452,7 @@ def test_a_resend_with_other_bytes_is_a_restart_and_is_stored(serve):
     server.ask(BATCH)
     assert server.ask(BATCH.replace(b" 3", b" 4") + b"SYNC:\n") == b"OK: SYNC 3\r\n"
     assert len(server.stored()) == 6
-    assert server.hub.collector.source("desk").restarts == 1
+    assert server.env.collector.source("desk").restarts == 1
 
 
 @pytest.mark.parametrize(
@@ -588,7 +588,7 @@ def test_the_header_of_a_stranger_who_may_not_send_changes_no_source(serve):
     server = serve("access.anonymous=read")
     server.ask(b"@@desk 7\nEURUSD 1\nEURUSD 2\n")
     server.ask(b"@@desk 999999\n@@desk 7\nPING:\n@@desk 1\nEURUSD 3\n@@nobody 1\n", **STRANGER)
-    desk = server.hub.collector.source("desk")
+    desk = server.env.collector.source("desk")
     assert (desk.highest, desk.missing, desk.restarts) == (7, 0, 0)
     assert server.count("sources") == [1]
     server.ask(b"@@desk 7\nEURUSD 1\nEURUSD 2\n")
@@ -612,9 +612,9 @@ class Reactor(Clock):
             call.func(*call.args, **call.kw)
 
 
-def test_a_flood_on_one_connection_delays_another_by_no_more_than_a_turn(hub_with):
+def test_a_flood_on_one_connection_delays_another_by_no_more_than_a_turn(env_with):
     reactor = Reactor()
-    server = Server(hub_with("reserve=0"), Turns(reactor, 0.5))
+    server = Server(env_with("reserve=0"), Turns(reactor, 0.5))
     flooding, other = server.dial(), server.dial()
     flooding.send(b"EURUSD 1.1\n" * 100_000)
     for _ in range(3):

@@ -43,9 +43,9 @@ class Wire:
 class Port:
     """The protocol of one port and what became of what it was sent."""
 
-    def __init__(self, hub, host="127.0.0.1"):
-        self.hub, self.clock, self.collector = hub, hub.clock, hub.collector
-        self.protocol = ticks_by_datagram.buildProtocol(hub, LISTENER)
+    def __init__(self, env, host="127.0.0.1"):
+        self.env, self.clock, self.collector = env, env.clock, env.collector
+        self.protocol = ticks_by_datagram.buildProtocol(env, LISTENER)
         self.wire = self.protocol.transport = Wire(host)
 
     def send(self, *burst, sender=HERE):
@@ -55,7 +55,7 @@ class Port:
         return [self.collector.health()[name] for name in names]
 
     def flush(self):
-        self.clock.advance(self.hub.config.ticks.flush)
+        self.clock.advance(self.env.config.ticks.flush)
 
     def stored(self):
         """Return what is on disk as texts, symbol by symbol, in the order of arrival."""
@@ -69,7 +69,7 @@ class Port:
         ]
 
     def rows(self, query):
-        with closing(sqlite3.connect(f"{self.hub.config.data}/ticks.sqlite")) as connection:
+        with closing(sqlite3.connect(f"{self.env.config.data}/ticks.sqlite")) as connection:
             return connection.execute(query).fetchall()
 
     def heard(self):
@@ -89,14 +89,14 @@ class Port:
 
 
 @pytest.fixture
-def hub(hub_with):
-    return hub_with()
+def env(env_with):
+    return env_with()
 
 
 @pytest.fixture
-def port(hub_with):
+def port(env_with):
     """Open a port: `port("ticks.queue=10", host="192.0.2.1")`."""
-    return lambda *sets, **where: Port(hub_with("reserve=0", *sets), **where)
+    return lambda *sets, **where: Port(env_with("reserve=0", *sets), **where)
 
 
 def test_the_plugin_and_its_protocol_keep_their_interfaces(port):
@@ -262,7 +262,7 @@ def test_one_symbol_in_several_spellings_is_one(port):
     here.send(b"UK 100 1", b"UK%20100 2", b"%55K%20100 3", b"EURUSD.\xa3 4", "EURUSD.£ 5".encode())
     expected = ["UK%20100 1", "UK%20100 2", "UK%20100 3", "EURUSD.£ 4", "EURUSD.£ 5"]
     assert sorted(here.stored()) == sorted(expected)
-    assert here.hub.collector.health()["symbols"] == 2
+    assert here.env.collector.health()["symbols"] == 2
 
 
 def test_a_header_that_is_not_first_is_no_header(port):
@@ -406,12 +406,12 @@ class Untold:
         self.value = value
 
 
-def outcome(hub, burst, together, senders):
+def outcome(env, burst, together, senders):
     """Return what is on disk and what was counted when a burst came at once, or one by one."""
     memory, clock = Memory(), Clock()
-    collector = Collector(hub.config.ticks, 0, memory, Untold(), clock, maybeDeferred)
+    collector = Collector(env.config.ticks, 0, memory, Untold(), clock, maybeDeferred)
     collector.open()
-    here = Port(replace(hub, collector=collector, clock=clock, now=lambda: 10**12))
+    here = Port(replace(env, collector=collector, clock=clock, now=lambda: 10**12))
     received = [(data, senders[at % len(senders)]) for at, data in enumerate(burst)]
     for part in [received] if together else [[each] for each in received]:
         here.protocol.datagramsReceived(part)
@@ -423,8 +423,8 @@ def outcome(hub, burst, together, senders):
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(burst=BURSTS, senders=st.sampled_from([(HERE,), (HERE, THERE)]))
-def test_a_burst_means_what_its_datagrams_mean_one_by_one(hub, senders, burst):
-    assert outcome(hub, burst, True, senders) == outcome(hub, burst, False, senders)
+def test_a_burst_means_what_its_datagrams_mean_one_by_one(env, senders, burst):
+    assert outcome(env, burst, True, senders) == outcome(env, burst, False, senders)
 
 
 def test_a_bad_datagram_in_a_burst_costs_the_others_nothing(port):

@@ -16,11 +16,11 @@ LISTENER = Listener("ticks", "tcp:8082")
 
 
 class Server:
-    """A hub and its tick port."""
+    """A env and its tick port."""
 
-    def __init__(self, hub, turns=None):
-        self.hub, self.clock = hub, hub.clock
-        self.factory = TicksFactory(hub, LISTENER, turns)
+    def __init__(self, env, turns=None):
+        self.env, self.clock = env, env.clock
+        self.factory = TicksFactory(env, LISTENER, turns)
 
     def dial(self, **addresses):
         return connect(self.factory, self.clock, **addresses)
@@ -47,12 +47,12 @@ class Server:
         return terminal.received()
 
     def count(self, *names):
-        return [self.hub.collector.health()[name] for name in names]
+        return [self.env.collector.health()[name] for name in names]
 
     def stored(self):
         """Return what is on disk as texts, in order, once all that was taken is there."""
-        self.clock.advance(self.hub.config.ticks.flush)
-        with closing(sqlite3.connect(f"{self.hub.config.data}/ticks.sqlite")) as connection:
+        self.clock.advance(self.env.config.ticks.flush)
+        with closing(sqlite3.connect(f"{self.env.config.data}/ticks.sqlite")) as connection:
             rows = connection.execute(
                 "SELECT name, data FROM block JOIN symbol ON symbol.id = block.symbol "
                 "ORDER BY block.id"

@@ -16,5 +16,5 @@ def test_headers_of_any_bytes_are_no_error_of_ours(daemon, log, service, name, v
     head = b"GET /templates/EURUSD/H1 HTTP/1.1\r\n%b: %b\r\n\r\n" % (name, value)
     answer = daemon.ask(service, head)
     assert answer.startswith(b"HTTP/1.1 4")
-    assert daemon.hub.access.bans.offences["error"] == 0
+    assert daemon.env.access.bans.offences["error"] == 0
     assert not [event for event in log if "log_failure" in event]

@@ -13,7 +13,7 @@ def build(tmp_path, clock):
     def make(*sets, **more):
         daemon = FakeDaemon(tmp_path / "data", clock, *sets, **more)
         for symbol in ("EURUSD", "GBPUSD"):
-            daemon.hub.library.store(symbol, "H1", TEMPLATE, 1)
+            daemon.env.library.store(symbol, "H1", TEMPLATE, 1)
         return daemon
 
     return make
@@ -52,7 +52,7 @@ def test_basic_logs_in(daemon):
 def test_a_token_logs_in_and_may_less_than_its_account(daemon):
     said = b"Bearer " + TOKEN.encode()
     assert status(daemon.ask("web", request(authorization=said))) == 403
-    assert daemon.hub.access.authenticator.counts == {"right": 1}
+    assert daemon.env.access.authenticator.counts == {"right": 1}
 
 
 def test_an_account_sees_and_gets_what_it_may(daemon):
@@ -107,7 +107,7 @@ def test_a_password_is_not_taken_where_others_can_listen(build):
         assert status(answer) == 403
         assert b"WWW-Authenticate" not in answer
         assert b"secure:" in answer
-    assert not daemon.hub.access.authenticator.counts
+    assert not daemon.env.access.authenticator.counts
 
 
 def test_nobody_is_asked_for_a_password_where_others_can_listen(build):
@@ -133,7 +133,7 @@ def test_who_goes_while_the_login_is_decided_leaves_nothing_behind(daemon, monke
     daemon.say(terminal, request(authorization=basic("alice")))
     terminal.hang_up()
     held.callback(True)
-    assert daemon.hub.access.limiter("web").total == 0
+    assert daemon.env.access.limiter("web").total == 0
     assert not [event for event in log if "log_failure" in event]
 
 
@@ -141,7 +141,7 @@ def test_a_foreign_page_changes_nothing_with_a_cached_login(daemon):
     more = b"Origin: http://elsewhere.example\r\n"
     said = request("PUT", "/templates/XAUUSD/H1", basic("alice"), TEMPLATE, more)
     assert status(daemon.ask("web", said)) == 403
-    assert not daemon.hub.access.authenticator.counts
+    assert not daemon.env.access.authenticator.counts
 
 
 def test_where_there_are_no_accounts_nobody_is_asked_for_one(build):
@@ -167,7 +167,7 @@ def test_silent_and_dripping_clients_are_closed_after_the_same_time(daemon, cloc
         clock.advance(1.0)
     assert silent.closed
     assert dripping.closed
-    assert daemon.hub.access.bans.offences["deadline"] == 2
+    assert daemon.env.access.bans.offences["deadline"] == 2
 
 
 def test_a_body_has_to_end_however_slowly_it_moves(build, clock):
@@ -188,5 +188,5 @@ def test_who_asked_once_may_be_idle_for_longer(build, clock):
     assert not terminal.closed
     clock.advance(2)
     assert terminal.closed
-    assert daemon.hub.access.bans.offences["deadline"] == 0
-    assert daemon.hub.access.limiter("web").unauthenticated == 0
+    assert daemon.env.access.bans.offences["deadline"] == 0
+    assert daemon.env.access.limiter("web").unauthenticated == 0

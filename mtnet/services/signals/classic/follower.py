@@ -6,7 +6,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mtnet.daemon.environment import Hub
+from mtnet.daemon.environment import Environment
 from mtnet.net.keepalive import hold
 from mtnet.net.output.buffer import Outbox
 from mtnet.net.output.segments import StreamTransport
@@ -36,36 +36,36 @@ class ClassicFollower:
     log = Logger()
 
     def __init__(
-        self, hub: Hub, channel: str, transport: StreamTransport, end: Callable[[str], None]
+        self, env: Environment, channel: str, transport: StreamTransport, end: Callable[[str], None]
     ) -> None:
-        self._hub, self._channel, self._end = hub, channel, end
-        self._settings = hub.config.signals
+        self._env, self._channel, self._end = env, channel, end
+        self._settings = env.config.signals
         budget = PACED_BUDGET if self._settings.pace else UNPACED_BUDGET
         if self._settings.pace:
             hold(transport, SEND_BUFFER)
-        self._outbox = Outbox(transport, hub.clock, budget, self._pump)
-        state = hub.signals.shared_state(channel)
-        self._queue = ClassicQueue(self._settings, state, hub.clock.seconds())
+        self._outbox = Outbox(transport, env.clock, budget, self._pump)
+        state = env.signals.shared_state(channel)
+        self._queue = ClassicQueue(self._settings, state, env.clock.seconds())
         self._timer: IDelayedCall | None = None
         self._stopped = False
 
     def start(self) -> None:
         """Tell the positions of the channel, and each change from now on."""
-        self._hub.signals.fanout.subscribe(self._channel, self)
+        self._env.signals.fanout.subscribe(self._channel, self)
         self._pump()
 
     def stop(self) -> bool:
         """Tell nothing more; return whether all that was told has left the process."""
         idle = self._outbox.ready
         self._stopped = True
-        self._hub.signals.fanout.unsubscribe(self._channel, self)
+        self._env.signals.fanout.unsubscribe(self._channel, self)
         self._cancel()
         self._outbox.close()
         return idle
 
     def changed(self, change: Change) -> None:
         """Take a change that is on disk."""
-        when = self._hub.clock.seconds()
+        when = self._env.clock.seconds()
         self._queue.offer(change, when)
         due = max(when, self._queue.next_frame) + SOON
         if self._outbox.ready and (self._timer is None or self._timer.getTime() > due):
@@ -74,7 +74,7 @@ class ClassicFollower:
     def _pump(self) -> None:
         self._cancel()
         while self._outbox.ready:
-            frame = self._queue.take(self._hub.clock.seconds(), self._hub.now.moment())
+            frame = self._queue.take(self._env.clock.seconds(), self._env.now.moment())
             if frame is None:
                 break
             self._outbox.write(frame)
@@ -86,8 +86,8 @@ class ClassicFollower:
         if not self._outbox.ready:
             due = self._outbox.since + self._settings.stalled
         if due is not None:
-            delay = max(0.0, due - self._hub.clock.seconds())
-            self._timer = self._hub.clock.callLater(delay, self._due)
+            delay = max(0.0, due - self._env.clock.seconds())
+            self._timer = self._env.clock.callLater(delay, self._due)
 
     def _due(self) -> None:
         self._timer = None
@@ -97,7 +97,7 @@ class ClassicFollower:
             self._end(f"took no byte for {self._settings.stalled:g} s")
 
     def _stalled(self) -> float:
-        return self._hub.clock.seconds() - self._outbox.since
+        return self._env.clock.seconds() - self._outbox.since
 
     def _cancel(self) -> None:
         if self._timer is not None:

@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.tcp import Port
 
-from mtnet.net.listening import ACCEPTS, take_few
+from mtnet.daemon.ports import ACCEPTS_PER_WAKEUP, limit_accepts_per_wakeup
 
 
 class Still:
@@ -18,7 +18,7 @@ class Still:
     removeReader = addReader
 
 
-RUSH = 3 * ACCEPTS + 1
+RUSH = 3 * ACCEPTS_PER_WAKEUP + 1
 
 
 class Refuses(ServerFactory):
@@ -52,17 +52,17 @@ def rush(port):
 
 
 def test_a_rush_is_taken_a_few_in_each_turn(port, factory, rush):
-    take_few(port)
+    limit_accepts_per_wakeup(port)
     taken = []
     for _ in range(5):
         before = factory.came
         port.doRead()
         taken.append(factory.came - before)
-    assert taken == [ACCEPTS, ACCEPTS, ACCEPTS, 1, 0]
+    assert taken == [ACCEPTS_PER_WAKEUP, ACCEPTS_PER_WAKEUP, ACCEPTS_PER_WAKEUP, 1, 0]
 
 
 def test_one_that_comes_behind_a_rush_is_taken_at_once(port, factory, rush):
-    take_few(port)
+    limit_accepts_per_wakeup(port)
     for _ in range(5):
         port.doRead()
     with socket.create_connection(("127.0.0.1", port.getHost().port)):

@@ -40,11 +40,11 @@ def test_the_control_socket_of_a_daemon_that_was_killed_before_it_was_closed_is_
 
 def test_a_disk_without_room_is_told_from_one_look_to_the_next(path, monkeypatch):
     folder = DataFolder(str(path))
-    folder.look()
+    folder.check_space()
     assert folder.health() == {"healthy": True, "trouble": None}
     monkeypatch.setattr("mtnet.daemon.datadir.has_free_space", lambda path: False)
     assert folder.health()["healthy"], "who asks does not wait for the disk"
-    folder.look()
+    folder.check_space()
     assert "is full" in folder.health()["trouble"]
     folder.release()
 
@@ -61,19 +61,19 @@ def test_the_last_run_is_known_to_the_next_one_by_the_clock_of_then(tmp_path):
     folder = DataFolder(str(tmp_path / "data"))
     assert folder.last_run() == 0
     for when in (1_700_000_000_000, 1_600_000_000_000):
-        folder.note(when, True, 0)
+        folder.record_run(when, True, 0)
         assert folder.last_run() == when
     folder.release()
 
 
 def test_a_doubted_clock_is_known_to_the_next_run_until_it_is_doubted_no_more(tmp_path):
     folder = DataFolder(str(tmp_path / "data"))
-    assert folder.doubt() == (0, 0)
-    folder.note(1_700_000_000_000, False, 1_600_000_000_000)
-    folder.note(3_000, False, 1_000)
-    assert (folder.doubt(), folder.last_run()) == ((1_000, 3_000), 0)
+    assert folder.doubted_runs() == (0, 0)
+    folder.record_run(1_700_000_000_000, False, 1_600_000_000_000)
+    folder.record_run(3_000, False, 1_000)
+    assert (folder.doubted_runs(), folder.last_run()) == ((1_000, 3_000), 0)
     folder.doubted.write_text("cut o")
-    assert folder.doubt() == (0, 0)
-    folder.note(3_000, True, 0)
+    assert folder.doubted_runs() == (0, 0)
+    folder.record_run(3_000, True, 0)
     assert not folder.doubted.exists()
     folder.release()

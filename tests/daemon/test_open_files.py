@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from mtnet.net.descriptors import RESERVE
+from mtnet.daemon.ports import RESERVE
 
 resource = pytest.importorskip("resource", reason="Windows counts descriptors otherwise.")
 PROGRAM = """
 import resource
-from mtnet.net.descriptors import raise_limit
+from mtnet.daemon.ports import raise_limit
 print(raise_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 

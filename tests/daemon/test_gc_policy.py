@@ -6,7 +6,7 @@ from math import prod
 
 import pytest
 
-from mtnet.daemon.gc_policy import FEW, THAW, THRESHOLDS, Garbage
+from mtnet.daemon.gc_policy import FROZEN_LIMIT, FULL_COLLECTION_INTERVAL, THRESHOLDS, GcPolicy
 
 
 class Ring:
@@ -19,7 +19,7 @@ class Ring:
 @pytest.fixture
 def garbage(clock):
     before = gc.get_threshold(), list(gc.callbacks)
-    service = Garbage(clock)
+    service = GcPolicy(clock)
     service.startService()
     yield service
     if service.running:
@@ -60,14 +60,14 @@ def test_what_becomes_garbage_later_goes_with_the_next_look_at_everything(garbag
     del ring
     gc.collect()
     assert gone() is not None
-    clock.advance(THAW)
+    clock.advance(FULL_COLLECTION_INTERVAL)
     assert gone() is None
     assert gc.get_freeze_count() > 10_000
 
 
 def test_it_reports_the_longest_pause_but_for_the_looks_at_everything(garbage, clock):
     garbage.longest, full = 0.0, garbage.full
-    clock.advance(THAW)
+    clock.advance(FULL_COLLECTION_INTERVAL)
     assert garbage.status() == {"full collections": full + 1, "longest pause": "0.0 ms"}
     gc.collect()
     assert garbage.longest > 0
@@ -89,7 +89,7 @@ def test_everything_is_looked_at_as_well_once_there_is_much_new(garbage, clock):
         looks += 1
         gc.collect()
         clock.advance(0)
-    assert looks >= FEW // prod(THRESHOLDS)
+    assert looks >= FROZEN_LIMIT // prod(THRESHOLDS)
 
 
 def test_one_that_stops_before_a_look_looks_no_more(garbage, clock):
@@ -101,5 +101,5 @@ def test_one_that_stops_before_a_look_looks_no_more(garbage, clock):
 
 
 def test_one_that_never_ran_can_be_stopped(clock):
-    Garbage(clock).stopService()
+    GcPolicy(clock).stopService()
     assert gc.get_freeze_count() == 0
