@@ -15,6 +15,11 @@ from twisted.internet.interfaces import IReactorFromThreads
 HUNG_AFTER = 5.0
 """Seconds after which a call under way is reported: a disk that hangs says nothing by itself."""
 
+InThread = Callable[..., "Deferred[Any]"]
+"""Runs a blocking function off the reactor: `in_thread(function, *args)` returns a Deferred with
+its result. One call runs at a time, in order. `SerialWorker` is one; a test passes
+`maybeDeferred`."""
+
 
 class _Call(NamedTuple):
     done: "Deferred[Any]"

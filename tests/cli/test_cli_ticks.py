@@ -13,7 +13,7 @@ import pytest
 from test_cli import endpoint, mtnet, outcome, sentence
 
 from mtnet.cli.main import main, parser
-from mtnet.services.ticks.sources import Batch
+from mtnet.services.ticks.model import Batch
 from mtnet.testing import EPOCH
 
 NOON = 1_549_281_600_000

@@ -38,10 +38,11 @@ from mtnet.net.peer import Gate, Visitor
 from mtnet.net.time_slices import Turns
 from mtnet.net.transport import Transport
 from mtnet.services.ticks import wire
-from mtnet.services.ticks.feed import BUDGET, EVERYTHING
-from mtnet.services.ticks.stream import StreamIngest
-from mtnet.services.ticks.subscriber import TICKS, ConflatingSubscriber
+from mtnet.services.ticks.feed import BUDGET, EVERYTHING, Conflation
+from mtnet.services.ticks.ingest import StreamIngest
 
+TICKS = "ticks"
+"""What rights call the things of this service."""
 SLICE = 4_096
 """Bytes that are worked off before others have their turn: 6 ms of the worst records."""
 ERROR_INTERVAL = 1.0
@@ -51,6 +52,35 @@ FOREIGN = (*HTTP_METHODS, b"<<", b"\x16\x03")
 
 Words = list[bytes]
 Work = Iterator["Deferred[None] | None"]
+
+
+class ConflatingSubscriber:
+    """Tells one connection the ticks that it asked for."""
+
+    def __init__(self, outbox: Outbox, visitor: Visitor) -> None:
+        self._outbox, self._visitor = outbox, visitor
+        self._behind = Conflation()
+        self._lines: list[bytes] = []
+        self._size = 0
+
+    def on_tick(self, symbol: bytes, line: bytes, rest: bytes, when: int) -> None:
+        """Take a tick; it waits when the peer is behind."""
+        rights = self._visitor.rights
+        if not (rights.all("read", TICKS) or rights.may("read", TICKS, symbol.decode())):
+            return
+        if self._outbox.ready and not self._behind and self._size < BUDGET:
+            self._lines.append(line)
+            self._size += len(line)
+        else:
+            self._behind.offer(symbol, rest, when)
+
+    def flush(self) -> None:
+        """Write what was taken."""
+        if self._lines:
+            self._outbox.write(b"".join(self._lines))
+            self._lines, self._size = [], 0
+        while self._behind and self._outbox.ready:
+            self._outbox.write(self._behind.take(BUDGET))
 
 
 @implementer(IHalfCloseableProtocol)

@@ -1,232 +1,119 @@
 """
-Who sends ticks, and whether all of them came: plain integers for each source.
+The registry of senders, and the counts of what became of their records.
 
-Pure: methods take `when`, in milliseconds since the Unix epoch, UTC.
+Pure. Every record that was read is stored in the end, or counted here as dropped, refused or
+repeated.
 """
 
-from array import array
-from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import Enum
-from hashlib import blake2b
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-WINDOW = 1_024
-"""A number that lies no more than so far below the highest may be late or a repeat."""
-SLOTS = WINDOW + 1
-MOST = 2**63 - 1
-"""What a count stops at: SQLite has no larger number."""
-MOST_RECORDS = 2**32 - 1
-"""Records of a batch that are remembered, at most: 32 bits hold no more."""
-GAPS = 1_000
-"""Gaps of a source that are kept one by one, newest last; the totals count all of them."""
-
-
-class Batch:
-    """
-    The records behind one header: a whole datagram, or a stream up to its next header.
-
-    Attributes:
-        number: SEQ of the header.
-        records: how many so far.
-    """
-
-    def __init__(self, number: int, text: bytes = b"") -> None:
-        self.number, self.records = number, 0
-        self._hash = blake2b(digest_size=8)
-        self.add(text)
-
-    def add(self, text: bytes) -> None:
-        """Add records as they were sent, each ended by LF."""
-        self.records += text.count(b"\n")
-        self._hash.update(text)
-
-    def seen(self) -> "Seen":
-        """Return what is remembered of it."""
-        digest = int.from_bytes(self._hash.digest(), "little", signed=True)
-        return Seen(self.number, self.records, digest)
-
-
-class Seen(NamedTuple):
-    """What is remembered of a batch: SEQ, records, and a digest of 64 bits."""
-
-    number: int
-    records: int
-    digest: int
-
-
-class Verdict(Enum):
-    """What the number of a batch says."""
-
-    NEXT = "next"
-    """It is higher than all before it."""
-    LATE = "late"
-    """It was overtaken by a higher one."""
-    REPEAT = "repeat"
-    """It was here before, with the same bytes."""
-    RESTART = "restart"
-    """Its sender began anew."""
+from mtnet.services.ticks.model import Source
 
 
 @dataclass
-class Gap:
+class Counts:
     """
-    Numbers that were jumped over.
+    Records since the daemon started.
 
     Attributes:
-        first, last: the numbers.
-        found: when the jump was seen.
-        run: how often the sender had begun anew.
-        late: how many of them came after all.
+        received: records that were read.
+        dropped: records that found no room in the queue or on the disk, or that the store
+            rejected.
+        unstored: those of `dropped` that the store rejected.
+        refused: records that could not be read, or were not allowed.
+        repeated: records that are on disk already.
     """
 
-    first: int
-    last: int
-    found: int
-    run: int
-    late: int = 0
-
-
-@dataclass
-class Source:
-    """
-    One sender.
-
-    Attributes:
-        name: as it calls itself, or its address.
-        number: of it in the store; 0 = it has none yet.
-        received: records that were read; each of them is stored, dropped, refused or repeated.
-        refused: records that could not be read, or whose symbol is one too many.
-        dropped: records that there was no room for.
-        repeated: records of repeated batches.
-        repeats, restarts, disorder: batches that were here before, began anew, came late.
-        missing: batches that were jumped over and have not come, up to `MOST`.
-        highest: SEQ of the newest batch; None = it does not number them.
-        first, last: when the first and last record came.
-        longest: milliseconds between two records, at most.
-        gaps: the newest of them.
-        unstored: records of `dropped` that were taken before, and that the store would not have.
-        fresh: batches that were remembered since they were last taken.
-        changed: gaps that are new or were filled since they were last taken.
-    """
-
-    name: str
-    number: int = 0
     received: int = 0
-    refused: int = 0
     dropped: int = 0
-    repeated: int = 0
-    repeats: int = 0
-    restarts: int = 0
-    disorder: int = 0
-    missing: int = 0
-    highest: int | None = None
-    first: int | None = None
-    last: int | None = None
-    longest: int = 0
     unstored: int = 0
-    gaps: "deque[Gap]" = field(default_factory=lambda: deque(maxlen=GAPS))
-    fresh: dict[int, Seen] = field(default_factory=dict)
-    changed: dict[tuple[int, int], Gap] = field(default_factory=dict)
-    _numbers: "array[int]" = field(default_factory=lambda: array("q"))
-    _counts: "array[int]" = field(default_factory=lambda: array("L"))
-    _digests: "array[int]" = field(default_factory=lambda: array("q"))
+    refused: int = 0
+    repeated: int = 0
 
-    def count_received(self, records: int, when: int) -> None:
+
+class SourceRegistry:
+    """
+    Registry of senders by name, with a limit; senders beyond it are counted as one, `others`.
+
+    Args:
+        known: senders that the store has.
+        others: the sender that stands for those beyond the limit.
+        number: the number of the next new sender.
+        limit: how many senders have a name of their own.
+
+    Attributes:
+        counts: of all senders together.
+    """
+
+    def __init__(self, known: Iterable[Source], others: Source, number: int, limit: int) -> None:
+        self._by_name = {source.name: source for source in known}
+        self._others, self._next, self._limit = others, number, limit
+        self._changed: dict[int, Source] = {}
+        self.counts = Counts()
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether counts of a sender changed since `take_changed`."""
+        return bool(self._changed)
+
+    def get(self, name: str) -> Source:
+        """Return the sender of that name; beyond the limit, the one for all others."""
+        found = self._by_name.get(name)
+        if found is not None:
+            return found
+        if len(self._by_name) >= self._limit:
+            return self._others
+        found = self._by_name[name] = Source(name, self._next)
+        self._next += 1
+        return found
+
+    def is_numbered(self, source: Source) -> bool:
+        """Return whether batch numbers of a sender mean anything: `others` are many in one."""
+        return source is not self._others
+
+    def count_received(self, source: Source, records: int, when: int) -> None:
         """Count records that were read."""
-        self.received += records
-        if self.last is None:
-            self.first = self.last = when
-        elif when > self.last:
-            self.longest = max(self.longest, when - self.last)
-            self.last = when
+        source.count_received(records, when)
+        self._changed[source.number] = source
+        self.counts.received += records
 
-    def known(self, number: int) -> Seen | None:
-        """Return the batch of that number among the last `WINDOW`, or None."""
-        slot = number % SLOTS
-        if not self._numbers or self._numbers[slot] != number or self._is_old(number):
-            return None
-        return Seen(number, self._counts[slot], self._digests[slot])
+    def count_dropped(self, source: Source, records: int) -> None:
+        """Count received records that there is no room for."""
+        source.dropped += records
+        self.counts.dropped += records
 
-    def classify(self, seen: Seen, when: int) -> Verdict:
-        """Say what the number of a batch means, count that, and remember the batch."""
-        before, highest = self.known(seen.number), self.highest
-        if before == seen:
-            self.repeats += 1
-            return Verdict.REPEAT
-        if highest is None or seen.number > highest:
-            verdict = self._advance(seen.number, when)
-        elif before is not None or seen.number == 1 or self._is_old(seen.number):
-            verdict = self._restart(seen.number)
-        else:
-            verdict = self._late(seen.number)
-        self.remember(seen)
-        return verdict
+    def count_refused(self, source: Source, records: int) -> None:
+        """Count received records that cannot be read, or have one symbol too many."""
+        source.refused += records
+        self.counts.refused += records
 
-    def remember(self, seen: Seen) -> None:
-        """
-        Remember a batch, or how far it has grown; one behind the window is none of those, nor one
-        that is longer than `MOST_RECORDS`: of that, its beginning is remembered.
-        """
-        if not self._is_old(seen.number) and seen.records <= MOST_RECORDS:
-            self._put(seen)
-            self.fresh[seen.number] = seen
+    def count_denied(self, records: int) -> None:
+        """Count records of a sender that may not send."""
+        self.counts.received += records
+        self.counts.refused += records
 
-    def restore(self, batches: Iterable[Seen]) -> None:
-        """Remember batches of an earlier run of the daemon."""
-        for seen in batches:
-            self._put(seen)
+    def count_repeated(self, source: Source, records: int) -> None:
+        """Count received records that were here before."""
+        source.repeated += records
+        self.counts.repeated += records
 
-    def take_fresh(self) -> list[Seen]:
-        """Return what was remembered since the last call."""
-        fresh, self.fresh = self.fresh, {}
-        return list(fresh.values())
+    def count_unstored(self, ticks: Mapping[int, int]) -> None:
+        """Count ticks, by the number of their sender, that were taken and the store rejected."""
+        by_number = {source.number: source for source in (self._others, *self._by_name.values())}
+        for number, count in ticks.items():
+            self.counts.dropped += count
+            self.counts.unstored += count
+            source = by_number.get(number)
+            if source is not None:
+                source.dropped += count
+                source.unstored += count
+                self._changed[number] = source
 
-    def take_changed(self) -> list[Gap]:
-        """Return the gaps that changed since the last call; the newest `GAPS` of them."""
-        changed, self.changed = self.changed, {}
-        return list(changed.values())[-GAPS:]
-
-    def _is_old(self, number: int) -> bool:
-        return self.highest is not None and number < self.highest - WINDOW
-
-    def _put(self, seen: Seen) -> None:
-        if not self._numbers:
-            self._clear()
-        slot = seen.number % SLOTS
-        self._numbers[slot], self._counts[slot], self._digests[slot] = seen
-
-    def _clear(self) -> None:
-        self._numbers = array("q", [-1]) * SLOTS
-        self._counts = array("L", [0]) * SLOTS
-        self._digests = array("q", [0]) * SLOTS
-
-    def _advance(self, number: int, when: int) -> Verdict:
-        if self.highest is not None and number > self.highest + 1:
-            self.missing = min(MOST, self.missing + number - self.highest - 1)
-            gap = Gap(self.highest + 1, number - 1, when, self.restarts)
-            self.gaps.append(gap)
-            self._change(gap)
-        self.highest = number
-        return Verdict.NEXT
-
-    def _restart(self, number: int) -> Verdict:
-        self.restarts += 1
-        self._clear()
-        self.fresh.clear()
-        self.highest = number
-        return Verdict.RESTART
-
-    def _late(self, number: int) -> Verdict:
-        self.disorder += 1
-        for gap in reversed(self.gaps):
-            if gap.run == self.restarts and gap.first <= number <= gap.last:
-                gap.late += 1
-                self.missing -= 1
-                self._change(gap)
-                break
-        return Verdict.LATE
-
-    def _change(self, gap: Gap) -> None:
-        self.changed[gap.run, gap.first] = gap
+    def take_changed(self) -> list[Source]:
+        """Return the senders whose counts changed since the last call."""
+        changed, self._changed = self._changed, {}
+        return list(changed.values())

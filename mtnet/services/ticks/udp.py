@@ -16,8 +16,8 @@ from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.peer import Gate
 from mtnet.net.udp import BurstPort, Received, grow
 from mtnet.services.ticks import wire
-from mtnet.services.ticks.reader import RecordReader
-from mtnet.services.ticks.sources import Batch
+from mtnet.services.ticks.ingest import RecordReader
+from mtnet.services.ticks.model import Batch
 
 HOSTS = 4_096
 """Senders whose rights are remembered."""

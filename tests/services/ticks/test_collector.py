@@ -20,7 +20,7 @@ from mtnet.config.schema import Ticks
 from mtnet.errors import JournalError
 from mtnet.interfaces import IStatus
 from mtnet.services.ticks.collector import Collector
-from mtnet.services.ticks.sources import Batch
+from mtnet.services.ticks.model import Batch
 from mtnet.services.ticks.storage.blocks import BLOCK, Series, unpack
 from mtnet.services.ticks.storage.schema import OTHERS
 from mtnet.services.ticks.storage.store import Store

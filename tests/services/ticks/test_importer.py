@@ -227,7 +227,7 @@ def test_a_daemon_that_stores_between_two_chunks_is_not_stored_again(beside, clo
     collector, path = beside
 
     def take(done):
-        if not collector.counts.received:
+        if not collector.health()["received"]:
             collector.take(collector.source("desk-1"), [(EURUSD, row(3)[1])], EPOCH)
             collector.sync()
 

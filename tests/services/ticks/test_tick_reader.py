@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from mtnet.errors import ClientError, JournalError
-from mtnet.services.ticks.sources import Batch, Source
+from mtnet.services.ticks.model import Batch, Source
 from mtnet.services.ticks.storage import reader as archive
 from mtnet.services.ticks.storage.blocks import Series
 from mtnet.services.ticks.storage.commits import Commit, snapshot

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtnet.errors import JournalError
-from mtnet.services.ticks.sources import GAPS, WINDOW, Batch, Source, Verdict
+from mtnet.services.ticks.model import GAPS, WINDOW, Batch, Source, Verdict
 from mtnet.services.ticks.storage.blocks import Reception, Series
 from mtnet.services.ticks.storage.commits import Commit, snapshot
 from mtnet.services.ticks.storage.schema import IMPORTED, OTHERS, ROWS, SCHEMA

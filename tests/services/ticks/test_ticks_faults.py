@@ -17,8 +17,8 @@ from mtnet.errors import ClientError, JournalError
 from mtnet.net.endpoints import Listener
 from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.files.mt5 import HEADER, rows
+from mtnet.services.ticks.model import Source
 from mtnet.services.ticks.protocol import TicksFactory
-from mtnet.services.ticks.sources import Source
 from mtnet.services.ticks.storage.blocks import Series
 from mtnet.services.ticks.storage.commits import Commit, snapshot
 from mtnet.services.ticks.storage.reader import TickReader

@@ -13,10 +13,10 @@ from mtnet.access.rights import EVERYTHING
 from mtnet.errors import JournalError
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.collector import Collector
+from mtnet.services.ticks.ingest import StreamIngest
 from mtnet.services.ticks.storage.blocks import unpack
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
-from mtnet.services.ticks.stream import StreamIngest
 
 ANYBODY = SimpleNamespace(rights=EVERYTHING)
 

@@ -16,8 +16,8 @@ from mtnet.interfaces import IListenerAware, IStreamPlugin
 from mtnet.net.time_slices import Turns
 from mtnet.plugins.ticks import ticks
 from mtnet.services.ticks import protocol
+from mtnet.services.ticks.ingest import StreamIngest
 from mtnet.services.ticks.storage.store import Store
-from mtnet.services.ticks.stream import StreamIngest
 from mtnet.testing import EPOCH
 
 STRANGER = {"host": "192.0.2.1", "peer": "192.0.2.9"}

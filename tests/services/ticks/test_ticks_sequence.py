@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mtnet.services.ticks.sources import GAPS, WINDOW, Batch, Source, Verdict
+from mtnet.services.ticks.model import GAPS, WINDOW, Batch, Source, Verdict
 
 NEXT, LATE, REPEAT, RESTART = Verdict.NEXT, Verdict.LATE, Verdict.REPEAT, Verdict.RESTART
 ONE, OTHER = b"EURUSD 1.1\n", b"EURUSD 1.2\n"

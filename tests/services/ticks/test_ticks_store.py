@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtnet.errors import JournalError
-from mtnet.services.ticks.sources import GAPS, WINDOW, Batch, Source
+from mtnet.services.ticks.model import GAPS, WINDOW, Batch, Source
 from mtnet.services.ticks.storage import store as store_module
 from mtnet.services.ticks.storage.blocks import BLOCK, Reception, Series, unpack
 from mtnet.services.ticks.storage.commits import Commit, snapshot

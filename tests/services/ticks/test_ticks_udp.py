@@ -19,7 +19,7 @@ from mtnet.net.endpoints import Listener
 from mtnet.plugins.ticks import ticks_by_datagram
 from mtnet.services.ticks import udp
 from mtnet.services.ticks.collector import Collector
-from mtnet.services.ticks.sources import Source
+from mtnet.services.ticks.model import Source
 from mtnet.services.ticks.storage.blocks import unpack
 from mtnet.services.ticks.storage.store import Store, StoredState
 

@@ -7,7 +7,7 @@ of a tick cost next to nothing while many come.
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
@@ -99,6 +99,67 @@ class Series:
         self.records, self.marks = [], []
         for at in range(0, len(records), BLOCK):
             yield _block(self.symbol, records[at : at + BLOCK], marks[at : at + BLOCK])
+
+
+class Memtable:
+    """
+    In-memory write buffer: the ticks of all symbols that no block holds yet.
+
+    Args:
+        newest: the symbols that the store has, each with its last tick and when it came.
+        limit: how many symbols there may be.
+    """
+
+    def __init__(self, newest: Mapping[bytes, tuple[bytes, int] | None], limit: int) -> None:
+        self._series = {symbol: Series(symbol, last) for symbol, last in newest.items()}
+        self._limit = limit
+        self._filled: list[Series] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._filled)
+
+    def __len__(self) -> int:
+        return len(self._series)
+
+    def __contains__(self, symbol: bytes) -> bool:
+        return symbol in self._series
+
+    def add(
+        self, records: Iterable[tuple[bytes, bytes]], marks: Iterable[Mark]
+    ) -> dict[bytes, int]:
+        """Add (symbol, rest) records; return how many of each symbol one too many it rejects."""
+        series, filled = self._series, self._filled
+        rejected: dict[bytes, int] = {}
+        for (symbol, rest), mark in zip(records, marks, strict=False):
+            found = series.get(symbol) or self._new_series(symbol)
+            if found is None:
+                rejected[symbol] = rejected.get(symbol, 0) + 1
+                continue
+            if not found.records:
+                filled.append(found)
+            found.records.append(rest)
+            found.marks.append(mark)
+        return rejected
+
+    def last_tick(self, symbol: bytes) -> tuple[bytes, int] | None:
+        """Return the last tick of a symbol, without the symbol, and when it came."""
+        found = self._series.get(symbol)
+        return None if found is None else found.latest()
+
+    def symbols(self) -> Iterable[bytes]:
+        """Return the symbols of which there ever was a tick."""
+        return self._series.keys()
+
+    def take_filled(self) -> list[Series]:
+        """Return the series that hold ticks; those filled from now on are returned next time."""
+        filled, self._filled = self._filled, []
+        return filled
+
+    def _new_series(self, symbol: bytes) -> Series | None:
+        if len(self._series) >= self._limit:
+            return None
+        found = self._series[symbol] = Series(symbol)
+        return found
 
 
 def _block(symbol: bytes, records: list[bytes], marks: list[Mark]) -> Block:

@@ -7,7 +7,7 @@ Pure.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mtnet.services.ticks.sources import GAPS, Seen, Source
+from mtnet.services.ticks.model import GAPS, Seen, Source
 from mtnet.services.ticks.storage.blocks import Block, Reception
 from mtnet.services.ticks.storage.schema import Row
 
@@ -49,6 +49,22 @@ class Commit:
         """How many ticks it holds."""
         return sum(block.ticks for block in self.blocks)
 
+    def add(self, block: Block, newest: tuple[bytes, int] | None) -> None:
+        """Add a block, and the last tick of its symbol."""
+        self.blocks.append(block)
+        if newest is not None:
+            self.newest[block.symbol] = newest
+        for when, source, ticks in block.runs:
+            heard = self.heard.get((source, block.symbol))
+            if heard is None:
+                self.heard[source, block.symbol] = Reception(ticks, when, when)
+            else:
+                heard.add(ticks, when)
+
+    def count(self, total: str, number: int) -> None:
+        """Add to one of the totals."""
+        self.totals[total] = self.totals.get(total, 0) + number
+
     def parts(self) -> list["Part"]:
         """Return what can be stored without the rest: each symbol, and each source."""
         by_symbol: dict[bytes, Part] = {}
@@ -86,6 +102,11 @@ class Refusal:
     what: str
     reason: str
     ticks: dict[int, int]
+
+    @property
+    def count(self) -> int:
+        """How many ticks it is about."""
+        return sum(self.ticks.values())
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from zlib import compress
 
 from mtnet.errors import JournalError, WireError
-from mtnet.services.ticks.sources import SLOTS, Gap, Seen, Source
+from mtnet.services.ticks.model import SLOTS, Gap, Seen, Source
 from mtnet.services.ticks.storage.commits import (
     COUNTS,
     Commit,

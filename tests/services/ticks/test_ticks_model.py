@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtnet.services.ticks.sources import (
+from mtnet.services.ticks.model import (
     GAPS,
     MOST,
     MOST_RECORDS,
