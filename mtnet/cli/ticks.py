@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from mtnet.cli import local, remote, ticks_send
 from mtnet.client import Tick, subscribe
-from mtnet.client.tick_subscription import spelt
+from mtnet.client.tick_subscription import wire_symbol
 from mtnet.daemon.datadir import make_folder
 from mtnet.errors import ClientError
 from mtnet.services.ticks.files import mt5
@@ -152,7 +152,7 @@ def export(arguments: Namespace) -> None:
         ClientError: there are none of that symbol, or the file cannot be written.
         JournalError: the store is damaged.
     """
-    archive, symbol = TickReader(_store(arguments)), spelt(arguments.symbol).decode()
+    archive, symbol = TickReader(_store(arguments)), wire_symbol(arguments.symbol).decode()
     known = [row["symbol"] for row in archive.symbols()]
     if symbol not in known:
         near = ", ".join(get_close_matches(symbol, known)) or "`mtnet ticks symbols` lists them"
@@ -174,7 +174,7 @@ def import_ticks(arguments: Namespace) -> None:
     """
     path = _store(arguments)
     make_folder(path.parent)
-    symbol = spelt(arguments.symbol)
+    symbol = wire_symbol(arguments.symbol)
     importer = Importer(path, symbol, time.time_ns() // 1_000_000)
     try:
         with _progress() as progress:
@@ -236,7 +236,7 @@ def _shown(rows: Iterable[dict[str, Any]], dates: tuple[str, ...]) -> list[dict[
 
 def _csv(symbol: str, tick: Stored) -> bytes:
     values = ["" if each == ABSENT else each.decode() for each in pad(tick.rest)]
-    # A symbol has no comma as it is spelt here, and may have a quotation mark.
+    # A symbol has no comma as it is wire_symbol here, and may have a quotation mark.
     name = '"{}"'.format(symbol.replace('"', '""')) if '"' in symbol else symbol
     return f"{','.join([name, *values, str(tick.received), tick.source])}\r\n".encode()
 

@@ -21,21 +21,21 @@ from mtnet.session import messages
 from mtnet.session.grammar import MAX_FRAME, FrameDecoder, parse, salvage
 from mtnet.session.messages import Error, Heartbeat, Welcome
 
-BLIND = 12.0
+SILENCE_LIMIT = 12.0
 """Seconds without a byte after which nothing is known of the server: it speaks every five."""
 DELAY_FACTOR = 1.6
 """By which delays between attempts grow."""
-QUIET = 30.0
+STABLE_AFTER = 30.0
 """Seconds after WELCOME for which a connection must last to count as a success where nothing else
 shows that it is one; as long as the longest delay, so that it never dials more often than that."""
-TAKEN_OVER = 600.0
+TAKEOVER_DELAY = 600.0
 """Seconds after `sessions`: two programs of one account must not push each other out in turns."""
 
-STATE = frozenset({"SIGNAL", "SNAPSHOT", "POSITION", "SYNCED"})
+STATE_VERBS = frozenset({"SIGNAL", "SNAPSHOT", "POSITION", "SYNCED"})
 """Who leaves out one of these believes what is not so; who is blind knows that."""
 
 
-class Peer:
+class DialectClient:
     """
     What a follower and a publisher have in common: they are told by their connection.
 
@@ -53,7 +53,7 @@ class Peer:
         """The server speaks dialect 2."""
         raise NotImplementedError
 
-    def told(self, answer: Answer) -> None:
+    def answered(self, answer: Answer) -> None:
         """Take what the server says."""
         raise NotImplementedError
 
@@ -68,19 +68,21 @@ class Connection(Protocol):
     log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, peer: Peer, clock: IReactorTime, redial: "_ConnectionFactory") -> None:
-        self._peer, self._clock, self._redial = peer, clock, redial
+    def __init__(
+        self, client: DialectClient, clock: IReactorTime, factory: "_ConnectionFactory"
+    ) -> None:
+        self._client, self._clock, self._factory = client, clock, factory
         self._decoder = FrameDecoder(MAX_FRAME, 2 * MAX_FRAME)
         self._welcomed = False
         self._reason = ""
-        self._patience = BLIND
+        self._silence_limit = SILENCE_LIMIT
         self._timer: IDelayedCall | None = None
-        self._quiet: IDelayedCall | None = None
+        self._stability_timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         hold(self.transport)
-        self._wait()
-        login = self._peer.login
+        self._restart_timer()
+        login = self._client.login
         try:
             if login is not None:
                 check_private(self.transport)
@@ -88,10 +90,10 @@ class Connection(Protocol):
             self.end(str(error))
             return
         name, password = ("", "") if login is None else (login.name, login.password)
-        self.send(messages.hello(name, password, self._peer.name, f"mtnet {__version__}"))
+        self.send(messages.hello(name, password, self._client.name, f"mtnet {__version__}"))
 
     def dataReceived(self, data: bytes) -> None:
-        self._wait()
+        self._restart_timer()
         try:
             for payload in self._decoder.feed(data):
                 self._frame(payload)
@@ -99,11 +101,11 @@ class Connection(Protocol):
             self.end(f"the server's stream cannot be read: {error}")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        for timer in (self._timer, self._quiet):
+        for timer in (self._timer, self._stability_timer):
             if timer is not None:
                 timer.cancel()
-        self._timer = self._quiet = None
-        self._peer.lost(self._reason or why(reason.value))
+        self._timer = self._stability_timer = None
+        self._client.lost(self._reason or why(reason.value))
 
     def send(self, frame: bytes) -> None:
         """Send a frame."""
@@ -117,54 +119,54 @@ class Connection(Protocol):
     def succeeded(self) -> None:
         """The server did what it is asked for: begin with short delays again."""
         if not self._reason:
-            self._redial.succeeded()
+            self._factory.succeeded()
 
-    def _lasted(self) -> None:
-        self._quiet = None
+    def _proved_stable(self) -> None:
+        self._stability_timer = None
         self.succeeded()
 
     def _frame(self, payload: bytes) -> None:
         # What came in the same read is not told behind an end, whoever made it.
-        if self._reason or self._peer.stopped:
+        if self._reason or self._client.stopped:
             return
         try:
             answer = read_answer(parse(payload))
         except WireError as error:
             # Before WELCOME frames of the classic dialect may come; a newer server may say more.
             if self._welcomed and error.code != "verb":
-                self._leave_out(salvage(payload).verb, error)
+                self._skip(salvage(payload).verb, error)
             return
         if isinstance(answer, Welcome):
             self._welcomed = True
-            if self._quiet is None:
-                self._quiet = self._clock.callLater(QUIET, self._lasted)
-            self._patience = max(BLIND, BLIND / 5.0 * answer.heartbeat)
-            self._peer.welcomed(self, answer)
+            if self._stability_timer is None:
+                self._stability_timer = self._clock.callLater(STABLE_AFTER, self._proved_stable)
+            self._silence_limit = max(SILENCE_LIMIT, SILENCE_LIMIT / 5.0 * answer.heartbeat)
+            self._client.welcomed(self, answer)
         elif isinstance(answer, Heartbeat):
             self.send(messages.pong())
-            self._peer.told(answer)
+            self._client.answered(answer)
         elif isinstance(answer, Error):
-            self._redial.refused(answer.code)
-            self._peer.told(answer)
+            self._factory.refused(answer.code)
+            self._client.answered(answer)
         elif self._welcomed:
-            self._peer.told(answer)
+            self._client.answered(answer)
 
-    def _leave_out(self, verb: str, error: WireError) -> None:
-        if verb in STATE:
+    def _skip(self, verb: str, error: WireError) -> None:
+        if verb in STATE_VERBS:
             self.end(f"a frame of the server cannot be read: {error}")
         else:
             self.log.warn("A frame of the server is left out: {error}", error=error)
 
-    def _wait(self) -> None:
+    def _restart_timer(self) -> None:
         if self._timer is None:
-            self._timer = self._clock.callLater(self._patience, self._silent)
+            self._timer = self._clock.callLater(self._silence_limit, self._timed_out)
         else:
-            self._timer.reset(self._patience)
+            self._timer.reset(self._silence_limit)
 
-    def _silent(self) -> None:
+    def _timed_out(self) -> None:
         self._timer = None
         heard = "nothing was heard" if self._welcomed else "there was no WELCOME"
-        self.end(f"{heard} for {self._patience:g} s")
+        self.end(f"{heard} for {self._silence_limit:g} s")
 
 
 class _ConnectionFactory(Factory):
@@ -172,45 +174,49 @@ class _ConnectionFactory(Factory):
 
     noisy = False
 
-    def __init__(self, peer: Peer, clock: IReactorTime) -> None:
-        self._peer, self._clock = peer, clock
-        self._in_vain = 0
+    def __init__(self, client: DialectClient, clock: IReactorTime) -> None:
+        self._client, self._clock = client, clock
+        self._failed_attempts = 0
         self._taken_over = False
 
     def buildProtocol(self, addr: object) -> Connection:
-        self._in_vain += 1
+        self._failed_attempts += 1
         self._taken_over = False
-        return Connection(self._peer, self._clock, self)
+        return Connection(self._client, self._clock, self)
 
     def succeeded(self) -> None:
         """Begin with short delays again."""
-        self._in_vain = 0
+        self._failed_attempts = 0
 
     def refused(self, code: str) -> None:
         """Take note of an ERROR."""
         self._taken_over = self._taken_over or code == "sessions"
 
-    def turned_away(self) -> int:
+    def failed_attempts(self) -> int:
         """Return how many connections there were since the last one that was a success."""
-        return self._in_vain
+        return self._failed_attempts
 
     def delay(self, attempt: int) -> float:
         """Return seconds until the next attempt."""
         if not self._taken_over:
             return backoff(attempt)
         self._taken_over = False
-        return TAKEN_OVER * uniform(1.0, 1.1)
+        return TAKEOVER_DELAY * uniform(1.0, 1.1)
 
 
-def service(endpoint: IStreamClientEndpoint, peer: Peer, clock: Any) -> ClientService:
+def dialect_service(
+    endpoint: IStreamClientEndpoint, client: DialectClient, clock: Any
+) -> ClientService:
     """Return what keeps a peer connected, with delays that grow until that succeeds."""
-    factory = _ConnectionFactory(peer, clock)
-    return stay_connected(endpoint, factory, clock, factory.turned_away, factory.delay)
+    factory = _ConnectionFactory(client, clock)
+    return stay_connected(endpoint, factory, clock, factory.failed_attempts, factory.delay)
 
 
 def backoff(attempt: int) -> float:
     """Return seconds that grow with each attempt; a herd is spread over half of them."""
-    return _LONGEST(attempt) * uniform(0.5, 1.0)
+    return _longest_delay(attempt) * uniform(0.5, 1.0)
 
 
-_LONGEST: Delay = backoffPolicy(FIRST_DELAY, LONGEST_DELAY, factor=DELAY_FACTOR, jitter=lambda: 0.0)
+_longest_delay: Delay = backoffPolicy(
+    FIRST_DELAY, LONGEST_DELAY, factor=DELAY_FACTOR, jitter=lambda: 0.0
+)

@@ -9,9 +9,9 @@ from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
 
-from mtnet.client.connection import Connection, Peer, service
+from mtnet.client.connection import Connection, DialectClient, dialect_service
 from mtnet.client.login import Login
-from mtnet.client.subscription import Subscription
+from mtnet.client.subscription import RetryingSubscription
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.values import PauseMode, Status
@@ -41,7 +41,7 @@ def _nothing(*_: object) -> None:
     pass
 
 
-class _Copy:
+class _ChannelCopy:
     """
     A copy of a channel.
 
@@ -102,7 +102,7 @@ class _Filter:
         return self.symbols is None or entry.symbol in self.symbols
 
 
-class Follower(Peer):
+class Follower(DialectClient):
     """
     Follows a channel: hands out each change once and in order, whatever connections break.
 
@@ -188,20 +188,20 @@ class Follower(Peer):
         self._on_epoch, self._on_unfollowed = on_epoch, on_unfollowed
         self._on_paused, self._on_flattened = on_paused, on_flattened
         self._on_notice, self._on_error = on_notice, on_error
-        self._copy, self.kept_for = _Copy(epoch, seq, h, positions), kept_for
-        self._waiting: _Copy | None = None
+        self._copy, self.kept_for = _ChannelCopy(epoch, seq, h, positions), kept_for
+        self._waiting: _ChannelCopy | None = None
         # What the present connection continues: the copy that was claimed, or one that waits.
         self._continued = self._copy
         self._connection: Connection | None = None
         self._snapshot: tuple[Snapshot, list[Entry]] | None = None
-        self._subscription = Subscription(
+        self._subscription = RetryingSubscription(
             channel, clock, self._subscribe, None if login is None else self._login_again
         )
         self._refusal: tuple[str, str] | None = None
         self.blind = True
         self.paused: PauseMode | None = None
         self._pause_unconfirmed = False
-        self._service: ClientService = service(endpoint, self, clock)
+        self._service: ClientService = dialect_service(endpoint, self, clock)
 
     @property
     def epoch(self) -> str | None:
@@ -231,7 +231,7 @@ class Follower(Peer):
     def startService(self) -> None:
         """Begin to connect; what is followed no more is given back before."""
         self.stopped = False
-        self._give_back()
+        self._release_unfollowed()
         if not self.stopped:
             self._service.startService()
 
@@ -255,10 +255,10 @@ class Follower(Peer):
         if self._waiting is not None and not self.stopped:
             copy, self._waiting = self._waiting, None
             if self._continued is not copy:
-                self._break_off("another history was accepted than was asked for")
+                self._disconnect("another history was accepted than was asked for")
             self._adopt(copy)
             if not self.blind:
-                self._say(self._on_synced)
+                self._call(self._on_synced)
 
     def acknowledge(
         self,
@@ -292,7 +292,7 @@ class Follower(Peer):
         self._connection, self._snapshot = connection, None
         self._subscription.begin()
 
-    def told(self, answer: Answer) -> None:
+    def answered(self, answer: Answer) -> None:
         """Take what the server says."""
         handle = _HANDLERS.get(type(answer))
         if handle is not None and getattr(answer, "channel", "") in ("", self.channel):
@@ -302,7 +302,7 @@ class Follower(Peer):
         """Be blind until the next connection has caught up."""
         self._connection = None
         self._subscription.end()
-        self._lose_sight(reason)
+        self._become_blind(reason)
 
     def _subscribe(self) -> None:
         self._continued = self._copy
@@ -311,7 +311,7 @@ class Follower(Peer):
     def _login_again(self) -> None:
         if self._connection is not None:
             self._connection.succeeded()  # the subscription has waited already, ever longer
-        self._break_off("the channel is denied; a new login may be granted it")
+        self._disconnect("the channel is denied; a new login may be granted it")
 
     def _ask(self, claim: dict[str, Any]) -> None:
         if self._connection is not None:
@@ -322,9 +322,9 @@ class Follower(Peer):
         ended = self._subscription.refused(refusal)
         told, self._refusal = self._refusal, (refusal.code, refusal.text)
         if not ended or self._refusal != told:
-            self._say(self._on_error, refusal.code, refusal.text)
+            self._call(self._on_error, refusal.code, refusal.text)
         if ended and not self.blind:
-            self._lose_sight(refusal.text)
+            self._become_blind(refusal.text)
 
     def _take_signal(self, signal: Signal) -> None:
         copy = self._continued
@@ -332,13 +332,13 @@ class Follower(Peer):
             return
         before = signal.seq - 1 if signal.prev is None else signal.prev
         if before != copy.seq or copy.epoch is None:
-            self._break_off(f"entry {signal.seq} came behind {copy.seq}")
+            self._disconnect(f"entry {signal.seq} came behind {copy.seq}")
             return
         copy.apply(signal)
         if copy is self._copy:
             self._waiting = None  # it is the journal that was followed, after all
             self._end_old_pause()
-            self._say(self._on_signal, signal)
+            self._call(self._on_signal, signal)
 
     def _begin_snapshot(self, head: Snapshot) -> None:
         self._snapshot = head, []
@@ -352,12 +352,12 @@ class Follower(Peer):
         if snapshot is not None:
             head, found = snapshot
             if len(found) != head.count:
-                self._break_off(f"a snapshot of {head.count} had {len(found)}")
+                self._disconnect(f"a snapshot of {head.count} had {len(found)}")
                 return
             h = synced.h if synced.seq == head.seq else ""
-            self._take_snapshot(head, _Copy(head.epoch, head.seq, h, found))
+            self._take_snapshot(head, _ChannelCopy(head.epoch, head.seq, h, found))
         elif not self._ends_replay(synced):
-            self._break_off(
+            self._disconnect(
                 f"entry {synced.seq} of the journal {synced.epoch} was to be the last that was "
                 f"missed, and {self.seq} of {self.epoch} came"
             )
@@ -368,9 +368,9 @@ class Follower(Peer):
             if self._incomplete:
                 self._ask({})
                 return
-        self._see()
+        self._become_current()
 
-    def _take_snapshot(self, head: Snapshot, copy: _Copy) -> None:
+    def _take_snapshot(self, head: Snapshot, copy: _ChannelCopy) -> None:
         went_back = head.diverged or head.seq < self.seq
         if self.epoch is None or (head.epoch == self.epoch and not went_back):
             self._waiting = None
@@ -379,10 +379,10 @@ class Follower(Peer):
         known = self._waiting is not None and self._waiting.epoch == head.epoch
         self._waiting = self._continued = copy
         if not known:
-            self._say(self._on_epoch, self.epoch, head.epoch)
+            self._call(self._on_epoch, self.epoch, head.epoch)
 
     def _take_status(self, status: ProviderStatus) -> None:
-        self._say(self._on_provider, status.publisher == "up", status.since)
+        self._call(self._on_provider, status.publisher == "up", status.since)
 
     def _take_paused(self, paused: Paused) -> None:
         self._set_paused(paused.mode)
@@ -391,10 +391,10 @@ class Follower(Peer):
         self._set_paused(None)
 
     def _take_flattened(self, _: Flattened) -> None:
-        self._say(self._on_flattened)
+        self._call(self._on_flattened)
 
     def _take_notice(self, notice: Notice) -> None:
-        self._say(self._on_notice, notice.text)
+        self._call(self._on_notice, notice.text)
 
     def _take_channels(self, channels: Channels) -> None:
         self._subscription.offered(channels.channels)
@@ -415,19 +415,19 @@ class Follower(Peer):
         """Whether some of what is followed was not followed when the copy was made."""
         return self.epoch is not None and not _Filter.read(self.kept_for).covers(self._filter)
 
-    def _adopt(self, copy: _Copy) -> None:
+    def _adopt(self, copy: _ChannelCopy) -> None:
         if copy.seq == 0:  # nothing is known, and nothing must change
             copy.positions = self._copy.positions
         self._copy = self._continued = copy
         self.kept_for = str(self._filter)
         if copy.seq:
-            self._say(self._on_snapshot, list(copy.positions.values()))
+            self._call(self._on_snapshot, list(copy.positions.values()))
 
-    def _give_back(self) -> None:
+    def _release_unfollowed(self) -> None:
         """Part from the positions that are followed no more: nobody else would close them."""
         before, positions = _Filter.read(self.kept_for), self._copy.positions
         if self.kept_for and before.channel != self.channel:
-            given, self._copy = list(positions.values()), _Copy(None, 0, "")
+            given, self._copy = list(positions.values()), _ChannelCopy(None, 0, "")
         else:
             given = [each for each in positions.values() if not self._filter.has(each)]
             for each in given:
@@ -435,41 +435,41 @@ class Follower(Peer):
         # What was given back is not followed again without a snapshot.
         self.kept_for = str(self._filter) if before.covers(self._filter) else ""
         if given:
-            self._say(self._on_unfollowed, given)
+            self._call(self._on_unfollowed, given)
 
-    def _see(self) -> None:
+    def _become_current(self) -> None:
         self._subscription.granted()
         if self._connection is not None:
             self._connection.succeeded()
         self._refusal = None
         self._pause_unconfirmed = self.paused is not None
         self.blind = False
-        self._say(self._on_blind, "")
+        self._call(self._on_blind, "")
         if not self.held:
-            self._say(self._on_synced)
+            self._call(self._on_synced)
 
-    def _lose_sight(self, reason: str) -> None:
+    def _become_blind(self, reason: str) -> None:
         self._snapshot = None
         self._pause_unconfirmed = False
         self.blind = True
-        self._say(self._on_blind, reason)
+        self._call(self._on_blind, reason)
 
     def _set_paused(self, mode: PauseMode | None) -> None:
         changed, self.paused = mode != self.paused, mode
         self._pause_unconfirmed = False
         if changed:
-            self._say(self._on_paused, mode)
+            self._call(self._on_paused, mode)
 
     def _end_old_pause(self) -> None:
         # A pause is told behind SYNCED; one that ended while nothing was heard is not told of.
         if self._pause_unconfirmed:
             self._set_paused(None)
 
-    def _say(self, callback: Callable[..., object], *told: object) -> None:
+    def _call(self, callback: Callable[..., object], *arguments: object) -> None:
         if not self.stopped:
-            callback(*told)
+            callback(*arguments)
 
-    def _break_off(self, reason: str) -> None:
+    def _disconnect(self, reason: str) -> None:
         if self._connection is not None:
             self._connection.end(reason)
 

@@ -26,9 +26,9 @@ class Login:
     password: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not self.name or any(_odd(each) or each in " :" for each in self.name):
+        if not self.name or any(_is_unprintable(each) or each in " :" for each in self.name):
             raise ClientError(f"{self.name!r} is no login: it has no space and no colon.")
-        if not self.password or any(map(_odd, self.password)):
+        if not self.password or any(map(_is_unprintable, self.password)):
             raise ClientError("A password is one line of characters, and not empty.")
         if len(self.line) > MAX_RECORD:
             raise ClientError(f"A login and its password have at most {MAX_RECORD} bytes.")
@@ -44,7 +44,7 @@ class Login:
         return f"LOGIN: {self.name} {self.password}".encode()
 
 
-def _odd(character: str) -> bool:
+def _is_unprintable(character: str) -> bool:
     """Say whether a character would end the line, hides in it, or is none at all."""
     return category(character) in ("Cc", "Cs", "Zl", "Zp")
 

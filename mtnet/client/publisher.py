@@ -16,10 +16,10 @@ from twisted.internet.interfaces import (
 )
 from twisted.python.failure import Failure
 
-from mtnet.client.connection import Connection, Peer, service
+from mtnet.client.connection import Connection, DialectClient, dialect_service
 from mtnet.client.login import Login
 from mtnet.client.reconciler import Positions, Reconciler
-from mtnet.client.subscription import REFUSALS
+from mtnet.client.subscription import RETRYABLE_CODES
 from mtnet.errors import ClientError, RefusedError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.values import Kind, PauseMode, Take, parse_volume
@@ -35,7 +35,7 @@ from mtnet.services.signals.wire import (
 from mtnet.session import messages
 from mtnet.session.messages import Error, Welcome
 
-AGAIN = 1.0
+RETRY_DELAY = 1.0
 """Seconds until a signal is sent again that the server's disk refused."""
 IN_FLIGHT = 100
 """Positions of one symbol whose signals may be unanswered at once: enough for any link."""
@@ -69,7 +69,7 @@ class _Signal:
         self.state, self.retry = state, None
 
 
-class Publisher(Peer):
+class Publisher(DialectClient):
     """
     Publishes signals, and sends each again until the server has it on its disk.
 
@@ -146,7 +146,7 @@ class Publisher(Peer):
         self._signals: Queue = {}
         self._connection: Connection | None = None
         self._why_stopped = ""
-        self._service: ClientService = service(endpoint, self, clock)
+        self._service: ClientService = dialect_service(endpoint, self, clock)
 
     @property
     def waiting(self) -> int:
@@ -161,7 +161,7 @@ class Publisher(Peer):
             self._write,
             self._publish_change,
             lambda: [each.asked for each in self._signals.values() if self._is_here(each.asked)],
-            lambda code, text: self._say(self._on_error, code, text),
+            lambda code, text: self._call(self._on_error, code, text),
         )
 
     def startService(self) -> None:
@@ -244,7 +244,7 @@ class Publisher(Peer):
         if self._reconciler is not None and not self.stopped:
             self._reconciler.begin()
 
-    def told(self, answer: Answer) -> None:
+    def answered(self, answer: Answer) -> None:
         """Take what the server says."""
         if isinstance(answer, Stored):
             self._take_stored(answer)
@@ -255,7 +255,7 @@ class Publisher(Peer):
         elif getattr(answer, "channel", "") == self._channel:
             self._take_pause(answer)
         if self._reconciler is not None and not self.stopped:
-            self._reconciler.told(answer)
+            self._reconciler.answered(answer)
 
     def lost(self, reason: str) -> None:
         """What is not stored is sent again."""
@@ -264,7 +264,7 @@ class Publisher(Peer):
             self._reconciler.end()
         for signal in self._signals.values():
             signal.enter(_State.QUEUED)
-        self._say(self._on_lost, reason)
+        self._call(self._on_lost, reason)
 
     def _take_pause(self, answer: Answer) -> None:
         if isinstance(answer, Paused):
@@ -298,13 +298,13 @@ class Publisher(Peer):
             return  # it is done
         elif answer.code == "login" or (answer.code == "expired" and self._connection is None):
             self._stop(answer.text)
-        elif answer.code not in REFUSALS:  # those are about SUBSCRIBE
-            self._say(self._on_error, answer.code, answer.text)
+        elif answer.code not in RETRYABLE_CODES:  # those are about SUBSCRIBE
+            self._call(self._on_error, answer.code, answer.text)
 
     def _refuse(self, signal: _Signal, answer: Error) -> None:
         if answer.code == "server":  # it is certainly not stored
             signal.enter(_State.RETRYING)
-            signal.retry = self._clock.callLater(AGAIN, self._send, signal)
+            signal.retry = self._clock.callLater(RETRY_DELAY, self._send, signal)
             self._on_trouble(answer.text)
             return
         self._finish(signal)
@@ -347,12 +347,12 @@ class Publisher(Peer):
         done = self.publish(
             change.symbol, change.volume, ticket=change.ticket, type=change.type, **fields
         )
-        done.addErrback(self._tell_refusal)
+        done.addErrback(self._report_refusal)
 
-    def _tell_refusal(self, failure: Failure) -> None:
+    def _report_refusal(self, failure: Failure) -> None:
         failure.trap(ClientError)
         if isinstance(failure.value, RefusedError):
-            self._say(self._on_error, failure.value.code, str(failure.value))
+            self._call(self._on_error, failure.value.code, str(failure.value))
 
     def _is_here(self, asked: Publish) -> bool:
         return asked.channel == self._channel
@@ -361,9 +361,9 @@ class Publisher(Peer):
         if self._connection is not None:
             self._connection.send(frame)
 
-    def _say(self, callback: Callable[..., object], *told: object) -> None:
+    def _call(self, callback: Callable[..., object], *arguments: object) -> None:
         if not self.stopped:
-            callback(*told)
+            callback(*arguments)
 
     def _stop(self, why: str) -> "Deferred[None]":
         """End, whoever wants it; a publisher that was replaced never comes back by itself."""

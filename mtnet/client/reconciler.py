@@ -8,7 +8,7 @@ from twisted.logger import Logger
 
 from mtnet.client.failures import monotonic
 from mtnet.client.reconciliation import (
-    APART,
+    CONFIRM_AFTER,
     Holdings,
     Key,
     Position,
@@ -18,7 +18,7 @@ from mtnet.client.reconciliation import (
     key_of,
     opens,
 )
-from mtnet.client.subscription import Subscription
+from mtnet.client.subscription import RetryingSubscription
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.values import PauseMode, parse_volume
@@ -39,9 +39,9 @@ from mtnet.session.messages import Error
 Positions = Callable[[], Iterable[Position] | Holdings | None]
 """Returns everything that an account holds; None = that is not known yet."""
 
-LATER = APART + 0.5
+RECOUNT_DELAY = CONFIRM_AFTER + 0.5
 """Seconds until the next counting; sums of floats differ."""
-UNPROVEN = (
+NOT_FLAT = (
     "The account has no position, as a terminal that has not loaded: nothing is closed until "
     "Holdings(flat=True) says that it is certain."
 )
@@ -72,7 +72,9 @@ class Reconciler:
     ) -> None:
         self._channel, self._clock, self._positions = channel, clock, positions
         self._publish, self._pending, self._on_error = publish, pending, on_error
-        self._subscription = Subscription(channel, clock, lambda: send(wire.subscribe(channel)))
+        self._subscription = RetryingSubscription(
+            channel, clock, lambda: send(wire.subscribe(channel))
+        )
         self._reconciliation = Reconciliation()
         self._shown: dict[Key, Shown] | None = None
         self._seq = 0
@@ -92,7 +94,7 @@ class Reconciler:
         self._shown = self._mode = None
         self._seq = 0
 
-    def told(self, answer: Answer) -> None:
+    def answered(self, answer: Answer) -> None:
         """Take what the server says."""
         handle = _HANDLERS.get(type(answer))
         if handle is not None and getattr(answer, "channel", self._channel) == self._channel:
@@ -159,7 +161,7 @@ class Reconciler:
         if self._shown is None or self._mode == "frozen":
             return  # SYNCED, or the end of the freeze, begins anew
         # Before the program is asked and told anything: it may stop this, or fail.
-        self._recount = self._clock.callLater(LATER, self._count)
+        self._recount = self._clock.callLater(RECOUNT_DELAY, self._count)
         if self._publish_difference():
             self._cancel()
 
@@ -182,7 +184,7 @@ class Reconciler:
             if self._mode is None or not opens(change, expected.get(key_of(change))):
                 self._publish(change)
         if self._reconciliation.unproven:
-            self._on_error("positions", UNPROVEN)
+            self._on_error("positions", NOT_FLAT)
         return not self._reconciliation.unsure
 
     def _held(self) -> tuple[list[Publish], str, bool] | None:
@@ -191,7 +193,7 @@ class Reconciler:
             if found is None:
                 return None
             held = found if isinstance(found, Holdings) else Holdings(found)
-            return [self._as_read(each) for each in held.positions], held.account, held.flat
+            return [self._normalized(each) for each in held.positions], held.account, held.flat
         except ClientError:
             raise
         except Exception as error:
@@ -199,7 +201,7 @@ class Reconciler:
             self.log.failure("What the account holds cannot be counted")
             raise ClientError(f"What the account holds cannot be counted: {error!r}.") from error
 
-    def _as_read(self, position: Position) -> Publish:
+    def _normalized(self, position: Position) -> Publish:
         """Return a position as the server would read it, so that equal ones are equal."""
         text = position.volume if isinstance(position.volume, str) else f"{position.volume:f}"
         try:

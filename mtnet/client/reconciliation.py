@@ -13,7 +13,7 @@ from mtnet.errors import ClientError
 from mtnet.services.signals.values import Kind
 from mtnet.services.signals.wire import Entry, Publish
 
-APART = 10.0
+CONFIRM_AFTER = 10.0
 """Seconds between two countings that must both lack a position before it is closed."""
 COMPARED = frozenset({"comment", "magic", "price", "sl", "tp"})
 """The fields in which a position may differ; a clock is no part of what it is."""
@@ -73,8 +73,8 @@ class Reconciliation:
     """
     Finds what must be published so that the channel shows what the account holds.
 
-    A position that the account lacks is closed when two countings `APART` lack it: a terminal
-    that has just started knows of none of its positions.
+    A position that the account lacks is closed when two countings lack it, `CONFIRM_AFTER` apart:
+    a terminal that has just started does not know its positions yet.
 
     Attributes:
         unsure: whether a position is missing that only another counting may close.
@@ -118,7 +118,7 @@ class Reconciliation:
             self.begin()
         missing = channel.keys() - wanted.keys()
         self._missing = {key: self._missing.get(key, when) for key in missing}
-        gone = {key for key, since in self._missing.items() if when - since >= APART}
+        gone = {key for key, since in self._missing.items() if when - since >= CONFIRM_AFTER}
         self.unproven = bool(gone) and not (flat or any(each.volume for each in wanted.values()))
         if self.unproven:
             gone = set()

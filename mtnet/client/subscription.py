@@ -7,11 +7,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from mtnet.client.connection import backoff
 from mtnet.session.messages import Error
 
-REFUSALS = frozenset({"channel", "denied", "server"})
+RETRYABLE_CODES = frozenset({"channel", "denied", "server"})
 """What may end by itself: a channel is made, a right is granted, a disk is well again."""
 
 
-class Subscription:
+class RetryingSubscription:
     """
     Retries SUBSCRIBE with back-off: the server keeps the connection of a client that it refused.
 
@@ -40,7 +40,7 @@ class Subscription:
 
     def refused(self, refusal: Error) -> bool:
         """Return whether an ERROR ends the subscription, and ask again later if it does."""
-        if refusal.id or refusal.channel != self.channel or refusal.code not in REFUSALS:
+        if refusal.id or refusal.channel != self.channel or refusal.code not in RETRYABLE_CODES:
             return False
         if self._retry is None:
             denied = self._login_again if refusal.code == "denied" else None

@@ -62,7 +62,7 @@ class Templates:
         host: str = "localhost",
         login: Login | None = None,
     ) -> None:
-        self._agent = Agent.usingEndpointFactory(clock, _OneEndpoint(endpoint, login is not None))
+        self._agent = Agent.usingEndpointFactory(clock, _FixedEndpoint(endpoint, login is not None))
         self._clock, self._timeout = clock, timeout
         self._headers = {b"User-Agent": [b"mtnet"]}
         if login is not None:
@@ -86,7 +86,7 @@ class Templates:
 
     def put(self, symbol: str, period: str, content: bytes) -> "Deferred[Description]":
         """Store a template; return what the server says of the version that it is now."""
-        stored = self._request(b"PUT", _path(symbol, period), _Content(content))
+        stored = self._request(b"PUT", _path(symbol, period), _Body(content))
         return stored.addCallback(self._json_of, Description)
 
     def list(self) -> "Deferred[Sequence[Description]]":
@@ -94,14 +94,14 @@ class Templates:
         return self._request(b"GET", "").addCallback(self._json_of, Descriptions)
 
     def _request(
-        self, method: bytes, path: str, content: "_Content | None" = None
+        self, method: bytes, path: str, content: "_Body | None" = None
     ) -> "Deferred[bytes]":
         uri = f"{self._root}{path}".encode("ascii")
         answer = Deferred.fromCoroutine(self._exchange(method, uri, content))
         late = f"No whole answer within {self._timeout:g} s."
         return within(answer, self._timeout, self._clock, late)
 
-    async def _exchange(self, method: bytes, uri: bytes, content: "_Content | None") -> bytes:
+    async def _exchange(self, method: bytes, uri: bytes, content: "_Body | None") -> bytes:
         try:
             response = await self._agent.request(method, uri, Headers(self._headers), content)
         except (ConnectError, OSError) as error:
@@ -111,7 +111,7 @@ class Templates:
                 if failure.check(SSL.Error):  # it asks for a certificate, perhaps
                     raise ClientError(f"No connection: {why(failure.value)}.") from error
             raise ClientError("What answers there broke off, or speaks no HTTP.") from error
-        answer = _Answer()
+        answer = _BodyCollector()
         response.deliverBody(answer)
         body = await answer.whole
         if response.code not in (OK, CREATED):
@@ -136,7 +136,7 @@ class Templates:
 
 
 @implementer(IAgentEndpointFactory, IStreamClientEndpoint)
-class _OneEndpoint:
+class _FixedEndpoint:
     """Sends every request to the endpoint that was handed in, whatever its URI names."""
 
     def __init__(self, endpoint: IStreamClientEndpoint, private: bool) -> None:
@@ -161,7 +161,7 @@ class _OneEndpoint:
 
 
 @implementer(IBodyProducer)
-class _Content:
+class _Body:
     """A request's body, which is small enough to be written at once."""
 
     def __init__(self, content: bytes) -> None:
@@ -181,7 +181,7 @@ class _Content:
         """Everything is written already."""
 
 
-class _Answer(Protocol):
+class _BodyCollector(Protocol):
     """
     Collects the body of an answer, up to `MAX_ANSWER` bytes.
 

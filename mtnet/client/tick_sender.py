@@ -18,24 +18,24 @@ from twisted.python.failure import Failure
 
 from mtnet.client.failures import why
 from mtnet.client.login import Login, check_private
-from mtnet.client.tick_subscription import MAX_LINE, spelt
+from mtnet.client.tick_subscription import MAX_LINE, wire_symbol
 from mtnet.errors import ClientError, WireError, quote
 from mtnet.net.keepalive import hold
 from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.services.ticks.wire import ABSENT, is_source, parse
 
-EVERY = 0.2
+BATCH_INTERVAL = 0.2
 """Seconds for which ticks are gathered into one batch."""
-MOST = 500
+MAX_BATCH = 500
 """Ticks of a batch: one that does not arrive is sent again as a whole."""
 WINDOW = 16
 """Batches under way: the server forgets numbers that lie more than 1,024 behind."""
-FIRST = 2**53
+FIRST_NUMBER = 2**53
 """Each sender numbers from here, less the microseconds of the Unix epoch: far below the one that
 had its name before. So the server sees that it began anew, and takes none of its batches for
 one of those, which may hold the same ticks."""
-BACKLOG = 1_000_000
+MAX_WAITING = 1_000_000
 """Ticks that wait for the server, about 100 MB: an hour of busy markets without a network."""
 
 _SYNCED = re.compile(rb"OK: SYNC ([0-9]{1,18})")
@@ -101,7 +101,7 @@ class TickSender:
         self._clock = clock
         self._lines: list[bytes] = []
         self._batches: deque[Batch] = deque()
-        self._number = FIRST - int(clock.seconds() * 1_000_000)
+        self._number = FIRST_NUMBER - int(clock.seconds() * 1_000_000)
         self._protocol: _SenderProtocol | None = None
         self._timer: IDelayedCall | None = None
         self._waiting: list[tuple[int, Deferred[None]]] = []
@@ -154,10 +154,10 @@ class TickSender:
             flags: those of MqlTick.
 
         Raises:
-            ClientError: it is no tick, or `BACKLOG` ticks wait already.
+            ClientError: it is no tick, or `MAX_WAITING` ticks wait already.
         """
         fields = [bid, ask, last, volume, time, flags]
-        self.send_record(b" ".join([spelt(symbol), *map(_text, fields)]))
+        self.send_record(b" ".join([wire_symbol(symbol), *map(_text, fields)]))
 
     def send_record(self, record: bytes) -> None:
         """
@@ -168,18 +168,18 @@ class TickSender:
         """
         if self._closed:
             raise ClientError("The sender was stopped and takes no more ticks.")
-        if self.waiting >= BACKLOG:
-            raise ClientError(f"{BACKLOG} ticks wait for the server, and this is one more.")
+        if self.waiting >= MAX_WAITING:
+            raise ClientError(f"{MAX_WAITING} ticks wait for the server, and this is one more.")
         try:
             symbol, rest = parse(record, {})
         except WireError as error:
             raise ClientError(f"{error}.") from error
         self._lines.append(symbol + b" " + rest)
         self.sent += 1
-        if len(self._lines) >= MOST:
+        if len(self._lines) >= MAX_BATCH:
             self._close_batch()
         elif self._timer is None:
-            self._timer = self._clock.callLater(EVERY, self._due)
+            self._timer = self._clock.callLater(BATCH_INTERVAL, self._due)
 
     def synced(self) -> "Deferred[None]":
         """Return what fires once all that was handed in is stored, or refused for good."""
@@ -223,7 +223,7 @@ class TickSender:
         self._protocol = None
         self.on_lost(reason)
 
-    def settle(self, stored: int) -> None:
+    def confirm(self, stored: int) -> None:
         """Let go of the oldest batch, of which so many ticks are on the server's disk."""
         batch = self._batches.popleft()
         self.turned_away = 0
@@ -243,8 +243,8 @@ class _SenderProtocol(LineReceiver):
 
     def __init__(self, sender: TickSender) -> None:
         self._sender = sender
-        self._under_way: deque[Batch] = deque()
-        self._kept = 0
+        self._in_flight: deque[Batch] = deque()
+        self._confirmed = 0
         self._refused = self._denied = False
 
     def connectionMade(self) -> None:
@@ -261,39 +261,39 @@ class _SenderProtocol(LineReceiver):
 
     def push(self, batches: "deque[Batch]") -> None:
         """Send what is not under way, as far as the window goes."""
-        while len(self._under_way) < min(WINDOW, len(batches)):
-            batch = batches[len(self._under_way)]
-            self._under_way.append(batch)
+        while len(self._in_flight) < min(WINDOW, len(batches)):
+            batch = batches[len(self._in_flight)]
+            self._in_flight.append(batch)
             header = b"@@%b %d\n" % (self._sender.source, batch.number)
             self.transport.write(header + batch.text + b"SYNC:\n")
 
     def lineReceived(self, line: bytes) -> None:
         found = _SYNCED.fullmatch(line)
-        if found and self._under_way:
+        if found and self._in_flight:
             self._synced(int(found[1]))
         elif line.startswith(b"ERR: "):
             self._error(line[5:].decode("utf-8", "replace"))
         elif not line.startswith(b"OK: "):
-            self._stranger(line)
+            self._reject_server(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Hear no more; called by Twisted."""
-        self._stranger(line)
+        self._reject_server(line)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._sender.lost(why(reason.value))
 
     def _synced(self, kept: int) -> None:
-        batch = self._under_way[0]
-        stored, self._kept = min(max(0, kept - self._kept), batch.records), kept
+        batch = self._in_flight[0]
+        stored, self._confirmed = min(max(0, kept - self._confirmed), batch.records), kept
         if stored < batch.records and not self._refused:
             # There was no room for them: what came is known, and the rest may come again.
             self._end("server There is no room for ticks now; they will be sent again")
             return
-        self._under_way.popleft()
-        if not self._under_way:
+        self._in_flight.popleft()
+        if not self._in_flight:
             self._refused = self._denied
-        self._sender.settle(stored)
+        self._sender.confirm(stored)
 
     def _error(self, sentence: str) -> None:
         code = sentence.partition(" ")[0]
@@ -307,7 +307,7 @@ class _SenderProtocol(LineReceiver):
             self._denied = self._denied or code == "denied"
             self._sender.on_error(sentence)
 
-    def _stranger(self, line: bytes) -> None:
+    def _reject_server(self, line: bytes) -> None:
         # What repeats all that it hears would be quoted with the password.
         quoted = quote(line) if self._sender.login is None else "it is not quoted"
         self._end(f"port What answers there is no tick port: {quoted}")

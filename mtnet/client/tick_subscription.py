@@ -23,7 +23,7 @@ from mtnet.services.ticks.wire import ABSENT, MAX_RECORD, encode_symbol, pad, pa
 
 MAX_LINE = 16_384
 """Bytes of a line from the server: it repeats the symbols that it was asked for."""
-PATIENCE = 12.0
+ANSWER_TIMEOUT = 12.0
 """Seconds until a server must have answered SUBSCRIBE; later it may be silent for days."""
 
 _TICK = re.compile(rb"TICK: (.+) ([0-9]{1,15})(?: ~([0-9]{1,12}))?")
@@ -82,7 +82,7 @@ def subscribe(
     Raises:
         ClientError: one of the symbols is too long for one.
     """
-    asked = list(_commands([EVERYTHING if each == "*" else spelt(each) for each in symbols]))
+    asked = list(_commands([EVERYTHING if each == "*" else wire_symbol(each) for each in symbols]))
     factory = _TickFactory(asked, login, clock, on_tick, on_connected, on_lost, on_error)
     return stay_connected(endpoint, factory, clock)
 
@@ -102,7 +102,7 @@ class _TickProtocol(LineReceiver):
     def connectionMade(self) -> None:
         hold(self.transport)
         if self._logged_in():
-            self._timer = self.factory.clock.callLater(PATIENCE, self._silent)
+            self._timer = self.factory.clock.callLater(ANSWER_TIMEOUT, self._silent)
             for command in self.factory.asked:
                 self.sendLine(command)
 
@@ -133,7 +133,7 @@ class _TickProtocol(LineReceiver):
             self._timer.cancel()
 
     def _silent(self) -> None:
-        self._reason = f"there was no answer for {PATIENCE:g} s"
+        self._reason = f"there was no answer for {ANSWER_TIMEOUT:g} s"
         self.transport.abortConnection()
 
     def _logged_in(self) -> bool:
@@ -194,7 +194,7 @@ def _commands(symbols: Iterable[bytes]) -> Iterator[bytes]:
     yield line
 
 
-def spelt(symbol: str) -> bytes:
+def wire_symbol(symbol: str) -> bytes:
     """
     Return the wire's name of a symbol.
 

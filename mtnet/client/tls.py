@@ -37,7 +37,7 @@ SHOWN = 120
 """Characters that are shown of what an unknown server calls itself."""
 
 _CODES = SSL.X509VerificationCodes
-_NOBODY = {
+_UNTRUSTED = {
     _CODES.ERR_UNABLE_TO_GET_ISSUER_CERT,
     _CODES.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
     _CODES.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
@@ -79,7 +79,7 @@ class SecureEndpoint:
         if authorities is not None:
             wrapped = [Certificate(X509.from_cryptography(each)) for each in authorities]
             trusted = trustRootFromCertificates(wrapped)
-        shown = {} if own is None else _shown_by(own)
+        shown = {} if own is None else _certificate_options(own)
         self._options = optionsForClientTLS(name, trusted, extraCertificateOptions=shown)
 
     def connect(self, factory: IProtocolFactory) -> "Deferred[IProtocol]":
@@ -88,10 +88,10 @@ class SecureEndpoint:
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         verifier = Verifier(self._name)
-        shaking = _Shaking(factory, verifier, self._clock)
+        handshake = _HandshakeFactory(factory, verifier, self._clock)
         creator = _Creator(self._options, verifier)
-        await self._below.connect(_TlsFactory(creator, shaking, self._clock))
-        return await shaking.done
+        await self._below.connect(_TlsFactory(creator, handshake, self._clock))
+        return await handshake.done
 
 
 class Verifier:
@@ -111,12 +111,12 @@ class Verifier:
         """Return whether this certificate may stand; OpenSSL loses what is raised here."""
         try:
             certificate = found.to_cryptography()
-            self.refusal = self.refusal or self._judge(found, certificate, code, depth, bool(good))
+            self.refusal = self.refusal or self._verify(found, certificate, code, depth, bool(good))
         except Exception as error:
             self.refusal = f"its certificate cannot be read ({_printable(str(error))})"
         return not self.refusal
 
-    def _judge(
+    def _verify(
         self, found: X509, certificate: x509.Certificate, code: int, depth: int, good: bool
     ) -> str:
         if not good:
@@ -138,9 +138,11 @@ class _TlsFactory(TLSMemoryBIOFactory):
 
     protocol = SecureTransport
 
-    def __init__(self, creator: "_Creator", shaking: "_Shaking", clock: IReactorTime) -> None:
+    def __init__(
+        self, creator: "_Creator", handshake: "_HandshakeFactory", clock: IReactorTime
+    ) -> None:
         self.clock = clock
-        super().__init__(creator, True, shaking, clock)
+        super().__init__(creator, True, handshake, clock)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -158,35 +160,35 @@ class _Creator:
 
 
 @implementer(IHandshakeListener)
-class _Shake(Protocol):
+class _HandshakeProtocol(Protocol):
     """Stands in for the client's protocol until the handshake is over."""
 
     transport: Any
 
-    def __init__(self, shaking: "_Shaking") -> None:
-        self._shaking = shaking
+    def __init__(self, handshake: "_HandshakeFactory") -> None:
+        self._factory = handshake
         self._deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        self._deadline = self._shaking.clock.callLater(HANDSHAKE, self._late)
+        self._deadline = self._factory.clock.callLater(HANDSHAKE, self._late)
 
     def handshakeCompleted(self) -> None:
         """Hand the connection over."""
         self._stop()
         try:
-            protocol = hand_over(self.transport, self._shaking.client)
+            protocol = hand_over(self.transport, self._factory.client)
         except Exception:
-            self._shaking.done.errback()
+            self._factory.done.errback()
             self.transport.abortConnection()
             return
         if protocol is None:
-            self._shaking.fail("the client takes no connection")
+            self._factory.fail("the client takes no connection")
         else:
-            self._shaking.done.callback(protocol)
+            self._factory.done.callback(protocol)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop()
-        self._shaking.fail(self._shaking.verifier.refusal or why_no_handshake(reason))
+        self._factory.fail(self._factory.verifier.refusal or why_no_handshake(reason))
 
     def abort(self) -> None:
         """Give up."""
@@ -195,7 +197,7 @@ class _Shake(Protocol):
 
     def _late(self) -> None:
         self._deadline = None
-        self._shaking.fail(f"the TLS handshake took more than {HANDSHAKE:g} s")
+        self._factory.fail(f"the TLS handshake took more than {HANDSHAKE:g} s")
         self.transport.abortConnection()
 
     def _stop(self) -> None:
@@ -204,7 +206,7 @@ class _Shake(Protocol):
             self._deadline = None
 
 
-class _Shaking(Factory):
+class _HandshakeFactory(Factory):
     """
     Builds what waits for the handshake of one connection.
 
@@ -216,7 +218,7 @@ class _Shaking(Factory):
 
     def __init__(self, client: IProtocolFactory, verifier: Verifier, clock: IReactorTime) -> None:
         self.client, self.verifier, self.clock = client, verifier, clock
-        self._shake: _Shake | None = None
+        self._protocol: _HandshakeProtocol | None = None
         self.done: Deferred[IProtocol] = Deferred(self._cancel)
 
     def doStart(self) -> None:
@@ -225,9 +227,9 @@ class _Shaking(Factory):
     def doStop(self) -> None:
         self.client.doStop()
 
-    def buildProtocol(self, addr: object) -> _Shake:
-        self._shake = _Shake(self)
-        return self._shake
+    def buildProtocol(self, addr: object) -> _HandshakeProtocol:
+        self._protocol = _HandshakeProtocol(self)
+        return self._protocol
 
     def fail(self, reason: str) -> None:
         """Let connecting fail, unless it is over."""
@@ -235,8 +237,8 @@ class _Shaking(Factory):
             self.done.errback(ConnectError(string=reason))
 
     def _cancel(self, _: object) -> None:
-        if self._shake is not None:
-            self._shake.abort()
+        if self._protocol is not None:
+            self._protocol.abort()
 
 
 def why_no_handshake(failure: Failure) -> str:
@@ -256,14 +258,14 @@ def _refusal(certificate: x509.Certificate, code: int, depth: int) -> str:
     if code == _CODES.ERR_CERT_NOT_YET_VALID:
         since = _day(certificate.not_valid_before_utc.timestamp())
         return f"{which} is valid from {since} on, or the clock of this machine is wrong"
-    if code in _NOBODY:
+    if code in _UNTRUSTED:
         issuer = _printable(certificate.issuer.rfc4514_string())
         return f"its issuer {issuer} is not trusted here (ca=FILE names an authority of one's own)"
     reason = next((key for key, value in vars(_CODES).items() if value == code), str(code))
     return f"{which} is refused ({reason.removeprefix('ERR_').replace('_', ' ').lower()})"
 
 
-def _shown_by(own: Pair) -> dict[str, Any]:
+def _certificate_options(own: Pair) -> dict[str, Any]:
     """Return what Twisted is told of the certificate of the client and those that issued it."""
     certificate, *issuers = map(X509.from_cryptography, own.chain)
     key = PKey.from_cryptography_key(own.key)

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from publishing import Harness
 from twisted.python.failure import Failure
 
-from mtnet.client.connection import QUIET
+from mtnet.client.connection import STABLE_AFTER
 from mtnet.errors import ClientError, RefusedError
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Publish
@@ -68,7 +68,7 @@ def test_a_signal_that_is_stored_makes_the_delays_short_again(harness, torn):
 
 
 def test_a_connection_that_lasts_makes_the_delays_short_again(harness, torn):
-    for _ in range(int(QUIET)):
+    for _ in range(int(STABLE_AFTER)):
         harness.say(messages.pong(1))
         harness.pass_time(1)
     harness.line.connection.cut()

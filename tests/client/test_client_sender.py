@@ -71,7 +71,7 @@ class Harness:
         for tick in ticks:
             self.sender.send_record(tick)
 
-    def pass_time(self, seconds=tick_sender.EVERY):
+    def pass_time(self, seconds=tick_sender.BATCH_INTERVAL):
         self.clock.advance(seconds)
         self.line.settle()
 
@@ -112,9 +112,9 @@ ONE, TWO, THREE = b"EURUSD 1.1", b"EURUSD 1.2", b"EURUSD 1.3"
 
 def test_ticks_are_gathered_for_a_while_and_end_in_a_question(harness):
     harness.send(ONE, TWO)
-    harness.pass_time(tick_sender.EVERY / 2)
+    harness.pass_time(tick_sender.BATCH_INTERVAL / 2)
     assert harness.heard() == b""
-    harness.pass_time(tick_sender.EVERY / 2)
+    harness.pass_time(tick_sender.BATCH_INTERVAL / 2)
     assert harness.heard() == b"@@1\nEURUSD 1.1\nEURUSD 1.2\nSYNC:\n"
     assert harness.counts == (2, 0, 0, 2)
     harness.answer(b"OK: SYNC 2\r\n")
@@ -122,7 +122,7 @@ def test_ticks_are_gathered_for_a_while_and_end_in_a_question(harness):
 
 
 def test_a_full_batch_does_not_wait(harness, monkeypatch):
-    monkeypatch.setattr(tick_sender, "MOST", 2)
+    monkeypatch.setattr(tick_sender, "MAX_BATCH", 2)
     harness.send(ONE, TWO, THREE)
     harness.line.settle()
     assert harness.heard() == b"@@1\nEURUSD 1.1\nEURUSD 1.2\nSYNC:\n"
@@ -131,7 +131,7 @@ def test_a_full_batch_does_not_wait(harness, monkeypatch):
 
 
 def test_no_more_than_a_window_of_batches_is_under_way(harness, monkeypatch):
-    monkeypatch.setattr(tick_sender, "MOST", 1)
+    monkeypatch.setattr(tick_sender, "MAX_BATCH", 1)
     monkeypatch.setattr(tick_sender, "WINDOW", 2)
     harness.send(*[b"EURUSD %d" % price for price in range(5)])
     harness.line.settle()
@@ -146,7 +146,7 @@ def test_no_more_than_a_window_of_batches_is_under_way(harness, monkeypatch):
 
 @pytest.mark.parametrize("size", range(1, 13))
 def test_answers_are_understood_however_they_are_cut(harness, monkeypatch, size):
-    monkeypatch.setattr(tick_sender, "MOST", 1)
+    monkeypatch.setattr(tick_sender, "MAX_BATCH", 1)
     harness.send(ONE, TWO)
     harness.answer(b"OK: SYNC 1\r\nOK: SYNC 2\r\n", size)
     assert harness.counts == (2, 2, 0, 0)
@@ -167,7 +167,7 @@ def test_what_is_handed_in_before_it_is_started_waits(clock):
 
 @pytest.mark.parametrize("answered", [0, 1, 2])
 def test_behind_a_cut_what_is_not_confirmed_is_sent_again_as_it_was(harness, monkeypatch, answered):
-    monkeypatch.setattr(tick_sender, "MOST", 1)
+    monkeypatch.setattr(tick_sender, "MAX_BATCH", 1)
     harness.send(ONE, TWO, THREE)
     harness.line.settle()
     whole = harness.heard()
@@ -205,7 +205,7 @@ def test_the_next_sender_of_a_name_begins_with_numbers_that_the_last_one_had_not
 
 
 def test_a_server_that_refuses_for_good_is_told_once_for_each_batch(harness, monkeypatch):
-    monkeypatch.setattr(tick_sender, "MOST", 1)
+    monkeypatch.setattr(tick_sender, "MAX_BATCH", 1)
     harness.send(ONE, TWO)
     done = Outcome(harness.sender.synced())
     harness.answer(
@@ -314,7 +314,7 @@ def test_an_answer_that_nobody_asked_for_confirms_nothing(harness):
 
 
 def test_a_server_that_counts_backwards_never_makes_ticks_of_its_own(harness, monkeypatch):
-    monkeypatch.setattr(tick_sender, "MOST", 1)
+    monkeypatch.setattr(tick_sender, "MAX_BATCH", 1)
     harness.send(ONE, TWO, THREE)
     harness.answer(b"OK: SYNC 2\r\nERR: tick x\r\nOK: SYNC 0\r\nOK: SYNC 9\r\n")
     sent, stored, refused, waiting = harness.counts
@@ -406,7 +406,7 @@ def test_a_sender_tells_whether_its_first_attempt_failed(clock):
 
 
 def test_no_more_ticks_wait_than_there_is_room_for(harness, monkeypatch):
-    monkeypatch.setattr(tick_sender, "BACKLOG", 2)
+    monkeypatch.setattr(tick_sender, "MAX_WAITING", 2)
     harness.send(ONE, TWO)
     with pytest.raises(ClientError, match="2 ticks wait"):
         harness.send(THREE)
@@ -748,7 +748,7 @@ def test_whatever_connections_break_each_tick_is_stored_once(
     tmp_path_factory, events, most, window
 ):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tick_sender, "MOST", most)
+        patch.setattr(tick_sender, "MAX_BATCH", most)
         patch.setattr(tick_sender, "WINDOW", window)
         story = Story(tmp_path_factory.mktemp("story"))
         for name, *arguments in events:
@@ -762,7 +762,7 @@ def test_whatever_connections_break_each_tick_is_stored_once(
 
 
 def test_a_connection_that_breaks_at_each_byte_costs_no_tick(tmp_path, monkeypatch):
-    monkeypatch.setattr(tick_sender, "MOST", 2)
+    monkeypatch.setattr(tick_sender, "MAX_BATCH", 2)
     probe = Story(tmp_path / "probe")
     probe.send(5)
     probe.wait(1)
