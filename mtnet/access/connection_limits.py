@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
-from mtnet.access.throttle import TokenBucket, network
+from mtnet.access.addresses import network_of
+from mtnet.access.throttle import TokenBucket
 from mtnet.config.schema import Connections
 
 EARLY = 0.1
@@ -122,7 +123,7 @@ class ConnectionLimiter:
 
     def admit(self, connection: Connection) -> bool:
         """Count a connection; False = there is no place for it."""
-        of = network(connection.host)
+        of = network_of(connection.host)
         if not connection.trusted and self._is_full(of):
             return False
         self._connections[connection] = None
@@ -131,7 +132,7 @@ class ConnectionLimiter:
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection that entered."""
-        of = network(connection.host)
+        of = network_of(connection.host)
         self.mark_active(connection)
         del self._connections[connection]
         self._networks[of] -= 1

@@ -76,7 +76,7 @@ class AccessControl:
             for lane in (hashing, hurried)
         )
         authenticator = Authenticator(strangers, known, accounts, bans, clock, now, log)
-        bans.began = lambda key, penalty, seconds: log.banned(
+        bans.on_ban = lambda key, penalty, seconds: log.banned(
             key.network, key.login if accounts.get(key.login) else "", penalty.why, seconds
         )
         return cls(settings, anonymous, accounts, bans, authenticator, log)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mtnet.access.bans.commands import ORDERS
+from mtnet.access.bans.commands import COMMANDS
 from mtnet.access.bans.policy import Bans
 from mtnet.access.bans.store import BanStore
 from mtnet.cli import local
@@ -149,7 +149,7 @@ def _offline(settings: Settings, folder: DataFolder) -> Iterator[local.RunComman
 def _run_command(records: BanStore, settings: Settings, command: str, **asked: object) -> Any:
     bans, when, wall = Bans(settings), time.monotonic(), time.time()
     bans.load(records.load(), when, wall)
-    result = ORDERS[command](bans, asked, when)
+    result = COMMANDS[command](bans, asked, when)
     if changes := bans.changes(when, wall, steady=False):
         records.store(changes)
     return result

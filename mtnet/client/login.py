@@ -7,7 +7,7 @@ from unicodedata import category
 
 from twisted.internet.interfaces import ISSLTransport
 
-from mtnet.access.anonymous import is_loopback
+from mtnet.access.addresses import is_loopback
 from mtnet.errors import ClientError
 from mtnet.net.endpoints import host_of
 from mtnet.services.ticks.wire import MAX_RECORD

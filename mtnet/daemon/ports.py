@@ -7,7 +7,8 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
 
-from mtnet.access.anonymous import AnonymousAccess, is_loopback
+from mtnet.access.addresses import is_loopback
+from mtnet.access.anonymous import AnonymousAccess
 from mtnet.access.rights import VERBS
 from mtnet.daemon.registry import Plugin
 from mtnet.errors import StartError

@@ -9,7 +9,8 @@ from twisted.internet.endpoints import clientFromString
 
 from mtnet.access.accounts.model import Accounts
 from mtnet.access.accounts.store import AccountStore
-from mtnet.access.anonymous import AnonymousAccess, is_loopback
+from mtnet.access.addresses import is_loopback
+from mtnet.access.anonymous import AnonymousAccess
 from mtnet.config.loader import endpoints
 from mtnet.config.schema import Config
 from mtnet.daemon.datadir import ACCOUNTS, check_permissions
@@ -144,9 +145,7 @@ def _check_tls(config: Config) -> None:
     try:
         Trust(config.access.proxies)
     except ValueError as error:
-        raise ConfigError(
-            f"access.proxies: {error}; 192.0.2.7 or 192.0.2.0/24 would be right."
-        ) from error
+        raise ConfigError(f"access.proxies: {error}.") from error
 
 
 def check_ports(config: Config) -> None:

@@ -10,11 +10,10 @@ from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.logger import Logger
 
 from mtnet.access.accounts.cred import Identity
-from mtnet.access.anonymous import is_loopback
+from mtnet.access.addresses import is_loopback, network_of
 from mtnet.access.bans.policy import OUR_TROUBLE, Offence
 from mtnet.access.rights import NOTHING, Rights
 from mtnet.access.security_log import Origin
-from mtnet.access.throttle import network
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.net.endpoints import Listener, host_of, show
@@ -324,7 +323,7 @@ class Gate:
 
     def is_known_network(self, host: str) -> bool:
         """Say whether somebody logged in from a peer's network before."""
-        return self.access.accounts.is_known_network(network(host), self._now())
+        return self.access.accounts.is_known_network(network_of(host), self._now())
 
     def offend(self, host: str, offence: Offence) -> None:
         """Count what a peer did; not what it did not do in time while we were held up."""

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mtnet.access.anonymous import AnonymousAccess, is_loopback
+from mtnet.access.addresses import is_loopback
+from mtnet.access.anonymous import AnonymousAccess
 from mtnet.access.rights import EVERYTHING, NOTHING, Rights
 from mtnet.errors import ConfigError
 
@@ -62,5 +63,5 @@ def test_nobody_said_what_strangers_may_do():
     "wrong", [{"anonymous": ["steal"]}, {"anonymous": None, "networks": {"home": ["follow"]}}]
 )
 def test_what_is_no_right_or_no_network_is_said(wrong):
-    with pytest.raises(ConfigError, match="would be one"):
+    with pytest.raises(ConfigError, match=r"Example|would be one"):
         AnonymousAccess(**wrong)

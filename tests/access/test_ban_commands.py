@@ -118,12 +118,12 @@ def test_a_change_by_hand_is_answered_when_it_is_stored(harness):
 @pytest.mark.parametrize(
     ("command", "asked", "sentence"),
     [
-        ("bans add", {}, "Name a network"),
-        ("bans add", {"network": "here"}, "'here' is no address nor network"),
-        ("bans add", {"network": HOST, "seconds": "60"}, "'60' is no number of seconds"),
-        ("bans add", {"network": HOST, "seconds": True}, "True is no number of seconds"),
+        ("bans add", {}, "Invalid network None"),
+        ("bans add", {"network": "here"}, "Invalid address or network 'here'"),
+        ("bans add", {"network": HOST, "seconds": "60"}, "Invalid seconds '60'"),
+        ("bans add", {"network": HOST, "seconds": True}, "Invalid seconds True"),
         ("bans add", {"network": HOST, "seconds": -1}, "above 0"),
-        ("bans lift", {"what": 7}, "Name a what"),
+        ("bans lift", {"what": 7}, "Invalid what 7"),
     ],
 )
 def test_what_is_no_order_is_refused_in_a_sentence(harness, command, asked, sentence):

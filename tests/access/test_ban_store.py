@@ -37,7 +37,7 @@ def store(path, bans, when=50.0, wall=WALL):
     records = BanStore(path)
     records.store(changes)
     records.close()
-    bans.settle(changes)
+    bans.mark_stored(changes)
     return changes
 
 
@@ -118,7 +118,7 @@ def test_a_ban_that_was_over_by_a_wrong_clock_is_there_again_when_it_is_right(pa
         records = BanStore(path)
         records.store(changes)
         records.close()
-        later.settle(changes)
+        later.mark_stored(changes)
     assert later.ban_left("198.51.100.1", 20.0) == DAY - 20
     assert load(path, 0.0, WALL + 50).ban_left("198.51.100.1", 0.0) == DAY - 50
 

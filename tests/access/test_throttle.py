@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtnet.access.throttle import LogThrottle, TokenBucket, network
+from mtnet.access.addresses import network_of
+from mtnet.access.throttle import LogThrottle, TokenBucket
 
 
 def test_hosts_are_counted_by_network():
-    assert network("192.0.2.1") == network("::ffff:192.0.2.1") == "192.0.2.1"
-    assert network("2001:db8::1") == network("2001:db8::ffff:2")
-    assert network("2001:db8::1") != network("2001:db8:0:1::1")
+    assert network_of("192.0.2.1") == network_of("::ffff:192.0.2.1") == "192.0.2.1"
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:2")
+    assert network_of("2001:db8::1") != network_of("2001:db8:0:1::1")
 
 
 def test_a_network_fills_the_log_no_more_than_its_burst_in_a_window():

@@ -12,9 +12,9 @@ from twisted.internet.interfaces import IReactorTime
 from mtnet.access.accounts.cred import Certified, Checker, Identity, IIdentity, portal
 from mtnet.access.accounts.model import Accounts
 from mtnet.access.accounts.serial_queue import SerialQueue
+from mtnet.access.addresses import network_of
 from mtnet.access.bans.policy import Bans, Offence
 from mtnet.access.security_log import Origin, SecurityLog
-from mtnet.access.throttle import network
 from mtnet.errors import WireError
 
 NONE = "There are no accounts here; nothing needs a login"
@@ -90,7 +90,7 @@ class Authenticator:
         found = self.recognize(credentials, host, trusted, origin)
         if found is not None:
             return found
-        known = trusted or self._accounts.is_known_network(network(host), self._now())
+        known = trusted or self._accounts.is_known_network(network_of(host), self._now())
         way = self._known if known else self._strangers
         name = way.checker.name_of(credentials)
         self._check_bans(name, host, trusted, origin)
@@ -180,7 +180,7 @@ class Authenticator:
     def _let_in(self, identity: Identity, origin: Origin) -> None:
         self.counts["right"] += 1
         self._log.accepted(origin, identity.name)
-        self._accounts.logged_in(identity.name, network(origin.host), self._now())
+        self._accounts.logged_in(identity.name, network_of(origin.host), self._now())
 
     def report(self) -> dict[str, int]:
         """Return the figures for `mtnet status`."""
@@ -191,7 +191,7 @@ class Authenticator:
     def _check_bans(self, name: str, host: str, trusted: bool, origin: Origin) -> None:
         if trusted:
             return
-        known = bool(name) and self._accounts.is_known_network(network(host), self._now(), name)
+        known = bool(name) and self._accounts.is_known_network(network_of(host), self._now(), name)
         left = self._bans.login_ban_left(name, host, self._clock.seconds(), known)
         if left > 0:
             self.counts["barred"] += 1

@@ -1,6 +1,7 @@
-"""What whoever runs the daemon can do about bans, and how they outlive it."""
+"""The owner's commands on bans, and their persistence."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -18,88 +19,85 @@ LISTED = 1_000
 
 Arguments = Mapping[str, Any]
 InThread = Callable[..., "Deferred[Any]"]
+Command = Callable[[Bans, Arguments, float], Any]
 
 
-def listed(bans: Bans, asked: Arguments, when: float) -> dict[str, Any]:
-    """Return `rows`, how many `more` there are, and how many `offences` of each kind there were."""
+def list_bans(bans: Bans, arguments: Arguments, when: float) -> dict[str, Any]:
+    """Return `rows`, how many `more` there are, and the number of `offences` of each kind."""
     rows = bans.rows(when, LISTED)
     return {"rows": rows, "more": len(bans) - len(rows), "offences": dict(bans.offences)}
 
 
-def added(bans: Bans, asked: Arguments, when: float) -> None:
+def add_ban(bans: Bans, arguments: Arguments, when: float) -> None:
     """
-    Ban `network` for `seconds`, or for ever.
+    Ban `network` for `seconds`; null = permanently.
 
     Raises:
-        WireError: one of them is none.
+        WireError: one of them is invalid.
     """
-    seconds = asked.get("seconds")
+    seconds = arguments.get("seconds")
     if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float)):
-        raise WireError("seconds", f"{seconds!r} is no number of seconds")
-    bans.add(_text(asked, "network"), seconds, when)
+        raise WireError("seconds", f"Invalid seconds {seconds!r}: expected a number or null")
+    bans.add(_text(arguments, "network"), seconds, when)
 
 
-def lifted(bans: Bans, asked: Arguments, when: float) -> bool:
+def lift_ban(bans: Bans, arguments: Arguments, when: float) -> bool:
     """
-    Lift `what`: a network, or LOGIN@NETWORK; return whether there was anything.
+    Lift `what`: a network, or LOGIN@NETWORK; return whether there was a penalty.
 
     Raises:
         WireError: nothing is named.
     """
-    return bans.lift(_text(asked, "what"))
+    return bans.lift(_text(arguments, "what"))
 
 
-ORDERS: dict[str, Callable[[Bans, Arguments, float], Any]] = {
-    "bans list": listed,
-    "bans add": added,
-    "bans lift": lifted,
+COMMANDS: dict[str, Command] = {
+    "bans list": list_bans,
+    "bans add": add_ban,
+    "bans lift": lift_ban,
 }
-"""What can be asked for."""
+"""By their names on the control socket."""
 
 
 class BanCommands:
     """
-    Keeps the bans on disk, and takes orders.
+    Runs the commands in the daemon, and keeps the file of bans up to date.
 
     Args:
         in_thread: runs a blocking function off the reactor, one at a time, in order.
-        now: wall time, and whether it may be believed.
-        banned: is called when somebody was banned by hand, with the seconds of `clock`.
-        log: is told what was done by hand.
+        now: wall time, and whether it can be trusted.
+        on_manual_ban: called with the seconds of `clock` after the owner has banned somebody.
+        log: logs what the owner did.
     """
 
     def __init__(
         self,
         bans: Bans,
-        records: BanStore,
+        store: BanStore,
         in_thread: InThread,
         clock: IReactorTime,
         now: WallClock,
-        banned: Callable[[float], None],
+        on_manual_ban: Callable[[float], None],
         log: SecurityLog,
     ) -> None:
-        self._bans, self._records, self._in_thread = bans, records, in_thread
-        self._clock, self._now, self._banned = clock, now, banned
+        self._bans, self._store, self._in_thread = bans, store, in_thread
+        self._clock, self._now, self._on_manual_ban = clock, now, on_manual_ban
         self._log = log
 
     def commands(self) -> dict[str, Callable[[Arguments], Any]]:
-        """Return what can be asked for through the control socket."""
-        return {
-            "bans list": lambda asked: listed(self._bans, asked, self._clock.seconds()),
-            "bans add": lambda asked: self._obey(added, asked),
-            "bans lift": lambda asked: self._obey(lifted, asked),
-        }
+        """Return the commands for the control socket."""
+        return {name: partial(self._begin, command) for name, command in COMMANDS.items()}
 
     def load(self) -> None:
         """
-        Remember what was stored; blocks, for the time before the first connection.
+        Read the file; blocks, so it is for the time before the first connection.
 
         Raises:
             JournalError: the file cannot be read.
         """
-        records = self._records.load()
+        records = self._store.load()
         self._bans.load(records, self._clock.seconds(), self._now() / 1000)
-        given = [p.until - p.most for _, p in records if isfinite(p.until)]
+        given = [p.until - p.cap for _, p in records if isfinite(p.until)]
         self._now.compare("the newest ban", int(max(given, default=0.0) * 1000))
 
     async def flush(self) -> None:
@@ -107,33 +105,32 @@ class BanCommands:
         Store what has changed.
 
         Raises:
-            JournalError: the disk does not take it; it is tried again with the next flush.
+            JournalError: the disk fails; the next flush tries again.
         """
         changes = self._bans.changes(self._clock.seconds(), self._now() / 1000, self._now.steady)
         if changes:
-            await self._in_thread(self._records.store, changes)
-            self._bans.settle(changes)
+            await self._in_thread(self._store.store, changes)
+            self._bans.mark_stored(changes)
 
-    def _obey(
-        self, order: Callable[[Bans, Arguments, float], Any], asked: Arguments
-    ) -> "Deferred[Any]":
-        return Deferred.fromCoroutine(self._obeyed(order, asked))
+    def _begin(self, command: Command, arguments: Arguments) -> "Deferred[Any]":
+        return Deferred.fromCoroutine(self._run(command, arguments))
 
-    async def _obeyed(
-        self, order: Callable[[Bans, Arguments, float], Any], asked: Arguments
-    ) -> Any:
-        result = order(self._bans, asked, self._clock.seconds())
-        if order is added:
-            self._log.banned(_text(asked, "network"), "", "by-hand", asked.get("seconds"))
+    async def _run(self, command: Command, arguments: Arguments) -> Any:
+        result = command(self._bans, arguments, self._clock.seconds())
+        if command is list_bans:
+            return result
+        if command is add_ban:
+            seconds = arguments.get("seconds")
+            self._log.banned(_text(arguments, "network"), "", "by-hand", seconds)
         elif result:
-            self._log.lifted(_text(asked, "what"))
-        self._banned(self._clock.seconds())
+            self._log.lifted(_text(arguments, "what"))
+        self._on_manual_ban(self._clock.seconds())
         await self.flush()
         return result
 
 
-def _text(asked: Arguments, name: str) -> str:
-    found = asked.get(name)
+def _text(arguments: Arguments, name: str) -> str:
+    found = arguments.get(name)
     if not isinstance(found, str):
-        raise WireError(name, f"Name a {name}")
+        raise WireError(name, f"Invalid {name} {found!r}: expected a text")
     return found

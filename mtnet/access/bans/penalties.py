@@ -1,18 +1,19 @@
-"""Penalties that add up, keep out, end, and are forgotten; no more of them than fit."""
+"""Penalties: they add up, become bans, expire, and are forgotten; their number is bounded."""
 
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 SLACK = 16
-"""Outdated ends that wait to be swept out, however few penalties there are."""
+"""Outdated entries of the heap that are left until they come up, however few penalties there
+are."""
 
 
 class Key(NamedTuple):
     """
-    Who has a penalty.
+    The holder of a penalty.
 
     Attributes:
-        network: as `limits.network` names it, or a wider one.
+        network: as `network_of` names it, or a wider one.
         login: a name that was tried from there; empty = the network itself.
         by_hand: whether the owner gave it.
     """
@@ -24,94 +25,94 @@ class Key(NamedTuple):
 
 class Penalty(NamedTuple):
     """
-    What somebody has earned.
+    The sum of somebody's offences.
 
     Attributes:
-        until: when it ends, in seconds of whoever holds it; infinite = never.
-        most: the longest that it can last, seconds.
-        bars: whether it keeps out while it lasts.
-        bad: bad logins that are remembered.
-        why: what it was given for last.
+        until: when it ends, in seconds of the clock in use; infinite = never.
+        cap: the longest that it can last, seconds.
+        enforced: whether it is a ban.
+        failures: bad logins that are remembered.
+        why: the last offence.
     """
 
     until: float
-    most: float
-    bars: bool = False
-    bad: int = 0
+    cap: float
+    enforced: bool = False
+    failures: int = 0
     why: str = ""
 
     def left(self, when: float) -> float:
-        """Return for how many seconds it keeps out still."""
-        return max(0.0, self.until - when) if self.bars else 0.0
+        """Return for how many seconds it still bans."""
+        return max(0.0, self.until - when) if self.enforced else 0.0
 
-    def grown(self, weight: float, cap: float, enforced: float, when: float) -> "Penalty":
+    def grown(self, weight: float, cap: float, threshold: float, when: float) -> "Penalty":
         """
-        Return what it becomes with another offence.
+        Return the penalty after another offence.
 
         Args:
-            weight: seconds that are added.
+            weight: seconds to add.
             cap: seconds, from now, that an offence of this kind can lead to.
-            enforced: seconds from which on a penalty keeps out.
+            threshold: seconds from which on a penalty is a ban.
         """
-        # An offence with a low cap must not shorten what one with a high cap has led to.
+        # An offence with a low cap must not shorten the penalty of one with a high cap.
         until = max(self.until, min(max(self.until, when) + weight, when + cap))
-        # 5 s and 10 s later than some moment are, as floats, not always 15 s later.
-        bars = self.left(when) > 0 or round(until - when, 3) >= enforced
-        return self._replace(until=until, most=max(self.most, cap), bars=bars)
+        # As floats, 5 s and 10 s later than some moment are not always 15 s later.
+        enforced = self.left(when) > 0 or round(until - when, 3) >= threshold
+        return self._replace(until=until, cap=max(self.cap, cap), enforced=enforced)
 
 
 class Penalties:
     """
-    Everybody's, for as long as they are remembered.
+    Bounded table of penalties, with a heap of their ends.
 
     Args:
-        entries: how many fit; when there are more, that goes which ends first.
-        forget: seconds, after a penalty has ended, for which it is remembered.
+        capacity: number of penalties; above it, the one that ends first is dropped.
+        memory: seconds for which an expired penalty is remembered.
     """
 
-    def __init__(self, entries: int, forget: float) -> None:
-        self._entries, self._forget = entries, forget
-        self._held: dict[Key, Penalty] = {}
-        # A heap. A penalty that grew or went leaves its old end behind, until it comes up.
+    def __init__(self, capacity: int, memory: float) -> None:
+        self._capacity, self._memory = capacity, memory
+        self._penalties: dict[Key, Penalty] = {}
+        # A penalty that grew or went leaves its old end in the heap until it comes up.
         self._ends: list[tuple[float, Key]] = []
+
+    def __len__(self) -> int:
+        return len(self._penalties)
 
     def get(self, key: Key, when: float) -> Penalty | None:
         """Return a penalty that is remembered."""
-        found = self._held.get(key)
-        return found if found is not None and found.until + self._forget > when else None
+        found = self._penalties.get(key)
+        return found if found is not None and found.until + self._memory > when else None
 
     def put(self, key: Key, penalty: Penalty, when: float) -> None:
-        """Remember a penalty, instead of what was there."""
-        self._held[key] = penalty
+        """Remember a penalty, in place of the one before."""
+        self._penalties[key] = penalty
         heappush(self._ends, (penalty.until, key))
-        self.tidy(when)
+        self.expire(when)
 
     def drop(self, key: Key) -> bool:
-        """Forget a penalty; say whether there was one."""
-        return self._held.pop(key, None) is not None
+        """Forget a penalty; return whether there was one."""
+        return self._penalties.pop(key, None) is not None
 
-    def tidy(self, when: float) -> None:
-        """Forget what is old, and what does not fit."""
+    def expire(self, when: float) -> None:
+        """Forget the penalties that are too old, and those that do not fit."""
         while self._ends and self._may_go(when):
             until, key = heappop(self._ends)
             if self._is_current(until, key):
-                del self._held[key]
-        if len(self._ends) > 2 * len(self._held) + SLACK:
-            self._ends = [(penalty.until, key) for key, penalty in self._held.items()]
+                del self._penalties[key]
+        if len(self._ends) > 2 * len(self._penalties) + SLACK:
+            self._ends = [(penalty.until, key) for key, penalty in self._penalties.items()]
             heapify(self._ends)
 
     def all(self) -> dict[Key, Penalty]:
         """Return a copy of all, those too that are to be forgotten."""
-        return dict(self._held)
-
-    def __len__(self) -> int:
-        return len(self._held)
+        return dict(self._penalties)
 
     def _may_go(self, when: float) -> bool:
         until, key = self._ends[0]
-        full = len(self._held) > self._entries
-        return full or until + self._forget <= when or not self._is_current(until, key)
+        full = len(self._penalties) > self._capacity
+        return full or until + self._memory <= when or not self._is_current(until, key)
 
     def _is_current(self, until: float, key: Key) -> bool:
-        held = self._held.get(key)
-        return held is not None and held.until == until
+        found = self._penalties.get(key)
+        return found is not None and found.until == until

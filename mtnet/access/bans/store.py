@@ -26,7 +26,8 @@ CREATE TABLE ban (
     PRIMARY KEY (network, login, by_hand)
 ) STRICT, WITHOUT ROWID
 """
-"""`until` in seconds since the Unix epoch and `most` in seconds; infinite = for ever."""
+"""`until` in seconds since the Unix epoch; `most` (the cap) in seconds, infinite = permanent;
+`bars`: whether it is a ban; `bad`: the failed logins."""
 
 _PUT = "REPLACE INTO ban VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _DROP = "DELETE FROM ban WHERE (network, login, by_hand) = (?, ?, ?)"
@@ -36,6 +37,8 @@ Record = tuple[Key, Penalty]
 
 class BanStore:
     """
+    The file of penalties.
+
     Args:
         path: the file; its folder exists.
     """
@@ -45,7 +48,7 @@ class BanStore:
 
     def load(self) -> list[Record]:
         """
-        Return all that is stored, with ends in seconds since the Unix epoch.
+        Return all penalties, with ends in seconds since the Unix epoch.
 
         Raises:
             JournalError: the file cannot be read.
@@ -59,7 +62,7 @@ class BanStore:
         Store changes; they are on the platter when this returns.
 
         Raises:
-            JournalError: the disk does not take them; nothing of them is stored.
+            JournalError: the disk fails; none of the changes is stored.
         """
 
         def write(connection: sqlite3.Connection) -> None:

@@ -6,7 +6,6 @@ given its connection when the header was read, so it knows its peer from the beg
 """
 
 from collections.abc import Iterable
-from ipaddress import ip_network
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory, IReactorTime
@@ -15,7 +14,7 @@ from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 
-from mtnet.access.anonymous import parse_host
+from mtnet.access.addresses import parse_address, parse_network
 from mtnet.access.throttle import LogThrottle
 from mtnet.errors import WireError
 from mtnet.net.endpoints import host_of, show
@@ -39,11 +38,11 @@ class Trust:
     """
 
     def __init__(self, networks: Iterable[str]) -> None:
-        self._networks = [ip_network(each, strict=False) for each in networks]
+        self._networks = [parse_network(each) for each in networks]
 
     def includes(self, peer: IAddress) -> bool:
         """Say whether the header of `peer` is believed; a Unix socket has its own rights."""
-        address = parse_host(host_of(peer))
+        address = parse_address(host_of(peer))
         if address is None:
             return not host_of(peer)
         return any(address in network for network in self._networks)
