@@ -1,3 +1,3 @@
-"""mtnet: the network that MetaTrader terminals lack, in one twistd process."""
+"""mtnet: a server for MetaTrader terminals in one twistd process."""
 
 __version__ = "0.1.0"

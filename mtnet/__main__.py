@@ -4,14 +4,14 @@ import sys
 
 
 def main() -> None:
-    """Do what the command line says; a daemon is not ended by SIGHUP from here on."""
+    """Run the command line; from here on, SIGHUP does not end a daemon."""
     if sys.argv[1:2] == ["run"]:
         from mtnet.daemon.hangup import ignore_hangups
 
         ignore_hangups()
-    from mtnet.cli.main import main as do
+    from mtnet.cli.main import main as run
 
-    do()
+    run()
 
 
 if __name__ == "__main__":

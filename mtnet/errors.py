@@ -1,23 +1,23 @@
 """
-Every error that mtnet raises on purpose.
+The exception hierarchy: every error that mtnet raises on purpose.
 
 ::
 
-    MtnetError              a sentence: what was wrong, where, what would have been right
+    MtnetError              a sentence: the fault, its place, a correct example
     ├── ConfigError         the configuration or the command line; the daemon does not start
     │   └── CertificateError    a certificate or key that cannot be served
     ├── StartError          the machine: a port in use, a locked or unreadable data folder
-    ├── WireError           what a peer sent; carries a code and the offending bytes
-    │   ├── PolicyError     a signal that its channel does not take now
-    │   └── FrameError      the stream itself cannot be read any further
-    ├── TemplateError       a template that is refused, or is not there; carries a code
+    ├── WireError           bad input from a peer; carries a code and the offending bytes
+    │   ├── PolicyError     a valid signal that its channel refuses at present
+    │   └── FrameError      an unreadable stream; the connection ends
+    ├── TemplateError       a template that is refused or missing; carries a code
     ├── HttpError           an HTTP request that is refused; carries the status and a code
     ├── AccountError        a change of accounts, or a password, that is refused
-    ├── JournalError        the disk did not take, or did not give back, the state
-    │   ├── NotAskedError       nothing was asked of the disk, so certainly nothing is stored
-    │   ├── DamageError         what is stored of a channel is not what was written
-    │   └── PrunedError         entries that were asked for are kept no longer
-    └── ClientError         a server that could not be reached or that refused
+    ├── JournalError        the disk refused to store or to return the state
+    │   ├── NotAskedError       the disk was not asked, so certainly nothing is stored
+    │   ├── DamageError         the stored entries of a channel are not those written
+    │   └── PrunedError         the requested entries have been pruned
+    └── ClientError         a server that is unreachable or that refused
         └── RefusedError        a signal that a server refused; carries the code
 
 Library errors (`ValueError` of `int`, `sqlite3.Error`, `msgspec.ValidationError` …) are
@@ -25,47 +25,47 @@ converted where they arise and never cross a module.
 """
 
 QUOTED = 80
-"""Bytes of a peer's input that an error or a log line repeats at most."""
+"""Maximum number of a peer's bytes in an error or a log line."""
 
 
 def quote(data: bytes) -> str:
     """
-    Return `data` as text between quotes, cut to `QUOTED` bytes; what is no UTF-8 or cannot be
-    printed is escaped.
+    Return `data` as quoted text, cut to `QUOTED` bytes. Bytes that are not UTF-8 and unprintable
+    characters are escaped.
     """
     shown = data[:QUOTED].decode("utf-8", "surrogateescape")
     return f"'{''.join(map(_escape, shown))}'" + ("…" if len(data) > QUOTED else "")
 
 
 def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte that is no UTF-8
+    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return repr(character)[1:-1]
 
 
 class MtnetError(Exception):
-    """The root: `str()` of it is one sentence for a person."""
+    """The root of the hierarchy; its `str()` is one sentence for a person."""
 
 
 class ConfigError(MtnetError):
-    """A setting that is unknown, of the wrong type or out of range; names section and key."""
+    """A setting is unknown, of the wrong type or out of range; names section and key."""
 
 
 class CertificateError(ConfigError):
     """
-    A certificate, or its key, cannot be served; the sentence names the file.
+    A certificate or its key cannot be served; the sentence names the file.
 
-    A daemon that runs goes on with what it served before.
+    A running daemon keeps the certificate that it served before.
     """
 
 
 class StartError(MtnetError):
-    """The daemon cannot start on this machine as it is now."""
+    """The daemon cannot start on this machine in its present state."""
 
 
 class WireError(MtnetError):
     """
-    What a peer sent cannot be used.
+    Input from a peer cannot be used.
 
     Attributes:
         code: one word for programs (`frame`, `field`, `symbol`, `volume` …).
@@ -80,13 +80,13 @@ class WireError(MtnetError):
 
 class PolicyError(WireError):
     """
-    A signal is well formed, and who sets what in its channel does not let it be: no offence.
+    A well-formed signal is refused by the policy of its channel; this is not an offence.
 
     Attributes:
-        until: the reason that ends some day: `frozen` or `close_only` (the channel is paused),
-            `holder` (a publisher of dialect 2 holds it), `owner` (a newer classic publisher set
-            the symbol); empty = none does by itself.
-        closed: the position that stood there is closed; its opening anew was refused.
+        until: a temporary reason: `frozen` or `close_only` (the channel is paused), `holder` (a
+            publisher of dialect 2 holds it), `owner` (a newer classic publisher set the
+            symbol); empty = the reason does not end by itself.
+        closed: the previous position is closed, and the opening on the other side was refused.
     """
 
     def __init__(self, code: str, text: str, offending: bytes = b"", until: str = "") -> None:
@@ -95,12 +95,12 @@ class PolicyError(WireError):
 
 
 class FrameError(WireError):
-    """The connection cannot be read any further and ends."""
+    """The stream is unreadable from here on, and the connection ends."""
 
 
 class TemplateError(MtnetError):
     """
-    A template is refused, or is not there.
+    A template is refused or missing.
 
     Attributes:
         code: `template`, `size`, `symbol`, `period` (refused), `missing`, or `server` (the disk
@@ -127,27 +127,27 @@ class HttpError(MtnetError):
 
 
 class AccountError(MtnetError):
-    """A change of accounts, or a password, is refused; nothing was changed. Quotes no secret."""
+    """A change of accounts, or a password, is refused; nothing changed. Quotes no secret."""
 
 
 class JournalError(MtnetError):
-    """The disk refused the state; nothing of it was stored, unless the raiser says otherwise."""
+    """The disk refused the state; nothing was stored, unless the raiser documents otherwise."""
 
 
 class NotAskedError(JournalError):
     """
-    The disk is full, or the files are not where they were opened.
+    The disk is full, or the files are no longer where they were opened.
 
-    Nothing was asked of the disk, so certainly nothing is stored.
+    The disk was not asked to write, so certainly nothing is stored.
     """
 
 
 class DamageError(JournalError):
     """
-    What is stored of a channel is not what was written, or not all of it.
+    The stored entries of a channel were changed, or some are missing.
 
     Attributes:
-        channel: the one that it is about; others may be whole.
+        channel: the damaged channel; others may be undamaged.
     """
 
     def __init__(self, channel: str, text: str) -> None:
@@ -156,11 +156,11 @@ class DamageError(JournalError):
 
 
 class PrunedError(JournalError):
-    """Entries that were asked for are kept no longer; a snapshot stands in for them."""
+    """The requested entries have been pruned; a snapshot replaces them."""
 
 
 class ClientError(MtnetError):
-    """A server could not be reached, did not answer, or refused."""
+    """A server is unreachable, did not answer, or refused."""
 
 
 class RefusedError(ClientError):
@@ -168,9 +168,9 @@ class RefusedError(ClientError):
     A server refused a signal.
 
     Attributes:
-        code: that of its ERROR (`field`, `denied`, `id` …).
-        closed: the position that stood there is closed all the same: it was to be turned, and
-            what should have been opened on the other side was refused.
+        code: of its ERROR (`field`, `denied`, `id` …).
+        closed: the signal was a reversal: the previous position is closed, and the opening on
+            the other side was refused.
     """
 
     def __init__(self, code: str, text: str, closed: bool = False) -> None:

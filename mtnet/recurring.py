@@ -1,4 +1,4 @@
-"""Work that a timer does again and again, and that no exception ends."""
+"""Periodic work that survives exceptions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +10,12 @@ from twisted.python.failure import Failure
 
 class Recurring:
     """
-    What a `LoopingCall` or `TimerService` calls: either ends for ever at the first exception, and
-    with it whatever it looked after.
+    Exception guard for the work of a `LoopingCall` or `TimerService`, which would stop at the first
+    exception.
 
     Args:
-        what: the subject of a sentence: `The look at the certificates`.
-        work: is called each time, and may return a Deferred.
+        what: the subject of a log sentence: `The check of the certificates`.
+        work: the function to call each time; it may return a Deferred.
     """
 
     log = Logger()
@@ -25,7 +25,7 @@ class Recurring:
         self._failing = False
 
     def __call__(self, *arguments: Any) -> "Deferred[None] | None":
-        """Do it; a failure is logged once until it works again, and never raised."""
+        """Run the work; a failure is logged once until it works again, and never raised."""
         try:
             result = self._work(*arguments)
         except Exception:

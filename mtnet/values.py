@@ -1,7 +1,7 @@
 """
-What every service means by a symbol, a volume, a price and a text (`docs/protocols.md`).
+Parsers shared by every service: symbols, volumes, prices and text (`docs/protocols.md`).
 
-Pure: text or bytes in; a value, or None for what is none, out.
+Pure: they take text or bytes, and return a value, or None for invalid input.
 """
 
 import re
@@ -10,46 +10,46 @@ from functools import lru_cache
 from math import isinf
 
 MAX_SYMBOL = 32
-"""Characters of a symbol; MetaTrader 5 allows 31."""
+"""Maximum characters of a symbol; MetaTrader 5 allows 31."""
 VOLUME_DECIMALS = 5
-"""Decimals of a volume in lots: the finest step of any broker has fewer."""
+"""Maximum decimals of a volume in lots; the finest step of any broker has fewer."""
 PRICE_DECIMALS = 10
-"""Decimals of a price: those of the cheapest coins."""
+"""Maximum decimals of a price; the cheapest coins need them."""
 MAX_DECIMALS = 20
-"""Decimals that are read at most; behind the limit of a value they are noise, or too many."""
+"""Maximum decimals that are read; beyond the limit of a value they must be noise."""
 NOISE = Decimal("1e-9")
-"""What floating-point arithmetic adds to a number is less: 0.1 + 0.2 = 0.30000000000000004."""
+"""Upper bound of floating-point noise: 0.1 + 0.2 = 0.30000000000000004."""
 KNOWN = 4_096
-"""Symbols that are not looked through, one character after the other, each time they come."""
+"""Size of the cache of valid symbols, which saves checking their characters each time."""
 
 SYMBOL = f"1 to {MAX_SYMBOL} printable characters, none of | < > and no blank at the ends"
-"""What a symbol is, to follow «A symbol has»."""
+"""Description of a symbol, to follow «A symbol has»."""
 VOLUME = f"lots such as 0.25 or -1, at most 8 digits and {VOLUME_DECIMALS} decimals"
-"""What a volume is, to follow «A volume is»."""
+"""Description of a volume, to follow «A volume is»."""
 PRICE = f"a price such as 1.09870, at most 12 digits and {PRICE_DECIMALS} decimals"
-"""What a price is, to follow «price is»."""
+"""Description of a price, to follow «price is»."""
 
 _DECIMALS = rf"(?:\.([0-9]{{1,{MAX_DECIMALS}}}))?"
 _VOLUME = re.compile(rf"([+-]?[0-9]{{1,8}}){_DECIMALS}", re.ASCII)
 _PRICE = re.compile(rf"(-?[0-9]{{1,12}}){_DECIMALS}([eE][+-]?[0-9]{{1,3}})?", re.ASCII)
-# U+FFFD stands for bytes that the code page does not know: two symbols could become one.
+# U+FFFD replaces bytes that the code page lacks: two symbols could become one.
 _NO_SYMBOL = frozenset("|<>\ufffd")
-# 12 digits and 20 decimals, without a rounding that nobody asked for.
+# Room for 12 digits and 20 decimals, so that the context never rounds.
 _EXACT = Context(prec=12 + MAX_DECIMALS)
 
 
 def is_symbol(text: str) -> bool:
-    """Say whether `text` can name a symbol."""
+    """Return whether `text` is a valid symbol."""
     return 1 <= len(text) <= MAX_SYMBOL and _is_name(text)
 
 
 def read_volume(text: str) -> Decimal | None:
-    """Read a volume in lots with the decimals that were sent; `-0` is 0."""
+    """Parse a volume in lots and keep its decimals; `-0` is 0."""
     found = _VOLUME.fullmatch(text)
     if found is None:
         return None
     shown = _without_noise(found[1], found[2], VOLUME_DECIMALS)
-    # Rounding may have carried into one digit more than there may be.
+    # Rounding may have carried into a ninth digit.
     if shown is None or not _VOLUME.fullmatch(shown):
         return None
     return Decimal(shown) or Decimal(0)
@@ -62,7 +62,7 @@ def format_volume(volume: Decimal) -> str:
 
 
 def read_price(text: str) -> str | None:
-    """Return a price with the digits that were sent, less the noise behind them."""
+    """Return a price with the digits that were sent, without floating-point noise."""
     found = _PRICE.fullmatch(text)
     if found is None:
         return None
@@ -76,7 +76,7 @@ def read_price(text: str) -> str | None:
 
 
 def read_text(data: bytes, codepage: str) -> str:
-    """Read UTF-8, and what is not UTF-8 in `codepage`; U+FFFD is a byte that both lack."""
+    """Decode UTF-8, else `codepage`; U+FFFD replaces bytes that both lack."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -84,7 +84,7 @@ def read_text(data: bytes, codepage: str) -> str:
 
 
 def write_text(text: str, codepage: str) -> bytes:
-    """Write in `codepage`, as the classic programs do; in UTF-8 when it lacks a character."""
+    """Encode in `codepage`, as the classic programs do; in UTF-8 when it lacks a character."""
     try:
         return text.encode(codepage)
     except UnicodeEncodeError:
@@ -97,7 +97,7 @@ def _is_name(text: str) -> bool:
 
 
 def _without_noise(whole: str, decimals: str | None, most: int, exponent: int = 0) -> str | None:
-    """Return a number of at most so many decimals; None when more of them mean something."""
+    """Return a number with at most `most` decimals; None if the rest is not noise."""
     if decimals is None:
         return whole
     sent = f"{whole}.{decimals}"

@@ -105,7 +105,7 @@ def test_another_time_that_stays_for_long_is_the_right_one(machine, said):
     assert not machine.wall.right
     machine.run(1)
     assert machine.wall.steady
-    assert said()[-1] == "The clock of this machine is taken for right from now on."
+    assert said()[-1] == "The clock of this machine counts as right from now on."
 
 
 def test_a_start_before_the_newest_data_is_doubted(machine, said):
