@@ -49,9 +49,9 @@ from mtnet.daemon.watchdog import Watchdog, with_timeout
 from mtnet.errors import JournalError, MtnetError, NotAskedError, StartError
 from mtnet.interfaces import IDatagramPlugin, IListenerAware, IStreamPlugin
 from mtnet.net.endpoints import Listener, host_of
-from mtnet.net.pipeline import Layers
-from mtnet.net.tls.store import LOOK
-from mtnet.net.udp import BurstPort
+from mtnet.net.pipeline import Pipeline
+from mtnet.net.tls.store import RELOAD_INTERVAL
+from mtnet.net.udp import BatchingUdpPort
 from mtnet.recurring import Recurring
 from mtnet.redact import PathRedactor
 from mtnet.services.signals.commands import SignalCommands
@@ -154,7 +154,7 @@ class Daemon(MultiService):
         self.env = self._build_environment(config)
         self._operator = SignalCommands(self.env.signals)
         self._has_accounts = not self.env.access.accounts.empty
-        self._layers = Layers(self.env, self._certificates)
+        self._pipeline = Pipeline(self.env, self._certificates)
         self._bound = list(self._bind(found))
         self._control = self._bind_control()
         for name, source in config.signals.sources.items():
@@ -171,7 +171,7 @@ class Daemon(MultiService):
         self._now.check_start()
         self._repeat(clock.LOOK, "The look at the clock", self._now.watch)
         if self._certificates is not None:
-            self._repeat(LOOK, "The look at the certificates", self._check_certificates)
+            self._repeat(RELOAD_INTERVAL, "The look at the certificates", self._check_certificates)
 
     def _repeat(self, seconds: float, what: str, work: Callable[[], Any]) -> None:
         timer = TimerService(seconds, Recurring(what, work))
@@ -229,7 +229,7 @@ class Daemon(MultiService):
         if not any(bound.listener.security == "TLS" for bound in self._bound):
             return {}
         served = self._certificates.status() if self._certificates else []
-        return {"tls": {"handshakes": self._layers.handshakes.status(), "certificates": served}}
+        return {"tls": {"handshakes": self._pipeline.handshakes.status(), "certificates": served}}
 
     def health(self) -> dict[str, Any]:
         """Report what is well and what is not, with the paths of this machine."""
@@ -322,7 +322,7 @@ class Daemon(MultiService):
                     clear_socket(Path(listener.path))
                 aware = IListenerAware(factories[stream.name], None)
                 factory = factories[stream.name] if aware is None else aware.at(listener)
-                port = listen(listener, self._layers.around(listener, factory), self._reactor)
+                port = listen(listener, self._pipeline.wrap(listener, factory), self._reactor)
             bound = BoundListener(plugin, listener, port)
             host = host_of(bound.port.getHost())
             check_exposure(self.env.access.anonymous, self._has_accounts, listener, host)
@@ -331,7 +331,7 @@ class Daemon(MultiService):
     def _listen_udp(self, plugin: IDatagramPlugin, listener: Listener) -> IListeningPort:
         protocol = plugin.buildProtocol(self.env, listener)
         turn = self.env.config.ticks.turn
-        port = BurstPort(listener.port, protocol, listener.interface, self._reactor, turn)
+        port = BatchingUdpPort(listener.port, protocol, listener.interface, self._reactor, turn)
         try:
             port.startListening()
         except CannotListenError as error:
@@ -389,7 +389,7 @@ class Daemon(MultiService):
     def _check_certificates(self) -> None:
         # By a wrong clock a new pair is refused, and the old one said to have expired.
         if self._certificates is not None and self._now.right:
-            self._certificates.look()
+            self._certificates.check_files()
 
     def startService(self) -> None:
         for worker in self._workers:

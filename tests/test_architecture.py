@@ -28,7 +28,7 @@ PURE = {
     "demo/trader.py",
     "errors.py",
     "net/tls/certificates.py",
-    "net/choice.py",
+    "net/first_bytes.py",
     "net/proxy/header.py",
     "services/signals/journal/verify.py",
     "services/signals/book.py",

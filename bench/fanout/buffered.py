@@ -4,5 +4,5 @@ from twisted.scripts.twistd import run
 
 from mtnet.net.output import buffer
 
-buffer.straight = lambda *_: None
+buffer.direct_writer = lambda *_: None
 run()  # type: ignore[no-untyped-call]

@@ -42,7 +42,7 @@ from mtnet.net.tls.certificates import (
 )
 from mtnet.net.tls.context import build_context
 from mtnet.net.tls.self_handshake import check_handshake
-from mtnet.net.tls.store import AHEAD, default_files
+from mtnet.net.tls.store import EXPIRY_WARNINGS, default_files
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -285,7 +285,7 @@ def judge(certificate: Path, key: Path, settings: Tls, now: int) -> Verdict:
 
 def _warnings(pair: Pair, file: Path, key: Path, now: int) -> Iterator[str]:
     left = (pair.until - now) / DAY_MS
-    near = next((days for days in AHEAD if left <= days), None)
+    near = next((days for days in EXPIRY_WARNINGS if left <= days), None)
     if near is not None:
         days = "1 day" if near == 1 else f"{near} days"
         yield f"{file} expires within {days}, on {day(pair.until)}; make or fetch a new one."

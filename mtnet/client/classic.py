@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from mtnet.client.failures import why, within
 from mtnet.errors import QUOTED, ClientError, FrameError, WireError, quote
-from mtnet.net.keepalive import hold
+from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.services.signals.classic.wire import parse_position
@@ -158,7 +158,7 @@ class _FollowProtocol(Protocol):
         self._decoder = FrameDecoder()
 
     def connectionMade(self) -> None:
-        hold(self.transport)
+        configure_keepalive(self.transport)
         self.factory.on_connected()
 
     def dataReceived(self, data: bytes) -> None:

@@ -13,7 +13,7 @@ from mtnet import __version__
 from mtnet.client.failures import why
 from mtnet.client.login import Login, check_private
 from mtnet.errors import ClientError, FrameError, WireError
-from mtnet.net.keepalive import hold
+from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.reconnect import FIRST_DELAY, LONGEST_DELAY, Delay, stay_connected
 from mtnet.net.transport import Transport
 from mtnet.services.signals.wire import Answer, read_answer
@@ -80,7 +80,7 @@ class Connection(Protocol):
         self._stability_timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        hold(self.transport)
+        configure_keepalive(self.transport)
         self._restart_timer()
         login = self._client.login
         try:

@@ -20,7 +20,7 @@ from mtnet.client.failures import why
 from mtnet.client.login import Login, check_private
 from mtnet.client.tick_subscription import MAX_LINE, wire_symbol
 from mtnet.errors import ClientError, WireError, quote
-from mtnet.net.keepalive import hold
+from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.services.ticks.wire import ABSENT, is_source, parse
@@ -248,7 +248,7 @@ class _SenderProtocol(LineReceiver):
         self._refused = self._denied = False
 
     def connectionMade(self) -> None:
-        hold(self.transport)
+        configure_keepalive(self.transport)
         login = self._sender.login
         try:
             if login is not None:

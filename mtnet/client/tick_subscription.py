@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from mtnet.client.failures import why
 from mtnet.client.login import Login, check_private
 from mtnet.errors import ClientError, WireError, quote
-from mtnet.net.keepalive import hold
+from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.services.ticks.feed import EVERYTHING
@@ -100,7 +100,7 @@ class _TickProtocol(LineReceiver):
         self._timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        hold(self.transport)
+        configure_keepalive(self.transport)
         if self._logged_in():
             self._timer = self.factory.clock.callLater(ANSWER_TIMEOUT, self._silent)
             for command in self.factory.asked:

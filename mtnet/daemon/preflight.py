@@ -17,8 +17,8 @@ from mtnet.daemon.datadir import ACCOUNTS, check_permissions
 from mtnet.daemon.registry import Plugin, broken, installed
 from mtnet.errors import ConfigError, JournalError, StartError, WireError
 from mtnet.net.endpoints import Listener
-from mtnet.net.proxy.protocol import Trust
-from mtnet.net.tls.store import Certificates, default_files
+from mtnet.net.proxy.protocol import TrustedProxies
+from mtnet.net.tls.store import CertificateStore, default_files
 from mtnet.services.ticks.wire import spaced_symbols_table
 
 ASCII = "".join(map(chr, range(32, 127)))
@@ -86,7 +86,7 @@ def listeners(config: Config) -> list[tuple[Plugin, Listener]]:
     return [(service.plugin(listener), listener) for service, listener in heard]
 
 
-def certificates(config: Config, now: Callable[[], int]) -> Certificates | None:
+def certificates(config: Config, now: Callable[[], int]) -> CertificateStore | None:
     """
     Return what `secure:` endpoints serve; None = there are no such endpoints.
 
@@ -105,7 +105,7 @@ def certificates(config: Config, now: Callable[[], int]) -> Certificates | None:
             f"{default_files(config.tls, folder)[0]}: make one with `mtnet cert init`, or set "
             "tls.certificate and tls.key."
         )
-    return Certificates(config.tls, folder, now)
+    return CertificateStore(config.tls, folder, now)
 
 
 def check_settings(config: Config, reactor: Any) -> None:
@@ -143,7 +143,7 @@ def _check_tls(config: Config) -> None:
             "the PEM file of the authority that issues them."
         )
     try:
-        Trust(config.access.proxies)
+        TrustedProxies(config.access.proxies)
     except ValueError as error:
         raise ConfigError(f"access.proxies: {error}.") from error
 

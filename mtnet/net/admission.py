@@ -7,41 +7,41 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
 from mtnet.net.endpoints import host_of
-from mtnet.net.peer import Gate, Visitor
-from mtnet.net.wrappers import Front, HalfCloseable
+from mtnet.net.peer import ListenerAccess, Peer
+from mtnet.net.wrappers import FactoryWrapper, HalfCloseable
 
 
-class Barrier(Front):
+class BanFilterFactory(FactoryWrapper):
     """
     Closes the connections of those who are banned, and of strangers in a rush, before a byte of
     theirs is read.
     """
 
-    def __init__(self, service: IProtocolFactory, gate: Gate) -> None:
+    def __init__(self, service: IProtocolFactory, access: ListenerAccess) -> None:
         super().__init__(service)
-        self._gate = gate
+        self._access = access
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:  # type: ignore[override]
         host = host_of(addr)
-        if self._gate.bars(host):
-            self._gate.limiter.refused["banned"] += 1
-            self._gate.turned_away(addr)
+        if self._access.is_banned(host):
+            self._access.limiter.refused["banned"] += 1
+            self._access.log_banned(addr)
             return None
-        if self._gate.rushed(host):
+        if self._access.over_rate(host):
             return None
         return self.service.buildProtocol(addr)
 
 
-class Guarded(HalfCloseable):
-    """A connection to a service that has no gate of its own; it is counted."""
+class AdmittedProtocol(HalfCloseable):
+    """A connection to a service that has no access of its own; it is counted."""
 
-    def __init__(self, factory: "GuardedFactory", wrapped: IProtocol, visitor: Visitor) -> None:
+    def __init__(self, factory: "AdmittedFactory", wrapped: IProtocol, peer: Peer) -> None:
         super().__init__(factory, wrapped)
-        self._visitor = visitor
+        self._peer = peer
 
     def connectionMade(self) -> None:
         # Below, what the transport provides has just replaced everything that was provided.
-        self._visitor.arrive(self, self.abortConnection)
+        self._peer.connected(self, self.abortConnection)
         self.offer_halves()
         if IHandshakeListener.providedBy(self.wrappedProtocol):
             alsoProvides(self, IHandshakeListener)
@@ -51,25 +51,25 @@ class Guarded(HalfCloseable):
         IHandshakeListener(self.wrappedProtocol).handshakeCompleted()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._visitor.leave()
+        self._peer.disconnected()
         super().connectionLost(reason)
 
 
-class GuardedFactory(WrappingFactory[Guarded]):
-    """Counts the connections of a service that has no gate of its own."""
+class AdmittedFactory(WrappingFactory[AdmittedProtocol]):
+    """Counts the connections of a service that has no access of its own."""
 
     noisy = False
 
-    def __init__(self, service: IProtocolFactory, gate: Gate) -> None:
+    def __init__(self, service: IProtocolFactory, access: ListenerAccess) -> None:
         super().__init__(service)
-        self._gate = gate
+        self._access = access
 
-    def buildProtocol(self, addr: IAddress) -> Guarded | None:  # type: ignore[override]
-        visitor = self._gate.enter(addr)
-        if visitor is None:
+    def buildProtocol(self, addr: IAddress) -> AdmittedProtocol | None:  # type: ignore[override]
+        peer = self._access.admit(addr)
+        if peer is None:
             return None
         wrapped = self.wrappedFactory.buildProtocol(addr)
         if wrapped is None:
-            visitor.leave()
+            peer.disconnected()
             return None
-        return Guarded(self, wrapped, visitor)
+        return AdmittedProtocol(self, wrapped, peer)

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTi
 from twisted.internet.tcp import Port, Server
 from twisted.python.failure import Failure
 
-from mtnet.net.keepalive import is_tcp, keep_alive
+from mtnet.net.keepalive import enable_keepalive, is_tcp
 
 try:
     from twisted.internet.unix import Server as UnixServer
@@ -64,7 +64,7 @@ class HalfClosedConnections:
         descriptor = connection.fileno()
         handle = connection.getHandle()
         if is_tcp(handle):
-            keep_alive(handle, IDLE)
+            enable_keepalive(handle, IDLE)
         self._by_descriptor[descriptor] = connection
         self._descriptors[connection] = descriptor
         # No event is asked for: errors and the end of both halves are told always.

@@ -4,16 +4,15 @@ import socket
 
 from twisted.internet.interfaces import ITCPTransport
 
-from mtnet.net.output.segments import bare
-from mtnet.net.transport import Transport
+from mtnet.net.transport import Transport, innermost
 
-KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds of silence, seconds between probes, probes: a vanished peer is gone in 90 s."""
 USER_TIMEOUT = 30_000
 """Milliseconds for which sent bytes, or a closed window, may stay without progress."""
 
 
-def hold(transport: Transport, send_buffer: int | None = None) -> None:
+def configure_keepalive(transport: Transport, send_buffer: int | None = None) -> None:
     """
     Let the kernel watch over a TCP connection; other transports are left as they are.
 
@@ -21,7 +20,7 @@ def hold(transport: Transport, send_buffer: int | None = None) -> None:
         send_buffer: bytes that the kernel may keep for a peer that does not read; None =
             what it thinks best.
     """
-    below = bare(transport)  # TLS says of itself that it is TCP, and has no socket
+    below = innermost(transport)  # TLS says of itself that it is TCP, and has no socket
     if not ITCPTransport.providedBy(below):
         return
     tcp: ITCPTransport = ITCPTransport(below)
@@ -31,7 +30,7 @@ def hold(transport: Transport, send_buffer: int | None = None) -> None:
     tcp.setTcpNoDelay(True)
     if send_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-    keep_alive(sock)
+    enable_keepalive(sock)
 
 
 def is_tcp(sock: object) -> bool:
@@ -39,7 +38,7 @@ def is_tcp(sock: object) -> bool:
     return isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6)
 
 
-def keep_alive(sock: socket.socket, idle: int = KEEP_ALIVE["TCP_KEEPIDLE"]) -> None:
+def enable_keepalive(sock: socket.socket, idle: int = KEEPALIVE["TCP_KEEPIDLE"]) -> None:
     """
     Let the kernel ask a silent peer whether it is there, and end a TCP connection that is not.
 
@@ -47,7 +46,7 @@ def keep_alive(sock: socket.socket, idle: int = KEEP_ALIVE["TCP_KEEPIDLE"]) -> N
         idle: seconds of silence before the first probe.
     """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    options = {**KEEP_ALIVE, "TCP_KEEPIDLE": idle, "TCP_USER_TIMEOUT": USER_TIMEOUT}
+    options = {**KEEPALIVE, "TCP_KEEPIDLE": idle, "TCP_USER_TIMEOUT": USER_TIMEOUT}
     for name, value in options.items():
         # Absent on some systems; there the kernel's own, slower watch remains.
         option = getattr(socket, name, None)

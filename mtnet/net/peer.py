@@ -26,18 +26,18 @@ PLAIN = (
 )
 
 
-class Visited(Protocol):
-    """A protocol with a visitor."""
+class HasPeer(Protocol):
+    """A protocol with a peer."""
 
     log: Logger
     transport: Any
-    _visitor: "Visitor"
+    _peer: "Peer"
 
 
-P = TypeVar("P", bound=Visited)
+P = TypeVar("P", bound=HasPeer)
 
 
-class Visitor:
+class Peer:
     """
     One connection: where it comes from, who it is, and what it may do.
 
@@ -52,18 +52,18 @@ class Visitor:
     """
 
     __slots__ = (
-        "_close", "_gained", "_gate", "_login", "_private", "_transport",
-        "host", "identity", "inside", "known", "local", "number", "rights", "trusted",
+        "_access", "_close", "_gained", "_login", "_private", "_transport", "host", "identity",
+        "known", "local", "number", "open", "rights", "trusted",
     )  # fmt: skip
 
-    def __init__(self, gate: "Gate", host: str) -> None:
-        self._gate, self.host = gate, host
-        self.trusted = gate.trusts(host)
-        self.known = gate.is_known_network(host)
+    def __init__(self, access: "ListenerAccess", host: str) -> None:
+        self._access, self.host = access, host
+        self.trusted = access.is_trusted(host)
+        self.known = access.is_known_network(host)
         self.number = 0
         self.rights = NOTHING
         self.identity: Identity | None = None
-        self.inside = True
+        self.open = True
         self.local = self._private = False
         self._close = self._gained = _nothing
         self._transport: Transport | None = None
@@ -72,13 +72,13 @@ class Visitor:
     @property
     def proxied(self) -> bool:
         """Whether it came through a balancer."""
-        return self._gate.proxied
+        return self._access.proxied
 
     def may(self, verb: str, name: str, service: str = "") -> bool:
         """Say whether it may do something to one thing of its service, or of another."""
-        return self.rights.may(verb, service or self._gate.listener.service, name)
+        return self.rights.may(verb, service or self._access.listener.service, name)
 
-    def arrive(self, transport: Transport, close: Callable[[], None]) -> None:
+    def connected(self, transport: Transport, close: Callable[[], None]) -> None:
         """
         Learn what the connection is like, once it is usable.
 
@@ -89,13 +89,13 @@ class Visitor:
         self._close, self._transport = close, transport
         own = host_of(transport.getHost())
         secure = ISSLTransport.providedBy(transport)
-        self.local = self._gate.is_local(own)
+        self.local = self._access.is_local(own)
         self._private = secure or self.local
-        self.rights = self._gate.rights(own, self.host)
-        if secure and self._gate.listener.secure:
+        self.rights = self._access.rights(own, self.host)
+        if secure and self._access.listener.secure:
             self._show_certificate(transport)
 
-    def wait(self, silent: bool = True) -> None:
+    def mark_unauthenticated(self, silent: bool = True) -> None:
         """
         It has done nothing yet, and may have to make room until it is settled or has logged in.
 
@@ -103,17 +103,19 @@ class Visitor:
         silent; who has begun to speak and does not end is.
         """
         if self.identity is None:
-            self._gate.limiter.mark_unauthenticated(self, silent and self._gate.allows(self.rights))
+            self._access.limiter.mark_unauthenticated(
+                self, silent and self._access.allows(self.rights)
+            )
 
-    def settle(self) -> None:
+    def mark_active(self) -> None:
         """It has logged in, or does what it may do without."""
-        self._gate.limiter.mark_active(self)
+        self._access.limiter.mark_active(self)
 
-    def leave(self) -> None:
+    def disconnected(self) -> None:
         """The connection is gone."""
-        if self.inside:
-            self.inside = False
-            self._gate.limiter.remove(self)
+        if self.open:
+            self.open = False
+            self._access.limiter.remove(self)
             self._unwatch()
             self._close = self._gained = _nothing
             self._transport = None
@@ -123,7 +125,7 @@ class Visitor:
     @property
     def private(self) -> bool:
         """Whether a password may be shown on this connection."""
-        return self._private or self._gate.access.settings.allow_plaintext_login
+        return self._private or self._access.access.settings.allow_plaintext_login
 
     def check_private(self) -> None:
         """
@@ -133,12 +135,12 @@ class Visitor:
             WireError: `login`; others can listen on the way.
         """
         if not self.private:
-            self._gate.access.log.refused(self._origin(), "plain")
+            self._access.access.log.refused(self._origin(), "plain")
             raise WireError("login", PLAIN)
 
     def hello_refused(self, why: str) -> None:
         """Log that a greeting was refused; `why` is one word."""
-        self._gate.access.log.hello_refused(self._origin(), why)
+        self._access.access.log.hello_refused(self._origin(), why)
 
     async def login(self, credentials: ICredentials) -> Identity:
         """
@@ -147,8 +149,8 @@ class Visitor:
         Raises:
             WireError: as `Entrance.attempt`; or `login`, see `check_private`.
         """
-        identity = await self._prove(credentials, self._origin())
-        if self.inside:
+        identity = await self._verify(credentials, self._origin())
+        if self.open:
             self._become(identity)
         return identity
 
@@ -160,24 +162,24 @@ class Visitor:
             WireError: as `login`.
         """
         self.check_private()
-        authenticator = self._gate.access.authenticator
+        authenticator = self._access.access.authenticator
         identity = authenticator.recognize(credentials, self.host, self.trusted, self._origin())
         if identity is not None:
             self._become(identity)
         return identity is not None
 
-    async def prove(self, credentials: ICredentials) -> Identity:
+    async def verify(self, credentials: ICredentials) -> Identity:
         """
         Find out who shows credentials, for one request only.
 
         Raises:
             WireError: as `login`.
         """
-        return await self._prove(credentials, self._origin()._replace(repeats=True))
+        return await self._verify(credentials, self._origin()._replace(repeats=True))
 
-    async def _prove(self, credentials: ICredentials, origin: Origin) -> Identity:
+    async def _verify(self, credentials: ICredentials, origin: Origin) -> Identity:
         self.check_private()
-        attempt = self._gate.access.authenticator.attempt(
+        attempt = self._access.access.authenticator.attempt(
             credentials, self.host, self.trusted, origin
         )
         self._login = Deferred.fromCoroutine(attempt)
@@ -188,9 +190,9 @@ class Visitor:
 
     def rights_of(self, identity: Identity) -> Rights:
         """Return what somebody may do here: what the account may, and what everybody may."""
-        return identity.rights | self._gate.access.anonymous.of_network(self.host)
+        return identity.rights | self._access.access.anonymous.of_network(self.host)
 
-    def offend(self, offence: Offence, cause: BaseException | None = None) -> None:
+    def report_abuse(self, offence: Offence, cause: BaseException | None = None) -> None:
         """
         Count something that an honest client does not do.
 
@@ -198,10 +200,10 @@ class Visitor:
             cause: what failed on our side; trouble of our own is nobody's offence.
         """
         if not self.trusted and not isinstance(cause, OUR_TROUBLE):
-            self._gate.offend(self.host, offence)
+            self._access.report_abuse(self.host, offence)
 
     @property
-    def proving(self) -> bool:
+    def login_pending(self) -> bool:
         """Whether its login waits to be looked at."""
         return self._login is not None
 
@@ -212,7 +214,7 @@ class Visitor:
         """
         self._close()
 
-    def watch_rights(self, gained: Callable[[], None]) -> None:
+    def on_rights_gained(self, gained: Callable[[], None]) -> None:
         """Call `gained` each time that it may do more than before."""
         self._gained = gained
 
@@ -229,23 +231,23 @@ class Visitor:
     def _become(self, identity: Identity) -> None:
         self._unwatch()
         self.identity, self.rights = identity, self.rights_of(identity)
-        self._gate.access.accounts.watch(identity.name, self)
-        self.settle()
+        self._access.access.accounts.watch(identity.name, self)
+        self.mark_active()
 
     def _origin(self) -> Origin:
-        transport, listener = self._transport, self._gate.listener
+        transport, listener = self._transport, self._access.listener
         peer = "" if transport is None else show(transport.getPeer())
         return Origin(self.host, listener.service, listener.endpoint, peer)
 
     def _unwatch(self) -> None:
         if self.identity is not None:
-            self._gate.access.accounts.unwatch(self.identity.name, self)
+            self._access.access.accounts.unwatch(self.identity.name, self)
 
     def _show_certificate(self, transport: Transport) -> None:
         shown: Any = ISSLTransport(transport).getPeerCertificate()
         names = [] if shown is None else subject_names(shown.to_cryptography())
         identity = (
-            self._gate.access.authenticator.certified(names, self.host, self._origin())
+            self._access.access.authenticator.certified(names, self.host, self._origin())
             if names
             else None
         )
@@ -253,7 +255,7 @@ class Visitor:
             self._become(identity)
 
 
-class Gate:
+class ListenerAccess:
     """
     The way in at one listener.
 
@@ -271,12 +273,12 @@ class Gate:
         self._seconds, self._now = env.clock.seconds, env.now
         self._judged: tuple[Rights, bool] = NOTHING, False
 
-    def enter(self, peer: IAddress | None) -> Visitor | None:
+    def admit(self, address: IAddress | None) -> Peer | None:
         """Count a connection that has come; None = it has to go, as there are too many."""
-        visitor = Visitor(self, "" if peer is None else host_of(peer))
-        return visitor if self.limiter.admit(visitor) else None
+        peer = Peer(self, "" if address is None else host_of(address))
+        return peer if self.limiter.admit(peer) else None
 
-    def bars(self, host: str) -> bool:
+    def is_banned(self, host: str) -> bool:
         """
         Say whether nobody at an address is let in.
 
@@ -284,22 +286,22 @@ class Gate:
         the same address may have been the ones who guessed.
         """
         bans, when = self.access.bans, self._seconds()
-        if not bans.ban_left(host, when) or self.trusts(host):
+        if not bans.ban_left(host, when) or self.is_trusted(host):
             return False
         return bans.manual_ban_left(host, when) > 0 or not self.is_known_network(host)
 
-    def turned_away(self, addr: IAddress) -> None:
+    def log_banned(self, addr: IAddress) -> None:
         """Log a connection that was closed unheard for a ban."""
         origin = Origin(host_of(addr), self.listener.service, self.listener.endpoint, show(addr))
         self.access.log.connection_refused(origin)
 
-    def rushed(self, host: str) -> bool:
+    def over_rate(self, host: str) -> bool:
         """
         Say whether a stranger, who may do nothing without a login, comes with too many others.
 
         Those whom we know would wait while each of them is heard and refused.
         """
-        if self.trusts(host) or self.access.anonymous.of_network(host) != NOTHING:
+        if self.is_trusted(host) or self.access.anonymous.of_network(host) != NOTHING:
             return False
         return not self.is_known_network(host) and self.limiter.over_rate(self._seconds())
 
@@ -313,7 +315,7 @@ class Gate:
             self._judged = rights, rights.concern(self.listener.service)
         return self._judged[1]
 
-    def trusts(self, host: str) -> bool:
+    def is_trusted(self, host: str) -> bool:
         """Say whether a peer is this machine's owner."""
         return self.access.anonymous.is_owner(host, self.proxied)
 
@@ -325,14 +327,14 @@ class Gate:
         """Say whether somebody logged in from a peer's network before."""
         return self.access.accounts.is_known_network(network_of(host), self._now())
 
-    def offend(self, host: str, offence: Offence) -> None:
+    def report_abuse(self, host: str, offence: Offence) -> None:
         """Count what a peer did; not what it did not do in time while we were held up."""
         if offence is Offence.DEADLINE and self._now.stalled():
             return
         self.access.bans.punish(host, offence, self._seconds())
 
 
-def guarded(receive: "Callable[[P, bytes], None]") -> "Callable[[P, bytes], None]":
+def abort_on_error(receive: "Callable[[P, bytes], None]") -> "Callable[[P, bytes], None]":
     """Let an error of ours end the connection that brought it about, and no other."""
 
     @wraps(receive)
@@ -341,7 +343,7 @@ def guarded(receive: "Callable[[P, bytes], None]") -> "Callable[[P, bytes], None
             receive(self, data)
         except Exception as error:
             self.log.failure("A connection brought about an error, and is closed.")
-            self._visitor.offend(Offence.ERROR, error)
+            self._peer.report_abuse(Offence.ERROR, error)
             self.transport.abortConnection()
 
     return received

@@ -4,15 +4,15 @@ from twisted.internet.interfaces import IProtocolFactory
 
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import IListenerAware
-from mtnet.net.admission import Barrier, GuardedFactory
+from mtnet.net.admission import AdmittedFactory, BanFilterFactory
 from mtnet.net.endpoints import Listener
-from mtnet.net.peer import Gate
-from mtnet.net.proxy.protocol import ProxiedFactory, Trust
-from mtnet.net.tls.handshake import HandshakeFactory, Handshakes, SecureFactory
-from mtnet.net.tls.store import Certificates
+from mtnet.net.peer import ListenerAccess
+from mtnet.net.proxy.protocol import ProxiedFactory, TrustedProxies
+from mtnet.net.tls.handshake import HandshakeFactory, HandshakeLimiter, SecureFactory
+from mtnet.net.tls.store import CertificateStore
 
 
-class Layers:
+class Pipeline:
     """
     Puts a service's factory below what its endpoint asks for.
 
@@ -23,25 +23,25 @@ class Layers:
         handshakes: of all listeners.
     """
 
-    def __init__(self, env: Environment, certificates: Certificates | None) -> None:
+    def __init__(self, env: Environment, certificates: CertificateStore | None) -> None:
         settings = env.config.tls
         self._env, self._certificates = env, certificates
-        self._trust = Trust(env.config.access.proxies)
-        self.handshakes = Handshakes(
+        self._trust = TrustedProxies(env.config.access.proxies)
+        self.handshakes = HandshakeLimiter(
             env.clock, env.log, settings.handshake, settings.max_handshakes
         )
 
-    def around(self, listener: Listener, service: IProtocolFactory) -> IProtocolFactory:
+    def wrap(self, listener: Listener, service: IProtocolFactory) -> IProtocolFactory:
         """Return the factory for the bytes that come in at `listener`."""
-        gate = Gate(self._env, listener)
+        access = ListenerAccess(self._env, listener)
         factory = service
         if not IListenerAware.providedBy(service):
-            factory = GuardedFactory(factory, gate)
+            factory = AdmittedFactory(factory, access)
         if listener.secure and self._certificates is not None:
             factory = SecureFactory(self._certificates, factory, self.handshakes)
         elif listener.security == "TLS":  # Twisted's own endpoints: ssl: and tls:
             factory = HandshakeFactory(factory, self.handshakes)
-        factory = Barrier(factory, gate)
+        factory = BanFilterFactory(factory, access)
         if listener.proxied:
             env = self._env
             factory = ProxiedFactory(factory, self._trust, env.clock, env.log)

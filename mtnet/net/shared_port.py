@@ -21,9 +21,9 @@ from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import IListenerAware
-from mtnet.net.choice import OTHERS, choose
 from mtnet.net.endpoints import Listener
-from mtnet.net.peer import Gate, Visitor
+from mtnet.net.first_bytes import OTHERS, detect_service
+from mtnet.net.peer import ListenerAccess, Peer
 from mtnet.net.transport import Transport
 
 SILENCE = 0.5
@@ -32,7 +32,7 @@ which whoever speaks first has been heard: nobody can be told apart any more onc
 
 
 @implementer(IHalfCloseableProtocol)
-class AnyProtocol(Protocol):
+class SharedPortProtocol(Protocol):
     """
     Stands in for the protocol of a service until it is known which one, then passes all on.
 
@@ -46,19 +46,19 @@ class AnyProtocol(Protocol):
     def __init__(
         self,
         env: Environment,
-        visitor: Visitor,
+        peer: Peer,
         services: Mapping[str, IProtocolFactory],
         follower: IProtocolFactory,
     ) -> None:
-        self._env, self._visitor = env, visitor
+        self._env, self._peer = env, peer
         self._services, self._follower = services, follower
         self._head = b""
         self._timer: IDelayedCall | None = None
         self._chosen: IProtocol | None = None
 
     def connectionMade(self) -> None:
-        self._visitor.arrive(self.transport, self.transport.abortConnection)
-        self._visitor.wait()
+        self._peer.connected(self.transport, self.transport.abortConnection)
+        self._peer.mark_unauthenticated()
         self._wait(SILENCE, self._follower)
 
     def dataReceived(self, data: bytes) -> None:
@@ -68,11 +68,11 @@ class AnyProtocol(Protocol):
         if not self._head:
             self._wait(self._env.config.templates.word, self._services[OTHERS])
         self._head += data
-        service = choose(self._head)
+        service = detect_service(self._head)
         if service is not None:
             self._become(self._services[service])
         else:
-            self._visitor.wait(silent=False)
+            self._peer.mark_unauthenticated(silent=False)
 
     def readConnectionLost(self) -> None:
         """The peer has said all: what could have become a word is none."""
@@ -91,13 +91,13 @@ class AnyProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         # No word that is still open is a tick: with it nothing is lost.
         self._still()
-        self._visitor.leave()
+        self._peer.disconnected()
         if self._chosen is not None:
             self._chosen.connectionLost(reason)
 
     def _become(self, service: IProtocolFactory) -> None:
         self._still()
-        self._visitor.leave()  # it is the service's now
+        self._peer.disconnected()  # it is the service's now
         chosen = service.buildProtocol(self.transport.getPeer())
         if chosen is None:
             self.transport.abortConnection()
@@ -118,12 +118,12 @@ class AnyProtocol(Protocol):
 
 
 @implementer(IListenerAware)
-class AnyFactory(Factory):
+class SharedPortFactory(Factory):
     """
     Builds the connections of one listener.
 
     Args:
-        services: factories by the names that `choose` returns; each is asked for its own
+        services: factories by the names that `detect_service` returns; each is asked for its own
             `at(listener)`, and provides protocols that can be half-closed.
         follower: of those that are silent: its connections need no silence of their own.
     """
@@ -138,20 +138,20 @@ class AnyFactory(Factory):
         listener: Listener,
     ) -> None:
         self._env, self._services, self._follower = env, services, follower
-        self._gate = Gate(env, listener)
+        self._access = ListenerAccess(env, listener)
 
-    def at(self, listener: Listener) -> "AnyFactory":
+    def at(self, listener: Listener) -> "SharedPortFactory":
         """Return the factory for the connections of `listener`."""
         services = {
             name: IListenerAware(service).at(listener) for name, service in self._services.items()
         }
         follower = IListenerAware(self._follower).at(listener)
-        return AnyFactory(self._env, services, follower, listener)
+        return SharedPortFactory(self._env, services, follower, listener)
 
-    def buildProtocol(self, addr: IAddress | None) -> AnyProtocol | None:
-        visitor = self._gate.enter(addr)
-        if visitor is None:
+    def buildProtocol(self, addr: IAddress | None) -> SharedPortProtocol | None:
+        peer = self._access.admit(addr)
+        if peer is None:
             return None
-        protocol = AnyProtocol(self._env, visitor, self._services, self._follower)
+        protocol = SharedPortProtocol(self._env, peer, self._services, self._follower)
         protocol.factory = self
         return protocol

@@ -6,24 +6,24 @@ from mtnet.access.throttle import TokenBucket
 from mtnet.net.transport import Transport
 
 
-class Pedal:
+class PauseReason:
     """One reason to pause; a producer, for those who know no more of a connection."""
 
-    __slots__ = ("_brake", "_why")
+    __slots__ = ("_throttle", "_why")
 
-    def __init__(self, brake: "Brake", why: str) -> None:
-        self._brake, self._why = brake, why
+    def __init__(self, throttle: "ReadThrottle", why: str) -> None:
+        self._throttle, self._why = throttle, why
 
     def pauseProducing(self) -> None:
         """Leave the connection unread for this reason."""
-        self._brake.press(self._why)
+        self._throttle.pause(self._why)
 
     def resumeProducing(self) -> None:
         """This reason is gone."""
-        self._brake.release(self._why)
+        self._throttle.resume(self._why)
 
 
-class Brake:
+class ReadThrottle:
     """Leaves a connection unread as long as there is a reason for it."""
 
     __slots__ = ("_reasons", "transport")
@@ -32,23 +32,23 @@ class Brake:
         self.transport = transport
         self._reasons: tuple[str, ...] = ()
 
-    def pedal(self, why: str) -> Pedal:
+    def producer(self, why: str) -> PauseReason:
         """Return what pauses the connection for one reason."""
-        return Pedal(self, why)
+        return PauseReason(self, why)
 
     @property
-    def pressed(self) -> bool:
+    def paused(self) -> bool:
         """Whether the connection is left unread."""
         return bool(self._reasons)
 
-    def press(self, why: str) -> None:
+    def pause(self, why: str) -> None:
         """Leave it unread."""
         if not self._reasons:
             self.transport.pauseProducing()
         if why not in self._reasons:
             self._reasons += (why,)
 
-    def release(self, why: str) -> None:
+    def resume(self, why: str) -> None:
         """Read on, unless there is another reason not to."""
         if why in self._reasons:
             self._reasons = tuple(each for each in self._reasons if each != why)
@@ -56,7 +56,7 @@ class Brake:
                 self.transport.resumeProducing()
 
 
-class Pace:
+class ReadRateLimit:
     """
     Reads a connection no faster than its budget allows.
 
@@ -64,10 +64,10 @@ class Pace:
         rate: how much of it a second may have.
     """
 
-    __slots__ = ("_brake", "_budget", "_clock", "_timer")
+    __slots__ = ("_budget", "_clock", "_throttle", "_timer")
 
-    def __init__(self, brake: Brake, clock: IReactorTime, rate: float) -> None:
-        self._brake, self._clock = brake, clock
+    def __init__(self, throttle: ReadThrottle, clock: IReactorTime, rate: float) -> None:
+        self._throttle, self._clock = throttle, clock
         self._budget = TokenBucket(rate, clock.seconds())
         self._timer: IDelayedCall | None = None
 
@@ -75,7 +75,7 @@ class Pace:
         """Count what came, and pause when that was too much."""
         delay = self._budget.spend(count, self._clock.seconds())
         if delay and self._timer is None:
-            self._brake.press("pace")
+            self._throttle.pause("pace")
             self._timer = self._clock.callLater(delay, self._go_on)
 
     def stop(self) -> None:
@@ -86,4 +86,4 @@ class Pace:
 
     def _go_on(self) -> None:
         self._timer = None
-        self._brake.release("pace")
+        self._throttle.resume("pace")

@@ -7,7 +7,7 @@ from twisted.internet.task import Cooperator
 from twisted.python.failure import Failure
 
 
-class Turns:
+class TimeSlicer:
     """
     Runs pieces of work in turn, for so long in each turn of the reactor.
 

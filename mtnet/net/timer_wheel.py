@@ -11,14 +11,14 @@ EARLY = 0.0005
 """Seconds by which somebody may be woken too early: sums of floats differ."""
 
 
-class Sleeper(Protocol, Hashable):
+class Timed(Protocol, Hashable):
     """Somebody who waits."""
 
-    def wake(self) -> None:
+    def fire(self) -> None:
         """Learn that the time has come."""
 
 
-class Spoke(dict[Sleeper, None]):
+class Slot(dict[Timed, None]):
     """
     Those who are woken at one time.
 
@@ -26,13 +26,13 @@ class Spoke(dict[Sleeper, None]):
         at: the time, in steps.
     """
 
-    __slots__ = ("at",)
+    __slots__ = "at"
 
     def __init__(self, at: int) -> None:
         self.at = at
 
 
-class Wheel:
+class TimerWheel:
     """
     Wakes each a step too late at most; a delayed call for each would take 400 bytes.
 
@@ -44,30 +44,30 @@ class Wheel:
 
     def __init__(self, clock: IReactorTime, step: float) -> None:
         self._clock, self._step = clock, step
-        self._spokes: dict[int, Spoke] = {}
+        self._slots: dict[int, Slot] = {}
         self._timer: IDelayedCall | None = None
         self._first: int | None = None
 
-    def add(self, sleeper: Sleeper, when: float) -> Spoke:
-        """Wake somebody once, at `when` of the clock, unless it is discarded from the spoke."""
+    def add(self, timed: Timed, when: float) -> Slot:
+        """Wake somebody once, at `when` of the clock, unless it is discarded from the slot."""
         at = ceil((when - EARLY) / self._step)
-        spoke = self._spokes.get(at)
-        if spoke is None:
-            spoke = self._spokes[at] = Spoke(at)
+        slot = self._slots.get(at)
+        if slot is None:
+            slot = self._slots[at] = Slot(at)
             self._plan()
-        spoke[sleeper] = None
-        return spoke
+        slot[timed] = None
+        return slot
 
-    def discard(self, sleeper: Sleeper, spoke: Spoke) -> None:
+    def discard(self, timed: Timed, slot: Slot) -> None:
         """Wake it no more; harmless when it was woken."""
-        spoke.pop(sleeper, None)
-        if not spoke and self._spokes.get(spoke.at) is spoke:
-            del self._spokes[spoke.at]
+        slot.pop(timed, None)
+        if not slot and self._slots.get(slot.at) is slot:
+            del self._slots[slot.at]
             self._plan()
 
     def _plan(self) -> None:
-        """Set the timer to the first spoke."""
-        first = min(self._spokes, default=None)
+        """Set the timer to the first slot."""
+        first = min(self._slots, default=None)
         if first == self._first:
             return
         if self._timer is not None:
@@ -79,9 +79,9 @@ class Wheel:
 
     def _turn(self, at: int) -> None:
         self._timer = self._first = None
-        spoke = self._spokes.pop(at)
-        while spoke:  # one who is woken may take another from it
-            sleeper, _ = spoke.popitem()
+        slot = self._slots.pop(at)
+        while slot:  # one who is woken may take another from it
+            timed, _ = slot.popitem()
             with self.log.failuresHandled("One who was woken failed."):
-                sleeper.wake()
+                timed.fire()
         self._plan()

@@ -27,3 +27,18 @@ class Transport(Protocol):
     def pauseProducing(self) -> None: ...
 
     def resumeProducing(self) -> None: ...
+
+
+class StreamTransport(Transport, Protocol):
+    """What a innermost TCP transport of Twisted can do beside."""
+
+    def startWriting(self) -> None: ...
+
+    def loseWriteConnection(self) -> None: ...
+
+
+def innermost(transport: Transport) -> Transport:
+    """Return the transport below TLS and every other wrapper."""
+    while (inner := getattr(transport, "transport", None)) is not None:
+        transport = inner
+    return transport

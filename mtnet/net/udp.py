@@ -28,7 +28,7 @@ GONE = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EINTR)
 Received = tuple[bytes, tuple[Any, ...]]
 
 
-class BurstPort(Port):
+class BatchingUdpPort(Port):
     """
     A UDP port that never keeps the reactor for longer than a turn, and knows what it lost.
 
@@ -102,7 +102,7 @@ class BurstPort(Port):
             self._log.failure("{protocol!r} failed", protocol=self.protocol)
 
 
-def grow(port: BurstPort, wanted: int) -> int:
+def set_receive_buffer(port: BatchingUdpPort, wanted: int) -> int:
     """
     Ask the kernel for a receive buffer of `wanted` bytes; return how many it granted.
 

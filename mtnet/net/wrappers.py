@@ -6,7 +6,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from zope.interface import alsoProvides
 
 
-class Front(Factory):
+class FactoryWrapper(Factory):
     """
     Stands before the factory of a service, and is started, stopped and named as that is.
 

@@ -24,7 +24,7 @@ class AnyPort:
     def buildFactory(self, env: "Environment") -> IProtocolFactory:
         """Build the factory of every such listener."""
         from mtnet.net.endpoints import Listener
-        from mtnet.net.shared_port import AnyFactory
+        from mtnet.net.shared_port import SharedPortFactory
         from mtnet.services.signals.protocol import SignalsFactory
         from mtnet.services.templates.protocol import TemplatesFactory
         from mtnet.services.ticks.protocol import TicksFactory
@@ -37,7 +37,7 @@ class AnyPort:
             "ticks": TicksFactory(env, nowhere),
             "web": site,
         }
-        return AnyFactory(env, services, SignalsFactory(env, nowhere, grace=0.0), nowhere)
+        return SharedPortFactory(env, services, SignalsFactory(env, nowhere, grace=0.0), nowhere)
 
 
 any_port = AnyPort()

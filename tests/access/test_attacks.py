@@ -7,7 +7,7 @@ from twisted.internet.interfaces import ISSLTransport
 from zope.interface import alsoProvides
 
 from mtnet.net.endpoints import Listener
-from mtnet.net.peer import Gate
+from mtnet.net.peer import ListenerAccess
 from mtnet.testing import TerminalTransport
 
 HOST = LOCAL["peer"]
@@ -38,13 +38,13 @@ class Private(TerminalTransport):
 def test_whom_the_owner_banned_is_out_although_somebody_logged_in_from_there(build, clock):
     daemon = build("access.anonymous=follow")
     daemon.ask("signals", hello("alice"))
-    gate, bans = Gate(daemon.env, Listener("signals", "tcp:1")), daemon.env.access.bans
+    gate, bans = ListenerAccess(daemon.env, Listener("signals", "tcp:1")), daemon.env.access.bans
     for _ in range(9):
         daemon.ask("signals", hello("bob", "guess"))
     assert bans.ban_left(HOST, clock.seconds())
-    assert not gate.bars(HOST)
+    assert not gate.is_banned(HOST)
     bans.add("127.9.9.0/24", None, clock.seconds())
-    assert gate.bars(HOST)
+    assert gate.is_banned(HOST)
 
 
 @pytest.mark.parametrize("service", ["templates", "web", "ticks", "signals"])
@@ -52,7 +52,7 @@ def test_whoever_logs_in_by_certificate_makes_room_for_nobody(build, clock, serv
     daemon = build()
     monkeypatch.setattr("mtnet.net.peer.subject_names", lambda _: ["dns:carol.example"])
     for each in ("signals", "ticks"):
-        monkeypatch.setattr(f"mtnet.services.{each}.protocol.hold", lambda _: None)
+        monkeypatch.setattr(f"mtnet.services.{each}.protocol.configure_keepalive", lambda _: None)
     transport, factory = Private(clock), daemon.factory(service, "secure:tcp:1")
     factory.buildProtocol(transport.getPeer()).makeConnection(transport)
     limiter = daemon.env.access.limiter(service)

@@ -10,9 +10,9 @@ from twisted.internet.address import IPv4Address
 from twisted.logger import formatEvent
 
 from mtnet.access.security_log import REQUESTS, Origin, SecurityLog
-from mtnet.net.admission import Barrier
+from mtnet.net.admission import BanFilterFactory
 from mtnet.net.endpoints import Listener
-from mtnet.net.peer import Gate
+from mtnet.net.peer import ListenerAccess
 
 LINE = re.compile(
     r"(login accepted|login refused|hello refused|connection refused|ban begins|ban lifted):"
@@ -127,7 +127,9 @@ def test_a_ban_is_said_when_it_begins_and_so_is_who_comes_meanwhile(daemon, line
         "ban begins: network=127.9.9.9 login=alice seconds=15 why=login",
         "ban begins: network=127.9.9.9 login=- seconds=15 why=login",
     ]
-    barrier = Barrier(daemon.factory("ticks"), Gate(daemon.env, Listener("ticks", "tcp:1")))
+    barrier = BanFilterFactory(
+        daemon.factory("ticks"), ListenerAccess(daemon.env, Listener("ticks", "tcp:1"))
+    )
     assert barrier.buildProtocol(IPv4Address("TCP", "127.9.9.9", 50_000)) is None
     assert lines() == [f"connection refused: service=ticks endpoint=tcp:1 {PEER} why=banned"]
 

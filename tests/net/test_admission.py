@@ -7,9 +7,9 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
-from mtnet.net.admission import Barrier, GuardedFactory
+from mtnet.net.admission import AdmittedFactory, BanFilterFactory
 from mtnet.net.endpoints import Listener
-from mtnet.net.peer import Gate
+from mtnet.net.peer import ListenerAccess
 from mtnet.testing import connect, make_environment
 
 
@@ -18,7 +18,9 @@ def barrier(tmp_path, clock):
     def build(*sets):
         daemon = FakeDaemon(tmp_path / "data", clock, *sets)
         inner = Factory.forProtocol(Protocol)
-        daemon.barrier = Barrier(inner, Gate(daemon.env, Listener("signals", "tcp:1")))
+        daemon.barrier = BanFilterFactory(
+            inner, ListenerAccess(daemon.env, Listener("signals", "tcp:1"))
+        )
         return daemon
 
     return build
@@ -63,8 +65,8 @@ class Halves(Protocol):
 
 @pytest.mark.parametrize(("protocol", "halves"), [(Halves, True), (Protocol, False)])
 def test_a_service_is_told_of_half_a_close_if_it_asks_for_that(tmp_path, clock, protocol, halves):
-    gate = Gate(make_environment(tmp_path / "data", clock), Listener("other", "tcp:1"))
-    terminal = connect(GuardedFactory(Factory.forProtocol(protocol), gate), clock)
+    gate = ListenerAccess(make_environment(tmp_path / "data", clock), Listener("other", "tcp:1"))
+    terminal = connect(AdmittedFactory(Factory.forProtocol(protocol), gate), clock)
     assert IHalfCloseableProtocol.providedBy(terminal.protocol) == halves
     if halves:
         terminal.finish()

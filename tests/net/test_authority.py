@@ -1,4 +1,4 @@
-"""Certificates that are made here: what is in them, and how they come to the disk."""
+"""CertificateStore that are made here: what is in them, and how they come to the disk."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ from mtnet.net.tls.authority import (
     thumbprints,
 )
 from mtnet.net.tls.certificates import DAY_MS, Pair, names, read_certificates, read_pair
-from mtnet.net.tls.store import Certificates, default_files
+from mtnet.net.tls.store import CertificateStore, default_files
 
 NOW = int(datetime.now(UTC).timestamp() * 1000)
 OWN = make_authority("trading-pc", NOW)
@@ -372,12 +372,12 @@ def test_files_are_whole_at_every_moment_and_the_certificate_comes_last(folder, 
 
 def test_a_daemon_that_looks_between_the_two_keeps_what_it_serves(folder, monkeypatch):
     made(folder, "old.example")
-    daemon = Certificates(Tls(), folder, lambda: NOW)
+    daemon = CertificateStore(Tls(), folder, lambda: NOW)
     rename, seen = os.replace, []
 
     def look(source, target):
         rename(source, target)
-        daemon.look()
+        daemon.check_files()
         seen.extend(row["names"] for row in daemon.status())
 
     monkeypatch.setattr(os, "replace", look)

@@ -15,10 +15,10 @@ from zope.interface.verify import verifyObject
 
 from mtnet.config.loader import load
 from mtnet.net.endpoints import Listener
-from mtnet.net.pipeline import Layers
+from mtnet.net.pipeline import Pipeline
 from mtnet.net.tls import handshake
 from mtnet.net.tls.handshake import Handshake
-from mtnet.net.tls.store import Certificates
+from mtnet.net.tls.store import CertificateStore
 from mtnet.plugins.signals import signals
 from mtnet.plugins.templates import templates
 from mtnet.plugins.ticks import ticks
@@ -51,15 +51,15 @@ class Server:
     def __init__(self, env, clock, files, plugin):
         self.env, self.clock, self.files = env, clock, files
         # The wall clock of the env stands long before these certificates.
-        self.certificates = Certificates(env.config.tls, files.certificate.parent, now)
-        self.layers = Layers(env, self.certificates)
+        self.certificates = CertificateStore(env.config.tls, files.certificate.parent, now)
+        self.pipeline = Pipeline(env, self.certificates)
         service = plugin if isinstance(plugin, Factory) else plugin.buildFactory(env)
         service = service.at(LISTENER) if hasattr(service, "at") else service
-        self.factory = self.layers.around(LISTENER, service)
+        self.factory = self.pipeline.wrap(LISTENER, service)
 
     @property
     def handshakes(self):
-        return self.layers.handshakes.status()
+        return self.pipeline.handshakes.status()
 
     def dial(self, name="localhost", **options):
         context = client_context(self.files.ca, **options)
@@ -126,7 +126,7 @@ def test_a_service_is_connected_when_the_handshake_is_done(serve, notes):
 
 def test_what_stands_in_keeps_its_interface(serve, notes):
     server = serve(notes)
-    assert verifyObject(IHandshakeListener, Handshake(notes, server.layers.handshakes))
+    assert verifyObject(IHandshakeListener, Handshake(notes, server.pipeline.handshakes))
 
 
 def test_a_protocol_that_listens_for_handshakes_is_told(serve):
@@ -304,7 +304,7 @@ def test_new_connections_see_a_new_certificate_and_old_ones_live_on(serve, notes
     server = serve(notes)
     old = server.dial().shake()
     files.issue("localhost", "new.example")
-    server.certificates.look()
+    server.certificates.check_files()
     assert server.dial().shake().certificate == ["localhost", "new.example"]
     assert old.certificate == ["localhost", "127.0.0.1"]
     old.send(b"still here")
@@ -318,7 +318,7 @@ def test_a_handshake_under_way_survives_a_new_certificate(serve, notes, files):
         client.tls.do_handshake()
     client.deliver()
     files.issue("localhost", "new.example")
-    server.certificates.look()
+    server.certificates.check_files()
     assert client.shake().certificate == ["localhost", "127.0.0.1"]
 
 

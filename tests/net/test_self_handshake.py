@@ -1,4 +1,4 @@
-"""Certificates that a client gets through with, and those with which none does."""
+"""CertificateStore that a client gets through with, and those with which none does."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -7,8 +7,8 @@ from tls_peers import TlsClient
 from tls_samples import Authority, Files, client_context
 
 from mtnet.net.endpoints import Listener
-from mtnet.net.pipeline import Layers
-from mtnet.net.tls.store import Certificates
+from mtnet.net.pipeline import Pipeline
+from mtnet.net.tls.store import CertificateStore
 from mtnet.plugins.signals import signals
 from mtnet.services.signals import wire
 from mtnet.session import messages
@@ -21,8 +21,8 @@ def dial(tmp_path, env_with, clock):
     files = Files(tmp_path / "certificates", Authority())
     files.issue("localhost", "127.0.0.1")
     env = env_with(*files.settings, "signals.queue=2000")
-    certificates = Certificates(env.config.tls, tmp_path, lambda: time.time_ns() // 1_000_000)
-    factory = Layers(env, certificates).around(LISTENER, signals.buildFactory(env).at(LISTENER))
+    certificates = CertificateStore(env.config.tls, tmp_path, lambda: time.time_ns() // 1_000_000)
+    factory = Pipeline(env, certificates).wrap(LISTENER, signals.buildFactory(env).at(LISTENER))
 
     def dial():
         return TlsClient(factory, clock, client_context(files.ca)).shake()

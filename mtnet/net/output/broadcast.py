@@ -8,46 +8,46 @@ from collections.abc import Hashable, Iterator, Sequence
 from socket import socket
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from mtnet.net.output.direct import Way
-from mtnet.net.output.queue import Backlog
+from mtnet.net.output.direct import DirectWriter
+from mtnet.net.output.queue import SendQueue
 
-Late = list[tuple[int, int]]
+ShortWrites = list[tuple[int, int]]
 """Who took less than all, by its place, and how many bytes it took."""
 Key = TypeVar("Key", bound=Hashable)
 
 
-class Order(NamedTuple, Generic[Key]):
+class SendPlan(NamedTuple, Generic[Key]):
     """
-    In which order a crowd is told something.
+    In which order a group is told something.
 
     Attributes:
-        keys: those with a socket that takes bytes, those with another way, all others.
-        ways: of the first and the second.
+        keys: those with a socket that takes bytes, those with another writer, all others.
+        writers: of the first and the second.
         sockets: how many the first are.
     """
 
     keys: Sequence[Key]
-    ways: list[Any]
+    writers: list[Any]
     sockets: int
 
 
-class Crowd(Generic[Key]):
+class BroadcastGroup(Generic[Key]):
     """
     Connections that are told the same.
 
-    What is told to nobody but one costs a look at its backlog; here each costs a look at its
+    What is told to nobody but one costs a look at its send_queue; here each costs a look at its
     socket alone, and so it is not noted with each when it was told what.
 
     Attributes:
-        told: the number of what was told last to everybody.
-        when: seconds of the clock at which that was.
+        sequence: the number of what everybody was sent last.
+        sent_at: seconds of the clock at which that was.
     """
 
     def __init__(self) -> None:
-        self._members: dict[Key, Backlog] = {}
-        self._ways: dict[Key, Way] = {}
-        self._order: Order[Key] | None = None
-        self.told, self.when = 0, 0.0
+        self._members: dict[Key, SendQueue] = {}
+        self._writers: dict[Key, DirectWriter] = {}
+        self._plan: SendPlan[Key] | None = None
+        self.sequence, self.sent_at = 0, 0.0
 
     def __len__(self) -> int:
         return len(self._members)
@@ -58,93 +58,95 @@ class Crowd(Generic[Key]):
     def __iter__(self) -> Iterator[Key]:
         return iter(self._members)
 
-    def add(self, key: Key, backlog: Backlog) -> None:
+    def add(self, key: Key, send_queue: SendQueue) -> None:
         """Tell it what comes from now on."""
-        self._members[key], self._order = backlog, None
-        backlog.outbox.enter(self, key)
-        self.turned(key, backlog.outbox.way)
+        self._members[key], self._plan = send_queue, None
+        send_queue.output.join_group(self, key)
+        self.writer_changed(key, send_queue.output.writer)
 
     def discard(self, key: Key) -> None:
         """Tell it no more."""
-        backlog = self._members.pop(key, None)
-        if backlog is not None:
-            self._ways.pop(key, None)
-            self._order = None
-            backlog.outbox.part(self, key)
+        send_queue = self._members.pop(key, None)
+        if send_queue is not None:
+            self._writers.pop(key, None)
+            self._plan = None
+            send_queue.output.leave_group(self, key)
 
-    def turned(self, key: Key, way: Way | None) -> None:
-        """Take note of the straight way to a member; None = something waits there."""
-        self._order = None
-        if way is None:
-            self._ways.pop(key, None)
+    def writer_changed(self, key: Key, writer: DirectWriter | None) -> None:
+        """Take note of the straight writer to a member; None = something waits there."""
+        self._plan = None
+        if writer is None:
+            self._writers.pop(key, None)
         else:
-            self._ways[key] = way
+            self._writers[key] = writer
 
-    def order(self) -> Order[Key]:
+    def plan(self) -> SendPlan[Key]:
         """Return the order of now; it is the same object until something changes."""
-        if self._order is None:
-            sockets = {key: way for key, way in self._ways.items() if type(way) is socket}
-            seals = {key: way for key, way in self._ways.items() if key not in sockets}
-            busy = (key for key in self._members if key not in self._ways)
-            keys, ways = [*sockets, *seals, *busy], [*sockets.values(), *seals.values()]
-            self._order = Order(keys, ways, len(sockets))
-        return self._order
+        if self._plan is None:
+            sockets = {
+                key: writer for key, writer in self._writers.items() if type(writer) is socket
+            }
+            seals = {key: writer for key, writer in self._writers.items() if key not in sockets}
+            busy = (key for key in self._members if key not in self._writers)
+            keys, writers = [*sockets, *seals, *busy], [*sockets.values(), *seals.values()]
+            self._plan = SendPlan(keys, writers, len(sockets))
+        return self._plan
 
-    def get(self, key: Key) -> Backlog | None:
+    def get(self, key: Key) -> SendQueue | None:
         """Return where the frames of a member go; None = it is gone."""
         return self._members.get(key)
 
 
-class Shout(Generic[Key]):
+class Broadcast(Generic[Key]):
     """
-    Bytes on their way to those of a crowd that were there when it began.
+    Bytes on their writer to those of a group that were there when it began.
 
     Args:
         number: what it is counted as.
     """
 
-    def __init__(self, crowd: Crowd[Key], data: bytes, number: int) -> None:
-        self._crowd, self._data, self._number = crowd, data, number
-        self._order, self._at = crowd.order(), 0
+    def __init__(self, group: BroadcastGroup[Key], data: bytes, number: int) -> None:
+        self._group, self._data, self._number = group, data, number
+        self._plan, self._at = group.plan(), 0
 
     @property
     def left(self) -> int:
         """How many are not told yet."""
-        return len(self._order.keys) - self._at
+        return len(self._plan.keys) - self._at
 
-    def tell(self, most: int, when: float) -> int:
+    def send(self, most: int, when: float) -> int:
         """Tell at most so many, at `when` of the clock; return how many they were."""
         begin = self._at
-        self._at = end = min(begin + most, len(self._order.keys))
+        self._at = end = min(begin + most, len(self._plan.keys))
         # Since it began somebody may have gone, or have something else to wait for.
-        straight = self._go_straight(begin, end) if self._crowd.order() is self._order else begin
-        for at in range(straight, end):
+        sent = self._send_directly(begin, end) if self._group.plan() is self._plan else begin
+        for at in range(sent, end):
             self._write(at, self._data)
         if not self.left:
-            self._crowd.told, self._crowd.when = self._number, when
+            self._group.sequence, self._group.sent_at = self._number, when
         return end - begin
 
-    def _go_straight(self, begin: int, end: int) -> int:
-        """Send to whom there is a way; return who is the next."""
-        _, ways, middle = self._order
-        last = max(begin, min(end, len(ways)))
+    def _send_directly(self, begin: int, end: int) -> int:
+        """Send to whom there is a writer; return who is the next."""
+        _, writers, middle = self._plan
+        last = max(begin, min(end, len(writers)))
         for send, start, stop in ((send_to, begin, middle), (send_each, max(begin, middle), last)):
-            for at, sent in send(ways[start : min(stop, end)], self._data):
+            for at, sent in send(writers[start : min(stop, end)], self._data):
                 self._write(start + at, self._data[sent:])
         return last
 
     def _write(self, at: int, data: bytes) -> None:
-        backlog = self._crowd.get(self._order.keys[at])
-        if backlog is not None:
-            backlog.write(data)
+        send_queue = self._group.get(self._plan.keys[at])
+        if send_queue is not None:
+            send_queue.write(data)
 
 
-def send_each(ways: Sequence[Way], data: bytes) -> Late:
+def send_each(writers: Sequence[DirectWriter], data: bytes) -> ShortWrites:
     """Send the same to many; return who took less."""
     size, late = len(data), []
-    for at, way in enumerate(ways):
+    for at, writer in enumerate(writers):
         try:
-            sent = way.send(data)
+            sent = writer.send(data)
         except OSError:
             sent = 0  # it is full or broken; its transport finds out which
         if sent != size:

@@ -6,27 +6,26 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IPullProducer, IReactorTime
 from zope.interface import implementer
 
-from mtnet.net.output.direct import Way, straight
-from mtnet.net.output.segments import StreamTransport, bare
-from mtnet.net.transport import Transport
+from mtnet.net.output.direct import DirectWriter, direct_writer
+from mtnet.net.transport import StreamTransport, Transport, innermost
 
 
-class Circle(Protocol):
+class Group(Protocol):
     """
     Several connections that are told the same; mtnet.net.output.broadcast has the one.
 
     Attributes:
-        when: seconds of the clock at which that was last.
+        sent_at: seconds of the clock at which that was last.
     """
 
-    when: float
+    sent_at: float
 
-    def turned(self, key: Any, way: Way | None) -> None:
-        """Learn that the straight way to one of them has come, or gone."""
+    def writer_changed(self, key: Any, writer: DirectWriter | None) -> None:
+        """Learn that the straight writer to one of them has come, or gone."""
 
 
 @implementer(IPullProducer)
-class Outbox:
+class OutputBuffer:
     """
     Writes to a transport and says when it has passed everything on to the kernel.
 
@@ -41,12 +40,12 @@ class Outbox:
     Attributes:
         ready: whether more may be written.
         since: seconds of `clock` at which the oldest byte that may still wait was written.
-        way: past the transport; None while something waits, and where there is none.
+        writer: past the transport; None while something waits, and where there is none.
     """
 
     __slots__ = (
-        "_below", "_budget", "_clock", "_crowds", "_drained", "_registered", "_straight",
-        "_transport", "_waiting", "ready", "since", "way",
+        "_below", "_budget", "_clock", "_direct", "_drained", "_groups", "_registered",
+        "_transport", "_waiting", "ready", "since", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -56,60 +55,60 @@ class Outbox:
         self._budget, self._drained = budget, drained
         self._waiting = 0
         self._registered = self.ready = True
-        self._crowds: tuple[tuple[Circle, Hashable], ...] = ()
-        self._straight: Way | None = None
-        self.way: Way | None = None
+        self._groups: tuple[tuple[Group, Hashable], ...] = ()
+        self._direct: DirectWriter | None = None
+        self.writer: DirectWriter | None = None
         self.since = clock.seconds()
         # A pull producer is resumed each time the buffer is empty. TLS would poll it for ever,
         # so it is registered with the transport below, whose buffer TLS fills.
-        self._below: StreamTransport = bare(transport)  # type: ignore[assignment]
+        self._below: StreamTransport = innermost(transport)  # type: ignore[assignment]
         self._below.registerProducer(self, False)
-        self._straight = straight(transport, self._below, self.behind)
-        if self._straight is not None:
+        self._direct = direct_writer(transport, self._below, self.add_lag)
+        if self._direct is not None:
             # It is resumed when what others may have written has gone.
             self._below.startWriting()
 
     def write(self, data: bytes) -> None:
         """Write `data`; it is sent even when not `ready`."""
-        if self.way is not None:
+        if self.writer is not None:
             try:
-                sent = self.way.send(data)
+                sent = self.writer.send(data)
             except OSError:
                 sent = 0  # it is full or broken; the transport finds out which
             if sent == len(data):
                 return
             data = data[sent:]
-        self.leave(data)
+        self.write_buffered(data)
 
-    def leave(self, data: bytes) -> None:
+    def write_buffered(self, data: bytes) -> None:
         """Leave `data` to the transport, which sends it when it can."""
-        self.behind(len(data))
+        self.add_lag(len(data))
         self._transport.write(data)
 
-    def behind(self, size: int) -> None:
+    def add_lag(self, size: int) -> None:
         """Take note that so many bytes more wait in the transport."""
-        self._turn(None)
+        self._set_writer(None)
         if not self._waiting:
             self.since = self._clock.seconds()
         self._waiting += size
         self.ready = self._waiting < self._budget
 
-    def enter(self, crowd: Circle, key: Hashable) -> None:
-        """Tell a crowd whenever `way` has come or gone."""
-        self._crowds += ((crowd, key),)
+    def join_group(self, group: Group, key: Hashable) -> None:
+        """Tell a group whenever `writer` has come or gone."""
+        self._groups += ((group, key),)
 
-    def part(self, crowd: Circle, key: Hashable) -> None:
-        """Tell a crowd no more."""
-        self._crowds = tuple(each for each in self._crowds if each != (crowd, key))
+    def leave_group(self, group: Group, key: Hashable) -> None:
+        """Tell a group no more."""
+        self._groups = tuple(each for each in self._groups if each != (group, key))
 
-    def told(self) -> float:
-        """Return the seconds of the clock at which a crowd was told something last."""
-        return max((crowd.when for crowd, _ in self._crowds), default=0.0)
+    def last_broadcast(self) -> float:
+        """Return the seconds of the clock at which a group was told something last."""
+        return max((group.sent_at for group, _ in self._groups), default=0.0)
 
-    def detour(self) -> None:
-        """Take the straight way no more."""
-        self._straight = None  # it would keep the connection in memory, too
-        self._turn(None)
+    def use_buffered_path(self) -> None:
+        """Take the straight writer no more."""
+        self._direct = None  # it would keep the connection in memory, too
+        self._set_writer(None)
 
     def close(self) -> None:
         """Let go of the transport, which would otherwise never close."""
@@ -126,7 +125,7 @@ class Outbox:
             self.close()
             return
         if self._registered:
-            self._turn(self._straight)
+            self._set_writer(self._direct)
             if not self.ready:
                 self.ready = True
                 self._drained()
@@ -137,14 +136,14 @@ class Outbox:
         self._end()
 
     def _end(self) -> None:
-        self.detour()
+        self.use_buffered_path()
         self._drained = nothing  # whoever is told holds this one
 
-    def _turn(self, way: Way | None) -> None:
-        if way is not self.way:
-            self.way = way
-            for crowd, key in self._crowds:
-                crowd.turned(key, way)
+    def _set_writer(self, writer: DirectWriter | None) -> None:
+        if writer is not self.writer:
+            self.writer = writer
+            for group, key in self._groups:
+                group.writer_changed(key, writer)
 
 
 def nothing() -> None:

@@ -1,8 +1,8 @@
 """
-What goes straight to a socket, past the buffers of Twisted.
+What goes direct_writer to a socket, past the buffers of Twisted.
 
 Below TLS, and for the end of our half, it touches names that Twisted and pyOpenSSL keep to
-themselves. Where one of them is missing, there is no straight way, and everything goes through the
+themselves. Where one of them is missing, there is no direct_writer writer, and everything goes through the
 transport.
 """
 
@@ -16,11 +16,10 @@ from twisted.internet.interfaces import ISSLTransport, ISystemHandle, ITCPTransp
 from twisted.internet.tcp import Connection
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-from mtnet.net.output.segments import StreamTransport
-from mtnet.net.transport import Transport
+from mtnet.net.transport import StreamTransport, Transport
 
 LONGEST = 131_072
-"""Bytes that are sealed at once: two pieces of a backlog. The transport has the rest."""
+"""Bytes that are sealed at once: two pieces of a send_queue. The transport has the rest."""
 SEALED = 2 * LONGEST + 512
 """Room for them when they are sealed: a record may hold as few as 512 bytes and is 22 longer, where
 the client wants that (RFC 6066); and for what else TLS may have to say with them."""
@@ -37,24 +36,26 @@ BUFFERS = "dataBuffer", "_tempDataBuffer"
 
 _ffi, _lib = getattr(SSL, "_ffi", None), getattr(SSL, "_lib", None)
 SSL_write, BIO_read = getattr(_lib, "SSL_write", None), getattr(_lib, "BIO_read", None)
-ROOM: Any = None if _ffi is None else _ffi.new("char[]", SEALED)
+_BUFFER: Any = None if _ffi is None else _ffi.new("char[]", SEALED)
 """Where bytes lie between the encryption and the socket."""
 
 
-class Way(Protocol):
+class DirectWriter(Protocol):
     """A socket, or what seals bytes for one."""
 
     def send(self, data: bytes, /) -> int:
         """Take bytes at once; return how many. Raises OSError where it can take none."""
 
 
-def straight(transport: Transport, below: Transport, behind: Callable[[int], None]) -> Way | None:
+def direct_writer(
+    transport: Transport, below: Transport, add_lag: Callable[[int], None]
+) -> DirectWriter | None:
     """
-    Return the straight way to a socket; None = there is none.
+    Return the direct_writer writer to a socket; None = there is none.
 
     Args:
         below: the transport below TLS and every other wrapper.
-        behind: is told how many bytes were taken that wait in `below` now.
+        add_lag: is told how many bytes were taken that wait in `below` now.
     """
     if not (ITCPTransport.providedBy(below) and ISystemHandle.providedBy(below)):
         return None
@@ -64,10 +65,12 @@ def straight(transport: Transport, below: Transport, behind: Callable[[int], Non
     if not ISSLTransport.providedBy(transport):
         return handle
     tls = _layer(transport)
-    known = _has(tls, PRIVATE) and _has(below, BUFFERS) and None not in (SSL_write, BIO_read, ROOM)
+    known = (
+        _has(tls, PRIVATE) and _has(below, BUFFERS) and None not in (SSL_write, BIO_read, _BUFFER)
+    )
     if tls is None or not known or not tls._handshakeDone or not _has(tls.getHandle(), CONNECTION):
         return None
-    return Seal(tls, below, handle, behind)
+    return TlsDirectWriter(tls, below, handle, add_lag)
 
 
 def end_half(transport: StreamTransport) -> None:
@@ -105,7 +108,7 @@ def _layer(transport: Any) -> TLSMemoryBIOProtocol | None:
     return transport
 
 
-class Seal:
+class TlsDirectWriter:
     """
     Encrypts and sends in one go, where Twisted waits a turn for more to encrypt.
 
@@ -114,12 +117,12 @@ class Seal:
         below: takes what the socket does not.
     """
 
-    __slots__ = ("_behind", "_below", "_bio", "_connection", "_socket", "_ssl", "_tls", "_waiting")
+    __slots__ = ("_add_lag", "_below", "_bio", "_connection", "_socket", "_ssl", "_tls", "_waiting")
 
     def __init__(
-        self, tls: Any, below: Any, socket: socket.socket, behind: Callable[[int], None]
+        self, tls: Any, below: Any, socket: socket.socket, add_lag: Callable[[int], None]
     ) -> None:
-        self._tls, self._below, self._socket, self._behind = tls, below, socket, behind
+        self._tls, self._below, self._socket, self._add_lag = tls, below, socket, add_lag
         self._waiting = tls._aggregator._buffer
         # The connection owns what the others point to.
         self._connection = connection = tls.getHandle()
@@ -133,15 +136,15 @@ class Seal:
         taken = self._encrypt(data, min(len(data), LONGEST))
         if not taken:
             return 0
-        size = BIO_read(self._bio, ROOM, SEALED)  # type: ignore[misc]
-        sealed = _ffi.buffer(ROOM, size)  # type: ignore[union-attr]
+        size = BIO_read(self._bio, _BUFFER, SEALED)  # type: ignore[misc]
+        sealed = _ffi.buffer(_BUFFER, size)  # type: ignore[union-attr]
         try:
             sent = self._socket.send(sealed)
         except OSError:
             sent = 0
         if sent < size:
             below.write(sealed[sent:])
-            self._behind(size - sent)
+            self._add_lag(size - sent)
         return taken
 
     def _encrypt(self, data: bytes, size: int) -> int:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from mtnet.net.output.buffer import Outbox, nothing
+from mtnet.net.output.buffer import OutputBuffer, nothing
 from mtnet.net.transport import Transport
 
 PIECE = 65_536
 """Bytes that are with the transport at most, so that the rest can still be dropped."""
 
 
-class Backlog:
+class SendQueue:
     """
     Args:
         most: bytes that may wait.
@@ -21,20 +21,20 @@ class Backlog:
             the middle of something. Until then nothing more is taken.
 
     Attributes:
-        outbox: what it writes into; while there is a straight way, nothing waits here.
+        output: what it writes into; while there is a straight writer, nothing waits here.
     """
 
     __slots__ = (
-        "_clock", "_closed", "_frames", "_most", "_over", "_overflow", "_room", "_size", "_written",
-        "outbox",
+        "_clock", "_closed", "_frames", "_last_write", "_most", "_over", "_overflow", "_room",
+        "_size", "output",
     )  # fmt: skip
 
     def __init__(
         self, transport: Transport, clock: IReactorTime, most: int, overflow: Callable[[], None]
     ) -> None:
-        self.outbox = Outbox(transport, clock, PIECE, self._drained)
+        self.output = OutputBuffer(transport, clock, PIECE, self._drained)
         self._clock, self._most, self._overflow = clock, most, overflow
-        self._written = clock.seconds()
+        self._last_write = clock.seconds()
         self._frames: deque[bytes] | None = None  # an empty one takes 760 bytes
         self._size = 0
         self._room: tuple[Deferred[None], ...] = ()
@@ -42,17 +42,17 @@ class Backlog:
         self._closed = False
 
     @property
-    def written(self) -> float:
+    def last_write(self) -> float:
         """Seconds of the clock at which something was said last."""
-        return max(self._written, self.outbox.told())
+        return max(self._last_write, self.output.last_broadcast())
 
     def write(self, data: bytes) -> None:
         """Send data, behind all that waits."""
         if self._closed or self._over is not None:
             return
-        self._written = self._clock.seconds()
-        if self.outbox.ready and not self._frames:
-            self.outbox.write(data)
+        self._last_write = self._clock.seconds()
+        if self.output.ready and not self._frames:
+            self.output.write(data)
             return
         if self._frames is None:
             self._frames = deque()
@@ -60,11 +60,11 @@ class Backlog:
         self._size += len(data)
         if self._size > self._most:
             self._over = self._clock.callLater(0, self._overflow)
-            self.outbox.detour()  # what is told to a crowd would go past what is dropped now
+            self.output.use_buffered_path()  # what is told to a group would go past what is dropped now
 
-    def room(self) -> "Deferred[None]":
+    def when_empty(self) -> "Deferred[None]":
         """Return what fires when nothing waits here."""
-        if not self._frames and self.outbox.ready and self._over is None:
+        if not self._frames and self.output.ready and self._over is None:
             return succeed(None)
         waiting: Deferred[None] = Deferred(self._give_up)
         self._room += (waiting,)
@@ -84,15 +84,15 @@ class Backlog:
         data = b"".join(self._frames or ()) + last
         self.clear()
         if data:
-            self.outbox.write(data)
+            self.output.write(data)
         self._closed, self._overflow = True, nothing  # whoever closes it holds it
-        self.outbox.close()
+        self.output.close()
 
     def _drained(self) -> None:
-        while self._frames and self.outbox.ready:
-            self.outbox.write(self._piece())
+        while self._frames and self.output.ready:
+            self.output.write(self._piece())
         # One at a time: what the first one writes may leave no room for the next.
-        while self._room and not self._frames and self.outbox.ready and self._over is None:
+        while self._room and not self._frames and self.output.ready and self._over is None:
             first, *others = self._room
             self._room = tuple(others)
             first.callback(None)

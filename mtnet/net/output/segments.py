@@ -5,22 +5,18 @@ The published template client stops at the first read that is shorter than 512 b
 the usual sizes (1,448 or 1,460 bytes) make it stop after a few kB. Linux neither merges nor
 splits across the end of a send with `MSG_EOR`, so pieces of 1,024 bytes arrive as two full reads.
 
-Within one machine a segment has room for many of them, and nothing on the way makes it smaller. The
+Within one machine a segment has room for many of them, and nothing on the writer makes it smaller. The
 kernel takes none that is longer than half the peer's window, so the first two leave at once. Those
 behind may have to wait until the peer has read; the kernel then fills a window that has no room for
 a whole segment, and splits that anywhere. Never a piece of 1,024 bytes: no window is that small.
 """
 
 import socket
-import struct
 import sys
 from collections.abc import Callable
-from typing import Protocol
 
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IPullProducer,
-    IReactorTime,
     ISSLTransport,
     ISystemHandle,
     ITCPTransport,
@@ -28,33 +24,17 @@ from twisted.internet.interfaces import (
 from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
-from mtnet.net.transport import Transport
-
-try:
-    from fcntl import ioctl
-    from termios import TIOCOUTQ
-except ImportError:  # pragma: no cover - Windows
-    ioctl = None  # type: ignore[assignment]
+from mtnet.net.transport import StreamTransport, Transport, innermost
 
 PIECE = 1_024
 """Bytes of a piece: two full reads of the published client."""
 AHEAD = 2
 """Segments that a window has room for before the peer has read anything."""
 BURST = 64
-"""Pieces sent before other connections have their turn."""
-CHECKS = 5
-"""Looks at a transfer within the time that it may stand still."""
+"""SegmentedSender sent before other connections have their turn."""
 
 
-class StreamTransport(Transport, Protocol):
-    """What a bare TCP transport of Twisted can do beside."""
-
-    def startWriting(self) -> None: ...
-
-    def loseWriteConnection(self) -> None: ...
-
-
-def keeps_pieces(transport: Transport) -> bool:
+def preserves_segments(transport: Transport) -> bool:
     """Say whether the bytes of a send reach the peer's socket as one piece: bare TCP, Linux."""
     if isinstance(transport, Connection):
         return sys.platform == "linux" and not transport.TLS
@@ -63,11 +43,11 @@ def keeps_pieces(transport: Transport) -> bool:
         and ITCPTransport.providedBy(transport)
         and ISystemHandle.providedBy(transport)
         and not ISSLTransport.providedBy(transport)
-        and bare(transport) is transport
+        and innermost(transport) is transport
     )
 
 
-def first_pieces(transport: StreamTransport) -> int:
+def first_segments(transport: StreamTransport) -> int:
     """Return how long the first pieces may be that go to a peer on the same machine."""
     handle = transport.getHandle()
     try:
@@ -77,33 +57,15 @@ def first_pieces(transport: StreamTransport) -> int:
     return max(PIECE, segment // PIECE * PIECE)
 
 
-def bare(transport: Transport) -> Transport:
-    """Return the transport below TLS and every other wrapper."""
-    while (inner := getattr(transport, "transport", None)) is not None:
-        transport = inner
-    return transport
-
-
-def unacknowledged(transport: Transport) -> int:
-    """Return how many sent bytes the peer's machine has not confirmed; 0 where nobody knows."""
-    handle = getattr(bare(transport), "getHandle", lambda: None)()
-    if ioctl is None or not isinstance(handle, socket.socket):
-        return 0
-    try:
-        return int(struct.unpack("i", ioctl(handle.fileno(), TIOCOUTQ, b"\0" * 4))[0])
-    except OSError:
-        return 0
-
-
 @implementer(IPullProducer)
-class Pieces:
+class SegmentedSender:
     """
     Sends `head` and `body` as one stream of whole pieces; register it as a pull producer.
 
     It writes to the socket itself, so the transport must have nothing of its own to write.
 
     Args:
-        transport: one that `keeps_pieces`.
+        transport: one that `preserves_segments`.
         done: called without arguments when the last byte is in the socket.
         local: the peer is on the same machine, and the first `AHEAD` pieces may be long.
 
@@ -122,7 +84,7 @@ class Pieces:
         self._transport, self._done = transport, done
         self._head, self._body = head, body
         self._size = len(head) + len(body)
-        self._first = first_pieces(transport) if local and self._size > PIECE else PIECE
+        self._first = first_segments(transport) if local and self._size > PIECE else PIECE
         self.sent = 0
 
     @property
@@ -160,40 +122,3 @@ class Pieces:
         end = (self.sent // long + 1) * long
         begin, behind = self.sent, len(self._head)
         return self._head[begin:end] + self._body[max(begin - behind, 0) : max(end - behind, 0)]
-
-
-class Watch:
-    """
-    Ends a transfer that stands still, and never one that moves.
-
-    Args:
-        seconds: how long it may stand still.
-        mark: returns what changes while the transfer goes on.
-        stalled: called once when it stood still.
-    """
-
-    def __init__(
-        self,
-        clock: IReactorTime,
-        seconds: float,
-        mark: Callable[[], object],
-        stalled: Callable[[], None],
-    ) -> None:
-        self._clock, self._step = clock, seconds / CHECKS
-        self._mark, self._stalled = mark, stalled
-        self._last, self._still = mark(), 0
-        self._call: IDelayedCall = clock.callLater(self._step, self._look)
-
-    def stop(self) -> None:
-        """Watch no longer; harmless when it has ended."""
-        if self._call.active():
-            self._call.cancel()
-
-    def _look(self) -> None:
-        now = self._mark()
-        self._still = self._still + 1 if now == self._last else 0
-        self._last = now
-        if self._still >= CHECKS:
-            self._stalled()
-        else:
-            self._call = self._clock.callLater(self._step, self._look)

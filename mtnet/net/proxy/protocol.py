@@ -22,11 +22,11 @@ from mtnet.net.proxy.header import Address, parse
 from mtnet.net.transport import Transport
 from mtnet.net.wrappers import HalfCloseable
 
-PATIENCE = 5.0
+HEADER_TIMEOUT = 5.0
 """Seconds for the header; a balancer sends it with its first packet."""
 
 
-class Trust:
+class TrustedProxies:
     """
     Who may say whom it speaks for.
 
@@ -62,7 +62,7 @@ class Proxied(HalfCloseable):
         self._deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        self._deadline = self.factory.clock.callLater(PATIENCE, self._late)
+        self._deadline = self.factory.clock.callLater(HEADER_TIMEOUT, self._late)
 
     def dataReceived(self, data: bytes) -> None:
         if self._head is None:
@@ -103,7 +103,7 @@ class Proxied(HalfCloseable):
 
     def _late(self) -> None:
         self._deadline = None
-        self._refuse(f"There is no PROXY header within {PATIENCE:g} s")
+        self._refuse(f"There is no PROXY header within {HEADER_TIMEOUT:g} s")
 
     def _refuse(self, why: str) -> None:
         self._stop()
@@ -130,7 +130,7 @@ class ProxiedFactory(WrappingFactory[Proxied]):
     def __init__(
         self,
         service: IProtocolFactory,
-        trust: Trust,
+        trust: TrustedProxies,
         clock: IReactorTime,
         log_throttle: LogThrottle,
     ) -> None:

@@ -25,16 +25,17 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.access.throttle import LogThrottle
+from mtnet.net.closing import StallDetector, unacknowledged
 from mtnet.net.endpoints import host_of, show
-from mtnet.net.output.segments import Watch, bare, unacknowledged
 from mtnet.net.tls.context import reason as reason_of
-from mtnet.net.wrappers import Front
+from mtnet.net.transport import innermost
+from mtnet.net.wrappers import FactoryWrapper
 
 PROGRESS = 5.0
 """Seconds without progress after which a close no longer waits for the peer."""
 
 
-class Handshakes:
+class HandshakeLimiter:
     """
     Counts the handshakes of all listeners, and bounds them.
 
@@ -62,24 +63,24 @@ class Handshakes:
         self.completed = self.failed = self.late = self.refused = 0
 
     @property
-    def going(self) -> int:
+    def pending(self) -> int:
         """How many are under way."""
         return len(self._silent) + len(self._speaking)
 
     def begin(self, handshake: "Handshake") -> None:
         """Count one more, and end another where there are too many."""
-        if self.going >= self.most:
+        if self.pending >= self.most:
             self.refused += 1
             next(iter(self._silent or self._speaking)).make_room()
         self._silent[handshake] = None
 
-    def heard(self, handshake: "Handshake") -> None:
+    def hello_received(self, handshake: "Handshake") -> None:
         """The peer of a handshake has said hello."""
         if handshake in self._silent:
             del self._silent[handshake]
             self._speaking[handshake] = None
 
-    def over(self, handshake: "Handshake") -> None:
+    def end(self, handshake: "Handshake") -> None:
         """Count one less."""
         self._silent.pop(handshake, None)
         self._speaking.pop(handshake, None)
@@ -93,7 +94,7 @@ class Handshakes:
     def status(self) -> dict[str, int]:
         """Report for `mtnet status`."""
         return {
-            "going on": self.going,
+            "going on": self.pending,
             "completed": self.completed,
             "failed": self.failed,
             "late": self.late,
@@ -112,7 +113,7 @@ class Handshake(Protocol):
 
     transport: Any
 
-    def __init__(self, service: IProtocolFactory, handshakes: Handshakes) -> None:
+    def __init__(self, service: IProtocolFactory, handshakes: HandshakeLimiter) -> None:
         self._service, self._handshakes = service, handshakes
         self._deadline: IDelayedCall | None = None
 
@@ -136,9 +137,9 @@ class Handshake(Protocol):
             why = reason_of(reason.value)
             self._handshakes.warn(self.transport.getPeer(), "failed: {why}", "failed", why=why)
 
-    def heard(self) -> None:
+    def hello_received(self) -> None:
         """The peer has said hello."""
-        self._handshakes.heard(self)
+        self._handshakes.hello_received(self)
 
     def make_room(self) -> None:
         """Be ended in favour of another."""
@@ -160,7 +161,7 @@ class Handshake(Protocol):
         if self._deadline.active():
             self._deadline.cancel()
         self._deadline = None
-        self._handshakes.over(self)
+        self._handshakes.end(self)
         return True
 
 
@@ -177,10 +178,10 @@ def hand_over(tls: TLSMemoryBIOProtocol, factory: IProtocolFactory) -> IProtocol
     return protocol
 
 
-class HandshakeFactory(Front):
+class HandshakeFactory(FactoryWrapper):
     """Builds what waits for handshakes, and passes everything else on to the service."""
 
-    def __init__(self, service: IProtocolFactory, handshakes: Handshakes) -> None:
+    def __init__(self, service: IProtocolFactory, handshakes: HandshakeLimiter) -> None:
         super().__init__(service)
         self._handshakes = handshakes
 
@@ -192,33 +193,33 @@ class SecureTransport(BufferingTLSTransport):
     """TLS whose close ends, whatever the peer does."""
 
     factory: "SecureFactory"
-    _watch: Watch | None = None
+    _stall_detector: StallDetector | None = None
     _ending = False
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
         # The peer has closed, and may not read the last bytes.
-        if self._watch is None and getattr(self.transport, "disconnecting", False):
+        if self._stall_detector is None and getattr(self.transport, "disconnecting", False):
             self._observe()
 
     def loseConnection(self) -> None:
         super().loseConnection()
-        if self._watch is None and self.connected:
+        if self._stall_detector is None and self.connected:
             self._observe()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._watch is not None:
-            self._watch.stop()
+        if self._stall_detector is not None:
+            self._stall_detector.stop()
         super().connectionLost(reason)
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Promised by ISSLTransport, also where the bytes go through a Unix socket."""
-        below = bare(self)
+        below = innermost(self)
         if ITCPTransport.providedBy(below):
             ITCPTransport(below).setTcpNoDelay(enabled)
 
     def _observe(self) -> None:
-        self._watch = Watch(
+        self._stall_detector = StallDetector(
             self.factory.clock, PROGRESS, lambda: unacknowledged(self), self._stalled
         )
 
@@ -231,7 +232,7 @@ class SecureTransport(BufferingTLSTransport):
             self.abortConnection()
         else:
             self._ending = True
-            bare(self).loseConnection()
+            innermost(self).loseConnection()
             self._observe()
 
 
@@ -247,7 +248,7 @@ class ServedTransport(SecureTransport):
             handle = self.getHandle()
             self._heard = handle is not None and handle.get_cipher_version() is not None
             if self._heard:
-                self.wrappedProtocol.heard()
+                self.wrappedProtocol.hello_received()
 
 
 class SecureFactory(TLSMemoryBIOFactory):
@@ -264,7 +265,7 @@ class SecureFactory(TLSMemoryBIOFactory):
         self,
         certificates: IOpenSSLServerConnectionCreator,
         service: IProtocolFactory,
-        handshakes: Handshakes,
+        handshakes: HandshakeLimiter,
     ) -> None:
         self.clock, self._handshakes = handshakes.clock, handshakes
         super().__init__(certificates, False, HandshakeFactory(service, handshakes), self.clock)

@@ -24,9 +24,9 @@ from mtnet.net.tls.context import build_context, set_curves
 from mtnet.net.tls.self_handshake import check_handshake
 from mtnet.recurring import Recurring
 
-LOOK = 1.0
+RELOAD_INTERVAL = 1.0
 """Seconds between two looks at the files."""
-AHEAD = (1, 7, 30)
+EXPIRY_WARNINGS = (1, 7, 30)
 """Days before a certificate expires at which the log says so."""
 CERTIFICATE, KEY = "certificate.pem", "key.pem"
 """Names of the files in `DATA/tls` that are served when the configuration names none."""
@@ -34,7 +34,7 @@ CERTIFICATE, KEY = "certificate.pem", "key.pem"
 Build = Callable[[Pair], Context]
 
 
-class Served:
+class ServedCertificate:
     """
     One certificate with its key, as it is served now.
 
@@ -58,19 +58,19 @@ class Served:
     ) -> None:
         self.name, self._certificate, self._key = name, certificate, key
         self._build, self._profile = build, profile
-        self._stamp = self._look()
+        self._stamp = self._stamps()
         self.pair = read_pair(certificate, key, now)
         self.context = build(self.pair)
         check_handshake(self.pair, certificate, profile, now)
         self.refused = ""
-        self._told: int | None = None
+        self._warned: int | None = None
         self._remark()
         self.warn_of_expiry(now)
 
-    def refresh(self, now: int, anyway: bool = False) -> None:
-        """Take the files when they changed, or `anyway`."""
-        seen = self._look()
-        if seen == self._stamp and not anyway:
+    def refresh(self, now: int, force: bool = False) -> None:
+        """Take the files when they changed, or `force`."""
+        seen = self._stamps()
+        if seen == self._stamp and not force:
             return
         # Looked at before it is read: what is written meanwhile is seen the next time.
         self._stamp = seen
@@ -88,7 +88,7 @@ class Served:
         self.pair = pair
         self._remark()
         if context is not None:
-            self.context, self._told = context, None
+            self.context, self._warned = context, None
             self.log.info(
                 "TLS: {file} is served, until {day}",
                 file=str(self._certificate),
@@ -96,12 +96,12 @@ class Served:
             )
 
     def warn_of_expiry(self, now: int) -> None:
-        """Say once for each of `AHEAD`, and when it is over, that the certificate expires."""
+        """Say once for each of `EXPIRY_WARNINGS`, and when it is over, that the certificate expires."""
         left = (self.pair.until - now) / DAY_MS
-        near = next((days for days in (0, *AHEAD) if left <= days), None)
-        if near is None or (self._told is not None and near >= self._told):
+        near = next((days for days in (0, *EXPIRY_WARNINGS) if left <= days), None)
+        if near is None or (self._warned is not None and near >= self._warned):
             return
-        self._told = near
+        self._warned = near
         file, when = str(self._certificate), day(self.pair.until)
         if near:
             text = "TLS: {file} expires within {days} days, on {when}"
@@ -131,7 +131,7 @@ class Served:
         """The certificate, and the key."""
         return self._certificate, self._key
 
-    def _look(self) -> tuple[Stamp, Stamp]:
+    def _stamps(self) -> tuple[Stamp, Stamp]:
         return stamp(self._certificate), stamp(self._key)
 
     def _remark(self) -> None:
@@ -140,7 +140,7 @@ class Served:
 
 
 @implementer(IOpenSSLServerConnectionCreator)
-class Certificates:
+class CertificateStore:
     """
     Every certificate of `[tls]`.
 
@@ -156,7 +156,7 @@ class Certificates:
 
     def __init__(self, settings: Tls, folder: Path, now: Callable[[], int]) -> None:
         self._settings, self._now = settings, now
-        self._looking = Recurring("The look at the certificates", self._refresh)
+        self._checking = Recurring("The look at the certificates", self._refresh)
         if not set_curves(Context(TLS_METHOD)):
             self.log.warn("TLS: this pyOpenSSL cannot choose curves; OpenSSL's own are offered")
         self._ca = _path(settings.client_ca) if settings.client_certificates != "none" else None
@@ -173,13 +173,13 @@ class Certificates:
         """Return OpenSSL's side of a new connection; called by Twisted."""
         return Connection(self._default.context, None)
 
-    def look(self) -> None:
+    def check_files(self) -> None:
         """Take what changed; called every second."""
-        self._looking(False)
+        self._checking(False)
 
     def reload(self) -> None:
         """Take everything anew, and say again what is refused."""
-        self._looking(True)
+        self._checking(True)
 
     def status(self) -> list[dict[str, object]]:
         """Report for `mtnet status`."""
@@ -201,13 +201,13 @@ class Certificates:
         files = [path for served in self._all() for path in served.files]
         return {path.parent for path in [*files, *([self._ca] if self._ca else [])]}
 
-    def _all(self) -> Iterator[Served]:
+    def _all(self) -> Iterator[ServedCertificate]:
         yield self._default
         yield from self._hosts.values()
 
-    def _serve(self, name: str, certificate: Path, key: Path) -> Served:
+    def _serve(self, name: str, certificate: Path, key: Path) -> ServedCertificate:
         profile = self._settings.profile
-        served = Served(name, certificate, key, self._build, profile, self._now())
+        served = ServedCertificate(name, certificate, key, self._build, profile, self._now())
         if name and not {_host(name), _wildcard(name)}.intersection(map(_host, served.pair.names)):
             self.log.warn(
                 "TLS: {file} is served to who asks for {host}, and is not valid for it",
@@ -215,17 +215,17 @@ class Certificates:
             )  # fmt: skip
         return served
 
-    def _refresh(self, anyway: bool) -> None:
-        self._refresh_authorities(anyway)
+    def _refresh(self, force: bool) -> None:
+        self._refresh_authorities(force)
         for served in self._all():
-            served.refresh(self._now(), anyway)
+            served.refresh(self._now(), force)
             served.warn_of_expiry(self._now())
 
-    def _refresh_authorities(self, anyway: bool) -> None:
+    def _refresh_authorities(self, force: bool) -> None:
         if self._ca is None:
             return
         seen = stamp(self._ca)
-        if seen == self._ca_stamp and not anyway:
+        if seen == self._ca_stamp and not force:
             return
         self._ca_stamp, before = seen, self._authorities
         try:

@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import Attribute, Interface
 
-from mtnet.net.output.broadcast import Crowd, Shout
-from mtnet.net.output.queue import Backlog
+from mtnet.net.output.broadcast import Broadcast, BroadcastGroup
+from mtnet.net.output.queue import SendQueue
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.model import Entry
@@ -66,7 +66,7 @@ class ISubscriber(Interface):
 class ITail(Interface):
     """Somebody who is told every entry of a channel once it is on disk."""
 
-    shared: Backlog | None = Attribute(
+    shared: SendQueue | None = Attribute(
         "Where frames go as they are, without `committed` being called; None = nowhere."
     )
 
@@ -107,8 +107,8 @@ class Fanout:
         self._clock = clock
         self._subscribers: dict[str, dict[ISubscriber, None]] = {}
         self._tails: dict[str, dict[ITail, None]] = {}
-        self._crowds: dict[str, Crowd[ITail]] = {}
-        self._untold: deque[_Delivery | Shout[ITail]] = deque()
+        self._groups: dict[str, BroadcastGroup[ITail]] = {}
+        self._untold: deque[_Delivery | Broadcast[ITail]] = deque()
         self._telling: IDelayedCall | None = None
 
     def subscribe(self, channel: str, follower: ISubscriber) -> None:
@@ -119,7 +119,7 @@ class Fanout:
         """Tell it no more."""
         self._subscribers.get(channel, {}).pop(follower, None)
 
-    def attach(self, channel: str, tail: ITail) -> Crowd[ITail] | None:
+    def attach(self, channel: str, tail: ITail) -> BroadcastGroup[ITail] | None:
         """
         Tell `tail` each entry that is stored from now on.
 
@@ -129,32 +129,32 @@ class Fanout:
         if tail.shared is None:
             self._tails.setdefault(channel, {})[tail] = None
             return None
-        crowd = self._crowds.setdefault(channel, Crowd())
-        crowd.add(tail, tail.shared)
-        return crowd
+        group = self._groups.setdefault(channel, BroadcastGroup())
+        group.add(tail, tail.shared)
+        return group
 
     def detach(self, channel: str, tail: ITail) -> None:
         """Tell it no more."""
         self._tails.get(channel, {}).pop(tail, None)
-        if channel in self._crowds:
-            self._crowds[channel].discard(tail)
+        if channel in self._groups:
+            self._groups[channel].discard(tail)
 
     def count(self, channel: str | None = None) -> int:
         """Return how many followers a channel has, or all of them together."""
         if channel is None:
             return sum(map(self.count, self.channels()))
-        kinds = self._subscribers, self._tails, self._crowds
+        kinds = self._subscribers, self._tails, self._groups
         return sum(len(followers.get(channel, ())) for followers in kinds)
 
     def channels(self) -> set[str]:
         """Return the channels that somebody follows or followed."""
-        return {*self._subscribers, *self._tails, *self._crowds}
+        return {*self._subscribers, *self._tails, *self._groups}
 
     def tell(self, channel: str, batch: Batch, changes: Iterable[Change]) -> None:
         """Tell what was stored just now; who comes later reads it from where it is stored."""
-        crowd = self._crowds.get(channel)
-        if crowd:
-            self._untold.append(Shout(crowd, batch.text, batch.entries[-1].seq))
+        group = self._groups.get(channel)
+        if group:
+            self._untold.append(Broadcast(group, batch.text, batch.entries[-1].seq))
         self._add(self._tails.get(channel, {}), methodcaller("committed", batch))
         for change in changes:
             self._add(self._subscribers.get(channel, {}), methodcaller("changed", change))
@@ -162,7 +162,7 @@ class Fanout:
 
     def announce(self, channel: str, frame: bytes) -> None:
         """Tell those who follow every entry what else there is to say of the channel."""
-        for followers in (self._crowds, self._tails):
+        for followers in (self._groups, self._tails):
             self._add(followers.get(channel, ()), methodcaller("announced", frame))
         self._begin()
 
@@ -185,7 +185,7 @@ class Fanout:
         told, self._telling = 0, None
         while self._untold and told < SLICE:
             telling = self._untold[0]
-            told += telling.tell(SLICE - told, self._clock.seconds())
+            told += telling.send(SLICE - told, self._clock.seconds())
             if not telling.left:
                 self._untold.popleft()
         if self._untold:
@@ -205,7 +205,7 @@ class _Delivery(NamedTuple):
     left: deque[Any]
     say: Callable[[Any], object]
 
-    def tell(self, most: int, when: float) -> int:
+    def send(self, most: int, when: float) -> int:
         """Tell it to at most so many; return how many they were."""
         for told in range(most):
             if not self.left:

@@ -22,12 +22,13 @@ from mtnet.config.schema import Access, Port
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, PolicyError, WireError, quote
 from mtnet.interfaces import IListenerAware
+from mtnet.net.closing import StallDetector, unacknowledged
 from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.foreign import FOREIGN, is_foreign, name_of
-from mtnet.net.keepalive import hold
-from mtnet.net.output.segments import StreamTransport, Watch, unacknowledged
-from mtnet.net.peer import Gate, Visitor, guarded
-from mtnet.net.throttle import Brake, Pace
+from mtnet.net.first_bytes import BROWSER_HEAD, describe, looks_like_browser
+from mtnet.net.keepalive import configure_keepalive
+from mtnet.net.peer import ListenerAccess, Peer, abort_on_error
+from mtnet.net.throttle import ReadRateLimit, ReadThrottle
+from mtnet.net.transport import StreamTransport
 from mtnet.services.signals.classic.follower import ClassicFollower
 from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.publishers import Publisher
@@ -57,8 +58,8 @@ class SignalsProtocol(Protocol):
     log = Logger()
     transport: StreamTransport  # type: ignore[assignment]
 
-    def __init__(self, env: Environment, visitor: Visitor, channel: str, grace: float) -> None:
-        self._env, self._visitor, self._channel, self._grace = env, visitor, channel, grace
+    def __init__(self, env: Environment, peer: Peer, channel: str, grace: float) -> None:
+        self._env, self._peer, self._channel, self._grace = env, peer, channel, grace
         self._decoder = FrameDecoder()
         self._head: bytes | None = b""
         self._timer: IDelayedCall | None = None
@@ -69,21 +70,23 @@ class SignalsProtocol(Protocol):
         self._secret, self._tail = False, b""
         self._refusals, self._refusals_since = 0, 0.0
         self._lacks = False
-        self._watch: Watch | None = None
+        self._stall_detector: StallDetector | None = None
         self._ended = self._peer_ended = False
 
     def connectionMade(self) -> None:
-        hold(self.transport)
-        self._brake = Brake(self.transport)
-        self._pace = Pace(self._brake, self._env.clock, self._env.config.signals.frames)
-        self._visitor.arrive(self.transport, self._turned_out)
+        configure_keepalive(self.transport)
+        self._throttle = ReadThrottle(self.transport)
+        self._rate_limit = ReadRateLimit(
+            self._throttle, self._env.clock, self._env.config.signals.frames
+        )
+        self._peer.connected(self.transport, self._turned_out)
         if self._may("follow"):
             self._timer = self._env.clock.callLater(self._grace, self._silent)
         elif not self._may("publish"):
-            self._visitor.wait()
+            self._peer.mark_unauthenticated()
             self._timer = self._env.clock.callLater(self._limits.login, self._mute)
 
-    @guarded
+    @abort_on_error
     def dataReceived(self, data: bytes) -> None:
         if self._ended or self._is_browser(data):
             return
@@ -91,7 +94,7 @@ class SignalsProtocol(Protocol):
         try:
             self._read(data)
         except FrameError as error:
-            self._visitor.offend(Offence.FRAME)
+            self._peer.report_abuse(Offence.FRAME)
             if self._session is None:
                 self.end(f"is cut off: {self._shown(error)}")
             else:
@@ -109,7 +112,7 @@ class SignalsProtocol(Protocol):
             self._lacks = True
             self._count_refusal()
             self._warn("ended in the middle of a frame", "cut")
-        if self._watch is not None:
+        if self._stall_detector is not None:
             self.transport.loseConnection()
             return
         self._peer_ended = True
@@ -130,13 +133,13 @@ class SignalsProtocol(Protocol):
             self._warn(f"ended without a frame: {self._unframed()}", "end")
         self._ended = True
         self._stop()
-        self._pace.stop()
-        if self._watch is not None:
-            self._watch.stop()
+        self._rate_limit.stop()
+        if self._stall_detector is not None:
+            self._stall_detector.stop()
         if self._session is not None:
             self._session.close()
         self._leave()
-        self._visitor.leave()
+        self._peer.disconnected()
 
     def end(self, why: str) -> None:
         """Close the connection at once, with one line in the log."""
@@ -158,11 +161,11 @@ class SignalsProtocol(Protocol):
         """Say whether a web page drives this connection, and end it if so."""
         if self._head is None:
             return False
-        self._head += data[:FOREIGN]
-        foreign = is_foreign(self._head)
+        self._head += data[:BROWSER_HEAD]
+        foreign = looks_like_browser(self._head)
         if foreign:
-            self._visitor.offend(Offence.FRAME)
-            self.end(f"speaks HTTP or TLS, which a web page could abuse: {name_of(self._head)}")
+            self._peer.report_abuse(Offence.FRAME)
+            self.end(f"speaks HTTP or TLS, which a web page could abuse: {describe(self._head)}")
         if foreign is not None:
             self._head = None
         return bool(foreign)
@@ -178,8 +181,8 @@ class SignalsProtocol(Protocol):
                 return
             self._frame(payload)
             frames += 1
-        if not self._visitor.trusted:
-            self._pace.spend(frames)
+        if not self._peer.trusted:
+            self._rate_limit.spend(frames)
         if self._decoder.unfinished:
             self._time_frame(began=frames > 0 or not unfinished)
         else:
@@ -196,10 +199,10 @@ class SignalsProtocol(Protocol):
 
     def _dripped(self) -> None:
         self._deadline = None
-        if self._brake.pressed:  # the rest of it waits for us
+        if self._throttle.paused:  # the rest of it waits for us
             self._deadline = self._env.clock.callLater(self._limits.frame, self._dripped)
             return
-        self._visitor.offend(Offence.DEADLINE)
+        self._peer.report_abuse(Offence.DEADLINE)
         if self._decoder.unfinished:
             self.end(f"did not end a frame within {self._limits.frame:g} s")
         else:
@@ -212,7 +215,7 @@ class SignalsProtocol(Protocol):
 
     def _mute(self) -> None:
         self._timer = None
-        self._visitor.offend(Offence.DEADLINE)
+        self._peer.report_abuse(Offence.DEADLINE)
         self.end(
             f"did not log in within {self._limits.login:g} s, and may do nothing without; "
             "access.anonymous and access.networks name what it may"
@@ -247,7 +250,7 @@ class SignalsProtocol(Protocol):
         """From here on this connection speaks dialect 2."""
         self._stop()
         self._leave()
-        self._session = Session(self._env, self.transport, self._visitor, self._brake, self._close)
+        self._session = Session(self._env, self.transport, self._peer, self._throttle, self._close)
         self._session.frame(payload)
 
     def _close(self) -> None:
@@ -258,7 +261,7 @@ class SignalsProtocol(Protocol):
         takes what we said last out of the peer's hands. TLS has no half-close.
         """
         self._ended = True
-        self._watch = Watch(
+        self._stall_detector = StallDetector(
             self._env.clock, PROGRESS, lambda: unacknowledged(self.transport), self._stuck
         )
         if self._peer_ended or ISSLTransport.providedBy(self.transport):
@@ -299,7 +302,7 @@ class SignalsProtocol(Protocol):
             self._refusals, self._refusals_since = 0, when
         self._refusals += 1
         if self._refusals > most:
-            self._visitor.offend(Offence.FRAME)
+            self._peer.report_abuse(Offence.FRAME)
             self.end(f"sent more than {most} frames that are refused within a minute")
 
     def _publish(self, payload: bytes) -> None:
@@ -313,9 +316,9 @@ class SignalsProtocol(Protocol):
         if self._publisher is None:
             self._stop()
             peer = show(self.transport.getPeer())
-            producer = self._brake.pedal("disk")
+            producer = self._throttle.producer("disk")
             self._publisher = self._env.signals.join(
-                peer, producer, refuse=self._refused, close=self.end, address=self._visitor.host
+                peer, producer, refuse=self._refused, close=self.end, address=self._peer.host
             )
         self._env.signals.submit(self._publisher, self._channel, symbol, volume)
 
@@ -344,7 +347,7 @@ class SignalsProtocol(Protocol):
         return follower is None or follower.stop()
 
     def _may(self, verb: str) -> bool:
-        return self._visitor.may(verb, self._channel, "signals")
+        return self._peer.may(verb, self._channel, "signals")
 
     @property
     def _limits(self) -> Access:
@@ -369,7 +372,7 @@ class SignalsFactory(Factory):
 
     def __init__(self, env: Environment, listener: Listener, grace: float | None = None) -> None:
         self._env, self._grace = env, grace
-        self._gate = Gate(env, listener)
+        self._access = ListenerAccess(env, listener)
         self._channel = env.config.signals.ports.get(listener.endpoint, Port()).channel
 
     def at(self, listener: Listener) -> "SignalsFactory":
@@ -377,10 +380,10 @@ class SignalsFactory(Factory):
         return SignalsFactory(self._env, listener, self._grace)
 
     def buildProtocol(self, addr: IAddress | None) -> SignalsProtocol | None:
-        visitor = self._gate.enter(addr)
-        if visitor is None:
+        peer = self._access.admit(addr)
+        if peer is None:
             return None
         grace = self._env.config.signals.grace if self._grace is None else self._grace
-        protocol = SignalsProtocol(self._env, visitor, self._channel, grace)
+        protocol = SignalsProtocol(self._env, peer, self._channel, grace)
         protocol.factory = self
         return protocol

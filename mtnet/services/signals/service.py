@@ -21,7 +21,7 @@ from mtnet.config.schema import Signals
 from mtnet.errors import JournalError, NotAskedError, PolicyError, PrunedError, WireError
 from mtnet.interfaces import IStatus
 from mtnet.net.output.broadcast import LOOP
-from mtnet.net.timer_wheel import Wheel
+from mtnet.net.timer_wheel import TimerWheel
 from mtnet.recurring import Recurring
 from mtnet.redact import PathRedactor
 from mtnet.services.signals import wire
@@ -134,7 +134,7 @@ class SignalService:
         self.replay_caches = ReplayCaches(self.read, settings.retain, clock)
         self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread)
         self.sessions: dict[Client, None] = {}
-        self.wheel = Wheel(clock, settings.heartbeat / BEATS)
+        self.timer_wheel = TimerWheel(clock, settings.heartbeat / BEATS)
         self._writer = Writer(settings, journal, clock, in_thread, self)
         self._scrubber = Scrubber(journal, clock, in_thread)
         self._complained: frozenset[str] = frozenset()

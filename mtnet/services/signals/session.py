@@ -12,10 +12,10 @@ from mtnet.access.bans.policy import Offence
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, PolicyError, WireError
 from mtnet.net.endpoints import show
-from mtnet.net.output.queue import Backlog
-from mtnet.net.peer import Visitor
-from mtnet.net.throttle import Brake
-from mtnet.net.timer_wheel import Spoke
+from mtnet.net.output.queue import SendQueue
+from mtnet.net.peer import Peer
+from mtnet.net.throttle import ReadThrottle
+from mtnet.net.timer_wheel import Slot
 from mtnet.net.transport import Transport
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
@@ -44,38 +44,16 @@ SOON = 0.001
 class Session:
     """
     Args:
-        visitor: who it is, and what it may do.
-        brake: leaves the connection unread.
+        peer: who it is, and what it may do.
+        throttle: leaves the connection unread.
         end: closes the connection behind what is on its way.
     """
 
     __slots__ = (
-        "_backlog",
-        "_behind",
-        "_brake",
-        "_client",
-        "_closed",
-        "_end",
-        "_env",
-        "_errors",
-        "_errors_since",
-        "_finishing",
-        "_greeted",
-        "_heard",
-        "_missed",
-        "_name",
-        "_parted",
-        "_pinged",
-        "_published",
-        "_publisher",
-        "_refused",
-        "_settings",
-        "_signals",
-        "_spoke",
-        "_subscriptions",
-        "_transport",
-        "_unanswered",
-        "_visitor",
+        "_behind", "_client", "_closed", "_end", "_env", "_errors", "_errors_since", "_finishing",
+        "_greeted", "_heard", "_missed", "_name", "_parted", "_peer", "_pinged", "_published",
+        "_publisher", "_refused", "_send_queue", "_settings", "_signals", "_slot",
+        "_subscriptions", "_throttle", "_transport", "_unanswered",
     )  # fmt: skip
 
     log = Logger()
@@ -84,15 +62,15 @@ class Session:
         self,
         env: Environment,
         transport: Transport,
-        visitor: Visitor,
-        brake: Brake,
+        peer: Peer,
+        throttle: ReadThrottle,
         end: Callable[[], None],
     ) -> None:
         self._env, self._signals, self._settings = env, env.signals, env.config.signals
-        self._transport, self._visitor = transport, visitor
-        self._brake, self._end = brake, end
+        self._transport, self._peer = transport, peer
+        self._throttle, self._end = throttle, end
         self._behind: list[bytes] | None = None
-        self._backlog = Backlog(transport, env.clock, self._settings.queue, self._overflow)
+        self._send_queue = SendQueue(transport, env.clock, self._settings.queue, self._overflow)
         self._subscriptions: tuple[Subscription, ...] = ()  # mostly one
         self._publisher: Publisher | None = None
         self._published: set[str] = set()
@@ -104,8 +82,8 @@ class Session:
         self._pinged, self._missed = self._heard, 0
         self._errors, self._errors_since = 0, 0.0
         self._closed = False
-        self._spoke: Spoke | None = None
-        visitor.watch_rights(self._gained)
+        self._slot: Slot | None = None
+        peer.on_rights_gained(self._gained)
 
     def frame(self, payload: bytes) -> None:
         """Take what the client said."""
@@ -118,7 +96,7 @@ class Session:
         message: Message | None = None
         try:
             if is_login(payload):
-                self._visitor.check_private()
+                self._peer.check_private()
             message = parse(payload, self._settings.codepage)
             request = read_request(message)
             if not self._greeted and not isinstance(request, Hello):
@@ -173,17 +151,17 @@ class Session:
     def close(self) -> None:
         """The connection is gone."""
         self._closed = True
-        if self._spoke is not None:
-            self._signals.wheel.discard(self, self._spoke)
-            self._spoke = None
+        if self._slot is not None:
+            self._signals.timer_wheel.discard(self, self._slot)
+            self._slot = None
         self._drop_all()
         self._signals.sessions.pop(self, None)
         self._leave(self._parted)
-        self._backlog.close()
+        self._send_queue.close()
 
     def report(self) -> Mapping[str, object]:
         """Say for `mtnet signals status` who it is and how far it is."""
-        identity, now = self._visitor.identity, self._env.now()
+        identity, now = self._peer.identity, self._env.now()
         return {
             "peer": show(self._transport.getPeer()),
             "login": "" if identity is None else identity.name,
@@ -197,23 +175,21 @@ class Session:
     def _hello(self, said: Hello) -> None:
         if said.login:
             self._log_in(said)
-        elif self._visitor.rights.any("follow", SIGNALS) or self._visitor.rights.any(
-            "publish", SIGNALS
-        ):
+        elif self._peer.rights.any("follow", SIGNALS) or self._peer.rights.any("publish", SIGNALS):
             self._welcome(said)
         else:
-            self._visitor.hello_refused("no-login")
+            self._peer.hello_refused("no-login")
             raise WireError("login", "HELLO needs a login and a password here")
 
     def _log_in(self, said: Hello) -> None:
         """Find out who it is; what stands behind HELLO waits for that."""
         credentials = UsernamePassword(said.login.encode(), said.password.encode())
-        if self._visitor.recognize(credentials):
+        if self._peer.recognize(credentials):
             self._welcome(said)
             return
         self._behind = []
-        self._brake.press("login")
-        login = Deferred.fromCoroutine(self._visitor.login(credentials))
+        self._throttle.pause("login")
+        login = Deferred.fromCoroutine(self._peer.login(credentials))
         login.addCallbacks(lambda _: self._welcome(said), self._unknown)
         login.addErrback(lambda failure: self.log.failure("A login went wrong.", failure))
         login.addBoth(self._go_on)
@@ -228,7 +204,7 @@ class Session:
         for payload in behind or ():
             self.frame(payload)
         if not self._closed:
-            self._brake.release("login")
+            self._throttle.resume("login")
             self._finish()
 
     def _welcome(self, said: Hello) -> None:
@@ -241,10 +217,10 @@ class Session:
         epoch = self._signals.epoch("main")
         self._leave(True)  # whoever was fenced begins anew
         self._published, self._refused = set(), {}
-        self._brake.release("disk")
+        self._throttle.resume("disk")
         if not self._greeted:
             self._greeted = True
-            self._visitor.settle()
+            self._peer.mark_active()
             self._signals.sessions[self] = None
             self._wait()
         self._name, self._client = said.name, said.client  # and no password
@@ -253,7 +229,7 @@ class Session:
     def _subscribe(self, asked: Subscribe) -> None:
         channel = self._follow(asked.channel)
         self._drop(asked.channel)
-        subscription = Subscription(self._signals, channel, asked.symbols, self._backlog)
+        subscription = Subscription(self._signals, channel, asked.symbols, self._send_queue)
         self._subscriptions += (subscription,)
         subscription.start(asked, self._witness(), lambda: self._lost(asked.channel))
 
@@ -298,10 +274,10 @@ class Session:
         done.addErrback(lambda failure: self.log.failure("PUBLISH went wrong.", failure))
 
     def _join(self) -> Publisher:
-        identity = self._visitor.identity
+        identity = self._peer.identity
         return self._signals.join(
             show(self._transport.getPeer()),
-            self._brake.pedal("disk"),
+            self._throttle.producer("disk"),
             fence=self._fenced,
             who=PublisherId("" if identity is None else identity.name, self._name),
         )
@@ -354,7 +330,7 @@ class Session:
     # What the server says by itself
 
     def _send(self, frame: bytes) -> None:
-        self._backlog.write(frame)
+        self._send_queue.write(frame)
 
     def _fenced(self, channel: str) -> None:
         text = f"A newer publisher sets {channel}; say HELLO anew to take it over"
@@ -369,7 +345,7 @@ class Session:
         frame = messages.error_for(error, message)
         greeting = message is not None and message.verb == "HELLO"
         if greeting and error.code in ("field", "frame"):
-            self._visitor.hello_refused(error.code)
+            self._peer.hello_refused(error.code)
         # What its channel does not take, or our disk, is no error of the client.
         honest = isinstance(error, PolicyError) or error.code == "server"
         if greeting or error.code in messages.CLOSING or (not honest and self._too_many()):
@@ -385,17 +361,17 @@ class Session:
         self._errors += 1
         if self._errors < self._settings.errors:
             return False
-        self._visitor.offend(Offence.FRAME)
+        self._peer.report_abuse(Offence.FRAME)
         return True
 
     def _overflow(self) -> None:
-        self._backlog.clear()
+        self._send_queue.clear()
         text = f"More than {self._settings.queue} bytes waited; come back with after"
         self._close_with(messages.error("slow", text))
 
     def _close_with(self, frame: bytes) -> None:
         if not self._closed:
-            self._backlog.close(frame)
+            self._send_queue.close(frame)
             self.close()
             self._end()
 
@@ -407,14 +383,14 @@ class Session:
     # The heartbeat
 
     def _wait(self) -> None:
-        self._spoke = self._signals.wheel.add(self, self._due())
+        self._slot = self._signals.timer_wheel.add(self, self._due())
 
     def _due(self) -> float:
         """Return when either side will have been silent for a heartbeat."""
-        silent = min(self._heard, self._backlog.written)
+        silent = min(self._heard, self._send_queue.last_write)
         return max(silent, self._pinged) + self._settings.heartbeat
 
-    def wake(self) -> None:
+    def fire(self) -> None:
         """Ping, if it is time."""
         when = self._env.clock.seconds()
         if when + SOON >= self._due():
@@ -434,13 +410,13 @@ class Session:
     def _demand(self, verb: str, channel: str) -> None:
         if not self._may(verb, channel):
             self._note_refused(verb, channel)
-            who = self._visitor.identity.name if self._visitor.identity else "This connection"
+            who = self._peer.identity.name if self._peer.identity else "This connection"
             raise WireError("denied", f"{who} may not {verb} {channel}")
 
     def _witness(self) -> str:
         """Name the client where its word on the history of a channel counts; else nothing."""
-        identity, peer = self._visitor.identity, show(self._transport.getPeer())
-        if identity is None and not self._visitor.trusted:
+        identity, peer = self._peer.identity, show(self._transport.getPeer())
+        if identity is None and not self._peer.trusted:
             return ""
         names = [self._name, "" if identity is None else identity.name, peer]
         return f"the follower ({', '.join(filter(None, names))})"
@@ -470,4 +446,4 @@ class Session:
         return self._may(verb, channel)
 
     def _may(self, verb: str, channel: str) -> bool:
-        return self._visitor.may(verb, channel, SIGNALS)
+        return self._peer.may(verb, channel, SIGNALS)

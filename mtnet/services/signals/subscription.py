@@ -10,8 +10,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.errors import JournalError, PrunedError
-from mtnet.net.output.broadcast import Crowd
-from mtnet.net.output.queue import Backlog
+from mtnet.net.output.broadcast import BroadcastGroup
+from mtnet.net.output.queue import SendQueue
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.fanout import Batch, ITail, fields_of
@@ -37,7 +37,7 @@ class Subscription:
     """
     Args:
         symbols: entries of others are left out; None = it wants all.
-        backlog: where frames go.
+        send_queue: where frames go.
 
     Attributes:
         live: whether news is sent as it comes.
@@ -46,20 +46,8 @@ class Subscription:
     """
 
     __slots__ = (
-        "_backlog",
-        "_channel",
-        "_crowd",
-        "_failures",
-        "_held",
-        "_prev",
-        "_running",
-        "_sent",
-        "_signals",
-        "_symbols",
-        "_synced",
-        "acked",
-        "live",
-        "shared",
+        "_channel", "_failures", "_group", "_held", "_prev", "_running", "_send_queue", "_sent",
+        "_signals", "_symbols", "_synced", "acked", "live", "shared",
     )  # fmt: skip
 
     log = Logger()
@@ -69,12 +57,12 @@ class Subscription:
         signals: SignalService,
         channel: Channel,
         symbols: frozenset[str] | None,
-        backlog: Backlog,
+        send_queue: SendQueue,
     ) -> None:
         self._signals, self._channel, self._symbols = signals, channel, symbols
-        self._backlog = backlog
-        self.shared = backlog if symbols is None else None
-        self._crowd: Crowd[ITail] | None = None
+        self._send_queue = send_queue
+        self.shared = send_queue if symbols is None else None
+        self._group: BroadcastGroup[ITail] | None = None
         self._prev = self._sent = 0
         self._synced = self.live = False
         self._running: Deferred[None] | None = None
@@ -96,7 +84,7 @@ class Subscription:
     @property
     def position(self) -> int:
         """The entry up to which all was sent, or left out."""
-        return self._sent if self._crowd is None else max(self._sent, self._crowd.told)
+        return self._sent if self._group is None else max(self._sent, self._group.sequence)
 
     def start(self, asked: Subscribe, who: str, fail: Callable[[], None]) -> None:
         """
@@ -123,7 +111,7 @@ class Subscription:
 
     def announced(self, frame: bytes) -> None:
         """Send what is said of the channel besides."""
-        self._backlog.write(frame)
+        self._send_queue.write(frame)
 
     def acknowledge(self, ack: Ack) -> None:
         """Take note of what the client did with an entry."""
@@ -164,12 +152,12 @@ class Subscription:
             await self._page()
         if not self._synced:
             self._sync(self._channel.h)
-        self._crowd = self._signals.fanout.attach(self._channel.name, self)
+        self._group = self._signals.fanout.attach(self._channel.name, self)
         self.live = True
         name, mode = self._channel.name, self._signals.mode(self._channel.name)
-        self._backlog.write(wire.status(name, *self._signals.provider(name)))
+        self._send_queue.write(wire.status(name, *self._signals.provider(name)))
         if mode is not None:
-            self._backlog.write(wire.paused(name, mode))
+            self._send_queue.write(wire.paused(name, mode))
 
     def _caught_up(self, result: object) -> object:
         self._running = None
@@ -202,18 +190,18 @@ class Subscription:
             except PrunedError:
                 await self._snapshot()
                 return
-        await self._backlog.room()
+        await self._send_queue.when_empty()
         await self._signals.replay_caches.share.take()
         self._send(batch.entries, batch.frames, batch.text)
 
     async def _snapshot(self, diverged: bool = False) -> None:
         channel, seq, h = self._channel, self._channel.seq, self._channel.h
         held = [entry for entry in channel.held() if self._wants(entry)]
-        self._backlog.write(wire.snapshot(channel.name, channel.epoch, seq, len(held), diverged))
+        self._send_queue.write(wire.snapshot(channel.name, channel.epoch, seq, len(held), diverged))
         for page in _pages(held):
-            await self._backlog.room()
+            await self._send_queue.when_empty()
             frames = [wire.position(*fields_of(entry)) for entry in page]
-            self._backlog.write(b"".join(frames))
+            self._send_queue.write(b"".join(frames))
         self._prev = self._sent = seq
         self._sync(h)
 
@@ -221,12 +209,12 @@ class Subscription:
         self._synced = True
         self._prev = self._sent
         channel = self._channel
-        self._backlog.write(wire.synced(channel.name, channel.epoch, self._sent, h))
+        self._send_queue.write(wire.synced(channel.name, channel.epoch, self._sent, h))
 
     def _send(self, entries: list[Entry], frames: list[bytes], text: bytes) -> None:
         self._sent = entries[-1].seq if entries else self._sent
         if self._symbols is None:
-            self._backlog.write(text)
+            self._send_queue.write(text)
             return
         wanted: list[bytes] = []
         for entry, frame in zip(entries, frames, strict=True):
@@ -234,7 +222,7 @@ class Subscription:
                 wanted.append(wire.with_prev(frame, self._prev))
                 self._prev = entry.seq
         if wanted:
-            self._backlog.write(b"".join(wanted))
+            self._send_queue.write(b"".join(wanted))
 
     def _wants(self, entry: Entry) -> bool:
         return self._symbols is None or entry.symbol in self._symbols

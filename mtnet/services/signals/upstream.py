@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from mtnet.config.schema import Source
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, WireError, quote
-from mtnet.net.keepalive import hold
+from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.services.signals.classic.wire import parse_position
@@ -29,7 +29,7 @@ class SourceProtocol(Protocol):
         self._publisher: Publisher | None = None
 
     def connectionMade(self) -> None:
-        hold(self.transport)
+        configure_keepalive(self.transport)
         name = f"source {self._name}"
         self._publisher = self._env.signals.join(
             name,

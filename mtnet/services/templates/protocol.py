@@ -24,18 +24,13 @@ from mtnet.access.bans.policy import Offence
 from mtnet.daemon.environment import Environment
 from mtnet.errors import TemplateError, WireError
 from mtnet.interfaces import IListenerAware
+from mtnet.net.closing import StallDetector, unacknowledged
 from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.foreign import COMMANDS, HTTP_METHODS, can_become, name_of, starts_with
+from mtnet.net.first_bytes import COMMANDS, HTTP_METHODS, can_become, describe, starts_with
 from mtnet.net.output.direct import end_half
-from mtnet.net.output.segments import (
-    Pieces,
-    StreamTransport,
-    Watch,
-    bare,
-    keeps_pieces,
-    unacknowledged,
-)
-from mtnet.net.peer import Gate, Visitor, guarded
+from mtnet.net.output.segments import SegmentedSender, preserves_segments
+from mtnet.net.peer import ListenerAccess, Peer, abort_on_error
+from mtnet.net.transport import StreamTransport, innermost
 from mtnet.services.templates.content import too_large
 from mtnet.services.templates.version import Version
 from mtnet.services.templates.wire import (
@@ -55,7 +50,7 @@ class TemplatesProtocol(Protocol):
     One connection: one answer, or any number of HTTP requests.
 
     Args:
-        visitor: who it is, and what it may do.
+        peer: who it is, and what it may do.
         site: whose channels speak HTTP.
         raw: whether a client that is silent is answered.
     """
@@ -63,25 +58,23 @@ class TemplatesProtocol(Protocol):
     log = Logger()
     transport: StreamTransport  # type: ignore[assignment]
 
-    def __init__(
-        self, env: Environment, visitor: Visitor, site: IProtocolFactory, raw: bool
-    ) -> None:
-        self._env, self._visitor, self._site, self._answers_silence = env, visitor, site, raw
+    def __init__(self, env: Environment, peer: Peer, site: IProtocolFactory, raw: bool) -> None:
+        self._env, self._peer, self._site, self._answers_silence = env, peer, site, raw
         self._settings = env.config.templates
         self._head = b""
         self._receive: Callable[[bytes], None] = self._first
         self._ended: Callable[[], None] = self._close
         self._channel: IProtocol | None = None
         self._timer: IDelayedCall | None = None
-        self._watch: Watch | None = None
-        self._pieces: Pieces | None = None
+        self._stall_detector: StallDetector | None = None
+        self._segments: SegmentedSender | None = None
         self._peer_ended = self._lost = False
 
     # What Twisted calls.
 
     def connectionMade(self) -> None:
-        self._visitor.arrive(self.transport, self._abort)
-        self._visitor.wait()
+        self._peer.connected(self.transport, self._abort)
+        self._peer.mark_unauthenticated()
         if not self._answers_silence:
             return
         self._ended = self._raw
@@ -90,7 +83,7 @@ class TemplatesProtocol(Protocol):
         else:
             self._raw()
 
-    @guarded
+    @abort_on_error
     def dataReceived(self, data: bytes) -> None:
         self._receive(data)
 
@@ -107,7 +100,7 @@ class TemplatesProtocol(Protocol):
         self._still()
         # What these hold of an upload would otherwise stay until the garbage is collected.
         self._receive, self._ended = _drop, _nothing
-        self._visitor.leave()
+        self._peer.disconnected()
         if self._channel is not None:
             self._channel.connectionLost(reason)
 
@@ -123,25 +116,25 @@ class TemplatesProtocol(Protocol):
         elif starts_with(self._head, COMMANDS):
             self._commanded()
         elif not can_become(self._head, (*HTTP_METHODS, *COMMANDS)):
-            self._visitor.offend(Offence.FRAME)
+            self._peer.report_abuse(Offence.FRAME)
             self._unknown()
         else:
-            self._visitor.wait(silent=False)
+            self._peer.mark_unauthenticated(silent=False)
 
     def _late(self) -> None:
-        self._visitor.offend(Offence.DEADLINE)
+        self._peer.report_abuse(Offence.DEADLINE)
         self._unknown()
 
     def _unknown(self) -> None:
         # A reset: to a publisher of signals a clean close would say that all is stored.
-        self._warn("begins with {head}, which is no command", head=name_of(self._head))
+        self._warn("begins with {head}, which is no command", head=describe(self._head))
         self._abort()
 
     # HTTP.
 
     def _http(self) -> None:
         self._still()
-        self._visitor.leave()  # it is the site's now
+        self._peer.disconnected()  # it is the site's now
         channel = self._site.buildProtocol(self.transport.getPeer())
         if channel is None:
             self._close()
@@ -169,10 +162,10 @@ class TemplatesProtocol(Protocol):
             answers: dict[type, Callable[[Any], None]] = {Fetch: self._fetch, Store: self._store}
             answers[type(command)](command)
         else:
-            self._visitor.wait(silent=False)
+            self._peer.mark_unauthenticated(silent=False)
 
     def _malformed(self, error: WireError | TemplateError) -> None:
-        self._visitor.offend(Offence.FRAME)
+        self._peer.report_abuse(Offence.FRAME)
         store = self._head.startswith(b"STORE ")
         # Where in a malformed STORE the password stands, nobody knows.
         shown = f"It is a STORE ({error.code})." if store else str(error)
@@ -195,7 +188,7 @@ class TemplatesProtocol(Protocol):
 
     def _answer(self, find: Callable[[], Version], asked: Fetch | None) -> None:
         self._still()
-        self._visitor.settle()
+        self._peer.mark_active()
         self._receive = _drop
         try:
             self._demand("fetch", asked.symbol if asked else None)
@@ -215,12 +208,12 @@ class TemplatesProtocol(Protocol):
         head = raw_prefix(key.symbol, key.period, key.platform, self._env.config.signals.codepage)
         if asked is not None and asked.counted:
             head = counted(head, len(body))
-        if keeps_pieces(self.transport) and not self._visitor.proxied:
-            local = self._visitor.local
-            self._pieces = Pieces(self.transport, head, body, self._finish, local)
+        if preserves_segments(self.transport) and not self._peer.proxied:
+            local = self._peer.local
+            self._segments = SegmentedSender(self.transport, head, body, self._finish, local)
             self._ended = _nothing
-            self.transport.registerProducer(self._pieces, False)
-            if not self._pieces.finished:
+            self.transport.registerProducer(self._segments, False)
+            if not self._segments.finished:
                 self._observe(self._progress, self._stalled)
         else:
             self.transport.write(head + body)
@@ -241,11 +234,11 @@ class TemplatesProtocol(Protocol):
             self._refuse(error)
 
     def _log_in(self, command: Store) -> None:
-        self._visitor.check_private()
+        self._peer.check_private()
         credentials = UsernamePassword(command.login.encode(), command.secret.encode())
         self._receive, self._ended = self._behind, _nothing
         self.transport.pauseProducing()
-        login = Deferred.fromCoroutine(self._visitor.login(credentials))
+        login = Deferred.fromCoroutine(self._peer.login(credentials))
         login.addCallback(lambda _: self._authorized(command))
         login.addErrback(self._denied).addErrback(self._failed)
 
@@ -254,7 +247,7 @@ class TemplatesProtocol(Protocol):
 
     def _authorized(self, command: Store) -> None:
         self._demand("publish", command.symbol)
-        self._visitor.settle()
+        self._peer.mark_active()
         self._upload(command)
         if command.login:
             self.transport.resumeProducing()
@@ -288,11 +281,11 @@ class TemplatesProtocol(Protocol):
 
         def late() -> None:
             self._warn("took too long for an upload")
-            self._visitor.offend(Offence.DEADLINE)
+            self._peer.report_abuse(Offence.DEADLINE)
             self._abort()
 
         self._receive, self._ended = receive, ended
-        if not self._visitor.trusted:
+        if not self._peer.trusted:
             self._wait(self._env.config.access.body, late)
         self._observe(lambda: body.received, stalled)
         receive(self._decoder.rest)
@@ -333,24 +326,24 @@ class TemplatesProtocol(Protocol):
 
         TLS has no half-close: there the close alert goes out behind the bytes.
         """
-        if self._pieces is None:
+        if self._segments is None:
             self._still()
         self._ended = self._close
-        if self._watch is None:  # else it has watched the pieces, and goes on
+        if self._stall_detector is None:  # else it has watched the pieces, and goes on
             self._observe(self._progress, self._stalled)
-        if self._pieces is None and ISSLTransport.providedBy(self.transport):
+        if self._segments is None and ISSLTransport.providedBy(self.transport):
             self.transport.loseConnection()
         else:
             end_half(self.transport)
 
     def _progress(self) -> object:
-        return self._pieces and self._pieces.sent, unacknowledged(self.transport)
+        return self._segments and self._segments.sent, unacknowledged(self.transport)
 
     def _stalled(self) -> None:
-        if unacknowledged(self.transport) or (self._pieces and not self._pieces.finished):
+        if unacknowledged(self.transport) or (self._segments and not self._segments.finished):
             self._abort()
         else:
-            bare(self.transport).loseConnection()
+            innermost(self.transport).loseConnection()
 
     def _close(self) -> None:
         self._receive = _drop
@@ -364,7 +357,7 @@ class TemplatesProtocol(Protocol):
     # Small things.
 
     def _demand(self, verb: str, symbol: str | None) -> None:
-        rights = self._visitor.rights
+        rights = self._peer.rights
         if symbol is None:
             allowed = rights.any(verb, "templates")
         else:
@@ -378,15 +371,17 @@ class TemplatesProtocol(Protocol):
         self._timer = self._env.clock.callLater(seconds, call)
 
     def _observe(self, mark: Callable[[], object], stalled: Callable[[], None]) -> None:
-        self._watch = Watch(self._env.clock, self._settings.progress, mark, stalled)
+        self._stall_detector = StallDetector(
+            self._env.clock, self._settings.progress, mark, stalled
+        )
 
     def _still(self) -> None:
         """Stop every clock of this connection."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        if self._watch is not None:
-            self._watch.stop()
-            self._watch = None
+        if self._stall_detector is not None:
+            self._stall_detector.stop()
+            self._stall_detector = None
 
     def _warn(self, text: str, **fields: str) -> None:
         peer = self.transport.getPeer()
@@ -407,7 +402,7 @@ class TemplatesFactory(Factory):
     def __init__(
         self, env: Environment, site: IProtocolFactory, listener: Listener, raw: bool = True
     ) -> None:
-        self._env, self._gate, self._raw = env, Gate(env, listener), raw
+        self._env, self._access, self._raw = env, ListenerAccess(env, listener), raw
         self._site = IListenerAware(site).at(listener)
 
     def at(self, listener: Listener) -> "TemplatesFactory":
@@ -415,10 +410,10 @@ class TemplatesFactory(Factory):
         return TemplatesFactory(self._env, self._site, listener, self._raw)
 
     def buildProtocol(self, addr: IAddress | None) -> TemplatesProtocol | None:
-        visitor = self._gate.enter(addr)
-        if visitor is None:
+        peer = self._access.admit(addr)
+        if peer is None:
             return None
-        return TemplatesProtocol(self._env, visitor, self._site, self._raw)
+        return TemplatesProtocol(self._env, peer, self._site, self._raw)
 
 
 def _drop(data: bytes) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mtnet.access.rights import Rights
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
-from mtnet.net.peer import Visitor
+from mtnet.net.peer import Peer
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.model import Batch, Seen, Source, Verdict
 
@@ -116,18 +116,16 @@ class StreamIngest:
     Args:
         host: the sender, until a header names it.
         report_error: is told the first of several records that cannot be read.
-        visitor: what it may send.
+        peer: what it may send.
 
     Attributes:
         kept: records that will be on disk after a `sync`, those that were there before included;
             of those that are held, none.
     """
 
-    def __init__(
-        self, env: Environment, host: str, report_error: ReportError, visitor: Visitor
-    ) -> None:
+    def __init__(self, env: Environment, host: str, report_error: ReportError, peer: Peer) -> None:
         self._env, self._host, self._report_error = env, host, report_error
-        self._visitor = visitor
+        self._peer = peer
         self._reader = RecordReader(env)
         self._collector = env.collector
         self._source: Source | None = None
@@ -194,7 +192,7 @@ class StreamIngest:
         return source
 
     def _read(self, source: Source, text: bytes, when: int) -> list[wire.Record]:
-        return self._reader.read(source, text, when, self._report_error, self._visitor.rights)
+        return self._reader.read(source, text, when, self._report_error, self._peer.rights)
 
     def _take(self, text: bytes, when: int) -> None:
         source = self._sender()

@@ -31,11 +31,11 @@ from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.interfaces import IListenerAware
 from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.foreign import HTTP_METHODS, can_become, name_of, starts_with
-from mtnet.net.keepalive import hold
-from mtnet.net.output.buffer import Outbox
-from mtnet.net.peer import Gate, Visitor
-from mtnet.net.time_slices import Turns
+from mtnet.net.first_bytes import HTTP_METHODS, can_become, describe, starts_with
+from mtnet.net.keepalive import configure_keepalive
+from mtnet.net.output.buffer import OutputBuffer
+from mtnet.net.peer import ListenerAccess, Peer
+from mtnet.net.time_slices import TimeSlicer
 from mtnet.net.transport import Transport
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.feed import BUDGET, EVERYTHING, Conflation
@@ -57,18 +57,18 @@ Work = Iterator["Deferred[None] | None"]
 class ConflatingSubscriber:
     """Tells one connection the ticks that it asked for."""
 
-    def __init__(self, outbox: Outbox, visitor: Visitor) -> None:
-        self._outbox, self._visitor = outbox, visitor
+    def __init__(self, output: OutputBuffer, peer: Peer) -> None:
+        self._output, self._peer = output, peer
         self._behind = Conflation()
         self._lines: list[bytes] = []
         self._size = 0
 
     def on_tick(self, symbol: bytes, line: bytes, rest: bytes, when: int) -> None:
         """Take a tick; it waits when the peer is behind."""
-        rights = self._visitor.rights
+        rights = self._peer.rights
         if not (rights.all("read", TICKS) or rights.may("read", TICKS, symbol.decode())):
             return
-        if self._outbox.ready and not self._behind and self._size < BUDGET:
+        if self._output.ready and not self._behind and self._size < BUDGET:
             self._lines.append(line)
             self._size += len(line)
         else:
@@ -77,10 +77,10 @@ class ConflatingSubscriber:
     def flush(self) -> None:
         """Write what was taken."""
         if self._lines:
-            self._outbox.write(b"".join(self._lines))
+            self._output.write(b"".join(self._lines))
             self._lines, self._size = [], 0
-        while self._behind and self._outbox.ready:
-            self._outbox.write(self._behind.take(BUDGET))
+        while self._behind and self._output.ready:
+            self._output.write(self._behind.take(BUDGET))
 
 
 @implementer(IHalfCloseableProtocol)
@@ -90,8 +90,8 @@ class TicksProtocol(Protocol):
     log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, env: Environment, visitor: Visitor, turns: Turns) -> None:
-        self._env, self._visitor, self._turns = env, visitor, turns
+    def __init__(self, env: Environment, peer: Peer, slicer: TimeSlicer) -> None:
+        self._env, self._peer, self._slicer = env, peer, slicer
         self._settings = env.config.ticks
         self._budget = TokenBucket(self._settings.records, env.clock.seconds())
         self._decoder = wire.LineDecoder()
@@ -110,22 +110,22 @@ class TicksProtocol(Protocol):
         }
 
     def connectionMade(self) -> None:
-        hold(self.transport)
-        clock, visitor = self._env.clock, self._visitor
-        visitor.arrive(self.transport, self._evicted)
+        configure_keepalive(self.transport)
+        clock, peer = self._env.clock, self._peer
+        peer.connected(self.transport, self._evicted)
         self._stream = StreamIngest(
-            self._env, host_of(self.transport.getPeer()), self._report_error, visitor
+            self._env, host_of(self.transport.getPeer()), self._report_error, peer
         )
-        self._outbox = Outbox(self.transport, clock, BUDGET, self._drained)
-        self._subscriber = ConflatingSubscriber(self._outbox, visitor)
+        self._output = OutputBuffer(self.transport, clock, BUDGET, self._drained)
+        self._subscriber = ConflatingSubscriber(self._output, peer)
         self._idle_timeout = self._settings.idle
-        if not (visitor.rights.any("send", TICKS) or visitor.rights.any("read", TICKS)):
+        if not (peer.rights.any("send", TICKS) or peer.rights.any("read", TICKS)):
             self._idle_timeout = self._env.config.access.login
         self._idle: IDelayedCall | None = clock.callLater(self._idle_timeout, self._timed_out)
         self._stall: IDelayedCall | None = clock.callLater(
             self._settings.stalled, self._check_stall
         )
-        visitor.wait()  # it may have to go at once
+        peer.mark_unauthenticated()  # it may have to go at once
 
     def dataReceived(self, data: bytes) -> None:
         if not self._ended:
@@ -145,7 +145,7 @@ class TicksProtocol(Protocol):
         self._gone, self._finished = True, self._finished or bool(reason.check(ConnectionDone))
         self._stop()
         if self._ended or not self._finished:
-            self._visitor.leave()
+            self._peer.disconnected()
         self._work()
 
     def end(self, why: str) -> None:
@@ -154,7 +154,7 @@ class TicksProtocol(Protocol):
             self._ended = True
             self._stop()
             self._warn(why, "end")
-            (self._visitor.leave if self._gone else self.transport.abortConnection)()
+            (self._peer.disconnected if self._gone else self.transport.abortConnection)()
 
     # What comes in
 
@@ -163,7 +163,7 @@ class TicksProtocol(Protocol):
             self._working = True
             if not self._gone:
                 self.transport.pauseProducing()
-            self._turns.run(self._process(), self._failed)
+            self._slicer.run(self._process(), self._failed)
 
     def _process(self) -> Work:
         while self._chunks and not self._ended:
@@ -174,16 +174,16 @@ class TicksProtocol(Protocol):
         yield from self._close_up()
         self._working = False
         if self._gone:
-            self._visitor.leave()  # not before: a login may have stood before the last records
+            self._peer.disconnected()  # not before: a login may have stood before the last records
         elif not (self._chunks or self._finished or self._ended):
             self.transport.resumeProducing()
 
     def _failed(self, failure: Failure) -> None:
         self.log.failure("A connection to ticks failed", failure)
-        self._visitor.offend(Offence.ERROR, failure.value)
+        self._peer.report_abuse(Offence.ERROR, failure.value)
         self.end("is closed")
         if self._gone:
-            self._visitor.leave()
+            self._peer.disconnected()
 
     def _take(self, data: bytes) -> Work:
         if self._ended:
@@ -191,8 +191,8 @@ class TicksProtocol(Protocol):
         if self._head is not None:
             self._head += data
             if starts_with(self._head, FOREIGN):
-                self._visitor.offend(Offence.FRAME)
-                self.end(f"sent what is neither tick nor command: {name_of(self._head)}")
+                self._peer.report_abuse(Offence.FRAME)
+                self.end(f"sent what is neither tick nor command: {describe(self._head)}")
                 return
             if can_become(self._head, FOREIGN):
                 return
@@ -200,7 +200,7 @@ class TicksProtocol(Protocol):
         yield from self._lines(self._decoder.feed(data))
         if self._decoder.overlong:
             self._stream.refuse()
-            self._visitor.offend(Offence.FRAME)
+            self._peer.report_abuse(Offence.FRAME)
             self.end(f"sent a record of more than {wire.MAX_RECORD} bytes")
 
     def _lines(self, text: bytes) -> Work:
@@ -216,7 +216,7 @@ class TicksProtocol(Protocol):
                 yield self._command(line)
 
     def _records(self, text: bytes) -> None:
-        if self._visitor.rights.any("send", TICKS):
+        if self._peer.rights.any("send", TICKS):
             self._busy()
             self._stream.take(text)
         else:
@@ -224,7 +224,7 @@ class TicksProtocol(Protocol):
             self._report_error(WireError("denied", "This connection may not send ticks"))
 
     def _header(self, line: bytes) -> None:
-        if not self._visitor.rights.any("send", TICKS):
+        if not self._peer.rights.any("send", TICKS):
             return  # the records behind it are denied
         try:
             self._stream.begin(wire.parse_header(line))
@@ -235,12 +235,12 @@ class TicksProtocol(Protocol):
     def _slow_down(self, count: int) -> "Deferred[None] | None":
         """Return what fires once the budget of records allows more; None = it does."""
         delay = self._budget.spend(count, self._env.clock.seconds())
-        return deferLater(self._env.clock, delay) if delay and not self._visitor.trusted else None
+        return deferLater(self._env.clock, delay) if delay and not self._peer.trusted else None
 
     def _command(self, line: bytes) -> "Deferred[None] | None":
         try:
             if line.startswith(b"LOGIN"):
-                self._visitor.check_private()
+                self._peer.check_private()
             verb, words = wire.parse_command(line)
             command = self._commands.get(verb)
             if command is None:
@@ -271,7 +271,7 @@ class TicksProtocol(Protocol):
                 self._refuse("is cut off within a record, which may be half a number")
             self._stream.cut()
         if not self._gone and self._subscriber not in self._env.collector.feed.subscribers:
-            self._outbox.close()
+            self._output.close()
             self.transport.loseConnection()
 
     def _refuse(self, why: str) -> None:
@@ -283,7 +283,7 @@ class TicksProtocol(Protocol):
     def _login(self, words: Words) -> "Deferred[None]":
         if len(words) != 2:
             raise WireError("login", "LOGIN takes a name and a password, with a blank between")
-        login = Deferred.fromCoroutine(self._visitor.login(UsernamePassword(*words)))
+        login = Deferred.fromCoroutine(self._peer.login(UsernamePassword(*words)))
         return login.addCallbacks(self._welcome, self._login_failed)
 
     def _welcome(self, _: Identity) -> None:
@@ -319,7 +319,7 @@ class TicksProtocol(Protocol):
         ]
 
     def _check_readable(self, words: Words) -> None:
-        rights = self._visitor.rights
+        rights = self._peer.rights
         if not rights.any("read", TICKS):
             raise WireError("denied", "This connection may not read ticks")
         for word in words:  # `*` is whatever may be read
@@ -353,7 +353,7 @@ class TicksProtocol(Protocol):
 
     def _send_line(self, line: str) -> None:
         if not self._gone and not self._ended:
-            self._outbox.write(line.encode() + b"\r\n")
+            self._output.write(line.encode() + b"\r\n")
 
     def _report_error(self, error: WireError) -> None:
         when = self._env.clock.seconds()
@@ -364,7 +364,7 @@ class TicksProtocol(Protocol):
 
     def _wait_for_room(self) -> "Deferred[None] | None":
         """Return what fires once the peer has read our answers; None = it has."""
-        if self._outbox.ready or self._gone or self._ended:
+        if self._output.ready or self._gone or self._ended:
             return None
         self._room = Deferred()
         return self._room
@@ -382,10 +382,10 @@ class TicksProtocol(Protocol):
 
     def _timed_out(self) -> None:
         self._idle = None
-        if self._visitor.proving:  # it waits for us
+        if self._peer.login_pending:  # it waits for us
             self._idle = self._env.clock.callLater(self._idle_timeout, self._timed_out)
             return
-        self._visitor.offend(Offence.DEADLINE)
+        self._peer.report_abuse(Offence.DEADLINE)
         self.end(f"said nothing that it may for {self._idle_timeout:g} s")
 
     def _evicted(self) -> None:
@@ -397,13 +397,13 @@ class TicksProtocol(Protocol):
 
     def _check_stall(self) -> None:
         self._stall = self._env.clock.callLater(self._settings.stalled, self._check_stall)
-        waited = self._env.clock.seconds() - self._outbox.since
-        if not self._outbox.ready and waited >= self._settings.stalled:
+        waited = self._env.clock.seconds() - self._output.since
+        if not self._output.ready and waited >= self._settings.stalled:
             self.end(f"took no byte for {self._settings.stalled:g} s")
 
     def _busy(self) -> None:
         """This connection does what it may: it may be silent for ever from now on."""
-        self._visitor.settle()
+        self._peer.mark_active()
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
@@ -414,7 +414,7 @@ class TicksProtocol(Protocol):
             self._stall.cancel()
             self._stall = None
         self._env.collector.feed.unsubscribe(self._subscriber, [EVERYTHING])
-        self._outbox.close()
+        self._output.close()
         self._resume_input()
 
     def _warn(self, what: str, kind: str) -> None:
@@ -429,19 +429,21 @@ class TicksFactory(Factory):
 
     noisy = False
 
-    def __init__(self, env: Environment, listener: Listener, turns: Turns | None = None) -> None:
+    def __init__(
+        self, env: Environment, listener: Listener, slicer: TimeSlicer | None = None
+    ) -> None:
         self._env = env
-        self._gate = Gate(env, listener)
-        self._turns = turns or Turns(env.clock, env.config.ticks.turn)
+        self._access = ListenerAccess(env, listener)
+        self._slicer = slicer or TimeSlicer(env.clock, env.config.ticks.turn)
 
     def at(self, listener: Listener) -> "TicksFactory":
         """Return the factory for the connections of `listener`."""
-        return TicksFactory(self._env, listener, self._turns)
+        return TicksFactory(self._env, listener, self._slicer)
 
     def buildProtocol(self, addr: IAddress | None) -> TicksProtocol | None:
-        visitor = self._gate.enter(addr)
-        if visitor is None:
+        peer = self._access.admit(addr)
+        if peer is None:
             return None
-        protocol = TicksProtocol(self._env, visitor, self._turns)
+        protocol = TicksProtocol(self._env, peer, self._slicer)
         protocol.factory = self
         return protocol

@@ -13,8 +13,8 @@ from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.interfaces import IBurstProtocol
 from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.peer import Gate
-from mtnet.net.udp import BurstPort, Received, grow
+from mtnet.net.peer import ListenerAccess
+from mtnet.net.udp import BatchingUdpPort, Received, set_receive_buffer
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.ingest import RecordReader
 from mtnet.services.ticks.model import Batch
@@ -30,17 +30,17 @@ class TickDatagramProtocol(DatagramProtocol):
     """Takes the datagrams of one port."""
 
     log = Logger()
-    transport: BurstPort
+    transport: BatchingUdpPort
 
     def __init__(self, env: Environment, listener: Listener) -> None:
-        self._env, self._gate = env, Gate(env, listener)
+        self._env, self._access = env, ListenerAccess(env, listener)
         self._reader = RecordReader(env)
         self._rights: Callable[[str], Rights] = lru_cache(HOSTS)(self._find_rights)
 
     def startProtocol(self) -> None:
         """Grow the receive buffer, and say so when the kernel grants less."""
         wanted = self._env.config.ticks.receive_buffer
-        granted = grow(self.transport, wanted)
+        granted = set_receive_buffer(self.transport, wanted)
         if granted < wanted:
             self.log.warn(
                 "{port}: the kernel grants a receive buffer of {granted} bytes, and "
@@ -69,7 +69,7 @@ class TickDatagramProtocol(DatagramProtocol):
                 self._read(address[0], data, when)
 
     def _find_rights(self, host: str) -> Rights:
-        return self._gate.rights(host_of(self.transport.getHost()), host)
+        return self._access.rights(host_of(self.transport.getHost()), host)
 
     def _permitted(self, burst: Sequence[Received]) -> Sequence[Received]:
         """Return the datagrams of those who may send anything, and deny the others."""

@@ -7,7 +7,7 @@ from twisted.web.server import Request
 
 from mtnet.access.accounts.cred import Secret
 from mtnet.errors import HttpError, WireError
-from mtnet.net.peer import Visitor
+from mtnet.net.peer import Peer
 
 REALM = b"mtnet"
 PLAIN = 403, "login"
@@ -24,7 +24,7 @@ HEADERS = {
 _BASIC = BasicCredentialFactory(REALM)
 
 
-def credentials(request: Request, visitor: Visitor) -> ICredentials | None:
+def credentials(request: Request, peer: Peer) -> ICredentials | None:
     """
     Return what a request shows; None = nothing.
 
@@ -35,7 +35,7 @@ def credentials(request: Request, visitor: Visitor) -> ICredentials | None:
     if not shown:
         return None
     try:
-        visitor.check_private()
+        peer.check_private()
     except WireError as error:  # 401 would let a browser ask for a password, and send it
         raise HttpError(*PLAIN, f"{error}.") from error
     scheme, _, value = shown[0].partition(b" ")

@@ -29,10 +29,11 @@ from mtnet.access.rights import NOTHING
 from mtnet.daemon.environment import Environment
 from mtnet.errors import HttpError, WireError, quote
 from mtnet.interfaces import IListenerAware
+from mtnet.net.closing import StallDetector, unacknowledged
 from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.output.segments import StreamTransport, Watch, unacknowledged
-from mtnet.net.peer import Gate, Visitor
+from mtnet.net.peer import ListenerAccess, Peer
 from mtnet.net.tls.handshake import SecureTransport
+from mtnet.net.transport import StreamTransport
 from mtnet.services.web.credentials import HEADERS, PLAIN, credentials, login_error
 
 IDLE = 30.0
@@ -50,22 +51,22 @@ class ApiChannel(HTTPChannel):
     """One HTTP connection; slow headers do not keep it open, slow readers do."""
 
     site: "ApiSite"
-    visitor: Visitor
+    peer: Peer
     transport: StreamTransport  # type: ignore[assignment]
     _left = 0
     _asked = False
-    _watch: Watch | None = None
+    _stall_detector: StallDetector | None = None
 
     def connectionMade(self) -> None:
-        self.visitor.arrive(self.transport, self.transport.abortConnection)
-        self.visitor.wait()
+        self.peer.connected(self.transport, self.transport.abortConnection)
+        self.peer.mark_unauthenticated()
         super().connectionMade()
         self.setTimeout(self.site.env.config.access.header)
 
     def allHeadersReceived(self) -> None:
         """Give the body its time, which no byte of it prolongs."""
         self._asked = True
-        self.visitor.settle()
+        self.peer.mark_active()
         self.setTimeout(self.site.env.config.access.body)
         super().allHeadersReceived()
 
@@ -76,7 +77,7 @@ class ApiChannel(HTTPChannel):
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a request line or a header that is too long, and say so."""
-        self.visitor.offend(Offence.FRAME)
+        self.peer.report_abuse(Offence.FRAME)
         self.cut_off(431, b"Request Header Fields Too Large", "headers", TOO_LONG)
         self.loseConnection()
 
@@ -117,7 +118,7 @@ class ApiChannel(HTTPChannel):
         before, self._left = self._left, unacknowledged(self.transport)
         if self._left == before:
             if not self._asked:
-                self.visitor.offend(Offence.DEADLINE)
+                self.peer.report_abuse(Offence.DEADLINE)
             self.loseConnection()
         else:
             self.setTimeout(self.timeOut)
@@ -125,8 +126,8 @@ class ApiChannel(HTTPChannel):
     def loseConnection(self) -> None:
         """Close, and do not wait for ever for a peer that does not take the last bytes."""
         super().loseConnection()
-        if self._watch is None and not isinstance(self.transport, SecureTransport):
-            self._watch = Watch(
+        if self._stall_detector is None and not isinstance(self.transport, SecureTransport):
+            self._stall_detector = StallDetector(
                 self.site.env.clock,
                 self.site.env.config.templates.progress,
                 lambda: unacknowledged(self.transport),
@@ -134,9 +135,9 @@ class ApiChannel(HTTPChannel):
             )
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._watch is not None:
-            self._watch.stop()
-        self.visitor.leave()
+        if self._stall_detector is not None:
+            self._stall_detector.stop()
+        self.peer.disconnected()
         super().connectionLost(reason)
 
 
@@ -162,7 +163,7 @@ class ApiRequest(Request):
     def __init__(self, channel: ApiChannel, *options: object) -> None:
         super().__init__(channel, *options)
         # Twisted takes the channel away when the client leaves.
-        self._site, self._visitor = channel.site, channel.visitor
+        self._site, self._peer = channel.site, channel.peer
         self.authority: str | None = None
         self.gone = self.whole = self._cut = False
         self.identity: Identity | None = None
@@ -201,11 +202,11 @@ class ApiRequest(Request):
 
     def process(self) -> None:
         """Answer, when the guards let it pass."""
-        visitor = self._visitor
-        self.identity, self.rights = visitor.identity, visitor.rights
+        peer = self._peer
+        self.identity, self.rights = peer.identity, peer.rights
         try:
             self._site.guard(self)
-            shown = credentials(self, visitor)
+            shown = credentials(self, peer)
         except (HttpError, WireError) as error:
             refused = login_error(error)
             self.refuse(refused, logged=(refused.status, refused.code) == PLAIN)
@@ -213,7 +214,7 @@ class ApiRequest(Request):
         if shown is None:
             super().process()
             return
-        proof = Deferred.fromCoroutine(visitor.prove(shown))
+        proof = Deferred.fromCoroutine(peer.verify(shown))
         proof.addCallbacks(self._known, self._unknown).addErrback(self.processingFailed)
 
     def demand(self, verb: str, service: str, name: str | None = None) -> None:
@@ -230,12 +231,12 @@ class ApiRequest(Request):
             return
         thing = f"{verb}:{service}" + (f"/{name}" if name else "")
         accounts = self._site.env.access.accounts
-        if self.identity is None and self._visitor.private and not accounts.empty:
+        if self.identity is None and self._peer.private and not accounts.empty:
             raise HttpError(401, "login", f"This needs a login with the right {thing}.")
         raise HttpError(403, "denied", f"There is no right {thing} here.")
 
     def _known(self, identity: Identity) -> None:
-        self.identity, self.rights = identity, self._visitor.rights_of(identity)
+        self.identity, self.rights = identity, self._peer.rights_of(identity)
         if not self.gone:
             super().process()
 
@@ -247,7 +248,7 @@ class ApiRequest(Request):
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer that the server failed, and leave the traceback in the log alone."""
         self.log.failure("A request failed.", reason)
-        self._visitor.offend(Offence.ERROR, reason.value)
+        self._peer.report_abuse(Offence.ERROR, reason.value)
         self.reply_json(500, _error("server", "The server failed."))
         return reason
 
@@ -329,7 +330,7 @@ class ApiSite(Site):
         )
         self.env, self.max_body = env, max_body
         self._root = root
-        self._gate = Gate(env, listener)
+        self._access = ListenerAccess(env, listener)
         self._names = {"localhost", *(_canonical(name) for name in env.config.web.hosts)}
 
     def at(self, listener: Listener) -> "ApiSite":
@@ -337,11 +338,11 @@ class ApiSite(Site):
         return ApiSite(self.env, self._root, self.max_body, listener)
 
     def buildProtocol(self, addr: IAddress | None) -> ApiChannel | None:  # type: ignore[override]
-        visitor = self._gate.enter(addr)
-        if visitor is None:
+        peer = self._access.admit(addr)
+        if peer is None:
             return None
         channel = cast(ApiChannel, super().buildProtocol(addr))
-        channel.visitor = visitor
+        channel.peer = peer
         return channel
 
     def guard(self, request: ApiRequest) -> None:

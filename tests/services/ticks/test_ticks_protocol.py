@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from mtnet.errors import JournalError
 from mtnet.interfaces import IListenerAware, IStreamPlugin
-from mtnet.net.time_slices import Turns
+from mtnet.net.time_slices import TimeSlicer
 from mtnet.plugins.ticks import ticks
 from mtnet.services.ticks import protocol
 from mtnet.services.ticks.ingest import StreamIngest
@@ -614,7 +614,7 @@ class Reactor(Clock):
 
 def test_a_flood_on_one_connection_delays_another_by_no_more_than_a_turn(env_with):
     reactor = Reactor()
-    server = Server(env_with("reserve=0"), Turns(reactor, 0.5))
+    server = Server(env_with("reserve=0"), TimeSlicer(reactor, 0.5))
     flooding, other = server.dial(), server.dial()
     flooding.send(b"EURUSD 1.1\n" * 100_000)
     for _ in range(3):

@@ -475,13 +475,13 @@ def test_a_log_line_cannot_be_forged(port, warnings):
 def test_a_receive_buffer_that_the_kernel_does_not_grant_is_said_once(
     port, warnings, monkeypatch, granted, lines
 ):
-    monkeypatch.setattr(udp, "grow", lambda port, wanted: granted)
+    monkeypatch.setattr(udp, "set_receive_buffer", lambda port, wanted: granted)
     port("ticks.receive_buffer=1000").protocol.startProtocol()
     assert len(warnings()) == lines
 
 
 def test_what_the_kernel_dropped_is_counted(port, monkeypatch):
-    monkeypatch.setattr(udp, "grow", lambda port, wanted: wanted)
+    monkeypatch.setattr(udp, "set_receive_buffer", lambda port, wanted: wanted)
     here = port()
     here.protocol.startProtocol()
     here.wire.lost = 7

@@ -7,9 +7,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
-from mtnet.net.keepalive import hold
-from mtnet.net.output.buffer import Outbox
-from mtnet.net.output.segments import StreamTransport
+from mtnet.net.keepalive import configure_keepalive
+from mtnet.net.output.buffer import OutputBuffer
+from mtnet.net.transport import StreamTransport
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.classic.queue import ClassicQueue
 from mtnet.services.signals.fanout import ISubscriber
@@ -42,8 +42,8 @@ class ClassicFollower:
         self._settings = env.config.signals
         budget = PACED_BUDGET if self._settings.pace else UNPACED_BUDGET
         if self._settings.pace:
-            hold(transport, SEND_BUFFER)
-        self._outbox = Outbox(transport, env.clock, budget, self._pump)
+            configure_keepalive(transport, SEND_BUFFER)
+        self._output = OutputBuffer(transport, env.clock, budget, self._pump)
         state = env.signals.shared_state(channel)
         self._queue = ClassicQueue(self._settings, state, env.clock.seconds())
         self._timer: IDelayedCall | None = None
@@ -56,11 +56,11 @@ class ClassicFollower:
 
     def stop(self) -> bool:
         """Tell nothing more; return whether all that was told has left the process."""
-        idle = self._outbox.ready
+        idle = self._output.ready
         self._stopped = True
         self._env.signals.fanout.unsubscribe(self._channel, self)
         self._cancel()
-        self._outbox.close()
+        self._output.close()
         return idle
 
     def changed(self, change: Change) -> None:
@@ -68,36 +68,36 @@ class ClassicFollower:
         when = self._env.clock.seconds()
         self._queue.offer(change, when)
         due = max(when, self._queue.next_frame) + SOON
-        if self._outbox.ready and (self._timer is None or self._timer.getTime() > due):
+        if self._output.ready and (self._timer is None or self._timer.getTime() > due):
             self._pump()
 
     def _pump(self) -> None:
         self._cancel()
-        while self._outbox.ready:
+        while self._output.ready:
             frame = self._queue.take(self._env.clock.seconds(), self._env.now.moment())
             if frame is None:
                 break
-            self._outbox.write(frame)
+            self._output.write(frame)
         if not self._stopped:
             self._wait()
 
     def _wait(self) -> None:
         due = self._queue.due()
-        if not self._outbox.ready:
-            due = self._outbox.since + self._settings.stalled
+        if not self._output.ready:
+            due = self._output.since + self._settings.stalled
         if due is not None:
             delay = max(0.0, due - self._env.clock.seconds())
             self._timer = self._env.clock.callLater(delay, self._due)
 
     def _due(self) -> None:
         self._timer = None
-        if self._outbox.ready or self._stalled() < self._settings.stalled:
+        if self._output.ready or self._stalled() < self._settings.stalled:
             self._pump()
         else:
             self._end(f"took no byte for {self._settings.stalled:g} s")
 
     def _stalled(self) -> float:
-        return self._env.clock.seconds() - self._outbox.since
+        return self._env.clock.seconds() - self._output.since
 
     def _cancel(self) -> None:
         if self._timer is not None:

@@ -19,10 +19,10 @@ from zope.interface import implementer
 
 from mtnet.net.endpoints import Listener
 from mtnet.net.output import direct
-from mtnet.net.output.buffer import Outbox
-from mtnet.net.output.segments import keeps_pieces
-from mtnet.net.pipeline import Layers
-from mtnet.net.tls.store import Certificates
+from mtnet.net.output.buffer import OutputBuffer
+from mtnet.net.output.segments import preserves_segments
+from mtnet.net.pipeline import Pipeline
+from mtnet.net.tls.store import CertificateStore
 
 EVERYTHING = 10**9
 
@@ -51,11 +51,11 @@ class Speaker(Protocol):
     The server's side.
 
     Attributes:
-        outbox: what it writes into.
+        output: what it writes into.
     """
 
     def connectionMade(self):
-        self.outbox = Outbox(self.transport, self.factory.clock, 1_000, lambda: None)
+        self.output = OutputBuffer(self.transport, self.factory.clock, 1_000, lambda: None)
         self.factory.made = self
 
 
@@ -69,10 +69,10 @@ def files(tmp_path_factory):
 @pytest.fixture
 def dial(tmp_path, env_with, clock, files):
     env, transports = env_with(*files.settings), []
-    certificates = Certificates(env.config.tls, tmp_path, lambda: time.time_ns() // 1_000_000)
+    certificates = CertificateStore(env.config.tls, tmp_path, lambda: time.time_ns() // 1_000_000)
     service = Factory.forProtocol(Speaker)
     service.clock = clock
-    factory = Layers(env, certificates).around(Listener("x", "secure:8081"), service)
+    factory = Pipeline(env, certificates).wrap(Listener("x", "secure:8081"), service)
 
     def dial():
         transport = TcpTransport(clock)
@@ -81,7 +81,7 @@ def dial(tmp_path, env_with, clock, files):
         client = Peer(factory, clock, client_context(files.ca), transport=transport).shake()
         client.received()
         transport.handle.calls = 0
-        return client, service.made.outbox
+        return client, service.made.output
 
     yield dial
     for transport in transports:
@@ -89,94 +89,94 @@ def dial(tmp_path, env_with, clock, files):
 
 
 def test_the_names_that_twisted_keeps_to_itself_are_still_there(dial):
-    _, outbox = dial()
-    assert outbox.way is not None, f"one of {direct.PRIVATE} was renamed in {twisted_tls}"
+    _, output = dial()
+    assert output.writer is not None, f"one of {direct.PRIVATE} was renamed in {twisted_tls}"
 
 
 def test_bytes_are_encrypted_and_sent_in_the_same_turn(dial):
-    client, outbox = dial()
-    outbox.write(b"now")
+    client, output = dial()
+    output.write(b"now")
     assert (client.heard(), client.transport.handle.calls) == (b"now", 1)
 
 
 @pytest.mark.parametrize("size", [0, 1, 16_384, 16_385, 100_000, 131_072])
 def test_a_text_of_any_size_arrives_whole(dial, size):
-    client, outbox = dial()
-    outbox.write(b"x" * size)
+    client, output = dial()
+    output.write(b"x" * size)
     assert client.heard() == b"x" * size
 
 
 def test_what_the_socket_does_not_take_arrives_behind_it(dial):
-    client, outbox = dial()
+    client, output = dial()
     client.transport.handle.room = 10
-    outbox.write(b"first")
-    outbox.write(b" second")
-    assert outbox.way is None
+    output.write(b"first")
+    output.write(b" second")
+    assert output.writer is None
     client.transport.handle.room = EVERYTHING
     assert client.received() == b"first second"
     client.received()
-    assert outbox.way is not None
+    assert output.writer is not None
 
 
 def test_a_socket_that_is_behind_with_much_is_not_ready(dial):
-    client, outbox = dial()
+    client, output = dial()
     client.transport.handle.room = 10
-    outbox.write(b"x" * 2_000)
-    assert not outbox.ready
+    output.write(b"x" * 2_000)
+    assert not output.ready
     client.transport.handle.room = EVERYTHING
     assert client.received() == b"x" * 2_000
-    assert outbox.ready
+    assert output.ready
 
 
 @pytest.mark.parametrize("error", [BlockingIOError(), ConnectionResetError()])
 def test_a_socket_that_is_full_or_broken_is_left_to_the_transport(dial, error):
-    client, outbox = dial()
+    client, output = dial()
     client.transport.handle.error = error
-    outbox.write(b"text")
+    output.write(b"text")
     client.transport.handle.error = None
     assert client.received() == b"text"
 
 
 def test_nothing_goes_past_what_others_have_written(dial):
-    client, outbox = dial()
+    client, output = dial()
     client.protocol.write(b"greeting ")
-    outbox.write(b"text")
+    output.write(b"text")
     assert client.heard() == b""
     assert client.received() == b"greeting text"
 
 
 def test_what_tls_refuses_is_left_to_the_transport(dial, monkeypatch):
-    client, outbox = dial()
+    client, output = dial()
     left = []
     monkeypatch.setattr(client.protocol, "write", left.append)
     monkeypatch.setattr(direct, "SSL_write", lambda ssl, data, size: -1)
-    outbox.write(b"text")
+    output.write(b"text")
     assert left == [b"text"]
 
 
 def test_what_tls_takes_no_more_of_is_left_to_the_transport(dial, monkeypatch):
-    client, outbox = dial()
+    client, output = dial()
     write, left = direct.SSL_write, []
     monkeypatch.setattr(client.protocol, "write", left.append)
     monkeypatch.setattr(
         direct, "SSL_write", lambda ssl, data, size: -1 if size < 8 else write(ssl, data, 4)
     )
-    outbox.write(b"sealed, and left")
+    output.write(b"sealed, and left")
     assert (client.heard(), left) == (b"sealed, and ", [b"left"])
 
 
 def test_nothing_goes_past_what_tls_could_not_encrypt_yet(dial, monkeypatch):
-    client, outbox = dial()
+    client, output = dial()
     left = []
     monkeypatch.setattr(client.protocol, "write", left.append)
     client.protocol._appSendBuffer.append(b"greeting ")
-    outbox.write(b"text")
+    output.write(b"text")
     assert (left, client.transport.handle.calls) == ([b"text"], 0)
 
 
 def test_nothing_of_a_long_text_in_small_records_stays_behind(dial, monkeypatch):
     """Some clients want records of 512 bytes: each is 22 bytes longer."""
-    client, outbox = dial()
+    client, output = dial()
     sealed = bytearray()
 
     def seal(_, data, size):
@@ -191,35 +191,35 @@ def test_nothing_of_a_long_text_in_small_records_stays_behind(dial, monkeypatch)
 
     monkeypatch.setattr(direct, "SSL_write", seal)
     monkeypatch.setattr(direct, "BIO_read", read)
-    outbox.write(b"x" * direct.LONGEST)
+    output.write(b"x" * direct.LONGEST)
     assert sealed == b""
     assert client.transport.handle.taken.count(b"x") == direct.LONGEST
 
 
 def test_nothing_goes_past_what_tls_itself_has_to_say(dial):
-    client, outbox = dial()
+    client, output = dial()
     client.transport.write(b"")  # as an alert that waits below
     client.transport._tempDataBuffer = [b"alert"]
-    outbox.write(b"text")
-    assert (client.transport.handle.calls, outbox.way) == (0, None)
+    output.write(b"text")
+    assert (client.transport.handle.calls, output.writer) == (0, None)
     client.transport._tempDataBuffer = ()
     assert client.received() == b"text"
 
 
 def test_what_is_longer_is_sent_in_part_and_the_rest_left_to_the_transport(dial):
-    client, outbox = dial()
+    client, output = dial()
     text = b"".join(b"%06d" % number for number in range(50_000))
-    outbox.write(text)
+    output.write(text)
     assert client.heard() == text[: direct.LONGEST]
     assert client.received() == text[direct.LONGEST :]
 
 
-@pytest.mark.parametrize("name", ["SSL_write", "BIO_read", "ROOM"])
+@pytest.mark.parametrize("name", ["SSL_write", "BIO_read", "_BUFFER"])
 def test_without_openssl_s_own_functions_everything_goes_through_it(dial, monkeypatch, name):
     monkeypatch.setattr(direct, name, None)
-    client, outbox = dial()
-    outbox.write(b"text")
-    assert (outbox.way, client.heard(), client.received()) == (None, b"", b"text")
+    client, output = dial()
+    output.write(b"text")
+    assert (output.writer, client.heard(), client.received()) == (None, b"", b"text")
 
 
 @pytest.mark.parametrize("names", ["PRIVATE", "BUFFERS", "CONNECTION"])
@@ -228,9 +228,9 @@ def test_without_a_private_name_everything_goes_through_the_transport(dial, monk
     renamed = list(getattr(direct, names))
     renamed[at] += "_renamed"
     monkeypatch.setattr(direct, names, renamed)
-    client, outbox = dial()
-    outbox.write(b"text")
-    assert (outbox.way, client.heard()) == (None, b"")
+    client, output = dial()
+    output.write(b"text")
+    assert (output.writer, client.heard()) == (None, b"")
     assert client.received() == b"text"
 
 
@@ -249,15 +249,15 @@ def test_without_a_private_name_everything_goes_through_the_transport(dial, monk
     )
 )
 def test_every_byte_arrives_once_and_in_order_whatever_the_socket_takes(dial, steps):
-    (client, outbox), said, heard = dial(), b"", b""
+    (client, output), said, heard = dial(), b"", b""
     for count, (what, number) in enumerate(steps):
         frame = b"%d," % count * number
         if what == "write":
             said += frame
-            outbox.write(frame)
+            output.write(frame)
         elif what == "past":
             said += frame
-            outbox.leave(frame)
+            output.write_buffered(frame)
         elif what == "room":
             client.transport.handle.room = number
         else:
@@ -266,7 +266,7 @@ def test_every_byte_arrives_once_and_in_order_whatever_the_socket_takes(dial, st
     for _ in range(3):
         heard += client.received()
     assert heard == said
-    assert outbox.way is not None
+    assert output.writer is not None
 
 
 # The end of our half
@@ -357,6 +357,6 @@ def test_while_a_producer_writes_no_half_ends(half):
 
 def test_a_tcp_transport_of_twisted_keeps_pieces_until_it_begins_tls(half):
     transport, *_ = half
-    assert keeps_pieces(transport)
+    assert preserves_segments(transport)
     transport.TLS = True
-    assert not keeps_pieces(transport)
+    assert not preserves_segments(transport)

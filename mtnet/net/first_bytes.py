@@ -12,7 +12,11 @@ HTTP_METHODS = tuple(
 """How a request of any browser begins."""
 COMMANDS = (b"FETCH ", b"FETCHL ", b"STORE ")
 """How a client of templates begins that speaks no HTTP."""
-FOREIGN = 24
+WORDS = {"signals": (b"<<",), "web": HTTP_METHODS, "templates": COMMANDS}
+"""How the clients of a service begin; those of ticks begin with anything else."""
+OTHERS = "ticks"
+_ALL = tuple(word for words in WORDS.values() for word in words)
+BROWSER_HEAD = 24
 """First bytes that tell whether a web page drives a connection: longer than any method."""
 
 _TOKEN = re.compile(rb"[A-Za-z]+")
@@ -20,7 +24,7 @@ _TLS = b"\x16\x03"
 _KINDS = {b"<<": "a frame of signals", _TLS: "a TLS handshake"}
 
 
-def is_foreign(head: bytes) -> bool | None:
+def looks_like_browser(head: bytes) -> bool | None:
     """
     Say whether a browser sent the first bytes `head`; None = more bytes will tell.
 
@@ -31,7 +35,7 @@ def is_foreign(head: bytes) -> bool | None:
     word = _TOKEN.match(head)
     if head[:2] == _TLS or (word and head[word.end() : word.end() + 1] == b" "):
         return True
-    unsure = word is not None and word.end() == len(head) < FOREIGN
+    unsure = word is not None and word.end() == len(head) < BROWSER_HEAD
     return None if unsure or _TLS.startswith(head) else False
 
 
@@ -45,7 +49,7 @@ def can_become(head: bytes, words: Iterable[bytes]) -> bool:
     return any(word.startswith(head) for word in words)
 
 
-def name_of(head: bytes) -> str:
+def describe(head: bytes) -> str:
     """
     Say what first bytes are that do not belong where they came, for the log.
 
@@ -56,3 +60,11 @@ def name_of(head: bytes) -> str:
     if word is not None:
         return f"{word.decode().strip()} and more"
     return _KINDS.get(head[:2], "bytes of no protocol that is known here")
+
+
+def detect_service(head: bytes) -> str | None:
+    """Return the service that the first bytes `head` are for; None = more bytes will tell."""
+    for service, words in WORDS.items():
+        if starts_with(head, words):
+            return service
+    return None if can_become(head, _ALL) else OTHERS

@@ -18,12 +18,11 @@ from mtnet.config.loader import load
 from mtnet.daemon.preflight import check_ports, listeners
 from mtnet.errors import ConfigError
 from mtnet.interfaces import IListenerAware, IStreamPlugin
-from mtnet.net.choice import choose
 from mtnet.net.endpoints import Listener
-from mtnet.net.foreign import COMMANDS, HTTP_METHODS
-from mtnet.net.pipeline import Layers
-from mtnet.net.shared_port import SILENCE, AnyFactory
-from mtnet.net.tls.store import Certificates
+from mtnet.net.first_bytes import COMMANDS, HTTP_METHODS, detect_service
+from mtnet.net.pipeline import Pipeline
+from mtnet.net.shared_port import SILENCE, SharedPortFactory
+from mtnet.net.tls.store import CertificateStore
 from mtnet.plugins.any import any_port
 from mtnet.plugins.signals import signals
 from mtnet.testing import connect
@@ -71,23 +70,23 @@ PIECES = [b"<", b"G", b"ET ", b"P", b"OST", b"UT", b"FETCH", b"L", b"STO", b"RE"
 
 @pytest.mark.parametrize(("data", "telling", "service"), BEGINNINGS)
 def test_the_first_bytes_tell_the_service_as_early_as_they_can(data, telling, service):
-    told = [choose(data[:end]) for end in range(len(data) + 1)]
+    told = [detect_service(data[:end]) for end in range(len(data) + 1)]
     assert told == [None] * telling + [service] * (len(data) + 1 - telling)
 
 
 @given(st.binary(), st.binary())
 def test_what_is_told_once_stays_true(head, rest):
-    assert choose(head) in (None, choose(head + rest))
+    assert detect_service(head) in (None, detect_service(head + rest))
 
 
 @given(st.binary(min_size=max(map(len, (*HTTP_METHODS, *COMMANDS)))))
 def test_no_more_bytes_are_waited_for_than_the_longest_word_has(data):
-    assert choose(data) in NAMES
+    assert detect_service(data) in NAMES
 
 
 @given(st.sampled_from(HTTP_METHODS), st.binary())
 def test_whatever_a_browser_posts_is_for_the_web_service(method, rest):
-    assert choose(method + rest) == "web"
+    assert detect_service(method + rest) == "web"
 
 
 # That it arrives, with services that note what they are told
@@ -125,7 +124,7 @@ class Port:
     def __init__(self, env):
         self.built, self.clock = [], env.clock
         services = {name: self._service(name) for name in NAMES}
-        self.factory = AnyFactory(env, services, self._service("follower"), LISTENER)
+        self.factory = SharedPortFactory(env, services, self._service("follower"), LISTENER)
 
     def _service(self, name):
         port = self
@@ -200,7 +199,7 @@ def test_bytes_arrive_unaltered_however_they_come(port, chunks, ends):
         port.clock.advance(5)
     data = b"".join(chunks)
     if data:
-        assert port.chosen == [choose(data) or "ticks"]
+        assert port.chosen == [detect_service(data) or "ticks"]
         assert port.service.data == data
     else:
         assert port.chosen == []
@@ -299,7 +298,7 @@ def test_a_service_that_refuses_a_connection_resets_it(env_with, clock):
         def buildProtocol(self, addr):
             return None
 
-    factory = AnyFactory(env_with(), {"ticks": Refusing()}, Refusing(), LISTENER)
+    factory = SharedPortFactory(env_with(), {"ticks": Refusing()}, Refusing(), LISTENER)
     terminal = connect(factory, clock)
     terminal.send(b"EURUSD 1.09876\n")
     assert terminal.reset
@@ -545,7 +544,7 @@ def test_a_flood_pauses_its_own_connection(serve, clock):
 def test_behind_a_balancer_silence_counts_from_the_header(serve, clock):
     listener = Listener("any", "haproxy:tcp:443")
     server = serve("access.anonymous=follow,publish", listener=listener)
-    server.factory = Layers(server.env, None).around(listener, server.factory)
+    server.factory = Pipeline(server.env, None).wrap(listener, server.factory)
     header = b"PROXY TCP4 192.0.2.9 198.51.100.1 50000 443\r\n"
     publisher = server.dial()
     publisher.send(header + b"<<GBPUSD|0.25>>", 1)
@@ -567,10 +566,10 @@ def test_through_tls_silence_counts_from_the_handshake(serve, clock, tmp_path):
     files = Files(tmp_path / "tls", Authority())
     valid = files.issue("localhost").not_valid_before_utc
     # The wall clock of the env stands long before these certificates.
-    certificates = Certificates(
+    certificates = CertificateStore(
         server.env.config.tls, tmp_path / "tls", lambda: int(valid.timestamp() * 1_000)
     )
-    factory = Layers(server.env, certificates).around(LISTENER, server.factory)
+    factory = Pipeline(server.env, certificates).wrap(LISTENER, server.factory)
 
     def dial():
         return TlsClient(factory, clock, client_context(files.ca))

@@ -19,9 +19,9 @@ from mtnet.access.connection_limits import ConnectionLimiter
 from mtnet.config.schema import Connections
 from mtnet.errors import JournalError
 from mtnet.net.endpoints import Listener
-from mtnet.net.peer import Gate
-from mtnet.net.pipeline import Layers
-from mtnet.net.tls.store import Certificates
+from mtnet.net.peer import ListenerAccess
+from mtnet.net.pipeline import Pipeline
+from mtnet.net.tls.store import CertificateStore
 from mtnet.session import messages
 from mtnet.testing import connect
 
@@ -42,7 +42,7 @@ def barred(daemon, host=LOCAL["peer"]):
 
 def guarded(daemon, service="signals", endpoint="tcp:1"):
     listener = Listener(service, endpoint)
-    return Layers(daemon.env, None).around(listener, daemon.factory(service, endpoint))
+    return Pipeline(daemon.env, None).wrap(listener, daemon.factory(service, endpoint))
 
 
 def test_who_is_banned_is_closed_before_a_byte_is_read(daemon):
@@ -84,8 +84,8 @@ def test_the_owner_of_the_machine_is_never_banned(tmp_path, clock):
     daemon = FakeDaemon(tmp_path / "data", clock, "access.trust_loopback=true")
     barred(daemon)
     assert guarded(daemon).buildProtocol(PEER) is not None
-    visitor = Gate(daemon.env, Listener("signals", "tcp:1")).enter(PEER)
-    visitor.offend(Offence.ERROR)
+    peer = ListenerAccess(daemon.env, Listener("signals", "tcp:1")).admit(PEER)
+    peer.report_abuse(Offence.ERROR)
     assert daemon.env.access.bans.offences["error"] == 1
 
 
@@ -120,7 +120,7 @@ class Echo(Protocol):
 
 
 def echo(daemon, protocol=Echo):
-    return Layers(daemon.env, None).around(Listener("echo", "tcp:1"), Factory.forProtocol(protocol))
+    return Pipeline(daemon.env, None).wrap(Listener("echo", "tcp:1"), Factory.forProtocol(protocol))
 
 
 def test_a_service_without_a_gate_is_counted_too(daemon):
@@ -141,7 +141,7 @@ def test_a_service_that_wants_no_connection_keeps_no_place(daemon):
         def buildProtocol(self, addr):
             return None
 
-    factory = Layers(daemon.env, None).around(Listener("echo", "tcp:1"), Refusing())
+    factory = Pipeline(daemon.env, None).wrap(Listener("echo", "tcp:1"), Refusing())
     assert factory.buildProtocol(PEER) is None
     assert daemon.env.access.limiter("echo").total == 0
 
@@ -220,7 +220,7 @@ def test_a_silent_crowd_that_may_keeps_nobody_out(tmp_path, clock, service):
     )
 
 
-# Certificates
+# CertificateStore
 
 
 class Secure:
@@ -233,10 +233,10 @@ class Secure:
         trusted = Files(folder / "ca", self.authority).ca
         asked = f"tls.client_ca={trusted}", "tls.client_certificates=optional"
         self.daemon = FakeDaemon(folder / "data", clock, *asked)
-        served = Certificates(self.daemon.env.config.tls, self.files.certificate.parent, _wall)
+        served = CertificateStore(self.daemon.env.config.tls, self.files.certificate.parent, _wall)
         listener = Listener(service, "secure:1")
         inner = self.daemon.factory(service, "secure:1")
-        self.factory = Layers(self.daemon.env, served).around(listener, inner)
+        self.factory = Pipeline(self.daemon.env, served).wrap(listener, inner)
 
     def dial(self, name="", authority=None):
         """Dial with a certificate for a name, or without any."""
@@ -339,21 +339,21 @@ def test_a_login_replaces_what_a_certificate_said(secure, clock):
     [(OSError("full"), 0), (JournalError("full"), 0), (MemoryError(), 0), (ValueError(), 1)],
 )
 def test_our_own_trouble_is_no_offence_of_who_is_connected(daemon, cause, counted):
-    visitor = Gate(daemon.env, Listener("signals", "tcp:1")).enter(PEER)
-    visitor.offend(Offence.ERROR, cause)
+    peer = ListenerAccess(daemon.env, Listener("signals", "tcp:1")).admit(PEER)
+    peer.report_abuse(Offence.ERROR, cause)
     assert daemon.env.access.bans.offences["error"] == counted
 
 
 def test_what_was_not_done_in_time_while_we_were_held_up_is_no_offence(daemon, clock):
-    visitor = Gate(daemon.env, Listener("signals", "tcp:1")).enter(PEER)
+    peer = ListenerAccess(daemon.env, Listener("signals", "tcp:1")).admit(PEER)
     daemon.env.now.watch()
     clock.advance(14)  # a stopped process, whose timers are all due at once
-    visitor.offend(Offence.DEADLINE)
+    peer.report_abuse(Offence.DEADLINE)
     assert daemon.env.access.bans.offences["deadline"] == 0
     for _ in range(10):
         clock.advance(1)
         daemon.env.now.watch()
-    visitor.offend(Offence.DEADLINE)
+    peer.report_abuse(Offence.DEADLINE)
     assert daemon.env.access.bans.offences["deadline"] == 1
 
 

@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from mtnet.net.time_slices import Turns
+from mtnet.net.time_slices import TimeSlicer
 
 TURN = 0.005
 
@@ -32,7 +32,7 @@ def failures():
 
 @pytest.fixture
 def turns(clock):
-    return Turns(clock, TURN)
+    return TimeSlicer(clock, TURN)
 
 
 def work(clock, done, name, units, cost=0.0):

@@ -11,16 +11,15 @@ from twisted.internet.testing import StringTransport
 from zope.interface import alsoProvides
 from zope.interface.verify import verifyObject
 
+from mtnet.net.closing import StallDetector, unacknowledged
 from mtnet.net.output.segments import (
     BURST,
     PIECE,
-    Pieces,
-    Watch,
-    bare,
-    first_pieces,
-    keeps_pieces,
-    unacknowledged,
+    SegmentedSender,
+    first_segments,
+    preserves_segments,
 )
+from mtnet.net.transport import innermost
 
 
 class FakeSocket:
@@ -72,7 +71,7 @@ class FakeTransport:
 
 def send(head, body, *script):
     transport, done = FakeTransport(FakeSocket(*script)), []
-    pieces = Pieces(transport, head, body, lambda: done.append(True))
+    pieces = SegmentedSender(transport, head, body, lambda: done.append(True))
     transport.registerProducer(pieces, False)
     return transport, pieces, done
 
@@ -132,10 +131,10 @@ def test_only_a_bare_tcp_transport_keeps_pieces():
     alsoProvides(tcp, ITCPTransport, ISystemHandle)
     wrapped = Wrapper(tcp)
     alsoProvides(wrapped, ITCPTransport, ISystemHandle)
-    assert keeps_pieces(tcp)
-    assert not keeps_pieces(wrapped)
-    assert not keeps_pieces(StringTransport())
-    assert bare(wrapped) is tcp
+    assert preserves_segments(tcp)
+    assert not preserves_segments(wrapped)
+    assert not preserves_segments(StringTransport())
+    assert innermost(wrapped) is tcp
 
 
 def test_bytes_that_the_peer_has_not_confirmed_are_counted():
@@ -157,7 +156,9 @@ def watch():
     class Watched:
         def __init__(self):
             self.clock, self.mark, self.stalled = Clock(), [0], []
-            self.watch = Watch(self.clock, 5, lambda: self.mark[0], lambda: self.stalled.append(1))
+            self.watch = StallDetector(
+                self.clock, 5, lambda: self.mark[0], lambda: self.stalled.append(1)
+            )
 
     return Watched()
 
@@ -186,7 +187,9 @@ def test_a_watch_that_was_stopped_ends_nothing(watch):
 def test_the_first_pieces_may_be_larger_within_a_machine():
     transport, done = FakeTransport(FakeSocket(2048, 100, None)), []
     transport.sock.getsockopt = lambda level, option: 2_100
-    pieces = Pieces(transport, b"h" * 20, b"b" * 6000, lambda: done.append(True), local=True)
+    pieces = SegmentedSender(
+        transport, b"h" * 20, b"b" * 6000, lambda: done.append(True), local=True
+    )
     transport.registerProducer(pieces, False)
     transport.drain()
     assert [len(each) for each in transport.sock.sends] == [2048, 100, 1948, 1024, 900]
@@ -200,10 +203,10 @@ def test_the_first_pieces_may_be_larger_within_a_machine():
 def test_a_first_pieces_a_machine_fills_a_segment_with_whole_reads(segment, first):
     sock = FakeSocket()
     sock.getsockopt = lambda level, option: segment
-    assert first_pieces(FakeTransport(sock)) == first
+    assert first_segments(FakeTransport(sock)) == first
 
 
 def test_where_the_kernel_tells_no_segment_a_piece_is_as_elsewhere():
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     with ours, theirs:
-        assert first_pieces(FakeTransport(ours)) == PIECE
+        assert first_segments(FakeTransport(ours)) == PIECE

@@ -17,7 +17,7 @@ from mtnet.errors import ConfigError
 from mtnet.interfaces import IBurstProtocol, IDatagramPlugin, IStreamPlugin
 from mtnet.net import udp
 from mtnet.net.endpoints import Listener
-from mtnet.net.udp import BurstPort, grow
+from mtnet.net.udp import BatchingUdpPort, set_receive_buffer
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells what it dropped.")
 TURN = 0.005
@@ -90,7 +90,7 @@ def listen(reactor, sender):
     ports = []
 
     def listen(protocol, interface="127.0.0.1"):
-        port = BurstPort(0, protocol, interface, reactor, TURN)
+        port = BatchingUdpPort(0, protocol, interface, reactor, TURN)
         port.startListening()
         ports.append(port)
         if interface == "127.0.0.1":
@@ -254,7 +254,7 @@ def test_what_is_sent_is_received_or_counted_as_dropped_to_the_end(listen, sende
     protocol = Bursts()
     port = listen(protocol)
     assert port.dropped() == 0
-    grow(port, 4_096)
+    set_receive_buffer(port, 4_096)
     send(sender, *[b"x" * 100] * 500)
     port.doRead()
     first = port.dropped()
@@ -274,7 +274,7 @@ def test_what_is_sent_is_received_or_counted_as_dropped_to_the_end(listen, sende
 def test_two_ports_drop_each_for_itself(listen, sender):
     idle = listen(Bursts())
     port = listen(Bursts())
-    grow(port, 4_096)
+    set_receive_buffer(port, 4_096)
     send(sender, *[b"x" * 100] * 500)
     assert port.dropped() > 0
     assert idle.dropped() == 0
@@ -283,7 +283,7 @@ def test_two_ports_drop_each_for_itself(listen, sender):
 def test_where_the_kernel_does_not_tell_nothing_counts_as_dropped(listen, sender, monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     port = listen(Bursts())
-    grow(port, 4_096)
+    set_receive_buffer(port, 4_096)
     send(sender, *[b"x" * 100] * 500)
     assert port.dropped() == 0
 
@@ -295,9 +295,9 @@ def test_the_kernel_grants_what_it_may_and_no_more(listen):
         pytest.skip("This kernel does not say how much it grants.")
     limit = int(most.read_text())
     port = listen(Bursts())
-    assert grow(port, 65_536) == min(65_536, limit)
-    assert grow(port, limit + 1) == limit
-    assert grow(port, 2**40) == limit
+    assert set_receive_buffer(port, 65_536) == min(65_536, limit)
+    assert set_receive_buffer(port, limit + 1) == limit
+    assert set_receive_buffer(port, 2**40) == limit
 
 
 # What is installed, and what the configuration may say

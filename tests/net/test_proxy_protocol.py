@@ -11,9 +11,9 @@ from zope.interface.verify import verifyObject
 
 from mtnet.errors import WireError
 from mtnet.net.endpoints import Listener
-from mtnet.net.pipeline import Layers
+from mtnet.net.pipeline import Pipeline
 from mtnet.net.proxy.header import SIGNATURE, Header, parse
-from mtnet.net.proxy.protocol import Trust
+from mtnet.net.proxy.protocol import TrustedProxies
 from mtnet.plugins.signals import signals
 from mtnet.plugins.templates import templates
 from mtnet.services.templates.wire import raw_prefix
@@ -114,7 +114,7 @@ def test_whatever_comes_is_read_or_refused(data, head):
     ],
 )
 def test_trust_knows_addresses_and_networks(peer, trusted):
-    assert Trust(["127.0.0.0/8", "10.1.0.0/16", "fe80::1"]).includes(peer) is trusted
+    assert TrustedProxies(["127.0.0.0/8", "10.1.0.0/16", "fe80::1"]).includes(peer) is trusted
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def serve(env_with):
     def make(plugin, *sets):
         env = env_with(*sets)
         factory = plugin.buildFactory(env).at(LISTENER)
-        return env, Layers(env, None).around(LISTENER, factory)
+        return env, Pipeline(env, None).wrap(LISTENER, factory)
 
     return make
 

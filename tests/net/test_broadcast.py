@@ -1,4 +1,4 @@
-"""A crowd is told the same, each in its order, and nobody waits for another."""
+"""A group is told the same, each in its order, and nobody waits for another."""
 
 import gc
 import socket
@@ -10,39 +10,39 @@ from fakes.tcp import ROOM, TcpTransport
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtnet.net.output import broadcast as crowds
-from mtnet.net.output.broadcast import Crowd, Shout, send_each
-from mtnet.net.output.queue import Backlog
+from mtnet.net.output import broadcast as groups
+from mtnet.net.output.broadcast import Broadcast, BroadcastGroup, send_each
+from mtnet.net.output.queue import SendQueue
 
 
 class Harness:
     """
-    A crowd of those who are called by a letter.
+    A group of those who are called by a letter.
 
     Attributes:
-        wires, backlogs: of everybody who was ever in it.
+        wires, queues: of everybody who was ever in it.
     """
 
     def __init__(self, clock, names="", most=1_000_000):
-        self.clock, self.crowd, self._most, self._count = clock, Crowd(), most, 0
-        self.transports, self.backlogs = {}, {}
+        self.clock, self.group, self._most, self._count = clock, BroadcastGroup(), most, 0
+        self.transports, self.queues = {}, {}
         for name in names:
             self.come(name)
 
     def come(self, name):
         transport = self.transports[name] = TcpTransport(self.clock)
-        self.backlogs[name] = Backlog(transport, self.clock, self._most, lambda: None)
+        self.queues[name] = SendQueue(transport, self.clock, self._most, lambda: None)
         transport.turn()
-        self.crowd.add(name, self.backlogs[name])
+        self.group.add(name, self.queues[name])
 
-    def shout(self, data):
+    def broadcast(self, data):
         self._count += 1
-        return Shout(self.crowd, data, self._count)
+        return Broadcast(self.group, data, self._count)
 
     def say(self, data):
         """Tell everybody at once."""
-        shout = self.shout(data)
-        shout.tell(shout.left, self.clock.seconds())
+        broadcast = self.broadcast(data)
+        broadcast.send(broadcast.left, self.clock.seconds())
 
     def heard(self):
         return {name: transport.handle.taken for name, transport in self.transports.items()}
@@ -102,7 +102,7 @@ def test_what_one_was_told_by_itself_comes_in_its_place(harness):
     here = harness("ab")
     here.say(b"1")
     here.transports["a"].handle.room = 0
-    here.backlogs["a"].write(b"2")
+    here.queues["a"].write(b"2")
     here.say(b"3")
     here.open("a")
     here.say(b"4")
@@ -111,32 +111,32 @@ def test_what_one_was_told_by_itself_comes_in_its_place(harness):
 
 def test_a_slice_leaves_the_rest_for_later(harness):
     here = harness("abc")
-    shout = here.shout(b"news")
-    assert (shout.tell(2, 0.0), shout.left) == (2, 1)
+    broadcast = here.broadcast(b"news")
+    assert (broadcast.send(2, 0.0), broadcast.left) == (2, 1)
     assert here.heard() == {"a": b"news", "b": b"news", "c": b""}
-    assert (shout.tell(2, 0.0), shout.left) == (1, 0)
+    assert (broadcast.send(2, 0.0), broadcast.left) == (1, 0)
     assert here.heard()["c"] == b"news"
 
 
 def test_between_two_slices_anybody_may_come_go_or_fall_behind(harness):
     here = harness("abcd")
-    shout = here.shout(b"news")
-    shout.tell(1, 0.0)
-    here.crowd.discard("b")
+    broadcast = here.broadcast(b"news")
+    broadcast.send(1, 0.0)
+    here.group.discard("b")
     here.come("e")
     here.transports["c"].handle.room = 0
-    here.backlogs["c"].write(b"first ")
-    shout.tell(9, 0.0)
+    here.queues["c"].write(b"first ")
+    broadcast.send(9, 0.0)
     here.open("c")
     assert here.heard() == {"a": b"news", "b": b"", "c": b"first news", "d": b"news", "e": b""}
 
 
 def test_whoever_comes_back_between_two_slices_is_told_only_what_is_shouted_later(harness):
     here = harness("ab")
-    shout = here.shout(b"1")
-    here.crowd.discard("b")
-    here.crowd.add("b again", here.backlogs["b"])
-    shout.tell(9, 0.0)
+    broadcast = here.broadcast(b"1")
+    here.group.discard("b")
+    here.group.add("b again", here.queues["b"])
+    broadcast.send(9, 0.0)
     here.say(b"2")
     assert here.heard() == {"a": b"12", "b": b"2"}
 
@@ -145,32 +145,32 @@ def test_it_knows_what_was_told_to_everybody_and_when(harness, clock):
     here = harness("ab")
     here.say(b"1")
     clock.advance(5)
-    shout = here.shout(b"2")
-    shout.tell(1, 5.0)
-    assert (here.crowd.told, here.backlogs["a"].written) == (1, 0.0)
-    shout.tell(1, 5.0)
-    assert (here.crowd.told, here.backlogs["a"].written) == (2, 5.0)
+    broadcast = here.broadcast(b"2")
+    broadcast.send(1, 5.0)
+    assert (here.group.sequence, here.queues["a"].last_write) == (1, 0.0)
+    broadcast.send(1, 5.0)
+    assert (here.group.sequence, here.queues["a"].last_write) == (2, 5.0)
 
 
 def test_one_connection_may_be_in_several_crowds(clock, harness):
-    here, there = harness("a"), Crowd()
-    there.add("x", here.backlogs["a"])
+    here, there = harness("a"), BroadcastGroup()
+    there.add("x", here.queues["a"])
     here.transports["a"].handle.room = 1
     here.say(b"12")
-    Shout(there, b"3", 1).tell(1, 7.0)
-    assert here.backlogs["a"].written == 7.0
+    Broadcast(there, b"3", 1).send(1, 7.0)
+    assert here.queues["a"].last_write == 7.0
     here.open("a")
     there.discard("x")
-    Shout(there, b"4", 2).tell(1, 8.0)
+    Broadcast(there, b"4", 2).send(1, 8.0)
     here.say(b"5")
     assert here.heard() == {"a": b"1235"}
 
 
 def test_whoever_has_left_is_not_let_in_again_by_its_socket(harness):
     here = harness("ab")
-    here.crowd.discard("a")
+    here.group.discard("a")
     here.transports["a"].handle.room = 0
-    here.backlogs["a"].write(b"mine")
+    here.queues["a"].write(b"mine")
     here.open("a")
     here.say(b"news")
     assert here.heard() == {"a": b"mine", "b": b"news"}
@@ -178,7 +178,7 @@ def test_whoever_has_left_is_not_let_in_again_by_its_socket(harness):
 
 def test_whoever_is_closed_is_told_no_more(harness):
     here = harness("ab")
-    here.backlogs["a"].close(b"bye")
+    here.queues["a"].close(b"bye")
     here.say(b"news")
     here.open("a")
     assert here.heard() == {"a": b"bye", "b": b"news"}
@@ -186,27 +186,27 @@ def test_whoever_is_closed_is_told_no_more(harness):
 
 def test_who_is_in_it_can_be_asked(harness):
     here = harness("ab")
-    here.crowd.discard("a")
-    here.crowd.discard("a")
-    assert (list(here.crowd), len(here.crowd), "b" in here.crowd, "a" in here.crowd) == (
+    here.group.discard("a")
+    here.group.discard("a")
+    assert (list(here.group), len(here.group), "b" in here.group, "a" in here.group) == (
         ["b"], 1, True, False,
     )  # fmt: skip
 
 
 def test_whoever_overflows_is_told_nothing_behind_what_was_dropped(clock):
     """Also when the socket takes all that waits before the overflow is dealt with."""
-    transport, crowd = TcpTransport(clock), Crowd()
-    backlog = Backlog(transport, clock, 100_000, lambda: backlog.close(b"<<ERROR>>"))
+    transport, group = TcpTransport(clock), BroadcastGroup()
+    queue = SendQueue(transport, clock, 100_000, lambda: queue.close(b"<<ERROR>>"))
     transport.turn()
-    crowd.add("a", backlog)
+    group.add("a", queue)
     transport.handle.room, number = 0, 0
     for number in range(300):
-        Shout(crowd, b"<<%04d%s>>" % (number, b"x" * 1_000), number).tell(1, 0.0)
-    waiting = backlog.room()
+        Broadcast(group, b"<<%04d%s>>" % (number, b"x" * 1_000), number).send(1, 0.0)
+    waiting = queue.when_empty()
     waiting.addErrback(lambda failure: None)
     transport.handle.room = 10**9
     transport.turn()
-    Shout(crowd, b"<<later>>", number + 1).tell(1, 0.0)
+    Broadcast(group, b"<<later>>", number + 1).send(1, 0.0)
     assert not waiting.called, "what is written now is dropped"
     clock.advance(0)
     while transport.writing:
@@ -218,23 +218,23 @@ def test_whoever_overflows_is_told_nothing_behind_what_was_dropped(clock):
     transport.handle.close()
 
 
-class Watched(Backlog):
-    __slots__ = ("__weakref__",)
+class Watched(SendQueue):
+    __slots__ = "__weakref__"
 
 
 def test_who_leaves_is_held_by_nothing(clock):
-    transport, crowd = TcpTransport(clock), Crowd()
-    backlog = Watched(transport, clock, 100, transport.abortConnection)
+    transport, group = TcpTransport(clock), BroadcastGroup()
+    queue = Watched(transport, clock, 100, transport.abortConnection)
     transport.turn()
-    crowd.add("a", backlog)
-    crowd.discard("a")
+    group.add("a", queue)
+    group.discard("a")
     transport.producer.stopProducing()
     transport.producer = None
-    backlog.close()
-    gone = weakref.ref(backlog)
+    queue.close()
+    gone = weakref.ref(queue)
     gc.disable()
     try:
-        del backlog
+        del queue
         assert gone() is None
     finally:
         gc.enable()
@@ -246,7 +246,7 @@ def test_who_leaves_is_held_by_nothing(clock):
     st.lists(
         st.one_of(
             st.tuples(st.just("write"), st.sampled_from("abc"), st.integers(1, 300)),
-            st.tuples(st.just("shout"), st.just(""), st.integers(1, 300)),
+            st.tuples(st.just("broadcast"), st.just(""), st.integers(1, 300)),
             st.tuples(st.just("slice"), st.just(""), st.integers(1, 3)),
             st.tuples(st.just("room"), st.sampled_from("abc"), st.integers(0, 400)),
             st.tuples(st.just("turn"), st.sampled_from("abc"), st.just(0)),
@@ -258,34 +258,34 @@ def test_who_leaves_is_held_by_nothing(clock):
 )
 def test_every_byte_leaves_once_and_in_order_whatever_the_sockets_take(clock, steps):
     here, said, count = Harness(clock, "abc"), {}, 0
-    shouts = []  # with those who shall hear it and have not
+    broadcasts = []  # with those who shall hear it and have not
     try:
         for what, name, number in steps:
-            if what in ("write", "shout"):
+            if what in ("write", "broadcast"):
                 count += 1
                 frame = (b"%d," % count) * number
             if what == "write":
                 said[name] = said.get(name, b"") + frame
-                here.backlogs[name].write(frame)
-            elif what == "shout":
-                shouts.append((here.shout(frame), frame, list(here.crowd.order().keys)))
-            elif what == "slice" and shouts:
-                shout, frame, names = shouts[0]
-                for each in names[: shout.tell(number, 0.0)]:
-                    if each in here.crowd:
+                here.queues[name].write(frame)
+            elif what == "broadcast":
+                broadcasts.append((here.broadcast(frame), frame, list(here.group.plan().keys)))
+            elif what == "slice" and broadcasts:
+                broadcast, frame, names = broadcasts[0]
+                for each in names[: broadcast.send(number, 0.0)]:
+                    if each in here.group:
                         said[each[0]] = said.get(each[0], b"") + frame
                 del names[:number]
-                if not shout.left:
-                    shouts.pop(0)
+                if not broadcast.left:
+                    broadcasts.pop(0)
             elif what == "room":
                 here.transports[name].handle.room = number
             elif what == "turn":
                 here.transports[name].turn()
             elif what == "leave":
-                for each in [each for each in here.crowd if each[0] == name]:
-                    here.crowd.discard(each)
-            elif what == "come" and not any(each[0] == name for each in here.crowd):
-                here.crowd.add(f"{name}{count}", here.backlogs[name])
+                for each in [each for each in here.group if each[0] == name]:
+                    here.group.discard(each)
+            elif what == "come" and not any(each[0] == name for each in here.group):
+                here.group.add(f"{name}{count}", here.queues[name])
         for name in "abc":
             here.open(name)
             assert here.heard()[name] == said.get(name, b"")
@@ -310,9 +310,9 @@ def send(request):
     """Each of the two loops that tell sockets."""
     if request.param == "interpreted":
         return send_each
-    if crowds.send_to is send_each:
+    if groups.send_to is send_each:
         pytest.skip("The compiled loop was not built here: there was no C compiler.")
-    return crowds.send_to
+    return groups.send_to
 
 
 @pytest.fixture
@@ -351,14 +351,14 @@ def test_nobody_is_told_anything(send):
 
 
 def test_what_is_no_socket_is_refused_before_anybody_is_told(pairs):
-    if crowds.send_to is send_each:
+    if groups.send_to is send_each:
         pytest.skip("The compiled loop was not built here: there was no C compiler.")
     with pytest.raises(AttributeError):
-        crowds.send_to([pairs[0][0], object()], b"news")
+        groups.send_to([pairs[0][0], object()], b"news")
     with pytest.raises(TypeError):
-        crowds.send_to((pairs[0][0],), b"news")
+        groups.send_to((pairs[0][0],), b"news")
     with pytest.raises(TypeError):
-        crowds.send_to([pairs[0][0]], "news")
+        groups.send_to([pairs[0][0]], "news")
     pairs[0][1].setblocking(False)
     with pytest.raises(BlockingIOError):
         pairs[0][1].recv(1)
@@ -368,12 +368,12 @@ def test_a_shout_reaches_sockets_of_every_kind_slice_by_slice(harness, pairs):
     here = harness("ab")
     for name, (ours, _) in zip("cde", pairs, strict=False):
         here.come(name)
-        here.crowd.turned(name, ours)
+        here.group.writer_changed(name, ours)
     here.transports["b"].handle.room = 0
-    here.backlogs["b"].write(b"first ")
-    shout = here.shout(b"news")
-    while shout.left:
-        shout.tell(2, 0.0)
+    here.queues["b"].write(b"first ")
+    broadcast = here.broadcast(b"news")
+    while broadcast.left:
+        broadcast.send(2, 0.0)
     here.open("b")
     assert here.heard() == {"a": b"news", "b": b"first news", "c": b"", "d": b"", "e": b""}
     assert [theirs.recv(100) for _, theirs in pairs[:3]] == [b"news"] * 3

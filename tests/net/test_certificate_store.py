@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 from mtnet.config.loader import load
 from mtnet.errors import CertificateError
 from mtnet.net.tls import context
-from mtnet.net.tls.store import Certificates
+from mtnet.net.tls.store import CertificateStore
 
 DAY = timedelta(days=1)
 DAY_MS = 86_400_000
@@ -46,10 +46,12 @@ def files(tmp_path, authority):
 
 @pytest.fixture
 def open_with(files, wall, tmp_path):
-    """Make `Certificates` of settings: `open_with("tls.profile=modern")`."""
+    """Make `CertificateStore` of settings: `open_with("tls.profile=modern")`."""
 
     def make(*sets):
-        return Certificates(load(sets=sets, data=str(tmp_path)).tls, files.certificate.parent, wall)
+        return CertificateStore(
+            load(sets=sets, data=str(tmp_path)).tls, files.certificate.parent, wall
+        )
 
     return make
 
@@ -82,10 +84,10 @@ def test_there_is_no_start_without_a_sound_pair(open_with, files):
 def test_a_new_pair_is_taken_at_the_next_look_with_a_new_context(open_with, files, log):
     certificates = open_with()
     before = certificates.serverConnectionForTLS(None).get_context()
-    certificates.look()
+    certificates.check_files()
     assert certificates.serverConnectionForTLS(None).get_context() is before
     files.issue("two.example")
-    certificates.look()
+    certificates.check_files()
     assert served(certificates) == ["two.example"]
     assert certificates.serverConnectionForTLS(None).get_context() is not before
     assert len(said(log, "is served, until")) == 1
@@ -127,14 +129,14 @@ def test_a_bad_pair_is_refused_with_one_sentence_and_the_old_one_stays(
     before = certificates.serverConnectionForTLS(None).get_context()
     spoil(kind, files)
     for _ in range(5):
-        certificates.look()
+        certificates.check_files()
     assert certificates.serverConnectionForTLS(None).get_context() is before
     assert served(certificates) == ["one.example"]
     assert len(warnings()) == 1
     assert certificates.health()["healthy"] is False
     assert str(files.certificate.parent) in certificates.status()[0]["remarks"][0]
     files.issue("good.example")
-    certificates.look()
+    certificates.check_files()
     assert served(certificates) == ["good.example"]
     assert certificates.health()["healthy"] is True
     assert certificates.status()[0]["remarks"] == []
@@ -143,7 +145,7 @@ def test_a_bad_pair_is_refused_with_one_sentence_and_the_old_one_stays(
 def test_a_reload_looks_at_once_and_says_again_what_is_refused(open_with, files, warnings):
     certificates = open_with()
     spoil("half-written", files)
-    certificates.look()
+    certificates.check_files()
     certificates.reload()
     assert len(warnings()) == 2
 
@@ -152,10 +154,10 @@ def test_between_the_two_files_of_a_slow_renewal_the_old_pair_stays(open_with, f
     certificates = open_with()
     new, key = files.authority.issue("two.example")
     files.certificate.write_bytes(pem(new))
-    certificates.look()
+    certificates.check_files()
     assert served(certificates) == ["one.example"]
     files.key.write_bytes(key_pem(key))
-    certificates.look()
+    certificates.check_files()
     assert served(certificates) == ["two.example"]
 
 
@@ -165,7 +167,7 @@ def test_an_open_key_is_warned_of_until_it_is_closed(open_with, files, warnings)
     assert len(warnings()) == 1
     assert "0640" in certificates.status()[0]["remarks"][0]
     files.key.chmod(0o600)
-    certificates.look()
+    certificates.check_files()
     assert certificates.status()[0]["remarks"] == []
     assert certificates.health()["healthy"] is True
 
@@ -174,8 +176,8 @@ def test_expiry_is_told_30_7_and_1_days_ahead_and_when_it_is_over(open_with, wal
     certificates = open_with()
     told = {}
     for day in range(92):
-        certificates.look()
-        certificates.look()
+        certificates.check_files()
+        certificates.check_files()
         if len(warnings()) > len(told):
             told[day] = len(warnings())
         wall.now += DAY_MS
@@ -190,11 +192,11 @@ def test_a_certificate_that_is_about_to_expire_is_told_of_at_the_start_and_once(
 ):
     files.issue("one.example", until=5 * DAY)
     certificates = open_with()
-    certificates.look()
+    certificates.check_files()
     assert len(warnings()) == 1
     assert certificates.status()[0]["days left"] == 4
     files.issue("one.example", until=90 * DAY)
-    certificates.look()
+    certificates.check_files()
     assert len(warnings()) == 1
     assert certificates.status()[0]["days left"] == 89
 
@@ -221,7 +223,7 @@ def test_each_host_is_renewed_by_itself(open_with, files, tmp_path, authority):
     certificates = open_with(f"{key}.certificate={other.certificate}", f"{key}.key={other.key}")
     spoil("empty", files)
     other.issue("other.example", "more.example")
-    certificates.look()
+    certificates.check_files()
     assert [row["names"] for row in certificates.status()] == [
         ["one.example"],
         ["other.example", "more.example"],
@@ -233,12 +235,12 @@ def test_new_client_authorities_are_taken_and_bad_ones_are_not(open_with, files,
     certificates = open_with("tls.client_certificates=required", f"tls.client_ca={files.ca}")
     before = certificates.serverConnectionForTLS(None).get_context()
     files.ca.write_bytes(b"half")
-    certificates.look()
+    certificates.check_files()
     assert certificates.serverConnectionForTLS(None).get_context() is before
     assert certificates.health()["healthy"] is False
     assert len(warnings()) == 1
     files.ca.write_bytes(pem(Authority("new").certificate))
-    certificates.look()
+    certificates.check_files()
     assert certificates.serverConnectionForTLS(None).get_context() is not before
     assert certificates.health()["healthy"] is True
 
@@ -247,7 +249,7 @@ def test_an_error_at_a_look_does_not_stop_the_next_one(open_with, files, monkeyp
     certificates = open_with()
     monkeypatch.setattr("mtnet.net.tls.store.read_pair", lambda *_: 1 / 0)
     files.issue("two.example")
-    certificates.look()
+    certificates.check_files()
     assert len(warnings()) == 1
     monkeypatch.undo()
     certificates.reload()
