@@ -1,4 +1,4 @@
-"""Who is let in before a service hears of them, and what guards services that do not know us."""
+"""Admission: bans and rates before a service, and an adapter for ordinary factories."""
 
 from twisted.internet.interfaces import IAddress, IHandshakeListener, IProtocol, IProtocolFactory
 from twisted.internet.protocol import connectionDone
@@ -33,7 +33,7 @@ class BanFilterFactory(FactoryWrapper):
 
 
 class AdmittedProtocol(HalfCloseable):
-    """A connection to a service that has no access of its own; it is counted."""
+    """Adapter: a connection of an ordinary Twisted protocol, counted and admitted."""
 
     def __init__(self, factory: "AdmittedFactory", wrapped: IProtocol, peer: Peer) -> None:
         super().__init__(factory, wrapped)
@@ -56,7 +56,7 @@ class AdmittedProtocol(HalfCloseable):
 
 
 class AdmittedFactory(WrappingFactory[AdmittedProtocol]):
-    """Counts the connections of a service that has no access of its own."""
+    """Adapter: admits the connections of an ordinary Twisted factory."""
 
     noisy = False
 

@@ -31,7 +31,7 @@ def unacknowledged(transport: Transport) -> int:
 
 class StallDetector:
     """
-    Ends a transfer that stands still, and never one that moves.
+    Stall detector: ends a transfer that makes no progress, and never one that does.
 
     Args:
         seconds: how long it may stand still.
@@ -52,7 +52,7 @@ class StallDetector:
         self._call: IDelayedCall = clock.callLater(self._step, self._look)
 
     def stop(self) -> None:
-        """StallDetector no longer; harmless when it has ended."""
+        """Stop watching; harmless when it has ended."""
         if self._call.active():
             self._call.cancel()
 

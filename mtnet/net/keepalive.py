@@ -1,4 +1,4 @@
-"""How a connection that may be silent for ever is held, and found out when its peer is gone."""
+"""TCP keepalive settings of idle connections."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""What stands between a listener and its protocol: who may come in, and what they may do there."""
+"""Connections as their services see them: rights, login and places of each peer of a listener."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -27,7 +27,7 @@ PLAIN = (
 
 
 class HasPeer(Protocol):
-    """A protocol with a peer."""
+    """A protocol that has a peer."""
 
     log: Logger
     transport: Any
@@ -39,7 +39,7 @@ P = TypeVar("P", bound=HasPeer)
 
 class Peer:
     """
-    One connection: where it comes from, who it is, and what it may do.
+    The other end of a connection: its address, login and rights.
 
     Attributes:
         host: the address it comes from; empty = a Unix socket.
@@ -257,7 +257,7 @@ class Peer:
 
 class ListenerAccess:
     """
-    The way in at one listener.
+    Access control of one listener: admission, bans, rates and rights of its peers.
 
     Attributes:
         access: who may do what.

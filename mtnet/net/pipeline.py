@@ -1,4 +1,4 @@
-"""What lies between a socket and a service: the PROXY header first, the ban, then TLS."""
+"""Connection pipeline: PROXY header, bans, TLS and admission, in this order, below a service."""
 
 from twisted.internet.interfaces import IProtocolFactory
 
@@ -14,7 +14,7 @@ from mtnet.net.tls.store import CertificateStore
 
 class Pipeline:
     """
-    Puts a service's factory below what its endpoint asks for.
+    Wraps the factory of a service in what its endpoint asks for.
 
     Args:
         certificates: of `secure:` endpoints; None = there are none.

@@ -1,4 +1,4 @@
-"""How a connection is left unread while anybody wants that."""
+"""Read throttle: leaves a connection unread while there is a reason for it."""
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -7,7 +7,7 @@ from mtnet.net.transport import Transport
 
 
 class PauseReason:
-    """One reason to pause; a producer, for those who know no more of a connection."""
+    """Push producer that pauses a connection for one reason."""
 
     __slots__ = ("_throttle", "_why")
 
@@ -24,7 +24,7 @@ class PauseReason:
 
 
 class ReadThrottle:
-    """Leaves a connection unread as long as there is a reason for it."""
+    """Read throttle: pauses a connection as long as there is a reason for it."""
 
     __slots__ = ("_reasons", "transport")
 
@@ -58,7 +58,7 @@ class ReadThrottle:
 
 class ReadRateLimit:
     """
-    Reads a connection no faster than its budget allows.
+    Rate limiter of what a connection sends: a token bucket that pauses reading.
 
     Args:
         rate: how much of it a second may have.

@@ -1,4 +1,4 @@
-"""How connections that have much to do share the reactor with those that have little."""
+"""Time slicer: connections with much work share the reactor with those that have little."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 
 class TimeSlicer:
     """
-    Runs pieces of work in turn, for so long in each turn of the reactor.
+    Cooperative scheduler: runs work in slices, for so long in each turn of the reactor.
 
     Args:
         turn: seconds.

@@ -1,4 +1,4 @@
-"""One timer for many who wait, each for a time of its own."""
+"""Timer wheel: one delayed call for many timers."""
 
 from collections.abc import Hashable
 from math import ceil
@@ -8,19 +8,19 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 EARLY = 0.0005
-"""Seconds by which somebody may be woken too early: sums of floats differ."""
+"""Seconds by which a timer may fire too early: sums of floats differ."""
 
 
 class Timed(Protocol, Hashable):
-    """Somebody who waits."""
+    """What has a timer."""
 
     def fire(self) -> None:
-        """Learn that the time has come."""
+        """The time has come."""
 
 
 class Slot(dict[Timed, None]):
     """
-    Those who are woken at one time.
+    The timers that fire at one time.
 
     Attributes:
         at: the time, in steps.
@@ -34,10 +34,11 @@ class Slot(dict[Timed, None]):
 
 class TimerWheel:
     """
-    Wakes each a step too late at most; a delayed call for each would take 400 bytes.
+    Timer wheel: fires each timer a step too late at most; a delayed call for each would take
+    400 bytes.
 
     Args:
-        step: seconds between two times at which anybody is woken.
+        step: seconds between two slots.
     """
 
     log = Logger()
@@ -49,7 +50,7 @@ class TimerWheel:
         self._first: int | None = None
 
     def add(self, timed: Timed, when: float) -> Slot:
-        """Wake somebody once, at `when` of the clock, unless it is discarded from the slot."""
+        """Fire once, at `when` of the clock, unless it is discarded from the slot."""
         at = ceil((when - EARLY) / self._step)
         slot = self._slots.get(at)
         if slot is None:
@@ -59,7 +60,7 @@ class TimerWheel:
         return slot
 
     def discard(self, timed: Timed, slot: Slot) -> None:
-        """Wake it no more; harmless when it was woken."""
+        """Cancel a timer; harmless when it has fired."""
         slot.pop(timed, None)
         if not slot and self._slots.get(slot.at) is slot:
             del self._slots[slot.at]
@@ -80,8 +81,8 @@ class TimerWheel:
     def _turn(self, at: int) -> None:
         self._timer = self._first = None
         slot = self._slots.pop(at)
-        while slot:  # one who is woken may take another from it
+        while slot:  # one that fires may discard another
             timed, _ = slot.popitem()
-            with self.log.failuresHandled("One who was woken failed."):
+            with self.log.failuresHandled("A timer failed."):
                 timed.fire()
         self._plan()

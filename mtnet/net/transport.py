@@ -30,7 +30,7 @@ class Transport(Protocol):
 
 
 class StreamTransport(Transport, Protocol):
-    """What a innermost TCP transport of Twisted can do beside."""
+    """A bare TCP transport of Twisted, which can do more."""
 
     def startWriting(self) -> None: ...
 

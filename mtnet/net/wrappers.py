@@ -1,4 +1,4 @@
-"""What stands before a service hands on what it does not answer itself."""
+"""Wrappers of factories and protocols that pass on what they do not handle."""
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory
@@ -8,7 +8,7 @@ from zope.interface import alsoProvides
 
 class FactoryWrapper(Factory):
     """
-    Stands before the factory of a service, and is started, stopped and named as that is.
+    Factory wrapper: started, stopped and named as the factory that it wraps.
 
     Attributes:
         service: the factory.

@@ -1,7 +1,7 @@
 """
-The same bytes to many at once: the hot path of the daemon.
+Broadcast: the same bytes to many sockets, the hot path of the daemon.
 
-Where the compiled loop was built, it tells the sockets; this one does the same.
+The compiled loop sends where it was built; the one in Python does the same.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -12,16 +12,16 @@ from mtnet.net.output.direct import DirectWriter
 from mtnet.net.output.queue import SendQueue
 
 ShortWrites = list[tuple[int, int]]
-"""Who took less than all, by its place, and how many bytes it took."""
+"""Index of each socket that took less than all, and how many bytes it took."""
 Key = TypeVar("Key", bound=Hashable)
 
 
 class SendPlan(NamedTuple, Generic[Key]):
     """
-    In which order a group is told something.
+    The order in which a broadcast is sent.
 
     Attributes:
-        keys: those with a socket that takes bytes, those with another writer, all others.
+        keys: members with a plain socket, members with another direct writer, all others.
         writers: of the first and the second.
         sockets: how many the first are.
     """
@@ -33,10 +33,10 @@ class SendPlan(NamedTuple, Generic[Key]):
 
 class BroadcastGroup(Generic[Key]):
     """
-    Connections that are told the same.
+    Broadcast group: connections that are sent the same.
 
-    What is told to nobody but one costs a look at its send_queue; here each costs a look at its
-    socket alone, and so it is not noted with each when it was told what.
+    Members share one sequence number and one time of the last broadcast, instead of keeping
+    both for each.
 
     Attributes:
         sequence: the number of what everybody was sent last.
@@ -59,13 +59,13 @@ class BroadcastGroup(Generic[Key]):
         return iter(self._members)
 
     def add(self, key: Key, send_queue: SendQueue) -> None:
-        """Tell it what comes from now on."""
+        """Send a member what is broadcast from now on."""
         self._members[key], self._plan = send_queue, None
         send_queue.output.join_group(self, key)
         self.writer_changed(key, send_queue.output.writer)
 
     def discard(self, key: Key) -> None:
-        """Tell it no more."""
+        """Send a member nothing more."""
         send_queue = self._members.pop(key, None)
         if send_queue is not None:
             self._writers.pop(key, None)
@@ -73,7 +73,7 @@ class BroadcastGroup(Generic[Key]):
             send_queue.output.leave_group(self, key)
 
     def writer_changed(self, key: Key, writer: DirectWriter | None) -> None:
-        """Take note of the straight writer to a member; None = something waits there."""
+        """Remember the direct writer of a member; None = something is buffered there."""
         self._plan = None
         if writer is None:
             self._writers.pop(key, None)
@@ -81,7 +81,7 @@ class BroadcastGroup(Generic[Key]):
             self._writers[key] = writer
 
     def plan(self) -> SendPlan[Key]:
-        """Return the order of now; it is the same object until something changes."""
+        """Return the plan of now; it is the same object until something changes."""
         if self._plan is None:
             sockets = {
                 key: writer for key, writer in self._writers.items() if type(writer) is socket
@@ -93,16 +93,16 @@ class BroadcastGroup(Generic[Key]):
         return self._plan
 
     def get(self, key: Key) -> SendQueue | None:
-        """Return where the frames of a member go; None = it is gone."""
+        """Return the send queue of a member; None = it is gone."""
         return self._members.get(key)
 
 
 class Broadcast(Generic[Key]):
     """
-    Bytes on their writer to those of a group that were there when it began.
+    One broadcast in progress, to the members of a group at its beginning.
 
     Args:
-        number: what it is counted as.
+        number: its sequence number.
     """
 
     def __init__(self, group: BroadcastGroup[Key], data: bytes, number: int) -> None:
@@ -111,14 +111,14 @@ class Broadcast(Generic[Key]):
 
     @property
     def left(self) -> int:
-        """How many are not told yet."""
+        """How many members it was not sent to yet."""
         return len(self._plan.keys) - self._at
 
     def send(self, most: int, when: float) -> int:
-        """Tell at most so many, at `when` of the clock; return how many they were."""
+        """Send to at most `most` members, at `when` of the clock; return to how many."""
         begin = self._at
         self._at = end = min(begin + most, len(self._plan.keys))
-        # Since it began somebody may have gone, or have something else to wait for.
+        # Since it began a member may have gone, or may have something buffered.
         sent = self._send_directly(begin, end) if self._group.plan() is self._plan else begin
         for at in range(sent, end):
             self._write(at, self._data)
@@ -127,7 +127,7 @@ class Broadcast(Generic[Key]):
         return end - begin
 
     def _send_directly(self, begin: int, end: int) -> int:
-        """Send to whom there is a writer; return who is the next."""
+        """Send by direct writers; return the index of the next member."""
         _, writers, middle = self._plan
         last = max(begin, min(end, len(writers)))
         for send, start, stop in ((send_to, begin, middle), (send_each, max(begin, middle), last)):
@@ -142,13 +142,13 @@ class Broadcast(Generic[Key]):
 
 
 def send_each(writers: Sequence[DirectWriter], data: bytes) -> ShortWrites:
-    """Send the same to many; return who took less."""
+    """Send the same to many; return those that took less."""
     size, late = len(data), []
     for at, writer in enumerate(writers):
         try:
             sent = writer.send(data)
         except OSError:
-            sent = 0  # it is full or broken; its transport finds out which
+            sent = 0  # full or broken; its transport finds out which
         if sent != size:
             late.append((at, sent))
     return late
@@ -159,4 +159,4 @@ try:
 except ImportError:  # there was no compiler where it was installed
     send_to = send_each
 LOOP = "interpreted" if send_to is send_each else "compiled"
-"""Which of the two it is, for `mtnet status`."""
+"""Which of the two loops is in use, for `mtnet status`."""

@@ -1,4 +1,4 @@
-"""One path for every byte to a connection, so that it knows when the peer is behind."""
+"""Output buffer: one path for every byte to a connection, with its lag."""
 
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from mtnet.net.transport import StreamTransport, Transport, innermost
 
 class Group(Protocol):
     """
-    Several connections that are told the same; mtnet.net.output.broadcast has the one.
+    What an output buffer knows of `mtnet.net.output.broadcast.BroadcastGroup`.
 
     Attributes:
         sent_at: seconds of the clock at which that was last.
@@ -21,16 +21,17 @@ class Group(Protocol):
     sent_at: float
 
     def writer_changed(self, key: Any, writer: DirectWriter | None) -> None:
-        """Learn that the straight writer to one of them has come, or gone."""
+        """The direct writer of a member has come, or gone."""
 
 
 @implementer(IPullProducer)
 class OutputBuffer:
     """
-    Writes to a transport and says when it has passed everything on to the kernel.
+    Output buffer with back-pressure: writes to a transport, and knows when everything has
+    reached the kernel.
 
-    As long as nothing waits, bytes go straight to the socket: through Twisted's buffer each of
-    them would cost three more system calls, a turn later.
+    As long as nothing is buffered, bytes go directly to the socket: Twisted's buffer would cost
+    three more system calls for each write, a turn later.
 
     Args:
         transport: of a connection that was just made.
@@ -81,12 +82,12 @@ class OutputBuffer:
         self.write_buffered(data)
 
     def write_buffered(self, data: bytes) -> None:
-        """Leave `data` to the transport, which sends it when it can."""
+        """Write `data` through the transport, which sends it when it can."""
         self.add_lag(len(data))
         self._transport.write(data)
 
     def add_lag(self, size: int) -> None:
-        """Take note that so many bytes more wait in the transport."""
+        """Count bytes more that wait in the transport."""
         self._set_writer(None)
         if not self._waiting:
             self.since = self._clock.seconds()
@@ -94,19 +95,19 @@ class OutputBuffer:
         self.ready = self._waiting < self._budget
 
     def join_group(self, group: Group, key: Hashable) -> None:
-        """Tell a group whenever `writer` has come or gone."""
+        """Notify a group whenever `writer` has come or gone."""
         self._groups += ((group, key),)
 
     def leave_group(self, group: Group, key: Hashable) -> None:
-        """Tell a group no more."""
+        """Notify a group no more."""
         self._groups = tuple(each for each in self._groups if each != (group, key))
 
     def last_broadcast(self) -> float:
-        """Return the seconds of the clock at which a group was told something last."""
+        """Return the seconds of the clock at the last broadcast to a group of this one."""
         return max((group.sent_at for group, _ in self._groups), default=0.0)
 
     def use_buffered_path(self) -> None:
-        """Take the straight writer no more."""
+        """Write through the transport from now on."""
         self._direct = None  # it would keep the connection in memory, too
         self._set_writer(None)
 
@@ -137,7 +138,7 @@ class OutputBuffer:
 
     def _end(self) -> None:
         self.use_buffered_path()
-        self._drained = nothing  # whoever is told holds this one
+        self._drained = nothing  # it holds a reference to this one
 
     def _set_writer(self, writer: DirectWriter | None) -> None:
         if writer is not self.writer:
@@ -147,4 +148,4 @@ class OutputBuffer:
 
 
 def nothing() -> None:
-    """Nobody is told any more."""
+    """Do nothing: the callback of a closed buffer."""

@@ -1,9 +1,8 @@
 """
-What goes direct_writer to a socket, past the buffers of Twisted.
+Direct writers: bytes to a socket, past the buffers of Twisted.
 
-Below TLS, and for the end of our half, it touches names that Twisted and pyOpenSSL keep to
-themselves. Where one of them is missing, there is no direct_writer writer, and everything goes through the
-transport.
+Below TLS, and for the end of our half, they use private names of Twisted and pyOpenSSL. Where one
+of them is missing there is no direct writer, and everything goes through the transport.
 """
 
 import socket
@@ -19,10 +18,10 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from mtnet.net.transport import StreamTransport, Transport
 
 LONGEST = 131_072
-"""Bytes that are sealed at once: two pieces of a send_queue. The transport has the rest."""
+"""Bytes that are encrypted at once: two chunks of a send queue. The transport has the rest."""
 SEALED = 2 * LONGEST + 512
-"""Room for them when they are sealed: a record may hold as few as 512 bytes and is 22 longer, where
-the client wants that (RFC 6066); and for what else TLS may have to say with them."""
+"""Room for them when they are encrypted: a record may hold as few as 512 bytes and is 22 longer,
+where the client asks for that (RFC 6066); and for alerts and tickets of TLS between them."""
 PRIVATE = "_aggregator", "_appSendBuffer", "_handshakeDone"
 """What is touched of Twisted's TLS transport beside its interface."""
 CONNECTION = "_ssl", "_from_ssl", "_raise_ssl_error"
@@ -41,7 +40,7 @@ _BUFFER: Any = None if _ffi is None else _ffi.new("char[]", SEALED)
 
 
 class DirectWriter(Protocol):
-    """A socket, or what seals bytes for one."""
+    """A socket, or the encryption above one."""
 
     def send(self, data: bytes, /) -> int:
         """Take bytes at once; return how many. Raises OSError where it can take none."""
@@ -51,11 +50,11 @@ def direct_writer(
     transport: Transport, below: Transport, add_lag: Callable[[int], None]
 ) -> DirectWriter | None:
     """
-    Return the direct_writer writer to a socket; None = there is none.
+    Return the direct writer to a socket; None = there is none.
 
     Args:
         below: the transport below TLS and every other wrapper.
-        add_lag: is told how many bytes were taken that wait in `below` now.
+        add_lag: called with the number of bytes that wait in `below` now.
     """
     if not (ITCPTransport.providedBy(below) and ISystemHandle.providedBy(below)):
         return None
@@ -110,7 +109,7 @@ def _layer(transport: Any) -> TLSMemoryBIOProtocol | None:
 
 class TlsDirectWriter:
     """
-    Encrypts and sends in one go, where Twisted waits a turn for more to encrypt.
+    Direct writer below TLS: encrypts and sends at once, where Twisted waits a turn for more.
 
     Args:
         tls: the TLS transport, after its handshake.

@@ -1,4 +1,4 @@
-"""What waits for one peer, in the order in which it was said, and never without bound."""
+"""Send queue of one peer: bounded, in order."""
 
 from collections import deque
 from collections.abc import Callable
@@ -60,7 +60,7 @@ class SendQueue:
         self._size += len(data)
         if self._size > self._most:
             self._over = self._clock.callLater(0, self._overflow)
-            self.output.use_buffered_path()  # what is told to a group would go past what is dropped now
+            self.output.use_buffered_path()  # else a broadcast would overtake what is dropped
 
     def when_empty(self) -> "Deferred[None]":
         """Return what fires when nothing waits here."""

@@ -5,7 +5,7 @@ The published template client stops at the first read that is shorter than 512 b
 the usual sizes (1,448 or 1,460 bytes) make it stop after a few kB. Linux neither merges nor
 splits across the end of a send with `MSG_EOR`, so pieces of 1,024 bytes arrive as two full reads.
 
-Within one machine a segment has room for many of them, and nothing on the writer makes it smaller. The
+Within one machine a segment has room for many of them, and nothing between makes it smaller. The
 kernel takes none that is longer than half the peer's window, so the first two leave at once. Those
 behind may have to wait until the peer has read; the kernel then fills a window that has no room for
 a whole segment, and splits that anywhere. Never a piece of 1,024 bytes: no window is that small.
@@ -31,7 +31,7 @@ PIECE = 1_024
 AHEAD = 2
 """Segments that a window has room for before the peer has read anything."""
 BURST = 64
-"""SegmentedSender sent before other connections have their turn."""
+"""Pieces sent before other connections have their turn."""
 
 
 def preserves_segments(transport: Transport) -> bool:
@@ -60,7 +60,8 @@ def first_segments(transport: StreamTransport) -> int:
 @implementer(IPullProducer)
 class SegmentedSender:
     """
-    Sends `head` and `body` as one stream of whole pieces; register it as a pull producer.
+    Segmented sender: `head` and `body` as one stream of whole pieces, each a segment of its own
+    to the kernel; register it as a pull producer.
 
     It writes to the socket itself, so the transport must have nothing of its own to write.
 

@@ -68,7 +68,7 @@ class ServedCertificate:
         self.warn_of_expiry(now)
 
     def refresh(self, now: int, force: bool = False) -> None:
-        """Take the files when they changed, or `force`."""
+        """Load the files when they changed, or when `force` is true."""
         seen = self._stamps()
         if seen == self._stamp and not force:
             return
@@ -96,7 +96,7 @@ class ServedCertificate:
             )
 
     def warn_of_expiry(self, now: int) -> None:
-        """Say once for each of `EXPIRY_WARNINGS`, and when it is over, that the certificate expires."""
+        """Warn once for each of `EXPIRY_WARNINGS`, and after the expiry."""
         left = (self.pair.until - now) / DAY_MS
         near = next((days for days in (0, *EXPIRY_WARNINGS) if left <= days), None)
         if near is None or (self._warned is not None and near >= self._warned):
