@@ -2,8 +2,8 @@
 //| MtnetFollower.mq5: follows a channel of an mtnet server          |
 //+------------------------------------------------------------------+
 #property version     "1.10"
-#property description "Holds what a channel of an mtnet server says, in its own positions."
-#property description "The server must stand in Tools/Options/Expert Advisors."
+#property description "Copies the positions of a channel of an mtnet server."
+#property description "Allow the server in Tools/Options/Expert Advisors."
 #property description "Run in an imitation of a terminal, not in MetaTrader."
 #property description "Try it on a demo account first."
 
@@ -12,25 +12,25 @@
 input group "Server"
 input string InpHost="127.0.0.1";   // Host
 input int    InpPort=8081;          // Port
-input bool   InpTls=false;          // TLS; on port 443 the terminal starts it by itself
+input bool   InpTls=false;          // TLS; automatic on port 443
 input string InpLogin="";           // Login; empty = none
 input string InpPassword="";        // Password
 input group "Channel"
 input string InpChannel="main";     // Channel
-input string InpSymbols="";         // Symbols with commas between; empty = all
-input string InpSuffix="";          // What this broker writes behind a symbol
-input string InpAcceptEpoch="";     // The journal, or the rest of one, to be followed from now on
+input string InpSymbols="";         // Symbols, separated by commas; empty = all
+input string InpSuffix="";          // Suffix of this broker's symbols
+input string InpAcceptEpoch="";     // Accepted journal; the alert shows the word
 input group "Trading"
-input bool   InpTrade=false;        // Trade; false = only say what would be done
+input bool   InpTrade=false;        // Trade; false = only log the trades
 input double InpMultiplier=1.0;     // Lots here for one lot of the provider
-input double InpMaxLots=1.0;        // Lots that are held of one symbol at most
-input long   InpMagic=20260801;     // Magic number: positions without it are not touched
-input int    InpDeviation=20;       // Points that a price may have moved
+input double InpMaxLots=1.0;        // Maximum lots of one symbol
+input long   InpMagic=20260801;     // Magic number of this program's positions
+input int    InpDeviation=20;       // Accepted slippage in points
 
 #define TIMER       200     // ms
-#define UNCERTAIN   15000   // ms in which an order may still show up among the positions
+#define UNCERTAIN   15000   // ms until an order must appear among the positions
 #define RETRY       5000    // ms after a refused order
-#define RESUBSCRIBE 30000   // ms between two attempts to subscribe, at most
+#define RESUBSCRIBE 30000   // maximum ms between two attempts to subscribe
 #define ALMOST      0.000001
 
 //--- a position of the provider
@@ -39,41 +39,41 @@ struct Entry
    string            symbol;
    string            ticket;
    double            lots;
-   long              seq;        // that set it, 0 = before this run
+   long              seq;        // of the entry that set it, 0 = before this run
   };
 
-//--- what is done for a symbol of the provider
+//--- a symbol of the provider, and the work for it
 struct Follow
   {
    string            symbol;
    string            ours;       // its name at this broker
-   long              seq;        // of the last signal, 0 = none that could be acknowledged
+   long              seq;        // of the last signal, 0 = none to acknowledge
    string            told;       // the last ACK
    double            price;      // of the last order
    double            expected;   // lots after the last order
-   ulong             uncertain;  // until when the terminal may not show them
-   ulong             next;       // when to try again
+   ulong             uncertain;  // until then the terminal may not show them
+   ulong             next;       // time of the next attempt
   };
 
 CMtnetLink  g_link;
 CMtnetRetry g_asking(RESUBSCRIBE);
 Entry       g_entries[];
 Entry       g_snapshot[];
-Entry       g_released[];        // of an older filter, which this one leaves out
+Entry       g_released[];        // positions of an older filter, not in this one
 Follow      g_follows[];
 string      g_wanted[];
 string      g_epoch="";
 long        g_seq=0;
-string      g_hash="";           // of the entry with that number, "" = not known
-bool        g_diverged=false;    // the journal does not have that entry
+string      g_hash="";           // of the entry with that number, "" = unknown
+bool        g_diverged=false;    // the journal lacks that entry
 bool        g_replacing=false;   // between SNAPSHOT and SYNCED
 long        g_count=0;
-bool        g_resumes=false;     // the entries are those of g_seq
-bool        g_whole=false;       // and no replay was cut off in the middle of them
-bool        g_live=false;        // news is told at once
-bool        g_hold=false;        // another journal or another past: a person decides
+bool        g_resumes=false;     // the entries are the state at g_seq
+bool        g_whole=false;       // and no replay was interrupted in them
+bool        g_live=false;        // new signals arrive at once
+bool        g_hold=false;        // another journal or history: a person decides
 string      g_provider="";
-string      g_mode="";           // of a channel that is paused
+string      g_mode="";           // of a paused channel
 string      g_notice="";
 string      g_refusal="";
 string      g_filter="";
@@ -104,7 +104,7 @@ int OnInit(void)
    return(EventSetMillisecondTimer(TIMER) ? INIT_SUCCEEDED : INIT_FAILED);
   }
 
-//--- When only an input was changed, a terminal keeps what these held.
+//--- The terminal keeps these values when only an input has changed.
 void Reset(void)
   {
    ArrayResize(g_entries,0);
@@ -171,7 +171,7 @@ void Show(void)
    Comment(text+Unfollowed());
   }
 
-//--- what a filter leaves out is no affair of this program any more
+//--- lists positions of symbols that the filter leaves out
 string Unfollowed(void)
   {
    string text="";
@@ -188,7 +188,7 @@ string Unfollowed(void)
   }
 
 //+------------------------------------------------------------------+
-//| What the server says                                             |
+//| Messages of the server                                           |
 //+------------------------------------------------------------------+
 void Take(const CMtnetFrame &frame)
   {
@@ -224,14 +224,14 @@ void Take(const CMtnetFrame &frame)
       Notice("The channel was flattened by a person");
   }
 
-//--- what people should read
+//--- text for people
 void Notice(const string text)
   {
    g_notice=text;
    Alert("mtnet: ",text);
   }
 
-//--- A subscription that was refused is asked for again: channels and rights come and go.
+//--- A refused subscription is requested again: channels and rights change.
 void TakeError(const CMtnetFrame &frame)
   {
    string code=frame.Text("code");
@@ -254,7 +254,7 @@ void TakeChannels(const string channels)
 
 void Subscribe(void)
   {
-   // Whether a journal may be followed without a person's word depends on what is held.
+   // The positions of the account decide whether a journal needs a person's acceptance.
    if(g_epoch=="" && !AccountReady())
      {
       g_refusal="the terminal does not show its positions yet";
@@ -270,7 +270,7 @@ void Subscribe(void)
       payload+=Field("h",g_hash);
    if(g_asking.Waits())
       g_asking.Later();
-   // What is answered may be of the journal that is known; until then nothing is done.
+   // The answer may concern the known journal; until then nothing is done.
    g_whole=(g_whole && !g_hold);
    g_hold=false;
    g_link.Say(payload);
@@ -305,7 +305,7 @@ void TakeSignal(const CMtnetFrame &frame)
    Entry entry;
    long previous=0;
    bool good=(!g_replacing && ReadEntry(frame,entry));
-   // A filtered subscription leaves numbers out, and says which one came before.
+   // A filtered subscription leaves numbers out; prev is the number before.
    if(good && frame.Has("prev"))
       good=(frame.Number("prev",previous) && previous==g_seq);
    else if(good)
@@ -319,7 +319,7 @@ void TakeSignal(const CMtnetFrame &frame)
    g_hash=frame.Text("h");
    SetEntry(entry);
    g_follows[FollowOf(entry.symbol)].seq=entry.seq;
-   // A replay is not traded step by step: what counts is where it ends.
+   // A replay is not traded step by step: only its end counts.
    if(g_live)
       Save();
    else
@@ -356,13 +356,13 @@ void TakeSynced(const CMtnetFrame &frame)
       g_link.Say("ACK"+Field("channel",InpChannel)+Field("seq",IntegerToString(g_seq)));
   }
 
-//--- Another journal may be another server, a wrong data folder or an old backup, and so may a
-//--- journal that went back: none of these may close what is open.
+//--- Another journal, or one that went back, may be another server, a wrong data folder or an old
+//--- backup: none of these may close open positions.
 bool Accepts(const string epoch,const long seq)
   {
    bool fresh=(g_epoch=="" && !HoldsAny());
    bool back=(epoch==g_epoch && g_replacing && (g_diverged || seq<g_seq));
-   // Who has accepted one loss of entries has not accepted the next.
+   // Accepting one loss of entries does not accept the next.
    string word=(back ? epoch+"-"+IntegerToString(g_seq) : epoch);
    g_diverged=false;
    g_hold=!(word==InpAcceptEpoch || fresh || (epoch==g_epoch && !back));
@@ -377,7 +377,7 @@ bool Accepts(const string epoch,const long seq)
    return(!g_hold);
   }
 
-//--- A snapshot is the whole truth: what it does not name is flat. With seq 0 nothing is known.
+//--- A snapshot is complete: a position that it does not name is flat. With seq 0 nothing is known.
 void Replace(const long seq)
   {
    ArrayResize(g_entries,0);
@@ -399,18 +399,18 @@ bool ReadEntry(const CMtnetFrame &frame,Entry &entry)
    if(entry.symbol=="" || !frame.Number("seq",entry.seq)
       || !frame.Lots("volume",entry.lots))
       return(false);
-   // A waiting order is no position. This program places none.
+   // A pending order is not a position. This program places none.
    if(frame.Has("type") && frame.Text("type")!="position")
       entry.lots=0;
    return(true);
   }
 
 //+------------------------------------------------------------------+
-//| What the provider holds                                          |
+//| Positions of the provider                                        |
 //+------------------------------------------------------------------+
 void SetEntry(const Entry &entry)
   {
-   // A net position of a symbol takes the place of all its tickets.
+   // A net position of a symbol replaces all its tickets.
    for(int i=ArraySize(g_entries)-1; i>=0; i--)
       if(g_entries[i].symbol==entry.symbol
          && (g_entries[i].ticket==entry.ticket || entry.ticket==""))
@@ -450,8 +450,8 @@ int FollowOf(const string symbol)
    return(size);
   }
 
-//--- What an older filter had and this one leaves out is given back: from now on it is the
-//--- affair of a person, who is told so.
+//--- Releases positions of an older filter that this one leaves out: a person, who is alerted,
+//--- takes care of them.
 void Release(void)
   {
    for(int i=0; i<ArraySize(g_released); i++)
@@ -466,7 +466,7 @@ void Release(void)
    ArrayResize(g_released,0);
   }
 
-//--- what this program still holds of symbols that the provider does not name
+//--- positions of this program in symbols that the provider does not name
 void AddHeld(void)
   {
    if(g_seq==0)
@@ -504,7 +504,7 @@ void ReadFilter(void)
      }
   }
 
-//--- what a filter leaves out was not told, which does not make it flat
+//--- a symbol that the filter leaves out is unknown, not flat
 bool Wanted(const string symbol)
   {
    for(int i=0; i<ArraySize(g_wanted); i++)
@@ -514,7 +514,7 @@ bool Wanted(const string symbol)
   }
 
 //+------------------------------------------------------------------+
-//| What survives a restart                                          |
+//| State that survives a restart                                    |
 //+------------------------------------------------------------------+
 string StateFile(void)
   {
@@ -529,12 +529,12 @@ void Save(void)
    for(int i=0; i<ArraySize(g_entries); i++)
       text+=g_entries[i].symbol+"\t"+g_entries[i].ticket+"\t"+LotsText(g_entries[i].lots)+"\t"
             +IntegerToString(g_entries[i].seq)+"\n";
-   // An older file is no harm: what came since is then sent again.
+   // An older file does no harm: later signals are then sent again.
    if(!WriteText(StateFile(),text+"end"))
       Print("mtnet: ",StateFile()," cannot be written, error ",GetLastError());
   }
 
-//--- false = there is a file, and it cannot be read
+//--- false = there is a file that cannot be read
 bool Load(void)
   {
    if(!FileIsExist(StateFile()))
@@ -547,8 +547,8 @@ bool Load(void)
    g_epoch=parts[1];
    g_seq=StringToInteger(parts[2]);
    g_hash=parts[3];
-   // With another filter the entries are not what the server would replay onto: without
-   // epoch and number it answers with a snapshot.
+   // With another filter a replay does not fit these entries: without epoch and number the
+   // server answers with a snapshot.
    g_resumes=(parts[4]==g_filter);
    for(int i=1; i<size-1; i++)
      {
@@ -578,7 +578,7 @@ void Keep(const Entry &entry)
   }
 
 //+------------------------------------------------------------------+
-//| From what is held to what should be held                         |
+//| From the present to the wanted positions                         |
 //+------------------------------------------------------------------+
 void Reconcile(void)
   {
@@ -588,7 +588,7 @@ void Reconcile(void)
       Step(g_follows[i]);
   }
 
-//--- at most one order; the timer comes back for the next
+//--- at most one order per call; the timer calls again
 void Step(Follow &follow)
   {
    double have=0,want=0;
@@ -599,8 +599,8 @@ void Step(Follow &follow)
      }
    if(!Held(follow.ours,have))
       return;
-   // A done order shows up among the positions a second later. Who looks too early, and
-   // orders again, has twice the position.
+   // A filled order appears among the positions up to a second later. Ordering again too early
+   // would double the position.
    if(GetTickCount64()<follow.uncertain && MathAbs(have-follow.expected)>ALMOST)
       return;
    string why=Wants(follow,want);
@@ -619,12 +619,12 @@ void Step(Follow &follow)
    double excess=Excess(have,want);
    if(excess>ALMOST)
       Reduce(follow,have,excess);
-   // Blind, nothing new is begun: only what is too much is closed.
+   // While blind, open nothing: only close excess volume.
    else if(g_live)
       Increase(follow,have,want-have);
   }
 
-//--- lots of a broker's step, never more than the provider's; "" or why they are fewer
+//--- lots in the broker's step, never more than the provider's; "" or why they are fewer
 string Wants(const Follow &follow,double &want)
   {
    double provided=Provided(follow.symbol);
@@ -641,7 +641,7 @@ string Wants(const Follow &follow,double &want)
    return("");
   }
 
-//--- how much of what is held must go before anything else
+//--- volume to close before anything else
 double Excess(const double have,const double want)
   {
    if(have>0)
@@ -649,7 +649,7 @@ double Excess(const double have,const double want)
    return(MathMin(0.0,MathMax(have,want))-have);
   }
 
-//--- the lots of this program alone; false = the terminal does not tell
+//--- lots of this program only; false = the terminal does not know
 bool Held(const string ours,double &lots)
   {
    lots=0;
@@ -666,7 +666,7 @@ bool Held(const string ours,double &lots)
    return(true);
   }
 
-//--- whether an order of this program is still being worked on
+//--- whether an order of this program is still in progress
 bool IsOrdered(const string ours)
   {
    for(int i=OrdersTotal()-1; i>=0; i--)
@@ -689,7 +689,7 @@ bool MayTrade(string &why)
    return(why=="");
   }
 
-//--- closes the oldest of our positions on the side that is too much
+//--- closes the oldest of our positions on the excess side
 void Reduce(Follow &follow,const double have,const double excess)
   {
    long side=(have>0 ? POSITION_TYPE_BUY : POSITION_TYPE_SELL);
@@ -708,7 +708,7 @@ void Reduce(Follow &follow,const double have,const double excess)
 void Increase(Follow &follow,const double have,const double more)
   {
    bool hedging=(AccountInfoInteger(ACCOUNT_MARGIN_MODE)==ACCOUNT_MARGIN_MODE_RETAIL_HEDGING);
-   // A netting account has one position of a symbol: ours would be mixed with a stranger's.
+   // A netting account has one position per symbol: ours would merge with another's.
    if(!hedging && PositionSelect(follow.ours) && PositionGetInteger(POSITION_MAGIC)!=InpMagic)
      {
       Tell(follow,"failed",have,"the position was not opened by this program");
@@ -745,7 +745,7 @@ void Send(Follow &follow,const ENUM_ORDER_TYPE type,const double lots,const ulon
    Judge(follow,request,result,sent,have);
   }
 
-//--- An order that was refused is tried again. One whose end is not known may still be filled.
+//--- A refused order is tried again. An order with an unknown result may still be filled.
 void Judge(Follow &follow,const MqlTradeRequest &request,const MqlTradeResult &result,
            const bool sent,const double have)
   {
@@ -769,7 +769,7 @@ void Judge(Follow &follow,const MqlTradeRequest &request,const MqlTradeResult &r
 ENUM_ORDER_TYPE_FILLING Filling(const string ours)
   {
    long modes=SymbolInfoInteger(ours,SYMBOL_FILLING_MODE);
-   // What is left of a partial fill is ordered again, so that IOC comes first.
+   // The rest of a partial fill is ordered again, so IOC is preferred.
    if((modes&SYMBOL_FILLING_IOC)!=0)
       return(ORDER_FILLING_IOC);
    if((modes&SYMBOL_FILLING_FOK)!=0)
@@ -777,7 +777,7 @@ ENUM_ORDER_TYPE_FILLING Filling(const string ours)
    return(ORDER_FILLING_RETURN);
   }
 
-//--- says once what became of a signal, with the lots that are really held
+//--- acknowledges the result of a signal once, with the lots really held
 void Tell(Follow &follow,const string status,const double have,const string reason)
   {
    string told=status+(reason=="" ? "" : ", "+reason)+", holds "+LotsText(have);

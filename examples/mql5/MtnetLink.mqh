@@ -3,17 +3,17 @@
 //| Goes into the same folder as the Expert Advisors that include it |
 //+------------------------------------------------------------------+
 #define LINK_TIMEOUT   5000     // ms to connect, and to send
-#define LINK_ASK       6000     // ms of silence before the server is asked whether it is there
-#define LINK_BLIND     12000    // ms of silence; the server speaks at least every 5 s
+#define LINK_ASK       6000     // ms of silence before the server is sent a PING
+#define LINK_BLIND     12000    // ms of silence; the server sends at least every 5 s
 #define LINK_DELAY     1000     // ms before the second attempt to connect
-#define LINK_DELAY_MAX 60000    // ms; every further attempt takes twice as long, up to this
-#define LINK_REFUSED   300000   // ms after a wrong login: one more each second would be a ban
-#define LINK_PAYLOAD   1024     // bytes that the server takes in a frame
-#define LINK_BUFFER    65536    // bytes without a frame; those of the server have up to 4,096
-#define LINK_SETTLES   10000    // ms from the connection with the broker to its positions
-#define RETRY_FIRST    1000     // ms before what was refused is asked for again
+#define LINK_DELAY_MAX 60000    // ms; each further delay is twice as long, up to this
+#define LINK_REFUSED   300000   // ms after a failed login: a retry each second would be a ban
+#define LINK_PAYLOAD   1024     // maximum bytes of a frame to the server
+#define LINK_BUFFER    65536    // maximum bytes without a frame; a server's frame has 4,096
+#define LINK_SETTLES   10000    // ms after connecting to the broker until positions are complete
+#define RETRY_FIRST    1000     // ms before the first retry after a refusal
 
-//--- the value of a hex digit, -1 if it is none
+//--- the value of a hex digit, -1 if it is not one
 int HexDigit(const uchar digit)
   {
    if(digit>='0' && digit<='9')
@@ -25,7 +25,7 @@ int HexDigit(const uchar digit)
    return(-1);
   }
 
-//--- a field as it stands in a frame
+//--- a field, escaped for a frame
 string Field(const string key,const string value)
   {
    string shown="|"+key+"=";
@@ -40,7 +40,7 @@ string Field(const string key,const string value)
    return(shown);
   }
 
-//--- lots without trailing zeros; the server takes five decimals at most
+//--- lots without trailing zeros; the server accepts at most five decimals
 string LotsText(const double lots)
   {
    string text=DoubleToString(lots,5);
@@ -53,7 +53,7 @@ string LotsText(const double lots)
    return(text=="-0" ? "0" : text);
   }
 
-//--- a broker's name of a symbol without what he writes behind it; "" = it does not end so
+//--- a broker's symbol without the suffix; "" = it does not end with it
 string WithoutSuffix(const string ours,const string suffix)
   {
    if(suffix=="")
@@ -64,7 +64,7 @@ string WithoutSuffix(const string ours,const string suffix)
    return(StringSubstr(ours,0,size));
   }
 
-//--- whether a list with commas between names it
+//--- whether a comma-separated list contains a name
 bool IsListed(const string list,const string name)
   {
    string parts[];
@@ -80,8 +80,8 @@ bool AccountReady(void)
   {
    static ulong since=0;
    static long  account=0;
-   // Just after its start a terminal shows no positions at all: a publisher would tell all the
-   // world that it is flat, and a follower would buy everything a second time.
+   // Just after its start a terminal shows no positions: a publisher would publish a flat
+   // account, and a follower would buy everything a second time.
    if(TerminalInfoInteger(TERMINAL_CONNECTED)==0 || AccountInfoInteger(ACCOUNT_LOGIN)==0)
      {
       since=0;
@@ -97,7 +97,7 @@ bool AccountReady(void)
    return(GetTickCount64()-since>=LINK_SETTLES);
   }
 
-//--- a file is replaced whole or not at all
+//--- replaces a file atomically
 bool WriteText(const string name,const string text)
   {
    uchar bytes[];
@@ -123,14 +123,14 @@ string ReadText(const string name)
   }
 
 //+------------------------------------------------------------------+
-//| Back-off: what was refused is asked for again, ever less often   |
+//| Back-off: refused requests are repeated with growing delays      |
 //+------------------------------------------------------------------+
 class CMtnetRetry
   {
 private:
    uint              m_most;
    uint              m_delay;
-   ulong             m_next;     // 0 = nothing is to be asked for
+   ulong             m_next;     // 0 = nothing to repeat
 
 public:
                      CMtnetRetry(const uint most);
@@ -169,7 +169,7 @@ bool CMtnetRetry::Due(void) const
   }
 
 //+------------------------------------------------------------------+
-//| What a frame says                                                |
+//| A decoded frame                                                  |
 //+------------------------------------------------------------------+
 class CMtnetFrame
   {
@@ -209,14 +209,14 @@ bool CMtnetFrame::Has(const string key) const
    return(Find(key)>=0);
   }
 
-//--- "" when it is absent
+//--- "" = absent
 string CMtnetFrame::Text(const string key) const
   {
    int at=Find(key);
    return(at<0 ? "" : m_values[at]);
   }
 
-//--- StringToInteger makes 0 of what it cannot read, and 0 has a meaning here
+//--- StringToInteger returns 0 for invalid text, and 0 has a meaning here
 bool CMtnetFrame::Number(const string key,long &number) const
   {
    string text=Text(key);
@@ -230,7 +230,7 @@ bool CMtnetFrame::Number(const string key,long &number) const
    return(true);
   }
 
-//--- the same is true of StringToDouble, whose 0 would close a position
+//--- likewise StringToDouble, whose 0 would close a position
 bool CMtnetFrame::Lots(const string key,double &lots) const
   {
    string text=Text(key);
@@ -285,7 +285,7 @@ bool CMtnetFrame::AddField(const uchar &bytes[],const int from,const int to)
    return(true);
   }
 
-//--- %XX are bytes of the UTF-8 text, so they are undone before it is converted
+//--- %XX are bytes of UTF-8, so they are decoded before the text is converted
 bool CMtnetFrame::Undo(const uchar &bytes[],const int from,const int to,string &text) const
   {
    text="";
@@ -314,7 +314,7 @@ bool CMtnetFrame::Undo(const uchar &bytes[],const int from,const int to,string &
   }
 
 //+------------------------------------------------------------------+
-//| A connection that comes back                                     |
+//| A connection with automatic reconnect                            |
 //+------------------------------------------------------------------+
 class CMtnetLink
   {
@@ -368,7 +368,7 @@ CMtnetLink::CMtnetLink(void)
    Close();
   }
 
-//--- the password stays in here: it is never printed
+//--- the password stays in this class and is never printed
 void CMtnetLink::Open(const string host,const int port,const bool tls,const string login,
                       const string password,const string name,const string client)
   {
@@ -399,14 +399,14 @@ string CMtnetLink::State(void) const
    return(m_state);
   }
 
-//--- all went well: the next attempt to connect, if one is needed, is made soon
+//--- success: the next reconnect, if needed, is soon
 void CMtnetLink::Synced(void)
   {
    m_delay=LINK_DELAY;
    m_state="connected";
   }
 
-//--- to be called by the timer, several times a second
+//--- call it from the timer, several times a second
 void CMtnetLink::Work(void)
   {
    if(m_stopped)
@@ -417,8 +417,8 @@ void CMtnetLink::Work(void)
          Connect();
       return;
      }
-   // First read, then look at the clock: an order may have taken many seconds, and what came
-   // meanwhile lies in the buffer.
+   // Read first, then check the clock: an order may have taken many seconds, and data that came
+   // meanwhile is in the buffer.
    int got=Pull();
    ulong silence=GetTickCount64()-m_heard;
    if(got<0)
@@ -437,7 +437,7 @@ void CMtnetLink::Connect(void)
       Drop("no socket, error "+IntegerToString(GetLastError()));
       return;
      }
-   // Without these a terminal waits for ever.
+   // Without these a terminal waits without limit.
    SocketTimeouts(m_socket,LINK_TIMEOUT,LINK_TIMEOUT);
    ResetLastError();
    if(!SocketConnect(m_socket,m_host,(uint)m_port,LINK_TIMEOUT))
@@ -453,23 +453,23 @@ void CMtnetLink::Connect(void)
      }
    m_heard=GetTickCount64();
    m_state="waiting for the welcome";
-   // At once: who is silent for 0.3 s is taken for a follower of the older dialect.
+   // At once: after 0.3 s of silence the server assumes a follower of the classic dialect.
    Say(m_hello);
   }
 
-//--- never falls back to plain bytes: HELLO may carry a password
+//--- never falls back to plain TCP: HELLO may contain a password
 bool CMtnetLink::Secure(void)
   {
    string subject="",issuer="",serial="",thumbprint="";
    datetime expiration=0;
-   // On port 443 the terminal has made the handshake by itself.
+   // On port 443 the terminal has completed the handshake by itself.
    m_secure=(bool)SocketTlsCertificate(m_socket,subject,issuer,serial,thumbprint,expiration);
    if(m_tls && !m_secure)
       m_secure=SocketTlsHandshake(m_socket,m_host);
    return(m_secure || !m_tls);
   }
 
-//--- the number of bytes that came, -1 when the connection is gone
+//--- the number of bytes received, -1 when the connection is lost
 int CMtnetLink::Pull(void)
   {
    int total=0;
@@ -486,7 +486,7 @@ int CMtnetLink::Pull(void)
       ArrayCopy(m_rest,block,size,0,got);
       total+=got;
      }
-   // Frames of the older dialect, which come when HELLO was late, are no sign of life.
+   // Frames of the classic dialect come when HELLO was late; they are not a sign of life.
    if(total>0 && m_welcome)
      {
       m_heard=GetTickCount64();
@@ -495,7 +495,7 @@ int CMtnetLink::Pull(void)
    return(total);
   }
 
-//--- one read that does not wait; 0 when there is nothing
+//--- one non-blocking read; 0 = no data
 int CMtnetLink::ReadSome(uchar &block[])
   {
    ArrayResize(block,0);
@@ -508,12 +508,12 @@ int CMtnetLink::ReadSome(uchar &block[])
       got=SocketRead(m_socket,block,(uint)MathMin(ready,4096),10);
    if(got>0)
       return(got);
-   // SocketIsReadable says 1 when it does not know, and SocketRead says -1 for a time-out as
-   // for an error. So ask whether the connection still stands; silence is noticed anyway.
+   // SocketIsReadable returns 1 when it does not know, and SocketRead returns -1 both for a
+   // time-out and for an error. So check the connection; silence is detected anyway.
    return(SocketIsConnected(m_socket) ? 0 : -1);
   }
 
-//--- the next frame that is for the program
+//--- the next frame for the program
 bool CMtnetLink::Next(CMtnetFrame &frame)
   {
    while(Cut(frame))
@@ -522,7 +522,7 @@ bool CMtnetLink::Next(CMtnetFrame &frame)
    return(false);
   }
 
-//--- A frame begins behind the last << before the first >>. What stands between is skipped.
+//--- A frame begins after the last << before the first >>. Other bytes are skipped.
 bool CMtnetLink::Cut(CMtnetFrame &frame)
   {
    int size=ArraySize(m_rest);
@@ -542,7 +542,7 @@ bool CMtnetLink::Cut(CMtnetFrame &frame)
       if(begun && frame.Read(m_rest,opening+2,end))
          return(true);
      }
-   // Half a frame stays; its other half comes with a later read.
+   // An incomplete frame stays until a later read completes it.
    if(m_start>0)
      {
       ArrayRemove(m_rest,0,m_start);
@@ -554,7 +554,7 @@ bool CMtnetLink::Cut(CMtnetFrame &frame)
    return(false);
   }
 
-//--- answers what is the link's own affair
+//--- handles the frames of the link itself
 bool CMtnetLink::Passes(const CMtnetFrame &frame)
   {
    string verb=frame.Verb();
@@ -589,7 +589,7 @@ bool CMtnetLink::Say(const string payload)
    if(m_socket==INVALID_HANDLE)
       return(false);
    uchar bytes[];
-   // StringToCharArray counts the NUL that it puts behind the text; it is not sent.
+   // StringToCharArray counts the NUL that it appends; the NUL is not sent.
    int size=StringToCharArray("<<"+payload+">>",bytes,0,WHOLE_ARRAY,CP_UTF8)-1;
    if(size>LINK_PAYLOAD+4)
      {
@@ -613,7 +613,7 @@ bool CMtnetLink::Say(const string payload)
    return(true);
   }
 
-//--- come back later, and not all at the same moment when a server was restarted
+//--- reconnect later, after a random delay: a restarted server is not stormed
 void CMtnetLink::Drop(const string why)
   {
    Close();
@@ -623,7 +623,7 @@ void CMtnetLink::Drop(const string why)
    Print("mtnet: ",m_state);
   }
 
-//--- do not come back: only a person can know what to do
+//--- do not reconnect: a person must decide
 void CMtnetLink::Stop(const string why)
   {
    Close();

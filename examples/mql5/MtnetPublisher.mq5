@@ -1,9 +1,9 @@
 //+------------------------------------------------------------------+
-//| MtnetPublisher.mq5: tells an mtnet server what this account holds|
+//| MtnetPublisher.mq5: publishes the positions of this account      |
 //+------------------------------------------------------------------+
 #property version     "1.10"
 #property description "Publishes the net position of each symbol of this account to a channel."
-#property description "The server must stand in Tools/Options/Expert Advisors."
+#property description "Allow the server in Tools/Options/Expert Advisors."
 #property description "Run in an imitation of a terminal, not in MetaTrader."
 #property description "Try it on a demo account first."
 
@@ -12,58 +12,58 @@
 input group "Server"
 input string InpHost="127.0.0.1";   // Host
 input int    InpPort=8081;          // Port
-input bool   InpTls=false;          // TLS; on port 443 the terminal starts it by itself
+input bool   InpTls=false;          // TLS; automatic on port 443
 input string InpLogin="";           // Login; empty = none
 input string InpPassword="";        // Password
 input group "Channel"
 input string InpChannel="main";     // Channel
-input string InpSuffix="";          // What this broker writes behind a symbol
-input long   InpMagic=-1;           // Magic number that is published; -1 = all positions
-input string InpAcceptEpoch="";     // The journal whose positions may be replaced by ours
+input string InpSuffix="";          // Suffix of this broker's symbols
+input long   InpMagic=-1;           // Published magic number; -1 = all positions
+input string InpAcceptEpoch="";     // Journal whose positions may be replaced
 
 #define TIMER    200     // ms
 #define RESEND   10000   // ms without an answer before a position is sent again
-#define RECOUNT  10000   // ms between two countings that lack a position before that is believed
-#define REASK    60000   // ms between two attempts for what the server refuses, at most
-#define RESUBSCRIBE 30000 // ms between two attempts to see the channel, at most
+#define RECOUNT  10000   // ms between two counts that must both lack a position
+#define REASK    60000   // maximum ms between two attempts for a refused signal
+#define RESUBSCRIBE 30000 // maximum ms between two attempts to subscribe
 #define QUARTER  900     // s; broker clocks differ from UTC by whole quarters of an hour
 #define ALMOST   0.000001
 #define CENT     0.005   // of the account's currency
 #define BUTTON   "mtnet-take-over"
 
-//--- what the channel holds under a key, and what it is to hold
+//--- a key of the channel: its present and its wanted volume
 struct Row
   {
    string            symbol;
-   string            ticket;    // of a row that another program published; here there are none
-   double            has;       // lots in the channel, as far as it is known
+   string            ticket;    // of a row of another program; this one publishes none
+   double            has;       // lots in the channel, as far as known
    bool              counted;   // the lots of this account are known
    double            want;      // lots of this account
-   bool              unsure;    // something was sent of which the end is not known
-   string            id;        // of what waits for its answer; "" = nothing does
+   bool              unsure;    // something was sent with an unknown result
+   string            id;        // of the signal that waits for its answer; "" = none
    double            sending;   // lots under that id
-   long              time;      // ms; a position that is sent again is the same to the byte
-   bool              take;      // it was sent with a person's word
-   ulong             when;      // it was sent, 0 = not yet
-   ulong             next;      // when to ask again for what was refused
+   long              time;      // ms; a position is resent byte for byte
+   bool              take;      // it was sent with a person's confirmation
+   ulong             when;      // time of sending, 0 = not yet
+   ulong             next;      // time of the next attempt after a refusal
    uint              delay;     // ms
-   string            why;       // it was refused
-   ulong             lacked;    // since when the countings lack it, 0 = they do not
+   string            why;       // of the refusal
+   ulong             lacked;    // since when the counts lack it, 0 = they do not
   };
 
-//--- a position of the account that was counted last
+//--- a position of the account in the last count
 struct Counted
   {
    string            symbol;
    long              identifier;
   };
 
-//--- a symbol in one counting
+//--- a symbol in one count
 struct Sum
   {
    string            symbol;
    double            lots;
-   long              opened;    // s, clock of the broker; of the oldest position
+   long              opened;    // s, broker time; of the oldest position
   };
 
 CMtnetLink  g_link;
@@ -78,12 +78,12 @@ string      g_epoch="";
 long        g_count=0;
 bool        g_replacing=false;   // between SNAPSHOT and SYNCED
 bool        g_synced=false;      // the channel's positions are known
-bool        g_met=false;         // and were since the last connection
+bool        g_met=false;         // and have been since the last connection
 bool        g_answered=false;    // and this login may publish
 bool        g_created=false;     // the channel begins with this program
 bool        g_fenced=false;      // another publisher has the channel: a person decides
 bool        g_take=false;        // a person has decided
-string      g_mode="";           // of a channel that is paused
+string      g_mode="";           // of a paused channel
 string      g_notice="";
 string      g_run="";
 long        g_counter=0;
@@ -99,7 +99,7 @@ int OnInit(void)
    return(EventSetMillisecondTimer(TIMER) ? INIT_SUCCEEDED : INIT_FAILED);
   }
 
-//--- When only an input was changed, a terminal keeps what these held.
+//--- The terminal keeps these values when only an input has changed.
 void Begin(void)
   {
    ArrayResize(g_rows,0);
@@ -123,7 +123,7 @@ void Begin(void)
    if(g_login==0)
       return;
    Load();
-   // A counter alone would start at 1 again and meet the ids of yesterday.
+   // A counter alone would restart at 1 and repeat the ids of yesterday.
    g_run=IntegerToString(g_login)+"-"+IntegerToString((long)TimeGMT())
          +"-"+IntegerToString((long)GetTickCount64());
    Connect();
@@ -210,7 +210,7 @@ string Trouble(const Row &row)
    return(row.id=="" && MathAbs(row.has-row.want)<ALMOST ? "" : " not stored yet");
   }
 
-//--- stop, and leave it to a person
+//--- stop until a person decides
 void Wait(const string why)
   {
    g_link.Stop(why);
@@ -223,7 +223,7 @@ void Wait(const string why)
   }
 
 //+------------------------------------------------------------------+
-//| What the server says                                             |
+//| Messages of the server                                           |
 //+------------------------------------------------------------------+
 void Take(const CMtnetFrame &frame)
   {
@@ -256,14 +256,14 @@ void Take(const CMtnetFrame &frame)
       Tell("The channel was flattened by a person; this account was not");
   }
 
-//--- what people should read
+//--- text for people
 void Tell(const string text)
   {
    g_notice=text;
    Alert("mtnet: ",text);
   }
 
-//--- What was sent on an older connection may have been stored or not: it is published anew.
+//--- Signals of an older connection may be stored or not: they are published again.
 void Greet(void)
   {
    g_mode="";
@@ -274,7 +274,7 @@ void Greet(void)
    Subscribe();
   }
 
-//--- of the answer to what was sent nothing is known any more
+//--- the answer to the last signal is lost
 void Forget(Row &row)
   {
    row.unsure=(row.unsure || (row.id!="" && row.when>0));
@@ -283,8 +283,8 @@ void Forget(Row &row)
    row.delay=RETRY_FIRST;
   }
 
-//--- First see what followers were told: what was closed while this program did not run would
-//--- otherwise stay open with them. Who stays subscribed is told what people do to the channel.
+//--- First read the channel: otherwise positions closed while this program was not running would
+//--- stay open with followers. The subscription also reports pauses and flattening.
 void Subscribe(void)
   {
    g_synced=false;
@@ -302,7 +302,7 @@ void TakeChannels(const string channels)
    Subscribe();
   }
 
-//--- Whatever a pause has refused is found by looking at the whole state again.
+//--- The whole state includes everything that a pause has refused.
 void TakeMode(const string mode)
   {
    bool better=(mode=="" || (mode=="close_only" && g_mode=="frozen"));
@@ -343,7 +343,7 @@ void TakeSynced(const CMtnetFrame &frame)
       g_link.Drop("a snapshot that is not whole");
       return;
      }
-   // A journal that begins anew while this program is connected is a person's doing.
+   // A new journal while this program is connected is a person's decision.
    bool known=(epoch==g_epoch || epoch==InpAcceptEpoch || g_met || g_created);
    if(!known && g_count>0 && !g_take)
      {
@@ -388,14 +388,14 @@ void TakeStored(const CMtnetFrame &frame)
    g_rows[at].id="";
    g_rows[at].why="";
    g_rows[at].has=g_rows[at].sending;
-   // A snapshot that is on its way may be older than this.
+   // A snapshot in transit may be older than this.
    g_rows[at].unsure=!g_synced;
    g_answered=true;
    g_denied.Reset();
    if(g_rows[at].take)
       g_take=false;
    Print("mtnet: stored ",g_rows[at].symbol," ",LotsText(g_rows[at].has));
-   // The channel exists now: learn the name of its journal, for the next start.
+   // The channel exists now: read the name of its journal, for the next start.
    if(g_created)
       Subscribe();
   }
@@ -414,7 +414,7 @@ void TakeError(const CMtnetFrame &frame)
    else if(!g_synced && (code=="channel" || code=="denied" || code=="server"))
      {
       g_asking.Later();
-      // A channel without a publisher yet is unknown, and so nobody follows it.
+      // A channel that never had a publisher is unknown, so nobody follows it.
       if(code=="channel")
         {
          g_created=true;
@@ -423,7 +423,7 @@ void TakeError(const CMtnetFrame &frame)
      }
   }
 
-//--- What is refused was certainly not stored. It is asked for again, since most reasons end.
+//--- A refused signal is certainly not stored. It is tried again, since most reasons end.
 void Refused(const CMtnetFrame &frame)
   {
    int at=RowOfId(frame.Text("id"));
@@ -431,12 +431,12 @@ void Refused(const CMtnetFrame &frame)
       return;
    string why=frame.Text("text");
    g_rows[at].id="";
-   // Of a reversal the closing is always taken.
+   // The closing of a reversal is always accepted.
    if(frame.Text("closed")=="1")
       g_rows[at].has=0;
    if(why!=g_rows[at].why && frame.Text("code")!="server")
       Alert("mtnet: ",g_rows[at].symbol," was refused: ",why);
-   // One answer like this is enough: each counts as an offence.
+   // Provoke no second answer like this: each counts as an error.
    if(frame.Text("code")=="denied" && g_mode=="")
       g_denied.Later();
    else
@@ -447,7 +447,7 @@ void Refused(const CMtnetFrame &frame)
   }
 
 //+------------------------------------------------------------------+
-//| What this account holds                                          |
+//| Positions of this account                                        |
 //+------------------------------------------------------------------+
 bool IsSameAccount(void)
   {
@@ -468,12 +468,12 @@ void Publish(void)
      }
    if(!g_synced || !g_link.Welcomed() || !Look())
       return;
-   // Closes first: they are never refused, and make room.
+   // Closes first: they are never refused, and free places.
    SendAll(true);
    SendAll(false);
   }
 
-//--- false = the terminal does not tell all positions
+//--- false = the terminal does not show all positions
 bool Look(void)
   {
    Sum sums[];
@@ -487,7 +487,7 @@ bool Look(void)
       if(ours && !Count(sums,counted))
          return(false);
      }
-   // A position that closed meanwhile moved the others.
+   // A position that closed meanwhile has shifted the others.
    if(PositionsTotal()!=total)
       return(false);
    for(int i=0; i<ArraySize(sums); i++)
@@ -500,7 +500,7 @@ bool Look(void)
    return(true);
   }
 
-//--- adds the selected position; false = it was counted already, since others have moved
+//--- adds the selected position; false = already counted, because others have shifted
 bool Count(Sum &sums[],Counted &counted[])
   {
    string ours=PositionGetString(POSITION_SYMBOL),symbol=WithoutSuffix(ours,InpSuffix);
@@ -537,8 +537,8 @@ int SumOf(const Sum &sums[],const string symbol)
    return(-1);
   }
 
-//--- Takes a counting for what it is worth: a terminal that has just connected shows some
-//--- positions later than others. True = other positions than before were believed.
+//--- Evaluates a count: a terminal that has just connected shows some positions later than others.
+//--- True = the accepted positions have changed.
 bool Weigh(Row &row,const Sum &sums[],const Counted &counted[],const int total)
   {
    int at=(row.ticket=="" ? SumOf(sums,row.symbol) : -1);
@@ -560,13 +560,13 @@ bool Weigh(Row &row,const Sum &sums[],const Counted &counted[],const int total)
    return(row.ticket=="" && Remember(row.symbol,counted));
   }
 
-//--- Whether something is missing that is not known to be closed. `open`: its deals say that it
-//--- is held.
+//--- Whether a position is missing that is not known to be closed. `open`: its deals show that it
+//--- is open.
 bool Lacks(const Row &row,const double lots,const Counted &counted[],bool &open)
   {
    bool known=false,lacks=false;
-   // What the channel does not hold cannot be closed there by mistake, and where a symbol has
-   // one position it is there as a whole.
+   // A position that the channel lacks cannot be closed there by mistake, and a symbol with one
+   // position is there as a whole.
    if(row.has==0 || (lots!=0 && !IsHedging()))
       return(false);
    for(int i=0; i<ArraySize(g_counted) && row.ticket==""; i++)
@@ -585,11 +585,11 @@ bool Lacks(const Row &row,const double lots,const Counted &counted[],bool &open)
      }
    if(known || (row.counted && MathAbs(row.want-lots)<ALMOST))
       return(lacks);
-   // Of what this program has not counted itself there are no deals to look for.
+   // For positions that this program has not counted there are no deals to check.
    return((row.has>0 ? row.has-lots : lots-row.has)>ALMOST);
   }
 
-//--- The lots of a position that its deals leave open. False = the history has none of them.
+//--- Lots of a position that its deals leave open. False = the history has no deal of it.
 bool IsTold(const long identifier,double &left)
   {
    bool turned=false;
@@ -607,7 +607,7 @@ bool IsTold(const long identifier,double &left)
       turned=(HistoryDealGetInteger(deal,DEAL_ENTRY)==DEAL_ENTRY_INOUT);
      }
    left=MathAbs(left);
-   // What was turned round last may live on under another identifier.
+   // After a reversal the position may continue under another identifier.
    return(!turned);
   }
 
@@ -632,7 +632,7 @@ bool IsCounted(const Counted &list[],const Counted &position)
    return(false);
   }
 
-//--- true = these are others than were remembered
+//--- true = they differ from the remembered ones
 bool Remember(const string symbol,const Counted &counted[])
   {
    int same=0,size=0;
@@ -660,7 +660,7 @@ bool Remember(const string symbol,const Counted &counted[])
    return(true);
   }
 
-//--- ms, UTC: now, and for an opening the time at which the position was opened
+//--- ms, UTC: now; for an opening, the time at which the position was opened
 long Since(const Row &row,const long opened)
   {
    long now=(long)TimeGMT(),ahead=(long)TimeTradeServer()-now;
@@ -669,7 +669,7 @@ long Since(const Row &row,const long opened)
   }
 
 //+------------------------------------------------------------------+
-//| From what the channel holds to what it should hold               |
+//| From the present to the wanted state of the channel              |
 //+------------------------------------------------------------------+
 void SendAll(const bool closes)
   {
@@ -682,7 +682,7 @@ void SendAll(const bool closes)
      }
   }
 
-//--- Until the server has taken one position, one at a time is sent: it may refuse them all.
+//--- Until the server has accepted one position, send one at a time: it may refuse them all.
 bool MaySend(const Row &row)
   {
    if(g_answered)
@@ -700,8 +700,8 @@ bool IsClose(const Row &row)
    return(row.want==0 || (row.want*row.has>0 && MathAbs(row.want)<=MathAbs(row.has)));
   }
 
-//--- Only the last position of a symbol counts, and it must not be overtaken by an older one:
-//--- a newer one takes the place of one that waits for its answer.
+//--- Only the last position of a symbol counts, and no older one may overtake it: a newer one
+//--- replaces one that waits for its answer.
 bool IsDue(Row &row)
   {
    if(!row.counted)
@@ -713,7 +713,7 @@ bool IsDue(Row &row)
       row.why="";
       return(false);
      }
-   // A smaller position is never refused for what a larger one was.
+   // The reason for refusing a larger position does not apply to a smaller one.
    if(GetTickCount64()<row.next && MathAbs(row.sending-row.want)<ALMOST)
       return(false);
    // A symbol has a net position or tickets, never both.
@@ -793,7 +793,7 @@ string NewId(void)
   }
 
 //+------------------------------------------------------------------+
-//| What survives a restart                                          |
+//| State that survives a restart                                    |
 //+------------------------------------------------------------------+
 string StateFile(void)
   {
@@ -809,7 +809,7 @@ void Save(void)
       Print("mtnet: ",StateFile()," cannot be written, error ",GetLastError());
   }
 
-//--- Of a file that cannot be read nothing is believed: a person is asked, as at a first start.
+//--- An unreadable file is ignored: a person is asked, as at a first start.
 void Load(void)
   {
    if(!FileIsExist(StateFile()))
