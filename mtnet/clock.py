@@ -6,18 +6,23 @@ wall clock that has been right for a long time: a clock that is wrong for a mome
 nothing.
 """
 
+import time as _time
 from collections.abc import Callable
 from typing import NamedTuple
 
 from twisted.logger import Logger
 
+DAY = 86_400.0
+"""Seconds."""
+DAY_MS = 86_400_000
+"""Milliseconds."""
 JUMP = 600.0
 """Seconds by which wall time may drift from monotonic time; more is a jump. NTP corrects a running
 clock by less; a manual change of summer time is more."""
-STEADY = 86_400.0
+STEADY = DAY
 """Seconds without a jump after which a clock counts as right: within a day somebody notices a
 wrong clock, or NTP corrects it."""
-AHEAD = 7 * 86_400.0
+AHEAD = 7 * DAY
 """Seconds between two runs without a doubt: a machine that was off over the holidays is not a
 jump."""
 LOOK = 1.0
@@ -27,6 +32,17 @@ STALL = 3.0
 may be its own fault."""
 
 _UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"))
+
+
+def system_time() -> int:
+    """Return the wall time of this machine, milliseconds since the Unix epoch, UTC."""
+    return _time.time_ns() // 1_000_000
+
+
+def monotonic() -> float:
+    """Return monotonic seconds; where the system tells, the time counts for which it slept."""
+    boot = getattr(_time, "CLOCK_BOOTTIME", None)
+    return _time.monotonic() if boot is None else _time.clock_gettime(boot)
 
 
 class _Baseline(NamedTuple):

@@ -96,7 +96,7 @@ def makeService(options: Options) -> MultiService:
     try:
         config = options.load()
         if options["check"]:
-            check(config, reactor, _now)
+            check(config, reactor, clock.system_time)
             raise SystemExit(print(f"The configuration is sound. Data: {config.data}"))
         daemon = Daemon(config, reactor)
     except MtnetError as error:
@@ -119,8 +119,8 @@ class Daemon(MultiService):
     def __init__(self, config: Config, reactor: Any) -> None:
         super().__init__()
         self._reactor = reactor
-        self._now = WallClock(_now, _seconds)
-        self._started = _seconds()
+        self._now = WallClock(clock.system_time, clock.monotonic)
+        self._started = clock.monotonic()
         check_settings(config, reactor)
         check_ports(config)
         found = listeners(config)
@@ -212,7 +212,7 @@ class Daemon(MultiService):
         return {
             "version": __version__,
             "pid": os.getpid(),
-            "since": self._now() - int((_seconds() - self._started) * 1000),
+            "since": self._now() - int((clock.monotonic() - self._started) * 1000),
             "data": str(self._folder.path),
             **self.health(),
             "services": self._reports(),
@@ -489,13 +489,3 @@ def _cause(part: Mapping[str, Any]) -> str:
         if found:
             return f"{', '.join(map(str, found))}: {key}" if isinstance(found, list) else key
     return "not healthy; the log says why"
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _seconds() -> float:
-    # Where the system tells, the time counts for which the machine slept.
-    boot = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boot is None else time.clock_gettime(boot)

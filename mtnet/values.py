@@ -8,7 +8,10 @@ import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
 from math import isinf
+from typing import Any
 
+Json = Any
+"""A value of JSON."""
 MAX_SYMBOL = 32
 """Maximum characters of a symbol; MetaTrader 5 allows 31."""
 VOLUME_DECIMALS = 5

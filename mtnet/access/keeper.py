@@ -21,9 +21,7 @@ from mtnet.access.security_log import SecurityLog
 from mtnet.clock import WallClock
 from mtnet.config.schema import Access as Settings
 from mtnet.errors import JournalError
-
-InThread = Callable[..., "Deferred[Any]"]
-"""Runs a blocking function off the reactor, one at a time, in order."""
+from mtnet.storage.worker import InThread
 
 
 class Keeper:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from getpass import GetPassWarning, getpass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -23,17 +23,15 @@ from mtnet.access.accounts.passwords import LONGEST, check_password, hash_passwo
 from mtnet.access.accounts.store import AccountStore
 from mtnet.access.rights import ROLES, VERBS, parse_right
 from mtnet.cli import local
-from mtnet.clock import WallClock
+from mtnet.clock import WallClock, system_time
 from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import AccountError
+from mtnet.values import Json
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
     Commands = _SubParsersAction[ArgumentParser]
-
-Json = Any
-"""What JSON can say."""
 
 
 # What the command line says
@@ -149,7 +147,7 @@ def admin_session(folder: Path) -> AbstractContextManager[local.RunCommand]:
 def _offline(folder: DataFolder) -> Iterator[local.RunCommand]:
     with closing(AccountStore(folder.accounts)) as records:
         account_commands = AccountCommands(
-            Accounts(), records, maybeDeferred, WallClock(_now, time.monotonic), _hash
+            Accounts(), records, maybeDeferred, WallClock(system_time, time.monotonic), _hash
         )
         yield partial(_run_command, account_commands.commands())
 
@@ -168,10 +166,6 @@ def _run_command(
 
 def _hash(password: str) -> "Deferred[str]":
     return succeed(hash_password(password))
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _run(arguments: Namespace, command: str, **values: Json) -> Json:

@@ -16,8 +16,8 @@ from mtnet.access.bans.commands import COMMANDS
 from mtnet.access.bans.policy import Bans
 from mtnet.access.bans.store import BanStore
 from mtnet.cli import local
+from mtnet.clock import DAY
 from mtnet.config.loader import load
-from mtnet.config.schema import DAY
 from mtnet.config.schema import Bans as Settings
 from mtnet.daemon.control import ask
 from mtnet.daemon.datadir import DataFolder

@@ -3,7 +3,6 @@
 import os
 import socket
 import stat
-import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from mtnet.cli.local import show as told
+from mtnet.clock import DAY_MS, system_time
 from mtnet.config.loader import load
 from mtnet.config.schema import Config, Tls
 from mtnet.errors import CertificateError
@@ -32,7 +32,6 @@ from mtnet.net.tls.authority import (
     thumbprints,
 )
 from mtnet.net.tls.certificates import (
-    DAY_MS,
     Pair,
     day,
     names,
@@ -153,7 +152,7 @@ def init(arguments: Namespace) -> None:
     config, host = _config(arguments), socket.gethostname()
     wanted = parse_names(arguments.names) or default_names(host)
     folder = _folder(config)
-    made = make(folder, wanted, host, _now(), arguments.days, arguments.force)
+    made = make(folder, wanted, host, system_time(), arguments.days, arguments.force)
     data = f" --data {arguments.data}" if arguments.data else ""
     data += f" --config {arguments.config}" if arguments.config else ""
     print("\n".join(_made(made, folder, default_files(config.tls, folder))))
@@ -251,7 +250,7 @@ def check(arguments: Namespace) -> None:
     Raises:
         SystemExit: something would be refused.
     """
-    config, now = _config(arguments), _now()
+    config, now = _config(arguments), system_time()
     verdicts = [judge(*files, config.tls, now) for files in _configured(config)]
     owner = _owner(Path(config.data))
     verdicts = [_with_owner(verdict, owner) for verdict in verdicts]
@@ -380,10 +379,6 @@ def _configured(config: Config) -> Iterator[tuple[Path, Path]]:
 
 def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _print_json(value: Any) -> None:

@@ -1,7 +1,6 @@
 """`mtnet demo`: everything at once on this machine, to be watched."""
 
 import sys
-import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -15,6 +14,7 @@ from twisted.internet.task import react
 from twisted.python.failure import Failure
 
 from mtnet.cli import remote
+from mtnet.clock import DAY_MS, system_time
 from mtnet.demo import market, summary
 from mtnet.demo.daemon import DemoDaemon
 from mtnet.demo.market import Quote
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     Commands = _SubParsersAction[ArgumentParser]
 
 SEED = 2_024
-DAY_MS = 86_400_000
 FASTEST = 1_000.0
 
 
@@ -113,7 +112,7 @@ class Demonstration:
             raise BrokenPipeError
 
     async def _show(self) -> None:
-        daemon = DemoDaemon(self._reactor, self._data, _now)
+        daemon = DemoDaemon(self._reactor, self._data, system_time)
         arguments, console = self._arguments, self._console
         scenario = Scenario(
             self._reactor, daemon, console, self._quotes, self._symbols, arguments.speed, SEED
@@ -159,7 +158,7 @@ class Demonstration:
 def _market(file: Path | None) -> tuple[Iterator[Quote], list[str]]:
     """Return the ticks and their symbols; the first tick is read, so that a bad file is told."""
     if file is None:
-        midnight = _now() // DAY_MS * DAY_MS
+        midnight = system_time() // DAY_MS * DAY_MS
         return market.generate(midnight, SEED), [each.symbol for each in market.INSTRUMENTS]
     quotes = market.replay(file)
     first = next(quotes, None)
@@ -173,7 +172,3 @@ def _speed(text: str) -> float:
     if not 0 < number <= FASTEST:
         raise ArgumentTypeError(f"{text} is no speed above 0, up to {FASTEST:g}")
     return number
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from mtnet.cli import local, remote
 from mtnet.client import Follower, Publisher, follow
 from mtnet.client.failures import within
-from mtnet.clock import WallClock
+from mtnet.clock import WallClock, system_time
 from mtnet.config.loader import load
 from mtnet.config.schema import Signals
 from mtnet.daemon.control import ask
@@ -314,7 +314,7 @@ def _print_entry(arguments: Namespace, entry: Entry) -> None:
 
 def _print_position(arguments: Namespace, symbol: str, volume: Decimal) -> None:
     text = f"{volume or Decimal('0.00'):f}"
-    told = {"symbol": symbol, "volume": text, "time": time.time_ns() // 1_000_000}
+    told = {"symbol": symbol, "volume": text, "time": system_time()}
     remote.print_result(arguments, told, f"{symbol} {text}")
 
 
@@ -488,7 +488,7 @@ def accept(arguments: Namespace) -> None:
 def _offline(settings: Signals, folder: DataFolder) -> Iterator[local.RunCommand]:
     """Yield what accepts a channel while no daemon runs."""
     journal = Journal(folder.signals, settings.retain)
-    now = WallClock(lambda: time.time_ns() // 1_000_000, time.monotonic)
+    now = WallClock(system_time, time.monotonic)
     signals = SignalService(settings, journal, Clock(), now, maybeDeferred)
     signals.open()
     try:

@@ -1,9 +1,7 @@
 """`mtnet ticks`: told live, and read from and written into the data folder."""
 
-import os
 import re
 import sys
-import time
 from argparse import ArgumentTypeError, Namespace
 from calendar import timegm
 from collections.abc import Callable, Iterable, Iterator
@@ -20,12 +18,14 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from mtnet.cli import local, remote, ticks_send
 from mtnet.client import Tick, subscribe
 from mtnet.client.tick_subscription import wire_symbol
+from mtnet.clock import system_time
 from mtnet.daemon.datadir import make_folder
 from mtnet.errors import ClientError
 from mtnet.services.ticks.files import mt5
 from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.storage.reader import Stored, TickReader
 from mtnet.services.ticks.wire import ABSENT, FIELDS, pad
+from mtnet.storage.files import atomic_file
 
 if TYPE_CHECKING:
     from mtnet.cli.remote import Commands
@@ -175,7 +175,7 @@ def import_ticks(arguments: Namespace) -> None:
     path = _store(arguments)
     make_folder(path.parent)
     symbol = wire_symbol(arguments.symbol)
-    importer = Importer(path, symbol, time.time_ns() // 1_000_000)
+    importer = Importer(path, symbol, system_time())
     try:
         with _progress() as progress:
             importer.run(lambda: mt5.rows(arguments.file, arguments.shift), progress)
@@ -302,14 +302,8 @@ def _in_place(path: Path) -> Iterator[BinaryIO]:
         with path.open("wb") as file:
             yield file
         return
-    whole = path.resolve()
-    partial = whole.with_name(f".{whole.name}.{os.getpid()}.part")
-    try:
-        with partial.open("xb") as file:
-            yield file
-        partial.replace(whole)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_file(path.resolve(), 0o666) as file:
+        yield file
 
 
 @contextmanager

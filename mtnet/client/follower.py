@@ -9,6 +9,7 @@ from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
 
+from mtnet.callbacks import noop
 from mtnet.client.connection import Connection, DialectClient, dialect_service
 from mtnet.client.login import Login
 from mtnet.client.subscription import RetryingSubscription
@@ -35,10 +36,6 @@ from mtnet.session.messages import Error, Welcome
 
 Key = tuple[str, str]
 """Symbol and ticket; no ticket = the net position."""
-
-
-def _nothing(*_: object) -> None:
-    pass
 
 
 class _ChannelCopy:
@@ -159,17 +156,17 @@ class Follower(DialectClient):
         channel: str = "main",
         *,
         symbols: Iterable[str] | None = None,
-        on_snapshot: Callable[[Sequence[Entry]], object] = _nothing,
-        on_signal: Callable[[Signal], object] = _nothing,
-        on_synced: Callable[[], object] = _nothing,
-        on_blind: Callable[[str], object] = _nothing,
-        on_provider: Callable[[bool, int], object] = _nothing,
-        on_epoch: Callable[[str, str], object] = _nothing,
-        on_unfollowed: Callable[[Sequence[Entry]], object] = _nothing,
-        on_paused: Callable[[PauseMode | None], object] = _nothing,
-        on_flattened: Callable[[], object] = _nothing,
-        on_notice: Callable[[str], object] = _nothing,
-        on_error: Callable[[str, str], object] = _nothing,
+        on_snapshot: Callable[[Sequence[Entry]], object] = noop,
+        on_signal: Callable[[Signal], object] = noop,
+        on_synced: Callable[[], object] = noop,
+        on_blind: Callable[[str], object] = noop,
+        on_provider: Callable[[bool, int], object] = noop,
+        on_epoch: Callable[[str, str], object] = noop,
+        on_unfollowed: Callable[[Sequence[Entry]], object] = noop,
+        on_paused: Callable[[PauseMode | None], object] = noop,
+        on_flattened: Callable[[], object] = noop,
+        on_notice: Callable[[str], object] = noop,
+        on_error: Callable[[str, str], object] = noop,
         name: str = "",
         login: Login | None = None,
         epoch: str | None = None,

@@ -8,14 +8,14 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from mtnet.clock import DAY
+
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 Positive = Annotated[float, Meta(gt=0, le=31_536_000)]
 Count = Annotated[int, Meta(ge=1)]
 Whole = Annotated[int, Meta(ge=0)]
 ChannelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 SourceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
-
-DAY = 86_400.0
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -9,7 +9,6 @@ import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -21,9 +20,8 @@ from zope.interface import implementer
 
 from mtnet.errors import ClientError, MtnetError, WireError, quote
 from mtnet.net.transport import Transport
+from mtnet.values import Json
 
-Json = Any
-"""What a line of JSON stands for: None, bool, int, float, str, list or dict."""
 Command = Callable[[Mapping[str, Json]], Json]
 """Takes the arguments of a request; returns a JSON value or a Deferred with one."""
 

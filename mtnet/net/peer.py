@@ -14,6 +14,7 @@ from mtnet.access.addresses import is_loopback, network_of
 from mtnet.access.bans.policy import OUR_TROUBLE, Offence
 from mtnet.access.rights import NOTHING, Rights
 from mtnet.access.security_log import Origin
+from mtnet.callbacks import noop
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.net.endpoints import Listener, host_of, show
@@ -65,7 +66,8 @@ class Peer:
         self.identity: Identity | None = None
         self.open = True
         self.local = self._private = False
-        self._close = self._gained = _nothing
+        self._close: Callable[[], object] = noop
+        self._gained: Callable[[], object] = noop
         self._transport: Transport | None = None
         self._login: Deferred[Identity] | None = None
 
@@ -117,7 +119,7 @@ class Peer:
             self.open = False
             self._access.limiter.remove(self)
             self._unwatch()
-            self._close = self._gained = _nothing
+            self._close = self._gained = noop
             self._transport = None
             if self._login is not None:
                 self._login.cancel()
@@ -347,7 +349,3 @@ def abort_on_error(receive: "Callable[[P, bytes], None]") -> "Callable[[P, bytes
             self.transport.abortConnection()
 
     return received
-
-
-def _nothing() -> None:
-    pass

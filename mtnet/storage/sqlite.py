@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from mtnet.errors import JournalError, NotAskedError
+from mtnet.storage.files import sync
 
 BUSY_TIMEOUT = 10.0
 """Seconds to wait for somebody else who writes into the file, or looks at it with other tools."""
@@ -32,41 +33,6 @@ FAILURES = (sqlite3.Error, ArithmeticError, UnicodeError)
 """What SQLite and its module raise; a damaged name in a file is quoted in no known encoding."""
 
 T = TypeVar("T")
-
-
-def sync(path: Path) -> None:
-    """
-    Force a file, or the names in a folder, onto the platter.
-
-    Raises:
-        OSError: the disk failed.
-    """
-    if path.is_dir() and os.name != "posix":
-        return  # whose file system journals its names by itself
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """
-    Write a small file whole; it is on the platter, under its name, when this returns.
-
-    Raises:
-        JournalError: the disk is full or failed; the file is as it was.
-    """
-    fresh = path.with_name(f"{path.name}.new")
-    try:
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        sync(path.parent)
-    except OSError as error:
-        raise JournalError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def has_free_space(folder: Path) -> bool:

@@ -9,11 +9,11 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
 
 from mtnet.access.accounts.commands import AccountCommands, Arguments
-from mtnet.access.accounts.login_history import DAY, Login
+from mtnet.access.accounts.login_history import Login
 from mtnet.access.accounts.model import Accounts
 from mtnet.access.accounts.store import AccountStore
 from mtnet.access.rights import Rights
-from mtnet.clock import WallClock
+from mtnet.clock import DAY_MS, WallClock
 from mtnet.daemon.control import BROKEN, ControlFactory
 from mtnet.errors import AccountError, JournalError, WireError
 
@@ -113,7 +113,7 @@ def test_a_token_is_told_once_and_counts_until_it_is_withdrawn(harness):
         "label": "t7",
         "grants": ["follow:signals/gold"],
         "created": 1_000,
-        "expires": 1_000 + DAY * 3 // 2,
+        "expires": 1_000 + DAY_MS * 3 // 2,
         "last": 1_000,
     }
     harness("untoken", name="alice", token=made["id"])
@@ -190,17 +190,17 @@ def test_who_came_by_a_token_is_told_within_a_flush_that_it_expired(harness):
     told = []
     harness("token", name="alice", days=1)
     harness.accounts.watch("alice", Watcher(lambda: told.append(harness.now)))
-    for harness.now in (DAY, DAY + 1_000, DAY + 2_000):
+    for harness.now in (DAY_MS, DAY_MS + 1_000, DAY_MS + 2_000):
         outcome(Deferred.fromCoroutine(harness.clerk.flush()))
         harness("grant", name="alice", grants=["read"])
-    assert told == [DAY + 1_000]
+    assert told == [DAY_MS + 1_000]
 
 
 def test_a_clock_that_is_wrong_for_a_moment_ends_no_token_and_no_connection(harness):
     told = []
     secret = harness("token", name="alice", days=1)["secret"]
     harness.accounts.watch("alice", Watcher(lambda: told.append(harness.now)))
-    for harness.ahead in (30 * DAY, 0):
+    for harness.ahead in (30 * DAY_MS, 0):
         outcome(Deferred.fromCoroutine(harness.clerk.flush()))
     assert told == []
     assert harness.accounts.token(secret, harness.now)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from fakes.daemon import Watcher
 
-from mtnet.access.accounts.login_history import DAY, Login, LoginHistory
+from mtnet.access.accounts.login_history import Login, LoginHistory
 from mtnet.access.accounts.model import (
     Account,
     Accounts,
@@ -20,6 +20,7 @@ from mtnet.access.accounts.model import (
 )
 from mtnet.access.accounts.passwords import HASHER, check_password, hash_password
 from mtnet.access.rights import Rights
+from mtnet.clock import DAY_MS
 from mtnet.errors import AccountError
 
 HOME, CAFE = "192.0.2.1", "192.0.2.2"
@@ -267,9 +268,9 @@ def test_watchers_may_end_watches_and_begin_some_while_they_are_told(told):
 def test_a_network_is_known_for_thirty_days_after_a_login():
     accounts = Accounts(directory())
     accounts.logged_in("alice", HOME, 0)
-    assert accounts.is_known_network(HOME, 30 * DAY - 1)
-    assert accounts.is_known_network(HOME, 30 * DAY - 1, "alice")
-    assert not accounts.is_known_network(HOME, 30 * DAY)
+    assert accounts.is_known_network(HOME, 30 * DAY_MS - 1)
+    assert accounts.is_known_network(HOME, 30 * DAY_MS - 1, "alice")
+    assert not accounts.is_known_network(HOME, 30 * DAY_MS)
     assert not accounts.is_known_network(HOME, 1, "bob")
     assert not accounts.is_known_network(CAFE, 1)
 

@@ -34,7 +34,7 @@ class Mtnet:
         self.accounts = None
         self._parser = argparse.ArgumentParser(prog="mtnet")
         cli.register(self._parser.add_subparsers(required=True))
-        monkeypatch.setattr(cli, "_now", lambda: NOW)
+        monkeypatch.setattr(cli, "system_time", lambda: NOW)
         monkeypatch.setattr(cli, "hash_password", lambda text: f"hash of {len(text)}")
 
     def run_daemon(self):

@@ -29,9 +29,9 @@ from mtnet.cli.doctor.probe import (
     read_web,
 )
 from mtnet.cli.main import main, parser
+from mtnet.clock import DAY_MS
 from mtnet.errors import ClientError
 from mtnet.net.tls.authority import issue, make_authority, thumbprints
-from mtnet.net.tls.certificates import DAY_MS
 from mtnet.services.templates.wire import PERIODS, raw_prefix
 
 NOW = time.time_ns() // 1_000_000

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tls_samples import Authority, Files, key_pem, new_key, pem
 
+from mtnet.clock import DAY_MS
 from mtnet.config.schema import Tls
 from mtnet.errors import CertificateError
 from mtnet.net.tls.authority import (
@@ -34,7 +35,7 @@ from mtnet.net.tls.authority import (
     parse_names,
     thumbprints,
 )
-from mtnet.net.tls.certificates import DAY_MS, Pair, names, read_certificates, read_pair
+from mtnet.net.tls.certificates import Pair, names, read_certificates, read_pair
 from mtnet.net.tls.store import CertificateStore, default_files
 
 NOW = int(datetime.now(UTC).timestamp() * 1000)

@@ -8,7 +8,7 @@ import pytest
 
 from mtnet.errors import JournalError, NotAskedError
 from mtnet.storage import sqlite
-from mtnet.storage.sqlite import MIN_FREE_BYTES, Database, has_free_space, replace_file, wal_path
+from mtnet.storage.sqlite import MIN_FREE_BYTES, Database, has_free_space, wal_path
 
 TABLES = "CREATE TABLE word (text TEXT) STRICT"
 
@@ -210,17 +210,3 @@ def test_with_room_again_the_file_is_written_and_others_can_read_it(file, folder
     with sqlite3.connect(folder / "a.sqlite", timeout=0) as other:
         assert other.execute("SELECT count(*) FROM t").fetchone() == (2,)
     other.close()
-
-
-def test_a_small_file_is_replaced_whole_or_not_at_all(folder, monkeypatch):
-    path = folder / "small"
-    replace_file(path, b"one")
-    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"one", 0o600)
-
-    def fail(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(JournalError, match=r"small cannot be written: No space left on device"):
-        replace_file(path, b"two")
-    assert path.read_bytes() == b"one"

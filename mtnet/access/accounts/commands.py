@@ -9,20 +9,19 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from mtnet.access.accounts.login_history import DAY, Login
+from mtnet.access.accounts.login_history import Login
 from mtnet.access.accounts.model import Account, Accounts, Directory, Token
 from mtnet.access.accounts.passwords import check_password
 from mtnet.access.accounts.store import AccountStore, unknown
-from mtnet.clock import WallClock
+from mtnet.clock import DAY_MS, WallClock
 from mtnet.errors import AccountError, JournalError, WireError
+from mtnet.values import Json
 
 LONGEST = 36_500
 """Days of the longest token."""
 SHOWN = 100
 """Networks that are told of one account, the last first."""
 
-Json = Any
-"""What JSON can say."""
 Stored = tuple[Directory, list[Login], dict[str, int]]
 """What is on disk: the accounts, the logins, and the last use of tokens by their id."""
 
@@ -211,7 +210,7 @@ def _begin(command: Command, asked: Mapping[str, Json]) -> "Deferred[Json]":
 def _milliseconds(days: float) -> int:
     if not 0 < days <= LONGEST:
         raise AccountError(f"A token lasts more than 0 days and at most {LONGEST}, not {days:g}.")
-    return round(days * DAY)
+    return round(days * DAY_MS)
 
 
 # What is told: no secret, and no digest of one

@@ -18,6 +18,7 @@ from zope.interface import Attribute, Interface, implementer
 from mtnet.access.accounts.model import Account, Accounts, is_token
 from mtnet.access.accounts.passwords import DUMMY_HASH, PasswordCache, is_outdated, matches
 from mtnet.access.rights import Rights
+from mtnet.callbacks import noop
 
 
 class ISecret(ICredentials):
@@ -195,7 +196,7 @@ class Realm:
         """
         if IIdentity not in interfaces:
             raise NotImplementedError("There are identities here, of mtnet.access.accounts.cred.")
-        return IIdentity, avatarId, _nothing
+        return IIdentity, avatarId, noop
 
 
 def portal(checker: Checker) -> Portal:
@@ -212,7 +213,3 @@ def _pair(credentials: Any) -> tuple[str, str]:
 def _text(value: str | bytes, errors: str) -> str:
     data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     return data.decode("utf-8", errors)
-
-
-def _nothing() -> None:
-    """A logout: nothing is held for anybody."""

@@ -4,9 +4,9 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-DAY = 86_400_000
-"""Milliseconds."""
-KNOWN = 30 * DAY
+from mtnet.clock import DAY_MS
+
+KNOWN = 30 * DAY_MS
 """Milliseconds that a login counts: an address changes hands, yet not while its owner is away
 for a holiday."""
 MOST = 65_536

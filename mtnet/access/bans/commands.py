@@ -13,12 +13,12 @@ from mtnet.access.bans.store import BanStore
 from mtnet.access.security_log import SecurityLog
 from mtnet.clock import WallClock
 from mtnet.errors import WireError
+from mtnet.storage.worker import InThread
 
 LISTED = 1_000
 """Rows of an answer; a flood leaves more behind than anybody reads."""
 
 Arguments = Mapping[str, Any]
-InThread = Callable[..., "Deferred[Any]"]
 Command = Callable[[Bans, Arguments, float], Any]
 
 

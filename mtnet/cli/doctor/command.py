@@ -1,7 +1,6 @@
 """`mtnet doctor`: looks at a server from where it is called, and says what is wrong."""
 
 import re
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
@@ -26,6 +25,7 @@ from mtnet.cli.doctor.findings import (
     unresolved,
 )
 from mtnet.cli.doctor.probe import PortReport, probe_port, resolve
+from mtnet.clock import system_time
 from mtnet.errors import CertificateError, ClientError
 from mtnet.net.tls.authority import chain_pem, parse_name
 from mtnet.net.tls.certificates import read_certificates
@@ -127,7 +127,7 @@ def find(host: str, port: int | None, ca: str, authorities: str | None) -> Itera
         return
     if addresses != [host]:
         yield resolved(host, addresses)
-    target = Target(host, port is not None, ca, time.time_ns() // 1_000_000)
+    target = Target(host, port is not None, ca, system_time())
     ports = DEFAULTS if port is None else (port,)
     yield from judge(target, probe_all(host, addresses[:ADDRESSES], ports, authorities))
 

@@ -10,9 +10,10 @@ from service_identity import VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
 from mtnet.cli.doctor.probe import CONNECT, HTTPS, HttpReply, PortReport, TlsReport
+from mtnet.clock import DAY_MS
 from mtnet.errors import TemplateError
 from mtnet.net.tls.authority import thumbprints
-from mtnet.net.tls.certificates import DAY_MS, day, names
+from mtnet.net.tls.certificates import day, names
 from mtnet.services.templates.wire import parse_period
 
 DEFAULTS = (8080, 8081, 8082, 8083, HTTPS)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IPullProducer, IReactorTime
 from zope.interface import implementer
 
+from mtnet.callbacks import noop
 from mtnet.net.output.direct import DirectWriter, direct_writer
 from mtnet.net.transport import StreamTransport, Transport, innermost
 
@@ -138,14 +139,10 @@ class OutputBuffer:
 
     def _end(self) -> None:
         self.use_buffered_path()
-        self._drained = nothing  # it holds a reference to this one
+        self._drained = noop  # it holds a reference to this one
 
     def _set_writer(self, writer: DirectWriter | None) -> None:
         if writer is not self.writer:
             self.writer = writer
             for group, key in self._groups:
                 group.writer_changed(key, writer)
-
-
-def nothing() -> None:
-    """Do nothing: the callback of a closed buffer."""

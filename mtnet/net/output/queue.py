@@ -6,7 +6,8 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from mtnet.net.output.buffer import OutputBuffer, nothing
+from mtnet.callbacks import noop
+from mtnet.net.output.buffer import OutputBuffer
 from mtnet.net.transport import Transport
 
 PIECE = 65_536
@@ -85,7 +86,7 @@ class SendQueue:
         self.clear()
         if data:
             self.output.write(data)
-        self._closed, self._overflow = True, nothing  # whoever closes it holds it
+        self._closed, self._overflow = True, noop  # whoever closes it holds it
         self.output.close()
 
     def _drained(self) -> None:

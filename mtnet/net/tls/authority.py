@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from tempfile import mkstemp
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -23,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mtnet.errors import CertificateError
 from mtnet.net.tls.certificates import Key, Pair, read_certificates, read_pair
+from mtnet.storage.files import replace_files
 
 CA, CA_KEY, CERTIFICATE, KEY = "ca.pem", "ca-key.pem", "certificate.pem", "key.pem"
 """The files of `DATA/tls`."""
@@ -304,25 +304,19 @@ def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     Write files, each whole or not at all, and in the order in which they are given.
 
-    All of them are on disk under other names before the first is renamed, so a full disk
-    changes nothing, and a reader sees no half of a file. Between two renames a key lies beside
-    the certificate of another one: a daemon that looks just then finds that they do not fit,
-    keeps what it serves, and takes both at its next look. The key goes first, since programs
-    that watch one file watch the certificate: when that one changes, its key is there.
+    Between two renames a key lies beside the certificate of another one: a daemon that looks just
+    then finds that they do not fit, keeps what it serves, and takes both at its next look. The key
+    goes first, since programs that watch one file watch the certificate: when that one changes,
+    its key is there.
     """
     owner = _make_folder(folder)
-    staged: dict[str, str] = {}
-    try:
-        for name, data in files.items():
-            # Only who issues needs the authority's key; the daemon must not have it.
-            staged[name] = _stage(folder, name, data, None if name == CA_KEY else owner)
-        for name in files:
-            os.replace(staged[name], folder / name)
-            del staged[name]
-    finally:
-        for path in staged.values():
-            os.unlink(path)
-    _sync_folder(folder)
+
+    def set_owner(path: Path, descriptor: int) -> None:
+        # Only who issues needs the authority's key; the daemon must not have it.
+        if path.name != CA_KEY and _is_root():
+            os.chown(descriptor, owner.st_uid, owner.st_gid)
+
+    replace_files({folder / name: data for name, data in files.items()}, set_owner)
 
 
 def _make_folder(folder: Path) -> os.stat_result:
@@ -334,31 +328,6 @@ def _make_folder(folder: Path) -> os.stat_result:
         if _is_root():
             os.chown(folder, owner.st_uid, owner.st_gid)
     return owner
-
-
-def _stage(folder: Path, name: str, data: bytes, owner: os.stat_result | None) -> str:
-    descriptor, path = mkstemp(prefix=f".{name}.", dir=folder)  # its mode is 0600
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            if owner is not None and _is_root():
-                os.chown(descriptor, owner.st_uid, owner.st_gid)
-            os.fsync(descriptor)
-    except BaseException:
-        os.unlink(path)
-        raise
-    return path
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_root() -> bool:

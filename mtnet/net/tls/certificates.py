@@ -26,7 +26,6 @@ MOST = 1_048_576
 """Bytes of a PEM file; the largest chains are a hundredth of it."""
 RSA_BITS = 2_048
 """Bits that clients and OpenSSL ask of an RSA key at least."""
-DAY_MS = 86_400_000
 
 Key = (
     ec.EllipticCurvePrivateKey

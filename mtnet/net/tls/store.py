@@ -17,9 +17,10 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from mtnet.clock import DAY_MS
 from mtnet.config.schema import Tls
 from mtnet.errors import CertificateError
-from mtnet.net.tls.certificates import DAY_MS, Pair, Stamp, day, read_authorities, read_pair, stamp
+from mtnet.net.tls.certificates import Pair, Stamp, day, read_authorities, read_pair, stamp
 from mtnet.net.tls.context import build_context, set_curves
 from mtnet.net.tls.self_handshake import check_handshake
 from mtnet.recurring import Recurring

@@ -12,7 +12,7 @@ from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.divergence import Claim, Divergences
 from mtnet.services.signals.wire import Subscribe
-from mtnet.storage.sqlite import replace_file
+from mtnet.storage.files import replace_file
 
 
 class Histories:

@@ -18,7 +18,7 @@ from mtnet.errors import JournalError
 from mtnet.services.signals.model import Draft
 from mtnet.services.signals.publishers import PublisherId
 from mtnet.services.signals.values import Kind, PauseMode
-from mtnet.storage.sqlite import replace_file
+from mtnet.storage.files import replace_file
 
 FENCED = 100
 """Fenced publishers that are remembered of each channel; the ones before are free again."""

@@ -26,13 +26,13 @@ from mtnet.interfaces import IStatus
 from mtnet.services.templates.content import platform_of, prepare
 from mtnet.services.templates.version import Key, Version
 from mtnet.services.templates.wire import PERIODS, PLATFORMS, parse_period, parse_symbol
+from mtnet.storage.files import TEMPORARY, atomic_file, sync
 
 CACHE_SIZE = 8
 """Contents kept in memory: a hot one is shared by all connections that read it."""
 
 _FILE = re.compile(r"([0-9]{10})-([0-9]{1,16})-([0-9a-f]{64})\.tpl")
 _KEY = "key.json"
-_UNFINISHED = ".new"
 _PROBE_FILE = "trial"
 PROBE_BYTES = 65_536
 """Bytes that are written to see whether the disk takes templates again: one of usual size."""
@@ -311,7 +311,7 @@ class Library:
     def _write(self, folder: Path, version: Version, content: bytes) -> None:
         if not folder.exists():
             folder.mkdir(parents=True)
-            _sync(self._folder)
+            sync(self._folder)
         if version.key not in self._index:
             _write(folder / _KEY, json.dumps(version.key._asdict()).encode())
         _write(folder / version.file, content)
@@ -326,7 +326,7 @@ class Library:
     def _load(self) -> Iterator[tuple[Key, tuple[Version, ...]]]:
         for folder in sorted(self._folder.iterdir() if self._folder.exists() else ()):
             for name in _names(folder):
-                if name.endswith(_UNFINISHED):
+                if name.endswith(TEMPORARY):
                     (folder / name).unlink()
             key = self._load_key(folder)
             versions = tuple(self._load_versions(folder, key)) if key else ()
@@ -381,30 +381,14 @@ def _number(name: str) -> int:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, whenever the machine stops."""
-    unfinished = file.with_name(file.name + _UNFINISHED)
+    """Write a file that is there whole or not at all, also when the disk failed at the end."""
     try:
-        with unfinished.open("wb") as out:
+        with atomic_file(file, 0o666) as out:
             out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        unfinished.replace(file)
-        _sync(file.parent)
     except OSError:
-        for each in (unfinished, file):
-            with suppress(OSError):
-                each.unlink()
+        with suppress(OSError):
+            file.unlink()
         raise
-
-
-def _sync(folder: Path) -> None:
-    """Bring the names in a folder to disk, where folders can be opened (not on Windows)."""
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _remove_unused(folder: Path) -> None:

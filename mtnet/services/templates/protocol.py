@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from mtnet.access.accounts.authenticator import LOGGED
 from mtnet.access.bans.policy import Offence
+from mtnet.callbacks import noop
 from mtnet.daemon.environment import Environment
 from mtnet.errors import TemplateError, WireError
 from mtnet.interfaces import IListenerAware
@@ -99,7 +100,7 @@ class TemplatesProtocol(Protocol):
         self._lost = True
         self._still()
         # What these hold of an upload would otherwise stay until the garbage is collected.
-        self._receive, self._ended = _drop, _nothing
+        self._receive, self._ended = noop, noop
         self._peer.disconnected()
         if self._channel is not None:
             self._channel.connectionLost(reason)
@@ -189,7 +190,7 @@ class TemplatesProtocol(Protocol):
     def _answer(self, find: Callable[[], Version], asked: Fetch | None) -> None:
         self._still()
         self._peer.mark_active()
-        self._receive = _drop
+        self._receive = noop
         try:
             self._demand("fetch", asked.symbol if asked else None)
             version, body = self._env.library.read(lambda: self._allowed(find()))
@@ -211,7 +212,7 @@ class TemplatesProtocol(Protocol):
         if preserves_segments(self.transport) and not self._peer.proxied:
             local = self._peer.local
             self._segments = SegmentedSender(self.transport, head, body, self._finish, local)
-            self._ended = _nothing
+            self._ended = noop
             self.transport.registerProducer(self._segments, False)
             if not self._segments.finished:
                 self._observe(self._progress, self._stalled)
@@ -236,7 +237,7 @@ class TemplatesProtocol(Protocol):
     def _log_in(self, command: Store) -> None:
         self._peer.check_private()
         credentials = UsernamePassword(command.login.encode(), command.secret.encode())
-        self._receive, self._ended = self._behind, _nothing
+        self._receive, self._ended = self._behind, noop
         self.transport.pauseProducing()
         login = Deferred.fromCoroutine(self._peer.login(credentials))
         login.addCallback(lambda _: self._authorized(command))
@@ -292,7 +293,7 @@ class TemplatesProtocol(Protocol):
 
     def _take(self, command: Store, content: bytes) -> None:
         self._still()
-        self._receive, self._ended = _drop, _nothing
+        self._receive, self._ended = noop, noop
         stored = self._env.in_thread(
             self._env.library.store, command.symbol, command.period, content, self._env.now()
         )
@@ -313,7 +314,7 @@ class TemplatesProtocol(Protocol):
         self._reply(f"ERR {error.code} {error}\r\n")
 
     def _reply(self, line: str) -> None:
-        self._receive = _drop
+        self._receive = noop
         if not self._lost:
             self.transport.write(line.encode())
             self._finish()
@@ -346,11 +347,11 @@ class TemplatesProtocol(Protocol):
             innermost(self.transport).loseConnection()
 
     def _close(self) -> None:
-        self._receive = _drop
+        self._receive = noop
         self.transport.loseConnection()
 
     def _abort(self) -> None:
-        self._receive = _drop
+        self._receive = noop
         self._still()
         self.transport.abortConnection()
 
@@ -414,11 +415,3 @@ class TemplatesFactory(Factory):
         if peer is None:
             return None
         return TemplatesProtocol(self._env, peer, self._site, self._raw)
-
-
-def _drop(data: bytes) -> None:
-    pass
-
-
-def _nothing() -> None:
-    pass

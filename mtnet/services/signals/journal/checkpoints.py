@@ -20,7 +20,8 @@ from pathlib import Path
 
 from mtnet.errors import JournalError
 from mtnet.services.signals.journal.hash_chain import GENESIS, Checkpoint
-from mtnet.storage.sqlite import FileIdentity, moved_error, sync
+from mtnet.storage.files import sync
+from mtnet.storage.sqlite import FileIdentity, moved_error
 
 MAX_NAME = 32
 """Bytes of the name of a channel."""

@@ -29,7 +29,8 @@ from mtnet.services.signals.journal.hash_chain import (
 from mtnet.services.signals.journal.schema import BACKUP, SCHEMA, fetch, rows
 from mtnet.services.signals.journal.transaction import new_row, next_epoch, read_row, write_row
 from mtnet.services.signals.journal.verify import POSITION, POSITIONS, Check, Progress, channels
-from mtnet.storage.sqlite import FAILURES, sync, wal_path
+from mtnet.storage.files import sync
+from mtnet.storage.sqlite import FAILURES, wal_path
 
 
 def checkpoints_path(path: Path) -> Path:

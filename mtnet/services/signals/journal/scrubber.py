@@ -8,13 +8,14 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mtnet.clock import DAY
 from mtnet.errors import JournalError
 from mtnet.recurring import Recurring
 from mtnet.services.signals.journal.group_commit import Thread
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.verify import Progress
 
-PERIOD = 86_400.0
+PERIOD = DAY
 """Seconds between two checks; the first begins at the start."""
 REST = 0.02
 """Seconds between two slices, for commits."""
