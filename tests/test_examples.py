@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from fakes import entries
 
 from mtnet.services.signals import wire
 from mtnet.services.signals.values import OPTIONAL, PauseMode, Status, Take
@@ -33,8 +34,8 @@ REQUESTS = [
 ]
 ANSWERS = [
     messages.welcome(5, 1, epoch=EPOCH),
-    wire.signal("main", 1, "A", LOTS, 1, "1", "buy_stop", FIELDS, prev=0, h="00000000"),
-    wire.position("main", 1, "A", LOTS, 1, "1", "buy_stop", FIELDS),
+    entries.signal("main", 1, "A", LOTS, 1, "1", "buy_stop", FIELDS, prev=0, h="00000000"),
+    entries.position("main", 1, "A", LOTS, 1, "1", "buy_stop", FIELDS),
     wire.snapshot("main", EPOCH, 1, 1, diverged=True),
     wire.synced("main", EPOCH, 1, "00000000"),
     wire.stored("1", 1),

@@ -10,7 +10,7 @@ import pytest
 
 from mtnet.cli import signals as module
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.model import Draft
+from mtnet.services.signals.model import Entry
 
 SYMBOLS = ["@EU6", "=1+1", "+A", "-A", "EURUSD", 'A,"B"', "EURUSD.£"]
 
@@ -20,7 +20,7 @@ def rows(tmp_path, capsys):
     """Run `mtnet signals export` on a journal of `SYMBOLS`; return the rows that it printed."""
     journal = Journal(tmp_path / "signals.sqlite", 1_000)
     journal.load()
-    journal.commit([Draft("main", symbol, Decimal("-0.1"), 1) for symbol in SYMBOLS])
+    journal.commit([Entry("main", symbol, Decimal("-0.1"), 1) for symbol in SYMBOLS])
     journal.close()
 
     def run(*arguments):

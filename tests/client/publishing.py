@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from fakes import entries
 from fakes.transports import MemoryEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -72,7 +73,7 @@ class FakeServer(Factory):
             session.say(messages.error("channel", "There is no main.", None, "main"))
             return
         shown = [
-            wire.position("main", self.seq, symbol, volume, 1, ticket, **more)
+            entries.position("main", self.seq, symbol, volume, 1, ticket, **more)
             for (symbol, ticket), (volume, more) in self.book.items()
         ]
         head = wire.snapshot("main", EPOCH, self.seq, len(shown))
@@ -122,7 +123,9 @@ class FakeServer(Factory):
             }
         ticket, kind = asked.ticket, asked.type
         return [
-            wire.signal("main", self.seq, asked.symbol, asked.volume, 1, ticket, kind, asked.fields)
+            entries.signal(
+                "main", self.seq, asked.symbol, asked.volume, 1, ticket, kind, asked.fields
+            )
         ]
 
     def tell(self, *frames):

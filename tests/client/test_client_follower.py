@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from fakes import entries
 from fakes.transports import MemoryEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -97,7 +98,7 @@ def harness():
 
 
 def signal(seq, symbol="A", volume="1", **more):
-    return wire.signal("main", seq, symbol, Decimal(volume), 1, **more)
+    return entries.signal("main", seq, symbol, Decimal(volume), 1, **more)
 
 
 def entry(symbol, volume="1", channel="main"):
@@ -105,7 +106,7 @@ def entry(symbol, volume="1", channel="main"):
 
 
 def snapshot(seq, *symbols, epoch=EPOCH, h="", diverged=False):
-    shown = [wire.position("main", seq, each, Decimal(1), 1) for each in symbols]
+    shown = [entries.position("main", seq, each, Decimal(1), 1) for each in symbols]
     head = wire.snapshot("main", epoch, seq, len(shown), diverged)
     return b"".join([head, *shown, wire.synced("main", epoch, seq, h)])
 

@@ -4,6 +4,7 @@ import os
 from decimal import Decimal
 from typing import ClassVar
 
+from fakes import entries
 from fakes.transports import MemoryEndpoint
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -97,7 +98,7 @@ class Session(Protocol):
         book = wanted(last.book, self.symbols)
         self.transport.write(wire.snapshot("main", last.epoch, last.seq, len(book), diverged))
         for (symbol, ticket), volume in book.items():
-            self.transport.write(wire.position("main", last.seq, symbol, volume, 1, ticket))
+            self.transport.write(entries.position("main", last.seq, symbol, volume, 1, ticket))
 
     def tell(self, *links):
         for each in links:
@@ -105,7 +106,7 @@ class Session(Protocol):
                 prev = None if self.symbols is None else self.prev
                 self.prev = each.seq
                 self.transport.write(
-                    wire.signal(
+                    entries.signal(
                         "main", each.seq, each.symbol, each.volume, 1, each.ticket,
                         prev=prev, h=each.h,
                     )

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from decimal import Decimal
 from functools import cached_property
 from operator import methodcaller
 from typing import Any, NamedTuple
@@ -16,7 +15,6 @@ from mtnet.net.output.queue import SendQueue
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.values import Fields, Kind
 
 _log = Logger()
 
@@ -43,7 +41,7 @@ class Batch:
     @cached_property
     def frames(self) -> list[bytes]:
         """The SIGNAL of each entry."""
-        return [wire.signal(*fields_of(entry), h=entry.h) for entry in self.entries]
+        return [wire.signal(entry) for entry in self.entries]
 
     def behind(self, seq: int) -> "Batch":
         """Return the entries behind `seq`; all of them where that is the one before the first."""
@@ -75,24 +73,6 @@ class ITail(Interface):
 
     def announced(frame: bytes) -> None:
         """Send what is said of the channel besides: who publishes there, and how it is paused."""
-
-
-def fields_of(
-    entry: Entry,
-) -> tuple[str, int, str, Decimal, int, str, Kind, Fields, int | None, int | None]:
-    """Return what SIGNAL and POSITION say of an entry, in the order of their builders."""
-    return (
-        entry.channel,
-        entry.seq,
-        entry.symbol,
-        entry.volume,
-        entry.when,
-        entry.ticket,
-        entry.type,
-        entry.fields,
-        entry.opened,
-        entry.popened,
-    )
 
 
 class Fanout:

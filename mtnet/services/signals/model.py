@@ -1,5 +1,5 @@
 """
-What the journal takes and gives: drafts, entries and what became of each draft.
+The record of a signal, from the request to the frame, and what became of each.
 
 Volumes are lots, signed; 0 = the position is closed. Times are milliseconds since the Unix
 epoch, UTC.
@@ -10,19 +10,18 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from msgspec import Struct
-from msgspec.structs import force_setattr
 
 from mtnet.errors import PolicyError, WireError
-from mtnet.services.signals.values import Kind
+from mtnet.services.signals.values import Fields, Kind
 
 FLAT = Decimal(0)
 ZEROS = "0" * 8
 """The `h` before the first entry."""
 
 
-class Draft(Struct, frozen=True):
+class Entry(Struct, frozen=True):
     """
-    A position that somebody wants to set.
+    A position that a publisher sets: a draft until it is stored, then an entry of the journal.
 
     Attributes:
         when: the server's time at which it was taken.
@@ -30,8 +29,13 @@ class Draft(Struct, frozen=True):
         ticket: of one position among several of its symbol; empty = the net position.
         id: the publisher's name for it; empty = a classic frame, which has none, or a closing of
             our own.
-        fields: the other fields (price, sl, tp …), as they were sent; kept sorted, since their
-            order says nothing.
+        fields: the other fields (price, sl, tp …), as they were sent, sorted by name.
+        seq: counts 1, 2, 3 … in its channel; 0 = it is not stored.
+        previous: the volume before it; None = nothing was known of the symbol.
+        opened: when the position was opened, by the server's clock or, if that is earlier, by
+            its publisher's; None = not known. Of a closing, when what it closes was opened.
+        popened: the same by the publisher's clock.
+        h: the first 8 hex digits of the hash that chains it to all entries before it.
     """
 
     channel: str
@@ -41,31 +45,12 @@ class Draft(Struct, frozen=True):
     ticket: str = ""
     id: str = ""
     type: Kind = "position"
-    fields: tuple[tuple[str, str], ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.fields:
-            force_setattr(self, "fields", tuple(sorted(self.fields)))
-
-
-class Entry(Draft, frozen=True, kw_only=True):
-    """
-    A draft that is stored.
-
-    Attributes:
-        seq: counts 1, 2, 3 … in its channel.
-        previous: the volume before it; None = nothing was known of the symbol.
-        h: the first 8 hex digits of the hash that chains it to all before it.
-        opened: when the position was opened, by the server's clock or, if that is earlier, by
-            its publisher's; None = not known. Of a closing, when what it closes was opened.
-        popened: the same by the publisher's clock.
-    """
-
-    seq: int
+    fields: Fields = ()
+    seq: int = 0
     previous: Decimal | None = None
-    h: str = ""
     opened: int | None = None
     popened: int | None = None
+    h: str = ""
 
 
 class Repeated(Struct, frozen=True):

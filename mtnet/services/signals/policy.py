@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from mtnet.config.schema import RiskLimits
 from mtnet.errors import PolicyError
-from mtnet.services.signals.model import FLAT, Draft
+from mtnet.services.signals.model import FLAT, Entry
 from mtnet.services.signals.policy_store import PolicyStore, Position, position_of
 from mtnet.services.signals.publishers import Key, Publisher, PublisherId
 from mtnet.services.signals.transitions import CommitPolicy, Transition
@@ -37,7 +37,7 @@ class Claim(Struct, frozen=True):
 
     publisher: Publisher
     take: Take | None = None
-    owed: Draft | None = None
+    owed: Entry | None = None
     taken: bool = False
 
 
@@ -103,11 +103,11 @@ class PublishPolicy(CommitPolicy):
         }
         self._replaced: set[tuple[str, int]] = set()
         self._owners: dict[Key, int] = {}
-        self._owed: dict[Position, Draft | None] = {}
+        self._owed: dict[Position, Entry | None] = {}
         self._fences: list[tuple[str, PublisherId, bool]] = []
         self.full: set[str] = set()
 
-    def enter(self, draft: Draft, claim: Claim) -> None:
+    def enter(self, draft: Entry, claim: Claim) -> None:
         """Say whose a draft is."""
         self._claims[id(draft)] = claim
 
@@ -125,7 +125,7 @@ class PublishPolicy(CommitPolicy):
             self._records.owe(changes)
         return bool(changes or fences)
 
-    def admit(self, draft: Draft) -> None:
+    def admit(self, draft: Entry) -> None:
         claim = self._claims[id(draft)]
         if claim.publisher.number == OPERATOR:
             return
@@ -134,12 +134,12 @@ class PublishPolicy(CommitPolicy):
         else:
             self._admit_classic(draft, claim)
 
-    def is_classic(self, draft: Draft) -> bool:
+    def is_classic(self, draft: Entry) -> bool:
         claim = self._claims[id(draft)]
         owed = claim.owed is not None and bool(draft.volume)  # what closes all closes orders too
         return not (draft.id or draft.ticket) and (owed or claim.publisher.number != OPERATOR)
 
-    def weigh(self, draft: Draft, change: Transition) -> None:
+    def weigh(self, draft: Entry, change: Transition) -> None:
         claim = self._claims[id(draft)]
         frozen = self._paused.get(draft.channel) == "frozen"
         if claim.owed is not None:
@@ -152,7 +152,7 @@ class PublishPolicy(CommitPolicy):
         elif frozen:
             raise PolicyError("denied", FROZEN.format(channel=draft.channel), until="frozen")
 
-    def _weigh_owed(self, draft: Draft, owed: Draft, change: Transition, frozen: bool) -> None:
+    def _weigh_owed(self, draft: Entry, owed: Entry, change: Transition, frozen: bool) -> None:
         position = position_of(draft)
         if self._owed.get(position, self._records.owed.get(position)) is not owed:
             raise PolicyError("denied", f"A later signal of {draft.symbol} has come")
@@ -162,7 +162,7 @@ class PublishPolicy(CommitPolicy):
         if change.effect != "reduction" or _reduction(draft, change) is None:
             raise PolicyError("denied", f"{draft.symbol} needs no closing any more")
 
-    def open(self, draft: Draft, change: Transition) -> None:
+    def open(self, draft: Entry, change: Transition) -> None:
         claim = self._claims[id(draft)]
         if claim.publisher.number == OPERATOR:
             return
@@ -174,14 +174,14 @@ class PublishPolicy(CommitPolicy):
             check_rails(rails, draft, change.start)
         self._check_room(draft, change)
 
-    def has_room(self, draft: Draft) -> bool:
+    def has_room(self, draft: Entry) -> bool:
         room = self._rooms[draft.channel]
         if draft.symbol in room.symbols or draft.symbol in room.fresh:
             return True
         kept = len(room.symbols) - len(room.spare)
         return kept + len(room.fresh) < self._limits.symbols
 
-    def stored(self, draft: Draft, change: Transition) -> None:
+    def stored(self, draft: Entry, change: Transition) -> None:
         room = self._rooms[draft.channel]
         room.positions += change.positions(draft)
         if draft.symbol not in room.symbols and self.has_room(draft):
@@ -195,12 +195,12 @@ class PublishPolicy(CommitPolicy):
         elif claim.take != "0":
             self._take(draft.channel, claim)
 
-    def closed(self, draft: Draft, count: int) -> None:
+    def closed(self, draft: Entry, count: int) -> None:
         self._rooms[draft.channel].positions -= count
 
     # Who
 
-    def _admit_classic(self, draft: Draft, claim: Claim) -> None:
+    def _admit_classic(self, draft: Entry, claim: Claim) -> None:
         if self._holders.get(draft.channel) is not None:
             raise PolicyError(
                 "fenced",
@@ -248,7 +248,7 @@ class PublishPolicy(CommitPolicy):
 
     # How much
 
-    def _check_room(self, draft: Draft, change: Transition) -> None:
+    def _check_room(self, draft: Entry, change: Transition) -> None:
         most, room = self._limits.positions, self._rooms[draft.channel]
         if not self.has_room(draft):
             self.full.add(draft.channel)
@@ -272,13 +272,13 @@ def _fenced(channel: str, text: str) -> PolicyError:
     return PolicyError("fenced", text.format(channel))
 
 
-def _reduction(draft: Draft, change: Transition) -> Draft | None:
+def _reduction(draft: Entry, change: Transition) -> Entry | None:
     """Return what a draft takes away from what is held; None = nothing."""
     if change.effect == "reversal":
-        return Draft(draft.channel, draft.symbol, FLAT, draft.when, draft.ticket)
+        return Entry(draft.channel, draft.symbol, FLAT, draft.when, draft.ticket)
     if change.effect != "reduction" or not (change.before or change.tickets):
         return None
-    return Draft(
+    return Entry(
         draft.channel,
         draft.symbol,
         draft.volume,
@@ -289,7 +289,7 @@ def _reduction(draft: Draft, change: Transition) -> Draft | None:
     )
 
 
-def check_rails(rails: RiskLimits, draft: Draft, before: Decimal) -> None:
+def check_rails(rails: RiskLimits, draft: Entry, before: Decimal) -> None:
     """
     Compare an opening, or an increase from `before` lots, with the guard rails of its channel.
 

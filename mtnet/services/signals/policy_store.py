@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from mtnet.errors import JournalError
-from mtnet.services.signals.model import Draft
+from mtnet.services.signals.model import Entry
 from mtnet.services.signals.publishers import PublisherId
 from mtnet.services.signals.values import Kind, PauseMode
 from mtnet.storage.files import replace_file
@@ -67,10 +67,10 @@ class PolicyStore:
         self._path, self._old = path, old
         self.paused: Mapping[str, PauseMode] = {}
         self.fenced: Mapping[str, tuple[PublisherId, ...]] = {}
-        self.owed: Mapping[Position, Draft] = {}
+        self.owed: Mapping[Position, Entry] = {}
         self.held: Mapping[str, PublisherId] = {}
-        self._due: Mapping[Position, Draft] = {}
-        self._seen: tuple[Mapping[Position, Draft], Mapping[str, PauseMode]] = {}, {}
+        self._due: Mapping[Position, Entry] = {}
+        self._seen: tuple[Mapping[Position, Entry], Mapping[str, PauseMode]] = {}, {}
         self._written = b""
         self.trouble = ""
 
@@ -98,7 +98,7 @@ class PolicyStore:
         self.paused = found.paused
         self.fenced = {name: tuple(who) for name, who in found.fenced.items()}
         drafts = [
-            Draft(e.channel, e.symbol, e.volume, e.when, e.ticket, "", e.type, e.fields)
+            Entry(e.channel, e.symbol, e.volume, e.when, e.ticket, "", e.type, e.fields)
             for e in found.owed
         ]
         self.owed = {position_of(draft): draft for draft in drafts}
@@ -120,12 +120,12 @@ class PolicyStore:
             left = tuple(each for each in self.fenced[channel] if each != who)
             self.fenced = {**self.fenced, channel: left}
 
-    def owe(self, changes: Mapping[Position, Draft | None]) -> None:
+    def owe(self, changes: Mapping[Position, Entry | None]) -> None:
         """Remember reductions that were refused; None = a later signal has come."""
         owed = {**self.owed, **changes}
         self.owed = {key: draft for key, draft in owed.items() if draft is not None}
 
-    def due(self) -> list[Draft]:
+    def due(self) -> list[Entry]:
         """
         Return, each once, the reductions whose channels are not frozen, to be judged; they are
         owed until that is stored.
@@ -172,6 +172,6 @@ class PolicyStore:
         return msgspec.json.encode(_File(dict(self.paused), fenced, owed, dict(self.held)))
 
 
-def position_of(draft: Draft) -> Position:
+def position_of(draft: Entry) -> Position:
     """Return the key of what a draft sets."""
     return Position(draft.channel, draft.symbol, draft.ticket)

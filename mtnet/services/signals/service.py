@@ -35,7 +35,6 @@ from mtnet.services.signals.journal.scrubber import Scrubber
 from mtnet.services.signals.model import (
     FLAT,
     Closed,
-    Draft,
     Entry,
     Outcome,
     Repeated,
@@ -277,7 +276,7 @@ class SignalService:
             self._ownership.claim(publisher, key)
             self._tell_turns()
         else:
-            self._take(Pending(Draft(channel, symbol, volume, self._now()), publisher))
+            self._take(Pending(Entry(channel, symbol, volume, self._now()), publisher))
 
     def _sets_nothing(self, publisher: Publisher, key: Key, volume: Decimal) -> bool:
         """Say whether a classic frame says what is stored, so that no commit need find out."""
@@ -290,7 +289,7 @@ class SignalService:
         return key.channel in self._book and self._book[key.channel].volume(key.symbol) == volume
 
     def publish(
-        self, publisher: Publisher, draft: Draft, take: Take | None = None
+        self, publisher: Publisher, draft: Entry, take: Take | None = None
     ) -> "Deferred[int]":
         """
         Take a draft that has an id; fires with the seq of its entry once that is on disk.
@@ -346,7 +345,7 @@ class SignalService:
         when = self._clock.seconds()
         for publisher, frames in self._ownership.settle(self.records.paused, when):
             for key, volume in frames.items():
-                self._take(Pending(Draft(*key, volume, self._now()), publisher))
+                self._take(Pending(Entry(*key, volume, self._now()), publisher))
             self.settled(publisher).addBoth(_end, publisher)
 
     def _wait_for_lapse(self) -> None:
@@ -407,7 +406,7 @@ class SignalService:
         """
         kept = self.pause(channel, "close_only")
         done: Deferred[int] = Deferred()
-        self._take(Pending(Draft(channel, "", FLAT, self._now()), OWNER, done))
+        self._take(Pending(Entry(channel, "", FLAT, self._now()), OWNER, done))
         try:
             closed = await done
         except WireError:
@@ -451,7 +450,7 @@ class SignalService:
         self._policy = policy
         return policy
 
-    def _spare(self, name: str, drafts: list[Draft]) -> frozenset[str]:
+    def _spare(self, name: str, drafts: list[Entry]) -> frozenset[str]:
         """Name the symbols that are flat for longer than they are repeated, if there is need."""
         channel = self._book[name]
         fresh = {d.symbol for d in drafts if d.volume and d.symbol not in channel.net}
@@ -797,7 +796,7 @@ def _end(_: object, publisher: Publisher) -> None:
     publisher.close(OVER)
 
 
-def _result(draft: Draft, outcome: Entry | Several | Repeated | Unchanged) -> int:
+def _result(draft: Entry, outcome: Entry | Several | Repeated | Unchanged) -> int:
     """Return the seq of what a draft set, or how much a flattening closed."""
     entries = entries_of(outcome)
     if not draft.symbol:

@@ -19,7 +19,7 @@ from mtnet.net.timer_wheel import Slot
 from mtnet.net.transport import Transport
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
-from mtnet.services.signals.model import Draft
+from mtnet.services.signals.model import Entry
 from mtnet.services.signals.publishers import Publisher, PublisherId
 from mtnet.services.signals.subscription import Subscription
 from mtnet.services.signals.wire import Ack, Publish, Subscribe, Unsubscribe, read_request
@@ -256,7 +256,7 @@ class Session:
         self._note_published(asked.channel)
         if self._publisher is None:
             self._publisher = self._join()
-        draft = Draft(
+        draft = Entry(
             asked.channel,
             asked.symbol,
             asked.volume,

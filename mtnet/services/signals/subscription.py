@@ -14,7 +14,7 @@ from mtnet.net.output.broadcast import BroadcastGroup
 from mtnet.net.output.queue import SendQueue
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
-from mtnet.services.signals.fanout import Batch, ITail, fields_of
+from mtnet.services.signals.fanout import Batch, ITail
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.replay_cache import PAGE
 from mtnet.services.signals.service import SignalService
@@ -200,7 +200,7 @@ class Subscription:
         self._send_queue.write(wire.snapshot(channel.name, channel.epoch, seq, len(held), diverged))
         for page in _pages(held):
             await self._send_queue.when_empty()
-            frames = [wire.position(*fields_of(entry)) for entry in page]
+            frames = [wire.position(entry) for entry in page]
             self._send_queue.write(b"".join(frames))
         self._prev = self._sent = seq
         self._sync(h)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from mtnet.errors import WireError
 from mtnet.services.signals.journal.hash_chain import Held
-from mtnet.services.signals.model import FLAT, Draft
+from mtnet.services.signals.model import FLAT, Entry
 from mtnet.services.signals.values import Kind
 
 POSITION: Kind = "position"
@@ -49,12 +49,12 @@ class Transition(Struct, frozen=True):
         """The lots that its opening adds to."""
         return self.before if self.effect == "opening" else FLAT
 
-    def positions(self, draft: Draft) -> int:
+    def positions(self, draft: Entry) -> int:
         """Return how many more positions and orders there are with it."""
         return bool(draft.volume) - (not self.new_key) - len(self.tickets)
 
 
-def transition(draft: Draft, held: Mapping[str, Held], classic: bool) -> Transition:
+def transition(draft: Entry, held: Mapping[str, Held], classic: bool) -> Transition:
     """
     Measure a draft.
 
@@ -79,7 +79,7 @@ def transition(draft: Draft, held: Mapping[str, Held], classic: bool) -> Transit
     return Transition(effect, before, new_key=not before, new_symbol=not held)
 
 
-def _over_all_tickets(draft: Draft, held: Mapping[str, Held], classic: bool) -> Transition:
+def _over_all_tickets(draft: Entry, held: Mapping[str, Held], classic: bool) -> Transition:
     net, tickets = _net(held), tuple(ticket for ticket in held if ticket)
     if classic and draft.volume == net:
         return Transition("nothing", net)
@@ -107,7 +107,7 @@ def _net(held: Mapping[str, Held]) -> Decimal:
     return sum((entry.volume for entry in entries if entry.type == POSITION), FLAT)
 
 
-def _says_no_more(draft: Draft, held: Mapping[str, Held]) -> bool:
+def _says_no_more(draft: Entry, held: Mapping[str, Held]) -> bool:
     """Say whether a draft has no fields, or those that stand there."""
     standing = held.get(draft.ticket)
     return (
@@ -118,7 +118,7 @@ def _says_no_more(draft: Draft, held: Mapping[str, Held]) -> bool:
     )
 
 
-def _other_form(draft: Draft, stands: str, takes: str) -> WireError:
+def _other_form(draft: Entry, stands: str, takes: str) -> WireError:
     return WireError(
         "field",
         f"{draft.symbol} has {stands} in {draft.channel}; until it is flat it takes {takes}",
@@ -131,7 +131,7 @@ class CommitPolicy:
     def begin(self) -> None:
         """Forget the drafts so far: the commit is tried from its first draft on, maybe again."""
 
-    def admit(self, draft: Draft) -> None:
+    def admit(self, draft: Entry) -> None:
         """
         Look at who it comes from.
 
@@ -139,11 +139,11 @@ class CommitPolicy:
             WireError: it is not heard.
         """
 
-    def is_classic(self, draft: Draft) -> bool:
+    def is_classic(self, draft: Entry) -> bool:
         """Say whether it is a net position of the classic dialect, which has no id."""
         return not (draft.id or draft.ticket)
 
-    def weigh(self, draft: Draft, change: Transition) -> None:
+    def weigh(self, draft: Entry, change: Transition) -> None:
         """
         Look at a draft, whatever it does.
 
@@ -151,7 +151,7 @@ class CommitPolicy:
             WireError: nothing is taken.
         """
 
-    def open(self, draft: Draft, change: Transition) -> None:
+    def open(self, draft: Entry, change: Transition) -> None:
         """
         Look at an opening, an increase, or the opening of a reversal.
 
@@ -159,12 +159,12 @@ class CommitPolicy:
             PolicyError: it is not stored; the closing of a reversal is.
         """
 
-    def has_room(self, draft: Draft) -> bool:
+    def has_room(self, draft: Entry) -> bool:
         """Say whether a symbol of which nothing is known may be remembered."""
         return True
 
-    def stored(self, draft: Draft, change: Transition) -> None:
+    def stored(self, draft: Entry, change: Transition) -> None:
         """Take note that it is stored."""
 
-    def closed(self, draft: Draft, count: int) -> None:
+    def closed(self, draft: Entry, count: int) -> None:
         """Take note that so many positions and orders were closed, and nothing opened."""

@@ -13,6 +13,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from mtnet.errors import WireError
+from mtnet.services.signals import model
 from mtnet.services.signals.values import (
     CHANNELS,
     EPOCH,
@@ -372,25 +373,9 @@ def ack(done: Ack) -> bytes:
     )
 
 
-def signal(
-    channel: str,
-    seq: int,
-    symbol: str,
-    volume: Decimal,
-    time: int,
-    ticket: str = "",
-    type: Kind = "position",
-    fields: Fields = (),
-    opened: int | None = None,
-    popened: int | None = None,
-    *,
-    prev: int | None = None,
-    h: str = "",
-) -> bytes:
+def signal(entry: model.Entry, prev: int | None = None) -> bytes:
     """Return the frame of an entry; for filtered subscriptions see `with_prev`."""
-    frame = _entry(
-        "SIGNAL", channel, seq, symbol, volume, time, ticket, type, fields, opened, popened, h
-    )
+    frame = _entry("SIGNAL", entry, f"|h={entry.h}" if entry.h else "")
     return frame if prev is None else with_prev(frame, prev)
 
 
@@ -399,22 +384,9 @@ def with_prev(frame: bytes, prev: int) -> bytes:
     return append(frame, "prev", prev)
 
 
-def position(
-    channel: str,
-    seq: int,
-    symbol: str,
-    volume: Decimal,
-    time: int,
-    ticket: str = "",
-    type: Kind = "position",
-    fields: Fields = (),
-    opened: int | None = None,
-    popened: int | None = None,
-) -> bytes:
+def position(entry: model.Entry) -> bytes:
     """Return the frame of an entry in a snapshot, with the seq that set it."""
-    return _entry(
-        "POSITION", channel, seq, symbol, volume, time, ticket, type, fields, opened, popened
-    )
+    return _entry("POSITION", entry)
 
 
 def snapshot(channel: str, epoch: str, seq: int, count: int, diverged: bool = False) -> bytes:
@@ -491,39 +463,24 @@ def unsubscribed(channel: str) -> bytes:
     return encode("UNSUBSCRIBED", channel=channel)
 
 
-def _entry(
-    verb: str,
-    channel: str,
-    seq: int,
-    symbol: str,
-    volume: Decimal,
-    time: int,
-    ticket: str,
-    type: Kind,
-    fields: Fields,
-    opened: int | None,
-    popened: int | None,
-    h: str = "",
-) -> bytes:
+def _entry(verb: str, entry: model.Entry, end: str = "") -> bytes:
     # Each signal goes through here; of all these values a symbol and a comment alone may hold
     # what must be escaped.
     payload = (
-        f"{verb}|channel={channel}|seq={seq}|symbol={escape(symbol)}"
-        f"|volume={format_volume(volume)}|time={time}"
+        f"{verb}|channel={entry.channel}|seq={entry.seq}|symbol={escape(entry.symbol)}"
+        f"|volume={format_volume(entry.volume)}|time={entry.when}"
     )
-    if ticket:
-        payload += f"|ticket={ticket}"
-    if type != "position":
-        payload += f"|type={type}"
-    for key, text in fields:
+    if entry.ticket:
+        payload += f"|ticket={entry.ticket}"
+    if entry.type != "position":
+        payload += f"|type={entry.type}"
+    for key, text in entry.fields:
         payload += f"|{key}={escape(text)}"
-    if opened is not None:
-        payload += f"|opened={opened}"
-    if popened is not None:
-        payload += f"|popened={popened}"
-    if h:
-        payload += f"|h={h}"
-    return enclose(payload)
+    if entry.opened is not None:
+        payload += f"|opened={entry.opened}"
+    if entry.popened is not None:
+        payload += f"|popened={entry.popened}"
+    return enclose(payload + end)
 
 
 def read_fields(message: Message, time: str) -> Fields:

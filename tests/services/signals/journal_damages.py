@@ -5,11 +5,11 @@ from contextlib import closing
 from decimal import Decimal
 
 from mtnet.services.signals.journal.maintenance import verify
-from mtnet.services.signals.model import Draft
+from mtnet.services.signals.model import Entry
 
 
 def draft(symbol="GBPUSD", volume="0.25", when=1, channel="main", **others):
-    return Draft(channel, symbol, Decimal(volume), when, **others)
+    return Entry(channel, symbol, Decimal(volume), when, **others)
 
 
 def numbered(first, last, **others):

@@ -23,7 +23,7 @@ from mtnet.clock import WallClock
 from mtnet.config.schema import Signals
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.model import Draft, Entry
+from mtnet.services.signals.model import Entry
 from mtnet.services.signals.service import SignalService
 
 NAME = "signals.sqlite"
@@ -54,7 +54,7 @@ def batches(count):
 
 def _draft(chance, number):
     symbol = chance.choice(["EURUSD", "GBPUSD", "XAUUSD", "USDJPY"])
-    return Draft(
+    return Entry(
         chance.choice(["main", "main", "gold"]),
         symbol,
         chance.choice([Decimal(0), Decimal("0.5"), Decimal("-1.25")]),

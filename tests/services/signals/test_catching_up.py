@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from mtnet.net.endpoints import Listener
-from mtnet.services.signals.model import Draft
+from mtnet.services.signals.model import Entry
 from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.services.signals.subscription import PAGE
 from mtnet.session.grammar import FrameDecoder, parse
@@ -73,7 +73,7 @@ class Port:
     def store(self, number=1, symbol="GBPUSD"):
         for _ in range(number):
             self.count += 1
-            draft = Draft("main", symbol, Decimal(self.count), 0, id=f"n{self.count}")
+            draft = Entry("main", symbol, Decimal(self.count), 0, id=f"n{self.count}")
             self.signals.publish(self.provider, draft)
 
     def dial(self):

@@ -14,7 +14,7 @@ from mtnet.clock import WallClock
 from mtnet.config.schema import Signals
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.model import Draft
+from mtnet.services.signals.model import Entry
 from mtnet.services.signals.service import LOOK, SignalService
 from mtnet.storage import sqlite
 
@@ -87,7 +87,7 @@ class Harness:
         self.publish_in("main", identity, volume, symbol)
 
     def publish_in(self, channel, identity, volume="1", symbol="GBPUSD"):
-        draft = Draft(channel, symbol, Decimal(volume), 0, id=identity)
+        draft = Entry(channel, symbol, Decimal(volume), 0, id=identity)
         done = self.signals.publish(self.session, draft)
         done.addCallbacks(
             lambda seq: self.answers.append((identity, seq)),

@@ -14,7 +14,7 @@ import pytest
 
 from mtnet.errors import JournalError
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.model import Draft, Entry, Repeated
+from mtnet.services.signals.model import Entry, Repeated
 
 EXHAUSTIVE = bool(os.environ.get("MTNET_TEST_EXHAUSTIVE"))
 STEP = 1 if EXHAUSTIVE else 7
@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 
 
 def draft(number, symbol, volume, channel="main", **others):
-    return Draft(channel, symbol, Decimal(volume), number, id=f"id-{number}", **others)
+    return Entry(channel, symbol, Decimal(volume), number, id=f"id-{number}", **others)
 
 
 FIRST = [

@@ -27,7 +27,7 @@ from journal_work import FAILED, HEALED, IDS, NAME, batches, journal_in
 from lost_writes import Choice, Disk, missing, replay, trace
 
 from mtnet.errors import JournalError
-from mtnet.services.signals.model import Draft, Repeated, State
+from mtnet.services.signals.model import Entry, Repeated, State
 
 EXHAUSTIVE = bool(os.environ.get("MTNET_TEST_EXHAUSTIVE"))
 WORK = Path(__file__).with_name("journal_work.py")
@@ -126,7 +126,7 @@ def found_in(folder, drafts):
 def goes_on(journal, states):
     findings = [each for step in journal.verify(deep=True) for each in step.findings]
     assert not findings, findings
-    new = [Draft(name, "NEW", Decimal(1), 1, id="new") for name in states]
+    new = [Entry(name, "NEW", Decimal(1), 1, id="new") for name in states]
     assert [each.seq for each in journal.commit(new)] == [each.seq + 1 for each in states.values()]
 
 

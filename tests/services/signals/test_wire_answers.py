@@ -4,6 +4,7 @@ from contextlib import suppress
 from decimal import Decimal
 
 import pytest
+from fakes import entries
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,29 +65,29 @@ def heard(frame):
             Welcome(31_536_000.0, 1, epoch=EPOCH),
         ),
         (
-            wire.signal("main", 43, "GBPUSD", LOTS, 9),
+            entries.signal("main", 43, "GBPUSD", LOTS, 9),
             "SIGNAL|channel=main|seq=43|symbol=GBPUSD|volume=0.25|time=9",
             Signal("main", 43, "GBPUSD", LOTS, 9),
         ),
         (
-            wire.signal("main", 43, "A%", Decimal("-0.0"), 9, "7", "buy_stop", FIELDS, prev=0),
+            entries.signal("main", 43, "A%", Decimal("-0.0"), 9, "7", "buy_stop", FIELDS, prev=0),
             "SIGNAL|channel=main|seq=43|symbol=A%25|volume=0|time=9|ticket=7|type=buy_stop"
             "|comment=%3C%7C%3E%25|price=1.09870|ptime=5|prev=0",
             Signal("main", 43, "A%", Decimal(0), 9, "7", "buy_stop", FIELDS, 0),
         ),
         (
-            wire.signal("main", 43, "GBPUSD", LOTS, 9, opened=7, popened=8, prev=42),
+            entries.signal("main", 43, "GBPUSD", LOTS, 9, opened=7, popened=8, prev=42),
             "SIGNAL|channel=main|seq=43|symbol=GBPUSD|volume=0.25|time=9|opened=7|popened=8"
             "|prev=42",
             Signal("main", 43, "GBPUSD", LOTS, 9, prev=42, opened=7, popened=8),
         ),
         (
-            wire.position("main", 43, "GBPUSD", LOTS, 9, opened=7),
+            entries.position("main", 43, "GBPUSD", LOTS, 9, opened=7),
             "POSITION|channel=main|seq=43|symbol=GBPUSD|volume=0.25|time=9|opened=7",
             SnapshotPosition("main", 43, "GBPUSD", LOTS, 9, opened=7),
         ),
         (
-            wire.position("main", 43, "GBPUSD", LOTS, 9, "7", "buy_stop", FIELDS),
+            entries.position("main", 43, "GBPUSD", LOTS, 9, "7", "buy_stop", FIELDS),
             "POSITION|channel=main|seq=43|symbol=GBPUSD|volume=0.25|time=9|ticket=7|type=buy_stop"
             "|comment=%3C%7C%3E%25|price=1.09870|ptime=5",
             SnapshotPosition("main", 43, "GBPUSD", LOTS, 9, "7", "buy_stop", FIELDS),
@@ -97,7 +98,7 @@ def heard(frame):
             Snapshot("main", EPOCH, 7, 2),
         ),
         (
-            wire.signal("main", 43, "GBPUSD", LOTS, 9, h="00ab12cd"),
+            entries.signal("main", 43, "GBPUSD", LOTS, 9, h="00ab12cd"),
             "SIGNAL|channel=main|seq=43|symbol=GBPUSD|volume=0.25|time=9|h=00ab12cd",
             Signal("main", 43, "GBPUSD", LOTS, 9, h="00ab12cd"),
         ),
@@ -177,8 +178,8 @@ def test_answers_are_written_and_read(frame, shown, answer):
 
 
 def test_a_signal_is_built_once_for_all_filters():
-    frame = wire.signal("main", 43, "GBPUSD", LOTS, 9)
-    assert wire.with_prev(frame, 41) == wire.signal(
+    frame = entries.signal("main", 43, "GBPUSD", LOTS, 9)
+    assert wire.with_prev(frame, 41) == entries.signal(
         "main", 43, "GBPUSD", LOTS, 9, fields=(), prev=41
     )
 
@@ -206,7 +207,7 @@ LONGEST = (
 def test_the_longest_signal_fits(text):
     channel, seq, _, volume, time, ticket, kind, said = LONGEST
     said = (("comment", text * 100), *said[1:])
-    frame = wire.signal(
+    frame = entries.signal(
         channel, seq, text * 32, volume, time, ticket, kind, said, time, time, h="0" * 8
     )
     assert heard(wire.with_prev(frame, 2**63 - 1)).fields == said

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from mtnet.config.schema import Signals
 from mtnet.errors import JournalError, NotAskedError, WireError
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.model import Draft, Entry, Outcome, entries_of
+from mtnet.services.signals.model import Entry, Outcome, entries_of
 from mtnet.services.signals.publishers import Publisher
 from mtnet.services.signals.transitions import CommitPolicy
 from mtnet.services.signals.values import Take
@@ -38,11 +38,11 @@ class Pending:
 
     def __init__(
         self,
-        draft: Draft,
+        draft: Entry,
         publisher: Publisher,
         done: "Deferred[int] | None" = None,
         take: Take | None = None,
-        owed: Draft | None = None,
+        owed: Entry | None = None,
     ) -> None:
         self.draft, self.publisher, self.done = draft, publisher, done
         self.take, self.owed = take, owed

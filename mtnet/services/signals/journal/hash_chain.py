@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from mtnet.errors import DamageError
-from mtnet.services.signals.model import Draft, Entry
+from mtnet.services.signals.model import Entry
 from mtnet.services.signals.values import Kind
 
 GENESIS = bytes(32)
@@ -21,8 +21,8 @@ GENESIS = bytes(32)
 _SUMS = 1 << 256
 
 
-class _Body(Struct, array_like=True, frozen=True):
-    """An entry as JSON: an array, so that nothing depends on the order of keys."""
+class _Line(Struct, array_like=True, frozen=True):
+    """What a line of `encode` says: an array, so that nothing depends on the order of keys."""
 
     epoch: str
     seq: int
@@ -86,14 +86,14 @@ class Held(Struct, frozen=True):
 
 
 _encoder = msgspec.json.Encoder()
-_body = msgspec.json.Decoder(_Body)
+_line = msgspec.json.Decoder(_Line)
 _row = msgspec.json.Decoder(Row)
 
 
 def encode(epoch: str, entry: Entry) -> bytes:
     """Return the line that stands for an entry; two entries never share one."""
     return _encoder.encode(
-        _Body(
+        (
             epoch,
             entry.seq,
             entry.channel,
@@ -119,7 +119,7 @@ def decode(channel: str, body: bytes, hash: bytes) -> tuple[str, Entry]:
         DamageError: it is no such line, or of another channel.
     """
     try:
-        line = _body.decode(body)
+        line = _line.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamageError(
             channel, f"channel {channel}: an entry cannot be read: {error}"
@@ -135,11 +135,11 @@ def decode(channel: str, body: bytes, hash: bytes) -> tuple[str, Entry]:
         line.id,
         line.type,
         line.fields,
-        seq=line.seq,
-        previous=line.previous,
-        h=short(hash),
-        opened=line.opened,
-        popened=line.popened,
+        line.seq,
+        line.previous,
+        line.opened,
+        line.popened,
+        short(hash),
     )
     return line.epoch, entry
 
@@ -181,14 +181,15 @@ def checkpoint_of(row: Row, digest: bytes | None = None) -> Checkpoint:
     return Checkpoint(row.name, row.epoch, row.seq, row.revision, row.hash, proof)
 
 
-def content(draft: Draft) -> tuple[object, ...]:
+def content(draft: Entry) -> tuple[object, ...]:
     """Return what a draft asks for; when it came is no part of it."""
     # 0.50 is 0.5, and so must be its text.
     volume = draft.volume.normalize() if draft.volume else 0
-    return draft.channel, draft.symbol, draft.ticket, str(volume), draft.type, draft.fields
+    fields = sorted(draft.fields)  # whose order says nothing
+    return draft.channel, draft.symbol, draft.ticket, str(volume), draft.type, fields
 
 
-def prove_id(draft: Draft, seq: int) -> bytes:
+def prove_id(draft: Entry, seq: int) -> bytes:
     """Return the hash of an id, the entry that it was stored as, and its content."""
     return sha256(_encoder.encode((draft.id, seq, content(draft)))).digest()
 

@@ -39,7 +39,7 @@ from mtnet.services.signals.journal.verify import (
     read_entries,
     state_of,
 )
-from mtnet.services.signals.model import Draft, Entry, Loaded, Outcome, State
+from mtnet.services.signals.model import Entry, Loaded, Outcome, State
 from mtnet.services.signals.transitions import CommitPolicy
 from mtnet.storage.sqlite import Database
 
@@ -137,7 +137,7 @@ class Journal:
 
         self._write(make)
 
-    def commit(self, drafts: Iterable[Draft], judge: CommitPolicy | None = None) -> list[Outcome]:
+    def commit(self, drafts: Iterable[Entry], judge: CommitPolicy | None = None) -> list[Outcome]:
         """
         Store drafts, all that are accepted or, when this raises, none that is known of.
 
@@ -157,7 +157,7 @@ class Journal:
         wanted, judge, self.attempted = list(drafts), judge or CommitPolicy(), []
         return self._write(lambda connection: self._take(connection, wanted, judge))
 
-    def find(self, drafts: Iterable[Draft]) -> list[Outcome | None]:
+    def find(self, drafts: Iterable[Entry]) -> list[Outcome | None]:
         """
         Say what became of drafts with ids: `Repeated`, a refusal, or None for all that are not
         stored, those without an id included.
@@ -408,7 +408,7 @@ class Journal:
         self._behind, self.trouble = {}, ""
 
     def _take(
-        self, connection: sqlite3.Connection, drafts: list[Draft], judge: CommitPolicy
+        self, connection: sqlite3.Connection, drafts: list[Entry], judge: CommitPolicy
     ) -> tuple[list[Outcome], list[Checkpoint]]:
         transactions: dict[str, Transaction] = {}
         outcomes: list[Outcome] = []
@@ -505,7 +505,7 @@ class Journal:
                 "what came of the call that failed."
             )
 
-    def _find(self, draft: Draft) -> Outcome | None:
+    def _find(self, draft: Entry) -> Outcome | None:
         try:
             if not draft.id:
                 return None

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 from mtnet.errors import JournalError
-from mtnet.services.signals.model import Draft
+from mtnet.services.signals.model import Entry
 
 SCHEMA = 2
 """`PRAGMA user_version` of the files that this code reads and writes."""
@@ -93,7 +93,7 @@ def check_structure(connection: sqlite3.Connection) -> None:
         raise JournalError("The tables are not those of a journal of signals")
 
 
-def old_positions(connection: sqlite3.Connection) -> list[Draft]:
+def old_positions(connection: sqlite3.Connection) -> list[Entry]:
     """
     Return the positions of a journal of schema 1, oldest first.
 
@@ -111,6 +111,6 @@ def old_positions(connection: sqlite3.Connection) -> list[Draft]:
         raise JournalError(f"A position of the old schema cannot be read: {error!r}") from error
 
 
-def _old(channel: str, symbol: str, ticket: str, volume: str, changed: int, fields: str) -> Draft:
+def _old(channel: str, symbol: str, ticket: str, volume: str, changed: int, fields: str) -> Entry:
     others = tuple((key, str(value)) for key, value in json.loads(fields).items())
-    return Draft(channel, symbol, Decimal(volume), changed, ticket, fields=others)
+    return Entry(channel, symbol, Decimal(volume), changed, ticket, fields=others)

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from msgspec.structs import asdict, force_setattr, replace
+from msgspec.structs import force_setattr, replace
 
 from mtnet.errors import DamageError, PolicyError, WireError
 from mtnet.services.signals.journal.hash_chain import (
@@ -35,7 +35,6 @@ from mtnet.services.signals.journal.schema import rows
 from mtnet.services.signals.model import (
     FLAT,
     Closed,
-    Draft,
     Entry,
     Outcome,
     Repeated,
@@ -129,7 +128,7 @@ class Transaction:
         """
         return self._connection is connection and self._sealed == found
 
-    def take(self, draft: Draft, judge: CommitPolicy) -> Outcome:
+    def take(self, draft: Entry, judge: CommitPolicy) -> Outcome:
         """
         Return what becomes of a draft.
 
@@ -142,7 +141,7 @@ class Transaction:
         except WireError as error:
             return error
 
-    def find(self, draft: Draft) -> Repeated | None:
+    def find(self, draft: Entry) -> Repeated | None:
         """
         Say whether a draft with an id is stored.
 
@@ -178,7 +177,7 @@ class Transaction:
 
     # What a draft becomes
 
-    def _judged(self, draft: Draft, judge: CommitPolicy) -> Outcome:
+    def _judged(self, draft: Entry, judge: CommitPolicy) -> Outcome:
         judge.admit(draft)
         if not draft.symbol:
             return self._flatten(draft, judge)
@@ -200,7 +199,7 @@ class Transaction:
         return Several((*closings, entry)) if closings else entry
 
     def _close_only(
-        self, draft: Draft, change: Transition, judge: CommitPolicy, error: PolicyError
+        self, draft: Entry, change: Transition, judge: CommitPolicy, error: PolicyError
     ) -> Outcome:
         """Store the closing of a reversal whose opening is refused."""
         if change.effect != "reversal":
@@ -209,7 +208,7 @@ class Transaction:
         judge.closed(draft, len(closings))
         return Closed(tuple(closings), error)
 
-    def _flatten(self, draft: Draft, judge: CommitPolicy) -> Outcome:
+    def _flatten(self, draft: Entry, judge: CommitPolicy) -> Outcome:
         symbols = rows(self._connection, (str,), _SYMBOLS, self.channel)
         names = sorted({name for (name,) in symbols} | self._symbols.keys())
         closings = []
@@ -219,13 +218,13 @@ class Transaction:
         judge.closed(draft, len(closings))
         return Several(tuple(closings))
 
-    def _close(self, draft: Draft, tickets: Iterable[str]) -> list[Entry]:
+    def _close(self, draft: Entry, tickets: Iterable[str]) -> list[Entry]:
         """Store closings, in the order in which the positions were set."""
         held = self._symbol(draft.symbol)
         standing = sorted(tickets, key=lambda ticket: held[ticket].entry.seq)
         return [self._store(_closing(draft, each), _times(held[each].entry)) for each in standing]
 
-    def _repeated(self, draft: Draft) -> int | None:
+    def _repeated(self, draft: Entry) -> int | None:
         known = self._ids.get(draft.id)
         if known is None:
             found = rows(self._connection, (int, bytes), _KNOWN, self.channel, draft.id)
@@ -265,18 +264,13 @@ class Transaction:
 
     # What it changes
 
-    def _store(self, draft: Draft, opened: Opened, remember: bool = True) -> Entry:
+    def _store(self, draft: Entry, opened: Opened, remember: bool = True) -> Entry:
         known = self._symbol(draft.symbol)
         before = known.get(draft.ticket)
         # Of a symbol that is known, what is not named is flat.
         volume = before.entry.volume if before is not None else FLAT if known else None
-        entry = Entry(
-            **asdict(draft),
-            seq=self._seq + 1,
-            previous=volume,
-            opened=opened[0],
-            popened=opened[1],
-        )
+        seq = self._seq + 1
+        entry = replace(draft, seq=seq, previous=volume, opened=opened[0], popened=opened[1])
         body = encode(self._row.epoch, entry)
         held = Held(entry, self._hash, body, link(self._hash, body))
         force_setattr(entry, "h", short(held.hash))
@@ -367,11 +361,11 @@ class Transaction:
         return replace(row, ids=total, known=row.known - len(gone))
 
 
-def _closing(draft: Draft, ticket: str) -> Draft:
-    return Draft(draft.channel, draft.symbol, FLAT, draft.when, ticket)
+def _closing(draft: Entry, ticket: str) -> Entry:
+    return Entry(draft.channel, draft.symbol, FLAT, draft.when, ticket)
 
 
-def _opened(draft: Draft, change: Transition, held: Mapping[str, Held]) -> Opened:
+def _opened(draft: Entry, change: Transition, held: Mapping[str, Held]) -> Opened:
     """Say when the position was opened that a draft changes or closes, or that it opens."""
     if draft.volume and not (change.before and change.effect != "reversal"):
         said = dict(draft.fields).get("ptime")
