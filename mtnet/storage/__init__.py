@@ -1,1 +1,1 @@
-"""What every store has in common: SQLite files and the thread that works on them."""
+"""Storage: atomic files, SQLite files, and a worker thread for them."""

@@ -1,5 +1,5 @@
 """
-One SQLite file that survives errors.
+An SQLite file that survives errors of the disk.
 
 Blocking, for one thread at a time. A transaction that returned is on the platter
 (`synchronous=FULL`, write-ahead log).
@@ -16,7 +16,7 @@ from mtnet.errors import JournalError, NotAskedError
 from mtnet.storage.files import sync
 
 BUSY_TIMEOUT = 10.0
-"""Seconds to wait for somebody else who writes into the file, or looks at it with other tools."""
+"""Seconds to wait for another process that uses the file."""
 _SETTINGS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -25,28 +25,28 @@ _SETTINGS = (
     "cell_size_check=ON",
 )
 MIN_FREE_BYTES = 131_072
-"""Free bytes that a write needs. With less, SQLite's shared memory, a file that is mapped, may have
-no block where a page of it is touched, and the kernel ends the process."""
+"""Free bytes that a write needs. SQLite maps a file as shared memory; on a full disk the kernel
+kills a process that touches a page without a block."""
 FULL = "database or disk is full"
-"""As SQLite says it."""
+"""The message of SQLite."""
 FAILURES = (sqlite3.Error, ArithmeticError, UnicodeError)
-"""What SQLite and its module raise; a damaged name in a file is quoted in no known encoding."""
+"""What SQLite and its module raise, also for a damaged name that cannot be decoded."""
 
 T = TypeVar("T")
 
 
 def has_free_space(folder: Path) -> bool:
-    """Say whether the disk of a folder has `MIN_FREE_BYTES`; where nobody can tell, it has."""
+    """Return whether the disk of a folder has `MIN_FREE_BYTES`; True where that is unknown."""
     try:
         found = os.statvfs(folder)
     except (AttributeError, OSError):  # Windows has none
         return True
-    # What is kept for root is not counted: ext4 keeps some of it for itself.
+    # Blocks reserved for root do not count: ext4 uses some of them itself.
     return found.f_blocks == 0 or found.f_bavail * found.f_frsize >= MIN_FREE_BYTES
 
 
 def wal_path(path: Path) -> Path:
-    """Name the write-ahead log of a file."""
+    """Return the path of the write-ahead log of a file."""
     return path.with_name(path.name + "-wal")
 
 
@@ -58,7 +58,7 @@ def _stat_or_none(file: Path | int) -> os.stat_result | None:
 
 
 class FileIdentity(NamedTuple):
-    """Where the bytes of a file lie, whatever its name is."""
+    """The identity of a file, independent of its name."""
 
     device: int
     inode: int
@@ -66,17 +66,17 @@ class FileIdentity(NamedTuple):
     @classmethod
     def of(cls, file: Path | int) -> "FileIdentity | None":
         """
-        Return it for a path or a descriptor; None = there is no such file.
+        Return it for a path or a descriptor; None = the file does not exist.
 
         Raises:
-            OSError: it cannot be asked.
+            OSError: the file cannot be inspected.
         """
         found = _stat_or_none(file)
         return None if found is None else cls(found.st_dev, found.st_ino)
 
 
 def moved_error(path: Path, now: FileIdentity | None) -> NotAskedError:
-    """Return what to say of a file whose place is another one than when it was opened."""
+    """Return the error of a file that is not the one that was opened."""
     what = "is gone" if now is None else "is another file than the one that is open"
     return NotAskedError(
         f"{path} {what}: it or its folder was removed, moved or replaced while the daemon runs. "
@@ -86,21 +86,21 @@ def moved_error(path: Path, now: FileIdentity | None) -> NotAskedError:
 
 class Database:
     """
-    Runs transactions, and makes the tables of a new file.
+    Transaction runner that reopens its file after an error.
 
     Args:
         path: the file; its folder exists.
         schema: `PRAGMA user_version` of the files that the caller reads and writes.
         tables: the statements that make one, with a semicolon between.
-        upgrade: fills the tables, which were just made, of a new file (version 0) or from those
-            of an older schema, in the transaction that made them.
+        upgrade: fills the new tables of a new file (version 0), or from those of an older schema,
+            in the same transaction.
 
-    After an error of SQLite's the file is closed and opened anew at the next call: what a
-    connection believes after a failed write is not to be trusted. It is always the file that was
-    opened first: another one at its path is refused.
+    After an error of SQLite the file is closed, and opened again at the next call: the state of a
+    connection after a failed write cannot be trusted. The file must be the one that was opened
+    first: another one at its path is refused.
 
-    While the disk is full nothing is written, and the file is read without shared memory; other
-    programs cannot open it then.
+    While the disk is full nothing is written, and the file is read without shared memory: other
+    programs cannot open it meanwhile.
     """
 
     def __init__(
@@ -119,13 +119,13 @@ class Database:
 
     def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """
-        Do `work` in a transaction, and return what it returns.
+        Run `work` in a transaction, and return its result.
 
         Raises:
-            NotAskedError: the disk is full, or the file is not where it was opened.
+            NotAskedError: the disk is full, or the file is not the one that was opened.
             JournalError: the disk failed, the file is damaged or of a newer mtnet, or `work`
-                raised it. Nothing of it is stored, unless only the last step failed: then what
-                the file shows after it was opened anew is what counts.
+                raised it. Nothing is stored, unless only the last step failed: then the file shows
+                what is stored once it is open again.
         """
         self.check_room()
         # `isolation_level=None` leaves transactions to us: sqlite3's own begin late.
@@ -133,7 +133,7 @@ class Database:
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """
-        Let `work` read at one moment of the file, whoever writes meanwhile.
+        Let `work` read one snapshot of the file, also while another process writes.
 
         Raises:
             JournalError: as `run`.
@@ -142,13 +142,13 @@ class Database:
 
     def checkpoint(self) -> bool:
         """
-        Copy the write-ahead log into the file, both on the platter, and empty it.
+        Checkpoint: copy the write-ahead log into the file, both on the platter, and empty it.
 
-        What a failed `fsync` left behind may be seen and yet not be stored, and asking again
-        says nothing: the kernel forgets. Only pages that are written anew can be believed.
+        After a failed `fsync`, pages can be read that are not on the disk, and a second `fsync`
+        succeeds: the kernel forgets the error. Only pages that are written again are safe.
 
         Returns:
-            False when there is no room for it, or somebody else reads the log for too long.
+            False when there is no room, or another process reads the log for too long.
 
         Raises:
             JournalError: the disk failed.
@@ -162,8 +162,8 @@ class Database:
 
     def sync_log(self) -> None:
         """
-        Force the write-ahead log onto the platter as it is: a process that was killed may have
-        written what it did not live to force.
+        Force the write-ahead log onto the platter: a killed process may have written pages without
+        forcing them.
 
         Raises:
             JournalError: the disk failed.
@@ -176,11 +176,11 @@ class Database:
 
     def check(self) -> None:
         """
-        Look whether the file and its write-ahead log are where they were opened, and whole.
+        Check that the file and its write-ahead log are the ones that were opened, and whole.
 
         Raises:
             NotAskedError: the file is not.
-            JournalError: the log is not: what was stored last may be lost.
+            JournalError: the log is not: the last commits may be lost.
         """
         try:
             now = FileIdentity.of(self.path)
@@ -193,10 +193,10 @@ class Database:
 
     def check_room(self) -> None:
         """
-        Look whether there is room to write.
+        Check that there is room to write.
 
         Raises:
-            NotAskedError: there is not.
+            NotAskedError: the disk is full.
         """
         if not has_free_space(self.path.parent):
             raise NotAskedError(
@@ -205,7 +205,7 @@ class Database:
             )
 
     def forget(self) -> None:
-        """Close the file; the next call opens whatever lies at its path then."""
+        """Close the file; the next call accepts any file at its path."""
         self.close()
         self._identity = None
 
@@ -240,7 +240,7 @@ class Database:
         return self._connection or self._open()
 
     def _check_stored(self) -> None:
-        """Look whether what was committed went where it will be looked for."""
+        """Check that the commit went into the file at this path."""
         now = FileIdentity.of(self.path)
         if now != self._identity:
             raise JournalError(str(moved_error(self.path, now)))
@@ -269,7 +269,7 @@ class Database:
             if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
                 return False
             raise
-        # A log that came back after a power failure, in part, would hide newer pages.
+        # A log that comes back in part after a power loss would hide newer pages.
         if wal_path(self.path).exists():
             sync(wal_path(self.path))
         sync(self.path.parent)
@@ -284,7 +284,7 @@ class Database:
         if place is None:
             if self.exclusive:
                 self.check_room()
-            with suppress(OSError):  # which SQLite says better
+            with suppress(OSError):  # SQLite reports it better
                 os.close(os.open(self.path, os.O_CREAT, 0o600))
                 sync(self.path.parent)
         # Each call comes from one thread at a time, though not always from the same.
@@ -293,11 +293,11 @@ class Database:
         )
         try:
             for setting in ("locking_mode=EXCLUSIVE",) * self.exclusive + _SETTINGS:
-                # To its end: what fails only there is told to nobody else.
+                # Fetch to the end: some errors appear only there.
                 connection.execute(f"PRAGMA {setting}").fetchall()
             self._check_mode(connection)
             self._migrate(connection)
-            # SQLite forces the name of a new log too, but keeps to itself that it failed.
+            # SQLite forces the name of a new log too, but does not report a failure.
             sync(self.path.parent)
         except BaseException:
             connection.close()
@@ -306,8 +306,8 @@ class Database:
         return connection
 
     def _check_mode(self, connection: sqlite3.Connection) -> None:
-        # Without it SQLite goes on, and says nothing, with a journal whose removal is its commit,
-        # and which may be back after a power loss.
+        # Without it SQLite silently uses a rollback journal, whose removal is the commit; after a
+        # power loss the journal may be back.
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         if mode != "wal":
             raise JournalError(
@@ -315,7 +315,7 @@ class Database:
             )
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")  # two may be the first
+        connection.execute("BEGIN IMMEDIATE")  # two processes may be the first
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > self._schema:
             raise JournalError(

@@ -1,4 +1,4 @@
-"""A thread for blocking work that is short, and often asked for."""
+"""A worker thread for short, frequent blocking calls."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
 HUNG_AFTER = 5.0
-"""Seconds after which a call under way is reported: a disk that hangs says nothing by itself."""
+"""Seconds after which a running call is reported: a hung disk raises no error."""
 
 InThread = Callable[..., "Deferred[Any]"]
 """Runs a blocking function off the reactor: `in_thread(function, *args)` returns a Deferred with
@@ -30,15 +30,15 @@ class _Call(NamedTuple):
 
 class SerialWorker:
     """
-    Runs blocking functions off the reactor, one at a time, in order.
+    Serial worker: runs blocking functions in one thread, one at a time, in order.
 
-    A thread pool of one does the same, but keeps ready for a second thread: it thinks of that
-    before each call and behind it, while somebody waits.
+    It has less overhead per call than a thread pool of one, which considers a second thread before
+    and after each call.
 
     Args:
-        name: of the thread, for those who look at the process.
-        nice: how far the thread stands back, from 0 to 19, where another wants the same CPU. Only
-            Linux has that for a thread; elsewhere it does not stand back.
+        name: of the thread, shown by `ps` and `top`.
+        nice: the niceness of the thread, 0 to 19. Only Linux has it for a thread; elsewhere it is
+            ignored.
     """
 
     def __init__(self, reactor: IReactorFromThreads, name: str, nice: int = 0) -> None:
@@ -48,17 +48,17 @@ class SerialWorker:
         self._since: float | None = None
 
     def __call__(self, function: Callable[..., Any], *args: object) -> "Deferred[Any]":
-        """Run `function(*args)`; fires with what it returns, or fails with what it raises."""
+        """Run `function(*args)`; the Deferred fires with its result or its exception."""
         return self._put(function, args, True)
 
     def later(self, function: Callable[..., Any], *args: object) -> "Deferred[Any]":
-        """Do the same when nothing else waits."""
+        """Run it with low priority: when nothing else waits."""
         return self._put(function, args, False)
 
     def start(self) -> None:
-        """Begin with what was asked for already; behind the fork of a daemon."""
-        # Made here: what was made before a fork counts as stopped behind it. And a disk that hangs
-        # must not keep the process from ending.
+        """Start the thread, after the fork of a daemon; queued calls run first."""
+        # A thread that exists before a fork does not run after it. A daemon thread, since a hung
+        # disk must not keep the process from ending.
         self._thread = Thread(target=self._work, name=self._name, daemon=True)
         self._thread.start()
 
@@ -70,12 +70,12 @@ class SerialWorker:
             thread.join(HUNG_AFTER)
 
     def trouble(self) -> str | None:
-        """Say why what is asked for is not done; None = it is."""
+        """Return why calls are not carried out; None = they are."""
         since = self._since
         if since is not None and time.monotonic() - since >= HUNG_AFTER:
             return f"The disk has not answered for {time.monotonic() - since:.0f} s ({self._name})"
         if self._thread is not None and not self._thread.is_alive():
-            return f"The thread {self._name} has stopped; start the daemon anew"
+            return f"The thread {self._name} has stopped; restart the daemon"
         return None
 
     def _put(

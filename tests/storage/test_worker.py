@@ -136,7 +136,7 @@ def test_a_thread_that_has_stopped_by_itself_is_told(worker):
     worker.start()
     worker(int, "1")
     worker._thread.join(10)
-    assert worker.trouble() == "The thread test-worker has stopped; start the daemon anew"
+    assert worker.trouble() == "The thread test-worker has stopped; restart the daemon"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="There are no daemons.")

@@ -1,5 +1,5 @@
 """
-What a `.tpl` file says.
+Parser of `.tpl` files.
 
 A template is text with one token on a line: tags without attributes, and `key=value`.
 MetaTrader 5 writes UTF-16 with a byte order mark and reads nothing else, MetaTrader 4 ANSI text
@@ -31,7 +31,7 @@ _UNITS = {"0": 0, "1": 0x4000, "2": 0x8000, "3": 0xC000}
 
 
 class _Text(NamedTuple):
-    """What a template is in characters; the mark and the encoded text make its bytes again."""
+    """The text of a template; the mark and the encoded text make its bytes again."""
 
     mark: bytes
     coding: str
@@ -48,7 +48,7 @@ def platform_of(content: bytes) -> str:
 
 def prepare(content: bytes, max_size: int, keep_experts: bool) -> bytes:
     """
-    Return what is stored of an upload.
+    Return the bytes to store of an upload.
 
     The NULs at its end go. So do the `<expert>` blocks of the chart, which would start programs
     on the follower's machine, unless `keep_experts`; those inside an `<indicator>` stay, because
@@ -58,7 +58,7 @@ def prepare(content: bytes, max_size: int, keep_experts: bool) -> bytes:
         max_size: bytes of the largest template.
 
     Raises:
-        TemplateError: `size`, or `template` when this is none.
+        TemplateError: `size`, or `template` when it is not a template.
     """
     content = strip_nuls(content)
     if len(content) > max_size:
@@ -79,7 +79,7 @@ def prepare(content: bytes, max_size: int, keep_experts: bool) -> bytes:
 
 
 def too_large(size: int, max_size: int) -> TemplateError:
-    """Return what is said of a template of `size` bytes."""
+    """Return the error of a template of `size` bytes."""
     return TemplateError(
         "size", f"The template has {size} bytes, and templates.max_size allows {max_size}."
     )
@@ -119,8 +119,8 @@ def key_of_file(name: str, content: bytes, codepage: str = "cp1252") -> tuple[st
     Return the symbol and the period of a file.
 
     `SYMBOL_PERIOD.tpl`, where the last `_` splits, counts when the period is a name; when it is
-    a code, only if the template says the same: `my_template_1.tpl` is no chart of one minute.
-    Of any other file counts what it says itself.
+    a code, only if the template agrees: `my_template_1.tpl` is not a chart of one minute. For any
+    other file, the symbol and period in the template count.
 
     Raises:
         TemplateError: as `describe`.
@@ -151,7 +151,7 @@ def _coding(content: bytes) -> tuple[bytes, str]:
 
 
 def _decoded(content: bytes) -> _Text:
-    """Return what the bytes say; both ways lose nothing."""
+    """Decode bytes; `_Text.encode` gives exactly the same bytes back."""
     mark, coding = _coding(content)
     try:
         text = content[len(mark) :].decode(coding, "surrogatepass")
@@ -170,7 +170,7 @@ def _chart(text: str) -> int:
     Return where the chart begins.
 
     Raises:
-        TemplateError: nowhere, or behind what is no comment.
+        TemplateError: there is no chart, or more than comments before it.
     """
     found = _CHART.search(text)
     if found is None:
@@ -219,9 +219,9 @@ def _without_experts(chart: str) -> Iterator[str]:
     """
     Yield the lines that stay.
 
-    Doubts are decided against experts: whatever could open one does, while only `<indicator>`
-    alone on its line and inside a `<window>` opens an indicator. Whole lines go, so that no new
-    tag arises from the rests of two.
+    In doubt a block counts as an expert: anything that could open one does, while only
+    `<indicator>` alone on its line and inside a `<window>` opens an indicator. Whole lines go, so
+    that the rests of two lines never form a new tag.
     """
     window = inside = removing = False
     for line in _lines(chart):

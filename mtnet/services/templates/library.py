@@ -1,10 +1,10 @@
 """
-The library: every version of every template, on disk, with an index in memory.
+Versioned storage of templates on disk, with an index in memory.
 
 On disk each (symbol, period, platform) has a folder named by a hash, with `key.json` and one
 file for each version; its name holds the version, the time and the hash of the content, so no
-input ever becomes a path and each file can be checked: when it is served first, and by `check`,
-little by little, since the daemon must not wait for that before it listens.
+input ever becomes a path and each file can be checked: when it is first served, and by
+`check_next`, one by one, since the daemon must not wait for that before it listens.
 """
 
 import json
@@ -29,27 +29,29 @@ from mtnet.services.templates.wire import PERIODS, PLATFORMS, parse_period, pars
 from mtnet.storage.files import TEMPORARY, atomic_file, sync
 
 CACHE_SIZE = 8
-"""Contents kept in memory: a hot one is shared by all connections that read it."""
+"""Contents kept in memory; all connections that read one share it."""
 
 _FILE = re.compile(r"([0-9]{10})-([0-9]{1,16})-([0-9a-f]{64})\.tpl")
 _KEY = "key.json"
 _PROBE_FILE = "trial"
 PROBE_BYTES = 65_536
-"""Bytes that are written to see whether the disk takes templates again: one of usual size."""
+"""Bytes that are written to find out whether the disk has room again: the usual template."""
 
 
 @implementer(IStatus)
 class Library:
     """
+    Versioned store with a content cache.
+
     Args:
-        folder: where it lives; made when it is not there.
+        folder: where it lies; made when it does not exist.
         max_size: bytes of the largest template.
         versions: how many are kept of each key.
         keep_experts: keep chart-level `<expert>` blocks.
         default: `SYMBOL PERIOD` of the default template; empty = the newest upload.
 
-    `store` and `check` may run in another thread, one call at a time; all else belongs to one
-    thread.
+    `store` and `check_next` may run in another thread, one call at a time; all else belongs to
+    one thread.
 
     Raises:
         ConfigError: `default` is not `SYMBOL PERIOD`.
@@ -119,7 +121,7 @@ class Library:
 
     def holds(self, symbol: str, period: str, content: bytes) -> bool:
         """
-        Say whether `content` is a version that is kept.
+        Return whether `content` is a version that is kept.
 
         Raises:
             TemplateError: as `store` does.
@@ -133,7 +135,7 @@ class Library:
         self, symbol: str, period: str, version: int | None = None, platform: str | None = None
     ) -> Version:
         """
-        Return a version: the newest one of either platform, as far as nothing else is said.
+        Return a version; without `version` and `platform`, the newest one of either platform.
 
         Raises:
             TemplateError: `missing`.
@@ -173,7 +175,7 @@ class Library:
 
     def default(self) -> Version:
         """
-        Return what a client gets that asks for nothing.
+        Return the version for clients that send no request.
 
         Raises:
             TemplateError: `missing`.
@@ -182,11 +184,11 @@ class Library:
 
     def read(self, find: Callable[[], Version]) -> tuple[Version, bytes]:
         """
-        Return the version that `find` names, and its bytes; when they are damaged, those of
-        what it names then.
+        Return the version that `find` returns, and its bytes; when they are damaged, `find` is
+        called again, since it skips damaged versions.
 
         Raises:
-            TemplateError: `missing`, or `server`: the disk does not give it back.
+            TemplateError: `missing`, or `server`: the disk cannot read it.
         """
         while True:
             version = find()
@@ -197,10 +199,10 @@ class Library:
 
     def content(self, version: Version) -> bytes:
         """
-        Return the bytes of a version; what is no longer what was stored is `damaged` then.
+        Return the bytes of a version; if they changed on the disk, the version is damaged.
 
         Raises:
-            TemplateError: `missing`: pruned meanwhile; `server`: the disk does not give it back.
+            TemplateError: `missing`: pruned meanwhile; `server`: the disk cannot read it.
         """
         found = self._cache.pop(version.file, None)
         if found is None:
@@ -213,11 +215,11 @@ class Library:
 
     def check_next(self) -> str | None:
         """
-        Compare one more of the versions that were there at the start with what was stored.
+        Verify the hash of one more version that was there at the start.
 
         Returns:
-            A sentence when it is damaged, which is skipped from now on; else nothing. None when
-            all were looked at: then it is tried whether the disk takes what it refused.
+            A sentence when it is damaged, and skipped from now on; else an empty one. None when all
+            are verified: then the disk is probed, if it refused the last upload.
         """
         if not self._unchecked:
             self._probe_disk()
@@ -225,7 +227,7 @@ class Library:
         version = self._unchecked.pop()
         if self._is_damaged(version):
             return ""
-        with suppress(TemplateError):  # pruned meanwhile, or told when it is served
+        with suppress(TemplateError):  # pruned meanwhile, or reported when it is served
             self._compare(version, self._read(version))
         return self._damaged.get(self._path(version), "")
 
@@ -238,7 +240,7 @@ class Library:
         ]
 
     def health(self) -> dict[str, Any]:
-        """Return how much there is; not `healthy` while the disk takes no upload."""
+        """Return the number of templates; not `healthy` while the disk refuses uploads."""
         return {
             "healthy": not self._refused,
             "trouble": self._refused or None,
@@ -246,7 +248,7 @@ class Library:
         }
 
     def status(self) -> dict[str, Any]:
-        """Return that, and what the disk refused or did not give back."""
+        """Return that, the number of versions, and the damaged files."""
         return {
             **self.health(),
             "versions": sum(map(len, self._index.values())),
@@ -279,7 +281,7 @@ class Library:
         return self._folder / version.key.folder / version.file
 
     def _add(self, key: Key, content: bytes, digest: str, when: int) -> Version:
-        # A clock that was set back must not make an old upload the newest.
+        # After the clock was set back, an upload must still be newer than the last one.
         last = max((versions[-1].stored for versions in self._index.values()), default=0)
         folder = self._folder / key.folder
         try:
@@ -298,7 +300,7 @@ class Library:
         return added
 
     def _probe_disk(self) -> None:
-        """Write a file where the disk refused one: nobody may upload for long."""
+        """Write a file where the disk refused one: the next upload may be far away."""
         if not self._refused:
             return
         folder = self._refusing if self._refusing.exists() else self._folder
@@ -317,7 +319,7 @@ class Library:
         _write(folder / version.file, content)
 
     def _prune(self, folder: Path) -> None:
-        # What cannot be removed now is removed with the next version.
+        # A file that cannot be removed now is removed with the next version.
         with suppress(OSError):
             names = sorted(name for name in _names(folder) if _FILE.fullmatch(name))
             for name in names[: -self._versions]:

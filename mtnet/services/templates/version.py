@@ -1,4 +1,4 @@
-"""What a stored template is known by."""
+"""The identity of a stored template: its key and version."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Key(NamedTuple):
-    """What versions are counted for."""
+    """The key of a series of versions."""
 
     symbol: str
     period: str

@@ -1,8 +1,8 @@
 """
 The templates port as bytes (`docs/protocols.md`, Templates).
 
-Pure: chunks in, values out; every limit is an argument. What a `.tpl` file says is read in
-`mtnet.services.templates.content`.
+Pure: chunks in, values out; every limit is an argument. `mtnet.services.templates.content` parses
+the templates themselves.
 """
 
 import re
@@ -25,14 +25,14 @@ PERIODS = {
     "MN1": (0xC001, 43_200),
 }
 """Each period's code in MetaTrader 5 and 4: their references, `ENUM_TIMEFRAMES`. The sets do not
-collide, so a code names one period whatever terminal sent it."""
+collide, so a code names one period for any terminal."""
 
 MAX_LINE = 512
 """Bytes of a command line with its line end."""
 FIELD = 10
 """Bytes of each of the two fields that a raw answer begins with."""
 PREFIX_CACHE = 64
-"""Prefixes of raw answers that are not made again."""
+"""Prefixes of raw answers in the cache."""
 SLACK = 4
 """NULs that MQL programs put behind an upload, as its announced length may count them."""
 
@@ -52,7 +52,7 @@ class Fetch:
 
 @dataclass(frozen=True)
 class Store:
-    """`STORE`: `length` bytes of a template follow; an empty login is none."""
+    """`STORE`: `length` bytes of a template follow; an empty login means no login."""
 
     symbol: str
     period: str

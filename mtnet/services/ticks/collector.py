@@ -1,8 +1,7 @@
 """
-Where ticks are taken and counted.
+The service of ticks: takes, counts, publishes and stores them.
 
-Every record that was read is in the end stored, dropped, refused or repeated: no other way
-leads out.
+Every record that was read is stored, dropped, refused or repeated in the end, and counted as such.
 """
 
 from collections import Counter
@@ -35,8 +34,7 @@ class Collector:
     """
     Takes the ticks of all sources, and stores them by group commit.
 
-    One commit follows `ticks.flush` seconds behind the first tick that waits, or at once when
-    somebody waits for it.
+    A commit follows `ticks.flush` seconds after the first tick that waits, or at once after `sync`.
 
     Args:
         settings: of `[ticks]`.

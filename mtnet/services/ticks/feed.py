@@ -1,8 +1,8 @@
 """
-Who is told ticks as they come.
+Publish and subscribe: ticks go to subscribers as they come.
 
-A subscriber that reads is told each tick. One that is behind is told the newest of each symbol,
-and how many it was not told: ticks are conflated, never silently.
+A subscriber that reads gets each tick. One that lags gets the newest tick of each symbol, and the
+number of those it did not get: ticks are conflated, never silently.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,13 +17,13 @@ BUDGET = 65_536
 
 
 class Subscriber(Protocol):
-    """Whoever is told; must not raise."""
+    """A receiver of ticks; its methods must not raise."""
 
     def on_tick(self, symbol: bytes, line: bytes, rest: bytes, when: int) -> None:
-        """Take a tick: as the `line` that tells it, and in its parts."""
+        """Take a tick: as a `line`, and in its parts."""
 
     def flush(self) -> None:
-        """Pass on what was taken: nothing more comes at this time."""
+        """Send what was taken: the burst is over."""
 
 
 class Conflation:
@@ -57,7 +57,7 @@ class Conflation:
 
 class Feed:
     """
-    Tells each tick to those who asked for its symbol.
+    Publisher of ticks to the subscribers of each symbol.
 
     Args:
         newest: returns the last tick of a symbol, without the symbol, and when it came.
@@ -75,7 +75,7 @@ class Feed:
         self, subscriber: Subscriber, symbols: Iterable[bytes], known: Iterable[bytes]
     ) -> None:
         """
-        Tell the last tick of each of `symbols`, and every one from now on.
+        Send the last tick of each of `symbols`, and every one from now on.
 
         Args:
             known: the symbols that `EVERYTHING` stands for now.
@@ -91,7 +91,7 @@ class Feed:
         subscriber.flush()
 
     def unsubscribe(self, subscriber: Subscriber, symbols: Iterable[bytes]) -> None:
-        """Tell nothing more of `symbols`; `EVERYTHING` means all that were asked for."""
+        """Send no more ticks of `symbols`; `EVERYTHING` means all that were subscribed."""
         own = self.subscribers.get(subscriber, {})
         for symbol in list(symbols):
             for each in list(own) if symbol == EVERYTHING else [symbol]:
@@ -101,7 +101,7 @@ class Feed:
             self.subscribers.pop(subscriber, None)
 
     def publish(self, records: list[Record], when: int) -> None:
-        """Tell ticks that came at `when`."""
+        """Send ticks that came at `when`."""
         everybody = self._by_symbol.get(EVERYTHING, {})
         touched: dict[Subscriber, None] = {}
         for symbol, rest in records:
@@ -120,7 +120,7 @@ class Feed:
             subscriber.on_tick(symbol, encode_tick(symbol, *last), *last)
 
     def _forget(self, subscriber: Subscriber, symbol: bytes) -> None:
-        told = self._by_symbol[symbol]
-        del told[subscriber]
-        if not told:
+        subscribers = self._by_symbol[symbol]
+        del subscribers[subscriber]
+        if not subscribers:
             del self._by_symbol[symbol]

@@ -35,7 +35,7 @@ class LossReport:
         self._drop_counters.append(dropped)
 
     def kernel_drops(self) -> int:
-        """Return how many datagrams the kernel had no room for since the start."""
+        """Return how many datagrams the kernel dropped since the start."""
         return sum(dropped() for dropped in self._drop_counters)
 
     def take_kernel_drops(self) -> int:
@@ -70,7 +70,7 @@ class LossReport:
 
     def _log_end(self) -> None:
         self.log.info(
-            "No tick is lost any more; since the start {dropped} dropped, {lost} by the kernel",
+            "Ticks are no longer lost; since the start {dropped} dropped, {lost} by the kernel",
             dropped=self._reported[0],
             lost=self._reported[1],
         )
@@ -90,5 +90,5 @@ class LossReport:
 
 def _reason(unstored: int, disk_is_full: bool) -> str:
     if unstored:
-        return "the store will not have them"
+        return "the store rejects them"
     return "the disk is nearly full" if disk_is_full else "the queue was full"

@@ -1,5 +1,5 @@
 """
-Who sends ticks, and whether all of them came: plain integers for each source.
+Sources of ticks, and gaps in what they sent: plain integers for each source.
 
 Pure: methods take `when`, in milliseconds since the Unix epoch, UTC.
 """
@@ -16,9 +16,9 @@ WINDOW = 1_024
 """A number that lies no more than so far below the highest may be late or a repeat."""
 SLOTS = WINDOW + 1
 MOST = 2**63 - 1
-"""What a count stops at: SQLite has no larger number."""
+"""The limit of a count: the largest integer of SQLite."""
 MOST_RECORDS = 2**32 - 1
-"""Records of a batch that are remembered, at most: 32 bits hold no more."""
+"""The most records of a batch that are remembered: 32 bits."""
 GAPS = 1_000
 """Gaps of a source that are kept one by one, newest last; the totals count all of them."""
 
@@ -43,13 +43,13 @@ class Batch:
         self._hash.update(text)
 
     def seen(self) -> "Seen":
-        """Return what is remembered of it."""
+        """Return its fingerprint."""
         digest = int.from_bytes(self._hash.digest(), "little", signed=True)
         return Seen(self.number, self.records, digest)
 
 
 class Seen(NamedTuple):
-    """What is remembered of a batch: SEQ, records, and a digest of 64 bits."""
+    """The fingerprint of a batch: SEQ, records, and a digest of 64 bits."""
 
     number: int
     records: int
@@ -57,7 +57,7 @@ class Seen(NamedTuple):
 
 
 class Verdict(Enum):
-    """What the number of a batch says."""
+    """The classes of batches by their numbers."""
 
     NEXT = "next"
     """It is higher than all before it."""
@@ -66,7 +66,7 @@ class Verdict(Enum):
     REPEAT = "repeat"
     """It was here before, with the same bytes."""
     RESTART = "restart"
-    """Its sender began anew."""
+    """Its sender started again."""
 
 
 @dataclass
@@ -77,8 +77,8 @@ class Gap:
     Attributes:
         first, last: the numbers.
         found: when the jump was seen.
-        run: how often the sender had begun anew.
-        late: how many of them came after all.
+        run: how often the sender had started again.
+        late: how many of them came late.
     """
 
     first: int
@@ -100,13 +100,13 @@ class Source:
         refused: records that could not be read, or whose symbol is one too many.
         dropped: records that there was no room for.
         repeated: records of repeated batches.
-        repeats, restarts, disorder: batches that were here before, began anew, came late.
+        repeats, restarts, disorder: batches that were repeated, started again, came late.
         missing: batches that were jumped over and have not come, up to `MOST`.
         highest: SEQ of the newest batch; None = it does not number them.
         first, last: when the first and last record came.
         longest: milliseconds between two records, at most.
         gaps: the newest of them.
-        unstored: records of `dropped` that were taken before, and that the store would not have.
+        unstored: records of `dropped` that were taken before, and that the store rejected.
         fresh: batches that were remembered since they were last taken.
         changed: gaps that are new or were filled since they were last taken.
     """
@@ -150,7 +150,7 @@ class Source:
         return Seen(number, self._counts[slot], self._digests[slot])
 
     def classify(self, seen: Seen, when: int) -> Verdict:
-        """Say what the number of a batch means, count that, and remember the batch."""
+        """Classify a batch by its number, count it, and remember it."""
         before, highest = self.known(seen.number), self.highest
         if before == seen:
             self.repeats += 1
@@ -166,8 +166,10 @@ class Source:
 
     def remember(self, seen: Seen) -> None:
         """
-        Remember a batch, or how far it has grown; one behind the window is none of those, nor one
-        that is longer than `MOST_RECORDS`: of that, its beginning is remembered.
+        Remember a batch, or how far it has grown.
+
+        A batch older than the window is not remembered; of one longer than `MOST_RECORDS`, its
+        beginning is.
         """
         if not self._is_old(seen.number) and seen.records <= MOST_RECORDS:
             self._put(seen)

@@ -27,16 +27,16 @@ ABSENT = b"-"
 FLAGS = (2, 4, 8, 16)
 """`TICK_FLAG_BID`, `_ASK`, `_LAST`, `_VOLUME` of MqlTick, for the first four fields."""
 CODEPAGE = "cp1252"
-"""How a symbol is read that is not UTF-8, where nobody says otherwise."""
+"""The default code page of symbols that are not UTF-8."""
 KNOWN = 65_536
-"""Spellings and numbers that are kept, so that each is looked through once."""
+"""Spellings and numbers in the caches."""
 NONE_SPACED: Mapping[bytes, bytes] = {}
 
 Record = tuple[bytes, bytes]
 """(symbol, rest)."""
 
-# Possessive throughout: fields are told apart by blanks, so that going back finds nothing new
-# and costs three times as much.
+# Possessive throughout: blanks separate fields, so backtracking finds nothing and costs three
+# times as much.
 _UNSIGNED = rb"[0-9]{1,12}+(?:\.[0-9]{1,10}+)?+(?:[eE][+-]?+[0-9]{1,2}+)?+"
 _PRICE = rb"-?+" + _UNSIGNED
 _OPTIONAL = rb"(?:%b|-)" % _PRICE
@@ -63,7 +63,7 @@ _MIXED = "A price has a decimal point, and fields have one kind of separator"
 _OTHER = "@@ begins a header and XX: a command; a symbol that looks so is written %40@ or XX%3A"
 _SEPARATOR = re.compile(rb"[ \t,;]")
 _ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
-# What separates fields, what would be undone, and what would be a header, a command, or all.
+# Separators, escapes, and what would be a header, a command, or `*`.
 _NEEDS_ESCAPE = re.compile(rb"[ ,;]|%(?=[0-9A-Fa-f]{2})|^@(?=@)|^\*$")
 _COMMAND = re.compile(rb"[A-Z]{2,12}:")
 _SOURCE = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
@@ -79,12 +79,12 @@ _KINDS = (re.compile(rb";"), re.compile(rb","))
 
 class Header(NamedTuple):
     """
-    `@@SOURCE SEQ [MAC]`: who sends, and which datagram or batch of his this is.
+    `@@SOURCE SEQ [MAC]`: the sender, and the number of its datagram or batch.
 
     Attributes:
         source: the name.
         number: SEQ.
-        mac: what proves the two; empty = nothing.
+        mac: proof of both; empty = none.
     """
 
     source: str
@@ -94,8 +94,8 @@ class Header(NamedTuple):
 
 def split(text: bytes, spaced: Mapping[bytes, bytes] = NONE_SPACED) -> list[Record] | None:
     """
-    Return the records of `text`, each of which is ended by LF, if all are canonical; else
-    None, and `parse` tells each of them.
+    Return the records of `text`, each ended by LF, if all are canonical; else None: `parse` reads
+    them one by one.
     """
     if any(symbol in text for symbol in spaced):
         return None
@@ -108,7 +108,7 @@ def parse(line: bytes, spaced: Mapping[bytes, bytes], codepage: str = CODEPAGE) 
     Read one record of any kind, without its separator.
 
     Args:
-        spaced: symbols that hold blanks, and what each is called here; see `encode_symbol`.
+        spaced: symbols with blanks, and the canonical spelling of each; see `encode_symbol`.
         codepage: how a symbol is read that is not UTF-8.
 
     Raises:
@@ -119,7 +119,7 @@ def parse(line: bytes, spaced: Mapping[bytes, bytes], codepage: str = CODEPAGE) 
     except WireError as error:
         if not _SECRET.search(line):
             raise
-        # Nothing of it is quoted: a password stands there, perhaps another service's.
+        # Nothing is quoted: the line may hold a password, perhaps of another service.
         text = "This is no tick"
         if _LOGIN.match(line):
             text += "; a login is LOGIN: name password"
@@ -172,7 +172,7 @@ def time_of(rest: bytes) -> int | None:
 
 def key_of(rest: bytes) -> tuple[object, ...]:
     """
-    Return what is equal for ticks that are equal by value, their TIME apart.
+    Return a key that is equal for ticks of equal values; TIME is not part of it.
 
     `1.1` is `1.10000`; a 0 in LAST or VOLUME is absent, as in MqlTick; flags that were not sent are
     those of the values.
@@ -218,7 +218,7 @@ def encode_symbol(symbol: str) -> bytes:
     Return the canonical spelling of a symbol on the wire: `UK 100` is `UK%20100`, `EURUSD` itself.
 
     Raises:
-        WireError: code `symbol`; it is none.
+        WireError: code `symbol`; it is not a symbol.
     """
     try:
         return canonical_symbol(symbol.encode(), CODEPAGE)
@@ -227,7 +227,7 @@ def encode_symbol(symbol: str) -> bytes:
 
 
 def is_source(name: str) -> bool:
-    """Say whether a sender may be called so."""
+    """Return whether a name is valid for a sender."""
     return _SOURCE.fullmatch(name) is not None
 
 
@@ -249,8 +249,8 @@ def sections(text: bytes) -> Iterator[tuple[bytes, bytes]]:
     Cut lines, each ended by LF, at headers and commands.
 
     Yields:
-        (records, line): some records, and the header or command behind them; at the end there
-        is none, and `line` is empty.
+        (records, line): some records, and the header or command that follows them; the last
+        `line` is empty.
     """
     at = 0
     for found in _SPECIAL.finditer(text):
@@ -277,7 +277,7 @@ def parse_command(line: bytes) -> tuple[str, list[bytes]]:
 
 def payload(datagram: bytes) -> bytes:
     """
-    Return what a datagram says: its bytes before the first NUL, behind which lies an old buffer.
+    Return the bytes of a datagram before its first NUL; what follows is an old buffer.
 
     Raises:
         WireError: code `size`; it is so long that its end may be missing.
@@ -288,7 +288,7 @@ def payload(datagram: bytes) -> bytes:
 
 
 def unreadable(datagram: bytes) -> WireError:
-    """Say what is wrong with a datagram of which nothing can be read."""
+    """Return the error of a datagram without a record."""
     if not datagram:
         return WireError("tick", "The datagram is empty")
     if datagram.startswith(b"\0"):
@@ -305,11 +305,11 @@ def lines(text: bytes) -> bytes:
 
 def spaced_symbols_table(symbols: Iterable[str], codepage: str = CODEPAGE) -> dict[bytes, bytes]:
     """
-    Return what each of `ticks.spaced_symbols` is called here, as it may be sent; a longer one is
-    found first.
+    Map each of `ticks.spaced_symbols`, as it may be sent, to its canonical spelling; longer ones
+    come first.
 
     Raises:
-        WireError: code `symbol`; one is none.
+        WireError: code `symbol`; one is not a symbol.
     """
     ordered = sorted(symbols, key=len, reverse=True)
     return {
@@ -321,11 +321,11 @@ def spaced_symbols_table(symbols: Iterable[str], codepage: str = CODEPAGE) -> di
 
 def encode_tick(symbol: bytes, rest: bytes, received: int, skipped: int = 0) -> bytes:
     """
-    Return the line that tells a subscriber a tick.
+    Return the line of a tick for subscribers.
 
     Args:
         received: when it came, in milliseconds since the Unix epoch, UTC.
-        skipped: older ticks of the symbol that were not told.
+        skipped: older ticks of the symbol that the subscriber did not get.
     """
     tail = b" ~%d" % skipped if skipped else b""
     return b"TICK: %b %b %d%b\r\n" % (symbol, b" ".join(pad(rest)), received, tail)
@@ -333,12 +333,12 @@ def encode_tick(symbol: bytes, rest: bytes, received: int, skipped: int = 0) -> 
 
 class LineDecoder:
     """
-    Cuts a stream into lines: LF, CRLF and NUL separate them.
+    Line decoder: LF, CRLF and NUL separate lines.
 
     Attributes:
         rest: what follows the last separator.
-        overlong: whether a line came that is longer than `MAX_RECORD`; it and what follows it
-            are left out.
+        overlong: whether a line was longer than `MAX_RECORD`; it and what follows it are left
+            out.
     """
 
     def __init__(self) -> None:

@@ -1,5 +1,5 @@
 """
-Ticks from a file into the store, each of them once however often the file is imported.
+Idempotent import: ticks of a file go into the store once, however often it is imported.
 
 Pure. Works beside a running daemon: SQLite lets one of the two write at a time, and a chunk
 takes some milliseconds.
@@ -46,8 +46,8 @@ class Importer:
 
     Attributes:
         added: ticks that were stored.
-        known: ticks that were there already, equal by value, from whatever source.
-        unsorted: the first line that goes back in time; None = there is none.
+        known: ticks that were there already, equal by value, from any source.
+        unsorted: the first line that goes back in time, or None.
 
     Raises:
         JournalError: the store is damaged, or refuses; of each method, too.
@@ -66,7 +66,7 @@ class Importer:
 
         Args:
             read: returns the rows, from the first one on; it is called again to sort them.
-            progress: is told how many rows were dealt with, again and again.
+            progress: called with the number of rows of each chunk.
 
         Raises:
             ClientError: a row cannot be read; some of those before it may be stored.

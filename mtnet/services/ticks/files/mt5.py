@@ -61,7 +61,7 @@ def rows(path: Path, shift: int = 0) -> Iterator[tuple[int, int, bytes]]:
         shift: milliseconds that are added to each time.
 
     Raises:
-        ClientError: it is no export of ticks, or one of its lines cannot be read; names it.
+        ClientError: it is not an export of ticks, or one of its lines cannot be read; names it.
     """
     with _text(path) as lines:
         header = next(lines, "").strip("\r\n \t,;")

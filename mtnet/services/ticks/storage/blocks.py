@@ -1,5 +1,5 @@
 """
-Ticks of one symbol on their way to the disk.
+Ticks in memory, and blocks of them for the disk.
 
 Pure. Ticks that came at one time from one source share a mark, so that the time and the source
 of a tick cost next to nothing while many come.
@@ -51,7 +51,7 @@ class Block(NamedTuple):
 @dataclass
 class Reception:
     """
-    What came of one symbol from one source.
+    Statistics of one symbol from one source.
 
     Attributes:
         ticks: how many.

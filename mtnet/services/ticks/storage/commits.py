@@ -1,5 +1,5 @@
 """
-What is stored of ticks at once, and what of it can be stored without the rest.
+Commits: the rows that one transaction stores, and the parts that can be stored on their own.
 
 Pure.
 """
@@ -21,7 +21,7 @@ COUNTS = (
 @dataclass
 class Commit:
     """
-    What is stored at once, or not at all.
+    One transaction: all of it is stored, or nothing.
 
     Attributes:
         blocks: ticks, in order of arrival.
@@ -30,9 +30,9 @@ class Commit:
         sources: those that were heard, as they were then; see `snapshot`.
         totals: what is added to the totals.
         imported: how many of the ticks are from a file.
-        token: tells it from all others, so that it is found when its end is not known; 0 = it is
-            never looked for.
-        refusals: what of it the store would not have, when it has been stored.
+        token: identifies the commit in the file, to find out whether it was stored after an
+            error; 0 = nothing asks for it.
+        refusals: the parts that the store rejected, once the rest is stored.
     """
 
     blocks: list[Block] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Commit:
         self.totals[total] = self.totals.get(total, 0) + number
 
     def parts(self) -> list["Part"]:
-        """Return what can be stored without the rest: each symbol, and each source."""
+        """Return the parts that can be stored on their own: each symbol, and each source."""
         by_symbol: dict[bytes, Part] = {}
         for block in self.blocks:
             by_symbol.setdefault(block.symbol, Part()).blocks.append(block)
@@ -82,7 +82,7 @@ class Part(Commit):
 
     @property
     def name(self) -> str:
-        """Say what it is, for the log."""
+        """Its description for the log."""
         symbols = dict.fromkeys([*(block.symbol for block in self.blocks), *self.newest])
         names = [f"ticks of {symbol.decode('utf-8', 'replace')}" for symbol in symbols]
         return ", ".join([*names, *(f"counters of {source.row[1]}" for source in self.sources)])
@@ -91,7 +91,7 @@ class Part(Commit):
 @dataclass(frozen=True)
 class Refusal:
     """
-    What the store will never have, though it takes other rows.
+    Rows that the store rejects for good, though it takes others.
 
     Attributes:
         what: ticks of a symbol, or counters of a source.
@@ -112,14 +112,14 @@ class Refusal:
 @dataclass(frozen=True)
 class SourceSnapshot:
     """
-    A source as it was when it was handed over.
+    Snapshot of a source, for the thread that stores it.
 
     Attributes:
         row: of the table `source`.
         gaps: that are new or were filled since; rows.
         oldest: the first gap to keep, as (source, run, first), when there are too many.
         seen: its new batches.
-        run: how often it has begun anew.
+        run: how often its numbers have restarted.
     """
 
     row: Row
@@ -130,7 +130,7 @@ class SourceSnapshot:
 
 
 def snapshot(source: Source) -> SourceSnapshot:
-    """Return what is to be stored of a source; what is new in it counts as known from now on."""
+    """Return a snapshot of a source; its new gaps and batches count as stored from now on."""
     row = (source.number, source.name, *(getattr(source, name) for name in COUNTS))
     changed = source.take_changed()
     gaps = [(source.number, g.run, g.first, g.last, g.found, g.late) for g in changed]
@@ -152,7 +152,7 @@ def joined(parts: Sequence[Part]) -> Part:
 
 
 def refusal(part: Part, error: Exception) -> Refusal:
-    """Say that the store will not have a part."""
+    """Return the refusal of a part."""
     ticks: dict[int, int] = {}
     for block in part.blocks:
         for _, source, count in block.runs:

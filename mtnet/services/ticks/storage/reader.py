@@ -1,5 +1,5 @@
 """
-The ticks on disk, for those who read them beside a running daemon.
+Reads the ticks on disk, also while a daemon runs.
 
 Pure: no Twisted, no clock. Order time is TIME where it was sent, else the time of receipt; both
 are milliseconds. Of equal order times, the tick that came first is first.
@@ -21,7 +21,7 @@ from mtnet.services.ticks.wire import time_of
 from mtnet.storage.sqlite import BUSY_TIMEOUT
 
 PAGE = 64
-"""Blocks that are read at once. While somebody reads, the write-ahead log can only grow."""
+"""Blocks that are read at once: during a read the write-ahead log can only grow."""
 
 Facts = dict[str, Any]
 PendingTick = tuple[int, int, int, bytes, int, int]
@@ -87,7 +87,7 @@ class TickReader:
     Reads one file.
 
     Raises:
-        ClientError: there is none.
+        ClientError: the file does not exist.
         JournalError: it is damaged, or of a newer mtnet; of each method, too.
     """
 
@@ -107,7 +107,7 @@ class TickReader:
         return self._rows(_SYMBOLS)
 
     def report(self) -> dict[str, list[Facts] | Facts]:
-        """Return what came from whom, and what did not come; times in milliseconds, UTC."""
+        """Return what each source sent, and its gaps; times in milliseconds, UTC."""
         totals = {row["name"]: row["value"] for row in self._rows("SELECT * FROM total")}
         names = ("stored", "lost", "kernel drops")
         return {
@@ -138,11 +138,10 @@ class TickReader:
         self, blocks: Iterable[tuple[int, int, bytes]]
     ) -> Iterator[tuple[int, bytes, int, int]]:
         """
-        Merge blocks, which come by their lowest time and then their number: what lies below
-        those of the next block can go out.
+        Merge blocks that come by lowest time, then by number: ticks below the next block go out.
 
-        What is held is sorted only once there is as much of it as of what has come since: a
-        block that lies across many others would otherwise be sorted anew with each of them.
+        Held ticks are sorted only when as many new ones have come: a block that overlaps many
+        others would otherwise be sorted again with each of them.
         """
         held: list[PendingTick] = []
         fresh: list[PendingTick] = []
@@ -185,7 +184,7 @@ class TickReader:
 
 
 class _Names(dict[int, str]):
-    """The names of sources; a daemon may add some while somebody reads."""
+    """The names of sources; a running daemon may add some meanwhile."""
 
     def __init__(self, rows: Callable[[str], list[Facts]]) -> None:
         super().__init__()

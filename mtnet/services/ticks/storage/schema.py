@@ -1,7 +1,7 @@
 """
-The tables of the ticks on disk.
+The SQL schema of the ticks on disk.
 
-`docs/reading-ticks.md` describes them for those who read them with other tools.
+`docs/reading-ticks.md` describes it for other tools.
 """
 
 import sqlite3
@@ -12,8 +12,8 @@ SCHEMA = 1
 ROWS = 256
 """Rows of one statement; SQLite takes 32,766 values in one."""
 IMPORTED, OTHERS = 1, 2
-"""The numbers of two sources that nobody can send as: of imported ticks, and of what comes from
-senders beyond `ticks.max_sources`."""
+"""The numbers of two sources that no sender can be: imported ticks, and all senders beyond
+`ticks.max_sources`."""
 
 Row = Sequence[object]
 

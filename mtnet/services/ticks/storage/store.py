@@ -38,7 +38,7 @@ LEVEL = 1
 SEEN = struct.Struct("<qIq")
 """A remembered batch: SEQ, records, digest."""
 LAST = "commit"
-"""The total that is no sum: the token of the last commit that had one."""
+"""The one total that is not a sum: the token of the last commit that had one."""
 
 _UPSERT_SYMBOL = """
 ON CONFLICT DO UPDATE SET ticks = ticks + excluded.ticks,
@@ -86,7 +86,7 @@ _ROW_ERRORS = (
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,
 )
-"""What SQLite and its module raise of rows that no disk would take."""
+"""What SQLite and its module raise for invalid rows, whatever the disk."""
 _PRUNE_SEEN = "DELETE FROM seen WHERE source = ? AND (run <> ? OR highest < ?)"
 _PRUNE_GAPS = "DELETE FROM gap WHERE source = ? AND (run, first) < (?, ?)"
 
@@ -94,15 +94,15 @@ _PRUNE_GAPS = "DELETE FROM gap WHERE source = ? AND (run, first) < (?, ?)"
 @dataclass(frozen=True)
 class StoredState:
     """
-    What the store knows when the daemon starts.
+    The state that the store has when the daemon starts.
 
     Attributes:
         sources: those that were heard last.
-        others: the one that senders beyond them are counted as.
+        others: the source that stands for senders beyond the limit.
         next: the number of the next new source.
         newest: the last tick of each symbol and when it came, or None.
         lost: ticks that were taken and never stored, since the last daemon was killed.
-        unknown: whether nobody knows how many those are.
+        unknown: whether their number is unknown.
     """
 
     sources: list[Source]
@@ -115,7 +115,7 @@ class StoredState:
 
 class Store:
     """
-    What survives a crash.
+    The file of ticks, sources and gaps; it survives a crash.
 
     Args:
         path: the file; its folder exists.
@@ -129,7 +129,7 @@ class Store:
 
     def load(self, tally: Tally, sources: int) -> StoredState:
         """
-        Return what is known, and count what was taken and never stored.
+        Return the stored state, and count ticks that were taken and never stored.
 
         Args:
             sources: how many are returned, at most.
@@ -157,7 +157,7 @@ class Store:
 
     def prepare(self) -> None:
         """
-        Make the file where there is none.
+        Make the file if it does not exist.
 
         Raises:
             JournalError: it is damaged, unreadable, or of a newer mtnet.
@@ -168,12 +168,12 @@ class Store:
         """
         Store all of it, or nothing; after a failure the same commit comes again, before any other.
 
-        Rows that no disk would take are left out, so that one sender's never stop the others:
-        `commit.refusals` names them.
+        Invalid rows are left out, so that one sender never blocks the others; `commit.refusals`
+        names them.
 
         Raises:
-            JournalError: the disk is full or failed. Whether it was stored all the same is found
-                out when it comes again.
+            JournalError: the disk is full or failed. The next call with the same commit finds out
+                whether it was stored all the same.
         """
         if self._unsure and self._is_stored(commit):
             self._unsure = False
@@ -197,11 +197,11 @@ class Store:
 
     def commit_after(self, look: Callable[[], Commit]) -> None:
         """
-        Store what `look` returns, or nothing; nobody else stores anything while it looks.
+        Store what `look` returns, or nothing; no other transaction runs while it looks.
 
         Raises:
-            JournalError: the disk is full or failed, or the rows are none that it takes; or
-                raised by `look`.
+            JournalError: the disk is full or failed, or the rows are invalid; or raised by
+                `look`.
         """
 
         def write(connection: sqlite3.Connection) -> None:
@@ -224,10 +224,10 @@ class Store:
 
     def _is_stored(self, commit: Commit) -> bool:
         """
-        Say whether the commit that failed last is stored after all, and on the platter.
+        Return whether the commit that failed last is stored after all, and on the platter.
 
         Raises:
-            JournalError: the disk does not tell, or what it shows may not be on the platter.
+            JournalError: the disk cannot be read, or its data may not be on the platter.
         """
         forced = self._database.checkpoint()
 
@@ -245,7 +245,7 @@ class Store:
         return landed
 
     def _put_acceptable(self, connection: sqlite3.Connection, commit: Commit) -> None:
-        """Put all of a commit, or when that fails, of its halves what goes, down to each part."""
+        """Store all of a commit; if that fails, bisect it and leave out the parts that fail."""
         waiting: list[tuple[Commit, list[Part]]] = [(commit, [])]
         while waiting:
             whole, parts = waiting.pop()
@@ -282,7 +282,7 @@ class Store:
         Return the bytes that are free where the file lies.
 
         Raises:
-            JournalError: the disk does not tell.
+            JournalError: the disk cannot be asked.
         """
         try:
             return shutil.disk_usage(self.path.parent).free
@@ -308,7 +308,7 @@ class Store:
 
 
 def _is_row_error(error: Exception) -> bool:
-    """Say whether an error is of certain rows, and others would be taken."""
+    """Return whether an error is the fault of certain rows: others can be stored."""
     if isinstance(error, JournalError):
         cause = error.__cause__
         return isinstance(cause, Exception) and _is_row_error(cause)
@@ -318,7 +318,7 @@ def _is_row_error(error: Exception) -> bool:
 
 
 def _totals(commit: Commit) -> dict[str, int]:
-    """Return what the totals are changed by: ticks that were refused are not stored."""
+    """Return the changes of the totals: rejected ticks do not count as stored."""
     totals = dict(commit.totals)
     refused = sum(sum(each.ticks.values()) for each in commit.refusals)
     if refused:
@@ -391,8 +391,8 @@ def _sources(connection: sqlite3.Connection, which: str, most: int) -> Iterator[
 
 def _merge_spellings(connection: sqlite3.Connection) -> None:
     """
-    Call symbols as they are called now, and join those that are one: to an older mtnet each
-    canonical_symbol was a symbol of its own.
+    Rename symbols to their canonical spelling, and merge those that are the same: an older mtnet
+    kept each spelling as a symbol of its own.
     """
     numbers = dict(connection.execute("SELECT name, id FROM symbol").fetchall())
     for name, number in list(numbers.items()):

@@ -1,4 +1,4 @@
-"""How many ticks were taken, in a file of its own: what a kill has cost is known by it."""
+"""A counter of taken ticks in a file: after a kill it shows how many were lost."""
 
 import os
 import struct
@@ -10,16 +10,16 @@ FORMAT = struct.Struct("<Q")
 
 class Tally:
     """
-    The number of ticks taken so far; what was written outlives a kill.
+    Persistent counter: the number of ticks taken so far; it survives a kill.
 
-    It is written with each burst, and by `write`: memory that is mapped to a file ends the process
-    where the file was cut, or the disk is full. A file that cannot be written costs nothing but the
-    knowledge of what a kill has cost.
+    It is written with each burst, and by `write`, since a memory map would end the process when the
+    file is cut or the disk is full. If the file cannot be written, only the count of ticks that a
+    kill loses is unknown.
 
     Attributes:
         value: the number.
-        whole: whether the file had one when it was opened.
-        trouble: why the file takes nothing; None = it does.
+        whole: whether the file had a number when it was opened.
+        trouble: why the file cannot be written; None = it can.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,10 +46,9 @@ class Tally:
 
     def repair(self) -> bool:
         """
-        Write the file anew where it was removed or replaced; return whether it was.
+        Write the file again if it was removed or replaced; return whether it was.
 
-        Nothing is written into another folder that has come to the place of the first: that may be
-        another daemon's.
+        Nothing is written if the folder itself was replaced: it may be another daemon's.
         """
         if self._is_there() or not self._is_folder_ours():
             return False

@@ -77,7 +77,7 @@ class Writer:
         self.memtable = Memtable(state.newest, self._settings.max_symbols)
         if state.unknown:
             self.log.warn(
-                "ticks.taken was missing or cut, and is written anew from the store: whether the "
+                "ticks.taken was missing or cut, and is rebuilt from the store: whether the "
                 "last daemon was killed, and what that has cost, is not known"
             )
         self._check_tally()
@@ -200,7 +200,7 @@ class Writer:
         if refusal.what not in self._rejected:
             self._rejected.add(refusal.what)
             self.log.error(
-                "The store will not have {what}; they are left out, and counted. {reason}.",
+                "The store rejects {what}; they are left out, and counted. {reason}.",
                 what=refusal.what,
                 reason=refusal.reason,
             )
@@ -208,7 +208,7 @@ class Writer:
     def _converted(self, error: Exception) -> JournalError:
         if not isinstance(error, JournalError):
             if self.trouble is None:
-                self.log.failure("The store failed in a way that it does not know.")
+                self.log.failure("The store failed with an unexpected error.")
             name, text = type(error).__name__, str(error).rstrip(".")
             error = JournalError(f"The store failed ({name}: {text}).")
         self._set_trouble(str(error))
@@ -225,7 +225,7 @@ class Writer:
     def _check_tally(self) -> None:
         """Write the tally's file again where it is gone, and log once when it cannot be written."""
         if self._tally.repair():
-            self.log.warn("ticks.taken was removed or replaced, and is written anew")
+            self.log.warn("ticks.taken was removed or replaced, and is written again")
         trouble = self._tally.trouble
         if trouble is not None and not self._tally_reported:
             self.log.warn(
