@@ -22,7 +22,10 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReact
 from twisted.logger import Logger
 
 from mtnet import __version__, clock
-from mtnet.access.keeper import Keeper
+from mtnet.access.accounts.authenticator import Threads
+from mtnet.access.accounts.store import AccountStore
+from mtnet.access.bans.store import BanStore
+from mtnet.access.control import AccessControl
 from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
 from mtnet.config.schema import Config
@@ -166,7 +169,7 @@ class Daemon(MultiService):
         self._repeat(
             SPACE_CHECK_INTERVAL, "The look at the free space of the disk", self._check_space
         )
-        self._repeat(config.access.save_interval, "The note of logins and bans", self._keeper.flush)
+        self._repeat(config.access.save_interval, "The note of logins and bans", self._access.flush)
         self._repeat(RUN_INTERVAL, "The note of the last run", self._note_run)
         self._now.check_start()
         self._repeat(clock.LOOK, "The look at the clock", self._now.watch)
@@ -260,7 +263,8 @@ class Daemon(MultiService):
         templates = config.templates
         try:
             signals.open()
-            self._keeper = self._build_keeper(config)
+            self._access = self._build_access(config)
+            self._access.load()
             collector = self._build_collector(config)
             library = Library(
                 self._folder.templates,
@@ -281,7 +285,7 @@ class Daemon(MultiService):
             clock=self._reactor,
             now=self._now,
             in_thread=self._disk_worker,
-            access=self._keeper.access,
+            access=self._access,
             log=LogThrottle(),
             library=library,
             signals=signals,
@@ -289,14 +293,12 @@ class Daemon(MultiService):
             health=self._public_health,
         )
 
-    def _build_keeper(self, config: Config) -> Keeper:
-        return Keeper(
+    def _build_access(self, config: Config) -> AccessControl:
+        return AccessControl(
             config.access,
-            self._folder.accounts,
-            self._folder.bans,
-            self._hash_worker,
-            self._login_worker,
-            self._disk_worker,
+            AccountStore(self._folder.accounts),
+            BanStore(self._folder.bans),
+            Threads(self._hash_worker, self._login_worker, self._disk_worker),
             self._reactor,
             self._now,
         )
@@ -365,7 +367,7 @@ class Daemon(MultiService):
         return {
             "status": self.status,
             **self._operator.commands(),
-            **self._keeper.commands(),
+            **self._access.commands(),
         }
 
     # Running
@@ -450,7 +452,7 @@ class Daemon(MultiService):
         await maybeDeferred(super().stopService)
         await self.env.signals.close()
         await self.env.collector.close()
-        await self._keeper.flush()
+        await self._access.flush()
 
     def _on_sighup(self, number: int, frame: object) -> None:
         self._reactor.callFromThread(self._reload)
@@ -460,7 +462,7 @@ class Daemon(MultiService):
         self._reopen_log()
         if self._certificates is not None:
             self._certificates.reload()
-        self._keeper.reload()
+        self._access.reload()
 
     def _reopen_log(self) -> None:
         file = log_file.current()

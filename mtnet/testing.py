@@ -20,10 +20,11 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from mtnet.access.accounts.authenticator import Threads
 from mtnet.access.accounts.model import Accounts
-from mtnet.access.bans.policy import Bans
+from mtnet.access.accounts.store import AccountStore
+from mtnet.access.bans.store import BanStore
 from mtnet.access.control import AccessControl
-from mtnet.access.security_log import SecurityLog
 from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
 from mtnet.config.loader import load
@@ -56,16 +57,14 @@ def make_environment(
     folder.mkdir(exist_ok=True)
 
     now = WallClock(lambda: EPOCH + int(clock.seconds() * 1000), clock.seconds)
-    access = AccessControl.build(
+    access = AccessControl(
         config.access,
-        accounts or Accounts(),
-        Bans(config.access.bans),
-        maybeDeferred,
-        maybeDeferred,
+        AccountStore(folder / "accounts.sqlite"),
+        BanStore(folder / "bans.sqlite"),
+        Threads(maybeDeferred, maybeDeferred, maybeDeferred),
         clock,
         now,
-        lambda name, password, hashed: None,
-        SecurityLog(clock.seconds),
+        accounts,
     )
     signals = SignalService(
         config.signals,

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Protocol, TypeVar
 
-from twisted.cred.credentials import ICredentials
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.logger import Logger
 
-from mtnet.access.accounts.cred import Identity
+from mtnet.access.accounts.cred import Certificate, Credentials, Identity
 from mtnet.access.addresses import is_loopback, network_of
 from mtnet.access.bans.policy import OUR_TROUBLE, Offence
 from mtnet.access.rights import NOTHING, Rights
@@ -144,47 +143,36 @@ class Peer:
         """Log that a greeting was refused; `why` is one word."""
         self._access.access.log.hello_refused(self._origin(), why)
 
-    async def login(self, credentials: ICredentials) -> Identity:
+    def login(self, credentials: Credentials) -> "Deferred[Identity]":
         """
-        Become who the credentials say; until then nothing changes.
+        Log the connection in; it is done at once unless a password has to be hashed.
 
-        Raises:
-            WireError: as `Entrance.attempt`; or `login`, see `check_private`.
+        Fails with:
+            WireError: as `Authenticator.authenticate`; or `login`, see `check_private`.
         """
+        return Deferred.fromCoroutine(self._log_in(credentials))
+
+    def verify(self, credentials: Credentials) -> "Deferred[Identity]":
+        """
+        Authenticate one request; the connection stays as it is.
+
+        Fails with:
+            WireError: as `login`.
+        """
+        origin = self._origin()._replace(repeats=True)
+        return Deferred.fromCoroutine(self._verify(credentials, origin))
+
+    async def _log_in(self, credentials: Credentials) -> Identity:
         identity = await self._verify(credentials, self._origin())
         if self.open:
             self._become(identity)
         return identity
 
-    def recognize(self, credentials: ICredentials) -> bool:
-        """
-        Become who the credentials say, unless a hash is needed to find out, as `login` does.
-
-        Raises:
-            WireError: as `login`.
-        """
+    async def _verify(self, credentials: Credentials, origin: Origin) -> Identity:
         self.check_private()
-        authenticator = self._access.access.authenticator
-        identity = authenticator.recognize(credentials, self.host, self.trusted, self._origin())
-        if identity is not None:
-            self._become(identity)
-        return identity is not None
-
-    async def verify(self, credentials: ICredentials) -> Identity:
-        """
-        Find out who shows credentials, for one request only.
-
-        Raises:
-            WireError: as `login`.
-        """
-        return await self._verify(credentials, self._origin()._replace(repeats=True))
-
-    async def _verify(self, credentials: ICredentials, origin: Origin) -> Identity:
-        self.check_private()
-        attempt = self._access.access.authenticator.attempt(
-            credentials, self.host, self.trusted, origin
+        self._login = self._access.access.authenticator.authenticate(
+            credentials, origin, self.trusted
         )
-        self._login = Deferred.fromCoroutine(attempt)
         try:
             return await self._login
         finally:
@@ -248,13 +236,10 @@ class Peer:
     def _show_certificate(self, transport: Transport) -> None:
         shown: Any = ISSLTransport(transport).getPeerCertificate()
         names = [] if shown is None else subject_names(shown.to_cryptography())
-        identity = (
-            self._access.access.authenticator.certified(names, self.host, self._origin())
-            if names
-            else None
-        )
-        if identity is not None:
-            self._become(identity)
+        if names:
+            authenticate = self._access.access.authenticator.authenticate
+            found = authenticate(Certificate(tuple(names)), self._origin(), self.trusted)
+            found.addCallbacks(self._become, lambda failure: failure.trap(WireError))
 
 
 class ListenerAccess:

@@ -29,7 +29,7 @@ class Harness:
         self.ahead = 0
         wall = WallClock(lambda: self.now + self.ahead, lambda: self.now / 1000)
         self.accounts = Accounts()
-        self.clerk = AccountCommands(self.accounts, self.records, self.thread, wall, hash)
+        self.commands = AccountCommands(self.accounts, self.records, self.thread, wall, hash)
 
     def thread(self, work, *values):
         if self.broken:
@@ -40,7 +40,7 @@ class Harness:
         raise self.broken
 
     def __call__(self, command, **arguments):
-        return outcome(maybeDeferred(self.clerk.commands()[f"account {command}"], arguments))
+        return outcome(maybeDeferred(self.commands.commands()[f"account {command}"], arguments))
 
 
 def outcome(deferred):
@@ -170,7 +170,7 @@ def test_an_argument_of_another_type_is_refused_and_not_quoted(harness, argument
 
 def test_logins_and_uses_are_stored_once(harness):
     harness.accounts.logged_in("alice", "home", 5)
-    outcome(Deferred.fromCoroutine(harness.clerk.flush()))
+    outcome(Deferred.fromCoroutine(harness.commands.flush()))
     assert harness.records.logins() == [Login("alice", "home", 5)]
     assert harness.accounts.used() == ([], {})
 
@@ -179,10 +179,10 @@ def test_what_the_disk_refuses_is_stored_later(harness):
     harness.accounts.logged_in("alice", "home", 5)
     harness.broken = JournalError("The disk is full.")
     with capturedLogs() as logged:
-        outcome(Deferred.fromCoroutine(harness.clerk.flush()))
+        outcome(Deferred.fromCoroutine(harness.commands.flush()))
     assert [event["log_level"].name for event in logged] == ["warn"]
     harness.broken = None
-    outcome(Deferred.fromCoroutine(harness.clerk.flush()))
+    outcome(Deferred.fromCoroutine(harness.commands.flush()))
     assert harness.records.logins() == [Login("alice", "home", 5)]
 
 
@@ -191,7 +191,7 @@ def test_who_came_by_a_token_is_told_within_a_flush_that_it_expired(harness):
     harness("token", name="alice", days=1)
     harness.accounts.watch("alice", Watcher(lambda: told.append(harness.now)))
     for harness.now in (DAY_MS, DAY_MS + 1_000, DAY_MS + 2_000):
-        outcome(Deferred.fromCoroutine(harness.clerk.flush()))
+        outcome(Deferred.fromCoroutine(harness.commands.flush()))
         harness("grant", name="alice", grants=["read"])
     assert told == [DAY_MS + 1_000]
 
@@ -201,18 +201,18 @@ def test_a_clock_that_is_wrong_for_a_moment_ends_no_token_and_no_connection(harn
     secret = harness("token", name="alice", days=1)["secret"]
     harness.accounts.watch("alice", Watcher(lambda: told.append(harness.now)))
     for harness.ahead in (30 * DAY_MS, 0):
-        outcome(Deferred.fromCoroutine(harness.clerk.flush()))
+        outcome(Deferred.fromCoroutine(harness.commands.flush()))
     assert told == []
     assert harness.accounts.token(secret, harness.now)
 
 
 def test_a_reload_says_what_it_did(harness):
     with capturedLogs() as logged:
-        outcome(Deferred.fromCoroutine(harness.clerk.reload()))
-    assert [event["log_format"] for event in logged] == ["The accounts were read anew: {count}."]
+        outcome(Deferred.fromCoroutine(harness.commands.reload()))
+    assert [event["log_format"] for event in logged] == ["The accounts were reloaded: {count}."]
     harness.broken = JournalError("The disk is gone.")
     with capturedLogs() as logged:
-        outcome(Deferred.fromCoroutine(harness.clerk.reload()))
+        outcome(Deferred.fromCoroutine(harness.commands.reload()))
     assert [event["log_level"].name for event in logged] == ["error"]
 
 
@@ -221,21 +221,21 @@ def test_what_another_program_changed_counts_after_a_reload(harness):
     other.disable("alice")
     other.close()
     assert not harness.accounts.empty
-    outcome(Deferred.fromCoroutine(harness.clerk.reload()))
+    outcome(Deferred.fromCoroutine(harness.commands.reload()))
     assert harness.accounts.empty
 
 
 def test_the_accounts_stay_as_they_were_when_they_cannot_be_read(harness):
     harness.broken = JournalError("The disk failed.")
     with capturedLogs() as logged:
-        outcome(Deferred.fromCoroutine(harness.clerk.reload()))
+        outcome(Deferred.fromCoroutine(harness.commands.reload()))
     assert [event["log_level"].name for event in logged] == ["error"]
     assert harness.accounts.get("alice")
 
 
 def test_another_form_of_a_password_counts_at_once_and_logs_nobody_out(harness):
     harness.accounts.watch("alice", Watcher(lambda: pytest.fail("alice is logged out")))
-    outcome(Deferred.fromCoroutine(harness.clerk.rehash("alice", "hash of 13", "better")))
+    outcome(Deferred.fromCoroutine(harness.commands.rehash("alice", "hash of 13", "better")))
     assert harness.accounts.get("alice").password == "better"
 
 
@@ -257,7 +257,7 @@ def test_no_log_line_and_no_repr_holds_a_password_or_a_token(harness):
 def test_a_command_that_fails_is_logged_by_its_name_and_not_by_its_password(tmp_path):
     harness = Harness(tmp_path, hash=lambda text: 1 / 0)
     transport = StringTransport()
-    protocol = ControlFactory(harness.clerk.commands()).buildProtocol(None)
+    protocol = ControlFactory(harness.commands.commands()).buildProtocol(None)
     protocol.makeConnection(transport)
     request = {"command": "account passwd", "name": "alice", "password": PASSWORD}
     with capturedLogs() as logged:

@@ -73,7 +73,7 @@ def test_a_sender_that_says_all_and_goes_is_heard_if_its_login_is_right(
     build, clock, monkeypatch, right, heard
 ):
     daemon, held = build(), Deferred()
-    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("ticks")
     terminal.send(b"LOGIN: bob secret\nEURUSD 1.1 1.2\n")
     clock.advance(0)

@@ -29,7 +29,7 @@ class Harness:
         self.waiting = None
         self.looks = []
         now = WallClock(self.now, self.clock.seconds)
-        self.warden = BanCommands(
+        self.commands = BanCommands(
             self.bans,
             self.records,
             self.in_thread,
@@ -38,9 +38,9 @@ class Harness:
             self.looks.append,
             SecurityLog(self.clock.seconds),
         )
-        self.warden.load()
+        self.commands.load()
         self.transport = StringTransport()
-        self.control = ControlFactory(self.warden.commands()).buildProtocol(None)
+        self.control = ControlFactory(self.commands.commands()).buildProtocol(None)
         self.control.makeConnection(self.transport)
 
     def now(self):
@@ -62,7 +62,7 @@ class Harness:
         return json.loads(self.transport.value() or "null")
 
     def flush(self):
-        return Deferred.fromCoroutine(self.warden.flush())
+        return Deferred.fromCoroutine(self.commands.flush())
 
 
 @pytest.fixture

@@ -1,26 +1,26 @@
-"""One thing after the other."""
+"""The bounded serial queue in front of the password hashes."""
 
 import pytest
 from twisted.internet.defer import Deferred
 
-from mtnet.access.accounts.serial_queue import SerialQueue
+from mtnet.access.accounts.authenticator import SerialQueue
 from mtnet.errors import WireError
 
 
 class Jobs:
     """Work that ends when the test says so."""
 
-    def __init__(self, line):
-        self.line, self.begun, self.done, self._ends = line, [], [], {}
+    def __init__(self, queue):
+        self.queue, self.begun, self.done, self._ends = queue, [], [], {}
 
-    def join(self, name):
+    def add(self, name):
         async def work():
             self.begun.append(name)
             end = self._ends[name] = Deferred()
             await end
             return name
 
-        joined = self.line.join(work)
+        joined = self.queue.add(work)
         joined.addCallbacks(self.done.append, lambda failure: None)
         return joined
 
@@ -35,8 +35,8 @@ def jobs():
 
 
 def test_one_piece_of_work_is_done_at_a_time(jobs):
-    jobs.join("a")
-    jobs.join("b")
+    jobs.add("a")
+    jobs.add("b")
     assert jobs.begun == ["a"]
     jobs.end("a")
     assert (jobs.begun, jobs.done) == (["a", "b"], ["a"])
@@ -44,32 +44,32 @@ def test_one_piece_of_work_is_done_at_a_time(jobs):
 
 def test_too_many_are_refused(jobs):
     for name in ("a", "b", "c", "d"):
-        jobs.join(name)
+        jobs.add(name)
     with pytest.raises(WireError, match="Too many logins") as raised:
-        jobs.join("e")
+        jobs.add("e")
     assert raised.value.code == "server"
-    assert (jobs.line.refused, len(jobs.line)) == (1, 3)
+    assert (jobs.queue.refused, len(jobs.queue)) == (1, 3)
 
 
 def test_who_is_gone_is_not_waited_for(jobs):
-    jobs.join("a")
-    jobs.join("gone").cancel()
-    jobs.join("b")
+    jobs.add("a")
+    jobs.add("gone").cancel()
+    jobs.add("b")
     jobs.end("a")
     assert jobs.begun == ["a", "b"]
 
 
-def test_who_goes_in_the_middle_leaves_the_line_to_the_next(jobs):
-    jobs.join("a").cancel()
-    jobs.join("b")
+def test_who_goes_in_the_middle_leaves_the_queue_to_the_next(jobs):
+    jobs.add("a").cancel()
+    jobs.add("b")
     assert jobs.begun == ["a"]
     jobs.end("a")
     assert (jobs.begun, jobs.done) == (["a", "b"], [])
 
 
 def test_a_failure_is_its_own(jobs):
-    jobs.join("a")
-    jobs.join("b")
+    jobs.add("a")
+    jobs.add("b")
     jobs.end("a", ValueError())
     jobs.end("b")
     assert jobs.done == ["b"]

@@ -62,9 +62,9 @@ class FakeDaemon:
         self._factories = {}
 
     @property
-    def checker(self):
-        """What looks at the passwords of strangers."""
-        return self.env.access.authenticator._strangers.checker
+    def hasher(self):
+        """The thread that hashes the passwords of unknown networks, and its queue."""
+        return self.env.access.authenticator.unknown
 
     def factory(self, service, endpoint="tcp:1"):
         if service not in self._factories:

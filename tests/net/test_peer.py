@@ -359,7 +359,7 @@ def test_what_was_not_done_in_time_while_we_were_held_up_is_no_offence(daemon, c
 
 @pytest.mark.parametrize("service", ["signals", "ticks"])
 def test_who_waits_for_a_login_that_waits_for_us_is_not_late(daemon, clock, monkeypatch, service):
-    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: Deferred())
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: Deferred())
     terminal = daemon.dial(service)
     said = {"signals": hello("alice") + b"<<PUBLISH|id=", "ticks": b"LOGIN: alice horse\r\n"}
     terminal.send(said[service])

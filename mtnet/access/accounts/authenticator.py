@@ -1,199 +1,316 @@
-"""The way in: what every protocol calls when somebody shows credentials."""
+"""
+Authenticator: checks the credentials of every protocol.
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import cast
+A login with an unknown name takes as long as one with a wrong password, and both get the same
+answer.
+"""
 
-from twisted.cred.credentials import ICredentials
-from twisted.cred.error import UnauthorizedLogin
-from twisted.cred.portal import Portal
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple, TypeVar
+
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from mtnet.access.accounts.cred import Certified, Checker, Identity, IIdentity, portal
-from mtnet.access.accounts.model import Accounts
-from mtnet.access.accounts.serial_queue import SerialQueue
+from mtnet.access.accounts.cred import BearerToken, Certificate, Credentials, Identity, Password
+from mtnet.access.accounts.model import Account, Accounts, is_token
+from mtnet.access.accounts.passwords import DUMMY_HASH, PasswordCache, matches, needs_rehash
 from mtnet.access.addresses import network_of
 from mtnet.access.bans.policy import Bans, Offence
 from mtnet.access.security_log import Origin, SecurityLog
+from mtnet.config.schema import Access as Settings
 from mtnet.errors import WireError
+from mtnet.storage.worker import InThread
 
 NONE = "There are no accounts here; nothing needs a login"
 LOGGED = ("login", "banned", "server")
-"""The codes of what a login is refused with; the log has it by then."""
+"""Codes of refused logins, which the security log has already."""
 WRONG = "The login or its password is wrong"
-"""One sentence for all that can be wrong: which of them it is, a guesser would like to know."""
+"""One sentence for everything that can be wrong: a guesser must not learn what it was."""
+
+T = TypeVar("T")
+Work = Callable[[], Coroutine[Any, Any, T]]
 
 
-class Method:
+class Threads(NamedTuple):
     """
-    How some log in: a portal, and the line before it of those whose password must be hashed.
+    The threads of access control.
+
+    Attributes:
+        unknown: hashes passwords for networks from which nobody has logged in.
+        known: hashes passwords for the others, and new passwords.
+        files: reads and writes the files.
+    """
+
+    unknown: InThread
+    known: InThread
+    files: InThread
+
+
+class SerialQueue:
+    """
+    Bounded serial queue for expensive work that unauthenticated peers can trigger.
 
     Args:
-        most: logins that may wait in the line.
+        capacity: pieces of work that may wait.
+
+    Attributes:
+        refused: how many pieces found the queue full.
     """
 
-    def __init__(self, checker: Checker, most: int) -> None:
-        self.checker, self.portal, self.line = checker, portal(checker), SerialQueue(most)
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._waiting: deque[tuple[Work[Any], Deferred[Any]]] = deque()
+        self._busy = False
+        self.refused = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, work: "Work[T]") -> "Deferred[T]":
+        """
+        Run `work` after all work before it. Cancelled before that, it never runs.
+
+        Raises:
+            WireError: `server`; the queue is full.
+        """
+        if len(self._waiting) >= self._capacity:
+            self.refused += 1
+            raise WireError("server", "Too many logins are waiting; try again in a while")
+        done: Deferred[T] = Deferred(lambda _: self._remove(entry))
+        entry = (work, done)
+        self._waiting.append(entry)
+        self._next()
+        return done
+
+    def _remove(self, entry: "tuple[Work[Any], Deferred[Any]]") -> None:
+        if entry in self._waiting:
+            self._waiting.remove(entry)
+
+    def _next(self) -> None:
+        if self._waiting and not self._busy:
+            work, done = self._waiting.popleft()
+            self._busy = True
+            Deferred.fromCoroutine(work()).addBoth(self._finish, done)
+
+    def _finish(self, result: object, done: "Deferred[Any]") -> None:
+        self._busy = False
+        if not done.called:  # it was cancelled meanwhile
+            done.callback(result)
+        self._next()
+
+
+class Hasher:
+    """A thread that hashes passwords, behind a queue."""
+
+    def __init__(self, in_thread: InThread, capacity: int) -> None:
+        self.in_thread, self.queue = in_thread, SerialQueue(capacity)
+
+
+class _Attempt(NamedTuple):
+    """
+    One login.
+
+    Attributes:
+        name: the login that was named, or that the token belongs to; empty = neither.
+        trusted: bans do not apply.
+    """
+
+    name: str
+    credentials: Credentials
+    origin: Origin
+    trusted: bool
 
 
 class Authenticator:
     """
-    Lets in who can say who they are, and slows down who tries.
+    Checks credentials, slows down guessing, and logs each result once.
 
     Args:
-        strangers: for networks from which nobody logged in of late.
-        known: for the others, who do not wait for a crowd of strangers.
         now: milliseconds since the Unix epoch.
-        log: is told how each login ended, once.
+        rehash: called with the name, the password and the hash of an account whose hash is
+            weaker than today's.
 
     Attributes:
-        portal: for protocols of Twisted's own, which neither wait in a line nor are slowed.
-        counts: logins by how they ended.
+        unknown: for networks from which nobody has logged in.
+        known: for the others, which do not wait behind a crowd of strangers.
+        counts: logins by their result.
     """
 
     def __init__(
         self,
-        strangers: Method,
-        known: Method,
+        settings: Settings,
         accounts: Accounts,
         bans: Bans,
+        threads: Threads,
         clock: IReactorTime,
         now: Callable[[], int],
         log: SecurityLog,
+        rehash: Callable[[str, str, str], object],
     ) -> None:
-        self._strangers, self._known, self._accounts = strangers, known, accounts
-        self._bans, self._clock, self._now = bans, clock, now
-        self._log = log
-        self.portal: Portal = known.portal
+        self._accounts, self._bans, self._log = accounts, bans, log
+        self._seconds, self._now, self._rehash = clock.seconds, now, rehash
+        self._cache = PasswordCache(settings.password_cache)
+        self.unknown = Hasher(threads.unknown, settings.max_pending_logins)
+        self.known = Hasher(threads.known, settings.max_pending_logins)
         self.counts: Counter[str] = Counter()
 
-    async def attempt(
-        self,
-        credentials: ICredentials,
-        host: str,
-        trusted: bool,
-        origin: Origin | None = None,
-    ) -> Identity:
+    def authenticate(
+        self, credentials: Credentials, origin: Origin, trusted: bool = False
+    ) -> "Deferred[Identity]":
         """
-        Find out who somebody is.
+        Return the identity that credentials prove; it is there at once unless a hash is needed.
 
         Args:
-            host: where they come from.
-            origin: that, and what they want; None = nothing more is known.
-            trusted: no attempt of theirs is counted.
+            trusted: the peer is this machine's owner; bans do not apply.
 
-        Raises:
-            WireError: `login` (nobody has these credentials), `banned` (too many that were
-                wrong came from there), `server` (too many wait).
+        Fails with:
+            WireError: `login` (the credentials are wrong), `banned` (too many wrong ones came
+                from there), `server` (too many logins are waiting).
         """
-        origin = origin or Origin(host)
-        found = self.recognize(credentials, host, trusted, origin)
-        if found is not None:
-            return found
-        known = trusted or self._accounts.is_known_network(network_of(host), self._now())
-        way = self._known if known else self._strangers
-        name = way.checker.name_of(credentials)
-        self._check_bans(name, host, trusted, origin)
-        try:
-            turn = way.line.join(lambda: self._decide(way, credentials, name, trusted, origin))
-        except WireError:
-            self._log.refused(origin, "busy", self._shown(name))
-            raise
-        return await turn
-
-    def recognize(
-        self,
-        credentials: ICredentials,
-        host: str,
-        trusted: bool,
-        origin: Origin | None = None,
-    ) -> Identity | None:
-        """
-        Find out at once who somebody is, unless a hash is needed; else as `attempt`.
-
-        Returns:
-            None = a hash is needed.
-
-        Raises:
-            WireError: `login` or `banned`.
-        """
-        origin = origin or Origin(host)
-        if self._accounts.empty:
-            self._log.refused(origin, "no-accounts")
-            raise WireError("login", NONE)
-        checker = self._known.checker
-        if checker.needs_hashing(credentials):
-            return None
-        name = checker.name_of(credentials)
-        self._check_bans(name, host, trusted, origin)
-        found = checker.recognize(credentials)
-        if found is None:
-            raise self._wrong(credentials, name, trusted, origin)
-        return self._right(found, origin)
-
-    def certified(
-        self, names: Sequence[str], host: str, origin: Origin | None = None
-    ) -> Identity | None:
-        """Let in whose client certificate has these names; None = nobody's."""
-        found: list[Identity] = []
-        self.portal.login(Certified(names), None, IIdentity).addCallbacks(
-            lambda result: found.append(result[1]), lambda failure: failure.trap(UnauthorizedLogin)
-        )
-        for identity in found:
-            self._let_in(identity, origin or Origin(host))
-        return found[0] if found else None
-
-    async def _decide(
-        self, way: Method, credentials: ICredentials, name: str, trusted: bool, origin: Origin
-    ) -> Identity:
-        # Those before in the line may have been the same guesser.
-        self._check_bans(name, origin.host, trusted, origin)
-        try:
-            _, found, _ = await way.portal.login(credentials, None, IIdentity)
-        except UnauthorizedLogin as error:
-            raise self._wrong(credentials, name, trusted, origin) from error
-        return self._right(cast(Identity, found), origin)
-
-    def _wrong(
-        self, credentials: ICredentials, name: str, trusted: bool, origin: Origin
-    ) -> WireError:
-        """Count a bad login; return what is said of it, which tells nobody more."""
-        self.counts["wrong"] += 1
-        outdated = self._known.checker.outdated(credentials)
-        if outdated is not None:  # nobody guesses a token that was right once
-            self._log.refused(origin, *reversed(outdated))
-        else:
-            self._log.refused(origin, "wrong", self._shown(name))
-            if not trusted:
-                self._bans.punish(origin.host, Offence.LOGIN, self._clock.seconds(), name)
-        return WireError("login", WRONG)
-
-    def _shown(self, name: str) -> str:
-        """Return a login if there is such an account: else it may be somebody's password."""
-        return name if self._accounts.get(name) else ""
-
-    def _right(self, identity: Identity, origin: Origin) -> Identity:
-        self._bans.pardon(identity.name, origin.host)
-        self._let_in(identity, origin)
-        return identity
-
-    def _let_in(self, identity: Identity, origin: Origin) -> None:
-        self.counts["right"] += 1
-        self._log.accepted(origin, identity.name)
-        self._accounts.logged_in(identity.name, network_of(origin.host), self._now())
+        return Deferred.fromCoroutine(self._authenticate(credentials, origin, trusted))
 
     def report(self) -> dict[str, int]:
         """Return the figures for `mtnet status`."""
         ends = {name: self.counts[name] for name in ("right", "wrong", "barred")}
-        lines = self._strangers.line, self._known.line
-        return {**ends, "refused": sum(e.refused for e in lines), "waiting": sum(map(len, lines))}
+        queues = self.unknown.queue, self.known.queue
+        refused, waiting = sum(each.refused for each in queues), sum(map(len, queues))
+        return {**ends, "refused": refused, "waiting": waiting}
 
-    def _check_bans(self, name: str, host: str, trusted: bool, origin: Origin) -> None:
-        if trusted:
+    async def _authenticate(
+        self, credentials: Credentials, origin: Origin, trusted: bool
+    ) -> Identity:
+        if isinstance(credentials, Certificate):
+            return self._certified(credentials, origin)
+        if self._accounts.empty:
+            self._log.refused(origin, "no-accounts")
+            raise WireError("login", NONE)
+        attempt = _Attempt(self._name_of(credentials), credentials, origin, trusted)
+        self._check_bans(attempt)
+        if not isinstance(credentials, Password) or not self._needs_hashing(credentials):
+            return self._finish(attempt, self._recognize(credentials))
+        return await self._queue(attempt, credentials)
+
+    def _certified(self, shown: Certificate, origin: Origin) -> Identity:
+        account = self._accounts.certified(shown.names)
+        if account is None:
+            raise WireError("login", WRONG)
+        return self._let_in(Identity(account.name, account.rights), origin)
+
+    # Without a hash
+
+    def _name_of(self, credentials: Password | BearerToken) -> str:
+        if isinstance(credentials, Password):
+            return credentials.name
+        found = self._by_token("", credentials.secret)
+        return "" if found is None else found.name
+
+    def _needs_hashing(self, shown: Password) -> bool:
+        return not is_token(shown.password) and not self._is_cached(shown)
+
+    def _recognize(self, credentials: Password | BearerToken) -> Identity | None:
+        if isinstance(credentials, BearerToken):
+            return self._by_token("", credentials.secret)
+        if is_token(credentials.password):
+            return self._by_token(credentials.name, credentials.password)
+        return self._identity(credentials.name) if self._is_cached(credentials) else None
+
+    def _by_token(self, name: str, secret: str) -> Identity | None:
+        found = self._accounts.token(secret, self._now())
+        if found is None or name not in ("", found[0].name):
+            return None
+        return Identity(found[0].name, found[1])
+
+    def _is_cached(self, shown: Password) -> bool:
+        account = self._usable(shown.name)
+        return account is not None and self._cache.holds(
+            shown.name, shown.password, account.password, self._seconds()
+        )
+
+    # With a hash
+
+    async def _queue(self, attempt: _Attempt, shown: Password) -> Identity:
+        network = network_of(attempt.origin.host)
+        known = attempt.trusted or self._accounts.is_known_network(network, self._now())
+        hasher = self.known if known else self.unknown
+        try:
+            turn = hasher.queue.add(lambda: self._hash(hasher, attempt, shown))
+        except WireError:
+            self._log.refused(attempt.origin, "busy", self._shown(attempt.name))
+            raise
+        return await turn
+
+    async def _hash(self, hasher: Hasher, attempt: _Attempt, shown: Password) -> Identity:
+        # Those before it in the queue may have been the same guesser.
+        self._check_bans(attempt)
+        found = self._recognize(shown) or await self._by_password(hasher, shown)
+        return self._finish(attempt, found)
+
+    async def _by_password(self, hasher: Hasher, shown: Password) -> Identity | None:
+        account = self._usable(shown.name)
+        hashed = account.password if account else DUMMY_HASH
+        if not await hasher.in_thread(matches, hashed, shown.password) or account is None:
+            return None
+        self._cache.add(shown.name, shown.password, hashed, self._seconds())
+        account = self._usable(shown.name)
+        if account and account.password != hashed:  # it was changed or rehashed meanwhile
+            return await self._by_password(hasher, shown)
+        if account and needs_rehash(hashed):
+            self._rehash(shown.name, shown.password, hashed)
+        return self._identity(shown.name)
+
+    def _identity(self, name: str) -> Identity | None:
+        account = self._usable(name)
+        return Identity(account.name, account.rights) if account else None
+
+    def _usable(self, name: str) -> Account | None:
+        account = self._accounts.get(name)
+        return account if account and account.password and not account.disabled else None
+
+    # The result
+
+    def _check_bans(self, attempt: _Attempt) -> None:
+        if attempt.trusted:
             return
+        name, host = attempt.name, attempt.origin.host
         known = bool(name) and self._accounts.is_known_network(network_of(host), self._now(), name)
-        left = self._bans.login_ban_left(name, host, self._clock.seconds(), known)
+        left = self._bans.login_ban_left(name, host, self._seconds(), known)
         if left > 0:
             self.counts["barred"] += 1
-            self._log.refused(origin, "banned", self._shown(name))
+            self._log.refused(attempt.origin, "banned", self._shown(name))
             raise WireError("banned", f"Too many logins were wrong; come back in {left:.0f} s")
+
+    def _finish(self, attempt: _Attempt, identity: Identity | None) -> Identity:
+        if identity is None:
+            raise self._wrong(attempt)
+        self._bans.pardon(identity.name, attempt.origin.host)
+        return self._let_in(identity, attempt.origin)
+
+    def _wrong(self, attempt: _Attempt) -> WireError:
+        """Count a wrong login; return the error, which is the same for all."""
+        self.counts["wrong"] += 1
+        outdated = self._outdated(attempt.credentials)
+        if outdated is not None:  # a guesser does not find a token that was valid once
+            self._log.refused(attempt.origin, *reversed(outdated))
+        else:
+            self._log.refused(attempt.origin, "wrong", self._shown(attempt.name))
+            if not attempt.trusted:
+                host, when = attempt.origin.host, self._seconds()
+                self._bans.punish(host, Offence.LOGIN, when, attempt.name)
+        return WireError("login", WRONG)
+
+    def _outdated(self, credentials: Credentials) -> tuple[str, str] | None:
+        secret = credentials.secret if isinstance(credentials, BearerToken) else ""
+        if isinstance(credentials, Password):
+            secret = credentials.password
+        return self._accounts.outdated(secret, self._now())
+
+    def _shown(self, name: str) -> str:
+        """Return a login that an account has; any other may be somebody's password."""
+        return name if self._accounts.get(name) else ""
+
+    def _let_in(self, identity: Identity, origin: Origin) -> Identity:
+        self.counts["right"] += 1
+        self._log.accepted(origin, identity.name)
+        self._accounts.logged_in(identity.name, network_of(origin.host), self._now())
+        return identity

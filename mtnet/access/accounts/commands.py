@@ -1,4 +1,4 @@
-"""What whoever runs the daemon can do with accounts: the commands of the control socket."""
+"""The owner's commands on accounts: the control socket's part of `mtnet account`."""
 
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
@@ -15,15 +15,16 @@ from mtnet.access.accounts.passwords import check_password
 from mtnet.access.accounts.store import AccountStore, unknown
 from mtnet.clock import DAY_MS, WallClock
 from mtnet.errors import AccountError, JournalError, WireError
+from mtnet.storage.worker import InThread
 from mtnet.values import Json
 
 LONGEST = 36_500
 """Days of the longest token."""
 SHOWN = 100
-"""Networks that are told of one account, the last first."""
+"""Networks that are shown of one account, the last first."""
 
 Stored = tuple[Directory, list[Login], dict[str, int]]
-"""What is on disk: the accounts, the logins, and the last use of tokens by their id."""
+"""The content of the file: the accounts, the logins, and the last use of tokens by their id."""
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -31,7 +32,7 @@ class Arguments(msgspec.Struct, frozen=True):
     The arguments of all commands; each reads those that it knows.
 
     Attributes:
-        grants: None = nothing was said of them.
+        grants: None = not given.
         days: until a token expires; None = never.
         token: an id.
     """
@@ -44,7 +45,7 @@ class Arguments(msgspec.Struct, frozen=True):
     token: str = ""
 
     def __repr__(self) -> str:
-        return f"Arguments({self.name!r})"  # whoever prints it, the password stays out
+        return f"Arguments({self.name!r})"  # without the password
 
 
 Command = Callable[[Arguments], Coroutine[Any, Any, Json]]
@@ -55,8 +56,8 @@ class AccountCommands:
     Changes accounts on disk, and then in the running daemon.
 
     Args:
-        in_thread: calls what blocks in the one thread of `records`.
-        now: wall time, and whether it may be believed.
+        in_thread: runs a blocking function in the one thread of `store`.
+        now: wall time, and whether it can be trusted.
         hash: returns the PHC string of a password, and does not block.
     """
 
@@ -65,130 +66,145 @@ class AccountCommands:
     def __init__(
         self,
         accounts: Accounts,
-        records: AccountStore,
-        in_thread: Callable[..., "Deferred[Any]"],
+        store: AccountStore,
+        in_thread: InThread,
         now: WallClock,
         hash: Callable[[str], "Deferred[str]"],
     ) -> None:
-        self._accounts, self._records, self._in_thread = accounts, records, in_thread
+        self._accounts, self._store, self._in_thread = accounts, store, in_thread
         self._now, self._hash = now, hash
 
     def commands(self) -> dict[str, Callable[[Mapping[str, Json]], "Deferred[Json]"]]:
         """
-        Return what can be asked for through the control socket; `Arguments` has the arguments.
+        Return the commands for the control socket; `Arguments` has their arguments.
 
-        A change is answered by what the account is then, `account token` by the token's id and
+        A change is answered by the account as it is then, `account token` by the token's id and
         secret, `account remove` by None. They fail with AccountError when they are refused,
-        WireError when an argument is of another type, and JournalError.
+        WireError when an argument has the wrong type, and JournalError.
         """
-        does: dict[str, Command] = {
+        table: dict[str, Command] = {
             "list": self._list,
             "show": self._show,
             "add": self._add,
             "passwd": self._passwd,
             "token": self._issue,
             "untoken": self._withdraw,
-            "grant": self._granting(self._records.grant),
-            "revoke": self._granting(self._records.revoke),
-            "disable": self._switching(self._records.disable),
-            "enable": self._switching(self._records.enable),
+            "grant": self._granting(self._store.grant),
+            "revoke": self._granting(self._store.revoke),
+            "disable": self._switching(self._store.disable),
+            "enable": self._switching(self._store.enable),
             "remove": self._remove,
         }
-        return {f"account {name}": partial(_begin, do) for name, do in does.items()}
+        return {f"account {name}": partial(_begin, command) for name, command in table.items()}
+
+    def load(self) -> None:
+        """
+        Read the file; blocks, so it is for the time before the first connection.
+
+        Raises:
+            JournalError: the file cannot be read.
+        """
+        directory, logins = self._store.load()
+        self._accounts.load(directory, logins)
+        self._accounts.expire(self._now())
+        self._now.compare("the newest account or token", directory.newest)
 
     async def reload(self) -> None:
-        """Read the accounts anew; they stay as they were when the disk does not give them."""
+        """Read the accounts again; they stay as they are when the disk fails."""
         try:
-            directory = await self._in_thread(self._records.directory)
+            directory = await self._in_thread(self._store.directory)
         except JournalError as error:
             self.log.error("{error} The accounts stay as they were.", error=error)
             return
         self._accounts.replace(directory)
-        self.log.info("The accounts were read anew: {count}.", count=len(directory.accounts))
+        self.log.info("The accounts were reloaded: {count}.", count=len(directory.accounts))
 
     async def flush(self) -> None:
-        """Store who logged in and which tokens were used; close what tokens let in that expired."""
+        """Store logins and uses of tokens; close the connections of expired tokens."""
         if self._now.right:
             self._accounts.expire(self._now())
         done = self._accounts.used()
         if not any(done):
             return
         try:
-            await self._in_thread(self._records.note, *done)
+            await self._in_thread(self._store.note, *done)
         except JournalError as error:
             self._accounts.put_back(*done)
             self.log.warn("{error} The last logins are stored later.", error=error)
 
     async def rehash(self, name: str, old: str, new: str) -> None:
         """
-        Store a password in another form; nobody is logged out by it.
+        Store another hash of the same password; nobody is logged out by it.
 
         Raises:
-            JournalError: the disk does not keep it; the old form is as good.
+            JournalError: the disk fails; the old hash stays valid.
         """
-        await self._change(self._records.rehash, name, old, new)
+        await self._change(self._store.rehash, name, old, new)
 
     # The commands
 
-    async def _list(self, asked: Arguments) -> Json:
+    async def _list(self, arguments: Arguments) -> Json:
         return list(_rows(await self._stored()).values())
 
-    async def _show(self, asked: Arguments) -> Json:
+    async def _show(self, arguments: Arguments) -> Json:
         stored = await self._stored()
-        row = _rows(stored).get(asked.name)
+        row = _rows(stored).get(arguments.name)
         if row is None:
-            raise AccountError(unknown(asked.name, stored[0].accounts))
-        return {**row, **_details(asked.name, stored)}
+            raise AccountError(unknown(arguments.name, stored[0].accounts))
+        return {**row, **_details(arguments.name, stored)}
 
-    async def _add(self, asked: Arguments) -> Json:
-        password = await self._hashed(asked.password) if asked.password else ""
-        return await self._told(self._records.add, asked, asked.grants or [], password, self._now())
+    async def _add(self, arguments: Arguments) -> Json:
+        password = await self._hashed(arguments.password) if arguments.password else ""
+        grants = arguments.grants or []
+        return await self._changed_row(self._store.add, arguments, grants, password, self._now())
 
-    async def _passwd(self, asked: Arguments) -> Json:
-        password = await self._hashed(asked.password)
-        return await self._told(self._records.set_password, asked, password, self._now())
+    async def _passwd(self, arguments: Arguments) -> Json:
+        password = await self._hashed(arguments.password)
+        return await self._changed_row(self._store.set_password, arguments, password, self._now())
 
-    async def _issue(self, asked: Arguments) -> Json:
+    async def _issue(self, arguments: Arguments) -> Json:
         now = self._now()
-        expires = None if asked.days is None else now + _milliseconds(asked.days)
-        values = asked.label, asked.grants, expires, now
-        id, secret = await self._change(self._records.issue, asked.name, *values)
+        expires = None if arguments.days is None else now + _milliseconds(arguments.days)
+        values = arguments.label, arguments.grants, expires, now
+        id, secret = await self._change(self._store.issue, arguments.name, *values)
         return {"id": id, "secret": secret}
 
-    async def _withdraw(self, asked: Arguments) -> Json:
-        return await self._told(self._records.withdraw, asked, asked.token)
+    async def _withdraw(self, arguments: Arguments) -> Json:
+        return await self._changed_row(self._store.withdraw, arguments, arguments.token)
 
-    async def _remove(self, asked: Arguments) -> None:
-        await self._change(self._records.remove, asked.name)
+    async def _remove(self, arguments: Arguments) -> None:
+        await self._change(self._store.remove, arguments.name)
 
     def _granting(self, change: Callable[..., None]) -> Command:
-        return lambda asked: self._told(change, asked, asked.grants or [])
+        return lambda arguments: self._changed_row(change, arguments, arguments.grants or [])
 
     def _switching(self, change: Callable[..., None]) -> Command:
-        return lambda asked: self._told(change, asked)
+        return lambda arguments: self._changed_row(change, arguments)
 
-    # How they do it
+    # A change
 
     async def _hashed(self, password: str) -> str:
         check_password(password)
         return await self._hash(password)
 
-    async def _told(self, change: Callable[..., Json], asked: Arguments, *values: object) -> Json:
-        await self._change(change, asked.name, *values)
-        account = self._accounts.get(asked.name)
+    async def _changed_row(
+        self, change: Callable[..., Json], arguments: Arguments, *values: object
+    ) -> Json:
+        await self._change(change, arguments.name, *values)
+        account = self._accounts.get(arguments.name)
         return account and _row(account)  # another command may have removed it meanwhile
 
     async def _change(self, change: Callable[..., Json], name: str, *values: object) -> Json:
-        result, directory = await self._in_thread(self._changed, change, name, *values)
+        result, directory = await self._in_thread(self._run, change, name, *values)
         self._accounts.replace(directory)
         self.log.info("Account {name!r}: {change} is done.", name=name, change=change.__name__)
         return result
 
-    def _changed(
+    def _run(
         self, change: Callable[..., Json], name: str, *values: object
     ) -> tuple[Json, Directory]:
         # In one turn of the thread, so that no older directory ever follows a newer one.
-        return change(name, *values), self._records.directory()
+        return change(name, *values), self._store.directory()
 
     async def _stored(self) -> Stored:
         await self.flush()
@@ -196,15 +212,15 @@ class AccountCommands:
         return stored
 
     def _read(self) -> Stored:
-        return *self._records.load(), self._records.uses()
+        return *self._store.load(), self._store.uses()
 
 
-def _begin(command: Command, asked: Mapping[str, Json]) -> "Deferred[Json]":
+def _begin(command: Command, arguments: Mapping[str, Json]) -> "Deferred[Json]":
     try:
-        arguments = msgspec.convert(asked, type=Arguments)
+        read = msgspec.convert(arguments, type=Arguments)
     except msgspec.ValidationError as error:
-        raise WireError("request", f"An argument cannot be used: {error}.") from error
-    return Deferred.fromCoroutine(command(arguments))
+        raise WireError("request", f"Invalid argument: {error}.") from error
+    return Deferred.fromCoroutine(command(read))
 
 
 def _milliseconds(days: float) -> int:
@@ -213,7 +229,7 @@ def _milliseconds(days: float) -> int:
     return round(days * DAY_MS)
 
 
-# What is told: no secret, and no digest of one
+# The answers: no secret, and no digest of one
 
 
 def _row(account: Account) -> dict[str, Json]:

@@ -173,6 +173,11 @@ class Accounts:
         self._expired: set[bytes] = set()
         self._watchers: dict[str, dict[Watcher, None]] = {}
 
+    def load(self, directory: Directory, logins: Iterable[Login]) -> None:
+        """Take the stored accounts and logins, oldest first, before anybody watches."""
+        self.directory = directory
+        self._logins.recall(logins)
+
     @property
     def empty(self) -> bool:
         """Whether nobody can log in."""

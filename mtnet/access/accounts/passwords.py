@@ -1,4 +1,4 @@
-"""What a password may be, and what is stored of it."""
+"""Passwords: what is allowed as one, their hashes, and a cache of verified ones."""
 
 import os
 from base64 import b64encode
@@ -13,38 +13,41 @@ from mtnet.access.accounts.model import PREFIX
 from mtnet.errors import AccountError
 
 HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-"""Argon2id, 19 MiB and two passes: what OWASP asks for, in some 20 ms of one core."""
+"""Argon2id, 19 MiB and two passes: OWASP's recommendation, in some 20 ms of one core."""
 SHORTEST = 8
 """Characters."""
 LONGEST = 128
-"""Bytes in UTF-8; nothing that a stranger sends makes the hash slow."""
+"""Bytes in UTF-8, so that nothing a stranger sends makes the hash slow."""
 DUMMY_HASH = "$argon2id$v=19$m=19456,t=2,p=1${}${}".format(
     *(b64encode(os.urandom(size)).decode().rstrip("=") for size in (16, 32))
 )
-"""What the password of a login is held against that nobody has: it costs the same, and nothing
-fits it."""
-REMEMBERED = 4_096
-"""Passwords that were right of late and are known again without a hash."""
+"""Dummy hash checked for unknown logins, so that they take as long as known ones. No password
+matches it."""
+CACHED = 4_096
+"""Verified passwords that are kept."""
 
 
 def hash_password(text: str) -> str:
-    """Return what is stored of a password, a PHC string; it blocks for some 20 ms."""
+    """Return the PHC string to store for a password; blocks for some 20 ms."""
     return HASHER.hash(text)
 
 
 def check_password(text: str) -> None:
     """
-    Refuse what shall be no password.
+    Refuse a text that cannot be a password.
 
     Raises:
-        AccountError: it is too short or too long, or no plain text. It is not quoted.
+        AccountError: it is too short or too long, or not plain text. The error does not quote
+            it.
     """
     if len(text) < SHORTEST:
         raise AccountError(
             f"The password has {len(text)} characters; it must have {SHORTEST} or more."
         )
     if any(category(each) in ("Cc", "Cs") for each in text):
-        raise AccountError("The password holds a control character, which not every terminal has.")
+        raise AccountError(
+            "The password contains a control character, which not every terminal can send."
+        )
     if len(text.encode()) > LONGEST:
         raise AccountError(f"The password is longer than {LONGEST} bytes in UTF-8.")
     if text.startswith(PREFIX):
@@ -52,7 +55,7 @@ def check_password(text: str) -> None:
 
 
 def matches(hashed: str, password: str) -> bool:
-    """Say whether a password is the one that was hashed; takes 15 ms and 19 MiB."""
+    """Return whether a password has this hash; takes 15 ms and 19 MiB."""
     if len(password.encode("utf-8", "surrogateescape")) > LONGEST:
         password, hashed = "", DUMMY_HASH
     try:
@@ -61,33 +64,33 @@ def matches(hashed: str, password: str) -> bool:
         return False
 
 
-def is_outdated(hashed: str) -> bool:
-    """Say whether a password was hashed more cheaply than it would be today."""
+def needs_rehash(hashed: str) -> bool:
+    """Return whether a hash has weaker parameters than today's."""
     return HASHER.check_needs_rehash(hashed)
 
 
 class PasswordCache:
     """
-    Passwords that were right of late.
+    Bounded cache of verified passwords.
 
-    They are kept as keyed hashes, under a key that lasts as long as the process.
+    It holds keyed hashes, under a key that lasts as long as the process.
 
     Args:
-        lasts: seconds that one is remembered.
+        lifetime: seconds for which an entry is valid.
     """
 
-    def __init__(self, lasts: float, most: int = REMEMBERED) -> None:
-        self._lasts, self._most, self._key = lasts, most, os.urandom(32)
+    def __init__(self, lifetime: float, capacity: int = CACHED) -> None:
+        self._lifetime, self._capacity, self._key = lifetime, capacity, os.urandom(32)
         self._until: OrderedDict[bytes, float] = OrderedDict()
 
     def add(self, name: str, password: str, hashed: str, when: float) -> None:
-        """Remember a password that fits its hash."""
-        self._until[self._digest(name, password, hashed)] = when + self._lasts
-        while len(self._until) > self._most:
+        """Remember that a password has this hash."""
+        self._until[self._digest(name, password, hashed)] = when + self._lifetime
+        while len(self._until) > self._capacity:
             self._until.popitem(last=False)
 
     def holds(self, name: str, password: str, hashed: str, when: float) -> bool:
-        """Say whether it is known that a password fits its hash."""
+        """Return whether a password is known to have this hash."""
         digest = self._digest(name, password, hashed)
         if self._until.get(digest, when) > when:
             return True

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
-from twisted.cred.credentials import UsernamePassword
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mtnet.access.accounts.cred import Password
 from mtnet.access.bans.policy import Offence
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, PolicyError, WireError
@@ -183,13 +183,10 @@ class Session:
 
     def _log_in(self, said: Hello) -> None:
         """Find out who it is; what stands behind HELLO waits for that."""
-        credentials = UsernamePassword(said.login.encode(), said.password.encode())
-        if self._peer.recognize(credentials):
-            self._welcome(said)
-            return
-        self._behind = []
-        self._throttle.pause("login")
-        login = Deferred.fromCoroutine(self._peer.login(credentials))
+        login = self._peer.login(Password.decode(said.login, said.password))
+        if not login.called:
+            self._behind = []
+            self._throttle.pause("login")
         login.addCallbacks(lambda _: self._welcome(said), self._unknown)
         login.addErrback(lambda failure: self.log.failure("A login went wrong.", failure))
         login.addBoth(self._go_on)

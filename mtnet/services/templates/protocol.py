@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from twisted.cred.credentials import UsernamePassword
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -20,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.access.accounts.authenticator import LOGGED
+from mtnet.access.accounts.cred import Password
 from mtnet.access.bans.policy import Offence
 from mtnet.callbacks import noop
 from mtnet.daemon.environment import Environment
@@ -236,10 +236,10 @@ class TemplatesProtocol(Protocol):
 
     def _log_in(self, command: Store) -> None:
         self._peer.check_private()
-        credentials = UsernamePassword(command.login.encode(), command.secret.encode())
+        credentials = Password.decode(command.login, command.secret)
         self._receive, self._ended = self._behind, noop
         self.transport.pauseProducing()
-        login = Deferred.fromCoroutine(self._peer.login(credentials))
+        login = self._peer.login(credentials)
         login.addCallback(lambda _: self._authorized(command))
         login.addErrback(self._denied).addErrback(self._failed)
 

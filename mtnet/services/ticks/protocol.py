@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import cast
 
-from twisted.cred.credentials import UsernamePassword
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -24,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.access.accounts.cred import Identity
+from mtnet.access.accounts.cred import Identity, Password
 from mtnet.access.bans.policy import Offence
 from mtnet.access.throttle import TokenBucket
 from mtnet.daemon.environment import Environment
@@ -283,7 +282,7 @@ class TicksProtocol(Protocol):
     def _login(self, words: Words) -> "Deferred[None]":
         if len(words) != 2:
             raise WireError("login", "LOGIN takes a name and a password, with a blank between")
-        login = Deferred.fromCoroutine(self._peer.login(UsernamePassword(*words)))
+        login = self._peer.login(Password.decode(*words))
         return login.addCallbacks(self._welcome, self._login_failed)
 
     def _welcome(self, _: Identity) -> None:

@@ -1,11 +1,11 @@
 """Who asks over HTTP: Basic and Bearer, and what a refusal says."""
 
-from twisted.cred.credentials import ICredentials, IUsernamePassword, UsernamePassword
+from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import LoginFailed
 from twisted.web.guard import BasicCredentialFactory
 from twisted.web.server import Request
 
-from mtnet.access.accounts.cred import Secret
+from mtnet.access.accounts.cred import BearerToken, Credentials, Password
 from mtnet.errors import HttpError, WireError
 from mtnet.net.peer import Peer
 
@@ -24,7 +24,7 @@ HEADERS = {
 _BASIC = BasicCredentialFactory(REALM)
 
 
-def credentials(request: Request, peer: Peer) -> ICredentials | None:
+def credentials(request: Request, peer: Peer) -> Credentials | None:
     """
     Return what a request shows; None = nothing.
 
@@ -40,7 +40,7 @@ def credentials(request: Request, peer: Peer) -> ICredentials | None:
         raise HttpError(*PLAIN, f"{error}.") from error
     scheme, _, value = shown[0].partition(b" ")
     if len(shown) == 1 and scheme.lower() == b"bearer":
-        return Secret(value.strip().decode("latin-1"))
+        return BearerToken(value.strip().decode("latin-1"))
     if len(shown) == 1 and scheme.lower() == b"basic":
         try:
             return _without_nul(_BASIC.decode(value.strip(), request))
@@ -49,9 +49,9 @@ def credentials(request: Request, peer: Peer) -> ICredentials | None:
     raise HttpError(400, "login", "Authorization is Basic or Bearer here, and given once.")
 
 
-def _without_nul(shown: IUsernamePassword) -> ICredentials:
+def _without_nul(shown: IUsernamePassword) -> Credentials:
     """Drop the NUL that ends a text of MQL's; no password holds one."""
-    return UsernamePassword(shown.username, shown.password.removesuffix(b"\0"))
+    return Password.decode(shown.username, shown.password.removesuffix(b"\0"))
 
 
 def login_error(error: HttpError | WireError) -> HttpError:

@@ -12,7 +12,7 @@ from io import BytesIO
 from ipaddress import ip_address
 from typing import cast
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -214,7 +214,7 @@ class ApiRequest(Request):
         if shown is None:
             super().process()
             return
-        proof = Deferred.fromCoroutine(peer.verify(shown))
+        proof = peer.verify(shown)
         proof.addCallbacks(self._known, self._unknown).addErrback(self.processingFailed)
 
     def demand(self, verb: str, service: str, name: str | None = None) -> None:

@@ -137,8 +137,7 @@ def test_a_token_of_nobody_is_told_and_closed_and_counted(daemon):
 
 def test_what_stands_behind_hello_waits_for_the_login(daemon, monkeypatch):
     held = Deferred()
-    checker = daemon.checker
-    monkeypatch.setattr(checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("signals")
     terminal.send(hello("alice") + publish())
     assert told(terminal) == []
@@ -151,7 +150,7 @@ def test_what_stands_behind_hello_waits_for_the_login(daemon, monkeypatch):
 
 def test_who_goes_before_the_login_is_decided_is_forgotten(daemon, monkeypatch, log):
     held = Deferred()
-    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("signals")
     terminal.send(hello("alice") + publish())
     terminal.hang_up()
@@ -162,7 +161,7 @@ def test_who_goes_before_the_login_is_decided_is_forgotten(daemon, monkeypatch, 
 
 def test_who_has_said_all_is_answered_when_the_login_is_decided(daemon, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("signals")
     terminal.send(hello("alice") + publish())
     terminal.finish()
@@ -174,7 +173,7 @@ def test_who_has_said_all_is_answered_when_the_login_is_decided(daemon, monkeypa
 
 def test_a_stream_that_breaks_while_the_login_is_decided_leaves_nothing_behind(daemon, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("signals")
     terminal.send(hello("alice"))
     terminal.send(b"x" * 5_000)
@@ -224,7 +223,7 @@ def test_a_guesser_is_told_that_it_is_banned(daemon, log):
 
 def test_too_many_logins_at_once_are_told_to_come_back(build, monkeypatch):
     daemon = build("access.max_pending_logins=1")
-    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: Deferred())
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: Deferred())
     answers = [talk(daemon, hello(name))[1] for name in ("alice", "bob", "carol")]
     assert answers[:2] == [[], []]
     assert codes(answers[2]) == ["code=server"]

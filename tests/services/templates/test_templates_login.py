@@ -16,7 +16,8 @@ SECRET = "correct-horse"
 def build(tmp_path, clock, monkeypatch):
     # A password in a command is one word.
     monkeypatch.setattr(
-        "mtnet.access.accounts.cred.matches", lambda hashed, said: (hashed, said) == (HASH, SECRET)
+        "mtnet.access.accounts.authenticator.matches",
+        lambda hashed, said: (hashed, said) == (HASH, SECRET),
     )
     return lambda *sets: FakeDaemon(tmp_path / "data", clock, *sets)
 
@@ -76,7 +77,7 @@ def test_an_overlong_command_does_not_repeat_its_password(daemon, log):
 
 def test_an_upload_waits_for_its_login(daemon, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("templates")
     line, body = store("alice")[: -len(TEMPLATE)], TEMPLATE
     terminal.send(line + body[:5])
@@ -90,7 +91,7 @@ def test_an_upload_waits_for_its_login(daemon, monkeypatch):
 
 def test_who_goes_before_that_leaves_nothing_behind(daemon, monkeypatch, log):
     held = Deferred()
-    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("templates")
     terminal.send(store("alice"))
     terminal.hang_up()
@@ -102,7 +103,7 @@ def test_who_goes_before_that_leaves_nothing_behind(daemon, monkeypatch, log):
 
 def test_a_client_that_ends_its_half_before_the_login_is_decided_is_answered(daemon, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     whole, cut = daemon.dial("templates"), daemon.dial("templates")
     whole.send(store("alice"))
     whole.finish()

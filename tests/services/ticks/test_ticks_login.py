@@ -86,7 +86,7 @@ def test_a_wrong_login_is_told_and_may_be_said_anew_until_there_were_too_many(da
 
 def test_what_stands_behind_a_login_waits_for_it(daemon, clock, monkeypatch):
     held = Deferred()
-    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("ticks")
     assert daemon.say(terminal, BOB + b"EURUSD 1.1\nPING:\n") == b""
     held.callback(True)
@@ -97,7 +97,7 @@ def test_what_stands_behind_a_login_waits_for_it(daemon, clock, monkeypatch):
 
 def test_who_goes_while_the_login_is_decided_leaves_nothing_behind(daemon, clock, monkeypatch, log):
     held = Deferred()
-    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("ticks")
     daemon.say(terminal, BOB + b"EURUSD 1.1\n")
     terminal.hang_up()

@@ -117,7 +117,7 @@ def test_nobody_is_asked_for_a_password_where_others_can_listen(build):
 
 def test_too_many_logins_at_once_are_told_to_come_back(build, monkeypatch):
     daemon = build("access.max_pending_logins=1")
-    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: Deferred())
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: Deferred())
     answers = [
         daemon.ask("web", request(authorization=basic(name))) for name in ("alice", "bob", "carol")
     ]
@@ -128,7 +128,7 @@ def test_too_many_logins_at_once_are_told_to_come_back(build, monkeypatch):
 
 def test_who_goes_while_the_login_is_decided_leaves_nothing_behind(daemon, monkeypatch, log):
     held = Deferred()
-    monkeypatch.setattr(daemon.checker, "_in_thread", lambda *_: held)
+    monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("web")
     daemon.say(terminal, request(authorization=basic("alice")))
     terminal.hang_up()
