@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.task import Clock
 
-from mtnet.cli.local import describe
+from mtnet.cli.status import describe
 from mtnet.clock import AHEAD, JUMP, LOOK, STALL, STEADY, WallClock
 from mtnet.daemon.datadir import DataFolder
 

@@ -1,4 +1,4 @@
-"""`mtnet account`: who may log in, by what, and what they may do."""
+"""`mtnet account`: manages accounts, their secrets and their rights."""
 
 import re
 import sys
@@ -7,13 +7,11 @@ import warnings
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from getpass import GetPassWarning, getpass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
@@ -22,45 +20,41 @@ from mtnet.access.accounts.model import Accounts, check_label, check_name, parse
 from mtnet.access.accounts.passwords import LONGEST, check_password, hash_password
 from mtnet.access.accounts.store import AccountStore
 from mtnet.access.rights import ROLES, VERBS, parse_right
-from mtnet.cli import local
+from mtnet.cli import local, parsers
+from mtnet.cli.output import print_result, table, utc_minute
+from mtnet.cli.output import show as as_text
 from mtnet.clock import WallClock, system_time
 from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import AccountError
-from mtnet.values import Json
 
 if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Commands = _SubParsersAction[ArgumentParser]
+    from mtnet.cli.parsers import Commands
 
 
-# What the command line says
+# Command line
 
 
-def register(commands: "Commands") -> None:
-    """Add `mtnet account`."""
-    told = "say who may log in, by what, and what they may do"
-    parser: ArgumentParser = commands.add_parser("account", help=told)
-    parser.description = f"{told[0].upper()}{told[1:]}."
-    group: Commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add_parser(group)
-    _list_parsers(group)
-    told = "give an account another password; who is logged in by the old one is logged out"
-    _name(local.add(group, "passwd", passwd, told, "alice"))
-    _token_parser(group)
-    for name, told in (
-        ("disable", "let an account log in no more until it is enabled"),
-        ("enable", "let a disabled account log in again"),
-        ("remove", "forget an account, its tokens and its logins"),
+def configure(parser: ArgumentParser) -> None:
+    """Add the commands of `mtnet account`."""
+    group = parsers.group(parser)
+    _configure_add(group)
+    _configure_show(group)
+    _configure_token(group)
+    for name, run, summary in (
+        ("passwd", passwd, "change the password; connections that logged in with the old one end"),
+        ("disable", partial(_change, "disable"), "refuse an account until it is enabled"),
+        ("enable", partial(_change, "enable"), "let a disabled account log in again"),
+        ("remove", partial(_change, "remove"), "delete an account, its tokens and its logins"),
     ):
-        _name(local.add(group, name, partial(_do, name), told, "alice"))
-    for name, told in (
-        ("grant", "let an account do more, or recognize it by a certificate"),
-        ("revoke", "take back what was granted"),
+        _add_name(local.add(group, name, run, summary, "alice"))
+    for name, summary in (
+        ("grant", "add rights or roles to an account, or a certificate that it logs in with"),
+        ("revoke", "take granted rights, roles or certificates away"),
     ):
-        parser = local.add(group, name, partial(_do, name), told, "alice publish:signals/gold")
-        _name(parser)
-        parser.add_argument(
+        example = "alice publish:signals/gold"
+        inner = local.add(group, name, partial(_change, name), summary, example)
+        _add_name(inner)
+        inner.add_argument(
             "grants",
             metavar="GRANT",
             nargs="+",
@@ -69,30 +63,10 @@ def register(commands: "Commands") -> None:
         )
 
 
-def _name(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", type=check_name)
-
-
-def _id(text: str) -> str:
-    if not re.fullmatch("[0-9a-f]{8}", text):
-        raise ArgumentTypeError(f"{text!a} is no id of a token, such as 1a2b3c4d")
-    return text
-
-
-def _json(parser: ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON; times are ms since 1970")
-
-
-def _grants(parser: ArgumentParser, told: str) -> None:
-    parser.add_argument(
-        "--grant", metavar="RIGHT", action="append", type=parse_grant, dest="grants", help=told
-    )
-
-
-def _add_parser(group: "Commands") -> None:
-    told = "make an account; its password comes from a prompt or one line of standard input"
-    parser = local.add(group, "add", add, told, "alice --role follower")
-    _name(parser)
+def _configure_add(group: "Commands") -> None:
+    summary = "create an account; its password comes from a prompt or a line of standard input"
+    parser = local.add(group, "add", add, summary, "alice --role follower")
+    _add_name(parser)
     parser.add_argument(
         "--role",
         choices=ROLES,
@@ -102,40 +76,56 @@ def _add_parser(group: "Commands") -> None:
         help=f"one of {', '.join(ROLES)}",
         metavar="ROLE",
     )
-    _grants(parser, "a right, such as follow:signals/gold, or certificate:dns:NAME")
+    _add_grants(parser, "a right, such as follow:signals/gold, or certificate:dns:NAME")
     parser.add_argument(
-        "--no-password", action="store_true", help="only tokens and certificates let it in"
+        "--no-password", action="store_true", help="allow login by token and certificate only"
     )
 
 
-def _list_parsers(group: "Commands") -> None:
-    _json(local.add(group, "list", list_accounts, "list the accounts", ""))
-    told = "say what an account may do, what lets it in, and from where it came"
-    parser = local.add(group, "show", show, told, "alice")
-    _name(parser)
-    _json(parser)
+def _configure_show(group: "Commands") -> None:
+    parsers.add_json(local.add(group, "list", list_accounts, "list the accounts"))
+    summary = "print the rights of an account, its secrets' dates, and where it logged in from"
+    parser = local.add(group, "show", show, summary, "alice")
+    _add_name(parser)
+    parsers.add_json(parser)
 
 
-def _token_parser(group: "Commands") -> None:
-    told = "print a new secret that a program gives in place of the password, or end one"
-    parser = local.add(group, "token", token, told, "alice --label terminal-7 --days 90")
-    _name(parser)
+def _configure_token(group: "Commands") -> None:
+    summary = "print a new secret that a program uses instead of the password, or withdraw one"
+    parser = local.add(group, "token", token, summary, "alice --label terminal-7 --days 90")
+    _add_name(parser)
     parser.add_argument(
         "--label", metavar="TEXT", default="", type=check_label, help="what it is for"
     )
-    _grants(parser, "what it may do (default: always all that the account may)")
+    _add_grants(parser, "what it allows (default: whatever the account may do)")
     parser.add_argument("--days", metavar="N", type=float, help="until it expires (default: never)")
     parser.add_argument(
-        "--withdraw", metavar="ID", type=_id, help="end the token with this id instead"
+        "--withdraw", metavar="ID", type=_id, help="withdraw the token with this id"
     )
 
 
-# Whom it is said to
+def _add_name(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", type=check_name)
+
+
+def _add_grants(parser: ArgumentParser, text: str) -> None:
+    parser.add_argument(
+        "--grant", metavar="RIGHT", action="append", type=parse_grant, dest="grants", help=text
+    )
+
+
+def _id(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{8}", text):
+        raise ArgumentTypeError(f"invalid token id {text!a}, expected one such as 1a2b3c4d")
+    return text
+
+
+# Who runs the commands
 
 
 def admin_session(folder: Path) -> AbstractContextManager[local.RunCommand]:
     """
-    Return what does the commands of `mtnet.access.accounts.commands`.
+    Return a function that runs the commands of `mtnet.access.accounts.commands`.
 
     Raises:
         StartError: as `local.admin_session`.
@@ -145,19 +135,18 @@ def admin_session(folder: Path) -> AbstractContextManager[local.RunCommand]:
 
 @contextmanager
 def _offline(folder: DataFolder) -> Iterator[local.RunCommand]:
-    with closing(AccountStore(folder.accounts)) as records:
-        account_commands = AccountCommands(
-            Accounts(), records, maybeDeferred, WallClock(system_time, time.monotonic), _hash
-        )
-        yield partial(_run_command, account_commands.commands())
+    with closing(AccountStore(folder.accounts)) as store:
+        clock = WallClock(system_time, time.monotonic)
+        commands = AccountCommands(Accounts(), store, maybeDeferred, clock, _hash)
+        yield partial(_run_command, commands.commands())
 
 
 def _run_command(
-    commands: Mapping[str, Callable[[Mapping[str, Json]], "Deferred[Json]"]],
+    commands: Mapping[str, Callable[[Mapping[str, Any]], "Deferred[Any]"]],
     command: str,
-    **arguments: Json,
-) -> Json:
-    results: list[Json] = []
+    **arguments: Any,
+) -> Any:
+    results: list[Any] = []
     maybeDeferred(commands[command], arguments).addBoth(results.append)
     if isinstance(results[0], Failure):
         results[0].raiseException()
@@ -168,17 +157,17 @@ def _hash(password: str) -> "Deferred[str]":
     return succeed(hash_password(password))
 
 
-def _run(arguments: Namespace, command: str, **values: Json) -> Json:
-    with admin_session(local.folder(arguments)) as asked:
-        return asked(f"account {command}", **values)
+def _run(arguments: Namespace, command: str, **values: Any) -> Any:
+    with admin_session(local.folder(arguments)) as run:
+        return run(f"account {command}", **values)
 
 
-# What is done
+# Commands
 
 
 def add(arguments: Namespace) -> None:
     """
-    Make an account.
+    Create an account.
 
     Raises:
         AccountError, ClientError: it is refused.
@@ -190,7 +179,7 @@ def add(arguments: Namespace) -> None:
 
 def passwd(arguments: Namespace) -> None:
     """
-    Give an account another password.
+    Change the password of an account.
 
     Raises:
         AccountError, ClientError: it is refused.
@@ -201,7 +190,7 @@ def passwd(arguments: Namespace) -> None:
 
 def token(arguments: Namespace) -> None:
     """
-    Print a new token, or end one.
+    Print a new token, or withdraw one.
 
     Raises:
         AccountError, ClientError: it is refused.
@@ -209,14 +198,14 @@ def token(arguments: Namespace) -> None:
     name, id = arguments.name, arguments.withdraw
     if id is not None:
         _run(arguments, "untoken", name=name, token=id)
-        print(f"Token {id} of {name} counts no more.")
+        print(f"Token {id} of {name} is withdrawn.")
         return
     values = {key: getattr(arguments, key) for key in ("name", "label", "grants", "days")}
     made = _run(arguments, "token", **values)
     print(made["secret"], flush=True)
     print(
-        f"mtnet: This is token {made['id']} of {name}; nobody can show it again. Programs give it "
-        f"in place of the password; `mtnet account token {name} --withdraw {made['id']}` ends it.",
+        f"mtnet: This is token {made['id']} of {name}; it cannot be shown again. Programs use it "
+        f"instead of the password; `mtnet account token {name} --withdraw {made['id']}` ends it.",
         file=sys.stderr,
     )
 
@@ -226,48 +215,46 @@ def list_accounts(arguments: Namespace) -> None:
     Print a line for each account.
 
     Raises:
-        StartError, ClientError: the data folder, or its daemon, does not tell.
+        StartError, ClientError: the data folder cannot be used, or its daemon does not answer.
     """
     rows = _run(arguments, "list")
-    if arguments.json:
-        print(msgspec.json.encode(rows).decode())
-    elif rows:
-        print("\n".join(local.table([_seen(row) for row in rows])))
-    else:
-        print("There is no account; `mtnet account add NAME --role follower` would make one.")
+    text = "\n".join(table([_row(row) for row in rows])) if rows else NO_ACCOUNT
+    print_result(arguments, rows, text)
+
+
+NO_ACCOUNT = "There is no account. Example: mtnet account add NAME --role follower"
 
 
 def show(arguments: Namespace) -> None:
     """
-    Print all about an account but its secrets.
+    Print everything about an account but its secrets.
 
     Raises:
-        AccountError, ClientError: there is none.
+        AccountError, ClientError: it does not exist.
     """
     found = _run(arguments, "show", name=arguments.name)
-    told = msgspec.json.encode(found).decode() if arguments.json else "\n".join(describe(found))
-    print(told)
+    print_result(arguments, found, "\n".join(describe(found)))
 
 
-def _do(command: str, arguments: Namespace) -> None:
+def _change(command: str, arguments: Namespace) -> None:
     values = {"name": arguments.name, "grants": getattr(arguments, "grants", None)}
     row = _run(arguments, command, **values)
-    print(state(row) if row else f"{arguments.name} is no account any more.")
+    print(state(row) if row else f"The account {arguments.name} is removed.")
 
 
 def read_password() -> str:
     """
-    Return a password from a prompt, or from one line of standard input that is no terminal.
+    Return a password from a prompt; without a terminal, from one line of standard input.
 
     Raises:
-        AccountError: there is none, it can be none, or the two that were typed differ.
+        AccountError: it is missing or invalid, or the two that were typed differ.
     """
     try:
         prompted = sys.stdin.isatty()
         password = _prompted("Password: ") if prompted else _line()
     except (EOFError, GetPassWarning, UnicodeError):
         raise AccountError(
-            "There is no password: type it at the prompt, or give it as one line of UTF-8 on "
+            "The password is missing: type it at the prompt, or pass it as one line of UTF-8 on "
             "standard input."
         ) from None
     check_password(password)
@@ -278,7 +265,7 @@ def read_password() -> str:
 
 def _prompted(prompt: str) -> str:
     with warnings.catch_warnings():
-        warnings.simplefilter("error", GetPassWarning)  # it would be shown while it is typed
+        warnings.simplefilter("error", GetPassWarning)  # the prompt would echo it
         return getpass(prompt)
 
 
@@ -289,11 +276,11 @@ def _line() -> str:
     return line.rstrip("\r\n")
 
 
-# How it is told
+# Text
 
 
-def state(row: Mapping[str, Json]) -> str:
-    """Return the sentence that tells what an account is now."""
+def state(row: Mapping[str, Any]) -> str:
+    """Return what an account is now, as a sentence."""
     parts = [f"{row['name']} is granted {', '.join(row['grants']) or 'nothing'}"]
     if not row["password"]:
         parts.append("has no password")
@@ -303,38 +290,33 @@ def state(row: Mapping[str, Json]) -> str:
 
 
 def words(right: str) -> str:
-    """Return a right as people say it, such as `send ticks of EUR*`."""
+    """Return a right in words, such as `send ticks of EUR*`."""
     verb, service, name = parse_right(right)
     services = [service] if service else VERBS[verb]
     things = " and ".join(services) or "the daemon"
     return f"{verb} {things}" + (f" of {name}" if name != "*" else "")
 
 
-def describe(found: Mapping[str, Json]) -> Iterator[str]:
-    """Yield the lines that tell a person all about an account."""
+def describe(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield everything about an account as lines of text."""
     yield f"{found['name']}{' (disabled)' if found['disabled'] else ''}"
-    yield f"  granted: {local.show(found['grants'])}"
+    yield f"  granted: {as_text(found['grants'])}"
     yield f"  may: {', '.join(map(words, found['rights'])) or 'nothing'}"
-    yield f"  password: {'since ' + moment(found['changed']) if found['password'] else 'none'}"
-    yield f"  made: {moment(found['created'])}"
-    yield f"  last seen: {moment(found['last'])}"
+    yield f"  password: {'since ' + utc_minute(found['changed']) if found['password'] else 'none'}"
+    yield f"  made: {utc_minute(found['created'])}"
+    yield f"  last seen: {utc_minute(found['last'])}"
     yield from _section("tokens", found["tokens"])
     yield from _section("logged in from", found["networks"])
 
 
-def moment(when: int | None) -> str:
-    """Return milliseconds since the Unix epoch as people read them, in UTC; None = `never`."""
-    return f"{datetime.fromtimestamp(when / 1000, UTC):%Y-%m-%d %H:%M} UTC" if when else "never"
-
-
-def _section(title: str, rows: list[dict[str, Json]]) -> Iterator[str]:
+def _section(title: str, rows: list[dict[str, Any]]) -> Iterator[str]:
     yield f"  {title}:{'' if rows else ' -'}"
     if rows:
-        yield from (f"    {line}" for line in local.table([_seen(row) for row in rows]))
+        yield from (f"    {line}" for line in table([_row(row) for row in rows]))
 
 
-def _seen(row: Mapping[str, Json]) -> dict[str, Json]:
-    """Return a row with its times as people read them; a token's own grants may be none."""
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with readable times; the grants of a token may be None."""
     times = ("created", "expires", "last")
-    told = {key: moment(value) if key in times else value for key, value in row.items()}
-    return {**told, "grants": "all"} if row.get("grants", ()) is None else told
+    shown = {key: utc_minute(value) if key in times else value for key, value in row.items()}
+    return {**shown, "grants": "all"} if row.get("grants", ()) is None else shown

@@ -1,47 +1,38 @@
-"""`mtnet backup` and `mtnet restore`: the journal of signals, as a file that proves itself."""
+"""`mtnet backup` and `mtnet restore`: the journal of signals in one file that can be verified."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mtnet.cli import local
+from mtnet.cli import local, parsers
 from mtnet.daemon.datadir import DataFolder
 from mtnet.services.signals.journal import maintenance
 
-if TYPE_CHECKING:
-    from mtnet.cli.remote import Commands
 
-
-def register(commands: "Commands") -> None:
-    """Add both."""
-    parser: ArgumentParser = commands.add_parser(
-        "backup",
-        help="copy the journal of signals into a new file, while the daemon runs",
-        description="Copies the journal of signals, as it is at one moment, into a new file.",
-        epilog="Example: mtnet backup signals-monday.backup",
-    )
+def configure(parser: ArgumentParser) -> None:
+    """Add the arguments of `mtnet backup`."""
+    parsers.set_run(parser, backup, "signals-monday.backup")
     parser.add_argument("file", metavar="FILE", type=Path)
-    local.add_data(parser)
-    parser.set_defaults(do=backup)
-    parser = commands.add_parser(
-        "restore",
-        help="make the journal of signals from a backup; the daemon is stopped before",
-        description="Makes the journal of signals from a backup. Every channel gets a new epoch, "
-        "so that followers notice, and hold their positions until told otherwise.",
-        epilog="Example: mtnet restore signals-monday.backup",
+    parsers.add_data(parser)
+
+
+def configure_restore(parser: ArgumentParser) -> None:
+    """Add the arguments of `mtnet restore`."""
+    parsers.set_run(parser, restore, "signals-monday.backup")
+    parser.description = (
+        "Makes the journal of signals from a backup. Every channel gets a new epoch: followers "
+        "notice it, and hold their positions until a person accepts the new history."
     )
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument("--force", action="store_true", help="replace a journal that holds signals")
-    local.add_data(parser)
-    parser.set_defaults(do=restore)
+    parsers.add_data(parser)
 
 
 def backup(arguments: Namespace) -> None:
     """
-    Copy the journal.
+    Copy the journal, as it is at one moment, into a new file.
 
     Raises:
-        JournalError: it is damaged, or the file is there already.
+        JournalError: it is damaged, or the file exists already.
     """
     maintenance.backup(local.folder(arguments) / "signals.sqlite", arguments.file)
     print(f"{arguments.file}: {arguments.file.stat().st_size} bytes.", flush=True)
@@ -49,11 +40,11 @@ def backup(arguments: Namespace) -> None:
 
 def restore(arguments: Namespace) -> None:
     """
-    Make the journal anew.
+    Replace the journal by a backup.
 
     Raises:
         StartError: the daemon runs.
-        JournalError: the backup is damaged, or there are signals already.
+        JournalError: the backup is damaged, or the journal holds signals already.
     """
     folder = DataFolder(str(local.folder(arguments)))
     try:

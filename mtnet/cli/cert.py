@@ -4,18 +4,19 @@ import os
 import socket
 import stat
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from mtnet.cli.local import show as told
+from mtnet.cli import local, parsers
+from mtnet.cli.output import print_result
+from mtnet.cli.output import show as as_text
 from mtnet.clock import DAY_MS, system_time
 from mtnet.config.loader import load
 from mtnet.config.schema import Config, Tls
@@ -44,9 +45,7 @@ from mtnet.net.tls.self_handshake import check_handshake
 from mtnet.net.tls.store import EXPIRY_WARNINGS, default_files
 
 if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Commands = _SubParsersAction[ArgumentParser]
+    from mtnet.cli.parsers import Commands
 
 NEXT = """
 Next:
@@ -79,30 +78,25 @@ class Verdict:
     warnings: tuple[str, ...]
 
 
-# What the command line says
+# Command line
 
 
-def register(commands: "Commands") -> None:
-    """Add `mtnet cert`."""
-    group: ArgumentParser = commands.add_parser(
-        "cert",
-        help="make, show and check certificates",
-        description="Makes, shows and checks the certificates of secure: endpoints.",
-    )
-    inner = group.add_subparsers(metavar="COMMAND", required=True)
-    _init_parser(inner)
-    shown = _add(inner, "show", show, "say what is in a certificate", "--json")
+def configure(parser: ArgumentParser) -> None:
+    """Add the commands of `mtnet cert`."""
+    group = parsers.group(parser)
+    _configure_init(group)
+    shown = local.add(group, "show", show, "print what is in a certificate", "--json")
     shown.add_argument(
         "file", metavar="FILE", type=Path, nargs="?", help="default: what the daemon serves"
     )
-    shown.add_argument("--json", action="store_true", help="print JSON")
-    checked = _add(inner, "check", check, "say what the daemon would refuse", "-c mtnet.toml")
-    checked.add_argument("--json", action="store_true", help="print JSON")
+    parsers.add_json(shown)
+    summary = "check the certificates of a configuration as the daemon does"
+    parsers.add_json(local.add(group, "check", check, summary, "-c mtnet.toml"))
 
 
-def _init_parser(commands: "Commands") -> None:
-    text = "make a certificate, and an authority for it where there is none"
-    parser = _add(commands, "init", init, text, "fx.example 192.0.2.7 localhost")
+def _configure_init(commands: "Commands") -> None:
+    summary = "make a certificate, and an authority for it where there is none"
+    parser = local.add(commands, "init", init, summary, "fx.example 192.0.2.7 localhost")
     parser.add_argument(
         "names",
         metavar="NAME",
@@ -118,24 +112,9 @@ def _init_parser(commands: "Commands") -> None:
     )
 
 
-def _add(
-    commands: "Commands", name: str, do: Callable[[Namespace], None], text: str, example: str
-) -> ArgumentParser:
-    parser: ArgumentParser = commands.add_parser(
-        name, help=text, description=f"{text[0].upper()}{text[1:]}."
-    )
-    parser.epilog = f"Example: {parser.prog} {example}"
-    parser.add_argument("-d", "--data", metavar="DIR", help="the daemon's data folder")
-    parser.add_argument(
-        "-c", "--config", metavar="FILE", type=Path, help="the daemon's configuration"
-    )
-    parser.set_defaults(do=do)
-    return parser
-
-
 def _days(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= LONGEST:
-        raise ArgumentTypeError(f"{text} is no number of days from 1 to {LONGEST}")
+        raise ArgumentTypeError(f"invalid number of days {text}, expected 1 to {LONGEST}")
     return int(text)
 
 
@@ -184,10 +163,8 @@ def show(arguments: Namespace) -> None:
     """
     file = arguments.file or _default(_config(arguments))[0]
     found = [describe(certificate) for certificate in read_certificates(file)]
-    if arguments.json:
-        _print_json(found)
-    else:
-        print("\n\n".join("\n".join(_lines(each)) for each in found), flush=True)
+    text = "\n\n".join("\n".join(_lines(each)) for each in found)
+    print_result(arguments, found, text)
 
 
 LABELS = {
@@ -237,7 +214,7 @@ def _may_issue(certificate: x509.Certificate) -> bool:
 
 def _lines(described: dict[str, object]) -> Iterator[str]:
     for key, value in described.items():
-        yield f"{LABELS[key] + ':':<12} {told(value)}"
+        yield f"{LABELS[key] + ':':<12} {as_text(value)}"
 
 
 # check
@@ -250,14 +227,12 @@ def check(arguments: Namespace) -> None:
     Raises:
         SystemExit: something would be refused.
     """
-    config, now = _config(arguments), system_time()
-    verdicts = [judge(*files, config.tls, now) for files in _configured(config)]
+    config, when = _config(arguments), system_time()
+    verdicts = [judge(*files, config.tls, when) for files in _configured(config)]
     owner = _owner(Path(config.data))
     verdicts = [_with_owner(verdict, owner) for verdict in verdicts]
-    if arguments.json:
-        _print_json([asdict(verdict) for verdict in verdicts])
-    else:
-        print("\n".join(line for verdict in verdicts for line in _told(verdict)), flush=True)
+    text = "\n".join(line for verdict in verdicts for line in _describe(verdict))
+    print_result(arguments, [asdict(verdict) for verdict in verdicts], text)
     if any(verdict.refused for verdict in verdicts):
         raise SystemExit(1)
 
@@ -344,7 +319,7 @@ def _owner(data: Path) -> int | None:
     return os.stat(data).st_uid or None
 
 
-def _told(verdict: Verdict) -> Iterator[str]:
+def _describe(verdict: Verdict) -> Iterator[str]:
     for sentence in verdict.refused:
         yield f"REFUSED: {sentence}"
     for sentence in verdict.warnings:
@@ -379,7 +354,3 @@ def _configured(config: Config) -> Iterator[tuple[Path, Path]]:
 
 def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
-
-
-def _print_json(value: Any) -> None:
-    print(msgspec.json.encode(value).decode(), flush=True)

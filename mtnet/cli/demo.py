@@ -1,19 +1,19 @@
 """`mtnet demo`: everything at once on this machine, to be watched."""
 
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 
-from mtnet.cli import remote
+from mtnet.cli import parsers, remote
 from mtnet.clock import DAY_MS, system_time
 from mtnet.demo import market, summary
 from mtnet.demo.daemon import DemoDaemon
@@ -22,19 +22,13 @@ from mtnet.demo.output import Console
 from mtnet.demo.scenario import Scenario
 from mtnet.errors import ClientError
 
-if TYPE_CHECKING:
-    Commands = _SubParsersAction[ArgumentParser]
-
 SEED = 2_024
 FASTEST = 1_000.0
 
 
-def register(commands: "Commands") -> None:
-    """Add `mtnet demo`."""
-    text = "show everything at once on this machine, with made-up ticks"
-    about = remote.sentence(text)
-    parser: ArgumentParser = commands.add_parser("demo", help=text, description=about)
-    parser.epilog = f"Example: {parser.prog} --seconds 60"
+def configure(parser: ArgumentParser) -> None:
+    """Add the options of `mtnet demo`."""
+    parsers.set_run(parser, demo, "--seconds 60")
     parser.add_argument(
         "--speed", metavar="X", type=_speed, default=1.0, help="10 = ten times faster"
     )
@@ -54,7 +48,6 @@ def register(commands: "Commands") -> None:
     parser.add_argument(
         "-d", "--data", metavar="DIR", type=Path, help="keep what is stored in this new folder"
     )
-    parser.set_defaults(do=demo)
 
 
 def demo(arguments: Namespace) -> None:

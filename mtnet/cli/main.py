@@ -1,65 +1,119 @@
-"""`mtnet`, the command line."""
+"""`mtnet`, the command line: a table of commands, each in a module that is imported when used."""
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NoReturn
+from pkgutil import resolve_name
+from typing import NamedTuple, NoReturn
 
 from mtnet import __version__
-from mtnet.cli import accounts, backup, bans, cert, demo, local, run, signals, templates, ticks
-from mtnet.cli.doctor import command
+from mtnet.cli.parsers import sentence
 from mtnet.errors import MtnetError
 
 INTERRUPTED = 130
-"""The exit status of a program that Ctrl-C ended: 128 and the number of SIGINT."""
+"""Exit status after Ctrl-C: 128 and the number of SIGINT."""
 
-_MODULES = (run, demo, local, signals, templates, ticks, accounts, bans, backup, cert, command)
+
+class Command(NamedTuple):
+    """
+    A command that is not imported yet.
+
+    Attributes:
+        summary: its line in `mtnet --help`.
+        module: the module whose `configure(parser)` adds its arguments, or `MODULE:FUNCTION`.
+            A parser calls the function that was set by `parser.set_defaults(run=…)`.
+    """
+
+    summary: str
+    module: str
+
+
+COMMANDS = {
+    "run": Command("run the daemon in the foreground", "mtnet.cli.run"),
+    "check": Command("check the configuration and start nothing", "mtnet.cli.run"),
+    "demo": Command(
+        "show everything at once on this machine, with made-up ticks", "mtnet.cli.demo"
+    ),
+    "status": Command("report on the running daemon", "mtnet.cli.status"),
+    "signals": Command(
+        "publish and follow positions, and look after the journal", "mtnet.cli.signals"
+    ),
+    "templates": Command("list, fetch and store templates", "mtnet.cli.templates"),
+    "ticks": Command("send and receive ticks, and read and fill the store", "mtnet.cli.ticks"),
+    "account": Command(
+        "manage accounts: who may log in, by which secrets, and with which rights",
+        "mtnet.cli.accounts",
+    ),
+    "bans": Command("list, add and lift bans", "mtnet.cli.bans"),
+    "backup": Command(
+        "copy the journal of signals into a new file, while the daemon runs", "mtnet.cli.backup"
+    ),
+    "restore": Command(
+        "make the journal of signals from a backup, while the daemon is stopped",
+        "mtnet.cli.backup:configure_restore",
+    ),
+    "cert": Command("make, show and check certificates", "mtnet.cli.cert"),
+    "doctor": Command(
+        "find out what is wrong between this machine and a server", "mtnet.cli.doctor.command"
+    ),
+}
+TWISTD = ("run", "check")
+"""Commands whose arguments are read by twistd."""
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that says in one sentence what is wrong."""
+    """An argument parser that reports an error in one sentence."""
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
         self.exit(2, f"mtnet: {message}; see `{self.prog} --help`.\n")
 
 
-def parser() -> Parser:
-    """Return the parser of everything but the arguments that twistd reads."""
+def parser(commands: Mapping[str, Command] = COMMANDS, used: str | None = None) -> Parser:
+    """
+    Return the parser of everything but the arguments that twistd reads.
+
+    Args:
+        used: the only command whose module is imported; None = all of them.
+    """
     top = Parser(
         prog="mtnet",
         description="Templates, signals and ticks for MetaTrader terminals.",
         epilog="Example: mtnet run --listen signals=tcp:8081:interface=127.0.0.1",
     )
     top.add_argument("--version", action="version", version=f"mtnet {__version__}")
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in _MODULES:
-        module.register(commands)
+    group = top.add_subparsers(metavar="COMMAND", required=True)
+    for name, (summary, module) in commands.items():
+        inner = group.add_parser(name, help=summary, description=sentence(summary))
+        if name not in TWISTD and used in (None, name):
+            function = module if ":" in module else f"{module}:configure"
+            resolve_name(function)(inner)
     return top
 
 
 def main(argv: list[str] | None = None) -> None:
     """
-    Do what the command line `argv` (without the program's name) says.
+    Run the command line `argv`, which lacks the program's name.
 
     Raises:
         SystemExit: it failed, with one sentence for stderr and status 1, or with status 2
             where the command line cannot be read.
     """
     arguments = sys.argv[1:] if argv is None else argv
+    name = arguments[0] if arguments else ""
     with _sentences():
-        if arguments and arguments[0] in run.COMMANDS:
-            run.COMMANDS[arguments[0]](arguments[1:])
+        if name in TWISTD:
+            resolve_name(f"mtnet.cli.run:{name}")(arguments[1:])
         else:
-            parsed = parser().parse_args(arguments)
-            parsed.do(parsed)
+            parsed = parser(used=name).parse_args(arguments)
+            parsed.run(parsed)
 
 
 @contextmanager
 def _sentences() -> Iterator[None]:
-    """Turn what ends a command early into an exit status, and a sentence where there is one."""
+    """Turn an exception into an exit status, and into a sentence where it has one."""
     try:
         yield
     except MtnetError as error:
@@ -74,5 +128,5 @@ def _sentences() -> Iterator[None]:
 
 
 def _drop_output() -> None:
-    """Send stdout nowhere: nobody reads it, and Python would fail again when it flushes it."""
+    """Send stdout nowhere: its reader is gone, and flushing it would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,17 +1,17 @@
-"""What every command that talks to a server has in common."""
+"""Commands that talk to a server: their options, the reactor, and streams printed as they come."""
 
 import os
 import sys
 import time
 import warnings
-from argparse import ArgumentParser, ArgumentTypeError, Namespace, _SubParsersAction
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from getpass import GetPassWarning, getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import msgspec
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -32,77 +32,70 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtnet.cli import parsers
 from mtnet.client import Login, server_from_string, why
 from mtnet.errors import ClientError
 
 if TYPE_CHECKING:
-    Commands = _SubParsersAction[ArgumentParser]
+    from mtnet.cli.parsers import Commands
 
 PASSWORD = "MTNET_PASSWORD"
-"""The environment variable that spares the prompt; an argument could be read by every user."""
+"""The environment variable with the password; every user could read an argument."""
 YEAR = 31_536_000.0
 """Seconds; the longest that `follow --seconds` takes."""
 
 Work = Callable[[IStreamClientEndpoint, IReactorTime, Namespace], Coroutine[Any, Any, None]]
-"""Is handed the server, the reactor and the arguments; the program ends when it ends."""
+"""Gets the server, the reactor and the arguments; the program ends when the coroutine does."""
 
 
-# What the command line says
-
-
-def group(commands: "Commands", name: str, told: str) -> "Commands":
-    """Add a word that has commands of its own."""
-    group: ArgumentParser = commands.add_parser(name, help=told, description=sentence(told))
-    return group.add_subparsers(metavar="COMMAND", required=True)
+# Command line
 
 
 def add(
-    commands: "Commands", name: str, work: Work, server: str, told: str, example: str
+    commands: "Commands", name: str, work: Work, server: str, summary: str, example: str = ""
 ) -> ArgumentParser:
-    """Add a command that talks to a server."""
-    parser: ArgumentParser = commands.add_parser(name, help=told, description=sentence(told))
-    parser.epilog = f"Example: {parser.prog} {example}".rstrip()
+    """
+    Add a command that talks to a server; the other arguments as of `parsers.add`.
+
+    Args:
+        server: the endpoint it connects to by default.
+    """
+    parser = parsers.add(commands, name, partial(run_in_reactor, work), summary, example)
     parser.add_argument(
         "-s",
         "--server",
         metavar="ENDPOINT",
         default=server,
-        help="where the server is: a Twisted client string, or secure:HOST:PORT for TLS "
+        help="the server's address: a Twisted client string, or secure:HOST:PORT for TLS "
         "(default %(default)s)",
     )
+    parsers.add_ca(parser)
     parser.add_argument(
-        "--ca", metavar="FILE", type=Path, help="who is trusted (default: whom this machine trusts)"
+        "--login",
+        metavar="NAME",
+        help=f"account to log in with; the password comes from a prompt or {PASSWORD}",
     )
-    parser.add_argument(
-        "--login", metavar="NAME", help=f"who asks; the password comes from a prompt or {PASSWORD}"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(do=lambda arguments: in_reactor(work, arguments))
+    parsers.add_json(parser)
     return parser
-
-
-def sentence(told: str) -> str:
-    """Return the words of a help line as a sentence."""
-    return f"{told[0].upper()}{told[1:]}."
 
 
 def seconds(text: str) -> float:
     """
-    Read a length of time.
+    Parse a number of seconds.
 
     Raises:
-        ArgumentTypeError: it is none above 0, or longer than a year.
+        ArgumentTypeError: it is not above 0, or longer than a year.
     """
     number = float(text)
     if not 0 < number <= YEAR:
-        raise ArgumentTypeError(f"{text} is no number of seconds above 0")
+        raise ArgumentTypeError(f"invalid number of seconds {text}, expected more than 0")
     return number
 
 
-# What is done
+# Connections
 
 
-def in_reactor(work: Work, arguments: Namespace) -> None:
+def run_in_reactor(work: Work, arguments: Namespace) -> None:
     """
     Run the reactor until `work` ends, and raise what it raised.
 
@@ -117,8 +110,8 @@ def in_reactor(work: Work, arguments: Namespace) -> None:
         await work(server, reactor, arguments)
 
     def main(reactor: IReactorTime) -> "Deferred[None]":
-        # Twisted times its calls by the wall clock: one that is set back by an hour would let a
-        # follower that is blind for an hour say nothing.
+        # Twisted times its calls by the wall clock: after one is set back by an hour, a follower
+        # would not notice for an hour that it is blind.
         reactor.seconds = time.monotonic  # type: ignore[method-assign]
         working = Deferred.fromCoroutine(begin(reactor))
 
@@ -139,6 +132,7 @@ def in_reactor(work: Work, arguments: Namespace) -> None:
 
 
 def log_warnings() -> None:
+    """Log warnings and errors to stderr."""
     observer = textFileLogObserver(sys.stderr)
     predicate = LogLevelFilterPredicate(LogLevel.warn)
     filtered = FilteringLogObserver(observer, [predicate])
@@ -148,13 +142,13 @@ def log_warnings() -> None:
 @implementer(IStreamClientEndpoint)
 class Server:
     """
-    The endpoint of `--server`, which says where there was no connection.
+    The endpoint of `--server`; an error names it.
 
     Args:
         ca: of `--ca`.
 
     Raises:
-        ClientError: `text` is no endpoint.
+        ClientError: `text` is not a valid endpoint.
         CertificateError: there is no certificate in the file of `--ca`.
     """
 
@@ -174,10 +168,10 @@ class Server:
 
 def account(arguments: Namespace) -> Login | None:
     """
-    Return who `--login` names, with a password from the environment or a prompt.
+    Return the account of `--login`, with a password from the environment or a prompt.
 
     Raises:
-        ClientError: there is no password, or it can be none.
+        ClientError: the password is missing or invalid.
     """
     if arguments.login is None:
         return None
@@ -185,11 +179,13 @@ def account(arguments: Namespace) -> Login | None:
     try:
         return Login(arguments.login, _prompted() if password is None else password)
     except (EOFError, GetPassWarning):
-        raise ClientError(f"There is no password; {PASSWORD} or a terminal gives one.") from None
+        raise ClientError(
+            f"The password is missing: set {PASSWORD}, or run mtnet in a terminal."
+        ) from None
 
 
 def _prompted() -> str:
-    """Ask for the password; without a terminal, standard input would be shown and read for it."""
+    """Ask for the password in a terminal only: elsewhere it would be echoed."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", GetPassWarning)
         return getpass()
@@ -206,7 +202,7 @@ async def run_until(
     Run a service until `ended` fires, or `seconds` are over.
 
     Raises:
-        ClientError: its first attempt to connect failed, or it was never answered.
+        ClientError: the first attempt to connect failed, or the server never answered as it should.
     """
     connected = service.whenConnected(failAfterFailures=1)
     service.startService()
@@ -219,17 +215,17 @@ async def run_until(
 
 class StreamReporter:
     """
-    Tells what comes on stdout, and the state of the connection on stderr.
+    Prints a stream on stdout, and the state of its connection on stderr.
 
-    A program that was never answered ends with a sentence, for its server is another one than
-    it was told of; one that was answered goes on, whatever breaks.
+    If the server never answers as it should, it is a server of another kind, and the program
+    ends with an error. After a first good answer the program goes on and reconnects.
 
     Args:
-        ended: fires when nothing more shall be told, fails when stdout takes no more.
+        ended: fires at the end of the stream; fails when stdout is closed.
         server: the endpoint, as it was given.
 
     Attributes:
-        answered: whether the server is what it should be.
+        answered: whether the server has answered as it should.
     """
 
     def __init__(self, ended: "Deferred[None]", server: str) -> None:
@@ -237,28 +233,28 @@ class StreamReporter:
         self._lost = False
         self.answered = False
 
-    def emit(self, print_result: Callable[[], object]) -> None:
-        """Call what prints."""
+    def emit(self, write: Callable[[], object]) -> None:
+        """Call a function that prints."""
         if self._ended.called:
             return
         try:
-            print_result()
+            write()
         except OSError:
             self.end(Failure())
 
     def connected(self) -> None:
-        """The server has answered as it should."""
+        """Note that the server has answered as it should."""
         self.answered = True
         self.reconnected()
 
     def reconnected(self) -> None:
-        """Say that the connection is back."""
+        """Report that the connection is back."""
         if self._lost:
             self._lost = False
             self.note("The connection is back.")
 
     def lost(self, reason: str) -> None:
-        """Say that the connection is lost."""
+        """Report that the connection is lost."""
         if not self.answered:
             self.fail(unanswered(self._server, reason))
         elif not self._ended.called:
@@ -266,7 +262,7 @@ class StreamReporter:
             self.note(f"The connection is lost ({reason}).")
 
     def refused(self, text: str) -> None:
-        """Say what the server refused; behind some of it nothing else can come."""
+        """Report a refusal; a refused login or port ends the program."""
         code, _, sentence = text.partition(" ")
         if code in ("login", "port"):
             self.fail(sentence)
@@ -274,12 +270,12 @@ class StreamReporter:
             self.note(text)
 
     def note(self, sentence: str) -> None:
-        """Say something that is no position and no tick."""
+        """Report something that is not part of the stream."""
         if not self._ended.called:
             print(f"mtnet: {sentence}", file=sys.stderr, flush=True)
 
     def expire(self, seconds: float) -> None:
-        """End in time."""
+        """End because the time of `--seconds` is over."""
         if self.answered:
             self.end(None)
         else:
@@ -290,18 +286,13 @@ class StreamReporter:
         self.end(Failure(ClientError(sentence)))
 
     def end(self, result: Failure | None) -> None:
-        """Tell nothing more."""
+        """End the stream."""
         if not self._ended.called:
             self._ended.callback(result)
 
 
 def unanswered(server: str, reason: str) -> str:
-    """Return the sentence for a server that is there, and does not answer as it should."""
+    """Return the error for a server that accepts connections and does not answer as it should."""
     kind, _, rest = server.partition(":")
     hint = f" If that port speaks TLS, it is secure:{rest}." if kind == "tcp" else ""
     return f"{server} never answered as it should ({reason}).{hint}"
-
-
-def print_result(arguments: Namespace, told: object, sentence: str) -> None:
-    text = msgspec.json.encode(told).decode() if arguments.json else sentence
-    print(text, flush=True)

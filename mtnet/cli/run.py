@@ -2,15 +2,11 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from twisted.application.app import run as run_application
 from twisted.application.service import ServiceMaker
 from twisted.python.runtime import platform
 from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser, _SubParsersAction
 
 Subcommand = tuple[str, None, Callable[[], object], str]
 
@@ -39,13 +35,3 @@ def run(arguments: list[str]) -> None:
 def check(arguments: list[str]) -> None:
     """Check what `run` would do with the same arguments, and start nothing."""
     run(["--check", *arguments])
-
-
-COMMANDS: dict[str, Callable[[list[str]], None]] = {"run": run, "check": check}
-"""What takes its arguments untouched: they are twistd's to read."""
-
-
-def register(commands: "_SubParsersAction[ArgumentParser]") -> None:
-    """Name the commands in the help of `mtnet`; `COMMANDS` are what does them."""
-    commands.add_parser("run", help="run the daemon in the foreground")
-    commands.add_parser("check", help="check the configuration and start nothing")

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
@@ -18,13 +18,13 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
-from mtnet.cli import local, remote
+from mtnet.cli import local, parsers, remote
+from mtnet.cli.output import local_time, pairs, print_result, table
 from mtnet.client import Follower, Publisher, follow
 from mtnet.client.failures import within
 from mtnet.clock import WallClock, system_time
 from mtnet.config.loader import load
 from mtnet.config.schema import Signals
-from mtnet.daemon.control import ask
 from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import ClientError
 from mtnet.services.signals.journal import maintenance
@@ -35,7 +35,7 @@ from mtnet.services.signals.values import PauseMode
 from mtnet.services.signals.wire import Entry
 
 if TYPE_CHECKING:
-    from mtnet.cli.remote import Commands
+    from mtnet.cli.parsers import Commands
 
 SERVER = "tcp:127.0.0.1:8081"
 """The server that is asked when none is named: the daemon's default."""
@@ -65,84 +65,93 @@ FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet computes a cell that begins so."""
 
 
-# What the command line says
+# Command line
 
 
-def register(commands: "Commands") -> None:
-    """Add `mtnet signals`."""
-    signals = remote.group(commands, "signals", "publish and follow positions, and keep them safe")
-    _publish_parser(signals)
-    _follow_parser(signals)
-    told = "list the channels, and who publishes and follows there"
-    local.add(signals, "channels", list_channels, told, "").add_argument(
-        "--json", action="store_true", help="print JSON"
-    )
-    told = "say of each follower how far it is and what it holds"
-    local.add(signals, "status", status, told, "").add_argument(
-        "--json", action="store_true", help="print JSON"
-    )
-    for name, told in (
-        ("pause", "take only what reduces positions in a channel until it is resumed"),
-        ("freeze", "take nothing at all in a channel, no closing either, until it is resumed"),
-        ("resume", "take positions in a channel again"),
-        ("flatten", "close every position of a channel, and take only what reduces"),
+def configure(parser: ArgumentParser) -> None:
+    """Add the commands of `mtnet signals`."""
+    signals = parsers.group(parser)
+    _configure_publish(signals)
+    _configure_follow(signals)
+    summary = "list the channels, their positions, publishers and followers"
+    parsers.add_json(local.add(signals, "channels", list_channels, summary))
+    summary = "show the progress and the positions of each follower"
+    parsers.add_json(local.add(signals, "status", status, summary))
+    for name, summary in (
+        ("pause", "accept only reductions in a channel until it is resumed"),
+        ("freeze", "accept nothing in a channel, not even closings, until it is resumed"),
+        ("resume", "accept everything in a channel again"),
+        ("flatten", "close every position of a channel, then accept only reductions"),
     ):
-        _channel(local.add(signals, name, _operate(name), told, "main"))
-    told = "print every entry that is kept, each of them proved"
-    parser = local.add(signals, "export", export_entries, told, "main --format csv")
-    parser.add_argument("channel", metavar="CHANNEL", nargs="?", help="default: all of them")
-    parser.add_argument("--format", choices=("csv", "jsonl"), default="csv")
-    parser.add_argument(
-        "--spreadsheet",
-        action="store_true",
-        help="put ' before texts in csv that Excel and its like would compute, as @ES",
-    )
-    told = "check every row of the journal, while the daemon runs or not"
-    parser = local.add(signals, "verify", verify, told, "")
-    parser.add_argument("channel", metavar="CHANNEL", nargs="?", help="default: all of them")
-    told = "go on with a channel that is damaged, or whose history went back, as it is"
-    parser = local.add(signals, "accept", accept, told, "main")
-    _channel(parser)
-    parser.add_argument(
-        "--new-epoch",
-        action="store_true",
-        help="let every follower hold until a person accepts it there; damage always does",
-    )
+        _add_channel(local.add(signals, name, partial(_operate, name), summary, "main"))
+    _configure_export(signals)
+    summary = "check every row of the journal; the daemon may run meanwhile"
+    _add_optional_channel(local.add(signals, "verify", verify, summary))
+    _configure_accept(signals)
 
 
-def _channel(parser: ArgumentParser) -> None:
+def _add_channel(parser: ArgumentParser) -> None:
     parser.add_argument("channel", metavar="CHANNEL")
 
 
-def _publish_parser(commands: "Commands") -> None:
-    told = "set a position of a symbol and wait until it is stored"
-    parser = remote.add(commands, "publish", publish_signal, SERVER, told, "GBPUSD -0.25")
+def _add_optional_channel(parser: ArgumentParser) -> None:
+    parser.add_argument("channel", metavar="CHANNEL", nargs="?", help="default: all of them")
+
+
+def _configure_publish(commands: "Commands") -> None:
+    summary = "set the position of a symbol and wait until it is stored"
+    parser = remote.add(commands, "publish", publish_signal, SERVER, summary, "GBPUSD -0.25")
     parser.add_argument("symbol", metavar="SYMBOL")
     parser.add_argument(
         "volume", metavar="VOLUME", help="lots; negative = sold, 0 = flat, for example -0.25"
     )
     parser.add_argument("--channel", metavar="NAME", default="main")
-    parser.add_argument("--ticket", default="", help="one position among several of the symbol")
+    parser.add_argument("--ticket", default="", help="one of several positions in the symbol")
     parser.add_argument("--type", default="position", help="position, buy_limit, sell_stop, ...")
     parser.add_argument("--id", default="", help="never applied twice (default: a new one)")
     parser.add_argument(
-        "--take", action="store_true", help="take the channel over from whoever publishes there"
+        "--take", action="store_true", help="take the channel over from its current publisher"
     )
     for name in FIELDS:
         parser.add_argument(f"--{name}", metavar="X")
 
 
-def _follow_parser(commands: "Commands") -> None:
-    told = "print positions as they come, until Ctrl-C"
-    parser = remote.add(commands, "follow", follow_signals, SERVER, told, "--seconds 60 --json")
+def _configure_follow(commands: "Commands") -> None:
+    summary = "print positions as they change, until Ctrl-C"
+    parser = remote.add(commands, "follow", follow_signals, SERVER, summary, "--seconds 60 --json")
     parser.add_argument("--channel", metavar="NAME", default="main")
-    parser.add_argument("--seconds", metavar="N", type=remote.seconds, help="stop after so long")
+    parser.add_argument(
+        "--seconds", metavar="N", type=remote.seconds, help="stop after this many seconds"
+    )
     parser.add_argument(
         "--published", action="store_true", help="as a classic client, which acknowledges nothing"
     )
 
 
-# Talking to a server
+def _configure_export(commands: "Commands") -> None:
+    summary = "print every stored entry, each verified"
+    parser = local.add(commands, "export", export_entries, summary, "main --format csv")
+    _add_optional_channel(parser)
+    parser.add_argument("--format", choices=("csv", "jsonl"), default="csv")
+    parser.add_argument(
+        "--spreadsheet",
+        action="store_true",
+        help="put ' before texts in CSV that a spreadsheet would compute, such as @ES",
+    )
+
+
+def _configure_accept(commands: "Commands") -> None:
+    summary = "continue a channel that is damaged, or whose history went back, as it is"
+    parser = local.add(commands, "accept", accept, summary, "main")
+    _add_channel(parser)
+    parser.add_argument(
+        "--new-epoch",
+        action="store_true",
+        help="make every follower hold until a person accepts it there; damage always does",
+    )
+
+
+# Commands for a server
 
 
 async def publish_signal(
@@ -200,8 +209,8 @@ async def publish_signal(
         # A ClientService that is in the middle of telling cannot be stopped.
         await deferLater(clock, 0)
         await publisher.stopService()
-    told = {"symbol": arguments.symbol, "volume": arguments.volume, "seq": seq}
-    remote.print_result(arguments, told, f"Stored: {arguments.symbol} {arguments.volume}")
+    values = {"symbol": arguments.symbol, "volume": arguments.volume, "seq": seq}
+    print_result(arguments, values, f"Stored: {arguments.symbol} {arguments.volume}")
 
 
 async def follow_signals(
@@ -297,7 +306,7 @@ def _print_entries(watch: remote.StreamReporter, arguments: Namespace, *entries:
 
 
 def _print_entry(arguments: Namespace, entry: Entry) -> None:
-    told: dict[str, object] = {
+    values: dict[str, object] = {
         "symbol": entry.symbol,
         "volume": f"{entry.volume or Decimal('0.00'):f}",
         "time": entry.time,
@@ -307,15 +316,15 @@ def _print_entry(arguments: Namespace, entry: Entry) -> None:
         **({"type": entry.type} if entry.type != "position" else {}),
         **dict(entry.fields),
     }
-    shown = [f"{entry.symbol} {told['volume']}"]
-    shown += [f"{key}={value}" for key, value in list(told.items())[5:]]
-    remote.print_result(arguments, told, " ".join(shown))
+    shown = [f"{entry.symbol} {values['volume']}"]
+    shown += [f"{key}={value}" for key, value in list(values.items())[5:]]
+    print_result(arguments, values, " ".join(shown))
 
 
 def _print_position(arguments: Namespace, symbol: str, volume: Decimal) -> None:
     text = f"{volume or Decimal('0.00'):f}"
-    told = {"symbol": symbol, "volume": text, "time": system_time()}
-    remote.print_result(arguments, told, f"{symbol} {text}")
+    values = {"symbol": symbol, "volume": text, "time": system_time()}
+    print_result(arguments, values, f"{symbol} {text}")
 
 
 def _check_no_login(arguments: Namespace) -> None:
@@ -323,7 +332,7 @@ def _check_no_login(arguments: Namespace) -> None:
         raise ClientError("The classic dialect of signals knows no login.")
 
 
-# Asking the daemon
+# Commands for the running daemon
 
 
 def list_channels(arguments: Namespace) -> None:
@@ -333,19 +342,19 @@ def list_channels(arguments: Namespace) -> None:
     Raises:
         ClientError: no daemon answers.
     """
-    found = _ask(arguments, "status")["signals"]["channels"]
+    found = local.ask_daemon(arguments, "status")["signals"]["channels"]
     rows = [{"channel": name, **_flat(row)} for name, row in found.items()]
-    remote.print_result(arguments, found, "\n".join(local.table(rows)))
+    print_result(arguments, found, "\n".join(table(rows)))
 
 
 def status(arguments: Namespace) -> None:
     """
-    Print how far each follower is.
+    Print the progress of each follower.
 
     Raises:
         ClientError: no daemon answers.
     """
-    found = _ask(arguments, "status")["signals"]
+    found = local.ask_daemon(arguments, "status")["signals"]
     rows = [
         {
             "channel": name,
@@ -354,8 +363,8 @@ def status(arguments: Namespace) -> None:
             "acknowledged": row["acknowledged"],
             "behind": row["behind"],
             "ms": row["late"],
-            "holds": _pairs(row["held"]),
-            "failed": _pairs(row["failed"]),
+            "holds": pairs(row["held"]),
+            "failed": pairs(row["failed"]),
         }
         for session in found["sessions"]
         for name, row in session["channels"].items()
@@ -367,43 +376,27 @@ def status(arguments: Namespace) -> None:
         if row["paused"] is not None
     ]
     shown += [f"{sentence}." for sentence in found["diverged"]]
-    shown += local.table(rows) if rows else []
+    shown += table(rows) if rows else []
     shown.append(f"{followers - len(rows)} followers of the classic dialect, which tell nothing.")
-    remote.print_result(arguments, found, "\n".join(shown))
+    print_result(arguments, found, "\n".join(shown))
 
 
-def _operate(name: str) -> Callable[[Namespace], None]:
-    def do(arguments: Namespace) -> None:
-        arguments.json = False
-        result = _ask(arguments, f"signals {name}", channel=arguments.channel)
-        count = f": {result} positions and orders" if isinstance(result, int) else ""
-        print(f"{arguments.channel} {DONE[name]}{count}.", flush=True)
-
-    return do
+def _operate(name: str, arguments: Namespace) -> None:
+    result = local.ask_daemon(arguments, f"signals {name}", channel=arguments.channel)
+    count = f": {result} positions and orders" if isinstance(result, int) else ""
+    print(f"{arguments.channel} {DONE[name]}{count}.", flush=True)
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return {
         **row,
-        "positions": _pairs(row["positions"]),
-        "since": _moment(row["since"]),
+        "positions": pairs(row["positions"]),
+        "since": local_time(row["since"]),
         "paused": row["paused"] or "",
     }
 
 
-def _pairs(found: dict[str, Any]) -> str:
-    return " ".join(f"{key} {value}" for key, value in found.items())
-
-
-def _moment(milliseconds: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(milliseconds / 1000))
-
-
-def _ask(arguments: Namespace, command: str, **more: Any) -> Any:
-    return ask(local.folder(arguments) / "control", command, **more)
-
-
-# The journal
+# Commands for the journal
 
 
 def export_entries(arguments: Namespace) -> None:
@@ -418,7 +411,7 @@ def export_entries(arguments: Namespace) -> None:
     if arguments.format == "csv":
         rows.writerow(CSV)
     for entry in export(local.folder(arguments) / "signals.sqlite", arguments.channel):
-        told: dict[str, object] = {
+        values: dict[str, object] = {
             "channel": entry.channel,
             "seq": entry.seq,
             "time": entry.when,
@@ -430,18 +423,18 @@ def export_entries(arguments: Namespace) -> None:
             **dict(entry.fields),
         }
         if arguments.format == "csv":
-            shown = escape_formulas(told) if arguments.spreadsheet else told
+            shown = escape_formulas(values) if arguments.spreadsheet else values
             rows.writerow([shown.get(key, "") for key in CSV])
         else:
-            print(msgspec.json.encode(told).decode())
+            print(msgspec.json.encode(values).decode())
     sys.stdout.flush()
 
 
-def escape_formulas(told: Mapping[str, object]) -> dict[str, object]:
+def escape_formulas(values: Mapping[str, object]) -> dict[str, object]:
     """Return what a spreadsheet shows and does not compute; others read what this changes."""
     return {
         key: f"'{text}" if key in TEXT_COLUMNS and str(text).startswith(FORMULA_PREFIXES) else text
-        for key, text in told.items()
+        for key, text in values.items()
     }
 
 
@@ -488,8 +481,8 @@ def accept(arguments: Namespace) -> None:
 def _offline(settings: Signals, folder: DataFolder) -> Iterator[local.RunCommand]:
     """Yield what accepts a channel while no daemon runs."""
     journal = Journal(folder.signals, settings.retain)
-    now = WallClock(system_time, time.monotonic)
-    signals = SignalService(settings, journal, Clock(), now, maybeDeferred)
+    clock = WallClock(system_time, time.monotonic)
+    signals = SignalService(settings, journal, Clock(), clock, maybeDeferred)
     signals.open()
     try:
         yield lambda command, channel, new_epoch: _result(signals.accept(channel, new_epoch))

@@ -1,8 +1,8 @@
-"""`mtnet ticks`: told live, and read from and written into the data folder."""
+"""`mtnet ticks`: values live, and read from and written into the data folder."""
 
 import re
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from calendar import timegm
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,8 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
-from mtnet.cli import local, remote, ticks_send
+from mtnet.cli import local, parsers, remote, ticks_send
+from mtnet.cli.output import print_json, print_result, table, utc_exact
 from mtnet.client import Tick, subscribe
 from mtnet.client.tick_subscription import wire_symbol
 from mtnet.clock import system_time
@@ -28,7 +29,7 @@ from mtnet.services.ticks.wire import ABSENT, FIELDS, pad
 from mtnet.storage.files import atomic_file
 
 if TYPE_CHECKING:
-    from mtnet.cli.remote import Commands
+    from mtnet.cli.parsers import Commands
 
 SERVER = "tcp:127.0.0.1:8082"
 """The server that is asked when none is named: the daemon's default."""
@@ -44,47 +45,47 @@ _JSON_ZEROS = re.compile(r"^(-?)0+(?=\d)")
 Writer = Callable[[str, Stored], bytes]
 
 
-# What the command line says
+# Command line
 
 
-def register(commands: "Commands") -> None:
-    """Add `mtnet ticks`."""
-    ticks = remote.group(commands, "ticks", "send and be told ticks, and read and fill the store")
-    told = "print ticks as they come, until Ctrl-C"
-    tail = remote.add(ticks, "tail", tail_ticks, SERVER, told, "EURUSD GBPUSD")
+def configure(parser: ArgumentParser) -> None:
+    """Add the commands of `mtnet ticks`."""
+    ticks = parsers.group(parser)
+    summary = "print ticks as they arrive, until Ctrl-C"
+    tail = remote.add(ticks, "tail", tail_ticks, SERVER, summary, "EURUSD GBPUSD")
     tail.add_argument("symbols", metavar="SYMBOL", nargs="*", help="default: all of them")
-    tail.add_argument("--seconds", metavar="N", type=remote.seconds, help="stop after so long")
-    ticks_send.register(ticks, SERVER)
-    _export_parser(ticks)
-    _import_parser(ticks)
-    local.add(ticks, "symbols", list_symbols, "list what is stored", "").add_argument(
-        "--json", action="store_true", help="print JSON"
+    tail.add_argument(
+        "--seconds", metavar="N", type=remote.seconds, help="stop after this many seconds"
     )
-    told = "say who sent what, and whether all of it came"
-    local.add(ticks, "report", report, told, "--json").add_argument(
-        "--json", action="store_true", help="print JSON"
-    )
+    ticks_send.configure(ticks, SERVER)
+    _configure_export(ticks)
+    _configure_import(ticks)
+    parsers.add_json(local.add(ticks, "symbols", list_symbols, "list the stored symbols"))
+    summary = "show what each source sent, and which ticks are missing"
+    parsers.add_json(local.add(ticks, "report", report, summary, "--json"))
 
 
-def _export_parser(commands: "Commands") -> None:
-    told = "write the ticks of a symbol, in order"
-    example = "EURUSD --from 2019.02.04 -o EURUSD.csv"
-    parser = local.add(commands, "export", export, told, example)
+def _configure_export(commands: "Commands") -> None:
+    summary, example = (
+        "write the ticks of a symbol, in order",
+        "EURUSD --from 2019.02.04 -o EURUSD.csv",
+    )
+    parser = local.add(commands, "export", export, summary, example)
     parser.add_argument("symbol", metavar="SYMBOL")
     parser.add_argument(
         "--format", choices=sorted(FORMATS), default="mt5", help="default: as MetaTrader 5 exports"
     )
-    moment = "a day such as 2019.02.04, with ' 12:30:00.000' or without, or milliseconds"
+    moment = "a day such as 2019.02.04, optionally with ' 12:30:00.000', or milliseconds"
     parser.add_argument("--from", dest="start", metavar="T", type=_moment, help=moment)
     parser.add_argument("--to", dest="stop", metavar="T", type=_moment, help="up to, not with")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="where it is written")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="the file to write")
 
 
-def _import_parser(commands: "Commands") -> None:
-    told = "store the ticks of a file that MetaTrader 5 exported, each of them once"
-    parser = local.add(commands, "import", import_ticks, told, "EURUSD.csv --symbol EURUSD")
+def _configure_import(commands: "Commands") -> None:
+    summary = "store the ticks of a file that MetaTrader 5 exported, each once"
+    parser = local.add(commands, "import", import_ticks, summary, "EURUSD.csv --symbol EURUSD")
     parser.add_argument(
-        "file", metavar="FILE", type=Path, help="also compressed with gzip, or alone in a zip file"
+        "file", metavar="FILE", type=Path, help="plain, gzip, or the only file in a zip archive"
     )
     parser.add_argument("--symbol", metavar="SYMBOL", required=True)
     parser.add_argument(
@@ -93,7 +94,7 @@ def _import_parser(commands: "Commands") -> None:
         metavar="N",
         type=_shift,
         default=0,
-        help="are added to each time, for example -2 or 5.5",
+        help="hours to add to each time, for example -2 or 5.5",
     )
 
 
@@ -122,7 +123,7 @@ def _shift(text: str) -> int:
     return round(hours * HOUR)
 
 
-# What is done
+# Commands
 
 
 async def tail_ticks(
@@ -189,27 +190,21 @@ def import_ticks(arguments: Namespace) -> None:
 def list_symbols(arguments: Namespace) -> None:
     """Print what is stored."""
     found = TickReader(_store(arguments)).symbols()
-    if arguments.json:
-        print(msgspec.json.encode(found).decode(), flush=True)
-        return
-    rows = [{**row, "first": _date(row["first"]), "last": _date(row["last"])} for row in found]
-    print("\n".join(local.table(rows)) if rows else "No tick is stored.", flush=True)
+    rows = _readable(found, DATES)
+    print_result(arguments, found, "\n".join(table(rows)) if rows else "No tick is stored.")
 
 
 def report(arguments: Namespace) -> None:
     """Print who sent what, and whether all of it came."""
     found = TickReader(_store(arguments)).report()
-    if arguments.json:
-        print(msgspec.json.encode(found).decode(), flush=True)
-    else:
-        print("\n".join(_describe(found)), flush=True)
+    print_result(arguments, found, "\n".join(_describe(found)))
 
 
 def _describe(found: dict[str, Any]) -> Iterator[str]:
     for name, dates in (("sources", DATES), ("symbols", DATES), ("gaps", ("found",))):
         if found[name]:
             yield f"{name}:"
-            yield from (f"  {line}" for line in local.table(_shown(found[name], dates)))
+            yield from (f"  {line}" for line in table(_readable(found[name], dates)))
     totals = found["totals"]
     yield (
         f"{totals['stored']} ticks taken and stored, {totals['lost']} lost when the daemon was "
@@ -221,13 +216,13 @@ DATES = ("first", "last")
 """The columns that hold times; those of gaps are numbers."""
 
 
-def _shown(rows: Iterable[dict[str, Any]], dates: tuple[str, ...]) -> list[dict[str, Any]]:
+def _readable(rows: Iterable[dict[str, Any]], dates: tuple[str, ...]) -> list[dict[str, Any]]:
     shown = []
     for row in rows:
-        told = {key: _date(value) if key in dates else value for key, value in row.items()}
-        if "silence" in told:
-            told["silence"] = f"{row['silence'] / 1_000:.3f} s"
-        shown.append(told)
+        values = {key: utc_exact(value) if key in dates else value for key, value in row.items()}
+        if "silence" in values:
+            values["silence"] = f"{row['silence'] / 1_000:.3f} s"
+        shown.append(values)
     return shown
 
 
@@ -236,19 +231,19 @@ def _shown(rows: Iterable[dict[str, Any]], dates: tuple[str, ...]) -> list[dict[
 
 def _csv(symbol: str, tick: Stored) -> bytes:
     values = ["" if each == ABSENT else each.decode() for each in pad(tick.rest)]
-    # A symbol has no comma as it is wire_symbol here, and may have a quotation mark.
+    # Stored symbols have no comma, but may have a quotation mark.
     name = '"{}"'.format(symbol.replace('"', '""')) if '"' in symbol else symbol
     return f"{','.join([name, *values, str(tick.received), tick.source])}\r\n".encode()
 
 
 def _jsonl(symbol: str, tick: Stored) -> bytes:
     values = [_json_number(each.decode()) for each in pad(tick.rest)]
-    told = {"symbol": symbol, **dict(zip(FIELDS, values, strict=True))}
-    return msgspec.json.encode({**told, "received": tick.received, "source": tick.source}) + b"\n"
+    row = {"symbol": symbol, **dict(zip(FIELDS, values, strict=True))}
+    return msgspec.json.encode({**row, "received": tick.received, "source": tick.source}) + b"\n"
 
 
 def _json_number(text: str | None) -> msgspec.Raw | None:
-    """Return a number as JSON takes it, with the digits that were sent."""
+    """Return a number as JSON writes it, with the digits that were sent."""
     if text is None or text == ABSENT.decode():
         return None
     return msgspec.Raw(_JSON_ZEROS.sub(r"\1", text).encode())
@@ -263,15 +258,12 @@ FORMATS: dict[str, tuple[bytes, Writer]] = {
 
 def _print(tick: Tick, as_json: bool) -> None:
     if as_json:
-        told = {
-            **tick._asdict(),
-            **{name: _json_number(getattr(tick, name)) for name in FIELDS[:4]},
-        }
-        print(msgspec.json.encode(told).decode(), flush=True)
+        numbers = {name: _json_number(getattr(tick, name)) for name in FIELDS[:4]}
+        print_json({**tick._asdict(), **numbers})
         return
     values = ["-" if each is None else str(each) for each in tick[1:7]]
     skipped = f" ({tick.skipped} skipped)" if tick.skipped else ""
-    print(f"{_date(tick.received)} {tick.symbol} {' '.join(values)}{skipped}", flush=True)
+    print(f"{utc_exact(tick.received)} {tick.symbol} {' '.join(values)}{skipped}", flush=True)
 
 
 # Files
@@ -313,10 +305,3 @@ def _progress() -> Iterator[Callable[[int], object]]:
 
     with tqdm(unit=" ticks", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
         yield bar.update
-
-
-def _date(milliseconds: int | None) -> str:
-    if milliseconds is None:
-        return "-"
-    seconds, rest = divmod(milliseconds, 1_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest:03}"

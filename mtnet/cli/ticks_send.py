@@ -1,4 +1,4 @@
-"""`mtnet ticks send`: the records of a file, or of standard input, to a server."""
+"""`mtnet ticks send`: sends the lines of a file, or of standard input, to a server."""
 
 import os
 import stat
@@ -17,36 +17,40 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from mtnet.cli import remote
+from mtnet.cli.output import print_result
 from mtnet.client import TickSender
 from mtnet.errors import ClientError
 
 if TYPE_CHECKING:
-    from mtnet.cli.remote import Commands
+    from mtnet.cli.parsers import Commands
 
 CHUNK_SIZE = 65_536
-"""Bytes that are read at once."""
+"""Bytes of one read."""
 MAX_IN_FLIGHT = 20_000
-"""Ticks that may be under way before more is read."""
+"""Ticks that may be unconfirmed while more are read."""
 
 
-def register(commands: "Commands", server: str) -> None:
+def configure(commands: "Commands", server: str) -> None:
     """Add `mtnet ticks send`."""
-    told = "send ticks, one SYMBOL BID [ASK ...] a line, until the server has stored all of them"
-    parser = remote.add(commands, "send", send_ticks, server, told, "--source desk-1 ticks.txt")
+    summary = "send ticks, one SYMBOL BID [ASK ...] a line, until the server has stored them all"
+    example = "--source desk-1 ticks.txt"
+    parser = remote.add(commands, "send", send_ticks, server, summary, example)
     parser.add_argument(
         "file", metavar="FILE", nargs="?", type=Path, help="default: standard input"
     )
-    parser.add_argument("--source", metavar="NAME", help="who sends (default: this machine)")
+    parser.add_argument(
+        "--source", metavar="NAME", help="name of the sender (default: this machine)"
+    )
 
 
 async def send_ticks(
     server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
 ) -> None:
     """
-    Send everything, and say what became of it.
+    Send every line, and print the counts.
 
     Raises:
-        ClientError: some ticks were refused, here or there, or the file cannot be read.
+        ClientError: the file cannot be read; a line is not a tick; the server refused ticks.
     """
     ended: Deferred[None] = Deferred()
     watch = remote.StreamReporter(ended, arguments.server)
@@ -62,7 +66,7 @@ async def send_ticks(
     connected = sender.whenConnected(failAfterFailures=1)
     sender.startService()
     await connected
-    # Whoever is told of the connection cannot stop what tells him.
+    # A ClientService cannot be stopped from its own callback.
     await deferLater(clock, 0)
     lines = Lines(sender)
     working = Deferred.fromCoroutine(_send(arguments.file, sender, lines))
@@ -73,14 +77,14 @@ async def send_ticks(
         working.cancel()
         await sender.stopService()
     refused = sender.refused + lines.bad
-    told = {"sent": sender.sent, "stored": sender.stored, "refused": refused}
-    remote.print_result(arguments, told, f"{sender.stored} ticks stored.")
+    counts = {"sent": sender.sent, "stored": sender.stored, "refused": refused}
+    print_result(arguments, counts, f"{sender.stored} ticks stored.")
     if refused:
-        raise ClientError(f"{refused} lines are not stored.")
+        raise ClientError(f"{refused} lines were not stored.")
 
 
 def _lost(watch: remote.StreamReporter, sender: TickSender, reason: str) -> None:
-    # Another kind of server stores nothing; who has sent nothing needed no answer.
+    # A server of another kind stores nothing; before anything is sent, no answer is due.
     watch.answered = watch.answered or sender.stored > 0 or not sender.sent
     watch.lost(reason)
 
@@ -91,7 +95,7 @@ async def _send(file: Path | None, sender: TickSender, lines: "Lines") -> None:
             if stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
                 await _send_chunks(opened, sender, lines)
             else:
-                # A thread that reads a terminal, or a pipe, would outlive Ctrl-C.
+                # A thread that reads a terminal or a pipe would survive Ctrl-C.
                 reader = _Reader(lines)
                 StandardIO(reader, *([] if file is None else [opened.fileno()]))
                 await reader.ended
@@ -111,11 +115,11 @@ async def _send_chunks(file: BinaryIO, sender: TickSender, lines: "Lines") -> No
 
 
 def _opened(file: Path | None) -> BinaryIO:
-    """Open what is read; nobody need have opened the other end of a named pipe."""
+    """Open the input, without waiting for the other end of a named pipe."""
     if file is not None:
         return open(os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
     if sys.stdin is None:
-        raise ClientError("There is no standard input; name a FILE.")
+        raise ClientError("Standard input is closed; name a FILE.")
     return sys.stdin.buffer
 
 
@@ -126,10 +130,10 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 class Lines:
     """
-    Cuts what is read into lines, and hands them to a sender.
+    A line splitter in front of a tick sender.
 
     Attributes:
-        bad: lines that are no ticks.
+        bad: lines that are not ticks.
     """
 
     def __init__(self, sender: TickSender) -> None:
@@ -138,23 +142,23 @@ class Lines:
         self._number = self.bad = 0
 
     def feed(self, data: bytes) -> None:
-        """Take bytes."""
+        """Split more bytes, and send the whole lines."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._line(line)
 
     def end(self) -> None:
-        """Take what stands behind the last separator."""
+        """Send the line behind the last separator."""
         self._line(self._rest)
         self._rest = b""
 
     @property
     def is_full(self) -> bool:
-        """Whether enough is under way."""
+        """Whether to wait before reading more."""
         return self._sender.waiting >= MAX_IN_FLIGHT
 
     def synced(self) -> "Deferred[None]":
-        """As that of the sender."""
+        """Fire when everything that was sent is stored, as `TickSender.synced`."""
         return self._sender.synced()
 
     def _line(self, line: bytes) -> None:
@@ -171,10 +175,10 @@ class Lines:
 
 class _Reader(Protocol):
     """
-    Reads standard input.
+    Reads standard input, with back-pressure.
 
     Attributes:
-        ended: fires when it is at its end.
+        ended: fires at the end of the input.
     """
 
     def __init__(self, lines: Lines) -> None:

@@ -16,9 +16,10 @@ from zope.interface import directlyProvides
 
 from mtnet import __version__
 from mtnet.cli import local, remote, templates
-from mtnet.cli.local import describe, show, table
 from mtnet.cli.main import main, parser
+from mtnet.cli.output import show, table
 from mtnet.cli.run import RunOptions
+from mtnet.cli.status import describe
 
 SINCE = 1_700_000_000_000
 
@@ -503,13 +504,13 @@ def test_put_of_a_file_that_says_nothing_of_itself_asks_for_symbol_and_period(no
     file.write_bytes(b"<chart>\n</chart>\n")
     status, _, complained = outcome("templates", "put", str(file), "--server", nobody)
     assert (status, len(complained.splitlines())) == (1, 1)
-    assert f"Or say SYMBOL and PERIOD behind {file}." in complained
+    assert f"Or name SYMBOL and PERIOD behind {file}." in complained
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["put", "plain.tpl", "EURUSD"], "A PERIOD such as H1 stands behind SYMBOL EURUSD"),
+        (["put", "plain.tpl", "EURUSD"], "PERIOD is missing behind EURUSD"),
         (["put", "nosuch_H1.tpl"], "nosuch_H1.tpl cannot be read: No such file"),
         (["get", "EURUSD", "H1", "--json"], "name one with -o FILE"),
     ],
@@ -557,5 +558,5 @@ def test_a_clock_that_is_set_holds_back_no_timer(monkeypatch):
 
     arguments = parser().parse_args(["signals", "follow"])
     directlyProvides(clock, IReactorTime, IReactorCore)
-    remote.in_reactor(work, arguments)
+    remote.run_in_reactor(work, arguments)
     assert told == [time.monotonic]

@@ -1,6 +1,5 @@
 """`mtnet account`: the same words whether a daemon runs or not, and no secret but where it must."""
 
-import argparse
 import io
 import json
 import os
@@ -17,6 +16,7 @@ from mtnet.access.accounts.model import Accounts, is_token
 from mtnet.access.accounts.passwords import HASHER
 from mtnet.access.accounts.store import AccountStore
 from mtnet.cli import accounts as cli
+from mtnet.cli.main import parser
 from mtnet.clock import WallClock
 from mtnet.daemon.control import ControlFactory, _result, answers
 from mtnet.daemon.datadir import DataFolder
@@ -32,8 +32,7 @@ class Mtnet:
     def __init__(self, folder, monkeypatch, capsys):
         self.folder, self._monkeypatch, self._capsys = folder, monkeypatch, capsys
         self.accounts = None
-        self._parser = argparse.ArgumentParser(prog="mtnet")
-        cli.register(self._parser.add_subparsers(required=True))
+        self._parser = parser(used="account")
         monkeypatch.setattr(cli, "system_time", lambda: NOW)
         monkeypatch.setattr(cli, "hash_password", lambda text: f"hash of {len(text)}")
 
@@ -64,7 +63,7 @@ class Mtnet:
     def __call__(self, *arguments, typed=""):
         self._monkeypatch.setattr("sys.stdin", io.StringIO(typed))
         parsed = self._parser.parse_args(["account", *arguments, "--data", str(self.folder)])
-        parsed.do(parsed)
+        parsed.run(parsed)
         return self._capsys.readouterr().out
 
     def refusal(self, *arguments, **options):
@@ -113,8 +112,8 @@ def test_every_change_is_told_by_what_the_account_is_then(mtnet):
     assert mtnet("revoke", "alice", "follow") == said + "reader.\n"
     assert mtnet("disable", "alice") == said + "reader; it is disabled.\n"
     assert mtnet("enable", "alice") == said + "reader.\n"
-    assert mtnet("remove", "alice") == "alice is no account any more.\n"
-    assert mtnet("list").startswith("There is no account; ")
+    assert mtnet("remove", "alice") == "The account alice is removed.\n"
+    assert mtnet("list").startswith("There is no account. ")
 
 
 def test_accounts_are_listed_for_people_and_programs(mtnet):
@@ -146,14 +145,14 @@ def test_an_account_is_shown_in_words(mtnet):
 def test_a_token_is_all_that_is_printed_and_its_advice_is_not_in_the_way(mtnet, capsys):
     mtnet("add", "alice", "--role", "follower", "--no-password")
     parsed = mtnet._parser.parse_args(["account", "token", "alice", "--data", str(mtnet.folder)])
-    parsed.do(parsed)
+    parsed.run(parsed)
     printed = capsys.readouterr()
     secret, (token,) = printed.out.strip(), mtnet.stored().tokens.values()
     assert is_token(secret)
     assert secret not in printed.err
     assert f"--withdraw {token.id}" in printed.err
     told = mtnet("token", "alice", "--withdraw", token.id)
-    assert told == f"Token {token.id} of alice counts no more.\n"
+    assert told == f"Token {token.id} of alice is withdrawn.\n"
     assert mtnet.stored().tokens == {}
 
 
@@ -184,7 +183,7 @@ def test_a_password_that_can_be_none_changes_nothing_and_is_not_quoted(mtnet, ty
     told = mtnet.refusal("add", "alice", typed=typed)
     assert "password" in told
     assert not typed.strip() or typed.strip() not in told
-    assert mtnet("list").startswith("There is no account; ")
+    assert mtnet("list").startswith("There is no account. ")
 
 
 @pytest.mark.parametrize("typed", [PASSWORD, PASSWORD + "\r\n", PASSWORD + "\nsecond line\n"])

@@ -1,6 +1,5 @@
 """`mtnet bans`: through the daemon, or on its file while none runs."""
 
-import argparse
 import json
 import socket
 import threading
@@ -11,6 +10,7 @@ import pytest
 from mtnet.access.bans.policy import Bans, Offence
 from mtnet.access.bans.store import BanStore
 from mtnet.cli import bans as module
+from mtnet.cli.main import parser
 from mtnet.config.schema import Bans as Weights
 from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import ClientError, WireError
@@ -23,10 +23,8 @@ def mtnet(tmp_path, capsys):
     """Run a command on the test's data folder; return what it printed."""
 
     def run(*arguments):
-        parser = argparse.ArgumentParser(prog="mtnet")
-        module.register(parser.add_subparsers(required=True))
-        parsed = parser.parse_args(["bans", *arguments, "--data", str(tmp_path)])
-        parsed.do(parsed)
+        parsed = parser(used="bans").parse_args(["bans", *arguments, "--data", str(tmp_path)])
+        parsed.run(parsed)
         return capsys.readouterr().out
 
     return run
@@ -60,24 +58,26 @@ def daemon(folder, answer):
 
 
 def test_a_new_folder_has_no_bans(mtnet):
-    assert mtnet("list") == "Nobody is banned, nor has a penalty.\n"
+    assert mtnet("list") == "No network is banned or has a penalty.\n"
 
 
 def test_a_ban_is_added_shown_and_lifted_without_a_daemon(mtnet):
-    assert mtnet("add", HOST, "--seconds", "200") == f"{HOST} is kept out for 3 min 20 s.\n"
+    assert mtnet("add", HOST, "--seconds", "200") == f"{HOST} is banned for 3 min 20 s.\n"
     head, row = mtnet("list").splitlines()
     assert head.split("  ")[0] == "NETWORK"
     assert row.startswith(f"{HOST}/32")
     assert "3 min" in row
     assert row.endswith("by hand")
     assert mtnet("lift", HOST) == f"{HOST} has no penalty any more.\n"
-    assert mtnet("list") == "Nobody is banned, nor has a penalty.\n"
+    assert mtnet("list") == "No network is banned or has a penalty.\n"
 
 
 def test_a_ban_is_for_a_day_or_for_ever(mtnet):
-    assert mtnet("add", "2001:db8::/32") == "2001:db8::/32 is kept out for 1 d.\n"
-    assert mtnet("add", "192.0.2.0/24", "--for-ever") == "192.0.2.0/24 is kept out for ever.\n"
-    assert "for ever" in mtnet("list").splitlines()[1]
+    assert mtnet("add", "2001:db8::/32") == "2001:db8::/32 is banned for 1 d.\n"
+    assert (
+        mtnet("add", "192.0.2.0/24", "--for-ever") == "192.0.2.0/24 is banned until it is lifted.\n"
+    )
+    assert "until lifted" in mtnet("list").splitlines()[1]
 
 
 def test_programs_are_told_in_json(mtnet):

@@ -1,6 +1,5 @@
 """`mtnet signals` on a journal, without a daemon."""
 
-import argparse
 import csv
 import io
 import json
@@ -8,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from mtnet.cli import signals as module
+from mtnet.cli.main import parser
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Entry
 
@@ -24,10 +23,9 @@ def rows(tmp_path, capsys):
     journal.close()
 
     def run(*arguments):
-        parser = argparse.ArgumentParser(prog="mtnet")
-        module.register(parser.add_subparsers(required=True))
-        parsed = parser.parse_args(["signals", "export", *arguments, "--data", str(tmp_path)])
-        parsed.do(parsed)
+        words = ["signals", "export", *arguments, "--data", str(tmp_path)]
+        parsed = parser(used="signals").parse_args(words)
+        parsed.run(parsed)
         printed = capsys.readouterr().out
         if "jsonl" in arguments:
             return [json.loads(line) for line in printed.splitlines()]

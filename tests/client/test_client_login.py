@@ -295,7 +295,7 @@ def test_ticks_that_come_through_a_pipe_are_never_taken_for_the_password():
         start_new_session=True,  # without a terminal
     )
     assert done.returncode == 1
-    assert done.stderr.startswith(b"mtnet: There is no password; MTNET_PASSWORD")
+    assert done.stderr.startswith(b"mtnet: The password is missing: set MTNET_PASSWORD")
     assert len(done.stderr.splitlines()) == 1
 
 

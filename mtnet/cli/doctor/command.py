@@ -1,19 +1,17 @@
 """`mtnet doctor`: looks at a server from where it is called, and says what is wrong."""
 
 import re
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from ipaddress import ip_address
-from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-import msgspec
-
+from mtnet.cli import parsers
 from mtnet.cli.doctor.findings import (
     DEFAULTS,
     WRONG,
@@ -25,15 +23,11 @@ from mtnet.cli.doctor.findings import (
     unresolved,
 )
 from mtnet.cli.doctor.probe import PortReport, probe_port, resolve
+from mtnet.cli.output import print_result
 from mtnet.clock import system_time
 from mtnet.errors import CertificateError, ClientError
 from mtnet.net.tls.authority import chain_pem, parse_name
 from mtnet.net.tls.certificates import read_certificates
-
-if TYPE_CHECKING:
-    from argparse import ArgumentParser, _SubParsersAction
-
-    Commands = _SubParsersAction[ArgumentParser]
 
 NAME = 10.0
 """Seconds for the resolution of a name."""
@@ -47,25 +41,20 @@ T = TypeVar("T")
 _TARGET = re.compile(r"(?:\[([^][]+)\]|([^][:]+))(?::([0-9]{1,5}))?", re.ASCII)
 
 
-def register(commands: "Commands") -> None:
-    """Add `mtnet doctor`."""
-    parser = commands.add_parser(
-        "doctor",
-        help="say what is wrong between here and a server",
-        description="Looks at a server as terminals see it, and says what to do. It publishes, "
-        "stores and changes nothing.",
-        epilog="Example: mtnet doctor fx.example:8081",
+def configure(parser: ArgumentParser) -> None:
+    """Add the arguments of `mtnet doctor`."""
+    parsers.set_run(parser, doctor, "fx.example:8081")
+    parser.description = (
+        "Connects to a server as terminals do, and prints what is wrong and what to do. It "
+        "publishes, stores and changes nothing."
     )
     parser.add_argument(
         "target",
         metavar="HOST[:PORT]",
         help=f"without PORT: {', '.join(map(str, DEFAULTS))}",
     )
-    parser.add_argument(
-        "--ca", metavar="FILE", type=Path, help="who is trusted (default: whom this machine trusts)"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(do=doctor)
+    parsers.add_ca(parser)
+    parsers.add_json(parser)
 
 
 def doctor(arguments: Namespace) -> None:
@@ -83,11 +72,8 @@ def doctor(arguments: Namespace) -> None:
         authorities = chain_pem(read_certificates(arguments.ca)).decode("ascii")
     found = list(find(host, port, str(arguments.ca or ""), authorities))
     wrong = [finding for finding in found if finding.level == WRONG]
-    if arguments.json:
-        report = {"host": host, "healthy": not wrong, "findings": [asdict(each) for each in found]}
-        print(msgspec.json.encode(report).decode(), flush=True)
-    else:
-        print("\n".join(_lines(found)), flush=True)
+    report = {"host": host, "healthy": not wrong, "findings": [asdict(each) for each in found]}
+    print_result(arguments, report, "\n".join(_lines(found)))
     if wrong:
         raise SystemExit(1)
 
