@@ -259,7 +259,7 @@ def flood(
 
 
 def followers(folder: Path, count: int, seconds: float) -> dict[str, Any]:
-    """Let published followers be silent where strangers may follow; count who is left."""
+    """Let classic followers be silent where strangers may follow; count who is left."""
     setting = ("access.anonymous=follow",)
     daemon = AccountsDaemon(folder, *_listens(), settings=setting)
     daemon.start()

@@ -86,7 +86,7 @@ class ExpectedState:
         return len(self.said)
 
     def net(self, symbol: str) -> Decimal:
-        """Return the net position of a symbol, as the published dialect shows it."""
+        """Return the net position of a symbol, as the classic dialect shows it."""
         lots = sum(
             (
                 Decimal(entry.volume)

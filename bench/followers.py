@@ -112,7 +112,7 @@ class Follower(Speaker):
 
 
 class ClassicFollower(Peer):
-    """Follows in the published dialect; what it is told of a symbol may never go back in time."""
+    """Follows in the classic dialect; what it is told of a symbol may never go back in time."""
 
     def __init__(self, port: int, expected: ExpectedState, name: str) -> None:
         super().__init__(port)

@@ -2,7 +2,7 @@
 Kill a real daemon again and again while signals are published, and see what became of them.
 
 One publisher resends what is not acknowledged, 20 followers of dialect 2 and five of the
-published dialect come back whenever they are cut off. No signal that was acknowledged may be
+classic dialect come back whenever they are cut off. No signal that was acknowledged may be
 missing, nobody may end with a wrong position, see an entry twice, out of order, or not at all.
 Run it from a development environment: `python bench/kill9.py --rounds 200`.
 """

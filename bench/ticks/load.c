@@ -9,7 +9,7 @@
  *   -w BYTES    keep the receiver's kernel queue filled up to BYTES and never fuller (default
  *               1 MiB): it is always busy and loses nothing, so its pace is what is measured
  *   -g          UDP_SEGMENT: 64 datagrams a call, so that the sender is not the bottleneck
- *   -k RECORDS  in one datagram (default 1). 1: "EURUSD 1.09876\0", the published form. More:
+ *   -k RECORDS  in one datagram (default 1). 1: "EURUSD 1.09876\0", the classic form. More:
  *               lines with ask, time and flags behind a numbered header "@@bSOURCE SEQ"
  *   -s SOURCES  send in turn from 127.0.0.1, 127.0.0.2, ... (default 1)
  *

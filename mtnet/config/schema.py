@@ -151,7 +151,7 @@ class Ticks(_Section, frozen=True):
     records: Count = 100_000
     """Records of a stream in a second; it is read more slowly when it sends more."""
     spaced_symbols: tuple[str, ...] = ()
-    """Symbols with blanks that published senders send as they are: `UK 100`."""
+    """Symbols with blanks that classic senders send as they are: `UK 100`."""
 
 
 class Web(_Section, frozen=True):

@@ -18,7 +18,7 @@ DATAGRAM = 8_192
 """Bytes that are read of one; a longer one is cut here, and whoever reads it must refuse it."""
 BURST, BURST_BYTES = 512, 7_680
 """Datagrams and bytes that are handed over at once, before the clock is looked at: 512 ticks of the
-published client, or one datagram of the worst that can be sent, which takes 20 ms."""
+classic client, or one datagram of the worst that can be sent, which takes 20 ms."""
 MEMORY_INFO = 55
 """`SO_MEMINFO` of Linux, which Python does not name: what a socket uses, and what it dropped."""
 MEMORY = struct.Struct("=9I")

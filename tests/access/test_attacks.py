@@ -85,7 +85,7 @@ def test_a_sender_that_says_all_and_goes_is_heard_if_its_login_is_right(
     assert daemon.env.access.limiter("ticks").total == 0
 
 
-def test_500_silent_published_followers_stay_for_an_hour(build, clock):
+def test_500_silent_classic_followers_stay_for_an_hour(build, clock):
     daemon = build("access.anonymous=follow")
     crowd = [daemon.dial("signals", peer=f"127.8.{n // 250}.{n % 250}") for n in range(500)]
     clock.pump([60.0] * 60)

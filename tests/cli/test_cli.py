@@ -361,7 +361,7 @@ def test_follow_prints_objects_where_json_is_asked_for_and_ends_in_time(listener
     assert (process.returncode, complained) == (0, "")
 
 
-def test_follow_shows_what_a_published_client_is_told(listener):
+def test_follow_shows_what_a_classic_client_is_told(listener):
     process = mtnet("signals", "follow", "--published", "--server", endpoint(listener))
     with listener.accept()[0] as connection:
         connection.sendall(b"<<GBPUSD|0.25>>\r\n")

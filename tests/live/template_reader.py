@@ -1,5 +1,5 @@
 """
-Fetch templates as the published client does, which stops at the first short read.
+Fetch templates as the classic client does, which stops at the first short read.
 
 Arguments: address, port, how often. Prints the hash of each answer, one a line.
 """

@@ -203,7 +203,7 @@ def test_a_browsers_post_is_closed_with_one_warning(daemon):
     assert daemon.status()["signals"]["channels"]["main"]["positions"] == {}
 
 
-def test_a_published_signal_server_is_dialled_again_when_it_comes_back(daemon):
+def test_a_classic_signal_server_is_dialled_again_when_it_comes_back(daemon):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         daemon.start(f"--set=signals.sources.desk2.connect=tcp:127.0.0.1:{port}")

@@ -80,7 +80,7 @@ def test_the_memory_of_uploads_that_were_cut_off_is_given_back(daemon):
         connections = []
         for _ in range(30):
             connections.append(daemon.dial("templates"))
-            # Who is silent for long is sent a template, as the published client is.
+            # Who is silent for long is sent a template, as the classic client is.
             connections[-1].sendall(b"STORE EURUSD H1 1048576\n")
         for connection in connections:
             connection.sendall(bytes(1_000_000))

@@ -1,5 +1,5 @@
 """
-Templates over real sockets: whole for the published client across a link, for a slow reader,
+Templates over real sockets: whole for the classic client across a link, for a slow reader,
 and for hundreds at once.
 """
 
@@ -87,7 +87,7 @@ def serving(kind, content, folder, host="127.0.0.1", prefix=()):
 
 
 def whole(link, kind, folder, rate, timestamps):
-    """Count the whole templates among those that the published client fetched."""
+    """Count the whole templates among those that the classic client fetched."""
     content = template(60_000)
     shape(link, rate, timestamps)
     with serving(kind, content, folder, SERVER, in_namespace(link[0])) as port:
@@ -98,15 +98,13 @@ def whole(link, kind, folder, rate, timestamps):
 
 @pytest.mark.parametrize("timestamps", [1, 0])
 @pytest.mark.parametrize("rate", ["3mbit", "100mbit"])
-def test_a_published_client_gets_each_template_whole_across_a_link(
-    link, tmp_path, rate, timestamps
-):
+def test_a_classic_client_gets_each_template_whole_across_a_link(link, tmp_path, rate, timestamps):
     """A 60 kB template arrives whole although the client stops at its first short read."""
     assert whole(link, "mtnet", tmp_path, rate, timestamps) == TIMES
 
 
 @pytest.mark.parametrize("rate", ["3mbit", "100mbit"])
-def test_a_plain_send_is_cut_by_the_published_client(link, tmp_path, rate):
+def test_a_plain_send_is_cut_by_the_classic_client(link, tmp_path, rate):
     """The control: this link does cut what one plain send carries."""
     assert whole(link, "plain", tmp_path, rate, timestamps=1) < TIMES
 
@@ -165,7 +163,7 @@ def test_a_slow_reader_gets_a_large_template_whole_and_delays_nobody(tmp_path):
 
 
 def within_the_machine(port, window, pause):
-    """Fetch as the published client does, and stand still for `pause` after each 50,000 bytes."""
+    """Fetch as the classic client does, and stand still for `pause` after each 50,000 bytes."""
     received = b""
     with socket.socket() as sock:
         if window:
@@ -182,7 +180,7 @@ def within_the_machine(port, window, pause):
 
 
 @pytest.mark.parametrize("window", [0, 4_096, 65_536, 100_000])
-def test_a_published_client_on_the_same_machine_gets_each_template_whole(tmp_path, window):
+def test_a_classic_client_on_the_same_machine_gets_each_template_whole(tmp_path, window):
     """Also where it reads late, and its window has no room for a whole segment."""
     content = template(200_000)
     with serving("mtnet", content, tmp_path) as port:

@@ -266,7 +266,7 @@ def test_a_certificate_logs_in_on_signals_without_a_word(secure, clock):
     assert server.daemon.env.access.limiter("signals").unauthenticated == 0
 
 
-def test_a_published_follower_behind_a_tunnel_with_a_certificate_may_follow(secure, clock):
+def test_a_classic_follower_behind_a_tunnel_with_a_certificate_may_follow(secure, clock):
     server = secure("signals")
     other = server.daemon.dial("signals", "tcp:1", host="127.0.0.1", peer="127.5.5.5")
     assert other

@@ -8,7 +8,7 @@ from mtnet.errors import FrameError
 from mtnet.session.grammar import MAX_GAP, FrameDecoder
 
 MASTER = b"<<GBPUSD|-10.25>>\0<<GBPUSD|0.00>>\0>\0<<EURUSD|0.10>>\0"
-"""What a published publisher sends: its buffer never shrinks, so old bytes follow."""
+"""What a classic publisher sends: its buffer never shrinks, so old bytes follow."""
 
 
 def decode(*chunks: bytes) -> list[bytes]:
@@ -16,7 +16,7 @@ def decode(*chunks: bytes) -> list[bytes]:
     return [payload for chunk in chunks for payload in decoder.feed(chunk)]
 
 
-def test_a_published_publishers_bytes_lose_nothing():
+def test_a_classic_publishers_bytes_lose_nothing():
     assert decode(MASTER) == [b"GBPUSD|-10.25", b"GBPUSD|0.00", b"EURUSD|0.10"]
 
 

@@ -387,7 +387,7 @@ def _for_programs(target: Target, reports: Sequence[PortReport]) -> Iterator[Fin
         yield Finding(
             NOTE,
             target.host,
-            "Programs must call SocketTlsHandshake on TLS ports other than 443; the published "
+            "Programs must call SocketTlsHandshake on TLS ports other than 443; the classic "
             "programs speak no TLS.",
         )
     if any(report.service == "ticks" for report in reached):

@@ -1,7 +1,7 @@
 """
 Sending so that a reader gets whole pieces, and knowing whether what was sent arrives.
 
-The published template client stops at the first read that is shorter than 512 bytes. Segments of
+The classic template client stops at the first read that is shorter than 512 bytes. Segments of
 the usual sizes (1,448 or 1,460 bytes) make it stop after a few kB. Linux neither merges nor
 splits across the end of a send with `MSG_EOR`, so pieces of 1,024 bytes arrive as two full reads.
 
@@ -27,7 +27,7 @@ from zope.interface import implementer
 from mtnet.net.transport import StreamTransport, Transport, innermost
 
 PIECE = 1_024
-"""Bytes of a piece: two full reads of the published client."""
+"""Bytes of a piece: two full reads of the classic client."""
 AHEAD = 2
 """Segments that a window has room for before the peer has read anything."""
 BURST = 64

@@ -77,7 +77,7 @@ class Channel:
     The positions of one channel, at its entry `seq`.
 
     A symbol that went flat stays, with volume 0, until it expires: what is not named is
-    unknown, and a published follower must be able to learn of a close that it missed.
+    unknown, and a classic follower must be able to learn of a close that it missed.
 
     Attributes:
         epoch: names its journal.

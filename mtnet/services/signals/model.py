@@ -60,7 +60,7 @@ class Repeated(Struct, frozen=True):
 
 
 class Unchanged(Struct, frozen=True):
-    """A published draft that sets what is set already; it is no entry."""
+    """A classic draft that changes nothing; it makes no entry."""
 
 
 class Several(Struct, frozen=True):

@@ -115,7 +115,7 @@ class Server:
         return terminal
 
     def follow(self):
-        """Dial as a published follower."""
+        """Dial as a classic follower."""
         terminal = self.dial()
         self.clock.advance(self.env.config.signals.grace)
         return terminal

@@ -63,7 +63,7 @@ def test_volumes_and_symbols_are_those_of_every_service():
 
 
 @pytest.mark.parametrize("payload", [b"", b"GBPUSD", b"A|1|2", b"HELLO|v=2|name=x", b"||"])
-def test_a_published_frame_has_two_fields(payload):
+def test_a_classic_frame_has_two_fields(payload):
     with pytest.raises(WireError, match="two fields"):
         parse_position(payload)
 

@@ -161,7 +161,7 @@ def test_what_comes_while_nothing_is_known_waits_and_is_stored_in_its_order(harn
     assert harness.stored == [("b", Decimal(2))]
 
 
-def test_of_published_frames_the_newest_of_each_symbol_is_stored_later(harness):
+def test_of_classic_frames_the_newest_of_each_symbol_is_stored_later(harness):
     harness.journal.before = 5
     for volume in range(1, 4):
         harness.submit("GBPUSD", volume)
@@ -176,7 +176,7 @@ def test_of_published_frames_the_newest_of_each_symbol_is_stored_later(harness):
     assert harness.refused == []
 
 
-def test_a_published_frame_that_landed_in_a_failed_commit_is_told_once(harness):
+def test_a_classic_frame_that_landed_in_a_failed_commit_is_told_once(harness):
     harness.journal.after = 1
     harness.submit("GBPUSD", 1)
     for _ in range(3):

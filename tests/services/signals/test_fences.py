@@ -74,7 +74,7 @@ def test_another_channel_has_another_publisher(dial):
     assert codes(publish(one, "c")) == ["STORED"]
 
 
-def test_published_frames_are_not_heard_while_a_publisher_of_dialect_2_is_there(
+def test_classic_frames_are_not_heard_while_a_publisher_of_dialect_2_is_there(
     dial, factory, clock, warnings
 ):
     session, master = dial(), connect(factory, clock)

@@ -153,10 +153,10 @@ def test_what_was_taken_is_stored_though_its_publisher_is_gone(server):
     assert told(publisher) == []
 
 
-# The published dialect beside it
+# The classic dialect beside it
 
 
-def test_published_frames_are_refused_while_a_publisher_of_dialect_2_lives(server, warnings):
+def test_classic_frames_are_refused_while_a_publisher_of_dialect_2_lives(server, warnings):
     master, publisher = server.dial(), server.greet()
     master.send(b"<<GBPUSD|1>>")
     server.publish(publisher, "a", "2")
@@ -169,7 +169,7 @@ def test_published_frames_are_refused_while_a_publisher_of_dialect_2_lives(serve
     assert volumes(server)[-1] == (3, "GBPUSD", "3")
 
 
-def test_published_frames_of_the_same_commit_are_refused_behind_the_publisher(server):
+def test_classic_frames_of_the_same_commit_are_refused_behind_the_publisher(server):
     master, publisher = server.dial(), server.greet()
     server.disk.held = True
     master.send(b"<<X|1>><<GBPUSD|1>>")
@@ -179,7 +179,7 @@ def test_published_frames_of_the_same_commit_are_refused_behind_the_publisher(se
     assert [entry[2] for entry in volumes(server)] == ["1", "1", "2"]
 
 
-def test_published_frames_for_other_channels_are_heard(serve):
+def test_classic_frames_for_other_channels_are_heard(serve):
     listener = Listener("signals", "tcp:9081")
     server = serve('signals.ports."tcp:9081".channel=gold', listener=listener)
     server.publish(server.greet(), "a")
@@ -187,7 +187,7 @@ def test_published_frames_for_other_channels_are_heard(serve):
     assert volumes(server, "gold") == [(1, "XAUUSD", "1")]
 
 
-def test_a_master_that_says_hello_is_no_published_publisher_any_more(server):
+def test_a_master_that_says_hello_is_no_classic_publisher_any_more(server):
     terminal, follower = server.dial(), server.subscribe()
     terminal.send(b"<<GBPUSD|1>>" + HELLO)
     assert [each.partition("|")[0] for each in told(terminal)] == ["WELCOME"]

@@ -141,7 +141,7 @@ def test_the_first_entry_of_a_channel_can_be_of_a_failed_commit(server):
     assert told(server.subscribe("gold"))[0] == "SNAPSHOT|channel=gold|seq=1|count=1"
 
 
-def test_a_published_frame_of_a_failed_commit_is_not_set_again_over_what_came_behind(server):
+def test_a_classic_frame_of_a_failed_commit_is_not_set_again_over_what_came_behind(server):
     master, publisher = server.dial(), server.greet()
     server.disk.held = True
     master.send(b"<<X|1>><<GBPUSD|1>>")
@@ -155,7 +155,7 @@ def test_a_published_frame_of_a_failed_commit_is_not_set_again_over_what_came_be
     assert volumes(server) == [(1, "X", "1"), (2, "GBPUSD", "1"), (3, "GBPUSD", "2")]
 
 
-def test_published_frames_of_two_masters_in_a_failed_commit_do_not_turn_positions(server):
+def test_classic_frames_of_two_masters_in_a_failed_commit_do_not_turn_positions(server):
     older, newer = server.dial(), server.dial()
     server.disk.held = True
     older.send(b"<<X|1>><<GBPUSD|1>>")

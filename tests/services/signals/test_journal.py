@@ -156,7 +156,7 @@ def test_an_id_with_other_content_is_refused_and_stores_nothing(opened, other):
     assert codes(journal.commit([replace(first, channel="gold")])) == [Entry]
 
 
-def test_a_published_frame_that_changes_nothing_is_no_entry(journal):
+def test_a_classic_frame_that_changes_nothing_is_no_entry(journal):
     journal.commit([draft(id="a", fields=(("sl", "1"),))])
     assert codes(journal.commit([draft(), draft(volume="0.250"), draft(volume="0.26")])) == [
         Unchanged,

@@ -250,7 +250,7 @@ def test_a_dripping_hello_is_no_login(daemon, clock):
     assert told(terminal) == []
 
 
-def test_a_published_follower_may_be_silent_for_ever(build, clock):
+def test_a_classic_follower_may_be_silent_for_ever(build, clock):
     daemon = build("access.anonymous=follow")
     silent = daemon.dial("signals")
     clock.pump([10.0] * 720)

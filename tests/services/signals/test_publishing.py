@@ -30,7 +30,7 @@ def test_stored_is_said_once_it_is_on_disk_and_not_before(server):
     assert told(publisher) == ["STORED|id=a|seq=1"]
 
 
-def test_the_publisher_is_told_first_then_followers_then_published_followers(server, monkeypatch):
+def test_the_publisher_is_told_first_then_followers_then_classic_followers(server, monkeypatch):
     order = []
     publisher, follower, published = server.greet(), server.subscribe(), server.follow()
     for name, each in [("STORED", publisher), ("SIGNAL", follower), ("published", published)]:
@@ -167,7 +167,7 @@ def test_a_symbol_is_netting_or_by_ticket_until_it_is_flat(server, first):
     ]
 
 
-def test_orders_that_wait_are_no_position_for_published_followers(server):
+def test_orders_that_wait_are_no_position_for_classic_followers(server):
     publisher, follower = server.greet(), server.follow()
     server.publish(publisher, "a", "0.5", ticket="1", type="buy_limit")
     server.publish(publisher, "b", "0.25", ticket="2")
@@ -209,7 +209,7 @@ def test_guard_rails_hold_for_the_positions_of_one_commit(serve):
     assert [entry[2] for entry in volumes(server)] == ["1", "2", "3", "0", "1"]
 
 
-def test_guard_rails_hold_for_published_frames_and_are_logged(serve, warnings):
+def test_guard_rails_hold_for_classic_frames_and_are_logged(serve, warnings):
     server = serve("signals.channels.main.max_volume=2")
     master = server.dial()
     master.send(b"<<GBPUSD|3>><<GBPUSD|1>>")

@@ -49,7 +49,7 @@ def test_hello_is_heard_however_it_is_cut(server, junk):
     assert told(terminal) == [WELCOME, "PONG"]
 
 
-def test_a_published_follower_may_say_hello_later(server, clock):
+def test_a_classic_follower_may_say_hello_later(server, clock):
     server.dial().send(b"<<GBPUSD|1>>")
     terminal = server.follow()
     assert terminal.received() == b"<<GBPUSD|1.00>>\r\n"

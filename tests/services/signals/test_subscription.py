@@ -371,7 +371,7 @@ def test_a_follower_learns_whether_its_provider_is_there(server):
     assert told(follower) == [DOWN]
 
 
-def test_a_published_master_is_a_provider_too(server):
+def test_a_classic_master_is_a_provider_too(server):
     follower = server.subscribe()
     told(follower)
     master = server.dial()

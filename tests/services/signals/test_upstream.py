@@ -1,4 +1,4 @@
-"""Published SignalServers that the daemon dials."""
+"""Classic SignalServers that the daemon dials."""
 
 from dataclasses import replace
 from decimal import Decimal

@@ -401,7 +401,7 @@ def test_no_command_can_be_read_as_a_tick(line):
 # Datagrams
 
 OLD = b"EURUSD 1.09876\0 1.09876\0SD 1.09876\0"
-"""A published client never empties its buffer."""
+"""A classic client never empties its buffer."""
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200))

@@ -372,7 +372,7 @@ class Writer:
         self._waiting = list(kept.values())
 
     def _pause(self, pending: Pending) -> None:
-        # A published master has only its newest frames kept then, and it cannot wait.
+        # A classic master has only its newest frames kept then, and it cannot wait.
         heard = self.trouble is not None and pending.done is None
         behind = not heard and len(self._waiting) >= self._settings.backlog
         publisher = pending.publisher
