@@ -1,4 +1,9 @@
-"""How many connections each service has, of whom, and who has to go when there are too many."""
+"""
+Connection limiter: how many connections a service has, and which one is closed above a limit.
+
+Connections that may do nothing yet are dropped at random, as by OpenSSH's `MaxStartups`: a crowd
+that waits cannot keep honest clients out.
+"""
 
 import random
 from collections import Counter
@@ -10,13 +15,12 @@ from mtnet.access.throttle import TokenBucket
 from mtnet.config.schema import Connections
 
 EARLY = 0.1
-"""The share of the strangers that there may be from which on one is closed now and then."""
+"""Share of the limit of unauthenticated connections above which some are closed."""
 LEAST = 0.3
-"""How often, from there on; always when there are more than there may be (OpenSSH's
-`MaxStartups 10:30:100`)."""
+"""Probability of that at `EARLY`; it rises to 1 at the limit (`MaxStartups 10:30:100`)."""
 CANDIDATES = 4
-"""Strangers of whom the one that came first is closed: an honest one has logged in long before
-it is the oldest of four, and no crowd can wait until it is."""
+"""Connections drawn, of which the oldest is closed: an honest client has logged in long before it
+is the oldest of four, and a crowd cannot wait until it is not."""
 
 
 class Connection(Protocol, Hashable):
@@ -24,10 +28,10 @@ class Connection(Protocol, Hashable):
     A connection.
 
     Attributes:
-        host: the address it came from; empty = a Unix socket.
-        trusted: it is from this machine's owner, and counts for nothing.
-        known: somebody logged in from its network before.
-        number: of the strangers that came before it.
+        host: the address it comes from; empty = a Unix socket.
+        trusted: it comes from this machine's owner, and limits do not apply.
+        known: somebody has logged in from its network.
+        number: its place in the order of arrival.
     """
 
     host: str
@@ -40,7 +44,7 @@ class Connection(Protocol, Hashable):
 
 
 class EvictionPool:
-    """Connections of which some have to go, and it is chance that says which."""
+    """Set of connections from which a random old one can be drawn."""
 
     def __init__(self, chance: Callable[[], float]) -> None:
         self._chance = chance
@@ -54,12 +58,12 @@ class EvictionPool:
         return connection in self._places
 
     def add(self, connection: Connection) -> None:
-        """Take one in that is not there."""
+        """Add a connection that is not in the pool."""
         self._places[connection] = len(self._connections)
         self._connections.append(connection)
 
     def discard(self, connection: Connection) -> None:
-        """Forget one, if it is there."""
+        """Remove a connection, if it is in the pool."""
         place = self._places.pop(connection, None)
         if place is None:
             return
@@ -69,34 +73,33 @@ class EvictionPool:
             self._places[last] = place
 
     def candidate(self) -> Connection:
-        """Return the one that came first of some."""
+        """Return the oldest of some that are drawn at random."""
         count = len(self._connections)
-        found = (self._connections[int(self._chance() * count) % count] for _ in range(CANDIDATES))
-        return min(found, key=lambda connection: connection.number)
+        drawn = (self._connections[int(self._chance() * count) % count] for _ in range(CANDIDATES))
+        return min(drawn, key=lambda connection: connection.number)
 
 
 class ConnectionLimiter:
     """
     The connections of one service, on all its listeners.
 
-    Those that wait are of two kinds. Strangers may do nothing until they log in or say what they
-    want: there are few of them at a time. Whoever already may do what the service is for, and is
-    silent as some honest clients are, goes only where somebody else would find no place.
+    A connection without any right is evictable until it logs in. One with anonymous rights that
+    is silent, as some honest clients are, is closed only where another would find no place.
 
     Args:
-        rush: strangers who may come in a second.
+        rate: unauthenticated connections a second.
         chance: returns a number from 0 to 1.
 
     Attributes:
-        refused: how many found no place, by the reason.
+        refused: how many connections were closed, by the reason.
     """
 
     def __init__(
-        self, most: Connections, rush: int, chance: Callable[[], float] = random.random
+        self, limits: Connections, rate: int, chance: Callable[[], float] = random.random
     ) -> None:
-        self._rush = TokenBucket(rush, 0.0)
-        self._total, self._network = most.total or 0, most.network or 0
-        self._most_strangers, self._chance = most.unauthenticated or 0, chance
+        self._rate = TokenBucket(rate, 0.0)
+        self._max_total, self._max_network = limits.total or 0, limits.network or 0
+        self._max_unauthenticated, self._chance = limits.unauthenticated or 0, chance
         self._connections: dict[Connection, None] = {}
         self._networks: Counter[str] = Counter()
         self._unauthenticated, self._silent = EvictionPool(chance), EvictionPool(chance)
@@ -105,46 +108,46 @@ class ConnectionLimiter:
 
     @property
     def total(self) -> int:
-        """How many there are."""
+        """Number of connections."""
         return len(self._connections)
 
     @property
     def unauthenticated(self) -> int:
-        """How many may do nothing yet, or have begun to say something and not ended it."""
+        """Number of those that may do nothing yet, or have begun a command and not ended it."""
         return len(self._unauthenticated)
 
     def over_rate(self, when: float) -> bool:
-        """Count a stranger who comes at a time in seconds; say whether too many did just now."""
-        if not self._rush.spend(1, when):
+        """Count an unauthenticated connection at a time in seconds; return whether to close it."""
+        if not self._rate.spend(1, when):
             return False
-        self._rush.spend(-1, when)
+        self._rate.spend(-1, when)
         self.refused["rush"] += 1
         return True
 
     def admit(self, connection: Connection) -> bool:
-        """Count a connection; False = there is no place for it."""
-        of = network_of(connection.host)
-        if not connection.trusted and self._is_full(of):
+        """Count a connection; return whether there is a place for it."""
+        network = network_of(connection.host)
+        if not connection.trusted and self._is_full(network):
             return False
         self._connections[connection] = None
-        self._networks[of] += 1
+        self._networks[network] += 1
         return True
 
     def remove(self, connection: Connection) -> None:
-        """Forget a connection that entered."""
-        of = network_of(connection.host)
+        """Forget a connection that was admitted."""
+        network = network_of(connection.host)
         self.mark_active(connection)
         del self._connections[connection]
-        self._networks[of] -= 1
-        if not self._networks[of]:
-            del self._networks[of]
+        self._networks[network] -= 1
+        if not self._networks[network]:
+            del self._networks[network]
 
     def mark_unauthenticated(self, connection: Connection, allowed: bool = False) -> None:
         """
-        Let a connection wait until it is settled, and close one if need be.
+        Make a connection evictable until it is active, and evict one when there are too many.
 
         Args:
-            allowed: it may do something without a login, and is no stranger.
+            allowed: it has rights without a login.
         """
         if connection.trusted or connection.known or connection in self._unauthenticated:
             return
@@ -153,15 +156,15 @@ class ConnectionLimiter:
         connection.number = self._arrivals
         (self._silent if allowed else self._unauthenticated).add(connection)
         if not allowed and self._chance() < self._pressure():
-            self._make_room(self._unauthenticated)
+            self._evict_from(self._unauthenticated)
 
     def mark_active(self, connection: Connection) -> None:
-        """A connection waits no more."""
+        """Make a connection not evictable."""
         self._unauthenticated.discard(connection)
         self._silent.discard(connection)
 
     def evict_if(self, unwanted: Callable[[str], bool]) -> None:
-        """Close the connections from the hosts that are not wanted any more."""
+        """Close the connections whose host is unwanted."""
         for connection in [*self._connections]:
             if not connection.trusted and unwanted(connection.host):
                 connection.evict()
@@ -170,26 +173,26 @@ class ConnectionLimiter:
         """Return the figures for `mtnet status`."""
         return {"connections": self.total, "strangers": self.unauthenticated, **self.refused}
 
-    def _is_full(self, of: str) -> bool:
-        if of and self._networks[of] >= self._network:
+    def _is_full(self, network: str) -> bool:
+        if network and self._networks[network] >= self._max_network:
             self.refused["network full"] += 1
-        elif self.total < self._total:
+        elif self.total < self._max_total:
             return False
         elif self._silent:
-            self._make_room(self._silent)
+            self._evict_from(self._silent)
             return False
         else:
             self.refused["full"] += 1
         return True
 
-    def _make_room(self, among: EvictionPool) -> None:
+    def _evict_from(self, pool: EvictionPool) -> None:
         self.refused["turned out"] += 1
-        gone = among.candidate()
-        self.mark_active(gone)  # its connection is still there for a moment
-        gone.evict()
+        evicted = pool.candidate()
+        self.mark_active(evicted)  # its connection still exists for a moment
+        evicted.evict()
 
     def _pressure(self) -> float:
-        """Return how likely it is that one has to go."""
-        early = EARLY * self._most_strangers
-        over = (self.unauthenticated - early) / (self._most_strangers - early)
+        """Return the probability that one is closed."""
+        early = EARLY * self._max_unauthenticated
+        over = (self.unauthenticated - early) / (self._max_unauthenticated - early)
         return 0.0 if over <= 0 else LEAST + (1 - LEAST) * over
