@@ -1,1 +1,1 @@
-"""Who may do what."""
+"""Access control: rights, accounts, bans, connection limits and rate limits."""

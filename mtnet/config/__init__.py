@@ -1,1 +1,1 @@
-"""The configuration: its schema, and how it is loaded."""
+"""The configuration: its schema, its loader and its renamed keys."""

@@ -1,1 +1,1 @@
-"""The demonstration: a real daemon on loopback, and all who talk to it, in one process."""
+"""The demonstration: a daemon and its clients on loopback, in one process."""

@@ -1,1 +1,1 @@
-"""What every stream service shares below its protocol."""
+"""The connection pipeline, from accept to the protocol, and what every connection needs."""

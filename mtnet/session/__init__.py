@@ -1,1 +1,1 @@
-"""The session dialect (dialect 2): what every service's verbs have in common."""
+"""The session dialect (dialect 2): grammar and messages without the verbs of a service."""

@@ -1,1 +1,1 @@
-"""Accounts: who they are, their secrets and how they log in."""
+"""Accounts: their rights, passwords and tokens, and how they log in."""

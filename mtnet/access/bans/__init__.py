@@ -1,1 +1,1 @@
-"""Bans: penalties for abuse, and networks that are kept out."""
+"""Bans: penalties for abuse, and networks that are banned by command."""

@@ -1,1 +1,1 @@
-"""`mtnet doctor`: what keeps a terminal from a server."""
+"""`mtnet doctor`: diagnosis of the way from a terminal to a server."""

@@ -1,1 +1,1 @@
-"""The PROXY protocol."""
+"""PROXY protocol: a load balancer names the real client."""

@@ -1,1 +1,1 @@
-"""TLS: certificates, contexts, handshakes, an authority of one's own."""
+"""TLS: certificates, contexts, handshakes, and an authority for own certificates."""

@@ -1,1 +1,1 @@
-"""Signals: net positions taken from publishers and told to followers."""
+"""Signals: positions that publishers set and followers copy."""

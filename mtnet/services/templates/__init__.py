@@ -1,1 +1,1 @@
-"""Chart templates: one library, reached by raw TCP, by name and by HTTP."""
+"""Chart templates: one library, served raw, by name and by HTTP."""

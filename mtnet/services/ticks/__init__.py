@@ -1,1 +1,1 @@
-"""Ticks: taken from many terminals, kept complete, and given out again."""
+"""Ticks: prices of many terminals, counted, stored, streamed and exported."""

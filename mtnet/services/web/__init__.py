@@ -1,1 +1,1 @@
-"""The HTTP service."""
+"""The web service: HTTP, its resources and its credentials."""

@@ -1,1 +1,1 @@
-"""The journal of signals: what is stored, and whether it is whole."""
+"""The journal of signals: a hash chain on disk, and its verification."""

@@ -1,1 +1,1 @@
-"""Files of ticks as MetaTrader 5 writes them."""
+"""Import and export of ticks in MetaTrader 5's file format."""

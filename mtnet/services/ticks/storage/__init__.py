@@ -1,1 +1,1 @@
-"""How ticks are stored."""
+"""Storage of ticks: compressed blocks in SQLite."""
