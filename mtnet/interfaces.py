@@ -78,6 +78,52 @@ class IListenerAware(Interface):
         """
 
 
+class ISessionVerbs(Interface):
+    """The verbs that a service adds to the session dialect."""
+
+    verbs: Mapping[str, Any] = Attribute(
+        "Verb → (read, handle): `read` makes the request of a `mtnet.session.grammar.Message`, or "
+        "raises `WireError`; `handle` takes what `attach` returned, and the request."
+    )
+
+    def attach(session: Any) -> "ISessionHandler":
+        """
+        Return what handles the verbs of this service in one `mtnet.session.session.Session`.
+
+        Called when the session opens, before HELLO is read.
+        """
+
+
+class ISessionHandler(Interface):
+    """The verbs of one service in one session."""
+
+    def permitted() -> bool:
+        """Return whether the peer may use any of the verbs, with the rights that it has now."""
+
+    def welcomed() -> Mapping[str, str]:
+        """
+        Begin, or begin anew: HELLO succeeded, perhaps under another login than before.
+
+        Returns:
+            Fields of WELCOME.
+        """
+
+    def heartbeat() -> Mapping[str, str]:
+        """Return fields of the server's PING."""
+
+    def rights_gained() -> None:
+        """The peer may do more than before."""
+
+    def busy() -> bool:
+        """Return whether something is owed to a client that has closed its sending side."""
+
+    def leaving() -> None:
+        """The client said BYE: end what would go on; answers to its requests still follow."""
+
+    def closed(bye: bool) -> None:
+        """Release everything; `bye` = the client said so before."""
+
+
 class IStatus(Interface):
     """A part of the daemon that reports about itself, in plain JSON values."""
 

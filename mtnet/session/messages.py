@@ -5,7 +5,7 @@ Pure. Times are milliseconds since the Unix epoch, UTC. The server's builders tr
 are given to be valid: it came through a reader or the configuration.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import TypeVar
 
@@ -216,9 +216,13 @@ def read(readers: "Mapping[str, Callable[[Message], M]]", message: Message) -> M
     """
     reader = readers.get(message.verb)
     if reader is None:
-        expected = ", ".join(readers)
-        raise WireError("verb", f"A verb is one of {expected}, not", message.verb.encode())
+        raise unknown_verb(message, readers)
     return reader(message)
+
+
+def unknown_verb(message: Message, known: Iterable[str]) -> WireError:
+    """Return the error of a verb that is not one of `known`."""
+    return WireError("verb", f"A verb is one of {', '.join(known)}, not", message.verb.encode())
 
 
 def read_heartbeat(message: Message) -> Heartbeat:

@@ -32,8 +32,9 @@ from mtnet.net.transport import StreamTransport
 from mtnet.services.signals.classic.follower import ClassicFollower
 from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.publishers import Publisher
-from mtnet.services.signals.session import Session
+from mtnet.services.signals.verbs import SignalVerbs
 from mtnet.session.grammar import SEPARATORS, FrameDecoder, is_hello
+from mtnet.session.session import Session, SessionFactory, SessionSettings
 
 REFUSAL_WINDOW = 60.0
 """Seconds in which `signals.refusals` are counted."""
@@ -53,13 +54,17 @@ class SignalsProtocol(Protocol):
 
     Args:
         grace: seconds of silence that make it a follower.
+        sessions: opens a session at HELLO.
     """
 
     log = Logger()
     transport: StreamTransport  # type: ignore[assignment]
 
-    def __init__(self, env: Environment, peer: Peer, channel: str, grace: float) -> None:
+    def __init__(
+        self, env: Environment, peer: Peer, channel: str, grace: float, sessions: SessionFactory
+    ) -> None:
         self._env, self._peer, self._channel, self._grace = env, peer, channel, grace
+        self._sessions = sessions
         self._decoder = FrameDecoder()
         self._head: bytes | None = b""
         self._timer: IDelayedCall | None = None
@@ -117,7 +122,7 @@ class SignalsProtocol(Protocol):
             return
         self._peer_ended = True
         if self._session is not None:
-            self._session.finished()
+            self._session.finish()
             return
         if self._publisher is None:
             self._finish(None)
@@ -224,7 +229,7 @@ class SignalsProtocol(Protocol):
     def _turned_out(self) -> None:
         """Go because others need the place, or because the account may do less now."""
         if self._session is not None:
-            self._session.leave()
+            self._session.close_with(b"")
         elif not self._ended:
             self._ended = True
             self._stop()
@@ -250,7 +255,7 @@ class SignalsProtocol(Protocol):
         """From here on this connection speaks dialect 2."""
         self._stop()
         self._leave()
-        self._session = Session(self._env, self.transport, self._peer, self._throttle, self._close)
+        self._session = self._sessions.open(self.transport, self._peer, self._throttle, self._close)
         self._session.frame(payload)
 
     def _close(self) -> None:
@@ -366,24 +371,38 @@ class SignalsFactory(Factory):
 
     Args:
         grace: seconds of silence that make a follower; None = `signals.grace`.
+        sessions: opens those of dialect 2, for every listener; None = a new one.
     """
 
     noisy = False
 
-    def __init__(self, env: Environment, listener: Listener, grace: float | None = None) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        listener: Listener,
+        grace: float | None = None,
+        sessions: SessionFactory | None = None,
+    ) -> None:
         self._env, self._grace = env, grace
+        self._sessions = _open_sessions(env) if sessions is None else sessions
         self._access = ListenerAccess(env, listener)
         self._channel = env.config.signals.ports.get(listener.endpoint, Port()).channel
 
     def at(self, listener: Listener) -> "SignalsFactory":
         """Return the factory for the connections of `listener`."""
-        return SignalsFactory(self._env, listener, self._grace)
+        return SignalsFactory(self._env, listener, self._grace, self._sessions)
 
     def buildProtocol(self, addr: IAddress | None) -> SignalsProtocol | None:
         peer = self._access.admit(addr)
         if peer is None:
             return None
         grace = self._env.config.signals.grace if self._grace is None else self._grace
-        protocol = SignalsProtocol(self._env, peer, self._channel, grace)
+        protocol = SignalsProtocol(self._env, peer, self._channel, grace, self._sessions)
         protocol.factory = self
         return protocol
+
+
+def _open_sessions(env: Environment) -> SessionFactory:
+    signals = env.config.signals
+    settings = SessionSettings(signals.heartbeat, signals.queue, signals.errors, signals.codepage)
+    return SessionFactory(settings, [SignalVerbs(env.signals)], env.clock, env.now)

@@ -21,7 +21,6 @@ from mtnet.config.schema import Signals
 from mtnet.errors import JournalError, NotAskedError, PolicyError, PrunedError, WireError
 from mtnet.interfaces import IStatus
 from mtnet.net.output.broadcast import LOOP
-from mtnet.net.timer_wheel import TimerWheel
 from mtnet.recurring import Recurring
 from mtnet.redact import PathRedactor
 from mtnet.services.signals import wire
@@ -63,8 +62,6 @@ UNKNOWN = "0" * 16
 """The epoch of a channel that is damaged: no journal has it."""
 MAX_CHANNELS = 1_000
 """Channels; whoever may publish can make one by naming it."""
-BEATS = 100
-"""Times within a heartbeat at which sessions are woken for theirs."""
 LOOK = 5.0
 """Seconds between two looks whether the files of the journal are there."""
 OWNER = Publisher("whoever runs the daemon", OPERATOR)
@@ -106,7 +103,6 @@ class SignalService:
         histories: what followers claim of the history of channels.
         replays: what was told of late.
         sessions: the clients of dialect 2.
-        wheel: wakes them for their heartbeats.
         records: pauses, fences and reductions that are owed.
     """
 
@@ -133,7 +129,6 @@ class SignalService:
         self.replay_caches = ReplayCaches(self.read, settings.retain, clock)
         self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread)
         self.sessions: dict[Client, None] = {}
-        self.timer_wheel = TimerWheel(clock, settings.heartbeat / BEATS)
         self._writer = Writer(settings, journal, clock, in_thread, self)
         self._scrubber = Scrubber(journal, clock, in_thread)
         self._complained: frozenset[str] = frozenset()

@@ -1,0 +1,410 @@
+"""
+A session of dialect 2: HELLO, login, heartbeat, errors and close, for the verbs of any service.
+
+Services bring their verbs through `mtnet.interfaces.ISessionVerbs`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtnet.access.accounts.cred import Password
+from mtnet.access.bans.policy import Offence
+from mtnet.errors import FrameError, PolicyError, WireError
+from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.net.endpoints import show
+from mtnet.net.output.queue import SendQueue
+from mtnet.net.peer import Peer
+from mtnet.net.throttle import ReadThrottle
+from mtnet.net.timer_wheel import Slot, TimerWheel
+from mtnet.net.transport import Transport
+from mtnet.session import messages
+from mtnet.session.grammar import Message, is_login, parse, salvage
+from mtnet.session.messages import Bye, Hello, Ping, Pong
+
+MAX_MISSED = 3
+"""Heartbeats without an answer before a client is disconnected."""
+ERROR_WINDOW = 60.0
+"""Seconds in which errors are counted."""
+WHEEL_STEPS = 100
+"""Steps of the timer wheel within a heartbeat."""
+TOLERANCE = 0.001
+"""Seconds by which a timer may be early: sums of floats differ."""
+
+
+class Verb(NamedTuple):
+    """
+    A verb of the dialect.
+
+    Attributes:
+        read: makes the request of a `Message`; raises `WireError`.
+        handle: takes the handler of its service in a session, and the request.
+    """
+
+    read: Callable[[Message], Any]
+    handle: Callable[[Any, Any], None]
+
+
+class SessionSettings(Struct, frozen=True):
+    """
+    Limits of a session.
+
+    Attributes:
+        heartbeat: seconds of silence before a PING.
+        queue: bytes that may wait for a client.
+        errors: requests that are refused within a minute before the client is disconnected.
+        codepage: of texts that are not UTF-8.
+    """
+
+    heartbeat: float
+    queue: int
+    errors: int
+    codepage: str
+
+
+class SessionFactory:
+    """
+    Opens sessions, and holds what they share.
+
+    Args:
+        services: those whose verbs the sessions have.
+        clock: of heartbeats.
+        now: milliseconds since the Unix epoch, UTC.
+
+    Attributes:
+        wheel: fires their heartbeats.
+        verbs: each with the index of its service; None = the session's own.
+    """
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        services: Sequence[ISessionVerbs],
+        clock: IReactorTime,
+        now: Callable[[], int],
+    ) -> None:
+        self.settings, self.clock, self.now = settings, clock, now
+        self.wheel = TimerWheel(clock, settings.heartbeat / WHEEL_STEPS)
+        self.verbs: dict[str, tuple[Verb, int | None]] = {
+            verb: (Verb(messages.REQUESTS[verb], handle), None)
+            for verb, handle in _HANDLERS.items()
+        }
+        for index, service in enumerate(services):
+            self.verbs |= {verb: (Verb(*each), index) for verb, each in service.verbs.items()}
+        self._services = services
+
+    def open(
+        self, transport: Transport, peer: Peer, throttle: ReadThrottle, end: Callable[[], None]
+    ) -> "Session":
+        """
+        Open a session on a connection whose first frame is HELLO.
+
+        Args:
+            throttle: stops reading from the connection.
+            end: closes the connection behind what was written.
+        """
+        session = Session(self, transport, peer, throttle, end)
+        session.handlers = tuple(each.attach(session) for each in self._services)
+        return session
+
+
+class State(IntEnum):
+    """How far a session is; LEAVING = the client said BYE."""
+
+    NEW, WELCOMED, LEAVING, CLOSED = range(4)
+
+
+class Session:
+    """
+    Protocol state machine of one client that has said HELLO.
+
+    Attributes:
+        queue: where frames go.
+        name, client: what the client calls itself, and its program.
+        handlers: the verbs of each service.
+    """
+
+    __slots__ = (
+        "_end", "_errors", "_factory", "_finishing", "_heartbeat", "_pending", "_state", "client",
+        "handlers", "name", "peer", "queue", "throttle", "transport",
+    )  # fmt: skip
+
+    log = Logger()
+
+    def __init__(
+        self,
+        factory: SessionFactory,
+        transport: Transport,
+        peer: Peer,
+        throttle: ReadThrottle,
+        end: Callable[[], None],
+    ) -> None:
+        self._factory = factory
+        self.transport, self.peer, self.throttle, self._end = transport, peer, throttle, end
+        self.queue = SendQueue(transport, factory.clock, factory.settings.queue, self._overflow)
+        self.name = self.client = ""
+        self.handlers: tuple[ISessionHandler, ...] = ()
+        self._pending: list[bytes] | None = None
+        self._heartbeat = Heartbeat(self, factory)
+        self._errors: ErrorWindow | None = None
+        self._state, self._finishing = State.NEW, False
+        peer.on_rights_gained(self._rights_gained)
+
+    def frame(self, payload: bytes) -> None:
+        """Handle a frame of the client."""
+        if self._state >= State.LEAVING:
+            return
+        if self._pending is not None:
+            self._pending.append(payload)
+            return
+        self._heartbeat.received()
+        message: Message | None = None
+        try:
+            if is_login(payload):
+                self.peer.check_private()
+            message = parse(payload, self._factory.settings.codepage)
+            self._handle(message)
+        except WireError as error:
+            self.refuse(error, message or salvage(payload))
+
+    def unreadable(self, error: WireError) -> None:
+        """Refuse a stream that holds no frame, and close."""
+        if b"HELLO" in error.offending.upper():
+            error = FrameError(error.code, "A frame of this length is none")
+        self.refuse(error, None)
+
+    def finish(self) -> None:
+        """Close once every request is answered: the client has closed its sending side."""
+        self._finishing = True
+        self.check_finished()
+
+    def check_finished(self) -> None:
+        """Close if the client has closed its sending side, and nothing is owed to it."""
+        if not self._finishing or self._pending is not None:
+            return
+        if not any(each.busy() for each in self.handlers):
+            self.close_with(b"")
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame."""
+        self.queue.write(frame)
+
+    def refuse(self, error: WireError, message: Message | None) -> None:
+        """Send the ERROR that answers a message; close when it ends the session."""
+        frame = messages.error_for(error, message)
+        is_hello = message is not None and message.verb == "HELLO"
+        if is_hello and error.code in ("field", "frame"):
+            self.peer.hello_refused(error.code)
+        # Refusals by the policy of a channel, or by our disk, are no errors of the client.
+        honest = isinstance(error, PolicyError) or error.code == "server"
+        if is_hello or error.code in messages.CLOSING or (not honest and self._too_many_errors()):
+            self.close_with(frame)
+        else:
+            self.send(frame)
+
+    def close_with(self, frame: bytes) -> None:
+        """Send a last frame, and close the connection behind it."""
+        if self._state is not State.CLOSED:
+            self.queue.close(frame)
+            self.close()
+            self._end()
+
+    def close(self) -> None:
+        """Release everything: the connection is gone, or will be."""
+        bye, self._state = self._state is State.LEAVING, State.CLOSED
+        self._heartbeat.stop()
+        for each in self.handlers:
+            each.closed(bye)
+        self.queue.close()
+
+    def now(self) -> int:
+        """Return milliseconds since the Unix epoch, UTC."""
+        return self._factory.now()
+
+    @property
+    def login(self) -> str:
+        """The login of the client; empty = anonymous."""
+        return "" if self.peer.identity is None else self.peer.identity.name
+
+    @property
+    def address(self) -> str:
+        """The address of the client, for people."""
+        return show(self.transport.getPeer())
+
+    def report(self) -> Mapping[str, object]:
+        """Return who the client is, for the status."""
+        return {
+            "peer": self.address,
+            "login": self.login,
+            "name": self.name,
+            "client": self.client,
+        }
+
+    def _handle(self, message: Message) -> None:
+        found = self._factory.verbs.get(message.verb)
+        if found is None:
+            raise messages.unknown_verb(message, self._factory.verbs)
+        (read, handle), service = found
+        request = read(message)
+        if self._state is State.NEW and message.verb != "HELLO":
+            raise WireError("verb", "A client says HELLO first")
+        handle(self if service is None else self.handlers[service], request)
+
+    def _hello(self, hello: Hello) -> None:
+        if hello.login:
+            self._log_in(hello)
+        elif any(each.permitted() for each in self.handlers):
+            self._welcome(hello)
+        else:
+            self.peer.hello_refused("no-login")
+            raise WireError("login", "HELLO needs a login and a password here")
+
+    def _log_in(self, hello: Hello) -> None:
+        """Verify the password; the frames behind HELLO wait for that."""
+        login = self.peer.login(Password.decode(hello.login, hello.password))
+        if not login.called:
+            self._pending = []
+            self.throttle.pause("login")
+        login.addCallbacks(lambda _: self._welcome(hello), self._login_failed)
+        login.addErrback(lambda failure: self.log.failure("A login failed.", failure))
+        login.addBoth(self._resume)
+
+    def _login_failed(self, failure: Failure) -> None:
+        failure.trap(WireError, CancelledError)
+        if isinstance(failure.value, WireError):
+            self.refuse(failure.value, Message("HELLO", {}))
+
+    def _resume(self, _: object) -> None:
+        pending, self._pending = self._pending, None
+        for payload in pending or ():
+            self.frame(payload)
+        if self._state is not State.CLOSED:
+            self.throttle.resume("login")
+            self.check_finished()
+
+    def _welcome(self, hello: Hello) -> None:
+        if self._state is State.CLOSED:
+            return
+        fields: dict[str, str] = {}
+        for each in self.handlers:
+            fields.update(each.welcomed())
+        if self._state is State.NEW:
+            self._state = State.WELCOMED
+            self.peer.mark_active()
+            self._heartbeat.start()
+        self.name, self.client = hello.name, hello.client  # and no password
+        heartbeat = self._factory.settings.heartbeat
+        self.send(messages.welcome(heartbeat, self.now(), **fields))
+
+    def _ping(self, ping: Ping) -> None:
+        self.send(messages.pong(self.now(), ping.t))
+
+    def _pong(self, _: Pong) -> None:
+        """Nothing to do: every frame counts as an answer to the heartbeat."""
+
+    def _bye(self, _: Bye) -> None:
+        self._state = State.LEAVING
+        for each in self.handlers:
+            each.leaving()
+        self.finish()
+
+    def _rights_gained(self) -> None:
+        for each in self.handlers:
+            each.rights_gained()
+
+    def _too_many_errors(self) -> bool:
+        """Count one more error; return whether that ends the session."""
+        self._errors = self._errors or ErrorWindow()
+        count = self._errors.count(self._factory.clock.seconds())
+        if count < self._factory.settings.errors:
+            return False
+        self.peer.report_abuse(Offence.FRAME)
+        return True
+
+    def _overflow(self) -> None:
+        self.queue.clear()
+        most = self._factory.settings.queue
+        text = f"More than {most} bytes waited; come back with after"
+        self.close_with(messages.error("slow", text))
+
+
+_HANDLERS: "dict[str, Callable[[Session, Any], None]]" = {
+    "HELLO": Session._hello,
+    "PING": Session._ping,
+    "PONG": Session._pong,
+    "BYE": Session._bye,
+}
+
+
+class Heartbeat:
+    """
+    Keepalive of one session: PING after silence of either side, close after `MAX_MISSED`.
+
+    The timer belongs to the wheel of the factory.
+    """
+
+    __slots__ = ("_factory", "_missed", "_pinged", "_received", "_session", "_slot")
+
+    def __init__(self, session: Session, factory: SessionFactory) -> None:
+        self._session, self._factory = session, factory
+        self._received = self._pinged = factory.clock.seconds()
+        self._missed = 0
+        self._slot: Slot | None = None
+
+    def received(self) -> None:
+        """Note that the client sent a frame."""
+        self._received, self._missed = self._factory.clock.seconds(), 0
+
+    def start(self) -> None:
+        """Wait until either side has been silent for a heartbeat."""
+        self._slot = self._factory.wheel.add(self, self._due())
+
+    def stop(self) -> None:
+        """Stop the timer."""
+        if self._slot is not None:
+            self._factory.wheel.discard(self, self._slot)
+            self._slot = None
+
+    def fire(self) -> None:
+        """Send PING, or close, if it is time."""
+        when, session = self._factory.clock.seconds(), self._session
+        if when + TOLERANCE >= self._due():
+            if self._missed >= MAX_MISSED:
+                text = f"Nothing heard for {MAX_MISSED} heartbeats"
+                session.close_with(messages.error("timeout", text))
+                return
+            self._pinged, self._missed = when, self._missed + 1
+            session.send(messages.heartbeat(session.now(), **self._fields()))
+        self.start()
+
+    def _due(self) -> float:
+        silent_since = min(self._received, self._session.queue.last_write)
+        return max(silent_since, self._pinged) + self._factory.settings.heartbeat
+
+    def _fields(self) -> dict[str, str]:
+        fields: dict[str, str] = {}
+        for each in self._session.handlers:
+            fields.update(each.heartbeat())
+        return fields
+
+
+class ErrorWindow:
+    """Fixed-window counter of errors."""
+
+    __slots__ = ("_count", "_since")
+
+    def __init__(self) -> None:
+        self._count, self._since = 0, 0.0
+
+    def count(self, when: float) -> int:
+        """Count one more; return how many there were within `ERROR_WINDOW`."""
+        if when - self._since >= ERROR_WINDOW:
+            self._count, self._since = 0, when
+        self._count += 1
+        return self._count
