@@ -51,8 +51,8 @@ def test_whom_the_owner_banned_is_out_although_somebody_logged_in_from_there(bui
 def test_whoever_logs_in_by_certificate_makes_room_for_nobody(build, clock, service, monkeypatch):
     daemon = build()
     monkeypatch.setattr("mtnet.net.peer.subject_names", lambda _: ["dns:carol.example"])
-    for each in ("signals", "ticks"):
-        monkeypatch.setattr(f"mtnet.services.{each}.protocol.configure_keepalive", lambda _: None)
+    for each in ("signals.protocol", "ticks.connection"):
+        monkeypatch.setattr(f"mtnet.services.{each}.configure_keepalive", lambda _: None)
     transport, factory = Private(clock), daemon.factory(service, "secure:tcp:1")
     factory.buildProtocol(transport.getPeer()).makeConnection(transport)
     limiter = daemon.env.access.limiter(service)

@@ -579,7 +579,7 @@ def test_one_sender_behind_another_loses_nothing_and_waits_for_nothing(real, clo
         harness.sender.stopService()
         harness.line.settle()
     assert real.stored() == expected
-    (source,) = real.env.collector._sources.values()
+    (source,) = real.env.collector._sources._by_name.values()
     assert (source.missing, source.repeated) == (0, 0)
 
 
@@ -608,7 +608,7 @@ def test_where_there_is_no_room_ticks_wait_until_there_is(real, clock):
     assert harness.counts == (2, 0, 0, 2)
     assert "no room" in harness.errors[0]
     writer._store.free = free
-    writer.look()
+    writer.check_room()
     for _ in range(3):
         harness.pass_time(client.LONGEST_DELAY)
     assert done.values == [None]
@@ -717,11 +717,11 @@ class Story:
     def kill(self):
         """The daemon is killed; what it had taken and not stored is lost."""
         self.harness.line.connection.cut()
-        writer = self.real.env.collector._writer
-        writer.closing = True
-        writer._cancel()
+        collector = self.real.env.collector
+        collector._closing = True
+        collector._cancel()
         self.clock.advance(0)
-        writer._store.close()
+        collector._writer._store.close()
         self.real.open()
         self.harness.line.factory = self.real.factory
 
@@ -729,7 +729,7 @@ class Story:
         """The disk is full, or is not any more."""
         writer = self.real.env.collector._writer
         writer._store.free = lambda: 0 if there else -1
-        writer.look()
+        writer.check_room()
 
     def settle(self):
         self.room(True)

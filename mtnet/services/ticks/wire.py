@@ -46,7 +46,7 @@ _REST = rb"(?:%(p)b(?: %(o)b(?: %(o)b%(t)b)?+)?+|- %(p)b(?: %(o)b%(t)b)?+|- - %(
     b"o": _OPTIONAL,
     b"t": _TAIL,
 }
-# In ASCII, without a byte that is ever escaped; every other canonical_symbol is read one by one.
+# In ASCII, without a byte that is ever escaped; every other spelling is read one by one.
 _SYMBOL = rb"(?!@@|\* |[A-Z]{2,12}: )[!-$&-+\--:=?-{}~]{1,%d}+" % values.MAX_SYMBOL
 _LINES = re.compile(rb"^(%b) (%b)\n" % (_SYMBOL, _REST), re.MULTILINE)
 _EXPECTED = {

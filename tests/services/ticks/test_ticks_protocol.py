@@ -15,7 +15,7 @@ from mtnet.errors import JournalError
 from mtnet.interfaces import IListenerAware, IStreamPlugin
 from mtnet.net.time_slices import TimeSlicer
 from mtnet.plugins.ticks import ticks
-from mtnet.services.ticks import protocol
+from mtnet.services.ticks import connection
 from mtnet.services.ticks.ingest import StreamIngest
 from mtnet.services.ticks.storage.store import Store
 from mtnet.testing import EPOCH
@@ -509,7 +509,7 @@ def test_a_sender_that_said_all_is_closed_cleanly(serve):
 def test_commands_of_a_peer_that_does_not_read_its_answers_wait_until_it_does(
     serve, clock, monkeypatch
 ):
-    monkeypatch.setattr(protocol, "BUDGET", 2_000)
+    monkeypatch.setattr(connection, "BUDGET", 2_000)
     server = serve()
     terminal = server.dial()
     terminal.transport.stalled = True

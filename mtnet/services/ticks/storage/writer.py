@@ -81,8 +81,12 @@ class Writer:
                 "last daemon was killed, and what that has cost, is not known"
             )
         self._check_tally()
-        self.full = self._store.free() < self._reserve
+        self.check_room()
         return state
+
+    def check_room(self) -> None:
+        """Find out whether there is room on the disk; blocking."""
+        self.full = self._store.free() < self._reserve
 
     @property
     def has_room(self) -> bool:
