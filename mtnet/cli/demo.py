@@ -1,4 +1,4 @@
-"""`mtnet demo`: everything at once on this machine, to be watched."""
+"""`mtnet demo`: runs every service at once on this machine, with made-up ticks."""
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -52,11 +52,11 @@ def configure(parser: ArgumentParser) -> None:
 
 def demo(arguments: Namespace) -> None:
     """
-    Run the demonstration until its time is over, or Ctrl-C ends it.
+    Run the demonstration for a while, or until Ctrl-C.
 
     Raises:
         MtnetError: the daemon cannot start, or the file cannot be read.
-        BrokenPipeError: nobody reads any more.
+        BrokenPipeError: the reader of stdout is gone.
     """
     quotes, symbols = _market(arguments.ticks)
     outcome: list[object] = []
@@ -89,51 +89,41 @@ class Demonstration:
     ) -> None:
         self._reactor, self._arguments, self._data = reactor, arguments, data
         self._quotes, self._symbols = quotes, symbols
-        self._over: Deferred[None] = Deferred()
-        self._closed: Deferred[None] = Deferred()
+        self._over, self._closed = Deferred[None](), Deferred[None]()
         self._console = Console(sys.stdout, reactor.seconds, self._end)
 
     async def run(self) -> None:
         """Show everything."""
         self._reactor.addSystemEventTrigger("before", "shutdown", self._interrupted)
-        self._console.say("mtnet demo: a daemon on 127.0.0.1, and everybody who talks to it.")
+        self._console.line("mtnet demo: a daemon on 127.0.0.1, and everybody who talks to it.")
         try:
             await self._show()
         finally:
             self._closed.callback(None)
-        if self._console.broken:
+        if self._console.closed:
             raise BrokenPipeError
 
     async def _show(self) -> None:
-        daemon = DemoDaemon(self._reactor, self._data, system_time)
-        arguments, console = self._arguments, self._console
+        daemon = DemoDaemon(self._reactor, self._data)
+        arguments, console, symbol = self._arguments, self._console, self._symbols[0]
         scenario = Scenario(
             self._reactor, daemon, console, self._quotes, self._symbols, arguments.speed, SEED
         )
         scenario.failed.addErrback(self._fail)
         try:
-            console.say(f"{daemon.service.table().rpartition(chr(10))[0]}")
-            self._block("While it runs, try in another terminal:", self._commands_to_try(daemon))
-            console.say("\nCtrl-C ends it.\n")
+            console.line(f"{daemon.service.table().rpartition(chr(10))[0]}")
+            commands = summary.commands_to_try(daemon, symbol)
+            console.block("While it runs, try in another terminal:", commands)
+            console.line("\nCtrl-C ends it.\n")
             self._reactor.callLater(arguments.seconds, self._end)
             await scenario.start()
             await self._over
         finally:
             await scenario.stop()
             await daemon.service.stopService()
-        kept = arguments.data is not None
-        console.head(f"Summary of {console.elapsed():.1f} s")
-        for line in summary.summary(scenario, daemon, kept):
-            console.say(line)
-        self._block("Next:", summary.next_commands(self._data, kept, self._symbols[0]))
-
-    def _commands_to_try(self, daemon: DemoDaemon) -> Iterator[str]:
-        return summary.commands_to_try(daemon, self._symbols[0])
-
-    def _block(self, heading: str, lines: Iterator[str]) -> None:
-        self._console.head(heading)
-        for line in lines:
-            self._console.say(f"  {line}")
+        kept, heading = arguments.data is not None, f"Summary of {console.elapsed():.1f} s"
+        console.block(heading, summary.summary(scenario, daemon, kept))
+        console.block("Next:", summary.next_commands(self._data, kept, symbol))
 
     def _end(self) -> None:
         if not self._over.called:
@@ -149,19 +139,21 @@ class Demonstration:
 
 
 def _market(file: Path | None) -> tuple[Iterator[Quote], list[str]]:
-    """Return the ticks and their symbols; the first tick is read, so that a bad file is told."""
+    """Return the ticks and their symbols; reads the first tick, so that a bad file fails early."""
     if file is None:
         midnight = system_time() // DAY_MS * DAY_MS
         return market.generate(midnight, SEED), [each.symbol for each in market.INSTRUMENTS]
     quotes = market.replay(file)
     first = next(quotes, None)
     if first is None:
-        raise ClientError(f"{file} holds no tick.")
+        raise ClientError(f"{file} contains no ticks.")
     return chain([first], quotes), [first.symbol.decode()]
 
 
 def _speed(text: str) -> float:
     number = float(text)
     if not 0 < number <= FASTEST:
-        raise ArgumentTypeError(f"{text} is no speed above 0, up to {FASTEST:g}")
+        raise ArgumentTypeError(
+            f"invalid speed {text}, expected more than 0 and at most {FASTEST:g}"
+        )
     return number

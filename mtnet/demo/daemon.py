@@ -1,6 +1,5 @@
-"""The daemon of the demonstration, and how to reach it."""
+"""The daemon of the demonstration, and the endpoints of its services."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,56 +7,51 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from mtnet.client import server_from_string
+from mtnet.clock import system_time
 from mtnet.config.loader import load
 from mtnet.errors import StartError
 from mtnet.net.tls.authority import CA, make
 from mtnet.service import Daemon
 
 HOST, NAME = "127.0.0.1", "localhost"
-"""Where everything listens, and the name that its certificate is checked against."""
+"""The address of every listener, and the name in the certificate."""
 LISTENS = (
     *(f"{name}=tcp:0:interface={HOST}" for name in ("signals", "templates", "ticks", "web")),
     *(f"{name}=secure:0:interface={HOST}" for name in ("signals", "templates")),
     f"ticks=udp:0:interface={HOST}",
 )
 SETS = ("reserve=0", "signals.pace=0", "ticks.receive_buffer=212992")
-"""Followers that read at once need no pause between two positions, as terminals do; and every
-kernel grants this buffer."""
+"""The followers here read at once, and need no pause between two positions as terminals do;
+every kernel grants this buffer."""
 
 
 class DemoDaemon:
     """
-    A daemon with a data folder and a certificate of its own, on ports that the kernel picks.
+    A running daemon with a certificate of its own, on ports that the kernel picks.
 
     Args:
-        data: its data folder, which is empty or not there yet.
-        now: milliseconds since the Unix epoch.
-
-    Attributes:
-        data: as given.
-        service: started.
+        data: its data folder, which is empty or does not exist yet.
 
     Raises:
-        StartError: the folder holds something, or the machine lets the daemon not start.
+        StartError: the folder is not empty, or the daemon cannot start on this machine.
     """
 
-    def __init__(self, reactor: Any, data: Path, now: Callable[[], int]) -> None:
-        self._reactor, self.data, self.now = reactor, data, now
+    def __init__(self, reactor: Any, data: Path) -> None:
+        self._reactor, self.data, self.ca = reactor, data, data / "tls" / CA
         try:
             if data.exists() and any(data.iterdir()):
                 raise StartError(f"{data} is not empty; the demonstration takes a new folder.")
-            make(data / "tls", [NAME, HOST], NAME, now())
+            make(data / "tls", [NAME, HOST], NAME, system_time())
         except OSError as error:
             raise StartError(f"The folder {data} cannot be used: {error.strerror}.") from error
-        self.ca = data / "tls" / CA
         self.service = Daemon(load(data=str(data), sets=SETS, listens=LISTENS), reactor)
         self.service.startService()
 
     def port(self, service: str, security: str = "plain") -> int:
         """Return the port of a listener: `plain`, `TLS` or `plain UDP`."""
-        services: Any = self.service.status()["services"]
-        asked = (service, security)
-        row = next(row for row in services if (row["service"], row["security"]) == asked)
+        rows: Any = self.service.status()["services"]
+        wanted = (service, security)
+        row = next(row for row in rows if (row["service"], row["security"]) == wanted)
         return int(row["address"].rpartition(":")[2])
 
     def plain(self, service: str) -> IStreamClientEndpoint:
@@ -65,23 +59,12 @@ class DemoDaemon:
         return TCP4ClientEndpoint(self._reactor, HOST, self.port(service))
 
     def secure(self, service: str) -> IStreamClientEndpoint:
-        """Return the endpoint with TLS, which believes the authority of this daemon alone."""
+        """Return the endpoint with TLS, which trusts the authority of this daemon alone."""
         text = f"secure:{HOST}:{self.port(service, 'TLS')}:name={NAME}"
         return server_from_string(self._reactor, text, self.ca)
 
-    def health(self) -> dict[str, Any]:
-        """Return what `/healthz` says of the ticks."""
-        found: dict[str, Any] = self.service.health()["ticks"]
-        return found
-
-    def files(self) -> list[tuple[str, int]]:
-        """Return what lies in the data folder: name and bytes, a folder with all within it."""
-        return [(each.name + "/" * each.is_dir(), _size(each)) for each in sorted(self._kept())]
-
-    def _kept(self) -> list[Path]:
-        return [each for each in self.data.iterdir() if each.name not in ("lock", "control")]
-
-
-def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(each.stat().st_size for each in files if each.is_file())
+    def stored_ticks(self) -> int:
+        """Return how many ticks are on disk."""
+        ticks: Any = self.service.health()["ticks"]
+        stored: int = ticks["stored"]
+        return stored

@@ -1,4 +1,4 @@
-"""The demonstration itself: who does what, and when."""
+"""The demonstration's actors: a provider, two followers, ticks and a template."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,50 +23,47 @@ from mtnet.errors import ClientError
 BEGIN = 0.6
 """Seconds until the first trade: a silent connection is a follower after 0.3."""
 DELIVERY_TIMEOUT = 2.0
-"""Seconds after which a follower was not told."""
-SHOWN = 0.9
-"""Seconds between two trades that are shown, however many there are."""
-TICKS_SHOWN = 2.0
-"""Seconds between two lines about ticks."""
+"""Seconds after which a signal counts as not delivered."""
+TRADE_INTERVAL, TICK_INTERVAL = 0.9, 2.0
+"""Least seconds between two trades, and between two lines about ticks, that are shown."""
 DRAIN = 5.0
-"""Seconds that the end waits for ticks that are under way."""
+"""Seconds that the end waits for ticks in flight."""
 TEMPLATE = "<chart>\r\nid=0\r\nsymbol=EURUSD\r\nperiod_type=1\r\nperiod_size=1\r\n</chart>\r\n"
-FOLLOWERS = ("plain", "TLS")
+FOLLOWERS = {"plain": "", "TLS": ", the certificate is checked"}
 
 
 @dataclass
 class Counts:
-    """What the summary tells."""
+    """Numbers of the summary; `worst` and `worst_disk` in seconds."""
 
     trades: int = 0
-    delivered: int = 0
+    signals: int = 0
     late: int = 0
     worst: float = 0.0
     worst_disk: float = 0.0
     templates: int = 0
-    ticks_delivered: int = 0
+    ticks: int = 0
 
 
 @dataclass
 class PendingTrade:
-    """A trade that followers have yet to be told."""
+    """A trade on its way: the delay until each follower had it."""
 
     trade: Trade
     since: float
     delays: dict[str, float] = field(default_factory=dict)
-    all_delivered: "Deferred[None]" = field(default_factory=Deferred)
+    delivered: "Deferred[None]" = field(default_factory=Deferred)
 
 
 class Scenario:
     """
-    Everybody around the daemon.
+    Runs the clients around the daemon.
 
     Args:
         symbols: what the provider trades.
         speed: 2 = twice as fast.
 
     Attributes:
-        counts: for the summary.
         failed: fires with a failure when the demonstration cannot go on.
     """
 
@@ -81,61 +78,58 @@ class Scenario:
         seed: int,
     ) -> None:
         self._reactor, self._daemon, self._console, self._speed = reactor, daemon, console, speed
-        self.feed = TickFeed(reactor, daemon, quotes, speed, self._file_ended)
-        self._trader = Trader(symbols, seed)
-        self._made_up = len(symbols) > 1
+        on_end = partial(console.event, "ticks", "the file is at its end")
+        self.feed = TickFeed(reactor, daemon, quotes, speed, on_end)
+        self._trader, self._generated = Trader(symbols, seed), len(symbols) > 1
         self._services: list[ClientService] = []
-        self._loops: list[LoopingCall] = []
-        self._working: list[Deferred[None]] = []
-        self._waiting: PendingTrade | None = None
-        self._shown, self._hour = -SHOWN, market.hour_at(0)
-        self.counts = Counts()
-        self.failed: Deferred[None] = Deferred()
+        self._running: list[Any] = []
+        self._pending: PendingTrade | None = None
+        self._shown, self._hour = -TRADE_INTERVAL, market.hour_at(0)
+        self.counts, self.failed = Counts(), Deferred[None]()
 
     async def start(self) -> None:
-        """Connect everybody, and begin."""
-        signals = {"plain": self._daemon.plain("signals"), "TLS": self._daemon.secure("signals")}
-        for name in FOLLOWERS:
-            await self._join(follow(signals[name], partial(self._delivered, name), self._reactor))
-            self._console.tell(f"follower {name}", "connected" + _checked(name))
-        await self._join(subscribe(self._daemon.plain("ticks"), "*", self._ticked, self._reactor))
-        self._console.tell("ticks", "a subscriber of all symbols is connected")
-        running = await self.feed.start()
-        running.addErrback(self._fail)
-        self._loop(self._tell_ticks, TICKS_SHOWN)
-        if self._made_up:
-            self._loop(self._tell_events, 0.1)
+        """Connect every client, and begin."""
+        endpoints = {"plain": self._daemon.plain("signals"), "TLS": self._daemon.secure("signals")}
+        for name, remark in FOLLOWERS.items():
+            received = partial(self._received, name)
+            await self._connect(follow(endpoints[name], received, self._reactor))
+            self._console.event(f"follower {name}", "connected" + remark)
+        ticks = self._daemon.plain("ticks")
+        await self._connect(subscribe(ticks, "*", self._count_tick, self._reactor))
+        self._console.event("ticks", "a subscriber of all symbols is connected")
+        (await self.feed.start()).addErrback(self._fail)
+        self._repeat(self._show_ticks, TICK_INTERVAL)
+        if self._generated:
+            self._repeat(self._show_events, 0.1)
         for work in (self._provide(), self._show_template()):
-            self._working.append(Deferred.fromCoroutine(work).addErrback(self._fail))
+            self._running.append(Deferred.fromCoroutine(work).addErrback(self._fail).cancel)
 
     async def stop(self) -> None:
-        """Stop what sends, wait for what is under way, and disconnect everybody."""
+        """Stop the senders, wait for ticks in flight, and disconnect every client."""
         self.feed.pause()
-        for working in self._working:
-            working.cancel()
-        for loop in self._loops:
-            loop.stop()
+        for stop in self._running:
+            stop()
         deadline = self._reactor.seconds() + DRAIN
-        while self._under_way() and self._reactor.seconds() < deadline:
+        while self._in_flight() and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, 0.02)
         self.feed.close()
         await DeferredList([service.stopService() for service in self._services])
 
-    def _under_way(self) -> bool:
+    def _in_flight(self) -> bool:
         sent = self.feed.sent
-        return self.counts.ticks_delivered < sent or self._daemon.health()["stored"] < sent
+        return self.counts.ticks < sent or self._daemon.stored_ticks() < sent
 
-    async def _join(self, service: ClientService) -> None:
+    async def _connect(self, service: ClientService) -> None:
         connected = service.whenConnected(failAfterFailures=1)
         service.startService()
         self._services.append(service)
         await connected
 
-    def _loop(self, what: Any, seconds: float) -> None:
-        loop = LoopingCall(what)
+    def _repeat(self, call: Any, seconds: float) -> None:
+        loop = LoopingCall(call)
         loop.clock = self._reactor
         loop.start(seconds, now=False).addErrback(self._fail)
-        self._loops.append(loop)
+        self._running.append(loop.stop)
 
     def _fail(self, failure: Failure) -> None:
         if not failure.check(CancelledError) and not self.failed.called:
@@ -150,92 +144,76 @@ class Scenario:
             await deferLater(self._reactor, self._trader.pause() / self._speed)
 
     async def _trade(self, trade: Trade) -> None:
-        since = self._reactor.seconds()
-        waiting = self._waiting = PendingTrade(trade, since)
+        pending = self._pending = PendingTrade(trade, self._reactor.seconds())
         await publish(self._daemon.plain("signals"), trade.symbol, trade.volume, self._reactor)
-        disk = self._reactor.seconds() - since
-        waiting.all_delivered.addTimeout(DELIVERY_TIMEOUT, self._reactor, lambda *_: None)
-        await waiting.all_delivered
-        self._waiting = None
-        self._count(waiting, disk)
-        self._show_trade(waiting, disk)
+        disk = self._reactor.seconds() - pending.since
+        pending.delivered.addTimeout(DELIVERY_TIMEOUT, self._reactor, lambda *_: None)
+        await pending.delivered
+        self._pending = None
+        self._count_trade(pending.delays, disk)
+        if self._console.elapsed() - self._shown >= TRADE_INTERVAL:
+            self._shown = self._console.elapsed()
+            self._show_trade(pending, disk)
 
-    def _count(self, waiting: PendingTrade, disk: float) -> None:
-        counts, delays = self.counts, waiting.delays.values()
+    def _count_trade(self, delays: dict[str, float], disk: float) -> None:
+        counts = self.counts
         counts.trades += 1
-        counts.delivered += len(delays)
+        counts.signals += len(delays)
         counts.late += len(FOLLOWERS) - len(delays)
-        counts.worst = max(counts.worst, *delays, 0.0)
+        counts.worst = max(counts.worst, *delays.values(), 0.0)
         counts.worst_disk = max(counts.worst_disk, disk)
 
-    def _delivered(self, name: str, symbol: str, volume: Decimal) -> None:
-        waiting = self._waiting
-        if waiting is None or name in waiting.delays:
+    def _received(self, name: str, symbol: str, volume: Decimal) -> None:
+        pending = self._pending
+        # The server repeats positions, for followers that missed one.
+        if pending is None or name in pending.delays or (symbol, volume) != pending.trade[:2]:
             return
-        if (symbol, volume) != waiting.trade[:2]:
-            return  # A position is told again, for those who missed it.
-        waiting.delays[name] = self._reactor.seconds() - waiting.since
-        if len(waiting.delays) == len(FOLLOWERS) and not waiting.all_delivered.called:
-            waiting.all_delivered.callback(None)
+        pending.delays[name] = self._reactor.seconds() - pending.since
+        if len(pending.delays) == len(FOLLOWERS) and not pending.delivered.called:
+            pending.delivered.callback(None)
 
-    def _show_trade(self, waiting: PendingTrade, disk: float) -> None:
-        now, (symbol, volume, verb) = self._console.elapsed(), waiting.trade
-        if now - self._shown < SHOWN:
-            return
-        self._shown = now
+    def _show_trade(self, pending: PendingTrade, disk: float) -> None:
+        symbol, volume, verb = pending.trade
         position = f"{symbol:<8} {volume:+.2f}" if volume else f"{symbol:<8}  flat"
-        self._console.tell("provider", f"{verb:<8} {position}   on disk after", disk)
+        self._console.event("provider", f"{verb:<8} {position}   on disk after", disk)
         for name in FOLLOWERS:
-            delay = waiting.delays.get(name)
+            delay = pending.delays.get(name)
             text = "told after" if delay is not None else "NOT TOLD"
-            self._console.tell(f"follower {name}", f"{'':<8} {position}   {text}", delay)
+            self._console.event(f"follower {name}", f"{'':<8} {position}   {text}", delay)
 
     # Ticks
 
-    def _ticked(self, tick: Tick) -> None:
-        self.counts.ticks_delivered += 1 + tick.skipped
+    def _count_tick(self, tick: Tick) -> None:
+        self.counts.ticks += 1 + tick.skipped
 
-    def _tell_ticks(self) -> None:
-        stored = self._daemon.health()["stored"]
+    def _show_ticks(self) -> None:
         quotes = list(self.feed.last.values())
         if not quotes:
             return
-        quote = quotes[int(self._console.elapsed() / TICKS_SHOWN) % len(quotes)]
+        quote = quotes[int(self._console.elapsed() / TICK_INTERVAL) % len(quotes)]
         bid, ask = quote.rest.decode().split()[:2]
-        text = f"{self.feed.sent:>7,} sent {stored:>7,} stored"
-        self._console.tell("ticks", f"{text}   {quote.symbol.decode()} {bid}/{ask}")
+        text = f"{self.feed.sent:>7,} sent {self._daemon.stored_ticks():>7,} stored"
+        self._console.event("ticks", f"{text}   {quote.symbol.decode()} {bid}/{ask}")
 
-    def _tell_events(self) -> None:
-        hour = market.hour_at(self.feed.at)
-        found = list(market.events(self._hour, hour))
-        self._hour = hour
+    def _show_events(self) -> None:
+        before, hour = self._hour, market.hour_at(self.feed.at)
+        found, self._hour = list(market.events(before, hour)), hour
         if found and (self._speed <= 4 or market.NEWS - 1 < hour % 24 < market.NEWS + 1):
-            self._console.tell("market", f"{market.clock(hour)}  {found[-1]}")
-
-    def _file_ended(self) -> None:
-        self._console.tell("ticks", "the file is at its end")
+            self._console.event("market", f"{market.clock(hour)}  {found[-1]}")
 
     # Templates
 
     async def _show_template(self) -> None:
         await deferLater(self._reactor, BEGIN * 2)
         content, since = b"\xff\xfe" + TEMPLATE.encode("utf-16-le"), self._reactor.seconds()
-        stored = await Templates(self._daemon.plain("templates"), self._reactor).put(
-            "EURUSD", "H1", content
-        )
-        took = self._reactor.seconds() - since
-        size, version = stored["size"], stored["version"]
-        self._console.tell("template put", f"EURUSD H1, {size} bytes, is version {version}", took)
+        plain = Templates(self._daemon.plain("templates"), self._reactor)
+        stored = await plain.put("EURUSD", "H1", content)
+        text = f"EURUSD H1, {stored['size']} bytes, is version {stored['version']}"
+        self._console.event("template put", text, self._reactor.seconds() - since)
         since = self._reactor.seconds()
-        fetched = await Templates(self._daemon.secure("templates"), self._reactor).get(
-            "EURUSD", "H1"
-        )
-        if fetched != content:
-            raise ClientError("The template that came back is not the one that was stored.")
+        secure = Templates(self._daemon.secure("templates"), self._reactor)
+        if await secure.get("EURUSD", "H1") != content:
+            raise ClientError("The fetched template differs from the stored one.")
         self.counts.templates += 1
         took = self._reactor.seconds() - since
-        self._console.tell("template get", "EURUSD H1 over TLS, the same bytes", took)
-
-
-def _checked(name: str) -> str:
-    return ", the certificate is checked" if name == "TLS" else ""
+        self._console.event("template get", "EURUSD H1 over TLS, the same bytes", took)

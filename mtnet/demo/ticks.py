@@ -1,4 +1,4 @@
-"""Sends the ticks of the demonstration: numbered datagrams, and a stream."""
+"""Sends the ticks of the demonstration: numbered datagrams, and a TCP stream."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -12,11 +12,11 @@ from twisted.internet.task import LoopingCall
 from mtnet.demo.daemon import HOST, DemoDaemon
 from mtnet.demo.market import Quote
 
-TURN = 0.02
-"""Seconds between two looks at what is due."""
-MOST = 1_000
-"""Ticks of one turn: where more are due, the demonstration falls behind."""
-TOGETHER = 40
+INTERVAL = 0.02
+"""Seconds between two looks at the ticks that are due."""
+BATCH = 1_000
+"""Most ticks of one interval; where more are due, the demonstration falls behind."""
+DATAGRAM = 40
 """Ticks in one datagram."""
 
 
@@ -27,13 +27,12 @@ class TickFeed:
     Args:
         quotes: the ticks, in the order of `due`.
         speed: 2 = twice as fast.
-        at_end: is called when there are no more.
+        on_end: called when there are no more.
 
     Attributes:
         at: the seconds at speed 1 that have passed.
-        datagrams: how many were sent.
-        sent_udp, sent_tcp: ticks so far.
         last: the last tick of each symbol.
+        datagrams: how many were sent; `sent_udp` and `sent_tcp` count ticks.
     """
 
     def __init__(
@@ -42,17 +41,15 @@ class TickFeed:
         daemon: DemoDaemon,
         quotes: Iterator[Quote],
         speed: float,
-        at_end: Callable[[], object],
+        on_end: Callable[[], object],
     ) -> None:
-        self._reactor, self._daemon = reactor, daemon
-        self._quotes, self._speed, self._at_end = quotes, speed, at_end
-        self._next: Quote | None = None
-        self._loop = LoopingCall(self._turn)
+        self._reactor, self._daemon, self._speed = reactor, daemon, speed
+        self._quotes, self._next, self._on_end = quotes, next(quotes, None), on_end
+        self._loop = LoopingCall(self._send)
         self._loop.clock = reactor
-        self._stream, self._sender = Protocol(), DatagramProtocol()
+        self._stream, self._socket = Protocol(), DatagramProtocol()
         self.at, self.datagrams, self.sent_udp, self.sent_tcp = 0.0, 0, 0, 0
         self.last: dict[bytes, Quote] = {}
-        self._places: dict[bytes, int] = {}
 
     @property
     def sent(self) -> int:
@@ -60,13 +57,13 @@ class TickFeed:
         return self.sent_udp + self.sent_tcp
 
     async def start(self) -> "Deferred[LoopingCall]":
-        """Connect and begin; return what fails when a tick cannot be read."""
+        """Connect and begin; return a Deferred that fails when a tick cannot be read."""
         await connectProtocol(self._daemon.plain("ticks"), self._stream)
-        self._stream.transport.write(b"@@demo-tcp 1\n")  # type: ignore[union-attr]
-        self._reactor.listenUDP(0, self._sender, interface=HOST)
+        self._write(b"@@demo-tcp 1\n")
+        self._reactor.listenUDP(0, self._socket, interface=HOST)
         self._address = HOST, self._daemon.port("ticks", "plain UDP")
         self._since = self._reactor.seconds()
-        return self._loop.start(TURN)
+        return self._loop.start(INTERVAL)
 
     def pause(self) -> None:
         """Send nothing more."""
@@ -74,49 +71,39 @@ class TickFeed:
             self._loop.stop()
 
     def close(self) -> None:
-        """Let go of the sockets."""
+        """Close the sockets."""
         self.pause()
         if self._stream.transport is not None:
             self._stream.transport.loseConnection()
-        if self._sender.transport is not None:
-            self._sender.transport.stopListening()
+        if self._socket.transport is not None:
+            self._socket.transport.stopListening()
 
-    def _turn(self) -> None:
+    def _send(self) -> None:
         self.at = (self._reactor.seconds() - self._since) * self._speed
-        datagrams: list[Quote] = []
-        stream: list[Quote] = []
-        for quote in islice(self._due(), MOST):
-            place = self._places.setdefault(quote.symbol, len(self._places))
+        lines: tuple[list[bytes], list[bytes]] = ([], [])
+        for quote in islice(self._due(), BATCH):
             self.last[quote.symbol] = quote
-            (stream if place % 2 else datagrams).append(quote)
-        self._send_datagrams([_line(quote) for quote in datagrams])
-        if stream:
-            self.sent_tcp += len(stream)
-            self._stream.transport.write(b"".join(map(_line, stream)))  # type: ignore[union-attr]
+            by_tcp = list(self.last).index(quote.symbol) % 2
+            lines[by_tcp].append(b"%b %b\n" % (quote.symbol, quote.rest))
+        self._send_datagrams(lines[0])
+        self.sent_tcp += len(lines[1])
+        self._write(b"".join(lines[1]))
 
     def _due(self) -> Iterator[Quote]:
-        while True:
-            if self._next is None:
-                self._next = next(self._quotes, None)
-            if self._next is None:
-                self.pause()
-                self._at_end()
-                return
-            if self._next.due > self.at:
-                return
-            quote, self._next = self._next, None
+        while self._next is not None and self._next.due <= self.at:
+            quote, self._next = self._next, next(self._quotes, None)
             yield quote
+        if self._next is None and self._loop.running:
+            self.pause()
+            self._on_end()
 
     def _send_datagrams(self, lines: list[bytes]) -> None:
-        for begin in range(0, len(lines), TOGETHER):
-            some = lines[begin : begin + TOGETHER]
+        for begin in range(0, len(lines), DATAGRAM):
+            some = lines[begin : begin + DATAGRAM]
             self.datagrams += 1
             self.sent_udp += len(some)
-            header = b"@@demo-udp %d\n" % self.datagrams
-            self._sender.transport.write(  # type: ignore[union-attr]
-                header + b"".join(some), self._address
-            )
+            data = b"@@demo-udp %d\n" % self.datagrams + b"".join(some)
+            self._socket.transport.write(data, self._address)  # type: ignore[union-attr]
 
-
-def _line(quote: Quote) -> bytes:
-    return b"%b %b\n" % (quote.symbol, quote.rest)
+    def _write(self, data: bytes) -> None:
+        self._stream.transport.write(data)  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ import pytest
 
 from mtnet.demo import market
 from mtnet.demo.output import Console
-from mtnet.demo.trader import MOST, Trader
+from mtnet.demo.trader import MAX_POSITIONS, Trader
 from mtnet.errors import ClientError
 from mtnet.services.ticks import wire
 
@@ -122,7 +122,7 @@ def test_the_provider_names_what_it_does():
             "closes": old and not volume,
         }[verb]
         before[symbol] = volume
-        assert sum(map(bool, before.values())) <= MOST
+        assert sum(map(bool, before.values())) <= MAX_POSITIONS
     assert len(seen) == 5
 
 
@@ -141,8 +141,8 @@ def test_lines_are_aligned_and_have_colours_in_a_terminal_only(clock):
     for file in (plain, terminal):
         console = Console(file, clock.seconds, lambda: None)
         clock.advance(1.5)
-        console.tell("provider", "opens", 0.0021)
-        console.tell("follower TLS", "told")
+        console.event("provider", "opens", 0.0021)
+        console.event("follower TLS", "told")
     first, second = plain.getvalue().splitlines()
     assert first.index("opens") == second.index("told")
     assert first.startswith("   1.50 s  provider")
@@ -158,7 +158,7 @@ def test_a_screen_that_nobody_reads_says_so_once(clock):
 
     gone = []
     console = Console(Closed(), clock.seconds, lambda: gone.append(True))
-    console.say("one")
-    console.say("two")
-    assert console.broken
+    console.line("one")
+    console.line("two")
+    assert console.closed
     assert gone == [True]
