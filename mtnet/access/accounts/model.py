@@ -1,5 +1,5 @@
 """
-Who is known here, by what they are recognized, and what they may do.
+Accounts, their tokens and certificates, and the watchers of their sessions.
 
 Every time is in milliseconds since the Unix epoch.
 """
@@ -17,11 +17,11 @@ from mtnet.access.rights import ROLES, Rights, check_grant
 from mtnet.errors import AccountError, ConfigError
 
 PREFIX = "mtnet_"
-"""What tokens begin with, so that people, and programs that look for leaks, recognize one."""
+"""Tokens begin with it, so that people and secret scanners recognize them."""
 LABEL = 64
 """Characters of a token's longest label."""
 CERTIFICATE = "certificate:"
-"""What the grants begin with that name a client certificate."""
+"""Grants that name a client certificate begin with it."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 _SECRET = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}", re.ASCII)
@@ -29,22 +29,24 @@ _SUBJECT = re.compile(r"(dns|email|uri):([!-~]{1,255})", re.ASCII)
 
 
 class Watcher(Protocol, Hashable):
-    """Who is there by an account."""
+    """Observer: a session that has logged in to an account."""
 
     def evict(self) -> None:
-        """Learn that what the account was let in with counts no more; never fails."""
+        """End the session: its credentials or some of its rights are no longer valid."""
 
     def gain(self, former: Rights, rights: Rights) -> None:
-        """Learn that the account may do more than before; never fails."""
+        """Take additional rights of the account."""
 
 
 @dataclass(frozen=True)
 class Account:
     """
+    One account.
+
     Attributes:
         grants: roles, rights, and `certificate:KIND:VALUE`.
-        disabled: whether it can log in by nothing at present.
-        changed: when its password was last set, or taken from it.
+        disabled: whether every login is refused.
+        changed: when its password was last set or removed.
         password: an argon2 PHC string; empty = it cannot log in by password.
     """
 
@@ -57,16 +59,16 @@ class Account:
 
     @cached_property
     def rights(self) -> Rights:
-        """What it may do."""
+        """The rights among its grants."""
         return Rights(each for each in self.grants if not each.startswith(CERTIFICATE))
 
     @property
     def certificates(self) -> list[str]:
-        """The subject alternative names that are its own, such as `dns:alice.example`."""
+        """Its subject alternative names, such as `dns:alice.example`."""
         return [g.removeprefix(CERTIFICATE) for g in self.grants if g.startswith(CERTIFICATE)]
 
-    def outlives(self, former: "Account") -> bool:
-        """Say whether who was let in as `former` may stay."""
+    def keeps_sessions_of(self, former: "Account") -> bool:
+        """Return whether sessions of the account as it was may stay."""
         same = (self.created, self.changed) == (former.created, former.changed)
         kept = self.grants == former.grants or self.rights >= former.rights
         return same and kept and not self.disabled
@@ -78,10 +80,10 @@ class Token:
     A secret for a program, in place of the account's password.
 
     Attributes:
-        id: eight hexadecimal digits, by which people name it.
-        digest: SHA-256 of the secret, which itself is stored nowhere.
-        grants: roles and rights; None = all that the account may do. It never may do more.
-        expires: from when on it counts no more, or None.
+        id: eight hexadecimal digits, for people.
+        digest: SHA-256 of the secret, which is not stored.
+        grants: roles and rights; None = those of the account. It never has more than these.
+        expires: when it stops being valid, or None.
     """
 
     id: str
@@ -94,28 +96,28 @@ class Token:
 
     @cached_property
     def limit(self) -> Rights | None:
-        """What it may do at most, or None."""
+        """The rights among its grants, or None."""
         return None if self.grants is None else Rights(self.grants)
 
     def rights(self, account: Account) -> Rights:
-        """Return what whoever shows it may do: what both it and the account allow."""
+        """Return the rights of a session: those that the token and the account both have."""
         return account.rights if self.limit is None else account.rights & self.limit
 
-    def lives(self, when: int) -> bool:
-        """Say whether it counts."""
+    def is_valid(self, when: int) -> bool:
+        """Return whether it has not expired."""
         return self.expires is None or when < self.expires
 
 
 @dataclass(frozen=True)
 class Directory:
     """
-    All accounts at one moment.
+    Snapshot of all accounts.
 
     Attributes:
         accounts: by name.
         tokens: by digest.
-        certificates: the name of an account by subject alternative name.
-        withdrawn: whose each token was that was withdrawn, by digest; the last ones.
+        certificates: names of accounts by subject alternative name.
+        withdrawn: names of accounts by the digests of the last withdrawn tokens.
     """
 
     accounts: Mapping[str, Account] = field(default_factory=dict)
@@ -129,7 +131,7 @@ class Directory:
         tokens: Iterable[Token],
         withdrawn: Iterable[tuple[bytes, str]] = (),
     ) -> "Directory":
-        """Join what is stored."""
+        """Build the indexes."""
         by_name = {account.name: account for account in accounts}
         return Directory(
             by_name,
@@ -140,27 +142,27 @@ class Directory:
 
     @property
     def newest(self) -> int:
-        """When the last account or token was made, or the last password set; 0 = never."""
+        """When an account, a token or a password was last made; 0 = never."""
         times = [account.changed for account in self.accounts.values()]
         return max([*times, *(token.created for token in self.tokens.values())], default=0)
 
-    def disowned(self, former: "Directory") -> set[str]:
-        """Name the accounts of `former` of which something that let them in counts no more."""
+    def revoked_since(self, former: "Directory") -> set[str]:
+        """Return the names of accounts that have lost credentials or rights since `former`."""
         gone = {t.account for digest, t in former.tokens.items() if digest not in self.tokens}
         return gone | {
             name
             for name, account in former.accounts.items()
-            if name not in self.accounts or not self.accounts[name].outlives(account)
+            if name not in self.accounts or not self.accounts[name].keeps_sessions_of(account)
         }
 
 
 class Accounts:
     """
-    Recognizes people, and tells who let them in when they count no more.
+    The accounts in the running daemon; observable.
 
     Args:
         known: milliseconds for which a login makes a network known.
-        logins: that are stored, oldest first.
+        logins: stored logins, oldest first.
     """
 
     def __init__(
@@ -174,7 +176,7 @@ class Accounts:
         self._watchers: dict[str, dict[Watcher, None]] = {}
 
     def load(self, directory: Directory, logins: Iterable[Login]) -> None:
-        """Take the stored accounts and logins, oldest first, before anybody watches."""
+        """Take the stored accounts, and their logins, oldest first."""
         self.directory = directory
         self._logins.recall(logins)
 
@@ -183,16 +185,16 @@ class Accounts:
         """Whether nobody can log in."""
         return all(account.disabled for account in self.directory.accounts.values())
 
-    # Who it is
+    # Lookups
 
     def get(self, name: str) -> Account | None:
         """Return an account; it may be disabled."""
         return self.directory.accounts.get(name)
 
     def token(self, secret: str, when: int) -> tuple[Account, Rights] | None:
-        """Return whose token it is and what it allows; None = it counts for nothing."""
+        """Return the account and the rights of a token; None = it is not valid."""
         found = self.directory.tokens.get(digest(secret))
-        account = self._enabled(found.account) if found and found.lives(when) else None
+        account = self._enabled(found.account) if found and found.is_valid(when) else None
         if found is None or account is None:
             return None
         self._used[found.id] = when
@@ -200,22 +202,21 @@ class Accounts:
 
     def outdated(self, secret: str, when: int) -> tuple[str, str] | None:
         """
-        Say of what counts for nothing whether it was a token once, which nobody guesses.
+        Return the account of a token that is not valid, and why; None = it never was a token.
 
-        Returns:
-            Whose it was, and why it counts no more; None = it never was one.
+        Such a token is no guess: nobody finds one that was valid once.
         """
         digested = digest(secret)
         found = self.directory.tokens.get(digested)
         if found is None:
             owner = self.directory.withdrawn.get(digested)
             return None if owner is None else (owner, "withdrawn")
-        if not found.lives(when):
+        if not found.is_valid(when):
             return found.account, "expired"
         return found.account, "account" if self._enabled(found.account) else "disabled"
 
     def certified(self, names: Iterable[str]) -> Account | None:
-        """Return whose client certificate has these names, such as `dns:alice.example`."""
+        """Return the account of a client certificate with names such as `dns:alice.example`."""
         found = (self.directory.certificates.get(fold(name), "") for name in names)
         return next(filter(None, map(self._enabled, found)), None)
 
@@ -223,18 +224,18 @@ class Accounts:
         account = self.get(name)
         return None if account is None or account.disabled else account
 
-    # Who changes
+    # Changes
 
     def replace(self, directory: Directory) -> None:
-        """Go by another directory, and tell the watchers of those who lost something by it."""
+        """Take another snapshot; notify the watchers of the accounts that have changed."""
         former, self.directory = self.directory, directory
         self._logins.keep(directory.accounts)
-        gone = directory.disowned(former)
+        gone = directory.revoked_since(former)
         self._evict(gone)
         for name in self._watchers.keys() - gone:
-            self._tell_gain(name, former.accounts.get(name), directory.accounts.get(name))
+            self._notify_gain(name, former.accounts.get(name), directory.accounts.get(name))
 
-    def _tell_gain(self, name: str, before: Account | None, after: Account | None) -> None:
+    def _notify_gain(self, name: str, before: Account | None, after: Account | None) -> None:
         if before is None or after is None or before.rights == after.rights:
             return
         for watcher in list(self._watchers.get(name, ())):
@@ -242,12 +243,12 @@ class Accounts:
 
     def expire(self, when: int) -> None:
         """
-        Tell the watchers of those of whom a token has expired since the last call.
+        Evict the watchers of accounts of which a token has expired since the last call.
 
-        The token stays, and counts again when the clock was wrong.
+        The token stays, and is valid again if the clock was wrong.
         """
         tokens = self.directory.tokens
-        expired = {digest for digest, token in tokens.items() if not token.lives(when)}
+        expired = {digest for digest, token in tokens.items() if not token.is_valid(when)}
         fresh, self._expired = expired - self._expired, expired
         self._evict({tokens[digest].account for digest in fresh})
 
@@ -255,41 +256,40 @@ class Accounts:
         for name in names:
             watchers = self._watchers.get(name, {})
             for watcher in list(watchers):
-                if watcher in watchers:  # one may have ended another
+                if watcher in watchers:  # evicting one may have removed another
                     watcher.evict()
 
     def watch(self, name: str, watcher: Watcher) -> None:
         """
-        Tell `watcher` each time that the account loses a right, its password or a token changes
-        or ends, or it is disabled or gone. Look the account up again before: it may be gone
-        already.
+        Evict `watcher` when the account loses a right, a token or its password, or is disabled
+        or removed. Look the account up again before: it may already be gone.
         """
         self._watchers.setdefault(name, {})[watcher] = None
 
     def unwatch(self, name: str, watcher: Watcher) -> None:
-        """Tell it no more; harmless when that was so."""
+        """Stop notifying a watcher, if it is one."""
         watchers = self._watchers.get(name, {})
         watchers.pop(watcher, None)
         if not watchers:
             self._watchers.pop(name, None)
 
-    # What was done
+    # Logins
 
     def logged_in(self, name: str, network: str, when: int) -> None:
-        """Remember a login."""
+        """Record a login."""
         self._logins.note(Login(name, network, when))
 
     def is_known_network(self, network: str, when: int, name: str = "") -> bool:
-        """Say whether the account, or any without a name, logged in from there lately."""
+        """Return whether the account, or any if no name is given, has logged in from there."""
         return self._logins.is_known_network(network, when, name)
 
     def used(self) -> tuple[list[Login], dict[str, int]]:
-        """Return, once, what is to be stored: logins, and the last use of tokens by their id."""
+        """Return, once, the logins to store, and the last use of tokens by their id."""
         used, self._used = self._used, {}
         return self._logins.fresh(), used
 
     def put_back(self, logins: Iterable[Login], uses: Mapping[str, int]) -> None:
-        """Return it again next time, as it could not be stored."""
+        """Take back what could not be stored, for the next time."""
         self._logins.put_back(logins)
         self._used = {**uses, **self._used}
 
@@ -303,12 +303,12 @@ def new_secret() -> str:
 
 
 def is_token(text: str) -> bool:
-    """Say whether a text has the form of a token; a password never has."""
+    """Return whether a text has the form of a token; a password never has."""
     return _SECRET.fullmatch(text) is not None
 
 
 def digest(secret: str) -> bytes:
-    """Return what is stored of a token. Nobody guesses 256 bits, so it need not be slow."""
+    """Return the stored form of a token. Nobody guesses 256 bits, so a fast hash will do."""
     return sha256(secret.encode("utf-8", "replace")).digest()
 
 
@@ -317,12 +317,12 @@ def check_name(name: str) -> str:
     Return the name of an account.
 
     Raises:
-        AccountError: it can be none.
+        AccountError: it is invalid.
     """
     if not _NAME.fullmatch(name):
         raise AccountError(
-            f"{name[:64]!r} can be no account: 1 to 64 of A-Z a-z 0-9 . _ @ -, a letter or digit "
-            "first, would be one."
+            f"Invalid account name {name[:64]!r}: expected 1 to 64 of A-Z a-z 0-9 . _ @ -, "
+            "beginning with a letter or digit. Example: alice@fx.example"
         )
     return name
 
@@ -332,12 +332,12 @@ def check_label(label: str) -> str:
     Return the label of a token.
 
     Raises:
-        AccountError: it can be none.
+        AccountError: it is invalid.
     """
     if len(label) > LABEL or not label.isprintable():
         raise AccountError(
-            f"{label[:LABEL]!r} can be no label: up to {LABEL} characters that can be printed "
-            "would be."
+            f"Invalid label {label[:LABEL]!r}: expected up to {LABEL} printable characters. "
+            "Example: terminal 7"
         )
     return label
 
@@ -347,21 +347,22 @@ def parse_grant(text: str) -> str:
     Return a grant as it is stored: a role, a right, or a certificate.
 
     Raises:
-        AccountError: it is none.
+        AccountError: it is invalid.
     """
     if not text.startswith(CERTIFICATE):
         return _parse_right(text)
     subject = text.removeprefix(CERTIFICATE)
     if not _SUBJECT.fullmatch(subject):
         raise AccountError(
-            f"{text!r} names no certificate: {CERTIFICATE}dns:alice.example would, and so would "
-            "email: or uri: and up to 255 characters without a space."
+            f"Invalid certificate {text!r}: expected {CERTIFICATE}KIND:VALUE, where KIND is dns, "
+            "email or uri, and VALUE up to 255 characters without a space. Example: "
+            f"{CERTIFICATE}dns:alice.example"
         )
     return CERTIFICATE + fold(subject)
 
 
 def fold(subject: str) -> str:
-    """Return a subject alternative name as it is compared: hosts know no upper case."""
+    """Return a subject alternative name for comparison: the case of host names is ignored."""
     kind, _, value = subject.partition(":")
     if kind == "dns":
         return subject.lower()
@@ -374,5 +375,5 @@ def _parse_right(text: str) -> str:
         return check_grant(text)
     except ConfigError as error:
         raise AccountError(
-            f"{error} Or grant a role ({', '.join(ROLES)}) or a {CERTIFICATE}dns:NAME."
+            f"{error} A grant can also be a role ({', '.join(ROLES)}) or {CERTIFICATE}dns:NAME."
         ) from error

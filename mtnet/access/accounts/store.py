@@ -1,8 +1,8 @@
 """
-Accounts on disk.
+The accounts on disk.
 
-Blocking, for one thread at a time. A change that returned is on the platter; one that failed
-changed nothing. Every time is in milliseconds since the Unix epoch.
+Blocking, for one thread at a time. A change is on the platter when it returns; one that fails
+changes nothing. Every time is in milliseconds since the Unix epoch.
 """
 
 import secrets
@@ -30,8 +30,7 @@ from mtnet.storage.sqlite import Database
 
 SCHEMA = 2
 WITHDRAWN = 10_000
-"""Withdrawn tokens that are remembered, the last ones: a program that still shows one guesses
-nothing."""
+"""Withdrawn tokens that are remembered: a program that still sends one is not guessing."""
 TABLES = f"""
 CREATE TABLE IF NOT EXISTS account (
     name TEXT PRIMARY KEY, disabled INTEGER NOT NULL, created INTEGER NOT NULL,
@@ -68,7 +67,7 @@ _FORGET = f"""
 DELETE FROM login WHERE (account, network) IN
     (SELECT account, network FROM login ORDER BY last DESC LIMIT -1 OFFSET {MOST})
 """
-# An account that lost its old password must outlive no session, even if the clock was set back.
+# A session of the old password must end, even if the clock was set back.
 _SET_PASSWORD = """
 UPDATE account SET password = ?2, changed = max(changed + 1, ?3) WHERE name = ?1
 """
@@ -78,25 +77,27 @@ T = TypeVar("T")
 
 class AccountStore:
     """
-    Args:
-        path: the file; it is made at the first call.
+    The file of accounts.
 
     Every method raises `JournalError` when the disk fails, and every change `AccountError` when
     it is refused.
+
+    Args:
+        path: the file; it is made at the first call.
     """
 
     def __init__(self, path: Path) -> None:
-        # A new table is all that an older file lacks.
+        # An older file lacks only a table.
         self._database = Database(path, SCHEMA, TABLES, lambda connection, version: None)
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
         self._database.close()
 
-    # What is stored
+    # Reading
 
     def load(self) -> tuple[Directory, list[Login]]:
-        """Return all accounts, and the last login of each from each network, oldest first."""
+        """Return all accounts, and their last login from each network, oldest first."""
         return self.directory(), self.logins()
 
     def directory(self) -> Directory:
@@ -117,7 +118,7 @@ class AccountStore:
 
     def add(self, name: str, grants: Iterable[str], password: str, when: int) -> None:
         """
-        Make an account.
+        Create an account.
 
         Args:
             password: a PHC string; empty = none.
@@ -127,7 +128,7 @@ class AccountStore:
         def work(db: sqlite3.Connection) -> None:
             if _exists(db, name):
                 raise AccountError(
-                    f"There is an account {name} already; `mtnet account show {name}` shows it."
+                    f"The account {name} exists already; `mtnet account show {name}` shows it."
                 )
             db.execute("INSERT INTO account VALUES (?, ?, ?, ?, ?)", row)
             _grant(db, name, parsed)
@@ -135,34 +136,34 @@ class AccountStore:
         self._database.transaction(work)
 
     def set_password(self, name: str, password: str, when: int) -> None:
-        """Give an account another password, or none; who came by the old one counts no more."""
+        """Set or remove the password of an account; sessions of the old one end."""
         self._change(name, lambda db: db.execute(_SET_PASSWORD, (name, password, when)))
 
     def rehash(self, name: str, old: str, new: str) -> None:
-        """Store the same password in another form, if it was not changed meanwhile."""
+        """Store another hash of the same password, unless it was changed meanwhile."""
         sql = "UPDATE account SET password = ? WHERE name = ? AND password = ? AND ? <> ''"
         self._database.transaction(lambda db: db.execute(sql, (new, name, old, old)))
 
     def grant(self, name: str, grants: Iterable[str]) -> None:
-        """Let an account do more, or recognize it by a certificate."""
+        """Add grants to an account."""
         parsed = _parse(grants)
         self._change(name, lambda db: _grant(db, name, parsed))
 
     def revoke(self, name: str, grants: Iterable[str]) -> None:
-        """Take back what was granted, in the words in which it was."""
+        """Remove grants, as they were written."""
         parsed = _parse(grants)
         self._change(name, lambda db: _revoke(db, name, parsed))
 
     def disable(self, name: str) -> None:
-        """Let an account log in by nothing until it is enabled."""
+        """Refuse every login of an account until it is enabled."""
         self._set_disabled(name, True)
 
     def enable(self, name: str) -> None:
-        """Let a disabled account log in again."""
+        """Accept logins of a disabled account again."""
         self._set_disabled(name, False)
 
     def remove(self, name: str) -> None:
-        """Forget an account, its tokens and its logins."""
+        """Remove an account, its tokens and its logins."""
         self._change(name, lambda db: _remove(db, name))
 
     # Tokens
@@ -176,13 +177,13 @@ class AccountStore:
         when: int,
     ) -> tuple[str, str]:
         """
-        Make a token.
+        Create a token.
 
         Args:
-            grants: roles and rights, at most those of the account; None = always all of its.
+            grants: roles and rights, at most those of the account; None = those of the account.
 
         Returns:
-            Its id, and its secret, which nobody can be told again.
+            Its id, and its secret, which is not stored.
         """
         check_label(label)
         _check_expiry(expires, when)
@@ -197,7 +198,7 @@ class AccountStore:
         return self._change(account, work), secret
 
     def withdraw(self, account: str, token: str) -> None:
-        """End a token of the account, by its id."""
+        """Withdraw a token of the account, by its id."""
 
         def work(db: sqlite3.Connection) -> None:
             db.execute(_WITHDRAW + "WHERE id = ? AND account = ?", (token, account))
@@ -206,16 +207,16 @@ class AccountStore:
                 "DELETE FROM token WHERE id = ? AND account = ?", (token, account)
             ).rowcount:
                 raise AccountError(
-                    f"{account} has no token {token!r}; `mtnet account show {account}` names "
-                    "those it has."
+                    f"{account} has no token {token!r}; `mtnet account show {account}` lists "
+                    "its tokens."
                 )
 
         self._change(account, work)
 
-    # What was done
+    # Logins
 
     def note(self, logins: Iterable[Login], uses: Mapping[str, int]) -> None:
-        """Store logins, and when tokens were used; what is gone meanwhile is left out."""
+        """Store logins and uses of tokens, except of accounts and tokens that are gone."""
 
         def work(db: sqlite3.Connection) -> None:
             db.executemany(_NOTE_LOGIN, logins)
@@ -229,7 +230,7 @@ class AccountStore:
         self._change(name, lambda db: db.execute(sql, (disabled, name)))
 
     def _change(self, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do something to an account that is there."""
+        """Change an account that exists."""
 
         def checked(db: sqlite3.Connection) -> T:
             if not _exists(db, name):
@@ -240,10 +241,10 @@ class AccountStore:
 
 
 def unknown(name: str, names: Iterable[str]) -> str:
-    """Return the sentence for an account that is not there."""
+    """Return the error for an account that does not exist."""
     for near in get_close_matches(name, names, 1):
         return f"There is no account {name!r}; did you mean {near}?"
-    return f"There is no account {name!r}; `mtnet account list` names all."
+    return f"There is no account {name!r}; `mtnet account list` lists them."
 
 
 # Reading
@@ -285,12 +286,12 @@ def _split(grants: str | None) -> tuple[str, ...] | None:
 
 
 def _read_grants(accounts: Iterable[Account], tokens: Iterable[Token]) -> None:
-    # Both keep what they read, so that the reactor need not.
+    # Both cache what they read, so that the reactor need not read it.
     try:
         _ = [account.rights for account in accounts], [token.limit for token in tokens]
     except ConfigError as error:
         raise JournalError(
-            f"The accounts hold a grant that this mtnet does not know: {error}"
+            f"The accounts contain a grant that this version of mtnet does not know: {error}"
         ) from error
 
 
@@ -312,7 +313,7 @@ def _check_owner(db: sqlite3.Connection, name: str, grant: str) -> None:
     if grant.startswith(CERTIFICATE):
         for owner in _column(db, sql, grant, name):
             raise AccountError(
-                f"{grant} is granted to {owner}, and names one account only; "
+                f"{grant} belongs to {owner}, and a certificate names one account only; "
                 f"`mtnet account revoke {owner} {grant}` frees it."
             )
 
@@ -321,8 +322,8 @@ def _revoke(db: sqlite3.Connection, name: str, grants: Iterable[str]) -> None:
     held = _grants(db, name)
     for grant in grants:
         if grant not in held:
-            told = ", ".join(held) or "nothing"
-            raise AccountError(f"{name} is not granted {grant}; it is granted {told}.")
+            shown = ", ".join(held) or "nothing"
+            raise AccountError(f"{name} does not have the grant {grant}; it has {shown}.")
         db.execute("DELETE FROM granted WHERE account = ? AND what = ?", (name, grant))
 
 
@@ -341,11 +342,12 @@ def _within(db: sqlite3.Connection, name: str, grants: list[str]) -> str:
     account = _account(db, name)
     for grant in grants:
         if grant.startswith(CERTIFICATE):
-            raise AccountError(f"A token can be granted a role or a right, and not {grant}.")
+            raise AccountError(f"A token can have roles and rights, not {grant}.")
         if not account.rights >= Rights([grant]):
-            told = ", ".join(account.rights) or "nothing"
+            shown = ", ".join(account.rights) or "nothing"
             raise AccountError(
-                f"{name} itself may not {grant}, and so no token of it; it may: {told}."
+                f"A token of {name} cannot have {grant}, which {name} itself does not have; it "
+                f"has: {shown}."
             )
     return " ".join(grants)
 
@@ -359,4 +361,4 @@ def _new_id(db: sqlite3.Connection) -> str:
 
 def _check_expiry(expires: int | None, when: int) -> None:
     if expires is not None and expires <= when:
-        raise AccountError("A token that expires in the past never counts; name a later time.")
+        raise AccountError("A token cannot expire in the past; choose a later time.")
