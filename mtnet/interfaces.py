@@ -1,63 +1,128 @@
 """
-The interfaces that plugins and services provide, for those who extend mtnet.
+The interfaces between the daemon and its components, and between components.
 
-They import nothing of it: what they are handed is named in their docstrings.
+A component is a service that the daemon hosts: signals, for example, or one of your own. This
+module imports nothing of mtnet; where a type is mtnet's, the docstring names it. An optional
+interface is provided by the service itself, or by another object that its `__conform__` returns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import DatagramProtocol
 from zope.interface import Attribute, Interface
 
+# What the daemon looks for
 
-class IStreamPlugin(Interface):
+
+class IServicePlugin(Interface):
     """
-    A stream service that the daemon can host: one file in `mtnet/plugins/`.
+    Plugin: one instance in a module of `mtnet.plugins`, which also provides `IPlugin` of Twisted.
 
-    The module holds one instance that provides this and `twisted.plugin.IPlugin`.
+    The module is imported for every command, so it should import what it needs in `build`.
     """
 
-    name: str = Attribute("One word of `[a-z][a-z0-9_]*`: the NAME of `--listen NAME=ENDPOINT`.")
-    description: str = Attribute("One line for the table that the daemon prints at its start.")
-    defaultEndpoint: str | None = Attribute(
-        "The server endpoint it is heard on when nothing is configured; None = off."
+    name: str = Attribute(
+        "One word of `[a-z][a-z0-9_]*`: NAME of `--listen NAME=…`, of the section [NAME], of its "
+        "rights and of its metrics."
     )
-    rights: tuple[str, ...] = Attribute(
-        "The verbs that the service asks for, of `mtnet.access.rights.VERBS`, for the table."
+    description: str = Attribute("One line for lists.")
+    settings: Any = Attribute(
+        "The `msgspec.Struct` of the section [NAME]; it forbids unknown fields. None = no section."
+    )
+    permissions: tuple[str, ...] = Attribute(
+        "Verbs that can be granted on its things, such as `publish`; the daemon shows them."
+    )
+    roles: Mapping[str, tuple[str, ...]] = Attribute(
+        "Rights that it adds to roles: {'follower': ('follow:signals',)}. A new name makes a role."
+    )
+    shared: bool = Attribute("Whether its ports take connections to other services.")
+    listens: Mapping[str, str | None] = Attribute(
+        "The default endpoint of `stream` and of `datagram`; None = off until configured. A kind "
+        "that is not named cannot be configured."
+    )
+    command: str | None = Attribute(
+        "The module of `mtnet NAME …`, imported when somebody calls it; None = no command. See "
+        "`ICommand`."
     )
 
-    def buildFactory(env: Any) -> IProtocolFactory:
+    def build(env: Any) -> Any:
         """
-        Build the one factory that serves every endpoint of this service.
+        Return the service, an `IService`, from a `mtnet.daemon.environment.Environment`.
 
-        `env` is the `mtnet.daemon.environment.Environment`. Called once, before anything listens.
-        It must not block.
+        Called once, before the daemon forks and listens. It may read files.
 
         Raises:
-            mtnet.errors.ConfigError: the service cannot work as it is configured.
+            mtnet.errors.ConfigError: it cannot work as configured.
+            mtnet.errors.JournalError: its files cannot be read.
         """
 
 
-class IDatagramPlugin(Interface):
-    """
-    A datagram service that the daemon can host; a stream plugin may have the same name.
+class ISettingsCheck(Interface):
+    """Optional, on the plugin: what types cannot check, for `mtnet check` and every start."""
 
-    The module holds one instance that provides this and `twisted.plugin.IPlugin`.
-    """
-
-    name: str = Attribute("As of `IStreamPlugin`.")
-    description: str = Attribute("As of `IStreamPlugin`.")
-    defaultEndpoint: str | None = Attribute("Such as `udp:8082:interface=127.0.0.1`; None = off.")
-    rights: tuple[str, ...] = Attribute("As of `IStreamPlugin`.")
-
-    def buildProtocol(env: Any, listener: Any) -> DatagramProtocol:
+    def check(section: Any, endpoints: Sequence[str], reactor: Any) -> None:
         """
-        Build what hears the datagrams of one `mtnet.net.endpoints.Listener`.
+        Check the settings without a file or a socket.
 
-        `env` is the `mtnet.daemon.environment.Environment`. One that provides `IBurstProtocol` is
-        handed many at once. It must not block.
+        Args:
+            section: of the type `settings`.
+            endpoints: where connections to it can arrive, shared ports included.
+            reactor: to parse client endpoints with.
+
+        Raises:
+            mtnet.errors.ConfigError: names the key, what is wrong, and a right example.
+        """
+
+
+class ICommand(Interface):
+    """The module that a plugin's `command` names."""
+
+    def configure(parser: Any) -> None:
+        """
+        Add the arguments to an `argparse.ArgumentParser`, with `set_defaults(run=function)`.
+
+        The function is called with the parsed `argparse.Namespace`; a `MtnetError` that it raises
+        becomes one sentence on stderr and exit status 1.
+        """
+
+
+# What a service provides
+
+
+class IService(Interface):
+    """A running component."""
+
+    def start() -> "Deferred[None] | None":
+        """Begin; the reactor runs, and the ports are bound."""
+
+    def stop() -> "Deferred[None] | None":
+        """End; the ports are closed. Store what has to last; fires when that is done."""
+
+
+class IStreamListener(Interface):
+    """Optional: it takes stream connections (`tcp:`, `unix:`, `secure:` …)."""
+
+    verbs: tuple[str, ...] = Attribute("The verbs that connections can use, for the start table.")
+    welcomes: bool = Attribute("Whether silent connections are sent something to look at.")
+
+    def factory(listener: Any) -> IProtocolFactory:
+        """Return the factory of the connections of one `mtnet.net.endpoints.Listener`."""
+
+
+class IDatagramListener(Interface):
+    """Optional: it takes datagrams (`udp:`)."""
+
+    verbs: tuple[str, ...] = Attribute("The verbs that datagrams can use, for the start table.")
+    turn: float = Attribute("Seconds for which datagrams may keep the reactor at once.")
+
+    def protocol(listener: Any) -> DatagramProtocol:
+        """
+        Return the protocol of one `mtnet.net.endpoints.Listener`.
+
+        One that provides `IBurstProtocol` is handed many datagrams at once.
         """
 
 
@@ -69,12 +134,44 @@ class IBurstProtocol(Interface):
 
 
 class IListenerAware(Interface):
-    """What a factory also provides when its connections depend on where they came in."""
+    """Optional, on a factory: its connections depend on their listener."""
 
     def at(listener: Any) -> IProtocolFactory:
+        """Return a factory for the connections of a `mtnet.net.endpoints.Listener`."""
+
+
+class IFirstBytes(Interface):
+    """Optional: its connections can share one port with those of other services."""
+
+    silent: bool = Attribute("Whether connections are its own that send nothing at first.")
+    word: float = Attribute("Longest wait in seconds for bytes that can still become its own.")
+
+    def recognize(head: bytes) -> bool | None:
+        """Say whether a connection that begins so is its own; None = more bytes are needed."""
+
+    def shared_factory(listener: Any, silent: bool) -> IProtocolFactory:
         """
-        Return a factory for the connections of a `mtnet.net.endpoints.Listener`; all else stays
-        shared.
+        Return the factory of its connections at a shared `mtnet.net.endpoints.Listener`.
+
+        Args:
+            silent: of those that have sent nothing, for long enough.
+        """
+
+
+class IHttpResources(Interface):
+    """Optional: resources of the HTTP API."""
+
+    def resources() -> Mapping[bytes, Any]:
+        """Return `twisted.web.resource.IResource` objects by first path segment."""
+
+
+class IControlCommands(Interface):
+    """Optional: commands of the control socket, for the owner of the daemon."""
+
+    def commands() -> "Mapping[str, Any]":
+        """
+        Return {'NAME verb': function}; each takes the arguments, a mapping of JSON values, and
+        returns a JSON value or a Deferred with one. A `MtnetError` becomes the answer.
         """
 
 
@@ -125,13 +222,156 @@ class ISessionHandler(Interface):
 
 
 class IStatus(Interface):
-    """A part of the daemon that reports about itself, in plain JSON values."""
+    """Optional: a component that reports about itself, in plain JSON values."""
 
-    def health() -> Mapping[str, object]:
+    def health() -> Mapping[str, Any]:
         """
-        Return what a stranger may know, for `/healthz`; the key `healthy` is False when
-        somebody must act.
+        Return what strangers may know, for `/healthz`: `healthy` is False when somebody must act,
+        `trouble` says why in one sentence; `warning` is for what nobody must act on yet.
         """
 
-    def status() -> Mapping[str, object]:
+    def status() -> Mapping[str, Any]:
         """Return that and what only the owner may know, for `mtnet status`."""
+
+
+class IMetrics(Interface):
+    """Optional: counters and gauges."""
+
+    def metrics() -> Sequence[tuple[str, str, str, Any]]:
+        """
+        Return (name, type, help, read) tuples.
+
+        `name` as Prometheus has it, beginning with `mtnet_NAME_` and ending in its base unit;
+        `type` is `counter` or `gauge`; `read()` returns an integer, or a mapping of label values
+        to integers, and must not block.
+        """
+
+
+class IBackup(Interface):
+    """Optional: what `mtnet backup` takes along."""
+
+    def backup(folder: Any) -> None:
+        """
+        Copy its files into a `pathlib.Path`, whole and of one moment; blocks, may run beside a
+        running daemon.
+        """
+
+
+# What components offer one another: `env.find(ISignals)`
+
+
+class ISignals(Interface):
+    """Net positions: what publishers set and followers are told."""
+
+    codepage: str = Attribute("The code page of classic programs.")
+    fanout: Any = Attribute(
+        "`subscribe(channel, subscriber)` calls `subscriber.changed(change)` for each position "
+        "once it is stored; `unsubscribe(channel, subscriber)` undoes it."
+    )
+
+    def join(name: str, connection: Any, refuse: Any, close: Any, address: str = "") -> Any:
+        """
+        Return a publisher; it has to `leave`.
+
+        Args:
+            connection: an `IPushProducer` that is paused while its positions wait for the disk.
+            refuse: called with the `WireError` of what is not stored.
+            close: called with a sentence when the publisher has to go.
+            address: where it comes from, for the status.
+        """
+
+    def submit(publisher: Any, channel: str, symbol: str, volume: Any) -> None:
+        """
+        Set a net position, in lots; stored first, then sent to the followers.
+
+        Raises:
+            mtnet.errors.WireError: refused at once.
+        """
+
+    def leave(publisher: Any, bye: bool = False) -> None:
+        """End a publisher; its positions stay."""
+
+    def positions(channel: str) -> Mapping[str, Any]:
+        """Return the positions of a channel by symbol; `volume` is a Decimal of lots."""
+
+
+class ITicks(Interface):
+    """Ticks: what terminals send, stored and sent to subscribers."""
+
+    feed: Any = Attribute("`subscribe(subscriber, symbols, known)` and `unsubscribe`.")
+
+    def source(name: str) -> Any:
+        """Return the counters of a sender, made on first use."""
+
+    def take(source: Any, records: "list[Any]", when: int) -> int:
+        """Store records of a source; `when` is milliseconds since the Unix epoch."""
+
+    def symbols() -> Any:
+        """Return the symbols that were ever stored, as bytes."""
+
+
+class ITemplates(Interface):
+    """Chart templates, by symbol and period."""
+
+    max_size: int = Attribute("Bytes of the largest template.")
+
+    def listing() -> "list[dict[str, Any]]":
+        """Return what is stored: one row of JSON values for each symbol, period and platform."""
+
+    def put(symbol: str, period: str, content: bytes) -> "Deferred[Any]":
+        """
+        Store a template, off the reactor.
+
+        Returns:
+            A Deferred with (version, whether it is new); it fails with `TemplateError`.
+        """
+
+
+class IHealth(Interface):
+    """Offered by the daemon: the health of everything."""
+
+    def health() -> Mapping[str, Any]:
+        """Return the report of `/healthz`, which strangers may read."""
+
+
+class IHttpServer(Interface):
+    """HTTP for ports of other components."""
+
+    def site(listener: Any, components: Sequence[str]) -> IProtocolFactory:
+        """Return the factory of HTTP connections to the resources of these components."""
+
+
+# The short form: a factory and nothing else
+
+
+class IStreamPlugin(Interface):
+    """
+    Plugin of the short form: an ordinary factory, see `docs/extending.md`.
+
+    It is adapted to `IServicePlugin`, and gets admission, TLS and bans from the daemon.
+    """
+
+    name: str = Attribute("As of `IServicePlugin`.")
+    description: str = Attribute("As of `IServicePlugin`.")
+    defaultEndpoint: str | None = Attribute("Its endpoint when none is configured; None = off.")
+    rights: tuple[str, ...] = Attribute("The verbs that a connection must be allowed.")
+
+    def buildFactory(env: Any) -> IProtocolFactory:
+        """
+        Return the one factory of all its listeners, from an `Environment`; it must not block.
+
+        Raises:
+            mtnet.errors.ConfigError: the service cannot work as configured.
+        """
+
+
+class IDatagramPlugin(Interface):
+    """Plugin of the short form for datagrams; a stream plugin may have the same name."""
+
+    name: str = Attribute("As of `IServicePlugin`.")
+    description: str = Attribute("As of `IServicePlugin`.")
+    defaultEndpoint: str | None = Attribute("Such as `udp:8082:interface=127.0.0.1`; None = off.")
+    rights: tuple[str, ...] = Attribute("As of `IStreamPlugin`.")
+
+    def buildProtocol(env: Any, listener: Any) -> DatagramProtocol:
+        """Return the protocol of one `mtnet.net.endpoints.Listener`; it must not block."""

@@ -1,24 +1,19 @@
 """
-The one place that joins configuration, domain objects, plugins and endpoints.
+The daemon: loads the configuration, builds the components, binds their ports and runs.
 
 Everything that can fail is done in `makeService`, before `twistd` forks: so a failure is
 one sentence and exit status 1, in the foreground and as a daemon.
 """
 
 import os
-import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.endpoints import clientFromString
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorUNIX
 from twisted.logger import Logger
 
 from mtnet import __version__, clock
@@ -29,44 +24,34 @@ from mtnet.access.control import AccessControl
 from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
 from mtnet.config.schema import Config
-from mtnet.daemon import log_file
-from mtnet.daemon.control import Command, ControlFactory
+from mtnet.daemon.components import Components
+from mtnet.daemon.control_socket import ControlSocket
 from mtnet.daemon.datadir import DataFolder
 from mtnet.daemon.environment import Environment
 from mtnet.daemon.gc_policy import GcPolicy
+from mtnet.daemon.hangup import on_hangup, reopen_log
 from mtnet.daemon.options import Options
-from mtnet.daemon.ports import BoundListener, cannot_listen, listen, raise_limit, reason
+from mtnet.daemon.ports import BoundListener, listen, listen_udp, raise_limit
 from mtnet.daemon.preflight import (
     certificates,
     check,
     check_exposure,
-    check_ports,
     check_settings,
     listeners,
     rules,
 )
-from mtnet.daemon.registry import Plugin
+from mtnet.daemon.registry import installed
 from mtnet.daemon.stale_locks import clear_socket
+from mtnet.daemon.status import HealthReport, ListenerTable, PublicHealth
 from mtnet.daemon.watchdog import PERIOD as WATCHDOG_PERIOD
 from mtnet.daemon.watchdog import Watchdog, with_timeout
 from mtnet.errors import JournalError, MtnetError, NotAskedError, StartError
-from mtnet.interfaces import IDatagramPlugin, IListenerAware, IStreamPlugin
+from mtnet.interfaces import IDatagramListener, IStreamListener
 from mtnet.net.endpoints import Listener, host_of
 from mtnet.net.pipeline import Pipeline
 from mtnet.net.tls.store import RELOAD_INTERVAL
-from mtnet.net.udp import BatchingUdpPort
 from mtnet.recurring import Recurring
 from mtnet.redact import PathRedactor
-from mtnet.services.signals.commands import SignalCommands
-from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.service import SignalService
-from mtnet.services.signals.upstream import source_service
-from mtnet.services.templates.integrity_check import IntegrityCheckService
-from mtnet.services.templates.library import Library
-from mtnet.services.templates.watched_folder import WatchedFolderService
-from mtnet.services.ticks.collector import Collector
-from mtnet.services.ticks.storage.store import Store
-from mtnet.services.ticks.storage.tally import Tally
 from mtnet.storage.sqlite import has_free_space
 from mtnet.storage.worker import SerialWorker
 
@@ -79,8 +64,8 @@ SPACE_CHECK_INTERVAL = 5.0
 STOP_TIMEOUT = 10.0
 """Seconds that a stop waits for a disk that does not answer."""
 HASHER_NICENESS = 5
-"""How nice the thread is that hashes what strangers say: whoever guesses passwords keeps it busy
-without pause, and on one CPU would have half of it."""
+"""Of the thread that hashes passwords of unknown networks: password guessing keeps it busy
+without pause, and on one CPU it would take half of it."""
 
 
 def makeService(options: Options) -> MultiService:
@@ -110,7 +95,7 @@ def makeService(options: Options) -> MultiService:
 
 class Daemon(MultiService):
     """
-    Every service on its listeners.
+    Composition root: every component on its listeners.
 
     Raises:
         ConfigError: the settings cannot work.
@@ -121,11 +106,10 @@ class Daemon(MultiService):
 
     def __init__(self, config: Config, reactor: Any) -> None:
         super().__init__()
-        self._reactor = reactor
+        self._config, self._reactor = config, reactor
         self._now = WallClock(clock.system_time, clock.monotonic)
         self._started = clock.monotonic()
         check_settings(config, reactor)
-        check_ports(config)
         found = listeners(config)
         self._certificates = certificates(config, self._now)
         rules(config)
@@ -133,45 +117,31 @@ class Daemon(MultiService):
         self._gc_policy = GcPolicy(reactor)
         self._gc_policy.setServiceParent(self)
         self._folder = DataFolder(config.data)
-        certified = () if self._certificates is None else self._certificates.folders()
-        self._redactor = PathRedactor(self._folder.path, certified)
         self._folder.check_space()
         self._now.compare_run(self._folder.last_run())
         self._now.compare_doubt(*self._folder.doubted_runs())
-        # No template on a slow disk delays a tick, and neither delays a signal.
-        self._signals_worker = SerialWorker(reactor, "mtnet-signals")
-        self._ticks_worker, self._disk_worker = (
-            SerialWorker(reactor, "mtnet-ticks"),
-            SerialWorker(reactor, "mtnet-disk"),
-        )
+        self._health = HealthReport(self._parts)
+        self._disk_worker = SerialWorker(reactor, "mtnet-disk")
         self._hash_worker = SerialWorker(reactor, "mtnet-strangers", HASHER_NICENESS)
         self._login_worker = SerialWorker(reactor, "mtnet-logins")
-        disks = {
-            "signals": self._signals_worker,
-            "ticks": self._ticks_worker,
-            "templates": self._disk_worker,
-        }
-        self._workers = (*disks.values(), self._hash_worker, self._login_worker)
-        self._watchdog = Watchdog(disks, self._disk_worker, self._folder.replaced)
-        self._repeat(WATCHDOG_PERIOD, "The look at the data folder", self._watchdog.check)
-        self.env = self._build_environment(config)
-        self._operator = SignalCommands(self.env.signals)
-        self._has_accounts = not self.env.access.accounts.empty
+        self.components = self._build()
+        self._watchdog = Watchdog(self.components.workers, self._disk_worker, self._folder.replaced)
         self._pipeline = Pipeline(self.env, self._certificates)
         self._bound = list(self._bind(found))
-        self._control = self._bind_control()
-        for name, source in config.signals.sources.items():
-            endpoint = clientFromString(reactor, source.connect)
-            source_service(self.env, name, source, endpoint).setServiceParent(self)
-        IntegrityCheckService(self.env).setServiceParent(self)
-        if config.templates.folder:
-            WatchedFolderService(self.env).setServiceParent(self)
+        self._table = ListenerTable(self._bound, self.env.access.anonymous)
+        commands = {**self.components.commands(), **self._access.commands()}
+        self._control = ControlSocket(self._folder, {"status": self.status, **commands}, reactor)
+        self._now.check_start()
+        self._add_timers()
+
+    def _add_timers(self) -> None:
+        self._repeat(WATCHDOG_PERIOD, "The look at the data folder", self._watchdog.check)
         self._repeat(
             SPACE_CHECK_INTERVAL, "The look at the free space of the disk", self._check_space
         )
-        self._repeat(config.access.save_interval, "The note of logins and bans", self._access.flush)
+        interval = self._config.access.save_interval
+        self._repeat(interval, "The note of logins and bans", self._access.flush)
         self._repeat(RUN_INTERVAL, "The note of the last run", self._note_run)
-        self._now.check_start()
         self._repeat(clock.LOOK, "The look at the clock", self._now.watch)
         if self._certificates is not None:
             self._repeat(RELOAD_INTERVAL, "The look at the certificates", self._check_certificates)
@@ -182,49 +152,30 @@ class Daemon(MultiService):
         timer.setServiceParent(self)
 
     def table(self) -> str:
-        """Return what is said at the start: who listens where, and who may do what."""
-        rows = [("SERVICE", "ADDRESS", "SECURITY", "LOOPBACK MAY", "STRANGERS MAY")]
-        for report in self._reports():
-            rows.append(tuple(report.values()))  # type: ignore[arg-type]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        return "\n".join(
-            [f"mtnet {__version__}, data in {self._folder.path}", *lines, *self._hints()]
-        )
+        """Return what is printed at the start: who listens where, and who may do what."""
+        networks = self._config.access.networks
+        return self._table.text(str(self._folder.path), self._has_accounts, networks)
 
-    def _hints(self) -> Iterable[str]:
-        if not any(report["strangers"] for report in self._reports()):
-            yield "Loopback only: every program here may do everything, and strangers nothing."
-        elif self._has_accounts:
-            yield "Whoever logs in may do more: `mtnet account list` says who and what."
-        for network, rights in self.env.config.access.networks.items():
-            yield f"Besides, {network} may {', '.join(rights) or 'nothing'}."
-        for name in ("signals", "any"):
-            for bound in self._bound:
-                if bound.plugin.name == name and not bound.listener.proxied:
-                    yield f"Try: {bound.example_command()}"
-                    return
+    @property
+    def _has_accounts(self) -> bool:
+        return not self.env.access.accounts.empty
 
-    def _reports(self) -> list[dict[str, str]]:
-        return [bound.report(self.env.access.anonymous) for bound in self._bound]
-
-    # What the control socket and /healthz say
+    # Reports
 
     def status(self, _: object = None) -> dict[str, object]:
         """Report everything: for `mtnet status`."""
+        report = self._watchdog.report
         return {
             "version": __version__,
             "pid": os.getpid(),
             "since": self._now() - int((clock.monotonic() - self._started) * 1000),
             "data": str(self._folder.path),
             **self.health(),
-            "services": self._reports(),
+            "services": self._table.rows(),
             "access": {"room for connections": self._connection_limit, **self.env.access.report()},
             "log lines left out": self.env.log.left_out + self.env.access.log.left_out,
             "garbage": self._gc_policy.status(),
-            "signals": self._watchdog.report("signals", self.env.signals.status()),
-            "ticks": self._watchdog.report("ticks", self.env.collector.status()),
-            "templates": self._watchdog.report("templates", self.env.library.status()),
+            **{name: report(name, each) for name, each in self.components.status().items()},
             **self._tls_status(),
         }
 
@@ -236,43 +187,29 @@ class Daemon(MultiService):
 
     def health(self) -> dict[str, Any]:
         """Report what is well and what is not, with the paths of this machine."""
-        parts = {
-            "signals": self._watchdog.report("signals", self.env.signals.health()),
-            "ticks": self._watchdog.report("ticks", self.env.collector.health()),
-            "templates": self._watchdog.report("templates", self.env.library.health()),
-            "disk": self._folder.health(),
-        }
+        return self._health.health()
+
+    def _parts(self) -> dict[str, Any]:
+        report = self._watchdog.report
+        parts = {name: report(name, each) for name, each in self.components.health().items()}
+        parts["disk"] = self._folder.health()
         if self._certificates is not None:
             parts["tls"] = self._certificates.health()
-        parts["clock"] = self._now.health()
-        trouble = [f"{name}: {_cause(part)}" for name, part in parts.items() if not part["healthy"]]
-        warnings = [f"{name}: {p['warning']}" for name, p in parts.items() if p.get("warning")]
-        return {"healthy": not trouble, "trouble": trouble, "warnings": warnings, **parts}
-
-    def _public_health(self) -> dict[str, Any]:
-        """Report that for `/healthz`, which strangers read."""
-        report: dict[str, Any] = self._redactor.report(self.health())
-        return report
+        return {**parts, "clock": self._now.health()}
 
     # Building
 
-    def _build_environment(self, config: Config) -> Environment:
-        journal = Journal(self._folder.signals, config.signals.retain)
-        worker, clock = self._signals_worker, self._reactor
-        signals = SignalService(config.signals, journal, clock, self._now, worker, worker.later)
-        templates = config.templates
+    def _build(self) -> Components:
+        """Open the files of access and of all components; blocks."""
+        certified = () if self._certificates is None else self._certificates.folders()
+        public = PublicHealth(self._health, PathRedactor(self._folder.path, certified))
         try:
-            signals.open()
-            self._access = self._build_access(config)
+            self._access = self._build_access()
             self._access.load()
-            collector = self._build_collector(config)
-            library = Library(
-                self._folder.templates,
-                max_size=templates.max_size,
-                versions=templates.versions,
-                keep_experts=templates.keep_experts,
-                default=templates.default,
+            self.env = Environment.root(
+                self._config, self._reactor, self._now, self._access, LogThrottle()
             )
+            return Components(installed(), self.env, self._make_worker, public)
         except NotAskedError as error:
             raise StartError(str(error)) from error
         except JournalError as error:
@@ -280,22 +217,13 @@ class Daemon(MultiService):
             if not has_free_space(self._folder.path):
                 remedy = "Make room on the disk of the data folder."
             raise StartError(f"{error} {remedy}") from error
-        return Environment(
-            config=config,
-            clock=self._reactor,
-            now=self._now,
-            in_thread=self._disk_worker,
-            access=self._access,
-            log=LogThrottle(),
-            library=library,
-            signals=signals,
-            collector=collector,
-            health=self._public_health,
-        )
 
-    def _build_access(self, config: Config) -> AccessControl:
+    def _make_worker(self, name: str) -> SerialWorker:
+        return SerialWorker(self._reactor, name)
+
+    def _build_access(self) -> AccessControl:
         return AccessControl(
-            config.access,
+            self._config.access,
             AccountStore(self._folder.accounts),
             BanStore(self._folder.bans),
             Threads(self._hash_worker, self._login_worker, self._disk_worker),
@@ -303,84 +231,40 @@ class Daemon(MultiService):
             self._now,
         )
 
-    def _build_collector(self, config: Config) -> Collector:
-        store, tally = Store(self._folder.ticks), Tally(self._folder.tally)
-        collector = Collector(
-            config.ticks, config.reserve, store, tally, self._reactor, self._ticks_worker
-        )
-        collector.open()
-        return collector
-
-    def _bind(self, found: list[tuple[Plugin, Listener]]) -> Iterable[BoundListener]:
-        factories: dict[str, IProtocolFactory] = {}
-        for plugin, listener in found:
-            if IDatagramPlugin.providedBy(plugin):
-                port = self._listen_udp(IDatagramPlugin(plugin), listener)
-            else:
-                stream = IStreamPlugin(plugin)
-                if stream.name not in factories:
-                    factories[stream.name] = stream.buildFactory(self.env)
-                if listener.path:
-                    clear_socket(Path(listener.path))
-                aware = IListenerAware(factories[stream.name], None)
-                factory = factories[stream.name] if aware is None else aware.at(listener)
-                port = listen(listener, self._pipeline.wrap(listener, factory), self._reactor)
-            bound = BoundListener(plugin, listener, port)
+    def _bind(self, found: list[Listener]) -> Iterable[BoundListener]:
+        for listener in found:
+            bound = self._listen(listener)
             host = host_of(bound.port.getHost())
             check_exposure(self.env.access.anonymous, self._has_accounts, listener, host)
             yield bound
 
-    def _listen_udp(self, plugin: IDatagramPlugin, listener: Listener) -> IListeningPort:
-        protocol = plugin.buildProtocol(self.env, listener)
-        turn = self.env.config.ticks.turn
-        port = BatchingUdpPort(listener.port, protocol, listener.interface, self._reactor, turn)
-        try:
-            port.startListening()
-        except CannotListenError as error:
-            raise cannot_listen(listener, reason(error)) from error
-        return port
-
-    def _bind_control(self) -> IListeningPort | None:
-        if not IReactorUNIX.providedBy(self._reactor):
-            return None  # Windows
-        self._folder.clear_control()
-        path = str(self._folder.control)
-        try:
-            commands = ControlFactory(self._commands())
-            # Twisted binds first and closes it to others afterwards.
-            before = os.umask(0o177)
-            try:
-                port: IListeningPort = self._reactor.listenUNIX(path, commands, mode=0o600)
-            finally:
-                os.umask(before)
-            return port
-        except (CannotListenError, OSError) as error:
-            if not has_free_space(self._folder.path):
-                return None
-            raise StartError(
-                f"The control socket {path} cannot be made ({reason(error)}); a shorter path "
-                "for --data may help."
-            ) from error
-
-    def _commands(self) -> dict[str, Command]:
-        """Return what can be asked for through the control socket."""
-        return {
-            "status": self.status,
-            **self._operator.commands(),
-            **self._access.commands(),
-        }
+    def _listen(self, listener: Listener) -> BoundListener:
+        service = self.components.services[listener.service]
+        if listener.datagrams:
+            datagrams = IDatagramListener(service)
+            port = listen_udp(listener, datagrams.protocol(listener), self._reactor, datagrams.turn)
+            return BoundListener(listener, port, datagrams.verbs, False)
+        stream = IStreamListener(service)
+        if listener.path:
+            clear_socket(Path(listener.path))
+        factory = self._pipeline.wrap(listener, stream.factory(listener))
+        port = listen(listener, factory, self._reactor)
+        return BoundListener(listener, port, stream.verbs, stream.welcomes)
 
     # Running
 
-    def _check_space(self) -> "Deferred[None]":
-        return self._disk_worker(self._folder.check_space).addCallback(self._open_control)
+    @property
+    def _workers(self) -> Iterable[SerialWorker]:
+        yield from (self._disk_worker, self._hash_worker, self._login_worker)
+        for workers in self.components.workers.values():
+            yield from workers.values()
 
-    def _open_control(self, _: None) -> None:
-        """Make the control socket for which a full disk had no room at the start."""
-        if self._control is None and self.running and self._folder.health()["healthy"]:
-            self._control = self._bind_control()
-            if self._control is not None:
-                self.log.info("The control socket is made, now that the disk has room.")
+    def _check_space(self) -> "Deferred[None]":
+        return self._disk_worker(self._folder.check_space).addCallback(self._space_checked)
+
+    def _space_checked(self, _: None) -> None:
+        if self.running:
+            self._control.retry()
 
     def _note_run(self) -> "Deferred[None]":
         right, since, when = self._now.right, self._now.doubted_since, self._now()
@@ -396,28 +280,19 @@ class Daemon(MultiService):
     def startService(self) -> None:
         for worker in self._workers:
             worker.start()
-        self.env.signals.start()
-        self._check_room()
+        self._warn_of_few_files()
         if not self._folder.health()["healthy"]:
             self.log.error("{trouble}", trouble=self._folder.health()["trouble"])
-        if self.env.collector.lost:
-            self.log.warn(
-                "The last daemon was killed: {count} ticks that it had taken were not on disk",
-                count=self.env.collector.lost,
-            )
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, self._on_sighup)
+        Deferred.fromCoroutine(self.components.start())
+        on_hangup(self._reactor, self._reload)
         super().startService()
 
-    def _check_room(self) -> None:
-        access, settings = self.env.access, self.env.config.access
+    def _warn_of_few_files(self) -> None:
+        access, settings = self.env.access, self._config.access
         services = {bound.listener.service for bound in self._bound}
         most = sum(settings.of_service(name).total or 0 for name in services)
-        if (
-            self._connection_limit is not None
-            and self._connection_limit < most
-            and (self._has_accounts or access.anonymous.configured)
-        ):
+        exposed = self._has_accounts or access.anonymous.configured
+        if self._connection_limit is not None and self._connection_limit < most and exposed:
             self.log.warn(
                 "There is room for {room} connections, and access.connections allows {most}: "
                 "raise the hard limit of open files (`ulimit -Hn`, LimitNOFILE= of systemd)",
@@ -429,9 +304,9 @@ class Daemon(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        for port in [*(bound.port for bound in self._bound), self._control]:
-            if port is not None:
-                await maybeDeferred(port.stopListening)
+        for bound in self._bound:
+            await maybeDeferred(bound.port.stopListening)
+        await self._control.stop_listening()
         try:
             stored = Deferred.fromCoroutine(self._close())
             await with_timeout(stored, STOP_TIMEOUT, self._reactor)
@@ -444,50 +319,17 @@ class Daemon(MultiService):
         finally:
             for worker in self._workers:
                 worker.stop()
-            with suppress(OSError):
-                self._folder.clear_control()
+            self._control.remove()
             self._folder.release()
 
     async def _close(self) -> None:
         await maybeDeferred(super().stopService)
-        await self.env.signals.close()
-        await self.env.collector.close()
+        await self.components.stop()
         await self._access.flush()
 
-    def _on_sighup(self, number: int, frame: object) -> None:
-        self._reactor.callFromThread(self._reload)
-
     def _reload(self) -> None:
-        """Open the log file anew, and take the certificates and the accounts anew."""
-        self._reopen_log()
+        """Open the log file by its path, and read the certificates and the accounts again."""
+        reopen_log()
         if self._certificates is not None:
             self._certificates.reload()
         self._access.reload()
-
-    def _reopen_log(self) -> None:
-        file = log_file.current()
-        if file is None:
-            self.log.info("SIGHUP: there is no log file to open anew.")
-            return
-        try:
-            log_file.reopen(file)
-        except OSError as error:
-            self.log.error(
-                "SIGHUP: the log file {path} cannot be opened anew: {reason}. The old one is "
-                "written to.",
-                path=file.path,
-                reason=error.strerror,
-            )
-        else:
-            self.log.info("SIGHUP: the log file {path} is opened anew.", path=file.path)
-
-
-def _cause(part: Mapping[str, Any]) -> str:
-    """Return why a part is not healthy: its own sentence, else what it names."""
-    if part.get("trouble"):
-        return str(part["trouble"])
-    for key in ("damaged", "diverged", "full"):
-        found = part.get(key)
-        if found:
-            return f"{', '.join(map(str, found))}: {key}" if isinstance(found, list) else key
-    return "not healthy; the log says why"

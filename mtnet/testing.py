@@ -10,10 +10,13 @@ Fakes for those who test a protocol of their own: no reactor, no sockets, no wai
     assert terminal.received() == b"hello to you\\r\\n"
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory
 from twisted.internet.task import Clock
@@ -28,34 +31,68 @@ from mtnet.access.control import AccessControl
 from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
 from mtnet.config.loader import load
+from mtnet.daemon.components import Components
 from mtnet.daemon.environment import Environment
-from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.service import SignalService
-from mtnet.services.templates.library import Library
-from mtnet.services.ticks.collector import Collector
-from mtnet.services.ticks.storage.store import Store
-from mtnet.services.ticks.storage.tally import Tally
+from mtnet.daemon.registry import installed
+from mtnet.daemon.status import HealthReport
+from mtnet.interfaces import IServicePlugin, IStreamListener
+from mtnet.net.endpoints import Listener
 
 EPOCH = 1_700_000_000_000
 """Milliseconds since the Unix epoch at which the wall clock of `make_environment` starts."""
 
 
+class InlineWorker:
+    """A worker whose calls are made at once, in the thread of the test."""
+
+    def __call__(self, function: Callable[..., Any], *args: Any) -> "Deferred[Any]":
+        return maybeDeferred(function, *args)
+
+    later = __call__
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeEnvironment(Environment):
+    """
+    A daemon's components without reactor and sockets.
+
+    Attributes:
+        components: the components.
+    """
+
+    components: Components
+
+    def of(self, name: str) -> Environment:
+        """Return the environment of a component."""
+        view = self.components.environments[name]
+        return replace(view, find=self.find, clock=self.clock, now=self.now)
+
+    def factory(self, name: str, listener: Listener | None = None) -> IProtocolFactory:
+        """Return the factory of a component at a listener."""
+        service = IStreamListener(self.components.services[name])
+        return service.factory(listener or Listener(name, ""))
+
+
 def make_environment(
-    folder: Path, clock: Clock, *sets: str, accounts: Accounts | None = None
-) -> Environment:
+    folder: Path,
+    clock: Clock,
+    *sets: str,
+    accounts: Accounts | None = None,
+    plugins: Mapping[str, IServicePlugin] | None = None,
+) -> FakeEnvironment:
     """
     Return an environment like the daemon's, with a data folder of its own; blocking calls block.
 
     Args:
-        folder: where it keeps its data; it survives into the next env made there.
+        folder: where it keeps its data; it survives into the next environment made there.
         clock: moved by the test; the wall clock follows it.
         sets: `SECTION.KEY=VALUE` texts, as for `--set`.
         accounts: who may log in; None = nobody.
+        plugins: what is hosted, by name; None = all that are installed.
     """
     # However full the disk of the tests is, ticks are taken.
     config = load(sets=["reserve=0", *sets], data=str(folder))
     folder.mkdir(exist_ok=True)
-
     now = WallClock(lambda: EPOCH + int(clock.seconds() * 1000), clock.seconds)
     access = AccessControl(
         config.access,
@@ -66,35 +103,13 @@ def make_environment(
         now,
         accounts,
     )
-    signals = SignalService(
-        config.signals,
-        Journal(folder / "signals.sqlite", config.signals.retain),
-        clock,
-        now,
-        maybeDeferred,
-    )
-    signals.open()
-    store, tally = Store(folder / "ticks.sqlite"), Tally(folder / "ticks.taken")
-    collector = Collector(config.ticks, config.reserve, store, tally, clock, maybeDeferred)
-    collector.open()
-    return Environment(
-        config=config,
-        clock=clock,
-        now=now,
-        in_thread=maybeDeferred,
-        access=access,
-        log=LogThrottle(),
-        library=Library(
-            folder / "templates",
-            max_size=config.templates.max_size,
-            versions=config.templates.versions,
-            keep_experts=config.templates.keep_experts,
-            default=config.templates.default,
-        ),
-        signals=signals,
-        collector=collector,
-        health=lambda: {"healthy": True, "signals": signals.health()},
-    )
+    root = Environment.root(config, clock, now, access, LogThrottle())
+    health = HealthReport(lambda: components.health())
+    found = installed() if plugins is None else plugins
+    components = Components(found, root, lambda name: InlineWorker(), health)
+    shared = {each.name: getattr(root, each.name) for each in fields(root)}
+    shared |= {"find": components.find, "find_all": components.find_all}
+    return FakeEnvironment(**shared, components=components)
 
 
 class TerminalTransport(StringTransport):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
 from mtnet.client import Holdings, Position
+from mtnet.interfaces import ISignals
 from mtnet.testing import EPOCH
 
 DAY = 86_400_000
@@ -72,7 +73,7 @@ class Accounts:
     def check_account(self):
         """The channel shows what the account holds, as long as the account's publisher has it."""
         # Whoever did not publish since it was taken does not know that it is another's.
-        holder = self.harness.env.signals._ownership.holder("main")
+        holder = self.harness.env.find(ISignals)._ownership.holder("main")
         taken = holder is not None and holder.who.name in ("rival", "other")
         if self.counted is not None and not self.counted.publisher.stopped and not taken:
             held = {(symbol, ""): volume for symbol, volume in self.account.held.items()}
@@ -118,7 +119,7 @@ class Histories:
     def _put_back(self, copy):
         self.went_back = True
         self.start(self._copy(copy))
-        last = self.harness.env.signals.channel("main").seq
+        last = self.harness.env.find(ISignals).channel("main").seq
         for each in self.providers:
             each.answers = {id: seq for id, seq in each.answers.items() if seq <= last}
 
@@ -132,7 +133,7 @@ class Histories:
             self.disk.heal()
             self.went_back = self.went_back or new_epoch
             self.harness.operate("accept", new_epoch=new_epoch)
-            assert not self.harness.env.signals.health()["diverged"]
+            assert not self.harness.env.find(ISignals).health()["diverged"]
 
     @rule(number=st.integers(0, 2))
     def accept_at_a_follower(self, number):
@@ -147,7 +148,7 @@ class Histories:
 
     def check_held(self, follower):
         """A follower waits only where its history is another one, and then health is red."""
-        signals, known = self.harness.env.signals, follower.follower
+        signals, known = self.harness.env.find(ISignals), follower.follower
         channel = signals.channel("main")
         assert self.went_back
         if known.epoch == channel.epoch:

@@ -16,7 +16,7 @@ from mtnet.access.rights import ROLES, VERBS, parse_right
 from mtnet.cli.main import parser
 from mtnet.config.loader import load
 from mtnet.config.schema import CONNECTIONS, Config, Port, Source, TlsHost
-from mtnet.daemon.registry import installed
+from mtnet.daemon.registry import default_endpoints, installed
 
 PROJECT = Path(__file__).parent.parent
 ACCOUNTS = (PROJECT / "docs" / "accounts.md").read_text("utf-8")
@@ -66,7 +66,7 @@ def test_the_endpoints_that_are_shown_are_the_defaults():
     shown = {
         name: [each] if isinstance(each, str) else each for name, each in SHOWN["listen"].items()
     }
-    assert shown == {name: each.defaults for name, each in installed().items()}
+    assert shown == {name: default_endpoints(each) for name, each in installed().items()}
 
 
 def test_the_reserve_is_shown_with_its_default():

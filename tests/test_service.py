@@ -10,6 +10,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from mtnet.config.loader import load
 from mtnet.daemon.datadir import DataFolder
+from mtnet.interfaces import IHealth, ITicks
 from mtnet.service import SPACE_CHECK_INTERVAL, Daemon
 
 DAY = 86_400_000
@@ -50,7 +51,7 @@ class Thread:
 def start(tmp_path, monkeypatch):
     """Start a daemon on a reactor and the test's own data folder."""
     monkeypatch.setattr("mtnet.service.SerialWorker", Thread)
-    monkeypatch.setattr("mtnet.service.signal.signal", lambda *_: None)
+    monkeypatch.setattr("mtnet.service.on_hangup", lambda *_: None)
     started = []
 
     def begin(reactor):
@@ -69,7 +70,7 @@ def start(tmp_path, monkeypatch):
 def test_a_control_socket_that_a_full_disk_had_no_room_for_is_made_when_it_has(
     start, monkeypatch, log
 ):
-    monkeypatch.setattr("mtnet.service.has_free_space", lambda _: False)
+    monkeypatch.setattr("mtnet.daemon.control_socket.has_free_space", lambda _: False)
     monkeypatch.setattr("mtnet.daemon.datadir.has_free_space", lambda _: not reactor.full)
     reactor = FullDisk()
     start(reactor)
@@ -102,7 +103,12 @@ def test_strangers_are_not_told_where_the_data_folder_is(start, monkeypatch, tmp
     daemon = start(reactor)
     trouble = f"{tmp_path / 'data' / 'ticks.sqlite'} cannot be read."
     health = {"healthy": False, "trouble": trouble}
-    monkeypatch.setattr(daemon.env.collector, "health", lambda: health)
-    assert daemon.env.health()["trouble"] == ["ticks: ticks.sqlite cannot be read."]
-    assert daemon.env.health()["ticks"]["trouble"] == "ticks.sqlite cannot be read."
+    monkeypatch.setattr(daemon.components.find(ITicks), "health", lambda: health)
+    assert daemon.components.find(IHealth).health()["trouble"] == [
+        "ticks: ticks.sqlite cannot be read."
+    ]
+    assert (
+        daemon.components.find(IHealth).health()["ticks"]["trouble"]
+        == "ticks.sqlite cannot be read."
+    )
     assert daemon.status()["trouble"] == [f"ticks: {trouble}"]

@@ -1,8 +1,9 @@
-"""What the services share, handed in and never global."""
+"""What a component is handed: nothing is global."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -12,38 +13,72 @@ from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
 from mtnet.config.schema import Config
 
-if TYPE_CHECKING:
-    from mtnet.services.signals.service import SignalService
-    from mtnet.services.templates.library import Library
-    from mtnet.services.ticks.collector import Collector
+
+class Worker(Protocol):
+    """A thread for blocking calls, one at a time, in order."""
+
+    def __call__(self, function: Callable[..., Any], *args: Any) -> "Deferred[Any]":
+        """Run `function(*args)`; fires with what it returns."""
+
+    def later(self, function: Callable[..., Any], *args: Any) -> "Deferred[Any]":
+        """Do the same when nothing else waits."""
 
 
 @dataclass(frozen=True)
 class Environment:
     """
-    The domain objects and the clock.
+    One component's view of the daemon.
 
     Attributes:
-        config: the settings.
+        name: of the component.
+        section: its settings, of the type `IServicePlugin.settings`.
+        config: the settings that are not a component's: `data`, `reserve`, `listen`, `tls`,
+            `access`.
         clock: delays and monotonic seconds; `task.Clock` in tests.
-        now: wall time, milliseconds since the Unix epoch, UTC, and whether it may be believed.
-        in_thread: runs a blocking function off the reactor: `in_thread(function, *args)`
-            returns a Deferred with its result. One call runs at a time, in order.
+        now: wall time, milliseconds since the Unix epoch, UTC, and whether it can be trusted.
         access: who may do what.
-        log: keeps a network from filling the log.
-        library: the templates.
-        desk: the signals.
-        collector: the ticks.
-        health: returns the report of `/healthz` and `mtnet status`.
+        log: limits the log lines about one peer.
+        worker: returns the thread of this name, the component's own: `worker()`, or
+            `worker("export")` for a second one.
+        find: returns what another component offers, such as `ISignals`, or None; usable once
+            everything is built: in `factory`, `start` and later.
+        find_all: returns the offers of all components, by name.
     """
 
+    name: str
+    section: Any
     config: Config
     clock: IReactorTime
     now: WallClock
-    in_thread: Callable[..., "Deferred[Any]"]
     access: AccessControl
     log: LogThrottle
-    library: "Library"
-    signals: "SignalService"
-    collector: "Collector"
-    health: Callable[[], dict[str, Any]]
+    worker: Callable[..., Worker]
+    find: Callable[[Any], Any]
+    find_all: Callable[[Any], dict[str, Any]]
+
+    @classmethod
+    def root(
+        cls,
+        config: Config,
+        clock: IReactorTime,
+        now: WallClock,
+        access: AccessControl,
+        log: LogThrottle,
+    ) -> "Environment":
+        """Return the daemon's own view, from which those of the components are made."""
+        return cls("", None, config, clock, now, access, log, _nothing, _nothing, _nothing)
+
+    @property
+    def data(self) -> Path:
+        """The folder DATA/NAME of the component, made on first use."""
+        path = self.file(self.name)
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def file(self, name: str) -> Path:
+        """Return the path DATA/name of a file of the component."""
+        return Path(self.config.data) / name
+
+
+def _nothing(*_: Any) -> Any:
+    raise LookupError("Only a component can find others and have a worker.")

@@ -3,18 +3,20 @@
 from dataclasses import dataclass
 from typing import Any
 
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
 
 from mtnet.access.addresses import is_loopback
 from mtnet.access.anonymous import AnonymousAccess
 from mtnet.access.rights import VERBS
-from mtnet.daemon.registry import Plugin
 from mtnet.errors import StartError
 from mtnet.net.accept_errors import limit_accept_errors
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.half_closed import watch_half_closed
+from mtnet.net.udp import BatchingUdpPort
 
 try:
     import resource
@@ -29,11 +31,18 @@ RESERVE = 200
 
 @dataclass(frozen=True)
 class BoundListener:
-    """A listener and the port that it got."""
+    """
+    A listener and the port that it got.
 
-    plugin: Plugin
+    Attributes:
+        verbs: what connections to it can ask for.
+        welcomes: a connection that sends nothing is answered, so that `nc` shows something.
+    """
+
     listener: Listener
     port: IListeningPort
+    verbs: tuple[str, ...]
+    welcomes: bool
 
     def example_command(self) -> str:
         """Return a command that speaks to it."""
@@ -53,12 +62,12 @@ class BoundListener:
         # A socket for datagrams on all addresses does not learn which one they came to.
         blind = self.listener.datagrams and not is_loopback(host)
         owner = rules.loopback and not self.listener.proxied and not blind
-        strangers = ", ".join(rules.anonymous.matching(self.plugin.rights, known)) or "nothing"
+        strangers = ", ".join(rules.anonymous.matching(self.verbs, known)) or "nothing"
         return {
             "service": service,
             "address": show(self.port.getHost()),
             "security": self.listener.security,
-            "loopback": ", ".join(self.plugin.rights) if owner else strangers,
+            "loopback": ", ".join(self.verbs) if owner else strangers,
             "strangers": "" if is_loopback(host) and owner else strangers,
         }
 
@@ -81,6 +90,26 @@ def listen(listener: Listener, factory: IProtocolFactory, reactor: Any) -> IList
         return port
     why = reason(results[0].value) if results else "it does not answer at once"
     raise cannot_listen(listener, why)
+
+
+def listen_udp(
+    listener: Listener, protocol: DatagramProtocol, reactor: Any, turn: float
+) -> IListeningPort:
+    """
+    Listen at a datagram endpoint.
+
+    Args:
+        turn: seconds for which datagrams may keep the reactor at once.
+
+    Raises:
+        StartError: it does not work.
+    """
+    port = BatchingUdpPort(listener.port, protocol, listener.interface, reactor, turn)
+    try:
+        port.startListening()
+    except CannotListenError as error:
+        raise cannot_listen(listener, reason(error)) from error
+    return port
 
 
 def limit_accepts_per_wakeup(port: IListeningPort) -> None:

@@ -5,8 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twisted.internet.endpoints import clientFromString
-
 from mtnet.access.accounts.model import Accounts
 from mtnet.access.accounts.store import AccountStore
 from mtnet.access.addresses import is_loopback
@@ -14,14 +12,13 @@ from mtnet.access.anonymous import AnonymousAccess
 from mtnet.config.loader import endpoints
 from mtnet.config.schema import Config
 from mtnet.daemon.datadir import ACCOUNTS, check_permissions
-from mtnet.daemon.registry import Plugin, broken, installed
-from mtnet.errors import ConfigError, JournalError, StartError, WireError
+from mtnet.daemon.registry import broken, check_kind, default_endpoints, installed
+from mtnet.errors import ConfigError, JournalError, StartError
+from mtnet.interfaces import ISettingsCheck
 from mtnet.net.endpoints import Listener
 from mtnet.net.proxy.protocol import TrustedProxies
 from mtnet.net.tls.store import CertificateStore, default_files
-from mtnet.services.ticks.wire import spaced_symbols_table
 
-ASCII = "".join(map(chr, range(32, 127)))
 T = TypeVar("T")
 
 
@@ -41,7 +38,6 @@ def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
     found = listeners(config)
     for step in (
         partial(check_settings, config, reactor),
-        partial(check_ports, config),
         partial(certificates, config, now),
         partial(check_permissions, Path(config.data)),
     ):
@@ -49,7 +45,7 @@ def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
     # What cannot be known is told once, and no listener is blamed for it.
     told = _try(problems, partial(rules, config), AnonymousAccess(()))
     accounts = _try(problems, partial(has_accounts, config), True)
-    for _, listener in found:
+    for listener in found:
         _try(problems, partial(_check_listener, listener, told, accounts, reactor), None)
     if problems:
         raise ConfigError("\nmtnet: ".join(problems))
@@ -64,9 +60,9 @@ def _try(problems: list[str], step: Callable[[], T], otherwise: T) -> T:
         return otherwise
 
 
-def listeners(config: Config) -> list[tuple[Plugin, Listener]]:
+def listeners(config: Config) -> list[Listener]:
     """
-    Return each service with each of its endpoints.
+    Return the endpoints of each service.
 
     Raises:
         ConfigError: no such service, or an endpoint that it does not hear.
@@ -81,9 +77,11 @@ def listeners(config: Config) -> list[tuple[Plugin, Listener]]:
     heard = [
         (service, Listener(name, endpoint))
         for name, service in services.items()
-        for endpoint in endpoints(config, name, service.defaults)
+        for endpoint in endpoints(config, name, default_endpoints(service))
     ]
-    return [(service.plugin(listener), listener) for service, listener in heard]
+    for service, listener in heard:
+        check_kind(service, listener)
+    return [listener for _, listener in heard]
 
 
 def certificates(config: Config, now: Callable[[], int]) -> CertificateStore | None:
@@ -95,7 +93,7 @@ def certificates(config: Config, now: Callable[[], int]) -> CertificateStore | N
             `access.proxies` cannot be meant so.
     """
     _check_tls(config)
-    secure = [listener for _, listener in listeners(config) if listener.secure]
+    secure = [listener for listener in listeners(config) if listener.secure]
     if not secure:
         return None
     folder = Path(config.data) / "tls"
@@ -110,28 +108,21 @@ def certificates(config: Config, now: Callable[[], int]) -> CertificateStore | N
 
 def check_settings(config: Config, reactor: Any) -> None:
     """
-    Check what no type can.
+    Check what no type can, of each component.
 
     Raises:
-        ConfigError: `signals.codepage`, the endpoint of a source, or a symbol is none.
+        ConfigError: what the first component finds wrong.
     """
-    try:
-        spaced_symbols_table(config.ticks.spaced_symbols)
-    except WireError as error:
-        raise ConfigError(f"ticks.spaced_symbols: {error}.") from error
-    if not _is_codepage(config.signals.codepage):
-        raise ConfigError(
-            f"signals.codepage is {config.signals.codepage!r}, which is no text encoding that "
-            "writes ASCII as ASCII; cp1252 or cp1251 would be one."
-        )
-    for name, source in config.signals.sources.items():
-        try:
-            clientFromString(reactor, source.connect)
-        except (ValueError, TypeError, IndexError, KeyError) as error:
-            raise ConfigError(
-                f"signals.sources.{name}.connect is {source.connect!r}, which is no client "
-                f"endpoint ({error}); tcp:192.0.2.7:8081 would be one."
-            ) from error
+    services = installed()
+    heard = {
+        name: endpoints(config, name, default_endpoints(plugin))
+        for name, plugin in services.items()
+    }
+    shared = [text for name, plugin in services.items() if plugin.shared for text in heard[name]]
+    for name, plugin in services.items():
+        if ISettingsCheck.providedBy(plugin):
+            section = getattr(config, name, None)
+            ISettingsCheck(plugin).check(section, [*heard[name], *shared], reactor)
 
 
 def _check_tls(config: Config) -> None:
@@ -146,28 +137,6 @@ def _check_tls(config: Config) -> None:
         TrustedProxies(config.access.proxies)
     except ValueError as error:
         raise ConfigError(f"access.proxies: {error}.") from error
-
-
-def check_ports(config: Config) -> None:
-    """
-    Check that each of `[signals.ports]` is listened on: a typing error would put positions
-    into the wrong channel.
-
-    Raises:
-        ConfigError: one is not.
-    """
-    services = installed()
-    served = [
-        endpoint
-        for name in ("signals", "any")
-        for endpoint in endpoints(config, name, services[name].defaults)
-    ]
-    for endpoint in config.signals.ports:
-        if endpoint not in served:
-            raise ConfigError(
-                f'signals.ports."{endpoint}" is an endpoint of neither signals nor any; listen '
-                f"names {', '.join(served) or 'none'}, and the texts must be the same."
-            )
 
 
 def has_accounts(config: Config) -> bool:
@@ -241,11 +210,3 @@ def check_exposure(told: AnonymousAccess, accounts: bool, listener: Listener, ho
             "may do what: make an account with `mtnet account add NAME --role follower`, or say "
             f"what strangers may do (--set access.anonymous=follow){or_else}."
         )
-
-
-def _is_codepage(name: str) -> bool:
-    """Say whether text is read and written so, and the marks of a frame stay what they are."""
-    try:
-        return ASCII.encode(name) == ASCII.encode() and ASCII.encode().decode(name) == ASCII
-    except (LookupError, UnicodeError):
-        return False

@@ -1,74 +1,140 @@
-"""Which services are installed: the files on the path of `mtnet.plugins`."""
+"""Plugin registry: which services are installed, by the modules of `mtnet.plugins`."""
 
-from dataclasses import dataclass
+import inspect
+from collections.abc import Mapping
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.protocol import DatagramProtocol
 from twisted.plugin import getPlugins
+from zope.interface import directlyProvides, implementer
 
 import mtnet.plugins
 from mtnet.errors import ConfigError
-from mtnet.interfaces import IDatagramPlugin, IStreamPlugin
+from mtnet.interfaces import (
+    IDatagramListener,
+    IDatagramPlugin,
+    IListenerAware,
+    IService,
+    IServicePlugin,
+    IStreamListener,
+    IStreamPlugin,
+)
 from mtnet.net.endpoints import Listener
 
-Plugin = IStreamPlugin | IDatagramPlugin
+
+@implementer(IServicePlugin)
+class FactoryPlugin:
+    """Adapter: plugins of the short form, one for streams and one for datagrams, as a service."""
+
+    settings = None
+    roles: Mapping[str, tuple[str, ...]] = {}
+    permissions: tuple[str, ...] = ()
+    command = None
+    shared = False
+
+    def __init__(self, stream: Any, datagram: Any) -> None:
+        self.stream, self.datagram = stream, datagram
+        first = stream or datagram
+        self.name, self.description = first.name, first.description
+        kinds = {"stream": stream, "datagram": datagram}
+        self.listens = {kind: each.defaultEndpoint for kind, each in kinds.items() if each}
+
+    def build(self, env: Any) -> "FactoryService":
+        """Return the service of both."""
+        return FactoryService(self.stream, self.datagram, env)
 
 
-@dataclass
-class Service:
+@implementer(IService)
+class FactoryService:
+    """Adapter: the factory of a plugin of the short form as a service."""
+
+    turn = 0.005
+    welcomes = False
+
+    def __init__(self, stream: Any, datagram: Any, env: Any) -> None:
+        self._stream, self._datagram, self._env = stream, datagram, env
+        self._factory = None if stream is None else stream.buildFactory(env)
+        self.verbs = (stream or datagram).rights
+        offers = {IStreamListener: stream, IDatagramListener: datagram}
+        directlyProvides(self, IService, *(kind for kind, each in offers.items() if each))
+
+    def start(self) -> None:
+        """Nothing has to be started."""
+
+    def stop(self) -> None:
+        """Nothing has to be stopped."""
+
+    def factory(self, listener: Listener) -> IProtocolFactory:
+        """Return the factory, which may provide `IListenerAware`."""
+        aware = IListenerAware(self._factory, None)
+        factory: IProtocolFactory = self._factory if aware is None else aware.at(listener)
+        return factory
+
+    def protocol(self, listener: Listener) -> DatagramProtocol:
+        """Return the protocol of a datagram listener."""
+        protocol: DatagramProtocol = self._datagram.buildProtocol(self._env, listener)
+        return protocol
+
+
+def installed() -> dict[str, IServicePlugin]:
     """
-    What is hosted under one name.
-
-    Attributes:
-        stream, datagram: its plugins, of which one may be missing.
-    """
-
-    name: str
-    stream: IStreamPlugin | None = None
-    datagram: IDatagramPlugin | None = None
-
-    @property
-    def defaults(self) -> list[str]:
-        """The endpoints it is heard on when nothing is configured."""
-        plugins = [each for each in (self.datagram, self.stream) if each is not None]
-        return [each.defaultEndpoint for each in plugins if each.defaultEndpoint is not None]
-
-    def plugin(self, listener: Listener) -> Plugin:
-        """
-        Return the plugin that serves a listener.
-
-        Raises:
-            ConfigError: it hears no datagrams, or no streams.
-        """
-        found: Plugin | None = self.datagram if listener.datagrams else self.stream
-        if found is None:
-            kind = "datagrams" if listener.datagrams else "streams"
-            raise ConfigError(f"{self.name} hears no {kind}, which {listener.endpoint} would be.")
-        return found
-
-
-def installed() -> dict[str, Service]:
-    """
-    Return the services by name.
+    Return the plugins by name.
 
     Raises:
-        ConfigError: two stream plugins, or two datagram plugins, have one name.
+        ConfigError: two plugins have one name.
     """
-    found: dict[str, Service] = {}
-    for stream in getPlugins(IStreamPlugin, mtnet.plugins):
-        service = found.setdefault(stream.name, Service(stream.name))
-        _check_alone(stream.name, service.stream, stream)
-        service.stream = stream
-    for datagram in getPlugins(IDatagramPlugin, mtnet.plugins):
-        service = found.setdefault(datagram.name, Service(datagram.name))
-        _check_alone(datagram.name, service.datagram, datagram)
-        service.datagram = datagram
+    found: dict[str, IServicePlugin] = {}
+    for plugin in [*getPlugins(IServicePlugin, mtnet.plugins), *_adapted()]:
+        if plugin.name in found:
+            raise ConfigError(
+                f"Two plugins are named {plugin.name}: {source(found[plugin.name])} and "
+                f"{source(plugin)}."
+            )
+        found[plugin.name] = plugin
     return dict(sorted(found.items()))
 
 
-def _check_alone(name: str, first: Plugin | None, second: Plugin) -> None:
-    if first is not None:
-        raise ConfigError(f"Two plugins are named {name}: {first!r} and {second!r}.")
+def _adapted() -> list[FactoryPlugin]:
+    pairs: dict[str, dict[Any, Any]] = {}
+    for kind in (IStreamPlugin, IDatagramPlugin):
+        plugin: Any
+        for plugin in getPlugins(kind, mtnet.plugins):
+            own = pairs.setdefault(plugin.name, {})
+            if kind in own:
+                raise ConfigError(
+                    f"Two plugins are named {plugin.name}: {source(own[kind])} and "
+                    f"{source(plugin)}."
+                )
+            own[kind] = plugin
+    return [FactoryPlugin(p.get(IStreamPlugin), p.get(IDatagramPlugin)) for p in pairs.values()]
+
+
+def source(plugin: Any) -> str:
+    """Return the file that a plugin comes from."""
+    if isinstance(plugin, FactoryPlugin):
+        plugin = plugin.stream or plugin.datagram
+    return inspect.getsourcefile(type(plugin)) or repr(plugin)
+
+
+def default_endpoints(plugin: IServicePlugin) -> list[str]:
+    """Return the endpoints that a service listens on when nothing is configured."""
+    order = (plugin.listens.get("datagram"), plugin.listens.get("stream"))
+    return [endpoint for endpoint in order if endpoint is not None]
+
+
+def check_kind(plugin: IServicePlugin, listener: Listener) -> None:
+    """
+    Check that a service takes what arrives at a listener.
+
+    Raises:
+        ConfigError: it takes no datagrams, or no streams.
+    """
+    kind = "datagram" if listener.datagrams else "stream"
+    if kind not in plugin.listens:
+        raise ConfigError(f"{plugin.name} hears no {kind}s, which {listener.endpoint} would be.")
 
 
 def broken() -> list[str]:

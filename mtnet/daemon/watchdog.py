@@ -16,30 +16,35 @@ PERIOD = 2.0
 
 class Watchdog:
     """
+    Watchdog: looks for disks that hang and for a data folder that was replaced.
+
     Args:
-        lanes: the thread that each service waits for.
-        lane: where the folder is looked at.
-        find: returns, blocking, what is wrong with the folder, or None.
+        workers: the threads that write for each component.
+        worker: where the folder is looked at.
+        replaced: returns, blocking, what is wrong with the folder, or None.
     """
 
     log = Logger()
 
     def __init__(
-        self, lanes: Mapping[str, SerialWorker], lane: SerialWorker, find: Callable[[], str | None]
+        self,
+        workers: Mapping[str, Mapping[str, SerialWorker]],
+        worker: SerialWorker,
+        replaced: Callable[[], str | None],
     ) -> None:
-        self._lanes, self._lane, self._find = lanes, lane, find
+        self._workers, self._worker, self._replaced = workers, worker, replaced
         self._folder: str | None = None
         self._asked = False
         self._reported: set[str] = set()
 
     def check(self) -> None:
-        """Look; what is wrong is logged once, and its end too."""
+        """Look; trouble is logged once, and its end too."""
         if not self._asked:
             self._asked = True
-            self._lane(self._find).addCallbacks(self._found, self._broken)
+            self._worker(self._replaced).addCallbacks(self._found, self._broken)
         self._log_change("folder", self._folder, "The data folder can be used again.")
-        for name, lane in self._lanes.items():
-            trouble = lane.trouble()
+        for name in self._workers:
+            trouble = self._hangs(name)
             self._log_change(
                 name, trouble and f"{name}: {trouble}", f"{name}: the disk answers again."
             )
@@ -53,13 +58,17 @@ class Watchdog:
             self._reported.add(cause)
             self.log.error("{trouble}.", trouble=trouble)
 
-    def trouble(self, service: str) -> str | None:
-        """Return why a service cannot store anything, in one sentence, or None."""
-        return self._folder or self._lanes[service].trouble()
+    def trouble(self, component: str) -> str | None:
+        """Return why a component cannot store anything, in one sentence, or None."""
+        return self._folder or self._hangs(component)
 
-    def report(self, service: str, health: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the health of a service with what it does not know by itself."""
-        trouble = self.trouble(service)
+    def _hangs(self, component: str) -> str | None:
+        workers = self._workers.get(component, {}).values()
+        return next((found for each in workers if (found := each.trouble())), None)
+
+    def report(self, component: str, health: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the health of a component with what it does not know by itself."""
+        trouble = self.trouble(component)
         return {**health, **({"healthy": False, "trouble": trouble} if trouble else {})}
 
     def _found(self, trouble: str | None) -> None:

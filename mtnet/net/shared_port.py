@@ -20,12 +20,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
-from mtnet.interfaces import IListenerAware
+from mtnet.interfaces import IFirstBytes, IListenerAware
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import OTHERS, detect_service
 from mtnet.net.peer import ListenerAccess, Peer
 from mtnet.net.transport import Transport
 
+WORD = 5.0
+"""Longest wait in seconds for first bytes that can still become a command or an HTTP method."""
 SILENCE = 0.5
 """Seconds without a byte that make a follower. More than a round trip across the world, after
 which whoever speaks first has been heard: nobody can be told apart any more once frames go out."""
@@ -52,6 +54,7 @@ class SharedPortProtocol(Protocol):
     ) -> None:
         self._env, self._peer = env, peer
         self._services, self._follower = services, follower
+        self._word = max(each.word for each in env.find_all(IFirstBytes).values())
         self._head = b""
         self._timer: IDelayedCall | None = None
         self._chosen: IProtocol | None = None
@@ -66,7 +69,7 @@ class SharedPortProtocol(Protocol):
             self._chosen.dataReceived(data)
             return
         if not self._head:
-            self._wait(self._env.config.templates.word, self._services[OTHERS])
+            self._wait(self._word, self._services[OTHERS])
         self._head += data
         service = detect_service(self._head)
         if service is not None:

@@ -1,32 +1,45 @@
 """Signals: net positions from publishers to followers."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from twisted.internet.interfaces import IProtocolFactory
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.interfaces import IStreamPlugin
+from mtnet.interfaces import IServicePlugin, ISettingsCheck
 
 if TYPE_CHECKING:
     from mtnet.daemon.environment import Environment
+    from mtnet.services.signals.component import SignalsComponent
 
 
-@implementer(IPlugin, IStreamPlugin)
+@implementer(IPlugin, IServicePlugin, ISettingsCheck)
 class Signals:
-    """The signals port."""
+    """The plugin of signals."""
 
     name = "signals"
-    description = "positions of providers, told to followers"
-    defaultEndpoint = "tcp:8081:interface=127.0.0.1"
-    rights = ("follow", "publish")
+    description = "positions of providers, sent to followers"
+    settings = None
+    shared = False
+    permissions = ("follow", "publish")
+    roles: ClassVar = {
+        "provider": ("publish:signals", "follow:signals"),
+        "follower": ("follow:signals",),
+    }
+    listens: ClassVar = {"stream": "tcp:8081:interface=127.0.0.1"}
+    command = "mtnet.cli.signals"
 
-    def buildFactory(self, env: "Environment") -> IProtocolFactory:
-        """Build the factory of every signals listener."""
-        from mtnet.net.endpoints import Listener
-        from mtnet.services.signals.protocol import SignalsFactory
+    def check(self, section: Any, endpoints: Sequence[str], reactor: Any) -> None:
+        """Check what types cannot."""
+        from mtnet.services.signals.settings import check
 
-        return SignalsFactory(env, Listener(self.name, ""))
+        check(section, endpoints, reactor)
+
+    def build(self, env: "Environment") -> "SignalsComponent":
+        """Build the service."""
+        from mtnet.services.signals.component import SignalsComponent
+
+        return SignalsComponent(env)
 
 
 signals = Signals()

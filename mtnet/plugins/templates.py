@@ -1,33 +1,39 @@
 """Templates: chart templates, fetched by raw TCP, by name or by HTTP."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from twisted.internet.interfaces import IProtocolFactory
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.interfaces import IStreamPlugin
+from mtnet.interfaces import IServicePlugin
 
 if TYPE_CHECKING:
     from mtnet.daemon.environment import Environment
+    from mtnet.services.templates.component import TemplatesComponent
 
 
-@implementer(IPlugin, IStreamPlugin)
+@implementer(IPlugin, IServicePlugin)
 class Templates:
-    """The templates port."""
+    """The plugin of templates."""
 
     name = "templates"
     description = "chart templates, fetched and stored"
-    defaultEndpoint = "tcp:8080:interface=127.0.0.1"
-    rights = ("fetch", "publish")
+    settings = None
+    shared = False
+    permissions = ("publish", "fetch")
+    roles: ClassVar = {
+        "provider": ("publish:templates", "fetch:templates"),
+        "follower": ("fetch:templates",),
+        "terminal": ("fetch:templates",),
+    }
+    listens: ClassVar = {"stream": "tcp:8080:interface=127.0.0.1"}
+    command = "mtnet.cli.templates"
 
-    def buildFactory(self, env: "Environment") -> IProtocolFactory:
-        """Build the factory of every templates listener."""
-        from mtnet.net.endpoints import Listener
-        from mtnet.services.templates.protocol import TemplatesFactory
-        from mtnet.services.web.resources import templates_site
+    def build(self, env: "Environment") -> "TemplatesComponent":
+        """Build the service."""
+        from mtnet.services.templates.component import TemplatesComponent
 
-        return TemplatesFactory(env, templates_site(env), Listener(self.name, ""))
+        return TemplatesComponent(env)
 
 
 templates = Templates()

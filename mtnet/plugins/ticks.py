@@ -1,51 +1,48 @@
-"""Ticks: collected from terminals by datagram and stream, told to subscribers."""
+"""Ticks: collected from terminals by datagram and stream, sent to subscribers."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from twisted.internet.interfaces import IProtocolFactory
-from twisted.internet.protocol import DatagramProtocol
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.interfaces import IDatagramPlugin, IStreamPlugin
+from mtnet.interfaces import IServicePlugin, ISettingsCheck
 
 if TYPE_CHECKING:
     from mtnet.daemon.environment import Environment
-    from mtnet.net.endpoints import Listener
+    from mtnet.services.ticks.component import TicksComponent
 
 
-@implementer(IPlugin, IStreamPlugin)
+@implementer(IPlugin, IServicePlugin, ISettingsCheck)
 class Ticks:
-    """The tick port for streams."""
+    """The plugin of ticks."""
 
     name = "ticks"
-    description = "ticks, taken and told"
-    defaultEndpoint = "tcp:8082:interface=127.0.0.1"
-    rights = ("send", "read")
+    description = "ticks, taken and sent on"
+    settings = None
+    shared = False
+    permissions = ("send", "read")
+    roles: ClassVar = {
+        "terminal": ("send:ticks",),
+        "reader": ("read:ticks",),
+    }
+    listens: ClassVar = {
+        "stream": "tcp:8082:interface=127.0.0.1",
+        "datagram": "udp:8082:interface=127.0.0.1",
+    }
+    command = "mtnet.cli.ticks"
 
-    def buildFactory(self, env: "Environment") -> IProtocolFactory:
-        """Build the factory of every stream listener."""
-        from mtnet.net.endpoints import Listener
-        from mtnet.services.ticks.protocol import TicksFactory
+    def check(self, section: Any, endpoints: Sequence[str], reactor: Any) -> None:
+        """Check what types cannot."""
+        from mtnet.services.ticks.settings import check
 
-        return TicksFactory(env, Listener(self.name, ""))
+        check(section)
 
+    def build(self, env: "Environment") -> "TicksComponent":
+        """Build the service."""
+        from mtnet.services.ticks.component import TicksComponent
 
-@implementer(IPlugin, IDatagramPlugin)
-class TicksByDatagram:
-    """The tick port for datagrams."""
-
-    name = "ticks"
-    description = "ticks, taken"
-    defaultEndpoint = "udp:8082:interface=127.0.0.1"
-    rights = ("send",)
-
-    def buildProtocol(self, env: "Environment", listener: "Listener") -> DatagramProtocol:
-        """Build what hears the datagrams of one listener."""
-        from mtnet.services.ticks.udp import TickDatagramProtocol
-
-        return TickDatagramProtocol(env, listener)
+        return TicksComponent(env)
 
 
 ticks = Ticks()
-ticks_by_datagram = TicksByDatagram()

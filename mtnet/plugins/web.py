@@ -1,31 +1,35 @@
 """Web: the HTTP API."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from twisted.internet.interfaces import IProtocolFactory
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.interfaces import IStreamPlugin
+from mtnet.interfaces import IServicePlugin
 
 if TYPE_CHECKING:
     from mtnet.daemon.environment import Environment
+    from mtnet.services.web.component import WebComponent
 
 
-@implementer(IPlugin, IStreamPlugin)
+@implementer(IPlugin, IServicePlugin)
 class Web:
-    """The web port."""
+    """The plugin of the HTTP API."""
 
     name = "web"
     description = "templates, health and version by HTTP"
-    defaultEndpoint = "tcp:8083:interface=127.0.0.1"
-    rights = ("fetch", "publish")
+    settings = None
+    shared = False
+    permissions: tuple[str, ...] = ()
+    roles: ClassVar[dict[str, tuple[str, ...]]] = {}
+    listens: ClassVar = {"stream": "tcp:8083:interface=127.0.0.1"}
+    command = None
 
-    def buildFactory(self, env: "Environment") -> IProtocolFactory:
-        """Build the factory of every web listener."""
-        from mtnet.services.web.resources import web_site
+    def build(self, env: "Environment") -> "WebComponent":
+        """Build the service."""
+        from mtnet.services.web.component import WebComponent
 
-        return web_site(env)
+        return WebComponent(env)
 
 
 web = Web()

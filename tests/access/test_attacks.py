@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ISSLTransport
 from zope.interface import alsoProvides
 
+from mtnet.interfaces import ITicks
 from mtnet.net.endpoints import Listener
 from mtnet.net.peer import ListenerAccess
 from mtnet.testing import TerminalTransport
@@ -81,7 +82,7 @@ def test_a_sender_that_says_all_and_goes_is_heard_if_its_login_is_right(
     clock.advance(0)
     held.callback(right)
     clock.pump([0.01] * 10)
-    assert list(daemon.env.collector.symbols()) == heard
+    assert list(daemon.env.find(ITicks).symbols()) == heard
     assert daemon.env.access.limiter("ticks").total == 0
 
 

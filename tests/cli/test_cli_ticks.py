@@ -13,6 +13,7 @@ import pytest
 from test_cli import endpoint, mtnet, outcome, sentence
 
 from mtnet.cli.main import main, parser
+from mtnet.interfaces import ITicks
 from mtnet.services.ticks.model import Batch
 from mtnet.testing import EPOCH
 
@@ -33,12 +34,12 @@ def listener():
 def env(env_with):
     """A running daemon: EURUSD with times of its own, UK 100 without."""
     env = env_with()
-    desk = env.collector.source("desk-1")
+    desk = env.find(ITicks).source("desk-1")
     records = [
         (b"EURUSD", f"1.1454{at} 1.1456{at} - - {NOON + at * 1_000} 6".encode()) for at in range(4)
     ]
-    env.collector.take(desk, [*reversed(records), (b"UK%20100", b"007500.10")], EPOCH)
-    env.collector.sync()
+    env.find(ITicks).take(desk, [*reversed(records), (b"UK%20100", b"007500.10")], EPOCH)
+    env.find(ITicks).sync()
     return env
 
 
@@ -168,8 +169,8 @@ def test_a_file_that_cannot_be_written_is_told_in_a_sentence(capsys, data, tmp_p
 
 
 def test_a_file_that_was_there_stays_where_the_export_breaks_off(capsys, env, data, tmp_path):
-    env.collector.take(env.collector.source("desk-1"), [(b"EURUSD", b"1.1")], EPOCH)
-    env.collector.sync()
+    env.find(ITicks).take(env.find(ITicks).source("desk-1"), [(b"EURUSD", b"1.1")], EPOCH)
+    env.find(ITicks).sync()
     with closing(sqlite3.connect(data / "ticks.sqlite")) as connection:
         connection.execute("UPDATE block SET data = x'00' WHERE id = (SELECT max(id) FROM block)")
         connection.commit()
@@ -249,8 +250,8 @@ def test_an_import_beside_a_daemon_stores_what_it_missed(said, env, tmp_path):
     file = tmp_path / "EURUSD.csv"
     file.write_bytes((HEADER + "".join(ROWS[:2]) + ROWS[2].replace("1.1", "1.2")).encode())
     assert said("import", file, "--symbol", "EURUSD") == b"3 ticks, 1 new, 2 there already.\n"
-    env.collector.take(env.collector.source("desk-1"), [(b"EURUSD", b"1.3")], EPOCH)
-    env.collector.sync()
+    env.find(ITicks).take(env.find(ITicks).source("desk-1"), [(b"EURUSD", b"1.3")], EPOCH)
+    env.find(ITicks).sync()
     assert len(said("export", "EURUSD").splitlines()) == 7
 
 
@@ -272,8 +273,8 @@ def test_an_empty_folder_is_made_for_the_user_alone(tmp_path):
 
 def test_a_quotation_mark_in_a_symbol_is_written_as_csv_has_it(capsys, env_with, tmp_path):
     env = env_with()
-    env.collector.take(env.collector.source("desk"), [(b'A"B', b"1.1")], EPOCH)
-    env.collector.sync()
+    env.find(ITicks).take(env.find(ITicks).source("desk"), [(b'A"B', b"1.1")], EPOCH)
+    env.find(ITicks).sync()
     main(["ticks", "export", 'A"B', "--format", "csv", "--data", str(tmp_path / "data")])
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert row["symbol"] == 'A"B'
@@ -327,12 +328,12 @@ def test_symbols_are_printed_as_json_where_it_is_asked_for(said):
 @pytest.fixture
 def gapped(env):
     """The same daemon, whose sender lost two datagrams."""
-    desk = env.collector.source("desk-1")
+    desk = env.find(ITicks).source("desk-1")
     for number, when in ((1, EPOCH), (4, EPOCH + 61_500)):
         desk.classify(Batch(number, b"EURUSD 1.1\n").seen(), when)
-        env.collector.take(desk, [(b"EURUSD", b"1.1")], when)
-    env.collector.count_refused(desk, 3, EPOCH + 61_500)
-    env.collector.sync()
+        env.find(ITicks).take(desk, [(b"EURUSD", b"1.1")], when)
+    env.find(ITicks).count_refused(desk, 3, EPOCH + 61_500)
+    env.find(ITicks).sync()
 
 
 def test_a_report_tells_people_who_sent_what_and_what_is_missing(gapped, said):

@@ -9,6 +9,7 @@ from twisted.logger import capturedLogs
 
 from mtnet.client import Login, Position
 from mtnet.errors import ClientError
+from mtnet.interfaces import ISignals
 
 
 @pytest.fixture
@@ -324,7 +325,7 @@ def test_what_was_not_answered_is_sent_again_and_applied_once(harness):
     connection.cut()
     harness.pass_time(5)
     assert sorted(provider.stored) == [1, 2]
-    assert harness.env.signals.channel("main").seq == 2
+    assert harness.env.find(ISignals).channel("main").seq == 2
 
 
 def test_of_one_position_the_next_signal_waits_for_the_one_before(harness):
@@ -426,6 +427,6 @@ def test_an_acknowledgement_reaches_the_status(harness):
     harness.settle()
     follower.follower.acknowledge(1, "filled", volume=Decimal("0.9"))
     harness.settle()
-    sessions = harness.env.signals.status()["sessions"]
+    sessions = harness.env.find(ISignals).status()["sessions"]
     row = next(each for each in sessions if each["name"] == "pupil")["channels"]["main"]
     assert (row["acknowledged"], row["behind"], row["held"]) == (1, 0, {"A": "0.9"})

@@ -16,6 +16,7 @@ from twisted.logger import capturedLogs
 from mtnet import client
 from mtnet.client import TickSender, tick_sender
 from mtnet.errors import ClientError, JournalError
+from mtnet.interfaces import ITicks
 from mtnet.net.endpoints import Listener
 from mtnet.services.ticks.protocol import TicksFactory
 from mtnet.services.ticks.storage.reader import TickReader
@@ -536,11 +537,11 @@ class Real:
 
     def open(self):
         self.env = make_environment(self.folder, self.clock, *self.sets)
-        self.factory = TicksFactory(self.env, Listener("ticks", ""))
+        self.factory = TicksFactory(self.env.of("ticks"), Listener("ticks", ""))
 
     def stored(self, symbol=b"EURUSD"):
         """Return what is on disk of a symbol, in the order in which it came."""
-        Outcome(self.env.collector.sync())
+        Outcome(self.env.find(ITicks).sync())
         self.clock.advance(1)
         try:
             return [tick.rest for tick in TickReader(self.folder / "ticks.sqlite").ticks(symbol)]
@@ -579,7 +580,7 @@ def test_one_sender_behind_another_loses_nothing_and_waits_for_nothing(real, clo
         harness.sender.stopService()
         harness.line.settle()
     assert real.stored() == expected
-    (source,) = real.env.collector._sources._by_name.values()
+    (source,) = real.env.find(ITicks)._sources._by_name.values()
     assert (source.missing, source.repeated) == (0, 0)
 
 
@@ -596,7 +597,7 @@ def test_ticks_that_are_denied_are_refused_for_good(tmp_path, clock):
 
 def test_where_there_is_no_room_ticks_wait_until_there_is(real, clock):
     harness = Harness(real.factory, clock)
-    writer = real.env.collector._writer
+    writer = real.env.find(ITicks)._writer
     writer.full = True
     writer._store.free, free = (lambda: -1), writer._store.free
     harness.send(ONE, TWO)
@@ -617,7 +618,7 @@ def test_where_there_is_no_room_ticks_wait_until_there_is(real, clock):
 
 def test_a_disk_that_fails_is_tried_again_and_each_tick_is_stored_once(real, clock):
     harness = Harness(real.factory, clock)
-    store = real.env.collector._writer._store
+    store = real.env.find(ITicks)._writer._store
     commit = store.commit
 
     def refuse(*_):
@@ -710,14 +711,14 @@ class Story:
         """The daemon is stopped and started; what it had taken it stores."""
         self.harness.line.connection.cut()
         self.clock.advance(0)
-        Outcome(self.real.env.collector.close())
+        Outcome(self.real.env.find(ITicks).close())
         self.real.open()
         self.harness.line.factory = self.real.factory
 
     def kill(self):
         """The daemon is killed; what it had taken and not stored is lost."""
         self.harness.line.connection.cut()
-        collector = self.real.env.collector
+        collector = self.real.env.find(ITicks)
         collector._closing = True
         collector._cancel()
         self.clock.advance(0)
@@ -727,7 +728,7 @@ class Story:
 
     def room(self, there):
         """The disk is full, or is not any more."""
-        writer = self.real.env.collector._writer
+        writer = self.real.env.find(ITicks)._writer
         writer._store.free = lambda: 0 if there else -1
         writer.check_room()
 

@@ -10,6 +10,7 @@ from twisted.logger import capturedLogs
 
 from mtnet import client
 from mtnet.client import Tick, subscribe
+from mtnet.interfaces import ITicks
 from mtnet.net.endpoints import Listener
 from mtnet.services.ticks.protocol import TicksFactory
 from mtnet.services.ticks.wire import encode_tick
@@ -177,11 +178,11 @@ def test_a_subscriber_can_be_asked_whether_its_first_attempt_failed(clock):
 def test_a_subscriber_reads_what_the_tick_port_says(env_with, clock):
     env, server = env_with(), Server()
     heard = Received(server, clock, "EURUSD")
-    port = connect(TicksFactory(env, Listener("ticks", "")), clock)
+    port = connect(TicksFactory(env.of("ticks"), Listener("ticks", "")), clock)
     port.send(server.end.value())
     clock.advance(1)
     records = [(b"EURUSD", b"1.09870 1.1"), (b"GBPUSD", b"1.3")]
-    env.collector.take(env.collector.source("desk-1"), records, env.now())
+    env.find(ITicks).take(env.find(ITicks).source("desk-1"), records, env.now())
     clock.advance(1)
     server.end.protocol.dataReceived(port.received())
     assert heard.ticks == [

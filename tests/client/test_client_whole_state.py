@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from mtnet.client import Holdings, Position
+from mtnet.interfaces import ISignals
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "15"))
 KEYS = [("A", ""), ("B", ""), ("B", "1"), ("C", "1"), ("C", "2")]
@@ -93,11 +94,15 @@ class Machine(RuleBasedStateMachine):
             self.check()
         finally:
             for env in [*self.killed, self.harness.env]:
-                env.signals._journal.close()
+                env.find(ISignals)._journal.close()
             rmtree(self.folder)
 
     def check(self):
-        shown = self.harness.held() if self.held or "main" in self.harness.env.signals._book else {}
+        shown = (
+            self.harness.held()
+            if self.held or "main" in self.harness.env.find(ISignals)._book
+            else {}
+        )
         assert shown == self.held
         for follower_client in (self.follower, self.part):
             wanted = {

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from story_steps import Accounts, ClockJumps, Histories
 
 from mtnet.errors import ClientError, JournalError, WireError
+from mtnet.interfaces import ISignals
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "50"))
 
@@ -72,7 +73,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
         self.let_clocks_jump()
         self.disk = Disk()
         self.harness = Harness(self.folders.mktemp("story") / "data", f"signals.retain={retain}")
-        self.disk.before(self.harness.env.signals._journal)
+        self.disk.before(self.harness.env.find(ISignals)._journal)
         self.providers, self.counted, self.asked = [], None, {}
         if counted:
             self.open_account(silent, name="account")
@@ -141,7 +142,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
     def start(self, folder=None):
         """Kill the daemon and start one."""
         self.harness.restart(folder)
-        self.disk.before(self.harness.env.signals._journal)
+        self.disk.before(self.harness.env.find(ISignals)._journal)
 
     @rule(take=st.sampled_from(["1", "free"]), name=st.sampled_from(["rival", "other"]))
     def rival(self, take, name):
@@ -225,7 +226,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
             follower.accept()
         self.settle()
         self.check_account()
-        journal = self.harness.env.signals._journal
+        journal = self.harness.env.find(ISignals)._journal
         state = journal.positions("main")
         kept = journal.read("main", state.oldest - 1, 10_000)
         assert [entry.seq for entry in kept] == list(range(state.oldest, state.seq + 1))

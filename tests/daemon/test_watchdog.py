@@ -22,8 +22,8 @@ class SerialWorker:
 class Scene:
     def __init__(self):
         self.signals, self.disk, self.folder = SerialWorker(), SerialWorker(), None
-        lanes = {"signals": self.signals, "templates": self.disk}
-        self.watch = Watchdog(lanes, self.disk, lambda: self.folder)
+        workers = {"signals": {"": self.signals}, "templates": {"": self.disk}}
+        self.watch = Watchdog(workers, self.disk, lambda: self.folder)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from mtnet import client
 from mtnet.client import Follower, Publisher
 from mtnet.errors import JournalError, WireError
+from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.protocol import SignalsFactory
@@ -23,7 +24,7 @@ class Harness:
 
     def open(self):
         self.env = make_environment(self.folder, self.clock, *self.sets)
-        self.factory = SignalsFactory(self.env, Listener("signals", "tcp:8081"))
+        self.factory = SignalsFactory(self.env.of("signals"), Listener("signals", "tcp:8081"))
         for line in self.lines:
             line.factory = self.factory
 
@@ -40,7 +41,7 @@ class Harness:
         def dead(*_):
             raise JournalError("This daemon was killed.")
 
-        signals = self.env.signals
+        signals = self.env.find(ISignals)
         for owner, name in (
             *((signals._journal, name) for name in ("commit", "recover", "expire", "begin_epoch")),
             (signals.records, "save"),
@@ -69,14 +70,16 @@ class Harness:
 
     def operate(self, command, channel="main", **asked):
         """Do what the owner can do to a channel: `pause`, `freeze`, `flatten`, `accept` …"""
-        command = SignalCommands(self.env.signals).commands()[f"signals {command}"]
+        command = SignalCommands(self.env.find(ISignals)).commands()[f"signals {command}"]
         done = command({"channel": channel, **asked})
         if isinstance(done, Deferred):
             done.addErrback(lambda failure: failure.trap(JournalError, WireError))
         self.settle()
 
     def held(self, channel="main"):
-        return {(e.symbol, e.ticket): e.volume for e in self.env.signals.channel(channel).held()}
+        return {
+            (e.symbol, e.ticket): e.volume for e in self.env.find(ISignals).channel(channel).held()
+        }
 
     def publisher(self, **options):
         return PublisherClient(self, **options)

@@ -5,10 +5,6 @@ from base64 import b64encode
 from mtnet.access.accounts.model import Account, Accounts, Directory, Token, digest, new_secret
 from mtnet.access.accounts.passwords import HASHER
 from mtnet.net.endpoints import Listener
-from mtnet.plugins.signals import signals
-from mtnet.plugins.templates import templates
-from mtnet.plugins.ticks import ticks
-from mtnet.plugins.web import web
 from mtnet.session import messages
 from mtnet.testing import connect, make_environment
 
@@ -22,7 +18,6 @@ GRANTS = {
 }
 LOCAL, REMOTE = {"peer": "127.9.9.9"}, {"host": "192.0.2.1", "peer": "192.0.2.9"}
 """Somebody on the way to whom nobody can listen, and somebody on the way to whom everybody can."""
-PLUGINS = {"signals": signals, "templates": templates, "ticks": ticks, "web": web}
 
 
 def account(name, grants, **more):
@@ -59,7 +54,6 @@ class FakeDaemon:
         self.accounts = Accounts(directory(grants))
         self.clock = clock
         self.env = make_environment(folder, clock, *sets, accounts=self.accounts)
-        self._factories = {}
 
     @property
     def hasher(self):
@@ -67,9 +61,7 @@ class FakeDaemon:
         return self.env.access.authenticator.unknown
 
     def factory(self, service, endpoint="tcp:1"):
-        if service not in self._factories:
-            self._factories[service] = PLUGINS[service].buildFactory(self.env)
-        return self._factories[service].at(Listener(service, endpoint))
+        return self.env.factory(service, Listener(service, endpoint))
 
     def dial(self, service, endpoint="tcp:1", **addresses):
         return connect(self.factory(service, endpoint), self.clock, **(addresses or LOCAL))

@@ -11,8 +11,8 @@ from pathlib import Path
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
 
+from mtnet.interfaces import ITemplates
 from mtnet.net.endpoints import BACKLOG
-from mtnet.plugins.templates import templates
 from mtnet.services.templates.wire import raw_prefix
 from mtnet.testing import make_environment
 
@@ -28,8 +28,8 @@ class Plain(Protocol):
 
 def mtnet_factory(template, data):
     env = make_environment(data, reactor, "access.anonymous=fetch")
-    env.library.store("EURUSD", "H1", template, env.now())
-    return templates.buildFactory(env)
+    env.find(ITemplates).library.store("EURUSD", "H1", template, env.now())
+    return env.factory("templates")
 
 
 def plain_factory(template, data):

@@ -113,7 +113,9 @@ def test_what_speaks_to_an_endpoint_is_said(endpoint, command):
                 return UNIXAddress("/run/mtnet")
             return IPv4Address("TCP", "0.0.0.0", 8081)
 
-    assert BoundListener(None, Listener("signals", endpoint), Port()).example_command() == command
+    assert (
+        BoundListener(Listener("signals", endpoint), Port(), (), True).example_command() == command
+    )
 
 
 def test_a_unix_socket_is_open_to_this_machine_alone_and_so_it_is_said():

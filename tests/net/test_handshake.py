@@ -14,6 +14,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mtnet.config.loader import load
+from mtnet.interfaces import ISignals, ITemplates
 from mtnet.net.endpoints import Listener
 from mtnet.net.pipeline import Pipeline
 from mtnet.net.tls import handshake
@@ -53,7 +54,7 @@ class Server:
         # The wall clock of the env stands long before these certificates.
         self.certificates = CertificateStore(env.config.tls, files.certificate.parent, now)
         self.pipeline = Pipeline(env, self.certificates)
-        service = plugin if isinstance(plugin, Factory) else plugin.buildFactory(env)
+        service = plugin if isinstance(plugin, Factory) else env.factory(plugin.name, LISTENER)
         service = service.at(LISTENER) if hasattr(service, "at") else service
         self.factory = self.pipeline.wrap(LISTENER, service)
 
@@ -501,7 +502,7 @@ def test_a_peer_that_vanishes_is_a_lost_connection(serve, notes):
 
 def test_signals_count_the_grace_from_the_handshake_and_keep_the_pace(serve, clock):
     server = serve(signals)
-    service = server.env.signals
+    service = server.env.find(ISignals)
     publisher = server.dial().shake()
     publisher.send(b"<<GBPUSD|0.25>><<EURUSD|1>>")
     assert set(service.status()["channels"]["main"]["positions"]) == {"GBPUSD", "EURUSD"}
@@ -549,7 +550,7 @@ def test_a_follower_that_closes_is_let_go(serve, clock):
     server = serve(signals)
     follower = server.dial().shake()
     clock.advance(1)
-    assert server.env.signals.status()["followers"] == 1
+    assert server.env.find(ISignals).status()["followers"] == 1
     with pytest.raises(ssl.SSLWantReadError):
         follower.tls.unwrap()
     follower.deliver()
@@ -557,7 +558,7 @@ def test_a_follower_that_closes_is_let_go(serve, clock):
     follower.transport.drain()
     assert follower.transport.producer is None
     follower.hang_up()
-    assert server.env.signals.status()["followers"] == 0
+    assert server.env.find(ISignals).status()["followers"] == 0
 
 
 def test_a_web_page_cannot_drive_signals_through_tls(serve):
@@ -568,7 +569,7 @@ def test_a_web_page_cannot_drive_signals_through_tls(serve):
 
 def test_raw_templates_count_the_grace_from_the_handshake(serve, clock):
     server = serve(templates)
-    server.env.library.store("EURUSD", "H1", TEMPLATE, 1)
+    server.env.find(ITemplates).library.store("EURUSD", "H1", TEMPLATE, 1)
     client = server.dial()
     clock.advance(1)
     client.shake()

@@ -18,6 +18,7 @@ from mtnet.access.bans.policy import Offence
 from mtnet.access.connection_limits import ConnectionLimiter
 from mtnet.config.schema import Connections
 from mtnet.errors import JournalError
+from mtnet.interfaces import ISignals, ITemplates
 from mtnet.net.endpoints import Listener
 from mtnet.net.peer import ListenerAccess
 from mtnet.net.pipeline import Pipeline
@@ -208,7 +209,9 @@ def test_what_one_may_at_another_service_counts_for_nothing(tmp_path, clock, ser
 def test_a_silent_crowd_that_may_keeps_nobody_out(tmp_path, clock, service):
     limits = (f"access.connections.{service}.{most}=20" for most in ("total", "unauthenticated"))
     daemon = FakeDaemon(tmp_path / "data", clock, *limits, "access.anonymous=send,fetch")
-    daemon.env.library.store("EURUSD", "H1", b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n", 1)
+    daemon.env.find(ITemplates).library.store(
+        "EURUSD", "H1", b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n", 1
+    )
     crowd = [daemon.dial(service, peer=f"127.1.1.{number}") for number in range(40)]
     gone = [terminal for terminal in crowd if terminal.reset]
     for terminal in gone:
@@ -327,7 +330,7 @@ def test_a_login_replaces_what_a_certificate_said(secure, clock):
     client.send(hello("bob"))
     clock.advance(1)
     assert client.received().startswith(b"<<WELCOME")
-    (session,) = server.daemon.env.signals.sessions
+    (session,) = server.daemon.env.find(ISignals).sessions
     assert session.report()["login"] == "bob"
 
 

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from zope.interface.verify import verifyObject
 
 from mtnet.errors import WireError
+from mtnet.interfaces import ISignals, ITemplates
 from mtnet.net.endpoints import Listener
 from mtnet.net.pipeline import Pipeline
 from mtnet.net.proxy.header import SIGNATURE, Header, parse
@@ -123,7 +124,7 @@ def serve(env_with):
 
     def make(plugin, *sets):
         env = env_with(*sets)
-        factory = plugin.buildFactory(env).at(LISTENER)
+        factory = env.factory(plugin.name, LISTENER)
         return env, Pipeline(env, None).wrap(LISTENER, factory)
 
     return make
@@ -133,7 +134,7 @@ def test_a_service_knows_its_peer_from_the_header(serve, clock):
     env, factory = serve(signals, "access.anonymous=publish")
     terminal = connect(factory, clock)
     terminal.send(TEXT + b"<<GBPUSD|0.25>>")
-    assert env.signals.status()["channels"]["main"]["positions"]["GBPUSD"]
+    assert env.find(ISignals).status()["channels"]["main"]["positions"]["GBPUSD"]
     assert terminal.protocol.getPeer() == IPv4Address("TCP", *ENDS[0])
     assert terminal.protocol.getHost() == IPv4Address("TCP", *ENDS[1])
 
@@ -144,13 +145,13 @@ def test_a_header_may_come_in_pieces(serve, clock, header, size):
     env, factory = serve(signals, "access.anonymous=publish")
     terminal = connect(factory, clock)
     terminal.send(header + b"<<GBPUSD|0.25>>", size)
-    assert "GBPUSD" in env.signals.status()["channels"]["main"]["positions"]
+    assert "GBPUSD" in env.find(ISignals).status()["channels"]["main"]["positions"]
 
 
 def test_where_the_server_speaks_first_the_grace_begins_with_the_header(serve, clock):
     env, factory = serve(templates, "access.anonymous=fetch")
     template = b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n"
-    env.library.store("EURUSD", "H1", template, 1)
+    env.find(ITemplates).library.store("EURUSD", "H1", template, 1)
     terminal = connect(factory, clock)
     clock.advance(1)
     assert terminal.received() == b""
@@ -163,7 +164,7 @@ def test_behind_a_balancer_nobody_is_the_owner(serve, clock):
     env, factory = serve(signals)
     terminal = connect(factory, clock)
     terminal.send(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n<<GBPUSD|0.25>>")
-    assert env.signals.status()["channels"]["main"]["positions"] == {}
+    assert env.find(ISignals).status()["channels"]["main"]["positions"] == {}
 
 
 def test_half_closes_are_passed_on(serve, clock):
@@ -191,7 +192,7 @@ def test_a_connection_without_a_header_is_reset_with_one_warning(serve, clock, w
     terminal.send(data)
     assert terminal.reset
     terminal.hang_up()
-    assert env.signals.status()["channels"]["main"]["positions"] == {}
+    assert env.find(ISignals).status()["channels"]["main"]["positions"] == {}
     assert len(warnings()) == 1
 
 

@@ -10,21 +10,27 @@ from tls_samples import Authority, Files, client_context
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mtnet.config.loader import load
-from mtnet.daemon.preflight import check_ports, listeners
+from mtnet.daemon.preflight import check_settings, listeners
 from mtnet.errors import ConfigError
-from mtnet.interfaces import IListenerAware, IStreamPlugin
+from mtnet.interfaces import (
+    IListenerAware,
+    IServicePlugin,
+    ISignals,
+    ITemplates,
+    ITicks,
+)
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import COMMANDS, HTTP_METHODS, detect_service
 from mtnet.net.pipeline import Pipeline
 from mtnet.net.shared_port import SILENCE, SharedPortFactory
 from mtnet.net.tls.store import CertificateStore
 from mtnet.plugins.any import any_port
-from mtnet.plugins.signals import signals
 from mtnet.testing import connect
 
 LISTENER = Listener("any", "secure:443")
@@ -330,7 +336,7 @@ def serve(env_with, clock):
     class Server:
         def __init__(self, *sets, listener=LISTENER):
             self.env = env_with(*sets)
-            self.factory = any_port.buildFactory(self.env).at(listener)
+            self.factory = self.env.factory("any", listener)
 
         def dial(self, **addresses):
             return connect(self.factory, clock, **addresses)
@@ -342,11 +348,14 @@ def serve(env_with, clock):
             return terminal.received()
 
         def positions(self, channel="main"):
-            return {name: str(p.volume) for name, p in self.env.signals.positions(channel).items()}
+            return {
+                name: str(p.volume)
+                for name, p in self.env.find(ISignals).positions(channel).items()
+            }
 
         @property
         def ticks(self):
-            return self.env.collector.status()["received"]
+            return self.env.find(ITicks).status()["received"]
 
     return Server
 
@@ -356,13 +365,13 @@ def body(answer):
 
 
 def test_the_plugin_and_its_factory_keep_their_interfaces(env_with):
-    assert verifyObject(IStreamPlugin, any_port)
-    assert verifyObject(IListenerAware, any_port.buildFactory(env_with()))
+    assert verifyObject(IServicePlugin, any_port)
+    assert verifyObject(IListenerAware, env_with().factory("any"))
 
 
 def test_it_is_off_until_it_is_named():
-    assert any_port not in [plugin for plugin, _ in listeners(load())]
-    assert (any_port, LISTENER) in listeners(load(listens=["any=secure:443"]))
+    assert "any" not in [listener.service for listener in listeners(load())]
+    assert LISTENER in listeners(load(listens=["any=secure:443"]))
 
 
 @pytest.mark.parametrize("size", [None, 1])
@@ -394,7 +403,7 @@ def test_a_follower_has_its_first_frame_after_half_a_second_and_not_before(serve
 
 def test_plain_ports_and_this_one_hear_one_broadcast(serve, clock):
     server = serve()
-    alone = connect(signals.buildFactory(server.env), clock)
+    alone = connect(server.env.factory("signals"), clock)
     here = server.dial()
     clock.advance(1)
     server.ask(b"<<XAUUSD|-10.25>>")
@@ -440,17 +449,17 @@ def test_a_channel_belongs_to_the_endpoint(serve, clock):
 
 def test_a_channel_is_refused_for_an_endpoint_where_nobody_hears_it():
     gold = ['signals.ports."secure:443".channel=gold']
-    check_ports(load(sets=gold, listens=["any=secure:443"]))
+    check_settings(load(sets=gold, listens=["any=secure:443"]), MemoryReactorClock())
     with pytest.raises(ConfigError, match="neither signals nor any"):
-        check_ports(load(sets=gold, listens=["any=secure:444"]))
+        check_settings(load(sets=gold, listens=["any=secure:444"]), MemoryReactorClock())
     with pytest.raises(ConfigError, match="neither signals nor any"):
-        check_ports(load(sets=gold, listens=["web=secure:443"]))
+        check_settings(load(sets=gold, listens=["web=secure:443"]), MemoryReactorClock())
 
 
 @pytest.mark.parametrize("grace", ["templates.grace=0.15", "templates.grace=0"])
 def test_raw_templates_are_not_reached(serve, clock, grace):
     server = serve(grace)
-    server.env.library.store("EURUSD", "H1", TEMPLATE, 1)
+    server.env.find(ITemplates).library.store("EURUSD", "H1", TEMPLATE, 1)
     assert server.ask(b"FETCH GBPUSD H1\n") == b""
     assert server.ask(b"FETCH EURUSD H1\n")[20:] == TEMPLATE
     silent = server.dial()
@@ -524,7 +533,7 @@ def test_other_methods_are_records_that_cannot_be_read(serve, line):
     server = serve()
     assert server.ask(line + b"\r\n<<GBPUSD|1>>\r\n").startswith(b"ERR: tick")
     assert server.positions() == {}
-    assert server.env.collector.status()["stored"] == 0
+    assert server.env.find(ITicks).status()["stored"] == 0
 
 
 def test_a_flood_pauses_its_own_connection(serve, clock):

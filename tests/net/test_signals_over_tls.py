@@ -6,10 +6,10 @@ import pytest
 from tls_peers import TlsClient
 from tls_samples import Authority, Files, client_context
 
+from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.net.pipeline import Pipeline
 from mtnet.net.tls.store import CertificateStore
-from mtnet.plugins.signals import signals
 from mtnet.services.signals import wire
 from mtnet.session import messages
 
@@ -22,7 +22,7 @@ def dial(tmp_path, env_with, clock):
     files.issue("localhost", "127.0.0.1")
     env = env_with(*files.settings, "signals.queue=2000")
     certificates = CertificateStore(env.config.tls, tmp_path, lambda: time.time_ns() // 1_000_000)
-    factory = Pipeline(env, certificates).wrap(LISTENER, signals.buildFactory(env).at(LISTENER))
+    factory = Pipeline(env, certificates).wrap(LISTENER, env.factory("signals", LISTENER))
 
     def dial():
         return TlsClient(factory, clock, client_context(files.ca)).shake()
@@ -49,8 +49,8 @@ def test_a_publisher_and_a_follower_talk_and_leave(dial, clock):
     assert verbs(follower) == ["STATUS"]
     follower.hang_up()
     clock.advance(60)
-    assert dial.env.signals.fanout.count() == 0
-    assert not dial.env.signals.sessions
+    assert dial.env.find(ISignals).fanout.count() == 0
+    assert not dial.env.find(ISignals).sessions
 
 
 def test_a_reader_that_is_too_slow_is_told_so_last(dial, clock):

@@ -12,9 +12,9 @@ from zope.interface import implementer
 
 from mtnet.config.loader import load
 from mtnet.daemon.preflight import check, check_settings, listeners
-from mtnet.daemon.registry import installed
+from mtnet.daemon.registry import default_endpoints, installed
 from mtnet.errors import ConfigError
-from mtnet.interfaces import IBurstProtocol, IDatagramPlugin, IStreamPlugin
+from mtnet.interfaces import IBurstProtocol
 from mtnet.net import udp
 from mtnet.net.endpoints import Listener
 from mtnet.net.udp import BatchingUdpPort, set_receive_buffer
@@ -305,9 +305,8 @@ def test_the_kernel_grants_what_it_may_and_no_more(listen):
 
 def test_ticks_are_heard_as_stream_and_as_datagrams():
     service = installed()["ticks"]
-    assert IStreamPlugin.providedBy(service.stream)
-    assert IDatagramPlugin.providedBy(service.datagram)
-    assert sorted(service.defaults) == [
+    assert sorted(service.listens) == ["datagram", "stream"]
+    assert sorted(default_endpoints(service)) == [
         "tcp:8082:interface=127.0.0.1",
         "udp:8082:interface=127.0.0.1",
     ]
@@ -315,15 +314,14 @@ def test_ticks_are_heard_as_stream_and_as_datagrams():
 
 def endpoints_of(name, *listens):
     found = listeners(load(listens=listens))
-    return [(plugin, at.endpoint) for plugin, at in found if at.service == name]
+    return [(at.datagrams, at.endpoint) for at in found if at.service == name]
 
 
-def test_each_endpoint_goes_to_the_plugin_that_can_hear_it():
-    service = installed()["ticks"]
+def test_each_endpoint_is_one_of_datagrams_or_of_streams():
     assert endpoints_of("ticks", "ticks=udp:1", "ticks=tcp:2", "ticks=udp:3") == [
-        (service.datagram, "udp:1"),
-        (service.stream, "tcp:2"),
-        (service.datagram, "udp:3"),
+        (True, "udp:1"),
+        (False, "tcp:2"),
+        (True, "udp:3"),
     ]
 
 

@@ -21,7 +21,7 @@ from mtnet.access.bans.policy import Offence
 from mtnet.config.schema import Access, Port
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, PolicyError, WireError, quote
-from mtnet.interfaces import IListenerAware
+from mtnet.interfaces import IListenerAware, ISignals
 from mtnet.net.closing import StallDetector, unacknowledged
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.first_bytes import BROWSER_HEAD, describe, looks_like_browser
@@ -32,6 +32,7 @@ from mtnet.net.transport import StreamTransport
 from mtnet.services.signals.classic.follower import ClassicFollower
 from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.publishers import Publisher
+from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.verbs import SignalVerbs
 from mtnet.session.grammar import SEPARATORS, FrameDecoder, is_hello
 from mtnet.session.session import Session, SessionFactory, SessionSettings
@@ -64,6 +65,7 @@ class SignalsProtocol(Protocol):
         self, env: Environment, peer: Peer, channel: str, grace: float, sessions: SessionFactory
     ) -> None:
         self._env, self._peer, self._channel, self._grace = env, peer, channel, grace
+        self._signals: SignalService = env.find(ISignals)
         self._sessions = sessions
         self._decoder = FrameDecoder()
         self._head: bytes | None = b""
@@ -81,9 +83,7 @@ class SignalsProtocol(Protocol):
     def connectionMade(self) -> None:
         configure_keepalive(self.transport)
         self._throttle = ReadThrottle(self.transport)
-        self._rate_limit = ReadRateLimit(
-            self._throttle, self._env.clock, self._env.config.signals.frames
-        )
+        self._rate_limit = ReadRateLimit(self._throttle, self._env.clock, self._env.section.frames)
         self._peer.connected(self.transport, self._turned_out)
         if self._may("follow"):
             self._timer = self._env.clock.callLater(self._grace, self._silent)
@@ -127,8 +127,8 @@ class SignalsProtocol(Protocol):
         if self._publisher is None:
             self._finish(None)
             return
-        self._timer = self._env.clock.callLater(self._env.config.signals.stalled, self._late)
-        self._env.signals.settled(self._publisher).addCallbacks(self._finish, self._unsettled)
+        self._timer = self._env.clock.callLater(self._env.section.stalled, self._late)
+        self._signals.settled(self._publisher).addCallbacks(self._finish, self._unsettled)
 
     def writeConnectionLost(self) -> None:
         """Our half is closed; the peer closes its own."""
@@ -299,10 +299,10 @@ class SignalsProtocol(Protocol):
     def _leave(self) -> None:
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
-            self._env.signals.leave(publisher)
+            self._signals.leave(publisher)
 
     def _count_refusal(self) -> None:
-        when, most = self._env.clock.seconds(), self._env.config.signals.refusals
+        when, most = self._env.clock.seconds(), self._env.section.refusals
         if when - self._refusals_since >= REFUSAL_WINDOW:
             self._refusals, self._refusals_since = 0, when
         self._refusals += 1
@@ -317,15 +317,15 @@ class SignalsProtocol(Protocol):
                 f"This connection may not publish in {self._channel}; access.anonymous and "
                 "access.networks name what it may",
             )
-        symbol, volume = parse_position(payload, self._env.config.signals.codepage)
+        symbol, volume = parse_position(payload, self._env.section.codepage)
         if self._publisher is None:
             self._stop()
             peer = show(self.transport.getPeer())
             producer = self._throttle.producer("disk")
-            self._publisher = self._env.signals.join(
+            self._publisher = self._signals.join(
                 peer, producer, refuse=self._refused, close=self.end, address=self._peer.host
             )
-        self._env.signals.submit(self._publisher, self._channel, symbol, volume)
+        self._signals.submit(self._publisher, self._channel, symbol, volume)
 
     def _finish(self, _: None) -> None:
         if self._ended:
@@ -386,7 +386,7 @@ class SignalsFactory(Factory):
         self._env, self._grace = env, grace
         self._sessions = _open_sessions(env) if sessions is None else sessions
         self._access = ListenerAccess(env, listener)
-        self._channel = env.config.signals.ports.get(listener.endpoint, Port()).channel
+        self._channel = env.section.ports.get(listener.endpoint, Port()).channel
 
     def at(self, listener: Listener) -> "SignalsFactory":
         """Return the factory for the connections of `listener`."""
@@ -396,13 +396,13 @@ class SignalsFactory(Factory):
         peer = self._access.admit(addr)
         if peer is None:
             return None
-        grace = self._env.config.signals.grace if self._grace is None else self._grace
+        grace = self._env.section.grace if self._grace is None else self._grace
         protocol = SignalsProtocol(self._env, peer, self._channel, grace, self._sessions)
         protocol.factory = self
         return protocol
 
 
 def _open_sessions(env: Environment) -> SessionFactory:
-    signals = env.config.signals
+    signals = env.section
     settings = SessionSettings(signals.heartbeat, signals.queue, signals.errors, signals.codepage)
-    return SessionFactory(settings, [SignalVerbs(env.signals)], env.clock, env.now)
+    return SessionFactory(settings, [SignalVerbs(env.find(ISignals))], env.clock, env.now)

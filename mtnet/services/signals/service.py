@@ -117,7 +117,7 @@ class SignalService:
         in_thread: Callable[..., "Deferred[Any]"],
         later: Callable[..., "Deferred[Any]"] | None = None,
     ) -> None:
-        self.settings = settings
+        self.settings, self.codepage = settings, settings.codepage
         self._journal, self._in_thread, self._later = journal, in_thread, later
         self._clock, self._now = clock, now
         self._book, self._ownership = Book(), Ownership(now)

@@ -9,11 +9,13 @@ from twisted.python.failure import Failure
 from mtnet.config.schema import Source
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, WireError, quote
+from mtnet.interfaces import ISignals
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.publishers import Publisher
+from mtnet.services.signals.service import SignalService
 from mtnet.session.grammar import FrameDecoder
 
 
@@ -25,13 +27,14 @@ class SourceProtocol(Protocol):
 
     def __init__(self, env: Environment, name: str, source: Source) -> None:
         self._env, self._name, self._source = env, name, source
+        self._signals: SignalService = env.find(ISignals)
         self._decoder = FrameDecoder()
         self._publisher: Publisher | None = None
 
     def connectionMade(self) -> None:
         configure_keepalive(self.transport)
         name = f"source {self._name}"
-        self._publisher = self._env.signals.join(
+        self._publisher = self._signals.join(
             name,
             self.transport,
             refuse=lambda error: self._warn(str(error)),
@@ -57,15 +60,15 @@ class SourceProtocol(Protocol):
             reason=reason.getErrorMessage(),
         )
         if self._publisher is not None:
-            self._env.signals.leave(self._publisher)
+            self._signals.leave(self._publisher)
             self._publisher = None
 
     def _frame(self, payload: bytes) -> None:
         if self._publisher is None:
             return
         try:
-            symbol, volume = parse_position(payload, self._env.config.signals.codepage)
-            self._env.signals.submit(self._publisher, self._source.channel, symbol, volume)
+            symbol, volume = parse_position(payload, self._env.section.codepage)
+            self._signals.submit(self._publisher, self._source.channel, symbol, volume)
         except WireError as error:
             self._warn(str(error))
 

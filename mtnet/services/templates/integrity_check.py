@@ -6,6 +6,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from mtnet.daemon.environment import Environment
+from mtnet.interfaces import ITemplates
 from mtnet.recurring import Recurring
 
 CHECK_INTERVAL = 0.1
@@ -36,12 +37,14 @@ class IntegrityCheckService(Service):
             self._calls.stop()
 
     def _check(self) -> "Deferred[None]":
-        return self._env.in_thread(self._env.library.check_next).addCallback(self._checked)
+        return self._env.worker()(self._env.find(ITemplates).library.check_next).addCallback(
+            self._checked
+        )
 
     def _checked(self, found: str | None) -> None:
         if found is None:
             self._calls.interval = REPORT_INTERVAL
-        for sentence in self._env.library.damaged:
+        for sentence in self._env.find(ITemplates).library.damaged:
             if sentence not in self._reported:
                 self._reported.add(sentence)
                 self.log.warn("{sentence}", sentence=sentence)

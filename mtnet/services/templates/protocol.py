@@ -24,7 +24,7 @@ from mtnet.access.bans.policy import Offence
 from mtnet.callbacks import noop
 from mtnet.daemon.environment import Environment
 from mtnet.errors import TemplateError, WireError
-from mtnet.interfaces import IListenerAware
+from mtnet.interfaces import IListenerAware, ISignals, ITemplates
 from mtnet.net.closing import StallDetector, unacknowledged
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.first_bytes import COMMANDS, HTTP_METHODS, can_become, describe, starts_with
@@ -61,7 +61,7 @@ class TemplatesProtocol(Protocol):
 
     def __init__(self, env: Environment, peer: Peer, site: IProtocolFactory, raw: bool) -> None:
         self._env, self._peer, self._site, self._answers_silence = env, peer, site, raw
-        self._settings = env.config.templates
+        self._settings = env.section
         self._head = b""
         self._receive: Callable[[bytes], None] = self._first
         self._ended: Callable[[], None] = self._close
@@ -148,7 +148,7 @@ class TemplatesProtocol(Protocol):
     # Commands.
 
     def _commanded(self) -> None:
-        self._decoder = CommandDecoder(codepage=self._env.config.signals.codepage)
+        self._decoder = CommandDecoder(codepage=self._env.find(ISignals).codepage)
         self._receive = self._command
         self._command(self._head)
 
@@ -179,11 +179,13 @@ class TemplatesProtocol(Protocol):
     # Answers with a template.
 
     def _raw(self) -> None:
-        self._answer(self._env.library.default, asked=None)
+        self._answer(self._env.find(ITemplates).library.default, asked=None)
 
     def _fetch(self, command: Fetch) -> None:
         self._answer(
-            lambda: self._env.library.get(command.symbol, command.period, command.version),
+            lambda: self._env.find(ITemplates).library.get(
+                command.symbol, command.period, command.version
+            ),
             asked=command,
         )
 
@@ -193,7 +195,7 @@ class TemplatesProtocol(Protocol):
         self._receive = noop
         try:
             self._demand("fetch", asked.symbol if asked else None)
-            version, body = self._env.library.read(lambda: self._allowed(find()))
+            version, body = self._env.find(ITemplates).library.read(lambda: self._allowed(find()))
             self._send(version, body, asked)
         except TemplateError as error:
             if asked or error.code != "missing":
@@ -206,7 +208,7 @@ class TemplatesProtocol(Protocol):
 
     def _send(self, version: Version, body: bytes, asked: Fetch | None) -> None:
         key = version.key
-        head = raw_prefix(key.symbol, key.period, key.platform, self._env.config.signals.codepage)
+        head = raw_prefix(key.symbol, key.period, key.platform, self._env.find(ISignals).codepage)
         if asked is not None and asked.counted:
             head = counted(head, len(body))
         if preserves_segments(self.transport) and not self._peer.proxied:
@@ -294,8 +296,12 @@ class TemplatesProtocol(Protocol):
     def _take(self, command: Store, content: bytes) -> None:
         self._still()
         self._receive, self._ended = noop, noop
-        stored = self._env.in_thread(
-            self._env.library.store, command.symbol, command.period, content, self._env.now()
+        stored = self._env.worker()(
+            self._env.find(ITemplates).library.store,
+            command.symbol,
+            command.period,
+            content,
+            self._env.now(),
         )
         stored.addCallbacks(self._stored, self._failed)
 

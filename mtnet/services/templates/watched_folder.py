@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from mtnet.daemon.environment import Environment
 from mtnet.errors import TemplateError
+from mtnet.interfaces import ISignals, ITemplates
 from mtnet.recurring import Recurring
 from mtnet.services.templates.content import SUFFIX, key_of_file, too_large
 from mtnet.services.templates.library import Library
@@ -172,15 +173,15 @@ class WatchedFolderService(Service):
     log = Logger()
 
     def __init__(self, env: Environment) -> None:
-        settings = env.config.templates
+        settings = env.section
         self._env, self._folder = env, settings.folder
         self._importer = FolderImporter(
             Path(settings.folder),
-            env.library,
+            env.find(ITemplates).library,
             settings.max_size,
             settings.scan,
             env.now,
-            env.config.signals.codepage,
+            env.find(ISignals).codepage,
         )
         self._calls = LoopingCall(Recurring("The look at the folder of templates", self._scan))
         self._calls.clock = env.clock
@@ -188,14 +189,14 @@ class WatchedFolderService(Service):
 
     def startService(self) -> None:
         super().startService()
-        self._calls.start(self._env.config.templates.scan)
+        self._calls.start(self._env.section.scan)
 
     def stopService(self) -> None:
         super().stopService()
         self._calls.stop()
 
     def _scan(self) -> "Deferred[None]":
-        looked = self._env.in_thread(self._importer.scan, self._env.clock.seconds())
+        looked = self._env.worker()(self._importer.scan, self._env.clock.seconds())
         return looked.addCallbacks(self._report, self._failed)
 
     def _report(self, outcomes: list[ImportResult]) -> None:

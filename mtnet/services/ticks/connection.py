@@ -44,7 +44,7 @@ class TickConnection:
         drained: Callable[[], None],
         stopped: Callable[[], None],
     ) -> None:
-        self._env, self._settings = env, env.config.ticks
+        self._env, self._settings = env, env.section
         self.peer, self._transport = peer, transport
         self._drained, self._stopped = drained, stopped
         self.gone = self.ended = False

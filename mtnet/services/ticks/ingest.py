@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from mtnet.access.rights import Rights
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
+from mtnet.interfaces import ISignals, ITicks
 from mtnet.net.peer import Peer
 from mtnet.services.ticks import wire
+from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.model import Batch, Seen, Source, Verdict
 
 ReportError = Callable[[WireError], object]
@@ -22,9 +24,9 @@ class RecordReader:
     """Reads records and hands them to the collector."""
 
     def __init__(self, env: Environment) -> None:
-        self.collector = env.collector
-        self.codepage = env.config.signals.codepage
-        self.spaced = wire.spaced_symbols_table(env.config.ticks.spaced_symbols, self.codepage)
+        self.collector: Collector = env.find(ITicks)
+        self.codepage = env.find(ISignals).codepage
+        self.spaced = wire.spaced_symbols_table(env.section.spaced_symbols, self.codepage)
 
     def read(
         self, source: Source, text: bytes, when: int, report_error: ReportError, rights: Rights
@@ -127,7 +129,7 @@ class StreamIngest:
         self._env, self._host, self._report_error = env, host, report_error
         self._peer = peer
         self._reader = RecordReader(env)
-        self._collector = env.collector
+        self._collector: Collector = env.find(ITicks)
         self._source: Source | None = None
         self._batch: Batch | None = None
         self._held: PossibleRepeat | None = None
@@ -214,7 +216,7 @@ class StreamIngest:
         room = self._collector.has_room
         kept = self._collector.take(source, records, when)
         if room and kept < len(records):
-            most = self._env.config.ticks.max_symbols
+            most = self._env.section.max_symbols
             text = f"There are {most} symbols (ticks.max_symbols); records of more are refused"
             self._report_error(WireError("symbol", text))
         return kept

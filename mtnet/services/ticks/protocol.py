@@ -176,7 +176,7 @@ class TicksFactory(Factory):
     ) -> None:
         self._env = env
         self._access = ListenerAccess(env, listener)
-        self._slicer = slicer or TimeSlicer(env.clock, env.config.ticks.turn)
+        self._slicer = slicer or TimeSlicer(env.clock, env.section.turn)
 
     def at(self, listener: Listener) -> "TicksFactory":
         """Return the factory for the connections of `listener`."""

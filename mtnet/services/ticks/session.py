@@ -11,9 +11,11 @@ from mtnet.access.accounts.cred import Identity, Password
 from mtnet.access.throttle import TokenBucket
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
+from mtnet.interfaces import ISignals, ITicks
 from mtnet.net.output.buffer import OutputBuffer
 from mtnet.net.peer import Peer
 from mtnet.services.ticks import wire
+from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.connection import TICKS, TickConnection
 from mtnet.services.ticks.feed import BUDGET, EVERYTHING, Conflation
 from mtnet.services.ticks.ingest import StreamIngest
@@ -59,8 +61,9 @@ class TickSession:
     """Carries out the lines of one connection: records, headers and commands."""
 
     def __init__(self, env: Environment, connection: TickConnection) -> None:
-        self._clock, self._settings = env.clock, env.config.ticks
-        self._collector, self._codepage = env.collector, env.config.signals.codepage
+        self._clock, self._settings = env.clock, env.section
+        self._collector: Collector = env.find(ITicks)
+        self._codepage = env.find(ISignals).codepage
         self._connection, self._peer = connection, connection.peer
         self._stream = StreamIngest(env, connection.host, self._report_error, self._peer)
         self._subscriber = ConflatingSubscriber(connection.output, self._peer)

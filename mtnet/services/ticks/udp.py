@@ -11,11 +11,12 @@ from zope.interface import implementer
 from mtnet.access.rights import Rights
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
-from mtnet.interfaces import IBurstProtocol
+from mtnet.interfaces import IBurstProtocol, ITicks
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.peer import ListenerAccess
 from mtnet.net.udp import BatchingUdpPort, Received, set_receive_buffer
 from mtnet.services.ticks import wire
+from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.ingest import RecordReader
 from mtnet.services.ticks.model import Batch
 
@@ -34,12 +35,13 @@ class TickDatagramProtocol(DatagramProtocol):
 
     def __init__(self, env: Environment, listener: Listener) -> None:
         self._env, self._access = env, ListenerAccess(env, listener)
+        self._collector: Collector = env.find(ITicks)
         self._reader = RecordReader(env)
         self._rights: Callable[[str], Rights] = lru_cache(HOSTS)(self._find_rights)
 
     def startProtocol(self) -> None:
         """Grow the receive buffer, and say so when the kernel grants less."""
-        wanted = self._env.config.ticks.receive_buffer
+        wanted = self._env.section.receive_buffer
         granted = set_receive_buffer(self.transport, wanted)
         if granted < wanted:
             self.log.warn(
@@ -50,7 +52,7 @@ class TickDatagramProtocol(DatagramProtocol):
                 granted=granted,
                 wanted=wanted,
             )
-        self._env.collector.add_drop_counter(self.transport.dropped)
+        self._collector.add_drop_counter(self.transport.dropped)
 
     def datagramReceived(self, data: bytes, address: tuple[Any, ...]) -> None:
         """Take one datagram."""
@@ -91,18 +93,18 @@ class TickDatagramProtocol(DatagramProtocol):
             return False
         hosts = {address[0] for _, address in burst}
         if len(hosts) == 1:
-            self._env.collector.take(self._env.collector.source(hosts.pop()), records, when)
+            self._collector.take(self._collector.source(hosts.pop()), records, when)
             return True
-        sources = {host: self._env.collector.source(host) for host in hosts}
+        sources = {host: self._collector.source(host) for host in hosts}
         each = [sources[address[0]] for _, address in burst]
-        self._env.collector.take_each(each, records, when)
+        self._collector.take_each(each, records, when)
         return True
 
     def _read(self, host: str, data: bytes, when: int) -> None:
         text = self._text(host, data, when)
         if text is None:
             return
-        collector, report_error = self._env.collector, partial(self._report_error, host)
+        collector, report_error = self._collector, partial(self._report_error, host)
         rights = self._rights(host)
         if text.startswith(b"@@"):
             line, _, text = text.partition(b"\n")
@@ -128,11 +130,11 @@ class TickDatagramProtocol(DatagramProtocol):
             raise wire.unreadable(data)
         except WireError as error:
             self._report_error(host, error)
-        self._env.collector.count_refused(self._env.collector.source(host), 1, when)
+        self._collector.count_refused(self._collector.source(host), 1, when)
         return None
 
     def _deny(self, burst: Sequence[Received]) -> None:
-        self._env.collector.count_denied(len(burst))
+        self._collector.count_denied(len(burst))
         text = "It may send no ticks; access.anonymous and access.networks name what it may do"
         for _, address in burst:
             self._report_error(address[0], WireError("denied", text))

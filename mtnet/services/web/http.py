@@ -28,7 +28,7 @@ from mtnet.access.bans.policy import Offence
 from mtnet.access.rights import NOTHING
 from mtnet.daemon.environment import Environment
 from mtnet.errors import HttpError, WireError, quote
-from mtnet.interfaces import IListenerAware
+from mtnet.interfaces import IListenerAware, ITemplates
 from mtnet.net.closing import StallDetector, unacknowledged
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.peer import ListenerAccess, Peer
@@ -129,7 +129,7 @@ class ApiChannel(HTTPChannel):
         if self._stall_detector is None and not isinstance(self.transport, SecureTransport):
             self._stall_detector = StallDetector(
                 self.site.env.clock,
-                self.site.env.config.templates.progress,
+                self.site.env.find(ITemplates).progress,
                 lambda: unacknowledged(self.transport),
                 self.transport.abortConnection,
             )
@@ -296,11 +296,11 @@ class ApiRequest(Request):
         self.content = BytesIO()
         self.requestHeaders.removeHeader(b"Expect")
         site = self.channel.site
-        most = site.env.config.templates.max_size
+        most = site.env.find(ITemplates).max_size
         sentence = f"The body has {size}, and templates.max_size allows {most}."
         self.channel.cut_off(413, b"Content Too Large", "size", sentence)
         self._closing = site.env.clock.callLater(
-            site.env.config.templates.progress, self.channel.loseConnection
+            site.env.find(ITemplates).progress, self.channel.loseConnection
         )
 
 
@@ -331,7 +331,7 @@ class ApiSite(Site):
         self.env, self.max_body = env, max_body
         self._root = root
         self._access = ListenerAccess(env, listener)
-        self._names = {"localhost", *(_canonical(name) for name in env.config.web.hosts)}
+        self._names = {"localhost", *(_canonical(name) for name in env.section.hosts)}
 
     def at(self, listener: Listener) -> "ApiSite":
         """Return the factory for the connections of `listener`."""

@@ -16,6 +16,7 @@ from twisted.web.server import NOT_DONE_YET
 from mtnet import __version__
 from mtnet.daemon.environment import Environment
 from mtnet.errors import HttpError, TemplateError
+from mtnet.interfaces import IHealth, ISignals, ITemplates
 from mtnet.net.endpoints import Listener
 from mtnet.services.templates.version import Version
 from mtnet.services.templates.wire import PLATFORMS, SLACK, parse_number, parse_period, parse_symbol
@@ -52,7 +53,7 @@ def _site(env: Environment, children: Mapping[bytes, Resource], name: str) -> Ap
     root = NotFoundResource(env)
     for path, child in children.items():
         root.putChild(path, child)
-    return ApiSite(env, root, env.config.templates.max_size + SLACK, Listener(name, ""))
+    return ApiSite(env, root, env.find(ITemplates).max_size + SLACK, Listener(name, ""))
 
 
 class ApiResource(Resource):
@@ -105,7 +106,7 @@ class HealthResource(ApiResource):
         return {} if request.postpath else {b"GET": self._get}
 
     def _get(self, request: ApiRequest) -> None:
-        report = self.env.health()
+        report = self.env.find(IHealth).health()
         request.reply_json(200 if report.get("healthy", True) else 503, report)
 
 
@@ -135,7 +136,7 @@ class TemplatesResource(ApiResource):
 
     def _list(self, request: ApiRequest) -> None:
         request.demand("fetch", TEMPLATES)
-        listing = self.env.library.listing()
+        listing = self.env.find(ITemplates).library.listing()
         may = partial(request.rights.may, "fetch", TEMPLATES)
         request.reply_json(200, [each for each in listing if may(each["symbol"])])
 
@@ -143,16 +144,16 @@ class TemplatesResource(ApiResource):
         key = self._key(request)
         request.demand("fetch", TEMPLATES, key[0])
         asked = (*key, _version(request), _platform(request))
-        found, content = self.env.library.read(lambda: self.env.library.get(*asked))
+        found, content = self.env.find(ITemplates).library.read(
+            lambda: self.env.find(ITemplates).library.get(*asked)
+        )
         request.reply(304 if _is_known(request, found) else 200, content, _headers(found))
 
     def _put(self, request: ApiRequest) -> None:
         symbol, period = self._key(request)
         request.demand("publish", TEMPLATES, symbol)
         _check_body(request)
-        stored = self.env.in_thread(
-            self.env.library.store, symbol, period, request.content.read(), self.env.now()
-        )
+        stored = self.env.find(ITemplates).put(symbol, period, request.content.read())
         stored.addCallbacks(self._stored, self._failed, (request,), errbackArgs=(request,))
 
     def _stored(self, result: tuple[Version, bool], request: ApiRequest) -> None:
@@ -166,7 +167,7 @@ class TemplatesResource(ApiResource):
             request.processingFailed(failure)
 
     def _key(self, request: ApiRequest) -> tuple[str, str]:
-        codepage = self.env.config.signals.codepage
+        codepage = self.env.find(ISignals).codepage
         symbol, period = (read_text(part, codepage) for part in request.postpath)
         return parse_symbol(symbol), parse_period(period)
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from mtnet.errors import JournalError
+from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
-from mtnet.plugins.signals import signals
 from mtnet.services.signals import wire
 from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.services.signals.service import SignalService
 from mtnet.session import messages
 from mtnet.testing import connect, make_environment
@@ -91,12 +92,12 @@ class Server:
     def __init__(self, folder, clock, *sets, listener=LISTENER):
         self.clock, self.disk = clock, Disk()
         env = make_environment(folder, clock, *sets)
-        settings = env.config.signals
+        settings = env.of("signals").section
         self.journal = BadJournal(folder / "signals.sqlite", settings.retain, slice=1)
         self.signals = SignalService(settings, self.journal, clock, env.now, self.disk)
         self.signals.open()
-        self.env = replace(env, signals=self.signals)
-        self.factory = signals.buildFactory(self.env).at(listener)
+        self.env = replace(env.of("signals"), find={ISignals: self.signals}.get)
+        self.factory = SignalsFactory(self.env.of("signals"), listener)
 
     def dial(self, **addresses):
         return connect(self.factory, self.clock, **addresses)
@@ -117,7 +118,7 @@ class Server:
     def follow(self):
         """Dial as a classic follower."""
         terminal = self.dial()
-        self.clock.advance(self.env.config.signals.grace)
+        self.clock.advance(self.env.of("signals").section.grace)
         return terminal
 
     def publish(self, terminal, identity, volume="1", symbol="GBPUSD", **fields):

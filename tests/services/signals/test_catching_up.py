@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from twisted.internet.defer import Deferred
 
+from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.protocol import SignalsFactory
@@ -63,8 +64,8 @@ class Client:
 
 class Port:
     def __init__(self, env, clock):
-        self.env, self.clock, self.signals = env, clock, env.signals
-        self.factory = SignalsFactory(env, Listener("signals", "tcp:8081"))
+        self.env, self.clock, self.signals = env, clock, env.find(ISignals)
+        self.factory = SignalsFactory(env.of("signals"), Listener("signals", "tcp:8081"))
         self.thread = Slow(self.signals._in_thread)
         self.signals._in_thread = self.signals._writer._in_thread = self.thread
         self.provider = self.signals.join("provider", None)

@@ -12,6 +12,7 @@ import re
 
 import pytest
 
+from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.testing import connect
@@ -98,7 +99,7 @@ class World:
     def __init__(self, env_with, clock, seed):
         self.clock, self.chance = clock, random.Random(seed)
         self.env = env_with()
-        self.factory = SignalsFactory(self.env, Listener("signals", "tcp:8081"))
+        self.factory = SignalsFactory(self.env.of("signals"), Listener("signals", "tcp:8081"))
         self.master = Master(self.factory, clock, self.chance)
         self.follower = Follower(self.factory, clock, self.chance)
 
@@ -206,7 +207,7 @@ def test_of_a_classic_master_nothing_is_lost(env_with, clock):
         def changed(self, change):
             told.append((change.symbol, round(change.volume * 100)))
 
-    world.env.signals.fanout.subscribe("main", Tape())
+    world.env.find(ISignals).fanout.subscribe("main", Tape())
     sent, state = [], {}
     for _ in range(5_000):
         symbol = world.chance.choice(["EURUSD", "XAUUSD.long-suffix", "A"])

@@ -3,6 +3,7 @@
 import pytest
 from test_catching_up import Client, verbs
 
+from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.testing import connect
@@ -10,7 +11,7 @@ from mtnet.testing import connect
 
 @pytest.fixture
 def factory(env_with):
-    return SignalsFactory(env_with("signals.pace=0"), Listener("signals", "tcp:8081"))
+    return env_with("signals.pace=0").factory("signals", Listener("signals", "tcp:8081"))
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_hello_anew_takes_the_channel_over_again(dial):
 
 def test_a_refused_signal_takes_nothing_over(env_with, clock):
     env = env_with("signals.channels.main.max_volume=5")
-    factory = SignalsFactory(env, Listener("signals", "tcp:8081"))
+    factory = SignalsFactory(env.of("signals"), Listener("signals", "tcp:8081"))
     older, newer = Client(factory, clock), Client(factory, clock)
     publish(older, "a")
     assert codes(publish(newer, "b", "50")) == ["field"]
@@ -80,13 +81,13 @@ def test_classic_frames_are_not_heard_while_a_publisher_of_dialect_2_is_there(
     session, master = dial(), connect(factory, clock)
     publish(session, "a", "1")
     master.send(b"<<GBPUSD|9.00>>")
-    assert factory._env.signals.positions("main")["GBPUSD"].volume == 1
+    assert factory._env.find(ISignals).positions("main")["GBPUSD"].volume == 1
     assert any("dialect 2" in str(event.get("what")) for event in warnings())
     session.say("BYE")
     clock.advance(0)
     session.terminal.hang_up()
     master.send(b"<<GBPUSD|9.00>>")
-    assert factory._env.signals.positions("main")["GBPUSD"].volume == 9
+    assert factory._env.find(ISignals).positions("main")["GBPUSD"].volume == 9
 
 
 def test_followers_learn_that_the_provider_is_there_and_that_it_is_gone(dial):

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
 
 from mtnet.access.accounts.model import Token, digest, new_secret
+from mtnet.interfaces import ISignals
 from mtnet.services.signals import wire
 from mtnet.session import messages
 
@@ -77,7 +78,7 @@ def test_a_password_is_forgotten_once_it_has_let_somebody_in(daemon, again):
     token = Token("9f8e7d6c", "alice", "", digest(secret), None, 1, None)
     daemon.accounts.replace(directory(tokens=[token]))
     terminal, _ = talk(daemon, hello("alice", secret) + wire.subscribe() + again)
-    (session,) = daemon.env.signals.sessions
+    (session,) = daemon.env.find(ISignals).sessions
     held = held_by(terminal.protocol)
     assert any(each is session for each in held)
     texts = [each for each in held if isinstance(each, str | bytes)]
@@ -155,7 +156,7 @@ def test_who_goes_before_the_login_is_decided_is_forgotten(daemon, monkeypatch, 
     terminal.send(hello("alice") + publish())
     terminal.hang_up()
     held.callback(True)
-    assert daemon.env.signals.sessions == {}
+    assert daemon.env.find(ISignals).sessions == {}
     assert daemon.env.access.limiter("signals").total == 0
 
 
@@ -179,7 +180,7 @@ def test_a_stream_that_breaks_while_the_login_is_decided_leaves_nothing_behind(d
     terminal.send(b"x" * 5_000)
     held.callback(True)
     assert codes(told(terminal)) == ["code=frame"]
-    assert daemon.env.signals.sessions == {}
+    assert daemon.env.find(ISignals).sessions == {}
 
 
 def test_who_logs_in_as_somebody_else_follows_only_what_that_one_may(daemon):
@@ -265,7 +266,7 @@ def test_a_publisher_without_the_right_to_follow_may_be_silent_too(build, clock)
     assert not silent.closed
     assert silent.received() == b""
     silent.send(b"<<EURUSD|1.00>>")
-    assert daemon.env.signals.channel("main").net
+    assert daemon.env.find(ISignals).channel("main").net
 
 
 def test_a_frame_that_began_has_to_end(build, clock):
@@ -301,7 +302,7 @@ def test_more_frames_than_the_budget_are_read_more_slowly_and_none_is_lost(build
     assert terminal.transport.producerState == "paused"
     clock.advance(0.2)
     assert terminal.transport.producerState == "producing"
-    assert len(daemon.env.signals.channel("main").net) == 25
+    assert len(daemon.env.find(ISignals).channel("main").net) == 25
 
 
 # What changes while somebody is here
@@ -362,7 +363,7 @@ def test_a_token_allows_no_more_when_its_account_may_more(daemon):
 
 def test_status_says_who_is_there(daemon):
     talk(daemon, hello("alice"))
-    assert next(iter(daemon.env.signals.sessions)).report()["login"] == "alice"
+    assert next(iter(daemon.env.find(ISignals).sessions)).report()["login"] == "alice"
 
 
 # Errors of ours
@@ -377,7 +378,7 @@ def test_an_error_of_ours_ends_one_connection_and_is_logged_once(build, log, mon
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(daemon.env.signals, "submit", fail)
+        patch.setattr(daemon.env.find(ISignals), "submit", fail)
         terminal = daemon.dial("signals", peer="127.8.8.8")
         terminal.send(b"<<EURUSD|1.00>>")
     assert terminal.reset

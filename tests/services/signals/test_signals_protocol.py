@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from mtnet.errors import JournalError, quote
-from mtnet.interfaces import IListenerAware, IStreamPlugin
+from mtnet.interfaces import IListenerAware, IServicePlugin, ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.plugins.signals import signals
 from mtnet.services.signals.journal.journal import Journal
@@ -23,26 +23,26 @@ def serve(env_with, clock):
     class Server:
         def __init__(self, *sets, listener=LISTENER):
             self.env = env_with(*sets)
-            self.factory = signals.buildFactory(self.env).at(listener)
+            self.factory = self.env.factory("signals", listener)
 
         def dial(self, **addresses):
             return connect(self.factory, clock, **addresses)
 
         def follow(self, **addresses):
             terminal = self.dial(**addresses)
-            clock.advance(self.env.config.signals.grace)
+            clock.advance(self.env.of("signals").section.grace)
             return terminal
 
         def volume(self, symbol, channel="main"):
-            position = self.env.signals.positions(channel).get(symbol)
+            position = self.env.find(ISignals).positions(channel).get(symbol)
             return None if position is None else position.volume
 
     return Server
 
 
 def test_the_plugin_and_its_factory_keep_their_interfaces(env_with):
-    assert verifyObject(IStreamPlugin, signals)
-    assert verifyObject(IListenerAware, signals.buildFactory(env_with()))
+    assert verifyObject(IServicePlugin, signals)
+    assert verifyObject(IListenerAware, env_with().factory("signals"))
 
 
 def test_a_silent_connection_is_told_the_positions_after_the_grace_and_not_before(serve, clock):
@@ -77,7 +77,7 @@ def test_a_follower_that_begins_to_publish_is_sent_nothing_more(serve, clock):
     terminal.send(b"<<GBPUSD|0.25>>\0")
     clock.advance(600)
     assert terminal.received() == b""
-    assert server.env.signals.health()["followers"] == 0
+    assert server.env.find(ISignals).health()["followers"] == 0
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
@@ -335,7 +335,7 @@ def test_a_reconnecting_follower_starts_from_the_state_and_leaves_nothing_behind
         follower.hang_up()
     silent = server.dial()
     silent.hang_up()
-    assert server.env.signals.health()["followers"] == 0
+    assert server.env.find(ISignals).health()["followers"] == 0
     clock.advance(1)
     assert clock.getDelayedCalls() == []
 
@@ -367,7 +367,7 @@ def test_a_publisher_that_left_is_not_waited_for_while_the_disk_refuses(serve, c
 def test_a_publisher_is_reset_rather_than_closed_by_a_daemon_that_stops(serve):
     server = serve()
     publisher = server.dial()
-    Deferred.fromCoroutine(server.env.signals.close())
+    Deferred.fromCoroutine(server.env.find(ISignals).close())
     publisher.send(b"<<GBPUSD|1>>")
     assert publisher.reset
 

@@ -10,6 +10,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from mtnet.config.schema import Source
+from mtnet.interfaces import ISignals
 from mtnet.services.signals.upstream import SourceFactory, source_service
 
 SOURCE = Source(connect="tcp:192.0.2.7:8081", channel="gold")
@@ -21,20 +22,20 @@ def env(env_with):
 
 
 def attach(env):
-    protocol = SourceFactory(env, "desk2", SOURCE).buildProtocol(None)
+    protocol = SourceFactory(env.of("signals"), "desk2", SOURCE).buildProtocol(None)
     protocol.makeConnection(StringTransport())
     return protocol
 
 
 def test_a_source_sets_positions_in_its_channel(env):
     attach(env).dataReceived(b"<<XAUUSD|-10.25>>\0<<XAUUSD|0.50>>\0>\0")
-    assert env.signals.positions("gold")["XAUUSD"].volume == Decimal("0.50")
+    assert env.find(ISignals).positions("gold")["XAUUSD"].volume == Decimal("0.50")
 
 
 def test_a_bad_frame_of_a_source_costs_that_frame_alone(env):
     protocol = attach(env)
     protocol.dataReceived(b"<<XAUUSD|nan>><<XAGUSD|1>>")
-    assert list(env.signals.positions("gold")) == ["XAGUSD"]
+    assert list(env.find(ISignals).positions("gold")) == ["XAGUSD"]
     assert not protocol.transport.disconnecting
 
 
@@ -48,14 +49,14 @@ def test_the_positions_of_a_lost_source_stay(env):
     protocol = attach(env)
     protocol.dataReceived(b"<<XAUUSD|1>>")
     protocol.connectionLost()
-    assert env.signals.positions("gold")["XAUUSD"].volume == 1
-    assert env.signals.health()["publishers"] == 0
+    assert env.find(ISignals).positions("gold")["XAUUSD"].volume == 1
+    assert env.find(ISignals).health()["publishers"] == 0
 
 
 def test_a_source_is_dialled_again_and_again_with_growing_delays(env):
     reactor = MemoryReactorClock()
     endpoint = clientFromString(reactor, SOURCE.connect)
-    service = source_service(replace(env, clock=reactor), "desk2", SOURCE, endpoint)
+    service = source_service(replace(env.of("signals"), clock=reactor), "desk2", SOURCE, endpoint)
     service.startService()
     for attempts in range(1, 8):
         assert len(reactor.tcpClients) == attempts

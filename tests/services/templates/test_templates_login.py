@@ -8,6 +8,8 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
 
+from mtnet.interfaces import ITemplates
+
 TEMPLATE = b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n"
 SECRET = "correct-horse"
 
@@ -65,7 +67,7 @@ def test_a_wrong_login_is_told_and_soon_kept_out(daemon):
 def test_a_password_is_not_taken_where_others_can_listen(build, log):
     daemon = build("access.anonymous=publish")
     assert b"secure:" in daemon.ask("templates", store("alice"), **REMOTE)
-    assert daemon.env.library.listing() == []
+    assert daemon.env.find(ITemplates).library.listing() == []
     assert SECRET not in " ".join(map(formatEvent, log))
 
 
@@ -96,7 +98,7 @@ def test_who_goes_before_that_leaves_nothing_behind(daemon, monkeypatch, log):
     terminal.send(store("alice"))
     terminal.hang_up()
     held.callback(True)
-    assert daemon.env.library.listing() == []
+    assert daemon.env.find(ITemplates).library.listing() == []
     assert daemon.env.access.limiter("templates").total == 0
     assert not [event for event in log if "log_failure" in event]
 
@@ -127,7 +129,7 @@ def test_an_upload_has_to_end_however_slowly_it_moves(build, clock):
 def test_a_network_fetches_the_symbols_that_it_may(build, clock):
     daemon = build('access.networks."127.9.0.0/16"=fetch:templates/EUR*')
     for symbol in ("EURUSD", "GBPUSD"):
-        daemon.env.library.store(symbol, "H1", TEMPLATE, 1)
+        daemon.env.find(ITemplates).library.store(symbol, "H1", TEMPLATE, 1)
     assert daemon.ask("templates", b"FETCH EURUSD H1\n").endswith(TEMPLATE)
     assert daemon.ask("templates", b"FETCH GBPUSD H1\n") == b""
     assert daemon.ask("templates", b"FETCH XAUUSD H1\n") == b""
@@ -184,7 +186,7 @@ def test_a_network_has_so_many_connections(daemon):
 
 def many(build, count):
     daemon = build("access.anonymous=fetch")
-    daemon.env.library.store("EURUSD", "H1", TEMPLATE, 1)
+    daemon.env.find(ITemplates).library.store("EURUSD", "H1", TEMPLATE, 1)
     return daemon, [daemon.dial("templates", peer=f"127.1.1.{n}") for n in range(count)]
 
 

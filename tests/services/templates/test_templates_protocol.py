@@ -13,7 +13,7 @@ from zope.interface import alsoProvides
 from zope.interface.verify import verifyObject
 
 from mtnet.errors import TemplateError
-from mtnet.interfaces import IListenerAware, IStreamPlugin
+from mtnet.interfaces import IListenerAware, IServicePlugin, ITemplates
 from mtnet.net.endpoints import Listener
 from mtnet.plugins.templates import templates
 from mtnet.services.templates.wire import raw_prefix
@@ -32,7 +32,7 @@ def serve(env_with, clock):
     class Server:
         def __init__(self, *sets, listener=LISTENER):
             self.env = env_with(*sets)
-            self.factory = templates.buildFactory(self.env).at(listener)
+            self.factory = self.env.factory("templates", listener)
 
         def dial(self, **addresses):
             return connect(self.factory, clock, **addresses)
@@ -43,7 +43,9 @@ def serve(env_with, clock):
             return terminal.received()
 
         def store(self, content, symbol="EURUSD", period="H1"):
-            return self.env.library.store(symbol, period, content, self.env.now())[0]
+            return self.env.find(ITemplates).library.store(symbol, period, content, self.env.now())[
+                0
+            ]
 
     return Server
 
@@ -57,12 +59,14 @@ def server(serve, mt5):
 
 
 def stored(server, symbol="EURUSD", period="H1"):
-    return server.env.library.content(server.env.library.get(symbol, period))
+    return server.env.find(ITemplates).library.content(
+        server.env.find(ITemplates).library.get(symbol, period)
+    )
 
 
 def test_the_plugin_its_factory_and_its_protocol_keep_their_interfaces(serve):
     server = serve()
-    assert verifyObject(IStreamPlugin, templates)
+    assert verifyObject(IServicePlugin, templates)
     assert verifyObject(IListenerAware, server.factory)
     assert verifyObject(IHalfCloseableProtocol, server.dial().protocol)
 
@@ -378,14 +382,14 @@ def test_what_is_refused_is_told_why(serve, sent, code, log):
     assert terminal.transport.ended
     assert b"hush" not in answer
     assert not any("hush" in repr(event) for event in log)
-    assert server.env.library.listing() == []
+    assert server.env.find(ITemplates).library.listing() == []
 
 
 def test_a_stranger_may_not_store(serve, mt5):
     server = serve("access.anonymous=fetch")
     answer = server.ask(b"STORE EURUSD H1 %d\n" % len(mt5) + mt5, **STRANGER)
     assert answer.startswith(b"ERR denied ")
-    assert server.env.library.listing() == []
+    assert server.env.find(ITemplates).library.listing() == []
 
 
 def test_an_upload_that_moves_is_waited_for_and_one_that_stalls_is_closed(
@@ -411,8 +415,9 @@ def test_an_upload_that_ends_too_early_is_told(serve):
 
 def test_a_client_that_uploads_and_ends_its_half_is_answered(serve, mt5):
     server, stores = serve(), Deferred()
-    object.__setattr__(server.env, "in_thread", lambda call, *args: stores.addCallback(
-        lambda _: call(*args)))  # fmt: skip
+    server.env.components.workers["templates"] = {
+        "": lambda call, *args: stores.addCallback(lambda _: call(*args))
+    }
     terminal = server.dial()
     terminal.send(b"STORE EURUSD H1 %d\n" % len(mt5) + mt5)
     terminal.finish()
@@ -423,7 +428,7 @@ def test_a_client_that_uploads_and_ends_its_half_is_answered(serve, mt5):
 
 def test_a_client_that_is_gone_before_its_upload_is_stored_disturbs_nobody(serve, mt5, clock):
     server, stores = serve(), Deferred()
-    object.__setattr__(server.env, "in_thread", lambda *args: stores)
+    server.env.components.workers["templates"] = {"": lambda *args: stores}
     terminal = server.dial()
     terminal.send(b"STORE EURUSD H1 %d\n" % len(mt5) + mt5)
     terminal.hang_up()
@@ -433,7 +438,7 @@ def test_a_client_that_is_gone_before_its_upload_is_stored_disturbs_nobody(serve
 
 def test_a_bug_is_told_as_an_error_of_the_server(serve, mt5, log):
     server, stores = serve(), Deferred()
-    object.__setattr__(server.env, "in_thread", lambda *args: stores)
+    server.env.components.workers["templates"] = {"": lambda *args: stores}
     terminal = server.dial()
     terminal.send(b"STORE EURUSD H1 %d\n" % len(mt5) + mt5)
     stores.errback(ZeroDivisionError())

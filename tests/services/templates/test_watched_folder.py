@@ -5,6 +5,7 @@ import os
 import pytest
 from template_samples import CHART
 
+from mtnet.interfaces import ITemplates
 from mtnet.services.templates.watched_folder import Entry, StableFileDetector, WatchedFolderService
 
 OLD = Entry("a.tpl", 10, 1)
@@ -19,11 +20,11 @@ def watched(tmp_path, env_with, clock):
             self.folder = tmp_path / "inbox"
             self.folder.mkdir()
             self.env = env_with(f"templates.folder={self.folder}")
-            self.library = self.env.library
+            self.library = self.env.find(ITemplates).library
             self.service = None
 
         def start(self):
-            self.service = WatchedFolderService(self.env)
+            self.service = WatchedFolderService(self.env.of("templates"))
             self.service.startService()
 
         def drop(self, name, content):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtnet.interfaces import ITicks
 from mtnet.services.ticks.files import importer, mt5
 from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.storage.blocks import BLOCK
@@ -43,7 +44,7 @@ def path(tmp_path):
 @pytest.fixture
 def beside(env_with, tmp_path):
     """A daemon's collector, and the file that it writes."""
-    return env_with().collector, tmp_path / "data" / "ticks.sqlite"
+    return env_with().find(ITicks), tmp_path / "data" / "ticks.sqlite"
 
 
 # Once each
@@ -218,7 +219,7 @@ def test_what_was_imported_counts_as_neither_taken_nor_lost(beside, env_with):
     collector.take(collector.source("desk-1"), [(EURUSD, row(0)[1])], EPOCH)
     collector.sync()
     bring(path, *(row(at) for at in range(1, 6)))
-    assert env_with().collector.lost == 0
+    assert env_with().find(ITicks).lost == 0
     assert TickReader(path).report()["totals"] == {"stored": 1, "lost": 0, "kernel drops": 0}
 
 
@@ -248,7 +249,7 @@ def test_an_import_is_no_news_for_those_who_subscribe(beside, env_with):
     collector.sync()
     bring(path, row(0), row(9))
     bring(path, row(0), symbol=b"GBPUSD")
-    later = env_with().collector
+    later = env_with().find(ITicks)
     assert later.last_tick(EURUSD) == (row(5)[1], EPOCH)
     assert later.last_tick(b"GBPUSD") is None
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from mtnet.errors import ClientError, JournalError
+from mtnet.interfaces import ITicks
 from mtnet.services.ticks.model import Batch, Source
 from mtnet.services.ticks.storage import reader as archive
 from mtnet.services.ticks.storage.blocks import Series
@@ -106,7 +107,7 @@ def test_many_small_blocks_of_several_senders_keep_that_order_around_a_far_off_t
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(archive, "PAGE", page)
         clock = Clock()
-        collector = make_environment(Path(folder), clock).collector
+        collector = make_environment(Path(folder), clock).find(ITicks)
         for at, (name, times) in enumerate(taken):
             records = [tick(time, b"%d.%d" % (at, place)) for place, time in enumerate(times)]
             collector.take(
@@ -132,7 +133,7 @@ def test_more_blocks_than_are_read_at_once_are_told_all_and_in_order(store):
 
 
 def test_a_tick_is_told_with_who_sent_it_and_when(env_with, tmp_path):
-    collector = env_with().collector
+    collector = env_with().find(ITicks)
     collector.take(collector.source("desk-1"), [(EURUSD, tick(5))], EPOCH)
     collector.take(collector.source("192.0.2.7"), [(EURUSD, tick())], EPOCH + 1)
     collector.sync()
@@ -188,7 +189,7 @@ def test_what_a_daemon_takes_while_somebody_reads_is_left_for_the_next_reader(
     env_with, tmp_path, clock, monkeypatch
 ):
     monkeypatch.setattr(archive, "PAGE", 1)
-    collector = env_with().collector
+    collector = env_with().find(ITicks)
 
     def take(name, at):
         collector.take(collector.source(name), [(EURUSD, tick(at))], EPOCH)
@@ -267,7 +268,7 @@ def test_a_reader_changes_nothing(store):
 
 
 def test_each_symbol_is_listed_with_its_ticks_and_their_times(env_with, tmp_path):
-    collector = env_with().collector
+    collector = env_with().find(ITicks)
     for name in ("desk-1", "desk-2"):
         records = [(EURUSD, tick(5)), (EURUSD, tick(3)), (b"XAUUSD", tick())]
         collector.take(collector.source(name), records, EPOCH)
@@ -282,7 +283,7 @@ def test_each_symbol_is_listed_with_its_ticks_and_their_times(env_with, tmp_path
 @pytest.fixture
 def reported(env_with, tmp_path):
     """The report on two senders, one of which numbers its datagrams and lost three of them."""
-    collector = env_with().collector
+    collector = env_with().find(ITicks)
     desk, plain = collector.source("desk-1"), collector.source("192.0.2.7")
     for number, when in ((1, 0), (5, 2_000), (3, 2_500)):
         desk.classify(Batch(number, b"EURUSD 1.%d\n" % number).seen(), EPOCH + when)
@@ -322,7 +323,7 @@ def test_the_report_says_what_came_of_each_symbol_from_each_source(reported):
 
 
 def test_the_totals_say_what_a_kill_has_cost(env_with, tmp_path):
-    collector = env_with().collector
+    collector = env_with().find(ITicks)
     collector.take(collector.source("desk-1"), [(EURUSD, tick())], EPOCH)
     collector.sync()
     collector.take(collector.source("desk-1"), [(EURUSD, tick()), (EURUSD, tick())], EPOCH)

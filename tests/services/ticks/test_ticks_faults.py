@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from mtnet.cli.main import main
 from mtnet.client import subscribe
 from mtnet.errors import ClientError, JournalError
+from mtnet.interfaces import ITicks
 from mtnet.net.endpoints import Listener
 from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.files.mt5 import HEADER, rows
@@ -87,8 +88,8 @@ def test_no_other_date_or_time_is_read(tmp_path, clock):
 @pytest.fixture
 def data(env_with, tmp_path):
     env = env_with()
-    env.collector.take(env.collector.source("desk"), [(EURUSD, b"1.1")], EPOCH)
-    env.collector.sync()
+    env.find(ITicks).take(env.find(ITicks).source("desk"), [(EURUSD, b"1.1")], EPOCH)
+    env.find(ITicks).sync()
     return tmp_path / "data"
 
 
@@ -120,12 +121,12 @@ def test_many_symbols_are_asked_for_in_lines_that_the_server_reads(env_with):
     symbols = [f"SYMBOL{number:03}" for number in range(100)]
     subscribe(server, symbols, print, clock).startService()
     env = env_with()
-    port = connect(TicksFactory(env, Listener("ticks", "")), env.clock)
+    port = connect(TicksFactory(env.of("ticks"), Listener("ticks", "")), env.clock)
     port.send(server.end.value())
     env.clock.advance(1)
     assert not port.closed
     assert not port.reset
-    (asked,) = env.collector.feed.subscribers.values()
+    (asked,) = env.find(ITicks).feed.subscribers.values()
     assert len(asked) == 100
 
 

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 
 from mtnet.access.rights import EVERYTHING
 from mtnet.errors import JournalError
+from mtnet.interfaces import ISignals, ITicks
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.ingest import StreamIngest
@@ -25,11 +26,11 @@ class Server:
     """A env, and the connections to it."""
 
     def __init__(self, env):
-        self.env, self.collector = env, env.collector
+        self.env, self.collector = env, env.find(ITicks)
         self.errors = []
 
     def dial(self):
-        return StreamIngest(self.env, "127.0.0.1", self.errors.append, ANYBODY)
+        return StreamIngest(self.env.of("ticks"), "127.0.0.1", self.errors.append, ANYBODY)
 
     def send(self, number, *ticks, stream=None):
         """Send a batch, or the beginning of one, record by record; return the connection."""
@@ -40,7 +41,7 @@ class Server:
         return stream
 
     def flush(self):
-        self.env.clock.advance(self.env.config.ticks.flush)
+        self.env.clock.advance(self.env.of("ticks").section.flush)
 
     def count(self, *names):
         return [self.collector.health()[name] for name in names]
@@ -307,12 +308,15 @@ class Disk:
 def slow(serve, tmp_path, clock):
     """A server whose disk works when the test says so."""
     server = serve()
-    folder, settings = tmp_path / "data", server.env.config.ticks
+    folder, settings = tmp_path / "data", server.env.of("ticks").section
     server.disk, server.store = Disk(), Store(folder / "ticks.sqlite")
     tally = Tally(folder / "ticks.taken")
     collector = Collector(settings, 0, server.store, tally, clock, server.disk)
     collector.open()
-    server.collector, server.env = collector, replace(server.env, collector=collector)
+    server.collector, server.env = (
+        collector,
+        replace(server.env, find={ITicks: collector, ISignals: server.env.find(ISignals)}.get),
+    )
     return server
 
 
@@ -334,7 +338,7 @@ def test_what_is_remembered_of_a_batch_is_never_ahead_of_what_is_on_disk(serve, 
     slow.disk.step()
     stream.take(b"EURUSD 2\n")
     slow.disk.full = False
-    slow.env.clock.advance(slow.env.config.ticks.retry)
+    slow.env.clock.advance(slow.env.of("ticks").section.retry)
     stream.take(b"EURUSD 3\n")  # while the first is written
     while slow.disk.calls:
         slow.disk.step()

@@ -6,8 +6,9 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
 
+from mtnet.interfaces import ITicks
 from mtnet.net.endpoints import Listener
-from mtnet.plugins.ticks import ticks_by_datagram
+from mtnet.services.ticks.udp import TickDatagramProtocol
 
 ALICE, BOB = (f"LOGIN: {name} {PASSWORD}\n".encode() for name in ("alice", "bob"))
 DENIED = b"ERR: denied"
@@ -24,7 +25,7 @@ def daemon(build):
 
 
 def symbols(daemon):
-    return {symbol.decode() for symbol in daemon.env.collector.symbols()}
+    return {symbol.decode() for symbol in daemon.env.find(ITicks).symbols()}
 
 
 def test_a_login_is_told_and_its_password_may_hold_blanks(daemon):
@@ -51,7 +52,7 @@ def test_an_account_sends_the_symbols_that_it_may_and_no_others(daemon):
     answer = daemon.ask("ticks", BOB + b"EURUSD 1.1\nGBPUSD 1.3\nEURJPY 160.1\n")
     assert answer.startswith(b"OK: LOGIN\r\nERR: denied")
     assert symbols(daemon) == {"EURUSD", "EURJPY"}
-    assert daemon.env.collector.health()["refused"] == 1
+    assert daemon.env.find(ITicks).health()["refused"] == 1
 
 
 def test_what_may_not_be_sent_of_a_numbered_batch_is_left_out_of_its_repetition_too(daemon):
@@ -150,7 +151,7 @@ class Port:
     """A port for datagrams, heard on an address that others reach."""
 
     def __init__(self, daemon):
-        self.protocol = ticks_by_datagram.buildProtocol(daemon.env, Listener("ticks", "udp:8082"))
+        self.protocol = TickDatagramProtocol(daemon.env.of("ticks"), Listener("ticks", "udp:8082"))
         self.protocol.transport = self
         self.protocol.startProtocol = None
 
@@ -177,7 +178,7 @@ def test_a_network_may_send_and_others_may_not(harness):
         [(b"EURUSD 1.1\0", ("10.1.2.3", 1)), (b"GBPUSD 1.3\0", ("192.0.2.7", 1))]
     )
     assert symbols(harness) == {"EURUSD"}
-    assert harness.env.collector.health()["refused"] == 1
+    assert harness.env.find(ITicks).health()["refused"] == 1
 
 
 def test_a_network_may_send_some_symbols_in_whatever_form(harness):
@@ -185,7 +186,7 @@ def test_a_network_may_send_some_symbols_in_whatever_form(harness):
     port.send("172.16.0.1", b"EURUSD 1.1\0", b"GBPUSD 1.3\0", b"EURJPY 1 2\nGBPJPY 1\n")
     port.send("172.16.0.1", b"@@desk 1\nEURCHF 1.1\nUSDCHF 1.1\n")
     assert symbols(harness) == {"EURUSD", "EURJPY", "EURCHF"}
-    assert harness.env.collector.health()["refused"] == 3
+    assert harness.env.find(ITicks).health()["refused"] == 3
 
 
 def test_a_datagram_never_earns_a_penalty(daemon):

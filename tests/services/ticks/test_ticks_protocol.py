@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from mtnet.errors import JournalError
-from mtnet.interfaces import IListenerAware, IStreamPlugin
+from mtnet.interfaces import IListenerAware, IServicePlugin, ITicks
 from mtnet.net.time_slices import TimeSlicer
 from mtnet.plugins.ticks import ticks
 from mtnet.services.ticks import connection
@@ -24,8 +24,8 @@ STRANGER = {"host": "192.0.2.1", "peer": "192.0.2.9"}
 
 
 def test_the_plugin_and_its_factory_keep_their_interfaces(env_with):
-    assert verifyObject(IStreamPlugin, ticks)
-    assert verifyObject(IListenerAware, ticks.buildFactory(env_with()))
+    assert verifyObject(IServicePlugin, ticks)
+    assert verifyObject(IListenerAware, env_with().factory("ticks"))
 
 
 # Lines
@@ -417,7 +417,7 @@ def test_a_command_within_a_batch_makes_no_double_of_its_resend(serve, command, 
     batch = b"@@desk 7\nEURUSD 1\n" + command + b"EURUSD 2\nEURUSD 3\n"
     server.ask(batch if when == "both times" else batch.replace(command, b""))
     if where == "the next daemon":
-        server.env.collector.close()
+        server.env.find(ITicks).close()
         server = serve()
     answer = server.ask(batch + b"SYNC:\n")
     assert server.stored() == ["EURUSD 1", "EURUSD 2", "EURUSD 3"]
@@ -452,7 +452,7 @@ def test_a_resend_with_other_bytes_is_a_restart_and_is_stored(serve):
     server.ask(BATCH)
     assert server.ask(BATCH.replace(b" 3", b" 4") + b"SYNC:\n") == b"OK: SYNC 3\r\n"
     assert len(server.stored()) == 6
-    assert server.env.collector.source("desk").restarts == 1
+    assert server.env.find(ITicks).source("desk").restarts == 1
 
 
 @pytest.mark.parametrize(
@@ -588,7 +588,7 @@ def test_the_header_of_a_stranger_who_may_not_send_changes_no_source(serve):
     server = serve("access.anonymous=read")
     server.ask(b"@@desk 7\nEURUSD 1\nEURUSD 2\n")
     server.ask(b"@@desk 999999\n@@desk 7\nPING:\n@@desk 1\nEURUSD 3\n@@nobody 1\n", **STRANGER)
-    desk = server.env.collector.source("desk")
+    desk = server.env.find(ITicks).source("desk")
     assert (desk.highest, desk.missing, desk.restarts) == (7, 0, 0)
     assert server.count("sources") == [1]
     server.ask(b"@@desk 7\nEURUSD 1\nEURUSD 2\n")

@@ -14,14 +14,15 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from mtnet.interfaces import IBurstProtocol, IDatagramPlugin
+from mtnet.interfaces import IBurstProtocol, IDatagramListener, ISignals, ITicks
 from mtnet.net.endpoints import Listener
-from mtnet.plugins.ticks import ticks_by_datagram
 from mtnet.services.ticks import udp
 from mtnet.services.ticks.collector import Collector
+from mtnet.services.ticks.component import TicksComponent
 from mtnet.services.ticks.model import Source
 from mtnet.services.ticks.storage.blocks import unpack
 from mtnet.services.ticks.storage.store import Store, StoredState
+from mtnet.services.ticks.udp import TickDatagramProtocol
 
 LISTENER = Listener("ticks", "udp:8082:interface=127.0.0.1")
 HERE, THERE = ("127.0.0.1", 50_000), ("192.0.2.9", 50_001)
@@ -44,8 +45,8 @@ class Port:
     """The protocol of one port and what became of what it was sent."""
 
     def __init__(self, env, host="127.0.0.1"):
-        self.env, self.clock, self.collector = env, env.clock, env.collector
-        self.protocol = ticks_by_datagram.buildProtocol(env, LISTENER)
+        self.env, self.clock, self.collector = env, env.clock, env.find(ITicks)
+        self.protocol = TickDatagramProtocol(env.of("ticks"), LISTENER)
         self.wire = self.protocol.transport = Wire(host)
 
     def send(self, *burst, sender=HERE):
@@ -55,7 +56,7 @@ class Port:
         return [self.collector.health()[name] for name in names]
 
     def flush(self):
-        self.clock.advance(self.env.config.ticks.flush)
+        self.clock.advance(self.env.of("ticks").section.flush)
 
     def stored(self):
         """Return what is on disk as texts, symbol by symbol, in the order of arrival."""
@@ -99,8 +100,8 @@ def port(env_with):
     return lambda *sets, **where: Port(env_with("reserve=0", *sets), **where)
 
 
-def test_the_plugin_and_its_protocol_keep_their_interfaces(port):
-    assert verifyObject(IDatagramPlugin, ticks_by_datagram)
+def test_the_plugin_and_its_protocol_keep_their_interfaces(env, port):
+    assert verifyObject(IDatagramListener, TicksComponent(env.of("ticks")))
     assert verifyObject(IBurstProtocol, port().protocol)
 
 
@@ -262,7 +263,7 @@ def test_one_symbol_in_several_spellings_is_one(port):
     here.send(b"UK 100 1", b"UK%20100 2", b"%55K%20100 3", b"EURUSD.\xa3 4", "EURUSD.£ 5".encode())
     expected = ["UK%20100 1", "UK%20100 2", "UK%20100 3", "EURUSD.£ 4", "EURUSD.£ 5"]
     assert sorted(here.stored()) == sorted(expected)
-    assert here.env.collector.health()["symbols"] == 2
+    assert here.env.find(ITicks).health()["symbols"] == 2
 
 
 def test_a_header_that_is_not_first_is_no_header(port):
@@ -409,9 +410,16 @@ class Untold:
 def outcome(env, burst, together, senders):
     """Return what is on disk and what was counted when a burst came at once, or one by one."""
     memory, clock = Memory(), Clock()
-    collector = Collector(env.config.ticks, 0, memory, Untold(), clock, maybeDeferred)
+    collector = Collector(env.of("ticks").section, 0, memory, Untold(), clock, maybeDeferred)
     collector.open()
-    here = Port(replace(env, collector=collector, clock=clock, now=lambda: 10**12))
+    here = Port(
+        replace(
+            env,
+            find={ITicks: collector, ISignals: env.find(ISignals)}.get,
+            clock=clock,
+            now=lambda: 10**12,
+        )
+    )
     received = [(data, senders[at % len(senders)]) for at, data in enumerate(burst)]
     for part in [received] if together else [[each] for each in received]:
         here.protocol.datagramsReceived(part)

@@ -7,6 +7,7 @@ from zlib import decompress
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
+from mtnet.interfaces import ITicks
 from mtnet.net.endpoints import Listener
 from mtnet.services.ticks.protocol import TicksFactory
 from mtnet.services.ticks.storage.blocks import unpack
@@ -20,7 +21,7 @@ class Server:
 
     def __init__(self, env, turns=None):
         self.env, self.clock = env, env.clock
-        self.factory = TicksFactory(env, LISTENER, turns)
+        self.factory = TicksFactory(env.of("ticks"), LISTENER, turns)
 
     def dial(self, **addresses):
         return connect(self.factory, self.clock, **addresses)
@@ -47,11 +48,11 @@ class Server:
         return terminal.received()
 
     def count(self, *names):
-        return [self.env.collector.health()[name] for name in names]
+        return [self.env.find(ITicks).health()[name] for name in names]
 
     def stored(self):
         """Return what is on disk as texts, in order, once all that was taken is there."""
-        self.clock.advance(self.env.config.ticks.flush)
+        self.clock.advance(self.env.of("ticks").section.flush)
         with closing(sqlite3.connect(f"{self.env.config.data}/ticks.sqlite")) as connection:
             rows = connection.execute(
                 "SELECT name, data FROM block JOIN symbol ON symbol.id = block.symbol "

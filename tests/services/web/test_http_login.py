@@ -5,6 +5,8 @@ from fakes.daemon import PASSWORD, REMOTE, TOKEN, FakeDaemon, basic
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent
 
+from mtnet.interfaces import ITemplates
+
 TEMPLATE = b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n"
 
 
@@ -13,7 +15,7 @@ def build(tmp_path, clock):
     def make(*sets, **more):
         daemon = FakeDaemon(tmp_path / "data", clock, *sets, **more)
         for symbol in ("EURUSD", "GBPUSD"):
-            daemon.env.library.store(symbol, "H1", TEMPLATE, 1)
+            daemon.env.find(ITemplates).library.store(symbol, "H1", TEMPLATE, 1)
         return daemon
 
     return make

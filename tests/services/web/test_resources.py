@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from mtnet import __version__
 from mtnet.errors import TemplateError
-from mtnet.interfaces import IListenerAware, IStreamPlugin
+from mtnet.interfaces import IHealth, IListenerAware, IServicePlugin, ITemplates
 from mtnet.net.endpoints import Listener
 from mtnet.plugins.web import web
 from mtnet.testing import connect
@@ -44,7 +44,7 @@ def serve(env_with, clock):
         def __init__(self, *sets, listener=None):
             self.env = env_with(*sets)
             listener = listener or Listener("web", "tcp:8083")
-            self.factory = web.buildFactory(self.env).at(listener)
+            self.factory = self.env.factory("web", listener)
 
         def dial(self, **addresses):
             return connect(self.factory, clock, **addresses)
@@ -55,7 +55,9 @@ def serve(env_with, clock):
             return Answer(terminal.received())
 
         def store(self, content=TEMPLATE, symbol="EURUSD", period="H1"):
-            return self.env.library.store(symbol, period, content, self.env.now())[0]
+            return self.env.find(ITemplates).library.store(symbol, period, content, self.env.now())[
+                0
+            ]
 
     return Server
 
@@ -80,8 +82,8 @@ def chunked(*parts):
 
 
 def test_the_plugin_and_its_factory_keep_their_interfaces(env_with):
-    assert verifyObject(IStreamPlugin, web)
-    assert verifyObject(IListenerAware, web.buildFactory(env_with()))
+    assert verifyObject(IServicePlugin, web)
+    assert verifyObject(IListenerAware, env_with().factory("web"))
 
 
 # Reading
@@ -190,7 +192,7 @@ def test_health_is_503_when_somebody_must_act(serve):
     server = serve()
     answer = server.ask("GET", "/healthz")
     assert (answer.status, answer.json["healthy"]) == (200, True)
-    object.__setattr__(server.env, "health", lambda: {"healthy": False, "disk": "full"})
+    server.env.find(IHealth).health = lambda: {"healthy": False, "disk": "full"}
     answer = server.ask("GET", "/healthz")
     assert (answer.status, answer.json) == (503, {"healthy": False, "disk": "full"})
 
@@ -225,7 +227,10 @@ def test_a_body_is_taken_in_chunks_and_a_byte_at_a_time(serve):
     terminal = server.dial()
     terminal.send(head + chunked(TEMPLATE[:5], TEMPLATE[5:]), 1)
     assert Answer(terminal.received()).status == 201
-    assert server.env.library.content(server.env.library.newest()) == TEMPLATE
+    assert (
+        server.env.find(ITemplates).library.content(server.env.find(ITemplates).library.newest())
+        == TEMPLATE
+    )
 
 
 @pytest.mark.parametrize(
@@ -267,7 +272,7 @@ def test_a_disk_that_is_full_is_503_and_a_bug_is_500(serve, log):
     server = serve()
     for error, status in ((TemplateError("server", "Full."), 503), (ZeroDivisionError(), 500)):
         failing = Deferred()
-        object.__setattr__(server.env, "in_thread", lambda *args, failing=failing: failing)
+        server.env.components.workers["templates"] = {"": lambda *args, failing=failing: failing}
         terminal = server.dial()
         terminal.send(request("PUT", "/templates/A/H1", TEMPLATE))
         failing.errback(error)
@@ -278,7 +283,7 @@ def test_a_disk_that_is_full_is_503_and_a_bug_is_500(serve, log):
 
 def test_a_client_that_is_gone_before_the_answer_disturbs_nobody(serve, clock):
     server, stores = serve(), Deferred()
-    object.__setattr__(server.env, "in_thread", lambda *args: stores)
+    server.env.components.workers["templates"] = {"": lambda *args: stores}
     terminal = server.dial()
     terminal.send(request("PUT", "/templates/A/H1", TEMPLATE))
     terminal.hang_up()
@@ -289,7 +294,7 @@ def test_a_client_that_is_gone_before_the_answer_disturbs_nobody(serve, clock):
 @pytest.mark.parametrize("error", [TemplateError("template", "None."), ZeroDivisionError()])
 def test_what_is_refused_after_the_client_has_left_is_logged_in_one_line(serve, log, error):
     server, stores = serve(), Deferred()
-    object.__setattr__(server.env, "in_thread", lambda *args: stores)
+    server.env.components.workers["templates"] = {"": lambda *args: stores}
     terminal = server.dial()
     terminal.send(request("PUT", "/templates/A/H1", TEMPLATE))
     terminal.hang_up()
@@ -307,7 +312,7 @@ def test_a_form_is_refused_and_told_what_to_send(serve, method):
     assert (answer.status, answer.json["error"]) == (415, "template")
     assert "curl -T FILE" in answer.json["text"]
     assert server.ask(method, "/templates/EURUSD/H1", body).status == 400
-    assert server.env.library.listing() == []
+    assert server.env.find(ITemplates).library.listing() == []
 
 
 def test_a_body_that_is_too_large_is_told_the_setting_and_both_sizes(serve):
@@ -415,7 +420,7 @@ def test_a_page_of_another_origin_is_refused(serve, origin, method):
     server = serve()
     answer = server.ask(method, "/templates/A/H1", TEMPLATE, "localhost:8083", Origin=origin)
     assert (answer.status, answer.json["error"]) == (403, "origin")
-    assert server.env.library.listing() == []
+    assert server.env.find(ITemplates).library.listing() == []
 
 
 def test_our_own_page_is_served(serve):

@@ -7,12 +7,14 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
+from mtnet.interfaces import ISignals
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.output.buffer import OutputBuffer
 from mtnet.net.transport import StreamTransport
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.classic.queue import ClassicQueue
 from mtnet.services.signals.fanout import ISubscriber
+from mtnet.services.signals.service import SignalService
 
 PACED_BUDGET = 1
 """A paced follower has one frame under way: what waits behind it can still be replaced."""
@@ -39,26 +41,27 @@ class ClassicFollower:
         self, env: Environment, channel: str, transport: StreamTransport, end: Callable[[str], None]
     ) -> None:
         self._env, self._channel, self._end = env, channel, end
-        self._settings = env.config.signals
+        self._settings = env.section
         budget = PACED_BUDGET if self._settings.pace else UNPACED_BUDGET
         if self._settings.pace:
             configure_keepalive(transport, SEND_BUFFER)
         self._output = OutputBuffer(transport, env.clock, budget, self._pump)
-        state = env.signals.shared_state(channel)
+        self._signals: SignalService = env.find(ISignals)
+        state = self._signals.shared_state(channel)
         self._queue = ClassicQueue(self._settings, state, env.clock.seconds())
         self._timer: IDelayedCall | None = None
         self._stopped = False
 
     def start(self) -> None:
         """Tell the positions of the channel, and each change from now on."""
-        self._env.signals.fanout.subscribe(self._channel, self)
+        self._signals.fanout.subscribe(self._channel, self)
         self._pump()
 
     def stop(self) -> bool:
         """Tell nothing more; return whether all that was told has left the process."""
         idle = self._output.ready
         self._stopped = True
-        self._env.signals.fanout.unsubscribe(self._channel, self)
+        self._signals.fanout.unsubscribe(self._channel, self)
         self._cancel()
         self._output.close()
         return idle

@@ -1,0 +1,105 @@
+"""Component container: builds the services of all plugins, and lets them find each other."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+
+from mtnet.daemon.environment import Environment, Worker
+from mtnet.errors import ConfigError
+from mtnet.interfaces import IControlCommands, IService, IServicePlugin, IStatus
+
+
+class Components:
+    """
+    Every service that is installed, whether it listens or not.
+
+    Args:
+        env: what all components see; each gets a view of its own.
+        make_worker: makes a thread of a name.
+        offers: what the daemon itself offers, as objects that provide interfaces.
+
+    Attributes:
+        services: by name, in the order of building.
+        workers: the threads of each, in the order of their making.
+    """
+
+    def __init__(
+        self,
+        plugins: Mapping[str, IServicePlugin],
+        env: Environment,
+        make_worker: Callable[[str], Any],
+        *offers: object,
+    ) -> None:
+        self._env, self._make_worker, self._offers = env, make_worker, offers
+        self.environments: dict[str, Environment] = {}
+        self.services: dict[str, IService] = {}
+        self.workers: dict[str, dict[str, Any]] = {}
+        for name, plugin in plugins.items():
+            self.environments[name] = view = self._view(name)
+            self.services[name] = plugin.build(view)
+
+    def _view(self, name: str) -> Environment:
+        return replace(
+            self._env,
+            name=name,
+            section=getattr(self._env.config, name, None),
+            worker=partial(self._worker, name),
+            find=self.find,
+            find_all=self.find_all,
+        )
+
+    def _worker(self, component: str, name: str = "") -> Worker:
+        own = self.workers.setdefault(component, {})
+        if name not in own:
+            own[name] = self._make_worker("-".join(filter(None, ("mtnet", component, name))))
+        worker: Worker = own[name]
+        return worker
+
+    def find(self, interface: Any) -> Any:
+        """Return what a component, or the daemon, offers; None = nobody offers it."""
+        for each in (*self.services.values(), *self._offers):
+            found = interface(each, None)
+            if found is not None:
+                return found
+        return None
+
+    def find_all(self, interface: Any) -> dict[str, Any]:
+        """Return the offers of all components, by name."""
+        found = {name: interface(service, None) for name, service in self.services.items()}
+        return {name: offer for name, offer in found.items() if offer is not None}
+
+    def commands(self) -> dict[str, Any]:
+        """
+        Return the commands of the control socket of all components.
+
+        Raises:
+            ConfigError: two components have a command of one name.
+        """
+        commands: dict[str, Any] = {}
+        for name, offer in self.find_all(IControlCommands).items():
+            own = offer.commands()
+            if taken := commands.keys() & own:
+                raise ConfigError(f"The command {min(taken)!r} of {name} is also another's.")
+            commands.update(own)
+        return commands
+
+    def health(self) -> dict[str, Any]:
+        """Return the health of each component that reports any."""
+        return {name: each.health() for name, each in self.find_all(IStatus).items()}
+
+    def status(self) -> dict[str, Any]:
+        """Return the status of each component that reports any."""
+        return {name: each.status() for name, each in self.find_all(IStatus).items()}
+
+    async def start(self) -> None:
+        """Start every component."""
+        for service in self.services.values():
+            await maybeDeferred(service.start)
+
+    async def stop(self) -> None:
+        """Stop every component, the last one first."""
+        for service in reversed(self.services.values()):
+            await maybeDeferred(service.stop)

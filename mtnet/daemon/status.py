@@ -1,0 +1,98 @@
+"""Status reports: what `mtnet status` and `/healthz` show."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from zope.interface import implementer
+
+from mtnet import __version__
+from mtnet.access.anonymous import AnonymousAccess
+from mtnet.daemon.ports import BoundListener
+from mtnet.interfaces import IHealth
+from mtnet.redact import PathRedactor
+
+Part = Callable[[], Mapping[str, Any]]
+"""Returns the health of one part of the daemon, see `IStatus.health`."""
+
+
+@implementer(IHealth)
+class HealthReport:
+    """
+    Joins the health of all parts.
+
+    Args:
+        parts: returns them by name.
+    """
+
+    def __init__(self, parts: Callable[[], Mapping[str, Mapping[str, Any]]]) -> None:
+        self._parts = parts
+
+    def health(self) -> dict[str, Any]:
+        """Return whether everything is healthy, what is not, and each part; with paths."""
+        parts = self._parts()
+        trouble = [f"{name}: {_cause(part)}" for name, part in parts.items() if not part["healthy"]]
+        warnings = [f"{name}: {p['warning']}" for name, p in parts.items() if p.get("warning")]
+        return {"healthy": not trouble, "trouble": trouble, "warnings": warnings, **parts}
+
+
+@implementer(IHealth)
+class PublicHealth:
+    """Filter: the health report without the paths of this machine, for `/healthz`."""
+
+    def __init__(self, report: HealthReport, redactor: PathRedactor) -> None:
+        self._report, self._redactor = report, redactor
+
+    def health(self) -> dict[str, Any]:
+        """Return the report that strangers may read."""
+        report: dict[str, Any] = self._redactor.report(self._report.health())
+        return report
+
+
+class ListenerTable:
+    """The listeners, as the daemon prints them at its start and `mtnet status` shows them."""
+
+    def __init__(self, bound: Iterable[BoundListener], anonymous: AnonymousAccess) -> None:
+        self._bound, self._anonymous = list(bound), anonymous
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return one row for each listener."""
+        return [bound.report(self._anonymous) for bound in self._bound]
+
+    def text(self, data: str, accounts: bool, networks: Mapping[str, Iterable[str]]) -> str:
+        """
+        Return the table with a heading, and hints below.
+
+        Args:
+            data: the path of the data folder.
+            accounts: whether anybody can log in.
+            networks: the rights of `access.networks`.
+        """
+        rows = [("SERVICE", "ADDRESS", "SECURITY", "LOOPBACK MAY", "STRANGERS MAY")]
+        rows += [tuple(row.values()) for row in self.rows()]  # type: ignore[misc]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        head = f"mtnet {__version__}, data in {data}"
+        return "\n".join([head, *lines, *self._hints(accounts, networks)])
+
+    def _hints(self, accounts: bool, networks: Mapping[str, Iterable[str]]) -> Iterable[str]:
+        if not any(row["strangers"] for row in self.rows()):
+            yield "Loopback only: every program here may do everything, and strangers nothing."
+        elif accounts:
+            yield "Whoever logs in may do more: `mtnet account list` says who and what."
+        for network, rights in networks.items():
+            yield f"Besides, {network} may {', '.join(rights) or 'nothing'}."
+        tried = [each for each in self._bound if each.welcomes and not each.listener.proxied]
+        if tried:
+            # The most specific one: of a shared port it is less clear what will be shown.
+            yield f"Try: {min(tried, key=lambda each: len(each.verbs)).example_command()}"
+
+
+def _cause(part: Mapping[str, Any]) -> str:
+    """Return why a part is not healthy: its own sentence, else what it names."""
+    if part.get("trouble"):
+        return str(part["trouble"])
+    for key in ("damaged", "diverged", "full"):
+        found = part.get(key)
+        if found:
+            return f"{', '.join(map(str, found))}: {key}" if isinstance(found, list) else key
+    return "not healthy; the log says why"

@@ -1,0 +1,35 @@
+"""The shared port as a component of the daemon."""
+
+from typing import Any
+
+from twisted.internet.interfaces import IProtocolFactory
+from zope.interface import implementer
+
+from mtnet.interfaces import IFirstBytes, IService, IStreamListener
+from mtnet.net.endpoints import Listener
+from mtnet.net.shared_port import SharedPortFactory
+
+
+@implementer(IService, IStreamListener)
+class SharedPort:
+    """One port for every service whose connections can be told apart by their first bytes."""
+
+    verbs = ("follow", "publish", "send", "read", "fetch")
+    welcomes = True
+
+    def __init__(self, env: Any) -> None:
+        self._env = env
+
+    def start(self) -> None:
+        """Nothing has to be started."""
+
+    def stop(self) -> None:
+        """Nothing has to be stopped."""
+
+    def factory(self, listener: Listener) -> IProtocolFactory:
+        """Return the factory of the connections of a shared listener."""
+        offers = self._env.find_all(IFirstBytes)
+        services = {name: each.shared_factory(listener, False) for name, each in offers.items()}
+        silent = next(each for each in offers.values() if each.silent)
+        follower = silent.shared_factory(listener, True)
+        return SharedPortFactory(self._env, services, follower, listener)

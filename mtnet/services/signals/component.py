@@ -1,0 +1,85 @@
+"""Signals as a component of the daemon."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.interfaces import IProtocolFactory
+from zope.interface import implementer
+
+from mtnet.daemon.environment import Environment
+from mtnet.interfaces import (
+    IControlCommands,
+    IFirstBytes,
+    IService,
+    ISignals,
+    IStatus,
+    IStreamListener,
+)
+from mtnet.net.endpoints import Listener
+from mtnet.services.signals.commands import SignalCommands
+from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.protocol import SignalsFactory
+from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.upstream import source_service
+
+FRAME = b"<<"
+"""The first bytes of a classic publisher and of every client of dialect 2."""
+
+
+@implementer(IService, IStreamListener, IFirstBytes)
+class SignalsComponent:
+    """
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+
+    verbs = ("follow", "publish")
+    silent = welcomes = True
+    word = 0.0
+
+    def __init__(self, env: Environment) -> None:
+        self._env, worker = env, env.worker()
+        journal = Journal(env.file("signals.sqlite"), env.section.retain)
+        self.signals = SignalService(env.section, journal, env.clock, env.now, worker, worker.later)
+        self.signals.open()
+        self._commands = SignalCommands(self.signals)
+        self._sources = MultiService()
+
+    def __conform__(self, interface: Any) -> Any:
+        offers: Mapping[Any, object] = {
+            ISignals: self.signals,
+            IStatus: self.signals,
+            IControlCommands: self._commands,
+        }
+        return offers.get(interface)
+
+    def start(self) -> None:
+        """Begin to store and to send, and connect to the sources."""
+        self.signals.start()
+        for name, source in self._env.section.sources.items():
+            endpoint = clientFromString(self._env.clock, source.connect)
+            source_service(self._env, name, source, endpoint).setServiceParent(self._sources)
+        self._sources.startService()
+
+    def stop(self) -> "Deferred[None]":
+        """Leave the sources, and store what was taken."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await maybeDeferred(self._sources.stopService)
+        await self.signals.close()
+
+    def factory(self, listener: Listener) -> IProtocolFactory:
+        """Return the factory of the connections of a signals listener."""
+        return SignalsFactory(self._env, listener)
+
+    def recognize(self, head: bytes) -> bool | None:
+        """Say whether these are the first bytes of a publisher or of a client of dialect 2."""
+        return head.startswith(FRAME) or (None if FRAME.startswith(head) else False)
+
+    def shared_factory(self, listener: Listener, silent: bool) -> IProtocolFactory:
+        """Return the factory of those whose first bytes, or silence, were recognized."""
+        return SignalsFactory(self._env, listener, 0.0 if silent else None)

@@ -1,0 +1,91 @@
+"""Templates as a component of the daemon."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IProtocolFactory
+from zope.interface import implementer
+
+from mtnet.daemon.environment import Environment
+from mtnet.interfaces import (
+    IFirstBytes,
+    IHttpServer,
+    IService,
+    IStatus,
+    IStreamListener,
+    ITemplates,
+)
+from mtnet.net.endpoints import Listener
+from mtnet.net.first_bytes import COMMANDS, can_become, starts_with
+from mtnet.services.templates.integrity_check import IntegrityCheckService
+from mtnet.services.templates.library import Library
+from mtnet.services.templates.protocol import TemplatesFactory
+from mtnet.services.templates.version import Version
+from mtnet.services.templates.watched_folder import WatchedFolderService
+
+
+@implementer(IService, IStreamListener, IFirstBytes, ITemplates)
+class TemplatesComponent:
+    """
+    Raises:
+        StartError: the folder cannot be read.
+    """
+
+    verbs = ("fetch", "publish")
+    silent = welcomes = False
+
+    def __init__(self, env: Environment) -> None:
+        self._env, settings = env, env.section
+        self.max_size, self.progress = settings.max_size, settings.progress
+        self.word = settings.word
+        self.library = Library(
+            env.file("templates"),
+            max_size=settings.max_size,
+            versions=settings.versions,
+            keep_experts=settings.keep_experts,
+            default=settings.default,
+        )
+        self._services = MultiService()
+
+    def __conform__(self, interface: Any) -> Any:
+        offers: Mapping[Any, object] = {IStatus: self.library}
+        return offers.get(interface)
+
+    def start(self) -> None:
+        """Begin to check what is stored, and to watch the folder."""
+        IntegrityCheckService(self._env).setServiceParent(self._services)
+        if self._env.section.folder:
+            WatchedFolderService(self._env).setServiceParent(self._services)
+        self._services.startService()
+
+    def stop(self) -> "Deferred[None]":
+        """End the checks."""
+        return maybeDeferred(self._services.stopService)
+
+    def factory(self, listener: Listener) -> IProtocolFactory:
+        """Return the factory of the connections of a templates listener."""
+        return self._factory(listener, True)
+
+    def recognize(self, head: bytes) -> bool | None:
+        """Say whether a connection begins with a command of a raw client."""
+        if starts_with(head, COMMANDS):
+            return True
+        return None if can_become(head, COMMANDS) else False
+
+    def shared_factory(self, listener: Listener, silent: bool) -> IProtocolFactory:
+        """Return the factory of raw clients that have sent a command."""
+        return self._factory(listener, False)
+
+    def _factory(self, listener: Listener, raw: bool) -> IProtocolFactory:
+        site = self._env.find(IHttpServer).site(listener, ("templates",))
+        return TemplatesFactory(self._env, site, listener, raw)
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Return what is stored."""
+        return self.library.listing()
+
+    def put(self, symbol: str, period: str, content: bytes) -> "Deferred[tuple[Version, bool]]":
+        """Store a template, off the reactor."""
+        return self._env.worker()(self.library.store, symbol, period, content, self._env.now())
