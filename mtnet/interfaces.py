@@ -162,7 +162,11 @@ class IHttpResources(Interface):
     """Optional: resources of the HTTP API."""
 
     def resources() -> Mapping[bytes, Any]:
-        """Return `twisted.web.resource.IResource` objects by first path segment."""
+        """
+        Return `twisted.web.resource.IResource` objects by first path segment.
+
+        `mtnet.net.http.MethodResource` is a base for them: it answers errors as JSON.
+        """
 
 
 class IControlCommands(Interface):

@@ -6,13 +6,16 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.web.resource import IResource
 from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
     IFirstBytes,
+    IHttpResources,
     IHttpServer,
     IService,
+    ISignals,
     IStatus,
     IStreamListener,
     ITemplates,
@@ -22,11 +25,12 @@ from mtnet.net.first_bytes import COMMANDS, can_become, starts_with
 from mtnet.services.templates.integrity_check import IntegrityCheckService
 from mtnet.services.templates.library import Library
 from mtnet.services.templates.protocol import TemplatesFactory
+from mtnet.services.templates.resources import TemplatesResource
 from mtnet.services.templates.version import Version
 from mtnet.services.templates.watched_folder import WatchedFolderService
 
 
-@implementer(IService, IStreamListener, IFirstBytes, ITemplates)
+@implementer(IService, IStreamListener, IFirstBytes, IHttpResources, ITemplates)
 class TemplatesComponent:
     """
     Raises:
@@ -81,6 +85,11 @@ class TemplatesComponent:
     def _factory(self, listener: Listener, raw: bool) -> IProtocolFactory:
         site = self._env.find(IHttpServer).site(listener, ("templates",))
         return TemplatesFactory(self._env, site, listener, raw)
+
+    def resources(self) -> Mapping[bytes, IResource]:
+        """Return the resource `/templates`."""
+        codepage = self._env.find(ISignals).codepage
+        return {b"templates": TemplatesResource(self.library, self.put, self.max_size, codepage)}
 
     def listing(self) -> list[dict[str, Any]]:
         """Return what is stored."""

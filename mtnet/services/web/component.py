@@ -1,20 +1,28 @@
 """The HTTP API as a component of the daemon."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from functools import cached_property
 
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.web.resource import IResource
 from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
-from mtnet.interfaces import IFirstBytes, IHttpServer, IService, IStreamListener
+from mtnet.interfaces import (
+    IFirstBytes,
+    IHealth,
+    IHttpResources,
+    IHttpServer,
+    IService,
+    IStreamListener,
+)
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import HTTP_METHODS, can_become, starts_with
 from mtnet.services.web.http import ApiSite
-from mtnet.services.web.resources import templates_site, web_site
+from mtnet.services.web.resources import HealthResource, VersionResource, resource_tree
 
 
-@implementer(IService, IStreamListener, IFirstBytes, IHttpServer)
+@implementer(IService, IStreamListener, IFirstBytes, IHttpResources, IHttpServer)
 class WebComponent:
     """Serves the resources of all components."""
 
@@ -31,16 +39,21 @@ class WebComponent:
     def stop(self) -> None:
         """Nothing has to be stopped."""
 
+    def resources(self) -> Mapping[bytes, IResource]:
+        """Return the resources of the daemon itself."""
+        health = HealthResource(self._env.find(IHealth))
+        return {b"healthz": health, b"version": VersionResource()}
+
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the connections of a web listener."""
         return self._site.at(listener)
 
     @cached_property
     def _site(self) -> ApiSite:
-        return web_site(self._env)
+        return self.site(Listener(self._env.name, ""), self._env.find_all(IHttpResources))
 
     def recognize(self, head: bytes) -> bool | None:
-        """Say whether a connection begins with an HTTP request."""
+        """Return whether a connection begins with an HTTP request."""
         if starts_with(head, HTTP_METHODS):
             return True
         return None if can_become(head, HTTP_METHODS) else False
@@ -49,6 +62,7 @@ class WebComponent:
         """Return the factory of connections at a shared port."""
         return self.factory(listener)
 
-    def site(self, listener: Listener, components: Sequence[str]) -> ApiSite:
-        """Return the factory of HTTP connections to some resources at another port."""
-        return templates_site(self._env).at(listener)
+    def site(self, listener: Listener, components: Collection[str]) -> ApiSite:
+        """Return the factory of HTTP connections to the resources of some components."""
+        root = resource_tree(self._env.find_all(IHttpResources), components)
+        return ApiSite(self._env, root, root.body_limit, listener)

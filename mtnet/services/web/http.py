@@ -31,6 +31,7 @@ from mtnet.errors import HttpError, WireError, quote
 from mtnet.interfaces import IListenerAware, ITemplates
 from mtnet.net.closing import StallDetector, unacknowledged
 from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.net.http import BodyLimit
 from mtnet.net.peer import ListenerAccess, Peer
 from mtnet.net.tls.handshake import SecureTransport
 from mtnet.net.transport import StreamTransport
@@ -174,7 +175,7 @@ class ApiRequest(Request):
     def gotLength(self, length: int | None) -> None:
         """Refuse a body before it is read, when its length is known; None = chunked."""
         self.content = BytesIO()
-        if length is not None and length > self.channel.site.max_body:
+        if length is not None and length > self.channel.site.body_limit.size:
             self._cut_off(f"{length} bytes")
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -182,7 +183,7 @@ class ApiRequest(Request):
         self._received += len(data)
         if self._cut:
             return
-        if self._received > self.channel.site.max_body:
+        if self._received > self.channel.site.body_limit.size:
             self._cut_off(f"{self._received} bytes or more")
         else:
             self.content.write(data)
@@ -296,8 +297,7 @@ class ApiRequest(Request):
         self.content = BytesIO()
         self.requestHeaders.removeHeader(b"Expect")
         site = self.channel.site
-        most = site.env.find(ITemplates).max_size
-        sentence = f"The body has {size}, and templates.max_size allows {most}."
+        sentence = f"The body has {size}, and {site.body_limit.reason}."
         self.channel.cut_off(413, b"Content Too Large", "size", sentence)
         self._closing = site.env.clock.callLater(
             site.env.find(ITemplates).progress, self.channel.loseConnection
@@ -311,7 +311,7 @@ class ApiSite(Site):
 
     Args:
         root: the resources; shared by the sites of all listeners.
-        max_body: bytes of the largest body.
+        body_limit: of each request.
     """
 
     logger = Logger()
@@ -319,7 +319,7 @@ class ApiSite(Site):
     protocol = ApiChannel  # type: ignore[assignment]
 
     def __init__(
-        self, env: Environment, root: IResource, max_body: int, listener: Listener
+        self, env: Environment, root: IResource, body_limit: BodyLimit, listener: Listener
     ) -> None:
         super().__init__(
             root,
@@ -328,14 +328,14 @@ class ApiSite(Site):
             reactor=env.clock,
             timeout=IDLE,
         )
-        self.env, self.max_body = env, max_body
+        self.env, self.body_limit = env, body_limit
         self._root = root
         self._access = ListenerAccess(env, listener)
         self._names = {"localhost", *(_canonical(name) for name in env.section.hosts)}
 
     def at(self, listener: Listener) -> "ApiSite":
         """Return the factory for the connections of `listener`."""
-        return ApiSite(self.env, self._root, self.max_body, listener)
+        return ApiSite(self.env, self._root, self.body_limit, listener)
 
     def buildProtocol(self, addr: IAddress | None) -> ApiChannel | None:  # type: ignore[override]
         peer = self._access.admit(addr)
