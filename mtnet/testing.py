@@ -30,8 +30,8 @@ from mtnet.access.bans.store import BanStore
 from mtnet.access.control import AccessControl
 from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
-from mtnet.config.loader import load
 from mtnet.daemon.components import Components
+from mtnet.daemon.configuration import load
 from mtnet.daemon.environment import Environment
 from mtnet.daemon.registry import installed
 from mtnet.daemon.status import HealthReport

@@ -100,6 +100,7 @@ FLOORS = {
     "mtnet.daemon.log_file": 0,
     "mtnet.daemon.options": 6,
     "mtnet.daemon.components": 6,
+    "mtnet.daemon.configuration": 6,
     "mtnet.daemon.control_socket": 6,
     "mtnet.daemon.ports": 6,
     "mtnet.daemon.status": 6,

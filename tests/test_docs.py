@@ -14,9 +14,10 @@ from mtnet.access.accounts.model import check_name, parse_grant
 from mtnet.access.anonymous import AnonymousAccess
 from mtnet.access.rights import ROLES, VERBS, parse_right
 from mtnet.cli.main import parser
-from mtnet.config.loader import load
-from mtnet.config.schema import CONNECTIONS, Config, Port, Source, TlsHost
+from mtnet.config.schema import CONNECTIONS, Config, TlsHost
+from mtnet.daemon.configuration import load
 from mtnet.daemon.registry import default_endpoints, installed
+from mtnet.services.signals.settings import Port, Source
 
 PROJECT = Path(__file__).parent.parent
 ACCOUNTS = (PROJECT / "docs" / "accounts.md").read_text("utf-8")
@@ -29,7 +30,7 @@ SHOWN = tomllib.loads(TOML)
 
 @pytest.mark.parametrize("section", ["signals", "templates", "ticks", "web", "tls"])
 def test_every_setting_is_shown_with_its_default(section):
-    defaults = json.loads(msgspec.json.encode(getattr(Config(), section)))
+    defaults = json.loads(msgspec.json.encode(load().section(section)))
     examples = {"signals": {"ports": {}, "sources": {}, "channels": {}}, "tls": {"hosts": {}}}.get(
         section, {}
     )
@@ -59,7 +60,7 @@ def test_what_offences_cost_is_shown_with_its_default():
 
 
 def test_every_section_is_shown():
-    assert set(SHOWN) == set(Config.__struct_fields__)
+    assert set(SHOWN) == set(type(load()).__struct_fields__)
 
 
 def test_the_endpoints_that_are_shown_are_the_defaults():

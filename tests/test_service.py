@@ -8,7 +8,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 
-from mtnet.config.loader import load
+from mtnet.daemon.configuration import load
 from mtnet.daemon.datadir import DataFolder
 from mtnet.interfaces import IHealth, ITicks
 from mtnet.service import SPACE_CHECK_INTERVAL, Daemon

@@ -16,8 +16,8 @@ from mtnet.access.bans.store import BanStore
 from mtnet.cli import local, parsers
 from mtnet.cli.output import duration, print_result, table
 from mtnet.clock import DAY
-from mtnet.config.loader import load
 from mtnet.config.schema import Bans as Settings
+from mtnet.daemon.configuration import load
 from mtnet.daemon.control import ask
 from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import ClientError, StartError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtnet.cli import parsers
-from mtnet.config.loader import load
+from mtnet.daemon.configuration import load
 from mtnet.daemon.control import answers, ask
 from mtnet.daemon.datadir import DataFolder
 

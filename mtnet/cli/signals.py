@@ -23,14 +23,14 @@ from mtnet.cli.output import local_time, pairs, print_result, table
 from mtnet.client import Follower, Publisher, follow
 from mtnet.client.failures import within
 from mtnet.clock import WallClock, system_time
-from mtnet.config.loader import load
-from mtnet.config.schema import Signals
+from mtnet.daemon.configuration import load
 from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import ClientError
 from mtnet.services.signals.journal import maintenance
 from mtnet.services.signals.journal.export import export
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.settings import SignalSettings
 from mtnet.services.signals.values import PauseMode
 from mtnet.services.signals.wire import Entry
 
@@ -471,14 +471,14 @@ def accept(arguments: Namespace) -> None:
         JournalError: the disk failed.
         WireError: nothing is wrong with the channel, or there is none of this name.
     """
-    settings = load(arguments.config, os.environ).signals
+    settings = load(arguments.config, os.environ).section("signals")
     with local.admin_session(local.folder(arguments), partial(_offline, settings)) as asked:
         held = asked("signals accept", channel=arguments.channel, new_epoch=arguments.new_epoch)
     print(f"{arguments.channel} goes on with {held} positions and orders.", flush=True)
 
 
 @contextmanager
-def _offline(settings: Signals, folder: DataFolder) -> Iterator[local.RunCommand]:
+def _offline(settings: SignalSettings, folder: DataFolder) -> Iterator[local.RunCommand]:
     """Yield what accepts a channel while no daemon runs."""
     journal = Journal(folder.signals, settings.retain)
     clock = WallClock(system_time, time.monotonic)

@@ -9,10 +9,12 @@ import sys
 import tomllib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, cast, get_args, get_origin
 
 import msgspec
+from msgspec import Struct, defstruct
 
 from mtnet.config.renamed import Warn, current_path, rename_keys, type_of
 from mtnet.config.schema import Config
@@ -21,7 +23,7 @@ from mtnet.errors import ConfigError
 _UNKNOWN = "Object contains unknown field "
 
 
-def _warn(text: str) -> None:
+def print_warning(text: str) -> None:
     print(f"mtnet: {text}", file=sys.stderr)
 
 
@@ -31,7 +33,8 @@ def load(
     sets: Iterable[str] = (),
     listens: Iterable[str] = (),
     data: str | None = None,
-    warn: Warn = _warn,
+    warn: Warn = print_warning,
+    sections: Mapping[str, type[Struct]] | None = None,
 ) -> Config:
     """
     Join every source of settings: defaults < file < environment < `--set` < `--listen`, `--data`.
@@ -43,28 +46,41 @@ def load(
         listens: `NAME=ENDPOINT` texts; those of one name replace all that was configured for it.
         data: the data folder.
         warn: called with a sentence for each key that has a new name.
+        sections: the types of the sections of components, by name; each needs defaults.
+        sections: the types of the sections of components, by name; each needs defaults.
 
     Raises:
         ConfigError: one sentence, naming the section and key, the variable or the option.
     """
+    schema = with_sections(*(sections or {}).items())
     tree = {} if file is None else _read(file)
-    rename_keys(tree, Config, str(file), warn)
+    rename_keys(tree, schema, str(file), warn)
     environ = environ or {}
     for name in sorted(environ):
         # Other programs of ours have variables too, such as MTNET_PASSWORD.
         if name == "MTNET_DATA" or (name.startswith("MTNET_") and "__" in name):
             path = [part.lower() for part in name.removeprefix("MTNET_").split("__")]
-            _plant(tree, path, environ[name], f"The environment variable {name}", warn)
+            _plant(tree, schema, path, environ[name], f"The environment variable {name}", warn)
     for text in sets:
         key, equals, value = _partition(text)
         if not equals:
             raise ConfigError(f"--set takes SECTION.KEY=VALUE, and {text!r} has no '='.")
-        _plant(tree, _dotted(key), value, f"--set {key}", warn)
+        _plant(tree, schema, _dotted(key), value, f"--set {key}", warn)
     tree["listen"] = {**_table(tree, "listen"), **_listens(listens)}
     if data is not None:
         tree["data"] = data
     tree["data"] = str(Path(tree.get("data") or _default_data(environ)).expanduser().absolute())
-    return _convert(tree, file)
+    return _convert(tree, schema, file)
+
+
+@cache
+def with_sections(*sections: tuple[str, type[Struct]]) -> type[Config]:
+    """Return the type of the whole configuration, with the sections of components."""
+    fields = [(name, kind, kind()) for name, kind in sections]
+    schema: Any = defstruct(
+        "Config", fields, bases=(Config,), frozen=True, forbid_unknown_fields=True, kw_only=True
+    )
+    return cast(type[Config], schema)
 
 
 def endpoints(config: Config, name: str, defaults: list[str]) -> list[str]:
@@ -136,10 +152,12 @@ def _dotted(key: str) -> list[str]:
     return parts
 
 
-def _plant(tree: dict[str, Any], path: list[str], text: str, where: str, warn: Warn) -> None:
+def _plant(
+    tree: dict[str, Any], schema: type[Config], path: list[str], text: str, where: str, warn: Warn
+) -> None:
     """Put the value that `text` means at `path`, read by the type of that key."""
-    path = current_path(path, Config, where, warn)
-    kind: Any = Config
+    path = current_path(path, schema, where, warn)
+    kind: Any = schema
     for depth, part in enumerate(path):
         kind = type_of(kind, part)
         if kind is None:
@@ -164,9 +182,9 @@ def _value(kind: Any, text: str, where: str) -> Any:
         raise ConfigError(f"{where} cannot be {text!r}: {_reason(error)[0]}.") from error
 
 
-def _convert(tree: dict[str, Any], file: Path | None) -> Config:
+def _convert(tree: dict[str, Any], schema: type[Config], file: Path | None) -> Config:
     try:
-        return msgspec.convert(tree, Config)
+        return msgspec.convert(tree, schema)
     except msgspec.ValidationError as error:
         reason, path = _reason(error)
         where = "" if file is None else f" in {file}"

@@ -3,8 +3,7 @@ Every setting, with its default and its reason. Times are seconds, sizes are byt
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -14,161 +13,21 @@ Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 Positive = Annotated[float, Meta(gt=0, le=31_536_000)]
 Count = Annotated[int, Meta(ge=1)]
 Whole = Annotated[int, Meta(ge=0)]
-ChannelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
-SourceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 
 
-class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     renamed: ClassVar[Mapping[str, str]] = {}
     """Old names of keys and their new ones; see `mtnet.config.renamed`."""
 
 
-class Templates(_Section, frozen=True):
-    """`[templates]`."""
-
-    grace: Seconds = 0.15
-    """Silence after which a connection is a raw client; 0 answers at once."""
-    word: Positive = 5.0
-    """Longest wait for first bytes that can still become a command or an HTTP method."""
-    progress: Positive = 5.0
-    """Longest stand-still of a transfer, in either direction, before it is given up."""
-    max_size: Count = 1_048_576
-    """Largest template; the largest seen in public is a tenth of it."""
-    versions: Count = 50
-    """Versions kept of each (symbol, period, platform)."""
-    keep_experts: bool = False
-    """Keep chart-level `<expert>` blocks, which start programs on the follower's machine."""
-    default: str = ""
-    """`SYMBOL PERIOD` of the template that a raw client gets; empty = the newest upload."""
-    folder: str = ""
-    """A folder to watch for `.tpl` files; empty = none."""
-    scan: Positive = 1.0
-    """How often the folder is looked at; a file is taken when it stood still that long."""
-
-
-class Port(_Section, frozen=True):
-    """`[signals.ports."ENDPOINT"]`."""
-
-    channel: ChannelName = "main"
-
-
-class RiskLimits(_Section, frozen=True):
-    """`[signals.channels.NAME]`: guard rails, which refuse a slip of the hand."""
-
-    max_volume: Decimal | None = None
-    """Most lots that one position may have, bought or sold."""
-    max_change: Decimal | None = None
-    """Most lots by which a position may change at once; closing is always allowed."""
-    symbols: tuple[str, ...] = ()
-    """The symbols that may be traded; empty = all."""
-
-    def __post_init__(self) -> None:
-        for most in (self.max_volume, self.max_change):
-            if most is not None and not (most.is_finite() and most > 0):
-                raise ValueError("`max_volume` and `max_change` are lots above 0")
-
-
-class Source(_Section, frozen=True):
-    """`[signals.sources.NAME]`: a classic SignalServer to dial."""
-
-    connect: str
-    channel: ChannelName = "main"
-
-
-class Signals(_Section, frozen=True):
-    """`[signals]`."""
-
-    renamed: ClassVar[Mapping[str, str]] = {"again": "resend_after", "flat": "repeat_closed"}
-
-    grace: Seconds = 0.3
-    """Silence after which a connection is a classic follower."""
-    pace: Seconds = 2.5
-    """Between two frames to a classic follower, which reads once a second and keeps the
-    last frame of what it read; 0 = no pacing."""
-    repeat: Seconds = 60.0
-    """How often a classic follower is told the whole state again; 0 = never."""
-    resend_after: tuple[Seconds, ...] = (10.0, 30.0)
-    """When a change is told again to a classic follower, which may miss any one frame."""
-    repeat_closed: Seconds = 900.0
-    """How long a symbol that went flat stays in the repeat cycle."""
-    remember: Seconds = 7 * DAY
-    """How long a flat symbol is told to new connections, at most twice to each."""
-    retry: Positive = 1.0
-    """Between two attempts to store what the disk refused."""
-    stalled: Positive = 60.0
-    """A follower whose connection took no byte for so long is closed; it comes back fresh."""
-    backlog: Count = 1_000
-    """Changes that wait for the disk before their publishers are paused."""
-    refusals: Count = 200
-    """Refused frames of one connection within a minute before it is reset; a classic
-    publisher that has one symbol too long for us sends a few."""
-    max_positions: Count = 10_000
-    """Positions and orders of each channel: brokers let an account hold a few hundred to a
-    thousand. Each costs memory, and a place in every snapshot."""
-    max_symbols: Count = 4_096
-    """Symbols of one channel, remembered flat ones included."""
-    heartbeat: Positive = 5.0
-    """Silence after which a client of dialect 2 is pinged; after three it is closed."""
-    queue: Count = 1_048_576
-    """Bytes of news that wait for a follower of dialect 2 before it is closed, to come back."""
-    retain: Count = 1_000_000
-    """Entries of a channel that are kept for followers who come back; the state is kept always."""
-    frames: Count = 1_000
-    """Frames of a connection in a second; it is read more slowly when it sends more, as each
-    costs the others a tenth of a millisecond."""
-    errors: Count = 20
-    """Refused frames of a client of dialect 2 within a minute before it is closed."""
-    codepage: str = "cp1252"
-    """How text is read that is not UTF-8, and how classic followers are sent their symbols: the
-    Windows ANSI page of the terminals."""
-    ports: dict[str, Port] = {}
-    channels: dict[ChannelName, RiskLimits] = {}
-    sources: dict[SourceName, Source] = {}
-
-
-class Ticks(_Section, frozen=True):
-    """`[ticks]`."""
-
-    receive_buffer: Count = 8_388_608
-    """Bytes the kernel is asked to keep of datagrams that were not read yet: at 300,000 ticks/s
-    the usual 212,992 lose some, 4 MiB none."""
-    turn: Positive = 0.005
-    """How long ticks may keep the reactor before signals have their turn."""
-    flush: Positive = 1.0
-    """How long a tick waits for the disk: what a power cut costs at most."""
-    retry: Positive = 1.0
-    """Between two attempts to store what the disk refused."""
-    queue: Count = 1_000_000
-    """Ticks that wait for the disk, of about 100 bytes; more are dropped and counted."""
-    max_symbols: Count = 10_000
-    """Symbols; the records of more are refused."""
-    max_sources: Count = 1_000
-    """Senders counted one by one; each that numbers takes 24 KiB. The others are one."""
-    idle: Positive = 3_600.0
-    """How long a connection may be silent before its first record, login or SUBSCRIBE."""
-    stalled: Positive = 60.0
-    """A subscriber whose connection took no byte for so long is closed."""
-    records: Count = 100_000
-    """Records of a stream in a second; it is read more slowly when it sends more."""
-    spaced_symbols: tuple[str, ...] = ()
-    """Symbols with blanks that classic senders send as they are: `UK 100`."""
-
-
-class Web(_Section, frozen=True):
-    """`[web]`."""
-
-    hosts: tuple[str, ...] = ()
-    """Host names that an HTTP request may name beside the bound address and localhost."""
-
-
-class TlsHost(_Section, frozen=True):
+class TlsHost(Section, frozen=True):
     """`[tls.hosts."NAME"]`: what a client gets that asks for the host NAME (`*.NAME` too)."""
 
     certificate: str
     key: str
 
 
-class Tls(_Section, frozen=True):
+class Tls(Section, frozen=True):
     """`[tls]`: what `secure:` endpoints speak."""
 
     renamed: ClassVar[Mapping[str, str]] = {"handshakes": "max_handshakes"}
@@ -192,7 +51,7 @@ class Tls(_Section, frozen=True):
     clients cost that never say a word."""
 
 
-class Connections(_Section, frozen=True):
+class Connections(Section, frozen=True):
     """`[access.connections.SERVICE]`: how many connections a service has; None = the usual."""
 
     renamed: ClassVar[Mapping[str, str]] = {"strangers": "unauthenticated"}
@@ -216,7 +75,7 @@ CONNECTIONS = {
 """Of the services that need other numbers than the usual ones."""
 
 
-class Bans(_Section, frozen=True):
+class Bans(Section, frozen=True):
     """`[access.bans]`: what offences cost."""
 
     renamed: ClassVar[Mapping[str, str]] = {
@@ -250,7 +109,7 @@ class Bans(_Section, frozen=True):
     """Penalties remembered, of about 500 bytes; when full, that goes which ends first."""
 
 
-class Access(_Section, frozen=True):
+class Access(Section, frozen=True):
     """`[access]`."""
 
     renamed: ClassVar[Mapping[str, str]] = {
@@ -307,7 +166,7 @@ class Access(_Section, frozen=True):
         return Connections(**most)
 
 
-class Config(_Section, frozen=True):
+class Config(Section, frozen=True):
     """The whole configuration."""
 
     data: str = ""
@@ -315,9 +174,9 @@ class Config(_Section, frozen=True):
     reserve: Whole = 1_073_741_824
     """Free bytes that ticks leave on the disk of the data folder: signals need them more."""
     listen: dict[str, str | list[str]] = {}
-    templates: Templates = Templates()
-    signals: Signals = Signals()
-    ticks: Ticks = Ticks()
-    web: Web = Web()
     tls: Tls = Tls()
     access: Access = Access()
+
+    def section(self, name: str) -> Any:
+        """Return the settings of a component; None = it has none."""
+        return getattr(self, name, None)

@@ -45,7 +45,7 @@ class Components:
         return replace(
             self._env,
             name=name,
-            section=getattr(self._env.config, name, None),
+            section=self._env.config.section(name),
             worker=partial(self._worker, name),
             find=self.find,
             find_all=self.find_all,

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from twisted.python import usage
 
-from mtnet.config import loader
 from mtnet.config.schema import Config
+from mtnet.daemon.configuration import load
 from mtnet.daemon.stale_locks import check_pidfile, clear_pidfile
 from mtnet.errors import StartError
 
@@ -64,7 +64,7 @@ class Options(usage.Options):
             ConfigError: a setting is wrong.
         """
         file = None if self["config"] is None else Path(self["config"])
-        return loader.load(file, os.environ, self["set"], self["listen"], self["data"])
+        return load(file, os.environ, self["set"], self["listen"], self["data"])
 
 
 def _check_pidfile(twistd: usage.Options) -> None:

@@ -121,7 +121,7 @@ def check_settings(config: Config, reactor: Any) -> None:
     shared = [text for name, plugin in services.items() if plugin.shared for text in heard[name]]
     for name, plugin in services.items():
         if ISettingsCheck.providedBy(plugin):
-            section = getattr(config, name, None)
+            section = config.section(name)
             ISettingsCheck(plugin).check(section, [*heard[name], *shared], reactor)
 
 

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from mtnet.client import server_from_string
 from mtnet.clock import system_time
-from mtnet.config.loader import load
+from mtnet.daemon.configuration import load
 from mtnet.errors import StartError
 from mtnet.net.tls.authority import CA, make
 from mtnet.service import Daemon

@@ -7,6 +7,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from mtnet.interfaces import IServicePlugin, ISettingsCheck
+from mtnet.services.signals.settings import SignalSettings
 
 if TYPE_CHECKING:
     from mtnet.daemon.environment import Environment
@@ -19,7 +20,7 @@ class Signals:
 
     name = "signals"
     description = "positions of providers, sent to followers"
-    settings = None
+    settings = SignalSettings
     shared = False
     permissions = ("follow", "publish")
     roles: ClassVar = {
@@ -31,7 +32,7 @@ class Signals:
 
     def check(self, section: Any, endpoints: Sequence[str], reactor: Any) -> None:
         """Check what types cannot."""
-        from mtnet.services.signals.settings import check
+        from mtnet.services.signals.preflight import check
 
         check(section, endpoints, reactor)
 

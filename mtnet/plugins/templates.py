@@ -6,6 +6,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from mtnet.interfaces import IServicePlugin
+from mtnet.services.templates.settings import TemplateSettings
 
 if TYPE_CHECKING:
     from mtnet.daemon.environment import Environment
@@ -18,7 +19,7 @@ class Templates:
 
     name = "templates"
     description = "chart templates, fetched and stored"
-    settings = None
+    settings = TemplateSettings
     shared = False
     permissions = ("publish", "fetch")
     roles: ClassVar = {

@@ -7,6 +7,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from mtnet.interfaces import IServicePlugin, ISettingsCheck
+from mtnet.services.ticks.settings import TickSettings
 
 if TYPE_CHECKING:
     from mtnet.daemon.environment import Environment
@@ -19,7 +20,7 @@ class Ticks:
 
     name = "ticks"
     description = "ticks, taken and sent on"
-    settings = None
+    settings = TickSettings
     shared = False
     permissions = ("send", "read")
     roles: ClassVar = {
@@ -34,7 +35,7 @@ class Ticks:
 
     def check(self, section: Any, endpoints: Sequence[str], reactor: Any) -> None:
         """Check what types cannot."""
-        from mtnet.services.ticks.settings import check
+        from mtnet.services.ticks.preflight import check
 
         check(section)
 

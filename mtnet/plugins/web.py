@@ -6,6 +6,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from mtnet.interfaces import IServicePlugin
+from mtnet.services.web.settings import WebSettings
 
 if TYPE_CHECKING:
     from mtnet.daemon.environment import Environment
@@ -18,7 +19,7 @@ class Web:
 
     name = "web"
     description = "templates, health and version by HTTP"
-    settings = None
+    settings = WebSettings
     shared = False
     permissions: tuple[str, ...] = ()
     roles: ClassVar[dict[str, tuple[str, ...]]] = {}

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mtnet.config.loader import endpoints, load
-from mtnet.config.schema import Access, Bans, Config, Connections, Signals, Tls
+from mtnet.config.loader import endpoints
+from mtnet.config.schema import Access, Bans, Connections, Tls
+from mtnet.daemon.configuration import load
 from mtnet.errors import ConfigError
+from mtnet.services.signals.settings import SignalSettings
 
 
 def fails(match, **sources):
@@ -144,7 +146,7 @@ RENAMED = [
         ("access", Access),
         ("access.bans", Bans),
         ("access.connections.signals", Connections),
-        ("signals", Signals),
+        ("signals", SignalSettings),
         ("tls", Tls),
     )
     for old, new in kind.renamed.items()
@@ -226,4 +228,4 @@ def test_the_changelog_names_every_renamed_key():
 
 def test_the_configuration_cannot_be_changed():
     with pytest.raises(AttributeError):
-        Config().signals.pace = 1
+        load().section("signals").pace = 1

@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
-from mtnet.config.loader import load
+from mtnet.daemon.configuration import load
 from mtnet.daemon.preflight import check
 from mtnet.errors import ConfigError
 

@@ -8,7 +8,7 @@ from tls_samples import Authority, Files, key_pem, new_key, pem
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from zope.interface.verify import verifyObject
 
-from mtnet.config.loader import load
+from mtnet.daemon.configuration import load
 from mtnet.errors import CertificateError
 from mtnet.net.tls import context
 from mtnet.net.tls.store import CertificateStore

@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from mtnet.config.loader import load
+from mtnet.daemon.configuration import load
 from mtnet.interfaces import ISignals, ITemplates
 from mtnet.net.endpoints import Listener
 from mtnet.net.pipeline import Pipeline

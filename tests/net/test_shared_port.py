@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from mtnet.config.loader import load
+from mtnet.daemon.configuration import load
 from mtnet.daemon.preflight import check_settings, listeners
 from mtnet.errors import ConfigError
 from mtnet.interfaces import (

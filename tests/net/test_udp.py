@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from zope.interface import implementer
 
-from mtnet.config.loader import load
+from mtnet.daemon.configuration import load
 from mtnet.daemon.preflight import check, check_settings, listeners
 from mtnet.daemon.registry import default_endpoints, installed
 from mtnet.errors import ConfigError

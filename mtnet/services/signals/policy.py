@@ -10,11 +10,11 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from mtnet.config.schema import RiskLimits
 from mtnet.errors import PolicyError
 from mtnet.services.signals.model import FLAT, Entry
 from mtnet.services.signals.policy_store import PolicyStore, Position, position_of
 from mtnet.services.signals.publishers import Key, Publisher, PublisherId
+from mtnet.services.signals.settings import RiskLimits
 from mtnet.services.signals.transitions import CommitPolicy, Transition
 from mtnet.services.signals.values import PauseMode, Take
 

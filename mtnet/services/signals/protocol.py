@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.access.bans.policy import Offence
-from mtnet.config.schema import Access, Port
+from mtnet.config.schema import Access
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, PolicyError, WireError, quote
 from mtnet.interfaces import IListenerAware, ISignals
@@ -33,6 +33,7 @@ from mtnet.services.signals.classic.follower import ClassicFollower
 from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.publishers import Publisher
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.settings import Port
 from mtnet.services.signals.verbs import SignalVerbs
 from mtnet.session.grammar import SEPARATORS, FrameDecoder, is_hello
 from mtnet.session.session import Session, SessionFactory, SessionSettings

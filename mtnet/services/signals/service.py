@@ -17,7 +17,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.clock import WallClock
-from mtnet.config.schema import Signals
 from mtnet.errors import JournalError, NotAskedError, PolicyError, PrunedError, WireError
 from mtnet.interfaces import IStatus
 from mtnet.net.output.broadcast import LOOP
@@ -53,6 +52,7 @@ from mtnet.services.signals.publishers import (
     PublisherId,
 )
 from mtnet.services.signals.replay_cache import ReplayCaches
+from mtnet.services.signals.settings import SignalSettings
 from mtnet.services.signals.values import PauseMode, Take
 
 FULL = 60.0
@@ -110,7 +110,7 @@ class SignalService:
 
     def __init__(
         self,
-        settings: Signals,
+        settings: SignalSettings,
         journal: Journal,
         clock: IReactorTime,
         now: WallClock,

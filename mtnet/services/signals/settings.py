@@ -1,51 +1,93 @@
-"""What types cannot check of `[signals]`."""
+"""The section `[signals]`."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, ClassVar
 
-from twisted.internet.endpoints import clientFromString
+from msgspec import Meta, field
 
-from mtnet.errors import ConfigError
+from mtnet.clock import DAY
+from mtnet.config.schema import Count, Positive, Seconds, Section
 
-ASCII = "".join(map(chr, range(32, 127)))
-
-
-def check(section: Any, endpoints: Sequence[str], reactor: Any) -> None:
-    """
-    Check the code page, the endpoints of sources, and that each of `[signals.ports]` is listened
-    on: a typing error would put positions into the wrong channel.
-
-    Raises:
-        ConfigError: one of them is wrong.
-    """
-    if not _is_codepage(section.codepage):
-        raise ConfigError(
-            f"signals.codepage is {section.codepage!r}, which is no text encoding that "
-            "writes ASCII as ASCII; cp1252 or cp1251 would be one."
-        )
-    for name, source in section.sources.items():
-        _check_source(name, source.connect, reactor)
-    for endpoint in section.ports:
-        if endpoint not in endpoints:
-            raise ConfigError(
-                f'signals.ports."{endpoint}" is an endpoint of neither signals nor any; listen '
-                f"names {', '.join(endpoints) or 'none'}, and the texts must be the same."
-            )
+ChannelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
+SourceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 
 
-def _check_source(name: str, text: str, reactor: Any) -> None:
-    try:
-        clientFromString(reactor, text)
-    except (ValueError, TypeError, IndexError, KeyError) as error:
-        raise ConfigError(
-            f"signals.sources.{name}.connect is {text!r}, which is no client "
-            f"endpoint ({error}); tcp:192.0.2.7:8081 would be one."
-        ) from error
+class Port(Section, frozen=True):
+    """`[signals.ports."ENDPOINT"]`."""
+
+    channel: ChannelName = "main"
 
 
-def _is_codepage(name: str) -> bool:
-    """Say whether an encoding is one of text, and keeps ASCII, the marks of frames, as it is."""
-    try:
-        return ASCII.encode(name) == ASCII.encode() and ASCII.encode().decode(name) == ASCII
-    except (LookupError, UnicodeError):
-        return False
+class RiskLimits(Section, frozen=True):
+    """`[signals.channels.NAME]`: guard rails, which refuse a slip of the hand."""
+
+    max_volume: Decimal | None = None
+    """Most lots that one position may have, bought or sold."""
+    max_change: Decimal | None = None
+    """Most lots by which a position may change at once; closing is always allowed."""
+    symbols: tuple[str, ...] = ()
+    """The symbols that may be traded; empty = all."""
+
+    def __post_init__(self) -> None:
+        for most in (self.max_volume, self.max_change):
+            if most is not None and not (most.is_finite() and most > 0):
+                raise ValueError("`max_volume` and `max_change` are lots above 0")
+
+
+class Source(Section, frozen=True):
+    """`[signals.sources.NAME]`: a classic SignalServer to dial."""
+
+    connect: str
+    channel: ChannelName = "main"
+
+
+class SignalSettings(Section, frozen=True):
+    """`[signals]`."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"again": "resend_after", "flat": "repeat_closed"}
+
+    grace: Seconds = 0.3
+    """Silence after which a connection is a classic follower."""
+    pace: Seconds = 2.5
+    """Between two frames to a classic follower, which reads once a second and keeps the
+    last frame of what it read; 0 = no pacing."""
+    repeat: Seconds = 60.0
+    """How often a classic follower is told the whole state again; 0 = never."""
+    resend_after: tuple[Seconds, ...] = (10.0, 30.0)
+    """When a change is told again to a classic follower, which may miss any one frame."""
+    repeat_closed: Seconds = 900.0
+    """How long a symbol that went flat stays in the repeat cycle."""
+    remember: Seconds = 7 * DAY
+    """How long a flat symbol is told to new connections, at most twice to each."""
+    retry: Positive = 1.0
+    """Between two attempts to store what the disk refused."""
+    stalled: Positive = 60.0
+    """A follower whose connection took no byte for so long is closed; it comes back fresh."""
+    backlog: Count = 1_000
+    """Changes that wait for the disk before their publishers are paused."""
+    refusals: Count = 200
+    """Refused frames of one connection within a minute before it is reset; a classic
+    publisher that has one symbol too long for us sends a few."""
+    max_positions: Count = 10_000
+    """Positions and orders of each channel: brokers let an account hold a few hundred to a
+    thousand. Each costs memory, and a place in every snapshot."""
+    max_symbols: Count = 4_096
+    """Symbols of one channel, remembered flat ones included."""
+    heartbeat: Positive = 5.0
+    """Silence after which a client of dialect 2 is pinged; after three it is closed."""
+    queue: Count = 1_048_576
+    """Bytes of news that wait for a follower of dialect 2 before it is closed, to come back."""
+    retain: Count = 1_000_000
+    """Entries of a channel that are kept for followers who come back; the state is kept always."""
+    frames: Count = 1_000
+    """Frames of a connection in a second; it is read more slowly when it sends more, as each
+    costs the others a tenth of a millisecond."""
+    errors: Count = 20
+    """Refused frames of a client of dialect 2 within a minute before it is closed."""
+    codepage: str = "cp1252"
+    """How text is read that is not UTF-8, and how classic followers are sent their symbols: the
+    Windows ANSI page of the terminals."""
+    ports: dict[str, Port] = field(default_factory=dict)
+    channels: dict[ChannelName, RiskLimits] = field(default_factory=dict)
+    sources: dict[SourceName, Source] = field(default_factory=dict)

@@ -6,7 +6,6 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.config.schema import Source
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, WireError, quote
 from mtnet.interfaces import ISignals
@@ -16,6 +15,7 @@ from mtnet.net.transport import Transport
 from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.publishers import Publisher
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.settings import Source
 from mtnet.session.grammar import FrameDecoder
 
 

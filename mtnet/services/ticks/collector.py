@@ -14,12 +14,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.config.schema import Ticks
 from mtnet.errors import JournalError
 from mtnet.interfaces import IStatus
 from mtnet.services.ticks.feed import Feed
 from mtnet.services.ticks.losses import LossReport
 from mtnet.services.ticks.model import Source
+from mtnet.services.ticks.settings import TickSettings
 from mtnet.services.ticks.sources import SourceRegistry
 from mtnet.services.ticks.storage.blocks import Mark
 from mtnet.services.ticks.storage.store import Store
@@ -50,7 +50,7 @@ class Collector:
 
     def __init__(
         self,
-        settings: Ticks,
+        settings: TickSettings,
         reserve: int,
         store: Store,
         tally: Tally,

@@ -20,11 +20,11 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from mtnet.clock import WallClock
-from mtnet.config.schema import Signals
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.settings import SignalSettings
 
 NAME = "signals.sqlite"
 CHANNELS = ("gold", "main")
@@ -189,7 +189,7 @@ class Harness(Struggle):
         super().__init__(folder, notes)
         self.clock, self.calls, self.taken = Clock(), [], set()
         self.signals = SignalService(
-            Signals(),
+            SignalSettings(),
             self.journal,
             self.clock,
             WallClock(lambda: 10**12, self.clock.seconds),

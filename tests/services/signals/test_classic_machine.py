@@ -7,10 +7,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mtnet.config.schema import Signals
 from mtnet.services.signals.book import Channel, is_reduction
 from mtnet.services.signals.classic.queue import ClassicQueue, SharedState, is_recent
 from mtnet.services.signals.model import Entry
+from mtnet.services.signals.settings import SignalSettings
 
 DAY = 86_400_000
 OLD = [f"OLD{n}" for n in range(12)]
@@ -24,7 +24,7 @@ class ClassicFollowers(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.settings, self.book = Signals(), Channel("main")
+        self.settings, self.book = SignalSettings(), Channel("main")
         self.when, self.frame_at = 0.0, -self.pace
         for number, symbol in enumerate([*OLD, *HELD]):
             age = DAY // 24 * (30 - number)
@@ -37,7 +37,7 @@ class ClassicFollowers(RuleBasedStateMachine):
 
     @property
     def pace(self):
-        return Signals().pace
+        return SignalSettings().pace
 
     @property
     def wall(self):

@@ -7,7 +7,6 @@ from random import Random
 
 import pytest
 
-from mtnet.config.schema import Signals
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.classic.queue import (
     MOST_KEPT,
@@ -18,6 +17,7 @@ from mtnet.services.signals.classic.queue import (
     SharedState,
 )
 from mtnet.services.signals.model import Entry
+from mtnet.services.signals.settings import SignalSettings
 
 HOUR = 3_600_000
 
@@ -26,7 +26,7 @@ class Follower:
     """A queue with its book, run along a time line that both clocks share."""
 
     def __init__(self, known=(), **settings):
-        self.settings = Signals(**settings)
+        self.settings = SignalSettings(**settings)
         self.book = Channel("main")
         self.when, self.frames = 0.0, []
         for symbol, volume, age in sorted(known, key=lambda each: -each[2]):

@@ -11,11 +11,11 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from mtnet.clock import WallClock
-from mtnet.config.schema import Signals
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.service import LOOK, SignalService
+from mtnet.services.signals.settings import SignalSettings
 from mtnet.storage import sqlite
 
 
@@ -65,7 +65,7 @@ class Harness:
         self.clock, self.tail, self.answers = Clock(), Tail(), []
         self.journal, self.disk = kind(folder / "signals.sqlite", 1_000), Disk()
         now = WallClock(lambda: 10**12 + int(self.clock.seconds() * 1000), self.clock.seconds)
-        self.signals = SignalService(Signals(), self.journal, self.clock, now, self.disk)
+        self.signals = SignalService(SignalSettings(), self.journal, self.clock, now, self.disk)
         self.signals.open()
         self.signals.fanout.attach("main", self.tail)
         self.session = self.signals.join("session", StringTransport())

@@ -9,12 +9,12 @@ from twisted.internet.testing import StringTransport
 from zope.interface.verify import verifyObject
 
 from mtnet.clock import STEADY, WallClock
-from mtnet.config.schema import RiskLimits, Signals
 from mtnet.errors import JournalError, WireError
 from mtnet.interfaces import IStatus
 from mtnet.services.signals.fanout import SLICE
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.service import EXPIRY, SignalService
+from mtnet.services.signals.settings import RiskLimits, SignalSettings
 
 
 class Disk:
@@ -55,7 +55,7 @@ class Harness:
     """A desk on a disk and a clock of its own, with one follower and one publisher."""
 
     def __init__(self, folder, ahead=0, last_run=0, **settings):
-        self.folder, self.settings, self.ahead = folder, Signals(**settings), ahead
+        self.folder, self.settings, self.ahead = folder, SignalSettings(**settings), ahead
         self.clock, self.disk, self.follower = Clock(), Disk(), Listener()
         now = WallClock(lambda: self.wall, self.clock.seconds)
         now.compare_run(last_run)

@@ -9,8 +9,8 @@ from twisted.internet.error import ConnectError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from mtnet.config.schema import Source
 from mtnet.interfaces import ISignals
+from mtnet.services.signals.settings import Source
 from mtnet.services.signals.upstream import SourceFactory, source_service
 
 SOURCE = Source(connect="tcp:192.0.2.7:8081", channel="gold")

@@ -16,11 +16,11 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from mtnet.config.schema import Ticks
 from mtnet.errors import JournalError
 from mtnet.interfaces import IStatus
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.model import Batch
+from mtnet.services.ticks.settings import TickSettings
 from mtnet.services.ticks.storage.blocks import BLOCK, Series, unpack
 from mtnet.services.ticks.storage.schema import OTHERS
 from mtnet.services.ticks.storage.store import Store
@@ -73,7 +73,7 @@ class Harness:
         self.folder, self.clock = folder, clock or Clock()
         self.disk = FailingStore(folder / "ticks.sqlite")
         self.disk.room = room
-        self.settings = Ticks(**sets)
+        self.settings = TickSettings(**sets)
         tally = Tally(folder / "ticks.taken")
         self.collector = Collector(self.settings, reserve, self.disk, tally, self.clock, in_thread)
         self.collector.open()

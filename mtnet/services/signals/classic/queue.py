@@ -17,10 +17,10 @@ from math import inf
 
 from msgspec import Struct
 
-from mtnet.config.schema import Signals
 from mtnet.services.signals.book import Change, Channel, Position, is_reduction
 from mtnet.services.signals.classic.wire import encode_position
 from mtnet.services.signals.model import FLAT
+from mtnet.services.signals.settings import SignalSettings
 
 SHARE = 3
 """While the greeting or the repeat cycle wait, each third frame is theirs: 40 positions are told
@@ -119,7 +119,7 @@ class ClassicQueue:
         "_recent", "_settings", "_since_old", "_since_shared", "_state", "next_frame",
     )  # fmt: skip
 
-    def __init__(self, settings: Signals, state: SharedState, when: float) -> None:
+    def __init__(self, settings: SignalSettings, state: SharedState, when: float) -> None:
         self._settings, self._state = settings, state
         self._changes: dict[str, _Change] = {}
         self._greeting, self._greeted = state.opened(), 0

@@ -13,11 +13,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.config.schema import Signals
 from mtnet.errors import JournalError, NotAskedError, WireError
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Entry, Outcome, entries_of
 from mtnet.services.signals.publishers import Publisher
+from mtnet.services.signals.settings import SignalSettings
 from mtnet.services.signals.transitions import CommitPolicy
 from mtnet.services.signals.values import Take
 
@@ -106,7 +106,12 @@ class Writer:
     log = Logger()
 
     def __init__(
-        self, settings: Signals, journal: Journal, clock: IReactorTime, thread: Thread, owner: Owner
+        self,
+        settings: SignalSettings,
+        journal: Journal,
+        clock: IReactorTime,
+        thread: Thread,
+        owner: Owner,
     ) -> None:
         self._settings, self._journal, self._clock = settings, journal, clock
         self._in_thread, self._owner = thread, owner

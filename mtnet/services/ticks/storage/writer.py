@@ -12,9 +12,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from mtnet.config.schema import Ticks
 from mtnet.errors import JournalError
 from mtnet.services.ticks.model import Source
+from mtnet.services.ticks.settings import TickSettings
 from mtnet.services.ticks.storage.blocks import Mark, Memtable, Series
 from mtnet.services.ticks.storage.commits import Commit, Refusal, snapshot
 from mtnet.services.ticks.storage.store import Store, StoredState
@@ -47,7 +47,7 @@ class Writer:
 
     def __init__(
         self,
-        settings: Ticks,
+        settings: TickSettings,
         reserve: int,
         store: Store,
         tally: Tally,

@@ -1,0 +1,51 @@
+"""What types cannot check of `[signals]`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.endpoints import clientFromString
+
+from mtnet.errors import ConfigError
+
+ASCII = "".join(map(chr, range(32, 127)))
+
+
+def check(section: Any, endpoints: Sequence[str], reactor: Any) -> None:
+    """
+    Check the code page, the endpoints of sources, and that each of `[signals.ports]` is listened
+    on: a typing error would put positions into the wrong channel.
+
+    Raises:
+        ConfigError: one of them is wrong.
+    """
+    if not _is_codepage(section.codepage):
+        raise ConfigError(
+            f"signals.codepage is {section.codepage!r}, which is no text encoding that "
+            "writes ASCII as ASCII; cp1252 or cp1251 would be one."
+        )
+    for name, source in section.sources.items():
+        _check_source(name, source.connect, reactor)
+    for endpoint in section.ports:
+        if endpoint not in endpoints:
+            raise ConfigError(
+                f'signals.ports."{endpoint}" is an endpoint of neither signals nor any; listen '
+                f"names {', '.join(endpoints) or 'none'}, and the texts must be the same."
+            )
+
+
+def _check_source(name: str, text: str, reactor: Any) -> None:
+    try:
+        clientFromString(reactor, text)
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        raise ConfigError(
+            f"signals.sources.{name}.connect is {text!r}, which is no client "
+            f"endpoint ({error}); tcp:192.0.2.7:8081 would be one."
+        ) from error
+
+
+def _is_codepage(name: str) -> bool:
+    """Say whether an encoding is one of text, and keeps ASCII, the marks of frames, as it is."""
+    try:
+        return ASCII.encode(name) == ASCII.encode() and ASCII.encode().decode(name) == ASCII
+    except (LookupError, UnicodeError):
+        return False
