@@ -33,6 +33,8 @@ from mtnet.services.templates.watched_folder import WatchedFolderService
 @implementer(IService, IStreamListener, IFirstBytes, IHttpResources, ITemplates)
 class TemplatesComponent:
     """
+    Serves and stores templates.
+
     Raises:
         StartError: the folder cannot be read.
     """
@@ -54,14 +56,15 @@ class TemplatesComponent:
         self._services = MultiService()
 
     def __conform__(self, interface: Any) -> Any:
-        offers: Mapping[Any, object] = {IStatus: self.library}
-        return offers.get(interface)
+        return self.library if interface is IStatus else None
 
     def start(self) -> None:
-        """Begin to check what is stored, and to watch the folder."""
-        IntegrityCheckService(self._env).setServiceParent(self._services)
+        """Start the integrity check, and watch the folder."""
+        IntegrityCheckService(self._env, self.library).setServiceParent(self._services)
         if self._env.section.folder:
-            WatchedFolderService(self._env).setServiceParent(self._services)
+            codepage = self._env.find(ISignals).codepage
+            folder = WatchedFolderService(self._env, self.library, codepage)
+            folder.setServiceParent(self._services)
         self._services.startService()
 
     def stop(self) -> "Deferred[None]":
@@ -73,7 +76,7 @@ class TemplatesComponent:
         return self._factory(listener, True)
 
     def recognize(self, head: bytes) -> bool | None:
-        """Say whether a connection begins with a command of a raw client."""
+        """Return whether a connection begins with a command of a raw client."""
         if starts_with(head, COMMANDS):
             return True
         return None if can_become(head, COMMANDS) else False

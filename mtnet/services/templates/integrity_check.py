@@ -1,4 +1,4 @@
-"""The versions on disk, compared with what was stored while the daemon runs."""
+"""Integrity check of the templates on disk, in the background."""
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -6,23 +6,23 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from mtnet.daemon.environment import Environment
-from mtnet.interfaces import ITemplates
 from mtnet.recurring import Recurring
+from mtnet.services.templates.library import Library
 
 CHECK_INTERVAL = 0.1
 """Seconds from one version to the next: with the largest templates 10 MiB/s, which leaves the
-disk, and the thread that stores uploads, to those who wait for them."""
+disk and the worker thread to uploads."""
 REPORT_INTERVAL = 60.0
-"""Seconds between two looks at what was found to be damaged when it was served."""
+"""Seconds between two reports of versions that were found damaged when they were served."""
 
 
 class IntegrityCheckService(Service):
-    """Checks each version that was there at the start once, and logs what is damaged once."""
+    """Scrubber: verifies each version that was there at the start, and logs damaged ones once."""
 
     log = Logger()
 
-    def __init__(self, env: Environment) -> None:
-        self._env = env
+    def __init__(self, env: Environment, library: Library) -> None:
+        self._library, self._worker = library, env.worker()
         self._reported: set[str] = set()
         self._calls = LoopingCall(Recurring("The check of the templates", self._check))
         self._calls.clock = env.clock
@@ -37,14 +37,12 @@ class IntegrityCheckService(Service):
             self._calls.stop()
 
     def _check(self) -> "Deferred[None]":
-        return self._env.worker()(self._env.find(ITemplates).library.check_next).addCallback(
-            self._checked
-        )
+        return self._worker(self._library.check_next).addCallback(self._checked)
 
     def _checked(self, found: str | None) -> None:
         if found is None:
             self._calls.interval = REPORT_INTERVAL
-        for sentence in self._env.find(ITemplates).library.damaged:
+        for sentence in self._library.damaged:
             if sentence not in self._reported:
                 self._reported.add(sentence)
                 self.log.warn("{sentence}", sentence=sentence)

@@ -1,8 +1,8 @@
 """
-A folder that is watched: whoever saves or copies a `.tpl` file there publishes it.
+A watched folder: a `.tpl` file that is saved or copied there is published.
 
-`SYMBOL_PERIOD.tpl`, with the name of a period such as H1, says what it is for; of any other file
-counts the symbol and the period that it names itself.
+`SYMBOL_PERIOD.tpl`, with the name of a period such as H1, is published for these; for any other
+file, the symbol and the period in the template count.
 """
 
 import os
@@ -19,7 +19,6 @@ from twisted.python.failure import Failure
 
 from mtnet.daemon.environment import Environment
 from mtnet.errors import TemplateError
-from mtnet.interfaces import ISignals, ITemplates
 from mtnet.recurring import Recurring
 from mtnet.services.templates.content import SUFFIX, key_of_file, too_large
 from mtnet.services.templates.library import Library
@@ -37,7 +36,7 @@ class Entry(NamedTuple):
 
 
 class ImportResult(NamedTuple):
-    """What became of one file: a version, or a sentence that says why not."""
+    """The result of one file: a version, or a sentence why it is refused."""
 
     name: str
     version: Version | None
@@ -46,10 +45,10 @@ class ImportResult(NamedTuple):
 
 class StableFileDetector:
     """
-    Tells which files are whole: those whose size and time stood still.
+    Debouncer: finds files that are whole, since their size and time did not change for a while.
 
     Args:
-        still: seconds.
+        still: seconds without a change.
     """
 
     def __init__(self, still: float) -> None:
@@ -58,7 +57,7 @@ class StableFileDetector:
         self._taken: dict[str, Entry] = {}
 
     def ready(self, entries: Iterable[Entry], when: float) -> list[Entry]:
-        """Return each file once per change, when it stood still; `when` in seconds."""
+        """Return each file once per change, when it is whole; `when` in seconds."""
         listed = {entry.name: entry for entry in entries}
         self._taken = {name: self._taken[name] for name in listed.keys() & self._taken.keys()}
         self._seen = {name: self._since(entry, when) for name, entry in listed.items()}
@@ -71,7 +70,7 @@ class StableFileDetector:
         return found
 
     def retry(self, entry: Entry) -> None:
-        """Offer `entry` anew although it did not change: it could not be taken."""
+        """Return `entry` again although it did not change: it could not be published."""
         self._taken.pop(entry.name, None)
 
     def _since(self, entry: Entry, when: float) -> tuple[Entry, float]:
@@ -81,11 +80,11 @@ class StableFileDetector:
 
 class FolderImporter:
     """
-    The folder and what is done with its files; every method blocks.
+    Publisher of the files in a folder; every method blocks.
 
     Args:
         max_size: bytes of the largest template.
-        still: seconds that a file stands still before it is taken.
+        still: seconds without a change before a file is published.
         now: milliseconds since the Unix epoch, UTC.
         codepage: how a symbol is read that is not UTF-8.
     """
@@ -107,7 +106,7 @@ class FolderImporter:
 
     def scan(self, when: float) -> list[ImportResult]:
         """
-        Take what is ready at `when` (monotonic seconds).
+        Publish the files that are ready at `when` (monotonic seconds).
 
         Raises:
             OSError: the folder cannot be listed.
@@ -135,19 +134,19 @@ class FolderImporter:
             self._failing.discard(entry.name)
             return outcome
         except TemplateError as error:
-            told = entry.name in self._failing
+            known = entry.name in self._failing
             if error.code == "server":
                 self._failing.add(entry.name)
                 self._detector.retry(entry)
-            return None if told else ImportResult(entry.name, None, str(error))
+            return None if known else ImportResult(entry.name, None, str(error))
         except OSError as error:
             return ImportResult(entry.name, None, f"It cannot be read: {error.strerror}.")
 
     def _store(self, entry: Entry) -> ImportResult | None:
         content = self._read(entry)
         symbol, period = key_of_file(entry.name, content, self._codepage)
-        # A file that lay here before the daemon started was taken then, unless it is new to us:
-        # it must not come back over versions that were uploaded since.
+        # A file that was here before the start is published only if the library does not have it:
+        # it must not replace versions that were uploaded since.
         if entry in (self._old or ()) and self._library.holds(symbol, period, content):
             return None
         version, created = self._library.store(symbol, period, content, self._now())
@@ -168,20 +167,15 @@ class FolderImporter:
 
 
 class WatchedFolderService(Service):
-    """Looks into `[templates] folder` every `scan` seconds."""
+    """Scans `[templates] folder` every `scan` seconds."""
 
     log = Logger()
 
-    def __init__(self, env: Environment) -> None:
+    def __init__(self, env: Environment, library: Library, codepage: str) -> None:
         settings = env.section
         self._env, self._folder = env, settings.folder
         self._importer = FolderImporter(
-            Path(settings.folder),
-            env.find(ITemplates).library,
-            settings.max_size,
-            settings.scan,
-            env.now,
-            env.find(ISignals).codepage,
+            Path(settings.folder), library, settings.max_size, settings.scan, env.now, codepage
         )
         self._calls = LoopingCall(Recurring("The look at the folder of templates", self._scan))
         self._calls.clock = env.clock

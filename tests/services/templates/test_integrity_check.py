@@ -17,7 +17,7 @@ def test_a_damaged_version_is_told_once_and_a_few_are_read_each_second(env_with,
     folder = env.find(ITemplates).library._path(version).parent
     (folder / version.file).write_bytes(b"rotten")
     env = env_with()
-    service = IntegrityCheckService(env.of("templates"))
+    service = IntegrityCheckService(env.of("templates"), env.find(ITemplates).library)
     service.startService()
     assert len(warnings()) == 1  # the newest is looked at first
     clock.pump([CHECK_INTERVAL] * 5)
@@ -31,7 +31,7 @@ def test_a_damaged_version_is_told_once_and_a_few_are_read_each_second(env_with,
 def test_what_is_found_damaged_when_it_is_served_is_told_too(env_with, clock, warnings):
     env = env_with()
     version, _ = env.find(ITemplates).library.store("EURUSD", "H1", TEMPLATE % 1, 0)
-    service = IntegrityCheckService(env.of("templates"))
+    service = IntegrityCheckService(env.of("templates"), env.find(ITemplates).library)
     service.startService()
     env.find(ITemplates).library._path(version).write_bytes(b"rotten")
     env.find(ITemplates).library.content(version)
