@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from fakes.command_line import CommandLine
 from hypothesis import HealthCheck, settings
 from twisted.internet.task import Clock
 from twisted.internet.testing import EventLoggingObserver
@@ -96,3 +97,11 @@ def log():
 def warnings(log):
     """Return the warnings so far."""
     return lambda: [event for event in log if event["log_level"].name not in ("debug", "info")]
+
+
+@pytest.fixture
+def command_line(tmp_path, clock, capsys, monkeypatch):
+    """`mtnet` in this process, on a data folder of its own and with a server in memory."""
+    for name in [name for name in os.environ if name.startswith("MTNET_")]:
+        monkeypatch.delenv(name)
+    return CommandLine(tmp_path / "data", clock, capsys, monkeypatch)

@@ -1,9 +1,12 @@
-"""`mtnet`, the command line: a table of commands, each in a module that is imported when used."""
+"""`mtnet`, the command line: a table of commands, each in a module that is imported when used.
+
+The commands of services come from their plugins, those of other packages included.
+"""
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pkgutil import resolve_name
 from typing import NamedTuple, NoReturn
@@ -37,11 +40,6 @@ COMMANDS = {
         "show everything at once on this machine, with made-up ticks", "mtnet.cli.demo"
     ),
     "status": Command("report on the running daemon", "mtnet.cli.status"),
-    "signals": Command(
-        "publish and follow positions, and look after the journal", "mtnet.cli.signals"
-    ),
-    "templates": Command("list, fetch and store templates", "mtnet.cli.templates"),
-    "ticks": Command("send and receive ticks, and read and fill the store", "mtnet.cli.ticks"),
     "account": Command(
         "manage accounts: who may log in, by which secrets, and with which rights",
         "mtnet.cli.accounts",
@@ -59,6 +57,7 @@ COMMANDS = {
         "find out what is wrong between this machine and a server", "mtnet.cli.doctor.command"
     ),
 }
+"""The commands that belong to no service; a service's plugin names its own."""
 TWISTD = ("run", "check")
 """Commands whose arguments are read by twistd."""
 
@@ -71,13 +70,30 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"mtnet: {message}; see `{self.prog} --help`.\n")
 
 
-def parser(commands: Mapping[str, Command] = COMMANDS, used: str | None = None) -> Parser:
+def service_commands() -> dict[str, Command]:
+    """
+    Return the commands that plugins name.
+
+    Raises:
+        ConfigError: two plugins have one name.
+    """
+    from mtnet.daemon.registry import installed
+
+    return {
+        name: Command(plugin.description, plugin.command)
+        for name, plugin in installed().items()
+        if plugin.command is not None
+    }
+
+
+def parser(used: str | None = None) -> Parser:
     """
     Return the parser of everything but the arguments that twistd reads.
 
     Args:
         used: the only command whose module is imported; None = all of them.
     """
+    commands = COMMANDS if used in COMMANDS else {**service_commands(), **COMMANDS}
     top = Parser(
         prog="mtnet",
         description="Templates, signals and ticks for MetaTrader terminals.",

@@ -70,6 +70,7 @@ FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 
 def configure(parser: ArgumentParser) -> None:
     """Add the commands of `mtnet signals`."""
+    parser.description = "Publishes and follows positions, and looks after the journal of signals."
     signals = parsers.group(parser)
     _configure_publish(signals)
     _configure_follow(signals)

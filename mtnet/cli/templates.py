@@ -28,6 +28,7 @@ SERVER = "tcp:127.0.0.1:8080"
 
 def configure(parser: ArgumentParser) -> None:
     """Add the commands of `mtnet templates`."""
+    parser.description = "Lists, fetches and stores templates."
     templates = parsers.group(parser)
     remote.add(templates, "list", list_templates, SERVER, "list the stored templates")
     _configure_get(templates)

@@ -50,6 +50,7 @@ Writer = Callable[[str, Stored], bytes]
 
 def configure(parser: ArgumentParser) -> None:
     """Add the commands of `mtnet ticks`."""
+    parser.description = "Sends and receives ticks, and reads and fills the store."
     ticks = parsers.group(parser)
     summary = "print ticks as they arrive, until Ctrl-C"
     tail = remote.add(ticks, "tail", tail_ticks, SERVER, summary, "EURUSD GBPUSD")

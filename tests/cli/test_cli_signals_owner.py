@@ -1,0 +1,236 @@
+"""`mtnet signals` for the owner: channels, followers, pauses, and the journal."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from fakes.daemon import FakeDaemon
+
+from mtnet.cli.signals import DONE
+from mtnet.daemon.datadir import DataFolder
+from mtnet.interfaces import ISignals
+from mtnet.services.signals.commands import SignalCommands
+from mtnet.testing import EPOCH
+
+PUBLISH = b"<<GBPUSD|0.25>>\0<<EURUSD|-1>>\0"
+
+
+@pytest.fixture
+def daemon(command_line, clock):
+    """A running daemon, which answers on the control socket of the data folder."""
+    sets = ("access.trust_loopback=true", "signals.pace=0")
+    daemon = FakeDaemon(command_line.folder, clock, *sets)
+    signals = daemon.env.find(ISignals)
+    status = {"status": lambda _: {"healthy": True, "signals": signals.status()}}
+    command_line.attach({**status, **SignalCommands(signals).commands()})
+    return daemon
+
+
+@pytest.fixture
+def publisher(daemon):
+    publisher = daemon.dial("signals")
+    publisher.send(PUBLISH)
+    return publisher
+
+
+def follow(daemon, clock):
+    follower = daemon.dial("signals")
+    clock.advance(1.0)
+    return follower
+
+
+# Channels and followers
+
+
+def test_channels_are_a_table_of_their_positions(command_line, publisher):
+    status, out, error = command_line.on_folder("signals", "channels")
+    head, row = out.splitlines()
+    assert (status, error) == (0, "")
+    assert head.split()[0] == "CHANNEL"
+    assert row.startswith("main ")
+    assert "GBPUSD 0.25 EURUSD -1" in row
+
+
+def test_programs_get_the_channels_as_the_daemon_reports_them(command_line, publisher, daemon):
+    status, out, _ = command_line.on_folder("signals", "channels", "--json")
+    assert status == 0
+    found = json.loads(out)["main"]
+    assert found["positions"] == {"GBPUSD": "0.25", "EURUSD": "-1"}
+    assert found["since"] >= EPOCH
+
+
+def test_the_status_counts_the_followers_of_the_classic_dialect(
+    command_line, publisher, daemon, clock
+):
+    follow(daemon, clock)
+    status, out, _ = command_line.on_folder("signals", "status")
+    assert status == 0
+    assert out.splitlines()[-1].startswith("1 followers of the classic dialect")
+
+
+def test_a_follower_that_acknowledges_has_a_row(command_line, publisher, daemon):
+    follower = daemon.dial("signals")
+    follower.send(b"<<HELLO|v=2|name=desk-1>>")
+    follower.send(b"<<SUBSCRIBE|channel=main>>")
+    status, out, _ = command_line.on_folder("signals", "status")
+    assert status == 0
+    head, row, _ = out.splitlines()
+    assert head.split()[:5] == ["CHANNEL", "FOLLOWER", "SENT", "ACKNOWLEDGED", "BEHIND"]
+    assert row.split()[:2] == ["main", "desk-1"]
+
+
+def test_the_status_names_a_paused_channel(command_line, publisher):
+    command_line.on_folder("signals", "freeze", "main")
+    out = command_line.on_folder("signals", "status").out
+    assert out.startswith("main is frozen: it takes nothing.")
+
+
+# Pauses
+
+
+@pytest.mark.parametrize("command", ["pause", "freeze", "resume", "flatten"])
+def test_a_command_is_passed_to_the_daemon_and_its_effect_is_printed(
+    command_line, publisher, command
+):
+    status, out, error = command_line.on_folder("signals", command, "main")
+    assert command_line.asked == [{"command": f"signals {command}", "channel": "main"}]
+    assert (status, error) == (0, "")
+    count = ": 2 positions and orders" if command == "flatten" else ""
+    assert out == f"main {DONE[command]}{count}.\n"
+
+
+def test_a_flattened_channel_holds_nothing(command_line, publisher, daemon):
+    command_line.on_folder("signals", "flatten", "main")
+    positions = daemon.env.find(ISignals).positions("main")
+    assert not [each for each in positions.values() if each.volume]
+
+
+@pytest.mark.parametrize("command", ["pause", "freeze", "resume", "flatten", "accept"])
+def test_a_channel_that_does_not_exist_is_refused(command_line, publisher, command):
+    status, out, error = command_line.on_folder("signals", command, "silver")
+    assert (status, out) == (1, "")
+    assert error.startswith("mtnet: ")
+    assert "silver" in error
+
+
+@pytest.mark.parametrize("words", [("channels",), ("status",), ("pause", "main")])
+def test_without_a_daemon_there_is_nobody_to_ask(command_line, words):
+    status, out, error = command_line.on_folder("signals", *words)
+    assert (status, out) == (1, "")
+    assert "No daemon answers" in error
+
+
+# The journal
+
+
+@pytest.fixture
+def journal(command_line, clock):
+    """A data folder whose daemon has ended."""
+    sets = ("access.trust_loopback=true", "signals.pace=0")
+    daemon = FakeDaemon(command_line.folder, clock, *sets)
+    daemon.dial("signals").send(PUBLISH)
+    daemon.env.find(ISignals)._journal.close()
+
+
+def test_an_export_has_a_row_for_every_entry(command_line, journal):
+    status, out, _ = command_line.on_folder("signals", "export", "main")
+    head, *rows = out.splitlines()
+    assert status == 0
+    assert head.split(",")[:4] == ["channel", "seq", "time", "symbol"]
+    assert [row.split(",")[3] for row in rows] == ["GBPUSD", "EURUSD"]
+
+
+def test_an_export_as_json_lines_has_an_object_for_every_entry(command_line, journal):
+    out = command_line.on_folder("signals", "export", "--format", "jsonl").out
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [(row["symbol"], row["volume"]) for row in rows] == [
+        ("GBPUSD", "0.25"),
+        ("EURUSD", "-1"),
+    ]
+
+
+def test_an_export_of_a_channel_that_does_not_exist_is_refused(command_line, journal):
+    status, _, error = command_line.on_folder("signals", "export", "silver")
+    assert status == 1
+    assert "silver" in error
+
+
+def test_a_sound_journal_is_verified_with_its_number_of_rows(command_line, journal):
+    status, out, _ = command_line.on_folder("signals", "verify")
+    assert status == 0
+    assert "signals.sqlite" in out
+
+
+def test_a_damaged_journal_is_named_row_by_row_with_exit_1(command_line, journal):
+    with closing(sqlite3.connect(command_line.folder / "signals.sqlite")) as database, database:
+        database.execute("UPDATE entry SET hash = x'00' WHERE seq = 1")
+    status, out, error = command_line.on_folder("signals", "verify")
+    assert (status, error) == (1, "")
+    assert "main" in out
+
+
+@pytest.mark.parametrize("words", [("verify",), ("export",)])
+def test_a_folder_without_a_journal_is_one_sentence(command_line, words):
+    status, _, error = command_line.on_folder("signals", *words)
+    assert status == 1
+    assert error.startswith("mtnet: ")
+    assert error.count("\n") == 1
+
+
+def test_a_channel_that_is_sound_needs_no_acceptance(command_line, journal):
+    status, out, error = command_line.on_folder("signals", "accept", "main")
+    assert (status, out) == (1, "")
+    assert "main" in error
+
+
+# Backups
+
+
+def test_a_backup_is_restored_into_another_folder(command_line, journal, tmp_path):
+    file = tmp_path / "signals.backup"
+    status, out, _ = command_line.on_folder("backup", file)
+    assert (status, out) == (0, f"{file}: {file.stat().st_size} bytes.\n")
+    other = tmp_path / "other"
+    status, out, _ = command_line("restore", file, "--data", other)
+    assert status == 0
+    assert out.endswith("signals.sqlite is restored; every channel has a new epoch.\n")
+    exported = command_line("signals", "export", "--data", other).out
+    assert [row.split(",")[3] for row in exported.splitlines()[1:]] == ["GBPUSD", "EURUSD"]
+
+
+def test_a_backup_never_replaces_a_file(command_line, journal, tmp_path):
+    file = tmp_path / "signals.backup"
+    file.write_text("precious")
+    status, out, error = command_line.on_folder("backup", file)
+    assert (status, out) == (1, "")
+    assert str(file) in error
+    assert file.read_text() == "precious"
+
+
+def test_a_journal_that_holds_signals_is_replaced_by_force_alone(command_line, journal, tmp_path):
+    file = tmp_path / "signals.backup"
+    command_line.on_folder("backup", file)
+    status, out, error = command_line.on_folder("restore", file)
+    assert (status, out) == (1, "")
+    assert "holds signals and is not replaced" in error
+    assert command_line.on_folder("restore", file, "--force").status == 0
+
+
+def test_a_folder_that_a_daemon_holds_is_not_restored(command_line, journal, tmp_path):
+    file = tmp_path / "signals.backup"
+    command_line.on_folder("backup", file)
+    held = DataFolder(str(command_line.folder))
+    status, _, error = command_line.on_folder("restore", file, "--force")
+    held.release()
+    assert status == 1
+    assert error.startswith("mtnet: ")
+
+
+def test_a_file_that_is_no_backup_is_refused(command_line, tmp_path):
+    file = tmp_path / "signals.backup"
+    file.write_text("hello")
+    status, _, error = command_line.on_folder("restore", file)
+    assert status == 1
+    assert error.startswith("mtnet: ")
+    assert not (command_line.folder / "signals.sqlite").exists()

@@ -1,0 +1,261 @@
+"""`mtnet signals publish` and `follow` with a signals port in memory."""
+
+import json
+
+import pytest
+from fakes.daemon import PASSWORD, FakeDaemon
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.protocol import Factory, Protocol
+
+from mtnet.interfaces import ISignals
+from mtnet.services.signals.commands import SignalCommands
+from mtnet.testing import EPOCH
+
+PUBLISH, FOLLOW = ("signals", "publish"), ("signals", "follow", "--seconds", "5")
+NO_PROVIDER = "mtnet: There is no provider now.\n"
+
+
+@pytest.fixture
+def daemon(command_line, clock):
+    """A daemon that trusts everybody on this machine, and is the server of the commands."""
+    return serve(command_line, clock, "access.trust_loopback=true")
+
+
+def serve(command_line, clock, *sets):
+    daemon = FakeDaemon(command_line.folder, clock, "signals.pace=0", *sets)
+    command_line.server = daemon.factory("signals")
+    return daemon
+
+
+def positions(daemon, channel="main"):
+    found = daemon.env.find(ISignals).positions(channel).items()
+    return {symbol: f"{position.volume:f}" for symbol, position in found if position.volume}
+
+
+class Says(Protocol):
+    """A server that says one thing to whatever it hears."""
+
+    def dataReceived(self, data):
+        self.transport.write(self.factory.answer)
+        if self.factory.closes:
+            self.transport.loseConnection()
+
+
+def server_that_says(answer=b"", closes=False):
+    factory = Factory.forProtocol(Says)
+    factory.noisy, factory.answer, factory.closes = False, answer, closes
+    return factory
+
+
+# publish
+
+
+def test_a_published_position_is_stored_before_the_command_ends(command_line, daemon):
+    result = command_line(*PUBLISH, "GBPUSD", "-0.25")
+    assert result == (0, "Stored: GBPUSD -0.25\n", "")
+    assert positions(daemon) == {"GBPUSD": "-0.25"}
+
+
+def test_programs_get_the_number_of_the_entry(command_line, daemon):
+    command_line(*PUBLISH, "GBPUSD", "1")
+    result = command_line(*PUBLISH, "GBPUSD", "2", "--json")
+    assert json.loads(result.out) == {"symbol": "GBPUSD", "volume": "2", "seq": 2}
+
+
+def test_an_id_is_never_applied_twice(command_line, daemon):
+    for _ in range(2):
+        result = command_line(*PUBLISH, "GBPUSD", "1", "--id", "order-7", "--json")
+        assert json.loads(result.out)["seq"] == 1
+
+
+def test_every_option_of_a_position_is_stored(command_line, daemon, clock):
+    words = ("--ticket", "77", "--type", "buy_limit", "--price", "1.25", "--sl", "1.24")
+    assert command_line(*PUBLISH, "EURUSD", "0.5", *words, "--comment", "break out").status == 0
+    result = command_line(*FOLLOW, "--json")
+    assert json.loads(result.out) == {
+        "symbol": "EURUSD",
+        "volume": "0.5",
+        "time": EPOCH,
+        "channel": "main",
+        "seq": 1,
+        "ticket": "77",
+        "type": "buy_limit",
+        "price": "1.25",
+        "sl": "1.24",
+        "comment": "break out",
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("GBPUSD", "much"), "mtnet: A volume is lots such as 0.25 or -1"),
+        (("GBPUSD", "1", "--channel", "no channel"), "mtnet: In PUBLISH channel is 1 to 32 of"),
+        (("GBPUSD", "1", "--type", "bought"), "mtnet: "),
+    ],
+)
+def test_what_is_no_position_is_refused_in_one_sentence(command_line, daemon, words, error):
+    status, out, sentence = command_line(*PUBLISH, *words)
+    assert (status, out) == (1, "")
+    assert sentence.startswith(error)
+    assert sentence.count("\n") == 1
+    assert positions(daemon) == {}
+
+
+def test_a_limit_of_the_server_is_named(command_line, clock):
+    serve(command_line, clock, "access.trust_loopback=true", "signals.channels.main.max_volume=2")
+    status, out, sentence = command_line(*PUBLISH, "GBPUSD", "3")
+    assert (status, out) == (1, "")
+    assert "2" in sentence
+
+
+def test_a_position_that_is_not_confirmed_may_still_be_stored(command_line):
+    command_line.server = server_that_says(
+        b"<<WELCOME|v=2|epoch=00000000000000aa|heartbeat=5|time=1>>\r\n"
+    )
+    status, _, sentence = command_line(*PUBLISH, "GBPUSD", "1")
+    assert status == 1
+    assert "Not confirmed within 10 s; it may still be stored later." in sentence
+
+
+def test_a_server_that_refuses_the_connection_is_named(command_line):
+    command_line.server = ConnectionRefusedError()
+    status, _, sentence = command_line(*PUBLISH, "GBPUSD", "1", "--server", "tcp:fx.example:8081")
+    assert status == 1
+    assert sentence.startswith("mtnet: No connection to tcp:fx.example:8081: ")
+
+
+@pytest.mark.parametrize("kind", ["tcp", "secure"])
+def test_a_server_of_another_kind_is_named_with_a_hint_at_tls(command_line, kind):
+    command_line.server = server_that_says(b"", closes=True)
+    words = ("--server", f"{kind}:fx.example:8081")
+    status, _, sentence = command_line(*PUBLISH, "GBPUSD", "1", *words)
+    assert status == 1
+    assert f"{kind}:fx.example:8081 never answered as it should" in sentence
+    assert ("it is secure:fx.example:8081" in sentence) == (kind == "tcp")
+    assert sentence.endswith("Nothing was published.\n")
+
+
+# A login
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "expected"),
+    [("alice", PASSWORD, 0), ("alice", "wrong horse", 1), ("nobody", PASSWORD, 1)],
+)
+def test_a_login_publishes_with_the_rights_of_its_account(
+    command_line, clock, monkeypatch, name, password, expected
+):
+    daemon = serve(command_line, clock)
+    monkeypatch.setenv("MTNET_PASSWORD", password)
+    status, _, sentence = command_line(*PUBLISH, "GBPUSD", "1", "--login", name)
+    assert status == expected
+    assert bool(positions(daemon)) == (expected == 0)
+    assert password not in sentence
+
+
+def test_without_a_login_a_daemon_with_accounts_takes_nothing(command_line, clock):
+    daemon = serve(command_line, clock)
+    status, _, sentence = command_line(*PUBLISH, "GBPUSD", "1")
+    assert status == 1
+    assert sentence.startswith("mtnet: ")
+    assert positions(daemon) == {}
+
+
+def test_a_password_that_is_missing_is_an_error_before_anything_is_sent(command_line, daemon):
+    status, _, sentence = command_line(*PUBLISH, "GBPUSD", "1", "--login", "alice")
+    assert (status, sentence) == (
+        1,
+        "mtnet: The password is missing: set MTNET_PASSWORD, or run mtnet in a terminal.\n",
+    )
+
+
+# follow
+
+
+def test_follow_prints_the_positions_there_are_and_ends_in_time(command_line, daemon):
+    command_line(*PUBLISH, "GBPUSD", "-0.25")
+    command_line(*PUBLISH, "EURUSD", "1")
+    assert command_line(*FOLLOW) == (0, "GBPUSD -0.25\nEURUSD 1\n", NO_PROVIDER)
+
+
+def test_follow_prints_what_changes_meanwhile(command_line, daemon):
+    classic = daemon.dial("signals")
+    at = [
+        (1.0, lambda: classic.send(b"<<GBPUSD|0.25>>\0")),
+        (2.0, lambda: classic.send(b"<<GBPUSD|0>>\0")),
+    ]
+    result = command_line(*FOLLOW, at=at)
+    assert (result.status, result.out) == (0, "GBPUSD 0.25\nGBPUSD 0.00\n")
+
+
+def test_ctrl_c_ends_it_quietly_with_the_status_of_a_signal(command_line, daemon):
+    command_line(*PUBLISH, "GBPUSD", "1")
+    result = command_line("signals", "follow", at=[(2.0, command_line.interrupt)])
+    assert result == (130, "GBPUSD 1\n", NO_PROVIDER)
+
+
+def test_follow_as_a_classic_client_prints_net_positions(command_line, daemon):
+    command_line(*PUBLISH, "GBPUSD", "0.25")
+    result = command_line(*FOLLOW, "--published")
+    assert result == (0, "GBPUSD 0.25\n", "")
+
+
+def test_a_classic_client_of_an_empty_channel_prints_nothing_and_ends_in_time(command_line, daemon):
+    assert command_line("signals", "follow", "--published", "--seconds", "20") == (0, "", "")
+
+
+def test_the_classic_dialect_has_no_login(command_line, daemon, monkeypatch):
+    monkeypatch.setenv("MTNET_PASSWORD", PASSWORD)
+    status, _, sentence = command_line(*FOLLOW, "--published", "--login", "alice")
+    assert status == 1
+    assert "login" in sentence
+
+
+def test_a_lost_connection_is_reported_and_the_positions_are_not_repeated(command_line, daemon):
+    command_line(*PUBLISH, "GBPUSD", "1")
+    at = [(1.0, lambda: command_line.endpoint.connection.cut())]
+    status, out, error = command_line("signals", "follow", "--seconds", "30", at=at)
+    assert (status, out) == (0, "GBPUSD 1\n")
+    lost, back = [line for line in error.splitlines() if "connection" in line]
+    assert lost.startswith("mtnet: The connection is lost (")
+    assert back == "mtnet: The connection is back."
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("pause", "mtnet: main is paused: it takes closings and reductions alone.\n"),
+        ("freeze", "mtnet: main is frozen: it takes nothing, not even a closing.\n"),
+    ],
+)
+def test_a_pause_of_the_channel_is_reported(command_line, daemon, command, sentence):
+    commands = SignalCommands(daemon.env.find(ISignals)).commands()
+    command_line(*PUBLISH, "GBPUSD", "1")
+    at = [(1.0, lambda: commands[f"signals {command}"]({"channel": "main"}))]
+    result = command_line(*FOLLOW, at=at)
+    assert (result.status, result.out) == (0, "GBPUSD 1\n")
+    assert sentence in result.error
+
+
+def test_a_channel_that_may_not_be_followed_ends_it(command_line, clock, monkeypatch):
+    serve(command_line, clock)
+    monkeypatch.setenv("MTNET_PASSWORD", PASSWORD)
+    status, out, sentence = command_line(*FOLLOW, "--channel", "silver", "--login", "bob")
+    assert (status, out) == (1, "")
+    assert sentence.startswith("mtnet: ")
+
+
+def test_a_wrong_password_ends_it(command_line, clock, monkeypatch):
+    serve(command_line, clock)
+    monkeypatch.setenv("MTNET_PASSWORD", "wrong horse")
+    status, out, sentence = command_line(*FOLLOW, "--login", "bob")
+    assert (status, out) == (1, "")
+    assert "wrong horse" not in sentence
+
+
+def test_a_server_that_says_nothing_is_an_error_after_the_seconds(command_line):
+    command_line.server = server_that_says()
+    status, out, sentence = command_line(*FOLLOW)
+    assert (status, out) == (1, "")
+    assert "never answered as it should (nothing within 5 s)" in sentence

@@ -1,0 +1,126 @@
+"""`mtnet` in this process: words in, exit status and output out, with servers in memory."""
+
+import io
+import json
+from typing import NamedTuple
+
+from fakes.transports import MemoryEndpoint
+from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.internet.testing import StringTransport
+from zope.interface import implementer
+
+from mtnet.cli import local, remote
+from mtnet.cli.main import main
+from mtnet.daemon import control
+
+LONGEST = 600.0
+"""Seconds after which a command that does not end is an error of the test."""
+
+
+class Result(NamedTuple):
+    """What became of a command; `error` is its sentence without the program's name."""
+
+    status: int
+    out: str
+    error: str
+
+
+@implementer(IReactorTime, IReactorCore)
+class FakeReactor:
+    """The clock of the test as a reactor, whose `seconds` nobody can replace."""
+
+    def __init__(self, clock):
+        vars(self).update(clock=clock, triggers=[])
+
+    def __setattr__(self, name, value):
+        assert name == "seconds"
+
+    def seconds(self):
+        return self.clock.seconds()
+
+    def callLater(self, *call, **more):
+        return self.clock.callLater(*call, **more)
+
+    def addSystemEventTrigger(self, phase, event, call):
+        self.triggers.append(call)
+
+
+class CommandLine:
+    """
+    Runs commands.
+
+    Attributes:
+        folder: the data folder.
+        server: what builds the protocols of `--server`; an exception refuses connections.
+        endpoint: that of the last command that talked to the server.
+    """
+
+    def __init__(self, folder, clock, capsys, monkeypatch):
+        self.folder, self.clock, self.server = folder, clock, None
+        self.asked, self._capsys, self._monkeypatch = [], capsys, monkeypatch
+        self._at, self._reactor = {}, None
+        monkeypatch.setattr(remote, "react", self._react)
+        monkeypatch.setattr(remote, "log_warnings", lambda: None)
+        monkeypatch.setattr(remote, "server_from_string", self._endpoint)
+
+    def __call__(self, *words, typed="", at=()):
+        """
+        Run a command.
+
+        Args:
+            typed: standard input, which is not a terminal.
+            at: (seconds, call) pairs: what happens while the command runs.
+        """
+        self._monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        self._at = at
+        self._capsys.readouterr()
+        status, sentence = 0, ""
+        try:
+            main([str(word) for word in words])
+        except SystemExit as ended:
+            code = ended.code
+            status, sentence = (code, "") if isinstance(code, int) else (1, f"{code}\n")
+        out, error = self._capsys.readouterr()
+        return Result(status, out, error + sentence)
+
+    def on_folder(self, *words, **options):
+        """Run a command on the data folder."""
+        return self(*words, "--data", self.folder, **options)
+
+    def interrupt(self):
+        """Press Ctrl-C."""
+        for trigger in self._reactor.triggers:
+            trigger()
+
+    def attach(self, commands):
+        """Let the control socket of the data folder be answered by `commands`."""
+        self._control = control.ControlFactory(commands)
+        self._monkeypatch.setattr(local, "answers", lambda path: True)
+        self._monkeypatch.setattr(local, "ask", self._ask)
+
+    def _ask(self, path, command, **arguments):
+        assert path == self.folder / "control"
+        request = {**arguments, "command": command}
+        self.asked.append(request)
+        transport, protocol = StringTransport(), self._control.buildProtocol(None)
+        protocol.makeConnection(transport)
+        protocol.dataReceived(json.dumps(request).encode() + b"\n")
+        return control._result(path, transport.value())
+
+    def _endpoint(self, reactor, text, ca):
+        self.endpoint = MemoryEndpoint(self.server, self.clock)
+        return self.endpoint
+
+    def _react(self, work):
+        self._reactor = FakeReactor(self.clock)
+        for seconds, call in self._at:
+            self.clock.callLater(seconds, call)
+        working, ended = work(self._reactor), []
+        working.addBoth(ended.append)
+        until = self.clock.seconds() + LONGEST
+        while not ended and self.clock.seconds() < until:
+            self.endpoint.settle()
+            self.clock.advance(0.05)
+        self.endpoint.settle()
+        assert ended, "The command does not end."
+        raise SystemExit(0)
