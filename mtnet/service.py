@@ -40,7 +40,7 @@ from mtnet.daemon.preflight import (
     listeners,
     rules,
 )
-from mtnet.daemon.registry import installed
+from mtnet.daemon.registry import component_list, installed
 from mtnet.daemon.stale_locks import clear_socket
 from mtnet.daemon.status import HealthReport, ListenerTable, PublicHealth
 from mtnet.daemon.watchdog import PERIOD as WATCHDOG_PERIOD
@@ -85,6 +85,7 @@ def makeService(options: Options) -> MultiService:
         config = options.load()
         if options["check"]:
             check(config, reactor, clock.system_time)
+            print(component_list())
             raise SystemExit(print(f"The configuration is sound. Data: {config.data}"))
         daemon = Daemon(config, reactor)
     except MtnetError as error:

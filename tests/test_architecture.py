@@ -95,6 +95,7 @@ FLOORS = {
     "mtnet.daemon.registry": 6,
     "mtnet.storage": 1,
     "mtnet.daemon.datadir": 1,
+    "mtnet.daemon.editable": 0,
     "mtnet.daemon.gc_policy": 1,
     "mtnet.daemon.hangup": 0,
     "mtnet.daemon.log_file": 0,

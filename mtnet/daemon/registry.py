@@ -119,6 +119,13 @@ def source(plugin: Any) -> str:
     return inspect.getsourcefile(type(plugin)) or repr(plugin)
 
 
+def component_list() -> str:
+    """Return a line for each installed component, with the file that it comes from."""
+    found = installed()
+    width = max(map(len, found), default=0)
+    return "\n".join(f"{name:{width}}  {source(plugin)}" for name, plugin in found.items())
+
+
 def default_endpoints(plugin: IServicePlugin) -> list[str]:
     """Return the endpoints that a service listens on when nothing is configured."""
     order = (plugin.listens.get("datagram"), plugin.listens.get("stream"))
@@ -144,5 +151,6 @@ def broken() -> list[str]:
         try:
             import_module(module.name)
         except Exception as error:
-            sentences.append(f"The plugin {module.name} cannot be imported: {error!r}.")
+            path = getattr(module.module_finder, "path", "")
+            sentences.append(f"The plugin {module.name} in {path} cannot be imported: {error!r}.")
     return sentences
