@@ -8,7 +8,7 @@ Blocking, for one thread at a time. A transaction that returned is on the platte
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -55,6 +55,23 @@ def _stat_or_none(file: Path | int) -> os.stat_result | None:
         return os.stat(file)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def copy_database(path: Path, target: Path) -> None:
+    """
+    Copy a file, as it is at one moment, into a new one; another process may write meanwhile.
+
+    Raises:
+        JournalError: it is damaged, there is such a target already, or the disk is full or failed.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("VACUUM INTO ?", (str(target),))
+        target.chmod(0o600)
+        sync(target)
+        sync(target.parent)
+    except (*FAILURES, OSError) as error:
+        raise JournalError(f"{path} is not copied to {target}: {error}.") from error
 
 
 class FileIdentity(NamedTuple):

@@ -1,6 +1,8 @@
 """Templates as a component of the daemon."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -11,9 +13,11 @@ from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
+    IBackup,
     IFirstBytes,
     IHttpResources,
     IHttpServer,
+    IMetrics,
     IService,
     ISignals,
     IStatus,
@@ -28,9 +32,10 @@ from mtnet.services.templates.protocol import TemplatesFactory
 from mtnet.services.templates.resources import TemplatesResource
 from mtnet.services.templates.version import Version
 from mtnet.services.templates.watched_folder import WatchedFolderService
+from mtnet.storage.files import TEMPORARY
 
 
-@implementer(IService, IStreamListener, IFirstBytes, IHttpResources, ITemplates)
+@implementer(IService, IStreamListener, IFirstBytes, IHttpResources, IMetrics, IBackup, ITemplates)
 class TemplatesComponent:
     """
     Serves and stores templates.
@@ -46,8 +51,9 @@ class TemplatesComponent:
         self._env, settings = env, env.section
         self.max_size, self.progress = settings.max_size, settings.progress
         self.word = settings.word
+        self._folder = env.file("templates")
         self.library = Library(
-            env.file("templates"),
+            self._folder,
             max_size=settings.max_size,
             versions=settings.versions,
             keep_experts=settings.keep_experts,
@@ -93,6 +99,20 @@ class TemplatesComponent:
         """Return the resource `/templates`."""
         codepage = self._env.find(ISignals).codepage
         return {b"templates": TemplatesResource(self.library, self.put, self.max_size, codepage)}
+
+    def metrics(self) -> list[tuple[str, str, str, Callable[[], int]]]:
+        """Return the size of the library."""
+        status = self.library.status
+        return [
+            ("mtnet_templates_keys", "gauge", "Templates.", lambda: status()["templates"]),
+            ("mtnet_templates_versions", "gauge", "Versions.", lambda: status()["versions"]),
+            ("mtnet_templates_damaged", "gauge", "Bad files.", lambda: len(status()["damaged"])),
+        ]
+
+    def backup(self, folder: Path) -> None:
+        """Copy all versions; each file has its name once it is whole."""
+        unfinished = shutil.ignore_patterns(f"*{TEMPORARY}")
+        shutil.copytree(self._folder, folder / self._folder.name, ignore=unfinished)
 
     def listing(self) -> list[dict[str, Any]]:
         """Return what is stored."""

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.errors import JournalError
-from mtnet.interfaces import IStatus
+from mtnet.interfaces import IStatus, ITicks
 from mtnet.services.ticks.feed import Feed
 from mtnet.services.ticks.losses import LossReport
 from mtnet.services.ticks.model import Source
@@ -29,7 +29,7 @@ from mtnet.services.ticks.wire import Record
 from mtnet.storage.worker import InThread
 
 
-@implementer(IStatus)
+@implementer(IStatus, ITicks)
 class Collector:
     """
     Takes the ticks of all sources, and stores them by group commit.

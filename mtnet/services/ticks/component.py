@@ -1,6 +1,8 @@
 """Ticks as a component of the daemon."""
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -11,8 +13,10 @@ from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
+    IBackup,
     IDatagramListener,
     IFirstBytes,
+    IMetrics,
     IService,
     IStatus,
     IStreamListener,
@@ -24,11 +28,29 @@ from mtnet.services.ticks.protocol import TicksFactory
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.udp import TickDatagramProtocol
+from mtnet.storage.sqlite import copy_database
+
+COUNTERS = {
+    "received": "Records that were read.",
+    "stored": "Ticks that were stored.",
+    "dropped": "Records that found no room, or that the store rejected.",
+    "refused": "Records that could not be read, or were not allowed.",
+    "repeated": "Records that were stored before.",
+    "kernel_drops": "Datagrams that the kernel dropped.",
+}
+GAUGES = {
+    "waiting": "Ticks that wait for the disk.",
+    "sources": "Senders.",
+    "symbols": "Symbols.",
+    "subscribers": "Connections that get ticks.",
+}
 
 
-@implementer(IService, IStreamListener, IDatagramListener, IFirstBytes)
+@implementer(IService, IStreamListener, IDatagramListener, IFirstBytes, IMetrics, IBackup)
 class TicksComponent:
     """
+    Takes, publishes and stores ticks.
+
     Raises:
         JournalError: the store is damaged, or of a newer mtnet.
     """
@@ -40,10 +62,11 @@ class TicksComponent:
 
     def __init__(self, env: Environment) -> None:
         self._env, self.turn = env, env.section.turn
+        self._path = env.file("ticks.sqlite")
         self.collector = Collector(
             env.section,
             env.config.reserve,
-            Store(env.file("ticks.sqlite")),
+            Store(self._path),
             Tally(env.file("ticks.taken")),
             env.clock,
             env.worker(),
@@ -64,6 +87,25 @@ class TicksComponent:
     def stop(self) -> "Deferred[None]":
         """Store what was taken."""
         return self.collector.close()
+
+    def metrics(self) -> list[tuple[str, str, str, Callable[[], int]]]:
+        """Return the counters and gauges of the collector."""
+        counters = [(f"{name}_total", "counter", name) for name in COUNTERS]
+        gauges = [(name, "gauge", name) for name in GAUGES]
+        texts = {**COUNTERS, **GAUGES}
+        return [
+            (f"mtnet_ticks_{metric}", kind, texts[name], partial(self._read, name))
+            for metric, kind, name in (*counters, *gauges)
+        ]
+
+    def _read(self, name: str) -> int:
+        value = self.collector.health()[name]
+        assert isinstance(value, int)
+        return value
+
+    def backup(self, folder: Path) -> None:
+        """Copy the stored ticks."""
+        copy_database(self._path, folder / self._path.name)
 
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the stream connections of a listener."""

@@ -1,0 +1,81 @@
+"""Ticks as a component: its metrics, and what a backup takes along."""
+
+import pytest
+from zope.interface.verify import verifyObject
+
+from mtnet.errors import JournalError
+from mtnet.interfaces import (
+    IBackup,
+    IDatagramListener,
+    IFirstBytes,
+    IMetrics,
+    IService,
+    IStreamListener,
+    ITicks,
+)
+from mtnet.services.ticks.storage.reader import TickReader
+from mtnet.testing import EPOCH
+
+INTERFACES = (IService, IStreamListener, IDatagramListener, IFirstBytes, IMetrics, IBackup)
+
+
+@pytest.fixture
+def env(env_with):
+    return env_with("reserve=0")
+
+
+@pytest.fixture
+def component(env):
+    return env.components.services["ticks"]
+
+
+def take(env, *prices):
+    ticks = env.find(ITicks)
+    ticks.take(ticks.source("desk-1"), [(b"EURUSD", price) for price in prices], EPOCH)
+
+
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_the_component_keeps_its_interfaces(component, interface):
+    assert verifyObject(interface, component)
+
+
+def test_the_collector_is_offered_to_other_components(env):
+    assert verifyObject(ITicks, env.find(ITicks))
+
+
+def test_metrics_are_named_and_typed_as_prometheus_has_them(component):
+    found = component.metrics()
+    assert len({name for name, *_ in found}) == len(found)
+    for name, kind, text, read in found:
+        assert name.startswith("mtnet_ticks_")
+        assert kind == ("counter" if name.endswith("_total") else "gauge")
+        assert text.endswith(".")
+        assert read() == 0
+
+
+def test_metrics_count(env, component, clock):
+    read = {name: read for name, _, _, read in component.metrics()}
+    take(env, b"1.1", b"1.2")
+    assert read["mtnet_ticks_received_total"]() == read["mtnet_ticks_waiting"]() == 2
+    clock.advance(1.0)
+    assert read["mtnet_ticks_stored_total"]() == 2
+    assert (read["mtnet_ticks_waiting"](), read["mtnet_ticks_symbols"]()) == (0, 1)
+
+
+def test_a_backup_is_whole_while_the_daemon_goes_on(env, component, clock, tmp_path):
+    take(env, b"1.1", b"1.2")
+    clock.advance(1.0)
+    component.backup(tmp_path)
+    take(env, b"1.3")
+    clock.advance(1.0)
+    copied = TickReader(tmp_path / "ticks.sqlite").ticks(b"EURUSD")
+    assert [tick.rest for tick in copied] == [b"1.1", b"1.2"]
+    assert (tmp_path / "ticks.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_backup_replaces_nothing(env, component, clock, tmp_path):
+    take(env, b"1.1")
+    clock.advance(1.0)
+    component.backup(tmp_path)
+    with pytest.raises(JournalError, match=r"is not copied to .*ticks\.sqlite"):
+        component.backup(tmp_path)
