@@ -36,6 +36,7 @@ from mtnet.daemon.preflight import (
     certificates,
     check,
     check_exposure,
+    check_plugins,
     check_settings,
     listeners,
     rules,
@@ -82,6 +83,8 @@ def makeService(options: Options) -> MultiService:
     # back every close for an hour.
     reactor.seconds = time.monotonic  # type: ignore[method-assign]
     try:
+        if options["check"]:
+            check_plugins()
         config = options.load()
         if options["check"]:
             check(config, reactor, clock.system_time)

@@ -22,6 +22,18 @@ from mtnet.net.tls.store import CertificateStore, default_files
 T = TypeVar("T")
 
 
+def check_plugins() -> None:
+    """
+    Check that every plugin can be imported, before Twisted logs a traceback for each.
+
+    Raises:
+        ConfigError: one sentence for each that cannot.
+    """
+    problems = broken()
+    if problems:
+        raise ConfigError("\nmtnet: ".join(problems))
+
+
 def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
     """
     Look for what would keep the daemon from starting, without starting anything.
@@ -32,9 +44,7 @@ def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
     Raises:
         ConfigError: one sentence for each thing found.
     """
-    problems = broken()
-    if problems:  # Twisted would log the traceback of each on the way to the plugins
-        raise ConfigError("\nmtnet: ".join(problems))
+    problems: list[str] = []
     found = listeners(config)
     for step in (
         partial(check_settings, config, reactor),
