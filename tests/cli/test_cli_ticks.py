@@ -295,7 +295,7 @@ def test_a_file_that_goes_back_in_time_is_sorted_and_said_to_be(capsys, data, tm
     ("content", "told"),
     [
         (HEADER + ROWS[0] + "2019.02.04\t12:00:01.000\t1,1\t\t\t\t2\r\n", "Line 3"),
-        ("time,bid,ask\r\n", "no export of ticks"),
+        ("time,bid,ask\r\n", "not an export of ticks"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told_in_one_sentence(capsys, data, tmp_path, content, told):

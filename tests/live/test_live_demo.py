@@ -93,7 +93,7 @@ def test_a_file_that_is_no_export_is_one_sentence(tmp_path):
     file.write_text("hello\n")
     status, said, complained = outcome("demo", "--ticks", file)
     assert (status, said) == (1, "")
-    assert complained.startswith(f"mtnet: {file} is no export of ticks")
+    assert complained.startswith(f"mtnet: {file} is not an export of ticks")
 
 
 def test_who_stops_reading_ends_it(tmp_path):

@@ -1,5 +1,5 @@
 """
-From lines to the collector: records, the batches that headers make of them, and repetitions.
+Ingest: reads records, groups them into batches by their headers, and finds repeated batches.
 
 Datagrams use `RecordReader` directly; each connection has a `StreamIngest`.
 """
@@ -17,11 +17,11 @@ from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.model import Batch, Seen, Source, Verdict
 
 ReportError = Callable[[WireError], object]
-"""Is told the first error of several."""
+"""Called with the first error of several."""
 
 
 class RecordReader:
-    """Reads records and hands them to the collector."""
+    """Parser of records that checks rights, and passes batches to the collector once."""
 
     def __init__(self, env: Environment) -> None:
         self.collector: Collector = env.find(ITicks)
@@ -32,10 +32,10 @@ class RecordReader:
         self, source: Source, text: bytes, when: int, report_error: ReportError, rights: Rights
     ) -> list[wire.Record]:
         """
-        Return the records of `text`, each ended by LF; count those that cannot be read.
+        Return the records of `text`, each ended by LF; invalid ones are counted.
 
         Args:
-            report_error: is told the first that cannot, and that some may not be sent.
+            report_error: called with the first error, and when some records are denied.
             rights: of the sender.
         """
         records = wire.split(text, self.spaced)
@@ -52,16 +52,16 @@ class RecordReader:
         report_error: ReportError,
         rights: Rights,
     ) -> None:
-        """Take the records of a whole numbered batch, unless it was here before."""
+        """Take the records of a whole numbered batch, unless it is a repetition."""
         records = self.read(source, text, when, report_error, rights)
-        # A batch that is dropped counts as one that did not come: it may come again.
+        # A dropped batch counts as missing: its sender may repeat it.
         if self.collector.has_room and self.is_repeat(source, batch.seen(), when):
             self.collector.count_repeated(source, records, when)
         else:
             self.collector.take(source, records, when)
 
     def is_repeat(self, source: Source, seen: Seen, when: int) -> bool:
-        """Judge a batch by its number, and say whether it was here before."""
+        """Classify a batch by its number, and return whether it is a repetition."""
         return self.collector.is_numbered(source) and source.classify(seen, when) is Verdict.REPEAT
 
     def _permitted(
@@ -94,12 +94,12 @@ class RecordReader:
 @dataclass
 class PossibleRepeat:
     """
-    The beginning of a batch whose number was here before.
+    The beginning of a batch whose number is known.
 
     Attributes:
-        batch: as far as it came.
-        seen: what is remembered of its number.
-        records: that are neither stored nor dropped until as many came as are remembered.
+        batch: as far as it has come.
+        seen: the fingerprint of the batch that had this number.
+        records: held until as many have come as that batch had.
     """
 
     batch: Batch
@@ -109,20 +109,20 @@ class PossibleRepeat:
 
 class StreamIngest:
     """
-    Takes the records of one connection.
+    Deduplicator of the records of one connection.
 
-    A batch goes to the collector as it comes, since it may never end. Where its number was here
-    before, its records are held until it is known whether they are a repetition; what comes
-    behind the repeated ones is new: the connection that sent the batch first was cut there.
+    A batch goes to the collector as it comes, since it may never end. If its number is known, its
+    records are held until they prove to be a repetition or not. Records after the repeated ones
+    are new: the connection that sent the batch first was cut there.
 
     Args:
         host: the sender, until a header names it.
-        report_error: is told the first of several records that cannot be read.
+        report_error: called with the first error of several records.
         peer: what it may send.
 
     Attributes:
-        kept: records that will be on disk after a `sync`, those that were there before included;
-            of those that are held, none.
+        kept: records that will be on disk after a `sync`, including those that were there before;
+            held records do not count.
     """
 
     def __init__(self, env: Environment, host: str, report_error: ReportError, peer: Peer) -> None:
@@ -150,7 +150,7 @@ class StreamIngest:
                 self._hold(self._held, line + b"\n", when)
 
     def begin(self, header: wire.Header) -> None:
-        """Let the records from here on be a batch of their own."""
+        """Begin a batch with the next record."""
         self.settle()
         source = self._become(self._collector.source(header.source))
         self._batch, self._broken = Batch(header.number), False
@@ -164,12 +164,12 @@ class StreamIngest:
             self._held = PossibleRepeat(self._batch, known, [])
 
     def settle(self) -> None:
-        """No more records come that would tell whether those held are a repetition."""
+        """Decide about held records: no more will come."""
         if self._held is not None:
             self._judge(self._held, self._env.now())
 
     def cut(self) -> None:
-        """The connection broke, or is not heard any more: its sender sends again what was held."""
+        """Refuse held records: the connection broke, and its sender will repeat them."""
         held, self._held = self._held, None
         if held is not None and held.records:
             self._collector.count_refused(self._sender(), len(held.records), self._env.now())
@@ -178,11 +178,11 @@ class StreamIngest:
 
     @property
     def lost(self) -> int:
-        """How many records of its senders the store would not have since they sent here."""
+        """How many records of its senders the store rejected since they sent here."""
         return sum(source.unstored - before for source, before in self._unstored.values())
 
     def refuse(self) -> None:
-        """Count a line that is no record."""
+        """Count a line that is not a record."""
         self._collector.count_refused(self._sender(), 1, self._env.now())
 
     def _sender(self) -> Source:
@@ -202,8 +202,8 @@ class StreamIngest:
         if self._batch is None:
             self.kept += self._store(source, records, when)
             return
-        # Behind a hole nothing more of a batch is taken: what is remembered of it is what was
-        # stored, so that all the rest can come again.
+        # After a gap no more of a batch is taken: its fingerprint is that of the stored records, so
+        # that the sender can repeat all the rest.
         self._broken = self._broken or not self._collector.has_room
         if self._broken:
             self._collector.count_dropped(source, len(records), when)
@@ -229,7 +229,7 @@ class StreamIngest:
 
     def _judge(self, held: PossibleRepeat, when: int) -> None:
         self._held, source = None, self._sender()
-        if not self._collector.has_room:  # it counts as not come, and may come again
+        if not self._collector.has_room:  # it counts as missing, and may be repeated
             self._broken = True
             self._collector.count_dropped(source, len(held.records), when)
         elif self._reader.is_repeat(source, held.batch.seen(), when):

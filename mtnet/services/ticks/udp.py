@@ -1,4 +1,4 @@
-"""The tick port for datagrams: nothing is ever sent back."""
+"""The tick port for datagrams; it never answers."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -21,14 +21,14 @@ from mtnet.services.ticks.ingest import RecordReader
 from mtnet.services.ticks.model import Batch
 
 HOSTS = 4_096
-"""Senders whose rights are remembered."""
+"""Senders in the cache of rights."""
 BOUNDARY = b"\x01"
-"""Stands behind each datagram of several that are read at once; no record holds it."""
+"""Marks the end of each datagram when several are parsed at once; no record contains it."""
 
 
 @implementer(IBurstProtocol)
 class TickDatagramProtocol(DatagramProtocol):
-    """Takes the datagrams of one port."""
+    """Batch receiver: parses all datagrams of a burst at once where it can."""
 
     log = Logger()
     transport: BatchingUdpPort
@@ -40,7 +40,7 @@ class TickDatagramProtocol(DatagramProtocol):
         self._rights: Callable[[str], Rights] = lru_cache(HOSTS)(self._find_rights)
 
     def startProtocol(self) -> None:
-        """Grow the receive buffer, and say so when the kernel grants less."""
+        """Grow the receive buffer; log when the kernel grants less."""
         wanted = self._env.section.receive_buffer
         granted = set_receive_buffer(self.transport, wanted)
         if granted < wanted:
@@ -74,7 +74,7 @@ class TickDatagramProtocol(DatagramProtocol):
         return self._access.rights(host_of(self.transport.getHost()), host)
 
     def _permitted(self, burst: Sequence[Received]) -> Sequence[Received]:
-        """Return the datagrams of those who may send anything, and deny the others."""
+        """Return the datagrams of hosts that may send something; deny the others."""
         hosts = {address[0] for _, address in burst}
         denied = {host for host in hosts if not self._rights(host).any("send", "ticks")}
         if not denied:
@@ -83,7 +83,7 @@ class TickDatagramProtocol(DatagramProtocol):
         return [each for each in burst if each[1][0] not in denied]
 
     def _take_at_once(self, burst: Sequence[Received], when: int) -> bool:
-        """Take datagrams of one canonical record each, and say whether all are of that kind."""
+        """Take datagrams of one canonical record each; return False if any is different."""
         text = BOUNDARY.join([data for data, _ in burst]) + BOUNDARY
         text = text.replace(b"\0" + BOUNDARY, b"\n").replace(BOUNDARY, b"\n")
         if b"@@" in text:
@@ -122,7 +122,7 @@ class TickDatagramProtocol(DatagramProtocol):
         collector.take(source, records, when)
 
     def _text(self, host: str, data: bytes, when: int) -> bytes | None:
-        """Return the records of a datagram, each ended by LF; None = it holds none."""
+        """Return the records of a datagram, each ended by LF; None = it has none."""
         try:
             text = wire.lines(wire.payload(data) + b"\n")
             if text:

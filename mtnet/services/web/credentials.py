@@ -1,4 +1,4 @@
-"""Who asks over HTTP: Basic and Bearer, and what a refusal says."""
+"""Credentials of HTTP requests, Basic and Bearer, and the answers to refused ones."""
 
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import LoginFailed
@@ -11,25 +11,25 @@ from mtnet.net.peer import Peer
 
 REALM = b"mtnet"
 PLAIN = 403, "login"
-"""The status and code of credentials that were shown where others can listen."""
+"""The status and code of credentials that were sent over a plaintext connection."""
 STATUS = {"login": 401, "banned": 429, "server": 503}
-"""The HTTP status of what a login is refused with."""
+"""The HTTP status of each code that a login is refused with."""
 HEADERS = {
     401: {b"WWW-Authenticate": b'Basic realm="mtnet", charset="UTF-8"'},
     429: {b"Retry-After": b"60"},
     503: {b"Retry-After": b"1"},
 }
-"""What else an answer of a status says."""
+"""Headers of an answer, by its status."""
 
 _BASIC = BasicCredentialFactory(REALM)
 
 
 def credentials(request: Request, peer: Peer) -> Credentials | None:
     """
-    Return what a request shows; None = nothing.
+    Return the credentials of a request; None = it has none.
 
     Raises:
-        HttpError: others can listen on the way, then it was not looked at; or it cannot be read.
+        HttpError: the connection is plaintext, so they were not read; or they are malformed.
     """
     shown = request.requestHeaders.getRawHeaders(b"Authorization", [])
     if not shown:
@@ -50,12 +50,12 @@ def credentials(request: Request, peer: Peer) -> Credentials | None:
 
 
 def _without_nul(shown: IUsernamePassword) -> Credentials:
-    """Drop the NUL that ends a text of MQL's; no password holds one."""
+    """Drop the NUL that ends a string of MQL; no password contains one."""
     return Password.decode(shown.username, shown.password.removesuffix(b"\0"))
 
 
 def login_error(error: HttpError | WireError) -> HttpError:
-    """Return an error of a login as one of HTTP."""
+    """Return an error of a login as an `HttpError`."""
     if isinstance(error, HttpError):
         return error
     return HttpError(STATUS.get(error.code, 400), error.code, f"{error}.")

@@ -205,7 +205,7 @@ def test_a_line_that_cannot_be_read_is_named_with_its_number(read, row):
     ids=["empty", "no header", "bars"],
 )
 def test_what_is_no_export_of_ticks_is_told_apart(read, content):
-    assert "no export of ticks" in sentence(read, content)
+    assert "not an export of ticks" in sentence(read, content)
 
 
 @pytest.mark.parametrize(
@@ -230,9 +230,9 @@ def test_a_file_that_is_not_there_is_told_in_a_sentence(tmp_path):
         (line(DAY, CLOCK, b"+1", b"", b"", b"", b"2"), "BID is a price"),
         (line(DAY, CLOCK, b"1", b"", b"", b"1 2", b""), "at most 7 fields"),
         (line(DAY, CLOCK), "has 2 fields"),
-        (line(DAY, b"24:00:00", b"1", b"", b"", b"", b"2"), "'24:00:00' is no time"),
-        (line(DAY, b"00:00:00,994", b"1", b"", b"", b"", b"2"), "'00:00:00,994' is no time"),
-        (line(b"2019.2.4", CLOCK, b"1", b"", b"", b"", b"2"), "'2019.2.4' is no date"),
+        (line(DAY, b"24:00:00", b"1", b"", b"", b"", b"2"), "'24:00:00' is not a time"),
+        (line(DAY, b"00:00:00,994", b"1", b"", b"", b"", b"2"), "'00:00:00,994' is not a time"),
+        (line(b"2019.2.4", CLOCK, b"1", b"", b"", b"", b"2"), "'2019.2.4' is not a date"),
         (line(b"2019.02.30", CLOCK, b"1", b"", b"", b"", b"2"), "has no date and time"),
         (line(b"1970.01.01", CLOCK, b"1", b"", b"", b"", b"2"), "TIME is milliseconds"),
     ],

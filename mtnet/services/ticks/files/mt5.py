@@ -1,5 +1,5 @@
 """
-MetaTrader 5's tick files: what it exports, and imports into custom symbols.
+Tick files of MetaTrader 5: the format of its exports, and of imports into custom symbols.
 
 Pure. Text with tabs and CR LF, and from other programs with commas or semicolons; an empty field
 is absent, and so are those that a short row lacks. Times are those of the broker, to the
@@ -68,8 +68,8 @@ def rows(path: Path, shift: int = 0) -> Iterator[tuple[int, int, bytes]]:
         separator = next((each for each in SEPARATORS if each in header), "\t")
         if tuple(header.split(separator)) not in (COLUMNS, COLUMNS[:-1]):
             raise ClientError(
-                f"{path} is no export of ticks: its first line is not {' '.join(COLUMNS)}, with "
-                f"tabs, commas or semicolons between, but {quote(header.encode())}."
+                f"{path} is not an export of ticks: its first line is not {' '.join(COLUMNS)}, "
+                f"with tabs, commas or semicolons between, but {quote(header.encode())}."
             )
         reader = _Rows(path, separator, len(header.split(separator)), shift)
         numbered = enumerate(lines, 2)
@@ -189,7 +189,7 @@ def _quoted(line: str) -> str:
 def _milliseconds(date: str, time: str) -> int:
     found = _TIME.fullmatch(time)
     if found is None:
-        raise ValueError(f"{time!r} is no time such as 00:00:00.994")
+        raise ValueError(f"{time!r} is not a time such as 00:00:00.994")
     hours, minutes, seconds = found[1].split(":")
     fraction = (found[2] or "").ljust(3, "0")
     clock = int(hours) * 3_600 + int(minutes) * 60 + int(seconds)
@@ -199,7 +199,7 @@ def _milliseconds(date: str, time: str) -> int:
 @lru_cache(maxsize=64)
 def _day(date: str) -> int:
     if _DATE.fullmatch(date) is None:
-        raise ValueError(f"{date!r} is no date such as 2019.02.04")
+        raise ValueError(f"{date!r} is not a date such as 2019.02.04")
     return timegm(datetime.strptime(date, "%Y.%m.%d").timetuple())
 
 
