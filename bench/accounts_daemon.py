@@ -14,6 +14,7 @@ from live_daemon import RealDaemon  # noqa: E402
 
 from mtnet.access.accounts.passwords import hash_password  # noqa: E402
 from mtnet.access.accounts.store import AccountStore  # noqa: E402
+from mtnet.daemon.registry import permissions  # noqa: E402
 
 HOST = "127.0.0.1"
 LOGIN, PASSWORD = "bench", "correct horse battery"
@@ -36,7 +37,8 @@ class AccountsDaemon(RealDaemon):
         self._options = [f"--listen={each}" for each in listens]
         self._options += [f"--set={each}" for each in ("access.trust_loopback=false", *settings)]
         self.data.mkdir(mode=0o700, exist_ok=True)
-        records, now = AccountStore(self.data / "accounts.sqlite"), int(time.time() * 1000)
+        records = AccountStore(self.data / "accounts.sqlite", permissions())
+        now = int(time.time() * 1000)
         records.add(LOGIN, ["provider", "terminal", "reader"], hash_password(PASSWORD), now)
         _, self.token = records.issue(LOGIN, "", None, None, now)
         records.close()

@@ -41,7 +41,7 @@ from mtnet.daemon.preflight import (
     listeners,
     rules,
 )
-from mtnet.daemon.registry import component_list, installed
+from mtnet.daemon.registry import component_list, installed, permissions
 from mtnet.daemon.stale_locks import clear_socket
 from mtnet.daemon.status import HealthReport, ListenerTable, PublicHealth
 from mtnet.daemon.watchdog import PERIOD as WATCHDOG_PERIOD
@@ -226,13 +226,15 @@ class Daemon(MultiService):
         return SerialWorker(self._reactor, name)
 
     def _build_access(self) -> AccessControl:
+        known = permissions()
         return AccessControl(
             self._config.access,
-            AccountStore(self._folder.accounts),
+            AccountStore(self._folder.accounts, known),
             BanStore(self._folder.bans),
             Threads(self._hash_worker, self._login_worker, self._disk_worker),
             self._reactor,
             self._now,
+            known,
         )
 
     def _bind(self, found: list[Listener]) -> Iterable[BoundListener]:

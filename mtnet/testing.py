@@ -33,7 +33,7 @@ from mtnet.clock import WallClock
 from mtnet.daemon.components import Components
 from mtnet.daemon.configuration import load
 from mtnet.daemon.environment import Environment
-from mtnet.daemon.registry import installed
+from mtnet.daemon.registry import installed, permissions
 from mtnet.daemon.status import HealthReport
 from mtnet.interfaces import IServicePlugin, IStreamListener
 from mtnet.net.endpoints import Listener
@@ -94,18 +94,20 @@ def make_environment(
     config = load(sets=["reserve=0", *sets], data=str(folder))
     folder.mkdir(exist_ok=True)
     now = WallClock(lambda: EPOCH + int(clock.seconds() * 1000), clock.seconds)
+    found = installed() if plugins is None else plugins
+    known = permissions(found)
     access = AccessControl(
         config.access,
-        AccountStore(folder / "accounts.sqlite"),
+        AccountStore(folder / "accounts.sqlite", known),
         BanStore(folder / "bans.sqlite"),
         Threads(maybeDeferred, maybeDeferred, maybeDeferred),
         clock,
         now,
+        known,
         accounts,
     )
     root = Environment.root(config, clock, now, access, LogThrottle())
     health = HealthReport(lambda: components.health())
-    found = installed() if plugins is None else plugins
     components = Components(found, root, lambda name: InlineWorker(), health)
     shared = {each.name: getattr(root, each.name) for each in fields(root)}
     shared |= {"find": components.find, "find_all": components.find_all}

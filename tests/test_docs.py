@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from fakes.rights import PERMISSIONS
 
 from mtnet.access.accounts.model import check_name, parse_grant
 from mtnet.access.anonymous import AnonymousAccess
-from mtnet.access.rights import ROLES, VERBS, parse_right
 from mtnet.cli.main import parser
 from mtnet.config.schema import CONNECTIONS, Config, TlsHost
 from mtnet.daemon.configuration import load
@@ -106,30 +106,34 @@ def test_the_commands_are_found():
     assert any("--days 30" in line for line in COMMANDS)
 
 
-RIGHTS = sorted(set(re.findall(rf"\b(?:{'|'.join(VERBS)}):[a-z]+(?:/[\w*.-]*[\w*])?", ACCOUNTS)))
+RIGHTS = sorted(
+    set(re.findall(rf"\b(?:{'|'.join(PERMISSIONS.verbs)}):[a-z]+(?:/[\w*.-]*[\w*])?", ACCOUNTS))
+)
 
 
 @pytest.mark.parametrize("text", RIGHTS)
 def test_every_right_that_is_quoted_is_one(text):
-    assert str(parse_right(text)) == text
+    assert [str(right) for right in PERMISSIONS.parse_right(text)] == [text]
 
 
 @pytest.mark.parametrize("text", sorted(set(re.findall(r"certificate:\w+:[\w.-]+[\w]", ACCOUNTS))))
 def test_every_certificate_that_is_quoted_can_be_granted(text):
-    assert parse_grant(text) == text
+    assert parse_grant(text, PERMISSIONS) == text
 
 
 def test_the_roles_are_shown_with_their_rights():
     rows = dict(re.findall(r"^\| `(\w+)` \| ((?:`[a-z:]+`(?:, )?)+) \|$", ACCOUNTS, re.MULTILINE))
     shown = {role: tuple(re.findall(r"`([a-z:]+)`", rights)) for role, rights in rows.items()}
-    assert {k: v for k, v in shown.items() if k in ROLES and k != "admin"} == {
-        role: rights for role, rights in ROLES.items() if role != "admin"
+    assert {k: sorted(v) for k, v in shown.items() if k in PERMISSIONS.roles and k != "admin"} == {
+        role: sorted(rights) for role, rights in PERMISSIONS.roles.items() if role != "admin"
     }
 
 
 def test_the_verbs_are_shown_with_their_services():
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| [^|]+ \| an? \w+ \|$", ACCOUNTS, re.MULTILINE)
-    assert sorted(rows) == sorted((verb, each) for verb, all in VERBS.items() for each in all)
+    assert sorted(rows) == sorted(
+        (verb, each) for verb, all in PERMISSIONS.verbs.items() for each in all
+    )
 
 
 def test_the_limits_are_those_of_the_services():
@@ -146,7 +150,7 @@ def test_the_limits_are_those_of_the_services():
 def test_every_configuration_for_accounts_can_be_used(text, tmp_path):
     (tmp_path / "mtnet.toml").write_text(text, encoding="utf-8")
     access = load(tmp_path / "mtnet.toml", {}).access
-    AnonymousAccess(access.anonymous, access.networks, access.trust_loopback)
+    AnonymousAccess(PERMISSIONS, access.anonymous, access.networks, access.trust_loopback)
 
 
 @pytest.mark.parametrize("text", re.findall(r"```python\n(.*?)```", ACCOUNTS, re.DOTALL))

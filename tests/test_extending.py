@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
+from mtnet.daemon.registry import FactoryPlugin, installed
 from mtnet.net.endpoints import Listener
 from mtnet.testing import connect, make_environment
 
@@ -52,7 +53,8 @@ def guarded(tmp_path):
     exec(PLUGIN + GATE, names)
 
     def build(*sets):
-        env = make_environment(tmp_path, Clock(), *sets)
+        plugins = {**installed(), "alerts": FactoryPlugin(names["alerts"], None)}
+        env = make_environment(tmp_path, Clock(), *sets, plugins=plugins)
         return env, names["alerts"].buildFactory(env).at(Listener("alerts", "tcp:1"))
 
     return build

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from mtnet.access.addresses import Network, is_loopback, parse_address, parse_network
-from mtnet.access.rights import EVERYTHING, Rights
+from mtnet.access.rights import EVERYTHING, Permissions, Rights
 from mtnet.errors import ConfigError
 
 
@@ -15,6 +15,7 @@ class AnonymousAccess:
     trusted. Behind a proxy every connection seems to come from there, so none has them.
 
     Args:
+        permissions: parses rights.
         anonymous: the rights of every connection; None = not configured.
         networks: the additional rights of addresses and networks.
         loopback: whether the loopback interface is trusted.
@@ -29,15 +30,20 @@ class AnonymousAccess:
 
     def __init__(
         self,
+        permissions: Permissions,
         anonymous: Iterable[str] | None,
         networks: Mapping[str, Iterable[str]] | None = None,
         loopback: bool = True,
     ) -> None:
+        self._permissions = permissions
         self.configured = anonymous is not None or bool(networks)
         self.loopback = loopback
-        self.anonymous = _rights("access.anonymous", anonymous or ())
+        self.anonymous = _rights(permissions, "access.anonymous", anonymous or ())
         self._networks = [
-            (_network(text), self.anonymous | _rights(f'access.networks."{text}"', rights))
+            (
+                _network(text),
+                self.anonymous | _rights(permissions, f'access.networks."{text}"', rights),
+            )
             for text, rights in (networks or {}).items()
         ]
 
@@ -56,6 +62,11 @@ class AnonymousAccess:
         """Return whether a connection comes from this machine, whose users are trusted."""
         return self.loopback and is_loopback(own) and not proxied
 
+    def describe(self, verbs: Iterable[str], service: str) -> list[str]:
+        """Return the rights of every connection as texts, as far as they concern a service."""
+        own = service if self._permissions.has_verbs(service) else ""
+        return self.anonymous.matching(verbs, own)
+
     def of_network(self, peer: str) -> Rights:
         """Return the rights of an address that is not trusted."""
         found, address = self.anonymous, parse_address(peer) if self._networks else None
@@ -65,9 +76,9 @@ class AnonymousAccess:
         return found
 
 
-def _rights(where: str, texts: Iterable[str]) -> Rights:
+def _rights(permissions: Permissions, where: str, texts: Iterable[str]) -> Rights:
     try:
-        return Rights(texts)
+        return permissions.rights(texts)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
 

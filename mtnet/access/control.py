@@ -19,6 +19,7 @@ from mtnet.access.bans.penalties import Key, Penalty
 from mtnet.access.bans.policy import Bans
 from mtnet.access.bans.store import BanStore
 from mtnet.access.connection_limits import ConnectionLimiter
+from mtnet.access.rights import Permissions
 from mtnet.access.security_log import SecurityLog
 from mtnet.clock import WallClock
 from mtnet.config.schema import Access as Settings
@@ -31,10 +32,12 @@ class AccessControl:
 
     Args:
         now: wall time, and whether it can be trusted.
+        permissions: parses rights.
         accounts: the accounts; None = none until `load`.
 
     Attributes:
         settings: `[access]`.
+        permissions: the verbs of the installed services.
         anonymous: the rights of connections that have not logged in.
         accounts: the accounts and their watchers.
         bans: all penalties.
@@ -56,11 +59,12 @@ class AccessControl:
         threads: Threads,
         clock: IReactorTime,
         now: WallClock,
+        permissions: Permissions,
         accounts: Accounts | None = None,
     ) -> None:
-        self.settings = settings
+        self.settings, self.permissions = settings, permissions
         self.anonymous = AnonymousAccess(
-            settings.anonymous, settings.networks, settings.trust_loopback
+            permissions, settings.anonymous, settings.networks, settings.trust_loopback
         )
         self.accounts = accounts or Accounts(known=int(settings.known_network * 1000))
         self.bans, self.log = Bans(settings.bans), SecurityLog(clock.seconds)

@@ -1,35 +1,22 @@
-"""What may be done: verbs on things, and the bundles of them that people are given."""
+"""
+Rights: verbs on the things of services, sets of them, and the roles that are made of them.
+
+Services bring their own verbs and roles; see `Permissions`.
+"""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 from mtnet.errors import ConfigError
 
-VERBS = {
-    "follow": ("signals",),
-    "publish": ("signals", "templates"),
-    "send": ("ticks",),
-    "read": ("ticks",),
-    "fetch": ("templates",),
-    "admin": (),
-}
-"""The services whose things each verb is done to."""
-ROLES = {
-    "provider": ("publish:signals", "follow:signals", "publish:templates", "fetch:templates"),
-    "follower": ("follow:signals", "fetch:templates"),
-    "terminal": ("send:ticks", "fetch:templates"),
-    "reader": ("read:ticks",),
-    "admin": tuple(VERBS),
-}
-"""What usual people may do."""
-EXAMPLE = "follow, follow:signals/gold or send:ticks/EUR*"
+ADMIN = "admin"
+"""The right, and the role, to do everything."""
 JOINED = 1_024
-"""Pairs of rights whose union is kept: each login joins two, and few of them differ."""
+"""Pairs of rights whose union is cached: each login joins two, and few of them differ."""
 
-_SERVICES = {service for services in VERBS.values() for service in services}
-_RIGHT = re.compile(r"([a-z]+)(?::([a-z]+)(?:/([!-)+-~]{1,64}\*?|\*))?)?", re.ASCII)
+_RIGHT = re.compile(r"([a-z]+)(?::([a-z][a-z0-9_]*)(?:/([!-)+-~]{1,64}\*?|\*))?)?", re.ASCII)
 
 
 class Right(NamedTuple):
@@ -37,33 +24,27 @@ class Right(NamedTuple):
     One verb on some things.
 
     Attributes:
-        service: whose things; empty = of every service that has the verb.
-        name: of the channel or symbol; a `*` ends what is only the beginning of one, and stands
-            for every name alone.
+        service: the service that the things belong to; empty = admin, everything.
+        name: the channel or symbol; a `*` at the end stands for any ending.
     """
 
     verb: str
-    service: str = ""
+    service: str
     name: str = "*"
 
-    def covers(self, service: str, name: str) -> bool:
-        """Say whether the thing is one of these."""
-        if self.service not in ("", service):
-            return False
+    def allows(self, name: str) -> bool:
+        """Return whether the name of a thing is among its names."""
         if self.name.endswith("*"):
             return name.startswith(self.name[:-1])
         return name == self.name
 
-    def common(self, other: "Right") -> "Right | None":
-        """Return what both allow; None = nothing."""
-        service = self.service or other.service
-        if self.verb != other.verb or other.service not in ("", service):
-            return None
-        # Names that end in `*` lie within each other, or apart: they never overlap in part.
-        for narrow, wide in ((self.name, other.name), (other.name, self.name)):
-            if narrow == wide or (wide.endswith("*") and narrow.startswith(wide[:-1])):
-                return Right(self.verb, service, narrow)
-        return None
+    def includes(self, other: "Right") -> bool:
+        """Return whether everything that the other allows is allowed here."""
+        return (
+            self[:2] == other[:2]
+            and self.allows(other.name.removesuffix("*"))
+            and (self.name.endswith("*") or not other.name.endswith("*"))
+        )
 
     def __str__(self) -> str:
         if not self.service:
@@ -71,96 +52,67 @@ class Right(NamedTuple):
         return f"{self.verb}:{self.service}" + (f"/{self.name}" if self.name != "*" else "")
 
 
-def parse_right(text: str) -> Right:
-    """
-    Read `VERB`, `VERB:SERVICE` or `VERB:SERVICE/NAME`.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    found = _RIGHT.fullmatch(text)
-    if found is None or found[1] not in VERBS:
-        raise ConfigError(
-            f"{text!r} is no right: {EXAMPLE} would be one; the verbs are {', '.join(VERBS)}."
-        )
-    verb, service, name = found[1], found[2] or "", found[3] or "*"
-    if service and service not in VERBS[verb]:
-        known = " or ".join(f"{verb}:{each}" for each in VERBS[verb]) or verb
-        raise ConfigError(f"{text!r} is no right, as nobody can {verb} {service}; {known} is one.")
-    return Right(verb, service, name)
-
-
 class Rights:
-    """
-    Everything that somebody may do.
+    """Immutable set of rights."""
 
-    Raises:
-        ConfigError: one of the texts is neither a right nor a role.
-    """
-
-    def __init__(self, texts: Iterable[str] = ()) -> None:
-        self._hold(right for text in texts for right in _read(text))
-
-    def _hold(self, rights: Iterable[Right]) -> None:
+    def __init__(self, rights: Iterable[Right] = ()) -> None:
         self._rights = frozenset(rights)
-        self._whole = {
-            (right.verb, service)
-            for right in self._rights
-            if right.name == "*"
-            for service in ([right.service] if right.service else VERBS[right.verb])
-        }
+        self._admin = any(right.verb == ADMIN for right in self._rights)
+        self._whole = {right[:2] for right in self._rights if right.name == "*"}
 
     def may(self, verb: str, service: str, name: str) -> bool:
-        """Say whether a verb may be done to one thing, such as the channel `main` of signals."""
-        return (verb, service) in self._whole or any(
-            right.verb == verb and right.covers(service, name) for right in self._rights
+        """Return whether a verb is allowed on one thing, such as the channel `main` of signals."""
+        return self.all(verb, service) or any(
+            right.verb == verb and right.service == service and right.allows(name)
+            for right in self._rights
         )
 
     def all(self, verb: str, service: str) -> bool:
-        """Say whether a verb may be done to everything of a service."""
-        return (verb, service) in self._whole
+        """Return whether a verb is allowed on everything of a service."""
+        return self._admin or (verb, service) in self._whole
 
     def any(self, verb: str, service: str = "") -> bool:
-        """Say whether there is anything that a verb may be done to."""
-        return any(
-            right.verb == verb and (not service or right.service in ("", service))
-            for right in self._rights
-        )
-
-    def concern(self, service: str) -> bool:
-        """
-        Say whether there is anything that may be done at a service.
-
-        One that has no verb of its own, as the web and `any`, is there for those of the others.
-        """
-        if service not in _SERVICES:
-            return bool(self._rights)
-        return any(
-            service == right.service or (not right.service and service in VERBS[right.verb])
-            for right in self._rights
+        """Return whether a verb is allowed on anything, of a service or of all."""
+        return self._admin or any(
+            right.verb == verb and service in ("", right.service) for right in self._rights
         )
 
     def matching(self, verbs: Iterable[str], service: str = "") -> list[str]:
-        """Return the rights, as texts, with the verbs, in their order, on a service or any."""
-        found = (r for r in self._rights if not service or r.service in ("", service))
+        """
+        Return the rights with some verbs, as texts in the order of the verbs.
+
+        Args:
+            service: only its rights, of which a whole one is shown by its verb; empty = all.
+        """
         order = list(verbs)
-        texts = [(order.index(r.verb), str(r)) for r in found if r.verb in order]
-        return [text for _, text in sorted(texts)]
+        if self._admin:
+            return order
+        found = [r for r in self._rights if r.verb in order and service in ("", r.service)]
+        texts = [(r.verb if service and r.name == "*" else str(r), r.verb) for r in found]
+        return [text for text, verb in sorted(texts, key=lambda each: (order.index(each[1]), each))]
+
+    def __bool__(self) -> bool:
+        return bool(self._rights)
 
     def __or__(self, other: "Rights") -> "Rights":
-        """Return what either allows."""
+        """Return the rights of either."""
         return _join(self, other)
 
     def __and__(self, other: "Rights") -> "Rights":
-        """Return what both allow."""
-        pairs = ((mine, theirs) for mine in self._rights for theirs in other._rights)
-        both = Rights()
-        both._hold(common for mine, theirs in pairs if (common := mine.common(theirs)))
-        return both
+        """Return the rights of both."""
+        if self._admin or other._admin:
+            return other if self._admin else self
+        # Names that end in `*` lie within each other or apart: they never overlap in part.
+        pairs = [(mine, theirs) for mine in self._rights for theirs in other._rights]
+        return Rights(
+            narrow for pair in pairs for wide, narrow in (pair, pair[::-1]) if wide.includes(narrow)
+        )
 
     def __ge__(self, other: "Rights") -> bool:
-        """Say whether all that `other` holds is held here too."""
-        return all(self._includes(right) for right in other._rights)
+        """Return whether every right of `other` is included."""
+        return self._admin or all(
+            any(mine.includes(theirs) for mine in self._rights) for theirs in other._rights
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rights) and self._rights == other._rights
@@ -174,44 +126,101 @@ class Rights:
     def __repr__(self) -> str:
         return f"Rights({list(self)})"
 
-    def _includes(self, right: Right) -> bool:
-        services = [right.service] if right.service else list(VERBS[right.verb])
-        return right in self._rights or (
-            bool(services) and all(self._covers(right, service) for service in services)
-        )
-
-    def _covers(self, right: Right, service: str) -> bool:
-        return any(
-            mine.verb == right.verb
-            and mine.covers(service, right.name.removesuffix("*"))
-            and (mine.name.endswith("*") or not right.name.endswith("*"))
-            for mine in self._rights
-        )
-
 
 @lru_cache(JOINED)
 def _join(one: Rights, other: Rights) -> Rights:
-    joined = Rights()
-    joined._hold(one._rights | other._rights)
-    return joined
-
-
-def check_grant(text: str) -> str:
-    """
-    Return a role or a right as it is written back.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    if text not in ROLES:
-        parse_right(text)
-    return text
-
-
-def _read(text: str) -> Iterable[Right]:
-    # The verb `admin` is a role too: whoever may do that may do all.
-    return map(parse_right, ROLES.get(text, (text,)))
+    return Rights(one._rights | other._rights)
 
 
 NOTHING = Rights()
-EVERYTHING = Rights(VERBS)
+EVERYTHING = Rights([Right(ADMIN, "")])
+
+
+class Permissions:
+    """
+    Parser of rights and roles, which knows the verbs of the installed services.
+
+    Args:
+        services: the verbs of each service, by its name.
+        roles: the rights of each role, by its name.
+
+    Attributes:
+        verbs: the services that have each verb; `admin` has none.
+        roles: as given, and `admin`.
+
+    Raises:
+        ConfigError: a role has an invalid right.
+    """
+
+    def __init__(
+        self, services: Mapping[str, Iterable[str]], roles: Mapping[str, Iterable[str]]
+    ) -> None:
+        self.verbs: dict[str, tuple[str, ...]] = {}
+        for service, verbs in services.items():
+            for verb in verbs:
+                self.verbs[verb] = (*self.verbs.get(verb, ()), service)
+        self.verbs[ADMIN] = ()
+        self.roles = {name: tuple(texts) for name, texts in roles.items()} | {ADMIN: (ADMIN,)}
+        self._of_role = {
+            name: [right for text in texts for right in self.parse_right(text)]
+            for name, texts in self.roles.items()
+        }
+
+    def rights(self, grants: Iterable[str]) -> Rights:
+        """
+        Return the rights of roles and of rights as texts.
+
+        Raises:
+            ConfigError: one of them is neither.
+        """
+        return Rights(
+            right for text in grants for right in self._of_role.get(text) or self.parse_right(text)
+        )
+
+    def parse_right(self, text: str) -> list[Right]:
+        """
+        Read `VERB`, which stands for all services that have it, `VERB:SERVICE` or
+        `VERB:SERVICE/NAME`.
+
+        Raises:
+            ConfigError: it is none of these.
+        """
+        found = _RIGHT.fullmatch(text)
+        if found is None or found[1] not in self.verbs:
+            raise ConfigError(
+                f"Invalid right {text!r}: expected VERB, VERB:SERVICE or VERB:SERVICE/NAME; the "
+                f"verbs are {', '.join(self.verbs)}. Example: {self._example()}."
+            )
+        verb, service, name = found[1], found[2] or "", found[3] or "*"
+        services = self.verbs[verb]
+        if service and service not in services:
+            known = " or ".join(f"{verb}:{each}" for each in services) or verb
+            raise ConfigError(f"Invalid right {text!r}: expected {known}.")
+        return [Right(verb, each, name) for each in ([service] if service else services or [""])]
+
+    def check(self, text: str) -> str:
+        """
+        Return a role or a right as it is.
+
+        Raises:
+            ConfigError: it is neither.
+        """
+        self.rights([text])
+        return text
+
+    def has_verbs(self, service: str) -> bool:
+        """Return whether a service has verbs of its own."""
+        return any(service in services for services in self.verbs.values())
+
+    def concerns(self, rights: Rights, service: str) -> bool:
+        """
+        Return whether rights are of use at a service.
+
+        Every right is at a service without verbs, which serves the things of others.
+        """
+        verbs = [verb for verb, services in self.verbs.items() if service in services]
+        return any(rights.any(verb, service) for verb in verbs) if verbs else bool(rights)
+
+    def _example(self) -> str:
+        verb, services = next(iter(self.verbs.items()))
+        return f"{verb}:{services[0]}" if services else verb

@@ -5,7 +5,7 @@ import sys
 import time
 import warnings
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from getpass import GetPassWarning, getpass
@@ -19,12 +19,12 @@ from mtnet.access.accounts.commands import AccountCommands
 from mtnet.access.accounts.model import Accounts, check_label, check_name, parse_grant
 from mtnet.access.accounts.passwords import LONGEST, check_password, hash_password
 from mtnet.access.accounts.store import AccountStore
-from mtnet.access.rights import ROLES, VERBS, parse_right
 from mtnet.cli import local, parsers
 from mtnet.cli.output import print_result, table, utc_minute
 from mtnet.cli.output import show as as_text
 from mtnet.clock import WallClock, system_time
 from mtnet.daemon.datadir import DataFolder
+from mtnet.daemon.registry import permissions
 from mtnet.errors import AccountError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def configure(parser: ArgumentParser) -> None:
             "grants",
             metavar="GRANT",
             nargs="+",
-            type=parse_grant,
+            type=_grant if name == "grant" else _held_grant,
             help="a role, a right or certificate:dns:NAME",
         )
 
@@ -69,11 +69,11 @@ def _configure_add(group: "Commands") -> None:
     _add_name(parser)
     parser.add_argument(
         "--role",
-        choices=ROLES,
+        choices=permissions().roles,
         action="append",
         default=[],
         dest="roles",
-        help=f"one of {', '.join(ROLES)}",
+        help=f"one of {', '.join(permissions().roles)}",
         metavar="ROLE",
     )
     _add_grants(parser, "a right, such as follow:signals/gold, or certificate:dns:NAME")
@@ -110,8 +110,17 @@ def _add_name(parser: ArgumentParser) -> None:
 
 def _add_grants(parser: ArgumentParser, text: str) -> None:
     parser.add_argument(
-        "--grant", metavar="RIGHT", action="append", type=parse_grant, dest="grants", help=text
+        "--grant", metavar="RIGHT", action="append", type=_grant, dest="grants", help=text
     )
+
+
+def _grant(text: str) -> str:
+    return parse_grant(text, permissions())
+
+
+def _held_grant(text: str) -> str:
+    # An account may hold a grant of a service that is not installed any more.
+    return text if re.fullmatch("[!-~]+", text) else _grant(text)
 
 
 def _id(text: str) -> str:
@@ -135,7 +144,7 @@ def admin_session(folder: Path) -> AbstractContextManager[local.RunCommand]:
 
 @contextmanager
 def _offline(folder: DataFolder) -> Iterator[local.RunCommand]:
-    with closing(AccountStore(folder.accounts)) as store:
+    with closing(AccountStore(folder.accounts, permissions())) as store:
         clock = WallClock(system_time, time.monotonic)
         commands = AccountCommands(Accounts(), store, maybeDeferred, clock, _hash)
         yield partial(_run_command, commands.commands())
@@ -289,19 +298,24 @@ def state(row: Mapping[str, Any]) -> str:
     return "; it ".join(parts) + "."
 
 
-def words(right: str) -> str:
-    """Return a right in words, such as `send ticks of EUR*`."""
-    verb, service, name = parse_right(right)
-    services = [service] if service else VERBS[verb]
-    things = " and ".join(services) or "the daemon"
-    return f"{verb} {things}" + (f" of {name}" if name != "*" else "")
+def words(rights: Iterable[str]) -> str:
+    """Return rights in words, such as `publish signals and templates, send ticks of EUR*`."""
+    services: dict[tuple[str, str], list[str]] = {}
+    for right in rights:
+        verb, _, things = right.partition(":")
+        service, _, name = things.partition("/")
+        services.setdefault((verb, name), []).append(service or "everything")
+    return ", ".join(
+        f"{verb} {' and '.join(found)}" + (f" of {name}" if name else "")
+        for (verb, name), found in services.items()
+    )
 
 
 def describe(found: Mapping[str, Any]) -> Iterator[str]:
     """Yield everything about an account as lines of text."""
     yield f"{found['name']}{' (disabled)' if found['disabled'] else ''}"
     yield f"  granted: {as_text(found['grants'])}"
-    yield f"  may: {', '.join(map(words, found['rights'])) or 'nothing'}"
+    yield f"  may: {words(found['rights']) or 'nothing'}"
     yield f"  password: {'since ' + utc_minute(found['changed']) if found['password'] else 'none'}"
     yield f"  made: {utc_minute(found['created'])}"
     yield f"  last seen: {utc_minute(found['last'])}"

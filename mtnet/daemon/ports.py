@@ -11,7 +11,6 @@ from twisted.python.failure import Failure
 
 from mtnet.access.addresses import is_loopback
 from mtnet.access.anonymous import AnonymousAccess
-from mtnet.access.rights import VERBS
 from mtnet.errors import StartError
 from mtnet.net.accept_errors import limit_accept_errors
 from mtnet.net.endpoints import Listener, host_of, show
@@ -58,11 +57,10 @@ class BoundListener:
     def report(self, rules: AnonymousAccess) -> dict[str, str]:
         """Return one row of the table that the daemon prints and `mtnet status` shows."""
         host, service = host_of(self.port.getHost()), self.listener.service
-        known = service if any(service in each for each in VERBS.values()) else ""
         # A socket for datagrams on all addresses does not learn which one they came to.
         blind = self.listener.datagrams and not is_loopback(host)
         owner = rules.loopback and not self.listener.proxied and not blind
-        strangers = ", ".join(rules.anonymous.matching(self.verbs, known)) or "nothing"
+        strangers = ", ".join(rules.describe(self.verbs, service)) or "nothing"
         return {
             "service": service,
             "address": show(self.port.getHost()),

@@ -12,7 +12,7 @@ from mtnet.access.anonymous import AnonymousAccess
 from mtnet.config.loader import endpoints
 from mtnet.config.schema import Config
 from mtnet.daemon.datadir import ACCOUNTS, check_permissions
-from mtnet.daemon.registry import broken, check_kind, default_endpoints, installed
+from mtnet.daemon.registry import broken, check_kind, default_endpoints, installed, permissions
 from mtnet.errors import ConfigError, JournalError, StartError
 from mtnet.interfaces import ISettingsCheck
 from mtnet.net.endpoints import Listener
@@ -53,7 +53,7 @@ def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
     ):
         _try(problems, step, None)
     # What cannot be known is told once, and no listener is blamed for it.
-    told = _try(problems, partial(rules, config), AnonymousAccess(()))
+    told = _try(problems, partial(rules, config), AnonymousAccess(permissions(), ()))
     accounts = _try(problems, partial(has_accounts, config), True)
     for listener in found:
         _try(problems, partial(_check_listener, listener, told, accounts, reactor), None)
@@ -158,7 +158,7 @@ def has_accounts(config: Config) -> bool:
     """
     path = Path(config.data) / ACCOUNTS
     try:
-        return path.exists() and not Accounts(AccountStore(path).directory()).empty
+        return path.exists() and not Accounts(AccountStore(path, permissions()).directory()).empty
     except JournalError as error:
         raise ConfigError(str(error)) from error
 
@@ -189,7 +189,9 @@ def rules(config: Config) -> AnonymousAccess:
                 f"access.connections names {service}, and no such service is installed; there "
                 f"are {', '.join(services)}."
             )
-    return AnonymousAccess(access.anonymous, access.networks, access.trust_loopback)
+    return AnonymousAccess(
+        permissions(services), access.anonymous, access.networks, access.trust_loopback
+    )
 
 
 def check_exposure(told: AnonymousAccess, accounts: bool, listener: Listener, host: str) -> None:

@@ -12,6 +12,7 @@ from twisted.plugin import getPlugins
 from zope.interface import directlyProvides, implementer
 
 import mtnet.plugins
+from mtnet.access.rights import Permissions
 from mtnet.errors import ConfigError
 from mtnet.interfaces import (
     IDatagramListener,
@@ -31,7 +32,6 @@ class FactoryPlugin:
 
     settings = None
     roles: Mapping[str, tuple[str, ...]] = {}
-    permissions: tuple[str, ...] = ()
     command = None
     shared = False
 
@@ -39,6 +39,7 @@ class FactoryPlugin:
         self.stream, self.datagram = stream, datagram
         first = stream or datagram
         self.name, self.description = first.name, first.description
+        self.permissions: tuple[str, ...] = tuple(first.rights)
         kinds = {"stream": stream, "datagram": datagram}
         self.listens = {kind: each.defaultEndpoint for kind, each in kinds.items() if each}
 
@@ -154,3 +155,21 @@ def broken() -> list[str]:
             path = getattr(module.module_finder, "path", "")
             sentences.append(f"The plugin {module.name} in {path} cannot be imported: {error!r}.")
     return sentences
+
+
+def permissions(plugins: Mapping[str, IServicePlugin] | None = None) -> Permissions:
+    """
+    Return the verbs and the roles of services.
+
+    Args:
+        plugins: by name; None = all that are installed.
+
+    Raises:
+        ConfigError: a role has a right that no service knows.
+    """
+    found = installed() if plugins is None else plugins
+    roles: dict[str, list[str]] = {}
+    for plugin in found.values():
+        for role, rights in plugin.roles.items():
+            roles.setdefault(role, []).extend(rights)
+    return Permissions({name: plugin.permissions for name, plugin in found.items()}, roles)

@@ -299,7 +299,7 @@ class ListenerAccess:
     def allows(self, rights: Rights) -> bool:
         """Say whether there is anything that somebody with these rights may do here."""
         if rights is not self._judged[0]:  # most have the same
-            self._judged = rights, rights.concern(self.listener.service)
+            self._judged = rights, self.access.permissions.concerns(rights, self.listener.service)
         return self._judged[1]
 
     def is_trusted(self, host: str) -> bool:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from fakes.daemon import Watcher
+from fakes.rights import PERMISSIONS, rights
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
@@ -12,7 +13,7 @@ from mtnet.access.accounts.commands import AccountCommands, Arguments
 from mtnet.access.accounts.login_history import Login
 from mtnet.access.accounts.model import Accounts
 from mtnet.access.accounts.store import AccountStore
-from mtnet.access.rights import Rights
+from mtnet.access.rights import NOTHING
 from mtnet.clock import DAY_MS, WallClock
 from mtnet.daemon.control import BROKEN, ControlFactory
 from mtnet.errors import AccountError, JournalError, WireError
@@ -25,7 +26,7 @@ class Harness:
 
     def __init__(self, folder, hash=lambda text: succeed(f"hash of {len(text)}")):
         self.path = folder / "accounts.sqlite"
-        self.records, self.now, self.broken = AccountStore(self.path), 1_000, None
+        self.records, self.now, self.broken = AccountStore(self.path, PERMISSIONS), 1_000, None
         self.ahead = 0
         wall = WallClock(lambda: self.now + self.ahead, lambda: self.now / 1000)
         self.accounts = Accounts()
@@ -63,7 +64,7 @@ def test_a_new_account_is_told_without_its_password_and_can_log_in_at_once(harne
     told = harness("add", name="bob", grants=["send:ticks"], password=PASSWORD)
     assert told == {"name": "bob", "grants": ["send:ticks"], "disabled": False, "password": True}
     assert harness.accounts.get("bob").password == "hash of 13"
-    assert AccountStore(harness.path).directory() == harness.accounts.directory
+    assert AccountStore(harness.path, PERMISSIONS).directory() == harness.accounts.directory
 
 
 def test_an_account_may_have_no_password(harness):
@@ -105,8 +106,8 @@ def test_every_change_counts_at_once_and_its_watchers_are_told(harness):
 
 def test_a_token_is_told_once_and_counts_until_it_is_withdrawn(harness):
     made = harness("token", name="alice", label="t7", grants=["follow:signals/gold"], days=1.5)
-    account, rights = harness.accounts.token(made["secret"], harness.now)
-    assert (account.name, rights) == ("alice", Rights(["follow:signals/gold"]))
+    account, allowed = harness.accounts.token(made["secret"], harness.now)
+    assert (account.name, allowed) == ("alice", rights("follow:signals/gold"))
     (told,) = harness("show", name="alice")["tokens"]
     assert told == {
         "id": made["id"],
@@ -122,7 +123,7 @@ def test_a_token_is_told_once_and_counts_until_it_is_withdrawn(harness):
 
 def test_a_token_that_was_granted_an_empty_list_may_nothing(harness):
     made = harness("token", name="alice", grants=[])
-    assert harness.accounts.token(made["secret"], 1)[1] == Rights()
+    assert harness.accounts.token(made["secret"], 1)[1] == NOTHING
 
 
 @pytest.mark.parametrize("days", [0, -1, 36_501, 1e300])
@@ -217,7 +218,7 @@ def test_a_reload_says_what_it_did(harness):
 
 
 def test_what_another_program_changed_counts_after_a_reload(harness):
-    other = AccountStore(harness.path)
+    other = AccountStore(harness.path, PERMISSIONS)
     other.disable("alice")
     other.close()
     assert not harness.accounts.empty

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from fakes.rights import PERMISSIONS, rights, rights_of
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -14,7 +15,7 @@ from mtnet.access.accounts import store as module
 from mtnet.access.accounts.login_history import Login
 from mtnet.access.accounts.model import Account, Accounts, digest, is_token
 from mtnet.access.accounts.store import AccountStore
-from mtnet.access.rights import ROLES, Rights
+from mtnet.access.rights import NOTHING, Permissions
 from mtnet.errors import AccountError, JournalError
 
 PHC = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA"
@@ -27,7 +28,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def records(path):
-    records = AccountStore(path)
+    records = AccountStore(path, PERMISSIONS)
     yield records
     records.close()
 
@@ -56,9 +57,11 @@ def test_a_new_file_is_its_owners_alone_and_empty(records, path):
 def test_what_was_stored_is_there_after_a_restart(alice, path):
     alice.grant("alice", ["certificate:dns:Alice.example", "send:ticks/EUR*"])
     alice.close()
-    again = AccountStore(path).directory()
+    again = AccountStore(path, PERMISSIONS).directory()
     grants = ("certificate:dns:alice.example", "follower", "send:ticks/EUR*")
-    assert again.accounts == {"alice": Account("alice", grants, False, 1, 1, PHC)}
+    assert again.accounts == {
+        "alice": Account("alice", grants, rights_of(grants), False, 1, 1, PHC)
+    }
     assert again.certificates == {"dns:alice.example": "alice"}
 
 
@@ -99,11 +102,11 @@ def test_another_form_of_a_password_that_was_changed_meanwhile_is_not_stored(ali
     [
         (lambda r: r.add("alice", [], "", 2), "The account alice exists already"),
         (lambda r: r.add("a b", [], "", 2), "Invalid account name 'a b'"),
-        (lambda r: r.add("bob", ["boss"], "", 2), "'boss' is no right"),
+        (lambda r: r.add("bob", ["boss"], "", 2), "Invalid right 'boss'"),
         (lambda r: r.disable("alcie"), "did you mean alice"),
         (lambda r: r.remove("zz"), "`mtnet account list`"),
         (lambda r: r.set_password("zz", PHC, 2), "no account 'zz'"),
-        (lambda r: r.grant("alice", ["follow", "boss"]), "'boss' is no right"),
+        (lambda r: r.grant("alice", ["follow", "boss"]), "Invalid right 'boss'"),
         (lambda r: r.revoke("alice", ["follower", "reader"]), "it has follower"),
         (lambda r: r.issue("zz", "", None, None, 2), "no account 'zz'"),
         (lambda r: r.issue("alice", "", ["publish"], None, 2), "alice itself does not have"),
@@ -153,8 +156,8 @@ def test_a_token_has_at_most_the_rights_of_its_account(alice):
     alice.issue("alice", "", ["follow:signals/gold", "follower"], None, 2)
     alice.issue("alice", "", [], None, 3)
     first, second = alice.directory().tokens.values()
-    assert first.rights(account(alice)) == Rights(["follower"]) | Rights(["follow:signals/gold"])
-    assert second.rights(account(alice)) == Rights()
+    assert first.rights(account(alice)) == rights("follower") | rights("follow:signals/gold")
+    assert second.rights(account(alice)) == NOTHING
 
 
 def test_a_token_is_withdrawn_by_its_own_account_only(alice):
@@ -236,12 +239,12 @@ def test_an_older_file_opens_and_remembers_withdrawn_tokens_from_now_on(path):
     db = sqlite3.connect(path)
     db.executescript(OLD_TABLES)
     db.close()
-    records = AccountStore(path)
+    records = AccountStore(path, PERMISSIONS)
     id, secret = records.issue("alice", "", None, None, 2)
     records.withdraw("alice", id)
     assert records.directory().withdrawn == {digest(secret): "alice"}
     records.close()
-    assert AccountStore(path).directory().withdrawn == {digest(secret): "alice"}
+    assert AccountStore(path, PERMISSIONS).directory().withdrawn == {digest(secret): "alice"}
 
 
 def test_the_tokens_of_a_removed_account_are_remembered_as_withdrawn(alice):
@@ -268,20 +271,53 @@ def test_no_more_withdrawn_tokens_are_kept_than_fit(alice, monkeypatch):
 def test_a_file_that_is_none_is_told_by_its_name(path):
     path.write_bytes(b"nonsense" * 100)
     with pytest.raises(JournalError, match=r"accounts\.sqlite"):
-        AccountStore(path).load()
+        AccountStore(path, PERMISSIONS).load()
 
 
 def test_a_grant_of_a_newer_mtnet_is_refused_and_not_left_out(alice, path):
     with sqlite3.connect(path) as db:
         db.execute("INSERT INTO granted VALUES ('alice', 'fly:moon')")
     db.close()
-    with pytest.raises(JournalError, match="fly:moon"):
+    with pytest.raises(JournalError) as raised:
         alice.load()
+    assert str(raised.value).startswith(
+        "The account alice has a grant that no installed service knows: Invalid right 'fly:moon'"
+    )
+    assert "`mtnet account revoke alice GRANT`" in str(raised.value)
+
+
+def test_a_grant_of_a_service_that_is_gone_can_be_revoked(path):
+    jobs = Permissions({"jobs": ("run",)}, {"operator": ("run:jobs/a*",)})
+    before = AccountStore(path, jobs)
+    before.add("alice", ["run:jobs", "operator"], PHC, 1)
+    assert account(before).rights >= jobs.rights(["operator"])
+    before.close()
+    after = AccountStore(path, PERMISSIONS)
+    with pytest.raises(JournalError, match="operator"):
+        after.load()
+    after.revoke("alice", ["run:jobs", "operator"])
+    assert account(after).grants == ()
+    with pytest.raises(AccountError, match="Invalid right 'run:jobs'"):
+        after.grant("alice", ["run:jobs"])
+
+
+def test_a_token_of_a_service_that_is_gone_is_refused_with_its_account(path):
+    before = AccountStore(path, Permissions({"jobs": ("run",)}, {}))
+    before.add("alice", ["admin"], PHC, 1)
+    before.issue("alice", "", ["run"], None, 2)
+    before.close()
+    with pytest.raises(JournalError, match="account alice has a grant that no installed service"):
+        AccountStore(path, PERMISSIONS).load()
 
 
 # Against a model
 
-GRANTS = [*ROLES, "send:ticks/EUR*", "certificate:dns:a.example", "certificate:email:a@b.example"]
+GRANTS = [
+    *PERMISSIONS.roles,
+    "send:ticks/EUR*",
+    "certificate:dns:a.example",
+    "certificate:email:a@b.example",
+]
 names = st.sampled_from(["alice", "bob", "carol"])
 grants = st.lists(st.sampled_from(GRANTS), max_size=3)
 
@@ -292,7 +328,7 @@ class Changes(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.folder = TemporaryDirectory()
-        self.records = AccountStore(Path(self.folder.name) / "accounts.sqlite")
+        self.records = AccountStore(Path(self.folder.name) / "accounts.sqlite", PERMISSIONS)
         self.model, self.tokens, self.now = {}, {}, 0
         self.accounts = Accounts()
 

@@ -1,10 +1,11 @@
 """What connections without an account may do."""
 
 import pytest
+from fakes.rights import PERMISSIONS, rights
 
 from mtnet.access.addresses import is_loopback
 from mtnet.access.anonymous import AnonymousAccess
-from mtnet.access.rights import EVERYTHING, NOTHING, Rights
+from mtnet.access.rights import EVERYTHING, NOTHING
 from mtnet.errors import ConfigError
 
 FAR = "198.51.100.7"
@@ -13,23 +14,27 @@ FAR = "198.51.100.7"
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.255.0.9", "::1", "::ffff:127.0.0.1"])
 def test_loopback_may_do_everything(host):
     assert is_loopback(host)
-    assert AnonymousAccess(None).rights(host, host, proxied=False) == EVERYTHING
+    assert AnonymousAccess(PERMISSIONS, None).rights(host, host, proxied=False) == EVERYTHING
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "0.0.0.0", "::", "", "localhost", "/run/socket"])
 def test_strangers_may_do_what_anonymous_says(host):
     assert not is_loopback(host)
-    assert AnonymousAccess(None).rights(host, FAR, proxied=False) == NOTHING
-    assert AnonymousAccess(["follow"]).rights(host, FAR, proxied=False) == Rights(["follow"])
+    assert AnonymousAccess(PERMISSIONS, None).rights(host, FAR, proxied=False) == NOTHING
+    assert AnonymousAccess(PERMISSIONS, ["follow"]).rights(host, FAR, proxied=False) == rights(
+        "follow"
+    )
 
 
 def test_behind_a_proxy_nobody_is_the_owner():
-    assert AnonymousAccess(["fetch"]).rights("127.0.0.1", FAR, proxied=True) == Rights(["fetch"])
+    assert AnonymousAccess(PERMISSIONS, ["fetch"]).rights("127.0.0.1", FAR, proxied=True) == rights(
+        "fetch"
+    )
 
 
 def test_loopback_that_is_not_trusted_is_a_stranger():
-    rules = AnonymousAccess(["fetch"], loopback=False)
-    assert rules.rights("127.0.0.1", "127.0.0.1", proxied=False) == Rights(["fetch"])
+    rules = AnonymousAccess(PERMISSIONS, ["fetch"], loopback=False)
+    assert rules.rights("127.0.0.1", "127.0.0.1", proxied=False) == rights("fetch")
 
 
 @pytest.mark.parametrize(
@@ -45,18 +50,18 @@ def test_loopback_that_is_not_trusted_is_a_stranger():
 )
 def test_a_network_may_do_more_than_strangers(peer, more):
     networks = {"192.0.2.0/24": ["send:ticks"], "2001:db8::/32": ["follow:signals/gold"]}
-    rules = AnonymousAccess(["fetch"], networks)
-    assert rules.rights("192.0.2.1", peer, proxied=False) == Rights(["fetch", *more])
+    rules = AnonymousAccess(PERMISSIONS, ["fetch"], networks)
+    assert rules.rights("192.0.2.1", peer, proxied=False) == rights("fetch", *more)
 
 
 @pytest.mark.parametrize("said", [{"anonymous": []}, {"anonymous": None, "networks": {"::1": []}}])
 def test_somebody_said_what_strangers_may_do(said):
-    assert AnonymousAccess(**said).configured
+    assert AnonymousAccess(PERMISSIONS, **said).configured
 
 
 def test_nobody_said_what_strangers_may_do():
-    assert not AnonymousAccess(None).configured
-    assert not AnonymousAccess(None, {}).configured
+    assert not AnonymousAccess(PERMISSIONS, None).configured
+    assert not AnonymousAccess(PERMISSIONS, None, {}).configured
 
 
 @pytest.mark.parametrize(
@@ -64,4 +69,4 @@ def test_nobody_said_what_strangers_may_do():
 )
 def test_what_is_no_right_or_no_network_is_said(wrong):
     with pytest.raises(ConfigError, match=r"Example|would be one"):
-        AnonymousAccess(**wrong)
+        AnonymousAccess(PERMISSIONS, **wrong)

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from fakes.daemon import HASH, PASSWORD, TOKEN, FakeDaemon, account
+from fakes.rights import rights
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
@@ -13,7 +14,6 @@ from mtnet.access.accounts.cred import BearerToken, Certificate, CredChecker, Id
 from mtnet.access.accounts.passwords import DUMMY_HASH, HASHER, matches, needs_rehash
 from mtnet.access.bans.policy import Offence
 from mtnet.access.bans.store import BanStore
-from mtnet.access.rights import Rights
 from mtnet.access.security_log import Origin
 from mtnet.errors import WireError
 
@@ -82,7 +82,7 @@ def uncached(tmp_path, clock, monkeypatch):
 def test_a_right_password_gives_the_rights_of_the_account(harness):
     found = []
     harness.authenticate(ALICE).addCallback(found.append)
-    assert found == [Identity("alice", Rights(["provider"]))]
+    assert found == [Identity("alice", rights("provider"))]
     assert harness.authenticator.counts["right"] == 1
 
 
@@ -209,7 +209,7 @@ def test_nobody_can_log_in_where_there_are_no_accounts(tmp_path, clock, monkeypa
 def test_a_token_stands_for_its_account_with_fewer_rights(harness):
     found = []
     harness.authenticate(BearerToken(TOKEN)).addCallback(found.append)
-    assert found == [Identity("bob", Rights(["follow:signals/gold"]))]
+    assert found == [Identity("bob", rights("follow:signals/gold"))]
     assert harness.log_in("bob", TOKEN) == "bob"
     assert harness.log_in("alice", TOKEN) == "login"
     assert harness.hashes == []
@@ -225,7 +225,7 @@ def test_a_certificate_logs_in_the_account_that_it_names(harness):
     found = []
     shown = Certificate(("dns:other.example", "dns:carol.example"))
     harness.authenticate(shown).addCallback(found.append)
-    assert found == [Identity("carol", Rights(["follower"]))]
+    assert found == [Identity("carol", rights("follower"))]
     assert harness.daemon.accounts.is_known_network(HOST, harness.daemon.env.now(), "carol")
 
 
@@ -407,7 +407,7 @@ def test_a_protocol_of_twisted_logs_in_through_the_same_authenticator(harness):
     verifyObject(ICredentialsChecker, checker)
     shown = UsernamePassword(b"alice", PASSWORD.encode())
     checker.requestAvatarId(shown).addCallback(found.append)
-    assert found == [Identity("alice", Rights(["provider"]))]
+    assert found == [Identity("alice", rights("provider"))]
 
 
 def test_the_adapter_fails_as_twisted_expects(harness):

@@ -8,6 +8,7 @@ import socket
 import stat
 
 import pytest
+from fakes.rights import PERMISSIONS
 from twisted.internet.defer import maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 
@@ -38,7 +39,7 @@ class Mtnet:
 
     def run_daemon(self):
         self._held = DataFolder(str(self.folder))
-        self.accounts, self._records = Accounts(), AccountStore(self._held.accounts)
+        self.accounts, self._records = Accounts(), AccountStore(self._held.accounts, PERMISSIONS)
         now = WallClock(lambda: NOW, lambda: 0.0)
         clerk = AccountCommands(self.accounts, self._records, maybeDeferred, now, self._hash)
         self._daemon = ControlFactory(clerk.commands())
@@ -72,7 +73,7 @@ class Mtnet:
         return str(refused.value)
 
     def stored(self):
-        records = AccountStore(self.folder / "accounts.sqlite")
+        records = AccountStore(self.folder / "accounts.sqlite", PERMISSIONS)
         try:
             return records.directory()
         finally:
@@ -124,6 +125,24 @@ def test_accounts_are_listed_for_people_and_programs(mtnet):
     assert json.loads(mtnet("list", "--json"))[0]["grants"] == ["admin"]
 
 
+def test_the_roles_of_installed_services_can_be_chosen(mtnet, capsys):
+    mtnet("add", "alice", "--role", "provider", "--role", "terminal", "--no-password")
+    assert mtnet.stored().accounts["alice"].grants == ("provider", "terminal")
+    with pytest.raises(SystemExit):
+        mtnet("add", "bob", "--role", "boss", "--no-password")
+    assert "invalid choice: 'boss'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        mtnet("add", "--help")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"one of {', '.join(PERMISSIONS.roles)}" in shown
+
+
+def test_a_grant_of_a_service_that_is_gone_can_be_revoked(mtnet):
+    mtnet("add", "alice", "--role", "follower", "--no-password")
+    said = mtnet.refusal("revoke", "alice", "run:jobs")
+    assert said == "alice does not have the grant run:jobs; it has follower."
+
+
 def test_an_account_is_shown_in_words(mtnet):
     mtnet("add", "alice", "--grant", "send:ticks/EUR*", "--grant", "publish", typed=PASSWORD)
     mtnet("token", "alice", "--label", "t7", "--days", "2")
@@ -164,7 +183,7 @@ def test_what_is_refused_is_told_in_the_same_words(mtnet):
         "A token of alice cannot have read"
     )
     assert mtnet.refusal("token", "alice", "--days", "0").startswith("A token lasts more than 0")
-    assert mtnet.refusal("grant", "alice", "boss").startswith("'boss' is no right")
+    assert mtnet.refusal("grant", "alice", "boss").startswith("Invalid right 'boss'")
     assert mtnet.refusal("revoke", "alice", "read").endswith("it has nothing.")
 
 

@@ -2,6 +2,8 @@
 
 from base64 import b64encode
 
+from fakes.rights import rights, rights_of
+
 from mtnet.access.accounts.model import Account, Accounts, Directory, Token, digest, new_secret
 from mtnet.access.accounts.passwords import HASHER
 from mtnet.net.endpoints import Listener
@@ -21,13 +23,14 @@ LOCAL, REMOTE = {"peer": "127.9.9.9"}, {"host": "192.0.2.1", "peer": "192.0.2.9"
 
 
 def account(name, grants, **more):
-    return Account(name, tuple(grants), **{"disabled": False, "created": 1, "changed": 1, **more})
+    more = {"disabled": False, "created": 1, "changed": 1, **more}
+    return Account(name, tuple(grants), rights_of(grants), **more)
 
 
 def directory(grants=GRANTS, tokens=(), **changes):
     people = [account(name, said, password=HASH) for name, said in grants.items()]
     people = [changes.get(each.name, each) for each in people]
-    token = Token("0a1b2c3d", "bob", "", digest(TOKEN), ("follow",), 1, None)
+    token = Token("0a1b2c3d", "bob", "", digest(TOKEN), ("follow",), rights("follow"), 1, None)
     return Directory.of(people, [token, *tokens] if "bob" in grants else tokens)
 
 

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from fakes.rights import PERMISSIONS
 from tls_samples import Authority, Files, client_context
 
 from mtnet.access.accounts.store import AccountStore
@@ -31,7 +32,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 def guarded(daemon):
     """Start a daemon to which loopback is a stranger; it has one account, that nobody uses."""
     daemon.data.mkdir(mode=0o700)
-    records = AccountStore(daemon.data / "accounts.sqlite")
+    records = AccountStore(daemon.data / "accounts.sqlite", PERMISSIONS)
     records.add("somebody", [], "", 1)
     records.close()
     return lambda *options: daemon.start("--set=access.trust_loopback=false", *options)
@@ -236,7 +237,7 @@ def test_accounts_that_changed_on_disk_are_read_at_a_hangup(guarded):
     token = control(daemon, "account token", name="alice")["secret"]
     with daemon.dial() as alice:
         assert greet(alice, "alice", token).startswith(b"<<WELCOME")
-        records = AccountStore(daemon.data / "accounts.sqlite")
+        records = AccountStore(daemon.data / "accounts.sqlite", PERMISSIONS)
         records.disable("alice")
         records.close()
         daemon.process.send_signal(signal.SIGHUP)

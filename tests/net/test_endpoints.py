@@ -1,6 +1,7 @@
 """What the text of an endpoint tells."""
 
 import pytest
+from fakes.rights import PERMISSIONS
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.testing import MemoryReactorClock
 
@@ -119,7 +120,7 @@ def test_what_speaks_to_an_endpoint_is_said(endpoint, command):
 
 
 def test_a_unix_socket_is_open_to_this_machine_alone_and_so_it_is_said():
-    rules = AnonymousAccess(None)
+    rules = AnonymousAccess(PERMISSIONS, None)
     with pytest.raises(ConfigError, match="by other users of this machine") as caught:
         check_exposure(rules, False, Listener("signals", "unix:/run/mtnet"), "")
     assert "interface" not in str(caught.value)

@@ -8,12 +8,11 @@ import re
 import secrets
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from typing import Protocol
 
 from mtnet.access.accounts.login_history import KNOWN, Login, LoginHistory
-from mtnet.access.rights import ROLES, Rights, check_grant
+from mtnet.access.rights import Permissions, Rights
 from mtnet.errors import AccountError, ConfigError
 
 PREFIX = "mtnet_"
@@ -45,6 +44,7 @@ class Account:
 
     Attributes:
         grants: roles, rights, and `certificate:KIND:VALUE`.
+        rights: the rights among its grants.
         disabled: whether every login is refused.
         changed: when its password was last set or removed.
         password: an argon2 PHC string; empty = it cannot log in by password.
@@ -52,15 +52,11 @@ class Account:
 
     name: str
     grants: tuple[str, ...]
+    rights: Rights
     disabled: bool
     created: int
     changed: int
     password: str = field(default="", repr=False)
-
-    @cached_property
-    def rights(self) -> Rights:
-        """The rights among its grants."""
-        return Rights(each for each in self.grants if not each.startswith(CERTIFICATE))
 
     @property
     def certificates(self) -> list[str]:
@@ -83,6 +79,7 @@ class Token:
         id: eight hexadecimal digits, for people.
         digest: SHA-256 of the secret, which is not stored.
         grants: roles and rights; None = those of the account. It never has more than these.
+        limit: the rights of its grants, or None.
         expires: when it stops being valid, or None.
     """
 
@@ -91,13 +88,9 @@ class Token:
     label: str
     digest: bytes = field(repr=False)
     grants: tuple[str, ...] | None
+    limit: Rights | None
     created: int
     expires: int | None
-
-    @cached_property
-    def limit(self) -> Rights | None:
-        """The rights among its grants, or None."""
-        return None if self.grants is None else Rights(self.grants)
 
     def rights(self, account: Account) -> Rights:
         """Return the rights of a session: those that the token and the account both have."""
@@ -342,7 +335,7 @@ def check_label(label: str) -> str:
     return label
 
 
-def parse_grant(text: str) -> str:
+def parse_grant(text: str, permissions: Permissions) -> str:
     """
     Return a grant as it is stored: a role, a right, or a certificate.
 
@@ -350,7 +343,7 @@ def parse_grant(text: str) -> str:
         AccountError: it is invalid.
     """
     if not text.startswith(CERTIFICATE):
-        return _parse_right(text)
+        return _check_right(text, permissions)
     subject = text.removeprefix(CERTIFICATE)
     if not _SUBJECT.fullmatch(subject):
         raise AccountError(
@@ -370,10 +363,11 @@ def fold(subject: str) -> str:
     return f"{kind}:{user}{at}{host.lower()}" if kind == "email" else subject
 
 
-def _parse_right(text: str) -> str:
+def _check_right(text: str, permissions: Permissions) -> str:
     try:
-        return check_grant(text)
+        return permissions.check(text)
     except ConfigError as error:
         raise AccountError(
-            f"{error} A grant can also be a role ({', '.join(ROLES)}) or {CERTIFICATE}dns:NAME."
+            f"{error} A grant can also be a role ({', '.join(permissions.roles)}) or "
+            f"{CERTIFICATE}dns:NAME."
         ) from error

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mtnet.access.accounts.login_history import MOST, Login
 from mtnet.access.accounts.model import (
@@ -24,7 +24,7 @@ from mtnet.access.accounts.model import (
     new_secret,
     parse_grant,
 )
-from mtnet.access.rights import Rights
+from mtnet.access.rights import Permissions, Rights
 from mtnet.errors import AccountError, ConfigError, JournalError
 from mtnet.storage.sqlite import Database
 
@@ -84,9 +84,11 @@ class AccountStore:
 
     Args:
         path: the file; it is made at the first call.
+        permissions: parses rights.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, permissions: Permissions) -> None:
+        self._permissions = permissions
         # An older file lacks only a table.
         self._database = Database(path, SCHEMA, TABLES, lambda connection, version: None)
 
@@ -102,7 +104,7 @@ class AccountStore:
 
     def directory(self) -> Directory:
         """Return all accounts."""
-        return self._database.read(_directory)
+        return self._database.read(self._directory)
 
     def logins(self) -> list[Login]:
         """Return the last login of each account from each network, oldest first."""
@@ -123,7 +125,7 @@ class AccountStore:
         Args:
             password: a PHC string; empty = none.
         """
-        row, parsed = (check_name(name), 0, when, when, password), _parse(grants)
+        row, parsed = (check_name(name), 0, when, when, password), self._parse(grants)
 
         def work(db: sqlite3.Connection) -> None:
             if _exists(db, name):
@@ -146,13 +148,13 @@ class AccountStore:
 
     def grant(self, name: str, grants: Iterable[str]) -> None:
         """Add grants to an account."""
-        parsed = _parse(grants)
+        parsed = self._parse(grants)
         self._change(name, lambda db: _grant(db, name, parsed))
 
     def revoke(self, name: str, grants: Iterable[str]) -> None:
-        """Remove grants, as they were written."""
-        parsed = _parse(grants)
-        self._change(name, lambda db: _revoke(db, name, parsed))
+        """Remove grants, as they were written; also those of services that are gone."""
+        written = sorted({self._as_stored(text) for text in grants})
+        self._change(name, lambda db: _revoke(db, name, written))
 
     def disable(self, name: str) -> None:
         """Refuse every login of an account until it is enabled."""
@@ -187,10 +189,10 @@ class AccountStore:
         """
         check_label(label)
         _check_expiry(expires, when)
-        parsed, secret = None if grants is None else _parse(grants), new_secret()
+        parsed, secret = None if grants is None else self._parse(grants), new_secret()
 
         def work(db: sqlite3.Connection) -> str:
-            chosen = None if parsed is None else _within(db, account, parsed)
+            chosen = None if parsed is None else self._within(db, account, parsed)
             row = (_new_id(db), account, label, digest(secret), chosen, when, expires, None)
             db.execute("INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             return str(row[0])
@@ -224,6 +226,60 @@ class AccountStore:
             db.execute(_FORGET)
 
         self._database.transaction(work)
+
+    # Grants
+
+    def _parse(self, grants: Iterable[str]) -> list[str]:
+        return sorted({parse_grant(text, self._permissions) for text in grants})
+
+    def _as_stored(self, text: str) -> str:
+        try:
+            return parse_grant(text, self._permissions)
+        except AccountError:
+            return text
+
+    def _rights(self, name: str, grants: Iterable[str]) -> Rights:
+        try:
+            return self._permissions.rights(g for g in grants if not g.startswith(CERTIFICATE))
+        except ConfigError as error:
+            raise JournalError(
+                f"The account {name} has a grant that no installed service knows: {error} "
+                f"`mtnet account revoke {name} GRANT` removes it."
+            ) from error
+
+    def _account(self, db: sqlite3.Connection, name: str) -> Account:
+        sql = "SELECT disabled, created, changed, password FROM account WHERE name = ?"
+        disabled, *rest = db.execute(sql, (name,)).fetchone()
+        grants = _grants(db, name)
+        return Account(name, grants, self._rights(name, grants), bool(disabled), *rest)
+
+    def _token(self, id: str, account: str, label: str, secret: bytes, *rest: Any) -> Token:
+        grants, created, expires, _ = rest
+        held = None if grants is None else tuple(grants.split())
+        limit = None if held is None else self._rights(account, held)
+        return Token(id, account, label, secret, held, limit, created, expires)
+
+    def _directory(self, db: sqlite3.Connection) -> Directory:
+        accounts = [self._account(db, name) for name in _column(db, "SELECT name FROM account")]
+        rows = db.execute("SELECT * FROM token ORDER BY created, id")
+        tokens = [self._token(*row) for row in rows]
+        withdrawn = db.execute("SELECT digest, account FROM withdrawn ORDER BY number")
+        return Directory.of(accounts, tokens, withdrawn)
+
+    def _within(self, db: sqlite3.Connection, name: str, grants: list[str]) -> str:
+        rights = self._account(db, name).rights
+        for grant in grants:
+            if grant.startswith(CERTIFICATE):
+                raise AccountError(f"A token can have roles and rights, not {grant}.")
+            if not rights >= self._permissions.rights([grant]):
+                shown = ", ".join(rights) or "nothing"
+                raise AccountError(
+                    f"A token of {name} cannot have {grant}, which {name} itself does not have; "
+                    f"it has: {shown}."
+                )
+        return " ".join(grants)
+
+    # Changing
 
     def _set_disabled(self, name: str, disabled: bool) -> None:
         sql = "UPDATE account SET disabled = ? WHERE name = ?"
@@ -262,44 +318,7 @@ def _grants(db: sqlite3.Connection, name: str) -> tuple[str, ...]:
     return tuple(_column(db, "SELECT what FROM granted WHERE account = ? ORDER BY what", name))
 
 
-def _account(db: sqlite3.Connection, name: str) -> Account:
-    sql = "SELECT disabled, created, changed, password FROM account WHERE name = ?"
-    disabled, created, changed, password = db.execute(sql, (name,)).fetchone()
-    return Account(name, _grants(db, name), bool(disabled), created, changed, password)
-
-
-def _directory(db: sqlite3.Connection) -> Directory:
-    accounts = [_account(db, name) for name in _column(db, "SELECT name FROM account")]
-    tokens = [
-        Token(id, account, label, secret, _split(grants), created, expires)
-        for id, account, label, secret, grants, created, expires, _ in db.execute(
-            "SELECT * FROM token ORDER BY created, id"
-        )
-    ]
-    _read_grants(accounts, tokens)
-    withdrawn = db.execute("SELECT digest, account FROM withdrawn ORDER BY number")
-    return Directory.of(accounts, tokens, withdrawn)
-
-
-def _split(grants: str | None) -> tuple[str, ...] | None:
-    return None if grants is None else tuple(grants.split())
-
-
-def _read_grants(accounts: Iterable[Account], tokens: Iterable[Token]) -> None:
-    # Both cache what they read, so that the reactor need not read it.
-    try:
-        _ = [account.rights for account in accounts], [token.limit for token in tokens]
-    except ConfigError as error:
-        raise JournalError(
-            f"The accounts contain a grant that this version of mtnet does not know: {error}"
-        ) from error
-
-
 # Changing
-
-
-def _parse(grants: Iterable[str]) -> list[str]:
-    return sorted({parse_grant(text) for text in grants})
 
 
 def _grant(db: sqlite3.Connection, name: str, grants: Iterable[str]) -> None:
@@ -336,20 +355,6 @@ def _remove(db: sqlite3.Connection, name: str) -> None:
 
 
 # Issuing
-
-
-def _within(db: sqlite3.Connection, name: str, grants: list[str]) -> str:
-    account = _account(db, name)
-    for grant in grants:
-        if grant.startswith(CERTIFICATE):
-            raise AccountError(f"A token can have roles and rights, not {grant}.")
-        if not account.rights >= Rights([grant]):
-            shown = ", ".join(account.rights) or "nothing"
-            raise AccountError(
-                f"A token of {name} cannot have {grant}, which {name} itself does not have; it "
-                f"has: {shown}."
-            )
-    return " ".join(grants)
 
 
 def _new_id(db: sqlite3.Connection) -> str:

@@ -75,7 +75,7 @@ def test_a_login_is_welcome_and_may_what_its_account_may(daemon):
 )
 def test_a_password_is_forgotten_once_it_has_let_somebody_in(daemon, again):
     secret = new_secret()
-    token = Token("9f8e7d6c", "alice", "", digest(secret), None, 1, None)
+    token = Token("9f8e7d6c", "alice", "", digest(secret), None, None, 1, None)
     daemon.accounts.replace(directory(tokens=[token]))
     terminal, _ = talk(daemon, hello("alice", secret) + wire.subscribe() + again)
     (session,) = daemon.env.find(ISignals).sessions
