@@ -38,6 +38,9 @@ class IServicePlugin(Interface):
     roles: Mapping[str, tuple[str, ...]] = Attribute(
         "Rights that it adds to roles: {'follower': ('follow:signals',)}. A new name makes a role."
     )
+    connections: Mapping[str, int] = Attribute(
+        "Optional: its defaults of [access.connections.NAME], such as {'total': 10_000}."
+    )
     shared: bool = Attribute("Whether its ports take connections to other services.")
     listens: Mapping[str, str | None] = Attribute(
         "The default endpoint of `stream` and of `datagram`; None = off until configured. A kind "

@@ -41,7 +41,7 @@ from mtnet.daemon.preflight import (
     listeners,
     rules,
 )
-from mtnet.daemon.registry import component_list, installed, permissions
+from mtnet.daemon.registry import component_list, connection_limits, installed, permissions
 from mtnet.daemon.stale_locks import clear_socket
 from mtnet.daemon.status import HealthReport, ListenerTable, PublicHealth
 from mtnet.daemon.watchdog import PERIOD as WATCHDOG_PERIOD
@@ -228,7 +228,7 @@ class Daemon(MultiService):
     def _build_access(self) -> AccessControl:
         known = permissions()
         return AccessControl(
-            self._config.access,
+            self._config.access.with_defaults(connection_limits()),
             AccountStore(self._folder.accounts, known),
             BanStore(self._folder.bans),
             Threads(self._hash_worker, self._login_worker, self._disk_worker),
@@ -294,9 +294,9 @@ class Daemon(MultiService):
         super().startService()
 
     def _warn_of_few_files(self) -> None:
-        access, settings = self.env.access, self._config.access
+        access = self.env.access
         services = {bound.listener.service for bound in self._bound}
-        most = sum(settings.of_service(name).total or 0 for name in services)
+        most = sum(access.settings.limits(name).total or 0 for name in services)
         exposed = self._has_accounts or access.anonymous.configured
         if self._connection_limit is not None and self._connection_limit < most and exposed:
             self.log.warn(

@@ -33,7 +33,7 @@ from mtnet.clock import WallClock
 from mtnet.daemon.components import Components
 from mtnet.daemon.configuration import load
 from mtnet.daemon.environment import Environment
-from mtnet.daemon.registry import installed, permissions
+from mtnet.daemon.registry import connection_limits, installed, permissions
 from mtnet.daemon.status import HealthReport
 from mtnet.interfaces import IServicePlugin, IStreamListener
 from mtnet.net.endpoints import Listener
@@ -97,7 +97,7 @@ def make_environment(
     found = installed() if plugins is None else plugins
     known = permissions(found)
     access = AccessControl(
-        config.access,
+        config.access.with_defaults(connection_limits(found)),
         AccountStore(folder / "accounts.sqlite", known),
         BanStore(folder / "bans.sqlite"),
         Threads(maybeDeferred, maybeDeferred, maybeDeferred),

@@ -14,9 +14,9 @@ from fakes.rights import PERMISSIONS
 from mtnet.access.accounts.model import check_name, parse_grant
 from mtnet.access.anonymous import AnonymousAccess
 from mtnet.cli.main import parser
-from mtnet.config.schema import CONNECTIONS, Config, TlsHost
+from mtnet.config.schema import Config, TlsHost
 from mtnet.daemon.configuration import load
-from mtnet.daemon.registry import default_endpoints, installed
+from mtnet.daemon.registry import connection_limits, default_endpoints, installed
 from mtnet.services.signals.settings import Port, Source
 
 PROJECT = Path(__file__).parent.parent
@@ -26,6 +26,7 @@ TOML = re.search(
     r"```toml\n(.*?)```", (PROJECT / "docs" / "running.md").read_text("utf-8"), re.DOTALL
 )[1]
 SHOWN = tomllib.loads(TOML)
+LIMITED = Config().access.with_defaults(connection_limits())
 
 
 @pytest.mark.parametrize("section", ["signals", "templates", "ticks", "web", "tls"])
@@ -49,10 +50,8 @@ def test_what_rules_access_is_shown_with_its_default():
 
 def test_the_connections_of_each_service_are_shown_with_their_defaults():
     shown = SHOWN["access"]["connections"]
-    assert shown == {
-        name: json.loads(msgspec.json.encode(Config().access.of_service(name))) for name in shown
-    }
-    assert set(CONNECTIONS) | {"web"} == set(shown)
+    assert shown == {name: json.loads(msgspec.json.encode(LIMITED.limits(name))) for name in shown}
+    assert set(connection_limits()) | {"web"} == set(shown)
 
 
 def test_what_offences_cost_is_shown_with_its_default():
@@ -140,10 +139,10 @@ def test_the_limits_are_those_of_the_services():
     row = r"^\| `(total|network|unauthenticated)`: [^|]+ \| (.+) \|$"
     rows = re.findall(row, ACCOUNTS, re.MULTILINE)
     shown = {key: [int(n.replace(",", "")) for n in row.split(" | ")] for key, row in rows}
-    services = [Config().access.of_service(s) for s in ("signals", "templates", "ticks", "web")]
+    services = [LIMITED.limits(s) for s in ("signals", "templates", "ticks", "web")]
     assert shown == {key: [getattr(each, key) for each in services] for key in shown}
     assert set(shown) == {"total", "network", "unauthenticated"}
-    assert Config().access.of_service("any") == services[0]
+    assert LIMITED.limits("any") == services[0]
 
 
 @pytest.mark.parametrize("text", re.findall(r"```toml\n(.*?)```", ACCOUNTS, re.DOTALL))

@@ -107,7 +107,7 @@ class AccessControl:
         """Return the limiter of a service, which all its listeners share."""
         if service not in self.limiters:
             self.limiters[service] = ConnectionLimiter(
-                self.settings.of_service(service), self.settings.max_unauthenticated_per_second
+                self.settings.limits(service), self.settings.max_unauthenticated_per_second
             )
         return self.limiters[service]
 

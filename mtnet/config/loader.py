@@ -1,8 +1,7 @@
 """
-The configuration: TOML, environment and command line, frozen into structs.
+Loader of the configuration: TOML, environment and command line, as frozen structs.
 
-Pure: it is handed text and mappings and raises `mtnet.errors.ConfigError`, whose sentence
-names the section and the key. Times are seconds, sizes are bytes.
+An error is a `ConfigError`, whose sentence names the section and the key.
 """
 
 import sys
@@ -24,6 +23,7 @@ _UNKNOWN = "Object contains unknown field "
 
 
 def print_warning(text: str) -> None:
+    """Print a warning on stderr."""
     print(f"mtnet: {text}", file=sys.stderr)
 
 
@@ -42,11 +42,10 @@ def load(
     Args:
         file: a TOML file, or None.
         environ: `MTNET_DATA`, `MTNET_SECTION__KEY`, deeper with more `__`, and `STATE_DIRECTORY`.
-        sets: `SECTION.KEY=VALUE` texts; a part that holds a dot stands in double quotes.
-        listens: `NAME=ENDPOINT` texts; those of one name replace all that was configured for it.
+        sets: `SECTION.KEY=VALUE` texts; a part with a dot is in double quotes.
+        listens: `NAME=ENDPOINT` texts; those of a name replace its configured endpoints.
         data: the data folder.
         warn: called with a sentence for each key that has a new name.
-        sections: the types of the sections of components, by name; each needs defaults.
         sections: the types of the sections of components, by name; each needs defaults.
 
     Raises:
@@ -57,14 +56,16 @@ def load(
     rename_keys(tree, schema, str(file), warn)
     environ = environ or {}
     for name in sorted(environ):
-        # Other programs of ours have variables too, such as MTNET_PASSWORD.
+        # There are other variables too, such as MTNET_PASSWORD.
         if name == "MTNET_DATA" or (name.startswith("MTNET_") and "__" in name):
             path = [part.lower() for part in name.removeprefix("MTNET_").split("__")]
             _plant(tree, schema, path, environ[name], f"The environment variable {name}", warn)
     for text in sets:
         key, equals, value = _partition(text)
         if not equals:
-            raise ConfigError(f"--set takes SECTION.KEY=VALUE, and {text!r} has no '='.")
+            raise ConfigError(
+                f"Invalid --set {text!r}: expected SECTION.KEY=VALUE. Example: access.login=10"
+            )
         _plant(tree, schema, _dotted(key), value, f"--set {key}", warn)
     tree["listen"] = {**_table(tree, "listen"), **_listens(listens)}
     if data is not None:
@@ -84,9 +85,9 @@ def with_sections(*sections: tuple[str, type[Struct]]) -> type[Config]:
 
 
 def endpoints(config: Config, name: str, defaults: list[str]) -> list[str]:
-    """Return the endpoint texts of the service `name`; `off` and no default mean none."""
-    said = config.listen.get(name, defaults)
-    texts = [said] if isinstance(said, str) else said
+    """Return the endpoint texts of the service `name`; `off` means none."""
+    found = config.listen.get(name, defaults)
+    texts = [found] if isinstance(found, str) else found
     return [text for text in texts if text != "off"]
 
 
@@ -100,7 +101,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _decoded(data: bytes) -> str:
-    """Read UTF-8 with its mark or without, and what PowerShell and Notepad call Unicode."""
+    """Decode UTF-8, with or without a byte order mark, and UTF-16, as PowerShell writes it."""
     wide = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
     return data.decode("utf-16" if wide else "utf-8-sig")
 
@@ -117,7 +118,8 @@ def _listens(listens: Iterable[str]) -> dict[str, list[str]]:
         name, equals, endpoint = text.partition("=")
         if not (name and equals and endpoint):
             raise ConfigError(
-                f"--listen takes NAME=ENDPOINT such as signals=tcp:8081, or NAME=off, not {text!r}."
+                f"Invalid --listen {text!r}: expected NAME=ENDPOINT or NAME=off. Example: "
+                "signals=tcp:8081"
             )
         found.setdefault(name, []).append(endpoint)
     return found
@@ -126,12 +128,12 @@ def _listens(listens: Iterable[str]) -> dict[str, list[str]]:
 def _table(tree: Mapping[str, Any], key: str) -> dict[str, Any]:
     value = tree.get(key, {})
     if not isinstance(value, dict):
-        raise ConfigError(f"[{key}] must be a table of keys, not {value!r}.")
+        raise ConfigError(f"[{key}] must be a table, not {value!r}.")
     return value
 
 
 def _partition(text: str) -> tuple[str, str, str]:
-    """Split at the first `=` that stands outside double quotes."""
+    """Split at the first `=` outside double quotes."""
     quoted = False
     for at, character in enumerate(text):
         quoted ^= character == '"'
@@ -155,17 +157,18 @@ def _dotted(key: str) -> list[str]:
 def _plant(
     tree: dict[str, Any], schema: type[Config], path: list[str], text: str, where: str, warn: Warn
 ) -> None:
-    """Put the value that `text` means at `path`, read by the type of that key."""
+    """Put a value at `path`, converted to the type of that key."""
     path = current_path(path, schema, where, warn)
     kind: Any = schema
     for depth, part in enumerate(path):
         kind = type_of(kind, part)
         if kind is None:
-            raise ConfigError(f"{where} names {'.'.join(path[: depth + 1])}, which is no setting.")
+            name = ".".join(path[: depth + 1])
+            raise ConfigError(f"{where} names an unknown setting: {name}.")
     for part in path[:-1]:
         inner = tree.setdefault(part, {})
         if not isinstance(inner, dict):
-            raise ConfigError(f"{where} sets a key of {part}, which the file makes no table.")
+            raise ConfigError(f"{where} sets a key of {part}, which is not a table in the file.")
         tree = inner
     tree[path[-1]] = _value(kind, text, where)
 
@@ -179,7 +182,7 @@ def _value(kind: Any, text: str, where: str) -> Any:
     try:
         return msgspec.to_builtins(msgspec.convert(value, kind, strict=False))
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where} cannot be {text!r}: {_reason(error)[0]}.") from error
+        raise ConfigError(f"{where}: invalid value {text!r}. {_reason(error)[0]}.") from error
 
 
 def _convert(tree: dict[str, Any], schema: type[Config], file: Path | None) -> Config:
@@ -191,7 +194,7 @@ def _convert(tree: dict[str, Any], schema: type[Config], file: Path | None) -> C
         if reason.startswith(_UNKNOWN):
             unknown = reason.removeprefix(_UNKNOWN).strip("`")
             name = ".".join(part for part in (path, unknown) if part)
-            raise ConfigError(f"{name}{where} is no setting.") from error
+            raise ConfigError(f"Unknown setting {name}{where}.") from error
         raise ConfigError(f"{path or 'The configuration'}{where}: {reason}.") from error
 
 

@@ -1,11 +1,14 @@
 """
-Every setting, with its default and its reason. Times are seconds, sizes are bytes.
+The settings that belong to no service, with their defaults and reasons.
+
+Times are seconds, sizes are bytes.
 """
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import asdict, replace
 
 from mtnet.clock import DAY
 
@@ -16,67 +19,68 @@ Whole = Annotated[int, Meta(ge=0)]
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all sections."""
+
     renamed: ClassVar[Mapping[str, str]] = {}
     """Old names of keys and their new ones; see `mtnet.config.renamed`."""
 
 
 class TlsHost(Section, frozen=True):
-    """`[tls.hosts."NAME"]`: what a client gets that asks for the host NAME (`*.NAME` too)."""
+    """`[tls.hosts."NAME"]`: for clients that ask for the host NAME (or `*.NAME`)."""
 
     certificate: str
     key: str
 
 
 class Tls(Section, frozen=True):
-    """`[tls]`: what `secure:` endpoints speak."""
+    """`[tls]`: for `secure:` endpoints."""
 
     renamed: ClassVar[Mapping[str, str]] = {"handshakes": "max_handshakes"}
 
     certificate: str = ""
-    """A PEM file: the server's own certificate first, then each one's issuer; empty =
-    `DATA/tls/certificate.pem`. Clients that name no host, or an unknown one, get this."""
+    """A PEM file: the server's certificate, followed by its issuers; empty =
+    `DATA/tls/certificate.pem`. It is sent to clients that name no host, or an unknown one."""
     key: str = ""
     """The PEM file of its private key, without a password; empty = `DATA/tls/key.pem`."""
     hosts: dict[str, TlsHost] = {}
     client_certificates: Literal["none", "optional", "required"] = "none"
-    """Whether clients are asked for a certificate, and must have one."""
+    """Whether clients are asked for a certificate, or must have one."""
     client_ca: str = ""
-    """A PEM file with the authorities whose client certificates count."""
+    """A PEM file with the authorities that issue client certificates."""
     profile: Literal["intermediate", "modern"] = "intermediate"
     """Mozilla's names: TLS 1.2 and 1.3, or 1.3 alone, which older terminals lack."""
     handshake: Positive = 5.0
-    """Longest handshake; one across the world takes half a second."""
+    """Maximum duration of a handshake; one across the world takes half a second."""
     max_handshakes: Count = 256
-    """Handshakes at once, of all listeners; the connections of more are closed. It bounds what
-    clients cost that never say a word."""
+    """Concurrent handshakes of all listeners; with more, the longest idle is closed. It bounds the
+    cost of clients that connect and send nothing."""
 
 
 class Connections(Section, frozen=True):
-    """`[access.connections.SERVICE]`: how many connections a service has; None = the usual."""
+    """`[access.connections.SERVICE]`: limits of a service; None = the default of the service."""
 
     renamed: ClassVar[Mapping[str, str]] = {"strangers": "unauthenticated"}
 
     total: Count | None = None
-    """Of everybody: each is a descriptor, and some memory."""
+    """Connections; each takes a file descriptor and some memory."""
     network: Count | None = None
-    """Of one /32, or /64 of IPv6, so that none can take all the places."""
+    """Connections of one IPv4 address or IPv6 /64, so that none can take them all."""
     unauthenticated: Count | None = None
-    """That may do nothing until they log in, or have begun a command and not ended it. From a tenth
-    of it on one of them is closed now and then, the more often the more there are."""
+    """Connections without any right that have not logged in, or have begun a command and not ended
+    it. Above a tenth of it some are closed at random, the more the more there are."""
+
+    def or_else(self, defaults: "Connections") -> "Connections":
+        """Return these limits, and those of `defaults` where they are None."""
+        own = {key: value for key, value in asdict(self).items() if value is not None}
+        return replace(defaults, **own)
 
 
+NO_LIMITS = Connections()
 USUAL = Connections(total=2_000, network=50, unauthenticated=200)
-CONNECTIONS = {
-    "templates": Connections(total=1_000, network=10, unauthenticated=100),
-    "signals": Connections(total=10_000, unauthenticated=500),
-    "ticks": Connections(network=20),
-    "any": Connections(total=10_000, unauthenticated=500),
-}
-"""Of the services that need other numbers than the usual ones."""
 
 
 class Bans(Section, frozen=True):
-    """`[access.bans]`: what offences cost."""
+    """`[access.bans]`: seconds of penalty for each offence, and when a penalty is a ban."""
 
     renamed: ClassVar[Mapping[str, str]] = {
         "enforced": "ban_threshold",
@@ -88,25 +92,25 @@ class Bans(Section, frozen=True):
     }
 
     login: Positive = 5.0
-    """What the first bad login adds to a penalty; each one that is remembered doubles it."""
+    """A bad login; each remembered one doubles the next."""
     frame: Positive = 2.0
-    """What a malformed frame adds that ended a connection; programs under test send some."""
+    """A malformed frame that ended a connection; programs under development send some."""
     deadline: Positive = 2.0
-    """What a connection adds that was closed for being slow, as bad lines are too."""
+    """A connection that was closed for being slow, as bad networks are too."""
     error: Positive = 90.0
-    """What a frame adds that made us fail: it may be an attack that nobody knows yet."""
+    """A frame that caused an error in the daemon: it may be an unknown attack."""
     ban_threshold: Positive = 15.0
-    """Penalty from which on a network is kept out; two slips, seconds apart, stay below."""
+    """A network with at least this penalty is banned; two errors, seconds apart, stay below."""
     max_penalty: Positive = 600.0
-    """Longest penalty for anything but bad logins, which a bug in a program may earn too."""
+    """Maximum penalty for anything but bad logins: a bug in a program can cause it too."""
     max_login_penalty: Positive = 14_400.0
-    """Longest penalty for bad logins: it leaves six guesses a day."""
+    """Maximum penalty for bad logins: it leaves six guesses a day."""
     remember_expired: Positive = DAY
-    """How long a penalty is remembered that is over, so that the next one is longer."""
+    """How long an expired penalty still counts towards the next one."""
     ipv6_48_factor: Count = 16
-    """How many times as much an IPv6 /48 may do as a /64; it may be a whole company's."""
+    """An IPv6 /48 may do this many times as much as a /64, as it may be a whole company."""
     max_penalties: Count = 65_536
-    """Penalties remembered, of about 500 bytes; when full, that goes which ends first."""
+    """Maximum number of penalties, of about 500 bytes; the one expiring first is dropped."""
 
 
 class Access(Section, frozen=True):
@@ -121,49 +125,51 @@ class Access(Section, frozen=True):
     }
 
     anonymous: tuple[str, ...] | None = None
-    """What strangers may do; None = nothing is said, and only loopback may be served."""
+    """Rights of connections that have not logged in; None = none, and only loopback is served."""
     networks: dict[str, tuple[str, ...]] = {}
-    """What those may do besides who come from an address or a network, such as terminals that
-    know no login."""
+    """Additional rights by address or network, such as those of terminals that cannot log in."""
     trust_loopback: bool = True
-    """Whoever is on this machine is its owner, who may do all, without limits and bans."""
+    """Programs of this machine may do everything, without limits and bans."""
     allow_plaintext_login: bool = False
-    """Take passwords where others can listen on the way."""
+    """Accept passwords over connections that others can read."""
     proxies: tuple[str, ...] = ("127.0.0.0/8", "::1")
-    """Addresses and networks whose PROXY headers are believed; whoever may send one can claim
-    any address. Others are closed on `haproxy:` endpoints."""
+    """Load balancers that `haproxy:` endpoints believe: a PROXY header can claim any address. The
+    connections of others are closed there."""
     login: Positive = 5.0
-    """Longest wait for the first frame of a connection that may do nothing without a login."""
+    """Maximum time until a connection without any right has logged in."""
     frame: Positive = 10.0
-    """Longest time from the first byte of a frame to its last: one fits into one packet."""
+    """Maximum time from the first byte of a frame to its last; a frame fits into one packet."""
     header: Positive = 10.0
-    """Longest time for the headers of a connection's first HTTP request."""
+    """Maximum time for the headers of the first HTTP request of a connection."""
     body: Positive = 30.0
-    """Longest time for an upload; 1 MiB takes 8 s at 1 Mbit/s."""
+    """Maximum time for an upload; 1 MiB takes 8 s at 1 Mbit/s."""
     max_unauthenticated_per_second: Count = 100
-    """Connections of a service in a second from networks that may do nothing without a login, and
-    from which nobody logged in before; more are closed unheard, at a fifth of the cost."""
+    """New connections per second and service from networks without any right, from which nobody
+    has logged in. Further ones are closed unread, at a fifth of the cost."""
     max_pending_logins: Count = 32
-    """Logins that wait for their turn at 15 ms each; more are refused, to come back."""
+    """Logins waiting for a password hash, 15 ms each; further ones are refused."""
     password_cache: Seconds = 300.0
-    """How long a password that was right is known without hashing it anew, since HTTP sends it
-    with each request."""
+    """How long a verified password is cached, since HTTP sends it with each request."""
     known_network: Positive = 30 * DAY
-    """How long a login remembers the networks it came from: they go first, and are not shut out
-    for what others do there."""
+    """How long a login makes its network known: known networks do not wait behind others, and the
+    login is not banned for the offences of others there."""
     save_interval: Positive = 60.0
-    """Between two times that bans and last logins are written down: what a crash may forget."""
+    """Interval at which bans and last logins are saved: a crash loses those since."""
     bans: Bans = Bans()
     connections: dict[str, Connections] = {}
 
-    def of_service(self, name: str) -> Connections:
-        """Return how many connections a service may have; none of the numbers is None."""
-        said = [self.connections.get(name, Connections()), CONNECTIONS.get(name, USUAL), USUAL]
-        most = {
-            key: next(value for each in said if (value := getattr(each, key)) is not None)
-            for key in Connections.__struct_fields__
+    def with_defaults(self, defaults: Mapping[str, Connections]) -> "Access":
+        """Return these settings with the default limits of services."""
+        names = {**defaults, **self.connections}
+        limits = {
+            name: self.connections.get(name, NO_LIMITS).or_else(defaults.get(name, NO_LIMITS))
+            for name in names
         }
-        return Connections(**most)
+        return replace(self, connections=limits)
+
+    def limits(self, service: str) -> Connections:
+        """Return the limits of a service; none of them is None."""
+        return self.connections.get(service, NO_LIMITS).or_else(USUAL)
 
 
 class Config(Section, frozen=True):
@@ -172,7 +178,7 @@ class Config(Section, frozen=True):
     data: str = ""
     """The data folder; empty = `$STATE_DIRECTORY`, else `~/.local/share/mtnet`."""
     reserve: Whole = 1_073_741_824
-    """Free bytes that ticks leave on the disk of the data folder: signals need them more."""
+    """Bytes to keep free on the disk of the data folder: bulk data is dropped below it."""
     listen: dict[str, str | list[str]] = {}
     tls: Tls = Tls()
     access: Access = Access()

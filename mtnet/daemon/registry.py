@@ -13,6 +13,7 @@ from zope.interface import directlyProvides, implementer
 
 import mtnet.plugins
 from mtnet.access.rights import Permissions
+from mtnet.config.schema import Connections
 from mtnet.errors import ConfigError
 from mtnet.interfaces import (
     IDatagramListener,
@@ -32,6 +33,7 @@ class FactoryPlugin:
 
     settings = None
     roles: Mapping[str, tuple[str, ...]] = {}
+    connections: Mapping[str, int] = {}
     command = None
     shared = False
 
@@ -155,6 +157,20 @@ def broken() -> list[str]:
             path = getattr(module.module_finder, "path", "")
             sentences.append(f"The plugin {module.name} in {path} cannot be imported: {error!r}.")
     return sentences
+
+
+def connection_limits(
+    plugins: Mapping[str, IServicePlugin] | None = None,
+) -> dict[str, Connections]:
+    """
+    Return the default limits of the services that have any.
+
+    Args:
+        plugins: by name; None = all that are installed.
+    """
+    found = installed() if plugins is None else plugins
+    limits = {name: getattr(plugin, "connections", {}) for name, plugin in found.items()}
+    return {name: Connections(**own) for name, own in limits.items() if own}
 
 
 def permissions(plugins: Mapping[str, IServicePlugin] | None = None) -> Permissions:

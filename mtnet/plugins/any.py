@@ -22,6 +22,7 @@ class Any:
     shared = True
     permissions: tuple[str, ...] = ()
     roles: ClassVar[dict[str, tuple[str, ...]]] = {}
+    connections: ClassVar = {"total": 10_000, "unauthenticated": 500}
     listens: ClassVar[dict[str, str | None]] = {"stream": None}
     command = None
 

@@ -27,6 +27,7 @@ class Signals:
         "provider": ("publish:signals", "follow:signals"),
         "follower": ("follow:signals",),
     }
+    connections: ClassVar = {"total": 10_000, "unauthenticated": 500}
     listens: ClassVar = {"stream": "tcp:8081:interface=127.0.0.1"}
     command = "mtnet.cli.signals"
 

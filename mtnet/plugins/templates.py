@@ -27,6 +27,7 @@ class Templates:
         "follower": ("fetch:templates",),
         "terminal": ("fetch:templates",),
     }
+    connections: ClassVar = {"total": 1_000, "network": 10, "unauthenticated": 100}
     listens: ClassVar = {"stream": "tcp:8080:interface=127.0.0.1"}
     command = "mtnet.cli.templates"
 

@@ -27,6 +27,7 @@ class Ticks:
         "terminal": ("send:ticks",),
         "reader": ("read:ticks",),
     }
+    connections: ClassVar = {"network": 20}
     listens: ClassVar = {
         "stream": "tcp:8082:interface=127.0.0.1",
         "datagram": "udp:8082:interface=127.0.0.1",

@@ -21,6 +21,7 @@ class Web:
     description = "templates, health and version by HTTP"
     settings = WebSettings
     shared = False
+    connections: ClassVar[dict[str, int]] = {}
     permissions: tuple[str, ...] = ()
     roles: ClassVar[dict[str, tuple[str, ...]]] = {}
     listens: ClassVar = {"stream": "tcp:8083:interface=127.0.0.1"}

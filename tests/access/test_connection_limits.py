@@ -1,9 +1,13 @@
 """How many connections a service has, and who makes room."""
 
 import random
+from types import SimpleNamespace
+
+import pytest
 
 from mtnet.access.connection_limits import ConnectionLimiter
 from mtnet.config.schema import Access, Connections
+from mtnet.daemon.registry import connection_limits
 
 MOST = Connections(total=100, network=3, unauthenticated=20)
 
@@ -188,11 +192,29 @@ def test_a_network_that_is_full_makes_nobody_of_another_go():
     assert (other.out, limiter.refused["network full"]) == (False, 1)
 
 
-def test_what_is_not_said_of_a_service_is_as_usual():
-    access = Access(connections={"signals": Connections(network=7)})
-    assert access.of_service("signals") == Connections(total=10_000, network=7, unauthenticated=500)
-    assert access.of_service("ticks") == Connections(total=2_000, network=20, unauthenticated=200)
-    assert access.of_service("echo") == Connections(total=2_000, network=50, unauthenticated=200)
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("service", "limits"),
+    [
+        ("signals", Connections(total=10_000, network=7, unauthenticated=500)),
+        ("templates", Connections(total=1_000, network=10, unauthenticated=100)),
+        ("ticks", Connections(total=2_000, network=20, unauthenticated=200)),
+        ("any", Connections(total=10_000, network=50, unauthenticated=500)),
+        ("web", Connections(total=2_000, network=50, unauthenticated=200)),
+        ("echo", Connections(total=2_000, network=50, unauthenticated=9)),
+    ],
+)
+def test_a_limit_is_configured_or_the_service_s_or_the_usual_one(service, limits):
+    configured = {"signals": Connections(network=7), "echo": Connections(unauthenticated=9)}
+    access = Access(connections=configured).with_defaults(connection_limits())
+    assert access.limits(service) == limits
+
+
+def test_a_service_of_a_package_outside_brings_its_own_limits():
+    plugins = {"jobs": SimpleNamespace(connections={"network": 3}), "old": SimpleNamespace()}
+    assert connection_limits(plugins) == {"jobs": Connections(network=3)}
 
 
 def test_a_rush_is_so_many_in_a_second_and_who_is_refused_takes_no_place():
