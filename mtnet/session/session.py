@@ -92,8 +92,7 @@ class SessionFactory:
         self.settings, self.clock, self.now = settings, clock, now
         self.wheel = TimerWheel(clock, settings.heartbeat / WHEEL_STEPS)
         self.verbs: dict[str, tuple[Verb, int | None]] = {
-            verb: (Verb(messages.REQUESTS[verb], handle), None)
-            for verb, handle in _HANDLERS.items()
+            verb: (each, None) for verb, each in _COMMON.items()
         }
         for index, service in enumerate(services):
             self.verbs |= {verb: (Verb(*each), index) for verb, each in service.verbs.items()}
@@ -126,16 +125,15 @@ class Session:
 
     Attributes:
         queue: where frames go.
+        throttle: stops reading from the connection.
         name, client: what the client calls itself, and its program.
         handlers: the verbs of each service.
     """
 
     __slots__ = (
-        "_end", "_errors", "_factory", "_finishing", "_heartbeat", "_pending", "_state", "client",
+        "_common", "_end", "_errors", "_factory", "_finishing", "_heartbeat", "_state", "client",
         "handlers", "name", "peer", "queue", "throttle", "transport",
     )  # fmt: skip
-
-    log = Logger()
 
     def __init__(
         self,
@@ -150,18 +148,15 @@ class Session:
         self.queue = SendQueue(transport, factory.clock, factory.settings.queue, self._overflow)
         self.name = self.client = ""
         self.handlers: tuple[ISessionHandler, ...] = ()
-        self._pending: list[bytes] | None = None
+        self._common = CommonVerbs(self)
         self._heartbeat = Heartbeat(self, factory)
-        self._errors: ErrorWindow | None = None
+        self._errors: ErrorLimit | None = None
         self._state, self._finishing = State.NEW, False
         peer.on_rights_gained(self._rights_gained)
 
     def frame(self, payload: bytes) -> None:
         """Handle a frame of the client."""
-        if self._state >= State.LEAVING:
-            return
-        if self._pending is not None:
-            self._pending.append(payload)
+        if self._state >= State.LEAVING or self._common.delays(payload):
             return
         self._heartbeat.received()
         message: Message | None = None
@@ -179,6 +174,28 @@ class Session:
             error = FrameError(error.code, "A frame of this length is none")
         self.refuse(error, None)
 
+    def welcome(self, name: str, client: str) -> None:
+        """Answer HELLO: the client may use the verbs of the services from now on."""
+        if self._state is State.CLOSED:
+            return
+        fields: dict[str, str] = {}
+        for each in self.handlers:
+            fields.update(each.welcomed())
+        if self._state is State.NEW:
+            self._state = State.WELCOMED
+            self.peer.mark_active()
+            self._heartbeat.start()
+        self.name, self.client = name, client
+        heartbeat = self._factory.settings.heartbeat
+        self.send(messages.welcome(heartbeat, self.now(), **fields))
+
+    def leave(self) -> None:
+        """Take no further request, answer those before, and close: the client said BYE."""
+        self._state = State.LEAVING
+        for each in self.handlers:
+            each.leaving()
+        self.finish()
+
     def finish(self) -> None:
         """Close once every request is answered: the client has closed its sending side."""
         self._finishing = True
@@ -186,9 +203,8 @@ class Session:
 
     def check_finished(self) -> None:
         """Close if the client has closed its sending side, and nothing is owed to it."""
-        if not self._finishing or self._pending is not None:
-            return
-        if not any(each.busy() for each in self.handlers):
+        busy = self._common.busy() or any(each.busy() for each in self.handlers)
+        if self._finishing and not busy:
             self.close_with(b"")
 
     def send(self, frame: bytes) -> None:
@@ -210,7 +226,7 @@ class Session:
 
     def close_with(self, frame: bytes) -> None:
         """Send a last frame, and close the connection behind it."""
-        if self._state is not State.CLOSED:
+        if not self.closed:
             self.queue.close(frame)
             self.close()
             self._end()
@@ -226,6 +242,11 @@ class Session:
     def now(self) -> int:
         """Return milliseconds since the Unix epoch, UTC."""
         return self._factory.now()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session is over."""
+        return self._state is State.CLOSED
 
     @property
     def login(self) -> str:
@@ -254,65 +275,7 @@ class Session:
         request = read(message)
         if self._state is State.NEW and message.verb != "HELLO":
             raise WireError("verb", "A client says HELLO first")
-        handle(self if service is None else self.handlers[service], request)
-
-    def _hello(self, hello: Hello) -> None:
-        if hello.login:
-            self._log_in(hello)
-        elif any(each.permitted() for each in self.handlers):
-            self._welcome(hello)
-        else:
-            self.peer.hello_refused("no-login")
-            raise WireError("login", "HELLO needs a login and a password here")
-
-    def _log_in(self, hello: Hello) -> None:
-        """Verify the password; the frames behind HELLO wait for that."""
-        login = self.peer.login(Password.decode(hello.login, hello.password))
-        if not login.called:
-            self._pending = []
-            self.throttle.pause("login")
-        login.addCallbacks(lambda _: self._welcome(hello), self._login_failed)
-        login.addErrback(lambda failure: self.log.failure("A login failed.", failure))
-        login.addBoth(self._resume)
-
-    def _login_failed(self, failure: Failure) -> None:
-        failure.trap(WireError, CancelledError)
-        if isinstance(failure.value, WireError):
-            self.refuse(failure.value, Message("HELLO", {}))
-
-    def _resume(self, _: object) -> None:
-        pending, self._pending = self._pending, None
-        for payload in pending or ():
-            self.frame(payload)
-        if self._state is not State.CLOSED:
-            self.throttle.resume("login")
-            self.check_finished()
-
-    def _welcome(self, hello: Hello) -> None:
-        if self._state is State.CLOSED:
-            return
-        fields: dict[str, str] = {}
-        for each in self.handlers:
-            fields.update(each.welcomed())
-        if self._state is State.NEW:
-            self._state = State.WELCOMED
-            self.peer.mark_active()
-            self._heartbeat.start()
-        self.name, self.client = hello.name, hello.client  # and no password
-        heartbeat = self._factory.settings.heartbeat
-        self.send(messages.welcome(heartbeat, self.now(), **fields))
-
-    def _ping(self, ping: Ping) -> None:
-        self.send(messages.pong(self.now(), ping.t))
-
-    def _pong(self, _: Pong) -> None:
-        """Nothing to do: every frame counts as an answer to the heartbeat."""
-
-    def _bye(self, _: Bye) -> None:
-        self._state = State.LEAVING
-        for each in self.handlers:
-            each.leaving()
-        self.finish()
+        handle(self._common if service is None else self.handlers[service], request)
 
     def _rights_gained(self) -> None:
         for each in self.handlers:
@@ -320,12 +283,8 @@ class Session:
 
     def _too_many_errors(self) -> bool:
         """Count one more error; return whether that ends the session."""
-        self._errors = self._errors or ErrorWindow()
-        count = self._errors.count(self._factory.clock.seconds())
-        if count < self._factory.settings.errors:
-            return False
-        self.peer.report_abuse(Offence.FRAME)
-        return True
+        self._errors = self._errors or ErrorLimit(self._factory.settings.errors)
+        return self._errors.reached(self.peer, self._factory.clock.seconds())
 
     def _overflow(self) -> None:
         self.queue.clear()
@@ -334,11 +293,79 @@ class Session:
         self.close_with(messages.error("slow", text))
 
 
-_HANDLERS: "dict[str, Callable[[Session, Any], None]]" = {
-    "HELLO": Session._hello,
-    "PING": Session._ping,
-    "PONG": Session._pong,
-    "BYE": Session._bye,
+class CommonVerbs:
+    """HELLO, PING, PONG and BYE of one session; frames behind a HELLO wait for its login."""
+
+    __slots__ = ("_pending", "_session")
+
+    log = Logger()
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._pending: list[bytes] | None = None
+
+    def delays(self, payload: bytes) -> bool:
+        """Keep a frame for later while a password is verified; return whether that is so."""
+        if self._pending is None:
+            return False
+        self._pending.append(payload)
+        return True
+
+    def busy(self) -> bool:
+        """Return whether a password is being verified."""
+        return self._pending is not None
+
+    def hello(self, hello: Hello) -> None:
+        """HELLO: log in, or begin without a login where any service permits that."""
+        session = self._session
+        if hello.login:
+            self._log_in(hello)
+        elif any(each.permitted() for each in session.handlers):
+            session.welcome(hello.name, hello.client)
+        else:
+            session.peer.hello_refused("no-login")
+            raise WireError("login", "HELLO needs a login and a password here")
+
+    def ping(self, ping: Ping) -> None:
+        """PING: answer with the time."""
+        self._session.send(messages.pong(self._session.now(), ping.t))
+
+    def pong(self, _: Pong) -> None:
+        """PONG: every frame counts as an answer to the heartbeat."""
+
+    def bye(self, _: Bye) -> None:
+        """BYE: close behind the answers."""
+        self._session.leave()
+
+    def _log_in(self, hello: Hello) -> None:
+        session = self._session
+        login = session.peer.login(Password.decode(hello.login, hello.password))
+        if not login.called:
+            self._pending = []
+            session.throttle.pause("login")
+        login.addCallbacks(lambda _: session.welcome(hello.name, hello.client), self._refuse)
+        login.addErrback(lambda failure: self.log.failure("A login failed.", failure))
+        login.addBoth(self._resume)
+
+    def _refuse(self, failure: Failure) -> None:
+        failure.trap(WireError, CancelledError)
+        if isinstance(failure.value, WireError):
+            self._session.refuse(failure.value, Message("HELLO", {}))
+
+    def _resume(self, _: object) -> None:
+        pending, self._pending = self._pending, None
+        for payload in pending or ():
+            self._session.frame(payload)
+        if not self._session.closed:
+            self._session.throttle.resume("login")
+            self._session.check_finished()
+
+
+_COMMON: "dict[str, Verb]" = {
+    "HELLO": Verb(messages.REQUESTS["HELLO"], CommonVerbs.hello),
+    "PING": Verb(messages.REQUESTS["PING"], CommonVerbs.ping),
+    "PONG": Verb(messages.REQUESTS["PONG"], CommonVerbs.pong),
+    "BYE": Verb(messages.REQUESTS["BYE"], CommonVerbs.bye),
 }
 
 
@@ -394,17 +421,20 @@ class Heartbeat:
         return fields
 
 
-class ErrorWindow:
-    """Fixed-window counter of errors."""
+class ErrorLimit:
+    """Fixed-window counter of the errors of one client."""
 
-    __slots__ = ("_count", "_since")
+    __slots__ = ("_count", "_most", "_since")
 
-    def __init__(self) -> None:
-        self._count, self._since = 0, 0.0
+    def __init__(self, most: int) -> None:
+        self._most, self._count, self._since = most, 0, 0.0
 
-    def count(self, when: float) -> int:
-        """Count one more; return how many there were within `ERROR_WINDOW`."""
+    def reached(self, peer: Peer, when: float) -> bool:
+        """Count one more; report the peer, and return True, when `most` came within a window."""
         if when - self._since >= ERROR_WINDOW:
             self._count, self._since = 0, when
         self._count += 1
-        return self._count
+        if self._count < self._most:
+            return False
+        peer.report_abuse(Offence.FRAME)
+        return True

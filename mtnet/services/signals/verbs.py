@@ -29,189 +29,151 @@ MAX_PUBLISHED = 1_000
 """Channels of a client's signals whose pauses it is sent: as many as there can be."""
 
 
-@implementer(ISessionHandler)
-class SignalClient:
-    """The subscriptions and the publisher of one session."""
+class ChannelAccess:
+    """
+    Rights of one session in channels; remembers which were refused, to offer them later.
 
-    __slots__ = (
-        "_publishing", "_refused", "_session", "_signals", "_subscriptions", "_unanswered",
-    )  # fmt: skip
+    Attributes:
+        session: the session.
+        signals: the service.
+    """
 
-    log = Logger()
+    __slots__ = ("_refused", "session", "signals")
 
     def __init__(self, session: Session, signals: SignalService) -> None:
-        self._session, self._signals = session, signals
-        self._subscriptions: tuple[Subscription, ...] = ()  # mostly one
-        self._publishing: Publishing | None = None
+        self.session, self.signals = session, signals
         self._refused: dict[tuple[str, str], None] | None = None
-        self._unanswered = 0
 
-    # The session
+    def may(self, verb: str, channel: str) -> bool:
+        """Return whether the client may do something in a channel."""
+        return self.session.peer.may(verb, channel, SIGNALS)
 
-    def permitted(self) -> bool:
-        rights = self._session.peer.rights
-        return rights.any("follow", SIGNALS) or rights.any("publish", SIGNALS)
+    def may_follow(self, channel: str) -> bool:
+        """Return whether the client may follow; the right to publish in it suffices."""
+        return self.may("follow", channel) or self.may("publish", channel)
 
-    def welcomed(self) -> dict[str, str]:
-        for each in self._subscriptions:
-            if not self._may_follow(each.name):  # the login is another one now
-                self._drop(each.name)
-        epoch = self._signals.epoch("main")
-        self._end_publishing(True)  # a publisher that was fenced begins anew
-        self._refused = None
-        self._session.throttle.resume("disk")
-        self._signals.sessions[self] = None
-        return {"epoch": epoch}
+    def demand(self, verb: str, channel: str) -> None:
+        """
+        Check a right.
 
-    def heartbeat(self) -> dict[str, str]:
-        seqs = {each.name: each.position for each in self._subscriptions if each.live}
-        return {"seqs": wire.join_seqs(seqs)} if seqs else {}
-
-    def rights_gained(self) -> None:
-        self.offer({channel for channel, _ in self._refused or ()})
-
-    def busy(self) -> bool:
-        return bool(self._unanswered or self._subscriptions)
-
-    def leaving(self) -> None:
-        former, self._subscriptions = self._subscriptions, ()
-        for each in former:
-            each.stop()
-
-    def closed(self, bye: bool) -> None:
-        self.leaving()
-        self._signals.sessions.pop(self, None)
-        self._end_publishing(bye)
-
-    # The service
-
-    def renew(self, channel: str) -> None:
-        """Send the whole of a channel that has a new epoch, if the client follows it."""
-        for each in self._subscriptions:
-            if each.name == channel:
-                self.subscribe(Subscribe(channel, each.symbols))
-
-    def announce(self, channel: str, frame: bytes) -> None:
-        """Send news of a channel in which the client published; followers get it by the fan-out."""
-        following = [each for each in self._subscriptions if each.name == channel]
-        published = self._publishing is not None and channel in self._publishing.channels
-        # A follower that is still catching up is not in the fan-out yet.
-        if any(not each.live for each in following) or (not following and published):
-            self._session.send(frame)
-
-    def offer(self, channels: Collection[str]) -> None:
-        """Name the channels of these that the client was refused before and may have now."""
-        asked = [each for each in self._refused or () if each[0] in channels]
-        granted = [each for each in asked if self._is_open(*each)]
-        if self._refused is None or not granted:
-            return
-        for each in granted:
-            del self._refused[each]
-        self._session.send(wire.channels({channel for channel, _ in granted}))
-
-    def report(self) -> Mapping[str, object]:
-        """Return who the client is and how far it is, for `mtnet signals status`."""
-        now = self._session.now()
-        channels = {each.name: each.report(now) for each in self._subscriptions}
-        return {**self._session.report(), "channels": channels}
-
-    # The verbs
-
-    def subscribe(self, asked: Subscribe) -> None:
-        """SUBSCRIBE: follow a channel, or change the filter."""
-        channel = self._find(asked.channel)
-        self._drop(asked.channel)
-        subscription = Subscription(self._signals, channel, asked.symbols, self._session.queue)
-        self._subscriptions += (subscription,)
-        subscription.start(asked, self._witness(), lambda: self._unreadable(asked.channel))
-
-    def unsubscribe(self, asked: Unsubscribe) -> None:
-        """UNSUBSCRIBE: follow a channel no longer."""
-        self._drop(asked.channel)
-        self._session.send(wire.unsubscribed(asked.channel))
-
-    def acknowledge(self, ack: Ack) -> None:
-        """ACK: note what a follower did with a signal."""
-        for each in self._subscriptions:
-            if each.name == ack.channel:
-                each.acknowledge(ack)
-
-    def publish(self, asked: Publish) -> None:
-        """PUBLISH: set a position; the answer follows when it is on disk."""
-        self._demand("publish", asked.channel)
-        if self._publishing is None:
-            self._publishing = Publishing(self._session, self._signals)
-        done = self._publishing.publish(asked)
-        self._unanswered += 1
-        done.addCallbacks(
-            self._stored, self._not_stored, callbackArgs=(asked.id,), errbackArgs=(asked,)
-        )
-        done.addErrback(lambda failure: self.log.failure("PUBLISH failed.", failure))
-
-    def _stored(self, seq: int, id: str) -> None:
-        self._unanswered -= 1
-        self._session.send(wire.stored(id, seq))
-        self._session.check_finished()
-
-    def _not_stored(self, failure: Failure, asked: Publish) -> None:
-        self._unanswered -= 1
-        if not isinstance(failure.value, WireError):
-            failure.raiseException()
-        message = Message("", {"id": asked.id, "channel": asked.channel})
-        self._session.refuse(failure.value, message)
-        self._session.check_finished()
-
-    def _find(self, name: str) -> Channel:
-        """Find a channel to follow; the right to publish in it suffices."""
-        if not self._session.peer.may("publish", name, SIGNALS):
-            self._demand("follow", name)
-        try:
-            return self._signals.channel(name)
-        except WireError:
-            self._note_refused("follow", name)
-            raise
-
-    def _unreadable(self, channel: str) -> None:
-        # A client that stays, and follows nothing, would not ask again; one that is closed does.
-        text = f"{channel} cannot be read at this moment; come back with after"
-        self._session.close_with(messages.error("server", text, channel=channel))
-
-    def _drop(self, channel: str) -> None:
-        former = self._subscriptions
-        self._subscriptions = tuple(each for each in former if each.name != channel)
-        for each in former:
-            if each.name == channel:
-                each.stop()
-
-    def _end_publishing(self, bye: bool) -> None:
-        publishing, self._publishing = self._publishing, None
-        if publishing is not None:
-            publishing.end(bye)
-
-    def _demand(self, verb: str, channel: str) -> None:
-        if not self._session.peer.may(verb, channel, SIGNALS):
-            self._note_refused(verb, channel)
-            who = self._session.login or "This connection"
+        Raises:
+            WireError: `denied`.
+        """
+        if not self.may(verb, channel):
+            self.note_refused(verb, channel)
+            who = self.session.login or "This connection"
             raise WireError("denied", f"{who} may not {verb} {channel}")
 
-    def _note_refused(self, verb: str, channel: str) -> None:
+    def find(self, name: str) -> Channel:
+        """
+        Find a channel to follow.
+
+        Raises:
+            WireError: `denied` or `channel`.
+        """
+        if not self.may("publish", name):
+            self.demand("follow", name)
+        try:
+            return self.signals.channel(name)
+        except WireError:
+            self.note_refused("follow", name)
+            raise
+
+    def note_refused(self, verb: str, channel: str) -> None:
+        """Remember what was refused, at most `MAX_REFUSED`."""
         self._refused = self._refused or {}
         if len(self._refused) < MAX_REFUSED:
             self._refused[channel, verb] = None
 
-    def _is_open(self, channel: str, verb: str) -> bool:
-        """Return whether a channel that was refused may be asked for now."""
-        if verb == "follow":
-            return self._may_follow(channel) and self._signals.is_named(channel)
-        return self._session.peer.may(verb, channel, SIGNALS)
+    def forget_refused(self) -> None:
+        """Begin anew."""
+        self._refused = None
 
-    def _may_follow(self, channel: str) -> bool:
-        may = self._session.peer.may
-        return may("follow", channel, SIGNALS) or may("publish", channel, SIGNALS)
+    def offer(self, channels: Collection[str] | None = None) -> None:
+        """Name the channels that were refused and are open now; of `channels`, None = of all."""
+        refused = self._refused or {}
+        asked = [each for each in refused if channels is None or each[0] in channels]
+        granted = [each for each in asked if self._is_open(*each)]
+        for each in granted:
+            del refused[each]
+        if granted:
+            self.session.send(wire.channels({channel for channel, _ in granted}))
+
+    def _is_open(self, channel: str, verb: str) -> bool:
+        if verb == "follow":
+            return self.may_follow(channel) and self.signals.is_named(channel)
+        return self.may(verb, channel)
+
+
+class Subscriptions:
+    """
+    SUBSCRIBE, UNSUBSCRIBE and ACK of one session.
+
+    Attributes:
+        each: the subscriptions, mostly one.
+    """
+
+    __slots__ = ("_access", "each")
+
+    def __init__(self, access: ChannelAccess) -> None:
+        self._access = access
+        self.each: tuple[Subscription, ...] = ()
+
+    def subscribe(self, asked: Subscribe) -> None:
+        """SUBSCRIBE: follow a channel, or change the filter."""
+        access = self._access
+        channel = access.find(asked.channel)
+        self.drop(asked.channel)
+        subscription = Subscription(access.signals, channel, asked.symbols, access.session.queue)
+        self.each += (subscription,)
+        subscription.start(asked, self._witness(), lambda: self._unreadable(asked.channel))
+
+    def unsubscribe(self, asked: Unsubscribe) -> None:
+        """UNSUBSCRIBE: follow a channel no longer."""
+        self.drop(asked.channel)
+        self._access.session.send(wire.unsubscribed(asked.channel))
+
+    def acknowledge(self, ack: Ack) -> None:
+        """ACK: note what a follower did with a signal."""
+        for each in self.of(ack.channel):
+            each.acknowledge(ack)
+
+    def of(self, channel: str) -> list[Subscription]:
+        """Return the subscription to a channel, if there is one."""
+        return [each for each in self.each if each.name == channel]
+
+    def renew(self, channel: str) -> None:
+        """Send the whole of a channel that has a new epoch, if the client follows it."""
+        for each in self.of(channel):
+            self.subscribe(Subscribe(channel, each.symbols))
+
+    def drop(self, channel: str) -> None:
+        """End the subscription to a channel."""
+        ended = self.of(channel)
+        self.each = tuple(each for each in self.each if each.name != channel)
+        for each in ended:
+            each.stop()
+
+    def drop_denied(self) -> None:
+        """End those that the client may not have any more: its login is another one now."""
+        for each in self.each:
+            if not self._access.may_follow(each.name):
+                self.drop(each.name)
+
+    def drop_all(self) -> None:
+        """End all of them."""
+        ended, self.each = self.each, ()
+        for each in ended:
+            each.stop()
+
+    def _unreadable(self, channel: str) -> None:
+        # A client that stays, and follows nothing, would not ask again; one that is closed does.
+        text = f"{channel} cannot be read at this moment; come back with after"
+        self._access.session.close_with(messages.error("server", text, channel=channel))
 
     def _witness(self) -> str:
         """Name the client if its claims on the history of a channel count; else nothing."""
-        session = self._session
+        session = self._access.session
         if session.peer.identity is None and not session.peer.trusted:
             return ""
         names = [session.name, session.login, session.address]
@@ -220,16 +182,16 @@ class SignalClient:
 
 class Publishing:
     """
-    The publisher of one session.
+    PUBLISH of one session, under one login.
 
     Attributes:
         channels: those that it published in, at most `MAX_PUBLISHED`.
     """
 
-    __slots__ = ("_publisher", "_session", "_signals", "channels")
+    __slots__ = ("_access", "_publisher", "channels")
 
-    def __init__(self, session: Session, signals: SignalService) -> None:
-        self._session, self._signals = session, signals
+    def __init__(self, access: ChannelAccess) -> None:
+        self._access = access
         self._publisher: Publisher | None = None
         self.channels: set[str] = set()
 
@@ -247,26 +209,27 @@ class Publishing:
             asked.channel,
             asked.symbol,
             asked.volume,
-            self._session.now(),
+            self._access.session.now(),
             asked.ticket,
             asked.id,
             asked.type,
             asked.fields,
         )
-        return self._signals.publish(self._publisher, draft, asked.take)
+        return self._access.signals.publish(self._publisher, draft, asked.take)
 
     def end(self, bye: bool) -> None:
         """Release what the publisher owns; `bye` = for good."""
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
-            self._signals.leave(publisher, bye)
+            self._access.signals.leave(publisher, bye)
 
     def _join(self) -> Publisher:
-        return self._signals.join(
-            self._session.address,
-            self._session.throttle.producer("disk"),
+        session = self._access.session
+        return self._access.signals.join(
+            session.address,
+            session.throttle.producer("disk"),
             fence=self._fenced,
-            who=PublisherId(self._session.login, self._session.name),
+            who=PublisherId(session.login, session.name),
         )
 
     def _note(self, channel: str) -> None:
@@ -274,13 +237,133 @@ class Publishing:
         if channel in self.channels or len(self.channels) >= MAX_PUBLISHED:
             return
         self.channels.add(channel)
-        mode = self._signals.mode(channel)
+        mode = self._access.signals.mode(channel)
         if mode is not None:
-            self._session.send(wire.paused(channel, mode))
+            self._access.session.send(wire.paused(channel, mode))
 
     def _fenced(self, channel: str) -> None:
         text = f"A newer publisher sets {channel}; say HELLO anew to take it over"
-        self._session.send(messages.error("fenced", text, channel=channel))
+        self._access.session.send(messages.error("fenced", text, channel=channel))
+
+
+@implementer(ISessionHandler)
+class SignalClient:
+    """
+    The verbs of signals in one session.
+
+    Attributes:
+        subscriptions: what it follows.
+    """
+
+    __slots__ = ("_access", "_publishing", "_unanswered", "subscriptions")
+
+    log = Logger()
+
+    def __init__(self, access: ChannelAccess) -> None:
+        self._access, self.subscriptions = access, Subscriptions(access)
+        self._publishing: Publishing | None = None
+        self._unanswered = 0
+
+    # The session
+
+    def permitted(self) -> bool:
+        rights = self._access.session.peer.rights
+        return rights.any("follow", SIGNALS) or rights.any("publish", SIGNALS)
+
+    def welcomed(self) -> dict[str, str]:
+        self.subscriptions.drop_denied()
+        epoch = self._access.signals.epoch("main")
+        self._end_publishing(True)  # a publisher that was fenced begins anew
+        self._access.forget_refused()
+        self._access.session.throttle.resume("disk")
+        self._access.signals.sessions[self] = None
+        return {"epoch": epoch}
+
+    def heartbeat(self) -> dict[str, str]:
+        seqs = {each.name: each.position for each in self.subscriptions.each if each.live}
+        return {"seqs": wire.join_seqs(seqs)} if seqs else {}
+
+    def rights_gained(self) -> None:
+        self._access.offer()
+
+    def busy(self) -> bool:
+        return bool(self._unanswered or self.subscriptions.each)
+
+    def leaving(self) -> None:
+        self.subscriptions.drop_all()
+
+    def closed(self, bye: bool) -> None:
+        self.subscriptions.drop_all()
+        self._access.signals.sessions.pop(self, None)
+        self._end_publishing(bye)
+
+    # The service
+
+    def renew(self, channel: str) -> None:
+        """Send the whole of a channel that has a new epoch, if the client follows it."""
+        self.subscriptions.renew(channel)
+
+    def announce(self, channel: str, frame: bytes) -> None:
+        """Send news of a channel in which the client published; followers get it by the fan-out."""
+        following = self.subscriptions.of(channel)
+        published = self._publishing is not None and channel in self._publishing.channels
+        # A follower that is still catching up is not in the fan-out yet.
+        if any(not each.live for each in following) or (not following and published):
+            self._access.session.send(frame)
+
+    def offer(self, channels: Collection[str]) -> None:
+        """Name the channels of these that the client was refused before and may have now."""
+        self._access.offer(channels)
+
+    def report(self) -> Mapping[str, object]:
+        """Return who the client is and how far it is, for `mtnet signals status`."""
+        session = self._access.session
+        channels = {each.name: each.report(session.now()) for each in self.subscriptions.each}
+        return {**session.report(), "channels": channels}
+
+    # PUBLISH
+
+    def publish(self, asked: Publish) -> None:
+        """PUBLISH: set a position; the answer follows when it is on disk."""
+        self._access.demand("publish", asked.channel)
+        if self._publishing is None:
+            self._publishing = Publishing(self._access)
+        done = self._publishing.publish(asked)
+        self._unanswered += 1
+        done.addCallbacks(
+            self._stored, self._not_stored, callbackArgs=(asked.id,), errbackArgs=(asked,)
+        )
+        done.addErrback(lambda failure: self.log.failure("PUBLISH failed.", failure))
+
+    def _stored(self, seq: int, id: str) -> None:
+        self._unanswered -= 1
+        self._access.session.send(wire.stored(id, seq))
+        self._access.session.check_finished()
+
+    def _not_stored(self, failure: Failure, asked: Publish) -> None:
+        self._unanswered -= 1
+        if not isinstance(failure.value, WireError):
+            failure.raiseException()
+        message = Message("", {"id": asked.id, "channel": asked.channel})
+        self._access.session.refuse(failure.value, message)
+        self._access.session.check_finished()
+
+    def _end_publishing(self, bye: bool) -> None:
+        publishing, self._publishing = self._publishing, None
+        if publishing is not None:
+            publishing.end(bye)
+
+
+def _subscribe(client: SignalClient, asked: Subscribe) -> None:
+    client.subscriptions.subscribe(asked)
+
+
+def _unsubscribe(client: SignalClient, asked: Unsubscribe) -> None:
+    client.subscriptions.unsubscribe(asked)
+
+
+def _acknowledge(client: SignalClient, ack: Ack) -> None:
+    client.subscriptions.acknowledge(ack)
 
 
 @implementer(ISessionVerbs)
@@ -288,10 +371,10 @@ class SignalVerbs:
     """Attaches the verbs of signals to sessions."""
 
     verbs: ClassVar[Mapping[str, Verb]] = {
-        "SUBSCRIBE": Verb(wire.REQUESTS["SUBSCRIBE"], SignalClient.subscribe),
-        "UNSUBSCRIBE": Verb(wire.REQUESTS["UNSUBSCRIBE"], SignalClient.unsubscribe),
+        "SUBSCRIBE": Verb(wire.REQUESTS["SUBSCRIBE"], _subscribe),
+        "UNSUBSCRIBE": Verb(wire.REQUESTS["UNSUBSCRIBE"], _unsubscribe),
         "PUBLISH": Verb(wire.REQUESTS["PUBLISH"], SignalClient.publish),
-        "ACK": Verb(wire.REQUESTS["ACK"], SignalClient.acknowledge),
+        "ACK": Verb(wire.REQUESTS["ACK"], _acknowledge),
     }
 
     def __init__(self, signals: SignalService) -> None:
@@ -299,4 +382,4 @@ class SignalVerbs:
 
     def attach(self, session: Session) -> SignalClient:
         """Return the handler of the verbs in one session."""
-        return SignalClient(session, self._signals)
+        return SignalClient(ChannelAccess(session, self._signals))

@@ -493,9 +493,13 @@ def read_fields(message: Message, time: str) -> Fields:
     Raises:
         WireError: `field`.
     """
-    keys = ((name, time if name == "ptime" else name) for name in OPTIONAL)
-    found = [(name, message.get(key, OPTIONAL[name])) for name, key in keys]
-    return tuple((name, text) for name, text in found if text)
+    found = []
+    for name, type in OPTIONAL.items():
+        key = time if name == "ptime" else name
+        text = message.get(key, type) if key in message.fields else None
+        if text:
+            found.append((name, text))
+    return tuple(found)
 
 
 def _read_subscribe(message: Message) -> Subscribe:
