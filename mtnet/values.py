@@ -12,6 +12,8 @@ from typing import Any
 
 Json = Any
 """A value of JSON."""
+CODEPAGE = "cp1252"
+"""The default code page of classic programs, for text that is not UTF-8."""
 MAX_SYMBOL = 32
 """Maximum characters of a symbol; MetaTrader 5 allows 31."""
 VOLUME_DECIMALS = 5

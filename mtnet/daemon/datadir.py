@@ -30,9 +30,6 @@ class DataFolder:
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self.signals = self.path / "signals.sqlite"
-        self.ticks = self.path / "ticks.sqlite"
-        self.tally = self.path / "ticks.taken"
-        self.templates = self.path / "templates"
         self.accounts = self.path / ACCOUNTS
         self.bans = self.path / "bans.sqlite"
         self.control = self.path / "control"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from mtnet.errors import TemplateError
 from mtnet.services.templates.wire import MT4, MT5, PERIODS, parse_period, parse_symbol
-from mtnet.values import read_text
+from mtnet.values import CODEPAGE, read_text
 
 SUFFIX = ".tpl"
 """How the name of a template's file ends, in either case."""
@@ -92,7 +92,7 @@ def strip_nuls(content: bytes) -> bytes:
     return content[: end + end % 2] if platform_of(content) == MT5 else content[:end]
 
 
-def describe(content: bytes, codepage: str = "cp1252") -> tuple[str, str]:
+def describe(content: bytes, codepage: str = CODEPAGE) -> tuple[str, str]:
     """
     Return the symbol and the period that a template names itself.
 
@@ -114,7 +114,7 @@ def describe(content: bytes, codepage: str = "cp1252") -> tuple[str, str]:
     return parse_symbol(symbol), parse_period(_period_code(found))
 
 
-def key_of_file(name: str, content: bytes, codepage: str = "cp1252") -> tuple[str, str]:
+def key_of_file(name: str, content: bytes, codepage: str = CODEPAGE) -> tuple[str, str]:
     """
     Return the symbol and the period of a file.
 

@@ -69,7 +69,7 @@ class CommandDecoder:
         rest: what followed the line, once it is whole.
     """
 
-    def __init__(self, max_line: int = MAX_LINE, codepage: str = "cp1252") -> None:
+    def __init__(self, max_line: int = MAX_LINE, codepage: str = values.CODEPAGE) -> None:
         self._max_line, self._codepage = max_line, codepage
         self._searched = 0
         self.rest = b""
@@ -120,7 +120,7 @@ class BodyDecoder:
         return bytes(self._parts) if len(self._parts) == self._length else None
 
 
-def parse_command(line: bytes, codepage: str = "cp1252") -> Fetch | Store:
+def parse_command(line: bytes, codepage: str = values.CODEPAGE) -> Fetch | Store:
     """
     Read a command line that has lost its line end.
 
@@ -172,7 +172,7 @@ def parse_number(word: str) -> int | None:
 
 
 @lru_cache(PREFIX_CACHE)
-def raw_prefix(symbol: str, period: str, platform: str, codepage: str = "cp1252") -> bytes:
+def raw_prefix(symbol: str, period: str, platform: str, codepage: str = values.CODEPAGE) -> bytes:
     """
     Return the two fields before a raw template, cut at 10 bytes, padded with NUL: text in the
     code page that the classic programs read, in UTF-8 when the page lacks a character.

@@ -26,8 +26,6 @@ FIELDS = ("bid", "ask", "last", "volume", "time", "flags")
 ABSENT = b"-"
 FLAGS = (2, 4, 8, 16)
 """`TICK_FLAG_BID`, `_ASK`, `_LAST`, `_VOLUME` of MqlTick, for the first four fields."""
-CODEPAGE = "cp1252"
-"""The default code page of symbols that are not UTF-8."""
 KNOWN = 65_536
 """Spellings and numbers in the caches."""
 NONE_SPACED: Mapping[bytes, bytes] = {}
@@ -103,7 +101,7 @@ def split(text: bytes, spaced: Mapping[bytes, bytes] = NONE_SPACED) -> list[Reco
     return found if len(found) == text.count(b"\n") else None
 
 
-def parse(line: bytes, spaced: Mapping[bytes, bytes], codepage: str = CODEPAGE) -> Record:
+def parse(line: bytes, spaced: Mapping[bytes, bytes], codepage: str = values.CODEPAGE) -> Record:
     """
     Read one record of any kind, without its separator.
 
@@ -221,7 +219,7 @@ def encode_symbol(symbol: str) -> bytes:
         WireError: code `symbol`; it is not a symbol.
     """
     try:
-        return canonical_symbol(symbol.encode(), CODEPAGE)
+        return canonical_symbol(symbol.encode(), values.CODEPAGE)
     except UnicodeEncodeError:
         raise WireError("symbol", _NO_SYMBOL) from None
 
@@ -303,7 +301,9 @@ def lines(text: bytes) -> bytes:
     return _EMPTY.sub(b"\n", text).lstrip(b"\n") if b"\n\n" in text else text.lstrip(b"\n")
 
 
-def spaced_symbols_table(symbols: Iterable[str], codepage: str = CODEPAGE) -> dict[bytes, bytes]:
+def spaced_symbols_table(
+    symbols: Iterable[str], codepage: str = values.CODEPAGE
+) -> dict[bytes, bytes]:
     """
     Map each of `ticks.spaced_symbols`, as it may be sent, to its canonical spelling; longer ones
     come first.
