@@ -1,115 +1,225 @@
-"""The protocol that `docs/extending.md` shows, installed from outside and spoken to."""
+"""The two plugins that `docs/extending.md` shows, installed from outside and spoken to."""
 
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
+import venv
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from twisted.internet.address import IPv4Address
-from twisted.internet.task import Clock
-
-from mtnet.daemon.registry import FactoryPlugin, installed
-from mtnet.net.endpoints import Listener
-from mtnet.testing import connect, make_environment
 
 GUIDE = Path(__file__).parent.parent / "docs" / "extending.md"
-PLUGIN, TEST = re.findall(r"```python\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
-(GATE,) = re.findall(r"```py\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
+FILES = dict(
+    re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```", GUIDE.read_text("utf-8"), re.M | re.S)
+)
+PLUGIN = "mtnet/plugins/alerts.py"
+NOTES = "mtnet/plugins/notes.py", "my_notes/service.py", "my_notes/command.py"
+SECONDS = 120.0
+HERE = Path(__file__).parent.parent
 
 
-@pytest.fixture
-def outside(tmp_path):
-    """A folder on Python's path that is not mtnet's, with the plugin in it."""
-    folder = tmp_path / "outside" / "mtnet" / "plugins"
-    folder.mkdir(parents=True)
-    (folder / "alerts.py").write_text(PLUGIN, encoding="utf-8")
-    return tmp_path / "outside"
+def lines(*names):
+    return [line for name in names for line in FILES[name].splitlines() if line.strip()]
 
 
-def python(outside, *arguments):
-    environ = {**os.environ, "PYTHONPATH": str(outside)}
-    return {"args": [sys.executable, *arguments], "env": environ, "text": True}
+def test_the_plugins_are_short():
+    assert len(lines(PLUGIN)) <= 40
+    assert len(lines(*NOTES)) <= 150
 
 
-def test_the_whole_protocol_is_short():
-    assert len([line for line in PLUGIN.splitlines() if line.strip()]) <= 40
+def write(folder, *names):
+    """Write files of the guide."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(FILES[name], encoding="utf-8")
 
 
-def test_the_guides_own_test_passes(outside, tmp_path):
-    test = tmp_path / "test_alerts.py"
-    test.write_text(TEST, encoding="utf-8")
-    command = python(outside, "-m", "pytest", "-q", "--rootdir", str(tmp_path), str(test))
-    result = subprocess.run(**command, capture_output=True, timeout=60, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
+class Program:
+    """A Python that has packages of its own; it runs mtnet in a data folder."""
+
+    def __init__(self, python, data, **environ):
+        self.python, self.data = str(python), str(data)
+        kept = {name: each for name, each in os.environ.items() if name != "PYTHONPATH"}
+        self.environ = {**kept, **environ}
+
+    def run(self, *arguments, status=0, typed=""):
+        found = subprocess.run(
+            [self.python, *arguments],
+            input=typed,
+            env=self.environ,
+            cwd=Path(self.data).parent,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert found.returncode == status, found.stdout + found.stderr
+        return found.stdout + found.stderr
+
+    def mtnet(self, *arguments, **more):
+        return self.run("-m", "mtnet", *arguments, "--data", self.data, **more)
+
+    def daemon(self, *arguments):
+        return Daemon(self, *arguments)
 
 
-@pytest.fixture
-def guarded(tmp_path):
-    """Build the factory that has a gate: `guarded("access.anonymous=follow")`."""
-    names = {}
-    exec(PLUGIN + GATE, names)
+class Daemon:
+    """A running daemon: only alerts and web listen, unless the arguments say otherwise."""
 
-    def build(*sets):
-        plugins = {**installed(), "alerts": FactoryPlugin(names["alerts"], None)}
-        env = make_environment(tmp_path, Clock(), *sets, plugins=plugins)
-        return env, names["alerts"].buildFactory(env).at(Listener("alerts", "tcp:1"))
+    def __init__(self, program, *arguments):
+        self.ports = {name: free_port() for name in ("alerts", "web")}
+        listens = [f"{name}=tcp:{port}:interface=127.0.0.1" for name, port in self.ports.items()]
+        off = [f"{name}=off" for name in ("signals", "templates", "ticks")]
+        options = [f"--listen={each}" for each in (*listens, *off)]
+        command = [program.python, "-m", "mtnet", "run", "--data", program.data]
+        self.process = subprocess.Popen(
+            [*command, *options, *arguments],
+            env=program.environ,
+            cwd=Path(program.data).parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
-    return build
+    def __enter__(self):
+        output = []
+        while "ControlFactory starting" not in (output or [""])[-1]:
+            output.append(self.process.stdout.readline())
+            assert output[-1], "".join(output)
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.communicate()
+
+    def http(self, method, path, body=None):
+        """Return the status and the JSON value of an answer."""
+        connection = HTTPConnection("127.0.0.1", self.ports["web"], timeout=10)
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        found = answer.status, json.loads(answer.read())
+        connection.close()
+        return found
+
+    def dial(self):
+        return socket.create_connection(("127.0.0.1", self.ports["alerts"]), 10)
 
 
-def test_with_a_gate_strangers_do_what_they_may(guarded):
-    env, factory = guarded("access.anonymous=follow")
-    owner = connect(factory, env.clock)
-    stranger = connect(factory, env.clock, host="192.0.2.1", peer="192.0.2.9")
-    stranger.send(b"ALERT false\n")
-    owner.send(b"ALERT true\n")
-    assert owner.received() == b""
-    assert stranger.received().startswith(b"ALERT true ")
-    assert env.access.limiters["alerts"].total == 2
-
-
-def test_with_a_gate_one_network_does_not_take_all_places(guarded):
-    env, factory = guarded("access.anonymous=follow", "access.connections.alerts.network=1")
-    connect(factory, env.clock, host="192.0.2.1", peer="192.0.2.9")
-    assert factory.buildProtocol(IPv4Address("TCP", "192.0.2.9", 2)) is None
-
-
-def test_the_daemon_hosts_it(outside, tmp_path):
+def free_port():
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    off = [f"--listen={name}=off" for name in ("signals", "templates", "web")]
-    alerts = f"--listen=alerts=tcp:{port}:interface=127.0.0.1"
-    command = python(outside, "-m", "mtnet", "run", "--data", str(tmp_path / "data"), *off, alerts)
-    with subprocess.Popen(**command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as daemon:
-        try:
-            while "ControlFactory starting" not in daemon.stdout.readline():
-                assert daemon.poll() is None
-            speak(port)
-        finally:
-            daemon.terminate()
-            daemon.stdout.read()
+        return free.getsockname()[1]
 
 
-def speak(port):
-    address = ("127.0.0.1", port)
-    with (
-        socket.create_connection(address, 10) as one,
-        socket.create_connection(address, 10) as two,
-    ):
+@pytest.fixture(scope="module", params=["as a copy", "as editable"])
+def installed(request, tmp_path_factory):
+    """A Python in which the guide's package is installed."""
+    folder = tmp_path_factory.mktemp("my-services")
+    write(folder, *FILES)
+    (folder / "my_notes" / "__init__.py").touch()
+    place = tmp_path_factory.mktemp("python")
+    venv.create(place)
+    python = place / "bin" / "python"
+    program = Program(python, place / "data")
+    site = program.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+    # What the tests run on is there too, mtnet included, however that was installed.
+    ours = Path(pytest.__file__).parent.parent
+    Path(site, "tests.pth").write_text(f"import site; site.addsitedir({str(ours)!r})\n{HERE}\n")
+    how = ["--editable"] if request.param == "as editable" else []
+    quiet = ["--quiet", "--no-deps"]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", *quiet, *how]
+    subprocess.run([*pip, str(folder)], check=True, timeout=SECONDS, cwd=place)
+    return python
+
+
+@pytest.fixture
+def program(installed, tmp_path):
+    return Program(installed, tmp_path / "data")
+
+
+def test_check_lists_each_component_with_its_file(program):
+    shown = dict(line.split(None, 1) for line in program.mtnet("check").splitlines())
+    assert {"alerts", "notes", "signals", "web"} <= set(shown)
+    assert shown["notes"].endswith("mtnet/plugins/notes.py")
+    assert shown["signals"] == str(HERE / "mtnet" / "plugins" / "signals.py")
+
+
+def test_the_protocol_is_spoken_to(program):
+    with program.daemon() as daemon, daemon.dial() as one, daemon.dial() as two:
         one.sendall(b"ALERT first\n")
         # `two` may be known to the daemon only after its first line.
         two.sendall(b"ALERT second\n")
         assert one.recv(512).startswith(b"ALERT second ")
 
 
+def test_a_setting_counts_and_an_unknown_one_is_named(program):
+    assert "notes.kep" in program.mtnet("check", "--set", "notes.kep=1", status=1)
+    with program.daemon("--set=notes.keep=1") as daemon:
+        assert daemon.http("POST", "/notes/EURUSD", b"first") == (200, 1)
+        assert daemon.http("POST", "/notes/EURUSD", b"second") == (200, 1)
+        ((_, text),) = daemon.http("GET", "/notes/EURUSD")[1]
+    assert text == "second"
+
+
+def test_a_right_is_refused_and_granted(program):
+    closed = "--set=access.trust_loopback=false"
+    with program.daemon(closed, "--set=access.anonymous=read:notes") as daemon:
+        assert daemon.http("POST", "/notes/EURUSD", b"no")[0] == 403
+        assert daemon.http("GET", "/notes/EURUSD") == (200, [])
+    granted = "--set=access.anonymous=read:notes,publish:notes/EURUSD"
+    with program.daemon(closed, granted) as daemon:
+        assert daemon.http("POST", "/notes/GBPUSD", b"no")[0] == 403
+        assert daemon.http("POST", "/notes/EURUSD", b"yes") == (200, 1)
+
+
+def test_its_role_and_its_rights_can_be_given_to_an_account(program):
+    grants = ["--role", "reader", "--grant", "publish:notes/EURUSD"]
+    program.mtnet("account", "add", "jane", *grants, typed="correct horse battery\n")
+    shown = program.mtnet("account", "list")
+    assert "reader" in shown
+    assert "publish:notes/EURUSD" in shown
+
+
+def test_the_command_and_the_status_line_and_what_a_restart_leaves(program):
+    with program.daemon():
+        assert "there are 1 notes" in program.mtnet("notes", "add", "EURUSD", "NFP at 14:30")
+        assert "NFP at 14:30" in program.mtnet("notes", "list", "EURUSD")
+        assert "A note needs" in program.mtnet("notes", "add", "EURUSD", "", status=1)
+    assert Path(program.data, "notes", "notes.sqlite").exists()
+    with program.daemon() as daemon:
+        assert json.loads(program.mtnet("status", "--json"))["notes"]["stored"] == 1
+        assert re.search(r"^notes:\n(.*\n)*?  stored: 1$", program.mtnet("status"), re.M)
+        ((_, text),) = daemon.http("GET", "/notes/EURUSD")[1]
+    assert text == "NFP at 14:30"
+
+
+def test_the_guides_own_test_passes(program, tmp_path):
+    write(tmp_path, "test_services.py")
+    program.run("-m", "pytest", "-q", "--rootdir", str(tmp_path), str(tmp_path))
+
+
+# Without an installation
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A folder on Python's path, with the protocol in it."""
+    write(tmp_path / "outside", PLUGIN)
+    return tmp_path / "outside"
+
+
+def test_a_folder_on_pythons_path_will_do(outside, tmp_path):
+    program = Program(sys.executable, tmp_path / "data", PYTHONPATH=str(outside))
+    assert str(outside / PLUGIN) in program.mtnet("check")
+
+
 def test_check_says_which_plugin_cannot_be_imported(outside, tmp_path):
     (outside / "mtnet" / "plugins" / "broken.py").write_text("import nothing_like_it")
-    command = python(outside, "-m", "mtnet", "check", "--data", str(tmp_path / "data"))
-    result = subprocess.run(**command, capture_output=True, timeout=60, check=False)
-    assert result.returncode == 1
-    assert "mtnet.plugins.broken" in result.stderr
-    assert "nothing_like_it" in result.stderr
-    assert "Traceback" not in result.stderr
+    program = Program(sys.executable, tmp_path / "data", PYTHONPATH=str(outside))
+    shown = program.mtnet("check", status=1)
+    assert f"mtnet.plugins.broken in {outside / 'mtnet' / 'plugins'} cannot be imported" in shown
+    assert "nothing_like_it" in shown
+    assert "Traceback" not in shown
