@@ -97,7 +97,7 @@ class Server:
         self.signals = SignalService(settings, self.journal, clock, env.now, self.disk)
         self.signals.open()
         self.env = replace(env.of("signals"), find={ISignals: self.signals}.get)
-        self.factory = SignalsFactory(self.env.of("signals"), listener)
+        self.factory = SignalsFactory(self.env, listener)
 
     def dial(self, **addresses):
         return connect(self.factory, self.clock, **addresses)
@@ -118,7 +118,7 @@ class Server:
     def follow(self):
         """Dial as a classic follower."""
         terminal = self.dial()
-        self.clock.advance(self.env.of("signals").section.grace)
+        self.clock.advance(self.env.section.grace)
         return terminal
 
     def publish(self, terminal, identity, volume="1", symbol="GBPUSD", **fields):
