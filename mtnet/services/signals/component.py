@@ -14,6 +14,7 @@ from mtnet.interfaces import (
     IControlCommands,
     IFirstBytes,
     IService,
+    ISessionVerbs,
     ISignals,
     IStatus,
     IStreamListener,
@@ -21,9 +22,10 @@ from mtnet.interfaces import (
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.protocol import SignalsFactory
+from mtnet.services.signals.protocol import SignalsFactory, open_sessions
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.upstream import source_service
+from mtnet.services.signals.verbs import SignalVerbs
 
 FRAME = b"<<"
 """The first bytes of a classic publisher and of every client of dialect 2."""
@@ -46,6 +48,8 @@ class SignalsComponent:
         self.signals = SignalService(env.section, journal, env.clock, env.now, worker, worker.later)
         self.signals.open()
         self._commands = SignalCommands(self.signals)
+        self._verbs = SignalVerbs(self.signals)
+        self._sessions = open_sessions(env, self._verbs)
         self._sources = MultiService()
 
     def __conform__(self, interface: Any) -> Any:
@@ -53,6 +57,7 @@ class SignalsComponent:
             ISignals: self.signals,
             IStatus: self.signals,
             IControlCommands: self._commands,
+            ISessionVerbs: self._verbs,
         }
         return offers.get(interface)
 
@@ -74,7 +79,7 @@ class SignalsComponent:
 
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the connections of a signals listener."""
-        return SignalsFactory(self._env, listener)
+        return SignalsFactory(self._env, listener, sessions=self._sessions)
 
     def recognize(self, head: bytes) -> bool | None:
         """Say whether these are the first bytes of a publisher or of a client of dialect 2."""
@@ -82,4 +87,4 @@ class SignalsComponent:
 
     def shared_factory(self, listener: Listener, silent: bool) -> IProtocolFactory:
         """Return the factory of those whose first bytes, or silence, were recognized."""
-        return SignalsFactory(self._env, listener, 0.0 if silent else None)
+        return SignalsFactory(self._env, listener, 0.0 if silent else None, self._sessions)

@@ -21,7 +21,7 @@ from mtnet.access.bans.policy import Offence
 from mtnet.config.schema import Access
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, PolicyError, WireError, quote
-from mtnet.interfaces import IListenerAware, ISignals
+from mtnet.interfaces import IListenerAware, ISessionVerbs, ISignals
 from mtnet.net.closing import StallDetector, unacknowledged
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.first_bytes import BROWSER_HEAD, describe, looks_like_browser
@@ -385,7 +385,7 @@ class SignalsFactory(Factory):
         sessions: SessionFactory | None = None,
     ) -> None:
         self._env, self._grace = env, grace
-        self._sessions = _open_sessions(env) if sessions is None else sessions
+        self._sessions = sessions or open_sessions(env, SignalVerbs(env.find(ISignals)))
         self._access = ListenerAccess(env, listener)
         self._channel = env.section.ports.get(listener.endpoint, Port()).channel
 
@@ -403,7 +403,8 @@ class SignalsFactory(Factory):
         return protocol
 
 
-def _open_sessions(env: Environment) -> SessionFactory:
+def open_sessions(env: Environment, verbs: ISessionVerbs) -> SessionFactory:
+    """Return the factory of sessions with the limits of `[signals]`."""
     signals = env.section
     settings = SessionSettings(signals.heartbeat, signals.queue, signals.errors, signals.codepage)
-    return SessionFactory(settings, [SignalVerbs(env.find(ISignals))], env.clock, env.now)
+    return SessionFactory(settings, [verbs], env.clock, env.now)
