@@ -13,7 +13,7 @@ Endpoints and the clock are handed in; everything that fails does so with a `Cli
     seq = await publisher.publish("GBPUSD", "0.25")
 """
 
-from mtnet.client.classic import follow, publish
+from mtnet.client.classic import follow
 from mtnet.client.endpoints import server_from_string
 from mtnet.client.failures import why
 from mtnet.client.follower import Follower
@@ -40,7 +40,6 @@ __all__ = [
     "Tick",
     "TickSender",
     "follow",
-    "publish",
     "server_from_string",
     "subscribe",
     "why",

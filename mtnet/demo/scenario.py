@@ -11,7 +11,8 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.python.failure import Failure
 
-from mtnet.client import Templates, Tick, follow, publish, subscribe
+from mtnet.client import Publisher, Templates, Tick, follow, subscribe
+from mtnet.client.failures import within
 from mtnet.demo import market
 from mtnet.demo.daemon import DemoDaemon
 from mtnet.demo.market import Quote
@@ -26,6 +27,8 @@ DELIVERY_TIMEOUT = 2.0
 """Seconds after which a signal counts as not delivered."""
 TRADE_INTERVAL, TICK_INTERVAL = 0.9, 2.0
 """Least seconds between two trades, and between two lines about ticks, that are shown."""
+STORE_TIMEOUT = 10.0
+"""Seconds after which the daemon must have stored a signal."""
 DRAIN = 5.0
 """Seconds that the end waits for ticks in flight."""
 TEMPLATE = "<chart>\r\nid=0\r\nsymbol=EURUSD\r\nperiod_type=1\r\nperiod_size=1\r\n</chart>\r\n"
@@ -81,7 +84,8 @@ class Scenario:
         on_end = partial(console.event, "ticks", "the file is at its end")
         self.feed = TickFeed(reactor, daemon, quotes, speed, on_end)
         self._trader, self._generated = Trader(symbols, seed), len(symbols) > 1
-        self._services: list[ClientService] = []
+        self._publisher = Publisher(daemon.plain("signals"), reactor)
+        self._services: list[ClientService | Publisher] = []
         self._running: list[Any] = []
         self._pending: PendingTrade | None = None
         self._shown, self._hour = -TRADE_INTERVAL, market.hour_at(0)
@@ -94,6 +98,7 @@ class Scenario:
             received = partial(self._received, name)
             await self._connect(follow(endpoints[name], received, self._reactor))
             self._console.event(f"follower {name}", "connected" + remark)
+        await self._connect(self._publisher)
         ticks = self._daemon.plain("ticks")
         await self._connect(subscribe(ticks, "*", self._count_tick, self._reactor))
         self._console.event("ticks", "a subscriber of all symbols is connected")
@@ -119,7 +124,7 @@ class Scenario:
         sent = self.feed.sent
         return self.counts.ticks < sent or self._daemon.stored_ticks() < sent
 
-    async def _connect(self, service: ClientService) -> None:
+    async def _connect(self, service: ClientService | Publisher) -> None:
         connected = service.whenConnected(failAfterFailures=1)
         service.startService()
         self._services.append(service)
@@ -145,7 +150,9 @@ class Scenario:
 
     async def _trade(self, trade: Trade) -> None:
         pending = self._pending = PendingTrade(trade, self._reactor.seconds())
-        await publish(self._daemon.plain("signals"), trade.symbol, trade.volume, self._reactor)
+        stored = self._publisher.publish(trade.symbol, trade.volume)
+        sentence = f"A signal was not stored within {STORE_TIMEOUT:g} s."
+        await within(stored, STORE_TIMEOUT, self._reactor, sentence)
         disk = self._reactor.seconds() - pending.since
         pending.delivered.addTimeout(DELIVERY_TIMEOUT, self._reactor, lambda *_: None)
         await pending.delivered

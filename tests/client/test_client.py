@@ -1,4 +1,4 @@
-"""What Python programs use: publish, follow and the templates, without a reactor."""
+"""What Python programs use: follow and the templates, without a reactor."""
 
 import json
 from decimal import Decimal
@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from mtnet import client
-from mtnet.client import Templates, follow, publish
+from mtnet.client import Templates, follow
 from mtnet.errors import ClientError
 
 
@@ -94,111 +94,6 @@ class Outcome:
 @pytest.fixture
 def clock():
     return Clock()
-
-
-# publish
-
-
-@pytest.mark.parametrize(
-    ("volume", "written"),
-    [
-        ("-0.25", b"-0.25"),
-        (Decimal("0.004"), b"0.004"),
-        (Decimal("1E+2"), b"100"),
-        ("-0", b"0"),
-    ],
-)
-def test_publish_writes_one_frame_with_the_volume_kept_exact_and_half_closes(
-    clock, volume, written
-):
-    server = Server()
-    outcome = Outcome(publish(server, "GBPUSD", volume, clock))
-    assert server.end.value() == b"<<GBPUSD|" + written + b">>\r\n"
-    assert server.end.half_closed
-    assert outcome.waits
-
-
-def test_a_clean_close_confirms_a_position(clock):
-    server = Server()
-    outcome = Outcome(publish(server, "GBPUSD", "1", clock))
-    server.end.close()
-    assert outcome.values == [None]
-    assert not clock.getDelayedCalls()
-
-
-def test_a_reset_refuses_a_position(clock):
-    server = Server()
-    outcome = Outcome(publish(server, "GBPUSD", "1", clock))
-    server.end.close(ConnectionLost())
-    assert "refused" in outcome.sentence
-
-
-def test_a_server_that_sends_positions_before_it_confirms_is_believed(clock):
-    server = Server()
-    outcome = Outcome(publish(server, "GBPUSD", "1", clock))
-    server.end.protocol.dataReceived(b"<")
-    server.end.protocol.dataReceived(b"<EURUSD|0.10>>\r\n")
-    server.end.close()
-    assert outcome.values == [None]
-
-
-def test_a_clean_close_of_another_kind_of_server_confirms_nothing(clock):
-    server = Server()
-    outcome = Outcome(publish(server, "GBPUSD", "1", clock))
-    server.end.protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    server.end.close()
-    assert "no signals port" in outcome.sentence
-    assert "400 Bad Request" in outcome.sentence
-
-
-def test_a_position_that_is_not_confirmed_in_time_may_be_stored_all_the_same(clock):
-    server = Server()
-    outcome = Outcome(publish(server, "GBPUSD", "1", clock, timeout=3))
-    clock.advance(2.9)
-    assert outcome.waits
-    clock.advance(0.2)
-    assert outcome.sentence == "Not confirmed within 3 s; it may still be stored later."
-    assert server.end.aborted
-
-
-def test_a_server_that_cannot_be_reached_in_time_stores_nothing(clock):
-    outcome = Outcome(publish(Server(None), "GBPUSD", "1", clock, timeout=3))
-    clock.advance(3)
-    assert outcome.sentence == "No connection within 3 s."
-
-
-def test_a_refused_connection_is_told_with_its_reason(clock):
-    server = Server(ConnectionRefusedError(111, "Connection refused"))
-    outcome = Outcome(publish(server, "GBPUSD", "1", clock))
-    assert outcome.sentence == "No connection: Connection refused."
-
-
-def test_publishing_over_tls_is_refused_before_a_byte_is_sent(clock):
-    server = Server(tls=True)
-    outcome = Outcome(publish(server, "GBPUSD", "1", clock))
-    assert "without TLS" in outcome.sentence
-    assert server.end.value() == b""
-    assert server.end.aborted
-
-
-@pytest.mark.parametrize(
-    ("symbol", "volume"),
-    [
-        ("", "1"),
-        ("GBP|USD", "1"),
-        ("GBPUSD>>", "1"),
-        ("X" * 33, "1"),
-        ("GBPUSD", "0,25"),
-        ("GBPUSD", Decimal("NaN")),
-        ("GBPUSD", "1e3"),
-        ("GBPUSD", "0.000001"),
-    ],
-)
-def test_what_no_frame_can_say_is_refused_without_a_connection(clock, symbol, volume):
-    server = Server()
-    outcome = Outcome(publish(server, symbol, volume, clock))
-    assert repr(symbol) in outcome.sentence
-    assert not server.connections
 
 
 # follow
