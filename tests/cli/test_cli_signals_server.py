@@ -9,6 +9,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from mtnet.interfaces import ISignals
 from mtnet.services.signals.commands import SignalCommands
+from mtnet.session.grammar import FrameDecoder, parse
 from mtnet.testing import EPOCH
 
 PUBLISH, FOLLOW = ("signals", "publish"), ("signals", "follow", "--seconds", "5")
@@ -32,19 +33,32 @@ def positions(daemon, channel="main"):
     return {symbol: f"{position.volume:f}" for symbol, position in found if position.volume}
 
 
-class Says(Protocol):
-    """A server that says one thing to whatever it hears."""
+class ScriptedServer(Protocol):
+    """A server that answers each frame by its verb: `answers["PUBLISH"](fields)`."""
 
-    def dataReceived(self, data):
-        self.transport.write(self.factory.answer)
+    def connectionMade(self):
+        self.decoder = FrameDecoder()
         if self.factory.closes:
             self.transport.loseConnection()
 
+    def dataReceived(self, data):
+        for payload in self.decoder.feed(data):
+            request = parse(payload)
+            self.factory.requests.append(request)
+            answer = self.factory.answers.get(request.verb)
+            if answer is not None:
+                self.transport.write(answer(request.fields))
 
-def server_that_says(answer=b"", closes=False):
-    factory = Factory.forProtocol(Says)
-    factory.noisy, factory.answer, factory.closes = False, answer, closes
+
+def scripted(closes=False, **answers):
+    factory = Factory.forProtocol(ScriptedServer)
+    factory.noisy, factory.answers, factory.closes = False, answers, closes
+    factory.requests = []
     return factory
+
+
+def welcome(_):
+    return b"<<WELCOME|v=2|epoch=00000000000000aa|heartbeat=5|time=1>>\r\n"
 
 
 # publish
@@ -110,12 +124,32 @@ def test_a_limit_of_the_server_is_named(command_line, clock):
 
 
 def test_a_position_that_is_not_confirmed_may_still_be_stored(command_line):
-    command_line.server = server_that_says(
-        b"<<WELCOME|v=2|epoch=00000000000000aa|heartbeat=5|time=1>>\r\n"
-    )
+    command_line.server = scripted(HELLO=welcome)
     status, _, sentence = command_line(*PUBLISH, "GBPUSD", "1")
     assert status == 1
     assert "Not confirmed within 10 s; it may still be stored later." in sentence
+
+
+@pytest.mark.parametrize(
+    ("closed", "more"),
+    [("", ""), ("|closed=1", " What stood there before is closed, and nothing is opened.")],
+)
+def test_a_refusal_is_printed_in_the_words_of_the_server(command_line, closed, more):
+    def refuse(fields):
+        text = f"<<ERROR|code=field|text=3 lots are too many|id={fields['id']}{closed}>>\r\n"
+        return text.encode()
+
+    command_line.server = scripted(HELLO=welcome, PUBLISH=refuse)
+    result = command_line(*PUBLISH, "GBPUSD", "3")
+    assert result == (1, "", f"mtnet: 3 lots are too many (field).{more}\n")
+
+
+@pytest.mark.parametrize(("options", "take"), [((), "0"), (("--take",), "1")])
+def test_a_channel_is_taken_over_only_when_a_person_says_so(command_line, options, take):
+    server = command_line.server = scripted(HELLO=welcome)
+    command_line(*PUBLISH, "GBPUSD", "1", *options)
+    asked = [each.fields["take"] for each in server.requests if each.verb == "PUBLISH"]
+    assert set(asked) == {take}
 
 
 def test_a_server_that_refuses_the_connection_is_named(command_line):
@@ -127,7 +161,7 @@ def test_a_server_that_refuses_the_connection_is_named(command_line):
 
 @pytest.mark.parametrize("kind", ["tcp", "secure"])
 def test_a_server_of_another_kind_is_named_with_a_hint_at_tls(command_line, kind):
-    command_line.server = server_that_says(b"", closes=True)
+    command_line.server = scripted(closes=True)
     words = ("--server", f"{kind}:fx.example:8081")
     status, _, sentence = command_line(*PUBLISH, "GBPUSD", "1", *words)
     assert status == 1
@@ -238,6 +272,37 @@ def test_a_pause_of_the_channel_is_reported(command_line, daemon, command, sente
     assert sentence in result.error
 
 
+def test_what_the_server_says_besides_positions_is_reported(command_line):
+    def state(_):
+        return (
+            b"<<SNAPSHOT|channel=main|epoch=00000000000000aa|seq=7|count=1>>"
+            b"<<POSITION|channel=main|seq=7|symbol=GBPUSD|volume=0.25|time=1700000000000>>"
+            b"<<SYNCED|channel=main|epoch=00000000000000aa|seq=7>>"
+            b"<<PAUSED|channel=main|mode=frozen>><<FLATTENED|channel=main>>"
+            b"<<RESUMED|channel=main>><<NOTICE|text=Closed at 21:00.>><<WEATHER|sky=blue>>"
+        )
+
+    command_line.server = scripted(HELLO=welcome, SUBSCRIBE=state)
+    status, out, error = command_line("signals", "follow", "--seconds", "2")
+    assert (status, out) == (0, "GBPUSD 0.25\n")
+    assert error.splitlines() == [
+        "mtnet: main is frozen: it takes nothing, not even a closing.",
+        "mtnet: The server has closed every position of main.",
+        "mtnet: main takes everything again.",
+        "mtnet: Closed at 21:00.",
+    ]
+
+
+@pytest.mark.parametrize("options", [(), ("--published",), ("--seconds", "60")])
+def test_a_server_of_another_kind_ends_it_with_a_hint_at_tls(command_line, options):
+    command_line.server = scripted(closes=True)
+    words = ("--server", "tcp:fx.example:8081", *options)
+    status, out, sentence = command_line("signals", "follow", *words)
+    assert (status, out) == (1, "")
+    assert sentence.startswith("mtnet: tcp:fx.example:8081 never answered as it should (")
+    assert sentence.endswith("If that port speaks TLS, it is secure:fx.example:8081.\n")
+
+
 def test_a_channel_that_may_not_be_followed_ends_it(command_line, clock, monkeypatch):
     serve(command_line, clock)
     monkeypatch.setenv("MTNET_PASSWORD", PASSWORD)
@@ -255,7 +320,7 @@ def test_a_wrong_password_ends_it(command_line, clock, monkeypatch):
 
 
 def test_a_server_that_says_nothing_is_an_error_after_the_seconds(command_line):
-    command_line.server = server_that_says()
+    command_line.server = scripted()
     status, out, sentence = command_line(*FOLLOW)
     assert (status, out) == (1, "")
     assert "never answered as it should (nothing within 5 s)" in sentence

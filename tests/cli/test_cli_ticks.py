@@ -385,49 +385,6 @@ def test_a_tail_prints_each_tick_at_once_and_ctrl_c_ends_it_quietly(listener):
     assert process.returncode == 130
 
 
-def test_a_tail_prints_objects_where_json_is_asked_for_and_ends_in_time(listener):
-    process = mtnet("ticks", "tail", "--json", "--seconds", "0.5", "--server", endpoint(listener))
-    with listener.accept()[0] as connection:
-        assert hear(connection) == b"SUBSCRIBE: *\r\n"
-        connection.sendall(b"OK: SUBSCRIBED *\r\n")
-        connection.sendall(b"TICK: EURUSD 01.10 - - 1e-05 - - %d ~3\r\n" % EPOCH)
-        said, complained = process.communicate(timeout=20)
-    assert '"bid":1.10,' in said
-    assert '"volume":1e-05,' in said
-    assert json.loads(said) == {
-        **{"symbol": "EURUSD", "bid": 1.1, "ask": None, "last": None, "volume": 1e-5},
-        **{"time": None, "flags": None, "received": EPOCH, "skipped": 3},
-    }
-    assert (process.returncode, complained) == (0, "")
-
-
-def test_a_tail_tells_what_the_server_refuses_and_that_the_connection_is_back(listener):
-    process = mtnet("ticks", "tail", "--server", endpoint(listener))
-    with listener.accept()[0] as connection:
-        connection.sendall(b"OK: SUBSCRIBED *\r\n")
-        connection.sendall(b"ERR: denied This connection may not read ticks\r\n")
-        assert process.stderr.readline() == ("mtnet: denied This connection may not read ticks\n")
-    assert "connection is lost" in process.stderr.readline()
-    with listener.accept()[0] as connection:
-        connection.sendall(b"OK: SUBSCRIBED *\r\n" + TICK + b"\r\n")
-        assert "connection is back" in process.stderr.readline()
-        assert "EURUSD" in process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
-
-
-@pytest.mark.parametrize("command", [["tail"], ["send", "--source", "desk-1"]])
-def test_ticks_end_when_their_server_never_answers_as_it_should(listener, command, tmp_path):
-    (tmp_path / "ticks.txt").write_text("EURUSD 1.1\n", "utf-8")
-    files = [tmp_path / "ticks.txt"] if command[0] == "send" else []
-    process = mtnet("ticks", *command, *files, "--server", endpoint(listener))
-    with listener.accept()[0] as connection:
-        connection.recv(100)
-    complained = process.communicate(timeout=20)[1]
-    assert process.returncode == 1
-    assert "never answered as it should" in complained
-
-
 def test_a_tail_ends_quietly_when_nobody_reads_it_any_more(listener):
     process = mtnet("ticks", "tail", "--server", endpoint(listener))
     with listener.accept()[0] as connection:
