@@ -90,7 +90,9 @@ def _commands(text):
     return {" ".join(line.split()) for line in lines}
 
 
-COMMANDS = sorted({line for page in EVERYWHERE for line in _commands(page.read_text("utf-8"))})
+# extending.md shows rights of a service that is not installed here; its own test runs it.
+BUILT_IN = [page for page in EVERYWHERE if page.name != "extending.md"]
+COMMANDS = sorted({line for page in BUILT_IN for line in _commands(page.read_text("utf-8"))})
 
 
 @pytest.mark.parametrize(

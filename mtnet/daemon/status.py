@@ -76,11 +76,11 @@ class ListenerTable:
 
     def _hints(self, accounts: bool, networks: Mapping[str, Iterable[str]]) -> Iterable[str]:
         if not any(row["strangers"] for row in self.rows()):
-            yield "Loopback only: every program here may do everything, and strangers nothing."
+            yield "Loopback only: programs of this machine may do everything, others nothing."
         elif accounts:
-            yield "Whoever logs in may do more: `mtnet account list` says who and what."
+            yield "Accounts may do more after a login: `mtnet account list` shows them."
         for network, rights in networks.items():
-            yield f"Besides, {network} may {', '.join(rights) or 'nothing'}."
+            yield f"In addition, {network} may {', '.join(rights) or 'nothing'}."
         tried = [each for each in self._bound if each.welcomes and not each.listener.proxied]
         if tried:
             # The most specific one: of a shared port it is less clear what will be shown.

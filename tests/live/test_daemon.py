@@ -65,7 +65,7 @@ def test_other_machines_are_not_served_unless_somebody_says_what_they_may_do(dae
 
 def test_networks_are_told_at_the_start(daemon):
     daemon.start("--listen=signals=tcp:0", '--set=access.networks."192.0.2.0/24"=follow,send:ticks')
-    assert "Besides, 192.0.2.0/24 may follow, send:ticks." in daemon.logged()
+    assert "In addition, 192.0.2.0/24 may follow, send:ticks." in daemon.logged()
 
 
 def test_a_socket_for_datagrams_on_all_addresses_trusts_no_loopback(daemon):
