@@ -13,8 +13,8 @@ from mtnet.errors import ConfigError
 
 ADMIN = "admin"
 """The right, and the role, to do everything."""
-JOINED = 1_024
-"""Pairs of rights whose union is cached: each login joins two, and few of them differ."""
+CACHED = 1_024
+"""Pairs of rights whose union or intersection is cached: logins combine few different ones."""
 
 _RIGHT = re.compile(r"([a-z]+)(?::([a-z][a-z0-9_]*)(?:/([!-)+-~]{1,64}\*?|\*))?)?", re.ASCII)
 
@@ -100,13 +100,7 @@ class Rights:
 
     def __and__(self, other: "Rights") -> "Rights":
         """Return the rights of both."""
-        if self._admin or other._admin:
-            return other if self._admin else self
-        # Names that end in `*` lie within each other or apart: they never overlap in part.
-        pairs = [(mine, theirs) for mine in self._rights for theirs in other._rights]
-        return Rights(
-            narrow for pair in pairs for wide, narrow in (pair, pair[::-1]) if wide.includes(narrow)
-        )
+        return _meet(self, other)
 
     def __ge__(self, other: "Rights") -> bool:
         """Return whether every right of `other` is included."""
@@ -127,9 +121,20 @@ class Rights:
         return f"Rights({list(self)})"
 
 
-@lru_cache(JOINED)
+@lru_cache(CACHED)
 def _join(one: Rights, other: Rights) -> Rights:
     return Rights(one._rights | other._rights)
+
+
+@lru_cache(CACHED)
+def _meet(one: Rights, other: Rights) -> Rights:
+    if one._admin or other._admin:
+        return other if one._admin else one
+    # Names that end in `*` lie within each other or apart: they never overlap in part.
+    pairs = [(mine, theirs) for mine in one._rights for theirs in other._rights]
+    return Rights(
+        narrow for pair in pairs for wide, narrow in (pair, pair[::-1]) if wide.includes(narrow)
+    )
 
 
 NOTHING = Rights()
