@@ -1,4 +1,4 @@
-"""Commands about accounts: what they change on disk and in the daemon, and what they tell."""
+"""Commands on accounts: their changes on disk and in the daemon, and their answers."""
 
 import json
 
@@ -60,9 +60,9 @@ def harness(tmp_path):
     harness.records.close()
 
 
-def test_a_new_account_is_told_without_its_password_and_can_log_in_at_once(harness):
-    told = harness("add", name="bob", grants=["send:ticks"], password=PASSWORD)
-    assert told == {"name": "bob", "grants": ["send:ticks"], "disabled": False, "password": True}
+def test_a_new_account_is_answered_without_its_password_and_can_log_in_at_once(harness):
+    shown = harness("add", name="bob", grants=["send:ticks"], password=PASSWORD)
+    assert shown == {"name": "bob", "grants": ["send:ticks"], "disabled": False, "password": True}
     assert harness.accounts.get("bob").password == "hash of 13"
     assert AccountStore(harness.path, PERMISSIONS).directory() == harness.accounts.directory
 
@@ -73,21 +73,21 @@ def test_an_account_may_have_no_password(harness):
 
 
 @pytest.mark.parametrize("command", ["add", "passwd"])
-def test_a_password_that_can_be_none_is_refused_before_it_is_hashed(tmp_path, command):
+def test_an_invalid_password_is_refused_before_it_is_hashed(tmp_path, command):
     harness = Harness(tmp_path, hash=lambda text: pytest.fail("it was hashed"))
     with pytest.raises(AccountError, match="8 or more"):
         harness(command, name="alice", password="short")
     assert harness.accounts.empty
 
 
-def test_an_account_without_a_password_is_no_way_to_take_one(harness):
+def test_a_password_cannot_be_set_to_nothing(harness):
     with pytest.raises(AccountError):
         harness("passwd", name="alice")
     assert harness.accounts.get("alice").password
 
 
-def test_every_change_counts_at_once_and_its_watchers_are_told(harness):
-    told = []
+def test_every_change_counts_at_once_and_evicts_its_watchers(harness):
+    shown = []
     for name, values in (
         ("grant", {"grants": ["read"]}),
         ("revoke", {"grants": ["read"]}),
@@ -96,20 +96,20 @@ def test_every_change_counts_at_once_and_its_watchers_are_told(harness):
         ("enable", {}),
         ("remove", {}),
     ):
-        watcher = Watcher(lambda name=name: told.append(name))
+        watcher = Watcher(lambda name=name: shown.append(name))
         harness.accounts.watch("alice", watcher)
         harness(name, name="alice", **values)
         harness.accounts.unwatch("alice", watcher)
-    assert told == ["revoke", "passwd", "disable", "remove"]
+    assert shown == ["revoke", "passwd", "disable", "remove"]
     assert harness.accounts.get("alice") is None
 
 
-def test_a_token_is_told_once_and_counts_until_it_is_withdrawn(harness):
+def test_the_secret_of_a_token_is_answered_once_and_valid_until_it_is_withdrawn(harness):
     made = harness("token", name="alice", label="t7", grants=["follow:signals/gold"], days=1.5)
     account, allowed = harness.accounts.token(made["secret"], harness.now)
     assert (account.name, allowed) == ("alice", rights("follow:signals/gold"))
-    (told,) = harness("show", name="alice")["tokens"]
-    assert told == {
+    (shown,) = harness("show", name="alice")["tokens"]
+    assert shown == {
         "id": made["id"],
         "label": "t7",
         "grants": ["follow:signals/gold"],
@@ -121,38 +121,38 @@ def test_a_token_is_told_once_and_counts_until_it_is_withdrawn(harness):
     assert harness.accounts.token(made["secret"], harness.now) is None
 
 
-def test_a_token_that_was_granted_an_empty_list_may_nothing(harness):
+def test_a_token_with_an_empty_list_of_grants_has_no_rights(harness):
     made = harness("token", name="alice", grants=[])
     assert harness.accounts.token(made["secret"], 1)[1] == NOTHING
 
 
 @pytest.mark.parametrize("days", [0, -1, 36_501, 1e300])
-def test_a_token_lasts_more_than_nothing_and_at_most_a_century(harness, days):
+def test_a_token_lasts_more_than_0_days_and_at_most_a_century(harness, days):
     with pytest.raises(AccountError, match="36500"):
         harness("token", name="alice", days=days)
 
 
-def test_an_account_is_shown_with_all_but_secrets(harness):
+def test_an_account_is_shown_with_everything_but_secrets(harness):
     secret = harness("token", name="alice")["secret"]
     harness.accounts.logged_in("alice", "192.0.2.1", 2_000)
     harness.accounts.logged_in("alice", "192.0.2.2", 3_000)
-    told = harness("show", name="alice")
-    assert told["rights"] == ["fetch:templates", "follow:signals"]
-    assert [each["network"] for each in told["networks"]] == ["192.0.2.2", "192.0.2.1"]
-    assert (told["last"], told["created"], told["changed"]) == (3_000, 1_000, 1_000)
-    assert secret not in json.dumps(told)
-    assert "hash of" not in json.dumps(told)
+    shown = harness("show", name="alice")
+    assert shown["rights"] == ["fetch:templates", "follow:signals"]
+    assert [each["network"] for each in shown["networks"]] == ["192.0.2.2", "192.0.2.1"]
+    assert (shown["last"], shown["created"], shown["changed"]) == (3_000, 1_000, 1_000)
+    assert secret not in json.dumps(shown)
+    assert "hash of" not in json.dumps(shown)
 
 
-def test_the_last_time_that_an_account_was_seen_may_be_by_a_token(harness):
+def test_the_use_of_a_token_counts_as_the_last_login(harness):
     secret = harness("token", name="alice")["secret"]
     harness.accounts.logged_in("alice", "192.0.2.1", 2_000)
     harness.accounts.token(secret, 4_000)
-    (told,) = harness("list")
-    assert (told["name"], told["tokens"], told["last"]) == ("alice", 1, 4_000)
+    (shown,) = harness("list")
+    assert (shown["name"], shown["tokens"], shown["last"]) == ("alice", 1, 4_000)
 
 
-def test_who_is_not_there_is_not_shown(harness):
+def test_an_unknown_account_is_not_shown(harness):
     with pytest.raises(AccountError, match="did you mean alice"):
         harness("show", name="alic")
 
@@ -176,7 +176,7 @@ def test_logins_and_uses_are_stored_once(harness):
     assert harness.accounts.used() == ([], {})
 
 
-def test_what_the_disk_refuses_is_stored_later(harness):
+def test_logins_are_stored_later_after_an_error_of_the_disk(harness):
     harness.accounts.logged_in("alice", "home", 5)
     harness.broken = JournalError("The disk is full.")
     with capturedLogs() as logged:
@@ -187,27 +187,27 @@ def test_what_the_disk_refuses_is_stored_later(harness):
     assert harness.records.logins() == [Login("alice", "home", 5)]
 
 
-def test_who_came_by_a_token_is_told_within_a_flush_that_it_expired(harness):
-    told = []
+def test_sessions_of_an_expired_token_are_evicted_with_the_next_flush(harness):
+    shown = []
     harness("token", name="alice", days=1)
-    harness.accounts.watch("alice", Watcher(lambda: told.append(harness.now)))
+    harness.accounts.watch("alice", Watcher(lambda: shown.append(harness.now)))
     for harness.now in (DAY_MS, DAY_MS + 1_000, DAY_MS + 2_000):
         outcome(Deferred.fromCoroutine(harness.commands.flush()))
         harness("grant", name="alice", grants=["read"])
-    assert told == [DAY_MS + 1_000]
+    assert shown == [DAY_MS + 1_000]
 
 
-def test_a_clock_that_is_wrong_for_a_moment_ends_no_token_and_no_connection(harness):
-    told = []
+def test_a_clock_that_is_wrong_for_a_moment_ends_no_token_and_no_session(harness):
+    shown = []
     secret = harness("token", name="alice", days=1)["secret"]
-    harness.accounts.watch("alice", Watcher(lambda: told.append(harness.now)))
+    harness.accounts.watch("alice", Watcher(lambda: shown.append(harness.now)))
     for harness.ahead in (30 * DAY_MS, 0):
         outcome(Deferred.fromCoroutine(harness.commands.flush()))
-    assert told == []
+    assert shown == []
     assert harness.accounts.token(secret, harness.now)
 
 
-def test_a_reload_says_what_it_did(harness):
+def test_a_reload_is_logged_with_the_number_of_accounts(harness):
     with capturedLogs() as logged:
         outcome(Deferred.fromCoroutine(harness.commands.reload()))
     assert [event["log_format"] for event in logged] == ["The accounts were reloaded: {count}."]
@@ -217,7 +217,7 @@ def test_a_reload_says_what_it_did(harness):
     assert [event["log_level"].name for event in logged] == ["error"]
 
 
-def test_what_another_program_changed_counts_after_a_reload(harness):
+def test_a_change_by_another_program_counts_after_a_reload(harness):
     other = AccountStore(harness.path, PERMISSIONS)
     other.disable("alice")
     other.close()
@@ -234,7 +234,7 @@ def test_the_accounts_stay_as_they_were_when_they_cannot_be_read(harness):
     assert harness.accounts.get("alice")
 
 
-def test_another_form_of_a_password_counts_at_once_and_logs_nobody_out(harness):
+def test_a_rehash_counts_at_once_and_ends_no_session(harness):
     harness.accounts.watch("alice", Watcher(lambda: pytest.fail("alice is logged out")))
     outcome(Deferred.fromCoroutine(harness.commands.rehash("alice", "hash of 13", "better")))
     assert harness.accounts.get("alice").password == "better"
@@ -266,5 +266,5 @@ def test_a_command_that_fails_is_logged_by_its_name_and_not_by_its_password(tmp_
     assert json.loads(transport.value()) == {"ok": False, "error": BROKEN}
     (event,) = logged
     assert event["command"] == "account passwd"
-    told = {key: value for key, value in event.items() if key != "log_failure"}
-    assert PASSWORD not in repr(told) + event["log_failure"].getTraceback()
+    shown = {key: value for key, value in event.items() if key != "log_failure"}
+    assert PASSWORD not in repr(shown) + event["log_failure"].getTraceback()

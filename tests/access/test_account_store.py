@@ -1,4 +1,4 @@
-"""Accounts on disk: what is stored, what is refused, and that nothing is kept of what is gone."""
+"""Accounts on disk: changes, refusals, and removed accounts of which nothing is left."""
 
 import sqlite3
 import stat
@@ -43,7 +43,7 @@ def account(records, name="alice"):
     return records.directory().accounts[name]
 
 
-def test_a_new_file_is_its_owners_alone_and_empty(records, path):
+def test_a_new_file_is_empty_and_readable_by_its_owner_only(records, path):
     directory, logins = records.load()
     assert (directory.accounts, directory.tokens, directory.certificates, logins) == (
         {},
@@ -54,7 +54,7 @@ def test_a_new_file_is_its_owners_alone_and_empty(records, path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_what_was_stored_is_there_after_a_restart(alice, path):
+def test_stored_accounts_are_there_after_a_restart(alice, path):
     alice.grant("alice", ["certificate:dns:Alice.example", "send:ticks/EUR*"])
     alice.close()
     again = AccountStore(path, PERMISSIONS).directory()
@@ -72,21 +72,21 @@ def test_an_account_is_disabled_and_enabled(alice):
     assert not account(alice).disabled
 
 
-def test_a_new_password_outlives_no_session_even_if_the_clock_was_set_back(alice):
+def test_a_new_password_ends_sessions_even_if_the_clock_was_set_back(alice):
     alice.set_password("alice", PHC + "2", 9)
     assert (account(alice).password, account(alice).changed) == (PHC + "2", 9)
     alice.set_password("alice", PHC + "3", 5)
     assert account(alice).changed == 10
 
 
-def test_the_same_password_in_another_form_ends_no_session(alice):
+def test_a_rehash_ends_no_session(alice):
     former = account(alice)
     alice.rehash("alice", PHC, PHC + "2")
     assert account(alice).password == PHC + "2"
     assert account(alice).keeps_sessions_of(former)
 
 
-def test_another_form_of_a_password_that_was_changed_meanwhile_is_not_stored(alice):
+def test_a_rehash_of_a_password_that_was_changed_meanwhile_is_not_stored(alice):
     alice.set_password("alice", "", 9)
     alice.rehash("alice", PHC, PHC + "2")
     alice.rehash("alice", "", PHC + "2")
@@ -120,7 +120,7 @@ def test_another_form_of_a_password_that_was_changed_meanwhile_is_not_stored(ali
         (lambda r: r.withdraw("alice", "00000000"), "account show alice"),
     ],
 )
-def test_what_is_refused_says_why_and_changes_nothing(alice, change, sentence):
+def test_a_refused_change_says_why_and_changes_nothing(alice, change, sentence):
     former = alice.load()
     with pytest.raises(AccountError) as refused:
         change(alice)
@@ -189,7 +189,7 @@ def test_logins_and_uses_are_stored_the_last_of_each(alice):
     assert alice.uses() == {id: 6}  # the clock was set back meanwhile
 
 
-def test_nothing_is_noted_of_who_is_gone(alice):
+def test_logins_of_a_removed_account_are_not_stored(alice):
     alice.note([Login("bob", "home", 5)], {"00000000": 7})
     assert (alice.logins(), alice.uses()) == ([], {})
 
@@ -200,7 +200,7 @@ def test_the_oldest_logins_are_forgotten_on_disk_too(alice, monkeypatch):
     assert [login.network for login in alice.logins()] == ["b", "c"]
 
 
-def test_of_a_removed_account_nothing_is_kept(alice, path):
+def test_nothing_of_a_removed_account_is_kept(alice, path):
     alice.grant("alice", ["certificate:dns:alice.example"])
     id, _ = alice.issue("alice", "", None, None, 2)
     alice.note([Login("alice", "home", 5)], {id: 7})
@@ -235,7 +235,7 @@ PRAGMA user_version = 1;
 """
 
 
-def test_an_older_file_opens_and_remembers_withdrawn_tokens_from_now_on(path):
+def test_an_older_file_opens_and_remembers_withdrawn_tokens(path):
     db = sqlite3.connect(path)
     db.executescript(OLD_TABLES)
     db.close()
@@ -268,13 +268,13 @@ def test_no_more_withdrawn_tokens_are_kept_than_fit(alice, monkeypatch):
 # Disks
 
 
-def test_a_file_that_is_none_is_told_by_its_name(path):
+def test_a_damaged_file_is_refused_with_its_name(path):
     path.write_bytes(b"nonsense" * 100)
     with pytest.raises(JournalError, match=r"accounts\.sqlite"):
         AccountStore(path, PERMISSIONS).load()
 
 
-def test_a_grant_of_a_newer_mtnet_is_refused_and_not_left_out(alice, path):
+def test_an_unknown_grant_in_the_file_is_an_error_and_not_ignored(alice, path):
     with sqlite3.connect(path) as db:
         db.execute("INSERT INTO granted VALUES ('alice', 'fly:moon')")
     db.close()

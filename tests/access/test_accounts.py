@@ -1,4 +1,4 @@
-"""Who is recognized, by what, and who is told when that counts no more."""
+"""Accounts, tokens, certificates, and the eviction of their sessions."""
 
 from dataclasses import replace
 
@@ -47,12 +47,12 @@ def directory(*accounts, tokens=()):
 
 
 @pytest.mark.parametrize("name", ["a", "7", "Alice.Smith_2@example-x", "a" * 64])
-def test_a_name_is_up_to_64_characters_that_no_protocol_minds(name):
+def test_a_name_has_up_to_64_characters_that_every_protocol_can_send(name):
     assert check_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "-a", ".a", "@", "a b", "ä", "a" * 65, "a\n", "a/b", "a:b"])
-def test_what_can_be_no_name_is_refused_with_what_one_would_be(name):
+def test_an_invalid_name_is_refused_with_an_example(name):
     with pytest.raises(AccountError, match="1 to 64"):
         check_name(name)
 
@@ -68,12 +68,12 @@ def test_a_grant_is_a_role_a_right_or_a_certificate(text):
     "text", ["", "boss", "follow:ticks", "certificate:", "certificate:ip:192.0.2.1",
              "certificate:dns:", "certificate:dns:a b", "certificate:dns:" + "a" * 256]
 )  # fmt: skip
-def test_what_is_no_grant_is_refused_with_what_one_would_be(text):
+def test_an_invalid_grant_is_refused_with_an_example(text):
     with pytest.raises(AccountError, match=r"Example|expected follow:signals"):
         parse_grant(text, PERMISSIONS)
 
 
-def test_hosts_in_certificates_know_no_upper_case():
+def test_the_case_of_host_names_in_certificates_is_ignored():
     assert (
         parse_grant("certificate:dns:Alice.Example", PERMISSIONS) == "certificate:dns:alice.example"
     )
@@ -81,20 +81,20 @@ def test_hosts_in_certificates_know_no_upper_case():
     assert fold("uri:urn:Alice@Example") == "uri:urn:Alice@Example"
 
 
-def test_an_account_may_what_its_roles_and_rights_say_and_certificates_give_none():
+def test_an_account_has_the_rights_of_its_roles_and_none_of_its_certificates():
     one = account("alice", "follower", "send:ticks/EUR*", "certificate:dns:alice.example")
     assert one.rights == rights("follower", "send:ticks/EUR*")
     assert one.certificates == ["dns:alice.example"]
 
 
 def test_no_repr_shows_a_password_or_a_secret():
-    told = repr([account(), token(), directory(tokens=[token()])])
-    assert "argon2" not in told
-    assert SECRET not in told
-    assert repr(digest(SECRET)) not in told
+    evicted = repr([account(), token(), directory(tokens=[token()])])
+    assert "argon2" not in evicted
+    assert SECRET not in evicted
+    assert repr(digest(SECRET)) not in evicted
 
 
-def test_a_new_secret_is_a_token_of_256_bits_and_never_the_same():
+def test_a_new_secret_is_a_token_of_256_random_bits():
     made = {new_secret() for _ in range(100)}
     assert len(made) == 100
     assert all(is_token(each) and len(each) == 49 for each in made)
@@ -103,7 +103,7 @@ def test_a_new_secret_is_a_token_of_256_bits_and_never_the_same():
 @pytest.mark.parametrize("text", ["", "mtnet_", "mtnet_" + "a" * 42, "mtnet_" + "a" * 44,
                                   "mtnet_" + "a" * 43 + "\n",
                                   pytest.param("x" + SECRET, id="xSECRET")])  # fmt: skip
-def test_another_text_is_no_token(text):
+def test_another_text_is_not_a_token(text):
     assert not is_token(text)
 
 
@@ -117,22 +117,22 @@ def test_a_token_stands_for_its_account():
 
 @pytest.mark.parametrize("secret", ["", pytest.param(new_secret(), id="another"), "\udcff",
                                     pytest.param(digest(SECRET).hex(), id="hash")])  # fmt: skip
-def test_an_unknown_token_counts_for_nothing(secret):
+def test_an_unknown_token_is_not_valid(secret):
     assert Accounts(directory(tokens=[token()])).token(secret, 5) is None
 
 
-def test_a_token_counts_until_it_expires():
+def test_a_token_is_valid_until_it_expires():
     accounts = Accounts(directory(tokens=[token(expires=10)]))
     assert accounts.token(SECRET, 9)
     assert accounts.token(SECRET, 10) is None
 
 
-def test_a_token_of_a_disabled_or_missing_account_counts_for_nothing():
+def test_a_token_of_a_disabled_or_missing_account_is_not_valid():
     assert Accounts(directory(account(disabled=True), tokens=[token()])).token(SECRET, 5) is None
     assert Accounts(directory(account("bob"), tokens=[token()])).token(SECRET, 5) is None
 
 
-def test_a_token_may_only_what_both_it_and_the_account_may():
+def test_a_token_has_the_rights_that_its_account_has_too():
     found = Accounts(directory(tokens=[token(grants=("follow:signals/gold", "publish"))]))
     assert found.token(SECRET, 5)[1] == rights("follow:signals/gold")
     assert Accounts(directory(tokens=[token(grants=())])).token(SECRET, 5)[1] == NOTHING
@@ -141,7 +141,7 @@ def test_a_token_may_only_what_both_it_and_the_account_may():
 # Certificates
 
 
-def test_the_first_name_of_a_certificate_that_names_an_enabled_account_counts():
+def test_a_certificate_logs_in_the_first_enabled_account_that_it_names():
     bob = account("bob", "certificate:dns:bob.example", disabled=True)
     accounts = Accounts(directory(account("alice", "certificate:dns:alice.example"), bob))
     assert accounts.certified(["dns:bob.example", "dns:ALICE.example"]).name == "alice"
@@ -150,7 +150,7 @@ def test_the_first_name_of_a_certificate_that_names_an_enabled_account_counts():
     assert accounts.certified([]) is None
 
 
-def test_it_is_empty_until_somebody_can_log_in():
+def test_there_are_no_accounts_until_one_can_log_in():
     accounts = Accounts()
     assert accounts.empty
     accounts.replace(directory(account(disabled=True)))
@@ -163,15 +163,15 @@ def test_it_is_empty_until_somebody_can_log_in():
 
 
 @pytest.fixture
-def told():
+def evicted():
     return []
 
 
 @pytest.fixture
-def accounts(told):
+def accounts(evicted):
     accounts = Accounts(directory(account(), account("bob"), tokens=[token()]))
-    accounts.watch("alice", Watcher(lambda: told.append("alice")))
-    accounts.watch("bob", Watcher(lambda: told.append("bob")))
+    accounts.watch("alice", Watcher(lambda: evicted.append("alice")))
+    accounts.watch("bob", Watcher(lambda: evicted.append("bob")))
     return accounts
 
 
@@ -188,36 +188,36 @@ def accounts(told):
         },
     ],
 )
-def test_who_loses_something_is_told_and_nobody_else(accounts, told, changed):
+def test_sessions_of_an_account_that_loses_something_are_evicted(accounts, evicted, changed):
     accounts.replace(directory(replace(account(), **changed), account("bob"), tokens=[token()]))
-    assert told == ["alice"]
+    assert evicted == ["alice"]
 
 
-def test_who_is_gone_or_whose_token_is_gone_is_told(accounts, told):
+def test_sessions_of_a_removed_account_or_token_are_evicted(accounts, evicted):
     accounts.replace(directory(account(), account("bob")))
-    assert told == ["alice"]
+    assert evicted == ["alice"]
     accounts.replace(directory())
-    assert told == ["alice", "bob"]
+    assert evicted == ["alice", "bob"]
 
 
 @pytest.mark.parametrize("grants", [("follower",), ("provider",), ("follow", "fetch", "read")])
-def test_who_keeps_or_gains_is_told_nothing(accounts, told, grants):
+def test_sessions_of_an_account_that_keeps_or_gains_rights_stay(accounts, evicted, grants):
     more = token(new_secret())
     one = replace(account(), grants=grants, password="$argon2id$the-same-in-another-form")
     accounts.replace(directory(one, account("bob"), tokens=[token(), more]))
-    assert told == []
+    assert evicted == []
 
 
-def test_that_a_token_has_expired_is_told_once(accounts, told):
+def test_an_expired_token_evicts_the_sessions_of_its_account_once(accounts, evicted):
     accounts.replace(directory(account(), account("bob"), tokens=[token(expires=10)]))
     accounts.expire(9)
-    assert told == []
+    assert evicted == []
     for when in (10, 11):
         accounts.expire(when)
-    assert told == ["alice"]
+    assert evicted == ["alice"]
 
 
-def test_a_token_that_expired_by_a_wrong_clock_counts_again_when_it_is_right():
+def test_a_token_that_expired_by_a_wrong_clock_is_valid_again_when_it_is_right():
     accounts = Accounts(directory(account(), tokens=[token(SECRET, expires=10)]))
     accounts.expire(99)
     assert accounts.token(SECRET, 99) is None
@@ -232,43 +232,43 @@ def test_a_token_that_expired_by_a_wrong_clock_counts_again_when_it_is_right():
         ({}, {}, "account"),
     ],
 )
-def test_a_token_that_counts_no_more_was_one(account_of_it, options, why):
+def test_a_token_that_is_no_longer_valid_is_recognized(account_of_it, options, why):
     accounts = Accounts(directory(account(**account_of_it), tokens=[token(SECRET, **options)]))
     assert accounts.outdated(SECRET, 5) == ("alice", why)
 
 
-def test_a_withdrawn_token_was_one_and_another_never_was():
+def test_a_withdrawn_token_is_recognized_and_an_invented_one_is_not():
     withdrawn = [(digest(SECRET), "alice")]
     accounts = Accounts(Directory.of([account()], [], withdrawn))
     assert accounts.outdated(SECRET, 5) == ("alice", "withdrawn")
     assert accounts.outdated(new_secret(), 5) is None
 
 
-def test_a_watch_that_ended_is_told_nothing_and_may_end_again(told):
+def test_a_watcher_can_be_removed_twice_and_is_not_evicted_then(evicted):
     accounts = Accounts(directory())
-    watchers = [Watcher(lambda: told.append("one")) for _ in range(2)]
+    watchers = [Watcher(lambda: evicted.append("one")) for _ in range(2)]
     for each in watchers:
         accounts.watch("alice", each)
     accounts.unwatch("alice", watchers[0])
     accounts.unwatch("alice", watchers[0])
     accounts.replace(Directory())
-    assert told == ["one"]
+    assert evicted == ["one"]
 
 
-def test_watchers_may_end_watches_and_begin_some_while_they_are_told(told):
+def test_watchers_can_be_added_and_removed_during_an_eviction(evicted):
     accounts = Accounts(directory())
 
     def lost():
-        told.append(accounts.get("alice"))
+        evicted.append(accounts.get("alice"))
         for each in watchers:
             accounts.unwatch("alice", each)
-        accounts.watch("alice", Watcher(lambda: told.append("late")))
+        accounts.watch("alice", Watcher(lambda: evicted.append("late")))
 
     watchers = [Watcher(lost) for _ in range(3)]
     for each in watchers:
         accounts.watch("alice", each)
     accounts.replace(Directory())
-    assert told == [None], "the directory is the new one when the first is told"
+    assert evicted == [None], "the directory is the new one when the first is evicted"
 
 
 # LoginHistory
@@ -284,14 +284,14 @@ def test_a_network_is_known_for_thirty_days_after_a_login():
     assert not accounts.is_known_network(CAFE, 1)
 
 
-def test_stored_logins_are_known_after_a_restart_and_not_stored_again():
+def test_stored_logins_make_networks_known_and_are_not_stored_again():
     accounts = Accounts(directory(), known=10, logins=[Login("alice", HOME, 5)])
     assert accounts.is_known_network(HOME, 14, "alice")
     assert not accounts.is_known_network(HOME, 15, "alice")
     assert accounts.used() == ([], {})
 
 
-def test_what_was_used_is_handed_out_once():
+def test_logins_and_uses_are_handed_out_once():
     accounts = Accounts(directory(tokens=[token()]))
     for when in (1, 2):
         accounts.token(SECRET, when)
@@ -300,7 +300,7 @@ def test_what_was_used_is_handed_out_once():
     assert accounts.used() == ([], {})
 
 
-def test_what_could_not_be_stored_is_handed_out_again_behind_what_is_newer():
+def test_logins_that_could_not_be_stored_are_handed_out_again_unless_newer_ones_exist():
     accounts = Accounts(directory(tokens=[token()]))
     for network in (HOME, CAFE):
         accounts.logged_in("alice", network, 1)
@@ -314,7 +314,7 @@ def test_what_could_not_be_stored_is_handed_out_again_behind_what_is_newer():
     assert uses == {token().id: 2}
 
 
-def test_the_logins_of_who_is_gone_are_forgotten():
+def test_the_logins_of_a_removed_account_are_forgotten():
     accounts = Accounts(directory(account(), account("bob")))
     accounts.logged_in("alice", HOME, 1)
     accounts.logged_in("alice", CAFE, 1)
@@ -326,7 +326,7 @@ def test_the_logins_of_who_is_gone_are_forgotten():
     assert accounts.used()[0] == [Login("bob", CAFE, 1)]
 
 
-def test_the_pairs_that_are_remembered_are_bounded_and_so_are_those_to_store():
+def test_the_login_history_is_bounded_and_so_are_its_unstored_logins():
     logins = LoginHistory(most=4)
     for when, network in enumerate("abc"):
         logins.note(Login("alice", network, when))
@@ -351,13 +351,13 @@ def test_a_password_has_8_characters_and_at_most_128_bytes(text):
 @pytest.mark.parametrize("text", ["", "1234567", "a" * 129, "ä" * 65, "12345678\n", "1234\x00567",
                                   "\udcff" * 8, "mtnet_rest",
                                   pytest.param(SECRET, id="SECRET")])  # fmt: skip
-def test_what_shall_be_no_password_is_refused_and_not_quoted(text):
+def test_an_invalid_password_is_refused_and_not_quoted(text):
     with pytest.raises(AccountError) as refused:
         check_password(text)
     assert not text or text not in str(refused.value)
 
 
-def test_what_is_stored_of_a_password_proves_it_and_differs_each_time():
+def test_a_hash_proves_its_password_and_differs_each_time():
     one, other = hash_password("correct horse"), hash_password("correct horse")
     assert one != other
     assert HASHER.verify(one, "correct horse")

@@ -1,4 +1,4 @@
-"""What connections without an account may do."""
+"""Rights of connections without an account."""
 
 import pytest
 from fakes.rights import PERMISSIONS, rights
@@ -18,7 +18,7 @@ def test_loopback_may_do_everything(host):
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "0.0.0.0", "::", "", "localhost", "/run/socket"])
-def test_strangers_may_do_what_anonymous_says(host):
+def test_other_hosts_have_the_anonymous_rights(host):
     assert not is_loopback(host)
     assert AnonymousAccess(PERMISSIONS, None).rights(host, FAR, proxied=False) == NOTHING
     assert AnonymousAccess(PERMISSIONS, ["follow"]).rights(host, FAR, proxied=False) == rights(
@@ -26,13 +26,13 @@ def test_strangers_may_do_what_anonymous_says(host):
     )
 
 
-def test_behind_a_proxy_nobody_is_the_owner():
+def test_loopback_behind_a_proxy_is_not_trusted():
     assert AnonymousAccess(PERMISSIONS, ["fetch"]).rights("127.0.0.1", FAR, proxied=True) == rights(
         "fetch"
     )
 
 
-def test_loopback_that_is_not_trusted_is_a_stranger():
+def test_loopback_that_is_not_trusted_has_the_anonymous_rights():
     rules = AnonymousAccess(PERMISSIONS, ["fetch"], loopback=False)
     assert rules.rights("127.0.0.1", "127.0.0.1", proxied=False) == rights("fetch")
 
@@ -48,18 +48,18 @@ def test_loopback_that_is_not_trusted_is_a_stranger():
         ("", []),
     ],
 )
-def test_a_network_may_do_more_than_strangers(peer, more):
+def test_a_network_has_additional_rights(peer, more):
     networks = {"192.0.2.0/24": ["send:ticks"], "2001:db8::/32": ["follow:signals/gold"]}
     rules = AnonymousAccess(PERMISSIONS, ["fetch"], networks)
     assert rules.rights("192.0.2.1", peer, proxied=False) == rights("fetch", *more)
 
 
 @pytest.mark.parametrize("said", [{"anonymous": []}, {"anonymous": None, "networks": {"::1": []}}])
-def test_somebody_said_what_strangers_may_do(said):
+def test_anonymous_rights_or_networks_configure_anonymous_access(said):
     assert AnonymousAccess(PERMISSIONS, **said).configured
 
 
-def test_nobody_said_what_strangers_may_do():
+def test_without_them_it_is_not_configured():
     assert not AnonymousAccess(PERMISSIONS, None).configured
     assert not AnonymousAccess(PERMISSIONS, None, {}).configured
 
@@ -67,6 +67,6 @@ def test_nobody_said_what_strangers_may_do():
 @pytest.mark.parametrize(
     "wrong", [{"anonymous": ["steal"]}, {"anonymous": None, "networks": {"home": ["follow"]}}]
 )
-def test_what_is_no_right_or_no_network_is_said(wrong):
+def test_an_invalid_right_or_network_is_refused_with_an_example(wrong):
     with pytest.raises(ConfigError, match=r"Example|would be one"):
         AnonymousAccess(PERMISSIONS, **wrong)

@@ -1,4 +1,4 @@
-"""What somebody could try who means no good."""
+"""Attacks on logins and limits, over the protocols."""
 
 import pytest
 from fakes.daemon import LOCAL, FakeDaemon, basic, hello
@@ -36,7 +36,7 @@ class Private(TerminalTransport):
         pass
 
 
-def test_whom_the_owner_banned_is_out_although_somebody_logged_in_from_there(build, clock):
+def test_a_manual_ban_applies_to_known_networks_too(build, clock):
     daemon = build("access.anonymous=follow")
     daemon.ask("signals", hello("alice"))
     gate, bans = ListenerAccess(daemon.env, Listener("signals", "tcp:1")), daemon.env.access.bans
@@ -49,7 +49,9 @@ def test_whom_the_owner_banned_is_out_although_somebody_logged_in_from_there(bui
 
 
 @pytest.mark.parametrize("service", ["templates", "web", "ticks", "signals"])
-def test_whoever_logs_in_by_certificate_makes_room_for_nobody(build, clock, service, monkeypatch):
+def test_a_connection_that_logged_in_by_certificate_is_not_evictable(
+    build, clock, service, monkeypatch
+):
     daemon = build()
     monkeypatch.setattr("mtnet.net.peer.subject_names", lambda _: ["dns:carol.example"])
     for each in ("signals.protocol", "ticks.connection"):
@@ -60,7 +62,7 @@ def test_whoever_logs_in_by_certificate_makes_room_for_nobody(build, clock, serv
     assert (limiter.total, limiter.unauthenticated) == (1, 0)
 
 
-def test_guesses_in_one_breath_are_no_more_than_guesses_one_by_one(build, clock):
+def test_guesses_in_one_packet_are_no_more_than_guesses_one_by_one(build, clock):
     daemon = build()
     request = b"GET /templates HTTP/1.1\r\nAuthorization: %b\r\n\r\n" % basic("alice", "guess")
     for service, guess in (("web", request), ("ticks", b"LOGIN: alice guess\n")):
@@ -70,7 +72,7 @@ def test_guesses_in_one_breath_are_no_more_than_guesses_one_by_one(build, clock)
 
 
 @pytest.mark.parametrize(("right", "heard"), [(True, [b"EURUSD"]), (False, [])])
-def test_a_sender_that_says_all_and_goes_is_heard_if_its_login_is_right(
+def test_a_sender_that_closes_at_once_is_read_if_its_login_is_right(
     build, clock, monkeypatch, right, heard
 ):
     daemon, held = build(), Deferred()

@@ -1,4 +1,4 @@
-"""The owner sees and changes bans while the daemon runs, and they last."""
+"""Commands on bans while the daemon runs, and their persistence."""
 
 import json
 
@@ -75,7 +75,7 @@ def harness(path):
     return Harness(path)
 
 
-def test_who_has_penalties_is_listed_with_how_often_what_happened(harness):
+def test_penalties_are_listed_with_the_number_of_offences(harness):
     for _ in range(3):
         harness.bans.punish(HOST, Offence.LOGIN, 0.0)
     answer = harness.ask("bans list")["result"]
@@ -96,19 +96,19 @@ def test_a_ban_holds_at_once_and_after_a_restart(harness, path):
     assert Harness(path).bans.ban_left(HOST, 0.0) == 60
 
 
-def test_a_ban_without_seconds_is_for_ever(harness):
+def test_a_ban_without_seconds_is_permanent(harness):
     harness.ask("bans add", network="192.0.2.0/24", seconds=None)
     assert harness.ask("bans list")["result"]["rows"][0]["seconds"] is None
 
 
-def test_a_ban_is_lifted_for_good(harness, path):
+def test_a_lifted_ban_is_gone_after_a_restart_too(harness, path):
     harness.ask("bans add", network=HOST)
     assert harness.ask("bans lift", what=HOST)["result"] is True
     assert harness.ask("bans lift", what=HOST)["result"] is False
     assert not Harness(path).bans.rows(0.0)
 
 
-def test_a_change_by_hand_is_answered_when_it_is_stored(harness):
+def test_a_command_is_answered_when_its_change_is_stored(harness):
     harness.waiting = Deferred()
     assert harness.ask("bans add", network=HOST) is None
     harness.waiting.callback(None)
@@ -126,13 +126,13 @@ def test_a_change_by_hand_is_answered_when_it_is_stored(harness):
         ("bans lift", {"what": 7}, "Invalid what 7"),
     ],
 )
-def test_what_is_no_order_is_refused_in_a_sentence(harness, command, asked, sentence):
+def test_an_invalid_command_is_refused_in_a_sentence(harness, command, asked, sentence):
     answer = harness.ask(command, **asked)
     assert not answer["ok"]
     assert sentence in answer["error"]
 
 
-def test_a_flush_stores_what_changed_and_nothing_where_nothing_did(harness, path):
+def test_a_flush_stores_changes_and_nothing_else(harness, path):
     for _ in range(3):
         harness.bans.punish(HOST, Offence.LOGIN, 0.0, "admin")
     harness.flush()
@@ -141,7 +141,7 @@ def test_a_flush_stores_what_changed_and_nothing_where_nothing_did(harness, path
     assert Harness(path).bans.login_ban_left("admin", HOST, 0.0, known=True) == 35
 
 
-def test_what_a_full_disk_refused_is_stored_with_the_next_flush(harness, path):
+def test_changes_that_a_full_disk_refused_are_stored_with_the_next_flush(harness, path):
     harness.error = JournalError("The disk is full.")
     assert harness.ask("bans add", network=HOST, seconds=60)["error"] == "The disk is full."
     assert harness.bans.ban_left(HOST, 0.0) == 60
@@ -150,7 +150,7 @@ def test_what_a_full_disk_refused_is_stored_with_the_next_flush(harness, path):
     assert Harness(path).bans.ban_left(HOST, 0.0) == 60
 
 
-def test_what_changes_while_it_is_stored_is_stored_next(harness, path):
+def test_changes_during_a_flush_are_stored_with_the_next(harness, path):
     harness.bans.punish(HOST, Offence.ERROR, 0.0)
     harness.waiting = Deferred()
     harness.flush()
@@ -161,7 +161,7 @@ def test_what_changes_while_it_is_stored_is_stored_next(harness, path):
     assert Harness(path).bans.ban_left(HOST, 0.0) == 180
 
 
-def test_who_is_here_already_is_looked_at_when_somebody_is_banned(harness):
+def test_a_manual_ban_is_applied_to_connections_that_exist(harness):
     harness.clock.advance(7)
     harness.ask("bans add", network="192.0.2.0/24", seconds=60)
     assert harness.looks == [7]

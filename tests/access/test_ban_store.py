@@ -1,4 +1,4 @@
-"""Penalties outlive the daemon, whatever becomes of the clock."""
+"""Penalties survive a restart, whatever happens to the clock."""
 
 from math import inf
 
@@ -52,11 +52,11 @@ def rows(bans, when):
     return sorted(bans.rows(when), key=str)
 
 
-def test_a_file_that_is_not_there_holds_nothing(path):
+def test_a_missing_file_holds_no_penalties(path):
     assert BanStore(path).load() == []
 
 
-def test_after_a_restart_penalties_go_on_where_they_were(path, bans):
+def test_penalties_continue_after_a_restart(path, bans):
     store(path, bans)
     later = load(path, 7.0, WALL + 100)
     assert later.ban_left(HOST, 7.0) == 14_300
@@ -75,7 +75,7 @@ def test_bad_logins_are_remembered_over_a_restart(path, bans):
     assert later.ban_left(HOST, 0.0) == 14_400
 
 
-def test_what_is_over_for_long_is_not_loaded_and_leaves_the_file(path, bans):
+def test_forgotten_penalties_are_not_loaded_and_leave_the_file(path, bans):
     store(path, bans)
     later = load(path, 0.0, WALL + 3 * DAY)
     store(path, later, 0.0, WALL + 3 * DAY)
@@ -95,7 +95,7 @@ def test_a_clock_set_back_prolongs_nothing_beyond_its_cap(path, bans, back):
 
 
 @pytest.mark.parametrize("forward", [YEAR, 1e12])
-def test_a_clock_set_forward_ends_penalties_and_crashes_nothing(path, bans, forward):
+def test_a_clock_set_forward_ends_penalties_without_an_error(path, bans, forward):
     store(path, bans)
     later = load(path, 0.0, WALL + forward)
     assert later.ban_left(HOST, 0.0) == later.ban_left("198.51.100.1", 0.0) == 0
@@ -110,7 +110,7 @@ def test_a_clock_that_jumps_while_it_runs_changes_no_ban(path, bans, jump):
     assert load(path, 0.0, WALL + 50).ban_left("198.51.100.1", 0.0) == DAY - 50
 
 
-def test_a_ban_that_was_over_by_a_wrong_clock_is_there_again_when_it_is_right(path, bans):
+def test_a_ban_that_was_over_by_a_wrong_clock_returns_when_it_is_right(path, bans):
     store(path, bans)
     later = load(path, 0.0, WALL + YEAR)
     for when, wall in ((10.0, WALL + YEAR + 10), (20.0, WALL + 20)):
@@ -123,7 +123,7 @@ def test_a_ban_that_was_over_by_a_wrong_clock_is_there_again_when_it_is_right(pa
     assert load(path, 0.0, WALL + 50).ban_left("198.51.100.1", 0.0) == DAY - 50
 
 
-def test_only_what_has_changed_is_stored_again(path, bans):
+def test_only_changes_are_stored_again(path, bans):
     store(path, bans)
     assert not bans.changes(60.0, WALL + 10)
     bans.punish("192.0.2.8", Offence.FRAME, 60.0)
@@ -135,19 +135,19 @@ def test_only_what_has_changed_is_stored_again(path, bans):
     assert rows(load(path, 0.0, WALL + 10), 0.0) == rows(bans, 60.0)
 
 
-def test_what_was_not_stored_is_a_change_until_it_is(path, bans):
+def test_a_change_stays_one_until_it_is_stored(path, bans):
     first = bans.changes(50.0, WALL)
     assert bans.changes(50.0, WALL) == first
     assert len(store(path, bans).put) == len(first.put)
     assert not bans.changes(50.0, WALL)
 
 
-def test_what_is_loaded_and_unchanged_is_not_stored_again(path, bans):
+def test_loaded_penalties_are_not_stored_again(path, bans):
     store(path, bans)
     assert not load(path, 0.0, WALL).changes(0.0, WALL)
 
 
-def test_a_file_that_is_none_is_refused_in_a_sentence(path):
+def test_a_damaged_file_is_refused_in_a_sentence(path):
     path.write_bytes(b"no database" * 100)
     with pytest.raises(JournalError, match="cannot be read or written"):
         BanStore(path).load()

@@ -1,4 +1,4 @@
-"""Penalties grow, keep out, are not turned against others, and are forgotten."""
+"""Penalties grow, become bans, do not affect others, and are forgotten."""
 
 import os
 from ipaddress import ip_address
@@ -66,7 +66,7 @@ def names():
 
 @pytest.mark.parametrize("logins", [lambda: always("admin"), names], ids=["one", "many"])
 @pytest.mark.parametrize("host", [HOST, "2001:db8::1"])
-def test_one_address_guesses_few_times_a_day_with_one_login_and_with_many(bans, host, logins):
+def test_an_address_can_guess_few_times_a_day_with_one_login_or_many(bans, host, logins):
     made = guesses(bans, always(host), logins(), 5 * DAY)
     assert most_within(made, 600) == 7
     assert most_within(made, DAY) == 17
@@ -74,13 +74,13 @@ def test_one_address_guesses_few_times_a_day_with_one_login_and_with_many(bans, 
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 30), max_size=20))
-def test_patience_makes_no_more_guesses(delays):
+def test_waiting_between_guesses_gains_nothing(delays):
     made = guesses(Bans(Weights()), always(HOST), always("admin"), 2 * DAY, delays)
     assert most_within(made, 600) <= 10
     assert most_within(made, DAY) <= 20
 
 
-def test_who_waits_until_it_is_forgotten_guesses_no_more_a_day(bans):
+def test_waiting_until_penalties_are_forgotten_gains_nothing(bans):
     made, when = [], 0.0
     for _ in range(5):
         while not (left := bans.login_ban_left("admin", HOST, when, known=False)) > 600:
@@ -92,14 +92,14 @@ def test_who_waits_until_it_is_forgotten_guesses_no_more_a_day(bans):
     assert most_within(made, DAY) <= 20
 
 
-def test_a_new_64_for_each_guess_is_held_by_the_48_around(bans):
+def test_a_new_64_for_each_guess_is_banned_by_the_48_around_it(bans):
     hosts = (host_of(number, "2001:db8::1", 64) for number in count())
     made = guesses(bans, hosts, names(), 5 * DAY)
     assert most_within(made, 600) == 7 + 15
     assert most_within(made, DAY) == 17 + 15
 
 
-def test_many_connections_at_once_gain_no_time(bans):
+def test_many_connections_at_once_gain_nothing(bans):
     offend(bans, Offence.LOGIN, 2_000, login="admin")
     assert bans.ban_left(HOST, 0) == 14_400
     offend(bans, Offence.FRAME, 1)
@@ -109,21 +109,21 @@ def test_many_connections_at_once_gain_no_time(bans):
 # What it cannot be turned to
 
 
-def test_a_thousand_networks_that_guess_a_login_do_not_bar_it_from_elsewhere(bans):
+def test_guesses_from_a_thousand_networks_do_not_ban_a_login_elsewhere(bans):
     for number in range(1_000):
         offend(bans, Offence.LOGIN, 5, host=host_of(number), login="owner")
     assert bans.login_ban_left("owner", HOST, 0, known=False) == 0
     assert bans.login_ban_left("owner", host_of(1), 0, known=False) > 0
 
 
-def test_who_is_known_behind_the_address_of_a_guesser_is_not_kept_out(bans):
+def test_a_known_login_at_the_address_of_a_guesser_is_not_banned(bans):
     offend(bans, Offence.LOGIN, 10, login="admin")
     assert bans.login_ban_left("honest", HOST, 0, known=True) == 0
     assert bans.login_ban_left("honest", HOST, 0, known=False) > 0
     assert bans.login_ban_left("admin", HOST, 0, known=True) > 0
 
 
-def test_a_good_login_forgets_its_slips_but_not_those_of_its_network(bans):
+def test_a_good_login_forgives_the_bad_ones_of_its_name_but_not_of_its_network(bans):
     offend(bans, Offence.LOGIN, 10, login="mallory")
     bans.pardon("mallory", HOST)
     assert bans.login_ban_left("mallory", HOST, 0, known=True) == 0
@@ -138,7 +138,7 @@ def test_unix_sockets_are_never_punished(bans):
     assert bans.offences == {"login": 20, "frame": 0, "deadline": 0, "error": 20}
 
 
-def test_the_neighbours_of_a_64_may_do_sixteen_times_as_much(bans):
+def test_a_48_may_do_sixteen_times_as_much_as_a_64(bans):
     offend(bans, Offence.ERROR, 2, host="2001:db8:0:1::1")
     assert bans.ban_left("2001:db8:0:1::2", 0) == 180
     assert bans.ban_left("2001:db8:0:2::1", 0) == 0
@@ -149,7 +149,7 @@ def test_the_neighbours_of_a_64_may_do_sixteen_times_as_much(bans):
 # How penalties add up
 
 
-def test_one_slip_keeps_nobody_out_and_two_with_a_pause_neither(bans):
+def test_one_error_is_not_banned_nor_are_two_with_a_pause(bans):
     bans.punish(HOST, Offence.LOGIN, 0, "admin")
     bans.punish(HOST, Offence.LOGIN, 2, "admin")
     assert bans.login_ban_left("admin", HOST, 2, known=False) == 0
@@ -173,7 +173,7 @@ def test_penalties_add_up_to_their_cap(bans, offence, times, left):
     assert bans.ban_left(HOST, 1_000.3) == pytest.approx(left)
 
 
-def test_who_is_kept_out_is_so_until_it_is_over(bans):
+def test_a_ban_lasts_until_its_end_whatever_happens_in_between(bans):
     offend(bans, Offence.FRAME, 8)
     assert bans.ban_left(HOST, 15) == 1
     assert bans.ban_left(HOST, 16) == 0
@@ -192,7 +192,7 @@ def test_bad_logins_are_forgotten_a_day_after_their_penalty(bans):
 # A flood
 
 
-def test_of_a_flood_of_penalties_those_are_left_that_fit_and_end_last():
+def test_a_flood_of_penalties_leaves_those_that_end_last():
     penalties = Penalties(65_536, DAY)
     for number in range(FLOOD):
         penalties.put(Key(str(number)), Penalty(number, 1), 0)
@@ -200,7 +200,7 @@ def test_of_a_flood_of_penalties_those_are_left_that_fit_and_end_last():
     assert set(penalties.all()) == {Key(str(each)) for each in range(FLOOD - 65_536, FLOOD)}
 
 
-def test_one_penalty_that_grows_with_each_of_a_flood_takes_no_room():
+def test_a_penalty_that_grows_a_thousand_times_takes_the_room_of_one():
     penalties = Penalties(65_536, DAY)
     for number in range(FLOOD):
         penalties.put(Key(HOST), Penalty(number, 1), 0)
@@ -208,7 +208,7 @@ def test_one_penalty_that_grows_with_each_of_a_flood_takes_no_room():
     assert len(penalties._ends) < 32
 
 
-def test_a_flood_pushes_out_neither_bans_by_hand_nor_long_penalties():
+def test_a_flood_displaces_neither_manual_bans_nor_long_penalties():
     bans = Bans(replace(Weights(), max_penalties=1_000))
     bans.add("203.0.113.0/24", DAY, 0)
     offend(bans, Offence.LOGIN, 10, login="admin")
@@ -233,7 +233,7 @@ def test_a_flood_pushes_out_neither_bans_by_hand_nor_long_penalties():
         ("fe80::1", "fe80::1%eth0", "fe80::2%eth0"),
     ],
 )
-def test_a_ban_by_hand_bars_a_network_for_ever_and_those_who_are_known(bans, text, inside, outside):
+def test_a_manual_ban_is_permanent_and_applies_to_known_logins_too(bans, text, inside, outside):
     bans.add(text, None, 0)
     assert (
         bans.ban_left(inside, 1e9) == bans.login_ban_left("owner", inside, 1e9, known=True) == inf
@@ -255,7 +255,7 @@ def test_a_ban_by_hand_bars_a_network_for_ever_and_those_who_are_known(bans, tex
         ("192.0.2.7", float("nan"), "seconds"),
     ],
 )
-def test_what_is_no_ban_is_refused(bans, text, seconds, code):
+def test_an_invalid_ban_is_refused(bans, text, seconds, code):
     with pytest.raises(WireError) as caught:
         bans.add(text, seconds, 0)
     assert caught.value.code == code
@@ -274,7 +274,7 @@ def test_a_network_is_lifted_by_its_name_or_an_address_with_all_its_logins(bans,
     assert not bans.lift("nobody")
 
 
-def test_people_are_told_first_who_is_kept_out(bans):
+def test_bans_are_listed_before_other_penalties(bans):
     bans.punish(OTHER, Offence.DEADLINE, 0)
     offend(bans, Offence.LOGIN, 3, login="admin")
     bans.add("203.0.113.0/24", None, 0)
@@ -412,7 +412,7 @@ TestAgainstAModel = AgainstAModel.TestCase
 TestAgainstAModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
-def test_a_ban_by_hand_alone_bars_and_its_end_lets_in():
+def test_a_manual_ban_without_penalties_bans_until_its_end():
     bans = Bans(Weights())
     assert bans.ban_left("192.0.2.1", 0.0) == 0.0
     bans.add("192.0.2.0/24", 60, 0.0)

@@ -1,4 +1,4 @@
-"""Nothing that could be a password is logged, wherever and however it was sent."""
+"""No text that could be a password is logged, wherever it was sent."""
 
 import pytest
 from fakes.daemon import FakeDaemon

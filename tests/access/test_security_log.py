@@ -1,4 +1,4 @@
-"""What is logged of logins, bans and greetings, in the one form that a filter can read."""
+"""Log lines of logins, bans and greetings, in the form that a filter reads."""
 
 import re
 from base64 import b64encode
@@ -87,7 +87,7 @@ def test_the_filter_of_the_docs_takes_lines_of_this_log_alone(line, found):
     assert match is None or match["ip"] == "2001:db8::1"
 
 
-def test_logins_that_are_no_guess_leave_room_for_those_that_are(log):
+def test_logins_with_old_tokens_leave_room_in_the_log_for_guesses(log):
     lines = SecurityLog(lambda: 0.0)
     for why in ["withdrawn"] * 9 + ["wrong"] * 9:
         lines.refused(Origin("192.0.2.7"), why)
@@ -96,14 +96,14 @@ def test_logins_that_are_no_guess_leave_room_for_those_that_are(log):
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
-def test_a_login_that_there_is_not_may_be_a_password_and_is_not_named(daemon, log, service):
+def test_an_unknown_login_may_be_a_password_and_is_not_logged(daemon, log, service):
     daemon.say(daemon.dial(service), login_on(service, "secret-canary", "wrong-horse"))
     told = [formatEvent(event) for event in log]
     assert any("login=- why=wrong" in line for line in told)
     assert not [line for line in told if "canary" in line or "wrong-horse" in line]
 
 
-def test_http_says_a_login_once_however_many_requests_repeat_it(daemon, lines, clock):
+def test_a_login_over_http_is_logged_once_however_many_requests_repeat_it(daemon, lines, clock):
     for _ in range(3):
         daemon.say(daemon.dial("web"), request(basic("alice")))
     assert len(lines()) == 1
@@ -112,7 +112,7 @@ def test_http_says_a_login_once_however_many_requests_repeat_it(daemon, lines, c
     assert len(lines()) == 1
 
 
-def test_a_guesser_fills_no_log(daemon, lines):
+def test_a_guesser_cannot_fill_the_log(daemon, lines):
     for _ in range(20):
         daemon.say(daemon.dial("ticks"), login_on("ticks", "alice", "wrong-horse"))
     told = [line for line in lines() if line.startswith("login refused")]
@@ -120,7 +120,7 @@ def test_a_guesser_fills_no_log(daemon, lines):
     assert daemon.env.access.log.left_out > 0
 
 
-def test_a_ban_is_said_when_it_begins_and_so_is_who_comes_meanwhile(daemon, lines):
+def test_a_ban_is_logged_when_it_begins_and_so_are_connections_during_it(daemon, lines):
     for _ in range(2):
         daemon.say(daemon.dial("ticks"), login_on("ticks", "alice", "wrong-horse"))
     assert [line for line in lines() if line.startswith("ban")] == [
@@ -138,13 +138,13 @@ def test_a_ban_is_said_when_it_begins_and_so_is_who_comes_meanwhile(daemon, line
     ("said", "why"),
     [(b"<<HELLO|v=2>>", "no-login"), (b"<<HELLO|v=x>>", "field")],
 )
-def test_a_greeting_that_is_refused_is_said_once(daemon, lines, said, why):
+def test_a_refused_greeting_is_logged_once(daemon, lines, said, why):
     daemon.say(daemon.dial("signals"), said)
     assert lines() == [f"hello refused: service=signals endpoint=tcp:1 {PEER} why={why}"]
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
-def test_a_password_where_others_can_listen_is_one_line(daemon, lines, service):
+def test_a_password_over_a_plain_connection_is_logged_once(daemon, lines, service):
     terminal = daemon.dial(service, **REMOTE)
     daemon.say(terminal, login_on(service, "bob", TOKEN))
     (line,) = lines()
@@ -152,7 +152,7 @@ def test_a_password_where_others_can_listen_is_one_line(daemon, lines, service):
     assert line.endswith(" login=- why=plain")
 
 
-def test_who_shows_a_token_that_was_one_is_refused_and_no_guesser(daemon, lines):
+def test_an_old_token_is_refused_and_not_punished(daemon, lines):
     daemon.change("bob", grants=["follow:signals/gold"], disabled=True)
     for _ in range(9):
         terminal = daemon.dial("signals")
@@ -162,7 +162,7 @@ def test_who_shows_a_token_that_was_one_is_refused_and_no_guesser(daemon, lines)
     assert daemon.env.access.bans.ban_left(LOCAL["peer"], 0.0) == 0
 
 
-def test_basic_credentials_of_mql_may_end_in_one_nul(daemon):
+def test_basic_credentials_of_mql_can_end_in_one_nul(daemon):
     for end, status in ((b"", b"200"), (b"\0", b"200"), (b"\0\0", b"401")):
         value = b"Basic " + b64encode(b"alice:" + PASSWORD.encode() + end)
         for service in ("web", "templates"):

@@ -42,7 +42,7 @@ def test_one_piece_of_work_is_done_at_a_time(jobs):
     assert (jobs.begun, jobs.done) == (["a", "b"], ["a"])
 
 
-def test_too_many_are_refused(jobs):
+def test_a_full_queue_refuses_work(jobs):
     for name in ("a", "b", "c", "d"):
         jobs.add(name)
     with pytest.raises(WireError, match="Too many logins") as raised:
@@ -51,7 +51,7 @@ def test_too_many_are_refused(jobs):
     assert (jobs.queue.refused, len(jobs.queue)) == (1, 3)
 
 
-def test_who_is_gone_is_not_waited_for(jobs):
+def test_cancelled_work_is_skipped(jobs):
     jobs.add("a")
     jobs.add("gone").cancel()
     jobs.add("b")
@@ -59,7 +59,7 @@ def test_who_is_gone_is_not_waited_for(jobs):
     assert jobs.begun == ["a", "b"]
 
 
-def test_who_goes_in_the_middle_leaves_the_queue_to_the_next(jobs):
+def test_work_that_is_cancelled_while_it_runs_is_followed_by_the_next(jobs):
     jobs.add("a").cancel()
     jobs.add("b")
     assert jobs.begun == ["a"]
@@ -67,7 +67,7 @@ def test_who_goes_in_the_middle_leaves_the_queue_to_the_next(jobs):
     assert (jobs.begun, jobs.done) == (["a", "b"], [])
 
 
-def test_a_failure_is_its_own(jobs):
+def test_a_failure_does_not_affect_other_work(jobs):
     jobs.add("a")
     jobs.add("b")
     jobs.end("a", ValueError())

@@ -24,20 +24,20 @@ def file(folder, text):
 
 
 @pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be"])
-def test_a_file_is_read_however_windows_has_saved_it(tmp_path, coding):
+def test_a_file_can_be_in_every_encoding_of_windows(tmp_path, coding):
     path = tmp_path / "mtnet.toml"
     mark = "\ufeff" if "16" in coding else ""
     path.write_bytes((mark + "[signals]\r\npace = 7 # £\r\n").encode(coding))
     assert load(path).signals.pace == 7
 
 
-def test_a_file_of_half_characters_is_no_toml(tmp_path):
+def test_a_file_that_cannot_be_decoded_is_refused(tmp_path):
     path = tmp_path / "mtnet.toml"
     path.write_bytes(b"\xff\xfe[\0s")
     fails("is not TOML", file=path)
 
 
-def test_the_defaults_need_nothing():
+def test_without_a_source_there_are_defaults():
     config = load()
     assert config.signals.pace == 2.5
     assert config.templates.max_size == 1_048_576
@@ -102,20 +102,20 @@ def test_set_reads_a_value_by_the_type_of_its_key(text, read, value):
         ("signals.stalled=0", "signals.stalled"),
     ],
 )
-def test_a_bad_set_is_named_with_its_key(text, match):
+def test_an_invalid_set_is_refused_with_its_key(text, match):
     fails(match, sets=[text])
 
 
-def test_a_bad_listen_says_what_would_be_right():
+def test_an_invalid_listen_is_refused_with_an_example():
     fails("signals=tcp:8081", listens=["tcp:8081"])
 
 
-def test_a_bad_variable_is_named():
+def test_an_invalid_variable_is_named():
     fails("MTNET_SIGNALS__PASE", environ={"MTNET_SIGNALS__PASE": "1"})
 
 
 @pytest.mark.parametrize("name", ["MTNET_PASSWORD", "MTNET_TEST_DATA"])
-def test_a_variable_that_names_no_section_is_no_setting(name):
+def test_a_variable_without_a_section_is_ignored(name):
     assert load(environ={name: "anything"}) == load()
 
 
@@ -130,11 +130,11 @@ def test_a_variable_that_names_no_section_is_no_setting(name):
         ("[signals.ports.'tcp:1']\nchannel = 'a b'\n", "signals.ports"),
     ],
 )
-def test_a_bad_file_is_named_with_section_and_key(tmp_path, text, match):
+def test_an_invalid_file_is_refused_with_section_and_key(tmp_path, text, match):
     fails(match, file=file(tmp_path, text))
 
 
-def test_a_missing_file_is_a_sentence(tmp_path):
+def test_a_missing_file_is_refused_in_a_sentence(tmp_path):
     fails("cannot be read: No such file", file=tmp_path / "none.toml")
 
 
@@ -215,7 +215,7 @@ def test_a_warning_is_a_line_on_stderr(capsys):
 
 
 @pytest.mark.parametrize("text", ["access.renamed=x", "access.bans.renamed=x"])
-def test_the_table_of_old_names_is_no_setting(text):
+def test_the_table_of_old_names_is_not_a_setting(text):
     fails("unknown setting", sets=[text])
 
 
