@@ -118,7 +118,9 @@ class IStreamListener(Interface):
 class IDatagramListener(Interface):
     """Optional: it takes datagrams (`udp:`)."""
 
-    verbs: tuple[str, ...] = Attribute("The verbs that datagrams can use, for the start table.")
+    datagram_verbs: tuple[str, ...] = Attribute(
+        "The verbs that datagrams can use, for the start table."
+    )
     turn: float = Attribute("Seconds for which datagrams may keep the reactor at once.")
 
     def protocol(listener: Any) -> DatagramProtocol:

@@ -249,7 +249,7 @@ class Daemon(MultiService):
         if listener.datagrams:
             datagrams = IDatagramListener(service)
             port = listen_udp(listener, datagrams.protocol(listener), self._reactor, datagrams.turn)
-            return BoundListener(listener, port, datagrams.verbs, False)
+            return BoundListener(listener, port, datagrams.datagram_verbs, False)
         stream = IStreamListener(service)
         if listener.path:
             clear_socket(Path(listener.path))

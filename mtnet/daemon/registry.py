@@ -60,7 +60,9 @@ class FactoryService:
     def __init__(self, stream: Any, datagram: Any, env: Any) -> None:
         self._stream, self._datagram, self._env = stream, datagram, env
         self._factory = None if stream is None else stream.buildFactory(env)
-        self.verbs = (stream or datagram).rights
+        self.verbs, self.datagram_verbs = (
+            each.rights if each else () for each in (stream, datagram)
+        )
         offers = {IStreamListener: stream, IDatagramListener: datagram}
         directlyProvides(self, IService, *(kind for kind, each in offers.items() if each))
 

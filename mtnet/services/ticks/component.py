@@ -57,6 +57,7 @@ class TicksComponent:
 
     log = Logger()
     verbs = ("send", "read")
+    datagram_verbs = ("send",)
     silent = welcomes = False
     word = 0.0
 
