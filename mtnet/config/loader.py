@@ -55,11 +55,7 @@ def load(
     tree = {} if file is None else _read(file)
     rename_keys(tree, schema, str(file), warn)
     environ = environ or {}
-    for name in sorted(environ):
-        # There are other variables too, such as MTNET_PASSWORD.
-        if name == "MTNET_DATA" or (name.startswith("MTNET_") and "__" in name):
-            path = [part.lower() for part in name.removeprefix("MTNET_").split("__")]
-            _plant(tree, schema, path, environ[name], f"The environment variable {name}", warn)
+    _apply_variables(tree, schema, environ, warn)
     for text in sets:
         key, equals, value = _partition(text)
         if not equals:
@@ -104,6 +100,21 @@ def _decoded(data: bytes) -> str:
     """Decode UTF-8, with or without a byte order mark, and UTF-16, as PowerShell writes it."""
     wide = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
     return data.decode("utf-16" if wide else "utf-8-sig")
+
+
+def _apply_variables(
+    tree: dict[str, Any], schema: type[Config], environ: Mapping[str, str], warn: Warn
+) -> None:
+    seen: dict[tuple[str, ...], str] = {}
+    for name in sorted(environ):
+        # There are other variables too, such as MTNET_PASSWORD.
+        if name == "MTNET_DATA" or (name.startswith("MTNET_") and "__" in name):
+            where = f"The environment variable {name}"
+            path = [part.lower() for part in name.removeprefix("MTNET_").split("__")]
+            planted = tuple(_plant(tree, schema, path, environ[name], where, warn))
+            if planted in seen:
+                raise ConfigError(f"{seen[planted]} and {name} set the same key; unset one.")
+            seen[planted] = name
 
 
 def _default_data(environ: Mapping[str, str]) -> str:
@@ -156,8 +167,8 @@ def _dotted(key: str) -> list[str]:
 
 def _plant(
     tree: dict[str, Any], schema: type[Config], path: list[str], text: str, where: str, warn: Warn
-) -> None:
-    """Put a value at `path`, converted to the type of that key."""
+) -> list[str]:
+    """Put a value at `path`, converted to the type of that key; return today's path."""
     path = current_path(path, schema, where, warn)
     kind: Any = schema
     for depth, part in enumerate(path):
@@ -171,6 +182,7 @@ def _plant(
             raise ConfigError(f"{where} sets a key of {part}, which is not a table in the file.")
         tree = inner
     tree[path[-1]] = _value(kind, text, where)
+    return path
 
 
 def _value(kind: Any, text: str, where: str) -> Any:

@@ -206,6 +206,12 @@ def test_both_names_of_a_key_in_one_file_are_an_error(tmp_path):
     )
 
 
+def test_both_names_of_a_key_in_the_environment_are_an_error():
+    environ = {"MTNET_ACCESS__STORE": "1", "MTNET_ACCESS__SAVE_INTERVAL": "2"}
+    match = "MTNET_ACCESS__SAVE_INTERVAL and MTNET_ACCESS__STORE set the same key"
+    fails(match, environ=environ, warn=lambda text: None)
+
+
 def test_a_warning_is_a_line_on_stderr(capsys):
     load(sets=["tls.handshakes=7"])
     assert capsys.readouterr().err == (
