@@ -9,6 +9,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "mtnet"
 FILES = sorted(PACKAGE.rglob("*.py"))
 PURE = {
+    "client/reconciliation.py",
+    "client/replica.py",
     "config/loader.py",
     "access/accounts/model.py",
     "access/bans/store.py",

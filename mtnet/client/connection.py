@@ -1,5 +1,6 @@
 """One connection that speaks dialect 2 with a server of signals."""
 
+from collections.abc import Callable, Mapping
 from random import uniform
 from typing import Any
 
@@ -16,10 +17,11 @@ from mtnet.errors import ClientError, FrameError, WireError
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.reconnect import FIRST_DELAY, LONGEST_DELAY, Delay, stay_connected
 from mtnet.net.transport import Transport
+from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Answer, read_answer
 from mtnet.session import messages
 from mtnet.session.grammar import MAX_FRAME, FrameDecoder, parse, salvage
-from mtnet.session.messages import Error, Heartbeat, Welcome
+from mtnet.session.messages import Error, Welcome
 
 SILENCE_LIMIT = 12.0
 """Seconds without a byte after which nothing is known of the server: it speaks every five."""
@@ -136,20 +138,26 @@ class Connection(Protocol):
             if self._welcomed and error.code != "verb":
                 self._skip(salvage(payload).verb, error)
             return
-        if isinstance(answer, Welcome):
-            self._welcomed = True
-            if self._stability_timer is None:
-                self._stability_timer = self._clock.callLater(STABLE_AFTER, self._proved_stable)
-            self._silence_limit = max(SILENCE_LIMIT, SILENCE_LIMIT / 5.0 * answer.heartbeat)
-            self._client.welcomed(self, answer)
-        elif isinstance(answer, Heartbeat):
-            self.send(messages.pong())
-            self._client.answered(answer)
-        elif isinstance(answer, Error):
-            self._factory.refused(answer.code)
-            self._client.answered(answer)
+        handle = _HANDLERS.get(type(answer))
+        if handle is not None:
+            handle(self, answer)
         elif self._welcomed:
             self._client.answered(answer)
+
+    def _take_welcome(self, welcome: Welcome) -> None:
+        self._welcomed = True
+        if self._stability_timer is None:
+            self._stability_timer = self._clock.callLater(STABLE_AFTER, self._proved_stable)
+        self._silence_limit = max(SILENCE_LIMIT, SILENCE_LIMIT / 5.0 * welcome.heartbeat)
+        self._client.welcomed(self, welcome)
+
+    def _take_heartbeat(self, heartbeat: wire.Heartbeat) -> None:
+        self.send(messages.pong())
+        self._client.answered(heartbeat)
+
+    def _take_error(self, error: Error) -> None:
+        self._factory.refused(error.code)
+        self._client.answered(error)
 
     def _skip(self, verb: str, error: WireError) -> None:
         if verb in STATE_VERBS:
@@ -167,6 +175,13 @@ class Connection(Protocol):
         self._timer = None
         heard = "nothing was heard" if self._welcomed else "there was no WELCOME"
         self.end(f"{heard} for {self._silence_limit:g} s")
+
+
+_HANDLERS: Mapping[type, Callable[[Connection, Any], None]] = {
+    wire.Welcome: Connection._take_welcome,
+    wire.Heartbeat: Connection._take_heartbeat,
+    Error: Connection._take_error,
+}
 
 
 class _ConnectionFactory(Factory):

@@ -5,6 +5,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+from msgspec import Struct
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
@@ -12,91 +13,30 @@ from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEn
 from mtnet.callbacks import noop
 from mtnet.client.connection import Connection, DialectClient, dialect_service
 from mtnet.client.login import Login
+from mtnet.client.replica import Caught, ChannelCopy, Filter, Key, Replica
 from mtnet.client.subscription import RetryingSubscription
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.values import PauseMode, Status
-from mtnet.services.signals.wire import (
-    Answer,
-    Channels,
-    Entry,
-    Flattened,
-    Heartbeat,
-    Notice,
-    Paused,
-    ProviderStatus,
-    Resumed,
-    Signal,
-    Snapshot,
-    SnapshotPosition,
-    Synced,
-)
-from mtnet.session.fields import MAX_NUMBER, join_list, split_list
+from mtnet.services.signals.wire import Answer, Entry
+from mtnet.session.fields import MAX_NUMBER
 from mtnet.session.messages import Error, Welcome
 
-Key = tuple[str, str]
-"""Symbol and ticket; no ticket = the net position."""
 
+class FollowerCallbacks(Struct, frozen=True):
+    """The callbacks of a `Follower`."""
 
-class _ChannelCopy:
-    """
-    A copy of a channel.
-
-    Attributes:
-        epoch: of the journal that it is of; None = of none yet.
-        seq, h: of the last entry that is in it; an empty `h` is not known.
-    """
-
-    def __init__(
-        self, epoch: str | None, seq: int, h: str, positions: Iterable[Entry] = ()
-    ) -> None:
-        self.epoch, self.seq, self.h = epoch, seq, h
-        self.positions: dict[Key, Entry] = {_key(each): each for each in positions}
-
-    def apply(self, signal: Signal) -> None:
-        """Take the next entry."""
-        self.seq, self.h = signal.seq, signal.h
-        if signal.volume:
-            self.positions[_key(signal)] = signal
-        else:
-            self.positions.pop(_key(signal), None)
-
-    @property
-    def claim(self) -> dict[str, Any]:
-        """Return what SUBSCRIBE says of it."""
-        if self.epoch is None:
-            return {}
-        return {"epoch": self.epoch, "after": self.seq, "h": self.h or None}
-
-
-class _Filter:
-    """What of a channel is followed; symbols None = all."""
-
-    def __init__(self, channel: str, symbols: Iterable[str] | None) -> None:
-        self.channel = channel
-        self.symbols = None if symbols is None else frozenset(symbols)
-
-    def __str__(self) -> str:
-        names = "" if self.symbols is None else f":{join_list(sorted(self.symbols))}"
-        return self.channel + names
-
-    @classmethod
-    def read(cls, text: str) -> "_Filter":
-        """Undo `str`."""
-        channel, colon, names = text.partition(":")
-        return cls(channel, split_list(names) if colon else None)
-
-    def covers(self, other: "_Filter") -> bool:
-        """Return whether all that `other` follows is followed here too."""
-        if self.channel != other.channel:
-            return False
-        return self.symbols is None or (other.symbols is not None and other.symbols <= self.symbols)
-
-    def has(self, entry: Entry) -> bool:
-        """Return whether an entry is followed."""
-        if entry.channel != self.channel:
-            return False
-        return self.symbols is None or entry.symbol in self.symbols
+    snapshot: Callable[[Sequence[Entry]], object]
+    signal: Callable[[wire.Signal], object]
+    synced: Callable[[], object]
+    blind: Callable[[str], object]
+    provider: Callable[[bool, int], object]
+    epoch: Callable[[str, str], object]
+    unfollowed: Callable[[Sequence[Entry]], object]
+    paused: Callable[[PauseMode | None], object]
+    flattened: Callable[[], object]
+    notice: Callable[[str], object]
+    error: Callable[[str, str], object]
 
 
 class Follower(DialectClient):
@@ -157,7 +97,7 @@ class Follower(DialectClient):
         *,
         symbols: Iterable[str] | None = None,
         on_snapshot: Callable[[Sequence[Entry]], object] = noop,
-        on_signal: Callable[[Signal], object] = noop,
+        on_signal: Callable[[wire.Signal], object] = noop,
         on_synced: Callable[[], object] = noop,
         on_blind: Callable[[str], object] = noop,
         on_provider: Callable[[bool, int], object] = noop,
@@ -178,19 +118,23 @@ class Follower(DialectClient):
         if isinstance(symbols, str):
             raise ClientError(f"symbols are a list such as [{symbols!r}], not its letters.")
         self.channel, self.name, self.login = channel, name, login
-        self._filter = _Filter(channel, symbols)
-        _check(self._filter)
-        self._on_snapshot, self._on_signal, self._on_synced = on_snapshot, on_signal, on_synced
-        self._on_blind, self._on_provider = on_blind, on_provider
-        self._on_epoch, self._on_unfollowed = on_epoch, on_unfollowed
-        self._on_paused, self._on_flattened = on_paused, on_flattened
-        self._on_notice, self._on_error = on_notice, on_error
-        self._copy, self.kept_for = _ChannelCopy(epoch, seq, h, positions), kept_for
-        self._waiting: _ChannelCopy | None = None
-        # What the present connection continues: the copy that was claimed, or one that waits.
-        self._continued = self._copy
+        filter = Filter(channel, symbols)
+        _check(filter)
+        self._replica = Replica(filter, ChannelCopy(epoch, seq, h, positions), kept_for)
+        self._on = FollowerCallbacks(
+            on_snapshot,
+            on_signal,
+            on_synced,
+            on_blind,
+            on_provider,
+            on_epoch,
+            on_unfollowed,
+            on_paused,
+            on_flattened,
+            on_notice,
+            on_error,
+        )
         self._connection: Connection | None = None
-        self._snapshot: tuple[Snapshot, list[Entry]] | None = None
         self._subscription = RetryingSubscription(
             channel, clock, self._subscribe, None if login is None else self._login_again
         )
@@ -203,27 +147,32 @@ class Follower(DialectClient):
     @property
     def epoch(self) -> str | None:
         """The journal that is followed; None = none yet."""
-        return self._copy.epoch
+        return self._replica.copy.epoch
 
     @property
     def seq(self) -> int:
         """The number of the last entry that was handed out, or belongs to what was."""
-        return self._copy.seq
+        return self._replica.copy.seq
 
     @property
     def h(self) -> str:
         """The 8 hex digits by which the server knows that entry again; empty = not known."""
-        return self._copy.h
+        return self._replica.copy.h
+
+    @property
+    def kept_for(self) -> str:
+        """The channel and symbols that `positions` are complete for, as one text."""
+        return self._replica.kept_for
 
     @property
     def positions(self) -> Mapping[Key, Entry]:
         """What was handed out: (symbol, ticket) → the entry that set it."""
-        return MappingProxyType(self._copy.positions)
+        return MappingProxyType(self._replica.copy.positions)
 
     @property
     def held(self) -> bool:
         """Whether a new epoch waits for `accept()`."""
-        return self._waiting is not None
+        return self._replica.waiting is not None
 
     def startService(self) -> None:
         """Begin to connect; what is followed no more is given back before."""
@@ -249,13 +198,13 @@ class Follower(DialectClient):
         Its positions are handed out as a snapshot. Where nothing was ever stored in it, nothing
         is known: every position stays as it is.
         """
-        if self._waiting is not None and not self.stopped:
-            copy, self._waiting = self._waiting, None
-            if self._continued is not copy:
+        if self.held and not self.stopped:
+            if not self._replica.continues_waiting():
                 self._disconnect("another history was accepted than was asked for")
-            self._adopt(copy)
+            self._replica.accept()
+            self._show_snapshot()
             if not self.blind:
-                self._call(self._on_synced)
+                self._call(self._on.synced)
 
     def acknowledge(
         self,
@@ -286,7 +235,8 @@ class Follower(DialectClient):
 
     def welcomed(self, connection: Connection, welcome: Welcome) -> None:
         """Ask for what is missing."""
-        self._connection, self._snapshot = connection, None
+        self._connection = connection
+        self._replica.drop_snapshot()
         self._subscription.begin()
 
     def answered(self, answer: Answer) -> None:
@@ -302,8 +252,7 @@ class Follower(DialectClient):
         self._become_blind(reason)
 
     def _subscribe(self) -> None:
-        self._continued = self._copy
-        self._ask(self._copy.claim)
+        self._ask(self._replica.claim())
 
     def _login_again(self) -> None:
         if self._connection is not None:
@@ -312,127 +261,81 @@ class Follower(DialectClient):
 
     def _ask(self, claim: dict[str, Any]) -> None:
         if self._connection is not None:
-            frame = wire.subscribe(self.channel, self._filter.symbols, **claim)
-            self._connection.send(frame)
+            self._connection.send(self._replica.filter.subscribe(claim))
 
     def _take_refusal(self, refusal: Error) -> None:
         ended = self._subscription.refused(refusal)
         told, self._refusal = self._refusal, (refusal.code, refusal.text)
         if not ended or self._refusal != told:
-            self._call(self._on_error, refusal.code, refusal.text)
+            self._call(self._on.error, refusal.code, refusal.text)
         if ended and not self.blind:
             self._become_blind(refusal.text)
 
-    def _take_signal(self, signal: Signal) -> None:
-        copy = self._continued
-        if signal.seq <= copy.seq:
+    def _take_signal(self, signal: wire.Signal) -> None:
+        try:
+            followed = self._replica.apply(signal)
+        except ClientError as error:
+            self._disconnect(str(error))
             return
-        before = signal.seq - 1 if signal.prev is None else signal.prev
-        if before != copy.seq or copy.epoch is None:
-            self._disconnect(f"entry {signal.seq} came behind {copy.seq}")
-            return
-        copy.apply(signal)
-        if copy is self._copy:
-            self._waiting = None  # it is the journal that was followed, after all
+        if followed:
             self._end_old_pause()
-            self._call(self._on_signal, signal)
+            self._call(self._on.signal, signal)
 
-    def _begin_snapshot(self, head: Snapshot) -> None:
-        self._snapshot = head, []
+    def _begin_snapshot(self, head: wire.Snapshot) -> None:
+        self._replica.begin_snapshot(head)
 
-    def _take_position(self, position: SnapshotPosition) -> None:
-        if self._snapshot is not None:
-            self._snapshot[1].append(position)
+    def _take_position(self, position: wire.SnapshotPosition) -> None:
+        self._replica.add_position(position)
 
-    def _take_synced(self, synced: Synced) -> None:
-        snapshot, self._snapshot = self._snapshot, None
-        if snapshot is not None:
-            head, found = snapshot
-            if len(found) != head.count:
-                self._disconnect(f"a snapshot of {head.count} had {len(found)}")
-                return
-            h = synced.h if synced.seq == head.seq else ""
-            self._take_snapshot(head, _ChannelCopy(head.epoch, head.seq, h, found))
-        elif not self._ends_replay(synced):
-            self._disconnect(
-                f"entry {synced.seq} of the journal {synced.epoch} was to be the last that was "
-                f"missed, and {self.seq} of {self.epoch} came"
-            )
+    def _take_synced(self, synced: wire.Synced) -> None:
+        try:
+            caught = self._replica.finish(synced)
+        except ClientError as error:
+            self._disconnect(str(error))
             return
-        else:
-            self._waiting = None
-            self._copy.seq, self._copy.h = synced.seq, synced.h
-            if self._incomplete:
-                self._ask({})
-                return
+        if caught is Caught.INCOMPLETE:
+            self._ask({})
+            return
+        waiting = self._replica.waiting
+        if caught is Caught.REPLACED:
+            self._show_snapshot()
+        elif caught is Caught.NEW_HISTORY and waiting is not None:
+            self._call(self._on.epoch, self.epoch, waiting.epoch)
         self._become_current()
 
-    def _take_snapshot(self, head: Snapshot, copy: _ChannelCopy) -> None:
-        went_back = head.diverged or head.seq < self.seq
-        if self.epoch is None or (head.epoch == self.epoch and not went_back):
-            self._waiting = None
-            self._adopt(copy)
-            return
-        known = self._waiting is not None and self._waiting.epoch == head.epoch
-        self._waiting = self._continued = copy
-        if not known:
-            self._call(self._on_epoch, self.epoch, head.epoch)
+    def _take_status(self, status: wire.ProviderStatus) -> None:
+        self._call(self._on.provider, status.publisher == "up", status.since)
 
-    def _take_status(self, status: ProviderStatus) -> None:
-        self._call(self._on_provider, status.publisher == "up", status.since)
-
-    def _take_paused(self, paused: Paused) -> None:
+    def _take_paused(self, paused: wire.Paused) -> None:
         self._set_paused(paused.mode)
 
-    def _take_resumed(self, _: Resumed) -> None:
+    def _take_resumed(self, _: wire.Resumed) -> None:
         self._set_paused(None)
 
-    def _take_flattened(self, _: Flattened) -> None:
-        self._call(self._on_flattened)
+    def _take_flattened(self, _: wire.Flattened) -> None:
+        self._call(self._on.flattened)
 
-    def _take_notice(self, notice: Notice) -> None:
-        self._call(self._on_notice, notice.text)
+    def _take_notice(self, notice: wire.Notice) -> None:
+        self._call(self._on.notice, notice.text)
 
-    def _take_channels(self, channels: Channels) -> None:
+    def _take_channels(self, channels: wire.Channels) -> None:
         self._subscription.offered(channels.channels)
 
-    def _take_heartbeat(self, _: Heartbeat) -> None:
+    def _take_heartbeat(self, _: wire.Heartbeat) -> None:
         self._end_old_pause()
 
     # What follows from it
 
-    def _ends_replay(self, synced: Synced) -> bool:
-        """Return whether nothing is missing before SYNCED; a filter leaves out what it may."""
-        if synced.epoch != self.epoch or synced.seq < self.seq:
-            return False
-        return synced.seq == self.seq or self._filter.symbols is not None
-
-    @property
-    def _incomplete(self) -> bool:
-        """Whether some of what is followed was not followed when the copy was made."""
-        return self.epoch is not None and not _Filter.read(self.kept_for).covers(self._filter)
-
-    def _adopt(self, copy: _ChannelCopy) -> None:
-        if copy.seq == 0:  # nothing is known, and nothing must change
-            copy.positions = self._copy.positions
-        self._copy = self._continued = copy
-        self.kept_for = str(self._filter)
+    def _show_snapshot(self) -> None:
+        copy = self._replica.copy
         if copy.seq:
-            self._call(self._on_snapshot, list(copy.positions.values()))
+            self._call(self._on.snapshot, list(copy.positions.values()))
 
     def _release_unfollowed(self) -> None:
-        """Part from the positions that are followed no more: nobody else would close them."""
-        before, positions = _Filter.read(self.kept_for), self._copy.positions
-        if self.kept_for and before.channel != self.channel:
-            given, self._copy = list(positions.values()), _ChannelCopy(None, 0, "")
-        else:
-            given = [each for each in positions.values() if not self._filter.has(each)]
-            for each in given:
-                del positions[_key(each)]
-        # What was given back is not followed again without a snapshot.
-        self.kept_for = str(self._filter) if before.covers(self._filter) else ""
-        if given:
-            self._call(self._on_unfollowed, given)
+        """Hand back the positions that are not followed any more: nobody else would close them."""
+        released = self._replica.release_unfollowed()
+        if released:
+            self._call(self._on.unfollowed, released)
 
     def _become_current(self) -> None:
         self._subscription.granted()
@@ -441,21 +344,21 @@ class Follower(DialectClient):
         self._refusal = None
         self._pause_unconfirmed = self.paused is not None
         self.blind = False
-        self._call(self._on_blind, "")
+        self._call(self._on.blind, "")
         if not self.held:
-            self._call(self._on_synced)
+            self._call(self._on.synced)
 
     def _become_blind(self, reason: str) -> None:
-        self._snapshot = None
+        self._replica.drop_snapshot()
         self._pause_unconfirmed = False
         self.blind = True
-        self._call(self._on_blind, reason)
+        self._call(self._on.blind, reason)
 
     def _set_paused(self, mode: PauseMode | None) -> None:
         changed, self.paused = mode != self.paused, mode
         self._pause_unconfirmed = False
         if changed:
-            self._call(self._on_paused, mode)
+            self._call(self._on.paused, mode)
 
     def _end_old_pause(self) -> None:
         # A pause is told behind SYNCED; one that ended while nothing was heard is not told of.
@@ -473,27 +376,23 @@ class Follower(DialectClient):
 
 _HANDLERS: Mapping[type, Callable[[Follower, Any], None]] = {
     Error: Follower._take_refusal,
-    Signal: Follower._take_signal,
-    Snapshot: Follower._begin_snapshot,
-    SnapshotPosition: Follower._take_position,
-    Synced: Follower._take_synced,
-    ProviderStatus: Follower._take_status,
-    Paused: Follower._take_paused,
-    Resumed: Follower._take_resumed,
-    Flattened: Follower._take_flattened,
-    Notice: Follower._take_notice,
-    Channels: Follower._take_channels,
-    Heartbeat: Follower._take_heartbeat,
+    wire.Signal: Follower._take_signal,
+    wire.Snapshot: Follower._begin_snapshot,
+    wire.SnapshotPosition: Follower._take_position,
+    wire.Synced: Follower._take_synced,
+    wire.ProviderStatus: Follower._take_status,
+    wire.Paused: Follower._take_paused,
+    wire.Resumed: Follower._take_resumed,
+    wire.Flattened: Follower._take_flattened,
+    wire.Notice: Follower._take_notice,
+    wire.Channels: Follower._take_channels,
+    wire.Heartbeat: Follower._take_heartbeat,
 }
 
 
-def _key(entry: Entry) -> Key:
-    return entry.symbol, entry.ticket
-
-
-def _check(filter: _Filter) -> None:
+def _check(filter: Filter) -> None:
     """Refuse here what could never be asked for."""
     try:
-        wire.subscribe(filter.channel, filter.symbols, "0" * 16, MAX_NUMBER - 1, "0" * 8)
+        filter.subscribe({"epoch": "0" * 16, "after": MAX_NUMBER - 1, "h": "0" * 8})
     except WireError as error:
         raise ClientError(f"{error}; {filter} cannot be followed.") from error

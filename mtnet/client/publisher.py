@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from decimal import Decimal
 from enum import Enum, auto
+from itertools import count
 from secrets import token_hex
 
+from msgspec import Struct
 from msgspec.structs import replace
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
@@ -23,15 +25,7 @@ from mtnet.client.subscription import RETRYABLE_CODES
 from mtnet.errors import ClientError, RefusedError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.values import Kind, PauseMode, Take, parse_volume
-from mtnet.services.signals.wire import (
-    Answer,
-    Flattened,
-    Notice,
-    Paused,
-    Publish,
-    Resumed,
-    Stored,
-)
+from mtnet.services.signals.wire import Answer, Publish
 from mtnet.session import messages
 from mtnet.session.messages import Error, Welcome
 
@@ -67,6 +61,19 @@ class _Signal:
         if self.retry is not None and self.retry.active():
             self.retry.cancel()
         self.state, self.retry = state, None
+
+
+class PublisherCallbacks(Struct, frozen=True):
+    """The callbacks of a `Publisher`."""
+
+    connected: Callable[[], object]
+    lost: Callable[[str], object]
+    trouble: Callable[[str], object]
+    fenced: Callable[[str], object]
+    paused: Callable[[PauseMode | None], object]
+    flattened: Callable[[], object]
+    notice: Callable[[str], object]
+    error: Callable[[str, str], object]
 
 
 class Publisher(DialectClient):
@@ -134,14 +141,20 @@ class Publisher(DialectClient):
                 f"holds in {channel}: take is 'free' or '1', not '0'."
             )
         self._channel, self.name, self.login = channel, name, login
-        self._on_connected, self._on_lost = on_connected, on_lost
-        self._on_trouble, self._on_fenced = on_trouble, on_fenced
-        self._on_paused, self._on_flattened = on_paused, on_flattened
-        self._on_notice, self._on_error = on_notice, on_error
+        self._on = PublisherCallbacks(
+            on_connected,
+            on_lost,
+            on_trouble,
+            on_fenced,
+            on_paused,
+            on_flattened,
+            on_notice,
+            on_error,
+        )
         self._clock, self._take_over = clock, take
         self._taken: set[str] = set()
         self._reconciler = None if positions is None else self._reconcile(positions)
-        self._run, self._count = token_hex(8), 0
+        self._ids = map(f"{token_hex(8)}-{{}}".format, count(1))
         self._queues: dict[tuple[str, str], Queue] = {}
         self._signals: Queue = {}
         self._connection: Connection | None = None
@@ -161,7 +174,7 @@ class Publisher(DialectClient):
             self._write,
             self._publish_change,
             lambda: [each.asked for each in self._signals.values() if self._is_here(each.asked)],
-            lambda code, text: self._call(self._on_error, code, text),
+            lambda code, text: self._call(self._on.error, code, text),
         )
 
     def startService(self) -> None:
@@ -210,11 +223,10 @@ class Publisher(DialectClient):
         """
         if self._why_stopped:
             raise ClientError(self._why_stopped)
-        self._count += 1
         text = volume if isinstance(volume, str) else f"{volume:f}"
         try:
             asked = Publish(
-                id or f"{self._run}-{self._count}",
+                id or next(self._ids),
                 symbol,
                 parse_volume(text),
                 channel or self._channel,
@@ -238,7 +250,7 @@ class Publisher(DialectClient):
     def welcomed(self, connection: Connection, welcome: Welcome) -> None:
         """Send what is not stored."""
         self._connection = connection
-        self._on_connected()
+        self._on.connected()
         for queue in list(self._queues.values()):
             self._send_next(queue)
         if self._reconciler is not None and not self.stopped:
@@ -246,12 +258,12 @@ class Publisher(DialectClient):
 
     def answered(self, answer: Answer) -> None:
         """Take what the server says."""
-        if isinstance(answer, Stored):
+        if isinstance(answer, wire.Stored):
             self._take_stored(answer)
         elif isinstance(answer, Error):
             self._refused(answer)
-        elif isinstance(answer, Notice):
-            self._on_notice(answer.text)
+        elif isinstance(answer, wire.Notice):
+            self._on.notice(answer.text)
         elif getattr(answer, "channel", "") == self._channel:
             self._take_pause(answer)
         if self._reconciler is not None and not self.stopped:
@@ -264,17 +276,17 @@ class Publisher(DialectClient):
             self._reconciler.end()
         for signal in self._signals.values():
             signal.enter(_State.QUEUED)
-        self._call(self._on_lost, reason)
+        self._call(self._on.lost, reason)
 
     def _take_pause(self, answer: Answer) -> None:
-        if isinstance(answer, Paused):
-            self._on_paused(answer.mode)
-        elif isinstance(answer, Resumed):
-            self._on_paused(None)
-        elif isinstance(answer, Flattened):
-            self._on_flattened()
+        if isinstance(answer, wire.Paused):
+            self._on.paused(answer.mode)
+        elif isinstance(answer, wire.Resumed):
+            self._on.paused(None)
+        elif isinstance(answer, wire.Flattened):
+            self._on.flattened()
 
-    def _take_stored(self, answer: Stored) -> None:
+    def _take_stored(self, answer: wire.Stored) -> None:
         signal = self._signals.get(answer.id)
         # STORED is true whenever it comes; a signal that never left is not what it is about.
         if signal is None or signal.state is _State.QUEUED:
@@ -291,7 +303,7 @@ class Publisher(DialectClient):
         signal = self._signals.get(answer.id)
         if answer.code == "fenced":
             self._stop(f"Another publisher holds {answer.channel}; this one has stopped.")
-            self._on_fenced(answer.channel)
+            self._on.fenced(answer.channel)
         elif signal is not None and signal.state is _State.SENT:
             self._refuse(signal, answer)
         elif answer.id:
@@ -299,13 +311,13 @@ class Publisher(DialectClient):
         elif answer.code == "login" or (answer.code == "expired" and self._connection is None):
             self._stop(answer.text)
         elif answer.code not in RETRYABLE_CODES:  # those are about SUBSCRIBE
-            self._call(self._on_error, answer.code, answer.text)
+            self._call(self._on.error, answer.code, answer.text)
 
     def _refuse(self, signal: _Signal, answer: Error) -> None:
         if answer.code == "server":  # it is certainly not stored
             signal.enter(_State.RETRYING)
             signal.retry = self._clock.callLater(RETRY_DELAY, self._send, signal)
-            self._on_trouble(answer.text)
+            self._on.trouble(answer.text)
             return
         self._finish(signal)
         signal.done.errback(RefusedError(answer.code, answer.text, answer.closed))
@@ -352,7 +364,7 @@ class Publisher(DialectClient):
     def _report_refusal(self, failure: Failure) -> None:
         failure.trap(ClientError)
         if isinstance(failure.value, RefusedError):
-            self._call(self._on_error, failure.value.code, str(failure.value))
+            self._call(self._on.error, failure.value.code, str(failure.value))
 
     def _is_here(self, asked: Publish) -> bool:
         return asked.channel == self._channel

@@ -22,17 +22,7 @@ from mtnet.client.subscription import RetryingSubscription
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.values import PauseMode, parse_volume
-from mtnet.services.signals.wire import (
-    Answer,
-    Channels,
-    Paused,
-    Publish,
-    Resumed,
-    Signal,
-    Snapshot,
-    SnapshotPosition,
-    Synced,
-)
+from mtnet.services.signals.wire import Answer, Publish
 from mtnet.session.grammar import parse
 from mtnet.session.messages import Error
 
@@ -118,33 +108,33 @@ class Reconciler:
                 self._shown = {}
                 self._begin_counting()
 
-    def _begin_snapshot(self, _: Snapshot) -> None:
+    def _begin_snapshot(self, _: wire.Snapshot) -> None:
         self._snapshot = {}
 
-    def _take_position(self, position: SnapshotPosition) -> None:
+    def _take_position(self, position: wire.SnapshotPosition) -> None:
         self._snapshot[key_of(position)] = position
 
-    def _take_synced(self, synced: Synced) -> None:
+    def _take_synced(self, synced: wire.Synced) -> None:
         self._subscription.granted()
         self._seq = synced.seq
         self._shown, self._snapshot = self._snapshot, {}
         self._begin_counting()
 
-    def _take_signal(self, signal: Signal) -> None:
+    def _take_signal(self, signal: wire.Signal) -> None:
         if self._shown is not None:
             self._seq = signal.seq
             apply(self._shown, signal)
 
-    def _take_paused(self, paused: Paused) -> None:
+    def _take_paused(self, paused: wire.Paused) -> None:
         before, self._mode = self._mode, paused.mode
         if before == "frozen" and paused.mode == "close_only":
             self._begin_counting()
 
-    def _take_resumed(self, _: Resumed) -> None:
+    def _take_resumed(self, _: wire.Resumed) -> None:
         self._mode = None
         self._begin_counting()
 
-    def _take_channels(self, channels: Channels) -> None:
+    def _take_channels(self, channels: wire.Channels) -> None:
         self._subscription.offered(channels.channels)
 
     def _begin_counting(self) -> None:
@@ -227,11 +217,11 @@ class Reconciler:
 
 _HANDLERS: Mapping[type, Callable[[Reconciler, Any], None]] = {
     Error: Reconciler._take_refusal,
-    Snapshot: Reconciler._begin_snapshot,
-    SnapshotPosition: Reconciler._take_position,
-    Synced: Reconciler._take_synced,
-    Signal: Reconciler._take_signal,
-    Paused: Reconciler._take_paused,
-    Resumed: Reconciler._take_resumed,
-    Channels: Reconciler._take_channels,
+    wire.Snapshot: Reconciler._begin_snapshot,
+    wire.SnapshotPosition: Reconciler._take_position,
+    wire.Synced: Reconciler._take_synced,
+    wire.Signal: Reconciler._take_signal,
+    wire.Paused: Reconciler._take_paused,
+    wire.Resumed: Reconciler._take_resumed,
+    wire.Channels: Reconciler._take_channels,
 }

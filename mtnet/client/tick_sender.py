@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -58,6 +59,55 @@ class Batch:
         self.text = b"".join(line + b"\n" for line in lines)
 
 
+class Batcher:
+    """
+    Gathers ticks into numbered batches: of `MAX_BATCH`, or of those of `BATCH_INTERVAL`.
+
+    Args:
+        complete: takes each batch.
+    """
+
+    def __init__(self, clock: IReactorTime, complete: Callable[[Batch], object]) -> None:
+        self._clock, self._complete = clock, complete
+        self._lines: list[bytes] = []
+        self._number = FIRST_NUMBER - int(clock.seconds() * 1_000_000)
+        self._timer: IDelayedCall | None = None
+
+    def add(self, line: bytes) -> None:
+        """Take a tick."""
+        self._lines.append(line)
+        if len(self._lines) >= MAX_BATCH:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._clock.callLater(BATCH_INTERVAL, self._due)
+
+    def flush(self) -> None:
+        """Complete the batch, however few its ticks are."""
+        self.stop()
+        if self._lines:
+            self._number += 1
+            batch, self._lines = Batch(self._number, self._lines), []
+            self._complete(batch)
+
+    def stop(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _due(self) -> None:
+        self._timer = None
+        self.flush()
+
+
+class SenderCallbacks(Struct, frozen=True):
+    """The callbacks of a `TickSender`."""
+
+    connected: Callable[[], object]
+    lost: Callable[[str], object]
+    error: Callable[[str], object]
+
+
 class TickSender:
     """
     Sends ticks in numbered batches, until the server says that they are on its disk.
@@ -97,13 +147,10 @@ class TickSender:
     ) -> None:
         _check_source(source)
         self.source, self.login = source.encode(), login
-        self.on_connected, self.on_lost, self.on_error = on_connected, on_lost, on_error
-        self._clock = clock
-        self._lines: list[bytes] = []
+        self.on = SenderCallbacks(on_connected, on_lost, on_error)
+        self._batcher = Batcher(clock, self._take)
         self._batches: deque[Batch] = deque()
-        self._number = FIRST_NUMBER - int(clock.seconds() * 1_000_000)
         self._protocol: _SenderProtocol | None = None
-        self._timer: IDelayedCall | None = None
         self._waiting: list[tuple[int, Deferred[None]]] = []
         self._closed = False
         self.sent = self.stored = self.refused = self.turned_away = 0
@@ -122,9 +169,7 @@ class TickSender:
     def stopService(self) -> "Deferred[None]":
         """Disconnect, whatever waits: await `synced` before, to lose nothing."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._batcher.stop()
         waiting, self._waiting = self._waiting, []
         for _, done in waiting:
             done.errback(_stopped())
@@ -174,16 +219,12 @@ class TickSender:
             symbol, rest = parse(record, {})
         except WireError as error:
             raise ClientError(f"{error}.") from error
-        self._lines.append(symbol + b" " + rest)
         self.sent += 1
-        if len(self._lines) >= MAX_BATCH:
-            self._close_batch()
-        elif self._timer is None:
-            self._timer = self._clock.callLater(BATCH_INTERVAL, self._due)
+        self._batcher.add(symbol + b" " + rest)
 
     def synced(self) -> "Deferred[None]":
         """Return what fires once all that was handed in is stored, or refused for good."""
-        self._close_batch()
+        self._batcher.flush()
         if not self.waiting:
             return succeed(None)
         if self._closed:
@@ -192,19 +233,9 @@ class TickSender:
         self._waiting.append((self.sent, done))
         return done
 
-    def _due(self) -> None:
-        self._timer = None
-        self._close_batch()
-
-    def _close_batch(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._lines:
-            self._number += 1
-            self._batches.append(Batch(self._number, self._lines))
-            self._lines = []
-            self._push()
+    def _take(self, batch: Batch) -> None:
+        self._batches.append(batch)
+        self._push()
 
     def _push(self) -> None:
         if self._protocol is not None:
@@ -215,13 +246,13 @@ class TickSender:
     def connected(self, protocol: "_SenderProtocol") -> None:
         """Send what waits, from the oldest batch on."""
         self._protocol = protocol
-        self.on_connected()
+        self.on.connected()
         self._push()
 
     def lost(self, reason: str) -> None:
         """What was under way is sent again."""
         self._protocol = None
-        self.on_lost(reason)
+        self.on.lost(reason)
 
     def confirm(self, stored: int) -> None:
         """Let go of the oldest batch, of which so many ticks are on the server's disk."""
@@ -305,7 +336,7 @@ class _SenderProtocol(LineReceiver):
             # It is told at most once a second; rights last as long as the connection.
             self._refused = True
             self._denied = self._denied or code == "denied"
-            self._sender.on_error(sentence)
+            self._sender.on.error(sentence)
 
     def _reject_server(self, line: bytes) -> None:
         # What repeats all that it hears would be quoted with the password.
@@ -313,7 +344,7 @@ class _SenderProtocol(LineReceiver):
         self._end(f"port What answers there is no tick port: {quoted}")
 
     def _end(self, sentence: str) -> None:
-        self._sender.on_error(sentence)
+        self._sender.on.error(sentence)
         self.clearLineBuffer()
         self.transport.abortConnection()
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from fakes import entries
 from fakes.transports import MemoryEndpoint
+from msgspec.structs import replace
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 
@@ -537,9 +538,11 @@ def test_what_can_be_no_acknowledgement_is_refused_with_a_sentence(harness):
 def test_a_follower_may_be_stopped_when_the_connection_is_lost(harness):
     harness.server.answer = lambda asked: snapshot(1, "A")
     follower = harness.follow()
-    follower._on_blind = lambda why: follower.stopService().addCallback(
-        lambda _: harness.told.append("stopped")
-    )
+
+    def stop(why):
+        follower.stopService().addCallback(lambda _: harness.told.append("stopped"))
+
+    follower._on = replace(follower._on, blind=stop)
     harness.line.connection.cut()
     harness.clock.advance(60)
     assert harness.names[-1] == "stopped"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from msgspec.structs import replace
 from publishing import Harness
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from zope.interface import directlyProvides
@@ -453,7 +454,7 @@ def test_what_was_stored_before_the_snapshot_says_nothing_about_what_came_after(
 def test_a_publisher_may_be_stopped_in_every_callback(name, happen):
     account = Account(lots(A="1"), lots(A="2"))
     publisher = account.harness.publisher
-    setattr(publisher, f"_on_{name}", lambda *_: publisher.stopService())
+    publisher._on = replace(publisher._on, **{name: lambda *_: publisher.stopService()})
     account.harness.settle()
     account.held = lots(A="3", B="1")
     happen(account)
@@ -484,7 +485,8 @@ def test_a_program_that_fails_when_it_is_told_of_an_error_is_counted_again():
     def fail(code, text):
         raise RuntimeError(text)
 
-    account.harness.publisher._on_error = fail
+    publisher = account.harness.publisher
+    publisher._on = replace(publisher._on, error=fail)
     with pytest.raises(RuntimeError):
         account.harness.settle()
     account.held = lots(A="2")

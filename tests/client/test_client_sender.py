@@ -64,7 +64,7 @@ class Harness:
             on_error=self.errors.append,
             **options,
         )
-        self.first = self.sender._number + 1
+        self.first = self.sender._batcher._number + 1
         self.sender.startService()
         self.line.settle()
 

@@ -1,0 +1,229 @@
+"""
+A replica of a channel: what a follower has received of it, entry by entry.
+
+Pure. What breaks the order of entries is a `ClientError`; the follower connects again.
+"""
+
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Any
+
+from mtnet.errors import ClientError
+from mtnet.services.signals import wire
+from mtnet.services.signals.wire import Entry, Signal, Snapshot, SnapshotPosition, Synced
+from mtnet.session.fields import join_list, split_list
+
+Key = tuple[str, str]
+"""Symbol and ticket; no ticket = the net position."""
+
+
+class Caught(Enum):
+    """
+    What SYNCED means.
+
+    REPLAYED: nothing is missing. INCOMPLETE: positions are missing that were not followed before,
+    and a snapshot is needed. REPLACED: a snapshot is the copy now. HELD: a snapshot of another
+    history waits for `accept`, as one did before. NEW_HISTORY: the same, for the first time.
+    """
+
+    REPLAYED, INCOMPLETE, REPLACED, HELD, NEW_HISTORY = (auto() for _ in range(5))
+
+
+class ChannelCopy:
+    """
+    A copy of a channel.
+
+    Attributes:
+        epoch: of the journal that it is of; None = of none yet.
+        seq, h: of the last entry that is in it; an empty `h` is not known.
+    """
+
+    def __init__(
+        self, epoch: str | None, seq: int, h: str, positions: Iterable[Entry] = ()
+    ) -> None:
+        self.epoch, self.seq, self.h = epoch, seq, h
+        self.positions: dict[Key, Entry] = {_key(each): each for each in positions}
+
+    def apply(self, signal: Signal) -> None:
+        """Take the next entry."""
+        self.seq, self.h = signal.seq, signal.h
+        if signal.volume:
+            self.positions[_key(signal)] = signal
+        else:
+            self.positions.pop(_key(signal), None)
+
+    @property
+    def claim(self) -> dict[str, Any]:
+        """The fields of SUBSCRIBE that name the copy."""
+        if self.epoch is None:
+            return {}
+        return {"epoch": self.epoch, "after": self.seq, "h": self.h or None}
+
+
+class Filter:
+    """The part of a channel that is followed; symbols None = all."""
+
+    def __init__(self, channel: str, symbols: Iterable[str] | None) -> None:
+        self.channel = channel
+        self.symbols = None if symbols is None else frozenset(symbols)
+
+    def __str__(self) -> str:
+        names = "" if self.symbols is None else f":{join_list(sorted(self.symbols))}"
+        return self.channel + names
+
+    @classmethod
+    def read(cls, text: str) -> "Filter":
+        """Undo `str`."""
+        channel, colon, names = text.partition(":")
+        return cls(channel, split_list(names) if colon else None)
+
+    def covers(self, other: "Filter") -> bool:
+        """Return whether all that `other` follows is followed here too."""
+        if self.channel != other.channel:
+            return False
+        return self.symbols is None or (other.symbols is not None and other.symbols <= self.symbols)
+
+    def has(self, entry: Entry) -> bool:
+        """Return whether an entry is followed."""
+        if entry.channel != self.channel:
+            return False
+        return self.symbols is None or entry.symbol in self.symbols
+
+    def subscribe(self, claim: dict[str, Any]) -> bytes:
+        """Return the SUBSCRIBE for it, with the fields that name a copy."""
+        return wire.subscribe(self.channel, self.symbols, **claim)
+
+
+class Replica:
+    """
+    Applies SIGNAL, SNAPSHOT, POSITION and SYNCED to a copy, or to one that waits for `accept`.
+
+    Args:
+        filter: what is followed.
+        copy: of an earlier run.
+        kept_for: the channel and symbols that it is complete for; empty = not known.
+
+    Attributes:
+        copy: what was handed out.
+        waiting: the copy of another history; None = there is none.
+    """
+
+    def __init__(self, filter: Filter, copy: ChannelCopy, kept_for: str) -> None:
+        self.filter, self.copy, self.kept_for = filter, copy, kept_for
+        self.waiting: ChannelCopy | None = None
+        # What the present connection continues: the copy that was claimed, or one that waits.
+        self._continued = copy
+        self._snapshot: tuple[Snapshot, list[Entry]] | None = None
+
+    def claim(self) -> dict[str, Any]:
+        """Return the fields of SUBSCRIBE that name the copy, which the connection continues now."""
+        self._continued = self.copy
+        return self.copy.claim
+
+    def drop_snapshot(self) -> None:
+        """Forget a snapshot that is not complete."""
+        self._snapshot = None
+
+    def apply(self, signal: Signal) -> bool:
+        """
+        Take the next entry; return whether it is to be handed out.
+
+        Raises:
+            ClientError: entries before it are missing.
+        """
+        copy = self._continued
+        if signal.seq <= copy.seq:
+            return False
+        before = signal.seq - 1 if signal.prev is None else signal.prev
+        if before != copy.seq or copy.epoch is None:
+            raise ClientError(f"entry {signal.seq} came behind {copy.seq}")
+        copy.apply(signal)
+        if copy is not self.copy:
+            return False
+        self.waiting = None  # it is the journal that was followed, after all
+        return True
+
+    def begin_snapshot(self, head: Snapshot) -> None:
+        """Collect the positions of a snapshot."""
+        self._snapshot = head, []
+
+    def add_position(self, position: SnapshotPosition) -> None:
+        """Take a position of the snapshot."""
+        if self._snapshot is not None:
+            self._snapshot[1].append(position)
+
+    def finish(self, synced: Synced) -> Caught:
+        """
+        End a replay or a snapshot.
+
+        Raises:
+            ClientError: it is not complete.
+        """
+        snapshot, self._snapshot = self._snapshot, None
+        if snapshot is not None:
+            return self._finish_snapshot(*snapshot, synced)
+        if not self._ends_replay(synced):
+            raise ClientError(
+                f"entry {synced.seq} of the journal {synced.epoch} was to be the last that was "
+                f"missed, and {self.copy.seq} of {self.copy.epoch} came"
+            )
+        self.waiting = None
+        self.copy.seq, self.copy.h = synced.seq, synced.h
+        return Caught.INCOMPLETE if self._incomplete() else Caught.REPLAYED
+
+    def continues_waiting(self) -> bool:
+        """Return whether the present connection continues the copy that waits."""
+        return self._continued is self.waiting
+
+    def accept(self) -> None:
+        """Make the copy that waits the one that is followed."""
+        copy, self.waiting = self.waiting, None
+        if copy is not None:
+            self._adopt(copy)
+
+    def release_unfollowed(self) -> list[Entry]:
+        """Take out the positions of an earlier run that are not followed any more."""
+        before, positions = Filter.read(self.kept_for), self.copy.positions
+        if self.kept_for and before.channel != self.filter.channel:
+            released, self.copy = list(positions.values()), ChannelCopy(None, 0, "")
+        else:
+            released = [each for each in positions.values() if not self.filter.has(each)]
+            for each in released:
+                del positions[_key(each)]
+        # What was released is not followed again without a snapshot.
+        self.kept_for = str(self.filter) if before.covers(self.filter) else ""
+        return released
+
+    def _finish_snapshot(self, head: Snapshot, found: list[Entry], synced: Synced) -> Caught:
+        if len(found) != head.count:
+            raise ClientError(f"a snapshot of {head.count} had {len(found)}")
+        h = synced.h if synced.seq == head.seq else ""
+        copy = ChannelCopy(head.epoch, head.seq, h, found)
+        went_back = head.diverged or head.seq < self.copy.seq
+        if self.copy.epoch is None or (head.epoch == self.copy.epoch and not went_back):
+            self.waiting = None
+            self._adopt(copy)
+            return Caught.REPLACED
+        known = self.waiting is not None and self.waiting.epoch == head.epoch
+        self.waiting = self._continued = copy
+        return Caught.HELD if known else Caught.NEW_HISTORY
+
+    def _ends_replay(self, synced: Synced) -> bool:
+        """Return whether nothing is missing before SYNCED; a filter leaves out what it may."""
+        if synced.epoch != self.copy.epoch or synced.seq < self.copy.seq:
+            return False
+        return synced.seq == self.copy.seq or self.filter.symbols is not None
+
+    def _incomplete(self) -> bool:
+        """Return whether part of what is followed was not when the copy was made."""
+        return self.copy.epoch is not None and not Filter.read(self.kept_for).covers(self.filter)
+
+    def _adopt(self, copy: ChannelCopy) -> None:
+        if copy.seq == 0:  # nothing is known, and nothing must change
+            copy.positions = self.copy.positions
+        self.copy = self._continued = copy
+        self.kept_for = str(self.filter)
+
+
+def _key(entry: Entry) -> Key:
+    return entry.symbol, entry.ticket
