@@ -97,9 +97,8 @@ def names(node: ast.AST) -> Iterator[str]:
     for each in ast.walk(node):
         if isinstance(each, ast.Name):
             yield each.id
-        elif isinstance(each, ast.Constant) and isinstance(each.value, str):
-            if each.value.isidentifier():
-                yield each.value
+        elif isinstance(each, ast.Constant) and str(each.value).isidentifier():
+            yield str(each.value)
 
 
 def bases(node: ast.ClassDef) -> set[str]:

@@ -107,8 +107,9 @@ def make_environment(
         accounts,
     )
     root = Environment.root(config, clock, now, access, LogThrottle())
-    health = HealthReport(lambda: components.health())
+    health = HealthReport()
     components = Components(found, root, lambda name: InlineWorker(), health)
+    health.components = components.health
     shared = {each.name: getattr(root, each.name) for each in fields(root)}
     shared |= {"find": components.find, "find_all": components.find_all}
     return FakeEnvironment(**shared, components=components)

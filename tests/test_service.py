@@ -10,8 +10,9 @@ from twisted.internet.testing import MemoryReactorClock
 
 from mtnet.daemon.configuration import load
 from mtnet.daemon.datadir import DataFolder
+from mtnet.daemon.machine import SPACE_CHECK_INTERVAL
 from mtnet.interfaces import IHealth, ITicks
-from mtnet.service import SPACE_CHECK_INTERVAL, Daemon
+from mtnet.service import Daemon
 
 DAY = 86_400_000
 
@@ -50,7 +51,7 @@ class Thread:
 @pytest.fixture
 def start(tmp_path, monkeypatch):
     """Start a daemon on a reactor and the test's own data folder."""
-    monkeypatch.setattr("mtnet.service.SerialWorker", Thread)
+    monkeypatch.setattr("mtnet.daemon.machine.SerialWorker", Thread)
     monkeypatch.setattr("mtnet.service.on_hangup", lambda *_: None)
     started = []
 
@@ -94,7 +95,7 @@ def test_a_clock_that_went_on_from_a_doubted_start_is_right_and_noted(start, tmp
     folder.release()
     daemon = start(reactor)
     assert daemon.health()["warnings"] == []
-    assert daemon._folder.last_run() >= now
+    assert daemon._machine.folder.last_run() >= now
 
 
 def test_strangers_are_not_told_where_the_data_folder_is(start, monkeypatch, tmp_path):

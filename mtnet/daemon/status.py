@@ -1,6 +1,6 @@
 """Status reports: what `mtnet status` and `/healthz` show."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from zope.interface import implementer
@@ -11,25 +11,24 @@ from mtnet.daemon.ports import BoundListener
 from mtnet.interfaces import IHealth
 from mtnet.redact import PathRedactor
 
-Part = Callable[[], Mapping[str, Any]]
-"""Returns the health of one part of the daemon, see `IStatus.health`."""
-
 
 @implementer(IHealth)
 class HealthReport:
     """
     Joins the health of all parts.
 
-    Args:
-        parts: returns them by name.
+    Attributes:
+        parts: return the health of one part each, by its name, see `IStatus.health`.
+        components: returns the health of every component.
     """
 
-    def __init__(self, parts: Callable[[], Mapping[str, Mapping[str, Any]]]) -> None:
-        self._parts = parts
+    def __init__(self) -> None:
+        self.parts: dict[str, Callable[[], Mapping[str, Any]]] = {}
+        self.components: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
 
     def health(self) -> dict[str, Any]:
         """Return whether everything is healthy, what is not, and each part; with paths."""
-        parts = self._parts()
+        parts = {**self.components(), **{name: part() for name, part in self.parts.items()}}
         trouble = [f"{name}: {_cause(part)}" for name, part in parts.items() if not part["healthy"]]
         warnings = [f"{name}: {p['warning']}" for name, p in parts.items() if p.get("warning")]
         return {"healthy": not trouble, "trouble": trouble, "warnings": warnings, **parts}
@@ -51,8 +50,8 @@ class PublicHealth:
 class ListenerTable:
     """The listeners, as the daemon prints them at its start and `mtnet status` shows them."""
 
-    def __init__(self, bound: Iterable[BoundListener], anonymous: AnonymousAccess) -> None:
-        self._bound, self._anonymous = list(bound), anonymous
+    def __init__(self, bound: Sequence[BoundListener], anonymous: AnonymousAccess) -> None:
+        self._bound, self._anonymous = bound, anonymous
 
     def rows(self) -> list[dict[str, str]]:
         """Return one row for each listener."""

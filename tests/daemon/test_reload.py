@@ -7,7 +7,7 @@ from twisted.application.app import AppLogger
 from twisted.python.logfile import LogFile
 from twisted.scripts._twistd_unix import UnixAppLogger
 
-from mtnet.daemon import log_file
+from mtnet.daemon import reload
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def handler():
 def test_what_was_moved_away_gets_no_more_lines(file, tmp_path):
     file.write("before\n")
     (tmp_path / "mtnet.log").rename(tmp_path / "mtnet.log.1")
-    log_file.reopen(file)
+    reload.reopen(file)
     file.write("after\n")
     assert (tmp_path / "mtnet.log").read_text() == "after\n"
     assert (tmp_path / "mtnet.log.1").read_text() == "before\n"
@@ -36,7 +36,7 @@ def test_what_was_moved_away_gets_no_more_lines(file, tmp_path):
 
 def test_what_was_not_moved_is_written_on_at_its_end(file, tmp_path):
     file.write("before\n")
-    log_file.reopen(file)
+    reload.reopen(file)
     file.write("after\n")
     assert (tmp_path / "mtnet.log").read_text() == "before\nafter\n"
 
@@ -45,18 +45,18 @@ def test_where_it_cannot_be_opened_the_old_one_is_written_to(file, tmp_path):
     (tmp_path / "mtnet.log").rename(tmp_path / "mtnet.log.1")
     (tmp_path / "mtnet.log").mkdir()
     with pytest.raises(OSError, match="directory"):
-        log_file.reopen(file)
+        reload.reopen(file)
     file.write("on\n")
     assert (tmp_path / "mtnet.log.1").read_text() == "on\n"
 
 
 def test_the_file_of_twistd_is_found(tmp_path, handler):
     """It hangs on names of Twisted's own."""
-    assert log_file.current() is None
+    assert reload.current() is None
     logger = UnixAppLogger({"logfile": str(tmp_path / "mtnet.log"), "nodaemon": True})
     assert isinstance(logger, AppLogger)
     logger._getLogObserver()
-    found = log_file.current()
+    found = reload.current()
     assert isinstance(found, LogFile)
     assert found.path == str(tmp_path / "mtnet.log")
     found.close()

@@ -1,0 +1,87 @@
+"""Binds the components to their endpoints, each below the connection pipeline."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+
+from mtnet.daemon.components import Components
+from mtnet.daemon.environment import Environment
+from mtnet.daemon.ports import BoundListener, listen, listen_udp
+from mtnet.daemon.preflight import check_exposure
+from mtnet.daemon.stale_locks import clear_socket
+from mtnet.daemon.status import ListenerTable
+from mtnet.interfaces import IDatagramListener, IStreamListener
+from mtnet.net.endpoints import Listener, host_of
+from mtnet.net.pipeline import Pipeline
+from mtnet.net.tls.store import CertificateStore
+
+
+class Listeners:
+    """
+    Every bound port of the daemon.
+
+    Args:
+        env: the daemon's own view.
+        certificates: of `secure:` endpoints; None = there are none.
+
+    Attributes:
+        table: the listeners as they are shown.
+    """
+
+    def __init__(
+        self, env: Environment, components: Components, certificates: CertificateStore | None
+    ) -> None:
+        self._env, self._components, self._certificates = env, components, certificates
+        self._pipeline = Pipeline(env, certificates)
+        self._bound: list[BoundListener] = []
+        self.table = ListenerTable(self._bound, env.access.anonymous)
+
+    def bind(self, listeners: Iterable[Listener]) -> None:
+        """
+        Listen on every endpoint.
+
+        Raises:
+            StartError: an endpoint does not work.
+            ConfigError: strangers could connect, and nothing says what they may do.
+        """
+        access = self._env.access
+        for listener in listeners:
+            bound = self._listen(listener)
+            self._bound.append(bound)
+            host = host_of(bound.port.getHost())
+            check_exposure(access.anonymous, not access.accounts.empty, listener, host)
+
+    def _listen(self, listener: Listener) -> BoundListener:
+        service = self._components.services[listener.service]
+        if listener.datagrams:
+            return self._listen_udp(listener, IDatagramListener(service))
+        stream = IStreamListener(service)
+        if listener.path:
+            clear_socket(Path(listener.path))
+        factory = self._pipeline.wrap(listener, stream.factory(listener))
+        port = listen(listener, factory, self._env.clock)
+        return BoundListener(listener, port, stream.verbs, stream.welcomes)
+
+    def _listen_udp(self, listener: Listener, datagrams: IDatagramListener) -> BoundListener:
+        protocol = datagrams.protocol(listener)
+        port = listen_udp(listener, protocol, self._env.clock, datagrams.turn)
+        return BoundListener(listener, port, datagrams.datagram_verbs, False)
+
+    @property
+    def services(self) -> set[str]:
+        """The names of the components that listen."""
+        return {bound.listener.service for bound in self._bound}
+
+    def tls_status(self) -> dict[str, Any]:
+        """Return the status of TLS; empty = nothing speaks it."""
+        if not any(bound.listener.security == "TLS" for bound in self._bound):
+            return {}
+        served = self._certificates.status() if self._certificates else []
+        return {"tls": {"handshakes": self._pipeline.handshakes.status(), "certificates": served}}
+
+    async def stop(self) -> None:
+        """Take no more connections."""
+        for bound in self._bound:
+            await maybeDeferred(bound.port.stopListening)

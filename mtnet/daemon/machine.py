@@ -1,0 +1,138 @@
+"""The daemon's part of this machine: the data folder, the clock, threads and timers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from twisted.application.internet import TimerService
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from mtnet import clock
+from mtnet.clock import WallClock
+from mtnet.daemon.datadir import DataFolder
+from mtnet.daemon.gc_policy import GcPolicy
+from mtnet.daemon.ports import raise_limit
+from mtnet.errors import JournalError, NotAskedError, StartError
+from mtnet.recurring import Recurring
+from mtnet.storage.sqlite import has_free_space
+from mtnet.storage.worker import SerialWorker
+
+RUN_INTERVAL = 60.0
+"""Seconds between two notes that the daemon runs, from which the next start judges its clock."""
+SPACE_CHECK_INTERVAL = 5.0
+"""Seconds between two looks at the free space of the disk."""
+
+
+class Machine(MultiService):
+    """
+    Owns the lock of the data folder, the wall clock and every thread.
+
+    Attributes:
+        reactor: of the process.
+        now: wall time, and whether it can be trusted.
+        folder: the data folder.
+        disk: the thread for files that belong to no component.
+        connection_limit: connections that there are descriptors for; None = unknown.
+        gc_policy: when garbage is collected.
+
+    Raises:
+        StartError: the data folder cannot be used.
+    """
+
+    log = Logger()
+
+    def __init__(self, data: str, now: WallClock, reactor: Any) -> None:
+        super().__init__()
+        self.reactor, self.now, self._started = reactor, now, clock.monotonic()
+        self.connection_limit = raise_limit()
+        self.gc_policy = GcPolicy(reactor)
+        self.gc_policy.setServiceParent(self)
+        self.folder = DataFolder(data)
+        self.folder.check_space()
+        now.compare_run(self.folder.last_run())
+        now.compare_doubt(*self.folder.doubted_runs())
+        self._workers: list[SerialWorker] = []
+        self.disk = self.make_worker("mtnet-disk")
+        self._space_checked: Callable[[], object] | None = None
+
+    @property
+    def path(self) -> Path:
+        """The path of the data folder."""
+        return self.folder.path
+
+    @property
+    def since(self) -> int:
+        """When the daemon started, as the clock tells it now; milliseconds since the epoch."""
+        return self.now() - int((clock.monotonic() - self._started) * 1000)
+
+    def make_worker(self, name: str, niceness: int = 0) -> SerialWorker:
+        """Make a thread, which begins and ends with the daemon."""
+        worker = SerialWorker(self.reactor, name, niceness)
+        self._workers.append(worker)
+        return worker
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """
+        Turn the error of a file that cannot be opened into a reason not to start.
+
+        Raises:
+            StartError: names what helps.
+        """
+        try:
+            yield
+        except NotAskedError as error:
+            raise StartError(str(error)) from error
+        except JournalError as error:
+            remedy = "Restore it from a backup, or name another --data."
+            if not has_free_space(self.path):
+                remedy = "Make room on the disk of the data folder."
+            raise StartError(f"{error} {remedy}") from error
+
+    def repeat(self, seconds: float, what: str, work: Callable[[], Any]) -> None:
+        """Do something every few seconds while the daemon runs."""
+        timer = TimerService(seconds, Recurring(what, work))
+        timer.clock = self.reactor
+        timer.setServiceParent(self)
+
+    def judge_clock(self) -> None:
+        """Compare the clock with all that is known by now, and watch it from now on."""
+        self.now.check_start()
+        self.repeat(RUN_INTERVAL, "The note of the last run", self._note_run)
+        self.repeat(clock.LOOK, "The look at the clock", self.now.watch)
+
+    def watch_space(self, checked: Callable[[], object]) -> None:
+        """Look at the free space from time to time, and call `checked` after each look."""
+        self._space_checked = checked
+        self.repeat(
+            SPACE_CHECK_INTERVAL, "The look at the free space of the disk", self._check_space
+        )
+
+    def _check_space(self) -> "Deferred[None]":
+        return self.disk(self.folder.check_space).addCallback(self._space_known)
+
+    def _space_known(self, _: None) -> None:
+        if self.running and self._space_checked is not None:
+            self._space_checked()
+
+    def _note_run(self) -> "Deferred[None]":
+        right, since, when = self.now.right, self.now.doubted_since, self.now()
+        if not right and not since:
+            return succeed(None)
+        return self.disk(self.folder.record_run, when, right, since)
+
+    def start_workers(self) -> None:
+        """Start the threads; after the fork of a daemon."""
+        for worker in self._workers:
+            worker.start()
+        if not self.folder.health()["healthy"]:
+            self.log.error("{trouble}", trouble=self.folder.health()["trouble"])
+
+    def release(self) -> None:
+        """End the threads, and let another daemon use the folder."""
+        for worker in self._workers:
+            worker.stop()
+        self.folder.release()
