@@ -152,11 +152,16 @@ class IFirstBytes(Interface):
     word: float = Attribute("Longest wait in seconds for bytes that can still become its own.")
 
     def recognize(head: bytes) -> bool | None:
-        """Say whether a connection that begins so is its own; None = more bytes are needed."""
+        """
+        Say whether a connection that begins so is its own; None = more bytes are needed.
+
+        A service that recognizes `b""` takes what no other service recognizes.
+        """
 
     def shared_factory(listener: Any, silent: bool) -> IProtocolFactory:
         """
-        Return the factory of its connections at a shared `mtnet.net.endpoints.Listener`.
+        Return the `mtnet.net.admission.IPeerFactory` of its connections at a shared
+        `mtnet.net.endpoints.Listener`.
 
         Args:
             silent: of those that have sent nothing, for long enough.

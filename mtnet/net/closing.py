@@ -1,12 +1,12 @@
-"""How a close ends: progress of the last bytes, and an end where there is none."""
+"""Closing connections: progress of the last bytes, and a reset where there is none."""
 
 import socket
 import struct
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISSLTransport
 
-from mtnet.net.transport import Transport, innermost
+from mtnet.net.transport import StreamTransport, Transport, innermost
 
 try:
     from fcntl import ioctl
@@ -14,6 +14,8 @@ try:
 except ImportError:  # pragma: no cover - Windows
     ioctl = None  # type: ignore[assignment]
 
+PROGRESS = 5.0
+"""Seconds without progress after which a close no longer waits for the peer."""
 CHECKS = 5
 """Looks at a transfer within the time that it may stand still."""
 
@@ -64,3 +66,59 @@ class StallDetector:
             self._stalled()
         else:
             self._call = self._clock.callLater(self._step, self._look)
+
+
+class LingeringClose:
+    """
+    Lingering close: waits for the peer while the last bytes move, and resets the connection when
+    they do not.
+
+    Args:
+        seconds: without progress.
+        unsent: returns how many bytes the socket was not given yet, beside the transport's.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        transport: Transport,
+        seconds: float = PROGRESS,
+        unsent: Callable[[], int] = int,
+    ) -> None:
+        self._clock, self._transport, self._seconds = clock, transport, seconds
+        self._unsent = unsent
+        self._reset = False
+        self._detector = self._watch()
+
+    def begin(self, half: bool) -> None:
+        """Close the connection, or `half` of it: ours; TLS has no halves."""
+        if ISSLTransport.providedBy(self._transport):
+            self._transport.loseConnection()
+        elif half:
+            transport: StreamTransport = self._transport  # type: ignore[assignment]
+            transport.loseWriteConnection()
+        else:
+            self._reset = True
+            self._transport.loseConnection()
+
+    def stop(self) -> None:
+        """Stop watching: the connection is gone."""
+        self._detector.stop()
+
+    def _watch(self) -> StallDetector:
+        return StallDetector(self._clock, self._seconds, self._pending, self._stalled)
+
+    def _pending(self) -> tuple[int, int]:
+        return self._unsent(), unacknowledged(self._transport)
+
+    def _stalled(self) -> None:
+        """
+        End it. Where all bytes have arrived, only the peer's end is missing: that is no reason for
+        a reset, which could take bytes from it that it did not read yet.
+        """
+        if self._reset or any(self._pending()):
+            self._transport.abortConnection()
+        else:
+            self._reset = True
+            innermost(self._transport).loseConnection()
+            self._detector = self._watch()

@@ -1,7 +1,12 @@
 """What the first bytes of a stranger tell, before they are read as what they should be."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Literal, TypeVar
+
+Recognize = Callable[[bytes], bool | None]
+"""Says whether a connection that begins so is of a service; None = more bytes are needed."""
+Service = TypeVar("Service")
 
 HTTP_METHODS = tuple(
     f"{method} ".encode()
@@ -12,10 +17,6 @@ HTTP_METHODS = tuple(
 """How a request of any browser begins."""
 COMMANDS = (b"FETCH ", b"FETCHL ", b"STORE ")
 """How a client of templates begins that speaks no HTTP."""
-WORDS = {"signals": (b"<<",), "web": HTTP_METHODS, "templates": COMMANDS}
-"""How the clients of a service begin; those of ticks begin with anything else."""
-OTHERS = "ticks"
-_ALL = tuple(word for words in WORDS.values() for word in words)
 BROWSER_HEAD = 24
 """First bytes that tell whether a web page drives a connection: longer than any method."""
 
@@ -62,9 +63,30 @@ def describe(head: bytes) -> str:
     return _KINDS.get(head[:2], "bytes of no protocol that is known here")
 
 
-def detect_service(head: bytes) -> str | None:
-    """Return the service that the first bytes `head` are for; None = more bytes will tell."""
-    for service, words in WORDS.items():
-        if starts_with(head, words):
+def begins_with(*words: bytes) -> Recognize:
+    """Return what recognizes connections that begin with one of `words`."""
+
+    def recognize(head: bytes) -> bool | None:
+        if head.startswith(words):
+            return True
+        return None if can_become(head, words) else False
+
+    return recognize
+
+
+def detect_service(
+    head: bytes, choices: Iterable[tuple[Recognize, Service]]
+) -> Service | Literal[False] | None:
+    """
+    Return the service of a connection that begins with `head`.
+
+    Returns:
+        One of `choices`; None = more bytes are needed; False = none of them.
+    """
+    unsure = False
+    for recognize, service in choices:
+        verdict = recognize(head)
+        if verdict:
             return service
-    return None if can_become(head, _ALL) else OTHERS
+        unsure = unsure or verdict is None
+    return None if unsure else False

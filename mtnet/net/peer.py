@@ -1,6 +1,6 @@
 """Connections as their services see them: rights, login and places of each peer of a listener."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Protocol, TypeVar
 
@@ -16,7 +16,9 @@ from mtnet.access.security_log import Origin
 from mtnet.callbacks import noop
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
+from mtnet.net.closing import PROGRESS, LingeringClose
 from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.net.peer_log import PeerLog
 from mtnet.net.tls.certificates import subject_names
 from mtnet.net.transport import Transport
 
@@ -31,7 +33,7 @@ class HasPeer(Protocol):
 
     log: Logger
     transport: Any
-    _peer: "Peer"
+    peer: "Peer"
 
 
 P = TypeVar("P", bound=HasPeer)
@@ -47,13 +49,15 @@ class Peer:
         known: somebody logged in from its network before.
         number: of the strangers that came before it.
         local: it does not leave this machine.
+        first_byte: seconds of the clock at its first byte, on a shared port; 0 = elsewhere.
         rights: what it may do at this moment.
         identity: who has logged in; None = nobody.
     """
 
     __slots__ = (
-        "_access", "_close", "_gained", "_login", "_private", "_transport", "host", "identity",
-        "known", "local", "number", "open", "rights", "trusted",
+        "_access", "_address", "_close", "_closing", "_gained", "_login", "_private", "_transport",
+        "_waiting", "first_byte", "host", "identity", "known", "local", "number", "open", "rights",
+        "trusted",
     )  # fmt: skip
 
     def __init__(self, access: "ListenerAccess", host: str) -> None:
@@ -64,10 +68,13 @@ class Peer:
         self.rights = NOTHING
         self.identity: Identity | None = None
         self.open = True
-        self.local = self._private = False
+        self.local = self._private = self._waiting = False
+        self.first_byte = 0.0
+        self._closing: LingeringClose | None = None
         self._close: Callable[[], object] = noop
         self._gained: Callable[[], object] = noop
         self._transport: Transport | None = None
+        self._address: IAddress | None = None
         self._login: Deferred[Identity] | None = None
 
     @property
@@ -75,19 +82,32 @@ class Peer:
         """Whether it came through a balancer."""
         return self._access.proxied
 
+    @property
+    def listener(self) -> Listener:
+        """Where it came in."""
+        return self._access.listener
+
     def may(self, verb: str, name: str, service: str = "") -> bool:
         """Say whether it may do something to one thing of its service, or of another."""
         return self.rights.may(verb, service or self._access.listener.service, name)
 
+    def may_all(self, verbs: Sequence[str]) -> bool:
+        """Say whether it may do each of `verbs` to anything of its service."""
+        service = self._access.listener.service
+        return all(self.rights.any(verb, service) for verb in verbs)
+
     def connected(self, transport: Transport, close: Callable[[], None]) -> None:
         """
-        Learn what the connection is like, once it is usable.
+        The connection is usable; called again by a protocol that it is handed over to.
 
         Args:
             close: ends it; called when its account may do less than before, and when it has to
                 make room for others.
         """
-        self._close, self._transport = close, transport
+        self._close = close
+        if self._transport is not None:
+            return
+        self._transport = transport
         own = host_of(transport.getHost())
         secure = ISSLTransport.providedBy(transport)
         self.local = self._access.is_local(own)
@@ -103,14 +123,17 @@ class Peer:
         Whoever may do something here without a login is no stranger for that, as long as it is
         silent; who has begun to speak and does not end is.
         """
-        if self.identity is None:
+        if self.identity is None and not self.trusted and not self.known:
+            self._waiting = True
             self._access.limiter.mark_unauthenticated(
                 self, silent and self._access.allows(self.rights)
             )
 
     def mark_active(self) -> None:
         """It has logged in, or does what it may do without."""
-        self._access.limiter.mark_active(self)
+        if self._waiting:
+            self._waiting = False
+            self._access.limiter.mark_active(self)
 
     def disconnected(self) -> None:
         """The connection is gone."""
@@ -119,9 +142,56 @@ class Peer:
             self._access.limiter.remove(self)
             self._unwatch()
             self._close = self._gained = noop
+            if self._transport is not None:
+                self._address = self._transport.getPeer()
             self._transport = None
+            if self._closing is not None:
+                self._closing.stop()
             if self._login is not None:
                 self._login.cancel()
+
+    def warn(self, log: Logger, kind: str, text: str, **fields: object) -> None:
+        """
+        Log a warning about it, at a limited rate.
+
+        Args:
+            log: of the protocol.
+            kind: what is counted together.
+            text: a format of `twisted.logger`; `{service}` and `{peer}` are filled in.
+        """
+        address = self._address if self._transport is None else self._transport.getPeer()
+        if address is not None:
+            service = self._access.listener.service
+            self._access.peer_log.warn(log, address, kind, text, service=service, **fields)
+
+    def linger(self, seconds: float = PROGRESS, unsent: Callable[[], int] = int) -> None:
+        """
+        Reset the connection when its last bytes do not move.
+
+        Args:
+            seconds: without progress, before it is reset.
+            unsent: returns how many bytes the socket was not given yet, beside the transport's.
+        """
+        if self._transport is not None and self._closing is None:
+            clock = self._access.clock
+            self._closing = LingeringClose(clock, self._transport, seconds, unsent)
+
+    def close(self, half: bool = False, seconds: float = PROGRESS) -> None:
+        """
+        Close the connection behind what is on its way, and reset it when that does not move.
+
+        Args:
+            half: close our half alone, and wait for the peer's; TLS has no halves.
+            seconds: without progress, before it is reset.
+        """
+        self.linger(seconds)
+        if self._closing is not None:
+            self._closing.begin(half)
+
+    @property
+    def closing(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing is not None
 
     @property
     def private(self) -> bool:
@@ -249,7 +319,9 @@ class ListenerAccess:
     Attributes:
         access: who may do what.
         listener: where it is.
-        door: of the service.
+        limiter: counts the connections of the service.
+        clock: of the reactor.
+        peer_log: limits log lines about peers.
         proxied: whether a balancer stands before it.
     """
 
@@ -257,7 +329,8 @@ class ListenerAccess:
         self.access, self.listener = env.access, listener
         self.limiter = env.access.limiter(listener.service)
         self.proxied = listener.proxied
-        self._seconds, self._now = env.clock.seconds, env.now
+        self.clock, self._seconds, self._now = env.clock, env.clock.seconds, env.now
+        self.peer_log = PeerLog(env.log, env.clock.seconds)
         self._judged: tuple[Rights, bool] = NOTHING, False
 
     def admit(self, address: IAddress | None) -> Peer | None:
@@ -330,7 +403,7 @@ def abort_on_error(receive: "Callable[[P, bytes], None]") -> "Callable[[P, bytes
             receive(self, data)
         except Exception as error:
             self.log.failure("A connection brought about an error, and is closed.")
-            self._peer.report_abuse(Offence.ERROR, error)
+            self.peer.report_abuse(Offence.ERROR, error)
             self.transport.abortConnection()
 
     return received

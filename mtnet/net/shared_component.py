@@ -7,7 +7,7 @@ from zope.interface import implementer
 
 from mtnet.interfaces import IFirstBytes, IService, IStreamListener
 from mtnet.net.endpoints import Listener
-from mtnet.net.shared_port import SharedPortFactory
+from mtnet.net.shared_port import Choice, SharedPortFactory
 
 
 @implementer(IService, IStreamListener)
@@ -28,8 +28,16 @@ class SharedPort:
 
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the connections of a shared listener."""
-        offers = self._env.find_all(IFirstBytes)
-        services = {name: each.shared_factory(listener, False) for name, each in offers.items()}
-        silent = next(each for each in offers.values() if each.silent)
-        follower = silent.shared_factory(listener, True)
-        return SharedPortFactory(self._env, services, follower, listener)
+        offers = self._env.find_all(IFirstBytes).values()
+        choices, rest, silent = [], None, None
+        for each in offers:
+            if each.recognize(b""):
+                rest = each.shared_factory(listener, False)
+            else:
+                choices.append(Choice(each.recognize, each.shared_factory(listener, False)))
+            if each.silent:
+                silent = each.shared_factory(listener, True)
+        timeout = max(each.word for each in offers)
+        return SharedPortFactory(
+            self._env, listener, choices, rest=rest, silent=silent, timeout=timeout
+        )

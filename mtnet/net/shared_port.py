@@ -1,160 +1,189 @@
 """
-One port for several services: whoever connects says with the first bytes which one is meant.
+Shared port: several services on one listener, chosen by the first bytes of each connection.
 
-Silence is a follower of signals. The chosen service is given the connection, and every byte
-that came before, as if it had been alone with it from the beginning.
+The chosen service is given the connection, its peer, and every byte that came before. Which
+service a silent connection belongs to is decided by a time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
-    IProtocol,
-    IProtocolFactory,
+    IReactorTime,
     ITransport,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtnet.access.bans.policy import Offence
+from mtnet.callbacks import noop
 from mtnet.daemon.environment import Environment
-from mtnet.interfaces import IFirstBytes, IListenerAware
+from mtnet.net.admission import IPeerFactory, PeerFactory
 from mtnet.net.endpoints import Listener
-from mtnet.net.first_bytes import OTHERS, detect_service
-from mtnet.net.peer import ListenerAccess, Peer
+from mtnet.net.first_bytes import Recognize, describe, detect_service
+from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.transport import Transport
 
-WORD = 5.0
-"""Longest wait in seconds for first bytes that can still become a command or an HTTP method."""
 SILENCE = 0.5
-"""Seconds without a byte that make a follower. More than a round trip across the world, after
-which whoever speaks first has been heard: nobody can be told apart any more once frames go out."""
+"""Seconds without a byte that make a follower. More than a round trip across the world: later,
+first bytes are too late to tell services apart, since frames have gone out."""
+
+
+class Choice(NamedTuple):
+    """
+    A service of a shared port.
+
+    Attributes:
+        recognize: says whether a connection that begins so is its own; None = needs more bytes.
+        factory: of its connections.
+    """
+
+    recognize: Recognize
+    factory: IPeerFactory
 
 
 @implementer(IHalfCloseableProtocol)
-class SharedPortProtocol(Protocol):
-    """
-    Stands in for the protocol of a service until it is known which one, then passes all on.
+class FirstBytesProtocol(Protocol):
+    """First-byte detector: buffers what comes until it is known which service it is for."""
 
-    Args:
-        services: factories by name.
-        follower: whose connections have been silent.
-    """
-
+    log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(
-        self,
-        env: Environment,
-        peer: Peer,
-        services: Mapping[str, IProtocolFactory],
-        follower: IProtocolFactory,
-    ) -> None:
-        self._env, self._peer = env, peer
-        self._services, self._follower = services, follower
-        self._word = max(each.word for each in env.find_all(IFirstBytes).values())
+    def __init__(self, port: "SharedPortFactory", peer: Peer) -> None:
+        self._port, self.peer = port, peer
         self._head = b""
         self._timer: IDelayedCall | None = None
-        self._chosen: IProtocol | None = None
 
     def connectionMade(self) -> None:
-        self._peer.connected(self.transport, self.transport.abortConnection)
-        self._peer.mark_unauthenticated()
-        self._wait(SILENCE, self._follower)
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._chosen is not None:
-            self._chosen.dataReceived(data)
+        self.peer.connected(self.transport, self._abort)
+        self.peer.mark_unauthenticated()
+        silent = self._port.silent
+        if silent is None:
             return
-        if not self._head:
-            self._wait(self._word, self._services[OTHERS])
-        self._head += data
-        service = detect_service(self._head)
-        if service is not None:
-            self._become(self._services[service])
+        if self._port.silence:
+            self._timer = self._port.clock.callLater(self._port.silence, self._hand_over, silent)
         else:
-            self._peer.mark_unauthenticated(silent=False)
+            self._hand_over(silent)
+
+    @abort_on_error
+    def dataReceived(self, data: bytes) -> None:
+        if not self._head:
+            self._stop()
+            self.peer.first_byte = self._port.clock.seconds()
+            self._timer = self._port.clock.callLater(self._port.timeout, self._late)
+        self._head += data
+        factory = detect_service(self._head, self._port.choices)
+        if factory:
+            self._hand_over(factory)
+        elif factory is None:
+            self.peer.mark_unauthenticated(silent=False)
+        else:
+            self._unknown(Offence.FRAME)
 
     def readConnectionLost(self) -> None:
-        """The peer has said all: what could have become a word is none."""
-        if self._chosen is None and self._head:
-            self._become(self._services[OTHERS])
-        if self._chosen is not None:
-            IHalfCloseableProtocol(self._chosen).readConnectionLost()
+        """The peer has sent everything: what could have become a known word is none."""
+        if self._head:
+            self._unknown(None)
+        elif self._port.silent is not None and self._port.ends_silent:
+            self._hand_over(self._port.silent)
         else:
-            self._still()
+            self._stop()
             self.transport.loseConnection()
+            return
+        self.readConnectionLost()  # of the protocol that it was handed over to
 
     def writeConnectionLost(self) -> None:
-        if self._chosen is not None:
-            IHalfCloseableProtocol(self._chosen).writeConnectionLost()
+        """Never asked for."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        # No word that is still open is a tick: with it nothing is lost.
-        self._still()
-        self._peer.disconnected()
-        if self._chosen is not None:
-            self._chosen.connectionLost(reason)
+        # Unfinished first bytes are no tick: nothing is lost.
+        self._stop()
+        self.peer.disconnected()
 
-    def _become(self, service: IProtocolFactory) -> None:
-        self._still()
-        self._peer.disconnected()  # it is the service's now
-        chosen = service.buildProtocol(self.transport.getPeer())
-        if chosen is None:
-            self.transport.abortConnection()
+    def _late(self) -> None:
+        self._unknown(Offence.DEADLINE)
+
+    def _unknown(self, offence: Offence | None) -> None:
+        """Hand over to the service that takes the rest, or reset the connection."""
+        if self._port.rest is not None:
+            self._hand_over(self._port.rest)
             return
-        head, self._head, self._chosen = self._head, b"", chosen
-        chosen.makeConnection(ITransport(self.transport))
-        if head:
-            chosen.dataReceived(head)
+        if offence is not None:
+            self.peer.report_abuse(offence)
+        self.peer.warn(
+            self.log,
+            "first bytes",
+            "{service}: {peer} begins with {head}, which is no command",
+            head=describe(self._head),
+        )
+        # A reset: to a publisher of signals a clean close would say that all is stored.
+        self._abort()
 
-    def _wait(self, seconds: float, service: IProtocolFactory) -> None:
-        self._still()
-        self._timer = self._env.clock.callLater(seconds, self._become, service)
+    def _hand_over(self, factory: IPeerFactory) -> None:
+        self._stop()
+        self.peer.mark_active()  # the service decides anew whether it is a stranger
+        protocol = factory.build(self.peer)
+        if protocol is None:
+            self._abort()
+            return
+        half = IHalfCloseableProtocol(protocol)
+        # Its methods replace ours: from now on nothing lies between it and the transport.
+        self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
+        self.connectionLost = protocol.connectionLost  # type: ignore[method-assign,assignment]
+        self.readConnectionLost = half.readConnectionLost  # type: ignore[method-assign]
+        self.writeConnectionLost = half.writeConnectionLost  # type: ignore[method-assign]
+        protocol.makeConnection(ITransport(self.transport))
+        if self._head:
+            protocol.dataReceived(self._head)
+            self._head = b""
 
-    def _still(self) -> None:
+    def _abort(self) -> None:
+        self._stop()
+        self.dataReceived = noop  # type: ignore[method-assign]
+        self.readConnectionLost = noop  # type: ignore[method-assign]
+        self.transport.abortConnection()
+
+    def _stop(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
 
 
-@implementer(IListenerAware)
-class SharedPortFactory(Factory):
+class SharedPortFactory(PeerFactory):
     """
-    Builds the connections of one listener.
+    Factory of a shared port.
 
     Args:
-        services: factories by the names that `detect_service` returns; each is asked for its own
-            `at(listener)`, and provides protocols that can be half-closed.
-        follower: of those that are silent: its connections need no silence of their own.
+        choices: the services that are recognized by their first bytes; their protocols can be
+            half-closed.
+        rest: of connections that no choice recognizes; None = they are reset.
+        silent: of connections that send nothing for `silence` seconds; None = they wait.
+        ends_silent: whether it also takes connections that end without a byte.
+        timeout: seconds from the first byte in which a choice must be recognized.
     """
-
-    noisy = False
 
     def __init__(
         self,
         env: Environment,
-        services: Mapping[str, IProtocolFactory],
-        follower: IProtocolFactory,
         listener: Listener,
+        choices: Sequence[Choice],
+        *,
+        rest: IPeerFactory | None = None,
+        silent: IPeerFactory | None = None,
+        silence: float = SILENCE,
+        ends_silent: bool = False,
+        timeout: float,
     ) -> None:
-        self._env, self._services, self._follower = env, services, follower
-        self._access = ListenerAccess(env, listener)
+        super().__init__(env, listener)
+        self.clock: IReactorTime = env.clock
+        self.choices, self.rest = choices, rest
+        self.silent, self.silence, self.ends_silent = silent, silence, ends_silent
+        self.timeout = timeout
 
-    def at(self, listener: Listener) -> "SharedPortFactory":
-        """Return the factory for the connections of `listener`."""
-        services = {
-            name: IListenerAware(service).at(listener) for name, service in self._services.items()
-        }
-        follower = IListenerAware(self._follower).at(listener)
-        return SharedPortFactory(self._env, services, follower, listener)
-
-    def buildProtocol(self, addr: IAddress | None) -> SharedPortProtocol | None:
-        peer = self._access.admit(addr)
-        if peer is None:
-            return None
-        protocol = SharedPortProtocol(self._env, peer, self._services, self._follower)
-        protocol.factory = self
-        return protocol
+    def build(self, peer: Peer) -> FirstBytesProtocol:
+        """Return the detector of a connection."""
+        return FirstBytesProtocol(self, peer)

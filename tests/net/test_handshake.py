@@ -15,9 +15,9 @@ from zope.interface.verify import verifyObject
 
 from mtnet.daemon.configuration import load
 from mtnet.interfaces import ISignals, ITemplates
+from mtnet.net import closing
 from mtnet.net.endpoints import Listener
 from mtnet.net.pipeline import Pipeline
-from mtnet.net.tls import handshake
 from mtnet.net.tls.handshake import Handshake
 from mtnet.net.tls.store import CertificateStore
 from mtnet.plugins.signals import signals
@@ -438,7 +438,7 @@ def test_sessions_are_not_resumed(serve, notes, newest):
 def unsent(monkeypatch):
     """What the kernel would still hold; set it with `unsent(n)`."""
     held = [0]
-    monkeypatch.setattr(handshake, "unacknowledged", lambda transport: held[0])
+    monkeypatch.setattr(closing, "unacknowledged", lambda transport: held[0])
     return lambda size: held.__setitem__(0, size)
 
 

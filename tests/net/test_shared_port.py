@@ -9,7 +9,7 @@ from tls_peers import TlsClient
 from tls_samples import Authority, Files, client_context
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -18,17 +18,12 @@ from zope.interface.verify import verifyObject
 from mtnet.daemon.configuration import load
 from mtnet.daemon.preflight import check_settings, listeners
 from mtnet.errors import ConfigError
-from mtnet.interfaces import (
-    IListenerAware,
-    IServicePlugin,
-    ISignals,
-    ITemplates,
-    ITicks,
-)
+from mtnet.interfaces import IServicePlugin, ISignals, ITemplates, ITicks
+from mtnet.net.admission import IPeerFactory
 from mtnet.net.endpoints import Listener
-from mtnet.net.first_bytes import COMMANDS, HTTP_METHODS, detect_service
+from mtnet.net.first_bytes import COMMANDS, HTTP_METHODS, begins_with, detect_service
 from mtnet.net.pipeline import Pipeline
-from mtnet.net.shared_port import SILENCE, SharedPortFactory
+from mtnet.net.shared_port import SILENCE, Choice, SharedPortFactory
 from mtnet.net.tls.store import CertificateStore
 from mtnet.plugins.any import any_port
 from mtnet.testing import connect
@@ -40,7 +35,9 @@ POST = (
     b"POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://elsewhere.example\r\n"
     b"Content-Length: 52\r\n\r\n<<GBPUSD|99.00>>\r\nEURUSD 1.09876\nSYNC:\nSYNC:\n<<A|1>>"
 )
-NAMES = ("signals", "templates", "ticks", "web")
+WORDS = {"signals": (b"<<",), "web": HTTP_METHODS, "templates": COMMANDS}
+RECOGNIZE = {name: begins_with(*words) for name, words in WORDS.items()}
+NAMES = (*WORDS, "ticks")
 
 BEGINNINGS = [
     (b"<<GBPUSD|0.25>>", 2, "signals"),
@@ -74,25 +71,30 @@ PIECES = [b"<", b"G", b"ET ", b"P", b"OST", b"UT", b"FETCH", b"L", b"STO", b"RE"
 # Whose bytes they are
 
 
+def service_of(head):
+    found = detect_service(head, [(recognize, name) for name, recognize in RECOGNIZE.items()])
+    return "ticks" if found is False else found
+
+
 @pytest.mark.parametrize(("data", "telling", "service"), BEGINNINGS)
 def test_the_first_bytes_tell_the_service_as_early_as_they_can(data, telling, service):
-    told = [detect_service(data[:end]) for end in range(len(data) + 1)]
+    told = [service_of(data[:end]) for end in range(len(data) + 1)]
     assert told == [None] * telling + [service] * (len(data) + 1 - telling)
 
 
 @given(st.binary(), st.binary())
 def test_what_is_told_once_stays_true(head, rest):
-    assert detect_service(head) in (None, detect_service(head + rest))
+    assert service_of(head) in (None, service_of(head + rest))
 
 
 @given(st.binary(min_size=max(map(len, (*HTTP_METHODS, *COMMANDS)))))
 def test_no_more_bytes_are_waited_for_than_the_longest_word_has(data):
-    assert detect_service(data) in NAMES
+    assert service_of(data) in NAMES
 
 
 @given(st.sampled_from(HTTP_METHODS), st.binary())
 def test_whatever_a_browser_posts_is_for_the_web_service(method, rest):
-    assert detect_service(method + rest) == "web"
+    assert service_of(method + rest) == "web"
 
 
 # That it arrives, with services that note what they are told
@@ -128,25 +130,25 @@ class Port:
     """
 
     def __init__(self, env):
-        self.built, self.clock = [], env.clock
-        services = {name: self._service(name) for name in NAMES}
-        self.factory = SharedPortFactory(env, services, self._service("follower"), LISTENER)
+        self.built, self.peers, self.clock = [], [], env.clock
+        self.factory = SharedPortFactory(
+            env,
+            LISTENER,
+            [Choice(recognize, self._service(name)) for name, recognize in RECOGNIZE.items()],
+            rest=self._service("ticks"),
+            silent=self._service("follower"),
+            timeout=5.0,
+        )
 
     def _service(self, name):
         port = self
 
-        @implementer(IListenerAware)
-        class Service(Factory):
-            protocol = Noting
-
-            def at(self, listener):
-                assert listener is LISTENER
-                return port._service(f"{name} there")
-
-            def buildProtocol(self, addr):
-                found = super().buildProtocol(addr)
-                port.built.append((name, found))
-                return found
+        @implementer(IPeerFactory)
+        class Service:
+            def build(self, peer):
+                port.peers.append(peer)
+                port.built.append((name, Noting()))
+                return port.built[-1][1]
 
         return Service()
 
@@ -205,7 +207,7 @@ def test_bytes_arrive_unaltered_however_they_come(port, chunks, ends):
         port.clock.advance(5)
     data = b"".join(chunks)
     if data:
-        assert port.chosen == [detect_service(data) or "ticks"]
+        assert port.chosen == [service_of(data) or "ticks"]
         assert port.service.data == data
     else:
         assert port.chosen == []
@@ -249,11 +251,8 @@ def test_a_sender_that_dribbles_gains_no_time(port, clock):
     assert port.service.data == b"OPTIO"
 
 
-def test_the_wait_for_a_word_is_that_of_templates(env_with, clock):
-    port = Port(env_with("templates.word=2"))
-    port.dial().send(b"G")
-    clock.advance(2)
-    assert port.chosen == ["ticks"]
+def test_the_wait_for_a_word_is_that_of_templates(env_with):
+    assert env_with("templates.word=2").factory("any").timeout == 2
 
 
 def test_a_peer_that_ends_within_a_word_has_said_something_else(port, clock):
@@ -300,11 +299,14 @@ def test_the_ends_of_a_connection_are_passed_on(port):
 
 
 def test_a_service_that_refuses_a_connection_resets_it(env_with, clock):
-    class Refusing(Factory):
-        def buildProtocol(self, addr):
+    class Refusing:
+        def build(self, peer):
             return None
 
-    factory = SharedPortFactory(env_with(), {"ticks": Refusing()}, Refusing(), LISTENER)
+    refusing = Refusing()
+    factory = SharedPortFactory(
+        env_with(), LISTENER, [], rest=refusing, silent=refusing, timeout=5.0
+    )
     terminal = connect(factory, clock)
     terminal.send(b"EURUSD 1.09876\n")
     assert terminal.reset
@@ -315,15 +317,24 @@ def test_a_service_that_refuses_a_connection_resets_it(env_with, clock):
 
 
 def test_every_service_is_told_where_its_connections_come_in(port, clock):
-    factory = port.factory.at(LISTENER)
     for data in (b"<<", b"GET ", b"FETCH ", b"@@"):
-        connect(factory, clock).send(data)
-    connect(factory, clock)
+        connect(port.factory, clock).send(data)
+    connect(port.factory, clock)
     clock.advance(SILENCE)
-    assert port.chosen == [
-        *(f"{name} there" for name in ("signals", "web", "templates", "ticks")),
-        "follower there",
-    ]
+    assert port.chosen == ["signals", "web", "templates", "ticks", "follower"]
+    assert all(peer.listener is LISTENER for peer in port.peers)
+
+
+def test_a_connection_is_admitted_once(env_with, clock):
+    env = env_with()
+    factory = env.factory("any", LISTENER)
+    admitted = []
+    limiter = env.access.limiter("any")
+    admit = limiter.admit
+    limiter.admit = lambda peer: admitted.append(peer) or admit(peer)
+    for data in (b"<<EURUSD|1>>", b"GET /version HTTP/1.1\r\n", b"FETCH A H1\n", b"EURUSD 1\n"):
+        connect(factory, clock).send(data)
+    assert len(admitted) == len({*admitted}) == 4
 
 
 # The services themselves
@@ -366,7 +377,7 @@ def body(answer):
 
 def test_the_plugin_and_its_factory_keep_their_interfaces(env_with):
     assert verifyObject(IServicePlugin, any_port)
-    assert verifyObject(IListenerAware, env_with().factory("any"))
+    assert verifyObject(IPeerFactory, env_with().factory("any"))
 
 
 def test_it_is_off_until_it_is_named():

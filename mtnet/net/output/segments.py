@@ -93,6 +93,11 @@ class SegmentedSender:
         """Whether the socket has taken everything, or the connection is gone."""
         return self.sent == self._size
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the socket did not take yet."""
+        return self._size - self.sent
+
     def resumeProducing(self) -> None:
         """Send what the socket takes now."""
         try:

@@ -15,9 +15,9 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 
 from mtnet.access.addresses import parse_address, parse_network
-from mtnet.access.throttle import LogThrottle
 from mtnet.errors import WireError
-from mtnet.net.endpoints import host_of, show
+from mtnet.net.endpoints import host_of
+from mtnet.net.peer_log import PeerLog
 from mtnet.net.proxy.header import Address, parse
 from mtnet.net.transport import Transport
 from mtnet.net.wrappers import HalfCloseable
@@ -132,10 +132,10 @@ class ProxiedFactory(WrappingFactory[Proxied]):
         service: IProtocolFactory,
         trust: TrustedProxies,
         clock: IReactorTime,
-        log_throttle: LogThrottle,
+        log: PeerLog,
     ) -> None:
         super().__init__(service)
-        self.clock, self._trust, self._log_throttle = clock, trust, log_throttle
+        self.clock, self._trust, self._peer_log = clock, trust, log
 
     def buildProtocol(self, addr: IAddress | None) -> Proxied | None:  # type: ignore[override]
         if addr is not None and not self._trust.includes(addr):
@@ -145,8 +145,7 @@ class ProxiedFactory(WrappingFactory[Proxied]):
 
     def warn(self, peer: IAddress, why: str) -> None:
         """Log why a connection is closed, as long as its network does not fill the log."""
-        if self._log_throttle.admits(host_of(peer), self.clock.seconds(), "proxy"):
-            self.log.warn("haproxy: {peer} is closed. {why}.", peer=show(peer), why=why)
+        self._peer_log.warn(self.log, peer, "proxy", "haproxy: {peer} is closed. {why}.", why=why)
 
 
 def _address(found: Address | None) -> IAddress | None:

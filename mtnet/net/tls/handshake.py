@@ -24,15 +24,11 @@ from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory, TL
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.access.throttle import LogThrottle
-from mtnet.net.closing import StallDetector, unacknowledged
-from mtnet.net.endpoints import host_of, show
+from mtnet.net.closing import LingeringClose
+from mtnet.net.peer_log import PeerLog
 from mtnet.net.tls.context import reason as reason_of
 from mtnet.net.transport import innermost
 from mtnet.net.wrappers import FactoryWrapper
-
-PROGRESS = 5.0
-"""Seconds without progress after which a close no longer waits for the peer."""
 
 
 class HandshakeLimiter:
@@ -53,10 +49,8 @@ class HandshakeLimiter:
 
     log = Logger()
 
-    def __init__(
-        self, clock: IReactorTime, log_throttle: LogThrottle, seconds: float, most: int
-    ) -> None:
-        self.clock, self._log_throttle = clock, log_throttle
+    def __init__(self, clock: IReactorTime, log: PeerLog, seconds: float, most: int) -> None:
+        self.clock, self._peer_log = clock, log
         self.seconds, self.most = seconds, most
         self._silent: dict[Handshake, None] = {}
         self._speaking: dict[Handshake, None] = {}
@@ -87,9 +81,9 @@ class HandshakeLimiter:
 
     def warn(self, peer: IAddress, text: str, kind: str, **fields: object) -> None:
         """Log a line about a peer, as long as its network does not fill the log."""
-        if self._log_throttle.admits(host_of(peer), self.clock.seconds(), f"handshake {kind}"):
-            fields = {"peer": show(peer), "seconds": self.seconds, "most": self.most, **fields}
-            self.log.warn("TLS handshake: {peer} " + text, **fields)
+        fields = {"seconds": self.seconds, "most": self.most, **fields}
+        text = "TLS handshake: {peer} " + text
+        self._peer_log.warn(self.log, peer, f"handshake {kind}", text, **fields)
 
     def status(self) -> dict[str, int]:
         """Report for `mtnet status`."""
@@ -193,23 +187,22 @@ class SecureTransport(BufferingTLSTransport):
     """TLS whose close ends, whatever the peer does."""
 
     factory: "SecureFactory"
-    _stall_detector: StallDetector | None = None
-    _ending = False
+    _closing: LingeringClose | None = None
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
         # The peer has closed, and may not read the last bytes.
-        if self._stall_detector is None and getattr(self.transport, "disconnecting", False):
-            self._observe()
+        if self._closing is None and getattr(self.transport, "disconnecting", False):
+            self._closing = LingeringClose(self.factory.clock, self)
 
     def loseConnection(self) -> None:
         super().loseConnection()
-        if self._stall_detector is None and self.connected:
-            self._observe()
+        if self._closing is None and self.connected:
+            self._closing = LingeringClose(self.factory.clock, self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._stall_detector is not None:
-            self._stall_detector.stop()
+        if self._closing is not None:
+            self._closing.stop()
         super().connectionLost(reason)
 
     def setTcpNoDelay(self, enabled: bool) -> None:
@@ -217,23 +210,6 @@ class SecureTransport(BufferingTLSTransport):
         below = innermost(self)
         if ITCPTransport.providedBy(below):
             ITCPTransport(below).setTcpNoDelay(enabled)
-
-    def _observe(self) -> None:
-        self._stall_detector = StallDetector(
-            self.factory.clock, PROGRESS, lambda: unacknowledged(self), self._stalled
-        )
-
-    def _stalled(self) -> None:
-        """
-        End it. Where all bytes have arrived, only the peer's last word is missing: that is no
-        reason for a reset, which could take bytes from it that it did not read yet.
-        """
-        if unacknowledged(self) or self._ending:
-            self.abortConnection()
-        else:
-            self._ending = True
-            innermost(self).loseConnection()
-            self._observe()
 
 
 class ServedTransport(SecureTransport):

@@ -20,6 +20,7 @@ from mtnet.interfaces import (
     IStreamListener,
 )
 from mtnet.net.endpoints import Listener
+from mtnet.net.first_bytes import begins_with
 from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.protocol import SignalsFactory, open_sessions
@@ -27,8 +28,8 @@ from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.upstream import source_service
 from mtnet.services.signals.verbs import SignalVerbs
 
-FRAME = b"<<"
-"""The first bytes of a classic publisher and of every client of dialect 2."""
+is_frame = begins_with(b"<<")
+"""Recognizes the first bytes of a classic publisher and of every client of dialect 2."""
 
 
 @implementer(IService, IStreamListener, IFirstBytes)
@@ -83,7 +84,7 @@ class SignalsComponent:
 
     def recognize(self, head: bytes) -> bool | None:
         """Say whether these are the first bytes of a publisher or of a client of dialect 2."""
-        return head.startswith(FRAME) or (None if FRAME.startswith(head) else False)
+        return is_frame(head)
 
     def shared_factory(self, listener: Listener, silent: bool) -> IProtocolFactory:
         """Return the factory of those whose first bytes, or silence, were recognized."""

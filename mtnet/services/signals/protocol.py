@@ -6,13 +6,11 @@ sends a position and may publish is a publisher, and is sent nothing.
 """
 
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
-    IProtocolFactory,
     ISSLTransport,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -21,12 +19,12 @@ from mtnet.access.bans.policy import Offence
 from mtnet.config.schema import Access
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, PolicyError, WireError, quote
-from mtnet.interfaces import IListenerAware, ISessionVerbs, ISignals
-from mtnet.net.closing import StallDetector, unacknowledged
-from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.interfaces import ISessionVerbs, ISignals
+from mtnet.net.admission import PeerFactory
+from mtnet.net.endpoints import Listener, show
 from mtnet.net.first_bytes import BROWSER_HEAD, describe, looks_like_browser
 from mtnet.net.keepalive import configure_keepalive
-from mtnet.net.peer import ListenerAccess, Peer, abort_on_error
+from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.throttle import ReadRateLimit, ReadThrottle
 from mtnet.net.transport import StreamTransport
 from mtnet.services.signals.classic.follower import ClassicFollower
@@ -40,8 +38,6 @@ from mtnet.session.session import Session, SessionFactory, SessionSettings
 
 REFUSAL_WINDOW = 60.0
 """Seconds in which `signals.refusals` are counted."""
-PROGRESS = 5.0
-"""Seconds without progress after which a close no longer waits for the peer."""
 
 
 SECRET = (b"HELLO", b"LOGIN", b"PASS", b"STORE ", b"AUTHORIZATION", b"MTNET_")
@@ -65,7 +61,7 @@ class SignalsProtocol(Protocol):
     def __init__(
         self, env: Environment, peer: Peer, channel: str, grace: float, sessions: SessionFactory
     ) -> None:
-        self._env, self._peer, self._channel, self._grace = env, peer, channel, grace
+        self._env, self.peer, self._channel, self._grace = env, peer, channel, grace
         self._signals: SignalService = env.find(ISignals)
         self._sessions = sessions
         self._decoder = FrameDecoder()
@@ -78,18 +74,17 @@ class SignalsProtocol(Protocol):
         self._secret, self._tail = False, b""
         self._refusals, self._refusals_since = 0, 0.0
         self._lacks = False
-        self._stall_detector: StallDetector | None = None
         self._ended = self._peer_ended = False
 
     def connectionMade(self) -> None:
         configure_keepalive(self.transport)
         self._throttle = ReadThrottle(self.transport)
         self._rate_limit = ReadRateLimit(self._throttle, self._env.clock, self._env.section.frames)
-        self._peer.connected(self.transport, self._turned_out)
+        self.peer.connected(self.transport, self._turned_out)
         if self._may("follow"):
             self._timer = self._env.clock.callLater(self._grace, self._silent)
         elif not self._may("publish"):
-            self._peer.mark_unauthenticated()
+            self.peer.mark_unauthenticated()
             self._timer = self._env.clock.callLater(self._limits.login, self._mute)
 
     @abort_on_error
@@ -100,7 +95,7 @@ class SignalsProtocol(Protocol):
         try:
             self._read(data)
         except FrameError as error:
-            self._peer.report_abuse(Offence.FRAME)
+            self.peer.report_abuse(Offence.FRAME)
             if self._session is None:
                 self.end(f"is cut off: {self._shown(error)}")
             else:
@@ -118,7 +113,7 @@ class SignalsProtocol(Protocol):
             self._lacks = True
             self._count_refusal()
             self._warn("ended in the middle of a frame", "cut")
-        if self._stall_detector is not None:
+        if self.peer.closing:
             self.transport.loseConnection()
             return
         self._peer_ended = True
@@ -140,12 +135,10 @@ class SignalsProtocol(Protocol):
         self._ended = True
         self._stop()
         self._rate_limit.stop()
-        if self._stall_detector is not None:
-            self._stall_detector.stop()
         if self._session is not None:
             self._session.close()
         self._leave()
-        self._peer.disconnected()
+        self.peer.disconnected()
 
     def end(self, why: str) -> None:
         """Close the connection at once, with one line in the log."""
@@ -170,7 +163,7 @@ class SignalsProtocol(Protocol):
         self._head += data[:BROWSER_HEAD]
         foreign = looks_like_browser(self._head)
         if foreign:
-            self._peer.report_abuse(Offence.FRAME)
+            self.peer.report_abuse(Offence.FRAME)
             self.end(f"speaks HTTP or TLS, which a web page could abuse: {describe(self._head)}")
         if foreign is not None:
             self._head = None
@@ -187,7 +180,7 @@ class SignalsProtocol(Protocol):
                 return
             self._frame(payload)
             frames += 1
-        if not self._peer.trusted:
+        if not self.peer.trusted:
             self._rate_limit.spend(frames)
         if self._decoder.unfinished:
             self._time_frame(began=frames > 0 or not unfinished)
@@ -208,7 +201,7 @@ class SignalsProtocol(Protocol):
         if self._throttle.paused:  # the rest of it waits for us
             self._deadline = self._env.clock.callLater(self._limits.frame, self._dripped)
             return
-        self._peer.report_abuse(Offence.DEADLINE)
+        self.peer.report_abuse(Offence.DEADLINE)
         if self._decoder.unfinished:
             self.end(f"did not end a frame within {self._limits.frame:g} s")
         else:
@@ -221,7 +214,7 @@ class SignalsProtocol(Protocol):
 
     def _mute(self) -> None:
         self._timer = None
-        self._peer.report_abuse(Offence.DEADLINE)
+        self.peer.report_abuse(Offence.DEADLINE)
         self.end(
             f"did not log in within {self._limits.login:g} s, and may do nothing without; "
             "access.anonymous and access.networks name what it may"
@@ -256,7 +249,7 @@ class SignalsProtocol(Protocol):
         """From here on this connection speaks dialect 2."""
         self._stop()
         self._leave()
-        self._session = self._sessions.open(self.transport, self._peer, self._throttle, self._close)
+        self._session = self._sessions.open(self.transport, self.peer, self._throttle, self._close)
         self._session.frame(payload)
 
     def _close(self) -> None:
@@ -264,23 +257,13 @@ class SignalsProtocol(Protocol):
         Close behind what is on its way, as long as it moves.
 
         Only our half: a close of both, with bytes of the peer unread, would be a reset that
-        takes what we said last out of the peer's hands. TLS has no half-close.
+        takes what we said last out of the peer's hands.
         """
         self._ended = True
-        self._stall_detector = StallDetector(
-            self._env.clock, PROGRESS, lambda: unacknowledged(self.transport), self._stuck
-        )
-        if self._peer_ended or ISSLTransport.providedBy(self.transport):
-            self.transport.loseConnection()
-        else:
+        half = not self._peer_ended
+        if half and not ISSLTransport.providedBy(self.transport):
             self.transport.resumeProducing()  # the disk may have been behind
-            self.transport.loseWriteConnection()
-
-    def _stuck(self) -> None:
-        if unacknowledged(self.transport):
-            self.transport.abortConnection()
-        else:
-            self.transport.loseConnection()
+        self.peer.close(half)
 
     def _refused(self, error: WireError) -> None:
         self._lacks = True
@@ -308,7 +291,7 @@ class SignalsProtocol(Protocol):
             self._refusals, self._refusals_since = 0, when
         self._refusals += 1
         if self._refusals > most:
-            self._peer.report_abuse(Offence.FRAME)
+            self.peer.report_abuse(Offence.FRAME)
             self.end(f"sent more than {most} frames that are refused within a minute")
 
     def _publish(self, payload: bytes) -> None:
@@ -324,7 +307,7 @@ class SignalsProtocol(Protocol):
             peer = show(self.transport.getPeer())
             producer = self._throttle.producer("disk")
             self._publisher = self._signals.join(
-                peer, producer, refuse=self._refused, close=self.end, address=self._peer.host
+                peer, producer, refuse=self._refused, close=self.end, address=self.peer.host
             )
         self._signals.submit(self._publisher, self._channel, symbol, volume)
 
@@ -353,20 +336,17 @@ class SignalsProtocol(Protocol):
         return follower is None or follower.stop()
 
     def _may(self, verb: str) -> bool:
-        return self._peer.may(verb, self._channel, "signals")
+        return self.peer.may(verb, self._channel, "signals")
 
     @property
     def _limits(self) -> Access:
         return self._env.config.access
 
     def _warn(self, what: str, kind: str) -> None:
-        peer, when = self.transport.getPeer(), self._env.clock.seconds()
-        if self._env.log.admits(host_of(peer), when, f"signals {kind}"):
-            self.log.warn("signals: {peer} {what}", peer=show(peer), what=what)
+        self.peer.warn(self.log, f"signals {kind}", "signals: {peer} {what}", what=what)
 
 
-@implementer(IProtocolFactory, IListenerAware)
-class SignalsFactory(Factory):
+class SignalsFactory(PeerFactory):
     """
     Builds the connections of one listener; the environment holds what they share.
 
@@ -375,8 +355,6 @@ class SignalsFactory(Factory):
         sessions: opens those of dialect 2, for every listener; None = a new one.
     """
 
-    noisy = False
-
     def __init__(
         self,
         env: Environment,
@@ -384,23 +362,19 @@ class SignalsFactory(Factory):
         grace: float | None = None,
         sessions: SessionFactory | None = None,
     ) -> None:
-        self._env, self._grace = env, grace
+        super().__init__(env, listener)
+        self._grace = grace
         self._sessions = sessions or open_sessions(env, SignalVerbs(env.find(ISignals)))
-        self._access = ListenerAccess(env, listener)
         self._channel = env.section.ports.get(listener.endpoint, Port()).channel
 
     def at(self, listener: Listener) -> "SignalsFactory":
         """Return the factory for the connections of `listener`."""
         return SignalsFactory(self._env, listener, self._grace, self._sessions)
 
-    def buildProtocol(self, addr: IAddress | None) -> SignalsProtocol | None:
-        peer = self._access.admit(addr)
-        if peer is None:
-            return None
+    def build(self, peer: Peer) -> SignalsProtocol:
+        """Return the protocol of a connection."""
         grace = self._env.section.grace if self._grace is None else self._grace
-        protocol = SignalsProtocol(self._env, peer, self._channel, grace, self._sessions)
-        protocol.factory = self
-        return protocol
+        return SignalsProtocol(self._env, peer, self._channel, grace, self._sessions)
 
 
 def open_sessions(env: Environment, verbs: ISessionVerbs) -> SessionFactory:

@@ -25,14 +25,17 @@ from mtnet.interfaces import (
     ITemplates,
 )
 from mtnet.net.endpoints import Listener
-from mtnet.net.first_bytes import COMMANDS, can_become, starts_with
+from mtnet.net.first_bytes import COMMANDS, begins_with
 from mtnet.services.templates.integrity_check import IntegrityCheckService
 from mtnet.services.templates.library import Library
-from mtnet.services.templates.protocol import TemplatesFactory
+from mtnet.services.templates.protocol import TemplatesFactory, TemplatesPort
 from mtnet.services.templates.resources import TemplatesResource
 from mtnet.services.templates.version import Version
 from mtnet.services.templates.watched_folder import WatchedFolderService
 from mtnet.storage.files import TEMPORARY
+
+is_command = begins_with(*COMMANDS)
+"""Recognizes clients of commands."""
 
 
 @implementer(IService, IStreamListener, IFirstBytes, IHttpResources, IMetrics, IBackup, ITemplates)
@@ -79,21 +82,16 @@ class TemplatesComponent:
 
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the connections of a templates listener."""
-        return self._factory(listener, True)
+        site = self._env.find(IHttpServer).site(listener, ("templates",))
+        return TemplatesPort(self._env, listener, site)
 
     def recognize(self, head: bytes) -> bool | None:
         """Return whether a connection begins with a command of a raw client."""
-        if starts_with(head, COMMANDS):
-            return True
-        return None if can_become(head, COMMANDS) else False
+        return is_command(head)
 
     def shared_factory(self, listener: Listener, silent: bool) -> IProtocolFactory:
         """Return the factory of raw clients that have sent a command."""
-        return self._factory(listener, False)
-
-    def _factory(self, listener: Listener, raw: bool) -> IProtocolFactory:
-        site = self._env.find(IHttpServer).site(listener, ("templates",))
-        return TemplatesFactory(self._env, site, listener, raw)
+        return TemplatesFactory(self._env, listener)
 
     def resources(self) -> Mapping[bytes, IResource]:
         """Return the resource `/templates`."""

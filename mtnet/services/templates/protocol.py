@@ -5,15 +5,10 @@ from typing import Any, cast
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
-    IProtocol,
-    IProtocolFactory,
-    ISSLTransport,
-    ITransport,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -24,15 +19,17 @@ from mtnet.access.bans.policy import Offence
 from mtnet.callbacks import noop
 from mtnet.daemon.environment import Environment
 from mtnet.errors import TemplateError, WireError
-from mtnet.interfaces import IListenerAware, ISignals, ITemplates
-from mtnet.net.closing import StallDetector, unacknowledged
-from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.first_bytes import COMMANDS, HTTP_METHODS, can_become, describe, starts_with
-from mtnet.net.output.direct import end_half
+from mtnet.interfaces import ISignals, ITemplates
+from mtnet.net.admission import IPeerFactory, PeerFactory
+from mtnet.net.closing import StallDetector
+from mtnet.net.endpoints import Listener
+from mtnet.net.first_bytes import COMMANDS, HTTP_METHODS, begins_with, describe
 from mtnet.net.output.segments import SegmentedSender, preserves_segments
-from mtnet.net.peer import ListenerAccess, Peer, abort_on_error
-from mtnet.net.transport import StreamTransport, innermost
+from mtnet.net.peer import Peer, abort_on_error
+from mtnet.net.shared_port import Choice, SharedPortFactory
+from mtnet.net.transport import StreamTransport
 from mtnet.services.templates.content import too_large
+from mtnet.services.templates.library import Library
 from mtnet.services.templates.version import Version
 from mtnet.services.templates.wire import (
     SLACK,
@@ -48,24 +45,25 @@ from mtnet.services.templates.wire import (
 @implementer(IHalfCloseableProtocol)
 class TemplatesProtocol(Protocol):
     """
-    One connection: one answer, or any number of HTTP requests.
+    One connection, and one answer to it.
 
     Args:
         peer: who it is, and what it may do.
-        site: whose channels speak HTTP.
-        raw: whether a client that is silent is answered.
+        raw: it is answered without a command.
     """
 
     log = Logger()
     transport: StreamTransport  # type: ignore[assignment]
 
-    def __init__(self, env: Environment, peer: Peer, site: IProtocolFactory, raw: bool) -> None:
-        self._env, self._peer, self._site, self._answers_silence = env, peer, site, raw
+    def __init__(self, env: Environment, peer: Peer, raw: bool) -> None:
+        self._env, self.peer, self._is_raw = env, peer, raw
         self._settings = env.section
+        self._codepage = env.find(ISignals).codepage
+        self._library: Library = env.find(ITemplates).library
         self._head = b""
-        self._receive: Callable[[bytes], None] = self._first
-        self._ended: Callable[[], None] = self._close
-        self._channel: IProtocol | None = None
+        self._decoder = CommandDecoder(codepage=self._codepage)
+        self._receive: Callable[[bytes], None] = self._command
+        self._ended: Callable[[], None] = self._unknown
         self._timer: IDelayedCall | None = None
         self._stall_detector: StallDetector | None = None
         self._segments: SegmentedSender | None = None
@@ -74,15 +72,13 @@ class TemplatesProtocol(Protocol):
     # What Twisted calls.
 
     def connectionMade(self) -> None:
-        self._peer.connected(self.transport, self._abort)
-        self._peer.mark_unauthenticated()
-        if not self._answers_silence:
-            return
-        self._ended = self._raw
-        if self._settings.grace:
-            self._wait(self._settings.grace, self._raw)
-        else:
+        self.peer.connected(self.transport, self._abort)
+        if self._is_raw:
             self._raw()
+        else:
+            self.peer.mark_unauthenticated()
+            waited = self._env.clock.seconds() - self.peer.first_byte
+            self._wait(max(0.0, self._settings.word - waited), self._late)
 
     @abort_on_error
     def dataReceived(self, data: bytes) -> None:
@@ -101,29 +97,10 @@ class TemplatesProtocol(Protocol):
         self._still()
         # What these hold of an upload would otherwise stay until the garbage is collected.
         self._receive, self._ended = noop, noop
-        self._peer.disconnected()
-        if self._channel is not None:
-            self._channel.connectionLost(reason)
-
-    # The first bytes.
-
-    def _first(self, data: bytes) -> None:
-        if not self._head:
-            self._ended = self._unknown
-            self._wait(self._settings.word, self._late)
-        self._head += data
-        if starts_with(self._head, HTTP_METHODS):
-            self._http()
-        elif starts_with(self._head, COMMANDS):
-            self._commanded()
-        elif not can_become(self._head, (*HTTP_METHODS, *COMMANDS)):
-            self._peer.report_abuse(Offence.FRAME)
-            self._unknown()
-        else:
-            self._peer.mark_unauthenticated(silent=False)
+        self.peer.disconnected()
 
     def _late(self) -> None:
-        self._peer.report_abuse(Offence.DEADLINE)
+        self.peer.report_abuse(Offence.DEADLINE)
         self._unknown()
 
     def _unknown(self) -> None:
@@ -131,28 +108,10 @@ class TemplatesProtocol(Protocol):
         self._warn("begins with {head}, which is no command", head=describe(self._head))
         self._abort()
 
-    # HTTP.
-
-    def _http(self) -> None:
-        self._still()
-        self._peer.disconnected()  # it is the site's now
-        channel = self._site.buildProtocol(self.transport.getPeer())
-        if channel is None:
-            self._close()
-            return
-        self._channel, self._receive = channel, channel.dataReceived
-        self._ended = IHalfCloseableProtocol(channel).readConnectionLost
-        channel.makeConnection(ITransport(self.transport))
-        channel.dataReceived(self._head)
-
     # Commands.
 
-    def _commanded(self) -> None:
-        self._decoder = CommandDecoder(codepage=self._env.find(ISignals).codepage)
-        self._receive = self._command
-        self._command(self._head)
-
     def _command(self, data: bytes) -> None:
+        self._head = self._head or data
         try:
             command = self._decoder.feed(data)
         except (WireError, TemplateError) as error:
@@ -163,10 +122,10 @@ class TemplatesProtocol(Protocol):
             answers: dict[type, Callable[[Any], None]] = {Fetch: self._fetch, Store: self._store}
             answers[type(command)](command)
         else:
-            self._peer.mark_unauthenticated(silent=False)
+            self.peer.mark_unauthenticated(silent=False)
 
     def _malformed(self, error: WireError | TemplateError) -> None:
-        self._peer.report_abuse(Offence.FRAME)
+        self.peer.report_abuse(Offence.FRAME)
         store = self._head.startswith(b"STORE ")
         # Where in a malformed STORE the password stands, nobody knows.
         shown = f"It is a STORE ({error.code})." if store else str(error)
@@ -179,23 +138,21 @@ class TemplatesProtocol(Protocol):
     # Answers with a template.
 
     def _raw(self) -> None:
-        self._answer(self._env.find(ITemplates).library.default, asked=None)
+        self._answer(self._library.default, asked=None)
 
     def _fetch(self, command: Fetch) -> None:
         self._answer(
-            lambda: self._env.find(ITemplates).library.get(
-                command.symbol, command.period, command.version
-            ),
+            lambda: self._library.get(command.symbol, command.period, command.version),
             asked=command,
         )
 
     def _answer(self, find: Callable[[], Version], asked: Fetch | None) -> None:
         self._still()
-        self._peer.mark_active()
+        self.peer.mark_active()
         self._receive = noop
         try:
             self._demand("fetch", asked.symbol if asked else None)
-            version, body = self._env.find(ITemplates).library.read(lambda: self._allowed(find()))
+            version, body = self._library.read(lambda: self._allowed(find()))
             self._send(version, body, asked)
         except TemplateError as error:
             if asked or error.code != "missing":
@@ -208,16 +165,16 @@ class TemplatesProtocol(Protocol):
 
     def _send(self, version: Version, body: bytes, asked: Fetch | None) -> None:
         key = version.key
-        head = raw_prefix(key.symbol, key.period, key.platform, self._env.find(ISignals).codepage)
+        head = raw_prefix(key.symbol, key.period, key.platform, self._codepage)
         if asked is not None and asked.counted:
             head = counted(head, len(body))
-        if preserves_segments(self.transport) and not self._peer.proxied:
-            local = self._peer.local
+        if preserves_segments(self.transport) and not self.peer.proxied:
+            local = self.peer.local
             self._segments = SegmentedSender(self.transport, head, body, self._finish, local)
             self._ended = noop
             self.transport.registerProducer(self._segments, False)
             if not self._segments.finished:
-                self._observe(self._progress, self._stalled)
+                self.peer.linger(self._settings.progress, self._unsent)
         else:
             self.transport.write(head + body)
             self._finish()
@@ -237,11 +194,11 @@ class TemplatesProtocol(Protocol):
             self._refuse(error)
 
     def _log_in(self, command: Store) -> None:
-        self._peer.check_private()
+        self.peer.check_private()
         credentials = Password.decode(command.login, command.secret)
         self._receive, self._ended = self._behind, noop
         self.transport.pauseProducing()
-        login = self._peer.login(credentials)
+        login = self.peer.login(credentials)
         login.addCallback(lambda _: self._authorized(command))
         login.addErrback(self._denied).addErrback(self._failed)
 
@@ -250,7 +207,7 @@ class TemplatesProtocol(Protocol):
 
     def _authorized(self, command: Store) -> None:
         self._demand("publish", command.symbol)
-        self._peer.mark_active()
+        self.peer.mark_active()
         self._upload(command)
         if command.login:
             self.transport.resumeProducing()
@@ -284,11 +241,11 @@ class TemplatesProtocol(Protocol):
 
         def late() -> None:
             self._warn("took too long for an upload")
-            self._peer.report_abuse(Offence.DEADLINE)
+            self.peer.report_abuse(Offence.DEADLINE)
             self._abort()
 
         self._receive, self._ended = receive, ended
-        if not self._peer.trusted:
+        if not self.peer.trusted:
             self._wait(self._env.config.access.body, late)
         self._observe(lambda: body.received, stalled)
         receive(self._decoder.rest)
@@ -297,7 +254,7 @@ class TemplatesProtocol(Protocol):
         self._still()
         self._receive, self._ended = noop, noop
         stored = self._env.worker()(
-            self._env.find(ITemplates).library.store,
+            self._library.store,
             command.symbol,
             command.period,
             content,
@@ -336,21 +293,10 @@ class TemplatesProtocol(Protocol):
         if self._segments is None:
             self._still()
         self._ended = self._close
-        if self._stall_detector is None:  # else it has watched the pieces, and goes on
-            self._observe(self._progress, self._stalled)
-        if self._segments is None and ISSLTransport.providedBy(self.transport):
-            self.transport.loseConnection()
-        else:
-            end_half(self.transport)
+        self.peer.close(half=True, seconds=self._settings.progress)
 
-    def _progress(self) -> object:
-        return self._segments and self._segments.sent, unacknowledged(self.transport)
-
-    def _stalled(self) -> None:
-        if unacknowledged(self.transport) or (self._segments and not self._segments.finished):
-            self._abort()
-        else:
-            innermost(self.transport).loseConnection()
+    def _unsent(self) -> int:
+        return 0 if self._segments is None else self._segments.unsent
 
     def _close(self) -> None:
         self._receive = noop
@@ -364,7 +310,7 @@ class TemplatesProtocol(Protocol):
     # Small things.
 
     def _demand(self, verb: str, symbol: str | None) -> None:
-        rights = self._peer.rights
+        rights = self.peer.rights
         if symbol is None:
             allowed = rights.any(verb, "templates")
         else:
@@ -391,33 +337,49 @@ class TemplatesProtocol(Protocol):
             self._stall_detector = None
 
     def _warn(self, text: str, **fields: str) -> None:
-        peer = self.transport.getPeer()
-        if self._env.log.admits(host_of(peer), self._env.clock.seconds(), text):
-            self.log.warn("Templates: {peer} " + text, peer=show(peer), **fields)
+        self.peer.warn(self.log, text, "Templates: {peer} " + text, **fields)
 
 
-@implementer(IListenerAware)
-class TemplatesFactory(Factory):
+class TemplatesFactory(PeerFactory):
     """
+    Builds the connections of one listener.
+
     Args:
-        site: the factory of HTTP connections; it is asked for its own `at(listener)`.
-        raw: whether clients that are silent are answered.
+        raw: whether clients are answered without a command.
     """
 
-    noisy = False
+    def __init__(self, env: Environment, listener: Listener, raw: bool = False) -> None:
+        super().__init__(env, listener)
+        self._raw = raw
 
-    def __init__(
-        self, env: Environment, site: IProtocolFactory, listener: Listener, raw: bool = True
-    ) -> None:
-        self._env, self._access, self._raw = env, ListenerAccess(env, listener), raw
-        self._site = IListenerAware(site).at(listener)
+    def build(self, peer: Peer) -> TemplatesProtocol:
+        """Return the protocol of a connection."""
+        return TemplatesProtocol(self._env, peer, self._raw)
 
-    def at(self, listener: Listener) -> "TemplatesFactory":
+
+class TemplatesPort(SharedPortFactory):
+    """
+    The templates port: commands, HTTP, and raw answers to clients that are silent.
+
+    Args:
+        site: the factory of HTTP connections.
+    """
+
+    def __init__(self, env: Environment, listener: Listener, site: IPeerFactory) -> None:
+        settings, self._site = env.section, site
+        super().__init__(
+            env,
+            listener,
+            [
+                Choice(begins_with(*HTTP_METHODS), site),
+                Choice(begins_with(*COMMANDS), TemplatesFactory(env, listener)),
+            ],
+            silent=TemplatesFactory(env, listener, raw=True),
+            silence=settings.grace,
+            ends_silent=True,
+            timeout=settings.word,
+        )
+
+    def at(self, listener: Listener) -> "TemplatesPort":
         """Return the factory for the connections of `listener`."""
-        return TemplatesFactory(self._env, self._site, listener, self._raw)
-
-    def buildProtocol(self, addr: IAddress | None) -> TemplatesProtocol | None:
-        peer = self._access.admit(addr)
-        if peer is None:
-            return None
-        return TemplatesProtocol(self._env, peer, self._site, self._raw)
+        return TemplatesPort(self._env, listener, self._site)

@@ -8,7 +8,7 @@ from twisted.logger import Logger
 
 from mtnet.access.bans.policy import Offence
 from mtnet.daemon.environment import Environment
-from mtnet.net.endpoints import host_of, show
+from mtnet.net.endpoints import host_of
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.output.buffer import OutputBuffer
 from mtnet.net.peer import Peer
@@ -109,10 +109,7 @@ class TickConnection:
 
     def warn(self, what: str, kind: str) -> None:
         """Log a line about the peer, rate-limited for each `kind`."""
-        when = self._env.clock.seconds()
-        if self._env.log.admits(self.host, when, f"ticks {kind}"):
-            peer = show(self._transport.getPeer())
-            self.log.warn("ticks: {peer} {what}", peer=peer, what=what)
+        self.peer.warn(self.log, f"ticks {kind}", "ticks: {peer} {what}", what=what)
 
     def _evicted(self) -> None:
         """Close: others need the place, or the account has fewer rights now."""

@@ -8,18 +8,18 @@ on one of them delays neither the others nor signals.
 from collections import deque
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocolFactory
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.access.bans.policy import Offence
 from mtnet.daemon.environment import Environment
-from mtnet.interfaces import IListenerAware
+from mtnet.net.admission import PeerFactory
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import HTTP_METHODS, can_become, describe, starts_with
-from mtnet.net.peer import ListenerAccess, Peer
+from mtnet.net.peer import Peer
 from mtnet.net.time_slices import TimeSlicer
 from mtnet.net.transport import Transport
 from mtnet.services.ticks import wire
@@ -41,7 +41,7 @@ class TicksProtocol(Protocol):
     transport: Transport  # type: ignore[assignment]
 
     def __init__(self, env: Environment, peer: Peer, slicer: TimeSlicer) -> None:
-        self._env, self._peer, self._slicer = env, peer, slicer
+        self._env, self.peer, self._slicer = env, peer, slicer
         self._decoder = wire.LineDecoder()
         self._chunks: deque[bytes] = deque()
         self._head: bytes | None = b""
@@ -49,7 +49,7 @@ class TicksProtocol(Protocol):
 
     def connectionMade(self) -> None:
         self._connection = TickConnection(
-            self._env, self._peer, self.transport, self._drained, self._stopped
+            self._env, self.peer, self.transport, self._drained, self._stopped
         )
         self._session = TickSession(self._env, self._connection)
         self._connection.start()
@@ -72,7 +72,7 @@ class TicksProtocol(Protocol):
         self._finished = self._finished or bool(reason.check(ConnectionDone))
         self._connection.lost()
         if self._connection.ended or not self._finished:
-            self._peer.disconnected()
+            self.peer.disconnected()
         self._work()
 
     def _drained(self) -> None:
@@ -98,16 +98,16 @@ class TicksProtocol(Protocol):
         yield from self._end()
         self._working = False
         if connection.gone:
-            self._peer.disconnected()  # not before: a login may stand before the last records
+            self.peer.disconnected()  # not before: a login may stand before the last records
         elif not (self._chunks or self._finished or connection.ended):
             self.transport.resumeProducing()
 
     def _failed(self, failure: Failure) -> None:
         self.log.failure("A connection to ticks failed", failure)
-        self._peer.report_abuse(Offence.ERROR, failure.value)
+        self.peer.report_abuse(Offence.ERROR, failure.value)
         self._connection.reset("is closed")
         if self._connection.gone:
-            self._peer.disconnected()
+            self.peer.disconnected()
 
     def _take(self, data: bytes) -> Work:
         if self._connection.ended:
@@ -126,7 +126,7 @@ class TicksProtocol(Protocol):
             self._abuse(OVERLONG)
 
     def _abuse(self, why: str) -> None:
-        self._peer.report_abuse(Offence.FRAME)
+        self.peer.report_abuse(Offence.FRAME)
         self._connection.reset(why)
 
     def _end(self) -> Work:
@@ -165,27 +165,19 @@ class TicksProtocol(Protocol):
         self._connection.warn(why, "record")
 
 
-@implementer(IProtocolFactory, IListenerAware)
-class TicksFactory(Factory):
+class TicksFactory(PeerFactory):
     """Builds the connections of one listener; the environment holds what they share."""
-
-    noisy = False
 
     def __init__(
         self, env: Environment, listener: Listener, slicer: TimeSlicer | None = None
     ) -> None:
-        self._env = env
-        self._access = ListenerAccess(env, listener)
+        super().__init__(env, listener)
         self._slicer = slicer or TimeSlicer(env.clock, env.section.turn)
 
     def at(self, listener: Listener) -> "TicksFactory":
         """Return the factory for the connections of `listener`."""
         return TicksFactory(self._env, listener, self._slicer)
 
-    def buildProtocol(self, addr: IAddress | None) -> TicksProtocol | None:
-        peer = self._access.admit(addr)
-        if peer is None:
-            return None
-        protocol = TicksProtocol(self._env, peer, self._slicer)
-        protocol.factory = self
-        return protocol
+    def build(self, peer: Peer) -> TicksProtocol:
+        """Return the protocol of a connection."""
+        return TicksProtocol(self._env, peer, self._slicer)

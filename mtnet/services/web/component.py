@@ -17,9 +17,12 @@ from mtnet.interfaces import (
     IStreamListener,
 )
 from mtnet.net.endpoints import Listener
-from mtnet.net.first_bytes import HTTP_METHODS, can_become, starts_with
+from mtnet.net.first_bytes import HTTP_METHODS, begins_with
 from mtnet.services.web.http import ApiSite
 from mtnet.services.web.resources import HealthResource, VersionResource, resource_tree
+
+is_request = begins_with(*HTTP_METHODS)
+"""Recognizes HTTP requests."""
 
 
 @implementer(IService, IStreamListener, IFirstBytes, IHttpResources, IHttpServer)
@@ -54,9 +57,7 @@ class WebComponent:
 
     def recognize(self, head: bytes) -> bool | None:
         """Return whether a connection begins with an HTTP request."""
-        if starts_with(head, HTTP_METHODS):
-            return True
-        return None if can_become(head, HTTP_METHODS) else False
+        return is_request(head)
 
     def shared_factory(self, listener: Listener, silent: bool) -> IProtocolFactory:
         """Return the factory of connections at a shared port."""

@@ -8,12 +8,14 @@ was rebound to a loopback address makes a foreign page look like our own.
 
 import json
 import re
+from functools import lru_cache
 from io import BytesIO
 from ipaddress import ip_address
+from operator import methodcaller
 from typing import cast
 
 from twisted.internet.defer import CancelledError
-from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -28,11 +30,12 @@ from mtnet.access.bans.policy import Offence
 from mtnet.access.rights import NOTHING
 from mtnet.daemon.environment import Environment
 from mtnet.errors import HttpError, WireError, quote
-from mtnet.interfaces import IListenerAware, ITemplates
-from mtnet.net.closing import StallDetector, unacknowledged
-from mtnet.net.endpoints import Listener, host_of, show
+from mtnet.interfaces import ITemplates
+from mtnet.net.admission import PeerFactory
+from mtnet.net.closing import unacknowledged
+from mtnet.net.endpoints import Listener
 from mtnet.net.http import BodyLimit
-from mtnet.net.peer import ListenerAccess, Peer
+from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.tls.handshake import SecureTransport
 from mtnet.net.transport import StreamTransport
 from mtnet.services.web.credentials import HEADERS, PLAIN, credentials, login_error
@@ -43,6 +46,7 @@ TOO_LONG = "A request line and its headers may have 16,384 bytes together."
 
 _JSON = b"application/json; charset=utf-8"
 _COMMON = {b"X-Content-Type-Options": b"nosniff", b"Cache-Control": b"no-cache"}
+_as_text = methodcaller("decode", "latin-1")
 _ABSOLUTE = re.compile(rb"(?:https?|wss?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(:[0-9]{1,5})?", re.ASCII)
 
@@ -51,12 +55,14 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(:[0-9]{1,5})?", re.ASCII)
 class ApiChannel(HTTPChannel):
     """One HTTP connection; slow headers do not keep it open, slow readers do."""
 
+    log = Logger()
     site: "ApiSite"
     peer: Peer
     transport: StreamTransport  # type: ignore[assignment]
     _left = 0
     _asked = False
-    _stall_detector: StallDetector | None = None
+
+    dataReceived = abort_on_error(HTTPChannel.dataReceived)  # type: ignore[type-var]
 
     def connectionMade(self) -> None:
         self.peer.connected(self.transport, self.transport.abortConnection)
@@ -127,17 +133,10 @@ class ApiChannel(HTTPChannel):
     def loseConnection(self) -> None:
         """Close, and do not wait for ever for a peer that does not take the last bytes."""
         super().loseConnection()
-        if self._stall_detector is None and not isinstance(self.transport, SecureTransport):
-            self._stall_detector = StallDetector(
-                self.site.env.clock,
-                self.site.env.find(ITemplates).progress,
-                lambda: unacknowledged(self.transport),
-                self.transport.abortConnection,
-            )
+        if not isinstance(self.transport, SecureTransport):
+            self.peer.close(seconds=self.site.env.find(ITemplates).progress)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._stall_detector is not None:
-            self._stall_detector.stop()
         self.peer.disconnected()
         super().connectionLost(reason)
 
@@ -164,7 +163,7 @@ class ApiRequest(Request):
     def __init__(self, channel: ApiChannel, *options: object) -> None:
         super().__init__(channel, *options)
         # Twisted takes the channel away when the client leaves.
-        self._site, self._peer = channel.site, channel.peer
+        self._site, self.peer = channel.site, channel.peer
         self.authority: str | None = None
         self.gone = self.whole = self._cut = False
         self.identity: Identity | None = None
@@ -203,7 +202,7 @@ class ApiRequest(Request):
 
     def process(self) -> None:
         """Answer, when the guards let it pass."""
-        peer = self._peer
+        peer = self.peer
         self.identity, self.rights = peer.identity, peer.rights
         try:
             self._site.guard(self)
@@ -232,12 +231,12 @@ class ApiRequest(Request):
             return
         thing = f"{verb}:{service}" + (f"/{name}" if name else "")
         accounts = self._site.env.access.accounts
-        if self.identity is None and self._peer.private and not accounts.empty:
+        if self.identity is None and self.peer.private and not accounts.empty:
             raise HttpError(401, "login", f"This needs a login with the right {thing}.")
         raise HttpError(403, "denied", f"There is no right {thing} here.")
 
     def _known(self, identity: Identity) -> None:
-        self.identity, self.rights = identity, self._peer.rights_of(identity)
+        self.identity, self.rights = identity, self.peer.rights_of(identity)
         if not self.gone:
             super().process()
 
@@ -249,7 +248,7 @@ class ApiRequest(Request):
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer that the server failed, and leave the traceback in the log alone."""
         self.log.failure("A request failed.", reason)
-        self._peer.report_abuse(Offence.ERROR, reason.value)
+        self.peer.report_abuse(Offence.ERROR, reason.value)
         self.reply_json(500, _error("server", "The server failed."))
         return reason
 
@@ -304,8 +303,7 @@ class ApiRequest(Request):
         )
 
 
-@implementer(IListenerAware)
-class ApiSite(Site):
+class ApiSite(PeerFactory, Site):  # type: ignore[misc]
     """
     The factory of HTTP connections.
 
@@ -321,7 +319,9 @@ class ApiSite(Site):
     def __init__(
         self, env: Environment, root: IResource, body_limit: BodyLimit, listener: Listener
     ) -> None:
-        super().__init__(
+        PeerFactory.__init__(self, env, listener)
+        Site.__init__(
+            self,
             root,
             requestFactory=ApiRequest,
             parsePOSTFormSubmission=False,
@@ -330,18 +330,15 @@ class ApiSite(Site):
         )
         self.env, self.body_limit = env, body_limit
         self._root = root
-        self._access = ListenerAccess(env, listener)
         self._names = {"localhost", *(_canonical(name) for name in env.section.hosts)}
 
     def at(self, listener: Listener) -> "ApiSite":
         """Return the factory for the connections of `listener`."""
         return ApiSite(self.env, self._root, self.body_limit, listener)
 
-    def buildProtocol(self, addr: IAddress | None) -> ApiChannel | None:  # type: ignore[override]
-        peer = self._access.admit(addr)
-        if peer is None:
-            return None
-        channel = cast(ApiChannel, super().buildProtocol(addr))
+    def build(self, peer: Peer) -> ApiChannel:
+        """Return the channel of a connection."""
+        channel = cast(ApiChannel, Site.buildProtocol(self, None))
         channel.peer = peer
         return channel
 
@@ -353,15 +350,17 @@ class ApiSite(Site):
             HttpError: `host` or `origin`.
         """
         hosts, target = _texts(request, b"Host"), request.authority
-        names = self._names | {_canonical(host_of(request.getHost()))}
+        names = {*self._names, _canonical(getattr(request.getHost(), "host", ""))}
         named = hosts if target is None else [*hosts, target]
-        if len(hosts) > 1 or any(_host_name(host) not in names for host in named):
+        if len(hosts) > 1 or not names.issuperset(map(_host_name, named)):
             raise HttpError(
                 403,
                 "host",
                 "The Host, or that of the request target, is neither this address, localhost, nor "
                 "one of web.hosts.",
             )
+        if not request.requestHeaders.hasHeader(b"Origin"):
+            return
         own = ("".join(hosts) if target is None else target).lower()
         for origin in _texts(request, b"Origin"):
             if origin.lower().partition("://")[2] != own or not own:
@@ -369,15 +368,14 @@ class ApiSite(Site):
 
     def warn(self, request: ApiRequest, error: HttpError) -> None:
         """Log a refusal, as long as its peer does not fill the log."""
-        peer: IAddress = request.getClientAddress()
-        if self.env.log.admits(host_of(peer), self.env.clock.seconds(), error.code):
-            self.logger.warn(
-                "HTTP: {peer} is refused {method} {uri}. {error}",
-                peer=show(peer),
-                method=quote(request.method),
-                uri=quote(_shown(request.uri)),
-                error=str(error),
-            )
+        request.peer.warn(
+            self.logger,
+            error.code,
+            "HTTP: {peer} is refused {method} {uri}. {error}",
+            method=quote(request.method),
+            uri=quote(_shown(request.uri)),
+            error=str(error),
+        )
 
     # There is no access log, and so nothing to start, write and stop.
 
@@ -396,7 +394,7 @@ class ApiSite(Site):
 
 def _texts(request: ApiRequest, name: bytes) -> list[str]:
     """Return what a header says; of its bytes, which need not be UTF-8, each is a character."""
-    return [each.decode("latin-1") for each in request.requestHeaders.getRawHeaders(name, [])]
+    return [*map(_as_text, request.requestHeaders.getRawHeaders(name, []))]
 
 
 def _shown(uri: bytes) -> bytes:
@@ -405,11 +403,13 @@ def _shown(uri: bytes) -> bytes:
     return path.rpartition(b"@")[2] if b"://" in path else path
 
 
+@lru_cache(64)
 def _host_name(header: str) -> str:
     parts = _HOST.fullmatch(header.lower())
     return _canonical(parts[1].strip("[]")) if parts else ""
 
 
+@lru_cache(64)
 def _canonical(host: str) -> str:
     try:
         address = ip_address(host)

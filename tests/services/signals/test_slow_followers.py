@@ -39,7 +39,7 @@ def test_too_much_news_for_a_reader_that_pauses_closes_it_with_slow_as_last_fram
 
 
 def test_a_peer_that_takes_no_byte_behind_the_error_is_cut_off(tmp_path, clock, monkeypatch):
-    monkeypatch.setattr("mtnet.services.signals.protocol.unacknowledged", lambda transport: 7)
+    monkeypatch.setattr("mtnet.net.closing.unacknowledged", lambda transport: 7)
     server = Server(tmp_path / "data", clock, "signals.queue=100")
     slow = server.subscribe()
     slow.transport.stalled = True

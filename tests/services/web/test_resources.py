@@ -357,7 +357,8 @@ def test_a_silent_connection_and_an_idle_one_are_closed(server, clock):
 
 def test_a_slow_reader_is_waited_for_while_bytes_move_and_then_given_up(server, clock, monkeypatch):
     left = [3_000_000]
-    monkeypatch.setattr("mtnet.services.web.http.unacknowledged", lambda transport: left[0])
+    for where in ("mtnet.services.web.http", "mtnet.net.closing"):
+        monkeypatch.setattr(f"{where}.unacknowledged", lambda transport: left[0])
     terminal = server.dial()
     terminal.send(request("GET", "/templates/EURUSD/H1"))
     for _ in range(20):
