@@ -67,9 +67,17 @@ class BodyLimit(NamedTuple):
 
 
 class MethodResource(Resource):
-    """Resource with a dispatch table of methods; GET also answers HEAD."""
+    """
+    Resource with a dispatch table of methods; GET also answers HEAD.
+
+    Attributes:
+        body_limit: of its requests.
+        stall_timeout: seconds without progress after which a transfer is given up; None = the
+            default.
+    """
 
     body_limit = BodyLimit()
+    stall_timeout: float | None = None
 
     def methods(self, request: HttpRequest) -> Mapping[bytes, Handler]:
         """Return the handler of each method of the request's path; empty = no such path."""

@@ -52,8 +52,7 @@ class TemplatesComponent:
 
     def __init__(self, env: Environment) -> None:
         self._env, settings = env, env.section
-        self.max_size, self.progress = settings.max_size, settings.progress
-        self.word = settings.word
+        self.max_size, self.word = settings.max_size, settings.word
         self._folder = env.file("templates")
         self.library = Library(
             self._folder,
@@ -95,8 +94,8 @@ class TemplatesComponent:
 
     def resources(self) -> Mapping[bytes, IResource]:
         """Return the resource `/templates`."""
-        codepage = self._env.find(ISignals).codepage
-        return {b"templates": TemplatesResource(self.library, self.put, self.max_size, codepage)}
+        settings, codepage = self._env.section, self._env.find(ISignals).codepage
+        return {b"templates": TemplatesResource(self.library, self.put, settings, codepage)}
 
     def metrics(self) -> list[tuple[str, str, str, Callable[[], int]]]:
         """Return the size of the library."""

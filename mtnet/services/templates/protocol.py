@@ -49,17 +49,18 @@ class TemplatesProtocol(Protocol):
 
     Args:
         peer: who it is, and what it may do.
+        codepage: how text is read and written that is not UTF-8.
         raw: it is answered without a command.
     """
 
     log = Logger()
     transport: StreamTransport  # type: ignore[assignment]
 
-    def __init__(self, env: Environment, peer: Peer, raw: bool) -> None:
+    def __init__(
+        self, env: Environment, peer: Peer, library: Library, codepage: str, raw: bool
+    ) -> None:
         self._env, self.peer, self._is_raw = env, peer, raw
-        self._settings = env.section
-        self._codepage = env.find(ISignals).codepage
-        self._library: Library = env.find(ITemplates).library
+        self._settings, self._library, self._codepage = env.section, library, codepage
         self._head = b""
         self._decoder = CommandDecoder(codepage=self._codepage)
         self._receive: Callable[[bytes], None] = self._command
@@ -351,10 +352,12 @@ class TemplatesFactory(PeerFactory):
     def __init__(self, env: Environment, listener: Listener, raw: bool = False) -> None:
         super().__init__(env, listener)
         self._raw = raw
+        self._library: Library = env.find(ITemplates).library
+        self._codepage = env.find(ISignals).codepage
 
     def build(self, peer: Peer) -> TemplatesProtocol:
         """Return the protocol of a connection."""
-        return TemplatesProtocol(self._env, peer, self._raw)
+        return TemplatesProtocol(self._env, peer, self._library, self._codepage, self._raw)
 
 
 class TemplatesPort(SharedPortFactory):

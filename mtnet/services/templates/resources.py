@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from mtnet.errors import HttpError, TemplateError
 from mtnet.net.http import BodyLimit, Handler, HttpRequest, MethodResource
 from mtnet.services.templates.library import Library
+from mtnet.services.templates.settings import TemplateSettings
 from mtnet.services.templates.version import Version
 from mtnet.services.templates.wire import PLATFORMS, SLACK, parse_number, parse_period, parse_symbol
 from mtnet.values import read_text
@@ -32,7 +33,7 @@ class TemplatesResource(MethodResource):
 
     Args:
         put: stores a template off the reactor: `put(symbol, period, content)`.
-        max_size: bytes of the largest template.
+        settings: of `[templates]`.
         codepage: how a symbol is read that is not UTF-8.
     """
 
@@ -42,12 +43,13 @@ class TemplatesResource(MethodResource):
         self,
         library: Library,
         put: Callable[[str, str, bytes], "Deferred[Stored]"],
-        max_size: int,
+        settings: TemplateSettings,
         codepage: str,
     ) -> None:
         super().__init__()
         self._library, self._put_template, self._codepage = library, put, codepage
-        self.body_limit = BodyLimit(max_size + SLACK, f"templates.max_size allows {max_size}")
+        most, self.stall_timeout = settings.max_size, settings.progress
+        self.body_limit = BodyLimit(most + SLACK, f"templates.max_size allows {most}")
 
     def methods(self, request: HttpRequest) -> Mapping[bytes, Handler]:
         if request.postpath in ([], [b""]):

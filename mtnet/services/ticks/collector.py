@@ -44,6 +44,7 @@ class Collector:
     Attributes:
         feed: publishes each tick to the subscribers.
         lost: ticks that a killed daemon had taken and not stored.
+        max_symbols: `ticks.max_symbols`.
     """
 
     log = Logger()
@@ -58,6 +59,7 @@ class Collector:
         in_thread: InThread,
     ) -> None:
         self._settings, self._clock = settings, clock
+        self.max_symbols = settings.max_symbols
         self._writer = Writer(settings, reserve, store, tally, clock, in_thread)
         self.feed = Feed(self.last_tick)
         self.lost = 0
@@ -76,7 +78,7 @@ class Collector:
         state = self._writer.open()
         limit = self._settings.max_sources
         self._sources = SourceRegistry(state.sources, state.others, state.next, limit)
-        self._losses = LossReport(self._sources.counts, self._settings.max_symbols)
+        self._losses = LossReport(self._sources.counts, self.max_symbols)
         self.lost = state.lost
         if self._writer.full:
             self._wake()

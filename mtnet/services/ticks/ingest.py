@@ -4,7 +4,7 @@ Ingest: reads records, groups them into batches by their headers, and finds repe
 Datagrams use `RecordReader` directly; each connection has a `StreamIngest`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mtnet.access.rights import Rights
@@ -21,12 +21,22 @@ ReportError = Callable[[WireError], object]
 
 
 class RecordReader:
-    """Parser of records that checks rights, and passes batches to the collector once."""
+    """
+    Parser of records that checks rights, and passes batches to the collector once.
 
-    def __init__(self, env: Environment) -> None:
-        self.collector: Collector = env.find(ITicks)
-        self.codepage = env.find(ISignals).codepage
-        self.spaced = wire.spaced_symbols_table(env.section.spaced_symbols, self.codepage)
+    Args:
+        spaced: symbols with blanks that senders may use.
+        codepage: how a symbol is read that is not UTF-8.
+    """
+
+    def __init__(self, collector: Collector, spaced: Iterable[str], codepage: str) -> None:
+        self.collector, self.codepage = collector, codepage
+        self.spaced = wire.spaced_symbols_table(spaced, codepage)
+
+    @classmethod
+    def of(cls, env: Environment) -> "RecordReader":
+        """Return the reader of an environment, whose components are all built."""
+        return cls(env.find(ITicks), env.section.spaced_symbols, env.find(ISignals).codepage)
 
     def read(
         self, source: Source, text: bytes, when: int, report_error: ReportError, rights: Rights
@@ -116,6 +126,7 @@ class StreamIngest:
     are new: the connection that sent the batch first was cut there.
 
     Args:
+        now: wall time, milliseconds since the Unix epoch, UTC.
         host: the sender, until a header names it.
         report_error: called with the first error of several records.
         peer: what it may send.
@@ -125,11 +136,16 @@ class StreamIngest:
             held records do not count.
     """
 
-    def __init__(self, env: Environment, host: str, report_error: ReportError, peer: Peer) -> None:
-        self._env, self._host, self._report_error = env, host, report_error
-        self._peer = peer
-        self._reader = RecordReader(env)
-        self._collector: Collector = env.find(ITicks)
+    def __init__(
+        self,
+        reader: RecordReader,
+        now: Callable[[], int],
+        host: str,
+        report_error: ReportError,
+        peer: Peer,
+    ) -> None:
+        self._reader, self._collector, self._now = reader, reader.collector, now
+        self._host, self._report_error, self._peer = host, report_error, peer
         self._source: Source | None = None
         self._batch: Batch | None = None
         self._held: PossibleRepeat | None = None
@@ -139,7 +155,7 @@ class StreamIngest:
 
     def take(self, text: bytes) -> None:
         """Take records, each ended by LF."""
-        when = self._env.now()
+        when = self._now()
         if self._held is None:
             self._take(text, when)
             return
@@ -159,20 +175,20 @@ class StreamIngest:
             return
         known = source.known(header.number)
         if known is None:
-            source.classify(self._batch.seen(), self._env.now())
+            source.classify(self._batch.seen(), self._now())
         elif known.records:
             self._held = PossibleRepeat(self._batch, known, [])
 
     def settle(self) -> None:
         """Decide about held records: no more will come."""
         if self._held is not None:
-            self._judge(self._held, self._env.now())
+            self._judge(self._held, self._now())
 
     def cut(self) -> None:
         """Refuse held records: the connection broke, and its sender will repeat them."""
         held, self._held = self._held, None
         if held is not None and held.records:
-            self._collector.count_refused(self._sender(), len(held.records), self._env.now())
+            self._collector.count_refused(self._sender(), len(held.records), self._now())
             text = f"{len(held.records)} records of a batch that was here before are cut off"
             self._report_error(WireError("tick", text))
 
@@ -183,7 +199,7 @@ class StreamIngest:
 
     def refuse(self) -> None:
         """Count a line that is not a record."""
-        self._collector.count_refused(self._sender(), 1, self._env.now())
+        self._collector.count_refused(self._sender(), 1, self._now())
 
     def _sender(self) -> Source:
         return self._source or self._become(self._collector.source(self._host))
@@ -216,7 +232,7 @@ class StreamIngest:
         room = self._collector.has_room
         kept = self._collector.take(source, records, when)
         if room and kept < len(records):
-            most = self._env.section.max_symbols
+            most = self._collector.max_symbols
             text = f"There are {most} symbols (ticks.max_symbols); records of more are refused"
             self._report_error(WireError("symbol", text))
         return kept

@@ -24,6 +24,7 @@ from mtnet.net.time_slices import TimeSlicer
 from mtnet.net.transport import Transport
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.connection import TickConnection
+from mtnet.services.ticks.ingest import RecordReader
 from mtnet.services.ticks.session import TickSession, Work
 
 SLICE = 4_096
@@ -40,8 +41,10 @@ class TicksProtocol(Protocol):
     log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, env: Environment, peer: Peer, slicer: TimeSlicer) -> None:
-        self._env, self.peer, self._slicer = env, peer, slicer
+    def __init__(
+        self, env: Environment, peer: Peer, reader: RecordReader, slicer: TimeSlicer
+    ) -> None:
+        self._env, self.peer, self._reader, self._slicer = env, peer, reader, slicer
         self._decoder = wire.LineDecoder()
         self._chunks: deque[bytes] = deque()
         self._head: bytes | None = b""
@@ -51,7 +54,7 @@ class TicksProtocol(Protocol):
         self._connection = TickConnection(
             self._env, self.peer, self.transport, self._drained, self._stopped
         )
-        self._session = TickSession(self._env, self._connection)
+        self._session = TickSession(self._env, self._connection, self._reader)
         self._connection.start()
 
     def dataReceived(self, data: bytes) -> None:
@@ -166,18 +169,23 @@ class TicksProtocol(Protocol):
 
 
 class TicksFactory(PeerFactory):
-    """Builds the connections of one listener; the environment holds what they share."""
+    """Builds the connections of one listener; all listeners share a reader and a time slicer."""
 
     def __init__(
-        self, env: Environment, listener: Listener, slicer: TimeSlicer | None = None
+        self,
+        env: Environment,
+        listener: Listener,
+        reader: RecordReader | None = None,
+        slicer: TimeSlicer | None = None,
     ) -> None:
         super().__init__(env, listener)
+        self._reader = reader or RecordReader.of(env)
         self._slicer = slicer or TimeSlicer(env.clock, env.section.turn)
 
     def at(self, listener: Listener) -> "TicksFactory":
         """Return the factory for the connections of `listener`."""
-        return TicksFactory(self._env, listener, self._slicer)
+        return TicksFactory(self._env, listener, self._reader, self._slicer)
 
     def build(self, peer: Peer) -> TicksProtocol:
         """Return the protocol of a connection."""
-        return TicksProtocol(self._env, peer, self._slicer)
+        return TicksProtocol(self._env, peer, self._reader, self._slicer)

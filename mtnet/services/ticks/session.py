@@ -11,14 +11,12 @@ from mtnet.access.accounts.cred import Identity, Password
 from mtnet.access.throttle import TokenBucket
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
-from mtnet.interfaces import ISignals, ITicks
 from mtnet.net.output.buffer import OutputBuffer
 from mtnet.net.peer import Peer
 from mtnet.services.ticks import wire
-from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.connection import TICKS, TickConnection
 from mtnet.services.ticks.feed import BUDGET, EVERYTHING, Conflation
-from mtnet.services.ticks.ingest import StreamIngest
+from mtnet.services.ticks.ingest import RecordReader, StreamIngest
 
 ERROR_INTERVAL = 1.0
 """Seconds between two errors that are sent to a sender of bad records."""
@@ -60,14 +58,15 @@ class ConflatingSubscriber:
 class TickSession:
     """Carries out the lines of one connection: records, headers and commands."""
 
-    def __init__(self, env: Environment, connection: TickConnection) -> None:
-        self._clock, self._settings = env.clock, env.section
-        self._collector: Collector = env.find(ITicks)
-        self._codepage = env.find(ISignals).codepage
+    def __init__(self, env: Environment, connection: TickConnection, reader: RecordReader) -> None:
+        self._clock = env.clock
+        self._collector, self._codepage = reader.collector, reader.codepage
         self._connection, self._peer = connection, connection.peer
-        self._stream = StreamIngest(env, connection.host, self._report_error, self._peer)
+        self._stream = StreamIngest(
+            reader, env.now, connection.host, self._report_error, self._peer
+        )
         self._subscriber = ConflatingSubscriber(connection.output, self._peer)
-        self._budget = TokenBucket(self._settings.records, env.clock.seconds())
+        self._budget = TokenBucket(env.section.records, env.clock.seconds())
         self._error_sent = -ERROR_INTERVAL
         self._commands: dict[str, Callable[[Words], Deferred[None] | None]] = {
             "LOGIN": self._login,
@@ -188,7 +187,7 @@ class TickSession:
         words = self._canonical(words)
         self._check_readable(words)
         self._connection.mark_active()
-        feed, most = self._collector.feed, self._settings.max_symbols
+        feed, most = self._collector.feed, self._collector.max_symbols
         if len({*words, *feed.subscribers.get(self._subscriber, ())}) > most:
             raise WireError("symbol", f"A connection may ask for {most} symbols")
         if not words:

@@ -11,12 +11,11 @@ from zope.interface import implementer
 from mtnet.access.rights import Rights
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
-from mtnet.interfaces import IBurstProtocol, ITicks
+from mtnet.interfaces import IBurstProtocol
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.peer import ListenerAccess
 from mtnet.net.udp import BatchingUdpPort, Received, set_receive_buffer
 from mtnet.services.ticks import wire
-from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.ingest import RecordReader
 from mtnet.services.ticks.model import Batch
 
@@ -35,8 +34,8 @@ class TickDatagramProtocol(DatagramProtocol):
 
     def __init__(self, env: Environment, listener: Listener) -> None:
         self._env, self._access = env, ListenerAccess(env, listener)
-        self._collector: Collector = env.find(ITicks)
-        self._reader = RecordReader(env)
+        self._reader = RecordReader.of(env)
+        self._collector = self._reader.collector
         self._rights: Callable[[str], Rights] = lru_cache(HOSTS)(self._find_rights)
 
     def startProtocol(self) -> None:

@@ -66,4 +66,4 @@ class WebComponent:
     def site(self, listener: Listener, components: Collection[str]) -> ApiSite:
         """Return the factory of HTTP connections to the resources of some components."""
         root = resource_tree(self._env.find_all(IHttpResources), components)
-        return ApiSite(self._env, root, root.body_limit, listener)
+        return ApiSite(self._env, root, listener)

@@ -21,7 +21,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
-from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
@@ -30,11 +29,10 @@ from mtnet.access.bans.policy import Offence
 from mtnet.access.rights import NOTHING
 from mtnet.daemon.environment import Environment
 from mtnet.errors import HttpError, WireError, quote
-from mtnet.interfaces import ITemplates
 from mtnet.net.admission import PeerFactory
-from mtnet.net.closing import unacknowledged
+from mtnet.net.closing import PROGRESS, unacknowledged
 from mtnet.net.endpoints import Listener
-from mtnet.net.http import BodyLimit
+from mtnet.net.http import MethodResource
 from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.tls.handshake import SecureTransport
 from mtnet.net.transport import StreamTransport
@@ -134,7 +132,7 @@ class ApiChannel(HTTPChannel):
         """Close, and do not wait for ever for a peer that does not take the last bytes."""
         super().loseConnection()
         if not isinstance(self.transport, SecureTransport):
-            self.peer.close(seconds=self.site.env.find(ITemplates).progress)
+            self.peer.close(seconds=self.site.stall_timeout)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.peer.disconnected()
@@ -174,7 +172,7 @@ class ApiRequest(Request):
     def gotLength(self, length: int | None) -> None:
         """Refuse a body before it is read, when its length is known; None = chunked."""
         self.content = BytesIO()
-        if length is not None and length > self.channel.site.body_limit.size:
+        if length is not None and length > self.channel.site.root.body_limit.size:
             self._cut_off(f"{length} bytes")
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -182,7 +180,7 @@ class ApiRequest(Request):
         self._received += len(data)
         if self._cut:
             return
-        if self._received > self.channel.site.body_limit.size:
+        if self._received > self.channel.site.root.body_limit.size:
             self._cut_off(f"{self._received} bytes or more")
         else:
             self.content.write(data)
@@ -296,11 +294,9 @@ class ApiRequest(Request):
         self.content = BytesIO()
         self.requestHeaders.removeHeader(b"Expect")
         site = self.channel.site
-        sentence = f"The body has {size}, and {site.body_limit.reason}."
+        sentence = f"The body has {size}, and {site.root.body_limit.reason}."
         self.channel.cut_off(413, b"Content Too Large", "size", sentence)
-        self._closing = site.env.clock.callLater(
-            site.env.find(ITemplates).progress, self.channel.loseConnection
-        )
+        self._closing = site.env.clock.callLater(site.stall_timeout, self.channel.loseConnection)
 
 
 class ApiSite(PeerFactory, Site):  # type: ignore[misc]
@@ -308,17 +304,14 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
     The factory of HTTP connections.
 
     Args:
-        root: the resources; shared by the sites of all listeners.
-        body_limit: of each request.
+        root: the resources and their limits; shared by the sites of all listeners.
     """
 
     logger = Logger()
     noisy = False
     protocol = ApiChannel  # type: ignore[assignment]
 
-    def __init__(
-        self, env: Environment, root: IResource, body_limit: BodyLimit, listener: Listener
-    ) -> None:
+    def __init__(self, env: Environment, root: MethodResource, listener: Listener) -> None:
         PeerFactory.__init__(self, env, listener)
         Site.__init__(
             self,
@@ -328,13 +321,13 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
             reactor=env.clock,
             timeout=IDLE,
         )
-        self.env, self.body_limit = env, body_limit
-        self._root = root
+        self.env, self.root = env, root
+        self.stall_timeout = root.stall_timeout or PROGRESS
         self._names = {"localhost", *(_canonical(name) for name in env.section.hosts)}
 
     def at(self, listener: Listener) -> "ApiSite":
         """Return the factory for the connections of `listener`."""
-        return ApiSite(self.env, self._root, self.body_limit, listener)
+        return ApiSite(self.env, self.root, listener)
 
     def build(self, peer: Peer) -> ApiChannel:
         """Return the channel of a connection."""

@@ -48,7 +48,7 @@ class VersionResource(MethodResource):
 
 def resource_tree(providers: Mapping[str, Any], names: Collection[str]) -> NotFound:
     """
-    Return the root of the resources of some components; its body limit is the largest of theirs.
+    Return the root of the resources of some components; its limits are the largest of theirs.
 
     Args:
         providers: `IHttpResources` by name of the component.
@@ -58,6 +58,7 @@ def resource_tree(providers: Mapping[str, Any], names: Collection[str]) -> NotFo
         ConfigError: two components have a resource of one path.
     """
     root, owners = NotFound(), dict[bytes, str]()
+    timeouts = [0.0]
     for name in names:
         for path, resource in providers[name].resources().items():
             if path in owners:
@@ -68,4 +69,6 @@ def resource_tree(providers: Mapping[str, Any], names: Collection[str]) -> NotFo
             root.putChild(path, resource)
             limit = getattr(resource, "body_limit", BodyLimit())
             root.body_limit = max(root.body_limit, limit, key=lambda each: each.size)
+            timeouts.append(getattr(resource, "stall_timeout", None) or 0.0)
+    root.stall_timeout = max(timeouts) or None
     return root

@@ -14,7 +14,7 @@ from mtnet.errors import JournalError
 from mtnet.interfaces import ISignals, ITicks
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.collector import Collector
-from mtnet.services.ticks.ingest import StreamIngest
+from mtnet.services.ticks.ingest import RecordReader, StreamIngest
 from mtnet.services.ticks.storage.blocks import unpack
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
@@ -30,7 +30,8 @@ class Server:
         self.errors = []
 
     def dial(self):
-        return StreamIngest(self.env.of("ticks"), "127.0.0.1", self.errors.append, ANYBODY)
+        reader = RecordReader.of(self.env.of("ticks"))
+        return StreamIngest(reader, self.env.now, "127.0.0.1", self.errors.append, ANYBODY)
 
     def send(self, number, *ticks, stream=None):
         """Send a batch, or the beginning of one, record by record; return the connection."""

@@ -19,9 +19,9 @@ LISTENER = Listener("ticks", "tcp:8082")
 class Server:
     """A env and its tick port."""
 
-    def __init__(self, env, turns=None):
+    def __init__(self, env, slicer=None):
         self.env, self.clock = env, env.clock
-        self.factory = TicksFactory(env.of("ticks"), LISTENER, turns)
+        self.factory = TicksFactory(env.of("ticks"), LISTENER, slicer=slicer)
 
     def dial(self, **addresses):
         return connect(self.factory, self.clock, **addresses)

@@ -115,6 +115,15 @@ def test_the_largest_body_limit_of_the_resources_counts():
     assert resource_tree({"x": Alerts(b"x", resource=Resource())}, ("x",)).body_limit.size == 0
 
 
+def test_the_longest_stall_timeout_that_a_resource_sets_counts():
+    resources = {"slow": Upload(1, ""), "fast": Upload(1, ""), "none": Resource()}
+    resources["slow"].stall_timeout, resources["fast"].stall_timeout = 9.0, 2.0
+    providers = {name: Alerts(name.encode(), resource=each) for name, each in resources.items()}
+    assert resource_tree(providers, providers).stall_timeout == 9.0
+    assert resource_tree(providers, ("fast", "none")).stall_timeout == 2.0
+    assert resource_tree(providers, ("none",)).stall_timeout is None
+
+
 def test_a_body_is_refused_by_the_setting_that_limits_it(env_with, clock):
     component = env_with("templates.max_size=100").components.services["web"]
     web = component.factory(Listener("web", "tcp:8083"))
