@@ -105,7 +105,7 @@ class TemplatesProtocol(Protocol):
         self._unknown()
 
     def _unknown(self) -> None:
-        # A reset: to a publisher of signals a clean close would say that all is stored.
+        # A reset: a publisher of signals would take a clean close for "all is stored".
         self._warn("begins with {head}, which is no command", head=describe(self._head))
         self._abort()
 
@@ -128,7 +128,7 @@ class TemplatesProtocol(Protocol):
     def _malformed(self, error: WireError | TemplateError) -> None:
         self.peer.report_abuse(Offence.FRAME)
         store = self._head.startswith(b"STORE ")
-        # Where in a malformed STORE the password stands, nobody knows.
+        # The position of the password in a malformed STORE is unknown.
         shown = f"It is a STORE ({error.code})." if store else str(error)
         self._warn("sent a command that cannot be used. {error}", error=shown)
         if store:

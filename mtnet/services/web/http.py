@@ -1,9 +1,9 @@
 """
-HTTP below the resources: limits, guards and the one way to answer.
+The HTTP connection below the resources: limits, guards against foreign web pages, and answers.
 
-Whoever has no account is guarded against being driven by a web page: a request that a page of
-another origin made is refused, and so is one whose `Host` is no name of ours, since a name that
-was rebound to a loopback address makes a foreign page look like our own.
+A browser must not let a foreign web page use the rights of this machine: a request that a page of
+another origin made is refused. So is one with an unknown `Host`: a name that was rebound to a
+loopback address makes a foreign page look like our own (DNS rebinding).
 """
 
 import json
@@ -51,7 +51,7 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(:[0-9]{1,5})?", re.ASCII)
 
 @implementer(IHalfCloseableProtocol)
 class ApiChannel(HTTPChannel):
-    """One HTTP connection; slow headers do not keep it open, slow readers do."""
+    """One HTTP connection, with a deadline for headers and body, but none for slow readers."""
 
     log = Logger()
     site: "ApiSite"
@@ -69,7 +69,7 @@ class ApiChannel(HTTPChannel):
         self.setTimeout(self.site.env.config.access.header)
 
     def allHeadersReceived(self) -> None:
-        """Give the body its time, which no byte of it prolongs."""
+        """Set the deadline of the body; its bytes do not extend it."""
         self._asked = True
         self.peer.mark_active()
         self.setTimeout(self.site.env.config.access.body)
@@ -81,13 +81,13 @@ class ApiChannel(HTTPChannel):
         super().requestDone(request)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """Refuse a request line or a header that is too long, and say so."""
+        """Answer 431 to a request line or a header that is too long."""
         self.peer.report_abuse(Offence.FRAME)
         self.cut_off(431, b"Request Header Fields Too Large", "headers", TOO_LONG)
         self.loseConnection()
 
     def cut_off(self, status: int, reason: bytes, code: str, sentence: str) -> None:
-        """Answer in the middle of a request, which is not read to its end."""
+        """Answer before the end of a request, whose rest is dropped."""
         body = _json(_error(code, sentence))
         headers = {**_COMMON, b"Content-Type": _JSON, b"Connection": b"close"}
         headers[b"Content-Length"] = b"%d" % len(body)
@@ -96,18 +96,18 @@ class ApiChannel(HTTPChannel):
         self.write(body)
 
     def pauseProducing(self) -> None:
-        """Leave the next request unread, too, while an answer waits for a slow reader."""
+        """Also stop reading requests, while an answer waits for a slow reader."""
         self.paused = True
         super().pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Go on with the requests that were left unread."""
+        """Read on."""
         self.paused = False
         super().resumeProducing()
         self.dataReceived(b"")
 
     def readConnectionLost(self) -> None:
-        """The client has asked all: answer what is under way, then close."""
+        """The client sends no more requests: finish the answers, then close."""
         self.persistent = False
         if not any(request.whole for request in self.requests):
             self.loseConnection()
@@ -116,10 +116,10 @@ class ApiChannel(HTTPChannel):
         """Never asked for."""
 
     def resetTimeout(self) -> None:
-        """Count from the last answer, and from the last header; never from the last byte."""
+        """Keep the deadline: it counts from an answer or a header, not from a byte."""
 
     def timeoutConnection(self) -> None:
-        """Wait on while an answer is still on its way to a slow reader."""
+        """Extend the deadline while a slow reader still takes an answer."""
         before, self._left = self._left, unacknowledged(self.transport)
         if self._left == before:
             if not self._asked:
@@ -129,7 +129,7 @@ class ApiChannel(HTTPChannel):
             self.setTimeout(self.timeOut)
 
     def loseConnection(self) -> None:
-        """Close, and do not wait for ever for a peer that does not take the last bytes."""
+        """Close; reset the connection if the peer does not take the last bytes."""
         super().loseConnection()
         if not isinstance(self.transport, SecureTransport):
             self.peer.close(seconds=self.site.stall_timeout)
@@ -145,9 +145,9 @@ class ApiRequest(Request):
 
     Attributes:
         authority: the host that an absolute request target names; None = it names none.
-        gone: nobody waits for the answer any more.
-        rights: what whoever asks may do.
-        identity: who asks; None = nobody who has logged in.
+        gone: the client has left.
+        rights: of the client.
+        identity: of the client; None = it has not logged in.
         whole: all of it has arrived.
     """
 
@@ -170,13 +170,13 @@ class ApiRequest(Request):
         self._closing: IDelayedCall | None = None
 
     def gotLength(self, length: int | None) -> None:
-        """Refuse a body before it is read, when its length is known; None = chunked."""
+        """Refuse a body before it is read, if its length is known; None = chunked."""
         self.content = BytesIO()
         if length is not None and length > self.channel.site.root.body_limit.size:
             self._cut_off(f"{length} bytes")
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Keep a piece of the body, or drop it when the body grew too large."""
+        """Keep a piece of the body, or drop it once the body is too large."""
         self._received += len(data)
         if self._cut:
             return
@@ -199,7 +199,7 @@ class ApiRequest(Request):
         super().requestReceived(command, path, version)
 
     def process(self) -> None:
-        """Answer, when the guards let it pass."""
+        """Check origin and credentials, then answer."""
         peer = self.peer
         self.identity, self.rights = peer.identity, peer.rights
         try:
@@ -217,13 +217,13 @@ class ApiRequest(Request):
 
     def demand(self, verb: str, service: str, name: str | None = None) -> None:
         """
-        Go on only when whoever asks may do something.
+        Check a right of the client.
 
         Args:
             name: of the thing; None = of any.
 
         Raises:
-            HttpError: 401, nobody has logged in who may; 403, who has may not.
+            HttpError: 401 if a login could give the right, else 403.
         """
         if self.rights.any(verb, service) if name is None else self.rights.may(verb, service, name):
             return
@@ -244,7 +244,7 @@ class ApiRequest(Request):
             self.refuse(login_error(cast(WireError, failure.value)), logged=True)
 
     def processingFailed(self, reason: Failure) -> Failure:
-        """Answer that the server failed, and leave the traceback in the log alone."""
+        """Answer 500; the traceback goes to the log only."""
         self.log.failure("A request failed.", reason)
         self.peer.report_abuse(Offence.ERROR, reason.value)
         self.reply_json(500, _error("server", "The server failed."))
@@ -273,7 +273,7 @@ class ApiRequest(Request):
 
     def refuse(self, error: HttpError, logged: bool = False) -> None:
         """
-        Answer with an error, and log it, also when nobody waits for it any more.
+        Answer with an error, and log it, also when the client has left.
 
         Args:
             logged: the log of logins has it already.
@@ -286,9 +286,9 @@ class ApiRequest(Request):
 
     def _cut_off(self, size: str) -> None:
         """
-        Answer in the middle of the body, drop the rest of it for a while, then close.
+        Answer before the end of the body, drop the rest of it for a while, then close.
 
-        Closing at once would reset the connection, and the client would not read why.
+        An immediate close would reset the connection before the client reads the answer.
         """
         self._cut = True
         self.content = BytesIO()
@@ -337,7 +337,7 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
 
     def guard(self, request: ApiRequest) -> None:
         """
-        Let a request pass that no foreign web page made.
+        Check that no foreign web page made the request.
 
         Raises:
             HttpError: `host` or `origin`.
@@ -360,7 +360,7 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
                 raise HttpError(403, "origin", "Pages of another origin may not ask here.")
 
     def warn(self, request: ApiRequest, error: HttpError) -> None:
-        """Log a refusal, as long as its peer does not fill the log."""
+        """Log a refusal, rate-limited for each peer."""
         request.peer.warn(
             self.logger,
             error.code,
@@ -370,7 +370,7 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
             error=str(error),
         )
 
-    # There is no access log, and so nothing to start, write and stop.
+    # There is no access log.
 
     def log(self, request: object) -> None:
         pass
@@ -386,12 +386,12 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
 
 
 def _texts(request: ApiRequest, name: bytes) -> list[str]:
-    """Return what a header says; of its bytes, which need not be UTF-8, each is a character."""
+    """Return the values of a header, decoded as Latin-1."""
     return [*map(_as_text, request.requestHeaders.getRawHeaders(name, []))]
 
 
 def _shown(uri: bytes) -> bytes:
-    """Return what of a URI can be logged: no query, and nobody's `name:password@`."""
+    """Return the part of a URI that may be logged: without query and `name:password@`."""
     path = uri.partition(b"?")[0]
     return path.rpartition(b"@")[2] if b"://" in path else path
 

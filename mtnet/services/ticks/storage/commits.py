@@ -25,9 +25,9 @@ class Commit:
 
     Attributes:
         blocks: ticks, in order of arrival.
-        heard: by number of the source and symbol.
+        heard: statistics by number of the source, and symbol; a table has this name.
         newest: the last tick of each symbol and when it came.
-        sources: those that were heard, as they were then; see `snapshot`.
+        sources: snapshots of those that sent something.
         totals: what is added to the totals.
         imported: how many of the ticks are from a file.
         token: identifies the commit in the file, to find out whether it was stored after an

@@ -97,7 +97,7 @@ class StoredState:
     The state that the store has when the daemon starts.
 
     Attributes:
-        sources: those that were heard last.
+        sources: those that sent last.
         others: the source that stands for senders beyond the limit.
         next: the number of the next new source.
         newest: the last tick of each symbol and when it came, or None.
