@@ -1,11 +1,13 @@
 """
 Ingest: reads records, groups them into batches by their headers, and finds repeated batches.
 
-Datagrams use `RecordReader` directly; each connection has a `StreamIngest`.
+Each port for datagrams has a `DatagramIngest`, each connection a `StreamIngest`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from mtnet.access.rights import Rights
 from mtnet.daemon.environment import Environment
@@ -16,6 +18,11 @@ from mtnet.services.ticks import wire
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.model import Batch, Seen, Source, Verdict
 
+BOUNDARY = b"\x01"
+"""Marks the end of each datagram when several are parsed at once; no record contains it."""
+
+Datagram = tuple[bytes, tuple[Any, ...]]
+"""Bytes, and the address of the sender."""
 ReportError = Callable[[WireError], object]
 """Called with the first error of several."""
 
@@ -99,6 +106,84 @@ class RecordReader:
         if refused:
             self.collector.count_refused(source, refused, when)
         return records
+
+
+class DatagramIngest:
+    """
+    Parser of bursts of datagrams: all at once, where each is one canonical record.
+
+    Args:
+        report_error: called with a sender's address and its first error.
+
+    Attributes:
+        collector: takes the records.
+    """
+
+    def __init__(
+        self, reader: RecordReader, report_error: Callable[[str, WireError], object]
+    ) -> None:
+        self._reader, self.collector = reader, reader.collector
+        self._report_error = report_error
+
+    def take_burst(self, burst: Sequence[Datagram], when: int) -> bool:
+        """Take datagrams of one canonical record each; return False if any is different."""
+        text = BOUNDARY.join([data for data, _ in burst]) + BOUNDARY
+        text = text.replace(b"\0" + BOUNDARY, b"\n").replace(BOUNDARY, b"\n")
+        if b"@@" in text:
+            return False
+        records = wire.split(text, self._reader.spaced)
+        if records is None or len(records) != len(burst):
+            return False
+        hosts = {address[0] for _, address in burst}
+        if len(hosts) == 1:
+            self.collector.take(self.collector.source(hosts.pop()), records, when)
+            return True
+        sources = {host: self.collector.source(host) for host in hosts}
+        each = [sources[address[0]] for _, address in burst]
+        self.collector.take_each(each, records, when)
+        return True
+
+    def take(self, host: str, data: bytes, when: int, rights: Rights) -> None:
+        """Take one datagram; a header makes a batch of its records."""
+        text = self._text(host, data, when)
+        if text is None:
+            return
+        report_error = partial(self._report_error, host)
+        if text.startswith(b"@@"):
+            line, _, text = text.partition(b"\n")
+            try:
+                header = wire.parse_header(line)
+            except WireError as error:
+                self._refuse(host, error, when)
+            else:
+                source, batch = self.collector.source(header.source), Batch(header.number, text)
+                self._reader.take_batch(source, batch, text, when, report_error, rights)
+                return
+        source = self.collector.source(host)
+        records = self._reader.read(source, text, when, report_error, rights)
+        self.collector.take(source, records, when)
+
+    def deny(self, hosts: Sequence[str]) -> None:
+        """Count a datagram of each of these hosts, which may not send."""
+        self.collector.count_denied(len(hosts))
+        text = "It may send no ticks; access.anonymous and access.networks name what it may do"
+        for host in hosts:
+            self._report_error(host, WireError("denied", text))
+
+    def _text(self, host: str, data: bytes, when: int) -> bytes | None:
+        """Return the records of a datagram, each ended by LF; None = it has none."""
+        try:
+            text = wire.lines(wire.payload(data) + b"\n")
+            if text:
+                return text
+            raise wire.unreadable(data)
+        except WireError as error:
+            self._refuse(host, error, when)
+        return None
+
+    def _refuse(self, host: str, error: WireError, when: int) -> None:
+        self._report_error(host, error)
+        self.collector.count_refused(self.collector.source(host), 1, when)
 
 
 @dataclass
