@@ -294,33 +294,39 @@ class Database:
         return not busy
 
     def _open(self) -> sqlite3.Connection:
-        place = FileIdentity.of(self.path)
-        if self._identity is not None and place != self._identity:
-            raise moved_error(self.path, place)
+        identity = FileIdentity.of(self.path)
+        if self._identity is not None and identity != self._identity:
+            raise moved_error(self.path, identity)
         self.exclusive = not has_free_space(self.path.parent)
-        if place is None:
-            if self.exclusive:
-                self.check_room()
-            with suppress(OSError):  # SQLite reports it better
-                os.close(os.open(self.path, os.O_CREAT, 0o600))
-                sync(self.path.parent)
+        if identity is None:
+            self._create()
         # Each call comes from one thread at a time, though not always from the same.
         connection = sqlite3.connect(
             self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
         )
         try:
-            for setting in ("locking_mode=EXCLUSIVE",) * self.exclusive + _SETTINGS:
-                # Fetch to the end: some errors appear only there.
-                connection.execute(f"PRAGMA {setting}").fetchall()
-            self._check_mode(connection)
-            self._migrate(connection)
-            # SQLite forces the name of a new log too, but does not report a failure.
-            sync(self.path.parent)
+            self._configure(connection)
         except BaseException:
             connection.close()
             raise
         self._connection, self._identity = connection, FileIdentity.of(self.path)
         return connection
+
+    def _create(self) -> None:
+        if self.exclusive:
+            self.check_room()
+        with suppress(OSError):  # SQLite reports it better
+            os.close(os.open(self.path, os.O_CREAT, 0o600))
+            sync(self.path.parent)
+
+    def _configure(self, connection: sqlite3.Connection) -> None:
+        for setting in ("locking_mode=EXCLUSIVE",) * self.exclusive + _SETTINGS:
+            # Fetch to the end: some errors appear only there.
+            connection.execute(f"PRAGMA {setting}").fetchall()
+        self._check_mode(connection)
+        self._migrate(connection)
+        # SQLite forces the name of a new log too, but does not report a failure.
+        sync(self.path.parent)
 
     def _check_mode(self, connection: sqlite3.Connection) -> None:
         # Without it SQLite silently uses a rollback journal, whose removal is the commit; after a

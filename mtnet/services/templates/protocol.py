@@ -1,6 +1,7 @@
 """The templates port: raw answers, FETCH and STORE, and HTTP beside them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from twisted.internet.defer import CancelledError
@@ -226,30 +227,30 @@ class TemplatesProtocol(Protocol):
 
     def _upload(self, command: Store) -> None:
         body = BodyDecoder(command.length)
-
-        def receive(data: bytes) -> None:
-            content = body.feed(data)
-            if content is not None:
-                self._take(command, content)
-
-        def ended() -> None:
-            text = f"The upload ended after {body.received} of {command.length} bytes."
-            self._refuse(TemplateError("size", text))
-
-        def stalled() -> None:
-            self._warn("stopped within an upload")
-            self._abort()
-
-        def late() -> None:
-            self._warn("took too long for an upload")
-            self.peer.report_abuse(Offence.DEADLINE)
-            self._abort()
-
-        self._receive, self._ended = receive, ended
+        self._receive = partial(self._receive_body, command, body)
+        self._ended = partial(self._refuse_cut_body, command, body)
         if not self.peer.trusted:
-            self._wait(self._env.config.access.body, late)
-        self._observe(lambda: body.received, stalled)
-        receive(self._decoder.rest)
+            self._wait(self._env.config.access.body, self._upload_late)
+        self._observe(lambda: body.received, self._upload_stalled)
+        self._receive(self._decoder.rest)
+
+    def _receive_body(self, command: Store, body: BodyDecoder, data: bytes) -> None:
+        content = body.feed(data)
+        if content is not None:
+            self._take(command, content)
+
+    def _refuse_cut_body(self, command: Store, body: BodyDecoder) -> None:
+        text = f"The upload ended after {body.received} of {command.length} bytes."
+        self._refuse(TemplateError("size", text))
+
+    def _upload_stalled(self) -> None:
+        self._warn("stopped within an upload")
+        self._abort()
+
+    def _upload_late(self) -> None:
+        self._warn("took too long for an upload")
+        self.peer.report_abuse(Offence.DEADLINE)
+        self._abort()
 
     def _take(self, command: Store, content: bytes) -> None:
         self._still()
