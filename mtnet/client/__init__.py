@@ -1,6 +1,5 @@
 """
-What a Python program uses to publish, to follow, to fetch and store templates, and to send
-ticks and be told them.
+The client library: publish and follow signals, fetch and store templates, send and receive ticks.
 
 Endpoints and the clock are handed in; everything that fails does so with a `ClientError`.
 

@@ -31,15 +31,15 @@ def follow(
     """
     Return a service that follows the positions of a server and connects again when it must.
 
-    Start it with `startService()`; `whenConnected(failAfterFailures=1)`, called before, tells
+    Start it with `startService()`; `whenConnected(failAfterFailures=1)`, called before, shows
     whether the first attempt succeeded.
 
     Args:
-        on_position: is told a symbol and its net position in lots, after each connection for
-            every symbol and later at changes; the same position may be told again.
-        on_connected: is called after each connection.
-        on_lost: is told why a connection ended, also when `stopService()` ended it.
-        codepage: how symbols are read that are not UTF-8.
+        on_position: called with a symbol and its net position in lots: for every symbol after
+            each connection, and later at changes; a position may be repeated.
+        on_connected: called after each connection.
+        on_lost: called with the reason when a connection ends, also by `stopService()`.
+        codepage: of symbols that are not UTF-8.
     """
     factory = _FollowFactory(on_position, on_connected, on_lost, codepage)
     return stay_connected(endpoint, factory, clock)

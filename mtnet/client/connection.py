@@ -1,4 +1,4 @@
-"""One connection that speaks dialect 2 with a server of signals."""
+"""The client side of dialect 2: one connection, kept alive and reconnected."""
 
 from collections.abc import Callable, Mapping
 from random import uniform
@@ -24,27 +24,28 @@ from mtnet.session.grammar import MAX_FRAME, FrameDecoder, parse, salvage
 from mtnet.session.messages import Error, Welcome
 
 SILENCE_LIMIT = 12.0
-"""Seconds without a byte after which nothing is known of the server: it speaks every five."""
+"""Seconds without a byte after which the server counts as gone: it sends one every five."""
 DELAY_FACTOR = 1.6
-"""By which delays between attempts grow."""
+"""Factor of the exponential back-off between attempts."""
 STABLE_AFTER = 30.0
-"""Seconds after WELCOME for which a connection must last to count as a success where nothing else
-shows that it is one; as long as the longest delay, so that it never dials more often than that."""
+"""Seconds after WELCOME until a connection counts as a success, if nothing else shows it earlier:
+as long as the longest delay, so that a client never connects more often than that."""
 TAKEOVER_DELAY = 600.0
-"""Seconds after `sessions`: two programs of one account must not push each other out in turns."""
+"""Seconds of delay after the ERROR `sessions`: two programs of one account must not disconnect each
+other in turns."""
 
 STATE_VERBS = frozenset({"SIGNAL", "SNAPSHOT", "POSITION", "SYNCED"})
-"""Who leaves out one of these believes what is not so; who is blind knows that."""
+"""A client that skipped one of these would hold a wrong state, so it disconnects instead."""
 
 
 class DialectClient:
     """
-    What a follower and a publisher have in common: they are told by their connection.
+    Base of `Follower` and `Publisher`: receives the events of its connection.
 
     Attributes:
-        name: what the server's status calls it.
-        login: who asks; sent over TLS or within this machine alone.
-        stopped: nothing more is told, whatever the connection has read already.
+        name: shown in the server's status.
+        login: sent only over TLS or within this machine.
+        stopped: no event follows, not even of bytes that were read before.
     """
 
     name: str
@@ -52,20 +53,20 @@ class DialectClient:
     stopped = False
 
     def welcomed(self, connection: "Connection", welcome: Welcome) -> None:
-        """The server speaks dialect 2."""
+        """Handle WELCOME, on each connection."""
         raise NotImplementedError
 
     def answered(self, answer: Answer) -> None:
-        """Take what the server says."""
+        """Handle a message of the server."""
         raise NotImplementedError
 
     def lost(self, reason: str) -> None:
-        """The connection is gone; another one follows."""
+        """Handle the loss of the connection; the next attempt follows."""
         raise NotImplementedError
 
 
 class Connection(Protocol):
-    """Says HELLO, answers heartbeats, and ends when the server is not heard any more."""
+    """Sends HELLO, answers heartbeats, and disconnects when the server falls silent."""
 
     log = Logger()
     transport: Transport  # type: ignore[assignment]
@@ -114,12 +115,12 @@ class Connection(Protocol):
         self.transport.write(frame)
 
     def end(self, reason: str) -> None:
-        """Break off."""
+        """Disconnect; the first reason is the one that is reported."""
         self._reason = self._reason or reason
         self.transport.abortConnection()
 
     def succeeded(self) -> None:
-        """The server did what it is asked for: begin with short delays again."""
+        """Reset the back-off: the server did what it was asked for."""
         if not self._reason:
             self._factory.succeeded()
 
@@ -128,13 +129,13 @@ class Connection(Protocol):
         self.succeeded()
 
     def _frame(self, payload: bytes) -> None:
-        # What came in the same read is not told behind an end, whoever made it.
+        # Frames of the same read are dropped after a disconnect by either side.
         if self._reason or self._client.stopped:
             return
         try:
             answer = read_answer(parse(payload))
         except WireError as error:
-            # Before WELCOME frames of the classic dialect may come; a newer server may say more.
+            # Classic frames may come before WELCOME; a newer server may have more verbs.
             if self._welcomed and error.code != "verb":
                 self._skip(salvage(payload).verb, error)
             return
@@ -185,7 +186,7 @@ _HANDLERS: Mapping[type, Callable[[Connection, Any], None]] = {
 
 
 class _ConnectionFactory(Factory):
-    """Makes connections, and knows how long to wait before the next one."""
+    """Builds connections, and counts failed attempts for the back-off."""
 
     noisy = False
 
@@ -200,15 +201,15 @@ class _ConnectionFactory(Factory):
         return Connection(self._client, self._clock, self)
 
     def succeeded(self) -> None:
-        """Begin with short delays again."""
+        """Reset the back-off."""
         self._failed_attempts = 0
 
     def refused(self, code: str) -> None:
-        """Take note of an ERROR."""
+        """Note the code of an ERROR."""
         self._taken_over = self._taken_over or code == "sessions"
 
     def failed_attempts(self) -> int:
-        """Return how many connections there were since the last one that was a success."""
+        """Return the number of attempts since the last success."""
         return self._failed_attempts
 
     def delay(self, attempt: int) -> float:
@@ -222,13 +223,13 @@ class _ConnectionFactory(Factory):
 def dialect_service(
     endpoint: IStreamClientEndpoint, client: DialectClient, clock: Any
 ) -> ClientService:
-    """Return what keeps a peer connected, with delays that grow until that succeeds."""
+    """Return the service that keeps a client connected, with exponential back-off."""
     factory = _ConnectionFactory(client, clock)
     return stay_connected(endpoint, factory, clock, factory.failed_attempts, factory.delay)
 
 
 def backoff(attempt: int) -> float:
-    """Return seconds that grow with each attempt; a herd is spread over half of them."""
+    """Return seconds that grow with each attempt, with jitter so that clients spread out."""
     return _longest_delay(attempt) * uniform(0.5, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""What every client needs: how failures are told, and how long an answer may take."""
+"""Failures and time-outs of every client."""
 
 import time
 from typing import NoReturn, TypeVar

@@ -41,49 +41,51 @@ class FollowerCallbacks(Struct, frozen=True):
 
 class Follower(DialectClient):
     """
-    Follows a channel: hands out each change once and in order, whatever connections break.
+    Follows a channel: delivers each change once and in order, across lost connections.
 
     It begins with `startService()` and ends with `stopService()`. To go on after a restart of
     the program, keep `epoch`, `seq`, `h`, `kept_for` and `positions` after each change, and hand
     them in again.
 
-    **A new epoch** means that the server has another journal than the one that was followed: a
-    wrong data folder, or a restored backup. **A history that went back** means that its journal
-    is an older copy of that one. Either way nothing is handed out from then on until `accept()`.
+    **A new epoch** means that the server has another journal than before: a wrong data folder, or
+    a restored backup. **A history that went back** means that its journal is an older copy. In
+    both cases nothing is delivered until `accept()`.
 
     Args:
         clock: the reactor.
-        channel: what is followed.
+        channel: its name.
         symbols: None = all.
-        on_snapshot: is told the whole truth: every position that there is; all else is flat.
-        on_signal: is told one change.
-        on_synced: is called when all that was missed was handed out.
-        on_blind: is told a reason when the server is not heard any more, and "" when it is.
-        on_provider: is told whether the channel has a publisher, and since when in milliseconds.
-        on_epoch: is told the epoch that was followed, and the one that the server has; both are
-            the same when its history went back.
+        on_snapshot: called with the complete state: every open position; all else is flat.
+        on_signal: called with one change.
+        on_synced: called when everything that was missed has been delivered.
+        on_blind: called with the reason when contact with the channel is lost, and with "" when
+            it is restored.
+        on_provider: called with whether the channel has a publisher, and since when in
+            milliseconds.
+        on_epoch: called with the epoch that was followed, and that of the server; they are equal
+            when its history went back.
         on_unfollowed: is told, by `startService()`, which positions of the earlier run `symbols`
             or `channel` leaves out now: close them, or hand them to a person. They are told
             nothing more of.
         on_paused: is told that the channel takes closings alone (`close_only`) or nothing
             (`frozen`), and None when it takes everything again.
-        on_flattened: is called when whoever runs the server has closed every position.
-        on_notice: is told a sentence of the server's for people.
-        on_error: is told what the server refused: a code such as `channel`, and a sentence. A
-            channel that is refused is asked for again.
-        name: what the server's status calls it.
-        login: who asks; sent over TLS or within this machine alone.
-        epoch, seq, h, kept_for, positions: of an earlier run. Without `kept_for` it is not known
-            what they are complete for, and a snapshot is fetched.
+        on_flattened: called when the server's operator has closed every position.
+        on_notice: called with a sentence of the server for people.
+        on_error: called with a code such as `channel`, and a sentence, when the server refuses
+            something. A refused channel is requested again.
+        name: shown in the server's status.
+        login: sent only over TLS or within this machine.
+        epoch, seq, h, kept_for, positions: of an earlier run. Without `kept_for` a snapshot is
+            fetched.
 
     Attributes:
         epoch: of the journal that is followed; None = none yet.
-        seq: of the last entry that was handed out, or belongs to what was.
+        seq: of the last entry that was delivered, alone or in a snapshot.
         h: 8 hex digits by which the server knows that entry again; empty = not known.
         kept_for: the channel and symbols that `positions` are complete for, as one text.
         held: whether a new epoch waits for `accept()`.
         blind: whether nothing is known of the channel.
-        paused: as `on_paused` was told last.
+        paused: the last mode that `on_paused` got.
 
     Raises:
         ClientError: `channel` is none, or `symbols` are one text or more than one frame can name.
@@ -151,7 +153,7 @@ class Follower(DialectClient):
 
     @property
     def seq(self) -> int:
-        """The number of the last entry that was handed out, or belongs to what was."""
+        """The number of the last entry that was delivered, alone or in a snapshot."""
         return self._replica.copy.seq
 
     @property
@@ -166,7 +168,7 @@ class Follower(DialectClient):
 
     @property
     def positions(self) -> Mapping[Key, Entry]:
-        """What was handed out: (symbol, ticket) → the entry that set it."""
+        """The positions: (symbol, ticket) → the entry that set it."""
         return MappingProxyType(self._replica.copy.positions)
 
     @property
@@ -175,14 +177,14 @@ class Follower(DialectClient):
         return self._replica.waiting is not None
 
     def startService(self) -> None:
-        """Begin to connect; what is followed no more is given back before."""
+        """Begin to connect; positions that are not followed any more are returned first."""
         self.stopped = False
         self._release_unfollowed()
         if not self.stopped:
             self._service.startService()
 
     def stopService(self) -> "Deferred[None]":
-        """Disconnect; nothing is handed out any more, also of what was read already."""
+        """Disconnect; nothing is delivered any more, not even of bytes that were read before."""
         self.stopped = True
         self._subscription.end()
         return self._service.stopService()
@@ -195,8 +197,8 @@ class Follower(DialectClient):
         """
         Follow the new epoch, or the history that went back.
 
-        Its positions are handed out as a snapshot. Where nothing was ever stored in it, nothing
-        is known: every position stays as it is.
+        Its positions are delivered as a snapshot. If nothing was ever stored in it, nothing is
+        known, and every position stays as it is.
         """
         if self.held and not self.stopped:
             if not self._replica.continues_waiting():
@@ -216,7 +218,7 @@ class Follower(DialectClient):
         reason: str = "",
     ) -> None:
         """
-        Tell the provider what became of an entry; lost when there is no connection.
+        Report the result of an entry to the provider; lost without a connection.
 
         Args:
             volume: lots that are really held of its symbol now.
@@ -231,16 +233,16 @@ class Follower(DialectClient):
         if self._connection is not None:
             self._connection.send(ack)
 
-    # Told by the connection
+    # Events of the connection
 
     def welcomed(self, connection: Connection, welcome: Welcome) -> None:
-        """Ask for what is missing."""
+        """Request what is missing."""
         self._connection = connection
         self._replica.drop_snapshot()
         self._subscription.begin()
 
     def answered(self, answer: Answer) -> None:
-        """Take what the server says."""
+        """Handle a message of the server."""
         handle = _HANDLERS.get(type(answer))
         if handle is not None and getattr(answer, "channel", "") in ("", self.channel):
             handle(self, answer)
@@ -324,7 +326,7 @@ class Follower(DialectClient):
     def _take_heartbeat(self, _: wire.Heartbeat) -> None:
         self._end_old_pause()
 
-    # What follows from it
+    # State
 
     def _show_snapshot(self) -> None:
         copy = self._replica.copy
@@ -332,7 +334,7 @@ class Follower(DialectClient):
             self._call(self._on.snapshot, list(copy.positions.values()))
 
     def _release_unfollowed(self) -> None:
-        """Hand back the positions that are not followed any more: nobody else would close them."""
+        """Return the positions that are not followed any more: nothing else would close them."""
         released = self._replica.release_unfollowed()
         if released:
             self._call(self._on.unfollowed, released)
@@ -361,7 +363,7 @@ class Follower(DialectClient):
             self._call(self._on.paused, mode)
 
     def _end_old_pause(self) -> None:
-        # A pause is told behind SYNCED; one that ended while nothing was heard is not told of.
+        # PAUSED follows SYNCED; the end of a pause during a lost connection is not announced.
         if self._pause_unconfirmed:
             self._set_paused(None)
 
@@ -391,7 +393,7 @@ _HANDLERS: Mapping[type, Callable[[Follower, Any], None]] = {
 
 
 def _check(filter: Filter) -> None:
-    """Refuse here what could never be asked for."""
+    """Refuse a filter that the server could never accept."""
     try:
         filter.subscribe({"epoch": "0" * 16, "after": MAX_NUMBER - 1, "h": "0" * 8})
     except WireError as error:

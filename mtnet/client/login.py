@@ -1,4 +1,4 @@
-"""Who the client says it is; a password never leaves in clear."""
+"""The login of a client; its password is never sent in clear text."""
 
 from base64 import b64encode
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class Login:
 
     @property
     def basic(self) -> bytes:
-        """What HTTP's `Authorization` says."""
+        """The value of HTTP's `Authorization`."""
         return b"Basic " + b64encode(f"{self.name}:{self.password}".encode())
 
     @property
@@ -45,13 +45,13 @@ class Login:
 
 
 def _is_unprintable(character: str) -> bool:
-    """Say whether a character would end the line, hides in it, or is none at all."""
+    """Return whether a character would end the line, is invisible, or is a surrogate."""
     return category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def check_private(transport: Any) -> None:
     """
-    Look whether a password may go over a connection: TLS, or nothing but this machine.
+    Check that a password may be sent on a connection: TLS, or one within this machine.
 
     Raises:
         ClientError: others could read it.

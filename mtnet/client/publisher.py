@@ -1,4 +1,4 @@
-"""A publisher that knows of each signal whether it is on the server's disk."""
+"""A publisher that confirms each signal once it is on the server's disk."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -39,7 +39,7 @@ Queue = dict[str, "_Signal"]
 
 
 class _State(Enum):
-    """Where a signal is; `lost` leads from SENT and RETRYING back to QUEUED."""
+    """The state of a signal; a lost connection leads from SENT and RETRYING back to QUEUED."""
 
     QUEUED = auto()
     SENT = auto()
@@ -48,7 +48,7 @@ class _State(Enum):
 
 
 class _Signal:
-    """One signal on its way."""
+    """One signal in flight."""
 
     def __init__(self, asked: Publish) -> None:
         self.asked = asked
@@ -57,7 +57,7 @@ class _Signal:
         self.done: Deferred[int] = Deferred()
 
     def enter(self, state: _State) -> None:
-        """Change the state; a retry that waits belongs to the state that it was made in."""
+        """Change the state, and cancel the retry of the state before."""
         if self.retry is not None and self.retry.active():
             self.retry.cancel()
         self.state, self.retry = state, None
@@ -98,19 +98,20 @@ class Publisher(DialectClient):
         take: `free` takes the channel when nobody else publishes there; `1` takes it over from
             whoever does, which a person decides, and only until the first signal is stored; `0`
             publishes without being the channel's publisher.
-        on_connected: is called after each connection.
-        on_lost: is told why a connection ended.
-        on_trouble: is told why the server's disk refuses a signal, which is sent again.
-        on_fenced: is told the channel that another publisher holds; everything that waited
-            fails, and nothing more is published until a program is started anew.
-        on_paused: is told, on each connection anew, that `channel` takes closings alone
-            (`close_only`) or nothing (`frozen`), and None when it takes everything again.
-        on_flattened: is called when whoever runs the server has closed every position of it.
-        on_notice: is told a sentence of the server's for people.
-        on_error: is told what was refused that no Deferred tells of: a code, and a sentence.
-        name: what the server's status calls it. A publisher of the same name and login is the same
-            one to it, and `free` takes the channel over from that.
-        login: who publishes; sent over TLS or within this machine alone.
+        on_connected: called after each connection.
+        on_lost: called with the reason when a connection ends.
+        on_trouble: called with the reason when the server's disk refuses a signal, which is sent
+            again.
+        on_fenced: called with the channel that another publisher holds; everything that waited
+            fails, and nothing is published until the program is restarted.
+        on_paused: called, on each connection, with the mode of a pause of `channel`: `close_only`
+            (closings alone) or `frozen` (nothing); with None when it accepts everything again.
+        on_flattened: called when the server's operator has closed every position of it.
+        on_notice: called with a sentence of the server for people.
+        on_error: called with a code and a sentence when something without a Deferred is refused.
+        name: shown in the server's status. The server takes a publisher of the same name and
+            login for the same one, and `free` takes the channel over from it.
+        login: sent only over TLS or within this machine.
 
     Raises:
         ClientError: `take` is `0`, and `positions` would close what another publisher holds.
@@ -179,7 +180,7 @@ class Publisher(DialectClient):
 
     def startService(self) -> None:
         """
-        Begin to connect; what is published before waits.
+        Begin to connect; signals that are published before wait.
 
         Raises:
             ClientError: it was stopped, or another publisher holds the channel.
@@ -189,7 +190,7 @@ class Publisher(DialectClient):
         self._service.startService()
 
     def stopService(self) -> "Deferred[None]":
-        """Disconnect; what is not stored fails, and may be stored all the same."""
+        """Disconnect; signals without an answer fail, although some may have been stored."""
         return self._stop("The publisher was stopped; the signal may be stored all the same.")
 
     def whenConnected(self, failAfterFailures: int | None = None) -> "Deferred[IProtocol]":
@@ -213,13 +214,12 @@ class Publisher(DialectClient):
         Args:
             volume: lots, kept exact; positive = bought, negative = sold, 0 = closed.
             ticket: of one position among several of the symbol; empty = the net position.
-            id: names the signal for ever; the same id again is never applied twice. Empty = a
-                new one.
+            id: unique in the channel; a repeated id is never applied twice. Empty = a new one.
             fields: `price`, `sl`, `tp`, `magic`, `comment`, `ptime` (your clock, milliseconds).
 
         Raises, or fails with:
-            RefusedError: the server refuses it; `code` and `closed` say more.
-            ClientError: it can be none, or another publisher holds the channel.
+            RefusedError: the server refuses it; see `code` and `closed`.
+            ClientError: it is invalid, or another publisher holds the channel.
         """
         if self._why_stopped:
             raise ClientError(self._why_stopped)
@@ -245,7 +245,7 @@ class Publisher(DialectClient):
         self._send_next(queue)
         return signal.done
 
-    # Told by the connection
+    # Events of the connection
 
     def welcomed(self, connection: Connection, welcome: Welcome) -> None:
         """Send what is not stored."""
@@ -257,7 +257,7 @@ class Publisher(DialectClient):
             self._reconciler.begin()
 
     def answered(self, answer: Answer) -> None:
-        """Take what the server says."""
+        """Handle a message of the server."""
         if isinstance(answer, wire.Stored):
             self._take_stored(answer)
         elif isinstance(answer, Error):
@@ -270,7 +270,7 @@ class Publisher(DialectClient):
             self._reconciler.answered(answer)
 
     def lost(self, reason: str) -> None:
-        """What is not stored is sent again."""
+        """Queue signals without an answer again."""
         self._connection = None
         if self._reconciler is not None:
             self._reconciler.end()
@@ -288,7 +288,7 @@ class Publisher(DialectClient):
 
     def _take_stored(self, answer: wire.Stored) -> None:
         signal = self._signals.get(answer.id)
-        # STORED is true whenever it comes; a signal that never left is not what it is about.
+        # A late STORED is still true, but it is not about a signal that was never sent.
         if signal is None or signal.state is _State.QUEUED:
             return
         if self._connection is not None:
@@ -323,7 +323,7 @@ class Publisher(DialectClient):
         signal.done.errback(RefusedError(answer.code, answer.text, answer.closed))
 
     def _finish(self, signal: _Signal) -> None:
-        """Take a signal out, and send what waited for it; its Deferred is the caller's to fire."""
+        """Remove a signal, and send the next; the caller fires its Deferred."""
         signal.enter(_State.DONE)
         key = signal.asked.channel, signal.asked.symbol
         queue = self._queues[key]
@@ -334,7 +334,7 @@ class Publisher(DialectClient):
             del self._queues[key]
 
     def _send_next(self, queue: Queue) -> None:
-        """Send what waits for nothing before it; without a ticket, a signal is of all tickets."""
+        """Send the signals that need not wait; one without a ticket affects every ticket."""
         before: set[str] = set()
         for signal in queue.values():
             ticket = signal.asked.ticket
@@ -349,7 +349,7 @@ class Publisher(DialectClient):
     def _send(self, signal: _Signal) -> None:
         if self._connection is not None:
             signal.enter(_State.SENT)
-            # Taking a channel over is for once: who lost it meanwhile does not take it back.
+            # A channel is taken over once: a publisher that lost it does not take it back.
             over = self._take_over == "1" and signal.asked.channel in self._taken
             take: Take = "free" if over else self._take_over
             self._write(wire.publish(replace(signal.asked, take=take)))
@@ -378,7 +378,7 @@ class Publisher(DialectClient):
             callback(*arguments)
 
     def _stop(self, why: str) -> "Deferred[None]":
-        """End, whoever wants it; a publisher that was replaced never comes back by itself."""
+        """Stop for good: a publisher that was replaced never returns by itself."""
         self._why_stopped = self._why_stopped or why
         self.stopped = True
         self._write(messages.bye())

@@ -44,8 +44,8 @@ class Reconciler:
     Args:
         send: writes a frame on the present connection, or nowhere.
         publish: takes a change.
-        pending: returns what was published and is not stored, oldest first.
-        on_error: is told a code and a sentence.
+        pending: returns signals that are published and not stored, oldest first.
+        on_error: called with a code and a sentence.
     """
 
     log = Logger()
@@ -85,13 +85,13 @@ class Reconciler:
         self._seq = 0
 
     def answered(self, answer: Answer) -> None:
-        """Take what the server says."""
+        """Handle a message of the server."""
         handle = _HANDLERS.get(type(answer))
         if handle is not None and getattr(answer, "channel", self._channel) == self._channel:
             handle(self, answer)
 
     def stored(self, asked: Publish, seq: int) -> None:
-        """Take note of what the channel shows now; a channel that was not there tells nothing."""
+        """Note a stored signal; a channel that does not exist yet sends none."""
         if self._shown is None or asked.channel != self._channel:
             return
         if seq > self._seq:
@@ -143,14 +143,14 @@ class Reconciler:
 
     def _count_soon(self) -> None:
         self._cancel()
-        # Not at once: a pause is told right behind SYNCED.
+        # In a turn of its own: PAUSED follows right after SYNCED.
         self._recount = self._clock.callLater(0, self._count)
 
     def _count(self) -> None:
         self._cancel()
         if self._shown is None or self._mode == "frozen":
             return  # SYNCED, or the end of the freeze, begins anew
-        # Before the program is asked and told anything: it may stop this, or fail.
+        # Before the program's callbacks, which may stop this, or fail.
         self._recount = self._clock.callLater(RECOUNT_DELAY, self._count)
         if self._publish_difference():
             self._cancel()
@@ -187,7 +187,7 @@ class Reconciler:
         except ClientError:
             raise
         except Exception as error:
-            # What the program does wrong here must not cost the connection.
+            # An error of the program must not end the connection.
             self.log.failure("What the account holds cannot be counted")
             raise ClientError(f"What the account holds cannot be counted: {error!r}.") from error
 

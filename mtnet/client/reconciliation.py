@@ -1,5 +1,5 @@
 """
-Position reconciliation: what an account holds, against what its channel shows.
+Position reconciliation: the positions of an account against those of its channel.
 
 Pure. Volumes are lots, signed; `when` is seconds of a monotonic clock.
 """
@@ -16,7 +16,7 @@ from mtnet.services.signals.wire import Entry, Publish
 CONFIRM_AFTER = 10.0
 """Seconds between two countings that must both lack a position before it is closed."""
 COMPARED = frozenset({"comment", "magic", "price", "sl", "tp"})
-"""The fields in which a position may differ; a clock is no part of what it is."""
+"""The fields that are compared; times are not."""
 
 Key = tuple[str, str]
 """Symbol and ticket; no ticket = the net position."""
@@ -55,11 +55,11 @@ class Position(Struct, frozen=True):
 
 class Holdings(Struct, frozen=True):
     """
-    What an account holds, and what is known beside that.
+    The positions of an account, and how certain they are.
 
     Attributes:
         positions: everything that it holds.
-        account: which one it is, as `123456@Broker-Server`; what another one lacked says nothing.
+        account: its name, as `123456@Broker-Server`; a change of accounts restarts the counting.
         flat: nothing else is held for certain, as when equity = balance > 0. Without it an account
             that has no position closes none: a terminal that has not loaded has none either.
     """
@@ -71,14 +71,14 @@ class Holdings(Struct, frozen=True):
 
 class Reconciliation:
     """
-    Finds what must be published so that the channel shows what the account holds.
+    Finds the signals that make the channel equal to the account.
 
     A position that the account lacks is closed when two countings lack it, `CONFIRM_AFTER` apart:
     a terminal that has just started does not know its positions yet.
 
     Attributes:
         unsure: whether a position is missing that only another counting may close.
-        unproven: whether only that the account has no position at all speaks against closing one.
+        unproven: whether a closing is withheld only because the account has no position at all.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Reconciliation:
         self.unsure = self.unproven = False
 
     def begin(self) -> None:
-        """Count anew: what was missing before says nothing now."""
+        """Restart: positions that were missing before count for nothing."""
         self._missing.clear()
 
     def compare(
@@ -99,11 +99,11 @@ class Reconciliation:
         flat: bool = False,
     ) -> list[Publish]:
         """
-        Take one counting of the account; return what must be published, closes first.
+        Compare one counting of the account; return the signals to publish, closes first.
 
         Args:
-            held: what the account holds.
-            channel: what it shows, or will when all that was published is stored.
+            held: the positions of the account.
+            channel: those of the channel, as they will be when pending signals are stored.
             account, flat: as of `Holdings`.
 
         Raises:
@@ -142,7 +142,7 @@ def opens(change: Publish, shown: Shown | None) -> bool:
 
 
 def apply(channel: dict[Key, Shown], change: Shown) -> None:
-    """Change what a channel shows; without a ticket, volume 0 closes every ticket."""
+    """Apply a change to a channel; without a ticket, volume 0 closes every ticket."""
     if change.volume:
         channel[key_of(change)] = change
     elif change.ticket:
@@ -153,7 +153,7 @@ def apply(channel: dict[Key, Shown], change: Shown) -> None:
 
 
 def key_of(position: Shown) -> Key:
-    """Return what names a position within its channel."""
+    """Return the key of a position within its channel."""
     return position.symbol, position.ticket
 
 
@@ -170,7 +170,7 @@ def _same(one: Publish, other: Shown) -> bool:
 
 
 def _values(position: Shown) -> dict[str, str | Decimal]:
-    """Return the compared fields; numbers by their value, as the digits say nothing."""
+    """Return the compared fields; numbers by their value, whatever their digits."""
     return {
         key: text if key == "comment" else Decimal(text)
         for key, text in position.fields

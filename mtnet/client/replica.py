@@ -1,7 +1,7 @@
 """
-A replica of a channel: what a follower has received of it, entry by entry.
+A replica of a channel, entry by entry.
 
-Pure. What breaks the order of entries is a `ClientError`; the follower connects again.
+Pure. A gap in the order of entries is a `ClientError`; the follower reconnects.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ Key = tuple[str, str]
 
 class Caught(Enum):
     """
-    What SYNCED means.
+    Result of SYNCED.
 
     REPLAYED: nothing is missing. INCOMPLETE: positions are missing that were not followed before,
     and a snapshot is needed. REPLACED: a snapshot is the copy now. HELD: a snapshot of another
@@ -45,7 +45,7 @@ class ChannelCopy:
         self.positions: dict[Key, Entry] = {_key(each): each for each in positions}
 
     def apply(self, signal: Signal) -> None:
-        """Take the next entry."""
+        """Apply the next entry."""
         self.seq, self.h = signal.seq, signal.h
         if signal.volume:
             self.positions[_key(signal)] = signal
@@ -104,14 +104,14 @@ class Replica:
         kept_for: the channel and symbols that it is complete for; empty = not known.
 
     Attributes:
-        copy: what was handed out.
-        waiting: the copy of another history; None = there is none.
+        copy: the state that was delivered.
+        waiting: the copy of another history; None = no such copy.
     """
 
     def __init__(self, filter: Filter, copy: ChannelCopy, kept_for: str) -> None:
         self.filter, self.copy, self.kept_for = filter, copy, kept_for
         self.waiting: ChannelCopy | None = None
-        # What the present connection continues: the copy that was claimed, or one that waits.
+        # The copy that the present connection continues: the claimed one, or the one that waits.
         self._continued = copy
         self._snapshot: tuple[Snapshot, list[Entry]] | None = None
 
@@ -126,7 +126,7 @@ class Replica:
 
     def apply(self, signal: Signal) -> bool:
         """
-        Take the next entry; return whether it is to be handed out.
+        Apply the next entry; return whether it is to be delivered.
 
         Raises:
             ClientError: entries before it are missing.
@@ -190,7 +190,7 @@ class Replica:
             released = [each for each in positions.values() if not self.filter.has(each)]
             for each in released:
                 del positions[_key(each)]
-        # What was released is not followed again without a snapshot.
+        # Released positions are followed again only after a snapshot.
         self.kept_for = str(self.filter) if before.covers(self.filter) else ""
         return released
 
@@ -209,13 +209,13 @@ class Replica:
         return Caught.HELD if known else Caught.NEW_HISTORY
 
     def _ends_replay(self, synced: Synced) -> bool:
-        """Return whether nothing is missing before SYNCED; a filter leaves out what it may."""
+        """Return whether nothing is missing before SYNCED; a filter may leave entries out."""
         if synced.epoch != self.copy.epoch or synced.seq < self.copy.seq:
             return False
         return synced.seq == self.copy.seq or self.filter.symbols is not None
 
     def _incomplete(self) -> bool:
-        """Return whether part of what is followed was not when the copy was made."""
+        """Return whether the copy lacks a part of the channel that is followed now."""
         return self.copy.epoch is not None and not Filter.read(self.kept_for).covers(self.filter)
 
     def _adopt(self, copy: ChannelCopy) -> None:

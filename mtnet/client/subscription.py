@@ -1,4 +1,4 @@
-"""A channel that is asked for until it is had."""
+"""SUBSCRIBE with back-off, until the server accepts it."""
 
 from collections.abc import Callable, Iterable
 
@@ -8,7 +8,7 @@ from mtnet.client.connection import backoff
 from mtnet.session.messages import Error
 
 RETRYABLE_CODES = frozenset({"channel", "denied", "server"})
-"""What may end by itself: a channel is made, a right is granted, a disk is well again."""
+"""Refusals that may end by themselves: a channel is made, a right granted, a disk repaired."""
 
 
 class RetryingSubscription:
@@ -16,9 +16,9 @@ class RetryingSubscription:
     Retries SUBSCRIBE with back-off: the server keeps the connection of a client that it refused.
 
     Args:
-        ask: sends SUBSCRIBE on the connection that there is.
+        ask: sends SUBSCRIBE on the present connection.
         login_again: ends that connection: a right that was granted meanwhile comes with the next
-            login. None = nobody has logged in.
+            login. None = the client is anonymous.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class RetryingSubscription:
         return True
 
     def offered(self, channels: Iterable[str]) -> None:
-        """Ask at once when the server says that it would not refuse any more."""
+        """Ask at once when the server offers the channel (CHANNELS)."""
         if self._retry is not None and self.channel in channels:
             self.end()
             self._ask()

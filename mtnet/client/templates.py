@@ -32,7 +32,7 @@ from mtnet.net.transport import Transport
 T = TypeVar("T")
 
 Description = dict[str, Any]
-"""What a server says of one template: `symbol`, `period`, `platform`, `size`, `sha256` …"""
+"""A server's description of one template: `symbol`, `period`, `platform`, `size`, `sha256` …"""
 Descriptions = list[Description]
 
 MAX_ANSWER = 16_777_216
@@ -51,7 +51,7 @@ class Templates:
         timeout: seconds for one request, connecting included.
         host: the name of the server that requests carry; mtnet knows itself as localhost and
             by those of `web.hosts`.
-        login: who asks; sent over TLS or within this machine alone.
+        login: sent only over TLS or within this machine.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class Templates:
         return self._request(b"GET", _path(symbol, period) + (query and f"?{query}"))
 
     def put(self, symbol: str, period: str, content: bytes) -> "Deferred[Description]":
-        """Store a template; return what the server says of the version that it is now."""
+        """Store a template; return the server's description of the new version."""
         stored = self._request(b"PUT", _path(symbol, period), _Body(content))
         return stored.addCallback(self._json_of, Description)
 
     def list(self) -> "Deferred[Sequence[Description]]":
-        """Return what the server says of each template that it holds."""
+        """Return the server's description of each template."""
         return self._request(b"GET", "").addCallback(self._json_of, Descriptions)
 
     def _request(
@@ -131,7 +131,7 @@ class Templates:
             return f"What answers there is no mtnet; it says {code}: {self._quote(body)}."
 
     def _quote(self, body: bytes) -> str:
-        # What repeats all that it hears would be quoted with the password.
+        # A server that echoes its input would be quoted with the password.
         return "it is not quoted" if b"Authorization" in self._headers else quote(body)
 
 
@@ -147,7 +147,7 @@ class _FixedEndpoint:
         return self
 
     def connect(self, factory: IProtocolFactory) -> "Deferred[IProtocol]":
-        """Connect; the request, and the password in it, is sent by who is told of it."""
+        """Connect; the caller sends the request, and the password in it, afterwards."""
         connecting: Deferred[IProtocol] = self._endpoint.connect(factory)
         return connecting.addCallback(self._check) if self._private else connecting
 

@@ -1,4 +1,4 @@
-"""Ticks: sent to a server, each of them stored once."""
+"""Send ticks to a server, which stores each of them once."""
 
 import re
 from collections import deque
@@ -33,9 +33,9 @@ MAX_BATCH = 500
 WINDOW = 16
 """Batches under way: the server forgets numbers that lie more than 1,024 behind."""
 FIRST_NUMBER = 2**53
-"""Each sender numbers from here, less the microseconds of the Unix epoch: far below the one that
-had its name before. So the server sees that it began anew, and takes none of its batches for
-one of those, which may hold the same ticks."""
+"""Batches are numbered from here, less the microseconds of the Unix epoch: far below those of an
+earlier sender of the same name. So the server notices the restart, and takes no batch for one of
+the earlier sender."""
 MAX_WAITING = 1_000_000
 """Ticks that wait for the server, about 100 MB: an hour of busy markets without a network."""
 
@@ -110,19 +110,19 @@ class SenderCallbacks(Struct, frozen=True):
 
 class TickSender:
     """
-    Sends ticks in numbered batches, until the server says that they are on its disk.
+    Sends ticks in numbered batches until the server confirms that they are on its disk.
 
-    What was under way when a connection broke is sent again, and the server stores it once.
+    Batches in flight when a connection breaks are sent again; the server stores each once.
     It begins with `startService()` and ends with `stopService()`.
 
     Args:
         source: its name for the server, `[A-Za-z0-9._-]{1,32}`; no two senders share one.
         clock: the reactor, or whatever else has its `callLater`.
-        on_connected: is called after each connection.
-        on_lost: is told why a connection ended.
-        on_error: is told what the server refused: a code such as `denied`, and a sentence;
+        on_connected: called after each connection.
+        on_lost: called with the reason when a connection ends.
+        on_error: called with a code such as `denied`, and a sentence, when the server refuses;
             `port` is something else than a tick port.
-        login: who sends; sent over TLS or within this machine alone.
+        login: sent only over TLS or within this machine.
 
     Attributes:
         sent: ticks that were handed in.
@@ -159,7 +159,7 @@ class TickSender:
         )
 
     def startService(self) -> None:
-        """Begin to connect; what is handed in before waits."""
+        """Begin to connect; ticks that are handed in before wait."""
         self._service.startService()
 
     def whenConnected(self, failAfterFailures: int | None = None) -> "Deferred[IProtocol]":
@@ -223,7 +223,7 @@ class TickSender:
         self._batcher.add(symbol + b" " + rest)
 
     def synced(self) -> "Deferred[None]":
-        """Return what fires once all that was handed in is stored, or refused for good."""
+        """Return a Deferred that fires once every tick so far is stored, or refused for good."""
         self._batcher.flush()
         if not self.waiting:
             return succeed(None)
@@ -241,16 +241,16 @@ class TickSender:
         if self._protocol is not None:
             self._protocol.push(self._batches)
 
-    # Told by the connection
+    # Events of the connection
 
     def connected(self, protocol: "_SenderProtocol") -> None:
-        """Send what waits, from the oldest batch on."""
+        """Send the waiting batches, oldest first."""
         self._protocol = protocol
         self.on.connected()
         self._push()
 
     def lost(self, reason: str) -> None:
-        """What was under way is sent again."""
+        """Note the loss; batches in flight are sent again."""
         self._protocol = None
         self.on.lost(reason)
 
@@ -291,7 +291,7 @@ class _SenderProtocol(LineReceiver):
         self._sender.connected(self)
 
     def push(self, batches: "deque[Batch]") -> None:
-        """Send what is not under way, as far as the window goes."""
+        """Send batches up to the window."""
         while len(self._in_flight) < min(WINDOW, len(batches)):
             batch = batches[len(self._in_flight)]
             self._in_flight.append(batch)
@@ -308,7 +308,7 @@ class _SenderProtocol(LineReceiver):
             self._reject_server(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """Hear no more; called by Twisted."""
+        """Disconnect; called by Twisted."""
         self._reject_server(line)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -318,7 +318,7 @@ class _SenderProtocol(LineReceiver):
         batch = self._in_flight[0]
         stored, self._confirmed = min(max(0, kept - self._confirmed), batch.records), kept
         if stored < batch.records and not self._refused:
-            # There was no room for them: what came is known, and the rest may come again.
+            # The server had no room: it counted what it stored, and the rest is sent again.
             self._end("server There is no room for ticks now; they will be sent again")
             return
         self._in_flight.popleft()
@@ -332,14 +332,14 @@ class _SenderProtocol(LineReceiver):
             self._sender.turned_away += 1
             self._end(sentence)
         else:
-            # The server does not say of which batch: those that wait are judged alike.
-            # It is told at most once a second; rights last as long as the connection.
+            # The server does not name the batch, so every batch in flight counts as refused.
+            # It sends this at most once a second; rights last as long as the connection.
             self._refused = True
             self._denied = self._denied or code == "denied"
             self._sender.on.error(sentence)
 
     def _reject_server(self, line: bytes) -> None:
-        # What repeats all that it hears would be quoted with the password.
+        # A server that echoes its input would be quoted with the password.
         quoted = quote(line) if self._sender.login is None else "it is not quoted"
         self._end(f"port What answers there is no tick port: {quoted}")
 

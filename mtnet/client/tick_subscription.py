@@ -1,4 +1,4 @@
-"""Ticks: told by a server as they come."""
+"""Subscribe to ticks of a server."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +22,7 @@ from mtnet.services.ticks.feed import EVERYTHING
 from mtnet.services.ticks.wire import ABSENT, MAX_RECORD, encode_symbol, pad, parse
 
 MAX_LINE = 16_384
-"""Bytes of a line from the server: it repeats the symbols that it was asked for."""
+"""Bytes of a line from the server: its answer repeats the requested symbols."""
 ANSWER_TIMEOUT = 12.0
 """Seconds until a server must have answered SUBSCRIBE; later it may be silent for days."""
 
@@ -39,7 +39,7 @@ class Tick(NamedTuple):
         time: `MqlTick.time_msc`, in the terminal's own clock.
         flags: those of MqlTick.
         received: when the server took it, milliseconds since the Unix epoch, UTC.
-        skipped: older ticks of the symbol that were not told, for this reader was behind.
+        skipped: older ticks of the symbol that were left out because this reader was slow.
     """
 
     symbol: str
@@ -65,19 +65,20 @@ def subscribe(
     login: Login | None = None,
 ) -> ClientService:
     """
-    Return a service that is told ticks by a server, and connects again when it must.
+    Return a service that receives ticks from a server, and reconnects when it must.
 
-    Start it with `startService()`; `whenConnected(failAfterFailures=1)`, called before, tells
+    Start it with `startService()`; `whenConnected(failAfterFailures=1)`, called before, shows
     whether the first attempt succeeded.
 
     Args:
         symbols: `UK 100` or, as on the wire, `UK%20100`; `*` is all of them.
-        on_tick: is told the last tick of each symbol after each connection, and then every one.
-        on_connected: is called when the server has taken the subscription, on each connection.
-        on_lost: is told why a connection ended, also when `stopService()` ended it.
-        on_error: is told what the server refused: a code such as `login`, and a sentence; `port`
-            is something else than a tick port.
-        login: who asks; sent over TLS or within this machine alone.
+        on_tick: called with the last tick of each symbol after each connection, and then with
+            every one.
+        on_connected: called when the server has accepted the subscription, on each connection.
+        on_lost: called with the reason when a connection ends, also by `stopService()`.
+        on_error: called with a code such as `login`, and a sentence, when the server refuses;
+            `port` = something else than a tick port.
+        login: sent only over TLS or within this machine.
 
     Raises:
         ClientError: one of the symbols is too long for one.
@@ -118,7 +119,7 @@ class _TickProtocol(LineReceiver):
                 self._taken = True
                 self.factory.on_connected()
         elif not line.startswith(b"OK: "):
-            # What repeats all that it hears would be quoted with the password.
+            # A server that echoes its input would be quoted with the password.
             quoted = quote(line) if self.factory.login is None else "it is not quoted"
             self.factory.on_error(f"port What answers there is no tick port: {quoted}")
             self.clearLineBuffer()

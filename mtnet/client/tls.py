@@ -1,4 +1,4 @@
-"""TLS to a server, whose certificate is always verified; what is wrong with it is said."""
+"""TLS to a server, whose certificate is always verified, with errors that name the cause."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ from mtnet.net.tls.handshake import SecureTransport, hand_over
 HANDSHAKE = 10.0
 """Seconds for the TLS handshake: a server of ours ends one after five."""
 SHOWN = 120
-"""Characters that are shown of what an unknown server calls itself."""
+"""Characters that are shown of the names in an unknown certificate."""
 
 _CODES = SSL.X509VerificationCodes
 _UNTRUSTED = {
@@ -44,22 +44,22 @@ _UNTRUSTED = {
     _CODES.ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
     _CODES.ERR_SELF_SIGNED_CERT_IN_CHAIN,
 }
-"""OpenSSL's ways to say that the chain ends at nobody who is trusted."""
+"""OpenSSL's codes of a chain that ends at no trusted authority."""
 _NO_TLS = ("wrong version number", "record layer failure", "packet length too long", "http request")
 
 
 @implementer(IStreamClientEndpoint)
 class SecureEndpoint:
     """
-    A server that speaks TLS, and whose certificate is verified.
+    An endpoint of a TLS server whose certificate is verified.
 
-    Connecting fails with `ConnectError`, which says what is wrong with the certificate.
+    Connecting fails with a `ConnectError` that names what is wrong with the certificate.
 
     Args:
-        below: the way to the server.
+        below: the endpoint of the TCP connection.
         name: the host name or address that its certificate must be for.
         clock: the reactor.
-        authorities: who is trusted; None = whom the machine trusts.
+        authorities: those that are trusted; None = those that the machine trusts.
         own: certificate of the client, where the server asks for one.
 
     Raises:
@@ -96,10 +96,10 @@ class SecureEndpoint:
 
 class Verifier:
     """
-    Says whether a server is who it should be; OpenSSL asks for each certificate of the chain.
+    Verify callback of OpenSSL, called for each certificate of the chain.
 
     Attributes:
-        refusal: why it is not, for the middle of a sentence; empty = nothing was found.
+        refusal: what is wrong, for the middle of a sentence; empty = nothing.
     """
 
     def __init__(self, name: str) -> None:
@@ -108,7 +108,7 @@ class Verifier:
     def __call__(
         self, connection: SSL.Connection, found: X509, code: int, depth: int, good: int
     ) -> bool:
-        """Return whether this certificate may stand; OpenSSL loses what is raised here."""
+        """Return whether a certificate is accepted; OpenSSL would swallow an exception."""
         try:
             certificate = found.to_cryptography()
             self.refusal = self.refusal or self._verify(found, certificate, code, depth, bool(good))
@@ -153,7 +153,7 @@ class _Creator:
         self._options, self._verifier = options, verifier
 
     def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """Return it; called by Twisted, whose own check tells neither what is wrong nor why."""
+        """Return it; called by Twisted, whose own check does not report a reason."""
         connection: SSL.Connection = self._options.clientConnectionForTLS(protocol)
         connection.set_verify(SSL.VERIFY_PEER, self._verifier)
         return connection
@@ -161,7 +161,7 @@ class _Creator:
 
 @implementer(IHandshakeListener)
 class _HandshakeProtocol(Protocol):
-    """Stands in for the client's protocol until the handshake is over."""
+    """Placeholder for the client's protocol until the handshake is over."""
 
     transport: Any
 
@@ -208,7 +208,7 @@ class _HandshakeProtocol(Protocol):
 
 class _HandshakeFactory(Factory):
     """
-    Builds what waits for the handshake of one connection.
+    Builds the placeholder of one connection.
 
     Attributes:
         done: fires with the client's protocol, or fails with `ConnectError`.
@@ -266,14 +266,14 @@ def _refusal(certificate: x509.Certificate, code: int, depth: int) -> str:
 
 
 def _certificate_options(own: Pair) -> dict[str, Any]:
-    """Return what Twisted is told of the certificate of the client and those that issued it."""
+    """Return Twisted's options for the certificate of the client and its issuers."""
     certificate, *issuers = map(X509.from_cryptography, own.chain)
     key = PKey.from_cryptography_key(own.key)
     return {"privateKey": key, "certificate": certificate, "extraCertChain": issuers}
 
 
 def _printable(text: str) -> str:
-    """Return the beginning of what an unknown server wrote, harmless to a terminal."""
+    """Return the beginning of a text of an unknown server, safe to print on a terminal."""
     shown = "".join(each if each.isprintable() else "?" for each in text[:SHOWN])
     return shown + ("…" if len(text) > SHOWN else "")
 

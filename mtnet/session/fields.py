@@ -1,7 +1,7 @@
 """
 Field types of the session dialect: how the text of each field is read.
 
-Pure: text in; a value, or what would have been right, out. Services add their own types.
+Pure: text in; a value, or the description of a right one, out. Services add their own types.
 """
 
 import re
@@ -34,7 +34,7 @@ class FieldType(NamedTuple, Generic[T]):
 
     Attributes:
         read: returns None for a text that it cannot read.
-        expected: what would have been right, to follow «field is».
+        expected: the description of a right value, to follow «field is».
     """
 
     read: Callable[[str], T | None]

@@ -18,7 +18,7 @@ from mtnet.session.fields import COMMA, LISTS, FieldType, join_list, split_list
 from mtnet.values import format_volume, read_text
 
 VERSION = "2"
-"""What HELLO and WELCOME carry as `v`."""
+"""`v` of HELLO and WELCOME."""
 MAX_FRAME = 4_096
 """Bytes of a frame with its marks and its CR LF; clients may keep a buffer of this size."""
 MAX_PAYLOAD = 1_024
@@ -46,8 +46,8 @@ class FrameDecoder:
 
     Attributes:
         skipped: how many bytes stood between the frames so far.
-        unframed: what came from a peer that has sent no frame yet, or as much of it as an error
-            quotes. `SEPARATORS` before it are none of it.
+        unframed: the first bytes of a peer that has sent no frame yet, without `SEPARATORS` before
+            them, as many as an error quotes.
     """
 
     __slots__ = (
@@ -68,7 +68,7 @@ class FrameDecoder:
 
         Raises:
             FrameError: a payload over `max_payload`, or over `max_gap` bytes without a whole
-                frame. What stood before it has been yielded; nothing more can be read.
+                frame. The frames before it have been yielded; nothing more can be read.
         """
         buffer, search, start = self._rest + data, self._searched, 0
         self._rest = b""
@@ -102,7 +102,7 @@ class FrameDecoder:
 
 class Message(Struct, frozen=True):
     """
-    What a frame says; `repr` shows no values, one of which may be a password.
+    A verb and its fields; `repr` shows no values, since one may be a password.
 
     Attributes:
         fields: with their %XX undone; unknown ones are here too.
@@ -142,14 +142,14 @@ class Message(Struct, frozen=True):
         return value
 
     def refusal(self, right: str, text: str) -> WireError:
-        """Return the error that says what is right, and quotes `text` unless this is HELLO."""
+        """Return the error that describes a right value, and quotes `text` unless in HELLO."""
         offending = b"" if self.verb == "HELLO" else text.encode("utf-8", "replace")
         return _error("field", f"In {self.verb} {right}", offending)
 
 
 def is_classic(payload: bytes) -> bool:
     """
-    Say whether a frame is of the classic dialect: two fields, the second without `=`.
+    Return whether a frame is of the classic dialect: two fields, the second without `=`.
 
     `HELLO|0.10` is the position of a symbol with an unfortunate name.
     """
@@ -158,12 +158,12 @@ def is_classic(payload: bytes) -> bool:
 
 
 def is_hello(payload: bytes) -> bool:
-    """Say whether a frame opens dialect 2; a bare `HELLO` does, to be told what it lacks."""
+    """Return whether a frame opens dialect 2; a bare `HELLO` does, and gets an ERROR."""
     return payload.partition(b"|")[0] == b"HELLO" and not is_classic(payload)
 
 
 def is_login(payload: bytes) -> bool:
-    """Say whether a frame holds a login, or what could be one."""
+    """Return whether a frame may hold a login."""
     return b"login=" in payload or b"password=" in payload
 
 
@@ -184,7 +184,7 @@ def parse(payload: bytes, codepage: str = "cp1252") -> Message:
 
 
 def salvage(payload: bytes) -> Message:
-    """Return what can still be told of a frame that `parse` refused: its `id` and `channel`."""
+    """Return `id` and `channel` of a frame that `parse` refused, as far as they can be read."""
     verb, *parts = payload.decode("ascii", errors="replace").split("|")
     pairs = [part.partition("=") for part in parts]
     return Message(verb, {key: text for key, _, text in pairs if key in ("id", "channel")})
@@ -243,7 +243,7 @@ def _parse_plain(payload: bytes) -> Message | None:
         return None
     try:
         verb, *parts = payload.decode().split("|")
-        # A part without `=` is a list of one, which is no item of a dict: ValueError.
+        # A part without `=` makes a list of one, which `dict` refuses: ValueError.
         fields = dict([part.split("=", 1) for part in parts])
     except ValueError:
         return None

@@ -114,19 +114,19 @@ class SessionFactory:
 
 
 class State(IntEnum):
-    """How far a session is; LEAVING = the client said BYE."""
+    """State of a session; LEAVING = after BYE."""
 
     NEW, WELCOMED, LEAVING, CLOSED = range(4)
 
 
 class Session:
     """
-    Protocol state machine of one client that has said HELLO.
+    Protocol state machine of one client of dialect 2.
 
     Attributes:
         queue: where frames go.
         throttle: stops reading from the connection.
-        name, client: what the client calls itself, and its program.
+        name, client: the client's name for itself, and its program.
         handlers: the verbs of each service.
     """
 
@@ -190,7 +190,7 @@ class Session:
         self.send(messages.welcome(heartbeat, self.now(), **fields))
 
     def leave(self) -> None:
-        """Take no further request, answer those before, and close: the client said BYE."""
+        """Accept no further request, answer those before, and close: after BYE."""
         self._state = State.LEAVING
         for each in self.handlers:
             each.leaving()

@@ -1,4 +1,4 @@
-"""One follower of dialect 2 in one channel: first what it missed, then what comes."""
+"""One subscription of dialect 2: catch-up from the journal, then the live feed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
@@ -23,7 +23,7 @@ from mtnet.services.signals.wire import Ack, Subscribe
 
 class Known(Enum):
     """
-    What a client knows of a channel.
+    How a client's knowledge of a channel compares with the journal.
 
     THIS is the journal's history, OTHER something else or nothing, and DIVERGED a history of the
     same epoch that is not the journal's.
@@ -67,7 +67,7 @@ class Subscription:
         self._synced = self.live = False
         self._running: Deferred[None] | None = None
         self.acked = 0
-        # Those who never say ACK have neither.
+        # Absent without ACK.
         self._held: dict[str, str] | None = None
         self._failures: dict[str, str] | None = None
 
@@ -78,7 +78,7 @@ class Subscription:
 
     @property
     def symbols(self) -> frozenset[str] | None:
-        """What it is told of; None = all."""
+        """The filter; None = all."""
         return self._symbols
 
     @property
@@ -88,33 +88,33 @@ class Subscription:
 
     def start(self, asked: Subscribe, who: str, fail: Callable[[], None]) -> None:
         """
-        Send what was missed, then news.
+        Send the missed entries, then the live ones.
 
         Args:
-            asked: says what the client knows.
-            who: whose word counts when that is another history than the journal's; empty = a
-                stranger, whose does not.
-            fail: is called when it could not be caught up.
+            asked: names the last entry that the client knows.
+            who: the client whose claim of another history is recorded; empty = an anonymous one,
+                whose claims do not count.
+            fail: called when the journal cannot be read.
         """
         self._running = Deferred.fromCoroutine(self._catch_up(asked, who))
         self._running.addErrback(self._failed, fail).addBoth(self._caught_up)
 
     def stop(self) -> None:
-        """Send nothing more."""
+        """End the subscription."""
         self._signals.fanout.detach(self._channel.name, self)
         if self._running is not None:
             self._running.cancel()
 
     def committed(self, batch: Batch) -> None:
-        """Send news."""
+        """Send new entries."""
         self._send(batch.entries, batch.frames, batch.text)
 
     def announced(self, frame: bytes) -> None:
-        """Send what is said of the channel besides."""
+        """Send other news of the channel."""
         self._send_queue.write(frame)
 
     def acknowledge(self, ack: Ack) -> None:
-        """Take note of what the client did with an entry."""
+        """Note the result of an entry at the client."""
         self.acked = max(self.acked, min(ack.seq, self._channel.seq))
         entry = self._channel.entry(ack.seq)
         if entry is None:
@@ -127,7 +127,7 @@ class Subscription:
             self._failures[entry.symbol] = ack.reason if ack.status == "failed" else ""
 
     def report(self, now: int) -> dict[str, object]:
-        """Say for `mtnet signals status` how far it is; `now` is milliseconds."""
+        """Return its progress for `mtnet signals status`; `now` is milliseconds."""
         oldest = self._channel.entry(self.acked + 1)
         failures = self._failures or {}
         return {
@@ -147,7 +147,7 @@ class Subscription:
             self._prev = self._sent = asked.after or 0
         else:
             await self._snapshot(known is Known.DIVERGED)
-        # What is committed and not told yet is told to those who are attached by then.
+        # Entries that are committed and not sent yet go to the subscriptions attached by then.
         while self._sent < self._channel.seq:
             await self._page()
         if not self._synced:

@@ -1,7 +1,7 @@
 """
 Values of signals: symbols, volumes and the field types of their verbs.
 
-Pure: text in; a value, or what would have been right, out.
+Pure: text in; a value, or the description of a right one, out.
 """
 
 import re
@@ -25,13 +25,13 @@ Kind = Literal[
     "buy_stop_limit",
     "sell_stop_limit",
 ]
-"""What a volume is of: lots that are held, or a pending order."""
+"""Kind of a volume: lots that are held, or a pending order."""
 Status = Literal["filled", "failed", "released"]
-"""What a follower did with a signal."""
+"""Result of a signal at a follower."""
 Presence = Literal["up", "down"]
 """Whether a channel has a publisher."""
 PauseMode = Literal["close_only", "frozen"]
-"""What a paused channel still accepts: reductions of positions, or nothing at all."""
+"""A paused channel accepts only reductions of positions, or nothing at all."""
 Take = Literal["0", "1", "free"]
 """Whether a PUBLISH takes its channel over: never, from any holder, or when it is free."""
 Fields = tuple[tuple[str, str], ...]

@@ -80,13 +80,13 @@ class ChannelAccess:
             raise
 
     def note_refused(self, verb: str, channel: str) -> None:
-        """Remember what was refused, at most `MAX_REFUSED`."""
+        """Remember a refused channel, at most `MAX_REFUSED`."""
         self._refused = self._refused or {}
         if len(self._refused) < MAX_REFUSED:
             self._refused[channel, verb] = None
 
     def forget_refused(self) -> None:
-        """Begin anew."""
+        """Forget which channels were refused."""
         self._refused = None
 
     def offer(self, channels: Collection[str] | None = None) -> None:
@@ -134,7 +134,7 @@ class Subscriptions:
         self._access.session.send(wire.unsubscribed(asked.channel))
 
     def acknowledge(self, ack: Ack) -> None:
-        """ACK: note what a follower did with a signal."""
+        """ACK: note the result of a signal at the follower."""
         for each in self.of(ack.channel):
             each.acknowledge(ack)
 
@@ -218,7 +218,7 @@ class Publishing:
         return self._access.signals.publish(self._publisher, draft, asked.take)
 
     def end(self, bye: bool) -> None:
-        """Release what the publisher owns; `bye` = for good."""
+        """Release the symbols and channels of the publisher; `bye` = for good."""
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
             self._access.signals.leave(publisher, bye)
@@ -252,7 +252,7 @@ class SignalClient:
     The verbs of signals in one session.
 
     Attributes:
-        subscriptions: what it follows.
+        subscriptions: those of the client.
     """
 
     __slots__ = ("_access", "_publishing", "_unanswered", "subscriptions")

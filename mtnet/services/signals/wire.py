@@ -59,7 +59,7 @@ class Subscribe(Struct, frozen=True):
     Attributes:
         symbols: None = all.
         epoch, after: the journal and the number that the follower knows last.
-        h: of exactly the entry `after`, as its SIGNAL or SYNCED said; None = it is not known.
+        h: of exactly the entry `after`, from its SIGNAL or SYNCED; None = not known.
     """
 
     channel: str
@@ -80,11 +80,11 @@ class Publish(Struct, frozen=True):
     Sets a position, whole: a field that is left out is absent, not unchanged.
 
     Attributes:
-        id: names it in its channel, for ever.
+        id: unique in its channel.
         volume: 0 removes the position.
         ticket: empty = the net position of the symbol.
         fields: of `comment`, `magic`, `price`, `ptime` (the publisher's clock), `sl`, `tp`.
-        take: whether it takes the channel over; None = it does. No part of what an id names.
+        take: whether it takes the channel over; None = it does. May differ in a repetition.
     """
 
     id: str
@@ -99,10 +99,10 @@ class Publish(Struct, frozen=True):
 
 class Ack(Struct, frozen=True):
     """
-    What a follower did with a signal.
+    The result of a signal at a follower.
 
     Attributes:
-        volume: what it really holds now.
+        volume: lots that it really holds now.
     """
 
     channel: str
@@ -179,12 +179,12 @@ class SnapshotPosition(Entry, frozen=True):
 
 class Snapshot(Struct, frozen=True):
     """
-    Announces `count` positions; what they do not name is flat.
+    Announces `count` positions; all others are flat.
 
     Attributes:
         seq: of the state; 0 = nothing is known, so change nothing.
-        diverged: what SUBSCRIBE named is no part of this history, although the epoch is the
-            same: a copy of the data folder was put back.
+        diverged: SUBSCRIBE named an entry that is not part of this history, although the epoch is
+            the same: an older copy of the data folder was restored.
     """
 
     channel: str
@@ -216,7 +216,7 @@ class Stored(Struct, frozen=True):
 
 
 class ProviderStatus(Struct, frozen=True):
-    """Says whether a channel has a publisher, and since when."""
+    """Whether a channel has a publisher, and since when."""
 
     channel: str
     publisher: Presence
@@ -224,32 +224,32 @@ class ProviderStatus(Struct, frozen=True):
 
 
 class Paused(Struct, frozen=True):
-    """A channel takes only what reduces positions from now on, or nothing at all."""
+    """A channel accepts only reductions of positions from now on, or nothing at all."""
 
     channel: str
     mode: PauseMode
 
 
 class Flattened(Struct, frozen=True):
-    """Whoever runs the server has closed every position of a channel and removed every order."""
+    """The operator has closed every position of a channel and removed every order."""
 
     channel: str
 
 
 class Resumed(Struct, frozen=True):
-    """A channel takes everything again."""
+    """A channel accepts everything again."""
 
     channel: str
 
 
 class Channels(Struct, frozen=True):
-    """Names channels that were refused before and may be asked for now."""
+    """Channels that were refused before and are open now."""
 
     channels: tuple[str, ...]
 
 
 class Notice(Struct, frozen=True):
-    """A sentence for whoever sits before the client."""
+    """A sentence for the user of the client."""
 
     text: str
 
@@ -360,7 +360,7 @@ def publish(position: Publish) -> bytes:
 
 
 def ack(done: Ack) -> bytes:
-    """Return the frame that says what became of a signal."""
+    """Return the frame that reports the result of a signal."""
     return messages.request(
         REQUESTS,
         "ACK",
@@ -445,7 +445,7 @@ def resumed(channel: str) -> bytes:
 
 
 def channels(names: Iterable[str]) -> bytes:
-    """Return the news that channels may be asked for, in as many frames as they fill."""
+    """Return the news that channels are open, in as many frames as they fill."""
     rest, frames = sorted(names), []
     while rest:
         frames.append(encode("CHANNELS", channels=join_list(rest[:MAX_NAMED])))
