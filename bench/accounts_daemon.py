@@ -70,12 +70,6 @@ def network(number: int) -> str:
     return f"127.{1 + number // 62_500}.{number // 250 % 250}.{1 + number % 250}"
 
 
-def allow_descriptors() -> None:
-    """Let this process, and those it starts, open as many as the machine lets it."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
 def dial(port: int, source: str, seconds: float = 10.0) -> socket.socket:
     """Connect from an address of loopback; blocks."""
     connection = socket.socket()

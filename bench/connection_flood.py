@@ -28,10 +28,10 @@ from accounts_daemon import (
     LOGIN,
     PASSWORD,
     AccountsDaemon,
-    allow_descriptors,
     dial,
     network,
 )
+from harness import allow_descriptors
 
 from mtnet.session import messages
 

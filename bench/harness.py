@@ -1,5 +1,6 @@
-"""What the benchmarks share that pin servers to one CPU and the load to another."""
+"""Benchmark harness: servers pinned to one CPU, the load to another, statistics, options."""
 
+import argparse
 import json
 import os
 import platform
@@ -18,8 +19,9 @@ from typing import TypeVar
 from peers import HOST, free_port
 
 SERVER_CPU, LOAD_CPU = 0, 1
-START, STOP = 30.0, 30.0
-"""Seconds that a server may take for it."""
+PINNED = ("taskset", "-c", str(SERVER_CPU))
+START = 30.0
+"""Seconds that a server may take to start."""
 IDLE, LOOK, CALM = 0.002, 0.1, 20.0
 """Seconds of CPU in LOOK seconds below which a server has nothing left to do, CALM at most."""
 SPARE = 64
@@ -39,15 +41,17 @@ class Server:
 
     Attributes:
         kind: how its messages are framed; see load.c.
-        follow, publish: what is said first, and what must have come until that is served.
+        stop_within: seconds that it may take to stop.
+        follow, publish: the first bytes of a client, and those of the answer that it waits for.
     """
 
     name = kind = ""
+    stop_within = 30.0
     follow = ("FOLLOW\r\n", "OK")
     publish = ("PUBLISH\r\n", "OK")
 
-    def __init__(self, folder: Path, secure: bool = False) -> None:
-        self.folder, self.port, self.secure = folder / self.name, free_port(), secure
+    def __init__(self, folder: Path, secure: bool = False, port: int | None = None) -> None:
+        self.folder, self.port, self.secure = folder / self.name, port or free_port(), secure
         self.folder.mkdir()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -60,8 +64,9 @@ class Server:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MTNET_")}
         with (self.folder / "log.txt").open("ab") as file:
             self.process = subprocess.Popen(
-                ["taskset", "-c", str(SERVER_CPU), *self.command()],
+                [*PINNED, *self.command()],
                 cwd=self.folder,
+                stdin=subprocess.DEVNULL,
                 env=environment,
                 stdout=file,
                 stderr=file,
@@ -78,16 +83,27 @@ class Server:
         assert self.process is not None
         until = time.monotonic() + START
         while self.process.poll() is None and time.monotonic() < until:
-            try:
-                socket.create_connection((HOST, self.port), 1).close()
-            except OSError:
-                time.sleep(0.1)
-            else:
+            if self.answers():
                 return
-        raise BenchError(f"{self.name} does not listen: {self.logged()[-2000:]}")
+            time.sleep(0.1)
+        raise BenchError(f"{self.name} does not listen; {self.state()}")
+
+    def answers(self) -> bool:
+        """Return whether it can be used already."""
+        try:
+            socket.create_connection((HOST, self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+    def state(self) -> str:
+        """Return whether it runs, and the end of its log."""
+        status = None if self.process is None else self.process.poll()
+        runs = "it runs" if status is None else f"it ended with status {status}"
+        return f"{runs}; the end of its log:\n{self.logged()[-2000:]}"
 
     def logged(self) -> str:
-        """Return what it has said."""
+        """Return its log."""
         return (self.folder / "log.txt").read_text("utf-8", errors="replace")
 
     def cpu(self) -> float:
@@ -112,7 +128,7 @@ class Server:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(STOP)
+            self.process.wait(self.stop_within)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -137,7 +153,7 @@ def run_bench(
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     try:
         allow_descriptors(connections)
-        os.sched_setaffinity(0, {LOAD_CPU})
+        pin_load()
         runs = measure()
         if file:
             found = [vars(run) for each in runs.values() for run in each]
@@ -164,21 +180,51 @@ def compile_programs(
     return [folder / name for name in names]
 
 
-def allow_descriptors(followers: int) -> None:
-    """Let this process, and those it starts, open as many as that takes."""
+def allow_descriptors(followers: int = 0) -> None:
+    """Let this process, and those it starts, open as many files as they may."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if most != resource.RLIM_INFINITY and most < followers + SPARE:
         raise BenchError(f"{followers} followers need more than {most} descriptors (ulimit -n).")
 
 
-# Saying
+def pin_load() -> None:
+    """Run this process, and those it starts, on the CPU of the load."""
+    os.sched_setaffinity(0, {LOAD_CPU})
 
 
-def spread(values: list[float], digits: int) -> str:
-    """Return the median with the least and the greatest."""
+# Options
+
+
+def add_options(parser: argparse.ArgumentParser, rounds: int, seconds: float | None = None) -> None:
+    """Add the options of every benchmark that compares servers; `seconds` of each visit."""
+    parser.add_argument("--rounds", type=int, default=rounds)
+    if seconds is not None:
+        parser.add_argument("--seconds", type=float, default=seconds, help="of each visit")
+    add_folder(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there")
+
+
+def add_folder(parser: argparse.ArgumentParser) -> None:
+    """Let the user choose where the data lie."""
+    parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
+
+
+# Statistics
+
+
+def percentile(seconds: Sequence[float], part: float) -> float:
+    """Return a percentile of times in milliseconds; 0 without any."""
+    if not seconds:
+        return 0.0
+    return sorted(seconds)[min(len(seconds) - 1, int(len(seconds) * part))] * 1000
+
+
+def spread(values: list[float], digits: int | str) -> str:
+    """Return the median with the least and the greatest, in so many digits or a format."""
+    form = f".{digits}f" if isinstance(digits, int) else digits
     middle, least, most = statistics.median(values), min(values), max(values)
-    return f"{middle:.{digits}f} ({least:.{digits}f}–{most:.{digits}f})"
+    return f"{middle:{form}} ({least:{form}}–{most:{form}})"
 
 
 def ratio(values: list[float], others: list[float]) -> str:

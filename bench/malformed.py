@@ -19,7 +19,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from accounts_daemon import HOST, AccountsDaemon, allow_descriptors, dial, network
+from accounts_daemon import HOST, AccountsDaemon, dial, network
+from harness import allow_descriptors
 
 from mtnet.daemon.control import ask
 from mtnet.session import messages

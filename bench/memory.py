@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accounts_daemon import dial, network
-from harness import BenchError, Server, machine, run_bench, spread
+from harness import BenchError, Server, add_options, machine, run_bench, spread
 
 sys.path.append(str(Path(__file__).parent / "fanout"))
 
@@ -199,9 +199,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--nats", help="the program nats-server; without it mtnet is alone")
     parser.add_argument("--plain", default="1000,10000", help="followers, with commas")
     parser.add_argument("--tls", default="1000,2000", help="followers, with commas")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there")
+    add_options(parser, rounds=3)
     options = parser.parse_args(words)
     options.plain, options.tls = (
         [int(each) for each in text.split(",") if each] for text in (options.plain, options.tls)

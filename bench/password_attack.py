@@ -17,12 +17,9 @@ import argparse
 import json
 import math
 import multiprocessing
-import os
 import random
-import resource
 import select
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -35,6 +32,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from harness import PINNED, add_folder, allow_descriptors, percentile, pin_load, spread
 from login_flood import ask, attempt, dial, hello, login_flood, networks, tries
 from peers import HOST, SignalsDaemon, free_port
 
@@ -67,7 +65,7 @@ class AccountsDaemon(SignalsDaemon):
 
     def __init__(self, folder: Path, *settings: str) -> None:
         trust = "access.trust_loopback=false"
-        super().__init__(folder, trust, *settings, prefix=("taskset", "-c", "0"))
+        super().__init__(folder, trust, *settings, prefix=PINNED)
         self.ports = {name: free_port() for name in SERVICES} | {"signals": self.number}
 
     def command(self, *options: str, foreground: bool = True) -> list[str]:
@@ -300,11 +298,11 @@ def signals(options: argparse.Namespace) -> dict[str, Any]:
         for good, bad in zip(rounds["quiet"], rounds["attack"], strict=True)
     ]
     told = {
-        f"{kind} p{part} ms": spread([percentile(each, part / 100) for each in found])
+        f"{kind} p{part} ms": spread([percentile(each, part / 100) for each in found], 2)
         for kind, found in rounds.items()
         for part in (50, 99)
     }
-    return {**told, "p99 attack / quiet": spread(ratios), "attacks": storms}
+    return {**told, "p99 attack / quiet": spread(ratios, 2), "attacks": storms}
 
 
 class FollowerPool:
@@ -384,22 +382,12 @@ def _entry(frame: bytes) -> list[int]:
 # How it is told
 
 
-def percentile(times: list[float], part: float) -> float:
-    """Return a percentile of sorted seconds, in milliseconds."""
-    return round(times[min(len(times) - 1, int(len(times) * part))] * 1000, 2)
-
-
 def shown(times: list[float]) -> dict[str, float]:
     """Return sorted seconds as milliseconds."""
     if not times:
         return {}
     named = {"p50 ms": 0.5, "p99 ms": 0.99, "worst ms": 1.0}
-    return {name: percentile(times, part) for name, part in named.items()}
-
-
-def spread(values: list[float]) -> str:
-    """Return the median and (least–greatest)."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
+    return {name: round(percentile(times, part), 2) for name, part in named.items()}
 
 
 MEASURED = {"guesser": guesser, "owner": owner, "timing": timing, "signals": signals}
@@ -417,13 +405,12 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1_000, help="bad logins/s during signals")
     parser.add_argument("--rounds", type=int, default=5, help="of signals")
     parser.add_argument("--round", type=float, default=10.0, help="seconds of a round")
-    parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
+    add_folder(parser)
     options = parser.parse_args()
     if not set(options.what) <= MEASURED.keys():
         parser.error(f"there are {', '.join(MEASURED)}")
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    os.sched_setaffinity(0, {1})
+    allow_descriptors()
+    pin_load()
     print(json.dumps({n: MEASURED[n](options) for n in options.what or MEASURED}, indent=2))
 
 

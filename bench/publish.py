@@ -13,7 +13,6 @@ import os
 import secrets
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+from harness import PINNED, add_folder, percentile, pin_load, spread
 from peers import HOST, SignalsDaemon, free_port
 
 from mtnet.services.signals import wire
@@ -223,17 +223,6 @@ class Floor:
         return times
 
 
-def percentile(times: list[float], part: float) -> float:
-    """Return a percentile in milliseconds."""
-    return sorted(times)[min(len(times) - 1, int(len(times) * part))] * 1000
-
-
-def spread(values: list[float], digits: int) -> str:
-    """Return the median and (least–greatest)."""
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
-
-
 def measure(servers: list[Server], floor: Floor, options: argparse.Namespace) -> dict[str, object]:
     """Visit all in turn, and return what each took."""
     names = [floor.name, *(each.name for each in servers)]
@@ -273,11 +262,11 @@ def main() -> None:
     parser.add_argument("--many", type=int, default=5_000, help="signals with a window")
     parser.add_argument("--window", type=int, default=100, help="signals in flight")
     parser.add_argument("--free", action="store_true", help="do not pin anybody to a CPU")
-    parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
+    add_folder(parser)
     options = parser.parse_args()
-    prefix = () if options.free else ("taskset", "-c", "0")
+    prefix = () if options.free else PINNED
     if not options.free:
-        os.sched_setaffinity(0, {1})
+        pin_load()
     with tempfile.TemporaryDirectory(dir=options.folder) as text:
         folder = Path(text)
         servers: list[Server] = []

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accounts_daemon import HOST, network
-from harness import BenchError, machine, run_bench, spread
+from harness import BenchError, add_options, machine, run_bench, spread
 
 from mtnet.client import FIRST_DELAY, LONGEST_DELAY
 from mtnet.client.connection import DELAY_FACTOR
@@ -55,7 +55,7 @@ BEFORE, AFTER = 2.0, 1.0
 """Seconds for which all follow before the kill, and after everybody is in sync."""
 ROOM = 262_144
 SIGNAL = re.compile(rb"<<SIGNAL\|channel=main\|seq=([0-9]+)\|")
-SYNCED = re.compile(rb"<<SYNCED\|channel=main\|epoch=([0-9a-f]+)\|seq=([0-9]+)>>")
+SYNCED = re.compile(rb"<<SYNCED\|channel=main\|epoch=([0-9a-f]+)\|seq=([0-9]+)[|>]")
 STORED = re.compile(rb"<<STORED\|id=b-([0-9]+)\|seq=([0-9]+)>>")
 
 
@@ -135,58 +135,58 @@ class Received:
 class Follower(Client):
     """One that wants to miss nothing."""
 
-    __slots__ = ("_hello", "_synced", "_told", "seq")
+    __slots__ = ("_hello", "_received", "_synced", "seq")
 
     def __init__(self, number: int, hello: bytes, received: Received) -> None:
         super().__init__(number)
-        self._hello, self._told, self._synced = hello, received, False
+        self._hello, self._received, self._synced = hello, received, False
         self.seq: int | None = None
 
     def opened(self) -> bytes:
         self._synced = False
         if self.seq is None:
             return self._hello + wire.subscribe()
-        known = {"epoch": self._told.epoch.decode(), "after": self.seq}
+        known = {"epoch": self._received.epoch.decode(), "after": self.seq}
         return self._hello + wire.subscribe("main", None, **known)  # type: ignore[arg-type]
 
     def take(self, frame: bytes) -> None:
         if found := SIGNAL.match(frame):
             self._signal(int(found[1]), frame)
         elif found := SYNCED.match(frame):
-            self._told.epoch = self._told.epoch or found[1]
-            self._expect(found[1] == self._told.epoch, frame)
+            self._received.epoch = self._received.epoch or found[1]
+            self._expect(found[1] == self._received.epoch, frame)
             self._expect(self.seq in (None, int(found[2])), frame)
             self.seq, self._synced = int(found[2]), True
         elif frame.startswith(b"<<STATUS") and self._synced and self.attempts:
             self.attempts = 0
-            self._told.times.append(time.monotonic())
+            self._received.times.append(time.monotonic())
         elif frame.startswith(b"<<SNAPSHOT"):
             self._expect(self.seq is None, frame)
         elif frame.startswith(b"<<PING"):
             self.say(messages.pong())
         elif frame.startswith(b"<<ERROR"):
-            self._told.refusals += 1
+            self._received.refusals += 1
 
     def _signal(self, seq: int, frame: bytes) -> None:
         self._expect(self.seq is not None and seq == self.seq + 1, frame)
-        self._expect(self._told.entries.setdefault(seq, frame) == frame, frame)
+        self._expect(self._received.entries.setdefault(seq, frame) == frame, frame)
         self.seq = seq
 
     def _expect(self, right: bool, frame: bytes) -> None:
         if not right:
-            known = self._told.entries.get(self.seq or 0, b"")
+            known = self._received.entries.get(self.seq or 0, b"")
             text = f"follower {self.number}, who has {self.seq} ({known!r}), was told {frame!r}"
-            self._told.faults.append(text)
+            self._received.faults.append(text)
 
 
 class Publisher(Client):
     """One that says each signal until it is stored, in their order."""
 
-    __slots__ = ("_hello", "_last", "_told", "_welcome", "last", "said", "stored")
+    __slots__ = ("_hello", "_last", "_received", "_welcome", "last", "said", "stored")
 
     def __init__(self, number: int, hello: bytes, received: Received) -> None:
         super().__init__(number)
-        self._hello, self._told, self._welcome = hello, received, False
+        self._hello, self._received, self._welcome = hello, received, False
         self.said = self.stored = self.last = 0
 
     def opened(self) -> bytes:
@@ -204,7 +204,7 @@ class Publisher(Client):
         elif frame.startswith(b"<<PING"):
             self.say(messages.pong())
         elif frame.startswith(b"<<ERROR"):
-            self._told.faults.append(f"the publisher was told {frame!r}")
+            self._received.faults.append(f"the publisher was told {frame!r}")
 
     def publish(self) -> None:
         """Say one more, or keep it until there is somebody to hear it."""
@@ -222,7 +222,7 @@ class Herd:
     All of them, in one loop.
 
     Attributes:
-        told: what they were told.
+        received: the frames of all followers.
         waits: whether nobody dials.
         policy: whether each waits as the client library does before it dials again.
         rate: signals a second.
@@ -505,9 +505,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("modes", nargs="*", default=list(MODES), help="; ".join(MODES))
     parser.add_argument("--followers", type=int, default=5_000)
     parser.add_argument("--untrusted", action="store_true", help="do not trust loopback")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there")
+    add_options(parser, rounds=3)
     options = parser.parse_args(words)
     if unknown := set(options.modes) - set(MODES):
         parser.error(f"{unknown.pop()!r} is no mode; there are {', '.join(MODES)}")

@@ -8,7 +8,6 @@ long the last silent one is held. Run it from a development environment:
 
 import argparse
 import json
-import resource
 import select
 import socket
 import ssl
@@ -22,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "live")]
 
+from harness import allow_descriptors  # noqa: E402
 from live_daemon import RealDaemon  # noqa: E402
 from tls_samples import Authority, Files, client_context  # noqa: E402
 
@@ -86,8 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--clients", type=int, default=2_000, help="on each of four ports")
     clients = parser.parse_args().clients
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allow_descriptors()
     with tempfile.TemporaryDirectory() as folder:
         daemon = RealDaemon(Path(folder))
         daemon.data.mkdir(mode=0o700)

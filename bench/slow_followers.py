@@ -10,8 +10,6 @@ Run it from a development environment: `python bench/slow_followers.py --rates 1
 import argparse
 import json
 import multiprocessing
-import os
-import resource
 import select
 import signal
 import socket
@@ -24,6 +22,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from harness import PINNED, add_folder, allow_descriptors, percentile, pin_load
 from peers import HOST, SignalsDaemon
 
 from mtnet.services.signals import wire
@@ -198,7 +197,7 @@ def measure(options: argparse.Namespace, rate: int, idle: int) -> dict[str, floa
     total = int(rate * options.seconds)
     sent, begin = multiprocessing.Array("d", total, lock=False), multiprocessing.Value("d", 0.0)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        daemon = SignalsDaemon(Path(folder), prefix=("taskset", "-c", "0"))
+        daemon = SignalsDaemon(Path(folder), prefix=PINNED)
         daemon.start()
         arguments = (daemon.number, rate, options.seconds, options.comment, begin, sent)
         publisher = multiprocessing.Process(target=publish, args=arguments)
@@ -221,18 +220,14 @@ def measure(options: argparse.Namespace, rate: int, idle: int) -> dict[str, floa
         "sent/s": total / (last - start) if sent[total - 1] else 0.0,
         "received": pool.frames / (total * options.readers),
         "frames per read": pool.frames / max(pool.reads, 1),
-        "p50 ms": _percentile(delays, 0.5),
-        "p99 ms": _percentile(delays, 0.99),
+        "p50 ms": percentile(delays, 0.5),
+        "p99 ms": percentile(delays, 0.99),
         "tail s": ended - last,
         "RSS before MiB": pool.memory[0] / 2**20,
         "RSS most MiB": max(pool.memory) / 2**20,
         "RSS after MiB": pool.memory[-1] / 2**20,
         "cut off": pool.cut,
     }
-
-
-def _percentile(delays: list[float], part: float) -> float:
-    return delays[min(len(delays) - 1, int(len(delays) * part))] * 1000 if delays else 0.0
 
 
 def main() -> None:
@@ -244,10 +239,10 @@ def main() -> None:
     parser.add_argument("--readers", type=int, default=1_000)
     parser.add_argument("--idle", type=int, default=100, help="followers that never read")
     parser.add_argument("--comment", type=int, default=60, help="characters in each signal")
-    parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
+    add_folder(parser)
     options = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    os.sched_setaffinity(0, {1})
+    allow_descriptors()
+    pin_load()
     report: dict[str, object] = {}
     for rate in map(int, options.rates.split(",")):
         runs: dict[int, list[dict[str, float]]] = {0: [], options.idle: []}

@@ -27,6 +27,7 @@ from harness import (
     LOAD_CPU,
     BenchError,
     Server,
+    add_options,
     compile_programs,
     machine,
     ratio,
@@ -203,10 +204,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--silent", type=int, default=0, help="followers who never read")
     parser.add_argument("--buffered", action="store_true", help="mtnet without its straight way")
     parser.add_argument("--followers", default="100,1000,5000", help="numbers, with commas")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each mode in a visit")
-    parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there")
+    add_options(parser, rounds=5, seconds=2.0)
     options = parser.parse_args(words)
     options.followers = sorted({1, *map(int, options.followers.split(","))})
     return options

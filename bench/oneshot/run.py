@@ -26,6 +26,7 @@ from harness import (  # noqa: E402
     LOAD_CPU,
     BenchError,
     Server,
+    add_options,
     compile_programs,
     machine,
     ratio,
@@ -284,12 +285,9 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nginx", metavar="PROGRAM", help="without it there is no × nginx")
     parser.add_argument("--parallel", default="64,500", help="numbers, with commas")
-    parser.add_argument("--rounds", type=int, default=5)
     strangers = "access.connections.templates.unauthenticated; the default is mtnet's own"
     parser.add_argument("--strangers", type=int, default=100, metavar="MOST", help=strangers)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each visit")
-    parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there")
+    add_options(parser, rounds=5, seconds=2.0)
     options = parser.parse_args(words)
     options.parallel = [int(each) for each in options.parallel.split(",")]
     return options

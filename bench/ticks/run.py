@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-import platform
 import re
 import signal
 import statistics
@@ -21,20 +19,29 @@ from typing import TypeVar
 
 from probe import Probe
 from servers import (
-    LOAD_CPU,
-    SERVER_CPU,
-    BenchError,
     Counts,
     Floor,
     Mtnet,
-    Server,
-    compile_programs,
+    TickServer,
     default_mtnet,
     free_ports,
 )
 
-S = TypeVar("S", bound=Server)
+sys.path.append(str(Path(__file__).parent.parent))
 
+from harness import (
+    LOAD_CPU,
+    SERVER_CPU,
+    BenchError,
+    compile_programs,
+    machine,
+    pin_load,
+    spread,
+)
+
+S = TypeVar("S", bound=TickServer)
+
+HERE = Path(__file__).parent
 WINDOW = 2_097_152
 """Bytes in the kernel's queue at saturation: more than a server takes while the load looks at
 the queue, and a quarter of what the kernel allows with the servers' receive buffer."""
@@ -116,7 +123,7 @@ class Bench:
         self._folder = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=parent))
         )
-        self._floor, self._load = compile_programs(self._folder)
+        self._floor, self._load = compile_programs(self._folder, HERE, "floor", "load")
         self._ports = free_ports(arguments.first_port)
 
     def start_floor(self) -> Floor:
@@ -134,10 +141,10 @@ class Bench:
 
     def _started(self, server: S) -> S:
         self._stack.callback(server.stop)
-        server.wait_until_up()
+        server.start()
         return server
 
-    def visit(self, server: Server, mode: Mode) -> Run:
+    def visit(self, server: TickServer, mode: Mode) -> Run:
         """Send what `mode` says, wait until the server has stored it, and count."""
         before, cpu = server.counts(), server.cpu()
         try:
@@ -165,7 +172,7 @@ class Bench:
             adds_up=accounted and stored and counts.heard(mode.records) == load["sent"],
         )
 
-    def warm_up(self, server: Server) -> None:
+    def warm_up(self, server: TickServer) -> None:
         """
         Visit a server once that was just started, and do not measure it.
 
@@ -242,7 +249,7 @@ def measured_mode(name: str, arguments: argparse.Namespace) -> Mode | None:
 
 def compare(bench: Bench, modes: list[Mode], rounds: int) -> Iterator[Run]:
     """Visit the servers in turn, so that what disturbs the machine disturbs both."""
-    servers: list[Server] = [bench.start_floor(), bench.start_mtnet()]
+    servers: list[TickServer] = [bench.start_floor(), bench.start_mtnet()]
     for server in servers:
         bench.warm_up(server)
     for mode in modes:
@@ -294,12 +301,6 @@ def flood_rate(bench: Bench, runs: Iterable[Run], arguments: argparse.Namespace)
 def say(text: str) -> None:
     """Tell the user; the report alone goes to stdout."""
     print(text, file=sys.stderr, flush=True)
-
-
-def spread(values: list[float], form: str) -> str:
-    """Return the median with the least and the greatest."""
-    middle, least, most = statistics.median(values), min(values), max(values)
-    return f"{middle:{form}} ({least:{form}}–{most:{form}})"
 
 
 def describe_delays(when: str, delays: list[float]) -> str:
@@ -384,14 +385,6 @@ def complaints(runs: list[Run]) -> list[str]:
     ]
 
 
-def machine() -> str:
-    """Return what the figures depend on."""
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    processor = model[1] if model else platform.machine()
-    python = f"Python {platform.python_version()}"
-    return f"{processor}, {os.cpu_count()} CPUs, Linux {platform.release()}, {python}."
-
-
 # The command line
 
 
@@ -454,7 +447,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     try:
         # The servers' CPU is theirs alone.
-        os.sched_setaffinity(0, {LOAD_CPU})
+        pin_load()
         with ExitStack() as stack:
             runs, report = measure(arguments, Bench(arguments, stack))
     except (BenchError, OSError) as error:

@@ -2,33 +2,26 @@
 
 import http.client
 import json
-import os
 import shlex
-import signal
 import socket
 import struct
-import subprocess
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-HOST = "127.0.0.1"
-SERVER_CPU, LOAD_CPU = 0, 1
+sys.path.append(str(Path(__file__).parent.parent))
+
+from harness import BenchError, Server
+from peers import HOST
+
 RECEIVE_BUFFER = 4_194_304
 """The same for both servers; `net.core.rmem_max` must allow it."""
-START, STOP = 30.0, 60.0
-"""Seconds that a server may take for it; storing what waits is part of stopping."""
 LAST_PORT = 28_999
 LOOKS = 10
 """At the kernel's table, which may miss a row when another socket goes away meanwhile."""
-
-
-class BenchError(Exception):
-    """The benchmark cannot go on; the text is for the user."""
 
 
 @dataclass(frozen=True)
@@ -57,81 +50,48 @@ class Counts:
         return self.received == self.stored + self.dropped + self.refused + self.repeated
 
 
-class Server:
-    """A server process that hears ticks on a port."""
+class TickServer(Server):
+    """A server that takes ticks on a port, and counts them; stopping, it stores what waits."""
 
-    name = ""
+    stop_within = 60.0
 
-    def __init__(self, port: int, command: Iterable[str], folder: Path) -> None:
-        self.port = port
-        self._log = folder / f"{self.name}-{port}.log"
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("MTNET_")}
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                ["taskset", "-c", str(SERVER_CPU), *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-            )
+    def __init__(self, folder: Path, port: int) -> None:
+        self.data = folder / f"{port}"
+        self.data.mkdir()
+        super().__init__(self.data, port=port)
 
     def counts(self) -> Counts:
         """
-        Ask for the counts since the start.
+        Return the counts since the start.
 
         Raises:
             OSError: it cannot be asked now.
-            ValueError: the answer is none.
+            ValueError: the answer cannot be read.
         """
         raise NotImplementedError
 
-    def wait_until_up(self) -> None:
-        """
-        Return as soon as it counts.
-
-        Raises:
-            BenchError: it ended, or it took too long.
-        """
-        until = time.monotonic() + START
-        while self._process.poll() is None and time.monotonic() < until:
-            with suppress(OSError, ValueError):
-                self.counts()
-                return
-            time.sleep(0.1)
-        raise BenchError(f"{self.name} does not count ticks; {self.state()}")
-
-    def state(self) -> str:
-        """Return whether it runs, and what it said last."""
-        status = self._process.poll()
-        end = "\n".join(self._log.read_text(errors="replace").splitlines()[-10:])
-        runs = "it runs" if status is None else f"it ended with status {status}"
-        return f"{runs}; the end of its log:\n{end}"
-
-    def cpu(self) -> float:
-        """Return the seconds that all its threads have run."""
-        tasks = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
-
-    def stop(self) -> None:
-        """End it, and wait until it has ended."""
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(STOP)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+    def answers(self) -> bool:
+        """Return whether it counts already."""
+        with suppress(OSError, ValueError):
+            self.counts()
+            return True
+        return False
 
 
-class Floor(Server):
+class Floor(TickServer):
     """The C program that does as little as possible."""
 
     name = "floor"
     _LAYOUT = struct.Struct("=QQQ")
 
     def __init__(self, program: Path, port: int, folder: Path) -> None:
-        self._counts = folder / "floor.counts"
-        command = [program, "-f", folder / "floor.ticks", "-m", self._counts, port]
-        super().__init__(port, map(str, command), folder)
+        super().__init__(folder, port)
+        self._program, self._counts = program, self.folder / "floor.counts"
+
+    def command(self) -> list[str]:
+        """Return what is run."""
+        words = ("-f", self.folder / "floor.ticks", "-m", self._counts, self.port)
+        return [str(self._program), *map(str, words)]
 
     def counts(self) -> Counts:
         """Read what it keeps in a shared file: it does not notice."""
@@ -143,7 +103,7 @@ class Floor(Server):
         return Counts(received=received, stored=stored, refused=refused, kernel_drops=drops)
 
 
-class Mtnet(Server):
+class Mtnet(TickServer):
     """mtnet with its tick service, and with signals if `signals` is a port."""
 
     name = "mtnet"
@@ -151,10 +111,13 @@ class Mtnet(Server):
     def __init__(
         self, command: str, port: int, web: int, folder: Path, signals: int | None = None
     ) -> None:
-        self._web = web
-        self.signals = signals
-        options = _mtnet_options(port, web, folder / f"data-{port}", signals)
-        super().__init__(port, [*shlex.split(command), "run", *options], folder)
+        super().__init__(folder, port)
+        self._command, self._web, self.signals = command, web, signals
+
+    def command(self) -> list[str]:
+        """Return what is run."""
+        options = _mtnet_options(self.port, self._web, self.folder / "data", self.signals)
+        return [*shlex.split(self._command), "run", *options]
 
     def counts(self) -> Counts:
         """Ask `/healthz`."""
@@ -211,18 +174,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def compile_programs(folder: Path) -> tuple[Path, Path]:
-    """Compile the floor and the load client into `folder`."""
-    here = Path(__file__).parent
-    for name in ("floor", "load"):
-        command = ["cc", "-O2", "-Wall", "-Wextra", "-o", folder / name, here / f"{name}.c"]
-        try:
-            subprocess.run(command, check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise BenchError(f"{name}.c cannot be compiled: {error}") from error
-    return folder / "floor", folder / "load"
 
 
 def default_mtnet() -> str:
