@@ -28,9 +28,10 @@ from zope.interface.verify import verifyObject
 from mtnet.access.throttle import LogThrottle
 from mtnet.client import Templates, tls, why
 from mtnet.client.tls import SecureEndpoint
+from mtnet.net.peer_log import PeerLog
 from mtnet.net.tls.certificates import Pair
 from mtnet.net.tls.context import build_context
-from mtnet.net.tls.handshake import Handshakes, SecureFactory
+from mtnet.net.tls.handshake import HandshakeLimiter, SecureFactory
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +250,7 @@ def test_the_server_of_mtnet_is_believed(clock, authority):
 def mtnet_server(clock, authority, verify="none", trusted=()):
     certificate, key = authority.issue("localhost")
     context = build_context(Pair((certificate,), key), "intermediate", verify, trusted)
-    handshakes = Handshakes(clock, LogThrottle(), 5, 100)
+    handshakes = HandshakeLimiter(clock, PeerLog(LogThrottle(), clock.seconds), 5, 100)
     return SecureFactory(Creator(context), Builds(b"hello"), handshakes)
 
 
