@@ -4,91 +4,16 @@ import json
 from decimal import Decimal
 
 import pytest
-from twisted.internet.defer import Deferred, fail, succeed
+from fakes.servers import Outcome, Server, answer
 from twisted.internet.error import (
-    ConnectionAborted,
-    ConnectionDone,
     ConnectionLost,
     ConnectionRefusedError,
 )
-from twisted.internet.interfaces import ISSLTransport, IStreamClientEndpoint
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
-from twisted.python.failure import Failure
-from zope.interface import alsoProvides, implementer
 
 from mtnet import client
 from mtnet.client import Templates, follow
-from mtnet.errors import ClientError
-
-
-class FarEnd(StringTransport):
-    """A connection seen from the server; `protocol` is the client's."""
-
-    half_closed = aborted = gone = False
-
-    def loseWriteConnection(self):
-        self.half_closed = True
-
-    def setTcpNoDelay(self, enabled):
-        """Twisted's HTTP asks for it where there is TLS."""
-
-    def abortConnection(self):
-        if not self.gone:
-            self.aborted = True
-            self.close(ConnectionAborted())
-
-    def loseConnection(self):
-        super().loseConnection()
-        self.abortConnection()
-
-    def close(self, error=None):
-        self.gone = True
-        self.protocol.connectionLost(Failure(error or ConnectionDone()))
-
-
-@implementer(IStreamClientEndpoint)
-class Server:
-    """An endpoint; `accepts` may be an error, or None for a server that never answers."""
-
-    def __init__(self, accepts=True, tls=False):
-        self.accepts, self.tls, self.connections = accepts, tls, []
-
-    def connect(self, factory):
-        if self.accepts is None:
-            return Deferred()
-        if isinstance(self.accepts, Exception):
-            return fail(self.accepts)
-        end = FarEnd()
-        if self.tls:
-            alsoProvides(end, ISSLTransport)
-        end.protocol = factory.buildProtocol(None)
-        self.connections.append(end)
-        end.protocol.makeConnection(end)
-        return succeed(end.protocol)
-
-    @property
-    def end(self):
-        return self.connections[-1]
-
-
-class Outcome:
-    """What became of a Deferred."""
-
-    def __init__(self, deferred):
-        self.values, self.errors = [], []
-        deferred.addCallbacks(self.values.append, lambda failure: self.errors.append(failure.value))
-
-    @property
-    def waits(self):
-        return not self.values and not self.errors
-
-    @property
-    def sentence(self):
-        (error,) = self.errors
-        assert isinstance(error, ClientError)
-        return str(error)
 
 
 @pytest.fixture
@@ -160,11 +85,6 @@ def test_a_follower_can_be_asked_whether_its_first_attempt_failed(clock):
 
 
 # templates
-
-
-def answer(server, body, status="200 OK", length=None):
-    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body) if length is None else length}\r\n\r\n"
-    server.end.protocol.dataReceived(head.encode() + body)
 
 
 def request_line(server):

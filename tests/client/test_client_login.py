@@ -8,10 +8,10 @@ from argparse import Namespace
 from base64 import b64decode
 
 import pytest
+from fakes.servers import FarEnd, Outcome, Server, answer
 from fakes.transports import MemoryEndpoint
 from hypothesis import given
 from hypothesis import strategies as st
-from test_client import FarEnd, Outcome, Server, answer
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Factory, Protocol

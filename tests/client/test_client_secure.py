@@ -6,10 +6,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
+from fakes.servers import Outcome
 from fakes.transports import MemoryEndpoint
 from OpenSSL import SSL
 from OpenSSL.crypto import X509, PKey
-from test_client import Outcome
 from tls_samples import DAY, Authority, key_pem, pem
 from twisted.application.internet import ClientService
 from twisted.internet.defer import CancelledError, Deferred

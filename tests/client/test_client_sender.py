@@ -4,10 +4,10 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
+from fakes.servers import Outcome
 from fakes.transports import MemoryEndpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_client import Outcome
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock

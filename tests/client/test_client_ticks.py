@@ -1,9 +1,9 @@
 """What a Python program is told of ticks, without a reactor."""
 
 import pytest
+from fakes.servers import Outcome, Server
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_client import Outcome, Server
 from twisted.internet.error import ConnectionLost, ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs

@@ -8,7 +8,7 @@ import zlib
 from contextlib import closing
 
 import pytest
-from test_client import Server
+from fakes.servers import Server
 from twisted.internet.task import Clock
 
 from mtnet.cli.main import main
