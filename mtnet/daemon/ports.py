@@ -14,7 +14,7 @@ from mtnet.access.anonymous import AnonymousAccess
 from mtnet.errors import StartError
 from mtnet.net.accept_errors import limit_accept_errors
 from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.half_closed import watch_half_closed
+from mtnet.net.keepalive import watch_half_closed
 from mtnet.net.udp import BatchingUdpPort
 
 try:

@@ -12,6 +12,8 @@ try:
 except ImportError:  # pragma: no cover - Windows counts them otherwise
     resource = None  # type: ignore[assignment]
 
+LOGGER = "_logger"
+"""The logger of a port of Twisted; without it, errors are logged as Twisted does."""
 BURST = 60.0
 """Seconds without another such error after which the next one is news."""
 
@@ -67,7 +69,8 @@ def _open_files_limit() -> str:
 
 
 def limit_accept_errors(port: Any, service: str, seconds: Callable[[], float]) -> None:
-    """Let a port of Twisted's say once for each burst that it can take no connection."""
-    if isinstance(port, Port):
+    """Let a port of Twisted's log once for each burst that it can accept no connection."""
+    logger = getattr(port, LOGGER, None)
+    if isinstance(port, Port) and logger is not None:
         observer = AcceptErrors(service, seconds)
-        port._logger = Logger(namespace=port._logger.namespace, observer=observer)
+        setattr(port, LOGGER, Logger(namespace=logger.namespace, observer=observer))

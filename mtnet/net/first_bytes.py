@@ -40,11 +40,6 @@ def looks_like_browser(head: bytes) -> bool | None:
     return None if unsure or _TLS.startswith(head) else False
 
 
-def starts_with(head: bytes, words: Iterable[bytes]) -> bytes | None:
-    """Return the one of `words` that `head` begins with, or None."""
-    return next((word for word in words if head.startswith(word)), None)
-
-
 def can_become(head: bytes, words: Iterable[bytes]) -> bool:
     """Say whether more bytes behind `head` could still make it begin with one of `words`."""
     return any(word.startswith(head) for word in words)
@@ -57,7 +52,7 @@ def describe(head: bytes) -> str:
     They are not quoted: whoever takes the wrong port, or misspells a command, sends a password
     there as well.
     """
-    word = starts_with(head, (*HTTP_METHODS, *COMMANDS))
+    word = next((each for each in (*HTTP_METHODS, *COMMANDS) if head.startswith(each)), None)
     if word is not None:
         return f"{word.decode().strip()} and more"
     return _KINDS.get(head[:2], "bytes of no protocol that is known here")

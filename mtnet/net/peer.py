@@ -13,12 +13,12 @@ from mtnet.access.addresses import is_loopback, network_of
 from mtnet.access.bans.policy import OUR_TROUBLE, Offence
 from mtnet.access.rights import NOTHING, Rights
 from mtnet.access.security_log import Origin
+from mtnet.access.throttle import LogThrottle
 from mtnet.callbacks import noop
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.net.closing import PROGRESS, LingeringClose
 from mtnet.net.endpoints import Listener, host_of, show
-from mtnet.net.peer_log import PeerLog
 from mtnet.net.tls.certificates import subject_names
 from mtnet.net.transport import Transport
 
@@ -26,6 +26,33 @@ PLAIN = (
     "A password is not taken where others can listen: connect to a secure: endpoint, or set "
     "access.allow_plaintext_login"
 )
+
+
+class PeerLog:
+    """
+    Rate-limited log: what peers do wrong, without letting a network fill the log.
+
+    Args:
+        throttle: the limit; shared by all services.
+        seconds: monotonic.
+    """
+
+    __slots__ = ("_seconds", "_throttle")
+
+    def __init__(self, throttle: LogThrottle, seconds: Callable[[], float]) -> None:
+        self._throttle, self._seconds = throttle, seconds
+
+    def warn(self, log: Logger, address: IAddress, kind: str, text: str, **fields: object) -> None:
+        """
+        Log a warning, unless there were too many of its kind about this network.
+
+        Args:
+            log: of the protocol.
+            kind: what is counted together.
+            text: a format of `twisted.logger`; `{peer}` is the address.
+        """
+        if self._throttle.admits(host_of(address), self._seconds(), kind):
+            log.warn(text, peer=show(address), **fields)
 
 
 class HasPeer(Protocol):

@@ -7,8 +7,7 @@ from twisted.internet.interfaces import IProtocolFactory
 from mtnet.daemon.environment import Environment
 from mtnet.net.admission import AdmittedFactory, BanFilterFactory, IPeerFactory
 from mtnet.net.endpoints import Listener
-from mtnet.net.peer import ListenerAccess
-from mtnet.net.peer_log import PeerLog
+from mtnet.net.peer import ListenerAccess, PeerLog
 from mtnet.net.proxy.protocol import ProxiedFactory, TrustedProxies
 from mtnet.net.tls.handshake import HandshakeFactory, HandshakeLimiter, SecureFactory
 from mtnet.net.tls.store import CertificateStore

@@ -6,11 +6,12 @@ service a silent connection belongs to is decided by a time.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
+    IProtocolFactory,
     IReactorTime,
     ITransport,
 )
@@ -22,6 +23,7 @@ from zope.interface import implementer
 from mtnet.access.bans.policy import Offence
 from mtnet.callbacks import noop
 from mtnet.daemon.environment import Environment
+from mtnet.interfaces import IFirstBytes, IService, IStreamListener
 from mtnet.net.admission import IPeerFactory, PeerFactory
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import Recognize, describe, detect_service
@@ -187,3 +189,36 @@ class SharedPortFactory(PeerFactory):
     def build(self, peer: Peer) -> FirstBytesProtocol:
         """Return the detector of a connection."""
         return FirstBytesProtocol(self, peer)
+
+
+@implementer(IService, IStreamListener)
+class SharedPort:
+    """One port for every service whose connections can be told apart by their first bytes."""
+
+    verbs = ("follow", "publish", "send", "read", "fetch")
+    welcomes = True
+
+    def __init__(self, env: Any) -> None:
+        self._env = env
+
+    def start(self) -> None:
+        """Nothing has to be started."""
+
+    def stop(self) -> None:
+        """Nothing has to be stopped."""
+
+    def factory(self, listener: Listener) -> IProtocolFactory:
+        """Return the factory of the connections of a shared listener."""
+        offers = self._env.find_all(IFirstBytes).values()
+        choices, rest, silent = [], None, None
+        for each in offers:
+            if each.recognize(b""):
+                rest = each.shared_factory(listener, False)
+            else:
+                choices.append(Choice(each.recognize, each.shared_factory(listener, False)))
+            if each.silent:
+                silent = each.shared_factory(listener, True)
+        timeout = max(each.word for each in offers)
+        return SharedPortFactory(
+            self._env, listener, choices, rest=rest, silent=silent, timeout=timeout
+        )

@@ -9,7 +9,7 @@ from mtnet.interfaces import IServicePlugin
 
 if TYPE_CHECKING:
     from mtnet.daemon.environment import Environment
-    from mtnet.net.shared_component import SharedPort
+    from mtnet.net.shared_port import SharedPort
 
 
 @implementer(IPlugin, IServicePlugin)
@@ -28,7 +28,7 @@ class Any:
 
     def build(self, env: "Environment") -> "SharedPort":
         """Build the service."""
-        from mtnet.net.shared_component import SharedPort
+        from mtnet.net.shared_port import SharedPort
 
         return SharedPort(env)
 

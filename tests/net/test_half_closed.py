@@ -12,7 +12,7 @@ from twisted.internet.unix import Port as UnixPort
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.net.half_closed import EVERY, IDLE, HalfClosedConnections, watch_half_closed
+from mtnet.net.keepalive import EVERY, IDLE, HalfClosedConnections, watch_half_closed
 
 RESET = struct.pack("ii", 1, 0)
 

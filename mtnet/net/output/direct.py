@@ -1,8 +1,8 @@
 """
 Direct writers: bytes to a socket, past the buffers of Twisted.
 
-Below TLS, and for the end of our half, they use private names of Twisted and pyOpenSSL. Where one
-of them is missing there is no direct writer, and everything goes through the transport.
+Below TLS they use private names of Twisted and pyOpenSSL. Where one of them is missing there is no
+direct writer, and everything goes through the transport.
 """
 
 import socket
@@ -12,10 +12,9 @@ from typing import Any, Protocol
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import ISSLTransport, ISystemHandle, ITCPTransport
-from twisted.internet.tcp import Connection
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-from mtnet.net.transport import StreamTransport, Transport
+from mtnet.net.transport import Transport
 
 LONGEST = 131_072
 """Bytes that are encrypted at once: two chunks of a send queue. The transport has the rest."""
@@ -26,9 +25,6 @@ PRIVATE = "_aggregator", "_appSendBuffer", "_handshakeDone"
 """What is touched of Twisted's TLS transport beside its interface."""
 CONNECTION = "_ssl", "_from_ssl", "_raise_ssl_error"
 """The same of pyOpenSSL's connection, whose own `send` and `bio_read` take three times as long."""
-HALVES = "_closeWriteConnection", "_writeDisconnected", "_writeDisconnecting"
-"""The same of its TCP transport, as its class has it."""
-HAS_HALVES = all(hasattr(Connection, name) for name in HALVES)
 BUFFERS = "dataBuffer", "_tempDataBuffer"
 """Where each TCP transport has what waits."""
 
@@ -70,31 +66,6 @@ def direct_writer(
     if tls is None or not known or not tls._handshakeDone or not _has(tls.getHandle(), CONNECTION):
         return None
     return TlsDirectWriter(tls, below, handle, add_lag)
-
-
-def end_half(transport: StreamTransport) -> None:
-    """
-    Close our half of a connection, behind what is written.
-
-    Where nothing waits to be written, Twisted would ask the kernel to tell it when it can write,
-    send no byte, and close the half then.
-    """
-    below: Any = transport
-    if _is_idle(below):
-        below._writeDisconnecting = below._writeDisconnected = True
-        below._closeWriteConnection()
-    else:
-        transport.loseWriteConnection()
-
-
-def _is_idle(below: Any) -> bool:
-    return (
-        isinstance(below, Connection)
-        and HAS_HALVES
-        and below.producer is None
-        and _has(below, BUFFERS)
-        and not (below.dataBuffer or below._tempDataBuffer or below.disconnecting)
-    )
 
 
 def _has(thing: object, names: Iterable[str]) -> bool:

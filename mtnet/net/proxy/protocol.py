@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from mtnet.access.addresses import parse_address, parse_network
 from mtnet.errors import WireError
 from mtnet.net.endpoints import host_of
-from mtnet.net.peer_log import PeerLog
+from mtnet.net.peer import PeerLog
 from mtnet.net.proxy.header import Address, parse
 from mtnet.net.transport import Transport
 from mtnet.net.wrappers import HalfCloseable

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.net.closing import LingeringClose
-from mtnet.net.peer_log import PeerLog
+from mtnet.net.peer import PeerLog
 from mtnet.net.tls.context import reason as reason_of
 from mtnet.net.transport import innermost
 from mtnet.net.wrappers import FactoryWrapper

@@ -18,7 +18,7 @@ from mtnet.access.bans.policy import Offence
 from mtnet.daemon.environment import Environment
 from mtnet.net.admission import PeerFactory
 from mtnet.net.endpoints import Listener
-from mtnet.net.first_bytes import HTTP_METHODS, can_become, describe, starts_with
+from mtnet.net.first_bytes import HTTP_METHODS, begins_with, describe
 from mtnet.net.peer import Peer
 from mtnet.net.time_slices import TimeSlicer
 from mtnet.net.transport import Transport
@@ -29,8 +29,8 @@ from mtnet.services.ticks.session import TickSession, Work
 
 SLICE = 4_096
 """Bytes that are carried out before other connections have their turn: 6 ms at worst."""
-FOREIGN = (*HTTP_METHODS, b"<<", b"\x16\x03")
-"""First bytes of other protocols: HTTP, a classic position, a ClientHello."""
+is_foreign = begins_with(*HTTP_METHODS, b"<<", b"\x16\x03")
+"""Recognizes other protocols: HTTP, a classic position, a ClientHello."""
 OVERLONG = f"sent a record of more than {wire.MAX_RECORD} bytes"
 
 
@@ -117,10 +117,11 @@ class TicksProtocol(Protocol):
             return
         if self._head is not None:
             self._head += data
-            if starts_with(self._head, FOREIGN):
+            foreign = is_foreign(self._head)
+            if foreign:
                 self._abuse(f"sent what is neither tick nor command: {describe(self._head)}")
                 return
-            if can_become(self._head, FOREIGN):
+            if foreign is None:
                 return
             data, self._head = self._head, None
         yield from self._session.carry_out(self._decoder.feed(data))
