@@ -7,10 +7,16 @@ import socket
 import subprocess
 import sys
 import venv
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from twisted.internet.task import Clock
+
+from mtnet.net.endpoints import Listener
+from mtnet.net.pipeline import Pipeline
+from mtnet.testing import connect, make_environment
 
 GUIDE = Path(__file__).parent.parent / "docs" / "extending.md"
 FILES = dict(
@@ -155,6 +161,13 @@ def test_the_protocol_is_spoken_to(program):
         assert one.recv(512).startswith(b"ALERT second ")
 
 
+def test_a_connection_without_the_rights_of_the_protocol_is_closed(program):
+    sets = ["--set=access.trust_loopback=false", "--set=access.anonymous=follow:alerts"]
+    reset = suppress(ConnectionResetError)
+    with program.daemon(*sets) as daemon, daemon.dial() as terminal, reset:
+        assert terminal.recv(512) == b""
+
+
 def test_a_setting_counts_and_an_unknown_one_is_named(program):
     assert "notes.kep" in program.mtnet("check", "--set", "notes.kep=1", status=1)
     with program.daemon("--set=notes.keep=1") as daemon:
@@ -223,3 +236,26 @@ def test_check_says_which_plugin_cannot_be_imported(outside, tmp_path):
     assert f"mtnet.plugins.broken in {outside / 'mtnet' / 'plugins'} cannot be imported" in shown
     assert "nothing_like_it" in shown
     assert "Traceback" not in shown
+
+
+@pytest.fixture
+def alerts(tmp_path):
+    """Return what puts the protocol behind the daemon's pipeline, with some settings."""
+    names = {}
+    exec(FILES[PLUGIN], names)
+    plugin = names["alerts"]
+
+    def build(*sets):
+        env = make_environment(tmp_path, Clock(), *sets)
+        factory = plugin.buildFactory(env)
+        return env, Pipeline(env, None).wrap(Listener("alerts", "tcp:1"), factory, plugin.rights)
+
+    return build
+
+
+def test_one_network_does_not_take_all_places(alerts):
+    env, factory = alerts("access.connections.alerts.network=1")
+    addresses = {"host": "192.0.2.1", "peer": "192.0.2.9"}
+    connect(factory, env.clock, **addresses)
+    with pytest.raises(AssertionError, match="refused"):
+        connect(factory, env.clock, **addresses)

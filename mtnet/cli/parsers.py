@@ -1,24 +1,27 @@
 """Argparse helpers: every command has a line of help, an example and a function that runs it."""
 
-from argparse import ArgumentParser, Namespace, _SubParsersAction
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    Commands = _SubParsersAction[ArgumentParser]
+
+class Commands(Protocol):
+    """The commands of a parser, as `add_subparsers` returns them."""
+
+    def add_parser(self, name: str, **options: Any) -> ArgumentParser:
+        """Add a command."""
+
 
 Run = Callable[[Namespace], object]
 
 
-def group(parser: ArgumentParser) -> "Commands":
+def group(parser: ArgumentParser) -> Commands:
     """Let a command have commands of its own."""
     return parser.add_subparsers(metavar="COMMAND", required=True)
 
 
-def add(
-    commands: "Commands", name: str, run: Run, summary: str, example: str = ""
-) -> ArgumentParser:
+def add(commands: Commands, name: str, run: Run, summary: str, example: str = "") -> ArgumentParser:
     """
     Add a command.
 

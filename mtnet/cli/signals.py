@@ -481,7 +481,7 @@ def accept(arguments: Namespace) -> None:
 @contextmanager
 def _offline(settings: SignalSettings, folder: DataFolder) -> Iterator[local.RunCommand]:
     """Yield what accepts a channel while no daemon runs."""
-    journal = Journal(folder.signals, settings.retain)
+    journal = Journal(folder.path / "signals.sqlite", settings.retain)
     clock = WallClock(system_time, time.monotonic)
     signals = SignalService(settings, journal, Clock(), clock, maybeDeferred)
     signals.open()

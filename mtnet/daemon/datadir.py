@@ -21,7 +21,7 @@ ACCOUNTS = "accounts.sqlite"
 
 class DataFolder:
     """
-    What lies where in the data folder.
+    The locked data folder, and the files in it that belong to no component.
 
     Raises:
         StartError: it cannot be made or written, or another daemon uses it.
@@ -29,7 +29,6 @@ class DataFolder:
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
-        self.signals = self.path / "signals.sqlite"
         self.accounts = self.path / ACCOUNTS
         self.bans = self.path / "bans.sqlite"
         self.control = self.path / "control"
@@ -169,7 +168,7 @@ def check_permissions(path: Path) -> None:
     """
     if os.name != "posix":
         return
-    names = [*path.glob("*.sqlite*"), path / "signals.heads"]
+    names = [*path.glob("*.sqlite*"), *path.glob("*.heads")]
     opened = [each for each in names if each.exists() and each.stat().st_mode & stat.S_IRWXO]
     if opened:
         raise StartError(

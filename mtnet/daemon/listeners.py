@@ -60,7 +60,7 @@ class Listeners:
         stream = IStreamListener(service)
         if listener.path:
             clear_socket(Path(listener.path))
-        factory = self._pipeline.wrap(listener, stream.factory(listener))
+        factory = self._pipeline.wrap(listener, stream.factory(listener), stream.verbs)
         port = listen(listener, factory, self._env.clock)
         return BoundListener(listener, port, stream.verbs, stream.welcomes)
 

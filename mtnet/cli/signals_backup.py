@@ -47,8 +47,9 @@ def restore(arguments: Namespace) -> None:
         JournalError: the backup is damaged, or the journal holds signals already.
     """
     folder = DataFolder(str(local.folder(arguments)))
+    journal = folder.path / "signals.sqlite"
     try:
-        maintenance.restore(arguments.file, folder.signals, overwrite=arguments.force)
+        maintenance.restore(arguments.file, journal, overwrite=arguments.force)
     finally:
         folder.release()
-    print(f"{folder.signals} is restored; every channel has a new epoch.", flush=True)
+    print(f"{journal} is restored; every channel has a new epoch.", flush=True)
