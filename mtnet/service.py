@@ -22,7 +22,6 @@ from mtnet.daemon.components import Components
 from mtnet.daemon.control_socket import ControlSocket
 from mtnet.daemon.environment import Environment
 from mtnet.daemon.listeners import Listeners
-from mtnet.daemon.machine import Machine
 from mtnet.daemon.options import Options
 from mtnet.daemon.preflight import (
     certificates,
@@ -32,11 +31,12 @@ from mtnet.daemon.preflight import (
     listeners,
     rules,
 )
+from mtnet.daemon.process.machine import Machine
+from mtnet.daemon.process.reload import on_hangup, reopen_log
+from mtnet.daemon.process.watchdog import PERIOD as WATCHDOG_PERIOD
+from mtnet.daemon.process.watchdog import Watchdog, with_timeout
 from mtnet.daemon.registry import component_list, installed
-from mtnet.daemon.reload import on_hangup, reopen_log
 from mtnet.daemon.status import HealthReport, PublicHealth
-from mtnet.daemon.watchdog import PERIOD as WATCHDOG_PERIOD
-from mtnet.daemon.watchdog import Watchdog, with_timeout
 from mtnet.errors import MtnetError
 from mtnet.net.tls.store import RELOAD_INTERVAL
 from mtnet.redact import PathRedactor

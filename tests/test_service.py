@@ -10,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from mtnet.daemon.configuration import load
 from mtnet.daemon.datadir import DataFolder
-from mtnet.daemon.machine import SPACE_CHECK_INTERVAL
+from mtnet.daemon.process.machine import SPACE_CHECK_INTERVAL
 from mtnet.interfaces import IHealth, ITicks
 from mtnet.service import Daemon
 
@@ -51,7 +51,7 @@ class Thread:
 @pytest.fixture
 def start(tmp_path, monkeypatch):
     """Start a daemon on a reactor and the test's own data folder."""
-    monkeypatch.setattr("mtnet.daemon.machine.SerialWorker", Thread)
+    monkeypatch.setattr("mtnet.daemon.process.machine.SerialWorker", Thread)
     monkeypatch.setattr("mtnet.service.on_hangup", lambda *_: None)
     started = []
 

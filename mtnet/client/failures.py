@@ -21,8 +21,8 @@ def why(error: BaseException | None) -> str:
         if "certificate required" in reason:
             return "the server asks for a certificate of the client"
         return f"TLS: {reason}"
-    told = error.args[0] if isinstance(error, ConnectError) and error.args[0] else error
-    return str(told).rstrip(".")
+    cause = error.args[0] if isinstance(error, ConnectError) and error.args[0] else error
+    return str(cause).rstrip(".")
 
 
 def monotonic(clock: IReactorTime) -> float:

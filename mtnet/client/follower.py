@@ -267,8 +267,8 @@ class Follower(DialectClient):
 
     def _take_refusal(self, refusal: Error) -> None:
         ended = self._subscription.refused(refusal)
-        told, self._refusal = self._refusal, (refusal.code, refusal.text)
-        if not ended or self._refusal != told:
+        earlier, self._refusal = self._refusal, (refusal.code, refusal.text)
+        if not ended or self._refusal != earlier:
             self._call(self._on.error, refusal.code, refusal.text)
         if ended and not self.blind:
             self._become_blind(refusal.text)

@@ -128,8 +128,8 @@ class Verifier:
         try:
             verify_service_identity(extract_patterns(found), [wanted], [])
         except (VerificationError, UnreadableNames):
-            told = _printable(" and ".join(names(certificate))) or "no host at all"
-            return f"its certificate is for {told}, not for {self._name}"
+            named = _printable(" and ".join(names(certificate))) or "no host at all"
+            return f"its certificate is for {named}, not for {self._name}"
         return ""
 
 

@@ -7,7 +7,7 @@ from mtnet.access.accounts.store import AccountStore
 from mtnet.access.bans.store import BanStore
 from mtnet.access.control import AccessControl
 from mtnet.config.schema import Access
-from mtnet.daemon.machine import Machine
+from mtnet.daemon.process.machine import Machine
 from mtnet.daemon.registry import permissions
 
 HASHER_NICENESS = 5

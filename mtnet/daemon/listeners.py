@@ -10,7 +10,7 @@ from mtnet.daemon.components import Components
 from mtnet.daemon.environment import Environment
 from mtnet.daemon.ports import BoundListener, listen, listen_udp
 from mtnet.daemon.preflight import check_exposure
-from mtnet.daemon.stale_locks import clear_socket
+from mtnet.daemon.process.stale_locks import clear_socket
 from mtnet.daemon.status import ListenerTable
 from mtnet.interfaces import IDatagramListener, IStreamListener
 from mtnet.net.endpoints import Listener, host_of

@@ -10,7 +10,7 @@ from twisted.python import usage
 
 from mtnet.config.schema import Config
 from mtnet.daemon.configuration import load
-from mtnet.daemon.stale_locks import check_pidfile, clear_pidfile
+from mtnet.daemon.process.stale_locks import check_pidfile, clear_pidfile
 from mtnet.errors import StartError
 
 

@@ -53,10 +53,10 @@ def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
     ):
         _try(problems, step, None)
     # What cannot be known is told once, and no listener is blamed for it.
-    told = _try(problems, partial(rules, config), AnonymousAccess(permissions(), ()))
+    anonymous = _try(problems, partial(rules, config), AnonymousAccess(permissions(), ()))
     accounts = _try(problems, partial(has_accounts, config), True)
     for listener in found:
-        _try(problems, partial(_check_listener, listener, told, accounts, reactor), None)
+        _try(problems, partial(_check_listener, listener, anonymous, accounts, reactor), None)
     if problems:
         raise ConfigError("\nmtnet: ".join(problems))
 
@@ -164,7 +164,7 @@ def has_accounts(config: Config) -> bool:
 
 
 def _check_listener(
-    listener: Listener, told: AnonymousAccess, accounts: bool, reactor: Any
+    listener: Listener, anonymous: AnonymousAccess, accounts: bool, reactor: Any
 ) -> None:
     if listener.kind == "systemd":
         return  # its sockets are there only when systemd starts the daemon
@@ -172,7 +172,7 @@ def _check_listener(
         _ = listener.port
     else:
         listener.server(reactor)
-    check_exposure(told, accounts, listener, listener.interface)
+    check_exposure(anonymous, accounts, listener, listener.interface)
 
 
 def rules(config: Config) -> AnonymousAccess:
@@ -194,21 +194,23 @@ def rules(config: Config) -> AnonymousAccess:
     )
 
 
-def check_exposure(told: AnonymousAccess, accounts: bool, listener: Listener, host: str) -> None:
+def check_exposure(
+    anonymous: AnonymousAccess, accounts: bool, listener: Listener, host: str
+) -> None:
     """
     Keep strangers out until somebody said what they may do.
 
     Args:
-        told: what may be done without a login.
+        anonymous: what may be done without a login.
         accounts: whether anybody can log in.
         host: the address that is listened on.
 
     Raises:
         ConfigError: other machines can reach it, and nobody said so.
     """
-    if accounts or told.configured:
+    if accounts or anonymous.configured:
         return
-    if not told.loopback:
+    if not anonymous.loopback:
         raise ConfigError(
             "access.trust_loopback is off, and nobody may do anything: make an account with "
             "`mtnet account add`, or set access.anonymous."

@@ -5,7 +5,7 @@ A SIGHUP asks for what a start does anyway, and would end a process that does no
 is imported here takes longer than all else until then.
 """
 
-from mtnet.daemon.hangup import ignore_hangups
+from mtnet.daemon.process.hangup import ignore_hangups
 
 ignore_hangups()
 

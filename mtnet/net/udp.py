@@ -110,8 +110,8 @@ def set_receive_buffer(port: BatchingUdpPort, wanted: int) -> int:
     """
     handle: socket.socket = port.socket
     handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, min(wanted, 2**31 - 1))
-    told = handle.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-    return told // 2 if sys.platform == "linux" else told
+    granted = handle.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    return granted // 2 if sys.platform == "linux" else granted
 
 
 def _dropped(handle: socket.socket) -> int:

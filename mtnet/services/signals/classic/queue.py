@@ -36,7 +36,7 @@ MOST_KEPT = 64
 """Closes of a greeting that wait for their next telling, and closes that a repeat cycle knows it
 has told: 4,096 of them would cost each follower 600 kB. More are told once more by the cycle."""
 
-Told = tuple[str, Decimal] | None
+Choice = tuple[str, Decimal] | None
 """What the next frame says; None = nothing."""
 
 
@@ -134,21 +134,21 @@ class ClassicQueue:
     def offer(self, change: Change, when: float) -> None:
         """Take a change; it replaces an older one of its symbol that still waits."""
         waiting = self._changes.get(change.symbol)
-        untold = waiting is not None and not waiting.told
-        before = waiting.before if waiting and untold else change.previous
-        due = waiting.due if waiting and untold else when
+        unsent = waiting is not None and not waiting.sent
+        before = waiting.before if waiting and unsent else change.previous
+        due = waiting.due if waiting and unsent else when
         self._changes[change.symbol] = _Change(change.volume, before, due)
 
     def take(self, when: float, moment: int) -> bytes | None:
         """Return the frame to send at `when`, or None when nothing is due yet."""
         if when < self.next_frame:
             return None
-        told = self._choose(when, moment)
-        if told is None:
+        chosen = self._choose(when, moment)
+        if chosen is None:
             return None
-        self._settle(told[0], when)
+        self._settle(chosen[0], when)
         self.next_frame = when + self._settings.pace
-        return encode_position(*told, self._settings.codepage)
+        return encode_position(*chosen, self._settings.codepage)
 
     def due(self) -> float | None:
         """Return the earliest time at which `take` may have a frame; None = at no time."""
@@ -161,19 +161,19 @@ class ClassicQueue:
             times.append(self._next_cycle)
         return max(self.next_frame, min(times)) if times else None
 
-    def _choose(self, when: float, moment: int) -> Told:
+    def _choose(self, when: float, moment: int) -> Choice:
         self._since_shared += 1
         self._since_old += 1
-        told = self._take_shared(when, moment) if self._since_shared >= SHARE else None
-        told = told or self._take_change(when, moment)
-        for taker in self._takers() if told is None else ():
-            told = told or taker(when, moment)
-        if told is None:
+        chosen = self._take_shared(when, moment) if self._since_shared >= SHARE else None
+        chosen = chosen or self._take_change(when, moment)
+        for taker in self._takers() if chosen is None else ():
+            chosen = chosen or taker(when, moment)
+        if chosen is None:
             self._since_shared -= 1
             self._since_old -= 1
-        return told
+        return chosen
 
-    def _takers(self) -> "tuple[Callable[[float, int], Told], ...]":
+    def _takers(self) -> "tuple[Callable[[float, int], Choice], ...]":
         """Return who takes a frame that no change needs; the first two take turns."""
         if self._again_next:
             return self._take_again, self._take_shared, self._take_old
@@ -181,17 +181,17 @@ class ClassicQueue:
 
     # Changes
 
-    def _take_change(self, when: float, moment: int) -> Told:
+    def _take_change(self, when: float, moment: int) -> Choice:
         """Take what was never told: fresh closes, those of the greeting, then all others."""
-        waiting = [(c.rank, symbol) for symbol, c in self._changes.items() if not c.told]
+        waiting = [(c.rank, symbol) for symbol, c in self._changes.items() if not c.sent]
         first = min(waiting)[1] if waiting else None
         if first is None or not self._changes[first].urgent:
-            told = self._take_recent(when, moment)
-            if told is not None:
-                return told
+            chosen = self._take_recent(when, moment)
+            if chosen is not None:
+                return chosen
         return None if first is None else (first, self._changes[first].volume)
 
-    def _take_recent(self, when: float, moment: int) -> Told:
+    def _take_recent(self, when: float, moment: int) -> Choice:
         """Take a close of the time before the follower came, which it may have missed."""
         while self._recent is not None:
             position = self._state.closed(self._recent)
@@ -206,9 +206,9 @@ class ClassicQueue:
                     return position.symbol, FLAT
         return None
 
-    def _take_again(self, when: float, moment: int) -> Told:
+    def _take_again(self, when: float, moment: int) -> Choice:
         """Take a change that was told, and may have been missed."""
-        ready = [(c.rank, s) for s, c in self._changes.items() if c.told and c.due <= when]
+        ready = [(c.rank, s) for s, c in self._changes.items() if c.sent and c.due <= when]
         if not ready:
             return None
         self._again_next = False
@@ -220,25 +220,25 @@ class ClassicQueue:
         change, again = self._changes.get(symbol), (0.0, *self._settings.resend_after)
         if change is None or change.due > when:
             return
-        change.told += 1
-        if change.told == len(again):
+        change.sent += 1
+        if change.sent == len(again):
             del self._changes[symbol]
         else:
-            change.due = when + again[change.told] - again[change.told - 1]
+            change.due = when + again[change.sent] - again[change.sent - 1]
 
     # The greeting, the repeat cycle and old closes
 
-    def _take_shared(self, when: float, moment: int) -> Told:
-        told = self._take_greeting()
-        if told is None and self._since_old >= OLD_SHARE:
-            told = self._take_old(when, moment)
-        if told is None:
-            told = self._take_cycle(when, moment)
-        if told is not None:
+    def _take_shared(self, when: float, moment: int) -> Choice:
+        chosen = self._take_greeting()
+        if chosen is None and self._since_old >= OLD_SHARE:
+            chosen = self._take_old(when, moment)
+        if chosen is None:
+            chosen = self._take_cycle(when, moment)
+        if chosen is not None:
             self._since_shared, self._again_next = 0, True
-        return told
+        return chosen
 
-    def _take_greeting(self) -> Told:
+    def _take_greeting(self) -> Choice:
         while self._greeting:
             position = self._greeting[self._greeted]
             self._greeted += 1
@@ -246,30 +246,30 @@ class ClassicQueue:
                 self._greeting = ()
             change = self._changes.get(position.symbol)
             # What changed since is told as a change, and here if that still waits.
-            if self._stands(position) or (change is not None and not change.told):
-                told = self._position(position.symbol)
-                if told is not None:
-                    return told
+            if self._stands(position) or (change is not None and not change.sent):
+                chosen = self._position(position.symbol)
+                if chosen is not None:
+                    return chosen
         return None
 
-    def _take_cycle(self, when: float, moment: int) -> Told:
-        told = self._go_on(moment)
-        if told is None and self._settings.repeat and when >= self._next_cycle:
+    def _take_cycle(self, when: float, moment: int) -> Choice:
+        chosen = self._go_on(moment)
+        if chosen is None and self._settings.repeat and when >= self._next_cycle:
             self._cycle, self._next_cycle = _Cycle(), when + self._settings.repeat
-            told = self._go_on(moment)
-        return told
+            chosen = self._go_on(moment)
+        return chosen
 
-    def _go_on(self, moment: int) -> Told:
+    def _go_on(self, moment: int) -> Choice:
         """Go on with the repeat cycle: closes, then what is open, each symbol once."""
         while self._cycle is not None:
             symbol = self._cycle.next(self._state.cycle(moment))
             if symbol is None:
                 self._cycle = None
-            elif (told := self._position(symbol)) is not None:
-                return told
+            elif (chosen := self._position(symbol)) is not None:
+                return chosen
         return None
 
-    def _take_old(self, when: float, moment: int) -> Told:
+    def _take_old(self, when: float, moment: int) -> Choice:
         """Take a close that the follower hears of twice, if it missed it, and never again."""
         while self._old is not None and not self._greeting and when >= self._old.due:
             position = self._state.closed(self._old.at)
@@ -287,7 +287,7 @@ class ClassicQueue:
         now = self._state.positions.get(position.symbol)
         return now is not None and (now.volume, now.when) == (position.volume, position.when)
 
-    def _position(self, symbol: str) -> Told:
+    def _position(self, symbol: str) -> Choice:
         """Return a position that was not forgotten meanwhile."""
         position = self._state.positions.get(symbol)
         return None if position is None else (symbol, position.volume)
@@ -304,14 +304,14 @@ class _Change(Struct):
 
     Attributes:
         before: the volume that the follower was told last, as far as is known.
-        told: how often it was told already.
+        sent: how often it was sent already.
         due: when it may be told.
     """
 
     volume: Decimal
     before: Decimal | None
     due: float
-    told: int = 0
+    sent: int = 0
 
     @property
     def urgent(self) -> bool:
@@ -373,14 +373,14 @@ class _OldCloses(Struct):
     again: bool = False
     due: float = 0.0
 
-    def advance(self, told: Position | None, when: float) -> bool:
+    def advance(self, chosen: Position | None, when: float) -> bool:
         """Go behind what is told; None = there are no more. Return False when all is told."""
-        if told is not None:
-            self.at, self.count = told.number, self.count + 1
-        if told is not None and self.count < OLD_BATCH:
+        if chosen is not None:
+            self.at, self.count = chosen.number, self.count + 1
+        if chosen is not None and self.count < OLD_BATCH:
             return True
         if not self.again and self.count:
             self.at, self.count, self.again, self.due = self.begin, 0, True, when + OLD_AGAIN
             return True
         self.begin, self.count, self.again = self.at, 0, False
-        return told is not None
+        return chosen is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mtnet.daemon.stale_locks import check_pidfile, clear_pidfile, clear_socket
+from mtnet.daemon.process.stale_locks import check_pidfile, clear_pidfile, clear_socket
 from mtnet.errors import StartError
 from mtnet.net.endpoints import Listener
 

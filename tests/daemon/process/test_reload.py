@@ -7,7 +7,7 @@ from twisted.application.app import AppLogger
 from twisted.python.logfile import LogFile
 from twisted.scripts._twistd_unix import UnixAppLogger
 
-from mtnet.daemon import reload
+from mtnet.daemon.process import reload
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
 from mtnet.daemon.datadir import DataFolder
-from mtnet.daemon.watchdog import Watchdog, with_timeout
+from mtnet.daemon.process.watchdog import Watchdog, with_timeout
 
 
 class SerialWorker:

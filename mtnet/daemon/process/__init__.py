@@ -1,0 +1,1 @@
+"""The process: signals, locks, threads, and a watchdog over disks that hang."""
