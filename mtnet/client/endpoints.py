@@ -42,22 +42,26 @@ def server_from_string(reactor: Any, text: str, ca: Path | None = None) -> IStre
             that the machine trusts.
 
     Raises:
-        ClientError: `text` is none, or would not verify who the server is.
+        ClientError: `text` is invalid, or would not verify the name of the server.
         CertificateError: a file holds no certificate or key.
     """
     if text.startswith("secure:"):
         return _secure(reactor, text, ca)
     if ca is not None:
-        raise ClientError(f"An authority is for TLS, as in secure:HOST:PORT, and not for {text}.")
+        raise ClientError(
+            f"Invalid endpoint {text!r}: an authority needs TLS, as in secure:fx.example:8081."
+        )
     if text[:4].lower() == "ssl:":
-        raise ClientError(f"{text} would verify no name; secure:HOST:PORT does.")
+        raise ClientError(
+            f"Invalid endpoint {text!r}: it would verify no name, as secure:fx.example:8081 does."
+        )
     try:
         endpoint: IStreamClientEndpoint = clientFromString(reactor, text)
         return endpoint
     except (ValueError, TypeError, IndexError, KeyError, OSError) as error:
         raise ClientError(
-            f"{text} is no endpoint ({error}); tcp:127.0.0.1:8081 or secure:fx.example:8081 "
-            "would be one."
+            f"Invalid endpoint {text!r}: expected one such as tcp:127.0.0.1:8081 or "
+            f"secure:fx.example:8081 ({error})."
         ) from error
 
 
@@ -66,11 +70,11 @@ def _secure(reactor: Any, text: str, ca: Path | None) -> IStreamClientEndpoint:
     options = dict(_OPTION.findall(found["options"] if found else ""))
     if found is None or options.keys() - set(_OPTIONS) or not 0 < int(found["port"]) < 65_536:
         raise ClientError(
-            f"{text} is no endpoint; secure:fx.example:8081 would be one, and behind it may stand "
-            f"{', '.join(f':{each}=' for each in _OPTIONS)}."
+            f"Invalid endpoint {text!r}: expected one such as secure:fx.example:8081:ca=ca.pem, "
+            f"with the options {', '.join(f'{each}=' for each in _OPTIONS)}."
         )
     if "key" in options and "certificate" not in options:
-        raise ClientError(f"{text} has a key and no certificate= that it is for.")
+        raise ClientError(f"Invalid endpoint {text!r}: key= needs certificate= as well.")
     host: str = found["six"] or _unescaped(found["host"])
     options = {key: _unescaped(value) for key, value in options.items()}
     if ca is None and "ca" in options:
@@ -81,7 +85,7 @@ def _secure(reactor: Any, text: str, ca: Path | None) -> IStreamClientEndpoint:
     try:
         return SecureEndpoint(below, name, reactor, authorities, _own(options))
     except UnicodeError as error:
-        raise ClientError(f"{name!r} is no name of a host ({error}).") from error
+        raise ClientError(f"Invalid host name {name!r} ({error}).") from error
 
 
 def _own(options: Mapping[str, str]) -> Pair | None:
@@ -99,7 +103,7 @@ def _path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise ClientError(f"{text} is no path ({error}).") from error
+        raise ClientError(f"Invalid path {text!r} ({error}).") from error
 
 
 def _unescaped(text: str) -> str:

@@ -27,7 +27,9 @@ class Login:
 
     def __post_init__(self) -> None:
         if not self.name or any(_is_unprintable(each) or each in " :" for each in self.name):
-            raise ClientError(f"{self.name!r} is no login: it has no space and no colon.")
+            raise ClientError(
+                f"Invalid login {self.name!r}: expected a name without spaces and colons."
+            )
         if not self.password or any(map(_is_unprintable, self.password)):
             raise ClientError("A password is one line of characters, and not empty.")
         if len(self.line) > MAX_RECORD:

@@ -238,7 +238,7 @@ class Publisher(DialectClient):
         except WireError as error:
             raise ClientError(f"{error}; {symbol!r} {text!r} is refused.") from error
         if asked.id in self._signals:
-            raise ClientError(f"The signal {asked.id} is on its way already.")
+            raise ClientError(f"The signal {asked.id} is in flight already.")
         signal = self._signals[asked.id] = _Signal(asked)
         queue = self._queues.setdefault((asked.channel, asked.symbol), {})
         queue[asked.id] = signal

@@ -32,8 +32,8 @@ Positions = Callable[[], Iterable[Position] | Holdings | None]
 RECOUNT_DELAY = CONFIRM_AFTER + 0.5
 """Seconds until the next counting; sums of floats differ."""
 NOT_FLAT = (
-    "The account has no position, as a terminal that has not loaded: nothing is closed until "
-    "Holdings(flat=True) says that it is certain."
+    "The account has no position, like a terminal that has not loaded: nothing is closed without "
+    "Holdings(flat=True)."
 )
 
 
@@ -188,8 +188,10 @@ class Reconciler:
             raise
         except Exception as error:
             # An error of the program must not end the connection.
-            self.log.failure("What the account holds cannot be counted")
-            raise ClientError(f"What the account holds cannot be counted: {error!r}.") from error
+            self.log.failure("The positions of the account cannot be counted")
+            raise ClientError(
+                f"The positions of the account cannot be counted: {error!r}."
+            ) from error
 
     def _normalized(self, position: Position) -> Publish:
         """Return a position as the server would read it, so that equal ones are equal."""

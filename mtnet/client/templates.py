@@ -110,7 +110,9 @@ class Templates:
             for failure in getattr(error, "reasons", ()):
                 if failure.check(SSL.Error):  # it asks for a certificate, perhaps
                     raise ClientError(f"No connection: {why(failure.value)}.") from error
-            raise ClientError("What answers there broke off, or speaks no HTTP.") from error
+            raise ClientError(
+                "The server closed the connection, or is not an HTTP server."
+            ) from error
         answer = _BodyCollector()
         response.deliverBody(answer)
         body = await answer.whole
@@ -122,17 +124,17 @@ class Templates:
         try:
             return msgspec.json.decode(body, type=kind)
         except msgspec.DecodeError as error:
-            raise ClientError(f"What answers there is no mtnet: {self._quote(body)}.") from error
+            raise ClientError(f"The server is not mtnet: {self._quote(body)}.") from error
 
     def _refusal(self, code: int, body: bytes) -> str:
         try:
             return str(self._json_of(body, Description)["text"])
         except (ClientError, KeyError):
-            return f"What answers there is no mtnet; it says {code}: {self._quote(body)}."
+            return f"The server is not mtnet; it answered {code}: {self._quote(body)}."
 
     def _quote(self, body: bytes) -> str:
         # A server that echoes its input would be quoted with the password.
-        return "it is not quoted" if b"Authorization" in self._headers else quote(body)
+        return "not quoted" if b"Authorization" in self._headers else quote(body)
 
 
 @implementer(IAgentEndpointFactory, IStreamClientEndpoint)

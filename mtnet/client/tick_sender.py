@@ -214,7 +214,7 @@ class TickSender:
         if self._closed:
             raise ClientError("The sender was stopped and takes no more ticks.")
         if self.waiting >= MAX_WAITING:
-            raise ClientError(f"{MAX_WAITING} ticks wait for the server, and this is one more.")
+            raise ClientError(f"More than {MAX_WAITING} ticks would wait for the server.")
         try:
             symbol, rest = parse(record, {})
         except WireError as error:
@@ -319,7 +319,7 @@ class _SenderProtocol(LineReceiver):
         stored, self._confirmed = min(max(0, kept - self._confirmed), batch.records), kept
         if stored < batch.records and not self._refused:
             # The server had no room: it counted what it stored, and the rest is sent again.
-            self._end("server There is no room for ticks now; they will be sent again")
+            self._end("server The server has no room for ticks now; they will be sent again")
             return
         self._in_flight.popleft()
         if not self._in_flight:
@@ -340,8 +340,8 @@ class _SenderProtocol(LineReceiver):
 
     def _reject_server(self, line: bytes) -> None:
         # A server that echoes its input would be quoted with the password.
-        quoted = quote(line) if self._sender.login is None else "it is not quoted"
-        self._end(f"port What answers there is no tick port: {quoted}")
+        quoted = quote(line) if self._sender.login is None else "not quoted"
+        self._end(f"port The server is not a tick port: {quoted}")
 
     def _end(self, sentence: str) -> None:
         self._sender.on.error(sentence)
@@ -361,9 +361,7 @@ class _SenderFactory(Factory):
 
 def _check_source(source: str) -> None:
     if not is_source(source):
-        raise ClientError(
-            f"{source!r} is no name of a source: it has 1 to 32 of A-Z a-z 0-9 . _ and -."
-        )
+        raise ClientError(f"Invalid source {source!r}: expected 1 to 32 of A-Z a-z 0-9 . _ -.")
 
 
 def _stopped() -> ClientError:

@@ -120,8 +120,8 @@ class _TickProtocol(LineReceiver):
                 self.factory.on_connected()
         elif not line.startswith(b"OK: "):
             # A server that echoes its input would be quoted with the password.
-            quoted = quote(line) if self.factory.login is None else "it is not quoted"
-            self.factory.on_error(f"port What answers there is no tick port: {quoted}")
+            quoted = quote(line) if self.factory.login is None else "not quoted"
+            self.factory.on_error(f"port The server is not a tick port: {quoted}")
             self.clearLineBuffer()
             self.transport.abortConnection()
 
@@ -153,7 +153,7 @@ class _TickProtocol(LineReceiver):
         found = _TICK.fullmatch(line)
         try:
             if found is None:
-                raise WireError("tick", "It is no TICK: line", line)
+                raise WireError("tick", "A TICK: line is expected, not", line)
             symbol, rest = parse(found[1], {})
         except WireError as error:
             self.log.warn("A line of the server is left out: {error}", error=error)
@@ -205,4 +205,4 @@ def wire_symbol(symbol: str) -> bytes:
     try:
         return encode_symbol(symbol)
     except (WireError, UnicodeEncodeError) as error:
-        raise ClientError(f"{symbol!r} is no symbol: {error}.") from error
+        raise ClientError(f"Invalid symbol {symbol!r}: {error}.") from error

@@ -247,7 +247,7 @@ def why_no_handshake(failure: Failure) -> str:
         return "the server broke off the TLS handshake; does that port speak TLS?"
     reason = reason_of(failure.value)
     if reason in _NO_TLS:
-        return "what answers there speaks no TLS"
+        return "the server does not speak TLS"
     return f"the TLS handshake failed ({reason})"
 
 

@@ -183,7 +183,7 @@ def test_a_server_that_is_not_there_is_named_in_one_sentence(nobody, command):
 def test_a_server_that_is_no_endpoint_is_told_with_an_example():
     status, _, complained = outcome("templates", "list", "--server", "127.0.0.1:8080")
     assert status == 1
-    assert complained.startswith("mtnet: 127.0.0.1:8080 is no endpoint")
+    assert complained.startswith("mtnet: Invalid endpoint '127.0.0.1:8080'")
     assert "tcp:127.0.0.1:8081" in complained
 
 

@@ -149,7 +149,7 @@ def test_a_refusal_without_words_is_told_with_its_status(clock, body):
     server = Server()
     outcome = Outcome(Templates(server, clock).list())
     answer(server, body, "502 Bad Gateway")
-    assert "no mtnet" in outcome.sentence
+    assert "not mtnet" in outcome.sentence
     assert "502" in outcome.sentence
 
 
@@ -158,7 +158,7 @@ def test_an_answer_that_is_not_the_json_asked_for_is_no_mtnet(clock, body):
     server = Server()
     outcome = Outcome(Templates(server, clock).list())
     answer(server, body)
-    assert "no mtnet" in outcome.sentence
+    assert "not mtnet" in outcome.sentence
 
 
 def test_a_template_that_was_cut_off_is_no_template(clock):
@@ -199,7 +199,7 @@ def test_a_server_that_speaks_no_http_is_told_apart(clock, sent):
         server.end.protocol.dataReceived(sent)
     if not server.end.gone:
         server.end.close()
-    assert "no HTTP" in outcome.sentence
+    assert "not an HTTP server" in outcome.sentence
 
 
 def test_templates_tell_why_there_is_no_connection(clock):

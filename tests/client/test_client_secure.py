@@ -28,7 +28,7 @@ from zope.interface.verify import verifyObject
 from mtnet.access.throttle import LogThrottle
 from mtnet.client import Templates, tls, why
 from mtnet.client.tls import SecureEndpoint
-from mtnet.net.peer_log import PeerLog
+from mtnet.net.peer import PeerLog
 from mtnet.net.tls.certificates import Pair
 from mtnet.net.tls.context import build_context
 from mtnet.net.tls.handshake import HandshakeLimiter, SecureFactory
@@ -445,7 +445,7 @@ def test_a_server_of_old_tls_is_refused(dial, authority):
     ],
 )
 def test_a_server_that_speaks_no_tls_is_told_apart(clock, word):
-    assert Dialled(clock, Builds(word)).sentence == "what answers there speaks no TLS"
+    assert Dialled(clock, Builds(word)).sentence == "the server does not speak TLS"
 
 
 class Closes(Said):

@@ -298,7 +298,7 @@ def test_a_port_that_is_none_for_ticks_is_one_sentence(secure, files):
         connection, _ = listener.accept()
         with connection:
             connection.sendall(b"220 mail.example ready\r\n")
-            assert_one_sentence(end(process, b"EURUSD 1.1\n"), "no tick port", "220 mail")
+            assert_one_sentence(end(process, b"EURUSD 1.1\n"), "not a tick port", "220 mail")
 
 
 def test_what_speaks_no_tls_is_one_sentence(secure, files):
@@ -308,4 +308,4 @@ def test_what_speaks_no_tls_is_one_sentence(secure, files):
         connection, _ = listener.accept()
         with connection:
             connection.sendall(b"220 mail.example ready\r\n")
-            assert_one_sentence(end(process), "speaks no TLS")
+            assert_one_sentence(end(process), "does not speak TLS")
