@@ -1,7 +1,8 @@
 """Signals as a component of the daemon."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -11,8 +12,10 @@ from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
+    IBackup,
     IControlCommands,
     IFirstBytes,
+    IMetrics,
     IService,
     ISessionVerbs,
     ISignals,
@@ -23,6 +26,7 @@ from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import begins_with
 from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.journal.maintenance import backup
 from mtnet.services.signals.protocol import SignalsFactory, open_sessions
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.upstream import source_service
@@ -32,7 +36,7 @@ is_frame = begins_with(b"<<")
 """Recognizes the first bytes of a classic publisher and of every client of dialect 2."""
 
 
-@implementer(IService, IStreamListener, IFirstBytes)
+@implementer(IService, IStreamListener, IFirstBytes, IMetrics, IBackup)
 class SignalsComponent:
     """
     Raises:
@@ -45,7 +49,8 @@ class SignalsComponent:
 
     def __init__(self, env: Environment) -> None:
         self._env, worker = env, env.worker()
-        journal = Journal(env.file("signals.sqlite"), env.section.retain)
+        self._path = env.file("signals.sqlite")
+        journal = Journal(self._path, env.section.retain)
         self.signals = SignalService(env.section, journal, env.clock, env.now, worker, worker.later)
         self.signals.open()
         self._commands = SignalCommands(self.signals)
@@ -61,6 +66,22 @@ class SignalsComponent:
             ISessionVerbs: self._verbs,
         }
         return offers.get(interface)
+
+    def metrics(self) -> list[tuple[str, str, str, Callable[[], int]]]:
+        """Return who is connected, and what waits for the disk."""
+
+        def read(key: str) -> Callable[[], int]:
+            return lambda: cast(int, self.signals.health()[key])
+
+        return [
+            ("mtnet_signals_followers", "gauge", "Followers.", self.signals.fanout.count),
+            ("mtnet_signals_publishers", "gauge", "Publishers.", read("publishers")),
+            ("mtnet_signals_waiting", "gauge", "Unstored signals.", read("waiting")),
+        ]
+
+    def backup(self, folder: Path) -> None:
+        """Copy the journal, as it is at one moment; the copy is verified."""
+        backup(self._path, folder / self._path.name)
 
     def start(self) -> None:
         """Begin to store and to send, and connect to the sources."""
