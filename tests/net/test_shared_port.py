@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from fakes.ports import FakePort
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tls_peers import TlsClient
@@ -344,19 +345,9 @@ def test_a_connection_is_admitted_once(env_with, clock):
 def serve(env_with, clock):
     """Start a server; it has `dial(host, peer)`, `ask(bytes)`, and `env`."""
 
-    class Server:
+    class Server(FakePort):
         def __init__(self, *sets, listener=LISTENER):
-            self.env = env_with(*sets)
-            self.factory = self.env.factory("any", listener)
-
-        def dial(self, **addresses):
-            return connect(self.factory, clock, **addresses)
-
-        def ask(self, data, size=None, **addresses):
-            terminal = self.dial(**addresses)
-            terminal.send(data, size)
-            clock.advance(0)
-            return terminal.received()
+            super().__init__(env_with(*sets), listener)
 
         def positions(self, channel="main"):
             return {

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from fakes.threads import ManualThread
 
 from mtnet.errors import JournalError
 from mtnet.interfaces import ISignals
@@ -17,35 +17,6 @@ from mtnet.testing import connect, make_environment
 
 LISTENER = Listener("signals", "tcp:8081")
 HELLO = messages.hello()
-
-
-class Disk:
-    """
-    A thread that works at once, or when the test says so.
-
-    Attributes:
-        held: what is asked of it waits for `work`.
-    """
-
-    def __init__(self):
-        self.held, self.calls = False, []
-
-    def __call__(self, function, *arguments):
-        if not self.held:
-            return maybeDeferred(function, *arguments)
-        done = Deferred()  # what is cancelled is done nevertheless, as in a thread
-        self.calls.append((done, function, arguments))
-        return done
-
-    def step(self):
-        """Do one thing that waits."""
-        done, function, arguments = self.calls.pop(0)
-        maybeDeferred(function, *arguments).addBoth(done.callback)
-
-    def work(self):
-        """Do what waits, and what that leads to."""
-        while self.calls:
-            self.step()
 
 
 class BadJournal(Journal):
@@ -90,7 +61,7 @@ class Server:
     """A signals port; what it stores survives into the next one in the same folder."""
 
     def __init__(self, folder, clock, *sets, listener=LISTENER):
-        self.clock, self.disk = clock, Disk()
+        self.clock, self.disk = clock, ManualThread(held=False)
         env = make_environment(folder, clock, *sets)
         settings = env.of("signals").section
         self.journal = BadJournal(folder / "signals.sqlite", settings.retain, slice=1)

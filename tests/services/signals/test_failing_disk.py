@@ -4,8 +4,8 @@ import os
 from decimal import Decimal
 
 import pytest
+from fakes.threads import ManualThread
 from journal_damages import shell
-from signals_peers import Disk
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -63,7 +63,7 @@ class Tail:
 class Harness:
     def __init__(self, folder, kind=Faulty):
         self.clock, self.tail, self.answers = Clock(), Tail(), []
-        self.journal, self.disk = kind(folder / "signals.sqlite", 1_000), Disk()
+        self.journal, self.disk = kind(folder / "signals.sqlite", 1_000), ManualThread(held=False)
         now = WallClock(lambda: 10**12 + int(self.clock.seconds() * 1000), self.clock.seconds)
         self.signals = SignalService(SignalSettings(), self.journal, self.clock, now, self.disk)
         self.signals.open()

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from fakes.threads import ManualThread
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -15,28 +16,6 @@ from mtnet.services.signals.fanout import SLICE
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.service import EXPIRY, SignalService
 from mtnet.services.signals.settings import RiskLimits, SignalSettings
-
-
-class Disk:
-    """A thread that works when the test says so, and can be made to fail."""
-
-    def __init__(self):
-        self.calls, self.full = [], False
-
-    def __call__(self, function, *args):
-        done = Deferred()
-        self.calls.append((done, function, args))
-        return done
-
-    def work(self):
-        """Do what waits, and what that leads to."""
-        while self.calls:
-            done, function, args = self.calls.pop(0)
-            if self.full:
-                done.errback(JournalError("The disk is full."))
-            else:
-                done.callback(function(*args))
-
 
 DAY = 86_400_000
 
@@ -56,7 +35,7 @@ class Harness:
 
     def __init__(self, folder, ahead=0, last_run=0, **settings):
         self.folder, self.settings, self.ahead = folder, SignalSettings(**settings), ahead
-        self.clock, self.disk, self.follower = Clock(), Disk(), Listener()
+        self.clock, self.disk, self.follower = Clock(), ManualThread(), Listener()
         now = WallClock(lambda: self.wall, self.clock.seconds)
         now.compare_run(last_run)
         self.signals = SignalService(

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from fakes.ports import FakePort
 from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
@@ -11,7 +12,6 @@ from mtnet.interfaces import IListenerAware, IServicePlugin, ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.plugins.signals import signals
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.testing import connect
 
 LISTENER = Listener("signals", "tcp:8081")
 
@@ -20,13 +20,9 @@ LISTENER = Listener("signals", "tcp:8081")
 def serve(env_with, clock):
     """Start a server; it has `dial(host, peer)`, and `env`."""
 
-    class Server:
+    class Server(FakePort):
         def __init__(self, *sets, listener=LISTENER):
-            self.env = env_with(*sets)
-            self.factory = self.env.factory("signals", listener)
-
-        def dial(self, **addresses):
-            return connect(self.factory, clock, **addresses)
+            super().__init__(env_with(*sets), listener)
 
         def follow(self, **addresses):
             terminal = self.dial(**addresses)

@@ -1,6 +1,7 @@
 """The templates port, bytes in and bytes out."""
 
 import pytest
+from fakes.ports import FakePort
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -17,7 +18,7 @@ from mtnet.interfaces import IListenerAware, IServicePlugin, ITemplates
 from mtnet.net.endpoints import Listener
 from mtnet.plugins.templates import templates
 from mtnet.services.templates.wire import raw_prefix
-from mtnet.testing import TerminalTransport, connect
+from mtnet.testing import TerminalTransport
 
 LISTENER = Listener("templates", "tcp:8080")
 PREFIX = raw_prefix("EURUSD", "H1", "mt5")
@@ -29,18 +30,9 @@ REAL = ["mt4-default.tpl", "mt4-macd-alma.tpl", "mt4-xard-m30.tpl"]
 def serve(env_with, clock):
     """Start a server; it has `dial(host, peer)`, `ask(bytes)`, and `env`."""
 
-    class Server:
+    class Server(FakePort):
         def __init__(self, *sets, listener=LISTENER):
-            self.env = env_with(*sets)
-            self.factory = self.env.factory("templates", listener)
-
-        def dial(self, **addresses):
-            return connect(self.factory, clock, **addresses)
-
-        def ask(self, data, **addresses):
-            terminal = self.dial(**addresses)
-            terminal.send(data)
-            return terminal.received()
+            super().__init__(env_with(*sets), listener)
 
         def store(self, content, symbol="EURUSD", period="H1"):
             return self.env.find(ITemplates).library.store(symbol, period, content, self.env.now())[

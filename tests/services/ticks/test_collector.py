@@ -9,10 +9,11 @@ from zlib import decompress
 
 import pytest
 from failing_commits import fail_commits
+from fakes.threads import ManualThread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
@@ -42,28 +43,6 @@ class FailingStore(Store):
 
     def free(self):
         return self.room
-
-
-class Thread:
-    """A thread that works when the test says so."""
-
-    def __init__(self):
-        self.calls = []
-
-    def __call__(self, function, *args):
-        done = Deferred()
-        self.calls.append((done, function, args))
-        return done
-
-    def step(self):
-        """Do what waits longest."""
-        done, function, args = self.calls.pop(0)
-        done.callback(function(*args))
-
-    def work(self):
-        """Do what waits, and what that leads to."""
-        while self.calls:
-            self.step()
 
 
 class Harness:
@@ -277,7 +256,7 @@ def test_a_tick_waits_for_the_disk_as_long_as_a_flush_and_no_longer(harness, clo
 
 
 def test_ticks_that_come_during_a_commit_wait_for_the_next_flush(harness, clock):
-    thread = Thread()
+    thread = ManualThread()
     here = harness(in_thread=thread)
     here.take(3)
     here.flush()
@@ -661,7 +640,7 @@ def test_a_sync_is_answered_also_when_the_store_fails_by_a_bug(harness, log, mon
 
 
 def test_a_sync_fires_once_what_was_taken_is_on_disk_and_not_before(harness):
-    thread, outcome = Thread(), []
+    thread, outcome = ManualThread(), []
     here = harness(in_thread=thread)
     here.take(3)
     here.collector.sync().addCallback(lambda _: outcome.append(here.stored()))
@@ -671,7 +650,7 @@ def test_a_sync_fires_once_what_was_taken_is_on_disk_and_not_before(harness):
 
 
 def test_a_sync_waits_for_what_was_taken_during_the_commit_before_it(harness):
-    thread, outcome = Thread(), []
+    thread, outcome = ManualThread(), []
     here = harness(in_thread=thread)
     here.take()
     here.flush()
@@ -739,7 +718,7 @@ def test_a_clean_stop_loses_nothing_and_leaves_no_timer(harness, clock):
 
 
 def test_a_clean_stop_waits_for_the_commit_under_way_and_then_stores_the_rest(harness):
-    thread = Thread()
+    thread = ManualThread()
     here = harness(in_thread=thread)
     here.take(2)
     here.flush()
@@ -763,7 +742,7 @@ def test_a_stop_with_a_disk_that_refuses_ends_and_says_what_it_cost(harness, clo
 
 
 def test_a_stop_answers_the_syncs_that_wait(harness):
-    thread, outcome = Thread(), []
+    thread, outcome = ManualThread(), []
     here = harness(in_thread=thread)
     here.take()
     here.flush()

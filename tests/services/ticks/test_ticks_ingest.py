@@ -7,10 +7,9 @@ from types import SimpleNamespace
 from zlib import decompress
 
 import pytest
-from twisted.internet.defer import Deferred
+from fakes.threads import ManualThread
 
 from mtnet.access.rights import EVERYTHING
-from mtnet.errors import JournalError
 from mtnet.interfaces import ISignals, ITicks
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.collector import Collector
@@ -286,31 +285,12 @@ def test_a_restarted_batch_that_was_dropped_may_come_again(serve):
 # Kills
 
 
-class Disk:
-    """A thread that works when the test says so, and a disk that can refuse."""
-
-    def __init__(self):
-        self.calls, self.full = [], False
-
-    def __call__(self, function, *args):
-        done = Deferred()
-        self.calls.append((done, function, args))
-        return done
-
-    def step(self):
-        done, function, args = self.calls.pop(0)
-        if self.full:
-            done.errback(JournalError("The disk is full."))
-        else:
-            done.callback(function(*args))
-
-
 @pytest.fixture
 def slow(serve, tmp_path, clock):
     """A server whose disk works when the test says so."""
     server = serve()
     folder, settings = tmp_path / "data", server.env.of("ticks").section
-    server.disk, server.store = Disk(), Store(folder / "ticks.sqlite")
+    server.disk, server.store = ManualThread(), Store(folder / "ticks.sqlite")
     tally = Tally(folder / "ticks.taken")
     collector = Collector(settings, 0, server.store, tally, clock, server.disk)
     collector.open()

@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from zlib import decompress
 
+from fakes.ports import FakePort
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
@@ -11,30 +12,15 @@ from mtnet.interfaces import ITicks
 from mtnet.net.endpoints import Listener
 from mtnet.services.ticks.protocol import TicksFactory
 from mtnet.services.ticks.storage.blocks import unpack
-from mtnet.testing import connect
 
 LISTENER = Listener("ticks", "tcp:8082")
 
 
-class Server:
-    """A env and its tick port."""
+class Server(FakePort):
+    """A tick port."""
 
     def __init__(self, env, slicer=None):
-        self.env, self.clock = env, env.clock
-        self.factory = TicksFactory(env.of("ticks"), LISTENER, slicer=slicer)
-
-    def dial(self, **addresses):
-        return connect(self.factory, self.clock, **addresses)
-
-    def say(self, terminal, data, size=None):
-        """Send bytes; return what is answered."""
-        terminal.send(data, size)
-        self.clock.advance(0)
-        return terminal.received()
-
-    def ask(self, data, size=None, **addresses):
-        """Send bytes on a connection of their own; return what is answered."""
-        return self.say(self.dial(**addresses), data, size)
+        super().__init__(env, LISTENER, TicksFactory(env.of("ticks"), LISTENER, slicer=slicer))
 
     def cut(self, terminal):
         """Reset a connection from the far end."""

@@ -4,6 +4,7 @@ import json
 from hashlib import sha256
 
 import pytest
+from fakes.ports import FakePort
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -14,10 +15,10 @@ from mtnet.errors import TemplateError
 from mtnet.interfaces import IHealth, IListenerAware, IServicePlugin, ITemplates
 from mtnet.net.endpoints import Listener
 from mtnet.plugins.web import web
-from mtnet.testing import connect
 
 TEMPLATE = b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n"
 MT5 = b"\xff\xfe" + TEMPLATE.decode().replace("\n", "\r\n").encode("utf-16-le")
+LISTENER = Listener("web", "tcp:8083")
 STRANGER = {"host": "192.0.2.1", "peer": "192.0.2.9"}
 REAL = ["mt4-default.tpl", "mt4-macd-alma.tpl", "mt4-xard-m30.tpl"]
 
@@ -40,14 +41,9 @@ class Answer:
 def serve(env_with, clock):
     """Start a server; it has `dial(host, peer)`, `ask(method, path, …)`, and `env`."""
 
-    class Server:
-        def __init__(self, *sets, listener=None):
-            self.env = env_with(*sets)
-            listener = listener or Listener("web", "tcp:8083")
-            self.factory = self.env.factory("web", listener)
-
-        def dial(self, **addresses):
-            return connect(self.factory, clock, **addresses)
+    class Server(FakePort):
+        def __init__(self, *sets, listener=LISTENER):
+            super().__init__(env_with(*sets), listener)
 
         def ask(self, method, path, body=b"", host="localhost", at=None, **headers):
             terminal = self.dial(**(at or {}))
