@@ -49,6 +49,27 @@ def test_a_fenced_publisher_is_answered_for_what_is_stored(server):
     assert told(new)[-1] == "STORED|id=c|seq=3"
 
 
+def test_a_fenced_publisher_learns_that_an_id_has_another_content(server):
+    old, new = server.greet(), server.greet()
+    server.publish(old, "a")
+    server.publish(new, "b")
+    told(old)
+    server.publish(old, "a", "7")
+    assert told(old) == ["ERROR|code=id|id=a|channel=main"]
+
+
+def test_followers_learn_that_the_provider_is_there_and_that_it_is_gone(server):
+    follower, publisher = server.subscribe(), server.greet()
+    assert told(follower)[-1] == "STATUS|channel=main|publisher=down"
+    server.publish(publisher, "a")
+    assert told(follower) == [
+        "SIGNAL|channel=main|seq=1|symbol=GBPUSD|volume=1",
+        "STATUS|channel=main|publisher=up",
+    ]
+    publisher.hang_up()
+    assert told(follower) == ["STATUS|channel=main|publisher=down"]
+
+
 def test_a_stored_id_sent_again_takes_nothing_over(server):
     old, new = server.greet(), server.greet()
     server.publish(old, "a")
