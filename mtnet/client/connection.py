@@ -174,8 +174,8 @@ class Connection(Protocol):
 
     def _timed_out(self) -> None:
         self._timer = None
-        heard = "nothing was heard" if self._welcomed else "there was no WELCOME"
-        self.end(f"{heard} for {self._silence_limit:g} s")
+        what = "nothing was received" if self._welcomed else "there was no WELCOME"
+        self.end(f"{what} for {self._silence_limit:g} s")
 
 
 _HANDLERS: Mapping[type, Callable[[Connection, Any], None]] = {

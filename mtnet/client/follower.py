@@ -64,11 +64,11 @@ class Follower(DialectClient):
             milliseconds.
         on_epoch: called with the epoch that was followed, and that of the server; they are equal
             when its history went back.
-        on_unfollowed: is told, by `startService()`, which positions of the earlier run `symbols`
-            or `channel` leaves out now: close them, or hand them to a person. They are told
-            nothing more of.
-        on_paused: is told that the channel takes closings alone (`close_only`) or nothing
-            (`frozen`), and None when it takes everything again.
+        on_unfollowed: called by `startService()` with the positions of the earlier run that
+            `symbols` or `channel` leaves out now: close them, or give them to a person. No signal
+            of theirs follows.
+        on_paused: called with the mode of a pause: `close_only` (closings alone) or `frozen`
+            (nothing); with None when the channel accepts everything again.
         on_flattened: called when the server's operator has closed every position.
         on_notice: called with a sentence of the server for people.
         on_error: called with a code such as `channel`, and a sentence, when the server refuses

@@ -239,7 +239,7 @@ def read_welcome(message: Message) -> Welcome:
 
 def _read_hello(message: Message) -> Hello:
     if message.require("v", TEXT) != VERSION:
-        raise WireError("field", f"In HELLO v is {VERSION}, the only version spoken here")
+        raise WireError("field", f"In HELLO v is {VERSION}, the only version of this server")
     hello = Hello(
         message.get("login", LOGIN) or "",
         message.get("password", PASSWORD) or "",

@@ -106,7 +106,7 @@ class SessionFactory:
 
         Args:
             throttle: stops reading from the connection.
-            end: closes the connection behind what was written.
+            end: closes the connection after everything that was written.
         """
         session = Session(self, transport, peer, throttle, end)
         session.handlers = tuple(each.attach(session) for each in self._services)
@@ -171,7 +171,7 @@ class Session:
     def unreadable(self, error: WireError) -> None:
         """Refuse a stream that holds no frame, and close."""
         if b"HELLO" in error.offending.upper():
-            error = FrameError(error.code, "A frame of this length is none")
+            error = FrameError(error.code, "A frame is too long, or is not one")
         self.refuse(error, None)
 
     def welcome(self, name: str, client: str) -> None:
@@ -274,7 +274,7 @@ class Session:
         (read, handle), service = found
         request = read(message)
         if self._state is State.NEW and message.verb != "HELLO":
-            raise WireError("verb", "A client says HELLO first")
+            raise WireError("verb", "HELLO must be the first verb")
         handle(self._common if service is None else self.handlers[service], request)
 
     def _rights_gained(self) -> None:
@@ -289,7 +289,7 @@ class Session:
     def _overflow(self) -> None:
         self.queue.clear()
         most = self._factory.settings.queue
-        text = f"More than {most} bytes waited; come back with after"
+        text = f"More than {most} bytes waited; reconnect and name the last entry with after"
         self.close_with(messages.error("slow", text))
 
 
@@ -403,7 +403,7 @@ class Heartbeat:
         when, session = self._factory.clock.seconds(), self._session
         if when + TOLERANCE >= self._due():
             if self._missed >= MAX_MISSED:
-                text = f"Nothing heard for {MAX_MISSED} heartbeats"
+                text = f"No answer to {MAX_MISSED} heartbeats"
                 session.close_with(messages.error("timeout", text))
                 return
             self._pinged, self._missed = when, self._missed + 1

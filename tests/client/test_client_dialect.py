@@ -136,7 +136,7 @@ def test_a_server_that_is_not_heard_for_12_seconds_makes_blind(harness):
     harness.pass_time(2)
     connection.stalled = False
     harness.settle()
-    assert "nothing was heard" in follower.blind[1]
+    assert "nothing was received" in follower.blind[1]
 
 
 def test_heartbeats_keep_a_quiet_connection_for_hours(harness):

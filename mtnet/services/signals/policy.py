@@ -220,7 +220,7 @@ class PublishPolicy(CommitPolicy):
     def _admit_publish(self, channel: str, claim: Claim) -> None:
         publisher = claim.publisher
         if channel in publisher.fenced or (channel, publisher.number) in self._replaced:
-            raise _fenced(channel, "A newer publisher sets {}; say HELLO anew to take it over")
+            raise _fenced(channel, "A newer publisher sets {}; send HELLO again to take it over")
         if claim.take != "free":
             return
         who, holder = publisher.who, self._holders.get(channel)

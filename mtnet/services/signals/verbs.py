@@ -168,7 +168,7 @@ class Subscriptions:
 
     def _unreadable(self, channel: str) -> None:
         # A client that stays, and follows nothing, would not ask again; one that is closed does.
-        text = f"{channel} cannot be read at this moment; come back with after"
+        text = f"{channel} cannot be read at present; reconnect and name the last entry with after"
         self._access.session.close_with(messages.error("server", text, channel=channel))
 
     def _witness(self) -> str:
@@ -242,7 +242,7 @@ class Publishing:
             self._access.session.send(wire.paused(channel, mode))
 
     def _fenced(self, channel: str) -> None:
-        text = f"A newer publisher sets {channel}; say HELLO anew to take it over"
+        text = f"A newer publisher sets {channel}; send HELLO again to take it over"
         self._access.session.send(messages.error("fenced", text, channel=channel))
 
 

@@ -391,8 +391,8 @@ def position(entry: model.Entry) -> bytes:
 
 def snapshot(channel: str, epoch: str, seq: int, count: int, diverged: bool = False) -> bytes:
     """Return the head of a snapshot of `count` positions."""
-    told = "1" if diverged else None
-    return encode("SNAPSHOT", channel=channel, epoch=epoch, seq=seq, count=count, diverged=told)
+    flag = "1" if diverged else None
+    return encode("SNAPSHOT", channel=channel, epoch=epoch, seq=seq, count=count, diverged=flag)
 
 
 @lru_cache(CACHED)
