@@ -55,6 +55,7 @@ class Machine(MultiService):
         now.compare_run(self.folder.last_run())
         now.compare_doubt(*self.folder.doubted_runs())
         self._workers: list[SerialWorker] = []
+        self._forked = False
         self.disk = self.make_worker("mtnet-disk")
         self._space_checked: Callable[[], object] | None = None
 
@@ -69,9 +70,11 @@ class Machine(MultiService):
         return self.now() - int((clock.monotonic() - self._started) * 1000)
 
     def make_worker(self, name: str, niceness: int = 0) -> SerialWorker:
-        """Make a thread, which begins and ends with the daemon."""
+        """Make a thread, which starts and ends with the daemon; at once while it runs."""
         worker = SerialWorker(self.reactor, name, niceness)
         self._workers.append(worker)
+        if self._forked:
+            worker.start()
         return worker
 
     @contextmanager
@@ -126,6 +129,7 @@ class Machine(MultiService):
 
     def start_workers(self) -> None:
         """Start the threads; after the fork of a daemon."""
+        self._forked = True
         for worker in self._workers:
             worker.start()
         if not self.folder.health()["healthy"]:
