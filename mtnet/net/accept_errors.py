@@ -1,4 +1,4 @@
-"""Log limiter for connections that the system does not let us take."""
+"""Log limiter for connections that the system refuses to accept."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +36,7 @@ class AcceptErrors:
         self._last: float | None = None
 
     def __call__(self, event: LogEvent) -> None:
-        """Take what Twisted would log."""
+        """Replace an event that Twisted would log."""
         text = str(event.get("log_format", ""))
         if "EMFILE" not in text and "acceptError" not in event:
             globalLogPublisher(event)

@@ -24,8 +24,8 @@ from mtnet.net.wrappers import FactoryWrapper, HalfCloseable
 
 class BanFilterFactory(FactoryWrapper):
     """
-    Closes the connections of those who are banned, and of strangers in a rush, before a byte of
-    theirs is read.
+    Ban filter: closes connections from banned addresses, and unauthenticated ones above the rate
+    limit, before a byte is read.
     """
 
     def __init__(self, service: IProtocolFactory, access: ListenerAccess) -> None:
@@ -94,7 +94,7 @@ class AdmittedProtocol(HalfCloseable):
         self.peer = peer
 
     def connectionMade(self) -> None:
-        # Below, what the transport provides has just replaced everything that was provided.
+        # `makeConnection` has just replaced the provided interfaces by those of the transport.
         self.peer.connected(self, self.abortConnection)
         if not self.peer.may_all(self.factory.verbs):
             text = "{service}: {peer} is closed: it may not {verbs} here"
@@ -119,7 +119,7 @@ class AdmittedFactory(WrappingFactory[AdmittedProtocol]):
     Adapter: admits the connections of an ordinary Twisted factory.
 
     Args:
-        verbs: what a connection must be allowed, on anything of the service; others are closed.
+        verbs: the rights that a connection needs, on something of the service; others are closed.
     """
 
     noisy = False

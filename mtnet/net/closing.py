@@ -17,11 +17,11 @@ except ImportError:  # pragma: no cover - Windows
 PROGRESS = 5.0
 """Seconds without progress after which a close no longer waits for the peer."""
 CHECKS = 5
-"""Looks at a transfer within the time that it may stand still."""
+"""Checks of a transfer within the time that it may stand still."""
 
 
 def unacknowledged(transport: Transport) -> int:
-    """Return how many sent bytes the peer's machine has not confirmed; 0 where nobody knows."""
+    """Return how many sent bytes are not acknowledged by the peer; 0 where it is unknown."""
     handle = getattr(innermost(transport), "getHandle", lambda: None)()
     if ioctl is None or not isinstance(handle, socket.socket):
         return 0
@@ -37,7 +37,7 @@ class StallDetector:
 
     Args:
         seconds: how long it may stand still.
-        mark: returns what changes while the transfer goes on.
+        mark: returns a value that changes while the transfer goes on.
         stalled: called once when it stood still.
     """
 
@@ -75,7 +75,7 @@ class LingeringClose:
 
     Args:
         seconds: without progress.
-        unsent: returns how many bytes the socket was not given yet, beside the transport's.
+        unsent: returns how many bytes were not written yet, besides the transport's.
     """
 
     def __init__(
@@ -113,8 +113,8 @@ class LingeringClose:
 
     def _stalled(self) -> None:
         """
-        End it. Where all bytes have arrived, only the peer's end is missing: that is no reason for
-        a reset, which could take bytes from it that it did not read yet.
+        End it. When all bytes have arrived, only the peer's close is missing: a reset could destroy
+        bytes that it did not read yet, so that comes later.
         """
         if self._reset or any(self._pending()):
             self._transport.abortConnection()

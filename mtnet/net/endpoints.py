@@ -1,4 +1,4 @@
-"""Where the daemon listens: the text of an endpoint and what it tells about the listener."""
+"""Endpoints of listeners: their text, parsed."""
 
 import os
 import re
@@ -12,10 +12,10 @@ from mtnet.errors import ConfigError
 
 BACKLOG = 4096
 """Connections the kernel queues for us. With Twisted's 50, at 500 parallel clients some hang
-for ever where the server speaks first; the kernel cuts it to `net.core.somaxconn`."""
+where the server speaks first; the kernel cuts it to `net.core.somaxconn`."""
 
 PROXIED, SECURE = "haproxy:", "secure:"
-"""What may stand before a Twisted server string, in this order; `secure:8443` is short for
+"""Prefixes of a Twisted server string, in this order; `secure:8443` is short for
 `secure:tcp:8443`."""
 TWISTED_TLS = ("ssl", "tls")
 """Kinds of Twisted's own that speak TLS, with certificates of their own."""
@@ -39,7 +39,7 @@ class Listener:
 
     @property
     def proxied(self) -> bool:
-        """Whether peers are known only by what a proxy says of them."""
+        """Whether peers are known only by the PROXY header of a load balancer."""
         return self.endpoint.startswith(PROXIED)
 
     @property
@@ -49,7 +49,7 @@ class Listener:
 
     @property
     def plain(self) -> str:
-        """The endpoint as a Twisted server string, without what is ours."""
+        """The endpoint as a Twisted server string, without the prefixes."""
         inner = self.endpoint.removeprefix(PROXIED)
         if not self.secure:
             return inner
@@ -85,8 +85,8 @@ class Listener:
         found = _UDP.fullmatch(self.endpoint)
         if found is None or int(found[1]) > 65_535 or not _is_address(self.interface):
             raise ConfigError(
-                f"{self.service}={self.endpoint} is no endpoint; udp:8082 or "
-                "udp:8082:interface=127.0.0.1 would be one."
+                f"Invalid endpoint {self.service}={self.endpoint}: expected udp:PORT. Example: "
+                "udp:8082:interface=127.0.0.1."
             )
         return int(found[1])
 
@@ -99,7 +99,7 @@ class Listener:
 
     @property
     def interface(self) -> str:
-        """The address that the text says it listens on; empty = every one."""
+        """The address that it listens on; empty = all."""
         for part in self.endpoint.replace("\\:", "\0").split(":"):
             if part.startswith("interface="):
                 return part.removeprefix("interface=").replace("\0", ":")
@@ -114,7 +114,7 @@ class Listener:
 
     def server(self, reactor: IReactorCore) -> IStreamServerEndpoint:
         """
-        Return what listens; TLS of `[tls]` and the PROXY header are the factory's part.
+        Return the endpoint that listens; TLS of `[tls]` and PROXY are the pipeline's part.
 
         Raises:
             ConfigError: Twisted cannot read the text.
@@ -122,28 +122,30 @@ class Listener:
         where = f"{self.service}={self.endpoint}"
         # Twisted's own haproxy: believes everybody.
         if self.kind in (*TWISTED_TLS, "haproxy") and (self.proxied or self.secure):
-            raise ConfigError(f"{where} is no endpoint; {PROXIED}{SECURE}8443 would be one.")
+            raise ConfigError(
+                f"Invalid endpoint {where}: expected secure:PORT. Example: {PROXIED}{SECURE}8443."
+            )
         try:
             server: IStreamServerEndpoint = serverFromString(reactor, self.description)
             return server
         except (ValueError, TypeError, IndexError) as error:
             raise ConfigError(
-                f"{where} is no endpoint ({error}); tcp:8081 or "
-                "tcp:8081:interface=127.0.0.1 would be one."
+                f"Invalid endpoint {where}: expected TYPE:PORT ({error}). Example: "
+                "tcp:8081:interface=127.0.0.1."
             ) from error
         except KeyError as error:
             raise ConfigError(f"{where}: systemd handed over no socket named {error}.") from error
 
 
 def host_of(address: IAddress) -> str:
-    """Return the host of an IPv4 or IPv6 address; of others, such as Unix sockets, nothing."""
+    """Return the host of an IPv4 or IPv6 address; empty for others, such as Unix sockets."""
     return str(getattr(address, "host", ""))
 
 
 def show(address: IAddress) -> str:
     """
-    Return an address as people write it: `127.0.0.1:8081`, `[::1]:8081`, or a path; `unix` for
-    the other end of a Unix socket, which has none.
+    Format an address: `127.0.0.1:8081`, `[::1]:8081`, or a path; `unix` for the other end of a
+    Unix socket, which has none.
     """
     host, port = host_of(address), getattr(address, "port", None)
     if port is None:

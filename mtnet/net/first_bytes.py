@@ -1,11 +1,11 @@
-"""What the first bytes of a stranger tell, before they are read as what they should be."""
+"""First bytes: which service or kind of client a connection begins like. Pure."""
 
 import re
 from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar
 
 Recognize = Callable[[bytes], bool | None]
-"""Says whether a connection that begins so is of a service; None = more bytes are needed."""
+"""Returns whether a connection that begins so is of a service; None = more bytes are needed."""
 Service = TypeVar("Service")
 
 HTTP_METHODS = tuple(
@@ -16,9 +16,9 @@ HTTP_METHODS = tuple(
 )  # fmt: skip
 """How a request of any browser begins."""
 COMMANDS = (b"FETCH ", b"FETCHL ", b"STORE ")
-"""How a client of templates begins that speaks no HTTP."""
+"""How a client of template commands begins."""
 BROWSER_HEAD = 24
-"""First bytes that tell whether a web page drives a connection: longer than any method."""
+"""First bytes that show whether a web page drives a connection: longer than any method."""
 
 _TOKEN = re.compile(rb"[A-Za-z]+")
 _TLS = b"\x16\x03"
@@ -27,7 +27,7 @@ _KINDS = {b"<<": "a frame of signals", _TLS: "a TLS handshake"}
 
 def looks_like_browser(head: bytes) -> bool | None:
     """
-    Say whether a browser sent the first bytes `head`; None = more bytes will tell.
+    Return whether a browser sent the first bytes `head`; None = more bytes are needed.
 
     A request of any method begins with a word and a space. A ClientHello counts too: a page can
     have a server of its choice put bytes into it.
@@ -41,16 +41,16 @@ def looks_like_browser(head: bytes) -> bool | None:
 
 
 def can_become(head: bytes, words: Iterable[bytes]) -> bool:
-    """Say whether more bytes behind `head` could still make it begin with one of `words`."""
+    """Return whether `head` is the beginning of one of `words`."""
     return any(word.startswith(head) for word in words)
 
 
 def describe(head: bytes) -> str:
     """
-    Say what first bytes are that do not belong where they came, for the log.
+    Describe unexpected first bytes for the log.
 
-    They are not quoted: whoever takes the wrong port, or misspells a command, sends a password
-    there as well.
+    They are not quoted: a client on the wrong port, or with a misspelt command, may send a
+    password, too.
     """
     word = next((each for each in (*HTTP_METHODS, *COMMANDS) if head.startswith(each)), None)
     if word is not None:
@@ -59,7 +59,7 @@ def describe(head: bytes) -> str:
 
 
 def begins_with(*words: bytes) -> Recognize:
-    """Return what recognizes connections that begin with one of `words`."""
+    """Return a recognizer of connections that begin with one of `words`."""
 
     def recognize(head: bytes) -> bool | None:
         if head.startswith(words):

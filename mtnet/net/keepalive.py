@@ -1,9 +1,9 @@
 """
 TCP keepalive, and the connections whose peer has closed its half.
 
-At the peer's FIN Twisted stops reading, and the kernel is not asked about the connection any more:
-a later reset, or probes without an answer, would go unnoticed, and the connection would keep its
-place. So all of them are polled again and again.
+At the peer's FIN Twisted stops reading, and does not poll the connection any more: a later reset,
+or unanswered probes, would go unnoticed, and the connection would keep its place. So all
+half-closed connections are polled together, every few seconds.
 """
 
 import select
@@ -28,27 +28,27 @@ KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 USER_TIMEOUT = 30_000
 """Milliseconds for which sent bytes, or a closed window, may stay without progress."""
 EVERY = 5.0
-"""Seconds between two looks."""
+"""Seconds between two polls."""
 IDLE = 20
-"""Seconds of silence before a probe. A machine remembers a connection that its program has closed
-for 60 s and answers probes as if it lived; the next one is answered with a reset, so that whoever
-closed is gone in 85 s, and whoever vanished in 55 s."""
+"""Seconds of silence before a probe. A machine answers the probes of a connection that
+its program has closed for 60 s; the next probe is answered with a reset. So a closed peer is gone
+in 85 s, and a vanished one in 55 s."""
 
 
 def configure_keepalive(transport: Transport, send_buffer: int | None = None) -> None:
     """
-    Let the kernel watch over a TCP connection; other transports are left as they are.
+    Set keepalive, no delay and the send buffer of a TCP connection; ignore other transports.
 
     Args:
         send_buffer: bytes that the kernel may keep for a peer that does not read; None =
-            what it thinks best.
+            the kernel's choice.
     """
-    below = innermost(transport)  # TLS says of itself that it is TCP, and has no socket
+    below = innermost(transport)  # TLS provides ITCPTransport, and has no socket
     if not ITCPTransport.providedBy(below):
         return
     tcp: ITCPTransport = ITCPTransport(below)
     sock: socket.socket = below.getHandle()
-    if not is_tcp(sock):  # Twisted says of a Unix socket that it is TCP
+    if not is_tcp(sock):  # in Twisted a Unix socket provides ITCPTransport, too
         return
     tcp.setTcpNoDelay(True)
     if send_buffer is not None:
@@ -57,13 +57,13 @@ def configure_keepalive(transport: Transport, send_buffer: int | None = None) ->
 
 
 def is_tcp(sock: object) -> bool:
-    """Say whether a handle is a socket of TCP, and neither a Unix socket nor one of TLS."""
+    """Return whether a handle is a TCP socket, and neither a Unix socket nor one of TLS."""
     return isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6)
 
 
 def enable_keepalive(sock: socket.socket, idle: int = KEEPALIVE["TCP_KEEPIDLE"]) -> None:
     """
-    Let the kernel ask a silent peer whether it is there, and end a TCP connection that is not.
+    Let the kernel probe a silent peer, and end the connection when there is no answer.
 
     Args:
         idle: seconds of silence before the first probe.
@@ -78,7 +78,7 @@ def enable_keepalive(sock: socket.socket, idle: int = KEEPALIVE["TCP_KEEPIDLE"])
 
 
 class Connection(Protocol):
-    """What is watched."""
+    """What is polled of a connection."""
 
     def fileno(self) -> int: ...
 
@@ -89,9 +89,9 @@ class Connection(Protocol):
 
 class HalfClosedConnections:
     """
-    Ends those whose socket is no longer connected; the others are served as long as they read.
+    Poller of half-closed connections: aborts those whose socket is no longer connected.
 
-    Where the system has no `poll`, as on Windows, nobody is watched.
+    Where the system has no `poll`, as on Windows, none is polled.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -105,7 +105,7 @@ class HalfClosedConnections:
         return len(self._descriptors)
 
     def add(self, connection: Connection) -> None:
-        """Watch a connection from now on."""
+        """Poll a connection from now on."""
         if self._poll is None or connection in self._descriptors:
             return
         descriptor = connection.fileno()
@@ -114,12 +114,12 @@ class HalfClosedConnections:
             enable_keepalive(handle, IDLE)
         self._by_descriptor[descriptor] = connection
         self._descriptors[connection] = descriptor
-        # No event is asked for: errors and the end of both halves are told always.
+        # No events: errors and the end of both halves are always reported.
         self._poll.register(descriptor, 0)
         self._plan()
 
     def discard(self, connection: Connection) -> None:
-        """Watch it no more, before its socket is closed; harmless when it was never watched."""
+        """Stop polling it, before its socket is closed; harmless when it was never polled."""
         descriptor = self._descriptors.pop(connection, None)
         if descriptor is None or self._poll is None:
             return
@@ -135,7 +135,7 @@ class HalfClosedConnections:
 
     def _look(self) -> None:
         self._timer = None
-        self._plan()  # first: no connection that cannot be ended ends the looks
+        self._plan()  # first: an error below must not end the polling
         if self._poll is not None:
             for descriptor, _ in self._poll.poll(0):
                 connection = self._by_descriptor[descriptor]
@@ -144,7 +144,7 @@ class HalfClosedConnections:
 
 
 class _Watched:
-    """Lets a server's connection be watched from the peer's FIN on; goes before its class."""
+    """Mixin: a server's connection is polled from the peer's FIN on."""
 
     def __init__(self, half_closed: HalfClosedConnections, *arguments: Any) -> None:
         self._half_closed = half_closed
@@ -174,7 +174,7 @@ KINDS = {UnixServer: WatchedUnixServer, Server: WatchedServer}
 
 
 def watch_half_closed(port: IListeningPort, clock: IReactorTime) -> None:
-    """Watch the half-closed ones of all connections that a port takes from now on."""
+    """Poll the half-closed ones of all connections that a port accepts from now on."""
     if isinstance(port, Port) and port.transport in KINDS:
         watched = KINDS[port.transport]
         port.transport = partial(watched, HalfClosedConnections(clock))  # type: ignore[assignment]

@@ -30,7 +30,7 @@ PLAIN = (
 
 class PeerLog:
     """
-    Rate-limited log: what peers do wrong, without letting a network fill the log.
+    Rate-limited log: warnings about peers, of which no network can fill the log.
 
     Args:
         throttle: the limit; shared by all services.
@@ -72,19 +72,19 @@ class Peer:
 
     Attributes:
         host: the address it comes from; empty = a Unix socket.
-        trusted: it comes from this machine's owner, and neither limits nor bans concern it.
-        known: somebody logged in from its network before.
-        number: of the strangers that came before it.
-        local: it does not leave this machine.
+        trusted: it comes from the owner of this machine; neither limits nor bans apply.
+        known: there was a login from its network before.
+        number: set by the limiter while it has done nothing: how many came so before it; 0 = it
+            has done something.
+        local: it stays on this machine.
         first_byte: seconds of the clock at its first byte, on a shared port; 0 = elsewhere.
-        rights: what it may do at this moment.
-        identity: who has logged in; None = nobody.
+        rights: what it may do now.
+        identity: the account that has logged in; None = none.
     """
 
     __slots__ = (
-        "_access", "_address", "_close", "_closing", "_gained", "_login", "_private", "_transport",
-        "_waiting", "first_byte", "host", "identity", "known", "local", "number", "open", "rights",
-        "trusted",
+        "_access", "_close", "_closing", "_gained", "_login", "_transport", "first_byte", "host",
+        "identity", "known", "local", "number", "open", "rights", "trusted",
     )  # fmt: skip
 
     def __init__(self, access: "ListenerAccess", host: str) -> None:
@@ -95,18 +95,17 @@ class Peer:
         self.rights = NOTHING
         self.identity: Identity | None = None
         self.open = True
-        self.local = self._private = self._waiting = False
+        self.local = False
         self.first_byte = 0.0
         self._closing: LingeringClose | None = None
         self._close: Callable[[], object] = noop
         self._gained: Callable[[], object] = noop
         self._transport: Transport | None = None
-        self._address: IAddress | None = None
         self._login: Deferred[Identity] | None = None
 
     @property
     def proxied(self) -> bool:
-        """Whether it came through a balancer."""
+        """Whether it came through a load balancer."""
         return self._access.proxied
 
     @property
@@ -115,11 +114,11 @@ class Peer:
         return self._access.listener
 
     def may(self, verb: str, name: str, service: str = "") -> bool:
-        """Say whether it may do something to one thing of its service, or of another."""
+        """Return whether it may do something to one thing of its service, or of another."""
         return self.rights.may(verb, service or self._access.listener.service, name)
 
     def may_all(self, verbs: Sequence[str]) -> bool:
-        """Say whether it may do each of `verbs` to anything of its service."""
+        """Return whether it may do each of `verbs` to something of its service."""
         service = self._access.listener.service
         return all(self.rights.any(verb, service) for verb in verbs)
 
@@ -138,28 +137,26 @@ class Peer:
         own = host_of(transport.getHost())
         secure = ISSLTransport.providedBy(transport)
         self.local = self._access.is_local(own)
-        self._private = secure or self.local
         self.rights = self._access.rights(own, self.host)
         if secure and self._access.listener.secure:
             self._show_certificate(transport)
 
     def mark_unauthenticated(self, silent: bool = True) -> None:
         """
-        It has done nothing yet, and may have to make room until it is settled or has logged in.
+        It has done nothing yet, and may be evicted for others until it is active or has logged in.
 
-        Whoever may do something here without a login is no stranger for that, as long as it is
-        silent; who has begun to speak and does not end is.
+        A connection that has rights here without a login is evicted last, as long as it is silent;
+        one that has begun a command and not ended it counts as unauthenticated.
         """
         if self.identity is None and not self.trusted and not self.known:
-            self._waiting = True
             self._access.limiter.mark_unauthenticated(
                 self, silent and self._access.allows(self.rights)
             )
 
     def mark_active(self) -> None:
-        """It has logged in, or does what it may do without."""
-        if self._waiting:
-            self._waiting = False
+        """It has logged in, or uses a right that it has without."""
+        if self.number:
+            self.number = 0
             self._access.limiter.mark_active(self)
 
     def disconnected(self) -> None:
@@ -169,9 +166,6 @@ class Peer:
             self._access.limiter.remove(self)
             self._unwatch()
             self._close = self._gained = noop
-            if self._transport is not None:
-                self._address = self._transport.getPeer()
-            self._transport = None
             if self._closing is not None:
                 self._closing.stop()
             if self._login is not None:
@@ -186,9 +180,8 @@ class Peer:
             kind: what is counted together.
             text: a format of `twisted.logger`; `{service}` and `{peer}` are filled in.
         """
-        address = self._address if self._transport is None else self._transport.getPeer()
-        if address is not None:
-            service = self._access.listener.service
+        if self._transport is not None:
+            address, service = self._transport.getPeer(), self._access.listener.service
             self._access.peer_log.warn(log, address, kind, text, service=service, **fields)
 
     def linger(self, seconds: float = PROGRESS, unsent: Callable[[], int] = int) -> None:
@@ -197,15 +190,15 @@ class Peer:
 
         Args:
             seconds: without progress, before it is reset.
-            unsent: returns how many bytes the socket was not given yet, beside the transport's.
+            unsent: returns how many bytes were not written yet, besides the transport's.
         """
-        if self._transport is not None and self._closing is None:
+        if self.open and self._transport is not None and self._closing is None:
             clock = self._access.clock
             self._closing = LingeringClose(clock, self._transport, seconds, unsent)
 
     def close(self, half: bool = False, seconds: float = PROGRESS) -> None:
         """
-        Close the connection behind what is on its way, and reset it when that does not move.
+        Close the connection after the bytes on their way, and reset it when those do not move.
 
         Args:
             half: close our half alone, and wait for the peer's; TLS has no halves.
@@ -222,12 +215,13 @@ class Peer:
 
     @property
     def private(self) -> bool:
-        """Whether a password may be shown on this connection."""
-        return self._private or self._access.access.settings.allow_plaintext_login
+        """Whether a password may be sent on this connection."""
+        secure = ISSLTransport.providedBy(self._transport)
+        return self.local or secure or self._access.access.settings.allow_plaintext_login
 
     def check_private(self) -> None:
         """
-        Be asked before anything of a login is looked at.
+        Check that others cannot read a login, before it is parsed.
 
         Raises:
             WireError: `login`; others can listen on the way.
@@ -276,28 +270,28 @@ class Peer:
             self._login = None
 
     def rights_of(self, identity: Identity) -> Rights:
-        """Return what somebody may do here: what the account may, and what everybody may."""
+        """Return the rights of an account here, together with those of its network."""
         return identity.rights | self._access.access.anonymous.of_network(self.host)
 
     def report_abuse(self, offence: Offence, cause: BaseException | None = None) -> None:
         """
-        Count something that an honest client does not do.
+        Count an offence: something that an honest client does not do.
 
         Args:
-            cause: what failed on our side; trouble of our own is nobody's offence.
+            cause: our failure, which is no offence of the peer.
         """
         if not self.trusted and not isinstance(cause, OUR_TROUBLE):
             self._access.report_abuse(self.host, offence)
 
     @property
     def login_pending(self) -> bool:
-        """Whether its login waits to be looked at."""
+        """Whether its login is being checked."""
         return self._login is not None
 
     def evict(self) -> None:
         """
-        End the connection: to make room for others, or as its account may do less now. Whatever
-        it still may, it may after a new login.
+        Close the connection: for others, or since its account has fewer rights now; a new login
+        gets those.
         """
         self._close()
 
@@ -307,8 +301,8 @@ class Peer:
 
     def gain(self, former: Rights, rights: Rights) -> None:
         """
-        Take what the account may do now. A token, or a certificate of fewer rights, keeps those
-        that it was shown with.
+        Take over new rights of the account. A token, or a certificate with fewer rights, keeps its
+        own.
         """
         if self.identity is not None and self.identity.rights == former:
             self.identity = self.identity._replace(rights=rights)
@@ -344,12 +338,12 @@ class ListenerAccess:
     Access control of one listener: admission, bans, rates and rights of its peers.
 
     Attributes:
-        access: who may do what.
+        access: accounts, bans and rights.
         listener: where it is.
         limiter: counts the connections of the service.
         clock: of the reactor.
         peer_log: limits log lines about peers.
-        proxied: whether a balancer stands before it.
+        proxied: whether it is behind a load balancer.
     """
 
     def __init__(self, env: Environment, listener: Listener) -> None:
@@ -361,16 +355,16 @@ class ListenerAccess:
         self._judged: tuple[Rights, bool] = NOTHING, False
 
     def admit(self, address: IAddress | None) -> Peer | None:
-        """Count a connection that has come; None = it has to go, as there are too many."""
+        """Return the peer of a new connection; None = there are too many."""
         peer = Peer(self, "" if address is None else host_of(address))
         return peer if self.limiter.admit(peer) else None
 
     def is_banned(self, host: str) -> bool:
         """
-        Say whether nobody at an address is let in.
+        Return whether connections from an address are closed unread.
 
-        Where somebody logged in before, they may try, unless the owner has banned it: others at
-        the same address may have been the ones who guessed.
+        A network with an earlier login stays open, unless the owner has banned it: the guesses may
+        have come from others at the same address.
         """
         bans, when = self.access.bans, self._seconds()
         if not bans.ban_left(host, when) or self.is_trusted(host):
@@ -378,58 +372,58 @@ class ListenerAccess:
         return bans.manual_ban_left(host, when) > 0 or not self.is_known_network(host)
 
     def log_banned(self, addr: IAddress) -> None:
-        """Log a connection that was closed unheard for a ban."""
+        """Log a connection that was closed unread for a ban."""
         origin = Origin(host_of(addr), self.listener.service, self.listener.endpoint, show(addr))
         self.access.log.connection_refused(origin)
 
     def over_rate(self, host: str) -> bool:
         """
-        Say whether a stranger, who may do nothing without a login, comes with too many others.
+        Return whether an unauthenticated connection exceeds the rate limit.
 
-        Those whom we know would wait while each of them is heard and refused.
+        Known clients would wait while each of them is read and refused.
         """
         if self.is_trusted(host) or self.access.anonymous.of_network(host) != NOTHING:
             return False
         return not self.is_known_network(host) and self.limiter.over_rate(self._seconds())
 
     def rights(self, own: str, peer: str) -> Rights:
-        """Return what a connection may do without a login."""
+        """Return the rights of a connection without a login."""
         return self.access.anonymous.rights(own, peer, self.proxied)
 
     def allows(self, rights: Rights) -> bool:
-        """Say whether there is anything that somebody with these rights may do here."""
+        """Return whether these rights concern the service."""
         if rights is not self._judged[0]:  # most have the same
             self._judged = rights, self.access.permissions.concerns(rights, self.listener.service)
         return self._judged[1]
 
     def is_trusted(self, host: str) -> bool:
-        """Say whether a peer is this machine's owner."""
+        """Return whether a peer is the owner of this machine."""
         return self.access.anonymous.is_owner(host, self.proxied)
 
     def is_local(self, own: str) -> bool:
-        """Say whether a connection does not leave this machine: loopback, or a Unix socket."""
+        """Return whether a connection stays on this machine: loopback, or a Unix socket."""
         return (is_loopback(own) or not own) and not self.proxied
 
     def is_known_network(self, host: str) -> bool:
-        """Say whether somebody logged in from a peer's network before."""
+        """Return whether there was a login from the peer's network before."""
         return self.access.accounts.is_known_network(network_of(host), self._now())
 
     def report_abuse(self, host: str, offence: Offence) -> None:
-        """Count what a peer did; not what it did not do in time while we were held up."""
+        """Count an offence; a missed deadline does not count while this process was stalled."""
         if offence is Offence.DEADLINE and self._now.stalled():
             return
         self.access.bans.punish(host, offence, self._seconds())
 
 
 def abort_on_error(receive: "Callable[[P, bytes], None]") -> "Callable[[P, bytes], None]":
-    """Let an error of ours end the connection that brought it about, and no other."""
+    """Decorator: an unhandled error aborts its connection, and no other."""
 
     @wraps(receive)
     def received(self: P, data: bytes) -> None:
         try:
             receive(self, data)
         except Exception as error:
-            self.log.failure("A connection brought about an error, and is closed.")
+            self.log.failure("Unhandled error in a connection; closing it.")
             self.peer.report_abuse(Offence.ERROR, error)
             self.transport.abortConnection()
 

@@ -1,4 +1,4 @@
-"""How a program stays connected to a server: it dials again, after delays that grow."""
+"""Reconnecting client: connects again with exponential backoff and jitter."""
 
 from collections.abc import Callable
 
@@ -9,9 +9,9 @@ FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
 """Seconds between attempts to connect again: a server's restart is noticed in half a minute."""
 
 Delay = Callable[[int], float]
-"""Returns the seconds before the next attempt, by how many were in vain since the last success."""
+"""Returns the seconds before the next attempt, by the number that failed since a success."""
 DELAY: Delay = backoffPolicy(FIRST_DELAY, LONGEST_DELAY)
-"""With up to a second of jitter, which `backoffPolicy` adds by itself."""
+"""With up to a second of jitter, which `backoffPolicy` adds."""
 
 
 def stay_connected(
@@ -22,12 +22,12 @@ def stay_connected(
     delay: Delay = DELAY,
 ) -> ClientService:
     """
-    Return the service that keeps dialling a server.
+    Return a service that stays connected to a server.
 
     Args:
-        turned_away: returns how many connections in a row were made and did not help; they count
-            as attempts in vain, so that one whose login is refused does not knock every second.
-        delay: must have jitter: the crowd of a server that comes back must not come all at once.
+        turned_away: returns how many connections in a row were refused after they were made; they
+            count as failed attempts, so that a refused login does not come back every second.
+        delay: must have jitter: the clients of a restarted server must not return all at once.
     """
     return ClientService(
         endpoint,

@@ -32,7 +32,7 @@ from mtnet.net.transport import Transport
 
 SILENCE = 0.5
 """Seconds without a byte that make a follower. More than a round trip across the world: later,
-first bytes are too late to tell services apart, since frames have gone out."""
+the first bytes cannot choose a service any more, since frames have been sent."""
 
 
 class Choice(NamedTuple):
@@ -40,7 +40,7 @@ class Choice(NamedTuple):
     A service of a shared port.
 
     Attributes:
-        recognize: says whether a connection that begins so is its own; None = needs more bytes.
+        recognize: returns whether a connection that begins so is its own; None = needs more bytes.
         factory: of its connections.
     """
 
@@ -50,7 +50,7 @@ class Choice(NamedTuple):
 
 @implementer(IHalfCloseableProtocol)
 class FirstBytesProtocol(Protocol):
-    """First-byte detector: buffers what comes until it is known which service it is for."""
+    """First-byte detector: buffers bytes until they choose a service, then hands over to it."""
 
     log = Logger()
     transport: Transport  # type: ignore[assignment]
@@ -87,7 +87,7 @@ class FirstBytesProtocol(Protocol):
             self._unknown(Offence.FRAME)
 
     def readConnectionLost(self) -> None:
-        """The peer has sent everything: what could have become a known word is none."""
+        """The peer has sent everything: an unfinished word chooses no service."""
         if self._head:
             self._unknown(None)
         elif self._port.silent is not None and self._port.ends_silent:
@@ -122,12 +122,12 @@ class FirstBytesProtocol(Protocol):
             "{service}: {peer} begins with {head}, which is no command",
             head=describe(self._head),
         )
-        # A reset: to a publisher of signals a clean close would say that all is stored.
+        # A reset: a clean close would tell a publisher of signals that all is stored.
         self._abort()
 
     def _hand_over(self, factory: IPeerFactory) -> None:
         self._stop()
-        self.peer.mark_active()  # the service decides anew whether it is a stranger
+        self.peer.mark_active()  # the service marks it again
         protocol = factory.build(self.peer)
         if protocol is None:
             self._abort()
@@ -193,7 +193,7 @@ class SharedPortFactory(PeerFactory):
 
 @implementer(IService, IStreamListener)
 class SharedPort:
-    """One port for every service whose connections can be told apart by their first bytes."""
+    """Component: one port for every service that recognizes its connections by first bytes."""
 
     verbs = ("follow", "publish", "send", "read", "fetch")
     welcomes = True

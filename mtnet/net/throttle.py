@@ -72,7 +72,7 @@ class ReadRateLimit:
         self._timer: IDelayedCall | None = None
 
     def spend(self, count: int) -> None:
-        """Count what came, and pause when that was too much."""
+        """Take tokens for what came, and pause while there are none."""
         delay = self._budget.spend(count, self._clock.seconds())
         if delay and self._timer is None:
             self._throttle.pause("pace")

@@ -24,7 +24,7 @@ class TimeSlicer:
         Step through `work`; where it yields a Deferred, it goes on when that has fired.
 
         Args:
-            failed: is told the exception that `work` raised, if it did.
+            failed: called with the exception that `work` raised.
         """
         self._cooperator.cooperate(work).whenDone().addErrback(failed)
 

@@ -1,4 +1,4 @@
-"""Datagrams, many in a turn, and how many the kernel had no room for."""
+"""UDP port that reads datagrams in batches, and counts those that the kernel dropped."""
 
 import errno
 import socket
@@ -15,14 +15,14 @@ from twisted.logger import Logger
 from mtnet.interfaces import IBurstProtocol
 
 DATAGRAM = 8_192
-"""Bytes that are read of one; a longer one is cut here, and whoever reads it must refuse it."""
+"""Bytes that are read of one; a longer one is cut here, and its reader must refuse it."""
 BURST, BURST_BYTES = 512, 7_680
-"""Datagrams and bytes that are handed over at once, before the clock is looked at: 512 ticks of the
-classic client, or one datagram of the worst that can be sent, which takes 20 ms."""
+"""Datagrams and bytes of a batch, before the clock is read: 512 ticks of the classic client, or one
+datagram of the worst kind, which takes 20 ms."""
 MEMORY_INFO = 55
 """`SO_MEMINFO` of Linux, which Python does not name: what a socket uses, and what it dropped."""
 MEMORY = struct.Struct("=9I")
-"""What it answers; the last word is `SK_MEMINFO_DROPS`."""
+"""Its layout; the last word is `SK_MEMINFO_DROPS`."""
 GONE = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EINTR)
 
 Received = tuple[bytes, tuple[Any, ...]]
@@ -30,9 +30,9 @@ Received = tuple[bytes, tuple[Any, ...]]
 
 class BatchingUdpPort(Port):
     """
-    A UDP port that never keeps the reactor for longer than a turn, and knows what it lost.
+    Batching UDP port: reads for a bounded time in each turn of the reactor.
 
-    Twisted's own reads up to 256 KiB at once: 16,000 small datagrams, and empty ones for ever.
+    Twisted's own reads up to 256 KiB at once: 16,000 small datagrams, or endless empty ones.
 
     Args:
         turn: seconds after which the others have their turn.
@@ -53,7 +53,7 @@ class BatchingUdpPort(Port):
         self._dropped = 0
 
     def doRead(self) -> None:
-        """Hand over what came, until there is nothing left or the turn is over."""
+        """Pass on datagrams, until there are none left or the time is over."""
         end = self._clock.seconds() + self._turn
         more = True
         while more:
@@ -63,18 +63,18 @@ class BatchingUdpPort(Port):
             more = more and bool(self.connected) and self._clock.seconds() < end
 
     def dropped(self) -> int:
-        """Return how many datagrams the kernel dropped here; where it does not tell, 0."""
+        """Return how many datagrams the kernel dropped; 0 where it is unknown."""
         if self.connected:
             self._dropped += (_dropped(self.socket) - self._dropped) % 2**32
         return self._dropped
 
     def connectionLost(self, reason: object = None) -> None:
-        """The port closes; what it dropped is still known."""
+        """The port closes; its drops stay known."""
         self.dropped()
         super().connectionLost(reason)
 
     def _receive(self) -> tuple[list[Received], bool]:
-        """Return what came, and whether there may be more."""
+        """Return a batch, and whether there may be more."""
         receive, size = self.socket.recvfrom, 0
         burst: list[Received] = []
         try:
@@ -83,7 +83,7 @@ class BatchingUdpPort(Port):
                 burst.append(received)
                 size += len(received[0])
         except OSError as error:
-            # Others tell of an answer that nobody took; mtnet sends none that matters.
+            # Other errors are about datagrams that were sent; mtnet sends none that matter.
             return burst, error.errno not in GONE and bool(burst)
         return burst, True
 

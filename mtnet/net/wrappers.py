@@ -31,16 +31,16 @@ class FactoryWrapper(Factory):
 
 
 class HalfCloseable(ProtocolWrapper):
-    """A connection whose halves can be closed one by one, where what it wraps wants to know."""
+    """Protocol wrapper that passes on closed halves, when the wrapped protocol handles them."""
 
     def offer_halves(self) -> None:
-        """Ask to be told of closed halves, once it is known who will be."""
-        # Not in the class: a protocol that is told has to close the connection by itself.
+        """Provide `IHalfCloseableProtocol`, once the wrapped protocol is known."""
+        # Not in the class: a half-closeable protocol has to close the connection by itself.
         if IHalfCloseableProtocol.providedBy(self.wrappedProtocol):
             alsoProvides(self, IHalfCloseableProtocol)
 
     def readConnectionLost(self) -> None:
-        """Pass on that the peer has said all."""
+        """Pass on that the peer has closed its half."""
         IHalfCloseableProtocol(self.wrappedProtocol).readConnectionLost()
 
     def writeConnectionLost(self) -> None:

@@ -25,7 +25,7 @@ def test_accounts_that_cannot_be_read_are_told_once_and_no_listener_is_blamed(tm
 def test_a_wrong_right_is_told_once_and_what_else_is_wrong_besides(tmp_path):
     told = problems(tmp_path, "access.anonymous=fly", listens=["signals=tcp:1", "ticks=udp:x"])
     assert ["access.anonymous" in each for each in told] == [True, False]
-    assert told[1].startswith("ticks=udp:x is no endpoint")
+    assert told[1].startswith("Invalid endpoint ticks=udp:x: ")
 
 
 def test_every_listener_that_strangers_can_reach_is_named(tmp_path):

@@ -27,7 +27,7 @@ def test_a_backlog_that_was_named_stays():
 
 @pytest.mark.parametrize("text", ["8081", "tcp:abc", "tcp", "udp:8081", "nonsense:1", ""])
 def test_what_is_no_endpoint_is_named_with_one_that_is(text):
-    with pytest.raises(ConfigError, match=f"signals={text} is no endpoint.*tcp:8081"):
+    with pytest.raises(ConfigError, match=f"Invalid endpoint signals={text}: .*tcp:8081"):
         Listener("signals", text).server(MemoryReactorClock())
 
 
@@ -79,7 +79,7 @@ def test_ours_listen_on_plain_tcp_with_a_long_queue(text):
 
 @pytest.mark.parametrize("text", ["secure:", "secure:abc", "secure:8443:nonsense=1", "haproxy:"])
 def test_what_is_no_endpoint_of_ours_is_named(text):
-    with pytest.raises(ConfigError, match=f"signals={text} is no endpoint"):
+    with pytest.raises(ConfigError, match=f"Invalid endpoint signals={text}: "):
         Listener("signals", text).server(MemoryReactorClock())
 
 
@@ -87,7 +87,7 @@ def test_what_is_no_endpoint_of_ours_is_named(text):
     "text", ["haproxy:ssl:8443", "haproxy:tls:x:8443", "secure:tls:x:8443", "secure:haproxy:tcp:1"]
 )
 def test_twisteds_own_layers_go_with_nothing_of_ours(text):
-    with pytest.raises(ConfigError, match="haproxy:secure:8443 would be one"):
+    with pytest.raises(ConfigError, match="Example: haproxy:secure:8443"):
         Listener("signals", text).server(MemoryReactorClock())
 
 

@@ -365,7 +365,7 @@ def test_a_service_without_datagrams_says_so(service):
 )
 def test_what_is_no_endpoint_for_datagrams_is_named_with_one_that_is(endpoint):
     text = problem("access.anonymous=send", listens=[f"ticks={endpoint}"])
-    assert text.startswith(f"ticks={endpoint} is no endpoint")
+    assert text.startswith(f"Invalid endpoint ticks={endpoint}: ")
 
 
 @pytest.mark.parametrize("host", ["nonsense", "localhost", "127.0.0.1x", "999.0.0.1"])

@@ -39,7 +39,7 @@ class BroadcastGroup(Generic[Key]):
     both for each.
 
     Attributes:
-        sequence: the number of what everybody was sent last.
+        sequence: the number of the last broadcast that every member was sent.
         sent_at: seconds of the clock at which that was.
     """
 

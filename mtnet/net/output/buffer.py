@@ -61,13 +61,13 @@ class OutputBuffer:
         self._direct: DirectWriter | None = None
         self.writer: DirectWriter | None = None
         self.since = clock.seconds()
-        # A pull producer is resumed each time the buffer is empty. TLS would poll it for ever,
+        # A pull producer is resumed each time the buffer is empty. TLS would poll it endlessly,
         # so it is registered with the transport below, whose buffer TLS fills.
         self._below: StreamTransport = innermost(transport)  # type: ignore[assignment]
         self._below.registerProducer(self, False)
         self._direct = direct_writer(transport, self._below, self.add_lag)
         if self._direct is not None:
-            # It is resumed when what others may have written has gone.
+            # It is resumed when the bytes that others may have written are sent.
             self._below.startWriting()
 
     def write(self, data: bytes) -> None:
@@ -139,7 +139,7 @@ class OutputBuffer:
 
     def _end(self) -> None:
         self.use_buffered_path()
-        self._drained = noop  # it holds a reference to this one
+        self._drained = noop  # it refers back to this buffer
 
     def _set_writer(self, writer: DirectWriter | None) -> None:
         if writer is not self.writer:

@@ -22,11 +22,11 @@ SEALED = 2 * LONGEST + 512
 """Room for them when they are encrypted: a record may hold as few as 512 bytes and is 22 longer,
 where the client asks for that (RFC 6066); and for alerts and tickets of TLS between them."""
 PRIVATE = "_aggregator", "_appSendBuffer", "_handshakeDone"
-"""What is touched of Twisted's TLS transport beside its interface."""
+"""Private names of Twisted's TLS transport that are used here."""
 CONNECTION = "_ssl", "_from_ssl", "_raise_ssl_error"
 """The same of pyOpenSSL's connection, whose own `send` and `bio_read` take three times as long."""
 BUFFERS = "dataBuffer", "_tempDataBuffer"
-"""Where each TCP transport has what waits."""
+"""Where a TCP transport has its unsent bytes."""
 
 
 _ffi, _lib = getattr(SSL, "_ffi", None), getattr(SSL, "_lib", None)
@@ -84,7 +84,7 @@ class TlsDirectWriter:
 
     Args:
         tls: the TLS transport, after its handshake.
-        below: takes what the socket does not.
+        below: the TCP transport, which gets the bytes that the socket does not take.
     """
 
     __slots__ = ("_add_lag", "_below", "_bio", "_connection", "_socket", "_ssl", "_tls", "_waiting")
@@ -94,15 +94,15 @@ class TlsDirectWriter:
     ) -> None:
         self._tls, self._below, self._socket, self._add_lag = tls, below, socket, add_lag
         self._waiting = tls._aggregator._buffer
-        # The connection owns what the others point to.
+        # The connection owns the memory that the others point to.
         self._connection = connection = tls.getHandle()
         self._ssl, self._bio = connection._ssl, connection._from_ssl
 
     def send(self, data: bytes) -> int:
-        """Send as much of `data` as TLS takes now; what the socket does not take is behind it."""
+        """Send as much of `data` as TLS takes now; the transport gets what the socket leaves."""
         below = self._below
         if self._waiting or self._tls._appSendBuffer or below._tempDataBuffer or below.dataBuffer:
-            return 0  # others have written, or TLS itself
+            return 0  # others have written, or TLS has
         taken = self._encrypt(data, min(len(data), LONGEST))
         if not taken:
             return 0
@@ -124,7 +124,7 @@ class TlsDirectWriter:
             rest = data[taken:size] if taken or size < len(data) else data
             done = SSL_write(self._ssl, rest, len(rest))  # type: ignore[misc]
             if done <= 0:
-                # It is taken off OpenSSL's queue; the transport finds out anew.
+                # It is taken off OpenSSL's error queue; the transport finds it again.
                 with suppress(SSL.Error):
                     self._connection._raise_ssl_error(self._ssl, done)
                 break

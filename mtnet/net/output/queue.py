@@ -11,18 +11,20 @@ from mtnet.net.output.buffer import OutputBuffer
 from mtnet.net.transport import Transport
 
 PIECE = 65_536
-"""Bytes that are with the transport at most, so that the rest can still be dropped."""
+"""Bytes that the transport is given at most, so that the rest can still be dropped."""
 
 
 class SendQueue:
     """
+    Bounded send queue of one peer, in order.
+
     Args:
-        most: bytes that may wait.
-        overflow: is called once when there are more, in a turn of its own: whoever writes is in
-            the middle of something. Until then nothing more is taken.
+        most: bytes that may be queued.
+        overflow: called once when there are more, in a later turn of the reactor: the writer is
+            in the middle of something. Until then nothing more is accepted.
 
     Attributes:
-        output: what it writes into; while there is a straight writer, nothing waits here.
+        output: what it writes into; while it has a direct writer, nothing is queued here.
     """
 
     __slots__ = (
@@ -44,11 +46,11 @@ class SendQueue:
 
     @property
     def last_write(self) -> float:
-        """Seconds of the clock at which something was said last."""
+        """Seconds of the clock at the last write, or the last broadcast."""
         return max(self._last_write, self.output.last_broadcast())
 
     def write(self, data: bytes) -> None:
-        """Send data, behind all that waits."""
+        """Send data after everything that is queued."""
         if self._closed or self._over is not None:
             return
         self._last_write = self._clock.seconds()
@@ -64,7 +66,7 @@ class SendQueue:
             self.output.use_buffered_path()  # else a broadcast would overtake what is dropped
 
     def when_empty(self) -> "Deferred[None]":
-        """Return what fires when nothing waits here."""
+        """Return a Deferred that fires when nothing is queued."""
         if not self._frames and self.output.ready and self._over is None:
             return succeed(None)
         waiting: Deferred[None] = Deferred(self._give_up)
@@ -72,12 +74,12 @@ class SendQueue:
         return waiting
 
     def clear(self) -> None:
-        """Drop what is not with the transport yet; whole frames, as they were written."""
+        """Drop the frames that the transport was not given yet."""
         self._frames = None
         self._size = 0
 
     def close(self, last: bytes = b"") -> None:
-        """Hand everything to the transport, and `last` behind it; nothing comes after that."""
+        """Give everything to the transport, then `last`; later writes are ignored."""
         if self._closed:
             return
         if self._over is not None and self._over.active():
@@ -86,13 +88,13 @@ class SendQueue:
         self.clear()
         if data:
             self.output.write(data)
-        self._closed, self._overflow = True, noop  # whoever closes it holds it
+        self._closed, self._overflow = True, noop  # it may refer back to this queue
         self.output.close()
 
     def _drained(self) -> None:
         while self._frames and self.output.ready:
             self.output.write(self._piece())
-        # One at a time: what the first one writes may leave no room for the next.
+        # One at a time: the first one may fill the queue again.
         while self._room and not self._frames and self.output.ready and self._over is None:
             first, *others = self._room
             self._room = tuple(others)

@@ -1,5 +1,5 @@
 """
-Sending so that a reader gets whole pieces, and knowing whether what was sent arrives.
+Segmented sending: a reader gets whole pieces.
 
 The classic template client stops at the first read that is shorter than 512 bytes. Segments of
 the usual sizes (1,448 or 1,460 bytes) make it stop after a few kB. Linux neither merges nor
@@ -35,7 +35,7 @@ BURST = 64
 
 
 def preserves_segments(transport: Transport) -> bool:
-    """Say whether the bytes of a send reach the peer's socket as one piece: bare TCP, Linux."""
+    """Return whether each send reaches the peer as a segment of its own: bare TCP on Linux."""
     if isinstance(transport, Connection):
         return sys.platform == "linux" and not transport.TLS
     return (
@@ -99,7 +99,7 @@ class SegmentedSender:
         return self._size - self.sent
 
     def resumeProducing(self) -> None:
-        """Send what the socket takes now."""
+        """Send as many pieces as the socket takes now."""
         try:
             self._send()
         except (BlockingIOError, InterruptedError):
@@ -123,7 +123,7 @@ class SegmentedSender:
         self._transport.startWriting()
 
     def _piece(self) -> bytes:
-        """Return what is missing of the piece that `sent` lies in."""
+        """Return the rest of the piece that `sent` lies in."""
         long = self._first if self.sent < AHEAD * self._first else PIECE
         end = (self.sent // long + 1) * long
         begin, behind = self.sent, len(self._head)

@@ -1,5 +1,5 @@
 """
-The PROXY header, by which a balancer says whom it speaks for; versions 1 and 2.
+Parser of the PROXY header, with which a load balancer names the real peer; versions 1 and 2.
 
 Pure: bytes in, addresses out.
 """
@@ -21,7 +21,7 @@ SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _FIXED = struct.Struct("!12sBBH")
 _LOCAL, _PROXY = 0x20, 0x21
 _ADDRESSES = {0x11: struct.Struct("!4s4sHH"), 0x21: struct.Struct("!16s16sHH")}
-"""What TCP over IPv4 and IPv6 look like; of other kinds only the length counts."""
+"""Layouts of TCP over IPv4 and IPv6; of other kinds only the length counts."""
 _TEXT = re.compile(
     rb"PROXY (?:UNKNOWN(?: [^\r\n]*)?|(TCP[46]) ([0-9a-fA-F.:]+) ([0-9a-fA-F.:]+)"
     rb" ([0-9]{1,5}) ([0-9]{1,5}))\r\n"
@@ -33,12 +33,12 @@ Address = tuple[str, int]
 @dataclass(frozen=True)
 class Header:
     """
-    What a header said.
+    A parsed PROXY header.
 
     Attributes:
         size: its bytes.
-        peer, host: host and port of both ends of the connection that the balancer has; None =
-            it speaks for itself, as in a health check, or does not know.
+        peer, host: host and port of both ends of the connection to the load balancer; None = its
+            own, as in a health check, or unknown.
     """
 
     size: int

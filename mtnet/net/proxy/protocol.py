@@ -1,8 +1,8 @@
 """
-A service behind a balancer that says in a PROXY header whom it speaks for.
+PROXY protocol: the real addresses of connections that come through a load balancer.
 
-The header comes first, in clear, and then whatever the service speaks: TLS too. The service is
-given its connection when the header was read, so it knows its peer from the beginning.
+The header comes first, in clear, before TLS. The service gets the connection after the header, so
+it knows its peer from the beginning.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ HEADER_TIMEOUT = 5.0
 
 class TrustedProxies:
     """
-    Who may say whom it speaks for.
+    The load balancers whose PROXY headers are trusted.
 
     Args:
         networks: addresses and networks, as texts.
@@ -41,7 +41,7 @@ class TrustedProxies:
         self._networks = [parse_network(each) for each in networks]
 
     def includes(self, peer: IAddress) -> bool:
-        """Say whether the header of `peer` is believed; a Unix socket has its own rights."""
+        """Return whether the header of `peer` is trusted; a Unix socket always is."""
         address = parse_address(host_of(peer))
         if address is None:
             return not host_of(peer)
@@ -49,7 +49,7 @@ class TrustedProxies:
 
 
 class Proxied(HalfCloseable):
-    """One connection: a header, then what the service speaks."""
+    """One connection: a PROXY header, then the protocol of the service."""
 
     factory: "ProxiedFactory"
     transport: Transport  # type: ignore[assignment]
@@ -103,7 +103,7 @@ class Proxied(HalfCloseable):
 
     def _late(self) -> None:
         self._deadline = None
-        self._refuse(f"There is no PROXY header within {HEADER_TIMEOUT:g} s")
+        self._refuse(f"No PROXY header within {HEADER_TIMEOUT:g} s")
 
     def _refuse(self, why: str) -> None:
         self._stop()
@@ -121,7 +121,7 @@ class ProxiedFactory(WrappingFactory[Proxied]):
     Adds the PROXY header to the connections of a service.
 
     Args:
-        trust: whose header is believed; the connections of others are closed.
+        trust: whose header is trusted; connections of others are closed.
     """
 
     log = Logger()
@@ -144,7 +144,7 @@ class ProxiedFactory(WrappingFactory[Proxied]):
         return Proxied(self)
 
     def warn(self, peer: IAddress, why: str) -> None:
-        """Log why a connection is closed, as long as its network does not fill the log."""
+        """Log why a connection is closed, rate-limited."""
         self._peer_log.warn(self.log, peer, "proxy", "haproxy: {peer} is closed. {why}.", why=why)
 
 

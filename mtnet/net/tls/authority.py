@@ -1,7 +1,7 @@
 """
-Makes certificates: an authority of one's own, and what it issues to this server.
+Certificate authority of one's own, and the certificates that it issues to this server.
 
-Whoever trusts the authority's `ca.pem` trusts the server, and every later certificate of it.
+A client that trusts the authority's `ca.pem` trusts the server, and its later certificates.
 """
 
 import os
@@ -29,7 +29,7 @@ CA, CA_KEY, CERTIFICATE, KEY = "ca.pem", "ca-key.pem", "certificate.pem", "key.p
 DAYS = 365
 """Life of a server's certificate: Mozilla's intermediate profile wants it no longer."""
 LONGEST = 825
-"""Days; some clients refuse certificates that live longer, whoever signed them."""
+"""Days; some clients refuse certificates that live longer."""
 CA_DAYS = 3_650
 SLACK = timedelta(hours=1)
 """How long before now a certificate begins: clocks of clients differ."""
@@ -44,7 +44,7 @@ _NUMBER = re.compile(r"(?:.*\.)?[0-9]+", re.ASCII)
 @dataclass(frozen=True)
 class Made:
     """
-    What `make` has made.
+    The result of `make`.
 
     Attributes:
         pair: the server's certificate with its chain, and its key.
@@ -93,7 +93,7 @@ def make_authority(host: str, now: int) -> Pair:
     Return a new authority, which issues certificates for servers and for nothing below them.
 
     Args:
-        host: told in its name, beside the beginning of its key's identifier.
+        host: part of its name, next to the beginning of its key's identifier.
         now: milliseconds since the Unix epoch.
     """
     key = ec.generate_private_key(ec.SECP256R1())
@@ -148,7 +148,7 @@ def parse_name(text: str) -> str:
         name = text.lower().rstrip(".").encode("idna").decode("ascii")
     except UnicodeError:
         return _refuse(text)
-    # What ends in a number is a mistyped address; clients take no such host name.
+    # A name that ends in a number is a mistyped address; clients refuse such a host name.
     if len(name) > 253 or not _HOST.fullmatch(name) or _NUMBER.fullmatch(name):
         return _refuse(text)
     return name
@@ -156,7 +156,7 @@ def parse_name(text: str) -> str:
 
 def parse_names(texts: Iterable[str]) -> list[str]:
     """
-    Return what `parse_name` makes of each, every one once.
+    Return the parsed names, each once.
 
     Raises:
         CertificateError: one is neither host name nor address.
@@ -176,7 +176,7 @@ def thumbprints(certificate: x509.Certificate) -> dict[str, str]:
     """
     Return `sha1` and `sha256` of a certificate in hexadecimal, as Windows shows them.
 
-    SHA-1 is what `SocketTlsCertificate` hands to a program in a terminal.
+    SHA-1 is what `SocketTlsCertificate` returns in a terminal.
     """
     return {
         "sha1": certificate.fingerprint(hashes.SHA1()).hex(),
@@ -196,11 +196,11 @@ def key_pem(key: Key) -> bytes:
 
 def _refuse(text: str) -> str:
     raise CertificateError(
-        f"{text!r} is neither a host name nor an address; fx.example or 192.0.2.7 would be one."
+        f"{text!r} is neither a host name nor an address. Example: fx.example or 192.0.2.7."
     )
 
 
-# What is there already
+# Files that exist
 
 
 def _read_authority(folder: Path, now: int) -> Pair | None:
@@ -228,7 +228,7 @@ def _is_authority(certificate: x509.Certificate) -> bool:
 
 
 def _spare_others(folder: Path, authority: Pair | None) -> None:
-    """Refuse to replace what this authority did not issue, such as a certificate of certbot."""
+    """Refuse to replace certificates of other authorities, such as those of certbot."""
     certificate, key = folder / CERTIFICATE, folder / KEY
     if not certificate.exists() and not key.exists():
         return
@@ -244,7 +244,7 @@ def _spare_others(folder: Path, authority: Pair | None) -> None:
         ) from error
 
 
-# What goes into a certificate
+# Content of a certificate
 
 
 def _named(common: str) -> x509.Name:
@@ -304,15 +304,15 @@ def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     Write files, each whole or not at all, and in the order in which they are given.
 
-    Between two renames a key lies beside the certificate of another one: a daemon that looks just
-    then finds that they do not fit, keeps what it serves, and takes both at its next look. The key
+    Between two renames a key does not fit the certificate: a daemon that checks just then keeps the
+    old pair, and loads both at its next check. The key
     goes first, since programs that watch one file watch the certificate: when that one changes,
     its key is there.
     """
     owner = _make_folder(folder)
 
     def set_owner(path: Path, descriptor: int) -> None:
-        # Only who issues needs the authority's key; the daemon must not have it.
+        # Only issuing needs the authority's key; the daemon must not have it.
         if path.name != CA_KEY and _is_root():
             os.chown(descriptor, owner.st_uid, owner.st_gid)
 
@@ -320,7 +320,7 @@ def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _make_folder(folder: Path) -> os.stat_result:
-    """Make the folder, and return who owns the data folder: the user that the daemon is."""
+    """Make the folder, and return the owner of the data folder: the daemon's user."""
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     owner = os.stat(folder.parent)
     if not folder.exists():

@@ -1,8 +1,8 @@
 """
-A certificate and its key, read from PEM files and checked before anybody is shown them.
+Certificates and keys: read from PEM files and checked before they are served.
 
-Everything that would make a handshake fail, or clients refuse, is found here and told in one
-sentence; what works and is unwise becomes a remark.
+An error that would make handshakes fail, or clients refuse, is one sentence; something that works
+and is unwise becomes a remark.
 """
 
 import os
@@ -36,7 +36,7 @@ Key = (
 Stamp = tuple[int, ...] | None
 
 UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
-"""What cryptography raises of an extension that is not as it should be."""
+"""What cryptography raises for a malformed extension."""
 
 _NAMES: dict[str, Any] = {
     "dns": x509.DNSName,
@@ -54,7 +54,7 @@ class Pair:
     Attributes:
         chain: the server's own certificate, then each one's issuer.
         key: the private key of the first.
-        remarks: sentences of what is unwise about the files.
+        remarks: sentences about what is unwise in the files.
     """
 
     chain: tuple[x509.Certificate, ...]
@@ -72,7 +72,7 @@ class Pair:
         return names(self.chain[0])
 
     def same_as(self, other: "Pair | None") -> bool:
-        """Say whether a client would see no difference."""
+        """Return whether clients would see no difference."""
         return other is not None and self.chain == other.chain
 
 
@@ -115,7 +115,7 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
 
 
 def stamp(path: Path) -> Stamp:
-    """Return what changes whenever the file does; None = it cannot be looked at."""
+    """Return a value that changes whenever the file does; None = it cannot be read."""
     try:
         found = os.stat(path)
     except OSError:
@@ -152,7 +152,7 @@ def _read(path: Path) -> bytes:
 
 
 def _labels(data: bytes, path: Path) -> list[bytes]:
-    """Return what the blocks of a PEM file are called, when none of them is cut."""
+    """Return the labels of the blocks of a PEM file, when none of them is cut."""
     if b"-----" in _BLOCK.sub(b"", data):
         raise CertificateError(f"{path} is cut off: one of its PEM blocks has no end.")
     return [block[1] for block in _BLOCK.finditer(data)]

@@ -1,4 +1,4 @@
-"""What OpenSSL is told: versions, suites and curves, as Mozilla's server profiles name them."""
+"""OpenSSL contexts: versions, suites and curves of Mozilla's server profiles."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ VERIFY = {
     "required": SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
 }
 # Every suite is strong, so the client chooses: one without AES in its processor is faster with
-# ChaCha20. Nobody resumes a session: it would outlive the certificate that it was made with.
+# ChaCha20. Sessions are not resumed: they would outlive their certificate.
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET
 
 
@@ -34,11 +34,11 @@ def build_context(
     pair: Pair, profile: str, verify: str, authorities: Sequence[x509.Certificate]
 ) -> SSL.Context:
     """
-    Return a context that serves `pair`; nobody may change it once it is used.
+    Return a context that serves `pair`; it must not be changed once it is used.
 
     Args:
         profile: a key of `VERSIONS`.
-        verify: a key of `VERIFY`: what is asked of clients.
+        verify: a key of `VERIFY`: whether clients need a certificate.
         authorities: whose client certificates count.
 
     Raises:
@@ -81,7 +81,7 @@ def set_curves(context: SSL.Context) -> bool:
 
 
 def reason(error: BaseException | None) -> str:
-    """Return what an error of OpenSSL says, without the names of its functions."""
+    """Return the text of an error of OpenSSL, without the names of its functions."""
     stack = error.args[0] if error is not None and error.args else ()
     if isinstance(stack, (list, tuple)) and stack:
         return str(stack[-1][-1])

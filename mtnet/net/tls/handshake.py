@@ -1,8 +1,8 @@
 """
-TLS below a service: the handshake, and an end to every close.
+TLS below a service: handshakes with a deadline and a limit, and closes that end.
 
-A service is given its connection when it is usable. Twisted's `connectionMade` comes before the
-handshake; here it comes after it, so that no protocol has to know TLS to count its deadlines.
+A service gets its connection after the handshake, where Twisted's `connectionMade` comes before: so
+no protocol has to know TLS to count its deadlines.
 """
 
 from typing import Any, cast
@@ -35,8 +35,8 @@ class HandshakeLimiter:
     """
     Counts the handshakes of all listeners, and bounds them.
 
-    Whoever comes when there are too many takes the place of the one that has for longest not said
-    hello: a crowd that says nothing, or byte after byte, keeps nobody out.
+    When there are too many, a new one evicts the oldest that has sent no whole ClientHello: silent
+    or dripping connections cannot keep others out.
 
     Args:
         seconds: longest handshake.
@@ -69,7 +69,7 @@ class HandshakeLimiter:
         self._silent[handshake] = None
 
     def hello_received(self, handshake: "Handshake") -> None:
-        """The peer of a handshake has said hello."""
+        """A handshake has received its ClientHello."""
         if handshake in self._silent:
             del self._silent[handshake]
             self._speaking[handshake] = None
@@ -126,17 +126,17 @@ class Handshake(Protocol):
         if not self._over():
             return
         self._handshakes.failed += 1
-        # Who goes without a word, as those do who look for open ports, fills no log.
+        # Peers that close without a byte, such as port scanners, are not logged.
         if reason.check(Error):
             why = reason_of(reason.value)
             self._handshakes.warn(self.transport.getPeer(), "failed: {why}", "failed", why=why)
 
     def hello_received(self) -> None:
-        """The peer has said hello."""
+        """The whole ClientHello has arrived."""
         self._handshakes.hello_received(self)
 
     def make_room(self) -> None:
-        """Be ended in favour of another."""
+        """Abort the handshake in favour of another."""
         self._over()
         text = "is ended: {most} others have not finished theirs"
         self._handshakes.warn(self.transport.getPeer(), text, "refused")
@@ -160,7 +160,7 @@ class Handshake(Protocol):
 
 
 def hand_over(tls: TLSMemoryBIOProtocol, factory: IProtocolFactory) -> IProtocol | None:
-    """Let what `factory` builds have a connection whose handshake is over; None = it wants none."""
+    """Give a connection after its handshake to a protocol of `factory`; None = it has none."""
     protocol = factory.buildProtocol(tls.getPeer())
     if protocol is None:
         tls.abortConnection()
@@ -173,7 +173,7 @@ def hand_over(tls: TLSMemoryBIOProtocol, factory: IProtocolFactory) -> IProtocol
 
 
 class HandshakeFactory(FactoryWrapper):
-    """Builds what waits for handshakes, and passes everything else on to the service."""
+    """Builds protocols that wait for handshakes; everything else is the service's."""
 
     def __init__(self, service: IProtocolFactory, handshakes: HandshakeLimiter) -> None:
         super().__init__(service)
@@ -184,14 +184,14 @@ class HandshakeFactory(FactoryWrapper):
 
 
 class SecureTransport(BufferingTLSTransport):
-    """TLS whose close ends, whatever the peer does."""
+    """TLS whose close always ends."""
 
     factory: "SecureFactory"
     _closing: LingeringClose | None = None
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
-        # The peer has closed, and may not read the last bytes.
+        # The peer has closed, and may not read our last bytes.
         if self._closing is None and getattr(self.transport, "disconnecting", False):
             self._closing = LingeringClose(self.factory.clock, self)
 
@@ -213,14 +213,14 @@ class SecureTransport(BufferingTLSTransport):
 
 
 class ServedTransport(SecureTransport):
-    """TLS on the server's side, which tells the handshake when the client has said hello."""
+    """TLS of a server, which reports when the ClientHello has arrived."""
 
     _heard = False
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
         if not self._heard and isinstance(self.wrappedProtocol, Handshake):
-            # A cipher is chosen once the ClientHello is whole; who drips says none.
+            # A cipher is chosen once the ClientHello is whole.
             handle = self.getHandle()
             self._heard = handle is not None and handle.get_cipher_version() is not None
             if self._heard:

@@ -1,8 +1,8 @@
 """
-A handshake with ourselves: whether common clients would get through with a certificate.
+Test handshake in memory: whether common clients accept a certificate.
 
-OpenSSL serves keys on curves that no client offers, and issuers that may not issue; nothing but
-a handshake tells. It takes some milliseconds, in memory.
+OpenSSL serves keys on curves that no client offers, and issuers that may not issue; only a
+handshake finds that out. It takes some milliseconds, in memory.
 """
 
 from collections.abc import Sequence
@@ -39,12 +39,12 @@ _REASONS = {
     67: "has a key that is too weak",
     68: "is signed with a digest that is too weak",
 }
-"""What OpenSSL's codes of verification (x509_vfy.h) say of a certificate of the chain."""
+"""OpenSSL's codes of verification (x509_vfy.h), as sentences about a certificate of the chain."""
 
 
 def check_handshake(pair: Pair, file: Path, profile: str, now: int) -> None:
     """
-    Do what a client does that trusts who issued a certificate.
+    Do the handshake of a client that trusts the issuer of a certificate.
 
     The client offers TLS 1.2 and 1.3, as far as `profile` does, with the curves that browsers,
     Windows and OpenSSL have in common, and verifies signatures, dates and usages of the
@@ -151,7 +151,7 @@ def _shake_hands(client: SSL.Connection, server: SSL.Connection) -> None:
 
 
 def _goes_on(connection: SSL.Connection) -> bool:
-    """Say whether a side is through; else it waits for bytes of the other."""
+    """Return whether a side is done; else it waits for bytes of the other."""
     try:
         connection.do_handshake()
     except SSL.WantReadError:

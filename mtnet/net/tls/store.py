@@ -1,9 +1,9 @@
 """
-The certificates that `secure:` endpoints serve, taken anew whenever their files change.
+Certificate store: the certificates of `secure:` endpoints, reloaded when their files change.
 
-The files are looked at every second. A new pair is read and checked as a whole before it takes
-the place of the old one; what cannot be served is refused with one sentence, and the old one
-stays. Connections keep the certificate that they began with.
+The files are checked every second. A new pair is read and checked as a whole before it replaces
+the old one; a pair that cannot be served is refused with one sentence, and the old one stays.
+Connections keep the certificate that they began with.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,9 +26,9 @@ from mtnet.net.tls.self_handshake import check_handshake
 from mtnet.recurring import Recurring
 
 RELOAD_INTERVAL = 1.0
-"""Seconds between two looks at the files."""
+"""Seconds between two checks of the files."""
 EXPIRY_WARNINGS = (1, 7, 30)
-"""Days before a certificate expires at which the log says so."""
+"""Days before the expiry of a certificate at which a warning is logged."""
 CERTIFICATE, KEY = "certificate.pem", "key.pem"
 """Names of the files in `DATA/tls` that are served when the configuration names none."""
 
@@ -37,7 +37,7 @@ Build = Callable[[Pair], Context]
 
 class ServedCertificate:
     """
-    One certificate with its key, as it is served now.
+    One served certificate with its key.
 
     Args:
         name: the host that clients ask for; empty = the default.
@@ -73,7 +73,7 @@ class ServedCertificate:
         seen = self._stamps()
         if seen == self._stamp and not force:
             return
-        # Looked at before it is read: what is written meanwhile is seen the next time.
+        # The stamp is older than the content: a change meanwhile is seen the next time.
         self._stamp = seen
         try:
             pair = read_pair(self._certificate, self._key, now)
@@ -122,7 +122,7 @@ class ServedCertificate:
         }
 
     def trouble(self, now: int) -> str:
-        """Return why somebody must act; empty = nobody must."""
+        """Return why the owner must act; empty = all is well."""
         if not self.refused and now >= self.pair.until:
             return f"{self._certificate} expired on {day(self.pair.until)}: clients refuse it."
         return self.refused
@@ -175,11 +175,11 @@ class CertificateStore:
         return Connection(self._default.context, None)
 
     def check_files(self) -> None:
-        """Take what changed; called every second."""
+        """Reload files that changed; called every second."""
         self._checking(False)
 
     def reload(self) -> None:
-        """Take everything anew, and say again what is refused."""
+        """Reload all files, and log again what is refused."""
         self._checking(True)
 
     def status(self) -> list[dict[str, object]]:
@@ -189,7 +189,7 @@ class CertificateStore:
     def health(self) -> dict[str, object]:
         """
         Report for `/healthz` and `mtnet status`; `healthy` is False when a certificate has
-        expired, or when the files hold what is not served.
+        expired, or when the files were refused.
         """
         now, soonest = self._now(), min(served.pair.until for served in self._all())
         troubles = filter(None, [self._ca_refused, *(each.trouble(now) for each in self._all())])
