@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -13,27 +12,24 @@ from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEn
 from mtnet.callbacks import noop
 from mtnet.client.connection import Connection, DialectClient, dialect_service
 from mtnet.client.login import Login
-from mtnet.client.replica import Caught, ChannelCopy, Filter, Key, Replica
+from mtnet.client.replica import Caught, Replica
 from mtnet.client.subscription import RetryingSubscription
 from mtnet.errors import ClientError, WireError
-from mtnet.services.signals import wire
-from mtnet.services.signals.values import PauseMode, Status
-from mtnet.services.signals.wire import Answer, Entry
-from mtnet.session.fields import MAX_NUMBER
-from mtnet.session.messages import Error, Welcome
+from mtnet.services.signals import values, wire
+from mtnet.session import messages
 
 
 class FollowerCallbacks(Struct, frozen=True):
     """The callbacks of a `Follower`."""
 
-    snapshot: Callable[[Sequence[Entry]], object]
+    snapshot: Callable[[Sequence[wire.Entry]], object]
     signal: Callable[[wire.Signal], object]
     synced: Callable[[], object]
     blind: Callable[[str], object]
     provider: Callable[[bool, int], object]
     epoch: Callable[[str, str], object]
-    unfollowed: Callable[[Sequence[Entry]], object]
-    paused: Callable[[PauseMode | None], object]
+    unfollowed: Callable[[Sequence[wire.Entry]], object]
+    paused: Callable[[values.PauseMode | None], object]
     flattened: Callable[[], object]
     notice: Callable[[str], object]
     error: Callable[[str, str], object]
@@ -98,14 +94,14 @@ class Follower(DialectClient):
         channel: str = "main",
         *,
         symbols: Iterable[str] | None = None,
-        on_snapshot: Callable[[Sequence[Entry]], object] = noop,
+        on_snapshot: Callable[[Sequence[wire.Entry]], object] = noop,
         on_signal: Callable[[wire.Signal], object] = noop,
         on_synced: Callable[[], object] = noop,
         on_blind: Callable[[str], object] = noop,
         on_provider: Callable[[bool, int], object] = noop,
         on_epoch: Callable[[str, str], object] = noop,
-        on_unfollowed: Callable[[Sequence[Entry]], object] = noop,
-        on_paused: Callable[[PauseMode | None], object] = noop,
+        on_unfollowed: Callable[[Sequence[wire.Entry]], object] = noop,
+        on_paused: Callable[[values.PauseMode | None], object] = noop,
         on_flattened: Callable[[], object] = noop,
         on_notice: Callable[[str], object] = noop,
         on_error: Callable[[str, str], object] = noop,
@@ -115,14 +111,12 @@ class Follower(DialectClient):
         seq: int = 0,
         h: str = "",
         kept_for: str = "",
-        positions: Iterable[Entry] = (),
+        positions: Iterable[wire.Entry] = (),
     ) -> None:
         if isinstance(symbols, str):
             raise ClientError(f"symbols are a list such as [{symbols!r}], not its letters.")
         self.channel, self.name, self.login = channel, name, login
-        filter = Filter(channel, symbols)
-        _check(filter)
-        self._replica = Replica(filter, ChannelCopy(epoch, seq, h, positions), kept_for)
+        self._replica = Replica.of(channel, symbols, epoch, seq, h, positions, kept_for)
         self._on = FollowerCallbacks(
             on_snapshot,
             on_signal,
@@ -142,7 +136,7 @@ class Follower(DialectClient):
         )
         self._refusal: tuple[str, str] | None = None
         self.blind = True
-        self.paused: PauseMode | None = None
+        self.paused: values.PauseMode | None = None
         self._pause_unconfirmed = False
         self._service: ClientService = dialect_service(endpoint, self, clock)
 
@@ -167,9 +161,9 @@ class Follower(DialectClient):
         return self._replica.kept_for
 
     @property
-    def positions(self) -> Mapping[Key, Entry]:
+    def positions(self) -> Mapping[tuple[str, str], wire.Entry]:
         """The positions: (symbol, ticket) → the entry that set it."""
-        return MappingProxyType(self._replica.copy.positions)
+        return self._replica.positions
 
     @property
     def held(self) -> bool:
@@ -211,7 +205,7 @@ class Follower(DialectClient):
     def acknowledge(
         self,
         seq: int,
-        status: Status | None = None,
+        status: values.Status | None = None,
         *,
         price: str | None = None,
         volume: Decimal | None = None,
@@ -235,13 +229,13 @@ class Follower(DialectClient):
 
     # Events of the connection
 
-    def welcomed(self, connection: Connection, welcome: Welcome) -> None:
+    def welcomed(self, connection: Connection, welcome: messages.Welcome) -> None:
         """Request what is missing."""
         self._connection = connection
         self._replica.drop_snapshot()
         self._subscription.begin()
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: wire.Answer) -> None:
         """Handle a message of the server."""
         handle = _HANDLERS.get(type(answer))
         if handle is not None and getattr(answer, "channel", "") in ("", self.channel):
@@ -265,7 +259,7 @@ class Follower(DialectClient):
         if self._connection is not None:
             self._connection.send(self._replica.filter.subscribe(claim))
 
-    def _take_refusal(self, refusal: Error) -> None:
+    def _take_refusal(self, refusal: messages.Error) -> None:
         ended = self._subscription.refused(refusal)
         earlier, self._refusal = self._refusal, (refusal.code, refusal.text)
         if not ended or self._refusal != earlier:
@@ -356,7 +350,7 @@ class Follower(DialectClient):
         self.blind = True
         self._call(self._on.blind, reason)
 
-    def _set_paused(self, mode: PauseMode | None) -> None:
+    def _set_paused(self, mode: values.PauseMode | None) -> None:
         changed, self.paused = mode != self.paused, mode
         self._pause_unconfirmed = False
         if changed:
@@ -377,7 +371,7 @@ class Follower(DialectClient):
 
 
 _HANDLERS: Mapping[type, Callable[[Follower, Any], None]] = {
-    Error: Follower._take_refusal,
+    messages.Error: Follower._take_refusal,
     wire.Signal: Follower._take_signal,
     wire.Snapshot: Follower._begin_snapshot,
     wire.SnapshotPosition: Follower._take_position,
@@ -390,11 +384,3 @@ _HANDLERS: Mapping[type, Callable[[Follower, Any], None]] = {
     wire.Channels: Follower._take_channels,
     wire.Heartbeat: Follower._take_heartbeat,
 }
-
-
-def _check(filter: Filter) -> None:
-    """Refuse a filter that the server could never accept."""
-    try:
-        filter.subscribe({"epoch": "0" * 16, "after": MAX_NUMBER - 1, "h": "0" * 8})
-    except WireError as error:
-        raise ClientError(f"{error}; {filter} cannot be followed.") from error

@@ -23,11 +23,9 @@ from mtnet.client.login import Login
 from mtnet.client.reconciler import Positions, Reconciler
 from mtnet.client.subscription import RETRYABLE_CODES
 from mtnet.errors import ClientError, RefusedError, WireError
-from mtnet.services.signals import wire
-from mtnet.services.signals.values import Kind, PauseMode, Take, parse_volume
-from mtnet.services.signals.wire import Answer, Publish
+from mtnet.services.signals import values, wire
+from mtnet.services.signals.values import parse_volume
 from mtnet.session import messages
-from mtnet.session.messages import Error, Welcome
 
 RETRY_DELAY = 1.0
 """Seconds until a signal is sent again that the server's disk refused."""
@@ -50,7 +48,7 @@ class _State(Enum):
 class _Signal:
     """One signal in flight."""
 
-    def __init__(self, asked: Publish) -> None:
+    def __init__(self, asked: wire.Publish) -> None:
         self.asked = asked
         self.state = _State.QUEUED
         self.retry: IDelayedCall | None = None
@@ -70,7 +68,7 @@ class PublisherCallbacks(Struct, frozen=True):
     lost: Callable[[str], object]
     trouble: Callable[[str], object]
     fenced: Callable[[str], object]
-    paused: Callable[[PauseMode | None], object]
+    paused: Callable[[values.PauseMode | None], object]
     flattened: Callable[[], object]
     notice: Callable[[str], object]
     error: Callable[[str, str], object]
@@ -124,12 +122,12 @@ class Publisher(DialectClient):
         channel: str = "main",
         *,
         positions: Positions | None = None,
-        take: Take = "free",
+        take: values.Take = "free",
         on_connected: Callable[[], object] = lambda: None,
         on_lost: Callable[[str], object] = lambda reason: None,
         on_trouble: Callable[[str], object] = lambda reason: None,
         on_fenced: Callable[[str], object] = lambda channel: None,
-        on_paused: Callable[[PauseMode | None], object] = lambda mode: None,
+        on_paused: Callable[[values.PauseMode | None], object] = lambda mode: None,
         on_flattened: Callable[[], object] = lambda: None,
         on_notice: Callable[[str], object] = lambda text: None,
         on_error: Callable[[str, str], object] = lambda code, text: None,
@@ -204,7 +202,7 @@ class Publisher(DialectClient):
         *,
         channel: str | None = None,
         ticket: str = "",
-        type: Kind = "position",
+        type: values.Kind = "position",
         id: str = "",
         **fields: str,
     ) -> "Deferred[int]":
@@ -225,7 +223,7 @@ class Publisher(DialectClient):
             raise ClientError(self._why_stopped)
         text = volume if isinstance(volume, str) else f"{volume:f}"
         try:
-            asked = Publish(
+            asked = wire.Publish(
                 id or next(self._ids),
                 symbol,
                 parse_volume(text),
@@ -247,7 +245,7 @@ class Publisher(DialectClient):
 
     # Events of the connection
 
-    def welcomed(self, connection: Connection, welcome: Welcome) -> None:
+    def welcomed(self, connection: Connection, welcome: messages.Welcome) -> None:
         """Send what is not stored."""
         self._connection = connection
         self._on.connected()
@@ -256,11 +254,11 @@ class Publisher(DialectClient):
         if self._reconciler is not None and not self.stopped:
             self._reconciler.begin()
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: wire.Answer) -> None:
         """Handle a message of the server."""
         if isinstance(answer, wire.Stored):
             self._take_stored(answer)
-        elif isinstance(answer, Error):
+        elif isinstance(answer, messages.Error):
             self._refused(answer)
         elif isinstance(answer, wire.Notice):
             self._on.notice(answer.text)
@@ -278,7 +276,7 @@ class Publisher(DialectClient):
             signal.enter(_State.QUEUED)
         self._call(self._on.lost, reason)
 
-    def _take_pause(self, answer: Answer) -> None:
+    def _take_pause(self, answer: wire.Answer) -> None:
         if isinstance(answer, wire.Paused):
             self._on.paused(answer.mode)
         elif isinstance(answer, wire.Resumed):
@@ -299,7 +297,7 @@ class Publisher(DialectClient):
         self._finish(signal)
         signal.done.callback(answer.seq)
 
-    def _refused(self, answer: Error) -> None:
+    def _refused(self, answer: messages.Error) -> None:
         signal = self._signals.get(answer.id)
         if answer.code == "fenced":
             self._stop(f"Another publisher holds {answer.channel}; this one has stopped.")
@@ -313,7 +311,7 @@ class Publisher(DialectClient):
         elif answer.code not in RETRYABLE_CODES:  # those are about SUBSCRIBE
             self._call(self._on.error, answer.code, answer.text)
 
-    def _refuse(self, signal: _Signal, answer: Error) -> None:
+    def _refuse(self, signal: _Signal, answer: messages.Error) -> None:
         if answer.code == "server":  # it is certainly not stored
             signal.enter(_State.RETRYING)
             signal.retry = self._clock.callLater(RETRY_DELAY, self._send, signal)
@@ -351,10 +349,10 @@ class Publisher(DialectClient):
             signal.enter(_State.SENT)
             # A channel is taken over once: a publisher that lost it does not take it back.
             over = self._take_over == "1" and signal.asked.channel in self._taken
-            take: Take = "free" if over else self._take_over
+            take: values.Take = "free" if over else self._take_over
             self._write(wire.publish(replace(signal.asked, take=take)))
 
-    def _publish_change(self, change: Publish) -> None:
+    def _publish_change(self, change: wire.Publish) -> None:
         fields = dict(change.fields)
         done = self.publish(
             change.symbol, change.volume, ticket=change.ticket, type=change.type, **fields
@@ -366,7 +364,7 @@ class Publisher(DialectClient):
         if isinstance(failure.value, RefusedError):
             self._call(self._on.error, failure.value.code, str(failure.value))
 
-    def _is_here(self, asked: Publish) -> bool:
+    def _is_here(self, asked: wire.Publish) -> bool:
         return asked.channel == self._channel
 
     def _write(self, frame: bytes) -> None:

@@ -20,11 +20,10 @@ from mtnet.client.reconciliation import (
 )
 from mtnet.client.subscription import RetryingSubscription
 from mtnet.errors import ClientError, WireError
-from mtnet.services.signals import wire
-from mtnet.services.signals.values import PauseMode, parse_volume
-from mtnet.services.signals.wire import Answer, Publish
+from mtnet.services.signals import values, wire
+from mtnet.services.signals.values import parse_volume
+from mtnet.session import messages
 from mtnet.session.grammar import parse
-from mtnet.session.messages import Error
 
 Positions = Callable[[], Iterable[Position] | Holdings | None]
 """Returns everything that an account holds; None = that is not known yet."""
@@ -56,8 +55,8 @@ class Reconciler:
         clock: IReactorTime,
         positions: Positions,
         send: Callable[[bytes], object],
-        publish: Callable[[Publish], object],
-        pending: Callable[[], Iterable[Publish]],
+        publish: Callable[[wire.Publish], object],
+        pending: Callable[[], Iterable[wire.Publish]],
         on_error: Callable[[str, str], object],
     ) -> None:
         self._channel, self._clock, self._positions = channel, clock, positions
@@ -69,7 +68,7 @@ class Reconciler:
         self._shown: dict[Key, Shown] | None = None
         self._seq = 0
         self._snapshot: dict[Key, Shown] = {}
-        self._mode: PauseMode | None = None
+        self._mode: values.PauseMode | None = None
         self._recount: IDelayedCall | None = None
 
     def begin(self) -> None:
@@ -84,13 +83,13 @@ class Reconciler:
         self._shown = self._mode = None
         self._seq = 0
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: wire.Answer) -> None:
         """Handle a message of the server."""
         handle = _HANDLERS.get(type(answer))
         if handle is not None and getattr(answer, "channel", self._channel) == self._channel:
             handle(self, answer)
 
-    def stored(self, asked: Publish, seq: int) -> None:
+    def stored(self, asked: wire.Publish, seq: int) -> None:
         """Note a stored signal; a channel that does not exist yet sends none."""
         if self._shown is None or asked.channel != self._channel:
             return
@@ -99,7 +98,7 @@ class Reconciler:
         else:  # it was stored before this connection, and others may have set it since
             self._count_soon()
 
-    def _take_refusal(self, refusal: Error) -> None:
+    def _take_refusal(self, refusal: messages.Error) -> None:
         first = self._shown is None
         if self._subscription.refused(refusal):
             if refusal.code != "channel":
@@ -177,7 +176,7 @@ class Reconciler:
             self._on_error("positions", NOT_FLAT)
         return not self._reconciliation.unsure
 
-    def _held(self) -> tuple[list[Publish], str, bool] | None:
+    def _held(self) -> tuple[list[wire.Publish], str, bool] | None:
         try:
             found = self._positions()
             if found is None:
@@ -193,11 +192,11 @@ class Reconciler:
                 f"The positions of the account cannot be counted: {error!r}."
             ) from error
 
-    def _normalized(self, position: Position) -> Publish:
+    def _normalized(self, position: Position) -> wire.Publish:
         """Return a position as the server would read it, so that equal ones are equal."""
         text = position.volume if isinstance(position.volume, str) else f"{position.volume:f}"
         try:
-            asked = Publish(
+            asked = wire.Publish(
                 "x",
                 position.symbol,
                 parse_volume(text),
@@ -207,7 +206,7 @@ class Reconciler:
                 tuple(position.fields.items()),
             )
             payload = wire.publish(asked)[2:-4]
-            return cast(Publish, wire.read_request(parse(payload)))
+            return cast(wire.Publish, wire.read_request(parse(payload)))
         except WireError as error:
             raise ClientError(f"{error}; {position} cannot be published.") from error
 
@@ -218,7 +217,7 @@ class Reconciler:
 
 
 _HANDLERS: Mapping[type, Callable[[Reconciler, Any], None]] = {
-    Error: Reconciler._take_refusal,
+    messages.Error: Reconciler._take_refusal,
     wire.Snapshot: Reconciler._begin_snapshot,
     wire.SnapshotPosition: Reconciler._take_position,
     wire.Synced: Reconciler._take_synced,

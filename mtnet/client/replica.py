@@ -4,14 +4,15 @@ A replica of a channel, entry by entry.
 Pure. A gap in the order of entries is a `ClientError`; the follower reconnects.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Any
 
-from mtnet.errors import ClientError
+from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Entry, Signal, Snapshot, SnapshotPosition, Synced
-from mtnet.session.fields import join_list, split_list
+from mtnet.session.fields import MAX_NUMBER, join_list, split_list
 
 Key = tuple[str, str]
 """Symbol and ticket; no ticket = the net position."""
@@ -89,6 +90,18 @@ class Filter:
             return False
         return self.symbols is None or entry.symbol in self.symbols
 
+    def check(self) -> None:
+        """
+        Refuse a filter that the server could never accept.
+
+        Raises:
+            ClientError: the channel or a symbol is invalid, or there are too many symbols.
+        """
+        try:
+            self.subscribe({"epoch": "0" * 16, "after": MAX_NUMBER - 1, "h": "0" * 8})
+        except WireError as error:
+            raise ClientError(f"{error}; {self} cannot be followed.") from error
+
     def subscribe(self, claim: dict[str, Any]) -> bytes:
         """Return the SUBSCRIBE for it, with the fields that name a copy."""
         return wire.subscribe(self.channel, self.symbols, **claim)
@@ -114,6 +127,32 @@ class Replica:
         # The copy that the present connection continues: the claimed one, or the one that waits.
         self._continued = copy
         self._snapshot: tuple[Snapshot, list[Entry]] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        channel: str,
+        symbols: Iterable[str] | None,
+        epoch: str | None,
+        seq: int,
+        h: str,
+        positions: Iterable[Entry],
+        kept_for: str,
+    ) -> "Replica":
+        """
+        Return the replica of an earlier run.
+
+        Raises:
+            ClientError: as `Filter.check`.
+        """
+        filter = Filter(channel, symbols)
+        filter.check()
+        return cls(filter, ChannelCopy(epoch, seq, h, positions), kept_for)
+
+    @property
+    def positions(self) -> Mapping[Key, Entry]:
+        """The positions of the copy, read-only: (symbol, ticket) → the entry that set it."""
+        return MappingProxyType(self.copy.positions)
 
     def claim(self) -> dict[str, Any]:
         """Return the fields of SUBSCRIBE that name the copy, which the connection continues now."""

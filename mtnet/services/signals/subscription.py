@@ -18,7 +18,6 @@ from mtnet.services.signals.fanout import Batch, ITail
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.replay_cache import PAGE
 from mtnet.services.signals.service import SignalService
-from mtnet.services.signals.wire import Ack, Subscribe
 
 
 class Known(Enum):
@@ -86,7 +85,7 @@ class Subscription:
         """The entry up to which all was sent, or left out."""
         return self._sent if self._group is None else max(self._sent, self._group.sequence)
 
-    def start(self, asked: Subscribe, who: str, fail: Callable[[], None]) -> None:
+    def start(self, asked: wire.Subscribe, who: str, fail: Callable[[], None]) -> None:
         """
         Send the missed entries, then the live ones.
 
@@ -113,7 +112,7 @@ class Subscription:
         """Send other news of the channel."""
         self._send_queue.write(frame)
 
-    def acknowledge(self, ack: Ack) -> None:
+    def acknowledge(self, ack: wire.Ack) -> None:
         """Note the result of an entry at the client."""
         self.acked = max(self.acked, min(ack.seq, self._channel.seq))
         entry = self._channel.entry(ack.seq)
@@ -139,7 +138,7 @@ class Subscription:
             "failed": {symbol: why for symbol, why in failures.items() if why},
         }
 
-    async def _catch_up(self, asked: Subscribe, who: str) -> None:
+    async def _catch_up(self, asked: wire.Subscribe, who: str) -> None:
         known = await self._compare(asked)
         if known is Known.DIVERGED and who:
             self._signals.histories.claim(self._channel, asked, who)
@@ -163,7 +162,7 @@ class Subscription:
         self._running = None
         return result
 
-    async def _compare(self, asked: Subscribe) -> "Known":
+    async def _compare(self, asked: wire.Subscribe) -> "Known":
         """Compare the history that the client knows with that of the journal."""
         channel, after = self._channel, asked.after
         if asked.epoch != channel.epoch or after is None:
