@@ -121,9 +121,12 @@ class Message(Struct, frozen=True):
         Raises:
             WireError: `field`.
         """
-        value = self.get(key, type)
-        if value is None:
+        if key not in self.fields:
             raise WireError("field", f"{self.verb} needs {key}, which is {type.expected}")
+        text = self.fields[key]
+        value = type.read(text)
+        if value is None:
+            raise self.refusal(f"{key} is {type.expected}", text)
         return value
 
     def get(self, key: str, type: FieldType[T]) -> T | None:
@@ -133,13 +136,7 @@ class Message(Struct, frozen=True):
         Raises:
             WireError: `field`; it is there and cannot be read.
         """
-        text = self.fields.get(key)
-        if text is None:
-            return None
-        value = type.read(text)
-        if value is None:
-            raise self.refusal(f"{key} is {type.expected}", text)
-        return value
+        return self.require(key, type) if key in self.fields else None
 
     def refusal(self, right: str, text: str) -> WireError:
         """Return the error that describes a right value, and quotes `text` unless in HELLO."""
