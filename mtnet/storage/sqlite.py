@@ -50,7 +50,7 @@ def wal_path(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
-def _stat_or_none(file: Path | int) -> os.stat_result | None:
+def _stat_or_none(file: Path | str | int) -> os.stat_result | None:
     try:
         return os.stat(file)
     except (FileNotFoundError, NotADirectoryError):
@@ -131,7 +131,9 @@ class Database:
         self._schema, self._tables, self._upgrade = schema, tables, upgrade
         self._connection: sqlite3.Connection | None = None
         self._identity: FileIdentity | None = None
+        self._folder, self._path, self._log_path = path.parent, str(path), str(wal_path(path))
         self._log: os.stat_result | None = None
+        self._log_file: int | None = None
         self.exclusive = False
 
     def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -200,10 +202,12 @@ class Database:
             JournalError: the log is not: the last commits may be lost.
         """
         try:
-            now = FileIdentity.of(self.path)
-            if self._identity is not None and now != self._identity:
-                raise moved_error(self.path, now)
+            if self._identity is not None and not self._is_in_place():
+                raise moved_error(self.path, FileIdentity.of(self.path))
             if self._connection is not None and self._log is not None:
+                now = _stat_or_none(self._log_path)
+                if now is None or not os.path.samestat(now, self._log):
+                    raise self._log_error("was removed")
                 self._check_log(self._log)
         except OSError as error:
             raise JournalError(f"{self.path} cannot be asked for: {error}.") from error
@@ -215,7 +219,7 @@ class Database:
         Raises:
             NotAskedError: the disk is full.
         """
-        if not has_free_space(self.path.parent):
+        if not has_free_space(self._folder):
             raise NotAskedError(
                 f"{self.path}: {FULL}, or nearly: less than {MIN_FREE_BYTES} bytes are free. "
                 "Nothing more is stored until there is room; what is stored is served."
@@ -228,19 +232,27 @@ class Database:
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
-        self._log = None
+        self._close_log()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _run(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            connection = self._connect()
-            self.check()
+            connection = self._connection
+            if connection is None or self.exclusive:
+                connection = self._connect()
+            if not self._is_in_place():
+                raise moved_error(self.path, FileIdentity.of(self.path))
+            if self._log is not None:
+                self._check_log(self._log)
             connection.execute(begin)
             result = work(connection)
             connection.execute("COMMIT")
-            self._check_stored()
+            # The commit must have gone into the file at this path.
+            if not self._is_in_place():
+                raise JournalError(str(moved_error(self.path, FileIdentity.of(self.path))))
+            self._note_log()
         except NotAskedError:
             raise
         except (*FAILURES, OSError) as error:
@@ -252,25 +264,47 @@ class Database:
         return result
 
     def _connect(self) -> sqlite3.Connection:
-        if self.exclusive and self._connection is not None and has_free_space(self.path.parent):
+        if self.exclusive and self._connection is not None and has_free_space(self._folder):
             self.close()
         return self._connection or self._open()
 
-    def _check_stored(self) -> None:
-        """Check that the commit went into the file at this path."""
-        now = FileIdentity.of(self.path)
-        if now != self._identity:
-            raise JournalError(str(moved_error(self.path, now)))
-        self._log = _stat_or_none(wal_path(self.path))
+    def _is_in_place(self) -> bool:
+        """Return whether the file that is open lies at this path."""
+        try:
+            now = os.stat(self._path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return (now.st_dev, now.st_ino) == self._identity
+
+    def _note_log(self) -> None:
+        """Remember how long the write-ahead log is."""
+        if self._log_file is None:
+            try:
+                self._log_file = os.open(self._log_path, os.O_RDONLY)
+            except FileNotFoundError:
+                self._log = None
+                return
+        self._log = os.fstat(self._log_file)
 
     def _check_log(self, known: os.stat_result) -> None:
-        log = wal_path(self.path)
-        now = _stat_or_none(log)
-        if now is not None and os.path.samestat(now, known) and now.st_size >= known.st_size:
-            return
+        # By its descriptor: the kernel takes far longer to follow a path, at each commit.
+        now = known if self._log_file is None else os.fstat(self._log_file)
+        if not now.st_nlink:
+            raise self._log_error("was removed")
+        if now.st_size < known.st_size:
+            raise self._log_error("has lost its end")
+
+    def _log_error(self, what: str) -> JournalError:
         self._abandon()
-        what = "has lost its end" if now is not None else "was removed"
-        raise JournalError(f"{log} {what} while the daemon runs; what is left is looked at.")
+        return JournalError(
+            f"{self._log_path} {what} while the daemon runs; what is left is looked at."
+        )
+
+    def _close_log(self) -> None:
+        self._log = None
+        if self._log_file is not None:
+            os.close(self._log_file)
+            self._log_file = None
 
     def _roll_back(self) -> None:
         try:
@@ -290,14 +324,14 @@ class Database:
         if wal_path(self.path).exists():
             sync(wal_path(self.path))
         sync(self.path.parent)
-        self._log = None
+        self._close_log()
         return not busy
 
     def _open(self) -> sqlite3.Connection:
         identity = FileIdentity.of(self.path)
         if self._identity is not None and identity != self._identity:
             raise moved_error(self.path, identity)
-        self.exclusive = not has_free_space(self.path.parent)
+        self.exclusive = not has_free_space(self._folder)
         if identity is None:
             self._create()
         # Each call comes from one thread at a time, though not always from the same.
@@ -353,6 +387,9 @@ class Database:
                 self._upgrade(connection, version)
             connection.execute(f"PRAGMA user_version = {self._schema}")
         connection.execute("COMMIT")
+
+    def __del__(self) -> None:
+        self._close_log()
 
     def _abandon(self) -> None:
         with suppress(sqlite3.Error):
