@@ -73,7 +73,7 @@ class Accounts:
     def check_account(self):
         """The channel shows what the account holds, as long as the account's publisher has it."""
         # Whoever did not publish since it was taken does not know that it is another's.
-        holder = self.harness.env.find(ISignals)._ownership.holder("main")
+        holder = self.harness.env.find(ISignals).rules.ownership.holders.get("main")
         taken = holder is not None and holder.who.name in ("rival", "other")
         if self.counted is not None and not self.counted.publisher.stopped and not taken:
             held = {(symbol, ""): volume for symbol, volume in self.account.held.items()}
@@ -152,7 +152,10 @@ class Histories:
         channel = signals.channel("main")
         assert self.went_back
         if known.epoch == channel.epoch:
-            assert known.seq > channel.seq or signals._journal.hash_at("main", known.seq) != known.h
+            assert (
+                known.seq > channel.seq
+                or signals._worker.journal.hash_at("main", known.seq) != known.h
+            )
             assert signals.histories.has_diverged(channel)
 
 

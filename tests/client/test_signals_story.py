@@ -73,7 +73,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
         self.let_clocks_jump()
         self.disk = Disk()
         self.harness = Harness(self.folders.mktemp("story") / "data", f"signals.retain={retain}")
-        self.disk.before(self.harness.env.find(ISignals)._journal)
+        self.disk.before(self.harness.env.find(ISignals)._worker.journal)
         self.providers, self.counted, self.asked = [], None, {}
         if counted:
             self.open_account(silent, name="account")
@@ -142,7 +142,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
     def start(self, folder=None):
         """Kill the daemon and start one."""
         self.harness.restart(folder)
-        self.disk.before(self.harness.env.find(ISignals)._journal)
+        self.disk.before(self.harness.env.find(ISignals)._worker.journal)
 
     @rule(take=st.sampled_from(["1", "free"]), name=st.sampled_from(["rival", "other"]))
     def rival(self, take, name):
@@ -226,7 +226,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
             follower.accept()
         self.settle()
         self.check_account()
-        journal = self.harness.env.find(ISignals)._journal
+        journal = self.harness.env.find(ISignals)._worker.journal
         state = journal.positions("main")
         kept = journal.read("main", state.oldest - 1, 10_000)
         assert [entry.seq for entry in kept] == list(range(state.oldest, state.seq + 1))

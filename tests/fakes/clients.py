@@ -43,8 +43,11 @@ class Harness:
 
         signals = self.env.find(ISignals)
         for owner, name in (
-            *((signals._journal, name) for name in ("commit", "recover", "expire", "begin_epoch")),
-            (signals.records, "save"),
+            *(
+                (signals._worker.journal, name)
+                for name in ("commit", "recover", "expire", "begin_epoch")
+            ),
+            (signals.rules.store, "save"),
         ):
             setattr(owner, name, dead)
 

@@ -6,7 +6,7 @@ epoch, UTC; the age of a position is told by moments of a clock that is never se
 (`WallClock.moment`). Volumes are lots, signed; 0 = flat.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -63,8 +63,10 @@ def is_reduction(before: Decimal | None, after: Decimal) -> bool:
     return abs(after) < abs(before) or before * after < 0
 
 
-def latest(changes: Iterable[Change]) -> list[Change]:
+def latest(changes: list[Change]) -> list[Change]:
     """Return one change of each symbol, from its first volume to its last, in their order."""
+    if len(changes) < 2:
+        return changes
     newest: dict[tuple[str, str], Change] = {}
     for change in changes:
         before = newest.pop(change.key, change).previous
@@ -84,6 +86,7 @@ class Channel:
         seq: of the last entry that was applied; 0 = nothing is known.
         h: of that entry, see `Entry`.
         keys: how many positions and orders it holds.
+        net: a live view of the net positions, flat ones included.
     """
 
     def __init__(self, name: str) -> None:
@@ -92,11 +95,7 @@ class Channel:
         self._recent: dict[int, Entry] = {}
         self._net: dict[str, Position] = {}
         self._changes = self.keys = 0
-
-    @property
-    def net(self) -> Mapping[str, Position]:
-        """A live view of the net positions, flat ones included."""
-        return MappingProxyType(self._net)
+        self.net: Mapping[str, Position] = MappingProxyType(self._net)
 
     def volume(self, symbol: str) -> Decimal | None:
         """Return the net position of a symbol, or None when nothing is known of it."""
@@ -160,23 +159,27 @@ class Channel:
         self._recent[entry.seq] = entry
         if len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
-        entries = self._entries.setdefault(entry.symbol, {})
+        symbol, volume = entry.symbol, entry.volume
+        entries = self._entries.setdefault(symbol, {})
         former = entries.pop(entry.ticket, None)
-        if entry.volume:
+        if volume:
             entries[entry.ticket] = entry
-        self.keys += (entry.volume != FLAT) - (former is not None)
-        before = self.volume(entry.symbol)
+        self.keys += bool(volume) - (former is not None)
+        position = self._net.get(symbol)
+        before = None if position is None else position.volume
         if len(entries) > 1:  # a sum over all tickets would cost more with each of them
             after = (before or FLAT) - _counted(former) + _counted(entry)
+        elif volume:
+            after = volume if entry.type == POSITION else FLAT
         else:
             after = _counted(next(iter(entries.values()), None))
         if not entries:
-            del self._entries[entry.symbol]
+            del self._entries[symbol]
         if after == before or (before is None and not after and not room):
             return None
         self._changes += 1
-        self._net[entry.symbol] = Position(entry.symbol, after, when, self._changes)
-        return Change(self.name, entry.symbol, after, entry.when, before)
+        self._net[symbol] = Position(symbol, after, when, self._changes)
+        return Change(self.name, symbol, after, entry.when, before)
 
     def flat(self, before: int) -> frozenset[str]:
         """Name the symbols that went flat before a moment."""
@@ -204,25 +207,15 @@ class Channel:
         return (p for p in self._net.values() if not p.volume and p.symbol not in self._entries)
 
 
-class Book:
-    """The state of every channel."""
-
-    def __init__(self) -> None:
-        self._channels: dict[str, Channel] = {}
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._channels
-
-    def __getitem__(self, name: str) -> Channel:
-        return self._channels[name]
+class Book(dict[str, Channel]):
+    """The state of every channel that was ever named."""
 
     def channel(self, name: str) -> Channel:
         """Return a channel, a new one where there is none."""
-        return self._channels.setdefault(name, Channel(name))
-
-    def channels(self) -> Mapping[str, Channel]:
-        """Return every channel that was ever named."""
-        return MappingProxyType(self._channels)
+        channel = self.get(name)
+        if channel is None:
+            channel = self[name] = Channel(name)
+        return channel
 
     def load(self, name: str, state: State, moment: int, now: int) -> None:
         """Begin a channel with what is stored of it, as `Channel.load`."""
@@ -230,14 +223,14 @@ class Book:
 
     def expire(self, before: int) -> None:
         """Forget the symbols that went flat before a moment."""
-        for channel in self._channels.values():
+        for channel in self.values():
             channel.expire(before)
 
     def flat_before(self, before: int) -> set[tuple[str, str]]:
         """Name what `expire` would forget, as (channel, symbol)."""
         return {
             (name, symbol)
-            for name, channel in self._channels.items()
+            for name, channel in self.items()
             for symbol in channel.flat_before(before)
         }
 

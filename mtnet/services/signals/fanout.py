@@ -41,7 +41,7 @@ class Batch:
     @cached_property
     def frames(self) -> list[bytes]:
         """The SIGNAL of each entry."""
-        return [wire.signal(entry) for entry in self.entries]
+        return list(map(wire.signal, self.entries))
 
     def behind(self, seq: int) -> "Batch":
         """Return the entries behind `seq`; all of them where that is the one before the first."""
@@ -79,8 +79,8 @@ class Fanout:
     """
     The followers of every channel.
 
-    Those who follow every entry are told before those who follow net positions, and each is
-    told everything that was stored since it came, in order. A long telling is cut in slices.
+    Fan-out: those who follow every entry come before those who follow net positions, and each
+    is sent everything that was stored since it came, in order. A long broadcast is cut in slices.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -88,8 +88,8 @@ class Fanout:
         self._subscribers: dict[str, dict[ISubscriber, None]] = {}
         self._tails: dict[str, dict[ITail, None]] = {}
         self._groups: dict[str, BroadcastGroup[ITail]] = {}
-        self._untold: deque[_Delivery | Broadcast[ITail]] = deque()
-        self._telling: IDelayedCall | None = None
+        self._queue: deque[_Delivery | Broadcast[ITail]] = deque()
+        self._timer: IDelayedCall | None = None
 
     def subscribe(self, channel: str, follower: ISubscriber) -> None:
         """Tell `follower` each change of a net position from now on."""
@@ -130,69 +130,70 @@ class Fanout:
         """Return the channels that somebody follows or followed."""
         return {*self._subscribers, *self._tails, *self._groups}
 
-    def tell(self, channel: str, batch: Batch, changes: Iterable[Change]) -> None:
-        """Tell what was stored just now; who comes later reads it from where it is stored."""
-        group = self._groups.get(channel)
+    def send(self, channel: str, batch: Batch, changes: Iterable[Change]) -> None:
+        """Send what was stored just now; a follower that comes later reads it from the disk."""
+        group, tails = self._groups.get(channel), self._tails.get(channel)
         if group:
-            self._untold.append(Broadcast(group, batch.text, batch.entries[-1].seq))
-        self._add(self._tails.get(channel, {}), methodcaller("committed", batch))
-        for change in changes:
-            self._add(self._subscribers.get(channel, {}), methodcaller("changed", change))
-        self._begin()
+            self._queue.append(Broadcast(group, batch.text, batch.entries[-1].seq))
+        if tails:
+            self._add(tails, methodcaller("committed", batch))
+        subscribers = self._subscribers.get(channel)
+        for change in changes if subscribers else ():
+            self._add(subscribers, methodcaller("changed", change))
+        if self._timer is None and self._queue:
+            self._deliver()
 
     def announce(self, channel: str, frame: bytes) -> None:
-        """Tell those who follow every entry what else there is to say of the channel."""
+        """Send other news of a channel to those who follow every entry."""
         for followers in (self._groups, self._tails):
-            self._add(followers.get(channel, ()), methodcaller("announced", frame))
-        self._begin()
+            self._add(followers.get(channel), methodcaller("announced", frame))
+        if self._timer is None and self._queue:
+            self._deliver()
 
     def close(self) -> None:
-        """Tell nothing more."""
-        if self._telling is not None:
-            self._telling.cancel()
-            self._telling = None
-        self._untold.clear()
+        """Send nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._queue.clear()
 
-    def _add(self, present: Collection[Any], say: Callable[[Any], object]) -> None:
+    def _add(self, present: Collection[Any] | None, call: Callable[[Any], object]) -> None:
         if present:
-            self._untold.append(_Delivery(present, deque(present), say))
+            self._queue.append(_Delivery(present, deque(present), call))
 
-    def _begin(self) -> None:
-        if self._telling is None:
-            self._tell_some()
-
-    def _tell_some(self) -> None:
-        told, self._telling = 0, None
-        while self._untold and told < SLICE:
-            telling = self._untold[0]
-            told += telling.send(SLICE - told, self._clock.seconds())
-            if not telling.left:
-                self._untold.popleft()
-        if self._untold:
-            self._telling = self._clock.callLater(0, self._tell_some)
+    def _deliver(self) -> None:
+        """Deliver a slice of what is queued."""
+        count, self._timer = 0, None
+        while self._queue and count < SLICE:
+            delivery = self._queue[0]
+            count += delivery.send(SLICE - count, self._clock.seconds())
+            if not delivery.left:
+                self._queue.popleft()
+        if self._queue:
+            self._timer = self._clock.callLater(0, self._deliver)
 
 
 class _Delivery(NamedTuple):
     """
-    One thing that some followers are told.
+    A call to each of some followers.
 
     Attributes:
         present: the followers that are there now.
-        left: those who were there when it was stored, and are not told yet.
+        left: those who were there when it was stored, and were not called yet.
     """
 
     present: Collection[Any]
     left: deque[Any]
-    say: Callable[[Any], object]
+    call: Callable[[Any], object]
 
     def send(self, most: int, when: float) -> int:
-        """Tell it to at most so many; return how many they were."""
-        for told in range(most):
+        """Call at most so many; return how many they were."""
+        for count in range(most):
             if not self.left:
-                return told
+                return count
             follower = self.left.popleft()
             if follower in self.present:
                 # One follower that cannot take it must not keep it from the others.
-                with _log.failuresHandled("A follower failed at {what}.", what=self.say):
-                    self.say(follower)
+                with _log.failuresHandled("A follower failed at {what}.", what=self.call):
+                    self.call(follower)
         return most

@@ -1,21 +1,23 @@
 """
 Who may set what in a channel: judged draft by draft, in the order in which they came.
 
-Pure. A policy judges one commit, in the thread that writes it: it knows what each draft would
-change, who held the channel before, and what the drafts before it in the same commit changed.
+Pure. A policy judges one commit, in the thread that writes it. Everything that it knows of
+publishers and channels is handed to it by value before the commit begins; what the drafts before
+a draft change, it counts itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from msgspec import Struct
 
 from mtnet.errors import PolicyError
+from mtnet.services.signals.journal.hash_chain import Held
 from mtnet.services.signals.model import FLAT, Entry
 from mtnet.services.signals.policy_store import PolicyStore, Position, position_of
-from mtnet.services.signals.publishers import Key, Publisher, PublisherId
+from mtnet.services.signals.publishers import PublisherId, SymbolKey
 from mtnet.services.signals.settings import RiskLimits
-from mtnet.services.signals.transitions import CommitPolicy, Transition
+from mtnet.services.signals.transitions import CommitPolicy, Transition, Verdict, transition
 from mtnet.services.signals.values import PauseMode, Take
 
 OPERATOR = 0
@@ -24,21 +26,42 @@ FROZEN = "The channel {channel} is frozen by its owner and takes nothing, not ev
 CLOSE_ONLY = "The channel {channel} is paused by its owner (close only) and opens nothing"
 
 
-class Claim(Struct, frozen=True):
+class Holder(Struct, frozen=True):
     """
-    Whose a draft is.
+    The publisher of dialect 2 that holds a channel.
 
     Attributes:
+        gone: it has left, and may come back.
+    """
+
+    number: int
+    who: PublisherId
+    gone: bool = False
+
+
+class Claim(Struct, frozen=True):
+    """
+    Whose a draft is, and what was known of that when its commit began.
+
+    Attributes:
+        number, who: the publisher's.
         take: whether it takes the channel over; None = it does.
         owed: the reduction that a frozen channel refused, and that this is; it is stored if it
             still is one, and no later signal of its position was judged.
         taken: the symbol is a newer classic publisher's.
+        fenced: a newer publisher of dialect 2 took the channel from it.
+        known: something is known of the symbol.
+        gone: the publisher has left.
     """
 
-    publisher: Publisher
+    number: int
+    who: PublisherId
     take: Take | None = None
     owed: Entry | None = None
     taken: bool = False
+    fenced: bool = False
+    known: bool = False
+    gone: bool = False
 
 
 class Room(Struct):
@@ -46,13 +69,13 @@ class Room(Struct):
     What a channel holds.
 
     Attributes:
-        symbols: of which something is known, by name.
+        symbols: how many something is known of.
         positions: how many positions and orders stand.
         spare: symbols that may be forgotten for fresh ones.
         fresh: symbols that this commit makes known.
     """
 
-    symbols: Mapping[str, object] = {}
+    symbols: int = 0
     positions: int = 0
     spare: frozenset[str] = frozenset()
     fresh: set[str] = set()
@@ -64,18 +87,22 @@ class Limits(Struct, frozen=True):
 
     Attributes:
         symbols, positions: of each channel at most.
-        rails: `[signals.channels]`.
+        risk: `[signals.channels]`.
     """
 
     symbols: int
     positions: int
-    rails: Mapping[str, RiskLimits]
+    risk: Mapping[str, RiskLimits]
 
 
 class PublishPolicy(CommitPolicy):
     """
+    Publish policy of one commit: pauses, holders, fences, risk limits and room.
+
     Args:
-        holders: by channel, the publisher of dialect 2 that holds it.
+        drafts: those of the commit.
+        claims: by the `id` of each draft.
+        holders: by channel, who holds it.
         rooms: what each channel of the commit holds.
 
     Attributes:
@@ -84,132 +111,135 @@ class PublishPolicy(CommitPolicy):
 
     def __init__(
         self,
+        drafts: Sequence[Entry],
         limits: Limits,
-        holders: Mapping[str, Publisher],
+        claims: Mapping[int, Claim],
+        holders: Mapping[str, Holder],
         rooms: Mapping[str, Room],
-        records: PolicyStore,
+        store: PolicyStore,
     ) -> None:
-        self._limits, self._records = limits, records
-        self._paused: Mapping[str, PauseMode] = records.paused
+        self.drafts, self._limits, self._claims, self._store = drafts, limits, claims, store
+        self._paused: Mapping[str, PauseMode] = store.paused
         self._before = holders, rooms
-        self._claims: dict[int, Claim] = {}
-        self.begin()
-
-    def begin(self) -> None:
-        holders, rooms = self._before
-        self._holders = dict(holders)
-        self._rooms = {
-            name: Room(each.symbols, each.positions, each.spare) for name, each in rooms.items()
-        }
-        self._replaced: set[tuple[str, int]] = set()
-        self._owners: dict[Key, int] = {}
         self._owed: dict[Position, Entry | None] = {}
         self._fences: list[tuple[str, PublisherId, bool]] = []
         self.full: set[str] = set()
 
-    def enter(self, draft: Entry, claim: Claim) -> None:
-        """Say whose a draft is."""
-        self._claims[id(draft)] = claim
+    def begin(self) -> None:
+        holders, rooms = self._before
+        self._holders = dict(holders)
+        self._rooms = {}
+        for name, room in rooms.items():
+            self._rooms[name] = Room(room.symbols, room.positions, room.spare)
+        self._replaced: set[tuple[str, int]] = set()
+        self._owners: dict[SymbolKey, int] = {}
+        self._owed, self._fences, self.full = {}, [], set()
 
     def finish(self) -> bool:
         """
         Remember, once, for longer than this commit what it was about; return whether that is
         anything.
         """
+        if not (self._fences or self._owed):
+            return False
         fences, self._fences = self._fences, []
         owed, self._owed = self._owed, {}
         for channel, who, fenced in fences:
-            (self._records.fence if fenced else self._records.unfence)(channel, who)
-        changes = {k: d for k, d in owed.items() if d or k in self._records.owed}
+            (self._store.fence if fenced else self._store.unfence)(channel, who)
+        changes = {k: d for k, d in owed.items() if d or k in self._store.owed}
         if changes:
-            self._records.owe(changes)
+            self._store.owe(changes)
         return bool(changes or fences)
 
-    def admit(self, draft: Entry) -> None:
+    def judge(self, draft: Entry, held: Mapping[str, Held]) -> Verdict | None:
         claim = self._claims[id(draft)]
-        if claim.publisher.number == OPERATOR:
-            return
-        if draft.id:
-            self._admit_publish(draft.channel, claim)
-        else:
+        if claim.number == OPERATOR:
+            return self._judge_own(draft, held, claim)
+        if not draft.id:
             self._admit_classic(draft, claim)
-
-    def is_classic(self, draft: Entry) -> bool:
-        claim = self._claims[id(draft)]
-        owed = claim.owed is not None and bool(draft.volume)  # what closes all closes orders too
-        return not (draft.id or draft.ticket) and (owed or claim.publisher.number != OPERATOR)
-
-    def weigh(self, draft: Entry, change: Transition) -> None:
-        claim = self._claims[id(draft)]
-        frozen = self._paused.get(draft.channel) == "frozen"
-        if claim.owed is not None:
-            self._weigh_owed(draft, claim.owed, change, frozen)
-        if claim.publisher.number == OPERATOR:
-            return
-        self._owed[position_of(draft)] = _reduction(draft, change) if frozen else None
+        elif claim.fenced or claim.take == "free" or self._replaced:
+            self._admit_publish(draft.channel, claim)
+        change = transition(draft, held, not (draft.id or draft.ticket))
+        mode = self._paused.get(draft.channel)
+        if mode == "frozen":
+            self._refuse_frozen(draft, change)
+        elif self._owed or self._store.owed:
+            self._owed[position_of(draft)] = None
         if change.effect == "nothing":
-            self._owners[Key(draft.channel, draft.symbol)] = claim.publisher.number
-        elif frozen:
-            raise PolicyError("denied", FROZEN.format(channel=draft.channel), until="frozen")
+            self._owners[SymbolKey(draft.channel, draft.symbol)] = claim.number
+            return None
+        remember = bool(draft.volume or held) or self._has_room(draft, claim)
+        if not (remember or draft.id or draft.ticket):
+            return None
+        if change.effect in ("opening", "reversal"):
+            refused = self._refuse_opening(draft, change, claim, mode)
+            if refused is not None:
+                return self._close_only(draft, change, refused)
+        self._count(draft, change, claim)
+        if not draft.id:
+            self._owners[SymbolKey(draft.channel, draft.symbol)] = claim.number
+        elif claim.take != "0":
+            self._take(draft.channel, claim)
+        return Verdict(change, remember)
 
-    def _weigh_owed(self, draft: Entry, owed: Entry, change: Transition, frozen: bool) -> None:
+    def flattened(self, draft: Entry, count: int) -> None:
+        self._rooms[draft.channel].positions -= count
+
+    def _judge_own(self, draft: Entry, held: Mapping[str, Held], claim: Claim) -> Verdict | None:
+        # What closes all closes orders too.
+        classic = not (draft.id or draft.ticket) and claim.owed is not None and bool(draft.volume)
+        change = transition(draft, held, classic)
+        if claim.owed is not None:
+            self._judge_owed(draft, claim.owed, change)
+        remember = bool(draft.volume or held) or self._has_room(draft, claim)
+        if change.effect == "nothing" or (classic and not remember):
+            return None
+        self._count(draft, change, claim)
+        return Verdict(change, remember)
+
+    def _judge_owed(self, draft: Entry, owed: Entry, change: Transition) -> None:
         position = position_of(draft)
-        if self._owed.get(position, self._records.owed.get(position)) is not owed:
+        if self._owed.get(position, self._store.owed.get(position)) is not owed:
             raise PolicyError("denied", f"A later signal of {draft.symbol} has come")
-        if frozen:  # again; it is judged when that ends
+        if self._paused.get(draft.channel) == "frozen":  # again; it is judged when that ends
             raise PolicyError("denied", FROZEN.format(channel=draft.channel))
         self._owed[position] = None
         if change.effect != "reduction" or _reduction(draft, change) is None:
             raise PolicyError("denied", f"{draft.symbol} needs no closing any more")
 
-    def open(self, draft: Entry, change: Transition) -> None:
-        claim = self._claims[id(draft)]
-        if claim.publisher.number == OPERATOR:
-            return
-        if draft.channel in self._paused:
-            text = CLOSE_ONLY.format(channel=draft.channel)
-            raise PolicyError("denied", text, until="close_only")
-        rails = self._limits.rails.get(draft.channel)
-        if rails is not None:
-            check_rails(rails, draft, change.start)
-        self._check_room(draft, change)
+    def _refuse_frozen(self, draft: Entry, change: Transition) -> None:
+        self._owed[position_of(draft)] = _reduction(draft, change)
+        if change.effect != "nothing":
+            raise PolicyError("denied", FROZEN.format(channel=draft.channel), until="frozen")
 
-    def has_room(self, draft: Entry) -> bool:
-        room = self._rooms[draft.channel]
-        if draft.symbol in room.symbols or draft.symbol in room.fresh:
-            return True
-        kept = len(room.symbols) - len(room.spare)
-        return kept + len(room.fresh) < self._limits.symbols
+    def _close_only(self, draft: Entry, change: Transition, refused: PolicyError) -> Verdict:
+        """Let the closing of a reversal be stored, whose opening is refused."""
+        if change.effect != "reversal":
+            raise refused
+        self._rooms[draft.channel].positions -= len(change.tickets) or 1
+        return Verdict(change, refused=refused)
 
-    def stored(self, draft: Entry, change: Transition) -> None:
+    def _count(self, draft: Entry, change: Transition, claim: Claim) -> None:
+        """Count on it that a draft is stored."""
         room = self._rooms[draft.channel]
-        room.positions += change.positions(draft)
-        if draft.symbol not in room.symbols and self.has_room(draft):
+        room.positions += bool(draft.volume) - (not change.new_key) - len(change.tickets)
+        if not claim.known and self._has_room(draft, claim):
             room.fresh.add(draft.symbol)
-        room.spare -= {draft.symbol}
-        claim = self._claims[id(draft)]
-        if claim.publisher.number == OPERATOR:
-            return
-        if not draft.id:
-            self._owners[Key(draft.channel, draft.symbol)] = claim.publisher.number
-        elif claim.take != "0":
-            self._take(draft.channel, claim)
-
-    def closed(self, draft: Entry, count: int) -> None:
-        self._rooms[draft.channel].positions -= count
+        if room.spare:
+            room.spare -= {draft.symbol}
 
     # Who
 
     def _admit_classic(self, draft: Entry, claim: Claim) -> None:
-        if self._holders.get(draft.channel) is not None:
+        if draft.channel in self._holders:
             raise PolicyError(
                 "fenced",
                 f"A publisher of dialect 2 sets {draft.channel}; classic frames are not heard "
                 "until it leaves",
                 until="holder",
             )
-        newest = self._owners.get(Key(draft.channel, draft.symbol), 0)
-        if claim.taken or newest > claim.publisher.number:
+        newest = self._owners.get(SymbolKey(draft.channel, draft.symbol), 0)
+        if claim.taken or newest > claim.number:
             raise PolicyError(
                 "fenced",
                 f"A newer publisher sets {draft.symbol} in {draft.channel}; this one is not "
@@ -218,54 +248,72 @@ class PublishPolicy(CommitPolicy):
             )
 
     def _admit_publish(self, channel: str, claim: Claim) -> None:
-        publisher = claim.publisher
-        if channel in publisher.fenced or (channel, publisher.number) in self._replaced:
+        if claim.fenced or (channel, claim.number) in self._replaced:
             raise _fenced(channel, "A newer publisher sets {}; send HELLO again to take it over")
         if claim.take != "free":
             return
-        who, holder = publisher.who, self._holders.get(channel)
-        if self._is_fenced(channel, who):
+        holder = self._holders.get(channel)
+        if self._is_fenced(channel, claim.who):
             raise _fenced(channel, "Another publisher took {} over; take=1 takes it back")
-        other = holder is not None and holder is not publisher and holder.who != publisher.who
-        if other and holder is not None and not holder.gone:
-            self._fences.append((channel, who, True))
+        if holder is not None and holder.who != claim.who and not holder.gone:
+            self._fences.append((channel, claim.who, True))
             raise _fenced(channel, "Another publisher sets {}; take=1 takes it over")
 
     def _is_fenced(self, channel: str, who: PublisherId) -> bool:
         now = [fenced for name, each, fenced in self._fences if (name, each) == (channel, who)]
-        return now[-1] if now else who in self._records.fenced.get(channel, ())
+        return now[-1] if now else who in self._store.fenced.get(channel, ())
 
     def _take(self, channel: str, claim: Claim) -> None:
-        publisher, before = claim.publisher, self._holders.get(channel)
-        who = publisher.who
-        if before is not None and before is not publisher:
+        before = self._holders.get(channel)
+        if before is not None and before.number != claim.number:
             self._replaced.add((channel, before.number))
-            if before.who != publisher.who:
+            if before.who != claim.who:
                 self._fences.append((channel, before.who, True))
-        if self._is_fenced(channel, who):
-            self._fences.append((channel, who, False))
-        self._holders[channel] = publisher
+        if (self._fences or self._store.fenced) and self._is_fenced(channel, claim.who):
+            self._fences.append((channel, claim.who, False))
+        if before is None or before.number != claim.number:
+            self._holders[channel] = Holder(claim.number, claim.who, claim.gone)
 
     # How much
 
-    def _check_room(self, draft: Entry, change: Transition) -> None:
-        most, room = self._limits.positions, self._rooms[draft.channel]
-        if not self.has_room(draft):
+    def _has_room(self, draft: Entry, claim: Claim) -> bool:
+        """Say whether a symbol may be remembered."""
+        room = self._rooms[draft.channel]
+        if claim.known or draft.symbol in room.fresh:
+            return True
+        return room.symbols - len(room.spare) + len(room.fresh) < self._limits.symbols
+
+    def _refuse_opening(
+        self, draft: Entry, change: Transition, claim: Claim, mode: PauseMode | None
+    ) -> PolicyError | None:
+        """Return why an opening, or an increase, is refused; None = it is not."""
+        if mode is not None:
+            text = CLOSE_ONLY.format(channel=draft.channel)
+            return PolicyError("denied", text, until="close_only")
+        risk = self._limits.risk.get(draft.channel)
+        if risk is not None:
+            start = change.before if change.effect == "opening" else FLAT
+            refused = exceeded(risk, draft, start)
+            if refused is not None:
+                return refused
+        if not (claim.known or self._has_room(draft, claim)):
             self.full.add(draft.channel)
-            raise PolicyError(
+            return PolicyError(
                 "field",
                 f"The channel {draft.channel} has its {self._limits.symbols} symbols "
                 "(signals.max_symbols), and this is one more",
                 draft.symbol.encode(),
             )
-        if change.positions(draft) > 0 and room.positions >= most:
+        most, more = self._limits.positions, change.new_key > len(change.tickets)
+        if more and self._rooms[draft.channel].positions >= most:
             self.full.add(draft.channel)
-            raise PolicyError(
+            return PolicyError(
                 "field",
                 f"The channel {draft.channel} has its {most} positions and orders "
                 "(signals.max_positions), and this is one more",
                 draft.ticket.encode(),
             )
+        return None
 
 
 def _fenced(channel: str, text: str) -> PolicyError:
@@ -289,25 +337,21 @@ def _reduction(draft: Entry, change: Transition) -> Entry | None:
     )
 
 
-def check_rails(rails: RiskLimits, draft: Entry, before: Decimal) -> None:
-    """
-    Compare an opening, or an increase from `before` lots, with the guard rails of its channel.
-
-    Raises:
-        PolicyError: `field`.
-    """
+def exceeded(risk: RiskLimits, draft: Entry, before: Decimal) -> PolicyError | None:
+    """Return which risk limit an opening, or an increase from `before` lots, exceeds."""
     name, change = draft.channel, abs(draft.volume - before)
-    if rails.symbols and draft.symbol not in rails.symbols:
-        raise PolicyError(
-            "field", f"{draft.symbol} is none of the symbols of {name}: {', '.join(rails.symbols)}"
+    if risk.symbols and draft.symbol not in risk.symbols:
+        return PolicyError(
+            "field", f"{draft.symbol} is none of the symbols of {name}: {', '.join(risk.symbols)}"
         )
-    if rails.max_volume is not None and abs(draft.volume) > rails.max_volume:
-        raise PolicyError(
-            "field", f"{draft.volume:f} lots are more than the {rails.max_volume:f} of {name}"
+    if risk.max_volume is not None and abs(draft.volume) > risk.max_volume:
+        return PolicyError(
+            "field", f"{draft.volume:f} lots are more than the {risk.max_volume:f} of {name}"
         )
-    if rails.max_change is not None and change > rails.max_change:
-        raise PolicyError(
+    if risk.max_change is not None and change > risk.max_change:
+        return PolicyError(
             "field",
             f"A change of {change:f} lots, from {before:f} to {draft.volume:f}, is more "
-            f"than the {rails.max_change:f} of {name}",
+            f"than the {risk.max_change:f} of {name}",
         )
+    return None

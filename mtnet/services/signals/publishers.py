@@ -42,7 +42,7 @@ class _Endless:
     def resumeProducing(self) -> None: ...
 
 
-class Key(NamedTuple):
+class SymbolKey(NamedTuple):
     """A symbol of a channel."""
 
     channel: str
@@ -109,7 +109,7 @@ class Publisher:
         self.who, self.address = who, address
         self.last = 0
         self.fenced: set[str] = set()
-        self.refused: dict[Key, Refusal] = {}
+        self.refused: dict[SymbolKey, Refusal] = {}
         self.gone = self.ending = False
         self.lingers = 0.0
 
@@ -129,25 +129,27 @@ class Ownership:
 
     Attributes:
         turns: what followers are to be told; whoever tells them empties it.
+        holders: by channel, the publisher of dialect 2 that holds it; it may be gone for a while.
         live: how many publishers there are.
         held: by channel, who holds it; another mapping whenever that changes.
+        quiet: whether the turns are told later, behind the entries that led to them.
         moved: whether what was stored or refused since the last `settle` may have ended a reason.
     """
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
         self._last = self.live = 0
-        self._holders: dict[str, Publisher] = {}
+        self.holders: dict[str, Publisher] = {}
         self.held: Mapping[str, PublisherId] = {}
         self._lingering: dict[str, float] = {}
-        self._owners: dict[Key, Publisher] = {}
-        self._kept: dict[Key, tuple[str, float]] = {}
+        self._owners: dict[SymbolKey, Publisher] = {}
+        self._kept: dict[SymbolKey, tuple[str, float]] = {}
         self._present: dict[str, dict[Publisher, None]] = {}
         self._since: dict[str, int] = {}
         self._began = now()
         self._owed: dict[Publisher, None] = {}
         self.turns: list[PresenceChange] = []
-        self.moved = False
+        self.moved = self.quiet = False
 
     def join(self, make: Callable[[int], Publisher]) -> Publisher:
         """Return a new publisher, newer than all before it; `make` is given its number."""
@@ -175,7 +177,7 @@ class Ownership:
         publisher.gone, publisher.lingers = True, 0.0 if bye else when + LINGER
         self.live -= 1
         self._owed.pop(publisher, None)
-        for channel in [name for name, each in self._holders.items() if each is publisher]:
+        for channel in [name for name, each in self.holders.items() if each is publisher]:
             self._hold(channel, publisher)
         for key in [key for key, owner in self._owners.items() if owner is publisher]:
             del self._owners[key]
@@ -186,11 +188,7 @@ class Ownership:
 
     # Who may
 
-    def holder(self, channel: str) -> Publisher | None:
-        """Return the publisher of dialect 2 that holds a channel; it may be gone for a while."""
-        return self._holders.get(channel)
-
-    def is_taken(self, publisher: Publisher, key: Key, when: float) -> bool:
+    def is_taken(self, publisher: Publisher, key: SymbolKey, when: float) -> bool:
         """Say whether a symbol is a newer classic publisher's, or kept for one."""
         owner, kept = self._owners.get(key), self._kept.get(key)
         if owner is not None and owner.ending:
@@ -201,8 +199,11 @@ class Ownership:
 
     # What was stored
 
-    def claim(self, publisher: Publisher, key: Key) -> None:
+    def claim(self, publisher: Publisher, key: SymbolKey) -> None:
         """A frame of a classic publisher is stored, or says what is stored already."""
+        known = self._owners.get(key) is publisher and key not in self._kept
+        if known and not publisher.refused and publisher in self._present[key.channel]:
+            return
         publisher.refused.pop(key, None)
         kept, owner = self._kept.pop(key, None), self._owners.get(key)
         self.moved = self.moved or kept is not None or owner is not publisher
@@ -215,7 +216,9 @@ class Ownership:
         A publisher of dialect 2 takes a channel; the one before is fenced, even by one who is
         gone by now: the disk's delay decides nothing.
         """
-        before = self._holders.get(channel)
+        before = self.holders.get(channel)
+        if before is publisher and not publisher.gone and publisher in self._present[channel]:
+            return
         self._hold(channel, publisher)
         self._join(channel, publisher)
         if before is not None and before is not publisher:
@@ -224,17 +227,17 @@ class Ownership:
             before.fence(channel)
 
     def _hold(self, channel: str, publisher: Publisher) -> None:
-        self._holders[channel] = publisher
+        self.holders[channel] = publisher
         self._lingering.pop(channel, None)
         if publisher.lingers:
             self._lingering[channel] = publisher.lingers
         elif publisher.gone:
-            del self._holders[channel]
+            del self.holders[channel]
             self.moved = True
         self._note(channel)
 
     def _note(self, channel: str) -> None:
-        holder = self._holders.get(channel)
+        holder = self.holders.get(channel)
         who = None if holder is None else holder.who
         if self.held.get(channel) != who:
             held = {name: each for name, each in self.held.items() if name != channel}
@@ -242,7 +245,7 @@ class Ownership:
 
     # What was refused
 
-    def owe(self, publisher: Publisher, key: Key, volume: Decimal | None, until: str) -> None:
+    def owe(self, publisher: Publisher, key: SymbolKey, volume: Decimal | None, until: str) -> None:
         """
         A classic frame was refused for a reason that ends some day.
 
@@ -255,7 +258,7 @@ class Ownership:
             self._owed[publisher] = None
             self.moved = True
 
-    def hear(self, publisher: Publisher, key: Key) -> None:
+    def hear(self, publisher: Publisher, key: SymbolKey) -> None:
         """A later frame of a symbol has come."""
         former = publisher.refused.get(key)
         if former is not None:
@@ -263,7 +266,7 @@ class Ownership:
 
     def settle(
         self, paused: Mapping[str, str], when: float
-    ) -> Iterator[tuple[Publisher, dict[Key, Decimal]]]:
+    ) -> Iterator[tuple[Publisher, dict[SymbolKey, Decimal]]]:
         """
         Yield those whose reason has ended, each once, with the frames to judge again.
 
@@ -283,11 +286,16 @@ class Ownership:
                 yield publisher, {k: v for k, v in ended.items() if v is not None}
 
     def _stands(
-        self, until: str, publisher: Publisher, key: Key, paused: Mapping[str, str], when: float
+        self,
+        until: str,
+        publisher: Publisher,
+        key: SymbolKey,
+        paused: Mapping[str, str],
+        when: float,
     ) -> bool:
         mode = paused.get(key.channel)
         if until == "holder":
-            return key.channel in self._holders
+            return key.channel in self.holders
         if until == "owner":
             return self.is_taken(publisher, key, when)
         return mode == until or (mode is not None and until == "close_only")
@@ -297,10 +305,15 @@ class Ownership:
     def lapse(self, when: float) -> None:
         """Let go what was held for those who have not come back."""
         for channel in [name for name, until in self._lingering.items() if until <= when]:
-            del self._lingering[channel], self._holders[channel]
+            del self._lingering[channel], self.holders[channel]
             self._note(channel)
         for key in [key for key, (_, until) in self._kept.items() if until <= when]:
             del self._kept[key]
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is held for those who have not come back."""
+        return bool(self._lingering or self._kept)
 
     def next_lapse(self) -> float | None:
         """Return when there is something to let go."""

@@ -199,7 +199,7 @@ class ReplayCaches:
     Those of all channels that somebody came back to.
 
     Attributes:
-        share: what of the reactor's time is theirs.
+        budget: what of the reactor's time is theirs.
 
     Args:
         read: takes the name of a channel besides.
@@ -213,7 +213,7 @@ class ReplayCaches:
         clock: IReactorTime,
     ) -> None:
         self._read, self._retain = read, retain
-        self.share = TurnBudget(clock)
+        self.budget = TurnBudget(clock)
         self._caches: dict[str, ReplayCache] = {}
 
     def of(self, channel: Channel) -> ReplayCache:
@@ -228,7 +228,7 @@ class ReplayCaches:
         """Read a channel anew: it has another journal now."""
         self._caches.pop(channel, None)
 
-    def told(self, channel: str, entries: list[Entry]) -> None:
+    def extend(self, channel: str, entries: list[Entry]) -> None:
         """Take what is told now."""
         if channel in self._caches:
             self._caches[channel].extend(entries)

@@ -1,10 +1,11 @@
 """
 The signal service: takes positions from publishers, stores them, and only then tells followers.
 
-One commit is under way at a time; what arrives meanwhile is the next one.
+One commit is under way at a time; what arrives meanwhile is the next one. This is the one owner
+of what is stored and of who sets it; a worker below it runs the journal in a thread.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -16,20 +17,20 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtnet.callbacks import noop
 from mtnet.clock import WallClock
-from mtnet.errors import JournalError, NotAskedError, PolicyError, PrunedError, WireError
+from mtnet.errors import JournalError, NotAskedError, PolicyError, WireError
 from mtnet.interfaces import IStatus
 from mtnet.net.output.broadcast import LOOP
 from mtnet.recurring import Recurring
-from mtnet.redact import PathRedactor
 from mtnet.services.signals import wire
-from mtnet.services.signals.book import Book, Change, Channel, Position, latest
+from mtnet.services.signals.book import Book, Channel, Position, latest
 from mtnet.services.signals.classic.queue import SharedState
 from mtnet.services.signals.fanout import Batch, Fanout
 from mtnet.services.signals.histories import Histories
-from mtnet.services.signals.journal.group_commit import Pending, Stored, Writer
+from mtnet.services.signals.journal.group_commit import GroupCommit, Pending
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.journal.scrubber import Scrubber
+from mtnet.services.signals.journal.worker import JournalWorker, Stored
 from mtnet.services.signals.model import (
     FLAT,
     Closed,
@@ -41,31 +42,27 @@ from mtnet.services.signals.model import (
     Unchanged,
     entries_of,
 )
-from mtnet.services.signals.policy import OPERATOR, Claim, Limits, PublishPolicy, Room
+from mtnet.services.signals.policy import PublishPolicy
 from mtnet.services.signals.policy_store import PolicyStore
+from mtnet.services.signals.publish_rules import OWNER, PublishRules
 from mtnet.services.signals.publishers import (
     UNIDENTIFIED,
-    Key,
     Ownership,
     Producer,
     Publisher,
     PublisherId,
+    SymbolKey,
 )
 from mtnet.services.signals.replay_cache import ReplayCaches
 from mtnet.services.signals.settings import SignalSettings
 from mtnet.services.signals.values import PauseMode, Take
 
-FULL = 60.0
-"""Seconds for which a full channel is reported after a symbol was refused, and after which
-room is looked for again."""
 UNKNOWN = "0" * 16
 """The epoch of a channel that is damaged: no journal has it."""
 MAX_CHANNELS = 1_000
 """Channels; whoever may publish can make one by naming it."""
 LOOK = 5.0
 """Seconds between two looks whether the files of the journal are there."""
-OWNER = Publisher("whoever runs the daemon", OPERATOR)
-"""Who flattens, and in whose name reductions are judged that a frozen channel refused."""
 OVER = "is closed so that it sends its whole state anew: what its frames were refused for is over"
 EXPIRY = 3_600.0
 """Seconds between two looks for flat symbols to forget; they are remembered for days."""
@@ -78,7 +75,7 @@ class Client(Protocol):
         """Say for `mtnet signals status` how far it is."""
 
     def announce(self, channel: str, frame: bytes) -> None:
-        """Send news of a channel in which it published; who follows it is told by the audience."""
+        """Send news of a channel in which it published; the fan-out tells those who follow."""
 
     def offer(self, channels: Collection[str]) -> None:
         """Say which of these channels it may ask for, of those that it was refused."""
@@ -90,6 +87,8 @@ class Client(Protocol):
 @implementer(IStatus)
 class SignalService:
     """
+    Owner of every channel: its positions, its publishers and its followers.
+
     Args:
         settings: `[signals]`.
         journal: where positions are stored; called through `in_thread` alone.
@@ -99,11 +98,11 @@ class SignalService:
             delay no signal; None = there is no difference.
 
     Attributes:
-        audience: who is told.
+        rules: who may set what.
+        fanout: who is told.
         histories: what followers claim of the history of channels.
-        replays: what was told of late.
+        replay_caches: what was told of late.
         sessions: the clients of dialect 2.
-        records: pauses, fences and reductions that are owed.
     """
 
     log = Logger()
@@ -117,35 +116,32 @@ class SignalService:
         in_thread: Callable[..., "Deferred[Any]"],
         later: Callable[..., "Deferred[Any]"] | None = None,
     ) -> None:
-        self.settings, self.codepage = settings, settings.codepage
-        self._journal, self._in_thread, self._later = journal, in_thread, later
-        self._clock, self._now = clock, now
-        self._book, self._ownership = Book(), Ownership(now)
-        self._limits = Limits(settings.max_symbols, settings.max_positions, settings.channels)
-        self.records = PolicyStore(
+        self.settings, self._clock, self._now = settings, clock, now
+        store = PolicyStore(
             journal.path.with_suffix(".policy"), journal.path.with_suffix(".paused")
         )
+        self._book = Book()
+        self.rules = PublishRules(settings, self._book, Ownership(now), store)
+        self._queue = GroupCommit(settings.backlog)
+        self._worker = JournalWorker(journal, store, settings.retry, clock, in_thread, later)
+        self._running: Deferred[None] | None = None
         self.fanout = Fanout(clock)
         self.replay_caches = ReplayCaches(self.read, settings.retain, clock)
         self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread)
         self.sessions: dict[Client, None] = {}
-        self._writer = Writer(settings, journal, clock, in_thread, self)
-        self._scrubber = Scrubber(journal, clock, in_thread)
-        self._complained: frozenset[str] = frozenset()
-        self._trouble: str | None = None
-        self._unsound: str | None = None
-        self._heads = ""
-        self._policy = PublishPolicy(self._limits, {}, {}, self.records)
-        self._answering = False
-        self._lapse: IDelayedCall | None = None
-        self._symbols: dict[Key, int] = {}
-        self._full: dict[str, float] = {}
         self._shared: dict[str, SharedState] = {}
-        self._closed = False
-        self._public = PathRedactor(journal.path.parent).text
-        self._expiry = LoopingCall(Recurring("The forgetting of flat symbols", self._expire))
-        self._looking = LoopingCall(Recurring("The look at the journal's files", self._look))
-        self._expiry.clock = self._looking.clock = clock
+        self._lapse: IDelayedCall | None = None
+        self._loops = {
+            EXPIRY: LoopingCall(Recurring("The forgetting of flat symbols", self._expire)),
+            LOOK: LoopingCall(Recurring("The look at the journal's files", self._look)),
+        }
+        for loop in self._loops.values():
+            loop.clock = clock
+
+    @property
+    def codepage(self) -> str:
+        """The code page of classic programs."""
+        return self.settings.codepage
 
     def open(self) -> None:
         """
@@ -154,25 +150,26 @@ class SignalService:
         Raises:
             JournalError: it cannot be read.
         """
-        loaded = self._journal.load()
+        journal, rules = self._worker.journal, self.rules
+        loaded = journal.load()
         self.histories.open()
-        self.records.open()
-        self._ownership.restore(self.records.held, self._clock.seconds())
+        rules.store.open()
+        rules.ownership.restore(rules.store.held, self._clock.seconds())
         self._load(loaded.states)
         for name in self._configured() - set(loaded.states) - set(loaded.damaged):
             try:
-                self._journal.create(name)
+                journal.create(name)
             except NotAskedError as error:
                 self.log.error("{name} is not made: {error}", name=name, error=error)
                 continue
-            self._load({name: self._journal.positions(name)})
-        self._complain()
+            self._load({name: journal.positions(name)})
+        self._worker.log_damage()
         try:
-            self._journal.check_files()
+            journal.check_files()
         except NotAskedError as error:
-            self._note_files(str(error))
+            self._worker.note_files(str(error))
         # Reopened by the thread that commits, behind the fork of a daemon.
-        self._journal.close()
+        journal.close()
 
     def _load(self, states: Mapping[str, State]) -> None:
         newest = max((s.positions[-1].when for s in states.values() if s.positions), default=0)
@@ -182,29 +179,34 @@ class SignalService:
 
     def start(self) -> None:
         """Begin to forget what went flat long ago, and to check what is on the disk."""
-        self._expiry.start(EXPIRY)
-        self._looking.start(LOOK, now=False)
-        self._scrubber.start()
-        self._pay_owed()
+        for seconds, loop in self._loops.items():
+            loop.start(seconds, now=seconds == EXPIRY)
+        self._worker.scrubber.start()
+        self._judge_owed()
         self._wait_for_lapse()
 
     async def close(self) -> None:
         """Store what waits, once, and close the journal; nothing is taken from now on."""
-        self._closed = True
-        self._scrubber.stop()
-        for each in (self._expiry, self._looking):
+        self._queue.closed = True
+        self._worker.scrubber.stop()
+        for each in self._loops.values():
             if each.running:
                 each.stop()
         self._wait_for_lapse()
-        left = await self._writer.close()
+        self._worker.wake()
+        self._go_on()
+        while self._running is not None:
+            await self._running
+        self._queue.fail_settling()
+        left = self._queue.next()
         self.fanout.close()
-        self.replay_caches.share.close()
+        self.replay_caches.budget.close()
         if left:
             self.log.error(
                 "The last positions of {symbols} could not be stored before the stop.",
                 symbols=", ".join(pending.draft.symbol for pending in left),
             )
-        await self._in_thread(self._journal.close)
+        await self._worker.close()
 
     def _configured(self) -> set[str]:
         """Name the channels that are there without anybody having published in them."""
@@ -218,9 +220,9 @@ class SignalService:
         self,
         name: str,
         producer: Producer,
-        refuse: Callable[[WireError], object] = lambda error: None,
-        fence: Callable[[str], object] = lambda channel: None,
-        close: Callable[[str], object] = lambda why: None,
+        refuse: Callable[[WireError], object] = noop,
+        fence: Callable[[str], object] = noop,
+        close: Callable[[str], object] = noop,
         who: PublisherId = UNIDENTIFIED,
         address: str = "",
     ) -> Publisher:
@@ -235,7 +237,7 @@ class SignalService:
             who: login and name, of dialect 2.
             address: where it comes from.
         """
-        return self._ownership.join(
+        return self.rules.ownership.join(
             lambda number: Publisher(name, number, producer, refuse, fence, close, who, address)
         )
 
@@ -246,10 +248,10 @@ class SignalService:
         Args:
             bye: whether it said so; else it holds its channels for a while.
         """
-        self._writer.left(publisher)
-        self._ownership.leave(publisher, self._clock.seconds(), bye)
+        self._queue.forget(publisher)
+        self.rules.ownership.leave(publisher, self._clock.seconds(), bye)
         self._tell_turns()
-        self._hear_refused()
+        self._judge_refused()
         self._keep_holders()
         self._wait_for_lapse()
 
@@ -265,23 +267,15 @@ class SignalService:
                 damaged). Other refusals are told to the publisher.
         """
         self._check_open(channel)
-        key = Key(channel, symbol)
-        self._ownership.hear(publisher, key)
-        if self._sets_nothing(publisher, key, volume):
-            self._ownership.claim(publisher, key)
+        key, ownership = SymbolKey(channel, symbol), self.rules.ownership
+        if publisher.refused:
+            ownership.hear(publisher, key)
+        when, waits = self._clock.seconds(), self._queue.holds(key)
+        if not waits and self.rules.says_nothing_new(publisher, key, volume, when):
+            ownership.claim(publisher, key)
             self._tell_turns()
         else:
-            self._take(Pending(Entry(channel, symbol, volume, self._now()), publisher))
-
-    def _sets_nothing(self, publisher: Publisher, key: Key, volume: Decimal) -> bool:
-        """Say whether a classic frame says what is stored, so that no commit need find out."""
-        if key in self._symbols or key.channel in self.records.paused:
-            return False
-        if self._ownership.holder(key.channel) is not None:
-            return False
-        if self._ownership.is_taken(publisher, key, self._clock.seconds()):
-            return False
-        return key.channel in self._book and self._book[key.channel].volume(key.symbol) == volume
+            self._add(Pending(Entry(channel, symbol, volume, self._now()), publisher))
 
     def publish(
         self, publisher: Publisher, draft: Entry, take: Take | None = None
@@ -296,9 +290,11 @@ class SignalService:
             WireError: it is not stored; the code says why. `server`: the disk failed, or the
                 daemon stops. `PolicyError`: who sets what does not let it be.
         """
-        self._check_open(draft.channel)
+        known = draft.channel in self._book and draft.channel not in self._worker.journal.damaged
+        if not known or self._queue.closed:
+            self._check_open(draft.channel)
         done: Deferred[int] = Deferred()
-        self._take(Pending(draft, publisher, done, take))
+        self._add(Pending(draft, publisher, done, take))
         return done
 
     def settled(self, publisher: Publisher) -> "Deferred[None]":
@@ -306,70 +302,56 @@ class SignalService:
         Return what fires once all that was taken from `publisher` is on disk; it fails with
         `JournalError` when the daemon stops before that.
         """
-        return self._writer.settled(publisher)
+        return self._queue.settled(publisher)
 
     def _check_open(self, channel: str) -> None:
-        if self._closed:
+        if self._queue.closed:
             raise WireError("server", "The daemon is stopping and takes no more positions")
         self._check_whole(channel)
-        if channel not in self._book and len(self._book.channels()) >= MAX_CHANNELS:
+        if channel not in self._book and len(self._book) >= MAX_CHANNELS:
             raise WireError("channel", f"There are {MAX_CHANNELS} channels, and this is one more")
 
     def _check_whole(self, channel: str) -> None:
-        why = self._journal.damaged.get(channel)
+        why = self._worker.journal.damaged.get(channel)
         if why is not None:
-            raise WireError("server", self._public(why))
+            raise WireError("server", self._worker.redact(why))
 
-    def _complain(self) -> None:
-        """Log which channels are damaged, each once."""
-        damaged = self._journal.damaged
-        for name in sorted(damaged.keys() - self._complained):
-            self.log.error("{sentence}", sentence=damaged[name])
-        self._complained = frozenset(damaged)
-
-    def _take(self, pending: Pending) -> None:
-        self._note(pending)
-        self._writer.take(pending)
-
-    def _note(self, pending: Pending) -> None:
-        key = Key(pending.draft.channel, pending.draft.symbol)
-        self._symbols[key] = self._symbols.get(key, 0) + 1
-
-    def _hear_refused(self) -> None:
+    def _judge_refused(self) -> None:
         """Judge again what classic publishers were refused for a reason that is over."""
-        when = self._clock.seconds()
-        for publisher, frames in self._ownership.settle(self.records.paused, when):
+        when, ownership = self._clock.seconds(), self.rules.ownership
+        for publisher, frames in ownership.settle(self.rules.store.paused, when):
             for key, volume in frames.items():
-                self._take(Pending(Entry(*key, volume, self._now()), publisher))
+                self._add(Pending(Entry(*key, volume, self._now()), publisher))
             self.settled(publisher).addBoth(_end, publisher)
 
     def _wait_for_lapse(self) -> None:
         """Wake up when somebody has not come back in time."""
-        due = self._ownership.next_lapse()
+        due = self.rules.ownership.next_lapse()
         if self._lapse is not None and self._lapse.active():
             self._lapse.cancel()
         self._lapse = None
-        if due is not None and not self._closed:
+        if due is not None and not self._queue.closed:
             delay = max(0.0, due - self._clock.seconds())
             self._lapse = self._clock.callLater(delay, self._lapsed)
 
     def _lapsed(self) -> None:
-        self._ownership.lapse(self._clock.seconds())
-        self._hear_refused()
+        self.rules.ownership.lapse(self._clock.seconds())
+        self._judge_refused()
         self._keep_holders()
         self._wait_for_lapse()
 
     def _keep_holders(self) -> None:
         """Let a start know who holds which channel."""
-        if self.records.held is not self._ownership.held and not self._closed:
-            self.records.held = self._ownership.held
-            self._in_thread(self._keep_records)
+        rules = self.rules
+        if rules.store.held is not rules.ownership.held and not self._queue.closed:
+            rules.store.held = rules.ownership.held
+            self._worker.keep_policy()
 
     # Pauses
 
     def mode(self, channel: str) -> PauseMode | None:
         """Return how a channel is paused; None = it is not."""
-        return self.records.paused.get(channel)
+        return self.rules.store.paused.get(channel)
 
     def pause(self, channel: str, mode: PauseMode | None) -> "Deferred[Any]":
         """
@@ -383,12 +365,12 @@ class SignalService:
         """
         self.channel(channel)
         if self.mode(channel) != mode:
-            self.records.pause(channel, mode)
+            self.rules.store.pause(channel, mode)
             told = wire.resumed(channel) if mode is None else wire.paused(channel, mode)
             self._announce(channel, told)
-            self._pay_owed()
-            self._hear_refused()
-        return self._in_thread(self.records.save)
+            self._judge_owed()
+            self._judge_refused()
+        return self._worker.save_policy()
 
     async def flatten(self, channel: str) -> int:
         """
@@ -401,7 +383,7 @@ class SignalService:
         """
         kept = self.pause(channel, "close_only")
         done: Deferred[int] = Deferred()
-        self._take(Pending(Entry(channel, "", FLAT, self._now()), OWNER, done))
+        self._add(Pending(Entry(channel, "", FLAT, self._now()), OWNER, done))
         try:
             closed = await done
         except WireError:
@@ -410,13 +392,15 @@ class SignalService:
         await kept
         return closed
 
-    def _pay_owed(self) -> None:
+    def _judge_owed(self) -> None:
         """Judge the reductions first that a channel refused while it was frozen."""
-        now, due = self._now(), self.records.due()
-        pendings = [Pending(replace(each, when=now), OWNER, owed=each) for each in due]
-        for pending in pendings:
-            self._note(pending)
-        self._writer.take_first(pendings)
+        due = self.rules.store.due()
+        if due:
+            now = self._now()
+            self._queue.add_first(
+                [Pending(replace(each, when=now), OWNER, owed=each) for each in due]
+            )
+            self._go_on()
 
     def _announce(self, channel: str, frame: bytes) -> None:
         """Tell those who follow a channel, or have published there."""
@@ -424,167 +408,247 @@ class SignalService:
         for session in list(self.sessions):
             session.announce(channel, frame)
 
-    # What the writer asks and tells
+    # Commits
 
-    def judge(self, batch: list[Pending]) -> PublishPolicy:
+    def _add(self, pending: Pending) -> None:
+        self._queue.add(pending)
+        if self._running is None:
+            self._run(self._commit_all())
+
+    def _go_on(self) -> None:
+        if self._running is None:
+            self._run(self._commit_all())
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        done = self._running = Deferred()
+        running = Deferred.fromCoroutine(work)
+        running.addErrback(lambda f: self.log.failure("The journal's work went wrong.", f))
+        running.addBoth(self._rest, done)
+
+    def _rest(self, _: object, done: "Deferred[None]") -> None:
+        self._running = None
+        done.callback(None)
+
+    async def _commit_all(self) -> None:
+        queue = self._queue
+        while batch := queue.next():
+            policy = self._policy(batch)
+            try:
+                stored = await self._worker.commit(policy.drafts, policy)
+            except Exception as error:
+                if not await self._recover(batch, policy, error):
+                    return
+            else:
+                if queue.succeed():
+                    self._log_recovery()
+                self._deliver(batch, stored, policy)
+
+    def _policy(self, batch: list[Pending]) -> PublishPolicy:
         """Return who judges a commit: it knows who publishes where at this moment."""
-        when, rooms, holders = self._clock.seconds(), {}, {}
-        for name in {pending.draft.channel for pending in batch}:
-            rooms[name] = Room()
-            if name in self._book:
-                spare = self._spare(name, [p.draft for p in batch if p.draft.channel == name])
-                rooms[name] = Room(self._book[name].net, self._book[name].keys, spare)
-            holder = self._ownership.holder(name)
-            if holder is not None:
-                holders[name] = holder
-        policy = PublishPolicy(self._limits, holders, rooms, self.records)
-        for pending in batch:
-            draft, publisher = pending.draft, pending.publisher
-            taken = self._ownership.is_taken(publisher, Key(draft.channel, draft.symbol), when)
-            policy.enter(draft, Claim(publisher, pending.take, pending.owed, taken))
-        self._policy = policy
-        return policy
-
-    def _spare(self, name: str, drafts: list[Entry]) -> frozenset[str]:
-        """Name the symbols that are flat for longer than they are repeated, if there is need."""
-        channel = self._book[name]
-        fresh = {d.symbol for d in drafts if d.volume and d.symbol not in channel.net}
-        over = len(channel.net) + len(fresh) - self.settings.max_symbols
-        if not fresh or over <= 0 or self._full.get(name, 0.0) > self._clock.seconds():
-            return frozenset()
-        return channel.flat(self._unrepeated())
+        return self.rules.policy(batch, self._clock.seconds(), self._unrepeated)
 
     def _unrepeated(self) -> int:
         """Return the moment before which what went flat is repeated no more."""
         return self._now.moment() - int(self.settings.repeat_closed * 1000)
 
-    def committed(self) -> None:
-        """Keep what must outlive the daemon of a commit that is stored; in the thread."""
-        if self._policy.finish() or self.records.trouble:
-            self._keep_records()
-
-    def _keep_records(self) -> None:
-        """Write what has changed; what the disk does not keep is tried again, in the thread."""
-        known = self.records.trouble
+    async def _commit_nothing(self) -> None:
+        """Find out, while nothing waits that would, whether the disk takes what it refused."""
+        policy = self._policy([])
         try:
-            self.records.save()
-        except JournalError as error:
-            if str(error) != known:
-                self.log.error("{error} It is known until the stop.", error=str(error))
+            await self._worker.commit([], policy)
+        except Exception as error:
+            await self._recover([], policy, error)
+        else:
+            if self._queue.recovered():
+                self._log_recovery()
+        await self._commit_all()
 
-    def known(self) -> dict[str, int]:
+    def _repair(self, error: Exception) -> None:
+        """Find out what came of a call of the journal that failed and is no commit."""
+        if self._running is None and not self._queue.closed:
+            self._run(self._mend(error))
+
+    async def _mend(self, error: Exception) -> None:
+        if await self._recover([], self._policy([]), error):
+            if self._queue.recovered():
+                self._log_recovery()
+            await self._commit_all()
+
+    async def _recover(self, batch: list[Pending], policy: PublishPolicy, error: Exception) -> bool:
+        """Find out what came of a commit that failed; return whether work goes on."""
+        queue, asked = self._queue, not isinstance(error, NotAskedError)
+        queue.fail()
+        self._note_trouble(error)
+        queue.resume()
+        stored, rested = Stored([None] * len(batch)), False
+        drafts = [pending.draft for pending in batch]
+        while asked:
+            try:
+                stored = await self._worker.recover(drafts, policy, self._known())
+                break
+            except Exception as unsure:
+                # Nothing is known, so nobody is answered and nothing is taken until it is.
+                self._note_trouble(unsure)
+                if queue.closed:
+                    queue.put_back()
+                    return False
+                await self._worker.sleep()
+                rested = True
+        lost = not stored.entries and not any(stored.outcomes)
+        if lost and asked and self._bisect(batch, policy, error):
+            return True
+        if lost:
+            batch = [*batch, *queue.take_parts()]
+            stored = Stored([None] * len(batch))
+        queue.give_up()
+        self._deliver(batch, stored, policy)
+        if not (rested or queue.closed):
+            await self._worker.sleep()
+        queue.keep_newest()
+        return not queue.closed
+
+    def _bisect(self, batch: list[Pending], policy: PublishPolicy, error: Exception) -> bool:
+        """Find the draft that lets commits fail; return whether that goes on."""
+        if self._queue.closed or not self._queue.is_isolated(batch):
+            return self._queue.split(batch)
+        why = f"It is not stored: it alone lets every commit fail that it is in: {error}"
+        self._deliver(batch, Stored([WireError("server", why)]), policy)
+        if not self._queue.splitting and self._queue.recovered():
+            self._log_recovery()
+        return True
+
+    def _known(self) -> dict[str, int]:
         """Return the last entry of each channel that was told."""
-        return {name: channel.seq for name, channel in self._book.channels().items()}
+        return {name: channel.seq for name, channel in self._book.items()}
 
-    def is_named(self, channel: str) -> bool:
-        """Say whether the epoch of a channel is known."""
-        return channel in self._book and bool(self._book[channel].epoch)
+    def _note_trouble(self, error: Exception) -> None:
+        if not isinstance(error, JournalError):
+            self.log.failure("The journal failed in a way that it does not know.", Failure(error))
+        if str(error) != self._queue.trouble:
+            self.log.error(
+                "{trouble} The last position of each symbol is kept and tried again every "
+                "{retry} s; followers are told what is stored.",
+                trouble=str(error),
+                retry=self.settings.retry,
+            )
+        self._queue.trouble = str(error)
 
-    def stored(self, batch: list[Pending], result: Stored) -> list[Pending]:
-        """Answer publishers, then tell followers; return what shall be tried again."""
-        for name, epoch in result.epochs.items():
-            self._book.channel(name).epoch = epoch
-        self._complain()
-        until = self._clock.seconds() + FULL
-        self._full.update(dict.fromkeys(self._policy.full, until))
-        self._policy.full.clear()
-        self._answering = True
-        pairs = list(zip(batch, result.outcomes, strict=True))
-        again = [pending for pending, outcome in pairs if not self._answer(pending, outcome)]
-        self._tell(result.entries)
-        self._answering = False
-        for pending, outcome in pairs:
-            if isinstance(outcome, Several) and not pending.draft.symbol:
-                self._announce(pending.draft.channel, wire.flattened(pending.draft.channel))
-        self._tell_turns()
-        self._tell_channels(result.epochs)
-        self._pay_owed()
-        if self._ownership.moved:  # to look at all of them would cost each signal their number
-            self._hear_refused()
-        self._keep_holders()
-        if self._lapse is None:  # one that is gone by now may hold its channel
+    def _log_recovery(self) -> None:
+        self.log.info("The journal takes positions again; what it had refused is stored.")
+
+    def _deliver(self, batch: list[Pending], stored: Stored, policy: PublishPolicy) -> None:
+        """Answer publishers, then tell followers."""
+        ownership, begun = self.rules.ownership, []
+        for name, epoch in stored.epochs.items():
+            channel = self._book.channel(name)
+            if not channel.epoch:
+                channel.epoch = epoch
+                begun.append(name)
+        self._worker.log_damage()
+        if policy.full:
+            self.rules.note_full(policy.full, self._clock.seconds())
+            policy.full = set()
+        ownership.quiet, again, flattened = True, [], []
+        for pending, outcome in zip(batch, stored.outcomes, strict=True):
+            if outcome is None and pending.done is None:
+                again.append(pending)
+                continue
+            self._queue.answered(pending)
+            if isinstance(outcome, Entry):
+                self._accept(pending, outcome)
+                continue
+            self._answer(pending, outcome)
+            if not pending.draft.symbol and isinstance(outcome, Several):
+                flattened.append(pending.draft.channel)
+        if stored.entries:
+            self._tell(stored.entries)
+        ownership.quiet = False
+        for name in flattened:
+            self._announce(name, wire.flattened(name))
+        if ownership.turns:
+            self._tell_turns()
+        if begun:
+            self._tell_channels(begun)
+        if self.rules.store.owed:
+            self._judge_owed()
+        if ownership.moved:  # to look at all of them would cost each signal their number
+            self._judge_refused()
+        if self.rules.store.held is not ownership.held:
+            self._keep_holders()
+        if self._lapse is None and ownership.waits:  # one that is gone by now may hold its channel
             self._wait_for_lapse()
-        return again
+        self._queue.finish(again)
 
     def _tell_turns(self) -> None:
         """Say who has come and gone; what they set is told before."""
-        if self._answering:
+        ownership = self.rules.ownership
+        if ownership.quiet:
             return
-        turns, self._ownership.turns = self._ownership.turns, []
+        turns, ownership.turns = ownership.turns, []
         for channel, up, since in turns:
             self.fanout.announce(channel, wire.status(channel, up, since))
 
     def _tell_channels(self, names: Collection[str]) -> None:
         """Tell those who were refused a channel that it is there now."""
-        for session in list(self.sessions) if names else ():
+        for session in list(self.sessions):
             session.offer(names)
 
-    def forgotten(self, pending: Pending) -> None:
-        """Take note that a draft is dealt with."""
-        key = Key(pending.draft.channel, pending.draft.symbol)
-        self._symbols[key] -= 1
-        if not self._symbols[key]:
-            del self._symbols[key]
-
-    def _answer(self, pending: Pending, outcome: Outcome | None) -> bool:
-        """Tell a publisher what became of a draft; return whether it is dealt with."""
-        if outcome is None and pending.done is None:
-            return False
-        self.forgotten(pending)
+    def _answer(self, pending: Pending, outcome: Outcome | None) -> None:
+        """Tell a publisher what became of a draft."""
         if outcome is None:
-            outcome = WireError("server", f"It is not stored: {self._writer.trouble}")
+            outcome = WireError("server", f"It is not stored: {self._queue.trouble}")
         if isinstance(outcome, Closed):
             outcome.why.closed = True
             outcome = outcome.why
         if isinstance(outcome, WireError):
             if outcome.code == "server":
-                outcome = WireError("server", self._public(str(outcome)))
+                outcome = WireError("server", self._worker.redact(str(outcome)))
             self._refuse(pending, outcome)
         else:
             self._accept(pending, outcome)
-        return True
 
     def _refuse(self, pending: Pending, error: WireError) -> None:
         if pending.done is not None:
             pending.done.errback(error)
             return
-        key = Key(pending.draft.channel, pending.draft.symbol)
         if isinstance(error, PolicyError):
-            volume = None if key in self._symbols else pending.draft.volume
-            self._ownership.owe(pending.publisher, key, volume, error.until)
+            key = SymbolKey(pending.draft.channel, pending.draft.symbol)
+            volume = None if self._queue.holds(key) else pending.draft.volume
+            self.rules.ownership.owe(pending.publisher, key, volume, error.until)
         pending.publisher.refuse(error)
 
     def _accept(self, pending: Pending, outcome: Entry | Several | Repeated | Unchanged) -> None:
         draft, publisher = pending.draft, pending.publisher
         if pending.done is not None:
-            pending.done.callback(_result(draft, outcome))
+            seq = outcome.seq if isinstance(outcome, Entry) else _result(draft, outcome)
+            pending.done.callback(seq)
         if publisher is OWNER:
             return
         if not draft.id:
-            self._ownership.claim(publisher, Key(draft.channel, draft.symbol))
+            self.rules.ownership.claim(publisher, SymbolKey(draft.channel, draft.symbol))
         elif pending.take != "0" and isinstance(outcome, (Entry, Several)):
-            self._ownership.take(publisher, draft.channel)
+            self.rules.ownership.take(publisher, draft.channel)
 
     def _tell(self, entries: Iterable[Entry]) -> None:
         channels: dict[str, list[Entry]] = {}
         for entry in entries:
             channels.setdefault(entry.channel, []).append(entry)
-        when = self._now.moment()
+        when, most = self._now.moment(), self.settings.max_symbols
         for name, found in channels.items():
-            channel = self._book.channel(name)
-            applied = [self._apply(channel, entry, when) for entry in found]
-            changes = [change for change in applied if change is not None]
-            self.replay_caches.told(name, found)
+            channel, changes = self._book.get(name) or self._book.channel(name), []
+            for entry in found:
+                # A symbol that was long flat makes room for one that is new.
+                room = len(channel.net) < most
+                if not room and entry.volume and entry.symbol not in channel.net:
+                    channel.evict(self._unrepeated())
+                    room = len(channel.net) < most
+                change = channel.apply(entry, when, room)
+                if change is not None:
+                    changes.append(change)
+            self.replay_caches.extend(name, found)
             # Paced followers would be told the last one of each symbol anyhow.
-            told = latest(changes) if self.settings.pace else changes
-            self.fanout.tell(name, Batch(found), told)
-
-    def _apply(self, channel: Channel, entry: Entry, when: int) -> Change | None:
-        """Set a position; a symbol that was long flat makes room for one that is new."""
-        most = self.settings.max_symbols
-        if entry.volume and entry.symbol not in channel.net and len(channel.net) >= most:
-            channel.evict(self._unrepeated())
-        return channel.apply(entry, when, len(channel.net) < most)
+            told = latest(changes) if self.settings.pace and len(changes) > 1 else changes
+            self.fanout.send(name, Batch(found), told)
 
     def _expire(self) -> "Deferred[None]":
         age = int(self.settings.remember * 1000)
@@ -592,7 +656,7 @@ class SignalService:
         old = self._book.flat_before(before) if self._now.steady else None
         if not old:
             return succeed(None)
-        done = self._ask(self._journal.expire, self._now() - age, old)
+        done = self._ask(self._worker.journal.expire, self._now() - age, old)
         return done.addCallback(lambda _: self._book.expire(before)).addErrback(
             lambda failure: self.log.error(
                 "Old flat symbols stay for another hour: {reason}",
@@ -626,67 +690,42 @@ class SignalService:
             raise WireError("channel", f"There is no channel {name}")
         return self._book[name]
 
+    def is_named(self, name: str) -> bool:
+        """Return whether a channel is there: its epoch is known."""
+        return name in self._book and bool(self._book[name].epoch)
+
     def epoch(self, name: str) -> str:
         """Return what names the journal of a channel; zeros where that is damaged."""
         return self._book.channel(name).epoch or UNKNOWN
 
     def read(self, channel: str, after: int, limit: int) -> "Deferred[list[Entry]]":
         """Fire with entries of a channel from `after` + 1 on; fails with `JournalError`."""
-        return self._ask(self._journal.read, channel, after, limit, later=True)
+        return self._ask(self._worker.journal.read, channel, after, limit, later=True)
 
     def _look(self) -> "Deferred[None]":
-        if self.records.trouble:
-            self._in_thread(self._keep_records)
-        looked: Deferred[Any] = self._in_thread(self._journal.check_files)
-        return looked.addCallbacks(self._files_found, self._files_failed)
+        return self._worker.check_files().addCallbacks(self._probe, self._repair_unsettled)
 
-    def _files_found(self, _: None) -> None:
-        self._note_files(None)
-        self._writer.probe()
-
-    def _files_failed(self, failure: Failure) -> None:
-        self._note_files(failure.getErrorMessage())
-        if self._journal.unsettled and isinstance(failure.value, Exception):
-            self._writer.repair(failure.value)
-
-    def _note_files(self, trouble: str | None) -> None:
-        if trouble is not None and trouble != self._unsound:
-            self.log.error("{trouble}", trouble=trouble)
-        self._unsound = trouble
-        if self._journal.trouble and self._journal.trouble != self._heads:
-            self.log.error(
-                "{trouble} Nothing is lost, but the loss of the journal's end would not be seen.",
-                trouble=self._journal.trouble,
-            )
-        self._heads = self._journal.trouble
+    def _probe(self, _: None) -> None:
+        if self._queue.trouble is not None and self._running is None and not self._queue.closed:
+            self._run(self._commit_nothing())
 
     def _ask(
         self, function: Callable[..., Any], *args: object, later: bool = False
     ) -> "Deferred[Any]":
         """Call the journal, for anything but a commit; what fails there is repaired at once."""
-        thread = self._later if later and self._later is not None else self._in_thread
-        done: Deferred[Any] = thread(function, *args)
-        return done.addCallbacks(self._worked, self._failed)
+        return self._worker.ask(function, *args, later=later).addErrback(self._ask_failed)
 
-    def _worked(self, result: Any) -> Any:
-        self._trouble = None
-        return result
-
-    def _failed(self, failure: Failure) -> Failure:
-        self._complain()
-        error = failure.value
-        if self._journal.unsettled and isinstance(error, Exception):
-            self._writer.repair(error)
-        elif isinstance(error, JournalError) and not isinstance(error, PrunedError):
-            known = (self._trouble, *self._journal.damaged.values())
-            if str(error) not in known:
-                self.log.error("{trouble}", trouble=str(error))
-                self._trouble = str(error)
+    def _ask_failed(self, failure: Failure) -> Failure:
+        self._repair_unsettled(failure)
         return failure
+
+    def _repair_unsettled(self, failure: Failure) -> None:
+        if self._worker.journal.unsettled and isinstance(failure.value, Exception):
+            self._repair(failure.value)
 
     def hash_at(self, channel: str, seq: int) -> "Deferred[str]":
         """Fire with the `h` of an entry; fails with `JournalError`."""
-        return self._ask(self._journal.hash_at, channel, seq, later=True)
+        return self._ask(self._worker.journal.hash_at, channel, seq, later=True)
 
     async def accept(self, channel: str, new_epoch: bool = False) -> int:
         """
@@ -703,11 +742,12 @@ class SignalService:
             WireError: `channel`; there is none of this name, or nothing is wrong with it.
             JournalError: the disk does not keep it.
         """
-        damaged = channel in self._journal.damaged
+        journal = self._worker.journal
+        damaged = channel in journal.damaged
         if not damaged:
             self.channel(channel)
         if damaged or new_epoch:
-            begin = self._journal.accept if damaged else self._journal.begin_epoch
+            begin = journal.accept if damaged else journal.begin_epoch
             self._begin(channel, await self._ask(begin, channel))
         else:
             await self.histories.accept(channel)
@@ -715,40 +755,25 @@ class SignalService:
 
     def _begin(self, channel: str, state: State) -> None:
         """Show everybody a channel that has a new epoch."""
-        self._complain()
+        self._worker.log_damage()
         self._book.load(channel, state, self._now.moment(), self._now.estimate())
         self.replay_caches.forget(channel)
         self.histories.forget(channel)
-        self.records.repeat(channel)
-        self._pay_owed()
+        self.rules.store.repeat(channel)
+        self._judge_owed()
         for session in list(self.sessions):
             session.renew(channel)
         self._tell_channels([channel])
 
     def provider(self, channel: str) -> tuple[bool, int]:
         """Say whether a channel has a publisher, and since when, in milliseconds."""
-        return self._ownership.status(channel)
+        return self.rules.ownership.status(channel)
 
     def health(self) -> dict[str, object]:
         """Report for `/healthz` and `mtnet status`; the former leaves the folders out."""
-        when = self._clock.seconds()
-        broken = self._journal.damaged
-        damaged = [*sorted(broken), *self._scrubber.findings]
-        full = sorted(name for name, until in self._full.items() if until > when)
-        diverged = self.histories.sentences()
+        full, diverged = self.rules.full(self._clock.seconds()), self.histories.sentences()
         causes = [
-            *filter(
-                None,
-                (
-                    self._unsound,
-                    self._writer.trouble,
-                    self._trouble,
-                    self._journal.trouble,
-                    self.records.trouble,
-                ),
-            ),
-            *(broken[name] for name in sorted(broken)),
-            *self._scrubber.findings,
+            *self._worker.causes(self._queue.trouble),
             *diverged,
             *(
                 f"{name} has {self.settings.max_symbols} symbols and was sent one more"
@@ -758,27 +783,27 @@ class SignalService:
         return {
             "healthy": not causes,
             "trouble": causes[0] if causes else None,
-            "damaged": damaged,
+            "damaged": self._worker.damage(),
             "diverged": diverged,
             "full": full,
-            "waiting": self._writer.waiting,
-            "publishers": self._ownership.live,
+            "waiting": len(self._queue),
+            "publishers": self.rules.ownership.live,
             "followers": self.fanout.count(),
         }
 
     def status(self) -> dict[str, object]:
         """Report that, and what each channel holds."""
-        names = {*self._book.channels(), *self.fanout.channels()}
+        names = {*self._book, *self.fanout.channels()}
         channels = {name: self._channel_status(name) for name in sorted(names)}
         sessions = [session.report() for session in self.sessions]
         return {**self.health(), "loop": LOOP, "channels": channels, "sessions": sessions}
 
     def _channel_status(self, name: str) -> dict[str, object]:
-        channel, (up, since) = self._book.channel(name), self._ownership.status(name)
+        channel, (up, since) = self._book.channel(name), self.rules.ownership.status(name)
         return {
             "epoch": channel.epoch,
             "seq": channel.seq,
-            "publishers": self._ownership.names(name),
+            "publishers": self.rules.ownership.names(name),
             "provider": "up" if up else "down",
             "since": since,
             "paused": self.mode(name),

@@ -190,7 +190,7 @@ class Subscription:
                 await self._snapshot()
                 return
         await self._send_queue.when_empty()
-        await self._signals.replay_caches.share.take()
+        await self._signals.replay_caches.budget.take()
         self._send(batch.entries, batch.frames, batch.text)
 
     async def _snapshot(self, diverged: bool = False) -> None:

@@ -7,11 +7,11 @@ Pure. Volumes are lots, signed; 0 = the position is closed.
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from mtnet.errors import WireError
+from mtnet.errors import PolicyError, WireError
 from mtnet.services.signals.journal.hash_chain import Held
 from mtnet.services.signals.model import FLAT, Entry
 from mtnet.services.signals.values import Kind
@@ -30,28 +30,12 @@ class Transition(Struct, frozen=True):
         before: the lots that it starts from; of a reversal those that it closes.
         tickets: the positions and orders of the symbol that it closes first: all of them.
         new_key: nothing stands under its key.
-        new_symbol: nothing is known of its symbol.
     """
 
     effect: Effect
     before: Decimal
     tickets: tuple[str, ...] = ()
     new_key: bool = False
-    new_symbol: bool = False
-
-    @property
-    def opens(self) -> bool:
-        """Whether there is more of it afterwards, or something else."""
-        return self.effect in ("opening", "reversal")
-
-    @property
-    def start(self) -> Decimal:
-        """The lots that its opening adds to."""
-        return self.before if self.effect == "opening" else FLAT
-
-    def positions(self, draft: Entry) -> int:
-        """Return how many more positions and orders there are with it."""
-        return bool(draft.volume) - (not self.new_key) - len(self.tickets)
 
 
 def transition(draft: Entry, held: Mapping[str, Held], classic: bool) -> Transition:
@@ -70,13 +54,18 @@ def transition(draft: Entry, held: Mapping[str, Held], classic: bool) -> Transit
         return _over_all_tickets(draft, held, classic)
     if draft.ticket and not by_ticket and held and held[""].entry.volume:
         raise _other_form(draft, "one net position", "no ticket")
-    standing = held.get(draft.ticket)
-    before = FLAT if standing is None else standing.entry.volume
-    if classic and held and _net(held) == draft.volume and _says_no_more(draft, held):
+    standing, volume = held.get(draft.ticket), draft.volume
+    if standing is None:
+        return Transition("opening" if volume else "reduction", FLAT, new_key=True)
+    stands = standing.entry
+    before = stands.volume
+    # No ticket is held here, so that the net position is what stands.
+    says_no_more = not draft.fields or not volume or draft.fields == stands.fields
+    if classic and volume == (before if stands.type == POSITION else FLAT) and says_no_more:
         return Transition("nothing", before)
-    same_type = standing is not None and standing.entry.type == draft.type
-    effect = _effect(before, draft.volume, same_type or not before)
-    return Transition(effect, before, new_key=not before, new_symbol=not held)
+    if not before:
+        return Transition("opening" if volume else "reduction", before, new_key=True)
+    return Transition(_effect(before, volume, stands.type == draft.type), before)
 
 
 def _over_all_tickets(draft: Entry, held: Mapping[str, Held], classic: bool) -> Transition:
@@ -107,17 +96,6 @@ def _net(held: Mapping[str, Held]) -> Decimal:
     return sum((entry.volume for entry in entries if entry.type == POSITION), FLAT)
 
 
-def _says_no_more(draft: Entry, held: Mapping[str, Held]) -> bool:
-    """Say whether a draft has no fields, or those that stand there."""
-    standing = held.get(draft.ticket)
-    return (
-        not draft.fields
-        or not draft.volume
-        or standing is None
-        or (draft.fields == standing.entry.fields)
-    )
-
-
 def _other_form(draft: Entry, stands: str, takes: str) -> WireError:
     return WireError(
         "field",
@@ -125,46 +103,42 @@ def _other_form(draft: Entry, stands: str, takes: str) -> WireError:
     )
 
 
+class Verdict(NamedTuple):
+    """
+    What becomes of a draft that is stored, at least in part.
+
+    Attributes:
+        change: what it does.
+        remember: whether a symbol of which nothing was known is remembered as flat.
+        refused: why the opening of a reversal is refused, whose closing is stored.
+    """
+
+    change: Transition
+    remember: bool = True
+    refused: PolicyError | None = None
+
+
 class CommitPolicy:
-    """Says of each draft of a commit, in order, whether it is stored; this one lets all be."""
+    """Accept-all policy: judges each draft of a commit, in order, against what stands then."""
 
     def begin(self) -> None:
         """Forget the drafts so far: the commit is tried from its first draft on, maybe again."""
 
-    def admit(self, draft: Entry) -> None:
+    def judge(self, draft: Entry, held: Mapping[str, Held]) -> Verdict | None:
         """
-        Look at who it comes from.
+        Decide what becomes of a draft, and count on it that this happens.
+
+        Args:
+            held: what is known of its symbol, by ticket.
+
+        Returns:
+            None = it changes nothing, and is no entry.
 
         Raises:
-            WireError: it is not heard.
+            WireError: it is not stored.
         """
+        change = transition(draft, held, not (draft.id or draft.ticket))
+        return None if change.effect == "nothing" else Verdict(change)
 
-    def is_classic(self, draft: Entry) -> bool:
-        """Say whether it is a net position of the classic dialect, which has no id."""
-        return not (draft.id or draft.ticket)
-
-    def weigh(self, draft: Entry, change: Transition) -> None:
-        """
-        Look at a draft, whatever it does.
-
-        Raises:
-            WireError: nothing is taken.
-        """
-
-    def open(self, draft: Entry, change: Transition) -> None:
-        """
-        Look at an opening, an increase, or the opening of a reversal.
-
-        Raises:
-            PolicyError: it is not stored; the closing of a reversal is.
-        """
-
-    def has_room(self, draft: Entry) -> bool:
-        """Say whether a symbol of which nothing is known may be remembered."""
-        return True
-
-    def stored(self, draft: Entry, change: Transition) -> None:
-        """Take note that it is stored."""
-
-    def closed(self, draft: Entry, count: int) -> None:
-        """Take note that so many positions and orders were closed, and nothing opened."""
+    def flattened(self, draft: Entry, count: int) -> None:
+        """Count on it that everything of a channel was closed, so many positions and orders."""

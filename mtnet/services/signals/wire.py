@@ -8,7 +8,7 @@ builders trust what they are given to be valid: it came through a reader or the 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -38,7 +38,7 @@ from mtnet.services.signals.values import (
     Take,
 )
 from mtnet.session import messages
-from mtnet.session.fields import ANY, CHANNEL, ID, NUMBER, TEXT, join_list
+from mtnet.session.fields import ANY, CHANNEL, ID, NUMBER, TEXT, FieldType, join_list
 from mtnet.session.grammar import MAX_FRAME, Message, append, enclose, encode, escape
 from mtnet.values import format_volume
 
@@ -403,7 +403,7 @@ def synced(channel: str, epoch: str, seq: int, h: str = "") -> bytes:
 
 def stored(id: str, seq: int) -> bytes:
     """Return the answer to PUBLISH, for when the commit has returned."""
-    return encode("STORED", id=id, seq=seq)
+    return b"<<STORED|id=%b|seq=%d>>\r\n" % (id.encode(), seq)  # an id needs no escape
 
 
 @lru_cache(CACHED)
@@ -467,7 +467,8 @@ def _entry(verb: str, entry: model.Entry, end: str = "") -> bytes:
     # Each signal goes through here; of all these values a symbol and a comment alone may hold
     # what must be escaped.
     payload = (
-        f"{verb}|channel={entry.channel}|seq={entry.seq}|symbol={escape(entry.symbol)}"
+        f"{verb}|channel={entry.channel}|seq={entry.seq}"
+        f"|symbol={entry.symbol if entry.symbol.isalnum() else escape(entry.symbol)}"
         f"|volume={format_volume(entry.volume)}|time={entry.when}"
     )
     if entry.ticket:
@@ -475,7 +476,7 @@ def _entry(verb: str, entry: model.Entry, end: str = "") -> bytes:
     if entry.type != "position":
         payload += f"|type={entry.type}"
     for key, text in entry.fields:
-        payload += f"|{key}={escape(text)}"
+        payload += f"|{key}={escape(text) if key == 'comment' else text}"
     if entry.opened is not None:
         payload += f"|opened={entry.opened}"
     if entry.popened is not None:
@@ -512,24 +513,53 @@ def _read_subscribe(message: Message) -> Subscribe:
     )
 
 
+_REQUIRED = ("id", "symbol", "volume")
+_PUBLISH: tuple[tuple[str, FieldType[Any]], ...] = (
+    ("id", ID),
+    ("symbol", SYMBOL),
+    ("volume", VOLUME),
+    ("type", KIND),
+    ("channel", CHANNEL),
+    ("ticket", TICKET),
+    *(("time" if name == "ptime" else name, type) for name, type in OPTIONAL.items()),
+    ("take", TAKE),
+)
+"""The fields of PUBLISH, in the order in which they are checked."""
+
+
 def _read_publish(message: Message) -> Publish:
-    identity = message.require("id", ID)
-    symbol, volume = message.require("symbol", SYMBOL), message.require("volume", VOLUME)
-    kind = message.get("type", KIND) or "position"
+    # Each PUBLISH goes through here: fields that are absent cost next to nothing.
+    fields = message.fields
+    found: dict[str, Any] = {}
+    for key, type in _PUBLISH:
+        if key in fields:
+            found[key] = message.get(key, type)
+        elif key in _REQUIRED:
+            message.require(key, type)
+        if key == "type" and key in fields:
+            _check_sign(message, found["type"], found["volume"])
+    optional = []
+    for name in OPTIONAL:
+        text = found.get("time" if name == "ptime" else name)
+        if text:
+            optional.append((name, text))
+    return Publish(
+        found["id"],
+        found["symbol"],
+        found["volume"],
+        found.get("channel") or "main",
+        found.get("ticket") or "",
+        found.get("type") or "position",
+        tuple(optional),
+        found.get("take"),
+    )
+
+
+def _check_sign(message: Message, kind: Kind, volume: Decimal) -> None:
     direction = kind.partition("_")[0]
     if (direction == "buy" and volume < 0) or (direction == "sell" and volume > 0):
         sign = "positive" if direction == "buy" else "negative"
         raise message.refusal(f"volume is {sign} for {kind}", message.fields["volume"])
-    return Publish(
-        identity,
-        symbol,
-        volume,
-        message.get("channel", CHANNEL) or "main",
-        message.get("ticket", TICKET) or "",
-        kind,
-        read_fields(message, "time"),
-        message.get("take", TAKE),
-    )
 
 
 def _read_ack(message: Message) -> Ack:

@@ -98,8 +98,8 @@ class WitnessedJournal(BadJournal):
 
     truth = None
 
-    def _take(self, connection, drafts, judge):
-        outcomes, rows = super()._take(connection, drafts, judge)
+    def _take(self, connection, drafts, policy):
+        outcomes, rows = super()._take(connection, drafts, policy)
         try:
             self.truth.rules.start()
             for draft, outcome in zip(drafts, outcomes, strict=True):

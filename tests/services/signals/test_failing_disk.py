@@ -14,7 +14,7 @@ from mtnet.clock import WallClock
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.service import LOOK, SignalService
+from mtnet.services.signals.service import EXPIRY, LOOK, SignalService
 from mtnet.services.signals.settings import SignalSettings
 from mtnet.storage import sqlite
 
@@ -309,10 +309,10 @@ def test_damage_that_a_look_behind_a_failed_commit_meets_lets_the_others_go_on(t
 def test_damage_that_the_daily_check_finds_refuses_the_channel_at_once(two_channels, log):
     harness = two_channels
     shell(harness.journal.path, "UPDATE known SET proof = zeroblob(32) WHERE channel = 'gold'")
-    harness.signals._scrubber.start()
+    harness.signals._worker.scrubber.start()
     for _ in range(20):
         harness.wait()
-    harness.signals._scrubber.stop()
+    harness.signals._worker.scrubber.stop()
     assert harness.signals.health()["damaged"] == ["gold"]
     with pytest.raises(WireError, match="ids are changed"):
         harness.publish_in("gold", "g3")
@@ -418,7 +418,7 @@ def test_a_folder_that_is_gone_is_told_by_health_before_anybody_publishes(harnes
     harness.wait()
     assert harness.answers[-1] == ("b", 2)
     assert harness.signals.health()["healthy"]
-    harness.signals._expiry.stop()
+    harness.signals._loops[EXPIRY].stop()
 
 
 def test_heads_that_take_no_write_are_told_and_written_when_they_do(harness, monkeypatch, log):
@@ -443,7 +443,7 @@ def test_heads_that_take_no_write_are_told_and_written_when_they_do(harness, mon
     harness.wait(LOOK)
     assert harness.signals.health()["healthy"]
     assert checkpoints.read()["main"].seq == 2, "nobody had to publish for that"
-    harness.signals._expiry.stop()
+    harness.signals._loops[EXPIRY].stop()
 
 
 def test_the_end_of_a_log_that_is_lost_is_found_without_a_commit(harness):
@@ -456,7 +456,7 @@ def test_the_end_of_a_log_that_is_lost_is_found_without_a_commit(harness):
     health = harness.signals.health()
     assert not health["healthy"]
     assert "signals.sqlite" in health["trouble"]
-    harness.signals._expiry.stop()
+    harness.signals._loops[EXPIRY].stop()
 
 
 def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(harness, tmp_path):
@@ -477,7 +477,7 @@ def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(harness, tmp_path)
     harness.wait()
     assert harness.answers[-1] == ("b", 2)
     assert harness.signals.health()["healthy"]
-    harness.signals._expiry.stop()
+    harness.signals._loops[EXPIRY].stop()
 
 
 def test_a_disk_that_has_room_again_is_healthy_though_nobody_publishes(harness):
@@ -493,7 +493,7 @@ def test_a_disk_that_has_room_again_is_healthy_though_nobody_publishes(harness):
     assert harness.signals.health()["healthy"], harness.signals.health()["trouble"]
     harness.publish("c")
     assert harness.answers == [("a", 1), ("b", "server"), ("c", 2)]
-    harness.signals._expiry.stop()
+    harness.signals._loops[EXPIRY].stop()
 
 
 def test_a_disk_that_fails_on_stays_in_trouble(harness):
@@ -504,4 +504,4 @@ def test_a_disk_that_fails_on_stays_in_trouble(harness):
     for _ in range(9):
         harness.wait(LOOK)
     assert harness.signals.health()["trouble"] == "The disk is full."
-    harness.signals._expiry.stop()
+    harness.signals._loops[EXPIRY].stop()

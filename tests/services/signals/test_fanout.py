@@ -50,7 +50,7 @@ class Harness:
     def tell(self, seq, channel="main"):
         entry = Entry(channel, "GBPUSD", Decimal(seq), 0, seq=seq)
         change = Change(channel, "GBPUSD", Decimal(seq), 0)
-        self.fanout.tell(channel, Batch([entry]), [change])
+        self.fanout.send(channel, Batch([entry]), [change])
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from mtnet.errors import JournalError, PrunedError, WireError
 from mtnet.services.signals.journal import checkpoints as disk
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Entry, Loaded, Repeated, Unchanged
-from mtnet.services.signals.transitions import CommitPolicy
+from mtnet.services.signals.transitions import CommitPolicy, transition
 from mtnet.storage import sqlite
 
 RETAIN = 1_000
@@ -104,7 +104,7 @@ def test_an_epoch_is_drawn_once_for_each_channel(opened):
 
 def test_a_channel_is_made_by_its_first_accepted_draft_and_by_no_other(journal):
     class No(CommitPolicy):
-        def admit(self, draft):
+        def judge(self, draft, held):
             raise WireError("denied", "No")
 
     assert codes(journal.commit([draft()], No())) == ["denied"]
@@ -191,10 +191,12 @@ def test_the_judge_sees_the_drafts_before_and_its_refusal_is_the_outcome(journal
     seen = []
 
     class NotTwo(CommitPolicy):
-        def weigh(self, draft, change):
+        def judge(self, draft, held):
+            change = transition(draft, held, classic=True)
             seen.append((str(draft.volume), str(change.before), change.effect))
             if draft.volume == 2:
                 raise WireError("denied", "Not two")
+            return super().judge(draft, held)
 
     outcomes = journal.commit([draft(volume=v) for v in ("1", "2", "3", "3")], NotTwo())
     assert codes(outcomes) == [Entry, "denied", Entry, Unchanged]
@@ -318,7 +320,7 @@ def test_after_an_error_nothing_is_taken_until_it_is_known_what_came_of_it(journ
     journal.commit([draft()])
 
     class Broken(CommitPolicy):
-        def admit(self, draft):
+        def judge(self, draft, held):
             raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError):
@@ -521,9 +523,10 @@ def test_a_commit_goes_on_with_what_the_last_one_left_and_does_not_read_it_again
 
 def test_a_commit_does_not_go_on_with_what_a_failed_one_was_about_to_leave(journal):
     class Broken(CommitPolicy):
-        def admit(self, draft):
+        def judge(self, draft, held):
             if draft.symbol == "EURUSD":
                 raise RuntimeError
+            return super().judge(draft, held)
 
     journal.commit([draft()])
     with pytest.raises(RuntimeError):

@@ -161,7 +161,7 @@ def test_the_oldest_of_very_many_fences_are_forgotten(serve, monkeypatch):
     take(server, server.named("holder"), "free")
     for name in "abc":
         assert take(server, server.named(name), "free") == "fenced"
-    assert [who.name for who in server.signals.records.fenced["main"]] == ["b", "c"]
+    assert [who.name for who in server.signals.rules.store.fenced["main"]] == ["b", "c"]
 
 
 # A publisher of dialect 2 that is gone

@@ -290,7 +290,7 @@ def test_flattened_is_told_though_the_disk_does_not_keep_the_pause(server, monke
 def test_a_refused_signal_makes_no_channel(serve):
     server = serve("signals.channels.gold.max_volume=1")
     publisher = server.greet()
-    server.signals.records.pause("oil", "close_only")
+    server.signals.rules.store.pause("oil", "close_only")
     server.publish(publisher, "a", "1", channel="oil")
     assert "denied" in codes(publisher)[-1]
     assert "oil" not in server.signals.status()["channels"]

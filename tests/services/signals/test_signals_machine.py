@@ -102,7 +102,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         self.server.env.now.check_start()
         self.server.disk.held = True
         # A crash may come before it is kept who holds the channel.
-        holder = self.server.signals._ownership.holder("main")
+        holder = self.server.signals.rules.ownership.holders.get("main")
         self.rules.restart(holder, self.clock.seconds())
         self.forget_pauses()
         self.watch(self.server.signals)
@@ -118,21 +118,21 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
 
     def watch(self, signals):
         """Tell the rules when commits are judged and stored, and when publishers go."""
-        judge, committed, leave = signals.judge, signals.committed, signals.leave
+        policy, finish, leave = signals._policy, signals._worker._finish, signals.leave
 
         def begin(batch):
             self.rules.begin(batch, self.clock.seconds())
-            return judge(batch)
+            return policy(batch)
 
-        def stored():
+        def stored(policy):
             self.rules.committed()
-            committed()
+            finish(policy)
 
         def gone(publisher, bye=False):
             self.rules.leave(publisher, bye, self.clock.seconds())
             leave(publisher, bye)
 
-        signals.judge, signals.committed, signals.leave = begin, stored, gone
+        signals._policy, signals._worker._finish, signals.leave = begin, stored, gone
 
     def fail(self, fault):
         journal = self.server.journal
@@ -222,9 +222,9 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
     def check_that_nothing_is_left(self):
         assert not self.server.signals.sessions
         assert self.server.signals.fanout.count() == 0
-        self.server.signals._expiry.stop()
-        self.server.signals._scrubber.stop()
-        self.server.signals._looking.stop()
+        self.server.signals._worker.scrubber.stop()
+        for loop in self.server.signals._loops.values():
+            loop.stop()
         self.clock.advance(LINGER)
         self.server.disk.work()
         assert self.clock.getDelayedCalls() == []

@@ -80,7 +80,9 @@ class Checkpoints:
         try:
             file = self._file if self._file is not None else self._open()
             for checkpoint in checkpoints:
-                place = self._place(checkpoint.channel)
+                place = self._places.get(checkpoint.channel)
+                if place is None:
+                    place = self._new_place(checkpoint.channel)
                 file.seek(_offset(place, checkpoint.revision & 1))
                 file.write(_seal(checkpoint))
         except OSError as error:
@@ -135,11 +137,10 @@ class Checkpoints:
         self._file = FileIO(self.path, "r+")
         return self._file
 
-    def _place(self, channel: str) -> int:
-        if channel not in self._places:
-            self._places[channel] = self._next
-            self._next += 1
-        return self._places[channel]
+    def _new_place(self, channel: str) -> int:
+        place = self._places[channel] = self._next
+        self._next += 1
+        return place
 
 
 def read(path: Path) -> bytes:

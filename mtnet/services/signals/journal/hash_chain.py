@@ -18,7 +18,8 @@ from mtnet.services.signals.values import Kind
 
 GENESIS = bytes(32)
 """The hash before the first entry of a channel."""
-_SUMS = 1 << 256
+SUMS = 1 << 256
+"""Sums of hashes are taken modulo this."""
 
 
 class _Line(Struct, array_like=True, frozen=True):
@@ -77,7 +78,13 @@ class Checkpoint(Struct, frozen=True):
 
 
 class Held(Struct, frozen=True):
-    """A position with the row that proves it: the hash before its entry, and its entry."""
+    """
+    A position with the row that proves it.
+
+    Attributes:
+        link: the hash before its entry.
+        body, hash: of its entry.
+    """
 
     entry: Entry
     link: bytes
@@ -181,27 +188,27 @@ def checkpoint_of(row: Row, digest: bytes | None = None) -> Checkpoint:
     return Checkpoint(row.name, row.epoch, row.seq, row.revision, row.hash, proof)
 
 
-def content(draft: Entry) -> tuple[object, ...]:
-    """Return what a draft asks for; when it came is no part of it."""
-    # 0.50 is 0.5, and so must be its text.
-    volume = draft.volume.normalize() if draft.volume else 0
-    fields = sorted(draft.fields)  # whose order says nothing
-    return draft.channel, draft.symbol, draft.ticket, str(volume), draft.type, fields
-
-
 def prove_id(draft: Entry, seq: int) -> bytes:
-    """Return the hash of an id, the entry that it was stored as, and its content."""
-    return sha256(_encoder.encode((draft.id, seq, content(draft)))).digest()
+    """
+    Return the hash of an id, the entry that it was stored as, and its content.
+
+    When a draft came is no part of its content, and neither is the order of its fields.
+    """
+    # 0.50 is 0.5, and so must be its text.
+    volume = str(draft.volume.normalize() if draft.volume else 0)
+    fields = sorted(draft.fields)
+    content = draft.channel, draft.symbol, draft.ticket, volume, draft.type, fields
+    return sha256(_encoder.encode((draft.id, seq, content))).digest()
 
 
 def id_item(id: str, seq: int, proof: bytes) -> int:
     """Return what a row of the table `known` adds to the sum of its channel."""
-    return _number(sha256(_encoder.encode((id, seq)) + proof).digest())
+    return int.from_bytes(sha256(_encoder.encode((id, seq)) + proof).digest(), "big")
 
 
 def position_item(symbol: str, ticket: str, hash: bytes) -> int:
     """Return what a row of the table `position` adds to the sum of its channel."""
-    return _number(sha256(_encoder.encode((symbol, ticket)) + hash).digest())
+    return int.from_bytes(sha256(_encoder.encode((symbol, ticket)) + hash).digest(), "big")
 
 
 def add(total: bytes, item: int) -> bytes:
@@ -211,7 +218,7 @@ def add(total: bytes, item: int) -> bytes:
     A row can so be put in and taken out without looking at the others, and no row can be
     changed, lost or added by a fault and leave the sum as it was.
     """
-    return ((_number(total) + item) % _SUMS).to_bytes(32, "big")
+    return ((int.from_bytes(total, "big") + item) % SUMS).to_bytes(32, "big")
 
 
 def prove(channel: str, symbol: str, ticket: str, row: tuple[bytes, bytes, bytes]) -> Held:
@@ -239,7 +246,3 @@ def shown(ticket: str, entry: Entry) -> Entry:
         return entry
     bare = Entry(entry.channel, entry.symbol, entry.volume, entry.when, seq=entry.seq)
     return msgspec.structs.replace(bare, previous=entry.previous, h=entry.h)
-
-
-def _number(digest: bytes) -> int:
-    return int.from_bytes(digest, "big")

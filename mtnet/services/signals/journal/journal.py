@@ -8,8 +8,8 @@ Blocking, for one thread at a time. A commit that returned is on the platter
 import sqlite3
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeVar
 
 from mtnet.errors import DamageError, JournalError, NotAskedError, WireError
@@ -18,7 +18,6 @@ from mtnet.services.signals.journal.hash_chain import (
     Checkpoint,
     Row,
     checkpoint_of,
-    decode_row,
     short,
 )
 from mtnet.services.signals.journal.maintenance import adopt, checkpoints_path, verify
@@ -26,7 +25,6 @@ from mtnet.services.signals.journal.opening import REMEDY, beyond, blame, check_
 from mtnet.services.signals.journal.schema import SCHEMA, TABLES, old_positions
 from mtnet.services.signals.journal.transaction import (
     Transaction,
-    find_row,
     new_row,
     next_epoch,
     read_row,
@@ -64,6 +62,8 @@ class Journal:
     Attributes:
         trouble: why the checkpoints could not be noted after the last commit; nothing is lost, but
             a loss would not be seen.
+        damaged: the channels that are refused, each with a sentence; another mapping with each
+            change.
         attempted: what becomes of each draft of the last commit where that turns out to be
             stored; empty = none was judged.
     """
@@ -76,7 +76,7 @@ class Journal:
         self._checkpoints = Checkpoints(checkpoints_path(path))
         self._transactions: dict[str, Transaction] = {}
         self._behind: dict[str, Checkpoint] = {}
-        self._damaged: dict[str, str] = {}
+        self.damaged: Mapping[str, str] = {}
         self._spoilt: dict[str, str] = {}
         self._settled = False
         self._checking: Generator[Progress] | None = None
@@ -85,11 +85,6 @@ class Journal:
     def unsettled(self) -> bool:
         """Whether a call failed, and what came of it is not known."""
         return not self._settled
-
-    @property
-    def damaged(self) -> Mapping[str, str]:
-        """Return the channels that are refused, each with a sentence."""
-        return MappingProxyType(self._damaged)
 
     def load(self) -> Loaded:
         """
@@ -137,25 +132,26 @@ class Journal:
 
         self._write(make)
 
-    def commit(self, drafts: Iterable[Entry], judge: CommitPolicy | None = None) -> list[Outcome]:
+    def commit(self, drafts: Iterable[Entry], policy: CommitPolicy | None = None) -> list[Outcome]:
         """
         Store drafts, all that are accepted or, when this raises, none that is known of.
 
         Args:
-            judge: raises WireError for what must not be stored; it is told what each draft does
-                to what stands then, the drafts before it included. None = all is stored.
+            policy: judges each draft against what stands then, the drafts before it included.
+                None = all is stored.
 
         Returns:
             What became of each draft, in their order. A refusal is returned, not raised: `id`
             (it was stored with other fields), `field` (with a ticket where the net position
             stands, or the other way round), `server` (the channel is damaged, which may be found
-            by this), `channel` (its name), or what `judge` raised.
+            by this), `channel` (its name), or what `policy` raised.
 
         Raises:
             JournalError: the disk is full or failed; ask `recover`.
         """
-        wanted, judge, self.attempted = list(drafts), judge or CommitPolicy(), []
-        return self._write(lambda connection: self._take(connection, wanted, judge))
+        self.attempted = []
+        wanted, policy = list(drafts), policy or CommitPolicy()
+        return self._write(partial(self._take, drafts=wanted, policy=policy))
 
     def find(self, drafts: Iterable[Entry]) -> list[Outcome | None]:
         """
@@ -240,9 +236,9 @@ class Journal:
 
         state = self._write(make)
         self._checkpoints.sync()
-        self._damaged, self._spoilt = (
+        self.damaged, self._spoilt = (
             {name: why for name, why in known.items() if name != channel}
-            for known in (self._damaged, self._spoilt)
+            for known in (self.damaged, self._spoilt)
         )
         return state
 
@@ -344,7 +340,7 @@ class Journal:
                 f"{self.path} shows {len(landed)} entries that may not be on the disk, and there "
                 "is no room to write them, or somebody reads the file; it is tried again."
             )
-        self._damaged = dict(loaded.damaged)
+        self.damaged = dict(loaded.damaged)
         self._behind = {}
         if forced or not strict:
             checkpoints = map(checkpoint_of, rows)
@@ -375,13 +371,14 @@ class Journal:
     # Writing
 
     def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[Checkpoint]]]) -> T:
-        self._refuse_unsettled()
+        if not self._settled:
+            self._refuse_unsettled()
         self._settled = False
         try:
             result, checkpoints = self._database.transaction(work)
         except (DamageError, WireError, NotAskedError) as error:
             self._settled = True  # nothing was asked of the disk
-            if not isinstance(error, DamageError) or error.channel in self._damaged:
+            if not isinstance(error, DamageError) or error.channel in self.damaged:
                 raise
             self._spoil(error.channel, sentence(self.path, error.channel, error))
             return self._write(work)  # the other channels go on
@@ -392,33 +389,33 @@ class Journal:
     def _spoil(self, channel: str, why: str) -> None:
         """Refuse a channel from now on."""
         self._spoilt = {**self._spoilt, channel: why}
-        self._damaged = {**self._damaged, channel: why}
+        self.damaged = {**self.damaged, channel: why}
 
     def _note(self, checkpoints: Iterable[Checkpoint]) -> None:
         """Tell the checkpoint file; what it does not take now, it takes with the next commit."""
-        self._behind.update({checkpoint.channel: checkpoint for checkpoint in checkpoints})
-        if not self._behind:
-            self.trouble = ""
-            return
-        try:
-            self._checkpoints.write(self._behind.values())
-        except JournalError as error:
-            self.trouble = str(error)
-            return
-        self._behind, self.trouble = {}, ""
+        for checkpoint in checkpoints:
+            self._behind[checkpoint.channel] = checkpoint
+        if self._behind:
+            try:
+                self._checkpoints.write(self._behind.values())
+            except JournalError as error:
+                self.trouble = str(error)
+                return
+            self._behind.clear()
+        self.trouble = ""
 
     def _take(
-        self, connection: sqlite3.Connection, drafts: list[Entry], judge: CommitPolicy
+        self, connection: sqlite3.Connection, drafts: list[Entry], policy: CommitPolicy
     ) -> tuple[list[Outcome], list[Checkpoint]]:
         transactions: dict[str, Transaction] = {}
         outcomes: list[Outcome] = []
-        judge.begin()
+        policy.begin()
         for draft in drafts:
             try:
-                transaction = transactions.get(draft.channel) or self._transaction(
-                    connection, draft.channel
-                )
-                outcomes.append(transaction.take(draft, judge))
+                transaction = transactions.get(draft.channel)
+                if transaction is None:
+                    transaction = self._transaction(connection, draft.channel)
+                outcomes.append(transaction.take(draft, policy))
                 transactions[draft.channel] = transaction
             except WireError as error:
                 outcomes.append(error)
@@ -432,30 +429,30 @@ class Journal:
         return outcomes, checkpoints
 
     def _transaction(self, connection: sqlite3.Connection, channel: str) -> Transaction:
-        _check_name(channel)
-        if channel in self._damaged:
-            raise WireError("server", self._damaged[channel])
         # Whatever fails from here on, nothing goes on with what it was about to write.
-        last, found = self._transactions.pop(channel, None), find_row(connection, channel)
-        if found is None:
-            return Transaction(connection, new_row(channel))
-        if last is not None and last.goes_on(connection, found):
+        last = self._transactions.pop(channel, None)
+        if channel in self.damaged:
+            raise WireError("server", self.damaged[channel])
+        if last is not None and last.goes_on(connection):
             return last
-        return Transaction(connection, decode_row(channel, *found))
+        _check_name(channel)
+        row = read_row(connection, channel)
+        return Transaction(connection, new_row(channel) if row is None else row)
 
     def _flush(
         self, transactions: Mapping[str, Transaction], empty: bool = False
     ) -> list[Checkpoint]:
         checkpoints = []
-        for transaction in transactions.values():
-            if transaction.changed or empty:
-                if not transaction.revision:
-                    self._checkpoints.begin(transaction.channel, transaction.epoch)
-                try:
-                    checkpoints.append(transaction.flush(*self._keeps))
-                except sqlite3.DatabaseError as error:
-                    raise blame(transaction.channel, error) from error
-            self._transactions[transaction.channel] = transaction
+        for channel, transaction in transactions.items():
+            if not transaction.revision and (empty or not transaction.unchanged):
+                self._checkpoints.begin(channel, transaction.epoch)
+            try:
+                checkpoint = transaction.flush(*self._keeps, empty)
+            except sqlite3.DatabaseError as error:
+                raise blame(channel, error) from error
+            if checkpoint is not None:
+                checkpoints.append(checkpoint)
+            self._transactions[channel] = transaction
         return checkpoints
 
     def _expire(
@@ -465,7 +462,7 @@ class Journal:
         among: Collection[tuple[str, str]] | None,
     ) -> tuple[list[tuple[str, str]], list[Checkpoint]]:
         gone, transactions = [], {}
-        for name in set(channels(connection)) - set(self._damaged):
+        for name in set(channels(connection)) - set(self.damaged):
             row = read_row(connection, name)
             if row is None:
                 continue
@@ -496,7 +493,7 @@ class Journal:
             return self._database.read(find)
         except DamageError as damage:
             self._spoil(channel, sentence(self.path, channel, damage))
-            raise JournalError(self._damaged[channel]) from damage
+            raise JournalError(self.damaged[channel]) from damage
 
     def _refuse_unsettled(self) -> None:
         if not self._settled:
@@ -513,13 +510,13 @@ class Journal:
         except WireError as error:
             return None if error.code == "channel" else error
         except JournalError:
-            if draft.channel not in self._damaged:
+            if draft.channel not in self.damaged:
                 raise
-            return WireError("server", self._damaged[draft.channel])
+            return WireError("server", self.damaged[draft.channel])
 
     def _refuse_damaged(self, channel: str) -> None:
-        if channel in self._damaged:
-            raise JournalError(self._damaged[channel])
+        if channel in self.damaged:
+            raise JournalError(self.damaged[channel])
 
 
 def _check_name(channel: str) -> None:

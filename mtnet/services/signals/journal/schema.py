@@ -68,13 +68,14 @@ def rows(
     Raises:
         sqlite3.DatabaseError: they are of others: a damaged file gives rows of another table.
     """
-    return shaped(fetch(connection, statement, *values), shape)
+    return shaped(connection.execute(statement, values).fetchall(), shape)
 
 
 def shaped(found: Rows, shape: tuple[type, ...]) -> Rows:
     """Return `found`, if it is what `rows` may return."""
-    if any(tuple(map(type, row)) != shape for row in found):
-        raise sqlite3.DatabaseError("a row is not of its table")
+    for row in found:
+        if tuple(map(type, row)) != shape:
+            raise sqlite3.DatabaseError("a row is not of its table")
     return found
 
 

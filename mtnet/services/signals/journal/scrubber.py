@@ -1,6 +1,7 @@
 """Checks every row of the journal while the daemon runs, a slice at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -11,10 +12,11 @@ from twisted.python.failure import Failure
 from mtnet.clock import DAY
 from mtnet.errors import JournalError
 from mtnet.recurring import Recurring
-from mtnet.services.signals.journal.group_commit import Thread
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.verify import Progress
 
+Thread = Callable[..., "Deferred[Any]"]
+"""Runs a blocking function off the reactor, one at a time, in order."""
 PERIOD = DAY
 """Seconds between two checks; the first begins at the start."""
 REST = 0.02

@@ -9,29 +9,28 @@ what is as this one left it.
 import secrets
 import sqlite3
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import TypeAlias
 
 from msgspec.structs import force_setattr, replace
 
-from mtnet.errors import DamageError, PolicyError, WireError
+from mtnet.errors import DamageError, WireError
 from mtnet.services.signals.journal.hash_chain import (
+    SUMS,
     Checkpoint,
     Held,
     Row,
     add,
-    checkpoint_of,
     decode,
     decode_row,
     encode,
     encode_row,
     id_item,
-    link,
     position_item,
     prove,
     prove_id,
-    short,
 )
-from mtnet.services.signals.journal.schema import rows
+from mtnet.services.signals.journal.schema import rows, shaped
 from mtnet.services.signals.model import (
     FLAT,
     Closed,
@@ -41,7 +40,7 @@ from mtnet.services.signals.model import (
     Several,
     Unchanged,
 )
-from mtnet.services.signals.transitions import CommitPolicy, Transition, transition
+from mtnet.services.signals.transitions import CommitPolicy, Transition
 
 Sealed: TypeAlias = tuple[bytes, bytes]
 """The row of a channel as it stands in its table, and its digest."""
@@ -107,28 +106,33 @@ class Transaction:
         self._connection, self._sealed = connection, NOTHING
         self.channel, self.epoch = row.name, row.epoch
         self._symbols: dict[str, dict[str, Held]] = {}
+        self._items: dict[tuple[str, str], int] = {}
         self._begin(row)
 
     def _begin(self, row: Row) -> None:
         self._row, self.revision = row, row.revision
-        self._seq, self._hash, self._sum = row.seq, row.hash, row.positions
+        self._seq, self._hash = row.seq, row.hash
+        self._sum = int.from_bytes(row.positions, "big")
         self._ids: dict[str, tuple[int, bytes]] = {}
         self._entries: list[tuple[str, int, bytes, bytes]] = []
         self._touched: dict[tuple[str, str], None] = {}
 
     @property
-    def changed(self) -> bool:
-        """Whether anything is to be written."""
-        return bool(self._entries or self._touched)
+    def unchanged(self) -> bool:
+        """Whether nothing is to be written."""
+        return not (self._entries or self._touched)
 
-    def goes_on(self, connection: sqlite3.Connection, found: Sealed) -> bool:
+    def goes_on(self, connection: sqlite3.Connection) -> bool:
         """
-        Say whether a transaction may begin with what the last one left here: the row of the
+        Return whether a transaction may begin with what the last one left here: the row of the
         channel, which proves all others and changes with each of them, is the one written then.
         """
-        return self._connection is connection and self._sealed == found
+        if self._connection is not connection:
+            return False
+        found: Sealed | None = connection.execute(_ROW, (self.channel,)).fetchone()
+        return found == self._sealed
 
-    def take(self, draft: Entry, judge: CommitPolicy) -> Outcome:
+    def take(self, draft: Entry, policy: CommitPolicy) -> Outcome:
         """
         Return what becomes of a draft.
 
@@ -136,10 +140,28 @@ class Transaction:
             DamageError: what is stored is not what was written.
         """
         try:
-            seq = self._repeated(draft) if draft.id else None
-            return Repeated(seq) if seq is not None else self._judged(draft, judge)
+            if draft.id:
+                seq = self._repeated(draft)
+                if seq is not None:
+                    return Repeated(seq)
+            if not draft.symbol:
+                return self._flatten(draft, policy)
+            held = self._symbols.get(draft.symbol)
+            if held is None:
+                held = self._load(draft.symbol)
+            verdict = policy.judge(draft, held)
         except WireError as error:
             return error
+        if verdict is None:
+            return Unchanged()
+        change, remember, refused = verdict
+        if refused is not None:
+            return Closed(tuple(self._close(draft, change.tickets or (draft.ticket,))), refused)
+        opened = _opened(draft, change, held)
+        if not change.tickets:
+            return self._store(draft, held, opened, remember)
+        closings = self._close(draft, change.tickets)
+        return Several((*closings, self._store(draft, held, opened, remember)))
 
     def find(self, draft: Entry) -> Repeated | None:
         """
@@ -154,83 +176,80 @@ class Transaction:
 
     def forget(self, symbol: str) -> None:
         """Remove the flat row of a symbol."""
-        self._unset(symbol, "")
+        held = self._symbol(symbol)
+        if "" in held:
+            self._unset(held, symbol, "")
 
-    def flush(self, retain: int, ids: int, slice: int) -> Checkpoint:
-        """Write what changed, and remove a slice of what is kept no longer; return the head."""
+    def flush(self, retain: int, ids: int, slice: int, empty: bool = False) -> Checkpoint | None:
+        """
+        Write what changed, and remove a slice of what is kept no longer.
+
+        Args:
+            empty: whether a channel is written in which nothing changed.
+
+        Returns:
+            The checkpoint; None = nothing is written.
+        """
+        if not (self._entries or self._touched or empty):
+            return None
         self._write()
-        row = replace(
-            self._row,
-            revision=self._row.revision + 1,
-            seq=self._seq,
-            hash=self._hash,
-            positions=self._sum,
-            ids=self._id_sum(),
-            known=self._row.known + len(self._ids),
+        before = self._row
+        total = int.from_bytes(before.ids, "big")
+        for id, (seq, proof) in self._ids.items():
+            total += id_item(id, seq, proof)
+        row = Row(
+            before.name,
+            before.epoch,
+            before.since,
+            before.revision + 1,
+            self._seq,
+            self._hash,
+            before.oldest,
+            before.anchor,
+            self._sum.to_bytes(32, "big"),
+            (total % SUMS).to_bytes(32, "big"),
+            before.known + len(self._ids),
         )
         # Every entry makes room for one, and a slice for what an earlier, longer retention kept.
-        row = self._prune(row, retain, slice)
-        row = self._prune_ids(row, ids, slice)
+        # Entries of this transaction stay: who asks what came of a commit that failed must find
+        # them.
+        excess = min(row.seq - retain, before.seq) - row.oldest + 1
+        if excess >= slice:  # one page less in most commits
+            row = self._prune(row, min(excess, slice + len(self._entries)))
+        excess = row.known - ids
+        if excess >= slice:
+            row = self._prune_ids(row, min(excess, slice + len(self._entries)))
         self._sealed = write_row(self._connection, row)
         self._begin(row)
-        return checkpoint_of(row, self._sealed[1])
+        return Checkpoint(row.name, row.epoch, row.seq, row.revision, row.hash, self._sealed[1])
 
     # What a draft becomes
 
-    def _judged(self, draft: Entry, judge: CommitPolicy) -> Outcome:
-        judge.admit(draft)
-        if not draft.symbol:
-            return self._flatten(draft, judge)
-        held, classic = self._symbol(draft.symbol), judge.is_classic(draft)
-        change = transition(draft, held, classic)
-        judge.weigh(draft, change)
-        remember = bool(draft.volume or held) or judge.has_room(draft)
-        if change.effect == "nothing" or (classic and not remember):
-            return Unchanged()
-        if change.opens:
-            try:
-                judge.open(draft, change)
-            except PolicyError as error:
-                return self._close_only(draft, change, judge, error)
-        opened = _opened(draft, change, held)
-        closings = self._close(draft, change.tickets)
-        entry = self._store(draft, opened, remember)
-        judge.stored(draft, change)
-        return Several((*closings, entry)) if closings else entry
-
-    def _close_only(
-        self, draft: Entry, change: Transition, judge: CommitPolicy, error: PolicyError
-    ) -> Outcome:
-        """Store the closing of a reversal whose opening is refused."""
-        if change.effect != "reversal":
-            return error
-        closings = self._close(draft, change.tickets or (draft.ticket,))
-        judge.closed(draft, len(closings))
-        return Closed(tuple(closings), error)
-
-    def _flatten(self, draft: Entry, judge: CommitPolicy) -> Outcome:
+    def _flatten(self, draft: Entry, policy: CommitPolicy) -> Outcome:
         symbols = rows(self._connection, (str,), _SYMBOLS, self.channel)
         names = sorted({name for (name,) in symbols} | self._symbols.keys())
         closings = []
         for name in names:
             keys = [ticket for ticket, each in self._symbol(name).items() if each.entry.volume]
             closings += self._close(replace(draft, symbol=name), keys)
-        judge.closed(draft, len(closings))
+        policy.flattened(draft, len(closings))
         return Several(tuple(closings))
 
     def _close(self, draft: Entry, tickets: Iterable[str]) -> list[Entry]:
         """Store closings, in the order in which the positions were set."""
         held = self._symbol(draft.symbol)
         standing = sorted(tickets, key=lambda ticket: held[ticket].entry.seq)
-        return [self._store(_closing(draft, each), _times(held[each].entry)) for each in standing]
+        return [
+            self._store(_closing(draft, each), held, _times(held[each].entry)) for each in standing
+        ]
 
     def _repeated(self, draft: Entry) -> int | None:
         known = self._ids.get(draft.id)
         if known is None:
-            found = rows(self._connection, (int, bytes), _KNOWN, self.channel, draft.id)
-            if not found:
+            known = self._connection.execute(_KNOWN, (self.channel, draft.id)).fetchone()
+            if known is None:
                 return None
-            known = found[0]
+            shaped([known], (int, bytes))
         seq, proof = known
         if proof == prove_id(draft, seq):
             return seq
@@ -253,66 +272,71 @@ class Transaction:
             )
 
     def _symbol(self, symbol: str) -> dict[str, Held]:
-        if symbol not in self._symbols:
-            shape = (str, bytes, bytes, bytes)
-            found = rows(self._connection, shape, _POSITIONS, self.channel, symbol)
-            self._symbols[symbol] = {
-                ticket: prove(self.channel, symbol, ticket, (before, body, digest))
-                for ticket, before, body, digest in found
-            }
-        return self._symbols[symbol]
+        held = self._symbols.get(symbol)
+        return self._load(symbol) if held is None else held
+
+    def _load(self, symbol: str) -> dict[str, Held]:
+        shape = (str, bytes, bytes, bytes)
+        found = rows(self._connection, shape, _POSITIONS, self.channel, symbol)
+        held = self._symbols[symbol] = {
+            ticket: prove(self.channel, symbol, ticket, (before, body, digest))
+            for ticket, before, body, digest in found
+        }
+        return held
 
     # What it changes
 
-    def _store(self, draft: Entry, opened: Opened, remember: bool = True) -> Entry:
-        known = self._symbol(draft.symbol)
-        before = known.get(draft.ticket)
+    def _store(
+        self, draft: Entry, held: dict[str, Held], opened: Opened, remember: bool = True
+    ) -> Entry:
+        before, seq = held.get(draft.ticket), self._seq + 1
         # Of a symbol that is known, what is not named is flat.
-        volume = before.entry.volume if before is not None else FLAT if known else None
-        seq = self._seq + 1
-        entry = replace(draft, seq=seq, previous=volume, opened=opened[0], popened=opened[1])
-        body = encode(self._row.epoch, entry)
-        held = Held(entry, self._hash, body, link(self._hash, body))
-        force_setattr(entry, "h", short(held.hash))
-        self._seq, self._hash = entry.seq, held.hash
-        self._entries.append((self.channel, entry.seq, body, held.hash))
+        previous = before.entry.volume if before is not None else FLAT if held else None
+        entry = replace(draft, seq=seq, previous=previous, opened=opened[0], popened=opened[1])
+        body = encode(self.epoch, entry)
+        link = self._hash
+        hash = sha256(link + body).digest()
+        force_setattr(entry, "h", hash[:4].hex())
+        self._seq, self._hash = seq, hash
+        self._entries.append((self.channel, seq, body, hash))
         if draft.id:
-            self._ids[draft.id] = entry.seq, prove_id(draft, entry.seq)
+            self._ids[draft.id] = seq, prove_id(draft, seq)
         if remember:
-            self._apply(held)
+            self._apply(held, Held(entry, link, body, hash))
         return entry
 
-    def _apply(self, held: Held) -> None:
-        symbol, ticket = held.entry.symbol, held.entry.ticket
-        if held.entry.volume:
-            self._set(symbol, ticket, held)
-            if ticket:
-                self._unset(symbol, "")
-            return
-        self._unset(symbol, ticket)
-        if not any(self._symbol(symbol)):  # no ticket is left
-            self._set(symbol, "", held)
-
-    def _set(self, symbol: str, ticket: str, held: Held) -> None:
-        self._unset(symbol, ticket)
-        self._symbol(symbol)[ticket] = held
-        self._sum = add(self._sum, position_item(symbol, ticket, held.hash))
+    def _apply(self, held: dict[str, Held], now: Held) -> None:
+        symbol, ticket = now.entry.symbol, now.entry.ticket
+        if ticket in held:
+            self._unset(held, symbol, ticket)
+        if not now.entry.volume:
+            if any(held):
+                return  # another ticket is left
+            ticket = ""
+        if "" in held:
+            self._unset(held, symbol, "")
+        held[ticket] = now
+        item = self._items[symbol, ticket] = position_item(symbol, ticket, now.hash)
+        self._sum = (self._sum + item) % SUMS
         self._touched[symbol, ticket] = None
 
-    def _unset(self, symbol: str, ticket: str) -> None:
-        gone = self._symbol(symbol).pop(ticket, None)
-        if gone is not None:
-            self._sum = add(self._sum, -position_item(symbol, ticket, gone.hash))
-            self._touched[symbol, ticket] = None
+    def _unset(self, held: dict[str, Held], symbol: str, ticket: str) -> None:
+        gone = held.pop(ticket)
+        item = self._items.pop((symbol, ticket), None)
+        if item is None:
+            item = position_item(symbol, ticket, gone.hash)
+        self._sum = (self._sum - item) % SUMS
+        self._touched[symbol, ticket] = None
 
     # What is written
 
     def _write(self) -> None:
         self._connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?)", self._entries)
-        self._connection.executemany(
-            "INSERT INTO known VALUES (?, ?, ?, ?)",
-            [(self.channel, id, seq, proof) for id, (seq, proof) in self._ids.items()],
-        )
+        if self._ids:
+            known = []
+            for id, (seq, proof) in self._ids.items():
+                known.append((self.channel, id, seq, proof))
+            self._connection.executemany("INSERT INTO known VALUES (?, ?, ?, ?)", known)
         sets, unsets = [], []
         for symbol, ticket in self._touched:
             held = self._symbols[symbol].get(ticket)
@@ -322,20 +346,11 @@ class Transaction:
                 sets.append((self.channel, symbol, ticket, held.link, held.body, held.hash))
         if unsets:
             self._connection.executemany(_UNSET, unsets)
-        self._connection.executemany(_SET, sets)
+        if sets:
+            self._connection.executemany(_SET, sets)
 
-    def _id_sum(self) -> bytes:
-        total = self._row.ids
-        for id, (seq, proof) in self._ids.items():
-            total = add(total, id_item(id, seq, proof))
-        return total
-
-    def _prune(self, row: Row, retain: int, slice: int) -> Row:
-        # Its own entries stay: who asks what came of a commit that failed must find them.
-        excess = min(row.seq - retain, self._row.seq) - row.oldest + 1
-        if excess < slice:
-            return row  # one page less in most commits
-        last = row.oldest + min(excess, slice + len(self._entries)) - 1
+    def _prune(self, row: Row, count: int) -> Row:
+        last = row.oldest + count - 1
         found = rows(self._connection, (bytes, bytes), _ENTRY, self.channel, last)
         if not found:
             raise DamageError(row.name, f"channel {row.name}, entry {last}: it is missing")
@@ -344,13 +359,9 @@ class Transaction:
         )
         return replace(row, oldest=last + 1, anchor=found[0][1])
 
-    def _prune_ids(self, row: Row, ids: int, slice: int) -> Row:
-        excess = row.known - ids
-        if excess < slice:
-            return row
-        limit = min(excess, slice + len(self._entries))
+    def _prune_ids(self, row: Row, count: int) -> Row:
         shape = (int, str, bytes)
-        gone = rows(self._connection, shape, _OLD_IDS, self.channel, row.oldest, limit)
+        gone = rows(self._connection, shape, _OLD_IDS, self.channel, row.oldest, count)
         self._connection.executemany(
             "DELETE FROM known WHERE (channel, id) = (?, ?)",
             [(self.channel, id) for _, id, _ in gone],
@@ -367,12 +378,16 @@ def _closing(draft: Entry, ticket: str) -> Entry:
 
 def _opened(draft: Entry, change: Transition, held: Mapping[str, Held]) -> Opened:
     """Say when the position was opened that a draft changes or closes, or that it opens."""
-    if draft.volume and not (change.before and change.effect != "reversal"):
-        said = dict(draft.fields).get("ptime")
+    if draft.volume and (change.effect == "reversal" or not change.before):
+        said = dict(draft.fields).get("ptime") if draft.fields else None
         popened = None if said is None else int(said)
         return draft.when if popened is None else min(draft.when, popened), popened
-    keys = change.tickets or (draft.ticket,)
-    times = [_times(held[key].entry) for key in keys if key in held and held[key].entry.volume]
+    if not change.tickets:
+        standing = held.get(draft.ticket)
+        if standing is None or not standing.entry.volume:
+            return None, None
+        return standing.entry.opened, standing.entry.popened
+    times = [_times(held[key].entry) for key in change.tickets if held[key].entry.volume]
     return _earliest(each for each, _ in times), _earliest(each for _, each in times)
 
 

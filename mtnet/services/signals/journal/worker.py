@@ -1,0 +1,248 @@
+"""
+The journal in its thread: commits, what came of one that failed, and everything else asked of it.
+
+Whatever runs in the thread is handed to it by value, and gives back values.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtnet.errors import JournalError, PrunedError
+from mtnet.redact import PathRedactor
+from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.journal.scrubber import Scrubber, Thread
+from mtnet.services.signals.model import Entry, Outcome, entries_of
+from mtnet.services.signals.policy import PublishPolicy
+from mtnet.services.signals.policy_store import PolicyStore
+
+
+class Stored(NamedTuple):
+    """
+    What a commit did.
+
+    Attributes:
+        outcomes: of each draft; None = it is certainly not stored.
+        entries: that nobody was told yet, in the order of each channel.
+        epochs: of the channels that began with it.
+    """
+
+    outcomes: Sequence[Outcome | None]
+    entries: Sequence[Entry] = ()
+    epochs: Mapping[str, str] = {}
+
+
+class JournalWorker:
+    """
+    Worker below the signal service: it runs the journal off the reactor.
+
+    Args:
+        retry: seconds between two attempts on a disk that fails.
+        store: what is kept beside the journal; written behind each commit that changed it.
+        thread: runs a blocking function off the reactor, one at a time, in order.
+        later: does the same behind all that waits for `thread`, so that followers far behind
+            delay no signal; None = there is no difference.
+
+    Attributes:
+        journal: for calls before the reactor runs, and to hand its methods to `ask`.
+        scrubber: checks every row, day by day.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: PolicyStore,
+        retry: float,
+        clock: IReactorTime,
+        thread: Thread,
+        later: Thread | None = None,
+    ) -> None:
+        self.journal, self._store, self._retry = journal, store, retry
+        self._clock, self._in_thread, self._later = clock, thread, later
+        self.scrubber = Scrubber(journal, clock, thread)
+        self._logged: Mapping[str, str] = {}
+        self._read_trouble: str | None = None
+        self._file_trouble: str | None = None
+        self._checkpoint_trouble = ""
+        self._nap: Deferred[None] | None = None
+        self._alarm: IDelayedCall | None = None
+
+    # Commits
+
+    def commit(self, drafts: Sequence[Entry], policy: PublishPolicy) -> "Deferred[Stored]":
+        """Store drafts, all that are accepted or, when it fails, none that is known of."""
+        stored: Deferred[Stored] = self._in_thread(self._commit, drafts, policy)
+        return stored
+
+    def recover(
+        self, drafts: Sequence[Entry], policy: PublishPolicy, known: Mapping[str, int]
+    ) -> "Deferred[Stored]":
+        """
+        Find out what came of a commit that failed.
+
+        Args:
+            known: the last entry of each channel that was told.
+        """
+        stored: Deferred[Stored] = self._in_thread(self._recover, drafts, policy, known)
+        return stored
+
+    def _commit(self, drafts: Sequence[Entry], policy: PublishPolicy) -> Stored:
+        outcomes = self.journal.commit(drafts, policy)
+        self._finish(policy)
+        entries: list[Entry] = []
+        begins = False
+        for outcome in outcomes:
+            if type(outcome) is Entry:
+                entries.append(outcome)
+                begins = begins or outcome.seq == 1
+            else:
+                entries += entries_of(outcome)
+        return Stored(outcomes, entries, self._epochs(entries) if begins else {})
+
+    def _recover(
+        self, drafts: Sequence[Entry], policy: PublishPolicy, known: Mapping[str, int]
+    ) -> Stored:
+        landed = self.journal.recover(known)
+        outcomes: Sequence[Outcome | None] = self.journal.attempted
+        if not landed or len(outcomes) != len(drafts):
+            outcomes = self.journal.find(drafts)
+        if landed:
+            self._finish(policy)
+        return Stored(outcomes, landed, self._epochs(landed))
+
+    def _finish(self, policy: PublishPolicy) -> None:
+        """Keep what must outlive the daemon of a commit that is stored."""
+        if policy.finish() or self._store.trouble:
+            self._write_policy()
+
+    def _epochs(self, entries: Sequence[Entry]) -> dict[str, str]:
+        epochs = {}
+        for entry in entries:
+            if entry.seq == 1:
+                epochs[entry.channel] = self.journal.positions(entry.channel).epoch
+        return epochs
+
+    def sleep(self) -> "Deferred[None]":
+        """Return what fires when it is time to try again, or at the stop."""
+        nap = self._nap = Deferred()
+        self._alarm = self._clock.callLater(self._retry, self.wake)
+        return nap
+
+    def wake(self) -> None:
+        """Try again now."""
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+        nap, self._nap, self._alarm = self._nap, None, None
+        if nap is not None:
+            nap.callback(None)
+
+    # The policy store
+
+    def save_policy(self) -> "Deferred[None]":
+        """Write what has changed; fails with `JournalError` when the disk does not keep it."""
+        saved: Deferred[None] = self._in_thread(self._store.save)
+        return saved
+
+    def keep_policy(self) -> None:
+        """Write what has changed; what the disk does not keep is tried again."""
+        self._in_thread(self._write_policy)
+
+    def _write_policy(self) -> None:
+        known = self._store.trouble
+        try:
+            self._store.save()
+        except JournalError as error:
+            if str(error) != known:
+                self.log.error("{error} It is known until the stop.", error=str(error))
+
+    # Everything else
+
+    def ask(
+        self, function: Callable[..., Any], *args: object, later: bool = False
+    ) -> "Deferred[Any]":
+        """Call the journal, for anything but a commit."""
+        thread = self._later if later and self._later is not None else self._in_thread
+        done: Deferred[Any] = thread(function, *args)
+        return done.addCallbacks(self._succeeded, self._failed)
+
+    def _succeeded(self, result: Any) -> Any:
+        self._read_trouble = None
+        return result
+
+    def _failed(self, failure: Failure) -> Failure:
+        self.log_damage()
+        error = failure.value
+        known = (self._read_trouble, *self.journal.damaged.values())
+        reported = isinstance(error, PrunedError) or str(error) in known
+        if isinstance(error, JournalError) and not (reported or self.journal.unsettled):
+            self.log.error("{trouble}", trouble=str(error))
+            self._read_trouble = str(error)
+        return failure
+
+    def log_damage(self) -> None:
+        """Log which channels are damaged, each once."""
+        damaged = self.journal.damaged
+        for name in sorted(damaged.keys() - self._logged.keys()):
+            self.log.error("{sentence}", sentence=damaged[name])
+        self._logged = damaged
+
+    def check_files(self) -> "Deferred[None]":
+        """Look whether the files are in place; fails with `JournalError` when they are not."""
+        if self._store.trouble:
+            self.keep_policy()
+        looked: Deferred[None] = self._in_thread(self.journal.check_files)
+        return looked.addCallbacks(self.note_files, self._files_failed)
+
+    def _files_failed(self, failure: Failure) -> Failure:
+        self.note_files(failure.getErrorMessage())
+        return failure
+
+    def note_files(self, trouble: str | None) -> None:
+        """Log, once, what is wrong with the files."""
+        if trouble is not None and trouble != self._file_trouble:
+            self.log.error("{trouble}", trouble=trouble)
+        self._file_trouble = trouble
+        found = self.journal.trouble
+        if found and found != self._checkpoint_trouble:
+            self.log.error(
+                "{trouble} Nothing is lost, but the loss of the journal's end would not be seen.",
+                trouble=found,
+            )
+        self._checkpoint_trouble = found
+
+    def causes(self, refused: str | None) -> list[str]:
+        """
+        Return what somebody must act on, a sentence each.
+
+        Args:
+            refused: why the disk takes no commit.
+        """
+        known = (
+            self._file_trouble,
+            refused,
+            self._read_trouble,
+            self.journal.trouble,
+            self._store.trouble,
+        )
+        damaged = self.journal.damaged
+        sentences = [damaged[name] for name in sorted(damaged)]
+        return [*filter(None, known), *sentences, *self.scrubber.findings]
+
+    def damage(self) -> list[str]:
+        """Name the channels that are damaged, and say what else is."""
+        return [*sorted(self.journal.damaged), *self.scrubber.findings]
+
+    def redact(self, text: str) -> str:
+        """Return a sentence without the paths of this machine, for publishers."""
+        return PathRedactor(self.journal.path.parent).text(text)
+
+    def close(self) -> "Deferred[None]":
+        """Close the journal; the next call opens it again."""
+        closed: Deferred[None] = self._in_thread(self.journal.close)
+        return closed

@@ -1,0 +1,118 @@
+"""
+The rules of publishing: who may set what, and how much, gathered for each commit.
+
+No Twisted, no clock: `when` is monotonic seconds.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+
+from mtnet.services.signals.book import Book, Channel
+from mtnet.services.signals.journal.group_commit import Pending
+from mtnet.services.signals.model import Entry
+from mtnet.services.signals.policy import OPERATOR, Claim, Holder, Limits, PublishPolicy, Room
+from mtnet.services.signals.policy_store import PolicyStore
+from mtnet.services.signals.publishers import Ownership, Publisher, SymbolKey
+from mtnet.services.signals.settings import SignalSettings
+
+FULL = 60.0
+"""Seconds for which a full channel is reported after a symbol was refused, and after which
+room is looked for again."""
+OWNER = Publisher("whoever runs the daemon", OPERATOR)
+"""Who flattens, and in whose name reductions are judged that a frozen channel refused."""
+
+
+class PublishRules:
+    """
+    Factory of publish policies: what is known of publishers and channels, by value.
+
+    Args:
+        book: what is stored.
+
+    Attributes:
+        ownership: who holds channels and symbols.
+        store: pauses, fences and reductions that are owed.
+    """
+
+    def __init__(
+        self, settings: SignalSettings, book: Book, ownership: Ownership, store: PolicyStore
+    ) -> None:
+        self._limits = Limits(settings.max_symbols, settings.max_positions, settings.channels)
+        self.ownership, self.store = ownership, store
+        self._book = book
+        self._full: dict[str, float] = {}
+
+    def policy(
+        self, batch: Sequence[Pending], when: float, unrepeated: Callable[[], int]
+    ) -> PublishPolicy:
+        """
+        Return the policy of a commit.
+
+        Args:
+            unrepeated: returns the moment before which what went flat is repeated no more.
+        """
+        drafts: list[Entry] = []
+        claims: dict[int, Claim] = {}
+        holders: dict[str, Holder] = {}
+        rooms: dict[str, Room] = {}
+        ownership = self.ownership
+        for pending in batch:
+            draft, publisher, known = pending.draft, pending.publisher, False
+            name = draft.channel
+            channel = self._book.get(name)
+            if name not in rooms:
+                rooms[name] = Room()
+                if channel is not None:
+                    symbols, spare = len(channel.net), frozenset[str]()
+                    if symbols + len(batch) > self._limits.symbols:
+                        spare = self._spare(channel, batch, when, unrepeated())
+                    rooms[name] = Room(symbols, channel.keys, spare)
+                holder = ownership.holders.get(name)
+                if holder is not None:
+                    holders[name] = Holder(holder.number, holder.who, holder.gone)
+            if channel is not None:
+                known = draft.symbol in channel.net
+            drafts.append(draft)
+            claims[id(draft)] = Claim(
+                publisher.number,
+                publisher.who,
+                pending.take,
+                pending.owed,
+                not draft.id and ownership.is_taken(publisher, SymbolKey(name, draft.symbol), when),
+                name in publisher.fenced,
+                known,
+                publisher.gone,
+            )
+        return PublishPolicy(drafts, self._limits, claims, holders, rooms, self.store)
+
+    def _spare(
+        self, channel: Channel, batch: Sequence[Pending], when: float, unrepeated: int
+    ) -> frozenset[str]:
+        """Name the symbols that are flat for longer than they are repeated, if there is need."""
+        drafts = [each.draft for each in batch if each.draft.channel == channel.name]
+        fresh = {draft.symbol for draft in drafts if draft.volume} - channel.net.keys()
+        over = len(channel.net) + len(fresh) - self._limits.symbols
+        if not fresh or over <= 0 or self._full.get(channel.name, 0.0) > when:
+            return frozenset()
+        return channel.flat(unrepeated)
+
+    def says_nothing_new(
+        self, publisher: Publisher, key: SymbolKey, volume: Decimal, when: float
+    ) -> bool:
+        """Return whether a classic frame repeats what is stored, so that no commit is needed."""
+        channel = self._book.get(key.channel)
+        return (
+            channel is not None
+            and channel.volume(key.symbol) == volume
+            and key.channel not in self.store.paused
+            and key.channel not in self.ownership.holders
+            and not self.ownership.is_taken(publisher, key, when)
+        )
+
+    def note_full(self, channels: Iterable[str], when: float) -> None:
+        """Note which channels had no room in a commit."""
+        self._full.update(dict.fromkeys(channels, when + FULL))
+
+    def full(self, when: float) -> list[str]:
+        """Name the channels that had no room of late."""
+        return sorted(name for name, until in self._full.items() if until > when)
