@@ -25,7 +25,7 @@ wrong clock, or NTP corrects it."""
 AHEAD = 7 * DAY
 """Seconds between two runs without a doubt: a machine that was off over the holidays is not a
 jump."""
-LOOK = 1.0
+CHECK_INTERVAL = 1.0
 """Seconds between two checks."""
 STALL = 3.0
 """Seconds between two checks that show a stalled process: deadlines that peers missed meanwhile
@@ -89,7 +89,7 @@ class WallClock:
         return int(self._seconds() * 1000)
 
     def watch(self) -> None:
-        """Check the clock and detect stalls; called by the daemon every `LOOK` seconds."""
+        """Check the clock and detect stalls; called every `CHECK_INTERVAL` seconds."""
         when = self._seconds()
         if self._looked is not None and when - self._looked >= STALL:
             self._stalled = when

@@ -213,7 +213,7 @@ class ISessionHandler(Interface):
 
     def welcomed() -> Mapping[str, str]:
         """
-        Begin, or begin anew: HELLO succeeded, perhaps under another login than before.
+        Begin, or begin again: HELLO succeeded, perhaps under another login than before.
 
         Returns:
             Fields of WELCOME.

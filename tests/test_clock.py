@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from mtnet.cli.status import describe
-from mtnet.clock import AHEAD, JUMP, LOOK, STALL, STEADY, WallClock
+from mtnet.clock import AHEAD, CHECK_INTERVAL, JUMP, STALL, STEADY, WallClock
 from mtnet.daemon.datadir import DataFolder
 
 NOW = 1_700_000_000_000
@@ -77,10 +77,10 @@ def test_a_jump_is_said_once_and_so_is_its_end(machine, said):
     machine.run(STEADY)
     machine.ahead = 30 * DAY
     for _ in range(10):
-        machine.run(LOOK)
+        machine.run(CHECK_INTERVAL)
     machine.ahead = 0
     for _ in range(10):
-        machine.run(LOOK)
+        machine.run(CHECK_INTERVAL)
     assert said() == [
         "The clock of this machine jumped 30 days ahead; check its time and NTP. Nothing is "
         "deleted for its age until the clock was right for 24 hours.",
@@ -100,7 +100,7 @@ def test_while_it_lasts_a_jump_is_a_warning_and_no_failure(machine):
 def test_another_time_that_stays_for_long_is_the_right_one(machine, said):
     machine.run(STEADY)
     machine.ahead = YEAR
-    machine.run(LOOK)
+    machine.run(CHECK_INTERVAL)
     machine.run(STEADY - 1)
     assert not machine.wall.right
     machine.run(1)
@@ -136,7 +136,7 @@ def test_a_doubt_is_over_once_the_clock_is_set_to_what_fits_the_data(machine):
     machine.wall.check_start()
     machine.run(30)
     machine.ahead = 50 * YEAR + DAY
-    machine.run(LOOK)
+    machine.run(CHECK_INTERVAL)
     assert machine.wall.right
     assert not machine.wall.steady
     machine.run(STEADY)
@@ -216,13 +216,13 @@ def test_ages_are_counted_from_the_last_run_where_the_clock_is_far_ahead(machine
 
 def test_a_process_that_was_held_up_knows_it_for_a_while(machine):
     assert not machine.wall.stalled()
-    machine.run(LOOK)
-    machine.clock.advance(STALL + LOOK)
+    machine.run(CHECK_INTERVAL)
+    machine.clock.advance(STALL + CHECK_INTERVAL)
     assert machine.wall.stalled()  # a timer that is due before the next look
     machine.run(0)
     assert machine.wall.stalled()
-    for _ in range(int(STALL / LOOK)):
-        machine.run(LOOK)
+    for _ in range(int(STALL / CHECK_INTERVAL)):
+        machine.run(CHECK_INTERVAL)
     assert not machine.wall.stalled()
 
 

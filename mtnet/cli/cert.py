@@ -58,7 +58,7 @@ Next:
    Whether a terminal asks Windows is not documented by MetaQuotes: try it on one machine first.
    A program can compare the SHA-1 thumbprint above with what SocketTlsCertificate tells it.
 3. Move {key}
-   to a place that is not on the network: whoever has it can pretend to be any site to those
+   to a place that is not on the network: with it anybody can impersonate any site to those
    machines. Only the next `mtnet cert init` needs it."""
 
 
@@ -179,7 +179,7 @@ LABELS = {
     "sha1": "SHA-1",
     "sha256": "SHA-256",
 }
-"""What `describe` tells, as people read it."""
+"""The fields of `describe`, with their labels."""
 
 
 def describe(certificate: x509.Certificate) -> dict[str, object]:

@@ -93,8 +93,8 @@ class Publisher(DialectClient):
         positions: returns everything that the account holds in `channel`, as it is at that
             moment: an iterable of `Position`, or `Holdings`, or None while that is not known. A
             signal is published after `positions` tells of the change.
-        take: `free` takes the channel when nobody else publishes there; `1` takes it over from
-            whoever does, which a person decides, and only until the first signal is stored; `0`
+        take: `free` takes the channel when nobody else publishes there; `1` takes it over from its
+            holder, which a person decides, and only until the first signal is stored; `0`
             publishes without being the channel's publisher.
         on_connected: called after each connection.
         on_lost: called with the reason when a connection ends.

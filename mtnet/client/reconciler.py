@@ -148,7 +148,7 @@ class Reconciler:
     def _count(self) -> None:
         self._cancel()
         if self._shown is None or self._mode == "frozen":
-            return  # SYNCED, or the end of the freeze, begins anew
+            return  # SYNCED, or the end of the freeze, begins again
         # Before the program's callbacks, which may stop this, or fail.
         self._recount = self._clock.callLater(RECOUNT_DELAY, self._count)
         if self._publish_difference():

@@ -39,8 +39,8 @@ class ControlProtocol(LineOnlyReceiver):
     """
     One connection to the control socket; its requests are answered one after the other.
 
-    No more is read while one is being answered, or while answers wait for whoever asked: what
-    is kept are the requests of one read, and little more than one answer.
+    No more is read while one is being answered, or while answers wait to be
+    read: only the requests of one read, and little more than one answer, are kept.
     """
 
     log = Logger()

@@ -1,4 +1,4 @@
-"""What a component is handed: nothing is global."""
+"""The environment of a component: its view of the daemon, without globals."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

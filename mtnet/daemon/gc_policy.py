@@ -22,7 +22,7 @@ THRESHOLDS = 700, 10, 5
 some 600 followers, which takes less than 10 ms."""
 FULL_COLLECTION_INTERVAL = 6 * 3600.0
 """Seconds between two looks at everything: what was left out and has become garbage since would
-stay for ever."""
+stay until the process ends."""
 FROZEN_LIMIT = 500_000
 """New objects that are left out before everything is looked at nevertheless, or as many as were
 left at the last look: so there is never more garbage than 100 MB, or than what is of use."""

@@ -15,7 +15,7 @@ from mtnet.errors import StartError
 
 
 class Options(usage.Options):
-    """What the command line says; `load` joins it with file and environment."""
+    """Command-line options; `load` joins them with file and environment."""
 
     synopsis = "[options]"
     longdesc = (

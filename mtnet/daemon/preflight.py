@@ -1,4 +1,4 @@
-"""What can be found wrong with a configuration before anything is started."""
+"""Preflight checks of the configuration, before anything is started."""
 
 from collections.abc import Callable
 from functools import partial

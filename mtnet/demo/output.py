@@ -1,4 +1,4 @@
-"""What the demonstration prints: one aligned line for each event."""
+"""Output of the demonstration: one aligned line for each event."""
 
 from collections.abc import Callable, Iterable
 from typing import TextIO

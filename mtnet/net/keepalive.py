@@ -78,7 +78,7 @@ def enable_keepalive(sock: socket.socket, idle: int = KEEPALIVE["TCP_KEEPIDLE"])
 
 
 class Connection(Protocol):
-    """What is polled of a connection."""
+    """The part of a connection that is polled."""
 
     def fileno(self) -> int: ...
 

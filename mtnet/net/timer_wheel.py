@@ -12,7 +12,7 @@ EARLY = 0.0005
 
 
 class Timed(Protocol, Hashable):
-    """What has a timer."""
+    """An object with a timer."""
 
     def fire(self) -> None:
         """The time has come."""

@@ -1,4 +1,4 @@
-"""What our protocols use of a transport."""
+"""The part of a Twisted transport that the protocols use."""
 
 from typing import Any, Protocol
 

@@ -30,7 +30,7 @@ kills a process that touches a page without a block."""
 FULL = "database or disk is full"
 """The message of SQLite."""
 FAILURES = (sqlite3.Error, ArithmeticError, UnicodeError)
-"""What SQLite and its module raise, also for a damaged name that cannot be decoded."""
+"""Errors of SQLite and its module, also for a damaged name that cannot be decoded."""
 
 T = TypeVar("T")
 

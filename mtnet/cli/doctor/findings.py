@@ -1,4 +1,4 @@
-"""What a person is told of a server, and what to do about it: sentences, made of what was seen."""
+"""Findings about a server and their remedies, as sentences."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -132,8 +132,8 @@ def _why_unreached(failure: str) -> tuple[str, str]:
         return (
             f"There is no connection within {CONNECT:g} s, as where a firewall drops everything; "
             "a terminal says error 5272.",
-            "Open the port in the firewalls of the server and of whoever hosts it, or correct the "
-            "address.",
+            "Open the port in the firewalls of the server and of its hosting provider, or correct "
+            "the address.",
         )
     if failure == "refused":
         return (

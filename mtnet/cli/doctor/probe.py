@@ -32,7 +32,7 @@ HTTPS = 443
 """Where terminals start TLS by themselves."""
 
 Dial = Callable[[], socket.socket]
-"""Connects anew, or raises OSError; what it returns is closed by who called it."""
+"""Connects again, or raises OSError; the caller closes the connection."""
 
 PING = b"PING:\r\n"
 

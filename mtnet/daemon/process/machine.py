@@ -105,7 +105,7 @@ class Machine(MultiService):
         """Compare the clock with all that is known by now, and watch it from now on."""
         self.now.check_start()
         self.repeat(RUN_INTERVAL, "The note of the last run", self._note_run)
-        self.repeat(clock.LOOK, "The look at the clock", self.now.watch)
+        self.repeat(clock.CHECK_INTERVAL, "The look at the clock", self.now.watch)
 
     def watch_space(self, checked: Callable[[], object]) -> None:
         """Look at the free space from time to time, and call `checked` after each look."""

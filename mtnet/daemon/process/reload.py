@@ -1,4 +1,4 @@
-"""What SIGHUP asks for: the log file of `twistd --logfile` is opened by its path again."""
+"""Reload by SIGHUP: the log file of `twistd --logfile` is reopened by its path."""
 
 import inspect
 import signal
@@ -26,7 +26,7 @@ def current() -> LogFile | None:
 
 def reopen(file: LogFile) -> None:
     """
-    Open a log file anew by its path, as after another program has moved it away.
+    Reopen a log file by its path, after another program has moved it away.
 
     Raises:
         OSError: it cannot be opened; the old one is written to as before.
@@ -46,16 +46,16 @@ def reopen_log() -> None:
     """Open the log file of twistd by its path, as after a rotation."""
     file = current()
     if file is None:
-        log.info("SIGHUP: there is no log file to open anew.")
+        log.info("SIGHUP: there is no log file to reopen.")
         return
     try:
         reopen(file)
     except OSError as error:
         log.error(
-            "SIGHUP: the log file {path} cannot be opened anew: {reason}. The old one is "
-            "written to.",
+            "SIGHUP: the log file {path} cannot be reopened: {reason}. The old one is still "
+            "written.",
             path=file.path,
             reason=error.strerror,
         )
     else:
-        log.info("SIGHUP: the log file {path} is opened anew.", path=file.path)
+        log.info("SIGHUP: the log file {path} is reopened.", path=file.path)

@@ -15,7 +15,7 @@ from mtnet.daemon.control import answers
 from mtnet.errors import StartError
 
 DAEMONS = (b"twistd", b"mtnet")
-"""What the command line of a daemon holds."""
+"""Words that identify the command line of a daemon."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 

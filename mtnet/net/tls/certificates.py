@@ -36,7 +36,7 @@ Key = (
 Stamp = tuple[int, ...] | None
 
 UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
-"""What cryptography raises for a malformed extension."""
+"""Errors of cryptography for a malformed extension."""
 
 _NAMES: dict[str, Any] = {
     "dns": x509.DNSName,

@@ -1,4 +1,4 @@
-"""What types cannot check of `[ticks]`."""
+"""Checks of `[ticks]` beyond types."""
 
 from typing import Any
 

@@ -22,7 +22,7 @@ MAX_RECORD = 512
 MAX_NUMBER = 2**63
 """The number of a datagram lies below."""
 FIELDS = ("bid", "ask", "last", "volume", "time", "flags")
-"""What follows the symbol. TIME is the terminal's own clock, in milliseconds."""
+"""The fields after the symbol. TIME is the terminal's own clock, in milliseconds."""
 ABSENT = b"-"
 FLAGS = (2, 4, 8, 16)
 """`TICK_FLAG_BID`, `_ASK`, `_LAST`, `_VOLUME` of MqlTick, for the first four fields."""

@@ -86,7 +86,7 @@ _ROW_ERRORS = (
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,
 )
-"""What SQLite and its module raise for invalid rows, whatever the disk."""
+"""Errors of SQLite and its module for invalid rows, independent of the disk."""
 _PRUNE_SEEN = "DELETE FROM seen WHERE source = ? AND (run <> ? OR highest < ?)"
 _PRUNE_GAPS = "DELETE FROM gap WHERE source = ? AND (run, first) < (?, ?)"
 
