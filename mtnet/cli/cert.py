@@ -56,20 +56,20 @@ Next:
      certutil -addstore Root ca.pem
    or for one user: certmgr.msc > Trusted Root Certification Authorities > All Tasks > Import.
    Whether a terminal asks Windows is not documented by MetaQuotes: try it on one machine first.
-   A program can compare the SHA-1 thumbprint above with what SocketTlsCertificate tells it.
+   A program can compare the SHA-1 thumbprint above with the one from SocketTlsCertificate.
 3. Move {key}
-   to a place that is not on the network: with it anybody can impersonate any site to those
+   to a place that is not on the network: with it, anybody can impersonate any site to those
    machines. Only the next `mtnet cert init` needs it."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """
-    What the daemon would say of a certificate and its key.
+    The daemon's verdict on a certificate and its key.
 
     Attributes:
-        refused: sentences for which it is not served.
-        warnings: sentences of what is unwise, or soon will be wrong.
+        refused: reasons why it is not served.
+        warnings: problems that are not fatal, or come soon.
     """
 
     certificate: str
@@ -123,10 +123,10 @@ def _days(text: str) -> int:
 
 def init(arguments: Namespace) -> None:
     """
-    Make a certificate, and say what to do with it.
+    Make a certificate, and print what to do with it.
 
     Raises:
-        ConfigError: a name is none, or what is there may not be replaced.
+        ConfigError: a name is invalid, or the existing certificate may not be replaced.
     """
     config, host = _config(arguments), socket.gethostname()
     wanted = parse_names(arguments.names) or default_names(host)
@@ -148,7 +148,7 @@ def _made(made: Made, folder: Path, served: tuple[Path, Path]) -> Iterator[str]:
     for kind, thumbprint in thumbprints(leaf).items():
         yield f"{LABELS[kind] + ':':<12} {thumbprint}"
     if served != (certificate, key):
-        yield f"The configuration names another one: {served[0]} is what the daemon serves."
+        yield f"The configuration names another certificate: the daemon serves {served[0]}."
 
 
 # show
@@ -179,11 +179,11 @@ LABELS = {
     "sha1": "SHA-1",
     "sha256": "SHA-256",
 }
-"""The fields of `describe`, with their labels."""
+"""Labels of the keys of `describe`."""
 
 
 def describe(certificate: x509.Certificate) -> dict[str, object]:
-    """Return what a certificate says, for people and for JSON."""
+    """Return the content of a certificate, for text and for JSON."""
     return {
         "subject": certificate.subject.rfc4514_string(),
         "names": names(certificate),
@@ -222,7 +222,7 @@ def _lines(described: dict[str, object]) -> Iterator[str]:
 
 def check(arguments: Namespace) -> None:
     """
-    Say of each configured certificate what the daemon would refuse, and what it would warn of.
+    Print why the daemon would refuse each configured certificate, or warn about it.
 
     Raises:
         SystemExit: something would be refused.
@@ -239,7 +239,7 @@ def check(arguments: Namespace) -> None:
 
 def judge(certificate: Path, key: Path, settings: Tls, now: int) -> Verdict:
     """
-    Return what a daemon would say of these files.
+    Return the daemon's verdict on these files.
 
     Args:
         now: milliseconds since the Unix epoch.
@@ -275,7 +275,7 @@ def _warnings(pair: Pair, file: Path, key: Path, now: int) -> Iterator[str]:
 
 
 def _misnamed(certificate: x509.Certificate, file: Path) -> Iterator[str]:
-    """Yield what a certificate means to be valid for, and is not, as clients see it."""
+    """Yield names that the certificate contains in a form that clients ignore."""
     with suppress(x509.ExtensionNotFound, ValueError):
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         for name in filter(_is_address, found.get_values_for_type(x509.DNSName)):
@@ -302,18 +302,18 @@ def _is_address(text: str) -> bool:
 
 
 def _with_owner(verdict: Verdict, owner: int | None) -> Verdict:
-    """Add what root does not notice: that the daemon, another user, cannot read the key."""
+    """Add what root cannot notice: another user, as which the daemon runs, cannot read the key."""
     if verdict.refused or owner is None:
         return verdict
     found = os.stat(verdict.key)
     if found.st_uid == owner or found.st_mode & (stat.S_IRGRP | stat.S_IROTH):
         return verdict
-    text = f"{verdict.key} is closed to the user of the data folder, who the daemon is."
+    text = f"{verdict.key} cannot be read by the user of the data folder, as which the daemon runs."
     return Verdict(verdict.certificate, verdict.key, (text,), verdict.warnings)
 
 
 def _owner(data: Path) -> int | None:
-    """Return the user of the data folder, where root asks and it is somebody else's."""
+    """Return the owner of the data folder when root asks and is not the owner."""
     if os.name != "posix" or os.geteuid() != 0 or not data.exists():
         return None
     return os.stat(data).st_uid or None

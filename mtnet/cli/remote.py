@@ -45,7 +45,7 @@ YEAR = 31_536_000.0
 """Seconds; the longest that `follow --seconds` takes."""
 
 Work = Callable[[IStreamClientEndpoint, IReactorTime, Namespace], Coroutine[Any, Any, None]]
-"""Gets the server, the reactor and the arguments; the program ends when the coroutine does."""
+"""Gets the server, the reactor and the arguments; the program ends when it returns."""
 
 
 # Command line
@@ -101,7 +101,7 @@ def run_in_reactor(work: Work, arguments: Namespace) -> None:
 
     Raises:
         KeyboardInterrupt: a signal stopped the reactor before.
-        ClientError: what `work` raised, or `--server` is no endpoint.
+        ClientError: what `work` raised, or `--server` is not a valid endpoint.
     """
     outcome: list[object] = []
 

@@ -1,4 +1,4 @@
-"""`mtnet signals`: published and followed, and what its owner does with the journal."""
+"""`mtnet signals`: publishes, follows, and looks after channels and their journal."""
 
 import csv
 import os
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from mtnet.cli.parsers import Commands
 
 SERVER = "tcp:127.0.0.1:8081"
-"""The server that is asked when none is named: the daemon's default."""
+"""The daemon's default endpoint."""
 TIMEOUT = 10.0
 """Seconds until a signal must be confirmed."""
 CLASSIC_SILENCE = 10.0
-"""Seconds after which a server of the classic dialect is believed that says nothing: a port that
-speaks TLS has closed by then."""
+"""Seconds of silence after which a server counts as one of the classic dialect with an empty
+channel: a port that expects TLS has closed the connection by then."""
 FIELDS = ("price", "sl", "tp", "magic", "comment")
 CSV = (
     "channel", "seq", "time", "symbol", "ticket", "type", "volume", "id", "price", "sl", "tp",
@@ -60,7 +60,7 @@ DONE = {
     "flatten": "is flat and paused",
 }
 TEXT_COLUMNS = ("symbol", "ticket", "id", "comment")
-"""Columns that a client fills with what it likes; the others are numbers and names of ours."""
+"""Columns with text from clients; the others are numbers and checked names."""
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet computes a cell that begins so."""
 
@@ -218,7 +218,7 @@ async def follow_signals(
     server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
 ) -> None:
     """
-    Print positions until the time is over or nobody reads them.
+    Print positions until the time is over or stdout is closed.
 
     Raises:
         ClientError: the server refuses.
@@ -244,7 +244,7 @@ def _classic(
 
     def connected() -> None:
         watch.reconnected()
-        # An empty channel says nothing.
+        # An empty channel sends nothing.
         clock.callLater(quiet, watch.connected)
 
     def position(symbol: str, volume: Decimal) -> None:
@@ -294,7 +294,7 @@ def _other_history(old: str, new: str) -> str:
 
 
 def _refused(watch: remote.StreamReporter, code: str, text: str) -> None:
-    # What was had once may be had again.
+    # A channel that was open once may open again.
     if code == "login" or (code in ("channel", "denied") and not watch.answered):
         watch.fail(f"{text}.")
     else:
@@ -378,7 +378,9 @@ def status(arguments: Namespace) -> None:
     ]
     shown += [f"{sentence}." for sentence in found["diverged"]]
     shown += table(rows) if rows else []
-    shown.append(f"{followers - len(rows)} followers of the classic dialect, which tell nothing.")
+    shown.append(
+        f"{followers - len(rows)} followers of the classic dialect, which acknowledge nothing."
+    )
     print_result(arguments, found, "\n".join(shown))
 
 
@@ -405,7 +407,7 @@ def export_entries(arguments: Namespace) -> None:
     Print entries.
 
     Raises:
-        ClientError: there is no such channel.
+        ClientError: the channel does not exist.
         JournalError: the journal is damaged.
     """
     rows = csv.writer(sys.stdout, lineterminator="\n")
@@ -432,7 +434,7 @@ def export_entries(arguments: Namespace) -> None:
 
 
 def escape_formulas(values: Mapping[str, object]) -> dict[str, object]:
-    """Return what a spreadsheet shows and does not compute; others read what this changes."""
+    """Put ' before texts that a spreadsheet would compute; other programs see the change."""
     return {
         key: f"'{text}" if key in TEXT_COLUMNS and str(text).startswith(FORMULA_PREFIXES) else text
         for key, text in values.items()
@@ -465,12 +467,12 @@ def verify(arguments: Namespace) -> None:
 
 def accept(arguments: Namespace) -> None:
     """
-    Go on with a channel as it is, in the running daemon or without one.
+    Continue a channel as it is, in the running daemon or without one.
 
     Raises:
         StartError: the folder cannot be used.
         JournalError: the disk failed.
-        WireError: nothing is wrong with the channel, or there is none of this name.
+        WireError: the channel is sound or does not exist.
     """
     settings = load(arguments.config, os.environ).section("signals")
     with local.admin_session(local.folder(arguments), partial(_offline, settings)) as asked:
@@ -480,7 +482,7 @@ def accept(arguments: Namespace) -> None:
 
 @contextmanager
 def _offline(settings: SignalSettings, folder: DataFolder) -> Iterator[local.RunCommand]:
-    """Yield what accepts a channel while no daemon runs."""
+    """Yield a function that accepts a channel while no daemon runs."""
     journal = Journal(folder.path / "signals.sqlite", settings.retain)
     clock = WallClock(system_time, time.monotonic)
     signals = SignalService(settings, journal, Clock(), clock, maybeDeferred)
@@ -492,7 +494,7 @@ def _offline(settings: SignalSettings, folder: DataFolder) -> Iterator[local.Run
 
 
 def _result(work: Coroutine[Any, Any, int]) -> int:
-    """Return what a coroutine that waits for nothing returns, or raise what it raises."""
+    """Return the result of a coroutine that never waits, or raise its error."""
     done: list[int | Failure] = []
     Deferred.fromCoroutine(work).addBoth(done.append)
     if isinstance(done[0], Failure):

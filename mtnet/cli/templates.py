@@ -63,7 +63,7 @@ def _configure_put(commands: "Commands") -> None:
 async def list_templates(
     server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
 ) -> None:
-    """Print what is stored."""
+    """Print the stored templates."""
     found = await Templates(server, clock, login=arguments.account).list()
     rows = [{**row, "stored": local_time(row.get("stored"))} for row in found]
     shown = [{key: row.get(key, "") for key in SHOWN} for row in rows]

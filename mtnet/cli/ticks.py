@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mtnet.cli.parsers import Commands
 
 SERVER = "tcp:127.0.0.1:8082"
-"""The server that is asked when none is named: the daemon's default."""
+"""The daemon's default endpoint."""
 HOUR = 3_600_000
 """Milliseconds."""
 CSV = "symbol,bid,ask,last,volume,time,flags,received,source\r\n"
@@ -111,7 +111,7 @@ def _moment(text: str) -> int:
         moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         raise ArgumentTypeError(
-            f"{text} is no moment such as 2019.02.04 or '2019-02-04 12:30:00.000'"
+            f"invalid time {text}, expected one such as 2019.02.04 or '2019-02-04 12:30:00.000'"
         ) from None
     return timegm(moment.timetuple()) * 1_000 + int((found[7] or "").ljust(3, "0"))
 
@@ -120,7 +120,7 @@ def _shift(text: str) -> int:
     """Read hours as milliseconds."""
     hours = float(text)
     if not abs(hours) <= 24 * 366:
-        raise ArgumentTypeError(f"{text} is no number of hours within a year")
+        raise ArgumentTypeError(f"invalid number of hours {text}, expected at most a year")
     return round(hours * HOUR)
 
 
@@ -130,7 +130,7 @@ def _shift(text: str) -> int:
 async def tail_ticks(
     server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
 ) -> None:
-    """Print ticks until the time is over or nobody reads them."""
+    """Print ticks until the time is over or stdout is closed."""
     ended: Deferred[None] = Deferred()
     watch = remote.StreamReporter(ended, arguments.server)
     service = subscribe(
@@ -158,7 +158,7 @@ def export(arguments: Namespace) -> None:
     known = [row["symbol"] for row in archive.symbols()]
     if symbol not in known:
         near = ", ".join(get_close_matches(symbol, known)) or "`mtnet ticks symbols` lists them"
-        raise ClientError(f"There are no ticks of {symbol}; what is stored: {near}.")
+        raise ClientError(f"There are no ticks of {symbol}. Stored symbols: {near}.")
     header, write = FORMATS[arguments.format]
     with _output(arguments.output) as file:
         file.write(header)
@@ -189,14 +189,14 @@ def import_ticks(arguments: Namespace) -> None:
 
 
 def list_symbols(arguments: Namespace) -> None:
-    """Print what is stored."""
+    """Print the stored symbols."""
     found = TickReader(_store(arguments)).symbols()
     rows = _readable(found, DATES)
     print_result(arguments, found, "\n".join(table(rows)) if rows else "No tick is stored.")
 
 
 def report(arguments: Namespace) -> None:
-    """Print who sent what, and whether all of it came."""
+    """Print what each source sent, and which ticks are missing."""
     found = TickReader(_store(arguments)).report()
     print_result(arguments, found, "\n".join(_describe(found)))
 
@@ -301,7 +301,7 @@ def _in_place(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int], object]]:
-    """Show how many ticks were dealt with, where somebody looks."""
+    """Show a progress bar in a terminal."""
     from tqdm import tqdm
 
     with tqdm(unit=" ticks", unit_scale=True, disable=not sys.stderr.isatty()) as bar:

@@ -13,7 +13,7 @@ from mtnet.demo.daemon import HOST, DemoDaemon
 from mtnet.demo.market import Quote
 
 INTERVAL = 0.02
-"""Seconds between two looks at the ticks that are due."""
+"""Seconds between two batches of ticks."""
 BATCH = 1_000
 """Most ticks of one interval; where more are due, the demonstration falls behind."""
 DATAGRAM = 40

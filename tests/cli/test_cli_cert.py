@@ -115,7 +115,7 @@ def test_init_finds_the_data_folder_in_the_configuration(run, data, tmp_path):
 def test_init_says_when_the_daemon_serves_another_certificate(run, data, monkeypatch):
     monkeypatch.setenv("MTNET_TLS__CERTIFICATE", "/etc/fx.pem")
     monkeypatch.setenv("MTNET_TLS__KEY", "/etc/fx-key.pem")
-    assert "/etc/fx.pem is what the daemon serves" in run("cert", "init", "--data", data)[1]
+    assert "the daemon serves /etc/fx.pem" in run("cert", "init", "--data", data)[1]
 
 
 def test_init_spares_a_certificate_of_another_authority_until_it_is_forced(run, data, files):
@@ -301,7 +301,7 @@ def test_a_key_that_the_daemons_user_cannot_read_would_be_refused(run, data, fil
     os.chown(data, 4711, 4711)
     status, said = run("cert", "check", "--data", data)
     assert status == 1
-    assert f"{files.key} is closed to the user of the data folder" in said
+    assert f"{files.key} cannot be read by the user of the data folder" in said
     os.chown(files.key, 4711, 4711)
     assert run("cert", "check", "--data", data)[0] == 0
 

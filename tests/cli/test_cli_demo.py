@@ -46,7 +46,7 @@ def test_a_file_has_the_symbol_of_its_name_and_loses_no_tick(tmp_path):
     ("name", "content", "text"),
     [
         ("EURUSD.tsv", EXPORT.splitlines()[0] + "\r\n", "contains no ticks"),
-        ("EURUSD.tsv", "hello\n", "is no export of ticks"),
+        ("EURUSD.tsv", "hello\n", "is not an export of ticks"),
         ("_2019.tsv", EXPORT, "does not begin with a symbol"),
     ],
 )

@@ -319,7 +319,7 @@ def test_services_are_known_through_tls_too(hurry, certified, port, behave, serv
 def test_what_is_plain_on_the_port_of_tls_is_told(hurry, behave):
     report, _ = ask(behave, HTTPS)
     assert report.secure is None
-    assert "speaks no TLS" in levels(report)[WRONG]
+    assert "does not speak TLS" in levels(report)[WRONG]
 
 
 def test_a_certificate_for_another_name_is_told_with_the_names_it_has(hurry, certified):
@@ -478,7 +478,7 @@ def test_one_port_for_all_is_told_with_all_that_it_does():
     report = PortReport("192.0.2.7", 8443, service="any", web=HttpReply(200, {"name": "mtnet"}))
     assert "Signals, templates, ticks and HTTP answer on one port, plain." in levels(report)[OK]
     said = levels(replace(report, detail="unheard"))
-    assert "is told no signals. To follow signals from here, add follow" in said[NOTE]
+    assert "silent clients get no signals. To follow signals from here, add follow" in said[NOTE]
     assert said[OK] + said[WRONG] == ""
     refused = replace(report, web=HttpReply(403, {"error": "host"}))
     assert "web.hosts=fx.example" in levels(refused)[WRONG]
@@ -563,7 +563,7 @@ def test_a_target_is_a_host_and_perhaps_a_port(text, target):
     ],
 )  # fmt: skip
 def test_what_could_be_meant_as_a_target_is_refused(text):
-    with pytest.raises(ClientError, match="is no HOST or HOST:PORT"):
+    with pytest.raises(ClientError, match="expected HOST or HOST:PORT"):
         parse_target(text)
 
 
@@ -577,7 +577,7 @@ def test_what_is_no_target_is_told_with_examples(text):
         assert host
         assert port is None or 0 < port < 65_536
         return
-    assert sentence.startswith(repr(text))
+    assert sentence.startswith(f"Invalid target {text!r}: ")
     assert "fx.example:8081" in sentence
 
 
@@ -606,7 +606,7 @@ def listener():
 def test_a_silent_port_is_looked_at_in_time_and_nothing_is_wrong(capsys, hurry, listener):
     status, said = run(capsys, f"127.0.0.1:{listener}")
     assert status == 0
-    assert "as signals are while there are no positions" in said
+    assert "signals are while there are no positions" in said
     assert said.endswith("Nothing is wrong.\n")
 
 
@@ -649,7 +649,7 @@ def test_every_address_is_looked_at_on_every_port(capsys, monkeypatch):
     for port in (8080, 8081, 8082, 8083):
         assert f"192.0.2.7:{port}: Ticks answer" in said
         assert f"[2001:db8::7]:{port}: Ticks answer" in said
-    assert "192.0.2.7:443: What answers there speaks no TLS" in said
+    assert "192.0.2.7:443: The server does not speak TLS" in said
     assert status == 1
 
 

@@ -1,4 +1,4 @@
-"""`mtnet doctor`: looks at a server from where it is called, and says what is wrong."""
+"""`mtnet doctor`: diagnoses the connection from this machine to a server."""
 
 import re
 from argparse import ArgumentParser, Namespace
@@ -59,10 +59,10 @@ def configure(parser: ArgumentParser) -> None:
 
 def doctor(arguments: Namespace) -> None:
     """
-    Say what was found.
+    Print the findings.
 
     Raises:
-        ClientError: the command line names no host.
+        ClientError: the host is invalid.
         CertificateError: the file of `--ca` holds no certificate.
         SystemExit: something is wrong.
     """
@@ -80,10 +80,10 @@ def doctor(arguments: Namespace) -> None:
 
 def parse_target(text: str) -> tuple[str, int | None]:
     """
-    Return the host, as certificates have it, and the port, where one is named.
+    Return the host, as in certificates, and the port if there is one.
 
     Raises:
-        ClientError: it is neither `HOST` nor `HOST:PORT`.
+        ClientError: it is neither HOST nor HOST:PORT.
     """
     with suppress(ValueError):
         return parse_name(str(ip_address(text))), None
@@ -95,13 +95,13 @@ def parse_target(text: str) -> tuple[str, int | None]:
         return parse_name(found[1] or found[2]), port
     except CertificateError as error:
         raise ClientError(
-            f"{text!r} is no HOST or HOST:PORT; fx.example, fx.example:8081 and "
-            "[2001:db8::7]:8081 would be."
+            f"Invalid target {text!r}: expected HOST or HOST:PORT. Examples: fx.example, "
+            "fx.example:8081, [2001:db8::7]:8081"
         ) from error
 
 
 def find(host: str, port: int | None, ca: str, authorities: str | None) -> Iterator[Finding]:
-    """Look at a server, and yield what is found."""
+    """Probe a server, and yield the findings."""
     (resolution,) = in_threads([partial(resolve, host)], NAME)
     if not resolution.done():
         yield from (unresolved(host, f"no answer within {NAME:g} s"), allow_list(host))
@@ -121,7 +121,7 @@ def find(host: str, port: int | None, ca: str, authorities: str | None) -> Itera
 def probe_all(
     host: str, addresses: list[str], ports: tuple[int, ...], authorities: str | None
 ) -> list[PortReport]:
-    """Look at all ports of all addresses at once."""
+    """Probe all ports of all addresses at once."""
     places = [(address, port) for address in addresses for port in ports]
     looks = [partial(probe_port, host, address, port, authorities) for address, port in places]
     seen = in_threads(looks, PORTS)
@@ -135,9 +135,9 @@ def probe_all(
 
 def in_threads(calls: "Sequence[Callable[[], T]]", seconds: float) -> "list[Future[T]]":
     """
-    Make all calls at once, and return what became of them after so many seconds at most.
+    Run all calls at once, each in a daemon thread; wait for so many seconds at most.
 
-    A call that hangs is left behind: it keeps the process alive no longer than this one.
+    A call that hangs stays behind, and does not keep the process alive.
     """
     futures: list[Future[T]] = [Future() for _ in calls]
     for call, future in zip(calls, futures, strict=True):
@@ -163,5 +163,5 @@ def _lines(found: list[Finding]) -> Iterator[str]:
 
 
 def _clean(text: str) -> str:
-    """Take out what a server could tell a person's terminal to do."""
+    """Escape control characters, which could control the user's terminal."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

@@ -1,4 +1,4 @@
-"""Findings about a server and their remedies, as sentences."""
+"""Findings: rules that turn the reports of ports into sentences and advice."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ DEFAULTS = (8080, 8081, 8082, 8083, HTTPS)
 SKEW = 30.0
 """Seconds between two clocks from which on they are called wrong."""
 EXPIRES_SOON, EXPIRES_VERY_SOON = 30, 7
-"""Days before a certificate expires at which it is told, and at which somebody must act."""
+"""Days before the end of a certificate: from the first a note, from the second an error."""
 
 OK, NOTE, WRONG = "ok", "note", "wrong"
 TLS_ERROR = "a terminal that refuses it says error 5274"
 ENDED = (
     "mtnet does so where this machine may do nothing without a login (access.anonymous, "
     "access.networks), where it is banned (`mtnet bans list`), behind haproxy: where no proxy "
-    "speaks first, and where too many connect; its log or `mtnet status` says which."
+    "speaks first, and where too many connect; its log and `mtnet status` have the reason."
 )
 
 
@@ -53,12 +53,12 @@ class Finding:
 @dataclass(frozen=True)
 class Target:
     """
-    What was looked at.
+    The server that is probed.
 
     Attributes:
         host: as programs in terminals name it.
-        named: whether the caller named the port; else those of `DEFAULTS` were looked at.
-        authority: the file of who is trusted; empty = whom this machine trusts.
+        named: whether the caller named the port; else the ports are `DEFAULTS`.
+        authority: the file of trusted authorities; empty = those of this machine.
         now: wall time, milliseconds since the Unix epoch.
     """
 
@@ -69,7 +69,7 @@ class Target:
 
 
 def judge(target: Target, reports: Sequence[PortReport]) -> Iterator[Finding]:
-    """Yield what there is to say of every address and port, and of the server."""
+    """Yield the findings about each address and port, and about the server."""
     for report in reports:
         if report.failure:
             yield _unreached(target, report, reports)
@@ -89,22 +89,22 @@ def judge(target: Target, reports: Sequence[PortReport]) -> Iterator[Finding]:
 
 
 def unresolved(host: str, reason: str) -> Finding:
-    """Return what is said when a name has no address."""
+    """Return the finding that a name has no address."""
     text = f"The name {host} has no address: {reason}."
     return Finding(WRONG, host, text, "Check its spelling, or use an address in its place.")
 
 
 def resolved(host: str, addresses: Iterable[str]) -> Finding:
-    """Return what is said when a name has addresses."""
+    """Return the finding that a name has addresses."""
     return Finding(OK, host, f"The name {host} stands for {', '.join(addresses)}.")
 
 
 def allow_list(host: str) -> Finding:
-    """Return what is always said, since no look from outside can show it."""
+    """Return the note about the list of allowed URLs, which cannot be probed from outside."""
     return Finding(
         NOTE,
         host,
-        f"Each terminal must allow {host}, which nobody but its user can do or see: Tools > "
+        f"Each terminal must allow {host}, which only its user can do and see: Tools > "
         "Options > Expert Advisors > Allow WebRequest for listed URL. Without it error 4014.",
     )
 
@@ -117,7 +117,7 @@ def _unreached(target: Target, report: PortReport, reports: Sequence[PortReport]
     elsewhere = any(other.port == report.port and not other.failure for other in reports)
     text, todo = _why_unreached(report.failure)
     if report.failure == "late":
-        # What is dropped keeps a terminal waiting, even where another address would answer.
+        # Dropped packets keep a terminal waiting, even if another address answers.
         return Finding(WRONG if target.named or elsewhere else NOTE, about, text, todo)
     if elsewhere:
         todo = "Another address of the name answers; a program that tries this one first fails."
@@ -132,8 +132,7 @@ def _why_unreached(failure: str) -> tuple[str, str]:
         return (
             f"There is no connection within {CONNECT:g} s, as where a firewall drops everything; "
             "a terminal says error 5272.",
-            "Open the port in the firewalls of the server and of its hosting provider, or correct "
-            "the address.",
+            "Open the port in the firewalls of the server and of its host, or correct the address.",
         )
     if failure == "refused":
         return (
@@ -153,8 +152,8 @@ def _reached(target: Target, report: PortReport) -> Iterator[Finding]:
         yield Finding(
             WRONG,
             about,
-            "What answers there speaks no TLS, and terminals start TLS by themselves on port 443.",
-            "Listen with secure:443 there, or use another port for what is plain.",
+            "The server does not speak TLS, but terminals start TLS by themselves on port 443.",
+            "Listen with secure:443 there, or use another port without TLS.",
         )
     if secure is not None:
         yield from _secure(target, report, secure)
@@ -184,8 +183,8 @@ def _service(target: Target, report: PortReport) -> Finding:
         "templates": (OK, f"Templates answer, {how}, with {_template(report.detail)}."),
         "silent": (
             NOTE,
-            f"It is silent, {how}, as signals are while there are no positions, and to who must "
-            "log in first.",
+            f"It is silent, {how}: signals are while there are no positions, and every service is "
+            "before a required login.",
         ),
         "any": (OK, f"Signals, templates, ticks and HTTP answer on one port, {how}."),
     }
@@ -202,8 +201,8 @@ def _web(target: Target, about: str, report: PortReport, how: str) -> Finding:
             NOTE,
             about,
             f"Templates answer by HTTP, {how}; none is on offer to a client that sends nothing.",
-            "Store one with `mtnet templates put`; who may fetch it without a login say "
-            "access.anonymous and access.networks.",
+            "Store one with `mtnet templates put`; access.anonymous and access.networks decide "
+            "who may fetch it without a login.",
         )
     if web.body.get("error") == "host":
         return Finding(OK, about, f"mtnet answers by HTTP, {how}.")
@@ -226,7 +225,7 @@ def _unknown(about: str, detail: str) -> Finding:
 
 
 def _unheard(about: str, how: str) -> Finding:
-    text = f"Templates, ticks and HTTP answer on one port, {how}; who is silent is told no signals."
+    text = f"Templates, ticks and HTTP answer on one port, {how}; silent clients get no signals."
     todo = (
         "To follow signals from here, add follow to access.anonymous or access.networks, or log in."
     )
@@ -257,7 +256,7 @@ def _secure(target: Target, report: PortReport, secure: TlsReport) -> Iterator[F
     about = _about(report)
     if secure.refusal:
         text = f"It speaks TLS and refuses the handshake ({secure.refusal}); {TLS_ERROR}."
-        todo = "Its log says why; if it asks for client certificates, terminals have none."
+        todo = "Its log has the reason. If it asks for client certificates: terminals have none."
         yield Finding(WRONG, about, text, todo)
         return
     if secure.certificate is None:
@@ -281,7 +280,7 @@ def _secure(target: Target, report: PortReport, secure: TlsReport) -> Iterator[F
 
 
 def fits(certificate: x509.Certificate, host: str) -> bool:
-    """Say whether a certificate is valid for a host name or an address."""
+    """Return whether a certificate is valid for a host name or an address."""
     try:
         if host.replace(".", "").isdecimal() or ":" in host:
             verify_certificate_ip_address(certificate, host)
@@ -331,7 +330,7 @@ def _trust(
     dated = "expired" in secure.untrusted or "not yet valid" in secure.untrusted
     whom = target.authority or "this machine"
     if dated and _dates(target, about, certificate) is not None:
-        return  # it is said already
+        return  # another finding covers it
     if secure.untrusted:
         yield Finding(
             WRONG,
@@ -348,7 +347,7 @@ def _trust(
             about,
             f"Other machines trust it when they have {target.authority}: on Windows `certutil "
             "-addstore Root ca.pem` as administrator. Whether a terminal asks Windows is not "
-            "documented by MetaQuotes; its SHA-1 thumbprint, which SocketTlsCertificate tells, is "
+            "documented by MetaQuotes; SocketTlsCertificate returns its SHA-1 thumbprint, "
             f"{thumbprints(certificate)['sha1']}.",
         )
 
@@ -371,7 +370,7 @@ def _clock(target: Target, reports: Sequence[PortReport]) -> Iterator[Finding]:
 
 
 def _for_programs(target: Target, reports: Sequence[PortReport]) -> Iterator[Finding]:
-    """Yield what there is to say to who writes the programs of terminals."""
+    """Yield advice for the authors of programs in terminals."""
     reached = [report for report in reports if not report.failure]
     if reached and all(ip_address(report.address).is_loopback for report in reached):
         text = "This is how it looks from its own machine; ask again from another one."
@@ -391,7 +390,7 @@ def _for_programs(target: Target, reports: Sequence[PortReport]) -> Iterator[Fin
             "programs speak no TLS.",
         )
     if any(report.service == "ticks" for report in reached):
-        text = "Datagrams are never answered: `mtnet ticks report` there says which of them came."
+        text = "Datagrams are never answered: `mtnet ticks report` there lists those that arrived."
         yield Finding(NOTE, target.host, text)
     yield allow_list(target.host)
 

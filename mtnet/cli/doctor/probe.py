@@ -1,7 +1,7 @@
 """
-What a port tells a stranger: sockets with deadlines, which say nothing that changes anything.
+Port scanner for the services of mtnet: blocking sockets with deadlines that change nothing.
 
-A silent connection, `PING:` and `GET /version` are all that is ever said: what publishes, stores
+It opens silent connections and sends `PING:` and `GET /version` only: what publishes, stores
 or counts as a tick is not.
 """
 
@@ -21,9 +21,9 @@ from mtnet.errors import quote
 from mtnet.services.templates.wire import FIELD
 
 CONNECT = 5.0
-"""Seconds for a connection, and for a handshake: what a server across the world takes, tenfold."""
+"""Seconds for a connection, and for a handshake: ten times those to the other end of the world."""
 SILENCE = 1.5
-"""Seconds in which signals and templates speak first; their own silence is 0.5 s at most."""
+"""Seconds to wait for signals and templates, which speak first after 0.5 s at most."""
 ANSWER = 3.0
 """Seconds for an answer."""
 MAX_READ = 16_384
@@ -32,7 +32,7 @@ HTTPS = 443
 """Where terminals start TLS by themselves."""
 
 Dial = Callable[[], socket.socket]
-"""Connects again, or raises OSError; the caller closes the connection."""
+"""Opens a connection, which the caller closes; raises OSError."""
 
 PING = b"PING:\r\n"
 
@@ -61,8 +61,8 @@ class HttpReply:
     The answer to `GET /version`.
 
     Attributes:
-        body: what it says, when that is a JSON object.
-        skew: seconds by which the server's clock is ahead; None = it does not tell the time.
+        body: its JSON object; empty when it has none.
+        skew: seconds by which the server's clock is ahead; None = there is no Date header.
     """
 
     status: int
@@ -73,13 +73,13 @@ class HttpReply:
 @dataclass(frozen=True)
 class TlsReport:
     """
-    What TLS tells.
+    The result of a TLS handshake.
 
     Attributes:
         refusal: why the server refuses the handshake; empty = it does not.
         certificate: its own; None = it cannot be read.
         untrusted: why its issuers are not trusted, in OpenSSL's words; empty = they are.
-        nameless: what is shown to clients that name no host, when it is another one.
+        without_name: what is shown to clients that name no host, when it is another one.
     """
 
     refusal: str = ""
@@ -91,14 +91,14 @@ class TlsReport:
 @dataclass(frozen=True)
 class PortReport:
     """
-    What an address and port told.
+    The result of probing one port of one address.
 
     Attributes:
-        failure: why there is no connection: `refused`, `late`, or the system's words.
+        failure: why the connection failed: `refused`, `late`, or the system's words.
         service: `signals`, `silent`, `templates`, `ticks`, `http`, `any`, `closed`, `reset`,
             `unknown`.
         detail: the symbol and code of a template, the first bytes of what is unknown, or
-            `unheard`: a silent client of `any` is told no signals.
+            `unheard`: a silent client of a shared port gets no signals.
         secure: None = plain.
     """
 
@@ -124,11 +124,11 @@ def resolve(host: str) -> list[str]:
 
 def probe_port(host: str, address: str, port: int, authorities: str | None) -> PortReport:
     """
-    Look at one port of one address.
+    Probe one port of one address.
 
     Args:
         host: what clients name in TLS and HTTP; ASCII.
-        authorities: PEM of who is trusted; None = whom the system trusts.
+        authorities: trusted authorities in PEM; None = those of the system.
     """
 
     def dial() -> socket.socket:
@@ -156,10 +156,10 @@ def ask(dial: Dial, host: str, port: int, authorities: str | None) -> PortReport
 
 
 def identify(dial: Dial, host: str) -> PortReport:
-    """Find out which service speaks on connections that `dial` makes."""
+    """Find out which service answers on connections that `dial` makes."""
     reply = exchange(dial, b"", SILENCE, PING)
     report = classify(reply)
-    # Behind silence `any` is signals, which know no PING; who says it at once is answered.
+    # After silence a shared port is signals, without PING; a PING at once is answered by ticks.
     doubtful = report.service == "signals" or (not reply.data and reply.end != "closed")
     if doubtful and classify(exchange(dial, PING, SILENCE)).service == "ticks":
         is_signals = report.service in ("signals", "silent")
@@ -173,7 +173,7 @@ def identify(dial: Dial, host: str) -> PortReport:
 
 
 def classify(reply: Reply) -> PortReport:
-    """Return the service that says so when nobody, or `PING:`, has spoken to it."""
+    """Return the service by its answer to silence, or to `PING:`."""
     data, service, detail = reply.data, "unknown", ""
     template = raw_template(data)
     if data.startswith(b"<<"):
@@ -205,7 +205,7 @@ def raw_template(data: bytes) -> str:
 
 def read_web(reply: Reply, now: float) -> HttpReply | None:
     """
-    Return what an HTTP answer says; None = it is none.
+    Parse an HTTP answer; None = it is not HTTP.
 
     Args:
         now: seconds since the Unix epoch, when it came.
@@ -221,11 +221,11 @@ def read_web(reply: Reply, now: float) -> HttpReply | None:
 
 
 def probe_tls(dial: Dial, host: str, authorities: str | None) -> TlsReport | None:
-    """Say what TLS tells; None = no TLS is spoken there."""
+    """Try a TLS handshake; None = the port does not speak TLS."""
     try:
         certificate = _certificate(dial, host)
     except ssl.SSLError as error:
-        # A plain service's answer is no TLS; an alert is.
+        # A plain service answers with something else than a TLS alert.
         refused = "ALERT" in (error.reason or "")
         return TlsReport(refusal=_words(error)) if refused else None
     except OSError:
@@ -241,7 +241,7 @@ def probe_tls(dial: Dial, host: str, authorities: str | None) -> TlsReport | Non
 
 def exchange(dial: Dial, first: bytes, seconds: float, second: bytes = b"") -> Reply:
     """
-    Say `first`, and read for `seconds`; when nothing comes, say `second`, and read for `ANSWER`.
+    Send `first` and read for `seconds`; after silence send `second` and read for `ANSWER`.
     """
     try:
         with dial() as connection:
@@ -266,10 +266,10 @@ def _exchange(connection: socket.socket, first: bytes, seconds: float, second: b
     return reply
 
 
-def _read(connection: socket.socket, seconds: float, said: bytes) -> Reply:
-    """Read until enough came, the end, or the deadline."""
+def _read(connection: socket.socket, seconds: float, sent: bytes) -> Reply:
+    """Read until there is enough, the end, or the deadline."""
     data, deadline = b"", time.monotonic() + seconds
-    while not _is_enough(data, said) and (left := deadline - time.monotonic()) > 0:
+    while not _is_enough(data, sent) and (left := deadline - time.monotonic()) > 0:
         connection.settimeout(left)
         try:
             more = connection.recv(4_096)
@@ -283,8 +283,8 @@ def _read(connection: socket.socket, seconds: float, said: bytes) -> Reply:
     return Reply(data)
 
 
-def _is_enough(data: bytes, said: bytes) -> bool:
-    if said.startswith(b"GET"):
+def _is_enough(data: bytes, sent: bytes) -> bool:
+    if sent.startswith(b"GET"):
         return len(data) >= MAX_READ
     return len(data) >= 2 * FIELD or b"\n" in data or _FRAME.match(data) is not None
 
@@ -307,7 +307,7 @@ def _skew(head: bytes, now: float) -> float | None:
 
 
 def _identify_within(secure: TlsReport, dial: Dial, host: str) -> PortReport:
-    """Listen inside TLS; nothing secret is said there, so who it is does not matter."""
+    """Identify the service inside TLS; nothing secret is sent, so any certificate will do."""
     if secure.refusal:
         return PortReport("", 0, secure=secure)
     return replace(identify(lambda: _wrapped(dial, _lenient(), host), host), secure=secure)
@@ -324,7 +324,7 @@ def _certificate(dial: Dial, host: str | None) -> x509.Certificate | None:
 
 def _untrusted(dial: Dial, host: str, authorities: str | None) -> str:
     context = ssl.create_default_context(cadata=authorities)
-    context.check_hostname = False  # names are compared where they can be told
+    context.check_hostname = False  # names have a finding of their own
     try:
         _wrapped(dial, context, host).close()
     except ssl.SSLCertVerificationError as error:
@@ -345,7 +345,7 @@ def _wrapped(dial: Dial, context: ssl.SSLContext, host: str | None) -> ssl.SSLSo
 
 
 def _lenient() -> ssl.SSLContext:
-    """Return what takes every certificate, in order to look at it."""
+    """Return a context that accepts every certificate, to examine it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
