@@ -64,8 +64,15 @@ class AnonymousAccess:
 
     def describe(self, verbs: Iterable[str], service: str) -> list[str]:
         """Return the rights of every connection as texts, as far as they concern a service."""
-        own = service if self._permissions.has_verbs(service) else ""
-        return self.anonymous.matching(verbs, own)
+        if self._permissions.has_verbs(service):
+            return self.anonymous.matching(verbs, service)
+        return [text for verb in verbs for text in self._shown(verb)]
+
+    def _shown(self, verb: str) -> list[str]:
+        """Return the rights with a verb; the verb alone where it is allowed on everything."""
+        services = self._permissions.verbs.get(verb, ())
+        whole = services and all(self.anonymous.all(verb, each) for each in services)
+        return [verb] if whole else self.anonymous.matching([verb])
 
     def of_network(self, peer: str) -> Rights:
         """Return the rights of an address that is not trusted."""

@@ -70,3 +70,18 @@ def test_without_them_it_is_not_configured():
 def test_an_invalid_right_or_network_is_refused_with_an_example(wrong):
     with pytest.raises(ConfigError, match=r"Example|would be one"):
         AnonymousAccess(PERMISSIONS, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("granted", "service", "shown"),
+    [
+        (["send", "fetch"], "any", ["send", "fetch"]),
+        (["publish"], "web", ["publish"]),
+        (["publish:signals"], "web", ["publish:signals"]),
+        (["publish:signals/gold"], "signals", ["publish:signals/gold"]),
+        (["fetch"], "signals", []),
+    ],
+)
+def test_rights_are_shown_by_their_verb_where_it_is_allowed_on_everything(granted, service, shown):
+    access = AnonymousAccess(PERMISSIONS, granted)
+    assert access.describe(("follow", "publish", "send", "fetch"), service) == shown

@@ -5,6 +5,7 @@ from twisted.internet.defer import Deferred
 
 from mtnet.clock import WallClock
 from mtnet.daemon.process.machine import Machine
+from mtnet.errors import JournalError, NotAskedError, StartError
 
 
 class Reactor:
@@ -36,3 +37,19 @@ def test_a_worker_starts_with_the_daemon(machine):
 def test_a_worker_that_is_made_while_the_daemon_runs_starts_at_once(machine):
     machine.start_workers()
     assert finished(machine.make_worker("later")) == "done"
+
+
+@pytest.mark.parametrize(
+    ("error", "room", "sentence"),
+    [
+        (NotAskedError("Locked."), True, "Locked."),
+        (JournalError("Damaged."), True, "Damaged. Restore it from a backup"),
+        (JournalError("Damaged."), False, "Damaged. Make room on the disk"),
+    ],
+)
+def test_a_file_that_cannot_be_opened_is_a_reason_not_to_start(
+    machine, monkeypatch, error, room, sentence
+):
+    monkeypatch.setattr("mtnet.daemon.process.machine.has_free_space", lambda _: room)
+    with pytest.raises(StartError, match=sentence), machine.opening():
+        raise error
