@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
+    IProtocol,
     IProtocolFactory,
     IReactorTime,
     ITransport,
@@ -64,24 +65,22 @@ class FirstBytesProtocol(Protocol):
         self.peer.connected(self.transport, self._abort)
         self.peer.mark_unauthenticated()
         silent = self._port.silent
-        if silent is None:
-            return
-        if self._port.silence:
+        if silent is not None:
             self._timer = self._port.clock.callLater(self._port.silence, self._hand_over, silent)
-        else:
-            self._hand_over(silent)
 
     @abort_on_error
     def dataReceived(self, data: bytes) -> None:
-        if not self._head:
-            self._stop()
-            self.peer.first_byte = self._port.clock.seconds()
-            self._timer = self._port.clock.callLater(self._port.timeout, self._late)
+        first = not self._head
         self._head += data
         factory = detect_service(self._head, self._port.choices)
+        if first:
+            self.peer.first_byte = self._port.clock.seconds()
         if factory:
             self._hand_over(factory)
         elif factory is None:
+            if first:
+                self._stop()
+                self._timer = self._port.clock.callLater(self._port.timeout, self._late)
             self.peer.mark_unauthenticated(silent=False)
         else:
             self._unknown(Offence.FRAME)
@@ -186,8 +185,11 @@ class SharedPortFactory(PeerFactory):
         self.silent, self.silence, self.ends_silent = silent, silence, ends_silent
         self.timeout = timeout
 
-    def build(self, peer: Peer) -> FirstBytesProtocol:
-        """Return the detector of a connection."""
+    def build(self, peer: Peer) -> IProtocol | None:
+        """Return the detector of a connection; without a time of silence, all are silent."""
+        if self.silent is not None and not self.silence:
+            protocol: IProtocol | None = self.silent.build(peer)
+            return protocol
         return FirstBytesProtocol(self, peer)
 
 

@@ -63,7 +63,6 @@ class TemplatesProtocol(Protocol):
         self._env, self.peer, self._is_raw = env, peer, raw
         self._settings, self._library, self._codepage = env.section, library, codepage
         self._head = b""
-        self._decoder = CommandDecoder(codepage=self._codepage)
         self._receive: Callable[[bytes], None] = self._command
         self._ended: Callable[[], None] = self._unknown
         self._timer: IDelayedCall | None = None
@@ -78,9 +77,8 @@ class TemplatesProtocol(Protocol):
         if self._is_raw:
             self._raw()
         else:
+            self._decoder = CommandDecoder(codepage=self._codepage)
             self.peer.mark_unauthenticated()
-            waited = self._env.clock.seconds() - self.peer.first_byte
-            self._wait(max(0.0, self._settings.word - waited), self._late)
 
     @abort_on_error
     def dataReceived(self, data: bytes) -> None:
@@ -124,6 +122,9 @@ class TemplatesProtocol(Protocol):
             answers: dict[type, Callable[[Any], None]] = {Fetch: self._fetch, Store: self._store}
             answers[type(command)](command)
         else:
+            if self._timer is None:
+                waited = self._env.clock.seconds() - self.peer.first_byte
+                self._wait(max(0.0, self._settings.word - waited), self._late)
             self.peer.mark_unauthenticated(silent=False)
 
     def _malformed(self, error: WireError | TemplateError) -> None:
