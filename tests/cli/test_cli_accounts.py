@@ -8,6 +8,7 @@ import socket
 import stat
 
 import pytest
+from fakes.command_line import Terminal
 from fakes.rights import PERMISSIONS
 from twisted.internet.defer import maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
@@ -217,11 +218,6 @@ def test_bytes_that_are_no_text_are_no_password(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff" * 9), "utf-8"))
     with pytest.raises(MtnetError, match="one line of UTF-8"):
         cli.read_password()
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 @pytest.fixture

@@ -3,36 +3,20 @@
 from decimal import Decimal
 
 from fakes import entries
+from fakes.servers import DialectServer
 from fakes.transports import MemoryEndpoint
-from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 
 from mtnet.client import Publisher
 from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Publish, Subscribe, read_request
+from mtnet.services.signals.wire import Publish, Subscribe
 from mtnet.session import messages
-from mtnet.session.grammar import FrameDecoder, parse
 from mtnet.session.messages import Bye, Hello
 
 EPOCH = "0123456789abcdef"
 
 
-class Session(Protocol):
-    """One connection of the publisher, in the eyes of the server."""
-
-    def __init__(self, desk):
-        self.server, self.decoder = desk, FrameDecoder()
-
-    def dataReceived(self, data):
-        for payload in self.decoder.feed(data):
-            self.server.takes(self, read_request(parse(payload)))
-
-    def say(self, *frames):
-        for frame in frames:
-            self.transport.write(frame)
-
-
-class FakeServer(Factory):
+class FakeServer(DialectServer):
     """
     The server.
 
@@ -48,16 +32,11 @@ class FakeServer(Factory):
         followers: sessions that have subscribed.
     """
 
-    noisy = False
-
     def __init__(self):
         self.answer = "store"
         self.stored, self.order, self.heard = {}, [], []
         self.book = {}
         self.seq, self.mode, self.followers = 0, None, set()
-
-    def buildProtocol(self, addr):
-        return Session(self)
 
     def takes(self, session, request):
         self.heard.append(request)

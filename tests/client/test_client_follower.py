@@ -4,50 +4,37 @@ from decimal import Decimal
 
 import pytest
 from fakes import entries
+from fakes.servers import DialectServer
 from fakes.transports import MemoryEndpoint
 from msgspec.structs import replace
-from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 
 from mtnet.client import Follower, Login
 from mtnet.errors import ClientError
 from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Subscribe, read_request
+from mtnet.services.signals.wire import Subscribe
 from mtnet.session import messages
-from mtnet.session.grammar import FrameDecoder, parse
 from mtnet.session.messages import Hello
 
 EPOCH, OTHER = "00000000000000aa", "00000000000000bb"
 
 
-class Session(Protocol):
-    def __init__(self, server):
-        self.server, self.decoder = server, FrameDecoder()
-
-    def dataReceived(self, data):
-        for payload in self.decoder.feed(data):
-            request = read_request(parse(payload))
-            if isinstance(request, Hello):
-                self.transport.write(messages.welcome(5.0, 1, epoch=EPOCH))
-            elif isinstance(request, Subscribe):
-                self.server.asked.append(request)
-                self.transport.write(self.server.answer(request))
-
-
-class Server(Factory):
+class Server(DialectServer):
     """
     Attributes:
         answer: returns what SUBSCRIBE is answered.
         asked: every SUBSCRIBE, oldest first.
     """
 
-    noisy = False
-
     def __init__(self):
         self.asked, self.answer = [], lambda asked: snapshot(0)
 
-    def buildProtocol(self, addr):
-        return Session(self)
+    def takes(self, session, request):
+        if isinstance(request, Hello):
+            session.say(messages.welcome(5.0, 1, epoch=EPOCH))
+        elif isinstance(request, Subscribe):
+            self.asked.append(request)
+            session.say(self.answer(request))
 
 
 class Harness:

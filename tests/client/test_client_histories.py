@@ -5,18 +5,17 @@ from decimal import Decimal
 from typing import ClassVar
 
 from fakes import entries
+from fakes.servers import DialectServer, DialectSession
 from fakes.transports import MemoryEndpoint
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 
 from mtnet.client import Follower
 from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Subscribe, read_request
+from mtnet.services.signals.wire import Subscribe
 from mtnet.session import messages
-from mtnet.session.grammar import FrameDecoder, parse
 from mtnet.session.messages import Hello
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "100"))
@@ -58,19 +57,10 @@ def wanted(book, symbols):
     return {key: lots for key, lots in book.items() if symbols is None or key[0] in symbols}
 
 
-class Session(Protocol):
+class Session(DialectSession):
     """One connection in the eyes of the server."""
 
-    def __init__(self, server):
-        self.server, self.decoder, self.subscribed = server, FrameDecoder(), False
-
-    def dataReceived(self, data):
-        for payload in self.decoder.feed(data):
-            request = read_request(parse(payload))
-            if isinstance(request, Hello):
-                self.transport.write(messages.welcome(5.0, 1, epoch=self.server.last.epoch))
-            elif isinstance(request, Subscribe):
-                self.subscribe(request)
+    subscribed = False
 
     def connectionLost(self, reason):
         self.subscribed = False
@@ -113,15 +103,13 @@ class Session(Protocol):
                 )  # fmt: skip
 
 
-class Server(Factory):
+class Server(DialectServer):
     """
     Attributes:
         last: entry of the journal that it has now.
         pruned: entries up to this one are kept no more.
         refuses: whether no subscription is granted.
     """
-
-    noisy = False
 
     def __init__(self):
         self.epochs, self.pruned, self.refuses, self.sessions = 0, 0, False, []
@@ -130,6 +118,12 @@ class Server(Factory):
     def buildProtocol(self, addr):
         self.sessions.append(Session(self))
         return self.sessions[-1]
+
+    def takes(self, session, request):
+        if isinstance(request, Hello):
+            session.say(messages.welcome(5.0, 1, epoch=self.last.epoch))
+        elif isinstance(request, Subscribe):
+            session.subscribe(request)
 
     def begin(self):
         """Draw a new epoch."""

@@ -5,6 +5,7 @@ from decimal import Decimal
 from itertools import islice, pairwise
 
 import pytest
+from fakes.command_line import Terminal
 
 from mtnet.demo import market
 from mtnet.demo.output import Console
@@ -129,11 +130,6 @@ def test_the_provider_names_what_it_does():
 def test_a_provider_of_one_symbol_trades_on_and_on():
     trader = Trader(["EURUSD"], 1)
     assert {trader.trade().symbol for _ in range(100)} == {"EURUSD"}
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 def test_lines_are_aligned_and_have_colours_in_a_terminal_only(clock):

@@ -17,6 +17,13 @@ LONGEST = 600.0
 """Seconds after which a command that does not end is an error of the test."""
 
 
+class Terminal(io.StringIO):
+    """A file that is a terminal."""
+
+    def isatty(self):
+        return True
+
+
 class Result(NamedTuple):
     """What became of a command; `error` is its sentence without the program's name."""
 

@@ -3,11 +3,14 @@
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import ISSLTransport, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from mtnet.errors import ClientError
+from mtnet.services.signals.wire import read_request
+from mtnet.session.grammar import FrameDecoder, parse
 
 
 class FarEnd(StringTransport):
@@ -81,3 +84,28 @@ class Outcome:
 def answer(server, body, status="200 OK", length=None):
     head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body) if length is None else length}\r\n\r\n"
     server.end.protocol.dataReceived(head.encode() + body)
+
+
+class DialectSession(Protocol):
+    """One connection in the eyes of a server of dialect 2, which takes its requests."""
+
+    def __init__(self, server):
+        self.server, self.decoder = server, FrameDecoder()
+
+    def dataReceived(self, data):
+        for payload in self.decoder.feed(data):
+            self.server.takes(self, read_request(parse(payload)))
+
+    def say(self, *frames):
+        for frame in frames:
+            self.transport.write(frame)
+
+
+class DialectServer(Factory):
+    """A server of dialect 2 that a test writes: `takes(session, request)` answers."""
+
+    noisy = False
+    session = DialectSession
+
+    def buildProtocol(self, addr):
+        return self.session(self)
