@@ -1,4 +1,4 @@
-"""Who is heard at all, and services that know nothing of gates, behind one."""
+"""Admission: bans, rates, and the adapter of ordinary factories."""
 
 import pytest
 from fakes.daemon import FakeDaemon
@@ -71,3 +71,35 @@ def test_a_service_is_told_of_half_a_close_if_it_asks_for_that(tmp_path, clock, 
     if halves:
         terminal.finish()
         assert Halves.ended
+
+
+@pytest.fixture
+def ordinary(tmp_path, clock):
+    """Connect strangers to an ordinary factory whose connections need some verbs."""
+
+    class Greeting(Protocol):
+        def connectionMade(self):
+            self.transport.write(b"hello")
+
+    def dial(verbs, *sets):
+        env = make_environment(tmp_path / "data", clock, *sets)
+        access = ListenerAccess(env, Listener("signals", "tcp:1"))
+        factory = AdmittedFactory(Factory.forProtocol(Greeting), access, verbs)
+        return connect(factory, clock, host="192.0.2.1", peer="192.0.2.9")
+
+    return dial
+
+
+@pytest.mark.parametrize("verbs", [(), ("follow",), ("follow", "publish")])
+def test_an_ordinary_protocol_is_connected_when_all_its_verbs_are_allowed(ordinary, verbs):
+    terminal = ordinary(verbs, "access.anonymous=follow,publish")
+    assert terminal.received() == b"hello"
+    terminal.hang_up()
+
+
+@pytest.mark.parametrize("verbs", [("publish",), ("follow", "publish")])
+def test_without_one_of_its_verbs_it_never_hears_of_the_connection(ordinary, verbs, warnings):
+    terminal = ordinary(verbs, "access.anonymous=follow")
+    assert (terminal.received(), terminal.reset) == (b"", True)
+    assert any("may not" in each for each in map(str, warnings()))
+    terminal.hang_up()

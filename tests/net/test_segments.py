@@ -1,4 +1,4 @@
-"""Sending in whole pieces, and watching what moves."""
+"""Segmented sending: whole pieces."""
 
 import socket
 
@@ -6,12 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.interfaces import IPullProducer, ISystemHandle, ITCPTransport
-from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from zope.interface import alsoProvides
 from zope.interface.verify import verifyObject
 
-from mtnet.net.closing import StallDetector, unacknowledged
 from mtnet.net.output.segments import (
     BURST,
     PIECE,
@@ -135,53 +133,6 @@ def test_only_a_bare_tcp_transport_keeps_pieces():
     assert not preserves_segments(wrapped)
     assert not preserves_segments(StringTransport())
     assert innermost(wrapped) is tcp
-
-
-def test_bytes_that_the_peer_has_not_confirmed_are_counted():
-    ours, theirs = socket.socketpair(socket.AF_UNIX)
-    with ours, theirs:
-        transport = FakeTransport(ours)
-        assert unacknowledged(transport) == 0
-        ours.send(b"x" * 1000)
-        assert unacknowledged(transport) >= 1000
-        theirs.recv(5000)
-        assert unacknowledged(transport) == 0
-    assert unacknowledged(StringTransport()) == 0
-
-
-@pytest.fixture
-def watch():
-    """A watch of 5 s over `mark[0]`; `stalled` grows when it ends."""
-
-    class Watched:
-        def __init__(self):
-            self.clock, self.mark, self.stalled = Clock(), [0], []
-            self.watch = StallDetector(
-                self.clock, 5, lambda: self.mark[0], lambda: self.stalled.append(1)
-            )
-
-    return Watched()
-
-
-def test_what_stands_still_is_ended_once(watch):
-    watch.clock.pump([1] * 4)
-    assert watch.stalled == []
-    watch.clock.pump([1] * 20)
-    assert watch.stalled == [1]
-    watch.watch.stop()
-
-
-def test_what_moves_is_never_ended(watch):
-    for _ in range(100):
-        watch.mark[0] += 1
-        watch.clock.pump([1] * 4)
-    assert watch.stalled == []
-
-
-def test_a_watch_that_was_stopped_ends_nothing(watch):
-    watch.watch.stop()
-    watch.clock.pump([1] * 20)
-    assert watch.stalled == []
 
 
 def test_the_first_pieces_may_be_larger_within_a_machine():
