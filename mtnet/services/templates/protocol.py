@@ -1,4 +1,4 @@
-"""The templates port: raw answers, FETCH and STORE, and HTTP beside them."""
+"""The templates port: raw answers, the commands FETCH and STORE, and HTTP."""
 
 from collections.abc import Callable
 from functools import partial
@@ -46,7 +46,7 @@ from mtnet.services.templates.wire import (
 @implementer(IHalfCloseableProtocol)
 class TemplatesProtocol(Protocol):
     """
-    One connection, and one answer to it.
+    One-shot protocol: one answer to each connection.
 
     Args:
         peer: who it is, and what it may do.
@@ -70,7 +70,7 @@ class TemplatesProtocol(Protocol):
         self._segments: SegmentedSender | None = None
         self._peer_ended = self._lost = False
 
-    # What Twisted calls.
+    # Called by Twisted.
 
     def connectionMade(self) -> None:
         self.peer.connected(self.transport, self._abort)
@@ -95,7 +95,7 @@ class TemplatesProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = True
         self._still()
-        # What these hold of an upload would otherwise stay until the garbage is collected.
+        # They refer to an upload, which would stay in memory until a garbage collection.
         self._receive, self._ended = noop, noop
         self.peer.disconnected()
 
@@ -285,7 +285,7 @@ class TemplatesProtocol(Protocol):
             self.transport.write(line.encode())
             self._finish()
 
-    # The end.
+    # Closing.
 
     def _finish(self) -> None:
         """
@@ -310,7 +310,7 @@ class TemplatesProtocol(Protocol):
         self._still()
         self.transport.abortConnection()
 
-    # Small things.
+    # Helpers.
 
     def _demand(self, verb: str, symbol: str | None) -> None:
         rights = self.peer.rights
@@ -332,7 +332,7 @@ class TemplatesProtocol(Protocol):
         )
 
     def _still(self) -> None:
-        """Stop every clock of this connection."""
+        """Cancel the deadline and the stall detector."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         if self._stall_detector is not None:
