@@ -1,8 +1,11 @@
 """The rules of the house, read from the imports."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -42,10 +45,10 @@ PURE = {
     "services/signals/journal/journal.py",
     "services/signals/journal/transaction.py",
     "services/signals/journal/opening.py",
-    "services/signals/policy.py",
-    "services/signals/publishers.py",
-    "services/signals/policy_store.py",
-    "services/signals/transitions.py",
+    "services/signals/ownership/policy.py",
+    "services/signals/ownership/publishers.py",
+    "services/signals/ownership/policy_store.py",
+    "services/signals/ownership/transitions.py",
     "services/signals/values.py",
     "services/signals/wire.py",
     "services/signals/journal/schema.py",
@@ -120,10 +123,6 @@ FLOORS = {
     "mtnet.__main__": 9,
 }
 """A module imports from its own floor and those below."""
-
-
-HUB = PACKAGE / "daemon/environment.py"
-"""It hands the services out, and names their types."""
 
 
 def module(file):
@@ -210,3 +209,131 @@ def test_no_exception_ends_a_timer_of_the_daemon():
                 if work is not None and not ast.unparse(node.args[work]).startswith("Recurring("):
                     bare.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
     assert bare == []
+
+
+# Services
+
+
+SERVICES = sorted(path.name for path in (PACKAGE / "services").iterdir() if path.is_dir())
+SERVICES = [name for name in SERVICES if not name.startswith("_")]
+CLIENTS = ("client", "demo", "cli/demo.py", "cli/doctor")
+"""What speaks to the daemon from outside, and may know whom it speaks to."""
+
+
+def owner(file):
+    """Return the service that a file belongs to; None = it belongs to none."""
+    parts = file.relative_to(PACKAGE).parts
+    if parts[0] == "services":
+        return parts[1]
+    own = [each for each in SERVICES if file.stem == each or file.stem.startswith(f"{each}_")]
+    return own[0] if parts[0] in ("plugins", "cli") and own else None
+
+
+def words(tree):
+    """Yield the identifiers and the one-word texts of a file, without its docstrings."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.arg | ast.keyword):
+            yield node.lineno, node.arg or ""
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.lineno, node.name
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_no_service_is_named_outside_its_folder_and_its_plugin(file):
+    if name(file).startswith(CLIENTS):
+        return
+    tree, own = ast.parse(file.read_text("utf-8")), owner(file)
+    others = {each for each in SERVICES if each != own}
+    imported = {each.split(".")[2] for each in imports(file) if each.startswith("mtnet.services.")}
+    assert not imported & others
+    if own is None:
+        named = [f"{line}: {word}" for line, word in words(tree) if word in others]
+        assert named == []
+
+
+# Names
+
+
+RETIRED = re.compile(
+    r"desk|office|clerk|warden|keeper|referee|door|entrance|gate|visitor|guest|brake|pedal|lane"
+    r"|spoke|crowd|shout|told|straight|detour|house|pupil|hub|sleeper|outbox|barrier"
+)
+"""Metaphors that an engineer does not search for; `docs/glossary.md` has the terms."""
+
+
+def identifiers(file):
+    yield file.stem
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        for key in ("id", "attr", "arg", "name"):
+            word = getattr(node, key, None)
+            if isinstance(word, str):
+                yield word
+
+
+def pieces(identifier):
+    """Split an identifier into its lower-case words."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", identifier).lower().strip("_").split("_")
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_no_name_is_a_retired_metaphor(file):
+    found = {each for each in identifiers(file) for word in pieces(each) if RETIRED.fullmatch(word)}
+    assert found == set()
+
+
+# Sizes
+
+
+def folders():
+    return sorted({file.parent for file in FILES})
+
+
+@pytest.mark.parametrize("folder", folders(), ids=lambda each: each.name)
+def test_a_folder_can_be_overlooked(folder):
+    files = [file.name for file in folder.glob("*.py") if file.name != "__init__.py"]
+    assert len(files) <= MOST_FILES, files
+
+
+MOST_FILES = 17
+"""Files of a folder: about fifteen."""
+
+
+def load_shape():
+    spec = spec_from_file_location("shape", PACKAGE.parent / "bench" / "shape.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+shape = load_shape()
+SOURCE = shape.Source(PACKAGE)
+MAY_KNOW_PRIVATE_NAMES = ("net/output/direct.py", "net/tls/context.py", "session/websocket.py")
+
+
+def test_half_of_the_functions_have_six_lines_at_most():
+    assert median(shape.body_lines(node) for _, node in SOURCE.functions()) <= 6
+
+
+def test_no_parameter_list_is_long():
+    long = [
+        f"{file}: {node.name}"
+        for file, node in SOURCE.functions()
+        if shape.parameters(file, node) > 8
+    ]
+    assert long == []
+
+
+def test_private_names_of_others_are_used_in_two_files():
+    found = {
+        f"{file}:{line} {name}"
+        for file, tree in SOURCE.files.items()
+        for line, name in shape.private_names(tree)
+        if str(file.relative_to("mtnet")) not in MAY_KNOW_PRIVATE_NAMES
+    }
+    assert found == set()

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mtnet.services.signals.model import FLAT, ZEROS, Entry, State
-from mtnet.services.signals.transitions import POSITION
+from mtnet.services.signals.ownership.transitions import POSITION
 
 RECENT = 10_000
 """Entries that are remembered, for acknowledgements that come late."""

@@ -29,7 +29,7 @@ from mtnet.net.throttle import ReadRateLimit, ReadThrottle
 from mtnet.net.transport import StreamTransport
 from mtnet.services.signals.classic.follower import ClassicFollower
 from mtnet.services.signals.classic.wire import parse_position
-from mtnet.services.signals.publishers import Publisher
+from mtnet.services.signals.ownership.publishers import Publisher
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.settings import Port
 from mtnet.services.signals.verbs import SignalVerbs
@@ -274,8 +274,8 @@ class SignalsProtocol(Protocol):
             # A clean close, which the process ends with, would say that it was stored.
             self.end(str(error))
             return
-        told = self._shown(error)
-        self._warn(f"sent a frame that is refused ({error.code}): {told}", error.code)
+        shown = self._shown(error)
+        self._warn(f"sent a frame that is refused ({error.code}): {shown}", error.code)
 
     def _shown(self, error: WireError) -> str:
         return "it may hold a password" if self._secret else str(error)

@@ -42,10 +42,10 @@ from mtnet.services.signals.model import (
     Unchanged,
     entries_of,
 )
-from mtnet.services.signals.policy import PublishPolicy
-from mtnet.services.signals.policy_store import PolicyStore
-from mtnet.services.signals.publish_rules import OWNER, PublishRules
-from mtnet.services.signals.publishers import (
+from mtnet.services.signals.ownership.policy import PublishPolicy
+from mtnet.services.signals.ownership.policy_store import PolicyStore
+from mtnet.services.signals.ownership.publish_rules import OWNER, PublishRules
+from mtnet.services.signals.ownership.publishers import (
     UNIDENTIFIED,
     Ownership,
     Producer,
@@ -366,8 +366,8 @@ class SignalService:
         self.channel(channel)
         if self.mode(channel) != mode:
             self.rules.store.pause(channel, mode)
-            told = wire.resumed(channel) if mode is None else wire.paused(channel, mode)
-            self._announce(channel, told)
+            frame = wire.resumed(channel) if mode is None else wire.paused(channel, mode)
+            self._announce(channel, frame)
             self._judge_owed()
             self._judge_refused()
         return self._worker.save_policy()
@@ -647,8 +647,8 @@ class SignalService:
                     changes.append(change)
             self.replay_caches.extend(name, found)
             # Paced followers would be told the last one of each symbol anyhow.
-            told = latest(changes) if self.settings.pace and len(changes) > 1 else changes
-            self.fanout.send(name, Batch(found), told)
+            shown = latest(changes) if self.settings.pace and len(changes) > 1 else changes
+            self.fanout.send(name, Batch(found), shown)
 
     def _expire(self) -> "Deferred[None]":
         age = int(self.settings.remember * 1000)

@@ -13,7 +13,7 @@ from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.services.signals.classic.wire import parse_position
-from mtnet.services.signals.publishers import Publisher
+from mtnet.services.signals.ownership.publishers import Publisher
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.settings import Source
 from mtnet.session.grammar import FrameDecoder

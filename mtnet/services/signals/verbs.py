@@ -13,7 +13,7 @@ from mtnet.interfaces import ISessionHandler, ISessionVerbs
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.publishers import Publisher, PublisherId
+from mtnet.services.signals.ownership.publishers import Publisher, PublisherId
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.subscription import Subscription
 from mtnet.services.signals.wire import Ack, Publish, Subscribe, Unsubscribe

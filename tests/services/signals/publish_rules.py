@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from mtnet.services.signals.model import Closed, Entry, Repeated, Several, Unchanged, entries_of
-from mtnet.services.signals.publishers import LINGER
+from mtnet.services.signals.ownership.publishers import LINGER
 
 FLAT = Decimal(0)
 NOTHING = MappingProxyType({})

@@ -13,7 +13,7 @@ from mtnet.errors import JournalError, PrunedError, WireError
 from mtnet.services.signals.journal import checkpoints as disk
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Entry, Loaded, Repeated, Unchanged
-from mtnet.services.signals.transitions import CommitPolicy, transition
+from mtnet.services.signals.ownership.transitions import CommitPolicy, transition
 from mtnet.storage import sqlite
 
 RETAIN = 1_000

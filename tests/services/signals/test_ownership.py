@@ -4,7 +4,7 @@ import pytest
 from signals_peers import Server, gone, told
 
 from mtnet.services.signals import wire
-from mtnet.services.signals.publishers import KEPT, LINGER
+from mtnet.services.signals.ownership.publishers import KEPT, LINGER
 from mtnet.session import messages
 
 FENCED = "ERROR|code=fenced|channel=main"
@@ -156,7 +156,7 @@ def test_what_a_rail_refuses_takes_nothing_over(serve, how):
 
 
 def test_the_oldest_of_very_many_fences_are_forgotten(serve, monkeypatch):
-    monkeypatch.setattr("mtnet.services.signals.policy_store.FENCED", 2)
+    monkeypatch.setattr("mtnet.services.signals.ownership.policy_store.FENCED", 2)
     server = serve()
     take(server, server.named("holder"), "free")
     for name in "abc":

@@ -183,7 +183,7 @@ def test_a_pause_that_the_disk_does_not_keep_counts_until_the_stop_and_says_so(s
     def full(path, data):
         raise JournalError("The disk is full.")
 
-    monkeypatch.setattr("mtnet.services.signals.policy_store.replace_file", full)
+    monkeypatch.setattr("mtnet.services.signals.ownership.policy_store.replace_file", full)
     failure = server.ask("pause")
     assert failure.check(JournalError)
     assert server.signals.mode("main") == "close_only"

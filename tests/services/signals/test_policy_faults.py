@@ -9,7 +9,7 @@ from test_pauses import Harness, codes, start, state
 from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError
-from mtnet.services.signals.publishers import Ownership
+from mtnet.services.signals.ownership.publishers import Ownership
 from mtnet.session import messages
 
 
@@ -27,7 +27,7 @@ def fail_to_keep(monkeypatch):
     def full(path, data):
         raise JournalError("The disk is full.")
 
-    monkeypatch.setattr("mtnet.services.signals.policy_store.replace_file", full)
+    monkeypatch.setattr("mtnet.services.signals.ownership.policy_store.replace_file", full)
 
 
 # A commit that is judged a second time
@@ -302,7 +302,7 @@ def test_a_refused_signal_makes_no_channel(serve):
 def test_very_many_refused_frames_are_not_kept_and_their_publisher_is_closed_all_the_same(
     server, monkeypatch
 ):
-    monkeypatch.setattr("mtnet.services.signals.publishers.REFUSED", 2)
+    monkeypatch.setattr("mtnet.services.signals.ownership.publishers.REFUSED", 2)
     master = server.dial()
     server.ask("pause")
     master.send(b"<<A|1>><<B|1>><<C|1>><<A|2>>")

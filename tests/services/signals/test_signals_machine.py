@@ -33,7 +33,7 @@ from twisted.internet.task import Clock
 
 from mtnet.net.output import queue
 from mtnet.services.signals import replay_cache, subscription
-from mtnet.services.signals.publishers import KEPT, LINGER
+from mtnet.services.signals.ownership.publishers import KEPT, LINGER
 from mtnet.services.signals.service import EXPIRY
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "50"))

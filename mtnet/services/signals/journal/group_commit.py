@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from mtnet.errors import JournalError
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.publishers import Publisher, SymbolKey
+from mtnet.services.signals.ownership.publishers import Publisher, SymbolKey
 from mtnet.services.signals.values import Take
 
 

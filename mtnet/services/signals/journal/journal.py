@@ -38,7 +38,7 @@ from mtnet.services.signals.journal.verify import (
     state_of,
 )
 from mtnet.services.signals.model import Entry, Loaded, Outcome, State
-from mtnet.services.signals.transitions import CommitPolicy
+from mtnet.services.signals.ownership.transitions import CommitPolicy
 from mtnet.storage.sqlite import Database
 
 IDS = 1_000_000

@@ -40,7 +40,7 @@ from mtnet.services.signals.model import (
     Several,
     Unchanged,
 )
-from mtnet.services.signals.transitions import CommitPolicy, Transition
+from mtnet.services.signals.ownership.transitions import CommitPolicy, Transition
 
 Sealed: TypeAlias = tuple[bytes, bytes]
 """The row of a channel as it stands in its table, and its digest."""

@@ -17,8 +17,8 @@ from mtnet.redact import PathRedactor
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.scrubber import Scrubber, Thread
 from mtnet.services.signals.model import Entry, Outcome, entries_of
-from mtnet.services.signals.policy import PublishPolicy
-from mtnet.services.signals.policy_store import PolicyStore
+from mtnet.services.signals.ownership.policy import PublishPolicy
+from mtnet.services.signals.ownership.policy_store import PolicyStore
 
 
 class Stored(NamedTuple):

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from mtnet.errors import JournalError
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.publishers import PublisherId
+from mtnet.services.signals.ownership.publishers import PublisherId
 from mtnet.services.signals.values import Kind, PauseMode
 from mtnet.storage.files import replace_file
 

@@ -10,9 +10,16 @@ from decimal import Decimal
 from mtnet.services.signals.book import Book, Channel
 from mtnet.services.signals.journal.group_commit import Pending
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.policy import OPERATOR, Claim, Holder, Limits, PublishPolicy, Room
-from mtnet.services.signals.policy_store import PolicyStore
-from mtnet.services.signals.publishers import Ownership, Publisher, SymbolKey
+from mtnet.services.signals.ownership.policy import (
+    OPERATOR,
+    Claim,
+    Holder,
+    Limits,
+    PublishPolicy,
+    Room,
+)
+from mtnet.services.signals.ownership.policy_store import PolicyStore
+from mtnet.services.signals.ownership.publishers import Ownership, Publisher, SymbolKey
 from mtnet.services.signals.settings import SignalSettings
 
 FULL = 60.0

@@ -14,10 +14,15 @@ from msgspec import Struct
 from mtnet.errors import PolicyError
 from mtnet.services.signals.journal.hash_chain import Held
 from mtnet.services.signals.model import FLAT, Entry
-from mtnet.services.signals.policy_store import PolicyStore, Position, position_of
-from mtnet.services.signals.publishers import PublisherId, SymbolKey
+from mtnet.services.signals.ownership.policy_store import PolicyStore, Position, position_of
+from mtnet.services.signals.ownership.publishers import PublisherId, SymbolKey
+from mtnet.services.signals.ownership.transitions import (
+    CommitPolicy,
+    Transition,
+    Verdict,
+    transition,
+)
 from mtnet.services.signals.settings import RiskLimits
-from mtnet.services.signals.transitions import CommitPolicy, Transition, Verdict, transition
 from mtnet.services.signals.values import PauseMode, Take
 
 OPERATOR = 0

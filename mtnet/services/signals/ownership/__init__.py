@@ -1,0 +1,1 @@
+"""Who may set a symbol: publishers, claims, pauses and reductions."""
