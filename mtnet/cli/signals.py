@@ -41,6 +41,7 @@ SERVER = "tcp:127.0.0.1:8081"
 """The daemon's default endpoint."""
 TIMEOUT = 10.0
 """Seconds until a signal must be confirmed."""
+UNSURE = f"Not confirmed within {TIMEOUT:g} s; it may still be stored later."
 CLASSIC_SILENCE = 10.0
 """Seconds of silence after which a server counts as one of the classic dialect with an empty
 channel: a port that expects TLS has closed the connection by then."""
@@ -164,54 +165,74 @@ async def publish_signal(
     Raises:
         ClientError: it is refused, or not confirmed in time.
     """
-    troubles: dict[str, None] = {}
-    answered: list[None] = []
-    unanswered: list[str] = []
-
-    def lost(reason: str) -> None:
-        if not answered:
-            unanswered.append(reason)
-            publisher.stopService()
-
-    publisher = Publisher(
-        server,
-        clock,
-        arguments.channel,
-        take="1" if arguments.take else "0",
-        on_connected=lambda: answered.append(None),
-        on_lost=lost,
-        on_trouble=troubles.setdefault,
-        login=arguments.account,
-    )
-    given = {name: getattr(arguments, name) for name in FIELDS}
-    stored = publisher.publish(
-        arguments.symbol,
-        arguments.volume,
-        ticket=arguments.ticket,
-        type=arguments.type,
-        id=arguments.id,
-        **{name: value for name, value in given.items() if value is not None},
-    )
-    connected = publisher.whenConnected(failAfterFailures=1)
-    publisher.startService()
-    try:
-        await connected
-        unsure = f"Not confirmed within {TIMEOUT:g} s; it may still be stored later."
-        try:
-            seq = await within(stored, TIMEOUT, clock, unsure)
-        except ClientError as error:
-            if unanswered or (not answered and str(error) == unsure):
-                reason = unanswered[0] if unanswered else f"nothing within {TIMEOUT:g} s"
-                text = remote.unanswered(arguments.server, reason)
-                raise ClientError(f"{text} Nothing was published.") from error
-            raise ClientError(" ".join([*troubles, str(error)])) from error
-    finally:
-        stored.addErrback(lambda failure: None)
-        # A ClientService that is in the middle of telling cannot be stopped.
-        await deferLater(clock, 0)
-        await publisher.stopService()
+    seq = await _Publication(server, clock, arguments).run()
     values = {"symbol": arguments.symbol, "volume": arguments.volume, "seq": seq}
     print_result(arguments, values, f"Stored: {arguments.symbol} {arguments.volume}")
+
+
+class _Publication:
+    """One signal, and a publisher that is started for it."""
+
+    def __init__(
+        self, server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
+    ) -> None:
+        self._clock, self._arguments = clock, arguments
+        self._troubles: dict[str, None] = {}
+        self._answered, self._lost_by = False, ""
+        self._publisher = Publisher(
+            server,
+            clock,
+            arguments.channel,
+            take="1" if arguments.take else "0",
+            on_connected=self._connected,
+            on_lost=self._lost,
+            on_trouble=self._troubles.setdefault,
+            login=arguments.account,
+        )
+
+    async def run(self) -> int:
+        """Return the number of the stored entry; raise ClientError without one."""
+        stored = self._publish()
+        connected = self._publisher.whenConnected(failAfterFailures=1)
+        self._publisher.startService()
+        try:
+            await connected
+            return await self._confirmation(stored)
+        finally:
+            stored.addErrback(lambda failure: None)
+            # A ClientService cannot be stopped from its own callback.
+            await deferLater(self._clock, 0)
+            await self._publisher.stopService()
+
+    def _publish(self) -> "Deferred[int]":
+        asked = self._arguments
+        fields = {name: getattr(asked, name) for name in FIELDS}
+        return self._publisher.publish(
+            asked.symbol,
+            asked.volume,
+            ticket=asked.ticket,
+            type=asked.type,
+            id=asked.id,
+            **{name: value for name, value in fields.items() if value is not None},
+        )
+
+    async def _confirmation(self, stored: "Deferred[int]") -> int:
+        try:
+            return await within(stored, TIMEOUT, self._clock, UNSURE)
+        except ClientError as error:
+            if self._lost_by or (not self._answered and str(error) == UNSURE):
+                reason = self._lost_by or f"nothing within {TIMEOUT:g} s"
+                text = remote.unanswered(self._arguments.server, reason)
+                raise ClientError(f"{text} Nothing was published.") from error
+            raise ClientError(" ".join([*self._troubles, str(error)])) from error
+
+    def _connected(self) -> None:
+        self._answered = True
+
+    def _lost(self, reason: str) -> None:
+        if not self._answered:
+            self._lost_by = reason
+            self._publisher.stopService()
 
 
 async def follow_signals(

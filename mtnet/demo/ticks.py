@@ -60,8 +60,8 @@ class TickFeed:
         """Connect and begin; return a Deferred that fails when a tick cannot be read."""
         await connectProtocol(self._daemon.plain("ticks"), self._stream)
         self._write(b"@@demo-tcp 1\n")
-        self._reactor.listenUDP(0, self._socket, interface=HOST)
-        self._address = HOST, self._daemon.port("ticks", "plain UDP")
+        socket = self._reactor.listenUDP(0, self._socket, interface=HOST)
+        socket.connect(HOST, self._daemon.port("ticks", "plain UDP"))
         self._since = self._reactor.seconds()
         return self._loop.start(INTERVAL)
 
@@ -103,7 +103,7 @@ class TickFeed:
             self.datagrams += 1
             self.sent_udp += len(some)
             data = b"@@demo-udp %d\n" % self.datagrams + b"".join(some)
-            self._socket.transport.write(data, self._address)  # type: ignore[union-attr]
+            self._socket.transport.write(data)  # type: ignore[union-attr, call-arg]
 
     def _write(self, data: bytes) -> None:
         self._stream.transport.write(data)  # type: ignore[union-attr]
