@@ -275,7 +275,7 @@ class IBackup(Interface):
 
 
 class ISignals(Interface):
-    """Net positions: what publishers set and followers are told."""
+    """Net positions, which publishers set and followers receive."""
 
     codepage: str = Attribute("The code page of classic programs.")
     fanout: Any = Attribute(

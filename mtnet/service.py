@@ -183,7 +183,7 @@ class Daemon(MultiService):
         except TimeoutError:
             self.log.error(
                 "The disk has not answered within {stop} s of the stop, which waits no longer: "
-                "who was not told that something is stored must take it for unknown.",
+                "signals that were not confirmed may be stored or lost.",
                 stop=STOP_TIMEOUT,
             )
         finally:

@@ -117,7 +117,7 @@ def make_environment(
 
 class TerminalTransport(StringTransport):
     """
-    A transport whose peer reads as soon as the clock moves, unless it is told to stall.
+    A transport whose peer reads as soon as the clock moves, unless it stalls.
 
     Attributes:
         stalled: the peer reads nothing.

@@ -1,4 +1,4 @@
-"""The rules of the house, read from the imports."""
+"""The rules of the architecture, read from the source."""
 
 import ast
 import re

@@ -1,5 +1,5 @@
 """
-The control socket `DATA/control`: how a running daemon is asked and told.
+Control socket `DATA/control`: commands of the owner to the running daemon.
 
 One JSON object a line each way: `{"command": "status"}` is answered by
 `{"ok": true, "result": …}` or by `{"ok": false, "error": "sentence"}`, in the order asked.

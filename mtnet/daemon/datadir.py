@@ -62,7 +62,7 @@ class DataFolder:
         return file
 
     def replaced(self) -> str | None:
-        """Return what is wrong when another folder, or none, has the place of this one."""
+        """Return the trouble when the folder was removed or replaced; None = it was not."""
         try:
             if FileIdentity.of(self.path / "lock") == FileIdentity.of(self._lock.fileno()):
                 return None
@@ -80,10 +80,10 @@ class DataFolder:
 
     def last_run(self) -> int:
         """
-        Return when a daemon ran here last, as the clock told then.
+        Return when a daemon ran here last, by its clock.
 
         Returns:
-            Milliseconds since the Unix epoch; 0 = that is not known.
+            Milliseconds since the Unix epoch; 0 = unknown.
         """
         try:
             return self.alive.stat().st_mtime_ns // 1_000_000
@@ -96,8 +96,8 @@ class DataFolder:
 
         Args:
             when: wall time, milliseconds since the Unix epoch.
-            right: whether nothing speaks against that.
-            doubted_since: the first start at which something did; 0 = nothing does.
+            right: whether the time can be trusted.
+            doubted_since: the first start with a doubted clock; 0 = none.
         """
         with suppress(OSError):  # these are hints
             if right:
@@ -119,7 +119,7 @@ class DataFolder:
 
     def doubted_runs(self) -> tuple[int, int]:
         """
-        Return when runs began and ended whose clock was doubted, as it told then.
+        Return the times of the runs whose clock was doubted, by that clock.
 
         Returns:
             The first start and the last time, milliseconds since the Unix epoch; 0 = none.
@@ -136,7 +136,7 @@ class DataFolder:
 
     def health(self) -> dict[str, Any]:
         """
-        Return whether the disk had room at the last `look`; where it has not, what is stored is
+        Return whether the disk had room at the last `check_space`; without room, stored data is
         still served.
         """
         if self._room:

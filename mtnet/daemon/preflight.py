@@ -52,7 +52,7 @@ def check(config: Config, reactor: Any, now: Callable[[], int]) -> None:
         partial(check_permissions, Path(config.data)),
     ):
         _try(problems, step, None)
-    # What cannot be known is told once, and no listener is blamed for it.
+    # Unknown rights and accounts are reported once, and not again for each listener.
     anonymous = _try(problems, partial(rules, config), AnonymousAccess(permissions(), ()))
     accounts = _try(problems, partial(has_accounts, config), True)
     for listener in found:
@@ -180,7 +180,7 @@ def rules(config: Config) -> AnonymousAccess:
     Return what may be done without a login.
 
     Raises:
-        ConfigError: `[access]` names what is no right or no network.
+        ConfigError: `[access]` names an invalid right or network.
     """
     access, services = config.access, installed()
     for service in access.connections:

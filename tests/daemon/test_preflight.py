@@ -18,27 +18,27 @@ def problems(folder, *sets, listens=()):
 def test_accounts_that_cannot_be_read_are_told_once_and_no_listener_is_blamed(tmp_path):
     (tmp_path / "accounts.sqlite").write_bytes(b"no database " * 99)
     (tmp_path / "accounts.sqlite").chmod(0o600)
-    (told,) = problems(tmp_path, listens=["signals=tcp:1", "templates=tcp:2"])
-    assert "accounts.sqlite" in told
+    (found,) = problems(tmp_path, listens=["signals=tcp:1", "templates=tcp:2"])
+    assert "accounts.sqlite" in found
 
 
 def test_a_wrong_right_is_told_once_and_what_else_is_wrong_besides(tmp_path):
-    told = problems(tmp_path, "access.anonymous=fly", listens=["signals=tcp:1", "ticks=udp:x"])
-    assert ["access.anonymous" in each for each in told] == [True, False]
-    assert told[1].startswith("Invalid endpoint ticks=udp:x: ")
+    found = problems(tmp_path, "access.anonymous=fly", listens=["signals=tcp:1", "ticks=udp:x"])
+    assert ["access.anonymous" in each for each in found] == [True, False]
+    assert found[1].startswith("Invalid endpoint ticks=udp:x: ")
 
 
 def test_every_listener_that_strangers_can_reach_is_named(tmp_path):
-    told = problems(tmp_path, listens=["signals=tcp:1", "templates=tcp:2", "ticks=udp:3"])
-    assert [each.split(" on ")[0] for each in told] == ["signals", "templates", "ticks"]
+    found = problems(tmp_path, listens=["signals=tcp:1", "templates=tcp:2", "ticks=udp:3"])
+    assert [each.split(" on ")[0] for each in found] == ["signals", "templates", "ticks"]
 
 
 def test_where_loopback_is_not_trusted_somebody_must_be_able_to_log_in(tmp_path):
-    told = problems(tmp_path, "access.trust_loopback=false", listens=["templates=tcp:2"])
-    assert all(each.startswith("access.trust_loopback is off") for each in told)
+    found = problems(tmp_path, "access.trust_loopback=false", listens=["templates=tcp:2"])
+    assert all(each.startswith("access.trust_loopback is off") for each in found)
 
 
 @pytest.mark.parametrize("codepage", ["cp0", "utf-16", "utf-7", "cp037", "hex", "idna"])
 def test_a_code_page_writes_ascii_as_ascii(tmp_path, codepage):
-    (told,) = problems(tmp_path, f"signals.codepage={codepage}")
-    assert told.startswith(f"signals.codepage is '{codepage}'")
+    (found,) = problems(tmp_path, f"signals.codepage={codepage}")
+    assert found.startswith(f"signals.codepage is '{codepage}'")

@@ -1,8 +1,8 @@
 """
-What a killed daemon leaves behind, told from what a running one holds.
+Stale locks: files that a killed daemon leaves behind are removed, those of a running one are not.
 
-Twisted asks only whether a process has the number that is written there; after a restart of the
-machine, and always in a container, another one has it.
+Twisted asks only whether any process has the number in the file. After a restart of the machine,
+and always in a container, another process has it.
 """
 
 import errno
@@ -22,9 +22,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 def clear_pidfile(path: Path) -> None:
     """
     Remove a file of a process number when it is empty, as a full disk leaves it, or when the
-    process is no daemon or this one.
+    process is this one, or not a daemon.
 
-    A number that no process has is left to twistd, and so is what cannot be told.
+    A number that no process has is left to twistd, and so is a file that cannot be read.
     """
     try:
         text = path.read_text("ascii").strip()

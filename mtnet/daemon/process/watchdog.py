@@ -1,4 +1,4 @@
-"""Notices what no call reports: a disk that does not answer, a data folder that went away."""
+"""Watchdog: notices a disk that hangs, and a data folder that was removed or replaced."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -67,7 +67,7 @@ class Watchdog:
         return next((found for each in workers if (found := each.trouble())), None)
 
     def report(self, component: str, health: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the health of a component with what it does not know by itself."""
+        """Return the health of a component, with trouble of its threads and of the data folder."""
         trouble = self.trouble(component)
         return {**health, **({"healthy": False, "trouble": trouble} if trouble else {})}
 

@@ -1,4 +1,4 @@
-"""The log file of twistd, opened anew."""
+"""The log file of twistd, reopened."""
 
 import signal
 
