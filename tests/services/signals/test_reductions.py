@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 from signals_peers import Server, told
 
-from mtnet.services.signals import book, transitions
+from mtnet.services.signals import book
+from mtnet.services.signals.ownership import transitions
 
 RAILS = "signals.channels.main"
 
