@@ -61,7 +61,7 @@ class TemplatesComponent:
             keep_experts=settings.keep_experts,
             default=settings.default,
         )
-        self._worker = env.worker()
+        env.worker()  # made now, so that the watchdog knows it from the start
         self._services = MultiService()
 
     def __conform__(self, interface: Any) -> Any:
@@ -118,4 +118,4 @@ class TemplatesComponent:
 
     def put(self, symbol: str, period: str, content: bytes) -> "Deferred[tuple[Version, bool]]":
         """Store a template, off the reactor."""
-        return self._worker(self.library.store, symbol, period, content, self._env.now())
+        return self._env.worker()(self.library.store, symbol, period, content, self._env.now())
