@@ -1,4 +1,4 @@
-"""What the benchmarks of access share: a daemon with accounts, to which loopback is a stranger."""
+"""A daemon with accounts that does not trust loopback, and networks of loopback to attack from."""
 
 import resource
 import socket

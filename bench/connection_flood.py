@@ -1,5 +1,5 @@
 """
-Crowd the ports of a real daemon with strangers that are silent, or drip a byte a second.
+Flood the ports of a daemon with unauthenticated clients that are silent, or send a byte a second.
 
 Meanwhile an account logs in to signals by dialect 2, from networks never seen before and from one
 that is known, over and over: how many are refused, and how long it takes. Each client has
@@ -36,15 +36,15 @@ from harness import allow_descriptors
 from mtnet.session import messages
 
 PATIENCE = 15.0
-"""Seconds in which every stranger must be gone."""
+"""Seconds within which every unauthenticated client must be gone."""
 PROMISED = 100.0
 """Milliseconds in which 99 of 100 logins must be done."""
 UNSEEN = 1_000_000
 """The first network of honest clients that nobody saw before."""
 KNOWN = 3_000_000
 """The network of the honest client that was there before."""
-STRANGER = 1
-"""The first network of the crowd."""
+FIRST = 1
+"""The first network of the flooding clients."""
 PAUSE = 0.02
 """Seconds between two logins."""
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
@@ -123,7 +123,7 @@ class FloodingClients:
             _, number = self._due.popleft()
             connection = socket.socket()
             connection.setblocking(False)
-            connection.bind((network(STRANGER + number), 0))
+            connection.bind((network(FIRST + number), 0))
             connection.connect_ex((HOST, self._port))
             self._held[connection.fileno()] = number, connection
             self._dripped[number] = 0
@@ -160,7 +160,7 @@ class FloodingClients:
 
 
 def flooding_clients(control: Connection, *options: Any) -> None:
-    """Be the crowd's process."""
+    """Run the flooding clients in a process of their own."""
     allow_descriptors()
     told = FloodingClients(*options).run(control)
     control.send(told)
@@ -229,7 +229,7 @@ def _row(times: list[float], refused: list[str]) -> dict[str, Any]:
 def flood(
     daemon: AccountsDaemon, name: str, options: argparse.Namespace, back: float | None
 ) -> Any:
-    """Crowd one port while others log in; return what became of both."""
+    """Flood one port while others log in; return the results of both."""
     target = TARGETS[name]
     context = ssl.create_default_context(cafile=str(options.ca)) if name == "tls" else None
     port = daemon.port("signals", target.security if name == "tls" else "plain")
@@ -259,7 +259,7 @@ def flood(
 
 
 def followers(folder: Path, count: int, seconds: float) -> dict[str, Any]:
-    """Let classic followers be silent where strangers may follow; count who is left."""
+    """Let silent classic followers connect where anonymous may follow; count those that stay."""
     setting = ("access.anonymous=follow",)
     daemon = AccountsDaemon(folder, *_listens(), settings=setting)
     daemon.start()
@@ -295,7 +295,11 @@ def _listens() -> list[str]:
 
 def judge(found: dict[str, Any]) -> list[str]:
     """Say what was promised and not kept."""
-    broken = [f"{name}: strangers stay" for name, each in found.items() if each["still there"]]
+    broken = [
+        f"{name}: unauthenticated clients stay"
+        for name, each in found.items()
+        if each["still there"]
+    ]
     for name, each in found.items():
         for way, row in each["honest"].items():
             slow = "password" not in way and not row["p99 ms"] <= PROMISED

@@ -1,9 +1,9 @@
 """
-How long it takes until all followers are in sync again after a kill -9 of the daemon.
+Thundering herd: the time until all followers are in sync after a kill -9 of the daemon.
 
-Each follower of dialect 2 keeps its epoch and the last entry that it was told, as the client
-library does, and comes back with them. Every entry that each of them is told is checked: none is
-missing, none comes twice, and all are told the same. See README.md beside this file.
+Each follower of dialect 2 keeps its epoch and its last entry, as the client library does, and
+reconnects with them. Every entry is checked: none is missing, none comes twice, and all followers
+get the same. See README.md beside this file.
 """
 
 import argparse
@@ -328,7 +328,7 @@ class PersistentMtnet(Mtnet):
     mtnet that was killed, and starts again on the same port with the same journal.
 
     Args:
-        strangers: whether loopback is not trusted, so that limits and bans count.
+        untrusted: whether loopback is not trusted, so that limits and bans count.
     """
 
     def __init__(self, folder: Path, untrusted: bool) -> None:
@@ -478,7 +478,7 @@ def measure(options: argparse.Namespace) -> Runs:
 
 def report(runs: Runs, options: argparse.Namespace) -> Iterator[str]:
     """Yield the lines of the report."""
-    whose = "strangers" if options.untrusted else "of this machine"
+    whose = "untrusted" if options.untrusted else "of this machine"
     yield f"{machine()} {options.followers:,} followers, {whose}; {options.rounds} rounds.\n"
     head = ["they come back", "s from the kill to listening", "s from there until half are in sync"]
     head += ["all", "s from the kill until all", "CPU s of mtnet from listening on"]

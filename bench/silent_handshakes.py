@@ -1,5 +1,5 @@
 """
-Crowd the TLS ports of a real daemon with clients that say nothing.
+Flood the TLS ports of a daemon with clients that send nothing.
 
 Meanwhile others shake hands, as quickly as they can: how many fail, how long they take, and how
 long the last silent one is held. Run it from a development environment:

@@ -1,5 +1,5 @@
 """
-Signals for a crowd: how late readers hear of them, and what those who never read change.
+The delay of signals to a thousand readers, with and without followers that never read.
 
 One publisher sends RATE signals a second, batches as they come due; a thousand followers of
 dialect 2 read them, and in every other run a hundred more never read a byte: they are cut off
@@ -109,7 +109,7 @@ def _follow(port: int, buffer: int = 0) -> socket.socket:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     connection.settimeout(20)
     connection.connect((HOST, port))
-    connection.sendall(messages.hello(name="crowd") + wire.subscribe())
+    connection.sendall(messages.hello(name="reader") + wire.subscribe())
     if not buffer:
         said = b""
         while b"<<STATUS" not in said or not said.endswith(b">>\r\n"):

@@ -2,7 +2,7 @@
 What it costs to hand out a template, beside a floor in C and nginx with the same file.
 
 Each connection fetches once: it is made, read until the server closes, and closed. mtnet serves
-strangers, each of a thousand addresses being a network of its own, with every limit counted. See
+anonymous clients from a thousand addresses, each a network of its own, with every limit. See
 README.md beside this folder.
 """
 
@@ -117,21 +117,21 @@ class Nginx(TemplateServer):
 
 class Mtnet(TemplateServer):
     """
-    mtnet with all four services, and strangers who may fetch.
+    mtnet with all four services; anonymous clients may fetch.
 
     Args:
-        strangers: `access.connections.templates.unauthenticated`.
+        unauthenticated: `access.connections.templates.unauthenticated`.
         grace: seconds of silence that make a client one that does not speak; None = the default.
     """
 
     def __init__(
-        self, folder: Path, file: Path, strangers: int, grace: float | None = None
+        self, folder: Path, file: Path, unauthenticated: int, grace: float | None = None
     ) -> None:
         self.name = "mtnet, waiting" if grace is None else "mtnet"
         super().__init__(folder, file)
         settings = [
             "access.anonymous=fetch",
-            f"access.connections.templates.unauthenticated={strangers}",
+            f"access.connections.templates.unauthenticated={unauthenticated}",
         ]
         if grace is not None:
             settings.append(f"templates.grace={grace}")
@@ -285,8 +285,8 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nginx", metavar="PROGRAM", help="without it there is no × nginx")
     parser.add_argument("--parallel", default="64,500", help="numbers, with commas")
-    strangers = "access.connections.templates.unauthenticated; the default is mtnet's own"
-    parser.add_argument("--strangers", type=int, default=100, metavar="MOST", help=strangers)
+    text = "access.connections.templates.unauthenticated; the default is mtnet's own"
+    parser.add_argument("--unauthenticated", type=int, default=100, metavar="MOST", help=text)
     add_options(parser, rounds=5, seconds=2.0)
     options = parser.parse_args(words)
     options.parallel = [int(each) for each in options.parallel.split(",")]
@@ -308,8 +308,8 @@ def prepare(
         servers: list[TemplateServer] = [Floor(here, file, floor)]
         if options.nginx:
             servers.append(Nginx(here, file, options.nginx))
-        waiting = Mtnet(here, file, options.strangers)
-        at_once = Mtnet(here, file, options.strangers, grace=0)
+        waiting = Mtnet(here, file, options.unauthenticated)
+        at_once = Mtnet(here, file, options.unauthenticated, grace=0)
         by_size[size] = [*servers, at_once, waiting, WithRequest(waiting)]
     return by_size
 
