@@ -134,12 +134,13 @@ class WallClock:
         """
         Return the reference time for the ages of data.
 
-        It is the present time without a jump. At a start so far ahead that the clock may be
-        wrong, it is the end of the last run.
+        It is the present time without a jump, or with one if that is earlier: data that counts as
+        too young is kept too long, data that counts as too old is lost. At a start so far ahead
+        that the clock may be wrong, it is the end of the last run.
         """
         if not self._started and self._is_ahead() and not self._outlasted():
             return self._last_run
-        return self._known.offset + self.moment()
+        return min(self._known.offset + self.moment(), self._time())
 
     def check_start(self) -> None:
         """Log once, after loading, that the clock does not fit the data."""

@@ -214,6 +214,13 @@ def test_ages_are_counted_from_the_last_run_where_the_clock_is_far_ahead(machine
     assert machine.wall.estimate() == NOW + counted * 1000
 
 
+@pytest.mark.parametrize(("jump", "counted"), [(YEAR, 0), (-YEAR, -YEAR)])
+def test_ages_are_counted_from_the_earlier_time_while_the_clock_has_jumped(machine, jump, counted):
+    machine.wall.check_start()
+    machine.ahead = jump
+    assert machine.wall.estimate() == NOW + counted * 1000
+
+
 def test_a_process_that_was_held_up_knows_it_for_a_while(machine):
     assert not machine.wall.stalled()
     machine.run(CHECK_INTERVAL)
