@@ -320,6 +320,17 @@ def test_half_of_the_functions_have_six_lines_at_most():
     assert median(shape.body_lines(node) for _, node in SOURCE.functions()) <= 6
 
 
+def test_no_class_has_more_than_fifteen_instance_attributes():
+    found = {each.name: len(shape.attributes(each.node)) for each in SOURCE.classes}
+    assert {name: count for name, count in found.items() if count > 15} == {}
+
+
+def test_few_classes_work_with_more_than_seven_others():
+    """Records, exceptions and interfaces do not count here; `bench/shape.py` shows both figures."""
+    many = [each for each in SOURCE.classes if len(SOURCE.collaborators(each, active=True)) > 7]
+    assert len(many) <= 0.03 * len(SOURCE.classes)
+
+
 def test_no_parameter_list_is_long():
     long = [
         f"{file}: {node.name}"

@@ -62,12 +62,15 @@ class ReadRateLimit:
 
     Args:
         rate: how much of it a second may have.
+
+    Attributes:
+        throttle: what it pauses.
     """
 
-    __slots__ = ("_budget", "_clock", "_throttle", "_timer")
+    __slots__ = ("_budget", "_clock", "_timer", "throttle")
 
     def __init__(self, throttle: ReadThrottle, clock: IReactorTime, rate: float) -> None:
-        self._throttle, self._clock = throttle, clock
+        self.throttle, self._clock = throttle, clock
         self._budget = TokenBucket(rate, clock.seconds())
         self._timer: IDelayedCall | None = None
 
@@ -75,7 +78,7 @@ class ReadRateLimit:
         """Take tokens for what came, and pause while there are none."""
         delay = self._budget.spend(count, self._clock.seconds())
         if delay and self._timer is None:
-            self._throttle.pause("pace")
+            self.throttle.pause("pace")
             self._timer = self._clock.callLater(delay, self._go_on)
 
     def stop(self) -> None:
@@ -86,4 +89,4 @@ class ReadRateLimit:
 
     def _go_on(self) -> None:
         self._timer = None
-        self._throttle.resume("pace")
+        self.throttle.resume("pace")

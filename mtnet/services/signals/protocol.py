@@ -45,25 +45,59 @@ SECRET = (b"HELLO", b"LOGIN", b"PASS", b"STORE ", b"AUTHORIZATION", b"MTNET_")
 LONGEST = max(map(len, SECRET))
 
 
+class PasswordMask:
+    """Filter for the log: finds out whether what a connection sent may hold a password."""
+
+    __slots__ = ("_tail", "hides")
+
+    def __init__(self) -> None:
+        self.hides, self._tail = False, b""
+
+    def feed(self, data: bytes) -> None:
+        """Look at bytes; `<<` in a password may cut it in two, so that it hides all behind it."""
+        if not self.hides:
+            # Without NULs UTF-16 is read as what it says.
+            seen = self._tail + data.upper().replace(b"\0", b"")
+            self.hides = any(word in seen for word in SECRET)
+            self._tail = b"" if self.hides else seen[1 - LONGEST :]
+
+
+class RefusalCounter:
+    """
+    Counter of refused frames in windows of a minute.
+
+    Attributes:
+        lacks: something that the connection sent is not stored.
+    """
+
+    __slots__ = ("_count", "_since", "lacks")
+
+    def __init__(self) -> None:
+        self.lacks = False
+        self._count, self._since = 0, 0.0
+
+    def add(self, when: float) -> int:
+        """Count one, and return how many there are in its window; `when` is seconds."""
+        if when - self._since >= REFUSAL_WINDOW:
+            self._count, self._since = 0, when
+        self._count += 1
+        return self._count
+
+
 @implementer(IHalfCloseableProtocol)
 class SignalsProtocol(Protocol):
     """
     One connection to the signals port.
 
     Args:
-        grace: seconds of silence that make it a follower.
-        sessions: opens a session at HELLO.
+        port: the factory, with what all connections of its listener share.
     """
 
     log = Logger()
     transport: StreamTransport  # type: ignore[assignment]
 
-    def __init__(
-        self, env: Environment, peer: Peer, channel: str, grace: float, sessions: SessionFactory
-    ) -> None:
-        self._env, self.peer, self._channel, self._grace = env, peer, channel, grace
-        self._signals: SignalService = env.find(ISignals)
-        self._sessions = sessions
+    def __init__(self, env: Environment, peer: Peer, port: "SignalsFactory") -> None:
+        self._env, self.peer, self._port = env, peer, port
         self._decoder = FrameDecoder()
         self._head: bytes | None = b""
         self._timer: IDelayedCall | None = None
@@ -71,18 +105,16 @@ class SignalsProtocol(Protocol):
         self._follower: ClassicFollower | None = None
         self._publisher: Publisher | None = None
         self._session: Session | None = None
-        self._secret, self._tail = False, b""
-        self._refusals, self._refusals_since = 0, 0.0
-        self._lacks = False
+        self._mask, self._refusals = PasswordMask(), RefusalCounter()
         self._ended = self._peer_ended = False
 
     def connectionMade(self) -> None:
         configure_keepalive(self.transport)
-        self._throttle = ReadThrottle(self.transport)
-        self._rate_limit = ReadRateLimit(self._throttle, self._env.clock, self._env.section.frames)
+        throttle = ReadThrottle(self.transport)
+        self._rate_limit = ReadRateLimit(throttle, self._env.clock, self._env.section.frames)
         self.peer.connected(self.transport, self._turned_out)
         if self._may("follow"):
-            self._timer = self._env.clock.callLater(self._grace, self._silent)
+            self._timer = self._env.clock.callLater(self._port.grace, self._silent)
         elif not self._may("publish"):
             self.peer.mark_unauthenticated()
             self._timer = self._env.clock.callLater(self._limits.login, self._mute)
@@ -91,7 +123,7 @@ class SignalsProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self._ended or self._is_browser(data):
             return
-        self._guard(data)
+        self._mask.feed(data)
         try:
             self._read(data)
         except FrameError as error:
@@ -110,7 +142,7 @@ class SignalsProtocol(Protocol):
             self.end(f"ended without a frame: {self._unframed()}")
             return
         if self._decoder.unfinished and not self._ended:
-            self._lacks = True
+            self._refusals.lacks = True
             self._count_refusal()
             self._warn("ended in the middle of a frame", "cut")
         if self.peer.closing:
@@ -124,7 +156,7 @@ class SignalsProtocol(Protocol):
             self._finish(None)
             return
         self._timer = self._env.clock.callLater(self._env.section.stalled, self._late)
-        self._signals.settled(self._publisher).addCallbacks(self._finish, self._unsettled)
+        self._port.signals.settled(self._publisher).addCallbacks(self._finish, self._unsettled)
 
     def writeConnectionLost(self) -> None:
         """Our half is closed; the peer closes its own."""
@@ -147,14 +179,6 @@ class SignalsProtocol(Protocol):
             self._stop()
             self._warn(why, "end")
             self.transport.abortConnection()
-
-    def _guard(self, data: bytes) -> None:
-        """Log nothing of a connection behind HELLO: `<<` in a password may cut it in two."""
-        if not self._secret:
-            # Without NULs UTF-16 is read as what it says.
-            seen = self._tail + data.upper().replace(b"\0", b"")
-            self._secret = any(word in seen for word in SECRET)
-            self._tail = b"" if self._secret else seen[1 - LONGEST :]
 
     def _is_browser(self, data: bytes) -> bool:
         """Say whether a web page drives this connection, and end it if so."""
@@ -198,7 +222,7 @@ class SignalsProtocol(Protocol):
 
     def _dripped(self) -> None:
         self._deadline = None
-        if self._throttle.paused:  # the rest of it waits for us
+        if self._rate_limit.throttle.paused:  # the rest of it waits for us
             self._deadline = self._env.clock.callLater(self._limits.frame, self._dripped)
             return
         self.peer.report_abuse(Offence.DEADLINE)
@@ -208,7 +232,7 @@ class SignalsProtocol(Protocol):
             self.end(f"sent no frame within {self._limits.frame:g} s of this: {self._unframed()}")
 
     def _unframed(self) -> str:
-        if self._secret:
+        if self._mask.hides:
             return "it may hold a password"
         return f"{quote(self._decoder.unframed)}. A frame is <<SYMBOL|LOTS>> in ANSI or UTF-8"
 
@@ -231,7 +255,7 @@ class SignalsProtocol(Protocol):
 
     def _silent(self) -> None:
         self._timer = None
-        self._follower = ClassicFollower(self._env, self._channel, self.transport, self.end)
+        self._follower = ClassicFollower(self._env, self._port.channel, self.transport, self.end)
         self._follower.start()
 
     def _frame(self, payload: bytes) -> None:
@@ -249,7 +273,9 @@ class SignalsProtocol(Protocol):
         """From here on this connection speaks dialect 2."""
         self._stop()
         self._leave()
-        self._session = self._sessions.open(self.transport, self.peer, self._throttle, self._close)
+        self._session = self._port.sessions.open(
+            self.transport, self.peer, self._rate_limit.throttle, self._close
+        )
         self._session.frame(payload)
 
     def _close(self) -> None:
@@ -266,7 +292,7 @@ class SignalsProtocol(Protocol):
         self.peer.close(half)
 
     def _refused(self, error: WireError) -> None:
-        self._lacks = True
+        self._refusals.lacks = True
         # What its channel does not take, or our disk, is no error of the client.
         if not isinstance(error, PolicyError) and error.code != "server":
             self._count_refusal()
@@ -278,19 +304,16 @@ class SignalsProtocol(Protocol):
         self._warn(f"sent a frame that is refused ({error.code}): {shown}", error.code)
 
     def _shown(self, error: WireError) -> str:
-        return "it may hold a password" if self._secret else str(error)
+        return "it may hold a password" if self._mask.hides else str(error)
 
     def _leave(self) -> None:
         publisher, self._publisher = self._publisher, None
         if publisher is not None:
-            self._signals.leave(publisher)
+            self._port.signals.leave(publisher)
 
     def _count_refusal(self) -> None:
-        when, most = self._env.clock.seconds(), self._env.section.refusals
-        if when - self._refusals_since >= REFUSAL_WINDOW:
-            self._refusals, self._refusals_since = 0, when
-        self._refusals += 1
-        if self._refusals > most:
+        most = self._env.section.refusals
+        if self._refusals.add(self._env.clock.seconds()) > most:
             self.peer.report_abuse(Offence.FRAME)
             self.end(f"sent more than {most} frames that are refused within a minute")
 
@@ -298,25 +321,25 @@ class SignalsProtocol(Protocol):
         if not self._may("publish"):
             raise WireError(
                 "denied",
-                f"This connection may not publish in {self._channel}; access.anonymous and "
+                f"This connection may not publish in {self._port.channel}; access.anonymous and "
                 "access.networks name what it may",
             )
         symbol, volume = parse_position(payload, self._env.section.codepage)
         if self._publisher is None:
             self._stop()
             peer = show(self.transport.getPeer())
-            producer = self._throttle.producer("disk")
-            self._publisher = self._signals.join(
+            producer = self._rate_limit.throttle.producer("disk")
+            self._publisher = self._port.signals.join(
                 peer, producer, refuse=self._refused, close=self.end, address=self.peer.host
             )
-        self._signals.submit(self._publisher, self._channel, symbol, volume)
+        self._port.signals.submit(self._publisher, self._port.channel, symbol, volume)
 
     def _finish(self, _: None) -> None:
         if self._ended:
             return
         idle = self._stop()
         self._ended = True
-        if idle and not self._lacks:
+        if idle and not self._refusals.lacks:
             self.transport.loseConnection()
         else:
             self.transport.abortConnection()
@@ -336,7 +359,7 @@ class SignalsProtocol(Protocol):
         return follower is None or follower.stop()
 
     def _may(self, verb: str) -> bool:
-        return self.peer.may(verb, self._channel, "signals")
+        return self.peer.may(verb, self._port.channel, "signals")
 
     @property
     def _limits(self) -> Access:
@@ -353,6 +376,9 @@ class SignalsFactory(PeerFactory):
     Args:
         grace: seconds of silence that make a follower; None = `signals.grace`.
         sessions: opens those of dialect 2, for every listener; None = a new one.
+
+    Attributes:
+        channel: of the positions of classic programs.
     """
 
     def __init__(
@@ -363,18 +389,18 @@ class SignalsFactory(PeerFactory):
         sessions: SessionFactory | None = None,
     ) -> None:
         super().__init__(env, listener)
-        self._grace = grace
-        self._sessions = sessions or open_sessions(env, SignalVerbs(env.find(ISignals)))
-        self._channel = env.section.ports.get(listener.endpoint, Port()).channel
+        self.grace: float = env.section.grace if grace is None else grace
+        self.signals: SignalService = env.find(ISignals)
+        self.sessions = sessions or open_sessions(env, SignalVerbs(env.find(ISignals)))
+        self.channel = env.section.ports.get(listener.endpoint, Port()).channel
 
     def at(self, listener: Listener) -> "SignalsFactory":
         """Return the factory for the connections of `listener`."""
-        return SignalsFactory(self._env, listener, self._grace, self._sessions)
+        return SignalsFactory(self._env, listener, self.grace, self.sessions)
 
     def build(self, peer: Peer) -> SignalsProtocol:
         """Return the protocol of a connection."""
-        grace = self._env.section.grace if self._grace is None else self._grace
-        return SignalsProtocol(self._env, peer, self._channel, grace, self._sessions)
+        return SignalsProtocol(self._env, peer, self)
 
 
 def open_sessions(env: Environment, verbs: ISessionVerbs) -> SessionFactory:
