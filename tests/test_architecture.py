@@ -44,7 +44,6 @@ PURE = {
     "services/signals/journal/checkpoints.py",
     "services/signals/journal/journal.py",
     "services/signals/journal/transaction.py",
-    "services/signals/journal/opening.py",
     "services/signals/ownership/policy.py",
     "services/signals/ownership/publishers.py",
     "services/signals/ownership/policy_store.py",

@@ -439,44 +439,14 @@ def test_a_full_disk_stores_nothing_and_the_next_commit_works_when_there_is_room
 # Schemas
 
 
-OLD = """
-CREATE TABLE positions (
-    channel TEXT NOT NULL, symbol TEXT NOT NULL, ticket TEXT NOT NULL DEFAULT '',
-    volume TEXT NOT NULL, changed INTEGER NOT NULL, fields TEXT NOT NULL DEFAULT '{}',
-    PRIMARY KEY (channel, symbol, ticket)
-) STRICT, WITHOUT ROWID;
-INSERT INTO positions VALUES ('main', 'GBPUSD', '', '-10.25', 30, '{}');
-INSERT INTO positions VALUES ('main', 'EURUSD', '', '0', 20, '{}');
-INSERT INTO positions VALUES ('gold', 'XAUUSD', '', '0.00001', 25, '{"sl": "1"}');
-PRAGMA user_version = 1;
-"""
-
-
-def old_file(path, more=""):
+def test_a_file_of_an_older_schema_is_refused_and_left_as_it_is(path):
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(OLD + more)
-
-
-def test_the_positions_of_the_first_schema_become_entries(path, opened):
-    old_file(path)
-    states = opened(load=False).load().states
-    assert [
-        (each.symbol, str(each.volume), each.when, each.seq) for each in states["main"].positions
-    ] == [("EURUSD", "0", 20, 1), ("GBPUSD", "-10.25", 30, 2)]
-    assert states["gold"].positions[0].fields == (("sl", "1"),)
-    journal = opened()
-    assert codes(journal.commit([draft("EURUSD", "0"), draft(volume="1")])) == [Unchanged, Entry]
-    assert journal.positions("main").seq == 3
-    assert journal.positions("main").epoch == states["main"].epoch
-
-
-def test_an_old_file_that_cannot_be_made_new_is_left_as_it_is(path):
-    old_file(path, "INSERT INTO positions VALUES ('main', 'USDJPY', '', 'much', 1, '{}');")
+        connection.executescript("CREATE TABLE positions (symbol TEXT); PRAGMA user_version = 1;")
     for _ in range(2):
-        with pytest.raises(JournalError, match="of the old schema cannot be read"):
+        with pytest.raises(JournalError, match="schema 1 of an mtnet that was never released"):
             Journal(path, 9).load()
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("positions",)]
 
 
 def test_the_file_of_a_newer_mtnet_is_refused_and_left_as_it_is(path, opened):

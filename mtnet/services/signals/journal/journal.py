@@ -21,8 +21,7 @@ from mtnet.services.signals.journal.hash_chain import (
     short,
 )
 from mtnet.services.signals.journal.maintenance import adopt, checkpoints_path, verify
-from mtnet.services.signals.journal.opening import REMEDY, beyond, blame, check_all, sentence
-from mtnet.services.signals.journal.schema import SCHEMA, TABLES, old_positions
+from mtnet.services.signals.journal.schema import SCHEMA, TABLES
 from mtnet.services.signals.journal.transaction import (
     Transaction,
     new_row,
@@ -31,10 +30,15 @@ from mtnet.services.signals.journal.transaction import (
     write_row,
 )
 from mtnet.services.signals.journal.verify import (
+    REMEDY,
     Progress,
+    beyond,
+    blame,
     channels,
+    check_all,
     kept_hash_at,
     read_entries,
+    sentence,
     state_of,
 )
 from mtnet.services.signals.model import Entry, Loaded, Outcome, State
@@ -362,11 +366,11 @@ class Journal:
                 f"knows the channels {', '.join(lost)}: the journal is lost. Restore a backup, "
                 "or remove the checkpoint file to begin anew."
             )
-        if version == 1:
-            for outcome in self._take(connection, old_positions(connection), CommitPolicy())[0]:
-                if not isinstance(outcome, Entry):
-                    raise JournalError(f"{self.path} cannot be made new: {outcome}.")
-            connection.execute("DROP TABLE positions")
+        if version:
+            raise JournalError(
+                f"{self.path} has schema {version} of an mtnet that was never released; this one "
+                f"reads {SCHEMA}."
+            )
 
     # Writing
 

@@ -5,13 +5,10 @@ The tables of the journal.
 `channel` what proves the other three. Bodies are JSON, for people with a SQLite shell.
 """
 
-import json
 import sqlite3
-from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 from mtnet.errors import JournalError
-from mtnet.services.signals.model import Entry
 
 SCHEMA = 2
 """`PRAGMA user_version` of the files that this code reads and writes."""
@@ -92,26 +89,3 @@ def check_structure(connection: sqlite3.Connection) -> None:
     # With the wrong form SQLite would keep its own notes on pages that hold rows.
     if found - {BACKUP} != _EXPECTED or vacuum:
         raise JournalError("The tables are not those of a journal of signals")
-
-
-def old_positions(connection: sqlite3.Connection) -> list[Entry]:
-    """
-    Return the positions of a journal of schema 1, oldest first.
-
-    Raises:
-        JournalError: a row cannot be read.
-    """
-    rows = fetch(
-        connection,
-        "SELECT channel, symbol, ticket, volume, changed, fields FROM positions "
-        "ORDER BY changed, channel, symbol, ticket",
-    )
-    try:
-        return [_old(*row) for row in rows]
-    except (InvalidOperation, ValueError, AttributeError) as error:
-        raise JournalError(f"A position of the old schema cannot be read: {error!r}") from error
-
-
-def _old(channel: str, symbol: str, ticket: str, volume: str, changed: int, fields: str) -> Entry:
-    others = tuple((key, str(value)) for key, value in json.loads(fields).items())
-    return Entry(channel, symbol, Decimal(volume), changed, ticket, fields=others)
