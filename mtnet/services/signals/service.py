@@ -124,7 +124,7 @@ class SignalService:
         self.rules = PublishRules(settings, self._book, Ownership(now), store)
         self._queue = GroupCommit(settings.backlog)
         self._worker = JournalWorker(journal, store, settings.retry, clock, in_thread, later)
-        self._running: Deferred[None] | None = None
+        self._idle: Deferred[None] | None = None
         self.fanout = Fanout(clock)
         self.replay_caches = ReplayCaches(self.read, settings.retain, clock)
         self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread)
@@ -195,8 +195,9 @@ class SignalService:
         self._wait_for_lapse()
         self._worker.wake()
         self._go_on()
-        while self._running is not None:
-            await self._running
+        while self._queue.busy:
+            self._idle = Deferred()
+            await self._idle
         self._queue.fail_settling()
         left = self._queue.next()
         self.fanout.close()
@@ -412,22 +413,24 @@ class SignalService:
 
     def _add(self, pending: Pending) -> None:
         self._queue.add(pending)
-        if self._running is None:
+        if not self._queue.busy:
             self._run(self._commit_all())
 
     def _go_on(self) -> None:
-        if self._running is None:
+        if not self._queue.busy:
             self._run(self._commit_all())
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        done = self._running = Deferred()
-        running = Deferred.fromCoroutine(work)
-        running.addErrback(lambda f: self.log.failure("The journal's work went wrong.", f))
-        running.addBoth(self._rest, done)
+        self._queue.busy = True
+        Deferred.fromCoroutine(work).addBoth(self._rest)
 
-    def _rest(self, _: object, done: "Deferred[None]") -> None:
-        self._running = None
-        done.callback(None)
+    def _rest(self, result: object) -> None:
+        if isinstance(result, Failure):
+            self.log.failure("The journal's work went wrong.", result)
+        self._queue.busy = False
+        if self._idle is not None:
+            idle, self._idle = self._idle, None
+            idle.callback(None)
 
     async def _commit_all(self) -> None:
         queue = self._queue
@@ -465,7 +468,7 @@ class SignalService:
 
     def _repair(self, error: Exception) -> None:
         """Find out what came of a call of the journal that failed and is no commit."""
-        if self._running is None and not self._queue.closed:
+        if not (self._queue.busy or self._queue.closed):
             self._run(self._mend(error))
 
     async def _mend(self, error: Exception) -> None:
@@ -706,7 +709,7 @@ class SignalService:
         return self._worker.check_files().addCallbacks(self._probe, self._repair_unsettled)
 
     def _probe(self, _: None) -> None:
-        if self._queue.trouble is not None and self._running is None and not self._queue.closed:
+        if self._queue.trouble is not None and not (self._queue.busy or self._queue.closed):
             self._run(self._commit_nothing())
 
     def _ask(

@@ -54,6 +54,7 @@ class GroupCommit:
         backlog: drafts that wait before publishers are paused.
 
     Attributes:
+        busy: a commit is under way, or what came of one is found out.
         closed: nothing more is taken.
         trouble: why the disk takes nothing; None = it does.
     """
@@ -69,7 +70,7 @@ class GroupCommit:
         self._settling: list[tuple[int, Deferred[None]]] = []
         self._failures = self._patience = self._hope = 0
         self._proven = False
-        self.closed = False
+        self.busy = self.closed = False
         self.trouble: str | None = None
 
     def __len__(self) -> int:
