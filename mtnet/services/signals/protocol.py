@@ -5,6 +5,8 @@ A connection that is silent for `grace` is a classic follower; one that
 sends a position and may publish is a publisher, and is sent nothing.
 """
 
+import re
+
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
@@ -43,6 +45,7 @@ REFUSAL_WINDOW = 60.0
 SECRET = (b"HELLO", b"LOGIN", b"PASS", b"STORE ", b"AUTHORIZATION", b"MTNET_")
 """Behind one of these, in whatever case, a password may stand, perhaps another service's."""
 LONGEST = max(map(len, SECRET))
+_SECRET = re.compile(b"|".join(map(re.escape, SECRET)))
 
 
 class PasswordMask:
@@ -58,7 +61,7 @@ class PasswordMask:
         if not self.hides:
             # Without NULs UTF-16 is read as what it says.
             seen = self._tail + data.upper().replace(b"\0", b"")
-            self.hides = any(word in seen for word in SECRET)
+            self.hides = _SECRET.search(seen) is not None
             self._tail = b"" if self.hides else seen[1 - LONGEST :]
 
 
