@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 from fakes.daemon import FakeDaemon
+from twisted.internet.defer import Deferred
 
 from mtnet.cli.signals import DONE
 from mtnet.daemon.datadir import DataFolder
@@ -130,7 +131,7 @@ def journal(command_line, clock):
     sets = ("access.trust_loopback=true", "signals.pace=0")
     daemon = FakeDaemon(command_line.folder, clock, *sets)
     daemon.dial("signals").send(PUBLISH)
-    daemon.env.find(ISignals)._journal.close()
+    Deferred.fromCoroutine(daemon.env.find(ISignals).close())
 
 
 def test_an_export_has_a_row_for_every_entry(command_line, journal):
