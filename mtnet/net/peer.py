@@ -278,7 +278,7 @@ class Peer:
         Count an offence: something that an honest client does not do.
 
         Args:
-            cause: our failure, which is no offence of the peer.
+            cause: what failed; a failure of ours is not counted.
         """
         if not self.trusted and not isinstance(cause, OUR_TROUBLE):
             self._access.report_abuse(self.host, offence)

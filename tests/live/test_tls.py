@@ -292,7 +292,7 @@ def test_behind_a_balancer_the_header_comes_first_and_then_tls(daemon, files):
         pytest.raises(OSError, match=r"reset|EOF"),
     ):
         wrap(plain, context)
-    assert "no PROXY header" in daemon.logged()
+    assert "Missing PROXY header" in daemon.logged()
 
 
 def test_a_balancer_that_is_not_named_is_closed(daemon, files):

@@ -59,7 +59,7 @@ def parse(data: bytes) -> Header | None:
         return _text(data)
     if SIGNATURE.startswith(data) or b"PROXY ".startswith(data):
         return None
-    raise WireError("proxy", "There is no PROXY header", data)
+    raise WireError("proxy", "Missing PROXY header", data)
 
 
 def _text(data: bytes) -> Header | None:
@@ -69,7 +69,7 @@ def _text(data: bytes) -> Header | None:
     line = data[: end + 1]
     found = _TEXT.fullmatch(line)
     if found is None:
-        raise WireError("proxy", "This is no PROXY header", data[:LINE])
+        raise WireError("proxy", "Malformed PROXY header", data[:LINE])
     if found[1] is None:
         return Header(len(line))
     ends = [_address(found[n].decode(), int(found[n + 2]), line) for n in (2, 3)]
@@ -82,7 +82,7 @@ def _binary(data: bytes) -> Header | None:
     _, command, family, length = _FIXED.unpack_from(data)
     size, layout = _FIXED.size + length, _ADDRESSES.get(family)
     if command not in (_LOCAL, _PROXY) or size > MOST:
-        raise WireError("proxy", "This is no PROXY header", data[: _FIXED.size])
+        raise WireError("proxy", "Malformed PROXY header", data[: _FIXED.size])
     if len(data) < size:
         return None
     if command == _LOCAL or layout is None:
