@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISSLTransport
 
+from mtnet.net.output.direct import end_half
 from mtnet.net.transport import StreamTransport, Transport, innermost
 
 try:
@@ -96,7 +97,7 @@ class LingeringClose:
             self._transport.loseConnection()
         elif half:
             transport: StreamTransport = self._transport  # type: ignore[assignment]
-            transport.loseWriteConnection()
+            end_half(transport)
         else:
             self._reset = True
             self._transport.loseConnection()

@@ -269,7 +269,7 @@ def test_every_byte_arrives_once_and_in_order_whatever_the_socket_takes(dial, st
     assert output.writer is not None
 
 
-# Segments
+# The end of our half
 
 
 @implementer(IHalfCloseableProtocol)
@@ -311,6 +311,48 @@ def half():
         transport = Server(ours, protocol, address, None, 0, reactor)
         protocol.makeConnection(transport)
         yield transport, reactor, peer
+
+
+def test_a_half_ends_at_once_where_nothing_waits_to_be_written(half):
+    transport, reactor, peer = half
+    direct.end_half(transport)
+    assert peer.recv(10) == b""
+    assert (transport.protocol.ended, reactor.writers) == (1, [])
+    protocol = transport.protocol
+    transport.loseConnection()  # as after a half-close of Twisted's own
+    assert (transport.connected, protocol.ended) == (0, 1)
+
+
+def test_a_half_ends_behind_what_is_written(half):
+    transport, reactor, peer = half
+    transport.write(b"last words")
+    direct.end_half(transport)
+    assert transport.protocol.ended == 0
+    transport.doWrite()
+    assert peer.recv(100) == b"last words"
+    assert peer.recv(10) == b""
+    assert transport.protocol.ended == 1
+    assert reactor.writers
+
+
+@pytest.mark.parametrize(("names", "value"), [("HAS_HALVES", False), ("BUFFERS", ("gone",))])
+def test_without_a_name_of_twisted_s_a_half_ends_as_twisted_ends_it(
+    half, monkeypatch, names, value
+):
+    transport, reactor, peer = half
+    monkeypatch.setattr(direct, names, value)
+    direct.end_half(transport)
+    assert (transport.protocol.ended, reactor.writers) == (0, [transport])
+    transport.doWrite()
+    assert peer.recv(10) == b""
+
+
+def test_while_a_producer_writes_no_half_ends(half):
+    transport, *_ = half
+    transport.producer = object()
+    direct.end_half(transport)
+    assert transport.protocol.ended == 0
+    transport.producer = None
 
 
 def test_a_tcp_transport_of_twisted_keeps_pieces_until_it_begins_tls(half):
