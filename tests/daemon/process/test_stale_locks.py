@@ -29,7 +29,8 @@ def process():
     def start(word):
         program = "print(flush=True); input()"
         child = subprocess.Popen(
-            [sys.executable, "-c", program, word],
+            ["python", "-c", program, word],  # whose own path may hold the word mtnet
+            executable=sys.executable,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
