@@ -1,5 +1,6 @@
-"""The documents are complete, linked, wrapped at one width and in plain English."""
+"""Documents are complete, linked, wrapped and in plain English, and so are docstrings."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -29,6 +30,9 @@ RIDDLES = re.compile(
     r"|\b(?:whoever|anew|for ever|of late)\b",
 )
 """Beginnings of sentences, and words, that hide who does what."""
+SOURCES = sorted((PROJECT / "mtnet").rglob("*.py"))
+RIDDLE_LINES = re.compile(r"(?:Who(?:ever|m|se)?|What(?:ever)?|Which|That which|How(?! many))\b")
+"""Beginnings of docstrings that do not name what they document."""
 
 
 def name(page):
@@ -70,6 +74,14 @@ def test_sentences_name_who_does_what(page):
     for sentence in sentences_of(page):
         found = RIDDLES.search(sentence)
         assert not found, sentence[found.start() : found.start() + 80]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name)
+def test_the_first_line_of_a_docstring_names_what_it_documents(source):
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    nodes = ast.walk(ast.parse(source.read_text("utf-8")))
+    texts = [ast.get_docstring(node) or "" for node in nodes if isinstance(node, documented)]
+    assert [text.splitlines()[0] for text in texts if RIDDLE_LINES.match(text)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -1,5 +1,5 @@
 """
-Where a server is, as text.
+Server addresses as text.
 
 ::
 

@@ -26,7 +26,7 @@ def open_access(settings: Access, machine: Machine) -> AccessControl:
         JournalError: a file cannot be read.
     """
     known = permissions()
-    unknown_networks = machine.make_worker("mtnet-strangers", HASHER_NICENESS)
+    unknown_networks = machine.make_worker("mtnet-hasher", HASHER_NICENESS)
     known_networks = machine.make_worker("mtnet-logins")
     access = AccessControl(
         settings,

@@ -68,7 +68,7 @@ class GcPolicy(Service):
 
     @property
     def due(self) -> bool:
-        """Whether a look at everything comes with the next turn."""
+        """Whether the next run collects all generations."""
         return self._scheduled is not None
 
     def status(self) -> dict[str, object]:

@@ -198,7 +198,7 @@ def check_exposure(
     anonymous: AnonymousAccess, accounts: bool, listener: Listener, host: str
 ) -> None:
     """
-    Keep strangers out until somebody said what they may do.
+    Refuse to listen for other machines without accounts and access rules.
 
     Args:
         anonymous: what may be done without a login.
@@ -206,21 +206,22 @@ def check_exposure(
         host: the address that is listened on.
 
     Raises:
-        ConfigError: other machines can reach it, and nobody said so.
+        ConfigError: other machines can reach it, and there are no accounts and no access rules.
     """
     if accounts or anonymous.configured:
         return
     if not anonymous.loopback:
         raise ConfigError(
-            "access.trust_loopback is off, and nobody may do anything: make an account with "
-            "`mtnet account add`, or set access.anonymous."
+            "access.trust_loopback is off, and there are no accounts and no access rules: "
+            "make an account with `mtnet account add`, or set access.anonymous."
         )
     if listener.proxied or not is_loopback(host):
         by, or_else = "from other machines", ", or add :interface=127.0.0.1 to the endpoint"
         if listener.path:
             by, or_else = "by other users of this machine", ""
         raise ConfigError(
-            f"{listener.service} on {listener.endpoint} can be reached {by}, and nobody said who "
-            "may do what: make an account with `mtnet account add NAME --role follower`, or say "
-            f"what strangers may do (--set access.anonymous=follow){or_else}."
+            f"{listener.service} on {listener.endpoint} can be reached {by}, and there are no "
+            "accounts and no access rules: make an account with `mtnet account add NAME --role "
+            "follower`, or set rights without a login (--set access.anonymous=follow)"
+            f"{or_else}."
         )

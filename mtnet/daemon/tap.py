@@ -1,5 +1,5 @@
 """
-What twistd loads to run the daemon.
+The plugin that twistd loads to run the daemon.
 
 A SIGHUP asks for what a start does anyway, and would end a process that does not expect it; what
 is imported here takes longer than all else until then.

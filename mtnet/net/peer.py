@@ -110,7 +110,7 @@ class Peer:
 
     @property
     def listener(self) -> Listener:
-        """Where it came in."""
+        """The listener that accepted it."""
         return self._access.listener
 
     def may(self, verb: str, name: str, service: str = "") -> bool:

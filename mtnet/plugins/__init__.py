@@ -1,5 +1,5 @@
 """
-What the daemon can host: one file for each service.
+Plugins of the services that the daemon can host, one file for each.
 
 Other packages add a file of their own to this path; see `docs/extending.md`.
 """

@@ -30,7 +30,7 @@ _REPLACED = "\ufffd"
 
 class FieldType(NamedTuple, Generic[T]):
     """
-    How the text of a field is read.
+    Parser and description of one type of field.
 
     Attributes:
         read: returns None for a text that it cannot read.

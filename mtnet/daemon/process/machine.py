@@ -66,7 +66,7 @@ class Machine(MultiService):
 
     @property
     def since(self) -> int:
-        """When the daemon started, as the clock tells it now; milliseconds since the epoch."""
+        """Start time of the daemon, by the clock of now: milliseconds since the epoch."""
         return self.now() - int((clock.monotonic() - self._started) * 1000)
 
     def make_worker(self, name: str, niceness: int = 0) -> SerialWorker:

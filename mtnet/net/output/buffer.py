@@ -13,7 +13,7 @@ from mtnet.net.transport import StreamTransport, Transport, innermost
 
 class Group(Protocol):
     """
-    What an output buffer knows of `mtnet.net.output.broadcast.BroadcastGroup`.
+    Interface between an output buffer and its `mtnet.net.output.broadcast.BroadcastGroup`.
 
     Attributes:
         sent_at: seconds of the clock at which that was last.

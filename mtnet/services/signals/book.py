@@ -22,7 +22,7 @@ RECENT = 10_000
 
 class Position(Struct, frozen=True):
     """
-    What one symbol of a channel stands at, over all its tickets.
+    Net position of one symbol of a channel, over all its tickets.
 
     Attributes:
         when: the moment since which it does.
@@ -52,7 +52,7 @@ class Change(Struct, frozen=True):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What a newer change replaces."""
+        """Key under which a newer change replaces this one."""
         return self.channel, self.symbol
 
 

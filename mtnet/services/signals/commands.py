@@ -1,4 +1,4 @@
-"""What whoever runs the daemon can do with a channel: pause it, let it go on, flatten it."""
+"""Control commands for channels: pause, resume, flatten."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

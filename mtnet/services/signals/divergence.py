@@ -1,5 +1,5 @@
 """
-Which followers know another history of a channel than its journal holds.
+Detection of followers whose history of a channel differs from its journal.
 
 A copy of the data folder that was put back has the epoch of the original and fewer entries. The
 followers are the only ones who can tell. Pure: times are milliseconds since the Unix epoch, UTC.
@@ -19,7 +19,7 @@ MAX_CLAIMS = 100
 
 class Claim(Struct, frozen=True):
     """
-    What one follower said.
+    The history that one follower claims to know.
 
     Attributes:
         after, h: the entry that it knows last, as in SUBSCRIBE; an empty `h` = it did not say.

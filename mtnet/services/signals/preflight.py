@@ -1,4 +1,4 @@
-"""What types cannot check of `[signals]`."""
+"""Checks of `[signals]` that its types cannot express."""
 
 from collections.abc import Sequence
 from typing import Any

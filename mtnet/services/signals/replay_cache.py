@@ -151,7 +151,7 @@ class ReplayCache:
 
 class TurnBudget:
     """
-    How much of each turn of the reactor followers have who are caught up.
+    Share of each reactor iteration for sending history to followers that catch up.
 
     A page that hundreds wait for comes at one moment, and would be sent to all of them before the
     next signal is.

@@ -22,7 +22,7 @@ from mtnet.services.signals.service import SignalService
 
 class Known(Enum):
     """
-    How a client's knowledge of a channel compares with the journal.
+    Comparison of a client's known history of a channel with the journal.
 
     THIS is the journal's history, OTHER something else or nothing, and DIVERGED a history of the
     same epoch that is not the journal's.

@@ -134,7 +134,7 @@ class TicksProtocol(Protocol):
         self._connection.reset(why)
 
     def _end(self) -> Work:
-        """When nothing more comes, deal with what the peer did not end with a separator."""
+        """Process the last bytes when the peer sent no separator behind them."""
         if self._connection.ended:
             self._session.cut()
         elif self._finished:

@@ -1,5 +1,5 @@
 """
-What a classic follower is told, and when: a priority queue with a share for each purpose.
+Priority queue of the frames for a classic follower, with a share for each purpose.
 
 The classic client reads once a second, stalls while it trades, acts on the last frame of
 what it read and never answers. So it gets one frame at a time, changes first, and everything
@@ -326,7 +326,7 @@ class _Change(Struct):
 
 class _Cycle(Struct):
     """
-    Where a follower is in its repeat cycle.
+    Position of a follower in its repeat cycle.
 
     Attributes:
         last: the symbol that was told last; empty = none of this part yet.
@@ -357,7 +357,7 @@ class _Cycle(Struct):
 
 class _OldCloses(Struct):
     """
-    Where a follower is among the old closes, which are told in batches, each batch twice.
+    Position of a follower among the old closes, which are sent in batches, each batch twice.
 
     Attributes:
         begin: the number of the change before which the batch begins.

@@ -35,7 +35,7 @@ class Pending(Struct, eq=False):
 
     @property
     def key(self) -> object:
-        """What a newer frame of the same publisher replaces while the disk refuses."""
+        """Key under which a newer frame of the publisher replaces this one while the disk fails."""
         if self.done is not None:
             return self
         draft = self.draft

@@ -1,5 +1,5 @@
 """
-What proves that the journal gives back what was written.
+Hash chain: it proves that the journal returns the entries that were written.
 
 Each entry is one line of JSON, and its hash is the SHA-256 of the hash before it and of that
 line: an entry that was changed, lost or moved breaks the chain. The state, which outlives the
@@ -23,7 +23,7 @@ SUMS = 1 << 256
 
 
 class _Line(Struct, array_like=True, frozen=True):
-    """What a line of `encode` says: an array, so that nothing depends on the order of keys."""
+    """The content of a line of `encode`: an array, so that the order of keys does not matter."""
 
     epoch: str
     seq: int
@@ -67,7 +67,7 @@ class Row(Struct, frozen=True):
 
 
 class Checkpoint(Struct, frozen=True):
-    """What the checkpoint file knows of a channel; `proof` is the digest of its row."""
+    """Record of a channel in the checkpoint file; `proof` is the digest of its row."""
 
     channel: str
     epoch: str

@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 class Journal:
     """
-    What survives a crash.
+    Crash-safe journal of all channels in one SQLite file.
 
     Args:
         path: the file; its folder exists. The checkpoint file lies beside it.

@@ -1,5 +1,5 @@
 """
-What people do with a journal: check it, back it up, restore it, accept what damage left.
+Maintenance of a journal: verify, back up, restore, accept what is left after damage.
 
 Each opens the file by itself, so that a program can do it while the daemon writes; `restore`
 alone wants the daemon stopped.

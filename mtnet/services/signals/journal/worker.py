@@ -23,7 +23,7 @@ from mtnet.services.signals.ownership.policy_store import PolicyStore
 
 class Stored(NamedTuple):
     """
-    What a commit did.
+    Result of a commit.
 
     Attributes:
         outcomes: of each draft; None = it is certainly not stored.

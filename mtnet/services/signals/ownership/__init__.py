@@ -1,1 +1,1 @@
-"""Who may set a symbol: publishers, claims, pauses and reductions."""
+"""Ownership of channels and symbols: publishers, claims, pauses and reductions."""

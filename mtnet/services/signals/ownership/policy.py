@@ -1,5 +1,5 @@
 """
-Who may set what in a channel: judged draft by draft, in the order in which they came.
+Publish policy: accepts or refuses each draft of a commit, in order of arrival.
 
 Pure. A policy judges one commit, in the thread that writes it. Everything that it knows of
 publishers and channels is handed to it by value before the commit begins; what the drafts before
@@ -46,7 +46,7 @@ class Holder(Struct, frozen=True):
 
 class Claim(Struct, frozen=True):
     """
-    Whose a draft is, and what was known of that when its commit began.
+    The publisher of a draft and its rights to the channel when the commit began.
 
     Attributes:
         number, who: the publisher's.
@@ -71,7 +71,7 @@ class Claim(Struct, frozen=True):
 
 class Room(Struct):
     """
-    What a channel holds.
+    Symbols and positions of a channel, counted against its limits.
 
     Attributes:
         symbols: how many something is known of.
@@ -88,7 +88,7 @@ class Room(Struct):
 
 class Limits(Struct, frozen=True):
     """
-    How much channels take.
+    Limits of channels.
 
     Attributes:
         symbols, positions: of each channel at most.

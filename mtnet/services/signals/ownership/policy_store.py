@@ -1,5 +1,5 @@
 """
-What must outlive the daemon of who may set what: pauses, holders, fences, owed reductions.
+File with the pauses, holders, fences and refused reductions, kept across restarts.
 
 One small file beside the journal, replaced as a whole and synced, with its folder, at each
 change. Blocking; for the thread of the journal, but for `pause` and the views.

@@ -1,5 +1,5 @@
 """
-Who sets positions: who holds a channel, who set which symbol last, and who is owed a hearing.
+Publishers of channels and symbols: holders, owners, and frames to judge again.
 
 A publisher of dialect 2 holds a channel as a whole. Each classic publisher owns the symbols that
 it set, and the newest takes a symbol over: two masters that both live would otherwise turn every
@@ -27,7 +27,7 @@ anyhow when the reason of one of them ends."""
 
 
 class Producer(Protocol):
-    """What is paused while the disk is behind."""
+    """Push producer that is paused while the disk is behind."""
 
     def pauseProducing(self) -> None: ...
 

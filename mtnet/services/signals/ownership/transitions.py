@@ -1,6 +1,8 @@
 """
-What a draft does to what stands under its key: nothing, a change of its terms, a reduction, an
-opening, or a reversal, which is a closing and then an opening.
+Effect of a draft on the position under its key.
+
+It is one of: nothing, a change of terms, a reduction, an opening, or a reversal, which is a
+closing and then an opening.
 
 Pure. Volumes are lots, signed; 0 = the position is closed.
 """
@@ -105,7 +107,7 @@ def _other_form(draft: Entry, stands: str, takes: str) -> WireError:
 
 class Verdict(NamedTuple):
     """
-    What becomes of a draft that is stored, at least in part.
+    Decision about a draft that is stored, at least in part.
 
     Attributes:
         change: what it does.
