@@ -4,7 +4,7 @@ import csv
 import os
 import sys
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
@@ -126,8 +126,9 @@ def _configure_follow(commands: "Commands") -> None:
         "--seconds", metavar="N", type=remote.seconds, help="stop after this many seconds"
     )
     parser.add_argument(
-        "--published", action="store_true", help="as a classic client, which acknowledges nothing"
+        "--classic", action="store_true", help="as a classic client, which acknowledges nothing"
     )
+    parser.add_argument("--published", action="store_true", help=SUPPRESS)  # until 1.0
 
 
 def _configure_export(commands: "Commands") -> None:
@@ -248,6 +249,8 @@ async def follow_signals(
     watch = remote.StreamReporter(ended, arguments.server)
     service: Any
     if arguments.published:
+        print("mtnet: --published is the old name of --classic; use that.", file=sys.stderr)
+    if arguments.classic or arguments.published:
         _check_no_login(arguments)
         service = _classic(server, clock, watch, arguments)
     else:

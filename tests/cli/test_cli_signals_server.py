@@ -231,17 +231,24 @@ def test_ctrl_c_ends_it_quietly_with_the_status_of_a_signal(command_line, daemon
 
 def test_follow_as_a_classic_client_prints_net_positions(command_line, daemon):
     command_line(*PUBLISH, "GBPUSD", "0.25")
-    result = command_line(*FOLLOW, "--published")
+    result = command_line(*FOLLOW, "--classic")
     assert result == (0, "GBPUSD 0.25\n", "")
 
 
 def test_a_classic_client_of_an_empty_channel_prints_nothing_and_ends_in_time(command_line, daemon):
-    assert command_line("signals", "follow", "--published", "--seconds", "20") == (0, "", "")
+    assert command_line("signals", "follow", "--classic", "--seconds", "20") == (0, "", "")
+
+
+def test_the_old_name_of_classic_works_until_1_0_and_warns(command_line, daemon):
+    command_line(*PUBLISH, "GBPUSD", "0.25")
+    result = command_line(*FOLLOW, "--published")
+    warning = "mtnet: --published is the old name of --classic; use that.\n"
+    assert result == (0, "GBPUSD 0.25\n", warning)
 
 
 def test_the_classic_dialect_has_no_login(command_line, daemon, monkeypatch):
     monkeypatch.setenv("MTNET_PASSWORD", PASSWORD)
-    status, _, sentence = command_line(*FOLLOW, "--published", "--login", "alice")
+    status, _, sentence = command_line(*FOLLOW, "--classic", "--login", "alice")
     assert status == 1
     assert "login" in sentence
 
@@ -293,7 +300,7 @@ def test_what_the_server_says_besides_positions_is_reported(command_line):
     ]
 
 
-@pytest.mark.parametrize("options", [(), ("--published",), ("--seconds", "60")])
+@pytest.mark.parametrize("options", [(), ("--classic",), ("--seconds", "60")])
 def test_a_server_of_another_kind_ends_it_with_a_hint_at_tls(command_line, options):
     command_line.server = scripted(closes=True)
     words = ("--server", "tcp:fx.example:8081", *options)

@@ -136,5 +136,5 @@ def test_followers_of_both_dialects_have_the_truth_after_a_kill(daemon, mtnet):
     daemon.start("--set=signals.pace=0")
     told = mtnet("signals", "follow", "--seconds", "1")
     assert told[1] == "GBPUSD 1\n"
-    told = mtnet("signals", "follow", "--published", "--seconds", "1")
+    told = mtnet("signals", "follow", "--classic", "--seconds", "1")
     assert told[1] == "GBPUSD 1.00\n"
