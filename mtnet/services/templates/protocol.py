@@ -152,7 +152,7 @@ class TemplatesProtocol(Protocol):
     def _answer(self, find: Callable[[], Version], asked: Fetch | None) -> None:
         self._still()
         self.peer.mark_active()
-        self._receive = noop
+        self._receive, self._ended = noop, noop
         try:
             self._demand("fetch", asked.symbol if asked else None)
             version, body = self._library.read(lambda: self._allowed(find()))

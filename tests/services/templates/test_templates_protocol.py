@@ -120,6 +120,12 @@ def test_with_no_template_the_connection_is_closed_without_a_byte_or_a_warning(
     assert (terminal.received(), terminal.closed, warnings()) == (b"", True, [])
 
 
+def test_with_no_template_a_client_that_ends_its_half_at_once_is_closed_not_reset(serve, warnings):
+    terminal = serve().dial()
+    terminal.finish()
+    assert (terminal.closed, terminal.reset, warnings()) == (True, False, [])
+
+
 def test_the_configured_default_is_served(serve, clock, mt5):
     server = serve("templates.default=GBPUSD M5")
     server.store(mt5, "GBPUSD", "M5")
