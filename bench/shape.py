@@ -29,6 +29,8 @@ VALUES = {"NamedTuple", "Struct", "Enum", "StrEnum", "IntEnum", "Section", "Type
 """Bases that make a class a record or an enumeration."""
 PUBLIC = {"_replace", "_asdict", "_fields", "_make"}
 """Methods of `NamedTuple`."""
+BY_NAME = {"getattr", "setattr", "hasattr", "delattr"}
+"""Functions that are given the name of an attribute as text."""
 
 
 class Class(NamedTuple):
@@ -165,6 +167,24 @@ def private_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
             for alias in node.names:
                 if is_private(alias.name) and alias.name not in own:
                     yield node.lineno, f"{node.module}.{alias.name}"
+    yield from private_names_in_calls(tree)
+
+
+def private_names_in_calls(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the lines that reach a private name by `getattr` and the like."""
+    texts = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in BY_NAME and len(node.args) > 1:
+            word = node.args[1]
+            value = word.value if isinstance(word, ast.Constant) else texts.get(ast.unparse(word))
+            if isinstance(value, str) and is_private(value) and ast.unparse(node.args[0]) != "self":
+                yield node.lineno, ast.unparse(node)
 
 
 def is_private(name: str) -> bool:

@@ -347,3 +347,17 @@ def test_private_names_of_others_are_used_in_two_files():
         if str(file.relative_to("mtnet")) not in MAY_KNOW_PRIVATE_NAMES
     }
     assert found == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "port._logger.info('x')",
+        "getattr(port, '_logger', None)",
+        "setattr(port, '_logger', 1)",
+        "NAME = '_logger'\ngetattr(port, NAME)",
+        "from twisted.internet.tcp import _reservedFD",
+    ],
+)
+def test_private_names_are_found_in_text_too(source):
+    assert list(shape.private_names(ast.parse(source)))

@@ -1,6 +1,8 @@
-"""What is logged when the system lets us take no connection."""
+"""Errors of `accept`: what is logged, and which connections are closed."""
 
 import errno
+import os
+import socket
 
 import pytest
 from twisted.internet import tcp
@@ -8,29 +10,29 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent
 
-from mtnet.net.accept_errors import BURST, limit_accept_errors
+from mtnet.net.accept_errors import BURST, CLOSED_PER_WAKEUP, limit_accept_errors
 
 
 class Listener:
-    """A socket of which nothing can be accepted."""
+    """A socket of which nothing can be accepted, but for some connections that wait."""
 
-    def __init__(self, error):
-        self.error = error
+    def __init__(self, error, waiting=0):
+        self.error, self.waiting, self.closed = error, waiting, 0
+        self.refused = True
 
     def accept(self):
-        raise OSError(self.error, "no")
+        if self.refused or not self.waiting:
+            self.refused = False
+            raise OSError(self.error, "no")
+        self.waiting -= 1
+        return self, ("192.0.2.1", 1)
 
-
-class NoReservation:
-    """No descriptor is left to close the waiting ones with."""
-
-    def available(self):
-        return False
+    def close(self):
+        self.closed += 1
 
 
 @pytest.fixture
-def port(monkeypatch):
-    monkeypatch.setattr(tcp, "_reservedFD", NoReservation())
+def port():
     port = tcp.Port(0, Factory(), reactor=object())
     port.numberAccepts = 1  # as when it listens
     return port
@@ -42,8 +44,8 @@ def port(monkeypatch):
 )
 def test_a_burst_is_one_sentence_that_names_the_limit(port, log, error, words):
     clock = Clock()
-    limit_accept_errors(port, "signals", clock.seconds)
     port.socket = Listener(error)
+    limit_accept_errors(port, "signals", clock.seconds)
     for _ in range(50):
         port.doRead()
         clock.advance(1)
@@ -55,7 +57,41 @@ def test_a_burst_is_one_sentence_that_names_the_limit(port, log, error, words):
     assert len(log) == 2
 
 
-def test_what_else_twisted_says_of_a_port_is_logged(port, log):
+def test_waiting_connections_are_closed_at_the_limit_of_open_files(port, log):
+    port.socket = listener = Listener(errno.EMFILE, waiting=CLOSED_PER_WAKEUP + 3)
     limit_accept_errors(port, "signals", Clock().seconds)
-    port._logger.info("{port} is moved", port="8081")
-    assert [formatEvent(event) for event in log] == ["8081 is moved"]
+    port.doRead()
+    assert (listener.closed, listener.waiting) == (CLOSED_PER_WAKEUP, 3)
+    assert len(log) == 1
+
+
+def test_the_reserved_descriptor_makes_room_for_an_accept_and_is_reserved_again(port, log):
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    port.socket = listening
+    limit_accept_errors(port, "signals", Clock().seconds)
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    clients = [socket.create_connection(listening.getsockname()) for _ in range(3)]
+    free = os.dup(0)
+    os.close(free)  # the lowest free descriptor, and the first one above the limit
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        port.doRead()
+        assert [client.recv(1) for client in clients] == [b"", b"", b""]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    (line,) = map(formatEvent, log)
+    assert "open files is reached" in line
+    before = len(os.listdir("/dev/fd"))
+    port.socket.close()
+    assert len(os.listdir("/dev/fd")) == before - 2
+    for client in clients:
+        client.close()
+
+
+def test_other_errors_are_reported_by_twisted(port, log):
+    port.socket = Listener(errno.EBADF)
+    limit_accept_errors(port, "signals", Clock().seconds)
+    port.doRead()
+    assert any("[Errno 9]" in str(event) for event in log)
