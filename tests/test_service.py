@@ -4,6 +4,7 @@ import errno
 import time
 
 import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
@@ -113,3 +114,17 @@ def test_strangers_are_not_told_where_the_data_folder_is(start, monkeypatch, tmp
         == "ticks.sqlite cannot be read."
     )
     assert daemon.status()["trouble"] == [f"ticks: {trouble}"]
+
+
+def test_each_service_has_its_own_limit_of_connections_from_a_network(start):
+    reactor = FullDisk()
+    reactor.full = False
+    daemon = start(reactor)
+    for _, factory, *_ in reactor.tcpServers:
+        for port in range(60):
+            factory.buildProtocol(IPv4Address("TCP", "192.0.2.9", 1_024 + port))
+    access = daemon.status()["access"]
+    connections = {
+        name: access[name]["connections"] for name in ("signals", "templates", "ticks", "web")
+    }
+    assert connections == {"signals": 50, "templates": 10, "ticks": 20, "web": 50}

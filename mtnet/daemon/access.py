@@ -8,7 +8,7 @@ from mtnet.access.bans.store import BanStore
 from mtnet.access.control import AccessControl
 from mtnet.config.schema import Access
 from mtnet.daemon.process.machine import Machine
-from mtnet.daemon.registry import permissions
+from mtnet.daemon.registry import connection_limits, permissions
 
 HASHER_NICENESS = 5
 """Of the thread that hashes passwords of unknown networks: password guessing keeps it busy
@@ -29,7 +29,7 @@ def open_access(settings: Access, machine: Machine) -> AccessControl:
     unknown_networks = machine.make_worker("mtnet-hasher", HASHER_NICENESS)
     known_networks = machine.make_worker("mtnet-logins")
     access = AccessControl(
-        settings,
+        settings.with_defaults(connection_limits()),
         AccountStore(machine.folder.accounts, known),
         BanStore(machine.folder.bans),
         Threads(unknown_networks, known_networks, machine.disk),
