@@ -45,7 +45,12 @@ _EXACT = Context(prec=12 + MAX_DECIMALS)
 
 def is_symbol(text: str) -> bool:
     """Return whether `text` is a valid symbol."""
-    return 1 <= len(text) <= MAX_SYMBOL and _is_name(text)
+    return read_symbol(text) is not None
+
+
+def read_symbol(text: str) -> str | None:
+    """Return a valid symbol as it is."""
+    return text if 1 <= len(text) <= MAX_SYMBOL and _is_name(text) else None
 
 
 def read_volume(text: str) -> Decimal | None:
@@ -53,7 +58,10 @@ def read_volume(text: str) -> Decimal | None:
     found = _VOLUME.fullmatch(text)
     if found is None:
         return None
-    shown = _without_noise(found[1], found[2], VOLUME_DECIMALS)
+    whole, decimals = found.groups()
+    if decimals is None or len(decimals) <= VOLUME_DECIMALS:
+        return Decimal(text) or Decimal(0)
+    shown = _without_noise(whole, decimals, VOLUME_DECIMALS)
     # Rounding may have carried into a ninth digit.
     if shown is None or not _VOLUME.fullmatch(shown):
         return None
@@ -76,6 +84,8 @@ def read_price(text: str) -> str | None:
         exponent = ""
     elif isinf(float(text)):
         return None
+    if decimals is None or len(decimals) <= PRICE_DECIMALS:
+        return text
     shown = _without_noise(whole, decimals, PRICE_DECIMALS, int(exponent[1:] or 0))
     return None if shown is None or not _PRICE.fullmatch(shown) else shown + exponent
 
@@ -101,14 +111,9 @@ def _is_name(text: str) -> bool:
     return text.isprintable() and text == text.strip() and _NO_SYMBOL.isdisjoint(text)
 
 
-def _without_noise(whole: str, decimals: str | None, most: int, exponent: int = 0) -> str | None:
-    """Return a number with at most `most` decimals; None if the rest is not noise."""
-    if decimals is None:
-        return whole
-    sent = f"{whole}.{decimals}"
-    if len(decimals) <= most:
-        return sent
-    exact = Decimal(sent)
+def _without_noise(whole: str, decimals: str, most: int, exponent: int = 0) -> str | None:
+    """Return a number of more than `most` decimals with `most`; None if the rest is not noise."""
+    exact = Decimal(f"{whole}.{decimals}")
     rounded = exact.quantize(Decimal(1).scaleb(-most), ROUND_HALF_EVEN, _EXACT)
     if abs(_EXACT.subtract(exact, rounded)).scaleb(exponent) >= NOISE:
         return None

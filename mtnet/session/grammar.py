@@ -48,17 +48,19 @@ class FrameDecoder:
         skipped: how many bytes stood between the frames so far.
         unframed: the first bytes of a peer that has sent no frame yet, without `SEPARATORS` before
             them, as many as an error quotes.
+        unfinished: whether a frame has begun that has not ended.
     """
 
     __slots__ = (
-        "_framed", "_max_gap", "_max_payload", "_rest", "_searched", "skipped", "unframed",
+        "_framed", "_max_gap", "_max_payload", "_rest", "_searched", "skipped", "unfinished",
+        "unframed",
     )  # fmt: skip
 
     def __init__(self, max_payload: int = MAX_PAYLOAD, max_gap: int = MAX_GAP) -> None:
         self._max_payload, self._max_gap = max_payload, max_gap
         self._rest = b""
         self._searched = 0
-        self._framed = False
+        self._framed = self.unfinished = False
         self.skipped = 0
         self.unframed = b""
 
@@ -71,7 +73,7 @@ class FrameDecoder:
                 frame. The frames before it have been yielded; nothing more can be read.
         """
         buffer, search, start = self._rest + data, self._searched, 0
-        self._rest = b""
+        self._rest, self.unfinished = b"", False
         while (end := buffer.find(_CLOSE, search)) >= 0 and end + 2 - start <= self._max_gap:
             search = end + 2
             opening = buffer.rfind(_OPEN, start, end)
@@ -79,7 +81,11 @@ class FrameDecoder:
                 self.skipped += opening - start
                 start = search
                 self._framed, self.unframed = True, b""
-                yield self._payload(buffer[opening + 2 : end])
+                payload = buffer[opening + 2 : end]
+                if len(payload) > self._max_payload:
+                    most = self._max_payload
+                    raise FrameError("frame", f"A frame of more than {most} bytes", payload)
+                yield payload
         self._rest = buffer[start:]
         if not self._framed:
             self.unframed = (self.unframed + data).lstrip(SEPARATORS)[: QUOTED + 1]
@@ -88,16 +94,7 @@ class FrameDecoder:
         if len(self._rest) > self._max_gap:
             rest, self._rest = self._rest, b""
             raise FrameError("frame", f"No whole frame in {self._max_gap} bytes", rest)
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a frame has begun that has not ended."""
-        return _OPEN in self._rest or self._rest.endswith(b"<")
-
-    def _payload(self, payload: bytes) -> bytes:
-        if len(payload) > self._max_payload:
-            raise FrameError("frame", f"A frame of more than {self._max_payload} bytes", payload)
-        return payload
+        self.unfinished = _OPEN in self._rest or self._rest.endswith(b"<")
 
 
 class Message(Struct, frozen=True):
@@ -240,8 +237,10 @@ def _parse_plain(payload: bytes) -> Message | None:
         return None
     try:
         verb, *parts = payload.decode().split("|")
-        # A part without `=` makes a list of one, which `dict` refuses: ValueError.
-        fields = dict([part.split("=", 1) for part in parts])
+        fields = {}
+        for part in parts:
+            key, text = part.split("=", 1)  # without `=` it is a list of one: ValueError
+            fields[key] = text
     except ValueError:
         return None
     if len(fields) != len(parts) or "" in fields or _VERB.fullmatch(verb) is None:

@@ -127,12 +127,13 @@ class Session:
         queue: where frames go.
         throttle: stops reading from the connection.
         name, client: the client's name for itself, and its program.
+        now: milliseconds since the Unix epoch, UTC.
         handlers: the verbs of each service.
     """
 
     __slots__ = (
         "_common", "_end", "_errors", "_factory", "_finishing", "_heartbeat", "_state", "client",
-        "handlers", "name", "peer", "queue", "throttle", "transport",
+        "handlers", "name", "now", "peer", "queue", "throttle", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -147,6 +148,7 @@ class Session:
         self.transport, self.peer, self.throttle, self._end = transport, peer, throttle, end
         self.queue = SendQueue(transport, factory.clock, factory.settings.queue, self._overflow)
         self.name = self.client = ""
+        self.now = factory.now
         self.handlers: tuple[ISessionHandler, ...] = ()
         self._common = CommonVerbs(self)
         self._heartbeat = Heartbeat(self, factory)
@@ -156,7 +158,10 @@ class Session:
 
     def frame(self, payload: bytes) -> None:
         """Handle a frame of the client."""
-        if self._state >= State.LEAVING or self._common.delays(payload):
+        if self._state >= State.LEAVING:
+            return
+        if self._common.pending is not None:
+            self._common.pending.append(payload)
             return
         self._heartbeat.received()
         message: Message | None = None
@@ -203,8 +208,9 @@ class Session:
 
     def check_finished(self) -> None:
         """Close if the client has closed its sending side, and nothing is owed to it."""
-        busy = self._common.busy() or any(each.busy() for each in self.handlers)
-        if self._finishing and not busy:
+        if not self._finishing or self._common.pending is not None:
+            return
+        if not any(each.busy() for each in self.handlers):
             self.close_with(b"")
 
     def send(self, frame: bytes) -> None:
@@ -238,10 +244,6 @@ class Session:
         for each in self.handlers:
             each.closed(bye)
         self.queue.close()
-
-    def now(self) -> int:
-        """Return milliseconds since the Unix epoch, UTC."""
-        return self._factory.now()
 
     @property
     def closed(self) -> bool:
@@ -294,26 +296,20 @@ class Session:
 
 
 class CommonVerbs:
-    """HELLO, PING, PONG and BYE of one session; frames behind a HELLO wait for its login."""
+    """
+    HELLO, PING, PONG and BYE of one session.
 
-    __slots__ = ("_pending", "_session")
+    Attributes:
+        pending: the frames behind a HELLO while its password is verified; None = it is not.
+    """
+
+    __slots__ = ("_session", "pending")
 
     log = Logger()
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._pending: list[bytes] | None = None
-
-    def delays(self, payload: bytes) -> bool:
-        """Keep a frame for later while a password is verified; return whether that is so."""
-        if self._pending is None:
-            return False
-        self._pending.append(payload)
-        return True
-
-    def busy(self) -> bool:
-        """Return whether a password is being verified."""
-        return self._pending is not None
+        self.pending: list[bytes] | None = None
 
     def hello(self, hello: Hello) -> None:
         """HELLO: log in, or begin without a login where any service permits that."""
@@ -341,7 +337,7 @@ class CommonVerbs:
         session = self._session
         login = session.peer.login(Password.decode(hello.login, hello.password))
         if not login.called:
-            self._pending = []
+            self.pending = []
             session.throttle.pause("login")
         login.addCallbacks(lambda _: session.welcome(hello.name, hello.client), self._refuse)
         login.addErrback(lambda failure: self.log.failure("A login failed.", failure))
@@ -353,7 +349,7 @@ class CommonVerbs:
             self._session.refuse(failure.value, Message("HELLO", {}))
 
     def _resume(self, _: object) -> None:
-        pending, self._pending = self._pending, None
+        pending, self.pending = self.pending, None
         for payload in pending or ():
             self._session.frame(payload)
         if not self._session.closed:

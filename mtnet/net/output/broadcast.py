@@ -39,42 +39,44 @@ class BroadcastGroup(Generic[Key]):
     both for each.
 
     Attributes:
+        members: the send queue of each.
+        current: the plan of now; None = it changed since one was made.
         sequence: the number of the last broadcast that every member was sent.
         sent_at: seconds of the clock at which that was.
     """
 
     def __init__(self) -> None:
-        self._members: dict[Key, SendQueue] = {}
+        self.members: dict[Key, SendQueue] = {}
         self._writers: dict[Key, DirectWriter] = {}
-        self._plan: SendPlan[Key] | None = None
+        self.current: SendPlan[Key] | None = None
         self.sequence, self.sent_at = 0, 0.0
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self.members)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._members
+        return key in self.members
 
     def __iter__(self) -> Iterator[Key]:
-        return iter(self._members)
+        return iter(self.members)
 
     def add(self, key: Key, send_queue: SendQueue) -> None:
         """Send a member what is broadcast from now on."""
-        self._members[key], self._plan = send_queue, None
+        self.members[key], self.current = send_queue, None
         send_queue.output.join_group(self, key)
         self.writer_changed(key, send_queue.output.writer)
 
     def discard(self, key: Key) -> None:
         """Send a member nothing more."""
-        send_queue = self._members.pop(key, None)
+        send_queue = self.members.pop(key, None)
         if send_queue is not None:
             self._writers.pop(key, None)
-            self._plan = None
+            self.current = None
             send_queue.output.leave_group(self, key)
 
     def writer_changed(self, key: Key, writer: DirectWriter | None) -> None:
         """Remember the direct writer of a member; None = something is buffered there."""
-        self._plan = None
+        self.current = None
         if writer is None:
             self._writers.pop(key, None)
         else:
@@ -82,19 +84,15 @@ class BroadcastGroup(Generic[Key]):
 
     def plan(self) -> SendPlan[Key]:
         """Return the plan of now; it is the same object until something changes."""
-        if self._plan is None:
+        if self.current is None:
             sockets = {
                 key: writer for key, writer in self._writers.items() if type(writer) is socket
             }
             seals = {key: writer for key, writer in self._writers.items() if key not in sockets}
-            busy = (key for key in self._members if key not in self._writers)
+            busy = (key for key in self.members if key not in self._writers)
             keys, writers = [*sockets, *seals, *busy], [*sockets.values(), *seals.values()]
-            self._plan = SendPlan(keys, writers, len(sockets))
-        return self._plan
-
-    def get(self, key: Key) -> SendQueue | None:
-        """Return the send queue of a member; None = it is gone."""
-        return self._members.get(key)
+            self.current = SendPlan(keys, writers, len(sockets))
+        return self.current
 
 
 class Broadcast(Generic[Key]):
@@ -119,10 +117,10 @@ class Broadcast(Generic[Key]):
         begin = self._at
         self._at = end = min(begin + most, len(self._plan.keys))
         # Since it began a member may have gone, or may have something buffered.
-        sent = self._send_directly(begin, end) if self._group.plan() is self._plan else begin
+        sent = self._send_directly(begin, end) if self._group.current is self._plan else begin
         for at in range(sent, end):
             self._write(at, self._data)
-        if not self.left:
+        if end == len(self._plan.keys):
             self._group.sequence, self._group.sent_at = self._number, when
         return end - begin
 
@@ -136,7 +134,7 @@ class Broadcast(Generic[Key]):
         return last
 
     def _write(self, at: int, data: bytes) -> None:
-        send_queue = self._group.get(self._plan.keys[at])
+        send_queue = self._group.members.get(self._plan.keys[at])
         if send_queue is not None:
             send_queue.write(data)
 

@@ -89,7 +89,8 @@ class OutputBuffer:
 
     def add_lag(self, size: int) -> None:
         """Count bytes more that wait in the transport."""
-        self._set_writer(None)
+        if self.writer is not None:
+            self._set_writer(None)
         if not self._waiting:
             self.since = self._clock.seconds()
         self._waiting += size

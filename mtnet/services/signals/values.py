@@ -42,18 +42,6 @@ _EPOCH = re.compile(r"[0-9a-fA-F]{16}", re.ASCII)
 _HASH = re.compile(r"[0-9a-fA-F]{8}", re.ASCII)
 
 
-def parse_symbol(text: str) -> str:
-    """
-    Return `text` when it can name a symbol.
-
-    Raises:
-        WireError: `symbol`.
-    """
-    if not values.is_symbol(text):
-        raise WireError("symbol", f"A symbol has {values.SYMBOL}")
-    return text
-
-
 def parse_volume(text: str) -> Decimal:
     """
     Read a volume in lots, exactly; `-0` is 0.
@@ -71,13 +59,9 @@ def _read_time(text: str) -> str | None:
     return None if read_number(text) is None else text
 
 
-def _read_symbol(text: str) -> str | None:
-    return text if values.is_symbol(text) else None
-
-
 def _read_symbols(text: str) -> frozenset[str] | None:
     # People write a blank behind a comma; no broker has symbols that begin with one.
-    names = [_read_symbol(name.strip(" ")) for name in split_list(text)]
+    names = [values.read_symbol(name.strip(" ")) for name in split_list(text)]
     return None if None in names else frozenset(name for name in names if name is not None)
 
 
@@ -130,7 +114,7 @@ TICKET = CHANNEL  # the same characters, and as many
 TIME = FieldType(_read_time, "milliseconds since the epoch")
 PRICE = FieldType(values.read_price, values.PRICE)
 VOLUME = FieldType(values.read_volume, values.VOLUME)
-SYMBOL = FieldType(_read_symbol, values.SYMBOL)
+SYMBOL = FieldType(values.read_symbol, values.SYMBOL)
 SYMBOLS = FieldType(_read_symbols, "one or more symbols with commas between, as EURUSD,GBPUSD")
 KIND: FieldType[Kind] = FieldType(_read_kind, f"one of {', '.join(get_args(Kind))}")
 STATUS: FieldType[Status] = FieldType(_read_status, "filled, failed or released")

@@ -532,10 +532,8 @@ def _read_publish(message: Message) -> Publish:
     fields = message.fields
     found: dict[str, Any] = {}
     for key, type in _PUBLISH:
-        if key in fields:
-            found[key] = message.get(key, type)
-        elif key in _REQUIRED:
-            message.require(key, type)
+        if key in fields or key in _REQUIRED:
+            found[key] = message.require(key, type)
         if key == "type" and key in fields:
             _check_sign(message, found["type"], found["volume"])
     optional = []

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mtnet.errors import WireError
 from mtnet.services.signals import values
-from mtnet.services.signals.values import parse_symbol, parse_volume
+from mtnet.services.signals.classic.wire import parse_position
+from mtnet.services.signals.values import parse_volume
 from mtnet.session.fields import FieldType
 from mtnet.session.grammar import Message
 
@@ -101,5 +102,5 @@ def test_what_is_no_volume_is_refused(text):
 @pytest.mark.parametrize("text", ["", "A" * 33, " A", "A\0B"])
 def test_what_is_no_symbol_is_refused(text):
     with pytest.raises(WireError, match="A symbol has 1 to 32 printable") as caught:
-        parse_symbol(text)
+        parse_position(f"{text}|1".encode())
     assert caught.value.code == "symbol"

@@ -9,7 +9,6 @@ from functools import lru_cache
 
 from mtnet import values
 from mtnet.errors import WireError
-from mtnet.services.signals.values import parse_symbol, parse_volume
 
 _CENTS = Decimal("0.01")
 
@@ -25,14 +24,16 @@ def parse_position(payload: bytes, codepage: str = "cp1252") -> tuple[str, Decim
         WireError: `field` (not two fields), `symbol` or `volume`.
     """
     # The last bar: a byte of a character may be one in the code pages of East Asia.
-    name, bar, volume = payload.rpartition(b"|")
+    name, bar, lots = payload.rpartition(b"|")
     symbol = values.read_text(name, codepage)
     if not bar or "|" in symbol:
         raise WireError("field", "A classic frame has two fields, SYMBOL|VOLUME, not", payload)
-    try:
-        return parse_symbol(symbol), parse_volume(values.read_text(volume, codepage))
-    except WireError as error:
-        raise WireError(error.code, str(error), payload) from error
+    if values.read_symbol(symbol) is None:
+        raise WireError("symbol", f"A symbol has {values.SYMBOL}", payload)
+    volume = values.read_volume(lots.decode("latin-1"))  # of lots all bytes are ASCII
+    if volume is None:
+        raise WireError("volume", f"A volume is {values.VOLUME}", payload)
+    return symbol, volume
 
 
 @lru_cache(values.KNOWN)
