@@ -75,17 +75,22 @@ class ClassicFollower:
             self._pump()
 
     def _pump(self) -> None:
-        self._cancel()
-        while self._output.ready:
-            frame = self._queue.take(self._env.clock.seconds(), self._env.now.moment())
+        if self._timer is not None:
+            self._cancel()
+        due = self._queue.due()
+        while self._output.ready and due is not None:
+            when = self._env.clock.seconds()
+            if when < due:
+                break
+            frame = self._queue.take(when, self._env.now.moment())
+            due = self._queue.due()
             if frame is None:
                 break
             self._output.write(frame)
         if not self._stopped:
-            self._wait()
+            self._wait(due)
 
-    def _wait(self) -> None:
-        due = self._queue.due()
+    def _wait(self, due: float | None) -> None:
         if not self._output.ready:
             due = self._output.since + self._settings.stalled
         if due is not None:

@@ -38,6 +38,8 @@ has told: 4,096 of them would cost each follower 600 kB. More are told once more
 
 Choice = tuple[str, Decimal] | None
 """What the next frame says; None = nothing."""
+Rank = tuple[bool, float, str]
+"""The order of changes: closes and reductions first, then the oldest; and the symbol."""
 
 
 class SharedState:
@@ -134,10 +136,11 @@ class ClassicQueue:
     def offer(self, change: Change, when: float) -> None:
         """Take a change; it replaces an older one of its symbol that still waits."""
         waiting = self._changes.get(change.symbol)
-        unsent = waiting is not None and not waiting.sent
-        before = waiting.before if waiting and unsent else change.previous
-        due = waiting.due if waiting and unsent else when
-        self._changes[change.symbol] = _Change(change.volume, before, due)
+        before, due = change.previous, when
+        if waiting is not None and not waiting.sent:
+            before, due = waiting.before, waiting.due
+        urgent = not change.volume or is_reduction(before, change.volume)
+        self._changes[change.symbol] = _Change(change.volume, before, due, urgent)
 
     def take(self, when: float, moment: int) -> bytes | None:
         """Return the frame to send at `when`, or None when nothing is due yet."""
@@ -152,14 +155,17 @@ class ClassicQueue:
 
     def due(self) -> float | None:
         """Return the earliest time at which `take` may have a frame; None = at no time."""
-        times = [change.due for change in self._changes.values()]
+        first = inf
+        for change in self._changes.values():
+            if change.due < first:
+                first = change.due
         if self._greeting or self._recent is not None or self._cycle is not None:
-            times.append(self.next_frame)
+            first = self.next_frame
         if self._old is not None and not self._greeting:
-            times.append(self._old.due)
+            first = min(first, self._old.due)
         if self._settings.repeat and self._state.positions:
-            times.append(self._next_cycle)
-        return max(self.next_frame, min(times)) if times else None
+            first = min(first, self._next_cycle)
+        return max(self.next_frame, first) if first < inf else None
 
     def _choose(self, when: float, moment: int) -> Choice:
         self._since_shared += 1
@@ -183,13 +189,16 @@ class ClassicQueue:
 
     def _take_change(self, when: float, moment: int) -> Choice:
         """Take what was never told: fresh closes, those of the greeting, then all others."""
-        waiting = [(c.rank, symbol) for symbol, c in self._changes.items() if not c.sent]
-        first = min(waiting)[1] if waiting else None
-        if first is None or not self._changes[first].urgent:
+        first: Rank | None = None
+        for symbol, change in self._changes.items():
+            if not change.sent:
+                rank = not change.urgent, change.due, symbol
+                first = rank if first is None else min(first, rank)
+        if self._recent is not None and (first is None or first[0]):
             chosen = self._take_recent(when, moment)
             if chosen is not None:
                 return chosen
-        return None if first is None else (first, self._changes[first].volume)
+        return None if first is None else (first[2], self._changes[first[2]].volume)
 
     def _take_recent(self, when: float, moment: int) -> Choice:
         """Take a close of the time before the follower came, which it may have missed."""
@@ -202,18 +211,21 @@ class ClassicQueue:
                 self._recent = position.number
                 if self._stands(position):
                     if len(self._changes) < MOST_KEPT:
-                        self._changes[position.symbol] = _Change(FLAT, None, when)
+                        self._changes[position.symbol] = _Change(FLAT, None, when, True)
                     return position.symbol, FLAT
         return None
 
     def _take_again(self, when: float, moment: int) -> Choice:
         """Take a change that was told, and may have been missed."""
-        ready = [(c.rank, s) for s, c in self._changes.items() if c.sent and c.due <= when]
-        if not ready:
+        first: Rank | None = None
+        for symbol, change in self._changes.items():
+            if change.sent and change.due <= when:
+                rank = not change.urgent, change.due, symbol
+                first = rank if first is None else min(first, rank)
+        if first is None:
             return None
         self._again_next = False
-        symbol = min(ready)[1]
-        return symbol, self._changes[symbol].volume
+        return first[2], self._changes[first[2]].volume
 
     def _settle(self, symbol: str, when: float) -> None:
         """Count a telling of a symbol, whatever it was told for."""
@@ -229,10 +241,10 @@ class ClassicQueue:
     # The greeting, the repeat cycle and old closes
 
     def _take_shared(self, when: float, moment: int) -> Choice:
-        chosen = self._take_greeting()
-        if chosen is None and self._since_old >= OLD_SHARE:
+        chosen = self._take_greeting() if self._greeting else None
+        if chosen is None and self._old is not None and self._since_old >= OLD_SHARE:
             chosen = self._take_old(when, moment)
-        if chosen is None:
+        if chosen is None and (self._cycle is not None or when >= self._next_cycle):
             chosen = self._take_cycle(when, moment)
         if chosen is not None:
             self._since_shared, self._again_next = 0, True
@@ -304,24 +316,16 @@ class _Change(Struct):
 
     Attributes:
         before: the volume that the follower was told last, as far as is known.
-        sent: how often it was sent already.
         due: when it may be told.
+        urgent: whether lots are closed: such a change goes first.
+        sent: how often it was sent already.
     """
 
     volume: Decimal
     before: Decimal | None
     due: float
+    urgent: bool
     sent: int = 0
-
-    @property
-    def urgent(self) -> bool:
-        """Whether lots are closed: such a change goes first."""
-        return not self.volume or is_reduction(self.before, self.volume)
-
-    @property
-    def rank(self) -> tuple[bool, float]:
-        """Closes and reductions first, then the oldest."""
-        return not self.urgent, self.due
 
 
 class _Cycle(Struct):
