@@ -146,7 +146,8 @@ class Database:
                 raised it. Nothing is stored, unless only the last step failed: then the file shows
                 what is stored once it is open again.
         """
-        self.check_room()
+        if not has_free_space(self._folder):
+            raise self._full_error()
         # `isolation_level=None` leaves transactions to us: sqlite3's own begin late.
         return self._run("BEGIN IMMEDIATE", work)
 
@@ -220,10 +221,7 @@ class Database:
             NotAskedError: the disk is full.
         """
         if not has_free_space(self._folder):
-            raise NotAskedError(
-                f"{self.path}: {FULL}, or nearly: less than {MIN_FREE_BYTES} bytes are free. "
-                "Nothing more is stored until there is room; what is stored is served."
-            )
+            raise self._full_error()
 
     def forget(self) -> None:
         """Close the file; the next call accepts any file at its path."""
@@ -252,7 +250,10 @@ class Database:
             # The commit must have gone into the file at this path.
             if not self._is_in_place():
                 raise JournalError(str(moved_error(self.path, FileIdentity.of(self.path))))
-            self._note_log()
+            if self._log_file is None:
+                self._open_log()
+            # The log is never shorter from now on.
+            self._log = None if self._log_file is None else os.fstat(self._log_file)
         except NotAskedError:
             raise
         except (*FAILURES, OSError) as error:
@@ -276,15 +277,9 @@ class Database:
             return False
         return (now.st_dev, now.st_ino) == self._identity
 
-    def _note_log(self) -> None:
-        """Remember how long the write-ahead log is."""
-        if self._log_file is None:
-            try:
-                self._log_file = os.open(self._log_path, os.O_RDONLY)
-            except FileNotFoundError:
-                self._log = None
-                return
-        self._log = os.fstat(self._log_file)
+    def _open_log(self) -> None:
+        with suppress(FileNotFoundError):
+            self._log_file = os.open(self._log_path, os.O_RDONLY)
 
     def _check_log(self, known: os.stat_result) -> None:
         # By its descriptor: the kernel takes far longer to follow a path, at each commit.
@@ -293,6 +288,12 @@ class Database:
             raise self._log_error("was removed")
         if now.st_size < known.st_size:
             raise self._log_error("has lost its end")
+
+    def _full_error(self) -> NotAskedError:
+        return NotAskedError(
+            f"{self.path}: {FULL}, or nearly: less than {MIN_FREE_BYTES} bytes are free. "
+            "Nothing more is stored until there is room; what is stored is served."
+        )
 
     def _log_error(self, what: str) -> JournalError:
         self._abandon()

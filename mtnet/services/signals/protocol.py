@@ -116,17 +116,20 @@ class SignalsProtocol(Protocol):
         throttle = ReadThrottle(self.transport)
         self._rate_limit = ReadRateLimit(throttle, self._env.clock, self._env.section.frames)
         self.peer.connected(self.transport, self._turned_out)
-        if self._may("follow"):
+        if self.peer.may("follow", self._port.channel, "signals"):
             self._timer = self._env.clock.callLater(self._port.grace, self._silent)
-        elif not self._may("publish"):
+        elif not self.peer.may("publish", self._port.channel, "signals"):
             self.peer.mark_unauthenticated()
             self._timer = self._env.clock.callLater(self._limits.login, self._mute)
 
     @abort_on_error
     def dataReceived(self, data: bytes) -> None:
-        if self._ended or self._is_browser(data):
+        if self._ended or (
+            self._head is not None and self._is_browser(self._head + data[:BROWSER_HEAD])
+        ):
             return
-        self._mask.feed(data)
+        if not self._mask.hides:
+            self._mask.feed(data)
         try:
             self._read(data)
         except FrameError as error:
@@ -183,17 +186,13 @@ class SignalsProtocol(Protocol):
             self._warn(why, "end")
             self.transport.abortConnection()
 
-    def _is_browser(self, data: bytes) -> bool:
-        """Say whether a web page drives this connection, and end it if so."""
-        if self._head is None:
-            return False
-        self._head += data[:BROWSER_HEAD]
-        foreign = looks_like_browser(self._head)
+    def _is_browser(self, head: bytes) -> bool:
+        """Return whether its first bytes are a web page's, which ends the connection."""
+        foreign = looks_like_browser(head)
         if foreign:
             self.peer.report_abuse(Offence.FRAME)
-            self.end(f"speaks HTTP or TLS, which a web page could abuse: {describe(self._head)}")
-        if foreign is not None:
-            self._head = None
+            self.end(f"speaks HTTP or TLS, which a web page could abuse: {describe(head)}")
+        self._head = head if foreign is None else None
         return bool(foreign)
 
     def _late(self) -> None:
@@ -211,7 +210,7 @@ class SignalsProtocol(Protocol):
             self._rate_limit.spend(frames)
         if self._decoder.unfinished:
             self._time_frame(began=frames > 0 or not unfinished)
-        else:
+        elif self._deadline is not None or self._decoder.unframed:
             self._time_frame(began=bool(self._decoder.unframed and data.strip(SEPARATORS)))
 
     def _time_frame(self, began: bool) -> None:
@@ -321,7 +320,7 @@ class SignalsProtocol(Protocol):
             self.end(f"sent more than {most} frames that are refused within a minute")
 
     def _publish(self, payload: bytes) -> None:
-        if not self._may("publish"):
+        if not self.peer.may("publish", self._port.channel, "signals"):
             raise WireError(
                 "denied",
                 f"This connection may not publish in {self._port.channel}; access.anonymous and "
@@ -360,9 +359,6 @@ class SignalsProtocol(Protocol):
             self._deadline = None
         follower, self._follower = self._follower, None
         return follower is None or follower.stop()
-
-    def _may(self, verb: str) -> bool:
-        return self.peer.may(verb, self._port.channel, "signals")
 
     @property
     def _limits(self) -> Access:

@@ -121,7 +121,7 @@ class SignalService:
             journal.path.with_suffix(".policy"), journal.path.with_suffix(".paused")
         )
         self._book = Book()
-        self.rules = PublishRules(settings, self._book, Ownership(now), store)
+        self.rules = PublishRules(settings, self._book, Ownership(now), store, self._unrepeated)
         self._queue = GroupCommit(settings.backlog)
         self._worker = JournalWorker(journal, store, settings.retry, clock, in_thread, later)
         self._idle: Deferred[None] | None = None
@@ -271,7 +271,7 @@ class SignalService:
         key, ownership = SymbolKey(channel, symbol), self.rules.ownership
         if publisher.refused:
             ownership.hear(publisher, key)
-        when, waits = self._clock.seconds(), self._queue.holds(key)
+        when, waits = self._clock.seconds(), key in self._queue.keys
         if not waits and self.rules.says_nothing_new(publisher, key, volume, when):
             ownership.claim(publisher, key)
             self._tell_turns()
@@ -291,9 +291,7 @@ class SignalService:
             WireError: it is not stored; the code says why. `server`: the disk failed, or the
                 daemon stops. `PolicyError`: who sets what does not let it be.
         """
-        known = draft.channel in self._book and draft.channel not in self._worker.journal.damaged
-        if not known or self._queue.closed:
-            self._check_open(draft.channel)
+        self._check_open(draft.channel)
         done: Deferred[int] = Deferred()
         self._add(Pending(draft, publisher, done, take))
         return done
@@ -308,7 +306,8 @@ class SignalService:
     def _check_open(self, channel: str) -> None:
         if self._queue.closed:
             raise WireError("server", "The daemon is stopping and takes no more positions")
-        self._check_whole(channel)
+        if channel in self._worker.journal.damaged:
+            self._check_whole(channel)
         if channel not in self._book and len(self._book) >= MAX_CHANNELS:
             raise WireError("channel", f"There are {MAX_CHANNELS} channels, and this is one more")
 
@@ -435,7 +434,7 @@ class SignalService:
     async def _commit_all(self) -> None:
         queue = self._queue
         while batch := queue.next():
-            policy = self._policy(batch)
+            policy = self.rules.policy(batch, self._clock.seconds())
             try:
                 stored = await self._worker.commit(policy.drafts, policy)
             except Exception as error:
@@ -446,17 +445,13 @@ class SignalService:
                     self._log_recovery()
                 self._deliver(batch, stored, policy)
 
-    def _policy(self, batch: list[Pending]) -> PublishPolicy:
-        """Return who judges a commit: it knows who publishes where at this moment."""
-        return self.rules.policy(batch, self._clock.seconds(), self._unrepeated)
-
     def _unrepeated(self) -> int:
         """Return the moment before which what went flat is repeated no more."""
         return self._now.moment() - int(self.settings.repeat_closed * 1000)
 
     async def _commit_nothing(self) -> None:
         """Find out, while nothing waits that would, whether the disk takes what it refused."""
-        policy = self._policy([])
+        policy = self.rules.policy([], self._clock.seconds())
         try:
             await self._worker.commit([], policy)
         except Exception as error:
@@ -472,7 +467,7 @@ class SignalService:
             self._run(self._mend(error))
 
     async def _mend(self, error: Exception) -> None:
-        if await self._recover([], self._policy([]), error):
+        if await self._recover([], self.rules.policy([], self._clock.seconds()), error):
             if self._queue.recovered():
                 self._log_recovery()
             await self._commit_all()
@@ -547,7 +542,8 @@ class SignalService:
             if not channel.epoch:
                 channel.epoch = epoch
                 begun.append(name)
-        self._worker.log_damage()
+        if self._worker.journal.damaged is not self._worker.logged:
+            self._worker.log_damage()
         if policy.full:
             self.rules.note_full(policy.full, self._clock.seconds())
             policy.full = set()
@@ -616,7 +612,7 @@ class SignalService:
             return
         if isinstance(error, PolicyError):
             key = SymbolKey(pending.draft.channel, pending.draft.symbol)
-            volume = None if self._queue.holds(key) else pending.draft.volume
+            volume = None if key in self._queue.keys else pending.draft.volume
             self.rules.ownership.owe(pending.publisher, key, volume, error.until)
         pending.publisher.refuse(error)
 

@@ -46,7 +46,7 @@ class ChannelAccess:
 
     def may(self, verb: str, channel: str) -> bool:
         """Return whether the client may do something in a channel."""
-        return self.session.peer.may(verb, channel, SIGNALS)
+        return self.session.peer.rights.may(verb, SIGNALS, channel)
 
     def may_follow(self, channel: str) -> bool:
         """Return whether the client may follow; the right to publish in it suffices."""
@@ -202,7 +202,8 @@ class Publishing:
         Raises, or fails with:
             WireError: as `SignalService.publish`.
         """
-        self._note(asked.channel)
+        if asked.channel not in self.channels:
+            self._note(asked.channel)
         if self._publisher is None:
             self._publisher = self._join()
         draft = Entry(
@@ -234,7 +235,7 @@ class Publishing:
 
     def _note(self, channel: str) -> None:
         """Remember a channel; send, once, how it is paused."""
-        if channel in self.channels or len(self.channels) >= MAX_PUBLISHED:
+        if len(self.channels) >= MAX_PUBLISHED:
             return
         self.channels.add(channel)
         mode = self._access.signals.mode(channel)

@@ -118,11 +118,11 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
 
     def watch(self, signals):
         """Tell the rules when commits are judged and stored, and when publishers go."""
-        policy, finish, leave = signals._policy, signals._worker._finish, signals.leave
+        policy, finish, leave = signals.rules.policy, signals._worker._finish, signals.leave
 
-        def begin(batch):
-            self.rules.begin(batch, self.clock.seconds())
-            return policy(batch)
+        def begin(batch, when):
+            self.rules.begin(batch, when)
+            return policy(batch, when)
 
         def stored(policy):
             self.rules.committed()
@@ -132,7 +132,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
             self.rules.leave(publisher, bye, self.clock.seconds())
             leave(publisher, bye)
 
-        signals._policy, signals._worker._finish, signals.leave = begin, stored, gone
+        signals.rules.policy, signals._worker._finish, signals.leave = begin, stored, gone
 
     def fail(self, fault):
         journal = self.server.journal

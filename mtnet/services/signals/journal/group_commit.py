@@ -56,6 +56,7 @@ class GroupCommit:
     Attributes:
         busy: a commit is under way, or what came of one is found out.
         closed: nothing more is taken.
+        keys: how many drafts of each symbol are not dealt with.
         trouble: why the disk takes nothing; None = it does.
     """
 
@@ -65,7 +66,7 @@ class GroupCommit:
         self._waiting: list[Pending] = []
         self._batch: list[Pending] = []
         self._parts: list[list[Pending]] = []
-        self._keys: dict[SymbolKey, int] = {}
+        self.keys: dict[SymbolKey, int] = {}
         self._paused: dict[Publisher, None] = {}
         self._settling: list[tuple[int, Deferred[None]]] = []
         self._failures = self._patience = self._hope = 0
@@ -82,10 +83,6 @@ class GroupCommit:
         """Whether parts of a batch that was split wait to be tried."""
         return bool(self._parts)
 
-    def holds(self, key: SymbolKey) -> bool:
-        """Return whether a draft of a symbol is not dealt with."""
-        return key in self._keys
-
     # What comes in
 
     def add(self, pending: Pending) -> None:
@@ -94,7 +91,7 @@ class GroupCommit:
         pending.count = pending.publisher.last = self._taken
         draft, waiting = pending.draft, self._waiting
         key = SymbolKey(draft.channel, draft.symbol)
-        self._keys[key] = self._keys.get(key, 0) + 1
+        self.keys[key] = self.keys.get(key, 0) + 1
         waiting.append(pending)
         if len(waiting) >= self._backlog:
             if self.trouble is not None and len(waiting) > 2 * self._backlog:
@@ -105,7 +102,7 @@ class GroupCommit:
         """Add drafts of our own, to be judged before all that wait."""
         for pending in pendings:
             key = SymbolKey(pending.draft.channel, pending.draft.symbol)
-            self._keys[key] = self._keys.get(key, 0) + 1
+            self.keys[key] = self.keys.get(key, 0) + 1
         self._waiting[:0] = pendings
 
     def _pause(self, pending: Pending) -> None:
@@ -150,11 +147,11 @@ class GroupCommit:
     def answered(self, pending: Pending) -> None:
         """A draft is dealt with."""
         key = SymbolKey(pending.draft.channel, pending.draft.symbol)
-        left = self._keys[key] - 1
+        left = self.keys[key] - 1
         if left:
-            self._keys[key] = left
+            self.keys[key] = left
         else:
-            del self._keys[key]
+            del self.keys[key]
 
     def finish(self, again: list[Pending]) -> None:
         """The commit under way is over; `again` is tried again."""

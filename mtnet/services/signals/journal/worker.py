@@ -49,6 +49,7 @@ class JournalWorker:
 
     Attributes:
         journal: for calls before the reactor runs, and to hand its methods to `ask`.
+        logged: the damaged channels that the log has, each with a sentence.
         scrubber: checks every row, day by day.
     """
 
@@ -66,7 +67,7 @@ class JournalWorker:
         self.journal, self._store, self._retry = journal, store, retry
         self._clock, self._in_thread, self._later = clock, thread, later
         self.scrubber = Scrubber(journal, clock, thread)
-        self._logged: Mapping[str, str] = {}
+        self.logged: Mapping[str, str] = {}
         self._read_trouble: str | None = None
         self._file_trouble: str | None = None
         self._checkpoint_trouble = ""
@@ -188,9 +189,9 @@ class JournalWorker:
     def log_damage(self) -> None:
         """Log which channels are damaged, each once."""
         damaged = self.journal.damaged
-        for name in sorted(damaged.keys() - self._logged.keys()):
+        for name in sorted(damaged.keys() - self.logged.keys()):
             self.log.error("{sentence}", sentence=damaged[name])
-        self._logged = damaged
+        self.logged = damaged
 
     def check_files(self) -> "Deferred[None]":
         """Look whether the files are in place; fails with `JournalError` when they are not."""

@@ -35,6 +35,7 @@ class PublishRules:
 
     Args:
         book: what is stored.
+        unrepeated: returns the moment before which what went flat is repeated no more.
 
     Attributes:
         ownership: who holds channels and symbols.
@@ -42,22 +43,20 @@ class PublishRules:
     """
 
     def __init__(
-        self, settings: SignalSettings, book: Book, ownership: Ownership, store: PolicyStore
+        self,
+        settings: SignalSettings,
+        book: Book,
+        ownership: Ownership,
+        store: PolicyStore,
+        unrepeated: Callable[[], int],
     ) -> None:
         self._limits = Limits(settings.max_symbols, settings.max_positions, settings.channels)
         self.ownership, self.store = ownership, store
-        self._book = book
+        self._book, self._unrepeated = book, unrepeated
         self._full: dict[str, float] = {}
 
-    def policy(
-        self, batch: Sequence[Pending], when: float, unrepeated: Callable[[], int]
-    ) -> PublishPolicy:
-        """
-        Return the policy of a commit.
-
-        Args:
-            unrepeated: returns the moment before which what went flat is repeated no more.
-        """
+    def policy(self, batch: Sequence[Pending], when: float) -> PublishPolicy:
+        """Return the policy of a commit: it knows who publishes where at this moment."""
         drafts: list[Entry] = []
         claims: dict[int, Claim] = {}
         holders: dict[str, Holder] = {}
@@ -72,7 +71,7 @@ class PublishRules:
                 if channel is not None:
                     symbols, spare = len(channel.net), frozenset[str]()
                     if symbols + len(batch) > self._limits.symbols:
-                        spare = self._spare(channel, batch, when, unrepeated())
+                        spare = self._spare(channel, batch, when)
                     rooms[name] = Room(symbols, channel.keys, spare)
                 holder = ownership.holders.get(name)
                 if holder is not None:
@@ -92,16 +91,14 @@ class PublishRules:
             )
         return PublishPolicy(drafts, self._limits, claims, holders, rooms, self.store)
 
-    def _spare(
-        self, channel: Channel, batch: Sequence[Pending], when: float, unrepeated: int
-    ) -> frozenset[str]:
+    def _spare(self, channel: Channel, batch: Sequence[Pending], when: float) -> frozenset[str]:
         """Name the symbols that are flat for longer than they are repeated, if there is need."""
         drafts = [each.draft for each in batch if each.draft.channel == channel.name]
         fresh = {draft.symbol for draft in drafts if draft.volume} - channel.net.keys()
         over = len(channel.net) + len(fresh) - self._limits.symbols
         if not fresh or over <= 0 or self._full.get(channel.name, 0.0) > when:
             return frozenset()
-        return channel.flat(unrepeated)
+        return channel.flat(self._unrepeated())
 
     def says_nothing_new(
         self, publisher: Publisher, key: SymbolKey, volume: Decimal, when: float
