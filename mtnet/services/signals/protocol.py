@@ -116,9 +116,9 @@ class SignalsProtocol(Protocol):
         throttle = ReadThrottle(self.transport)
         self._rate_limit = ReadRateLimit(throttle, self._env.clock, self._env.section.frames)
         self.peer.connected(self.transport, self._turned_out)
-        if self.peer.may("follow", self._port.channel, "signals"):
+        if self.peer.rights.may("follow", "signals", self._port.channel):
             self._timer = self._env.clock.callLater(self._port.grace, self._silent)
-        elif not self.peer.may("publish", self._port.channel, "signals"):
+        elif not self.peer.rights.may("publish", "signals", self._port.channel):
             self.peer.mark_unauthenticated()
             self._timer = self._env.clock.callLater(self._limits.login, self._mute)
 
@@ -320,7 +320,7 @@ class SignalsProtocol(Protocol):
             self.end(f"sent more than {most} frames that are refused within a minute")
 
     def _publish(self, payload: bytes) -> None:
-        if not self.peer.may("publish", self._port.channel, "signals"):
+        if not self.peer.rights.may("publish", "signals", self._port.channel):
             raise WireError(
                 "denied",
                 f"This connection may not publish in {self._port.channel}; access.anonymous and "

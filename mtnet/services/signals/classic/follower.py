@@ -75,8 +75,6 @@ class ClassicFollower:
             self._pump()
 
     def _pump(self) -> None:
-        if self._timer is not None:
-            self._cancel()
         due = self._queue.due()
         while self._output.ready and due is not None:
             when = self._env.clock.seconds()
@@ -93,9 +91,14 @@ class ClassicFollower:
     def _wait(self, due: float | None) -> None:
         if not self._output.ready:
             due = self._output.since + self._settings.stalled
-        if due is not None:
-            delay = max(0.0, due - self._env.clock.seconds())
+        if due is None:
+            self._cancel()
+            return
+        delay = max(0.0, due - self._env.clock.seconds())
+        if self._timer is None:
             self._timer = self._env.clock.callLater(delay, self._due)
+        else:
+            self._timer.reset(delay)
 
     def _due(self) -> None:
         self._timer = None

@@ -30,6 +30,8 @@ _RECORD = struct.Struct("<4s32s16sQQ32s32s")
 _SEAL = struct.Struct("<I")
 _SIZE = _RECORD.size + _SEAL.size
 _MAGIC = b"MTH1"
+Copies = tuple[int, int]
+"""Where the two records of a channel begin."""
 
 
 class Checkpoints:
@@ -41,7 +43,7 @@ class Checkpoints:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: FileIO | None = None
-        self._places: dict[str, int] = {}
+        self._places: dict[str, Copies] = {}
         self._next = 0
 
     def read(self) -> dict[str, Checkpoint]:
@@ -53,7 +55,7 @@ class Checkpoints:
         """
         data = read(self.path)
         found = parse(data)
-        self._places = {name: place for name, (place, _) in found.items()}
+        self._places = {name: _copies(place) for name, (place, _) in found.items()}
         self._next = _places(data)
         return {name: checkpoint for name, (_, checkpoint) in found.items()}
 
@@ -80,10 +82,10 @@ class Checkpoints:
         try:
             file = self._file if self._file is not None else self._open()
             for checkpoint in checkpoints:
-                place = self._places.get(checkpoint.channel)
-                if place is None:
-                    place = self._new_place(checkpoint.channel)
-                file.seek(_offset(place, checkpoint.revision & 1))
+                copies = self._places.get(checkpoint.channel)
+                if copies is None:
+                    copies = self._new_place(checkpoint.channel)
+                file.seek(copies[checkpoint.revision & 1])
                 file.write(_seal(checkpoint))
         except OSError as error:
             self.close()
@@ -137,10 +139,10 @@ class Checkpoints:
         self._file = FileIO(self.path, "r+")
         return self._file
 
-    def _new_place(self, channel: str) -> int:
-        place = self._places[channel] = self._next
+    def _new_place(self, channel: str) -> Copies:
+        copies = self._places[channel] = _copies(self._next)
         self._next += 1
-        return place
+        return copies
 
 
 def read(path: Path) -> bytes:
@@ -180,6 +182,10 @@ def dump(checkpoints: Iterable[Checkpoint]) -> bytes:
         data.extend(bytes(max(0, _offset(place, 1) + _SIZE - len(data))))
         data[start : start + _SIZE] = _seal(checkpoint)
     return bytes(data)
+
+
+def _copies(place: int) -> Copies:
+    return _offset(place, 0), _offset(place, 1)
 
 
 def _offset(place: int, copy: int) -> int:
