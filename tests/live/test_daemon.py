@@ -172,7 +172,7 @@ def test_sighup_during_the_start_does_not_end_it(daemon):
     until(daemon.answers)
 
 
-def test_sighup_opens_the_log_file_of_a_daemon_anew(daemon):
+def test_sighup_opens_the_log_file_of_a_daemon(daemon):
     assert daemon.run(foreground=False).returncode == 0
     pid = int((daemon.folder / "twistd.pid").read_text())
     try:
@@ -180,8 +180,8 @@ def test_sighup_opens_the_log_file_of_a_daemon_anew(daemon):
         log = daemon.folder / "twistd.log"
         log.rename(daemon.folder / "old.log")
         os.kill(pid, signal.SIGHUP)
-        until(lambda: log.exists() and f"{log} is opened anew" in log.read_text())
-        assert "opened anew" not in (daemon.folder / "old.log").read_text()
+        until(lambda: log.exists() and f"{log} is reopened" in log.read_text())
+        assert "is reopened" not in (daemon.folder / "old.log").read_text()
         assert daemon.status()["healthy"]
     finally:
         os.kill(pid, signal.SIGTERM)

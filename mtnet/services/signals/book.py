@@ -125,7 +125,7 @@ class Channel:
         self.epoch, self.seq, self.h = state.epoch, state.seq, state.h
         self.keys = 0
         entries = sorted(state.positions, key=lambda entry: entry.seq)
-        times = settle([entry.when for entry in entries], now)
+        times = corrected_times([entry.when for entry in entries], now)
         for entry, when in zip(entries, times, strict=True):
             self.apply(entry, moment - now + when)
         self._date_flat_symbols_with_orders(moment)
@@ -235,23 +235,23 @@ class Book(dict[str, Channel]):
         }
 
 
-def settle(times: list[int], now: int) -> list[int]:
+def corrected_times(times: list[int], now: int) -> list[int]:
     """
-    Return when things happened whose order is known and whose clock was wrong now and then.
+    Correct times of a clock that was wrong now and then, by the known order of events.
 
     None is later than now, nor earlier than one before it; where both cannot be, it counts as
     late: what is taken for too young is remembered too long, and not forgotten.
 
     Args:
-        times: as the clock told them, in their true order.
+        times: by the clock, in their true order.
     """
-    latest, settled = now, []
+    latest, corrected = now, []
     for time in reversed(times):
         latest = min(latest, time) if time <= now else latest
-        settled.append(latest if time > now else time)
-    newest = min(settled, default=now)
+        corrected.append(latest if time > now else time)
+    newest = min(corrected, default=now)
     result = []
-    for time in reversed(settled):
+    for time in reversed(corrected):
         newest = max(newest, time)
         result.append(newest)
     return result

@@ -162,7 +162,9 @@ class SignalsProtocol(Protocol):
             self._finish(None)
             return
         self._timer = self._env.clock.callLater(self._env.section.stalled, self._late)
-        self._port.signals.settled(self._publisher).addCallbacks(self._finish, self._unsettled)
+        self._port.signals.when_processed(self._publisher).addCallbacks(
+            self._finish, self._not_stored
+        )
 
     def writeConnectionLost(self) -> None:
         """Our half is closed; the peer closes its own."""
@@ -346,7 +348,7 @@ class SignalsProtocol(Protocol):
         else:
             self.transport.abortConnection()
 
-    def _unsettled(self, failure: Failure) -> None:
+    def _not_stored(self, failure: Failure) -> None:
         self.end(failure.getErrorMessage())
 
     def _stop(self) -> bool:

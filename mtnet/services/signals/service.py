@@ -1,5 +1,5 @@
 """
-The signal service: takes positions from publishers, stores them, and only then tells followers.
+Signal service: stores the positions of publishers, then sends them to followers.
 
 One commit is under way at a time; what arrives meanwhile is the next one. This is the one owner
 of what is stored and of who sets it; a worker below it runs the journal in a thread.
@@ -60,7 +60,7 @@ from mtnet.services.signals.values import PauseMode, Take
 UNKNOWN = "0" * 16
 """The epoch of a channel that is damaged: no journal has it."""
 MAX_CHANNELS = 1_000
-"""Channels; whoever may publish can make one by naming it."""
+"""Channels at most; the first signal for an unknown name makes one."""
 LOOK = 5.0
 """Seconds between two looks whether the files of the journal are there."""
 OVER = "is closed so that it sends its whole state anew: what its frames were refused for is over"
@@ -81,7 +81,7 @@ class Client(Protocol):
         """Say which of these channels it may ask for, of those that it was refused."""
 
     def renew(self, channel: str) -> None:
-        """Send a channel anew to one that follows it."""
+        """Send a channel again to a session that follows it."""
 
 
 @implementer(IStatus)
@@ -99,9 +99,9 @@ class SignalService:
 
     Attributes:
         rules: who may set what.
-        fanout: who is told.
+        fanout: the followers.
         histories: what followers claim of the history of channels.
-        replay_caches: what was told of late.
+        replay_caches: recent entries of each channel.
         sessions: the clients of dialect 2.
     """
 
@@ -130,7 +130,7 @@ class SignalService:
         self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread)
         self.sessions: dict[Client, None] = {}
         self._shared: dict[str, SharedState] = {}
-        self._lapse: IDelayedCall | None = None
+        self._expiry: IDelayedCall | None = None
         self._loops = {
             EXPIRY: LoopingCall(Recurring("The forgetting of flat symbols", self._expire)),
             LOOK: LoopingCall(Recurring("The look at the journal's files", self._look)),
@@ -182,8 +182,8 @@ class SignalService:
         for seconds, loop in self._loops.items():
             loop.start(seconds, now=seconds == EXPIRY)
         self._worker.scrubber.start()
-        self._judge_owed()
-        self._wait_for_lapse()
+        self._judge_reductions()
+        self._schedule_expiry()
 
     async def close(self) -> None:
         """Store what waits, once, and close the journal; nothing is taken from now on."""
@@ -192,13 +192,13 @@ class SignalService:
         for each in self._loops.values():
             if each.running:
                 each.stop()
-        self._wait_for_lapse()
+        self._schedule_expiry()
         self._worker.wake()
         self._go_on()
         while self._queue.busy:
             self._idle = Deferred()
             await self._idle
-        self._queue.fail_settling()
+        self._queue.fail_waiting()
         left = self._queue.next()
         self.fanout.close()
         self.replay_caches.budget.close()
@@ -232,9 +232,9 @@ class SignalService:
 
         Args:
             producer: what is paused while the disk is behind.
-            refuse: is told what became of a classic frame that is not stored.
-            fence: is told the channel in which a newer publisher has taken over.
-            close: is told why the connection is closed.
+            refuse: called with the reason when a classic frame is not stored.
+            fence: called with the channel that a newer publisher has taken over.
+            close: called with the reason when the connection is to be closed.
             who: login and name, of dialect 2.
             address: where it comes from.
         """
@@ -247,34 +247,34 @@ class SignalService:
         Free what a publisher owned that is gone; its positions stay.
 
         Args:
-            bye: whether it said so; else it holds its channels for a while.
+            bye: whether it sent BYE; else its channels are reserved for a while.
         """
         self._queue.forget(publisher)
         self.rules.ownership.leave(publisher, self._clock.seconds(), bye)
-        self._tell_turns()
+        self._send_presence()
         self._judge_refused()
         self._keep_holders()
-        self._wait_for_lapse()
+        self._schedule_expiry()
 
     def submit(self, publisher: Publisher, channel: str, symbol: str, volume: Decimal) -> None:
         """
         Take the net position of a symbol, in lots, from a publisher that cannot be answered.
 
-        What changes nothing is no entry. While the disk is behind, the publisher is paused;
-        while the disk refuses, the newest volume of each symbol is kept until it does not.
+        A draft that changes nothing makes no entry. While the disk is behind, the publisher is
+        paused; while the disk fails, the newest volume of each symbol is kept.
 
         Raises:
             WireError: `channel` (too many) or `server` (the daemon stops, or the channel is
-                damaged). Other refusals are told to the publisher.
+                damaged). Other refusals are sent to the publisher.
         """
         self._check_open(channel)
         key, ownership = SymbolKey(channel, symbol), self.rules.ownership
         if publisher.refused:
-            ownership.hear(publisher, key)
+            ownership.note_newer_frame(publisher, key)
         when, waits = self._clock.seconds(), key in self._queue.keys
         if not waits and self.rules.says_nothing_new(publisher, key, volume, when):
             ownership.claim(publisher, key)
-            self._tell_turns()
+            self._send_presence()
         else:
             self._add(Pending(Entry(channel, symbol, volume, self._now()), publisher))
 
@@ -296,12 +296,12 @@ class SignalService:
         self._add(Pending(draft, publisher, done, take))
         return done
 
-    def settled(self, publisher: Publisher) -> "Deferred[None]":
+    def when_processed(self, publisher: Publisher) -> "Deferred[None]":
         """
         Return what fires once all that was taken from `publisher` is on disk; it fails with
         `JournalError` when the daemon stops before that.
         """
-        return self._queue.settled(publisher)
+        return self._queue.when_processed(publisher)
 
     def _check_open(self, channel: str) -> None:
         if self._queue.closed:
@@ -317,28 +317,28 @@ class SignalService:
             raise WireError("server", self._worker.redact(why))
 
     def _judge_refused(self) -> None:
-        """Judge again what classic publishers were refused for a reason that is over."""
+        """Judge again the classic frames whose reason of refusal has ended."""
         when, ownership = self._clock.seconds(), self.rules.ownership
-        for publisher, frames in ownership.settle(self.rules.store.paused, when):
+        for publisher, frames in ownership.pop_retryable(self.rules.store.paused, when):
             for key, volume in frames.items():
                 self._add(Pending(Entry(*key, volume, self._now()), publisher))
-            self.settled(publisher).addBoth(_end, publisher)
+            self.when_processed(publisher).addBoth(_end, publisher)
 
-    def _wait_for_lapse(self) -> None:
-        """Wake up when somebody has not come back in time."""
-        due = self.rules.ownership.next_lapse()
-        if self._lapse is not None and self._lapse.active():
-            self._lapse.cancel()
-        self._lapse = None
+    def _schedule_expiry(self) -> None:
+        """Schedule the release of reservations of publishers that do not reconnect."""
+        due = self.rules.ownership.next_expiry()
+        if self._expiry is not None and self._expiry.active():
+            self._expiry.cancel()
+        self._expiry = None
         if due is not None and not self._queue.closed:
             delay = max(0.0, due - self._clock.seconds())
-            self._lapse = self._clock.callLater(delay, self._lapsed)
+            self._expiry = self._clock.callLater(delay, self._release_expired)
 
-    def _lapsed(self) -> None:
-        self.rules.ownership.lapse(self._clock.seconds())
+    def _release_expired(self) -> None:
+        self.rules.ownership.expire(self._clock.seconds())
         self._judge_refused()
         self._keep_holders()
-        self._wait_for_lapse()
+        self._schedule_expiry()
 
     def _keep_holders(self) -> None:
         """Let a start know who holds which channel."""
@@ -368,7 +368,7 @@ class SignalService:
             self.rules.store.pause(channel, mode)
             frame = wire.resumed(channel) if mode is None else wire.paused(channel, mode)
             self._announce(channel, frame)
-            self._judge_owed()
+            self._judge_reductions()
             self._judge_refused()
         return self._worker.save_policy()
 
@@ -392,13 +392,13 @@ class SignalService:
         await kept
         return closed
 
-    def _judge_owed(self) -> None:
+    def _judge_reductions(self) -> None:
         """Judge the reductions first that a channel refused while it was frozen."""
-        due = self.rules.store.due()
+        due = self.rules.store.pop_retryable()
         if due:
             now = self._now()
             self._queue.add_first(
-                [Pending(replace(each, when=now), OWNER, owed=each) for each in due]
+                [Pending(replace(each, when=now), OWNER, refused_reduction=each) for each in due]
             )
             self._go_on()
 
@@ -516,7 +516,7 @@ class SignalService:
         return True
 
     def _known(self) -> dict[str, int]:
-        """Return the last entry of each channel that was told."""
+        """Return the number of the last entry of each channel that was sent to followers."""
         return {name: channel.seq for name, channel in self._book.items()}
 
     def _note_trouble(self, error: Exception) -> None:
@@ -535,7 +535,7 @@ class SignalService:
         self.log.info("The journal takes positions again; what it had refused is stored.")
 
     def _deliver(self, batch: list[Pending], stored: Stored, policy: PublishPolicy) -> None:
-        """Answer publishers, then tell followers."""
+        """Answer publishers, then send the entries to followers."""
         ownership, begun = self.rules.ownership, []
         for name, epoch in stored.epochs.items():
             channel = self._book.channel(name)
@@ -547,7 +547,7 @@ class SignalService:
         if policy.full:
             self.rules.note_full(policy.full, self._clock.seconds())
             policy.full = set()
-        ownership.quiet, again, flattened = True, [], []
+        ownership.presence_deferred, again, flattened = True, [], []
         for pending, outcome in zip(batch, stored.outcomes, strict=True):
             if outcome is None and pending.done is None:
                 again.append(pending)
@@ -561,39 +561,40 @@ class SignalService:
                 flattened.append(pending.draft.channel)
         if stored.entries:
             self._tell(stored.entries)
-        ownership.quiet = False
+        ownership.presence_deferred = False
         for name in flattened:
             self._announce(name, wire.flattened(name))
-        if ownership.turns:
-            self._tell_turns()
+        if ownership.presence_changes:
+            self._send_presence()
         if begun:
             self._tell_channels(begun)
-        if self.rules.store.owed:
-            self._judge_owed()
-        if ownership.moved:  # to look at all of them would cost each signal their number
+        if self.rules.store.refused_reductions:
+            self._judge_reductions()
+        if ownership.may_retry:  # to look at all of them would cost each signal their number
             self._judge_refused()
         if self.rules.store.held is not ownership.held:
             self._keep_holders()
-        if self._lapse is None and ownership.waits:  # one that is gone by now may hold its channel
-            self._wait_for_lapse()
+        # A publisher that is gone by now may hold its channel.
+        if self._expiry is None and ownership.has_reservations:
+            self._schedule_expiry()
         self._queue.finish(again)
 
-    def _tell_turns(self) -> None:
-        """Say who has come and gone; what they set is told before."""
+    def _send_presence(self) -> None:
+        """Send presence changes to followers, after the entries that led to them."""
         ownership = self.rules.ownership
-        if ownership.quiet:
+        if ownership.presence_deferred:
             return
-        turns, ownership.turns = ownership.turns, []
-        for channel, up, since in turns:
+        changes, ownership.presence_changes = ownership.presence_changes, []
+        for channel, up, since in changes:
             self.fanout.announce(channel, wire.status(channel, up, since))
 
     def _tell_channels(self, names: Collection[str]) -> None:
-        """Tell those who were refused a channel that it is there now."""
+        """Offer new channels to the sessions that asked for them before they existed."""
         for session in list(self.sessions):
             session.offer(names)
 
     def _answer(self, pending: Pending, outcome: Outcome | None) -> None:
-        """Tell a publisher what became of a draft."""
+        """Answer a publisher with the outcome of its draft."""
         if outcome is None:
             outcome = WireError("server", f"It is not stored: {self._queue.trouble}")
         if isinstance(outcome, Closed):
@@ -613,7 +614,7 @@ class SignalService:
         if isinstance(error, PolicyError):
             key = SymbolKey(pending.draft.channel, pending.draft.symbol)
             volume = None if key in self._queue.keys else pending.draft.volume
-            self.rules.ownership.owe(pending.publisher, key, volume, error.until)
+            self.rules.ownership.note_refused(pending.publisher, key, volume, error.until)
         pending.publisher.refuse(error)
 
     def _accept(self, pending: Pending, outcome: Entry | Several | Repeated | Unchanged) -> None:
@@ -645,7 +646,7 @@ class SignalService:
                 if change is not None:
                     changes.append(change)
             self.replay_caches.extend(name, found)
-            # Paced followers would be told the last one of each symbol anyhow.
+            # Paced followers would be sent only the last one of each symbol anyway.
             shown = latest(changes) if self.settings.pace and len(changes) > 1 else changes
             self.fanout.send(name, Batch(found), shown)
 
@@ -702,7 +703,7 @@ class SignalService:
         return self._ask(self._worker.journal.read, channel, after, limit, later=True)
 
     def _look(self) -> "Deferred[None]":
-        return self._worker.check_files().addCallbacks(self._probe, self._repair_unsettled)
+        return self._worker.check_files().addCallbacks(self._probe, self._recover_journal)
 
     def _probe(self, _: None) -> None:
         if self._queue.trouble is not None and not (self._queue.busy or self._queue.closed):
@@ -715,11 +716,11 @@ class SignalService:
         return self._worker.ask(function, *args, later=later).addErrback(self._ask_failed)
 
     def _ask_failed(self, failure: Failure) -> Failure:
-        self._repair_unsettled(failure)
+        self._recover_journal(failure)
         return failure
 
-    def _repair_unsettled(self, failure: Failure) -> None:
-        if self._worker.journal.unsettled and isinstance(failure.value, Exception):
+    def _recover_journal(self, failure: Failure) -> None:
+        if self._worker.journal.needs_recovery and isinstance(failure.value, Exception):
             self._repair(failure.value)
 
     def hash_at(self, channel: str, seq: int) -> "Deferred[str]":
@@ -758,8 +759,8 @@ class SignalService:
         self._book.load(channel, state, self._now.moment(), self._now.estimate())
         self.replay_caches.forget(channel)
         self.histories.forget(channel)
-        self.rules.store.repeat(channel)
-        self._judge_owed()
+        self.rules.store.retry_channel(channel)
+        self._judge_reductions()
         for session in list(self.sessions):
             session.renew(channel)
         self._tell_channels([channel])

@@ -192,7 +192,7 @@ class Rules:
     def _allowed_to_operator(self, pending, change):
         if not pending.draft.symbol:
             return {"taken"}
-        assert pending.owed
+        assert pending.refused_reduction
         reduces = change.effect == "reduction" and change.stands
         return {"taken"} if reduces else {"denied"}
 
@@ -243,7 +243,7 @@ class Rules:
         self.verdicts[draft.id] = word
         key = draft.symbol, draft.ticket
         if not _number(pending):
-            if pending.owed:
+            if pending.refused_reduction:
                 self._next.owed.pop(key, None)
             return
         judged = word not in ("repeated", "id", "fenced") and change.effect != "other form"

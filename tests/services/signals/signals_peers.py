@@ -108,7 +108,7 @@ class Server:
 
     def waits(self):
         """Return the timer that lets go of what is held for those who have not come back."""
-        return [self.signals._lapse] if self.signals._lapse else []
+        return [self.signals._expiry] if self.signals._expiry else []
 
     def epoch(self, channel="main"):
         return self.signals.channel(channel).epoch

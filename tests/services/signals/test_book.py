@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from mtnet.services.signals.book import Book, Change, Channel, is_reduction, latest, settle
+from mtnet.services.signals.book import Book, Change, Channel, corrected_times, is_reduction, latest
 from mtnet.services.signals.model import Entry, State
 
 
@@ -87,7 +87,7 @@ def test_a_symbol_with_an_order_that_waits_does_not_expire(harness):
 
 
 @pytest.mark.parametrize(
-    ("told", "settled"),
+    ("recorded", "corrected"),
     [
         ([1, 5, 9], [1, 5, 9]),
         ([1, 99, 6], [1, 6, 6]),  # the clock was ahead
@@ -97,8 +97,8 @@ def test_a_symbol_with_an_order_that_waits_does_not_expire(harness):
         ([], []),
     ],
 )
-def test_the_order_of_entries_says_when_the_clock_was_wrong(told, settled):
-    assert settle(told, now=10) == settled
+def test_the_order_of_entries_says_when_the_clock_was_wrong(recorded, corrected):
+    assert corrected_times(recorded, now=10) == corrected
 
 
 def test_channels_do_not_share_symbols():

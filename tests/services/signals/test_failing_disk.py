@@ -225,7 +225,7 @@ def test_a_failed_expiry_is_repaired_at_once_and_followers_are_caught_up(harness
     harness.publish("a")
     fail_once(harness.journal, "transaction", monkeypatch)
     harness.signals._expire()
-    assert not harness.journal.unsettled, "nobody had to publish for that"
+    assert not harness.journal.needs_recovery, "nobody had to publish for that"
     assert harness.stored == [("old", 0), ("a", 1)]
     assert harness.signals.health()["trouble"] == "The file is locked."
     harness.wait()

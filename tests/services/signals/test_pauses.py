@@ -175,7 +175,7 @@ def test_the_pauses_of_an_older_mtnet_are_close_only(serve, tmp_path):
 def test_a_file_that_says_nothing_is_no_start(serve, tmp_path):
     serve()
     (tmp_path / "data" / "signals.policy").write_text("{")
-    with pytest.raises(JournalError, match=r"signals\.policy does not say which channels"):
+    with pytest.raises(JournalError, match=r"signals\.policy does not name the paused channels"):
         serve()
 
 

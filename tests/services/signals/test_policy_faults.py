@@ -312,8 +312,8 @@ def test_very_many_refused_frames_are_not_kept_and_their_publisher_is_closed_all
 
 
 def test_one_signal_costs_the_same_however_many_frames_were_refused(server, monkeypatch):
-    looked, look = [], Ownership._stands
-    monkeypatch.setattr(Ownership, "_stands", lambda *args: looked.append(1) or look(*args))
+    looked, look = [], Ownership._reason_holds
+    monkeypatch.setattr(Ownership, "_reason_holds", lambda *args: looked.append(1) or look(*args))
     publisher, master = start(server), server.dial()
     for number in range(50):
         master.send(b"<<S%d|1>>" % number)

@@ -189,7 +189,7 @@ def test_a_publisher_learns_when_all_of_it_is_on_disk(harness):
     settled = []
     harness.submit("GBPUSD", 1)
     harness.submit("EURUSD", 1)
-    harness.signals.settled(harness.publisher).addCallback(settled.append)
+    harness.signals.when_processed(harness.publisher).addCallback(settled.append)
     assert not settled
     harness.disk.work()
     assert settled == [None]
@@ -199,7 +199,7 @@ def test_the_same_volume_from_another_publisher_is_settled_with_the_first(harnes
     settled, other = [], harness.join()
     harness.submit("GBPUSD", 1)
     harness.submit("GBPUSD", 1, other)
-    harness.signals.settled(other).addCallback(settled.append)
+    harness.signals.when_processed(other).addCallback(settled.append)
     assert not settled
     harness.disk.work()
     assert settled == [None]
@@ -315,7 +315,7 @@ def test_a_clean_stop_stores_what_waits(tmp_path, harness):
 def test_a_stop_with_a_full_disk_ends_says_so_and_leaves_no_timer(harness):
     harness.disk.full, outcome = True, []
     harness.submit("A", 1)
-    harness.signals.settled(harness.publisher).addErrback(outcome.append)
+    harness.signals.when_processed(harness.publisher).addErrback(outcome.append)
     harness.disk.work()
     stopped = Deferred.fromCoroutine(harness.signals.close())
     harness.disk.work()

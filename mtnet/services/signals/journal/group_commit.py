@@ -20,9 +20,9 @@ class Pending(Struct, eq=False):
     A draft that waits for the disk.
 
     Attributes:
-        done: fires with the seq of its entry; None = nobody can be told (the classic dialect).
+        done: fires with the seq of its entry; None = the classic dialect has no answers.
         take: whether it takes its channel over; None = it does.
-        owed: the reduction that a frozen channel refused, and that this is.
+        refused_reduction: the draft is this reduction, which a frozen channel refused.
         count: of this and all that came before it; 0 = it is one of our own.
     """
 
@@ -30,7 +30,7 @@ class Pending(Struct, eq=False):
     publisher: Publisher
     done: "Deferred[int] | None" = None
     take: Take | None = None
-    owed: Entry | None = None
+    refused_reduction: Entry | None = None
     count: int = 0
 
     @property
@@ -68,7 +68,7 @@ class GroupCommit:
         self._parts: list[list[Pending]] = []
         self.keys: dict[SymbolKey, int] = {}
         self._paused: dict[Publisher, None] = {}
-        self._settling: list[tuple[int, Deferred[None]]] = []
+        self._waiters: list[tuple[int, Deferred[None]]] = []
         self._failures = self._patience = self._hope = 0
         self._proven = False
         self.busy = self.closed = False
@@ -107,9 +107,9 @@ class GroupCommit:
 
     def _pause(self, pending: Pending) -> None:
         # A classic master has only its newest frames kept then, and it cannot wait.
-        heard = self.trouble is not None and pending.done is None
+        exempt = self.trouble is not None and pending.done is None
         publisher = pending.publisher
-        if not heard and len(self._waiting) >= self._backlog and publisher not in self._paused:
+        if not exempt and len(self._waiting) >= self._backlog and publisher not in self._paused:
             self._paused[publisher] = None
             publisher.producer.pauseProducing()
 
@@ -158,8 +158,8 @@ class GroupCommit:
         self._batch = []
         if again:
             self._waiting[:0] = again
-        if self._settling:
-            self._settle()
+        if self._waiters:
+            self._notify_waiters()
         if self._paused:
             self.resume()
 
@@ -223,26 +223,26 @@ class GroupCommit:
         others = [p for p in rest if (p.draft.channel, p.draft.symbol) != key]
         self._parts = [part for part in (others, alike) if part]
 
-    # Who waits until all is stored
+    # Publishers that wait until all is stored
 
-    def settled(self, publisher: Publisher) -> "Deferred[None]":
+    def when_processed(self, publisher: Publisher) -> "Deferred[None]":
         """Return what fires once all drafts of a publisher are dealt with."""
         if publisher.last <= self._last_dealt_with():
             return succeed(None)
         done: Deferred[None] = Deferred()
-        self._settling.append((publisher.last, done))
+        self._waiters.append((publisher.last, done))
         return done
 
-    def fail_settling(self) -> None:
+    def fail_waiting(self) -> None:
         """The daemon stops: what waits is not stored."""
-        settling, self._settling = self._settling, []
-        for _, done in settling:
+        waiters, self._waiters = self._waiters, []
+        for _, done in waiters:
             done.errback(JournalError("The daemon stopped before the disk took the positions."))
 
-    def _settle(self) -> None:
+    def _notify_waiters(self) -> None:
         upto = self._last_dealt_with()
-        ready = [done for last, done in self._settling if last <= upto]
-        self._settling = [each for each in self._settling if each[0] > upto]
+        ready = [done for last, done in self._waiters if last <= upto]
+        self._waiters = [each for each in self._waiters if each[0] > upto]
         for done in ready:
             done.callback(None)
 

@@ -86,7 +86,7 @@ class Journal:
         self._checking: Generator[Progress] | None = None
 
     @property
-    def unsettled(self) -> bool:
+    def needs_recovery(self) -> bool:
         """Whether a call failed, and what came of it is not known."""
         return not self._settled
 
@@ -376,7 +376,7 @@ class Journal:
 
     def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[Checkpoint]]]) -> T:
         if not self._settled:
-            self._refuse_unsettled()
+            self._check_recovered()
         self._settled = False
         try:
             result, checkpoints = self._database.transaction(work)
@@ -481,7 +481,7 @@ class Journal:
     # Reading
 
     def _look(self, channel: str, work: Callable[[sqlite3.Connection, Row], T]) -> T:
-        self._refuse_unsettled()  # what is shown now may not be on the platter
+        self._check_recovered()  # what is shown now may not be on the platter
         self._refuse_damaged(channel)
 
         def find(connection: sqlite3.Connection) -> T:
@@ -499,7 +499,7 @@ class Journal:
             self._spoil(channel, sentence(self.path, channel, damage))
             raise JournalError(self.damaged[channel]) from damage
 
-    def _refuse_unsettled(self) -> None:
+    def _check_recovered(self) -> None:
         if not self._settled:
             raise JournalError(
                 f"{self.path} takes and gives nothing until it is opened, or until it is known "

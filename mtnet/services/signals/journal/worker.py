@@ -27,7 +27,7 @@ class Stored(NamedTuple):
 
     Attributes:
         outcomes: of each draft; None = it is certainly not stored.
-        entries: that nobody was told yet, in the order of each channel.
+        entries: not sent to followers yet, in the order of each channel.
         epochs: of the channels that began with it.
     """
 
@@ -88,7 +88,7 @@ class JournalWorker:
         Find out what came of a commit that failed.
 
         Args:
-            known: the last entry of each channel that was told.
+            known: the last entry of each channel that was sent to followers.
         """
         stored: Deferred[Stored] = self._in_thread(self._recover, drafts, policy, known)
         return stored
@@ -181,7 +181,7 @@ class JournalWorker:
         error = failure.value
         known = (self._read_trouble, *self.journal.damaged.values())
         reported = isinstance(error, PrunedError) or str(error) in known
-        if isinstance(error, JournalError) and not (reported or self.journal.unsettled):
+        if isinstance(error, JournalError) and not (reported or self.journal.needs_recovery):
             self.log.error("{trouble}", trouble=str(error))
             self._read_trouble = str(error)
         return failure

@@ -26,7 +26,7 @@ from mtnet.services.signals.settings import RiskLimits
 from mtnet.services.signals.values import PauseMode, Take
 
 OPERATOR = 0
-"""The number of whoever runs the daemon, whom nothing stops; publishers count from 1."""
+"""The publisher number of the operator, whom no rule stops; publishers count from 1."""
 FROZEN = "The channel {channel} is frozen by its owner and takes nothing, not even a closing"
 CLOSE_ONLY = "The channel {channel} is paused by its owner (close only) and opens nothing"
 
@@ -51,8 +51,8 @@ class Claim(Struct, frozen=True):
     Attributes:
         number, who: the publisher's.
         take: whether it takes the channel over; None = it does.
-        owed: the reduction that a frozen channel refused, and that this is; it is stored if it
-            still is one, and no later signal of its position was judged.
+        refused_reduction: the draft is this reduction, which a frozen channel refused; it is
+            stored if it still is one, and no later signal of its position was judged.
         taken: the symbol is a newer classic publisher's.
         fenced: a newer publisher of dialect 2 took the channel from it.
         known: something is known of the symbol.
@@ -62,7 +62,7 @@ class Claim(Struct, frozen=True):
     number: int
     who: PublisherId
     take: Take | None = None
-    owed: Entry | None = None
+    refused_reduction: Entry | None = None
     taken: bool = False
     fenced: bool = False
     known: bool = False
@@ -126,7 +126,7 @@ class PublishPolicy(CommitPolicy):
         self.drafts, self._limits, self._claims, self._store = drafts, limits, claims, store
         self._paused: Mapping[str, PauseMode] = store.paused
         self._before = holders, rooms
-        self._owed: dict[Position, Entry | None] = {}
+        self._reductions: dict[Position, Entry | None] = {}
         self._fences: list[tuple[str, PublisherId, bool]] = []
         self.full: set[str] = set()
 
@@ -138,22 +138,22 @@ class PublishPolicy(CommitPolicy):
             self._rooms[name] = Room(room.symbols, room.positions, room.spare)
         self._replaced: set[tuple[str, int]] = set()
         self._owners: dict[SymbolKey, int] = {}
-        self._owed, self._fences, self.full = {}, [], set()
+        self._reductions, self._fences, self.full = {}, [], set()
 
     def finish(self) -> bool:
         """
         Remember, once, for longer than this commit what it was about; return whether that is
         anything.
         """
-        if not (self._fences or self._owed):
+        if not (self._fences or self._reductions):
             return False
         fences, self._fences = self._fences, []
-        owed, self._owed = self._owed, {}
+        reductions, self._reductions = self._reductions, {}
         for channel, who, fenced in fences:
             (self._store.fence if fenced else self._store.unfence)(channel, who)
-        changes = {k: d for k, d in owed.items() if d or k in self._store.owed}
+        changes = {k: d for k, d in reductions.items() if d or k in self._store.refused_reductions}
         if changes:
-            self._store.owe(changes)
+            self._store.keep_refused(changes)
         return bool(changes or fences)
 
     def judge(self, draft: Entry, held: Mapping[str, Held]) -> Verdict | None:
@@ -168,8 +168,8 @@ class PublishPolicy(CommitPolicy):
         mode = self._paused.get(draft.channel)
         if mode == "frozen":
             self._refuse_frozen(draft, change)
-        elif self._owed or self._store.owed:
-            self._owed[position_of(draft)] = None
+        elif self._reductions or self._store.refused_reductions:
+            self._reductions[position_of(draft)] = None
         if change.effect == "nothing":
             self._owners[SymbolKey(draft.channel, draft.symbol)] = claim.number
             return None
@@ -192,40 +192,47 @@ class PublishPolicy(CommitPolicy):
 
     def _judge_own(self, draft: Entry, held: Mapping[str, Held], claim: Claim) -> Verdict | None:
         # What closes all closes orders too.
-        classic = not (draft.id or draft.ticket) and claim.owed is not None and bool(draft.volume)
+        classic = (
+            not (draft.id or draft.ticket)
+            and claim.refused_reduction is not None
+            and bool(draft.volume)
+        )
         change = transition(draft, held, classic)
-        if claim.owed is not None:
-            self._judge_owed(draft, claim.owed, change)
+        if claim.refused_reduction is not None:
+            self._judge_reduction(draft, claim.refused_reduction, change)
         remember = bool(draft.volume or held) or self._has_room(draft, claim)
         if change.effect == "nothing" or (classic and not remember):
             return None
         self._count(draft, change, claim)
         return Verdict(change, remember)
 
-    def _judge_owed(self, draft: Entry, owed: Entry, change: Transition) -> None:
+    def _judge_reduction(self, draft: Entry, reduction: Entry, change: Transition) -> None:
         position = position_of(draft)
-        if self._owed.get(position, self._store.owed.get(position)) is not owed:
+        if (
+            self._reductions.get(position, self._store.refused_reductions.get(position))
+            is not reduction
+        ):
             raise PolicyError("denied", f"A later signal of {draft.symbol} has come")
         if self._paused.get(draft.channel) == "frozen":  # again; it is judged when that ends
             raise PolicyError("denied", FROZEN.format(channel=draft.channel))
-        self._owed[position] = None
+        self._reductions[position] = None
         if change.effect != "reduction" or _reduction(draft, change) is None:
             raise PolicyError("denied", f"{draft.symbol} needs no closing any more")
 
     def _refuse_frozen(self, draft: Entry, change: Transition) -> None:
-        self._owed[position_of(draft)] = _reduction(draft, change)
+        self._reductions[position_of(draft)] = _reduction(draft, change)
         if change.effect != "nothing":
             raise PolicyError("denied", FROZEN.format(channel=draft.channel), until="frozen")
 
     def _close_only(self, draft: Entry, change: Transition, refused: PolicyError) -> Verdict:
-        """Let the closing of a reversal be stored, whose opening is refused."""
+        """Store the closing of a reversal whose opening is refused."""
         if change.effect != "reversal":
             raise refused
         self._rooms[draft.channel].positions -= len(change.tickets) or 1
         return Verdict(change, refused=refused)
 
     def _count(self, draft: Entry, change: Transition, claim: Claim) -> None:
-        """Count on it that a draft is stored."""
+        """Update the counts for a draft that will be stored."""
         room = self._rooms[draft.channel]
         room.positions += bool(draft.volume) - (not change.new_key) - len(change.tickets)
         if not claim.known and self._has_room(draft, claim):
@@ -233,7 +240,7 @@ class PublishPolicy(CommitPolicy):
         if room.spare:
             room.spare -= {draft.symbol}
 
-    # Who
+    # Rights
 
     def _admit_classic(self, draft: Entry, claim: Claim) -> None:
         if draft.channel in self._holders:
@@ -279,10 +286,10 @@ class PublishPolicy(CommitPolicy):
         if before is None or before.number != claim.number:
             self._holders[channel] = Holder(claim.number, claim.who, claim.gone)
 
-    # How much
+    # Limits
 
     def _has_room(self, draft: Entry, claim: Claim) -> bool:
-        """Say whether a symbol may be remembered."""
+        """Return whether a symbol may be remembered."""
         room = self._rooms[draft.channel]
         if claim.known or draft.symbol in room.fresh:
             return True

@@ -58,7 +58,7 @@ class PolicyStore:
     Attributes:
         paused: the mode of each channel that is paused.
         fenced: by channel, who may not take it by itself, the latest last.
-        owed: the last reduction of each position that a frozen channel refused.
+        refused_reductions: the last reduction of each position that a frozen channel refused.
         held: by channel, the publisher of dialect 2 that holds it.
         trouble: why the file is not what it should be; empty = it is.
     """
@@ -67,9 +67,9 @@ class PolicyStore:
         self._path, self._old = path, old
         self.paused: Mapping[str, PauseMode] = {}
         self.fenced: Mapping[str, tuple[PublisherId, ...]] = {}
-        self.owed: Mapping[Position, Entry] = {}
+        self.refused_reductions: Mapping[Position, Entry] = {}
         self.held: Mapping[str, PublisherId] = {}
-        self._due: Mapping[Position, Entry] = {}
+        self._retried: Mapping[Position, Entry] = {}
         self._seen: tuple[Mapping[Position, Entry], Mapping[str, PauseMode]] = {}, {}
         self._written = b""
         self.trouble = ""
@@ -90,8 +90,8 @@ class PolicyStore:
                 self.paused = dict.fromkeys(names, "close_only")
         except (OSError, UnicodeError, msgspec.MsgspecError) as error:
             raise JournalError(
-                f"{self._path} does not say which channels are paused: {error}. Mend it, or "
-                "remove it to have none paused and nobody fenced."
+                f"{self._path} does not name the paused channels: {error}. Mend it, or "
+                "remove it to have no channel paused and no publisher fenced."
             ) from error
 
     def _read(self, found: _File) -> None:
@@ -101,7 +101,7 @@ class PolicyStore:
             Entry(e.channel, e.symbol, e.volume, e.when, e.ticket, "", e.type, e.fields)
             for e in found.owed
         ]
-        self.owed = {position_of(draft): draft for draft in drafts}
+        self.refused_reductions = {position_of(draft): draft for draft in drafts}
         self.held = found.held
 
     def pause(self, channel: str, mode: PauseMode | None) -> None:
@@ -110,36 +110,40 @@ class PolicyStore:
         self.paused = paused if mode is None else {**paused, channel: mode}
 
     def fence(self, channel: str, who: PublisherId) -> None:
-        """Remember that somebody may not take a channel by itself."""
+        """Remember that a publisher may not take a channel without take=1."""
         known = [each for each in self.fenced.get(channel, ()) if each != who]
         self.fenced = {**self.fenced, channel: (*known, who)[-FENCED:]}
 
     def unfence(self, channel: str, who: PublisherId) -> None:
-        """Forget that."""
+        """Let a publisher take a channel again."""
         if who in self.fenced.get(channel, ()):
             left = tuple(each for each in self.fenced[channel] if each != who)
             self.fenced = {**self.fenced, channel: left}
 
-    def owe(self, changes: Mapping[Position, Entry | None]) -> None:
+    def keep_refused(self, changes: Mapping[Position, Entry | None]) -> None:
         """Remember reductions that were refused; None = a later signal has come."""
-        owed = {**self.owed, **changes}
-        self.owed = {key: draft for key, draft in owed.items() if draft is not None}
+        reductions = {**self.refused_reductions, **changes}
+        self.refused_reductions = {
+            key: draft for key, draft in reductions.items() if draft is not None
+        }
 
-    def due(self) -> list[Entry]:
+    def pop_retryable(self) -> list[Entry]:
         """
         Return, each once, the reductions whose channels are not frozen, to be judged; they are
-        owed until that is stored.
+        kept until that is stored.
         """
-        owed, paused = self.owed, self.paused
-        if owed is self._seen[0] and paused is self._seen[1]:
+        reductions, paused = self.refused_reductions, self.paused
+        if reductions is self._seen[0] and paused is self._seen[1]:
             return []
-        self._seen, before = (owed, paused), self._due
-        self._due = {k: d for k, d in owed.items() if paused.get(k.channel) != "frozen"}
-        return [draft for key, draft in self._due.items() if before.get(key) is not draft]
+        self._seen, before = (reductions, paused), self._retried
+        self._retried = {k: d for k, d in reductions.items() if paused.get(k.channel) != "frozen"}
+        return [draft for key, draft in self._retried.items() if before.get(key) is not draft]
 
-    def repeat(self, channel: str) -> None:
-        """Let `due` return again what a channel owes: it was damaged, and judged nothing."""
-        self._due = {key: draft for key, draft in self._due.items() if key.channel != channel}
+    def retry_channel(self, channel: str) -> None:
+        """Let `pop_retryable` return those of a channel again: it was damaged, and judged none."""
+        self._retried = {
+            key: draft for key, draft in self._retried.items() if key.channel != channel
+        }
         self._seen = {}, {}
 
     def save(self) -> None:
@@ -166,7 +170,7 @@ class PolicyStore:
     def _encoded(self) -> bytes:
         owed = [
             _Owed(d.channel, d.symbol, d.ticket, d.volume, d.when, d.type, d.fields)
-            for d in self.owed.values()
+            for d in self.refused_reductions.values()
         ]
         fenced = {name: list(who) for name, who in self.fenced.items() if who}
         return msgspec.json.encode(_File(dict(self.paused), fenced, owed, dict(self.held)))

@@ -1,5 +1,5 @@
 """
-The rules of publishing: who may set what, and how much, gathered for each commit.
+Publish rules: the rights of publishers and the limits of channels, gathered for each commit.
 
 No Twisted, no clock: `when` is monotonic seconds.
 """
@@ -25,8 +25,8 @@ from mtnet.services.signals.settings import SignalSettings
 FULL = 60.0
 """Seconds for which a full channel is reported after a symbol was refused, and after which
 room is looked for again."""
-OWNER = Publisher("whoever runs the daemon", OPERATOR)
-"""Who flattens, and in whose name reductions are judged that a frozen channel refused."""
+OWNER = Publisher("the operator", OPERATOR)
+"""The publisher of flattening, and of reductions that a frozen channel refused before."""
 
 
 class PublishRules:
@@ -39,7 +39,7 @@ class PublishRules:
 
     Attributes:
         ownership: who holds channels and symbols.
-        store: pauses, fences and reductions that are owed.
+        store: pauses, fences and refused reductions.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class PublishRules:
                 publisher.number,
                 publisher.who,
                 pending.take,
-                pending.owed,
+                pending.refused_reduction,
                 not draft.id and ownership.is_taken(publisher, SymbolKey(name, draft.symbol), when),
                 name in publisher.fenced,
                 known,
@@ -118,5 +118,5 @@ class PublishRules:
         self._full.update(dict.fromkeys(channels, when + FULL))
 
     def full(self, when: float) -> list[str]:
-        """Name the channels that had no room of late."""
+        """Name the channels that had no room within the last minute."""
         return sorted(name for name, until in self._full.items() if until > when)

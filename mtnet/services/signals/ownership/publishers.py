@@ -2,8 +2,8 @@
 Publishers of channels and symbols: holders, owners, and frames to judge again.
 
 A publisher of dialect 2 holds a channel as a whole. Each classic publisher owns the symbols that
-it set, and the newest takes a symbol over: two masters that both live would otherwise turn every
-follower's position to and fro. No Twisted, no clock: `when` is monotonic seconds.
+it set, and the newest takes a symbol over: two masters that both live would otherwise move every
+follower's position back and forth. No Twisted, no clock: `when` is monotonic seconds.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,14 +16,14 @@ BEFORE = -1
 """The number of publishers of before the start; others count from 1."""
 LINGER = 600.0
 """Seconds for which a publisher of dialect 2 that is gone without BYE holds its channel against
-classic frames: a terminal that is started anew is back by then."""
+classic frames: a restarted terminal is back by then."""
 KEPT = 60.0
-"""Seconds for which the symbols of a classic publisher are kept for its address that was closed
-so that it sends its state anew: classic programs come back within that."""
+"""Seconds for which the symbols of a classic publisher are reserved for its address after it was
+closed to make it resend its state: classic programs reconnect within that."""
 
 REFUSED = 1_000
-"""Symbols of a classic publisher whose refused frames are kept; it sends its whole state anew
-anyhow when the reason of one of them ends."""
+"""Symbols of a classic publisher whose refused frames are kept; it sends its whole state
+again anyway when the reason of one of them ends."""
 
 
 class Producer(Protocol):
@@ -35,7 +35,7 @@ class Producer(Protocol):
 
 
 class _Endless:
-    """Is asked to pause, and sends nothing anyhow."""
+    """Producer that has nothing to pause."""
 
     def pauseProducing(self) -> None: ...
 
@@ -70,7 +70,7 @@ class Refusal(NamedTuple):
 
 
 UNIDENTIFIED = PublisherId("", "")
-"""All who gave neither login nor name."""
+"""Every publisher without login and name."""
 
 
 class Publisher:
@@ -81,14 +81,14 @@ class Publisher:
         name: who it is, for the log.
         number: rises with each publisher; the newest takes over.
         producer: what is paused while the disk is behind.
-        refuse: is told what became of a classic frame that is not stored.
-        fence: is told the channel in which a newer publisher has taken over.
-        close: is told why the connection is closed, which a classic one answers with its state.
+        refuse: called with the reason when a classic frame is not stored.
+        fence: called with the channel that a newer publisher has taken over.
+        close: called with the reason; a classic publisher reconnects and sends its state.
         who: login and name, of dialect 2.
         address: where it comes from.
         last: the count of the last draft taken from it.
         fenced: channels that a newer publisher of dialect 2 took from it.
-        refused: the classic frames that it is owed a hearing for.
+        refused: its refused classic frames, to be judged again.
         ending: it is about to be closed, and comes back.
         lingers: until when it holds its channels though it is gone; 0 = it does not.
     """
@@ -128,12 +128,12 @@ class Ownership:
         now: milliseconds since the Unix epoch, UTC.
 
     Attributes:
-        turns: what followers are to be told; whoever tells them empties it.
+        presence_changes: changes that followers are not sent yet; the sender empties it.
         holders: by channel, the publisher of dialect 2 that holds it; it may be gone for a while.
         live: how many publishers there are.
         held: by channel, who holds it; another mapping whenever that changes.
-        quiet: whether the turns are told later, behind the entries that led to them.
-        moved: whether what was stored or refused since the last `settle` may have ended a reason.
+        presence_deferred: presence changes are sent later, after the entries that led to them.
+        may_retry: whether a reason of a refusal may have ended since `pop_retryable`.
     """
 
     def __init__(self, now: Callable[[], int]) -> None:
@@ -147,9 +147,9 @@ class Ownership:
         self._present: dict[str, dict[Publisher, None]] = {}
         self._since: dict[str, int] = {}
         self._began = now()
-        self._owed: dict[Publisher, None] = {}
-        self.turns: list[PresenceChange] = []
-        self.moved = self.quiet = False
+        self._with_refusals: dict[Publisher, None] = {}
+        self.presence_changes: list[PresenceChange] = []
+        self.may_retry = self.presence_deferred = False
 
     def join(self, make: Callable[[int], Publisher]) -> Publisher:
         """Return a new publisher, newer than all before it; `make` is given its number."""
@@ -158,7 +158,7 @@ class Ownership:
         return make(self._last)
 
     def restore(self, held: Mapping[str, PublisherId], when: float) -> None:
-        """Take up who held which channel when the daemon ended: they are gone without BYE."""
+        """Restore the holders from before a restart, as publishers gone without BYE."""
         for channel, who in held.items():
             former = Publisher("a publisher of before the start", BEFORE, who=who)
             former.gone, former.lingers = True, when + LINGER
@@ -167,16 +167,16 @@ class Ownership:
 
     def leave(self, publisher: Publisher, when: float, bye: bool) -> None:
         """
-        Forget one that is gone; its positions stay.
+        Remove a publisher that is gone; its positions stay.
 
         Args:
-            bye: whether it said so; else its channels are held for a while.
+            bye: whether it sent BYE; else its channels are reserved for `LINGER`.
         """
         if publisher.gone:
             return
         publisher.gone, publisher.lingers = True, 0.0 if bye else when + LINGER
         self.live -= 1
-        self._owed.pop(publisher, None)
+        self._with_refusals.pop(publisher, None)
         for channel in [name for name, each in self.holders.items() if each is publisher]:
             self._hold(channel, publisher)
         for key in [key for key, owner in self._owners.items() if owner is publisher]:
@@ -186,10 +186,10 @@ class Ownership:
         for channel in self._present:
             self._part(channel, publisher)
 
-    # Who may
+    # Rights
 
     def is_taken(self, publisher: Publisher, key: SymbolKey, when: float) -> bool:
-        """Say whether a symbol is a newer classic publisher's, or kept for one."""
+        """Return whether a symbol belongs to a newer classic publisher, or is reserved for one."""
         owner, kept = self._owners.get(key), self._kept.get(key)
         if owner is not None and owner.ending:
             return owner.address != publisher.address
@@ -200,13 +200,13 @@ class Ownership:
     # What was stored
 
     def claim(self, publisher: Publisher, key: SymbolKey) -> None:
-        """A frame of a classic publisher is stored, or says what is stored already."""
+        """Note the owner of a symbol: its classic frame is stored, or repeats what is stored."""
         known = self._owners.get(key) is publisher and key not in self._kept
         if known and not publisher.refused and publisher in self._present[key.channel]:
             return
         publisher.refused.pop(key, None)
         kept, owner = self._kept.pop(key, None), self._owners.get(key)
-        self.moved = self.moved or kept is not None or owner is not publisher
+        self.may_retry = self.may_retry or kept is not None or owner is not publisher
         if not publisher.gone and (owner is None or owner.number <= publisher.number):
             self._owners[key] = publisher
         self._join(key.channel, publisher)
@@ -233,10 +233,10 @@ class Ownership:
             self._lingering[channel] = publisher.lingers
         elif publisher.gone:
             del self.holders[channel]
-            self.moved = True
-        self._note(channel)
+            self.may_retry = True
+        self._update_held(channel)
 
-    def _note(self, channel: str) -> None:
+    def _update_held(self, channel: str) -> None:
         holder = self.holders.get(channel)
         who = None if holder is None else holder.who
         if self.held.get(channel) != who:
@@ -245,9 +245,11 @@ class Ownership:
 
     # What was refused
 
-    def owe(self, publisher: Publisher, key: SymbolKey, volume: Decimal | None, until: str) -> None:
+    def note_refused(
+        self, publisher: Publisher, key: SymbolKey, volume: Decimal | None, until: str
+    ) -> None:
         """
-        A classic frame was refused for a reason that ends some day.
+        Keep a classic frame that was refused for a temporary reason.
 
         Args:
             volume: None = a later frame of the symbol has come already.
@@ -255,37 +257,37 @@ class Ownership:
         room = len(publisher.refused) < REFUSED or key in publisher.refused
         if until and room and not publisher.gone:
             publisher.refused[key] = Refusal(volume, until)
-            self._owed[publisher] = None
-            self.moved = True
+            self._with_refusals[publisher] = None
+            self.may_retry = True
 
-    def hear(self, publisher: Publisher, key: SymbolKey) -> None:
-        """A later frame of a symbol has come."""
+    def note_newer_frame(self, publisher: Publisher, key: SymbolKey) -> None:
+        """Note a newer frame of a symbol: the refused one is not judged again."""
         former = publisher.refused.get(key)
         if former is not None:
             publisher.refused[key] = former._replace(volume=None)
 
-    def settle(
+    def pop_retryable(
         self, paused: Mapping[str, str], when: float
     ) -> Iterator[tuple[Publisher, dict[SymbolKey, Decimal]]]:
         """
-        Yield those whose reason has ended, each once, with the frames to judge again.
+        Yield publishers whose reason of refusal has ended, once, with the frames to judge again.
 
         Args:
             paused: the mode of each channel that is paused.
         """
-        self.moved = False
-        for publisher in list(self._owed):
+        self.may_retry = False
+        for publisher in list(self._with_refusals):
             ended = {
                 key: each.volume
                 for key, each in publisher.refused.items()
-                if not self._stands(each.until, publisher, key, paused, when)
+                if not self._reason_holds(each.until, publisher, key, paused, when)
             }
             if ended:
-                del self._owed[publisher]
+                del self._with_refusals[publisher]
                 publisher.refused, publisher.ending = {}, True
                 yield publisher, {k: v for k, v in ended.items() if v is not None}
 
-    def _stands(
+    def _reason_holds(
         self,
         until: str,
         publisher: Publisher,
@@ -302,28 +304,28 @@ class Ownership:
 
     # Time
 
-    def lapse(self, when: float) -> None:
-        """Let go what was held for those who have not come back."""
+    def expire(self, when: float) -> None:
+        """Release the reservations of publishers that did not reconnect in time."""
         for channel in [name for name, until in self._lingering.items() if until <= when]:
             del self._lingering[channel], self.holders[channel]
-            self._note(channel)
+            self._update_held(channel)
         for key in [key for key, (_, until) in self._kept.items() if until <= when]:
             del self._kept[key]
 
     @property
-    def waits(self) -> bool:
-        """Whether anything is held for those who have not come back."""
+    def has_reservations(self) -> bool:
+        """Whether a channel or symbol is reserved for a publisher that may reconnect."""
         return bool(self._lingering or self._kept)
 
-    def next_lapse(self) -> float | None:
-        """Return when there is something to let go."""
+    def next_expiry(self) -> float | None:
+        """Return the time of the next expiry; None = there are no reservations."""
         times = [*self._lingering.values(), *(until for _, until in self._kept.values())]
         return min(times, default=None)
 
-    # Who is there
+    # Presence
 
     def status(self, channel: str) -> tuple[bool, int]:
-        """Say whether a channel has a publisher, and since when, in milliseconds."""
+        """Return whether a channel has a publisher, and since when, in milliseconds."""
         return bool(self._present.get(channel)), self._since.get(channel, self._began)
 
     def names(self, channel: str) -> list[str]:
@@ -336,15 +338,15 @@ class Ownership:
             return
         present[publisher] = None
         if len(present) == 1:
-            self._turn(channel, True)
+            self._note_presence(channel, True)
 
     def _part(self, channel: str, publisher: Publisher) -> None:
         present = self._present.get(channel, {})
         if publisher in present:
             del present[publisher]
             if not present:
-                self._turn(channel, False)
+                self._note_presence(channel, False)
 
-    def _turn(self, channel: str, up: bool) -> None:
+    def _note_presence(self, channel: str, up: bool) -> None:
         self._since[channel] = self._now()
-        self.turns.append(PresenceChange(channel, up, self._since[channel]))
+        self.presence_changes.append(PresenceChange(channel, up, self._since[channel]))
