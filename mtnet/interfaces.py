@@ -264,10 +264,46 @@ class IMetrics(Interface):
 class IBackup(Interface):
     """Optional: what `mtnet backup` takes along."""
 
+    obsolete: Sequence[str] = Attribute(
+        "Optional: names in the data folder that a restore takes away even when the backup has no "
+        "such file, since they belong to the files that it replaces."
+    )
+
     def backup(folder: Any) -> None:
         """
-        Copy its files into a `pathlib.Path`, whole and of one moment; blocks, may run beside a
-        running daemon.
+        Copy its files, whole and of one moment, into a `pathlib.Path`, under the names that they
+        have below the data folder.
+
+        Blocks, in a thread of its own, while the service goes on.
+
+        Raises:
+            mtnet.errors.JournalError, OSError, sqlite3.Error: there is no whole copy.
+        """
+
+
+class IRestore(Interface):
+    """Optional, on the plugin: its part of `mtnet restore`; no daemon runs."""
+
+    def prepare(folder: Any) -> None:
+        """
+        Verify its files, copies of a backup in a `pathlib.Path`, before any file of the data
+        folder is replaced; change them as a restore needs it.
+
+        Raises:
+            mtnet.errors.JournalError: they are damaged; nothing is restored.
+        """
+
+    def restore(file: Any, data: Any, force: bool) -> str:
+        """
+        Restore the one file that a command of its own backs up, and return a sentence.
+
+        Args:
+            file: the backup.
+            data: the data folder.
+            force: replace what is there.
+
+        Raises:
+            mtnet.errors.JournalError: nothing is restored.
         """
 
 

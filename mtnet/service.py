@@ -18,6 +18,7 @@ from mtnet.access.throttle import LogThrottle
 from mtnet.clock import WallClock
 from mtnet.config.schema import Config
 from mtnet.daemon.access import open_access, warn_of_few_descriptors
+from mtnet.daemon.backup.command import BackupCommand
 from mtnet.daemon.components import Components
 from mtnet.daemon.control_socket import ControlSocket
 from mtnet.daemon.environment import Environment
@@ -108,7 +109,11 @@ class Daemon(MultiService):
         machine.repeat(WATCHDOG_PERIOD, "The look at the data folder", self._watchdog.check)
         self._listeners = Listeners(self._env, self.components, self._certificates)
         self._listeners.bind(found)
-        commands = {"status": self.status, **self.components.commands(), **access.commands()}
+        backup = BackupCommand(
+            machine.folder, self.components, access.flush, now, machine.make_worker("mtnet-backup")
+        )
+        own = {"status": self.status, **backup.commands()}
+        commands = {**own, **self.components.commands(), **access.commands()}
         self._control = ControlSocket(machine.folder, commands, reactor)
         machine.watch_space(self._control.retry)
         machine.judge_clock()

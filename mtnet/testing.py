@@ -10,13 +10,12 @@ Fakes for those who test a protocol of their own: no reactor, no sockets, no wai
     assert terminal.received() == b"hello to you\\r\\n"
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory
 from twisted.internet.task import Clock
@@ -37,18 +36,10 @@ from mtnet.daemon.registry import connection_limits, installed, permissions
 from mtnet.daemon.status import HealthReport
 from mtnet.interfaces import IServicePlugin, IStreamListener
 from mtnet.net.endpoints import Listener
+from mtnet.storage.worker import InlineWorker as InlineWorker
 
 EPOCH = 1_700_000_000_000
 """Milliseconds since the Unix epoch at which the wall clock of `make_environment` starts."""
-
-
-class InlineWorker:
-    """A worker whose calls are made at once, in the thread of the test."""
-
-    def __call__(self, function: Callable[..., Any], *args: Any) -> "Deferred[Any]":
-        return maybeDeferred(function, *args)
-
-    later = __call__
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,6 +107,7 @@ FLOORS = {
     "mtnet.daemon.access": 6,
     "mtnet.daemon.components": 6,
     "mtnet.daemon.listeners": 6,
+    "mtnet.daemon.backup": 6,
     "mtnet.daemon.process.machine": 6,
     "mtnet.daemon.configuration": 6,
     "mtnet.daemon.control_socket": 6,

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -196,12 +197,16 @@ def test_its_role_and_its_rights_can_be_given_to_an_account(program):
     assert "publish:notes/EURUSD" in shown
 
 
-def test_the_command_and_the_status_line_and_what_a_restart_leaves(program):
+def test_the_command_and_the_status_line_and_what_a_restore_leaves(program):
+    backup = str(Path(program.data).parent / "backup")
     with program.daemon():
         assert "there are 1 notes" in program.mtnet("notes", "add", "EURUSD", "NFP at 14:30")
         assert "NFP at 14:30" in program.mtnet("notes", "list", "EURUSD")
         assert "A note needs" in program.mtnet("notes", "add", "EURUSD", "", status=1)
+        program.mtnet("backup", backup)
     assert Path(program.data, "notes", "notes.sqlite").exists()
+    shutil.rmtree(program.data)
+    program.mtnet("restore", backup)
     with program.daemon() as daemon:
         assert json.loads(program.mtnet("status", "--json"))["notes"]["stored"] == 1
         assert re.search(r"^notes:\n(.*\n)*?  stored: 1$", program.mtnet("status"), re.M)

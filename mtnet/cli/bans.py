@@ -117,7 +117,7 @@ def _left(seconds: float | None) -> str:
     return duration(math.ceil(seconds)) if seconds else "-"
 
 
-def _run(arguments: Namespace, command: str, **values: object) -> Any:
+def _run(arguments: Namespace, command: str, **values: Any) -> Any:
     """Let the running daemon do it; without one, do it on the file of bans."""
     config = load(arguments.config, os.environ, data=arguments.data)
     folder = Path(config.data)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtnet.cli import parsers
 from mtnet.daemon.configuration import load
-from mtnet.daemon.control import answers, ask
+from mtnet.daemon.control import TIMEOUT, answers, ask
 from mtnet.daemon.datadir import DataFolder
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def ask_daemon(arguments: Namespace, command: str, **values: Any) -> Any:
 
 @contextmanager
 def admin_session(
-    folder: Path, offline: Callable[[DataFolder], AbstractContextManager[RunCommand]]
+    folder: Path,
+    offline: Callable[[DataFolder], AbstractContextManager[RunCommand]],
+    wait: float | None = TIMEOUT,
 ) -> Iterator[RunCommand]:
     """
     Yield a function that runs the owner's commands.
@@ -61,13 +63,14 @@ def admin_session(
 
     Args:
         offline: yields a function that runs the commands on the files of the folder.
+        wait: as of `mtnet.daemon.control.ask`.
 
     Raises:
         StartError: the folder cannot be used.
     """
     control = folder / "control"
     if answers(control):
-        yield partial(ask, control)
+        yield partial(ask, control, wait=wait)
         return
     locked = DataFolder(str(folder))
     try:

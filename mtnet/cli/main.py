@@ -46,12 +46,12 @@ COMMANDS = {
     ),
     "bans": Command("list, add and lift bans", "mtnet.cli.bans"),
     "backup": Command(
-        "copy the journal of signals into a new file, while the daemon runs",
-        "mtnet.cli.signals_backup",
+        "copy everything that the daemon stores into a new folder; it may run meanwhile",
+        "mtnet.cli.backup",
     ),
     "restore": Command(
-        "make the journal of signals from a backup, while the daemon is stopped",
-        "mtnet.cli.signals_backup:configure_restore",
+        "put a backup back, while the daemon is stopped",
+        "mtnet.cli.backup:configure_restore",
     ),
     "cert": Command("make, show and check certificates", "mtnet.cli.cert"),
     "doctor": Command(

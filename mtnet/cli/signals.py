@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -90,6 +91,9 @@ def configure(parser: ArgumentParser) -> None:
     summary = "check every row of the journal; the daemon may run meanwhile"
     _add_optional_channel(local.add(signals, "verify", verify, summary))
     _configure_accept(signals)
+    summary = "copy the journal alone into a new file; the daemon may run meanwhile"
+    parser = local.add(signals, "backup", backup, summary, "signals-monday.backup")
+    parser.add_argument("file", metavar="FILE", type=Path)
 
 
 def _add_channel(parser: ArgumentParser) -> None:
@@ -487,6 +491,17 @@ def verify(arguments: Namespace) -> None:
     if wrong:
         raise SystemExit(1)
     print(f"{path} is whole: {done} rows.", flush=True)
+
+
+def backup(arguments: Namespace) -> None:
+    """
+    Copy the journal, as it is at one moment, into a new file.
+
+    Raises:
+        JournalError: it is damaged, or the file exists already.
+    """
+    maintenance.backup(local.folder(arguments) / "signals.sqlite", arguments.file)
+    print(f"{arguments.file}: {arguments.file.stat().st_size} bytes.", flush=True)
 
 
 def accept(arguments: Namespace) -> None:

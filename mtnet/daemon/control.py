@@ -148,16 +148,19 @@ def answers(path: Path) -> bool:
     return True
 
 
-def ask(path: Path, command: str, **arguments: Json) -> Json:
+def ask(path: Path, command: str, wait: float | None = TIMEOUT, **arguments: Json) -> Json:
     """
     Ask the daemon behind the socket at `path`; blocks, for programs without a reactor.
 
+    Args:
+        wait: seconds until an answer must come; None = however long the command takes.
+
     Raises:
-        ClientError: nobody answers, the answer is a refusal, or none within `TIMEOUT` seconds.
+        ClientError: nobody answers, the answer is a refusal, or none came in time.
     """
     request = msgspec.json.encode({**arguments, "command": command}) + b"\n"
     try:
-        line = _exchange(path, request)
+        line = _exchange(path, request, wait)
     except OSError as error:
         raise ClientError(_explain(path, error)) from error
     if not line.endswith(b"\n"):
@@ -178,11 +181,11 @@ def _refusal(sentence: str) -> bytes:
     return msgspec.json.encode({"ok": False, "error": sentence})
 
 
-def _exchange(path: Path, request: bytes) -> bytes:
+def _exchange(path: Path, request: bytes, wait: float | None) -> bytes:
     if not hasattr(socket, "AF_UNIX"):
         raise ClientError("This system has no Unix sockets, so a daemon cannot be asked here.")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(TIMEOUT)
+        connection.settimeout(wait)
         connection.connect(str(path))
         connection.sendall(request)
         with connection.makefile("rb") as answer:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mtnet.errors import StartError
-from mtnet.storage.sqlite import FileIdentity, has_free_space
+from mtnet.storage.sqlite import FileIdentity, copy_database, has_free_space
 
 try:
     import fcntl
@@ -34,6 +34,8 @@ class DataFolder:
         self.control = self.path / "control"
         self.alive = self.path / "alive"
         self.doubted = self.path / "alive.doubted"
+        self.unfinished = self.path / "restore.unfinished"
+        self.obsolete = (self.accounts.name, self.bans.name)
         self._room = True
         try:
             make_folder(self.path)
@@ -72,6 +74,29 @@ class DataFolder:
             "The data folder was removed, moved or replaced while the daemon runs; nothing is "
             "stored until it is back"
         )
+
+    def backup(self, folder: Path) -> None:
+        """
+        Copy accounts and bans; as of `IBackup`.
+
+        Raises:
+            JournalError: one of them is damaged, or the disk is full or failed.
+        """
+        for each in (self.accounts, self.bans):
+            if each.exists():
+                copy_database(each, folder / each.name)
+
+    def check_restored(self) -> None:
+        """
+        Check that no restore was cut short here.
+
+        Raises:
+            StartError: some files are those of a backup, and others are not.
+        """
+        if self.unfinished.exists():
+            raise StartError(
+                f"A restore to {self.path} was cut short: run `mtnet restore --force FOLDER` again."
+            )
 
     def clear_control(self) -> None:
         """Remove the control socket that a killed daemon left behind."""

@@ -1,20 +1,23 @@
 """Signals: net positions from publishers to followers."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from mtnet.interfaces import IServicePlugin, ISettingsCheck
+from mtnet.interfaces import IRestore, IServicePlugin, ISettingsCheck
 from mtnet.services.signals.settings import SignalSettings
 
 if TYPE_CHECKING:
     from mtnet.daemon.environment import Environment
     from mtnet.services.signals.component import SignalsComponent
 
+JOURNAL = "signals.sqlite"
 
-@implementer(IPlugin, IServicePlugin, ISettingsCheck)
+
+@implementer(IPlugin, IServicePlugin, ISettingsCheck, IRestore)
 class Signals:
     """The plugin of signals."""
 
@@ -42,6 +45,20 @@ class Signals:
         from mtnet.services.signals.component import SignalsComponent
 
         return SignalsComponent(env)
+
+    def prepare(self, folder: Path) -> None:
+        """Verify the journal of a backup, and begin a new epoch of every channel."""
+        from mtnet.services.signals.journal.maintenance import renew
+
+        if (folder / JOURNAL).exists():
+            renew(folder / JOURNAL)
+
+    def restore(self, file: Path, data: Path, force: bool) -> str:
+        """Restore the journal alone."""
+        from mtnet.services.signals.journal.maintenance import restore
+
+        restore(file, data / JOURNAL, overwrite=force)
+        return f"{data / JOURNAL} is restored; every channel has a new epoch."
 
 
 signals = Signals()

@@ -65,7 +65,9 @@ def copy_database(path: Path, target: Path) -> None:
         JournalError: it is damaged, there is such a target already, or the disk is full or failed.
     """
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        ) as connection:
             connection.execute("VACUUM INTO ?", (str(target),))
         target.chmod(0o600)
         sync(target)

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorFromThreads
 
 HUNG_AFTER = 5.0
@@ -19,6 +19,15 @@ InThread = Callable[..., "Deferred[Any]"]
 """Runs a blocking function off the reactor: `in_thread(function, *args)` returns a Deferred with
 its result. One call runs at a time, in order. `SerialWorker` is one; a test passes
 `maybeDeferred`."""
+
+
+class InlineWorker:
+    """A worker whose calls are made at once, in the thread of the caller."""
+
+    def __call__(self, function: Callable[..., Any], *args: Any) -> "Deferred[Any]":
+        return maybeDeferred(function, *args)
+
+    later = __call__
 
 
 class _Call(NamedTuple):

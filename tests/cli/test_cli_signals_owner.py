@@ -190,7 +190,7 @@ def test_a_channel_that_is_sound_needs_no_acceptance(command_line, journal):
 
 def test_a_backup_is_restored_into_another_folder(command_line, journal, tmp_path):
     file = tmp_path / "signals.backup"
-    status, out, _ = command_line.on_folder("backup", file)
+    status, out, _ = command_line.on_folder("signals", "backup", file)
     assert (status, out) == (0, f"{file}: {file.stat().st_size} bytes.\n")
     other = tmp_path / "other"
     status, out, _ = command_line("restore", file, "--data", other)
@@ -203,7 +203,7 @@ def test_a_backup_is_restored_into_another_folder(command_line, journal, tmp_pat
 def test_a_backup_never_replaces_a_file(command_line, journal, tmp_path):
     file = tmp_path / "signals.backup"
     file.write_text("precious")
-    status, out, error = command_line.on_folder("backup", file)
+    status, out, error = command_line.on_folder("signals", "backup", file)
     assert (status, out) == (1, "")
     assert str(file) in error
     assert file.read_text() == "precious"
@@ -211,7 +211,7 @@ def test_a_backup_never_replaces_a_file(command_line, journal, tmp_path):
 
 def test_a_journal_that_holds_signals_is_replaced_by_force_alone(command_line, journal, tmp_path):
     file = tmp_path / "signals.backup"
-    command_line.on_folder("backup", file)
+    command_line.on_folder("signals", "backup", file)
     status, out, error = command_line.on_folder("restore", file)
     assert (status, out) == (1, "")
     assert "holds signals and is not replaced" in error
@@ -220,7 +220,7 @@ def test_a_journal_that_holds_signals_is_replaced_by_force_alone(command_line, j
 
 def test_a_folder_that_a_daemon_holds_is_not_restored(command_line, journal, tmp_path):
     file = tmp_path / "signals.backup"
-    command_line.on_folder("backup", file)
+    command_line.on_folder("signals", "backup", file)
     held = DataFolder(str(command_line.folder))
     status, _, error = command_line.on_folder("restore", file, "--force")
     held.release()

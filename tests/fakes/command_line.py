@@ -105,7 +105,7 @@ class CommandLine:
         self._monkeypatch.setattr(local, "answers", lambda path: True)
         self._monkeypatch.setattr(local, "ask", self._ask)
 
-    def _ask(self, path, command, **arguments):
+    def _ask(self, path, command, wait=control.TIMEOUT, **arguments):
         assert path == self.folder / "control"
         request = {**arguments, "command": command}
         self.asked.append(request)

@@ -96,8 +96,8 @@ def test_a_damaged_channel_is_refused_and_can_be_restored_or_accepted(daemon, mt
         mtnet("signals", "publish", "GBPUSD", str(number))
     mtnet("signals", "publish", "XAUUSD", "1", "--channel", "gold")
     file = str(tmp_path / "signals.backup")
-    assert mtnet("backup", file)[0] == 0
-    assert "no backup overwrites" in mtnet("backup", file)[2]
+    assert mtnet("signals", "backup", file)[0] == 0
+    assert "no backup overwrites" in mtnet("signals", "backup", file)[2]
     assert "Another mtnet runs" in mtnet("restore", file)[2]
     daemon.stop()
     damage(daemon)

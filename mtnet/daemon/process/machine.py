@@ -51,6 +51,7 @@ class Machine(MultiService):
         self.gc_policy = GcPolicy(reactor)
         self.gc_policy.setServiceParent(self)
         self.folder = DataFolder(data)
+        self.folder.check_restored()
         self.folder.check_space()
         now.compare_run(self.folder.last_run())
         now.compare_doubt(*self.folder.doubted_runs())

@@ -31,6 +31,7 @@ from mtnet.services.signals.protocol import SignalsFactory, open_sessions
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.upstream import source_service
 from mtnet.services.signals.verbs import SignalVerbs
+from mtnet.storage.files import replace_file
 
 is_frame = begins_with(b"<<")
 """Recognizes the first bytes of a classic publisher and of every client of dialect 2."""
@@ -46,6 +47,7 @@ class SignalsComponent:
     verbs = ("follow", "publish")
     silent = welcomes = True
     word = 0.0
+    obsolete = tuple(f"signals.{kind}" for kind in ("heads", "policy", "paused", "diverged"))
 
     def __init__(self, env: Environment) -> None:
         self._env, worker = env, env.worker()
@@ -80,7 +82,11 @@ class SignalsComponent:
         ]
 
     def backup(self, folder: Path) -> None:
-        """Copy the journal, as it is at one moment; the copy is verified."""
+        """Copy the journal, as it is at one moment, and what is kept beside it; it is verified."""
+        # First: a reduction that is owed leaves this file once the journal holds it.
+        for path in map(self._path.with_suffix, (".policy", ".diverged")):
+            if path.exists():
+                replace_file(folder / path.name, path.read_bytes())
         backup(self._path, folder / self._path.name)
 
     def start(self) -> None:

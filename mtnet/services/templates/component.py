@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class TemplatesComponent:
 
     verbs = ("fetch", "publish")
     silent = welcomes = False
+    obsolete = ()
 
     def __init__(self, env: Environment) -> None:
         self._env, settings = env, env.section
@@ -110,7 +112,8 @@ class TemplatesComponent:
     def backup(self, folder: Path) -> None:
         """Copy all versions; each file has its name once it is whole."""
         unfinished = shutil.ignore_patterns(f"*{TEMPORARY}")
-        shutil.copytree(self._folder, folder / self._folder.name, ignore=unfinished)
+        target = folder / self._folder.name
+        shutil.copytree(self._folder, target, copy_function=_copy, ignore=unfinished)
 
     def listing(self) -> list[dict[str, Any]]:
         """Return what is stored."""
@@ -119,3 +122,8 @@ class TemplatesComponent:
     def put(self, symbol: str, period: str, content: bytes) -> "Deferred[tuple[Version, bool]]":
         """Store a template, off the reactor."""
         return self._env.worker()(self.library.store, symbol, period, content, self._env.now())
+
+
+def _copy(source: str, target: str) -> None:
+    with suppress(FileNotFoundError):  # an old version, which a new one has replaced meanwhile
+        shutil.copy2(source, target)

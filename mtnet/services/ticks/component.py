@@ -60,6 +60,7 @@ class TicksComponent:
     datagram_verbs = ("send",)
     silent = welcomes = False
     word = 0.0
+    obsolete = ("ticks.taken",)
 
     def __init__(self, env: Environment) -> None:
         self._env, self.turn = env, env.section.turn

@@ -29,7 +29,7 @@ from mtnet.services.signals.journal.hash_chain import (
 from mtnet.services.signals.journal.schema import BACKUP, SCHEMA, fetch, rows
 from mtnet.services.signals.journal.transaction import new_row, next_epoch, read_row, write_row
 from mtnet.services.signals.journal.verify import POSITION, POSITIONS, Check, Progress, channels
-from mtnet.storage.files import sync
+from mtnet.storage.files import replace_file, sync
 from mtnet.storage.sqlite import FAILURES, wal_path
 
 
@@ -122,6 +122,18 @@ def restore(source: Path, path: Path, overwrite: bool = False) -> None:
     finally:
         for each in (partial, checkpoints):
             each.unlink(missing_ok=True)
+
+
+def renew(path: Path) -> None:
+    """
+    Make a journal of a backup, in place: verify it, begin new epochs, write its checkpoint file.
+
+    Raises:
+        JournalError: the backup is damaged or of a newer mtnet.
+        OSError, sqlite3.Error: the disk is full or failed.
+    """
+    _check_backup(path)
+    replace_file(checkpoints_path(path), disk.dump(_begin_epochs(path)))
 
 
 def adopt(connection: sqlite3.Connection, name: str, checkpoint: Checkpoint | None) -> Row | None:
