@@ -196,7 +196,9 @@ def _result(path: Path, line: bytes) -> Json:
     try:
         answer = msgspec.json.decode(line, type=dict[str, Json])
     except msgspec.DecodeError as error:
-        raise ClientError(f"What answers on {path} is no mtnet: {quote(line)}.") from error
+        raise ClientError(
+            f"Invalid answer on {path}: expected that of a mtnet daemon, got {quote(line)}."
+        ) from error
     if answer.get("ok") is not True:
         raise ClientError(str(answer.get("error", BROKEN)))
     return answer.get("result")

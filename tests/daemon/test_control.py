@@ -191,8 +191,8 @@ def test_ask_sends_one_line_and_returns_the_result(answering):
     ("answer", "sentence"),
     [
         (b'{"ok":false,"error":"No such ban."}\n', "No such ban."),
-        (b"220 ready\n", "is no mtnet"),
-        (b"[]\n", "is no mtnet"),
+        (b"220 ready\n", "expected that of a mtnet daemon"),
+        (b"[]\n", "expected that of a mtnet daemon"),
         (b'{"ok":true,"res', "broke off"),
         (b"", "broke off"),
     ],

@@ -41,4 +41,4 @@ def test_where_loopback_is_not_trusted_somebody_must_be_able_to_log_in(tmp_path)
 @pytest.mark.parametrize("codepage", ["cp0", "utf-16", "utf-7", "cp037", "hex", "idna"])
 def test_a_code_page_writes_ascii_as_ascii(tmp_path, codepage):
     (found,) = problems(tmp_path, f"signals.codepage={codepage}")
-    assert found.startswith(f"signals.codepage is '{codepage}'")
+    assert found.startswith(f"Invalid signals.codepage '{codepage}': expected")

@@ -147,7 +147,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise CertificateError(f"{path} cannot be read: {error.strerror}.") from error
     if len(data) > MOST:
-        raise CertificateError(f"{path} has more than {MOST} bytes and is no PEM file.")
+        raise CertificateError(f"Invalid PEM file {path}: expected at most {MOST} bytes.")
     return data
 
 

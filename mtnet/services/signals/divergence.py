@@ -2,7 +2,7 @@
 Detection of followers whose history of a channel differs from its journal.
 
 A copy of the data folder that was put back has the epoch of the original and fewer entries. The
-followers are the only ones who can tell. Pure: times are milliseconds since the Unix epoch, UTC.
+only followers can detect it. Pure: times are milliseconds since the Unix epoch, UTC.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from mtnet.errors import JournalError
 
 MAX_CLAIMS = 100
-"""Claims of each channel that are kept; the first of them says all that a person needs."""
+"""Claims of each channel that are kept; the first one is enough for a person."""
 
 
 class Claim(Struct, frozen=True):
@@ -22,10 +22,10 @@ class Claim(Struct, frozen=True):
     The history that one follower claims to know.
 
     Attributes:
-        after, h: the entry that it knows last, as in SUBSCRIBE; an empty `h` = it did not say.
+        after, h: the entry that it knows last, as in SUBSCRIBE; an empty `h` = it gave none.
         who: its login, name and address.
         last: the last entry of the journal at that time.
-        accepted: a person has said that the journal is right.
+        accepted: a person has confirmed the journal.
     """
 
     after: int
@@ -90,12 +90,12 @@ class Divergences:
         return True
 
     def accept(self, channel: str) -> None:
-        """Take the claims so far against a channel for settled."""
+        """Mark the claims so far against a channel as accepted."""
         found = self._channels[channel]
         found.claims = [replace(claim, accepted=True) for claim in found.claims]
 
     def reopen(self, channel: str, claims: Collection[Claim]) -> None:
-        """Take back that claims were settled."""
+        """Mark accepted claims as open again."""
         found = self._channels[channel]
         again = {(claim.after, claim.h) for claim in claims}
         found.claims = [
@@ -108,7 +108,7 @@ class Divergences:
         self._channels.pop(channel, None)
 
     def open(self, channel: str) -> list[Claim]:
-        """Return the claims against a channel that nobody has accepted."""
+        """Return the open claims against a channel."""
         found = self._channels.get(channel)
         return [] if found is None else [claim for claim in found.claims if not claim.accepted]
 

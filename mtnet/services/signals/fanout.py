@@ -1,4 +1,4 @@
-"""Everybody who is told what was stored, and in what order."""
+"""Fan-out of stored entries to followers, and its order."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
@@ -19,7 +19,7 @@ from mtnet.services.signals.model import Entry
 _log = Logger()
 
 SLICE = 5_000
-"""Deliveries to followers before other connections have their turn: about 20 ms."""
+"""Deliveries to followers in one slice, before other connections are served: about 20 ms."""
 
 
 class Batch:
@@ -55,14 +55,14 @@ class Batch:
 
 
 class ISubscriber(Interface):
-    """Somebody who is told each change of a channel's net positions once it is on disk."""
+    """Follower of the net positions of a channel; it gets each change once it is on disk."""
 
     def changed(change: Change) -> None:
         """Take one change; must neither block nor raise."""
 
 
 class ITail(Interface):
-    """Somebody who is told every entry of a channel once it is on disk."""
+    """Follower of the entries of a channel; it gets each one once it is on disk."""
 
     shared: SendQueue | None = Attribute(
         "Where frames go as they are, without `committed` being called; None = nowhere."
@@ -127,7 +127,7 @@ class Fanout:
         return sum(len(followers.get(channel, ())) for followers in kinds)
 
     def channels(self) -> set[str]:
-        """Return the channels that somebody follows or followed."""
+        """Return the channels that have or had followers."""
         return {*self._subscribers, *self._tails, *self._groups}
 
     def send(self, channel: str, batch: Batch, changes: Iterable[Change]) -> None:

@@ -43,7 +43,7 @@ class Histories:
                 self._divergences.load(self._path.read_bytes())
         except (OSError, JournalError) as error:
             raise JournalError(
-                f"{self._path} does not say which histories went back: {error}."
+                f"{self._path} does not name the histories that went back: {error}."
             ) from error
         for sentence in self.sentences():
             self.log.error("{sentence}.", sentence=sentence)
@@ -65,10 +65,10 @@ class Histories:
 
     async def accept(self, channel: str) -> None:
         """
-        Take the journal for right: the claims so far are no alarm any more.
+        Accept the journal as correct: the claims so far raise no alarm any more.
 
         Raises:
-            WireError: `channel`; nobody claims anything.
+            WireError: `channel`; there are no claims.
             JournalError: the disk does not keep it.
         """
         claims = self._divergences.open(channel)

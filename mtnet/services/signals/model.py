@@ -100,7 +100,7 @@ class State(Struct, frozen=True):
         seq: of the last entry; 0 = nothing was ever stored.
         h: of that entry, see `Entry`; zeros where nothing was stored.
         oldest: the first entry of this epoch that is kept; `seq` + 1 when there is none.
-        positions: what stands, and what went flat of late, by rising seq.
+        positions: open positions and recently closed ones, by rising seq.
     """
 
     epoch: str

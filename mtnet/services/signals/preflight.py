@@ -20,8 +20,8 @@ def check(section: Any, endpoints: Sequence[str], reactor: Any) -> None:
     """
     if not _is_codepage(section.codepage):
         raise ConfigError(
-            f"signals.codepage is {section.codepage!r}, which is no text encoding that "
-            "writes ASCII as ASCII; cp1252 or cp1251 would be one."
+            f"Invalid signals.codepage {section.codepage!r}: expected a text encoding that "
+            "contains ASCII. Example: cp1252"
         )
     for name, source in section.sources.items():
         _check_source(name, source.connect, reactor)
@@ -38,13 +38,13 @@ def _check_source(name: str, text: str, reactor: Any) -> None:
         clientFromString(reactor, text)
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise ConfigError(
-            f"signals.sources.{name}.connect is {text!r}, which is no client "
-            f"endpoint ({error}); tcp:192.0.2.7:8081 would be one."
+            f"Invalid signals.sources.{name}.connect {text!r}: expected a client endpoint "
+            f"({error}). Example: tcp:192.0.2.7:8081"
         ) from error
 
 
 def _is_codepage(name: str) -> bool:
-    """Say whether an encoding is one of text, and keeps ASCII, the marks of frames, as it is."""
+    """Return whether a text encoding keeps ASCII, the marks of frames, as it is."""
     try:
         return ASCII.encode(name) == ASCII.encode() and ASCII.encode().decode(name) == ASCII
     except (LookupError, UnicodeError):

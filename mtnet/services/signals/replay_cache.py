@@ -32,13 +32,13 @@ class ReplayCache:
     """
     Those who were cut off together have missed the same: it is read and encoded once for all.
 
-    It is read from the disk when it is asked for first, and grows by what is told from then on.
+    It is read from the disk on first use, and grows with each entry sent from then on.
     What is older is read in pages that begin at the same places for everybody.
 
     Args:
-        last: the entry that was told last.
+        last: the entry that was sent last.
         most: entries that are kept; 0 = everybody reads from the disk.
-        read: asks the disk; what it gives may not be told yet.
+        read: reads the disk; its entries may not be sent yet.
     """
 
     def __init__(self, last: int, most: int, read: Read) -> None:
@@ -52,7 +52,7 @@ class ReplayCache:
         self._loaded = most == 0
 
     def extend(self, entries: list[Entry]) -> None:
-        """Take what is told now."""
+        """Add entries that are sent now."""
         if entries[0].seq != self._last + 1:
             self._entries, self._frames = [], []
         self._entries += entries
@@ -73,7 +73,7 @@ class ReplayCache:
 
     async def read(self, after: int) -> Batch:
         """
-        Return the same from the disk, without what is not told yet.
+        Return the same from the disk, without entries that are not sent yet.
 
         Raises:
             PrunedError: the first of them is kept no longer.
@@ -126,13 +126,13 @@ class ReplayCache:
         return self._last - len(self._entries)
 
     def _load(self) -> "Deferred[None]":
-        """Return what fires once the disk was asked; whoever comes meanwhile waits for the same."""
+        """Return a Deferred of the read from disk; concurrent callers share one read."""
         waiting: Deferred[None] = Deferred()
         if self._waiting is not None:
             self._waiting.append(waiting)
             return waiting
         self._waiting = [waiting]
-        # What cannot be read is told to those who then ask for it themselves.
+        # A read that failed is repeated, and reported, by each caller for itself.
         reading = self._read(max(0, self._before - self._most), self._most)
         reading.addCallbacks(self._prepend, lambda failure: None).addBoth(self._go_on)
         return waiting
@@ -196,7 +196,7 @@ class TurnBudget:
 
 class ReplayCaches:
     """
-    Those of all channels that somebody came back to.
+    Replay caches of all channels, created on first use.
 
     Attributes:
         budget: what of the reactor's time is theirs.
@@ -225,10 +225,10 @@ class ReplayCaches:
         return self._caches[name]
 
     def forget(self, channel: str) -> None:
-        """Read a channel anew: it has another journal now."""
+        """Drop the cache of a channel: it has another journal now."""
         self._caches.pop(channel, None)
 
     def extend(self, channel: str, entries: list[Entry]) -> None:
-        """Take what is told now."""
+        """Add entries that are sent now."""
         if channel in self._caches:
             self._caches[channel].extend(entries)

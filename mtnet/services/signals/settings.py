@@ -53,13 +53,13 @@ class SignalSettings(Section, frozen=True):
     """Between two frames to a classic follower, which reads once a second and keeps the
     last frame of what it read; 0 = no pacing."""
     repeat: Seconds = 60.0
-    """How often a classic follower is told the whole state again; 0 = never."""
+    """How often a classic follower is sent the whole state again; 0 = never."""
     resend_after: tuple[Seconds, ...] = (10.0, 30.0)
-    """When a change is told again to a classic follower, which may miss any one frame."""
+    """When a change is sent again to a classic follower, which may miss any one frame."""
     repeat_closed: Seconds = 900.0
     """How long a symbol that went flat stays in the repeat cycle."""
     remember: Seconds = 7 * DAY
-    """How long a flat symbol is told to new connections, at most twice to each."""
+    """How long a flat symbol is sent to new connections, at most twice to each."""
     retry: Positive = 1.0
     """Between two attempts to store what the disk refused."""
     stalled: Positive = 60.0

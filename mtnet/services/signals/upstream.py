@@ -20,7 +20,7 @@ from mtnet.session.grammar import FrameDecoder
 
 
 class SourceProtocol(Protocol):
-    """Reads the frames of a classic SignalServer, which are sent to whoever connects."""
+    """Client of a classic SignalServer, which sends its frames to every connection."""
 
     log = Logger()
     transport: Transport  # type: ignore[assignment]
@@ -48,7 +48,7 @@ class SourceProtocol(Protocol):
             for payload in self._decoder.feed(data):
                 self._frame(payload)
             if self._decoder.unframed and not self._decoder.unfinished:
-                self._warn(f"It sends what is no frame: {quote(self._decoder.unframed)}")
+                self._warn(f"Bytes outside of frames: {quote(self._decoder.unframed)}")
         except FrameError as error:
             self._warn(str(error))
             self.transport.abortConnection()

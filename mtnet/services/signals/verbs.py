@@ -274,7 +274,7 @@ class SignalClient:
     def welcomed(self) -> dict[str, str]:
         self.subscriptions.drop_denied()
         epoch = self._access.signals.epoch("main")
-        self._end_publishing(True)  # a publisher that was fenced begins anew
+        self._end_publishing(True)  # a publisher that was fenced starts again
         self._access.forget_refused()
         self._access.session.throttle.resume("disk")
         self._access.signals.sessions[self] = None

@@ -259,7 +259,7 @@ def test_what_was_accepted_before_stays_so_when_the_disk_keeps_no_more(rolled_ba
 def test_a_file_of_claims_that_cannot_be_read_is_named(start, tmp_path):
     start()
     (tmp_path / "data" / "signals.diverged").write_bytes(b"{")
-    with pytest.raises(JournalError, match=r"signals\.diverged does not say which histories"):
+    with pytest.raises(JournalError, match=r"signals\.diverged does not name the histories"):
         start()
 
 

@@ -30,7 +30,7 @@ def test_a_backup_is_whole_and_for_its_owner_alone_and_never_overwrites(journal,
 def test_a_damaged_journal_is_not_backed_up_as_if_it_were_whole(journal, path, tmp_path):
     journal.commit(numbered(1, 5))
     shell(path, "DELETE FROM entry WHERE seq = 2")
-    with pytest.raises(JournalError, match=r"no whole copy and is removed: .* entry 2"):
+    with pytest.raises(JournalError, match=r"is incomplete and is removed: .* entry 2"):
         backup(path, tmp_path / "backup")
     assert not list(tmp_path.glob("backup*"))
 
@@ -128,8 +128,8 @@ def test_every_byte_of_a_backup_counts_or_is_harmless(journal, path, tmp_path):
     [
         (["PRAGMA user_version = 99"], "schema 99 of a newer mtnet"),
         (["PRAGMA user_version = 1"], "schema 1 of an older mtnet"),
-        (["DROP TABLE heads"], "is no whole backup: no such table"),
-        (["DELETE FROM heads"], "is no whole backup"),
+        (["DROP TABLE heads"], "is incomplete: no such table"),
+        (["DELETE FROM heads"], "is incomplete"),
         (["DELETE FROM channel"], "channel main: it is lost"),
         (["DELETE FROM known"], "is damaged and is not restored"),
     ],

@@ -72,4 +72,4 @@ def test_what_a_source_sends_without_a_frame_is_shown_once(env, warnings):
     assert warnings() == []
     protocol = attach(env)
     protocol.dataReceived("<<XAUUSD|1>>".encode("utf-16-le"))
-    assert "what is no frame: '<\\x00<" in warnings()[0]["what"]
+    assert "Bytes outside of frames: '<\\x00<" in warnings()[0]["what"]

@@ -2,7 +2,7 @@
 The checkpoint file: how far each channel had come, beside the journal and not within.
 
 SQLite drops a damaged end of its write-ahead log in silence. What it shows then is whole and
-old, and nothing within it can tell; a second file can. It is written after a commit returned,
+old, and nothing within it shows that; a second file does. It is written after a commit returned,
 and not forced onto the platter: the log was, so what is here can only lag, and a lag is mended
 when the journal is opened. Heads that are ahead of the journal mean that its end is lost.
 

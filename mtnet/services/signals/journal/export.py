@@ -22,7 +22,7 @@ def export(path: Path, channel: str | None = None) -> Iterator[Entry]:
 
     Raises:
         ClientError: there is no such journal or channel.
-        JournalError: an entry is not what was written; the sentence says where.
+        JournalError: an entry is not what was written; the error names the place.
     """
     if not path.exists():
         raise ClientError(f"There is no journal {path}; --data names the daemon's folder.")

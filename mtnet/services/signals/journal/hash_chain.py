@@ -42,7 +42,7 @@ class _Line(Struct, array_like=True, frozen=True):
 
 class Row(Struct, frozen=True):
     """
-    A channel, as its row tells it.
+    Row of a channel.
 
     Attributes:
         since: the last entry before this epoch began; no follower may ask for that or older.
@@ -123,7 +123,7 @@ def decode(channel: str, body: bytes, hash: bytes) -> tuple[str, Entry]:
     Return the epoch and the entry of a line whose hash was found right.
 
     Raises:
-        DamageError: it is no such line, or of another channel.
+        DamageError: the line is invalid, or of another channel.
     """
     try:
         line = _line.decode(body)
@@ -157,7 +157,7 @@ def link(before: bytes, body: bytes) -> bytes:
 
 
 def short(hash: bytes) -> str:
-    """Return what followers are told of a hash: enough to tell two histories apart."""
+    """Return the short form of a hash for followers: enough to distinguish two histories."""
     return hash[:4].hex()
 
 
@@ -183,7 +183,7 @@ def decode_row(name: str, body: bytes, digest: bytes) -> Row:
 
 
 def checkpoint_of(row: Row, digest: bytes | None = None) -> Checkpoint:
-    """Return what the checkpoint file is told of a channel, whose row has this digest."""
+    """Return the checkpoint of a channel whose row has this digest."""
     proof = encode_row(row)[1] if digest is None else digest
     return Checkpoint(row.name, row.epoch, row.seq, row.revision, row.hash, proof)
 
@@ -192,7 +192,7 @@ def prove_id(draft: Entry, seq: int) -> bytes:
     """
     Return the hash of an id, the entry that it was stored as, and its content.
 
-    When a draft came is no part of its content, and neither is the order of its fields.
+    The time of a draft and the order of its fields are not part of its content.
     """
     # 0.50 is 0.5, and so must be its text.
     volume = str(draft.volume.normalize() if draft.volume else 0)

@@ -87,7 +87,7 @@ class Journal:
 
     @property
     def needs_recovery(self) -> bool:
-        """Whether a call failed, and what came of it is not known."""
+        """Whether a call failed with unknown outcome."""
         return not self._settled
 
     def load(self) -> Loaded:
@@ -102,7 +102,7 @@ class Journal:
 
     def recover(self, known: Mapping[str, int]) -> list[Entry]:
         """
-        Open the journal anew after a call failed, and find out what came of it.
+        Reopen the journal after a call failed, and find out whether it was stored.
 
         Args:
             known: the last entry of each channel that the caller knows to be stored.
@@ -173,7 +173,7 @@ class Journal:
 
         Raises:
             PrunedError: the first of them is kept no longer.
-            JournalError: they are not what was written; the sentence says where.
+            JournalError: they are not what was written; the error names the place.
             WireError: `channel`; there is none of this name.
         """
         return self._look(channel, lambda c, row: read_entries(c, row, after, limit))
@@ -302,7 +302,7 @@ class Journal:
             deep: whether SQLite checks its pages too, all in one last step.
 
         Raises:
-            JournalError: the journal was closed or opened anew meanwhile.
+            JournalError: the journal was closed or reopened meanwhile.
         """
         if self._database.exclusive:
             raise JournalError(f"The disk of {self.path} is full; it is checked later.")
@@ -364,7 +364,7 @@ class Journal:
             raise JournalError(
                 f"{self.path} is empty or of an older mtnet, and {self._checkpoints.path} "
                 f"knows the channels {', '.join(lost)}: the journal is lost. Restore a backup, "
-                "or remove the checkpoint file to begin anew."
+                "or remove the checkpoint file to make a new one."
             )
         if version:
             raise JournalError(

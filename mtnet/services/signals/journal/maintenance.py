@@ -106,7 +106,7 @@ def restore(source: Path, path: Path, overwrite: bool = False) -> None:
     _check_backup(source)
     if not overwrite and _holds_signals(path):
         raise JournalError(
-            f"{path} holds signals and is not replaced; move it away, or say that it may be lost."
+            f"{path} holds signals and is not replaced; move it away, or allow its loss."
         )
     partial = path.with_name(f"{path.name}.restoring")
     checkpoints = path.with_name(f"{path.name}.restoring-heads")
@@ -253,7 +253,7 @@ def _seal(partial: Path, found: dict[str, Checkpoint]) -> None:
     with closing(_open(partial, "rw")) as connection:
         for progress in Check(connection, found).run():
             for finding in progress.findings:
-                raise JournalError(f"{partial} is no whole copy and is removed: {finding}.")
+                raise JournalError(f"The copy {partial} is incomplete and is removed: {finding}.")
         found_rows = [read_row(connection, name) for name in channels(connection)]
         data = disk.dump(checkpoint_of(row) for row in found_rows if row is not None)
         connection.execute("BEGIN IMMEDIATE")
@@ -272,7 +272,7 @@ def _check_backup(source: Path) -> None:
                 for finding in progress.findings:
                     raise JournalError(f"{source} is damaged and is not restored: {finding}.")
         except (*FAILURES, IndexError) as error:
-            raise JournalError(f"{source} is no whole backup: {error}.") from error
+            raise JournalError(f"The backup {source} is incomplete: {error}.") from error
 
 
 def _holds_signals(path: Path) -> bool:

@@ -74,6 +74,6 @@ class Scrubber:
         self.findings = found
 
     def _broken_off(self, failure: Failure) -> None:
-        # After a failed commit the journal is opened anew; the next day is soon enough.
+        # After a failed commit the journal is reopened; the next day is soon enough.
         if not failure.check(CancelledError, JournalError):
             self.log.failure("The journal could not be checked.", failure)

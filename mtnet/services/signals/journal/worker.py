@@ -219,7 +219,7 @@ class JournalWorker:
 
     def causes(self, refused: str | None) -> list[str]:
         """
-        Return what somebody must act on, a sentence each.
+        Return the problems that need a person, a sentence each.
 
         Args:
             refused: why the disk takes no commit.
@@ -236,7 +236,7 @@ class JournalWorker:
         return [*filter(None, known), *sentences, *self.scrubber.findings]
 
     def damage(self) -> list[str]:
-        """Name the channels that are damaged, and say what else is."""
+        """Return the names of damaged channels, and other damage."""
         return [*sorted(self.journal.damaged), *self.scrubber.findings]
 
     def redact(self, text: str) -> str:
