@@ -5,7 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.logger import Logger
 
 from mtnet.daemon.environment import Environment, Worker
 from mtnet.errors import ConfigError
@@ -25,6 +26,8 @@ class Components:
         services: by name, in the order of building.
         workers: the threads of each, in the order of their making.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -100,6 +103,15 @@ class Components:
             await maybeDeferred(service.start)
 
     async def stop(self) -> None:
-        """Stop every component, the last one first."""
-        for service in reversed(self.services.values()):
-            await maybeDeferred(service.stop)
+        """
+        Stop every component, the last one first.
+
+        None waits for another: when the disk of one does not answer, the others still store
+        everything.
+        """
+        await DeferredList([self._stop(name) for name in reversed(self.services)])
+
+    def _stop(self, name: str) -> "Deferred[Any]":
+        text = "The component {name} could not stop."
+        stopped: Deferred[Any] = maybeDeferred(self.services[name].stop)
+        return stopped.addErrback(lambda failure: self.log.failure(text, failure, name=name))

@@ -116,14 +116,22 @@ def test_two_commands_of_one_name_are_refused(components):
         components.commands()
 
 
-def test_they_start_in_order_and_stop_in_the_opposite_one_each_after_the_last(components, events):
+def test_they_start_in_order_and_stop_in_the_opposite_one_without_waiting(components, events):
     Deferred.fromCoroutine(components.start())
     stopped = Deferred.fromCoroutine(components.stop())
-    assert events == ["start one", "start two", "stop two"]
+    assert events == ["start one", "start two", "stop two", "stop one"]
     components.services["two"].stopped.callback(None)
-    assert events[-1] == "stop one"
+    assert not stopped.called
     components.services["one"].stopped.callback(None)
     assert stopped.called
+
+
+def test_a_component_that_cannot_stop_is_logged_and_keeps_no_other_from_it(components, log):
+    stopped = Deferred.fromCoroutine(components.stop())
+    components.services["two"].stopped.errback(OSError("The disk is gone."))
+    components.services["one"].stopped.callback(None)
+    assert stopped.called
+    assert [each["name"] for each in log if "could not stop" in each["log_format"]] == ["two"]
 
 
 def test_the_daemons_own_view_has_no_components(components):
