@@ -518,7 +518,7 @@ def test_the_list_of_each_terminal_is_always_told(report):
     assert found.level == NOTE
 
 
-def test_who_writes_programs_is_told_of_plain_ports_and_of_tls():
+def test_hints_for_programmers_name_plain_ports_and_tls():
     plain = " ".join(each.text for each in all_of([PortReport("192.0.2.7", 8082, service="ticks")]))
     assert "SocketTlsHandshake fails with error 5274" in plain
     assert "Datagrams are never answered" in plain

@@ -62,7 +62,7 @@ def test_entries_of_another_journal_without_its_positions_are_not_handed_out(har
     assert follower.line.connection.client.aborted
 
 
-def test_who_comes_later_is_told_the_whole_truth(harness):
+def test_a_later_follower_gets_the_whole_state(harness):
     provider = harness.publisher()
     for symbol, volume in (("A", "1"), ("B", "2"), ("A", "0")):
         provider.publish(symbol, volume)

@@ -207,7 +207,7 @@ def test_a_channel_that_was_refused_is_asked_for_again_with_growing_delays(harne
     assert harness.names == ["error", "snapshot", "blind", "synced"]
 
 
-def test_who_is_denied_a_channel_logs_in_again_as_rights_come_with_a_login(harness):
+def test_a_follower_that_is_denied_a_channel_logs_in_again(harness):
     harness.server.answer = lambda asked: messages.error("denied", "Not yours.", channel="main")
     harness.follow(login=Login("joe", "canary"))
     for _ in range(600):
@@ -257,7 +257,7 @@ def test_an_error_about_something_else_ends_no_subscription(harness):
     assert len(harness.server.asked) == 1
 
 
-def test_who_is_replaced_by_a_session_of_the_same_account_waits_ten_minutes(harness):
+def test_a_follower_replaced_by_its_own_account_waits_ten_minutes(harness):
     harness.follow()
     harness.say(messages.error("sessions", "Another session took over."))
     harness.line.connection.cut()

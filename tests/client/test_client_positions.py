@@ -412,7 +412,7 @@ def test_a_clock_that_is_set_closes_nothing_early(monkeypatch):
     assert account.published == []
 
 
-def test_who_publishes_beside_another_cannot_say_what_that_one_holds():
+def test_a_second_publisher_cannot_state_the_positions_of_the_first():
     with pytest.raises(ClientError, match="take"):
         Harness(positions=list, take="0")
 

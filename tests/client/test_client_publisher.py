@@ -185,7 +185,7 @@ def test_a_channel_is_taken_only_when_it_is_free(harness):
     assert takes(harness) == ["free"]
 
 
-def test_who_takes_nothing_over_never_does():
+def test_a_publisher_with_take_0_never_takes_over():
     harness = Harness(take="0")
     harness.publish("A", "1")
     harness.settle()

@@ -355,13 +355,13 @@ def test_stopping_tells_those_who_wait_that_not_all_is_stored(harness):
     assert not harness.clock.getDelayedCalls()
 
 
-def test_who_waits_behind_a_stop_learns_it_too(harness):
+def test_a_wait_behind_a_stop_ends_with_it(harness):
     harness.send(ONE)
     harness.sender.stopService()
     assert "was stopped" in Outcome(harness.sender.synced()).sentence
 
 
-def test_who_gave_up_waiting_disturbs_nobody(harness):
+def test_a_cancelled_wait_disturbs_no_other(harness):
     harness.send(ONE)
     given_up, other = harness.sender.synced(), Outcome(harness.sender.synced())
     given_up.addErrback(lambda _: None)

@@ -126,7 +126,7 @@ def test_a_request_that_grows_too_long_ends_the_connection():
     assert caller.transport.disconnecting
 
 
-def test_who_asks_and_does_not_read_is_not_read_either():
+def test_a_client_that_does_not_read_answers_is_not_read():
     answered = []
     caller = Caller(status=answered.append)
     write = caller.transport.writeSequence

@@ -96,7 +96,7 @@ def test_a_file_that_is_no_export_is_one_sentence(tmp_path):
     assert complained.startswith(f"mtnet: {file} is not an export of ticks")
 
 
-def test_who_stops_reading_ends_it(tmp_path):
+def test_a_reader_that_stops_ends_the_demo(tmp_path):
     process = start("demo", "--seconds", 60, TMPDIR=str(tmp_path))
     process.stdout.readline()
     process.stdout.close()

@@ -38,7 +38,7 @@ def test_strangers_in_a_rush_are_not_heard_and_others_are_a_second_later(barrier
     assert come(daemon, "198.51.100.9")
 
 
-def test_whom_we_know_comes_in_through_any_rush(barrier):
+def test_known_networks_are_admitted_in_any_rush(barrier):
     daemon = barrier("access.max_unauthenticated_per_second=1")
     daemon.accounts.logged_in("alice", "192.0.2.1", daemon.env.now())
     for number in range(5):

@@ -68,7 +68,7 @@ def harness(clock):
             transport.handle.close()
 
 
-def test_whoever_is_behind_keeps_nobody_waiting_and_misses_nothing(harness):
+def test_a_slow_member_delays_nobody_and_misses_nothing(harness):
     here = harness("abc")
     here.transports["b"].handle.room = 2
     here.say(b"news")
@@ -131,7 +131,7 @@ def test_between_two_slices_anybody_may_come_go_or_fall_behind(harness):
     assert here.heard() == {"a": b"news", "b": b"", "c": b"first news", "d": b"news", "e": b""}
 
 
-def test_whoever_comes_back_between_two_slices_is_told_only_what_is_shouted_later(harness):
+def test_a_member_that_rejoins_between_two_slices_gets_only_later_broadcasts(harness):
     here = harness("ab")
     broadcast = here.broadcast(b"1")
     here.group.discard("b")
@@ -166,7 +166,7 @@ def test_one_connection_may_be_in_several_crowds(clock, harness):
     assert here.heard() == {"a": b"1235"}
 
 
-def test_whoever_has_left_is_not_let_in_again_by_its_socket(harness):
+def test_a_member_that_left_does_not_rejoin_when_its_socket_is_writable(harness):
     here = harness("ab")
     here.group.discard("a")
     here.transports["a"].handle.room = 0
@@ -176,7 +176,7 @@ def test_whoever_has_left_is_not_let_in_again_by_its_socket(harness):
     assert here.heard() == {"a": b"mine", "b": b"news"}
 
 
-def test_whoever_is_closed_is_told_no_more(harness):
+def test_a_closed_member_gets_nothing_more(harness):
     here = harness("ab")
     here.queues["a"].close(b"bye")
     here.say(b"news")
@@ -184,7 +184,7 @@ def test_whoever_is_closed_is_told_no_more(harness):
     assert here.heard() == {"a": b"bye", "b": b"news"}
 
 
-def test_who_is_in_it_can_be_asked(harness):
+def test_membership_can_be_queried(harness):
     here = harness("ab")
     here.group.discard("a")
     here.group.discard("a")
@@ -193,7 +193,7 @@ def test_who_is_in_it_can_be_asked(harness):
     )  # fmt: skip
 
 
-def test_whoever_overflows_is_told_nothing_behind_what_was_dropped(clock):
+def test_a_member_that_overflows_gets_nothing_after_a_dropped_message(clock):
     """Also when the socket takes all that waits before the overflow is dealt with."""
     transport, group = TcpTransport(clock), BroadcastGroup()
     queue = SendQueue(transport, clock, 100_000, lambda: queue.close(b"<<ERROR>>"))
@@ -222,7 +222,7 @@ class Watched(SendQueue):
     __slots__ = "__weakref__"
 
 
-def test_who_leaves_is_held_by_nothing(clock):
+def test_a_member_that_left_is_not_referenced(clock):
     transport, group = TcpTransport(clock), BroadcastGroup()
     queue = Watched(transport, clock, 100, transport.abortConnection)
     transport.turn()

@@ -195,9 +195,7 @@ def test_a_drip_does_not_move_the_deadline(serve, notes, clock):
     assert client.transport.disconnected
 
 
-def test_who_comes_when_there_are_too_many_takes_the_place_of_the_longest_silent(
-    serve, notes, warnings
-):
+def test_a_new_handshake_above_the_limit_replaces_the_one_idle_longest(serve, notes, warnings):
     server = serve(notes, "tls.max_handshakes=3")
     speaks, silent, other = server.dial(), server.dial(), server.dial()
     speaks.protocol.dataReceived(hello_of(speaks))
@@ -242,7 +240,7 @@ def test_a_crowd_that_drips_ends_no_handshake_of_others(serve, notes):
     assert not honest.transport.disconnected
 
 
-def test_who_goes_without_a_word_fills_no_log(serve, notes, warnings):
+def test_a_handshake_that_ends_without_a_byte_is_not_logged(serve, notes, warnings):
     serve(notes).dial().hang_up()
     assert warnings() == []
 

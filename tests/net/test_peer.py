@@ -46,7 +46,7 @@ def guarded(daemon, service="signals", endpoint="tcp:1"):
     return Pipeline(daemon.env, None).wrap(listener, daemon.factory(service, endpoint))
 
 
-def test_who_is_banned_is_closed_before_a_byte_is_read(daemon):
+def test_a_banned_network_is_closed_before_a_byte_is_read(daemon):
     factory = guarded(daemon)
     assert factory.buildProtocol(PEER) is not None
     barred(daemon)
@@ -60,13 +60,13 @@ def test_where_somebody_logged_in_before_a_ban_closes_no_door(daemon):
     assert guarded(daemon).buildProtocol(PEER) is not None
 
 
-def test_whom_the_owner_has_banned_is_kept_out_wherever_else_people_logged_in(daemon):
+def test_a_manual_ban_holds_in_spite_of_logins_from_the_network(daemon):
     daemon.accounts.logged_in("alice", LOCAL["peer"], daemon.env.now())
     daemon.env.access.bans.add("127.9.0.0/16", 60, daemon.clock.seconds())
     assert guarded(daemon).buildProtocol(PEER) is None
 
 
-def test_whom_the_owner_has_banned_is_here_no_longer(daemon):
+def test_a_manual_ban_closes_the_connections_of_the_network(daemon):
     terminals = [daemon.dial("signals"), daemon.dial("ticks"), daemon.dial("web")]
     other = daemon.dial("signals", peer="127.8.8.8")
     daemon.env.access.bans.add("127.9.0.0/16", 60, daemon.clock.seconds())
@@ -172,7 +172,7 @@ def test_strangers_make_room_for_others(tmp_path, clock, service):
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
-def test_who_comes_may_be_the_one_that_has_to_go(daemon, service):
+def test_a_new_connection_may_be_the_one_that_is_evicted(daemon, service):
     few = Connections(total=9, network=9, unauthenticated=1)
     daemon.env.access.limiters[service] = limiter = ConnectionLimiter(few, 100, chance=lambda: 0.99)
     terminal = daemon.dial(service)
@@ -316,7 +316,7 @@ def test_a_certificate_of_a_disabled_account_is_a_stranger_s(secure, clock):
     assert b" 401 " in client.received()
 
 
-def test_who_came_by_a_certificate_goes_when_its_account_does(secure):
+def test_a_connection_with_a_certificate_is_closed_with_its_account(secure):
     server = secure("signals")
     client = server.dial("carol.example")
     server.daemon.change("carol", grants=["follower"], disabled=True)
@@ -361,7 +361,9 @@ def test_what_was_not_done_in_time_while_we_were_held_up_is_no_offence(daemon, c
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks"])
-def test_who_waits_for_a_login_that_waits_for_us_is_not_late(daemon, clock, monkeypatch, service):
+def test_the_login_deadline_does_not_count_the_wait_for_our_check(
+    daemon, clock, monkeypatch, service
+):
     monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: Deferred())
     terminal = daemon.dial(service)
     said = {"signals": hello("alice") + b"<<PUBLISH|id=", "ticks": b"LOGIN: alice horse\r\n"}

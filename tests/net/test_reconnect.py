@@ -30,7 +30,7 @@ class Deaf:
 
 
 @pytest.mark.parametrize(("turned_away", "wait"), [(0, 1), (3, 3)])
-def test_whoever_is_turned_away_waits_as_if_nobody_was_there(turned_away, wait):
+def test_a_refused_client_waits_as_long_as_without_a_server(turned_away, wait):
     clock = Clock()
     deaf = Deaf(clock)
     stay_connected(deaf, Factory(), clock, lambda: turned_away, float).startService()

@@ -117,7 +117,7 @@ def test_those_who_wait_for_room_get_it_one_by_one(peer):
     assert peer.read() == b"2" * PIECE
 
 
-def test_who_waits_for_room_may_give_up(peer):
+def test_a_wait_for_room_can_be_cancelled(peer):
     peer.fill()
     gave_up, first, second = [], peer.queue.when_empty(), peer.queue.when_empty()
     first.addErrback(lambda failure: gave_up.append(failure.check(CancelledError)))
@@ -127,7 +127,7 @@ def test_who_waits_for_room_may_give_up(peer):
     assert second.called
 
 
-def test_who_gets_room_may_make_the_others_give_up(peer):
+def test_a_callback_that_gets_room_can_cancel_the_other_waits(peer):
     peer.fill()
     first, second = peer.queue.when_empty(), peer.queue.when_empty()
     second.addErrback(lambda failure: failure.trap(CancelledError))

@@ -84,7 +84,7 @@ def test_each_has_its_turn_before_any_has_a_second(clock, turns, failures):
     assert sorted(done[:3]) == sorted(done[3:]) == ["a", "b", "c"]
 
 
-def test_who_comes_while_another_works_waits_for_one_unit_of_it(clock, turns, failures):
+def test_new_work_waits_for_one_unit_of_the_running_work(clock, turns, failures):
     done = []
     turns.run(work(clock, done, "flood", 1_000, TURN), failures.append)
     for _ in range(5):

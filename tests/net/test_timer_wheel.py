@@ -55,7 +55,7 @@ def test_many_have_one_timer(clock, wheel):
     assert not clock.getDelayedCalls()
 
 
-def test_who_has_left_is_not_woken(clock, wheel):
+def test_a_removed_timer_does_not_fire(clock, wheel):
     timed, other = Timed(clock), Timed(clock)
     slot = wheel.add(timed, 1)
     assert wheel.add(other, 1) is slot
@@ -73,7 +73,7 @@ def test_when_all_have_left_there_is_no_timer(clock, wheel):
     assert not clock.getDelayedCalls()
 
 
-def test_who_comes_when_those_before_it_have_left_is_woken_in_time(clock, wheel):
+def test_a_timer_added_after_others_were_removed_fires_in_time(clock, wheel):
     wheel.discard(first := Timed(clock), wheel.add(first, 1))
     for when in (3, 2):
         wheel.add(later := Timed(clock), when)
@@ -90,7 +90,7 @@ def test_one_who_is_woken_may_take_another_from_the_wheel(clock, wheel):
     assert len(one.woken + other.woken) == 1
 
 
-def test_who_is_woken_may_wait_anew_also_for_a_time_that_is_past(clock, wheel):
+def test_a_timer_that_fires_can_be_set_again_also_for_a_past_time(clock, wheel):
     again = Timed(clock, lambda: len(again.woken) < 4 and wheel.add(again, 1))
     wheel.add(again, 1)
     run(clock, 2)

@@ -94,7 +94,7 @@ def verbs(heard):
     return [verb for verb, _ in heard]
 
 
-def test_who_knows_nothing_is_sent_the_whole_truth(port):
+def test_a_client_without_history_is_sent_a_snapshot(port):
     port = port()
     port.store(2)
     port.store(1, "EURUSD")
@@ -110,7 +110,7 @@ def test_who_knows_nothing_is_sent_the_whole_truth(port):
 
 
 @pytest.mark.parametrize("after", range(5))
-def test_who_knows_the_journal_is_sent_what_came_later(port, after):
+def test_a_client_with_history_is_sent_later_entries(port, after):
     port = port()
     port.store(4)
     client = port.dial()
@@ -125,7 +125,7 @@ def test_who_knows_the_journal_is_sent_what_came_later(port, after):
     ["epoch=00000000000000aa|after=2", "after=2", "epoch={}", "epoch={}|after=5"],
     ids=["another journal", "no journal", "no number", "a number that is not there"],
 )
-def test_who_does_not_know_this_journal_is_sent_a_snapshot(port, known):
+def test_a_client_with_another_history_is_sent_a_snapshot(port, known):
     port = port()
     port.store(4)
     client = port.dial()
@@ -133,7 +133,7 @@ def test_who_does_not_know_this_journal_is_sent_a_snapshot(port, known):
     assert verbs(client.heard())[0] == "SNAPSHOT"
 
 
-def test_who_asks_for_what_is_kept_no_longer_is_sent_a_snapshot(port):
+def test_a_client_that_asks_for_pruned_entries_is_sent_a_snapshot(port):
     port = port("signals.retain=10")
     port.store(2_000)
     client = port.dial()
@@ -230,7 +230,7 @@ def test_a_second_subscription_replaces_the_filter(port):
     assert [f["symbol"] for _, f in client.heard("SIGNAL")] == ["B"]
 
 
-def test_who_unsubscribes_is_told_nothing_more(port):
+def test_a_client_that_unsubscribes_gets_nothing_more(port):
     port = port()
     client = port.dial()
     client.say("SUBSCRIBE|channel=main")

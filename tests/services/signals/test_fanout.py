@@ -104,9 +104,7 @@ def test_a_slice_is_no_longer_when_one_telling_ends_in_it(harness, slices, clock
     assert [who for who, _ in harness.notes] == ["a", "b", "c", "published a"]
 
 
-def test_whoever_comes_while_a_crowd_is_told_hears_only_what_is_stored_later(
-    harness, slices, clock
-):
+def test_a_follower_that_joins_during_a_broadcast_gets_only_later_entries(harness, slices, clock):
     for name in "abcd":
         harness.tail(name)
     harness.tell(1)
@@ -116,7 +114,7 @@ def test_whoever_comes_while_a_crowd_is_told_hears_only_what_is_stored_later(
     assert [what for who, what in harness.notes if who == "late"] == [2]
 
 
-def test_whoever_leaves_while_a_crowd_is_told_hears_no_more(harness, slices, clock):
+def test_a_follower_that_leaves_during_a_broadcast_gets_nothing_more(harness, slices, clock):
     tails = [harness.tail(name) for name in "abcd"]
     harness.tell(1)
     harness.fanout.detach("main", tails[3])

@@ -118,7 +118,7 @@ def test_each_publisher_of_a_failed_commit_is_answered_for_itself(server, clock)
     assert told(publisher) == ["ERROR|code=server|id=new|channel=main"]
 
 
-def test_whoever_set_an_entry_of_a_failed_commit_is_the_publisher(server, clock):
+def test_the_author_of_an_entry_of_a_failed_commit_is_the_publisher(server, clock):
     old, new, master = server.greet(), server.greet(), server.dial()
     server.publish(old, "a")
     told(old)

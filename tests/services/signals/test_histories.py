@@ -288,7 +288,7 @@ def test_a_damaged_channel_is_accepted_while_the_daemon_runs(start):
     assert server.signals.channel("main").seq == 5
 
 
-def test_who_was_refused_a_damaged_channel_is_told_when_it_is_accepted(start):
+def test_a_client_refused_a_damaged_channel_is_notified_when_it_is_accepted(start):
     server = start()
     server.store(3)
     server.journal.close()

@@ -120,7 +120,7 @@ def test_a_token_is_a_password_too(daemon):
     assert verbs(answers) == ["WELCOME"]
 
 
-def test_who_shows_a_token_waits_for_nobody(daemon, monkeypatch):
+def test_a_login_by_token_does_not_wait_for_others(daemon, monkeypatch):
     terminal = daemon.dial("signals")
     monkeypatch.setattr(terminal.transport, "pauseProducing", lambda: pytest.fail("paused"))
     terminal.send(hello("bob", TOKEN))
@@ -149,7 +149,7 @@ def test_what_stands_behind_hello_waits_for_the_login(daemon, monkeypatch):
     assert terminal.transport.producerState == "producing"
 
 
-def test_who_goes_before_the_login_is_decided_is_forgotten(daemon, monkeypatch, log):
+def test_a_client_that_leaves_before_the_login_is_checked_is_forgotten(daemon, monkeypatch, log):
     held = Deferred()
     monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("signals")
@@ -160,7 +160,7 @@ def test_who_goes_before_the_login_is_decided_is_forgotten(daemon, monkeypatch, 
     assert daemon.env.access.limiter("signals").total == 0
 
 
-def test_who_has_said_all_is_answered_when_the_login_is_decided(daemon, monkeypatch):
+def test_a_half_closed_client_is_answered_when_the_login_is_checked(daemon, monkeypatch):
     held = Deferred()
     monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("signals")
@@ -183,7 +183,7 @@ def test_a_stream_that_breaks_while_the_login_is_decided_leaves_nothing_behind(d
     assert daemon.env.find(ISignals).sessions == {}
 
 
-def test_who_logs_in_as_somebody_else_follows_only_what_that_one_may(daemon):
+def test_a_second_login_keeps_only_the_channels_of_the_new_account(daemon):
     terminal, _ = talk(daemon, hello("alice") + publish("main") + publish("gold", "a-2"))
     terminal.send(wire.subscribe("main") + wire.subscribe("gold") + hello("bob"))
     told(terminal)
@@ -308,7 +308,7 @@ def test_more_frames_than_the_budget_are_read_more_slowly_and_none_is_lost(build
 # What changes while somebody is here
 
 
-def test_who_is_disabled_is_here_no_longer(daemon):
+def test_disabling_an_account_closes_its_connections(daemon):
     terminal, _ = talk(daemon, hello("alice"))
     other, _ = talk(daemon, hello("bob"))
     daemon.change("alice", grants=["provider"], disabled=True, password=HASH)
@@ -317,7 +317,7 @@ def test_who_is_disabled_is_here_no_longer(daemon):
     assert codes(talk(daemon, hello("alice"))[1]) == ["code=login"]
 
 
-def test_who_may_less_has_to_come_back(daemon):
+def test_a_session_that_loses_a_right_is_closed(daemon):
     terminal, _ = talk(daemon, hello("alice"))
     daemon.change("alice", grants=["follower"], password=HASH)
     assert terminal.transport.ended
@@ -325,13 +325,13 @@ def test_who_may_less_has_to_come_back(daemon):
     assert codes(answers) == ["code=denied"]
 
 
-def test_who_may_more_stays(daemon):
+def test_a_session_that_gains_a_right_stays(daemon):
     terminal, _ = talk(daemon, hello("alice"))
     daemon.change("alice", grants=["provider", "read:ticks"], password=HASH)
     assert not terminal.transport.ended
 
 
-def test_who_may_more_is_told_what_it_was_refused_before_and_may_have_now(daemon):
+def test_a_session_that_gains_a_right_is_offered_what_was_refused_before(daemon):
     provider, _ = talk(daemon, hello("alice") + publish("oil"))
     terminal, said = talk(daemon, hello("bob") + publish("gold") + wire.subscribe("oil"))
     assert codes(said) == ["code=denied", "code=denied"]
@@ -343,7 +343,7 @@ def test_who_may_more_is_told_what_it_was_refused_before_and_may_have_now(daemon
     provider.hang_up()
 
 
-def test_who_was_refused_to_follow_and_to_publish_is_told_of_each(daemon):
+def test_a_session_refused_to_follow_and_to_publish_is_offered_each(daemon):
     provider, _ = talk(daemon, hello("alice") + publish("oil"))
     terminal, _ = talk(daemon, hello("bob") + wire.subscribe("oil") + publish("oil"))
     more = [*GRANTS["bob"], "follow:signals/oil"]

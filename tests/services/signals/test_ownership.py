@@ -61,7 +61,7 @@ def test_free_takes_a_channel_from_the_same_login_and_name(server):
 
 
 @pytest.mark.parametrize("how", ["1", None])
-def test_who_was_fenced_stays_fenced_for_free_until_it_takes(serve, how):
+def test_a_fenced_publisher_stays_fenced_with_take_free_until_it_takes(serve, how):
     server = serve()
     old, new = server.named("a"), server.named("b")
     take(server, old, "free")
@@ -82,7 +82,7 @@ def test_who_was_fenced_stays_fenced_for_free_until_it_takes(serve, how):
     assert take(again, again.named("c"), "free") == "fenced"
 
 
-def test_who_was_refused_for_free_stays_fenced_when_the_channel_is_free_again(server):
+def test_a_publisher_refused_with_take_free_stays_fenced_on_a_free_channel(server):
     first, second = server.named("a"), server.named("b")
     take(server, first, "free")
     assert take(server, second, "free") == "fenced"
@@ -344,7 +344,7 @@ def test_from_close_only_to_frozen_is_none(server):
     assert not master.closed
 
 
-def test_whoever_was_refused_nothing_stays(server):
+def test_a_publisher_without_refused_frames_stays_connected(server):
     master = server.dial()
     master.send(b"<<GBPUSD|1>>")
     server.signals.pause("main", "close_only")
@@ -473,7 +473,7 @@ def test_a_new_channel_is_told_to_those_who_were_refused_it(server):
     assert told(waiting) == []
 
 
-def test_whoever_may_publish_may_subscribe(serve):
+def test_the_right_to_publish_includes_the_right_to_subscribe(serve):
     server = serve("access.anonymous=publish:signals/main")
     stranger = server.greet(host="192.0.2.1", peer="192.0.2.9")
     stranger.send(wire.subscribe("main"))

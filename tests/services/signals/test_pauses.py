@@ -110,7 +110,7 @@ def test_a_pause_is_told_to_all_whom_it_concerns_and_to_nobody_else(server):
         assert [told(each) for each in everybody] == [frames, frames, frames, [], []]
 
 
-def test_whoever_comes_later_is_told_after_synced_and_after_its_first_signal(server):
+def test_a_later_client_is_sent_the_pause_after_synced_and_after_its_first_signal(server):
     start(server)
     server.ask("freeze")
     follower, publisher = server.subscribe(), server.greet()

@@ -131,7 +131,7 @@ def test_a_herd_costs_one_read_and_shares_the_bytes():
     assert disk.reads == [(100, 200)]
 
 
-def test_who_is_further_behind_reads_from_the_disk():
+def test_a_follower_behind_the_cache_reads_from_the_disk():
     disk = Disk(1_000)
     ring = ReplayCache(1_000, 10, disk.read)
     done = ask(ring, 5)
@@ -163,7 +163,7 @@ def test_followers_far_behind_share_what_is_read_for_them_wherever_they_begin():
     assert disk.reads[-1] == (0, replay_cache.PAGE), "and not for ever"
 
 
-def test_who_begins_in_a_page_whose_first_entries_are_gone_reads_the_rest_of_it():
+def test_a_reader_inside_a_page_with_dropped_entries_gets_the_rest_of_it():
     disk = Disk(10 * replay_cache.PAGE)
     disk.oldest = 200
     ring = ReplayCache(disk.stored, 0, disk.read)
@@ -299,7 +299,7 @@ def test_a_crowd_that_is_caught_up_leaves_each_turn_of_the_reactor_to_others():
     assert clock.getDelayedCalls() == []
 
 
-def test_who_leaves_takes_its_place_along():
+def test_a_cancelled_wait_gives_up_its_place():
     clock, sent = Clock(), []
     share = replay_cache.TurnBudget(clock, turn=0.0)
     first, second = share.take(), share.take()

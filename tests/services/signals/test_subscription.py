@@ -80,7 +80,7 @@ def test_with_epoch_and_after_it_gets_what_it_missed(server, after):
         ({"after": None}, ""),
     ],
 )
-def test_whoever_knows_another_journal_or_the_future_gets_a_snapshot(server, asked, more):
+def test_a_client_that_knows_another_journal_or_the_future_gets_a_snapshot(server, asked, more):
     server.store(5)
     follower = server.subscribe(**{"epoch": server.epoch(), "after": 5, **asked})
     assert told(follower)[0] == f"SNAPSHOT|channel=main|seq=5|count=1{more}"
@@ -301,7 +301,7 @@ def test_entries_that_are_pruned_during_a_replay_become_a_snapshot(tmp_path, clo
     assert sum(each.startswith("SYNCED") for each in frames) == 1
 
 
-def test_whoever_asks_for_what_is_pruned_gets_a_snapshot(tmp_path, clock):
+def test_a_client_that_asks_for_pruned_entries_gets_a_snapshot(tmp_path, clock):
     server = Server(tmp_path / "data", clock, "signals.retain=5")
     server.store(30)
     assert told(server.subscribe(epoch=server.epoch(), after=0))[0].startswith("SNAPSHOT")
@@ -333,7 +333,7 @@ def test_a_journal_that_cannot_be_read_ends_the_connection(server, monkeypatch):
 
 
 @pytest.mark.parametrize("leave", ["hang up", "unsubscribe", "again", "bye"])
-def test_whoever_leaves_during_a_catch_up_leaves_nothing_behind(server, page, clock, leave):
+def test_a_client_that_leaves_during_a_catch_up_leaves_nothing_behind(server, page, clock, leave):
     server.store(10)
     server.disk.held = True
     follower = server.subscribe(epoch=server.epoch(), after=0)

@@ -278,7 +278,7 @@ def test_pings_name_no_channel_that_is_still_caught_up_with(server, clock):
 
 
 @pytest.mark.parametrize("said", [b"<<PONG>>", b"<<PING>>", b"<<X>>"])
-def test_whoever_says_something_in_time_stays(server, clock, said):
+def test_a_client_that_sends_something_in_time_stays_connected(server, clock, said):
     terminal = server.greet()
     for turn in range(200):
         clock.advance(1)
@@ -353,7 +353,7 @@ def test_acknowledgements_are_seen_in_the_status(server):
 # The end
 
 
-def test_whoever_has_said_all_is_answered_and_then_closed(server):
+def test_a_client_that_half_closes_is_answered_and_then_closed(server):
     terminal = server.greet()
     server.disk.held = True
     server.publish(terminal, "a")

@@ -53,7 +53,7 @@ def test_a_token_is_a_secret_too(daemon):
 
 
 @pytest.mark.parametrize("login", ["", "bob"])
-def test_who_may_not_store_is_told(daemon, login):
+def test_a_client_without_the_right_to_store_gets_an_error(daemon, login):
     assert daemon.ask("templates", store(login)).startswith(b"ERR denied")
 
 
@@ -91,7 +91,9 @@ def test_an_upload_waits_for_its_login(daemon, monkeypatch):
     assert terminal.received() == b"OK 1\r\n"
 
 
-def test_who_goes_before_that_leaves_nothing_behind(daemon, monkeypatch, log):
+def test_a_client_that_leaves_before_the_login_is_checked_leaves_nothing_behind(
+    daemon, monkeypatch, log
+):
     held = Deferred()
     monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("templates")
@@ -197,7 +199,7 @@ def test_honest_clients_that_say_nothing_are_all_served_at_once(build, clock):
     assert not daemon.env.access.limiter("templates").refused
 
 
-def test_who_drips_is_a_stranger_though_he_may_fetch(build, clock):
+def test_a_client_with_an_unfinished_command_counts_as_unauthenticated(build, clock):
     daemon, terminals = many(build, 500)
     limiter = daemon.env.access.limiter("templates")
     for number, terminal in enumerate(terminals):

@@ -69,13 +69,13 @@ def test_everything_is_every_symbol_those_that_come_later_included(feed):
     assert notes.lines[2:] == ["XAUUSD 2000 9", "EURUSD 1.2 9"]
 
 
-def test_who_asks_for_a_symbol_and_for_everything_is_told_each_tick_once(feed):
+def test_a_subscriber_to_a_symbol_and_to_all_gets_each_tick_once(feed):
     notes = subscribed(feed, EURUSD, EVERYTHING)
     feed.publish([(EURUSD, b"1.2")], 9)
     assert notes.lines == ["EURUSD 1.2 9"]
 
 
-def test_who_asks_twice_is_told_each_tick_once(feed):
+def test_a_repeated_subscription_delivers_each_tick_once(feed):
     notes = subscribed(feed, EURUSD)
     feed.subscribe(notes, [EURUSD, EURUSD], [])
     feed.publish([(EURUSD, b"1.2")], 9)
@@ -101,14 +101,14 @@ def test_a_subscription_adds_to_the_one_before(feed):
         ([EURUSD, EVERYTHING], [EURUSD], ["EURUSD 1.2 9", "GBPUSD 1.4 9"]),
     ],
 )
-def test_who_gives_up_a_symbol_is_told_the_others_alone(feed, asked, given_up, told):
+def test_unsubscribing_from_a_symbol_leaves_the_others(feed, asked, given_up, told):
     notes = subscribed(feed, *asked)
     feed.unsubscribe(notes, given_up)
     feed.publish([(EURUSD, b"1.2"), (GBPUSD, b"1.4")], 9)
     assert notes.lines == told
 
 
-def test_who_gave_up_a_symbol_may_ask_for_it_again(feed):
+def test_a_symbol_can_be_subscribed_again_after_unsubscribing(feed):
     notes = subscribed(feed, EURUSD)
     feed.unsubscribe(notes, [EURUSD])
     feed.subscribe(notes, [EURUSD], [])
@@ -116,7 +116,7 @@ def test_who_gave_up_a_symbol_may_ask_for_it_again(feed):
     assert notes.lines == ["EURUSD 1.1 5", "EURUSD 1.2 9"]
 
 
-def test_who_gives_up_all_is_no_subscriber_any_more_and_others_are(feed):
+def test_unsubscribing_from_all_removes_one_subscriber_only(feed):
     leaving, staying = subscribed(feed, EURUSD), subscribed(feed, EURUSD)
     feed.unsubscribe(leaving, [EVERYTHING])
     assert list(feed.subscribers) == [staying]
@@ -124,7 +124,7 @@ def test_who_gives_up_all_is_no_subscriber_any_more_and_others_are(feed):
     assert (leaving.lines, staying.lines) == ([], ["EURUSD 1.2 9"])
 
 
-def test_who_never_asked_may_leave(feed):
+def test_a_client_without_a_subscription_can_leave(feed):
     feed.unsubscribe(Notes(), [EVERYTHING, EURUSD])
     assert feed.subscribers == {}
 

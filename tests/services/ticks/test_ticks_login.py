@@ -96,7 +96,9 @@ def test_what_stands_behind_a_login_waits_for_it(daemon, clock, monkeypatch):
     assert symbols(daemon) == {"EURUSD"}
 
 
-def test_who_goes_while_the_login_is_decided_leaves_nothing_behind(daemon, clock, monkeypatch, log):
+def test_a_client_that_leaves_during_the_login_check_leaves_nothing_behind(
+    daemon, clock, monkeypatch, log
+):
     held = Deferred()
     monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("ticks")
@@ -117,14 +119,14 @@ def test_a_password_is_not_taken_where_others_can_listen(build, log):
     assert not daemon.env.access.authenticator.counts
 
 
-def test_who_is_disabled_is_here_no_longer(daemon):
+def test_disabling_an_account_closes_its_connections(daemon):
     terminal = daemon.dial("ticks")
     daemon.say(terminal, BOB)
     daemon.change("bob", grants=["reader"], disabled=True)
     assert terminal.reset
 
 
-def test_who_may_do_nothing_has_to_log_in_soon_and_others_have_their_hour(build, clock):
+def test_only_peers_without_rights_have_a_short_login_deadline(build, clock):
     stranger = build().dial("ticks")
     sender = build("access.anonymous=send").dial("ticks")
     clock.advance(6)

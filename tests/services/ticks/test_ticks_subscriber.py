@@ -71,7 +71,7 @@ def test_a_connection_can_not_ask_for_more_symbols_than_there_may_be(serve):
     assert server.say(reader, b"SUBSCRIBE: C\n").startswith(b"ERR: symbol ")
 
 
-def test_who_subscribes_to_nothing_is_no_subscriber(serve):
+def test_a_client_without_symbols_is_not_a_subscriber(serve):
     server = serve()
     reader = server.dial()
     server.say(reader, b"SUBSCRIBE:\n")

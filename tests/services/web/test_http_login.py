@@ -68,7 +68,7 @@ def test_an_account_sees_and_gets_what_it_may(daemon):
     )
 
 
-def test_who_may_not_store_is_refused_and_who_may_is_not(daemon):
+def test_storing_needs_the_right_to_store(daemon):
     answers = [
         daemon.ask("web", request("PUT", "/templates/XAUUSD/H1", basic(name), TEMPLATE))
         for name in ("bob", "alice")
@@ -128,7 +128,9 @@ def test_too_many_logins_at_once_are_told_to_come_back(build, monkeypatch):
     assert b"Retry-After: 1" in answers[2]
 
 
-def test_who_goes_while_the_login_is_decided_leaves_nothing_behind(daemon, monkeypatch, log):
+def test_a_client_that_leaves_during_the_login_check_leaves_nothing_behind(
+    daemon, monkeypatch, log
+):
     held = Deferred()
     monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("web")
@@ -182,7 +184,7 @@ def test_a_body_has_to_end_however_slowly_it_moves(build, clock):
     assert terminal.closed
 
 
-def test_who_asked_once_may_be_idle_for_longer(build, clock):
+def test_a_client_may_be_idle_for_longer_after_its_first_request(build, clock):
     daemon = build("access.anonymous=fetch")
     terminal = daemon.dial("web")
     daemon.say(terminal, request())
