@@ -72,7 +72,7 @@ def backup(arguments: Namespace) -> None:
     folder = Path(config.data)
     if not (folder / "lock").exists():
         raise ClientError(
-            f"{folder} is no data folder; name one in which a daemon has run. "
+            f"Invalid data folder {folder}: name one in which a daemon has run. "
             "Example: --data /var/lib/mtnet"
         )
     with local.admin_session(folder, partial(_offline, config), wait=None) as run:

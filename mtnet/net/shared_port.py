@@ -118,7 +118,7 @@ class FirstBytesProtocol(Protocol):
         self.peer.warn(
             self.log,
             "first bytes",
-            "{service}: {peer} begins with {head}, which is no command",
+            "{service}: {peer} begins with {head}, which is not a command",
             head=describe(self._head),
         )
         # A reset: a clean close would tell a publisher of signals that all is stored.

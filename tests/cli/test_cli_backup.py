@@ -60,7 +60,7 @@ def test_a_folder_that_is_locked_is_left_alone(command_line, stored, tmp_path, c
 
 def test_a_mistyped_data_folder_is_neither_made_nor_backed_up(command_line, tmp_path):
     status, _, error = command_line.on_folder("backup", tmp_path / "backup")
-    assert (status, "is no data folder" in error) == (1, True)
+    assert (status, "Invalid data folder" in error) == (1, True)
     assert not command_line.folder.exists()
     assert not (tmp_path / "backup").exists()
 

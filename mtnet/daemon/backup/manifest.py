@@ -62,7 +62,7 @@ def read(folder: Path) -> Manifest:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError as error:
         raise JournalError(
-            f"{folder} is no backup: it has no {NAME}. `mtnet backup FOLDER` makes one."
+            f"Invalid backup {folder}: expected a file {NAME}. `mtnet backup FOLDER` makes one."
         ) from error
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise JournalError(f"{path} cannot be read: {error}.") from error
@@ -76,7 +76,7 @@ def read(folder: Path) -> Manifest:
 def _check_name(path: Path, name: str) -> None:
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or parts[0] in ("/", *RESERVED) or "\\" in name:
-        raise JournalError(f"{path} names {name!r}, which is no file of a backup.")
+        raise JournalError(f"Invalid name {name!r} in {path}: expected a file of a backup.")
 
 
 def record(path: Path) -> FileRecord:

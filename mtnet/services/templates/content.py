@@ -174,7 +174,7 @@ def _chart(text: str) -> int:
     """
     found = _CHART.search(text)
     if found is None:
-        raise TemplateError("template", "This is no template: no line of it is <chart>.")
+        raise TemplateError("template", "Invalid template: expected a line <chart>.")
     if not _is_comments(text[: found.start()]):
         raise TemplateError(
             "template", "Only comments may stand before <chart>, and something else does."

@@ -105,7 +105,7 @@ class TemplatesProtocol(Protocol):
 
     def _unknown(self) -> None:
         # A reset: a publisher of signals would take a clean close for "all is stored".
-        self._warn("begins with {head}, which is no command", head=describe(self._head))
+        self._warn("begins with {head}, which is not a command", head=describe(self._head))
         self._abort()
 
     # Commands.

@@ -162,7 +162,7 @@ class FolderImporter:
         flags |= getattr(os, "O_BINARY", 0)
         with open(os.open(self._folder / entry.name, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise TemplateError("template", "It is no ordinary file.")
+                raise TemplateError("template", "Invalid template: expected an ordinary file.")
             return file.read(self._max_size + SLACK + 1)
 
 

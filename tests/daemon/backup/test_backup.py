@@ -241,11 +241,11 @@ def rename(folder, name):
     [
         (unlink, "part.sqlite is missing"),
         (change, "part.sqlite is not what was backed up"),
-        (lambda folder: (folder / "manifest.json").unlink(), "is no backup"),
+        (lambda folder: (folder / "manifest.json").unlink(), "Invalid backup"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "cannot be read"),
-        (lambda folder: rename(folder, "../one"), "is no file of a backup"),
-        (lambda folder: rename(folder, "/one"), "is no file of a backup"),
-        (lambda folder: rename(folder, "lock"), "is no file of a backup"),
+        (lambda folder: rename(folder, "../one"), "expected a file of a backup"),
+        (lambda folder: rename(folder, "/one"), "expected a file of a backup"),
+        (lambda folder: rename(folder, "lock"), "expected a file of a backup"),
     ],
 )
 def test_a_damaged_backup_replaces_nothing(made, data, damage, sentence):

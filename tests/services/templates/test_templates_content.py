@@ -80,10 +80,10 @@ def test_an_indicator_in_a_comment_does_not_hide_an_expert():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "no line of it is <chart>"),
-        ("<html>", "no line of it is <chart>"),
-        ("x<chart>\n", "no line of it is <chart>"),
-        ("<" * LIMIT, "no line of it is <chart>"),
+        ("", "expected a line <chart>"),
+        ("<html>", "expected a line <chart>"),
+        ("x<chart>\n", "expected a line <chart>"),
+        ("<" * LIMIT, "expected a line <chart>"),
         ("<chart>\n" + "<" * (LIMIT - 10) + "\0x", "NUL stands"),
         (chart("<expert>"), "has no </expert>"),
         ("<expert>\n</expert>\n<chart>\n", "before <chart>"),
