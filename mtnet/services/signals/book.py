@@ -2,7 +2,7 @@
 The positions of every channel.
 
 No Twisted, no clock: times are handed in, in milliseconds. Those of entries are since the Unix
-epoch, UTC; the age of a position is told by moments of a clock that is never set
+epoch, UTC; the age of a position is measured by a clock that is never set
 (`WallClock.moment`). Volumes are lots, signed; 0 = flat.
 """
 

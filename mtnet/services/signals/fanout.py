@@ -96,15 +96,15 @@ class Fanout:
         self._subscribers.setdefault(channel, {})[follower] = None
 
     def unsubscribe(self, channel: str, follower: ISubscriber) -> None:
-        """Tell it no more."""
+        """Send it nothing more."""
         self._subscribers.get(channel, {}).pop(follower, None)
 
     def attach(self, channel: str, tail: ITail) -> BroadcastGroup[ITail] | None:
         """
-        Tell `tail` each entry that is stored from now on.
+        Send `tail` each entry that is stored from now on.
 
         Returns:
-            Who is told with it, all the same; None = it is told by itself.
+            The group that gets the same bytes; None = it is sent to alone.
         """
         if tail.shared is None:
             self._tails.setdefault(channel, {})[tail] = None
@@ -114,7 +114,7 @@ class Fanout:
         return group
 
     def detach(self, channel: str, tail: ITail) -> None:
-        """Tell it no more."""
+        """Send it nothing more."""
         self._tails.get(channel, {}).pop(tail, None)
         if channel in self._groups:
             self._groups[channel].discard(tail)

@@ -63,7 +63,7 @@ MAX_CHANNELS = 1_000
 """Channels at most; the first signal for an unknown name makes one."""
 LOOK = 5.0
 """Seconds between two looks whether the files of the journal are there."""
-OVER = "is closed so that it sends its whole state anew: what its frames were refused for is over"
+OVER = "is closed to make it resend its whole state: the reason for refusing its frames has ended"
 EXPIRY = 3_600.0
 """Seconds between two looks for flat symbols to forget; they are remembered for days."""
 
@@ -525,7 +525,7 @@ class SignalService:
         if str(error) != self._queue.trouble:
             self.log.error(
                 "{trouble} The last position of each symbol is kept and tried again every "
-                "{retry} s; followers are told what is stored.",
+                "{retry} s; followers get what is stored.",
                 trouble=str(error),
                 retry=self.settings.retry,
             )

@@ -453,7 +453,7 @@ def test_a_source_is_closed_and_dialled_again(serve):
     server.signals.pause("main", "close_only")
     server.signals.submit(source, "main", "GBPUSD", 1)
     server.signals.pause("main", None)
-    assert "sends its whole state anew" in closed[0]
+    assert "resend its whole state" in closed[0]
     assert server.signals.positions("main")["GBPUSD"].volume == 1
 
 

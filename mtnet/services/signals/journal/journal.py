@@ -206,7 +206,7 @@ class Journal:
 
         Args:
             among: (channel, symbol) that may be forgotten: their times in the journal may have
-                been told by a clock that was wrong; None = all.
+                come from a clock that was wrong; None = all.
 
         Returns:
             Them, as (channel, symbol).
