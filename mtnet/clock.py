@@ -135,11 +135,11 @@ class WallClock:
         Return the reference time for the ages of data.
 
         It is the present time without a jump, or with one if that is earlier: data that counts as
-        too young is kept too long, data that counts as too old is lost. At a start so far ahead
-        that the clock may be wrong, it is the end of the last run.
+        too young is kept too long, data that counts as too old is lost. After a start so far ahead
+        that the clock may be wrong, it goes on from the end of the last run.
         """
-        if not self._started and self._is_ahead() and not self._outlasted():
-            return self._last_run
+        if (self._doubt or not self._started) and self._is_ahead() and not self._outlasted():
+            return self._last_run + self.moment() - int(self._known.since * 1000)
         return min(self._known.offset + self.moment(), self._time())
 
     def check_start(self) -> None:

@@ -221,6 +221,15 @@ def test_ages_are_counted_from_the_earlier_time_while_the_clock_has_jumped(machi
     assert machine.wall.estimate() == NOW + counted * 1000
 
 
+def test_ages_are_counted_from_the_last_run_as_long_as_the_clock_is_in_doubt(machine):
+    machine.wall.compare_run(NOW - YEAR * 1000)
+    machine.wall.check_start()
+    machine.run(HOUR)
+    assert machine.wall.estimate() == NOW + (HOUR - YEAR) * 1000
+    machine.ahead = -YEAR
+    assert machine.wall.estimate() == NOW + (HOUR - YEAR) * 1000
+
+
 def test_a_process_that_was_held_up_knows_it_for_a_while(machine):
     assert not machine.wall.stalled()
     machine.run(CHECK_INTERVAL)
