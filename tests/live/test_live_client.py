@@ -170,14 +170,14 @@ def test_lines_that_are_no_ticks_are_named_and_the_others_stored(secure, files):
     assert (status, said) == (1, "2 ticks stored.\n")
     first, last = complained.splitlines()
     assert first.startswith("mtnet: Line 2: ")
-    assert last == "mtnet: 1 lines are not stored."
+    assert last == "mtnet: 1 lines were not stored."
 
 
 def test_what_cannot_be_read_is_one_sentence(secure, files, tmp_path):
     assert_one_sentence(send(secure, files, tmp_path / "none"), "none cannot be read: No such file")
     assert_one_sentence(send(secure, files, tmp_path), "cannot be read: Is a directory")
     closed = send(secure, files, stdin=None, preexec_fn=lambda: os.close(0))
-    assert_one_sentence(closed, "no standard input")
+    assert_one_sentence(closed, "Standard input is closed")
     assert_one_sentence(send(secure, files, "--source", "desk 1", given=b""), "'desk 1'")
 
 

@@ -36,7 +36,9 @@ from mtnet.services.signals import replay_cache, subscription
 from mtnet.services.signals.ownership.publishers import KEPT, LINGER
 from mtnet.services.signals.service import EXPIRY
 
-RUNS = int(os.environ.get("MTNET_TEST_RUNS", "50"))
+RUNS = int(os.environ.get("MTNET_TEST_RUNS", "0"))
+"""How many random runs to search for faults; 0 = the same 50 each time, so that a change of
+something else never fails by chance."""
 SHARES = st.floats(0, 1)
 LOTS = st.sampled_from([Decimal(number) for number in (0, 1, 2, -3)])
 TICKETS = st.sampled_from("12")
@@ -414,7 +416,8 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
 
 TestSignals = Signals.TestCase
 TestSignals.settings = settings(
-    max_examples=RUNS,
+    max_examples=RUNS or 50,
+    derandomize=not RUNS,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
