@@ -190,12 +190,12 @@ def test_expiry_is_told_30_7_and_1_days_ahead_and_when_it_is_over(open_with, wal
 def test_a_certificate_that_is_about_to_expire_is_told_of_at_the_start_and_once(
     open_with, files, warnings
 ):
-    files.issue("one.example", until=5 * DAY)
+    files.issue("one.example", until=4.5 * DAY)
     certificates = open_with()
     certificates.check_files()
     assert len(warnings()) == 1
     assert certificates.status()[0]["days left"] == 4
-    files.issue("one.example", until=90 * DAY)
+    files.issue("one.example", until=89.5 * DAY)
     certificates.check_files()
     assert len(warnings()) == 1
     assert certificates.status()[0]["days left"] == 89
