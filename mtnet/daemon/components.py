@@ -98,9 +98,8 @@ class Components:
         return {name: each.status() for name, each in self.find_all(IStatus).items()}
 
     async def start(self) -> None:
-        """Start every component."""
-        for service in self.services.values():
-            await maybeDeferred(service.start)
+        """Start every component, in the order of building; none waits for another."""
+        await DeferredList([self._call(name, "start") for name in self.services])
 
     async def stop(self) -> None:
         """
@@ -109,9 +108,11 @@ class Components:
         None waits for another: when the disk of one does not answer, the others still store
         everything.
         """
-        await DeferredList([self._stop(name) for name in reversed(self.services)])
+        await DeferredList([self._call(name, "stop") for name in reversed(self.services)])
 
-    def _stop(self, name: str) -> "Deferred[Any]":
-        text = "The component {name} could not stop."
-        stopped: Deferred[Any] = maybeDeferred(self.services[name].stop)
-        return stopped.addErrback(lambda failure: self.log.failure(text, failure, name=name))
+    def _call(self, name: str, verb: str) -> "Deferred[Any]":
+        text = "The component {name} could not {verb}."
+        done: Deferred[Any] = maybeDeferred(getattr(self.services[name], verb))
+        return done.addErrback(
+            lambda failure: self.log.failure(text, failure, name=name, verb=verb)
+        )

@@ -131,7 +131,17 @@ def test_a_component_that_cannot_stop_is_logged_and_keeps_no_other_from_it(compo
     components.services["two"].stopped.errback(OSError("The disk is gone."))
     components.services["one"].stopped.callback(None)
     assert stopped.called
-    assert [each["name"] for each in log if "could not stop" in each["log_format"]] == ["two"]
+    (logged,) = [each for each in log if "could not" in each["log_format"]]
+    assert (logged["name"], logged["verb"]) == ("two", "stop")
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_component_that_does_not_start_keeps_no_other_from_it(components, events, log, fails):
+    components.services["one"].start = (lambda: 1 / 0) if fails else Deferred
+    Deferred.fromCoroutine(components.start())
+    assert events == ["start two"]
+    logged = [(each["name"], each["verb"]) for each in log if "could not" in each["log_format"]]
+    assert logged == [("one", "start")] * fails
 
 
 def test_the_daemons_own_view_has_no_components(components):
