@@ -69,6 +69,7 @@ PURE = {
     "services/ticks/wire.py",
     "session/fields.py",
     "session/grammar.py",
+    "session/json.py",
     "session/messages.py",
     "values.py",
 }

@@ -16,8 +16,16 @@ MAX_PASSWORD = 128
 """Characters."""
 COMMA = "%2C"
 """A comma within an item of a list."""
-LISTS = frozenset({"symbols", "channels"})
+LISTS = frozenset({"channels", "services", "symbols"})
 """The keys whose values are lists of texts, in the messages of every service."""
+NUMBERS = frozenset(
+    {
+        *("after", "count", "prev", "seq"),
+        *("bar", "opened", "popened", "ptime", "received", "since", "time", "until"),
+    }
+)
+"""The keys whose values are whole numbers in JSON, in the messages of every service: sequence
+numbers, counts and times. Prices, volumes and names stay text: a browser rounds numbers."""
 
 T = TypeVar("T")
 

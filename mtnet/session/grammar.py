@@ -30,9 +30,9 @@ SEPARATORS = b"\0\r\n\t "
 """Bytes without a meaning, between frames."""
 T = TypeVar("T")
 
+VERB = re.compile(r"[A-Z]{1,16}", re.ASCII)
 _OPEN, _CLOSE = b"<<", b">>"
 _FRAME_END = b">>\r\n"
-_VERB = re.compile(r"[A-Z]{1,16}", re.ASCII)
 _ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _UNSAFE = re.compile(r"[%|<>\x00-\x1f\x7f]")
 
@@ -211,6 +211,11 @@ def enclose(payload: str) -> bytes:
     return frame
 
 
+def payloads(frames: bytes) -> list[bytes]:
+    """Return the payloads of whole frames of ours; their values are escaped."""
+    return [frame[2:] for frame in frames.split(_FRAME_END)[:-1]]
+
+
 def append(frame: bytes, key: str, value: int) -> bytes:
     """Return a frame of ours with one more field."""
     return b"%b|%b=%d%b" % (frame.removesuffix(_FRAME_END), key.encode(), value, _FRAME_END)
@@ -243,7 +248,7 @@ def _parse_plain(payload: bytes) -> Message | None:
             fields[key] = text
     except ValueError:
         return None
-    if len(fields) != len(parts) or "" in fields or _VERB.fullmatch(verb) is None:
+    if len(fields) != len(parts) or "" in fields or VERB.fullmatch(verb) is None:
         return None
     return Message(verb, fields)
 
@@ -251,7 +256,7 @@ def _parse_plain(payload: bytes) -> Message | None:
 def _parse_any(payload: bytes, codepage: str) -> Message:
     verb, *parts = payload.split(b"|")
     shown = read_text(verb, codepage)
-    if _VERB.fullmatch(shown) is None:
+    if VERB.fullmatch(shown) is None:
         raise _parse_error("verb", "A frame begins with a verb in capital letters", verb, payload)
     fields: dict[str, str] = {}
     for part in parts:
