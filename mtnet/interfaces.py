@@ -192,6 +192,7 @@ class IControlCommands(Interface):
 class ISessionVerbs(Interface):
     """The verbs that a service adds to the session dialect."""
 
+    service: str = Attribute("Its name in `services` of WELCOME, as of its plugin: `signals`.")
     verbs: Mapping[str, Any] = Attribute(
         "Verb → (read, handle): `read` makes the request of a `mtnet.session.grammar.Message`, or "
         "raises `WireError`; `handle` takes what `attach` returned, and the request."

@@ -12,7 +12,18 @@ from typing import TypeVar
 from msgspec import Struct
 
 from mtnet.errors import PolicyError, WireError
-from mtnet.session.fields import ANY, CHANNEL, ID, LOGIN, NUMBER, PASSWORD, SECONDS, TEXT
+from mtnet.session.fields import (
+    ANY,
+    CHANNEL,
+    ID,
+    LOGIN,
+    NUMBER,
+    PASSWORD,
+    SECONDS,
+    SERVICES,
+    TEXT,
+    join_list,
+)
 from mtnet.session.grammar import MAX_PAYLOAD, VERSION, Message, encode, parse
 
 CLOSING = frozenset({"frame", "login", "slow", "banned", "timeout"})
@@ -81,10 +92,13 @@ class Welcome(Struct, frozen=True):
 
     Attributes:
         heartbeat: seconds of silence before the server's PING.
+        services: those that this login may use; a client asks no other. None = a server that
+            does not say: it knows the verbs of signals up to ACK.
     """
 
     heartbeat: float
     time: int
+    services: tuple[str, ...] | None = None
 
 
 class Heartbeat(Struct, frozen=True):
@@ -143,16 +157,20 @@ def bye() -> bytes:
     return request(REQUESTS, "BYE")
 
 
-def welcome(heartbeat: float, time: int, **fields: str) -> bytes:
+def welcome(
+    heartbeat: float, time: int, services: Iterable[str] | None = None, **fields: str
+) -> bytes:
     """
     Return the answer to HELLO.
 
     Args:
         heartbeat: seconds.
+        services: as of `Welcome`.
         fields: of the services.
     """
     seconds = f"{heartbeat:.5f}".rstrip("0").rstrip(".")
-    return encode("WELCOME", v=VERSION, **fields, heartbeat=seconds, time=time)
+    names = None if services is None else join_list(services)
+    return encode("WELCOME", v=VERSION, **fields, heartbeat=seconds, time=time, services=names)
 
 
 def heartbeat(time: int, **fields: str) -> bytes:
@@ -234,7 +252,11 @@ def read_welcome(message: Message) -> Welcome:
     """Read WELCOME without the fields of services."""
     if message.require("v", ANY) != VERSION:
         raise message.refusal(f"v is {VERSION}", message.fields["v"])
-    return Welcome(message.require("heartbeat", SECONDS), message.require("time", NUMBER))
+    return Welcome(
+        message.require("heartbeat", SECONDS),
+        message.require("time", NUMBER),
+        message.get("services", SERVICES),
+    )
 
 
 def _read_hello(message: Message) -> Hello:

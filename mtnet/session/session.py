@@ -80,6 +80,7 @@ class SessionFactory:
     Attributes:
         wheel: fires their heartbeats.
         verbs: each with the index of its service; None = the session's own.
+        services: those whose verbs the sessions have.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class SessionFactory:
         }
         for index, service in enumerate(services):
             self.verbs |= {verb: (Verb(*each), index) for verb, each in service.verbs.items()}
-        self._services = services
+        self.services = services
 
     def open(
         self, transport: Transport, peer: Peer, throttle: ReadThrottle, end: Callable[[], None]
@@ -109,7 +110,7 @@ class SessionFactory:
             end: closes the connection after everything that was written.
         """
         session = Session(self, transport, peer, throttle, end)
-        session.handlers = tuple(each.attach(session) for each in self._services)
+        session.handlers = tuple(each.attach(session) for each in self.services)
         return session
 
 
@@ -192,7 +193,7 @@ class Session:
             self._heartbeat.start()
         self.name, self.client = name, client
         heartbeat = self._factory.settings.heartbeat
-        self.send(messages.welcome(heartbeat, self.now(), **fields))
+        self.send(messages.welcome(heartbeat, self.now(), self._usable(), **fields))
 
     def leave(self) -> None:
         """Accept no further request, answer those before, and close: after BYE."""
@@ -278,6 +279,11 @@ class Session:
         if self._state is State.NEW and message.verb != "HELLO":
             raise WireError("verb", "HELLO must be the first verb")
         handle(self._common if service is None else self.handlers[service], request)
+
+    def _usable(self) -> list[str]:
+        """Name the services of which the client may use any verb."""
+        found = zip(self._factory.services, self.handlers, strict=True)
+        return [each.service for each, handler in found if handler.permitted()]
 
     def _rights_gained(self) -> None:
         for each in self.handlers:

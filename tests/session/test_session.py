@@ -87,8 +87,8 @@ VERBS = {
 
 @implementer(ISessionVerbs)
 class ToyVerbs:
-    def __init__(self, verbs=VERBS):
-        self.verbs, self.handlers = verbs, []
+    def __init__(self, verbs=VERBS, service="toy"):
+        self.verbs, self.handlers, self.service = verbs, [], service
 
     def attach(self, session):
         self.handlers.append(Toy(session))
@@ -147,7 +147,7 @@ def told(terminal):
     return [each[2:-2].decode().partition("|text=")[0] for each in frames]
 
 
-WELCOME = "WELCOME|v=2|toy=1|heartbeat=5|time=1700000000000"
+WELCOME = "WELCOME|v=2|toy=1|heartbeat=5|time=1700000000000|services=toy"
 
 
 def test_a_toy_provides_what_the_interfaces_ask_for(server):
@@ -281,11 +281,24 @@ def test_refusals_by_policy_or_by_our_disk_never_end_a_session_and_others_do(ser
 
 
 def test_two_services_share_a_session(tmp_path, clock):
-    others = ToyVerbs({"OTHER": (lambda message: "other", Toy.echo)})
+    others = ToyVerbs({"OTHER": (lambda message: "other", Toy.echo)}, "others")
     server = Server(tmp_path / "data", clock, others)
     terminal = server.dial(HELLO, encode("OTHER"), encode("ECHO", text="x"), messages.bye())
     assert terminal.received().count(b"<<ECHOED|text=") == 2
     assert others.handlers[0].events == server.toy.events == ["welcomed", "leaving", "bye"]
+
+
+@pytest.mark.parametrize(
+    ("may", "named"),
+    [((True, True), "toy,others"), ((True, False), "toy"), ((False, True), "others")],
+)
+def test_welcome_names_the_services_that_the_login_may_use(server, tmp_path, clock, may, named):
+    others = ToyVerbs({}, "others")
+    server = Server(tmp_path / "data", clock, others)
+    terminal = server.dial()
+    server.toy.may, others.handlers[0].may = may
+    terminal.send(HELLO)
+    assert told(terminal)[0].endswith(f"|services={named}")
 
 
 TALK = b"".join(

@@ -371,6 +371,7 @@ def _acknowledge(client: SignalClient, ack: Ack) -> None:
 class SignalVerbs:
     """Attaches the verbs of signals to sessions."""
 
+    service = SIGNALS
     verbs: ClassVar[Mapping[str, Verb]] = {
         "SUBSCRIBE": Verb(wire.REQUESTS["SUBSCRIBE"], _subscribe),
         "UNSUBSCRIBE": Verb(wire.REQUESTS["UNSUBSCRIBE"], _unsubscribe),

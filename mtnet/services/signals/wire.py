@@ -573,7 +573,8 @@ def _read_ack(message: Message) -> Ack:
 
 def _read_welcome(message: Message) -> Welcome:
     common = messages.read_welcome(message)
-    return Welcome(common.heartbeat, common.time, epoch=message.require("epoch", EPOCH))
+    epoch = message.require("epoch", EPOCH)
+    return Welcome(common.heartbeat, common.time, common.services, epoch=epoch)
 
 
 def _read_heartbeat(message: Message) -> Heartbeat:

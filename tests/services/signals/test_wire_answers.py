@@ -55,6 +55,16 @@ def heard(frame):
             Welcome(5.0, 1, epoch=EPOCH),
         ),
         (
+            messages.welcome(5.0, 1, ["signals", "ticks"], epoch=EPOCH),
+            f"WELCOME|v=2|epoch={EPOCH}|heartbeat=5|time=1|services=signals,ticks",
+            Welcome(5.0, 1, ("signals", "ticks"), epoch=EPOCH),
+        ),
+        (
+            messages.welcome(5.0, 1, [], epoch=EPOCH),
+            f"WELCOME|v=2|epoch={EPOCH}|heartbeat=5|time=1|services=",
+            Welcome(5.0, 1, (), epoch=EPOCH),
+        ),
+        (
             messages.welcome(0.25, 1, epoch=EPOCH),
             f"WELCOME|v=2|epoch={EPOCH}|heartbeat=0.25|time=1",
             Welcome(0.25, 1, epoch=EPOCH),
@@ -260,6 +270,11 @@ def test_every_code_reads_back(code):
         (b"WELCOME|v=3|epoch=0123456789abcdef|heartbeat=5|time=1", "field", "v is 2, not: '3'"),
         (b"WELCOME|v=2|heartbeat=5|time=1", "field", "WELCOME needs epoch"),
         (b"WELCOME|v=2|epoch=0123456789abcdef|heartbeat=x|time=1", "field", "heartbeat is seconds"),
+        (
+            b"WELCOME|v=2|epoch=0123456789abcdef|heartbeat=5|time=1|services=A",
+            "field",
+            "services is names of services",
+        ),
         (b"SIGNAL|channel=main|seq=1|symbol=A|volume=1", "field", "SIGNAL needs time"),
         (b"SIGNAL|channel=main|seq=1|symbol=A|volume=1|time=1|prev=x", "field", "prev is"),
         (b"POSITION|channel=main|seq=1|symbol=A|time=1", "field", "POSITION needs volume"),
