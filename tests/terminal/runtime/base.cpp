@@ -1,0 +1,493 @@
+// Strings, conversions, files, time: what mql5.hpp declares and no terminal is needed for.
+#include "mql5.hpp"
+#include <cerrno>
+#include <chrono>
+#include <execinfo.h>
+#include <iconv.h>
+#include <openssl/evp.h>
+#include <sys/stat.h>
+#include <ctime>
+#include <unistd.h>
+int last_error_ = 0;
+bool choice(const char *name, bool otherwise) {
+    const char *e = getenv(name);
+    return e ? atoi(e) != 0 : otherwise;
+}
+void critical(const char *what) {
+    void *at[8];
+    int n = backtrace(at, 8);
+    char cmd[512], self[256] = {0};
+    (void)!readlink("/proc/self/exe", self, 255);
+    fprintf(stderr, "CRITICAL %s\n", what);
+    printf("critical %s\n", what);
+    fflush(stdout);
+    int l = snprintf(cmd, sizeof cmd, "addr2line -Cfspi -e %s", self);
+    for (int i = 1; i < n && l < 480; i++)
+        l += snprintf(cmd + l, sizeof cmd - l, " %p", (void *)((char *)at[i] - 1));
+    snprintf(cmd + l, sizeof cmd - l, " >&2");
+    (void)!system(cmd);
+    _exit(99);
+}
+static const char *page_name(uint page) {
+    static std::string ansi = getenv("ACP") ? getenv("ACP") : "CP1252";
+    static char other[16];
+    if (page == CP_UTF8)
+        return "UTF-8";
+    if (page == CP_ACP || page == CP_OEMCP || page == 3)
+        return ansi.c_str();
+    snprintf(other, sizeof other, "CP%u", page);
+    return other;
+}
+static std::string convert(const char *to, const char *from, const char *in, size_t n,
+                           const char *bad) {
+    iconv_t c = iconv_open(to, from);
+    if (c == (iconv_t)-1)
+        return {};
+    std::string out;
+    char *p = (char *)in, buf[4096];
+    size_t left = n;
+    while (left) {
+        char *q = buf;
+        size_t room = sizeof buf;
+        size_t r = iconv(c, &p, &left, &q, &room);
+        out.append(buf, q - buf);
+        if (r == (size_t)-1 && errno != E2BIG) {
+            if (!left)
+                break;
+            size_t w = !strncmp(from, "UTF-16", 6) ? 2 : 1;
+            if (w > left)
+                break;
+            out += bad ? std::string(bad, !strncmp(to, "UTF-16", 6) ? 2 : 1) : "";
+            p += w;
+            left -= w;
+        }
+    }
+    iconv_close(c);
+    return out;
+}
+std::string bytes_(const std::u16string &s, uint page) {
+    return convert(page_name(page), "UTF-16LE", (const char *)s.data(), s.size() * 2, "?");
+}
+std::u16string units_(const std::string &b, uint page) {
+    std::string r = convert("UTF-16LE", page_name(page), b.data(), b.size(), "\xfd\xff");
+    return std::u16string((const char16_t *)r.data(), r.size() / 2);
+}
+string string::utf8(const std::string &b) { return string(units_(b, CP_UTF8)); }
+std::string string::utf8() const { return bytes_(s, CP_UTF8); }
+string operator""_s(const char *t, size_t n) { return string::utf8(std::string(t, n)); }
+string made_(std::u16string s) {
+    static bool null = choice("EMPTY_IS_NULL");
+    return s.empty() && null ? string() : string(std::move(s));
+}
+string text_(double x) {
+    char b[64];
+    snprintf(b, sizeof b, "%.16g", x);
+    if (!strpbrk(b, ".eni"))
+        strcat(b, ".0");
+    return string::utf8(b);
+}
+string text_(long x, bool u) {
+    return string::utf8(u ? std::to_string((unsigned long)x) : std::to_string(x));
+}
+std::string date_(long t, int f) {
+    time_t c = t;
+    tm m;
+    gmtime_r(&c, &m);
+    char b[64];
+    strftime(b, sizeof b,
+             f == 1  ? "%Y.%m.%d"
+             : f & 2 ? (f & 1 ? "%Y.%m.%d %H:%M:%S" : "%H:%M:%S")
+                     : (f & 1 ? "%Y.%m.%d %H:%M" : "%H:%M"),
+             &m);
+    return b;
+}
+datetime StringToTime(const string &s) {
+    tm m{};
+    std::string t = s.utf8();
+    int n = sscanf(t.c_str(), "%d%*1[.-]%d%*1[.-]%d %d:%d:%d", &m.tm_year, &m.tm_mon, &m.tm_mday,
+                   &m.tm_hour, &m.tm_min, &m.tm_sec);
+    if (n < 3)
+        return 0;
+    m.tm_year -= 1900;
+    m.tm_mon--;
+    return (long)timegm(&m);
+}
+datetime _date(const char *t) { return StringToTime(string::utf8(t)); }
+bool StringSetCharacter(string &s, int i, ushort c) {
+    int n = StringLen(s);
+    if (i < 0 || i > n)
+        return fail_(5041);
+    s.s.resize(n);
+    if (i == n)
+        s.s.push_back(c);
+    else
+        s.s[i] = c;
+    s.none = false;
+    return true;
+}
+int StringFind(const string &s, const string &f, int from) {
+    auto p = s.s.find(f.s, from);
+    return p == s.s.npos ? -1 : (int)p;
+}
+string StringSubstr(const string &s, int from, int n) {
+    if (from < 0 || from > StringLen(s))
+        return fail_(5041), made_(u"");
+    return made_(s.s.substr(from, n < 0 ? s.s.npos : n));
+}
+int StringSplit(const string &s, ushort by, Array<string> &out) {
+    out.resize_(0, 0);
+    if (StringLen(s) == 0)
+        return 0;
+    std::u16string cur;
+    auto put = [&] {
+        out.resize_(out.n + 1, 16);
+        out.p[out.n - 1] = made_(cur);
+        cur.clear();
+    };
+    for (auto c : s.s)
+        if (c == by)
+            put();
+        else
+            cur.push_back(c);
+    put();
+    return out.n;
+}
+int StringReplace(string &s, const string &f, const string &t) {
+    int n = 0;
+    size_t p = 0;
+    if (f.s.empty())
+        return 0;
+    while ((p = s.s.find(f.s, p)) != s.s.npos) {
+        s.s.replace(p, f.s.size(), t.s);
+        p += t.s.size();
+        n++;
+    }
+    return n;
+}
+static bool blank(char16_t c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+int StringTrimLeft(string &s) {
+    size_t n = 0;
+    while (n < s.s.size() && blank(s.s[n]))
+        n++;
+    s.s.erase(0, n);
+    return (int)n;
+}
+int StringTrimRight(string &s) {
+    size_t n = s.s.size();
+    while (n && blank(s.s[n - 1]))
+        n--;
+    int cut = (int)(s.s.size() - n);
+    s.s.resize(n);
+    return cut;
+}
+bool StringToLower(string &s) {
+    for (auto &c : s.s)
+        if (c < 128)
+            c = tolower(c);
+    return true;
+}
+bool StringToUpper(string &s) {
+    for (auto &c : s.s)
+        if (c < 128)
+            c = toupper(c);
+    return true;
+}
+int StringCompare(const string &a, const string &b, bool cased) {
+    string x = a, y = b;
+    if (!cased)
+        StringToLower(x), StringToLower(y);
+    return x.s < y.s ? -1 : x.s > y.s;
+}
+bool StringInit(string &s, int n, ushort c) {
+    s = string(std::u16string(c ? n : 0, c));
+    return true;
+}
+double StringToDouble(const string &s) { return strtod(s.utf8().c_str(), nullptr); }
+long StringToInteger(const string &s) { return strtol(s.utf8().c_str(), nullptr, 10); }
+string DoubleToString(double x, int d) {
+    char b[400];
+    if (d < 0)
+        snprintf(b, sizeof b, "%.*e", -d, x);
+    else
+        snprintf(b, sizeof b, "%.*f", d > 16 ? 16 : d, x);
+    return string::utf8(b);
+}
+string IntegerToString(long x, int w, ushort f) {
+    string s = text_(x, false);
+    while ((int)s.s.size() < w)
+        s.s.insert(s.s.begin(), f);
+    return s;
+}
+string TimeToString(datetime t, int f) { return string::utf8(date_(t.v, f)); }
+int StringToShortArray(const string &s, Array<ushort> &a, long st, long n) {
+    long len = StringLen(s) + 1;
+    if (n >= 0 && n < len)
+        len = n;
+    if (st + len > a.n) {
+        if (a.fixed)
+            len = a.n - st;
+        else
+            a.resize_((int)(st + len), 0);
+    }
+    for (long i = 0; i < len; i++)
+        a.p[st + i] = i < StringLen(s) ? s.s[i] : 0;
+    return (int)len;
+}
+string ShortArrayToString(const Array<ushort> &a, long st, long n) {
+    std::u16string r;
+    long e = n < 0 ? a.n : std::min((long)a.n, st + n);
+    for (long i = st; i < e && a.p[i]; i++)
+        r.push_back(a.p[i]);
+    return made_(r);
+}
+string format_(const string &f, std::vector<Arg> a) {
+    std::string in = f.utf8(), out;
+    size_t k = 0;
+    for (size_t i = 0; i < in.size(); i++) {
+        if (in[i] != '%') {
+            out += in[i];
+            continue;
+        }
+        if (i + 1 < in.size() && in[i + 1] == '%') {
+            out += '%';
+            i++;
+            continue;
+        }
+        std::string spec = "%";
+        bool wide = false;
+        i++;
+        while (i < in.size() && strchr("-+ #0123456789.*", in[i])) {
+            if (in[i] == '*' && k < a.size())
+                spec += std::to_string(a[k++].i);
+            else
+                spec += in[i];
+            i++;
+        }
+        while (i < in.size() && (strchr("hlLw", in[i]) || in.compare(i, 3, "I64") == 0)) {
+            if (in[i] == 'I') {
+                wide = true;
+                i += 3;
+            } else {
+                wide |= in[i] == 'l';
+                i++;
+            }
+        }
+        if (i >= in.size())
+            break;
+        char c = in[i], buf[512];
+        if (k >= a.size()) {
+            out += "(missed)";
+            continue;
+        }
+        Arg &x = a[k++];
+        if (c == 's') {
+            std::string t = x.kind == 2 ? x.s.utf8() : "(non-string passed)";
+            snprintf(buf, sizeof buf, (spec + "s").c_str(), t.c_str());
+            if (spec == "%") {
+                out += t;
+                continue;
+            }
+        } else if (strchr("diuxXoc", c))
+            snprintf(buf, sizeof buf, (spec + (wide ? "l" : "") + c).c_str(),
+                     wide ? x.i : (long)(int)x.i);
+        else
+            snprintf(buf, sizeof buf, (spec + c).c_str(), x.d);
+        out += buf;
+    }
+    return string::utf8(out);
+}
+double NormalizeDouble(double x, int d) {
+    double m = pow(10, d);
+    return round(x * m) / m;
+}
+static uint rand_ = 1;
+void MathSrand(int s) { rand_ = s; }
+int MathRand() {
+    rand_ = rand_ * 214013u + 2531011u;
+    return (rand_ >> 16) & 0x7fff;
+}
+// ---- time
+static double speed() {
+    static double s = getenv("SPEED") ? atof(getenv("SPEED")) : 1;
+    return s;
+}
+static std::chrono::steady_clock::time_point zero() {
+    static auto z = std::chrono::steady_clock::now();
+    return z;
+}
+ulong GetMicrosecondCount() {
+    return (
+        ulong)(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - zero())
+                   .count() *
+               speed());
+}
+ulong GetTickCount64() {
+    static ulong base = getenv("UPTIME_MS") ? strtoul(getenv("UPTIME_MS"), 0, 10) : 3600000;
+    return base + GetMicrosecondCount() / 1000;
+}
+double real_(double ms) { return ms / speed(); }
+datetime TimeGMT() { return (long)time(nullptr); }
+datetime TimeLocal() { return TimeGMT(); }
+datetime TimeTradeServer() { return (long)time(nullptr) + 7200; }
+datetime TimeCurrent() { return TimeTradeServer(); }
+bool TimeToStruct(datetime t, MqlDateTime &s) {
+    time_t c = t.v;
+    tm m;
+    gmtime_r(&c, &m);
+    s = {m.tm_year + 1900, m.tm_mon + 1, m.tm_mday, m.tm_hour,
+         m.tm_min,         m.tm_sec,     m.tm_wday, m.tm_yday};
+    return true;
+}
+datetime StructToTime(const MqlDateTime &s) {
+    tm m{};
+    m.tm_year = s.year - 1900;
+    m.tm_mon = s.mon - 1;
+    m.tm_mday = s.day;
+    m.tm_hour = s.hour;
+    m.tm_min = s.min;
+    m.tm_sec = s.sec;
+    return (long)timegm(&m);
+}
+// ---- files
+struct File {
+    FILE *f;
+    int flags;
+};
+static std::map<int, File> files;
+static int next_file = 1;
+static std::string path(const string &n, int common = 0) {
+    std::string p = n.utf8();
+    for (auto &c : p)
+        if (c == '\\')
+            c = '/';
+    if (p.find("..") != p.npos)
+        p = "?";
+    std::string root = common & FILE_COMMON ? "Common/Files/" : "MQL5/Files/";
+    mkdir("MQL5", 0777);
+    mkdir("MQL5/Files", 0777);
+    return root + p;
+}
+int FileOpen(const string &n, int flags, ushort, uint) {
+    if (choice("FILES_FAIL"))
+        return fail_(5004), INVALID_HANDLE;
+    std::string p = path(n, flags);
+    FILE *f = nullptr;
+    if (flags & FILE_WRITE) {
+        if (flags & FILE_READ) {
+            f = fopen(p.c_str(), "r+b");
+            if (!f)
+                f = fopen(p.c_str(), "w+b");
+        } else
+            f = fopen(p.c_str(), "wb");
+    } else
+        f = fopen(p.c_str(), "rb");
+    if (!f)
+        return fail_(errno == ENOENT ? 5019 : 5004), INVALID_HANDLE;
+    files[next_file] = {f, flags};
+    return next_file++;
+}
+static FILE *file(int h) {
+    auto i = files.find(h);
+    if (i == files.end()) {
+        fail_(5007);
+        return nullptr;
+    }
+    return i->second.f;
+}
+void FileClose(int h) {
+    if (FILE *f = file(h)) {
+        fclose(f);
+        files.erase(h);
+    }
+}
+void FileFlush(int h) {
+    if (FILE *f = file(h))
+        fflush(f);
+}
+ulong FileSize(int h) {
+    FILE *f = file(h);
+    if (!f)
+        return 0;
+    fflush(f);
+    struct stat s;
+    fstat(fileno(f), &s);
+    return s.st_size;
+}
+ulong FileTell(int h) {
+    FILE *f = file(h);
+    return f ? ftell(f) : 0;
+}
+bool FileSeek(int h, long at, int w) {
+    FILE *f = file(h);
+    return f && !fseek(f, at, w);
+}
+bool FileIsEnding(int h) { return FileTell(h) >= FileSize(h); }
+size_t file_read_(int h, void *to, size_t n) {
+    FILE *f = file(h);
+    return f ? fread(to, 1, n, f) : 0;
+}
+size_t file_write_(int h, const void *from, size_t n) {
+    FILE *f = file(h);
+    return f ? fwrite(from, 1, n, f) : 0;
+}
+bool FileIsExist(const string &n, int c) {
+    struct stat s;
+    if (stat(path(n, c).c_str(), &s))
+        return fail_(5019);
+    return S_ISREG(s.st_mode) || fail_(5018);
+}
+bool FileDelete(const string &n, int c) { return !remove(path(n, c).c_str()) || fail_(5019); }
+bool FileMove(const string &a, int c, const string &b, int mode) {
+    if (choice("MOVE_FAILS"))
+        return fail_(5004);
+    struct stat s;
+    if (stat(path(a, c).c_str(), &s))
+        return fail_(5019);
+    if (!stat(path(b, mode).c_str(), &s) && !(mode & FILE_REWRITE))
+        return fail_(5020);
+    return !rename(path(a, c).c_str(), path(b, mode).c_str()) || fail_(5004);
+}
+uint FileWriteString(int h, const string &s, int n) {
+    auto i = files.find(h);
+    if (i == files.end())
+        return fail_(5007), 0;
+    std::u16string u = s.s.substr(0, n < 0 ? s.s.npos : n);
+    std::string b = i->second.flags & FILE_ANSI ? bytes_(u, CP_ACP)
+                                                : std::string((const char *)u.data(), u.size() * 2);
+    return (uint)fwrite(b.data(), 1, b.size(), i->second.f);
+}
+string FileReadString(int h, int n) {
+    auto i = files.find(h);
+    if (i == files.end())
+        return fail_(5007), string();
+    std::string b;
+    int c;
+    while ((n < 0 || (int)b.size() < n) && (c = fgetc(i->second.f)) != EOF && (n >= 0 || c != '\n'))
+        b.push_back((char)c);
+    if (!b.empty() && b.back() == '\r')
+        b.pop_back();
+    return i->second.flags & FILE_ANSI
+               ? made_(units_(b, CP_ACP))
+               : made_(std::u16string((const char16_t *)b.data(), b.size() / 2));
+}
+int CryptEncode(ENUM_CRYPT_METHOD m, const Array<uchar> &d, const Array<uchar> &, Array<uchar> &r) {
+    const EVP_MD *md = m == CRYPT_HASH_SHA256 ? EVP_sha256()
+                       : m == CRYPT_HASH_SHA1 ? EVP_sha1()
+                       : m == CRYPT_HASH_MD5  ? EVP_md5()
+                                              : nullptr;
+    if (md) {
+        unsigned n = 0;
+        uchar b[64];
+        EVP_Digest(d.p, d.n, b, &n, md, nullptr);
+        r.resize_((int)n, 0);
+        memcpy(r.p, b, n);
+        return (int)n;
+    }
+    if (m == CRYPT_BASE64) {
+        r.resize_((d.n + 2) / 3 * 4 + 1, 0);
+        int n = EVP_EncodeBlock(r.p, d.p, d.n);
+        r.resize_(n, 0);
+        return n;
+    }
+    return fail_(4003), 0;
+}

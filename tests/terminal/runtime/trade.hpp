@@ -1,0 +1,278 @@
+// The trading half of the run-time: the names of the reference, answered by the broker of
+// broker.cpp.
+#ifndef TRADE_HPP
+#define TRADE_HPP
+enum ENUM_ORDER_TYPE {
+    ORDER_TYPE_BUY,
+    ORDER_TYPE_SELL,
+    ORDER_TYPE_BUY_LIMIT,
+    ORDER_TYPE_SELL_LIMIT,
+    ORDER_TYPE_BUY_STOP,
+    ORDER_TYPE_SELL_STOP,
+    ORDER_TYPE_BUY_STOP_LIMIT,
+    ORDER_TYPE_SELL_STOP_LIMIT,
+    ORDER_TYPE_CLOSE_BY
+};
+enum ENUM_ORDER_TYPE_FILLING {
+    ORDER_FILLING_FOK,
+    ORDER_FILLING_IOC,
+    ORDER_FILLING_RETURN,
+    ORDER_FILLING_BOC
+};
+enum ENUM_ORDER_TYPE_TIME {
+    ORDER_TIME_GTC,
+    ORDER_TIME_DAY,
+    ORDER_TIME_SPECIFIED,
+    ORDER_TIME_SPECIFIED_DAY
+};
+enum ENUM_TRADE_REQUEST_ACTIONS {
+    TRADE_ACTION_DEAL = 1,
+    TRADE_ACTION_PENDING = 5,
+    TRADE_ACTION_SLTP = 6,
+    TRADE_ACTION_MODIFY = 7,
+    TRADE_ACTION_REMOVE = 8,
+    TRADE_ACTION_CLOSE_BY = 10
+};
+enum ENUM_POSITION_TYPE { POSITION_TYPE_BUY, POSITION_TYPE_SELL };
+enum ENUM_POSITION_PROPERTY_INTEGER {
+    POSITION_TICKET,
+    POSITION_TIME,
+    POSITION_TIME_MSC,
+    POSITION_TIME_UPDATE,
+    POSITION_TYPE,
+    POSITION_MAGIC,
+    POSITION_IDENTIFIER,
+    POSITION_REASON
+};
+enum ENUM_POSITION_PROPERTY_DOUBLE {
+    POSITION_VOLUME,
+    POSITION_PRICE_OPEN,
+    POSITION_SL,
+    POSITION_TP,
+    POSITION_PRICE_CURRENT,
+    POSITION_SWAP,
+    POSITION_PROFIT
+};
+enum ENUM_POSITION_PROPERTY_STRING { POSITION_SYMBOL, POSITION_COMMENT };
+enum ENUM_ORDER_PROPERTY_INTEGER {
+    ORDER_TICKET,
+    ORDER_TIME_SETUP,
+    ORDER_TYPE,
+    ORDER_STATE,
+    ORDER_MAGIC,
+    ORDER_TYPE_FILLING,
+    ORDER_POSITION_ID,
+    ORDER_TIME_EXPIRATION
+};
+enum ENUM_ORDER_PROPERTY_DOUBLE {
+    ORDER_VOLUME_INITIAL,
+    ORDER_VOLUME_CURRENT,
+    ORDER_PRICE_OPEN,
+    ORDER_SL,
+    ORDER_TP,
+    ORDER_PRICE_CURRENT,
+    ORDER_PRICE_STOPLIMIT
+};
+enum ENUM_ORDER_PROPERTY_STRING { ORDER_SYMBOL, ORDER_COMMENT };
+enum ENUM_ORDER_STATE {
+    ORDER_STATE_STARTED,
+    ORDER_STATE_PLACED,
+    ORDER_STATE_CANCELED,
+    ORDER_STATE_PARTIAL,
+    ORDER_STATE_FILLED,
+    ORDER_STATE_REJECTED
+};
+enum ENUM_ACCOUNT_INFO_INTEGER {
+    ACCOUNT_LOGIN,
+    ACCOUNT_MARGIN_MODE,
+    ACCOUNT_TRADE_ALLOWED,
+    ACCOUNT_TRADE_EXPERT,
+    ACCOUNT_LIMIT_ORDERS,
+    ACCOUNT_LEVERAGE,
+    ACCOUNT_TRADE_MODE
+};
+enum ENUM_ACCOUNT_INFO_DOUBLE {
+    ACCOUNT_BALANCE,
+    ACCOUNT_EQUITY,
+    ACCOUNT_PROFIT,
+    ACCOUNT_MARGIN_FREE
+};
+enum ENUM_ACCOUNT_INFO_STRING { ACCOUNT_SERVER, ACCOUNT_CURRENCY, ACCOUNT_COMPANY, ACCOUNT_NAME };
+enum ENUM_ACCOUNT_MARGIN_MODE {
+    ACCOUNT_MARGIN_MODE_RETAIL_NETTING,
+    ACCOUNT_MARGIN_MODE_EXCHANGE,
+    ACCOUNT_MARGIN_MODE_RETAIL_HEDGING
+};
+enum ENUM_SYMBOL_INFO_INTEGER {
+    SYMBOL_DIGITS,
+    SYMBOL_FILLING_MODE,
+    SYMBOL_TRADE_MODE,
+    SYMBOL_TRADE_EXEMODE,
+    SYMBOL_SELECT,
+    SYMBOL_SPREAD,
+    SYMBOL_TRADE_STOPS_LEVEL,
+    SYMBOL_EXIST,
+    SYMBOL_ORDER_MODE,
+    SYMBOL_VISIBLE
+};
+enum ENUM_SYMBOL_INFO_DOUBLE {
+    SYMBOL_BID,
+    SYMBOL_ASK,
+    SYMBOL_LAST,
+    SYMBOL_POINT,
+    SYMBOL_VOLUME_MIN,
+    SYMBOL_VOLUME_MAX,
+    SYMBOL_VOLUME_STEP,
+    SYMBOL_VOLUME_LIMIT,
+    SYMBOL_TRADE_TICK_SIZE,
+    SYMBOL_TRADE_CONTRACT_SIZE
+};
+enum ENUM_SYMBOL_INFO_STRING { SYMBOL_DESCRIPTION, SYMBOL_PATH };
+enum ENUM_SYMBOL_TRADE_MODE {
+    SYMBOL_TRADE_MODE_DISABLED,
+    SYMBOL_TRADE_MODE_LONGONLY,
+    SYMBOL_TRADE_MODE_SHORTONLY,
+    SYMBOL_TRADE_MODE_CLOSEONLY,
+    SYMBOL_TRADE_MODE_FULL
+};
+enum ENUM_SYMBOL_TRADE_EXECUTION {
+    SYMBOL_TRADE_EXECUTION_REQUEST,
+    SYMBOL_TRADE_EXECUTION_INSTANT,
+    SYMBOL_TRADE_EXECUTION_MARKET,
+    SYMBOL_TRADE_EXECUTION_EXCHANGE
+};
+enum ENUM_TRADE_TRANSACTION_TYPE {
+    TRADE_TRANSACTION_ORDER_ADD,
+    TRADE_TRANSACTION_ORDER_UPDATE,
+    TRADE_TRANSACTION_ORDER_DELETE,
+    TRADE_TRANSACTION_DEAL_ADD,
+    TRADE_TRANSACTION_DEAL_UPDATE,
+    TRADE_TRANSACTION_DEAL_DELETE,
+    TRADE_TRANSACTION_HISTORY_ADD,
+    TRADE_TRANSACTION_HISTORY_UPDATE,
+    TRADE_TRANSACTION_HISTORY_DELETE,
+    TRADE_TRANSACTION_POSITION,
+    TRADE_TRANSACTION_REQUEST
+};
+enum ENUM_DEAL_TYPE { DEAL_TYPE_BUY, DEAL_TYPE_SELL };
+#define SYMBOL_FILLING_FOK 1
+#define SYMBOL_FILLING_IOC 2
+#define SYMBOL_FILLING_BOC 4
+#define TRADE_RETCODE_REQUOTE 10004
+#define TRADE_RETCODE_REJECT 10006
+#define TRADE_RETCODE_CANCEL 10007
+#define TRADE_RETCODE_PLACED 10008
+#define TRADE_RETCODE_DONE 10009
+#define TRADE_RETCODE_DONE_PARTIAL 10010
+#define TRADE_RETCODE_ERROR 10011
+#define TRADE_RETCODE_TIMEOUT 10012
+#define TRADE_RETCODE_INVALID 10013
+#define TRADE_RETCODE_INVALID_VOLUME 10014
+#define TRADE_RETCODE_INVALID_PRICE 10015
+#define TRADE_RETCODE_INVALID_STOPS 10016
+#define TRADE_RETCODE_TRADE_DISABLED 10017
+#define TRADE_RETCODE_MARKET_CLOSED 10018
+#define TRADE_RETCODE_NO_MONEY 10019
+#define TRADE_RETCODE_PRICE_CHANGED 10020
+#define TRADE_RETCODE_PRICE_OFF 10021
+#define TRADE_RETCODE_NO_CHANGES 10025
+#define TRADE_RETCODE_CLIENT_DISABLES_AT 10027
+#define TRADE_RETCODE_INVALID_FILL 10030
+#define TRADE_RETCODE_CONNECTION 10031
+#define TRADE_RETCODE_LIMIT_VOLUME 10034
+#define TRADE_RETCODE_INVALID_ORDER 10035
+#define TRADE_RETCODE_POSITION_CLOSED 10036
+#define TRADE_RETCODE_INVALID_CLOSE_VOLUME 10038
+#define TRADE_RETCODE_CLOSE_ORDER_EXIST 10039
+#define TRADE_RETCODE_LIMIT_POSITIONS 10040
+#define TRADE_RETCODE_LONG_ONLY 10042
+#define TRADE_RETCODE_SHORT_ONLY 10043
+#define TRADE_RETCODE_CLOSE_ONLY 10044
+struct MqlTick {
+    ITSELF(MqlTick)
+    datetime time;
+    double bid, ask, last;
+    ulong volume;
+    long time_msc;
+    uint flags;
+    double volume_real;
+};
+#define TICK_FLAG_BID 2
+#define TICK_FLAG_ASK 4
+struct MqlTradeRequest {
+    ITSELF(MqlTradeRequest)
+    ENUM_TRADE_REQUEST_ACTIONS action;
+    ulong magic, order;
+    string symbol;
+    double volume, price, stoplimit, sl, tp;
+    ulong deviation;
+    ENUM_ORDER_TYPE type;
+    ENUM_ORDER_TYPE_FILLING type_filling;
+    ENUM_ORDER_TYPE_TIME type_time;
+    datetime expiration;
+    string comment;
+    ulong position, position_by;
+};
+struct MqlTradeResult {
+    ITSELF(MqlTradeResult)
+    uint retcode;
+    ulong deal, order;
+    double volume, price, bid, ask;
+    string comment;
+    uint request_id;
+    int retcode_external;
+};
+struct MqlTradeCheckResult {
+    ITSELF(MqlTradeCheckResult)
+    uint retcode;
+    double balance, equity, profit, margin, margin_free, margin_level;
+    string comment;
+};
+struct MqlTradeTransaction {
+    ITSELF(MqlTradeTransaction)
+    ulong deal, order;
+    string symbol;
+    ENUM_TRADE_TRANSACTION_TYPE type;
+    ENUM_ORDER_TYPE order_type;
+    ENUM_ORDER_STATE order_state;
+    ENUM_DEAL_TYPE deal_type;
+    ENUM_ORDER_TYPE_TIME time_type;
+    datetime time_expiration;
+    double price, price_trigger, price_sl, price_tp, volume;
+    ulong position, position_by;
+};
+bool OrderSend(const MqlTradeRequest &q, MqlTradeResult &r);
+bool OrderSendAsync(const MqlTradeRequest &q, MqlTradeResult &r);
+bool OrderCheck(const MqlTradeRequest &q, MqlTradeCheckResult &r);
+int PositionsTotal();
+ulong PositionGetTicket(int i);
+string PositionGetSymbol(int i);
+bool PositionSelect(const string &s);
+bool PositionSelectByTicket(ulong t);
+long PositionGetInteger(ENUM_POSITION_PROPERTY_INTEGER p);
+double PositionGetDouble(ENUM_POSITION_PROPERTY_DOUBLE p);
+string PositionGetString(ENUM_POSITION_PROPERTY_STRING p);
+int OrdersTotal();
+ulong OrderGetTicket(int i);
+bool OrderSelect(ulong t);
+long OrderGetInteger(ENUM_ORDER_PROPERTY_INTEGER p);
+double OrderGetDouble(ENUM_ORDER_PROPERTY_DOUBLE p);
+string OrderGetString(ENUM_ORDER_PROPERTY_STRING p);
+long AccountInfoInteger(ENUM_ACCOUNT_INFO_INTEGER p);
+double AccountInfoDouble(ENUM_ACCOUNT_INFO_DOUBLE p);
+string AccountInfoString(ENUM_ACCOUNT_INFO_STRING p);
+bool SymbolSelect(const string &s, bool on);
+int SymbolsTotal(bool selected);
+string SymbolName(int i, bool selected);
+bool SymbolIsSynchronized(const string &s);
+bool SymbolExist(const string &s, bool &custom);
+long SymbolInfoInteger(const string &s, ENUM_SYMBOL_INFO_INTEGER p);
+double SymbolInfoDouble(const string &s, ENUM_SYMBOL_INFO_DOUBLE p);
+string SymbolInfoString(const string &s, ENUM_SYMBOL_INFO_STRING p);
+bool SymbolInfoTick(const string &s, MqlTick &t);
+const char *name_(ENUM_ORDER_TYPE t);
+const char *name_(ENUM_POSITION_TYPE t);
+const char *name_(ENUM_ORDER_TYPE_FILLING t);
+const char *name_(ENUM_TRADE_TRANSACTION_TYPE t);
+template <class E> string EnumToString(E e) { return string::utf8(name_(e)); }
+#endif
