@@ -32,6 +32,7 @@ T = TypeVar("T")
 _CHANNEL = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+_SERVICE = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,8}(\.[0-9]{1,5})?", re.ASCII)
 _REPLACED = "\ufffd"
 
@@ -79,6 +80,11 @@ def read_number(text: str) -> int | None:
     return number if number < MAX_NUMBER else None
 
 
+def _read_services(text: str) -> tuple[str, ...] | None:
+    names = split_list(text) if text else []
+    return tuple(names) if all(map(_SERVICE.fullmatch, names)) else None
+
+
 def _read_seconds(text: str) -> float | None:
     return float(text) if _SECONDS.fullmatch(text) else None
 
@@ -95,6 +101,7 @@ ANY: FieldType[str] = FieldType(lambda text: text, "a text")
 CHANNEL = FieldType(matching(_CHANNEL), "1 to 32 of A-Z a-z 0-9 . _ -")
 ID = FieldType(matching(_ID), "1 to 64 of A-Z a-z 0-9 . _ -")
 NUMBER = FieldType(read_number, f"a whole number from 0 to {MAX_NUMBER - 1}")
+SERVICES = FieldType(_read_services, "names of services, separated by commas")
 SECONDS = FieldType(_read_seconds, "seconds such as 5 or 0.5")
 TEXT = text_up_to(MAX_TEXT)
 LOGIN = _unicode_up_to(MAX_TEXT)
