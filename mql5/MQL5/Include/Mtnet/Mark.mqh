@@ -1,0 +1,57 @@
+//+------------------------------------------------------------------+
+//| Mark.mqh: tells copied positions from the account's own          |
+//+------------------------------------------------------------------+
+#property strict
+
+#include <Mtnet/Text.mqh>
+
+#define MTNET_COMMENT  31   // characters of a comment that MetaTrader 5 keeps
+
+//+------------------------------------------------------------------+
+//| A follower marks what it opens, and a provider of the same       |
+//| channel leaves marked positions out: else one account that does  |
+//| both would feed itself. The comment may be changed by a broker,  |
+//| so the magic number is remembered too, by the terminal.          |
+//+------------------------------------------------------------------+
+class CMtnetMark
+  {
+private:
+   static string     Name(const string channel,const long login,const long magic);
+
+public:
+   static string     Comment(const string channel);
+   static bool       Register(const string channel,const long login,const long magic);
+   static bool       IsCopy(const string channel,const long login,const long magic,
+                            const string comment);
+  };
+
+//--- of what a follower of `channel` opens; what follows a blank behind it is free
+string CMtnetMark::Comment(const string channel)
+  {
+   return(StringSubstr("mtnet:"+channel,0,MTNET_COMMENT));
+  }
+
+//--- global variables of the terminal have names of at most 63 characters
+string CMtnetMark::Name(const string channel,const long login,const long magic)
+  {
+   return("mtnet.copies."+CMtnetText::Short(channel+"|"+IntegerToString(login)+"|"
+                                            +IntegerToString(magic)));
+  }
+
+//--- A follower says at its start which magic number it copies with. The terminal forgets it four
+//--- weeks after the last use.
+bool CMtnetMark::Register(const string channel,const long login,const long magic)
+  {
+   return(GlobalVariableSet(Name(channel,login,magic),1)>0);
+  }
+
+bool CMtnetMark::IsCopy(const string channel,const long login,const long magic,
+                        const string comment)
+  {
+   string mark=CMtnetMark::Comment(channel);
+   int size=StringLen(mark);
+   bool marked=(StringSubstr(comment,0,size)==mark
+                && (StringLen(comment)==size || StringGetCharacter(comment,size)==' '));
+   return(marked || (magic!=0 && GlobalVariableCheck(Name(channel,login,magic))));
+  }
+//+------------------------------------------------------------------+
