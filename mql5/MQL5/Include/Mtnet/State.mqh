@@ -87,7 +87,8 @@ bool CMtnetState::Save(void)
   {
    string text=m_head+"\n"+m_rows;
    uchar bytes[];
-   int size=CMtnetText::Bytes(text+"SUM"+CMtnetText::Field("of",CMtnetText::Short(text))+"\n",bytes);
+   string sum="SUM"+CMtnetText::Field("of",CMtnetText::Short(text))+"\n";
+   int size=CMtnetText::Bytes(text+sum,bytes);
    int file=FileOpen(m_file+".new",FILE_WRITE|FILE_BIN);
    bool whole=(file!=INVALID_HANDLE && FileWriteArray(file,bytes,0,size)==(uint)size);
    if(file!=INVALID_HANDLE)
