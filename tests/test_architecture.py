@@ -12,8 +12,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "mtnet"
 FILES = sorted(PACKAGE.rglob("*.py"))
 PURE = {
-    "client/reconciliation.py",
-    "client/replica.py",
+    "backoff.py",
+    *(f"client/core/{file.name}" for file in (PACKAGE / "client/core").glob("*.py")),
     "config/loader.py",
     "access/accounts/model.py",
     "access/bans/store.py",
@@ -74,6 +74,7 @@ PURE = {
     "values.py",
 }
 FLOORS = {
+    "mtnet.backoff": 0,
     "mtnet.callbacks": 0,
     "mtnet.clock": 0,
     "mtnet.errors": 0,

@@ -12,18 +12,18 @@ Endpoints and the clock are handed in; everything that fails does so with a `Cli
     seq = await publisher.publish("GBPUSD", "0.25")
 """
 
+from mtnet.backoff import FIRST_DELAY, LONGEST_DELAY
 from mtnet.client.classic import follow
+from mtnet.client.core.reconciliation import Holdings, Position
 from mtnet.client.endpoints import server_from_string
 from mtnet.client.failures import why
 from mtnet.client.follower import Follower
 from mtnet.client.login import Login
 from mtnet.client.publisher import Publisher
-from mtnet.client.reconciliation import Holdings, Position
 from mtnet.client.templates import MAX_ANSWER, Templates
 from mtnet.client.tick_sender import TickSender
 from mtnet.client.tick_subscription import Tick, subscribe
 from mtnet.errors import RefusedError
-from mtnet.net.reconnect import FIRST_DELAY, LONGEST_DELAY
 
 __all__ = [
     "FIRST_DELAY",

@@ -1,238 +1,192 @@
-"""The client side of dialect 2: one connection, kept alive and reconnected."""
+"""Runs the state machine of a client over connections of Twisted, kept alive and reconnected."""
 
-from collections.abc import Callable, Mapping
-from random import uniform
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, Protocol, TypeVar
 
-from twisted.application.internet import ClientService, backoffPolicy
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.logger import Logger
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-from mtnet import __version__
-from mtnet.client.failures import why
-from mtnet.client.login import Login, check_private
-from mtnet.errors import ClientError, FrameError, WireError
+from mtnet.client.core.framing import FrameFraming, Framing
+from mtnet.client.core.session import Session
+from mtnet.client.failures import monotonic, sentence, why
+from mtnet.client.login import clear_peer
 from mtnet.net.keepalive import configure_keepalive
-from mtnet.net.reconnect import FIRST_DELAY, LONGEST_DELAY, Delay, stay_connected
+from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
-from mtnet.services.signals import wire
-from mtnet.services.signals.wire import Answer, read_answer
-from mtnet.session import messages
-from mtnet.session.grammar import MAX_FRAME, FrameDecoder, parse, salvage
-from mtnet.session.messages import Error, Welcome
 
-SILENCE_LIMIT = 12.0
-"""Seconds without a byte after which the server counts as gone: it sends one every five."""
-DELAY_FACTOR = 1.6
-"""Factor of the exponential back-off between attempts."""
-STABLE_AFTER = 30.0
-"""Seconds after WELCOME until a connection counts as a success, if nothing else shows it earlier:
-as long as the longest delay, so that a client never connects more often than that."""
-TAKEOVER_DELAY = 600.0
-"""Seconds of delay after the ERROR `sessions`: two programs of one account must not disconnect each
-other in turns."""
-
-STATE_VERBS = frozenset({"SIGNAL", "SNAPSHOT", "POSITION", "SYNCED"})
-"""A client that skipped one of these would hold a wrong state, so it disconnects instead."""
+SOONEST = 1e-6
+"""Seconds until a timer that fired before its deadline fires again: sums of floats differ."""
+E = TypeVar("E", covariant=True)
+H = TypeVar("H")
 
 
-class DialectClient:
+class Core(Protocol[E]):
+    """A client's state machine, as of `mtnet.client.core`."""
+
+    session: Session
+
+    @property
+    def deadline(self) -> float | None: ...
+
+    def begin(self, framing: Framing, when: float, clear_peer: str = "") -> Iterable[E]: ...
+
+    def receive(self, data: bytes, when: float) -> Iterable[E]: ...
+
+    def expire(self, when: float) -> Iterable[E]: ...
+
+    def lose(self, reason: str) -> Iterable[E]: ...
+
+    def unreachable(self, text: str) -> Iterable[E]: ...
+
+
+class Runner(Generic[H]):
     """
-    Base of `Follower` and `Publisher`: receives the events of its connection.
+    Event loop adapter: carries the bytes, the deadlines and the events of a core.
 
-    Attributes:
-        name: shown in the server's status.
-        login: sent only over TLS or within this machine.
-        stopped: no event follows, not even of bytes that were read before.
+    Args:
+        handle: takes each event; an exception of it ends the connection.
     """
-
-    name: str
-    login: Login | None
-    stopped = False
-
-    def welcomed(self, connection: "Connection", welcome: Welcome) -> None:
-        """Handle WELCOME, on each connection."""
-        raise NotImplementedError
-
-    def answered(self, answer: Answer) -> None:
-        """Handle a message of the server."""
-        raise NotImplementedError
-
-    def lost(self, reason: str) -> None:
-        """Handle the loss of the connection; the next attempt follows."""
-        raise NotImplementedError
-
-
-class Connection(Protocol):
-    """Sends HELLO, answers heartbeats, and disconnects when the server falls silent."""
-
-    log = Logger()
-    transport: Transport  # type: ignore[assignment]
 
     def __init__(
-        self, client: DialectClient, clock: IReactorTime, factory: "_ConnectionFactory"
+        self,
+        endpoint: IStreamClientEndpoint,
+        core: Core[H],
+        clock: Any,
+        handle: Callable[[H], object],
     ) -> None:
-        self._client, self._clock, self._factory = client, clock, factory
-        self._decoder = FrameDecoder(MAX_FRAME, 2 * MAX_FRAME)
-        self._welcomed = False
-        self._reason = ""
-        self._silence_limit = SILENCE_LIMIT
+        self._core, self._clock, self._handle = core, clock, handle
+        self._transport: Transport | None = None
         self._timer: IDelayedCall | None = None
-        self._stability_timer: IDelayedCall | None = None
+        self._planned = 0.0
+        self._service = stay_connected(
+            _ObservedEndpoint(endpoint, self._failed),
+            _Factory(self),
+            clock,
+            delay=core.session.delay,
+        )
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._service.startService()
+
+    def stop(self) -> "Deferred[None]":
+        """Disconnect; fires when the connection is closed."""
+        self._flush()
+        return self._service.stopService()
+
+    def when_connected(self, fail_after: int | None) -> "Deferred[IProtocol]":
+        """As `whenConnected` of `ClientService`."""
+        return self._service.whenConnected(fail_after)
+
+    def run(self, events: Iterable[H] = ()) -> None:
+        """Handle events, and send what waits."""
+        try:
+            for event in events:
+                self._handle(event)
+        finally:
+            self._flush()
+            self._plan()
+
+    # Events of the connection
+
+    def connected(self, transport: Transport) -> None:
+        """Begin on a new connection."""
+        configure_keepalive(transport)
+        self._transport = transport
+        self.run(self._core.begin(FrameFraming(), monotonic(self._clock), clear_peer(transport)))
+
+    def received(self, data: bytes) -> None:
+        """Take bytes."""
+        self.run(self._core.receive(data, monotonic(self._clock)))
+
+    def lost(self, reason: str) -> None:
+        """Note the end of the connection; the next attempt follows."""
+        self._transport = None
+        self.run(self._core.lose(reason))
+
+    def _failed(self, error: BaseException | None) -> None:
+        self.run(self._core.unreachable(sentence(error)))
+
+    def _flush(self) -> None:
+        if self._transport is None:
+            return
+        data = self._core.session.data_to_send()
+        if data:
+            self._transport.write(data)
+        if self._core.session.ending:
+            transport, self._transport = self._transport, None
+            transport.abortConnection()
+
+    # The timer
+
+    def _plan(self) -> None:
+        deadline = self._core.deadline
+        if self._timer is not None:
+            if deadline is not None and self._planned <= deadline:
+                return  # it fires early, and is made again then: most deadlines move with each read
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            left, self._planned = deadline - monotonic(self._clock), deadline
+            delay = max(left, SOONEST) if left > 0 else 0
+            self._timer = self._clock.callLater(delay, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        self.run(self._core.expire(monotonic(self._clock)))
+
+
+class _Connection(TwistedProtocol):
+    """One connection, which knows its runner alone."""
+
+    transport: Transport  # type: ignore[assignment]
+
+    def __init__(self, runner: Runner[Any]) -> None:
+        self._runner = runner
 
     def connectionMade(self) -> None:
-        configure_keepalive(self.transport)
-        self._restart_timer()
-        login = self._client.login
-        try:
-            if login is not None:
-                check_private(self.transport)
-        except ClientError as error:
-            self.end(str(error))
-            return
-        name, password = ("", "") if login is None else (login.name, login.password)
-        self.send(messages.hello(name, password, self._client.name, f"mtnet {__version__}"))
+        self._runner.connected(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
-        self._restart_timer()
-        try:
-            for payload in self._decoder.feed(data):
-                self._frame(payload)
-        except FrameError as error:
-            self.end(f"the server's stream cannot be read: {error}")
+        self._runner.received(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        for timer in (self._timer, self._stability_timer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._stability_timer = None
-        self._client.lost(self._reason or why(reason.value))
-
-    def send(self, frame: bytes) -> None:
-        """Send a frame."""
-        self.transport.write(frame)
-
-    def end(self, reason: str) -> None:
-        """Disconnect; the first reason is the one that is reported."""
-        self._reason = self._reason or reason
-        self.transport.abortConnection()
-
-    def succeeded(self) -> None:
-        """Reset the back-off: the server did what it was asked for."""
-        if not self._reason:
-            self._factory.succeeded()
-
-    def _proved_stable(self) -> None:
-        self._stability_timer = None
-        self.succeeded()
-
-    def _frame(self, payload: bytes) -> None:
-        # Frames of the same read are dropped after a disconnect by either side.
-        if self._reason or self._client.stopped:
-            return
-        try:
-            answer = read_answer(parse(payload))
-        except WireError as error:
-            # Classic frames may come before WELCOME; a newer server may have more verbs.
-            if self._welcomed and error.code != "verb":
-                self._skip(salvage(payload).verb, error)
-            return
-        handle = _HANDLERS.get(type(answer))
-        if handle is not None:
-            handle(self, answer)
-        elif self._welcomed:
-            self._client.answered(answer)
-
-    def _take_welcome(self, welcome: Welcome) -> None:
-        self._welcomed = True
-        if self._stability_timer is None:
-            self._stability_timer = self._clock.callLater(STABLE_AFTER, self._proved_stable)
-        self._silence_limit = max(SILENCE_LIMIT, SILENCE_LIMIT / 5.0 * welcome.heartbeat)
-        self._client.welcomed(self, welcome)
-
-    def _take_heartbeat(self, heartbeat: wire.Heartbeat) -> None:
-        self.send(messages.pong())
-        self._client.answered(heartbeat)
-
-    def _take_error(self, error: Error) -> None:
-        self._factory.refused(error.code)
-        self._client.answered(error)
-
-    def _skip(self, verb: str, error: WireError) -> None:
-        if verb in STATE_VERBS:
-            self.end(f"a frame of the server cannot be read: {error}")
-        else:
-            self.log.warn("A frame of the server is left out: {error}", error=error)
-
-    def _restart_timer(self) -> None:
-        if self._timer is None:
-            self._timer = self._clock.callLater(self._silence_limit, self._timed_out)
-        else:
-            self._timer.reset(self._silence_limit)
-
-    def _timed_out(self) -> None:
-        self._timer = None
-        what = "nothing was received" if self._welcomed else "there was no WELCOME"
-        self.end(f"{what} for {self._silence_limit:g} s")
+        self._runner.lost(why(reason.value))
 
 
-_HANDLERS: Mapping[type, Callable[[Connection, Any], None]] = {
-    wire.Welcome: Connection._take_welcome,
-    wire.Heartbeat: Connection._take_heartbeat,
-    Error: Connection._take_error,
-}
-
-
-class _ConnectionFactory(Factory):
-    """Builds connections, and counts failed attempts for the back-off."""
-
+class _Factory(Factory):
     noisy = False
 
-    def __init__(self, client: DialectClient, clock: IReactorTime) -> None:
-        self._client, self._clock = client, clock
-        self._failed_attempts = 0
-        self._taken_over = False
+    def __init__(self, runner: Runner[Any]) -> None:
+        self._runner = runner
 
-    def buildProtocol(self, addr: object) -> Connection:
-        self._failed_attempts += 1
-        self._taken_over = False
-        return Connection(self._client, self._clock, self)
-
-    def succeeded(self) -> None:
-        """Reset the back-off."""
-        self._failed_attempts = 0
-
-    def refused(self, code: str) -> None:
-        """Note the code of an ERROR."""
-        self._taken_over = self._taken_over or code == "sessions"
-
-    def failed_attempts(self) -> int:
-        """Return the number of attempts since the last success."""
-        return self._failed_attempts
-
-    def delay(self, attempt: int) -> float:
-        """Return seconds until the next attempt."""
-        if not self._taken_over:
-            return backoff(attempt)
-        self._taken_over = False
-        return TAKEOVER_DELAY * uniform(1.0, 1.1)
+    def buildProtocol(self, addr: object) -> _Connection:
+        return _Connection(self._runner)
 
 
-def dialect_service(
-    endpoint: IStreamClientEndpoint, client: DialectClient, clock: Any
-) -> ClientService:
-    """Return the service that keeps a client connected, with exponential back-off."""
-    factory = _ConnectionFactory(client, clock)
-    return stay_connected(endpoint, factory, clock, factory.failed_attempts, factory.delay)
+@implementer(IStreamClientEndpoint)
+class _ObservedEndpoint:
+    """Reports each attempt that fails."""
 
+    def __init__(
+        self, endpoint: IStreamClientEndpoint, failed: Callable[[BaseException | None], object]
+    ) -> None:
+        self._endpoint, self._failed = endpoint, failed
 
-def backoff(attempt: int) -> float:
-    """Return seconds that grow with each attempt, with jitter so that clients spread out."""
-    return _longest_delay(attempt) * uniform(0.5, 1.0)
+    def connect(self, factory: IProtocolFactory) -> "Deferred[IProtocol]":
+        """Connect, as the endpoint does."""
+        return self._endpoint.connect(factory).addErrback(self._observe)
 
-
-_longest_delay: Delay = backoffPolicy(
-    FIRST_DELAY, LONGEST_DELAY, factor=DELAY_FACTOR, jitter=lambda: 0.0
-)
+    def _observe(self, failure: Failure) -> Failure:
+        if not failure.check(CancelledError):
+            self._failed(failure.value)
+        return failure

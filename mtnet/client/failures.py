@@ -7,11 +7,18 @@ from OpenSSL.SSL import Error
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.logger import Logger
 
 from mtnet.errors import ClientError
 from mtnet.net.tls.context import reason as reason_of
 
 T = TypeVar("T")
+log = Logger()
+
+
+def warn(sentence: str) -> None:
+    """Log a sentence that a program does not handle itself."""
+    log.warn("{sentence}", sentence=sentence)
 
 
 def why(error: BaseException | None) -> str:
@@ -23,6 +30,14 @@ def why(error: BaseException | None) -> str:
         return f"TLS: {reason}"
     cause = error.args[0] if isinstance(error, ConnectError) and error.args[0] else error
     return str(cause).rstrip(".")
+
+
+def sentence(error: BaseException | None) -> str:
+    """Return the sentence for a failed attempt to connect."""
+    if isinstance(error, ClientError):
+        return str(error)
+    reason = why(error)
+    return f"No connection to the server: {reason}{'' if reason.endswith('?') else '.'}"
 
 
 def monotonic(clock: IReactorTime) -> float:

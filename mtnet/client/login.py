@@ -1,54 +1,18 @@
-"""The login of a client; its password is never sent in clear text."""
+"""The login of a client, and whether a connection of Twisted may carry its password."""
 
-from base64 import b64encode
-from dataclasses import dataclass, field
 from typing import Any
-from unicodedata import category
 
 from twisted.internet.interfaces import ISSLTransport
 
-from mtnet.access.addresses import is_loopback
-from mtnet.errors import ClientError
+from mtnet.client.core.login import Login, check_private_peer
 from mtnet.net.endpoints import host_of
-from mtnet.services.ticks.wire import MAX_RECORD
+
+__all__ = ["Login", "check_private", "clear_peer"]
 
 
-@dataclass(frozen=True)
-class Login:
-    """
-    A name and its password.
-
-    Raises:
-        ClientError: the name cannot be one, or the password cannot be sent.
-    """
-
-    name: str
-    password: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        if not self.name or any(_is_unprintable(each) or each in " :" for each in self.name):
-            raise ClientError(
-                f"Invalid login {self.name!r}: expected a name without spaces and colons."
-            )
-        if not self.password or any(map(_is_unprintable, self.password)):
-            raise ClientError("A password is one line of characters, and not empty.")
-        if len(self.line) > MAX_RECORD:
-            raise ClientError(f"A login and its password have at most {MAX_RECORD} bytes.")
-
-    @property
-    def basic(self) -> bytes:
-        """The value of HTTP's `Authorization`."""
-        return b"Basic " + b64encode(f"{self.name}:{self.password}".encode())
-
-    @property
-    def line(self) -> bytes:
-        """The command of the tick port, without its end."""
-        return f"LOGIN: {self.name} {self.password}".encode()
-
-
-def _is_unprintable(character: str) -> bool:
-    """Return whether a character would end the line, is invisible, or is a surrogate."""
-    return category(character) in ("Cc", "Cs", "Zl", "Zp")
+def clear_peer(transport: Any) -> str:
+    """Return the host that a connection goes to in clear text; empty = nobody else reads it."""
+    return "" if ISSLTransport.providedBy(transport) else host_of(transport.getPeer()) or ""
 
 
 def check_private(transport: Any) -> None:
@@ -58,10 +22,4 @@ def check_private(transport: Any) -> None:
     Raises:
         ClientError: others could read it.
     """
-    if ISSLTransport.providedBy(transport):
-        return
-    host = host_of(transport.getPeer())
-    if host and not is_loopback(host):
-        raise ClientError(
-            f"A password is not sent in clear to {host}; secure:HOST:PORT is an endpoint with TLS."
-        )
+    check_private_peer(clear_peer(transport))

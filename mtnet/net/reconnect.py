@@ -5,8 +5,7 @@ from collections.abc import Callable
 from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime, IStreamClientEndpoint
 
-FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
-"""Seconds between attempts to connect again: a server's restart is noticed in half a minute."""
+from mtnet.backoff import FIRST_DELAY, LONGEST_DELAY
 
 Delay = Callable[[int], float]
 """Returns the seconds before the next attempt, by the number that failed since a success."""

@@ -1,5 +1,6 @@
 """A follower: refused, stopped, held and given another filter, against a server that says it."""
 
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
@@ -535,3 +536,88 @@ def test_a_follower_may_be_stopped_when_the_connection_is_lost(harness):
     assert harness.names[-1] == "stopped"
     assert len(harness.line.connections) == 1
     assert not harness.clock.getDelayedCalls()
+
+
+# Programs that fail
+
+
+def fail_once(harness, name):
+    """Let a callback raise, the first time it is called."""
+    works = getattr(harness.follower._on, name)
+
+    def fail(*told):
+        harness.follower._on = replace(harness.follower._on, **{name: works})
+        raise RuntimeError("The broker does not answer.")
+
+    harness.follower._on = replace(harness.follower._on, **{name: fail})
+
+
+def test_a_signal_on_which_the_program_failed_comes_again_before_the_next(harness):
+    harness.server.answer = lambda asked: wire.synced("main", EPOCH, 6, KNOWN["h"])
+    follower = harness.follow(**KNOWN, positions=[entry("A")])
+    fail_once(harness, "signal")
+    with pytest.raises(RuntimeError):
+        harness.say(signal(7, "A", "0"), signal(8, "B"))
+    assert (follower.seq, follower.h, held(follower)) == (6, "0000beef", {"A": "1"})
+    assert harness.line.connection.client.aborted
+    missed = signal(7, "A", "0") + signal(8, "B") + wire.synced("main", EPOCH, 8)
+    harness.server.answer = lambda asked: missed
+    wait(harness, 3)
+    assert harness.server.asked[-1].after == 6
+    assert [each[1].seq for each in harness.told if each[0] == "signal"] == [7, 8]
+
+
+def test_a_state_on_which_the_program_failed_comes_again(harness):
+    harness.server.answer = lambda asked: b""
+    follower = harness.follow()
+    fail_once(harness, "snapshot")
+    with pytest.raises(RuntimeError):
+        harness.say(snapshot(3, "A", "B"))
+    assert (follower.epoch, follower.seq, held(follower)) == (None, 0, {})
+    harness.server.answer = lambda asked: snapshot(3, "A", "B")
+    wait(harness, 3)
+    assert harness.names.count("snapshot") == 1
+    assert held(follower) == {"A": "1", "B": "1"}
+
+
+def test_a_program_that_fails_again_and_again_is_called_after_delays_that_grow(harness):
+    harness.server.answer = lambda asked: signal(7) + wire.synced("main", EPOCH, 7)
+    harness.told, calls = [], []
+
+    def fail(signal):
+        calls.append(harness.clock.seconds())
+        raise RuntimeError("never")
+
+    follower = Follower(harness.line, harness.clock, on_signal=fail, **KNOWN)
+    follower.startService()
+    for _ in range(300):
+        with suppress(RuntimeError):
+            harness.line.settle()
+        harness.clock.advance(1)
+    assert 8 < len(calls) < 30
+    assert follower.seq == 6
+
+
+# Servers that are not there
+
+
+def wait(harness, seconds):
+    for _ in range(seconds):
+        harness.line.settle()
+        harness.clock.advance(1)
+    harness.line.settle()
+
+
+def test_a_server_that_is_not_there_is_named_once_until_it_is_there(harness):
+    harness.line.factory = ConnectionRefusedError("Connection refused")
+    told = []
+    harness.follow(on_unreachable=told.append)
+    wait(harness, 100)
+    assert told == ["No connection to the server: Connection refused."]
+    harness.line.factory = harness.server
+    wait(harness, 31)
+    assert not harness.follower.blind
+    harness.line.factory = ConnectionRefusedError("Connection refused")
+    harness.line.connection.cut()
+    wait(harness, 100)
+    assert len(told) == 2

@@ -303,7 +303,7 @@ class Machine(RuleBasedStateMachine):
             return
         held = {key: each.volume for key, each in self.follower.positions.items()}
         assert held == self.lots
-        if self.follower.kept_for == str(self.follower._replica.filter) and self.follower.seq:
+        if self.follower.kept_for == str(self.follower._core.replica.filter) and self.follower.seq:
             link = Link.known[self.follower.h]
             assert held == wanted(link.book, self.symbols)
 

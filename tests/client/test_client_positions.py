@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorTime
 from zope.interface import directlyProvides
 
 from mtnet.client import Holdings, Position
-from mtnet.client.reconciliation import Reconciliation
+from mtnet.client.core.reconciliation import Reconciliation
 from mtnet.errors import ClientError
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Publish, Subscribe
@@ -472,7 +472,7 @@ def test_a_publisher_may_be_stopped_while_it_counts():
         account.harness.publisher.stopService()
         return lots(A="2")
 
-    account.harness.publisher._reconciler._positions = count
+    account.harness.publisher._core._reconciler._positions = count
     account.harness.pass_time(30)
     assert account.published == []
     assert not account.harness.clock.getDelayedCalls()

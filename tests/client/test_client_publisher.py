@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from publishing import Harness
 from twisted.python.failure import Failure
 
-from mtnet.client.connection import STABLE_AFTER
+from mtnet.client.core.session import STABLE_AFTER
 from mtnet.errors import ClientError, RefusedError
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Publish
@@ -79,7 +79,7 @@ def test_a_connection_that_lasts_makes_the_delays_short_again(harness, torn):
 
 
 def test_a_retry_that_waits_ends_with_the_connection_that_it_was_made_on(harness, monkeypatch):
-    monkeypatch.setattr("mtnet.client.connection.uniform", lambda low, high: low)
+    monkeypatch.setattr("mtnet.backoff.uniform", lambda low, high: low)
     harness.server.answer = "server"
     harness.publish("GBPUSD", "1", id="open")
     harness.publish("GBPUSD", "0", id="close")

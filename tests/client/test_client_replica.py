@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtnet.client.replica import Caught, ChannelCopy, Filter, Replica
+from mtnet.client.core.replica import Caught, ChannelCopy, Filter, Replica
 from mtnet.errors import ClientError
 from mtnet.services.signals.wire import Entry, Signal, Snapshot, SnapshotPosition, Synced
 

@@ -6,11 +6,11 @@ from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
-from mtnet.client import connection
-from mtnet.net.reconnect import DELAY, LONGEST_DELAY, stay_connected
+from mtnet.backoff import LONGEST_DELAY, backoff
+from mtnet.net.reconnect import DELAY, stay_connected
 
 
-@pytest.mark.parametrize("delay", [DELAY, connection.backoff])
+@pytest.mark.parametrize("delay", [DELAY, backoff])
 def test_a_crowd_does_not_come_back_at_once(delay):
     waits = {delay(9) for _ in range(50)}
     assert len(waits) > 40

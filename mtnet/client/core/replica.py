@@ -4,11 +4,13 @@ A replica of a channel, entry by entry.
 Pure. A gap in the order of entries is a `ClientError`; the follower reconnects.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from mtnet.callbacks import noop
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Entry, Signal, Snapshot, SnapshotPosition, Synced
@@ -45,13 +47,23 @@ class ChannelCopy:
         self.epoch, self.seq, self.h = epoch, seq, h
         self.positions: dict[Key, Entry] = {_key(each): each for each in positions}
 
-    def apply(self, signal: Signal) -> None:
-        """Apply the next entry."""
+    def apply(self, signal: Signal) -> Callable[[], None]:
+        """Apply the next entry; return a function that takes it back."""
+        seq, h, before = self.seq, self.h, self.positions.get(_key(signal))
         self.seq, self.h = signal.seq, signal.h
-        if signal.volume:
-            self.positions[_key(signal)] = signal
+        self._set(_key(signal), signal if signal.volume else None)
+
+        def undo() -> None:
+            self.seq, self.h = seq, h
+            self._set(_key(signal), before)
+
+        return undo
+
+    def _set(self, key: Key, entry: Entry | None) -> None:
+        if entry is None:
+            self.positions.pop(key, None)
         else:
-            self.positions.pop(_key(signal), None)
+            self.positions[key] = entry
 
     @property
     def claim(self) -> dict[str, Any]:
@@ -127,6 +139,7 @@ class Replica:
         # The copy that the present connection continues: the claimed one, or the one that waits.
         self._continued = copy
         self._snapshot: tuple[Snapshot, list[Entry]] | None = None
+        self._undo: Callable[[], None] = noop
 
     @classmethod
     def of(
@@ -159,6 +172,11 @@ class Replica:
         self._continued = self.copy
         return self.copy.claim
 
+    def undo(self) -> None:
+        """Take back the entry, or the state, that was to be delivered last."""
+        self._undo()
+        self._undo = noop
+
     def drop_snapshot(self) -> None:
         """Forget a snapshot that is not complete."""
         self._snapshot = None
@@ -176,9 +194,10 @@ class Replica:
         before = signal.seq - 1 if signal.prev is None else signal.prev
         if before != copy.seq or copy.epoch is None:
             raise ClientError(f"entry {signal.seq} came behind {copy.seq}")
-        copy.apply(signal)
+        undo = copy.apply(signal)
         if copy is not self.copy:
             return False
+        self._undo = undo
         self.waiting = None  # it is the journal that was followed, after all
         return True
 
@@ -258,10 +277,14 @@ class Replica:
         return self.copy.epoch is not None and not Filter.read(self.kept_for).covers(self.filter)
 
     def _adopt(self, copy: ChannelCopy) -> None:
+        self._undo = partial(self._restore, self.copy, self.kept_for)
         if copy.seq == 0:  # nothing is known, and nothing must change
             copy.positions = self.copy.positions
         self.copy = self._continued = copy
         self.kept_for = str(self.filter)
+
+    def _restore(self, copy: ChannelCopy, kept_for: str) -> None:
+        self.copy, self.kept_for = copy, kept_for
 
 
 def _key(entry: Entry) -> Key:

@@ -1,13 +1,15 @@
-"""Keeps a channel equal to what an account holds: counted after each connection and pause."""
+"""
+Keeps a channel equal to what an account holds: counted after each connection and pause.
 
-from collections.abc import Callable, Iterable, Mapping
+Pure. `when` is seconds of a clock that is never set.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
-
-from mtnet.client.failures import monotonic
-from mtnet.client.reconciliation import (
+from mtnet.client.core.deadlines import earliest
+from mtnet.client.core.events import LeftOut, Refused
+from mtnet.client.core.reconciliation import (
     CONFIRM_AFTER,
     Holdings,
     Key,
@@ -18,7 +20,8 @@ from mtnet.client.reconciliation import (
     key_of,
     opens,
 )
-from mtnet.client.subscription import RetryingSubscription
+from mtnet.client.core.session import Session
+from mtnet.client.core.subscription import RetryingSubscription
 from mtnet.errors import ClientError, WireError
 from mtnet.services.signals import values, wire
 from mtnet.services.signals.values import parse_volume
@@ -35,145 +38,158 @@ NOT_FLAT = (
     "Holdings(flat=True)."
 )
 
+Refusals = Iterable[Refused]
+Pending = Callable[[], Iterable[wire.Publish]]
+
 
 class Reconciler:
     """
-    Publishes the difference between an account and its channel, which it subscribes to.
+    Finds the difference between an account and its channel, which it subscribes to.
 
     Args:
-        send: writes a frame on the present connection, or nowhere.
-        publish: takes a change.
-        pending: returns signals that are published and not stored, oldest first.
-        on_error: called with a code and a sentence.
+        session: of the connections.
+        positions: counts the account; it is called within `expire`.
     """
 
-    log = Logger()
-
-    def __init__(
-        self,
-        channel: str,
-        clock: IReactorTime,
-        positions: Positions,
-        send: Callable[[bytes], object],
-        publish: Callable[[wire.Publish], object],
-        pending: Callable[[], Iterable[wire.Publish]],
-        on_error: Callable[[str, str], object],
-    ) -> None:
-        self._channel, self._clock, self._positions = channel, clock, positions
-        self._publish, self._pending, self._on_error = publish, pending, on_error
-        self._subscription = RetryingSubscription(
-            channel, clock, lambda: send(wire.subscribe(channel))
-        )
+    def __init__(self, session: Session, channel: str, positions: Positions) -> None:
+        self._session, self._channel, self._positions = session, channel, positions
+        self._subscription = RetryingSubscription(channel)
         self._reconciliation = Reconciliation()
         self._shown: dict[Key, Shown] | None = None
         self._seq = 0
         self._snapshot: dict[Key, Shown] = {}
         self._mode: values.PauseMode | None = None
-        self._recount: IDelayedCall | None = None
+        self._recount_at: float | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` is due."""
+        return earliest(self._subscription.deadline, self._recount_at)
 
     def begin(self) -> None:
         """Ask a new connection what the channel shows."""
         self.end()
-        self._subscription.begin()
+        self._ask()
 
     def end(self) -> None:
         """Count no more: the connection is gone."""
         self._subscription.end()
-        self._cancel()
-        self._shown = self._mode = None
+        self._recount_at = self._shown = self._mode = None
         self._seq = 0
 
-    def answered(self, answer: wire.Answer) -> None:
+    def answered(self, answer: wire.Answer | LeftOut, when: float) -> Refusals:
         """Handle a message of the server."""
         handle = _HANDLERS.get(type(answer))
-        if handle is not None and getattr(answer, "channel", self._channel) == self._channel:
-            handle(self, answer)
+        if handle is None or getattr(answer, "channel", self._channel) != self._channel:
+            return ()
+        return handle(self, answer, when)
 
-    def stored(self, asked: wire.Publish, seq: int) -> None:
+    def stored(self, asked: wire.Publish, seq: int, when: float) -> None:
         """Note a stored signal; a channel that does not exist yet sends none."""
         if self._shown is None or asked.channel != self._channel:
             return
         if seq > self._seq:
             apply(self._shown, asked)
         else:  # it was stored before this connection, and others may have set it since
-            self._count_soon()
+            self._recount_at = when
 
-    def _take_refusal(self, refusal: messages.Error) -> None:
-        first = self._shown is None
-        if self._subscription.refused(refusal):
-            if refusal.code != "channel":
-                self._on_error(refusal.code, refusal.text)
-            elif first:  # the first signal makes the channel
-                self._shown = {}
-                self._begin_counting()
+    def expire(self, when: float, pending: Pending) -> Iterator[wire.Publish | Refused]:
+        """
+        Do what is due; yield the signals to publish, without an id.
 
-    def _begin_snapshot(self, _: wire.Snapshot) -> None:
-        self._snapshot = {}
-
-    def _take_position(self, position: wire.SnapshotPosition) -> None:
-        self._snapshot[key_of(position)] = position
-
-    def _take_synced(self, synced: wire.Synced) -> None:
-        self._subscription.granted()
-        self._seq = synced.seq
-        self._shown, self._snapshot = self._snapshot, {}
-        self._begin_counting()
-
-    def _take_signal(self, signal: wire.Signal) -> None:
-        if self._shown is not None:
-            self._seq = signal.seq
-            apply(self._shown, signal)
-
-    def _take_paused(self, paused: wire.Paused) -> None:
-        before, self._mode = self._mode, paused.mode
-        if before == "frozen" and paused.mode == "close_only":
-            self._begin_counting()
-
-    def _take_resumed(self, _: wire.Resumed) -> None:
-        self._mode = None
-        self._begin_counting()
-
-    def _take_channels(self, channels: wire.Channels) -> None:
-        self._subscription.offered(channels.channels)
-
-    def _begin_counting(self) -> None:
-        self._reconciliation.begin()
-        self._count_soon()
-
-    def _count_soon(self) -> None:
-        self._cancel()
-        # In a turn of its own: PAUSED follows right after SYNCED.
-        self._recount = self._clock.callLater(0, self._count)
-
-    def _count(self) -> None:
-        self._cancel()
+        Args:
+            pending: returns the signals of the channel that are published and not stored, oldest
+                first.
+        """
+        if self._subscription.due(when):
+            self._ask()
+        if self._recount_at is None or self._recount_at > when:
+            return
+        self._recount_at = None
         if self._shown is None or self._mode == "frozen":
             return  # SYNCED, or the end of the freeze, begins again
         # Before the program's callbacks, which may stop this, or fail.
-        self._recount = self._clock.callLater(RECOUNT_DELAY, self._count)
-        if self._publish_difference():
-            self._cancel()
+        self._recount_at = when + RECOUNT_DELAY
+        if (yield from self._differences(when, pending)):
+            self._recount_at = None
 
-    def _publish_difference(self) -> bool:
-        """Return whether the account is known, and nothing waits for another counting."""
+    def _ask(self) -> None:
+        self._session.send(wire.subscribe(self._channel))
+
+    def _take_refusal(self, refusal: messages.Error, when: float) -> Refusals:
+        first = self._shown is None
+        if not self._subscription.refused(refusal, when):
+            return ()
+        if refusal.code != "channel":
+            return (Refused(refusal.code, refusal.text),)
+        if first:  # the first signal makes the channel
+            self._shown = {}
+            self._begin_counting(when)
+        return ()
+
+    def _begin_snapshot(self, _: wire.Snapshot, when: float) -> Refusals:
+        self._snapshot = {}
+        return ()
+
+    def _take_position(self, position: wire.SnapshotPosition, when: float) -> Refusals:
+        self._snapshot[key_of(position)] = position
+        return ()
+
+    def _take_synced(self, synced: wire.Synced, when: float) -> Refusals:
+        self._subscription.granted()
+        self._seq = synced.seq
+        self._shown, self._snapshot = self._snapshot, {}
+        self._begin_counting(when)
+        return ()
+
+    def _take_signal(self, signal: wire.Signal, when: float) -> Refusals:
+        if self._shown is not None:
+            self._seq = signal.seq
+            apply(self._shown, signal)
+        return ()
+
+    def _take_paused(self, paused: wire.Paused, when: float) -> Refusals:
+        before, self._mode = self._mode, paused.mode
+        if before == "frozen" and paused.mode == "close_only":
+            self._begin_counting(when)
+        return ()
+
+    def _take_resumed(self, _: wire.Resumed, when: float) -> Refusals:
+        self._mode = None
+        self._begin_counting(when)
+        return ()
+
+    def _take_channels(self, channels: wire.Channels, when: float) -> Refusals:
+        if self._subscription.offered(channels.channels):
+            self._ask()
+        return ()
+
+    def _begin_counting(self, when: float) -> None:
+        self._reconciliation.begin()
+        # At once, but not before what was received together: PAUSED follows right after SYNCED.
+        self._recount_at = when
+
+    def _differences(
+        self, when: float, pending: Pending
+    ) -> Generator[wire.Publish | Refused, None, bool]:
+        """Yield the differences; return whether nothing waits for another counting."""
         try:
             found = self._held()
             if found is None or self._shown is None:
                 return False
             held, account, flat = found
             expected = dict(self._shown)
-            for each in self._pending():
+            for each in pending():
                 apply(expected, each)
-            when = monotonic(self._clock)
             changes = self._reconciliation.compare(held, expected, when, account, flat)
         except ClientError as error:
-            self._on_error("positions", str(error))
+            yield Refused("positions", str(error))
             return False
         for change in changes:
             if self._mode is None or not opens(change, expected.get(key_of(change))):
-                self._publish(change)
+                yield change
         if self._reconciliation.unproven:
-            self._on_error("positions", NOT_FLAT)
+            yield Refused("positions", NOT_FLAT)
         return not self._reconciliation.unsure
 
     def _held(self) -> tuple[list[wire.Publish], str, bool] | None:
@@ -187,7 +203,6 @@ class Reconciler:
             raise
         except Exception as error:
             # An error of the program must not end the connection.
-            self.log.failure("The positions of the account cannot be counted")
             raise ClientError(
                 f"The positions of the account cannot be counted: {error!r}."
             ) from error
@@ -210,13 +225,8 @@ class Reconciler:
         except WireError as error:
             raise ClientError(f"{error}; {position} cannot be published.") from error
 
-    def _cancel(self) -> None:
-        if self._recount is not None and self._recount.active():
-            self._recount.cancel()
-        self._recount = None
 
-
-_HANDLERS: Mapping[type, Callable[[Reconciler, Any], None]] = {
+_HANDLERS: Mapping[type, Callable[[Reconciler, Any, float], Refusals]] = {
     messages.Error: Reconciler._take_refusal,
     wire.Snapshot: Reconciler._begin_snapshot,
     wire.SnapshotPosition: Reconciler._take_position,
