@@ -20,6 +20,8 @@ VOLUME_DECIMALS = 5
 """Maximum decimals of a volume in lots; the finest step of any broker has fewer."""
 PRICE_DECIMALS = 10
 """Maximum decimals of a price; the cheapest coins need them."""
+MONEY_DECIMALS = 8
+"""Maximum decimals of money: accounts in bitcoin have them."""
 MAX_DECIMALS = 20
 """Maximum decimals that are read; beyond the limit of a value they must be noise."""
 NOISE = Decimal("1e-9")
@@ -33,14 +35,17 @@ VOLUME = f"lots such as 0.25 or -1, at most 8 digits and {VOLUME_DECIMALS} decim
 """Description of a volume, to follow «A volume is»."""
 PRICE = f"a price such as 1.09870, at most 12 digits and {PRICE_DECIMALS} decimals"
 """Description of a price, to follow «price is»."""
+MONEY = f"money such as 10012.50 or -3, at most 15 digits and {MONEY_DECIMALS} decimals"
+"""Description of money, to follow «balance is»."""
 
 _DECIMALS = rf"(?:\.([0-9]{{1,{MAX_DECIMALS}}}))?"
 _VOLUME = re.compile(rf"([+-]?[0-9]{{1,8}}){_DECIMALS}", re.ASCII)
 _PRICE = re.compile(rf"(-?[0-9]{{1,12}}){_DECIMALS}([eE][+-]?[0-9]{{1,3}})?", re.ASCII)
+_MONEY = re.compile(rf"([+-]?[0-9]{{1,15}}){_DECIMALS}", re.ASCII)
 # U+FFFD replaces bytes that the code page lacks: two symbols could become one.
 _NO_SYMBOL = frozenset("|<>\ufffd")
-# Room for 12 digits and 20 decimals, so that the context never rounds.
-_EXACT = Context(prec=12 + MAX_DECIMALS)
+# Room for 15 digits and 20 decimals, so that the context never rounds.
+_EXACT = Context(prec=15 + MAX_DECIMALS)
 
 
 def is_symbol(text: str) -> bool:
@@ -55,17 +60,12 @@ def read_symbol(text: str) -> str | None:
 
 def read_volume(text: str) -> Decimal | None:
     """Parse a volume in lots and keep its decimals; `-0` is 0."""
-    found = _VOLUME.fullmatch(text)
-    if found is None:
-        return None
-    whole, decimals = found.groups()
-    if decimals is None or len(decimals) <= VOLUME_DECIMALS:
-        return Decimal(text) or Decimal(0)
-    shown = _without_noise(whole, decimals, VOLUME_DECIMALS)
-    # Rounding may have carried into a ninth digit.
-    if shown is None or not _VOLUME.fullmatch(shown):
-        return None
-    return Decimal(shown) or Decimal(0)
+    return _read_decimal(text, _VOLUME, VOLUME_DECIMALS)
+
+
+def read_money(text: str) -> Decimal | None:
+    """Parse an amount of money, signed, and keep its decimals; `-0` is 0."""
+    return _read_decimal(text, _MONEY, MONEY_DECIMALS)
 
 
 def format_volume(volume: Decimal) -> str:
@@ -104,6 +104,20 @@ def write_text(text: str, codepage: str) -> bytes:
         return text.encode(codepage)
     except UnicodeEncodeError:
         return text.encode()
+
+
+def _read_decimal(text: str, pattern: re.Pattern[str], most: int) -> Decimal | None:
+    found = pattern.fullmatch(text)
+    if found is None:
+        return None
+    whole, decimals = found.groups()
+    if decimals is None or len(decimals) <= most:
+        return Decimal(text) or Decimal(0)
+    shown = _without_noise(whole, decimals, most)
+    # Rounding may have carried into one digit more.
+    if shown is None or not pattern.fullmatch(shown):
+        return None
+    return Decimal(shown) or Decimal(0)
 
 
 @lru_cache(KNOWN)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mtnet.values import (
     MAX_SYMBOL,
     is_symbol,
+    read_money,
     read_price,
     read_text,
     read_volume,
@@ -193,3 +194,25 @@ def test_text_is_written_in_the_code_page_and_in_utf_8_what_that_lacks():
     assert write_text("EURUSD.£", "cp1252") == b"EURUSD.\xa3"
     assert write_text("Газпром", "cp1252") == "Газпром".encode()
     assert write_text("Газпром", "cp1251") == "Газпром".encode("cp1251")
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("10012.50", "10012.50"),
+        ("-3", "-3"),
+        ("+1", "1"),
+        ("-0.00", "0"),
+        ("0.00000001", "1E-8"),
+        ("999999999999999.99999999", "999999999999999.99999999"),
+        ("1000.10000000000002", "1000.1"),
+        ("", None),
+        ("1e5", None),
+        ("1,5", None),
+        ("1234567890123456", None),
+        ("0.000000001", None),
+        ("999999999999999.9999999999999", None),
+    ],
+)
+def test_money_keeps_its_digits_or_is_refused(text, amount):
+    assert str(read_money(text)) == str(amount)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
+from mtnet import values
+
 MAX_NUMBER = 2**63
 """Sequence numbers and times lie below: MQL5 keeps them in a `long`."""
 MAX_TEXT = 100
@@ -80,6 +82,12 @@ def read_number(text: str) -> int | None:
     return number if number < MAX_NUMBER else None
 
 
+def _read_symbols(text: str) -> frozenset[str] | None:
+    # People write a blank behind a comma; no broker has symbols that begin with one.
+    names = [values.read_symbol(name.strip(" ")) for name in split_list(text)]
+    return None if None in names else frozenset(name for name in names if name is not None)
+
+
 def _read_services(text: str) -> tuple[str, ...] | None:
     names = split_list(text) if text else []
     return tuple(names) if all(map(_SERVICE.fullmatch, names)) else None
@@ -103,6 +111,8 @@ ID = FieldType(matching(_ID), "1 to 64 of A-Z a-z 0-9 . _ -")
 NUMBER = FieldType(read_number, f"a whole number from 0 to {MAX_NUMBER - 1}")
 SERVICES = FieldType(_read_services, "names of services, separated by commas")
 SECONDS = FieldType(_read_seconds, "seconds such as 5 or 0.5")
+SYMBOL = FieldType(values.read_symbol, values.SYMBOL)
+SYMBOLS = FieldType(_read_symbols, "one or more symbols with commas between, as EURUSD,GBPUSD")
 TEXT = text_up_to(MAX_TEXT)
 LOGIN = _unicode_up_to(MAX_TEXT)
 PASSWORD = _unicode_up_to(MAX_PASSWORD)

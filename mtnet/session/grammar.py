@@ -21,6 +21,8 @@ VERSION = "2"
 """`v` of HELLO and WELCOME."""
 MAX_FRAME = 4_096
 """Bytes of a frame with its marks and its CR LF; clients may keep a buffer of this size."""
+MAX_SESSION_FRAME = 8_192
+"""The same as `MAX_FRAME` for services other than signals, whose lists are longer."""
 MAX_PAYLOAD = 1_024
 """Bytes between `<<` and `>>` that a client may send."""
 MAX_GAP = 4_096
@@ -195,9 +197,12 @@ def encode(verb: str, /, **fields: str | int | Decimal | None) -> bytes:
     return enclose(f"{verb}{''.join(shown)}")
 
 
-def enclose(payload: str) -> bytes:
+def enclose(payload: str, most: int = MAX_FRAME) -> bytes:
     """
     Return the frame around a payload whose values are escaped.
+
+    Args:
+        most: bytes that it may have.
 
     Raises:
         WireError: as `encode`.
@@ -206,8 +211,8 @@ def enclose(payload: str) -> bytes:
         frame = f"<<{payload}>>\r\n".encode()
     except UnicodeEncodeError:
         frame = b""
-    if not 0 < len(frame) <= MAX_FRAME:
-        raise WireError("field", f"A frame is Unicode text of at most {MAX_FRAME} bytes")
+    if not 0 < len(frame) <= most:
+        raise WireError("field", f"A frame is Unicode text of at most {most} bytes")
     return frame
 
 

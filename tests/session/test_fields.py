@@ -15,6 +15,8 @@ GOOD = {
     "NUMBER": ["0", "007", "9223372036854775807"],
     "SECONDS": ["5", "0.5"],
     "SERVICES": ["", "signals", "signals,a_2"],
+    "SYMBOL": ["EURUSD", "US.500 #1", "ЗОЛОТО", "A,B", "@ES", "x" * 32],
+    "SYMBOLS": ["EURUSD", "EURUSD,GBPUSD", "EURUSD, GBPUSD"],
     "TEXT": ["", "x" * 100],
     "LOGIN": ["", "x" * 100],
     "PASSWORD": ["", "x" * 128],
@@ -25,6 +27,8 @@ BAD = {
     "NUMBER": ["", "-1", "+1", "1.0", "9223372036854775808", "1" * 20, "٣", "1_0", "1\n", "0x1"],
     "SECONDS": ["", "-5", "nan", "1e3"],
     "SERVICES": [",", "A", "signals,", "2a", "a b"],
+    "SYMBOL": ["", "x" * 33, "A|B", "A<B", "A\0", " A", "\ufffd"],
+    "SYMBOLS": ["", ",", "EURUSD,", "EURUSD,,GBPUSD", "A|B,C"],
     "TEXT": ["x" * 101],
     "LOGIN": ["x" * 101, "\ufffd"],
     "PASSWORD": ["x" * 129, "\ufffd"],
@@ -52,6 +56,10 @@ def test_a_value_is_refused_with_what_would_have_been_right(name, text):
 def test_every_type_is_tried():
     types = {name for name, each in vars(fields).items() if isinstance(each, FieldType)}
     assert types - {"ANY"} == GOOD.keys() == BAD.keys()
+
+
+def test_blanks_behind_the_commas_of_a_list_do_not_count():
+    assert fields.SYMBOLS.read("EURUSD, US 500") == {"EURUSD", "US 500"}
 
 
 @given(st.text(max_size=40))

@@ -59,12 +59,6 @@ def _read_time(text: str) -> str | None:
     return None if read_number(text) is None else text
 
 
-def _read_symbols(text: str) -> frozenset[str] | None:
-    # People write a blank behind a comma; no broker has symbols that begin with one.
-    names = [values.read_symbol(name.strip(" ")) for name in split_list(text)]
-    return None if None in names else frozenset(name for name in names if name is not None)
-
-
 def _read_channels(text: str) -> tuple[str, ...] | None:
     names = split_list(text)
     return tuple(names) if all(map(CHANNEL.read, names)) else None
@@ -114,8 +108,6 @@ TICKET = CHANNEL  # the same characters, and as many
 TIME = FieldType(_read_time, "milliseconds since the epoch")
 PRICE = FieldType(values.read_price, values.PRICE)
 VOLUME = FieldType(values.read_volume, values.VOLUME)
-SYMBOL = FieldType(values.read_symbol, values.SYMBOL)
-SYMBOLS = FieldType(_read_symbols, "one or more symbols with commas between, as EURUSD,GBPUSD")
 KIND: FieldType[Kind] = FieldType(_read_kind, f"one of {', '.join(get_args(Kind))}")
 STATUS: FieldType[Status] = FieldType(_read_status, "filled, failed or released")
 PRESENCE: FieldType[Presence] = FieldType(_read_presence, "up or down")

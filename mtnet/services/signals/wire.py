@@ -25,8 +25,6 @@ from mtnet.services.signals.values import (
     PRICE,
     SEQS,
     STATUS,
-    SYMBOL,
-    SYMBOLS,
     TAKE,
     TICKET,
     VOLUME,
@@ -38,7 +36,17 @@ from mtnet.services.signals.values import (
     Take,
 )
 from mtnet.session import messages
-from mtnet.session.fields import ANY, CHANNEL, ID, NUMBER, TEXT, FieldType, join_list
+from mtnet.session.fields import (
+    ANY,
+    CHANNEL,
+    ID,
+    NUMBER,
+    SYMBOL,
+    SYMBOLS,
+    TEXT,
+    FieldType,
+    join_list,
+)
 from mtnet.session.grammar import MAX_FRAME, Message, append, enclose, encode, escape
 from mtnet.values import format_volume
 

@@ -224,6 +224,12 @@ def encode_symbol(symbol: str) -> bytes:
         raise WireError("symbol", _NO_SYMBOL) from None
 
 
+@lru_cache(KNOWN)
+def plain_symbol(symbol: bytes) -> str:
+    """Return a symbol as its broker has it; undoes `encode_symbol`."""
+    return _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), symbol).decode()
+
+
 def is_source(name: str) -> bool:
     """Return whether a name is valid for a sender."""
     return _SOURCE.fullmatch(name) is not None

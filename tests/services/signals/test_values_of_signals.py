@@ -22,8 +22,6 @@ GOOD = {
     "TIME": ["0", "1760000000000"],
     "PRICE": ["1.09870", "-37.63", "1e5", "1.5E-10", "9.3e-005", "0"],
     "VOLUME": ["0.25", "-1", "-0", "99999999.99999", "+1", "0.30000000000000004"],
-    "SYMBOL": ["EURUSD", "US.500 #1", "ЗОЛОТО", "A,B", "@ES", "x" * 32],
-    "SYMBOLS": ["EURUSD", "EURUSD,GBPUSD", "EURUSD, GBPUSD"],
     "KIND": ["position", "buy_limit", "sell_stop_limit"],
     "STATUS": ["filled", "failed", "released"],
     "PRESENCE": ["up", "down"],
@@ -41,8 +39,6 @@ BAD = {
     "TIME": ["", "-1", "now"],
     "PRICE": ["", "nan", "inf", "1,5", "+1", ".5", "1.", "1" * 13, "1.5e4444", "1e999"],
     "VOLUME": ["", "1e5", "1.123456", "nan"],
-    "SYMBOL": ["", "x" * 33, "A|B", "A<B", "A\0", " A", "\ufffd"],
-    "SYMBOLS": ["", ",", "EURUSD,", "EURUSD,,GBPUSD", "A|B,C"],
     "KIND": ["", "buy", "Position", "positions"],
     "STATUS": ["", "FILLED", "done"],
     "PRESENCE": ["", "UP", "1"],
@@ -88,7 +84,6 @@ def test_values_keep_what_was_sent():
     assert values.PRICE.read("1.09870") == "1.09870"
     assert values.PRICE.read("512.0599999999999") == "512.06"
     assert values.EPOCH.read("0123456789ABCDEF") == "0123456789abcdef"
-    assert values.SYMBOLS.read("EURUSD, US 500") == {"EURUSD", "US 500"}
     assert values.SEQS.read("main:43,gold:7") == {"main": 43, "gold": 7}
 
 

@@ -1,0 +1,1 @@
+"""The verbs of ticks in the session dialect: TICKS and BARS."""
