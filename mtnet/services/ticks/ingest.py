@@ -110,7 +110,7 @@ class RecordReader:
 
 class DatagramIngest:
     """
-    Parser of bursts of datagrams: all at once, where each is one canonical record.
+    Parser of bursts of datagrams: all at once, where every record is canonical.
 
     Args:
         report_error: called with a sender's address and its first error.
@@ -126,15 +126,18 @@ class DatagramIngest:
         self._report_error = report_error
 
     def take_burst(self, burst: Sequence[Datagram], when: int) -> bool:
-        """Take datagrams of one canonical record each; return False if any is different."""
+        """
+        Take datagrams of canonical records, of several hosts one record each; return False if any
+        is different.
+        """
         text = BOUNDARY.join([data for data, _ in burst]) + BOUNDARY
+        if b"@@" in text or text.count(BOUNDARY) > len(burst):
+            return False
         text = text.replace(b"\0" + BOUNDARY, b"\n").replace(BOUNDARY, b"\n")
-        if b"@@" in text:
-            return False
         records = wire.split(text, self._reader.spaced)
-        if records is None or len(records) != len(burst):
-            return False
         hosts = {address[0] for _, address in burst}
+        if records is None or (len(records) != len(burst) and _may_differ(burst, hosts)):
+            return False
         if len(hosts) == 1:
             self.collector.take(self.collector.source(hosts.pop()), records, when)
             return True
@@ -184,6 +187,11 @@ class DatagramIngest:
     def _refuse(self, host: str, error: WireError, when: int) -> None:
         self._report_error(host, error)
         self.collector.count_refused(self.collector.source(host), 1, when)
+
+
+def _may_differ(burst: Sequence[Datagram], hosts: set[str]) -> bool:
+    """Return whether the records of several datagrams have several sources, or may be cut."""
+    return len(hosts) > 1 or max(len(data) for data, _ in burst) > wire.MAX_DATAGRAM
 
 
 @dataclass

@@ -367,7 +367,7 @@ TEXTS = st.sampled_from(
     [
         b"EURUSD 1.1", b"GBPUSD 2 3", b"EURUSD;1.5;;2", b"bad", b"\n", b"\r\n", b"\r", b"\0",
         b"\x01", b" ", b"@@desk 1", b"@@desk 2", b"@@desk x", b"@@", b"PING:", b"EURUSD 1.1\0",
-        b"9", b"\xff", b"@ES 4500", b"@ES 4500\0", b"[NQ100] 15000.1",
+        b"EURUSD 1.1\nGBPUSD 2 3", b"9", b"\xff", b"@ES 4500", b"@ES 4500\0", b"[NQ100] 15000.1",
     ]
 )  # fmt: skip
 DATAGRAMS = st.lists(TEXTS | st.binary(max_size=4), max_size=6).map(b"".join)

@@ -37,8 +37,7 @@ class Tally:
         if self._descriptor is None:
             return
         try:
-            os.lseek(self._descriptor, 0, os.SEEK_SET)
-            os.write(self._descriptor, FORMAT.pack(value))
+            _write(self._descriptor, FORMAT.pack(value))
         except OSError as error:
             self._fail(error)
         else:
@@ -92,3 +91,12 @@ class Tally:
 
     def _fail(self, error: OSError) -> None:
         self.trouble = f"{self._path} cannot be written: {error.strerror}"
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """Write at the beginning of a file."""
+    if hasattr(os, "pwrite"):
+        os.pwrite(descriptor, data, 0)
+    else:  # Windows
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, data)
