@@ -154,6 +154,27 @@ int OnInit(void)
    Is(!trade.BuyLimit(0.1,1.5,"EURUSD") && trade.ResultRetcode()==TRADE_RETCODE_INVALID_PRICE,"a wrong price");
    while(PositionsTotal()>0)
       trade.PositionClose(PositionGetTicket(0));
+   // history
+   Is(HistorySelect(0,TimeCurrent()+60) && HistoryDealsTotal()>3 && HistoryOrdersTotal()>3,"history");
+   ulong deal=HistoryDealGetTicket(0),last=HistoryDealGetTicket(HistoryDealsTotal()-1);
+   Is(HistoryDealGetInteger(deal,DEAL_ENTRY)==DEAL_ENTRY_IN && HistoryDealGetInteger(deal,DEAL_REASON)==DEAL_REASON_EXPERT && HistoryDealGetString(deal,DEAL_SYMBOL)=="EURUSD" && HistoryDealGetInteger(deal,DEAL_MAGIC)==77 && HistoryDealGetDouble(deal,DEAL_VOLUME)==0.5,"a deal");
+   Is(HistoryDealGetInteger(last,DEAL_ENTRY)==DEAL_ENTRY_OUT && HistoryDealGetInteger(last,DEAL_TIME)>=TimeCurrent()-60,"a closing deal");
+   ulong order=(ulong)HistoryDealGetInteger(deal,DEAL_ORDER);
+   Is(HistoryOrderGetInteger(order,ORDER_STATE)==ORDER_STATE_FILLED && HistoryOrderGetDouble(order,ORDER_VOLUME_INITIAL)==0.5,"a filled order");
+   Is(HistorySelectByPosition(HistoryDealGetInteger(deal,DEAL_POSITION_ID)) && HistoryDealGetTicket(0)==deal,"the deals of a position");
+   Is(HistoryDealSelect(last) && HistoryDealsTotal()==1 && !HistoryDealSelect(1) && HistoryOrderSelect(order),"one deal, one order");
+   // global variables of the terminal
+   double value=0;
+   Is(GlobalVariableSet("a",1.5)>0 && GlobalVariableGet("a")==1.5 && GlobalVariableGet("a",value) && value==1.5 && GlobalVariableCheck("a"),"global variables");
+   Is(GlobalVariableSetOnCondition("a",2,1.5) && !GlobalVariableSetOnCondition("a",3,1.5) && GlobalVariableGet("a")==2,"on condition");
+   Is(GlobalVariableTemp("t") && !GlobalVariableTemp("t") && GlobalVariableGet("t")==0 && GlobalVariablesTotal()==2 && GlobalVariableDel("t"),"temporary ones");
+   Is(GlobalVariablesDeleteAll("a")==1 && !GlobalVariableCheck("a") && !GlobalVariableGet("a",value) && GetLastError()==4501,"none left");
+   // ticks, symbols, chart
+   MqlTick ticks[],tick;
+   Is(SymbolInfoTick("EURUSD",tick) && tick.ask>tick.bid && CopyTicks("EURUSD",ticks)==0 && CopyTicks("NONE",ticks)<0,"ticks");
+   Is(SymbolInfoDouble("EURUSD",SYMBOL_TRADE_TICK_VALUE)==1 && SymbolInfoString("EURUSD",SYMBOL_CURRENCY_BASE)=="EUR" && SymbolInfoInteger("EURUSD",SYMBOL_TRADE_FREEZE_LEVEL)==0,"symbols");
+   Is(ObjectCreate(0,"o",OBJ_LABEL,0,0,0) && ObjectSetString(0,"o",OBJPROP_TEXT,"text") && ObjectGetString(0,"o",OBJPROP_TEXT)=="text" && ObjectFind(0,"x")<0 && ObjectDelete(0,"o"),"chart objects");
+   Is(EnumToString(APPLE)=="APPLE" && EnumToString(DEAL_ENTRY_INOUT)=="DEAL_ENTRY_INOUT" && EnumToString((Fruit)9)=="Fruit::9","EnumToString");
    Is(trade.Sell(0.3,"GBPUSD") && trade.Buy(1.0,"GBPUSD") && (hedging || (PositionSelect("GBPUSD") && PositionGetInteger(POSITION_TYPE)==POSITION_TYPE_BUY && MathAbs(PositionGetDouble(POSITION_VOLUME)-0.7)<1e-9)),"reversal");
    Print("done ",g_done," wrong ",g_bad);
    return(g_bad==0 ? INIT_SUCCEEDED : INIT_FAILED);

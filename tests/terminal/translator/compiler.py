@@ -57,13 +57,13 @@ class Compiler:
     def headers(self) -> str:
         """The hash of what every compilation depends on."""
         version = subprocess.run([COMPILER, "--version"], capture_output=True, check=True).stdout
-        content = [file.read_bytes() for file in sorted(RUNTIME.glob("*.hpp"))]
+        content = [file.read_bytes() for file in sorted(RUNTIME.rglob("*.hpp"))]
         return digest(version, *content, *(each.encode() for each in self.flags))
 
     def program(self, source: Path, folders: Sequence[Path] = ()) -> Path:
         """Return the compiled program; raises SourceError and CalledProcessError."""
         text = translate(source, folders)
-        objects = [self.object(part) for part in sorted(RUNTIME.glob("*.cpp"))]
+        objects = [self.object(part) for part in sorted(RUNTIME.rglob("*.cpp"))]
         key = digest(
             self.headers.encode(), text.encode(), *(each.name.encode() for each in objects)
         )

@@ -71,7 +71,7 @@ class Program:
         macros = [body[0] for body in self.late if is_macro(body)]
         rest = [token for body in self.late if not is_macro(body) for token in body]
         parts = [written(macros), written(self.early), written(self.prototypes), written(rest)]
-        head = '#include "names.hpp"\n'
+        head = '#include "language/names.hpp"\n'
         return head + "\n".join(parts) + '\n#line 1 "handlers"\n' + "".join(self.handlers())
 
     def handlers(self) -> Iterator[str]:

@@ -4,31 +4,33 @@
 #define POINTER_HPP
 #include <typeinfo>
 
-struct Block {
+struct Block_ {
     void *object;
     size_t size;
     const char *type;
     void (*destroy)(void *);
     bool alive;
 };
-Block *block_of(const void *at); // of the living object made by `new` in which `at` lies; null: none
-Block *born(Block block);
-void deleted(Block *block);
+Block_ *
+block_of_(const void *at); // of the living object made by `new` in which `at` lies; null: none
+Block_ *born_(Block_ block);
+void deleted_(Block_ *block);
 
 enum ENUM_POINTER_TYPE { POINTER_INVALID, POINTER_DYNAMIC, POINTER_AUTOMATIC };
 
 template <class T> struct Ptr {
     T *object = nullptr;
-    Block *block = nullptr; // null: an object that was not made by `new`
+    Block_ *block = nullptr; // null: an object that was not made by `new`
 
     Ptr() {}
     Ptr(std::nullptr_t) {}
-    Ptr(T *p) : object(p), block(block_of(p)) {}
-    Ptr(T *p, Block *b) : object(p), block(b) {}
+    Ptr(T *p) : object(p), block(block_of_(p)) {}
+    Ptr(T *p, Block_ *b) : object(p), block(b) {}
     template <class U, class = std::enable_if_t<std::is_convertible_v<U *, T *>>>
     Ptr(const Ptr<U> &other) : object(other.object), block(other.block) {}
     template <class U, class = std::enable_if_t<!std::is_convertible_v<U *, T *>>, class = void>
-    explicit Ptr(const Ptr<U> &other) : object(static_cast<T *>(other.object)), block(other.block) {}
+    explicit Ptr(const Ptr<U> &other)
+        : object(static_cast<T *>(other.object)), block(other.block) {}
 
     bool valid() const { return object && (!block || block->alive); }
     T *checked() const {
@@ -52,7 +54,7 @@ template <class T, class U> bool operator==(const Ptr<T> &a, U *b) { return a.ob
 template <class T> void destroy_(void *p) { delete static_cast<T *>(p); }
 template <class T, class... A> Ptr<T> new_(A &&...arguments) {
     T *p = new T(std::forward<A>(arguments)...);
-    return Ptr<T>(p, born({p, sizeof(T), typeid(T).name(), destroy_<T>, true}));
+    return Ptr<T>(p, born_({p, sizeof(T), typeid(T).name(), destroy_<T>, true}));
 }
 template <class T> void delete_(const Ptr<T> &p) {
     if (!p.object)
@@ -61,7 +63,7 @@ template <class T> void delete_(const Ptr<T> &p) {
         critical("delete of an object that was deleted before");
     if (!p.block)
         critical("delete of an object that was not made by new");
-    deleted(p.block);
+    deleted_(p.block);
 }
 template <class T> T *GetPointer(T &object) { return &object; }
 template <class T> Ptr<T> GetPointer(T *object) { return Ptr<T>(object); }

@@ -11,6 +11,7 @@
 //   PROGRAM=indicator      every call fails with 4014
 //   TLS_443=port           the port on which the terminal starts TLS by itself (443)
 #include "mql5.hpp"
+#include "terminal/clock.hpp"
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -22,20 +23,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <netinet/tcp.h>
-double real_(double ms);
+namespace {
 struct Socket {
     int fd = -1;
     SSL *ssl = nullptr;
     bool connected = false;
     uint send_ms = 0, receive_ms = 0;
 };
+} // namespace
 static std::map<int, Socket> sockets;
 static int next_socket = 1;
-static double now() {
-    timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
 static Socket *get(int s) {
     if (getenv("PROGRAM") && !strcmp(getenv("PROGRAM"), "indicator")) {
         fail_(4014);
@@ -65,7 +62,7 @@ static int broke(Socket *k) {
 }
 static bool wait(int fd, int what, double until) {
     for (;;) {
-        double left = until - now();
+        double left = until - now_ms();
         pollfd p{fd, (short)what, 0};
         int r = ::poll(&p, 1, left < 0 ? 0 : (int)ceil(left));
         if (r > 0)
@@ -74,7 +71,7 @@ static bool wait(int fd, int what, double until) {
             return false;
     }
 }
-static double within(uint ms) { return now() + (ms ? real_(ms) : 1e9); }
+static double within(uint ms) { return now_ms() + (ms ? real_ms(ms) : 1e9); }
 int SocketCreate(uint) {
     if (getenv("PROGRAM") && !strcmp(getenv("PROGRAM"), "indicator"))
         return fail_(4014), INVALID_HANDLE;
@@ -201,7 +198,7 @@ uint SocketIsReadable(int s) {
 }
 bool SocketIsWritable(int s) {
     Socket *k = get(s);
-    return k && k->connected && wait(k->fd, POLLOUT, now());
+    return k && k->connected && wait(k->fd, POLLOUT, now_ms());
 }
 static int taken(Array<uchar> &b, const uchar *from, int n) {
     if (b.n < n)
@@ -215,7 +212,7 @@ int SocketRead(int s, Array<uchar> &b, uint n, uint ms) {
         return -1;
     if (!k->connected)
         return fail_(5273), -1;
-    if (!wait(k->fd, POLLIN, now() + real_(ms ? ms : 120000)))
+    if (!wait(k->fd, POLLIN, now_ms() + real_ms(ms ? ms : 120000)))
         return fail_(5273), -1; // the connection stays
     std::vector<uchar> t(n);
     ssize_t r = ::recv(k->fd, t.data(), n, 0);

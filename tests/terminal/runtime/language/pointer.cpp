@@ -2,7 +2,7 @@
 #include "mql5.hpp"
 #include <cxxabi.h>
 
-typedef std::map<const void *, Block *> Living;
+typedef std::map<const void *, Block_ *> Living;
 
 // Made before every variable of the program and never destroyed: a destructor may delete.
 static Living &living() {
@@ -10,23 +10,23 @@ static Living &living() {
     return *all;
 }
 
-Block *born(Block block) {
-    Block *kept = new Block(block);
+Block_ *born_(Block_ block) {
+    Block_ *kept = new Block_(block);
     living()[block.object] = kept;
     return kept;
 }
 
-void deleted(Block *block) {
+void deleted_(Block_ *block) {
     block->alive = false;
     living().erase(block->object);
     block->destroy(block->object);
 }
 
-Block *block_of(const void *at) {
+Block_ *block_of_(const void *at) {
     auto next = living().upper_bound(at);
     if (next == living().begin())
         return nullptr;
-    Block *block = std::prev(next)->second;
+    Block_ *block = std::prev(next)->second;
     return (const char *)at < (const char *)block->object + block->size ? block : nullptr;
 }
 
@@ -39,6 +39,7 @@ static std::string readable(const char *type) {
 }
 
 // Runs after the destructors of the program's own variables, which are made later.
+namespace {
 struct Leaks {
     ~Leaks() {
         std::map<std::string, int> count;
@@ -49,4 +50,5 @@ struct Leaks {
         fflush(stdout);
     }
 };
+} // namespace
 __attribute__((init_priority(200))) static Leaks leaks;

@@ -1,0 +1,20 @@
+// Network.
+#ifndef NETWORK_HPP
+#define NETWORK_HPP
+#define SOCKET_DEFAULT 0u
+int SocketCreate(uint flags = SOCKET_DEFAULT);
+bool SocketClose(int s);
+bool SocketConnect(int s, const string &host, uint port, uint ms);
+bool SocketIsConnected(int s);
+uint SocketIsReadable(int s);
+bool SocketIsWritable(int s);
+bool SocketTimeouts(int s, uint send_ms, uint receive_ms);
+int SocketRead(int s, Array<uchar> &b, uint n, uint ms);
+int SocketSend(int s, const Array<uchar> &b, uint n);
+bool SocketTlsHandshake(int s, const string &host);
+bool SocketTlsCertificate(int s, string &subject, string &issuer, string &serial, string &thumb,
+                          datetime &until);
+int SocketTlsRead(int s, Array<uchar> &b, uint n);
+int SocketTlsReadAvailable(int s, Array<uchar> &b, uint n);
+int SocketTlsSend(int s, const Array<uchar> &b, uint n);
+#endif
