@@ -135,6 +135,14 @@ int OnInit(void)
    Is(FileReadArray(f,out)==2 && out[1]==3,"read");
    FileClose(f);
    Is(FileOpen("none",FILE_READ|FILE_BIN)==INVALID_HANDLE && GetLastError()==5019,"no such file");
+   f=FileOpen("new/folder/one.bin",FILE_WRITE|FILE_BIN);
+   Is(f!=INVALID_HANDLE && FileOpen("new/folder/one.bin",FILE_WRITE|FILE_BIN)==INVALID_HANDLE && GetLastError()==5004,"folders are made; a writer is alone");
+   FileClose(f);
+   f=FileOpen("new/folder/one.bin",FILE_WRITE|FILE_BIN|FILE_SHARE_WRITE);
+   int g=FileOpen("new/folder/one.bin",FILE_WRITE|FILE_BIN|FILE_SHARE_WRITE);
+   Is(f!=INVALID_HANDLE && g!=INVALID_HANDLE,"shared");
+   FileClose(f);
+   FileClose(g);
    // sockets without a server
    int s=SocketCreate();
    ResetLastError();

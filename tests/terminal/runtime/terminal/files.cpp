@@ -2,7 +2,11 @@
 // FILE_COMMON.
 #include "mql5.hpp"
 #include <cerrno>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace {
 struct File {
@@ -25,9 +29,16 @@ static std::string path(const string &n, int common = 0) {
     if (p.find("..") != p.npos)
         p = "?";
     std::string root = common & FILE_COMMON ? common_folder() + "/" : "MQL5/Files/";
-    mkdir("MQL5", 0777);
-    mkdir("MQL5/Files", 0777);
     return root + p;
+}
+static void make_folders(const std::string &p) {
+    std::error_code ignored; // fopen says it
+    std::filesystem::create_directories(std::filesystem::path(p).parent_path(), ignored);
+}
+// Whether others may have it open too. Without FILE_SHARE_* a writer is alone, in this program too.
+static bool share(FILE *f, int flags) {
+    bool alone = (flags & FILE_WRITE) && !(flags & (FILE_SHARE_READ | FILE_SHARE_WRITE));
+    return !flock(fileno(f), (alone ? LOCK_EX : LOCK_SH) | LOCK_NB);
 }
 int FileOpen(const string &n, int flags, ushort, uint) {
     if (choice("FILES_FAIL"))
@@ -35,16 +46,24 @@ int FileOpen(const string &n, int flags, ushort, uint) {
     std::string p = path(n, flags);
     FILE *f = nullptr;
     if (flags & FILE_WRITE) {
+        make_folders(p);
         if (flags & FILE_READ) {
             f = fopen(p.c_str(), "r+b");
             if (!f)
                 f = fopen(p.c_str(), "w+b");
-        } else
-            f = fopen(p.c_str(), "wb");
+        } else {
+            int handle = open(p.c_str(), O_WRONLY | O_CREAT, 0666); // cut once nobody else has it
+            f = handle < 0 ? nullptr : fdopen(handle, "wb");
+        }
     } else
         f = fopen(p.c_str(), "rb");
     if (!f)
         return fail_(errno == ENOENT ? 5019 : 5004), INVALID_HANDLE;
+    bool cut = (flags & FILE_WRITE) && !(flags & FILE_READ);
+    if (!share(f, flags) || (cut && ftruncate(fileno(f), 0))) {
+        fclose(f);
+        return fail_(5004), INVALID_HANDLE;
+    }
     files[next_file] = {f, flags};
     return next_file++;
 }
