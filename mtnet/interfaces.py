@@ -346,6 +346,22 @@ class ISignals(Interface):
         """Return the positions of a channel by symbol; `volume` is a Decimal of lots."""
 
 
+class IReports(Interface):
+    """Reports of terminals about themselves, in sessions with a login: REPORT and SPEC."""
+
+    def last_two(login: str, name: str) -> "Sequence[Any]":
+        """
+        Return the last REPORTs of a terminal, newest first, each with `report` and the `time` in
+        milliseconds since the Unix epoch; at most one of a second is kept.
+
+        Args:
+            name: that the session gave in HELLO; empty = none.
+        """
+
+    def spec(login: str, name: str, symbol: str) -> Any:
+        """Return the last SPEC of a symbol, `spec` and `time`; None = the terminal sent none."""
+
+
 class ITicks(Interface):
     """Ticks: what terminals send, stored and sent to subscribers."""
 

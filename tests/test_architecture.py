@@ -51,6 +51,7 @@ PURE = {
     "services/signals/values.py",
     "services/signals/wire.py",
     "services/signals/journal/schema.py",
+    "services/signals/reports/registry.py",
     "services/signals/reports/wire.py",
     "services/signals/journal/maintenance.py",
     "services/signals/classic/wire.py",

@@ -46,6 +46,8 @@ UNSURE = f"Not confirmed within {TIMEOUT:g} s; it may still be stored later."
 CLASSIC_SILENCE = 10.0
 """Seconds of silence after which a server counts as one of the classic dialect with an empty
 channel: a port that expects TLS has closed the connection by then."""
+MONEY = ("balance", "equity")
+"""Amounts of a REPORT that the status shows."""
 FIELDS = ("price", "sl", "tp", "magic", "comment")
 CSV = (
     "channel", "seq", "time", "symbol", "ticket", "type", "volume", "id", "price", "sl", "tp",
@@ -78,7 +80,7 @@ def configure(parser: ArgumentParser) -> None:
     _configure_follow(signals)
     summary = "list the channels, their positions, publishers and followers"
     parsers.add_json(local.add(signals, "channels", list_channels, summary))
-    summary = "show the progress and the positions of each follower"
+    summary = "show each follower's progress and positions, and what terminals report"
     parsers.add_json(local.add(signals, "status", status, summary))
     for name, summary in (
         ("pause", "accept only reductions in a channel until it is resumed"),
@@ -378,7 +380,7 @@ def list_channels(arguments: Namespace) -> None:
 
 def status(arguments: Namespace) -> None:
     """
-    Print the progress of each follower.
+    Print the progress of each follower, and what terminals tell about themselves.
 
     Raises:
         ClientError: no daemon answers.
@@ -409,7 +411,40 @@ def status(arguments: Namespace) -> None:
     shown.append(
         f"{followers - len(rows)} followers of the classic dialect, which acknowledge nothing."
     )
+    terminals = [*_terminals(found)]
+    shown += [
+        f"{row['terminal']}: algorithmic trading is off in the terminal."
+        for row in terminals
+        if row["trading"] is False
+    ]
+    shown += table(terminals) if terminals else []
     print_result(arguments, found, "\n".join(shown))
+
+
+def _terminals(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each terminal that sent a REPORT."""
+    for each in found["terminals"]:
+        if each["report"]:
+            name = "/".join(filter(None, (each["login"], each["name"])))
+            yield _terminal(name, each["report"], local_time(each["time"]))
+    for each in found["sessions"]:
+        if each["report"] and not each["login"]:
+            name = each["name"] or each["peer"]
+            yield _terminal(f"{name} (no login)", each["report"], "connected")
+
+
+def _terminal(name: str, report: Mapping[str, Any], when: str) -> dict[str, Any]:
+    currency = report.get("currency", "")
+    money = {key: f"{report[key]} {currency}".rstrip() for key in MONEY if key in report}
+    return {
+        "terminal": name,
+        "reported": when,
+        "trading": report.get("trading", ""),
+        **{key: money.get(key, "") for key in MONEY},
+        "account": report.get("account", ""),
+        "mode": report.get("mode", ""),
+        "build": report.get("build", ""),
+    }
 
 
 def _operate(name: str, arguments: Namespace) -> None:

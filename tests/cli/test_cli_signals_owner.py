@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from contextlib import closing
+from decimal import Decimal
 
 import pytest
 from fakes.daemon import FakeDaemon
@@ -10,8 +11,12 @@ from twisted.internet.defer import Deferred
 
 from mtnet.cli.signals import DONE
 from mtnet.daemon.datadir import DataFolder
-from mtnet.interfaces import ISignals
+from mtnet.interfaces import IReports, ISignals, IStatus
 from mtnet.services.signals.commands import SignalCommands
+from mtnet.services.signals.reports import wire
+from mtnet.services.signals.reports.registry import TerminalKey
+from mtnet.services.signals.reports.wire import Report, Spec
+from mtnet.session import messages
 from mtnet.testing import EPOCH
 
 PUBLISH = b"<<GBPUSD|0.25>>\0<<EURUSD|-1>>\0"
@@ -23,7 +28,8 @@ def daemon(command_line, clock):
     sets = ("access.trust_loopback=true", "signals.pace=0")
     daemon = FakeDaemon(command_line.folder, clock, *sets)
     signals = daemon.env.find(ISignals)
-    status = {"status": lambda _: {"healthy": True, "signals": signals.status()}}
+    component = IStatus(daemon.env.components.services["signals"])
+    status = {"status": lambda _: {"healthy": True, "signals": component.status()}}
     command_line.attach({**status, **SignalCommands(signals).commands()})
     return daemon
 
@@ -79,6 +85,29 @@ def test_a_follower_that_acknowledges_has_a_row(command_line, publisher, daemon)
     head, row, _ = out.splitlines()
     assert head.split()[:5] == ["CHANNEL", "FOLLOWER", "SENT", "ACKNOWLEDGED", "BEHIND"]
     assert row.split()[:2] == ["main", "desk-1"]
+
+
+def test_the_status_shows_what_terminals_tell_about_themselves(command_line, daemon):
+    alice = TerminalKey("alice", "desk")
+    told = {"balance": Decimal("10000.00"), "currency": "USD", "build": 5120, "account": "77"}
+    daemon.env.find(IReports).report(alice, Report(trading=False, **told), EPOCH)
+    stranger = daemon.dial("signals", peer="127.0.0.1")
+    stranger.send(messages.hello(name="laptop") + wire.report(Report(trading=True, build=5000)))
+    out = command_line.on_folder("signals", "status").out
+    assert "alice/desk: algorithmic trading is off in the terminal." in out
+    (row,) = [line for line in out.splitlines() if line.startswith("alice/desk ")]
+    assert row.split()[3:] == ["no", "10000.00", "USD", "77", "5120"]
+    (row,) = [line for line in out.splitlines() if line.startswith("laptop (no login)")]
+    assert row.split()[3:] == ["connected", "yes", "5000"]
+
+
+def test_programs_get_what_terminals_tell(command_line, daemon):
+    alice = TerminalKey("alice", "desk")
+    daemon.env.find(IReports).describe(alice, Spec("EURUSD", digits=5), EPOCH)
+    found = json.loads(command_line.on_folder("signals", "status", "--json").out)
+    (row,) = found["terminals"]
+    assert row["specs"] == {"EURUSD": {"symbol": "EURUSD", "digits": 5}}
+    assert "alice" not in command_line.on_folder("signals", "status").out
 
 
 def test_the_status_names_a_paused_channel(command_line, publisher):

@@ -16,6 +16,7 @@ from mtnet.interfaces import (
     IControlCommands,
     IFirstBytes,
     IMetrics,
+    IReports,
     IService,
     ISessionVerbs,
     ISignals,
@@ -28,6 +29,7 @@ from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.maintenance import backup
 from mtnet.services.signals.protocol import SignalsFactory, open_sessions
+from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.upstream import source_service
 from mtnet.services.signals.verbs import SignalVerbs
@@ -37,7 +39,7 @@ is_frame = begins_with(b"<<")
 """Recognizes the first bytes of a classic publisher and of every client of dialect 2."""
 
 
-@implementer(IService, IStreamListener, IFirstBytes, IMetrics, IBackup)
+@implementer(IService, IStreamListener, IFirstBytes, IStatus, IMetrics, IBackup)
 class SignalsComponent:
     """
     Raises:
@@ -47,7 +49,9 @@ class SignalsComponent:
     verbs = ("follow", "publish")
     silent = welcomes = True
     word = 0.0
-    obsolete = tuple(f"signals.{kind}" for kind in ("heads", "policy", "paused", "diverged"))
+    obsolete = tuple(
+        f"signals.{kind}" for kind in ("heads", "policy", "paused", "diverged", "reports")
+    )
 
     def __init__(self, env: Environment) -> None:
         self._env, worker = env, env.worker()
@@ -56,18 +60,28 @@ class SignalsComponent:
         self.signals = SignalService(env.section, journal, env.clock, env.now, worker, worker.later)
         self.signals.open()
         self._commands = SignalCommands(self.signals)
-        self._verbs = SignalVerbs(self.signals)
+        self._store = ReportStore(env.file("signals.reports"), env.clock, worker.later)
+        self._store.open()
+        self._verbs = SignalVerbs(self.signals, self._store)
         self._sessions = open_sessions(env, self._verbs)
         self._sources = MultiService()
 
     def __conform__(self, interface: Any) -> Any:
         offers: Mapping[Any, object] = {
             ISignals: self.signals,
-            IStatus: self.signals,
+            IReports: self._store.reports,
             IControlCommands: self._commands,
             ISessionVerbs: self._verbs,
         }
         return offers.get(interface)
+
+    def health(self) -> dict[str, object]:
+        """Report for `/healthz`."""
+        return self.signals.health()
+
+    def status(self) -> dict[str, object]:
+        """Report that, and what each channel holds, and what terminals told."""
+        return {**self.signals.status(), "terminals": self._store.reports.status()}
 
     def metrics(self) -> list[tuple[str, str, str, Callable[[], int]]]:
         """Return who is connected, and what waits for the disk."""
@@ -84,7 +98,7 @@ class SignalsComponent:
     def backup(self, folder: Path) -> None:
         """Copy the journal, as it is at one moment, and what is kept beside it; it is verified."""
         # First: a reduction that is owed leaves this file once the journal holds it.
-        for path in map(self._path.with_suffix, (".policy", ".diverged")):
+        for path in map(self._path.with_suffix, (".policy", ".diverged", ".reports")):
             if path.exists():
                 replace_file(folder / path.name, path.read_bytes())
         backup(self._path, folder / self._path.name)
@@ -103,6 +117,7 @@ class SignalsComponent:
 
     async def _stop(self) -> None:
         await maybeDeferred(self._sources.stopService)
+        await self._store.close()
         await self.signals.close()
 
     def factory(self, listener: Listener) -> IProtocolFactory:

@@ -34,7 +34,6 @@ from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.ownership.publishers import Publisher
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.settings import Port
-from mtnet.services.signals.verbs import SignalVerbs
 from mtnet.session.grammar import SEPARATORS, FrameDecoder, is_hello
 from mtnet.session.session import Session, SessionFactory, SessionSettings
 
@@ -392,7 +391,7 @@ class SignalsFactory(PeerFactory):
         super().__init__(env, listener)
         self.grace: float = env.section.grace if grace is None else grace
         self.signals: SignalService = env.find(ISignals)
-        self.sessions = sessions or open_sessions(env, SignalVerbs(env.find(ISignals)))
+        self.sessions = sessions or open_sessions(env, env.find(ISessionVerbs))
         self.channel = env.section.ports.get(listener.endpoint, Port()).channel
 
     def at(self, listener: Listener) -> "SignalsFactory":

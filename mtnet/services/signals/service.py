@@ -15,12 +15,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mtnet.callbacks import noop
 from mtnet.clock import WallClock
 from mtnet.errors import JournalError, NotAskedError, PolicyError, WireError
-from mtnet.interfaces import IStatus
 from mtnet.net.output.broadcast import LOOP
 from mtnet.recurring import Recurring
 from mtnet.services.signals import wire
@@ -84,7 +82,6 @@ class Client(Protocol):
         """Send a channel again to a session that follows it."""
 
 
-@implementer(IStatus)
 class SignalService:
     """
     Owner of every channel: its positions, its publishers and its followers.

@@ -1,4 +1,4 @@
-"""The verbs of signals in a session: PUBLISH, SUBSCRIBE, UNSUBSCRIBE and ACK."""
+"""The verbs of signals in a session: PUBLISH, SUBSCRIBE, UNSUBSCRIBE, ACK, REPORT and SPEC."""
 
 from collections.abc import Collection, Mapping
 from typing import ClassVar
@@ -14,6 +14,10 @@ from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.ownership.publishers import Publisher, PublisherId
+from mtnet.services.signals.reports.store import ReportStore
+from mtnet.services.signals.reports.verbs import Reporting
+from mtnet.services.signals.reports.wire import REQUESTS as REPORTS
+from mtnet.services.signals.reports.wire import Report, Spec
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.subscription import Subscription
 from mtnet.services.signals.wire import Ack, Publish, Subscribe, Unsubscribe
@@ -256,13 +260,16 @@ class SignalClient:
         subscriptions: those of the client.
     """
 
-    __slots__ = ("_access", "_publishing", "_unanswered", "subscriptions")
+    __slots__ = (
+        "_access", "_publishing", "_reporting", "_store", "_unanswered", "subscriptions",
+    )  # fmt: skip
 
     log = Logger()
 
-    def __init__(self, access: ChannelAccess) -> None:
-        self._access, self.subscriptions = access, Subscriptions(access)
+    def __init__(self, access: ChannelAccess, store: ReportStore) -> None:
+        self._access, self.subscriptions, self._store = access, Subscriptions(access), store
         self._publishing: Publishing | None = None
+        self._reporting: Reporting | None = None
         self._unanswered = 0
 
     # The session
@@ -275,6 +282,7 @@ class SignalClient:
         self.subscriptions.drop_denied()
         epoch = self._access.signals.epoch("main")
         self._end_publishing(True)  # a publisher that was fenced starts again
+        self._reporting = None
         self._access.forget_refused()
         self._access.session.throttle.resume("disk")
         self._access.signals.sessions[self] = None
@@ -320,7 +328,22 @@ class SignalClient:
         """Return who the client is and how far it is, for `mtnet signals status`."""
         session = self._access.session
         channels = {each.name: each.report(session.now()) for each in self.subscriptions.each}
-        return {**session.report(), "channels": channels}
+        report = {} if self._reporting is None else self._reporting.shown
+        return {**session.report(), "channels": channels, "report": report}
+
+    @property
+    def reporting(self) -> Reporting:
+        """
+        REPORT and SPEC of the client.
+
+        Raises:
+            WireError: `denied`.
+        """
+        if not self.permitted():
+            raise WireError("denied", "REPORT and SPEC need a right in a channel of signals")
+        if self._reporting is None:
+            self._reporting = Reporting(self._access.session, self._store)
+        return self._reporting
 
     # PUBLISH
 
@@ -367,9 +390,22 @@ def _acknowledge(client: SignalClient, ack: Ack) -> None:
     client.subscriptions.acknowledge(ack)
 
 
+def _report(client: SignalClient, report: Report) -> None:
+    client.reporting.report(report)
+
+
+def _describe(client: SignalClient, spec: Spec) -> None:
+    client.reporting.describe(spec)
+
+
 @implementer(ISessionVerbs)
 class SignalVerbs:
-    """Attaches the verbs of signals to sessions."""
+    """
+    Attaches the verbs of signals to sessions.
+
+    Args:
+        store: remembers what terminals tell about themselves.
+    """
 
     service = SIGNALS
     verbs: ClassVar[Mapping[str, Verb]] = {
@@ -377,11 +413,13 @@ class SignalVerbs:
         "UNSUBSCRIBE": Verb(wire.REQUESTS["UNSUBSCRIBE"], _unsubscribe),
         "PUBLISH": Verb(wire.REQUESTS["PUBLISH"], SignalClient.publish),
         "ACK": Verb(wire.REQUESTS["ACK"], _acknowledge),
+        "REPORT": Verb(REPORTS["REPORT"], _report),
+        "SPEC": Verb(REPORTS["SPEC"], _describe),
     }
 
-    def __init__(self, signals: SignalService) -> None:
-        self._signals = signals
+    def __init__(self, signals: SignalService, store: ReportStore) -> None:
+        self._signals, self._store = signals, store
 
     def attach(self, session: Session) -> SignalClient:
         """Return the handler of the verbs in one session."""
-        return SignalClient(ChannelAccess(session, self._signals))
+        return SignalClient(ChannelAccess(session, self._signals), self._store)

@@ -6,12 +6,14 @@ from dataclasses import replace
 from fakes.threads import ManualThread
 
 from mtnet.errors import JournalError
-from mtnet.interfaces import ISignals
+from mtnet.interfaces import ISessionVerbs, ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals import wire
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.protocol import SignalsFactory
+from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.verbs import SignalVerbs
 from mtnet.session import messages
 from mtnet.testing import connect, make_environment
 
@@ -67,7 +69,10 @@ class Server:
         self.journal = BadJournal(folder / "signals.sqlite", settings.retain, slice=1)
         self.signals = SignalService(settings, self.journal, clock, env.now, self.disk)
         self.signals.open()
-        self.env = replace(env.of("signals"), find={ISignals: self.signals}.get)
+        reports = ReportStore(folder / "signals.reports", clock, self.disk)
+        verbs = SignalVerbs(self.signals, reports)
+        found = {ISignals: self.signals, ISessionVerbs: verbs}
+        self.env = replace(env.of("signals"), find=found.get)
         self.factory = SignalsFactory(self.env, listener)
 
     def dial(self, **addresses):

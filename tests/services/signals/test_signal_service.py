@@ -7,11 +7,9 @@ from fakes.threads import ManualThread
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from zope.interface.verify import verifyObject
 
 from mtnet.clock import STEADY, WallClock
 from mtnet.errors import JournalError, WireError
-from mtnet.interfaces import IStatus
 from mtnet.services.signals.fanout import SLICE
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.service import EXPIRY, SignalService
@@ -69,10 +67,6 @@ class Harness:
 @pytest.fixture
 def harness(tmp_path):
     return Harness(tmp_path)
-
-
-def test_it_reports_about_itself(harness):
-    assert verifyObject(IStatus, harness.signals)
 
 
 def test_nothing_is_told_before_it_is_on_disk(harness):

@@ -8,6 +8,7 @@ from mtnet.interfaces import (
     IControlCommands,
     IFirstBytes,
     IMetrics,
+    IReports,
     IService,
     ISignals,
     IStatus,
@@ -27,12 +28,14 @@ def component(env):
     return env.components.services["signals"]
 
 
-@pytest.mark.parametrize("interface", [IService, IStreamListener, IFirstBytes, IMetrics, IBackup])
+@pytest.mark.parametrize(
+    "interface", [IService, IStreamListener, IFirstBytes, IStatus, IMetrics, IBackup]
+)
 def test_the_component_keeps_its_interfaces(component, interface):
     assert verifyObject(interface, component)
 
 
-@pytest.mark.parametrize("interface", [ISignals, IStatus, IControlCommands])
+@pytest.mark.parametrize("interface", [ISignals, IReports, IControlCommands])
 def test_what_it_names_keeps_its_interface(component, interface):
     assert verifyObject(interface, interface(component), tentative=True)
 

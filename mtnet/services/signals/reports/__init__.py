@@ -1,1 +1,1 @@
-"""What terminals tell about themselves: their account, and the symbols of their broker."""
+"""Reports of terminals about themselves: their account, and the symbols of their broker."""
