@@ -143,6 +143,16 @@ int OnInit(void)
    Is(f!=INVALID_HANDLE && g!=INVALID_HANDLE,"shared");
    FileClose(f);
    FileClose(g);
+   f=FileOpen("lock",FILE_WRITE|FILE_BIN|FILE_COMMON);
+   Is(f!=INVALID_HANDLE && FileOpen("lock",FILE_WRITE|FILE_BIN|FILE_COMMON)==INVALID_HANDLE && GetLastError()==5004,"a file that is not shared");
+   FileClose(f);
+   f=FileOpen("lock",FILE_WRITE|FILE_BIN|FILE_COMMON);
+   Is(f!=INVALID_HANDLE,"is free when it is closed");
+   FileClose(f);
+   string found;
+   long search=FileFindFirst("*.bin",found);
+   Is(search!=INVALID_HANDLE && found=="other.bin" && !FileFindNext(search,found),"FileFindFirst");
+   FileFindClose(search);
    // sockets without a server
    int s=SocketCreate();
    ResetLastError();

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -63,7 +64,7 @@ class Compiler:
     def program(self, source: Path, folders: Sequence[Path] = ()) -> Path:
         """Return the compiled program; raises SourceError and CalledProcessError."""
         text = translate(source, folders)
-        objects = [self.object(part) for part in sorted(RUNTIME.rglob("*.cpp"))]
+        objects = self.objects()
         key = digest(
             self.headers.encode(), text.encode(), *(each.name.encode() for each in objects)
         )
@@ -73,6 +74,11 @@ class Compiler:
                 code.write_text(text, encoding="utf-8")
                 self.run("-o", path, *self.precompiled, code, *objects, *LIBRARIES)
         return self.folder / f"{source.stem}-{key}"
+
+    def objects(self) -> list[Path]:
+        assert self.precompiled  # before the threads ask for it
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(self.object, sorted(RUNTIME.rglob("*.cpp"))))
 
     def object(self, part: Path) -> Path:
         name = f"{part.stem}-{digest(self.headers.encode(), part.read_bytes())}.o"

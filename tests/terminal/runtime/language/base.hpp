@@ -1,15 +1,19 @@
 // What every other header needs: types, errors, and the end of a wrong program.
 #ifndef BASE_HPP
 #define BASE_HPP
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <initializer_list>
 #include <map>
+#include <memory>
 #include <new>
+#include <sstream>
 #include <string>
 #include <type_traits>
 #include <utility>

@@ -1,9 +1,11 @@
 // Files of the folder MQL5/Files; the data folder is the working folder, $COMMON that of
 // FILE_COMMON.
 #include "mql5.hpp"
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
+#include <fnmatch.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@ namespace {
 struct File {
     FILE *f;
     int flags;
+    int lock; // another descriptor of the file
 };
 } // namespace
 static std::map<int, File> files;
@@ -21,52 +24,47 @@ static std::string common_folder() {
     return named ? named : "Common/Files";
 }
 
-static std::string path(const string &n, int common = 0) {
-    std::string p = n.utf8();
-    for (auto &c : p)
-        if (c == '\\')
-            c = '/';
-    if (p.find("..") != p.npos)
-        p = "?";
-    std::string root = common & FILE_COMMON ? common_folder() + "/" : "MQL5/Files/";
-    return root + p;
+static std::string path(const string &name, int flags) {
+    std::string inside = name.utf8();
+    std::ranges::replace(inside, '\\', '/');
+    if (inside.find("..") != inside.npos) // outside of the sandbox
+        return "/dev/null/none";
+    std::string root = flags & FILE_COMMON ? common_folder() : "MQL5/Files";
+    return root + "/" + inside;
 }
-static void make_folders(const std::string &p) {
-    std::error_code ignored; // fopen says it
-    std::filesystem::create_directories(std::filesystem::path(p).parent_path(), ignored);
+
+static const char *mode_of(const std::string &path, int flags) {
+    bool there = std::filesystem::exists(path);
+    if (!(flags & FILE_WRITE))
+        return "rb";
+    return !(flags & FILE_READ) ? "wb" : there ? "r+b" : "w+b";
 }
-// Whether others may have it open too. Without FILE_SHARE_* a writer is alone, in this program too.
-static bool share(FILE *f, int flags) {
-    bool alone = (flags & FILE_WRITE) && !(flags & (FILE_SHARE_READ | FILE_SHARE_WRITE));
-    return !flock(fileno(f), (alone ? LOCK_EX : LOCK_SH) | LOCK_NB);
+
+// What is opened without FILE_SHARE_READ or FILE_SHARE_WRITE is refused to every other handle.
+static bool shared(int file, int flags) {
+    bool shares = flags & (FILE_SHARE_READ | FILE_SHARE_WRITE);
+    return flock(file, (shares ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0;
 }
-int FileOpen(const string &n, int flags, ushort, uint) {
+
+int FileOpen(const string &name, int flags, ushort, uint) {
+    std::string p = path(name, flags);
     if (choice("FILES_FAIL"))
         return fail_(5004), INVALID_HANDLE;
-    std::string p = path(n, flags);
-    FILE *f = nullptr;
-    if (flags & FILE_WRITE) {
-        make_folders(p);
-        if (flags & FILE_READ) {
-            f = fopen(p.c_str(), "r+b");
-            if (!f)
-                f = fopen(p.c_str(), "w+b");
-        } else {
-            int handle = open(p.c_str(), O_WRONLY | O_CREAT, 0666); // cut once nobody else has it
-            f = handle < 0 ? nullptr : fdopen(handle, "wb");
-        }
-    } else
-        f = fopen(p.c_str(), "rb");
-    if (!f)
+    if (flags & FILE_WRITE)
+        std::filesystem::create_directories(std::filesystem::path(p).parent_path());
+    // Opened twice: "wb" empties the file, which must wait for the lock.
+    int lock = open(p.c_str(), flags & FILE_WRITE ? O_RDWR | O_CREAT : O_RDONLY, 0666);
+    if (lock < 0)
         return fail_(errno == ENOENT ? 5019 : 5004), INVALID_HANDLE;
-    bool cut = (flags & FILE_WRITE) && !(flags & FILE_READ);
-    if (!share(f, flags) || (cut && ftruncate(fileno(f), 0))) {
-        fclose(f);
+    if (!shared(lock, flags)) {
+        close(lock);
         return fail_(5004), INVALID_HANDLE;
     }
-    files[next_file] = {f, flags};
+    FILE *f = fopen(p.c_str(), mode_of(p, flags));
+    files[next_file] = {f, flags, lock};
     return next_file++;
 }
+
 static FILE *file(int h) {
     auto i = files.find(h);
     if (i == files.end()) {
@@ -78,6 +76,7 @@ static FILE *file(int h) {
 void FileClose(int h) {
     if (FILE *f = file(h)) {
         fclose(f);
+        close(files[h].lock);
         files.erase(h);
     }
 }
@@ -151,3 +150,39 @@ string FileReadString(int h, int n) {
                ? made_(units_(b, CP_ACP))
                : made_(std::u16string((const char16_t *)b.data(), b.size() / 2));
 }
+
+// ---- folders
+bool FolderCreate(const string &name, int common) {
+    std::error_code error;
+    std::filesystem::create_directories(path(name, common), error);
+    return !error || fail_(5002);
+}
+
+static std::map<long, std::vector<std::string>> searches; // names that are left, the next one last
+
+long FileFindFirst(const string &filter, string &found, int common) {
+    std::filesystem::path pattern = path(filter, common);
+    std::vector<std::string> names;
+    std::error_code error;
+    for (auto &each : std::filesystem::directory_iterator(pattern.parent_path(), error))
+        if (fnmatch(pattern.filename().c_str(), each.path().filename().c_str(), 0) == 0)
+            names.push_back(each.path().filename());
+    if (names.empty())
+        return fail_(5019), INVALID_HANDLE;
+    std::ranges::sort(names, std::greater());
+    long handle = next_file++;
+    searches[handle] = names;
+    FileFindNext(handle, found);
+    return handle;
+}
+
+bool FileFindNext(long handle, string &found) {
+    auto &names = searches[handle];
+    if (names.empty())
+        return false;
+    found = string::utf8(names.back());
+    names.pop_back();
+    return true;
+}
+
+void FileFindClose(long handle) { searches.erase(handle); }

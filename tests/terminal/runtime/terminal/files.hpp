@@ -24,6 +24,10 @@ bool FileDelete(const string &name, int common = 0);
 bool FileMove(const string &from, int common, const string &to, int mode);
 uint FileWriteString(int h, const string &s, int n = -1);
 string FileReadString(int h, int n = -1);
+bool FolderCreate(const string &name, int common = 0);
+long FileFindFirst(const string &filter, string &found, int common = 0);
+bool FileFindNext(long handle, string &found);
+void FileFindClose(long handle);
 size_t file_read_(int h, void *to, size_t size);
 size_t file_write_(int h, const void *from, size_t size);
 template <class T>
