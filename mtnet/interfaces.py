@@ -236,6 +236,13 @@ class ISessionHandler(Interface):
         """Release everything; `bye` = the client said so before."""
 
 
+class ISessions(Interface):
+    """The sessions of the daemon, with the verbs of all components; the same on every road."""
+
+    def open(road: Any) -> Any:
+        """Return the `mtnet.session.session.Session` of a client on a `mtnet.session.road.Road`."""
+
+
 class IStatus(Interface):
     """Optional: a component that reports about itself, in plain JSON values."""
 

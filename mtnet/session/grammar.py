@@ -24,10 +24,15 @@ MAX_FRAME = 4_096
 MAX_SESSION_FRAME = 8_192
 """The same as `MAX_FRAME` for services other than signals, whose lists are longer."""
 MAX_PAYLOAD = 1_024
-"""Bytes between `<<` and `>>` that a client may send."""
+"""Bytes between `<<` and `>>` that a client may send before WELCOME."""
 MAX_GAP = 4_096
 """Bytes without a whole frame before a connection ends: the old buffers that the classic
 publisher leaves between frames are shorter than one frame."""
+MAX_SESSION_PAYLOAD = 8_192
+"""The same as `MAX_PAYLOAD` after WELCOME: a client has logged in, or may do something without,
+and lists of symbols and texts of other services are long."""
+MAX_SESSION_GAP = 16_384
+"""The same as `MAX_GAP` after WELCOME: twice the longest frame."""
 SEPARATORS = b"\0\r\n\t "
 """Bytes without a meaning, between frames."""
 T = TypeVar("T")
@@ -65,6 +70,10 @@ class FrameDecoder:
         self._framed = self.unfinished = False
         self.skipped = 0
         self.unframed = b""
+
+    def expect_session(self) -> None:
+        """Take the longer frames of a client that was welcomed, from the next one on."""
+        self._max_payload, self._max_gap = MAX_SESSION_PAYLOAD, MAX_SESSION_GAP
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """

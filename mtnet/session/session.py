@@ -13,20 +13,20 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from mtnet.access.accounts.cred import Password
 from mtnet.access.bans.policy import Offence
 from mtnet.errors import FrameError, PolicyError, WireError
-from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.interfaces import ISessionHandler, ISessions, ISessionVerbs
 from mtnet.net.endpoints import show
 from mtnet.net.output.queue import SendQueue
 from mtnet.net.peer import Peer
-from mtnet.net.throttle import ReadThrottle
 from mtnet.net.timer_wheel import Slot, TimerWheel
-from mtnet.net.transport import Transport
 from mtnet.session import messages
-from mtnet.session.grammar import Message, is_login, parse, salvage
+from mtnet.session.grammar import Message
 from mtnet.session.messages import Bye, Hello, Ping, Pong
+from mtnet.session.road import Road
 
 MAX_MISSED = 3
 """Heartbeats without an answer before a client is disconnected."""
@@ -60,14 +60,17 @@ class SessionSettings(Struct, frozen=True):
         queue: bytes that may wait for a client.
         errors: requests that are refused within a minute before the client is disconnected.
         codepage: of texts that are not UTF-8.
+        frames: messages of a client in a second; it is read more slowly when it sends more.
     """
 
     heartbeat: float
     queue: int
     errors: int
     codepage: str
+    frames: int
 
 
+@implementer(ISessions)
 class SessionFactory:
     """
     Opens sessions, and holds what they share.
@@ -99,17 +102,9 @@ class SessionFactory:
             self.verbs |= {verb: (Verb(*each), index) for verb, each in service.verbs.items()}
         self.services = services
 
-    def open(
-        self, transport: Transport, peer: Peer, throttle: ReadThrottle, end: Callable[[], None]
-    ) -> "Session":
-        """
-        Open a session on a connection whose first frame is HELLO.
-
-        Args:
-            throttle: stops reading from the connection.
-            end: closes the connection after everything that was written.
-        """
-        session = Session(self, transport, peer, throttle, end)
+    def open(self, road: Road) -> "Session":
+        """Open a session on a connection whose first message is HELLO."""
+        session = Session(self, road)
         session.handlers = tuple(each.attach(session) for each in self.services)
         return session
 
@@ -124,41 +119,40 @@ class Session:
     """
     Protocol state machine of one client of dialect 2.
 
+    Args:
+        road: the connection that carries it.
+
     Attributes:
         queue: where frames go.
         throttle: stops reading from the connection.
         name, client: the client's name for itself, and its program.
+        served: it has used a verb of a service: it follows, publishes or asks.
         now: milliseconds since the Unix epoch, UTC.
         handlers: the verbs of each service.
     """
 
     __slots__ = (
-        "_common", "_end", "_errors", "_factory", "_finishing", "_heartbeat", "_state", "client",
-        "handlers", "name", "now", "peer", "queue", "throttle", "transport",
+        "_common", "_errors", "_factory", "_finishing", "_heartbeat", "_road", "_state", "client",
+        "handlers", "name", "now", "peer", "queue", "served", "throttle",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        factory: SessionFactory,
-        transport: Transport,
-        peer: Peer,
-        throttle: ReadThrottle,
-        end: Callable[[], None],
-    ) -> None:
-        self._factory = factory
-        self.transport, self.peer, self.throttle, self._end = transport, peer, throttle, end
-        self.queue = SendQueue(transport, factory.clock, factory.settings.queue, self._overflow)
+    def __init__(self, factory: SessionFactory, road: Road) -> None:
+        self._factory, self._road = factory, road
+        self.peer, self.throttle = road.peer, road.throttle
+        most, encoder = factory.settings.queue, road.form.encoder
+        self.queue = SendQueue(road.transport, factory.clock, most, self._overflow, encoder)
         self.name = self.client = ""
         self.now = factory.now
         self.handlers: tuple[ISessionHandler, ...] = ()
         self._common = CommonVerbs(self)
-        self._heartbeat = Heartbeat(self, factory)
+        self._heartbeat = Heartbeat(self, road, factory)
         self._errors: ErrorLimit | None = None
         self._state, self._finishing = State.NEW, False
-        peer.on_rights_gained(self._rights_gained)
+        self.served = False
+        road.peer.on_rights_gained(self._rights_gained)
 
     def frame(self, payload: bytes) -> None:
-        """Handle a frame of the client."""
+        """Handle a message of the client, in the form of its road."""
         if self._state >= State.LEAVING:
             return
         if self._common.pending is not None:
@@ -166,13 +160,20 @@ class Session:
             return
         self._heartbeat.received()
         message: Message | None = None
+        form = self._road.form
         try:
-            if is_login(payload):
+            if form.is_login(payload):
                 self.peer.check_private()
-            message = parse(payload, self._factory.settings.codepage)
+            message = form.read(payload, self._factory.settings.codepage)
             self._handle(message)
         except WireError as error:
-            self.refuse(error, message or salvage(payload))
+            if isinstance(error, FrameError):
+                self.peer.report_abuse(Offence.FRAME)
+            self.refuse(error, message or form.salvage(payload))
+
+    def heard(self) -> None:
+        """Note a sign of life of the client that is no message."""
+        self._heartbeat.received()
 
     def unreadable(self, error: WireError) -> None:
         """Refuse a stream that holds no frame, and close."""
@@ -191,6 +192,7 @@ class Session:
             self._state = State.WELCOMED
             self.peer.mark_active()
             self._heartbeat.start()
+        self._road.welcomed()
         self.name, self.client = name, client
         heartbeat = self._factory.settings.heartbeat
         self.send(messages.welcome(heartbeat, self.now(), self._usable(), **fields))
@@ -216,7 +218,7 @@ class Session:
 
     def send(self, frame: bytes) -> None:
         """Queue a frame."""
-        self.queue.write(frame)
+        self.queue.send(frame)
 
     def refuse(self, error: WireError, message: Message | None) -> None:
         """Send the ERROR that answers a message; close when it ends the session."""
@@ -227,16 +229,17 @@ class Session:
         # Refusals by the policy of a channel, or by our disk, are no errors of the client.
         honest = isinstance(error, PolicyError) or error.code == "server"
         if is_hello or error.code in messages.CLOSING or (not honest and self._too_many_errors()):
-            self.close_with(frame)
+            self.close_with(frame, error.code)
         else:
             self.send(frame)
 
-    def close_with(self, frame: bytes) -> None:
-        """Send a last frame, and close the connection behind it."""
+    def close_with(self, frame: bytes, code: str = "") -> None:
+        """Send a last frame, and close the connection behind it; `code` = of its ERROR."""
         if not self.closed:
-            self.queue.close(frame)
+            last = frame and self._road.form.encoded(frame)
+            self.queue.close(last + self._road.farewell(code))
             self.close()
-            self._end()
+            self._road.end()
 
     def close(self) -> None:
         """Release everything: the connection is gone, or will be."""
@@ -259,7 +262,7 @@ class Session:
     @property
     def address(self) -> str:
         """The address of the client, for people."""
-        return show(self.transport.getPeer())
+        return show(self._road.transport.getPeer())
 
     def report(self) -> Mapping[str, object]:
         """Return who the client is, for the status."""
@@ -278,6 +281,9 @@ class Session:
         request = read(message)
         if self._state is State.NEW and message.verb != "HELLO":
             raise WireError("verb", "HELLO must be the first verb")
+        if service is not None and not self.served:
+            self.served = True
+            self._heartbeat.restart()
         handle(self._common if service is None else self.handlers[service], request)
 
     def _usable(self) -> list[str]:
@@ -298,7 +304,7 @@ class Session:
         self.queue.clear()
         most = self._factory.settings.queue
         text = f"More than {most} bytes waited; reconnect and name the last entry with after"
-        self.close_with(messages.error("slow", text))
+        self.close_with(messages.error("slow", text), "slow")
 
 
 class CommonVerbs:
@@ -378,21 +384,26 @@ class Heartbeat:
     The timer belongs to the wheel of the factory.
     """
 
-    __slots__ = ("_factory", "_missed", "_pinged", "_received", "_session", "_slot")
+    __slots__ = ("_factory", "_missed", "_pinged", "_received", "_road", "_session", "_slot")
 
-    def __init__(self, session: Session, factory: SessionFactory) -> None:
-        self._session, self._factory = session, factory
+    def __init__(self, session: Session, road: Road, factory: SessionFactory) -> None:
+        self._session, self._road, self._factory = session, road, factory
         self._received = self._pinged = factory.clock.seconds()
         self._missed = 0
         self._slot: Slot | None = None
 
     def received(self) -> None:
-        """Note that the client sent a frame."""
+        """Note a sign of life of the client."""
         self._received, self._missed = self._factory.clock.seconds(), 0
 
     def start(self) -> None:
         """Wait until either side has been silent for a heartbeat."""
         self._slot = self._factory.wheel.add(self, self._due())
+
+    def restart(self) -> None:
+        """Wait anew: the time may be another one now."""
+        self.stop()
+        self.start()
 
     def stop(self) -> None:
         """Stop the timer."""
@@ -406,21 +417,24 @@ class Heartbeat:
         if when + TOLERANCE >= self._due():
             if self._missed >= MAX_MISSED:
                 text = f"No answer to {MAX_MISSED} heartbeats"
-                session.close_with(messages.error("timeout", text))
+                session.close_with(messages.error("timeout", text), "timeout")
                 return
             self._pinged, self._missed = when, self._missed + 1
-            session.send(messages.heartbeat(session.now(), **self._fields()))
+            self._road.ping(session.queue, self._ping)
         self.start()
 
     def _due(self) -> float:
         silent_since = min(self._received, self._session.queue.last_write)
-        return max(silent_since, self._pinged) + self._factory.settings.heartbeat
+        heartbeat = self._factory.settings.heartbeat
+        if not self._session.served:
+            heartbeat = max(heartbeat, self._road.idle)
+        return max(silent_since, self._pinged) + heartbeat
 
-    def _fields(self) -> dict[str, str]:
+    def _ping(self) -> bytes:
         fields: dict[str, str] = {}
         for each in self._session.handlers:
             fields.update(each.heartbeat())
-        return fields
+        return messages.heartbeat(self._session.now(), **fields)
 
 
 class ErrorLimit:

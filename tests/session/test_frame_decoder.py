@@ -52,6 +52,18 @@ def test_a_payload_at_the_limit_is_read():
     assert decode(b"<<" + b"x" * 1_024 + b">>") == [b"x" * 1_024]
 
 
+@pytest.mark.parametrize(("size", "read"), [(8_192, True), (8_193, False)])
+def test_a_client_that_was_welcomed_may_send_longer_frames(size, read):
+    decoder = FrameDecoder()
+    decoder.expect_session()
+    frames = decoder.feed(b"<<" + b"x" * size + b">>")
+    if read:
+        assert list(frames) == [b"x" * size]
+    else:
+        with pytest.raises(FrameError, match="more than 8192 bytes"):
+            next(frames)
+
+
 @pytest.mark.parametrize("size", [1, 7, 65_536])
 def test_a_mebibyte_without_a_frame_ends_the_stream_early(size):
     decoder, fed = FrameDecoder(), 0

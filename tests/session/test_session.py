@@ -20,12 +20,13 @@ from mtnet.net.peer import ListenerAccess
 from mtnet.net.throttle import ReadThrottle
 from mtnet.session import messages
 from mtnet.session.fields import ID, TEXT
-from mtnet.session.grammar import FrameDecoder, encode
+from mtnet.session.grammar import FrameDecoder, encode, is_login, parse, salvage
+from mtnet.session.road import Form, Road
 from mtnet.session.session import SessionFactory, SessionSettings
 from mtnet.testing import connect, make_environment
 
 HELLO = messages.hello(name="desk", client="toy 1")
-SETTINGS = SessionSettings(heartbeat=5.0, queue=10_000, errors=20, codepage="cp1252")
+SETTINGS = SessionSettings(heartbeat=5.0, queue=10_000, errors=20, codepage="cp1252", frames=1_000)
 
 
 @implementer(ISessionHandler)
@@ -102,9 +103,9 @@ class Port(Protocol):
         self.peer = self.factory.access.admit(self.transport.getPeer())
         self.peer.connected(self.transport, self.transport.abortConnection)
         self.decoder = FrameDecoder()
-        self.session = self.factory.sessions.open(
-            self.transport, self.peer, ReadThrottle(self.transport), self.transport.loseConnection
-        )
+        throttle = ReadThrottle(self.transport)
+        road = Road(self.transport, self.peer, throttle, self.transport.loseConnection)
+        self.session = self.factory.sessions.open(road)
 
     def dataReceived(self, data):
         try:
@@ -299,6 +300,56 @@ def test_welcome_names_the_services_that_the_login_may_use(server, tmp_path, clo
     server.toy.may, others.handlers[0].may = may
     terminal.send(HELLO)
     assert told(terminal)[0].endswith(f"|services={named}")
+
+
+class SwappedRoad(Road):
+    """A road whose messages have their letters in the other case, and whose pings are none."""
+
+    form = Form(lambda data, page: parse(data.swapcase(), page), salvage, is_login, bytes.swapcase)
+    idle = 20.0
+
+    def ping(self, queue, frame):
+        queue.write(b"ping!")
+
+    def farewell(self, code):
+        return f"bye! {code}".encode()
+
+
+@pytest.fixture
+def swapped(server, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "Road", SwappedRoad)
+    return server.dial(b"<<hello|V=2>>")
+
+
+def test_a_session_speaks_in_the_form_of_its_road(swapped):
+    assert swapped.received().startswith(b"<<welcome|V=2|TOY=1")
+    swapped.send(b"<<sing>>")
+    assert swapped.received().startswith(b"<<error|CODE=VERB|TEXT=a VERB IS ONE OF")
+    swapped.send(b"<<bye>>")
+    assert swapped.received() == b"bye! "
+
+
+def test_an_idle_client_is_pinged_seldom_until_it_uses_a_service(swapped, server, clock):
+    swapped.received()
+    clock.advance(19.9)
+    assert swapped.received() == b""
+    clock.advance(0.1)
+    assert swapped.received() == b"ping!"
+    swapped.send(b"<<never>>")
+    swapped.received()
+    clock.advance(4.9)
+    assert swapped.received() == b""
+    clock.advance(0.1)
+    assert swapped.received() == b"ping!"
+
+
+def test_a_sign_of_life_that_is_no_message_keeps_a_session(swapped, server, clock):
+    for _ in range(10):
+        clock.advance(20)
+        server.toy.session.heard()
+    assert not swapped.closed
+    clock.pump([20.0] * 4)
+    assert swapped.received().endswith(b"TEXT=nO ANSWER TO 3 HEARTBEATS>>\r\nbye! timeout")
 
 
 TALK = b"".join(

@@ -10,6 +10,8 @@ from mtnet.callbacks import noop
 from mtnet.net.output.buffer import OutputBuffer
 from mtnet.net.transport import Transport
 
+Encoder = Callable[[bytes], bytes]
+"""Makes of frames the bytes that a peer is sent; the same object for all that are sent the same."""
 PIECE = 65_536
 """Bytes that the transport is given at most, so that the rest can still be dropped."""
 
@@ -24,19 +26,26 @@ class SendQueue:
             in the middle of something. Until then nothing more is accepted.
 
     Attributes:
+        encoder: of the frames that are sent; None = they leave as they are.
         output: what it writes into; while it has a direct writer, nothing is queued here.
     """
 
     __slots__ = (
         "_clock", "_closed", "_frames", "_last_write", "_most", "_over", "_overflow", "_room",
-        "_size", "output",
+        "_size", "encoder", "output",
     )  # fmt: skip
 
     def __init__(
-        self, transport: Transport, clock: IReactorTime, most: int, overflow: Callable[[], None]
+        self,
+        transport: Transport,
+        clock: IReactorTime,
+        most: int,
+        overflow: Callable[[], None],
+        encoder: Encoder | None = None,
     ) -> None:
         self.output = OutputBuffer(transport, clock, PIECE, self._drained)
         self._clock, self._most, self._overflow = clock, most, overflow
+        self.encoder = encoder
         self._last_write = clock.seconds()
         self._frames: deque[bytes] | None = None  # an empty one takes 760 bytes
         self._size = 0
@@ -49,8 +58,12 @@ class SendQueue:
         """Seconds of the clock at the last write, or the last broadcast."""
         return max(self._last_write, self.output.last_broadcast())
 
+    def send(self, frames: bytes) -> None:
+        """Send frames after everything that is queued."""
+        self.write(frames if self.encoder is None else self.encoder(frames))
+
     def write(self, data: bytes) -> None:
-        """Send data after everything that is queued."""
+        """Send data as it is after everything that is queued."""
         if self._closed or self._over is not None:
             return
         self._last_write = self._clock.seconds()

@@ -1,6 +1,7 @@
 """Signals as a component of the daemon."""
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from mtnet.interfaces import (
     IMetrics,
     IReports,
     IService,
+    ISessions,
     ISessionVerbs,
     ISignals,
     IStatus,
@@ -28,11 +30,12 @@ from mtnet.net.first_bytes import begins_with
 from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.maintenance import backup
-from mtnet.services.signals.protocol import SignalsFactory, open_sessions
+from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.upstream import source_service
-from mtnet.services.signals.verbs import SignalVerbs
+from mtnet.services.signals.verbs import SignalVerbs, open_sessions
+from mtnet.session.session import SessionFactory
 from mtnet.storage.files import replace_file
 
 is_frame = begins_with(b"<<")
@@ -63,10 +66,11 @@ class SignalsComponent:
         self._store = ReportStore(env.file("signals.reports"), env.clock, worker.later)
         self._store.open()
         self._verbs = SignalVerbs(self.signals, self._store)
-        self._sessions = open_sessions(env, self._verbs)
         self._sources = MultiService()
 
     def __conform__(self, interface: Any) -> Any:
+        if interface is ISessions:
+            return self._sessions
         offers: Mapping[Any, object] = {
             ISignals: self.signals,
             IReports: self._store.reports,
@@ -74,6 +78,11 @@ class SignalsComponent:
             ISessionVerbs: self._verbs,
         }
         return offers.get(interface)
+
+    @cached_property
+    def _sessions(self) -> SessionFactory:
+        """The sessions of the daemon, made once every component is built."""
+        return open_sessions(self._env, [*self._env.find_all(ISessionVerbs).values()])
 
     def health(self) -> dict[str, object]:
         """Report for `/healthz`."""
@@ -122,7 +131,7 @@ class SignalsComponent:
 
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the connections of a signals listener."""
-        return SignalsFactory(self._env, listener, sessions=self._sessions)
+        return SignalsFactory(self._env, listener)
 
     def recognize(self, head: bytes) -> bool | None:
         """Say whether these are the first bytes of a publisher or of a client of dialect 2."""
@@ -130,4 +139,4 @@ class SignalsComponent:
 
     def shared_factory(self, listener: Listener, silent: bool) -> IProtocolFactory:
         """Return the factory of those whose first bytes, or silence, were recognized."""
-        return SignalsFactory(self._env, listener, 0.0 if silent else None, self._sessions)
+        return SignalsFactory(self._env, listener, 0.0 if silent else None)

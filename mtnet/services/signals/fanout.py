@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from zope.interface import Attribute, Interface
 
 from mtnet.net.output.broadcast import Broadcast, BroadcastGroup
-from mtnet.net.output.queue import SendQueue
+from mtnet.net.output.queue import Encoder, SendQueue
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.model import Entry
@@ -24,7 +24,8 @@ SLICE = 5_000
 
 class Batch:
     """
-    The entries of one channel in one commit; what followers share is made once.
+    The entries of one channel in one commit, or other news of it; what followers share is made
+    once.
 
     Attributes:
         entries: in their order.
@@ -53,6 +54,18 @@ class Batch:
         """All frames at once."""
         return b"".join(self.frames)
 
+    def encoded(self, encoder: Encoder | None) -> bytes:
+        """Return all frames as some followers are sent them, encoded once for all of these."""
+        if encoder is None:
+            return self.text
+        if encoder not in self._encoded:
+            self._encoded[encoder] = encoder(self.text)
+        return self._encoded[encoder]
+
+    @cached_property
+    def _encoded(self) -> dict[Encoder, bytes]:
+        return {}
+
 
 class ISubscriber(Interface):
     """Follower of the net positions of a channel; it gets each change once it is on disk."""
@@ -71,7 +84,7 @@ class ITail(Interface):
     def committed(batch: Batch) -> None:
         """Take the entries of one commit, in their order; must neither block nor raise."""
 
-    def announced(frame: bytes) -> None:
+    def announced(news: Batch) -> None:
         """Send what is said of the channel besides: who publishes there, and how it is paused."""
 
 
@@ -87,7 +100,7 @@ class Fanout:
         self._clock = clock
         self._subscribers: dict[str, dict[ISubscriber, None]] = {}
         self._tails: dict[str, dict[ITail, None]] = {}
-        self._groups: dict[str, BroadcastGroup[ITail]] = {}
+        self._groups: dict[str, dict[Encoder | None, BroadcastGroup[ITail]]] = {}
         self._queue: deque[_Delivery | Broadcast[ITail]] = deque()
         self._timer: IDelayedCall | None = None
 
@@ -109,22 +122,23 @@ class Fanout:
         if tail.shared is None:
             self._tails.setdefault(channel, {})[tail] = None
             return None
-        group = self._groups.setdefault(channel, BroadcastGroup())
+        encoder = tail.shared.encoder
+        group = self._groups.setdefault(channel, {}).setdefault(encoder, BroadcastGroup())
         group.add(tail, tail.shared)
         return group
 
     def detach(self, channel: str, tail: ITail) -> None:
         """Send it nothing more."""
         self._tails.get(channel, {}).pop(tail, None)
-        if channel in self._groups:
-            self._groups[channel].discard(tail)
+        for group in self._groups.get(channel, {}).values():
+            group.discard(tail)
 
     def count(self, channel: str | None = None) -> int:
         """Return how many followers a channel has, or all of them together."""
         if channel is None:
             return sum(map(self.count, self.channels()))
-        kinds = self._subscribers, self._tails, self._groups
-        return sum(len(followers.get(channel, ())) for followers in kinds)
+        kinds = self._subscribers.get(channel, ()), self._tails.get(channel, ())
+        return sum(map(len, (*kinds, *self._groups.get(channel, {}).values())))
 
     def channels(self) -> set[str]:
         """Return the channels that have or had followers."""
@@ -132,9 +146,11 @@ class Fanout:
 
     def send(self, channel: str, batch: Batch, changes: Iterable[Change]) -> None:
         """Send what was stored just now; a follower that comes later reads it from the disk."""
-        group, tails = self._groups.get(channel), self._tails.get(channel)
-        if group:
-            self._queue.append(Broadcast(group, batch.text, batch.entries[-1].seq))
+        for encoder, group in self._groups.get(channel, {}).items():
+            if group:
+                data = batch.encoded(encoder)
+                self._queue.append(Broadcast(group, data, batch.entries[-1].seq))
+        tails = self._tails.get(channel)
         if tails:
             self._add(tails, methodcaller("committed", batch))
         subscribers = self._subscribers.get(channel)
@@ -145,8 +161,9 @@ class Fanout:
 
     def announce(self, channel: str, frame: bytes) -> None:
         """Send other news of a channel to those who follow every entry."""
-        for followers in (self._groups, self._tails):
-            self._add(followers.get(channel), methodcaller("announced", frame))
+        news = methodcaller("announced", Batch([], [frame]))
+        for followers in (*self._groups.get(channel, {}).values(), self._tails.get(channel)):
+            self._add(followers, news)
         if self._timer is None and self._queue:
             self._deliver()
 

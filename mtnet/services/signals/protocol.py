@@ -21,7 +21,7 @@ from mtnet.access.bans.policy import Offence
 from mtnet.config.schema import Access
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, PolicyError, WireError, quote
-from mtnet.interfaces import ISessionVerbs, ISignals
+from mtnet.interfaces import ISessions, ISignals
 from mtnet.net.admission import PeerFactory
 from mtnet.net.endpoints import Listener, show
 from mtnet.net.first_bytes import BROWSER_HEAD, describe, looks_like_browser
@@ -35,7 +35,8 @@ from mtnet.services.signals.ownership.publishers import Publisher
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.settings import Port
 from mtnet.session.grammar import SEPARATORS, FrameDecoder, is_hello
-from mtnet.session.session import Session, SessionFactory, SessionSettings
+from mtnet.session.road import Road
+from mtnet.session.session import Session, SessionFactory
 
 REFUSAL_WINDOW = 60.0
 """Seconds in which `signals.refusals` are counted."""
@@ -276,9 +277,14 @@ class SignalsProtocol(Protocol):
         """From here on this connection speaks dialect 2."""
         self._stop()
         self._leave()
-        self._session = self._port.sessions.open(
-            self.transport, self.peer, self._rate_limit.throttle, self._close
+        road = Road(
+            self.transport,
+            self.peer,
+            self._rate_limit.throttle,
+            self._close,
+            self._decoder.expect_session,
         )
+        self._session = self._port.sessions.open(road)
         self._session.frame(payload)
 
     def _close(self) -> None:
@@ -375,36 +381,23 @@ class SignalsFactory(PeerFactory):
 
     Args:
         grace: seconds of silence that make a follower; None = `signals.grace`.
-        sessions: opens those of dialect 2, for every listener; None = a new one.
 
     Attributes:
         channel: of the positions of classic programs.
+        sessions: opens those of dialect 2, on every road.
     """
 
-    def __init__(
-        self,
-        env: Environment,
-        listener: Listener,
-        grace: float | None = None,
-        sessions: SessionFactory | None = None,
-    ) -> None:
+    def __init__(self, env: Environment, listener: Listener, grace: float | None = None) -> None:
         super().__init__(env, listener)
         self.grace: float = env.section.grace if grace is None else grace
         self.signals: SignalService = env.find(ISignals)
-        self.sessions = sessions or open_sessions(env, env.find(ISessionVerbs))
+        self.sessions: SessionFactory = env.find(ISessions)
         self.channel = env.section.ports.get(listener.endpoint, Port()).channel
 
     def at(self, listener: Listener) -> "SignalsFactory":
         """Return the factory for the connections of `listener`."""
-        return SignalsFactory(self._env, listener, self.grace, self.sessions)
+        return SignalsFactory(self._env, listener, self.grace)
 
     def build(self, peer: Peer) -> SignalsProtocol:
         """Return the protocol of a connection."""
         return SignalsProtocol(self._env, peer, self)
-
-
-def open_sessions(env: Environment, verbs: ISessionVerbs) -> SessionFactory:
-    """Return the factory of sessions with the limits of `[signals]`."""
-    signals = env.section
-    settings = SessionSettings(signals.heartbeat, signals.queue, signals.errors, signals.codepage)
-    return SessionFactory(settings, [verbs], env.clock, env.now)

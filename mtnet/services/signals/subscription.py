@@ -106,11 +106,11 @@ class Subscription:
 
     def committed(self, batch: Batch) -> None:
         """Send new entries."""
-        self._send(batch.entries, batch.frames, batch.text)
+        self._send(batch)
 
-    def announced(self, frame: bytes) -> None:
+    def announced(self, news: Batch) -> None:
         """Send other news of the channel."""
-        self._send_queue.write(frame)
+        self._send_queue.write(news.encoded(self._send_queue.encoder))
 
     def acknowledge(self, ack: wire.Ack) -> None:
         """Note the result of an entry at the client."""
@@ -154,9 +154,9 @@ class Subscription:
         self._group = self._signals.fanout.attach(self._channel.name, self)
         self.live = True
         name, mode = self._channel.name, self._signals.mode(self._channel.name)
-        self._send_queue.write(wire.status(name, *self._signals.provider(name)))
+        self._send_queue.send(wire.status(name, *self._signals.provider(name)))
         if mode is not None:
-            self._send_queue.write(wire.paused(name, mode))
+            self._send_queue.send(wire.paused(name, mode))
 
     def _caught_up(self, result: object) -> object:
         self._running = None
@@ -191,16 +191,16 @@ class Subscription:
                 return
         await self._send_queue.when_empty()
         await self._signals.replay_caches.budget.take()
-        self._send(batch.entries, batch.frames, batch.text)
+        self._send(batch)
 
     async def _snapshot(self, diverged: bool = False) -> None:
         channel, seq, h = self._channel, self._channel.seq, self._channel.h
         held = [entry for entry in channel.held() if self._wants(entry)]
-        self._send_queue.write(wire.snapshot(channel.name, channel.epoch, seq, len(held), diverged))
+        self._send_queue.send(wire.snapshot(channel.name, channel.epoch, seq, len(held), diverged))
         for page in _pages(held):
             await self._send_queue.when_empty()
             frames = [wire.position(entry) for entry in page]
-            self._send_queue.write(b"".join(frames))
+            self._send_queue.send(b"".join(frames))
         self._prev = self._sent = seq
         self._sync(h)
 
@@ -208,20 +208,20 @@ class Subscription:
         self._synced = True
         self._prev = self._sent
         channel = self._channel
-        self._send_queue.write(wire.synced(channel.name, channel.epoch, self._sent, h))
+        self._send_queue.send(wire.synced(channel.name, channel.epoch, self._sent, h))
 
-    def _send(self, entries: list[Entry], frames: list[bytes], text: bytes) -> None:
-        self._sent = entries[-1].seq if entries else self._sent
+    def _send(self, batch: Batch) -> None:
+        self._sent = batch.entries[-1].seq if batch.entries else self._sent
         if self._symbols is None:
-            self._send_queue.write(text)
+            self._send_queue.write(batch.encoded(self._send_queue.encoder))
             return
         wanted: list[bytes] = []
-        for entry, frame in zip(entries, frames, strict=True):
+        for entry, frame in zip(batch.entries, batch.frames, strict=True):
             if self._wants(entry):
                 wanted.append(wire.with_prev(frame, self._prev))
                 self._prev = entry.seq
         if wanted:
-            self._send_queue.write(b"".join(wanted))
+            self._send_queue.send(b"".join(wanted))
 
     def _wants(self, entry: Entry) -> bool:
         return self._symbols is None or entry.symbol in self._symbols

@@ -1,6 +1,6 @@
 """The verbs of signals in a session: PUBLISH, SUBSCRIBE, UNSUBSCRIBE, ACK, REPORT and SPEC."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
 from twisted.internet.defer import Deferred
@@ -8,6 +8,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.interfaces import ISessionHandler, ISessionVerbs
 from mtnet.services.signals import wire
@@ -23,7 +24,7 @@ from mtnet.services.signals.subscription import Subscription
 from mtnet.services.signals.wire import Ack, Publish, Subscribe, Unsubscribe
 from mtnet.session import messages
 from mtnet.session.grammar import Message
-from mtnet.session.session import Session, Verb
+from mtnet.session.session import Session, SessionFactory, SessionSettings, Verb
 
 SIGNALS = "signals"
 """The name of this service in rights."""
@@ -173,7 +174,7 @@ class Subscriptions:
     def _unreadable(self, channel: str) -> None:
         # A client that stays, and follows nothing, would not ask again; one that is closed does.
         text = f"{channel} cannot be read at present; reconnect and name the last entry with after"
-        self._access.session.close_with(messages.error("server", text, channel=channel))
+        self._access.session.close_with(messages.error("server", text, channel=channel), "server")
 
     def _witness(self) -> str:
         """Name the client if its claims on the history of a channel count; else nothing."""
@@ -423,3 +424,10 @@ class SignalVerbs:
     def attach(self, session: Session) -> SignalClient:
         """Return the handler of the verbs in one session."""
         return SignalClient(ChannelAccess(session, self._signals), self._store)
+
+
+def open_sessions(env: Environment, services: Sequence[ISessionVerbs]) -> SessionFactory:
+    """Return the factory of sessions with the verbs of some services; `[signals]` limits them."""
+    own = env.section
+    settings = SessionSettings(own.heartbeat, own.queue, own.errors, own.codepage, own.frames)
+    return SessionFactory(settings, services, env.clock, env.now)

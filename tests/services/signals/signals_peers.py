@@ -6,14 +6,14 @@ from dataclasses import replace
 from fakes.threads import ManualThread
 
 from mtnet.errors import JournalError
-from mtnet.interfaces import ISessionVerbs, ISignals
+from mtnet.interfaces import ISessions, ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals import wire
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
-from mtnet.services.signals.verbs import SignalVerbs
+from mtnet.services.signals.verbs import SignalVerbs, open_sessions
 from mtnet.session import messages
 from mtnet.testing import connect, make_environment
 
@@ -71,7 +71,8 @@ class Server:
         self.signals.open()
         reports = ReportStore(folder / "signals.reports", clock, self.disk)
         verbs = SignalVerbs(self.signals, reports)
-        found = {ISignals: self.signals, ISessionVerbs: verbs}
+        sessions = open_sessions(env.of("signals"), [verbs])
+        found = {ISignals: self.signals, ISessions: sessions}
         self.env = replace(env.of("signals"), find=found.get)
         self.factory = SignalsFactory(self.env, listener)
 

@@ -4,10 +4,13 @@ from decimal import Decimal
 
 import pytest
 
+from mtnet.callbacks import noop
+from mtnet.net.output.queue import SendQueue
 from mtnet.services.signals import fanout as audiences
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.fanout import Batch, Fanout
 from mtnet.services.signals.model import Entry
+from mtnet.testing import TerminalTransport
 
 
 class Tail:
@@ -21,8 +24,8 @@ class Tail:
         self.notes.append((self.name, *(entry.seq for entry in batch.entries)))
         self.then()
 
-    def announced(self, frame):
-        self.notes.append((self.name, frame))
+    def announced(self, news):
+        self.notes.append((self.name, news.text))
 
 
 class Subscriber(Tail):
@@ -75,7 +78,7 @@ def test_a_channel_is_told_to_its_own_followers(harness):
     harness.tail("a", "gold")
     harness.subscriber("b", "gold")
     harness.tell(1)
-    harness.fanout.announce("main", "up")
+    harness.fanout.announce("main", b"up")
     assert harness.notes == []
     assert harness.fanout.count() == harness.fanout.count("gold") == 2
     assert harness.fanout.count("main") == 0
@@ -86,11 +89,11 @@ def test_a_crowd_is_told_in_slices_and_each_follower_in_order(harness, slices, c
         harness.tail(name)
     for seq in (1, 2):
         harness.tell(seq)
-    harness.fanout.announce("main", "down")
+    harness.fanout.announce("main", b"down")
     assert harness.notes == [("a", 1), ("b", 1)]
     clock.pump([0] * 9)
     for name in "abc":
-        assert [what for who, what in harness.notes if who == name] == [1, 2, "down"]
+        assert [what for who, what in harness.notes if who == name] == [1, 2, b"down"]
     assert clock.getDelayedCalls() == []
 
 
@@ -150,6 +153,35 @@ def test_after_the_close_nothing_is_told_and_no_timer_runs(harness, slices, cloc
     clock.pump([0] * 5)
     assert len(harness.notes) == 2
     assert clock.getDelayedCalls() == []
+
+
+class Shared(Tail):
+    """One that is sent the same bytes as others with its encoder."""
+
+    def __init__(self, clock, encoder):
+        self.transport = TerminalTransport(clock, "127.0.0.1", "127.0.0.1")
+        self.shared = SendQueue(self.transport, clock, 10_000, noop, encoder)
+
+
+def test_a_batch_is_encoded_once_for_all_with_the_same_encoder(harness, clock):
+    encoded = []
+
+    def upper(frames):
+        encoded.append(frames)
+        return frames.upper()
+
+    tails = [Shared(clock, each) for each in (None, upper, upper, bytes.lower)]
+    for tail in tails:
+        harness.fanout.attach("main", tail)
+    assert harness.fanout.count("main") == 4
+    harness.tell(1)
+    assert len(encoded) == 1
+    said = [tail.transport.value() for tail in tails]
+    frame = encoded[0]
+    assert said == [frame, frame.upper(), frame.upper(), frame.lower()]
+    harness.fanout.detach("main", tails[1])
+    harness.tell(2)
+    assert [tail.transport.value().lower().count(b"<<signal|") for tail in tails] == [2, 1, 2, 2]
 
 
 def test_the_frames_of_a_batch_are_made_once(harness):

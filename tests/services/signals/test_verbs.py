@@ -196,7 +196,22 @@ def test_bye_waits_for_what_is_on_its_way_to_the_disk_and_for_nothing_behind_it(
     assert gone(terminal)
 
 
-@pytest.mark.parametrize("said", [b"<<" + b"x" * 1_025 + b">>", b"y" * 4_097])
+def test_a_welcomed_client_may_send_longer_frames(server):
+    terminal = server.greet()
+    terminal.send(b"<<PING|x=%b>>" % (b"x" * 8_000) + b"y" * 8_000 + b"<<PING>>")
+    assert told(terminal) == ["PONG", "PONG"]
+
+
+def test_before_welcome_the_limit_is_that_of_classic_frames(server):
+    terminal = server.dial()
+    terminal.send(b"<<HELLO|v=2|x=%b>>" % (b"x" * 1_025))
+    assert terminal.reset
+    terminal = server.dial()
+    terminal.send(HELLO + b"<<PING|x=%b>>" % (b"x" * 8_000))
+    assert told(terminal)[1:] == ["PONG"]
+
+
+@pytest.mark.parametrize("said", [b"<<" + b"x" * 8_193 + b">>", b"y" * 16_385])
 def test_a_stream_without_frames_is_an_error_and_closed(server, said):
     terminal = server.greet()
     terminal.send(b"<<PING>>" + said)

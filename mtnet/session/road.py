@@ -1,0 +1,75 @@
+"""The road of a session: the connection that carries it, and the form of its messages there."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mtnet.callbacks import noop
+from mtnet.net.output.queue import Encoder, SendQueue
+from mtnet.net.peer import Peer
+from mtnet.net.throttle import ReadThrottle
+from mtnet.net.transport import Transport
+from mtnet.session.grammar import Message, is_login, parse, salvage
+
+
+class Form(NamedTuple):
+    """
+    The form of the messages on a road: frames, or JSON.
+
+    Attributes:
+        read: makes a message of a payload, whose text is in the code page where it is not UTF-8;
+            raises WireError.
+        salvage: returns `id` and `channel` of a payload that cannot be read.
+        is_login: returns whether a payload may hold a login.
+        encoder: makes the bytes that are sent from frames; None = they leave as they are.
+    """
+
+    read: Callable[[bytes, str], Message]
+    salvage: Callable[[bytes], Message]
+    is_login: Callable[[bytes], bool]
+    encoder: Encoder | None
+
+    def encoded(self, frames: bytes) -> bytes:
+        """Return frames as they are sent."""
+        return frames if self.encoder is None else self.encoder(frames)
+
+
+FRAMES = Form(parse, salvage, is_login, None)
+"""The form of TCP and TLS."""
+
+
+class Road:
+    """
+    The connection of a session that sends frames by TCP or TLS; others are made from it.
+
+    Args:
+        throttle: stops reading from the connection.
+        end: closes the connection after everything that was written.
+        welcomed: called each time that HELLO succeeds.
+
+    Attributes:
+        idle: seconds of silence before a client is pinged that uses no service; 0 = as the others.
+    """
+
+    __slots__ = ("end", "peer", "throttle", "transport", "welcomed")
+
+    form = FRAMES
+    idle = 0.0
+
+    def __init__(
+        self,
+        transport: Transport,
+        peer: Peer,
+        throttle: ReadThrottle,
+        end: Callable[[], None],
+        welcomed: Callable[[], None] = noop,
+    ) -> None:
+        self.transport, self.peer, self.throttle = transport, peer, throttle
+        self.end, self.welcomed = end, welcomed
+
+    def ping(self, queue: SendQueue, frame: Callable[[], bytes]) -> None:
+        """Ask the client for a sign of life; `frame` makes the PING of the session."""
+        queue.send(frame())
+
+    def farewell(self, code: str) -> bytes:
+        """Return the last bytes to the client, behind an ERROR of a code; empty = without one."""
+        return b""
