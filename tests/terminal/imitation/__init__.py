@@ -1,0 +1,1 @@
+"""Terminals, a server and what lies between them, each a process that a test commands."""

@@ -1,0 +1,118 @@
+"""`twistd mtnet` for the terminals of a test, on ports that stay over its restarts."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tls_samples import Authority, key_pem, pem
+
+from imitation.waiting import PATIENCE, SPEED
+from mtnet.daemon.control import ask
+
+HEARTBEAT = 5 / SPEED
+LOOPBACK = "127.0.0.1"
+PASSWORD = "correct horse battery"
+TWISTD = "from twisted.scripts.twistd import run; run()"
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind((LOOPBACK, 0))
+        return found.getsockname()[1]
+
+
+class Server:
+    """
+    A daemon with signals on a plain port and, given accounts, on one with TLS.
+
+    Args:
+        accounts: roles by login; then nobody may do anything without a login.
+    """
+
+    def __init__(self, folder: Path, *sets: str, accounts: dict[str, str] | None = None):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.data, self.sets = folder, folder / "data", [*sets]
+        self.port, self.tls_port = free_port(), free_port()
+        self.authority = folder / "authority.pem"
+        self._accounts = accounts or {}
+        self._process: subprocess.Popen[bytes] | None = None
+        if accounts:
+            self._make_certificate()
+            self._make_accounts()
+
+    @property
+    def secure(self) -> bool:
+        return bool(self._accounts)
+
+    def _make_certificate(self) -> None:
+        authority = Authority()
+        certificate, key = authority.issue(LOOPBACK, "localhost")
+        self.authority.write_bytes(pem(authority.certificate))
+        chain = self.folder / "server.pem"
+        chain.write_bytes(pem(certificate) + key_pem(key))
+        chain.chmod(0o600)
+        self.sets += [f"tls.certificate={chain}", "access.trust_loopback=false"]
+
+    def _make_accounts(self) -> None:
+        for login, role in self._accounts.items():
+            program = (sys.executable, "-m", "mtnet", "account", "add")
+            subprocess.run(
+                [*program, login, f"--role={role}", f"--data={self.data}"],
+                input=f"{PASSWORD}\n",
+                text=True,
+                check=True,
+                capture_output=True,
+            )
+
+    def _command(self) -> list[str]:
+        listen = [f"signals=tcp:{self.port}:interface={LOOPBACK}"]
+        if self.secure:
+            listen.append(f"signals=secure:{self.tls_port}:interface={LOOPBACK}")
+        listen += [f"{name}=off" for name in ("templates", "ticks", "web")]
+        sets = ["reserve=0", f"signals.heartbeat={HEARTBEAT}", *self.sets]
+        return [
+            *(sys.executable, "-c", TWISTD, "-n", "--pidfile=", "mtnet", f"--data={self.data}"),
+            *(f"--listen={each}" for each in listen),
+            *(f"--set={each}" for each in sets),
+        ]
+
+    def start(self) -> "Server":
+        clean = {name: each for name, each in os.environ.items() if not name.startswith("MTNET_")}
+        with (self.folder / "log.txt").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command(), cwd=self.folder, env=clean, stdout=log, stderr=log
+            )
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end and self._process.poll() is None:
+            with suppress(OSError):
+                socket.create_connection((LOOPBACK, self.port), 1).close()
+                return self
+            time.sleep(0.02)
+        pytest.fail(f"The daemon did not start: {self.logged()}")
+
+    def logged(self) -> str:
+        return (self.folder / "log.txt").read_text("utf-8", "replace")
+
+    def ask(self, command: str, **arguments: str) -> Any:
+        return ask(self.data / "control", command, **arguments)
+
+    def positions(self, channel: str) -> dict[str, str]:
+        """Return the net volumes of a channel."""
+        channels = self.ask("status")["signals"]["channels"]
+        return channels[channel]["positions"] if channel in channels else {}
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+            self._process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        """End it as by a loss of power."""
+        self.end(signal.SIGKILL)
