@@ -32,7 +32,7 @@ static std::string folder() {
     return shared ? std::string(shared) + "/" : std::string();
 }
 
-void Account::open(long number, const std::string &at) {
+void Account::open(long number, std::string at) {
     *this = Account();
     login = number;
     server = at;

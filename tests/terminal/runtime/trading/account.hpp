@@ -66,7 +66,7 @@ public:
     std::vector<Order> finished; // with their fate
     std::vector<Deal> deals;
 
-    void open(long login, const std::string &server);
+    void open(long login, std::string server);
     // Reads what other programs have changed. Returns whether anything was.
     bool refresh();
     Position *position(ulong ticket);
