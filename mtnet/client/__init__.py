@@ -15,6 +15,7 @@ Endpoints and the clock are handed in; everything that fails does so with a `Cli
 from mtnet.backoff import FIRST_DELAY, LONGEST_DELAY
 from mtnet.client.classic import follow
 from mtnet.client.core.reconciliation import Holdings, Position
+from mtnet.client.core.ticks import Tick
 from mtnet.client.endpoints import server_from_string
 from mtnet.client.failures import why
 from mtnet.client.follower import Follower
@@ -22,7 +23,7 @@ from mtnet.client.login import Login
 from mtnet.client.publisher import Publisher
 from mtnet.client.templates import MAX_ANSWER, Templates
 from mtnet.client.tick_sender import TickSender
-from mtnet.client.tick_subscription import Tick, subscribe
+from mtnet.client.tick_subscription import subscribe
 from mtnet.errors import RefusedError
 
 __all__ = [

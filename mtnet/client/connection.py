@@ -1,8 +1,9 @@
 """Runs the state machine of a client over connections of Twisted, kept alive and reconnected."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
+from twisted.application.internet import ClientService
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -10,167 +11,120 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Factory, connectionDone
-from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.client.core.framing import FrameFraming, Framing
-from mtnet.client.core.session import Session
+from mtnet.client.core.driver import Core, Driver
+from mtnet.client.core.framing import FrameFraming
 from mtnet.client.failures import monotonic, sentence, why
 from mtnet.client.login import clear_peer
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
 
-SOONEST = 1e-6
-"""Seconds until a timer that fired before its deadline fires again: sums of floats differ."""
-E = TypeVar("E", covariant=True)
-H = TypeVar("H")
+E = TypeVar("E")
 
 
-class Core(Protocol[E]):
-    """A client's state machine, as of `mtnet.client.core`."""
-
-    session: Session
-
-    @property
-    def deadline(self) -> float | None: ...
-
-    def begin(self, framing: Framing, when: float, clear_peer: str = "") -> Iterable[E]: ...
-
-    def receive(self, data: bytes, when: float) -> Iterable[E]: ...
-
-    def expire(self, when: float) -> Iterable[E]: ...
-
-    def lose(self, reason: str) -> Iterable[E]: ...
-
-    def unreachable(self, text: str) -> Iterable[E]: ...
-
-
-class Runner(Generic[H]):
+class Runner(Generic[E]):
     """
-    Event loop adapter: carries the bytes, the deadlines and the events of a core.
+    Reconnecting client of Twisted: runs a core over one connection after the other.
 
     Args:
+        clock: the reactor.
         handle: takes each event; an exception of it ends the connection.
+        framing: makes the codec of a connection.
+
+    Attributes:
+        service: connects, and connects again.
     """
 
     def __init__(
         self,
         endpoint: IStreamClientEndpoint,
-        core: Core[H],
+        core: Core[E],
         clock: Any,
-        handle: Callable[[H], object],
+        handle: Callable[[E], object],
+        framing: Callable[[], Any] = FrameFraming,
     ) -> None:
-        self._core, self._clock, self._handle = core, clock, handle
-        self._transport: Transport | None = None
-        self._timer: IDelayedCall | None = None
-        self._planned = 0.0
-        self._service = stay_connected(
+        self._driver = Driver(core, _Clock(clock), handle)
+        self.service: ClientService = stay_connected(
             _ObservedEndpoint(endpoint, self._failed),
-            _Factory(self),
+            _Factory(self._driver, framing),
             clock,
-            delay=core.session.delay,
+            delay=self._driver.delay,
         )
+
+    def run(self, events: Iterable[E] = ()) -> None:
+        """Handle events, and send what waits."""
+        self._driver.run(events)
 
     def start(self) -> None:
         """Begin to connect."""
-        self._service.startService()
+        self.service.startService()
 
     def stop(self) -> "Deferred[None]":
-        """Disconnect; fires when the connection is closed."""
-        self._flush()
-        return self._service.stopService()
+        """Send what waits, and disconnect; fires when the connection is closed."""
+        self._driver.run()
+        return self.service.stopService()
 
     def when_connected(self, fail_after: int | None) -> "Deferred[IProtocol]":
         """As `whenConnected` of `ClientService`."""
-        return self._service.whenConnected(fail_after)
-
-    def run(self, events: Iterable[H] = ()) -> None:
-        """Handle events, and send what waits."""
-        try:
-            for event in events:
-                self._handle(event)
-        finally:
-            self._flush()
-            self._plan()
-
-    # Events of the connection
-
-    def connected(self, transport: Transport) -> None:
-        """Begin on a new connection."""
-        configure_keepalive(transport)
-        self._transport = transport
-        self.run(self._core.begin(FrameFraming(), monotonic(self._clock), clear_peer(transport)))
-
-    def received(self, data: bytes) -> None:
-        """Take bytes."""
-        self.run(self._core.receive(data, monotonic(self._clock)))
-
-    def lost(self, reason: str) -> None:
-        """Note the end of the connection; the next attempt follows."""
-        self._transport = None
-        self.run(self._core.lose(reason))
+        return self.service.whenConnected(fail_after)
 
     def _failed(self, error: BaseException | None) -> None:
-        self.run(self._core.unreachable(sentence(error)))
-
-    def _flush(self) -> None:
-        if self._transport is None:
-            return
-        data = self._core.session.data_to_send()
-        if data:
-            self._transport.write(data)
-        if self._core.session.ending:
-            transport, self._transport = self._transport, None
-            transport.abortConnection()
-
-    # The timer
-
-    def _plan(self) -> None:
-        deadline = self._core.deadline
-        if self._timer is not None:
-            if deadline is not None and self._planned <= deadline:
-                return  # it fires early, and is made again then: most deadlines move with each read
-            self._timer.cancel()
-            self._timer = None
-        if deadline is not None:
-            left, self._planned = deadline - monotonic(self._clock), deadline
-            delay = max(left, SOONEST) if left > 0 else 0
-            self._timer = self._clock.callLater(delay, self._expire)
-
-    def _expire(self) -> None:
-        self._timer = None
-        self.run(self._core.expire(monotonic(self._clock)))
+        self._driver.failed(sentence(error))
 
 
-class _Connection(TwistedProtocol):
-    """One connection, which knows its runner alone."""
+class _Clock:
+    """The reactor as the clock of a driver."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def now(self) -> float:
+        return monotonic(self._reactor)
+
+    def call_later(self, delay: float, call: Callable[[], object]) -> IDelayedCall:
+        timer: IDelayedCall = self._reactor.callLater(delay, call)
+        return timer
+
+
+class _Connection(Protocol):
+    """One connection, which knows its driver alone."""
 
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, runner: Runner[Any]) -> None:
-        self._runner = runner
+    def __init__(self, driver: Driver[Any], framing: Any) -> None:
+        self._driver, self._framing = driver, framing
 
     def connectionMade(self) -> None:
-        self._runner.connected(self.transport)
+        configure_keepalive(self.transport)
+        self._driver.connected(self, self._framing, clear_peer(self.transport))
 
     def dataReceived(self, data: bytes) -> None:
-        self._runner.received(data)
+        self._driver.received(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._runner.lost(why(reason.value))
+        self._driver.lost(why(reason.value))
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        self.transport.write(data)
+
+    def abort(self) -> None:
+        """Disconnect at once."""
+        self.transport.abortConnection()
 
 
 class _Factory(Factory):
     noisy = False
 
-    def __init__(self, runner: Runner[Any]) -> None:
-        self._runner = runner
+    def __init__(self, driver: Driver[Any], framing: Callable[[], Any]) -> None:
+        self._driver, self._framing = driver, framing
 
     def buildProtocol(self, addr: object) -> _Connection:
-        return _Connection(self._runner)
+        return _Connection(self._driver, self._framing())
 
 
 @implementer(IStreamClientEndpoint)

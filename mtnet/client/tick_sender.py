@@ -17,9 +17,10 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
+from mtnet.client.core.lines import MAX_LINE
+from mtnet.client.core.ticks import wire_symbol
 from mtnet.client.failures import why
 from mtnet.client.login import Login, check_private
-from mtnet.client.tick_subscription import MAX_LINE, wire_symbol
 from mtnet.errors import ClientError, WireError, quote
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.reconnect import stay_connected

@@ -1,56 +1,18 @@
 """Subscribe to ticks of a server."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from twisted.application.internet import ClientService
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, connectionDone
-from twisted.logger import Logger
-from twisted.protocols.basic import LineReceiver
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
-from mtnet.client.failures import why
-from mtnet.client.login import Login, check_private
-from mtnet.errors import ClientError, WireError, quote
-from mtnet.net.keepalive import configure_keepalive
-from mtnet.net.reconnect import stay_connected
-from mtnet.net.transport import Transport
-from mtnet.services.ticks.feed import EVERYTHING
-from mtnet.services.ticks.wire import ABSENT, MAX_RECORD, encode_symbol, pad, parse
-
-MAX_LINE = 16_384
-"""Bytes of a line from the server: its answer repeats the requested symbols."""
-ANSWER_TIMEOUT = 12.0
-"""Seconds until a server must have answered SUBSCRIBE; later it may be silent for days."""
-
-_TICK = re.compile(rb"TICK: (.+) ([0-9]{1,15})(?: ~([0-9]{1,12}))?")
-
-
-class Tick(NamedTuple):
-    """
-    A tick; numbers are text with the digits that were sent, and None is absent.
-
-    Attributes:
-        symbol: as on the wire: `UK%20100` is UK 100.
-        bid, ask, last, volume: as sent.
-        time: `MqlTick.time_msc`, in the terminal's own clock.
-        flags: those of MqlTick.
-        received: when the server took it, milliseconds since the Unix epoch, UTC.
-        skipped: older ticks of the symbol that were left out because this reader was slow.
-    """
-
-    symbol: str
-    bid: str | None
-    ask: str | None
-    last: str | None
-    volume: str | None
-    time: int | None
-    flags: int | None
-    received: int
-    skipped: int
+from mtnet.callbacks import noop
+from mtnet.client.connection import Runner
+from mtnet.client.core.events import Connected, LeftOut, Lost, Refused, Unreachable
+from mtnet.client.core.lines import LineFraming
+from mtnet.client.core.ticks import Tick, TickCore, TickEvent
+from mtnet.client.failures import log
+from mtnet.client.login import Login
 
 
 def subscribe(
@@ -59,9 +21,9 @@ def subscribe(
     on_tick: Callable[[Tick], object],
     clock: IReactorTime,
     *,
-    on_connected: Callable[[], object] = lambda: None,
-    on_lost: Callable[[str], object] = lambda reason: None,
-    on_error: Callable[[str], object] = lambda sentence: None,
+    on_connected: Callable[[], object] = noop,
+    on_lost: Callable[[str], object] = noop,
+    on_error: Callable[[str], object] = noop,
     login: Login | None = None,
 ) -> ClientService:
     """
@@ -83,126 +45,20 @@ def subscribe(
     Raises:
         ClientError: one of the symbols is too long for one.
     """
-    asked = list(_commands([EVERYTHING if each == "*" else wire_symbol(each) for each in symbols]))
-    factory = _TickFactory(asked, login, clock, on_tick, on_connected, on_lost, on_error)
-    return stay_connected(endpoint, factory, clock)
+    callbacks: dict[type, Callable[[Any], object]] = {
+        Tick: on_tick,
+        Connected: lambda _: on_connected(),
+        Lost: lambda lost: on_lost(lost.reason),
+        Refused: lambda refused: on_error(f"{refused.code} {refused.text}"),
+        LeftOut: _log_left_out,
+        Unreachable: noop,
+    }
+
+    def handle(event: TickEvent) -> None:
+        callbacks[type(event)](event)
+
+    return Runner(endpoint, TickCore(symbols, login), clock, handle, LineFraming).service
 
 
-class _TickProtocol(LineReceiver):
-    """Reads ticks until the connection ends."""
-
-    log = Logger()
-    factory: "_TickFactory"
-    transport: Transport  # type: ignore[assignment]
-    MAX_LENGTH = MAX_LINE
-
-    def __init__(self) -> None:
-        self._taken, self._reason = False, ""
-        self._timer: IDelayedCall | None = None
-
-    def connectionMade(self) -> None:
-        configure_keepalive(self.transport)
-        if self._logged_in():
-            self._timer = self.factory.clock.callLater(ANSWER_TIMEOUT, self._silent)
-            for command in self.factory.asked:
-                self.sendLine(command)
-
-    def lineReceived(self, line: bytes) -> None:
-        if line.startswith(b"ERR: "):
-            self._answered()
-            self.factory.on_error(line[5:].decode("utf-8", "replace"))
-        elif line.startswith(b"TICK: "):
-            self._tick(line)
-        elif line.startswith(b"OK: SUBSCRIBED "):
-            self._answered()
-            if not self._taken:
-                self._taken = True
-                self.factory.on_connected()
-        elif not line.startswith(b"OK: "):
-            # A server that echoes its input would be quoted with the password.
-            quoted = quote(line) if self.factory.login is None else "not quoted"
-            self.factory.on_error(f"port The server is not a tick port: {quoted}")
-            self.clearLineBuffer()
-            self.transport.abortConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._answered()
-        self.factory.on_lost(self._reason or why(reason.value))
-
-    def _answered(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-
-    def _silent(self) -> None:
-        self._reason = f"there was no answer for {ANSWER_TIMEOUT:g} s"
-        self.transport.abortConnection()
-
-    def _logged_in(self) -> bool:
-        if self.factory.login is None:
-            return True
-        try:
-            check_private(self.transport)
-        except ClientError as error:
-            self.factory.on_error(f"login {error}")
-            self.transport.abortConnection()
-            return False
-        self.sendLine(self.factory.login.line)
-        return True
-
-    def _tick(self, line: bytes) -> None:
-        found = _TICK.fullmatch(line)
-        try:
-            if found is None:
-                raise WireError("tick", "A TICK: line is expected, not", line)
-            symbol, rest = parse(found[1], {})
-        except WireError as error:
-            self.log.warn("A line of the server is left out: {error}", error=error)
-            return
-        fields = [None if each == ABSENT else each.decode() for each in pad(rest)]
-        bid, ask, last, volume, time, flags = fields
-        moment = None if time is None else int(time)
-        changed = None if flags is None else int(flags)
-        received, skipped = int(found[2]), int(found[3] or 0)
-        self.factory.on_tick(
-            Tick(symbol.decode(), bid, ask, last, volume, moment, changed, received, skipped)
-        )
-
-
-@dataclass(eq=False)
-class _TickFactory(Factory):
-    """Holds what the connections of one subscriber share."""
-
-    asked: list[bytes]
-    login: Login | None
-    clock: IReactorTime
-    on_tick: Callable[[Tick], object]
-    on_connected: Callable[[], object]
-    on_lost: Callable[[str], object]
-    on_error: Callable[[str], object]
-
-    noisy = False
-    protocol = _TickProtocol  # type: ignore[assignment]
-
-
-def _commands(symbols: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines that ask for symbols; a server reads none that is longer."""
-    line = b"SUBSCRIBE:"
-    for symbol in symbols:
-        if len(line) + 1 + len(symbol) > MAX_RECORD:
-            yield line
-            line = b"SUBSCRIBE:"
-        line += b" " + symbol
-    yield line
-
-
-def wire_symbol(symbol: str) -> bytes:
-    """
-    Return the wire's name of a symbol.
-
-    Raises:
-        ClientError: it is too long, or no text at all.
-    """
-    try:
-        return encode_symbol(symbol)
-    except (WireError, UnicodeEncodeError) as error:
-        raise ClientError(f"Invalid symbol {symbol!r}: {error}.") from error
+def _log_left_out(left_out: LeftOut) -> None:
+    log.warn("A line of the server is left out: {error}", error=left_out.error)

@@ -663,9 +663,10 @@ def server_for(clock, authority, clients):
 
 
 def dial_with(clock, server, authority, tmp_path, *chain, key):
+    from mtnet.client.core.address import Address
     from mtnet.client.endpoints import _own
 
-    own = _own({"certificate": str(own_certificate(tmp_path, *chain, key=key))})
+    own = _own(Address("", "", 1, certificate=own_certificate(tmp_path, *chain, key=key)))
     return Dialled(clock, server, "localhost", [authority.certificate], own=own)
 
 

@@ -136,7 +136,16 @@ class State(Struct, frozen=True):
 
 
 class Synced(Struct, frozen=True):
-    """Everything that was missed has been delivered."""
+    """
+    Everything that was missed has been delivered.
+
+    Attributes:
+        epoch, seq, h: of the last entry of the channel.
+    """
+
+    epoch: str
+    seq: int
+    h: str
 
     def __str__(self) -> str:
         return "Everything that was missed has been delivered."

@@ -119,7 +119,7 @@ class FollowerCore:
         self.replica.accept()
         yield from self._show_state()
         if not self.blind:
-            yield Synced()
+            yield self._synced()
 
     def acknowledge(self, done: wire.Ack) -> None:
         """
@@ -238,6 +238,10 @@ class FollowerCore:
             yield State(list(copy.positions.values()), copy.epoch or "", copy.seq, copy.h)
             self._failing = False
 
+    def _synced(self) -> Synced:
+        copy = self.replica.copy
+        return Synced(copy.epoch or "", copy.seq, copy.h)
+
     def _become_current(self) -> Iterator[FollowerEvent]:
         self._subscription.granted()
         if not self._failing:
@@ -247,7 +251,7 @@ class FollowerCore:
         self.blind = False
         yield Blind("")
         if self.replica.waiting is None:
-            yield Synced()
+            yield self._synced()
 
     def _become_blind(self, reason: str) -> Events:
         self.replica.drop_snapshot()

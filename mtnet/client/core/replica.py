@@ -51,19 +51,20 @@ class ChannelCopy:
         """Apply the next entry; return a function that takes it back."""
         seq, h, before = self.seq, self.h, self.positions.get(_key(signal))
         self.seq, self.h = signal.seq, signal.h
-        self._set(_key(signal), signal if signal.volume else None)
+        self.set(signal)
 
         def undo() -> None:
             self.seq, self.h = seq, h
-            self._set(_key(signal), before)
+            self.set(signal if before is None else before, before is None)
 
         return undo
 
-    def _set(self, key: Key, entry: Entry | None) -> None:
-        if entry is None:
-            self.positions.pop(key, None)
+    def set(self, entry: Entry, flat: bool = False) -> None:
+        """Set a position; one without volume is removed."""
+        if entry.volume and not flat:
+            self.positions[_key(entry)] = entry
         else:
-            self.positions[key] = entry
+            self.positions.pop(_key(entry), None)
 
     @property
     def claim(self) -> dict[str, Any]:

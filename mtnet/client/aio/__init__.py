@@ -1,0 +1,44 @@
+"""
+The client library for asyncio: follow and publish signals, receive ticks.
+
+No Twisted runs. A server is text: `tcp:HOST:PORT`, `secure:HOST:PORT` (TLS), `ws://` or `wss://`.
+
+::
+
+    async for signal in follow("secure:fx.example:8081", state="gold.state"):
+        print(signal.symbol, signal.volume)
+
+    seq = await publish("tcp:127.0.0.1:8081", "GBPUSD", "0.25")
+
+    async for tick in ticks("tcp:127.0.0.1:8082", ["EURUSD"]):
+        print(tick.symbol, tick.bid, tick.ask)
+"""
+
+from mtnet.client.aio.follower import Follower, follow
+from mtnet.client.aio.publisher import Publisher, publish
+from mtnet.client.aio.ticks import TickStream, ticks
+from mtnet.client.core.events import FollowerEvent, PublisherEvent
+from mtnet.client.core.login import Login
+from mtnet.client.core.reconciliation import Holdings, Position
+from mtnet.client.core.ticks import Tick
+from mtnet.errors import ClientError, RefusedError
+from mtnet.services.signals.wire import Entry, Signal
+
+__all__ = [
+    "ClientError",
+    "Entry",
+    "Follower",
+    "FollowerEvent",
+    "Holdings",
+    "Login",
+    "Position",
+    "Publisher",
+    "PublisherEvent",
+    "RefusedError",
+    "Signal",
+    "Tick",
+    "TickStream",
+    "follow",
+    "publish",
+    "ticks",
+]

@@ -1,0 +1,244 @@
+"""Follow a channel of signals, one change after the other."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from mtnet.callbacks import noop
+from mtnet.client import state as files
+from mtnet.client.aio.logs import log_event
+from mtnet.client.aio.runner import Runner
+from mtnet.client.core.address import read_address
+from mtnet.client.core.events import FollowerEvent, Refused, State, Synced
+from mtnet.client.core.follower import FollowerCore
+from mtnet.client.core.framing import FrameFraming
+from mtnet.client.core.handover import Handover, Kept
+from mtnet.client.core.login import Login
+from mtnet.client.core.replica import ChannelCopy, Key, Replica
+from mtnet.client.core.session import Session
+from mtnet.errors import ClientError, RefusedError
+from mtnet.services.signals import values
+from mtnet.services.signals.wire import Ack, Entry, Signal
+
+MOST_WAITING = 10_000
+"""Changes that wait for the program before no more are read: a few megabytes."""
+
+
+class Follower:
+    """
+    Asynchronous iterator over the changes of a channel: each once and in order.
+
+    An entry says how a position stands from now on: `volume` 0 = it is closed. After a snapshot
+    come the entries by which it differs from what was handled before, closes first.
+
+    **At least once**: an entry is handled when the loop comes back for the next one, or calls
+    `handled()`. A loop that was left by an exception or by `break` has not handled its entry,
+    which comes again: to the next loop over this object, and with `state` to the next run of the
+    program. The connection is kept while the program works on an entry.
+
+    Args:
+        server: `tcp:HOST:PORT`, `secure:HOST:PORT`, `ws://…` or `wss://…`.
+        channel: its name.
+        symbols: None = all.
+        state: a file that keeps what was handled, over restarts of the program; one file for one
+            follower. None = the follower begins with a snapshot.
+        on_event: called with all events but entries, such as `Blind`, `OtherHistory`, `Notice`;
+            their `str` is a sentence. By default they are logged as `mtnet.client`.
+        name: shown in the server's status.
+        login: sent only over TLS or within this machine.
+        ca: PEM file of the authorities that are trusted; None = those of the machine.
+        retry: whether to connect again. If not, the first failure is raised.
+
+    Raises:
+        ClientError: an argument is invalid, or the state cannot be read. The loop raises it when
+            the login is refused, the state cannot be written, or without `retry`.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        channel: str = "main",
+        *,
+        symbols: Iterable[str] | None = None,
+        state: Path | str | None = None,
+        on_event: Callable[[FollowerEvent], object] = log_event,
+        name: str = "",
+        login: Login | None = None,
+        ca: Path | str | None = None,
+        retry: bool = True,
+    ) -> None:
+        if isinstance(symbols, str):
+            raise ClientError(f"symbols are a list such as [{symbols!r}], not its letters.")
+        self._file = None if state is None else Path(state)
+        kept = (None if self._file is None else files.load(self._file)) or _NOTHING
+        self._address, self._retry = read_address(server, ca), retry
+        replica = Replica.of(
+            channel, symbols, kept.epoch, kept.seq, kept.h, kept.positions, kept.kept_for
+        )
+        self._core = FollowerCore(Session(name, login), replica)
+        self._on_event, self._handing = on_event, False
+        self._released = list(self._core.start())
+        copy = replica.copy
+        self._handover = Handover(
+            ChannelCopy(copy.epoch, copy.seq, copy.h, copy.positions.values())
+        )
+        self._runner: Runner[FollowerEvent] | None = None
+        self._news = asyncio.Event()
+
+    # What was handled
+
+    @property
+    def positions(self) -> Mapping[Key, Entry]:
+        """The positions that were handled: (symbol, ticket) → the entry that set it."""
+        return MappingProxyType(self._handover.copy.positions)
+
+    @property
+    def epoch(self) -> str | None:
+        """The journal that is followed; None = none yet."""
+        return self._handover.copy.epoch
+
+    @property
+    def seq(self) -> int:
+        """The number of the last entry that was handled."""
+        return self._handover.copy.seq
+
+    # The channel
+
+    @property
+    def blind(self) -> bool:
+        """Whether nothing is known of the channel now."""
+        return self._core.blind
+
+    @property
+    def paused(self) -> values.PauseMode | None:
+        """The mode of the channel's pause; None = it accepts everything."""
+        return self._core.paused
+
+    @property
+    def held(self) -> bool:
+        """Whether another history waits for `accept()`; until then no entry comes."""
+        return self._core.replica.waiting is not None
+
+    def accept(self) -> None:
+        """Follow the new epoch, or the history that went back, from the state that it shows."""
+        self._run(self._core.accept())
+
+    def acknowledge(
+        self,
+        seq: int,
+        status: values.Status | None = None,
+        *,
+        price: str | None = None,
+        volume: Decimal | None = None,
+        reason: str = "",
+    ) -> None:
+        """
+        Report the result of an entry to the provider; lost without a connection.
+
+        Args:
+            volume: lots that are really held of its symbol now.
+
+        Raises:
+            ClientError: a value can be none.
+        """
+        self._core.acknowledge(Ack(self._core.channel, seq, status, price, volume, reason))
+        self._run()
+
+    def handled(self) -> None:
+        """
+        Note, and with `state` write, that the present entry is handled, before the loop comes back.
+
+        Raises:
+            ClientError: the state cannot be written.
+        """
+        if self._handing:
+            self._handing = False
+            self._handover.handled()
+            self._save()
+
+    # The iterator
+
+    def __aiter__(self) -> "Follower":
+        self._handing = False
+        return self
+
+    async def __anext__(self) -> Entry:
+        self._start()
+        self.handled()
+        while (entry := self._handover.next()) is None:
+            self._save()
+            await self._wait()
+        self._save()
+        self._handing = True
+        return entry
+
+    async def __aenter__(self) -> "Follower":
+        self._start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Disconnect; a loop that waits for an entry ends."""
+        self._on_event = noop
+        if self._runner is not None:
+            await self._runner.stop()
+            self._news.set()
+
+    def _start(self) -> None:
+        if self._runner is None:
+            self._runner = Runner(
+                self._address, self._core, FrameFraming, self._handle, self._retry
+            )
+            self._runner.ended.add_done_callback(lambda _: self._news.set())
+            for event in self._released:
+                self._on_event(event)
+
+    def _run(self, events: Iterable[FollowerEvent] = ()) -> None:
+        if self._runner is not None:
+            self._runner.run(events)
+
+    async def _wait(self) -> None:
+        """Wait for an event, or raise why there will be none."""
+        runner = self._runner
+        if runner is None or runner.ended.done():
+            if runner is not None:
+                runner.ended.result()
+            raise StopAsyncIteration
+        runner.resume()
+        self._news.clear()
+        await self._news.wait()
+
+    def _handle(self, event: FollowerEvent) -> None:
+        if isinstance(event, Signal | State | Synced):
+            self._handover.add(event, self._core.replica.copy.epoch or "")
+            self._news.set()
+            if len(self._handover) >= MOST_WAITING and self._runner is not None:
+                self._runner.pause()
+        if isinstance(event, Refused) and event.code == "login":
+            raise RefusedError(event.code, event.text)
+        if not isinstance(event, Signal | State):
+            self._on_event(event)
+
+    def _save(self) -> None:
+        if self._file is not None and self._handover.changed:
+            self._handover.changed = False
+            copy = self._handover.copy
+            kept_for, positions = self._core.replica.kept_for, tuple(copy.positions.values())
+            files.save(self._file, Kept(kept_for, copy.epoch, copy.seq, copy.h, positions))
+
+
+_NOTHING = Kept("", None, 0, "", ())
+
+
+def follow(server: str, channel: str = "main", **options: Any) -> Follower:
+    """
+    Follow a channel: `async for signal in follow("tcp:127.0.0.1:8081")`.
+
+    Args and raises as of `Follower`.
+    """
+    return Follower(server, channel, **options)

@@ -1,0 +1,180 @@
+"""Publish signals, each confirmed once it is on the server's disk."""
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from mtnet.callbacks import noop
+from mtnet.client.aio.logs import log_event
+from mtnet.client.aio.runner import Runner
+from mtnet.client.core.address import read_address
+from mtnet.client.core.events import Failed, PublisherEvent, Stored
+from mtnet.client.core.framing import FrameFraming
+from mtnet.client.core.login import Login
+from mtnet.client.core.publisher import PublisherCore
+from mtnet.client.core.reconciler import Positions, Reconciler
+from mtnet.client.core.session import Session
+from mtnet.errors import ClientError
+from mtnet.services.signals import values
+
+TIMEOUT = 10.0
+"""Seconds until the signal of `publish` must be confirmed."""
+
+
+class Publisher:
+    """
+    Publishes signals, and sends each again until the server has it on its disk.
+
+    `async with Publisher(…) as publisher:` connects, and says good-bye at the end. Of one position
+    the next signal is sent when the one before it is stored.
+
+    Args:
+        server: as of `Follower`.
+        channel: of signals that name none.
+        positions: returns everything that the account holds, as of `mtnet.client.Publisher`; the
+            publisher then keeps the channel equal to it.
+        take: `free` takes the channel when nobody else publishes there; `1` takes it over, which a
+            person decides; `0` publishes without being the channel's publisher.
+        on_event: called with all events but answers, such as `Lost`, `Paused`, `Fenced`; their
+            `str` is a sentence. By default they are logged as `mtnet.client`.
+        name, login, ca, retry: as of `Follower`. The server takes a publisher of the same name and
+            login for the same one.
+
+    Raises:
+        ClientError: an argument is invalid.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        channel: str = "main",
+        *,
+        positions: Positions | None = None,
+        take: values.Take = "free",
+        on_event: Callable[[PublisherEvent], object] = log_event,
+        name: str = "",
+        login: Login | None = None,
+        ca: Path | str | None = None,
+        retry: bool = True,
+    ) -> None:
+        self._address, self._retry, self._on_event = read_address(server, ca), retry, on_event
+        session = Session(name, login)
+        reconciler = None if positions is None else Reconciler(session, channel, positions)
+        self._core = PublisherCore(session, channel, take, reconciler)
+        self._answers: dict[str, asyncio.Future[int]] = {}
+        self._runner: Runner[PublisherEvent] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Signals that are not stored yet."""
+        return self._core.waiting
+
+    async def publish(
+        self,
+        symbol: str,
+        volume: Decimal | str,
+        *,
+        channel: str | None = None,
+        ticket: str = "",
+        type: values.Kind = "position",
+        id: str = "",
+        **fields: str,
+    ) -> int:
+        """
+        Set a position, whole; return the seq of its entry once that is on disk.
+
+        If the wait is cancelled, the signal is sent all the same.
+
+        Args:
+            volume: lots, kept exact; positive = bought, negative = sold, 0 = closed.
+            ticket: of one position among several of the symbol; empty = the net position.
+            id: unique in the channel; a repeated id is never applied twice. Empty = a new one.
+            fields: `price`, `sl`, `tp`, `magic`, `comment`, `ptime` (your clock, milliseconds).
+
+        Raises:
+            RefusedError: the server refuses it; see `code` and `closed`.
+            ClientError: it is invalid, another publisher holds the channel, the publisher was
+                closed, or without `retry` the connection failed.
+        """
+        runner = self._start()
+        if runner.ended.done():
+            runner.ended.result()
+        identity = self._core.publish(symbol, volume, channel, ticket, type, id, fields)
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._answers[identity] = answer
+        runner.run()
+        return await answer
+
+    async def __aenter__(self) -> "Publisher":
+        self._start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Say good-bye and disconnect; signals without an answer fail."""
+        self._on_event = noop
+        if self._runner is not None and not self._runner.ended.done():
+            self._runner.run(self._core.stop())
+            await self._runner.stop()
+
+    def _start(self) -> Runner[PublisherEvent]:
+        if self._runner is None:
+            self._runner = Runner(
+                self._address, self._core, FrameFraming, self._handle, self._retry
+            )
+            self._runner.ended.add_done_callback(self._ended)
+        return self._runner
+
+    def _handle(self, event: PublisherEvent) -> None:
+        if isinstance(event, Stored):
+            self._answer(event.id, lambda answer: answer.set_result(event.seq))
+        elif isinstance(event, Failed):
+            self._answer(event.id, lambda answer: answer.set_exception(event.error))
+        else:
+            self._on_event(event)
+
+    def _answer(self, identity: str, fire: Callable[["asyncio.Future[int]"], object]) -> None:
+        answer = self._answers.pop(identity, None)
+        if answer is not None and not answer.done():
+            fire(answer)
+
+    def _ended(self, ended: "asyncio.Future[None]") -> None:
+        """Fail what waits: no answer will come."""
+        error = ended.exception() or ClientError("The publisher was closed.")
+        for identity in list(self._answers):
+            self._answer(identity, lambda answer: answer.set_exception(error))
+
+
+async def publish(
+    server: str,
+    symbol: str,
+    volume: Decimal | str,
+    channel: str = "main",
+    *,
+    timeout: float = TIMEOUT,
+    login: Login | None = None,
+    ca: Path | str | None = None,
+    **fields: Any,
+) -> int:
+    """
+    Connect, publish one signal beside the channel's publisher, and return the seq of its entry.
+
+    Args:
+        timeout: seconds until it must be confirmed.
+        fields: `ticket`, `type`, `id` and the other fields of `Publisher.publish`.
+
+    Raises:
+        ClientError: as of `Publisher.publish`, or it is not confirmed in time.
+    """
+    publisher = Publisher(server, channel, take="0", login=login, ca=ca, retry=False)
+    async with publisher:
+        try:
+            return await asyncio.wait_for(publisher.publish(symbol, volume, **fields), timeout)
+        except TimeoutError:
+            raise ClientError(
+                f"Not confirmed within {timeout:g} s; it may still be stored later."
+            ) from None

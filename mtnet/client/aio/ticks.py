@@ -1,0 +1,110 @@
+"""Receive ticks, one after the other."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from mtnet.callbacks import noop
+from mtnet.client.aio.logs import log_event
+from mtnet.client.aio.runner import Runner
+from mtnet.client.core.address import read_address
+from mtnet.client.core.events import Refused
+from mtnet.client.core.lines import LineFraming
+from mtnet.client.core.login import Login
+from mtnet.client.core.ticks import Tick, TickCore, TickEvent
+from mtnet.errors import RefusedError
+
+MOST_WAITING = 1_000
+"""Ticks that wait for the program before no more are read; the server then leaves older ones out,
+and `Tick.skipped` counts them."""
+FATAL = frozenset({"login", "port"})
+"""Codes of refusals that end the stream: the login, or a server of another kind."""
+
+
+class TickStream:
+    """
+    Asynchronous iterator over ticks: the last of each symbol after each connection, then all.
+
+    Args:
+        server: as of `Follower`; a port of ticks, or a WebSocket.
+        symbols: `UK 100` or, as on the wire, `UK%20100`; None = all of them.
+        on_event: called with all events but ticks, such as `Lost`; their `str` is a sentence. By
+            default they are logged as `mtnet.client`.
+        login, ca, retry: as of `Follower`.
+
+    Raises:
+        ClientError: an argument is invalid. The loop raises it when the server refuses the login,
+            is none for ticks, or without `retry`.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        symbols: Iterable[str] | None = None,
+        *,
+        on_event: Callable[[TickEvent], object] = log_event,
+        login: Login | None = None,
+        ca: Path | str | None = None,
+        retry: bool = True,
+    ) -> None:
+        self._address, self._retry, self._on_event = read_address(server, ca), retry, on_event
+        self._core = TickCore(["*"] if symbols is None else symbols, login)
+        self._waiting: deque[Tick] = deque()
+        self._runner: Runner[TickEvent] | None = None
+        self._news = asyncio.Event()
+
+    def __aiter__(self) -> "TickStream":
+        return self
+
+    async def __anext__(self) -> Tick:
+        runner = self._start()
+        while not self._waiting:
+            if runner.ended.done():
+                runner.ended.result()
+                raise StopAsyncIteration
+            runner.resume()
+            self._news.clear()
+            await self._news.wait()
+        return self._waiting.popleft()
+
+    async def __aenter__(self) -> "TickStream":
+        self._start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Disconnect; a loop that waits for a tick ends."""
+        self._on_event = noop
+        if self._runner is not None:
+            await self._runner.stop()
+            self._news.set()
+
+    def _start(self) -> Runner[TickEvent]:
+        if self._runner is None:
+            self._runner = Runner(self._address, self._core, LineFraming, self._handle, self._retry)
+            self._runner.ended.add_done_callback(lambda _: self._news.set())
+        return self._runner
+
+    def _handle(self, event: TickEvent) -> None:
+        if isinstance(event, Tick):
+            self._waiting.append(event)
+            self._news.set()
+            if len(self._waiting) >= MOST_WAITING and self._runner is not None:
+                self._runner.pause()
+        elif isinstance(event, Refused) and event.code in FATAL:
+            raise RefusedError(event.code, event.text)
+        else:
+            self._on_event(event)
+
+
+def ticks(server: str, symbols: Iterable[str] | None = None, **options: Any) -> TickStream:
+    """
+    Receive ticks: `async for tick in ticks("tcp:127.0.0.1:8082", ["EURUSD"])`.
+
+    Args and raises as of `TickStream`.
+    """
+    return TickStream(server, symbols, **options)

@@ -1,0 +1,54 @@
+"""TLS to a server by the standard library; the certificate is always verified."""
+
+import os
+import ssl
+from functools import partial
+
+from mtnet.client.core.address import Address
+from mtnet.errors import ClientError
+
+
+def context(address: Address) -> ssl.SSLContext | None:
+    """
+    Return the context for a server; None = it is reached in clear text. Reads files.
+
+    Raises:
+        ClientError: a file holds no certificate, or no key.
+    """
+    if not address.secure:
+        return None
+    made = ssl.create_default_context()
+    if address.ca is not None:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        _load(partial(made.load_verify_locations, address.ca), f"{address.ca} holds no authority")
+    if address.certificate is not None:
+        load = partial(made.load_cert_chain, address.certificate, address.key)
+        _load(load, f"{address.certificate} holds no certificate with its key")
+    return made
+
+
+def _load(load: "partial[None]", wrong: str) -> None:
+    try:
+        load()
+    except OSError as error:
+        raise ClientError(f"{wrong} ({error.strerror or error}).") from error
+
+
+def why(error: BaseException) -> str:
+    """Return the reason of a failed attempt for the middle of a sentence."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = (
+            " (ca=FILE names an authority of one's own)"
+            if error.verify_code in (18, 19, 20)
+            else ""
+        )
+        return f"its certificate is refused: {error.verify_message}{hint}"
+    if isinstance(error, ssl.SSLError):
+        return f"the TLS handshake failed ({error.reason or error})"
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    if isinstance(error, OSError) and (error.errno or 0) > 0:
+        return os.strerror(error.errno or 0)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).rstrip(".") or type(error).__name__

@@ -1,0 +1,91 @@
+"""
+Lines of the tick stream: a codec, and the output of a client that reads them.
+
+Pure.
+"""
+
+from collections.abc import Iterator
+
+from mtnet.backoff import backoff
+from mtnet.errors import FrameError
+
+MAX_LINE = 16_384
+"""Bytes of a line from the server: its answer repeats the requested symbols."""
+
+
+class LineFraming:
+    """Codec of lines that CR LF ends, as on TCP and TLS."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._output: list[bytes] = []
+
+    def receive(self, data: bytes) -> Iterator[bytes]:
+        """
+        Yield the lines that `data` completes.
+
+        Raises:
+            FrameError: one is too long.
+        """
+        *lines, self._rest = (self._rest + data).split(b"\r\n")
+        yield from lines
+        if len(self._rest) > MAX_LINE:
+            raise FrameError("frame", f"A line of more than {MAX_LINE} bytes")
+
+    def send(self, line: bytes) -> None:
+        """Send a line, given without its end."""
+        self._output.append(line + b"\r\n")
+
+    def end(self) -> None:
+        """Do nothing: the end of the connection says it."""
+
+    def data_to_send(self) -> bytes:
+        """Return the lines that wait."""
+        data, self._output = b"".join(self._output), []
+        return data
+
+
+class LineSession:
+    """
+    The output of a client of lines, and the delay before its next connection.
+
+    Attributes:
+        framing: of the present connection.
+        ending: why it is to be closed; empty = it is not.
+    """
+
+    def __init__(self) -> None:
+        self.framing: LineFraming | None = None
+        self.ending = "there is no connection"
+        self._attempts = 0
+
+    def begin(self, framing: LineFraming) -> None:
+        """Begin a new connection."""
+        self.framing, self.ending = framing, ""
+        self._attempts += 1
+
+    def end(self, reason: str) -> None:
+        """Close the connection; the first reason is the one that is reported."""
+        self.ending = self.ending or reason
+
+    def lose(self, reason: str) -> str:
+        """Note the end of the connection; return the reason, ours if we ended it."""
+        self.framing, self.ending = None, self.ending or reason
+        return self.ending
+
+    def send(self, line: bytes) -> None:
+        """Send a line, given without its end."""
+        if self.framing is not None:
+            self.framing.send(line)
+
+    def data_to_send(self) -> bytes:
+        """Return what is to be written now."""
+        return b"" if self.framing is None else self.framing.data_to_send()
+
+    def succeeded(self) -> None:
+        """Reset the back-off: the server did what it was asked for."""
+        self._attempts = 0
+
+    def delay(self, attempt: int = 0) -> float:
+        """Return the seconds before the next attempt."""
+        return backoff(max(attempt, self._attempts))

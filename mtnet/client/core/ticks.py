@@ -1,0 +1,180 @@
+"""
+A subscription to ticks.
+
+Pure. `when` is seconds of a clock that is never set.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from mtnet.client.core.events import Connected, LeftOut, Lost, Refused, Unreachable
+from mtnet.client.core.lines import LineFraming, LineSession
+from mtnet.client.core.login import Login, check_private_peer
+from mtnet.errors import ClientError, FrameError, WireError, quote
+from mtnet.services.ticks.feed import EVERYTHING
+from mtnet.services.ticks.wire import ABSENT, MAX_RECORD, encode_symbol, pad, parse
+
+ANSWER_TIMEOUT = 12.0
+"""Seconds until a server must have answered SUBSCRIBE; later it may be silent for days."""
+
+_TICK = re.compile(rb"TICK: (.+) ([0-9]{1,15})(?: ~([0-9]{1,12}))?")
+
+
+class Tick(NamedTuple):
+    """
+    A tick; numbers are text with the digits that were sent, and None is absent.
+
+    Attributes:
+        symbol: as on the wire: `UK%20100` is UK 100.
+        bid, ask, last, volume: as sent.
+        time: `MqlTick.time_msc`, in the terminal's own clock.
+        flags: those of MqlTick.
+        received: when the server took it, milliseconds since the Unix epoch, UTC.
+        skipped: older ticks of the symbol that were left out because this reader was slow.
+    """
+
+    symbol: str
+    bid: str | None
+    ask: str | None
+    last: str | None
+    volume: str | None
+    time: int | None
+    flags: int | None
+    received: int
+    skipped: int
+
+
+TickEvent = Tick | Connected | Lost | Refused | LeftOut | Unreachable
+"""Events of a subscription; `Connected` = the server has accepted it."""
+Events = Iterable[TickEvent]
+
+
+class TickCore:
+    """
+    Tick subscription state machine.
+
+    Args:
+        symbols: `UK 100` or, as on the wire, `UK%20100`; `*` is all of them.
+        login: sent only over TLS or within this machine.
+
+    Raises:
+        ClientError: one of the symbols is too long for one.
+    """
+
+    def __init__(self, symbols: Iterable[str], login: Login | None) -> None:
+        named = [EVERYTHING if each == "*" else wire_symbol(each) for each in symbols]
+        self.session = LineSession()
+        self._commands, self._login = list(commands(named)), login
+        self._answer_at: float | None = None
+        self._accepted = self._unreachable = False
+
+    def begin(self, framing: LineFraming, when: float, clear_peer: str = "") -> Events:
+        """Log in and subscribe on a new connection."""
+        self.session.begin(framing)
+        self._accepted = self._unreachable = False
+        try:
+            if self._login is not None:
+                check_private_peer(clear_peer)
+                self.session.send(self._login.line)
+        except ClientError as error:
+            self.session.end(str(error))
+            return (Refused("login", str(error)),)
+        self._answer_at = when + ANSWER_TIMEOUT
+        for command in self._commands:
+            self.session.send(command)
+        return ()
+
+    def receive(self, data: bytes, when: float) -> Iterator[TickEvent]:
+        """Take what the server has sent."""
+        framing = self.session.framing
+        if framing is None or self.session.ending:
+            return
+        try:
+            for line in framing.receive(data):
+                yield from self._line(line)
+                if self.session.ending:
+                    return
+        except (FrameError, ClientError) as error:
+            self.session.end(str(error))
+
+    def expire(self, when: float) -> Events:
+        """Do what is due."""
+        if self._answer_at is not None and self._answer_at <= when:
+            self._answer_at = None
+            self.session.end(f"there was no answer for {ANSWER_TIMEOUT:g} s")
+        return ()
+
+    def lose(self, reason: str) -> Events:
+        """Note the end of the connection; the next attempt follows."""
+        self._answer_at = None
+        return (Lost(self.session.lose(reason)),)
+
+    def unreachable(self, text: str) -> Events:
+        """Note that an attempt to connect has failed; the first one in a row is an event."""
+        first, self._unreachable = not self._unreachable, True
+        return (Unreachable(text),) if first else ()
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` is due."""
+        return None if self.session.ending else self._answer_at
+
+    def _line(self, line: bytes) -> Iterator[TickEvent]:
+        if line.startswith(b"ERR: "):
+            self._answer_at = None
+            code, _, text = line[5:].decode("utf-8", "replace").partition(" ")
+            yield Refused(code, text)
+        elif line.startswith(b"TICK: "):
+            yield _read_tick(line)
+        elif line.startswith(b"OK: SUBSCRIBED "):
+            self._answer_at = None
+            self.session.succeeded()
+            if not self._accepted:
+                self._accepted = True
+                yield Connected()
+        elif not line.startswith(b"OK: "):
+            # A server that echoes its input would be quoted with the password.
+            quoted = quote(line) if self._login is None else "not quoted"
+            self.session.end("the server is not a tick port")
+            yield Refused("port", f"The server is not a tick port: {quoted}")
+
+
+def _read_tick(line: bytes) -> Tick | LeftOut:
+    found = _TICK.fullmatch(line)
+    try:
+        if found is None:
+            raise WireError("tick", "A TICK: line is expected, not", line)
+        symbol, rest = parse(found[1], {})
+    except WireError as error:
+        return LeftOut(error)
+    fields = [None if each == ABSENT else each.decode() for each in pad(rest)]
+    bid, ask, last, volume, time, flags = fields
+    moment = None if time is None else int(time)
+    changed = None if flags is None else int(flags)
+    received, skipped = int(found[2]), int(found[3] or 0)
+    return Tick(symbol.decode(), bid, ask, last, volume, moment, changed, received, skipped)
+
+
+def commands(symbols: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines that ask for symbols; a server reads none that is longer."""
+    line = b"SUBSCRIBE:"
+    for symbol in symbols:
+        if len(line) + 1 + len(symbol) > MAX_RECORD:
+            yield line
+            line = b"SUBSCRIBE:"
+        line += b" " + symbol
+    yield line
+
+
+def wire_symbol(symbol: str) -> bytes:
+    """
+    Return the wire's name of a symbol.
+
+    Raises:
+        ClientError: it is too long, or no text at all.
+    """
+    try:
+        return encode_symbol(symbol)
+    except (WireError, UnicodeEncodeError) as error:
+        raise ClientError(f"Invalid symbol {symbol!r}: {error}.") from error

@@ -1,0 +1,255 @@
+"""
+The client library for scripts and notebooks: calls that wait, and `for` loops.
+
+Each object has the interface of that of `mtnet.client.aio`, without `await`. One thread of the
+process carries all connections, so they are kept while the program does something else.
+
+::
+
+    for signal in follow("secure:fx.example:8081", state="gold.state"):
+        print(signal.symbol, signal.volume)
+
+    seq = publish("tcp:127.0.0.1:8081", "GBPUSD", "0.25")
+
+    for tick in ticks("tcp:127.0.0.1:8082", ["EURUSD"]):
+        print(tick.symbol, tick.bid, tick.ask)
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar
+
+from mtnet.client import aio
+from mtnet.client.aio import (
+    ClientError,
+    Entry,
+    FollowerEvent,
+    Holdings,
+    Login,
+    Position,
+    PublisherEvent,
+    RefusedError,
+    Signal,
+    Tick,
+)
+from mtnet.client.core.replica import Key
+from mtnet.services.signals import values
+
+__all__ = [
+    "ClientError",
+    "Entry",
+    "Follower",
+    "FollowerEvent",
+    "Holdings",
+    "Login",
+    "Position",
+    "Publisher",
+    "PublisherEvent",
+    "RefusedError",
+    "Signal",
+    "Tick",
+    "TickStream",
+    "follow",
+    "publish",
+    "ticks",
+]
+T = TypeVar("T")
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop of the thread that carries all connections."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="mtnet.client", daemon=True).start()
+    return loop
+
+
+def _wait(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in the thread, and return its result; Ctrl-C cancels it."""
+    running = asyncio.run_coroutine_threadsafe(work, _loop())
+    try:
+        return running.result()
+    except BaseException:
+        running.cancel()
+        raise
+
+
+def _call(call: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """Call a function in the thread, and return its result."""
+
+    async def work() -> T:
+        return call(*arguments, **options)
+
+    return _wait(work())
+
+
+class Follower:
+    """
+    Iterator over the changes of a channel: each once and in order, at least once over restarts.
+
+    Args, attributes and methods as of `mtnet.client.aio.Follower`. `on_event` is called in the
+    thread of the connections.
+    """
+
+    def __init__(self, server: str, channel: str = "main", **options: Any) -> None:
+        self._follower = _call(aio.Follower, server, channel, **options)
+
+    @property
+    def positions(self) -> Mapping[Key, Entry]:
+        """The positions that were handled: (symbol, ticket) → the entry that set it."""
+        return self._follower.positions
+
+    @property
+    def epoch(self) -> str | None:
+        """The journal that is followed; None = none yet."""
+        return self._follower.epoch
+
+    @property
+    def seq(self) -> int:
+        """The number of the last entry that was handled."""
+        return self._follower.seq
+
+    @property
+    def blind(self) -> bool:
+        """Whether nothing is known of the channel now."""
+        return self._follower.blind
+
+    @property
+    def paused(self) -> values.PauseMode | None:
+        """The mode of the channel's pause; None = it accepts everything."""
+        return self._follower.paused
+
+    @property
+    def held(self) -> bool:
+        """Whether another history waits for `accept()`; until then no entry comes."""
+        return self._follower.held
+
+    def accept(self) -> None:
+        """Follow the new epoch, or the history that went back, from the state that it shows."""
+        _call(self._follower.accept)
+
+    def acknowledge(self, seq: int, status: values.Status | None = None, **fields: Any) -> None:
+        """Report the result of an entry to the provider; lost without a connection."""
+        _call(self._follower.acknowledge, seq, status, **fields)
+
+    def handled(self) -> None:
+        """Note, and with `state` write, that the present entry is handled."""
+        _call(self._follower.handled)
+
+    def __iter__(self) -> "Follower":
+        _call(self._follower.__aiter__)
+        return self
+
+    def __next__(self) -> Entry:
+        return _next(self._follower)
+
+    def __enter__(self) -> "Follower":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect."""
+        _wait(self._follower.close())
+
+
+class Publisher:
+    """
+    Publishes signals, and sends each again until the server has it on its disk.
+
+    Args and methods as of `mtnet.client.aio.Publisher`. `on_event` and `positions` are called in
+    the thread of the connections.
+    """
+
+    def __init__(self, server: str, channel: str = "main", **options: Any) -> None:
+        self._publisher = _call(aio.Publisher, server, channel, **options)
+
+    @property
+    def waiting(self) -> int:
+        """Signals that are not stored yet."""
+        return self._publisher.waiting
+
+    def publish(self, symbol: str, volume: Decimal | str, **fields: Any) -> int:
+        """Set a position, whole; return the seq of its entry once that is on disk."""
+        return _wait(self._publisher.publish(symbol, volume, **fields))
+
+    def __enter__(self) -> "Publisher":
+        _wait(self._publisher.__aenter__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Say good-bye and disconnect; signals without an answer fail."""
+        _wait(self._publisher.close())
+
+
+class TickStream:
+    """
+    Iterator over ticks: the last of each symbol after each connection, then all.
+
+    Args as of `mtnet.client.aio.TickStream`.
+    """
+
+    def __init__(self, server: str, symbols: Iterable[str] | None = None, **options: Any) -> None:
+        self._stream = _call(aio.TickStream, server, symbols, **options)
+
+    def __iter__(self) -> "TickStream":
+        return self
+
+    def __next__(self) -> Tick:
+        return _next(self._stream)
+
+    def __enter__(self) -> "TickStream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect."""
+        _wait(self._stream.close())
+
+
+async def _coroutine(work: Awaitable[T]) -> T:
+    return await work
+
+
+def _next(items: AsyncIterator[T]) -> T:
+    """Return the next item of an asynchronous iterator."""
+    try:
+        return _wait(_coroutine(items.__anext__()))
+    except StopAsyncIteration:
+        raise StopIteration from None
+
+
+def follow(server: str, channel: str = "main", **options: Any) -> Follower:
+    """
+    Follow a channel: `for signal in follow("tcp:127.0.0.1:8081")`.
+
+    Args and raises as of `mtnet.client.aio.Follower`.
+    """
+    return Follower(server, channel, **options)
+
+
+def publish(server: str, symbol: str, volume: Decimal | str, **options: Any) -> int:
+    """
+    Connect, publish one signal beside the channel's publisher, and return the seq of its entry.
+
+    Args and raises as of `mtnet.client.aio.publish`.
+    """
+    return _wait(aio.publish(server, symbol, volume, **options))
+
+
+def ticks(server: str, symbols: Iterable[str] | None = None, **options: Any) -> TickStream:
+    """
+    Receive ticks: `for tick in ticks("tcp:127.0.0.1:8082", ["EURUSD"])`.
+
+    Args and raises as of `mtnet.client.aio.TickStream`.
+    """
+    return TickStream(server, symbols, **options)
