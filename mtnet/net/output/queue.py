@@ -58,6 +58,11 @@ class SendQueue:
         """Seconds of the clock at the last write, or the last broadcast."""
         return max(self._last_write, self.output.last_broadcast())
 
+    @property
+    def ready(self) -> bool:
+        """Whether what is written now waits for nothing in the queue."""
+        return self.output.ready and not self._frames and self._over is None
+
     def send(self, frames: bytes) -> None:
         """Send frames after everything that is queued."""
         self.write(frames if self.encoder is None else self.encoder(frames))
@@ -80,7 +85,7 @@ class SendQueue:
 
     def when_empty(self) -> "Deferred[None]":
         """Return a Deferred that fires when nothing is queued."""
-        if not self._frames and self.output.ready and self._over is None:
+        if self.ready:
             return succeed(None)
         waiting: Deferred[None] = Deferred(self._give_up)
         self._room += (waiting,)

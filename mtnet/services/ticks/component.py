@@ -18,6 +18,7 @@ from mtnet.interfaces import (
     IFirstBytes,
     IMetrics,
     IService,
+    ISessionVerbs,
     IStatus,
     IStreamListener,
     ITicks,
@@ -28,6 +29,7 @@ from mtnet.services.ticks.protocol import TicksFactory
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.udp import TickDatagramProtocol
+from mtnet.services.ticks.verbs.handler import TickVerbs
 from mtnet.storage.sqlite import copy_database
 
 COUNTERS = {
@@ -74,8 +76,11 @@ class TicksComponent:
             env.worker(),
         )
         self.collector.open()
+        self._verbs = TickVerbs(self.collector)
 
     def __conform__(self, interface: Any) -> Any:
+        if interface is ISessionVerbs:
+            return self._verbs
         return self.collector if interface in (ITicks, IStatus) else None
 
     def start(self) -> None:

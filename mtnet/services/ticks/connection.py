@@ -14,9 +14,7 @@ from mtnet.net.output.buffer import OutputBuffer
 from mtnet.net.peer import Peer
 from mtnet.net.transport import Transport
 from mtnet.services.ticks.feed import BUDGET
-
-TICKS = "ticks"
-"""The name of this service in rights."""
+from mtnet.services.ticks.subscriber import TICKS
 
 
 class TickConnection:

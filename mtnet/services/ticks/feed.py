@@ -5,10 +5,14 @@ A subscriber that reads gets each tick. One that lags gets the newest tick of ea
 number of those it did not get: ticks are conflated, never silently.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from mtnet.services.ticks.wire import Record, encode_tick
+
+Encode = Callable[[bytes, bytes, int, int], bytes]
+"""Makes the bytes of a tick: of its symbol, the rest of its record, when it came, and how many
+older ones were skipped. The same object for all subscribers that are sent the same."""
 
 EVERYTHING = b"*"
 """The symbol that means all of them."""
@@ -17,10 +21,20 @@ BUDGET = 65_536
 
 
 class Subscriber(Protocol):
-    """A receiver of ticks; its methods must not raise."""
+    """
+    A receiver of ticks; its methods must not raise.
+
+    Attributes:
+        encode: the form in which it is sent them.
+    """
+
+    encode: Encode
 
     def on_tick(self, symbol: bytes, line: bytes, rest: bytes, when: int) -> None:
-        """Take a tick: as a `line`, and in its parts."""
+        """Take a tick: as it is sent, and in its parts."""
+
+    def on_last(self, symbol: bytes, rest: bytes, when: int) -> None:
+        """Take the last tick of a symbol that was just subscribed."""
 
     def flush(self) -> None:
         """Send what was taken: the burst is over."""
@@ -31,13 +45,20 @@ class Conflation:
     The ticks that wait for one subscriber: the newest of each symbol.
 
     Pure.
+
+    Args:
+        encode: the form in which they leave.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, encode: Encode = encode_tick) -> None:
+        self._encode = encode
         self._waiting: dict[bytes, tuple[bytes, int, int]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
+
+    def __contains__(self, symbol: bytes) -> bool:
+        return symbol in self._waiting
 
     def offer(self, symbol: bytes, rest: bytes, when: int) -> None:
         """Take a tick; an older one of its symbol is skipped, and counted."""
@@ -50,9 +71,15 @@ class Conflation:
         for symbol in list(self._waiting):
             if size >= budget:
                 break
-            lines.append(encode_tick(symbol, *self._waiting.pop(symbol)))
+            lines.append(self._encode(symbol, *self._waiting.pop(symbol)))
             size += len(lines[-1])
         return b"".join(lines)
+
+    def keep(self, symbols: Collection[bytes]) -> None:
+        """Drop the ticks of all other symbols: nobody waits for them any more."""
+        self._waiting = {
+            symbol: tick for symbol, tick in self._waiting.items() if symbol in symbols
+        }
 
 
 class Feed:
@@ -107,9 +134,12 @@ class Feed:
         for symbol, rest in records:
             some = self._by_symbol.get(symbol, {})
             if everybody or some:
-                line = encode_tick(symbol, rest, when)
+                lines: dict[Encode, bytes] = {}
                 for subscriber in {**everybody, **some}:
-                    subscriber.on_tick(symbol, line, rest, when)
+                    encode = subscriber.encode
+                    if encode not in lines:
+                        lines[encode] = encode(symbol, rest, when, 0)
+                    subscriber.on_tick(symbol, lines[encode], rest, when)
                     touched[subscriber] = None
         for subscriber in touched:
             subscriber.flush()
@@ -117,7 +147,7 @@ class Feed:
     def _send_last(self, subscriber: Subscriber, symbol: bytes) -> None:
         last = self._newest(symbol)
         if last is not None:
-            subscriber.on_tick(symbol, encode_tick(symbol, *last), *last)
+            subscriber.on_last(symbol, *last)
 
     def _forget(self, subscriber: Subscriber, symbol: bytes) -> None:
         subscribers = self._by_symbol[symbol]

@@ -11,12 +11,11 @@ from mtnet.access.accounts.cred import Identity, Password
 from mtnet.access.throttle import TokenBucket
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
-from mtnet.net.output.buffer import OutputBuffer
-from mtnet.net.peer import Peer
 from mtnet.services.ticks import wire
-from mtnet.services.ticks.connection import TICKS, TickConnection
-from mtnet.services.ticks.feed import BUDGET, EVERYTHING, Conflation
+from mtnet.services.ticks.connection import TickConnection
+from mtnet.services.ticks.feed import EVERYTHING
 from mtnet.services.ticks.ingest import RecordReader, StreamIngest
+from mtnet.services.ticks.subscriber import TICKS, ConflatingSubscriber, demand_readable
 
 ERROR_INTERVAL = 1.0
 """Seconds between two errors that are sent to a sender of bad records."""
@@ -24,35 +23,6 @@ ERROR_INTERVAL = 1.0
 Words = list[bytes]
 Work = Iterator["Deferred[None] | None"]
 """Steps of work; a Deferred pauses it until it fires."""
-
-
-class ConflatingSubscriber:
-    """Sends one connection the ticks of its subscriptions, conflated while the peer lags."""
-
-    def __init__(self, output: OutputBuffer, peer: Peer) -> None:
-        self._output, self._peer = output, peer
-        self._behind = Conflation()
-        self._lines: list[bytes] = []
-        self._size = 0
-
-    def on_tick(self, symbol: bytes, line: bytes, rest: bytes, when: int) -> None:
-        """Take a tick; it waits while the peer lags."""
-        rights = self._peer.rights
-        if not (rights.all("read", TICKS) or rights.may("read", TICKS, symbol.decode())):
-            return
-        if self._output.ready and not self._behind and self._size < BUDGET:
-            self._lines.append(line)
-            self._size += len(line)
-        else:
-            self._behind.offer(symbol, rest, when)
-
-    def flush(self) -> None:
-        """Write the ticks that were taken."""
-        if self._lines:
-            self._output.write(b"".join(self._lines))
-            self._lines, self._size = [], 0
-        while self._behind and self._output.ready:
-            self._output.write(self._behind.take(BUDGET))
 
 
 class TickSession:
@@ -185,7 +155,7 @@ class TickSession:
 
     def _subscribe(self, words: Words) -> None:
         words = self._canonical(words)
-        self._check_readable(words)
+        demand_readable(self._peer.rights, words)
         self._connection.mark_active()
         feed, most = self._collector.feed, self._collector.max_symbols
         if len({*words, *feed.subscribers.get(self._subscriber, ())}) > most:
@@ -199,17 +169,10 @@ class TickSession:
         page = self._codepage
         return [each if each == EVERYTHING else wire.canonical_symbol(each, page) for each in words]
 
-    def _check_readable(self, words: Words) -> None:
-        rights = self._peer.rights
-        if not rights.any("read", TICKS):
-            raise WireError("denied", "This connection may not read ticks")
-        for word in words:  # `*` is all that may be read
-            if word != EVERYTHING and not rights.may("read", TICKS, word.decode()):
-                raise WireError("denied", "This connection may not read", word)
-
     def _unsubscribe(self, words: Words) -> None:
         words = self._canonical(words)
         self._collector.feed.unsubscribe(self._subscriber, words)
+        self._subscriber.keep(self._collector.feed.subscribers.get(self._subscriber, ()))
         self._connection.send(f"OK: UNSUBSCRIBED {b' '.join(words).decode()}".rstrip())
 
     def _ping(self, words: Words) -> None:

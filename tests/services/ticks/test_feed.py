@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtnet.services.ticks.feed import EVERYTHING, Conflation, Feed
+from mtnet.services.ticks.wire import encode_tick
 
 EURUSD, GBPUSD, XAUUSD = b"EURUSD", b"GBPUSD", b"XAUUSD"
 LINE = re.compile(rb"TICK: (\S+) (\S+)(?: \S+){5} ([0-9]+)(?: ~([0-9]+))?\r\n")
@@ -19,11 +20,14 @@ OFFERS = st.lists(SYMBOLS, max_size=30)
 class Notes:
     """A subscriber that writes down what it is told."""
 
-    def __init__(self):
-        self.lines, self.flushes = [], 0
+    def __init__(self, encode=encode_tick):
+        self.lines, self.flushes, self.encode = [], 0, encode
+
+    def on_last(self, symbol, rest, when):
+        self.on_tick(symbol, self.encode(symbol, rest, when, 0), rest, when)
 
     def on_tick(self, symbol, line, rest, when):
-        assert line.startswith(b"TICK: %b %b" % (symbol, rest))
+        assert line == self.encode(symbol, rest, when, 0)
         self.lines.append(f"{symbol.decode()} {rest.decode()} {when}")
 
     def flush(self):
@@ -51,6 +55,26 @@ def test_a_subscriber_is_told_the_newest_tick_at_once_and_then_every_one(feed):
     assert (notes.lines, notes.flushes) == (["GBPUSD 1.3 7"], 1)
     feed.publish([(GBPUSD, b"1.4"), (EURUSD, b"1.2"), (GBPUSD, b"1.5")], 9)
     assert notes.lines[1:] == ["GBPUSD 1.4 9", "GBPUSD 1.5 9"]
+
+
+class Lines(Notes):
+    """A subscriber that keeps what it is sent."""
+
+    def on_tick(self, symbol, line, rest, when):
+        self.lines.append(line)
+
+
+def test_a_tick_is_encoded_once_for_all_that_are_sent_the_same(feed):
+    def short(symbol, rest, when, skipped):
+        return b"%b %b" % (symbol, rest)
+
+    one, same, other = Lines(short), Lines(short), Lines()
+    for each in (one, same, other):
+        feed.subscribe(each, [XAUUSD], [])
+    feed.publish([(XAUUSD, b"1"), (XAUUSD, b"2")], 9)
+    assert one.lines == [b"XAUUSD 1", b"XAUUSD 2"]
+    assert all(mine is its for mine, its in zip(one.lines, same.lines, strict=True))
+    assert other.lines[0] == b"TICK: XAUUSD 1 - - - - - 9\r\n"
 
 
 def test_a_symbol_that_nobody_sent_yet_is_told_from_its_first_tick_on(feed):

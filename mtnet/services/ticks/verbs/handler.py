@@ -1,0 +1,129 @@
+"""The verbs of ticks in a session: TICKS and BARS."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import ClassVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from zope.interface import implementer
+
+from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.net.output.queue import Encoder
+from mtnet.services.ticks import feed
+from mtnet.services.ticks.collector import Collector
+from mtnet.services.ticks.feed import Encode
+from mtnet.services.ticks.subscriber import TICKS, ConflatingSubscriber, demand_readable
+from mtnet.services.ticks.verbs import wire
+from mtnet.services.ticks.verbs.wire import Ticks
+from mtnet.services.ticks.wire import encode_symbol
+from mtnet.session.session import Session, Verb
+
+FORMS = 16
+"""Forms of a tick that are cached: frames, JSON, and some more."""
+
+
+@lru_cache(FORMS)
+def tick_form(encoder: Encoder | None) -> Encode:
+    """Return the form of a tick on the road of a session; the same for all with one encoder."""
+    if encoder is None:
+        return wire.tick
+    return lambda *tick: encoder(wire.tick(*tick))
+
+
+class SessionSubscriber(ConflatingSubscriber):
+    """Sends one session its ticks; while its queue is not empty they wait here, conflated."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session.queue, session.peer, tick_form(session.queue.encoder))
+        self._queue = session.queue
+        self._empty: Deferred[None] | None = None
+
+    def flush(self) -> None:
+        """Write the ticks that were taken, now or as soon as the queue is empty."""
+        super().flush()
+        if self.lags and self._empty is None:
+            self._empty = self._queue.when_empty()
+            self._empty.addCallbacks(self._drained, lambda failure: failure.trap(CancelledError))
+
+    def close(self) -> None:
+        """Wait no more."""
+        if self._empty is not None:
+            self._empty.cancel()
+
+    def _drained(self, _: None) -> None:
+        self._empty = None
+        self.flush()
+
+
+@implementer(ISessionHandler)
+class TickClient:
+    """The verbs of ticks in one session."""
+
+    __slots__ = ("_collector", "_session", "_subscriber")
+
+    def __init__(self, session: Session, collector: Collector) -> None:
+        self._session, self._collector = session, collector
+        self._subscriber: SessionSubscriber | None = None
+
+    def permitted(self) -> bool:
+        return self._session.peer.rights.any("read", TICKS)
+
+    def welcomed(self) -> dict[str, str]:
+        return {}
+
+    def heartbeat(self) -> dict[str, str]:
+        return {}
+
+    def rights_gained(self) -> None:
+        pass
+
+    def busy(self) -> bool:
+        return self._subscriber in self._collector.feed.subscribers
+
+    def leaving(self) -> None:
+        self._end()
+
+    def closed(self, bye: bool) -> None:
+        self._end()
+
+    def ticks(self, asked: Ticks) -> None:
+        """TICKS: send the ticks of these symbols, and of no others."""
+        names = asked.symbols
+        symbols = [
+            feed.EVERYTHING if each == wire.EVERYTHING else encode_symbol(each)
+            for each in sorted(names)
+        ]
+        if symbols:
+            demand_readable(self._session.peer.rights, symbols)
+        answer = wire.ticking(names)
+        subscriber = self._subscriber = self._subscriber or SessionSubscriber(self._session)
+        ticks = self._collector.feed
+        ticks.unsubscribe(subscriber, [feed.EVERYTHING])
+        subscriber.keep(symbols)
+        self._session.send(answer)
+        if symbols:
+            ticks.subscribe(subscriber, symbols, self._collector.symbols())
+        self._session.check_finished()
+
+    def _end(self) -> None:
+        subscriber, self._subscriber = self._subscriber, None
+        if subscriber is not None:
+            self._collector.feed.unsubscribe(subscriber, [feed.EVERYTHING])
+            subscriber.close()
+
+
+@implementer(ISessionVerbs)
+class TickVerbs:
+    """Attaches the verbs of ticks to sessions."""
+
+    service = TICKS
+    verbs: ClassVar[Mapping[str, Verb]] = {
+        "TICKS": Verb(wire.REQUESTS["TICKS"], TickClient.ticks),
+    }
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+
+    def attach(self, session: Session) -> TickClient:
+        """Return the handler of the verbs in one session."""
+        return TickClient(session, self._collector)
