@@ -117,9 +117,13 @@ class Channel:
         """
         Begin with what is stored; who looks at `net` sees it too.
 
+        Of what was known already the age is known too, however wrong the clock was by which it is
+        stored.
+
         Args:
             moment, now: one time by the clock that is never set, and since the Unix epoch.
         """
+        before = dict(self._net)
         for known in (self._entries, self._recent, self._net):
             known.clear()
         self.epoch, self.seq, self.h = state.epoch, state.seq, state.h
@@ -129,6 +133,10 @@ class Channel:
         for entry, when in zip(entries, times, strict=True):
             self.apply(entry, moment - now + when)
         self._date_flat_symbols_with_orders(moment)
+        for symbol in before.keys() & self._net.keys():
+            former, position = before[symbol], self._net[symbol]
+            same = former.volume == position.volume
+            self._net[symbol] = replace(position, when=former.when if same else moment)
 
     def _date_flat_symbols_with_orders(self, moment: int) -> None:
         """

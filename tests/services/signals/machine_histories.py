@@ -94,6 +94,7 @@ class ClockJumps:
     """
     Attributes:
         skew: milliseconds by which the clock of the machine is ahead.
+        begun: the last entry when the daemon began.
     """
 
     skew = 0
@@ -113,11 +114,12 @@ class ClockJumps:
             net = sum(volumes[entry.symbol].values())
             if nets.get(entry.symbol) != net:
                 nets[entry.symbol], last[entry.symbol] = net, entry
-        newest = 0
+        newest, now = 0, self.server.env.now()
         for entry in sorted(last.values(), key=lambda entry: entry.seq):
-            # A clock that was wrong is right again by what was stored before.
-            newest = max(newest, entry.when)
-            if newest >= self.server.env.now() - 6 * DAY:
+            # A clock that was wrong is right again by what was stored before, unless that is of
+            # a clock that was ahead. This daemon knows the age of what it stored itself.
+            newest = max(newest, entry.when if entry.when <= now else 0)
+            if entry.seq > self.begun or newest >= now - 6 * DAY:
                 yield entry.symbol
 
     def note_run(self):

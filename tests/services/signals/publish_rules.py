@@ -51,7 +51,9 @@ class Rules:
 
     Attributes:
         mode: how it is paused; None = it is not.
-        owed: reductions that it refused while it was frozen, by (symbol, ticket).
+        owed: reductions that it refused while it was frozen, by (symbol, ticket): volume and time.
+        said_twice: keys of which one reduction was refused twice at the same time: which of them
+            is judged makes no difference.
         fences: who (login, name) may not take it by itself.
         holder: the publisher of dialect 2 that holds it.
         verdicts: what became of each id last.
@@ -64,6 +66,7 @@ class Rules:
     def __init__(self, limits):
         self.limits, self.mode = limits, None
         self.owed, self.fences, self.verdicts = {}, set(), {}
+        self.said_twice = set()
         self.frames, self.masters = [], []
         self.restart()
 
@@ -138,7 +141,9 @@ class Rules:
         """Compare what became of a draft, and add what it stored to the truth."""
         pending, word = self._asked[id(draft)], word_of(outcome)
         held = {key: entry.volume for key, entry in truth.held.items()}
-        change = change_of(draft, truth.held, classic=not draft.id and bool(_number(pending)))
+        # A classic reduction that was refused is one of the net position still.
+        classic = not (draft.id or draft.ticket) and bool(_number(pending) or draft.volume)
+        change = change_of(draft, truth.held, classic)
         allowed = self._allowed(pending, truth, change)
         told = f"{word} for {draft} of {pending.publisher.number}, while {self._at} held {held}"
         assert word in allowed, f"{told}: it must be one of {allowed}"
@@ -192,9 +197,14 @@ class Rules:
     def _allowed_to_operator(self, pending, change):
         if not pending.draft.symbol:
             return {"taken"}
-        assert pending.refused_reduction
-        reduces = change.effect == "reduction" and change.stands
-        return {"taken"} if reduces else {"denied"}
+        if not (self._is_owed(pending) and _reduces(change)):
+            return {"denied"}
+        return {"taken", "denied"} if _key(pending.draft) in self.said_twice else {"taken"}
+
+    def _is_owed(self, pending):
+        """Whether no later signal has come, and the channel is not frozen again."""
+        owed = self._next.owed.get(_key(pending.draft))
+        return owed == _said(pending.refused_reduction) and self._at[0] != "frozen"
 
     def _is_taken(self, pending):
         """Whether a newer classic publisher set the symbol."""
@@ -241,19 +251,13 @@ class Rules:
     def _remember(self, pending, word, change):
         draft, publisher = pending.draft, pending.publisher
         self.verdicts[draft.id] = word
-        key = draft.symbol, draft.ticket
         if not _number(pending):
-            if pending.refused_reduction:
-                self._next.owed.pop(key, None)
+            if pending.refused_reduction and self._is_owed(pending):
+                self._remember_judged(_key(draft), word, change)
             return
         judged = word not in ("repeated", "id", "fenced") and change.effect != "other form"
         if judged:
-            self._next.owed.pop(key, None)
-            if word == "denied" and self._at[0] == "frozen" and change.stands:
-                if change.effect == "reduction":
-                    self._next.owed[key] = draft.volume
-                elif change.effect == "reversal":
-                    self._next.owed[key] = FLAT
+            self._remember_reduction(draft, word, change)
         if not draft.id:
             code = word if word in REFUSED else ""
             if code == "fenced" and self._next.holder is None:
@@ -265,6 +269,20 @@ class Rules:
                 self.frames.append((publisher.address, draft.symbol, draft.volume))
         elif word == "taken" and pending.take != "0":
             self._next.take(publisher)
+
+    def _remember_judged(self, key, word, change):
+        if word == "taken" or not _reduces(change) or key not in self.said_twice:
+            del self._next.owed[key]
+
+    def _remember_reduction(self, draft, word, change):
+        key = _key(draft)
+        before = self._next.owed.pop(key, None)
+        refused = word == "denied" and self._at[0] == "frozen" and change.stands
+        if refused and change.effect in ("reduction", "reversal"):
+            volume = draft.volume if change.effect == "reduction" else FLAT
+            now = self._next.owed[key] = volume, draft.when
+            if before == now:
+                self.said_twice.add(key)
 
     def _claim(self, publisher, symbol):
         if publisher.number > _count(self._owners.get(symbol)):
@@ -354,6 +372,18 @@ def word_of(outcome):
         return "taken"
     words = {Closed: "closed", Repeated: "repeated", Unchanged: "nothing"}
     return words.get(type(outcome)) or outcome.code
+
+
+def _key(draft):
+    return draft.symbol, draft.ticket
+
+
+def _reduces(change):
+    return change.effect == "reduction" and change.stands
+
+
+def _said(reduction):
+    return reduction.volume, reduction.when
 
 
 def _number(pending):

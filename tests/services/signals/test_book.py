@@ -56,6 +56,18 @@ def test_a_close_that_is_loaded_is_not_dated_by_an_older_order(harness):
     assert harness.channel.net["GBPUSD"].when == 50_000
 
 
+def test_what_is_loaded_again_is_as_old_as_before_whatever_the_clock_said(harness):
+    harness.set("GBPUSD", 0, when=40_000)
+    harness.set("EURUSD", 1, when=40_000)
+    entries = [
+        Entry("main", symbol, Decimal(0), 1, seq=seq)
+        for seq, symbol in enumerate(("GBPUSD", "EURUSD", "USDJPY"), 1)
+    ]
+    harness.channel.load(State("f", 3, 1, entries, "00000003"), moment=50_000, now=90_000)
+    when = {symbol: each.when for symbol, each in harness.channel.net.items()}
+    assert when == {"GBPUSD": 40_000, "EURUSD": 50_000, "USDJPY": 50_000 - 90_000 + 1}
+
+
 def test_a_flat_symbol_is_known_until_it_expires(harness):
     harness.set("GBPUSD", 0, when=1_000)
     harness.set("EURUSD", 1, when=1_000)

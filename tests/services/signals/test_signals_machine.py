@@ -107,6 +107,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         holder = self.server.signals.rules.ownership.holders.get("main")
         self.rules.restart(holder, self.clock.seconds())
         self.forget_pauses()
+        self.begun = len(self.truth.entries)
         self.watch(self.server.signals)
         self.server.signals.start()
         self.note_run()
