@@ -7,6 +7,7 @@ one sentence and exit status 1, in the foreground and as a daemon.
 
 import os
 import time
+from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -109,9 +110,8 @@ class Daemon(MultiService):
         machine.repeat(WATCHDOG_PERIOD, "The look at the data folder", self._watchdog.check)
         self._listeners = Listeners(self._env, self.components, self._certificates)
         self._listeners.bind(found)
-        backup = BackupCommand(
-            machine.folder, self.components, access.flush, now, machine.make_worker("mtnet-backup")
-        )
+        thread = partial(machine.make_worker, "mtnet-backup")
+        backup = BackupCommand(machine.folder, self.components, access.flush, now, thread)
         own = {"status": self.status, **backup.commands()}
         commands = {**own, **self.components.commands(), **access.commands()}
         self._control = ControlSocket(machine.folder, commands, reactor)

@@ -73,7 +73,7 @@ def test_a_restore_that_was_cut_short_is_not_backed_up(command_line, stored, tmp
 def test_a_running_daemon_makes_the_backup_itself(command_line, clock, tmp_path, monkeypatch):
     env = FakeDaemon(command_line.folder, clock).env
     folder = DataFolder(str(command_line.folder))
-    command = BackupCommand(folder, env.components, env.access.flush, env.now, InlineWorker())
+    command = BackupCommand(folder, env.components, env.access.flush, env.now, InlineWorker)
     command_line.attach(command.commands())
     status, out, _ = command_line.on_folder("backup", tmp_path / "backup")
     assert (status, command_line.asked[0]["folder"]) == (0, str(tmp_path / "backup"))

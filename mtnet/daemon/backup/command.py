@@ -1,6 +1,7 @@
 """The control command `backup`: a backup of the running daemon, made off the reactor."""
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ class BackupCommand:
     Args:
         flush: stores what is not on the disk yet of accounts and bans.
         now: milliseconds since the Unix epoch, UTC.
-        in_thread: runs a blocking function off the reactor. A thread of its own: a backup of all
-            ticks takes minutes, and the thread of a component has signals to store.
+        make_thread: called at the first backup; returns what runs a blocking function off the
+            reactor. A thread of its own: a backup of all ticks takes minutes, and the thread of a
+            component has signals to store.
     """
 
     log = Logger()
@@ -37,11 +39,15 @@ class BackupCommand:
         components: Components,
         flush: Callable[[], "Deferred[None]"],
         now: Callable[[], int],
-        in_thread: InThread,
+        make_thread: Callable[[], InThread],
     ) -> None:
         self._folder, self._components = folder, components
-        self._flush, self._now, self._in_thread = flush, now, in_thread
+        self._flush, self._now, self._make_thread = flush, now, make_thread
         self._busy = False
+
+    @cached_property
+    def _in_thread(self) -> InThread:
+        return self._make_thread()
 
     def commands(self) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
         """

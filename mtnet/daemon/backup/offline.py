@@ -41,4 +41,4 @@ def offline_backup(config: Config, folder: DataFolder) -> BackupCommand:
     )
     env = Environment.root(config, Clock(), now, access, LogThrottle())
     components = Components(plugins, env, lambda _: InlineWorker())
-    return BackupCommand(folder, components, access.flush, now, maybeDeferred)
+    return BackupCommand(folder, components, access.flush, now, InlineWorker)

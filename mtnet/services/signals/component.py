@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Any, cast
 
 from twisted.application.service import MultiService
@@ -38,6 +40,9 @@ from mtnet.services.signals.verbs import SignalVerbs, open_sessions
 from mtnet.session.session import SessionFactory
 from mtnet.storage.files import replace_file
 
+BACKUP_REST = 0.002
+"""Seconds behind each slice of a backup's check, which takes as long: the daemon answers meanwhile.
+"""
 is_frame = begins_with(b"<<")
 """Recognizes the first bytes of a classic publisher and of every client of dialect 2."""
 
@@ -110,7 +115,7 @@ class SignalsComponent:
         for path in map(self._path.with_suffix, (".policy", ".diverged", ".reports")):
             if path.exists():
                 replace_file(folder / path.name, path.read_bytes())
-        backup(self._path, folder / self._path.name)
+        backup(self._path, folder / self._path.name, partial(sleep, BACKUP_REST))
 
     def start(self) -> None:
         """Begin to store and to send, and connect to the sources."""

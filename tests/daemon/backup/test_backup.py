@@ -6,7 +6,7 @@ import os
 import stat
 
 import pytest
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 
 from mtnet.access.accounts.store import AccountStore
 from mtnet.daemon.backup import create as creation
@@ -18,6 +18,7 @@ from mtnet.daemon.registry import installed, permissions
 from mtnet.errors import JournalError, StartError, WireError
 from mtnet.interfaces import IBackup, IRestore, ISignals, ITemplates, ITicks
 from mtnet.services.ticks.storage.reader import TickReader
+from mtnet.storage.worker import InlineWorker
 from mtnet.testing import EPOCH, connect, make_environment
 
 TEMPLATE = b"<chart>\r\nsymbol=EURUSD\r\nperiod_type=1\r\nperiod_size=1\r\n</chart>\r\n"
@@ -167,7 +168,7 @@ def test_the_command_answers_once_all_is_stored_and_makes_one_at_a_time(
     calls, flushed = [], Deferred()
     in_thread = lambda *call: calls.append(call) or Deferred()  # noqa: E731
     env = env_with()
-    command = BackupCommand(data, env.components, lambda: flushed, env.now, in_thread)
+    command = BackupCommand(data, env.components, lambda: flushed, env.now, lambda: in_thread)
     run = command.commands()["backup"]
     first, errors = run({"folder": str(target)}), []
     assert calls == []
@@ -183,7 +184,7 @@ def test_the_command_answers_once_all_is_stored_and_makes_one_at_a_time(
 @pytest.mark.parametrize("folder", [None, 1, "", "backup"])
 def test_a_folder_must_be_named_by_its_whole_path(data, env_with, folder):
     env, errors = env_with(), []
-    command = BackupCommand(data, env.components, Deferred, env.now, maybeDeferred)
+    command = BackupCommand(data, env.components, Deferred, env.now, InlineWorker)
     command.commands()["backup"]({"folder": folder}).addErrback(errors.append)
     assert errors[0].check(WireError)
 

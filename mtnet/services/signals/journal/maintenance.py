@@ -8,12 +8,13 @@ alone wants the daemon stopped.
 import os
 import shutil
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from mtnet.callbacks import noop
 from mtnet.errors import DamageError, JournalError
 from mtnet.services.signals.journal import checkpoints as disk
 from mtnet.services.signals.journal.hash_chain import (
@@ -31,6 +32,9 @@ from mtnet.services.signals.journal.transaction import new_row, next_epoch, read
 from mtnet.services.signals.journal.verify import POSITION, POSITIONS, Check, Progress, channels
 from mtnet.storage.files import replace_file, sync
 from mtnet.storage.sqlite import FAILURES, wal_path
+
+BACKUP_SLICE = 100
+"""Rows of a copy that are checked at a time: about 2 ms."""
 
 
 def checkpoints_path(path: Path) -> Path:
@@ -59,11 +63,14 @@ def verify(path: Path, channel: str | None = None, deep: bool = True) -> Generat
             yield Progress(0, 0, (f"{path} cannot be read: {error}.",))
 
 
-def backup(path: Path, target: Path) -> None:
+def backup(path: Path, target: Path, rest: Callable[[], object] = noop) -> None:
     """
     Copy a journal, as it is at one moment, into a new file that proves itself.
 
     The copy is checked whole before it gets its name.
+
+    Args:
+        rest: called behind each slice of the check; a daemon does something else meanwhile.
 
     Raises:
         JournalError: there is such a file already, the journal or its copy is damaged, or the
@@ -78,7 +85,7 @@ def backup(path: Path, target: Path) -> None:
             f"{target} cannot be made, and no backup overwrites a file: {error}."
         ) from error
     try:
-        _fill(path, partial)
+        _fill(path, partial, rest)
         os.replace(partial, target)
         sync(target.parent)
     except BaseException as error:
@@ -233,10 +240,10 @@ def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _fill(path: Path, partial: Path) -> None:
+def _fill(path: Path, partial: Path, rest: Callable[[], object]) -> None:
     partial.unlink(missing_ok=True)
     partial.touch(0o600)
-    _seal(partial, _copy(path, partial))
+    _seal(partial, _copy(path, partial), rest)
     sync(partial)
 
 
@@ -248,12 +255,13 @@ def _copy(path: Path, partial: Path) -> dict[str, Checkpoint]:
         return {**_nothing_yet(_checkpoints(path)), **before}
 
 
-def _seal(partial: Path, found: dict[str, Checkpoint]) -> None:
+def _seal(partial: Path, found: dict[str, Checkpoint], rest: Callable[[], object]) -> None:
     """Check a copy, and write into it what it must hold."""
     with closing(_open(partial, "rw")) as connection:
-        for progress in Check(connection, found).run():
+        for progress in Check(connection, found, slice=BACKUP_SLICE).run():
             for finding in progress.findings:
                 raise JournalError(f"The copy {partial} is incomplete and is removed: {finding}.")
+            rest()
         found_rows = [read_row(connection, name) for name in channels(connection)]
         data = disk.dump(checkpoint_of(row) for row in found_rows if row is not None)
         connection.execute("BEGIN IMMEDIATE")

@@ -340,6 +340,7 @@ class Check:
         channel: the only one to look at.
         deep: whether SQLite looks at its own pages too, all at once, at the end: seconds for a
             large file.
+        slice: rows that are read at a time.
     """
 
     def __init__(
@@ -348,13 +349,10 @@ class Check:
         checkpoints: dict[str, Checkpoint],
         channel: str | None = None,
         deep: bool = True,
+        slice: int = SLICE,
     ) -> None:
-        self._connection, self._checkpoints, self._only, self._deep = (
-            connection,
-            checkpoints,
-            channel,
-            deep,
-        )
+        self._connection, self._checkpoints = connection, checkpoints
+        self._only, self._deep, self._slice = channel, deep, slice
         self._done = self._total = 0
 
     def run(self) -> Iterator[Progress]:
@@ -416,7 +414,7 @@ class Check:
         """Yield how many rows were read, and what their ids must add up to."""
         chain = Chain(row, row.oldest - 1, row.anchor)
         cursor = self._connection.execute(_ENTRIES, (row.name, -(1 << 63)))
-        while found := shaped(cursor.fetchmany(SLICE), _ENTRY):
+        while found := shaped(cursor.fetchmany(self._slice), _ENTRY):
             entries = [chain.follow(*each) for each in found]
             yield len(found), sum(_item(entry) for entry in entries if entry.id)
         chain.end()
@@ -425,7 +423,7 @@ class Check:
         """Yield how many rows were read, and what those of kept entries add up to."""
         total, known, last = GENESIS, 0, ""
         cursor = self._connection.execute(_IDS, (row.name,))
-        while found := shaped(cursor.fetchmany(SLICE), _ID):
+        while found := shaped(cursor.fetchmany(self._slice), _ID):
             kept = 0
             for id, seq, proof in found:
                 item = id_item(id, seq, proof)
