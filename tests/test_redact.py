@@ -11,7 +11,7 @@ REDACTOR = PathRedactor(DATA, [TLS, DATA / "tls"])
 
 
 @pytest.mark.parametrize(
-    ("sentence", "told"),
+    ("sentence", "got"),
     [
         ("ticks: /srv/my data/ticks.sqlite cannot be read.", "ticks: ticks.sqlite cannot be read."),
         ("The key in /etc/tls/key.pem does not fit /srv/my data/tls/a.pem.",
@@ -23,11 +23,11 @@ REDACTOR = PathRedactor(DATA, [TLS, DATA / "tls"])
          "/mnt/etc/tls/key.pem and /etc/tlsx are others."),
     ],
 )  # fmt: skip
-def test_a_path_becomes_the_name_of_its_file(sentence, told):
-    assert REDACTOR.text(sentence) == told
+def test_a_path_becomes_the_name_of_its_file(sentence, got):
+    assert REDACTOR.text(sentence) == got
 
 
 def test_a_report_is_told_without_folders_however_deep_they_stand():
     report = {"trouble": [f"{DATA}/a"], "tls": {"trouble": f"{TLS}/b", "days_left": 3}, "x": None}
-    told = {"trouble": ["a"], "tls": {"trouble": "b", "days_left": 3}, "x": None}
-    assert REDACTOR.report(report) == told
+    got = {"trouble": ["a"], "tls": {"trouble": "b", "days_left": 3}, "x": None}
+    assert REDACTOR.report(report) == got

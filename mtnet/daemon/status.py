@@ -66,7 +66,7 @@ class ListenerTable:
             accounts: whether anybody can log in.
             networks: the rights of `access.networks`.
         """
-        rows = [("SERVICE", "ADDRESS", "SECURITY", "LOOPBACK MAY", "STRANGERS MAY")]
+        rows = [("SERVICE", "ADDRESS", "SECURITY", "LOOPBACK MAY", "WITHOUT LOGIN")]
         rows += [tuple(row.values()) for row in self.rows()]  # type: ignore[misc]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -401,10 +401,10 @@ class AgainstAModel(RuleBasedStateMachine):
             assert self.bans.ban_left(host, self.when) == pytest.approx(left)
             for login in ("ann", "bob"):
                 own = self.left((near, login))
-                told = self.bans.login_ban_left(login, host, self.when, known=True)
-                assert told == pytest.approx(own)
-                told = self.bans.login_ban_left(login, host, self.when, known=False)
-                assert told == pytest.approx(max(own, left))
+                got = self.bans.login_ban_left(login, host, self.when, known=True)
+                assert got == pytest.approx(own)
+                got = self.bans.login_ban_left(login, host, self.when, known=False)
+                assert got == pytest.approx(max(own, left))
         assert len(self.bans.rows(self.when)) == len(self.held)
 
 

@@ -91,16 +91,16 @@ def test_logins_with_old_tokens_leave_room_in_the_log_for_guesses(log):
     lines = SecurityLog(lambda: 0.0)
     for why in ["withdrawn"] * 9 + ["wrong"] * 9:
         lines.refused(Origin("192.0.2.7"), why)
-    told = [event["why"] for event in log]
-    assert told == ["withdrawn"] * 5 + ["wrong"] * 5
+    got = [event["why"] for event in log]
+    assert got == ["withdrawn"] * 5 + ["wrong"] * 5
 
 
 @pytest.mark.parametrize("service", ["signals", "ticks", "templates", "web"])
 def test_an_unknown_login_may_be_a_password_and_is_not_logged(daemon, log, service):
     daemon.say(daemon.dial(service), login_on(service, "secret-canary", "wrong-horse"))
-    told = [formatEvent(event) for event in log]
-    assert any("login=- why=wrong" in line for line in told)
-    assert not [line for line in told if "canary" in line or "wrong-horse" in line]
+    got = [formatEvent(event) for event in log]
+    assert any("login=- why=wrong" in line for line in got)
+    assert not [line for line in got if "canary" in line or "wrong-horse" in line]
 
 
 def test_a_login_over_http_is_logged_once_however_many_requests_repeat_it(daemon, lines, clock):
@@ -115,8 +115,8 @@ def test_a_login_over_http_is_logged_once_however_many_requests_repeat_it(daemon
 def test_a_guesser_cannot_fill_the_log(daemon, lines):
     for _ in range(20):
         daemon.say(daemon.dial("ticks"), login_on("ticks", "alice", "wrong-horse"))
-    told = [line for line in lines() if line.startswith("login refused")]
-    assert [line.rpartition("=")[2] for line in told] == ["wrong"] * 2 + ["banned"] * 5
+    got = [line for line in lines() if line.startswith("login refused")]
+    assert [line.rpartition("=")[2] for line in got] == ["wrong"] * 2 + ["banned"] * 5
     assert daemon.env.access.log.left_out > 0
 
 

@@ -30,8 +30,8 @@ def test_the_number_of_counted_networks_is_bounded():
 
 def test_many_networks_together_have_a_number_of_log_lines_of_one_kind():
     limit = LogThrottle(kind=3, window=60)
-    told = [limit.admits(f"192.0.2.{n}", 1.0, kind) for kind in "ab" for n in range(10)]
-    assert told == ([True] * 3 + [False] * 7) * 2
+    got = [limit.admits(f"192.0.2.{n}", 1.0, kind) for kind in "ab" for n in range(10)]
+    assert got == ([True] * 3 + [False] * 7) * 2
     assert limit.left_out == 14
     assert limit.admits("192.0.2.99", 61.0, "a")
 

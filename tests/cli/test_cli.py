@@ -287,15 +287,15 @@ def test_output_that_cannot_be_written_is_told_in_one_sentence(listener):
 
 
 def test_a_clock_that_is_set_holds_back_no_timer(monkeypatch):
-    clock, told = Clock(), []
+    clock, got = Clock(), []
     clock.addSystemEventTrigger = lambda *trigger: None
     monkeypatch.setattr(remote, "react", lambda main: main(clock))
     monkeypatch.setattr(remote, "log_warnings", lambda: None)
 
     async def work(server, reactor, arguments):
-        told.append(reactor.seconds)
+        got.append(reactor.seconds)
 
     arguments = parser().parse_args(["signals", "follow"])
     directlyProvides(clock, IReactorTime, IReactorCore)
     remote.run_in_reactor(work, arguments)
-    assert told == [time.monotonic]
+    assert got == [time.monotonic]

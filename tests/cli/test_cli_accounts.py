@@ -93,10 +93,10 @@ def mtnet(request, tmp_path, monkeypatch, capsys):
 
 
 def test_an_account_is_made_with_roles_rights_and_a_password(mtnet):
-    told = mtnet(
+    got = mtnet(
         "add", "alice", "--role", "follower", "--grant", "read:ticks/EUR*", typed=PASSWORD + "\n"
     )
-    assert told == "alice is granted follower, read:ticks/EUR*.\n"
+    assert got == "alice is granted follower, read:ticks/EUR*.\n"
     assert mtnet.stored().accounts["alice"].password == "hash of 13"
     assert mtnet.accounts is None or mtnet.accounts.get("alice"), "a daemon knows it at once"
 
@@ -171,8 +171,8 @@ def test_a_token_is_all_that_is_printed_and_its_advice_is_not_in_the_way(mtnet, 
     assert is_token(secret)
     assert secret not in printed.err
     assert f"--withdraw {token.id}" in printed.err
-    told = mtnet("token", "alice", "--withdraw", token.id)
-    assert told == f"Token {token.id} of alice is withdrawn.\n"
+    got = mtnet("token", "alice", "--withdraw", token.id)
+    assert got == f"Token {token.id} of alice is withdrawn.\n"
     assert mtnet.stored().tokens == {}
 
 
@@ -202,9 +202,9 @@ def test_what_can_be_no_name_nor_label_is_refused_before_anybody_is_asked(mtnet,
     "typed", ["", "\n", "short\n", "x" * 129 + "\n", "mtnet_12345\n", "a\tb" * 9]
 )
 def test_a_password_that_can_be_none_changes_nothing_and_is_not_quoted(mtnet, typed):
-    told = mtnet.refusal("add", "alice", typed=typed)
-    assert "password" in told
-    assert not typed.strip() or typed.strip() not in told
+    got = mtnet.refusal("add", "alice", typed=typed)
+    assert "password" in got
+    assert not typed.strip() or typed.strip() not in got
     assert mtnet("list").startswith("There is no account. ")
 
 

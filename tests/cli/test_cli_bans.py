@@ -44,8 +44,8 @@ def daemon(folder, answer):
                 with connection, connection.makefile("rb") as lines:
                     if line := lines.readline():
                         asked.append(json.loads(line))
-                        told = json.dumps({"ok": True, "result": answer})
-                        connection.sendall(told.encode() + b"\n")
+                        got = json.dumps({"ok": True, "result": answer})
+                        connection.sendall(got.encode() + b"\n")
 
         thread = threading.Thread(target=serve)
         thread.start()

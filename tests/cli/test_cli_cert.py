@@ -172,13 +172,13 @@ def test_show_tells_each_certificate_of_the_chain(run, data, files):
     assert "Authority:   yes" in issuer
 
 
-@pytest.mark.parametrize(("bits", "told"), [(0, "ECDSA secp256r1"), (2048, "RSA 2048")])
-def test_show_tells_any_file_as_json(run, tmp_path, bits, told):
+@pytest.mark.parametrize(("bits", "got"), [(0, "ECDSA secp256r1"), (2048, "RSA 2048")])
+def test_show_tells_any_file_as_json(run, tmp_path, bits, got):
     certificate, _ = Authority().issue("fx.example", key=new_key(bits))
     (tmp_path / "any.pem").write_bytes(pem(certificate))
     (found,) = json.loads(run("cert", "show", tmp_path / "any.pem", "--json")[1])
     assert found["names"] == ["fx.example"]
-    assert (found["key"], found["authority"]) == (told, False)
+    assert (found["key"], found["authority"]) == (got, False)
     assert int(found["serial"], 16) == certificate.serial_number
 
 
@@ -195,8 +195,8 @@ def test_what_init_has_made_passes_the_check(run, data):
     run("cert", "init", "--data", data)
     status, said = run("cert", "check", "--data", data)
     assert (status, said) == (0, f"{data / 'tls' / CERTIFICATE}: nothing is wrong.\n")
-    (told,) = json.loads(run("cert", "check", "--data", data, "--json")[1])
-    assert told == {
+    (got,) = json.loads(run("cert", "check", "--data", data, "--json")[1])
+    assert got == {
         "certificate": str(data / "tls" / CERTIFICATE),
         "key": str(data / "tls" / KEY),
         "refused": [],
@@ -247,13 +247,13 @@ def test_client_authorities_that_cannot_be_read_would_be_refused(files):
 
 
 @pytest.mark.parametrize(
-    ("left", "told"), [(31.1, ""), (29.9, "30 days"), (6.9, "7 days"), (0.9, "1 day,")]
+    ("left", "got"), [(31.1, ""), (29.9, "30 days"), (6.9, "7 days"), (0.9, "1 day,")]
 )
-def test_an_expiry_is_told_30_7_and_1_days_before(files, left, told):
+def test_an_expiry_is_told_30_7_and_1_days_before(files, left, got):
     files.issue("fx.example", until=left * DAY)
     said = warned(files)
-    assert ("expires within" in said) == bool(told)
-    assert told in said
+    assert ("expires within" in said) == bool(got)
+    assert got in said
 
 
 def test_a_certificate_without_names_is_told(files):

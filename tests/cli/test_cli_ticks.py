@@ -83,11 +83,11 @@ def test_ticks_are_asked_where_the_daemon_hosts_them_by_default():
     ],
 )
 def test_a_wrong_command_line_is_told_in_one_line_with_where_help_is(capsys, arguments):
-    told, status = sentence(capsys, *arguments)
+    got, status = sentence(capsys, *arguments)
     assert status == 2
-    assert told.startswith("mtnet: ")
-    assert "--help`" in told
-    assert "\n" not in told
+    assert got.startswith("mtnet: ")
+    assert "--help`" in got
+    assert "\n" not in got
 
 
 @pytest.mark.parametrize("command", ["tail", "export", "import", "symbols", "report"])
@@ -164,8 +164,8 @@ def test_a_file_is_written_whole_in_place_of_the_older_one(said, tmp_path):
 
 def test_a_file_that_cannot_be_written_is_told_in_a_sentence(capsys, data, tmp_path):
     file = tmp_path / "nosuch" / "EURUSD.csv"
-    told, status = sentence(capsys, "ticks", "export", "EURUSD", "-o", file, "--data", data)
-    assert (told, status) == (f"mtnet: {file} cannot be written: No such file or directory.", 1)
+    got, status = sentence(capsys, "ticks", "export", "EURUSD", "-o", file, "--data", data)
+    assert (got, status) == (f"mtnet: {file} cannot be written: No such file or directory.", 1)
 
 
 def test_a_file_that_was_there_stays_where_the_export_breaks_off(capsys, env, data, tmp_path):
@@ -176,43 +176,43 @@ def test_a_file_that_was_there_stays_where_the_export_breaks_off(capsys, env, da
         connection.commit()
     file = tmp_path / "EURUSD.csv"
     file.write_text("old")
-    told, status = sentence(capsys, "ticks", "export", "EURUSD", "-o", file, "--data", data)
+    got, status = sentence(capsys, "ticks", "export", "EURUSD", "-o", file, "--data", data)
     assert status == 1
-    assert "is damaged" in told
+    assert "is damaged" in got
     assert file.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["EURUSD.csv"]
 
 
 @pytest.mark.parametrize("text", ["20190204", "-5", "2019.02.04 12", "0000.01.01", ""])
 def test_a_moment_that_is_none_is_told_with_one_that_is(capsys, data, text):
-    told, status = sentence(capsys, "ticks", "export", "EURUSD", f"--from={text}", "--data", data)
+    got, status = sentence(capsys, "ticks", "export", "EURUSD", f"--from={text}", "--data", data)
     assert status == 2
-    assert "expected one such as 2019.02.04" in told
+    assert "expected one such as 2019.02.04" in got
 
 
 @pytest.mark.parametrize("hours", ["inf", "1e9", "-9000"])
 def test_a_shift_of_more_than_a_year_is_refused(capsys, hours):
     arguments = ["ticks", "import", "F.csv", "--symbol", "EURUSD", f"--shift-hours={hours}"]
-    told, status = sentence(capsys, *arguments)
+    got, status = sentence(capsys, *arguments)
     assert status == 2
-    assert f"{hours}, expected at most a year" in told
+    assert f"{hours}, expected at most a year" in got
 
 
 @pytest.mark.parametrize(
     ("symbol", "near"), [("EURUSDm", "EURUSD"), ("DE40.cash", "mtnet ticks symbols")]
 )
 def test_a_symbol_that_is_not_there_is_told_with_what_is_like_it(capsys, data, symbol, near):
-    told, status = sentence(capsys, "ticks", "export", symbol, "--data", data)
+    got, status = sentence(capsys, "ticks", "export", symbol, "--data", data)
     assert status == 1
-    assert f"no ticks of {symbol}" in told
-    assert near in told
+    assert f"no ticks of {symbol}" in got
+    assert near in got
 
 
 @pytest.mark.parametrize("command", [["export", "EURUSD"], ["symbols"], ["report"]])
 def test_a_folder_without_ticks_is_told_in_a_sentence_and_left_as_it_is(capsys, tmp_path, command):
-    told, status = sentence(capsys, "ticks", *command, "--data", tmp_path)
+    got, status = sentence(capsys, "ticks", *command, "--data", tmp_path)
     assert status == 1
-    assert f"no ticks in {tmp_path}" in told
+    assert f"no ticks in {tmp_path}" in got
     assert not list(tmp_path.iterdir())
 
 
@@ -236,12 +236,12 @@ def test_an_export_that_nobody_reads_to_its_end_ends_quietly(data):
 def test_the_real_file_is_imported_and_exported_byte_for_byte(real_data, tmp_path):
     file, out = real_data / "EURUSD-2019-02-04.ticks.csv.gz", tmp_path / "out.csv"
     folder = ("--data", tmp_path / "data")
-    for told in (
+    for got in (
         "136741 ticks, 136741 new, 0 there already.",
         "136741 ticks, 0 new, 136741 there already.",
     ):
         done = outcome("ticks", "import", file, "--symbol", "EURUSD", *folder)
-        assert done == (0, f"{told}\n", "")
+        assert done == (0, f"{got}\n", "")
     assert outcome("ticks", "export", "EURUSD", "-o", out, *folder)[::2] == (0, "")
     assert out.read_bytes() == gzip.decompress(file.read_bytes())
 
@@ -284,28 +284,28 @@ def test_a_file_that_goes_back_in_time_is_sorted_and_said_to_be(capsys, data, tm
     file = tmp_path / "EURUSD.csv"
     file.write_bytes((HEADER + "".join(ROWS[::-1])).encode())
     main(["ticks", "import", str(file), "--symbol", "NEWUSD", "--data", str(data)])
-    told = capsys.readouterr().out
-    assert told == (
+    got = capsys.readouterr().out
+    assert got == (
         f"{len(ROWS)} ticks, {len(ROWS)} new, 0 there already.\n"
         "Line 3 goes back in time: the ticks were sorted.\n"
     )
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "got"),
     [
         (HEADER + ROWS[0] + "2019.02.04\t12:00:01.000\t1,1\t\t\t\t2\r\n", "Line 3"),
         ("time,bid,ask\r\n", "not an export of ticks"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_in_one_sentence(capsys, data, tmp_path, content, told):
+def test_a_file_that_cannot_be_used_is_told_in_one_sentence(capsys, data, tmp_path, content, got):
     file = tmp_path / "EURUSD.csv"
     file.write_bytes(content.encode())
     complained, status = sentence(
         capsys, "ticks", "import", file, "--symbol", "EURUSD", "--data", data
     )
     assert status == 1
-    assert told in complained
+    assert got in complained
     assert "\n" not in complained
 
 
@@ -337,8 +337,8 @@ def gapped(env):
 
 
 def test_a_report_tells_people_who_sent_what_and_what_is_missing(gapped, said):
-    told = said("report").decode()
-    sources, _, rest = told.partition("\nsymbols:\n")
+    got = said("report").decode()
+    sources, _, rest = got.partition("\nsymbols:\n")
     symbols, _, gaps = rest.partition("\ngaps:\n")
     head, desk = (line.split() for line in sources.splitlines()[1:])
     counts = dict(zip(head, desk, strict=False))
@@ -355,10 +355,10 @@ def test_a_report_tells_people_who_sent_what_and_what_is_missing(gapped, said):
 
 
 def test_a_report_is_printed_as_json_where_it_is_asked_for(gapped, said):
-    told = json.loads(said("report", "--json"))
-    assert told["totals"] == {"stored": 7, "lost": 0, "kernel drops": 0}
-    assert told["gaps"][0]["found"] == EPOCH + 61_500
-    assert told["sources"][0]["silence"] == 61_500
+    got = json.loads(said("report", "--json"))
+    assert got["totals"] == {"stored": 7, "lost": 0, "kernel drops": 0}
+    assert got["gaps"][0]["found"] == EPOCH + 61_500
+    assert got["sources"][0]["silence"] == 61_500
 
 
 # tail

@@ -83,8 +83,8 @@ def test_a_failure_is_logged_by_the_command_alone_for_an_argument_may_be_a_passw
         caller.ask({"command": "passwd", "password": "correct horse"})
     (event,) = logged
     assert event["command"] == "passwd"
-    told = repr({key: value for key, value in event.items() if key != "log_failure"})
-    assert "correct horse" not in told + event["log_failure"].getTraceback()
+    got = repr({key: value for key, value in event.items() if key != "log_failure"})
+    assert "correct horse" not in got + event["log_failure"].getTraceback()
 
 
 @pytest.mark.parametrize(

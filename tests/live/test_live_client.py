@@ -119,8 +119,8 @@ def test_a_program_sends_is_told_and_fetches_over_tls(secure, files):
         command, env=secure.environ, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.stderr == ""
-    told, stored, version, size, left = json.loads(done.stdout)
-    assert told == [
+    got, stored, version, size, left = json.loads(done.stdout)
+    assert got == [
         ["EURUSD", "1.10", "1.11"],
         ["UK%20100", "7500.1", None],
         ["EURUSD", "1.12", "1.13"],

@@ -62,11 +62,11 @@ def test_a_sound_server_is_sound_plain_and_through_tls_and_stays_as_it_was(daemo
     with ThreadPoolExecutor(len(places)) as threads:
         answers = list(threads.map(ask, places))
     for (name, security), answer in zip(places, answers, strict=True):
-        told = json.loads(answer.stdout)
-        reached = [each["text"] for each in told["findings"] if each["about"].startswith("127.")]
+        got = json.loads(answer.stdout)
+        reached = [each["text"] for each in got["findings"] if each["about"].startswith("127.")]
         how = "plain" if security == "plain" else "through TLS"
         assert any(text.startswith(f"{TOLD[name]}, {how}") for text in reached), (name, reached)
-        assert (answer.returncode, told["healthy"]) == (0, True), told
+        assert (answer.returncode, got["healthy"]) == (0, True), got
     assert state(daemon) == before
 
 

@@ -134,7 +134,7 @@ def test_followers_of_both_dialects_have_the_truth_after_a_kill(daemon, mtnet):
     mtnet("signals", "publish", "GBPUSD", "1")
     daemon.stop(signal.SIGKILL)
     daemon.start("--set=signals.pace=0")
-    told = mtnet("signals", "follow", "--seconds", "1")
-    assert told[1] == "GBPUSD 1\n"
-    told = mtnet("signals", "follow", "--classic", "--seconds", "1")
-    assert told[1] == "GBPUSD 1.00\n"
+    got = mtnet("signals", "follow", "--seconds", "1")
+    assert got[1] == "GBPUSD 1\n"
+    got = mtnet("signals", "follow", "--classic", "--seconds", "1")
+    assert got[1] == "GBPUSD 1.00\n"

@@ -174,15 +174,15 @@ def test_an_open_key_is_warned_of_until_it_is_closed(open_with, files, warnings)
 
 def test_expiry_is_told_30_7_and_1_days_ahead_and_when_it_is_over(open_with, wall, warnings):
     certificates = open_with()
-    told = {}
+    got = {}
     for day in range(92):
         certificates.check_files()
         certificates.check_files()
-        if len(warnings()) > len(told):
-            told[day] = len(warnings())
+        if len(warnings()) > len(got):
+            got[day] = len(warnings())
         wall.now += DAY_MS
-    assert list(told.values()) == [1, 2, 3, 4]
-    assert list(told) == [60, 83, 89, 90]
+    assert list(got.values()) == [1, 2, 3, 4]
+    assert list(got) == [60, 83, 89, 90]
     assert certificates.health()["healthy"] is False
     assert certificates.health()["days_left"] < 0
 

@@ -79,8 +79,8 @@ def service_of(head):
 
 @pytest.mark.parametrize(("data", "telling", "service"), BEGINNINGS)
 def test_the_first_bytes_tell_the_service_as_early_as_they_can(data, telling, service):
-    told = [service_of(data[:end]) for end in range(len(data) + 1)]
-    assert told == [None] * telling + [service] * (len(data) + 1 - telling)
+    got = [service_of(data[:end]) for end in range(len(data) + 1)]
+    assert got == [None] * telling + [service] * (len(data) + 1 - telling)
 
 
 @given(st.binary(), st.binary())

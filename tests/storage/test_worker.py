@@ -35,7 +35,7 @@ def worker(harness):
     return SerialWorker(harness, "test-worker")
 
 
-def told(done):
+def got(done):
     said = []
     done.addBoth(said.append)
     return said
@@ -43,8 +43,8 @@ def told(done):
 
 def test_work_is_done_in_order_in_one_thread_that_is_not_the_reactors(harness, worker):
     worker.start()
-    names = [told(worker(lambda: threading.current_thread().name)) for _ in range(3)]
-    numbers = [told(worker(int, str(number))) for number in range(100)]
+    names = [got(worker(lambda: threading.current_thread().name)) for _ in range(3)]
+    numbers = [got(worker(int, str(number))) for number in range(100)]
     worker.stop()
     assert names[0] == []
     assert len(harness.calls) == 103
@@ -55,7 +55,7 @@ def test_work_is_done_in_order_in_one_thread_that_is_not_the_reactors(harness, w
 
 def test_what_is_raised_is_a_failure_and_the_next_call_is_done(harness, worker):
     worker.start()
-    failed, done = told(worker(int, "no number")), told(worker(int, "1"))
+    failed, done = got(worker(int, "no number")), got(worker(int, "1"))
     worker.stop()
     harness.look()
     assert failed[0].check(ValueError)
@@ -69,7 +69,7 @@ def test_what_is_asked_for_before_the_start_waits_for_it(harness, worker):
     worker.start()
     worker.stop()
     harness.look()
-    assert told(done) == [1]
+    assert got(done) == [1]
 
 
 def test_the_stop_waits_until_all_is_done(harness, worker):
@@ -86,7 +86,7 @@ def test_the_stop_waits_until_all_is_done(harness, worker):
 def test_a_thread_stands_back_as_far_as_it_is_told_and_no_other_does(harness):
     worker = SerialWorker(harness, "test-worker", nice=3)
     worker.start()
-    done, before = told(worker(os.getpriority, os.PRIO_PROCESS, 0)), os.getpriority(0, 0)
+    done, before = got(worker(os.getpriority, os.PRIO_PROCESS, 0)), os.getpriority(0, 0)
     worker.stop()
     harness.look()
     assert done == [before + 3]

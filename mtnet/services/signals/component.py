@@ -1,8 +1,7 @@
 """Signals as a component of the daemon."""
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from time import sleep
 from typing import Any, cast

@@ -225,7 +225,7 @@ class Harness(Struggle):
     def publish(self, drafts):
         for _ in range(TRIES):
             self.note()  # what was refused is asked for again
-            drafts = self.told(drafts, self.answers(drafts))
+            drafts = self.got(drafts, self.answers(drafts))
             if not drafts:
                 return
             self.wait()
@@ -247,7 +247,7 @@ class Harness(Struggle):
         self.clock.advance(60)
         self.turn()
 
-    def told(self, drafts, answers):
+    def got(self, drafts, answers):
         """Return what is to be tried again."""
         stored = {id: answer for id, answer in answers.items() if isinstance(answer, int)}
         failed = [draft for draft in drafts if draft.id not in stored]

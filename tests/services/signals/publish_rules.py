@@ -145,11 +145,11 @@ class Rules:
         classic = not (draft.id or draft.ticket) and bool(_number(pending) or draft.volume)
         change = change_of(draft, truth.held, classic)
         allowed = self._allowed(pending, truth, change)
-        told = f"{word} for {draft} of {pending.publisher.number}, while {self._at} held {held}"
-        assert word in allowed, f"{told}: it must be one of {allowed}"
+        got = f"{word} for {draft} of {pending.publisher.number}, while {self._at} held {held}"
+        assert word in allowed, f"{got}: it must be one of {allowed}"
         truth.add(entries_of(outcome))
         expected = {"taken": change.after, "closed": change.closed}.get(word, held)
-        assert truth.state() == expected, told
+        assert truth.state() == expected, got
         self._remember(pending, word, change)
 
     def owing(self):

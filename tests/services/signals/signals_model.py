@@ -323,23 +323,23 @@ class Publisher(Client):
 class ClassicFollower(Client):
     def connect(self):
         super().connect()
-        self.told = {}
+        self.got = {}
 
     def greet(self):
         self.world.clock.advance(0.3)
 
     def hear(self, payload):
         symbol, volume = payload.decode().split("|")
-        self.told[symbol] = Decimal(volume)
+        self.got[symbol] = Decimal(volume)
 
     def check(self):
         """Compare what it was told last of each symbol with the truth."""
         for symbol in SYMBOLS:
-            assert self.told.get(symbol, 0) == self.world.truth.net(symbol)
+            assert self.got.get(symbol, 0) == self.world.truth.net(symbol)
 
     def check_closes(self):
         """It is told of what was closed before it came, too."""
-        assert self.told.keys() >= self.world.truth.known
+        assert self.got.keys() >= self.world.truth.known
 
 
 class Master(Client):

@@ -55,7 +55,7 @@ class ClassicFollowers(RuleBasedStateMachine):
         self.old = {
             p.symbol for p in flat if not is_recent(p, self.wall, self.settings.repeat_closed)
         }
-        self.told, self.urgent = Counter(), {}
+        self.got, self.urgent = Counter(), {}
         self.frame_at = self.when - self.pace
 
     @rule(symbol=st.sampled_from(SYMBOLS), volume=VOLUMES)
@@ -96,7 +96,7 @@ class ClassicFollowers(RuleBasedStateMachine):
         assert self.when - self.frame_at >= self.pace
         self.frame_at = self.when
         if symbol in self.old:
-            self.told[symbol] += 1
+            self.got[symbol] += 1
         if symbol not in self.urgent:
             self.urgent = {other: waited + 1 for other, waited in self.urgent.items()}
         self.urgent.pop(symbol, None)
@@ -106,7 +106,7 @@ class ClassicFollowers(RuleBasedStateMachine):
 
     @invariant()
     def an_old_close_is_told_at_most_twice(self):
-        assert max(self.told.values(), default=0) <= 2
+        assert max(self.got.values(), default=0) <= 2
 
     @invariant()
     def a_close_waits_for_other_closes_and_a_share_of_the_frames(self):

@@ -201,11 +201,11 @@ def test_a_hand_trade_on_a_closed_symbol_is_left_alone_after_15_minutes(env_with
 
 
 def test_of_a_classic_master_nothing_is_lost(env_with, clock):
-    world, told = World(env_with, clock, 7), []
+    world, got = World(env_with, clock, 7), []
 
     class Tape:
         def changed(self, change):
-            told.append((change.symbol, round(change.volume * 100)))
+            got.append((change.symbol, round(change.volume * 100)))
 
     world.env.find(ISignals).fanout.subscribe("main", Tape())
     sent, state = [], {}
@@ -216,4 +216,4 @@ def test_of_a_classic_master_nothing_is_lost(env_with, clock):
         if state.get(symbol) != cents:
             sent.append((symbol, cents))
         state[symbol] = cents
-    assert told == sent
+    assert got == sent

@@ -65,7 +65,7 @@ class Follower:
             assert due > self.when, "the queue would be polled in a loop"
             self.when = due
 
-    def told(self, until):
+    def got(self, until):
         return [frame for _, frame in self.run(until)]
 
 
@@ -88,42 +88,42 @@ def test_a_new_follower_hears_recent_closes_then_positions_then_older_closes():
 
 def test_a_close_is_remembered_for_new_followers_only_so_long():
     follower = Follower([("A", 0, 8 * 24 * HOUR), ("B", 0, 6 * 24 * HOUR)], repeat=0)
-    assert follower.told(60) == ["B|0.00", "B|0.00"]
+    assert follower.got(60) == ["B|0.00", "B|0.00"]
 
 
 def test_a_close_overtakes_everything_that_waits():
     follower = Follower([(f"S{n}", 1, n) for n in range(20)], repeat=0)
-    follower.told(3)
+    follower.got(3)
     follower.set("NEW", 1)
     follower.set("S7", 0)
-    assert follower.told(8) == ["S7|0.00", "NEW|1.00"]
+    assert follower.got(8) == ["S7|0.00", "NEW|1.00"]
 
 
 @pytest.mark.parametrize("volume", ["0.5", "-1"])
 def test_a_reduction_and_a_reversal_overtake_an_increase(volume):
     follower = Follower([("A", 1, 0), ("B", 1, 1)], repeat=0, resend_after=())
-    follower.told(10)
+    follower.got(10)
     follower.set("B", 2)
     follower.set("A", volume)
-    assert [frame[0] for frame in follower.told(20)] == ["A", "B"]
+    assert [frame[0] for frame in follower.got(20)] == ["A", "B"]
 
 
 def test_a_newer_position_replaces_the_older_and_keeps_its_place():
     follower = Follower([("A", 1, 0)], repeat=0, resend_after=())
-    follower.told(0)
+    follower.got(0)
     follower.set("B", 1)
     follower.set("C", 1)
     follower.set("B", 2)
-    assert follower.told(60) == ["B|2.00", "C|1.00"]
+    assert follower.got(60) == ["B|2.00", "C|1.00"]
 
 
 def test_a_reduction_is_measured_against_what_was_told_last():
     follower = Follower([("A", 1, 0), ("B", 5, 1)], repeat=0, resend_after=())
-    follower.told(3)
+    follower.got(3)
     follower.set("A", 3)
     follower.set("A", 2)
     follower.set("B", 6)
-    assert follower.told(60) == ["A|2.00", "B|6.00"]
+    assert follower.got(60) == ["A|2.00", "B|6.00"]
 
 
 def test_each_change_is_told_again_after_10_and_30_seconds():
@@ -135,9 +135,9 @@ def test_each_change_is_told_again_after_10_and_30_seconds():
 def test_a_newer_change_ends_the_repetition_of_the_older():
     follower = Follower(repeat=0)
     follower.set("A", 1)
-    follower.told(5)
+    follower.got(5)
     follower.set("A", 2)
-    assert follower.told(600) == ["A|2.00"] * 3
+    assert follower.got(600) == ["A|2.00"] * 3
 
 
 def test_the_whole_state_is_repeated_each_minute():
@@ -154,16 +154,16 @@ def test_the_whole_state_is_repeated_each_minute():
 
 def test_a_change_never_waits_behind_the_repetition():
     follower = Follower([(f"S{n}", 1, n) for n in range(20)], resend_after=())
-    follower.told(70)
+    follower.got(70)
     follower.set("NEW", 1)
-    assert follower.told(73)[0] == "NEW|1.00"
+    assert follower.got(73)[0] == "NEW|1.00"
 
 
 def test_a_flat_symbol_leaves_the_repetition_after_15_minutes():
     follower = Follower(resend_after=())
     follower.set("A", 0)
-    told = [when for when, _ in follower.run(3_600)]
-    assert told == [0.0, *(60.0 * n for n in range(1, 16))]
+    got = [when for when, _ in follower.run(3_600)]
+    assert got == [0.0, *(60.0 * n for n in range(1, 16))]
 
 
 def test_the_repetition_can_be_switched_off():
@@ -182,29 +182,29 @@ def test_without_pacing_every_change_is_a_frame_of_its_own():
 def test_a_symbol_that_the_book_forgot_is_not_told_and_wakes_nobody():
     follower = Follower([("A", 0, 0), ("B", 0, 1)], repeat=0)
     follower.book.expire(follower.wall + 1)
-    assert follower.told(60) == []
+    assert follower.got(60) == []
     assert follower.queue.due() is None
 
 
 def test_a_close_reaches_a_new_follower_within_5_seconds_beside_30_remembered_ones():
     follower = Follower([(f"S{n}", 0, n * 1000) for n in range(30)], resend_after=(10.0, 30.0))
     for close in range(10):
-        follower.told(follower.when + 7.3)
+        follower.got(follower.when + 7.3)
         follower.set(f"OPEN{close}", 1)
-        follower.told(follower.when + 9.1)
+        follower.got(follower.when + 9.1)
         since = follower.when
         follower.set(f"OPEN{close}", 0)
-        told = follower.run(since + 4)
-        assert f"OPEN{close}|0.00" in [frame for when, frame in told if when - since <= 2.5]
+        got = follower.run(since + 4)
+        assert f"OPEN{close}|0.00" in [frame for when, frame in got if when - since <= 2.5]
 
 
 def test_recent_closes_are_told_the_last_one_first_and_behind_fresh_ones():
     follower = Follower([("A", 0, 60_000), ("B", 0, 30_000), ("C", 0, 10_000), ("OPEN", 1, 0)])
-    assert follower.told(0) == ["C|0.00"]
+    assert follower.got(0) == ["C|0.00"]
     follower.set("NEW", 1)
     follower.set("OPEN", 0)
-    assert follower.told(10) == ["OPEN|0.00", "B|0.00", "A|0.00", "NEW|1.00"]
-    assert follower.told(15) == ["C|0.00", "OPEN|0.00"]
+    assert follower.got(10) == ["OPEN|0.00", "B|0.00", "A|0.00", "NEW|1.00"]
+    assert follower.got(15) == ["C|0.00", "OPEN|0.00"]
 
 
 def test_an_old_close_is_told_twice_some_time_apart_and_never_again():
@@ -219,10 +219,10 @@ def test_an_old_close_is_told_twice_some_time_apart_and_never_again():
 
 def test_an_old_close_that_has_changed_meanwhile_is_told_as_a_change_alone():
     follower = Follower([("A", 0, HOUR), ("B", 0, 2 * HOUR)], resend_after=())
-    assert follower.told(0) == ["A|0.00"]
+    assert follower.got(0) == ["A|0.00"]
     follower.set("B", 1)
     follower.set("B", 0)
-    assert follower.told(40) == ["B|0.00", "A|0.00"]
+    assert follower.got(40) == ["B|0.00", "A|0.00"]
 
 
 OLD = [(f"OLD{n:04}", 0, HOUR + n * 140_000) for n in range(4_096)]
@@ -247,23 +247,23 @@ class Provider:
 
     def run(self, until):
         """Return what the follower is told."""
-        told = []
+        got = []
         while self.next <= until:
-            told += self.follower.run(self.next)
+            got += self.follower.run(self.next)
             symbol = self.chance.choice(self.symbols)
             volume = self.chance.choice(self.volumes)
             if self.follower.book.volume(symbol) != volume:
                 self.follower.set(symbol, volume)
                 self.changes.append((self.next, symbol, volume))
             self.next += self.every
-        return told + self.follower.run(until)
+        return got + self.follower.run(until)
 
 
 INTERVALS = [2, 4, 5, 6, 8, 12, 20]
 
 
-def times(told, symbol):
-    return [when for when, frame in told if frame.partition("|")[0] == symbol]
+def times(got, symbol):
+    return [when for when, frame in got if frame.partition("|")[0] == symbol]
 
 
 @pytest.mark.parametrize("every", INTERVALS)
@@ -271,24 +271,24 @@ def times(told, symbol):
     "volumes", [(0, 0, 1, 2, 3, -1, -2), (1, 2, 3, -1, -2)], ids=["closing some", "holding all"]
 )
 def test_40_symbols_are_told_within_6_minutes_and_again_each_7_beside_old_closes(every, volumes):
-    told = Provider(every, OLD, volumes).run(3_600)
+    got = Provider(every, OLD, volumes).run(3_600)
     for symbol, _, _ in HELD:
-        heard = times(told, symbol)
+        heard = times(got, symbol)
         assert heard[0] <= 6 * 60
         assert max(later - when for when, later in pairwise([*heard, 3_600])) <= 7 * 60
 
 
 @pytest.mark.parametrize("every", INTERVALS)
 def test_an_old_close_is_told_at_most_twice_however_busy_the_provider_is(every):
-    told = Provider(every, OLD[:40]).run(3 * 3_600)
-    assert {len(times(told, symbol)) for symbol, _, _ in OLD[:40]} == {2}
+    got = Provider(every, OLD[:40]).run(3 * 3_600)
+    assert {len(times(got, symbol)) for symbol, _, _ in OLD[:40]} == {2}
 
 
 @pytest.mark.parametrize("every", INTERVALS)
 def test_old_closes_begin_after_the_greeting_and_are_few(every):
     provider = Provider(every, OLD)
-    told = provider.run(2_000)
-    frames = [frame.partition("|")[0] for _, frame in told]
+    got = provider.run(2_000)
+    frames = [frame.partition("|")[0] for _, frame in got]
     old = [at for at, symbol in enumerate(frames) if symbol.startswith("OLD")]
     assert old[0] > max(frames.index(symbol) for symbol, _, _ in HELD)
     if every == 2:  # nothing is ever idle
@@ -298,11 +298,11 @@ def test_old_closes_begin_after_the_greeting_and_are_few(every):
 @pytest.mark.parametrize("every", INTERVALS)
 def test_a_close_waits_for_other_closes_and_one_frame_of_the_shared_ones(every):
     provider = Provider(every, OLD)
-    told = provider.run(3_600)
+    got = provider.run(3_600)
     waited = []
     for when, symbol, volume in provider.changes:
         if volume == 0:
-            after = [frame.partition("|")[0] for at, frame in told if at >= when]
+            after = [frame.partition("|")[0] for at, frame in got if at >= when]
             waited.append(after.index(symbol) if symbol in after else 0)
     assert len(waited) > 20
     assert max(waited) <= (1 if every >= 8 else SHARE * len(BUSY))
@@ -311,8 +311,8 @@ def test_a_close_waits_for_other_closes_and_one_frame_of_the_shared_ones(every):
 def test_with_an_idle_cycle_old_closes_are_told_beside_a_provider_that_never_rests():
     provider = Provider(2, OLD[:4])
     provider.follower = Follower([*OLD[:4], *BUSY], repeat=0)
-    told = provider.run(1_200)
-    assert {len(times(told, symbol)) for symbol, _, _ in OLD[:4]} == {2}
+    got = provider.run(1_200)
+    assert {len(times(got, symbol)) for symbol, _, _ in OLD[:4]} == {2}
 
 
 def test_without_pacing_the_greeting_is_told_at_once():

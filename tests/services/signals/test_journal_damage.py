@@ -76,7 +76,7 @@ def put(folder, files):
             (folder / name).unlink(missing_ok=True)
 
 
-def told(journal):
+def got(journal):
     """Return what a journal says of each channel, without those that it refuses."""
     loaded = journal.load()
     found = {}
@@ -114,14 +114,14 @@ def journal_in_copy(folder, files):
 
 def told_of(folder, files):
     with closing(journal_in_copy(folder, files)) as journal:
-        return told(journal)
+        return got(journal)
 
 
 def check(folder, files, truth, what):
     """Open damaged files: what is not refused must be the truth, now and after a commit."""
     journal = journal_in_copy(folder, files)
     try:
-        found = told(journal)
+        found = got(journal)
         for name, each in found.items():
             assert each == truth[name], f"{what}: {name} is silently different"
         check_ids(journal, found, what)
@@ -154,7 +154,7 @@ def check_commit(folder, journal, found, truth, what):
     refused = set(journal.damaged)  # found by this
     journal.close()
     with closing(journal_in(folder / "copy")) as again:
-        for name, (state, entries) in told(again).items():
+        for name, (state, entries) in got(again).items():
             if name in refused:
                 assert (state, entries) == truth[name], what
                 continue

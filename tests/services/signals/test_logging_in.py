@@ -33,10 +33,10 @@ def talk(daemon, data, **addresses):
     terminal = daemon.dial("signals", **addresses)
     terminal.send(data)
     daemon.clock.advance(0)
-    return terminal, told(terminal)
+    return terminal, got(terminal)
 
 
-def told(terminal):
+def got(terminal):
     """Return what was written since the last call, frame by frame."""
     return [each[2:-2].decode() for each in terminal.received().split(b"\r\n")[:-1]]
 
@@ -124,7 +124,7 @@ def test_a_login_by_token_does_not_wait_for_others(daemon, monkeypatch):
     terminal = daemon.dial("signals")
     monkeypatch.setattr(terminal.transport, "pauseProducing", lambda: pytest.fail("paused"))
     terminal.send(hello("bob", TOKEN))
-    assert verbs(told(terminal)) == ["WELCOME"]
+    assert verbs(got(terminal)) == ["WELCOME"]
 
 
 def test_a_token_of_nobody_is_told_and_closed_and_counted(daemon):
@@ -141,11 +141,11 @@ def test_what_stands_behind_hello_waits_for_the_login(daemon, monkeypatch):
     monkeypatch.setattr(daemon.hasher, "in_thread", lambda *_: held)
     terminal = daemon.dial("signals")
     terminal.send(hello("alice") + publish())
-    assert told(terminal) == []
+    assert got(terminal) == []
     assert terminal.transport.producerState == "paused"
     terminal.send(publish(identity="a-2"))  # bytes that TLS had already taken
     held.callback(True)
-    assert verbs(told(terminal)) == ["WELCOME", "STORED", "STORED"]
+    assert verbs(got(terminal)) == ["WELCOME", "STORED", "STORED"]
     assert terminal.transport.producerState == "producing"
 
 
@@ -168,7 +168,7 @@ def test_a_half_closed_client_is_answered_when_the_login_is_checked(daemon, monk
     terminal.finish()
     assert not terminal.transport.ended
     held.callback(True)
-    assert verbs(told(terminal)) == ["WELCOME", "STORED"]
+    assert verbs(got(terminal)) == ["WELCOME", "STORED"]
     assert terminal.transport.disconnecting
 
 
@@ -179,16 +179,16 @@ def test_a_stream_that_breaks_while_the_login_is_decided_leaves_nothing_behind(d
     terminal.send(hello("alice"))
     terminal.send(b"x" * 5_000)
     held.callback(True)
-    assert codes(told(terminal)) == ["code=frame"]
+    assert codes(got(terminal)) == ["code=frame"]
     assert daemon.env.find(ISignals).sessions == {}
 
 
 def test_a_second_login_keeps_only_the_channels_of_the_new_account(daemon):
     terminal, _ = talk(daemon, hello("alice") + publish("main") + publish("gold", "a-2"))
     terminal.send(wire.subscribe("main") + wire.subscribe("gold") + hello("bob"))
-    told(terminal)
+    got(terminal)
     talk(daemon, hello("alice") + publish("main", "c-1") + publish("gold", "c-2"))
-    assert [each.split("|")[1] for each in told(terminal)] == ["channel=gold"] * 2
+    assert [each.split("|")[1] for each in got(terminal)] == ["channel=gold"] * 2
 
 
 def test_a_password_is_not_taken_where_others_can_listen(build):
@@ -210,7 +210,7 @@ def test_a_password_is_taken_there_by_who_allows_it(build):
 def test_behind_a_balancer_loopback_is_not_private(daemon):
     terminal = daemon.dial("signals", "haproxy:tcp:1", **LOCAL)
     terminal.send(hello("alice"))
-    assert codes(told(terminal)) == ["code=login"]
+    assert codes(got(terminal)) == ["code=login"]
 
 
 def test_a_guesser_is_told_that_it_is_banned(daemon, log):
@@ -248,7 +248,7 @@ def test_a_dripping_hello_is_no_login(daemon, clock):
         terminal.send(bytes([byte]))
         clock.advance(1.0)
     assert terminal.reset
-    assert told(terminal) == []
+    assert got(terminal) == []
 
 
 def test_a_classic_follower_may_be_silent_for_ever(build, clock):
@@ -337,9 +337,9 @@ def test_a_session_that_gains_a_right_is_offered_what_was_refused_before(daemon)
     assert codes(said) == ["code=denied", "code=denied"]
     more = [*GRANTS["bob"], "publish:signals/gold", "follow:signals/oil"]
     daemon.change("bob", grants=more, password=HASH)
-    assert told(terminal) == ["CHANNELS|channels=gold,oil"]
+    assert got(terminal) == ["CHANNELS|channels=gold,oil"]
     terminal.send(wire.subscribe("oil") + publish("gold"))
-    assert [each for each in told(terminal) if "ERROR" in each] == []
+    assert [each for each in got(terminal) if "ERROR" in each] == []
     provider.hang_up()
 
 
@@ -348,9 +348,9 @@ def test_a_session_refused_to_follow_and_to_publish_is_offered_each(daemon):
     terminal, _ = talk(daemon, hello("bob") + wire.subscribe("oil") + publish("oil"))
     more = [*GRANTS["bob"], "follow:signals/oil"]
     daemon.change("bob", grants=more, password=HASH)
-    assert told(terminal) == ["CHANNELS|channels=oil"]
+    assert got(terminal) == ["CHANNELS|channels=oil"]
     daemon.change("bob", grants=[*more, "publish:signals/oil"], password=HASH)
-    assert told(terminal) == ["CHANNELS|channels=oil"]
+    assert got(terminal) == ["CHANNELS|channels=oil"]
     provider.hang_up()
 
 
@@ -358,7 +358,7 @@ def test_a_token_allows_no_more_when_its_account_may_more(daemon):
     terminal, said = talk(daemon, hello("bob", TOKEN) + publish("gold"))
     assert codes(said) == ["code=denied"]
     daemon.change("bob", grants=[*GRANTS["bob"], "publish", "follow"], password=HASH)
-    assert told(terminal) == []
+    assert got(terminal) == []
 
 
 def test_status_says_who_is_there(daemon):

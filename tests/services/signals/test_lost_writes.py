@@ -148,16 +148,16 @@ class Losses:
 
     def check(self, disk, case, share, torn, prefixes):
         """Lose the power at a share of the moments of a case, and at its end."""
-        chance, told = random.Random(0), Received()
+        chance, got = random.Random(0), Received()
         for number, moment in enumerate(replay(disk, case["trace"])):
-            told.learn(moment)
+            got.learn(moment)
             if chance.random() < share:
                 for files in disk.images(chance, torn, prefixes):
-                    self.compare(files, told, told.trouble, f"{case}, moment {number}")
+                    self.compare(files, got, got.trouble, f"{case}, moment {number}")
         for files in disk.images(chance, torn, prefixes):
-            self.compare(files, told, told.trouble, f"{case}, at its end")
+            self.compare(files, got, got.trouble, f"{case}, at its end")
 
-    def compare(self, files, told, may_be_refused, where):
+    def compare(self, files, got, may_be_refused, where):
         """Compare what a journal says with what the program was told."""
         found = self._look(files)
         if found.refusal:
@@ -165,13 +165,13 @@ class Losses:
             self.refusals.add(found.refusal)
             return
         for draft in self._drafts:
-            if draft.id in told.stored:
-                is_there(draft, told.stored[draft.id], found, where)
-        wrong = told.refused & found.seqs.keys()
+            if draft.id in got.stored:
+                is_there(draft, got.stored[draft.id], found, where)
+        wrong = got.refused & found.seqs.keys()
         assert not wrong, f"{where}: {wrong} were refused and are stored"
         for name, state in found.states.items():
             drafts = [draft for draft in self._drafts if draft.channel == name]
-            is_a_state_that_was(state, drafts, {**told.stored, **found.seqs}, where)
+            is_a_state_that_was(state, drafts, {**got.stored, **found.seqs}, where)
         if self._whole:
             last_commit_is_whole(self._batches, found, where)
 
@@ -197,8 +197,8 @@ def is_a_state_that_was(state, drafts, seqs, where):
     """The positions are those after all drafts that have a number, and no number is missing."""
     taken = sorted((draft for draft in drafts if draft.id in seqs), key=lambda d: seqs[d.id])
     assert [seqs[draft.id] for draft in taken] == list(range(1, state.seq + 1)), where
-    told, expected = volumes_of(state.positions), volumes_of(taken)
-    assert told == expected, f"{where}: this is no state that ever was"
+    got, expected = volumes_of(state.positions), volumes_of(taken)
+    assert got == expected, f"{where}: this is no state that ever was"
 
 
 def volumes_of(positions):
@@ -237,13 +237,13 @@ def test_so_does_a_file_of_many_small_pages(folder):
 
 def test_a_disk_that_lost_what_it_called_forced_is_found_out_by_the_heads(folder):
     (case,) = run(folder, [plain("work", LONG)])
-    disk, told, losses = Disk(case["folder"]), Received(), Losses(folder, "work", LONG)
+    disk, got, losses = Disk(case["folder"]), Received(), Losses(folder, "work", LONG)
     older = b""
     for moment in replay(disk, case["trace"]):
-        told.learn(moment)
+        got.learn(moment)
         if moment.note is not None:
             files = disk.image(Choice())
-            losses.compare({**files, LOG: older}, told, True, f"{case}, after {told.stored}")
+            losses.compare({**files, LOG: older}, got, True, f"{case}, after {got.stored}")
             older = files[LOG]
     assert any("it was at entry" in each for each in losses.refusals), losses.refusals
 

@@ -22,10 +22,10 @@ class Listener:
     """A follower that notes what it is told."""
 
     def __init__(self):
-        self.told = []
+        self.got = []
 
     def changed(self, change):
-        self.told.append(f"{change.symbol}|{change.volume}")
+        self.got.append(f"{change.symbol}|{change.volume}")
 
 
 class Harness:
@@ -71,16 +71,16 @@ def harness(tmp_path):
 
 def test_nothing_is_told_before_it_is_on_disk(harness):
     harness.submit("GBPUSD", "0.25")
-    assert harness.follower.told == []
+    assert harness.follower.got == []
     harness.disk.work()
-    assert harness.follower.told == ["GBPUSD|0.25"]
+    assert harness.follower.got == ["GBPUSD|0.25"]
 
 
 def test_changes_that_come_during_a_commit_are_told_in_their_order(harness):
     for symbol in "ABCDE":
         harness.submit(symbol, 1)
     harness.disk.work()
-    assert harness.follower.told == [f"{symbol}|1" for symbol in "ABCDE"]
+    assert harness.follower.got == [f"{symbol}|1" for symbol in "ABCDE"]
 
 
 def test_what_changes_nothing_is_no_entry(harness):
@@ -88,7 +88,7 @@ def test_what_changes_nothing_is_no_entry(harness):
     harness.submit("GBPUSD", "0.250")
     harness.disk.work()
     harness.submit("GBPUSD", "0.25")
-    assert harness.follower.told == ["GBPUSD|0.25"]
+    assert harness.follower.got == ["GBPUSD|0.25"]
     assert not harness.disk.calls
 
 
@@ -98,13 +98,13 @@ def test_going_back_to_a_volume_during_a_commit_is_a_change(harness):
     harness.submit("GBPUSD", 2)
     harness.submit("GBPUSD", 1)
     harness.disk.work()
-    assert harness.follower.told[-1] == "GBPUSD|1"
+    assert harness.follower.got[-1] == "GBPUSD|1"
 
 
 def test_a_symbol_that_nobody_knew_can_be_told_flat(harness):
     harness.submit("GBPUSD", 0)
     harness.disk.work()
-    assert harness.follower.told == ["GBPUSD|0"]
+    assert harness.follower.got == ["GBPUSD|0"]
 
 
 def test_the_next_daemon_finds_what_this_one_stored(tmp_path, harness):
@@ -117,7 +117,7 @@ def test_the_next_daemon_finds_what_this_one_stored(tmp_path, harness):
 def test_a_follower_hears_of_its_channel_alone(harness):
     harness.submit("XAUUSD", 1, channel="gold")
     harness.disk.work()
-    assert harness.follower.told == []
+    assert harness.follower.got == []
 
 
 def test_a_follower_that_fails_keeps_nothing_from_the_others(harness):
@@ -130,7 +130,7 @@ def test_a_follower_that_fails_keeps_nothing_from_the_others(harness):
     harness.signals.fanout.subscribe("main", harness.follower)
     harness.submit("GBPUSD", 1)
     harness.disk.work()
-    assert harness.follower.told == ["GBPUSD|1"]
+    assert harness.follower.got == ["GBPUSD|1"]
 
 
 def test_a_full_disk_keeps_the_last_volume_of_each_symbol_and_stores_it_later(harness):
@@ -140,13 +140,13 @@ def test_a_full_disk_keeps_the_last_volume_of_each_symbol_and_stores_it_later(ha
         harness.disk.work()
     harness.submit("EURUSD", 7)
     harness.disk.work()
-    assert harness.follower.told == []
+    assert harness.follower.got == []
     assert harness.signals.health()["healthy"] is False
     assert "disk is full" in harness.signals.health()["trouble"]
     harness.disk.full = False
     harness.clock.advance(harness.settings.retry)
     harness.disk.work()
-    assert harness.follower.told == ["GBPUSD|49", "EURUSD|7"]
+    assert harness.follower.got == ["GBPUSD|49", "EURUSD|7"]
     assert harness.signals.health()["healthy"] is True
 
 
@@ -205,12 +205,12 @@ def test_an_older_publisher_is_not_heard_on_a_symbol_of_a_newer_one(harness):
     harness.submit("GBPUSD", 2, newer)
     harness.submit("GBPUSD", 3)
     harness.disk.work()
-    assert harness.follower.told[-1] == "GBPUSD|2"
+    assert harness.follower.got[-1] == "GBPUSD|2"
     assert "newer publisher" in harness.refused.pop()
     harness.signals.leave(newer)
     harness.submit("GBPUSD", 4)
     harness.disk.work()
-    assert harness.follower.told[-1] == "GBPUSD|4"
+    assert harness.follower.got[-1] == "GBPUSD|4"
 
 
 def test_a_flood_of_symbols_is_refused_and_the_known_ones_go_on(tmp_path):
@@ -221,7 +221,7 @@ def test_a_flood_of_symbols_is_refused_and_the_known_ones_go_on(tmp_path):
     harness.submit("A", 2)
     harness.disk.work()
     assert "max_symbols" in harness.refused.pop()
-    assert harness.follower.told == ["A|1", "B|1", "A|2"]
+    assert harness.follower.got == ["A|1", "B|1", "A|2"]
 
 
 def test_a_flat_symbol_makes_room_once_it_is_forgotten(tmp_path):
@@ -330,7 +330,7 @@ def test_of_one_commit_paced_followers_are_told_the_last_of_each_symbol(harness)
     for volume in range(2, 100):
         harness.submit("B", volume)
     harness.disk.work()
-    assert harness.follower.told == ["A|1", "B|99"]
+    assert harness.follower.got == ["A|1", "B|99"]
 
 
 def test_without_pacing_every_change_of_a_commit_is_told(tmp_path):
@@ -338,7 +338,7 @@ def test_without_pacing_every_change_of_a_commit_is_told(tmp_path):
     for volume in range(1, 6):
         harness.submit("A", volume)
     harness.disk.work()
-    assert harness.follower.told == [f"A|{volume}" for volume in range(1, 6)]
+    assert harness.follower.got == [f"A|{volume}" for volume in range(1, 6)]
 
 
 def test_many_deliveries_are_spread_over_turns_and_lose_nothing(tmp_path):
@@ -349,9 +349,9 @@ def test_many_deliveries_are_spread_over_turns_and_lose_nothing(tmp_path):
     for volume in range(1, 4):
         harness.submit("A", volume)
     harness.disk.work()
-    assert harness.follower.told == ["A|1"]
+    assert harness.follower.got == ["A|1"]
     harness.clock.advance(0)
-    assert followers[-1].told == harness.follower.told == ["A|1", "A|2", "A|3"]
+    assert followers[-1].got == harness.follower.got == ["A|1", "A|2", "A|3"]
 
 
 def test_a_full_channel_makes_room_by_forgetting_what_is_flat_for_long(tmp_path):

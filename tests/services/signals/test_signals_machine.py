@@ -220,7 +220,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         if len(self.truth.known) <= self.rules.limits.symbols:
             self.classic.connect()
             self.settle(60)
-            assert self.classic.told.keys() >= set(self.remembered())
+            assert self.classic.got.keys() >= set(self.remembered())
 
     def check_that_nothing_is_left(self):
         assert not self.server.signals.sessions

@@ -225,8 +225,8 @@ def test_the_longest_signal_fits(text):
 
 def test_as_many_channels_are_named_as_there_are():
     names = {f"{each:032}" for each in range(250)}
-    told = FrameDecoder(MAX_FRAME, MAX_FRAME).feed(wire.channels(names))
-    assert {name for each in told for name in read_answer(parse(each)).channels} == names
+    got = FrameDecoder(MAX_FRAME, MAX_FRAME).feed(wire.channels(names))
+    assert {name for each in got for name in read_answer(parse(each)).channels} == names
 
 
 def test_the_longest_error_fits_and_is_cut():
@@ -235,9 +235,9 @@ def test_the_longest_error_fits_and_is_cut():
 
 def test_a_heartbeat_leaves_out_the_channels_that_do_not_fit():
     seqs = {f"{each:032}": 2**63 - 1 for each in range(100)}
-    told = heard(messages.heartbeat(2**63 - 1, seqs=wire.join_seqs(seqs))).seqs
-    assert len(told) >= 70
-    assert told.items() <= seqs.items()
+    got = heard(messages.heartbeat(2**63 - 1, seqs=wire.join_seqs(seqs))).seqs
+    assert len(got) >= 70
+    assert got.items() <= seqs.items()
 
 
 @pytest.mark.parametrize(

@@ -217,13 +217,13 @@ class Accounts(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_unaccounted_for(self):
-        told = self.harness.health
+        got = self.harness.health
         ways_out = ("stored", "waiting", "dropped", "refused", "repeated")
-        assert told["received"] == sum(told[way] for way in ways_out)
-        assert told["waiting"] == self.waiting
-        assert told["stored"] == self.flushed - self.before
+        assert got["received"] == sum(got[way] for way in ways_out)
+        assert got["waiting"] == self.waiting
+        assert got["stored"] == self.flushed - self.before
         for way in ("dropped", "refused", "repeated"):
-            assert told[way] == self.given[way]
+            assert got[way] == self.given[way]
 
     @invariant()
     def the_disk_holds_the_first_of_what_was_taken_in_order(self):

@@ -115,7 +115,7 @@ def test_a_subscription_adds_to_the_one_before(feed):
 
 
 @pytest.mark.parametrize(
-    ("asked", "given_up", "told"),
+    ("asked", "given_up", "got"),
     [
         ([EURUSD, GBPUSD], [EURUSD], ["GBPUSD 1.4 9"]),
         ([EURUSD, GBPUSD], [EURUSD, EURUSD], ["GBPUSD 1.4 9"]),
@@ -125,11 +125,11 @@ def test_a_subscription_adds_to_the_one_before(feed):
         ([EURUSD, EVERYTHING], [EURUSD], ["EURUSD 1.2 9", "GBPUSD 1.4 9"]),
     ],
 )
-def test_unsubscribing_from_a_symbol_leaves_the_others(feed, asked, given_up, told):
+def test_unsubscribing_from_a_symbol_leaves_the_others(feed, asked, given_up, got):
     notes = subscribed(feed, *asked)
     feed.unsubscribe(notes, given_up)
     feed.publish([(EURUSD, b"1.2"), (GBPUSD, b"1.4")], 9)
-    assert notes.lines == told
+    assert notes.lines == got
 
 
 def test_a_symbol_can_be_subscribed_again_after_unsubscribing(feed):

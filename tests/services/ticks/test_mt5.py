@@ -92,9 +92,9 @@ EXPONENTS = st.from_regex(r"\A-?[0-9]{1,3}(\.[0-9]{1,2})?[eE]-?[0-6]\Z")
 @given(bid=EXPONENTS, ask=st.one_of(st.just("-"), EXPONENTS))
 def test_a_number_with_an_exponent_comes_back_as_the_same_number(bid, ask):
     row = format_row(TIME, f"{bid} {ask} - - {TIME} 6".encode())
-    told = [each for each in row.decode().split("\t")[2:4] if each]
-    assert [Decimal(each) for each in told] == [Decimal(each) for each in (bid, ask) if each != "-"]
-    assert not any("e" in each.lower() for each in told)
+    got = [each for each in row.decode().split("\t")[2:4] if each]
+    assert [Decimal(each) for each in got] == [Decimal(each) for each in (bid, ask) if each != "-"]
+    assert not any("e" in each.lower() for each in got)
 
 
 def test_a_generated_day_is_given_back_byte_for_byte(read):

@@ -45,7 +45,7 @@ def put(store, *ticks, received=NOON, symbol=EURUSD):
     store.commit(Commit(blocks=list(series.pack())))
 
 
-def told(store, start=None, stop=None):
+def got(store, start=None, stop=None):
     found = TickReader(store.path).ticks(EURUSD, start, stop)
     return [each.rest for each in found]
 
@@ -86,7 +86,7 @@ def test_ticks_come_in_the_order_of_their_times_and_equal_ones_in_that_of_arriva
             rest for time, rest in sorted(model, key=lambda row: row[0]) if low <= time < high
         ]
         edges = [None if edge is None else NOON + edge for edge in (start, stop)]
-        assert told(store, *edges) == expected
+        assert got(store, *edges) == expected
         store.close()
 
 
@@ -146,7 +146,7 @@ def test_a_tick_is_told_with_who_sent_it_and_when(env_with, tmp_path):
 
 def test_a_symbol_that_never_came_has_no_ticks(store):
     put(store, tick(), symbol=b"GBPUSD")
-    assert told(store) == []
+    assert got(store) == []
 
 
 # What is read, and when
@@ -170,7 +170,7 @@ def test_blocks_outside_the_times_that_are_asked_for_are_not_opened(store, start
         if outside:
             damage(store, number)
     edges = [None if edge is None else NOON + edge for edge in (start, stop)]
-    assert {tick(10), tick(19)} <= set(told(store, *edges))
+    assert {tick(10), tick(19)} <= set(got(store, *edges))
 
 
 def test_what_is_stored_while_somebody_reads_is_left_for_the_next_reader(store, monkeypatch):
@@ -182,7 +182,7 @@ def test_what_is_stored_while_somebody_reads_is_left_for_the_next_reader(store, 
     put(store, tick(1))
     put(store, tick(3))
     assert seen + [each.rest for each in reading] == [tick(0), tick(2)]
-    assert told(store) == [tick(0), tick(1), tick(2), tick(3)]
+    assert got(store) == [tick(0), tick(1), tick(2), tick(3)]
 
 
 def test_what_a_daemon_takes_while_somebody_reads_is_left_for_the_next_reader(
@@ -231,7 +231,7 @@ def test_a_damaged_block_is_named_with_its_file(store):
     put(store, tick(1))
     damage(store, 2)
     with pytest.raises(JournalError) as raised:
-        told(store)
+        got(store)
     assert f"Block 2 of {store.path}" in str(raised.value)
 
 
@@ -259,7 +259,7 @@ def test_a_reader_changes_nothing(store):
     put(store, tick(0))
     store.close()
     before = store.path.read_bytes()
-    told(store)
+    got(store)
     TickReader(store.path).report()
     assert store.path.read_bytes() == before
 

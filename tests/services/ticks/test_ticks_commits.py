@@ -654,13 +654,13 @@ def test_what_was_taken_beyond_what_was_stored_is_lost_and_told_once(
 
 
 def test_losses_of_several_kills_are_told_one_by_one_and_add_up(store, path, load, tally):
-    told = []
+    got = []
     for taken, kept in ((8, 5), (3, 3), (4, 1), (2, 0)):
         tally.set(tally.value + taken)
         if kept:
             store.commit(commit_of(b"EURUSD", *[b"1.1"] * kept))
-        told.append(load().lost)
-    assert told == [3, 0, 3, 2]
+        got.append(load().lost)
+    assert got == [3, 0, 3, 2]
     totals = dict(ask(path, "SELECT name, value FROM total"))
     assert totals == {"stored": 9, "lost": 8}
     assert tally.value == 17

@@ -504,8 +504,8 @@ def test_separators_may_be_mixed_and_cut_at_two_points(first, second):
 )
 def test_a_told_tick_has_all_fields_and_ends_in_what_was_skipped(values, received, skipped):
     line = wire.encode_tick(b"EURUSD", b" ".join(values), received, skipped)
-    verb, symbol, *told = line.removesuffix(b"\r\n").split(b" ")
+    verb, symbol, *got = line.removesuffix(b"\r\n").split(b" ")
     assert (verb, symbol) == (b"TICK:", b"EURUSD")
-    assert told[:6] == values + [b"-"] * (6 - len(values))
-    assert told[6:] == [b"%d" % received] + ([b"~%d" % skipped] if skipped else [])
+    assert got[:6] == values + [b"-"] * (6 - len(values))
+    assert got[6:] == [b"%d" % received] + ([b"~%d" % skipped] if skipped else [])
     assert line.endswith(b"\r\n")

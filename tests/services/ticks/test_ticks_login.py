@@ -68,9 +68,9 @@ def test_an_account_reads_the_symbols_that_it_may_and_a_star_is_all_of_those(bui
     assert daemon.say(reader, BOB + b"SUBSCRIBE: GBPUSD\n").endswith(b"'GBPUSD'\r\n")
     assert daemon.say(reader, b"SUBSCRIBE: *\n") == b"OK: SUBSCRIBED *\r\n"
     daemon.ask("ticks", b"GBPUSD 1.3\nEURUSD 1.1\n")
-    told = reader.received()
-    assert told.startswith(b"TICK: EURUSD 1.1 ")
-    assert b"GBPUSD" not in told
+    got = reader.received()
+    assert got.startswith(b"TICK: EURUSD 1.1 ")
+    assert b"GBPUSD" not in got
 
 
 def test_a_wrong_login_is_told_and_may_be_said_anew_until_there_were_too_many(daemon, clock):

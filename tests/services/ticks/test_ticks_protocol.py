@@ -654,8 +654,8 @@ def test_a_symbol_may_be_asked_for_in_any_spelling(serve):
     asked = b"SUBSCRIBE: EURUSD.\xa3 %5BNQ100%5D\n"
     assert server.say(reader, asked) == "OK: SUBSCRIBED EURUSD.£ [NQ100]\r\n".encode()
     server.ask(b"EURUSD.%C2%A3 1\n[NQ100] 2\n")
-    told = reader.received().decode()
-    assert [line.split()[1] for line in told.splitlines()] == ["EURUSD.£", "[NQ100]"]
+    got = reader.received().decode()
+    assert [line.split()[1] for line in got.splitlines()] == ["EURUSD.£", "[NQ100]"]
     answer = server.say(reader, "UNSUBSCRIBE: EURUSD.£\n".encode())
     assert answer == "OK: UNSUBSCRIBED EURUSD.£\r\n".encode()
 

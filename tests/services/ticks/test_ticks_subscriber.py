@@ -110,7 +110,7 @@ def flood(server, sender, ticks):
     return Counter(symbols[at % 3] for at in range(ticks))
 
 
-def told(data):
+def got(data):
     """Return how many ticks of each symbol were told or named as skipped, and the last told."""
     counted, last = Counter(), {}
     assert TOLD.sub(b"", data) == b""
@@ -134,7 +134,7 @@ def test_a_subscriber_that_is_behind_is_told_the_newest_and_how_many_were_skippe
     clock.advance(0)
     behind = reader.received()
     assert len(behind.splitlines()) == 3
-    assert told(before + behind) == (sent, {b"EURUSD": 5997, b"GBPUSD": 5998, b"XAUUSD": 5999})
+    assert got(before + behind) == (sent, {b"EURUSD": 5997, b"GBPUSD": 5998, b"XAUUSD": 5999})
 
 
 def test_a_subscriber_that_caught_up_is_told_every_tick_again(serve, clock):
@@ -150,7 +150,7 @@ def test_a_subscriber_that_caught_up_is_told_every_tick_again(serve, clock):
     sent = flood(server, sender, 100)
     line = reader.received()
     assert b"~" not in line
-    assert told(line)[0] == sent
+    assert got(line)[0] == sent
 
 
 def test_one_that_is_behind_costs_the_others_nothing(serve):
@@ -161,7 +161,7 @@ def test_one_that_is_behind_costs_the_others_nothing(serve):
     stuck.transport.stalled = True
     sent = flood(server, sender, 6_000)
     data = reading.received()
-    assert told(data)[0] == sent
+    assert got(data)[0] == sent
 
 
 @pytest.mark.parametrize("at", [0, 1, 30, 59, 59.5])

@@ -295,8 +295,8 @@ def test_what_is_refused_after_the_client_has_left_is_logged_in_one_line(serve, 
     terminal.send(request("PUT", "/templates/A/H1", TEMPLATE))
     terminal.hang_up()
     stores.errback(error)
-    told = [event for event in log if event["log_namespace"].startswith("mtnet")]
-    assert (len(log), len(told), terminal.received()) == (1, 1, b"")
+    got = [event for event in log if event["log_namespace"].startswith("mtnet")]
+    assert (len(log), len(got), terminal.received()) == (1, 1, b"")
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])

@@ -53,12 +53,12 @@ class ClassicFollower:
         self._stopped = False
 
     def start(self) -> None:
-        """Tell the positions of the channel, and each change from now on."""
+        """Send the positions of the channel, and each change from now on."""
         self._signals.fanout.subscribe(self._channel, self)
         self._pump()
 
     def stop(self) -> bool:
-        """Tell nothing more; return whether all that was told has left the process."""
+        """Send nothing more; return whether all that was sent has left the process."""
         idle = self._output.ready
         self._stopped = True
         self._signals.fanout.unsubscribe(self._channel, self)

@@ -23,18 +23,18 @@ from mtnet.services.signals.model import FLAT
 from mtnet.services.signals.settings import SignalSettings
 
 SHARE = 3
-"""While the greeting or the repeat cycle wait, each third frame is theirs: 40 positions are told
+"""While the greeting or the repeat cycle wait, each third frame is theirs: 40 positions are sent
 within 5 minutes, and a close waits for one frame of theirs."""
 OLD_SHARE = 8 * SHARE
 """While anything else waits, one frame of so many is for an old close, that is each eighth of the
 shared ones: most followers did not miss it, and the repeat cycle of 40 takes 7 minutes."""
 OLD_BATCH = 8
-"""Old closes that are told before they are told again, so that the two tellings are apart."""
+"""Old closes that are sent before they are sent again, so that the two frames are apart."""
 OLD_AGAIN = 10.0
-"""Seconds between the two tellings at least: the client may stall for 3 of them."""
+"""Seconds between the two frames at least: the client may stall for 3 of them."""
 MOST_KEPT = 64
-"""Closes of a greeting that wait for their next telling, and closes that a repeat cycle knows it
-has told: 4,096 of them would cost each follower 600 kB. More are told once more by the cycle."""
+"""Closes of a greeting that wait to be sent again, and closes that a repeat cycle knows it has
+sent: 4,096 of them would cost each follower 600 kB. The cycle sends more than that once more."""
 
 Choice = tuple[str, Decimal] | None
 """What the next frame says; None = nothing."""
@@ -44,7 +44,7 @@ Rank = tuple[bool, float, str]
 
 class SharedState:
     """
-    The positions of one channel in the orders in which its classic followers are told them.
+    The positions of one channel in the orders in which its classic followers are sent them.
 
     Each order is made once for all of them: 4,096 closes would cost each follower 32 kB.
 
@@ -66,7 +66,7 @@ class SharedState:
         self._cycle: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     def opened(self) -> tuple[Position, ...]:
-        """Return what is open, the last change first; a follower that comes is told this."""
+        """Return what is open, the last change first; a new follower is sent this."""
         channel = self._channel
         if self._version != (channel.epoch, channel.seq):
             self._version = channel.epoch, channel.seq
@@ -80,7 +80,7 @@ class SharedState:
         Return the last close before change `number` of the channel.
 
         Closes that came after the last call of `opened` are unknown here: who came before them
-        is told them as changes. What has changed since is returned all the same.
+        is sent them as changes. What has changed since is returned all the same.
         """
         at = bisect_right(self._closed, -number, key=lambda position: -position.number)
         return self._closed[at] if at < len(self._closed) else None
@@ -113,7 +113,7 @@ class ClassicQueue:
         when: the time at which the follower came.
 
     Attributes:
-        next_frame: before this time nothing is told.
+        next_frame: before this time nothing is sent.
     """
 
     __slots__ = (
@@ -188,7 +188,7 @@ class ClassicQueue:
     # Changes
 
     def _take_change(self, when: float, moment: int) -> Choice:
-        """Take what was never told: fresh closes, those of the greeting, then all others."""
+        """Take what was never sent: fresh closes, those of the greeting, then all others."""
         first: Rank | None = None
         for symbol, change in self._changes.items():
             if not change.sent:
@@ -216,7 +216,7 @@ class ClassicQueue:
         return None
 
     def _take_again(self, when: float, moment: int) -> Choice:
-        """Take a change that was told, and may have been missed."""
+        """Take a change that was sent, and may have been missed."""
         first: Rank | None = None
         for symbol, change in self._changes.items():
             if change.sent and change.due <= when:
@@ -228,7 +228,7 @@ class ClassicQueue:
         return first[2], self._changes[first[2]].volume
 
     def _settle(self, symbol: str, when: float) -> None:
-        """Count a telling of a symbol, whatever it was told for."""
+        """Count a frame of a symbol, whatever it was sent for."""
         change, again = self._changes.get(symbol), (0.0, *self._settings.resend_after)
         if change is None or change.due > when:
             return
@@ -257,7 +257,7 @@ class ClassicQueue:
             if self._greeted == len(self._greeting):
                 self._greeting = ()
             change = self._changes.get(position.symbol)
-            # What changed since is told as a change, and here if that still waits.
+            # What changed since is sent as a change, and here if that still waits.
             if self._stands(position) or (change is not None and not change.sent):
                 chosen = self._position(position.symbol)
                 if chosen is not None:
@@ -312,11 +312,11 @@ def is_recent(position: Position, moment: int, seconds: float) -> bool:
 
 class _Change(Struct):
     """
-    A change that waits to be told, or to be told again.
+    A change that waits to be sent, or to be sent again.
 
     Attributes:
-        before: the volume that the follower was told last, as far as is known.
-        due: when it may be told.
+        before: the volume that the follower was sent last, as far as is known.
+        due: when it may be sent.
         urgent: whether lots are closed: such a change goes first.
         sent: how often it was sent already.
     """
@@ -333,8 +333,8 @@ class _Cycle(Struct):
     Position of a follower in its repeat cycle.
 
     Attributes:
-        last: the symbol that was told last; empty = none of this part yet.
-        closed: those that were told as closed; some may be open again.
+        last: the symbol that was sent last; empty = none of this part yet.
+        closed: those that were sent as closed; some may be open again.
         opened: whether that part is over.
     """
 
@@ -343,7 +343,7 @@ class _Cycle(Struct):
     opened: bool = False
 
     def next(self, parts: tuple[tuple[str, ...], tuple[str, ...]]) -> str | None:
-        """Return the next symbol of what is closed and what is open; None = all are told."""
+        """Return the next symbol of what is closed and what is open; None = all are sent."""
         names = parts[self.opened]
         at = bisect_right(names, self.last)
         while at < len(names) and names[at] in self.closed:
@@ -365,10 +365,10 @@ class _OldCloses(Struct):
 
     Attributes:
         begin: the number of the change before which the batch begins.
-        at: the number of the one that was told last.
-        count: how many of the batch were told.
-        again: whether the batch was told once.
-        due: when the next one may be told.
+        at: the number of the one that was sent last.
+        count: how many of the batch were sent.
+        again: whether the batch was sent once.
+        due: when the next one may be sent.
     """
 
     begin: float
@@ -378,7 +378,7 @@ class _OldCloses(Struct):
     due: float = 0.0
 
     def advance(self, chosen: Position | None, when: float) -> bool:
-        """Go behind what is told; None = there are no more. Return False when all is told."""
+        """Go behind what was sent; None = there are no more. Return False when all was sent."""
         if chosen is not None:
             self.at, self.count = chosen.number, self.count + 1
         if chosen is not None and self.count < OLD_BATCH:
