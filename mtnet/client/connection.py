@@ -15,8 +15,9 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtnet.client.core.address import Address
 from mtnet.client.core.driver import Core, Driver
-from mtnet.client.core.framing import FrameFraming
+from mtnet.client.core.websocket import session_framing
 from mtnet.client.failures import monotonic, sentence, why
 from mtnet.client.login import clear_peer
 from mtnet.net.keepalive import configure_keepalive
@@ -33,7 +34,7 @@ class Runner(Generic[E]):
     Args:
         clock: the reactor.
         handle: takes each event; an exception of it ends the connection.
-        framing: makes the codec of a connection.
+        framing: makes the codec of a connection; of one over WebSocket it is given the address.
 
     Attributes:
         service: connects, and connects again.
@@ -45,7 +46,7 @@ class Runner(Generic[E]):
         core: Core[E],
         clock: Any,
         handle: Callable[[E], object],
-        framing: Callable[[], Any] = FrameFraming,
+        framing: Callable[[Address | None], Any] = session_framing,
     ) -> None:
         self._driver = Driver(core, _Clock(clock), handle)
         self.service: ClientService = stay_connected(
@@ -95,12 +96,17 @@ class _Connection(Protocol):
 
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, driver: Driver[Any], framing: Any) -> None:
+    def __init__(self, driver: Driver[Any], framing: Callable[[Address | None], Any]) -> None:
         self._driver, self._framing = driver, framing
+        self._address: Address | None = None
+
+    def use_websocket(self, address: Address) -> None:
+        """Speak WebSocket; called before the connection is made."""
+        self._address = address
 
     def connectionMade(self) -> None:
         configure_keepalive(self.transport)
-        self._driver.connected(self, self._framing, clear_peer(self.transport))
+        self._driver.connected(self, self._framing(self._address), clear_peer(self.transport))
 
     def dataReceived(self, data: bytes) -> None:
         self._driver.received(data)
@@ -120,11 +126,11 @@ class _Connection(Protocol):
 class _Factory(Factory):
     noisy = False
 
-    def __init__(self, driver: Driver[Any], framing: Callable[[], Any]) -> None:
+    def __init__(self, driver: Driver[Any], framing: Callable[[Address | None], Any]) -> None:
         self._driver, self._framing = driver, framing
 
     def buildProtocol(self, addr: object) -> _Connection:
-        return _Connection(self._driver, self._framing())
+        return _Connection(self._driver, self._framing)
 
 
 @implementer(IStreamClientEndpoint)

@@ -5,8 +5,11 @@ Server addresses as text: what Twisted knows, and those of `mtnet.client.core.ad
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, clientFromString
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from zope.interface import implementer
 
 from mtnet.client.core.address import Address, read_address
 from mtnet.client.tls import SecureEndpoint
@@ -19,10 +22,10 @@ def server_from_string(reactor: Any, text: str, ca: Path | None = None) -> IStre
     Return the endpoint of a server.
 
     Args:
-        text: a Twisted client string, or `secure:HOST:PORT` with `name=`, `ca=`, `certificate=`
-            and `key=`; within a value `:` is written as `\\:`.
-        ca: a PEM file of the authorities that are trusted, for `secure:` alone; None = those
-            that the machine trusts.
+        text: a Twisted client string; `secure:HOST:PORT` with `name=`, `ca=`, `certificate=`
+            and `key=`, where `:` within a value is written as `\\:`; or `ws://` or `wss://`.
+        ca: a PEM file of the authorities that are trusted, for `secure:` and `wss:` alone; None =
+            those that the machine trusts.
 
     Raises:
         ClientError: `text` is invalid, or would not verify the name of the server.
@@ -30,6 +33,10 @@ def server_from_string(reactor: Any, text: str, ca: Path | None = None) -> IStre
     """
     if text.startswith("secure:"):
         return _secure(reactor, read_address(text, ca))
+    if text[:5].lower() in ("ws://", "wss:/"):
+        address = read_address(text, ca)
+        plain = HostnameEndpoint(reactor, address.host, address.port)
+        return WebSocketEndpoint(_secure(reactor, address) if address.secure else plain, address)
     if ca is not None:
         raise ClientError(
             f"Invalid endpoint {text!r}: an authority needs TLS, as in secure:fx.example:8081."
@@ -46,6 +53,46 @@ def server_from_string(reactor: Any, text: str, ca: Path | None = None) -> IStre
             f"Invalid endpoint {text!r}: expected one such as tcp:127.0.0.1:8081 or "
             f"secure:fx.example:8081 ({error})."
         ) from error
+
+
+@implementer(IStreamClientEndpoint)
+class WebSocketEndpoint:
+    """
+    An endpoint of a WebSocket, for `Follower`, `Publisher` and `subscribe`.
+
+    Args:
+        below: the endpoint of the TCP or TLS connection.
+    """
+
+    def __init__(self, below: IStreamClientEndpoint, address: Address) -> None:
+        self._below, self._address = below, address
+
+    def connect(self, factory: IProtocolFactory) -> "Deferred[IProtocol]":
+        """Connect, or fail with `ClientError`: not every client speaks WebSocket."""
+        return self._below.connect(_WebSocketFactory(factory, self._address))
+
+
+class _WebSocketFactory(Factory):
+    """Builds what another factory builds, and tells it that it speaks WebSocket."""
+
+    noisy = False
+
+    def __init__(self, inner: IProtocolFactory, address: Address) -> None:
+        self._inner, self._address = inner, address
+
+    def doStart(self) -> None:
+        self._inner.doStart()
+
+    def doStop(self) -> None:
+        self._inner.doStop()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        protocol = self._inner.buildProtocol(addr)
+        use_websocket = getattr(protocol, "use_websocket", None)
+        if protocol is None or use_websocket is None:
+            raise ClientError(f"{self._address.text}: this client speaks no WebSocket.")
+        use_websocket(self._address)
+        return protocol
 
 
 def _secure(reactor: Any, address: Address) -> IStreamClientEndpoint:

@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from mtnet.callbacks import noop
 from mtnet.client.connection import Runner
 from mtnet.client.core.events import Connected, LeftOut, Lost, Refused, Unreachable
-from mtnet.client.core.lines import LineFraming
 from mtnet.client.core.ticks import Tick, TickCore, TickEvent
+from mtnet.client.core.websocket import tick_framing
 from mtnet.client.failures import log
 from mtnet.client.login import Login
 
@@ -57,7 +57,7 @@ def subscribe(
     def handle(event: TickEvent) -> None:
         callbacks[type(event)](event)
 
-    return Runner(endpoint, TickCore(symbols, login), clock, handle, LineFraming).service
+    return Runner(endpoint, TickCore(symbols, login), clock, handle, tick_framing).service
 
 
 def _log_left_out(left_out: LeftOut) -> None:

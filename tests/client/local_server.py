@@ -3,7 +3,10 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+from fakes.websockets import WebSocketEnd
+
 from mtnet.services.signals.wire import read_request
+from mtnet.session import json
 from mtnet.session.grammar import FrameDecoder, parse
 
 
@@ -35,6 +38,42 @@ class LineSession(Session):
             self.local.server.takes(self, line)
 
 
+class SocketSession(Session):
+    """One WebSocket, of JSON or of lines as the client asks."""
+
+    def __init__(self, local):
+        super().__init__(local)
+        self.end = WebSocketEnd()
+
+    def data_received(self, data):
+        messages = self.end.feed(data)
+        self.flush()
+        for text in messages:
+            self.local.heard += text.encode()
+            self.local.server.takes(self, self.read(text))
+
+    def read(self, text):
+        return read_request(json.parse(text.encode()))
+
+    def say(self, *frames):
+        for message in json.transcode(b"".join(frames)):
+            self.end.text(message.decode())
+        self.flush()
+
+    def flush(self):
+        if not self.transport.is_closing():
+            self.transport.write(self.end.take_output())
+
+
+class SocketLineSession(SocketSession):
+    def read(self, text):
+        return text.strip().encode()
+
+    def say(self, *lines):
+        self.end.text(b"".join(lines).decode())
+        self.flush()
+
+
 class LocalServer:
     """
     The port.
@@ -52,6 +91,8 @@ class LocalServer:
 
     @property
     def address(self):
+        if issubclass(self.kind, SocketSession):
+            return f"ws://127.0.0.1:{self.port}/ws"
         return f"tcp:127.0.0.1:{self.port}"
 
     async def open(self):

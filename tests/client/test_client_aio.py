@@ -5,7 +5,7 @@ import logging
 from functools import wraps
 
 import pytest
-from local_server import LineSession, serving, until
+from local_server import LineSession, SocketLineSession, SocketSession, serving, until
 from publishing import FakeServer
 
 from mtnet.client import aio, sync
@@ -434,6 +434,37 @@ async def test_a_login_that_ticks_refuse_ends_the_loop():
     async with serving(TickPort(), LineSession) as local:
         with pytest.raises(RefusedError, match="not known"):
             await anext(aio.ticks(local.address, login=Login("joe", "canary")))
+
+
+# WebSockets
+
+
+@asynchronous
+async def test_signals_are_followed_and_published_over_a_websocket(tmp_path):
+    state = tmp_path / "main.state"
+    async with serving(Journal(A="1"), SocketSession) as local:
+        async with aio.follow(local.address, state=state) as entries:
+            assert await take(entries, 1) == ["A 1"]
+            assert await aio.publish(local.address, "B", "0.25", comment="a|b") == 2
+            assert await take(entries, 1) == ["B 0.25"]
+            local.cut()
+            local.server.enter("C", "3")
+            assert await take(entries, 1) == ["C 3"]
+            assert local.server.asked[-1] == (local.server.epoch, 2)
+        await until(lambda: local.sessions[-1].end.closes == [1001])
+        async with aio.Publisher(local.address) as publisher:
+            assert await publisher.publish("D", "1") == 4
+
+
+@asynchronous
+async def test_ticks_come_over_a_websocket():
+    async with (
+        serving(TickPort(), SocketLineSession) as local,
+        aio.ticks(local.address, ["EURUSD"]) as stream,
+    ):
+        assert (await anext(stream)).bid == "1.1"
+        local.server.say("1.2")
+        assert (await anext(stream)).bid == "1.2"
 
 
 # Scripts

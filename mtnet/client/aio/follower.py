@@ -14,11 +14,11 @@ from mtnet.client.aio.runner import Runner
 from mtnet.client.core.address import read_address
 from mtnet.client.core.events import FollowerEvent, Refused, State, Synced
 from mtnet.client.core.follower import FollowerCore
-from mtnet.client.core.framing import FrameFraming
 from mtnet.client.core.handover import Handover, Kept
 from mtnet.client.core.login import Login
 from mtnet.client.core.replica import ChannelCopy, Key, Replica
 from mtnet.client.core.session import Session
+from mtnet.client.core.websocket import session_framing
 from mtnet.errors import ClientError, RefusedError
 from mtnet.services.signals import values
 from mtnet.services.signals.wire import Ack, Entry, Signal
@@ -186,13 +186,14 @@ class Follower:
         """Disconnect; a loop that waits for an entry ends."""
         self._on_event = noop
         if self._runner is not None:
+            self._core.stop()
             await self._runner.stop()
             self._news.set()
 
     def _start(self) -> None:
         if self._runner is None:
             self._runner = Runner(
-                self._address, self._core, FrameFraming, self._handle, self._retry
+                self._address, self._core, session_framing, self._handle, self._retry
             )
             self._runner.ended.add_done_callback(lambda _: self._news.set())
             for event in self._released:

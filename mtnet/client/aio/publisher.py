@@ -11,11 +11,11 @@ from mtnet.client.aio.logs import log_event
 from mtnet.client.aio.runner import Runner
 from mtnet.client.core.address import read_address
 from mtnet.client.core.events import Failed, PublisherEvent, Stored
-from mtnet.client.core.framing import FrameFraming
 from mtnet.client.core.login import Login
 from mtnet.client.core.publisher import PublisherCore
 from mtnet.client.core.reconciler import Positions, Reconciler
 from mtnet.client.core.session import Session
+from mtnet.client.core.websocket import session_framing
 from mtnet.errors import ClientError
 from mtnet.services.signals import values
 
@@ -124,7 +124,7 @@ class Publisher:
     def _start(self) -> Runner[PublisherEvent]:
         if self._runner is None:
             self._runner = Runner(
-                self._address, self._core, FrameFraming, self._handle, self._retry
+                self._address, self._core, session_framing, self._handle, self._retry
             )
             self._runner.ended.add_done_callback(self._ended)
         return self._runner

@@ -22,7 +22,7 @@ class Runner(Generic[E]):
     Reconnecting client of asyncio: runs a core over one connection after the other.
 
     Args:
-        framing: makes the codec of a new connection.
+        framing: makes the codec of a new connection to a server.
         handle: takes each event; an exception of it ends the runner.
         retry: whether to connect again.
     """
@@ -31,7 +31,7 @@ class Runner(Generic[E]):
         self,
         address: Address,
         core: Core[E],
-        framing: Callable[[], Any],
+        framing: Callable[[Address], Any],
         handle: Callable[[E], object],
         retry: bool = True,
     ) -> None:
@@ -86,7 +86,7 @@ class Runner(Generic[E]):
         address = self._address
         async with asyncio.timeout(CONNECT_TIMEOUT):
             _, connection = await self._loop.create_connection(
-                lambda: _Connection(self._driver, self._framing(), secure is not None),
+                lambda: _Connection(self._driver, self._framing(address), secure is not None),
                 address.host,
                 address.port,
                 ssl=secure,

@@ -11,9 +11,9 @@ from mtnet.client.aio.logs import log_event
 from mtnet.client.aio.runner import Runner
 from mtnet.client.core.address import read_address
 from mtnet.client.core.events import Refused
-from mtnet.client.core.lines import LineFraming
 from mtnet.client.core.login import Login
 from mtnet.client.core.ticks import Tick, TickCore, TickEvent
+from mtnet.client.core.websocket import tick_framing
 from mtnet.errors import RefusedError
 
 MOST_WAITING = 1_000
@@ -80,12 +80,15 @@ class TickStream:
         """Disconnect; a loop that waits for a tick ends."""
         self._on_event = noop
         if self._runner is not None:
+            self._core.stop()
             await self._runner.stop()
             self._news.set()
 
     def _start(self) -> Runner[TickEvent]:
         if self._runner is None:
-            self._runner = Runner(self._address, self._core, LineFraming, self._handle, self._retry)
+            self._runner = Runner(
+                self._address, self._core, tick_framing, self._handle, self._retry
+            )
             self._runner.ended.add_done_callback(lambda _: self._news.set())
         return self._runner
 

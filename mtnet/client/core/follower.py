@@ -100,8 +100,9 @@ class FollowerCore:
         return (Unreachable(text),) if first else ()
 
     def stop(self) -> None:
-        """Ask for nothing more."""
+        """Ask for nothing more, and leave."""
         self._subscription.end()
+        self.session.leave()
 
     @property
     def deadline(self) -> float | None:

@@ -40,7 +40,7 @@ class Framing(Protocol):
         Yield what `data` completes; run it to its end.
 
         Raises:
-            FrameError: nothing more can be read.
+            FrameError, ClientError: nothing more can be read.
         """
 
     def send(self, frame: bytes) -> None:

@@ -5,12 +5,34 @@ Pure.
 """
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from mtnet.backoff import backoff
 from mtnet.errors import FrameError
 
 MAX_LINE = 16_384
 """Bytes of a line from the server: its answer repeats the requested symbols."""
+
+
+class LineCodec(Protocol):
+    """Codec of the lines of one connection."""
+
+    def receive(self, data: bytes) -> Iterator[bytes]:
+        """
+        Yield the lines that `data` completes.
+
+        Raises:
+            FrameError, ClientError: nothing more can be read.
+        """
+
+    def send(self, line: bytes) -> None:
+        """Send a line, given without its end."""
+
+    def end(self) -> None:
+        """Say that nothing is sent any more."""
+
+    def data_to_send(self) -> bytes:
+        """Return what is to be written now."""
 
 
 class LineFraming:
@@ -55,11 +77,11 @@ class LineSession:
     """
 
     def __init__(self) -> None:
-        self.framing: LineFraming | None = None
+        self.framing: LineCodec | None = None
         self.ending = "there is no connection"
         self._attempts = 0
 
-    def begin(self, framing: LineFraming) -> None:
+    def begin(self, framing: LineCodec) -> None:
         """Begin a new connection."""
         self.framing, self.ending = framing, ""
         self._attempts += 1
@@ -77,6 +99,11 @@ class LineSession:
         """Send a line, given without its end."""
         if self.framing is not None:
             self.framing.send(line)
+
+    def leave(self) -> None:
+        """Say that the client leaves."""
+        if self.framing is not None:
+            self.framing.end()
 
     def data_to_send(self) -> bytes:
         """Return what is to be written now."""

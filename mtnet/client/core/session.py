@@ -86,6 +86,8 @@ class Session:
                     return
         except FrameError as error:
             self.end(f"the server's stream cannot be read: {error}")
+        except ClientError as error:
+            self.end(str(error))
 
     def expire(self, when: float) -> None:
         """Do what is due."""
@@ -129,6 +131,10 @@ class Session:
     def bye(self) -> None:
         """Say that the client leaves."""
         self.send(messages.bye())
+        self.leave()
+
+    def leave(self) -> None:
+        """Close a WebSocket in order."""
         if self._framing is not None:
             self._framing.end()
 

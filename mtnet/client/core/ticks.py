@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mtnet.client.core.events import Connected, LeftOut, Lost, Refused, Unreachable
-from mtnet.client.core.lines import LineFraming, LineSession
+from mtnet.client.core.lines import LineCodec, LineSession
 from mtnet.client.core.login import Login, check_private_peer
 from mtnet.errors import ClientError, FrameError, WireError, quote
 from mtnet.services.ticks.feed import EVERYTHING
@@ -69,7 +69,7 @@ class TickCore:
         self._answer_at: float | None = None
         self._accepted = self._unreachable = False
 
-    def begin(self, framing: LineFraming, when: float, clear_peer: str = "") -> Events:
+    def begin(self, framing: LineCodec, when: float, clear_peer: str = "") -> Events:
         """Log in and subscribe on a new connection."""
         self.session.begin(framing)
         self._accepted = self._unreachable = False
@@ -114,6 +114,10 @@ class TickCore:
         """Note that an attempt to connect has failed; the first one in a row is an event."""
         first, self._unreachable = not self._unreachable, True
         return (Unreachable(text),) if first else ()
+
+    def stop(self) -> None:
+        """Say that the client leaves."""
+        self.session.leave()
 
     @property
     def deadline(self) -> float | None:
