@@ -28,14 +28,6 @@ def shared_server(compiler, tmp_path_factory):
 
 
 @pytest.fixture
-def own_server(compiler, tmp_path):
-    """A daemon that the test may end and start."""
-    server = Server(tmp_path / "server").start()
-    yield server
-    server.end()
-
-
-@pytest.fixture
 def scene(compiler, shared_server, tmp_path):
     """Terminals and a channel of their own at the shared daemon."""
     made = Scene(compiler, shared_server, tmp_path, f"channel{next(numbers)}")
@@ -44,8 +36,16 @@ def scene(compiler, shared_server, tmp_path):
 
 
 @pytest.fixture
-def own_scene(compiler, own_server, tmp_path):
-    """Terminals at a daemon of their own."""
-    made = Scene(compiler, own_server, tmp_path, "main")
-    yield made
-    made.end()
+def scene_at(compiler, tmp_path):
+    """Make a scene at a daemon of its own: `scene_at("signals.grace=0", accounts={…})`."""
+    made = []
+
+    def make(*sets, accounts=None):
+        server = Server(tmp_path / "server", *sets, accounts=accounts).start()
+        made.append(Scene(compiler, server, tmp_path, "main"))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.end()
+        each.server.end()

@@ -265,6 +265,7 @@ const Table &commands() {
         {"chart", chart},
         {"state", [](Words &) { say("state " + state_json()); }},
         {"history", [](Words &) { say("history " + history_json()); }},
+        {"measure", [](Words &) { terminal.timer.slowest = 0, broker.counters = Counters(); }},
         {"quit", [](Words &) { terminal.stopped = true; }},
         {"die", [](Words &) { _exit(9); }},
     };

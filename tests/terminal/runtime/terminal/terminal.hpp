@@ -19,7 +19,7 @@ void on_transaction(const MqlTradeTransaction &t, const MqlTradeRequest &q,
 namespace imitation {
 struct Timer {
     double period = 0, due = 0; // ms of this machine; 0 = none
-    double slowest = 0;         // ms that the longest OnTimer took
+    double slowest = 0;         // ms of computing in the longest OnTimer
     long count = 0;
 
     void run();

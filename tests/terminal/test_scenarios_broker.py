@@ -1,0 +1,175 @@
+"""Experts and a real daemon: brokers that are late, closed, gone or silent about an order."""
+
+from collections import Counter
+
+import pytest
+from imitation.scene import FOLLOWER, PROVIDER, defect
+from imitation.waiting import sleep, stays, until, within
+
+LATE = [3, 12, 30]
+"""Seconds until a terminal that starts shows its positions."""
+TIMER_MS, MANY = 20, 1000
+REFUSED_AN_HOUR = 6
+FAST = 180
+"""An hour in 20 s."""
+
+
+@pytest.mark.parametrize("seconds", LATE)
+def test_positions_of_a_provider_that_load_late_flatten_nobody(scene, seconds):
+    provider, follower = scene.provider(), scene.follower()
+    provider.say("set EURUSD 0.5", "set GBPUSD -0.3")
+    scene.settle(provider, follower)
+    provider.kill()
+    provider.start(SYNC_MS=seconds * 1000)
+    stays(lambda: follower.holds(EURUSD=0.5, GBPUSD=-0.3), seconds + 12)
+    provider.say("set GBPUSD 0")
+    until(lambda: follower.holds(EURUSD=0.5))
+
+
+@pytest.mark.parametrize("seconds", LATE)
+@defect
+def test_positions_of_a_follower_that_load_late_are_bought_once(scene, seconds):
+    provider, follower = scene.provider(), scene.follower()
+    provider.say("set EURUSD 0.5", "set GBPUSD -0.3")
+    scene.settle(provider, follower)
+    follower.kill()
+    follower.start(SYNC_MS=seconds * 1000, LOADS_EVERY_MS=300)
+    stays(lambda: follower.holds(EURUSD=0.5, GBPUSD=-0.3), seconds + 12)
+    provider.say("set GBPUSD 0")
+    until(lambda: follower.holds(EURUSD=0.5))
+    assert len(follower.deals) == 3
+
+
+@defect
+def test_another_account_logged_in_and_back_doubles_nothing(scene):
+    provider, follower = scene.provider(), scene.follower()
+    provider.say("set EURUSD 0.5")
+    scene.settle(provider, follower)
+    for away, back in ((3001, FOLLOWER), (3002, FOLLOWER)):
+        follower.say(f"login {away} 2000")
+        sleep(15)
+        follower.say(f"login {back} 2000")
+        stays(lambda: follower.state()["login"] != FOLLOWER or follower.holds(EURUSD=0.5), 15)
+    provider.say("set EURUSD 0.6")
+    until(lambda: follower.holds(EURUSD=0.6))
+    assert len(follower.deals) == 2
+
+
+@defect
+def test_another_account_of_the_provider_flattens_nobody(scene):
+    provider, follower = scene.provider(), scene.follower()
+    provider.say("set EURUSD 0.5")
+    scene.settle(provider, follower)
+    provider.say("login 3001 2000")
+    sleep(5)
+    provider.say(f"login {PROVIDER} 12000")
+    stays(lambda: follower.holds(EURUSD=0.5), 25)
+    provider.say("set EURUSD 0.6")
+    until(lambda: follower.holds(EURUSD=0.6))
+
+
+@pytest.mark.parametrize("fault", ["timeout", "placed"])
+@defect
+def test_an_order_whose_end_is_unknown_for_20_seconds_is_never_sent_twice(scene, fault):
+    provider, follower = scene.provider(), scene.follower()
+    provider.say("set GBPUSD 0.1")
+    scene.settle(provider, follower)
+    follower.say(f"fault {fault} 20000 1 EURUSD", "measure")
+    provider.say("set EURUSD 0.5")
+    until(lambda: follower.sent == 1)
+    stays(lambda: follower.sent == 1, 18)
+    until(lambda: follower.holds(EURUSD=0.5, GBPUSD=0.1))
+    stays(lambda: follower.holds(EURUSD=0.5, GBPUSD=0.1), 15)
+    assert follower.sent == 1
+
+
+def test_an_order_that_was_lost_is_sent_again(scene):
+    provider, follower = scene.provider(), scene.follower()
+    follower.say("fault lost 0 1 EURUSD")
+    provider.say("set EURUSD 0.5")
+    until(lambda: follower.holds(EURUSD=0.5), 40)
+
+
+@pytest.mark.parametrize("change", ["inputs InpDeviation=30", "period"])
+def test_inputs_or_period_changed_with_an_order_on_its_way_buy_once(scene, change):
+    provider, follower = scene.provider(), scene.follower()
+    follower.say("fault placed 5000 1 EURUSD")
+    provider.say("set EURUSD 0.5")
+    until(lambda: follower.sent == 1)
+    follower.say(change)
+    until(lambda: follower.holds(EURUSD=0.5))
+    stays(lambda: follower.holds(EURUSD=0.5), 20)
+    assert len(follower.deals) == 1
+
+
+def test_a_position_that_closes_while_positions_are_counted_is_no_false_entry(scene):
+    provider, follower = scene.provider(), scene.follower()
+    provider.say("set EURUSD 0.5", "set USDJPY 0.7")
+    for look in (1, 2, 3, 5):
+        provider.say("set GBPUSD 0.1")
+        scene.settle(provider, follower)
+        provider.say(f"reads {look} close GBPUSD")
+        until(lambda: "GBPUSD" not in provider.net())
+        scene.settle(provider, follower)
+    deals = Counter(deal["symbol"] for deal in follower.deals)
+    assert deals == {"EURUSD": 1, "USDJPY": 1, "GBPUSD": 8}
+
+
+@defect
+def test_a_closed_market_is_asked_at_most_six_times_an_hour(scene_at):
+    scene = scene_at(f"signals.heartbeat={5 / FAST}")
+    provider, follower = scene.provider(), scene.follower(SPEED=FAST, TIMER_LEAST=200)
+    follower.say("symbol EURUSD open 0")
+    provider.say("set EURUSD 0.5", "set GBPUSD 0.1")
+    until(lambda: follower.holds(GBPUSD=0.1))
+    within(lambda: False, 3600 / FAST)
+    assert 1 <= follower.state()["refused"]["EURUSD"] <= REFUSED_AN_HOUR
+    follower.say("symbol EURUSD open 1")
+    until(lambda: follower.holds(EURUSD=0.5, GBPUSD=0.1))
+
+
+@defect
+def test_a_broker_that_comes_and_goes_is_said_and_traded_with_when_it_can(scene):
+    provider, follower = scene.provider(), scene.follower()
+    until(lambda: follower.state()["timers"] > 60)
+    follower.say("connected 0")
+    provider.say("set EURUSD 0.5")
+    for _ in range(4):
+        sleep(4)
+        follower.say("connected 1")
+        sleep(3)
+        follower.say("connected 0")
+    follower.say("connected 1")
+    until(lambda: follower.holds(EURUSD=0.5))
+    assert follower.mentions("broker")
+
+
+@defect
+def test_a_program_killed_before_it_wrote_its_state_goes_on(scene):
+    provider, follower = scene.provider(), scene.follower()
+    provider.say("set GBPUSD 0.1")
+    scene.settle(provider, follower)
+    follower.say("fault die 0 1 EURUSD")
+    provider.say("set EURUSD 0.5")
+    until(lambda: follower.ended)
+    follower.start()
+    stays(lambda: follower.holds(EURUSD=0.5, GBPUSD=0.1), 25)
+    provider.say("set EURUSD 0.6")
+    until(lambda: follower.holds(EURUSD=0.6, GBPUSD=0.1))
+
+
+@defect
+def test_a_thousand_symbols_cost_less_than_20_ms_a_timer(scene):
+    names = [f"S{number:03}" for number in range(MANY)]
+    symbols = {"SYMBOLS": " ".join(f"{name} 1.1" for name in names), "CHART": "S000"}
+    limits = {"InpOrdersMinute": 0}
+    provider, follower = scene.provider(**symbols), scene.follower(**symbols, **limits)
+    provider.say(*(f"set {name} 0.1" for name in names))
+    until(lambda: len(follower.net()) == MANY, 60)
+    for each in (provider, follower):
+        each.say("measure")
+    provider.say(*(f"set {name} 0.2" for name in names[:10]))
+    scene.settle(provider, follower)
+    sleep(30)
+    assert provider.state()["slowest"] < TIMER_MS
+    assert follower.state()["slowest"] < TIMER_MS
