@@ -101,7 +101,7 @@ class Daemon(MultiService):
         self._machine = machine = Machine(config.data, now, reactor)
         machine.setServiceParent(self)
         self._health = HealthReport()
-        with machine.opening():
+        with machine.folder.opening():
             access = open_access(config.access, machine)
             self._env = Environment.root(config, reactor, now, access, LogThrottle())
             public = PublicHealth(self._health, self._redactor())

@@ -2,11 +2,12 @@
 
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from mtnet.errors import StartError
+from mtnet.errors import JournalError, NotAskedError, StartError
 from mtnet.storage.sqlite import FileIdentity, copy_database, has_free_space
 
 try:
@@ -97,6 +98,24 @@ class DataFolder:
             raise StartError(
                 f"A restore to {self.path} was cut short: run `mtnet restore --force FOLDER` again."
             )
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """
+        Turn the error of a file that cannot be opened into a reason not to start.
+
+        Raises:
+            StartError: names what helps.
+        """
+        try:
+            yield
+        except NotAskedError as error:
+            raise StartError(str(error)) from error
+        except JournalError as error:
+            remedy = "Restore it from a backup, or name another --data."
+            if not has_free_space(self.path):
+                remedy = "Make room on the disk of the data folder."
+            raise StartError(f"{error} {remedy}") from error
 
     def clear_control(self) -> None:
         """Remove the control socket that a killed daemon left behind."""

@@ -1,18 +1,15 @@
 """Binds the components to their endpoints, each below the connection pipeline."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import maybeDeferred
 
 from mtnet.daemon.components import Components
 from mtnet.daemon.environment import Environment
-from mtnet.daemon.ports import BoundListener, listen, listen_udp
+from mtnet.daemon.ports import BoundListener, bind
 from mtnet.daemon.preflight import check_exposure
-from mtnet.daemon.process.stale_locks import clear_socket
 from mtnet.daemon.status import ListenerTable
-from mtnet.interfaces import IDatagramListener, IStreamListener
 from mtnet.net.endpoints import Listener, host_of
 from mtnet.net.pipeline import Pipeline
 from mtnet.net.tls.store import CertificateStore
@@ -48,26 +45,11 @@ class Listeners:
         """
         access = self._env.access
         for listener in listeners:
-            bound = self._listen(listener)
+            service = self._components.services[listener.service]
+            bound = bind(listener, service, self._pipeline, self._env.clock)
             self._bound.append(bound)
             host = host_of(bound.port.getHost())
             check_exposure(access.anonymous, not access.accounts.empty, listener, host)
-
-    def _listen(self, listener: Listener) -> BoundListener:
-        service = self._components.services[listener.service]
-        if listener.datagrams:
-            return self._listen_udp(listener, IDatagramListener(service))
-        stream = IStreamListener(service)
-        if listener.path:
-            clear_socket(Path(listener.path))
-        factory = self._pipeline.wrap(listener, stream.factory(listener), stream.verbs)
-        port = listen(listener, factory, self._env.clock)
-        return BoundListener(listener, port, stream.verbs, stream.welcomes)
-
-    def _listen_udp(self, listener: Listener, datagrams: IDatagramListener) -> BoundListener:
-        protocol = datagrams.protocol(listener)
-        port = listen_udp(listener, protocol, self._env.clock, datagrams.turn)
-        return BoundListener(listener, port, datagrams.datagram_verbs, False)
 
     @property
     def services(self) -> set[str]:

@@ -1,6 +1,7 @@
 """Bound ports: how the daemon listens, how many connections it can take, and what it reports."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.error import CannotListenError
@@ -11,10 +12,13 @@ from twisted.python.failure import Failure
 
 from mtnet.access.addresses import is_loopback
 from mtnet.access.anonymous import AnonymousAccess
+from mtnet.daemon.process.stale_locks import clear_socket
 from mtnet.errors import StartError
+from mtnet.interfaces import IDatagramListener, IStreamListener
 from mtnet.net.accept_errors import limit_accept_errors
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.keepalive import watch_half_closed
+from mtnet.net.pipeline import Pipeline
 from mtnet.net.udp import BatchingUdpPort
 
 try:
@@ -68,6 +72,28 @@ class BoundListener:
             "loopback": ", ".join(self.verbs) if owner else strangers,
             "strangers": "" if is_loopback(host) and owner else strangers,
         }
+
+
+def bind(listener: Listener, service: Any, pipeline: Pipeline, reactor: Any) -> BoundListener:
+    """
+    Bind a component to an endpoint, below the connection pipeline.
+
+    Args:
+        service: provides `IStreamListener` or, for datagrams, `IDatagramListener`.
+
+    Raises:
+        StartError: the endpoint does not work.
+    """
+    if listener.datagrams:
+        datagrams = IDatagramListener(service)
+        udp = listen_udp(listener, datagrams.protocol(listener), reactor, datagrams.turn)
+        return BoundListener(listener, udp, datagrams.datagram_verbs, False)
+    stream = IStreamListener(service)
+    if listener.path:
+        clear_socket(Path(listener.path))
+    factory = pipeline.wrap(listener, stream.factory(listener), stream.verbs)
+    port = listen(listener, factory, reactor)
+    return BoundListener(listener, port, stream.verbs, stream.welcomes)
 
 
 def listen(listener: Listener, factory: IProtocolFactory, reactor: Any) -> IListeningPort:

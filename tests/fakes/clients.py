@@ -10,7 +10,6 @@ from mtnet.errors import JournalError, WireError
 from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals.commands import SignalCommands
-from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.testing import make_environment
 
 
@@ -24,7 +23,7 @@ class Harness:
 
     def open(self):
         self.env = make_environment(self.folder, self.clock, *self.sets)
-        self.factory = SignalsFactory(self.env.of("signals"), Listener("signals", "tcp:8081"))
+        self.factory = self.env.factory("signals", Listener("signals", "tcp:8081"))
         for line in self.lines:
             line.factory = self.factory
 

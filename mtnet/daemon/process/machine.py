@@ -1,7 +1,6 @@
 """The daemon's part of this machine: the data folder, the clock, threads and timers."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,7 @@ from mtnet.clock import WallClock
 from mtnet.daemon.datadir import DataFolder
 from mtnet.daemon.gc_policy import GcPolicy
 from mtnet.daemon.ports import raise_limit
-from mtnet.errors import JournalError, NotAskedError, StartError
 from mtnet.recurring import Recurring
-from mtnet.storage.sqlite import has_free_space
 from mtnet.storage.worker import SerialWorker
 
 RUN_INTERVAL = 60.0
@@ -77,24 +74,6 @@ class Machine(MultiService):
         if self._forked:
             worker.start()
         return worker
-
-    @contextmanager
-    def opening(self) -> Iterator[None]:
-        """
-        Turn the error of a file that cannot be opened into a reason not to start.
-
-        Raises:
-            StartError: names what helps.
-        """
-        try:
-            yield
-        except NotAskedError as error:
-            raise StartError(str(error)) from error
-        except JournalError as error:
-            remedy = "Restore it from a backup, or name another --data."
-            if not has_free_space(self.path):
-                remedy = "Make room on the disk of the data folder."
-            raise StartError(f"{error} {remedy}") from error
 
     def repeat(self, seconds: float, what: str, work: Callable[[], Any]) -> None:
         """Do something every few seconds while the daemon runs."""

@@ -28,13 +28,14 @@ from mtnet.interfaces import (
 )
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import begins_with
+from mtnet.net.reconnect import stay_connected
 from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.maintenance import backup
 from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
-from mtnet.services.signals.upstream import source_service
+from mtnet.services.signals.upstream import SourceFactory
 from mtnet.services.signals.verbs import SignalVerbs, open_sessions
 from mtnet.session.session import SessionFactory
 from mtnet.storage.files import replace_file
@@ -121,7 +122,8 @@ class SignalsComponent:
         self.signals.start()
         for name, source in self._env.section.sources.items():
             endpoint = clientFromString(self._env.clock, source.connect)
-            source_service(self._env, name, source, endpoint).setServiceParent(self._sources)
+            factory = SourceFactory(self._env, self.signals, name, source.channel)
+            stay_connected(endpoint, factory, self._env.clock).setServiceParent(self._sources)
         self._sources.startService()
 
     def stop(self) -> "Deferred[None]":
@@ -135,7 +137,7 @@ class SignalsComponent:
 
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the connections of a signals listener."""
-        return SignalsFactory(self._env, listener)
+        return SignalsFactory(self._env, listener, self.signals, self._sessions)
 
     def recognize(self, head: bytes) -> bool | None:
         """Say whether these are the first bytes of a publisher or of a client of dialect 2."""
@@ -143,4 +145,5 @@ class SignalsComponent:
 
     def shared_factory(self, listener: Listener, silent: bool) -> IProtocolFactory:
         """Return the factory of those whose first bytes, or silence, were recognized."""
-        return SignalsFactory(self._env, listener, 0.0 if silent else None)
+        grace = 0.0 if silent else None
+        return SignalsFactory(self._env, listener, self.signals, self._sessions, grace)

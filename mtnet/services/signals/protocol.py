@@ -21,7 +21,6 @@ from mtnet.access.bans.policy import Offence
 from mtnet.config.schema import Access
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, PolicyError, WireError, quote
-from mtnet.interfaces import ISessions, ISignals
 from mtnet.net.admission import PeerFactory
 from mtnet.net.endpoints import Listener, show
 from mtnet.net.first_bytes import BROWSER_HEAD, describe, looks_like_browser
@@ -33,7 +32,6 @@ from mtnet.services.signals.classic.follower import ClassicFollower
 from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.ownership.publishers import Publisher
 from mtnet.services.signals.service import SignalService
-from mtnet.services.signals.settings import Port
 from mtnet.session.grammar import SEPARATORS, FrameDecoder, is_hello
 from mtnet.session.road import Road
 from mtnet.session.session import Session, SessionFactory
@@ -259,7 +257,9 @@ class SignalsProtocol(Protocol):
 
     def _silent(self) -> None:
         self._timer = None
-        self._follower = ClassicFollower(self._env, self._port.channel, self.transport, self.end)
+        self._follower = ClassicFollower(
+            self._env, self._port.signals, self._port.channel, self.transport, self.end
+        )
         self._follower.start()
 
     def _frame(self, payload: bytes) -> None:
@@ -377,26 +377,32 @@ class SignalsProtocol(Protocol):
 
 class SignalsFactory(PeerFactory):
     """
-    Builds the connections of one listener; the environment holds what they share.
+    Builds the connections of one listener.
 
     Args:
+        sessions: opens those of dialect 2, on every road.
         grace: seconds of silence that make a follower; None = `signals.grace`.
 
     Attributes:
         channel: of the positions of classic programs.
-        sessions: opens those of dialect 2, on every road.
     """
 
-    def __init__(self, env: Environment, listener: Listener, grace: float | None = None) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        listener: Listener,
+        signals: SignalService,
+        sessions: SessionFactory,
+        grace: float | None = None,
+    ) -> None:
         super().__init__(env, listener)
+        self.signals, self.sessions = signals, sessions
         self.grace: float = env.section.grace if grace is None else grace
-        self.signals: SignalService = env.find(ISignals)
-        self.sessions: SessionFactory = env.find(ISessions)
-        self.channel = env.section.ports.get(listener.endpoint, Port()).channel
+        self.channel: str = env.section.channel_of(listener.endpoint)
 
     def at(self, listener: Listener) -> "SignalsFactory":
         """Return the factory for the connections of `listener`."""
-        return SignalsFactory(self._env, listener, self.grace)
+        return SignalsFactory(self._env, listener, self.signals, self.sessions, self.grace)
 
     def build(self, peer: Peer) -> SignalsProtocol:
         """Return the protocol of a connection."""

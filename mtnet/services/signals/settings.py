@@ -91,3 +91,7 @@ class SignalSettings(Section, frozen=True):
     ports: dict[str, Port] = field(default_factory=dict)
     channels: dict[ChannelName, RiskLimits] = field(default_factory=dict)
     sources: dict[SourceName, Source] = field(default_factory=dict)
+
+    def channel_of(self, endpoint: str) -> str:
+        """Return the channel of classic programs at a port."""
+        return self.ports.get(endpoint, Port()).channel

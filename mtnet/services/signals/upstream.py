@@ -1,21 +1,18 @@
 """Classic SignalServers that the daemon dials: `[signals.sources.NAME]`."""
 
-from twisted.application.internet import ClientService
-from twisted.internet.interfaces import IStreamClientEndpoint
+from functools import partial
+
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.daemon.environment import Environment
 from mtnet.errors import FrameError, WireError, quote
-from mtnet.interfaces import ISignals
 from mtnet.net.keepalive import configure_keepalive
-from mtnet.net.reconnect import stay_connected
 from mtnet.net.transport import Transport
 from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.ownership.publishers import Publisher
 from mtnet.services.signals.service import SignalService
-from mtnet.services.signals.settings import Source
 from mtnet.session.grammar import FrameDecoder
 
 
@@ -25,9 +22,9 @@ class SourceProtocol(Protocol):
     log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, env: Environment, name: str, source: Source) -> None:
-        self._env, self._name, self._source = env, name, source
-        self._signals: SignalService = env.find(ISignals)
+    def __init__(self, env: Environment, signals: SignalService, name: str, channel: str) -> None:
+        self._env, self._signals = env, signals
+        self._name, self._channel = name, channel
         self._decoder = FrameDecoder()
         self._publisher: Publisher | None = None
 
@@ -68,7 +65,7 @@ class SourceProtocol(Protocol):
             return
         try:
             symbol, volume = parse_position(payload, self._env.section.codepage)
-            self._signals.submit(self._publisher, self._source.channel, symbol, volume)
+            self._signals.submit(self._publisher, self._channel, symbol, volume)
         except WireError as error:
             self._warn(str(error))
 
@@ -82,19 +79,17 @@ class SourceProtocol(Protocol):
 
 
 class SourceFactory(Factory):
-    """Builds the connection to one source."""
+    """
+    Builds the connection to one source.
+
+    Args:
+        channel: of the positions that it sends.
+    """
 
     noisy = False
 
-    def __init__(self, env: Environment, name: str, source: Source) -> None:
-        self._env, self._name, self._source = env, name, source
+    def __init__(self, env: Environment, signals: SignalService, name: str, channel: str) -> None:
+        self._protocol = partial(SourceProtocol, env, signals, name, channel)
 
     def buildProtocol(self, addr: object) -> SourceProtocol:
-        return SourceProtocol(self._env, self._name, self._source)
-
-
-def source_service(
-    env: Environment, name: str, source: Source, endpoint: IStreamClientEndpoint
-) -> ClientService:
-    """Return the service that keeps dialling one source, with growing, jittered delays."""
-    return stay_connected(endpoint, SourceFactory(env, name, source), env.clock)
+        return self._protocol()

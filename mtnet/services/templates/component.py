@@ -85,7 +85,7 @@ class TemplatesComponent:
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the connections of a templates listener."""
         site = self._env.find(IHttpServer).site(listener, ("templates",))
-        return TemplatesPort(self._env, listener, site)
+        return TemplatesPort(self._env, listener, self.library, site)
 
     def recognize(self, head: bytes) -> bool | None:
         """Return whether a connection begins with a command of a raw client."""
@@ -93,7 +93,7 @@ class TemplatesComponent:
 
     def shared_factory(self, listener: Listener, silent: bool) -> IProtocolFactory:
         """Return the factory of raw clients that have sent a command."""
-        return TemplatesFactory(self._env, listener)
+        return TemplatesFactory(self._env, listener, self.library)
 
     def resources(self) -> Mapping[bytes, IResource]:
         """Return the resource `/templates`."""

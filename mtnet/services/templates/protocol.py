@@ -20,7 +20,7 @@ from mtnet.access.bans.policy import Offence
 from mtnet.callbacks import noop
 from mtnet.daemon.environment import Environment
 from mtnet.errors import TemplateError, WireError
-from mtnet.interfaces import ISignals, ITemplates
+from mtnet.interfaces import ISignals
 from mtnet.net.admission import IPeerFactory, PeerFactory
 from mtnet.net.closing import StallDetector
 from mtnet.net.endpoints import Listener
@@ -351,10 +351,11 @@ class TemplatesFactory(PeerFactory):
         raw: whether clients are answered without a command.
     """
 
-    def __init__(self, env: Environment, listener: Listener, raw: bool = False) -> None:
+    def __init__(
+        self, env: Environment, listener: Listener, library: Library, raw: bool = False
+    ) -> None:
         super().__init__(env, listener)
-        self._raw = raw
-        self._library: Library = env.find(ITemplates).library
+        self._library, self._raw = library, raw
         self._codepage = env.find(ISignals).codepage
 
     def build(self, peer: Peer) -> TemplatesProtocol:
@@ -370,16 +371,18 @@ class TemplatesPort(SharedPortFactory):
         site: the factory of HTTP connections.
     """
 
-    def __init__(self, env: Environment, listener: Listener, site: IPeerFactory) -> None:
-        settings, self._site = env.section, site
+    def __init__(
+        self, env: Environment, listener: Listener, library: Library, site: IPeerFactory
+    ) -> None:
+        settings, self._library, self._site = env.section, library, site
         super().__init__(
             env,
             listener,
             [
                 Choice(begins_with(*HTTP_METHODS), site),
-                Choice(begins_with(*COMMANDS), TemplatesFactory(env, listener)),
+                Choice(begins_with(*COMMANDS), TemplatesFactory(env, listener, library)),
             ],
-            silent=TemplatesFactory(env, listener, raw=True),
+            silent=TemplatesFactory(env, listener, library, raw=True),
             silence=settings.grace,
             ends_silent=True,
             timeout=settings.word,
@@ -387,4 +390,4 @@ class TemplatesPort(SharedPortFactory):
 
     def at(self, listener: Listener) -> "TemplatesPort":
         """Return the factory for the connections of `listener`."""
-        return TemplatesPort(self._env, listener, self._site)
+        return TemplatesPort(self._env, listener, self._library, self._site)

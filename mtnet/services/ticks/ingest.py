@@ -40,11 +40,6 @@ class RecordReader:
         self.collector, self.codepage = collector, codepage
         self.spaced = wire.spaced_symbols_table(spaced, codepage)
 
-    @classmethod
-    def of(cls, env: Environment) -> "RecordReader":
-        """Return the reader of an environment, whose components are all built."""
-        return cls(env.find(ITicks), env.section.spaced_symbols, env.find(ISignals).codepage)
-
     def read(
         self, source: Source, text: bytes, when: int, report_error: ReportError, rights: Rights
     ) -> list[wire.Record]:
@@ -106,6 +101,12 @@ class RecordReader:
         if refused:
             self.collector.count_refused(source, refused, when)
         return records
+
+
+def record_reader(env: Environment) -> RecordReader:
+    """Return the reader of an environment, whose components are all built."""
+    codepage = env.find(ISignals).codepage
+    return RecordReader(env.find(ITicks), env.section.spaced_symbols, codepage)
 
 
 class DatagramIngest:

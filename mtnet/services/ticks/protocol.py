@@ -24,7 +24,7 @@ from mtnet.net.time_slices import TimeSlicer
 from mtnet.net.transport import Transport
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.connection import TickConnection
-from mtnet.services.ticks.ingest import RecordReader
+from mtnet.services.ticks.ingest import RecordReader, record_reader
 from mtnet.services.ticks.session import TickSession, Work
 
 SLICE = 4_096
@@ -41,10 +41,8 @@ class TicksProtocol(Protocol):
     log = Logger()
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(
-        self, env: Environment, peer: Peer, reader: RecordReader, slicer: TimeSlicer
-    ) -> None:
-        self._env, self.peer, self._reader, self._slicer = env, peer, reader, slicer
+    def __init__(self, env: Environment, peer: Peer, port: "TicksFactory") -> None:
+        self._env, self.peer, self._port = env, peer, port
         self._decoder = wire.LineDecoder()
         self._chunks: deque[bytes] = deque()
         self._head: bytes | None = b""
@@ -54,7 +52,7 @@ class TicksProtocol(Protocol):
         self._connection = TickConnection(
             self._env, self.peer, self.transport, self._drained, self._stopped
         )
-        self._session = TickSession(self._env, self._connection, self._reader)
+        self._session = TickSession(self._env, self._connection, self._port.reader)
         self._connection.start()
 
     def dataReceived(self, data: bytes) -> None:
@@ -89,7 +87,7 @@ class TicksProtocol(Protocol):
             self._working = True
             if not self._connection.gone:
                 self.transport.pauseProducing()
-            self._slicer.run(self._process(), self._failed)
+            self._port.slicer.run(self._process(), self._failed)
 
     def _process(self) -> Work:
         connection = self._connection
@@ -180,13 +178,13 @@ class TicksFactory(PeerFactory):
         slicer: TimeSlicer | None = None,
     ) -> None:
         super().__init__(env, listener)
-        self._reader = reader or RecordReader.of(env)
-        self._slicer = slicer or TimeSlicer(env.clock, env.section.turn)
+        self.reader = reader or record_reader(env)
+        self.slicer = slicer or TimeSlicer(env.clock, env.section.turn)
 
     def at(self, listener: Listener) -> "TicksFactory":
         """Return the factory for the connections of `listener`."""
-        return TicksFactory(self._env, listener, self._reader, self._slicer)
+        return TicksFactory(self._env, listener, self.reader, self.slicer)
 
     def build(self, peer: Peer) -> TicksProtocol:
         """Return the protocol of a connection."""
-        return TicksProtocol(self._env, peer, self._reader, self._slicer)
+        return TicksProtocol(self._env, peer, self)

@@ -15,7 +15,7 @@ from mtnet.interfaces import IBurstProtocol
 from mtnet.net.endpoints import Listener, host_of, show
 from mtnet.net.peer import ListenerAccess
 from mtnet.net.udp import BatchingUdpPort, Received, set_receive_buffer
-from mtnet.services.ticks.ingest import DatagramIngest, RecordReader
+from mtnet.services.ticks.ingest import DatagramIngest, record_reader
 
 HOSTS = 4_096
 """Senders in the cache of rights."""
@@ -30,7 +30,7 @@ class TickDatagramProtocol(DatagramProtocol):
 
     def __init__(self, env: Environment, listener: Listener) -> None:
         self._env, self._access = env, ListenerAccess(env, listener)
-        self._ingest = DatagramIngest(RecordReader.of(env), self._report_error)
+        self._ingest = DatagramIngest(record_reader(env), self._report_error)
         self._rights: Callable[[str], Rights] = lru_cache(HOSTS)(self._find_rights)
 
     def startProtocol(self) -> None:

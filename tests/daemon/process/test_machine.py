@@ -50,6 +50,6 @@ def test_a_worker_that_is_made_while_the_daemon_runs_starts_at_once(machine):
 def test_a_file_that_cannot_be_opened_is_a_reason_not_to_start(
     machine, monkeypatch, error, room, sentence
 ):
-    monkeypatch.setattr("mtnet.daemon.process.machine.has_free_space", lambda _: room)
-    with pytest.raises(StartError, match=sentence), machine.opening():
+    monkeypatch.setattr("mtnet.daemon.datadir.has_free_space", lambda _: room)
+    with pytest.raises(StartError, match=sentence), machine.folder.opening():
         raise error

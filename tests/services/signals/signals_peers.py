@@ -1,12 +1,10 @@
 """A signals port on a disk that the test holds in its hand, and those who talk to it."""
 
 import re
-from dataclasses import replace
 
 from fakes.threads import ManualThread
 
 from mtnet.errors import JournalError
-from mtnet.interfaces import ISessions, ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals import wire
 from mtnet.services.signals.journal.journal import Journal
@@ -72,9 +70,8 @@ class Server:
         reports = ReportStore(folder / "signals.reports", clock, self.disk)
         verbs = SignalVerbs(self.signals, reports)
         sessions = open_sessions(env.of("signals"), [verbs])
-        found = {ISignals: self.signals, ISessions: sessions}
-        self.env = replace(env.of("signals"), find=found.get)
-        self.factory = SignalsFactory(self.env, listener)
+        self.env = env.of("signals")
+        self.factory = SignalsFactory(self.env, listener, self.signals, sessions)
 
     def dial(self, **addresses):
         return connect(self.factory, self.clock, **addresses)

@@ -8,7 +8,6 @@ from twisted.internet.defer import Deferred
 from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.services.signals.subscription import PAGE
 from mtnet.session.grammar import FrameDecoder, parse
 from mtnet.testing import connect
@@ -65,7 +64,7 @@ class Client:
 class Port:
     def __init__(self, env, clock):
         self.env, self.clock, self.signals = env, clock, env.find(ISignals)
-        self.factory = SignalsFactory(env.of("signals"), Listener("signals", "tcp:8081"))
+        self.factory = env.factory("signals", Listener("signals", "tcp:8081"))
         self.thread = Slow(self.signals._worker._in_thread)
         self.signals._worker._in_thread = self.thread
         self.provider = self.signals.join("provider", None)

@@ -14,7 +14,6 @@ import pytest
 
 from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
-from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.testing import connect
 
 SYMBOLS = [f"SYM{n:02}" for n in range(19)] + ["EURUSD.£"]
@@ -99,7 +98,7 @@ class World:
     def __init__(self, env_with, clock, seed):
         self.clock, self.chance = clock, random.Random(seed)
         self.env = env_with()
-        self.factory = SignalsFactory(self.env.of("signals"), Listener("signals", "tcp:8081"))
+        self.factory = self.env.factory("signals", Listener("signals", "tcp:8081"))
         self.master = Master(self.factory, clock, self.chance)
         self.follower = Follower(self.factory, clock, self.chance)
 

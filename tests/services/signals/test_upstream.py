@@ -1,6 +1,5 @@
 """Classic SignalServers that the daemon dials."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,8 +9,9 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from mtnet.interfaces import ISignals
+from mtnet.net.reconnect import stay_connected
 from mtnet.services.signals.settings import Source
-from mtnet.services.signals.upstream import SourceFactory, source_service
+from mtnet.services.signals.upstream import SourceFactory
 
 SOURCE = Source(connect="tcp:192.0.2.7:8081", channel="gold")
 
@@ -21,8 +21,12 @@ def env(env_with):
     return env_with()
 
 
+def source_factory(env):
+    return SourceFactory(env.of("signals"), env.find(ISignals), "desk2", SOURCE.channel)
+
+
 def attach(env):
-    protocol = SourceFactory(env.of("signals"), "desk2", SOURCE).buildProtocol(None)
+    protocol = source_factory(env).buildProtocol(None)
     protocol.makeConnection(StringTransport())
     return protocol
 
@@ -56,7 +60,7 @@ def test_the_positions_of_a_lost_source_stay(env):
 def test_a_source_is_dialled_again_and_again_with_growing_delays(env):
     reactor = MemoryReactorClock()
     endpoint = clientFromString(reactor, SOURCE.connect)
-    service = source_service(replace(env.of("signals"), clock=reactor), "desk2", SOURCE, endpoint)
+    service = stay_connected(endpoint, source_factory(env), reactor)
     service.startService()
     for attempts in range(1, 8):
         assert len(reactor.tcpClients) == attempts

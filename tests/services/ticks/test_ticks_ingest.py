@@ -13,7 +13,7 @@ from mtnet.access.rights import EVERYTHING
 from mtnet.interfaces import ISignals, ITicks
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.collector import Collector
-from mtnet.services.ticks.ingest import RecordReader, StreamIngest
+from mtnet.services.ticks.ingest import StreamIngest, record_reader
 from mtnet.services.ticks.storage.blocks import unpack
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
@@ -29,7 +29,7 @@ class Server:
         self.errors = []
 
     def dial(self):
-        reader = RecordReader.of(self.env.of("ticks"))
+        reader = record_reader(self.env.of("ticks"))
         return StreamIngest(reader, self.env.now, "127.0.0.1", self.errors.append, ANYBODY)
 
     def send(self, number, *ticks, stream=None):

@@ -7,7 +7,6 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
-from mtnet.interfaces import ISignals
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.output.buffer import OutputBuffer
 from mtnet.net.transport import StreamTransport
@@ -38,16 +37,20 @@ class ClassicFollower:
     log = Logger()
 
     def __init__(
-        self, env: Environment, channel: str, transport: StreamTransport, end: Callable[[str], None]
+        self,
+        env: Environment,
+        signals: SignalService,
+        channel: str,
+        transport: StreamTransport,
+        end: Callable[[str], None],
     ) -> None:
-        self._env, self._channel, self._end = env, channel, end
+        self._env, self._signals, self._channel, self._end = env, signals, channel, end
         self._settings = env.section
         budget = PACED_BUDGET if self._settings.pace else UNPACED_BUDGET
         if self._settings.pace:
             configure_keepalive(transport, SEND_BUFFER)
         self._output = OutputBuffer(transport, env.clock, budget, self._pump)
-        self._signals: SignalService = env.find(ISignals)
-        state = self._signals.shared_state(channel)
+        state = signals.shared_state(channel)
         self._queue = ClassicQueue(self._settings, state, env.clock.seconds())
         self._timer: IDelayedCall | None = None
         self._stopped = False
