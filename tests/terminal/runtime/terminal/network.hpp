@@ -1,4 +1,4 @@
-// Network.
+// Native sockets, and HTTP.
 #ifndef NETWORK_HPP
 #define NETWORK_HPP
 #define SOCKET_DEFAULT 0u
@@ -17,4 +17,9 @@ bool SocketTlsCertificate(int s, string &subject, string &issuer, string &serial
 int SocketTlsRead(int s, Array<uchar> &b, uint n);
 int SocketTlsReadAvailable(int s, Array<uchar> &b, uint n);
 int SocketTlsSend(int s, const Array<uchar> &b, uint n);
+int WebRequest(const string &method, const string &url, const string &headers, int ms,
+               const Array<char> &data, Array<char> &result, string &result_headers);
+int WebRequest(const string &method, const string &url, const string &cookie, const string &referer,
+               int ms, const Array<char> &data, int size, Array<char> &result,
+               string &result_headers);
 #endif
