@@ -32,7 +32,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.cli import parsers
+from mtnet.cli import contexts, parsers
 from mtnet.client import Login, server_from_string, why
 from mtnet.errors import ClientError
 
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 PASSWORD = "MTNET_PASSWORD"
 """The environment variable with the password; every user could read an argument."""
+TLS = {"tcp": "secure", "ws": "wss"}
+"""Kinds of endpoints in clear text, and of those with TLS."""
 YEAR = 31_536_000.0
 """Seconds; the longest that `follow --seconds` takes."""
 
@@ -58,17 +60,18 @@ def add(
     Add a command that talks to a server; the other arguments as of `parsers.add`.
 
     Args:
-        server: the endpoint it connects to by default.
+        server: the endpoint it connects to without `--server` and without a context.
     """
     parser = parsers.add(commands, name, partial(run_in_reactor, work), summary, example)
+    service = parser.prog.split()[-2]
     parser.add_argument(
         "-s",
         "--server",
         metavar="ENDPOINT",
-        default=server,
-        help="the server's address: a Twisted client string, or secure:HOST:PORT for TLS "
-        "(default %(default)s)",
+        help="the server's address: a Twisted client string, secure:HOST:PORT for TLS, ws://... or "
+        f"wss://... (default: that of the context, or {server})",
     )
+    contexts.add_option(parser, service, server)
     parsers.add_ca(parser)
     parser.add_argument(
         "--login",
@@ -101,7 +104,8 @@ def run_in_reactor(work: Work, arguments: Namespace) -> None:
 
     Raises:
         KeyboardInterrupt: a signal stopped the reactor before.
-        ClientError: what `work` raised, or `--server` is not a valid endpoint.
+        ClientError: what `work` raised; `--server` is not a valid endpoint, or there is no such
+            context.
     """
     outcome: list[object] = []
 
@@ -123,6 +127,7 @@ def run_in_reactor(work: Work, arguments: Namespace) -> None:
         IReactorCore(reactor).addSystemEventTrigger("before", "shutdown", interrupt)
         return working.addBoth(outcome.append)
 
+    contexts.apply(arguments)
     arguments.account = account(arguments)
     log_warnings()
     with suppress(SystemExit):
@@ -294,5 +299,5 @@ class StreamReporter:
 def unanswered(server: str, reason: str) -> str:
     """Return the error for a server that accepts connections and does not answer as it should."""
     kind, _, rest = server.partition(":")
-    hint = f" If that port speaks TLS, it is secure:{rest}." if kind == "tcp" else ""
+    hint = f" If that port speaks TLS, it is {TLS[kind]}:{rest}." if kind in TLS else ""
     return f"{server} never answered as it should ({reason}).{hint}"

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
+from mtnet.callbacks import noop
 from mtnet.cli import local, parsers, remote
 from mtnet.cli.output import local_time, pairs, print_result, table
 from mtnet.client import Follower, Publisher, follow
@@ -194,6 +195,7 @@ class _Publication:
             on_connected=self._connected,
             on_lost=self._lost,
             on_trouble=self._troubles.setdefault,
+            on_unreachable=noop,  # it is raised
             login=arguments.account,
         )
 
@@ -304,6 +306,7 @@ def _follower(
         on_flattened=lambda: watch.note(f"The server has closed every position of {channel}."),
         on_notice=watch.note,
         on_error=lambda code, text: _refused(watch, code, text),
+        on_unreachable=noop,  # the first is raised, and of later ones the loss was noted
         login=arguments.account,
     )
 

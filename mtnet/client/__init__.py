@@ -25,6 +25,7 @@ from mtnet.client.templates import MAX_ANSWER, Templates
 from mtnet.client.tick_sender import TickSender
 from mtnet.client.tick_subscription import subscribe
 from mtnet.errors import RefusedError
+from mtnet.services.signals.reports.wire import Report, Spec
 
 __all__ = [
     "FIRST_DELAY",
@@ -36,6 +37,8 @@ __all__ = [
     "Position",
     "Publisher",
     "RefusedError",
+    "Report",
+    "Spec",
     "Templates",
     "Tick",
     "TickSender",

@@ -19,6 +19,7 @@ from mtnet.client.failures import warn
 from mtnet.client.login import Login
 from mtnet.errors import ClientError
 from mtnet.services.signals import values, wire
+from mtnet.services.signals.reports.wire import Report, Spec
 
 
 class FollowerCallbacks(Struct, frozen=True):
@@ -231,6 +232,20 @@ class Follower:
         """
         self._core.acknowledge(wire.Ack(self.channel, seq, status, price, volume, reason))
         self._runner.run()
+
+    def report(self, given: Report | Spec) -> bool:
+        """
+        Tell the server about the account of this program, or about a symbol of its broker.
+
+        The server remembers both under this login and `name`. Returns whether it was sent: not
+        without a connection, and not to an older server.
+
+        Raises:
+            ClientError: a value can be none.
+        """
+        sent = self._core.session.report(given)
+        self._runner.run()
+        return sent
 
     def _handle(self, event: FollowerEvent) -> None:
         if self.stopped:

@@ -20,6 +20,7 @@ from mtnet.client.failures import log, warn
 from mtnet.client.login import Login
 from mtnet.errors import ClientError
 from mtnet.services.signals import values
+from mtnet.services.signals.reports.wire import Report, Spec
 
 
 class PublisherCallbacks(Struct, frozen=True):
@@ -182,6 +183,20 @@ class Publisher:
         answer = self._answers[identity] = Deferred()
         self._runner.run()
         return answer
+
+    def report(self, given: Report | Spec) -> bool:
+        """
+        Tell the server about the account of this program, or about a symbol of its broker.
+
+        The server remembers both under this login and `name`. Returns whether it was sent: not
+        without a connection, and not to an older server.
+
+        Raises:
+            ClientError: a value can be none.
+        """
+        sent = self._core.session.report(given)
+        self._runner.run()
+        return sent
 
     def _handle(self, event: PublisherEvent) -> None:
         if isinstance(event, events.Stored):

@@ -32,7 +32,9 @@ from mtnet.client.aio import (
     Position,
     PublisherEvent,
     RefusedError,
+    Report,
     Signal,
+    Spec,
     Tick,
 )
 from mtnet.client.core.replica import Key
@@ -49,7 +51,9 @@ __all__ = [
     "Publisher",
     "PublisherEvent",
     "RefusedError",
+    "Report",
     "Signal",
+    "Spec",
     "Tick",
     "TickStream",
     "follow",
@@ -135,6 +139,10 @@ class Follower:
         """Report the result of an entry to the provider; lost without a connection."""
         _call(self._follower.acknowledge, seq, status, **fields)
 
+    def report(self, given: Report | Spec) -> bool:
+        """Tell the server about the account, or about a symbol; return whether it was sent."""
+        return _call(self._follower.report, given)
+
     def handled(self) -> None:
         """Note, and with `state` write, that the present entry is handled."""
         _call(self._follower.handled)
@@ -176,6 +184,10 @@ class Publisher:
     def publish(self, symbol: str, volume: Decimal | str, **fields: Any) -> int:
         """Set a position, whole; return the seq of its entry once that is on disk."""
         return _wait(self._publisher.publish(symbol, volume, **fields))
+
+    def report(self, given: Report | Spec) -> bool:
+        """Tell the server about the account, or about a symbol; return whether it was sent."""
+        return _call(self._publisher.report, given)
 
     def __enter__(self) -> "Publisher":
         _wait(self._publisher.__aenter__())

@@ -75,8 +75,8 @@ def test_a_volume_may_be_negative(volume):
 
 def test_each_service_is_asked_where_the_daemon_hosts_it_by_default():
     parse = parser().parse_args
-    assert parse(["signals", "follow"]).server == "tcp:127.0.0.1:8081"
-    assert parse(["templates", "list"]).server == "tcp:127.0.0.1:8080"
+    assert parse(["signals", "follow"]).default_server == "tcp:127.0.0.1:8081"
+    assert parse(["templates", "list"]).default_server == "tcp:127.0.0.1:8080"
 
 
 @pytest.mark.parametrize(

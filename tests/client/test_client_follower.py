@@ -10,7 +10,7 @@ from fakes.transports import MemoryEndpoint
 from msgspec.structs import replace
 from twisted.internet.task import Clock
 
-from mtnet.client import Follower, Login
+from mtnet.client import Follower, Login, Report, Spec
 from mtnet.errors import ClientError
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Subscribe
@@ -24,15 +24,17 @@ class Server(DialectServer):
     """
     Attributes:
         answer: returns what SUBSCRIBE is answered.
+        services: that WELCOME names; None = as an older server.
         asked: every SUBSCRIBE, oldest first.
     """
 
     def __init__(self):
         self.asked, self.answer = [], lambda asked: snapshot(0)
+        self.services = None
 
     def takes(self, session, request):
         if isinstance(request, Hello):
-            session.say(messages.welcome(5.0, 1, epoch=EPOCH))
+            session.say(messages.welcome(5.0, 1, self.services, epoch=EPOCH))
         elif isinstance(request, Subscribe):
             self.asked.append(request)
             session.say(self.answer(request))
@@ -624,3 +626,22 @@ def test_a_server_that_is_not_there_is_named_once_until_it_is_there(harness):
     harness.line.connection.cut()
     wait(harness, 100)
     assert len(told) == 2
+
+
+# What a terminal tells about itself
+
+
+def test_a_report_goes_to_a_server_that_names_its_services_and_to_no_other(harness):
+    follower = harness.follow()
+    report = Report(trading=True, balance=Decimal("10000.00"), currency="USD")
+    assert not follower.report(report)
+    harness.server.services = ("signals",)
+    harness.reconnect()
+    assert follower.report(report)
+    assert follower.report(Spec("EURUSD", min=Decimal("0.01")))
+    sent = harness.line.connection.client.said
+    assert b"<<REPORT|trading=1|balance=10000.00|currency=USD>>" in sent
+    assert b"<<SPEC|symbol=EURUSD|min=0.01>>" in sent
+    with pytest.raises(ClientError, match="cannot be reported"):
+        follower.report(Report(currency="US DOLLAR"))
+    assert not Follower(harness.line, harness.clock).report(report), "without a connection"

@@ -66,6 +66,8 @@ class CommandLine:
         self.folder, self.clock, self.server = folder, clock, None
         self.asked, self._capsys, self._monkeypatch = [], capsys, monkeypatch
         self._at, self._reactor = {}, None
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+        monkeypatch.delenv("MTNET_CONTEXT", raising=False)
         monkeypatch.setattr(remote, "react", self._react)
         monkeypatch.setattr(remote, "log_warnings", lambda: None)
         monkeypatch.setattr(remote, "server_from_string", self._endpoint)

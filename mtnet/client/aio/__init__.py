@@ -22,6 +22,7 @@ from mtnet.client.core.login import Login
 from mtnet.client.core.reconciliation import Holdings, Position
 from mtnet.client.core.ticks import Tick
 from mtnet.errors import ClientError, RefusedError
+from mtnet.services.signals.reports.wire import Report, Spec
 from mtnet.services.signals.wire import Entry, Signal
 
 __all__ = [
@@ -35,7 +36,9 @@ __all__ = [
     "Publisher",
     "PublisherEvent",
     "RefusedError",
+    "Report",
     "Signal",
+    "Spec",
     "Tick",
     "TickStream",
     "follow",

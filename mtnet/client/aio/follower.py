@@ -21,6 +21,7 @@ from mtnet.client.core.session import Session
 from mtnet.client.core.websocket import session_framing
 from mtnet.errors import ClientError, RefusedError
 from mtnet.services.signals import values
+from mtnet.services.signals.reports.wire import Report, Spec
 from mtnet.services.signals.wire import Ack, Entry, Signal
 
 MOST_WAITING = 10_000
@@ -146,6 +147,20 @@ class Follower:
         """
         self._core.acknowledge(Ack(self._core.channel, seq, status, price, volume, reason))
         self._run()
+
+    def report(self, given: Report | Spec) -> bool:
+        """
+        Tell the server about the account of this program, or about a symbol of its broker.
+
+        The server remembers both under this login and `name`. Returns whether it was sent: not
+        without a connection, and not to an older server.
+
+        Raises:
+            ClientError: a value can be none.
+        """
+        sent = self._core.session.report(given)
+        self._run()
+        return sent
 
     def handled(self) -> None:
         """

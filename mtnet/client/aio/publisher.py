@@ -18,6 +18,7 @@ from mtnet.client.core.session import Session
 from mtnet.client.core.websocket import session_framing
 from mtnet.errors import ClientError
 from mtnet.services.signals import values
+from mtnet.services.signals.reports.wire import Report, Spec
 
 TIMEOUT = 10.0
 """Seconds until the signal of `publish` must be confirmed."""
@@ -106,6 +107,21 @@ class Publisher:
         self._answers[identity] = answer
         runner.run()
         return await answer
+
+    def report(self, given: Report | Spec) -> bool:
+        """
+        Tell the server about the account of this program, or about a symbol of its broker.
+
+        The server remembers both under this login and `name`. Returns whether it was sent: not
+        without a connection, and not to an older server.
+
+        Raises:
+            ClientError: a value can be none.
+        """
+        sent = self._core.session.report(given)
+        if self._runner is not None:
+            self._runner.run()
+        return sent
 
     async def __aenter__(self) -> "Publisher":
         self._start()

@@ -14,6 +14,7 @@ from mtnet.client.core.framing import Framing, Heartbeat, Received, Unreadable
 from mtnet.client.core.login import Login, check_private_peer
 from mtnet.errors import ClientError, FrameError, WireError
 from mtnet.services.signals import wire
+from mtnet.services.signals.reports.wire import Report, Spec, report, spec
 from mtnet.services.signals.wire import Answer, read_answer
 from mtnet.session import messages
 from mtnet.session.grammar import Message
@@ -123,6 +124,25 @@ class Session:
         """Send a request, or nothing without a connection."""
         if self._framing is not None:
             self._framing.send(frame)
+
+    def report(self, given: Report | Spec) -> bool:
+        """
+        Tell what a terminal knows about its account, or about a symbol of its broker.
+
+        Returns whether it was sent: an older server does not know it.
+
+        Raises:
+            ClientError: a value can be none.
+        """
+        try:
+            frame = report(given) if isinstance(given, Report) else spec(given)
+        except WireError as error:
+            raise ClientError(f"{error}; {given} cannot be reported.") from error
+        services = (self.welcome.services or ()) if self.welcome is not None else ()
+        sent = self.connected and "signals" in services
+        if sent:
+            self.send(frame)
+        return sent
 
     def end(self, reason: str) -> None:
         """Close the connection; the first reason is the one that is reported."""

@@ -1,0 +1,289 @@
+"""
+`mtnet context`: servers by name, each with its authorities and login, and no password.
+
+They are kept in `$XDG_CONFIG_HOME/mtnet/contexts.json`, which only its owner reads.
+"""
+
+import os
+import re
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mtnet.cli import parsers
+from mtnet.cli.output import pairs, print_result, table
+from mtnet.client import Login
+from mtnet.client.core.address import read_address
+from mtnet.daemon.registry import installed
+from mtnet.errors import ClientError, JournalError
+from mtnet.net.tls.certificates import read_certificates
+from mtnet.storage.files import replace_file
+
+VARIABLE = "MTNET_CONTEXT"
+"""The environment variable that names a context."""
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
+
+
+class Context(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    A server, and how it is reached.
+
+    Attributes:
+        server: of every service that is not in `services`; empty = of none.
+        services: servers of single services.
+        ca: file of the authorities that are trusted; None = those of the machine.
+        login: None = anonymous.
+    """
+
+    server: str = ""
+    services: dict[str, str] = {}
+    ca: str | None = None
+    login: str | None = None
+
+
+class Contexts(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    All contexts.
+
+    Attributes:
+        current: the name of the one that commands use by default; None = none.
+    """
+
+    contexts: dict[str, Context] = {}
+    current: str | None = None
+
+    def named(self, name: str) -> Context:
+        """
+        Return a context.
+
+        Raises:
+            ClientError: there is none of that name.
+        """
+        if name not in self.contexts:
+            known = ", ".join(sorted(self.contexts)) or "none"
+            raise ClientError(
+                f"There is no context {name!r} (known: {known}). Example: mtnet context add "
+                "home --server secure:fx.example:8081 --login alice"
+            )
+        return self.contexts[name]
+
+
+# Command line
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the commands of `mtnet context`."""
+    parser.description = "Keeps server, CA and login by name, for all commands that take --server."
+    commands = parsers.group(parser)
+    summary = "keep a server by name, or replace it; the first becomes the current context"
+    example = "fx --server wss://fx.example --login alice"
+    adding = parsers.add(commands, "add", add, summary, example)
+    _add_name(adding)
+    server = "a Twisted client string, secure:HOST:PORT, ws://... or wss://..."
+    adding.add_argument("-s", "--server", metavar="ENDPOINT", default="", help=server)
+    adding.add_argument(
+        "--for",
+        dest="services",
+        metavar="SERVICE=ENDPOINT",
+        action="append",
+        default=[],
+        type=_service,
+        help="the server of one service, where that is another; may be repeated",
+    )
+    parsers.add_ca(adding)
+    adding.add_argument("--login", metavar="NAME", help="account to log in with")
+    using = parsers.add(commands, "use", use, "let commands use a context by default", "fx")
+    using.add_argument("name", metavar="NAME", nargs="?")
+    using.add_argument("--none", action="store_true", help="none, but the defaults of each command")
+    parsers.add_json(parsers.add(commands, "list", show, "list the contexts; * is the current one"))
+    _add_name(parsers.add(commands, "remove", remove, "forget a context", "fx"))
+
+
+def _service(text: str) -> tuple[str, str]:
+    name, _, server = text.partition("=")
+    if not server or name not in installed():
+        known = ", ".join(sorted(installed()))
+        raise ArgumentTypeError(f"invalid server {text!r}, expected SERVICE=ENDPOINT of {known}")
+    return name, server
+
+
+def _add_name(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+
+
+def add_option(parser: ArgumentParser, service: str, server: str) -> None:
+    """
+    Let a command name a context.
+
+    Args:
+        service: that the command talks to.
+        server: its endpoint without a context.
+    """
+    parser.add_argument(
+        "--context",
+        metavar="NAME",
+        help=f"a server by name, as `mtnet context` keeps it (default: {VARIABLE}, or the current)",
+    )
+    parser.set_defaults(service=service, default_server=server)
+
+
+def apply(arguments: Namespace) -> None:
+    """
+    Complete server, CA and login of a command by its context.
+
+    An explicit `--server` without `--context` uses no context: CA and login belong to a server.
+
+    Raises:
+        ClientError: there is no such context, or it names no server for the service.
+    """
+    name = arguments.context
+    if name is None and arguments.server is None:
+        name = os.environ.get(VARIABLE) or load().current
+    if name is None:
+        arguments.server = arguments.server or arguments.default_server
+        return
+    context = load().named(name)
+    server = arguments.server or context.services.get(arguments.service, context.server)
+    if not server:
+        raise ClientError(
+            f"The context {name} names no server for {arguments.service}: "
+            f"mtnet context add {name} --for {arguments.service}=ENDPOINT"
+        )
+    arguments.server, arguments.login = server, arguments.login or context.login
+    if arguments.ca is None and context.ca is not None:
+        arguments.ca = Path(context.ca)
+
+
+# Commands
+
+
+def add(arguments: Namespace) -> None:
+    """
+    Keep a context.
+
+    Raises:
+        ClientError: the name, a server or the login is invalid, or the file cannot be written.
+        CertificateError: there is no certificate in the file of `--ca`.
+    """
+    name = arguments.name
+    if _NAME.fullmatch(name) is None:
+        raise ClientError(f"Invalid context {name!r}: expected 1 to 32 of A-Z a-z 0-9 . _ -.")
+    services = dict(arguments.services)
+    if not arguments.server and not services:
+        raise ClientError(
+            f"A server is missing: mtnet context add {name} --server wss://fx.example"
+        )
+    context = Context(arguments.server, services, _checked_ca(arguments), arguments.login)
+    for server in filter(None, (context.server, *services.values())):
+        _check_server(server, context.ca)
+    if context.login is not None:
+        Login(context.login, "x")  # raises when the name cannot be one
+    known = load()
+    contexts = {**known.contexts, name: context}
+    _save(Contexts(contexts, known.current or name))
+    print(f"{name} is kept; {known.current or name} is the current context.", flush=True)
+
+
+def _check_server(server: str, ca: str | None) -> None:
+    kind = server.partition(":")[0].lower()
+    if kind in ("tcp", "secure", "ws", "wss"):
+        read_address(server, None if kind in ("tcp", "ws") else ca)
+
+
+def _checked_ca(arguments: Namespace) -> str | None:
+    if arguments.ca is None:
+        return None
+    path = Path(arguments.ca).expanduser().absolute()
+    read_certificates(path)
+    return str(path)
+
+
+def use(arguments: Namespace) -> None:
+    """
+    Set the current context.
+
+    Raises:
+        ClientError: there is none of that name, or the file cannot be written.
+    """
+    known = load()
+    if arguments.none == (arguments.name is not None):
+        raise ClientError("A name is expected, or --none. Example: mtnet context use fx")
+    if arguments.name is not None:
+        known.named(arguments.name)
+    _save(replace(known, current=arguments.name))
+    print(f"{arguments.name or 'None'} is the current context.", flush=True)
+
+
+def show(arguments: Namespace) -> None:
+    """
+    Print the contexts.
+
+    Raises:
+        ClientError: the file cannot be read.
+    """
+    known = load()
+    rows = [
+        {
+            "": "*" if name == known.current else "",
+            "context": name,
+            "server": context.server,
+            "for": pairs(context.services),
+            "login": context.login or "",
+            "ca": context.ca or "",
+        }
+        for name, context in sorted(known.contexts.items())
+    ]
+    text = "\n".join(table(rows)) if rows else "No context is kept."
+    print_result(arguments, msgspec.to_builtins(known), text)
+
+
+def remove(arguments: Namespace) -> None:
+    """
+    Forget a context.
+
+    Raises:
+        ClientError: there is none of that name, or the file cannot be written.
+    """
+    known = load()
+    known.named(arguments.name)
+    contexts = {name: each for name, each in known.contexts.items() if name != arguments.name}
+    current = None if known.current == arguments.name else known.current
+    _save(Contexts(contexts, current))
+    print(f"{arguments.name} is forgotten.", flush=True)
+
+
+# The file
+
+
+def path() -> Path:
+    """Return the path of the file."""
+    home = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home else Path("~/.config").expanduser()) / "mtnet" / "contexts.json"
+
+
+def load() -> Contexts:
+    """
+    Read the file; without one there are no contexts.
+
+    Raises:
+        ClientError: it cannot be read, or holds something else.
+    """
+    try:
+        return msgspec.json.decode(path().read_bytes(), type=Contexts)
+    except FileNotFoundError:
+        return Contexts()
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ClientError(f"{path()} cannot be read as contexts ({error}).") from error
+
+
+def _save(contexts: Contexts) -> None:
+    text = msgspec.json.format(msgspec.json.encode(contexts), indent=2) + b"\n"
+    try:
+        path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(path(), text)
+    except (OSError, JournalError) as error:
+        raise ClientError(f"The contexts cannot be kept: {error}") from error
