@@ -55,10 +55,12 @@ class Server:
         authority = Authority()
         certificate, key = authority.issue(LOOPBACK, "localhost")
         self.authority.write_bytes(pem(authority.certificate))
-        chain = self.folder / "server.pem"
-        chain.write_bytes(pem(certificate) + key_pem(key))
-        chain.chmod(0o600)
-        self.sets += [f"tls.certificate={chain}", "access.trust_loopback=false"]
+        chain, secret = self.folder / "server.pem", self.folder / "key.pem"
+        chain.write_bytes(pem(certificate))
+        secret.write_bytes(key_pem(key))
+        secret.chmod(0o600)
+        self.sets += [f"tls.certificate={chain}", f"tls.key={secret}"]
+        self.sets.append("access.trust_loopback=false")
 
     def _make_accounts(self) -> None:
         for login, role in self._accounts.items():
@@ -112,6 +114,13 @@ class Server:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
             self._process.wait(PATIENCE)
+
+    def hang(self, seconds: float) -> None:
+        """Let the daemon do nothing for a while, its connections open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it as by a loss of power."""
