@@ -373,6 +373,10 @@ class ITicks(Interface):
     """Ticks: what terminals send, stored and sent to subscribers."""
 
     feed: Any = Attribute("`subscribe(subscriber, symbols, known)` and `unsubscribe`.")
+    bars: Any = Attribute(
+        "`get(symbol)` returns the bars of a symbol, a `mtnet.services.ticks.bars.Series` or None; "
+        "`subscribe(subscriber, symbol)` and `unsubscribe` for their changes."
+    )
 
     def source(name: str) -> Any:
         """Return the counters of a sender, made on first use."""

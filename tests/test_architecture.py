@@ -59,6 +59,7 @@ PURE = {
     "services/templates/wire.py",
     "services/ticks/storage/reader.py",
     "services/ticks/storage/commits.py",
+    "services/ticks/bars.py",
     "services/ticks/feed.py",
     "services/ticks/files/importer.py",
     "services/ticks/files/mt5.py",

@@ -16,6 +16,9 @@ from zope.interface import implementer
 
 from mtnet.errors import JournalError
 from mtnet.interfaces import IStatus, ITicks
+from mtnet.recurring import Recurring
+from mtnet.services.ticks.bar_feed import BarFeed
+from mtnet.services.ticks.bars import Bars
 from mtnet.services.ticks.feed import Feed
 from mtnet.services.ticks.losses import LossReport
 from mtnet.services.ticks.model import Source
@@ -25,7 +28,7 @@ from mtnet.services.ticks.storage.blocks import Mark
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.storage.writer import Writer
-from mtnet.services.ticks.wire import Record
+from mtnet.services.ticks.wire import Record, encode_symbol
 from mtnet.storage.worker import InThread
 
 
@@ -43,6 +46,7 @@ class Collector:
 
     Attributes:
         feed: publishes each tick to the subscribers.
+        bars: builds bars, and publishes their changes.
         lost: ticks that a killed daemon had taken and not stored.
         max_symbols: `ticks.max_symbols`.
     """
@@ -62,6 +66,8 @@ class Collector:
         self.max_symbols = settings.max_symbols
         self._writer = Writer(settings, reserve, store, tally, clock, in_thread)
         self.feed = Feed(self.last_tick)
+        self.bars = BarFeed(_bars(settings), clock)
+        self._build = Recurring("The building of bars", self.bars.take)
         self.lost = 0
         self._syncs: list[Deferred[None]] = []
         self._timer: IDelayedCall | None = None
@@ -174,8 +180,10 @@ class Collector:
         self._wake()
 
     def _publish(self, records: list[Record], rejected: dict[bytes, int], when: int) -> None:
+        taken = [each for each in records if each[0] not in rejected] if rejected else records
+        self._build(taken, when)
         if self.feed.subscribers:
-            self.feed.publish([each for each in records if each[0] not in rejected], when)
+            self.feed.publish(taken, when)
 
     # Storing ticks
 
@@ -199,6 +207,7 @@ class Collector:
     async def _close(self) -> None:
         self._closing = True
         self._cancel()
+        self.bars.close()
         if self._writing is not None:
             await self._writing
         await self._write()
@@ -289,3 +298,8 @@ class Collector:
     def status(self) -> dict[str, object]:
         """Report that, and what the last kill cost."""
         return {**self.health(), "lost when killed": self.lost}
+
+
+def _bars(settings: TickSettings) -> Bars | None:
+    by_last = frozenset(map(encode_symbol, settings.bars_of_last))
+    return Bars(settings.bars, by_last) if settings.bars else None

@@ -76,7 +76,7 @@ class TicksComponent:
             env.worker(),
         )
         self.collector.open()
-        self._verbs = TickVerbs(self.collector)
+        self._verbs = TickVerbs(self.collector, env.clock)
 
     def __conform__(self, interface: Any) -> Any:
         if interface is ISessionVerbs:

@@ -8,12 +8,13 @@ from mtnet.services.ticks.wire import spaced_symbols_table
 
 def check(section: Any) -> None:
     """
-    Check the symbols that contain blanks.
+    Check the symbols that are named.
 
     Raises:
         ConfigError: one cannot be a symbol.
     """
-    try:
-        spaced_symbols_table(section.spaced_symbols)
-    except WireError as error:
-        raise ConfigError(f"ticks.spaced_symbols: {error}.") from error
+    for name in ("spaced_symbols", "bars_of_last"):
+        try:
+            spaced_symbols_table(getattr(section, name))
+        except WireError as error:
+            raise ConfigError(f"ticks.{name}: {error}.") from error

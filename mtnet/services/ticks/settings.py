@@ -1,6 +1,6 @@
 """The section `[ticks]`."""
 
-from mtnet.config.schema import Count, Positive, Section
+from mtnet.config.schema import Count, Positive, Section, Whole
 
 
 class TickSettings(Section, frozen=True):
@@ -27,5 +27,11 @@ class TickSettings(Section, frozen=True):
     """A subscriber whose connection took no byte for so long is closed."""
     records: Count = 100_000
     """Records of a stream in a second; it is read more slowly when it sends more."""
+    bars: Whole = 1_000_000
+    """M1 bars in memory, of all symbols together, of 64 bytes each: 25 days of 28 symbols. Then
+    the symbol with most of them loses its oldest; 0 = no bars."""
+    bars_of_last: tuple[str, ...] = ()
+    """Symbols whose bars are made of last prices, as the charts of exchanges; others are made of
+    bids."""
     spaced_symbols: tuple[str, ...] = ()
     """Symbols with blanks that classic senders send as they are: `UK 100`."""

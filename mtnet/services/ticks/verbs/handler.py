@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from mtnet.interfaces import ISessionHandler, ISessionVerbs
@@ -14,7 +15,8 @@ from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.feed import Encode
 from mtnet.services.ticks.subscriber import TICKS, ConflatingSubscriber, demand_readable
 from mtnet.services.ticks.verbs import wire
-from mtnet.services.ticks.verbs.wire import Ticks
+from mtnet.services.ticks.verbs.bar_sender import BarSender
+from mtnet.services.ticks.verbs.wire import Bars, Ticks
 from mtnet.services.ticks.wire import encode_symbol
 from mtnet.session.session import Session, Verb
 
@@ -59,11 +61,12 @@ class SessionSubscriber(ConflatingSubscriber):
 class TickClient:
     """The verbs of ticks in one session."""
 
-    __slots__ = ("_collector", "_session", "_subscriber")
+    __slots__ = ("_bars", "_clock", "_collector", "_session", "_subscriber")
 
-    def __init__(self, session: Session, collector: Collector) -> None:
-        self._session, self._collector = session, collector
+    def __init__(self, session: Session, collector: Collector, clock: IReactorTime) -> None:
+        self._session, self._collector, self._clock = session, collector, clock
         self._subscriber: SessionSubscriber | None = None
+        self._bars: BarSender | None = None
 
     def permitted(self) -> bool:
         return self._session.peer.rights.any("read", TICKS)
@@ -78,7 +81,8 @@ class TickClient:
         pass
 
     def busy(self) -> bool:
-        return self._subscriber in self._collector.feed.subscribers
+        subscribed = self._subscriber in self._collector.feed.subscribers
+        return subscribed or bool(self._bars)
 
     def leaving(self) -> None:
         self._end()
@@ -105,7 +109,18 @@ class TickClient:
             ticks.subscribe(subscriber, symbols, self._collector.symbols())
         self._session.check_finished()
 
+    def bars(self, asked: Bars) -> None:
+        """BARS: send the last bars of a symbol, and what becomes of them."""
+        demand_readable(self._session.peer.rights, [encode_symbol(asked.symbol)])
+        if self._bars is None:
+            self._bars = BarSender(self._session, self._collector.bars, self._clock)
+        self._bars.ask(asked)
+        self._session.check_finished()
+
     def _end(self) -> None:
+        bars, self._bars = self._bars, None
+        if bars is not None:
+            bars.close()
         subscriber, self._subscriber = self._subscriber, None
         if subscriber is not None:
             self._collector.feed.unsubscribe(subscriber, [feed.EVERYTHING])
@@ -119,11 +134,12 @@ class TickVerbs:
     service = TICKS
     verbs: ClassVar[Mapping[str, Verb]] = {
         "TICKS": Verb(wire.REQUESTS["TICKS"], TickClient.ticks),
+        "BARS": Verb(wire.REQUESTS["BARS"], TickClient.bars),
     }
 
-    def __init__(self, collector: Collector) -> None:
-        self._collector = collector
+    def __init__(self, collector: Collector, clock: IReactorTime) -> None:
+        self._collector, self._clock = collector, clock
 
     def attach(self, session: Session) -> TickClient:
         """Return the handler of the verbs in one session."""
-        return TickClient(session, self._collector)
+        return TickClient(session, self._collector, self._clock)

@@ -192,19 +192,11 @@ def barred(answer: Barred) -> bytes:
 
 def bar(shown: Bar) -> bytes:
     """Return the frame of a bar."""
-    return encode(
-        "BAR",
-        symbol=shown.symbol,
-        period=shown.period,
-        time=shown.time,
-        open=shown.open,
-        high=shown.high,
-        low=shown.low,
-        close=shown.close,
-        ticks=shown.ticks,
-        spread=shown.spread,
-        volume=shown.volume,
-        current=int(shown.current) or None,
+    spread = "" if shown.spread is None else f"|spread={shown.spread}"
+    return enclose(
+        f"BAR|symbol={escape(shown.symbol)}|period={shown.period}|time={shown.time}"
+        f"|open={shown.open}|high={shown.high}|low={shown.low}|close={shown.close}"
+        f"|ticks={shown.ticks}{spread}|volume={shown.volume}{'|current=1' * shown.current}"
     )
 
 

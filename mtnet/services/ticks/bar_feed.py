@@ -1,0 +1,80 @@
+"""Publish and subscribe for bars: subscribers learn of changed symbols, a few times a second."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mtnet.services.ticks.bars import Bars, Series
+from mtnet.services.ticks.wire import Record
+
+PULSE = 0.25
+"""Seconds between two looks at the open bars: they change with each tick, and are sent 4 times a
+second at most."""
+
+
+class Subscriber(Protocol):
+    """A receiver of bars; its methods must not raise."""
+
+    def bars_changed(self, symbols: set[bytes]) -> None:
+        """Look at the bars of these of its symbols."""
+
+
+class BarFeed:
+    """
+    Publisher of the changes of bars, gathered for `PULSE` seconds.
+
+    Args:
+        bars: built from the ticks; None = there are no bars.
+    """
+
+    def __init__(self, bars: Bars | None, clock: IReactorTime) -> None:
+        self._bars, self._clock = bars, clock
+        self._by_symbol: dict[bytes, dict[Subscriber, None]] = {}
+        self._changed: set[bytes] = set()
+        self._pulse: IDelayedCall | None = None
+
+    @property
+    def keeps_bars(self) -> bool:
+        """Whether there are bars."""
+        return self._bars is not None
+
+    def get(self, symbol: bytes) -> Series | None:
+        """Return the bars of a symbol; None = there was no tick since the start."""
+        return None if self._bars is None else self._bars.get(symbol)
+
+    def subscribe(self, subscriber: Subscriber, symbol: bytes) -> None:
+        """Call `bars_changed` when a symbol has ticks."""
+        self._by_symbol.setdefault(symbol, {})[subscriber] = None
+
+    def unsubscribe(self, subscriber: Subscriber, symbol: bytes) -> None:
+        """Call it no more."""
+        subscribers = self._by_symbol.get(symbol, {})
+        subscribers.pop(subscriber, None)
+        if not subscribers:
+            self._by_symbol.pop(symbol, None)
+
+    def take(self, records: Iterable[Record], when: int) -> None:
+        """Take ticks that came at `when`, in milliseconds since the Unix epoch."""
+        if self._bars is None:
+            return
+        self._bars.take(records, when)
+        if self._by_symbol:
+            self._changed |= self._by_symbol.keys() & {symbol for symbol, _ in records}
+            if self._changed and self._pulse is None:
+                self._pulse = self._clock.callLater(PULSE, self._publish)
+
+    def close(self) -> None:
+        """Publish nothing more."""
+        if self._pulse is not None:
+            self._pulse.cancel()
+            self._pulse = None
+
+    def _publish(self) -> None:
+        self._pulse, changed, self._changed = None, self._changed, set()
+        touched: dict[Subscriber, set[bytes]] = {}
+        for symbol in changed:
+            for subscriber in self._by_symbol.get(symbol, {}):
+                touched.setdefault(subscriber, set()).add(symbol)
+        for subscriber, symbols in touched.items():
+            subscriber.bars_changed(symbols)

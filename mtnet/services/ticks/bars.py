@@ -1,0 +1,368 @@
+"""
+Bars of one minute in memory, built from ticks as they come; longer periods are made of them.
+
+Pure: methods take `when`, in milliseconds since the Unix epoch, UTC. Rules of MetaTrader: a bar is
+made of bids, or of last prices; its time is its opening in the broker's clock; a minute without a
+tick has no bar; a day begins at the broker's midnight. Prices are doubles, as in `MqlRates`.
+"""
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby
+from math import inf
+from struct import Struct
+from typing import Any, NamedTuple
+
+from mtnet.services.ticks.wire import ABSENT, Record
+
+MINUTE = 60_000
+"""Milliseconds: bars of this period are kept."""
+MAX_SERIES = 10_080
+"""Bars of one symbol: a week of minutes. A request reads all of them at most, in 9 ms."""
+CHUNK = 256
+"""Bars that are dropped at once: the memory of each series is moved only so often."""
+MAX_AHEAD = 15 * 3_600_000
+"""Milliseconds that TIME may be ahead of the receipt: no zone is more than 14 hours ahead of UTC.
+One tick of next year would else end the bars of its symbol until then."""
+BID, LAST = 0, 2
+"""Fields of a record that bars are made of."""
+TRADES = 8 | 16 | 32 | 64
+"""Flags of MqlTick of a deal: LAST, VOLUME, BUY, SELL. Without one, `volume` is that of a deal
+before."""
+NO_SPREAD = -inf
+"""The spread of a bar whose first tick had no ask, or no bid."""
+RECORD = Struct("<q4dIddHH")
+"""A bar in memory, 64 bytes: the fields of `Bar`, `first` and `last` from its opening."""
+
+
+class Bar(NamedTuple):
+    """
+    A bar.
+
+    Attributes:
+        time: of its opening, in milliseconds of the clock of its series.
+        open, high, low, close: prices.
+        ticks: how many it has.
+        spread: ask - bid of its first tick, a price; `NO_SPREAD` = that had no ask.
+        volume: the sum of the deals.
+        first, last: milliseconds from `time` to its first and last tick.
+    """
+
+    time: int
+    open: float
+    high: float
+    low: float
+    close: float
+    ticks: int
+    spread: float
+    volume: float
+    first: int
+    last: int
+
+    def with_tick(self, tick: "Bar") -> "Bar":
+        """Return the bar with one more tick, whenever that came; equal times stay in order."""
+        earlier, later = tick.first < self.first, tick.last >= self.last
+        return Bar(
+            self.time,
+            tick.open if earlier else self.open,
+            max(self.high, tick.high),
+            min(self.low, tick.low),
+            tick.close if later else self.close,
+            self.ticks + tick.ticks,
+            tick.spread if earlier else self.spread,
+            self.volume + tick.volume,
+            min(self.first, tick.first),
+            max(self.last, tick.last),
+        )
+
+
+def merge(bars: Iterable[tuple[Any, ...]], period: int) -> Iterator[Bar]:
+    """Yield the bars of a longer period, in milliseconds, from fields of bars in order of time."""
+    for time, group in groupby(bars, lambda bar: bar[0] - bar[0] % period):
+        _, opens, highs, lows, closes, ticks, spreads, volumes, *_ = zip(*group, strict=True)
+        yield Bar(
+            time, opens[0], max(highs), min(lows), closes[-1], sum(ticks), spreads[0],
+            sum(volumes), 0, 0,
+        )  # fmt: skip
+
+
+class Series:
+    """
+    The bars of one symbol: closed ones packed, and the open one.
+
+    A bar is closed once a tick of a later minute came. A tick that comes late counts in its own
+    bar, so that the bars are the same in whatever order ticks come.
+
+    Args:
+        price: the field that bars are made of: `BID` or `LAST`.
+
+    Attributes:
+        clock: `broker`, or `received` as long as no tick had a TIME.
+        generation: counts how often the bars began again, since `clock` changed.
+        digits, volume_digits: decimals of prices and volumes so far, for the eyes of people.
+        left_out: ticks that are in no bar: their TIME is impossible, or too old, or absent where
+            others have one.
+    """
+
+    __slots__ = (
+        "_close", "_closed", "_high", "_last", "_low", "_more", "_open", "_partial", "_price",
+        "_start", "clock", "digits", "generation", "left_out", "volume_digits",
+    )  # fmt: skip
+
+    def __init__(self, price: int = BID) -> None:
+        self._price, self._close, self._high, self._low = price, b"", inf, -inf
+        self.clock, self.generation = "received", 0
+        self._closed = bytearray()
+        self._partial: dict[int, tuple[int, Bar]] = {}
+        self._set_open(None)
+        self.digits = self.volume_digits = self.left_out = 0
+
+    def __len__(self) -> int:
+        return len(self._closed) // RECORD.size
+
+    def add(self, rest: bytes, when: int) -> int:
+        """Take a tick that came at `when`, as a record has it; return how many bars it makes."""
+        fields = rest.split(b" ")
+        # Nearly every tick has a TIME in the open bar, and no volume.
+        if len(fields) > 4 and fields[3] == ABSENT and fields[4] != ABSENT:
+            text, offset = fields[self._price], int(fields[4]) - self._start
+            if self._last <= offset < MINUTE and text != ABSENT:
+                self._extend(text, offset)
+                return 0
+        return self._add(fields, when)
+
+    @property
+    def open(self) -> Bar | None:
+        """The open bar; None = there was no tick."""
+        bar = self._open
+        if bar is not None and self._more:
+            self._note_digits([self._close])
+            bar = bar._replace(
+                high=self._high,
+                low=self._low,
+                close=float(self._close),
+                ticks=bar.ticks + self._more,
+                last=self._last,
+            )
+            self._set_open(bar)
+        return bar
+
+    def read(self, period: int, count: int) -> list[Bar]:
+        """Return the last bars of a period in milliseconds, the open one last; `count` at most."""
+        current = self.open
+        if current is None or count <= 0:
+            return []
+        # Minutes without a tick have no bars, so that these hold `count` bars of the period.
+        minutes = count * (period // MINUTE)
+        return [*merge([*self._unpack(max(0, len(self) - minutes)), current], period)][-count:]
+
+    def since(self, period: int, time: int) -> list[Bar]:
+        """Return the bars of a period whose opening is `time` or later, the open one last."""
+        current = self.open
+        if current is None:
+            return []
+        start = current.time - current.time % period
+        if time >= start:
+            return [self._current(period, start, current)]
+        return [*merge([*self._unpack(self._index(time)), current], period)]
+
+    def drop(self, count: int) -> int:
+        """Forget the oldest closed bars; return how many."""
+        size = min(count * RECORD.size, len(self._closed))
+        del self._closed[:size]
+        self._partial.clear()
+        return size // RECORD.size
+
+    def _extend(self, text: bytes, offset: int) -> None:
+        """Take the price of a later tick of the open bar; `open` adds up what came."""
+        price = float(text)
+        if not price and self._price == LAST:
+            return
+        if price > self._high:
+            self._high = price
+            self._note_digits([text])
+        elif price < self._low:
+            self._low = price
+            self._note_digits([text])
+        self._close, self._last = text, offset
+        self._more += 1
+
+    def _add(self, fields: list[bytes], when: int) -> int:
+        index = self._price
+        text = fields[index] if index < len(fields) else ABSENT
+        price = 0.0 if text == ABSENT else float(text)
+        # LAST 0 is absent, as in MqlTick.
+        if text == ABSENT or (index == LAST and not price):
+            return 0
+        time = self._time(fields[4] if len(fields) > 4 else ABSENT, when)
+        if time is None:
+            self.left_out += 1
+            return 0
+        self._note_digits(fields)
+        offset, volume = time % MINUTE, self._volume(fields)
+        both = len(fields) > 1 and ABSENT not in fields[:2]
+        spread = float(fields[1]) - float(fields[0]) if both else NO_SPREAD
+        tick = Bar(time - offset, price, price, price, price, 1, spread, volume, offset, offset)
+        return self._take(tick)
+
+    def _set_open(self, bar: Bar | None) -> None:
+        self._open, self._more = bar, 0
+        self._start, self._last = 0, MINUTE
+        # TIME may be compared in the broker's clock alone: else no tick lies in the open bar.
+        if bar is not None and self.clock == "broker":
+            self._start, self._last, self._high, self._low = bar.time, bar.last, bar.high, bar.low
+
+    def _time(self, text: bytes, when: int) -> int | None:
+        """Return the time of a tick in the clock of the series; None = it has none there."""
+        if text == ABSENT:
+            return when if self.clock == "received" else None
+        time = int(text)
+        if time > when + MAX_AHEAD:
+            return None
+        if self.clock == "received":
+            self._begin_broker_clock()
+        return time
+
+    def _begin_broker_clock(self) -> None:
+        """Begin again: bars of two clocks do not belong in one chart."""
+        self.clock = "broker"
+        if self._open is not None:
+            self._set_open(None)
+            self._closed.clear()
+            self._partial.clear()
+            self.generation += 1
+
+    def _volume(self, fields: list[bytes]) -> float:
+        """Return the volume of the deal that a tick reports, 0 = none."""
+        if len(fields) < 4 or fields[3] == ABSENT:
+            return 0.0
+        flags = int(fields[5]) if len(fields) > 5 and fields[5] != ABSENT else TRADES
+        if not flags & TRADES:
+            return 0.0
+        self.volume_digits = max(self.volume_digits, decimals(fields[3]))
+        return float(fields[3])
+
+    def _note_digits(self, fields: Sequence[bytes]) -> None:
+        for text in fields[:3]:
+            if text != ABSENT:
+                self.digits = max(self.digits, decimals(text))
+
+    def _take(self, tick: Bar) -> int:
+        current = self.open
+        if current is None:
+            self._set_open(tick)
+        elif tick.time == current.time:
+            self._set_open(current.with_tick(tick))
+        elif tick.time > current.time:
+            self._closed += RECORD.pack(*current)
+            self._set_open(tick)
+            return 1
+        else:
+            return self._insert(tick)
+        return 0
+
+    def _insert(self, tick: Bar) -> int:
+        """Take a tick of a bar before the open one."""
+        size, index = RECORD.size, self._index(tick.time)
+        at = index * size
+        found = Bar(*RECORD.unpack_from(self._closed, at)) if index < len(self) else None
+        self._partial.clear()
+        if found is not None and found.time == tick.time:
+            RECORD.pack_into(self._closed, at, *found.with_tick(tick))
+            return 0
+        if not index and len(self) >= MAX_SERIES:
+            self.left_out += 1
+            return 0
+        self._closed[at:at] = RECORD.pack(*tick)
+        return 1
+
+    def _current(self, period: int, start: int, current: Bar) -> Bar:
+        """Return the open bar of a period, without reading what was read of it before."""
+        known, partial = self._partial.get(period, (0, None))
+        if partial is None or partial.time != start:
+            known, partial = self._index(start), None
+        if known < len(self):
+            (partial,) = merge([*filter(None, [partial]), *self._unpack(known)], period)
+            self._partial[period] = len(self), partial
+        return next(merge([*filter(None, [partial]), current], period))
+
+    def _index(self, time: int) -> int:
+        """Return the number of the first closed bar that does not lie before `time`."""
+        return bisect_left(_Times(self._closed), time)
+
+    def _unpack(self, index: int) -> Iterator[tuple[Any, ...]]:
+        return RECORD.iter_unpack(bytes(self._closed[index * RECORD.size :]))
+
+
+class _Times:
+    """The times of packed bars, as a sequence."""
+
+    def __init__(self, data: bytearray) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data) // RECORD.size
+
+    def __getitem__(self, index: int) -> int:
+        at = index * RECORD.size
+        return int.from_bytes(self._data[at : at + 8], "little", signed=True)
+
+
+def decimals(text: bytes) -> int:
+    """Return how many decimals a price or a volume has, as it was sent."""
+    number, _, exponent = text.lower().partition(b"e")
+    return max(0, len(number.partition(b".")[2]) - int(exponent or 0))
+
+
+class Bars:
+    """
+    The bars of all symbols, in bounded memory.
+
+    Args:
+        most: closed bars that are kept in all; then the longest series loses its oldest.
+        by_last: symbols whose bars are made of last prices; the others are made of bids, or of
+            last prices where the first tick has no bid.
+    """
+
+    def __init__(self, most: int, by_last: Collection[bytes] = ()) -> None:
+        self._most, self._by_last = most, by_last
+        self._series: dict[bytes, Series] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def take(self, records: Iterable[Record], when: int) -> None:
+        """Take ticks that came at `when`."""
+        series, closed = self._series, 0
+        for symbol, rest in records:
+            found = series.get(symbol)
+            if found is None:
+                found = self._begin(symbol, rest)
+            if found.add(rest, when):
+                closed += 1
+                if len(found) > MAX_SERIES + CHUNK:
+                    closed -= found.drop(CHUNK)
+        if closed:
+            self._count += closed
+            self._bound()
+
+    def get(self, symbol: bytes) -> Series | None:
+        """Return the bars of a symbol; None = there was no tick since the start."""
+        return self._series.get(symbol)
+
+    def _begin(self, symbol: bytes, rest: bytes) -> Series:
+        has_bid = not rest.startswith(ABSENT + b" ")
+        price = BID if has_bid and symbol not in self._by_last else LAST
+        found = self._series[symbol] = Series(price)
+        return found
+
+    def _bound(self) -> None:
+        while self._count > self._most:
+            longest = max(self._series.values(), key=len)
+            self._count -= longest.drop(CHUNK)
+
+
+def points(bar: Bar, digits: int) -> int | None:
+    """Return the spread of a bar in points, of which one is the last digit of a price."""
+    return None if bar.spread == NO_SPREAD else round(bar.spread * 10**digits)

@@ -1,0 +1,252 @@
+"""Bars: built tick by tick they are those of the whole list, in MetaTrader's way."""
+
+import gzip
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtnet.services.ticks import bars
+from mtnet.services.ticks.bars import CHUNK, MAX_AHEAD, MINUTE, Bar, Bars, Series, decimals, points
+
+HOUR, DAY = 60 * MINUTE, 24 * 60 * MINUTE
+NOW = 1_700_006_400_000
+"""A midnight of the broker."""
+
+
+def series(*ticks, price=bars.BID, when=NOW):
+    made = Series(price)
+    for rest in ticks:
+        made.add(rest.encode(), when)
+    return made
+
+
+def shown(bar):
+    return (bar.time - NOW, bar.open, bar.high, bar.low, bar.close, bar.ticks)
+
+
+def test_a_bar_has_the_first_highest_lowest_and_last_bid_of_its_minute():
+    made = series(*(f"{bid} {bid + 1} - - {NOW + at}" for at, bid in enumerate([3, 5, 1, 4])))
+    (bar,) = made.read(MINUTE, 10)
+    assert shown(bar) == (0, 3, 5, 1, 4, 4)
+
+
+def test_a_minute_without_a_tick_has_no_bar():
+    made = series(*(f"1.{at} - - - {NOW + at * MINUTE}" for at in (0, 1, 5)))
+    assert [bar.time - NOW for bar in made.read(MINUTE, 10)] == [0, MINUTE, 5 * MINUTE]
+
+
+@pytest.mark.parametrize(
+    ("period", "openings"),
+    [
+        (MINUTE, [-MINUTE, 0, 59 * MINUTE, HOUR]),
+        (HOUR, [-HOUR, 0, HOUR]),
+        (4 * HOUR, [-4 * HOUR, 0]),
+        (DAY, [-DAY, 0]),
+    ],
+)
+def test_periods_open_in_the_brokers_clock_and_days_at_its_midnight(period, openings):
+    times = [-1, 0, HOUR - 1, HOUR]
+    made = series(*(f"1 - - - {NOW + at}" for at in times))
+    assert [bar.time - NOW for bar in made.read(period, 10)] == openings
+
+
+def test_the_spread_is_that_of_the_first_tick_in_points():
+    made = series(f"1.10000 1.10012 - - {NOW}", f"1.10000 1.10099 - - {NOW + 1}")
+    assert points(made.open, made.digits) == 12
+    assert series(f"1.1 - - - {NOW}").open.spread == bars.NO_SPREAD
+    assert points(series(f"1.1 - - - {NOW}").open, 1) is None
+    assert points(series(f"150.10 150.13 - - {NOW}").open, 2) == 3
+
+
+def test_the_volume_is_the_sum_of_the_deals_and_not_of_what_is_repeated():
+    made = series(
+        f"1 2 1 0.1 {NOW} 24",
+        f"1 3 1 0.1 {NOW + 1} 4",
+        f"1 3 1 0.2 {NOW + 2} 88",
+        f"1 3 1 5 {NOW + 3}",
+        f"1 3 - - {NOW + 4} 6",
+    )
+    assert made.open.volume == pytest.approx(5.3)
+    assert (made.open.ticks, made.volume_digits) == (5, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "bid_counts"), [("1 2 3 - ", True), ("- - 3 - ", False), ("- 2 3 - ", False)]
+)
+def test_bars_are_of_the_bid_or_of_the_last_price_where_the_first_tick_has_no_bid(
+    first, bid_counts
+):
+    kept = Bars(1_000)
+    kept.take([(b"A", f"{first}{NOW}".encode())], NOW)
+    assert kept.get(b"A").open.open == (1 if bid_counts else 3)
+
+
+def test_symbols_that_are_named_have_bars_of_the_last_price():
+    kept = Bars(1_000, {b"A"})
+    records = [(b"A", f"1 2 3 - {NOW}".encode()), (b"B", f"1 2 3 - {NOW}".encode())]
+    kept.take([*records, (b"A", f"1 2 0 - {NOW + 1}".encode()), (b"A", b"1 2")], NOW)
+    assert shown(kept.get(b"A").open) == (0, 3, 3, 3, 3, 1)
+    assert shown(kept.get(b"B").open) == (0, 1, 1, 1, 1, 1)
+
+
+# Clocks
+
+
+def test_ticks_without_a_time_are_put_where_they_were_received():
+    made = Series()
+    for at in (0, 1, MINUTE):
+        made.add(b"1.1", NOW + at)
+    assert made.clock == "received"
+    assert [shown(bar) for bar in made.read(MINUTE, 5)] == [
+        (0, 1.1, 1.1, 1.1, 1.1, 2),
+        (MINUTE, 1.1, 1.1, 1.1, 1.1, 1),
+    ]
+
+
+def test_the_first_time_begins_the_bars_again_and_ticks_without_one_are_left_out_from_then_on():
+    made = Series()
+    made.add(b"1.1", NOW)
+    made.add(b"1.1", NOW + MINUTE)
+    made.add(b"1.2 - - - %d" % (NOW + 2 * HOUR), NOW + MINUTE)
+    made.add(b"1.3", NOW + MINUTE)
+    assert (made.clock, made.generation, made.left_out) == ("broker", 1, 1)
+    assert [shown(bar) for bar in made.read(MINUTE, 5)] == [(2 * HOUR, 1.2, 1.2, 1.2, 1.2, 1)]
+
+
+def test_an_impossible_time_is_left_out_and_does_not_end_the_bars_of_its_symbol():
+    made = series(f"1 - - - {NOW}", f"9 - - - {NOW + MAX_AHEAD + 1}", f"2 - - - {NOW + MINUTE}")
+    assert [bar.close for bar in made.read(MINUTE, 5)] == [1, 2]
+    assert made.left_out == 1
+
+
+# The whole list
+
+
+def built(ticks, period):
+    """Build the bars of (time, bid) pairs from the whole list, which is sorted by time."""
+    found = {}
+    for time, bid in sorted(ticks, key=lambda tick: tick[0]):
+        found.setdefault(time - time % period, []).append(bid)
+    return [
+        (time - NOW, bids[0], max(bids), min(bids), bids[-1], len(bids))
+        for time, bids in sorted(found.items())
+    ]
+
+
+TIMES = st.integers(-3 * MINUTE, 3 * MINUTE) | st.integers(0, 5) | st.integers(0, 2 * HOUR)
+TICKS = st.lists(st.tuples(TIMES.map(lambda at: NOW + at), st.integers(1, 9)), max_size=60)
+PERIODS = st.sampled_from([MINUTE, 5 * MINUTE, HOUR, DAY])
+
+
+@given(TICKS, PERIODS, st.lists(st.integers(0, 60), max_size=4))
+def test_tick_by_tick_they_are_the_bars_of_the_whole_list_in_any_order(ticks, period, looks):
+    made, seen = Series(), []
+    for number, (time, bid) in enumerate(ticks):
+        if number in looks:  # a look changes nothing
+            seen.append(made.since(period, NOW))
+            made.read(MINUTE, 3)
+        made.add(b"%d - - - %d" % (bid, time), NOW)
+    whole = built(ticks, period)
+    assert [shown(bar) for bar in made.read(period, 10_000)] == whole
+    assert [shown(bar) for bar in made.since(period, 0)] == whole
+    assert [shown(bar) for bar in made.read(period, 2)] == whole[-2:]
+    if whole:
+        last = NOW + whole[-1][0]
+        assert [shown(bar) for bar in made.since(period, last)] == whole[-1:]
+        assert [shown(bar) for bar in made.since(period, last + 1)] == whole[-1:]
+
+
+def test_a_late_tick_counts_in_its_own_bar_and_equal_times_stay_in_order():
+    made = series(
+        f"1 - - - {NOW + 10}",
+        f"2 - - - {NOW + MINUTE}",
+        f"9 - - - {NOW + 5}",
+        f"3 - - - {NOW + 10}",
+        f"4 - - - {NOW - MINUTE}",
+        f"5 - - - {NOW + MINUTE}",
+    )
+    assert [shown(bar) for bar in made.read(MINUTE, 5)] == [
+        (-MINUTE, 4, 4, 4, 4, 1),
+        (0, 9, 9, 1, 3, 3),
+        (MINUTE, 2, 5, 2, 5, 2),
+    ]
+
+
+@given(st.decimals(min_value=Decimal("0.00001"), max_value=99_999, places=5))
+def test_prices_are_shown_with_the_digits_that_were_sent(price):
+    made = series(f"{price} - - - {NOW}")
+    assert f"{made.open.close:.{made.digits}f}" == str(price)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [(b"1", 0), (b"1.10", 2), (b"1e5", 0), (b"1.5e-3", 4), (b"1E-8", 8), (b"-1.25", 2)],
+)
+def test_decimals_are_counted(text, count):
+    assert decimals(text) == count
+
+
+def test_every_price_that_is_shown_has_its_digits_however_they_vary():
+    made = series(f"1.1 - - - {NOW}", f"1.25 - - - {NOW + 1}", f"1.1875 - - - {NOW + 2}")
+    assert (made.open.high, made.open.close, made.digits) == (1.25, 1.1875, 4)
+
+
+# Memory
+
+
+def test_the_longest_series_loses_its_oldest_when_there_are_too_many():
+    kept = Bars(1_000)
+    for at in range(900):
+        kept.take([(b"LONG", b"1 - - - %d" % (NOW + at * MINUTE))], NOW + at * MINUTE)
+    for at in range(300):
+        kept.take([(b"SHORT", b"1 - - - %d" % (NOW + at * MINUTE))], NOW + at * MINUTE)
+    assert len(kept) <= 1_000
+    assert len(kept.get(b"LONG")) == 899 - CHUNK
+    assert len(kept.get(b"SHORT")) == 299
+    oldest = kept.get(b"LONG").since(MINUTE, 0)[0]
+    assert oldest.time == NOW + CHUNK * MINUTE
+
+
+def test_a_symbol_keeps_a_week_of_minutes_and_takes_nothing_that_is_older(monkeypatch):
+    monkeypatch.setattr(bars, "MAX_SERIES", 300)
+    kept = Bars(1_000_000)
+    for at in range(2_000):
+        kept.take([(b"A", b"1 - - - %d" % (NOW + at * MINUTE))], NOW + at * MINUTE)
+    found = kept.get(b"A")
+    assert 300 <= len(found) <= 300 + CHUNK
+    assert len(kept) == len(found)
+    kept.take([(b"A", b"1 - - - %d" % NOW)], NOW + 2_000 * MINUTE)
+    assert found.left_out == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40)), max_size=200))
+def test_the_count_of_bars_is_what_the_series_hold(ticks):
+    kept = Bars(30)
+    for symbol, at in ticks:
+        kept.take([(b"%d" % symbol, b"1 - - - %d" % (NOW + at * MINUTE))], NOW)
+    series = [kept.get(b"%d" % symbol) for symbol in range(3)]
+    assert len(kept) == sum(len(each) for each in series if each is not None)
+
+
+# Real ticks
+
+
+def test_the_bars_of_a_real_day_are_those_of_the_whole_file(real_data):
+    with gzip.open(real_data / "EURUSD-2019-02-04.ticks.csv.gz", "rt") as file:
+        rows = [line.split("\t") for line in file][1:]
+    made, ticks = Series(), []
+    for date, time, bid, ask, *_ in rows:
+        at = datetime.strptime(f"{date} {time}", "%Y.%m.%d %H:%M:%S.%f").replace(tzinfo=UTC)
+        when = round(at.timestamp() * 1000)
+        made.add(f"{bid or '-'} {ask or '-'} - - {when}".encode(), when)
+        if bid:
+            ticks.append((when, float(bid)))
+    for period in (MINUTE, HOUR, DAY):
+        found = [shown(bar) for bar in made.read(period, 10_000)]
+        assert found == built(ticks, period)
+        assert len(found) >= DAY // period // 2
+    assert made.digits == 5
+    assert isinstance(made.open, Bar)
