@@ -310,6 +310,20 @@ def test_within_a_commit_the_newest_takes_a_symbol_over_too(server):
     assert server.signals.positions("main")["GBPUSD"].volume == 3
 
 
+def test_within_a_commit_a_flat_symbol_of_a_full_channel_has_an_owner_too(serve):
+    server = serve("signals.max_symbols=1")
+    older, newer = server.dial(), server.dial()
+    older.send(b"<<GBPUSD|1>>")
+    server.disk.held = True
+    newer.send(b"<<GBPUSD|2>>")
+    newer.send(b"<<EURUSD|0>>")
+    older.send(b"<<EURUSD|1>>")
+    server.disk.work()
+    newer.hang_up()
+    server.disk.work()
+    assert gone(older), "it is closed when the owner of its refused frame leaves"
+
+
 # What was refused is heard again
 
 

@@ -170,11 +170,9 @@ class PublishPolicy(CommitPolicy):
             self._refuse_frozen(draft, change)
         elif self._reductions or self._store.refused_reductions:
             self._reductions[position_of(draft)] = None
-        if change.effect == "nothing":
-            self._owners[SymbolKey(draft.channel, draft.symbol)] = claim.number
-            return None
         remember = bool(draft.volume or held) or self._has_room(draft, claim)
-        if not (remember or draft.id or draft.ticket):
+        if change.effect == "nothing" or not (remember or draft.id or draft.ticket):
+            self._owners[SymbolKey(draft.channel, draft.symbol)] = claim.number
             return None
         if change.effect in ("opening", "reversal"):
             refused = self._refuse_opening(draft, change, claim, mode)
