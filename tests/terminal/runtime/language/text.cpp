@@ -1,5 +1,6 @@
 // Strings and their conversions; the end of a wrong program.
 #include "mql5.hpp"
+#include <algorithm>
 #include <cerrno>
 #include <execinfo.h>
 #include <iconv.h>
@@ -62,10 +63,18 @@ static std::string convert(const char *to, const char *from, const char *in, siz
     iconv_close(c);
     return out;
 }
+// Nearly every text is ASCII, which each code page but UTF-7 has at the same place.
+template <class C> static bool is_ascii(const std::basic_string<C> &s, uint page) {
+    return page != CP_UTF7 && std::ranges::all_of(s, [](C c) { return c >= 0 && c < 128; });
+}
 std::string bytes_(const std::u16string &s, uint page) {
+    if (is_ascii(s, page))
+        return std::string(s.begin(), s.end());
     return convert(page_name(page), "UTF-16LE", (const char *)s.data(), s.size() * 2, "?");
 }
 std::u16string units_(const std::string &b, uint page) {
+    if (is_ascii(b, page))
+        return std::u16string(b.begin(), b.end());
     std::string r = convert("UTF-16LE", page_name(page), b.data(), b.size(), "\xfd\xff");
     return std::u16string((const char16_t *)r.data(), r.size() / 2);
 }
