@@ -9,6 +9,7 @@
 #define MTNET_SETTLES     10000    // ms after connecting to the broker until positions are believed
 #define MTNET_RECOUNT     10000    // ms between two counts that must both lack a position
 #define MTNET_NO_HISTORY  120000   // ms, when the history does not know it either: it loads late
+#define MTNET_LOOK        1000     // ms between two looks into the history
 #define MTNET_CENT        0.005    // of the account's currency
 
 //--- a position or a pending order of the account
@@ -26,6 +27,7 @@ struct MtnetHolding
    long              magic;
    string            comment;
    long              opened;   // ms UTC
+   long              updated;  // ms of the broker's clock
   };
 
 //--- what the history says of a position or an order
@@ -42,17 +44,28 @@ private:
    long              m_login;
    string            m_server;
    ulong             m_since;       // connected to the broker, 0 = not
-   MtnetHolding      m_holdings[];
+   MtnetHolding      m_holdings[];  // of the last count that was whole
    int               m_size;
    CMtnetIndex       m_ids;
-   string            m_lacking[];   // keys that counts lack
+   long              m_version;     // rises when a count differs from the one before
+   MtnetHolding      m_found[];     // of the count in progress
+   int               m_found_size;
+   int               m_found_last;  // of the count before: names need not be asked for again
+   CMtnetIndex       m_lacking;     // rows of keys that counts lack
    ulong             m_lacked[];    // since when
+   ulong             m_looked[];    // when the history was asked last
    long              m_rounds[];    // the count that lacked it last
    long              m_round;
+   bool              m_asked;       // whether that count lacked anything
 
+   void              Forget(void);
    bool              CountPositions(void);
    bool              CountOrders(void);
-   bool              Add(const MtnetHolding &holding);
+   int               Next(const ulong ticket,const ulong id,const long updated,bool &known);
+   bool              IsUnchanged(void) const;
+   bool              Same(const MtnetHolding &one,const MtnetHolding &other) const;
+   bool              Accept(void);
+   bool              IsRest(const int at,const int first) const;
    int               Lacking(const string key);
    string            OrderType(const long type,int &side) const;
 
@@ -61,12 +74,14 @@ public:
    void              Begin(void);
    bool              IsKnown(void) const;
    bool              IsSame(void) const;
+   bool              IsConnected(void);
    bool              IsReady(void);
    long              Login(void) const;
    string            Server(void) const;
    bool              IsHedging(void) const;
    string            Mode(void) const;
    bool              Count(void);
+   long              Version(void) const;
    int               Size(void) const;
    void              Get(const int at,MtnetHolding &holding) const;
    int               Find(const ulong id) const;
@@ -82,7 +97,11 @@ CMtnetAccount::CMtnetAccount(void)
    m_server="";
    m_since=0;
    m_size=0;
+   m_version=0;
+   m_found_size=0;
+   m_found_last=0;
    m_round=0;
+   m_asked=false;
   }
 
 //--- the account that is logged in now; what was counted of another is forgotten
@@ -92,10 +111,10 @@ void CMtnetAccount::Begin(void)
    m_server=AccountInfoString(ACCOUNT_SERVER);
    m_since=0;
    m_size=0;
+   m_version++;
+   m_found_last=0;
    m_ids.Clear();
-   ArrayResize(m_lacking,0);
-   ArrayResize(m_lacked,0);
-   ArrayResize(m_rounds,0);
+   Forget();
   }
 
 bool CMtnetAccount::IsKnown(void) const
@@ -134,21 +153,37 @@ string CMtnetAccount::Mode(void) const
           : "netting");
   }
 
-//--- Just after its start, or after connecting again, a terminal shows no positions, or some.
-bool CMtnetAccount::IsReady(void)
+//--- Whether the broker is there. Ask in each timer: what was missing before a gap counts for
+//--- nothing.
+bool CMtnetAccount::IsConnected(void)
   {
    if(TerminalInfoInteger(TERMINAL_CONNECTED)==0 || AccountInfoInteger(ACCOUNT_LOGIN)==0
       || !IsSame())
      {
       m_since=0;
-      ArrayResize(m_lacking,0);
-      ArrayResize(m_lacked,0);
-      ArrayResize(m_rounds,0);
+      Forget();
       return(false);
      }
    if(m_since==0)
       m_since=GetTickCount64();
-   return(GetTickCount64()-m_since>=MTNET_SETTLES);
+   return(true);
+  }
+
+//--- Whether it has been there for 10 s. Just after its start, or after connecting again, a
+//--- terminal shows no positions, or some: what it shows is true, what it lacks may come.
+bool CMtnetAccount::IsReady(void)
+  {
+   return(IsConnected() && GetTickCount64()-m_since>=MTNET_SETTLES);
+  }
+
+void CMtnetAccount::Forget(void)
+  {
+   if(ArraySize(m_rounds)==0)
+      return;
+   m_lacking.Clear();
+   ArrayResize(m_lacked,0);
+   ArrayResize(m_looked,0);
+   ArrayResize(m_rounds,0);
   }
 
 //+------------------------------------------------------------------+
@@ -160,14 +195,24 @@ bool CMtnetAccount::IsReady(void)
 bool CMtnetAccount::Count(void)
   {
    int positions=PositionsTotal(),orders=OrdersTotal();
-   m_size=0;
-   m_ids.Clear();
+   m_found_last=m_found_size;
+   m_found_size=0;
    // An order that is filled meanwhile is then an order and a position, never neither.
    bool whole=(CountOrders() && CountPositions() && PositionsTotal()==positions
                && OrdersTotal()==orders);
-   if(whole)
-      m_round++;
-   return(whole);
+   if(!whole || (!IsUnchanged() && !Accept()))
+      return(false);
+   // Nothing was missing in the last count.
+   if(!m_asked)
+      Forget();
+   m_asked=false;
+   m_round++;
+   return(true);
+  }
+
+long CMtnetAccount::Version(void) const
+  {
+   return(m_version);
   }
 
 int CMtnetAccount::Size(void) const
@@ -186,47 +231,103 @@ int CMtnetAccount::Find(const ulong id) const
    return(m_ids.Find(IntegerToString((long)id)));
   }
 
-//--- False = already counted: others have closed, and this one has shifted. A position replaces
-//--- the rest of the order that opened it.
-bool CMtnetAccount::Add(const MtnetHolding &holding)
+bool CMtnetAccount::Same(const MtnetHolding &one,const MtnetHolding &other) const
   {
-   int at=Find(holding.id);
-   if(at<0)
-     {
-      at=m_size;
-      m_size++;
-      if(m_size>ArraySize(m_holdings))
-         ArrayResize(m_holdings,m_size,256);
-      m_ids.Set(IntegerToString((long)holding.id),at);
-     }
-   else if(m_holdings[at].type==holding.type || holding.type!="position")
+   return(one.id==other.id && one.ticket==other.ticket && one.lots==other.lots
+          && one.type==other.type && one.price==other.price && one.limit==other.limit
+          && one.sl==other.sl && one.tp==other.tp && one.magic==other.magic
+          && one.opened==other.opened && one.symbol==other.symbol
+          && one.comment==other.comment);
+  }
+
+bool CMtnetAccount::IsUnchanged(void) const
+  {
+   if(m_found_size!=m_size)
       return(false);
-   m_holdings[at]=holding;
+   for(int i=0; i<m_size; i++)
+      if(!Same(m_found[i],m_holdings[i]))
+         return(false);
    return(true);
+  }
+
+//--- False = one was counted twice: others have closed, and it has shifted.
+bool CMtnetAccount::Accept(void)
+  {
+   CMtnetIndex ids;
+   for(int i=0; i<m_found_size; i++)
+     {
+      string id=IntegerToString((long)m_found[i].id);
+      int first=ids.Find(id);
+      if(first>=0 && !IsRest(i,first))
+         return(false);
+      ids.Set(id,i);
+     }
+   m_size=0;
+   m_version++;
+   m_ids.Clear();
+   for(int i=0; i<m_found_size; i++)
+     {
+      string id=IntegerToString((long)m_found[i].id);
+      int at=m_ids.Find(id);
+      if(at<0)
+        {
+         at=m_size;
+         m_size++;
+         if(m_size>ArraySize(m_holdings))
+            ArrayResize(m_holdings,m_size,256);
+         m_ids.Set(id,at);
+        }
+      m_holdings[at]=m_found[i];
+     }
+   return(true);
+  }
+
+//--- Orders are counted first. A position replaces the rest of the order that opened it.
+bool CMtnetAccount::IsRest(const int at,const int first) const
+  {
+   return(m_found[at].type=="position" && m_found[first].type!="position");
+  }
+
+//--- The next row of the count. `known`: it had the same place in the count before, so its names
+//--- stand there already, which are slow to ask for.
+int CMtnetAccount::Next(const ulong ticket,const ulong id,const long updated,bool &known)
+  {
+   int at=m_found_size;
+   m_found_size++;
+   if(m_found_size>ArraySize(m_found))
+      ArrayResize(m_found,m_found_size,256);
+   known=(at<m_found_last && m_found[at].id==id && m_found[at].ticket==ticket
+          && m_found[at].updated==updated);
+   m_found[at].ticket=ticket;
+   m_found[at].id=id;
+   m_found[at].updated=updated;
+   return(at);
   }
 
 bool CMtnetAccount::CountPositions(void)
   {
-   MtnetHolding holding;
+   bool known=false;
    for(int i=PositionsTotal()-1; i>=0; i--)
      {
-      holding.ticket=PositionGetTicket(i);
-      if(holding.ticket==0)
+      ulong ticket=PositionGetTicket(i);
+      if(ticket==0)
          return(false);
-      holding.id=(ulong)PositionGetInteger(POSITION_IDENTIFIER);
-      holding.symbol=PositionGetString(POSITION_SYMBOL);
-      holding.type="position";
+      int at=Next(ticket,(ulong)PositionGetInteger(POSITION_IDENTIFIER),
+                  PositionGetInteger(POSITION_TIME_UPDATE_MSC),known);
+      if(!known)
+        {
+         m_found[at].symbol=PositionGetString(POSITION_SYMBOL);
+         m_found[at].comment=PositionGetString(POSITION_COMMENT);
+        }
+      m_found[at].type="position";
       bool bought=(PositionGetInteger(POSITION_TYPE)==POSITION_TYPE_BUY);
-      holding.lots=(bought ? 1 : -1)*PositionGetDouble(POSITION_VOLUME);
-      holding.price=PositionGetDouble(POSITION_PRICE_OPEN);
-      holding.limit=0;
-      holding.sl=PositionGetDouble(POSITION_SL);
-      holding.tp=PositionGetDouble(POSITION_TP);
-      holding.magic=PositionGetInteger(POSITION_MAGIC);
-      holding.comment=PositionGetString(POSITION_COMMENT);
-      holding.opened=CMtnetClock::Utc(PositionGetInteger(POSITION_TIME));
-      if(!Add(holding))
-         return(false);
+      m_found[at].lots=(bought ? 1 : -1)*PositionGetDouble(POSITION_VOLUME);
+      m_found[at].price=PositionGetDouble(POSITION_PRICE_OPEN);
+      m_found[at].limit=0;
+      m_found[at].sl=PositionGetDouble(POSITION_SL);
+      m_found[at].tp=PositionGetDouble(POSITION_TP);
+      m_found[at].magic=PositionGetInteger(POSITION_MAGIC);
+      m_found[at].opened=CMtnetClock::Utc(PositionGetInteger(POSITION_TIME));
      }
    return(true);
   }
@@ -234,28 +335,30 @@ bool CMtnetAccount::CountPositions(void)
 //--- market orders on their way are no pending orders
 bool CMtnetAccount::CountOrders(void)
   {
-   MtnetHolding holding;
+   bool known=false;
    for(int i=OrdersTotal()-1; i>=0; i--)
      {
-      holding.ticket=OrderGetTicket(i);
-      if(holding.ticket==0)
-         return(false);
+      ulong ticket=OrderGetTicket(i);
       int side=0;
-      holding.type=OrderType(OrderGetInteger(ORDER_TYPE),side);
+      string type=OrderType(OrderGetInteger(ORDER_TYPE),side);
+      if(ticket==0)
+         return(false);
       if(side==0)
          continue;
-      holding.id=holding.ticket;
-      holding.symbol=OrderGetString(ORDER_SYMBOL);
-      holding.lots=side*OrderGetDouble(ORDER_VOLUME_CURRENT);
-      holding.price=OrderGetDouble(ORDER_PRICE_OPEN);
-      holding.limit=OrderGetDouble(ORDER_PRICE_STOPLIMIT);
-      holding.sl=OrderGetDouble(ORDER_SL);
-      holding.tp=OrderGetDouble(ORDER_TP);
-      holding.magic=OrderGetInteger(ORDER_MAGIC);
-      holding.comment=OrderGetString(ORDER_COMMENT);
-      holding.opened=CMtnetClock::Utc(OrderGetInteger(ORDER_TIME_SETUP));
-      if(!Add(holding))
-         return(false);
+      int at=Next(ticket,ticket,0,known);
+      if(!known)
+        {
+         m_found[at].symbol=OrderGetString(ORDER_SYMBOL);
+         m_found[at].comment=OrderGetString(ORDER_COMMENT);
+        }
+      m_found[at].type=type;
+      m_found[at].lots=side*OrderGetDouble(ORDER_VOLUME_CURRENT);
+      m_found[at].price=OrderGetDouble(ORDER_PRICE_OPEN);
+      m_found[at].limit=OrderGetDouble(ORDER_PRICE_STOPLIMIT);
+      m_found[at].sl=OrderGetDouble(ORDER_SL);
+      m_found[at].tp=OrderGetDouble(ORDER_TP);
+      m_found[at].magic=OrderGetInteger(ORDER_MAGIC);
+      m_found[at].opened=CMtnetClock::Utc(OrderGetInteger(ORDER_TIME_SETUP));
      }
    return(true);
   }
@@ -291,37 +394,43 @@ bool CMtnetAccount::IsFlat(void) const
 //--- Whether what the last count lacks has really gone. Ask once after each count, as long as it
 //--- is missing: a gap starts again from the first. `key` is any name; `id` 0 = unknown, then no
 //--- history is asked.
-bool CMtnetAccount::IsGone(const string key,const ulong id,const bool order=false)
+bool CMtnetAccount::IsGone(const string key,const ulong id,const bool order)
   {
-   ENUM_MTNET_FATE fate=(id==0 ? MTNET_FATE_UNKNOWN : order ? OrderFate(id) : Fate(id));
-   if(fate==MTNET_FATE_CLOSED)
-      return(true);
+   ulong now=GetTickCount64();
    int at=Lacking(key);
-   if(fate==MTNET_FATE_OPEN)
-      m_lacked[at]=GetTickCount64();
+   m_asked=true;
+   if(id!=0 && now-m_looked[at]>=MTNET_LOOK)
+     {
+      m_looked[at]=now;
+      ENUM_MTNET_FATE fate=(order ? OrderFate(id) : Fate(id));
+      if(fate==MTNET_FATE_CLOSED)
+         return(true);
+      if(fate==MTNET_FATE_OPEN)
+         m_lacked[at]=now;
+     }
    // A position that the history does not know at all has not been loaded.
    ulong least=(id==0 ? MTNET_RECOUNT : MTNET_NO_HISTORY);
-   if(GetTickCount64()-m_lacked[at]<least)
-      return(false);
-   return(m_size>0 || IsFlat());
+   return(now-m_lacked[at]>=least && (m_size>0 || IsFlat()));
   }
 
 //--- the row of a missing key; it begins now, if the count before this one had it
 int CMtnetAccount::Lacking(const string key)
   {
-   int size=ArraySize(m_lacking),at=0;
-   while(at<size && m_lacking[at]!=key)
-      at++;
-   if(at==size)
+   int at=m_lacking.Find(key);
+   if(at<0)
      {
-      ArrayResize(m_lacking,size+1,64);
-      ArrayResize(m_lacked,size+1,64);
-      ArrayResize(m_rounds,size+1,64);
-      m_lacking[at]=key;
+      at=ArraySize(m_rounds);
+      ArrayResize(m_lacked,at+1,64);
+      ArrayResize(m_looked,at+1,64);
+      ArrayResize(m_rounds,at+1,64);
       m_rounds[at]=-2;
+      m_lacking.Set(key,at);
      }
    if(m_rounds[at]<m_round-1)
+     {
       m_lacked[at]=GetTickCount64();
+      m_looked[at]=0;
+     }
    m_rounds[at]=m_round;
    return(at);
   }

@@ -21,6 +21,7 @@ private:
 public:
                      CMtnetIndex(void);
    void              Clear(void);
+   int               Used(void) const;
    int               Find(const string key) const;
    void              Set(const string key,const int row);
    void              Remove(const string key);
@@ -37,6 +38,12 @@ void CMtnetIndex::Clear(void)
    ArrayResize(m_rows,64);
    ArrayInitialize(m_rows,MTNET_SLOT_FREE);
    m_used=0;
+  }
+
+//--- keys, and those that were removed since it has grown last
+int CMtnetIndex::Used(void) const
+  {
+   return(m_used);
   }
 
 int CMtnetIndex::Home(const string key) const

@@ -13,17 +13,21 @@ private:
    string            m_keys[];
    string            m_texts[];
    bool              m_open[];
-   ulong             m_ended[];
+   ulong             m_begun[];   // 0 = it is over
+   ulong             m_ended[];   // 0 = it never was
 
    int               Find(const string key) const;
+   int               Row(const string key);
+   void              Open(const int at);
 
 public:
                      CMtnetPanel(void);
    void              Begin(const string title);
    void              End(void);
-   void              Raise(const string key,const string text);
+   void              Raise(const string key,const string text,const uint patience=0);
    void              Clear(const string key);
-   void              Check(const string key,const bool trouble,const string text);
+   void              Check(const string key,const bool trouble,const string text,
+                           const uint patience=0);
    void              Tell(const string text);
    string            Troubles(void) const;
    void              Show(const string line);
@@ -43,6 +47,7 @@ void CMtnetPanel::Begin(const string title)
    ArrayResize(m_keys,0);
    ArrayResize(m_texts,0);
    ArrayResize(m_open,0);
+   ArrayResize(m_begun,0);
    ArrayResize(m_ended,0);
   }
 
@@ -59,47 +64,68 @@ int CMtnetPanel::Find(const string key) const
    return(-1);
   }
 
-//--- An incident has begun, or goes on. It alerts once; what flaps alerts once a calm minute.
-void CMtnetPanel::Raise(const string key,const string text)
+int CMtnetPanel::Row(const string key)
   {
    int at=Find(key);
-   bool fresh=(at<0);
-   if(fresh)
-     {
-      at=ArraySize(m_keys);
-      ArrayResize(m_keys,at+1,16);
-      ArrayResize(m_texts,at+1,16);
-      ArrayResize(m_open,at+1,16);
-      ArrayResize(m_ended,at+1,16);
-      m_keys[at]=key;
-      m_open[at]=false;
-      m_ended[at]=0;
-     }
+   if(at>=0)
+      return(at);
+   at=ArraySize(m_keys);
+   ArrayResize(m_keys,at+1,16);
+   ArrayResize(m_texts,at+1,16);
+   ArrayResize(m_open,at+1,16);
+   ArrayResize(m_begun,at+1,16);
+   ArrayResize(m_ended,at+1,16);
+   m_keys[at]=key;
+   m_texts[at]="";
+   m_open[at]=false;
+   m_begun[at]=0;
+   m_ended[at]=0;
+   return(at);
+  }
+
+//--- An incident has begun, or goes on. It is shown, and alerts once, when it has lasted for
+//--- `patience` ms.
+void CMtnetPanel::Raise(const string key,const string text,const uint patience)
+  {
+   int at=Row(key);
+   ulong now=GetTickCount64();
    m_texts[at]=text;
-   if(m_open[at])
-      return;
+   if(m_begun[at]==0)
+      m_begun[at]=now;
+   if(!m_open[at] && now-m_begun[at]>=patience)
+      Open(at);
+  }
+
+//--- what flaps alerts once a calm minute
+void CMtnetPanel::Open(const int at)
+  {
+   bool calm=(m_ended[at]==0 || GetTickCount64()-m_ended[at]>=MTNET_CALM);
    m_open[at]=true;
-   if(fresh || GetTickCount64()-m_ended[at]>=MTNET_CALM)
-      Alert(m_title,": ",text);
+   if(calm)
+      Alert(m_title,": ",m_texts[at]);
    else
-      Print(m_title,": ",text);
+      Print(m_title,": ",m_texts[at]);
   }
 
 //--- it is over, if there was one
 void CMtnetPanel::Clear(const string key)
   {
    int at=Find(key);
-   if(at<0 || !m_open[at])
+   if(at<0)
+      return;
+   m_begun[at]=0;
+   if(!m_open[at])
       return;
    m_open[at]=false;
    m_ended[at]=GetTickCount64();
    Print(m_title,": over: ",m_texts[at]);
   }
 
-void CMtnetPanel::Check(const string key,const bool trouble,const string text)
+void CMtnetPanel::Check(const string key,const bool trouble,const string text,
+                        const uint patience)
   {
    if(trouble)
-      Raise(key,text);
+      Raise(key,text,patience);
    else
       Clear(key);
   }

@@ -5,6 +5,7 @@
 
 #include <Mtnet/Account.mqh>
 #include <Mtnet/Clock.mqh>
+#include <Mtnet/Index.mqh>
 #include <Mtnet/Session.mqh>
 #include <Mtnet/Text.mqh>
 
@@ -17,7 +18,9 @@ private:
    ulong             m_next;
    long              m_connection;   // that was told
    string            m_symbols[];    // that were described on it
+   CMtnetIndex       m_index;        // of m_symbols
    int               m_described;
+   bool              m_refused;      // on it: the server does not know the verbs
 
    string            Payload(const CMtnetAccount &account) const;
    string            Spec(const string symbol) const;
@@ -25,6 +28,7 @@ private:
 public:
                      CMtnetReport(void);
    void              Work(CMtnetSession &session,const CMtnetAccount &account);
+   void              Take(const CMtnetFrame &frame);
    void              Describe(const string symbol);
    static bool       MayTrade(string &why);
   };
@@ -34,6 +38,7 @@ CMtnetReport::CMtnetReport(void)
    m_next=0;
    m_connection=0;
    m_described=0;
+   m_refused=false;
   }
 
 //--- Whether orders of this program are taken at all; `why` not.
@@ -55,9 +60,9 @@ bool CMtnetReport::MayTrade(string &why)
 void CMtnetReport::Describe(const string symbol)
   {
    int size=ArraySize(m_symbols);
-   for(int i=0; i<size; i++)
-      if(m_symbols[i]==symbol)
-         return;
+   if(m_index.Find(symbol)>=0)
+      return;
+   m_index.Set(symbol,size);
    ArrayResize(m_symbols,size+1,64);
    m_symbols[size]=symbol;
   }
@@ -72,7 +77,10 @@ void CMtnetReport::Work(CMtnetSession &session,const CMtnetAccount &account)
       m_connection=session.Connections();
       m_described=0;
       m_next=0;
+      m_refused=false;
      }
+   if(m_refused)
+      return;
    if(GetTickCount64()>=m_next)
      {
       m_next=GetTickCount64()+MTNET_REPORT;
@@ -85,6 +93,13 @@ void CMtnetReport::Work(CMtnetSession &session,const CMtnetAccount &account)
       if(spec!="")
          session.Say(spec);
      }
+  }
+
+//--- Twenty errors a minute would end the connection.
+void CMtnetReport::Take(const CMtnetFrame &frame)
+  {
+   if(frame.Verb()=="ERROR" && frame.Text("code")=="verb")
+      m_refused=true;
   }
 
 string CMtnetReport::Payload(const CMtnetAccount &account) const

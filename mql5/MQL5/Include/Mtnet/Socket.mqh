@@ -8,7 +8,7 @@
 
 #define MTNET_CONNECT   3000      // ms; SocketConnect and the handshake make the program wait
 #define MTNET_PIECE     4096      // bytes of one read or write
-#define MTNET_TURN      65536     // bytes of one call: the rest has to wait for the next timer
+#define MTNET_TURN      32768     // bytes of one call: the rest has to wait for the next timer
 #define MTNET_OUTPUT    1048576   // bytes that wait; more means that the server does not read
 #define MTNET_TLS_PORT  443       // here the terminal starts TLS by itself
 

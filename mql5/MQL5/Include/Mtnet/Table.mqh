@@ -27,13 +27,17 @@ class CMtnetTable
 private:
    MtnetPosition     m_rows[];
    int               m_size;
+   long              m_version;   // rises with each change
    CMtnetIndex       m_index;
+   CMtnetIndex       m_tickets;   // how many a symbol has
 
+   void              CountTicket(const MtnetPosition &position,const int more);
    void              RemoveAt(const int at);
 
 public:
                      CMtnetTable(void);
    void              Clear(void);
+   long              Version(void) const;
    int               Size(void) const;
    int               Find(const string symbol,const string ticket) const;
    void              Get(const int at,MtnetPosition &position) const;
@@ -49,13 +53,21 @@ public:
 
 CMtnetTable::CMtnetTable(void)
   {
+   m_version=0;
    Clear();
   }
 
 void CMtnetTable::Clear(void)
   {
    m_size=0;
+   m_version++;
    m_index.Clear();
+   m_tickets.Clear();
+  }
+
+long CMtnetTable::Version(void) const
+  {
+   return(m_version);
   }
 
 int CMtnetTable::Size(void) const
@@ -112,25 +124,35 @@ void CMtnetTable::Set(const MtnetPosition &position)
       if(m_size>ArraySize(m_rows))
          ArrayResize(m_rows,m_size,256);
       m_index.Set(key,at);
+      CountTicket(position,1);
      }
    m_rows[at]=position;
+   m_version++;
   }
 
 //--- an entry of a channel: without a ticket, 0 lots close every ticket of the symbol, and a net
 //--- position replaces them
 void CMtnetTable::Apply(const MtnetPosition &position)
   {
-   if(position.ticket=="")
+   if(position.ticket=="" && m_tickets.Find(position.symbol)>0)
       for(int i=m_size-1; i>=0; i--)
          if(m_rows[i].symbol==position.symbol && m_rows[i].ticket!="")
             RemoveAt(i);
    Set(position);
   }
 
+void CMtnetTable::CountTicket(const MtnetPosition &position,const int more)
+  {
+   if(position.ticket!="")
+      m_tickets.Set(position.symbol,(int)MathMax(0,m_tickets.Find(position.symbol))+more);
+  }
+
 //--- the last row takes the place
 void CMtnetTable::RemoveAt(const int at)
   {
    m_index.Remove(Key(m_rows[at].symbol,m_rows[at].ticket));
+   CountTicket(m_rows[at],-1);
+   m_version++;
    m_size--;
    if(at==m_size)
       return;
@@ -141,12 +163,7 @@ void CMtnetTable::RemoveAt(const int at)
 //--- A symbol has a net position or tickets, never both: whether it has the other.
 bool CMtnetTable::HasOtherForm(const string symbol,const string ticket) const
   {
-   if(ticket!="")
-      return(Find(symbol,"")>=0);
-   for(int i=0; i<m_size; i++)
-      if(m_rows[i].symbol==symbol && m_rows[i].ticket!="")
-         return(true);
-   return(false);
+   return(ticket!="" ? Find(symbol,"")>=0 : m_tickets.Find(symbol)>0);
   }
 
 //--- lots that are held of a symbol, over its tickets if it has any; orders are not held

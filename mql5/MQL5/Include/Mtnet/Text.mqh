@@ -10,6 +10,7 @@
 class CMtnetText
   {
 private:
+   static bool       IsMark(const ushort letter);
    static bool       IsDecimal(const string text,const int most);
 
 public:
@@ -49,17 +50,26 @@ string CMtnetText::Trim(const string text)
 //--- control characters and the marks of a frame become %XX
 string CMtnetText::Escape(const string value)
   {
+   int size=StringLen(value),plain=0;
+   while(plain<size && !IsMark(StringGetCharacter(value,plain)))
+      plain++;
+   if(plain==size)
+      return(value);
    string escaped="";
-   int size=StringLen(value);
    for(int i=0; i<size; i++)
      {
       ushort letter=StringGetCharacter(value,i);
-      if(letter<32 || letter==127 || letter=='%' || letter=='|' || letter=='<' || letter=='>')
+      if(IsMark(letter))
          escaped+=StringFormat("%%%02X",(int)letter);
       else
          escaped+=ShortToString(letter);
      }
    return(escaped);
+  }
+
+bool CMtnetText::IsMark(const ushort letter)
+  {
+   return(letter<32 || letter==127 || letter=='%' || letter=='|' || letter=='<' || letter=='>');
   }
 
 string CMtnetText::Field(const string key,const string value)
