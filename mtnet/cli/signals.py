@@ -90,6 +90,9 @@ def configure(parser: ArgumentParser) -> None:
         ("flatten", "close every position of a channel, then accept only reductions"),
     ):
         _add_channel(local.add(signals, name, partial(_operate, name), summary, "main"))
+    summary = "show a sentence to the people at all sessions"
+    parser = local.add(signals, "notice", notice, summary, "'The server restarts at 22:00 UTC'")
+    parser.add_argument("text", metavar="TEXT")
     _configure_export(signals)
     summary = "check every row of the journal; the daemon may run meanwhile"
     _add_optional_channel(local.add(signals, "verify", verify, summary))
@@ -454,6 +457,18 @@ def _operate(name: str, arguments: Namespace) -> None:
     result = local.ask_daemon(arguments, f"signals {name}", channel=arguments.channel)
     count = f": {result} positions and orders" if isinstance(result, int) else ""
     print(f"{arguments.channel} {DONE[name]}{count}.", flush=True)
+
+
+def notice(arguments: Namespace) -> None:
+    """
+    Send a NOTICE to all sessions.
+
+    Raises:
+        ClientError: no daemon answers.
+        WireError: the text is empty, or too long.
+    """
+    count = local.ask_daemon(arguments, "signals notice", text=arguments.text)
+    print(f"Sent to {count} sessions.", flush=True)
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,25 @@ def test_a_follower_that_acknowledges_has_a_row(command_line, publisher, daemon)
     assert row.split()[:2] == ["main", "desk-1"]
 
 
+def test_a_notice_is_sent_to_every_session_and_counted(command_line, daemon):
+    sessions = [daemon.dial("signals", peer="127.0.0.1") for _ in range(2)]
+    for session in sessions:
+        daemon.say(session, messages.hello())
+    classic = daemon.dial("signals", peer="127.0.0.1")
+    status, out, _ = command_line.on_folder("signals", "notice", "  Restart at 22:00 | UTC ")
+    assert (status, out) == (0, "Sent to 2 sessions.\n")
+    for session in sessions:
+        assert session.received() == b"<<NOTICE|text=Restart at 22:00 %7C UTC>>\r\n"
+    assert classic.received() == b""
+
+
+@pytest.mark.parametrize("text", ["", "  ", "x" * 501])
+def test_a_notice_has_a_text_that_is_not_too_long(command_line, daemon, text):
+    status, _, error = command_line.on_folder("signals", "notice", text)
+    assert status == 1
+    assert "A notice is a sentence of 1 to 500 characters" in error
+
+
 def test_the_status_shows_what_terminals_tell_about_themselves(command_line, daemon):
     alice = TerminalKey("alice", "desk")
     told = {"balance": Decimal("10000.00"), "currency": "USD", "build": 5120, "account": "77"}

@@ -1,4 +1,4 @@
-"""Control commands for channels: pause, resume, flatten."""
+"""Control commands of signals: pause, resume, flatten a channel; a notice to all sessions."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from mtnet.errors import WireError
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.values import PauseMode
+from mtnet.services.signals.wire import MAX_NOTICE
 
 MODES: Mapping[str, PauseMode | None] = {
     "pause": "close_only",
@@ -27,8 +28,8 @@ class SignalCommands:
         """
         Return what can be asked for through the control socket.
 
-        Each command raises `WireError` (`channel`; there is none of this name) or `JournalError`
-        (the disk does not keep it).
+        Each command raises `WireError` (`channel`: there is none of this name; `field`: a notice
+        has no text) or `JournalError` (the disk does not keep it).
         """
         return {
             **{f"signals {name}": self._pause(mode) for name, mode in MODES.items()},
@@ -38,6 +39,7 @@ class SignalCommands:
             "signals flatten": lambda asked: Deferred.fromCoroutine(
                 self._signals.flatten(_channel(asked))
             ),
+            "signals notice": lambda asked: self._signals.notify(_notice(asked)),
         }
 
     def _pause(self, mode: PauseMode | None) -> Callable[[Mapping[str, Any]], Any]:
@@ -49,3 +51,10 @@ def _channel(asked: Mapping[str, Any]) -> str:
     if not isinstance(found, str):
         raise WireError("channel", "Name a channel")
     return found
+
+
+def _notice(asked: Mapping[str, Any]) -> str:
+    found = asked.get("text")
+    if not isinstance(found, str) or not 1 <= len(found.strip()) <= MAX_NOTICE:
+        raise WireError("field", f"A notice is a sentence of 1 to {MAX_NOTICE} characters")
+    return found.strip()

@@ -81,6 +81,9 @@ class Client(Protocol):
     def renew(self, channel: str) -> None:
         """Send a channel again to a session that follows it."""
 
+    def notify(self, notice: bytes) -> None:
+        """Send a NOTICE, which is shown to people."""
+
 
 class SignalService:
     """
@@ -761,6 +764,13 @@ class SignalService:
         for session in list(self.sessions):
             session.renew(channel)
         self._tell_channels([channel])
+
+    def notify(self, text: str) -> int:
+        """Send a sentence for people to all sessions; return how many there are."""
+        frame, sessions = wire.notice(text), list(self.sessions)
+        for session in sessions:
+            session.notify(frame)
+        return len(sessions)
 
     def provider(self, channel: str) -> tuple[bool, int]:
         """Say whether a channel has a publisher, and since when, in milliseconds."""

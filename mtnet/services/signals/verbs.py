@@ -325,6 +325,10 @@ class SignalClient:
         """Name the channels of these that the client was refused before and may have now."""
         self._access.offer(channels)
 
+    def notify(self, notice: bytes) -> None:
+        """Send a NOTICE."""
+        self._access.session.send(notice)
+
     def report(self) -> Mapping[str, object]:
         """Return who the client is and how far it is, for `mtnet signals status`."""
         session = self._access.session
