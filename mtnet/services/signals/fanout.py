@@ -154,8 +154,10 @@ class Fanout:
         if tails:
             self._add(tails, methodcaller("committed", batch))
         subscribers = self._subscribers.get(channel)
-        for change in changes if subscribers else ():
-            self._add(subscribers, methodcaller("changed", change))
+        if subscribers:
+            for change in changes:
+                call = methodcaller("changed", change)
+                self._queue.append(_Delivery(subscribers, deque(subscribers), call))
         if self._timer is None and self._queue:
             self._deliver()
 

@@ -194,7 +194,7 @@ class TurnBudget:
             self._waiting.popleft().callback(None)
 
 
-class ReplayCaches:
+class ReplayCaches(dict[str, ReplayCache]):
     """
     Replay caches of all channels, created on first use.
 
@@ -213,22 +213,13 @@ class ReplayCaches:
         clock: IReactorTime,
     ) -> None:
         self._read, self._retain = read, retain
+        super().__init__()
         self.budget = TurnBudget(clock)
-        self._caches: dict[str, ReplayCache] = {}
 
     def of(self, channel: Channel) -> ReplayCache:
         """Return the replay of a channel."""
-        name = channel.name
-        if name not in self._caches:
-            most = min(RING, self._retain)
-            self._caches[name] = ReplayCache(channel.seq, most, partial(self._read, name))
-        return self._caches[name]
-
-    def forget(self, channel: str) -> None:
-        """Drop the cache of a channel: it has another journal now."""
-        self._caches.pop(channel, None)
-
-    def extend(self, channel: str, entries: list[Entry]) -> None:
-        """Add entries that are sent now."""
-        if channel in self._caches:
-            self._caches[channel].extend(entries)
+        cache = self.get(channel.name)
+        if cache is None:
+            most, read = min(RING, self._retain), partial(self._read, channel.name)
+            cache = self[channel.name] = ReplayCache(channel.seq, most, read)
+        return cache

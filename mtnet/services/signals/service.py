@@ -5,7 +5,7 @@ One commit is under way at a time; what arrives meanwhile is the next one. This 
 of what is stored and of who sets it; a worker below it runs the journal in a thread.
 """
 
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from mtnet.callbacks import noop
 from mtnet.clock import WallClock
-from mtnet.errors import JournalError, NotAskedError, PolicyError, WireError
+from mtnet.errors import NotAskedError, PolicyError, WireError
 from mtnet.net.output.broadcast import LOOP
 from mtnet.recurring import Recurring
 from mtnet.services.signals import wire
@@ -26,6 +26,7 @@ from mtnet.services.signals.book import Book, Channel, Position, latest
 from mtnet.services.signals.classic.queue import SharedState
 from mtnet.services.signals.fanout import Batch, Fanout
 from mtnet.services.signals.histories import Histories
+from mtnet.services.signals.journal.commit_loop import CommitLoop
 from mtnet.services.signals.journal.group_commit import GroupCommit, Pending
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.worker import JournalWorker, Stored
@@ -124,7 +125,9 @@ class SignalService:
         self.rules = PublishRules(settings, self._book, Ownership(now), store, self._unrepeated)
         self._queue = GroupCommit(settings.backlog)
         self._worker = JournalWorker(journal, store, settings.retry, clock, in_thread, later)
-        self._idle: Deferred[None] | None = None
+        self._commits = CommitLoop(
+            self._queue, self._worker, self.rules, clock, self._deliver, self._sent
+        )
         self.fanout = Fanout(clock)
         self.replay_caches = ReplayCaches(self.read, settings.retain, clock)
         self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread)
@@ -193,13 +196,7 @@ class SignalService:
             if each.running:
                 each.stop()
         self._schedule_expiry()
-        self._worker.wake()
-        self._go_on()
-        while self._queue.busy:
-            self._idle = Deferred()
-            await self._idle
-        self._queue.fail_waiting()
-        left = self._queue.next()
+        left = await self._commits.close()
         self.fanout.close()
         self.replay_caches.budget.close()
         if left:
@@ -276,7 +273,7 @@ class SignalService:
             ownership.claim(publisher, key)
             self._send_presence()
         else:
-            self._add(Pending(Entry(channel, symbol, volume, self._now()), publisher))
+            self._commits.add(Pending(Entry(channel, symbol, volume, self._now()), publisher))
 
     def publish(
         self, publisher: Publisher, draft: Entry, take: Take | None = None
@@ -293,7 +290,7 @@ class SignalService:
         """
         self._check_open(draft.channel)
         done: Deferred[int] = Deferred()
-        self._add(Pending(draft, publisher, done, take))
+        self._commits.add(Pending(draft, publisher, done, take))
         return done
 
     def when_processed(self, publisher: Publisher) -> "Deferred[None]":
@@ -321,7 +318,7 @@ class SignalService:
         when, ownership = self._clock.seconds(), self.rules.ownership
         for publisher, frames in ownership.pop_retryable(self.rules.store.paused, when):
             for key, volume in frames.items():
-                self._add(Pending(Entry(*key, volume, self._now()), publisher))
+                self._commits.add(Pending(Entry(*key, volume, self._now()), publisher))
             self.when_processed(publisher).addBoth(_end, publisher)
 
     def _schedule_expiry(self) -> None:
@@ -383,7 +380,7 @@ class SignalService:
         """
         kept = self.pause(channel, "close_only")
         done: Deferred[int] = Deferred()
-        self._add(Pending(Entry(channel, "", FLAT, self._now()), OWNER, done))
+        self._commits.add(Pending(Entry(channel, "", FLAT, self._now()), OWNER, done))
         try:
             closed = await done
         except WireError:
@@ -397,10 +394,9 @@ class SignalService:
         due = self.rules.store.pop_retryable()
         if due:
             now = self._now()
-            self._queue.add_first(
+            self._commits.add_first(
                 [Pending(replace(each, when=now), OWNER, refused_reduction=each) for each in due]
             )
-            self._go_on()
 
     def _announce(self, channel: str, frame: bytes) -> None:
         """Tell those who follow a channel, or have published there."""
@@ -408,134 +404,20 @@ class SignalService:
         for session in list(self.sessions):
             session.announce(channel, frame)
 
-    # Commits
-
-    def _add(self, pending: Pending) -> None:
-        self._queue.add(pending)
-        if not self._queue.busy:
-            self._run(self._commit_all())
-
-    def _go_on(self) -> None:
-        if not self._queue.busy:
-            self._run(self._commit_all())
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        self._queue.busy = True
-        Deferred.fromCoroutine(work).addBoth(self._rest)
-
-    def _rest(self, result: object) -> None:
-        if isinstance(result, Failure):
-            self.log.failure("The journal's work went wrong.", result)
-        self._queue.busy = False
-        if self._idle is not None:
-            idle, self._idle = self._idle, None
-            idle.callback(None)
-
-    async def _commit_all(self) -> None:
-        queue = self._queue
-        while batch := queue.next():
-            policy = self.rules.policy(batch, self._clock.seconds())
-            try:
-                stored = await self._worker.commit(policy.drafts, policy)
-            except Exception as error:
-                if not await self._recover(batch, policy, error):
-                    return
-            else:
-                if queue.succeed():
-                    self._log_recovery()
-                self._deliver(batch, stored, policy)
+    # What was stored
 
     def _unrepeated(self) -> int:
         """Return the moment before which what went flat is repeated no more."""
         return self._now.moment() - int(self.settings.repeat_closed * 1000)
 
-    async def _commit_nothing(self) -> None:
-        """Find out, while nothing waits that would, whether the disk takes what it refused."""
-        policy = self.rules.policy([], self._clock.seconds())
-        try:
-            await self._worker.commit([], policy)
-        except Exception as error:
-            await self._recover([], policy, error)
-        else:
-            if self._queue.recovered():
-                self._log_recovery()
-        await self._commit_all()
-
-    def _repair(self, error: Exception) -> None:
-        """Find out what came of a call of the journal that failed and is no commit."""
-        if not (self._queue.busy or self._queue.closed):
-            self._run(self._mend(error))
-
-    async def _mend(self, error: Exception) -> None:
-        if await self._recover([], self.rules.policy([], self._clock.seconds()), error):
-            if self._queue.recovered():
-                self._log_recovery()
-            await self._commit_all()
-
-    async def _recover(self, batch: list[Pending], policy: PublishPolicy, error: Exception) -> bool:
-        """Find out what came of a commit that failed; return whether work goes on."""
-        queue, asked = self._queue, not isinstance(error, NotAskedError)
-        queue.fail()
-        self._note_trouble(error)
-        queue.resume()
-        stored, rested = Stored([None] * len(batch)), False
-        drafts = [pending.draft for pending in batch]
-        while asked:
-            try:
-                stored = await self._worker.recover(drafts, policy, self._known())
-                break
-            except Exception as unsure:
-                # Nothing is known, so nobody is answered and nothing is taken until it is.
-                self._note_trouble(unsure)
-                if queue.closed:
-                    queue.put_back()
-                    return False
-                await self._worker.sleep()
-                rested = True
-        lost = not stored.entries and not any(stored.outcomes)
-        if lost and asked and self._bisect(batch, policy, error):
-            return True
-        if lost:
-            batch = [*batch, *queue.take_parts()]
-            stored = Stored([None] * len(batch))
-        queue.give_up()
-        self._deliver(batch, stored, policy)
-        if not (rested or queue.closed):
-            await self._worker.sleep()
-        queue.keep_newest()
-        return not queue.closed
-
-    def _bisect(self, batch: list[Pending], policy: PublishPolicy, error: Exception) -> bool:
-        """Find the draft that lets commits fail; return whether that goes on."""
-        if self._queue.closed or not self._queue.is_isolated(batch):
-            return self._queue.split(batch)
-        why = f"It is not stored: it alone lets every commit fail that it is in: {error}"
-        self._deliver(batch, Stored([WireError("server", why)]), policy)
-        if not self._queue.splitting and self._queue.recovered():
-            self._log_recovery()
-        return True
-
-    def _known(self) -> dict[str, int]:
+    def _sent(self) -> dict[str, int]:
         """Return the number of the last entry of each channel that was sent to followers."""
         return {name: channel.seq for name, channel in self._book.items()}
 
-    def _note_trouble(self, error: Exception) -> None:
-        if not isinstance(error, JournalError):
-            self.log.failure("The journal failed in a way that it does not know.", Failure(error))
-        if str(error) != self._queue.trouble:
-            self.log.error(
-                "{trouble} The last position of each symbol is kept and tried again every "
-                "{retry} s; followers get what is stored.",
-                trouble=str(error),
-                retry=self.settings.retry,
-            )
-        self._queue.trouble = str(error)
-
-    def _log_recovery(self) -> None:
-        self.log.info("The journal takes positions again; what it had refused is stored.")
-
-    def _deliver(self, batch: list[Pending], stored: Stored, policy: PublishPolicy) -> None:
-        """Answer publishers, then send the entries to followers."""
+    def _deliver(
+        self, batch: list[Pending], stored: Stored, policy: PublishPolicy
+    ) -> list[Pending]:
+        """Answer publishers, then send the entries to followers; as `Deliver`."""
         ownership, begun = self.rules.ownership, []
         for name, epoch in stored.epochs.items():
             channel = self._book.channel(name)
@@ -574,10 +456,7 @@ class SignalService:
             self._judge_refused()
         if self.rules.store.held is not ownership.held:
             self._keep_holders()
-        # A publisher that is gone by now may hold its channel.
-        if self._expiry is None and ownership.has_reservations:
-            self._schedule_expiry()
-        self._queue.finish(again)
+        return again
 
     def _send_presence(self) -> None:
         """Send presence changes to followers, after the entries that led to them."""
@@ -628,6 +507,8 @@ class SignalService:
             self.rules.ownership.claim(publisher, SymbolKey(draft.channel, draft.symbol))
         elif pending.take != "0" and isinstance(outcome, (Entry, Several)):
             self.rules.ownership.take(publisher, draft.channel)
+        if publisher.gone:  # it may hold its channel for a while
+            self._schedule_expiry()
 
     def _tell(self, entries: Iterable[Entry]) -> None:
         channels: dict[str, list[Entry]] = {}
@@ -645,7 +526,9 @@ class SignalService:
                 change = channel.apply(entry, when, room)
                 if change is not None:
                     changes.append(change)
-            self.replay_caches.extend(name, found)
+            cache = self.replay_caches.get(name)
+            if cache is not None:
+                cache.extend(found)
             # Paced followers would be sent only the last one of each symbol anyway.
             shown = latest(changes) if self.settings.pace and len(changes) > 1 else changes
             self.fanout.send(name, Batch(found), shown)
@@ -703,11 +586,8 @@ class SignalService:
         return self._ask(self._worker.journal.read, channel, after, limit, later=True)
 
     def _look(self) -> "Deferred[None]":
-        return self._worker.check_files().addCallbacks(self._probe, self._recover_journal)
-
-    def _probe(self, _: None) -> None:
-        if self._queue.trouble is not None and not (self._queue.busy or self._queue.closed):
-            self._run(self._commit_nothing())
+        commits = self._commits
+        return self._worker.check_files().addCallbacks(lambda _: commits.probe(), commits.repair)
 
     def _ask(
         self, function: Callable[..., Any], *args: object, later: bool = False
@@ -716,12 +596,8 @@ class SignalService:
         return self._worker.ask(function, *args, later=later).addErrback(self._ask_failed)
 
     def _ask_failed(self, failure: Failure) -> Failure:
-        self._recover_journal(failure)
+        self._commits.repair(failure)
         return failure
-
-    def _recover_journal(self, failure: Failure) -> None:
-        if self._worker.journal.needs_recovery and isinstance(failure.value, Exception):
-            self._repair(failure.value)
 
     def hash_at(self, channel: str, seq: int) -> "Deferred[str]":
         """Fire with the `h` of an entry; fails with `JournalError`."""
@@ -757,7 +633,7 @@ class SignalService:
         """Show everybody a channel that has a new epoch."""
         self._worker.log_damage()
         self._book.load(channel, state, self._now.moment(), self._now.estimate())
-        self.replay_caches.forget(channel)
+        self.replay_caches.pop(channel, None)
         self.histories.forget(channel)
         self.rules.store.retry_channel(channel)
         self._judge_reductions()

@@ -73,12 +73,15 @@ class ClassicFollower:
         """Take a change that is on disk."""
         when = self._env.clock.seconds()
         self._queue.offer(change, when)
-        due = max(when, self._queue.next_frame) + SOON
-        if self._output.ready and (self._timer is None or self._timer.getTime() > due):
-            self._pump()
+        due = max(when, self._queue.next_frame)
+        if self._output.ready and (self._timer is None or self._timer.getTime() > due + SOON):
+            self._send(due)
 
     def _pump(self) -> None:
-        due = self._queue.due()
+        self._send(self._queue.due())
+
+    def _send(self, due: float | None) -> None:
+        """Send what the queue says, which has nothing before `due`; then wait."""
         while self._output.ready and due is not None:
             when = self._env.clock.seconds()
             if when < due:

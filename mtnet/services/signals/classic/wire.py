@@ -25,15 +25,20 @@ def parse_position(payload: bytes, codepage: str = "cp1252") -> tuple[str, Decim
     """
     # The last bar: a byte of a character may be one in the code pages of East Asia.
     name, bar, lots = payload.rpartition(b"|")
-    symbol = values.read_text(name, codepage)
-    if not bar or "|" in symbol:
+    symbol = _read_symbol(name, codepage)
+    if not bar or (symbol is None and "|" in values.read_text(name, codepage)):
         raise WireError("field", "A classic frame has two fields, SYMBOL|VOLUME, not", payload)
-    if values.read_symbol(symbol) is None:
+    if symbol is None:
         raise WireError("symbol", f"A symbol has {values.SYMBOL}", payload)
     volume = values.read_volume(lots.decode("latin-1"))  # of lots all bytes are ASCII
     if volume is None:
         raise WireError("volume", f"A volume is {values.VOLUME}", payload)
     return symbol, volume
+
+
+@lru_cache(values.KNOWN)
+def _read_symbol(name: bytes, codepage: str) -> str | None:
+    return values.read_symbol(values.read_text(name, codepage))
 
 
 @lru_cache(values.KNOWN)

@@ -54,9 +54,9 @@ class GroupCommit:
         backlog: drafts that wait before publishers are paused.
 
     Attributes:
-        busy: a commit is under way, or what came of one is found out.
         closed: nothing more is taken.
         keys: how many drafts of each symbol are not dealt with.
+        failing: a commit has failed since the last one that was stored.
         trouble: why the disk takes nothing; None = it does.
     """
 
@@ -71,7 +71,7 @@ class GroupCommit:
         self._waiters: list[tuple[int, Deferred[None]]] = []
         self._failures = self._patience = self._hope = 0
         self._proven = False
-        self.busy = self.closed = False
+        self.closed = self.failing = False
         self.trouble: str | None = None
 
     def __len__(self) -> int:
@@ -176,18 +176,20 @@ class GroupCommit:
     # What is tried after a failure
 
     def succeed(self) -> bool:
-        """A commit is stored; return whether that ends a trouble."""
+        """A commit is stored behind one that failed; return whether that ends a trouble."""
         self._proven, self._hope = True, self._patience
-        return not self._parts and bool(self._failures or self.trouble) and self.recovered()
+        return not self._parts and self.recovered()
 
     def recovered(self) -> bool:
         """The disk takes drafts; return whether that ends a trouble."""
         self._failures = self._patience = 0
+        self.failing = False
         ended, self.trouble = self.trouble is not None, None
         return ended
 
     def fail(self) -> None:
         """A commit has failed."""
+        self.failing = True
         self._failures += not self._patience
 
     def give_up(self) -> None:

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.errors import JournalError, PrunedError
+from mtnet.errors import JournalError, PrunedError, WireError
 from mtnet.redact import PathRedactor
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.scrubber import Scrubber, Thread
@@ -34,6 +34,11 @@ class Stored(NamedTuple):
     outcomes: Sequence[Outcome | None]
     entries: Sequence[Entry] = ()
     epochs: Mapping[str, str] = {}
+
+    @classmethod
+    def refused(cls, why: str) -> "Stored":
+        """Return the result of one draft that is not stored."""
+        return cls([WireError("server", why)])
 
 
 class JournalWorker:
@@ -128,6 +133,18 @@ class JournalWorker:
             if entry.seq == 1:
                 epochs[entry.channel] = self.journal.positions(entry.channel).epoch
         return epochs
+
+    def log_trouble(self, error: Exception, known: str | None) -> None:
+        """Log why the disk takes no commit, unless that is `known`."""
+        if not isinstance(error, JournalError):
+            self.log.failure("The journal failed in a way that it does not know.", Failure(error))
+        if str(error) != known:
+            self.log.error(
+                "{trouble} The last position of each symbol is kept and tried again every "
+                "{retry} s; followers get what is stored.",
+                trouble=str(error),
+                retry=self._retry,
+            )
 
     def sleep(self) -> "Deferred[None]":
         """Return what fires when it is time to try again, or at the stop."""

@@ -105,9 +105,10 @@ class PublishRules:
     ) -> bool:
         """Return whether a classic frame repeats what is stored, so that no commit is needed."""
         channel = self._book.get(key.channel)
+        position = None if channel is None else channel.net.get(key.symbol)
         return (
-            channel is not None
-            and channel.volume(key.symbol) == volume
+            position is not None
+            and position.volume == volume
             and key.channel not in self.store.paused
             and key.channel not in self.ownership.holders
             and not self.ownership.is_taken(publisher, key, when)

@@ -312,11 +312,6 @@ class Ownership:
         for key in [key for key, (_, until) in self._kept.items() if until <= when]:
             del self._kept[key]
 
-    @property
-    def has_reservations(self) -> bool:
-        """Whether a channel or symbol is reserved for a publisher that may reconnect."""
-        return bool(self._lingering or self._kept)
-
     def next_expiry(self) -> float | None:
         """Return the time of the next expiry; None = there are no reservations."""
         times = [*self._lingering.values(), *(until for _, until in self._kept.values())]
