@@ -1,10 +1,8 @@
 """The command line against a real daemon, as a person uses it."""
 
 import json
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -74,24 +72,3 @@ def test_publishing_to_a_port_of_another_service_is_never_called_stored(mtnet):
 
 def test_a_volume_that_is_none_is_one_sentence(mtnet):
     assert_refused(mtnet("signals", "publish", "GBPUSD", "1e3"), "1e3")
-
-
-def test_the_programs_that_the_documents_show_do_what_they_say(daemon):
-    daemon.start()
-    text = (Path(__file__).parents[2] / "docs" / "python.md").read_text("utf-8")
-    ports = {"8081": "signals", "8082": "ticks", "8080": "templates"}
-    for program in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        for shown, service in ports.items():
-            program = program.replace(f":{shown}", f":{daemon.port(service)}")
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env=daemon.environ,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-    status = daemon.status()
-    assert status["signals"]["channels"]["main"]["positions"] == {"GBPUSD": "0.25"}
-    assert status["ticks"]["stored"] == 1
