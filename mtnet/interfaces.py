@@ -179,6 +179,16 @@ class IHttpResources(Interface):
         """
 
 
+class ITextStreams(Interface):
+    """Optional: protocols whose bytes are lines of text, for WebSocket connections at `/ws`."""
+
+    def streams() -> Mapping[str, Any]:
+        """
+        Return functions by sub-protocol: each returns the `IHalfCloseableProtocol` of a
+        `mtnet.net.peer.Peer`. Its transport sends every write, whole lines, as one message.
+        """
+
+
 class IControlCommands(Interface):
     """Optional: commands of the control socket, for the owner of the daemon."""
 
@@ -238,6 +248,8 @@ class ISessionHandler(Interface):
 
 class ISessions(Interface):
     """The sessions of the daemon, with the verbs of all components; the same on every road."""
+
+    settings: Any = Attribute("Their limits, a `mtnet.session.session.SessionSettings`.")
 
     def open(road: Any) -> Any:
         """Return the `mtnet.session.session.Session` of a client on a `mtnet.session.road.Road`."""

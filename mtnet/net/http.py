@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from mtnet.access.rights import Rights
 from mtnet.errors import HttpError
+from mtnet.net.peer import Peer
 
 
 class HttpRequest(Protocol):
@@ -21,6 +23,7 @@ class HttpRequest(Protocol):
         args: the query, by key.
         content: the body.
         rights: what the client may do.
+        peer: the other end of the connection.
     """
 
     method: bytes
@@ -29,9 +32,13 @@ class HttpRequest(Protocol):
     content: BinaryIO
     requestHeaders: Any
     rights: Rights
+    peer: Peer
 
     def setHeader(self, name: bytes, value: bytes) -> None:
         """Set a header of the answer."""
+
+    def hand_over(self, protocol: StreamProtocol) -> None:
+        """Give the connection to another protocol, which answers; its peer has the login."""
 
     def demand(self, verb: str, service: str, name: str | None = None) -> None:
         """Check a right; raises `HttpError` 401 or 403. Without `name`, any thing will do."""

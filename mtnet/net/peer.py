@@ -253,10 +253,17 @@ class Peer:
         origin = self._origin()._replace(repeats=True)
         return Deferred.fromCoroutine(self._verify(credentials, origin))
 
+    def become(self, identity: Identity) -> None:
+        """It is an account from now on, whose credentials were verified."""
+        self._unwatch()
+        self.identity, self.rights = identity, self.rights_of(identity)
+        self._access.access.accounts.watch(identity.name, self)
+        self.mark_active()
+
     async def _log_in(self, credentials: Credentials) -> Identity:
         identity = await self._verify(credentials, self._origin())
         if self.open:
-            self._become(identity)
+            self.become(identity)
         return identity
 
     async def _verify(self, credentials: Credentials, origin: Origin) -> Identity:
@@ -309,12 +316,6 @@ class Peer:
             self.rights = self.rights_of(self.identity)
             self._gained()
 
-    def _become(self, identity: Identity) -> None:
-        self._unwatch()
-        self.identity, self.rights = identity, self.rights_of(identity)
-        self._access.access.accounts.watch(identity.name, self)
-        self.mark_active()
-
     def _origin(self) -> Origin:
         transport, listener = self._transport, self._access.listener
         peer = "" if transport is None else show(transport.getPeer())
@@ -330,7 +331,7 @@ class Peer:
         if names:
             authenticate = self._access.access.authenticator.authenticate
             found = authenticate(Certificate(tuple(names)), self._origin(), self.trusted)
-            found.addCallbacks(self._become, lambda failure: failure.trap(WireError))
+            found.addCallbacks(self.become, lambda failure: failure.trap(WireError))
 
 
 class ListenerAccess:

@@ -67,6 +67,11 @@ def salvage(data: bytes) -> Message:
     return Message(fields.pop("verb", ""), fields)
 
 
+def is_login(data: bytes) -> bool:
+    """Return whether a message may hold a login, unless it hides the word; see `_SECRET`."""
+    return b'"login"' in data or b'"password"' in data
+
+
 def transcode(frames: bytes) -> list[bytes]:
     """Return the JSON object of each of some frames that our builders made."""
     return [encode(grammar.parse(payload)) for payload in grammar.payloads(frames)]

@@ -1,6 +1,6 @@
 """Ticks as a component of the daemon."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from mtnet.interfaces import (
     ISessionVerbs,
     IStatus,
     IStreamListener,
+    ITextStreams,
     ITicks,
 )
 from mtnet.net.endpoints import Listener
+from mtnet.net.peer import Peer
 from mtnet.services.ticks.collector import Collector
-from mtnet.services.ticks.protocol import TicksFactory
+from mtnet.services.ticks.protocol import TicksFactory, TicksProtocol
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.udp import TickDatagramProtocol
@@ -48,7 +50,9 @@ GAUGES = {
 }
 
 
-@implementer(IService, IStreamListener, IDatagramListener, IFirstBytes, IMetrics, IBackup)
+@implementer(
+    IService, IStreamListener, IDatagramListener, IFirstBytes, ITextStreams, IMetrics, IBackup
+)
 class TicksComponent:
     """
     Takes, publishes and stores ticks.
@@ -126,6 +130,10 @@ class TicksComponent:
     def protocol(self, listener: Listener) -> DatagramProtocol:
         """Return the protocol of the datagrams of a listener."""
         return TickDatagramProtocol(self._env, listener)
+
+    def streams(self) -> Mapping[str, Callable[[Peer], TicksProtocol]]:
+        """Return the sub-protocol of the stream over WebSocket."""
+        return {"mtnet.ticks": self._factory.build}
 
     def recognize(self, head: bytes) -> bool | None:
         """Take what no other service takes: a record can begin with any byte."""

@@ -14,12 +14,14 @@ from mtnet.interfaces import (
     IHttpResources,
     IHttpServer,
     IService,
+    ISessions,
     IStreamListener,
 )
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import HTTP_METHODS, begins_with
 from mtnet.services.web.http import ApiSite
 from mtnet.services.web.resources import HealthResource, VersionResource, resource_tree
+from mtnet.services.web.upgrade import WebSocketResource
 
 is_request = begins_with(*HTTP_METHODS)
 """Recognizes HTTP requests."""
@@ -44,8 +46,11 @@ class WebComponent:
 
     def resources(self) -> Mapping[bytes, IResource]:
         """Return the resources of the daemon itself."""
-        health = HealthResource(self._env.find(IHealth))
-        return {b"healthz": health, b"version": VersionResource()}
+        health: IResource = HealthResource(self._env.find(IHealth))
+        found = {b"healthz": health, b"version": VersionResource()}
+        if self._env.find(ISessions) is not None:
+            found[b"ws"] = WebSocketResource(self._env)
+        return found
 
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the connections of a web listener."""

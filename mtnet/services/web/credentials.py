@@ -15,6 +15,7 @@ PLAIN = 403, "login"
 STATUS = {"login": 401, "banned": 429, "server": 503}
 """The HTTP status of each code that a login is refused with."""
 HEADERS = {
+    426: {b"Upgrade": b"websocket", b"Sec-WebSocket-Version": b"13"},
     401: {b"WWW-Authenticate": b'Basic realm="mtnet", charset="UTF-8"'},
     429: {b"Retry-After": b"60"},
     503: {b"Retry-After": b"1"},

@@ -15,8 +15,8 @@ from operator import methodcaller
 from typing import cast
 
 from twisted.internet.defer import CancelledError
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
-from twisted.internet.protocol import connectionDone
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, ITransport
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
@@ -41,6 +41,16 @@ from mtnet.services.web.credentials import HEADERS, PLAIN, credentials, login_er
 IDLE = 30.0
 """Seconds for a request's headers from the last answer on, and between two bytes of its body."""
 TOO_LONG = "A request line and its headers may have 16,384 bytes together."
+ALLOWED = b"Access-Control-Allow-Origin"
+"""Only for the pages of `web.origins`, and never with cookies."""
+EXPOSED = b"ETag, Retry-After, X-Period, X-Symbol"
+"""Headers that these pages may read."""
+PREFLIGHT = {
+    b"Access-Control-Allow-Methods": b"GET, HEAD, PUT, POST, DELETE",
+    b"Access-Control-Allow-Headers": b"Authorization, Content-Type, If-None-Match",
+    b"Access-Control-Max-Age": b"600",
+}
+"""The answer to the question of their browsers whether they may ask."""
 
 _JSON = b"application/json; charset=utf-8"
 _COMMON = {b"X-Content-Type-Options": b"nosniff", b"Cache-Control": b"no-cache"}
@@ -59,8 +69,41 @@ class ApiChannel(HTTPChannel):
     transport: StreamTransport  # type: ignore[assignment]
     _left = 0
     _asked = False
+    _ahead: bytes | None = None
+    _successor: Protocol | None = None
 
-    dataReceived = abort_on_error(HTTPChannel.dataReceived)  # type: ignore[type-var]
+    @abort_on_error
+    def dataReceived(self, data: bytes) -> None:
+        """Read a request, or pass bytes on to the protocol that has the connection now."""
+        if self._successor is None:
+            super().dataReceived(data)
+        else:
+            self._successor.dataReceived(data)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Keep what comes behind a request to upgrade until that is decided."""
+        if self._successor is not None:
+            self._successor.dataReceived(data)
+        elif self._ahead is not None:
+            self._ahead += data
+        else:
+            super().rawDataReceived(data)
+
+    def expect_upgrade(self) -> None:
+        """Read nothing more until a request to upgrade is decided; a refusal closes."""
+        self._ahead, self.persistent = b"", False
+        self.transport.pauseProducing()
+
+    def hand_over(self, protocol: Protocol) -> None:
+        """Give the connection to another protocol: nothing of HTTP follows on it."""
+        self.setTimeout(None)
+        self.requests.clear()
+        self.transport.unregisterProducer()
+        self._successor, ahead = protocol, self._ahead
+        protocol.makeConnection(ITransport(self.transport))
+        self.transport.resumeProducing()
+        if ahead:
+            protocol.dataReceived(ahead)
 
     def connectionMade(self) -> None:
         self.peer.connected(self.transport, self.transport.abortConnection)
@@ -108,6 +151,9 @@ class ApiChannel(HTTPChannel):
 
     def readConnectionLost(self) -> None:
         """The client sends no more requests: finish the answers, then close."""
+        if self._successor is not None:
+            IHalfCloseableProtocol(self._successor).readConnectionLost()
+            return
         self.persistent = False
         if not any(request.whole for request in self.requests):
             self.loseConnection()
@@ -135,6 +181,9 @@ class ApiChannel(HTTPChannel):
             self.peer.close(seconds=self.site.stall_timeout)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._successor is not None:
+            self._successor.connectionLost(reason)
+            return
         self.peer.disconnected()
         super().connectionLost(reason)
 
@@ -196,6 +245,8 @@ class ApiRequest(Request):
         if absolute is not None:
             self.authority = absolute[1].decode("latin-1")
             path = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+        if self.requestHeaders.hasHeader(b"Upgrade"):
+            self.channel.expect_upgrade()
         super().requestReceived(command, path, version)
 
     def process(self) -> None:
@@ -209,11 +260,20 @@ class ApiRequest(Request):
             refused = login_error(error)
             self.refuse(refused, logged=(refused.status, refused.code) == PLAIN)
             return
+        if self.method == b"OPTIONS" and self.responseHeaders.hasHeader(ALLOWED):
+            self.reply(204, b"", PREFLIGHT)
+            return
         if shown is None:
             super().process()
             return
         proof = peer.verify(shown)
         proof.addCallbacks(self._known, self._unknown).addErrback(self.processingFailed)
+
+    def hand_over(self, protocol: Protocol) -> None:
+        """Give the connection, with the login of this request, to another protocol."""
+        if self.identity is not None:
+            self.peer.become(self.identity)
+        self.channel.hand_over(protocol)
 
     def demand(self, verb: str, service: str, name: str | None = None) -> None:
         """
@@ -324,6 +384,7 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
         self.env, self.root = env, root
         self.stall_timeout = root.stall_timeout or PROGRESS
         self._names = {"localhost", *(_canonical(name) for name in env.section.hosts)}
+        self._origins = {origin.lower() for origin in env.section.origins}
 
     def at(self, listener: Listener) -> "ApiSite":
         """Return the factory for the connections of `listener`."""
@@ -352,12 +413,18 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
                 "The Host, or that of the request target, is neither this address, localhost, nor "
                 "one of web.hosts.",
             )
-        if not request.requestHeaders.hasHeader(b"Origin"):
+        origins = [each.lower() for each in _texts(request, b"Origin")]
+        if origins and self._origins.issuperset(origins):
+            request.setHeader(ALLOWED, origins[0].encode("latin-1"))
+            request.setHeader(b"Vary", b"Origin")
+            request.setHeader(b"Access-Control-Expose-Headers", EXPOSED)
             return
         own = ("".join(hosts) if target is None else target).lower()
-        for origin in _texts(request, b"Origin"):
-            if origin.lower().partition("://")[2] != own or not own:
-                raise HttpError(403, "origin", "Pages of another origin may not ask here.")
+        schemes = ("https",) if request.isSecure() else ("http", "https")  # behind a proxy
+        allowed = [f"{scheme}://{own}" for scheme in schemes if own]
+        foreign = any(each not in allowed for each in origins)
+        if foreign or "cross-site" in _texts(request, b"Sec-Fetch-Site"):
+            raise HttpError(403, "origin", "Pages of another origin may not ask here.")
 
     def warn(self, request: ApiRequest, error: HttpError) -> None:
         """Log a refusal, rate-limited for each peer."""

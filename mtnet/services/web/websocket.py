@@ -1,0 +1,285 @@
+"""
+WebSocket connections below `/ws`: what all have, and the road of a session.
+
+A client that floods is read in slices and at a limited rate, as on the other ports.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, ISSLTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from wsproto.frame_protocol import CloseReason, Opcode
+from zope.interface import implementer
+
+from mtnet.access.bans.policy import Offence
+from mtnet.daemon.environment import Environment
+from mtnet.net.keepalive import configure_keepalive
+from mtnet.net.output.queue import Encoder, SendQueue
+from mtnet.net.peer import Peer, abort_on_error
+from mtnet.net.throttle import ReadRateLimit, ReadThrottle
+from mtnet.net.transport import StreamTransport
+from mtnet.session import json, messages
+from mtnet.session.road import Form, Road
+from mtnet.session.session import Session, SessionFactory
+from mtnet.session.websocket import (
+    MessageReader,
+    Upgrade,
+    close_frame,
+    deflated_frame,
+    frame,
+    text_frame,
+)
+
+SLICE = 4_096
+"""Bytes that are read before it is seen whether the client must wait: 700 of the smallest frames,
+some 7 ms."""
+IDLE = 20.0
+"""Seconds between two pings to a client that uses no service: what lies between forgets a silent
+connection after a minute or more."""
+PING = frame(Opcode.PING, b"")
+CLOSE_CODES = {
+    "": CloseReason.NORMAL_CLOSURE,
+    "evicted": CloseReason.GOING_AWAY,
+    "timeout": CloseReason.GOING_AWAY,
+    "slow": CloseReason.TRY_AGAIN_LATER,
+    "server": CloseReason.INTERNAL_ERROR,
+}
+"""The code of the close frame behind an ERROR with some codes; of all others: policy violation."""
+
+
+def _json_frames(frames: bytes) -> bytes:
+    """Return the WebSocket frames of some frames of the dialect."""
+    return b"".join(map(text_frame, json.transcode(frames)))
+
+
+def _deflated_json_frames(frames: bytes) -> bytes:
+    """Return the same, compressed where that makes them shorter."""
+    return b"".join(map(deflated_frame, json.transcode(frames)))
+
+
+def _form(encoder: Encoder) -> Form:
+    return Form(lambda data, _: json.parse(data), json.salvage, json.is_login, encoder)
+
+
+class JsonRoad(Road):
+    """
+    The road of a session over WebSocket: one JSON object a message, pings of the protocol.
+
+    Attributes:
+        code: of the close frame; 0 = that of the last ERROR.
+    """
+
+    __slots__ = ("code", "form")
+
+    idle = IDLE
+    forms: ClassVar = (_form(_json_frames), _form(_deflated_json_frames))
+
+    def __init__(
+        self,
+        transport: StreamTransport,
+        peer: Peer,
+        throttle: ReadThrottle,
+        end: Callable[[], None],
+        welcomed: Callable[[], None],
+        deflate: bool,
+    ) -> None:
+        super().__init__(transport, peer, throttle, end, welcomed)
+        self.form = self.forms[deflate]
+        self.code = 0
+
+    def ping(self, queue: SendQueue, frame: Callable[[], bytes]) -> None:
+        """Send a ping of the protocol."""
+        queue.write(PING)
+
+    def farewell(self, code: str) -> bytes:
+        """Return the close frame."""
+        return close_frame(self.code or CLOSE_CODES.get(code, CloseReason.POLICY_VIOLATION), code)
+
+
+@implementer(IHalfCloseableProtocol)
+class WebSocketConnection(Protocol):
+    """
+    One WebSocket connection: reads messages in slices, at the rate of `signals.frames`.
+
+    Args:
+        upgrade: its opening handshake, which is not answered yet.
+        limit: bytes of a message.
+    """
+
+    log = Logger()
+    transport: StreamTransport  # type: ignore[assignment]
+
+    def __init__(
+        self, env: Environment, peer: Peer, upgrade: Upgrade, limit: int, rate: int
+    ) -> None:
+        self.env, self.peer, self.upgrade = env, peer, upgrade
+        self._reader = MessageReader(self, limit, upgrade.deflate)
+        self.throttle = ReadThrottle(self)  # type: ignore[arg-type]
+        self._rate_limit = ReadRateLimit(self.throttle, env.clock, rate)
+        self._incoming = b""
+        self._working = self._peer_ended = False
+
+    def connectionMade(self) -> None:
+        configure_keepalive(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._incoming += data
+        self._read()
+
+    def readConnectionLost(self) -> None:
+        """The client has said all."""
+        self._peer_ended = True
+
+    def writeConnectionLost(self) -> None:
+        """Our half is closed; the client closes its own."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._reader.end()
+        self._rate_limit.stop()
+
+    # Of the throttle
+
+    def pauseProducing(self) -> None:
+        """Read nothing more."""
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read on, first what has come already."""
+        self._read()
+        if not self.throttle.paused:
+            self.transport.resumeProducing()
+
+    def _read(self) -> None:
+        if not self._working:
+            self._working = True
+            self._read_slices(b"")
+            self._working = False
+
+    @abort_on_error
+    def _read_slices(self, _: bytes) -> None:
+        while self._incoming and not self.throttle.paused:
+            data, self._incoming = self._incoming[:SLICE], self._incoming[SLICE:]
+            count = self._reader.feed(data)
+            if not self.peer.trusted:
+                self._rate_limit.spend(count)
+
+    # Of the client
+
+    def text(self, data: bytes) -> None:
+        """Take a text message."""
+        raise NotImplementedError
+
+    def ping(self, payload: bytes) -> None:
+        """Answer; it is a sign of life."""
+        raise NotImplementedError
+
+    def pong(self) -> None:
+        """Note the answer to a ping."""
+        raise NotImplementedError
+
+    def binary(self, data: bytes) -> None:
+        """Refuse a binary message: nothing here has one."""
+        self._reader.end()
+        self.ended(CloseReason.UNSUPPORTED_DATA, True)
+
+    def ended(self, code: int, broken: bool) -> None:
+        """Close with a code: the client has closed, or broken a rule."""
+        if broken:
+            self.peer.report_abuse(Offence.FRAME)
+
+    def end(self) -> None:
+        """
+        Close behind what is on its way, as long as it moves; what still comes is dropped.
+
+        Only our half: a close of both, with bytes of the client unread, would be a reset that
+        takes what we said last out of its hands.
+        """
+        self._reader.end()
+        half = not self._peer_ended
+        if half and not ISSLTransport.providedBy(self.transport):
+            self.transport.resumeProducing()
+        self.peer.close(half)
+
+
+class JsonConnection(WebSocketConnection):
+    """The connection of a session: a message is one JSON object (`docs/protocols.md`, Roads)."""
+
+    _deadline: IDelayedCall | None = None
+    _session: Session
+
+    def __init__(
+        self, env: Environment, peer: Peer, upgrade: Upgrade, sessions: SessionFactory
+    ) -> None:
+        super().__init__(env, peer, upgrade, json.MAX_MESSAGE, sessions.settings.frames)
+        self._sessions = sessions
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.peer.connected(self.transport, self._evicted)
+        self.peer.mark_unauthenticated()
+        self._road = JsonRoad(
+            self.transport,
+            self.peer,
+            self.throttle,
+            self.end,
+            self._stop,
+            self.upgrade.deflate,
+        )
+        self._session = self._sessions.open(self._road)
+        self._session.queue.write(self.upgrade.answer)
+        self._wait()
+
+    def readConnectionLost(self) -> None:
+        super().readConnectionLost()
+        self._session.finish()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        self._stop()
+        self._session.close()
+        self.peer.disconnected()
+
+    def text(self, data: bytes) -> None:
+        self._session.frame(data)
+
+    def ping(self, payload: bytes) -> None:
+        self._session.heard()
+        self._session.queue.write(frame(Opcode.PONG, payload))
+
+    def pong(self) -> None:
+        self._session.heard()
+
+    def ended(self, code: int, broken: bool) -> None:
+        super().ended(code, broken)
+        self._road.code = code
+        self._session.close_with(b"")
+
+    def end(self) -> None:
+        self._stop()
+        super().end()
+
+    def _evicted(self) -> None:
+        """Go because others need the place, or because the account may do less now."""
+        self._session.close_with(b"", "evicted")
+
+    def _wait(self) -> None:
+        seconds = self.env.config.access.login
+        self._deadline = self.env.clock.callLater(seconds, self._mute, seconds)
+
+    def _mute(self, seconds: float) -> None:
+        self._deadline = None
+        if self.peer.login_pending:  # it waits for us
+            self._wait()
+            return
+        if self.peer.identity is None:
+            self.peer.report_abuse(Offence.DEADLINE)
+        text = f"HELLO must come within {seconds:g} s"
+        self._session.close_with(messages.error("timeout", text), "timeout")
+
+    def _stop(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
