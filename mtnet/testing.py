@@ -70,6 +70,7 @@ def make_environment(
     *sets: str,
     accounts: Accounts | None = None,
     plugins: Mapping[str, IServicePlugin] | None = None,
+    now: WallClock | None = None,
 ) -> FakeEnvironment:
     """
     Return an environment like the daemon's, with a data folder of its own; blocking calls block.
@@ -80,11 +81,12 @@ def make_environment(
         sets: `SECTION.KEY=VALUE` texts, as for `--set`.
         accounts: who may log in; None = nobody.
         plugins: what is hosted, by name; None = all that are installed.
+        now: a wall clock that is wrong now and then; None = one that follows `clock`.
     """
     # However full the disk of the tests is, ticks are taken.
     config = load(sets=["reserve=0", *sets], data=str(folder))
     folder.mkdir(exist_ok=True)
-    now = WallClock(lambda: EPOCH + int(clock.seconds() * 1000), clock.seconds)
+    now = now or WallClock(lambda: EPOCH + int(clock.seconds() * 1000), clock.seconds)
     found = installed() if plugins is None else plugins
     known = permissions(found)
     access = AccessControl(

@@ -15,16 +15,6 @@ DAY = 86_400_000
 SELDOM = st.sampled_from([True, False, False])
 
 
-class RunClock(WallClock):
-    """A wall clock that is told when the last run ended, as by the data folder."""
-
-    last_run = 0
-
-    def __init__(self, time, seconds):
-        super().__init__(time, seconds)
-        self.compare_run(self.last_run)
-
-
 class Rollbacks:
     """
     Attributes:
@@ -94,15 +84,22 @@ class ClockJumps:
     """
     Attributes:
         skew: milliseconds by which the clock of the machine is ahead.
+        last_run: when a daemon ran last, by a clock that was right; 0 = there was none.
         begun: the last entry when the daemon began.
     """
 
-    skew = 0
+    skew = last_run = 0
+
+    def wall_clock(self):
+        """Return the wall clock of a daemon, which knows from its data folder when one ran last."""
+        seconds = self.clock.seconds
+        now = WallClock(lambda: EPOCH + self.skew + int(seconds() * 1000), seconds)
+        now.compare_run(self.last_run)
+        return now
 
     @rule(days=st.sampled_from([0, 0, -400, -2, 2, 400]))
     def clock_jumps(self, days):
         self.skew = days * DAY
-        self.patch.setattr("mtnet.testing.EPOCH", EPOCH + self.skew)
         self.server.env.now.look()
 
     def remembered(self):
@@ -125,4 +122,4 @@ class ClockJumps:
     def note_run(self):
         """The data folder knows when a daemon ran last, by a clock that was right."""
         if self.server.env.now.right:
-            self.patch.setattr(RunClock, "last_run", self.server.env.now())
+            self.last_run = self.server.env.now()

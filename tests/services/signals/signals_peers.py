@@ -60,9 +60,9 @@ class BadJournal(Journal):
 class Server:
     """A signals port; what it stores survives into the next one in the same folder."""
 
-    def __init__(self, folder, clock, *sets, listener=LISTENER):
+    def __init__(self, folder, clock, *sets, listener=LISTENER, now=None):
         self.clock, self.disk = clock, ManualThread(held=False)
-        env = make_environment(folder, clock, *sets)
+        env = make_environment(folder, clock, *sets, now=now)
         settings = env.of("signals").section
         self.journal = BadJournal(folder / "signals.sqlite", settings.retain, slice=1)
         self.signals = SignalService(settings, self.journal, clock, env.now, self.disk)

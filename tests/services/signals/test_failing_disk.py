@@ -462,16 +462,15 @@ def test_the_end_of_a_log_that_is_lost_is_found_without_a_commit(harness):
 def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(harness, tmp_path):
     harness.publish("a")
     harness.signals.start()
-    full = pytest.MonkeyPatch()
-    full.setattr(sqlite, "has_free_space", lambda folder: False)
-    harness.publish("b")
-    assert harness.answers == [("a", 1), ("b", "server")]
-    harness.journal.close()
-    again = Harness(tmp_path)
-    assert again.stored == [("a", 1)]
-    assert "signals.sqlite: database or disk is full" in again.signals.health()["trouble"]
-    again.journal.close()
-    full.undo()
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(sqlite, "has_free_space", lambda folder: False)
+        harness.publish("b")
+        assert harness.answers == [("a", 1), ("b", "server")]
+        harness.journal.close()
+        again = Harness(tmp_path)
+        assert again.stored == [("a", 1)]
+        assert "signals.sqlite: database or disk is full" in again.signals.health()["trouble"]
+        again.journal.close()
     harness.wait(LOOK)
     harness.publish("b")
     harness.wait()

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from machine_histories import ClockJumps, Rollbacks, RunClock
+from machine_histories import ClockJumps, Rollbacks
 from machine_pauses import Pauses
 from publish_rules import Limits, Rules
 from signals_model import (
@@ -77,8 +77,6 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         self.patch.setattr(replay_cache, "PAGE", 3)
         self.patch.setattr(replay_cache, "RING", 7)
         self.patch.setattr("signals_peers.BadJournal", WitnessedJournal)
-        self.patch.setattr("mtnet.testing.WallClock", RunClock)
-        self.patch.setattr(RunClock, "last_run", 0)
         self.patch.setattr(WitnessedJournal, "truth", self.truth)
         self.fault, self.sent, self.repeated, self.count = None, {}, set(), 0
         self.frames, self.modes = [], [None]
@@ -100,6 +98,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
             f"signals.max_symbols={limits.symbols}",
             f"signals.max_positions={limits.positions}",
             *(self.rail_settings() if limits.rails else ()),
+            now=self.wall_clock(),
         )
         self.server.env.now.check_start()
         self.server.disk.held = True
@@ -148,13 +147,13 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         return [*self.publishers, *self.followers, self.classic, *self.masters]
 
     def teardown(self):
-        if not hasattr(self, "server"):
-            return
         try:
-            self.heal()
+            if hasattr(self, "server"):
+                self.heal()
         finally:
-            self.patch.undo()
-            shutil.rmtree(self.folder)
+            if hasattr(self, "patch"):
+                self.patch.undo()
+                shutil.rmtree(self.folder)
 
     def heal(self):
         """When faults stop, everybody who is connected knows the truth."""
