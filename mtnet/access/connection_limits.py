@@ -99,6 +99,7 @@ class ConnectionLimiter:
     ) -> None:
         self._rate = TokenBucket(rate, 0.0)
         self._max_total, self._max_network = limits.total or 0, limits.network or 0
+        self._max_known = max(self._max_network, limits.known_network or 0)
         self._max_unauthenticated, self._chance = limits.unauthenticated or 0, chance
         self._connections: dict[Connection, None] = {}
         self._networks: Counter[str] = Counter()
@@ -127,7 +128,7 @@ class ConnectionLimiter:
     def admit(self, connection: Connection) -> bool:
         """Count a connection; return whether there is a place for it."""
         network = network_of(connection.host)
-        if not connection.trusted and self._is_full(network):
+        if not connection.trusted and self._is_full(network, connection.known):
             return False
         self._connections[connection] = None
         self._networks[network] += 1
@@ -173,8 +174,9 @@ class ConnectionLimiter:
         """Return the figures for `mtnet status`."""
         return {"connections": self.total, "strangers": self.unauthenticated, **self.refused}
 
-    def _is_full(self, network: str) -> bool:
-        if network and self._networks[network] >= self._max_network:
+    def _is_full(self, network: str, known: bool) -> bool:
+        most = self._max_known if known else self._max_network
+        if network and self._networks[network] >= most:
             self.refused["network full"] += 1
         elif self.total < self._max_total:
             return False

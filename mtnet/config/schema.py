@@ -65,6 +65,9 @@ class Connections(Section, frozen=True):
     """Connections; each takes a file descriptor and some memory."""
     network: Count | None = None
     """Connections of one IPv4 address or IPv6 /64, so that none can take them all."""
+    known_network: Count | None = None
+    """The same of one from which somebody has logged in: an office, where each page and each phone
+    holds one; None = as `network`."""
     unauthenticated: Count | None = None
     """Connections without any right that have not logged in, or have begun a command and not ended
     it. Above a tenth of it some are closed at random, the more the more there are."""

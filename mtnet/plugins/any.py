@@ -22,7 +22,7 @@ class Any:
     shared = True
     permissions: tuple[str, ...] = ()
     roles: ClassVar[dict[str, tuple[str, ...]]] = {}
-    connections: ClassVar = {"total": 10_000, "unauthenticated": 500}
+    connections: ClassVar = {"total": 10_000, "known_network": 500, "unauthenticated": 500}
     listens: ClassVar[dict[str, str | None]] = {"stream": None}
     command = None
 

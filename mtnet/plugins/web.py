@@ -18,10 +18,10 @@ class Web:
     """The plugin of the HTTP API."""
 
     name = "web"
-    description = "templates, health and version by HTTP"
+    description = "WebSocket, templates, health and version by HTTP"
     settings = WebSettings
     shared = False
-    connections: ClassVar[dict[str, int]] = {}
+    connections: ClassVar = {"total": 10_000, "known_network": 500, "unauthenticated": 500}
     permissions: tuple[str, ...] = ()
     roles: ClassVar[dict[str, tuple[str, ...]]] = {}
     listens: ClassVar = {"stream": "tcp:8083:interface=127.0.0.1"}

@@ -10,6 +10,7 @@ from mtnet.config.schema import Access, Connections
 from mtnet.daemon.registry import connection_limits
 
 MOST = Connections(total=100, network=3, unauthenticated=20)
+WIDE = Connections(total=10_000, network=50, known_network=500, unauthenticated=500)
 
 
 class FakeConnection:
@@ -45,6 +46,17 @@ def test_each_network_has_the_same_limit():
     assert [FakeConnection().come(limiter) for _ in range(4)] == [True, True, True, False]
     assert FakeConnection("192.0.2.2").come(limiter)
     assert limiter.refused["network full"] == 1
+
+
+def test_a_network_from_which_somebody_has_logged_in_may_have_more():
+    limits = Connections(total=100, network=3, known_network=5, unauthenticated=20)
+    limiter = ConnectionLimiter(limits, 100)
+    assert [FakeConnection().come(limiter) for _ in range(4)] == [True, True, True, False]
+    known = [FakeConnection(known=True).come(limiter) for _ in range(3)]
+    assert known == [True, True, False]
+    limiter = ConnectionLimiter(MOST, 100)
+    known = [FakeConnection(known=True).come(limiter) for _ in range(4)]
+    assert known == [True, True, True, False]
 
 
 def test_a_connection_that_ends_makes_room():
@@ -207,8 +219,7 @@ def test_a_full_network_evicts_no_connection_of_another():
         ("signals", Connections(total=10_000, network=7, unauthenticated=500)),
         ("templates", Connections(total=1_000, network=10, unauthenticated=100)),
         ("ticks", Connections(total=2_000, network=20, unauthenticated=200)),
-        ("any", Connections(total=10_000, network=50, unauthenticated=500)),
-        ("web", Connections(total=2_000, network=50, unauthenticated=200)),
+        *((name, WIDE) for name in ("any", "web")),
         ("echo", Connections(total=2_000, network=50, unauthenticated=9)),
     ],
 )
