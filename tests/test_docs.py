@@ -143,13 +143,15 @@ def test_the_verbs_are_shown_with_their_services():
 
 
 def test_the_limits_are_those_of_the_services():
-    row = r"^\| `(total|network|unauthenticated)`: [^|]+ \| (.+) \|$"
+    row = r"^\| `(total|network|known_network|unauthenticated)`: [^|]+ \| (.+) \|$"
     rows = re.findall(row, ACCOUNTS, re.MULTILINE)
     shown = {key: [int(n.replace(",", "")) for n in row.split(" | ")] for key, row in rows}
-    services = [LIMITED.limits(s) for s in ("signals", "templates", "ticks", "web")]
-    assert shown == {key: [getattr(each, key) for each in services] for key in shown}
-    assert set(shown) == {"total", "network", "unauthenticated"}
-    assert LIMITED.limits("any") == services[0]
+    services = [LIMITED.limits(s) for s in ("signals", "web", "templates", "ticks", "other")]
+    assert shown == {
+        key: [getattr(each, key) or each.network for each in services] for key in shown
+    }
+    assert set(shown) == {"total", "network", "known_network", "unauthenticated"}
+    assert LIMITED.limits("any") == services[1]
 
 
 @pytest.mark.parametrize("text", re.findall(r"```toml\n(.*?)```", ACCOUNTS, re.DOTALL))
