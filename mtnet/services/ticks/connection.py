@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from mtnet.access.bans.policy import Offence
+from mtnet.access.throttle import TokenBucket
 from mtnet.daemon.environment import Environment
 from mtnet.net.endpoints import host_of
 from mtnet.net.keepalive import configure_keepalive
@@ -49,6 +51,7 @@ class TickConnection:
         configure_keepalive(transport)
         peer.connected(transport, self._evicted)
         self.output = OutputBuffer(transport, env.clock, BUDGET, self._on_drained)
+        self._budget = TokenBucket(self._settings.records, env.clock.seconds())
         self._room: Deferred[None] | None = None
         self._idle: IDelayedCall | None = None
         self._stall: IDelayedCall | None = None
@@ -67,6 +70,11 @@ class TickConnection:
     def host(self) -> str:
         """The address of the peer."""
         return host_of(self._transport.getPeer())
+
+    def slow_down(self, records: int) -> "Deferred[None] | None":
+        """Return what fires once the budget of records allows more; None = it does."""
+        delay = self._budget.spend(records, self._env.clock.seconds())
+        return deferLater(self._env.clock, delay) if delay and not self.peer.trusted else None
 
     def send(self, line: str) -> None:
         """Write a line, as long as the peer can read it."""

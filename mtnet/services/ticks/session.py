@@ -4,11 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import cast
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from mtnet.access.accounts.cred import Identity, Password
-from mtnet.access.throttle import TokenBucket
+from mtnet.access.accounts.cred import Password
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.services.ticks import wire
@@ -36,7 +34,6 @@ class TickSession:
             reader, env.now, connection.host, self._report_error, self._peer
         )
         self._subscriber = ConflatingSubscriber(connection.output, self._peer)
-        self._budget = TokenBucket(env.section.records, env.clock.seconds())
         self._error_sent = -ERROR_INTERVAL
         self._commands: dict[str, Callable[[Words], Deferred[None] | None]] = {
             "LOGIN": self._login,
@@ -56,7 +53,7 @@ class TickSession:
         for records, line in wire.sections(text):
             if records:
                 self._records(records)
-                pause = self._slow_down(records.count(b"\n"))
+                pause = self._connection.slow_down(records.count(b"\n"))
                 if pause is not None:
                     yield pause
             if line.startswith(b"@@"):
@@ -103,11 +100,6 @@ class TickSession:
             self._stream.refuse()
             self._report_error(error)
 
-    def _slow_down(self, count: int) -> "Deferred[None] | None":
-        """Return what fires once the budget of records allows more; None = it does."""
-        delay = self._budget.spend(count, self._clock.seconds())
-        return deferLater(self._clock, delay) if delay and not self._peer.trusted else None
-
     def _report_error(self, error: WireError) -> None:
         when = self._clock.seconds()
         if when - self._error_sent >= ERROR_INTERVAL:
@@ -140,7 +132,7 @@ class TickSession:
         login = self._peer.login(Password.decode(*words))
         return login.addCallbacks(self._welcome, self._login_failed)
 
-    def _welcome(self, _: Identity) -> None:
+    def _welcome(self, _: object) -> None:
         self._connection.mark_active()
         self._connection.send("OK: LOGIN")
 

@@ -1,6 +1,6 @@
 """The tick port for datagrams; it never answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -8,7 +8,6 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from mtnet.access.rights import Rights
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.interfaces import IBurstProtocol
@@ -31,7 +30,9 @@ class TickDatagramProtocol(DatagramProtocol):
     def __init__(self, env: Environment, listener: Listener) -> None:
         self._env, self._access = env, ListenerAccess(env, listener)
         self._ingest = DatagramIngest(record_reader(env), self._report_error)
-        self._rights: Callable[[str], Rights] = lru_cache(HOSTS)(self._find_rights)
+        self._rights = lru_cache(HOSTS)(
+            lambda host: self._access.rights(host_of(self.transport.getHost()), host)
+        )
 
     def startProtocol(self) -> None:
         """Grow the receive buffer; log when the kernel grants less."""
@@ -63,9 +64,6 @@ class TickDatagramProtocol(DatagramProtocol):
         if not (whole and self._ingest.take_burst(taken, when)):
             for data, address in taken:
                 self._ingest.take(address[0], data, when, self._rights(address[0]))
-
-    def _find_rights(self, host: str) -> Rights:
-        return self._access.rights(host_of(self.transport.getHost()), host)
 
     def _permitted(self, burst: Sequence[Received]) -> Sequence[Received]:
         """Return the datagrams of hosts that may send something; deny the others."""
