@@ -4,6 +4,8 @@ Kill a real daemon again and again while signals are published, and see what bec
 One publisher resends what is not acknowledged, 20 followers of dialect 2 and five of the
 classic dialect come back whenever they are cut off. No signal that was acknowledged may be
 missing, nobody may end with a wrong position, see an entry twice, out of order, or not at all.
+With `--skins` the client library follows as well: by Twisted, asyncio and threads, each on TCP,
+TLS and WebSocket; the programs of the last two are killed too, and go on by their state files.
 Run it from a development environment: `python bench/kill9.py --rounds 200`.
 """
 
@@ -23,7 +25,9 @@ from pathlib import Path
 
 from expected_state import ExpectedState, Market, State
 from followers import ClassicFollower, Follower
-from peers import HOST, SignalsDaemon, Speaker, wait_for
+from peers import HOST, SignalsDaemon, Speaker, free_port, wait_for
+from skins import KEEPERS, SkinPrograms
+from tls_samples import Authority, Files
 
 from mtnet.services.signals import wire
 from mtnet.services.signals.wire import Answer, Stored, Welcome
@@ -31,10 +35,12 @@ from mtnet.services.signals.wire import Answer, Stored, Welcome
 SETTINGS = ("signals.pace=0", "signals.grace=0.05", "signals.repeat=0")
 FLIGHT = 100
 """Signals that may be under way without an acknowledgement."""
-PATIENCE = 15.0
-"""Seconds after which a round is stuck."""
+PATIENCE = 40.0
+"""Seconds after which a round is stuck: clients of the library wait up to 30 between attempts."""
 DURING_START = 0.15
 """Part of the rounds in which the restarted daemon is killed once more while it starts."""
+PROGRAM_KILLED = 0.3
+"""Part of the rounds in which a program of the client library is killed, too."""
 STARTING = 0.6
 """Seconds within which it is."""
 
@@ -101,10 +107,26 @@ class SignalPublisher(Speaker):
             self.say(frame)
 
 
+def add_roads(daemon: SignalsDaemon) -> dict[str, str]:
+    """Let a daemon serve TLS and WebSocket too; return its addresses."""
+    secure, web = free_port(), free_port()
+    files = Files(daemon.data / "tls", Authority())
+    daemon.data.chmod(0o700)
+    files.issue("localhost", HOST)
+    daemon.more = [
+        f"signals=secure:{secure}:interface={HOST}", f"web=tcp:{web}:interface={HOST}",
+    ]  # fmt: skip
+    return {
+        "TCP": f"tcp:{HOST}:{daemon.number}",
+        "TLS": f"secure:{HOST}:{secure}",
+        "WebSocket": f"ws://{HOST}:{web}/ws",
+    }
+
+
 class KillTest:
     """Everybody, and the rounds."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, skins: bool) -> None:
         self.chance = random.Random(seed)
         self.daemon = SignalsDaemon(folder, *SETTINGS)
         self.expected, market = ExpectedState(), Market(self.chance)
@@ -116,6 +138,10 @@ class KillTest:
             name = f"follower {n}"
             self.followers.append(Follower(port, self.expected, name, n % 5 == 4, some))
         self.published = [ClassicFollower(port, self.expected, f"published {n}") for n in range(5)]
+        self.programs: SkinPrograms | None = None
+        if skins:
+            roads, ca = add_roads(self.daemon), self.daemon.data / "tls" / "ca.pem"
+            self.programs = SkinPrograms(folder / "skins", ca, roads, self.expected)
         self.listening: list[float] = []
         self.first: list[float] = []
         self.all: list[float] = []
@@ -127,6 +153,9 @@ class KillTest:
         self.daemon.begin()
         for peer in (self.publisher, *self.followers, *self.published):
             peer.dial()
+        if self.programs is not None:
+            self.programs.begin()
+            await wait_for(self._programs_follow, PATIENCE)
         work = asyncio.create_task(self.publisher.work())
         try:
             await self._settle()
@@ -145,11 +174,24 @@ class KillTest:
             self.daemon.stop(signal.SIGKILL)
             for line in self.daemon.exceptions():
                 self.expected.broken("errors", line)
+            if self.programs is not None:
+                self.programs.stop()
+                for text in self.programs.errors():
+                    self.expected.broken("errors", text)
+
+    def _programs_follow(self) -> bool:
+        """Say whether every follower of the client library has subscribed."""
+        answer = self.daemon.answers()
+        sessions = answer["signals"]["sessions"] if answer else []
+        names = {each["name"] for each in sessions if each["channels"]}
+        return self.programs is not None and self.programs.names <= names
 
     async def _round(self) -> None:
         self.publisher.busy = True
         await asyncio.sleep(self.chance.uniform(0, 0.2))
         killed = self._kill()
+        if self.programs is not None and self.chance.random() < PROGRAM_KILLED:
+            self.programs.kill(self.chance.choice(KEEPERS))
         if self.chance.random() < DURING_START:
             await asyncio.sleep(self.chance.uniform(0, STARTING))
             killed = self._kill()
@@ -172,7 +214,8 @@ class KillTest:
     async def _settle(self) -> None:
         """Let everybody come to the truth."""
         self.publisher.busy = False
-        everybody = (*self.followers, *self.published)
+        programs = () if self.programs is None else self.programs.everybody
+        everybody = (*self.followers, *self.published, *programs)
         if not await wait_for(lambda: not self.publisher.waiting, PATIENCE):
             self.expected.broken("stuck", f"{len(self.publisher.waiting)} signals have no answer")
         if not await wait_for(lambda: all(each.finished() for each in everybody), PATIENCE):
@@ -204,10 +247,22 @@ class KillTest:
             "sent once more or late": self.publisher.resent,
             "sent once more though acknowledged": self.publisher.repeated,
             "violations": dict(self.expected.violations),
+            "clients": self._report_programs(),
             "seconds from kill to the first connection": summary(self.listening),
             "seconds from kill to the first follower in sync": summary(self.first),
             "seconds from kill to everybody in sync": summary(self.all),
             "seen": self.expected.seen,
+        }
+
+    def _report_programs(self) -> dict[str, object]:
+        if self.programs is None:
+            return {}
+        return {
+            "kills of their programs": self.programs.kills,
+            "entries once more after such a kill": sum(
+                each.again for each in self.programs.everybody
+            ),
+            "last entry of each": {each.name: each.seq for each in self.programs.everybody},
         }
 
 
@@ -223,12 +278,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
+    parser.add_argument("--skins", action="store_true", help="with the client library")
     parser.add_argument("--folder", help="where the data lie; the default is a temporary folder")
     options = parser.parse_args()
     # asyncio warns of each frame that is said to a daemon which has just been killed.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        bench = KillTest(Path(folder), options.seed)
+        bench = KillTest(Path(folder), options.seed, options.skins)
         asyncio.run(bench.run(options.rounds))
         report = {"seed": options.seed, "server": HOST, **bench.report()}
         print(json.dumps(report, indent=2))

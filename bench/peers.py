@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT / "tests" / "live"))
+sys.path += [str(ROOT / "tests" / "live"), str(ROOT / "tests")]
 
 from live_daemon import RealDaemon  # noqa: E402
 
@@ -42,16 +42,23 @@ class SignalsDaemon(RealDaemon):
     Args:
         settings: `signals.pace=0` and the like.
         prefix: what runs it, as `taskset -c 0`.
+
+    Attributes:
+        more: further endpoints, as `signals=secure:8443`.
     """
 
     def __init__(self, folder: Path, *settings: str, prefix: tuple[str, ...] = ()) -> None:
         super().__init__(folder)
         self.number, self.settings, self.prefix = free_port(), settings, prefix
+        self.more: list[str] = []
 
     def command(self, *options: str, foreground: bool = True) -> list[str]:
         """Return what is run."""
-        listens = [f"--listen={name}=off" for name in ("templates", "ticks", "web")]
+        names = {each.partition("=")[0] for each in self.more}
+        off = [name for name in ("templates", "ticks", "web") if name not in names]
+        listens = [f"--listen={name}=off" for name in off]
         listens.append(f"--listen=signals=tcp:{self.number}:interface={HOST}")
+        listens += [f"--listen={each}" for each in self.more]
         sets = [f"--set={each}" for each in ("reserve=0", *self.settings)]
         program = "from twisted.scripts.twistd import run; run()"
         twistd = [sys.executable, "-c", program, "-n", "--pidfile=", "mtnet"]

@@ -90,7 +90,7 @@ class _WebSocketFactory(Factory):
         protocol = self._inner.buildProtocol(addr)
         use_websocket = getattr(protocol, "use_websocket", None)
         if protocol is None or use_websocket is None:
-            raise ClientError(f"{self._address.text}: this client speaks no WebSocket.")
+            raise ClientError("this client speaks no WebSocket, but tcp: and secure:")
         use_websocket(self._address)
         return protocol
 

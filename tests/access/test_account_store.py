@@ -10,7 +10,6 @@ from fakes.rights import PERMISSIONS, rights, rights_of
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from twisted.logger import formatEvent
 
 from mtnet.access.accounts import store as module
 from mtnet.access.accounts.login_history import Login
@@ -275,17 +274,16 @@ def test_a_damaged_file_is_refused_with_its_name(path):
         AccountStore(path, PERMISSIONS).load()
 
 
-def test_a_grant_that_no_service_knows_gives_no_right_and_is_logged_once(alice, path, warnings):
+def test_an_unknown_grant_in_the_file_is_an_error_and_not_ignored(alice, path):
     with sqlite3.connect(path) as db:
         db.execute("INSERT INTO granted VALUES ('alice', 'fly:moon')")
     db.close()
-    for _ in range(2):
-        assert account(alice).rights == rights_of(["follower"])
-    (line,) = warnings()
-    assert formatEvent(line) == (
-        "The account alice is granted fly:moon, which no installed service knows, and has no "
-        "right by it. `mtnet account revoke alice fly:moon` removes it."
+    with pytest.raises(JournalError) as raised:
+        alice.load()
+    assert str(raised.value).startswith(
+        "The account alice has a grant that no installed service knows: Invalid right 'fly:moon'"
     )
+    assert "`mtnet account revoke alice GRANT`" in str(raised.value)
 
 
 def test_a_grant_of_a_service_that_is_gone_can_be_revoked(path):
@@ -295,20 +293,21 @@ def test_a_grant_of_a_service_that_is_gone_can_be_revoked(path):
     assert account(before).rights >= jobs.rights(["operator"])
     before.close()
     after = AccountStore(path, PERMISSIONS)
-    assert account(after).rights == NOTHING
+    with pytest.raises(JournalError, match="operator"):
+        after.load()
     after.revoke("alice", ["run:jobs", "operator"])
     assert account(after).grants == ()
     with pytest.raises(AccountError, match="Invalid right 'run:jobs'"):
         after.grant("alice", ["run:jobs"])
 
 
-def test_a_token_of_a_service_that_is_gone_has_no_right_though_its_account_has_all(path):
+def test_a_token_of_a_service_that_is_gone_is_refused_with_its_account(path):
     before = AccountStore(path, Permissions({"jobs": ("run",)}, {}))
     before.add("alice", ["admin"], PHC, 1)
     before.issue("alice", "", ["run"], None, 2)
     before.close()
-    (token,) = AccountStore(path, PERMISSIONS).directory().tokens.values()
-    assert token.limit == NOTHING
+    with pytest.raises(JournalError, match="account alice has a grant that no installed service"):
+        AccountStore(path, PERMISSIONS).load()
 
 
 # Against a model

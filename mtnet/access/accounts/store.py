@@ -12,8 +12,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twisted.logger import Logger
-
 from mtnet.access.accounts.login_history import MOST, Login
 from mtnet.access.accounts.model import (
     CERTIFICATE,
@@ -26,8 +24,8 @@ from mtnet.access.accounts.model import (
     new_secret,
     parse_grant,
 )
-from mtnet.access.rights import NOTHING, Permissions, Rights
-from mtnet.errors import AccountError, ConfigError
+from mtnet.access.rights import Permissions, Rights
+from mtnet.errors import AccountError, ConfigError, JournalError
 from mtnet.storage.sqlite import Database
 
 SCHEMA = 2
@@ -89,11 +87,8 @@ class AccountStore:
         permissions: parses rights.
     """
 
-    log = Logger()
-
     def __init__(self, path: Path, permissions: Permissions) -> None:
         self._permissions = permissions
-        self._reported: set[tuple[str, str]] = set()
         # An older file lacks only a table.
         self._database = Database(path, SCHEMA, TABLES, lambda connection, version: None)
 
@@ -244,26 +239,13 @@ class AccountStore:
             return text
 
     def _rights(self, name: str, grants: Iterable[str]) -> Rights:
-        rights = NOTHING
-        for grant in grants:
-            if not grant.startswith(CERTIFICATE):
-                rights |= self._rights_of(name, grant)
-        return rights
-
-    def _rights_of(self, name: str, grant: str) -> Rights:
-        """Return the rights of one grant: none when its service is not installed any more."""
         try:
-            return self._permissions.rights([grant])
-        except ConfigError:
-            if (name, grant) not in self._reported:
-                self._reported.add((name, grant))
-                self.log.warn(
-                    "The account {name} is granted {grant}, which no installed service knows, and "
-                    "has no right by it. `mtnet account revoke {name} {grant}` removes it.",
-                    name=name,
-                    grant=grant,
-                )
-            return NOTHING
+            return self._permissions.rights(g for g in grants if not g.startswith(CERTIFICATE))
+        except ConfigError as error:
+            raise JournalError(
+                f"The account {name} has a grant that no installed service knows: {error} "
+                f"`mtnet account revoke {name} GRANT` removes it."
+            ) from error
 
     def _account(self, db: sqlite3.Connection, name: str) -> Account:
         sql = "SELECT disabled, created, changed, password FROM account WHERE name = ?"
