@@ -203,7 +203,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
 
     @invariant()
     def answers_are_true(self):
-        if not hasattr(self, "office"):
+        if not hasattr(self, "harness"):
             return
         for follower in self.followers:
             assert follower.seqs == sorted(set(follower.seqs)), "strictly rising"
@@ -211,7 +211,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
         assert len(answers) == len(set(answers.values())), "no entry answers two signals"
 
     def teardown(self):
-        if not hasattr(self, "office"):
+        if not hasattr(self, "harness"):
             return
         try:
             self.end()
