@@ -39,6 +39,16 @@ class BarFeed:
         """Whether there are bars."""
         return self._bars is not None
 
+    @property
+    def count(self) -> int:
+        """The number of closed M1 bars."""
+        return 0 if self._bars is None else len(self._bars)
+
+    @property
+    def left_out(self) -> int:
+        """The number of ticks that are in no bar because of their TIME."""
+        return 0 if self._bars is None else self._bars.left_out
+
     def get(self, symbol: bytes) -> Series | None:
         """Return the bars of a symbol; None = there was no tick since the start."""
         return None if self._bars is None else self._bars.get(symbol)

@@ -332,6 +332,11 @@ class Bars:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def left_out(self) -> int:
+        """The number of ticks that are in no bar because of their TIME."""
+        return sum(each.left_out for each in self._series.values())
+
     def take(self, records: Iterable[Record], when: int) -> None:
         """Take ticks that came at `when`."""
         series, closed = self._series, 0

@@ -293,11 +293,13 @@ class Collector:
             "sources": len(self._sources),
             "symbols": len(writer.memtable),
             "subscribers": len(self.feed.subscribers),
+            "bars": self.bars.count,
         }
 
     def status(self) -> dict[str, object]:
-        """Report that, and what the last kill cost."""
-        return {**self.health(), "lost when killed": self.lost}
+        """Report that, what the last kill cost, and ticks whose TIME fits in no bar."""
+        left_out = self.bars.left_out
+        return {**self.health(), "lost when killed": self.lost, "in no bar": left_out}
 
 
 def _bars(settings: TickSettings) -> Bars | None:

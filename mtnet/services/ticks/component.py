@@ -47,6 +47,7 @@ GAUGES = {
     "sources": "Senders.",
     "symbols": "Symbols.",
     "subscribers": "Connections that get ticks.",
+    "bars": "M1 bars in memory.",
 }
 
 

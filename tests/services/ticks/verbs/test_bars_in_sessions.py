@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from mtnet.interfaces import ITicks
 from mtnet.services.signals.wire import subscribe
 from mtnet.services.ticks.bar_feed import PULSE
+from mtnet.services.ticks.bars import Bars
 from mtnet.services.ticks.verbs import bar_sender, wire
 from mtnet.services.ticks.verbs.wire import Bar, Barred
 from mtnet.session import messages
@@ -188,6 +189,29 @@ def test_history_is_sent_in_pieces_that_let_other_messages_through(daemon):
     frames += [each.partition("|")[0] for each in told(terminal)]
     assert frames.index("PONG") < 200
     assert frames.count("BAR") == 600
+
+
+def test_the_status_counts_bars_and_the_ticks_that_are_in_none(daemon):
+    minutes(daemon, 0, 1, 2)
+    daemon.feed("EURUSD 1.1", tick(100 * 3_600_000))
+    ticks = daemon.env.find(ITicks)
+    assert ticks.health()["bars"] == 2
+    assert ticks.status()["in no bar"] == 2
+
+
+def test_bars_that_cannot_be_built_cost_no_tick(daemon, monkeypatch, log):
+    def fail(*_):
+        raise ArithmeticError("a defect")
+
+    monkeypatch.setattr(Bars, "take", fail)
+    terminal = daemon.session(wire.ticks("*"))
+    answers(terminal)
+    minutes(daemon, 0, 1)
+    minutes(daemon, 2)
+    assert len(answers(terminal)) == 3
+    assert daemon.env.find(ITicks).health()["received"] == 3
+    failures = [event for event in log if "log_failure" in event]
+    assert len(failures) == 1, "it is logged once"
 
 
 # Limits and rights
