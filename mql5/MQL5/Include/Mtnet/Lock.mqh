@@ -29,6 +29,8 @@ public:
    bool              Take(void);
    bool              IsHeld(void) const;
    void              Release(void);
+   static bool       IsTaken(const string role,const long login,const string server,
+                             const string channel,const string suffix="");
   };
 
 CMtnetLock::CMtnetLock(void)
@@ -68,6 +70,20 @@ bool CMtnetLock::Take(void)
 bool CMtnetLock::IsHeld(void) const
   {
    return(m_handle!=INVALID_HANDLE);
+  }
+
+//--- whether a program of this role works for the account, here or in another terminal
+bool CMtnetLock::IsTaken(const string role,const long login,const string server,
+                         const string channel,const string suffix)
+  {
+   string file=CMtnetText::FileName(role,login,server,channel,suffix)+".lock";
+   if(!FileIsExist(file,FILE_COMMON))
+      return(false);
+   int handle=FileOpen(file,FILE_READ|FILE_BIN|FILE_COMMON|FILE_SHARE_READ|FILE_SHARE_WRITE);
+   if(handle==INVALID_HANDLE)
+      return(true);
+   FileClose(handle);
+   return(false);
   }
 
 void CMtnetLock::Release(void)

@@ -6,6 +6,7 @@
 #include <Mtnet/Text.mqh>
 
 #define MTNET_COMMENT  31   // characters of a comment that MetaTrader 5 keeps
+#define MTNET_CHANNEL  8    // of a channel in it; the others are for what is copied
 
 //+------------------------------------------------------------------+
 //| A follower marks what it opens, and a provider of the same       |
@@ -28,7 +29,8 @@ public:
 //--- of what a follower of `channel` opens; what follows a blank behind it is free
 string CMtnetMark::Comment(const string channel)
   {
-   return(StringSubstr("mtnet:"+channel,0,MTNET_COMMENT));
+   return("mtnet:"+(StringLen(channel)<=MTNET_CHANNEL ? channel
+                    : StringSubstr(CMtnetText::Short(channel),0,MTNET_CHANNEL)));
   }
 
 //--- global variables of the terminal have names of at most 63 characters

@@ -23,6 +23,7 @@ class CMtnetState
   {
 private:
    string            m_file;
+   int               m_common;    // FILE_COMMON: all terminals of this computer share it
    string            m_head;
    string            m_rows;
    uchar             m_bytes[];   // of the file that was read
@@ -36,7 +37,8 @@ private:
 public:
                      CMtnetState(void);
    void              Begin(const string role,const long login,const string server,
-                           const string channel,const string suffix="");
+                           const string channel,const string suffix="",
+                           const bool common=false);
    string            File(void) const;
    ENUM_MTNET_STATE  Load(void);
    bool              Next(CMtnetFrame &frame);
@@ -48,6 +50,7 @@ public:
 CMtnetState::CMtnetState(void)
   {
    m_file="";
+   m_common=0;
    m_head="";
    m_rows="";
    m_size=0;
@@ -57,8 +60,9 @@ CMtnetState::CMtnetState(void)
 //--- The file is of a role, account, broker's server and channel, which stand in it as well: people
 //--- copy files.
 void CMtnetState::Begin(const string role,const long login,const string server,
-                        const string channel,const string suffix)
+                        const string channel,const string suffix,const bool common)
   {
+   m_common=(common ? FILE_COMMON : 0);
    m_file=CMtnetText::FileName(role,login,server,channel,suffix)+".txt";
    m_head="STATE"+CMtnetText::Field("v","1")+CMtnetText::Field("login",IntegerToString(login))
           +CMtnetText::Field("server",server)+CMtnetText::Field("channel",channel);
@@ -89,11 +93,11 @@ bool CMtnetState::Save(void)
    uchar bytes[];
    string sum="SUM"+CMtnetText::Field("of",CMtnetText::Short(text))+"\n";
    int size=CMtnetText::Bytes(text+sum,bytes);
-   int file=FileOpen(m_file+".new",FILE_WRITE|FILE_BIN);
+   int file=FileOpen(m_file+".new",FILE_WRITE|FILE_BIN|m_common);
    bool whole=(file!=INVALID_HANDLE && FileWriteArray(file,bytes,0,size)==(uint)size);
    if(file!=INVALID_HANDLE)
       FileClose(file);
-   if(whole && FileMove(m_file+".new",0,m_file,FILE_REWRITE))
+   if(whole && FileMove(m_file+".new",m_common,m_file,FILE_REWRITE|m_common))
       return(true);
    Print("mtnet: ",m_file," cannot be written, error ",GetLastError());
    return(false);
@@ -105,7 +109,7 @@ ENUM_MTNET_STATE CMtnetState::Load(void)
    int end=0;
    m_at=0;
    m_size=0;
-   if(!FileIsExist(m_file))
+   if(!FileIsExist(m_file,m_common))
       return(MTNET_STATE_NONE);
    if(!ReadFile() || !IsWhole(end))
       return(MTNET_STATE_DAMAGED);
@@ -122,7 +126,7 @@ ENUM_MTNET_STATE CMtnetState::Load(void)
 bool CMtnetState::ReadFile(void)
   {
    ArrayResize(m_bytes,0);
-   int file=FileOpen(m_file,FILE_READ|FILE_BIN);
+   int file=FileOpen(m_file,FILE_READ|FILE_BIN|m_common);
    if(file==INVALID_HANDLE)
       return(false);
    m_size=(int)FileReadArray(file,m_bytes);
