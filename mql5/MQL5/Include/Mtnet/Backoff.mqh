@@ -76,15 +76,14 @@ void CMtnetBackoff::Fail(const ENUM_MTNET_CAUSE cause)
          Later(10*MTNET_SECOND,300*MTNET_SECOND);
          break;
       case MTNET_CAUSE_LOGIN:
-         // A retry each second would soon be a ban.
-         Later(300*MTNET_SECOND,600*MTNET_SECOND);
+         // A retry each second would soon be a ban. Half of a delay is random: at least 5 minutes.
+         Later(600*MTNET_SECOND,600*MTNET_SECOND);
          break;
       case MTNET_CAUSE_BANNED:
          Later(600*MTNET_SECOND,3600*MTNET_SECOND);
          break;
       case MTNET_CAUSE_SESSIONS:
-         // Two programs of one account must not push each other out in turns. Half of a delay is
-         // random, so this is at least ten minutes.
+         // Two programs of one account must not push each other out in turns: at least 10 minutes.
          Later(1200*MTNET_SECOND,1200*MTNET_SECOND);
          break;
       default:

@@ -579,7 +579,7 @@ void CMtnetProvider::Watch(void)
                  +m_options.scope.channel+"; this one waits until it has ended");
    m_panel.Check("fenced",m_fenced,"another publisher holds the channel. Nothing is published "
                  "until InpTakeOver is switched on, or off and on again");
-   m_panel.Check("connection",works && !welcome,m_session.State(),
+   m_panel.Check("connection",works && !welcome,m_session.Why(),
                  IsPersonal(m_session.Cause()) ? 0 : MTNET_PATIENCE);
    m_panel.Check("broker",works && !m_account.IsConnected(),"no connection to the broker: "
                  "nothing is published",MTNET_PATIENCE);
@@ -606,11 +606,11 @@ void CMtnetProvider::WatchPositions(const bool welcome)
 string CMtnetProvider::Line(void) const
   {
    if(!m_lock.IsHeld())
-      return("waits for another program");
+      return("waits");
    if(m_fenced)
-      return("fenced");
+      return("stopped");
    if(!m_session.IsWelcome())
-      return(m_session.State());
+      return(m_panel.Troubles()=="" ? m_session.State() : m_session.Brief());
    if(!KnowsChannel())
       return(m_session.State()+", the channel is not read yet");
    string form=(m_options.scope.form==MTNET_FORM_NET ? " net positions" : " tickets");

@@ -59,6 +59,7 @@ private:
    void              Welcome(const CMtnetFrame &frame);
    bool              Error(const CMtnetFrame &frame);
    void              Failed(const ENUM_MTNET_CAUSE cause);
+   string            Countdown(void) const;
 
 public:
                      CMtnetSession(void);
@@ -78,6 +79,8 @@ public:
    long              Connections(void) const;
    ENUM_MTNET_CAUSE  Cause(void) const;
    string            State(void) const;
+   string            Brief(void) const;
+   string            Why(void) const;
    string            Thumbprint(void) const;
   };
 
@@ -164,13 +167,28 @@ ENUM_MTNET_CAUSE CMtnetSession::Cause(void) const
    return(m_cause);
   }
 
+//--- the same as long as nothing changes, for an alert
+string CMtnetSession::Why(void) const
+  {
+   return(m_state);
+  }
+
 //--- one line for people
 string CMtnetSession::State(void) const
   {
+   return(m_state+Countdown());
+  }
+
+//--- the same without the reason, beside one that is shown already
+string CMtnetSession::Brief(void) const
+  {
+   return(m_welcome ? m_state : "not connected"+Countdown());
+  }
+
+string CMtnetSession::Countdown(void) const
+  {
    int left=m_backoff.Left();
-   if(m_welcome || left<2)
-      return(m_state);
-   return(m_state+"; next attempt in "+IntegerToString(left)+" s");
+   return(m_welcome || left<2 ? "" : "; next attempt in "+IntegerToString(left)+" s");
   }
 
 string CMtnetSession::Thumbprint(void) const
