@@ -120,9 +120,16 @@ def test_every_package_is_named(wheel):
     assert here <= names
 
 
+def test_the_wheel_carries_the_experts_for_terminals(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    files = (PROJECT / "mql5").rglob("*.mq?")
+    assert {f"mtnet/{file.relative_to(PROJECT).as_posix()}" for file in files} <= names
+
+
 def test_it_works_from_a_wheel(fresh, wheel, tmp_path):
     install(fresh, wheel)
     assert_works(fresh, tmp_path)
+    run(fresh / "mtnet", "mql5", "export", tmp_path / "experts.zip")
 
 
 def test_it_works_from_pip_install(fresh, source, tmp_path):

@@ -55,6 +55,7 @@ COMMANDS = {
         "mtnet.cli.backup:configure_restore",
     ),
     "cert": Command("make, show and check certificates", "mtnet.cli.cert"),
+    "mql5": Command("give out the experts for MetaTrader 5", "mtnet.cli.mql5"),
     "doctor": Command(
         "find out what is wrong between this machine and a server", "mtnet.cli.doctor.command"
     ),

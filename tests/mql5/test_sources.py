@@ -57,3 +57,16 @@ def test_a_header_has_no_variables_of_its_own(file):
     # So two of a class fit one expert.
     if file.suffix == ".mqh":
         assert not re.findall(r"^\w+ +\w+(?:=.*)?;", bare(file), re.MULTILINE)
+
+
+PAGE = TREE.parent.parent / "docs" / "metatrader.md"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_every_input_is_explained(file):
+    for line in re.findall(r"^input \w+ +(\w+)=", file.read_text("ascii"), re.MULTILINE):
+        assert f"`{line}`" in PAGE.read_text("utf-8")
+
+
+def test_the_page_says_where_they_have_run():
+    assert "run in an imitation of a terminal, never in MetaTrader" in PAGE.read_text("utf-8")
