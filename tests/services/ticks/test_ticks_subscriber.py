@@ -153,6 +153,25 @@ def test_a_subscriber_that_caught_up_is_told_every_tick_again(serve, clock):
     assert got(line)[0] == sent
 
 
+def test_one_that_is_behind_is_told_nothing_more_of_what_it_gave_up(serve, clock):
+    server = serve()
+    reader, sender = server.dial(), server.dial()
+    server.say(reader, b"SUBSCRIBE: *\n")
+    reader.transport.stalled = True
+    everything = b"".join(b"SYMBOL%d 1.1\n" % at for at in range(5_000))
+    server.say(sender, everything)
+    server.say(sender, everything)
+    server.say(reader, b"UNSUBSCRIBE: *\n")
+    reader.transport.stalled = False
+    for _ in range(20):
+        reader.transport.drain()
+        clock.advance(0)
+    before, answer, after = reader.received().partition(b"OK: UNSUBSCRIBED *\r\n")
+    assert before
+    assert answer
+    assert after == b""
+
+
 def test_one_that_is_behind_costs_the_others_nothing(serve):
     server = serve()
     stuck, reading, sender = server.dial(), server.dial(), server.dial()
