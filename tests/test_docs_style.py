@@ -10,7 +10,7 @@ PROJECT = Path(__file__).parent.parent
 DOCS = sorted((PROJECT / "docs").glob("*.md"))
 PAGES = [
     *DOCS,
-    *(PROJECT / name for name in ("README.md", "CHANGELOG.md", "examples/README.md")),
+    *(PROJECT / name for name in ("README.md", "CHANGELOG.md", "mql5/README.md")),
 ]
 GLOSSARY = (PROJECT / "docs" / "glossary.md").read_text("utf-8")
 ROWS = [

@@ -8,8 +8,7 @@ import pytest
 from translator.tokens import TOKEN, UNREAD, read_text
 
 HERE = Path(__file__).parent
-FOLDERS = (HERE.parent.parent / "mql5", HERE.parent.parent / "examples" / "mql5")
-SOURCES = sorted(each for folder in FOLDERS for each in folder.rglob("*.mq[5h]"))
+SOURCES = sorted((HERE.parent.parent / "mql5").rglob("*.mq[5h]"))
 REFERENCE = frozenset(
     name
     for line in (HERE / "reference.txt").read_text("ascii").splitlines()

@@ -14,10 +14,8 @@ from imitation.waiting import until
 ROOT = Path(__file__).parents[3]
 TREE = ROOT / "mql5" / "MQL5"
 EXPERTS = TREE / "Experts" / "Mtnet"
-EXAMPLES = ROOT / "examples" / "mql5"
 PROVIDER, FOLLOWER = 1001, 2001
 """Logins of accounts."""
-OLD_NAMES = {"MtnetProvider": "MtnetPublisher"}
 
 
 defect = pytest.mark.xfail(reason="The experts do this wrong.", strict=False)
@@ -26,8 +24,7 @@ defect = pytest.mark.xfail(reason="The experts do this wrong.", strict=False)
 
 def source_of(name: str) -> Path:
     """Return the source of an expert."""
-    found = EXPERTS / f"{name}.mq5"
-    return found if found.exists() else EXAMPLES / f"{OLD_NAMES.get(name, name)}.mq5"
+    return EXPERTS / f"{name}.mq5"
 
 
 class Scene:

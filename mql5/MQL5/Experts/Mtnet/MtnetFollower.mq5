@@ -13,10 +13,10 @@
 #define TIMER  100   // ms
 
 input group "Server"
-input string InpHost="127.0.0.1";   // Host, or host1,host2:port in the order in which they are tried
-input int    InpPort=8081;          // Port of hosts without one
+input string InpHost="127.0.0.1";   // Hosts, as host1,host2:9000
+input int    InpPort=8081;          // Port of hosts that name none
 input bool   InpTls=false;          // TLS; on port 443 always
-input string InpPin="";             // SHA-1 thumbprint of the server's certificate; empty = any trusted
+input string InpPin="";             // SHA-1 thumbprint of the certificate; empty = any
 input string InpLogin="";           // Login; empty = none
 input string InpPassword="";        // Password or token
 input group "Channel"
@@ -35,7 +35,7 @@ input bool   InpPending=true;       // Copy pending orders
 input int    InpMaxAge=0;           // Maximum age of an opening in seconds; 0 = any
 input int    InpMaxSlippage=0;      // Maximum points from the provider's price to open; 0 = any
 input int    InpDeviation=20;       // Deviation in points that the broker may fill at
-input int    InpOrdersMinute=60;    // Maximum orders a minute; closings get twice as many; 0 = no limit
+input int    InpOrdersMinute=60;    // Maximum orders a minute, closings twice; 0 = no limit
 input long   InpMagic=20260801;     // Magic number of this program's positions and orders
 input int    InpBlindMinutes=0;     // Close everything when blind for so many minutes; 0 = never
 

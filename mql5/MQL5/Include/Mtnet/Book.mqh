@@ -107,7 +107,8 @@ string CMtnetBook::Claim(void) const
   {
    if(m_epoch=="")
       return("");
-   string claim=CMtnetText::Field("epoch",m_epoch)+CMtnetText::Field("after",IntegerToString(m_seq));
+   string claim=CMtnetText::Field("epoch",m_epoch)
+                +CMtnetText::Field("after",IntegerToString(m_seq));
    return(m_hash=="" ? claim : claim+CMtnetText::Field("h",m_hash));
   }
 

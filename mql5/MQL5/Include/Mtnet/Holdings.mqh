@@ -62,7 +62,7 @@ private:
    void              Collect(const CMtnetAccount &account,const CMtnetFilter &filter);
    bool              Belongs(const MtnetHolding &holding,const string symbol,
                              const CMtnetFilter &filter,const long login) const;
-   string            Symbol(const string ours) const;
+   string            NameOf(const string ours) const;
    void              Add(const MtnetHolding &holding,const string symbol);
    void              AddNet(MtnetPosition &sum,const MtnetHolding &holding,const int digits);
    void              Position(const MtnetHolding &holding,const string symbol,const int digits,
@@ -90,7 +90,7 @@ public:
    bool              IsKnown(const string symbol,const string ticket) const;
    int               Missing(void) const;
    string            Ours(const string symbol) const;
-   static int        Digits(const string ours);
+   static int        Decimals(const string ours);
   };
 
 CMtnetHoldings::CMtnetHoldings(void)
@@ -186,7 +186,7 @@ int CMtnetHoldings::Missing(void) const
 //+------------------------------------------------------------------+
 
 //--- the channel's name of a broker's symbol; one without prefix and suffix keeps its own
-string CMtnetHoldings::Symbol(const string ours) const
+string CMtnetHoldings::NameOf(const string ours) const
   {
    int before=StringLen(m_scope.prefix),behind=StringLen(m_scope.suffix);
    int size=StringLen(ours)-before-behind;
@@ -205,7 +205,7 @@ string CMtnetHoldings::Ours(const string symbol) const
 
 //--- Decimals of its prices. A symbol that the terminal does not know yet says 0, which would
 //--- round a stop loss.
-int CMtnetHoldings::Digits(const string ours)
+int CMtnetHoldings::Decimals(const string ours)
   {
    int digits=(int)SymbolInfoInteger(ours,SYMBOL_DIGITS);
    return(digits>0 ? digits : 5);
@@ -250,7 +250,7 @@ void CMtnetHoldings::Collect(const CMtnetAccount &account,const CMtnetFilter &fi
    for(int i=0; i<account.Size(); i++)
      {
       account.Get(i,holding);
-      string symbol=Symbol(holding.symbol);
+      string symbol=NameOf(holding.symbol);
       if(Belongs(holding,symbol,filter,account.Login()))
          Add(holding,symbol);
      }
@@ -270,7 +270,7 @@ bool CMtnetHoldings::Belongs(const MtnetHolding &holding,const string symbol,
 
 void CMtnetHoldings::Add(const MtnetHolding &holding,const string symbol)
   {
-   int digits=Digits(holding.symbol);
+   int digits=Decimals(holding.symbol);
    string ticket=(m_scope.form==MTNET_FORM_NET ? "" : IntegerToString((long)holding.id));
    string key=CMtnetTable::Key(symbol,ticket);
    int at=m_rows.Find(key);

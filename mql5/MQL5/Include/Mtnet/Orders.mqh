@@ -11,7 +11,7 @@
 #include <Mtnet/Text.mqh>
 
 #define MTNET_ORDER_LOOK        300     // ms between two looks for an order
-#define MTNET_PATIENCE    120000  // ms, for an order of an earlier run: it was under way long before
+#define MTNET_PATIENCE    120000  // ms, for an order of an earlier run: it was sent long before
 #define MTNET_SERIAL_FIRST 100000 // a first start begins anywhere below
 #define MTNET_SERIAL_MOST 8       // characters of a comment that a serial takes, with its marks
 

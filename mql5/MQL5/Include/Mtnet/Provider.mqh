@@ -18,7 +18,7 @@
 #include <Mtnet/Text.mqh>
 
 #define MTNET_BURST     50      // signals of one turn: the timer must not take long
-#define MTNET_PATIENCE  30000   // ms of trouble that often ends by itself, until an alert
+#define MTNET_TROUBLE   30000   // ms of trouble that often ends by itself, until an alert
 
 //--- what a person decides
 struct MtnetProviderOptions
@@ -551,7 +551,7 @@ void CMtnetProvider::SendOne(MtnetPosition &position,const bool reduces,const bo
    string ours=m_holdings.Ours(position.symbol);
    m_report.Describe(ours);
    m_outbox.Send(m_session,position,m_options.scope.channel,TakeWord(),
-                 CMtnetHoldings::Digits(ours));
+                 CMtnetHoldings::Decimals(ours));
   }
 
 //--- taken over once: a publisher that lost the channel does not take it back
@@ -580,9 +580,9 @@ void CMtnetProvider::Watch(void)
    m_panel.Check("fenced",m_fenced,"another publisher holds the channel. Nothing is published "
                  "until InpTakeOver is switched on, or off and on again");
    m_panel.Check("connection",works && !welcome,m_session.Why(),
-                 IsPersonal(m_session.Cause()) ? 0 : MTNET_PATIENCE);
+                 IsPersonal(m_session.Cause()) ? 0 : MTNET_TROUBLE);
    m_panel.Check("broker",works && !m_account.IsConnected(),"no connection to the broker: "
-                 "nothing is published",MTNET_PATIENCE);
+                 "nothing is published",MTNET_TROUBLE);
    m_panel.Check("channel",welcome && m_subscription.IsRefused() && !m_subscription.IsUnknown(),
                  "the channel cannot be read: "+m_subscription.Why());
    m_panel.Check("mode",welcome && m_subscription.Mode()!=MTNET_MODE_OPEN,
@@ -599,7 +599,7 @@ void CMtnetProvider::WatchPositions(const bool welcome)
    m_panel.Check("refused",welcome && refused>0,IntegerToString(refused)+" refused, "+why);
    m_panel.Check("missing",welcome && missing>0,IntegerToString(missing)+" positions are missing "
                  "in the terminal and not known to be closed; they are counted again",
-                 MTNET_PATIENCE);
+                 MTNET_TROUBLE);
   }
 
 //--- one line, never more than is true

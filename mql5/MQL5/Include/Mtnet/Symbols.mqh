@@ -57,7 +57,7 @@ public:
    int               Total(void) const { return(ArraySize(m_rows)); }
    void              Get(const int row,MtnetSymbol &symbol) const { symbol=m_rows[row]; }
    string            Name(const int row) const { return(m_rows[row].ours); }
-   int               Digits(const int row) const { return(m_rows[row].digits); }
+   int               Decimals(const int row) const { return(m_rows[row].digits); }
    double            Least(const int row) const { return(m_rows[row].least); }
    bool              Known(const int row);
    double            Floor(const int row,const double lots) const;

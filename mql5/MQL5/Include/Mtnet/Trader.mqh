@@ -669,7 +669,7 @@ string CMtnetTrader::Refusal(const int row)
    double distance=MathAbs(price-m_follows.rows[row].price);
    if(distance<=m_slippage*SymbolInfoDouble(name,SYMBOL_POINT)+MTNET_PRICE_LEAST)
       return("");
-   m_follows.Release(row,"the price is "+DoubleToString(price,m_symbols.Digits(spec)));
+   m_follows.Release(row,"the price is "+DoubleToString(price,m_symbols.Decimals(spec)));
    return("far");
   }
 
@@ -948,7 +948,7 @@ bool CMtnetTrader::IsIdle(const int copy) const
           && m_symbols.Wanted(m_copies.rows[copy].symbol));
   }
 
-//--- Closes the oldest position of the copy that is too much. One order, then its end is waited for.
+//--- Closes the oldest position of the copy that is too much. One order, then its end is awaited.
 void CMtnetTrader::Reduce(const int copy)
   {
    double have=m_copies.rows[copy].have,want=m_copies.rows[copy].want;
@@ -1234,7 +1234,7 @@ void CMtnetTrader::Tell(const int row,CMtnetSession &session)
                +CMtnetText::Field("volume",CMtnetText::Lots(lots));
    if(status==MTNET_TOLD_FILLED && m_copies.rows[copy].price>0 && lots!=0)
       payload+=CMtnetText::Field("price",CMtnetText::Price(m_copies.rows[copy].price,
-                                 m_symbols.Digits(m_copies.rows[copy].spec)));
+                                 m_symbols.Decimals(m_copies.rows[copy].spec)));
    if(why!="")
       payload+=CMtnetText::Field("reason",StringSubstr(why,0,MTNET_REASON));
    if(!session.Say(payload))
