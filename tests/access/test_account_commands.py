@@ -1,13 +1,14 @@
 """Commands on accounts: their changes on disk and in the daemon, and their answers."""
 
 import json
+import sqlite3
 
 import pytest
 from fakes.daemon import Watcher
 from fakes.rights import PERMISSIONS, rights
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 
 from mtnet.access.accounts.commands import AccountCommands, Arguments
 from mtnet.access.accounts.login_history import Login
@@ -215,6 +216,19 @@ def test_a_reload_is_logged_with_the_number_of_accounts(harness):
     with capturedLogs() as logged:
         outcome(Deferred.fromCoroutine(harness.commands.reload()))
     assert [event["log_level"].name for event in logged] == ["error"]
+
+
+def test_a_grant_of_a_service_that_is_gone_is_logged_once(harness, warnings):
+    with sqlite3.connect(harness.path) as db:
+        db.execute("INSERT INTO granted VALUES ('alice', 'fly:moon')")
+    db.close()
+    harness.commands.load()
+    outcome(Deferred.fromCoroutine(harness.commands.reload()))
+    (line,) = warnings()
+    assert formatEvent(line) == (
+        "The account alice is granted fly:moon, which no installed service knows, and has no "
+        "right by it. `mtnet account revoke alice fly:moon` removes it."
+    )
 
 
 def test_a_change_by_another_program_counts_after_a_reload(harness):

@@ -73,6 +73,7 @@ class AccountCommands:
     ) -> None:
         self._accounts, self._store, self._in_thread = accounts, store, in_thread
         self._now, self._hash = now, hash
+        self._reported: set[tuple[str, str]] = set()
 
     def commands(self) -> dict[str, Callable[[Mapping[str, Json]], "Deferred[Json]"]]:
         """
@@ -108,6 +109,7 @@ class AccountCommands:
         self._accounts.load(directory, logins)
         self._accounts.expire(self._now())
         self._now.compare("the newest account or token", directory.newest)
+        self._report_unknown()
 
     async def reload(self) -> None:
         """Read the accounts again; they stay as they are when the disk fails."""
@@ -118,6 +120,18 @@ class AccountCommands:
             return
         self._accounts.replace(directory)
         self.log.info("The accounts were reloaded: {count}.", count=len(directory.accounts))
+        self._report_unknown()
+
+    def _report_unknown(self) -> None:
+        """Log each grant of a service that is not installed, once."""
+        for name, grant in sorted(self._store.unknown - self._reported):
+            self.log.warn(
+                "The account {name} is granted {grant}, which no installed service knows, and has "
+                "no right by it. `mtnet account revoke {name} {grant}` removes it.",
+                name=name,
+                grant=grant,
+            )
+        self._reported |= self._store.unknown
 
     async def flush(self) -> None:
         """Store logins and uses of tokens; close the connections of expired tokens."""

@@ -24,8 +24,8 @@ from mtnet.access.accounts.model import (
     new_secret,
     parse_grant,
 )
-from mtnet.access.rights import Permissions, Rights
-from mtnet.errors import AccountError, ConfigError, JournalError
+from mtnet.access.rights import NOTHING, Permissions, Rights
+from mtnet.errors import AccountError, ConfigError
 from mtnet.storage.sqlite import Database
 
 SCHEMA = 2
@@ -85,10 +85,15 @@ class AccountStore:
     Args:
         path: the file; it is made at the first call.
         permissions: parses rights.
+
+    Attributes:
+        unknown: accounts, each with a grant that it had when it was read, and that no installed
+            service knows: it gives no right.
     """
 
     def __init__(self, path: Path, permissions: Permissions) -> None:
         self._permissions = permissions
+        self.unknown: set[tuple[str, str]] = set()
         # An older file lacks only a table.
         self._database = Database(path, SCHEMA, TABLES, lambda connection, version: None)
 
@@ -239,13 +244,18 @@ class AccountStore:
             return text
 
     def _rights(self, name: str, grants: Iterable[str]) -> Rights:
+        rights = NOTHING
+        for grant in grants:
+            if not grant.startswith(CERTIFICATE):
+                rights |= self._rights_of(name, grant)
+        return rights
+
+    def _rights_of(self, name: str, grant: str) -> Rights:
         try:
-            return self._permissions.rights(g for g in grants if not g.startswith(CERTIFICATE))
-        except ConfigError as error:
-            raise JournalError(
-                f"The account {name} has a grant that no installed service knows: {error} "
-                f"`mtnet account revoke {name} GRANT` removes it."
-            ) from error
+            return self._permissions.rights([grant])
+        except ConfigError:
+            self.unknown.add((name, grant))
+            return NOTHING
 
     def _account(self, db: sqlite3.Connection, name: str) -> Account:
         sql = "SELECT disabled, created, changed, password FROM account WHERE name = ?"
