@@ -187,6 +187,38 @@ print(sent)
 """
 
 
+def test_a_session_that_stops_reading_gets_every_signal_and_the_newest_tick(daemon):
+    daemon.start("--set=signals.pace=0")
+    session = socket.socket()
+    session.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    session.settimeout(PATIENCE)
+    session.connect(("127.0.0.1", daemon.port("signals")))
+    with session, daemon.dial() as publisher, daemon.dial("ticks") as sender:
+        reader = session.makefile("rb")
+        session.sendall(b"<<HELLO|v=2>><<TICKS|symbols=*>><<SUBSCRIBE|channel=main>>")
+        until(lambda: reader.readline().startswith(b"<<STATUS"))
+        publisher.sendall(b"<<HELLO|v=2>>")
+        stored, signals, ticks = publisher.makefile("rb"), 20, 100_000
+        for part in range(signals):
+            lines = [b"%032d %d 1.23456789\n" % (at % 7, at) for at in range(part, ticks, signals)]
+            sender.sendall(b"".join(lines))
+            publisher.sendall(b"<<PUBLISH|id=a-%d|symbol=X|volume=%d>>" % (part, part + 1))
+            until(lambda: stored.readline().startswith(b"<<STORED"))
+        sender.sendall(b"SYNC:\n")
+        assert sender.makefile("rb").readline() == b"OK: SYNC %d\r\n" % ticks
+        counted, seqs, sent = 0, [], 0
+        while counted < ticks or len(seqs) < signals:
+            frame = reader.readline().strip(b"<>\r\n").decode()
+            fields = dict(part.split("=", 1) for part in frame.split("|")[1:])
+            if frame.startswith("TICK|"):
+                sent, counted = sent + 1, counted + 1 + int(fields.get("skipped", 0))
+            elif frame.startswith("SIGNAL|"):
+                seqs.append(int(fields["seq"]))
+    assert counted == ticks
+    assert sent < ticks, "it lagged"
+    assert seqs == [*range(1, signals + 1)]
+
+
 def test_the_counters_of_ticks_are_in_healthz(daemon):
     daemon.start()
     with daemon.dial("ticks") as sender:

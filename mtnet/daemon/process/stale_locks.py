@@ -14,8 +14,8 @@ from pathlib import Path
 from mtnet.daemon.control import answers
 from mtnet.errors import StartError
 
-DAEMONS = (b"twistd", b"mtnet")
-"""Words that identify the command line of a daemon."""
+DAEMONS = ("twistd", "mtnet")
+"""The programs, scripts and modules that are a daemon, without folder, extension and version."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -78,4 +78,16 @@ def _is_another_program(pid: int) -> bool:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:  # there is no such process, or no /proc
         return False
-    return not any(name in command for name in DAEMONS)
+    return not _is_daemon([os.fsdecode(each) for each in command.split(b"\0")])
+
+
+def _is_daemon(command: list[str]) -> bool:
+    """
+    Return whether a command line is of a daemon.
+
+    The path of any program may hold the word mtnet, so folders do not count, and of programs other
+    than Python their arguments neither.
+    """
+    names = [Path(each).stem.rstrip("0123456789") for each in command]
+    looked = names if names[0].startswith(("python", "pypy")) else names[:1]
+    return any(name in DAEMONS for name in looked)

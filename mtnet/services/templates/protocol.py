@@ -340,7 +340,7 @@ class TemplatesProtocol(Protocol):
             self._stall_detector = None
 
     def _warn(self, text: str, **fields: str) -> None:
-        self.peer.warn(self.log, text, "Templates: {peer} " + text, **fields)
+        self.peer.warn(self.log, text, "templates: {peer} " + text, **fields)
 
 
 class TemplatesFactory(PeerFactory):

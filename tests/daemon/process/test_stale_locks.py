@@ -23,13 +23,13 @@ def pidfile(tmp_path):
 
 @pytest.fixture
 def process():
-    """Start a Python whose command line holds a word, and return its number."""
+    """Start a Python by a name, whose command line holds a word, and return its number."""
     started = []
 
-    def start(word):
+    def start(word, name="python"):
         program = "print(flush=True); input()"
         child = subprocess.Popen(
-            ["python", "-c", program, word],  # whose own path may hold the word mtnet
+            [name, "-c", program, word],
             executable=sys.executable,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -43,9 +43,21 @@ def process():
         child.communicate()
 
 
-@pytest.mark.parametrize(("word", "left"), [("sleep", False), ("twistd", True), ("mtnet", True)])
-def test_a_number_that_another_program_has_now_is_forgotten(pidfile, process, word, left):
-    pidfile.write_text(f"{process(word)}\n")
+@pytest.mark.parametrize(
+    ("name", "word", "left"),
+    [
+        ("python", "sleep", False),
+        ("python", "/srv/mtnet/report.py", False),
+        ("/srv/mtnet/bin/python3.13", "", False),
+        ("tail", "/srv/mtnet", False),
+        ("python", "mtnet", True),
+        ("/usr/bin/python3.13", "/opt/desk/bin/twistd", True),
+        ("pypy3", "/usr/bin/twistd3", True),
+        ("/opt/desk/mtnet", "run", True),
+    ],
+)
+def test_a_number_that_another_program_has_now_is_forgotten(pidfile, process, name, word, left):
+    pidfile.write_text(f"{process(word, name)}\n")
     clear_pidfile(pidfile)
     assert pidfile.exists() is left
 

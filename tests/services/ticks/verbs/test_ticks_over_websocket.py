@@ -1,0 +1,97 @@
+"""TICKS and BARS as JSON: the same verbs and answers over WebSocket."""
+
+import json
+
+import pytest
+from fakes.websocket_bytes import WebSocketTerminal
+from session_clients import Daemon
+
+from mtnet.testing import EPOCH, connect
+
+MINUTE = 60_000
+HELLO = {"verb": "HELLO", "v": "2"}
+
+
+@pytest.fixture
+def daemon(tmp_path, clock):
+    return Daemon(tmp_path / "data", clock)
+
+
+@pytest.fixture
+def page(daemon):
+    client = WebSocketTerminal(connect(daemon.factory("web"), daemon.clock))
+    (welcome,) = client.ask(HELLO)
+    assert welcome["services"] == ["signals", "ticks"]
+    return client
+
+
+def said(client):
+    return [each.json for each in client.received()]
+
+
+def test_ticks_are_objects_with_prices_as_texts_and_times_as_numbers(daemon, page):
+    daemon.feed(f"UK%20100 7000.50 7000.75 - - {EPOCH} 6")
+    answer = page.ask({"verb": "TICKS", "symbols": ["UK 100", "A,B"]})
+    assert answer == [
+        {"verb": "TICKING", "symbols": ["A,B", "UK 100"]},
+        {
+            "verb": "TICK",
+            "symbol": "UK 100",
+            "bid": "7000.50",
+            "ask": "7000.75",
+            "time": EPOCH,
+            "flags": "6",
+            "received": EPOCH,
+        },
+    ]
+    assert page.ask({"verb": "TICKS", "symbols": []}) == [{"verb": "TICKING", "symbols": []}]
+    daemon.feed("UK%20100 1")
+    assert said(page) == []
+
+
+def test_a_thousand_symbols_can_be_asked_for(daemon, page):
+    names = [f"AB{number:04}" for number in range(1_000)]
+    assert page.ask({"verb": "TICKS", "symbols": names}) == [{"verb": "TICKING", "symbols": names}]
+    (error,) = page.ask({"verb": "TICKS", "symbols": [*names, "B"]})
+    assert (error["verb"], error["code"]) == ("ERROR", "field")
+
+
+def test_bars_are_objects_too(daemon, page):
+    daemon.feed(*(f"EURUSD 1.1{at} 1.2 - - {EPOCH + at * MINUTE}" for at in range(3)))
+    answer = page.ask({"verb": "BARS", "symbol": "EURUSD", "period": "M1", "count": 2})
+    daemon.clock.advance(0)
+    daemon.clock.advance(0)
+    head, closed, current = [*answer, *said(page)]
+    assert head == {
+        "verb": "BARRED",
+        "symbol": "EURUSD",
+        "period": "M1",
+        "count": 2,
+        "clock": "broker",
+    }
+    assert closed == {
+        "verb": "BAR",
+        "symbol": "EURUSD",
+        "period": "M1",
+        "time": EPOCH // MINUTE * MINUTE + MINUTE,
+        **dict.fromkeys(("open", "high", "low", "close"), "1.11"),
+        "ticks": "1",
+        "spread": "9",
+        "volume": "0",
+    }
+    assert (current["close"], current["current"]) == ("1.12", "1")
+
+
+def test_a_page_that_lags_is_sent_the_newest_tick_and_what_was_skipped(daemon, page):
+    page.ask({"verb": "TICKS", "symbols": ["*"]})
+    page.terminal.transport.stalled = True
+    for number in range(3_000):
+        daemon.feed(f"EURUSD {number}")
+    before = said(page)
+    page.terminal.transport.stalled = False
+    page.terminal.transport.drain()
+    daemon.clock.advance(0)
+    (last,) = said(page)
+    assert last["bid"] == "2999"
+    assert len(before) + 1 + int(last["skipped"]) == 3_000
+    assert json.dumps(before).count("skipped") == 0
