@@ -63,9 +63,18 @@ __all__ = [
 T = TypeVar("T")
 
 
-@cache
+_STARTING = threading.Lock()
+"""Held while the thread of the connections is looked for: two threads would start two."""
+
+
 def _loop() -> asyncio.AbstractEventLoop:
     """Return the event loop of the thread that carries all connections."""
+    with _STARTING:
+        return _start_loop()
+
+
+@cache
+def _start_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="mtnet.client", daemon=True).start()
     return loop

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 
 import pytest
@@ -511,3 +513,17 @@ def test_a_script_follows_publishes_and_receives_ticks_while_a_loop_runs(tmp_pat
             sync.follow("nowhere")
 
     asyncio.run(asyncio.wait_for(work(), 20))
+
+
+def test_threads_that_begin_together_share_one_loop(monkeypatch):
+    def slow():
+        loop = make_loop()
+        time.sleep(0.05)
+        return loop
+
+    make_loop = asyncio.new_event_loop
+    sync._start_loop.cache_clear()
+    monkeypatch.setattr(asyncio, "new_event_loop", slow)
+    with ThreadPoolExecutor(8) as threads:
+        loops = {found.result() for found in [threads.submit(sync._loop) for _ in range(8)]}
+    assert len(loops) == 1
