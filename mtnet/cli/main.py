@@ -44,7 +44,7 @@ COMMANDS = {
         "manage accounts: who may log in, by which secrets, and with which rights",
         "mtnet.cli.accounts",
     ),
-    "context": Command("keep servers by name, with CA and login", "mtnet.cli.contexts"),
+    "context": Command("keep servers by name, with CA and login", "mtnet.cli.context.command"),
     "bans": Command("list, add and lift bans", "mtnet.cli.bans"),
     "backup": Command(
         "copy everything that the daemon stores into a new folder; it may run meanwhile",

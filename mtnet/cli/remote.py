@@ -32,7 +32,8 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.cli import contexts, parsers
+from mtnet.cli import parsers
+from mtnet.cli.context import command as context
 from mtnet.client import Login, server_from_string, why
 from mtnet.errors import ClientError
 
@@ -71,7 +72,7 @@ def add(
         help="the server's address: a Twisted client string, secure:HOST:PORT for TLS, ws://... or "
         f"wss://... (default: that of the context, or {server})",
     )
-    contexts.add_option(parser, service, server)
+    context.add_option(parser, service, server)
     parsers.add_ca(parser)
     parser.add_argument(
         "--login",
@@ -127,7 +128,7 @@ def run_in_reactor(work: Work, arguments: Namespace) -> None:
         IReactorCore(reactor).addSystemEventTrigger("before", "shutdown", interrupt)
         return working.addBoth(outcome.append)
 
-    contexts.apply(arguments)
+    context.apply(arguments)
     arguments.account = account(arguments)
     log_warnings()
     with suppress(SystemExit):

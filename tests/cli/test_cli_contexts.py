@@ -7,7 +7,8 @@ import pytest
 from tls_samples import Authority, Files
 from twisted.internet.error import ConnectionRefusedError
 
-from mtnet.cli import contexts, remote
+from mtnet.cli import remote
+from mtnet.cli.context import command, store
 from mtnet.cli.main import parser
 
 PUBLISH = ("signals", "publish", "GBPUSD", "0.25")
@@ -101,7 +102,7 @@ def test_ca_and_login_come_with_the_server_and_flags_win(
         (("--context", "fx", "--server", "wss://b"), ("wss://b", files.ca, "alice")),
     ):
         arguments = parser().parse_args([*PUBLISH, *given])
-        contexts.apply(arguments)
+        command.apply(arguments)
         ca = None if arguments.ca is None else str(arguments.ca)
         assert (arguments.server, ca, arguments.login) == (
             expected[0], None if expected[1] is None else str(expected[1]), expected[2],
@@ -111,7 +112,7 @@ def test_ca_and_login_come_with_the_server_and_flags_win(
 def test_the_file_is_its_owners_and_holds_no_password(command_line, files, monkeypatch):
     monkeypatch.setenv("MTNET_PASSWORD", "canary")
     add(command_line, "fx", "--server", "wss://fx.example", "--login", "alice", "--ca", files.ca)
-    path = contexts.path()
+    path = store.path()
     assert path.name == "contexts.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "canary" not in path.read_text()
@@ -171,18 +172,18 @@ def test_a_context_that_is_not_there_is_named_with_those_that_are(command_line, 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"x": 1}'])
 def test_a_file_of_something_else_is_named_and_left_alone(command_line, used, text):
-    contexts.path().parent.mkdir(parents=True)
-    contexts.path().write_text(text)
+    store.path().parent.mkdir(parents=True)
+    store.path().write_text(text)
     for outcome in (
         used(*PUBLISH),
         command_line("context", "add", "a", "--server", "ws://x").error,
     ):
         assert "contexts.json cannot be read as contexts" in outcome
-    assert contexts.path().read_text() == text
+    assert store.path().read_text() == text
     assert used(*PUBLISH, "--server", "tcp:127.0.0.1:9") == "tcp:127.0.0.1:9"
 
 
 def test_without_xdg_the_file_lies_in_the_home_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert contexts.path() == tmp_path / ".config" / "mtnet" / "contexts.json"
+    assert store.path() == tmp_path / ".config" / "mtnet" / "contexts.json"

@@ -1,8 +1,4 @@
-"""
-`mtnet context`: servers by name, each with its authorities and login, and no password.
-
-They are kept in `$XDG_CONFIG_HOME/mtnet/contexts.json`, which only its owner reads.
-"""
+"""`mtnet context`: keeps servers by name, and lets the commands that talk to one use them."""
 
 import os
 import re
@@ -10,66 +6,21 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from mtnet.cli import parsers
+from mtnet.cli.context.store import Context, Contexts, load, save
 from mtnet.cli.output import pairs, print_result, table
 from mtnet.client import Login
 from mtnet.client.core.address import read_address
 from mtnet.daemon.registry import installed
-from mtnet.errors import ClientError, JournalError
+from mtnet.errors import ClientError
 from mtnet.net.tls.certificates import read_certificates
-from mtnet.storage.files import replace_file
 
 VARIABLE = "MTNET_CONTEXT"
 """The environment variable that names a context."""
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
-
-
-class Context(Struct, frozen=True, forbid_unknown_fields=True):
-    """
-    A server, and how it is reached.
-
-    Attributes:
-        server: of every service that is not in `services`; empty = of none.
-        services: servers of single services.
-        ca: file of the authorities that are trusted; None = those of the machine.
-        login: None = anonymous.
-    """
-
-    server: str = ""
-    services: dict[str, str] = {}
-    ca: str | None = None
-    login: str | None = None
-
-
-class Contexts(Struct, frozen=True, forbid_unknown_fields=True):
-    """
-    All contexts.
-
-    Attributes:
-        current: the name of the one that commands use by default; None = none.
-    """
-
-    contexts: dict[str, Context] = {}
-    current: str | None = None
-
-    def named(self, name: str) -> Context:
-        """
-        Return a context.
-
-        Raises:
-            ClientError: there is none of that name.
-        """
-        if name not in self.contexts:
-            known = ", ".join(sorted(self.contexts)) or "none"
-            raise ClientError(
-                f"There is no context {name!r} (known: {known}). Example: mtnet context add "
-                "home --server secure:fx.example:8081 --login alice"
-            )
-        return self.contexts[name]
 
 
 # Command line
@@ -184,7 +135,7 @@ def add(arguments: Namespace) -> None:
         Login(context.login, "x")  # raises when the name cannot be one
     known = load()
     contexts = {**known.contexts, name: context}
-    _save(Contexts(contexts, known.current or name))
+    save(Contexts(contexts, known.current or name))
     print(f"{name} is kept; {known.current or name} is the current context.", flush=True)
 
 
@@ -214,7 +165,7 @@ def use(arguments: Namespace) -> None:
         raise ClientError("A name is expected, or --none. Example: mtnet context use fx")
     if arguments.name is not None:
         known.named(arguments.name)
-    _save(replace(known, current=arguments.name))
+    save(replace(known, current=arguments.name))
     print(f"{arguments.name or 'None'} is the current context.", flush=True)
 
 
@@ -252,38 +203,5 @@ def remove(arguments: Namespace) -> None:
     known.named(arguments.name)
     contexts = {name: each for name, each in known.contexts.items() if name != arguments.name}
     current = None if known.current == arguments.name else known.current
-    _save(Contexts(contexts, current))
+    save(Contexts(contexts, current))
     print(f"{arguments.name} is forgotten.", flush=True)
-
-
-# The file
-
-
-def path() -> Path:
-    """Return the path of the file."""
-    home = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(home) if home else Path("~/.config").expanduser()) / "mtnet" / "contexts.json"
-
-
-def load() -> Contexts:
-    """
-    Read the file; without one there are no contexts.
-
-    Raises:
-        ClientError: it cannot be read, or holds something else.
-    """
-    try:
-        return msgspec.json.decode(path().read_bytes(), type=Contexts)
-    except FileNotFoundError:
-        return Contexts()
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ClientError(f"{path()} cannot be read as contexts ({error}).") from error
-
-
-def _save(contexts: Contexts) -> None:
-    text = msgspec.json.format(msgspec.json.encode(contexts), indent=2) + b"\n"
-    try:
-        path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(path(), text)
-    except (OSError, JournalError) as error:
-        raise ClientError(f"The contexts cannot be kept: {error}") from error
