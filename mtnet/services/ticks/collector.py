@@ -6,6 +6,7 @@ Every record that was read is stored, dropped, refused or repeated in the end, a
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from itertools import repeat
 
 from twisted.internet.defer import Deferred, fail
@@ -135,6 +136,10 @@ class Collector:
             for source, (symbol, _) in zip(sources, records, strict=True):
                 self._sources.count_refused(source, symbol in rejected)
         self._publish(records, rejected, when)
+
+    def burst(self) -> AbstractContextManager[None]:
+        """Take what comes meanwhile as one burst: the tally is written once, behind it."""
+        return self._writer.burst()
 
     @property
     def has_room(self) -> bool:

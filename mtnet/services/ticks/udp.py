@@ -61,7 +61,9 @@ class TickDatagramProtocol(DatagramProtocol):
         when = self._env.now()
         hosts = {address[0] for _, address in taken}
         whole = all(self._rights(host).all("send", "ticks") for host in hosts)
-        if not (whole and self._ingest.take_burst(taken, when)):
+        if whole and self._ingest.take_burst(taken, when):
+            return
+        with self._ingest.collector.burst():
             for data, address in taken:
                 self._ingest.take(address[0], data, when, self._rights(address[0]))
 

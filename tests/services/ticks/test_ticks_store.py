@@ -201,6 +201,15 @@ def test_a_tally_outlives_the_process(tmp_path):
     assert Tally(tmp_path / "taken").value == 2**40
 
 
+def test_a_burst_is_noted_once_behind_it(tmp_path):
+    tally = Tally(tmp_path / "taken")
+    with tally.burst():
+        for count in (1, 2):
+            tally.set(count)
+            assert Tally(tmp_path / "taken").value == 0
+    assert Tally(tmp_path / "taken").value == tally.value == 2
+
+
 def test_a_tally_whose_file_is_cut_while_it_is_used_goes_on(tmp_path):
     file = tmp_path / "taken"
     tally = Tally(file)

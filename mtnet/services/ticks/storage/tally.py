@@ -2,6 +2,8 @@
 
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from weakref import finalize
 
@@ -29,12 +31,13 @@ class Tally:
         self._descriptor: int | None = None
         self._folder: os.stat_result | None = None
         self._close: finalize[[int], Tally] | None = None
+        self._in_burst = False
         self._open()
 
     def set(self, value: int) -> None:
         """Note the number; never raises."""
         self.value = value
-        if self._descriptor is None:
+        if self._descriptor is None or self._in_burst:
             return
         try:
             _write(self._descriptor, FORMAT.pack(value))
@@ -42,6 +45,16 @@ class Tally:
             self._fail(error)
         else:
             self.trouble = None
+
+    @contextmanager
+    def burst(self) -> Iterator[None]:
+        """Write the number once, behind all that is noted meanwhile."""
+        self._in_burst = True
+        try:
+            yield
+        finally:
+            self._in_burst = False
+            self.set(self.value)
 
     def repair(self) -> bool:
         """

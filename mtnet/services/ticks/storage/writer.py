@@ -6,6 +6,7 @@ kept, and tried again before anything newer.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from random import getrandbits
 
 from twisted.internet.interfaces import IReactorTime
@@ -110,6 +111,10 @@ class Writer:
         self.waiting += taken
         self._tally.set(self._tally.value + taken)
         return rejected
+
+    def burst(self) -> AbstractContextManager[None]:
+        """Note once how many were taken, behind all that is added meanwhile."""
+        return self._tally.burst()
 
     def begin(self, sources: Iterable[Source], kernel_drops: int) -> None:
         """
