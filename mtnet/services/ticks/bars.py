@@ -123,10 +123,17 @@ class Series:
     def add(self, rest: bytes, when: int) -> int:
         """Take a tick that came at `when`, as a record has it; return how many bars it makes."""
         fields = rest.split(b" ")
-        # Nearly every tick has a TIME in the open bar, and no volume.
-        if len(fields) > 4 and fields[3] == ABSENT and fields[4] != ABSENT:
-            text, offset = fields[self._price], int(fields[4]) - self._start
-            if self._last <= offset < MINUTE and text != ABSENT:
+        count = len(fields)
+        # Nearly every tick lies in the open bar, and has no volume.
+        if self._price < count and (count < 4 or fields[3] == ABSENT):
+            timed = count > 4 and fields[4] != ABSENT
+            text, offset = fields[self._price], (int(fields[4]) if timed else when) - self._start
+            # The clock of the series alone can be compared.
+            if (
+                timed == (self.clock == "broker")
+                and self._last <= offset < MINUTE
+                and text != ABSENT
+            ):
                 self._extend(text, offset)
                 return 0
         return self._add(fields, when)
@@ -208,8 +215,7 @@ class Series:
     def _set_open(self, bar: Bar | None) -> None:
         self._open, self._more = bar, 0
         self._start, self._last = 0, MINUTE
-        # TIME may be compared in the broker's clock alone: else no tick lies in the open bar.
-        if bar is not None and self.clock == "broker":
+        if bar is not None:
             self._start, self._last, self._high, self._low = bar.time, bar.last, bar.high, bar.low
 
     def _time(self, text: bytes, when: int) -> int | None:
