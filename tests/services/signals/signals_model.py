@@ -298,6 +298,8 @@ class Publisher(Client):
     def take(self, answer):
         if isinstance(answer, (wire.Paused, wire.Resumed)):
             self.mode = getattr(answer, "mode", None)
+        if isinstance(answer, wire.Welcome):
+            self.fenced = False  # what was said before it is of the HELLO before
         identity = getattr(answer, "id", "")
         if not identity:
             self.fenced = self.fenced or getattr(answer, "code", "") == "fenced"
