@@ -142,7 +142,7 @@ def test_a_repeated_id_is_answered_with_its_entry_and_not_applied_twice(opened):
         {"symbol": "EURUSD"},
         {"ticket": "8"},
         {"type": "sell_limit"},
-        {"fields": (("sl", "1.20"),)},
+        {"fields": (("sl", "1.21"),)},
         {"fields": ()},
     ],
     ids=str,
@@ -154,6 +154,13 @@ def test_an_id_with_other_content_is_refused_and_stores_nothing(opened, other):
     assert codes(journal.commit([replace(first, **other)])) == ["id"]
     assert journal.positions("main").seq == 1
     assert codes(journal.commit([replace(first, channel="gold")])) == [Entry]
+
+
+def test_an_id_with_the_same_numbers_in_other_digits_is_repeated(opened):
+    first = draft(id="a", ticket="7", volume="0.5", fields=(("sl", "1.2"),))
+    again = draft(id="a", ticket="7", volume="0.50", fields=(("sl", "1.20"),))
+    assert [each.seq for each in opened().commit([first, again])] == [1, 1]
+    assert [each.seq for each in opened().commit([again])] == [1]
 
 
 def test_a_classic_frame_that_changes_nothing_is_no_entry(journal):

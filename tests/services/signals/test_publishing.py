@@ -111,6 +111,20 @@ def test_a_stored_id_is_answered_on_another_connection_and_by_the_next_daemon(se
 
 
 @pytest.mark.parametrize("held", [False, True])
+def test_the_same_id_is_the_same_when_its_numbers_have_other_digits(server, held):
+    """JSON writes a number by its shortest text, and a terminal with the digits of its symbol."""
+    publisher = server.greet()
+    server.disk.held = held
+    server.publish(publisher, "a", "1.0", price="1.50", sl="1e0", magic="7", comment="1.0")
+    server.publish(publisher, "a", "1", price="1.5", sl="1", magic="007", comment="1.0")
+    server.publish(publisher, "a", "1", price="1.5", sl="1", magic="7", comment="1")
+    server.disk.work()
+    stored = "STORED|id=a|seq=1"
+    assert told(publisher) == [stored, stored, "ERROR|code=id|id=a|channel=main"]
+    assert len(volumes(server)) == 1
+
+
+@pytest.mark.parametrize("held", [False, True])
 @pytest.mark.parametrize(
     "other",
     [

@@ -9,6 +9,7 @@ what is as this one left it.
 import secrets
 import sqlite3
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from hashlib import sha256
 from typing import TypeAlias
 
@@ -253,23 +254,32 @@ class Transaction:
         seq, proof = known
         if proof == prove_id(draft, seq):
             return seq
-        self._check_known(draft.id, seq, proof)
+        stored = self._known(draft.id, seq, proof)
+        if stored is not None and _content(stored) == _content(draft):
+            return seq
         raise WireError(
             "id",
             f"{draft.channel} has stored {draft.id} with other fields, as entry {seq}; "
             "an id names one signal for ever",
         )
 
-    def _check_known(self, id: str, seq: int, proof: bytes) -> None:
-        """Do not call a publisher wrong where the row of the id is."""
-        found = rows(self._connection, (bytes, bytes), _ENTRY, self.channel, seq)
+    def _known(self, id: str, seq: int, proof: bytes) -> Entry | None:
+        """
+        Return the entry of an id; None = it is kept no longer.
+
+        Raises:
+            DamageError: the row of the id is wrong, and not the publisher.
+        """
+        own = [(body, hash) for _, at, body, hash in self._entries if at == seq]
+        found = own or rows(self._connection, (bytes, bytes), _ENTRY, self.channel, seq)
         if not found:
-            return
+            return None
         entry = decode(self.channel, *found[0])[1]
         if entry.id != id or prove_id(entry, seq) != proof:
             raise DamageError(
                 self.channel, f"channel {self.channel}: the id {id!r} does not name entry {seq}"
             )
+        return entry
 
     def _symbol(self, symbol: str) -> dict[str, Held]:
         held = self._symbols.get(symbol)
@@ -399,3 +409,9 @@ def _earliest(times: Iterable[int | None]) -> int | None:
     found = list(times)
     known = [each for each in found if each is not None]
     return min(known) if known and len(known) == len(found) else None
+
+
+def _content(entry: Entry) -> tuple[object, ...]:
+    """Return what an id names: numbers by their value, whatever road wrote 1.10 or 1.1."""
+    fields = {key: text if key == "comment" else Decimal(text) for key, text in entry.fields}
+    return entry.channel, entry.symbol, entry.ticket, entry.volume, entry.type, fields
