@@ -23,7 +23,6 @@ class CMtnetRetcode
 public:
    static ENUM_MTNET_ANSWER Answer(const uint code);
    static uint       LostAfter(const uint code);
-   static bool       IsOfSymbol(const uint code);
    static bool       IsClosed(const uint code);
    static uint       First(const uint code);
    static uint       Longest(const uint code);
@@ -56,20 +55,6 @@ uint CMtnetRetcode::LostAfter(const uint code)
   }
 
 //--- whether every order of the symbol would be refused alike
-bool CMtnetRetcode::IsOfSymbol(const uint code)
-  {
-   switch(code)
-     {
-      case TRADE_RETCODE_TRADE_DISABLED:
-      case TRADE_RETCODE_MARKET_CLOSED:
-      case TRADE_RETCODE_LONG_ONLY:
-      case TRADE_RETCODE_SHORT_ONLY:
-      case TRADE_RETCODE_CLOSE_ONLY:
-         return(true);
-     }
-   return(false);
-  }
-
 bool CMtnetRetcode::IsClosed(const uint code)
   {
    return(code==TRADE_RETCODE_MARKET_CLOSED || code==TRADE_RETCODE_TRADE_DISABLED);
@@ -118,6 +103,10 @@ uint CMtnetRetcode::Longest(const uint code)
          return(5000);
       case TRADE_RETCODE_CLIENT_DISABLES_AT:
          return(30000);
+      case TRADE_RETCODE_MARKET_CLOSED:
+      case TRADE_RETCODE_TRADE_DISABLED:
+         // After one early repetition so many fill the hour.
+         return(MTNET_HOUR/(MTNET_HOUR_REFUSALS-1));
      }
    return(10*MTNET_MINUTE);
   }
@@ -156,11 +145,13 @@ void MtnetWait::Taken(void)
 void MtnetWait::Refused(const uint code)
   {
    ulong now=GetTickCount64();
+   bool market=CMtnetRetcode::IsClosed(code);
+   uint longest=CMtnetRetcode::Longest(code);
    delay=(delay==0 ? CMtnetRetcode::First(code) :
-          (uint)MathMin((ulong)2*delay,(ulong)CMtnetRetcode::Longest(code)));
+          market ? longest : (uint)MathMin((ulong)2*delay,(ulong)longest));
    delay=(uint)MathMax(delay,CMtnetRetcode::First(code));
    next=now+delay;
-   if(!CMtnetRetcode::IsClosed(code))
+   if(!market)
       return;
    closed[at]=now;
    at=(at+1)%MTNET_HOUR_REFUSALS;

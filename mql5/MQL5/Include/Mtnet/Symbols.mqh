@@ -4,6 +4,7 @@
 #property strict
 
 #include <Mtnet/Index.mqh>
+#include <Mtnet/Limits.mqh>
 #include <Mtnet/Text.mqh>
 
 #define MTNET_SYMBOL_READ    60000   // ms; a broker may change steps and limits
@@ -23,6 +24,7 @@ struct MtnetSymbol
    int               refused;    // bits of the fillings that were refused
    string            trouble;    // its last order was refused; "" = it was taken
    bool              told;       // people were told of it
+   MtnetWait         wait;       // its market is closed
    ulong             next;       // when its rules are read again
   };
 
@@ -42,6 +44,8 @@ private:
 
    bool              IsValid(const string name) const;
    bool              AddMapped(const string pair,string &why);
+   bool              HasSession(const string name,const int day,const long second,
+                                bool &within) const;
    void              ReadRules(const int row);
 
 public:
@@ -49,7 +53,9 @@ public:
                           const string wanted,string &why);
    bool              Wanted(const string theirs) const;
    string            Missing(void);
-   void              Trouble(const int row,const string why) { m_rows[row].trouble=why; }
+   bool              Refused(const int row,const uint code,const string why);
+   void              Taken(const int row);
+   bool              Waits(const int row) const { return(m_rows[row].wait.Waits()); }
    bool              NextTrouble(int &row,string &why);
    string            Ours(const string theirs) const;
    string            Theirs(const string ours) const;
@@ -60,6 +66,7 @@ public:
    int               Decimals(const int row) const { return(m_rows[row].digits); }
    double            Least(const int row) const { return(m_rows[row].least); }
    bool              Known(const int row);
+   bool              IsOpen(const int row) const;
    double            Floor(const int row,const double lots) const;
    double            Order(const int row,const double lots) const;
    double            Price(const int row,const double price) const;
@@ -149,6 +156,22 @@ string CMtnetSymbols::Missing(void)
    return("");
   }
 
+//--- An order was refused. True = all orders of the symbol wait.
+bool CMtnetSymbols::Refused(const int row,const uint code,const string why)
+  {
+   m_rows[row].trouble=why;
+   if(!CMtnetRetcode::IsClosed(code))
+      return(false);
+   m_rows[row].wait.Refused(code);
+   return(true);
+  }
+
+void CMtnetSymbols::Taken(const int row)
+  {
+   m_rows[row].trouble="";
+   m_rows[row].wait.Taken();
+  }
+
 //--- The next symbol of which people are to be told; begin with row -1. Without a reason: it is
 //--- over.
 bool CMtnetSymbols::NextTrouble(int &row,string &why)
@@ -204,6 +227,7 @@ int CMtnetSymbols::Row(const string theirs)
    m_rows[row].refused=0;
    m_rows[row].trouble="";
    m_rows[row].told=false;
+   m_rows[row].wait.Begin();
    m_rows[row].next=0;
    m_index.Set(theirs,row);
    return(row);
@@ -239,6 +263,34 @@ void CMtnetSymbols::ReadRules(const int row)
    m_rows[row].tick=SymbolInfoDouble(ours,SYMBOL_TRADE_TICK_SIZE);
    m_rows[row].digits=(int)SymbolInfoInteger(ours,SYMBOL_DIGITS);
    m_rows[row].known=true;
+  }
+
+//--- Whether the broker's table of sessions lets trade now. A broker without a table says nothing.
+bool CMtnetSymbols::IsOpen(const int row) const
+  {
+   MqlDateTime now;
+   bool known=false,within=false;
+   TimeToStruct(TimeTradeServer(),now);
+   long second=now.hour*3600+now.min*60+now.sec;
+   for(int day=0; day<7 && !within; day++)
+      known=(HasSession(m_rows[row].ours,(now.day_of_week+day)%7,day==0 ? second : -1,within)
+             || known);
+   return(within || !known);
+  }
+
+//--- whether a day has sessions; within = the second of the day is in one
+bool CMtnetSymbols::HasSession(const string name,const int day,const long second,
+                               bool &within) const
+  {
+   datetime from=0,to=0;
+   uint session=0;
+   while(SymbolInfoSessionTrade(name,(ENUM_DAY_OF_WEEK)day,session,from,to))
+     {
+      long start=(long)from%86400,end=(long)to%86400;
+      within=(within || (second>=start && (end==0 || second<end)));
+      session++;
+     }
+   return(session>0);
   }
 
 //--- lots toward zero to the broker's step; below its minimum 0

@@ -129,9 +129,10 @@ private:
    void              AdoptOrders(void);
    // market orders
    bool              IsIdle(const int copy) const;
-   bool              HasTime(void) const;
+   bool              HasTime(void);
    void              Reduce(const int copy);
    void              Increase(const int copy);
+   bool              MaySend(const int copy);
    bool              StillOpens(const int copy);
    bool              IsOccupied(const int copy);
    bool              SendMarket(const int copy,const int side,const double lots,
@@ -402,9 +403,12 @@ void CMtnetTrader::Trade(void)
   }
 
 //--- OrderSend makes the program wait; what the server says meanwhile must be heard
-bool CMtnetTrader::HasTime(void) const
+bool CMtnetTrader::HasTime(void)
   {
-   return(GetMicrosecondCount()-m_turn<1000*MTNET_TURN_TIME);
+   if(GetMicrosecondCount()-m_turn<1000*MTNET_TURN_TIME)
+      return(true);
+   m_busy=true;
+   return(false);
   }
 
 //+------------------------------------------------------------------+
@@ -467,7 +471,7 @@ void CMtnetTrader::EndMarket(const int at,const MtnetFate &fate)
      {
       m_copies.AddId(copy,id);
       m_copies.rows[copy].wait.Taken();
-      m_symbols.Trouble(m_copies.rows[copy].spec,"");
+      m_symbols.Taken(m_copies.rows[copy].spec);
      }
    else
       m_copies.rows[copy].wait.Refused(TRADE_RETCODE_REJECT);
@@ -781,7 +785,8 @@ void CMtnetTrader::Count(const int row,const int copy,const double filled,const 
 void CMtnetTrader::Pend(const int row)
   {
    if(m_follows.rows[row].sent!=0 || m_follows.rows[row].decision==MTNET_LEFT
-      || m_follows.rows[row].spec<0 || !m_symbols.Known(m_follows.rows[row].spec))
+      || m_follows.rows[row].spec<0 || !m_symbols.Known(m_follows.rows[row].spec)
+      || m_symbols.Waits(m_follows.rows[row].spec))
       return;
    bool wanted=(m_follows.rows[row].lots>0 && m_follows.rows[row].type>ORDER_TYPE_SELL
                 && m_follows.rows[row].decision==MTNET_COPIED);
@@ -811,9 +816,7 @@ void CMtnetTrader::Place(const int row)
    else if(lots<=0)
       m_follows.rows[row].why="less than the smallest volume "
                               +CMtnetText::Lots(m_symbols.Least(spec));
-   else if(m_follows.rows[row].wait.Waits() || !m_pace.MayOpen() || !HasTime())
-      m_busy=true;
-   else
+   else if(!m_follows.rows[row].wait.Waits() && m_pace.MayOpen() && HasTime())
      {
       MtnetOrder order;
       MqlTradeRequest request={};
@@ -863,7 +866,6 @@ void CMtnetTrader::Correct(const int row,const int placed)
       && CMtnetText::SamePrice(sl,m_copies.placed[placed].sl)
       && CMtnetText::SamePrice(tp,m_copies.placed[placed].tp))
       return;
-   m_busy=true;
    if(m_follows.rows[row].wait.Waits() || !m_pace.MayOpen() || !HasTime())
       return;
    MqlTradeRequest request={};
@@ -914,9 +916,9 @@ void CMtnetTrader::Vanished(const int row,const int copy)
 //--- and not by a person.
 void CMtnetTrader::RemoveOrder(const int row)
   {
-   m_busy=true;
    if(!m_follows.rows[row].removing)
      {
+      m_busy=true;
       m_follows.rows[row].removing=true;
       m_dirty=true;
       m_urgent=true;
@@ -974,8 +976,7 @@ void CMtnetTrader::Reduce(const int copy)
                                  +CMtnetText::Lots(m_symbols.Least(m_copies.rows[copy].spec));
          continue;
         }
-      m_busy=true;
-      if(!m_copies.rows[copy].wait.Waits() && m_pace.MayClose() && HasTime())
+      if(MaySend(copy) && m_pace.MayClose() && HasTime())
          SendMarket(copy,-m_copies.held[i].side,lots,m_copies.held[i].ticket);
       return;
      }
@@ -994,11 +995,25 @@ void CMtnetTrader::Increase(const int copy)
                               +CMtnetText::Lots(m_symbols.Least(m_copies.rows[copy].spec));
       return;
      }
-   m_busy=true;
-   if(m_copies.rows[copy].wait.Waits() || !m_pace.MayOpen() || !HasTime()
-      || !StillOpens(copy) || IsOccupied(copy))
+   if(!MaySend(copy) || !m_pace.MayOpen() || !HasTime() || !StillOpens(copy)
+      || IsOccupied(copy))
       return;
    SendMarket(copy,want>0 ? 1 : -1,lots,0);
+  }
+
+//--- A refusal is waited for, and a closed market is not asked: the next look is soon enough.
+bool CMtnetTrader::MaySend(const int copy)
+  {
+   int spec=m_copies.rows[copy].spec;
+   if(m_copies.rows[copy].wait.Waits() || m_symbols.Waits(spec))
+      return(false);
+   if(m_symbols.IsOpen(spec))
+     {
+      m_busy=true;
+      return(true);
+     }
+   m_copies.rows[copy].why="the market is closed";
+   return(false);
   }
 
 //--- Openings that have waited may have become too old, or too far away.
@@ -1127,7 +1142,8 @@ void CMtnetTrader::Refused(const int spec,MtnetWait &wait,const MqlTradeRequest 
                            const MqlTradeResult &result,string &why)
   {
    why="order refused: "+IntegerToString(result.retcode)+" "+result.comment;
-   m_symbols.Trouble(spec,why);
+   if(m_symbols.Refused(spec,result.retcode,why))
+      return;
    if(result.retcode==TRADE_RETCODE_INVALID_FILL
       && m_symbols.RefuseFilling(spec,request.type_filling))
       return;
@@ -1149,8 +1165,8 @@ void CMtnetTrader::Protect(const int at)
    if(CMtnetText::SamePrice(sl,m_copies.held[at].sl)
       && CMtnetText::SamePrice(tp,m_copies.held[at].tp))
       return;
-   m_busy=true;
-   if(m_copies.rows[copy].stopwait.Waits() || !m_pace.MayClose() || !HasTime())
+   if(m_copies.rows[copy].stopwait.Waits() || m_symbols.Waits(spec) || !m_pace.MayClose()
+      || !HasTime())
       return;
    MqlTradeRequest request={};
    MqlTradeResult result={};
