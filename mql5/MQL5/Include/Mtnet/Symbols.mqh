@@ -65,6 +65,7 @@ public:
    string            Name(const int row) const { return(m_rows[row].ours); }
    int               Decimals(const int row) const { return(m_rows[row].digits); }
    double            Least(const int row) const { return(m_rows[row].least); }
+   double            Step(const int row) const { return(m_rows[row].step); }
    bool              Known(const int row);
    bool              IsOpen(const int row) const;
    double            Floor(const int row,const double lots) const;

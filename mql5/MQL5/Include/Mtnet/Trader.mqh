@@ -715,6 +715,9 @@ void CMtnetTrader::Bound(const int copy)
    if(part!=0 && m_copies.rows[copy].want==0)
       m_copies.rows[copy].cut="less than the smallest volume "
                               +CMtnetText::Lots(m_symbols.Least(spec));
+   else if(!CMtnetText::SameLots(part,m_copies.rows[copy].want))
+      m_copies.rows[copy].cut="the step of the volume is "
+                              +CMtnetText::Lots(m_symbols.Step(spec));
   }
 
 //+------------------------------------------------------------------+
@@ -1222,10 +1225,12 @@ int CMtnetTrader::Status(const int row,string &why) const
    if(m_copies.rows[copy].order!=0 || IsUnproven(copy))
       return(MTNET_TOLD_NOTHING);
    bool reached=CMtnetText::SameLots(m_copies.rows[copy].have,m_copies.rows[copy].want);
-   if(reached && m_copies.rows[copy].cut=="")
+   if(m_copies.rows[copy].cut!="" && (why=="" || m_copies.rows[copy].want==0))
+      why=m_copies.rows[copy].cut;
+   if(reached && (m_copies.rows[copy].want!=0 || m_copies.rows[copy].cut==""))
       return(MTNET_TOLD_FILLED);
-   why=(reached ? m_copies.rows[copy].cut :
-        m_cannot!="" ? m_cannot : m_copies.rows[copy].why);
+   if(!reached)
+      why=(m_cannot!="" ? m_cannot : m_copies.rows[copy].why);
    return(why=="" ? MTNET_TOLD_NOTHING : MTNET_TOLD_FAILED);
   }
 
