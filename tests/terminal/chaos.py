@@ -35,6 +35,7 @@ PAUSE = 0.15
 DOWN = 1.5
 """Seconds that a killed process is away, at most."""
 ROLES = {"provider": "provider", "one": "follower", "two": "follower", "three": "follower"}
+LOGINS = {"one": 2001, "two": 2002, "three": 2003}
 MANY = " ".join(f"SYM{number:02} {1 + number / 100}" for number in range(100))
 PENDING = ("buy_limit", "sell_limit", "buy_stop", "sell_stop")
 
@@ -55,7 +56,11 @@ class Chaos:
         self.happened: Counter[str] = Counter()
 
     def start_provider(self) -> Terminal:
-        environ = self.symbols | {"HEDGING": int(self.hedging)} | self.scene.logged_in("provider")
+        environ = (
+            self.symbols
+            | {"HEDGING": int(self.hedging), "InpForm": int(self.hedging)}
+            | self.scene.logged_in("provider")
+        )
         return self.scene.provider(**environ)
 
     def accounts(self) -> list[tuple[str, int, dict[str, object]]]:
@@ -65,7 +70,7 @@ class Chaos:
         return [("one", 0, {}), ("two", 1, {}), ("three", int(self.hedging), suffix)]
 
     def start_follower(self, login: str, hedging: int, more: dict[str, object]) -> Terminal:
-        environ = {"HEDGING": hedging, "LOGIN": 2000 + len(login), "InpOrdersMinute": 0}
+        environ = {"HEDGING": hedging, "LOGIN": LOGINS[login], "InpOrdersMinute": 0}
         environ |= self.symbols | more | self.scene.logged_in(login)
         return self.scene.follower(folder=login, **environ)
 
@@ -203,10 +208,13 @@ class Chaos:
         return Counter({(symbol, lots): 1 for symbol, lots in sums.items() if lots})
 
     def tickets(self, state: dict[str, Any], terminal: Terminal) -> Counter[Any]:
-        return Counter(
-            (self.symbol(each, terminal), each["lots"], each["sl"], each["tp"])
-            for each in state["positions"]
-        )
+        """Return lots by what a ticket shares with its copy, which may stand in parts."""
+        sums: Counter[Any] = Counter()
+        for each in state["positions"]:
+            side = "buy" if each["lots"] > 0 else "sell"
+            key = (self.symbol(each, terminal), side, each["sl"], each["tp"])
+            sums[key] += round(abs(each["lots"]) * 1e5)
+        return Counter({(*key, lots): 1 for key, lots in sums.items()})
 
     def orders(self, state: dict[str, Any], terminal: Terminal) -> Counter[Any]:
         return Counter(

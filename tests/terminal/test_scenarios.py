@@ -50,16 +50,15 @@ def test_the_provider_publishes_again_after_flatten_and_resume(scene):
     until(lambda: follower.holds(EURUSD=0.5))
 
 
-@defect
 def test_a_difference_below_the_least_volume_is_said_and_not_ordered_for_ever(scene):
     provider, follower = scene.provider(), scene.follower()
     follower.say(f"symbol EURUSD least {LEAST_LOTS}", f"symbol EURUSD step {LEAST_LOTS}")
-    provider.say("set EURUSD 0.1")
-    until(lambda: follower.holds(EURUSD=0.1))
-    sent = follower.sent
+    provider.say("set EURUSD 0.04")
+    until(lambda: follower.mentions("EURUSD", "smallest volume"))
+    stays(lambda: follower.sent == 0, 30)
     provider.say("set EURUSD 0.14")
-    until(lambda: follower.mentions("EURUSD", "volume"))
-    stays(lambda: follower.sent == sent, 30)
+    until(lambda: follower.holds(EURUSD=0.1))
+    stays(lambda: follower.sent == 1, 30)
 
 
 def test_a_follower_acknowledges_what_it_really_holds(scene):

@@ -6,6 +6,7 @@ from imitation.terminal import Terminal
 from imitation.waiting import sleep, stays, until
 
 ROLES = {"provider": "provider", "follower": "follower"}
+BY_TICKET = {"HEDGING": 1, "InpForm": 1}
 
 
 def test_a_server_that_was_killed_loses_nothing_and_repeats_nothing(scene_at):
@@ -47,7 +48,7 @@ def test_experts_log_in_with_tls(scene_at):
 
 @defect
 def test_tickets_with_stops_and_pending_orders_are_copied(scene):
-    provider, follower = scene.provider(HEDGING=1), scene.follower(HEDGING=1)
+    provider, follower = scene.provider(**BY_TICKET), scene.follower(HEDGING=1)
     provider.say("buy EURUSD 0.3 1.05 1.2", "sell EURUSD 0.1", "pending buy_limit GBPUSD 0.2 1.25")
     until(lambda: tickets(follower) == [("EURUSD", -0.1, 0, 0), ("EURUSD", 0.3, 1.05, 1.2)])
     until(lambda: orders(follower) == [("GBPUSD", 2, 0.2, 1.25)])

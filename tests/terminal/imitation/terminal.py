@@ -37,6 +37,7 @@ class Terminal:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, **environ: object) -> "Terminal":
+        self._wait()  # for one that ended by itself
         self.environ |= {name: str(each) for name, each in environ.items()}
         with self._journal.open("a", encoding="utf-8") as journal:
             self._process = subprocess.Popen(

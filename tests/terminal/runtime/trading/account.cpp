@@ -53,6 +53,8 @@ bool Account::refresh() {
 void Account::read_state() {
     positions.clear();
     orders.clear();
+    unseen.clear();
+    executions.clear();
     std::istringstream in(read_file(m_path));
     std::string line;
     while (std::getline(in, line)) {
@@ -62,6 +64,10 @@ void Account::read_state() {
             positions.push_back(record_of<Position>(line));
         else if (line[0] == 'O')
             orders.push_back(record_of<Order>(line));
+        else if (line[0] == 'U')
+            unseen.push_back(record_of<Order>(line));
+        else if (line[0] == 'E')
+            executions.push_back(record_of<Execution>(line));
     }
 }
 
@@ -86,6 +92,10 @@ void Account::save() {
         out << line_of('P', each);
     for (auto &each : orders)
         out << line_of('O', each);
+    for (auto &each : unseen)
+        out << line_of('U', each);
+    for (auto &each : executions)
+        out << line_of('E', each);
     write_file(m_path, out.str());
     m_stamp = stamp_of(m_path);
 }

@@ -41,6 +41,17 @@ struct Order {
     }
 };
 
+// What the broker will do with an order, whether the terminal still runs or not.
+struct Execution {
+    ulong ticket = 0;
+    long due = 0;    // ms, the broker's clock
+    double lots = 0; // 0 = it is cancelled
+    double price = 0;
+    bool rejected = false;
+
+    template <class F> void each(F &&f) { f(ticket), f(due), f(lots), f(price), f(rejected); }
+};
+
 struct Deal {
     ulong ticket = 0, order = 0, position = 0; // position: the identifier, not the ticket
     std::string symbol;
@@ -62,7 +73,9 @@ public:
     ulong next = 5001;
     double balance = 10000;
     std::vector<Position> positions;
-    std::vector<Order> orders;   // pending, and on their way
+    std::vector<Order> orders; // pending, and on their way
+    std::vector<Order> unseen; // on their way, and not shown to the terminal yet
+    std::vector<Execution> executions;
     std::vector<Order> finished; // with their fate
     std::vector<Deal> deals;
 

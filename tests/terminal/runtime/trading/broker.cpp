@@ -87,7 +87,33 @@ double Broker::next_due() const {
     double due = 1e18;
     for (auto &each : m_later)
         due = std::min(due, each.first);
+    for (auto &each : account.executions)
+        due = std::min(due, now_ms() + (double)(each.due - server_time_ms()));
     return due;
+}
+
+void Broker::execute_later(const Order &order, double ms, double lots, double price) {
+    long due = server_time_ms() + (long)real_ms(ms);
+    account.executions.push_back({order.ticket, due, lots, price, false});
+}
+
+static bool is_due(const Execution &e) { return e.due <= server_time_ms(); }
+
+void Broker::execute_due() {
+    if (std::ranges::none_of(account.executions, is_due))
+        return;
+    Change change(account);
+    auto due = std::ranges::partition(account.executions, std::not_fn(is_due));
+    std::vector<Execution> now(due.begin(), due.end());
+    account.executions.erase(due.begin(), due.end());
+    for (auto &each : now) {
+        auto hidden = std::ranges::find(account.unseen, each.ticket, &Order::ticket);
+        if (hidden != account.unseen.end()) {
+            show(Order(*hidden));
+            account.unseen.erase(hidden);
+        }
+        each.rejected ? reject(each.ticket) : fill(each.ticket, each.lots, each.price);
+    }
 }
 
 void Broker::pump() {
@@ -98,6 +124,7 @@ void Broker::pump() {
             note_others();
     }
     expire();
+    execute_due();
     for (;;) {
         auto next = std::ranges::min_element(m_later, {}, &decltype(m_later)::value_type::first);
         if (next == m_later.end() || next->first > now_ms())

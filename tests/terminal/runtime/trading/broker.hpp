@@ -88,6 +88,8 @@ private:
     void note_deal(const Deal &deal);
     void note_others();
     void expire();
+    void execute_due();
+    void execute_later(const Order &order, double ms, double lots, double price);
     Fault next_fault(const std::string &symbol);
     bool market_order(const MqlTradeRequest &q, MqlTradeResult &r, const Fault &f, Order order);
     bool spoiled(const MqlTradeRequest &q, MqlTradeResult &r, const Fault &f, const Order &order);

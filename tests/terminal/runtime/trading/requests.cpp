@@ -210,31 +210,26 @@ bool Broker::spoiled(const MqlTradeRequest &q, MqlTradeResult &r, const Fault &f
     const Instrument &s = symbols[order.symbol];
     double price = s.price(q.type), v = order.volume;
     ulong ticket = order.ticket;
-    auto filled = [=, this](double lots) { return [=, this] { fill(ticket, lots, price); }; };
     if (f.kind == "partial" || f.kind == "quiet") {
         double lots = part(v, f.x, s.step);
         if (lots <= 0 || q.type_filling == ORDER_FILLING_FOK)
             return answer(r, TRADE_RETCODE_REJECT);
         show(order);
-        after(lag, filled(lots));
-        pump();
+        execute_later(order, lag, lots, price);
+        execute_due();
         if (f.kind == "quiet")
             return answer(r, TRADE_RETCODE_DONE, v, price, ticket);
         return answer(r, TRADE_RETCODE_DONE_PARTIAL, lots, price, ticket);
     }
     if (f.kind == "timeout") {
-        after(f.x, [=, this] { show(order), fill(ticket, v, price); });
-        return answer(r, TRADE_RETCODE_TIMEOUT);
+        account.unseen.push_back(order);
+        execute_later(order, f.x, v, price);
     }
-    if (f.kind == "lost")
+    if (f.kind == "timeout" || f.kind == "lost")
         return answer(r, TRADE_RETCODE_TIMEOUT);
     show(order);
-    if (f.kind == "placed")
-        after(f.x, filled(v));
-    else if (f.kind == "placed_partial")
-        after(f.x, filled(part(v, 0.5, s.step)));
-    else if (f.kind == "placed_rejected")
-        after(f.x, [=, this] { reject(ticket); });
+    execute_later(order, f.x, f.kind == "placed_partial" ? part(v, 0.5, s.step) : v, price);
+    account.executions.back().rejected = f.kind == "placed_rejected";
     return answer(r, TRADE_RETCODE_PLACED, 0, 0, ticket);
 }
 
@@ -246,7 +241,7 @@ bool Broker::market_order(const MqlTradeRequest &q, MqlTradeResult &r, const Fau
     double price = symbols[order.symbol].price(q.type), lots = order.volume;
     show(order);
     if (lag > 0 && order.reason != ORDER_REASON_CLIENT)
-        after(lag, [=, this, ticket = order.ticket] { fill(ticket, lots, price); });
+        execute_later(order, lag, lots, price);
     else
         fill(order.ticket, lots, price);
     if (f.kind == "die") {
