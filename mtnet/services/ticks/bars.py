@@ -121,7 +121,7 @@ class Series:
         return len(self._closed) // RECORD.size
 
     def add(self, rest: bytes, when: int) -> int:
-        """Take a tick that came at `when`, as a record has it; return how many bars it makes."""
+        """Take a tick as a record has it, which came at `when`; return how many bars it closed."""
         fields = rest.split(b" ")
         count = len(fields)
         # Nearly every tick lies in the open bar, and has no volume.
@@ -136,7 +136,9 @@ class Series:
             ):
                 self._extend(text, offset)
                 return 0
-        return self._add(fields, when)
+        before = len(self)
+        self._add(fields, when)
+        return len(self) - before
 
     @property
     def open(self) -> Bar | None:
@@ -194,23 +196,24 @@ class Series:
         self._close, self._last = text, offset
         self._more += 1
 
-    def _add(self, fields: list[bytes], when: int) -> int:
+    def _add(self, fields: list[bytes], when: int) -> None:
         index = self._price
         text = fields[index] if index < len(fields) else ABSENT
         price = 0.0 if text == ABSENT else float(text)
         # LAST 0 is absent, as in MqlTick.
         if text == ABSENT or (index == LAST and not price):
-            return 0
+            return
         time = self._time(fields[4] if len(fields) > 4 else ABSENT, when)
         if time is None:
             self.left_out += 1
-            return 0
+            return
         self._note_digits(fields)
         offset, volume = time % MINUTE, self._volume(fields)
         both = len(fields) > 1 and ABSENT not in fields[:2]
         spread = float(fields[1]) - float(fields[0]) if both else NO_SPREAD
-        tick = Bar(time - offset, price, price, price, price, 1, spread, volume, offset, offset)
-        return self._take(tick)
+        self._take(
+            Bar(time - offset, price, price, price, price, 1, spread, volume, offset, offset)
+        )
 
     def _set_open(self, bar: Bar | None) -> None:
         self._open, self._more = bar, 0
@@ -253,7 +256,7 @@ class Series:
             if text != ABSENT:
                 self.digits = max(self.digits, decimals(text))
 
-    def _take(self, tick: Bar) -> int:
+    def _take(self, tick: Bar) -> None:
         current = self.open
         if current is None:
             self._set_open(tick)
@@ -262,12 +265,10 @@ class Series:
         elif tick.time > current.time:
             self._closed += RECORD.pack(*current)
             self._set_open(tick)
-            return 1
         else:
-            return self._insert(tick)
-        return 0
+            self._insert(tick)
 
-    def _insert(self, tick: Bar) -> int:
+    def _insert(self, tick: Bar) -> None:
         """Take a tick of a bar before the open one."""
         size, index = RECORD.size, self._index(tick.time)
         at = index * size
@@ -275,12 +276,10 @@ class Series:
         self._partial.clear()
         if found is not None and found.time == tick.time:
             RECORD.pack_into(self._closed, at, *found.with_tick(tick))
-            return 0
-        if not index and len(self) >= MAX_SERIES:
+        elif not index and len(self) >= MAX_SERIES:
             self.left_out += 1
-            return 0
-        self._closed[at:at] = RECORD.pack(*tick)
-        return 1
+        else:
+            self._closed[at:at] = RECORD.pack(*tick)
 
     def _current(self, period: int, start: int, current: Bar) -> Bar:
         """Return the open bar of a period, without reading what was read of it before."""
@@ -350,8 +349,9 @@ class Bars:
             found = series.get(symbol)
             if found is None:
                 found = self._begin(symbol, rest)
-            if found.add(rest, when):
-                closed += 1
+            added = found.add(rest, when)
+            if added:
+                closed += added
                 if len(found) > MAX_SERIES + CHUNK:
                     closed -= found.drop(CHUNK)
         if closed:
