@@ -21,6 +21,7 @@ from mtnet.clock import WallClock
 from mtnet.errors import NotAskedError, PolicyError, WireError
 from mtnet.net.output.broadcast import LOOP
 from mtnet.recurring import Recurring
+from mtnet.redact import PathRedactor
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Book, Channel, Position, latest
 from mtnet.services.signals.classic.queue import SharedState
@@ -123,10 +124,15 @@ class SignalService:
         )
         self._book = Book()
         self.rules = PublishRules(settings, self._book, Ownership(now), store, self._unrepeated)
-        self._queue = GroupCommit(settings.backlog)
         self._worker = JournalWorker(journal, store, settings.retry, clock, in_thread, later)
+        self._redactor = PathRedactor(journal.path.parent)
         self._commits = CommitLoop(
-            self._queue, self._worker, self.rules, clock, self._deliver, self._sent
+            GroupCommit(settings.backlog),
+            self._worker,
+            self.rules,
+            clock,
+            self._deliver,
+            self._sent,
         )
         self.fanout = Fanout(clock)
         self.replay_caches = ReplayCaches(self.read, settings.retain, clock)
@@ -190,7 +196,7 @@ class SignalService:
 
     async def close(self) -> None:
         """Store what waits, once, and close the journal; nothing is taken from now on."""
-        self._queue.closed = True
+        self._commits.queue.closed = True
         self._worker.scrubber.stop()
         for each in self._loops.values():
             if each.running:
@@ -246,7 +252,7 @@ class SignalService:
         Args:
             bye: whether it sent BYE; else its channels are reserved for a while.
         """
-        self._queue.forget(publisher)
+        self._commits.queue.forget(publisher)
         self.rules.ownership.leave(publisher, self._clock.seconds(), bye)
         self._send_presence()
         self._judge_refused()
@@ -268,7 +274,7 @@ class SignalService:
         key, ownership = SymbolKey(channel, symbol), self.rules.ownership
         if publisher.refused:
             ownership.note_newer_frame(publisher, key)
-        when, waits = self._clock.seconds(), key in self._queue.keys
+        when, waits = self._clock.seconds(), key in self._commits.queue.keys
         if not waits and self.rules.says_nothing_new(publisher, key, volume, when):
             ownership.claim(publisher, key)
             self._send_presence()
@@ -298,10 +304,10 @@ class SignalService:
         Return what fires once all that was taken from `publisher` is on disk; it fails with
         `JournalError` when the daemon stops before that.
         """
-        return self._queue.when_processed(publisher)
+        return self._commits.queue.when_processed(publisher)
 
     def _check_open(self, channel: str) -> None:
-        if self._queue.closed:
+        if self._commits.queue.closed:
             raise WireError("server", "The daemon is stopping and takes no more positions")
         if channel in self._worker.journal.damaged:
             self._check_whole(channel)
@@ -311,7 +317,7 @@ class SignalService:
     def _check_whole(self, channel: str) -> None:
         why = self._worker.journal.damaged.get(channel)
         if why is not None:
-            raise WireError("server", self._worker.redact(why))
+            raise WireError("server", self._redactor.text(why))
 
     def _judge_refused(self) -> None:
         """Judge again the classic frames whose reason of refusal has ended."""
@@ -327,7 +333,7 @@ class SignalService:
         if self._expiry is not None and self._expiry.active():
             self._expiry.cancel()
         self._expiry = None
-        if due is not None and not self._queue.closed:
+        if due is not None and not self._commits.queue.closed:
             delay = max(0.0, due - self._clock.seconds())
             self._expiry = self._clock.callLater(delay, self._release_expired)
 
@@ -340,7 +346,7 @@ class SignalService:
     def _keep_holders(self) -> None:
         """Let a start know who holds which channel."""
         rules = self.rules
-        if rules.store.held is not rules.ownership.held and not self._queue.closed:
+        if rules.store.held is not rules.ownership.held and not self._commits.queue.closed:
             rules.store.held = rules.ownership.held
             self._worker.keep_policy()
 
@@ -434,7 +440,7 @@ class SignalService:
             if outcome is None and pending.done is None:
                 again.append(pending)
                 continue
-            self._queue.answered(pending)
+            self._commits.queue.answered(pending)
             if isinstance(outcome, Entry):
                 self._accept(pending, outcome)
                 continue
@@ -475,13 +481,13 @@ class SignalService:
     def _answer(self, pending: Pending, outcome: Outcome | None) -> None:
         """Answer a publisher with the outcome of its draft."""
         if outcome is None:
-            outcome = WireError("server", f"It is not stored: {self._queue.trouble}")
+            outcome = WireError("server", f"It is not stored: {self._commits.queue.trouble}")
         if isinstance(outcome, Closed):
             outcome.why.closed = True
             outcome = outcome.why
         if isinstance(outcome, WireError):
             if outcome.code == "server":
-                outcome = WireError("server", self._worker.redact(str(outcome)))
+                outcome = WireError("server", self._redactor.text(str(outcome)))
             self._refuse(pending, outcome)
         else:
             self._accept(pending, outcome)
@@ -492,7 +498,7 @@ class SignalService:
             return
         if isinstance(error, PolicyError):
             key = SymbolKey(pending.draft.channel, pending.draft.symbol)
-            volume = None if key in self._queue.keys else pending.draft.volume
+            volume = None if key in self._commits.queue.keys else pending.draft.volume
             self.rules.ownership.note_refused(pending.publisher, key, volume, error.until)
         pending.publisher.refuse(error)
 
@@ -656,7 +662,7 @@ class SignalService:
         """Report for `/healthz` and `mtnet status`; the former leaves the folders out."""
         full, diverged = self.rules.full(self._clock.seconds()), self.histories.sentences()
         causes = [
-            *self._worker.causes(self._queue.trouble),
+            *self._worker.causes(self._commits.queue.trouble),
             *diverged,
             *(
                 f"{name} has {self.settings.max_symbols} symbols and was sent one more"
@@ -669,7 +675,7 @@ class SignalService:
             "damaged": self._worker.damage(),
             "diverged": diverged,
             "full": full,
-            "waiting": len(self._queue),
+            "waiting": len(self._commits.queue),
             "publishers": self.rules.ownership.live,
             "followers": self.fanout.count(),
         }

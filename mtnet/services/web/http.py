@@ -413,15 +413,18 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
                 "The Host, or that of the request target, is neither this address, localhost, nor "
                 "one of web.hosts.",
             )
+        if any(map(request.requestHeaders.hasHeader, (b"Origin", b"Sec-Fetch-Site"))):
+            self._check_origin(request, "".join(hosts) if target is None else target)
+
+    def _check_origin(self, request: ApiRequest, own: str) -> None:
         origins = [each.lower() for each in _texts(request, b"Origin")]
         if origins and self._origins.issuperset(origins):
             request.setHeader(ALLOWED, origins[0].encode("latin-1"))
             request.setHeader(b"Vary", b"Origin")
             request.setHeader(b"Access-Control-Expose-Headers", EXPOSED)
             return
-        own = ("".join(hosts) if target is None else target).lower()
         schemes = ("https",) if request.isSecure() else ("http", "https")  # behind a proxy
-        allowed = [f"{scheme}://{own}" for scheme in schemes if own]
+        allowed = [f"{scheme}://{own.lower()}" for scheme in schemes if own]
         foreign = any(each not in allowed for each in origins)
         if foreign or "cross-site" in _texts(request, b"Sec-Fetch-Site"):
             raise HttpError(403, "origin", "Pages of another origin may not ask here.")

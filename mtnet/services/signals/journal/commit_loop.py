@@ -105,7 +105,7 @@ class CommitLoop:
         while batch := queue.next():
             policy = self._rules.policy(batch, self._clock.seconds())
             try:
-                stored = await self._worker.commit(policy.drafts, policy)
+                stored = await self._worker.commit(policy)
             except Exception as error:
                 if not await self._recover(batch, policy, error):
                     return
@@ -117,7 +117,7 @@ class CommitLoop:
     async def _commit_nothing(self) -> None:
         policy = self._policy([])
         try:
-            await self._worker.commit([], policy)
+            await self._worker.commit(policy)
         except Exception as error:
             await self._recover([], policy, error)
         else:
@@ -136,10 +136,9 @@ class CommitLoop:
         self._note_trouble(error)
         queue.resume()
         stored, rested = Stored([None] * len(batch)), False
-        drafts = [pending.draft for pending in batch]
         while asked:
             try:
-                stored = await self._worker.recover(drafts, policy, self._sent())
+                stored = await self._worker.recover(policy, self._sent())
                 break
             except Exception as unsure:
                 # Nothing is known, so nobody is answered and nothing is taken until it is.

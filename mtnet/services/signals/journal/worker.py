@@ -13,7 +13,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.errors import JournalError, PrunedError, WireError
-from mtnet.redact import PathRedactor
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.scrubber import Scrubber, Thread
 from mtnet.services.signals.model import Entry, Outcome, entries_of
@@ -81,25 +80,23 @@ class JournalWorker:
 
     # Commits
 
-    def commit(self, drafts: Sequence[Entry], policy: PublishPolicy) -> "Deferred[Stored]":
-        """Store drafts, all that are accepted or, when it fails, none that is known of."""
-        stored: Deferred[Stored] = self._in_thread(self._commit, drafts, policy)
+    def commit(self, policy: PublishPolicy) -> "Deferred[Stored]":
+        """Store its drafts, all that are accepted or, when it fails, none that is known of."""
+        stored: Deferred[Stored] = self._in_thread(self._commit, policy)
         return stored
 
-    def recover(
-        self, drafts: Sequence[Entry], policy: PublishPolicy, known: Mapping[str, int]
-    ) -> "Deferred[Stored]":
+    def recover(self, policy: PublishPolicy, known: Mapping[str, int]) -> "Deferred[Stored]":
         """
         Find out what came of a commit that failed.
 
         Args:
             known: the last entry of each channel that was sent to followers.
         """
-        stored: Deferred[Stored] = self._in_thread(self._recover, drafts, policy, known)
+        stored: Deferred[Stored] = self._in_thread(self._recover, policy, known)
         return stored
 
-    def _commit(self, drafts: Sequence[Entry], policy: PublishPolicy) -> Stored:
-        outcomes = self.journal.commit(drafts, policy)
+    def _commit(self, policy: PublishPolicy) -> Stored:
+        outcomes = self.journal.commit(policy.drafts, policy)
         self._finish(policy)
         entries: list[Entry] = []
         begins = False
@@ -111,13 +108,11 @@ class JournalWorker:
                 entries += entries_of(outcome)
         return Stored(outcomes, entries, self._epochs(entries) if begins else {})
 
-    def _recover(
-        self, drafts: Sequence[Entry], policy: PublishPolicy, known: Mapping[str, int]
-    ) -> Stored:
+    def _recover(self, policy: PublishPolicy, known: Mapping[str, int]) -> Stored:
         landed = self.journal.recover(known)
         outcomes: Sequence[Outcome | None] = self.journal.attempted
-        if not landed or len(outcomes) != len(drafts):
-            outcomes = self.journal.find(drafts)
+        if not landed or len(outcomes) != len(policy.drafts):
+            outcomes = self.journal.find(policy.drafts)
         if landed:
             self._finish(policy)
         return Stored(outcomes, landed, self._epochs(landed))
@@ -255,10 +250,6 @@ class JournalWorker:
     def damage(self) -> list[str]:
         """Return the names of damaged channels, and other damage."""
         return [*sorted(self.journal.damaged), *self.scrubber.findings]
-
-    def redact(self, text: str) -> str:
-        """Return a sentence without the paths of this machine, for publishers."""
-        return PathRedactor(self.journal.path.parent).text(text)
 
     def close(self) -> "Deferred[None]":
         """Close the journal; the next call opens it again."""
