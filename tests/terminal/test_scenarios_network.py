@@ -1,7 +1,6 @@
 """Experts and a real daemon: what happens between them."""
 
 import pytest
-from imitation.scene import defect
 from imitation.terminal import Terminal
 from imitation.waiting import sleep, stays, until
 
@@ -46,7 +45,6 @@ def test_experts_log_in_with_tls(scene_at):
     until(lambda: follower.holds(EURUSD=0.5))
 
 
-@defect
 def test_tickets_with_stops_and_pending_orders_are_copied(scene):
     provider, follower = scene.provider(**BY_TICKET), scene.follower(HEDGING=1)
     provider.say("buy EURUSD 0.3 1.05 1.2", "sell EURUSD 0.1", "pending buy_limit GBPUSD 0.2 1.25")

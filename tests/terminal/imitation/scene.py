@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
 from translator.compiler import Compiler
 
 from imitation.link import Link
@@ -16,10 +15,6 @@ TREE = ROOT / "mql5" / "MQL5"
 EXPERTS = TREE / "Experts" / "Mtnet"
 PROVIDER, FOLLOWER = 1001, 2001
 """Logins of accounts."""
-
-
-defect = pytest.mark.xfail(reason="The experts do this wrong.", strict=False)
-"""A defect that still loses money; `pytest --runxfail` shows how."""
 
 
 def source_of(name: str) -> Path:
