@@ -304,6 +304,11 @@ class IBackup(Interface):
 class IRestore(Interface):
     """Optional, on the plugin: its part of `mtnet restore`; no daemon runs."""
 
+    files = Attribute(
+        "The names in the data folder of what `prepare` makes of the one file that a command of "
+        "its own backs up; the first is that of the file. None = there is no such command."
+    )
+
     def prepare(folder: Any) -> None:
         """
         Verify its files, copies of a backup in a `pathlib.Path`, before any file of the data
@@ -311,19 +316,6 @@ class IRestore(Interface):
 
         Raises:
             mtnet.errors.JournalError: they are damaged; nothing is restored.
-        """
-
-    def restore(file: Any, data: Any, force: bool) -> str:
-        """
-        Restore the one file that a command of its own backs up, and return a sentence.
-
-        Args:
-            file: the backup.
-            data: the data folder.
-            force: replace what is there.
-
-        Raises:
-            mtnet.errors.JournalError: nothing is restored.
         """
 
 

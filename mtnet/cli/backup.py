@@ -53,8 +53,7 @@ def configure_restore(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="replace what is there. Files that a FOLDER replaces are kept in DATA/replaced-TIME; "
-        "a journal that a FILE replaces is lost",
+        help="replace what is there; the replaced files are kept in DATA/replaced-TIME",
     )
     parsers.add_data(parser)
 
@@ -121,9 +120,7 @@ def restore(arguments: Namespace) -> None:
 def _restore(source: Path, folder: DataFolder, force: bool) -> Iterator[str]:
     plugins = [plugin for plugin in installed().values() if IRestore.providedBy(plugin)]
     if not source.is_dir():
-        for plugin in plugins:
-            yield plugin.restore(source, folder.path, force)
-        return
+        plugins = [plugin for plugin in plugins if plugin.files]
     replaced = restore_folder(source, folder, plugins, system_time(), force)
     yield f"{folder.path} is restored from {source}; every channel has a new epoch."
     if replaced is not None:

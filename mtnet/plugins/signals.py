@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mtnet.daemon.environment import Environment
     from mtnet.services.signals.component import SignalsComponent
 
-JOURNAL = "signals.sqlite"
+JOURNAL, CHECKPOINTS = "signals.sqlite", "signals.heads"
 
 
 @implementer(IPlugin, IServicePlugin, ISettingsCheck, IRestore)
@@ -33,6 +33,7 @@ class Signals:
     connections: ClassVar = {"total": 10_000, "unauthenticated": 500}
     listens: ClassVar = {"stream": "tcp:8081:interface=127.0.0.1"}
     command = "mtnet.cli.signals"
+    files = (JOURNAL, CHECKPOINTS)
 
     def check(self, section: Any, endpoints: Sequence[str], reactor: Any) -> None:
         """Check what types cannot."""
@@ -52,13 +53,6 @@ class Signals:
 
         if (folder / JOURNAL).exists():
             renew(folder / JOURNAL)
-
-    def restore(self, file: Path, data: Path, force: bool) -> str:
-        """Restore the journal alone."""
-        from mtnet.services.signals.journal.maintenance import restore
-
-        restore(file, data / JOURNAL, overwrite=force)
-        return f"{data / JOURNAL} is restored; every channel has a new epoch."
 
 
 signals = Signals()

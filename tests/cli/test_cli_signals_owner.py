@@ -243,7 +243,7 @@ def test_a_backup_is_restored_into_another_folder(command_line, journal, tmp_pat
     other = tmp_path / "other"
     status, out, _ = command_line("restore", file, "--data", other)
     assert status == 0
-    assert out.endswith("signals.sqlite is restored; every channel has a new epoch.\n")
+    assert out == f"{other} is restored from {file}; every channel has a new epoch.\n"
     exported = command_line("signals", "export", "--data", other).out
     assert [row.split(",")[3] for row in exported.splitlines()[1:]] == ["GBPUSD", "EURUSD"]
 
@@ -257,13 +257,25 @@ def test_a_backup_never_replaces_a_file(command_line, journal, tmp_path):
     assert file.read_text() == "precious"
 
 
-def test_a_journal_that_holds_signals_is_replaced_by_force_alone(command_line, journal, tmp_path):
+def test_a_journal_is_replaced_by_force_alone_and_kept(command_line, journal, tmp_path):
     file = tmp_path / "signals.backup"
     command_line.on_folder("signals", "backup", file)
+    before = (command_line.folder / "signals.sqlite").read_bytes()
+    (command_line.folder / "signals.sqlite-wal").write_bytes(b"log")
+    (command_line.folder / "signals.policy").write_bytes(b"{}")
     status, out, error = command_line.on_folder("restore", file)
     assert (status, out) == (1, "")
-    assert "holds signals and is not replaced" in error
-    assert command_line.on_folder("restore", file, "--force").status == 0
+    assert "nothing is restored" in error
+    status, out, _ = command_line.on_folder("restore", file, "--force")
+    assert status == 0
+    (kept,) = command_line.folder.glob("replaced-*")
+    assert out.endswith(f"Replaced files are kept in {kept}.\n")
+    names = {"signals.sqlite", "signals.sqlite-wal", "signals.sqlite-shm", "signals.heads"}
+    assert {each.name for each in kept.iterdir()} == names
+    assert (kept / "signals.sqlite").read_bytes() == before
+    left = {each.name for each in command_line.folder.iterdir()}
+    assert left >= {"signals.sqlite", "signals.heads", "signals.policy"}
+    assert "signals.sqlite-wal" not in left
 
 
 def test_a_folder_that_a_daemon_holds_is_not_restored(command_line, journal, tmp_path):

