@@ -77,6 +77,22 @@ def enable_keepalive(sock: socket.socket, idle: int = KEEPALIVE["TCP_KEEPIDLE"])
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+def limit_unsent(transport: Transport, most: int) -> None:
+    """
+    Let the kernel take no more of a TCP connection than it can send soon; ignore other transports.
+
+    Else it keeps megabytes for a peer that reads slowly, and all that is written later waits
+    behind them. Only Linux and macOS can; a peer's own buffer stays as it is.
+
+    Args:
+        most: bytes that may wait in the kernel before they are sent.
+    """
+    below, option = innermost(transport), getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    sock = below.getHandle() if ITCPTransport.providedBy(below) else None
+    if option is not None and isinstance(sock, socket.socket) and is_tcp(sock):
+        sock.setsockopt(socket.IPPROTO_TCP, option, most)
+
+
 class Connection(Protocol):
     """The part of a connection that is polled."""
 

@@ -20,6 +20,7 @@ from mtnet.access.bans.policy import Offence
 from mtnet.errors import FrameError, PolicyError, WireError
 from mtnet.interfaces import ISessionHandler, ISessions, ISessionVerbs
 from mtnet.net.endpoints import show
+from mtnet.net.keepalive import limit_unsent
 from mtnet.net.output.queue import SendQueue
 from mtnet.net.peer import Peer
 from mtnet.net.timer_wheel import Slot, TimerWheel
@@ -219,6 +220,10 @@ class Session:
     def send(self, frame: bytes) -> None:
         """Queue a frame."""
         self.queue.send(frame)
+
+    def limit_unsent(self, most: int) -> None:
+        """Keep what is sent out of the kernel's buffers, but for so many bytes."""
+        limit_unsent(self._road.transport, most)
 
     def refuse(self, error: WireError, message: Message | None) -> None:
         """Send the ERROR that answers a message; close when it ends the session."""

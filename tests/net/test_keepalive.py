@@ -1,13 +1,14 @@
 """How the kernel is asked to watch over a connection."""
 
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
-from mtnet.net.keepalive import KEEPALIVE, configure_keepalive
+from mtnet.net.keepalive import KEEPALIVE, configure_keepalive, limit_unsent
 
 
 @implementer(ITCPTransport)
@@ -41,3 +42,32 @@ def test_a_unix_socket_is_left_as_it_is():
         configure_keepalive(transport, send_buffer=8_192)
         assert not transport.direct
         assert handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+
+
+@pytest.mark.skipif(
+    not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="The kernel knows no such limit."
+)
+def test_the_kernel_takes_little_for_a_peer_that_does_not_read():
+    def taken(most):
+        with closing(socket.create_server(("127.0.0.1", 0))) as port:
+            sender = socket.create_connection(port.getsockname())
+            receiver, _ = port.accept()
+            with sender, receiver:
+                if most:
+                    limit_unsent(Transport(sender), most)
+                sender.setblocking(False)
+                count = 0
+                with suppress(BlockingIOError):
+                    while count < 50_000_000:
+                        count += sender.send(b"x" * 10_000)
+                return count
+
+    assert taken(20_000) < taken(None) / 2
+
+
+def test_transports_without_a_tcp_socket_have_no_such_limit():
+    limit_unsent(Transport(None), 20_000)
+    limit_unsent(StringTransport(), 20_000)
+    if hasattr(socket, "AF_UNIX"):
+        with closing(socket.socket(socket.AF_UNIX)) as handle:
+            limit_unsent(Transport(handle), 20_000)

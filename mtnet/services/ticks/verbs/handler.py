@@ -22,6 +22,8 @@ from mtnet.session.session import Session, Verb
 
 FORMS = 16
 """Forms of a tick that are cached: frames, JSON, and some more."""
+MAX_UNSENT = 65_536
+"""Bytes in the kernel before they are sent: ticks must not pile up there before signals."""
 
 
 @lru_cache(FORMS)
@@ -37,6 +39,7 @@ class SessionSubscriber(ConflatingSubscriber):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session.queue, session.peer, tick_form(session.queue.encoder))
+        session.limit_unsent(MAX_UNSENT)
         self._queue = session.queue
         self._empty: Deferred[None] | None = None
 

@@ -12,9 +12,11 @@ from zope.interface.verify import verifyObject
 from mtnet.interfaces import ISessionHandler, ISessionVerbs, ITicks
 from mtnet.services.signals.wire import subscribe
 from mtnet.services.ticks.verbs import wire
+from mtnet.services.ticks.verbs.handler import MAX_UNSENT
 from mtnet.services.ticks.verbs.wire import Tick, Ticking
 from mtnet.session import messages
 from mtnet.session.grammar import parse
+from mtnet.session.session import Session
 from mtnet.testing import EPOCH
 
 
@@ -206,6 +208,15 @@ def test_a_session_that_lags_in_ticks_gets_every_signal_and_is_not_closed(daemon
     assert sum(1 + int(each.fields.get("skipped", 0)) for each in ticks) == 60_000
     last = frames[-3:]
     assert all(each.startswith("TICK|") for each in last), "signals go before what was conflated"
+
+
+def test_ticks_do_not_pile_up_in_the_kernel_before_signals(daemon, monkeypatch):
+    limits = []
+    monkeypatch.setattr(Session, "limit_unsent", lambda session, most: limits.append(most))
+    daemon.session(subscribe())
+    assert limits == [], "signals alone may fill what the kernel has"
+    daemon.session(wire.ticks("*"), wire.ticks(["EURUSD"]))
+    assert limits == [MAX_UNSENT]
 
 
 def test_a_session_that_caught_up_gets_every_tick_again(daemon):
