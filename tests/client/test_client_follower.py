@@ -274,6 +274,17 @@ def test_a_follower_replaced_by_its_own_account_waits_ten_minutes(harness):
     assert len(harness.line.connections) == 3, "once"
 
 
+@pytest.mark.parametrize("code", ["login", "banned"])
+def test_a_client_that_is_not_welcome_waits_long_from_the_first_time_on(harness, code):
+    harness.follow()
+    harness.say(messages.error(code, "No."))
+    harness.line.connection.cut()
+    harness.clock.advance(14)
+    assert len(harness.line.connections) == 1
+    harness.clock.advance(17)
+    assert len(harness.line.connections) == 2
+
+
 # Connections that do not help
 
 

@@ -4,6 +4,7 @@ Whatever breaks, no signal is lost, applied twice, or out of order.
 Publishers, followers and the server are the real ones; connections break at any byte, readers
 stand still, the daemon is killed, its disk refuses or lies or cannot be read, a second publisher
 takes over, the channel is paused, an older copy of the data folder is put back, the clock jumps.
+Followers come by TCP and by WebSocket; programs that keep their state die at any entry.
 """
 
 import os
@@ -83,7 +84,9 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
             self.harness.follower(),
             self.harness.follower(),
             self.harness.follower(symbols=["A"]),
+            self.harness.follower(web=True),
         ]
+        self.keepers = [self.harness.keeper(), self.harness.keeper(web=True)]
 
     @rule(symbol=st.sampled_from("ABC"), volume=st.integers(-3, 3), who=st.integers(0, 1))
     def publish(self, symbol, volume, who):
@@ -151,7 +154,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
             self.providers.append(self.harness.publisher(take=take, name=name))
 
     @rule(
-        number=st.integers(0, 2),
+        number=st.integers(0, 3),
         symbols=st.sampled_from([None, ["A"], ["A", "B"], ["B", "C"]]),
         seconds=st.sampled_from([0, 0, 7]),
     )
@@ -160,8 +163,19 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
         self.harness.pass_time(seconds)
         former = self.followers[number]
         former.follower.stopService()
-        self.followers[number] = self.harness.follower(**former.kept, symbols=symbols)
+        self.followers[number] = self.harness.follower(
+            web=former.web, symbols=symbols, **former.kept
+        )
         self.followers[number].unknown = former.unknown
+
+    @rule(number=st.integers(0, 1), entries=st.integers(0, 3))
+    def work(self, number, entries):
+        """A program of asyncio, or a script, handles some of what waits for it."""
+        self.keepers[number].work(entries)
+
+    @rule(number=st.integers(0, 1), acted=st.booleans())
+    def kill_a_program(self, number, acted):
+        self.keepers[number].die(acted)
 
     @rule(command=st.sampled_from(["pause", "freeze", "resume", "flatten"]))
     def operate(self, command):
@@ -179,8 +193,17 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
         self.harness.pass_time(40)
         for follower in self.followers:
             self.check(follower)
+        for keeper in self.keepers:
+            self.check_keeper(keeper)
         for provider in self.providers:
             assert not provider.publisher.waiting
+
+    def check_keeper(self, keeper):
+        keeper.work()
+        if keeper.follower.held:
+            assert self.went_back
+        elif self.harness.env.find(ISignals).channel("main").seq:
+            assert keeper.held == self.harness.held()
 
     def check(self, follower):
         if follower.follower.held:
@@ -207,6 +230,9 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
             return
         for follower in self.followers:
             assert follower.seqs == sorted(set(follower.seqs)), "strictly rising"
+        for keeper in self.keepers:
+            taken = keeper.taken[keeper.began :]
+            assert self.went_back or taken == sorted(set(taken)), "strictly rising in a run"
         answers = self.answers
         assert len(answers) == len(set(answers.values())), "no entry answers two signals"
 
@@ -224,6 +250,8 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
         self.count_account()
         for follower in self.followers:
             follower.accept()
+        for keeper in self.keepers:
+            keeper.follower.accept()
         self.settle()
         self.check_account()
         journal = self.harness.env.find(ISignals)._worker.journal

@@ -6,11 +6,19 @@ from twisted.internet.task import Clock
 
 from mtnet import client
 from mtnet.client import Follower, Publisher
+from mtnet.client.core.address import read_address
+from mtnet.client.core.events import State
+from mtnet.client.core.handover import Handover, Kept, decode, encode
+from mtnet.client.core.replica import ChannelCopy
+from mtnet.client.endpoints import WebSocketEndpoint
 from mtnet.errors import JournalError, WireError
 from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
 from mtnet.services.signals.commands import SignalCommands
+from mtnet.services.signals.wire import Signal
 from mtnet.testing import make_environment
+
+ADDRESS = read_address("ws://127.0.0.1:8083/ws")
 
 
 class Harness:
@@ -24,8 +32,9 @@ class Harness:
     def open(self):
         self.env = make_environment(self.folder, self.clock, *self.sets)
         self.factory = self.env.factory("signals", Listener("signals", "tcp:8081"))
+        self.web = self.env.factory("web", Listener("web", "tcp:8083"))
         for line in self.lines:
-            line.factory = self.factory
+            line.factory = self.web if line.web else self.factory
 
     def restart(self, folder=None):
         """Kill the daemon, and start one, perhaps on another folder."""
@@ -50,8 +59,10 @@ class Harness:
         ):
             setattr(owner, name, dead)
 
-    def line(self):
-        self.lines.append(MemoryEndpoint(self.factory, self.clock))
+    def line(self, web=False):
+        """Return a way to the port of signals, or to that of web."""
+        self.lines.append(MemoryEndpoint(self.web if web else self.factory, self.clock))
+        self.lines[-1].web = web
         return self.lines[-1]
 
     def cut(self):
@@ -89,6 +100,9 @@ class Harness:
     def follower(self, **options):
         return FollowerClient(self, **options)
 
+    def keeper(self, **options):
+        return KeepingClient(self, **options)
+
 
 class PublisherClient:
     """A publisher, and what became of what it published."""
@@ -122,14 +136,15 @@ class FollowerClient:
         went_back: what was handed out of another history, though nobody accepted it.
     """
 
-    def __init__(self, harness, **options):
-        self.harness, self.line, self.symbols = harness, harness.line(), options.get("symbols")
+    def __init__(self, harness, web=False, **options):
+        self.harness, self.line = harness, harness.line(web)
+        self.symbols, self.web = options.get("symbols"), web
         self.seqs, self.snapshots, self.blind, self.events = [], [], [], []
         self.given_back, self.waiting, self.unknown = [], None, set()
         self.last = options.get("epoch"), options.get("seq", 0)
         self.went_back = []
         self.follower = Follower(
-            self.line,
+            WebSocketEndpoint(self.line, ADDRESS) if web else self.line,
             harness.clock,
             on_snapshot=self.take_snapshot,
             on_signal=self.take_signal,
@@ -192,3 +207,72 @@ class FollowerClient:
             "kept_for": self.follower.kept_for,
             "positions": list(self.follower.positions.values()),
         }
+
+
+class KeepingClient:
+    """
+    A program as of asyncio or of a script: it takes entries one by one, dies, and goes on by the
+    state that it kept.
+
+    Attributes:
+        held: what the program acted on, (symbol, ticket) → volume.
+        taken: seq of each news that it was handed, oldest first.
+    """
+
+    def __init__(self, harness, web=False):
+        self.harness, self.web = harness, web
+        self.kept, self.held, self.taken = Kept("", None, 0, "", ()), {}, []
+        self.began = 0
+        self.start()
+
+    def start(self):
+        kept, self.line = self.kept, self.harness.line(self.web)
+        self.handover = Handover(ChannelCopy(kept.epoch, kept.seq, kept.h, kept.positions))
+        self.began = len(self.taken)
+        self.follower = Follower(
+            WebSocketEndpoint(self.line, ADDRESS) if self.web else self.line,
+            self.harness.clock,
+            on_signal=lambda signal: self.handover.add(signal, self.follower.epoch),
+            on_snapshot=self.take_state,
+            epoch=kept.epoch,
+            seq=kept.seq,
+            h=kept.h,
+            kept_for=kept.kept_for,
+            positions=kept.positions,
+        )
+        self.follower.startService()
+
+    def take_state(self, positions):
+        known = self.follower
+        self.handover.add(State(positions, known.epoch, known.seq, known.h), known.epoch)
+
+    def work(self, most=1_000_000):
+        """Handle so many entries at most."""
+        while most and (entry := self.handover.next()) is not None:
+            self.act(entry)
+            self.handover.handled()
+            self.keep()
+            most -= 1
+
+    def act(self, entry):
+        self.set(entry)
+        if isinstance(entry, Signal):
+            self.taken.append(entry.seq)
+
+    def set(self, entry):
+        self.held[entry.symbol, entry.ticket] = entry.volume
+        if not entry.volume:
+            del self.held[entry.symbol, entry.ticket]
+
+    def keep(self):
+        copy, kept_for = self.handover.copy, self.follower.kept_for
+        positions = tuple(copy.positions.values())
+        self.kept = decode(encode(Kept(kept_for, copy.epoch, copy.seq, copy.h, positions)), "")
+
+    def die(self, acted):
+        """End without a word, perhaps behind an entry that it acted on and did not finish."""
+        entry = self.handover.next()
+        if acted and entry is not None:
+            self.set(entry)
+        self.follower.stopService()
+        self.start()

@@ -9,6 +9,7 @@ from mtnet.client.aio.tls import context, why
 from mtnet.client.core.address import Address
 from mtnet.client.core.driver import Core, Driver
 from mtnet.errors import ClientError
+from mtnet.net.keepalive import enable_keepalive
 
 CONNECT_TIMEOUT = 30.0
 """Seconds for an attempt to connect, the name's resolution and the TLS handshake included."""
@@ -150,6 +151,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        enable_keepalive(transport.get_extra_info("socket"))
         self._guarded(self._driver.connected, self, self._framing, self._clear_peer())
 
     def data_received(self, data: bytes) -> None:

@@ -27,6 +27,11 @@ as long as the longest delay, so that a client never connects more often than th
 TAKEOVER_DELAY = 600.0
 """Seconds of delay after the ERROR `sessions`: two programs of one account must not disconnect each
 other in turns."""
+UNWELCOME = frozenset({"login", "banned"})
+"""Codes of ERROR after which a client waits the longest delay at once: each attempt counts as a
+guess, or is in vain."""
+MANY = 20
+"""Attempts after which the delay is the longest."""
 STATE_VERBS = frozenset({"SIGNAL", "SNAPSHOT", "POSITION", "SYNCED"})
 """A client that skipped one of these would hold a wrong state, so it disconnects instead."""
 
@@ -222,6 +227,8 @@ class Session:
             self.send(messages.pong())
         elif isinstance(answer, messages.Error):
             self._taken_over = self._taken_over or answer.code == "sessions"
+            if answer.code in UNWELCOME:
+                self._attempts = MANY
         elif self.welcome is None:
             return
         yield answer
