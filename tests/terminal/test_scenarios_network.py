@@ -74,3 +74,5 @@ def test_a_position_that_turns_is_copied_on_either_kind_of_account(scene, hedgin
     until(lambda: follower.holds(EURUSD=0.5))
     provider.say("set EURUSD -0.3")
     until(lambda: follower.holds(EURUSD=-0.3))
+    provider.say("set EURUSD 0")
+    until(lambda: follower.holds())

@@ -452,10 +452,10 @@ ENUM_MTNET_FATE CMtnetAccount::Fate(const ulong id)
       left+=(type==DEAL_TYPE_BUY ? lots : -lots);
       turned=(turned || HistoryDealGetInteger(deal,DEAL_ENTRY)==DEAL_ENTRY_INOUT);
      }
+   if(MathAbs(left)<=0.000001)
+      return(MTNET_FATE_CLOSED);
    // After a reversal the position may continue under another identifier.
-   if(turned)
-      return(MTNET_FATE_UNKNOWN);
-   return(MathAbs(left)>0.000001 ? MTNET_FATE_OPEN : MTNET_FATE_CLOSED);
+   return(turned ? MTNET_FATE_UNKNOWN : MTNET_FATE_OPEN);
   }
 
 //--- of a pending order: one in the history has been filled, cancelled, or has expired
