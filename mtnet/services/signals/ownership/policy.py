@@ -22,7 +22,7 @@ from mtnet.services.signals.ownership.transitions import (
     Verdict,
     transition,
 )
-from mtnet.services.signals.settings import RiskLimits
+from mtnet.services.signals.settings import RiskLimits, SignalSettings
 from mtnet.services.signals.values import PauseMode, Take
 
 OPERATOR = 0
@@ -86,20 +86,6 @@ class Room(Struct):
     fresh: set[str] = set()
 
 
-class Limits(Struct, frozen=True):
-    """
-    Limits of channels.
-
-    Attributes:
-        symbols, positions: of each channel at most.
-        risk: `[signals.channels]`.
-    """
-
-    symbols: int
-    positions: int
-    risk: Mapping[str, RiskLimits]
-
-
 class PublishPolicy(CommitPolicy):
     """
     Publish policy of one commit: pauses, holders, fences, risk limits and room.
@@ -117,13 +103,13 @@ class PublishPolicy(CommitPolicy):
     def __init__(
         self,
         drafts: Sequence[Entry],
-        limits: Limits,
+        settings: SignalSettings,
         claims: Mapping[int, Claim],
         holders: Mapping[str, Holder],
         rooms: Mapping[str, Room],
         store: PolicyStore,
     ) -> None:
-        self.drafts, self._limits, self._claims, self._store = drafts, limits, claims, store
+        self.drafts, self._settings, self._claims, self._store = drafts, settings, claims, store
         self._paused: Mapping[str, PauseMode] = store.paused
         self._before = holders, rooms
         self._reductions: dict[Position, Entry | None] = {}
@@ -291,7 +277,7 @@ class PublishPolicy(CommitPolicy):
         room = self._rooms[draft.channel]
         if claim.known or draft.symbol in room.fresh:
             return True
-        return room.symbols - len(room.spare) + len(room.fresh) < self._limits.symbols
+        return room.symbols - len(room.spare) + len(room.fresh) < self._settings.max_symbols
 
     def _refuse_opening(
         self, draft: Entry, change: Transition, claim: Claim, mode: PauseMode | None
@@ -300,30 +286,25 @@ class PublishPolicy(CommitPolicy):
         if mode is not None:
             text = CLOSE_ONLY.format(channel=draft.channel)
             return PolicyError("denied", text, until="close_only")
-        risk = self._limits.risk.get(draft.channel)
+        risk = self._settings.channels.get(draft.channel)
         if risk is not None:
             start = change.before if change.effect == "opening" else FLAT
             refused = exceeded(risk, draft, start)
             if refused is not None:
                 return refused
         if not (claim.known or self._has_room(draft, claim)):
-            self.full.add(draft.channel)
-            return PolicyError(
-                "field",
-                f"The channel {draft.channel} has its {self._limits.symbols} symbols "
-                "(signals.max_symbols), and this is one more",
-                draft.symbol.encode(),
-            )
-        most, more = self._limits.positions, change.new_key > len(change.tickets)
-        if more and self._rooms[draft.channel].positions >= most:
-            self.full.add(draft.channel)
-            return PolicyError(
-                "field",
-                f"The channel {draft.channel} has its {most} positions and orders "
-                "(signals.max_positions), and this is one more",
-                draft.ticket.encode(),
-            )
+            most = f"{self._settings.max_symbols} symbols (signals.max_symbols)"
+            return self._refuse_full(draft.channel, most, draft.symbol)
+        limit, more = self._settings.max_positions, change.new_key > len(change.tickets)
+        if more and self._rooms[draft.channel].positions >= limit:
+            most = f"{limit} positions and orders (signals.max_positions)"
+            return self._refuse_full(draft.channel, most, draft.ticket)
         return None
+
+    def _refuse_full(self, channel: str, most: str, name: str) -> PolicyError:
+        self.full.add(channel)
+        text = f"The channel {channel} has its {most}, and this is one more"
+        return PolicyError("field", text, name.encode())
 
 
 def _fenced(channel: str, text: str) -> PolicyError:

@@ -14,7 +14,6 @@ from mtnet.services.signals.ownership.policy import (
     OPERATOR,
     Claim,
     Holder,
-    Limits,
     PublishPolicy,
     Room,
 )
@@ -50,8 +49,7 @@ class PublishRules:
         store: PolicyStore,
         unrepeated: Callable[[], int],
     ) -> None:
-        self._limits = Limits(settings.max_symbols, settings.max_positions, settings.channels)
-        self.ownership, self.store = ownership, store
+        self._settings, self.ownership, self.store = settings, ownership, store
         self._book, self._unrepeated = book, unrepeated
         self._full: dict[str, float] = {}
 
@@ -70,7 +68,7 @@ class PublishRules:
                 rooms[name] = Room()
                 if channel is not None:
                     symbols, spare = len(channel.net), frozenset[str]()
-                    if symbols + len(batch) > self._limits.symbols:
+                    if symbols + len(batch) > self._settings.max_symbols:
                         spare = self._spare(channel, batch, when)
                     rooms[name] = Room(symbols, channel.keys, spare)
                 holder = ownership.holders.get(name)
@@ -89,13 +87,13 @@ class PublishRules:
                 known,
                 publisher.gone,
             )
-        return PublishPolicy(drafts, self._limits, claims, holders, rooms, self.store)
+        return PublishPolicy(drafts, self._settings, claims, holders, rooms, self.store)
 
     def _spare(self, channel: Channel, batch: Sequence[Pending], when: float) -> frozenset[str]:
         """Name the symbols that are flat for longer than they are repeated, if there is need."""
         drafts = [each.draft for each in batch if each.draft.channel == channel.name]
         fresh = {draft.symbol for draft in drafts if draft.volume} - channel.net.keys()
-        over = len(channel.net) + len(fresh) - self._limits.symbols
+        over = len(channel.net) + len(fresh) - self._settings.max_symbols
         if not fresh or over <= 0 or self._full.get(channel.name, 0.0) > when:
             return frozenset()
         return channel.flat(self._unrepeated())
