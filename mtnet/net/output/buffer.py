@@ -80,7 +80,8 @@ class OutputBuffer:
             if sent == len(data):
                 return
             data = data[sent:]
-        self.write_buffered(data)
+        self.add_lag(len(data))
+        self._transport.write(data)
 
     def write_buffered(self, data: bytes) -> None:
         """Write `data` through the transport, which sends it when it can."""

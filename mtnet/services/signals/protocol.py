@@ -265,7 +265,7 @@ class SignalsProtocol(Protocol):
     def _frame(self, payload: bytes) -> None:
         if self._session is not None:
             self._session.frame(payload)
-        elif is_hello(payload):
+        elif payload.startswith(b"HELLO") and is_hello(payload):
             self._greet(payload)
         else:
             try:

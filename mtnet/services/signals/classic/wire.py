@@ -41,6 +41,9 @@ def _read_symbol(name: bytes, codepage: str) -> str | None:
     return values.read_symbol(values.read_text(name, codepage))
 
 
+_write_symbol = lru_cache(values.KNOWN)(values.write_text)
+
+
 @lru_cache(values.KNOWN)
 def encode_position(symbol: str, volume: Decimal, codepage: str = "cp1252") -> bytes:
     """
@@ -51,4 +54,4 @@ def encode_position(symbol: str, volume: Decimal, codepage: str = "cp1252") -> b
     """
     # Decimal's ROUND_HALF_UP rounds ties away from zero.
     shown = volume.quantize(_CENTS, ROUND_HALF_UP) or Decimal("0.00")
-    return b"<<%b|%b>>\r\n" % (values.write_text(symbol, codepage), str(shown).encode())
+    return b"<<%b|%b>>\r\n" % (_write_symbol(symbol, codepage), str(shown).encode())

@@ -112,7 +112,8 @@ class CommitLoop:
             else:
                 if queue.failing and queue.succeed():
                     self._log_recovery()
-                queue.finish(self._deliver(batch, stored, policy))
+                if not queue.finish(self._deliver(batch, stored, policy)):
+                    return
 
     async def _commit_nothing(self) -> None:
         policy = self._policy([])

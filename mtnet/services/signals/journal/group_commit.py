@@ -153,8 +153,8 @@ class GroupCommit:
         else:
             del self.keys[key]
 
-    def finish(self, again: list[Pending]) -> None:
-        """The commit under way is over; `again` is tried again."""
+    def finish(self, again: list[Pending]) -> bool:
+        """End the commit under way; `again` is tried again. Return whether drafts wait."""
         self._batch = []
         if again:
             self._waiting[:0] = again
@@ -162,6 +162,7 @@ class GroupCommit:
             self._notify_waiters()
         if self._paused:
             self.resume()
+        return bool(self._waiting or self._parts)
 
     def put_back(self) -> None:
         """Nothing is known of the commit under way: keep it, and what was split off it."""
