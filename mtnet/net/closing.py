@@ -121,5 +121,6 @@ class LingeringClose:
             self._transport.abortConnection()
         else:
             self._reset = True
-            innermost(self._transport).loseConnection()
+            # First: where our half is closed already, the connection is lost at once.
             self._detector = self._watch()
+            innermost(self._transport).loseConnection()

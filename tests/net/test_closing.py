@@ -154,3 +154,17 @@ def test_a_close_whose_connection_is_lost_does_nothing_more(peer):
     peer.wait(20)
     assert calls == ["half"]
     assert peer.clock.getDelayedCalls() == []
+
+
+def test_a_connection_that_is_lost_by_the_close_itself_is_watched_no_longer(peer):
+    """Twisted does that where our half is closed already."""
+
+    def lose():
+        peer.transport.calls.append("lost")
+        peer.closing.stop()
+
+    calls = peer.close(half=True)
+    peer.transport.loseConnection = lose
+    peer.wait(PROGRESS + 1)
+    assert calls == ["half", "lost"]
+    assert peer.clock.getDelayedCalls() == []

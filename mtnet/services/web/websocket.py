@@ -130,8 +130,10 @@ class WebSocketConnection(Protocol):
         self._read()
 
     def readConnectionLost(self) -> None:
-        """The client has said all."""
+        """The client has said all: close what has only waited for that."""
         self._peer_ended = True
+        if self.peer.closing:
+            self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
         """Our half is closed; the client closes its own."""

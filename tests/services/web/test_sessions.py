@@ -218,6 +218,15 @@ def test_a_fault_ends_the_connection_with_its_code(server, sent, codes, code):
     assert client.received() == []
 
 
+@pytest.mark.parametrize("sent", [frame(b"x", 5), text(GOODBYE), close(1000)])
+def test_a_client_that_half_closes_behind_our_close_is_gone_at_once(server, sent):
+    client = server.greet()
+    client.send(sent)
+    assert not client.terminal.closed
+    client.terminal.finish()
+    assert client.terminal.closed
+
+
 def test_a_message_of_the_largest_size_is_read(server):
     client = server.greet()
     shown = json.dumps({"verb": "PING", "x": "", "t": "1"})
