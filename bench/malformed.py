@@ -20,7 +20,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from accounts_daemon import HOST, AccountsDaemon, dial, network
-from harness import allow_descriptors
+from fakes.websocket_bytes import request, text
+from harness import allow_descriptors, percentile
 
 from mtnet.daemon.control import ask
 from mtnet.session import messages
@@ -31,6 +32,8 @@ GROWTH, LOG = 0.01, 1_048_576
 """What is promised: the share by which memory may grow, and the bytes that the log may."""
 WAIT = 0.1
 """Seconds that a connection stays behind its last frame, to hear what is answered."""
+PAUSE = 0.02
+"""Seconds between two questions of the witness."""
 THREADS = 16
 NUMBERS = (
     *(b"NaN", b"-0", b"+1", b"1e308", b"1e-9999", b"Infinity", b"0x10", b"1_000", b"1.0.0", b""),
@@ -107,6 +110,21 @@ CONTROL = (
 )
 
 
+HELLO = text({"verb": "HELLO", "v": "2", "name": "bench"})
+OPEN = request(Origin="http://localhost", Sec_WebSocket_Extensions="permessage-deflate") + HELLO
+OPEN_TICKS = request(Sec_WebSocket_Protocol="mtnet.ticks")
+JSON = (
+    b'{"verb": "PUBLISH", "id": "a-1", "symbol": "EURUSD", "volume": 0.10, "price": "1.1"}',
+    b'{"verb": "SUBSCRIBE", "channel": "main", "symbols": ["EURUSD", "A,B"], "after": 1}',
+    b'{"verb": "ACK", "channel": "main", "seq": 5, "status": null}',
+    b'{"verb": "PING", "t": "\\ud83d\\ude00"}',
+    b'{"verb": "HELLO", "v": 2, "login": "alice", "password": "secret"}',
+    b'{"verb": "TICKS", "symbols": ["EURUSD"]}',
+    b'{"a": [[[{"b": {"c": 1e999}}]]], "verb": "REPORT", "trading": true}',
+    b"[" * 3_000,
+)
+
+
 class Target(NamedTuple):
     """
     What is spoken to.
@@ -117,6 +135,7 @@ class Target(NamedTuple):
         frames: what is spoilt.
         burst: frames of a connection at most; more than it allows.
         share: of all frames.
+        wrap: makes what is sent of what was spoilt.
     """
 
     service: str
@@ -124,12 +143,16 @@ class Target(NamedTuple):
     frames: tuple[bytes, ...]
     burst: int
     share: float
+    wrap: Callable[[bytes], bytes] = bytes
 
 
 TARGETS = {
-    "signals, published": Target("signals", b"", SIGNALS, 250, 0.46),
-    "signals, dialect 2": Target("signals", messages.hello(name="bench"), DIALECT, 25, 0.12),
-    "ticks": Target("ticks", b"", TICKS, 600, 0.35),
+    "signals, published": Target("signals", b"", SIGNALS, 250, 0.42),
+    "signals, dialect 2": Target("signals", messages.hello(name="bench"), DIALECT, 25, 0.10),
+    "ticks": Target("ticks", b"", TICKS, 600, 0.33),
+    "WebSocket, JSON": Target("web", OPEN, JSON, 25, 0.05, text),
+    "WebSocket, frames": Target("web", OPEN, tuple(map(text, JSON)), 10, 0.02),
+    "WebSocket, ticks": Target("web", OPEN_TICKS, TICKS, 300, 0.01, text),
     "templates": Target("templates", b"", TEMPLATES, 2, 0.01),
     "HTTP": Target("web", b"", HTTP, 3, 0.02),
     "HTTP of templates": Target("templates", b"", HTTP, 3, 0.01),
@@ -192,14 +215,14 @@ class Flood(threading.Thread):
 
     Args:
         sent: is told how many frames of each target went out.
-        most: frames of all threads together.
     """
 
     def __init__(
-        self, daemon: AccountsDaemon, sent: "Counter[str]", most: int, networks: int, seed: int
+        self, daemon: AccountsDaemon, sent: "Counter[str]", options: argparse.Namespace, seed: int
     ) -> None:
         super().__init__(daemon=True)
-        self._sent, self._most, self._networks = sent, most, networks
+        self._sent, self._most, self._networks = sent, options.frames, options.networks
+        self._targets = {k: v for k, v in TARGETS.items() if k.startswith(options.only)}
         self._random, self._control = Random(seed), str(daemon.data / "control")
         names = {each.service for each in TARGETS.values() if each.service}
         self._ports = {name: daemon.port(name) for name in names}
@@ -210,7 +233,7 @@ class Flood(threading.Thread):
         """Work."""
         while not self.over.is_set() and self._sent.total() < self._most:
             # Whoever is furthest behind its share is next.
-            name = min(TARGETS, key=lambda each: self._sent[each] / TARGETS[each].share)
+            name = min(self._targets, key=lambda each: self._sent[each] / TARGETS[each].share)
             try:
                 self._sent[name] += self._say(TARGETS[name])
             except OSError:
@@ -218,7 +241,8 @@ class Flood(threading.Thread):
 
     def _say(self, target: Target) -> int:
         count = self._random.randint(1, target.burst)
-        frames = [spoil(self._random.choice(target.frames), self._random) for _ in range(count)]
+        chosen = [self._random.choice(target.frames) for _ in range(count)]
+        frames = [target.wrap(spoil(each, self._random)) for each in chosen]
         with self._dial(target.service) as connection:
             connection.settimeout(WAIT)
             try:
@@ -240,13 +264,38 @@ class Flood(threading.Thread):
         return connection
 
 
+class Witness(threading.Thread):
+    """
+    An honest session that asks for a PONG again and again.
+
+    Attributes:
+        seconds: that each took.
+    """
+
+    def __init__(self, daemon: AccountsDaemon) -> None:
+        super().__init__(daemon=True)
+        self._connection = dial(daemon.port("signals"), network(2_000_000), 60.0)
+        self._connection.sendall(messages.hello(name="witness"))
+        self._connection.recv(4_096)
+        self.over = threading.Event()
+        self.seconds: list[float] = []
+
+    def run(self) -> None:
+        """Work."""
+        while not self.over.wait(PAUSE):
+            begun = time.monotonic()
+            self._connection.sendall(messages.ping())
+            while b"PONG" not in self._connection.recv(4_096):
+                pass
+            self.seconds.append(time.monotonic() - begun)
+
+
 def flood(daemon: AccountsDaemon, options: argparse.Namespace) -> dict[str, Any]:
     """Send all frames; return what the daemon became meanwhile."""
     sent: Counter[str] = Counter()
-    threads = [
-        Flood(daemon, sent, options.frames, options.networks, options.seed + number)
-        for number in range(THREADS)
-    ]
+    threads = [Flood(daemon, sent, options, options.seed + at) for at in range(THREADS)]
+    witness = Witness(daemon)
+    witness.start()
     began, before, warm = time.monotonic(), daemon.memory(), 0
     for each in threads:
         each.start()
@@ -260,11 +309,16 @@ def flood(daemon: AccountsDaemon, options: argparse.Namespace) -> dict[str, Any]
     seconds = time.monotonic() - began
     time.sleep(options.settle)
     after = daemon.memory()
+    witness.over.set()
+    witness.join()
     return {
         "sent": sent.total(),
         **sent,
         "refused connections": sum(each.refused for each in threads),
         "seconds": round(seconds),
+        "PONG for another session, ms: median, 99 %, longest": [
+            round(percentile(witness.seconds, part), 1) for part in (0.5, 0.99, 1)
+        ],
         "RSS before, after warm-up, at the end, KiB": [
             each // 1024 for each in (before, warm, after)
         ],
@@ -313,6 +367,7 @@ def main() -> None:
     """Measure and print; the exit status is 1 when a promise is not kept."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--frames", type=int, default=1_000_000)
+    parser.add_argument("--only", default="", help="the targets whose names begin so")
     parser.add_argument("--networks", type=int, default=500, help="that they come from")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--limit", type=float, default=3_600, help="seconds after which it ends")
