@@ -86,6 +86,7 @@ class ClockJumps:
         skew: milliseconds by which the clock of the machine is ahead.
         last_run: when a daemon ran last, by a clock that was right; 0 = there was none.
         begun: the last entry when the daemon began.
+        known_at_start: the symbols of which it knew then that they changed within days.
     """
 
     skew = last_run = 0
@@ -102,22 +103,35 @@ class ClockJumps:
         self.skew = days * DAY
         self.server.env.now.look()
 
+    def note_start(self):
+        """
+        Note which symbols a daemon must remember that begins with what is on the disk.
+
+        A clock that was wrong is right again by what was stored before, unless that is of a clock
+        that was ahead; of each position the disk has the last entry alone.
+        """
+        now = EPOCH + int(self.clock.seconds() * 1000)
+        held = {symbol for symbol, _ in self.truth.held}
+        flat = {e.symbol: e for e in self.truth.entries if e.symbol not in held}
+        self.begun, self.known_at_start, newest = len(self.truth.entries), held, 0
+        rows = [*self.truth.held.values(), *flat.values()]
+        for row in sorted(rows, key=lambda row: row.seq):
+            newest = max(newest, row.when if row.when <= now else 0)
+            if newest >= now - 6 * DAY:
+                self.known_at_start.add(row.symbol)
+
     def remembered(self):
         """Name the symbols whose net position is known to have changed within the last days."""
-        volumes, nets, last = {}, {}, {}
+        volumes, nets, changed = {}, {}, set(self.known_at_start)
         for entry in self.truth.entries:
             counted = entry.volume if entry.type == "position" else Decimal(0)
             volumes.setdefault(entry.symbol, {})[entry.ticket] = counted
             net = sum(volumes[entry.symbol].values())
             if nets.get(entry.symbol) != net:
-                nets[entry.symbol], last[entry.symbol] = net, entry
-        newest, now = 0, self.server.env.now()
-        for entry in sorted(last.values(), key=lambda entry: entry.seq):
-            # A clock that was wrong is right again by what was stored before, unless that is of
-            # a clock that was ahead. This daemon knows the age of what it stored itself.
-            newest = max(newest, entry.when if entry.when <= now else 0)
-            if entry.seq > self.begun or newest >= now - 6 * DAY:
-                yield entry.symbol
+                nets[entry.symbol] = net
+                # This daemon knows the age of what it stored itself.
+                changed |= {entry.symbol} if entry.seq > self.begun else set()
+        return changed
 
     def note_run(self):
         """The data folder knows when a daemon ran last, by a clock that was right."""

@@ -106,7 +106,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         holder = self.server.signals.rules.ownership.holders.get("main")
         self.rules.restart(holder, self.clock.seconds())
         self.forget_pauses()
-        self.begun = len(self.truth.entries)
+        self.note_start()
         self.watch(self.server.signals)
         self.server.signals.start()
         self.note_run()
@@ -219,7 +219,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
         if len(self.truth.known) <= self.rules.limits.symbols:
             self.classic.connect()
             self.settle(60)
-            assert self.classic.got.keys() >= set(self.remembered())
+            assert self.classic.got.keys() >= self.remembered()
 
     def check_that_nothing_is_left(self):
         assert not self.server.signals.sessions
@@ -256,6 +256,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
             for error in self.truth.wrong:
                 raise error
             self.check_presence()
+            self.note_run()
             seqs = [entry.seq for entry in self.truth.entries]
             assert seqs == list(range(1, len(seqs) + 1))
 
