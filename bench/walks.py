@@ -167,6 +167,9 @@ def dialect_2(folder: Path) -> Walk:
     return found
 
 
+WALKS = {"template": template, "classic": classic, "dialect 2": dialect_2}
+
+
 def main() -> None:
     """Print the counts of each walk."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
@@ -174,8 +177,7 @@ def main() -> None:
     parser.add_argument("--calls", action="store_true", help="the calls of each function, too")
     parser.add_argument("--in", dest="checkout", help="the checkout to measure; default: this one")
     options = parser.parse_args()
-    walks = {"template": template, "classic": classic, "dialect 2": dialect_2}
-    for name, take in walks.items():
+    for name, take in WALKS.items():
         with tempfile.TemporaryDirectory() as folder:
             found = take(Path(folder) / "data")
         calls, files = found.calls.total(), len(found.files)

@@ -310,14 +310,14 @@ MOST_FILES = 18
 """Files of a folder: about fifteen."""
 
 
-def load_shape():
-    spec = spec_from_file_location("shape", PACKAGE.parent / "bench" / "shape.py")
+def load_bench(name):
+    spec = spec_from_file_location(name, PACKAGE.parent / "bench" / f"{name}.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-shape = load_shape()
+shape, walks = load_bench("shape"), load_bench("walks")
 SOURCE = shape.Source(PACKAGE)
 MAY_KNOW_PRIVATE_NAMES = ("net/output/direct.py", "net/tls/context.py", "session/websocket.py")
 
@@ -340,6 +340,12 @@ def test_few_classes_know_more_than_seven_others(active, share):
         if (count := len(SOURCE.collaborators(each, active))) > 7
     }
     assert len(many) <= share * len(SOURCE.classes), many
+
+
+@pytest.mark.parametrize("name", walks.WALKS)
+def test_a_request_takes_few_calls(name, tmp_path):
+    calls = walks.WALKS[name](tmp_path / "data").calls
+    assert calls.total() <= walks.LIMITS[name][0], calls.most_common()
 
 
 def test_no_parameter_list_is_long():
