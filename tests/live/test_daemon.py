@@ -71,7 +71,8 @@ def test_networks_are_told_at_the_start(daemon):
 def test_a_socket_for_datagrams_on_all_addresses_trusts_no_loopback(daemon):
     daemon.start("--listen=ticks=udp:0", "--set=access.anonymous=read")
     rows = {row["service"]: row for row in daemon.status()["services"]}
-    assert (rows["ticks"]["loopback"], rows["web"]["loopback"]) == ("nothing", "fetch, publish")
+    everything = "follow, publish, send, read, fetch"
+    assert (rows["ticks"]["loopback"], rows["web"]["loopback"]) == ("nothing", everything)
 
 
 def test_a_data_folder_serves_one_daemon(daemon):

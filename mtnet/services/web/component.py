@@ -31,7 +31,7 @@ is_request = begins_with(*HTTP_METHODS)
 class WebComponent:
     """Serves the resources of all components."""
 
-    verbs = ("fetch", "publish")
+    verbs = ("follow", "publish", "send", "read", "fetch")
     silent = welcomes = False
     word = 0.0
 
