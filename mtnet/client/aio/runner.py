@@ -38,7 +38,7 @@ class Runner(Generic[E]):
     ) -> None:
         self._address, self._framing, self._retry = address, framing, retry
         self._loop = asyncio.get_running_loop()
-        self._driver = Driver(core, _Clock(self._loop), handle)
+        self._driver, self._output = Driver(core, _Clock(self._loop), handle), core.session
         self._connection: _Connection | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._task = self._loop.create_task(self._stay_connected())
@@ -98,13 +98,14 @@ class Runner(Generic[E]):
     async def _serve(self, connection: "_Connection") -> None:
         self._connection = connection
         try:
-            reason = await asyncio.shield(connection.ended)
+            await asyncio.shield(connection.ended)
         except asyncio.CancelledError:
             await connection.close()
             raise
         finally:
             self._connection = None
         if not self._retry:
+            reason = self._output.ending
             raise ClientError(f"The connection to {self._address.text} is lost: {reason}.")
 
     def _fail(self, text: str, error: Exception) -> None:
@@ -138,8 +139,8 @@ class _Connection(asyncio.Protocol):
     One connection.
 
     Attributes:
-        ended: fires with the reason, once the connection is closed; fails with the exception of
-            the program that ended it.
+        ended: fires once the connection is closed; fails with the exception of the program that
+            ended it.
     """
 
     transport: asyncio.Transport
@@ -147,7 +148,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, driver: Driver[Any], framing: Any, secure: bool) -> None:
         self._driver, self._framing, self._secure = driver, framing, secure
         self._reason = ""
-        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -165,7 +166,7 @@ class _Connection(asyncio.Protocol):
         reason = self._reason or ("it was closed" if error is None else why(error))
         self._guarded(self._driver.lost, reason)
         if not self.ended.done():
-            self.ended.set_result(reason)
+            self.ended.set_result(None)
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
