@@ -1,7 +1,6 @@
 """A publisher that confirms each signal once it is on the server's disk."""
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -12,6 +11,7 @@ from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEn
 from mtnet.client.connection import Runner
 from mtnet.client.core import events
 from mtnet.client.core.events import PublisherEvent
+from mtnet.client.core.numbers import Number
 from mtnet.client.core.publisher import PublisherCore
 from mtnet.client.core.reconciler import Positions, Reconciler
 from mtnet.client.core.reconciliation import Holdings, Position
@@ -158,19 +158,20 @@ class Publisher:
     def publish(
         self,
         symbol: str,
-        volume: Decimal | str,
+        volume: Number,
         *,
         channel: str | None = None,
         ticket: str = "",
         type: values.Kind = "position",
         id: str = "",
-        **fields: str,
+        **fields: Number,
     ) -> "Deferred[int]":
         """
         Set a position, whole; fires with the seq of its entry once that is on disk.
 
         Args:
-            volume: lots, kept exact; positive = bought, negative = sold, 0 = closed.
+            volume: lots, kept exact, a float by its shortest text; positive = bought, negative =
+                sold, 0 = closed.
             ticket: of one position among several of the symbol; empty = the net position.
             id: unique in the channel; a repeated id is never applied twice. Empty = a new one.
             fields: `price`, `sl`, `tp`, `magic`, `comment`, `ptime` (your clock, milliseconds).

@@ -18,7 +18,6 @@ process carries all connections, so they are kept while the program does somethi
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
-from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar
 
@@ -37,6 +36,7 @@ from mtnet.client.aio import (
     Spec,
     Tick,
 )
+from mtnet.client.core.numbers import Number
 from mtnet.client.core.replica import Key
 from mtnet.services.signals import values
 
@@ -190,7 +190,7 @@ class Publisher:
         """Signals that are not stored yet."""
         return self._publisher.waiting
 
-    def publish(self, symbol: str, volume: Decimal | str, **fields: Any) -> int:
+    def publish(self, symbol: str, volume: Number, **fields: Any) -> int:
         """Set a position, whole; return the seq of its entry once that is on disk."""
         return _wait(self._publisher.publish(symbol, volume, **fields))
 
@@ -258,7 +258,7 @@ def follow(server: str, channel: str = "main", **options: Any) -> Follower:
     return Follower(server, channel, **options)
 
 
-def publish(server: str, symbol: str, volume: Decimal | str, **options: Any) -> int:
+def publish(server: str, symbol: str, volume: Number, **options: Any) -> int:
     """
     Connect, publish one signal beside the channel's publisher, and return the seq of its entry.
 

@@ -373,3 +373,21 @@ def test_what_the_server_refuses_is_told_and_the_next_signal_goes_on(harness):
     (failure,) = harness.answered["open"]
     assert failure.check(ClientError)
     assert harness.answered["more"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("volume", "stored"),
+    [(0.1 + 0.2, "0.3"), (0.25, "0.25"), (-1, "-1"), (1e-05, "0.00001"), (Decimal("1.10"), "1.10")],
+)
+def test_a_volume_may_be_a_float_with_the_noise_of_sums(harness, volume, stored):
+    harness.publish("GBPUSD", volume, id="one", sl=1.25, tp=Decimal("1.50"), magic=7)
+    harness.settle()
+    _, asked = harness.server.stored["one"]
+    assert f"{asked.volume:f}" == stored
+    assert dict(asked.fields) == {"sl": "1.25", "tp": "1.50", "magic": "7"}
+
+
+@pytest.mark.parametrize("volume", [float("nan"), float("inf"), 0.123456, 1e12])
+def test_a_float_that_is_no_volume_is_refused(harness, volume):
+    with pytest.raises(ClientError, match="is refused"):
+        harness.publisher.publish("GBPUSD", volume)

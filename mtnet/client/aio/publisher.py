@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from mtnet.client.aio.runner import Runner
 from mtnet.client.core.address import read_address
 from mtnet.client.core.events import Failed, PublisherEvent, Stored
 from mtnet.client.core.login import Login
+from mtnet.client.core.numbers import Number
 from mtnet.client.core.publisher import PublisherCore
 from mtnet.client.core.reconciler import Positions, Reconciler
 from mtnet.client.core.session import Session
@@ -75,13 +75,13 @@ class Publisher:
     async def publish(
         self,
         symbol: str,
-        volume: Decimal | str,
+        volume: Number,
         *,
         channel: str | None = None,
         ticket: str = "",
         type: values.Kind = "position",
         id: str = "",
-        **fields: str,
+        **fields: Number,
     ) -> int:
         """
         Set a position, whole; return the seq of its entry once that is on disk.
@@ -89,7 +89,8 @@ class Publisher:
         If the wait is cancelled, the signal is sent all the same.
 
         Args:
-            volume: lots, kept exact; positive = bought, negative = sold, 0 = closed.
+            volume: lots, kept exact, a float by its shortest text; positive = bought, negative =
+                sold, 0 = closed.
             ticket: of one position among several of the symbol; empty = the net position.
             id: unique in the channel; a repeated id is never applied twice. Empty = a new one.
             fields: `price`, `sl`, `tp`, `magic`, `comment`, `ptime` (your clock, milliseconds).
@@ -168,7 +169,7 @@ class Publisher:
 async def publish(
     server: str,
     symbol: str,
-    volume: Decimal | str,
+    volume: Number,
     channel: str = "main",
     *,
     timeout: float = TIMEOUT,

@@ -5,7 +5,6 @@ Pure. `when` is seconds of a clock that is never set.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from decimal import Decimal
 from enum import Enum, auto
 from itertools import count
 from secrets import token_hex
@@ -31,6 +30,7 @@ from mtnet.client.core.events import (
     Unreachable,
 )
 from mtnet.client.core.framing import Framing
+from mtnet.client.core.numbers import Number, plain_text
 from mtnet.client.core.reconciler import Reconciler
 from mtnet.client.core.session import Session
 from mtnet.client.core.subscription import RETRYABLE_CODES
@@ -167,12 +167,12 @@ class PublisherCore:
     def publish(
         self,
         symbol: str,
-        volume: Decimal | str,
+        volume: Number,
         channel: str | None = None,
         ticket: str = "",
         type: values.Kind = "position",
         id: str = "",
-        fields: Mapping[str, str] | None = None,
+        fields: Mapping[str, Number] | None = None,
     ) -> str:
         """
         Set a position, whole; return the id of the signal, which `Stored` and `Failed` name.
@@ -182,7 +182,7 @@ class PublisherCore:
         """
         if self.why_stopped:
             raise ClientError(self.why_stopped)
-        text = volume if isinstance(volume, str) else f"{volume:f}"
+        text = plain_text(volume)
         try:
             asked = wire.Publish(
                 id or next(self._ids),
@@ -191,7 +191,7 @@ class PublisherCore:
                 channel or self.channel,
                 ticket,
                 type,
-                tuple(sorted((fields or {}).items())),
+                tuple((key, plain_text(value)) for key, value in sorted((fields or {}).items())),
             )
             wire.publish(asked)
         except WireError as error:

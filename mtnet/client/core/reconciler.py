@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from mtnet.client.core.deadlines import earliest
 from mtnet.client.core.events import LeftOut, Refused
+from mtnet.client.core.numbers import plain_text
 from mtnet.client.core.reconciliation import (
     CONFIRM_AFTER,
     Holdings,
@@ -209,7 +210,7 @@ class Reconciler:
 
     def _normalized(self, position: Position) -> wire.Publish:
         """Return a position as the server would read it, so that equal ones are equal."""
-        text = position.volume if isinstance(position.volume, str) else f"{position.volume:f}"
+        text = plain_text(position.volume)
         try:
             asked = wire.Publish(
                 "x",

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from mtnet.client.core.numbers import Number
 from mtnet.errors import ClientError
 from mtnet.services.signals.values import Kind
 from mtnet.services.signals.wire import Entry, Publish
@@ -36,7 +37,7 @@ class Position(Struct, frozen=True):
     """
 
     symbol: str
-    volume: Decimal | str
+    volume: Number
     ticket: str = ""
     type: Kind = "position"
     price: str = ""
