@@ -107,6 +107,7 @@ public:
    int               FindPlaced(const ulong ticket) const;
    int               Strangers(void) const { return(m_strangers); }
    void              Settle(const int row);
+   void              Tally(int &holding,int &differing) const;
    void              Write(CMtnetState &state);
    bool              Read(CMtnetSymbols &symbols,const CMtnetFrame &frame);
   };
@@ -176,8 +177,8 @@ void CMtnetCopies::AddId(const int row,const ulong id)
    m_foreign.Remove(id);
   }
 
-//--- Looks at the account. False = it changed meanwhile, or the terminal does not know: nothing may
-//--- be concluded from what was seen.
+//--- Looks at the account. False = it changed meanwhile, or the terminal does not know: nothing
+//--- may be concluded from what was seen.
 bool CMtnetCopies::Scan(CMtnetSymbols &symbols)
   {
    int total=PositionsTotal();
@@ -310,6 +311,16 @@ void CMtnetCopies::Settle(const int row)
    ArrayResize(rows[row].ids,0);
    rows[row].stopped=false;
    rows[row].bare=false;
+  }
+
+//--- how many copies hold something, and how many are not as they should be
+void CMtnetCopies::Tally(int &holding,int &differing) const
+  {
+   for(int i=0; i<ArraySize(rows); i++)
+     {
+      holding+=(rows[i].have!=0 ? 1 : 0);
+      differing+=(CMtnetText::SameLots(rows[i].have,rows[i].want) ? 0 : 1);
+     }
   }
 
 //--- the rows of the state file

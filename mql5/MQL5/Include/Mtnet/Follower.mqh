@@ -226,14 +226,13 @@ void CMtnetFollower::TakeEntry(const CMtnetFrame &frame)
    if(result==MTNET_BOOK_CHANGED)
      {
       m_book.Last(entry);
-      m_trader.Changed(entry);
+      m_trader.Take(entry);
      }
    else if(result==MTNET_BOOK_SYNCED)
      {
       m_subscription.Granted();
       m_session.Proven();
-      m_trader.Limit(frame);
-      m_trader.Synced(m_book);
+      m_trader.Synced(m_book,frame);
       m_first=false;
       m_trader.Save(m_book,true);
      }

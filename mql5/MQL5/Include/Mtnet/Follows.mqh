@@ -61,6 +61,7 @@ struct MtnetFollow
 
    string            Key(void) const { return(CMtnetTable::Key(symbol,ticket)); }
    double            Part(void) const { return(side*factor*copied); }
+   double            Share(void) const { return(IsOrder() ? early : Part()); }
    bool              IsOrder(void) const { return(type!=MTNET_POSITION); }
    bool              IsOpen(void) const { return(lots>0); }
   };
@@ -109,6 +110,7 @@ public:
    void              Release(const int row,const string why);
    void              Cut(const int row,const double lots);
    void              Retell(void);
+   int               Released(void) const;
    void              Entry(const int row,MtnetPosition &entry) const;
    void              Write(CMtnetState &state);
    bool              Read(const CMtnetFrame &row);
@@ -364,6 +366,15 @@ void CMtnetFollows::Retell(void)
    for(int i=0; i<ArraySize(rows); i++)
       if(rows[i].decision==MTNET_RELEASED)
          rows[i].told_status=-1;
+  }
+
+//--- how many openings are released
+int CMtnetFollows::Released(void) const
+  {
+   int count=0;
+   for(int i=0; i<ArraySize(rows); i++)
+      count+=(rows[i].lots>0 && rows[i].decision==MTNET_RELEASED ? 1 : 0);
+   return(count);
   }
 
 //--- The rows of the state file. Thousands are written each second, and few have changed.

@@ -64,8 +64,8 @@ public:
    void              Get(const int row,MtnetSymbol &symbol) const { symbol=m_rows[row]; }
    string            Name(const int row) const { return(m_rows[row].ours); }
    int               Decimals(const int row) const { return(m_rows[row].digits); }
-   double            Least(const int row) const { return(m_rows[row].least); }
-   double            Step(const int row) const { return(m_rows[row].step); }
+   string            Small(const int row) const;
+   string            Stepped(const int row) const;
    bool              Known(const int row);
    bool              IsOpen(const int row) const;
    double            Floor(const int row,const double lots) const;
@@ -292,6 +292,18 @@ bool CMtnetSymbols::HasSession(const string name,const int day,const long second
       session++;
      }
    return(session>0);
+  }
+
+//--- why a volume is none
+string CMtnetSymbols::Small(const int row) const
+  {
+   return("less than the smallest volume "+CMtnetText::Lots(m_rows[row].least));
+  }
+
+//--- why a volume is smaller than it might be
+string CMtnetSymbols::Stepped(const int row) const
+  {
+   return("the step of the volume is "+CMtnetText::Lots(m_rows[row].step));
   }
 
 //--- lots toward zero to the broker's step; below its minimum 0
