@@ -23,11 +23,11 @@
 
 #include "terminal/inputs.hpp"
 
-#include "terminal/globals.hpp"
+#include "storage/globals.hpp"
 
-#include "terminal/files.hpp"
+#include "storage/files.hpp"
 
-#include "terminal/network.hpp"
+#include "network/network.hpp"
 
 #include "terminal/charts.hpp"
 

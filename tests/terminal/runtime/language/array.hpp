@@ -1,21 +1,29 @@
 // Arrays: what is grown holds garbage.
 #ifndef ARRAY_HPP
 #define ARRAY_HPP
+
 struct Fixed {
     long n;
+
     explicit Fixed(long x) : n(x) {}
 };
+
 template <class T> struct Array {
     T *p = nullptr;
     int n = 0, cap = 0;
     bool fixed = false, series = false;
+
     Array() {}
+
     explicit Array(Fixed f) {
         grow_((int)f.n, 0);
         fixed = true;
     }
+
     Array(const Array &o) { *this = o; }
+
     ~Array() { clear_(); }
+
     Array &operator=(const Array &o) {
         if (this == &o)
             return *this;
@@ -28,6 +36,7 @@ template <class T> struct Array {
         fixed = f;
         return *this;
     }
+
     static Array of(std::initializer_list<T> l) {
         Array a;
         a.resize_((int)l.size(), 0);
@@ -36,6 +45,7 @@ template <class T> struct Array {
             a.p[i++] = x;
         return a;
     }
+
     static Array of(Fixed f, std::initializer_list<T> l) {
         Array a;
         a.resize_((int)f.n, 0);
@@ -47,16 +57,19 @@ template <class T> struct Array {
         a.fixed = true;
         return a;
     }
+
     T &operator[](long i) {
         if (i < 0 || i >= n)
             critical("array out of range");
         return p[series ? n - 1 - i : i];
     }
+
     const T &operator[](long i) const {
         if (i < 0 || i >= n)
             critical("array out of range");
         return p[series ? n - 1 - i : i];
     }
+
     void clear_() {
         for (int i = 0; i < n; i++)
             p[i].~T();
@@ -64,6 +77,7 @@ template <class T> struct Array {
         p = nullptr;
         n = cap = 0;
     }
+
     void grow_(int to, int reserve) {
         if (to > cap) {
             int c = to + reserve;
@@ -85,6 +99,7 @@ template <class T> struct Array {
         }
         n = to;
     }
+
     int resize_(int to, int reserve) {
         if (to < 0)
             return fail_(5052), -1;
@@ -100,28 +115,36 @@ template <class T> struct Array {
         return n;
     }
 };
+
 template <class T> int ArraySize(const Array<T> &a) { return a.n; }
+
 template <class T> int ArrayResize(Array<T> &a, long n, long reserve = 0) {
     return a.resize_((int)n, (int)reserve);
 }
+
 template <class T> void ArrayFree(Array<T> &a) {
     if (!a.fixed)
         a.resize_(0, 0);
 }
+
 template <class T, class V> int ArrayInitialize(Array<T> &a, V x) {
     for (int i = 0; i < a.n; i++)
         a.p[i] = (T)x;
     return a.n;
 }
+
 template <class T, class V> void ArrayFill(Array<T> &a, long from, long count, V x) {
     for (long i = from; i < from + count; i++)
         a[i] = (T)x;
 }
+
 template <class T> bool ArraySetAsSeries(Array<T> &a, bool f) {
     a.series = f;
     return true;
 }
+
 template <class T> bool ArrayIsDynamic(const Array<T> &a) { return !a.fixed; }
+
 template <class D, class S>
 int ArrayCopy(Array<D> &d, const Array<S> &s, long ds = 0, long ss = 0, long n = WHOLE_ARRAY) {
     if (ss < 0 || ds < 0 || ss > s.n)
@@ -142,6 +165,7 @@ int ArrayCopy(Array<D> &d, const Array<S> &s, long ds = 0, long ss = 0, long n =
             d.p[ds + i] = (D)s.p[ss + i];
     return (int)n;
 }
+
 template <class T> bool ArrayRemove(Array<T> &a, uint start, uint count = (uint)WHOLE_ARRAY) {
     if (start >= (uint)a.n)
         return fail_(5052);
@@ -155,6 +179,7 @@ template <class T> bool ArrayRemove(Array<T> &a, uint start, uint count = (uint)
         a.resize_(a.n - (int)count, 0);
     return true;
 }
+
 template <class T>
 bool ArrayInsert(Array<T> &d, const Array<T> &s, uint at, uint from = 0,
                  uint count = (uint)WHOLE_ARRAY) {
@@ -168,18 +193,21 @@ bool ArrayInsert(Array<T> &d, const Array<T> &s, uint at, uint from = 0,
         d.p[at + i] = s.p[from + i];
     return true;
 }
+
 template <class T> bool ArrayReverse(Array<T> &a, uint s = 0, uint c = (uint)WHOLE_ARRAY) {
     int e = c == (uint)WHOLE_ARRAY ? a.n : (int)(s + c);
     for (int i = s, j = e - 1; i < j; i++, j--)
         std::swap(a.p[i], a.p[j]);
     return true;
 }
+
 template <class T> bool ArraySort(Array<T> &a) {
     for (int i = 1; i < a.n; i++)
         for (int j = i; j > 0 && a.p[j] < a.p[j - 1]; j--)
             std::swap(a.p[j], a.p[j - 1]);
     return true;
 }
+
 template <class T> void ZeroMemory(T &x) {
     if constexpr (std::is_trivially_copyable_v<T>)
         memset((void *)&x, 0, sizeof x);

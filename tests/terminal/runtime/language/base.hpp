@@ -36,8 +36,11 @@ typedef uint color;
 [[noreturn]] void critical(const char *what);          // ends the program as the terminal does
 bool choice(const char *name, bool otherwise = false); // an environment variable, read once
 extern int last_error_;
+
 inline int GetLastError() { return last_error_; }
+
 inline void ResetLastError() { last_error_ = 0; }
+
 inline bool fail_(int code) {
     last_error_ = code;
     return false;

@@ -51,4 +51,5 @@ struct Leaks {
     }
 };
 } // namespace
+
 __attribute__((init_priority(200))) static Leaks leaks;

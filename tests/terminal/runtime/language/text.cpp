@@ -1,90 +1,18 @@
-// Strings and their conversions; the end of a wrong program.
+// Strings, and numbers and times as strings.
 #include "mql5.hpp"
-#include <algorithm>
-#include <cerrno>
-#include <execinfo.h>
-#include <iconv.h>
 #include <ctime>
-#include <unistd.h>
-int last_error_ = 0;
-bool choice(const char *name, bool otherwise) {
-    const char *e = getenv(name);
-    return e ? atoi(e) != 0 : otherwise;
-}
-void critical(const char *what) {
-    void *at[8];
-    int n = backtrace(at, 8);
-    char cmd[512], self[256] = {0};
-    (void)!readlink("/proc/self/exe", self, 255);
-    fprintf(stderr, "CRITICAL %s\n", what);
-    printf("critical %s\n", what);
-    fflush(stdout);
-    int l = snprintf(cmd, sizeof cmd, "addr2line -Cfspi -e %s", self);
-    for (int i = 1; i < n && l < 480; i++)
-        l += snprintf(cmd + l, sizeof cmd - l, " %p", (void *)((char *)at[i] - 1));
-    snprintf(cmd + l, sizeof cmd - l, " >&2");
-    (void)!system(cmd);
-    _exit(99);
-}
-static const char *page_name(uint page) {
-    static std::string ansi = getenv("ACP") ? getenv("ACP") : "CP1252";
-    static char other[16];
-    if (page == CP_UTF8)
-        return "UTF-8";
-    if (page == CP_ACP || page == CP_OEMCP || page == 3)
-        return ansi.c_str();
-    snprintf(other, sizeof other, "CP%u", page);
-    return other;
-}
-static std::string convert(const char *to, const char *from, const char *in, size_t n,
-                           const char *bad) {
-    iconv_t c = iconv_open(to, from);
-    if (c == (iconv_t)-1)
-        return {};
-    std::string out;
-    char *p = (char *)in, buf[4096];
-    size_t left = n;
-    while (left) {
-        char *q = buf;
-        size_t room = sizeof buf;
-        size_t r = iconv(c, &p, &left, &q, &room);
-        out.append(buf, q - buf);
-        if (r == (size_t)-1 && errno != E2BIG) {
-            if (!left)
-                break;
-            size_t w = !strncmp(from, "UTF-16", 6) ? 2 : 1;
-            if (w > left)
-                break;
-            out += bad ? std::string(bad, !strncmp(to, "UTF-16", 6) ? 2 : 1) : "";
-            p += w;
-            left -= w;
-        }
-    }
-    iconv_close(c);
-    return out;
-}
-// Nearly every text is ASCII, which each code page but UTF-7 has at the same place.
-template <class C> static bool is_ascii(const std::basic_string<C> &s, uint page) {
-    return page != CP_UTF7 && std::ranges::all_of(s, [](C c) { return c >= 0 && c < 128; });
-}
-std::string bytes_(const std::u16string &s, uint page) {
-    if (is_ascii(s, page))
-        return std::string(s.begin(), s.end());
-    return convert(page_name(page), "UTF-16LE", (const char *)s.data(), s.size() * 2, "?");
-}
-std::u16string units_(const std::string &b, uint page) {
-    if (is_ascii(b, page))
-        return std::u16string(b.begin(), b.end());
-    std::string r = convert("UTF-16LE", page_name(page), b.data(), b.size(), "\xfd\xff");
-    return std::u16string((const char16_t *)r.data(), r.size() / 2);
-}
+
 string string::utf8(const std::string &b) { return string(units_(b, CP_UTF8)); }
+
 std::string string::utf8() const { return bytes_(s, CP_UTF8); }
+
 string operator""_s(const char *t, size_t n) { return string::utf8(std::string(t, n)); }
+
 string made_(std::u16string s) {
     static bool null = choice("EMPTY_IS_NULL");
     return s.empty() && null ? string() : string(std::move(s));
 }
+
 string text_(double x) {
     char b[64];
     snprintf(b, sizeof b, "%.16g", x);
@@ -92,9 +20,11 @@ string text_(double x) {
         strcat(b, ".0");
     return string::utf8(b);
 }
+
 string text_(long x, bool u) {
     return string::utf8(u ? std::to_string((unsigned long)x) : std::to_string(x));
 }
+
 std::string date_(long t, int f) {
     time_t c = t;
     tm m;
@@ -107,6 +37,7 @@ std::string date_(long t, int f) {
              &m);
     return b;
 }
+
 datetime StringToTime(const string &s) {
     tm m{};
     std::string t = s.utf8();
@@ -118,7 +49,9 @@ datetime StringToTime(const string &s) {
     m.tm_mon--;
     return (long)timegm(&m);
 }
+
 datetime _date(const char *t) { return StringToTime(string::utf8(t)); }
+
 bool StringSetCharacter(string &s, int i, ushort c) {
     int n = StringLen(s);
     if (i < 0 || i > n)
@@ -131,15 +64,18 @@ bool StringSetCharacter(string &s, int i, ushort c) {
     s.none = false;
     return true;
 }
+
 int StringFind(const string &s, const string &f, int from) {
     auto p = s.s.find(f.s, from);
     return p == s.s.npos ? -1 : (int)p;
 }
+
 string StringSubstr(const string &s, int from, int n) {
     if (from < 0 || from > StringLen(s))
         return fail_(5041), made_(u"");
     return made_(s.s.substr(from, n < 0 ? s.s.npos : n));
 }
+
 int StringSplit(const string &s, ushort by, Array<string> &out) {
     out.resize_(0, 0);
     if (StringLen(s) == 0)
@@ -158,6 +94,7 @@ int StringSplit(const string &s, ushort by, Array<string> &out) {
     put();
     return out.n;
 }
+
 int StringReplace(string &s, const string &f, const string &t) {
     int n = 0;
     size_t p = 0;
@@ -170,7 +107,9 @@ int StringReplace(string &s, const string &f, const string &t) {
     }
     return n;
 }
+
 static bool blank(char16_t c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
 int StringTrimLeft(string &s) {
     size_t n = 0;
     while (n < s.s.size() && blank(s.s[n]))
@@ -178,6 +117,7 @@ int StringTrimLeft(string &s) {
     s.s.erase(0, n);
     return (int)n;
 }
+
 int StringTrimRight(string &s) {
     size_t n = s.s.size();
     while (n && blank(s.s[n - 1]))
@@ -186,30 +126,37 @@ int StringTrimRight(string &s) {
     s.s.resize(n);
     return cut;
 }
+
 bool StringToLower(string &s) {
     for (auto &c : s.s)
         if (c < 128)
             c = tolower(c);
     return true;
 }
+
 bool StringToUpper(string &s) {
     for (auto &c : s.s)
         if (c < 128)
             c = toupper(c);
     return true;
 }
+
 int StringCompare(const string &a, const string &b, bool cased) {
     string x = a, y = b;
     if (!cased)
         StringToLower(x), StringToLower(y);
     return x.s < y.s ? -1 : x.s > y.s;
 }
+
 bool StringInit(string &s, int n, ushort c) {
     s = string(std::u16string(c ? n : 0, c));
     return true;
 }
+
 double StringToDouble(const string &s) { return strtod(s.utf8().c_str(), nullptr); }
+
 long StringToInteger(const string &s) { return strtol(s.utf8().c_str(), nullptr, 10); }
+
 string DoubleToString(double x, int d) {
     char b[400];
     if (d < 0)
@@ -218,13 +165,16 @@ string DoubleToString(double x, int d) {
         snprintf(b, sizeof b, "%.*f", d > 16 ? 16 : d, x);
     return string::utf8(b);
 }
+
 string IntegerToString(long x, int w, ushort f) {
     string s = text_(x, false);
     while ((int)s.s.size() < w)
         s.s.insert(s.s.begin(), f);
     return s;
 }
+
 string TimeToString(datetime t, int f) { return string::utf8(date_(t.v, f)); }
+
 int StringToShortArray(const string &s, Array<ushort> &a, long st, long n) {
     long len = StringLen(s) + 1;
     if (n >= 0 && n < len)
@@ -239,76 +189,11 @@ int StringToShortArray(const string &s, Array<ushort> &a, long st, long n) {
         a.p[st + i] = i < StringLen(s) ? s.s[i] : 0;
     return (int)len;
 }
+
 string ShortArrayToString(const Array<ushort> &a, long st, long n) {
     std::u16string r;
     long e = n < 0 ? a.n : std::min((long)a.n, st + n);
     for (long i = st; i < e && a.p[i]; i++)
         r.push_back(a.p[i]);
     return made_(r);
-}
-string format_(const string &f, std::vector<Arg> a) {
-    std::string in = f.utf8(), out;
-    size_t k = 0;
-    for (size_t i = 0; i < in.size(); i++) {
-        if (in[i] != '%') {
-            out += in[i];
-            continue;
-        }
-        if (i + 1 < in.size() && in[i + 1] == '%') {
-            out += '%';
-            i++;
-            continue;
-        }
-        std::string spec = "%";
-        bool wide = false;
-        i++;
-        while (i < in.size() && strchr("-+ #0123456789.*", in[i])) {
-            if (in[i] == '*' && k < a.size())
-                spec += std::to_string(a[k++].i);
-            else
-                spec += in[i];
-            i++;
-        }
-        while (i < in.size() && (strchr("hlLw", in[i]) || in.compare(i, 3, "I64") == 0)) {
-            if (in[i] == 'I') {
-                wide = true;
-                i += 3;
-            } else {
-                wide |= in[i] == 'l';
-                i++;
-            }
-        }
-        if (i >= in.size())
-            break;
-        char c = in[i], buf[512];
-        if (k >= a.size()) {
-            out += "(missed)";
-            continue;
-        }
-        Arg &x = a[k++];
-        if (c == 's') {
-            std::string t = x.kind == 2 ? x.s.utf8() : "(non-string passed)";
-            snprintf(buf, sizeof buf, (spec + "s").c_str(), t.c_str());
-            if (spec == "%") {
-                out += t;
-                continue;
-            }
-        } else if (strchr("diuxXoc", c))
-            snprintf(buf, sizeof buf, (spec + (wide ? "l" : "") + c).c_str(),
-                     wide ? x.i : (long)(int)x.i);
-        else
-            snprintf(buf, sizeof buf, (spec + c).c_str(), x.d);
-        out += buf;
-    }
-    return string::utf8(out);
-}
-double NormalizeDouble(double x, int d) {
-    double m = pow(10, d);
-    return round(x * m) / m;
-}
-static uint rand_ = 1;
-void MathSrand(int s) { rand_ = s; }
-int MathRand() {
-    rand_ = rand_ * 214013u + 2531011u;
-    return (rand_ >> 16) & 0x7fff;
 }

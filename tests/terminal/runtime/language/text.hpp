@@ -1,15 +1,18 @@
 // Text.
 #ifndef TEXT_HPP
 #define TEXT_HPP
+
 inline int StringLen(const string &s) {
     size_t z = s.s.find(u'\0');
     return (int)(z == s.s.npos ? s.s.size() : z);
 }
+
 inline ushort StringGetCharacter(const string &s, int i) {
     if (i < 0 || i >= StringLen(s))
         return fail_(5041), 0;
     return s.s[i];
 }
+
 bool StringSetCharacter(string &s, int i, ushort c);
 int StringFind(const string &s, const string &f, int from = 0);
 string StringSubstr(const string &s, int from, int n = -1);
@@ -21,13 +24,17 @@ bool StringToLower(string &s);
 bool StringToUpper(string &s);
 int StringCompare(const string &a, const string &b, bool cased = true);
 bool StringInit(string &s, int n = 0, ushort c = 0);
+
 inline bool StringAdd(string &s, const string &t) {
     s.s += t.s;
     s.none = false;
     return true;
 }
+
 inline string ShortToString(ushort c) { return string(std::u16string(1, c)); }
+
 inline string CharToString(uchar c) { return string(units_(std::string(1, (char)c), CP_ACP)); }
+
 double StringToDouble(const string &s);
 long StringToInteger(const string &s);
 datetime StringToTime(const string &s);
@@ -37,6 +44,7 @@ string TimeToString(datetime t, int flags = 5);
 #define TIME_DATE 1
 #define TIME_MINUTES 4
 #define TIME_SECONDS 2
+
 template <class C>
 int StringToCharArray(const string &s, Array<C> &a, long start = 0, long count = -1,
                       uint page = CP_ACP) {
@@ -54,7 +62,9 @@ int StringToCharArray(const string &s, Array<C> &a, long start = 0, long count =
         a.p[start + i] = (C)(i < (long)b.size() ? b[i] : 0);
     return (int)n;
 }
+
 string made_(std::u16string s); // "" or NULL when nothing came out, as $EMPTY_IS_NULL says
+
 template <class C>
 string CharArrayToString(const Array<C> &a, long start = 0, long count = -1, uint page = CP_ACP) {
     std::string b;
@@ -63,8 +73,10 @@ string CharArrayToString(const Array<C> &a, long start = 0, long count = -1, uin
         b.push_back((char)a.p[i]);
     return made_(units_(b, page));
 }
+
 int StringToShortArray(const string &s, Array<ushort> &a, long start = 0, long count = -1);
 string ShortArrayToString(const Array<ushort> &a, long start = 0, long count = -1);
+
 // formats: %s takes strings, the integers are 64-bit only with %I64d, as in the terminal
 struct Arg {
     int kind;
@@ -72,8 +84,11 @@ struct Arg {
     double d;
     string s;
 };
+
 inline Arg arg_(const string &x) { return {2, 0, 0, x}; }
+
 inline Arg arg_(datetime x) { return {0, x.v, 0, {}}; }
+
 template <class T, class = std::enable_if_t<std::is_arithmetic_v<T> || std::is_enum_v<T>>>
 Arg arg_(T x) {
     if constexpr (std::is_floating_point_v<T>)
@@ -81,32 +96,40 @@ Arg arg_(T x) {
     else
         return {0, (long)x, (double)(long)x, {}};
 }
+
 string format_(const string &f, std::vector<Arg> a);
+
 template <class... A> string StringFormat(const string &f, const A &...a) {
     return format_(f, {arg_(a)...});
 }
+
 template <class... A> int StringConcatenate(string &s, const A &...a) {
     s = string(u"");
     ((s += a), ...);
     return StringLen(s);
 }
+
 void log_(const char *kind, const string &line);
 void comment_(const string &text);
+
 template <class... A> void Print(const A &...a) {
     string s(u"");
     ((s += a), ...);
     log_("print", s);
 }
+
 template <class... A> void Alert(const A &...a) {
     string s(u"");
     ((s += a), ...);
     log_("alert", s);
 }
+
 template <class... A> void Comment(const A &...a) {
     string s(u"");
     ((s += a), ...);
     comment_(s);
 }
+
 template <class... A> void PrintFormat(const string &f, const A &...a) {
     log_("print", format_(f, {arg_(a)...}));
 }

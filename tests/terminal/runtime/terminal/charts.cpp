@@ -9,6 +9,7 @@ struct Object {
     std::map<int, std::string> strings;
 };
 } // namespace
+
 static std::map<std::string, Object> objects;
 
 static Object *object(const string &name) {
@@ -89,7 +90,9 @@ string ObjectGetString(long, const string &name, ENUM_OBJECT_PROPERTY_STRING p) 
 }
 
 void ChartRedraw(long) {}
+
 long ChartID() { return 1; }
+
 string ChartSymbol(long) { return Symbol(); }
 
 bool EventChartCustom(long, ushort, long, double, const string &s) {
@@ -108,6 +111,7 @@ bool SendMail(const string &subject, const string &) {
 }
 
 bool PlaySound(const string &) { return true; }
+
 int MessageBox(const string &, const string &, int) { return 1; }
 
 std::string imitation::objects_json() {

@@ -45,10 +45,15 @@ ulong GetTickCount64() {
 }
 
 datetime TimeGMT() { return utc_ms() / 1000; }
+
 datetime TimeLocal() { return TimeGMT(); }
+
 datetime TimeTradeServer() { return utc_ms() / 1000 + BROKER_OFFSET; }
+
 datetime TimeCurrent() { return server_time_ms() / 1000; }
+
 int TimeGMTOffset() { return 0; }
+
 int TimeDaylightSavings() { return 0; }
 
 bool TimeToStruct(datetime t, MqlDateTime &s) {

@@ -21,11 +21,14 @@ struct Words {
         in >> text;
         return text;
     }
+
     double number(double otherwise = 0) {
         double x;
         return in >> x ? x : otherwise;
     }
+
     ulong ticket() { return strtoul(word().c_str() + 1, nullptr, 10); } // #123
+
     std::string rest() {
         std::string text;
         std::getline(in >> std::ws, text);
@@ -229,6 +232,7 @@ template <class T> std::function<void(Words &)> into(T Broker::*field) {
 }
 
 typedef std::map<std::string, std::function<void(Words &)>> Table;
+
 const Table &commands() {
     static const Table all = {
         {"set", set},
@@ -310,6 +314,7 @@ struct Json {
             out << +value;
         return *this;
     }
+
     std::string text() const { return "{" + out.str() + "}"; }
 };
 
@@ -339,6 +344,7 @@ void describe(Json &json, const Deal &d) {
     json("type", d.type)("entry", d.entry)("reason", d.reason)("lots", d.volume);
     json("price", d.price)("profit", d.profit)("magic", d.magic)("comment", quoted(d.comment));
 }
+
 const auto described = [](Json &json, const auto &record) { describe(json, record); };
 } // namespace
 

@@ -1,9 +1,11 @@
 // Inputs: read from the environment; a change of the inputs keeps the other global variables.
 #ifndef INPUTS_HPP
 #define INPUTS_HPP
+
 struct Reinput {
     explicit Reinput(std::function<void()> f);
 };
+
 template <class T, class V> T input_(const char *name, V otherwise) {
     const char *e = getenv(name);
     if (!e)

@@ -116,6 +116,7 @@ void Terminal::run() {
 Reinput::Reinput(std::function<void()> f) { imitation::readers().push_back(f); }
 
 static void zero_divide(int) { critical("zero divide"); }
+
 static void bad_access(int) { critical("access violation: a reference to memory that moved"); }
 
 int main() {

@@ -16,9 +16,13 @@ bool EventSetMillisecondTimer(int ms) {
 }
 
 bool EventSetTimer(int s) { return EventSetMillisecondTimer(s * 1000); }
+
 void EventKillTimer() { terminal.timer.period = 0; }
+
 bool IsStopped() { return terminal.stopped; }
+
 void ExpertRemove() { terminal.removed = true; }
+
 int UninitializeReason() { return terminal.reason; }
 
 bool TerminalClose(int) {

@@ -3,17 +3,21 @@
 #define PROGRAM_HPP
 ulong GetTickCount64();
 ulong GetMicrosecondCount();
+
 inline uint GetTickCount() { return (uint)GetTickCount64(); }
+
 datetime TimeGMT();
 datetime TimeCurrent();
 datetime TimeLocal();
 int TimeGMTOffset();
 int TimeDaylightSavings();
 datetime TimeTradeServer();
+
 struct MqlDateTime {
     ITSELF(MqlDateTime)
     int year, mon, day, hour, min, sec, day_of_week, day_of_year;
 };
+
 bool TimeToStruct(datetime t, MqlDateTime &s);
 datetime StructToTime(const MqlDateTime &s);
 void Sleep(int ms);
@@ -23,12 +27,14 @@ bool TerminalClose(int code);
 bool EventSetTimer(int s);
 bool EventSetMillisecondTimer(int ms);
 void EventKillTimer();
+
 enum ENUM_INIT_RETCODE {
     INIT_SUCCEEDED,
     INIT_FAILED,
     INIT_PARAMETERS_INCORRECT,
     INIT_AGENT_NOT_SUITABLE
 };
+
 enum ENUM_MQL_INFO_INTEGER {
     MQL_TESTER,
     MQL_TRADE_ALLOWED,
@@ -42,7 +48,9 @@ enum ENUM_MQL_INFO_INTEGER {
     MQL_MEMORY_USED,
     MQL_MEMORY_LIMIT
 };
+
 enum ENUM_MQL_INFO_STRING { MQL_PROGRAM_NAME, MQL_PROGRAM_PATH };
+
 enum ENUM_TERMINAL_INFO_INTEGER {
     TERMINAL_CONNECTED,
     TERMINAL_TRADE_ALLOWED,
@@ -59,6 +67,7 @@ enum ENUM_TERMINAL_INFO_INTEGER {
     TERMINAL_X64,
     TERMINAL_VPS
 };
+
 enum ENUM_TERMINAL_INFO_STRING {
     TERMINAL_PATH,
     TERMINAL_DATA_PATH,
@@ -67,6 +76,7 @@ enum ENUM_TERMINAL_INFO_STRING {
     TERMINAL_COMPANY,
     TERMINAL_LANGUAGE
 };
+
 #define REASON_PROGRAM 0
 #define REASON_REMOVE 1
 #define REASON_RECOMPILE 2
@@ -77,6 +87,7 @@ enum ENUM_TERMINAL_INFO_STRING {
 #define REASON_TEMPLATE 7
 #define REASON_INITFAILED 8
 #define REASON_CLOSE 9
+
 enum ENUM_TIMEFRAMES {
     PERIOD_CURRENT = 0,
     PERIOD_M1 = 1,
@@ -89,6 +100,7 @@ enum ENUM_TIMEFRAMES {
     PERIOD_W1 = 32769,
     PERIOD_MN1 = 49153
 };
+
 long MQLInfoInteger(ENUM_MQL_INFO_INTEGER what);
 string MQLInfoString(ENUM_MQL_INFO_STRING what);
 long TerminalInfoInteger(ENUM_TERMINAL_INFO_INTEGER what);

@@ -24,6 +24,7 @@ struct Timer {
 
     void run();
 };
+
 struct Terminal {
     Timer timer;
     bool stopped = false, removed = false;
@@ -41,6 +42,7 @@ private:
     std::string m_line;
     bool m_silent = false; // standard input has ended
 };
+
 extern Terminal terminal;
 void obey(const std::string &command);
 std::string quoted(const std::string &text);

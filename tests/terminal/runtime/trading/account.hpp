@@ -3,7 +3,7 @@
 #ifndef ACCOUNT_HPP
 #define ACCOUNT_HPP
 #include "mql5.hpp"
-#include "terminal/shared_file.hpp"
+#include "storage/shared_file.hpp"
 #include <memory>
 
 // A program may have a class of any of these names.
@@ -18,6 +18,7 @@ struct Position {
     std::string comment;
 
     double lots() const { return type ? -volume : volume; }
+
     template <class F> void each(F &&f) {
         f(ticket), f(id), f(symbol), f(type), f(volume), f(price), f(sl), f(tp);
         f(magic), f(opened), f(updated), f(reason), f(comment);
@@ -34,6 +35,7 @@ struct Order {
     std::string comment;
 
     bool pending() const { return type >= ORDER_TYPE_BUY_LIMIT; }
+
     template <class F> void each(F &&f) {
         f(ticket), f(symbol), f(type), f(state), f(filling), f(time_type), f(reason);
         f(initial), f(volume), f(price), f(limit), f(sl), f(tp);
@@ -99,6 +101,7 @@ private:
     std::unique_ptr<FileLock> m_lock;
 
     std::string history_path() const { return m_path + ".history"; }
+
     void read_state();
     void read_history();
     void append(const std::string &line);

@@ -19,6 +19,7 @@ struct Instrument {
     std::deque<MqlTick> ticks;
 
     double price(int type) const { return type ? bid : ask; } // at which an order fills
+
     double money(double distance, double lots) const { return distance * lots * contract * rate; }
 };
 
@@ -112,5 +113,6 @@ void say(const std::string &line); // a line for the test
 double rounded(double lots);
 bool answer(MqlTradeResult &r, int code, double volume = 0, double price = 0, ulong order = 0);
 } // namespace imitation
+
 using imitation::broker;
 #endif

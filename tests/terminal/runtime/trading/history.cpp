@@ -56,8 +56,11 @@ template <class T> static ulong ticket_at(const std::vector<T> &all, int i) {
 }
 
 int HistoryDealsTotal() { return (int)deals.size(); }
+
 int HistoryOrdersTotal() { return (int)orders.size(); }
+
 ulong HistoryDealGetTicket(int i) { return ticket_at(deals, i); }
+
 ulong HistoryOrderGetTicket(int i) { return ticket_at(orders, i); }
 
 static long deal_property(const Deal &d, ENUM_DEAL_PROPERTY_INTEGER p) {
@@ -105,18 +108,23 @@ template <class E, class T> static bool order_get(ulong ticket, E p, T &value) {
 bool HistoryDealGetInteger(ulong t, ENUM_DEAL_PROPERTY_INTEGER p, long &v) {
     return deal_get(t, p, v);
 }
+
 bool HistoryDealGetDouble(ulong t, ENUM_DEAL_PROPERTY_DOUBLE p, double &v) {
     return deal_get(t, p, v);
 }
+
 bool HistoryDealGetString(ulong t, ENUM_DEAL_PROPERTY_STRING p, string &v) {
     return deal_get(t, p, v);
 }
+
 bool HistoryOrderGetInteger(ulong t, ENUM_ORDER_PROPERTY_INTEGER p, long &v) {
     return order_get(t, p, v);
 }
+
 bool HistoryOrderGetDouble(ulong t, ENUM_ORDER_PROPERTY_DOUBLE p, double &v) {
     return order_get(t, p, v);
 }
+
 bool HistoryOrderGetString(ulong t, ENUM_ORDER_PROPERTY_STRING p, string &v) {
     return order_get(t, p, v);
 }

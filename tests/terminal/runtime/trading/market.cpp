@@ -223,8 +223,11 @@ bool OrderCalcProfit(ENUM_ORDER_TYPE type, const string &name, double lots, doub
 
 // ---- the chart's symbol
 string Symbol() { return string::utf8(broker.chart); }
+
 double Point() { return broker.symbols[broker.chart].point; }
+
 int Digits() { return broker.symbols[broker.chart].digits; }
+
 ENUM_TIMEFRAMES Period() { return PERIOD_H1; }
 
 // `function` ends in "VALUE = NAME]", or in "VALUE = (TYPE)9]" when no name has that value.

@@ -173,5 +173,7 @@ template <class E, class T> static bool order_get(E p, T &value) {
 }
 
 bool OrderGetInteger(ENUM_ORDER_PROPERTY_INTEGER p, long &v) { return order_get(p, v); }
+
 bool OrderGetDouble(ENUM_ORDER_PROPERTY_DOUBLE p, double &v) { return order_get(p, v); }
+
 bool OrderGetString(ENUM_ORDER_PROPERTY_STRING p, string &v) { return order_get(p, v); }

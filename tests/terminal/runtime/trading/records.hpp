@@ -1,6 +1,7 @@
 // The structures of trading.
 #ifndef RECORDS_HPP
 #define RECORDS_HPP
+
 struct MqlTick {
     ITSELF(MqlTick)
     datetime time;
@@ -10,6 +11,7 @@ struct MqlTick {
     uint flags;
     double volume_real;
 };
+
 struct MqlTradeRequest {
     ITSELF(MqlTradeRequest)
     ENUM_TRADE_REQUEST_ACTIONS action;
@@ -24,6 +26,7 @@ struct MqlTradeRequest {
     string comment;
     ulong position, position_by;
 };
+
 struct MqlTradeResult {
     ITSELF(MqlTradeResult)
     uint retcode;
@@ -33,12 +36,14 @@ struct MqlTradeResult {
     uint request_id;
     int retcode_external;
 };
+
 struct MqlTradeCheckResult {
     ITSELF(MqlTradeCheckResult)
     uint retcode;
     double balance, equity, profit, margin, margin_free, margin_level;
     string comment;
 };
+
 struct MqlTradeTransaction {
     ITSELF(MqlTradeTransaction)
     ulong deal, order;

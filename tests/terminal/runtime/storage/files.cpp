@@ -17,8 +17,10 @@ struct File {
     int lock; // another descriptor of the file
 };
 } // namespace
+
 static std::map<int, File> files;
 static int next_file = 1;
+
 static std::string common_folder() {
     const char *named = getenv("COMMON");
     return named ? named : "Common/Files";
@@ -73,6 +75,7 @@ static FILE *file(int h) {
     }
     return i->second.f;
 }
+
 void FileClose(int h) {
     if (FILE *f = file(h)) {
         fclose(f);
@@ -80,10 +83,12 @@ void FileClose(int h) {
         files.erase(h);
     }
 }
+
 void FileFlush(int h) {
     if (FILE *f = file(h))
         fflush(f);
 }
+
 ulong FileSize(int h) {
     FILE *f = file(h);
     if (!f)
@@ -93,30 +98,38 @@ ulong FileSize(int h) {
     fstat(fileno(f), &s);
     return s.st_size;
 }
+
 ulong FileTell(int h) {
     FILE *f = file(h);
     return f ? ftell(f) : 0;
 }
+
 bool FileSeek(int h, long at, int w) {
     FILE *f = file(h);
     return f && !fseek(f, at, w);
 }
+
 bool FileIsEnding(int h) { return FileTell(h) >= FileSize(h); }
+
 size_t file_read_(int h, void *to, size_t n) {
     FILE *f = file(h);
     return f ? fread(to, 1, n, f) : 0;
 }
+
 size_t file_write_(int h, const void *from, size_t n) {
     FILE *f = file(h);
     return f ? fwrite(from, 1, n, f) : 0;
 }
+
 bool FileIsExist(const string &n, int c) {
     struct stat s;
     if (stat(path(n, c).c_str(), &s))
         return fail_(5019);
     return S_ISREG(s.st_mode) || fail_(5018);
 }
+
 bool FileDelete(const string &n, int c) { return !remove(path(n, c).c_str()) || fail_(5019); }
+
 bool FileMove(const string &a, int c, const string &b, int mode) {
     if (choice("MOVE_FAILS"))
         return fail_(5004);
@@ -127,6 +140,7 @@ bool FileMove(const string &a, int c, const string &b, int mode) {
         return fail_(5020);
     return !rename(path(a, c).c_str(), path(b, mode).c_str()) || fail_(5004);
 }
+
 uint FileWriteString(int h, const string &s, int n) {
     auto i = files.find(h);
     if (i == files.end())
@@ -136,6 +150,7 @@ uint FileWriteString(int h, const string &s, int n) {
                                                 : std::string((const char *)u.data(), u.size() * 2);
     return (uint)fwrite(b.data(), 1, b.size(), i->second.f);
 }
+
 string FileReadString(int h, int n) {
     auto i = files.find(h);
     if (i == files.end())

@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <netinet/tcp.h>
+
 namespace {
 struct Socket {
     int fd = -1;
@@ -31,8 +32,10 @@ struct Socket {
     uint send_ms = 0, receive_ms = 0;
 };
 } // namespace
+
 static std::map<int, Socket> sockets;
 static int next_socket = 1;
+
 static Socket *get(int s) {
     if (getenv("PROGRAM") && !strcmp(getenv("PROGRAM"), "indicator")) {
         fail_(4014);
@@ -45,21 +48,24 @@ static Socket *get(int s) {
     }
     return &i->second;
 }
-static void shut(Socket *k) {
-    if (k->ssl) {
-        SSL_free(k->ssl);
-        k->ssl = nullptr;
+
+static void shut(Socket *socket) {
+    if (socket->ssl) {
+        SSL_free(socket->ssl);
+        socket->ssl = nullptr;
     }
-    if (k->fd >= 0)
-        ::close(k->fd);
-    k->fd = -1;
-    k->connected = false;
+    if (socket->fd >= 0)
+        ::close(socket->fd);
+    socket->fd = -1;
+    socket->connected = false;
 }
-static int broke(Socket *k) {
-    shut(k);
+
+static int broke(Socket *socket) {
+    shut(socket);
     last_error_ = 5273;
     return -1;
 }
+
 static bool wait(int fd, int what, double until) {
     for (;;) {
         double left = until - now_ms();
@@ -71,7 +77,9 @@ static bool wait(int fd, int what, double until) {
             return false;
     }
 }
+
 static double within(uint ms) { return now_ms() + (ms ? real_ms(ms) : 1e9); }
+
 int SocketCreate(uint) {
     if (getenv("PROGRAM") && !strcmp(getenv("PROGRAM"), "indicator"))
         return fail_(4014), INVALID_HANDLE;
@@ -80,25 +88,28 @@ int SocketCreate(uint) {
     sockets[next_socket];
     return next_socket++;
 }
+
 bool SocketClose(int s) {
-    Socket *k = get(s);
-    if (!k)
+    Socket *socket = get(s);
+    if (!socket)
         return false;
-    if (k->ssl)
-        SSL_shutdown(k->ssl);
-    shut(k);
+    if (socket->ssl)
+        SSL_shutdown(socket->ssl);
+    shut(socket);
     sockets.erase(s);
     return true;
 }
+
 bool SocketTimeouts(int s, uint a, uint b) {
-    Socket *k = get(s);
-    if (!k)
+    Socket *socket = get(s);
+    if (!socket)
         return false;
-    k->send_ms = a;
-    k->receive_ms = b;
+    socket->send_ms = a;
+    socket->receive_ms = b;
     return true;
 }
-static bool handshake(Socket *k, const std::string &host) {
+
+static bool handshake(Socket *socket, const std::string &host) {
     static SSL_CTX *ctx = nullptr;
     if (!ctx) {
         ctx = SSL_CTX_new(TLS_client_method());
@@ -108,32 +119,33 @@ static bool handshake(Socket *k, const std::string &host) {
             SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
         }
     }
-    k->ssl = SSL_new(ctx);
-    SSL_set_fd(k->ssl, k->fd);
+    socket->ssl = SSL_new(ctx);
+    SSL_set_fd(socket->ssl, socket->fd);
     in_addr a;
     if (inet_pton(AF_INET, host.c_str(), &a) == 1)
-        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(k->ssl), host.c_str());
+        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(socket->ssl), host.c_str());
     else {
-        SSL_set_tlsext_host_name(k->ssl, host.c_str());
-        SSL_set1_host(k->ssl, host.c_str());
+        SSL_set_tlsext_host_name(socket->ssl, host.c_str());
+        SSL_set1_host(socket->ssl, host.c_str());
     }
-    double until = within(k->receive_ms);
+    double until = within(socket->receive_ms);
     for (;;) {
-        int r = SSL_connect(k->ssl);
+        int r = SSL_connect(socket->ssl);
         if (r == 1)
             return true;
-        int e = SSL_get_error(k->ssl, r);
+        int e = SSL_get_error(socket->ssl, r);
         if ((e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE) ||
-            !wait(k->fd, e == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, until)) {
+            !wait(socket->fd, e == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, until)) {
             ERR_clear_error();
-            shut(k);
+            shut(socket);
             return fail_(5274);
         }
     }
 }
+
 bool SocketConnect(int s, const string &host, uint port, uint ms) {
-    Socket *k = get(s);
-    if (!k)
+    Socket *socket = get(s);
+    if (!socket)
         return false;
     std::string h = host.utf8();
     if (const char *l = getenv("ALLOW")) {
@@ -145,86 +157,93 @@ bool SocketConnect(int s, const string &host, uint port, uint ms) {
     hint.ai_family = AF_INET;
     if (getaddrinfo(h.c_str(), std::to_string(port).c_str(), &hint, &found))
         return fail_(5272);
-    shut(k);
-    k->fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    shut(socket);
+    socket->fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     int one = 1;
-    setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    int r = ::connect(k->fd, found->ai_addr, found->ai_addrlen);
+    setsockopt(socket->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    int r = ::connect(socket->fd, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
     int e = r ? errno : 0;
     socklen_t l = sizeof e;
     if (r && errno == EINPROGRESS) {
-        if (wait(k->fd, POLLOUT, within(ms)))
-            getsockopt(k->fd, SOL_SOCKET, SO_ERROR, &e, &l);
+        if (wait(socket->fd, POLLOUT, within(ms)))
+            getsockopt(socket->fd, SOL_SOCKET, SO_ERROR, &e, &l);
         else
             e = ETIMEDOUT;
     }
     if (e) {
-        shut(k);
+        shut(socket);
         return fail_(5272);
     }
-    k->connected = true;
+    socket->connected = true;
     static uint self_tls = getenv("TLS_443") ? atoi(getenv("TLS_443")) : 443;
-    return port != self_tls || handshake(k, h) || fail_(5272);
+    return port != self_tls || handshake(socket, h) || fail_(5272);
 }
+
 bool SocketTlsHandshake(int s, const string &host) {
-    Socket *k = get(s);
-    if (!k)
+    Socket *socket = get(s);
+    if (!socket)
         return false;
-    return k->connected && !k->ssl ? handshake(k, host.utf8()) : fail_(5274);
+    return socket->connected && !socket->ssl ? handshake(socket, host.utf8()) : fail_(5274);
 }
+
 bool SocketIsConnected(int s) {
-    Socket *k = get(s);
-    if (!k)
+    Socket *socket = get(s);
+    if (!socket)
         return false;
-    if (k->connected && !choice("CONNECTED_OPTIMISTIC")) {
+    if (socket->connected && !choice("CONNECTED_OPTIMISTIC")) {
         char c;
-        ssize_t n = ::recv(k->fd, &c, 1, MSG_PEEK);
+        ssize_t n = ::recv(socket->fd, &c, 1, MSG_PEEK);
         if (n == 0 || (n < 0 && errno != EAGAIN))
             return false;
     }
-    return k->connected;
+    return socket->connected;
 }
+
 uint SocketIsReadable(int s) {
-    Socket *k = get(s);
-    if (!k || !k->connected)
+    Socket *socket = get(s);
+    if (!socket || !socket->connected)
         return 0;
     int n = 0;
-    if (ioctl(k->fd, FIONREAD, &n) < 0) {
-        broke(k);
+    if (ioctl(socket->fd, FIONREAD, &n) < 0) {
+        broke(socket);
         return 0;
     }
     return n ? n : choice("READABLE_SPECULATIVE") ? 1 : 0;
 }
+
 bool SocketIsWritable(int s) {
-    Socket *k = get(s);
-    return k && k->connected && wait(k->fd, POLLOUT, now_ms());
+    Socket *socket = get(s);
+    return socket && socket->connected && wait(socket->fd, POLLOUT, now_ms());
 }
+
 static int taken(Array<uchar> &b, const uchar *from, int n) {
     if (b.n < n)
         b.resize_(n, 0);
     memcpy(b.p, from, std::min(n, b.n));
     return n;
 }
+
 int SocketRead(int s, Array<uchar> &b, uint n, uint ms) {
-    Socket *k = get(s);
-    if (!k)
+    Socket *socket = get(s);
+    if (!socket)
         return -1;
-    if (!k->connected)
+    if (!socket->connected)
         return fail_(5273), -1;
-    if (!wait(k->fd, POLLIN, now_ms() + real_ms(ms ? ms : 120000)))
+    if (!wait(socket->fd, POLLIN, now_ms() + real_ms(ms ? ms : 120000)))
         return fail_(5273), -1; // the connection stays
     std::vector<uchar> t(n);
-    ssize_t r = ::recv(k->fd, t.data(), n, 0);
+    ssize_t r = ::recv(socket->fd, t.data(), n, 0);
     if (r <= 0)
-        return broke(k);
+        return broke(socket);
     return taken(b, t.data(), (int)r);
 }
+
 int SocketSend(int s, const Array<uchar> &b, uint n) {
-    Socket *k = get(s);
-    if (!k)
+    Socket *socket = get(s);
+    if (!socket)
         return -1;
-    if (!k->connected)
+    if (!socket->connected)
         return fail_(5273), -1;
     if ((int)n > b.n)
         return fail_(4003), -1;
@@ -232,94 +251,99 @@ int SocketSend(int s, const Array<uchar> &b, uint n) {
     if (most && n > most)
         n = most;
     uint done = 0;
-    double until = within(k->send_ms);
+    double until = within(socket->send_ms);
     while (done < n) {
-        ssize_t r = ::send(k->fd, b.p + done, n - done, MSG_NOSIGNAL);
+        ssize_t r = ::send(socket->fd, b.p + done, n - done, MSG_NOSIGNAL);
         if (r > 0)
             done += r;
         else if (errno != EAGAIN)
-            return broke(k);
-        else if (!wait(k->fd, POLLOUT, until))
-            return done ? (int)done : broke(k);
+            return broke(socket);
+        else if (!wait(socket->fd, POLLOUT, until))
+            return done ? (int)done : broke(socket);
     }
     return (int)done;
 }
+
 // reads until n bytes, or (some) what is there; false = broken
-static bool tls(Socket *k, std::vector<uchar> &out, uint n, double until, bool some) {
+static bool tls(Socket *socket, std::vector<uchar> &out, uint n, double until, bool some) {
     while (out.size() < n) {
         uchar t[16384];
-        int r = SSL_read(k->ssl, t, (int)std::min<size_t>(sizeof t, n - out.size()));
+        int r = SSL_read(socket->ssl, t, (int)std::min<size_t>(sizeof t, n - out.size()));
         if (r > 0) {
             out.insert(out.end(), t, t + r);
             continue;
         }
-        int e = SSL_get_error(k->ssl, r);
+        int e = SSL_get_error(socket->ssl, r);
         ERR_clear_error();
         if (e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE) {
             if (out.empty())
                 return false;
-            k->connected = true;
+            socket->connected = true;
             return true;
         }
-        if (some || !wait(k->fd, e == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, until))
+        if (some || !wait(socket->fd, e == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, until))
             return true;
     }
     return true;
 }
+
 int SocketTlsRead(int s, Array<uchar> &b, uint n) {
-    Socket *k = get(s);
-    if (!k)
+    Socket *socket = get(s);
+    if (!socket)
         return -1;
-    if (!k->ssl)
+    if (!socket->ssl)
         return fail_(5273), -1;
     std::vector<uchar> t;
-    if (!tls(k, t, n, within(k->receive_ms), false))
-        return broke(k);
+    if (!tls(socket, t, n, within(socket->receive_ms), false))
+        return broke(socket);
     if (t.empty())
         return fail_(5273), -1;
     return taken(b, t.data(), (int)t.size());
 }
+
 int SocketTlsReadAvailable(int s, Array<uchar> &b, uint n) {
-    Socket *k = get(s);
-    if (!k)
+    Socket *socket = get(s);
+    if (!socket)
         return -1;
-    if (!k->ssl)
+    if (!socket->ssl)
         return fail_(5273), -1;
     std::vector<uchar> t;
-    if (!tls(k, t, n, 0, true))
-        return broke(k);
+    if (!tls(socket, t, n, 0, true))
+        return broke(socket);
     if (t.empty())
         return getenv("TLS_EMPTY") ? atoi(getenv("TLS_EMPTY")) : 0;
     return taken(b, t.data(), (int)t.size());
 }
+
 int SocketTlsSend(int s, const Array<uchar> &b, uint n) {
-    Socket *k = get(s);
-    if (!k)
+    Socket *socket = get(s);
+    if (!socket)
         return -1;
-    if (!k->ssl)
+    if (!socket->ssl)
         return fail_(5273), -1;
     if ((int)n > b.n)
         return fail_(4003), -1;
-    double until = within(k->send_ms);
+    double until = within(socket->send_ms);
     for (;;) {
-        int r = SSL_write(k->ssl, b.p, (int)n);
+        int r = SSL_write(socket->ssl, b.p, (int)n);
         if (r > 0)
             return r;
-        int e = SSL_get_error(k->ssl, r);
+        int e = SSL_get_error(socket->ssl, r);
         ERR_clear_error();
         if ((e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE) ||
-            !wait(k->fd, e == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, until))
-            return broke(k);
+            !wait(socket->fd, e == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, until))
+            return broke(socket);
     }
 }
+
 bool SocketTlsCertificate(int s, string &subject, string &issuer, string &serial, string &thumb,
                           datetime &until) {
-    Socket *k = get(s);
-    if (!k)
+    Socket *socket = get(s);
+    if (!socket)
         return false;
-    if (!k->ssl)
+    if (!socket->ssl)
         return fail_(5275);
-    X509 *x = SSL_get1_peer_certificate(k->ssl);
+    X509 *x = SSL_get1_peer_certificate(socket->ssl);
     if (!x)
         return fail_(5275);
     char b[512];

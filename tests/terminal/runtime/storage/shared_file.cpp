@@ -1,4 +1,4 @@
-#include "terminal/shared_file.hpp"
+#include "storage/shared_file.hpp"
 #include <fcntl.h>
 #include <fstream>
 #include <sstream>

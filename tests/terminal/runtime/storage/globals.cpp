@@ -1,7 +1,7 @@
 // Global variables of the terminal. The programs of one terminal are processes here, so the
 // variables stand in a file of the data folder; a lock makes each change one step.
 #include "mql5.hpp"
-#include "terminal/shared_file.hpp"
+#include "storage/shared_file.hpp"
 #include <csignal>
 #include <sstream>
 #include <unistd.h>
@@ -14,6 +14,7 @@ struct Variable {
     long used = 0;  // seconds, local time
     long maker = 0; // the process of a temporary variable; 0 = it is kept over restarts
 };
+
 typedef std::map<std::string, Variable> Variables;
 } // namespace
 

@@ -30,12 +30,14 @@ bool FileFindNext(long handle, string &found);
 void FileFindClose(long handle);
 size_t file_read_(int h, void *to, size_t size);
 size_t file_write_(int h, const void *from, size_t size);
+
 template <class T>
 uint FileWriteArray(int h, const Array<T> &a, long start = 0, long count = WHOLE_ARRAY) {
     if (count < 0 || count > a.n - start)
         count = a.n - start;
     return count <= 0 ? 0 : (uint)(file_write_(h, a.p + start, sizeof(T) * count) / sizeof(T));
 }
+
 template <class T>
 uint FileReadArray(int h, Array<T> &a, long start = 0, long count = WHOLE_ARRAY) {
     long left = (long)((FileSize(h) - FileTell(h)) / sizeof(T));
@@ -47,6 +49,7 @@ uint FileReadArray(int h, Array<T> &a, long start = 0, long count = WHOLE_ARRAY)
         a.resize_((int)(start + count), 0);
     return (uint)(file_read_(h, a.p + start, sizeof(T) * count) / sizeof(T));
 }
+
 enum ENUM_CRYPT_METHOD {
     CRYPT_BASE64,
     CRYPT_AES128,
@@ -57,6 +60,7 @@ enum ENUM_CRYPT_METHOD {
     CRYPT_HASH_SHA256,
     CRYPT_ARCH_ZIP
 };
+
 int CryptEncode(ENUM_CRYPT_METHOD m, const Array<uchar> &data, const Array<uchar> &key,
                 Array<uchar> &result);
 #endif
