@@ -456,22 +456,38 @@ def test_browsers_are_sent_long_messages_compressed_and_others_are_not(server):
 
 # Anything
 
-MESSAGES = st.sampled_from(
-    [
-        text(HELLO),
-        text(publish()),
-        text(publish("b", volume=1)),
-        text({"verb": "SUBSCRIBE", "channel": "main"}),
-        text({"verb": "SUBSCRIBE", "channel": "main", "symbols": []}),
-        text({"verb": "PUBLISH", "id": {}, "symbol": [], "volume": None}),
-        text({"verb": "ACK", "channel": "main", "seq": 1}),
-        text("{"),
-        frame(b"", PING),
-        frame(b"", PONG),
-        frame(b"{", fin=False),
-        close(1000),
-    ]
-) | st.binary(max_size=12)
+NAMES = (
+    "id symbol volume channel ticket type price sl tp magic comment time take symbols epoch after "
+    "h seq status reason t login password name client v period count trading balance mode"
+)
+VERBS = "HELLO PING PONG BYE SUBSCRIBE UNSUBSCRIBE PUBLISH ACK REPORT SPEC TICKS BARS SING"
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+VALUES = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(max_size=3), SCALARS)
+OBJECTS = st.builds(
+    lambda verb, fields: text({"verb": verb, **fields}),
+    st.sampled_from(VERBS.split()),
+    st.dictionaries(st.sampled_from(NAMES.split()) | st.text(max_size=5), VALUES, max_size=8),
+)
+MESSAGES = (
+    OBJECTS
+    | st.sampled_from(
+        [
+            text(HELLO),
+            text(publish()),
+            text(publish("b", volume=1)),
+            text({"verb": "SUBSCRIBE", "channel": "main"}),
+            text({"verb": "SUBSCRIBE", "channel": "main", "symbols": []}),
+            text({"verb": "PUBLISH", "id": {}, "symbol": [], "volume": None}),
+            text({"verb": "ACK", "channel": "main", "seq": 1}),
+            text("{"),
+            frame(b"", PING),
+            frame(b"", PONG),
+            frame(b"{", fin=False),
+            close(1000),
+        ]
+    )
+    | st.binary(max_size=12)
+)
 
 
 @pytest.fixture(scope="module")
