@@ -468,7 +468,7 @@ def notice(arguments: Namespace) -> None:
         WireError: the text is empty, or too long.
     """
     count = local.ask_daemon(arguments, "signals notice", text=arguments.text)
-    print(f"Sent to {count} sessions.", flush=True)
+    print(f"Sent to {count} session{'s' * (count != 1)}.", flush=True)
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from mtnet.net.time_slices import TimeSlicer
 from mtnet.services.ticks.bars import Bars, Series
 from mtnet.services.ticks.wire import Record
 
@@ -26,10 +27,15 @@ class BarFeed:
 
     Args:
         bars: built from the ticks; None = there are no bars.
+        turn: seconds for which the histories of all subscribers may keep the reactor at once.
+
+    Attributes:
+        slicer: lets those histories and other work have their turns.
     """
 
-    def __init__(self, bars: Bars | None, clock: IReactorTime) -> None:
+    def __init__(self, bars: Bars | None, clock: IReactorTime, turn: float) -> None:
         self._bars, self._clock = bars, clock
+        self.slicer = TimeSlicer(clock, turn)
         self._by_symbol: dict[bytes, dict[Subscriber, None]] = {}
         self._changed: set[bytes] = set()
         self._pulse: IDelayedCall | None = None

@@ -67,7 +67,7 @@ class Collector:
         self.max_symbols = settings.max_symbols
         self._writer = Writer(settings, reserve, store, tally, clock, in_thread)
         self.feed = Feed(self.last_tick)
-        self.bars = BarFeed(_bars(settings), clock)
+        self.bars = BarFeed(_bars(settings), clock, settings.turn)
         self._build = Recurring("The building of bars", self.bars.take)
         self.lost = 0
         self._syncs: list[Deferred[None]] = []

@@ -81,7 +81,7 @@ class TicksComponent:
             env.worker(),
         )
         self.collector.open()
-        self._verbs = TickVerbs(self.collector, env.clock)
+        self._verbs = TickVerbs(self.collector)
 
     def __conform__(self, interface: Any) -> Any:
         if interface is ISessionVerbs:

@@ -1,12 +1,12 @@
 """The bars of one session: history first, then what becomes of them, as fast as it reads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mtnet.errors import WireError
 from mtnet.net.output.queue import Encoder
@@ -61,13 +61,16 @@ class BarSender:
     and of the open one the newest state.
     """
 
-    def __init__(self, session: Session, feed: BarFeed, clock: IReactorTime) -> None:
-        self._session, self._feed, self._clock = session, feed, clock
+    log = Logger()
+
+    def __init__(self, session: Session, feed: BarFeed) -> None:
+        self._session, self._feed = session, feed
         self._requests: dict[Chart, int] = {}
         self._cursors: dict[Chart, Cursor] = {}
         self._history: tuple[Chart, Cursor, list[Bar]] | None = None
         self._due: dict[Chart, None] = {}
-        self._waiting: Deferred[None] | None = None
+        self._empty: Deferred[None] | None = None
+        self._working = False
 
     def __bool__(self) -> bool:
         return bool(self._charts())
@@ -101,8 +104,8 @@ class BarSender:
         """Send nothing more."""
         for chart in self._charts():
             self._drop(chart)
-        if self._waiting is not None:
-            self._waiting.cancel()
+        if self._empty is not None:
+            self._empty.cancel()
 
     def _charts(self) -> set[Chart]:
         history = () if self._history is None else (self._history[0],)
@@ -117,24 +120,29 @@ class BarSender:
         if not any(each.symbol == chart.symbol for each in self._charts()):
             self._feed.unsubscribe(self, chart.symbol)
 
-    # One step at a time, so that neither the session nor the others wait behind history
+    # Step by step, in turn with the other sessions: history of many would hold up signals
 
     def _work(self) -> None:
-        """Take the next step if the queue is empty, and go on in a later turn of the reactor."""
-        if self._waiting is not None or not self._has_work():
-            return
-        if self._session.queue.ready:
-            self._step()
-            if not self._has_work():
-                return
-            self._waiting = deferLater(self._clock, 0)
-        else:
-            self._waiting = self._session.queue.when_empty()
-        self._waiting.addCallbacks(self._go_on, lambda failure: failure.trap(CancelledError))
+        if not self._working:
+            self._working = True
+            self._feed.slicer.run(self._steps(), self._failed)
 
-    def _go_on(self, _: None) -> None:
-        self._waiting = None
-        self._work()
+    def _steps(self) -> Iterator["Deferred[None] | None"]:
+        """Take steps while the queue of the session is empty."""
+        while self._has_work():
+            if self._session.queue.ready:
+                self._step()
+                yield None
+            else:
+                self._empty = self._session.queue.when_empty()
+                yield self._empty
+                self._empty = None
+        self._working = False
+
+    def _failed(self, failure: Failure) -> None:
+        self._working = False
+        if not failure.check(CancelledError):  # it is closed
+            self.log.failure("Bars could not be sent.", failure)
 
     def _has_work(self) -> bool:
         return bool(self._history or self._requests or self._due)

@@ -5,7 +5,6 @@ from functools import lru_cache
 from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from mtnet.interfaces import ISessionHandler, ISessionVerbs
@@ -64,10 +63,10 @@ class SessionSubscriber(ConflatingSubscriber):
 class TickClient:
     """The verbs of ticks in one session."""
 
-    __slots__ = ("_bars", "_clock", "_collector", "_session", "_subscriber")
+    __slots__ = ("_bars", "_collector", "_session", "_subscriber")
 
-    def __init__(self, session: Session, collector: Collector, clock: IReactorTime) -> None:
-        self._session, self._collector, self._clock = session, collector, clock
+    def __init__(self, session: Session, collector: Collector) -> None:
+        self._session, self._collector = session, collector
         self._subscriber: SessionSubscriber | None = None
         self._bars: BarSender | None = None
 
@@ -116,7 +115,8 @@ class TickClient:
         """BARS: send the last bars of a symbol, and what becomes of them."""
         demand_readable(self._session.peer.rights, [encode_symbol(asked.symbol)])
         if self._bars is None:
-            self._bars = BarSender(self._session, self._collector.bars, self._clock)
+            self._session.limit_unsent(MAX_UNSENT)
+            self._bars = BarSender(self._session, self._collector.bars)
         self._bars.ask(asked)
         self._session.check_finished()
 
@@ -140,9 +140,9 @@ class TickVerbs:
         "BARS": Verb(wire.REQUESTS["BARS"], TickClient.bars),
     }
 
-    def __init__(self, collector: Collector, clock: IReactorTime) -> None:
-        self._collector, self._clock = collector, clock
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
 
     def attach(self, session: Session) -> TickClient:
         """Return the handler of the verbs in one session."""
-        return TickClient(session, self._collector, self._clock)
+        return TickClient(session, self._collector)

@@ -139,12 +139,13 @@ def test_ticks_without_a_time_say_so_and_begin_again_once_they_have_one(daemon):
 def test_a_new_request_for_a_chart_replaces_the_one_before(daemon):
     minutes(daemon, 0, 1, 2)
     terminal = ask(daemon, ("EURUSD", "M1", 1), ("EURUSD", "M1", 3))
-    first, head, *found = answers(terminal)
-    assert (first.count, head.count) == (1, 3)
+    head, *found = answers(terminal)
+    assert head.count == 3
     assert times(found) == [0, 1, 2], "nothing of the first request is sent any more"
     minutes(daemon, 3)
     settle(daemon)
     assert times(answers(terminal)) == [2, 3]
+    assert daemon.say(terminal, wire.bars("EURUSD", "M1", 2)).count(b"<<BAR|") == 2
 
 
 def test_a_count_of_0_ends_a_chart_and_no_other(daemon):
@@ -249,6 +250,19 @@ def test_symbols_of_last_prices_are_a_setting(build):
     terminal = ask(daemon, ("UK 100", "M1", 1), ("EURUSD", "M1", 1))
     found = [each for each in answers(terminal) if isinstance(each, Bar)]
     assert [(each.symbol, each.close) for each in found] == [("UK 100", "3"), ("EURUSD", "1")]
+
+
+def test_a_defect_in_a_bar_ends_neither_the_session_nor_its_ticks(daemon, monkeypatch, log):
+    minutes(daemon, 0)
+    monkeypatch.setattr(bar_sender, "encoded_bar", None)
+    terminal = ask(daemon, ("EURUSD", "M1", 10))
+    assert [event for event in log if "log_failure" in event]
+    terminal.send(wire.ticks(["EURUSD"]))
+    assert answers(terminal)[-1].bid == "1.00000"
+    monkeypatch.undo()
+    minutes(daemon, 1)
+    settle(daemon)
+    assert answers(terminal)[-1].current, "it goes on with the next tick"
 
 
 # Sessions that lag

@@ -216,7 +216,8 @@ def test_ticks_do_not_pile_up_in_the_kernel_before_signals(daemon, monkeypatch):
     daemon.session(subscribe())
     assert limits == [], "signals alone may fill what the kernel has"
     daemon.session(wire.ticks("*"), wire.ticks(["EURUSD"]))
-    assert limits == [MAX_UNSENT]
+    daemon.session(wire.bars("EURUSD", "M1"), wire.bars("EURUSD", "H1"))
+    assert limits == [MAX_UNSENT, MAX_UNSENT]
 
 
 def test_a_session_that_caught_up_gets_every_tick_again(daemon):
