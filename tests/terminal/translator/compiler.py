@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ FLAGS = (
     "-Wno-multichar",
     "-Wno-stringop-overflow",
 )
+KEPT = 30 * 86_400
+"""Seconds until a compiled file is removed; each change of a source leaves one behind."""
 LIBRARIES = ("-lssl", "-lcrypto")
 
 
@@ -116,6 +119,12 @@ class Compiler:
             partial = path.with_name(f"{path.stem}.partial{path.suffix}")
             yield partial, True
             partial.rename(path)
+            self.remove_old()
+
+    def remove_old(self) -> None:
+        for each in self.folder.iterdir():
+            if each.is_file() and each.stat().st_mtime < time.time() - KEPT:
+                each.unlink(missing_ok=True)
 
 
 def digest(*parts: bytes) -> str:
