@@ -335,7 +335,27 @@ async def test_a_fenced_publisher_fails_what_waits_and_what_comes(caplog):
             for _ in range(2):
                 with pytest.raises(ClientError, match="Another publisher holds main"):
                     await publisher.publish("A", "1")
+            await asyncio.sleep(0.1)
+            assert len(local.sessions) == 1, "it does not come back"
+            assert local.heard.endswith(b"<<BYE>>\r\n")
     assert "this one has stopped" in caplog.text
+
+
+@asynchronous
+async def test_a_publisher_whose_login_is_refused_fails_and_does_not_come_back(caplog):
+    class Guarded:
+        def takes(self, session, request):
+            session.say(messages.error("login", "This login is not known."))
+
+    async with (
+        serving(Guarded()) as local,
+        aio.Publisher(local.address, login=Login("joe", "canary")) as publisher,
+    ):
+        with pytest.raises(ClientError, match="not known"):
+            await publisher.publish("A", "1")
+        await asyncio.sleep(0.1)
+        assert len(local.sessions) == 1
+    assert "not known" in caplog.text
 
 
 @asynchronous

@@ -6,8 +6,8 @@ from typing import Any
 from mtnet.client.core import events
 
 log = logging.getLogger("mtnet.client")
-QUIET = (events.Synced, events.Provider, events.Connected, events.State)
-"""Events that need no attention; the others are warnings."""
+QUIET = (events.Synced, events.Provider, events.Connected, events.Fenced)
+"""Events that need no attention, or follow upon one that gets it; the others are warnings."""
 
 
 def log_event(event: Any) -> None:

@@ -9,7 +9,7 @@ from mtnet.callbacks import noop
 from mtnet.client.aio.logs import log_event
 from mtnet.client.aio.runner import Runner
 from mtnet.client.core.address import read_address
-from mtnet.client.core.events import Failed, PublisherEvent, Stored
+from mtnet.client.core.events import Failed, PublisherEvent, Stopped, Stored
 from mtnet.client.core.login import Login
 from mtnet.client.core.numbers import Number
 from mtnet.client.core.publisher import PublisherCore
@@ -66,6 +66,7 @@ class Publisher:
         self._core = PublisherCore(session, channel, take, reconciler)
         self._answers: dict[str, asyncio.Future[int]] = {}
         self._runner: Runner[PublisherEvent] | None = None
+        self._stopping: asyncio.Future[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -152,6 +153,9 @@ class Publisher:
         elif isinstance(event, Failed):
             self._answer(event.id, lambda answer: answer.set_exception(event.error))
         else:
+            if isinstance(event, Stopped) and self._runner is not None:
+                # Somebody else holds the channel, or the login is refused: it does not come back.
+                self._stopping = asyncio.ensure_future(self._runner.stop())
             self._on_event(event)
 
     def _answer(self, identity: str, fire: Callable[["asyncio.Future[int]"], object]) -> None:
