@@ -1,5 +1,5 @@
 """
-The JSON form of the session dialect: one object is one message (`docs/protocols.md`, Roads).
+The JSON form of the session dialect: one object is one message (`docs/protocols.md`, WebSocket).
 
 Pure: the bytes of one message in, a `Message` out; frames of ours in, messages out. Verbs, keys
 and values are those of the frames, without %XX: the verbs of every service work in both forms.

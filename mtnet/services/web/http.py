@@ -245,7 +245,7 @@ class ApiRequest(Request):
         if absolute is not None:
             self.authority = absolute[1].decode("latin-1")
             path = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
-        if self.requestHeaders.hasHeader(b"Upgrade"):
+        if any("websocket" in each.lower() for each in _texts(self, b"Upgrade")):
             self.channel.expect_upgrade()
         super().requestReceived(command, path, version)
 

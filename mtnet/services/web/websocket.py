@@ -207,7 +207,7 @@ class WebSocketConnection(Protocol):
 
 
 class JsonConnection(WebSocketConnection):
-    """The connection of a session: a message is one JSON object (`docs/protocols.md`, Roads)."""
+    """The connection of a session: one JSON object a message (`docs/protocols.md`, WebSocket)."""
 
     _deadline: IDelayedCall | None = None
     _session: Session

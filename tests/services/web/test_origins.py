@@ -177,6 +177,14 @@ def test_what_is_no_handshake_is_refused_with_a_sentence(serve, more, status):
         assert client.answer.headers["upgrade"] == "websocket"
 
 
+def test_a_request_that_offers_another_upgrade_is_answered_and_goes_on(serve):
+    terminal = serve().dial()
+    for _ in range(2):
+        terminal.send(b"GET /version HTTP/1.1\r\nHost: localhost\r\nUpgrade: h2c\r\n\r\n")
+        assert Answer(terminal.received()).status == 200
+    assert not terminal.closed
+
+
 def test_head_is_no_upgrade(serve):
     data = b"HEAD /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\n"
     assert Answer(serve().ask(data)).status == 400
