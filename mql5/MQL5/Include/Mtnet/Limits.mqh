@@ -105,8 +105,7 @@ uint CMtnetRetcode::Longest(const uint code)
          return(30000);
       case TRADE_RETCODE_MARKET_CLOSED:
       case TRADE_RETCODE_TRADE_DISABLED:
-         // After one early repetition so many fill the hour.
-         return(MTNET_HOUR/(MTNET_HOUR_REFUSALS-1));
+         return(20*MTNET_MINUTE);
      }
    return(10*MTNET_MINUTE);
   }
@@ -148,7 +147,7 @@ void MtnetWait::Refused(const uint code)
    bool market=CMtnetRetcode::IsClosed(code);
    uint longest=CMtnetRetcode::Longest(code);
    delay=(delay==0 ? CMtnetRetcode::First(code) :
-          market ? longest : (uint)MathMin((ulong)2*delay,(ulong)longest));
+          (uint)MathMin((ulong)(market ? 4 : 2)*delay,(ulong)longest));
    delay=(uint)MathMax(delay,CMtnetRetcode::First(code));
    next=now+delay;
    if(!market)
