@@ -51,7 +51,6 @@ private:
    long              m_seq;          // of the channel
    string            m_epoch;        // of the journal, "" = unknown
    string            m_own_epoch;    // to which this account has published
-   bool              m_created;      // the channel begins with this account
    bool              m_fenced;       // another publisher holds it: a person decides
    bool              m_took;         // InpTakeOver has had its effect
    long              m_run;
@@ -106,7 +105,6 @@ CMtnetProvider::CMtnetProvider(void)
    m_seq=0;
    m_epoch="";
    m_own_epoch="";
-   m_created=false;
    m_fenced=false;
    m_took=false;
    m_run=0;
@@ -171,7 +169,6 @@ void CMtnetProvider::Load(void)
   {
    CMtnetFrame row;
    m_own_epoch="";
-   m_created=false;
    m_fenced=false;
    m_took=false;
    m_run=0;
@@ -198,7 +195,6 @@ void CMtnetProvider::ReadState(const CMtnetFrame &row)
    else if(row.Verb()=="JOURNAL")
      {
       m_own_epoch=row.Text("epoch");
-      m_created=(row.Text("created")=="1");
       m_fenced=(row.Text("fenced")=="1");
       m_took=(row.Text("took")=="1");
      }
@@ -209,7 +205,6 @@ void CMtnetProvider::Save(void)
    m_state.Clear();
    m_state.Add("RUN"+CMtnetText::Field("number",IntegerToString(m_run)));
    m_state.Add("JOURNAL"+CMtnetText::Field("epoch",m_own_epoch)
-               +CMtnetText::Field("created",m_created ? "1" : "0")
                +CMtnetText::Field("fenced",m_fenced ? "1" : "0")
                +CMtnetText::Field("took",m_took ? "1" : "0"));
    m_holdings.Save(m_state);
@@ -367,8 +362,6 @@ void CMtnetProvider::TakeSynced(const CMtnetFrame &frame)
    if(m_epoch!="" && m_own_epoch==m_epoch && m_subscription.IsGranted())
       Own(frame.Text("epoch"));
    m_epoch=frame.Text("epoch");
-   if(m_created)
-      Own(m_epoch);
    m_subscription.Granted();
    m_session.Proven();
   }
@@ -376,8 +369,7 @@ void CMtnetProvider::TakeSynced(const CMtnetFrame &frame)
 //--- this account has published, or may publish, to that journal
 void CMtnetProvider::Own(const string epoch)
   {
-   m_dirty=(m_dirty || m_created || m_own_epoch!=epoch);
-   m_created=false;
+   m_dirty=(m_dirty || m_own_epoch!=epoch);
    m_own_epoch=epoch;
   }
 
@@ -421,10 +413,11 @@ void CMtnetProvider::Fence(const string text)
 //| From the account to the channel                                  |
 //+------------------------------------------------------------------+
 
-//--- A channel that never had a publisher is unknown: the first PUBLISH makes it.
+//--- A channel that never had a publisher is unknown: the first PUBLISH makes it. A snapshot that
+//--- is still coming tells too little.
 bool CMtnetProvider::KnowsChannel(void) const
   {
-   return(m_session.IsWelcome()
+   return(m_session.IsWelcome() && m_count<0
           && (m_subscription.IsGranted() || m_subscription.IsUnknown()));
   }
 
@@ -459,11 +452,6 @@ bool CMtnetProvider::IsQuiet(void) const
 //--- wrong channel, it would close the positions of all followers.
 bool CMtnetProvider::IsOurs(void)
   {
-   if(m_subscription.IsUnknown() && !m_created && m_own_epoch=="")
-     {
-      m_created=true;
-      m_dirty=true;
-     }
    bool ours=(m_subscription.IsUnknown() || m_epoch==m_own_epoch
               || m_epoch==m_options.accept_epoch || (m_options.take && !m_took)
               || Foreign()==0);
