@@ -209,6 +209,17 @@ async def test_a_server_that_is_not_there_is_named_once_and_tried_again(caplog):
 
 
 @asynchronous
+async def test_a_follower_that_stays_blind_says_so_once(caplog):
+    class Closed:
+        def takes(self, session, request):
+            session.transport.close()
+
+    async with serving(Closed()) as local, aio.follow(local.address):
+        await until(lambda: len(local.sessions) > 5)
+    assert caplog.text.count("Nothing is known of the channel") == 1
+
+
+@asynchronous
 async def test_without_retry_the_first_failure_is_raised():
     async with serving(Journal(A="1")) as local:
         entries = aio.follow(local.address, retry=False)

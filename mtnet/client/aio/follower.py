@@ -12,7 +12,7 @@ from mtnet.client import state as files
 from mtnet.client.aio.logs import log_event
 from mtnet.client.aio.runner import Runner
 from mtnet.client.core.address import read_address
-from mtnet.client.core.events import FollowerEvent, Refused, State, Synced
+from mtnet.client.core.events import Blind, FollowerEvent, Refused, State, Synced
 from mtnet.client.core.follower import FollowerCore
 from mtnet.client.core.handover import Handover, Kept
 from mtnet.client.core.login import Login
@@ -80,7 +80,7 @@ class Follower:
             channel, symbols, kept.epoch, kept.seq, kept.h, kept.positions, kept.kept_for
         )
         self._core = FollowerCore(Session(name, login), replica)
-        self._on_event, self._handing = on_event, False
+        self._on_event, self._handing, self._reported_blind = on_event, False, False
         self._released = list(self._core.start())
         copy = replica.copy
         self._handover = Handover(
@@ -237,6 +237,10 @@ class Follower:
                 self._runner.pause()
         if isinstance(event, Refused) and event.code == "login":
             raise RefusedError(event.code, event.text)
+        if isinstance(event, Blind):
+            before, self._reported_blind = self._reported_blind, bool(event.reason)
+            if before and event.reason:
+                return  # as before: each attempt that fails would say it again
         if not isinstance(event, Signal | State):
             self._on_event(event)
 
