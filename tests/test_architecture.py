@@ -319,7 +319,7 @@ def load_bench(name):
 
 shape, walks = load_bench("shape"), load_bench("walks")
 SOURCE = shape.Source(PACKAGE)
-MAY_KNOW_PRIVATE_NAMES = ("net/output/direct.py", "net/tls/context.py", "session/websocket.py")
+MAY_KNOW_PRIVATE_NAMES = ("net/output/direct.py", "net/tls/context.py")
 
 
 def test_half_of_the_functions_have_six_lines_at_most():
