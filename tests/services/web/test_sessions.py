@@ -27,6 +27,7 @@ from twisted.internet.task import Clock
 
 from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
+from mtnet.services.web import websocket
 from mtnet.services.web.websocket import SLICE
 from mtnet.session import messages
 from mtnet.testing import connect, make_environment
@@ -142,6 +143,22 @@ def test_followers_of_every_road_are_told_the_same(server, clock):
     signals = [each for each in filtered.messages() if each["verb"] == "SIGNAL"]
     assert [(each["seq"], each["prev"]) for each in signals] == [(2, 1), (4, 2)]
     assert signals[1]["volume"] == "0.00001"
+
+
+def test_what_followers_have_missed_is_encoded_once(server, monkeypatch):
+    publisher, encoded = server.greet(), []
+    publisher.ask(*[publish(f"c-{number}", volume=number % 7 + 1) for number in range(50)])
+    encode = websocket.json.encode
+    monkeypatch.setattr(
+        websocket.json, "encode", lambda message: encoded.append(message) or encode(message)
+    )
+    channel = server.env.find(ISignals).channel("main")
+    subscribe = {"verb": "SUBSCRIBE", "channel": "main", "epoch": channel.epoch}
+    for after in range(10):
+        answers = server.greet().ask({**subscribe, "after": after})
+        seqs = [each["seq"] for each in answers if each["verb"] == "SIGNAL"]
+        assert seqs == list(range(after + 1, 51))
+    assert len([each for each in encoded if each.verb == "SIGNAL"]) == 50
 
 
 def test_a_refusal_names_its_request(server):
