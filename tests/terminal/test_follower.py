@@ -159,6 +159,23 @@ def test_the_second_host_is_tried_when_the_first_does_not_answer(scene, script):
     until(lambda: follower.holds(EURUSD=0.3))
 
 
+@HEDGING
+def test_followers_of_two_channels_leave_each_other_alone_under_one_magic_number(
+    scene, script, hedging
+):
+    other = Script(scene.server, f"{scene.channel}b")
+    script.publish("EURUSD", "0.3")
+    other.publish("EURUSD", "-0.1")
+    follower = scene.follower(HEDGING=hedging)
+    until(lambda: follower.holds(EURUSD=0.3))
+    second = scene.follower("second", HEDGING=hedging, InpChannel=other.channel)
+    both = 0.2 if hedging else 0.3
+    until(lambda: second.mentions("EURUSD", "holds -0.1" if hedging else "not opened by this"))
+    stays(lambda: follower.holds(EURUSD=both), 10)
+    script.publish("EURUSD", "0")
+    until(lambda: second.holds(EURUSD=-0.1))
+
+
 @pytest.mark.parametrize("loss", ["lag 4000", "history_lag 6000", "lag 3000\nhistory_lag 3000"])
 def test_deals_and_a_history_that_lag_double_nothing(scene, script, loss):
     follower = scene.follower(HEDGING=1)

@@ -8,6 +8,7 @@
 #include <Mtnet/History.mqh>
 #include <Mtnet/Index.mqh>
 #include <Mtnet/Limits.mqh>
+#include <Mtnet/Mark.mqh>
 #include <Mtnet/Orders.mqh>
 #include <Mtnet/State.mqh>
 #include <Mtnet/Symbols.mqh>
@@ -226,12 +227,13 @@ int CMtnetCopies::Owner(CMtnetSymbols &symbols,const ulong id)
    int copy=m_ids.Find(id);
    if(copy>=0 || m_foreign.Find(id)>=0)
       return(copy);
-   if(PositionGetInteger(POSITION_MAGIC)!=m_magic)
+   string comment=PositionGetString(POSITION_COMMENT);
+   if(PositionGetInteger(POSITION_MAGIC)!=m_magic || CMtnetMark::IsOfOther(m_mark,comment))
      {
       m_foreign.Set(id,0);
       return(-1);
      }
-   copy=Place(symbols,PositionGetString(POSITION_SYMBOL),PositionGetString(POSITION_COMMENT));
+   copy=Place(symbols,PositionGetString(POSITION_SYMBOL),comment);
    if(copy>=0)
       AddId(copy,id);
    else
@@ -266,7 +268,8 @@ bool CMtnetCopies::CountOrders(void)
       ulong ticket=OrderGetTicket(i);
       if(ticket==0)
          return(false);
-      if(OrderGetInteger(ORDER_MAGIC)!=m_magic
+      string comment=OrderGetString(ORDER_COMMENT);
+      if(OrderGetInteger(ORDER_MAGIC)!=m_magic || CMtnetMark::IsOfOther(m_mark,comment)
          || OrderGetInteger(ORDER_TYPE)<=ORDER_TYPE_SELL)
          continue;
       ArrayResize(placed,size+1,64);
@@ -278,7 +281,7 @@ bool CMtnetCopies::CountOrders(void)
       placed[size].sl=OrderGetDouble(ORDER_SL);
       placed[size].tp=OrderGetDouble(ORDER_TP);
       placed[size].symbol=OrderGetString(ORDER_SYMBOL);
-      placed[size].comment=OrderGetString(ORDER_COMMENT);
+      placed[size].comment=comment;
       size++;
      }
    return(OrdersTotal()==total);

@@ -8,6 +8,7 @@
 #include <Mtnet/Clock.mqh>
 #include <Mtnet/History.mqh>
 #include <Mtnet/Lock.mqh>
+#include <Mtnet/Mark.mqh>
 #include <Mtnet/Panel.mqh>
 #include <Mtnet/Report.mqh>
 #include <Mtnet/Session.mqh>
@@ -258,7 +259,9 @@ void CMtnetFollower::Ask(void)
 //--- A terminal that shows no position may not have loaded them: the history knows better.
 bool CMtnetFollower::IsFresh(void)
   {
-   return(!m_trader.HoldsAny() && !CMtnetHistory::HoldsOpen(m_trader.Magic(),MTNET_DAYS));
+   string mark=CMtnetMark::Comment(m_following.channel);
+   return(!m_trader.HoldsAny()
+          && !CMtnetHistory::HoldsOpen(m_trader.Magic(),mark,MTNET_DAYS));
   }
 
 //--- An account that publishes a channel and copies it would feed itself.

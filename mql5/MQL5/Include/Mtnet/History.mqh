@@ -3,6 +3,9 @@
 //+------------------------------------------------------------------+
 #property strict
 
+#include <Mtnet/Mark.mqh>
+#include <Mtnet/Text.mqh>
+
 #define MTNET_HISTORY_BEFORE  3600    // s; the clocks of terminal and broker differ
 #define MTNET_HISTORY_AFTER   86400   // s
 
@@ -21,7 +24,7 @@ public:
    static void       Fate(const ulong ticket,MtnetFate &fate);
    static double     OpenLots(const ulong &ids[],bool &known);
    static bool       Select(const datetime since);
-   static bool       HoldsOpen(const long magic,const int days);
+   static bool       HoldsOpen(const long magic,const string mark,const int days);
   };
 
 //--- Neither open nor ended: the terminal does not know it (yet).
@@ -74,7 +77,7 @@ bool CMtnetHistory::Select(const datetime since)
 
 //--- Whether deals of these days leave a position of a magic number open: a terminal that shows
 //--- none has not loaded its positions yet.
-bool CMtnetHistory::HoldsOpen(const long magic,const int days)
+bool CMtnetHistory::HoldsOpen(const long magic,const string mark,const int days)
   {
    ulong ids[];
    int size=0;
@@ -83,7 +86,8 @@ bool CMtnetHistory::HoldsOpen(const long magic,const int days)
    for(int i=HistoryDealsTotal()-1; i>=0; i--)
      {
       ulong deal=HistoryDealGetTicket(i);
-      if(deal==0 || HistoryDealGetInteger(deal,DEAL_MAGIC)!=magic)
+      if(deal==0 || HistoryDealGetInteger(deal,DEAL_MAGIC)!=magic
+         || CMtnetMark::IsOfOther(mark,HistoryDealGetString(deal,DEAL_COMMENT)))
          continue;
       ArrayResize(ids,size+1,64);
       ids[size]=(ulong)HistoryDealGetInteger(deal,DEAL_POSITION_ID);

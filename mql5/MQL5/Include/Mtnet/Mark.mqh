@@ -5,6 +5,7 @@
 
 #include <Mtnet/Text.mqh>
 
+#define MTNET_MARK     "mtnet:"
 #define MTNET_COMMENT  31   // characters of a comment that MetaTrader 5 keeps
 #define MTNET_CHANNEL  8    // of a channel in it; the others are for what is copied
 
@@ -21,6 +22,7 @@ private:
 
 public:
    static string     Comment(const string channel);
+   static bool       IsOfOther(const string mark,const string comment);
    static bool       Register(const string channel,const long login,const long magic);
    static bool       IsCopy(const string channel,const long login,const long magic,
                             const string comment);
@@ -29,8 +31,16 @@ public:
 //--- of what a follower of `channel` opens; what follows a blank behind it is free
 string CMtnetMark::Comment(const string channel)
   {
-   return("mtnet:"+(StringLen(channel)<=MTNET_CHANNEL ? channel
+   return(MTNET_MARK+(StringLen(channel)<=MTNET_CHANNEL ? channel
                     : StringSubstr(CMtnetText::Short(channel),0,MTNET_CHANNEL)));
+  }
+
+//--- Whether a comment is that of a copy of another channel: two followers with one magic number
+//--- do not touch each other's positions.
+bool CMtnetMark::IsOfOther(const string mark,const string comment)
+  {
+   return(StringSubstr(comment,0,StringLen(MTNET_MARK))==MTNET_MARK
+          && StringSubstr(comment+" ",0,StringLen(mark)+1)!=mark+" ");
   }
 
 //--- global variables of the terminal have names of at most 63 characters
