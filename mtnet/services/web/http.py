@@ -254,7 +254,7 @@ class ApiRequest(Request):
         peer = self.peer
         self.identity, self.rights = peer.identity, peer.rights
         try:
-            self._site.guard(self)
+            self._check_page()
             shown = credentials(self, peer)
         except (HttpError, WireError) as error:
             refused = login_error(error)
@@ -339,10 +339,54 @@ class ApiRequest(Request):
             logged: the log of logins has it already.
         """
         if not logged:
-            self._site.warn(self, error)
+            self._warn(error)
         for name, value in HEADERS.get(error.status, {}).items():
             self.setHeader(name, value)
         self.reply_json(error.status, _error(error.code, str(error)))
+
+    def _check_page(self) -> None:
+        """
+        Check that no foreign web page made the request.
+
+        Raises:
+            HttpError: `host` or `origin`.
+        """
+        hosts, target = _texts(self, b"Host"), self.authority
+        names = {*self._site.names, _canonical(getattr(self.getHost(), "host", ""))}
+        named = hosts if target is None else [*hosts, target]
+        if len(hosts) > 1 or not names.issuperset(map(_host_name, named)):
+            raise HttpError(
+                403,
+                "host",
+                "The Host, or that of the request target, is neither this address, localhost, nor "
+                "one of web.hosts.",
+            )
+        if any(map(self.requestHeaders.hasHeader, (b"Origin", b"Sec-Fetch-Site"))):
+            self._check_origin("".join(hosts) if target is None else target)
+
+    def _check_origin(self, own: str) -> None:
+        origins = [each.lower() for each in _texts(self, b"Origin")]
+        if origins and self._site.origins.issuperset(origins):
+            self.setHeader(ALLOWED, origins[0].encode("latin-1"))
+            self.setHeader(b"Vary", b"Origin")
+            self.setHeader(b"Access-Control-Expose-Headers", EXPOSED)
+            return
+        schemes = ("https",) if self.isSecure() else ("http", "https")  # behind a proxy
+        allowed = [f"{scheme}://{own.lower()}" for scheme in schemes if own]
+        foreign = any(each not in allowed for each in origins)
+        if foreign or "cross-site" in _texts(self, b"Sec-Fetch-Site"):
+            raise HttpError(403, "origin", "Pages of another origin may not ask here.")
+
+    def _warn(self, error: HttpError) -> None:
+        """Log a refusal, rate-limited for each peer."""
+        self.peer.warn(
+            self.log,
+            error.code,
+            "HTTP: {peer} is refused {method} {uri}. {error}",
+            method=quote(self.method),
+            uri=quote(_shown(self.uri)),
+            error=str(error),
+        )
 
     def _cut_off(self, size: str) -> None:
         """
@@ -365,9 +409,12 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
 
     Args:
         root: the resources and their limits; shared by the sites of all listeners.
+
+    Attributes:
+        names: hosts that a request may name.
+        origins: sites whose pages may ask, in lower case.
     """
 
-    logger = Logger()
     noisy = False
     protocol = ApiChannel  # type: ignore[assignment]
 
@@ -383,8 +430,8 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
         )
         self.env, self.root = env, root
         self.stall_timeout = root.stall_timeout or PROGRESS
-        self._names = {"localhost", *(_canonical(name) for name in env.section.hosts)}
-        self._origins = {origin.lower() for origin in env.section.origins}
+        self.names = {"localhost", *(_canonical(name) for name in env.section.hosts)}
+        self.origins = {origin.lower() for origin in env.section.origins}
 
     def at(self, listener: Listener) -> "ApiSite":
         """Return the factory for the connections of `listener`."""
@@ -395,50 +442,6 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
         channel = cast(ApiChannel, Site.buildProtocol(self, None))
         channel.peer = peer
         return channel
-
-    def guard(self, request: ApiRequest) -> None:
-        """
-        Check that no foreign web page made the request.
-
-        Raises:
-            HttpError: `host` or `origin`.
-        """
-        hosts, target = _texts(request, b"Host"), request.authority
-        names = {*self._names, _canonical(getattr(request.getHost(), "host", ""))}
-        named = hosts if target is None else [*hosts, target]
-        if len(hosts) > 1 or not names.issuperset(map(_host_name, named)):
-            raise HttpError(
-                403,
-                "host",
-                "The Host, or that of the request target, is neither this address, localhost, nor "
-                "one of web.hosts.",
-            )
-        if any(map(request.requestHeaders.hasHeader, (b"Origin", b"Sec-Fetch-Site"))):
-            self._check_origin(request, "".join(hosts) if target is None else target)
-
-    def _check_origin(self, request: ApiRequest, own: str) -> None:
-        origins = [each.lower() for each in _texts(request, b"Origin")]
-        if origins and self._origins.issuperset(origins):
-            request.setHeader(ALLOWED, origins[0].encode("latin-1"))
-            request.setHeader(b"Vary", b"Origin")
-            request.setHeader(b"Access-Control-Expose-Headers", EXPOSED)
-            return
-        schemes = ("https",) if request.isSecure() else ("http", "https")  # behind a proxy
-        allowed = [f"{scheme}://{own.lower()}" for scheme in schemes if own]
-        foreign = any(each not in allowed for each in origins)
-        if foreign or "cross-site" in _texts(request, b"Sec-Fetch-Site"):
-            raise HttpError(403, "origin", "Pages of another origin may not ask here.")
-
-    def warn(self, request: ApiRequest, error: HttpError) -> None:
-        """Log a refusal, rate-limited for each peer."""
-        request.peer.warn(
-            self.logger,
-            error.code,
-            "HTTP: {peer} is refused {method} {uri}. {error}",
-            method=quote(request.method),
-            uri=quote(_shown(request.uri)),
-            error=str(error),
-        )
 
     # There is no access log.
 
