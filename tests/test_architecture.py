@@ -53,6 +53,15 @@ PURE = {
     "services/signals/journal/schema.py",
     "services/signals/reports/registry.py",
     "services/signals/reports/wire.py",
+    "services/signals/views/changes.py",
+    "services/signals/views/derivation.py",
+    "services/signals/views/explain.py",
+    "services/signals/views/ledger.py",
+    "services/signals/views/losses.py",
+    "services/signals/views/settings.py",
+    "services/signals/views/store.py",
+    "services/signals/views/terms.py",
+    "services/signals/views/transform.py",
     "services/signals/journal/maintenance.py",
     "services/signals/classic/wire.py",
     "services/templates/content.py",
@@ -231,7 +240,8 @@ def owner(file):
     parts = file.relative_to(PACKAGE).parts
     if parts[0] == "services":
         return parts[1]
-    own = [each for each in SERVICES if file.stem == each or file.stem.startswith(f"{each}_")]
+    stem = parts[1].removesuffix(".py") if len(parts) > 1 else ""
+    own = [each for each in SERVICES if stem == each or stem.startswith(f"{each}_")]
     return own[0] if parts[0] in ("plugins", "cli") and own else None
 
 

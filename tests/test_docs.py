@@ -32,9 +32,10 @@ LIMITED = Config().access.with_defaults(connection_limits())
 @pytest.mark.parametrize("section", ["signals", "templates", "ticks", "web", "tls"])
 def test_every_setting_is_shown_with_its_default(section):
     defaults = json.loads(msgspec.json.encode(load().section(section)))
-    examples = {"signals": {"ports": {}, "sources": {}, "channels": {}}, "tls": {"hosts": {}}}.get(
-        section, {}
-    )
+    examples = {
+        "signals": {"ports": {}, "sources": {}, "channels": {}, "views": {}},
+        "tls": {"hosts": {}},
+    }.get(section, {})
     assert {**SHOWN[section], **examples} == defaults
 
 

@@ -22,6 +22,7 @@ from mtnet.access.accounts.store import AccountStore
 from mtnet.cli import local, parsers
 from mtnet.cli.output import print_result, table, utc_minute
 from mtnet.cli.output import show as as_text
+from mtnet.cli.signals.views import check_view, give_view
 from mtnet.clock import WallClock, system_time
 from mtnet.daemon.datadir import DataFolder
 from mtnet.daemon.registry import permissions
@@ -77,6 +78,11 @@ def _configure_add(group: "Commands") -> None:
         metavar="ROLE",
     )
     _add_grants(parser, "a right, such as follow:signals/gold, or certificate:dns:NAME")
+    parser.add_argument(
+        "--view",
+        metavar="VIEW",
+        help="follow this view, as the channel main, in place of every channel",
+    )
     parser.add_argument(
         "--no-password", action="store_true", help="allow login by token and certificate only"
     )
@@ -181,9 +187,15 @@ def add(arguments: Namespace) -> None:
     Raises:
         AccountError, ClientError: it is refused.
     """
+    view, roles = arguments.view, arguments.roles
+    if view is not None:
+        check_view(arguments, view)
+        roles = [f"follow:signals/{view}" if role == FOLLOWER else role for role in roles]
     password = "" if arguments.no_password else read_password()
-    grants = [*arguments.roles, *(arguments.grants or [])]
+    grants = [*roles, *(arguments.grants or [])]
     print(state(_run(arguments, "add", name=arguments.name, grants=grants, password=password)))
+    if view is not None:
+        give_view(arguments, view, arguments.name)
 
 
 def passwd(arguments: Namespace) -> None:
@@ -231,6 +243,8 @@ def list_accounts(arguments: Namespace) -> None:
     print_result(arguments, rows, text)
 
 
+FOLLOWER = "follower"
+"""The role that a view narrows to itself."""
 NO_ACCOUNT = "There is no account. Example: mtnet account add NAME --role follower"
 
 

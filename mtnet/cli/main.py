@@ -45,6 +45,7 @@ COMMANDS = {
         "mtnet.cli.accounts",
     ),
     "context": Command("keep servers by name, with CA and login", "mtnet.cli.context.command"),
+    "views": Command("make channels for one follower each", "mtnet.cli.signals.views"),
     "bans": Command("list, add and lift bans", "mtnet.cli.bans"),
     "backup": Command(
         "copy everything that the daemon stores into a new folder; it may run meanwhile",

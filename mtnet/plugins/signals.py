@@ -32,7 +32,7 @@ class Signals:
     }
     connections: ClassVar = {"total": 10_000, "unauthenticated": 500}
     listens: ClassVar = {"stream": "tcp:8081:interface=127.0.0.1"}
-    command = "mtnet.cli.signals"
+    command = "mtnet.cli.signals.channels"
     files = (JOURNAL, CHECKPOINTS)
 
     def check(self, section: Any, endpoints: Sequence[str], reactor: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fakes.daemon import FakeDaemon
 from twisted.internet.defer import Deferred
 
-from mtnet.cli.signals import DONE
+from mtnet.cli.signals.channels import DONE
 from mtnet.daemon.datadir import DataFolder
 from mtnet.interfaces import IReports, ISignals, IStatus
 from mtnet.services.signals.commands import SignalCommands

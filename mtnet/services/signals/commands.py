@@ -1,4 +1,4 @@
-"""Control commands of signals: pause, resume, flatten a channel; a notice to all sessions."""
+"""Control commands of signals: for channels, views, and a notice to all sessions."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from mtnet.errors import WireError
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.values import PauseMode
+from mtnet.services.signals.views.commands import ViewCommands
 from mtnet.services.signals.wire import MAX_NOTICE
 
 MODES: Mapping[str, PauseMode | None] = {
@@ -32,6 +33,7 @@ class SignalCommands:
         has no text) or `JournalError` (the disk does not keep it).
         """
         return {
+            **ViewCommands(self._signals.views).commands(),
             **{f"signals {name}": self._pause(mode) for name, mode in MODES.items()},
             "signals accept": lambda asked: Deferred.fromCoroutine(
                 self._signals.accept(_channel(asked), asked.get("new_epoch") is True)

@@ -70,6 +70,8 @@ class SignalsComponent:
         self._commands = SignalCommands(self.signals)
         self._store = ReportStore(env.file("signals.reports"), env.clock, worker.later)
         self._store.open()
+        self.signals.views.reports = self._store.reports
+        self._store.reported = self.signals.views.reported
         self._verbs = SignalVerbs(self.signals, self._store)
         self._sources = MultiService()
 

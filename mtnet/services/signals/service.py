@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from mtnet.callbacks import noop
 from mtnet.clock import WallClock
-from mtnet.errors import NotAskedError, PolicyError, WireError
+from mtnet.errors import ConfigError, NotAskedError, PolicyError, WireError
 from mtnet.net.output.broadcast import LOOP
 from mtnet.recurring import Recurring
 from mtnet.redact import PathRedactor
@@ -56,6 +56,8 @@ from mtnet.services.signals.ownership.publishers import (
 from mtnet.services.signals.replay_cache import ReplayCaches
 from mtnet.services.signals.settings import SignalSettings
 from mtnet.services.signals.values import PauseMode, Take
+from mtnet.services.signals.views.ledger import Target
+from mtnet.services.signals.views.views import Change, Views
 
 UNKNOWN = "0" * 16
 """The epoch of a channel that is damaged: no journal has it."""
@@ -123,7 +125,14 @@ class SignalService:
             journal.path.with_suffix(".policy"), journal.path.with_suffix(".paused")
         )
         self._book = Book()
-        self.rules = PublishRules(settings, self._book, Ownership(now), store, self._unrepeated)
+        views = Views(
+            lambda change: Deferred.fromCoroutine(self._change_views(change)),
+            self._begin_view,
+            now,
+        )
+        self.rules = PublishRules(
+            settings, self._book, Ownership(now), store, self._unrepeated, views
+        )
         self._worker = JournalWorker(journal, store, settings.retry, clock, in_thread, later)
         self._redactor = PathRedactor(journal.path.parent)
         self._commits = CommitLoop(
@@ -148,6 +157,11 @@ class SignalService:
             loop.clock = clock
 
     @property
+    def views(self) -> Views:
+        """The channels that are derived from others."""
+        return self.rules.views
+
+    @property
     def codepage(self) -> str:
         """The code page of classic programs."""
         return self.settings.codepage
@@ -158,6 +172,7 @@ class SignalService:
 
         Raises:
             JournalError: it cannot be read.
+            ConfigError: a view cannot be as configured.
         """
         journal, rules = self._worker.journal, self.rules
         loaded = journal.load()
@@ -172,6 +187,7 @@ class SignalService:
                 self.log.error("{name} is not made: {error}", name=name, error=error)
                 continue
             self._load({name: journal.positions(name)})
+        self._open_views(journal)
         self._worker.log_damage()
         try:
             journal.check_files()
@@ -179,6 +195,16 @@ class SignalService:
             self._worker.note_files(str(error))
         # Reopened by the thread that commits, behind the fork of a daemon.
         journal.close()
+
+    def _open_views(self, journal: Journal) -> None:
+        try:
+            self.views.open(journal, self.settings.views)
+        except WireError as error:
+            raise ConfigError(f"Invalid signals.views: {error}.") from error
+        except NotAskedError as error:
+            self.log.error("Views stay as they are: {error}", error=error)
+        for name in self.views.known:
+            self._load({name: journal.positions(name)})
 
     def _load(self, states: Mapping[str, State]) -> None:
         newest = max((s.positions[-1].when for s in states.values() if s.positions), default=0)
@@ -216,7 +242,8 @@ class SignalService:
         """Name the channels that are there without anybody having published in them."""
         ports, sources = self.settings.ports.values(), self.settings.sources.values()
         named = [*(each.channel for each in ports), *(each.channel for each in sources)]
-        return {"main", *self.settings.channels, *named}
+        viewed = [name for view in self.settings.views.values() for name in view.sources]
+        return {"main", *self.settings.channels, *named, *viewed}
 
     # Publishers
 
@@ -309,6 +336,8 @@ class SignalService:
     def _check_open(self, channel: str) -> None:
         if self._commits.queue.closed:
             raise WireError("server", "The daemon is stopping and takes no more positions")
+        if channel in self.rules.views.known:
+            self.views.refuse_publish(channel)
         if channel in self._worker.journal.damaged:
             self._check_whole(channel)
         if channel not in self._book and len(self._book) >= MAX_CHANNELS:
@@ -354,7 +383,7 @@ class SignalService:
 
     def mode(self, channel: str) -> PauseMode | None:
         """Return how a channel is paused; None = it is not."""
-        return self.rules.store.paused.get(channel)
+        return self.views.pause_mode(channel) or self.rules.store.paused.get(channel)
 
     def pause(self, channel: str, mode: PauseMode | None) -> "Deferred[Any]":
         """
@@ -367,6 +396,8 @@ class SignalService:
             JournalError: the disk does not keep it.
         """
         self.channel(channel)
+        if channel in self.views.known:
+            return Deferred.fromCoroutine(self._pause_view(channel, mode))
         if self.mode(channel) != mode:
             self.rules.store.pause(channel, mode)
             frame = wire.resumed(channel) if mode is None else wire.paused(channel, mode)
@@ -374,6 +405,10 @@ class SignalService:
             self._judge_reductions()
             self._judge_refused()
         return self._worker.save_policy()
+
+    async def _pause_view(self, name: str, mode: PauseMode | None) -> None:
+        await self.views.set_mode(name, mode or "on")
+        self._announce(name, wire.resumed(name) if mode is None else wire.paused(name, mode))
 
     async def flatten(self, channel: str) -> int:
         """
@@ -384,6 +419,8 @@ class SignalService:
             WireError: `channel`, or `server` when the disk failed.
             JournalError: it is flat, but would not be paused after a restart.
         """
+        if channel in self.views.known:
+            return await self._flatten_view(channel)
         kept = self.pause(channel, "close_only")
         done: Deferred[int] = Deferred()
         self._commits.add(Pending(Entry(channel, "", FLAT, self._now()), OWNER, done))
@@ -394,6 +431,37 @@ class SignalService:
             raise
         await kept
         return closed
+
+    async def _flatten_view(self, name: str) -> int:
+        closed = await self.views.flatten(name, "a person closed the view")
+        self._announce(name, wire.paused(name, "close_only"))
+        self._announce(name, wire.flattened(name))
+        return closed
+
+    def release(self, ack: wire.Ack) -> None:
+        """Take from the follower of a view that its copy of an entry is gone, or smaller."""
+        if ack.volume is None or ack.volume:
+            done = Deferred.fromCoroutine(self._release(ack))
+            done.addErrback(lambda failure: self.log.error("{why}", why=failure.getErrorMessage()))
+
+    async def _release(self, ack: wire.Ack) -> None:
+        entry = self._book.channel(ack.channel).entry(ack.seq)
+        if entry is None:
+            found = await self.read(ack.channel, ack.seq - 1, 1)
+            entry = found[0]
+        target = Target(entry.symbol, entry.ticket)
+        await self.views.release(ack.channel, ack.seq, target, ack.volume or FLAT, ack.reason or "")
+
+    async def _change_views(self, change: Change) -> Any:
+        """Change views, and send followers what that stored."""
+        result, entries = await self._ask(self._worker.journal.change_views, change)
+        self._tell(entries)
+        return result
+
+    async def _begin_view(self, name: str, anew: bool) -> None:
+        """Show everybody a view that was made just now, or begins a new epoch."""
+        journal = self._worker.journal
+        self._begin(name, await self._ask(journal.begin_epoch if anew else journal.positions, name))
 
     def _judge_reductions(self) -> None:
         """Judge the reductions first that a channel refused while it was frozen."""
@@ -472,6 +540,8 @@ class SignalService:
         changes, ownership.presence_changes = ownership.presence_changes, []
         for channel, up, since in changes:
             self.fanout.announce(channel, wire.status(channel, up, since))
+            for name in self.views.of(channel):
+                self.fanout.announce(name, wire.status(name, *self.provider(name)))
 
     def _tell_channels(self, names: Collection[str]) -> None:
         """Offer new channels to the sessions that asked for them before they existed."""
@@ -631,6 +701,7 @@ class SignalService:
         if damaged or new_epoch:
             begin = journal.accept if damaged else journal.begin_epoch
             self._begin(channel, await self._ask(begin, channel))
+            await self.views.renew(channel)
         else:
             await self.histories.accept(channel)
         return len(self._book[channel].held())
@@ -655,8 +726,16 @@ class SignalService:
         return len(sessions)
 
     def provider(self, channel: str) -> tuple[bool, int]:
-        """Say whether a channel has a publisher, and since when, in milliseconds."""
-        return self.rules.ownership.status(channel)
+        """
+        Say whether a channel has a publisher, and since when, in milliseconds; a view has one when
+        all its sources have.
+        """
+        status, view = self.rules.ownership.status, self.views.known.get(channel)
+        if view is None:
+            return status(channel)
+        found = [status(source) for source in view.settings.sources]
+        up = all(each for each, _ in found)
+        return up, max(since for each, since in found if each == up)
 
     def health(self) -> dict[str, object]:
         """Report for `/healthz` and `mtnet status`; the former leaves the folders out."""
@@ -685,10 +764,12 @@ class SignalService:
         names = {*self._book, *self.fanout.channels()}
         channels = {name: self._channel_status(name) for name in sorted(names)}
         sessions = [session.report() for session in self.sessions]
-        return {**self.health(), "loop": LOOP, "channels": channels, "sessions": sessions}
+        views = self.views.report()
+        shown = {"channels": channels, "views": views, "sessions": sessions}
+        return {**self.health(), "loop": LOOP, **shown}
 
     def _channel_status(self, name: str) -> dict[str, object]:
-        channel, (up, since) = self._book.channel(name), self.rules.ownership.status(name)
+        channel, (up, since) = self._book.channel(name), self.provider(name)
         return {
             "epoch": channel.epoch,
             "seq": channel.seq,

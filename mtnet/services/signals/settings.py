@@ -8,6 +8,7 @@ from msgspec import Meta, field
 
 from mtnet.clock import DAY
 from mtnet.config.schema import Count, Positive, Seconds, Section
+from mtnet.services.signals.views.settings import ViewSettings
 
 ChannelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 SourceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
@@ -91,6 +92,7 @@ class SignalSettings(Section, frozen=True):
     ports: dict[str, Port] = field(default_factory=dict)
     channels: dict[ChannelName, RiskLimits] = field(default_factory=dict)
     sources: dict[SourceName, Source] = field(default_factory=dict)
+    views: dict[ChannelName, ViewSettings] = field(default_factory=dict)
 
     def channel_of(self, endpoint: str) -> str:
         """Return the channel of classic programs at a port."""

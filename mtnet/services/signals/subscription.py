@@ -208,7 +208,8 @@ class Subscription:
         self._synced = True
         self._prev = self._sent
         channel = self._channel
-        self._send_queue.send(wire.synced(channel.name, channel.epoch, self._sent, h))
+        limits = self._signals.views.limits(channel.name)
+        self._send_queue.send(wire.synced(channel.name, channel.epoch, self._sent, h, **limits))
 
     def _send(self, batch: Batch) -> None:
         self._sent = batch.entries[-1].seq if batch.entries else self._sent

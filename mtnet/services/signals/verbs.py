@@ -1,8 +1,9 @@
 """The verbs of signals in a session: PUBLISH, SUBSCRIBE, UNSUBSCRIBE, ACK, REPORT and SPEC."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -11,6 +12,7 @@ from zope.interface import implementer
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.net.output.queue import Encoder
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.model import Entry
@@ -21,6 +23,7 @@ from mtnet.services.signals.reports.wire import REQUESTS as REPORTS
 from mtnet.services.signals.reports.wire import Report, Spec
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.subscription import Subscription
+from mtnet.services.signals.views.alias import MAIN, ShownAsMain
 from mtnet.services.signals.wire import Ack, Publish, Subscribe, Unsubscribe
 from mtnet.session import messages
 from mtnet.session.grammar import Message
@@ -30,6 +33,7 @@ SIGNALS = "signals"
 """The name of this service in rights."""
 MAX_REFUSED = 100
 """Refused channels of a client that are remembered, to offer them when it may have them."""
+Request = TypeVar("Request", Subscribe, Unsubscribe, Publish, Ack)
 MAX_PUBLISHED = 1_000
 """Channels of a client's signals whose pauses it is sent: as many as there can be."""
 
@@ -41,13 +45,37 @@ class ChannelAccess:
     Attributes:
         session: the session.
         signals: the service.
+        main: the channel that the client means by `main`, a view for some accounts.
     """
 
-    __slots__ = ("_refused", "session", "signals")
+    __slots__ = ("_refused", "main", "session", "signals")
 
     def __init__(self, session: Session, signals: SignalService) -> None:
         self.session, self.signals = session, signals
+        self.main = MAIN
         self._refused: dict[tuple[str, str], None] | None = None
+
+    def log_in(self) -> None:
+        """Begin, perhaps under another login: `main` is what that login means by it."""
+        self.main = self.signals.views.main_of(self.session.login)
+        queue = self.session.queue
+        encoder: Encoder | None = (
+            queue.encoder.encoder if isinstance(queue.encoder, ShownAsMain) else queue.encoder
+        )
+        if self.main != MAIN:
+            encoder = ShownAsMain(self.main, encoder)
+        queue.encoder = encoder
+        self.forget_refused()
+
+    def meant(self, asked: Request) -> Request:
+        """Return a request with the channel that the client means by its name."""
+        if self.main == MAIN or asked.channel != MAIN:
+            return asked
+        return replace(asked, channel=self.main)
+
+    def shown(self, channel: str) -> str:
+        """Return the name of a channel for the client."""
+        return MAIN if channel == self.main else channel
 
     def may(self, verb: str, channel: str) -> bool:
         """Return whether the client may do something in a channel."""
@@ -78,11 +106,16 @@ class ChannelAccess:
         """
         if not self.may("publish", name):
             self.demand("follow", name)
+        self.signals.views.refuse_follow(name)
         try:
             return self.signals.channel(name)
         except WireError:
             self.note_refused("follow", name)
             raise
+
+    def is_copied_for(self, view: str) -> bool:
+        """Return whether a view is made for this client, which says what became of its copies."""
+        return self.signals.views.is_follower(view, self.session.login, self.session.name)
 
     def note_refused(self, verb: str, channel: str) -> None:
         """Remember a refused channel, at most `MAX_REFUSED`."""
@@ -102,7 +135,7 @@ class ChannelAccess:
         for each in granted:
             del refused[each]
         if granted:
-            self.session.send(wire.channels({channel for channel, _ in granted}))
+            self.session.send(wire.channels({self.shown(channel) for channel, _ in granted}))
 
     def _is_open(self, channel: str, verb: str) -> bool:
         if verb == "follow":
@@ -127,6 +160,7 @@ class Subscriptions:
     def subscribe(self, asked: Subscribe) -> None:
         """SUBSCRIBE: follow a channel, or change the filter."""
         access = self._access
+        asked = access.meant(asked)
         channel = access.find(asked.channel)
         self.drop(asked.channel)
         subscription = Subscription(access.signals, channel, asked.symbols, access.session.queue)
@@ -135,13 +169,16 @@ class Subscriptions:
 
     def unsubscribe(self, asked: Unsubscribe) -> None:
         """UNSUBSCRIBE: follow a channel no longer."""
-        self.drop(asked.channel)
+        self.drop(self._access.meant(asked).channel)
         self._access.session.send(wire.unsubscribed(asked.channel))
 
     def acknowledge(self, ack: Ack) -> None:
         """ACK: note the result of a signal at the follower."""
+        ack = self._access.meant(ack)
         for each in self.of(ack.channel):
             each.acknowledge(ack)
+            if ack.status == "released" and self._access.is_copied_for(ack.channel):
+                self._access.signals.release(ack)
 
     def of(self, channel: str) -> list[Subscription]:
         """Return the subscription to a channel, if there is one."""
@@ -280,17 +317,21 @@ class SignalClient:
         return rights.any("follow", SIGNALS) or rights.any("publish", SIGNALS)
 
     def welcomed(self) -> dict[str, str]:
+        before = self._access.main
+        self._access.log_in()
+        if before != self._access.main:
+            self.subscriptions.drop(before)
         self.subscriptions.drop_denied()
-        epoch = self._access.signals.epoch("main")
+        epoch = self._access.signals.epoch(self._access.main)
         self._end_publishing(True)  # a publisher that was fenced starts again
         self._reporting = None
-        self._access.forget_refused()
         self._access.session.throttle.resume("disk")
         self._access.signals.sessions[self] = None
         return {"epoch": epoch}
 
     def heartbeat(self) -> dict[str, str]:
-        seqs = {each.name: each.position for each in self.subscriptions.each if each.live}
+        shown = self._access.shown
+        seqs = {shown(each.name): each.position for each in self.subscriptions.each if each.live}
         return {"seqs": wire.join_seqs(seqs)} if seqs else {}
 
     def rights_gained(self) -> None:
@@ -354,6 +395,7 @@ class SignalClient:
 
     def publish(self, asked: Publish) -> None:
         """PUBLISH: set a position; the answer follows when it is on disk."""
+        asked = self._access.meant(asked)
         self._access.demand("publish", asked.channel)
         if self._publishing is None:
             self._publishing = Publishing(self._access)

@@ -41,6 +41,7 @@ from mtnet.session.fields import (
     CHANNEL,
     ID,
     NUMBER,
+    SECONDS,
     SYMBOL,
     SYMBOLS,
     TEXT,
@@ -208,12 +209,16 @@ class Synced(Struct, frozen=True):
 
     Attributes:
         h: as in `Signal`, of entry `seq`; zeros for seq 0.
+        max_age: of a view: seconds since its opening after which a position is not opened.
+        max_slippage: of a view: price units from the provider's price beyond which it is not.
     """
 
     channel: str
     epoch: str
     seq: int
     h: str = ""
+    max_age: float | None = None
+    max_slippage: str | None = None
 
 
 class Stored(Struct, frozen=True):
@@ -404,9 +409,9 @@ def snapshot(channel: str, epoch: str, seq: int, count: int, diverged: bool = Fa
 
 
 @lru_cache(CACHED)
-def synced(channel: str, epoch: str, seq: int, h: str = "") -> bytes:
-    """Return the end of a replay or a snapshot."""
-    return encode("SYNCED", channel=channel, epoch=epoch, seq=seq, h=h or None)
+def synced(channel: str, epoch: str, seq: int, h: str = "", **limits: str) -> bytes:
+    """Return the end of a replay or a snapshot; `limits` are fields of a view, see `Synced`."""
+    return encode("SYNCED", channel=channel, epoch=epoch, seq=seq, h=h or None, **limits)
 
 
 def stored(id: str, seq: int) -> bytes:
@@ -648,6 +653,8 @@ ANSWERS: dict[str, Callable[[Message], Answer]] = {
         message.require("epoch", EPOCH),
         message.require("seq", NUMBER),
         message.get("h", HASH) or "",
+        message.get("max_age", SECONDS),
+        message.get("max_slippage", PRICE),
     ),
     "STORED": lambda message: Stored(message.require("id", ID), message.require("seq", NUMBER)),
     "STATUS": lambda message: ProviderStatus(

@@ -21,7 +21,7 @@ from mtnet.services.signals.journal.hash_chain import (
     short,
 )
 from mtnet.services.signals.journal.maintenance import adopt, checkpoints_path, verify
-from mtnet.services.signals.journal.schema import SCHEMA, TABLES
+from mtnet.services.signals.journal.schema import SCHEMA, TABLES, WITHOUT_VIEWS
 from mtnet.services.signals.journal.transaction import (
     Transaction,
     new_row,
@@ -41,8 +41,11 @@ from mtnet.services.signals.journal.verify import (
     sentence,
     state_of,
 )
-from mtnet.services.signals.model import Entry, Loaded, Outcome, State
+from mtnet.services.signals.model import Entry, Loaded, Outcome, State, entries_of
 from mtnet.services.signals.ownership.transitions import CommitPolicy
+from mtnet.services.signals.views.changes import Workspace
+from mtnet.services.signals.views.derivation import Derivation
+from mtnet.services.signals.views.store import is_view
 from mtnet.storage.sqlite import Database
 
 IDS = 1_000_000
@@ -70,11 +73,14 @@ class Journal:
             change.
         attempted: what becomes of each draft of the last commit where that turns out to be
             stored; empty = none was judged.
+        derived: the entries of views that the last commit led to, in order.
     """
 
     def __init__(self, path: Path, retain: int, ids: int = IDS, slice: int = SLICE) -> None:
         self.path, self.trouble = path, ""
         self.attempted: list[Outcome] = []
+        self.derived: list[Entry] = []
+        self._views = Derivation(_state_in)
         self._keeps = retain, ids, slice
         self._database = Database(path, SCHEMA, TABLES, self._upgrade)
         self._checkpoints = Checkpoints(checkpoints_path(path))
@@ -157,6 +163,28 @@ class Journal:
         wanted, policy = list(drafts), policy or CommitPolicy()
         return self._write(partial(self._take, drafts=wanted, policy=policy))
 
+    def change_views(self, change: Callable[[Workspace], T]) -> T:
+        """
+        Change views; all of it is stored or, when this raises, nothing.
+
+        Raises:
+            JournalError, WireError: as `commit`, and as the change.
+        """
+
+        def make(connection: sqlite3.Connection) -> tuple[T, list[Checkpoint]]:
+            transactions: dict[str, Transaction] = {}
+            self._views.load(connection, self.damaged)
+            join = partial(self._join, connection, transactions)
+            result = change(
+                Workspace(connection, self._views, join, partial(_state_in, connection))
+            )
+            # The channel of a new view has no entry yet.
+            checkpoints = self._flush(transactions, empty=True)
+            self._views.flush(connection)
+            return result, checkpoints
+
+        return self._write(make)
+
     def find(self, drafts: Iterable[Entry]) -> list[Outcome | None]:
         """
         Say what became of drafts with ids: `Repeated`, a refusal, or None for all that are not
@@ -236,6 +264,7 @@ class Journal:
                 raise _no_channel(channel)
             if checkpoint is None:
                 self._checkpoints.begin(channel, row.epoch)
+            row = self._repair_view(connection, row)
             return state_of(connection, row), [checkpoint_of(row)]
 
         state = self._write(make)
@@ -245,6 +274,15 @@ class Journal:
             for known in (self.damaged, self._spoilt)
         )
         return state
+
+    def _repair_view(self, connection: sqlite3.Connection, row: Row) -> Row:
+        """Make the ledger of an accepted channel anew, if that is a view; return its row."""
+        if not is_view(connection, row.name):
+            return row
+        transaction = Transaction(connection, row)
+        self._views.repair(connection, row.name, transaction, state_of(connection, row))
+        self._flush({row.name: transaction}, empty=True)
+        return read_row(connection, row.name) or row
 
     def begin_epoch(self, channel: str) -> State:
         """
@@ -357,6 +395,8 @@ class Journal:
         return loaded, landed
 
     def _upgrade(self, connection: sqlite3.Connection, version: int) -> None:
+        if version == WITHOUT_VIEWS:
+            return  # there are new tables, which are empty
         lost = sorted(
             name for name, checkpoint in self._checkpoints.read().items() if checkpoint.revision
         )
@@ -381,11 +421,15 @@ class Journal:
         try:
             result, checkpoints = self._database.transaction(work)
         except (DamageError, WireError, NotAskedError) as error:
+            self._views.forget()  # they are ahead of what is stored
             self._settled = True  # nothing was asked of the disk
             if not isinstance(error, DamageError) or error.channel in self.damaged:
                 raise
             self._spoil(error.channel, sentence(self.path, error.channel, error))
             return self._write(work)  # the other channels go on
+        except BaseException:
+            self._views.forget()
+            raise
         self._settled = True
         self._note(checkpoints)
         return result
@@ -428,9 +472,35 @@ class Journal:
                 outcomes.append(WireError("field", "A signal holds text that no file can hold"))
             except sqlite3.DatabaseError as error:
                 raise blame(draft.channel, error) from error
+        self.derived = []
+        if not self._views.idle:
+            self.derived = self._derive(connection, transactions, outcomes, policy)
         checkpoints = self._flush(transactions)
         self.attempted = outcomes
         return outcomes, checkpoints
+
+    def _derive(
+        self,
+        connection: sqlite3.Connection,
+        transactions: dict[str, Transaction],
+        outcomes: Iterable[Outcome],
+        policy: CommitPolicy,
+    ) -> list[Entry]:
+        """Return the entries of views that some outcomes lead to, and write their ledgers."""
+        self._views.load(connection, self.damaged)
+        entries = (entry for outcome in outcomes for entry in entries_of(outcome))
+        join = partial(self._join, connection, transactions)
+        derived = self._views.derive(entries, join, policy.terms)
+        self._views.flush(connection)
+        return derived
+
+    def _join(
+        self, connection: sqlite3.Connection, transactions: dict[str, Transaction], channel: str
+    ) -> Transaction:
+        """Return the transaction of a channel in this commit."""
+        if channel not in transactions:
+            transactions[channel] = self._transaction(connection, channel)
+        return transactions[channel]
 
     def _transaction(self, connection: sqlite3.Connection, channel: str) -> Transaction:
         # Whatever fails from here on, nothing goes on with what it was about to write.
@@ -521,6 +591,11 @@ class Journal:
     def _refuse_damaged(self, channel: str) -> None:
         if channel in self.damaged:
             raise JournalError(self.damaged[channel])
+
+
+def _state_in(connection: sqlite3.Connection, channel: str) -> State | None:
+    row = read_row(connection, channel)
+    return None if row is None else state_of(connection, row)
 
 
 def _check_name(channel: str) -> None:

@@ -26,7 +26,7 @@ from mtnet.services.signals.journal.hash_chain import (
     position_item,
     prove,
 )
-from mtnet.services.signals.journal.schema import BACKUP, SCHEMA, fetch, rows
+from mtnet.services.signals.journal.schema import BACKUP, SCHEMA, WITHOUT_VIEWS, fetch, rows
 from mtnet.services.signals.journal.transaction import new_row, next_epoch, read_row, write_row
 from mtnet.services.signals.journal.verify import POSITION, POSITIONS, Check, Progress, channels
 from mtnet.storage.files import replace_file, sync
@@ -197,7 +197,7 @@ def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
     ((version,),) = fetch(connection, "PRAGMA user_version")
     if version > SCHEMA:
         raise JournalError(f"{path} has schema {version} of a newer mtnet; this one reads {SCHEMA}")
-    if version < SCHEMA:
+    if version < WITHOUT_VIEWS:
         raise JournalError(
             f"{path} has schema {version} of an older mtnet, or is empty; this one reads {SCHEMA}. "
             "A daemon that starts on it makes it new"

@@ -2,7 +2,9 @@
 The tables of the journal.
 
 `entry` is the log, `position` the state that it led to, `known` the ids that were taken, and
-`channel` what proves the other three. Bodies are JSON, for people with a SQLite shell.
+`channel` what proves the other three. `view` has the settings of derived channels, and `ledger`
+what was decided about each opening of their sources. Bodies are JSON, for people with a SQLite
+shell.
 """
 
 import sqlite3
@@ -10,23 +12,26 @@ from typing import Any, TypeAlias
 
 from mtnet.errors import JournalError
 
-SCHEMA = 2
+SCHEMA = 3
 """`PRAGMA user_version` of the files that this code reads and writes."""
 
+WITHOUT_VIEWS = 2
+"""The schema before there were views; it becomes the present one when a daemon opens it."""
+
 TABLES = """
-CREATE TABLE channel (
+CREATE TABLE IF NOT EXISTS channel (
     name TEXT NOT NULL PRIMARY KEY,
     body BLOB NOT NULL,
     digest BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE entry (
+CREATE TABLE IF NOT EXISTS entry (
     channel TEXT NOT NULL,
     seq INTEGER NOT NULL,
     body BLOB NOT NULL,
     hash BLOB NOT NULL,
     PRIMARY KEY (channel, seq)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE position (
+CREATE TABLE IF NOT EXISTS position (
     channel TEXT NOT NULL,
     symbol TEXT NOT NULL,
     ticket TEXT NOT NULL,
@@ -35,18 +40,35 @@ CREATE TABLE position (
     hash BLOB NOT NULL,
     PRIMARY KEY (channel, symbol, ticket)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE known (
+CREATE TABLE IF NOT EXISTS known (
     channel TEXT NOT NULL,
     id TEXT NOT NULL,
     seq INTEGER NOT NULL,
     proof BLOB NOT NULL,
     PRIMARY KEY (channel, id)
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX known_by_seq ON known (channel, seq)
+CREATE UNIQUE INDEX IF NOT EXISTS known_by_seq ON known (channel, seq);
+CREATE TABLE IF NOT EXISTS view (
+    name TEXT NOT NULL PRIMARY KEY,
+    body BLOB NOT NULL,
+    digest BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ledger (
+    view TEXT NOT NULL,
+    source INTEGER NOT NULL,
+    symbol TEXT NOT NULL,
+    ticket TEXT NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (view, source, symbol, ticket)
+) STRICT, WITHOUT ROWID
 """
 BACKUP = "CREATE TABLE heads (data BLOB NOT NULL) STRICT"
 """What a backup has besides: the checkpoint file."""
-_EXPECTED = {" ".join(each.split()) for each in TABLES.split(";")}
+# SQLite keeps a statement without these words.
+_EXPECTED = {" ".join(each.replace("IF NOT EXISTS ", "").split()) for each in TABLES.split(";")}
+_OF_VIEWS = {
+    each for each in _EXPECTED if each.startswith(("CREATE TABLE view", "CREATE TABLE led"))
+}
 
 Rows: TypeAlias = list[tuple[Any, ...]]
 
@@ -87,5 +109,5 @@ def check_structure(connection: sqlite3.Connection) -> None:
     found = {" ".join(sql.split()) for (sql,) in tables}
     ((vacuum,),) = fetch(connection, "PRAGMA auto_vacuum")
     # With the wrong form SQLite would keep its own notes on pages that hold rows.
-    if found - {BACKUP} != _EXPECTED or vacuum:
+    if found - {BACKUP} not in (_EXPECTED, _EXPECTED - _OF_VIEWS) or vacuum:
         raise JournalError("The tables are not those of a journal of signals")

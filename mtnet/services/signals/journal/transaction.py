@@ -389,6 +389,8 @@ def _closing(draft: Entry, ticket: str) -> Entry:
 def _opened(draft: Entry, change: Transition, held: Mapping[str, Held]) -> Opened:
     """Say when the position was opened that a draft changes or closes, or that it opens."""
     if draft.volume and (change.effect == "reversal" or not change.before):
+        if draft.opened is not None:  # a copy is as old as what it copies
+            return draft.opened, draft.popened
         said = dict(draft.fields).get("ptime") if draft.fields else None
         popened = None if said is None else int(said)
         return draft.when if popened is None else min(draft.when, popened), popened

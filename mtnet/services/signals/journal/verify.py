@@ -29,6 +29,7 @@ from mtnet.services.signals.journal.hash_chain import (
 from mtnet.services.signals.journal.schema import check_structure, fetch, rows, shaped
 from mtnet.services.signals.journal.transaction import read_row
 from mtnet.services.signals.model import Entry, Loaded, State
+from mtnet.services.signals.views.store import has_views, read_all
 from mtnet.storage.sqlite import FAILURES
 
 TAIL = 1_000
@@ -367,8 +368,24 @@ class Check:
         self._total = sum(self._rows_of(name) for name in names)
         for name in names:
             yield from self._channel(name)
+        yield from self._ledgers()
         if self._deep and self._only is None:
             yield self._progress(0, *self._pages())
+
+    def _ledgers(self) -> Iterator[Progress]:
+        """Check that each view is what its channel holds."""
+        if not has_views(self._connection):
+            return
+        for name, found in read_all(self._connection):
+            if self._only not in (None, name):
+                continue
+            try:
+                if isinstance(found, DamageError):
+                    raise found
+                row = read_row(self._connection, name)
+                found.compare(None if row is None else state_of(self._connection, row))
+            except DamageError as damage:
+                yield self._progress(0, str(damage), channel=name)
 
     def _names(self) -> list[str]:
         if self._only is not None:

@@ -106,6 +106,7 @@ class JournalWorker:
                 begins = begins or outcome.seq == 1
             else:
                 entries += entries_of(outcome)
+        entries += self.journal.derived
         return Stored(outcomes, entries, self._epochs(entries) if begins else {})
 
     def _recover(self, policy: PublishPolicy, known: Mapping[str, int]) -> Stored:

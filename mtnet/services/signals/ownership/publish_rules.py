@@ -20,6 +20,7 @@ from mtnet.services.signals.ownership.policy import (
 from mtnet.services.signals.ownership.policy_store import PolicyStore
 from mtnet.services.signals.ownership.publishers import Ownership, Publisher, SymbolKey
 from mtnet.services.signals.settings import SignalSettings
+from mtnet.services.signals.views.views import Views
 
 FULL = 60.0
 """Seconds for which a full channel is reported after a symbol was refused, and after which
@@ -39,6 +40,7 @@ class PublishRules:
     Attributes:
         ownership: who holds channels and symbols.
         store: pauses, fences and refused reductions.
+        views: the channels that are derived from others.
     """
 
     def __init__(
@@ -48,10 +50,12 @@ class PublishRules:
         ownership: Ownership,
         store: PolicyStore,
         unrepeated: Callable[[], int],
+        views: Views,
     ) -> None:
         self._settings, self.ownership, self.store = settings, ownership, store
         self._book, self._unrepeated = book, unrepeated
         self._full: dict[str, float] = {}
+        self.views = views
 
     def policy(self, batch: Sequence[Pending], when: float) -> PublishPolicy:
         """Return the policy of a commit: it knows who publishes where at this moment."""
@@ -87,7 +91,10 @@ class PublishRules:
                 known,
                 publisher.gone,
             )
-        return PublishPolicy(drafts, self._settings, claims, holders, rooms, self.store)
+        policy = PublishPolicy(drafts, self._settings, claims, holders, rooms, self.store)
+        if self.views.known:
+            policy.terms = self.views.terms(drafts)
+        return policy
 
     def _spare(self, channel: Channel, batch: Sequence[Pending], when: float) -> frozenset[str]:
         """Name the symbols that are flat for longer than they are repeated, if there is need."""

@@ -9,7 +9,7 @@ Pure. Volumes are lots, signed; 0 = the position is closed.
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -121,7 +121,14 @@ class Verdict(NamedTuple):
 
 
 class CommitPolicy:
-    """Accept-all policy: judges each draft of a commit, in order, against what stands then."""
+    """
+    Accept-all policy: judges each draft of a commit, in order, against what stands then.
+
+    Attributes:
+        terms: what was known of the followers of views when the commit began, by view.
+    """
+
+    terms: Mapping[str, Any] = {}
 
     def begin(self) -> None:
         """Forget the drafts so far: the commit is tried from its first draft on, maybe again."""

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mtnet.callbacks import noop
 from mtnet.services.signals.reports.registry import Reports, Terminal
 from mtnet.storage.files import replace_file
 
@@ -27,6 +28,7 @@ class ReportStore:
 
     Attributes:
         reports: what they told; empty until `open`.
+        reported: called with login and name of a terminal that has sent a REPORT.
     """
 
     log = Logger()
@@ -36,6 +38,7 @@ class ReportStore:
     ) -> None:
         self._path, self._clock, self._in_thread = path, clock, in_thread
         self.reports = Reports()
+        self.reported: Callable[[str, str], object] = noop
         self._timer: IDelayedCall | None = None
         self._saved = 0
         self._failing = False

@@ -30,6 +30,7 @@ class Reporting:
         if key is not None:
             self._store.reports.report(key, report, self._session.now())
             self._store.changed()
+            self._store.reported(*key)
         self.shown = plain(report)
 
     def describe(self, spec: Spec) -> None:

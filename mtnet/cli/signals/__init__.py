@@ -1,0 +1,1 @@
+"""Commands of signals: channels and their journal, and views."""

@@ -1,0 +1,1 @@
+"""Views: channels that are derived from the positions of other channels, one for each follower."""

@@ -1,0 +1,195 @@
+"""
+Derivation: what views make of a commit, in the same transaction.
+
+Blocking, for the thread of the journal.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+from msgspec.structs import replace
+
+from mtnet.errors import DamageError
+from mtnet.services.signals.journal.transaction import Transaction
+from mtnet.services.signals.model import FLAT, Entry, State
+from mtnet.services.signals.ownership.transitions import CommitPolicy
+from mtnet.services.signals.views import store
+from mtnet.services.signals.views.store import StoredView
+from mtnet.services.signals.views.transform import Draft, Terms
+
+Open = Callable[[str], Transaction]
+"""Returns the transaction of a channel."""
+KEEP = CommitPolicy()
+
+
+class Derivation:
+    """
+    The views of a journal.
+
+    Args:
+        state: reads what stands in a channel; None = there is no such channel.
+
+    Attributes:
+        views: by name; those that are whole.
+        idle: there are no views, so that a commit leads to nothing more.
+    """
+
+    def __init__(self, state: Callable[[sqlite3.Connection, str], State | None]) -> None:
+        self._state = state
+        self._loaded = self.idle = False
+        self._changed: dict[str, StoredView] = {}
+        self.views: dict[str, StoredView] = {}
+        self._by_source: dict[str, list[str]] = {}
+
+    def forget(self) -> None:
+        """Read everything again: a transaction did not end as it was thought to."""
+        self._loaded = self.idle = False
+        self._changed = {}
+
+    def load(self, connection: sqlite3.Connection, damaged: Iterable[str]) -> None:
+        """
+        Read the views, if they are not known.
+
+        Args:
+            damaged: those that are left out.
+
+        Raises:
+            DamageError: one is not what was written.
+        """
+        if self._loaded:
+            return
+        self.views = {}
+        for name, found in store.read_all(connection):
+            if name in damaged:
+                continue
+            if isinstance(found, DamageError):
+                raise found
+            found.compare(self._state(connection, name))
+            self.views[name] = found
+        self._index()
+        self._loaded = True
+
+    def derive(
+        self, entries: Iterable[Entry], transaction: Open, terms: Mapping[str, Terms]
+    ) -> list[Entry]:
+        """
+        Return the entries of views that follow from entries of their sources.
+
+        Args:
+            transaction: returns the transaction of a channel, of a source or of a view.
+            terms: what is known of followers, by view; a missing one knows the time alone.
+
+        Raises:
+            DamageError: a view does not fit its channel, or failed.
+        """
+        derived: list[Entry] = []
+        for entry in entries:
+            for name in self._by_source.get(entry.channel, ()):
+                known = terms.get(name, Terms(0))
+                stored = self._changed[name] = self.views[name]
+                prefix = f"{transaction(entry.channel).epoch}-{entry.seq}"
+                try:
+                    drafts = stored.view.apply(
+                        entry.channel, entry, replace(known, when=entry.when)
+                    )
+                except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                    raise DamageError(name, f"view {name} failed at {prefix}: {error!r}") from error
+                derived += self.store(name, drafts, entry.when, transaction(name), prefix)
+        return derived
+
+    def store(
+        self,
+        name: str,
+        drafts: Sequence[Draft],
+        when: int,
+        transaction: Transaction,
+        prefix: str = "",
+    ) -> list[Entry]:
+        """
+        Set what a view says, and return the entries.
+
+        Args:
+            prefix: of their ids; empty = they have none: no signal led to them.
+
+        Raises:
+            DamageError: the channel of the view takes them otherwise.
+        """
+        self._changed[name] = self.views[name]
+        first = self.views[name].view.seq - len(drafts) + 1
+        entries: list[Entry] = []
+        for number, draft in enumerate(drafts, 1):
+            outcome = transaction.take(_entry(name, draft, when, prefix, number), KEEP)
+            if not isinstance(outcome, Entry) or outcome.seq != first + number - 1:
+                raise DamageError(
+                    name, f"view {name}: its channel does not take {draft}: {outcome}"
+                )
+            entries.append(outcome)
+        return entries
+
+    def add(self, name: str, stored: StoredView) -> None:
+        """Begin to derive a view."""
+        self.views[name] = self._changed[name] = stored
+        self._index()
+
+    def remove(self, connection: sqlite3.Connection, name: str) -> None:
+        """End a view."""
+        self.views.pop(name, None)
+        self._changed.pop(name, None)
+        store.remove(connection, name)
+        self._index()
+
+    def repair(
+        self, connection: sqlite3.Connection, name: str, transaction: Transaction, state: State
+    ) -> None:
+        """
+        Make the ledger of a damaged view anew; what its sources do not hold is closed.
+
+        A view whose settings are damaged ends, and everything in its channel is closed.
+
+        Args:
+            state: what the channel of the view holds.
+        """
+        when = max((each.when for each in state.positions), default=0)
+        try:
+            found = store.rebuild(connection, name, state, partial(self._state, connection))
+        except (DamageError, ValueError):
+            store.remove(connection, name)
+            transaction.take(Entry(name, "", FLAT, when), KEEP)
+            return
+        self.views[name] = found
+        self.store(name, found.view.settle(), when, transaction)
+        self.flush(connection)
+        self.forget()
+
+    def flush(self, connection: sqlite3.Connection) -> None:
+        """Write what has changed."""
+        changed, self._changed = self._changed, {}
+        for stored in changed.values():
+            stored.flush(connection)
+
+    def of(self, source: str) -> Sequence[str]:
+        """Name the views of a source."""
+        return self._by_source.get(source, ())
+
+    def _index(self) -> None:
+        self._by_source = {}
+        for name, stored in self.views.items():
+            for source in stored.view.settings.sources:
+                self._by_source.setdefault(source, []).append(name)
+        self.idle = not self.views
+
+
+def _entry(name: str, draft: Draft, when: int, prefix: str, number: int) -> Entry:
+    shown = draft.shown
+    return Entry(
+        name,
+        draft.target.symbol,
+        shown.volume,
+        when,
+        draft.target.ticket,
+        f"{prefix}-{number}" if prefix else "",
+        shown.type,
+        shown.fields if shown.volume else (),
+        opened=draft.opened if shown.volume else None,
+    )

@@ -1,0 +1,234 @@
+"""
+Views on disk: settings, modes and ledgers, in the database of the journal.
+
+Everything of a view is written in the transaction of the entries that it is about. Blocking, for
+the thread of the journal.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from mtnet.errors import DamageError
+from mtnet.services.signals.journal.hash_chain import SUMS
+from mtnet.services.signals.journal.schema import fetch, rows
+from mtnet.services.signals.model import State
+from mtnet.services.signals.views.ledger import Key, Row
+from mtnet.services.signals.views.losses import Bases
+from mtnet.services.signals.views.settings import ViewMode, ViewSettings
+from mtnet.services.signals.views.transform import View
+
+_VIEWS = "SELECT name, body, digest FROM view ORDER BY name"
+_VIEW = "SELECT body, digest FROM view"
+_LEDGER = "SELECT source, symbol, ticket, body FROM ledger WHERE view = ?"
+_SET_VIEW = "INSERT OR REPLACE INTO view VALUES (?, ?, ?)"
+_SET = "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?)"
+_UNSET = "DELETE FROM ledger WHERE (view, source, symbol, ticket) = (?, ?, ?, ?)"
+
+States = Callable[[str], State | None]
+"""Returns what stands in a channel; None = there is none."""
+
+
+class Head(Struct, frozen=True):
+    """
+    The row of a view.
+
+    Attributes:
+        numbers: of its sources; `next` is the one of the next source.
+        struck: as of `View`.
+        seq: of its last entry.
+        total: the sum over the rows of its ledger, see `item`; hexadecimal.
+        bases: what the losses of its follower are measured from.
+    """
+
+    settings: ViewSettings
+    numbers: dict[str, int]
+    next: int
+    mode: ViewMode
+    struck: str
+    seq: int
+    total: str
+    bases: Bases | None = None
+
+
+class StoredView:
+    """
+    A view with what is to be written of it.
+
+    Attributes:
+        view: its state machine.
+        next: the number of the next source.
+        bases: what the losses of its follower are measured from; None = not known.
+    """
+
+    def __init__(
+        self, view: View, next: int, items: Mapping[Key, int], bases: Bases | None = None
+    ) -> None:
+        self.view, self.next, self.bases = view, next, bases
+        self._items, self._total = dict(items), sum(items.values())
+
+    def compare(self, state: State | None) -> None:
+        """
+        Begin with what the channel of the view holds.
+
+        Raises:
+            DamageError: that is not what the ledger says.
+        """
+        name = self.view.name
+        seq, held = (0, []) if state is None else (state.seq, state.positions)
+        if not self.view.show(held) or self.view.seq != seq:
+            raise DamageError(name, f"view {name}: its ledger is not that of its entry {seq}")
+
+    def flush(self, connection: sqlite3.Connection) -> None:
+        """Write the rows that have changed, and the row of the view."""
+        view = self.view
+        sets, unsets = [], []
+        for key in view.touched:
+            row = view.rows.get(key)
+            self._total -= self._items.pop(key, 0)
+            if row is None:
+                unsets.append((view.name, *key))
+            else:
+                body = encode(row)
+                self._items[key] = item(key, body)
+                self._total += self._items[key]
+                sets.append((view.name, *key, body))
+        view.touched = {}
+        if unsets:
+            connection.executemany(_UNSET, unsets)
+        if sets:
+            connection.executemany(_SET, sets)
+        self._write_head(connection)
+
+    def _write_head(self, connection: sqlite3.Connection) -> None:
+        view = self.view
+        total = f"{self._total % SUMS:x}"
+        body = encode(
+            Head(
+                view.settings,
+                view.numbers,
+                self.next,
+                view.mode,
+                view.struck,
+                view.seq,
+                total,
+                self.bases,
+            )
+        )
+        connection.execute(_SET_VIEW, (view.name, body, sha256(body).digest()))
+
+
+def begin(connection: sqlite3.Connection, name: str, settings: ViewSettings) -> StoredView:
+    """Make a view that has no entry yet."""
+    numbers = {source: number for number, source in enumerate(settings.sources, 1)}
+    stored = StoredView(View(name, settings, numbers), len(numbers) + 1, {})
+    stored.flush(connection)
+    return stored
+
+
+def rebuild(connection: sqlite3.Connection, name: str, held: State, sources: States) -> StoredView:
+    """
+    Make the ledger of a damaged view anew: what it holds stays, as a part of what its sources hold.
+
+    Args:
+        held: what the channel of the view holds.
+        sources: returns what a channel holds.
+
+    Raises:
+        DamageError: its settings are not what was written.
+    """
+    ((body, digest),) = rows(connection, (bytes, bytes), f"{_VIEW} WHERE name = ?", name)
+    head = _head(name, body, digest)
+    view = View(name, head.settings, head.numbers, held.seq)
+    view.mode, view.struck = head.mode, head.struck
+    view.show(held.positions)
+    for source in head.settings.sources:
+        state = sources(source)
+        view.adopt(source, () if state is None else state.positions)
+    connection.execute("DELETE FROM ledger WHERE view = ?", (name,))
+    return StoredView(view, head.next, {}, head.bases)
+
+
+def remove(connection: sqlite3.Connection, name: str) -> None:
+    """Remove a view and its ledger; the entries of its channel stay."""
+    connection.execute("DELETE FROM ledger WHERE view = ?", (name,))
+    connection.execute("DELETE FROM view WHERE name = ?", (name,))
+
+
+def has_views(connection: sqlite3.Connection) -> bool:
+    """Return whether a file knows views; one of an older mtnet does not."""
+    return bool(fetch(connection, "SELECT 1 FROM sqlite_schema WHERE name = 'ledger'"))
+
+
+def is_view(connection: sqlite3.Connection, name: str) -> bool:
+    """Return whether a channel is a view."""
+    return bool(rows(connection, (bytes,), "SELECT body FROM view WHERE name = ?", name))
+
+
+def read_all(connection: sqlite3.Connection) -> Iterator[tuple[str, "StoredView | DamageError"]]:
+    """Yield each view by name, or what is wrong with it."""
+    for name, body, digest in rows(connection, (str, bytes, bytes), _VIEWS):
+        try:
+            yield name, _read(connection, name, body, digest)
+        except DamageError as error:
+            yield name, error
+
+
+def _read(connection: sqlite3.Connection, name: str, body: bytes, digest: bytes) -> StoredView:
+    head = _head(name, body, digest)
+    ledger: dict[Key, Row] = {}
+    items: dict[Key, int] = {}
+    for source, symbol, ticket, line in rows(connection, (int, str, str, bytes), _LEDGER, name):
+        key = Key(source, symbol, ticket)
+        ledger[key], items[key] = _decode(name, line, Row), item(key, line)
+    if f"{sum(items.values()) % SUMS:x}" != head.total:
+        raise DamageError(name, f"view {name}: rows of its ledger are missing, or too many")
+    view = View(name, head.settings, head.numbers, head.seq)
+    view.mode, view.struck = head.mode, head.struck
+    view.load(ledger)
+    return StoredView(view, head.next, items, head.bases)
+
+
+def _head(name: str, body: bytes, digest: bytes) -> Head:
+    if sha256(body).digest() != digest:
+        raise DamageError(name, f"view {name}: its row in the table `view` was changed")
+    head: Head = _decode(name, body, Head)
+    return head
+
+
+def encode(value: Struct) -> bytes:
+    """Return a row as JSON."""
+    return _encoder.encode(value)
+
+
+def item(key: Key, body: bytes) -> int:
+    """Return what a row of the ledger adds to the sum of its view."""
+    return int.from_bytes(sha256(_encoder.encode(key) + body).digest(), "big")
+
+
+def _decode(name: str, body: bytes, kind: Callable[..., Any]) -> Any:
+    try:
+        return _decoders[kind].decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DamageError(name, f"view {name}: a row cannot be read: {error}") from error
+
+
+def _encode_fraction(value: object) -> str:
+    if isinstance(value, Fraction):
+        return str(value)
+    raise NotImplementedError
+
+
+def _decode_fraction(kind: type, text: str) -> Fraction:
+    return Fraction(text)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_encode_fraction)
+_decoders: Mapping[Any, Any] = {
+    kind: msgspec.json.Decoder(kind, dec_hook=_decode_fraction) for kind in (Head, Row)
+}

@@ -1,0 +1,344 @@
+"""
+The views of the signal service: their settings and modes, and what is changed in them.
+
+Everything is decided in the thread of the journal; here is what the reactor has to know of it.
+"""
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from mtnet.errors import WireError
+from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.model import Entry
+from mtnet.services.signals.reports.registry import Reported
+from mtnet.services.signals.values import PauseMode
+from mtnet.services.signals.views import changes
+from mtnet.services.signals.views.alias import MAIN
+from mtnet.services.signals.views.changes import Leftovers, Workspace
+from mtnet.services.signals.views.explain import explain
+from mtnet.services.signals.views.ledger import Target
+from mtnet.services.signals.views.losses import Bases, judge
+from mtnet.services.signals.views.settings import ViewMode, ViewSettings
+from mtnet.services.signals.views.terms import Known, terms
+from mtnet.services.signals.views.transform import Terms
+
+Change = Callable[[Workspace], tuple[Any, list[Entry]]]
+"""Returns its result, and the entries that it led to."""
+Run = Callable[[Change], "Deferred[Any]"]
+
+
+class Summary(Struct, frozen=True):
+    """
+    A view, as the reactor knows it.
+
+    Attributes:
+        mode: of now.
+        struck: why a limit has closed it; empty = none has.
+        bases: what losses are measured from; None = no REPORT has counted.
+    """
+
+    settings: ViewSettings
+    mode: ViewMode
+    struck: str = ""
+    bases: Bases | None = None
+
+
+class Views:
+    """
+    Registry of the views.
+
+    Args:
+        run: runs a change in the thread of the journal, and sends what it stored.
+        begin: shows everybody a view that is new, or that begins a new epoch.
+        now: milliseconds since the Unix epoch, UTC.
+
+    Attributes:
+        known: by name.
+        reports: what terminals told; None = nothing yet.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        run: Run,
+        begin: Callable[[str, bool], Coroutine[Any, Any, None]],
+        now: Callable[[], int],
+    ) -> None:
+        self._run, self._begin, self._now = run, begin, now
+        self.known: dict[str, Summary] = {}
+        self.reports: Known | None = None
+        self._by_source: dict[str, list[str]] = {}
+        self._mains: dict[str, str] = {}
+
+    def open(self, journal: Journal, configured: Mapping[str, ViewSettings]) -> list[Entry]:
+        """
+        Read the views, and make those of the configuration; blocks, before the reactor runs.
+
+        Raises:
+            WireError: one cannot be as configured.
+            JournalError: the disk failed.
+        """
+        entries: list[Entry] = []
+        self._note(journal.change_views(_summaries))
+        for name, settings in configured.items():
+            known = self.known.get(name)
+            if known is not None and known.settings == settings:
+                continue
+            function = changes.add if known is None else changes.edit
+            terms = self._terms(settings, ())
+            entries += journal.change_views(
+                partial(function, name=name, settings=settings, terms=terms)
+            )
+        self._note(journal.change_views(_summaries))
+        return entries
+
+    # What the signal service asks
+
+    def of(self, source: str) -> list[str]:
+        """Name the views of a channel."""
+        return self._by_source.get(source, [])
+
+    def terms(self, entries: Iterable[Entry]) -> dict[str, Terms]:
+        """Return what is known of the followers of views, for a commit of these drafts."""
+        symbols: dict[str, set[str]] = {}
+        for entry in entries:
+            for name in self.of(entry.channel):
+                if self.known[name].settings.follower:
+                    symbols.setdefault(name, set()).add(entry.symbol)
+        return {
+            name: self._terms(self.known[name].settings, each) for name, each in symbols.items()
+        }
+
+    def pause_mode(self, name: str) -> PauseMode | None:
+        """Return how a view is paused; None = it is not, or is none."""
+        mode = None if name not in self.known else self.known[name].mode
+        return mode if mode == "close_only" or mode == "frozen" else None
+
+    def is_follower(self, name: str, login: str, terminal: str) -> bool:
+        """Return whether a session is the one whose copies a view is about."""
+        follower = "" if name not in self.known else self.known[name].settings.follower
+        return bool(login) and follower in (login, f"{login}/{terminal}")
+
+    def limits(self, name: str) -> dict[str, str]:
+        """Return what the follower of a view judges before it opens, as fields of SYNCED."""
+        if name not in self.known:
+            return {}
+        settings = self.known[name].settings
+        found = {"max_age": settings.max_age, "max_slippage": settings.max_slippage}
+        shown = {key: f"{each:.5f}" for key, each in found.items() if each is not None}
+        return {key: text.rstrip("0").rstrip(".") for key, text in shown.items()}
+
+    def refuse_publish(self, channel: str) -> None:
+        """
+        Refuse a signal for a view.
+
+        Raises:
+            WireError: `denied`.
+        """
+        if channel in self.known:
+            sources = ", ".join(self.known[channel].settings.sources)
+            raise WireError(
+                "denied", f"{channel} is a view, which follows {sources} and takes no signals"
+            )
+
+    def main_of(self, login: str) -> str:
+        """Return the channel that a login means by `main`."""
+        return self._mains.get(login, MAIN)
+
+    def refuse_follow(self, channel: str) -> None:
+        """
+        Refuse a follower of a view that only monitors.
+
+        Raises:
+            WireError: `denied`.
+        """
+        if channel in self.known and self.known[channel].mode == "monitor":
+            raise WireError("denied", f"{channel} is computed and shown to its owner alone")
+
+    # REPORTs
+
+    def reported(self, login: str, terminal: str) -> None:
+        """Judge the losses of the views that are made for a terminal, which has sent a REPORT."""
+        if self.reports is None:
+            return
+        for name, known in list(self.known.items()):
+            if known.settings.follower in (login, f"{login}/{terminal}") and not known.struck:
+                self._judge(name, known, self.reports.last_two(login, terminal)[0])
+
+    def _judge(self, name: str, known: Summary, reported: Reported) -> None:
+        bases, why = judge(known.settings, known.bases, reported)
+        self.known[name] = replace(known, bases=bases, struck=why)
+        before, now = known.bases, bases
+        # A peak is written with the day; until then a restart takes the one before.
+        kept = before is not None and now is not None and before.day == now.day
+        if why or not kept:
+            done = Deferred.fromCoroutine(self._strike(name, bases, why, known.settings.then))
+            done.addErrback(lambda failure: self.log.error("{why}", why=failure.getErrorMessage()))
+
+    async def _strike(self, name: str, bases: Bases | None, why: str, then: str) -> None:
+        if why:
+            self.log.warn("The view {name} opens nothing more: {why}.", name=name, why=why)
+        strike = partial(
+            changes.strike, name=name, bases=bases, why=why, then=then, when=self._now()
+        )
+        await self._change(strike)
+
+    # What people and followers change
+
+    async def add(self, name: str, settings: ViewSettings) -> None:
+        """Make a view; raises as `changes.add`, and `field`: an account has another view."""
+        self._check_accounts(name, settings)
+        terms = await self._full_terms(settings)
+        await self._change(partial(changes.add, name=name, settings=settings, terms=terms))
+        await self._begin(name, False)
+
+    async def edit(self, name: str, settings: ViewSettings, apply: bool = False) -> None:
+        """Change the settings of a view; raises as `changes.edit`, and `add`."""
+        self._check_accounts(name, settings)
+        terms = await self._full_terms(settings)
+        edit = partial(changes.edit, name=name, settings=settings, terms=terms, apply=apply)
+        await self._change(edit)
+
+    async def diff(self, name: str, settings: ViewSettings) -> list[dict[str, str]]:
+        """Return what `edit` with `apply` would change; raises as that."""
+        terms = await self._full_terms(settings)
+        function = partial(changes.diff, name=name, settings=settings, terms=terms)
+        found = await self._run(lambda space: (function(space), []))
+        return [
+            {
+                "symbol": draft.target.symbol,
+                "ticket": draft.target.ticket,
+                "before": f"{before.volume:f}",
+                "after": f"{draft.shown.volume:f}",
+            }
+            for before, draft in found
+        ]
+
+    async def set_mode(self, name: str, mode: ViewMode) -> None:
+        """Change the mode of a view; raises as `changes.set_mode`."""
+        await self._change(partial(changes.set_mode, name=name, mode=mode, when=self._now()))
+
+    async def flatten(self, name: str, why: str) -> int:
+        """Close what a view copies, and return how much; raises as `changes.flatten`."""
+        return len(
+            await self._change(partial(changes.flatten, name=name, why=why, when=self._now()))
+        )
+
+    async def remove(self, name: str, leftovers: Leftovers) -> None:
+        """End a view; raises as `changes.remove`."""
+        await self._change(
+            partial(changes.remove, name=name, leftovers=leftovers, when=self._now())
+        )
+
+    async def release(self, name: str, seq: int, target: Target, left: Decimal, why: str) -> None:
+        """Take from the follower that a copy is gone, or smaller, though nobody told it."""
+        await self._change(
+            partial(
+                changes.release, name=name, seq=seq, target=target, left=left, why=why,
+                when=self._now(),
+            )
+        )  # fmt: skip
+
+    async def renew(self, source: str) -> None:
+        """
+        Follow a channel that has a new epoch, as it is: its views have new epochs, too.
+
+        Raises:
+            JournalError: the disk does not keep it.
+        """
+        names = list(self.of(source))
+        await self._change(partial(changes.renew, source=source, when=self._now()))
+        for name in names:
+            await self._begin(name, True)
+
+    async def explain(self, name: str, symbol: str) -> list[str]:
+        """Say how the volumes of a symbol came about; raises `WireError` (`channel`)."""
+        view, rows = await self._run(lambda space: (changes.rows_of(space, name), []))
+        return explain(view, rows, symbol)
+
+    async def rows(self, name: str) -> list[dict[str, object]]:
+        """Return the ledger of a view, as JSON values; raises `WireError` (`channel`)."""
+        view, rows = await self._run(lambda space: (changes.rows_of(space, name), []))
+        names = {number: source for source, number in view.numbers.items()}
+        return [
+            {
+                "source": names.get(key.source, str(key.source)),
+                "symbol": key.symbol,
+                "ticket": key.ticket,
+                "volume": f"{row.volume:f}",
+                "target": row.target.symbol,
+                "target_ticket": row.target.ticket,
+                "type": row.type,
+                "copy": f"{row.shown:f}",
+                "skipped": row.skipped,
+            }
+            for key, row in sorted(rows.items())
+        ]
+
+    def report(self) -> dict[str, object]:
+        """Return the views and their settings, as JSON values."""
+        return {
+            name: {"mode": each.mode, "struck": each.struck, **to_builtins(each.settings)}
+            for name, each in sorted(self.known.items())
+        }
+
+    def _check_accounts(self, name: str, settings: ViewSettings) -> None:
+        for login in settings.accounts:
+            if self._mains.get(login, name) != name:
+                raise WireError("field", f"{login} has the view {self._mains[login]} already")
+
+    async def _change(self, change: Callable[[Workspace], list[Entry]]) -> list[Entry]:
+        """Change something, and know what came of it; return the entries."""
+
+        def both(space: Workspace) -> tuple[tuple[dict[str, Summary], list[Entry]], list[Entry]]:
+            entries = change(space)
+            return (_summaries(space), entries), entries
+
+        summaries, entries = await self._run(both)
+        self._note(summaries)
+        found: list[Entry] = entries
+        return found
+
+    def _note(self, found: Mapping[str, Summary]) -> None:
+        self.known.clear()
+        self.known.update(found)
+        self._by_source = {}
+        self._mains = {
+            login: name for name, each in found.items() for login in each.settings.accounts
+        }
+        for name, each in found.items():
+            for source in each.settings.sources:
+                self._by_source.setdefault(source, []).append(name)
+
+    async def _full_terms(self, settings: ViewSettings) -> Terms:
+        """Return what is known, of every symbol that the sources hold."""
+
+        def symbols(space: Workspace) -> tuple[set[str], list[Entry]]:
+            states = filter(None, map(space.state, settings.sources))
+            return {each.symbol for state in states for each in state.positions}, []
+
+        return (
+            self._terms(settings, await self._run(symbols))
+            if settings.follower
+            else (Terms(self._now()))
+        )
+
+    def _terms(self, settings: ViewSettings, symbols: Iterable[str]) -> Terms:
+        if self.reports is None:
+            return Terms(self._now())
+        return terms(settings, self.reports, symbols, self._now())
+
+
+def _summaries(space: Workspace) -> dict[str, Summary]:
+    return {
+        name: Summary(each.view.settings, each.view.mode, each.view.struck, each.bases)
+        for name, each in space.derivation.views.items()
+    }

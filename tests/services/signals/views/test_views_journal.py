@@ -1,0 +1,270 @@
+"""Views in the journal: in one commit with their sources, whatever happens between."""
+
+import sqlite3
+from contextlib import closing
+from decimal import Decimal
+from functools import partial
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtnet.errors import JournalError, WireError
+from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.journal.maintenance import backup, renew, verify
+from mtnet.services.signals.model import Entry
+from mtnet.services.signals.views import changes
+from mtnet.services.signals.views.ledger import Target
+from mtnet.services.signals.views.settings import ViewSettings
+from mtnet.services.signals.views.transform import Terms
+
+WHEN = 1_795_000_000_000
+HALF = ViewSettings(sources=("gold",), value=Decimal("0.5"))
+
+
+def draft(volume, symbol="XAUUSD", channel="gold", id=""):
+    return Entry(channel, symbol, Decimal(volume), WHEN, id=id)
+
+
+def open_journal(path):
+    journal = Journal(path, 1000)
+    journal.load()
+    return journal
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "signals.sqlite"
+
+
+@pytest.fixture
+def journal(path):
+    journal = open_journal(path)
+    for name in ("gold", "silver"):
+        journal.create(name)
+    yield journal
+    journal.close()
+
+
+def add(journal, name="half", chosen=HALF):
+    return journal.change_views(partial(changes.add, name=name, settings=chosen, terms=Terms(WHEN)))
+
+
+def held(journal, name):
+    return {
+        (each.symbol, each.ticket): str(each.volume)
+        for each in journal.positions(name).positions
+        if each.volume
+    }
+
+
+def test_a_signal_and_its_copy_are_one_commit(journal):
+    add(journal)
+    (stored,) = journal.commit([draft("1", id="a-1")])
+    epoch = journal.positions("gold").epoch
+    assert [(each.channel, each.seq, each.id, each.volume) for each in journal.derived] == [
+        ("half", 1, f"{epoch}-{stored.seq}-1", Decimal("0.5"))
+    ]
+    assert held(journal, "half") == {("XAUUSD", ""): "0.5"}
+
+
+def test_a_restart_goes_on_where_the_ledger_stood(journal, path):
+    add(journal, chosen=ViewSettings(sources=("gold",), max=Decimal("0.3")))
+    journal.commit([draft("1")])
+    journal.close()
+    again = open_journal(path)
+    again.commit([draft("0.2")])
+    assert held(again, "half") == {("XAUUSD", ""): "0.2"}
+    again.commit([draft("1")])
+    assert held(again, "half") == {("XAUUSD", ""): "0.3"}
+    again.close()
+
+
+def test_a_name_that_is_a_channel_with_positions_becomes_no_view(journal):
+    journal.commit([draft("1", channel="half")])
+    with pytest.raises(WireError, match="half is a channel that holds positions"):
+        add(journal)
+
+
+def test_a_view_of_a_view_is_refused_and_nothing_opens(journal):
+    add(journal)
+    with pytest.raises(WireError, match="half is a view"):
+        add(journal, "quarter", ViewSettings(sources=("half",)))
+    with pytest.raises(WireError, match="no channel nowhere"):
+        add(journal, "other", ViewSettings(sources=("nowhere",)))
+
+
+def test_removal_is_refused_while_anything_is_copied(journal):
+    add(journal)
+    journal.commit([draft("1")])
+    with pytest.raises(WireError, match="copies something"):
+        journal.change_views(partial(changes.remove, name="half", leftovers="refuse", when=WHEN))
+    journal.change_views(partial(changes.remove, name="half", leftovers="flatten", when=WHEN))
+    assert held(journal, "half") == {}
+    journal.commit([draft("2")])
+    assert journal.derived == []
+
+
+def test_a_damaged_ledger_leaves_the_view_out_and_its_source_goes_on(journal, path):
+    add(journal)
+    add(journal, "whole", ViewSettings(sources=("gold",)))
+    journal.commit([draft("1")])
+    journal.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM ledger WHERE view = 'half'")
+    again = open_journal(path)
+    (stored,) = again.commit([draft("3")])
+    assert stored.seq == 2
+    assert "rows of its ledger are missing" in again.damaged["half"]
+    assert held(again, "whole") == {("XAUUSD", ""): "3"}
+    with pytest.raises(JournalError, match="ledger"):
+        again.positions("half")
+    again.close()
+
+
+def damage(path, statement):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+
+
+def test_an_accepted_view_goes_on_as_the_part_that_it_was(journal, path):
+    add(journal)
+    journal.commit([draft("1"), draft("2", "EURUSD")])
+    journal.close()
+    damage(path, "DELETE FROM ledger")
+    again = open_journal(path)
+    again.commit([draft("0", "EURUSD")])
+    assert "half" in again.damaged
+    again.accept("half")
+    assert held(again, "half") == {("XAUUSD", ""): "0.5"}
+    again.commit([draft("0.5")])
+    assert held(again, "half") == {("XAUUSD", ""): "0.25"}
+    assert not again.damaged
+    again.close()
+
+
+def test_an_accepted_view_without_settings_is_closed_and_ends(journal, path):
+    add(journal)
+    journal.commit([draft("1")])
+    journal.close()
+    damage(path, "UPDATE view SET body = CAST(replace(body, 'gold', 'cold') AS BLOB)")
+    again = open_journal(path)
+    again.commit([draft("3")])
+    again.accept("half")
+    assert held(again, "half") == {}
+    again.commit([draft("4")])
+    assert again.derived == []
+    again.close()
+
+
+def test_the_complete_check_looks_at_ledgers(journal, path):
+    add(journal)
+    journal.commit([draft("1")])
+    journal.close()
+    assert not [each for step in verify(path) for each in step.findings]
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE ledger SET body = CAST(replace(body, '1/2', '1/3') AS BLOB)")
+    assert [each for step in verify(path) for each in step.findings]
+
+
+def test_a_backup_takes_the_ledger_along(journal, path, tmp_path):
+    add(journal, chosen=ViewSettings(sources=("gold",), max=Decimal("0.3")))
+    journal.commit([draft("1")])
+    backup(path, tmp_path / "copy")
+    renew(tmp_path / "copy")
+    restored = open_journal(tmp_path / "copy")
+    restored.commit([draft("0.2")])
+    assert held(restored, "half") == {("XAUUSD", ""): "0.2"}
+    restored.close()
+
+
+def test_a_journal_without_views_opens_and_gets_them(journal, path):
+    journal.commit([draft("1")])
+    journal.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript("DROP TABLE view; DROP TABLE ledger; PRAGMA user_version = 2")
+    again = open_journal(path)
+    add(again, chosen=ViewSettings(sources=("gold",), late_join="open"))
+    assert held(again, "half") == {("XAUUSD", ""): "1"}
+    again.close()
+
+
+LOTS = st.sampled_from(["0", "0.01", "0.07", "0.5", "1", "3.33", "-0.01", "-0.2", "-2.5"])
+SIGNAL = st.tuples(st.sampled_from(["gold", "silver"]), st.sampled_from(["A", "B"]), LOTS)
+STEPS = st.one_of(
+    st.tuples(st.just("commit"), st.lists(SIGNAL, min_size=1, max_size=3)),
+    st.tuples(st.just("mode"), st.sampled_from(["on", "close_only", "frozen"])),
+    st.tuples(st.just("flatten")),
+    st.tuples(st.just("release"), st.sampled_from(["0", "0.01"])),
+    st.tuples(st.just("edit"), st.sampled_from(["0.37", "2"]), st.booleans()),
+    st.tuples(st.just("restart")),
+    st.tuples(st.just("fail")),
+)
+
+
+class Failing(Exception):
+    """A disk that fails at the end of a transaction."""
+
+
+@given(st.lists(STEPS, max_size=25))
+@settings(max_examples=60, deadline=None)
+def test_a_view_is_what_its_ledger_says_after_every_commit(tmp_path_factory, steps):
+    path = tmp_path_factory.mktemp("views") / "signals.sqlite"
+    journal = open_journal(path)
+    for name in ("gold", "silver"):
+        journal.create(name)
+    chosen = {"sources": ("gold", "silver"), "value": Decimal("0.37"), "step": Decimal("0.01")}
+    add(journal, "both", ViewSettings(**chosen))
+    add(journal)
+    for kind, *rest in steps:
+        if kind == "commit":
+            journal.commit([draft(lots, symbol, channel) for channel, symbol, lots in rest[0]])
+        elif kind == "fail":
+            with pytest.raises(Failing):
+                journal.change_views(fail)
+            journal.recover({})
+        elif kind == "restart":
+            journal.close()
+            journal = open_journal(path)
+        elif kind == "release":
+            for each in journal.positions("both").positions:
+                target, left = Target(each.symbol, each.ticket), Decimal(rest[0])
+                change(journal, changes.release, seq=each.seq, target=target, left=left, why="")
+        elif kind == "mode":
+            change(journal, changes.set_mode, mode=rest[0])
+        elif kind == "flatten":
+            change(journal, changes.flatten, why="a person closed it")
+        else:
+            fresh = ViewSettings(**{**chosen, "value": Decimal(rest[0])})
+            apply = rest[1] and mode(journal) == "on"
+            edit = partial(changes.edit, name="both", settings=fresh, apply=apply)
+            journal.change_views(partial(edit, terms=Terms(WHEN)))
+        assert not journal.damaged
+        journal.change_views(agree)
+    journal.close()
+    assert not [each for step in verify(path) for each in step.findings]
+
+
+def change(journal, function, **options):
+    journal.change_views(partial(function, name="both", when=WHEN, **options))
+
+
+def mode(journal):
+    return journal.change_views(lambda space: space.view("both").mode)
+
+
+def fail(space):
+    view = space.view("both")
+    view.flatten("a change that is not stored")
+    raise Failing
+
+
+def agree(space):
+    for name, stored in space.derivation.views.items():
+        view, state = stored.view, space.state(name)
+        entries = state.positions if state else ()
+        shown = {(each.symbol, each.ticket): each.volume for each in entries if each.volume}
+        assert shown == {tuple(key): each.volume for key, each in view.shown.items()}
+        if view.mode not in ("frozen", "monitor"):
+            wanted = {tuple(row.target): row.shown for row in view.rows.values() if row.shown}
+            assert shown == wanted

@@ -1,0 +1,209 @@
+"""Views at the signals port: what followers are sent, and what they may say."""
+
+from decimal import Decimal
+
+import pytest
+from fakes.rights import rights
+from signals_peers import Server, frame, told
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from mtnet.access.accounts.cred import Identity
+from mtnet.errors import WireError
+from mtnet.services.signals.views.commands import ViewCommands
+from mtnet.services.signals.views.settings import ViewSettings
+
+HALF = ViewSettings(sources=("main",), value=Decimal("0.5"))
+
+
+@pytest.fixture
+def server(tmp_path):
+    return Server(tmp_path, Clock())
+
+
+def ask(work):
+    found = []
+    Deferred.fromCoroutine(work).addBoth(found.append)
+    (result,) = found
+    if isinstance(result, Exception) or hasattr(result, "raiseException"):
+        result.raiseException()
+    return result
+
+
+def add(server, settings=HALF, name="half"):
+    return ask(server.signals.views.add(name, settings))
+
+
+def test_a_follower_of_a_view_is_sent_its_copy_once_it_is_stored(server):
+    add(server)
+    follower, publisher = server.subscribe("half"), server.greet()
+    told(follower)
+    server.publish(publisher, "a-1", "1.00")
+    assert "SIGNAL|channel=half|seq=1|symbol=GBPUSD|volume=0.5" in told(follower)
+
+
+def test_a_view_takes_no_signals(server):
+    add(server)
+    publisher = server.greet()
+    server.publish(publisher, "a-1", channel="half")
+    assert told(publisher) == ["ERROR|code=denied|id=a-1|channel=half"]
+
+
+def test_a_view_that_monitors_is_followed_by_nobody(server):
+    add(server, ViewSettings(sources=("main",), mode="monitor"))
+    assert any("code=denied" in each for each in told(server.subscribe("half")))
+
+
+def test_the_provider_of_a_view_is_that_of_its_source(server):
+    add(server)
+    follower, publisher = server.subscribe("half"), server.greet()
+    assert any("publisher=down" in each for each in told(follower))
+    server.publish(publisher, "a-1")
+    assert any("STATUS|channel=half|publisher=up" in each for each in told(follower))
+
+
+def test_a_pause_of_a_view_is_said_to_its_followers_alone(server):
+    add(server)
+    mine, other = server.subscribe("half"), server.subscribe("main")
+    told(mine), told(other)
+    server.signals.pause("half", "close_only")
+    assert told(mine) == ["PAUSED|channel=half|mode=close_only"]
+    assert told(other) == []
+    server.publish(server.greet(), "a-1")
+    assert not any(each.startswith("SIGNAL") for each in told(mine))
+    server.signals.pause("half", None)
+    assert "RESUMED|channel=half" in told(mine)
+
+
+def test_flattening_a_view_leaves_its_source_alone(server):
+    add(server)
+    publisher, follower = server.greet(), server.subscribe("half")
+    server.publish(publisher, "a-1")
+    told(follower)
+    assert ask(server.signals.flatten("half")) == 1
+    said = told(follower)
+    assert any("SIGNAL" in each and "volume=0" in each for each in said)
+    assert "FLATTENED|channel=half" in said
+    assert server.signals.positions("main")["GBPUSD"].volume == 1
+
+
+def test_views_and_their_modes_survive_a_restart(server, tmp_path):
+    add(server)
+    server.publish(server.greet(), "a-1")
+    server.signals.pause("half", "close_only")
+    again = Server(tmp_path, Clock())
+    assert again.signals.mode("half") == "close_only"
+    assert again.signals.positions("half")["GBPUSD"].volume == Decimal("0.5")
+
+
+def test_configured_views_are_there_at_the_start(tmp_path):
+    server = Server(tmp_path, Clock(), "signals.views.half.sources=main")
+    assert server.signals.is_named("half")
+
+
+def test_a_new_epoch_of_a_source_is_one_of_its_views(server):
+    add(server)
+    before = server.epoch("half")
+    ask(server.signals.accept("main", new_epoch=True))
+    assert server.epoch("half") != before
+
+
+def test_a_removed_view_leaves_a_channel_that_can_be_published_in(server):
+    add(server)
+    ask(server.signals.views.remove("half", "refuse"))
+    publisher = server.greet()
+    server.publish(publisher, "a-1", channel="half")
+    assert any(each.startswith("STORED") for each in told(publisher))
+
+
+def test_what_became_of_a_volume_is_explained(server):
+    add(server, ViewSettings(sources=("main",), value=Decimal("0.37"), step=Decimal("0.01")))
+    server.publish(server.greet(), "a-1", "0.50")
+    (sentence,) = ask(server.signals.views.explain("half", "GBPUSD"))
+    assert sentence.startswith("main holds 0.50 GBPUSD × 0.37, decided at its opening ")
+    assert sentence.endswith(" = 0.185, rounded toward zero to steps of 0.01 → 0.18 GBPUSD.")
+
+
+def test_an_unknown_view_is_named_in_the_error(server):
+    with pytest.raises(WireError, match="There is no view nowhere"):
+        ask(server.signals.views.explain("nowhere", "GBPUSD"))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sentence"),
+    [
+        ({"value": "-1"}, "`value` is above 0"),
+        ({"map": {"A": "X", "B": "X"}}, "two symbols for 'X'"),
+        ({"size": "equity"}, "need `follower`"),
+        ({"hours": ["Monday"]}, "'Mon-Fri 07:00-20:00'"),
+        ({"zone": "Atlantis"}, "Europe/Athens"),
+        ({"sources": []}, "`sources` name one or more"),
+        ({"sizes": 1}, "unknown field `sizes`"),
+    ],
+)
+def test_a_wrong_setting_is_said_in_a_sentence_and_nothing_opens(server, chosen, sentence):
+    command = ViewCommands(server.signals.views).commands()["views add"]
+    failures = []
+    asked = {"view": "half", "settings": {"sources": ["main"], **chosen}}
+    command(asked).addErrback(failures.append)
+    assert sentence in failures[0].getErrorMessage()
+    assert not server.signals.is_named("half")
+
+
+def test_a_follower_is_told_what_it_judges_before_it_opens(server):
+    add(server, ViewSettings(sources=("main",), max_age=30, max_slippage=Decimal("0.5")))
+    (synced,) = [each for each in told(server.subscribe("half")) if each.startswith("SYNCED")]
+    assert synced.endswith("|max_age=30|max_slippage=0.5")
+
+
+def log_in(server, name, verb="follow"):
+    """Say HELLO with an account that may follow everything."""
+    terminal = server.dial()
+    terminal.protocol.peer.become(Identity(name, rights(f"{verb}:signals")))
+    terminal.send(frame("HELLO", v=2))
+    return terminal
+
+
+def test_an_account_with_a_view_of_its_own_follows_it_as_main(server):
+    add(server, ViewSettings(sources=("main",), value=Decimal("0.5"), accounts=("bob",)))
+    follower, publisher = log_in(server, "bob"), server.greet()
+    assert f"|epoch={server.epoch('half')}|" in follower.received().decode()
+    follower.send(frame("SUBSCRIBE", channel="main"))
+    server.publish(publisher, "a-1", "1.00")
+    said = follower.received().decode()
+    assert "SIGNAL|channel=main|" in said
+    assert "|volume=0.5|" in said
+    assert "half" not in said
+    server.clock.advance(6)
+    assert "seqs=main:1" in follower.received().decode()
+    follower.send(frame("UNSUBSCRIBE", channel="main"))
+    assert "UNSUBSCRIBED|channel=main>>" in follower.received().decode()
+
+
+def test_what_the_follower_of_a_view_released_is_not_opened_again(server):
+    settings = ViewSettings(sources=("main",), accounts=("bob",), follower="bob")
+    add(server, settings)
+    follower, publisher = log_in(server, "bob"), server.greet()
+    follower.send(frame("SUBSCRIBE", channel="main"))
+    server.publish(publisher, "a-1", "1.00")
+    follower.received()
+    follower.send(frame("ACK", channel="main", seq=1, status="released", reason="stop"))
+    assert "|seq=2|symbol=GBPUSD|volume=0|" in follower.received().decode()
+    server.publish(publisher, "a-2", "2.00")
+    assert "SIGNAL" not in follower.received().decode()
+
+
+def test_another_follower_of_a_view_releases_nothing(server):
+    add(server, ViewSettings(sources=("main",), follower="bob"))
+    follower, publisher = log_in(server, "carol"), server.greet()
+    follower.send(frame("SUBSCRIBE", channel="half"))
+    server.publish(publisher, "a-1", "1.00")
+    follower.received()
+    follower.send(frame("ACK", channel="half", seq=1, status="released"))
+    assert "SIGNAL" not in follower.received().decode()
+
+
+def test_an_account_has_one_view(server):
+    add(server, ViewSettings(sources=("main",), accounts=("bob",)))
+    with pytest.raises(WireError, match="bob has the view half already"):
+        add(server, ViewSettings(sources=("main",), accounts=("bob",)), "other")
