@@ -23,7 +23,10 @@ CHECKS = 5
 
 def unacknowledged(transport: Transport) -> int:
     """Return how many sent bytes are not acknowledged by the peer; 0 where it is unknown."""
-    handle = getattr(innermost(transport), "getHandle", lambda: None)()
+    below = innermost(transport)
+    if not getattr(below, "connected", True):
+        return 0  # a protocol may still work on what it read; Twisted has no socket then
+    handle = getattr(below, "getHandle", lambda: None)()
     if ioctl is None or not isinstance(handle, socket.socket):
         return 0
     try:

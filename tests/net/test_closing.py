@@ -34,6 +34,16 @@ def test_bytes_that_the_peer_has_not_confirmed_are_counted():
     assert unacknowledged(StringTransport()) == 0
 
 
+def test_of_a_connection_that_is_lost_nothing_is_unacknowledged():
+    class Lost:
+        connected = False
+
+        def getHandle(self):
+            raise AttributeError("socket")  # as Twisted's transports do
+
+    assert unacknowledged(Lost()) == 0
+
+
 @pytest.fixture
 def watch():
     """A watch of 5 s over `mark[0]`; `stalled` grows when it ends."""
