@@ -64,7 +64,7 @@ def said(capfdbinary, data):
 
 def test_ticks_are_asked_where_the_daemon_hosts_them_by_default():
     parsed = parser().parse_args(["ticks", "tail"])
-    assert (parsed.server, parsed.symbols) == ("tcp:127.0.0.1:8082", [])
+    assert (parsed.default_server, parsed.symbols) == ("tcp:127.0.0.1:8082", [])
 
 
 @pytest.mark.parametrize(
