@@ -28,8 +28,11 @@ from imitation.terminal import Terminal
 from imitation.waiting import SPEED, within
 from translator.compiler import Compiler
 
-SETTLING = 120
-"""Seconds after the last fault in which the accounts must become equal."""
+SETTLING = 180
+"""
+Seconds after the last fault in which the accounts must become equal: a market that said it was
+closed is asked again after ten minutes, which are two here.
+"""
 PAUSE = 0.15
 """Seconds between two events, on average."""
 DOWN = 1.5
