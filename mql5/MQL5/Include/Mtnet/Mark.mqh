@@ -61,9 +61,9 @@ bool CMtnetMark::IsCopy(const string channel,const long login,const long magic,
                         const string comment)
   {
    string mark=CMtnetMark::Comment(channel);
-   int size=StringLen(mark);
-   bool marked=(StringSubstr(comment,0,size)==mark
-                && (StringLen(comment)==size || StringGetCharacter(comment,size)==' '));
-   return(marked || (magic!=0 && GlobalVariableCheck(Name(channel,login,magic))));
+   if(IsOfOther(mark,comment))
+      return(false);
+   return(StringSubstr(comment+" ",0,StringLen(mark)+1)==mark+" "
+          || (magic!=0 && GlobalVariableCheck(Name(channel,login,magic))));
   }
 //+------------------------------------------------------------------+
