@@ -72,8 +72,8 @@ private:
 
 public:
    MtnetRules        rules;
-   int               age;         // the stricter of a person's limit and the channel's
-   int               slippage;
+   double            age;         // s, the stricter of a person's limit and the channel's
+   double            distance;    // price units, the channel's limit of slippage; 0 = none
    bool              netting;
    string            channel;
    CMtnetSymbols     symbols;
@@ -105,7 +105,7 @@ CMtnetLedger::CMtnetLedger(void)
   {
    m_saved=0;
    age=0;
-   slippage=0;
+   distance=0;
    netting=true;
    channel="";
    dirty=false;
@@ -120,7 +120,7 @@ bool CMtnetLedger::Open(const MtnetRules &given,const string map,const string pr
   {
    rules=given;
    age=given.age;
-   slippage=given.slippage;
+   distance=0;
    pace.Open(given.orders);
    return(symbols.Open(map,prefix,suffix,wanted,why));
   }
@@ -158,16 +158,17 @@ void CMtnetLedger::Restart(void)
    troubles.missing="";
   }
 
-//--- A view has limits of its own, told with SYNCED: seconds and points. The stricter one counts.
+//--- A view has limits of its own, told with SYNCED: seconds, and price units. The stricter of two
+//--- limits counts.
 void CMtnetLedger::Limit(const CMtnetFrame &synced)
   {
-   long most=0;
+   double most=0;
    age=rules.age;
-   slippage=rules.slippage;
-   if(synced.Number("max_age",most) && most>0)
-      age=(int)(age>0 ? MathMin(most,age) : most);
-   if(synced.Number("max_slippage",most) && most>0)
-      slippage=(int)(slippage>0 ? MathMin(most,slippage) : most);
+   distance=0;
+   if(synced.Price("max_age",most) && most>0)
+      age=(age>0 ? MathMin(most,age) : most);
+   if(synced.Price("max_slippage",most) && most>0)
+      distance=most;
   }
 
 ENUM_MTNET_STATE CMtnetLedger::Load(CMtnetBook &book)

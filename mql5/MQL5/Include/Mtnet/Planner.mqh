@@ -11,6 +11,7 @@ class CMtnetPlanner
 private:
    static void       Decide(CMtnetLedger &ledger,const int row);
    static string     Refusal(CMtnetLedger &ledger,const int row);
+   static double     MostDistance(CMtnetLedger &ledger,const string name);
    static void       Add(CMtnetLedger &ledger,const int row);
    static void       Bound(CMtnetLedger &ledger,const int copy);
 
@@ -84,23 +85,31 @@ string CMtnetPlanner::Refusal(CMtnetLedger &ledger,const int row)
       return("no symbol "+name+" here");
      }
    long age=ledger.turn.now-ledger.follows.rows[row].opened;
-   if(ledger.age>0 && ledger.follows.rows[row].opened>0 && age>1000*(long)ledger.age)
+   if(ledger.age>0 && ledger.follows.rows[row].opened>0 && age>1000*ledger.age)
      {
       ledger.follows.Release(row,"it was opened "+IntegerToString(age/1000)+" s ago");
       return("late");
      }
    MqlTick tick;
-   if(ledger.slippage<=0 || ledger.follows.rows[row].price<=0
-      || ledger.follows.rows[row].IsOrder())
+   double most=MostDistance(ledger,name);
+   if(most<=0 || ledger.follows.rows[row].price<=0 || ledger.follows.rows[row].IsOrder())
       return("");
    if(!SymbolInfoTick(name,tick) || tick.ask<=0 || tick.bid<=0)
       return("no price of "+name+" yet");
    double price=(ledger.follows.rows[row].side>0 ? tick.ask : tick.bid);
-   double distance=MathAbs(price-ledger.follows.rows[row].price);
-   if(distance<=ledger.slippage*SymbolInfoDouble(name,SYMBOL_POINT)+MTNET_PRICE_LEAST)
+   if(MathAbs(price-ledger.follows.rows[row].price)<=most+MTNET_PRICE_LEAST)
       return("");
    ledger.follows.Release(row,"the price is "+DoubleToString(price,ledger.symbols.Decimals(spec)));
    return("far");
+  }
+
+//--- price units between the provider's price and ours at which nothing is opened; 0 = any
+double CMtnetPlanner::MostDistance(CMtnetLedger &ledger,const string name)
+  {
+   double most=ledger.rules.slippage*SymbolInfoDouble(name,SYMBOL_POINT);
+   if(ledger.distance>0 && (most<=0 || ledger.distance<most))
+      return(ledger.distance);
+   return(most);
   }
 
 //--- Openings that have waited may have become too old, or too far away.
