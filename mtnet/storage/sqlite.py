@@ -27,6 +27,9 @@ _SETTINGS = (
 MIN_FREE_BYTES = 131_072
 """Free bytes that a write needs. SQLite maps a file as shared memory; on a full disk the kernel
 kills a process that touches a page without a block."""
+COPY_ON_WRITE_FREE_BYTES = 4_194_304
+"""The same where a page that is written again needs a new block, as on btrfs: one of 120 MB that
+takes nothing more says that 1.7 MB are free."""
 FULL = "database or disk is full"
 """The message of SQLite."""
 FAILURES = (sqlite3.Error, ArithmeticError, UnicodeError)
@@ -36,13 +39,14 @@ T = TypeVar("T")
 
 
 def has_free_space(folder: Path) -> bool:
-    """Return whether the disk of a folder has `MIN_FREE_BYTES`; True where that is unknown."""
+    """Return whether a write finds room on the disk of a folder; True where that is unknown."""
     try:
         found = os.statvfs(folder)
     except (AttributeError, OSError):  # Windows has none
         return True
-    # Blocks reserved for root do not count: ext4 uses some of them itself.
-    return found.f_blocks == 0 or found.f_bavail * found.f_frsize >= MIN_FREE_BYTES
+    # btrfs has no table of files. Blocks reserved for root do not count: ext4 uses some itself.
+    needed = MIN_FREE_BYTES if found.f_files else COPY_ON_WRITE_FREE_BYTES
+    return found.f_blocks == 0 or found.f_bavail * found.f_frsize >= needed
 
 
 def wal_path(path: Path) -> Path:
@@ -176,8 +180,8 @@ class Database:
             JournalError: the disk failed.
         """
         try:
-            connection = self._connect()
-            return not self.exclusive and self._truncate_log(connection)
+            connection, room = self._connect(), has_free_space(self._folder)
+            return room and not self.exclusive and self._truncate_log(connection)
         except (*FAILURES, OSError) as error:
             self._abandon()
             raise JournalError(f"{self.path} does not reach the disk: {error}.") from error
@@ -293,8 +297,8 @@ class Database:
 
     def _full_error(self) -> NotAskedError:
         return NotAskedError(
-            f"{self.path}: {FULL}, or nearly: less than {MIN_FREE_BYTES} bytes are free. "
-            "Nothing more is stored until there is room; what is stored is served."
+            f"{self.path}: {FULL}, or nearly. Nothing more is stored until there is room; what is "
+            "stored is served."
         )
 
     def _log_error(self, what: str) -> JournalError:

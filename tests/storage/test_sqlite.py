@@ -8,7 +8,13 @@ import pytest
 
 from mtnet.errors import JournalError, NotAskedError
 from mtnet.storage import sqlite
-from mtnet.storage.sqlite import MIN_FREE_BYTES, Database, has_free_space, wal_path
+from mtnet.storage.sqlite import (
+    COPY_ON_WRITE_FREE_BYTES,
+    MIN_FREE_BYTES,
+    Database,
+    has_free_space,
+    wal_path,
+)
 
 TABLES = "CREATE TABLE word (text TEXT) STRICT"
 
@@ -75,15 +81,34 @@ def test_a_file_that_is_missing_damaged_or_newer_is_told_on_a_full_disk_too(path
         Database(path, 1, TABLES).read(words)
 
 
-@pytest.mark.parametrize(("free", "room"), [(MIN_FREE_BYTES - 1, False), (MIN_FREE_BYTES, True)])
-def test_there_is_room_for_the_index_of_a_log_or_there_is_none(tmp_path, monkeypatch, free, room):
+@pytest.mark.parametrize(
+    ("files", "free", "room"),
+    [
+        (9, MIN_FREE_BYTES - 1, False),
+        (9, MIN_FREE_BYTES, True),
+        (0, COPY_ON_WRITE_FREE_BYTES - 1, False),  # btrfs
+        (0, COPY_ON_WRITE_FREE_BYTES, True),
+    ],
+)
+def test_there_is_room_for_the_index_of_a_log_or_there_is_none(
+    tmp_path, monkeypatch, files, free, room
+):
     class Found:
-        f_blocks, f_frsize, f_bavail, f_bfree = 1_000_000, 1, free, free
+        f_blocks, f_frsize, f_bavail, f_bfree, f_files = 1_000_000, 1, free, free, files
 
     monkeypatch.setattr("os.statvfs", lambda path: Found)
     assert has_free_space(tmp_path) is room
     Found.f_blocks = 0  # some network file systems do not say
     assert has_free_space(tmp_path)
+
+
+def test_the_log_of_an_open_file_is_not_emptied_into_a_full_disk(path, monkeypatch):
+    opened = Database(path, 1, TABLES)
+    opened.transaction(words)
+    monkeypatch.setattr(sqlite, "has_free_space", lambda folder: False)
+    assert opened.checkpoint() is False
+    assert not opened.exclusive
+    opened.close()
 
 
 def test_where_nobody_can_tell_there_is_room(tmp_path):
