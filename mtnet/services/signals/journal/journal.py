@@ -436,6 +436,7 @@ class Journal:
 
     def _spoil(self, channel: str, why: str) -> None:
         """Refuse a channel from now on."""
+        self._views.forget()  # a damaged view is derived no longer
         self._spoilt = {**self._spoilt, channel: why}
         self.damaged = {**self.damaged, channel: why}
 
@@ -458,8 +459,12 @@ class Journal:
         transactions: dict[str, Transaction] = {}
         outcomes: list[Outcome] = []
         policy.begin()
+        if not self._views.idle:
+            self._views.load(connection, self.damaged)
         for draft in drafts:
             try:
+                if draft.channel in self._views.views:  # it waited since before that was one
+                    raise WireError("denied", f"{draft.channel} is a view, and takes no signals")
                 transaction = transactions.get(draft.channel)
                 if transaction is None:
                     transaction = self._transaction(connection, draft.channel)
@@ -487,7 +492,6 @@ class Journal:
         policy: CommitPolicy,
     ) -> list[Entry]:
         """Return the entries of views that some outcomes lead to, and write their ledgers."""
-        self._views.load(connection, self.damaged)
         entries = (entry for outcome in outcomes for entry in entries_of(outcome))
         join = partial(self._join, connection, transactions)
         derived = self._views.derive(entries, join, policy.terms)

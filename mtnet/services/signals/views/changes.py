@@ -99,7 +99,9 @@ def edit(
     gone = set(view.numbers) - set(settings.sources)
     fresh = [source for source in settings.sources if source not in view.numbers]
     single = len(view.numbers) == 1 and fresh
-    if (gone or single) and view.shown:
+    # What is less than the smallest lot now is copied, too, and grows under its old name.
+    copies = view.shown or any(row.copied for row in view.rows.values())
+    if (gone or single) and copies:
         raise WireError("denied", f"{name} copies something; flatten it before its sources change")
     stored = space.derivation.views[name]
     view.settings = settings

@@ -11,16 +11,26 @@ from functools import partial
 from msgspec.structs import replace
 
 from mtnet.errors import DamageError
+from mtnet.services.signals.journal.hash_chain import Held
 from mtnet.services.signals.journal.transaction import Transaction
 from mtnet.services.signals.model import FLAT, Entry, State
-from mtnet.services.signals.ownership.transitions import CommitPolicy
+from mtnet.services.signals.ownership.transitions import CommitPolicy, Verdict, transition
 from mtnet.services.signals.views import store
 from mtnet.services.signals.views.store import StoredView
 from mtnet.services.signals.views.transform import Draft, Terms
 
 Open = Callable[[str], Transaction]
 """Returns the transaction of a channel."""
-KEEP = CommitPolicy()
+
+
+class Derived(CommitPolicy):
+    """Takes what a view says, and as the dialect of tickets: what has no id is no classic frame."""
+
+    def judge(self, draft: Entry, held: Mapping[str, Held]) -> Verdict | None:
+        return Verdict(transition(draft, held, classic=False))
+
+
+KEEP = Derived()
 
 
 class Derivation:
@@ -149,11 +159,16 @@ class Derivation:
 
         Args:
             state: what the channel of the view holds.
+
+        Raises:
+            DamageError: a source is damaged, and is to be accepted first.
         """
         when = max((each.when for each in state.positions), default=0)
         try:
             found = store.rebuild(connection, name, state, partial(self._state, connection))
-        except (DamageError, ValueError):
+        except (DamageError, ValueError) as error:
+            if isinstance(error, DamageError) and error.channel != name:
+                raise
             store.remove(connection, name)
             transaction.take(Entry(name, "", FLAT, when), KEEP)
             return

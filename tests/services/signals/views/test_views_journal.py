@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.journal.journal import Journal
@@ -103,6 +104,66 @@ def test_removal_is_refused_while_anything_is_copied(journal):
     assert held(journal, "half") == {}
     journal.commit([draft("2")])
     assert journal.derived == []
+
+
+def set_mode(journal, mode):
+    journal.change_views(partial(changes.set_mode, name="half", mode=mode, when=WHEN))
+
+
+def test_a_stop_loss_that_was_removed_during_a_freeze_is_no_damage(journal):
+    add(journal)
+    journal.commit([replace(draft("1", id="a-1"), fields=(("sl", "1900"),))])
+    set_mode(journal, "frozen")
+    journal.commit([draft("1", id="a-2")])
+    set_mode(journal, "on")
+    assert not journal.damaged
+    assert [each.fields for each in journal.positions("half").positions] == [()]
+
+
+def test_no_source_comes_while_a_copy_below_the_smallest_lot_may_grow(journal):
+    add(journal, chosen=ViewSettings(sources=("gold",), min=Decimal("0.5"), step=Decimal("0.1")))
+    journal.commit([draft("0.4")])
+    assert held(journal, "half") == {}
+    both = ViewSettings(sources=("gold", "silver"))
+    with pytest.raises(WireError, match="copies something"):
+        journal.change_views(partial(changes.edit, name="half", settings=both, terms=Terms(WHEN)))
+
+
+def test_a_signal_that_waited_while_its_channel_became_a_view_is_refused(journal):
+    add(journal)
+    (outcome,) = journal.commit([draft("1", channel="half", id="a-1")])
+    assert isinstance(outcome, WireError)
+    journal.commit([draft("1")])
+    assert held(journal, "half") == {("XAUUSD", ""): "0.5"}
+
+
+def test_a_view_that_is_found_damaged_later_costs_its_source_no_commit(journal, path):
+    add(journal)
+    journal.commit([draft("1"), draft("1", "EURUSD")])
+    damage(path, "UPDATE position SET body = zeroblob(9) WHERE channel = 'half'")
+    with pytest.raises(JournalError):
+        journal.positions("half")
+    assert "half" in journal.damaged
+    (stored,) = journal.commit([draft("3", id="a-1")])
+    assert stored.volume == 3
+
+
+def test_a_view_is_not_accepted_before_its_source(journal, path):
+    add(journal)
+    journal.commit([draft("1")])
+    journal.close()
+    damage(path, "DELETE FROM ledger")
+    damage(path, "UPDATE position SET body = zeroblob(9) WHERE channel = 'gold'")
+    again = open_journal(path)
+    again.commit([draft("1", channel="silver")])
+    assert set(again.damaged) == {"gold", "half"}
+    with pytest.raises(JournalError, match="gold"):
+        again.accept("half")
+    again.accept("gold")
+    again.accept("half")
+    again.commit([draft("0"), draft("2")])
+    assert held(again, "half") == {("XAUUSD", ""): "1"}
+    again.close()
 
 
 def test_a_damaged_ledger_leaves_the_view_out_and_its_source_goes_on(journal, path):
