@@ -69,7 +69,7 @@ def test_a_follower_acknowledges_what_it_really_holds(scene):
 
 def test_the_first_signal_of_a_new_channel_is_copied_at_once(scene):
     follower = scene.follower()
-    sleep(60)  # it has been refused the channel many times
+    sleep(40)  # it has been refused the channel many times
     provider = scene.provider()
     provider.say("set EURUSD 0.5")
     until(lambda: scene.published(EURUSD="0.5"))
@@ -97,7 +97,7 @@ def test_an_account_that_publishes_and_follows_a_channel_does_not_feed_itself(sc
     follower = scene.follower(folder="one", LOGIN=1001)
     provider.say("set EURUSD 0.5")
     until(lambda: scene.published(EURUSD="0.5"))
-    stays(lambda: provider.holds(EURUSD=0.5), 30)
+    stays(lambda: provider.holds(EURUSD=0.5), 15)
     assert follower.mentions("own") or follower.mentions("same")
 
 
@@ -107,7 +107,7 @@ def test_one_of_two_terminals_on_an_account_works_and_the_other_says_so(scene):
     provider.say("set EURUSD 0.5")
     until(lambda: followers[0].holds(EURUSD=0.5))
     until(lambda: followers[1].mentions("another"))
-    stays(lambda: followers[1].holds(EURUSD=0.5), 20)
+    stays(lambda: followers[1].holds(EURUSD=0.5), 10)
     followers[0].quit()
     provider.say("set EURUSD 0.7")
     until(lambda: followers[1].holds(EURUSD=0.7))
