@@ -64,6 +64,7 @@ def test_tickets_have_their_stops_and_an_order_becomes_its_position(scene):
     provider.say("price GBPUSD 1.24 1.2401")
     filled = [("GBPUSD", "0.2", "", str(order))]
     until(lambda: shown(scene, "symbol", "volume", "type", "ticket")[1:] == filled)
+    assert last(scene) == 3  # a close in between would cost every follower the spread
 
 
 def test_only_positions_of_these_magic_numbers_are_published(scene):
@@ -77,6 +78,8 @@ def test_a_restart_publishes_nothing_that_is_known(scene):
     provider.say("set EURUSD 0.5", "set GBPUSD -0.1")
     until(lambda: scene.published(EURUSD="0.5", GBPUSD="-0.1"))
     before = last(scene)
+    assert before == 2
+    assert provider.alerts == []
     provider.kill()
     provider.start()
     provider.say("set USDJPY 1")

@@ -458,9 +458,14 @@ ENUM_MTNET_FATE CMtnetAccount::Fate(const ulong id)
    return(turned ? MTNET_FATE_UNKNOWN : MTNET_FATE_OPEN);
   }
 
-//--- of a pending order: one in the history has been filled, cancelled, or has expired
+//--- Of a pending order. One that was filled has become a position, which may be shown a moment
+//--- later: a closing in between would cost every follower the spread.
 ENUM_MTNET_FATE CMtnetAccount::OrderFate(const ulong ticket)
   {
-   return(HistoryOrderSelect(ticket) ? MTNET_FATE_CLOSED : MTNET_FATE_UNKNOWN);
+   if(!HistoryOrderSelect(ticket))
+      return(MTNET_FATE_UNKNOWN);
+   bool filled=(HistoryOrderGetInteger(ticket,ORDER_STATE)==ORDER_STATE_FILLED);
+   bool own=((ulong)HistoryOrderGetInteger(ticket,ORDER_POSITION_ID)==ticket);
+   return(filled && own ? Fate(ticket) : MTNET_FATE_CLOSED);
   }
 //+------------------------------------------------------------------+

@@ -210,6 +210,8 @@ void CMtnetProvider::Save(void)
    m_holdings.Save(m_state);
    m_dirty=!m_state.Save();
    m_panel.Check("file",m_dirty,m_state.File()+" cannot be written");
+   if(!m_dirty)
+      m_panel.Clear("state");
   }
 
 //+------------------------------------------------------------------+
@@ -571,8 +573,9 @@ void CMtnetProvider::Watch(void)
                  IsPersonal(m_session.Cause()) ? 0 : MTNET_TROUBLE);
    m_panel.Check("broker",works && !m_account.IsConnected(),"no connection to the broker: "
                  "nothing is published",MTNET_TROUBLE);
-   m_panel.Check("channel",welcome && m_subscription.IsRefused() && !m_subscription.IsUnknown(),
-                 "the channel cannot be read: "+m_subscription.Why());
+   bool refused=(m_subscription.Code()!="" && m_subscription.Code()!="channel");
+   m_panel.Check("channel",welcome && refused,"the channel cannot be read: "
+                 +m_subscription.Why());
    m_panel.Check("mode",welcome && m_subscription.Mode()!=MTNET_MODE_OPEN,
                  m_subscription.Mode()==MTNET_MODE_FROZEN
                  ? "the channel is frozen: the server takes nothing"

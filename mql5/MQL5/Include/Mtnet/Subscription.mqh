@@ -34,6 +34,7 @@ private:
    string            m_channel;
    CMtnetBackoff     m_backoff;
    bool              m_granted;
+   bool              m_asked;     // and not answered yet
    string            m_code;      // of the refusal
    string            m_why;
    string            m_notice;
@@ -54,6 +55,7 @@ public:
    bool              IsGranted(void) const;
    bool              IsRefused(void) const;
    bool              IsUnknown(void) const;
+   string            Code(void) const;
    string            Why(void) const;
    string            Notice(void) const;
    string            Provider(void) const;
@@ -78,6 +80,7 @@ void CMtnetSubscription::Begin(const string channel)
 void CMtnetSubscription::Welcomed(void)
   {
    m_granted=false;
+   m_asked=false;
    m_code="";
    m_why="";
    m_provider="";
@@ -94,10 +97,17 @@ bool CMtnetSubscription::IsRefused(void) const
    return(m_code!="");
   }
 
-//--- there is no such channel: its first PUBLISH makes it
+//--- There is no such channel: its first PUBLISH makes it. While it is asked for again nothing is
+//--- known: it may have come.
 bool CMtnetSubscription::IsUnknown(void) const
   {
-   return(m_code=="channel");
+   return(m_code=="channel" && !m_asked);
+  }
+
+//--- of the last refusal; "" = it was not refused
+string CMtnetSubscription::Code(void) const
+  {
+   return(m_code);
   }
 
 string CMtnetSubscription::Why(void) const
@@ -130,6 +140,7 @@ bool CMtnetSubscription::IsDue(void) const
 void CMtnetSubscription::Ask(CMtnetSession &session,const string fields)
   {
    m_granted=false;
+   m_asked=true;
    if(m_backoff.Waits())
       m_backoff.Later(MTNET_SECOND,30*MTNET_SECOND);
    session.Say("SUBSCRIBE"+CMtnetText::Field("channel",m_channel)+fields);
@@ -139,6 +150,7 @@ void CMtnetSubscription::Ask(CMtnetSession &session,const string fields)
 void CMtnetSubscription::Granted(void)
   {
    m_granted=true;
+   m_asked=false;
    m_code="";
    m_why="";
    m_backoff.Succeed();
@@ -193,6 +205,7 @@ ENUM_MTNET_EVENT CMtnetSubscription::Refused(const CMtnetFrame &frame)
    if(m_granted || frame.Has("id") || !about)
       return(MTNET_EVENT_NONE);
    bool same=(code==m_code && frame.Text("text")==m_why);
+   m_asked=false;
    m_code=code;
    m_why=frame.Text("text");
    m_backoff.Later(code=="field" ? 60*MTNET_SECOND : MTNET_SECOND,
