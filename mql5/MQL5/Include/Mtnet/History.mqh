@@ -20,6 +20,9 @@ struct MtnetFate
 
 class CMtnetHistory
   {
+private:
+   static double     SelectedLots(bool &known);
+
 public:
    static void       Fate(const ulong ticket,MtnetFate &fate);
    static double     OpenLots(const ulong &ids[],bool &known);
@@ -54,20 +57,29 @@ double CMtnetHistory::OpenLots(const ulong &ids[],bool &known)
    double lots=0;
    known=false;
    for(int i=0; i<ArraySize(ids); i++)
-     {
-      if(!HistorySelectByPosition((long)ids[i]))
-         continue;
-      for(int k=HistoryDealsTotal()-1; k>=0; k--)
-        {
-         ulong deal=HistoryDealGetTicket(k);
-         long type=HistoryDealGetInteger(deal,DEAL_TYPE);
-         if(deal==0 || (type!=DEAL_TYPE_BUY && type!=DEAL_TYPE_SELL))
-            continue;
-         known=true;
-         lots+=(type==DEAL_TYPE_BUY ? 1 : -1)*HistoryDealGetDouble(deal,DEAL_VOLUME);
-        }
-     }
+      if(HistorySelectByPosition((long)ids[i]))
+         lots+=SelectedLots(known);
    return(NormalizeDouble(lots,8));
+  }
+
+//--- The same of the position that is selected. Brokers put old deals away: one whose opening is
+//--- gone and that has closings is closed, or the terminal would show it.
+double CMtnetHistory::SelectedLots(bool &known)
+  {
+   double lots=0;
+   bool opened=false;
+   for(int i=HistoryDealsTotal()-1; i>=0; i--)
+     {
+      ulong deal=HistoryDealGetTicket(i);
+      long type=HistoryDealGetInteger(deal,DEAL_TYPE);
+      if(deal==0 || (type!=DEAL_TYPE_BUY && type!=DEAL_TYPE_SELL))
+         continue;
+      long entry=HistoryDealGetInteger(deal,DEAL_ENTRY);
+      known=true;
+      opened=(opened || entry==DEAL_ENTRY_IN || entry==DEAL_ENTRY_INOUT);
+      lots+=(type==DEAL_TYPE_BUY ? 1 : -1)*HistoryDealGetDouble(deal,DEAL_VOLUME);
+     }
+   return(opened ? lots : 0);
   }
 
 bool CMtnetHistory::Select(const datetime since)

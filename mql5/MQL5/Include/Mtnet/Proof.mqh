@@ -8,7 +8,7 @@
 #include <Mtnet/Text.mqh>
 
 #define MTNET_UNPROVEN   60000    // ms until people are told that terminal and history differ
-#define MTNET_GIVE_UP    600000   // ms until a position that no history knows counts as closed
+#define MTNET_GIVE_UP    600000   // ms until a copy that nobody needs counts as closed
 
 class CMtnetProof
   {
@@ -53,7 +53,11 @@ void CMtnetProof::Prove(CMtnetLedger &ledger,const int copy)
    ledger.copies.rows[copy].look=now+MTNET_ORDER_LOOK;
    bool known=false;
    double lots=CMtnetHistory::OpenLots(ledger.copies.rows[copy].ids,known);
-   if(known ? CMtnetText::SameLots(lots,ledger.copies.rows[copy].have) : waited>=MTNET_GIVE_UP)
+   // A copy that the history does not know stays unproven: to count it as closed would close it
+   // when the terminal has loaded it. Only where it is to be closed anyway nothing is lost.
+   bool needless=(ledger.copies.rows[copy].part==0 && ledger.copies.rows[copy].have==0);
+   if(known ? CMtnetText::SameLots(lots,ledger.copies.rows[copy].have) :
+      needless && waited>=MTNET_GIVE_UP)
       Accept(ledger,copy);
   }
 
