@@ -128,6 +128,7 @@ class SignalService:
         views = Views(
             lambda change: Deferred.fromCoroutine(self._change_views(change)),
             self._begin_view,
+            self._announce,
             now,
         )
         self.rules = PublishRules(
@@ -383,7 +384,9 @@ class SignalService:
 
     def mode(self, channel: str) -> PauseMode | None:
         """Return how a channel is paused; None = it is not."""
-        return self.views.pause_mode(channel) or self.rules.store.paused.get(channel)
+        if channel in self.views.known:
+            return self.views.pause_mode(channel)
+        return self.rules.store.paused.get(channel)
 
     def pause(self, channel: str, mode: PauseMode | None) -> "Deferred[Any]":
         """
@@ -440,15 +443,16 @@ class SignalService:
 
     def release(self, ack: wire.Ack) -> None:
         """Take from the follower of a view that its copy of an entry is gone, or smaller."""
-        if ack.volume is None or ack.volume:
-            done = Deferred.fromCoroutine(self._release(ack))
-            done.addErrback(lambda failure: self.log.error("{why}", why=failure.getErrorMessage()))
+        done = Deferred.fromCoroutine(self._release(ack))
+        done.addErrback(lambda failure: self.log.error("{why}", why=failure.getErrorMessage()))
 
     async def _release(self, ack: wire.Ack) -> None:
-        entry = self._book.channel(ack.channel).entry(ack.seq)
+        channel = self._book.channel(ack.channel)
+        # What stands is known for longer than its entry is kept.
+        standing = (each for each in channel.held() if each.seq == ack.seq)
+        entry = channel.entry(ack.seq) or next(standing, None)
         if entry is None:
-            found = await self.read(ack.channel, ack.seq - 1, 1)
-            entry = found[0]
+            (entry,) = await self.read(ack.channel, ack.seq - 1, 1)
         target = Target(entry.symbol, entry.ticket)
         await self.views.release(ack.channel, ack.seq, target, ack.volume or FLAT, ack.reason or "")
 
@@ -461,6 +465,8 @@ class SignalService:
     async def _begin_view(self, name: str, anew: bool) -> None:
         """Show everybody a view that was made just now, or begins a new epoch."""
         journal = self._worker.journal
+        if name in journal.damaged:
+            return
         self._begin(name, await self._ask(journal.begin_epoch if anew else journal.positions, name))
 
     def _judge_reductions(self) -> None:

@@ -185,6 +185,25 @@ class Journal:
 
         return self._write(make)
 
+    def look_at_views(self, look: Callable[[Derivation], T]) -> T:
+        """
+        Return something of the views; it is there on a full disk, too.
+
+        Raises:
+            JournalError: the disk failed.
+        """
+        self._check_recovered()
+
+        def read(connection: sqlite3.Connection) -> T:
+            self._views.load(connection, self.damaged)
+            return look(self._views)
+
+        try:
+            return self._database.read(read)
+        except DamageError as damage:
+            self._spoil(damage.channel, sentence(self.path, damage.channel, damage))
+            return self.look_at_views(look)
+
     def find(self, drafts: Iterable[Entry]) -> list[Outcome | None]:
         """
         Say what became of drafts with ids: `Repeated`, a refusal, or None for all that are not

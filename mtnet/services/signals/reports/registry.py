@@ -136,7 +136,10 @@ class Reports:
         ]
 
     def _find(self, login: str, name: str) -> Terminal | None:
-        return self._by_login.get(login, {}).get(name)
+        """Find a terminal; without a name it may be any of its login, the one that spoke last."""
+        own = self._by_login.get(login, {})
+        found = own.get(name)
+        return next(reversed(own.values()), None) if found is None and not name else found
 
     def _touch(self, key: TerminalKey) -> Terminal:
         """Return a terminal as the one of its login that spoke last."""

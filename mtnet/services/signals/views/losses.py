@@ -79,7 +79,8 @@ def _begin(account: tuple[str, str], day: int, equity: Decimal, report: Report) 
 def _moved(bases: Bases, report: Report) -> Bases:
     """Move the bases by what was paid in or out."""
     balance = report.balance or bases.balance
-    paid = balance - bases.balance if report.margin == bases.margin else Decimal(0)
+    same = report.margin is not None and report.margin == bases.margin
+    paid = balance - bases.balance if same else Decimal(0)
     return replace(
         bases,
         start=bases.start + paid,

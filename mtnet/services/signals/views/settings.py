@@ -167,6 +167,9 @@ class ViewSettings(Section, frozen=True):
     def _check_lots(self) -> None:
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError("`min` is at most `max`")
+        for lots in filter(None, (self.min, self.max, self.step)):
+            if lots % Decimal("0.00001"):
+                raise ValueError(f"lots have 5 decimals at most, not {lots}")
         if self.min and self.step and self.min % self.step:
             raise ValueError("`min` is a multiple of `step`")
         if self.force_min and self.min is None and not self.follower:

@@ -388,7 +388,7 @@ class View:
         least, _, step = terms.lots.get(target, (None, None, None))
         return Size(
             k,
-            settings.step or step or SMALLEST,
+            max(settings.step or step or SMALLEST, SMALLEST),
             settings.min or least or FLAT,
             settings.force_min,
             grows,

@@ -13,8 +13,10 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mtnet.errors import WireError
+from mtnet.services.signals import wire
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.reports.registry import Reported
@@ -22,6 +24,7 @@ from mtnet.services.signals.values import PauseMode
 from mtnet.services.signals.views import changes
 from mtnet.services.signals.views.alias import MAIN
 from mtnet.services.signals.views.changes import Leftovers, Workspace
+from mtnet.services.signals.views.derivation import Derivation
 from mtnet.services.signals.views.explain import explain
 from mtnet.services.signals.views.ledger import Target
 from mtnet.services.signals.views.losses import Bases, judge
@@ -57,6 +60,7 @@ class Views:
     Args:
         run: runs a change in the thread of the journal, and sends what it stored.
         begin: shows everybody a view that is new, or that begins a new epoch.
+        announce: tells those who follow a view.
         now: milliseconds since the Unix epoch, UTC.
 
     Attributes:
@@ -70,9 +74,10 @@ class Views:
         self,
         run: Run,
         begin: Callable[[str, bool], Coroutine[Any, Any, None]],
+        announce: Callable[[str, bytes], object],
         now: Callable[[], int],
     ) -> None:
-        self._run, self._begin, self._now = run, begin, now
+        self._run, self._begin, self._announce, self._now = run, begin, announce, now
         self.known: dict[str, Summary] = {}
         self.reports: Known | None = None
         self._by_source: dict[str, list[str]] = {}
@@ -87,17 +92,25 @@ class Views:
             JournalError: the disk failed.
         """
         entries: list[Entry] = []
-        self._note(journal.change_views(_summaries))
+        self._note(journal.look_at_views(_summaries))
         for name, settings in configured.items():
             known = self.known.get(name)
             if known is not None and known.settings == settings:
+                continue
+            damaged = sorted({name, *settings.sources} & journal.damaged.keys())
+            if damaged:
+                self.log.error(
+                    "The view {name} stays as it is, because {damaged} is damaged.",
+                    name=name,
+                    damaged=", ".join(damaged),
+                )
                 continue
             function = changes.add if known is None else changes.edit
             terms = self._terms(settings, ())
             entries += journal.change_views(
                 partial(function, name=name, settings=settings, terms=terms)
             )
-        self._note(journal.change_views(_summaries))
+        self._note(journal.look_at_views(_summaries))
         return entries
 
     # What the signal service asks
@@ -180,8 +193,17 @@ class Views:
         # A peak is written with the day; until then a restart takes the one before.
         kept = before is not None and now is not None and before.day == now.day
         if why or not kept:
-            done = Deferred.fromCoroutine(self._strike(name, bases, why, known.settings.then))
-            done.addErrback(lambda failure: self.log.error("{why}", why=failure.getErrorMessage()))
+            moved = before is not None and now is not None and before.account != now.account
+            # Another account's losses say nothing of these positions.
+            then = "close_only" if moved else known.settings.then
+            done = Deferred.fromCoroutine(self._strike(name, bases, why, then))
+            done.addErrback(self._not_struck, name, known)
+
+    def _not_struck(self, failure: Failure, name: str, known: Summary) -> None:
+        """The disk did not keep it: the next REPORT is judged as this one was."""
+        self.log.error("{why}", why=failure.getErrorMessage())
+        if name in self.known:
+            self.known[name] = known
 
     async def _strike(self, name: str, bases: Bases | None, why: str, then: str) -> None:
         if why:
@@ -190,6 +212,10 @@ class Views:
             changes.strike, name=name, bases=bases, why=why, then=then, when=self._now()
         )
         await self._change(strike)
+        if why and self.pause_mode(name) == "close_only":
+            self._announce(name, wire.paused(name, "close_only"))
+            if then == "flatten":
+                self._announce(name, wire.flattened(name))
 
     # What people and followers change
 
@@ -254,10 +280,10 @@ class Views:
         Raises:
             JournalError: the disk does not keep it.
         """
-        names = list(self.of(source))
-        await self._change(partial(changes.renew, source=source, when=self._now()))
-        for name in names:
+        # First the new epochs: whoever is sent one holds, whatever is closed then.
+        for name in list(self.of(source)):
             await self._begin(name, True)
+        await self._change(partial(changes.renew, source=source, when=self._now()))
 
     async def explain(self, name: str, symbol: str) -> list[str]:
         """Say how the volumes of a symbol came about; raises `WireError` (`channel`)."""
@@ -300,7 +326,7 @@ class Views:
 
         def both(space: Workspace) -> tuple[tuple[dict[str, Summary], list[Entry]], list[Entry]]:
             entries = change(space)
-            return (_summaries(space), entries), entries
+            return (_summaries(space.derivation), entries), entries
 
         summaries, entries = await self._run(both)
         self._note(summaries)
@@ -308,8 +334,9 @@ class Views:
         return found
 
     def _note(self, found: Mapping[str, Summary]) -> None:
+        fresh = {name: _newest(each, self.known.get(name)) for name, each in found.items()}
         self.known.clear()
-        self.known.update(found)
+        self.known.update(fresh)
         self._by_source = {}
         self._mains = {
             login: name for name, each in found.items() for login in each.settings.accounts
@@ -337,8 +364,15 @@ class Views:
         return terms(settings, self.reports, symbols, self._now())
 
 
-def _summaries(space: Workspace) -> dict[str, Summary]:
+def _summaries(derivation: Derivation) -> dict[str, Summary]:
     return {
         name: Summary(each.view.settings, each.view.mode, each.view.struck, each.bases)
-        for name, each in space.derivation.views.items()
+        for name, each in derivation.views.items()
     }
+
+
+def _newest(found: Summary, known: Summary | None) -> Summary:
+    """Return what is stored of a view, with the bases of now: a peak is written with its day."""
+    if known is None or known.bases is None or found.bases is None:
+        return found
+    return found if found.bases.day > known.bases.day else replace(found, bases=known.bases)

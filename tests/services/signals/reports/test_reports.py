@@ -112,3 +112,11 @@ def test_no_two_kept_reports_of_a_terminal_are_of_one_second(steps):
         assert newest.report == money(when), "the newest is known at once"
         assert when - newest.time < INTERVAL
         assert all(newest.time - each.time >= INTERVAL for each in older)
+
+
+def test_a_login_without_a_name_means_its_terminal_that_spoke_last():
+    reports = Reports()
+    for when, name in enumerate(("desk", "laptop", "desk")):
+        reports.report(TerminalKey("alice", name), Report(account=name), when)
+    assert reports.last_two("alice", "")[0].report.account == "desk"
+    assert reports.last_two("alice", "phone") == ()

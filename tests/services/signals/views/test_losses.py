@@ -77,6 +77,11 @@ def test_a_loss_that_was_taken_moves_no_base():
     assert "daily_loss" in run(DAILY, report("10000", margin=Decimal(120)), *taken)
 
 
+def test_a_loss_that_was_taken_counts_without_a_margin_too():
+    taken = [report("9400", NOON + n * APART, balance="9400") for n in range(1, 4)]
+    assert "daily_loss" in run(DAILY, report("10000"), *taken)
+
+
 def test_another_account_closes_the_view():
     other = Reported(Report(balance=Decimal(1), equity=Decimal(1), account="2"), NOON + 1)
     assert run(DAILY, report("10000"), other) == "the follower's account is 2@ now"

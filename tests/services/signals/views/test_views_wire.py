@@ -1,5 +1,7 @@
 """Views at the signals port: what followers are sent, and what they may say."""
 
+import sqlite3
+from contextlib import closing
 from decimal import Decimal
 
 import pytest
@@ -9,7 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from mtnet.access.accounts.cred import Identity
-from mtnet.errors import WireError
+from mtnet.errors import PrunedError, WireError
+from mtnet.services.signals.reports.registry import Reports, TerminalKey
+from mtnet.services.signals.reports.wire import Report
 from mtnet.services.signals.views.commands import ViewCommands
 from mtnet.services.signals.views.settings import ViewSettings
 
@@ -133,6 +137,7 @@ def test_an_unknown_view_is_named_in_the_error(server):
     ("chosen", "sentence"),
     [
         ({"value": "-1"}, "`value` is above 0"),
+        ({"step": "0.000001"}, "5 decimals at most"),
         ({"map": {"A": "X", "B": "X"}}, "two symbols for 'X'"),
         ({"size": "equity"}, "need `follower`"),
         ({"hours": ["Monday"]}, "'Mon-Fri 07:00-20:00'"),
@@ -207,3 +212,149 @@ def test_an_account_has_one_view(server):
     add(server, ViewSettings(sources=("main",), accounts=("bob",)))
     with pytest.raises(WireError, match="bob has the view half already"):
         add(server, ViewSettings(sources=("main",), accounts=("bob",)), "other")
+
+
+def released(server, **fields):
+    """Let bob release his only copy; return what he is told, and what his view holds then."""
+    add(server, ViewSettings(sources=("main",), accounts=("bob",), follower="bob"))
+    follower, publisher = log_in(server, "bob"), server.greet()
+    follower.send(frame("SUBSCRIBE", channel="main"))
+    server.publish(publisher, "a-1", "1.00")
+    follower.received()
+    follower.send(frame("ACK", channel="main", seq=1, **fields))
+    return follower.received().decode(), server.signals.positions("half")["GBPUSD"].volume
+
+
+def test_a_copy_that_is_released_with_nothing_left_is_closed(server):
+    said, volume = released(server, status="released", volume=0)
+    assert "|seq=2|symbol=GBPUSD|volume=0|" in said
+    assert volume == 0
+
+
+def test_a_follower_that_holds_nothing_releases_nothing_by_that(server):
+    assert released(server, volume=0) == ("", 1)
+
+
+def test_a_copy_is_released_whose_entry_is_kept_no_longer(tmp_path, monkeypatch):
+    monkeypatch.setattr("mtnet.services.signals.book.RECENT", 10)
+    server = Server(tmp_path, Clock(), "signals.retain=1")
+    add(server, ViewSettings(sources=("main",), accounts=("bob",), follower="bob"))
+    server.publish(server.greet(), "a-1", "1.00", "XAUUSD")
+    server.store(20)
+    with pytest.raises(PrunedError):
+        server.journal.read("half", 0, 1)
+    follower = log_in(server, "bob")
+    follower.send(frame("SUBSCRIBE", channel="main"))
+    follower.send(frame("ACK", channel="main", seq=1, status="released"))
+    assert server.signals.positions("half")["XAUUSD"].volume == 0
+
+
+def damage(server, statement):
+    server.journal.close()
+    with closing(sqlite3.connect(server.journal.path)) as connection, connection:
+        connection.execute(statement)
+
+
+def test_a_new_epoch_of_a_source_is_told_before_its_views_close_anything(server, tmp_path):
+    add(server)
+    server.publish(server.greet(), "a-1", "1.00")
+    damage(server, "UPDATE position SET body = zeroblob(9) WHERE channel = 'main'")
+    again = Server(tmp_path, Clock())
+    follower = again.subscribe("half")
+    told(follower)
+    ask(again.signals.accept("main"))
+    said = told(follower)
+    assert said[0] == "SNAPSHOT|channel=half|seq=1|count=1"
+    assert said[-1] == "SIGNAL|channel=half|seq=2|symbol=GBPUSD|volume=0"
+
+
+CONFIGURED = "signals.views.half.sources=main"
+
+
+def test_a_configured_view_that_is_damaged_keeps_nobody_from_starting(tmp_path):
+    server = Server(tmp_path, Clock(), CONFIGURED)
+    server.publish(server.greet(), "a-1", "1.00")
+    damage(server, "DELETE FROM ledger")
+    again = Server(tmp_path, Clock(), CONFIGURED)
+    assert again.signals.health()["damaged"] == ["half"]
+    again.publish(again.greet(), "a-2", "2.00")
+    assert again.signals.positions("main")["GBPUSD"].volume == 2
+    ask(again.signals.accept("half"))
+    assert again.signals.positions("half")["GBPUSD"].volume == 1
+
+
+def test_views_are_known_after_a_start_on_a_full_disk(tmp_path, monkeypatch):
+    server = Server(tmp_path, Clock(), CONFIGURED)
+    server.signals.pause("half", "close_only")
+    server.journal.close()
+    monkeypatch.setattr("mtnet.storage.sqlite.has_free_space", lambda folder: False)
+    server.signals.views.known.clear()
+    server.signals.open()
+    assert server.signals.mode("half") == "close_only"
+
+
+def test_a_pause_from_before_a_channel_was_a_view_is_none_of_its_modes(server):
+    server.publish(server.greet(), "a-1", "0", channel="half")
+    server.signals.pause("half", "close_only")
+    add(server)
+    assert server.signals.mode("half") is None
+
+
+PROP = ViewSettings(sources=("main",), follower="bob", max_drawdown="10%", then="flatten")
+
+
+def report(server, equity, account="1"):
+    """Let bob's terminal report its equity ten seconds after it did that last."""
+    server.clock.advance(10)
+    when = int(server.clock.seconds() * 1000)
+    known = server.signals.views.reports = server.signals.views.reports or Reports()
+    money = Decimal(equity)
+    known.report(
+        TerminalKey("bob", "desk"), Report(balance=money, equity=money, account=account), when
+    )
+    server.signals.views.reported("bob", "desk")
+
+
+def test_a_limit_that_was_reached_is_told_to_those_who_follow(server):
+    add(server, PROP)
+    follower = server.subscribe("half")
+    server.publish(server.greet(), "a-1", "1.00")
+    for equity in ("1000", "890"):
+        report(server, equity)
+    told(follower)
+    report(server, "880")
+    closing, *said = [each for each in told(follower) if not each.startswith("PING")]
+    assert closing == "SIGNAL|channel=half|seq=2|symbol=GBPUSD|volume=0"
+    assert said == ["PAUSED|channel=half|mode=close_only", "FLATTENED|channel=half"]
+
+
+def test_a_peak_outlives_the_change_of_another_view(server):
+    add(server, PROP)
+    add(server, name="other")
+    for equity in ("1000", "2000"):
+        report(server, equity)
+    server.signals.pause("other", "close_only")
+    for equity in ("1790", "1780"):
+        report(server, equity)
+    assert server.signals.mode("half") == "close_only"
+
+
+def test_a_limit_strikes_again_when_the_disk_did_not_keep_it(server, monkeypatch):
+    add(server, PROP)
+    for equity in ("1000", "890"):
+        report(server, equity)
+    with monkeypatch.context() as full:
+        full.setattr("mtnet.storage.sqlite.has_free_space", lambda folder: False)
+        report(server, "880")
+    assert server.signals.mode("half") is None
+    report(server, "880")
+    assert server.signals.mode("half") == "close_only"
+
+
+def test_another_account_opens_nothing_and_closes_nothing(server):
+    add(server, PROP)
+    server.publish(server.greet(), "a-1", "1.00")
+    report(server, "1000")
+    report(server, "1000", account="2")
+    assert server.signals.mode("half") == "close_only"
+    assert server.signals.positions("half")["GBPUSD"].volume == 1
