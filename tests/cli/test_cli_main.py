@@ -46,8 +46,10 @@ def loaded(*words):
 
 def services(names):
     """Leave the modules of services but those of their settings, which each configuration needs."""
-    inner = (name for name in names if name.startswith("mtnet.services.") and name.count(".") > 2)
-    return {name for name in inner if not name.endswith(".settings")}
+    settings = {name for name in names if name.endswith(".settings")}
+    packages = {name.rpartition(".")[0] for name in settings}
+    inner = {name for name in names if name.startswith("mtnet.services.") and name.count(".") > 2}
+    return inner - settings - packages
 
 
 # How commands are found
