@@ -105,7 +105,8 @@ class Answer:
     def __init__(self, data):
         head, _, self.rest = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
-        self.status = int(first.split()[1])
+        _, status, self.reason = first.split(" ", 2)
+        self.status = int(status)
         self.headers = {
             name.lower(): value for name, value in (line.split(": ", 1) for line in lines)
         }

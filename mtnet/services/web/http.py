@@ -9,6 +9,7 @@ loopback address makes a foreign page look like our own (DNS rebinding).
 import json
 import re
 from functools import lru_cache
+from http import HTTPStatus
 from io import BytesIO
 from ipaddress import ip_address
 from operator import methodcaller
@@ -320,7 +321,7 @@ class ApiRequest(Request):
         """Answer; HEAD and 304 leave the body out by themselves."""
         if self.gone:
             return
-        self.setResponseCode(status)
+        self.setResponseCode(status, HTTPStatus(status).phrase.encode())
         self.responseHeaders.removeHeader(b"Server")
         for name, value in {**_COMMON, **headers, b"Content-Length": b"%d" % len(body)}.items():
             self.setHeader(name, value)

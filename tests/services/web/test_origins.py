@@ -173,6 +173,7 @@ def test_what_is_no_handshake_is_refused_with_a_sentence(serve, more, status):
     client = upgrade(serve(), **more)
     assert client.answer.status == status
     if status == 426:
+        assert client.answer.reason == "Upgrade Required"
         assert client.answer.headers["sec-websocket-version"] == "13"
         assert client.answer.headers["upgrade"] == "websocket"
 

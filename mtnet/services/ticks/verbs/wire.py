@@ -212,6 +212,7 @@ def _tick_head(symbol: bytes) -> bytes:
 _TICK_FIELDS = tuple(name.encode() for name in FIELDS)
 PRICE = FieldType(values.read_price, values.PRICE)
 PERIOD = FieldType(lambda text: text if text in PERIODS else None, f"one of {', '.join(PERIODS)}")
+_SYMBOLS_OR_NONE = FieldType(ANY.read, f"{SYMBOLS.expected}; * is all of them, and none ends it")
 COUNT = FieldType(
     lambda text: None if (NUMBER.read(text) or 0) > MAX_BARS else NUMBER.read(text),
     f"a whole number from 0 to {MAX_BARS}",
@@ -219,7 +220,7 @@ COUNT = FieldType(
 
 
 def _read_ticks(message: Message) -> Ticks:
-    if message.require("symbols", ANY) == "":
+    if message.require("symbols", _SYMBOLS_OR_NONE) == "":
         return Ticks(frozenset())
     symbols = message.require("symbols", SYMBOLS)
     if len(symbols) > MAX_SYMBOLS:

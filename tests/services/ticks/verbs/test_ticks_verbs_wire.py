@@ -83,7 +83,7 @@ def test_a_message_is_written_as_documented_and_read_again(frame, text, value):
 @pytest.mark.parametrize(
     ("text", "right"),
     [
-        (b"TICKS", "TICKS needs symbols"),
+        (b"TICKS", "TICKS needs symbols, which is one or more symbols"),
         (b"TICKS|symbols=A,,B", "symbols is one or more symbols"),
         (b"TICKS|symbols=" + b",".join(b"S%d" % n for n in range(1_001)), "at most 1000 symbols"),
         (b"BARS|period=M1", "BARS needs symbol"),
