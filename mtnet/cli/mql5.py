@@ -66,7 +66,7 @@ def write_tree(arguments: Namespace) -> None:
     try:
         (_write_zip if packed else _write_folder)(files, target)
     except OSError as error:
-        raise ClientError(f"{target} cannot be written: {error}.") from error
+        raise ClientError(f"{target} cannot be written: {error.strerror}.") from error
     how = f"Unpack {target.name} there." if packed else f"Copy {target / 'MQL5'} over its MQL5."
     print(f"{len(files)} files are in {target}.")
     print(NEXT.format(how=how), end="")

@@ -1,6 +1,7 @@
 """Commands that talk to a server: their options, the reactor, and streams printed as they come."""
 
 import os
+import re
 import sys
 import time
 import warnings
@@ -44,6 +45,8 @@ PASSWORD = "MTNET_PASSWORD"
 """The environment variable with the password; every user could read an argument."""
 TLS = {"tcp": "secure", "ws": "wss"}
 """Kinds of endpoints in clear text, and of those with TLS."""
+_IN_CLEAR = re.compile("HTTP status (?!400)")
+"""Of a port that answered in clear text. A port with TLS may do so too, by 400 alone."""
 YEAR = 31_536_000.0
 """Seconds; the longest that `follow --seconds` takes."""
 
@@ -300,5 +303,6 @@ class StreamReporter:
 def unanswered(server: str, reason: str) -> str:
     """Return the error for a server that accepts connections and does not answer as it should."""
     kind, _, rest = server.partition(":")
-    hint = f" If that port speaks TLS, it is {TLS[kind]}:{rest}." if kind in TLS else ""
+    perhaps_tls = kind in TLS and _IN_CLEAR.search(reason) is None
+    hint = f" If that port speaks TLS, it is {TLS[kind]}:{rest}." if perhaps_tls else ""
     return f"{server} never answered as it should ({reason}).{hint}"

@@ -140,10 +140,18 @@ async def tail_ticks(
         clock,
         on_connected=watch.connected,
         on_lost=watch.lost,
-        on_error=watch.refused,
+        on_error=lambda text: _refused(watch, text),
         login=arguments.account,
     )
     await remote.run_until(service, ended, watch, clock, arguments.seconds)
+
+
+def _refused(watch: remote.StreamReporter, text: str) -> None:
+    code, _, sentence = text.partition(" ")
+    if code == "denied" and not watch.answered:  # nothing is subscribed: there will be no tick
+        watch.fail(f"{sentence}.")
+    else:
+        watch.refused(text)
 
 
 def export(arguments: Namespace) -> None:

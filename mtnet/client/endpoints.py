@@ -50,8 +50,8 @@ def server_from_string(reactor: Any, text: str, ca: Path | None = None) -> IStre
         return endpoint
     except (ValueError, TypeError, IndexError, KeyError, OSError) as error:
         raise ClientError(
-            f"Invalid endpoint {text!r}: expected one such as tcp:127.0.0.1:8081 or "
-            f"secure:fx.example:8081 ({error})."
+            f"Invalid endpoint {text!r}: expected one such as tcp:127.0.0.1:8081, "
+            "secure:fx.example:8081 or wss://fx.example."
         ) from error
 
 

@@ -187,6 +187,14 @@ def test_a_server_that_is_no_endpoint_is_told_with_an_example():
     assert "tcp:127.0.0.1:8081" in complained
 
 
+def test_an_endpoint_that_is_not_whole_is_told_without_words_of_python():
+    _, _, complained = outcome("templates", "list", "--server", "tcp:127.0.0.1")
+    assert complained == (
+        "mtnet: Invalid endpoint 'tcp:127.0.0.1': expected one such as tcp:127.0.0.1:8081, "
+        "secure:fx.example:8081 or wss://fx.example.\n"
+    )
+
+
 # signals
 
 

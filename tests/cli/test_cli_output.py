@@ -130,6 +130,16 @@ def test_a_server_that_never_answered_ends_the_stream_when_it_is_lost(stream):
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [(400, " If that port speaks TLS, it is secure:fx.example:8081."), (404, ""), (403, "")],
+)
+def test_a_server_that_answers_in_clear_text_gets_no_hint_at_tls(stream, status, hint):
+    reason = f"the server refuses the WebSocket with HTTP status {status}"
+    stream.reporter.lost(reason)
+    assert stream.error == f"{SERVER} never answered as it should ({reason}).{hint}"
+
+
 def test_after_an_answer_a_loss_and_a_return_are_reported(stream):
     reporter = stream.reporter
     reporter.connected()

@@ -249,9 +249,9 @@ def test_a_server_of_another_kind_ends_it(command_line, file, command):
 def test_a_symbol_that_may_not_be_read_is_named(command_line, clock, monkeypatch):
     serve(command_line, clock)
     monkeypatch.setenv("MTNET_PASSWORD", PASSWORD)
-    _, out, error = command_line(*TAIL, "GBPUSD", "--login", "bob")
-    assert out == ""
-    assert "GBPUSD" in error
+    status, out, error = command_line(*TAIL, "GBPUSD", "--login", "bob")
+    assert (status, out) == (1, "")
+    assert error == "mtnet: This connection may not read: 'GBPUSD'.\n"
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "inf", "nan", "31536001", "soon"])

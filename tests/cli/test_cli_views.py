@@ -119,6 +119,18 @@ def test_a_setting_is_taken_back_with_none(views):
     assert json.loads(views("list", "--json"))["half"]["max"] is None
 
 
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        ((), "required: --source"),
+        (("--source", "main", "--size", "big"), "choose from 'multiplier', 'fixed', 'balance'"),
+        (("--source", "main", "--side", "both"), "choose from '', 'buy', 'sell'"),
+    ],
+)
+def test_settings_that_no_view_has_are_refused_with_those_that_it_may_have(views, words, right):
+    assert right in views("add", "half", *words, fails=True)
+
+
 def test_a_map_has_an_equals_sign_in_each_item(views, daemon, publish):
     error = views("add", "half", "--source", "main", "--map", "XAUUSD", fails=True)
     assert "Invalid --map 'XAUUSD'" in error

@@ -11,8 +11,7 @@ from msgspec.structs import replace
 from mtnet.cli import parsers
 from mtnet.cli.context.store import Context, Contexts, load, save
 from mtnet.cli.output import pairs, print_result, table
-from mtnet.client import Login
-from mtnet.client.core.address import read_address
+from mtnet.client import Login, server_from_string
 from mtnet.daemon.registry import installed
 from mtnet.errors import ClientError
 from mtnet.net.tls.certificates import read_certificates
@@ -140,9 +139,10 @@ def add(arguments: Namespace) -> None:
 
 
 def _check_server(server: str, ca: str | None) -> None:
-    kind = server.partition(":")[0].lower()
-    if kind in ("tcp", "secure", "ws", "wss"):
-        read_address(server, None if kind in ("tcp", "ws") else ca)
+    from twisted.internet import reactor  # imported late: other commands have one of their own
+
+    secure = server.partition(":")[0].lower() in ("secure", "wss")
+    server_from_string(reactor, server, Path(ca) if ca is not None and secure else None)
 
 
 def _checked_ca(arguments: Namespace) -> str | None:

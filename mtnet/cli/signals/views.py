@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from msgspec.structs import FieldInfo, fields
 
@@ -35,7 +35,7 @@ def configure(parser: ArgumentParser) -> None:
     example = f"{_ONE} --source gold --value 0.5 --step 0.01"
     add = local.add(views, "add", add_view, "make a view", example)
     _add_view(add)
-    _add_settings(add)
+    _add_settings(add, complete=True)
     edit = local.add(
         views, "edit", edit_view, "change settings, for later openings", f"{_ONE} --max 0.30"
     )
@@ -73,22 +73,32 @@ def _add_view(parser: ArgumentParser) -> None:
     parser.add_argument("view", metavar="VIEW")
 
 
-def _add_settings(parser: ArgumentParser) -> None:
+def _add_settings(parser: ArgumentParser, complete: bool = False) -> None:
     """Add an option for each setting; `none` takes one back that may be absent."""
     group = parser.add_argument_group("settings, as of [signals.views.NAME]")
     group.add_argument(
-        "--source", dest="sources", metavar="CHANNEL", action="append", help="again for each"
+        "--source",
+        dest="sources",
+        metavar="CHANNEL",
+        action="append",
+        required=complete,
+        help="again for each",
     )
     for field in fields(ViewSettings):
         if field.name != "sources":
             option = f"--{field.name.replace('_', '-')}"
-            group.add_argument(option, dest=field.name, metavar=_placeholder(field))
+            choices = get_args(field.type) if get_origin(field.type) is Literal else None
+            group.add_argument(
+                option, dest=field.name, metavar=_placeholder(field), choices=choices
+            )
 
 
 def _placeholder(field: FieldInfo) -> str:
     kind = get_origin(field.type)
     if field.type is bool:
         return "true|false"
+    if kind is Literal:
+        return "|".join(filter(None, get_args(field.type)))
     if kind is tuple:
         return "A,B"
     return "A=B,C=D" if kind is dict else "X"
