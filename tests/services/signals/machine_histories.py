@@ -114,9 +114,9 @@ class ClockJumps:
         held = {symbol for symbol, _ in self.truth.held}
         flat = {e.symbol: e for e in self.truth.entries if e.symbol not in held}
         self.begun, self.known_at_start, newest = len(self.truth.entries), held, 0
-        rows = [*self.truth.held.values(), *flat.values()]
+        rows, latest = [*self.truth.held.values(), *flat.values()], min(now, self.server.env.now())
         for row in sorted(rows, key=lambda row: row.seq):
-            newest = max(newest, row.when if row.when <= now else 0)
+            newest = max(newest, row.when if row.when <= latest else 0)
             if newest >= now - 6 * DAY:
                 self.known_at_start.add(row.symbol)
 

@@ -109,7 +109,7 @@ class Rules:
             self.holder = self.lapse = None
         self._asked = {id(pending.draft): pending for pending in batch}
         self._batch = batch
-        self._at = self.mode, self.holder
+        self._at, self._gone = (self.mode, self.holder), set(self.left)
         self._owners = dict(self.owners)
 
     def start(self):
@@ -225,7 +225,7 @@ class Rules:
         other = holder is not None and holder is not publisher and holder.who != publisher.who
         if publisher.who in self._next.fences:
             return True
-        if other and not holder.gone:
+        if other and holder not in self._gone:
             self._next.fences.add(publisher.who)
             return True
         return False
