@@ -68,5 +68,11 @@ def test_every_input_is_explained(file):
         assert f"`{line}`" in PAGE.read_text("utf-8")
 
 
+def test_every_header_has_its_line_in_the_table():
+    table = (TREE.parent / "README.md").read_text("utf-8")
+    headers = {file.name for file in FILES if file.suffix == ".mqh"}
+    assert set(re.findall(r"`(\w+\.mqh)`", table)) == headers
+
+
 def test_the_page_says_where_they_have_run():
     assert "run in an imitation of a terminal, never in MetaTrader" in PAGE.read_text("utf-8")
