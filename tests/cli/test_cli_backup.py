@@ -83,3 +83,12 @@ def test_a_running_daemon_makes_the_backup_itself(command_line, clock, tmp_path,
     assert (status, out) == (1, "")
     assert "The daemon sees another" in error
     folder.release()
+
+
+def test_a_backup_that_is_not_there_is_a_sentence(command_line, tmp_path):
+    absent = tmp_path / "absent"
+    status, _, error = command_line("restore", absent, "--data", tmp_path / "other")
+    assert status == 1
+    assert error == (
+        f"mtnet: {absent} is not restored to {tmp_path / 'other'}: No such file or directory.\n"
+    )

@@ -59,8 +59,9 @@ def restore(
         replaced = _exchange(folder, staging, names, when)
     except (*FAILURES, OSError) as error:
         again = f" {folder.unfinished} exists: run it again with --force."
+        why = getattr(error, "strerror", None) or error
         raise JournalError(
-            f"{source} is not restored to {data}: {error}." + again * folder.unfinished.exists()
+            f"{source} is not restored to {data}: {why}." + again * folder.unfinished.exists()
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
