@@ -21,7 +21,9 @@ BROWSER_HEAD = 24
 """First bytes that show whether a web page drives a connection: longer than any method."""
 
 _TOKEN = re.compile(rb"[A-Za-z]+")
-_TLS = b"\x16\x03"
+TLS_RECORD = b"\x16"
+"""The first byte of a TLS handshake, with which no protocol here begins."""
+_TLS = TLS_RECORD + b"\x03"
 _KINDS = {b"<<": "a frame of signals", _TLS: "a TLS handshake"}
 
 

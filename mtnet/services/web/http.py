@@ -33,6 +33,7 @@ from mtnet.errors import HttpError, WireError, quote
 from mtnet.net.admission import PeerFactory
 from mtnet.net.closing import PROGRESS, unacknowledged
 from mtnet.net.endpoints import Listener
+from mtnet.net.first_bytes import TLS_RECORD
 from mtnet.net.http import MethodResource
 from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.tls.handshake import SecureTransport
@@ -76,10 +77,20 @@ class ApiChannel(HTTPChannel):
     @abort_on_error
     def dataReceived(self, data: bytes) -> None:
         """Read a request, or pass bytes on to the protocol that has the connection now."""
-        if self._successor is None:
+        if self._successor is not None:
+            self._successor.dataReceived(data)
+        elif self._asked or not data.startswith(TLS_RECORD):
             super().dataReceived(data)
         else:
-            self._successor.dataReceived(data)
+            self._refuse_tls()
+
+    def _refuse_tls(self) -> None:
+        """Reset at once: a client that waits for a handshake would wait for the deadline."""
+        self.peer.report_abuse(Offence.FRAME)
+        self.peer.warn(
+            self.log, "tls", "HTTP: {peer} begins with a TLS handshake, and this port has no TLS"
+        )
+        self.transport.abortConnection()
 
     def rawDataReceived(self, data: bytes) -> None:
         """Keep what comes behind a request to upgrade until that is decided."""

@@ -18,3 +18,20 @@ def test_headers_of_any_bytes_are_no_error_of_ours(daemon, log, service, name, v
     assert answer.startswith(b"HTTP/1.1 4")
     assert daemon.env.access.bans.offences["error"] == 0
     assert not [event for event in log if "log_failure" in event]
+
+
+@pytest.mark.parametrize("size", [None, 1])
+def test_a_tls_handshake_on_a_plain_port_is_reset_at_once_and_logged(daemon, log, size):
+    terminal = daemon.dial("web")
+    terminal.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", size)
+    assert (terminal.reset, terminal.received()) == (True, b"")
+    assert [event for event in log if "TLS handshake" in event["log_format"]]
+
+
+def test_a_byte_of_tls_in_a_body_is_a_byte_of_the_body(daemon):
+    head = b"PUT /templates/EURUSD/H1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n"
+    terminal = daemon.dial("web")
+    terminal.send(head)
+    terminal.send(b"\x16\x03\x01")
+    assert not terminal.reset
+    assert terminal.received().startswith(b"HTTP/1.1 ")
