@@ -216,13 +216,16 @@ class KeepingClient:
 
     Attributes:
         held: what the program acted on, (symbol, ticket) → volume.
+        unfinished: keys on which it acted, and died; when the history goes back behind that entry,
+            it never comes again.
+        unknown: keys that it held when it accepted a journal in which nothing was stored.
         taken: seq of each news that it was handed, oldest first.
     """
 
     def __init__(self, harness, web=False):
         self.harness, self.web = harness, web
         self.kept, self.held, self.taken = Kept("", None, 0, "", ()), {}, []
-        self.began = 0
+        self.began, self.unfinished, self.unknown = 0, set(), set()
         self.start()
 
     def start(self):
@@ -242,8 +245,16 @@ class KeepingClient:
         )
         self.follower.startService()
 
+    def accept(self):
+        """A person takes the server's history for the right one."""
+        if self.follower.held:
+            self.work()
+            self.unknown = set(self.held)
+            self.follower.accept()
+
     def take_state(self, positions):
         known = self.follower
+        self.unknown = set()
         self.handover.add(State(positions, known.epoch, known.seq, known.h), known.epoch)
 
     def work(self, most=1_000_000):
@@ -256,8 +267,15 @@ class KeepingClient:
 
     def act(self, entry):
         self.set(entry)
+        self.unfinished.discard((entry.symbol, entry.ticket))
         if isinstance(entry, Signal):
             self.taken.append(entry.seq)
+
+    def shows(self, positions, went_back):
+        """Return whether it acted on these, and on nothing else that is known."""
+        unknown = self.unfinished | self.unknown if went_back else set()
+        keys = (self.held.keys() | positions.keys()) - unknown
+        return all(self.held.get(key) == positions.get(key) for key in keys)
 
     def set(self, entry):
         self.held[entry.symbol, entry.ticket] = entry.volume
@@ -274,5 +292,6 @@ class KeepingClient:
         entry = self.handover.next()
         if acted and entry is not None:
             self.set(entry)
+            self.unfinished.add((entry.symbol, entry.ticket))
         self.follower.stopService()
         self.start()
