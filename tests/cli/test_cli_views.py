@@ -214,3 +214,10 @@ def test_an_account_with_an_unknown_view_is_not_made(command_line, daemon):
     assert status == 1
     assert "There is no view nothing (known: none)" in error
     assert "There is no account" in command_line.on_folder("account", "list").out
+
+
+def test_a_channel_that_is_no_view_is_not_flattened_as_one(views, publish, daemon):
+    publish("GBPUSD", "0.25")
+    views("add", "half", "--source", "main")
+    assert "There is no view main (known: half)" in views("flatten", "main", fails=True)
+    assert positions(daemon, "main") == {"GBPUSD": "0.25"}

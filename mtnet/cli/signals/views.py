@@ -196,7 +196,8 @@ def explain_view(arguments: Namespace) -> None:
 
 
 def operate(name: str, arguments: Namespace) -> None:
-    """Pause, freeze, resume or flatten a view."""
+    """Pause, freeze, resume or flatten a view, and never a channel that others follow, too."""
+    check_view(arguments, arguments.view)
     local.ask_daemon(arguments, f"signals {name}", channel=arguments.view)
     print(f"{arguments.view} {DONE[name]}.")
 

@@ -536,6 +536,8 @@ class SignalService:
             self._judge_refused()
         if self.rules.store.held is not ownership.held:
             self._keep_holders()
+        if self.rules.views.unsure:
+            Deferred.fromCoroutine(self.views.refresh()).addErrback(noop)
         return again
 
     def _send_presence(self) -> None:

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.errors import WireError
+from mtnet.errors import JournalError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Entry
@@ -66,6 +66,7 @@ class Views:
     Attributes:
         known: by name.
         reports: what terminals told; None = nothing yet.
+        unsure: whether a change has failed of which nothing is known.
     """
 
     log = Logger()
@@ -80,6 +81,7 @@ class Views:
         self._run, self._begin, self._announce, self._now = run, begin, announce, now
         self.known: dict[str, Summary] = {}
         self.reports: Known | None = None
+        self.unsure = False
         self._by_source: dict[str, list[str]] = {}
         self._mains: dict[str, str] = {}
 
@@ -328,10 +330,27 @@ class Views:
             entries = change(space)
             return (_summaries(space.derivation), entries), entries
 
-        summaries, entries = await self._run(both)
+        try:
+            summaries, entries = await self._run(both)
+        except JournalError:
+            self.unsure = True
+            raise
         self._note(summaries)
         found: list[Entry] = entries
         return found
+
+    async def refresh(self) -> None:
+        """
+        Know again what is stored: a change has failed, and may be stored nevertheless.
+
+        Raises:
+            JournalError: the disk fails still.
+        """
+        self.unsure = False
+        before = set(self.known)
+        await self._change(lambda space: [])
+        for name in self.known.keys() - before:
+            await self._begin(name, False)
 
     def _note(self, found: Mapping[str, Summary]) -> None:
         fresh = {name: _newest(each, self.known.get(name)) for name, each in found.items()}

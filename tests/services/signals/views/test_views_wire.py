@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from mtnet.access.accounts.cred import Identity
-from mtnet.errors import PrunedError, WireError
+from mtnet.errors import JournalError, PrunedError, WireError
 from mtnet.services.signals.reports.registry import Reports, TerminalKey
 from mtnet.services.signals.reports.wire import Report
 from mtnet.services.signals.views.commands import ViewCommands
@@ -358,3 +358,25 @@ def test_another_account_opens_nothing_and_closes_nothing(server):
     report(server, "1000", account="2")
     assert server.signals.mode("half") == "close_only"
     assert server.signals.positions("half")["GBPUSD"].volume == 1
+
+
+def test_a_change_that_failed_and_is_stored_is_known_once_the_disk_tells(server, monkeypatch):
+    add(server)
+    change = server.journal.change_views
+
+    def land(work):
+        """Store a change, and fail."""
+        change(work)
+        server.journal._settled = False
+        raise JournalError("The disk failed.")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(server.journal, "change_views", land)
+        server.signals.pause("half", "frozen").addErrback(lambda failure: None)
+        with pytest.raises(JournalError):
+            add(server, name="other")
+    server.clock.advance(60)
+    server.publish(server.greet(), "a-1", "1.00")
+    assert server.signals.mode("half") == "frozen"
+    assert server.signals.is_named("other")
+    assert server.signals.views.of("main") == ["half", "other"]
