@@ -6,6 +6,7 @@ of what is stored and of who sets it; a worker below it runs the journal in a th
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -712,6 +713,9 @@ class SignalService:
             await self.views.renew(channel)
         else:
             await self.histories.accept(channel)
+            for name in self.views.of(channel):
+                with suppress(WireError):  # nobody knew more of that one
+                    await self.histories.accept(name)
         return len(self._book[channel].held())
 
     def _begin(self, channel: str, state: State) -> None:

@@ -229,7 +229,7 @@ class View:
         """Change the mode; what it kept back is told, as far as it closes."""
         before, self.mode = self.mode, mode
         self.struck = "" if mode == "on" else self.struck
-        if before == "monitor":
+        if before == "monitor" != mode:
             self._skip_all("it was open before the view was on")
         return self.settle()
 

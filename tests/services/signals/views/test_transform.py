@@ -96,6 +96,7 @@ def test_a_reversal_while_only_closing_is_permitted_closes():
 def test_monitor_shows_nothing_and_what_opened_meanwhile_stays_out():
     copy = view(mode="monitor")
     assert copy.apply("gold", entry("1"), NOW) == []
+    assert copy.set_mode("monitor") == []
     assert next(iter(copy.rows.values())).shown == 1
     assert copy.set_mode("on") == []
     assert copy.shown == {}

@@ -268,6 +268,16 @@ def test_a_new_epoch_of_a_source_is_told_before_its_views_close_anything(server,
     assert said[-1] == "SIGNAL|channel=half|seq=2|symbol=GBPUSD|volume=0"
 
 
+def test_a_history_that_went_back_is_accepted_with_that_of_its_views(server):
+    add(server)
+    add(server, name="other")
+    for name in ("main", "half"):
+        server.subscribe(name, epoch=server.epoch(name), after=9)
+    assert len(server.signals.health()["diverged"]) == 2
+    ask(server.signals.accept("main"))
+    assert server.signals.health()["diverged"] == []
+
+
 CONFIGURED = "signals.views.half.sources=main"
 
 
