@@ -4,6 +4,7 @@ Loader of the configuration: TOML, environment and command line, as frozen struc
 An error is a `ConfigError`, whose sentence names the section and the key.
 """
 
+import re
 import sys
 import tomllib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
@@ -20,6 +21,17 @@ from mtnet.config.schema import Config
 from mtnet.errors import ConfigError
 
 _UNKNOWN = "Object contains unknown field "
+_WORDS = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+"""The types of msgspec's reasons, in English."""
+_KIND = re.compile("`([a-z |]+)`")
 
 
 def print_warning(text: str) -> None:
@@ -213,4 +225,11 @@ def _convert(tree: dict[str, Any], schema: type[Config], file: Path | None) -> C
 def _reason(error: msgspec.ValidationError) -> tuple[str, str]:
     """Split msgspec's «reason - at `$.section.key`» into the reason and `section.key`."""
     reason, _, path = str(error).partition(" - at ")
+    if not reason.startswith(_UNKNOWN):
+        reason = _KIND.sub(_in_english, reason)
     return reason, path.strip("`").removeprefix("$").removeprefix(".")
+
+
+def _in_english(kind: re.Match[str]) -> str:
+    names = kind[1].split(" | ")
+    return " or ".join(_WORDS[name] for name in names) if set(names) <= set(_WORDS) else kind[0]

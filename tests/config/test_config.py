@@ -95,7 +95,10 @@ def test_set_reads_a_value_by_the_type_of_its_key(text, read, value):
         ("signals.pase=1", "unknown setting: signals.pase"),
         ("pace=1", "names an unknown setting: pace"),
         ("signals.pace", "expected SECTION.KEY=VALUE"),
-        ("signals.pace=fast", "--set signals.pace: invalid value 'fast'"),
+        (
+            "signals.pace=fast",
+            "--set signals.pace: invalid value 'fast'. Expected a number, got a text.",
+        ),
         ("signals.pace=-1", "--set signals.pace: invalid value '-1'"),
         ("signals.pace=nan", "signals.pace"),
         ("templates.max_size=0", "templates.max_size"),
