@@ -20,7 +20,9 @@ from story_steps import Accounts, ClockJumps, Histories
 from mtnet.errors import ClientError, JournalError, WireError
 from mtnet.interfaces import ISignals
 
-RUNS = int(os.environ.get("MTNET_TEST_RUNS", "50"))
+RUNS = int(os.environ.get("MTNET_TEST_RUNS", "0"))
+"""How many random runs to search for faults; 0 = the same 50 each time, so that a change of
+something else never fails by chance."""
 
 
 class Disk:
@@ -274,5 +276,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
 def test_whatever_breaks_nothing_is_lost_doubled_or_out_of_order(tmp_path_factory):
     Story.folders = tmp_path_factory
     case = Story.TestCase()
-    case.settings = settings(max_examples=RUNS, stateful_step_count=40, deadline=None)
+    case.settings = settings(
+        max_examples=RUNS or 50, derandomize=not RUNS, stateful_step_count=40, deadline=None
+    )
     case.runTest()
