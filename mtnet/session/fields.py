@@ -20,6 +20,8 @@ COMMA = "%2C"
 """A comma within an item of a list."""
 LISTS = frozenset({"channels", "services", "symbols"})
 """The keys whose values are lists of texts, in the messages of every service."""
+FLAGS = frozenset({"closed", "current", "diverged", "retain", "retained", "take", "trading"})
+"""The keys whose values are `1` or `0`, and may be `true` or `false` in JSON."""
 NUMBERS = frozenset(
     {
         *("after", "count", "prev", "seq"),

@@ -15,7 +15,7 @@ import msgspec
 
 from mtnet.errors import FrameError, WireError
 from mtnet.session import grammar
-from mtnet.session.fields import LISTS, NUMBERS, join_list, read_number, split_list
+from mtnet.session.fields import FLAGS, LISTS, NUMBERS, join_list, read_number, split_list
 from mtnet.session.grammar import VERB, Message
 
 MAX_MESSAGE = 16_384
@@ -26,7 +26,7 @@ MAX_EXACT = 2**53
 _ARRAYS = LISTS | {"seqs"}
 _SECRET = re.compile(rb"hello|pass|\\u", re.IGNORECASE)
 """Near one of these a password may stand; JSON can hide every word behind an escape."""
-_VALUE = "A value is a text, a finite number, true, false, null, or a list where one belongs"
+_VALUE = "A value is a text, a finite number, null, or true, false or a list where one belongs"
 _WHOLE = f"A whole number of {MAX_EXACT} or more is written as a text"
 
 
@@ -130,7 +130,7 @@ def _text(key: str, value: Any, data: bytes) -> str:
     """
     if isinstance(value, list) and key in _ARRAYS:
         return join_list(_text("", item, data) for item in value)
-    if isinstance(value, bool):
+    if isinstance(value, bool) and key in FLAGS:
         return str(int(value))
     if isinstance(value, _RefusedNumber):
         right = _WHOLE if value.lstrip("-").isdecimal() else _VALUE

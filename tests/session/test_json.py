@@ -80,7 +80,14 @@ def test_a_whole_number_that_a_browser_rounds_has_to_be_a_text(number):
     assert fields_of(f'{{"verb": "PUBLISH", "magic": "{number}"}}') == {"magic": number}
 
 
-def test_null_is_an_absent_field_and_a_boolean_is_0_or_1():
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_a_boolean_is_no_volume(value):
+    with pytest.raises(WireError) as refused:
+        parse(f'{{"verb": "PUBLISH", "volume": {value}}}'.encode())
+    assert refused.value.code == "field"
+
+
+def test_null_is_an_absent_field_and_a_flag_is_0_or_1():
     text = '{"verb": "PUBLISH", "ticket": null, "take": true, "closed": false}'
     assert fields_of(text) == {"take": "1", "closed": "0"}
 
