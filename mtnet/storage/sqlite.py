@@ -7,9 +7,11 @@ Blocking, for one thread at a time. A transaction that returned is on the platte
 
 import os
 import sqlite3
+from array import array
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from struct import calcsize
 from typing import NamedTuple, TypeVar
 
 from mtnet.errors import JournalError, NotAskedError
@@ -30,6 +32,12 @@ kills a process that touches a page without a block."""
 COPY_ON_WRITE_FREE_BYTES = 4_194_304
 """The same where a page that is written again needs a new block, as on btrfs: one of 120 MB that
 takes nothing more says that 1.7 MB are free."""
+_GET_FLAGS, _SET_FLAGS = (
+    0x0000_6601 | calcsize("l") << 16 | 0x8000_0000,
+    0x0000_6602 | calcsize("l") << 16 | 0x4000_0000,
+)
+_NO_COPY_ON_WRITE = 0x0080_0000
+"""`FS_IOC_GETFLAGS`, `FS_IOC_SETFLAGS` and `FS_NOCOW_FL` of linux/fs.h."""
 FULL = "database or disk is full"
 """The message of SQLite."""
 FAILURES = (sqlite3.Error, ArithmeticError, UnicodeError)
@@ -52,6 +60,28 @@ def has_free_space(folder: Path) -> bool:
 def wal_path(path: Path) -> Path:
     """Return the path of the write-ahead log of a file."""
     return path.with_name(path.name + "-wal")
+
+
+def make_index(path: Path) -> None:
+    """
+    Make the index of a write-ahead log, unless it is there, without copy-on-write.
+
+    SQLite maps it into memory. On btrfs a page that is written again needs a new block, and on a
+    full disk the kernel kills the process for want of one (SIGBUS). A file that is overwritten in
+    place is spared that since Linux 6.16. Elsewhere this makes no difference.
+    """
+    index = path.with_name(path.name + "-shm")
+    with suppress(ImportError, OSError):  # SQLite makes it then
+        from fcntl import ioctl
+
+        file = os.open(index, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            flags = array("l", [0])
+            ioctl(file, _GET_FLAGS, flags, True)
+            flags[0] |= _NO_COPY_ON_WRITE
+            ioctl(file, _SET_FLAGS, flags, True)
+        finally:
+            os.close(file)
 
 
 def _stat_or_none(file: Path | str | int) -> os.stat_result | None:
@@ -341,6 +371,8 @@ class Database:
         self.exclusive = not has_free_space(self._folder)
         if identity is None:
             self._create()
+        if not self.exclusive:
+            make_index(self.path)
         # Each call comes from one thread at a time, though not always from the same.
         connection = sqlite3.connect(
             self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False

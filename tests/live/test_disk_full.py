@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
 import pytest
 from live_daemon import until
@@ -25,13 +26,38 @@ def small_disk(daemon):
     subprocess.run(["umount", "--lazy", str(daemon.data)], check=True)
 
 
+@pytest.fixture
+def small_btrfs(daemon, tmp_path):
+    """Put the data folder on a copy-on-write file system of 120 MB."""
+    if os.geteuid() != 0 or shutil.which("mkfs.btrfs") is None:
+        pytest.skip("Only root can mount the btrfs that this test fills; it needs btrfs-progs.")
+    release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+    if release < (6, 16):
+        pytest.skip("Before Linux 6.16 a full btrfs kills each process that writes mapped memory.")
+    image = tmp_path / "btrfs.img"
+    with image.open("wb") as file:
+        file.truncate(120 * 2**20)
+    daemon.data.mkdir()
+    make = ["mkfs.btrfs", "-q", "-f", "--mixed", str(image)]
+    mount = ["mount", "-o", "loop", str(image), str(daemon.data)]
+    if any(
+        subprocess.run(each, capture_output=True, check=False).returncode for each in (make, mount)
+    ):
+        pytest.skip("This machine does not let root mount a btrfs.")
+    yield daemon.data
+    if daemon.process is not None:
+        daemon.stop()
+    subprocess.run(["umount", "--lazy", str(daemon.data)], check=True)
+
+
 def fill(path):
-    with path.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            pass
+    with path.open("ab", buffering=0) as file:
+        for size in (65_536, 4_096, 1):
+            with suppress(OSError):
+                while True:
+                    file.write(os.urandom(size))
+        with suppress(OSError):
+            os.fsync(file.fileno())
 
 
 def test_the_last_refused_position_of_each_symbol_is_stored_when_there_is_room(daemon, small_disk):
@@ -75,3 +101,23 @@ def test_a_start_on_a_full_disk_serves_the_last_state_and_says_so(daemon, small_
     (small_disk / "junk").unlink()
     assert until(lambda: daemon.publish(b"<<GBPUSD|0.50>>"))
     until(lambda: daemon.status()["healthy"])
+
+
+def test_a_full_copy_on_write_disk_ends_no_daemon(daemon, small_btrfs):
+    daemon.start()
+    for n in range(20):
+        assert daemon.publish(f"<<GBPUSD|{n}.25>>".encode())
+    with daemon.dial("ticks") as sender, daemon.dial() as publisher:
+        sender.sendall(b"EURUSD 1.1\nSYNC:\n")
+        assert sender.recv(100) == b"OK: SYNC 1\r\n"
+        subprocess.run(["sync"], check=True)
+        time.sleep(1)
+        for n in range(6):
+            fill(small_btrfs / "junk")
+            fill(small_btrfs / "junk")
+            sender.sendall(b"EURUSD 1.2\n")
+            publisher.sendall(f"<<GBPUSD|{n}.75>>".encode())
+            time.sleep(1)
+            assert daemon.process.poll() is None
+    assert not daemon.status()["healthy"]
+    assert daemon.first_frame().startswith(b"<<GBPUSD|")
