@@ -26,11 +26,11 @@ from mtnet.services.signals.views.alias import MAIN
 from mtnet.services.signals.views.changes import Leftovers, Workspace
 from mtnet.services.signals.views.derivation import Derivation
 from mtnet.services.signals.views.explain import explain
-from mtnet.services.signals.views.ledger import Target
+from mtnet.services.signals.views.ledger import Key, Row, Target
 from mtnet.services.signals.views.losses import Bases, judge
 from mtnet.services.signals.views.settings import ViewMode, ViewSettings
 from mtnet.services.signals.views.terms import Known, terms
-from mtnet.services.signals.views.transform import Terms
+from mtnet.services.signals.views.transform import Terms, View
 
 Change = Callable[[Workspace], tuple[Any, list[Entry]]]
 """Returns its result, and the entries that it led to."""
@@ -185,7 +185,7 @@ class Views:
         if self.reports is None:
             return
         for name, known in list(self.known.items()):
-            if known.settings.follower in (login, f"{login}/{terminal}") and not known.struck:
+            if self.is_follower(name, login, terminal) and not known.struck:
                 self._judge(name, known, self.reports.last_two(login, terminal)[0])
 
     def _judge(self, name: str, known: Summary, reported: Reported) -> None:
@@ -289,12 +289,11 @@ class Views:
 
     async def explain(self, name: str, symbol: str) -> list[str]:
         """Say how the volumes of a symbol came about; raises `WireError` (`channel`)."""
-        view, rows = await self._run(lambda space: (changes.rows_of(space, name), []))
-        return explain(view, rows, symbol)
+        return explain(*await self._ledger(name), symbol)
 
     async def rows(self, name: str) -> list[dict[str, object]]:
         """Return the ledger of a view, as JSON values; raises `WireError` (`channel`)."""
-        view, rows = await self._run(lambda space: (changes.rows_of(space, name), []))
+        view, rows = await self._ledger(name)
         names = {number: source for source, number in view.numbers.items()}
         return [
             {
@@ -317,6 +316,12 @@ class Views:
             name: {"mode": each.mode, "struck": each.struck, **to_builtins(each.settings)}
             for name, each in sorted(self.known.items())
         }
+
+    async def _ledger(self, name: str) -> tuple[View, Mapping[Key, Row]]:
+        found: tuple[View, Mapping[Key, Row]] = await self._run(
+            lambda space: (changes.rows_of(space, name), [])
+        )
+        return found
 
     def _check_accounts(self, name: str, settings: ViewSettings) -> None:
         for login in settings.accounts:
