@@ -319,6 +319,32 @@ class IRestore(Interface):
         """
 
 
+class IParticipants(Interface):
+    """Optional: a component that knows the people and programs that take part in it."""
+
+    def participants() -> Sequence[Mapping[str, Any]]:
+        """
+        Return one row of JSON values for each, such as a follower of a channel; it must not block.
+
+        `role` is one word (`follower`, `provider`); `who` is the login with `/NAME`, or the
+        address of who has none; `status` is one word; `warnings` is a list, the most urgent first,
+        of {`code`: one word, `priority`: an integer, lower is more urgent, `text`: a sentence that
+        says what to do}. Other keys are the component's own.
+        """
+
+
+class IAlertConditions(Interface):
+    """Optional: conditions that `when` of [alerts.NAME] can name."""
+
+    def conditions() -> Mapping[str, Any]:
+        """
+        Return {word: make}. `make(text)` takes what follows the word in `when`, and returns a
+        function without arguments: {subject: sentence} of what holds now, such as
+        {"gold/bob": "bob is 120 signals behind on gold."}. It is called about once a second and
+        must not block. `make` raises `mtnet.errors.ConfigError` for a text that it cannot read.
+        """
+
+
 # What components offer one another: `env.find(ISignals)`
 
 
@@ -406,6 +432,50 @@ class ITemplates(Interface):
 
         Returns:
             A Deferred with (version, whether it is new); it fails with `TemplateError`.
+        """
+
+
+class IEvents(Interface):
+    """The event log: what happened, in sentences; the newest are kept on disk."""
+
+    def record(kind: str, text: str, level: str = "info", **facts: Any) -> None:
+        """
+        Record an event, and log the same sentence.
+
+        Args:
+            kind: words joined by `_`, such as `channel_paused`; `docs/running.md` lists them.
+            text: a sentence without a secret.
+            level: `info`, `warning` (somebody should look), or `error` (somebody must act).
+            facts: JSON values that programs read, such as `channel`, `login`, `who`.
+        """
+
+    def after(number: int, limit: int) -> "Sequence[Mapping[str, Any]]":
+        """
+        Return events behind a number, oldest first: `number`, `time` in milliseconds since the
+        Unix epoch, `kind`, `level`, `text` and the facts.
+        """
+
+    def subscribe(observer: Any) -> None:
+        """Call `observer(event)` for each new event."""
+
+    def unsubscribe(observer: Any) -> None:
+        """Undo it."""
+
+
+class INotifier(Interface):
+    """Messages to people, by the services of [notify.NAME]."""
+
+    names: Sequence[str] = Attribute("The names of [notify.NAME] that are configured.")
+
+    def notify(text: str, to: Sequence[str] = ()) -> None:
+        """
+        Put a message into the queue on disk; it is sent until somebody took it.
+
+        Args:
+            to: names of [notify.NAME]; empty = all.
+
+        Raises:
+            mtnet.errors.WireError: `field`, a name that is not configured.
         """
 
 
