@@ -12,6 +12,9 @@ from mtnet.daemon.environment import Environment, Worker
 from mtnet.errors import ConfigError
 from mtnet.interfaces import IControlCommands, IService, IServicePlugin, IStatus
 
+DAEMON = "daemon"
+"""Stands among the names of components for what the daemon itself offers."""
+
 
 class Components:
     """
@@ -40,6 +43,8 @@ class Components:
         self.environments: dict[str, Environment] = {}
         self.services: dict[str, IService] = {}
         self.workers: dict[str, dict[str, Any]] = {}
+        if DAEMON in plugins:
+            raise ConfigError(f"A service cannot be named {DAEMON}: this is the daemon's own name.")
         for name, plugin in plugins.items():
             self.environments[name] = view = self._view(name)
             self.services[name] = plugin.build(view)
@@ -70,9 +75,10 @@ class Components:
         return None
 
     def find_all(self, interface: Any) -> dict[str, Any]:
-        """Return the offers of all components, by name."""
-        found = {name: interface(service, None) for name, service in self.services.items()}
-        return {name: offer for name, offer in found.items() if offer is not None}
+        """Return the offers of all components, by name; that of the daemon itself is last."""
+        own = [(DAEMON, offer) for offer in self._offers]
+        found = [(name, interface(each, None)) for name, each in [*self.services.items(), *own]]
+        return {name: offer for name, offer in found if offer is not None}
 
     def commands(self) -> dict[str, Any]:
         """

@@ -42,7 +42,7 @@ class Environment:
             `worker("export")` for a second one.
         find: returns what another component offers, such as `ISignals`, or None; usable once
             everything is built: in `factory`, `start` and later.
-        find_all: returns the offers of all components, by name.
+        find_all: returns the offers of all components, by name; `daemon` is the daemon itself.
     """
 
     name: str

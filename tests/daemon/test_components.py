@@ -6,6 +6,7 @@ from twisted.internet.task import Clock
 from zope.interface import Interface, implementer
 from zope.interface.verify import verifyObject
 
+from mtnet.daemon.components import Components
 from mtnet.daemon.registry import installed
 from mtnet.errors import ConfigError
 from mtnet.interfaces import IControlCommands, IService, IServicePlugin, IStatus
@@ -96,6 +97,22 @@ def test_an_offer_is_found_by_its_interface_alone(components):
     assert isinstance(two.find(IGreeting), Greeting)
     assert set(two.find_all(IGreeting)) == {"one"}
     assert set(two.find_all(IStatus)) == {"one", "two"}
+
+
+def test_what_the_daemon_itself_offers_is_found_under_a_name_of_its_own(components):
+    @implementer(IGreeting)
+    class Own:
+        pass
+
+    own = Own()
+    found = Components({}, components.environments["one"], None, own).find_all(IGreeting)
+    assert found == {"daemon": own}
+
+
+def test_no_service_has_the_name_of_the_daemon(components, events):
+    plugins = {"daemon": Plugin("daemon", events)}
+    with pytest.raises(ConfigError, match="cannot be named daemon"):
+        Components(plugins, components.environments["one"], None)
 
 
 def test_what_nobody_offers_is_none(components):
