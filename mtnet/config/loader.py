@@ -11,13 +11,21 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, cast, get_args, get_origin
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Struct, defstruct
 
-from mtnet.config.renamed import Warn, current_path, rename_keys, type_of
-from mtnet.config.schema import Config
+from mtnet.config.renamed import (
+    TABLES,
+    Warn,
+    current_path,
+    is_named,
+    rename_keys,
+    table_type,
+    type_of,
+)
+from mtnet.config.schema import Config, NamedTables
 from mtnet.errors import ConfigError
 
 _UNKNOWN = "Object contains unknown field "
@@ -32,6 +40,8 @@ _WORDS = {
 }
 """The types of msgspec's reasons, in English."""
 _KIND = re.compile("`([a-z |]+)`")
+
+T = TypeVar("T")
 
 
 def print_warning(text: str) -> None:
@@ -79,6 +89,7 @@ def load(
     if data is not None:
         tree["data"] = data
     tree["data"] = str(Path(tree.get("data") or _default_data(environ)).expanduser().absolute())
+    _gather_tables(tree, schema, file)
     return _convert(tree, schema, file)
 
 
@@ -209,11 +220,25 @@ def _value(kind: Any, text: str, where: str) -> Any:
         raise ConfigError(f"{where}: invalid value {text!r}. {_reason(error)[0]}.") from error
 
 
-def _convert(tree: dict[str, Any], schema: type[Config], file: Path | None) -> Config:
+def _gather_tables(tree: dict[str, Any], schema: type[Config], file: Path | None) -> None:
+    """Move the tables that people named into the field that their section has for them."""
+    for name in schema.__struct_fields__:
+        kind = type_of(schema, name)
+        if isinstance(kind, type) and issubclass(kind, NamedTables) and name in tree:
+            section = _table(tree, name)
+            section[TABLES] = {
+                key: _convert(section.pop(key), table_type(kind), file, f"{name}.{key}")
+                for key in list(section)
+                if is_named(kind, key)
+            }
+
+
+def _convert(tree: Any, kind: type[T], file: Path | None, section: str = "") -> T:
     try:
-        return msgspec.convert(tree, schema)
+        return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
         reason, path = _reason(error)
+        path = ".".join(part for part in (section, path) if part)
         where = "" if file is None else f" in {file}"
         if reason.startswith(_UNKNOWN):
             unknown = reason.removeprefix(_UNKNOWN).strip("`")

@@ -9,8 +9,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 
+from mtnet.config.schema import NamedTables
 from mtnet.errors import ConfigError
 
+TABLES = "tables"
+"""The field of `NamedTables`; a table may have this name too."""
 Warn = Callable[[str], object]
 
 
@@ -18,10 +21,24 @@ def type_of(kind: Any, key: str) -> Any:
     """Return the type of one key of a section or a table; None = it has no such key."""
     if isinstance(kind, type) and issubclass(kind, Struct):
         hints = get_type_hints(kind, include_extras=True)
-        return hints[key] if key in kind.__struct_fields__ else None
+        own = dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
+        if is_named(kind, key):
+            return table_type(kind)
+        return hints[own[key]] if key in own else None
     if get_origin(kind) is dict:
         return get_args(kind)[1]
     return None
+
+
+def is_named(kind: Any, key: str) -> bool:
+    """Return whether a key of a section is a table that somebody named."""
+    named = isinstance(kind, type) and issubclass(kind, NamedTables)
+    return named and (key == TABLES or key not in kind.__struct_encode_fields__)
+
+
+def table_type(kind: type[NamedTables]) -> Any:
+    """Return the type of the tables of a section that people name."""
+    return get_args(get_type_hints(kind, include_extras=True)[TABLES])[1]
 
 
 def current_path(path: list[str], kind: Any, where: str, warn: Warn) -> list[str]:

@@ -25,6 +25,13 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Old names of keys and their new ones; see `mtnet.config.renamed`."""
 
 
+class NamedTables(Section, frozen=True):
+    """Base of a section whose tables, but for its own keys, people name: `[section.NAME]`."""
+
+    tables: dict[str, Any] = {}
+    """The tables by name; a subclass gives their type."""
+
+
 class TlsHost(Section, frozen=True):
     """`[tls.hosts."NAME"]`: for clients that ask for the host NAME (or `*.NAME`)."""
 

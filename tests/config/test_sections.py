@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from mtnet.config.loader import load, with_sections
-from mtnet.config.schema import Config
+from mtnet.config.schema import Config, NamedTables, Section
 from mtnet.errors import ConfigError
 
 
@@ -113,3 +113,46 @@ def test_a_table_in_the_file_and_a_text_of_another_source_do_not_mix(tmp_path):
 
 def test_the_type_of_the_configuration_is_made_once():
     assert with_sections(*SECTIONS.items()) is with_sections(*SECTIONS.items())
+
+
+class Place(Section, frozen=True, rename={"hold": "for"}):
+    url: str
+    hold: int = 0
+
+
+class Own(Section, frozen=True):
+    every: int = 60
+
+
+class Places(NamedTables, frozen=True):
+    tables: dict[str, Place] = msgspec.field(default_factory=dict)
+    own: Own = Own()
+
+
+NAMED = {"places": Places}
+
+
+def test_people_name_the_tables_of_a_section_beside_its_own_keys(tmp_path):
+    text = '[places.a]\nurl = "x"\nfor = 3\n[places.tables]\nurl = "y"\n[places.own]\nevery = 5\n'
+    environ = {"MTNET_PLACES__B__URL": "z", "MTNET_PLACES__A__FOR": "4"}
+    config = load(file(tmp_path, text), environ, sets=["places.own.every=7"], sections=NAMED)
+    a, b, c = Place(url="x", hold=4), Place(url="z"), Place(url="y")
+    assert config.section("places") == Places(
+        tables={"a": a, "b": b, "tables": c}, own=Own(every=7)
+    )
+    assert load(environ={}, sections=NAMED).section("places") == Places()
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ('[places.a]\nurl = "x"\nfro = 3\n', r"Unknown setting places\.a\.fro in"),
+        ("[places.a]\nfor = 3\n", r"places\.a in .*: Object missing required field `url`"),
+        ('[places.a]\nurl = "x"\nfor = "y"\n', r"places\.a\.for in .*: Expected a whole number"),
+        ("places.a = 3\n", r"places\.a in .*: Expected a table"),
+        ("[places.own]\never = 3\n", r"Unknown setting places\.own\.ever in"),
+    ],
+)
+def test_an_error_in_a_table_that_somebody_named_names_it(tmp_path, text, match):
+    with pytest.raises(ConfigError, match=match):
+        load(file(tmp_path, text), environ={}, sections=NAMED)
