@@ -63,6 +63,10 @@ class IServicePlugin(Interface):
         """
 
 
+class IAlwaysNamed(Interface):
+    """Optional, on the plugin: a bare verb, as `read`, does not give its rights; `read:NAME` does."""
+
+
 class ISettingsCheck(Interface):
     """Optional, on the plugin: what types cannot check, for `mtnet check` and every start."""
 
@@ -103,6 +107,18 @@ class IService(Interface):
 
     def stop() -> "Deferred[None] | None":
         """End; the ports are closed. Store what has to last; fires when that is done."""
+
+
+class IAssembled(Interface):
+    """Optional: what needs the others, before anything listens."""
+
+    def assembled() -> None:
+        """
+        Check what depends on other components: all are built.
+
+        Raises:
+            mtnet.errors.ConfigError: it cannot work as configured.
+        """
 
 
 class IStreamListener(Interface):
@@ -463,16 +479,21 @@ class IEvents(Interface):
 
 
 class INotifier(Interface):
-    """Messages to people, by the services of [notify.NAME]."""
+    """Messages to people, by the receivers of [notify.NAME]."""
 
     names: Sequence[str] = Attribute("The names of [notify.NAME] that are configured.")
 
-    def notify(text: str, to: Sequence[str] = ()) -> None:
+    def send(text: str, to: Sequence[str] = (), key: str = "") -> "Deferred[None]":
         """
-        Put a message into the queue on disk; it is sent until somebody took it.
+        Put a message into the queue on disk; it is sent until its receiver took it, perhaps twice.
 
         Args:
             to: names of [notify.NAME]; empty = all.
+            key: names the message; one whose key was queued before is left out. Empty = none.
+
+        Returns:
+            A Deferred that fires when the message is on disk, or counted as one too many; it
+            fails with `JournalError` when the disk takes nothing.
 
         Raises:
             mtnet.errors.WireError: `field`, a name that is not configured.

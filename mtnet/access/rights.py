@@ -5,7 +5,7 @@ Services bring their own verbs and roles; see `Permissions`.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -150,6 +150,7 @@ class Permissions:
     Args:
         services: the verbs of each service, by its name.
         roles: the rights of each role, by its name.
+        named: the services whose rights a bare verb does not give.
 
     Attributes:
         verbs: the services that have each verb; `admin` has none.
@@ -160,8 +161,12 @@ class Permissions:
     """
 
     def __init__(
-        self, services: Mapping[str, Iterable[str]], roles: Mapping[str, Iterable[str]]
+        self,
+        services: Mapping[str, Iterable[str]],
+        roles: Mapping[str, Iterable[str]],
+        named: Collection[str] = (),
     ) -> None:
+        self._named = named
         self.verbs: dict[str, tuple[str, ...]] = {}
         for service, verbs in services.items():
             for verb in verbs:
@@ -186,8 +191,8 @@ class Permissions:
 
     def parse_right(self, text: str) -> list[Right]:
         """
-        Read `VERB`, which stands for all services that have it, `VERB:SERVICE` or
-        `VERB:SERVICE/NAME`.
+        Read `VERB`, which stands for all services that have it but those that are always named,
+        `VERB:SERVICE` or `VERB:SERVICE/NAME`.
 
         Raises:
             ConfigError: it is none of these.
@@ -200,10 +205,11 @@ class Permissions:
             )
         verb, service, name = found[1], found[2] or "", found[3] or "*"
         services = self.verbs[verb]
-        if service and service not in services:
+        bare = [each for each in services if each not in self._named]
+        if (service and service not in services) or (services and not service and not bare):
             known = " or ".join(f"{verb}:{each}" for each in services) or verb
             raise ConfigError(f"Invalid right {text!r}: expected {known}.")
-        return [Right(verb, each, name) for each in ([service] if service else services or [""])]
+        return [Right(verb, each, name) for each in ([service] if service else bare or [""])]
 
     def check(self, text: str) -> str:
         """

@@ -36,7 +36,7 @@ def is_named(kind: Any, key: str) -> bool:
     return named and (key == TABLES or key not in kind.__struct_encode_fields__)
 
 
-def table_type(kind: type[NamedTables]) -> Any:
+def table_type(kind: Any) -> Any:
     """Return the type of the tables of a section that people name."""
     return get_args(get_type_hints(kind, include_extras=True)[TABLES])[1]
 

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from mtnet.daemon.environment import Environment, Worker
 from mtnet.errors import ConfigError
-from mtnet.interfaces import IControlCommands, IService, IServicePlugin, IStatus
+from mtnet.interfaces import IAssembled, IControlCommands, IService, IServicePlugin, IStatus
 
 DAEMON = "daemon"
 """Stands among the names of components for what the daemon itself offers."""
@@ -27,7 +27,9 @@ class Components:
 
     Attributes:
         services: by name, in the order of building.
-        workers: the threads of each, in the order of their making.
+        workers: the threads of each that the disk alone delays, in the order of their making.
+        patient: the threads of each whose calls may take long, such as those that wait for a
+            server; nobody is warned of them.
     """
 
     log = Logger()
@@ -43,11 +45,14 @@ class Components:
         self.environments: dict[str, Environment] = {}
         self.services: dict[str, IService] = {}
         self.workers: dict[str, dict[str, Any]] = {}
+        self.patient: dict[str, dict[str, Any]] = {}
         if DAEMON in plugins:
             raise ConfigError(f"A service cannot be named {DAEMON}: this is the daemon's own name.")
         for name, plugin in plugins.items():
             self.environments[name] = view = self._view(name)
             self.services[name] = plugin.build(view)
+        for each in self.find_all(IAssembled).values():
+            each.assembled()
 
     def _view(self, name: str) -> Environment:
         return replace(
@@ -59,8 +64,8 @@ class Components:
             find_all=self.find_all,
         )
 
-    def _worker(self, component: str, name: str = "") -> Worker:
-        own = self.workers.setdefault(component, {})
+    def _worker(self, component: str, name: str = "", patient: bool = False) -> Worker:
+        own = (self.patient if patient else self.workers).setdefault(component, {})
         if name not in own:
             own[name] = self._make_worker("-".join(filter(None, ("mtnet", component, name))))
         worker: Worker = own[name]

@@ -39,7 +39,8 @@ class Environment:
         access: who may do what.
         log: limits the log lines about one peer.
         worker: returns the thread of this name, the component's own: `worker()`, or
-            `worker("export")` for a second one.
+            `worker("export")` for a second one; `worker("send", patient=True)` for one whose
+            calls may wait for other machines.
         find: returns what another component offers, such as `ISignals`, or None; usable once
             everything is built: in `factory`, `start` and later.
         find_all: returns the offers of all components, by name; `daemon` is the daemon itself.

@@ -16,6 +16,7 @@ from mtnet.access.rights import Permissions
 from mtnet.config.schema import Connections
 from mtnet.errors import ConfigError
 from mtnet.interfaces import (
+    IAlwaysNamed,
     IDatagramListener,
     IDatagramPlugin,
     IListenerAware,
@@ -190,4 +191,5 @@ def permissions(plugins: Mapping[str, IServicePlugin] | None = None) -> Permissi
     for plugin in found.values():
         for role, rights in plugin.roles.items():
             roles.setdefault(role, []).extend(rights)
-    return Permissions({name: plugin.permissions for name, plugin in found.items()}, roles)
+    named = {name for name, plugin in found.items() if IAlwaysNamed.providedBy(plugin)}
+    return Permissions({name: plugin.permissions for name, plugin in found.items()}, roles, named)

@@ -193,3 +193,14 @@ def test_without_services_there_is_admin():
     assert permissions.rights(["admin"]) == EVERYTHING
     with pytest.raises(ConfigError, match=r"the verbs are admin\. Example: admin"):
         permissions.check("follow")
+
+
+def test_a_bare_verb_gives_no_right_of_a_service_that_is_always_named():
+    services = {"mail": ("send", "open"), "ticks": ("send",)}
+    permissions = Permissions(services, {"clerk": ("send:mail",)}, named={"mail"})
+    assert list(permissions.rights(["send"])) == ["send:ticks"]
+    assert list(permissions.rights(["send:mail/ops"])) == ["send:mail/ops"]
+    assert list(permissions.rights(["clerk"])) == ["send:mail"]
+    with pytest.raises(ConfigError, match="'open': expected open:mail"):
+        permissions.rights(["open"])
+    assert permissions.rights(["admin"]).may("open", "mail", "x")

@@ -9,7 +9,7 @@ from zope.interface.verify import verifyObject
 from mtnet.daemon.components import Components
 from mtnet.daemon.registry import installed
 from mtnet.errors import ConfigError
-from mtnet.interfaces import IControlCommands, IService, IServicePlugin, IStatus
+from mtnet.interfaces import IAssembled, IControlCommands, IService, IServicePlugin, IStatus
 from mtnet.testing import make_environment
 
 
@@ -164,3 +164,26 @@ def test_a_component_that_does_not_start_keeps_no_other_from_it(components, even
 def test_the_daemons_own_view_has_no_components(components):
     with pytest.raises(LookupError):
         components._env.find(IGreeting)
+
+
+def test_a_component_is_asked_once_all_are_built_whether_it_can_work(tmp_path, events):
+    @implementer(IAssembled)
+    class Strict(Service):
+        def assembled(self):
+            offered = self.env.find_all(IControlCommands)
+            raise ConfigError(f"There are {', '.join(offered)}.")
+
+    class StrictPlugin(Plugin):
+        def build(self, env):
+            return Strict(env, events)
+
+    plugins = {"one": StrictPlugin("one", events), "two": Plugin("two", events)}
+    with pytest.raises(ConfigError, match="There are one, two"):
+        make_environment(tmp_path, Clock(), plugins=plugins)
+
+
+def test_a_thread_that_waits_for_other_machines_is_none_of_the_disk(components):
+    env = components.environments["one"]
+    assert env.worker("send", patient=True) is env.worker("send", patient=True)
+    assert "one" not in components.workers
+    assert set(components.patient["one"]) == {"send"}
