@@ -64,7 +64,7 @@ class IServicePlugin(Interface):
 
 
 class IAlwaysNamed(Interface):
-    """Optional, on the plugin: a bare verb, as `read`, does not give its rights; `read:NAME` does."""
+    """Optional, on the plugin: a bare verb, such as `read`, does not give its rights."""
 
 
 class ISettingsCheck(Interface):
