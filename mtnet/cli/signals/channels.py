@@ -580,7 +580,7 @@ def _offline(settings: SignalSettings, folder: DataFolder) -> Iterator[local.Run
     signals = SignalService(settings, journal, Clock(), clock, maybeDeferred)
     signals.open()
     try:
-        yield lambda command, channel, new_epoch: _result(signals.accept(channel, new_epoch))
+        yield lambda command, channel, new_epoch: _result(signals.epochs.accept(channel, new_epoch))
     finally:
         journal.close()
 

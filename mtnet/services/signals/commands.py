@@ -36,16 +36,16 @@ class SignalCommands:
             **ViewCommands(self._signals.views).commands(),
             **{f"signals {name}": self._pause(mode) for name, mode in MODES.items()},
             "signals accept": lambda asked: Deferred.fromCoroutine(
-                self._signals.accept(_channel(asked), asked.get("new_epoch") is True)
+                self._signals.epochs.accept(_channel(asked), asked.get("new_epoch") is True)
             ),
             "signals flatten": lambda asked: Deferred.fromCoroutine(
-                self._signals.flatten(_channel(asked))
+                self._signals.pauses.flatten(_channel(asked))
             ),
-            "signals notice": lambda asked: self._signals.notify(_notice(asked)),
+            "signals notice": lambda asked: self._signals.channels.notify(_notice(asked)),
         }
 
     def _pause(self, mode: PauseMode | None) -> Callable[[Mapping[str, Any]], Any]:
-        return lambda asked: self._signals.pause(_channel(asked), mode)
+        return lambda asked: self._signals.pauses.pause(_channel(asked), mode)
 
 
 def _channel(asked: Mapping[str, Any]) -> str:

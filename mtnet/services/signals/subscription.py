@@ -153,8 +153,8 @@ class Subscription:
             self._sync(self._channel.h)
         self._group = self._signals.fanout.attach(self._channel.name, self)
         self.live = True
-        name, mode = self._channel.name, self._signals.mode(self._channel.name)
-        self._send_queue.send(wire.status(name, *self._signals.provider(name)))
+        name, mode = self._channel.name, self._signals.pauses.mode(self._channel.name)
+        self._send_queue.send(wire.status(name, *self._signals.presence.of(name)))
         if mode is not None:
             self._send_queue.send(wire.paused(name, mode))
 
@@ -181,7 +181,7 @@ class Subscription:
         return Known.THIS if asked.h == found else Known.DIVERGED
 
     async def _page(self) -> None:
-        replay = self._signals.replay_caches.of(self._channel)
+        replay = self._signals.channels.replay_caches.of(self._channel)
         batch = replay.recent(self._sent)
         if batch is None:
             try:
@@ -190,7 +190,7 @@ class Subscription:
                 await self._snapshot()
                 return
         await self._send_queue.when_empty()
-        await self._signals.replay_caches.budget.take()
+        await self._signals.channels.replay_caches.budget.take()
         self._send(batch)
 
     async def _snapshot(self, diverged: bool = False) -> None:

@@ -139,7 +139,7 @@ class ChannelAccess:
 
     def _is_open(self, channel: str, verb: str) -> bool:
         if verb == "follow":
-            return self.may_follow(channel) and self.signals.is_named(channel)
+            return self.may_follow(channel) and self.signals.channels.is_named(channel)
         return self.may(verb, channel)
 
 
@@ -280,7 +280,7 @@ class Publishing:
         if len(self.channels) >= MAX_PUBLISHED:
             return
         self.channels.add(channel)
-        mode = self._access.signals.mode(channel)
+        mode = self._access.signals.pauses.mode(channel)
         if mode is not None:
             self._access.session.send(wire.paused(channel, mode))
 
@@ -322,11 +322,11 @@ class SignalClient:
         if before != self._access.main:
             self.subscriptions.drop(before)
         self.subscriptions.drop_denied()
-        epoch = self._access.signals.epoch(self._access.main)
+        epoch = self._access.signals.channels.epoch(self._access.main)
         self._end_publishing(True)  # a publisher that was fenced starts again
         self._reporting = None
         self._access.session.throttle.resume("disk")
-        self._access.signals.sessions[self] = None
+        self._access.signals.channels.sessions[self] = None
         return {"epoch": epoch}
 
     def heartbeat(self) -> dict[str, str]:
@@ -345,7 +345,7 @@ class SignalClient:
 
     def closed(self, bye: bool) -> None:
         self.subscriptions.drop_all()
-        self._access.signals.sessions.pop(self, None)
+        self._access.signals.channels.sessions.pop(self, None)
         self._end_publishing(bye)
 
     # The service

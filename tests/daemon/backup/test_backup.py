@@ -293,7 +293,7 @@ def fill(env, clock):
     connect(env.factory("signals"), clock).send(b"<<EURUSD|1.00>>")
     clock.advance(1)
     signals = env.find(ISignals)
-    signals.pause("main", "close_only")
+    signals.pauses.pause("main", "close_only")
     env.find(ITemplates).put("EURUSD", "H1", TEMPLATE)
     ticks = env.find(ITicks)
     ticks.take(ticks.source("desk-1"), [(b"EURUSD", b"1.1")], EPOCH)

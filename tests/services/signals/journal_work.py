@@ -217,7 +217,7 @@ class Harness(Struggle):
         for batch in batches(count):
             self.publish(batch)
             if self.signals.health()["healthy"]:
-                self.signals._expire()
+                self.signals.upkeep.expire()
                 self.turn()
         Deferred.fromCoroutine(self.signals.close())
         self.turn()

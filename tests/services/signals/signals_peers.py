@@ -111,7 +111,7 @@ class Server:
 
     def waits(self):
         """Return the timer that lets go of what is held for those who have not come back."""
-        return [self.signals._expiry] if self.signals._expiry else []
+        return [self.signals.retries.expiry] if self.signals.retries.expiry else []
 
     def epoch(self, channel="main"):
         return self.signals.channel(channel).epoch

@@ -256,7 +256,7 @@ def test_a_connection_that_is_lost_in_a_replay_leaves_nothing_behind(port, clock
     client.terminal.hang_up()
     port.thread.work()
     assert port.signals.fanout.count() == 0
-    assert not port.signals.sessions
+    assert not port.signals.channels.sessions
     clock.advance(0)
     assert clock.getDelayedCalls() == []
 

@@ -13,8 +13,9 @@ from twisted.internet.testing import StringTransport
 from mtnet.clock import WallClock
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.journal.upkeep import EXPIRY, LOOK
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.service import EXPIRY, LOOK, SignalService
+from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.settings import SignalSettings
 from mtnet.storage import sqlite
 
@@ -224,7 +225,7 @@ def test_a_failed_expiry_is_repaired_at_once_and_followers_are_caught_up(harness
     harness.age()
     harness.publish("a")
     fail_once(harness.journal, "transaction", monkeypatch)
-    harness.signals._expire()
+    harness.signals.upkeep.expire()
     assert not harness.journal.needs_recovery, "nobody had to publish for that"
     assert harness.stored == [("old", 0), ("a", 1)]
     assert harness.signals.health()["trouble"] == "The file is locked."
@@ -237,7 +238,7 @@ def test_health_says_why_nothing_can_be_read_until_a_failed_call_is_repaired(har
     harness.publish("a")
     fail_once(harness.journal, "transaction", monkeypatch)
     harness.journal.blind = 2
-    harness.signals._expire()
+    harness.signals.upkeep.expire()
     assert harness.signals.health()["trouble"] == "The disk is still gone."
     harness.publish("b")
     assert harness.answers == [("old", 1), ("a", 2)]
@@ -418,7 +419,7 @@ def test_a_folder_that_is_gone_is_told_by_health_before_anybody_publishes(harnes
     harness.wait()
     assert harness.answers[-1] == ("b", 2)
     assert harness.signals.health()["healthy"]
-    harness.signals._loops[EXPIRY].stop()
+    harness.signals.upkeep.loops[EXPIRY].stop()
 
 
 def test_heads_that_take_no_write_are_told_and_written_when_they_do(harness, monkeypatch, log):
@@ -443,7 +444,7 @@ def test_heads_that_take_no_write_are_told_and_written_when_they_do(harness, mon
     harness.wait(LOOK)
     assert harness.signals.health()["healthy"]
     assert checkpoints.read()["main"].seq == 2, "nobody had to publish for that"
-    harness.signals._loops[EXPIRY].stop()
+    harness.signals.upkeep.loops[EXPIRY].stop()
 
 
 def test_the_end_of_a_log_that_is_lost_is_found_without_a_commit(harness):
@@ -456,7 +457,7 @@ def test_the_end_of_a_log_that_is_lost_is_found_without_a_commit(harness):
     health = harness.signals.health()
     assert not health["healthy"]
     assert "signals.sqlite" in health["trouble"]
-    harness.signals._loops[EXPIRY].stop()
+    harness.signals.upkeep.loops[EXPIRY].stop()
 
 
 def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(harness, tmp_path):
@@ -476,7 +477,7 @@ def test_a_full_disk_refuses_and_serves_and_goes_on_by_itself(harness, tmp_path)
     harness.wait()
     assert harness.answers[-1] == ("b", 2)
     assert harness.signals.health()["healthy"]
-    harness.signals._loops[EXPIRY].stop()
+    harness.signals.upkeep.loops[EXPIRY].stop()
 
 
 def test_a_disk_that_has_room_again_is_healthy_though_nobody_publishes(harness):
@@ -492,7 +493,7 @@ def test_a_disk_that_has_room_again_is_healthy_though_nobody_publishes(harness):
     assert harness.signals.health()["healthy"], harness.signals.health()["trouble"]
     harness.publish("c")
     assert harness.answers == [("a", 1), ("b", "server"), ("c", 2)]
-    harness.signals._loops[EXPIRY].stop()
+    harness.signals.upkeep.loops[EXPIRY].stop()
 
 
 def test_a_disk_that_fails_on_stays_in_trouble(harness):
@@ -503,4 +504,4 @@ def test_a_disk_that_fails_on_stays_in_trouble(harness):
     for _ in range(9):
         harness.wait(LOOK)
     assert harness.signals.health()["trouble"] == "The disk is full."
-    harness.signals._loops[EXPIRY].stop()
+    harness.signals.upkeep.loops[EXPIRY].stop()

@@ -188,7 +188,7 @@ def test_what_a_master_had_set_is_kept_when_it_is_gone(server):
     master.hang_up()
     heal(server)
     assert volumes(server) == [(1, "GBPUSD", "1")]
-    assert server.signals.provider("main")[0] is False
+    assert server.signals.presence.of("main")[0] is False
 
 
 def test_a_master_that_has_said_all_is_closed_once_its_frames_are_stored(server):

@@ -8,7 +8,7 @@ from signals_peers import Server, told
 from twisted.internet.defer import Deferred
 
 from mtnet.errors import JournalError, WireError
-from mtnet.services.signals.divergence import MAX_CLAIMS, Claim, Divergences
+from mtnet.services.signals.history.divergence import MAX_CLAIMS, Claim, Divergences
 from mtnet.services.signals.model import ZEROS
 from mtnet.services.signals.wire import Signal, Synced, read_answer
 from mtnet.session.grammar import FrameDecoder, parse
@@ -45,7 +45,7 @@ def hashes(terminal, kind=Signal):
 
 def accept(server, channel="main", new_epoch=False):
     done = []
-    Deferred.fromCoroutine(server.signals.accept(channel, new_epoch)).addBoth(done.append)
+    Deferred.fromCoroutine(server.signals.epochs.accept(channel, new_epoch)).addBoth(done.append)
     return getattr(done[0], "value", done[0])
 
 
@@ -236,7 +236,7 @@ def test_a_disk_that_keeps_no_acceptance_leaves_the_alarm(rolled_back, monkeypat
     def full(path, data):
         raise JournalError("The disk is full.")
 
-    monkeypatch.setattr("mtnet.services.signals.histories.replace_file", full)
+    monkeypatch.setattr("mtnet.services.signals.history.histories.replace_file", full)
     assert str(accept(server)) == "The disk is full."
     assert len(diverged(server)) == 1
 
@@ -250,7 +250,7 @@ def test_what_was_accepted_before_stays_so_when_the_disk_keeps_no_more(rolled_ba
     def full(path, data):
         raise JournalError("The disk is full.")
 
-    monkeypatch.setattr("mtnet.services.signals.histories.replace_file", full)
+    monkeypatch.setattr("mtnet.services.signals.history.histories.replace_file", full)
     accept(server)
     (sentence,) = diverged(server)
     assert "knows entry 5, and the journal ended at 2. " in sentence

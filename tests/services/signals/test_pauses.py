@@ -154,7 +154,7 @@ def test_a_pause_and_its_mode_outlive_the_daemon(serve):
     server.ask("pause", "oil")
     server.ask("resume", "oil")
     again = serve()
-    assert [again.signals.mode(name) for name in ("gold", "main", "oil")] == [
+    assert [again.signals.pauses.mode(name) for name in ("gold", "main", "oil")] == [
         "frozen",
         "close_only",
         None,
@@ -166,10 +166,10 @@ def test_the_pauses_of_an_older_mtnet_are_close_only(serve, tmp_path):
     (tmp_path / "data" / "signals.policy").unlink()
     (tmp_path / "data" / "signals.paused").write_text("gold\nmain\n")
     server = serve()
-    assert {server.signals.mode(name) for name in ("gold", "main")} == {"close_only"}
+    assert {server.signals.pauses.mode(name) for name in ("gold", "main")} == {"close_only"}
     server.ask("resume")
     assert not (tmp_path / "data" / "signals.paused").exists()
-    assert [serve().signals.mode(name) for name in ("gold", "main")] == ["close_only", None]
+    assert [serve().signals.pauses.mode(name) for name in ("gold", "main")] == ["close_only", None]
 
 
 def test_a_file_that_says_nothing_is_no_start(serve, tmp_path):
@@ -186,7 +186,7 @@ def test_a_pause_that_the_disk_does_not_keep_counts_until_the_stop_and_says_so(s
     monkeypatch.setattr("mtnet.services.signals.ownership.policy_store.replace_file", full)
     failure = server.ask("pause")
     assert failure.check(JournalError)
-    assert server.signals.mode("main") == "close_only"
+    assert server.signals.pauses.mode("main") == "close_only"
 
 
 @pytest.mark.parametrize("command", ["pause", "freeze", "resume", "flatten"])
@@ -217,7 +217,7 @@ def test_flatten_is_close_only_first_then_closes_and_then_says_so(server):
         "FLATTENED|channel=main",
     ]
     assert told(publisher) == ["PAUSED|channel=main|mode=close_only", "FLATTENED|channel=main"]
-    assert server.signals.mode("main") == "close_only"
+    assert server.signals.pauses.mode("main") == "close_only"
     assert state(server) == {}
 
 
@@ -241,7 +241,7 @@ def test_a_flattening_that_is_not_stored_is_no_success(server):
     server.journal.fault = "lost"
     failure = server.ask("flatten")
     assert failure.value.code == "server"
-    assert server.signals.mode("main") == "close_only"
+    assert server.signals.pauses.mode("main") == "close_only"
 
 
 def test_a_flattening_that_landed_though_its_commit_failed_is_one(server):
@@ -302,7 +302,7 @@ def test_what_was_on_its_way_when_the_daemon_died_is_judged_at_the_start(serve):
     server.ask("freeze")
     server.publish(publisher, "a", "0")
     server.disk.held = True
-    server.signals.pause("main", None)
+    server.signals.pauses.pause("main", None)
     server.disk.step()  # the pause is off the disk, and nothing is stored
     again = serve()
     again.signals.start()
@@ -368,7 +368,7 @@ def test_what_a_commit_refuses_while_its_freeze_ends_is_judged_before_what_waits
     server.disk.held = True
     server.publish(publisher, "a", "1")
     server.publish(publisher, "b", "3", symbol="X")
-    server.signals.pause("main", None)
+    server.signals.pauses.pause("main", None)
     server.disk.work()
     assert [(e.symbol, f"{e.volume:f}") for e in server.entries()][1:] == [
         ("GBPUSD", "1"),
@@ -401,6 +401,6 @@ def test_the_status_names_the_mode(server):
 def test_a_flattening_that_the_disk_never_answers_can_be_given_up(server):
     start(server)
     server.disk.held = True
-    flattening = server.signals.flatten("main")
+    flattening = server.signals.pauses.flatten("main")
     flattening.send(None)
     flattening.close()

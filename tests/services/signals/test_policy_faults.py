@@ -165,12 +165,12 @@ def test_a_reduction_that_was_owed_outlives_a_stop_before_its_commit(serve):
     server.publish(publisher, "a", "1")
     server.disk.held = True
     server.publish(publisher, "b", "1", symbol="X")
-    server.signals.pause("main", None)
+    server.signals.pauses.pause("main", None)
     while len(server.disk.calls) > 1:
         server.disk.step()
     again = serve()
     again.signals.start()
-    assert again.signals.mode("main") is None
+    assert again.signals.pauses.mode("main") is None
     assert state(again)["GBPUSD"] == "1"
 
 
@@ -212,7 +212,7 @@ def test_a_reduction_that_was_owed_is_judged_when_its_damaged_channel_is_accepte
     server.publish(publisher, "d", "1", symbol="B")
     server.ask("resume")
     server.disk.held = False
-    accepted = Deferred.fromCoroutine(server.signals.accept("main"))
+    accepted = Deferred.fromCoroutine(server.signals.epochs.accept("main"))
     assert accepted.called
     assert state(server)["A"] == "1"
 
@@ -241,11 +241,11 @@ def test_a_pause_that_the_disk_does_not_keep_is_told_by_health_and_kept_when_it_
     with monkeypatch.context() as broken:
         fail_to_keep(broken)
         assert server.ask("freeze").check(JournalError)
-        server.signals._look()
+        server.signals.upkeep.look()
         assert server.signals.health()["trouble"] == "The disk is full."
-    server.signals._look()
+    server.signals.upkeep.look()
     assert server.signals.health()["healthy"]
-    assert serve().signals.mode("main") == "frozen"
+    assert serve().signals.pauses.mode("main") == "frozen"
 
 
 def test_a_fence_that_the_disk_does_not_keep_is_kept_when_it_can(serve, monkeypatch):
@@ -257,7 +257,7 @@ def test_a_fence_that_the_disk_does_not_keep_is_kept_when_it_can(serve, monkeypa
         fail_to_keep(broken)
         server.publish(new, "b", take="1")
     assert server.signals.health()["trouble"] == "The disk is full."
-    server.signals._look()
+    server.signals.upkeep.look()
     again = serve()
     back = again.greet()
     again.publish(back, "c", take="free")

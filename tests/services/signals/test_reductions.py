@@ -172,7 +172,7 @@ def test_a_classic_net_volume_turns_a_symbol_by_ticket_into_netting(serve, frame
 def test_over_all_tickets_a_classic_frame_is_judged_as_the_net_position(serve, frame, after):
     server = serve()
     by_ticket(server)
-    server.signals.pause("main", "close_only")
+    server.signals.pauses.pause("main", "close_only")
     server.dial().send(f"<<GBPUSD|{frame}>>".encode())
     assert state(server) == after
 

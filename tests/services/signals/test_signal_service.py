@@ -12,7 +12,8 @@ from mtnet.clock import STEADY, WallClock
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.fanout import SLICE
 from mtnet.services.signals.journal.journal import Journal
-from mtnet.services.signals.service import EXPIRY, SignalService
+from mtnet.services.signals.journal.upkeep import EXPIRY
+from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.settings import RiskLimits, SignalSettings
 
 DAY = 86_400_000

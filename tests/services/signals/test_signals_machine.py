@@ -33,8 +33,8 @@ from twisted.internet.task import Clock
 
 from mtnet.net.output import queue
 from mtnet.services.signals import replay_cache, subscription
+from mtnet.services.signals.journal.upkeep import EXPIRY
 from mtnet.services.signals.ownership.publishers import KEPT, LINGER
-from mtnet.services.signals.service import EXPIRY
 
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "0"))
 """How many random runs to search for faults; 0 = the same 50 each time, so that a change of
@@ -222,10 +222,10 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
             assert self.classic.got.keys() >= self.remembered()
 
     def check_that_nothing_is_left(self):
-        assert not self.server.signals.sessions
+        assert not self.server.signals.channels.sessions
         assert self.server.signals.fanout.count() == 0
         self.server.signals._worker.scrubber.stop()
-        for loop in self.server.signals._loops.values():
+        for loop in self.server.signals.upkeep.loops.values():
             loop.stop()
         self.clock.advance(LINGER)
         self.server.disk.work()
@@ -262,7 +262,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
 
     def check_presence(self):
         """A publisher is there when something of one is stored who has not gone."""
-        up, _ = self.server.signals.provider("main")
+        up, _ = self.server.signals.presence.of("main")
         claims = any(each.claims for each in self.masters)
         assert up == bool(self.rules.present) or (up and claims)
 

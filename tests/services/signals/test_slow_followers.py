@@ -63,7 +63,7 @@ def test_a_subscription_that_overflows_at_once_leaves_nothing_behind(tmp_path, c
     slow.hang_up()
     clock.advance(10)
     assert server.signals.fanout.count() == 0
-    assert not server.signals.sessions
+    assert not server.signals.channels.sessions
     assert clock.getDelayedCalls() == []
 
 

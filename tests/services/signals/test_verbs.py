@@ -96,7 +96,7 @@ def test_a_hello_that_is_refused_is_answered_with_an_error_and_closed(server, cl
     assert data.startswith(f"<<ERROR|code={code}|".encode())
     assert b"s3cret" not in data
     assert gone(terminal)
-    assert not server.signals.sessions
+    assert not server.signals.channels.sessions
     terminal.hang_up()
     clock.advance(0)
     assert clock.getDelayedCalls() == []
@@ -109,7 +109,7 @@ def test_hello_may_be_said_again(server):
     assert told(terminal) == [WELCOME]
     server.dial().send(b"<<GBPUSD|1>>")
     assert told(terminal)[0].startswith("SIGNAL")
-    assert len(server.signals.sessions) == 1
+    assert len(server.signals.channels.sessions) == 1
 
 
 # No password in the log
@@ -262,7 +262,7 @@ def test_after_a_heartbeat_of_silence_the_server_pings_and_after_three_it_closes
     clock.pump([1.0] * 5)
     assert told(terminal) == ["ERROR|code=timeout"]
     assert gone(terminal)
-    assert not server.signals.sessions
+    assert not server.signals.channels.sessions
 
 
 def test_pings_name_the_last_signal_of_each_channel(server, clock):
@@ -446,9 +446,9 @@ def test_a_lost_connection_leaves_nothing_behind(server, clock, moment, held, ha
     clock.advance(0)
     assert clock.getDelayedCalls() == server.waits()
     assert server.signals.fanout.count() == 0
-    assert not server.signals.sessions
+    assert not server.signals.channels.sessions
     assert server.signals.health()["publishers"] == 0
-    assert server.signals.provider("main")[0] is False
+    assert server.signals.presence.of("main")[0] is False
 
 
 def test_times_and_sentences_are_left_out_of_what_the_tests_compare():

@@ -50,7 +50,7 @@ class ClassicFollower:
         if self._settings.pace:
             configure_keepalive(transport, SEND_BUFFER)
         self._output = OutputBuffer(transport, env.clock, budget, self._pump)
-        state = signals.shared_state(channel)
+        state = signals.channels.shared_state(channel)
         self._queue = ClassicQueue(self._settings, state, env.clock.seconds())
         self._timer: IDelayedCall | None = None
         self._stopped = False

@@ -74,6 +74,16 @@ class CommitLoop:
         if idle and self._worker.journal.needs_recovery and isinstance(error, Exception):
             self._run(self._mend(error))
 
+    def ask(
+        self, function: Callable[..., Any], *args: object, later: bool = False
+    ) -> "Deferred[Any]":
+        """Call the journal, for anything but a commit; what fails there is repaired at once."""
+        return self._worker.ask(function, *args, later=later).addErrback(self._ask_failed)
+
+    def _ask_failed(self, failure: Failure) -> Failure:
+        self.repair(failure)
+        return failure
+
     async def close(self) -> list[Pending]:
         """Store what waits, once; return what could not be stored. Nothing is taken any more."""
         self.queue.closed = True

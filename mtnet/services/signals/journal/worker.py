@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.errors import JournalError, PrunedError, WireError
+from mtnet.redact import PathRedactor
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.scrubber import Scrubber, Thread
 from mtnet.services.signals.model import Entry, Outcome, entries_of
@@ -55,6 +56,7 @@ class JournalWorker:
         journal: for calls before the reactor runs, and to hand its methods to `ask`.
         logged: the damaged channels that the log has, each with a sentence.
         scrubber: checks every row, day by day.
+        redactor: removes the folders from what is told to peers.
     """
 
     log = Logger()
@@ -71,6 +73,7 @@ class JournalWorker:
         self.journal, self._store, self._retry = journal, store, retry
         self._clock, self._in_thread, self._later = clock, thread, later
         self.scrubber = Scrubber(journal, clock, thread)
+        self.redactor = PathRedactor(journal.path.parent)
         self.logged: Mapping[str, str] = {}
         self._read_trouble: str | None = None
         self._file_trouble: str | None = None
@@ -198,6 +201,17 @@ class JournalWorker:
             self.log.error("{trouble}", trouble=str(error))
             self._read_trouble = str(error)
         return failure
+
+    def check_whole(self, channel: str) -> None:
+        """
+        Refuse a channel that is damaged.
+
+        Raises:
+            WireError: `server`.
+        """
+        why = self.journal.damaged.get(channel)
+        if why is not None:
+            raise WireError("server", self.redactor.text(why))
 
     def log_damage(self) -> None:
         """Log which channels are damaged, each once."""

@@ -57,6 +57,11 @@ class PublishRules:
         self._full: dict[str, float] = {}
         self.views = views
 
+    @property
+    def max_symbols(self) -> int:
+        """Symbols that a channel has room for."""
+        return self._settings.max_symbols
+
     def policy(self, batch: Sequence[Pending], when: float) -> PublishPolicy:
         """Return the policy of a commit: it knows who publishes where at this moment."""
         drafts: list[Entry] = []

@@ -70,12 +70,12 @@ def test_a_pause_of_a_view_is_said_to_its_followers_alone(server):
     add(server)
     mine, other = server.subscribe("half"), server.subscribe("main")
     told(mine), told(other)
-    server.signals.pause("half", "close_only")
+    server.signals.pauses.pause("half", "close_only")
     assert told(mine) == ["PAUSED|channel=half|mode=close_only"]
     assert told(other) == []
     server.publish(server.greet(), "a-1")
     assert not any(each.startswith("SIGNAL") for each in told(mine))
-    server.signals.pause("half", None)
+    server.signals.pauses.pause("half", None)
     assert "RESUMED|channel=half" in told(mine)
 
 
@@ -84,7 +84,7 @@ def test_flattening_a_view_leaves_its_source_alone(server):
     publisher, follower = server.greet(), server.subscribe("half")
     server.publish(publisher, "a-1")
     told(follower)
-    assert ask(server.signals.flatten("half")) == 1
+    assert ask(server.signals.pauses.flatten("half")) == 1
     said = told(follower)
     assert any("SIGNAL" in each and "volume=0" in each for each in said)
     assert "FLATTENED|channel=half" in said
@@ -94,21 +94,21 @@ def test_flattening_a_view_leaves_its_source_alone(server):
 def test_views_and_their_modes_survive_a_restart(server, tmp_path):
     add(server)
     server.publish(server.greet(), "a-1")
-    server.signals.pause("half", "close_only")
+    server.signals.pauses.pause("half", "close_only")
     again = Server(tmp_path, Clock())
-    assert again.signals.mode("half") == "close_only"
+    assert again.signals.pauses.mode("half") == "close_only"
     assert again.signals.positions("half")["GBPUSD"].volume == Decimal("0.5")
 
 
 def test_configured_views_are_there_at_the_start(tmp_path):
     server = Server(tmp_path, Clock(), "signals.views.half.sources=main")
-    assert server.signals.is_named("half")
+    assert server.signals.channels.is_named("half")
 
 
 def test_a_new_epoch_of_a_source_is_one_of_its_views(server):
     add(server)
     before = server.epoch("half")
-    ask(server.signals.accept("main", new_epoch=True))
+    ask(server.signals.epochs.accept("main", new_epoch=True))
     assert server.epoch("half") != before
 
 
@@ -152,7 +152,7 @@ def test_a_wrong_setting_is_said_in_a_sentence_and_nothing_opens(server, chosen,
     asked = {"view": "half", "settings": {"sources": ["main"], **chosen}}
     command(asked).addErrback(failures.append)
     assert sentence in failures[0].getErrorMessage()
-    assert not server.signals.is_named("half")
+    assert not server.signals.channels.is_named("half")
 
 
 def test_a_follower_is_told_what_it_judges_before_it_opens(server):
@@ -262,7 +262,7 @@ def test_a_new_epoch_of_a_source_is_told_before_its_views_close_anything(server,
     again = Server(tmp_path, Clock())
     follower = again.subscribe("half")
     told(follower)
-    ask(again.signals.accept("main"))
+    ask(again.signals.epochs.accept("main"))
     said = told(follower)
     assert said[0] == "SNAPSHOT|channel=half|seq=1|count=1"
     assert said[-1] == "SIGNAL|channel=half|seq=2|symbol=GBPUSD|volume=0"
@@ -274,7 +274,7 @@ def test_a_history_that_went_back_is_accepted_with_that_of_its_views(server):
     for name in ("main", "half"):
         server.subscribe(name, epoch=server.epoch(name), after=9)
     assert len(server.signals.health()["diverged"]) == 2
-    ask(server.signals.accept("main"))
+    ask(server.signals.epochs.accept("main"))
     assert server.signals.health()["diverged"] == []
 
 
@@ -289,25 +289,25 @@ def test_a_configured_view_that_is_damaged_keeps_nobody_from_starting(tmp_path):
     assert again.signals.health()["damaged"] == ["half"]
     again.publish(again.greet(), "a-2", "2.00")
     assert again.signals.positions("main")["GBPUSD"].volume == 2
-    ask(again.signals.accept("half"))
+    ask(again.signals.epochs.accept("half"))
     assert again.signals.positions("half")["GBPUSD"].volume == 1
 
 
 def test_views_are_known_after_a_start_on_a_full_disk(tmp_path, monkeypatch):
     server = Server(tmp_path, Clock(), CONFIGURED)
-    server.signals.pause("half", "close_only")
+    server.signals.pauses.pause("half", "close_only")
     server.journal.close()
     monkeypatch.setattr("mtnet.storage.sqlite.has_free_space", lambda folder: False)
     server.signals.views.known.clear()
     server.signals.open()
-    assert server.signals.mode("half") == "close_only"
+    assert server.signals.pauses.mode("half") == "close_only"
 
 
 def test_a_pause_from_before_a_channel_was_a_view_is_none_of_its_modes(server):
     server.publish(server.greet(), "a-1", "0", channel="half")
-    server.signals.pause("half", "close_only")
+    server.signals.pauses.pause("half", "close_only")
     add(server)
-    assert server.signals.mode("half") is None
+    assert server.signals.pauses.mode("half") is None
 
 
 PROP = ViewSettings(sources=("main",), follower="bob", max_drawdown="10%", then="flatten")
@@ -343,10 +343,10 @@ def test_a_peak_outlives_the_change_of_another_view(server):
     add(server, name="other")
     for equity in ("1000", "2000"):
         report(server, equity)
-    server.signals.pause("other", "close_only")
+    server.signals.pauses.pause("other", "close_only")
     for equity in ("1790", "1780"):
         report(server, equity)
-    assert server.signals.mode("half") == "close_only"
+    assert server.signals.pauses.mode("half") == "close_only"
 
 
 def test_a_limit_strikes_again_when_the_disk_did_not_keep_it(server, monkeypatch):
@@ -356,9 +356,9 @@ def test_a_limit_strikes_again_when_the_disk_did_not_keep_it(server, monkeypatch
     with monkeypatch.context() as full:
         full.setattr("mtnet.storage.sqlite.has_free_space", lambda folder: False)
         report(server, "880")
-    assert server.signals.mode("half") is None
+    assert server.signals.pauses.mode("half") is None
     report(server, "880")
-    assert server.signals.mode("half") == "close_only"
+    assert server.signals.pauses.mode("half") == "close_only"
 
 
 def test_another_account_opens_nothing_and_closes_nothing(server):
@@ -366,7 +366,7 @@ def test_another_account_opens_nothing_and_closes_nothing(server):
     server.publish(server.greet(), "a-1", "1.00")
     report(server, "1000")
     report(server, "1000", account="2")
-    assert server.signals.mode("half") == "close_only"
+    assert server.signals.pauses.mode("half") == "close_only"
     assert server.signals.positions("half")["GBPUSD"].volume == 1
 
 
@@ -382,11 +382,11 @@ def test_a_change_that_failed_and_is_stored_is_known_once_the_disk_tells(server,
 
     with monkeypatch.context() as failing:
         failing.setattr(server.journal, "change_views", land)
-        server.signals.pause("half", "frozen").addErrback(lambda failure: None)
+        server.signals.pauses.pause("half", "frozen").addErrback(lambda failure: None)
         with pytest.raises(JournalError):
             add(server, name="other")
     server.clock.advance(60)
     server.publish(server.greet(), "a-1", "1.00")
-    assert server.signals.mode("half") == "frozen"
-    assert server.signals.is_named("other")
+    assert server.signals.pauses.mode("half") == "frozen"
+    assert server.signals.channels.is_named("other")
     assert server.signals.views.of("main") == ["half", "other"]

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.book import Channel
-from mtnet.services.signals.divergence import Claim, Divergences
+from mtnet.services.signals.history.divergence import Claim, Divergences
 from mtnet.services.signals.wire import Subscribe
 from mtnet.storage.files import replace_file
 

@@ -1,0 +1,1 @@
+"""The history of channels: whether followers prove another one, and new epochs."""

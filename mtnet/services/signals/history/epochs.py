@@ -1,0 +1,78 @@
+"""Epochs: a channel whose journal is another one now, and what a person accepts of it."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from mtnet.errors import WireError
+from mtnet.services.signals.channels import Channels
+from mtnet.services.signals.history.histories import Histories
+from mtnet.services.signals.journal.commit_loop import CommitLoop
+from mtnet.services.signals.journal.worker import JournalWorker
+from mtnet.services.signals.ownership.publish_rules import PublishRules
+from mtnet.services.signals.ownership.retries import Retries
+
+
+class Epochs:
+    """
+    Begins epochs: followers take a channel with a new one for another journal.
+
+    The views of a channel that begins anew begin anew, too; reductions that it refused are judged
+    again.
+    """
+
+    def __init__(
+        self,
+        channels: Channels,
+        rules: PublishRules,
+        histories: Histories,
+        worker: JournalWorker,
+        commits: CommitLoop,
+        retries: Retries,
+    ) -> None:
+        self._channels, self._rules, self._histories = channels, rules, histories
+        self._worker, self._commits, self._retries = worker, commits, retries
+
+    async def accept(self, channel: str, new_epoch: bool = False) -> int:
+        """
+        Go on with a channel that is damaged, or whose history went back, as it is.
+
+        Args:
+            new_epoch: whether followers shall take it for another journal; one that is damaged
+                becomes that in any case.
+
+        Returns:
+            How many positions and orders it holds.
+
+        Raises:
+            WireError: `channel`; there is none of this name, or nothing is wrong with it.
+            JournalError: the disk does not keep it.
+        """
+        journal, views = self._worker.journal, self._rules.views
+        damaged = channel in journal.damaged
+        if not damaged:
+            self._channels.named(channel)
+        if damaged or new_epoch:
+            begin = journal.accept if damaged else journal.begin_epoch
+            await self._begin(channel, begin)
+            await views.renew(channel)
+        else:
+            await self._histories.accept(channel)
+            for name in views.of(channel):
+                with suppress(WireError):  # nobody knew more of that one
+                    await self._histories.accept(name)
+        return len(self._channels.book[channel].held())
+
+    async def begin_view(self, name: str, anew: bool) -> None:
+        """Show everybody a view that was made just now, or begins a new epoch."""
+        journal = self._worker.journal
+        if name not in journal.damaged:
+            begin = journal.begin_epoch if anew else journal.positions
+            await self._begin(name, begin)
+
+    async def _begin(self, channel: str, begin: Callable[[str], object]) -> None:
+        state = await self._commits.ask(begin, channel)
+        self._worker.log_damage()
+        self._channels.begin(channel, state)
+        self._histories.forget(channel)
+        self._rules.store.retry_channel(channel)
+        self._retries.judge_reductions()

@@ -1,0 +1,108 @@
+"""Pauses: what a person stops a channel or a view from taking, and flattening."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from mtnet.errors import WireError
+from mtnet.services.signals import wire
+from mtnet.services.signals.channels import Channels
+from mtnet.services.signals.journal.commit_loop import CommitLoop
+from mtnet.services.signals.journal.group_commit import Pending
+from mtnet.services.signals.journal.worker import JournalWorker
+from mtnet.services.signals.model import FLAT, Entry
+from mtnet.services.signals.ownership.publish_rules import OWNER, PublishRules
+from mtnet.services.signals.ownership.retries import Retries
+from mtnet.services.signals.values import PauseMode
+
+
+class Pauses:
+    """
+    Trading halts: the modes of channels and of views, which people set.
+
+    A channel takes only what reduces positions (`close_only`), nothing (`frozen`), or everything
+    (None). A view has its mode in its settings; for people both are the same.
+
+    Args:
+        now: milliseconds since the Unix epoch, UTC.
+    """
+
+    def __init__(
+        self,
+        rules: PublishRules,
+        channels: Channels,
+        commits: CommitLoop,
+        worker: JournalWorker,
+        retries: Retries,
+        now: Callable[[], int],
+    ) -> None:
+        self._store, self._views, self._channels = rules.store, rules.views, channels
+        self._commits, self._worker, self._retries, self._now = commits, worker, retries, now
+
+    def mode(self, channel: str) -> PauseMode | None:
+        """Return how a channel is paused; None = it is not."""
+        if channel in self._views.known:
+            return self._views.pause_mode(channel)
+        return self._store.paused.get(channel)
+
+    def pause(self, channel: str, mode: PauseMode | None) -> "Deferred[Any]":
+        """
+        Take only what reduces positions, or nothing at all, or everything again with None.
+
+        Fires once it is known after a restart, too; it counts from now on, whatever the disk does.
+
+        Raises, or fails with:
+            WireError: `channel` (there is none of this name) or `server` (it is damaged).
+            JournalError: the disk does not keep it.
+        """
+        self._worker.check_whole(channel)
+        self._channels.named(channel)
+        if channel in self._views.known:
+            return Deferred.fromCoroutine(self._pause_view(channel, mode))
+        if self.mode(channel) != mode:
+            self._store.pause(channel, mode)
+            self._announce(channel, mode)
+            self._retries.judge()
+        return self._worker.save_policy()
+
+    async def _pause_view(self, name: str, mode: PauseMode | None) -> None:
+        await self._views.set_mode(name, mode or "on")
+        self._announce(name, mode)
+
+    async def flatten(self, channel: str) -> int:
+        """
+        Close every position, remove every order, and take only what reduces positions from then
+        on; return how many were closed.
+
+        Raises:
+            WireError: `channel`, or `server` when the disk failed.
+            JournalError: it is flat, but would not be paused after a restart.
+        """
+        if channel in self._views.known:
+            return await self._flatten_view(channel)
+        kept = self.pause(channel, "close_only")
+        done: Deferred[int] = Deferred()
+        self._commits.add(_flattening(channel, self._now(), done))
+        try:
+            closed = await done
+        except WireError:
+            await kept
+            raise
+        await kept
+        return closed
+
+    async def _flatten_view(self, name: str) -> int:
+        closed = await self._views.flatten(name, "a person closed the view")
+        self._announce(name, "close_only")
+        self._channels.announce(name, wire.flattened(name))
+        return closed
+
+    def _announce(self, name: str, mode: PauseMode | None) -> None:
+        frame = wire.resumed(name) if mode is None else wire.paused(name, mode)
+        self._channels.announce(name, frame)
+
+
+def _flattening(channel: str, when: int, done: "Deferred[int]") -> Pending:
+    """Return the draft that closes every position of a channel, and removes every order."""
+    return Pending(Entry(channel, "", FLAT, when), OWNER, done)
