@@ -12,6 +12,7 @@ from msgspec import Struct
 from zope.interface import implementer
 
 from mtnet.interfaces import IReports
+from mtnet.services.signals.reports.equity import Bases, track
 from mtnet.services.signals.reports.wire import Report, Spec
 
 INTERVAL = 1_000
@@ -51,6 +52,7 @@ class Terminal(Struct):
         login, name: of its sessions.
         last, previous: the REPORTs; None = there was none.
         specs: by symbol.
+        bases: what its losses are measured from; None = no REPORT has named its equity.
     """
 
     login: str
@@ -58,6 +60,7 @@ class Terminal(Struct):
     last: Reported | None = None
     previous: Reported | None = None
     specs: dict[str, Described] = {}
+    bases: Bases | None = None
 
 
 class TerminalKey(NamedTuple):
@@ -90,6 +93,7 @@ class Reports:
         """Take a REPORT."""
         terminal = self._touch(key)
         last = terminal.last
+        terminal.bases = track(terminal.bases, report, when)
         # A clock that was set back must not keep the old one for ever.
         if last is not None and last.time <= when < last.time + INTERVAL:
             terminal.last = Reported(report, last.time)
@@ -131,7 +135,7 @@ class Reports:
     def copy(self) -> list[Terminal]:
         """Return the terminals as they are now, for a thread."""
         return [
-            Terminal(each.login, each.name, each.last, each.previous, dict(each.specs))
+            Terminal(each.login, each.name, each.last, each.previous, dict(each.specs), each.bases)
             for each in self
         ]
 

@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple
 from mtnet.errors import WireError
 from mtnet.services.signals.journal.transaction import Transaction
 from mtnet.services.signals.model import Entry, State
+from mtnet.services.signals.reports.equity import Bases
 from mtnet.services.signals.views import store
 from mtnet.services.signals.views.derivation import Derivation
 from mtnet.services.signals.views.ledger import Key, Row, Target
-from mtnet.services.signals.views.losses import Bases
 from mtnet.services.signals.views.settings import ViewMode, ViewSettings
 from mtnet.services.signals.views.transform import FLAT_SHOWN, Draft, Shown, Terms, View
 

@@ -18,8 +18,8 @@ from mtnet.errors import DamageError
 from mtnet.services.signals.journal.hash_chain import SUMS
 from mtnet.services.signals.journal.schema import fetch, rows
 from mtnet.services.signals.model import State
+from mtnet.services.signals.reports.equity import Bases
 from mtnet.services.signals.views.ledger import Key, Row
-from mtnet.services.signals.views.losses import Bases
 from mtnet.services.signals.views.settings import ViewMode, ViewSettings
 from mtnet.services.signals.views.transform import View
 

@@ -19,6 +19,7 @@ from mtnet.errors import JournalError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Entry
+from mtnet.services.signals.reports.equity import Bases
 from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.values import PauseMode
 from mtnet.services.signals.views import changes
@@ -27,7 +28,7 @@ from mtnet.services.signals.views.changes import Leftovers, Workspace
 from mtnet.services.signals.views.derivation import Derivation
 from mtnet.services.signals.views.explain import explain
 from mtnet.services.signals.views.ledger import Key, Row, Target
-from mtnet.services.signals.views.losses import Bases, judge
+from mtnet.services.signals.views.losses import judge
 from mtnet.services.signals.views.settings import ViewMode, ViewSettings
 from mtnet.services.signals.views.terms import Known, terms
 from mtnet.services.signals.views.transform import Terms, View

@@ -2,9 +2,10 @@
 
 from decimal import Decimal
 
+from mtnet.services.signals.reports.equity import DAY
 from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.reports.wire import Report
-from mtnet.services.signals.views.losses import APART, DAY, judge
+from mtnet.services.signals.views.losses import APART, judge
 from mtnet.services.signals.views.settings import ViewSettings
 
 NOON = 20_000 * DAY + DAY // 2
