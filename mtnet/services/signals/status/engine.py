@@ -1,0 +1,204 @@
+"""
+The status engine: facts in, a status and warnings out.
+
+Pure. Times are milliseconds since the Unix epoch, UTC.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from mtnet.services.signals.reports.registry import Reported
+from mtnet.services.signals.status.facts import (
+    ChannelFacts,
+    FollowerFacts,
+    Key,
+    ProviderFacts,
+)
+from mtnet.services.signals.status.warnings import Code, Finding, Judgement, duration, judgement
+from mtnet.services.signals.views.terms import FRESH, account
+
+SILENCE = 12_000
+"""Milliseconds without a sign of life after which somebody counts as blind or silent: a follower
+says that of itself after as long, and the server closes after 20 s."""
+STALL = 5_000
+"""Milliseconds without taking a byte: what is sent on a healthy network is taken within one."""
+ACK_TIME = 15_000
+"""Milliseconds for an ACK: an order takes a second, and is tried again for some."""
+CATCH_UP = 5_000
+"""Milliseconds in which a follower is sent what is new; it is milliseconds while all is well."""
+EXPERT = re.compile(r"Mtnet(?:Follower|Provider) (\d+)\.(\d+)", re.ASCII)
+"""The names that the experts give themselves in HELLO."""
+WANTED = 2, 0
+"""The oldest version of the experts that reports its account and acknowledges what it holds."""
+
+
+def judge(facts: FollowerFacts | ProviderFacts, when: int) -> Judgement:
+    """Return the status of a participant at one moment."""
+    if isinstance(facts, FollowerFacts):
+        return judgement("follower", _of_follower(facts, when))
+    return judgement("provider", _of_provider(facts, when))
+
+
+def _of_follower(facts: FollowerFacts, when: int) -> Iterator[Finding]:
+    yield from _presence(facts, when)
+    if facts.connected:
+        yield from _connection(facts, when)
+        yield from _acknowledgements(facts, when)
+        yield from _terminal(facts, when)
+    yield from _copies(facts)
+    yield from _channel(facts.channel)
+    yield from _view(facts.channel)
+    yield from _provider(facts.channel, when)
+
+
+def _presence(facts: FollowerFacts, when: int) -> Iterator[Finding]:
+    if not facts.connected:
+        names = {
+            "who": facts.who,
+            "ago": duration(when - facts.since),
+            "sent": facts.sent,
+            "seq": facts.channel.seq,
+        }
+        yield Finding("switched_off" if facts.left else "offline", names)
+
+
+def _connection(facts: FollowerFacts, when: int) -> Iterator[Finding]:
+    if _older(facts.heard, SILENCE, when):
+        yield Finding("blind", _ago(facts.who, facts.heard, when))
+    if _older(facts.stalled, STALL, when):
+        yield Finding("slow", _ago(facts.who, facts.stalled, when))
+    # A follower that came back is sent what it missed, however old that is.
+    waits = None if facts.unsent is None else max(facts.unsent, facts.since)
+    if _older(waits, CATCH_UP, when):
+        names = {"channel": facts.channel.name, "behind": facts.channel.seq - facts.sent}
+        yield Finding("behind", {**_ago(facts.who, waits, when), **names})
+
+
+def _acknowledgements(facts: FollowerFacts, when: int) -> Iterator[Finding]:
+    trades = facts.acknowledges or bool(facts.reports)
+    if not trades:
+        yield Finding("unconfirmed", {"who": facts.who})
+        return
+    due = None if facts.unacknowledged is None else max(facts.unacknowledged, facts.since)
+    if _older(due, ACK_TIME, when):
+        yield Finding("not_acknowledged", {**_ago(facts.who, due, when), "next": facts.next})
+
+
+def _copies(facts: FollowerFacts) -> Iterator[Finding]:
+    view = facts.channel.view
+    exact = view is not None and view.exact
+    for key, copy in facts.copies.items():
+        names = {
+            "who": facts.who,
+            "symbol": _name(key),
+            "wanted": _lots(copy.wanted),
+            "held": "nothing" if not copy.held else _lots(copy.held),
+            "reason": f" ({copy.reason})" if copy.reason else "",
+        }
+        if copy.failed:
+            yield Finding("refused", names)
+        if copy.held is None or copy.right:
+            continue
+        wrong = copy.failed or exact or not copy.same_side
+        yield Finding("wrong_volume" if wrong else "other_volume", names)
+
+
+def _channel(channel: ChannelFacts) -> Iterator[Finding]:
+    names = {"channel": channel.name}
+    if channel.damaged:
+        yield Finding("damaged", names)
+    if channel.diverged:
+        yield Finding("diverged", names)
+    if channel.paused is not None:
+        yield Finding("frozen" if channel.paused == "frozen" else "paused", names)
+
+
+def _view(channel: ChannelFacts) -> Iterator[Finding]:
+    view = channel.view
+    if view is None:
+        return
+    if view.struck:
+        yield Finding("limit_struck", {"channel": channel.name, "why": view.struck})
+    if view.waits:
+        yield Finding("waiting_for_report", {"channel": channel.name, "why": view.waits})
+
+
+def _provider(channel: ChannelFacts, when: int) -> Iterator[Finding]:
+    """Yield what is wrong with the provider of a channel, for those who follow it."""
+    state = channel.provider
+    names = {"channel": channel.name, "provider": state.who or "The provider"}
+    if not state.up:
+        names["ago"] = duration(when - state.since)
+        yield Finding(_absence(channel, state.who, state.left), names)
+        return
+    if state.missing:
+        yield Finding("some_providers", {**names, "names": " and ".join(state.missing)})
+    if _older(state.heard, SILENCE, when):
+        yield Finding("provider_silent", {**names, "ago": duration(when - (state.heard or 0))})
+    if state.trading is False:
+        yield Finding("provider_trading_off", names)
+
+
+def _absence(channel: ChannelFacts, who: str, left: bool) -> Code:
+    """Return the code of a channel without a provider."""
+    if not channel.seq and not who:
+        return "no_provider"
+    return "provider_switched_off" if left else "provider_offline"
+
+
+def _of_provider(facts: ProviderFacts, when: int) -> Iterator[Finding]:
+    channel = facts.channel
+    names = {"channel": channel.name, "provider": facts.who or "The provider", "who": facts.who}
+    yield from _channel(channel)
+    if facts.fenced:
+        yield Finding("fenced", names)
+    if not facts.connected:
+        names["ago"] = duration(when - facts.since)
+        yield Finding(_absence(channel, facts.who, facts.left), names)
+        return
+    if _older(facts.heard, SILENCE, when):
+        yield Finding("provider_silent", {**names, "ago": duration(when - (facts.heard or 0))})
+    if facts.reports and facts.reports[0].report.trading is False:
+        yield Finding("provider_trading_off", names)
+    yield from _reports(facts, when)
+
+
+def _terminal(facts: FollowerFacts, when: int) -> Iterator[Finding]:
+    if facts.reports and facts.reports[0].report.trading is False:
+        yield Finding("trading_off", {"who": facts.who})
+    yield from _reports(facts, when)
+
+
+def _reports(facts: FollowerFacts | ProviderFacts, when: int) -> Iterator[Finding]:
+    """Yield what REPORTs show of the terminal of somebody who is connected."""
+    reports = facts.reports
+    if reports and _older(max(reports[0].time, facts.since), FRESH, when):
+        yield Finding("report_stale", _ago(facts.who, reports[0].time, when))
+    if len(reports) > 1 and account(reports[0].report) != account(reports[1].report):
+        yield Finding("two_accounts", {"who": facts.who, "accounts": _accounts(reports)})
+    expert = EXPERT.fullmatch(facts.client)
+    if expert is not None and (int(expert[1]), int(expert[2])) < WANTED:
+        names = {"who": facts.who, "client": facts.client, "wanted": "{}.{:02}".format(*WANTED)}
+        yield Finding("old_client", names)
+
+
+def _older(since: int | None, most: int, when: int) -> bool:
+    """Return whether something has lasted for longer than it may; None = there is nothing."""
+    return since is not None and when - since > most
+
+
+def _ago(who: str, since: int | None, when: int) -> dict[str, object]:
+    return {"who": who, "ago": duration(when - (since or 0))}
+
+
+def _accounts(reports: Sequence[Reported]) -> str:
+    return " and ".join("@".join(filter(None, account(each.report))) for each in reports)
+
+
+def _name(key: Key) -> str:
+    return f"{key.symbol} #{key.ticket}" if key.ticket else key.symbol
+
+
+def _lots(volume: Decimal) -> str:
+    return f"{volume:f}" if volume else "flat"

@@ -1,0 +1,161 @@
+"""
+Facts about those who take part in a channel: what the engine judges.
+
+Pure. Times are milliseconds since the Unix epoch, UTC; volumes are lots.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from mtnet.services.signals.reports.registry import Reported
+from mtnet.services.signals.values import PauseMode
+
+
+class Key(NamedTuple):
+    """A position of a channel; an empty ticket = the net position."""
+
+    symbol: str
+    ticket: str
+
+
+class Copy(Struct, frozen=True):
+    """
+    The copy of one position, as its follower acknowledged it.
+
+    Attributes:
+        wanted: of the entry that it acknowledged.
+        held: of what it really holds; None = it did not say.
+        failed: whether it could not carry the entry out.
+        reason: why, in its words.
+        right: whether `held` is the position, or the net position of the symbol.
+        same_side: whether `held` has the sign of either.
+    """
+
+    wanted: Decimal
+    held: Decimal | None
+    failed: bool = False
+    reason: str = ""
+    right: bool = True
+    same_side: bool = True
+
+
+class ProviderState(Struct, frozen=True):
+    """
+    The provider of a channel, as its followers see it.
+
+    Attributes:
+        who: empty = it is not known.
+        up: whether a publisher is there.
+        since: when that began.
+        left: whether the last one said BYE.
+        heard: when a session of it gave its last sign of life; None = it need not give any.
+        trading: whether its terminal allows algorithmic trading; None = it did not say.
+        missing: the sources of a view that have no provider, where others have one.
+    """
+
+    who: str = ""
+    up: bool = True
+    since: int = 0
+    left: bool = False
+    heard: int | None = None
+    trading: bool | None = None
+    missing: tuple[str, ...] = ()
+
+
+class ViewState(Struct, frozen=True):
+    """
+    A view.
+
+    Attributes:
+        struck: why a limit has closed it; empty = none has.
+        waits: why nothing may be opened until there is a REPORT; empty = it may.
+        exact: whether it is made for one follower, who then scales nothing itself.
+    """
+
+    struck: str = ""
+    waits: str = ""
+    exact: bool = False
+
+
+class ChannelFacts(Struct, frozen=True):
+    """
+    A channel.
+
+    Attributes:
+        seq: of the last entry; 0 = nobody has published there.
+        paused: its mode; None = it takes everything.
+        view: None = it is none.
+    """
+
+    name: str
+    seq: int
+    provider: ProviderState = ProviderState()
+    paused: PauseMode | None = None
+    damaged: bool = False
+    diverged: bool = False
+    view: ViewState | None = None
+
+
+class FollowerFacts(Struct, frozen=True):
+    """
+    A follower of one channel.
+
+    Attributes:
+        who: login and name, else the address.
+        connected: whether it follows now.
+        since: when it came, or went.
+        left: whether it said BYE.
+        sent: the last entry that it was sent.
+        unsent: when the first one was stored that it was not sent yet; None = it was sent all.
+        next: the first entry that it was sent and has not acknowledged.
+        unacknowledged: when that was stored; None = there is none.
+        acknowledges: whether it has ever acknowledged anything.
+        heard: when its last sign of life came; None = it need not give any.
+        stalled: since when it has taken no byte; None = nothing waits.
+        copies: the copies that are not simply right.
+        reports: its last two REPORTs, newest first.
+        client: its program and version, in its words.
+    """
+
+    who: str
+    channel: ChannelFacts
+    connected: bool = True
+    since: int = 0
+    left: bool = False
+    sent: int = 0
+    unsent: int | None = None
+    next: int = 0
+    unacknowledged: int | None = None
+    acknowledges: bool = True
+    heard: int | None = None
+    stalled: int | None = None
+    copies: Mapping[Key, Copy] = {}
+    reports: tuple[Reported, ...] = ()
+    client: str = ""
+
+
+class ProviderFacts(Struct, frozen=True):
+    """
+    A publisher of one channel, or its last one.
+
+    Attributes:
+        who: login and name, else the address; empty = it is not known.
+        connected: whether it is there.
+        since: when it came, or went.
+        left: whether it said BYE.
+        fenced: whether a newer publisher has taken the channel.
+        heard, reports, client: as of `FollowerFacts`.
+    """
+
+    who: str
+    channel: ChannelFacts
+    connected: bool = True
+    since: int = 0
+    left: bool = False
+    fenced: bool = False
+    heard: int | None = None
+    reports: tuple[Reported, ...] = ()
+    client: str = ""

@@ -1,0 +1,305 @@
+"""
+Registry of the followers of every channel, those that went offline included.
+
+Pure: methods take `when`, in milliseconds since the Unix epoch, UTC. What a follower acknowledges
+is noted as it comes; nothing is done when it is sent something.
+"""
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import Protocol
+
+from msgspec import Struct
+
+from mtnet.services.signals.model import Entry
+from mtnet.services.signals.ownership.transitions import POSITION
+from mtnet.services.signals.reports.registry import Reported, TerminalKey
+from mtnet.services.signals.status.facts import Copy, Key
+from mtnet.services.signals.wire import Ack
+
+MAX_OFFLINE = 10_000
+"""Followers that are remembered while they are offline, of about 300 bytes; the one that has been
+offline longest is forgotten. A login can draw a new name at each start."""
+MAX_COPIES = 200
+"""Copies of one follower that are remembered as not right; nobody corrects more by hand."""
+WINDOW = 3_600_000
+"""Milliseconds in which refused acknowledgements are counted together."""
+NOBODY = TerminalKey("", "")
+"""The key of all that gave neither login nor name."""
+
+
+class Connection(Protocol):
+    """What is known of the connection of a participant; times are seconds of the clock."""
+
+    @property
+    def client(self) -> str:
+        """Its program and version, in its words."""
+
+    @property
+    def heard(self) -> float | None:
+        """When the last sign of life came; None = it need not give any."""
+
+    @property
+    def stalled(self) -> float | None:
+        """Since when it has taken no byte; None = nothing waits."""
+
+    @property
+    def reported(self) -> Reported | None:
+        """Its last REPORT; None = it has sent none."""
+
+
+class Feed(Protocol):
+    """What a follower was sent."""
+
+    @property
+    def position(self) -> int:
+        """The entry up to which all was sent, or left out."""
+
+    @property
+    def last(self) -> int:
+        """The last entry that it was sent."""
+
+
+class Saved(Struct, frozen=True):
+    """What a file keeps of a follower."""
+
+    channel: str
+    login: str
+    name: str
+    epoch: str
+    sent: int
+    acked: int
+    acknowledges: bool
+    since: int
+    left: bool
+    connected: bool
+
+
+class Follower:
+    """
+    A follower of one channel.
+
+    Attributes:
+        key: login and name; empty ones = it gave none.
+        who: these, else its address, for people.
+        since: when it came, or went.
+        left: whether it said BYE.
+        connection: None = it is offline.
+        feed: None = a classic one, whose changes replace each other.
+        epoch: of the journal that the numbers are about.
+        acked: the last entry that it acknowledged, or had before.
+        acked_at: when; 0 = it has acknowledged nothing.
+        sent: the last entry that it was sent before it went.
+        held: lots by symbol, as it said.
+        copies: those that are not simply right.
+    """
+
+    __slots__ = (
+        "_refusals", "acked", "acked_at", "channel", "connection", "copies", "epoch", "feed",
+        "held", "key", "left", "sent", "since", "who",
+    )  # fmt: skip
+
+    def __init__(self, channel: str, key: TerminalKey, who: str, when: int) -> None:
+        self.channel, self.key, self.who, self.since = channel, key, who, when
+        self.left = False
+        self.connection: Connection | None = None
+        self.feed: Feed | None = None
+        self.epoch = ""
+        self.acked = self.acked_at = self.sent = 0
+        self.held: dict[str, str] | None = None
+        self.copies: dict[Key, Copy] | None = None
+        self._refusals = (0, 0)
+
+    def inherit(self, former: "Follower") -> None:
+        """Go on from what is known of a former connection of the same follower."""
+        self.epoch, self.acked, self.acked_at = former.epoch, former.acked, former.acked_at
+        self.held, self.copies = former.held, former.copies
+        self._refusals = former._refusals
+
+    def begin(self, epoch: str, seq: int) -> None:
+        """Note that it has all up to an entry: it says so, or was sent the state."""
+        if epoch != self.epoch:
+            self.epoch, self.acked, self.copies = epoch, 0, None
+        self.acked = max(self.acked, seq)
+
+    def acknowledge(self, ack: Ack, entry: Entry | None, net: Decimal | None, when: int) -> None:
+        """
+        Note an ACK.
+
+        Args:
+            entry: the entry that it is about; None = it is forgotten.
+            net: the net position of its symbol.
+        """
+        self.acked, self.acked_at = max(self.acked, min(ack.seq, _sent(self))), when
+        if entry is None:
+            return
+        if ack.volume is not None:
+            self.held = self.held or {}
+            self.held[entry.symbol] = f"{ack.volume:f}"
+        if ack.status == "failed":
+            count, since = self._refusals
+            self._refusals = (count + 1, since) if when - since < WINDOW else (1, when)
+        self._note(Key(entry.symbol, entry.ticket), _copy(ack, entry, net))
+
+    def refusals(self, when: int) -> int:
+        """Return how many entries it could not carry out, within `WINDOW`."""
+        count, since = self._refusals
+        return count if when - since < WINDOW else 0
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why it could not carry out what it was told, by symbol."""
+        copies = (self.copies or {}).items()
+        return {key.symbol: copy.reason for key, copy in copies if copy.failed and copy.reason}
+
+    def _note(self, key: Key, copy: Copy | None) -> None:
+        if copy is None:
+            if self.copies is not None:
+                self.copies.pop(key, None)
+            return
+        self.copies = self.copies or {}
+        self.copies.pop(key, None)
+        self.copies[key] = copy
+        if len(self.copies) > MAX_COPIES:
+            del self.copies[next(iter(self.copies))]
+
+
+class Followers:
+    """
+    Registry of followers.
+
+    Args:
+        keep: milliseconds for which one is remembered that went offline.
+
+    Attributes:
+        changes: how often somebody came or went; what is stored is compared with it.
+    """
+
+    def __init__(self, keep: int) -> None:
+        self._keep, self.changes = keep, 0
+        self._connected: dict[Follower, None] = {}
+        self._offline: dict[tuple[str, TerminalKey], Follower] = {}
+        self._twins: dict[tuple[str, TerminalKey], tuple[Follower, ...]] = {}
+
+    def __iter__(self) -> Iterator[Follower]:
+        yield from self._connected
+        yield from self._offline.values()
+
+    def restore(self, saved: Iterable[Saved], when: int) -> None:
+        """Remember those of the last run; who was connected is offline since the start."""
+        for each in saved:
+            key = TerminalKey(each.login, each.name)
+            follower = Follower(each.channel, key, _who(key, ""), each.since)
+            follower.epoch, follower.sent, follower.acked = each.epoch, each.sent, each.acked
+            follower.acked_at = each.since if each.acknowledges else 0
+            follower.left = each.left
+            follower.since = when if each.connected else each.since
+            self._offline[each.channel, key] = follower
+
+    def saved(self) -> list[Saved]:
+        """Return what a file keeps."""
+        return [
+            Saved(
+                each.channel,
+                *each.key,
+                each.epoch,
+                _sent(each),
+                each.acked,
+                bool(each.acked_at),
+                each.since,
+                each.left,
+                each.connection is not None,
+            )
+            for each in self
+            if each.key != NOBODY
+        ]
+
+    def join(
+        self, channel: str, key: TerminalKey, address: str, connection: Connection, when: int
+    ) -> Follower:
+        """
+        Add a follower that is connected.
+
+        Args:
+            key: `NOBODY` = it is forgotten when it goes.
+        """
+        follower = Follower(channel, key, _who(key, address), when)
+        follower.connection = connection
+        self._connected[follower] = None
+        if key != NOBODY:
+            self.changes += 1
+            twins = self._twins.get((channel, key), ())
+            former = self._offline.pop((channel, key), twins[-1] if twins else None)
+            if former is not None:
+                follower.inherit(former)
+            self._twins[channel, key] = (*twins, follower)
+        return follower
+
+    def leave(self, follower: Follower, when: int, left: bool = False) -> None:
+        """
+        Take note that the connection of a follower is gone.
+
+        Args:
+            left: whether it said BYE.
+        """
+        if self._part(follower):
+            return
+        follower.sent = _sent(follower)
+        follower.since, follower.left = when, left
+        follower.connection = follower.feed = None
+        self._offline[follower.channel, follower.key] = follower
+        if len(self._offline) > MAX_OFFLINE:
+            del self._offline[next(iter(self._offline))]
+
+    def forget(self, follower: Follower) -> None:
+        """Remove a follower that unsubscribes."""
+        self._part(follower)
+
+    def expire(self, when: int) -> None:
+        """Forget those that have been offline for too long."""
+        old = [key for key, each in self._offline.items() if when - each.since >= self._keep]
+        for key in old:
+            del self._offline[key]
+        self.changes += len(old)
+
+    def _part(self, follower: Follower) -> bool:
+        """Remove a connected follower; return whether nothing of it is to be remembered."""
+        if follower not in self._connected:
+            return True
+        del self._connected[follower]
+        if follower.key == NOBODY:
+            return True
+        self.changes += 1
+        key = follower.channel, follower.key
+        twins = tuple(each for each in self._twins[key] if each is not follower)
+        if twins:
+            self._twins[key] = twins
+        else:
+            del self._twins[key]
+        return bool(twins)
+
+
+def _copy(ack: Ack, entry: Entry, net: Decimal | None) -> Copy | None:
+    """Return what an ACK says of a copy; None = it is right, or none of ours any more."""
+    if ack.status == "released":
+        return None
+    failed, held = ack.status == "failed", ack.volume
+    counts = held is not None and entry.type == POSITION
+    right = not counts or held in (entry.volume, net)
+    if right and not failed:
+        return None
+    sides = [each for each in (entry.volume, net) if each is not None]
+    same = not counts or held is None or any(_sign(held) == _sign(each) for each in sides)
+    return Copy(entry.volume, held if counts else None, failed, ack.reason or "", right, same)
+
+
+def _sign(volume: Decimal) -> int:
+    return (volume > 0) - (volume < 0)
+
+
+def _sent(follower: Follower) -> int:
+    return follower.sent if follower.feed is None else follower.feed.position
+
+
+def _who(key: TerminalKey, address: str) -> str:
+    return "/".join(filter(None, key)) or address

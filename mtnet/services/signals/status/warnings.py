@@ -1,0 +1,298 @@
+"""
+The table of warnings: code, priority, and a sentence that says what to do.
+
+Pure. The priorities 10, 20, 30, 40, 50, 60, 70 and 80 are those of the copiers that people know.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple, cast
+
+from msgspec import Struct
+
+Status = Literal["ok", "warning", "error", "offline"]
+"""How somebody is: all is well, somebody should look, somebody must act, nobody is there."""
+Role = Literal["follower", "provider"]
+Code = Literal[
+    "switched_off",
+    "frozen",
+    "diverged",
+    "damaged",
+    "offline",
+    "blind",
+    "slow",
+    "trading_off",
+    "wrong_volume",
+    "refused",
+    "not_acknowledged",
+    "behind",
+    "no_provider",
+    "two_accounts",
+    "limit_struck",
+    "waiting_for_report",
+    "fenced",
+    "provider_switched_off",
+    "paused",
+    "provider_offline",
+    "provider_silent",
+    "provider_trading_off",
+    "some_providers",
+    "report_stale",
+    "old_client",
+    "other_volume",
+    "unconfirmed",
+]
+ORDER: Mapping[Status, int] = {"ok": 0, "warning": 1, "error": 2, "offline": 3}
+
+
+class Rule(NamedTuple):
+    """
+    One line of the table.
+
+    Attributes:
+        priority: lower is more urgent.
+        follower, provider: the status that it makes of each; None = there is no such warning.
+        text: the sentence, a format.
+    """
+
+    priority: int
+    follower: Status | None
+    provider: Status | None
+    text: str
+
+
+RULES: Mapping[Code, Rule] = {
+    "switched_off": Rule(
+        10,
+        "offline",
+        None,
+        "{who} was switched off {ago} ago: start its program again, or unsubscribe it.",
+    ),
+    "frozen": Rule(
+        12,
+        "warning",
+        "warning",
+        "{channel} is frozen, closings wait too: `mtnet signals resume {channel}` ends it.",
+    ),
+    "diverged": Rule(
+        14,
+        "error",
+        "error",
+        "The history of {channel} went back: put the right data folder back, or say "
+        "`mtnet signals accept {channel}`.",
+    ),
+    "damaged": Rule(
+        16,
+        "error",
+        "error",
+        "{channel} is damaged and tells nobody anything: restore a backup, or say "
+        "`mtnet signals accept {channel}`.",
+    ),
+    "offline": Rule(
+        20,
+        "offline",
+        None,
+        "{who} is offline for {ago}, at signal {sent} of {seq}: start its terminal, and look "
+        "after its positions until then.",
+    ),
+    "blind": Rule(
+        22,
+        "error",
+        None,
+        "Nothing was heard of {who} for {ago}: look whether its terminal hangs and its network "
+        "works.",
+    ),
+    "slow": Rule(
+        24,
+        "error",
+        None,
+        "{who} has taken no byte for {ago}: look whether its terminal hangs and its network works.",
+    ),
+    "trading_off": Rule(
+        30,
+        "error",
+        None,
+        "Algorithmic trading is off in the terminal of {who}: press the button Algo Trading there.",
+    ),
+    "wrong_volume": Rule(
+        32,
+        "error",
+        None,
+        "{who} holds {held} of {symbol}, and {wanted} was told{reason}: correct it at the "
+        "terminal.",
+    ),
+    "refused": Rule(
+        34,
+        "error",
+        None,
+        "{who} could not carry out {symbol} {wanted}{reason}: do it by hand, or remove the cause.",
+    ),
+    "not_acknowledged": Rule(
+        36,
+        "error",
+        None,
+        "{who} has not acknowledged signal {next} for {ago}: look whether its program trades, and "
+        "what its journal says.",
+    ),
+    "behind": Rule(
+        38,
+        "warning",
+        None,
+        "{who} is {behind} signals and {ago} behind on {channel}: if that stays, look at its "
+        "network.",
+    ),
+    "no_provider": Rule(
+        40,
+        "warning",
+        "warning",
+        "Nobody has published in {channel} yet: start a provider, or follow another channel.",
+    ),
+    "two_accounts": Rule(
+        42,
+        "error",
+        "error",
+        "Two accounts report as {who}, {accounts}: give each terminal a login or a name of its "
+        "own.",
+    ),
+    "limit_struck": Rule(
+        44,
+        "warning",
+        None,
+        "{channel} opens nothing more, because {why}: `mtnet signals resume {channel}` ends it.",
+    ),
+    "waiting_for_report": Rule(
+        46,
+        "warning",
+        None,
+        "{channel} opens nothing, because {why}: let that terminal run with its expert.",
+    ),
+    "fenced": Rule(
+        48,
+        None,
+        "error",
+        "A newer publisher has taken {channel} from {who}: stop one of the two, or restart this "
+        "one to take it back.",
+    ),
+    "provider_switched_off": Rule(
+        50,
+        "warning",
+        "offline",
+        "{provider} of {channel} was switched off {ago} ago: start it again.",
+    ),
+    "paused": Rule(
+        55,
+        "warning",
+        "warning",
+        "{channel} is paused and takes closings alone: `mtnet signals resume {channel}` ends it.",
+    ),
+    "provider_offline": Rule(
+        60,
+        "warning",
+        "offline",
+        "{provider} of {channel} is offline for {ago}: start its terminal.",
+    ),
+    "provider_silent": Rule(
+        65,
+        "warning",
+        "error",
+        "Nothing was heard of {provider} of {channel} for {ago}: look whether its terminal hangs "
+        "and its network works.",
+    ),
+    "provider_trading_off": Rule(
+        70,
+        "warning",
+        "error",
+        "Algorithmic trading is off in the terminal of {provider} of {channel}: press the button "
+        "Algo Trading there.",
+    ),
+    "some_providers": Rule(
+        80,
+        "warning",
+        None,
+        "Of the sources of {channel}, {names} has no provider: start it.",
+    ),
+    "report_stale": Rule(
+        85,
+        "warning",
+        "warning",
+        "The terminal of {who} has sent no REPORT for {ago}: look whether its expert runs.",
+    ),
+    "old_client": Rule(
+        90,
+        "warning",
+        "warning",
+        "{who} runs {client}, which is older than {wanted}: `mtnet mql5` has the present one.",
+    ),
+    "other_volume": Rule(
+        92,
+        "ok",
+        None,
+        "{who} holds {held} of {symbol}, and {wanted} was told: right if its program multiplies "
+        "volumes itself.",
+    ),
+    "unconfirmed": Rule(
+        94,
+        "ok",
+        None,
+        "{who} acknowledges nothing, so nobody knows here what it holds: a follower of dialect 2 "
+        "tells that.",
+    ),
+}
+
+
+class StatusWarning(Struct, frozen=True):
+    """A warning: its code, its priority, and the sentence."""
+
+    code: Code
+    priority: int
+    text: str
+
+
+class Judgement(Struct, frozen=True):
+    """
+    The status of one participant.
+
+    Attributes:
+        warnings: the most urgent first.
+    """
+
+    status: Status
+    warnings: tuple[StatusWarning, ...] = ()
+
+
+class Finding(NamedTuple):
+    """What is wrong, with what its sentence names."""
+
+    code: Code
+    details: Mapping[str, object]
+
+
+OK = Judgement("ok")
+
+
+def judgement(role: Role, found: Iterable[Finding]) -> Judgement:
+    """Return the worst status of findings, and their warnings in order."""
+    warnings = [_warning(each) for each in found]
+    if not warnings:
+        return OK
+    warnings.sort(key=lambda warning: warning.priority)
+    status = max((status_of(role, each.code) for each in warnings), key=ORDER.__getitem__)
+    return Judgement(status, tuple(warnings))
+
+
+def status_of(role: Role, code: Code) -> Status:
+    """Return what one warning makes of a participant."""
+    return cast(Status, getattr(RULES[code], role) or "ok")
+
+
+def _warning(finding: Finding) -> StatusWarning:
+    rule = RULES[finding.code]
+    return StatusWarning(finding.code, rule.priority, rule.text.format_map(finding.details))
+
+
+def duration(milliseconds: int) -> str:
+    """Return a duration for a sentence: `40 s`, `12 min`, `3 h`, `2 days`."""
+    seconds = max(0, milliseconds) // 1000
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,184 @@
+"""What is wrong with whom: situations, and the code that each must give."""
+
+from decimal import Decimal
+
+import pytest
+from msgspec.structs import replace
+
+from mtnet.services.signals.reports.registry import Reported
+from mtnet.services.signals.reports.wire import Report
+from mtnet.services.signals.status.engine import judge
+from mtnet.services.signals.status.facts import (
+    ChannelFacts,
+    Copy,
+    FollowerFacts,
+    Key,
+    ProviderFacts,
+    ProviderState,
+    ViewState,
+)
+from mtnet.services.signals.status.warnings import ORDER, RULES, duration
+
+NOW = 1_700_000_000_000
+SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
+UP = ProviderState("alice/desk", since=NOW - HOUR, heard=NOW)
+GOLD = ChannelFacts("gold", 50, UP)
+BOB = FollowerFacts("bob", GOLD, since=NOW - HOUR, sent=50, heard=NOW)
+ALICE = ProviderFacts("alice/desk", GOLD, since=NOW - HOUR, heard=NOW)
+EURUSD = Key("EURUSD", "")
+TICKET = Key("EURUSD", "77")
+
+
+def reported(age=0, account="1", **said):
+    return Reported(Report(account=account, server="Broker", **said), NOW - age)
+
+
+def channel(**changes):
+    return {"channel": replace(GOLD, **changes)}
+
+
+def provider(**changes):
+    return channel(provider=replace(UP, **changes))
+
+
+def copies(key=EURUSD, wanted="1", held="0", **said):
+    held = None if held is None else Decimal(held)
+    return {"copies": {key: Copy(Decimal(wanted), held, **said)}}
+
+
+FOLLOWERS = {
+    "all is well": ({}, "ok", []),
+    "an ACK is due only after 15 s": ({"next": 50, "unacknowledged": NOW - 15_000}, "ok", []),
+    "offline": ({"connected": False, "since": NOW - HOUR}, "offline", ["offline"]),
+    "it said BYE": ({"connected": False, "left": True}, "offline", ["switched_off"]),
+    "no sign of life": ({"heard": NOW - 12_001}, "error", ["blind"]),
+    "a classic one gives none": ({"heard": None}, "ok", []),
+    "it takes no byte": ({"stalled": NOW - 5_001}, "error", ["slow"]),
+    "algorithmic trading is off": ({"reports": (reported(trading=False),)}, "error",
+                                   ["trading_off"]),
+    "no ACK for 15 s": ({"next": 50, "unacknowledged": NOW - 15_001}, "error",
+                        ["not_acknowledged"]),
+    "it came back just now": ({"since": NOW, "unacknowledged": NOW - HOUR}, "ok", []),
+    "not sent yet": ({"sent": 40, "unsent": NOW - 5_001}, "warning", ["behind"]),
+    "refused": (copies(held=None, failed=True), "error", ["refused"]),
+    "refused, and it holds less": (copies(failed=True, right=False), "error",
+                                   ["wrong_volume", "refused"]),
+    "it holds the other side": (copies(held="-1", right=False, same_side=False), "error",
+                                ["wrong_volume"]),
+    "it holds what is closed": (copies(wanted="0", held="1", right=False, same_side=False), "error",
+                                ["wrong_volume"]),
+    "it multiplies": (copies(held="0.5", right=False), "ok", ["other_volume"]),
+    "a view for it multiplies": (
+        {**channel(view=ViewState(exact=True)), **copies(held="0.5", right=False)}, "error",
+        ["wrong_volume"]),
+    "it never acknowledges": ({"acknowledges": False, "unacknowledged": NOW - HOUR}, "ok",
+                              ["unconfirmed"]),
+    "it reports, and acknowledges nothing": (
+        {"acknowledges": False, "unacknowledged": NOW - HOUR, "reports": (reported(),)}, "error",
+        ["not_acknowledged"]),
+    "the REPORT is old": ({"reports": (reported(60_001),)}, "warning", ["report_stale"]),
+    "it came back, and reports soon": ({"since": NOW, "reports": (reported(HOUR),)}, "ok", []),
+    "two accounts": ({"reports": (reported(), reported(SECOND, "2"))}, "error", ["two_accounts"]),
+    "an old expert": ({"client": "MtnetFollower 1.99"}, "warning", ["old_client"]),
+    "the present expert": ({"client": "MtnetFollower 2.00"}, "ok", []),
+    "another program": ({"client": "mine 0.01"}, "ok", []),
+    "damaged": (channel(damaged=True), "error", ["damaged"]),
+    "diverged": (channel(diverged=True), "error", ["diverged"]),
+    "paused": (channel(paused="close_only"), "warning", ["paused"]),
+    "frozen": (channel(paused="frozen"), "warning", ["frozen"]),
+    "a limit has struck": (channel(view=ViewState(struck="it lost")), "warning", ["limit_struck"]),
+    "a view without REPORT": (channel(view=ViewState(waits="no REPORT")), "warning",
+                              ["waiting_for_report"]),
+    "the provider is offline": (provider(up=False), "warning", ["provider_offline"]),
+    "the provider said BYE": (provider(up=False, left=True), "warning", ["provider_switched_off"]),
+    "nobody has published": (channel(seq=0, provider=ProviderState(up=False)), "warning",
+                             ["no_provider"]),
+    "nobody is known after a restart": (provider(who="", up=False), "warning",
+                                        ["provider_offline"]),
+    "the provider is silent": (provider(heard=NOW - 12_001), "warning", ["provider_silent"]),
+    "the provider's trading is off": (provider(trading=False), "warning",
+                                      ["provider_trading_off"]),
+    "one of two sources has none": (provider(missing=("silver",)), "warning", ["some_providers"]),
+    "offline, of a provider that is offline": (
+        {"connected": False, **provider(up=False)}, "offline", ["offline", "provider_offline"]),
+    "the most urgent first": (
+        {"heard": NOW - HOUR, "reports": (reported(trading=False),), **channel(paused="frozen")},
+        "error", ["frozen", "blind", "trading_off"]),
+}  # fmt: skip
+PROVIDERS = {
+    "all is well": ({}, "ok", []),
+    "offline": ({"connected": False}, "offline", ["provider_offline"]),
+    "it said BYE": ({"connected": False, "left": True}, "offline", ["provider_switched_off"]),
+    "nobody has published": (
+        {"who": "", "connected": False, **channel(seq=0)}, "warning", ["no_provider"]),
+    "nobody is known after a restart": ({"who": "", "connected": False}, "offline",
+                                        ["provider_offline"]),
+    "fenced": ({"fenced": True}, "error", ["fenced"]),
+    "silent": ({"heard": NOW - 12_001}, "error", ["provider_silent"]),
+    "a classic one gives no sign": ({"heard": None}, "ok", []),
+    "trading is off": ({"reports": (reported(trading=False),)}, "error", ["provider_trading_off"]),
+    "the REPORT is old": ({"reports": (reported(60_001),)}, "warning", ["report_stale"]),
+    "two accounts": ({"reports": (reported(), reported(SECOND, "2"))}, "error", ["two_accounts"]),
+    "an old expert": ({"client": "MtnetProvider 1.00"}, "warning", ["old_client"]),
+    "damaged": (channel(damaged=True), "error", ["damaged"]),
+    "diverged": (channel(diverged=True), "error", ["diverged"]),
+    "paused": (channel(paused="close_only"), "warning", ["paused"]),
+    "frozen": (channel(paused="frozen"), "warning", ["frozen"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("situation", FOLLOWERS)
+def test_a_situation_of_a_follower_has_its_codes(situation):
+    changes, status, codes = FOLLOWERS[situation]
+    found = judge(replace(BOB, **changes), NOW)
+    assert (found.status, [each.code for each in found.warnings]) == (status, codes)
+
+
+@pytest.mark.parametrize("situation", PROVIDERS)
+def test_a_situation_of_a_provider_has_its_codes(situation):
+    changes, status, codes = PROVIDERS[situation]
+    found = judge(replace(ALICE, **changes), NOW)
+    assert (found.status, [each.code for each in found.warnings]) == (status, codes)
+
+
+@pytest.mark.parametrize(("role", "table"), [("follower", FOLLOWERS), ("provider", PROVIDERS)])
+def test_every_code_has_a_situation(role, table):
+    shown = {code for _, _, codes in table.values() for code in codes}
+    assert shown == {code for code, rule in RULES.items() if getattr(rule, role) is not None}
+
+
+def test_priorities_differ_and_rise():
+    priorities = [rule.priority for rule in RULES.values()]
+    assert priorities == sorted(set(priorities))
+
+
+def test_every_sentence_is_whole_and_names_who_or_where():
+    table = [(BOB, FOLLOWERS), (ALICE, PROVIDERS)]
+    for facts, situations in table:
+        for changes, _, _ in situations.values():
+            for warning in judge(replace(facts, **changes), NOW).warnings:
+                assert warning.text.endswith(".")
+                assert not warning.text.startswith(" ")
+                assert any(name in warning.text for name in ("bob", "alice", "gold", "provider"))
+
+
+def test_a_sentence_says_what_is_held_and_what_to_do():
+    facts = replace(BOB, **copies(TICKET, held="0.3", failed=True, right=False, reason="no money"))
+    wrong, refused = judge(facts, NOW).warnings
+    assert wrong.text == (
+        "bob holds 0.3 of EURUSD #77, and 1 was told (no money): correct it at the terminal."
+    )
+    assert refused.text.startswith("bob could not carry out EURUSD #77 1 (no money):")
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [(0, "0 s"), (119_999, "119 s"), (120_000, "2 min"), (7_200_000, "2 h"), (-5, "0 s"),
+     (172_800_000, "2 days")],
+)  # fmt: skip
+def test_a_duration_is_one_number_with_its_unit(milliseconds, text):
+    assert duration(milliseconds) == text
+
+
+def test_the_worst_status_counts():
+    assert [*ORDER] == ["ok", "warning", "error", "offline"]
