@@ -52,7 +52,7 @@ from mtnet.services.signals.ownership.publishers import (
 )
 from mtnet.services.signals.ownership.retries import Retries
 from mtnet.services.signals.settings import SignalSettings
-from mtnet.services.signals.status import Status
+from mtnet.services.signals.status.report import Status
 from mtnet.services.signals.values import Take
 from mtnet.services.signals.views.ledger import Target
 from mtnet.services.signals.views.views import Change, Views

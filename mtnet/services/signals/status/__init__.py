@@ -1,1 +1,1 @@
-"""The status of those who take part in a channel: what is wrong with each, and what to do."""
+"""What signals report about themselves, and the status of those who take part in a channel."""
