@@ -185,7 +185,7 @@ class Database:
         if not has_free_space(self._folder):
             raise self._full_error()
         # `isolation_level=None` leaves transactions to us: sqlite3's own begin late.
-        return self._run("BEGIN IMMEDIATE", work)
+        return self._run("BEGIN IMMEDIATE", work, "COMMIT")
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """
@@ -194,7 +194,8 @@ class Database:
         Raises:
             JournalError: as `run`.
         """
-        return self._run("BEGIN", work)
+        # A transaction that has met a damaged page cannot be committed.
+        return self._run("BEGIN", work, "ROLLBACK")
 
     def checkpoint(self) -> bool:
         """
@@ -271,7 +272,7 @@ class Database:
             self._connection.close()
             self._connection = None
 
-    def _run(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _run(self, begin: str, work: Callable[[sqlite3.Connection], T], end: str) -> T:
         try:
             connection = self._connection
             if connection is None or self.exclusive:
@@ -282,7 +283,7 @@ class Database:
                 self._check_log(self._log)
             connection.execute(begin)
             result = work(connection)
-            connection.execute("COMMIT")
+            connection.execute(end)
             # The commit must have gone into the file at this path.
             if not self._is_in_place():
                 raise JournalError(str(moved_error(self.path, FileIdentity.of(self.path))))

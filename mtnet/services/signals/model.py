@@ -5,9 +5,9 @@ Volumes are lots, signed; 0 = the position is closed. Times are milliseconds sin
 epoch, UTC.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -108,6 +108,21 @@ class State(Struct, frozen=True):
     oldest: int
     positions: list[Entry]
     h: str = ZEROS
+
+
+class Accepted(NamedTuple):
+    """
+    A channel that goes on under a new epoch, and with it the views that are made of it.
+
+    Attributes:
+        state: of the channel.
+        views: the state of each view as its own new epoch begins.
+        entries: closings that follow there.
+    """
+
+    state: State
+    views: Mapping[str, State]
+    entries: Sequence[Entry]
 
 
 class Loaded(Struct, frozen=True):

@@ -102,7 +102,7 @@ class SignalService:
         self.channels = channels = Channels(settings, clock, now, self.read)
         views = Views(
             lambda change: Deferred.fromCoroutine(self._change_views(change)),
-            lambda name, anew: self.epochs.begin_view(name, anew),
+            lambda name: self.epochs.begin_view(name),
             channels.announce,
             now,
         )
@@ -119,7 +119,7 @@ class SignalService:
         self.presence = Presence(rules, channels.fanout)
         self.retries = Retries(rules, commits, worker, clock, now)
         self.pauses = Pauses(rules, channels, commits, worker, self.retries, now)
-        self.epochs = Epochs(channels, rules, self.histories, worker, commits, self.retries)
+        self.epochs = Epochs(channels, rules, self.histories, worker, commits, self.retries, now)
         self._status = Status(
             channels,
             rules,

@@ -28,6 +28,8 @@ from mtnet.services.signals.journal.transaction import read_row, write_row
 from mtnet.services.signals.journal.verify import SLICE, TAIL, Chain
 from mtnet.services.signals.model import Entry, Repeated
 
+WHEN = 1_795_000_000_000
+
 # Found when the journal is opened
 
 
@@ -251,7 +253,7 @@ def test_a_journal_without_its_heads_is_refused_until_it_is_accepted(journal, pa
     if left is not None:
         checkpoints.write_bytes(left)
     assert "the checkpoint file does not name it" in journal.load().damaged["main"]
-    state = journal.accept("main")
+    state = journal.accept("main", WHEN).state
     assert (state.positions, state.seq, state.oldest) == (before.positions, 3, 4)
     assert state.epoch != before.epoch
     assert journal.commit(numbered(3, 4))[0] == Repeated(3)
@@ -289,12 +291,12 @@ def test_a_lost_channel_can_begin_anew_where_it_was(journal, path):
     journal.close()
     shell(path, "DELETE FROM channel WHERE name = 'main'", "DELETE FROM position")
     assert set(journal.load().damaged) == {"gold", "main"}
-    state = journal.accept("main")
+    state = journal.accept("main", WHEN).state
     assert (state.seq, state.oldest, state.positions) == (3, 4, [])
     assert journal.commit([draft(volume="5")])[0].seq == 4
     assert set(reopened(journal).damaged) == {"gold"}
     with pytest.raises(WireError, match="There is no channel silver"):
-        journal.accept("silver")
+        journal.accept("silver", WHEN)
     assert journal.commit([draft(volume="6")])[0].seq == 5
 
 
@@ -303,7 +305,10 @@ def test_accepting_drops_the_positions_that_cannot_be_proved(journal, path):
     journal.close()
     shell(path, "UPDATE position SET body = x'01' WHERE symbol = 'EURUSD'")
     assert journal.load().damaged
-    assert [each.symbol for each in journal.accept("main").positions] == ["GBPUSD", "XAUUSD"]
+    assert [each.symbol for each in journal.accept("main", WHEN).state.positions] == [
+        "GBPUSD",
+        "XAUUSD",
+    ]
     assert not reopened(journal).damaged
     assert findings(path) == []
 

@@ -8,6 +8,7 @@ from mtnet.services.signals.channels import Channels
 from mtnet.services.signals.history.histories import Histories
 from mtnet.services.signals.journal.commit_loop import CommitLoop
 from mtnet.services.signals.journal.worker import JournalWorker
+from mtnet.services.signals.model import Accepted, State
 from mtnet.services.signals.ownership.publish_rules import PublishRules
 from mtnet.services.signals.ownership.retries import Retries
 
@@ -18,6 +19,9 @@ class Epochs:
 
     The views of a channel that begins anew begin anew, too; reductions that it refused are judged
     again.
+
+    Args:
+        now: milliseconds since the Unix epoch, UTC.
     """
 
     def __init__(
@@ -28,9 +32,11 @@ class Epochs:
         worker: JournalWorker,
         commits: CommitLoop,
         retries: Retries,
+        now: Callable[[], int],
     ) -> None:
         self._channels, self._rules, self._histories = channels, rules, histories
         self._worker, self._commits, self._retries = worker, commits, retries
+        self._now = now
 
     async def accept(self, channel: str, new_epoch: bool = False) -> int:
         """
@@ -53,8 +59,12 @@ class Epochs:
             self._channels.named(channel)
         if damaged or new_epoch:
             begin = journal.accept if damaged else journal.begin_epoch
-            await self._begin(channel, begin)
-            await views.renew(channel)
+            accepted: Accepted = await self._commits.ask(begin, channel, self._now())
+            # First the new epochs: a follower that is sent one holds, whatever is closed then.
+            for name, state in {channel: accepted.state, **accepted.views}.items():
+                self._begin(name, state)
+            self._channels.append(accepted.entries)
+            await views.reload()
         else:
             await self._histories.accept(channel)
             for name in views.of(channel):
@@ -62,15 +72,13 @@ class Epochs:
                     await self._histories.accept(name)
         return len(self._channels.book[channel].held())
 
-    async def begin_view(self, name: str, anew: bool) -> None:
-        """Show everybody a view that was made just now, or begins a new epoch."""
+    async def begin_view(self, name: str) -> None:
+        """Show everybody a view that was made just now."""
         journal = self._worker.journal
         if name not in journal.damaged:
-            begin = journal.begin_epoch if anew else journal.positions
-            await self._begin(name, begin)
+            self._begin(name, await self._commits.ask(journal.positions, name))
 
-    async def _begin(self, channel: str, begin: Callable[[str], object]) -> None:
-        state = await self._commits.ask(begin, channel)
+    def _begin(self, channel: str, state: State) -> None:
         self._worker.log_damage()
         self._channels.begin(channel, state)
         self._histories.forget(channel)

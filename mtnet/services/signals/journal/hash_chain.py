@@ -8,9 +8,10 @@ entries that made it, is covered by sums of hashes in the row of its channel. Pu
 
 from decimal import Decimal
 from hashlib import sha256
+from typing import Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from mtnet.errors import DamageError
 from mtnet.services.signals.model import Entry
@@ -51,6 +52,8 @@ class Row(Struct, frozen=True):
         oldest: the first entry that is kept; `anchor` is the hash before it.
         positions, ids: sums over the rows of the two tables, see `add`.
         known: how many ids are kept.
+        derived: the channel is a view. The row says so, for the table of views may be damaged.
+        former: the epoch before this one, which the checkpoint file may name still.
     """
 
     name: str
@@ -64,6 +67,8 @@ class Row(Struct, frozen=True):
     positions: bytes = GENESIS
     ids: bytes = GENESIS
     known: int = 0
+    derived: Literal[True] | UnsetType = UNSET
+    former: str | UnsetType = UNSET
 
 
 class Checkpoint(Struct, frozen=True):

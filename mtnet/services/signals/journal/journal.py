@@ -21,7 +21,7 @@ from mtnet.services.signals.journal.hash_chain import (
     short,
 )
 from mtnet.services.signals.journal.maintenance import adopt, checkpoints_path, verify
-from mtnet.services.signals.journal.schema import SCHEMA, TABLES, WITHOUT_VIEWS
+from mtnet.services.signals.journal.schema import SCHEMA, TABLES, WITHOUT_VIEWS, blame
 from mtnet.services.signals.journal.transaction import (
     Transaction,
     new_row,
@@ -33,7 +33,6 @@ from mtnet.services.signals.journal.verify import (
     REMEDY,
     Progress,
     beyond,
-    blame,
     channels,
     check_all,
     kept_hash_at,
@@ -41,11 +40,11 @@ from mtnet.services.signals.journal.verify import (
     sentence,
     state_of,
 )
-from mtnet.services.signals.model import Entry, Loaded, Outcome, State, entries_of
+from mtnet.services.signals.model import Accepted, Entry, Loaded, Outcome, State, entries_of
 from mtnet.services.signals.ownership.transitions import CommitPolicy
+from mtnet.services.signals.views import changes
 from mtnet.services.signals.views.changes import Workspace
 from mtnet.services.signals.views.derivation import Derivation
-from mtnet.services.signals.views.store import is_view
 from mtnet.storage.sqlite import Database
 
 IDS = 1_000_000
@@ -173,17 +172,28 @@ class Journal:
 
         def make(connection: sqlite3.Connection) -> tuple[T, list[Checkpoint]]:
             transactions: dict[str, Transaction] = {}
-            self._views.load(connection, self.damaged)
-            join = partial(self._join, connection, transactions)
-            result = change(
-                Workspace(connection, self._views, join, partial(_state_in, connection))
-            )
+            result = change(self._workspace(connection, transactions))
             # The channel of a new view has no entry yet.
             checkpoints = self._flush(transactions, empty=True)
             self._views.flush(connection)
             return result, checkpoints
 
         return self._write(make)
+
+    def _workspace(
+        self, connection: sqlite3.Connection, transactions: dict[str, Transaction]
+    ) -> Workspace:
+        join = partial(self._join, connection, transactions)
+        return Workspace(connection, self._views, join, partial(_state_in, connection))
+
+    def _load_views(self) -> None:
+        """
+        Read the views, and mark those that are damaged.
+
+        In a transaction of its own: SQLite writes nothing in one that has met a damaged page.
+        """
+        for error in self._database.read(lambda c: self._views.load(c, self.damaged)):
+            self._mark(error.channel, sentence(self.path, error.channel, error))
 
     def look_at_views(self, look: Callable[[Derivation], T]) -> T:
         """
@@ -193,16 +203,9 @@ class Journal:
             JournalError: the disk failed.
         """
         self._check_recovered()
-
-        def read(connection: sqlite3.Connection) -> T:
-            self._views.load(connection, self.damaged)
-            return look(self._views)
-
-        try:
-            return self._database.read(read)
-        except DamageError as damage:
-            self._spoil(damage.channel, sentence(self.path, damage.channel, damage))
-            return self.look_at_views(look)
+        if not self._views.loaded:
+            self._load_views()
+        return look(self._views)
 
     def find(self, drafts: Iterable[Entry]) -> list[Outcome | None]:
         """
@@ -266,9 +269,14 @@ class Journal:
             self._checkpoints.sync()
         return gone
 
-    def accept(self, channel: str) -> State:
+    def accept(self, channel: str, when: int) -> Accepted:
         """
         Go on with a damaged channel as it is: its proven positions, no entries, a new epoch.
+
+        Its views begin new epochs in the same commit, and close what it holds no longer.
+
+        Args:
+            when: the time of their closings.
 
         Raises:
             JournalError: the disk is full or failed.
@@ -277,35 +285,41 @@ class Journal:
         checkpoint = self._checkpoints.read().get(channel)
         self._break_off()  # what it sees is older
 
-        def make(connection: sqlite3.Connection) -> tuple[State, list[Checkpoint]]:
+        def make(connection: sqlite3.Connection) -> tuple[Accepted, list[Checkpoint]]:
             row = adopt(connection, channel, checkpoint)
             if row is None:
                 raise _no_channel(channel)
             if checkpoint is None:
                 self._checkpoints.begin(channel, row.epoch)
-            row = self._repair_view(connection, row)
-            return state_of(connection, row), [checkpoint_of(row)]
+            return self._renewed(connection, self._repair_view(connection, row), when)
 
-        state = self._write(make)
+        accepted = self._write(make)
+        self._views.forget()  # it may be one
         self._checkpoints.sync()
         self.damaged, self._spoilt = (
             {name: why for name, why in known.items() if name != channel}
             for known in (self.damaged, self._spoilt)
         )
-        return state
+        return accepted
 
     def _repair_view(self, connection: sqlite3.Connection, row: Row) -> Row:
         """Make the ledger of an accepted channel anew, if that is a view; return its row."""
-        if not is_view(connection, row.name):
+        if not (row.derived or row.name in self._views.names):
             return row
         transaction = Transaction(connection, row)
-        self._views.repair(connection, row.name, transaction, state_of(connection, row))
+        try:
+            self._views.repair(connection, row.name, transaction, state_of(connection, row))
+        except sqlite3.DatabaseError as error:
+            raise blame(row.name, error) from error
         self._flush({row.name: transaction}, empty=True)
         return read_row(connection, row.name) or row
 
-    def begin_epoch(self, channel: str) -> State:
+    def begin_epoch(self, channel: str, when: int) -> Accepted:
         """
-        Go on with a channel as it is, under a new epoch.
+        Go on with a channel as it is, under a new epoch; its views begin new ones, too.
+
+        Args:
+            when: the time of what they close.
 
         Raises:
             JournalError: the disk is full or failed, or the channel is damaged.
@@ -313,17 +327,27 @@ class Journal:
         """
         self._refuse_damaged(channel)
 
-        def make(connection: sqlite3.Connection) -> tuple[State, list[Checkpoint]]:
-            row = read_row(connection, channel)
-            if row is None:
-                raise _no_channel(channel)
-            row = next_epoch(row)
-            write_row(connection, row)
-            return state_of(connection, row), [checkpoint_of(row)]
+        def make(connection: sqlite3.Connection) -> tuple[Accepted, list[Checkpoint]]:
+            return self._renewed(connection, _begin_epoch(connection, channel), when)
 
-        state = self._write(make)
+        accepted = self._write(make)
         self._checkpoints.sync()
-        return state
+        return accepted
+
+    def _renewed(
+        self, connection: sqlite3.Connection, row: Row, when: int
+    ) -> tuple[Accepted, list[Checkpoint]]:
+        """Begin new epochs of the views of a channel, and let them follow it as it is now."""
+        transactions: dict[str, Transaction] = {}
+        views = {
+            name: state_of(connection, _begin_epoch(connection, name))
+            for name in self._views.of(row.name)
+        }
+        entries = changes.renew(self._workspace(connection, transactions), row.name, when)
+        checkpoints = self._flush(transactions, empty=True)
+        self._views.flush(connection)
+        state = state_of(connection, row)
+        return Accepted(state, views, entries), [checkpoint_of(row), *checkpoints]
 
     def check_files(self) -> None:
         """
@@ -436,19 +460,23 @@ class Journal:
     def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[Checkpoint]]]) -> T:
         if not self._settled:
             self._check_recovered()
-        self._settled = False
-        try:
-            result, checkpoints = self._database.transaction(work)
-        except (DamageError, WireError, NotAskedError) as error:
-            self._views.forget()  # they are ahead of what is stored
-            self._settled = True  # nothing was asked of the disk
-            if not isinstance(error, DamageError) or error.channel in self.damaged:
+        while True:
+            if not self._views.loaded:
+                self._load_views()
+            self._settled = False
+            try:
+                result, checkpoints = self._database.transaction(work)
+                break
+            except (DamageError, WireError, NotAskedError) as error:
+                self._views.forget()  # they are ahead of what is stored
+                self._settled = True  # nothing was asked of the disk
+                if not isinstance(error, DamageError) or error.channel in self.damaged:
+                    raise
+                # The other channels go on.
+                self._spoil(error.channel, sentence(self.path, error.channel, error))
+            except BaseException:
+                self._views.forget()
                 raise
-            self._spoil(error.channel, sentence(self.path, error.channel, error))
-            return self._write(work)  # the other channels go on
-        except BaseException:
-            self._views.forget()
-            raise
         self._settled = True
         self._note(checkpoints)
         return result
@@ -456,6 +484,9 @@ class Journal:
     def _spoil(self, channel: str, why: str) -> None:
         """Refuse a channel from now on."""
         self._views.forget()  # a damaged view is derived no longer
+        self._mark(channel, why)
+
+    def _mark(self, channel: str, why: str) -> None:
         self._spoilt = {**self._spoilt, channel: why}
         self.damaged = {**self.damaged, channel: why}
 
@@ -478,8 +509,6 @@ class Journal:
         transactions: dict[str, Transaction] = {}
         outcomes: list[Outcome] = []
         policy.begin()
-        if not self._views.idle:
-            self._views.load(connection, self.damaged)
         for draft in drafts:
             try:
                 if draft.channel in self._views.views:  # it waited since before that was one
@@ -614,6 +643,15 @@ class Journal:
     def _refuse_damaged(self, channel: str) -> None:
         if channel in self.damaged:
             raise JournalError(self.damaged[channel])
+
+
+def _begin_epoch(connection: sqlite3.Connection, channel: str) -> Row:
+    row = read_row(connection, channel)
+    if row is None:
+        raise _no_channel(channel)
+    row = next_epoch(row)
+    write_row(connection, row)
+    return row
 
 
 def _state_in(connection: sqlite3.Connection, channel: str) -> State | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from mtnet.callbacks import noop
@@ -123,6 +124,9 @@ def adopt(connection: sqlite3.Connection, name: str, checkpoint: Checkpoint | No
     connection.execute("DELETE FROM known WHERE channel = ? AND seq > ?", (name, seq))
     revision = max(old.revision if old else 0, checkpoint.revision if checkpoint else 0) + 1
     row = replace(new_row(name), since=seq, seq=seq, oldest=seq + 1, revision=revision)
+    former = UNSET if checkpoint is None else checkpoint.epoch
+    derived = UNSET if old is None else old.derived
+    row = replace(row, derived=derived, former=former)
     row = _count_ids(connection, replace(row, positions=total))
     write_row(connection, row)
     return row

@@ -10,7 +10,7 @@ shell.
 import sqlite3
 from typing import Any, TypeAlias
 
-from mtnet.errors import JournalError
+from mtnet.errors import DamageError, JournalError
 
 SCHEMA = 3
 """`PRAGMA user_version` of the files that this code reads and writes."""
@@ -111,3 +111,14 @@ def check_structure(connection: sqlite3.Connection) -> None:
     # With the wrong form SQLite would keep its own notes on pages that hold rows.
     if found - {BACKUP} not in (_EXPECTED, _EXPECTED - _OF_VIEWS) or vacuum:
         raise JournalError("The tables are not those of a journal of signals")
+
+
+def blame(channel: str, error: Exception) -> DamageError:
+    """Return what is wrong with a channel, or raise what is wrong with the disk."""
+    if isinstance(error, DamageError):
+        return error
+    # What has no code is text that is no UTF-8, or a row of another table.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    if code & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CONSTRAINT):
+        raise error
+    return DamageError(channel, f"channel {channel}: {error}")

@@ -13,6 +13,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import TypeAlias
 
+from msgspec import UNSET
 from msgspec.structs import force_setattr, replace
 
 from mtnet.errors import DamageError, WireError
@@ -66,7 +67,7 @@ def new_row(channel: str) -> Row:
 def next_epoch(row: Row) -> Row:
     """Return the row of a channel that goes on as it is, under an epoch that was never used."""
     epoch = new_row(row.name).epoch
-    return replace(row, epoch=epoch, since=row.seq, revision=row.revision + 1)
+    return replace(row, epoch=epoch, since=row.seq, revision=row.revision + 1, former=row.epoch)
 
 
 def read_row(connection: sqlite3.Connection, channel: str) -> Row | None:
@@ -101,6 +102,7 @@ class Transaction:
 
     Attributes:
         revision: of that row; 0 = the channel begins.
+        derived: whether the channel is a view.
     """
 
     def __init__(self, connection: sqlite3.Connection, row: Row) -> None:
@@ -111,7 +113,7 @@ class Transaction:
         self._begin(row)
 
     def _begin(self, row: Row) -> None:
-        self._row, self.revision = row, row.revision
+        self._row, self.revision, self.derived = row, row.revision, row.derived is True
         self._seq, self._hash = row.seq, row.hash
         self._sum = int.from_bytes(row.positions, "big")
         self._ids: dict[str, tuple[int, bytes]] = {}
@@ -210,6 +212,8 @@ class Transaction:
             self._sum.to_bytes(32, "big"),
             (total % SUMS).to_bytes(32, "big"),
             before.known + len(self._ids),
+            True if self.derived else UNSET,
+            before.former,
         )
         # Every entry makes room for one, and a slice for what an earlier, longer retention kept.
         # Entries of this transaction stay: who asks what came of a commit that failed must find

@@ -26,10 +26,10 @@ from mtnet.services.signals.journal.hash_chain import (
     short,
     shown,
 )
-from mtnet.services.signals.journal.schema import check_structure, fetch, rows, shaped
+from mtnet.services.signals.journal.schema import blame, check_structure, fetch, rows, shaped
 from mtnet.services.signals.journal.transaction import read_row
 from mtnet.services.signals.model import Entry, Loaded, State
-from mtnet.services.signals.views.store import has_views, read_all
+from mtnet.services.signals.views.store import has_views, read_view, view_names
 from mtnet.storage.sqlite import FAILURES
 
 TAIL = 1_000
@@ -130,7 +130,8 @@ def compare_checkpoint(row: Row, checkpoint: Checkpoint | None) -> None:
             f"channel {name}: the checkpoint file does not name it, so nothing shows whether its "
             f"last entries are there (the last that is there is {row.seq})",
         )
-    if checkpoint.epoch != row.epoch:
+    lags = checkpoint.epoch == row.former and checkpoint.revision < row.revision
+    if checkpoint.epoch != row.epoch and not lags:
         raise DamageError(
             name,
             f"channel {name}: its epoch is {row.epoch}, and the checkpoint file says "
@@ -304,17 +305,6 @@ def sentence(path: Path, channel: str, error: Exception) -> str:
     return f"{path}, {blame(channel, error)}. {REMEDY}"
 
 
-def blame(channel: str, error: Exception) -> DamageError:
-    """Return what is wrong with a channel, or raise what is wrong with the disk."""
-    if isinstance(error, DamageError):
-        return error
-    # What has no code is text that is no UTF-8, or a row of another table.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    if code & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CONSTRAINT):
-        raise error
-    return DamageError(channel, f"channel {channel}: {error}")
-
-
 def beyond(
     connection: sqlite3.Connection, rows: Iterable[Row], known: Mapping[str, int]
 ) -> list[Entry]:
@@ -376,16 +366,15 @@ class Check:
         """Check that each view is what its channel holds."""
         if not has_views(self._connection):
             return
-        for name, found in read_all(self._connection):
+        for name in sorted(view_names(self._connection)):
             if self._only not in (None, name):
                 continue
             try:
-                if isinstance(found, DamageError):
-                    raise found
+                view = read_view(self._connection, name)
                 row = read_row(self._connection, name)
-                found.compare(None if row is None else state_of(self._connection, row))
-            except DamageError as damage:
-                yield self._progress(0, str(damage), channel=name)
+                view.compare(None if row is None else state_of(self._connection, row))
+            except (DamageError, sqlite3.DatabaseError) as error:
+                yield self._progress(0, str(blame(name, error)), channel=name)
 
     def _names(self) -> list[str]:
         if self._only is not None:

@@ -221,7 +221,7 @@ def remove(space: Workspace, name: str, leftovers: Leftovers, when: int) -> list
         raise WireError("denied", f"{name} copies something; close it, or leave it open, by name")
     drafts = view.flatten("the view was removed") if leftovers == "flatten" else []
     entries = space.store(name, drafts, when)
-    space.derivation.remove(space.connection, name)
+    space.derivation.remove(space.connection, name, space.transaction(name))
     return entries
 
 

@@ -5,13 +5,14 @@ Blocking, for the thread of the journal.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from msgspec.structs import replace
 
 from mtnet.errors import DamageError
 from mtnet.services.signals.journal.hash_chain import Held
+from mtnet.services.signals.journal.schema import blame
 from mtnet.services.signals.journal.transaction import Transaction
 from mtnet.services.signals.model import FLAT, Entry, State
 from mtnet.services.signals.ownership.transitions import CommitPolicy, Verdict, transition
@@ -41,44 +42,50 @@ class Derivation:
         state: reads what stands in a channel; None = there is no such channel.
 
     Attributes:
+        loaded: whether they are known.
+        names: of all, those that are damaged included.
         views: by name; those that are whole.
         idle: there are no views, so that a commit leads to nothing more.
     """
 
     def __init__(self, state: Callable[[sqlite3.Connection, str], State | None]) -> None:
         self._state = state
-        self._loaded = self.idle = False
+        self.loaded = self.idle = False
+        self.names = frozenset[str]()
         self._changed: dict[str, StoredView] = {}
         self.views: dict[str, StoredView] = {}
         self._by_source: dict[str, list[str]] = {}
 
     def forget(self) -> None:
         """Read everything again: a transaction did not end as it was thought to."""
-        self._loaded = self.idle = False
+        self.loaded = self.idle = False
         self._changed = {}
 
-    def load(self, connection: sqlite3.Connection, damaged: Iterable[str]) -> None:
+    def load(self, connection: sqlite3.Connection, damaged: Collection[str]) -> list[DamageError]:
         """
-        Read the views, if they are not known.
+        Read the views.
 
         Args:
             damaged: those that are left out.
 
-        Raises:
-            DamageError: one is not what was written.
+        Returns:
+            What is wrong with others, which are left out, too.
         """
-        if self._loaded:
-            return
-        self.views = {}
-        for name, found in store.read_all(connection):
+        self.views, found = {}, list[DamageError]()
+        self.names = frozenset(store.view_names(connection))
+        for name in self.names:
             if name in damaged:
                 continue
-            if isinstance(found, DamageError):
-                raise found
-            found.compare(self._state(connection, name))
-            self.views[name] = found
+            try:
+                stored = store.read_view(connection, name)
+                stored.compare(self._state(connection, name))
+            except (DamageError, sqlite3.DatabaseError) as error:
+                found.append(blame(name, error))
+            else:
+                self.views[name] = stored
         self._index()
-        self._loaded = True
+        self.loaded = True
+        return found
 
     def derive(
         self, entries: Iterable[Entry], transaction: Open, terms: Mapping[str, Terms]
@@ -126,10 +133,14 @@ class Derivation:
             DamageError: the channel of the view takes them otherwise.
         """
         self._changed[name] = self.views[name]
+        transaction.derived = True
         first = self.views[name].view.seq - len(drafts) + 1
         entries: list[Entry] = []
         for number, draft in enumerate(drafts, 1):
-            outcome = transaction.take(_entry(name, draft, when, prefix, number), KEEP)
+            try:
+                outcome = transaction.take(_entry(name, draft, when, prefix, number), KEEP)
+            except sqlite3.DatabaseError as error:
+                raise blame(name, error) from error
             if not isinstance(outcome, Entry) or outcome.seq != first + number - 1:
                 raise DamageError(
                     name, f"view {name}: its channel does not take {draft}: {outcome}"
@@ -142,8 +153,9 @@ class Derivation:
         self.views[name] = self._changed[name] = stored
         self._index()
 
-    def remove(self, connection: sqlite3.Connection, name: str) -> None:
-        """End a view."""
+    def remove(self, connection: sqlite3.Connection, name: str, transaction: Transaction) -> None:
+        """End a view; `transaction` = of its channel."""
+        transaction.derived = False
         self.views.pop(name, None)
         self._changed.pop(name, None)
         store.remove(connection, name)
@@ -166,10 +178,11 @@ class Derivation:
         when = max((each.when for each in state.positions), default=0)
         try:
             found = store.rebuild(connection, name, state, partial(self._state, connection))
-        except (DamageError, ValueError) as error:
-            if isinstance(error, DamageError) and error.channel != name:
+        except (DamageError, sqlite3.DatabaseError) as error:
+            if blame(name, error).channel != name:
                 raise
             store.remove(connection, name)
+            transaction.derived = False
             transaction.take(Entry(name, "", FLAT, when), KEEP)
             return
         self.views[name] = found
@@ -180,8 +193,11 @@ class Derivation:
     def flush(self, connection: sqlite3.Connection) -> None:
         """Write what has changed."""
         changed, self._changed = self._changed, {}
-        for stored in changed.values():
-            stored.flush(connection)
+        for name, stored in changed.items():
+            try:
+                stored.flush(connection)
+            except sqlite3.DatabaseError as error:
+                raise blame(name, error) from error
 
     def of(self, source: str) -> Sequence[str]:
         """Name the views of a source."""

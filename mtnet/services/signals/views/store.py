@@ -6,7 +6,7 @@ the thread of the journal.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from hashlib import sha256
 from typing import Any
@@ -16,15 +16,15 @@ from msgspec import Struct
 
 from mtnet.errors import DamageError
 from mtnet.services.signals.journal.hash_chain import SUMS
-from mtnet.services.signals.journal.schema import fetch, rows
+from mtnet.services.signals.journal.schema import blame, fetch, rows
 from mtnet.services.signals.model import State
 from mtnet.services.signals.reports.equity import Bases
 from mtnet.services.signals.views.ledger import Key, Row
 from mtnet.services.signals.views.settings import ViewMode, ViewSettings
 from mtnet.services.signals.views.transform import View
 
-_VIEWS = "SELECT name, body, digest FROM view ORDER BY name"
-_VIEW = "SELECT body, digest FROM view"
+_VIEW = "SELECT body, digest FROM view WHERE name = ?"
+_DERIVED = """SELECT name FROM channel WHERE instr(body, CAST('"derived":true' AS BLOB))"""
 _LEDGER = "SELECT source, symbol, ticket, body FROM ledger WHERE view = ?"
 _SET_VIEW = "INSERT OR REPLACE INTO view VALUES (?, ?, ?)"
 _SET = "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?)"
@@ -142,8 +142,7 @@ def rebuild(connection: sqlite3.Connection, name: str, held: State, sources: Sta
     Raises:
         DamageError: its settings are not what was written.
     """
-    ((body, digest),) = rows(connection, (bytes, bytes), f"{_VIEW} WHERE name = ?", name)
-    head = _head(name, body, digest)
+    head = _read_head(connection, name)
     view = View(name, head.settings, head.numbers, held.seq)
     view.mode, view.struck = head.mode, head.struck
     view.show(held.positions)
@@ -165,22 +164,25 @@ def has_views(connection: sqlite3.Connection) -> bool:
     return bool(fetch(connection, "SELECT 1 FROM sqlite_schema WHERE name = 'ledger'"))
 
 
-def is_view(connection: sqlite3.Connection, name: str) -> bool:
-    """Return whether a channel is a view."""
-    return bool(rows(connection, (bytes,), "SELECT body FROM view WHERE name = ?", name))
+def view_names(connection: sqlite3.Connection) -> set[str]:
+    """Name the views; the rows of their channels say it, too, where the table is damaged."""
+    found = set(rows(connection, (str,), _DERIVED))
+    try:
+        found.update(rows(connection, (str,), "SELECT name FROM view"))
+    except sqlite3.DatabaseError as error:
+        blame("", error)  # raises what is no damage
+    return {name for (name,) in found}
 
 
-def read_all(connection: sqlite3.Connection) -> Iterator[tuple[str, "StoredView | DamageError"]]:
-    """Yield each view by name, or what is wrong with it."""
-    for name, body, digest in rows(connection, (str, bytes, bytes), _VIEWS):
-        try:
-            yield name, _read(connection, name, body, digest)
-        except DamageError as error:
-            yield name, error
+def read_view(connection: sqlite3.Connection, name: str) -> StoredView:
+    """
+    Return a view as it is stored.
 
-
-def _read(connection: sqlite3.Connection, name: str, body: bytes, digest: bytes) -> StoredView:
-    head = _head(name, body, digest)
+    Raises:
+        DamageError: it is not what was written.
+        sqlite3.DatabaseError: it, or the disk, cannot be read.
+    """
+    head = _read_head(connection, name)
     ledger: dict[Key, Row] = {}
     items: dict[Key, int] = {}
     for source, symbol, ticket, line in rows(connection, (int, str, str, bytes), _LEDGER, name):
@@ -194,7 +196,11 @@ def _read(connection: sqlite3.Connection, name: str, body: bytes, digest: bytes)
     return StoredView(view, head.next, items, head.bases)
 
 
-def _head(name: str, body: bytes, digest: bytes) -> Head:
+def _read_head(connection: sqlite3.Connection, name: str) -> Head:
+    found = rows(connection, (bytes, bytes), _VIEW, name)
+    if not found:
+        raise DamageError(name, f"view {name}: its row in the table `view` is missing")
+    body, digest = found[0]
     if sha256(body).digest() != digest:
         raise DamageError(name, f"view {name}: its row in the table `view` was changed")
     head: Head = _decode(name, body, Head)

@@ -60,7 +60,7 @@ class Views:
 
     Args:
         run: runs a change in the thread of the journal, and sends what it stored.
-        begin: shows everybody a view that is new, or that begins a new epoch.
+        begin: shows everybody a view that is new.
         announce: tells those who follow a view.
         now: milliseconds since the Unix epoch, UTC.
 
@@ -75,7 +75,7 @@ class Views:
     def __init__(
         self,
         run: Run,
-        begin: Callable[[str, bool], Coroutine[Any, Any, None]],
+        begin: Callable[[str], Coroutine[Any, Any, None]],
         announce: Callable[[str, bytes], object],
         now: Callable[[], int],
     ) -> None:
@@ -227,7 +227,7 @@ class Views:
         self._check_accounts(name, settings)
         terms = await self._full_terms(settings)
         await self._change(partial(changes.add, name=name, settings=settings, terms=terms))
-        await self._begin(name, False)
+        await self._begin(name)
 
     async def edit(self, name: str, settings: ViewSettings, apply: bool = False) -> None:
         """Change the settings of a view; raises as `changes.edit`, and `add`."""
@@ -275,18 +275,6 @@ class Views:
                 when=self._now(),
             )
         )  # fmt: skip
-
-    async def renew(self, source: str) -> None:
-        """
-        Follow a channel that has a new epoch, as it is: its views have new epochs, too.
-
-        Raises:
-            JournalError: the disk does not keep it.
-        """
-        # First the new epochs: whoever is sent one holds, whatever is closed then.
-        for name in list(self.of(source)):
-            await self._begin(name, True)
-        await self._change(partial(changes.renew, source=source, when=self._now()))
 
     async def explain(self, name: str, symbol: str) -> list[str]:
         """Say how the volumes of a symbol came about; raises `WireError` (`channel`)."""
@@ -352,11 +340,20 @@ class Views:
         Raises:
             JournalError: the disk fails still.
         """
-        self.unsure = False
         before = set(self.known)
-        await self._change(lambda space: [])
+        await self.reload()
         for name in self.known.keys() - before:
-            await self._begin(name, False)
+            await self._begin(name)
+
+    async def reload(self) -> None:
+        """
+        Know again what is stored.
+
+        Raises:
+            JournalError: the disk fails.
+        """
+        self.unsure = False
+        await self._change(lambda space: [])
 
     def _note(self, found: Mapping[str, Summary]) -> None:
         fresh = {name: _newest(each, self.known.get(name)) for name, each in found.items()}

@@ -158,9 +158,9 @@ def test_a_view_is_not_accepted_before_its_source(journal, path):
     again.commit([draft("1", channel="silver")])
     assert set(again.damaged) == {"gold", "half"}
     with pytest.raises(JournalError, match="gold"):
-        again.accept("half")
-    again.accept("gold")
-    again.accept("half")
+        again.accept("half", WHEN)
+    again.accept("gold", WHEN)
+    again.accept("half", WHEN)
     again.commit([draft("0"), draft("2")])
     assert held(again, "half") == {("XAUUSD", ""): "1"}
     again.close()
@@ -196,7 +196,7 @@ def test_an_accepted_view_goes_on_as_the_part_that_it_was(journal, path):
     again = open_journal(path)
     again.commit([draft("0", "EURUSD")])
     assert "half" in again.damaged
-    again.accept("half")
+    again.accept("half", WHEN)
     assert held(again, "half") == {("XAUUSD", ""): "0.5"}
     again.commit([draft("0.5")])
     assert held(again, "half") == {("XAUUSD", ""): "0.25"}
@@ -211,10 +211,107 @@ def test_an_accepted_view_without_settings_is_closed_and_ends(journal, path):
     damage(path, "UPDATE view SET body = CAST(replace(body, 'gold', 'cold') AS BLOB)")
     again = open_journal(path)
     again.commit([draft("3")])
-    again.accept("half")
+    again.accept("half", WHEN)
     assert held(again, "half") == {}
     again.commit([draft("4")])
     assert again.derived == []
+    again.close()
+
+
+def corrupt(path, table, page=None):
+    """Overwrite a page of a table, its root for None, as a bad disk would."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        statement = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+        (root,) = connection.execute(statement, (table,)).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+
+
+@pytest.mark.parametrize("table", ["view", "ledger"])
+def test_a_page_that_is_damaged_costs_the_views_and_not_their_source(journal, path, table):
+    add(journal)
+    add(journal, "whole", ViewSettings(sources=("gold",)))
+    journal.commit([draft("1")])
+    journal.close()
+    corrupt(path, table)
+    again = open_journal(path)
+    (stored,) = again.commit([draft("3", id="a-1")])
+    assert stored.seq == 2
+    assert set(again.damaged) == {"half", "whole"}
+    with pytest.raises(JournalError, match="malformed"):
+        again.positions("half")
+    with pytest.raises(JournalError):
+        again.accept("half", WHEN)
+    assert again.commit([draft("4", id="a-2")])[0].seq == 3
+    again.close()
+
+
+def test_a_page_that_is_damaged_while_the_daemon_runs_costs_the_view_alone(journal, path):
+    add(journal)
+    journal.commit([draft("1")])
+    journal.close()
+    again = open_journal(path)
+    again.look_at_views(lambda derivation: None)
+    again.close()
+    corrupt(path, "ledger")
+    assert again.commit([draft("3")])[0].seq == 2
+    assert set(again.damaged) == {"half"}
+    again.close()
+
+
+def test_a_view_that_is_missing_is_no_ordinary_channel(journal, path):
+    add(journal)
+    journal.commit([draft("1")])
+    journal.close()
+    damage(path, "DELETE FROM view")
+    again = open_journal(path)
+    (stored, refused) = again.commit([draft("3"), draft("3", channel="half")])
+    assert stored.seq == 2
+    assert "its row in the table `view` is missing" in str(refused)
+    assert again.accept("half", WHEN).entries == []
+    assert held(again, "half") == {}
+    assert again.commit([draft("3", channel="half")])[0].volume == 3
+    again.close()
+
+
+def test_a_source_is_accepted_with_its_views_or_not_at_all(journal, path, monkeypatch):
+    add(journal)
+    journal.commit([draft("1"), draft("2", "EURUSD")])
+    journal.close()
+    damage(
+        path,
+        "UPDATE position SET body = zeroblob(9) WHERE (channel, symbol) = ('gold', 'XAUUSD')",
+    )
+    again = open_journal(path)
+    before = again.positions("half")
+    with monkeypatch.context() as killed:
+        killed.setattr(changes, "renew", fail)
+        with pytest.raises(Failing):
+            again.accept("gold", WHEN)
+    again.close()
+    again = open_journal(path)
+    assert set(again.damaged) == {"gold"}
+    assert again.positions("half") == before
+    accepted = again.accept("gold", WHEN)
+    assert accepted.views["half"].epoch not in ("", before.epoch)
+    assert [each.volume for each in accepted.views["half"].positions] == [Decimal("0.5"), 1]
+    assert [(each.symbol, each.volume) for each in accepted.entries] == [("XAUUSD", 0)]
+    again.close()
+
+
+def test_a_kill_before_the_checkpoints_are_noted_damages_neither(journal, path, monkeypatch):
+    add(journal)
+    journal.commit([draft("1")])
+    with monkeypatch.context() as killed:
+        killed.setattr(journal, "_note", lambda checkpoints: None)
+        accepted = journal.begin_epoch("gold", WHEN)
+    again = open_journal(path)
+    assert not again.damaged
+    assert again.positions("gold").epoch == accepted.state.epoch
+    assert again.positions("half").epoch == accepted.views["half"].epoch
     again.close()
 
 
@@ -314,9 +411,9 @@ def mode(journal):
     return journal.change_views(lambda space: space.view("both").mode)
 
 
-def fail(space):
-    view = space.view("both")
-    view.flatten("a change that is not stored")
+def fail(space, *_):
+    for stored in space.derivation.views.values():
+        stored.view.flatten("a change that is not stored")
     raise Failing
 
 
