@@ -40,8 +40,8 @@ def scene_at(compiler, tmp_path):
     """Make a scene at a daemon of its own: `scene_at("signals.grace=0", accounts={…})`."""
     made = []
 
-    def make(*sets, accounts=None):
-        server = Server(tmp_path / "server", *sets, accounts=accounts).start()
+    def make(*sets, **options):
+        server = Server(tmp_path / "server", *sets, **options).start()
         made.append(Scene(compiler, server, tmp_path, "main"))
         return made[-1]
 

@@ -1,55 +1,106 @@
-"""Experts beside the article's programs: the bytes that those send and read."""
+"""Programs of the article's kind, translated and run, beside the experts and at one daemon."""
 
 import socket
+from contextlib import closing
 
 import pytest
-from imitation.waiting import until
+from imitation.server import LOOPBACK, free_port
+from imitation.waiting import PATIENCE, until
 
-MASTER = b"<<EURUSD|0.50>>\0", b"<<GBPUSD|-10.25>>\0", b"<<GBPUSD|0.00>>\0>\0"
-"""What a master sends: a NUL behind each frame, and the end of a longer one that went before."""
-
-
-@pytest.fixture
-def dial():
-    """Connect as the article's programs do: they send frames at once, or nothing."""
-    opened = []
-
-    def dial(scene):
-        opened.append(socket.create_connection(("127.0.0.1", scene.server.port), 5))
-        return opened[-1]
-
-    yield dial
-    for each in opened:
-        each.close()
+PACE = "signals.pace=0.5"
+"""Seconds between frames: longer than the client's timer at five times speed."""
+TEMPLATE = "\ufeff<chart>\r\nsymbol=GBPUSD\r\n" + "comment=x\r\n" * 1500 + "</chart>\r\n"
+HEADER = 20
+"""Bytes of symbol and period before a template."""
+LONG_LOTS = -10.25
+"""A volume with a longer frame than the next one: the end of it stays in the server's buffer."""
 
 
-def test_an_expert_follows_the_article_s_master(scene_at, dial):
-    scene = scene_at()
-    follower, master = scene.follower(), dial(scene)
-    for frame in MASTER[:2]:
-        master.sendall(frame)
-    until(lambda: follower.holds(EURUSD=0.5, GBPUSD=-10.25))
-    master.sendall(MASTER[2])
-    until(lambda: follower.holds(EURUSD=0.5))
+def connect(port):
+    return closing(socket.create_connection((LOOPBACK, port), PATIENCE))
 
 
-def test_the_article_s_client_follows_an_expert(scene_at, dial):
-    scene = scene_at("signals.pace=0.2")
-    provider, client = scene.provider(), dial(scene)
-    client.setblocking(False)
-    received = bytearray()
+def answer(port, sent):
+    """Send bytes to a port and return all that it answers."""
+    with connect(port) as connection:
+        connection.sendall(sent)
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
 
-    def has(frame):
-        try:
-            received.extend(client.recv(4096))
-        except BlockingIOError:
-            return False
-        return frame in received
 
+def listens(port):
+    try:
+        with connect(port):
+            return True
+    except ConnectionRefusedError:
+        return False
+
+
+def test_an_expert_follows_a_classic_server_that_the_daemon_dials(scene_at):
+    port = free_port()
+    source = f"signals.sources.desk.connect=tcp:{LOOPBACK}:{port}"
+    scene = scene_at(source)
+    server, follower = scene.classic("SignalServer", port), scene.follower()
+    for lots in (0.5, LONG_LOTS, 0.3):
+        server.say(f"set EURUSD {lots}")
+        until(lambda lots=lots: follower.holds(EURUSD=lots))
+    server.say("set EURUSD 0")
+    until(lambda: follower.holds())
+
+
+def test_a_classic_client_follows_an_expert(scene_at):
+    scene = scene_at(PACE)
+    provider, client = scene.provider(), scene.classic("SignalClient", scene.server.port)
+    provider.say("set EURUSD 0.5", "set GBPUSD -0.2")
+    until(lambda: client.holds(EURUSD=0.5, GBPUSD=-0.2))
+    provider.say("set EURUSD -1.25", "set GBPUSD 0")
+    until(lambda: client.holds(EURUSD=-1.25))
+
+
+def test_a_classic_client_tries_a_refused_trade_again(scene_at):
+    scene = scene_at(PACE)
+    provider, client = scene.provider(), scene.classic("SignalClient", scene.server.port)
+    client.say("fault retcode 10004 3 EURUSD")
     provider.say("set EURUSD 0.5")
-    until(lambda: has(b"<<EURUSD|0.50>>"))
-    provider.say("set EURUSD -1.25")
-    until(lambda: has(b"<<EURUSD|-1.25>>"))
+    until(lambda: client.holds(EURUSD=0.5))
     provider.say("set EURUSD 0")
-    until(lambda: has(b"<<EURUSD|0.00>>"))
-    assert b"\0" not in received
+    until(lambda: client.holds())
+
+
+def test_a_classic_client_applies_a_template_of_the_daemon(scene_at):
+    scene = scene_at(services=["templates"])
+    port, content = scene.server.ports["templates"], TEMPLATE.encode("utf-16-le")
+    stored = answer(port, b"STORE GBPUSD M15 %d\n" % len(content) + content)
+    assert stored.startswith(b"OK 1")
+    client = scene.classic("TemplateClient", port)
+    until(lambda: client.state()["template"])
+    assert (client.state()["chart"], client.state()["period"]) == ("GBPUSD", 15)
+    assert (client.folder / client.state()["template"]).read_bytes() == content
+
+
+def test_a_classic_server_s_template_is_taken_by_its_client_and_by_the_daemon(scene_at):
+    scene, port = scene_at(services=["templates"]), free_port()
+    server = scene.classic("TemplateServer", port, CHART="GBPUSD")
+    server.say("click chart")
+    served = until(lambda: listens(port) and answer(port, b""))
+    client = scene.classic("TemplateClient", port)
+    until(lambda: client.state()["chart"] == "GBPUSD" and client.state()["template"])
+    stored = b"STORE GBPUSD H1 %d\n" % len(served[HEADER:]) + served[HEADER:]
+    assert answer(scene.server.ports["templates"], stored).startswith(b"OK 1")
+    taken = answer(scene.server.ports["templates"], b"FETCH GBPUSD H1\n")
+    assert taken[:HEADER] == b"GBPUSD".ljust(10, b"\0") + b"16385".ljust(10, b"\0")
+    assert "<expert>" not in taken[HEADER:].decode("utf-16")
+
+
+@pytest.mark.parametrize(
+    ("program", "tick"), [("TickSender", b"1.12346"), ("TickExport", b"1.12346 1.12351")]
+)
+def test_ticks_of_a_classic_program_reach_subscribers(scene_at, program, tick):
+    scene = scene_at(services=["ticks"])
+    port = scene.server.ports["ticks"]
+    sender = scene.classic(program, port)
+    with connect(port) as subscriber:
+        subscriber.sendall(b"SUBSCRIBE: EURUSD\r\n")
+        lines = subscriber.makefile("rb")
+        assert lines.readline() == b"OK: SUBSCRIBED EURUSD\r\n"
+        sender.say("price EURUSD 1.12346 1.12351")
+        assert lines.readline().startswith(b"TICK: EURUSD " + tick + b" ")

@@ -13,7 +13,9 @@ from imitation.waiting import until
 ROOT = Path(__file__).parents[3]
 TREE = ROOT / "mql5" / "MQL5"
 EXPERTS = TREE / "Experts" / "Mtnet"
-PROVIDER, FOLLOWER = 1001, 2001
+CLASSIC = ROOT / "tests" / "terminal" / "programs" / "classic"
+"""Programs that speak as those of the article do."""
+PROVIDER, FOLLOWER, CLASSIC_LOGIN = 1001, 2001, 4001
 """Logins of accounts."""
 
 
@@ -41,12 +43,21 @@ class Scene:
 
     def terminal(self, expert: str, folder: str, **environ: object) -> Terminal:
         """Make a terminal that is not started yet."""
-        program = self.compiler.program(source_of(expert), [TREE / "Include"])
-        common = {"ACCOUNTS": self.accounts, "COMMON": self.folder / "common"}
         inputs = {"InpHost": LOOPBACK, "InpPort": self.server.port, "InpChannel": self.channel}
-        made = Terminal(program, self.folder / folder, **(common | inputs | environ))
+        return self._terminal(source_of(expert), folder, **(inputs | environ))
+
+    def _terminal(self, source: Path, folder: str, **environ: object) -> Terminal:
+        program = self.compiler.program(source, [TREE / "Include"])
+        common = {"ACCOUNTS": self.accounts, "COMMON": self.folder / "common"}
+        made = Terminal(program, self.folder / folder, **(common | environ))
         self.terminals.append(made)
         return made
+
+    def classic(self, name: str, port: int, **environ: object) -> Terminal:
+        """Start a program of the article's kind in a terminal of its own."""
+        source = CLASSIC / f"{name}.mq5"
+        environ = {"Host": LOOPBACK, "Port": port, "LOGIN": CLASSIC_LOGIN} | environ
+        return self._terminal(source, name, **environ).start()
 
     def provider(self, folder: str = "provider", **environ: Any) -> Terminal:
         environ = {"LOGIN": PROVIDER} | environ

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from mtnet.daemon.control import ask
 HEARTBEAT = 5 / SPEED
 LOOPBACK = "127.0.0.1"
 PASSWORD = "correct horse battery"
+OTHERS = ("templates", "ticks", "web")
+"""Services that most terminals of these tests do not use."""
 TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
@@ -34,12 +37,20 @@ class Server:
 
     Args:
         accounts: roles by login; then nobody may do anything without a login.
+        services: further ones, each on a plain port of its own, which `ports` names.
     """
 
-    def __init__(self, folder: Path, *sets: str, accounts: dict[str, str] | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        *sets: str,
+        accounts: dict[str, str] | None = None,
+        services: Sequence[str] = (),
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.data, self.sets = folder, folder / "data", [*sets]
         self.port, self.tls_port = free_port(), free_port()
+        self.ports = {name: free_port() for name in services}
         self.authority = folder / "authority.pem"
         self._accounts = accounts or {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -77,7 +88,10 @@ class Server:
         listen = [f"signals=tcp:{self.port}:interface={LOOPBACK}"]
         if self.secure:
             listen.append(f"signals=secure:{self.tls_port}:interface={LOOPBACK}")
-        listen += [f"{name}=off" for name in ("templates", "ticks", "web")]
+        listen += [f"{name}=off" for name in OTHERS if name not in self.ports]
+        listen += [f"{name}=tcp:{each}:interface={LOOPBACK}" for name, each in self.ports.items()]
+        if "ticks" in self.ports:
+            listen.append(f"ticks=udp:{self.ports['ticks']}:interface={LOOPBACK}")
         sets = ["reserve=0", f"signals.heartbeat={HEARTBEAT}", *self.sets]
         return [
             *(sys.executable, "-c", TWISTD, "-n", "--pidfile=", "mtnet", f"--data={self.data}"),

@@ -79,6 +79,6 @@ def with_arrows(found: Sequence[Token]) -> Iterator[Token]:
         elif token.text == "{" and name is not None:
             yield token.word(f"public: {name.text} *operator->() {{ return this; }}")
             yield token.word(f"const {name.text} *operator->() const {{ return this; }}")
-            if found[found.index(name) - 1].text == "class":
-                yield token.word("private:")
+            is_class = found[found.index(name) - 1].text == "class"
+            yield from (token.word("private" if is_class else "public"), token.punct(":"))
             name = None

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from translator.declarations import declarators, inputs, parameters
+from translator.imports import imports
 from translator.literals import literals
 from translator.pointers import CLASSES, pointers
 from translator.tokens import Token, closing, split, tokens
@@ -31,7 +32,7 @@ HANDLERS = {
 
 def translate(source: Path, folders: Sequence[Path] = ()) -> str:
     """Return the C++ of a program; raises SourceError."""
-    found = tokens(source, [*folders, INCLUDE])
+    found = imports(tokens(source, [*folders, INCLUDE]))
     literals(found)
     return Program(inputs(declarators(parameters(pointers(found))))).text()
 
@@ -50,7 +51,9 @@ class Program:
     def add(self, kind: str, body: list[Token]) -> None:
         if kind in CLASSES:
             self.early += [body[0].word("struct"), body[1], body[0].punct(";")]
-        if kind == "enum":
+        if kind == "namespace":
+            self.early.append(body[0].word("inline"))
+        if kind in ("enum", "namespace"):
             self.early += body
             return
         self.late.append(self.function(body) if kind == "function" else body)
@@ -112,6 +115,8 @@ def item(found: Sequence[Token], start: int) -> tuple[str, int]:
         at = closing(found, at + 1, "<", ">") + 1
     if found[at].text in (*CLASSES, "enum"):
         return found[at].text, class_end(found, at)
+    if found[at].text == "namespace":
+        return "namespace", closing(found, at + 2, "{", "}") + 1
     return function_or_variable(found, at)
 
 

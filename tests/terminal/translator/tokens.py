@@ -78,7 +78,7 @@ class Reader:
             file = self.find(path, found[1], found[2].replace("\\", "/"), place)
             if file.resolve() not in self.seen:
                 yield from self.read(file)
-        elif not re.match(r"#\s*(property|resource|import)", text):
+        elif not re.match(r"#\s*(property|resource)", text):
             yield Token("directive", text, place)
 
     def find(self, path: Path, mark: str, name: str, place: tuple[str, int]) -> Path:

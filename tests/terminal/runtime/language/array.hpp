@@ -116,6 +116,16 @@ template <class T> struct Array {
     }
 };
 
+// An array as a function of a DLL sees it: bytes without a type.
+struct Memory {
+    char *bytes;
+    size_t size;
+
+    template <class T>
+    Memory(const Array<T> &array)
+        : bytes((char *)array.p), size((size_t)array.n * sizeof(T)) {}
+};
+
 template <class T> int ArraySize(const Array<T> &a) { return a.n; }
 
 template <class T> int ArrayResize(Array<T> &a, long n, long reserve = 0) {

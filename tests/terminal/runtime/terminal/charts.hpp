@@ -130,6 +130,9 @@ string ObjectGetString(long chart, const string &name, ENUM_OBJECT_PROPERTY_STRI
 void ChartRedraw(long chart = 0);
 long ChartID();
 string ChartSymbol(long chart = 0);
+bool ChartSaveTemplate(long chart, const string &name);
+bool ChartApplyTemplate(long chart, const string &name);
+bool ChartSetSymbolPeriod(long chart, const string &symbol, ENUM_TIMEFRAMES period);
 bool EventChartCustom(long chart, ushort id, long l, double d, const string &s);
 bool SendNotification(const string &text);
 bool SendMail(const string &subject, const string &text);

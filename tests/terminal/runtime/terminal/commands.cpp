@@ -361,6 +361,8 @@ std::string state_json() {
     json("refused", refused.text())("busiest", broker.counters.busiest);
     json("timers", terminal.timer.count)("slowest", terminal.timer.slowest);
     json("comment", quoted(terminal.comment))("objects", objects_json());
+    json("chart", quoted(broker.chart))("period", (int)terminal.period);
+    json("template", quoted(terminal.chart_template));
     return json.text();
 }
 

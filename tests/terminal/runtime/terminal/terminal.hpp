@@ -30,6 +30,8 @@ struct Terminal {
     bool stopped = false, removed = false;
     int reason = REASON_PROGRAM;
     std::string comment;
+    ENUM_TIMEFRAMES period = PERIOD_H1;
+    std::string chart_template; // the file that was applied
     std::deque<std::string> custom_events;
 
     void run();

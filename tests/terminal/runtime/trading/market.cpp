@@ -1,5 +1,6 @@
 // The account and the symbols as a program sees them.
 #include "terminal/clock.hpp"
+#include "terminal/terminal.hpp"
 #include "trading/broker.hpp"
 #include <cxxabi.h>
 
@@ -228,7 +229,7 @@ double Point() { return broker.symbols[broker.chart].point; }
 
 int Digits() { return broker.symbols[broker.chart].digits; }
 
-ENUM_TIMEFRAMES Period() { return PERIOD_H1; }
+ENUM_TIMEFRAMES Period() { return imitation::terminal.period; }
 
 // `function` ends in "VALUE = NAME]", or in "VALUE = (TYPE)9]" when no name has that value.
 string enum_name_(const char *function, long value) {
