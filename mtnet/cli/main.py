@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pkgutil import resolve_name
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from mtnet import __version__
 from mtnet.cli.parsers import sentence
@@ -67,7 +67,14 @@ TWISTD = ("run", "check")
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that reports an error in one sentence."""
+    """An argument parser that reports an error in one sentence, which names the help for it."""
+
+    def parse_known_args(self, *args: Any, **options: Any) -> Any:
+        """Parse, and let the command that has no such argument say so."""
+        found, unknown = super().parse_known_args(*args, **options)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
@@ -127,7 +134,8 @@ def main(argv: list[str] | None = None) -> None:
         if name in TWISTD:
             resolve_name(f"mtnet.cli.run:{name}")(arguments[1:])
         else:
-            parsed = parser(used=name).parse_args(arguments)
+            used = next((each for each in arguments if not each.startswith("-")), "")
+            parsed = parser(used=used).parse_args(arguments)
             parsed.run(parsed)
 
 

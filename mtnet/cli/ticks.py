@@ -186,14 +186,21 @@ def import_ticks(arguments: Namespace) -> None:
     make_folder(path.parent)
     symbol = wire_symbol(arguments.symbol)
     importer = Importer(path, symbol, system_time())
+    whole = False
     try:
         with _progress() as progress:
             importer.run(lambda: mt5.rows(arguments.file, arguments.shift), progress)
+        whole = True
     finally:
-        total = importer.added + importer.known
-        print(f"{total} ticks, {importer.added} new, {importer.known} there already.", flush=True)
-        if importer.unsorted is not None:
-            print(f"Line {importer.unsorted} goes back in time: the ticks were sorted.", flush=True)
+        if whole or importer.added or importer.known:
+            _print_counts(importer)
+
+
+def _print_counts(importer: Importer) -> None:
+    total = importer.added + importer.known
+    print(f"{total} ticks, {importer.added} new, {importer.known} there already.", flush=True)
+    if importer.unsorted is not None:
+        print(f"Line {importer.unsorted} goes back in time: the ticks were sorted.", flush=True)
 
 
 def list_symbols(arguments: Namespace) -> None:

@@ -80,7 +80,8 @@ async def send_ticks(
     counts = {"sent": sender.sent, "stored": sender.stored, "refused": refused}
     print_result(arguments, counts, f"{sender.stored} ticks stored.")
     if refused:
-        raise ClientError(f"{refused} lines were not stored.")
+        lines_were = "line was" if refused == 1 else "lines were"
+        raise ClientError(f"{refused} {lines_were} not stored.")
 
 
 def _lost(watch: remote.StreamReporter, sender: TickSender, reason: str) -> None:

@@ -260,7 +260,10 @@ def _refusal(certificate: x509.Certificate, code: int, depth: int) -> str:
         return f"{which} is valid from {since} on, or the clock of this machine is wrong"
     if code in _UNTRUSTED:
         issuer = _printable(certificate.issuer.rfc4514_string())
-        return f"its issuer {issuer} is not trusted here (ca=FILE names an authority of one's own)"
+        return (
+            f"its issuer {issuer} is not trusted here (--ca FILE, in a program ca=FILE, names "
+            "another authority)"
+        )
     reason = next((key for key, value in vars(_CODES).items() if value == code), str(code))
     return f"{which} is refused ({reason.removeprefix('ERR_').replace('_', ' ').lower()})"
 

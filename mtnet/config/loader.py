@@ -4,7 +4,6 @@ Loader of the configuration: TOML, environment and command line, as frozen struc
 An error is a `ConfigError`, whose sentence names the section and the key.
 """
 
-import re
 import sys
 import tomllib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
@@ -16,6 +15,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 import msgspec
 from msgspec import Struct, defstruct
 
+from mtnet.config.reasons import UNKNOWN, explain
 from mtnet.config.renamed import (
     TABLES,
     Warn,
@@ -27,19 +27,6 @@ from mtnet.config.renamed import (
 )
 from mtnet.config.schema import Config, NamedTables
 from mtnet.errors import ConfigError
-
-_UNKNOWN = "Object contains unknown field "
-_WORDS = {
-    "str": "a text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a table",
-    "null": "nothing",
-}
-"""The types of msgspec's reasons, in English."""
-_KIND = re.compile("`([a-z |]+)`")
 
 T = TypeVar("T")
 
@@ -217,7 +204,7 @@ def _value(kind: Any, text: str, where: str) -> Any:
     try:
         return msgspec.to_builtins(msgspec.convert(value, kind, strict=False))
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: invalid value {text!r}. {_reason(error)[0]}.") from error
+        raise ConfigError(f"{where}: invalid value {text!r}. {explain(error)[0]}.") from error
 
 
 def _gather_tables(tree: dict[str, Any], schema: type[Config], file: Path | None) -> None:
@@ -237,24 +224,11 @@ def _convert(tree: Any, kind: type[T], file: Path | None, section: str = "") -> 
     try:
         return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
-        reason, path = _reason(error)
+        reason, path = explain(error)
         path = ".".join(part for part in (section, path) if part)
         where = "" if file is None else f" in {file}"
-        if reason.startswith(_UNKNOWN):
-            unknown = reason.removeprefix(_UNKNOWN).strip("`")
+        if reason.startswith(UNKNOWN):
+            unknown = reason.removeprefix(UNKNOWN).strip("`")
             name = ".".join(part for part in (path, unknown) if part)
             raise ConfigError(f"Unknown setting {name}{where}.") from error
         raise ConfigError(f"{path or 'The configuration'}{where}: {reason}.") from error
-
-
-def _reason(error: msgspec.ValidationError) -> tuple[str, str]:
-    """Split msgspec's «reason - at `$.section.key`» into the reason and `section.key`."""
-    reason, _, path = str(error).partition(" - at ")
-    if not reason.startswith(_UNKNOWN):
-        reason = _KIND.sub(_in_english, reason)
-    return reason, path.strip("`").removeprefix("$").removeprefix(".")
-
-
-def _in_english(kind: re.Match[str]) -> str:
-    names = kind[1].split(" | ")
-    return " or ".join(_WORDS[name] for name in names) if set(names) <= set(_WORDS) else kind[0]

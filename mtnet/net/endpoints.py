@@ -20,7 +20,10 @@ PROXIED, SECURE = "haproxy:", "secure:"
 TWISTED_TLS = ("ssl", "tls")
 """Kinds of Twisted's own that speak TLS, with certificates of their own."""
 
-_PORT = re.compile(r"[0-9]+(:|$)", re.ASCII)
+MAX_PORT = 65_535
+
+_PORT = re.compile(r"[0-9]+:|[^:]*$", re.ASCII)
+_PORT_NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII)
 _UDP = re.compile(r"udp:([0-9]{1,5})(?::interface=(?:[^:\\]|\\.)+)?", re.ASCII)
 
 
@@ -83,7 +86,7 @@ class Listener:
             ConfigError: the text is not `udp:PORT[:interface=ADDR]`.
         """
         found = _UDP.fullmatch(self.endpoint)
-        if found is None or int(found[1]) > 65_535 or not _is_address(self.interface):
+        if found is None or int(found[1]) > MAX_PORT or not _is_address(self.interface):
             raise ConfigError(
                 f"Invalid endpoint {self.service}={self.endpoint}: expected udp:PORT. Example: "
                 "udp:8082:interface=127.0.0.1."
@@ -125,6 +128,7 @@ class Listener:
             raise ConfigError(
                 f"Invalid endpoint {where}: expected secure:PORT. Example: {PROXIED}{SECURE}8443."
             )
+        self._check_tcp_port(where)
         try:
             server: IStreamServerEndpoint = serverFromString(reactor, self.description)
             return server
@@ -135,6 +139,27 @@ class Listener:
             ) from error
         except KeyError as error:
             raise ConfigError(f"{where}: systemd handed over no socket named {error}.") from error
+
+    def _check_tcp_port(self, where: str) -> None:
+        """Twisted's own errors are of `int`, and of the socket once it listens."""
+        if self.kind not in ("tcp", "tcp6"):
+            return
+        parts = self.plain.replace("\\:", "\0").split(":")[1:]
+        first = [part for part in parts[:1] if "=" not in part]
+        named = [part.removeprefix("port=") for part in parts if part.startswith("port=")]
+        port = (first + named or [""])[0]
+        if not _PORT_NUMBER.fullmatch(port) or int(port) > MAX_PORT:
+            raise ConfigError(
+                f"Invalid endpoint {where}: the port is a whole number from 0 to {MAX_PORT}, not "
+                f"{port!r}. Example: {self._example}."
+            )
+
+    @property
+    def _example(self) -> str:
+        """A right endpoint with the same prefixes."""
+        if not self.secure:
+            return f"{PROXIED * self.proxied}tcp:8081:interface=127.0.0.1"
+        return f"{PROXIED * self.proxied}{SECURE}8443:interface=127.0.0.1"
 
 
 def host_of(address: IAddress) -> str:

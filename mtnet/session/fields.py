@@ -21,15 +21,17 @@ COMMA = "%2C"
 LISTS = frozenset({"channels", "services", "symbols"})
 """The keys whose values are lists of texts, in the messages of every service."""
 FLAGS = frozenset({"closed", "current", "diverged", "retain", "retained", "take", "trading"})
-"""The keys whose values are `1` or `0`, and may be `true` or `false` in JSON."""
+"""The keys whose values are `1` or `0`: in JSON a number, from a client also `true` or `false`."""
 NUMBERS = frozenset(
     {
-        *("after", "count", "prev", "seq"),
+        *("after", "count", "prev", "seq", "skipped", "ticks"),
+        *("flags", "spread"),
+        *FLAGS,
         *("bar", "opened", "popened", "ptime", "received", "since", "time", "until"),
     }
 )
 """The keys whose values are whole numbers in JSON, in the messages of every service: sequence
-numbers, counts and times. Prices, volumes and names stay text: a browser rounds numbers."""
+numbers, counts, times and flags. Prices, volumes and names stay text: a browser rounds numbers."""
 
 T = TypeVar("T")
 
@@ -84,6 +86,12 @@ def read_number(text: str) -> int | None:
     return number if number < MAX_NUMBER else None
 
 
+def read_integer(text: str) -> int | None:
+    """Read a whole number, which may be below 0."""
+    number = read_number(text.removeprefix("-"))
+    return -number if number is not None and text.startswith("-") else number
+
+
 def _read_symbols(text: str) -> frozenset[str] | None:
     # People write a blank behind a comma; no broker has symbols that begin with one.
     names = [values.read_symbol(name.strip(" ")) for name in split_list(text)]
@@ -111,6 +119,7 @@ ANY: FieldType[str] = FieldType(lambda text: text, "a text")
 CHANNEL = FieldType(matching(_CHANNEL), "1 to 32 of A-Z a-z 0-9 . _ -")
 ID = FieldType(matching(_ID), "1 to 64 of A-Z a-z 0-9 . _ -")
 NUMBER = FieldType(read_number, f"a whole number from 0 to {MAX_NUMBER - 1}")
+INTEGER = FieldType(read_integer, f"a whole number from {1 - MAX_NUMBER} to {MAX_NUMBER - 1}")
 SERVICES = FieldType(_read_services, "names of services, separated by commas")
 SECONDS = FieldType(_read_seconds, "seconds such as 5 or 0.5")
 SYMBOL = FieldType(values.read_symbol, values.SYMBOL)

@@ -15,7 +15,7 @@ import msgspec
 
 from mtnet.errors import FrameError, WireError
 from mtnet.session import grammar
-from mtnet.session.fields import FLAGS, LISTS, NUMBERS, join_list, read_number, split_list
+from mtnet.session.fields import FLAGS, LISTS, NUMBERS, join_list, read_integer, split_list
 from mtnet.session.grammar import VERB, Message
 
 MAX_MESSAGE = 16_384
@@ -86,8 +86,8 @@ def encode(message: Message) -> bytes:
 def _value(key: str, text: str) -> str | int | list[str]:
     if key in _ARRAYS:
         return split_list(text) if text else []
-    number = read_number(text) if key in NUMBERS else None
-    return text if number is None or number >= MAX_EXACT else number
+    number = read_integer(text) if key in NUMBERS else None
+    return text if number is None or abs(number) >= MAX_EXACT else number
 
 
 def _pairs(data: bytes) -> tuple[tuple[str, Any], ...]:
@@ -128,20 +128,32 @@ def _text(key: str, value: Any, data: bytes) -> str:
     Raises:
         WireError: `field`.
     """
-    if isinstance(value, list) and key in _ARRAYS:
-        return join_list(_text("", item, data) for item in value)
     if isinstance(value, bool) and key in FLAGS:
         return str(int(value))
+    if isinstance(value, list) and key in _ARRAYS:
+        return join_list(_scalar(key, item, data) for item in value)
+    return _scalar(key, value, data)
+
+
+def _scalar(key: str, value: Any, data: bytes) -> str:
     if isinstance(value, _RefusedNumber):
         right = _WHOLE if value.lstrip("-").isdecimal() else _VALUE
         raise _error("field", right, value.encode(), data)
     if not isinstance(value, str):
-        raise _error("field", _VALUE, key.encode("utf-8", "replace"), data)
+        raise _error("field", _VALUE, _original(key, data), data)
     try:
         value.encode()
     except UnicodeEncodeError:  # half of a pair of \\uXXXX
-        raise _error("field", "A text is Unicode", key.encode("utf-8", "replace"), data) from None
+        raise _error("field", "A text is Unicode", _original(key, data), data) from None
     return value
+
+
+def _original(key: str, data: bytes) -> bytes:
+    """Return the bytes of a value as they came; of a message that msgspec cannot read, the key."""
+    try:
+        return bytes(msgspec.json.decode(data, type=dict[str, msgspec.Raw])[key])
+    except (msgspec.DecodeError, RecursionError, KeyError):
+        return key.encode("utf-8", "replace")
 
 
 def _error(

@@ -181,6 +181,7 @@ def test_a_file_of_something_else_is_named_and_left_alone(command_line, used, te
         command_line("context", "add", "a", "--server", "ws://x").error,
     ):
         assert "contexts.json cannot be read as contexts" in outcome
+        assert "Correct it, or move it away" in outcome
     assert store.path().read_text() == text
     assert used(*PUBLISH, "--server", "tcp:127.0.0.1:9") == "tcp:127.0.0.1:9"
 

@@ -193,6 +193,21 @@ def test_a_wrong_command_line_names_where_help_is(command_line, words):
     assert error.endswith("--help`.\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "program"),
+    [
+        (("--nonsense", "ticks", "tail"), "mtnet"),
+        (("ticks", "tail", "--nonsense"), "mtnet ticks tail"),
+        (("views", "add", "half", "--source", "main", "--nonsense", "1"), "mtnet views add"),
+    ],
+)
+def test_an_unknown_option_names_the_help_of_its_command(command_line, words, program):
+    status, out, error = command_line(*words)
+    assert (status, out) == (2, "")
+    assert "--nonsense" in error
+    assert error.endswith(f"; see `{program} --help`.\n")
+
+
 def test_a_sentence_begins_with_a_capital_letter():
     assert sentence("list the bans of LAN1") == "List the bans of LAN1."
 

@@ -255,6 +255,15 @@ def test_an_import_beside_a_daemon_stores_what_it_missed(said, env, tmp_path):
     assert len(said("export", "EURUSD").splitlines()) == 7
 
 
+def test_an_import_that_stored_nothing_counts_nothing(tmp_path):
+    folder = ("--data", tmp_path / "data")
+    words = ("ticks", "import", tmp_path / "none.csv", "--symbol", "EURUSD", *folder)
+    status, out, error = outcome(*words)
+    assert (status, out) == (1, "")
+    assert "none.csv" in error
+    assert len(error.splitlines()) == 1
+
+
 def test_an_import_shifts_its_times_and_spells_its_symbol(said, tmp_path):
     file = tmp_path / "ger.csv"
     file.write_bytes((HEADER + ROWS[0]).encode("utf-16"))

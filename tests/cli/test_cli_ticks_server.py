@@ -82,6 +82,8 @@ def test_a_line_that_is_no_tick_is_named_by_its_number_and_the_others_are_stored
     assert first.startswith("mtnet: Line 2: ")
     assert second.startswith("mtnet: Line 4: ")
     assert last == "mtnet: 2 lines were not stored."
+    file.write_text("EURUSD 1.1\nnonsense\n")
+    assert command_line("ticks", "send", file).error.endswith("mtnet: 1 line was not stored.\n")
 
 
 def test_an_empty_file_stores_nothing(command_line, daemon, file):

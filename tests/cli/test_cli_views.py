@@ -131,6 +131,20 @@ def test_settings_that_no_view_has_are_refused_with_those_that_it_may_have(views
     assert right in views("add", "half", *words, fails=True)
 
 
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        (("--value", "abc"), "value 'abc': Expected a number such as 0.5"),
+        (("--max", "x"), "max 'x': Expected a number such as 0.5"),
+        (("--follower", "a b"), "a terminal is LOGIN or LOGIN/NAME, such as bob/desk, not 'a b'"),
+        (("--provider", "al/a/b"), "a terminal is LOGIN or LOGIN/NAME, such as bob/desk, not"),
+    ],
+)
+def test_a_setting_that_cannot_be_one_is_quoted_with_one_that_can(views, words, right):
+    assert right in views("add", "half", "--source", "main", *words, fails=True)
+    assert views("list") == "There are no views.\n"
+
+
 def test_a_map_has_an_equals_sign_in_each_item(views, daemon, publish):
     error = views("add", "half", "--source", "main", "--map", "XAUUSD", fails=True)
     assert "Invalid --map 'XAUUSD'" in error

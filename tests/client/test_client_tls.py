@@ -359,7 +359,7 @@ def test_names_that_cannot_be_read_are_refused(dial, authority, value):
 def test_an_issuer_that_nobody_trusts_is_named_with_the_way_to_trust_it(dial):
     told = dial(*Authority("Elsewhere").issue("localhost")).sentence
     assert "its issuer CN=Elsewhere is not trusted here" in told
-    assert "ca=FILE" in told
+    assert "(--ca FILE, in a program ca=FILE, names another authority)" in told
 
 
 def test_a_self_signed_certificate_is_refused(dial):

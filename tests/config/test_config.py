@@ -1,10 +1,15 @@
 """Settings from everywhere, frozen into one."""
 
+import re
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import pytest
 
+import mtnet
 from mtnet.config.loader import endpoints
+from mtnet.config.reasons import explain
 from mtnet.config.schema import Access, Bans, Connections, Tls
 from mtnet.daemon.configuration import load
 from mtnet.errors import ConfigError
@@ -130,11 +135,26 @@ def test_a_variable_without_a_section_is_ignored(name):
         ("[signals]\npace = 'x'\n", r"signals\.pace in .*mtnet\.toml"),
         ("pace = [", "is not TOML"),
         ("listen = 3\n", "must be a table"),
-        ("[signals.ports.'tcp:1']\nchannel = 'a b'\n", "signals.ports"),
+        (
+            "[signals.ports.'tcp:1']\nchannel = 'a b'\n",
+            r"signals\.ports.*: Expected 1 to 32 of A-Z a-z 0-9 \. _ -, such as gold\.",
+        ),
+        ("[signals.channels.a]\nmax_volume = 'x'\n", "Expected a number such as 0.5"),
     ],
 )
 def test_an_invalid_file_is_refused_with_section_and_key(tmp_path, text, match):
     fails(match, file=file(tmp_path, text))
+
+
+def test_every_pattern_of_a_setting_is_a_sentence_for_people():
+    folder = Path(mtnet.__file__).parent
+    source = "".join(file.read_text("utf-8") for file in folder.rglob("settings.py"))
+    patterns = re.findall(r'Meta\(pattern=r"([^"]+)"', source)
+    assert patterns
+    for pattern in patterns:
+        with pytest.raises(msgspec.ValidationError) as caught:
+            msgspec.convert(" ", Annotated[str, msgspec.Meta(pattern=pattern)])
+        assert "such as" in explain(caught.value)[0]
 
 
 def test_a_missing_file_is_refused_in_a_sentence(tmp_path):

@@ -84,6 +84,34 @@ def test_what_is_no_endpoint_of_ours_is_named(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "port", "example"),
+    [
+        ("tcp:abc", "abc", "tcp:8081"),
+        ("tcp:99999", "99999", "tcp:8081"),
+        ("tcp:-1:interface=127.0.0.1", "-1", "tcp:8081"),
+        ("tcp:interface=127.0.0.1:port=99999", "99999", "tcp:8081"),
+        ("tcp6:", "", "tcp:8081"),
+        ("secure:99999", "99999", "secure:8443"),
+        ("haproxy:secure:abc", "abc", "haproxy:secure:8443"),
+        ("haproxy:tcp:٣", "٣", "haproxy:tcp:8081"),
+    ],
+)
+def test_a_port_that_is_none_is_quoted_with_a_right_endpoint(text, port, example):
+    with pytest.raises(ConfigError) as caught:
+        Listener("signals", text).server(MemoryReactorClock())
+    assert str(caught.value) == (
+        f"Invalid endpoint signals={text}: the port is a whole number from 0 to 65535, not "
+        f"{port!r}. Example: {example}:interface=127.0.0.1."
+    )
+
+
+def test_a_port_may_be_named():
+    reactor = MemoryReactorClock()
+    Listener("signals", "tcp:interface=127.0.0.1:port=8081").server(reactor).listen(None)
+    assert reactor.tcpServers[0][0] == 8081
+
+
+@pytest.mark.parametrize(
     "text", ["haproxy:ssl:8443", "haproxy:tls:x:8443", "secure:tls:x:8443", "secure:haproxy:tcp:1"]
 )
 def test_twisteds_own_layers_go_with_nothing_of_ours(text):

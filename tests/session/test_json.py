@@ -125,6 +125,23 @@ def test_a_value_that_no_field_has_is_refused(field):
     assert caught.value.code == "field"
 
 
+@pytest.mark.parametrize(
+    ("field", "quoted"),
+    [
+        ('"comment": {"a": 1.50}', '{"a": 1.50}'),
+        ('"symbols": ["EURUSD", ["X"]]', '["EURUSD", ["X"]]'),
+        ('"volume": [0.1]', "[0.1]"),
+        ('"comment": true', "true"),
+        ('"volume": NaN, "comment": {"a": 1}', "NaN"),
+        ('"comment": {"a": 1}, "price": NaN', "comment"),
+    ],
+)
+def test_a_refusal_quotes_the_value_as_it_came(field, quoted):
+    with pytest.raises(WireError) as caught:
+        fields_of(f'{{"verb": "PUBLISH", {field}}}')
+    assert quoted in str(caught.value)
+
+
 @pytest.mark.parametrize("second", ['"2"', "null", '"1"'])
 def test_a_doubled_key_is_refused(second):
     with pytest.raises(WireError, match="PUBLISH has each field once") as caught:
@@ -240,6 +257,15 @@ def test_each_frame_becomes_a_message():
         "FLATTENED",
         "ERROR",
     ]
+
+
+def test_counts_and_flags_are_numbers():
+    (text,) = transcode(frame("BAR", ticks=58, spread=-3, current=1, volume="0", close="1.10"))
+    assert json.loads(text) == {
+        "verb": "BAR", "ticks": 58, "spread": -3, "current": 1, "volume": "0", "close": "1.10"
+    }  # fmt: skip
+    (text,) = transcode(frame("TICK", flags=6, skipped=12, bid="1.09877"))
+    assert json.loads(text) == {"verb": "TICK", "flags": 6, "skipped": 12, "bid": "1.09877"}
 
 
 def test_a_number_that_a_browser_rounds_is_text():

@@ -76,7 +76,10 @@ def load() -> Contexts:
     except FileNotFoundError:
         return Contexts()
     except (OSError, msgspec.MsgspecError) as error:
-        raise ClientError(f"{path()} cannot be read as contexts ({error}).") from error
+        raise ClientError(
+            f"{path()} cannot be read as contexts ({error}). Correct it, or move it away and add "
+            "them again. Example: mtnet context add home --server secure:fx.example:8081"
+        ) from error
 
 
 def save(contexts: Contexts) -> None:

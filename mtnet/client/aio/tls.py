@@ -38,7 +38,7 @@ def why(error: BaseException) -> str:
     """Return the reason of a failed attempt for the middle of a sentence."""
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = (
-            " (ca=FILE names an authority of one's own)"
+            " (--ca FILE, in a program ca=FILE, names another authority)"
             if error.verify_code in (18, 19, 20)
             else ""
         )

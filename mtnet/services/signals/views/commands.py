@@ -7,6 +7,7 @@ import msgspec
 from msgspec import to_builtins
 from twisted.internet.defer import Deferred
 
+from mtnet.config.reasons import explain
 from mtnet.errors import WireError
 from mtnet.services.signals.views.changes import Leftovers
 from mtnet.services.signals.views.settings import ChannelName, ViewSettings
@@ -87,7 +88,11 @@ def _name(asked: Asked) -> str:
 def _settings(before: Mapping[str, Any], asked: Asked) -> ViewSettings:
     """Return the settings of before with those that were asked for."""
     changes = asked.get("settings", {})
+    if not isinstance(changes, dict):
+        raise WireError("field", "The settings of a view are an object of names and values")
     try:
         return msgspec.convert({**before, **changes}, ViewSettings, strict=False)
-    except (msgspec.ValidationError, TypeError) as error:
-        raise WireError("field", f"The settings of a view are wrong: {error}") from error
+    except msgspec.ValidationError as error:
+        reason, key = explain(error)
+        setting = f"{key} {changes[key]!r}: " if key in changes else ""
+        raise WireError("field", f"The settings of a view are wrong. {setting}{reason}") from error

@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Meta, Struct, field
 
+from mtnet.access.accounts.model import check_name
 from mtnet.config.schema import Section
+from mtnet.errors import AccountError
 
 ChannelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 ViewMode = Literal["on", "close_only", "frozen", "monitor"]
@@ -25,7 +27,7 @@ _HOURS = re.compile(
     re.ASCII,
 )
 _LIMIT = re.compile(r"(?P<number>[0-9]{1,12}(\.[0-9]{1,5})?)(?P<percent>%)?", re.ASCII)
-_TERMINAL = re.compile(r"[^/]{1,100}(/[^/]{1,100})?")
+_NAME = re.compile(r"[^/]{1,100}")
 
 
 class Hours(Struct, frozen=True):
@@ -194,8 +196,7 @@ class ViewSettings(Section, frozen=True):
         if (self.contract or self.size in MONEY - {"risk"}) and not self.provider:
             raise ValueError("`size` by money and `contract` need `provider`")
         for terminal in filter(None, (self.follower, self.provider)):
-            if _TERMINAL.fullmatch(terminal) is None:
-                raise ValueError(f"a terminal is LOGIN or LOGIN/NAME, not {terminal!r}")
+            _check_terminal(terminal)
         for limit in filter(None, (self.max_drawdown, self.daily_loss)):
             Limit.read(limit)
 
@@ -210,3 +211,15 @@ class ViewSettings(Section, frozen=True):
             return True
         moment = datetime.fromtimestamp(when / 1000, ZoneInfo(self.zone))
         return any(Hours.read(each).has(moment) for each in self.hours)
+
+
+def _check_terminal(text: str) -> None:
+    login, slash, name = text.partition("/")
+    try:
+        check_name(login)
+    except AccountError as error:
+        raise ValueError(
+            f"a terminal is LOGIN or LOGIN/NAME, such as bob/desk, not {text!r}. {error}"
+        ) from None
+    if slash and _NAME.fullmatch(name) is None:
+        raise ValueError(f"a terminal is LOGIN or LOGIN/NAME, such as bob/desk, not {text!r}")

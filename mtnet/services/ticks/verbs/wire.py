@@ -15,7 +15,7 @@ from mtnet import values
 from mtnet.errors import WireError
 from mtnet.services.ticks.wire import ABSENT, FIELDS, KNOWN, plain_symbol
 from mtnet.session import messages
-from mtnet.session.fields import ANY, NUMBER, SYMBOL, SYMBOLS, FieldType, join_list
+from mtnet.session.fields import ANY, INTEGER, NUMBER, SYMBOL, SYMBOLS, FieldType, join_list
 from mtnet.session.grammar import MAX_SESSION_FRAME, Message, enclose, encode, escape
 
 EVERYTHING = "*"
@@ -116,7 +116,8 @@ class Bar(Struct, frozen=True):
     Attributes:
         time: of its opening, milliseconds; see `Barred.clock`.
         ticks: how many ticks it has.
-        spread: of its first tick, in points; None = that had no ask.
+        spread: of its first tick, in points, below 0 where the ask was below the bid; None = that
+            had no ask.
         volume: that was traded, by `VOLUME` of its ticks; 0 = none was sent.
         current: it is still open, and will change.
     """
@@ -275,7 +276,7 @@ def _read_bar(message: Message) -> Bar:
         message.require("low", PRICE),
         message.require("close", PRICE),
         message.require("ticks", NUMBER),
-        message.get("spread", NUMBER),
+        message.get("spread", INTEGER),
         message.get("volume", PRICE) or "0",
         message.get("current", ANY) == "1",
     )

@@ -40,7 +40,7 @@ def test_ticks_are_objects_with_prices_as_texts_and_times_as_numbers(daemon, pag
             "bid": "7000.50",
             "ask": "7000.75",
             "time": EPOCH,
-            "flags": "6",
+            "flags": 6,
             "received": EPOCH,
         },
     ]
@@ -75,11 +75,11 @@ def test_bars_are_objects_too(daemon, page):
         "period": "M1",
         "time": EPOCH // MINUTE * MINUTE + MINUTE,
         **dict.fromkeys(("open", "high", "low", "close"), "1.11"),
-        "ticks": "1",
-        "spread": "9",
+        "ticks": 1,
+        "spread": 9,
         "volume": "0",
     }
-    assert (current["close"], current["current"]) == ("1.12", "1")
+    assert (current["close"], current["current"]) == ("1.12", 1)
 
 
 def test_a_page_that_lags_is_sent_the_newest_tick_and_what_was_skipped(daemon, page):
