@@ -164,6 +164,40 @@ async def test_what_a_snapshot_does_not_name_is_closed_first(tmp_path):
             assert await take(entries, 2) == ["A 0", "B 3"]
 
 
+async def open_and_die(address, state):
+    """Act on the first entry, and come back for no other, as a program that is killed."""
+    async with aio.follow(address, state=state) as entries:
+        async for entry in entries:
+            return f"{entry.symbol} {entry.volume}"
+
+
+@asynchronous
+async def test_an_opening_on_which_the_first_run_died_is_closed_by_a_later_one(tmp_path):
+    state = tmp_path / "main.state"
+    async with serving(Journal(A="1")) as local:
+        assert await open_and_die(local.address, state) == "A 1"
+    async with (
+        serving(Journal(B="2")) as local,
+        aio.follow(local.address, state=state) as entries,
+    ):
+        assert await take(entries, 2) == ["A 0", "B 2"]
+
+
+@asynchronous
+async def test_an_opening_on_which_a_run_died_is_named_when_it_is_not_followed_any_more(
+    tmp_path, caplog
+):
+    state = tmp_path / "main.state"
+    async with serving(Journal(A="1")) as local:
+        assert await open_and_die(local.address, state) == "A 1"
+    async with (
+        serving(Journal(B="2")) as local,
+        aio.follow(local.address, state=state, symbols=["B"]) as entries,
+    ):
+        assert await take(entries, 1) == ["B 2"]
+    assert "not followed any more: A." in caplog.text
+
+
 @asynchronous
 async def test_another_history_hands_out_nothing_until_it_is_accepted(tmp_path):
     state, told = tmp_path / "main.state", []

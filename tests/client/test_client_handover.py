@@ -71,6 +71,58 @@ def test_a_program_that_ends_within_a_state_begins_it_again():
     assert take_all(again) == ["B 2", "C 1"]
 
 
+def died_at(handover):
+    """Return the next run of a program that has died on its next entry."""
+    handover.next()
+    assert handover.changed, "it is kept before the program sees it"
+    return Handover(handover.copy, handover.begun)
+
+
+@pytest.mark.parametrize(
+    ("before", "volume", "now", "told"),
+    [
+        ({}, "1", {}, ["A 0"]),
+        ({"A": "1"}, "2", {"A": "1"}, ["A 1"]),
+        ({"A": "1"}, "0", {"A": "1"}, ["A 1"]),
+        ({}, "1", {"A": "1", "B": "1"}, ["A 1", "B 1"]),
+    ],
+)
+def test_a_state_names_an_entry_on_which_the_program_died(before, volume, now, told):
+    handover = died_at(started(signal(2, "A", volume), **before))
+    handover.add(state(9, **now), EPOCH)
+    assert take_all(handover) == told
+    assert handover.begun == ()
+
+
+def test_a_state_on_which_a_program_died_twice_names_both_entries():
+    handover = died_at(started(signal(2), signal(3, "B")))
+    handover.add(state(9, B="1"), EPOCH)
+    again = died_at(handover)
+    again.add(state(10), EPOCH)
+    assert take_all(again) == ["A 0"]
+    handover.handled()
+    again = died_at(handover)
+    again.add(state(10), EPOCH)
+    assert take_all(again) == ["B 0"]
+
+
+def test_a_replay_of_the_first_history_undoes_what_was_begun_of_another():
+    again = died_at(started(state(9, B="2")))
+    again.add(Synced(EPOCH, 1, "00000001"), EPOCH)
+    assert take_all(again) == ["B 0"]
+
+
+def test_where_nothing_is_known_what_was_begun_stays_until_a_state_comes():
+    handover = died_at(started(signal(2)))
+    handover.add(Synced("00000000000000bb", 0, "00000000"), "00000000000000bb")
+    assert take_all(handover) == []
+    assert handover.changed
+    handover.add(Synced("00000000000000bb", 4, "00000004"), "00000000000000bb")
+    assert take_all(handover) == []
+    handover.add(state(9), EPOCH)
+    assert take_all(handover) == ["A 0"]
+
+
 def test_entries_that_a_filter_left_out_count_as_handled():
     handover = started(Synced(EPOCH, 7, "00000007"))
     assert handover.next() is None
@@ -82,31 +134,39 @@ EVENTS = st.lists(
 )
 
 
-@given(EVENTS, st.lists(st.integers(0, 5), max_size=12))
+@given(EVENTS, st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12)), max_size=12))
 def test_a_program_that_dies_anywhere_ends_with_the_truth(events, deaths):
-    truth, log = {}, []
+    """Each of its runs sees more of the channel, and a state where entries were pruned."""
+    truth, log, states = {}, [], []
     for number, (whole, symbol, volume) in enumerate(events):
         truth = {**truth, symbol: volume}
         truth = {key: lots for key, lots in truth.items() if lots}
         seq = number + 2
-        shown = state(seq, **{key: str(lots) for key, lots in truth.items()})
-        log.append(shown if whole else signal(seq, symbol, str(volume)))
-    kept, held = Kept("main", EPOCH, 1, "00000001", ()), {}
-    for survives in [*deaths, 1_000]:
+        states.append(state(seq, **{key: str(lots) for key, lots in truth.items()}))
+        log.append(states[-1] if whole else signal(seq, symbol, str(volume)))
+    kept, held, last = Kept("main", EPOCH, 1, "00000001", ()), {}, 0
+    for survives, more in [*deaths, (1_000, len(log))]:
         copy = ChannelCopy(kept.epoch, kept.seq, kept.h, kept.positions)
-        handover = Handover(copy)
-        for event in log:
-            if event.seq > kept.seq:
-                handover.add(event, EPOCH)
-        while (entry := handover.next()) is not None:
+        handover = Handover(copy, kept.begun)
+        pruned, last = last if survives % 2 else 0, min(last + more, len(log))
+        missed = [event for event in log[:last] if event.seq > kept.seq]
+        if pruned and missed and missed[0].seq < pruned + 2:
+            missed = [states[pruned - 1], *log[pruned:last]]
+        for event in missed:
+            handover.add(event, EPOCH)
+        while True:
+            entry = handover.next()
+            positions = tuple(copy.positions.values())
+            if handover.changed:
+                written = Kept("main", EPOCH, copy.seq, copy.h, positions, handover.begun)
+                kept, handover.changed = decode(encode(written), ""), False
+            if entry is None:
+                break
             held = {**held, entry.symbol: int(entry.volume)}
             if not survives:
                 break  # it has acted, and died before it came back
             survives -= 1
             handover.handled()
-        kept = decode(
-            encode(Kept("main", EPOCH, copy.seq, copy.h, tuple(copy.positions.values()))), ""
-        )
     assert {key: lots for key, lots in held.items() if lots} == truth
     assert {each.symbol: int(each.volume) for each in kept.positions} == truth
     assert kept.seq == log[-1].seq
@@ -119,7 +179,8 @@ def test_a_state_is_read_as_it_was_written(tmp_path):
     path = tmp_path / "gold.state"
     assert load(path) is None
     position = Entry("main", 7, "EURUSD.£", Decimal("0.10"), 1, "t1", fields=(("sl", "1.20"),))
-    kept = Kept("main:EURUSD.£", EPOCH, 7, "0000beef", (position,))
+    begun = Entry("main", 8, "EURUSD.£", Decimal("0"), 2, "t1")
+    kept = Kept("main:EURUSD.£", EPOCH, 7, "0000beef", (position,), (begun,))
     save(path, kept)
     assert load(path) == kept
     assert path.stat().st_mode & 0o777 == 0o600

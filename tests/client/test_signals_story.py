@@ -205,7 +205,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
         if keeper.follower.held:
             assert self.went_back
         elif self.harness.env.find(ISignals).channel("main").seq:
-            assert keeper.shows(self.harness.held(), self.went_back)
+            assert keeper.shows(self.harness.held())
 
     def check(self, follower):
         if follower.follower.held:

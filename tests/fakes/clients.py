@@ -216,8 +216,6 @@ class KeepingClient:
 
     Attributes:
         held: what the program acted on, (symbol, ticket) → volume.
-        unfinished: keys on which it acted, and died; when the history goes back behind that entry,
-            it never comes again.
         unknown: keys that it held when it accepted a journal in which nothing was stored.
         taken: seq of each news that it was handed, oldest first.
     """
@@ -225,12 +223,13 @@ class KeepingClient:
     def __init__(self, harness, web=False):
         self.harness, self.web = harness, web
         self.kept, self.held, self.taken = Kept("", None, 0, "", ()), {}, []
-        self.began, self.unfinished, self.unknown = 0, set(), set()
+        self.began, self.unknown = 0, set()
         self.start()
 
     def start(self):
         kept, self.line = self.kept, self.harness.line(self.web)
-        self.handover = Handover(ChannelCopy(kept.epoch, kept.seq, kept.h, kept.positions))
+        copy = ChannelCopy(kept.epoch, kept.seq, kept.h, kept.positions)
+        self.handover = Handover(copy, kept.begun)
         self.began = len(self.taken)
         self.follower = Follower(
             WebSocketEndpoint(self.line, ADDRESS) if self.web else self.line,
@@ -260,6 +259,7 @@ class KeepingClient:
     def work(self, most=1_000_000):
         """Handle so many entries at most."""
         while most and (entry := self.handover.next()) is not None:
+            self.keep()
             self.act(entry)
             self.handover.handled()
             self.keep()
@@ -267,15 +267,13 @@ class KeepingClient:
 
     def act(self, entry):
         self.set(entry)
-        self.unfinished.discard((entry.symbol, entry.ticket))
         if isinstance(entry, Signal):
             self.taken.append(entry.seq)
 
-    def shows(self, positions, went_back):
-        """Return whether it acted on these, and on nothing else that is known."""
-        unknown = self.unfinished | self.unknown if went_back else set()
-        keys = (self.held.keys() | positions.keys()) - unknown
-        return all(self.held.get(key) == positions.get(key) for key in keys)
+    def shows(self, positions):
+        """Return whether it acted on these, and on nothing that anybody knows to be closed."""
+        unknown = {key: volume for key, volume in self.held.items() if key in self.unknown}
+        return self.held == {**unknown, **positions}
 
     def set(self, entry):
         self.held[entry.symbol, entry.ticket] = entry.volume
@@ -285,13 +283,15 @@ class KeepingClient:
     def keep(self):
         copy, kept_for = self.handover.copy, self.follower.kept_for
         positions = tuple(copy.positions.values())
-        self.kept = decode(encode(Kept(kept_for, copy.epoch, copy.seq, copy.h, positions)), "")
+        begun = self.handover.begun
+        kept = Kept(kept_for, copy.epoch, copy.seq, copy.h, positions, begun)
+        self.kept = decode(encode(kept), "")
 
     def die(self, acted):
         """End without a word, perhaps behind an entry that it acted on and did not finish."""
         entry = self.handover.next()
+        self.keep()
         if acted and entry is not None:
             self.set(entry)
-            self.unfinished.add((entry.symbol, entry.ticket))
         self.follower.stopService()
         self.start()

@@ -79,12 +79,13 @@ class Follower:
         replica = Replica.of(
             channel, symbols, kept.epoch, kept.seq, kept.h, kept.positions, kept.kept_for
         )
+        begun = replica.release_begun(kept.begun)
         self._core = FollowerCore(Session(name, login), replica)
         self._on_event, self._handing, self._reported_blind = on_event, False, False
         self._released = list(self._core.start())
         copy = replica.copy
         self._handover = Handover(
-            ChannelCopy(copy.epoch, copy.seq, copy.h, copy.positions.values())
+            ChannelCopy(copy.epoch, copy.seq, copy.h, copy.positions.values()), begun
         )
         self._runner: Runner[FollowerEvent] | None = None
         self._news = asyncio.Event()
@@ -182,7 +183,9 @@ class Follower:
 
     async def __anext__(self) -> Entry:
         self._start()
-        self.handled()
+        if self._handing:
+            self._handing = False
+            self._handover.handled()
         while (entry := self._handover.next()) is None:
             self._save()
             await self._wait()
@@ -249,7 +252,8 @@ class Follower:
             self._handover.changed = False
             copy = self._handover.copy
             kept_for, positions = self._core.replica.kept_for, tuple(copy.positions.values())
-            files.save(self._file, Kept(kept_for, copy.epoch, copy.seq, copy.h, positions))
+            begun = self._handover.begun
+            files.save(self._file, Kept(kept_for, copy.epoch, copy.seq, copy.h, positions, begun))
 
 
 _NOTHING = Kept("", None, 0, "", ())

@@ -5,7 +5,8 @@ Pure.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from mtnet.client.core.replica import ChannelCopy, Key
 from mtnet.errors import ClientError
 from mtnet.services.signals.wire import Entry, Signal
 
+NOTHING: Mapping[Key, Entry] = MappingProxyType({})
+
 
 class Kept(Struct, frozen=True, forbid_unknown_fields=True):
     """
@@ -24,6 +27,7 @@ class Kept(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         kept_for: the channel and symbols that `positions` are complete for.
         epoch, seq, h: of the last entry that was handled; None = of none yet.
+        begun: entries that were handed out, and perhaps not handled.
     """
 
     kept_for: str
@@ -31,6 +35,7 @@ class Kept(Struct, frozen=True, forbid_unknown_fields=True):
     seq: int
     h: str
     positions: tuple[Entry, ...]
+    begun: tuple[Entry, ...] = ()
 
 
 def encode(kept: Kept) -> bytes:
@@ -58,17 +63,21 @@ class Handover:
     At-least-once delivery: an entry is handed out again until it is handled.
 
     A state is handed out as the entries by which it differs from what was handled, closes first.
+    A program may have died in the middle of an entry, and a state need not differ in its key: so
+    each entry is kept before it is handed out, and its key is handed out again with the next state.
 
     Args:
         copy: of an earlier run.
+        begun: entries that it was handed, and perhaps did not handle.
 
     Attributes:
         copy: what was handled.
-        changed: whether it has changed; set to False by those who have kept it.
+        changed: whether that, or `begun`, has changed; set to False by those who have kept it.
     """
 
-    def __init__(self, copy: ChannelCopy) -> None:
+    def __init__(self, copy: ChannelCopy, begun: Iterable[Entry] = ()) -> None:
         self.copy, self.changed = copy, False
+        self._begun = ChannelCopy.keyed(begun)
         self._waiting: deque[tuple[Signal | State | Synced, str]] = deque()
         self._changes: deque[Entry] = deque()
 
@@ -79,19 +88,35 @@ class Handover:
         """Take an event of a follower, and the epoch of its journal."""
         self._waiting.append((event, epoch))
 
+    @property
+    def begun(self) -> tuple[Entry, ...]:
+        """Entries that were handed out, and perhaps not handled."""
+        return tuple(self._begun.values())
+
     def next(self) -> Entry | None:
-        """Return the oldest entry that is not handled; None = there is none."""
+        """
+        Return the oldest entry that is not handled; None = there is none.
+
+        If `changed` is set, everything is kept before the program sees the entry.
+        """
         while not self._changes and self._waiting:
             event, _ = self._waiting[0]
             self._changes.extend(self._entries(event))
             if not self._changes:
                 self._finish()
-        return self._changes[0] if self._changes else None
+        if not self._changes:
+            return None
+        entry = self._changes[0]
+        key = entry.symbol, entry.ticket
+        self.changed |= self._begun.get(key) is not entry
+        self._begun[key] = entry
+        return entry
 
     def handled(self) -> None:
         """Note that the entry that `next` returned is handled."""
         entry = self._changes.popleft()
         self.copy.set(entry)
+        self._begun.pop((entry.symbol, entry.ticket), None)
         self.changed = True
         if not self._changes:
             self._finish()
@@ -100,7 +125,20 @@ class Handover:
         if isinstance(event, Signal):
             yield event
         elif isinstance(event, State):
-            yield from differences(self.copy.positions, event)
+            yield from differences(self.copy.positions, event, self._begun)
+        elif event.seq:
+            # A replay of another history than the one that was begun may not name these keys.
+            yield from _present(self.copy.positions, event.seq, self._begun)
+        else:
+            self._leave_unknown()
+
+    def _leave_unknown(self) -> None:
+        """Nothing is known, and nothing must change: the program may hold what it has begun."""
+        for entry in self._begun.values():
+            if entry.volume:
+                self.copy.set(entry)
+        self.changed |= bool(self._begun)
+        self._begun.clear()
 
     def _finish(self) -> None:
         """Go beyond the oldest event."""
@@ -109,18 +147,32 @@ class Handover:
         self.changed |= (epoch, event.seq, event.h) != (copy.epoch, copy.seq, copy.h)
         self.copy.epoch, self.copy.seq, self.copy.h = epoch, event.seq, event.h
         if isinstance(event, State):
-            self.copy.positions = ChannelCopy(None, 0, "", event.positions).positions
+            self.copy.positions = ChannelCopy.keyed(event.positions)
 
 
-def differences(held: dict[Key, Entry], state: State) -> list[Entry]:
-    """Return the entries that lead from some positions to a state, closes first."""
-    shown = ChannelCopy(None, 0, "", state.positions).positions
-    closes = [_closed(each, state.seq) for key, each in held.items() if key not in shown]
+def differences(
+    held: Mapping[Key, Entry], state: State, begun: Mapping[Key, Entry] = NOTHING
+) -> list[Entry]:
+    """
+    Return the entries that lead from some positions to a state, closes first.
+
+    Args:
+        begun: keys that may stand in another way than `held`, so that each has an entry.
+    """
+    shown = ChannelCopy.keyed(state.positions)
+    perhaps = {**begun, **held}
+    closes = [_closed(each, state.seq) for key, each in perhaps.items() if key not in shown]
     return closes + [
         each
         for key, each in shown.items()
-        if key not in held or _content(each) != _content(held[key])
+        if key in begun or key not in held or _content(each) != _content(held[key])
     ]
+
+
+def _present(held: Mapping[Key, Entry], seq: int, begun: Mapping[Key, Entry]) -> Iterator[Entry]:
+    """Yield how the keys of `begun` stand."""
+    for key, entry in begun.items():
+        yield held.get(key) or _closed(entry, seq)
 
 
 def _closed(entry: Entry, seq: int) -> Entry:

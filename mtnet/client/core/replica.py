@@ -45,7 +45,12 @@ class ChannelCopy:
         self, epoch: str | None, seq: int, h: str, positions: Iterable[Entry] = ()
     ) -> None:
         self.epoch, self.seq, self.h = epoch, seq, h
-        self.positions: dict[Key, Entry] = {_key(each): each for each in positions}
+        self.positions = self.keyed(positions)
+
+    @staticmethod
+    def keyed(positions: Iterable[Entry]) -> dict[Key, Entry]:
+        """Return positions by their keys."""
+        return {_key(each): each for each in positions}
 
     def apply(self, signal: Signal) -> Callable[[], None]:
         """Apply the next entry; return a function that takes it back."""
@@ -239,6 +244,19 @@ class Replica:
         copy, self.waiting = self.waiting, None
         if copy is not None:
             self._adopt(copy)
+
+    def release_begun(self, begun: Iterable[Entry]) -> list[Entry]:
+        """
+        Return the entries that an earlier run has begun and that are followed still.
+
+        Positions that the others may have opened are added to those that `release_unfollowed`
+        takes out.
+        """
+        followed = [each for each in begun if self.filter.has(each)]
+        for each in begun:
+            if each.volume and not self.filter.has(each):
+                self.copy.positions.setdefault(_key(each), each)
+        return followed
 
     def release_unfollowed(self) -> list[Entry]:
         """Take out the positions of an earlier run that are not followed any more."""
