@@ -40,6 +40,7 @@ COMMANDS = {
         "show everything at once on this machine, with made-up ticks", "mtnet.cli.demo"
     ),
     "status": Command("report on the running daemon", "mtnet.cli.status"),
+    "events": Command("print what happened, and what happens", "mtnet.cli.events"),
     "account": Command(
         "manage accounts: who may log in, by which secrets, and with which rights",
         "mtnet.cli.accounts",

@@ -147,6 +147,7 @@ def test_the_roles_of_services_are_merged():
         "follower": ("follow:signals", "fetch:templates"),
         "terminal": ("fetch:templates", "send:ticks"),
         "reader": ("read:ticks",),
+        "watcher": ("read:status",),
         "admin": ("admin",),
     }
     for role in PERMISSIONS.roles:

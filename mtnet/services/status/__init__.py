@@ -1,0 +1,1 @@
+"""Status: what happened, and how everything is, for people."""

@@ -1,0 +1,63 @@
+"""Status as a component of the daemon: it has no port."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from mtnet import __version__
+from mtnet.daemon.environment import Environment
+from mtnet.interfaces import IBackup, IControlCommands, IEvents, IService, IStatus
+from mtnet.services.status.commands import EventCommands
+from mtnet.services.status.event_log import EventLog
+from mtnet.services.status.event_store import EventStore
+from mtnet.storage.sqlite import copy_database
+
+
+@implementer(IService, IStatus, IBackup)
+class StatusComponent:
+    """Keeps the events, and shows them."""
+
+    obsolete = ()
+
+    def __init__(self, env: Environment) -> None:
+        self._path = env.file("events.sqlite")
+        store = EventStore(self._path)
+        self.events = EventLog(store, env.section.events, env.clock, env.now, env.worker().later)
+        self.events.open()
+        self._commands = EventCommands(self.events, env.clock)
+
+    def __conform__(self, interface: Any) -> Any:
+        offers: Mapping[Any, object] = {IEvents: self.events, IControlCommands: self._commands}
+        return offers.get(interface)
+
+    def start(self) -> None:
+        """Record that the daemon has started."""
+        if self.events.killed:
+            text = "The daemon did not stop but ended; its last second of events may be missing."
+            self.events.record("daemon_killed", text, "warning")
+        self.events.record("daemon_started", f"mtnet {__version__} has started.")
+        self.events.flush()  # no number of this start is used again after a kill
+
+    def stop(self) -> "Deferred[None]":
+        """Record that the daemon stops, and store what is not stored yet."""
+        self.events.record("daemon_stopped", "The daemon stops: somebody asked for it.")
+        return Deferred.fromCoroutine(self.events.close())
+
+    def health(self) -> dict[str, object]:
+        """Report for `/healthz`; that events are not stored is nothing that must be acted on."""
+        trouble = self.events.trouble()
+        warning = f"Events are not stored: {trouble}" if trouble else None
+        return {"healthy": True, "trouble": None, "warning": warning}
+
+    def status(self) -> dict[str, object]:
+        """Report that, and how many events there are."""
+        events = {"kept": self.events.count, "last": self.events.last, "lost": self.events.lost}
+        return {**self.health(), "events": events}
+
+    def backup(self, folder: Path) -> None:
+        """Copy the events."""
+        if self._path.exists():
+            copy_database(self._path, folder / self._path.name)

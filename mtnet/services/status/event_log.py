@@ -1,0 +1,184 @@
+"""Event log: a ring of the newest events in memory, written behind to disk."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtnet.interfaces import IEvents
+from mtnet.services.status.event import Event, plain, plain_facts
+from mtnet.services.status.event_store import EventStore, Loaded, load_or_set_aside
+from mtnet.values import Json
+
+WRITE_DELAY = 1.0
+"""Seconds from an event to its writing, with all that came meanwhile: a kill loses as much."""
+RETRY_DELAY = 10.0
+"""Seconds from a failed writing to the next one."""
+
+Observer = Callable[[Mapping[str, Any]], object]
+"""Called with each new event, see `Event.row`."""
+LOG_LEVELS: Mapping[str, Any] = {
+    "info": LogLevel.info,
+    "warning": LogLevel.warn,
+    "error": LogLevel.error,
+}
+
+
+@implementer(IEvents)
+class EventLog:
+    """
+    Ring buffer of events with write-behind.
+
+    What the disk does not take stays in the ring, however long that lasts; the oldest event leaves
+    the ring first, written or not.
+
+    Args:
+        most: events that are kept.
+        now: milliseconds since the Unix epoch, UTC.
+        in_thread: runs a blocking function off the reactor, one at a time, in order.
+
+    Attributes:
+        killed: the daemon before this one did not stop, but ended.
+        lost: events that left the ring before the disk took them.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        store: EventStore,
+        most: int,
+        clock: IReactorTime,
+        now: Callable[[], int],
+        in_thread: Callable[..., "Deferred[Any]"],
+    ) -> None:
+        self._store, self._most, self._clock, self._now = store, most, clock, now
+        self._in_thread = in_thread
+        self._ring: deque[Event] = deque()
+        self._next, self._stored = 1, 0
+        self._observers: dict[Observer, None] = {}
+        self._due: IDelayedCall | None = None
+        self._writing: Deferred[None] | None = None
+        self._closed = self.killed = False
+        self.lost = 0
+        self._trouble = ""
+
+    def open(self) -> None:
+        """Read what is stored; blocks, for use before the reactor runs."""
+        loaded, trouble = load_or_set_aside(self._store, self._most)
+        self._begin(loaded)
+        if trouble:
+            self.record("events_lost", f"The events of before are not shown: {trouble}", "warning")
+
+    def _begin(self, loaded: Loaded) -> None:
+        self._ring.extend(loaded.events)
+        self._next, self.killed = loaded.next, loaded.killed
+        self._stored = self._next - 1
+
+    # IEvents
+
+    @property
+    def last(self) -> int:
+        """The number of the newest event; 0 = there was never any."""
+        return self._ring[-1].number if self._ring else 0
+
+    @property
+    def count(self) -> int:
+        """How many events are kept."""
+        return len(self._ring)
+
+    def record(self, kind: str, text: str, level: str = "info", **facts: Json) -> None:
+        """Record an event, and log its sentence as `event KIND: SENTENCE`."""
+        event = self.add(kind, text, level, **facts)
+        self.log.emit(LOG_LEVELS[level], "event {kind}: {text}", kind=kind, text=event.text)
+
+    def add(self, kind: str, text: str, level: str = "info", **facts: Json) -> Event:
+        """Record an event that has a line in the log already."""
+        event = Event(self._next, self._now(), kind, level, plain(text), plain_facts(facts))
+        self._next += 1
+        self._ring.append(event)
+        if len(self._ring) > self._most:
+            self.lost += self._ring.popleft().number > self._stored
+        self._schedule(WRITE_DELAY)
+        self._show(event.row())
+        return event
+
+    def after(self, number: int, limit: int) -> list[dict[str, Any]]:
+        """Return events behind a number, oldest first; behind one of the future there are all."""
+        behind = number if number < self._next else 0
+        return [event.row() for event in self._ring if event.number > behind][:limit]
+
+    def subscribe(self, observer: Observer) -> None:
+        """Call `observer(event)` for each new event."""
+        self._observers[observer] = None
+
+    def unsubscribe(self, observer: Observer) -> None:
+        """Undo it."""
+        self._observers.pop(observer, None)
+
+    def _show(self, row: Mapping[str, Any]) -> None:
+        for observer in list(self._observers):
+            try:
+                observer(row)
+            except Exception:
+                self.log.failure("An observer of events failed.")
+
+    # The disk
+
+    def trouble(self) -> str:
+        """Return why events are not stored; empty = they are."""
+        return self._trouble
+
+    def flush(self) -> None:
+        """Write all events that are not stored, behind the writing that is under way."""
+        if self._due is not None and self._due.active():
+            self._due.cancel()
+        self._due = None
+        if self._writing is not None:
+            return
+        events = [event for event in self._ring if event.number > self._stored]
+        oldest, next = self._ring[0].number if self._ring else 0, self._next
+        writing = self._in_thread(self._store.write, events, oldest, next, self._closed)
+        writing.addCallbacks(self._written, self._failed, (next - 1,))
+        self._writing = done = writing.addCallback(self._ended)
+        if done.called:
+            self._writing = None
+
+    async def close(self) -> None:
+        """Store what is not stored yet; what is recorded later is written at once."""
+        self._closed = True
+        if self._writing is not None:
+            await self._writing
+        self.flush()
+        if self._writing is not None:
+            await self._writing
+
+    def _schedule(self, delay: float) -> None:
+        if self._closed:
+            self.flush()
+        elif self._due is None and self._writing is None:
+            self._due = self._clock.callLater(delay, self.flush)
+
+    def _written(self, _: object, last: int) -> float:
+        self._stored = last
+        if self._trouble:
+            self._trouble = ""
+            self.log.info("Events are stored again.")
+        return WRITE_DELAY
+
+    def _failed(self, failure: Failure) -> float:
+        if not self._trouble:
+            self.log.warn("Events are not stored: {why}", why=failure.getErrorMessage())
+        self._trouble = failure.getErrorMessage()
+        return RETRY_DELAY
+
+    def _ended(self, delay: float) -> None:
+        self._writing = None
+        unwritten = self._next - 1 > self._stored
+        if unwritten and not (self._closed and self._trouble):
+            self._schedule(delay)
