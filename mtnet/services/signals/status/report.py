@@ -1,4 +1,4 @@
-"""Status of the signal service: its health, and what each channel holds."""
+"""Reports of the signal service: its health, and what each channel holds."""
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -13,7 +13,7 @@ from mtnet.services.signals.ownership.publish_rules import PublishRules
 
 
 class Status:
-    """What `/healthz` and `mtnet status` show of signals."""
+    """Status report: what `/healthz` and `mtnet status` show of signals."""
 
     def __init__(
         self,
