@@ -1,7 +1,6 @@
 """A follower that loses no signal, and takes none twice."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
@@ -16,10 +15,10 @@ from mtnet.client.core.follower import FollowerCore
 from mtnet.client.core.replica import Replica
 from mtnet.client.core.session import Session
 from mtnet.client.failures import warn
+from mtnet.client.feedback import Acknowledging
 from mtnet.client.login import Login
 from mtnet.errors import ClientError
 from mtnet.services.signals import values, wire
-from mtnet.services.signals.reports.wire import Report, Spec
 
 
 class FollowerCallbacks(Struct, frozen=True):
@@ -39,7 +38,7 @@ class FollowerCallbacks(Struct, frozen=True):
     unreachable: Callable[[str], object] = warn
 
 
-class Follower:
+class Follower(Acknowledging):
     """
     Follows a channel: delivers each change once and in order, across lost connections.
 
@@ -212,40 +211,8 @@ class Follower:
         if not self.stopped:
             self._runner.run(self._core.accept())
 
-    def acknowledge(
-        self,
-        seq: int,
-        status: values.Status | None = None,
-        *,
-        price: str | None = None,
-        volume: Decimal | None = None,
-        reason: str = "",
-    ) -> None:
-        """
-        Report the result of an entry to the provider; lost without a connection.
-
-        Args:
-            volume: lots that are really held of its symbol now.
-
-        Raises:
-            ClientError: a value can be none.
-        """
-        self._core.acknowledge(wire.Ack(self.channel, seq, status, price, volume, reason))
-        self._runner.run()
-
-    def report(self, given: Report | Spec) -> bool:
-        """
-        Tell the server about the account of this program, or about a symbol of its broker.
-
-        The server remembers both under this login and `name`. Returns whether it was sent: not
-        without a connection, and not to an older server.
-
-        Raises:
-            ClientError: a value can be none.
-        """
-        sent = self._core.session.report(given)
-        self._runner.run()
-        return sent
+    def _run(self, events: Iterable[FollowerEvent] = ()) -> None:
+        self._runner.run(events)
 
     def _handle(self, event: FollowerEvent) -> None:
         if self.stopped:

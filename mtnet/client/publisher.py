@@ -17,10 +17,10 @@ from mtnet.client.core.reconciler import Positions, Reconciler
 from mtnet.client.core.reconciliation import Holdings, Position
 from mtnet.client.core.session import Session
 from mtnet.client.failures import log, warn
+from mtnet.client.feedback import Reporting
 from mtnet.client.login import Login
 from mtnet.errors import ClientError
 from mtnet.services.signals import values
-from mtnet.services.signals.reports.wire import Report, Spec
 
 
 class PublisherCallbacks(Struct, frozen=True):
@@ -37,7 +37,7 @@ class PublisherCallbacks(Struct, frozen=True):
     unreachable: Callable[[str], object] = warn
 
 
-class Publisher:
+class Publisher(Reporting):
     """
     Publishes signals, and sends each again until the server has it on its disk.
 
@@ -79,6 +79,8 @@ class Publisher:
     Raises:
         ClientError: `take` is `0`, and `positions` would close what another publisher holds.
     """
+
+    _core: PublisherCore
 
     def __init__(
         self,
@@ -185,19 +187,8 @@ class Publisher:
         self._runner.run()
         return answer
 
-    def report(self, given: Report | Spec) -> bool:
-        """
-        Tell the server about the account of this program, or about a symbol of its broker.
-
-        The server remembers both under this login and `name`. Returns whether it was sent: not
-        without a connection, and not to an older server.
-
-        Raises:
-            ClientError: a value can be none.
-        """
-        sent = self._core.session.report(given)
-        self._runner.run()
-        return sent
+    def _run(self, events: Iterable[PublisherEvent] = ()) -> None:
+        self._runner.run(events)
 
     def _handle(self, event: PublisherEvent) -> None:
         if isinstance(event, events.Stored):

@@ -22,7 +22,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from mtnet.client import aio
-from mtnet.client.aio import (
+from mtnet.client.aio import (  # noqa: F401
     ClientError,
     Entry,
     FollowerEvent,
@@ -40,26 +40,8 @@ from mtnet.client.core.numbers import Number
 from mtnet.client.core.replica import Key
 from mtnet.services.signals import values
 
-__all__ = [
-    "ClientError",
-    "Entry",
-    "Follower",
-    "FollowerEvent",
-    "Holdings",
-    "Login",
-    "Position",
-    "Publisher",
-    "PublisherEvent",
-    "RefusedError",
-    "Report",
-    "Signal",
-    "Spec",
-    "Tick",
-    "TickStream",
-    "follow",
-    "publish",
-    "ticks",
-]
+__all__: list[str] = []
+__all__ += aio.__all__  # each name is here, too
 T = TypeVar("T")
 
 

@@ -2,33 +2,30 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mtnet.callbacks import noop
 from mtnet.client import state as files
+from mtnet.client.aio.client import Client
 from mtnet.client.aio.logs import log_event
 from mtnet.client.aio.runner import Runner
-from mtnet.client.core.address import read_address
 from mtnet.client.core.events import Blind, FollowerEvent, Refused, State, Synced
 from mtnet.client.core.follower import FollowerCore
 from mtnet.client.core.handover import Handover, Kept
 from mtnet.client.core.login import Login
 from mtnet.client.core.replica import ChannelCopy, Key, Replica
 from mtnet.client.core.session import Session
-from mtnet.client.core.websocket import session_framing
+from mtnet.client.feedback import Acknowledging
 from mtnet.errors import ClientError, RefusedError
 from mtnet.services.signals import values
-from mtnet.services.signals.reports.wire import Report, Spec
-from mtnet.services.signals.wire import Ack, Entry, Signal
+from mtnet.services.signals.wire import Entry, Signal
 
 MOST_WAITING = 10_000
 """Changes that wait for the program before no more are read: a few megabytes."""
 
 
-class Follower:
+class Follower(Client[FollowerEvent], Acknowledging):
     """
     Asynchronous iterator over the changes of a channel: each once and in order.
 
@@ -58,6 +55,8 @@ class Follower:
             the login is refused, the state cannot be written, or without `retry`.
     """
 
+    _core: FollowerCore
+
     def __init__(
         self,
         server: str,
@@ -75,19 +74,18 @@ class Follower:
             raise ClientError(f"symbols are a list such as [{symbols!r}], not its letters.")
         self._file = None if state is None else Path(state)
         kept = (None if self._file is None else files.load(self._file)) or _NOTHING
-        self._address, self._retry = read_address(server, ca), retry
+        super().__init__(server, on_event, ca, retry)
         replica = Replica.of(
             channel, symbols, kept.epoch, kept.seq, kept.h, kept.positions, kept.kept_for
         )
         begun = replica.release_begun(kept.begun)
         self._core = FollowerCore(Session(name, login), replica)
-        self._on_event, self._handing, self._reported_blind = on_event, False, False
+        self._handing = self._reported_blind = False
         self._released = list(self._core.start())
         copy = replica.copy
         self._handover = Handover(
             ChannelCopy(copy.epoch, copy.seq, copy.h, copy.positions.values()), begun
         )
-        self._runner: Runner[FollowerEvent] | None = None
         self._news = asyncio.Event()
 
     # What was handled
@@ -128,41 +126,6 @@ class Follower:
         """Follow the new epoch, or the history that went back, from the state that it shows."""
         self._run(self._core.accept())
 
-    def acknowledge(
-        self,
-        seq: int,
-        status: values.Status | None = None,
-        *,
-        price: str | None = None,
-        volume: Decimal | None = None,
-        reason: str = "",
-    ) -> None:
-        """
-        Report the result of an entry to the provider; lost without a connection.
-
-        Args:
-            volume: lots that are really held of its symbol now.
-
-        Raises:
-            ClientError: a value can be none.
-        """
-        self._core.acknowledge(Ack(self._core.channel, seq, status, price, volume, reason))
-        self._run()
-
-    def report(self, given: Report | Spec) -> bool:
-        """
-        Tell the server about the account of this program, or about a symbol of its broker.
-
-        The server remembers both under this login and `name`. Returns whether it was sent: not
-        without a connection, and not to an older server.
-
-        Raises:
-            ClientError: a value can be none.
-        """
-        sent = self._core.session.report(given)
-        self._run()
-        return sent
-
     def handled(self) -> None:
         """
         Note, and with `state` write, that the present entry is handled, before the loop comes back.
@@ -193,33 +156,15 @@ class Follower:
         self._handing = True
         return entry
 
-    async def __aenter__(self) -> "Follower":
-        self._start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Disconnect; a loop that waits for an entry ends."""
-        self._on_event = noop
-        if self._runner is not None:
-            self._core.stop()
-            await self._runner.stop()
-            self._news.set()
-
-    def _start(self) -> None:
-        if self._runner is None:
-            self._runner = Runner(
-                self._address, self._core, session_framing, self._handle, self._retry
-            )
-            self._runner.ended.add_done_callback(lambda _: self._news.set())
+    def _start(self) -> Runner[FollowerEvent]:
+        begins, runner = self._runner is None, super()._start()
+        if begins:
             for event in self._released:
                 self._on_event(event)
+        return runner
 
-    def _run(self, events: Iterable[FollowerEvent] = ()) -> None:
-        if self._runner is not None:
-            self._runner.run(events)
+    def _ended(self, _: "asyncio.Future[None]") -> None:
+        self._news.set()
 
     async def _wait(self) -> None:
         """Wait for an event, or raise why there will be none."""

@@ -5,26 +5,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mtnet.callbacks import noop
+from mtnet.client.aio.client import Client
 from mtnet.client.aio.logs import log_event
-from mtnet.client.aio.runner import Runner
-from mtnet.client.core.address import read_address
 from mtnet.client.core.events import Failed, PublisherEvent, Stopped, Stored
 from mtnet.client.core.login import Login
 from mtnet.client.core.numbers import Number
 from mtnet.client.core.publisher import PublisherCore
 from mtnet.client.core.reconciler import Positions, Reconciler
 from mtnet.client.core.session import Session
-from mtnet.client.core.websocket import session_framing
+from mtnet.client.feedback import Reporting
 from mtnet.errors import ClientError
 from mtnet.services.signals import values
-from mtnet.services.signals.reports.wire import Report, Spec
 
 TIMEOUT = 10.0
 """Seconds until the signal of `publish` must be confirmed."""
 
 
-class Publisher:
+class Publisher(Client[PublisherEvent], Reporting):
     """
     Publishes signals, and sends each again until the server has it on its disk.
 
@@ -47,6 +44,8 @@ class Publisher:
         ClientError: an argument is invalid.
     """
 
+    _core: PublisherCore
+
     def __init__(
         self,
         server: str,
@@ -60,12 +59,11 @@ class Publisher:
         ca: Path | str | None = None,
         retry: bool = True,
     ) -> None:
-        self._address, self._retry, self._on_event = read_address(server, ca), retry, on_event
+        super().__init__(server, on_event, ca, retry)
         session = Session(name, login)
         reconciler = None if positions is None else Reconciler(session, channel, positions)
         self._core = PublisherCore(session, channel, take, reconciler)
         self._answers: dict[str, asyncio.Future[int]] = {}
-        self._runner: Runner[PublisherEvent] | None = None
         self._stopping: asyncio.Future[None] | None = None
 
     @property
@@ -109,43 +107,6 @@ class Publisher:
         self._answers[identity] = answer
         runner.run()
         return await answer
-
-    def report(self, given: Report | Spec) -> bool:
-        """
-        Tell the server about the account of this program, or about a symbol of its broker.
-
-        The server remembers both under this login and `name`. Returns whether it was sent: not
-        without a connection, and not to an older server.
-
-        Raises:
-            ClientError: a value can be none.
-        """
-        sent = self._core.session.report(given)
-        if self._runner is not None:
-            self._runner.run()
-        return sent
-
-    async def __aenter__(self) -> "Publisher":
-        self._start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Say good-bye and disconnect; signals without an answer fail."""
-        self._on_event = noop
-        if self._runner is not None and not self._runner.ended.done():
-            self._runner.run(self._core.stop())
-            await self._runner.stop()
-
-    def _start(self) -> Runner[PublisherEvent]:
-        if self._runner is None:
-            self._runner = Runner(
-                self._address, self._core, session_framing, self._handle, self._retry
-            )
-            self._runner.ended.add_done_callback(self._ended)
-        return self._runner
 
     def _handle(self, event: PublisherEvent) -> None:
         if isinstance(event, Stored):

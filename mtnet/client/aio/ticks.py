@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from mtnet.callbacks import noop
+from mtnet.client.aio.client import Client
 from mtnet.client.aio.logs import log_event
-from mtnet.client.aio.runner import Runner
-from mtnet.client.core.address import read_address
 from mtnet.client.core.events import Refused
 from mtnet.client.core.login import Login
 from mtnet.client.core.ticks import Tick, TickCore, TickEvent
@@ -23,7 +21,7 @@ FATAL = frozenset({"login", "port"})
 """Codes of refusals that end the stream: the login, or a server of another kind."""
 
 
-class TickStream:
+class TickStream(Client[TickEvent]):
     """
     Asynchronous iterator over ticks: the last of each symbol after each connection, then all.
 
@@ -49,10 +47,9 @@ class TickStream:
         ca: Path | str | None = None,
         retry: bool = True,
     ) -> None:
-        self._address, self._retry, self._on_event = read_address(server, ca), retry, on_event
+        super().__init__(server, on_event, ca, retry, tick_framing)
         self._core = TickCore(["*"] if symbols is None else symbols, login)
         self._waiting: deque[Tick] = deque()
-        self._runner: Runner[TickEvent] | None = None
         self._news = asyncio.Event()
 
     def __aiter__(self) -> "TickStream":
@@ -69,28 +66,8 @@ class TickStream:
             await self._news.wait()
         return self._waiting.popleft()
 
-    async def __aenter__(self) -> "TickStream":
-        self._start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Disconnect; a loop that waits for a tick ends."""
-        self._on_event = noop
-        if self._runner is not None:
-            self._core.stop()
-            await self._runner.stop()
-            self._news.set()
-
-    def _start(self) -> Runner[TickEvent]:
-        if self._runner is None:
-            self._runner = Runner(
-                self._address, self._core, tick_framing, self._handle, self._retry
-            )
-            self._runner.ended.add_done_callback(lambda _: self._news.set())
-        return self._runner
+    def _ended(self, _: "asyncio.Future[None]") -> None:
+        self._news.set()
 
     def _handle(self, event: TickEvent) -> None:
         if isinstance(event, Tick):

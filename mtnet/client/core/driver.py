@@ -43,6 +43,8 @@ class Core(Protocol[E]):
 
     def unreachable(self, text: str) -> Iterable[E]: ...
 
+    def stop(self) -> Iterable[E]: ...
+
 
 class Timer(Protocol):
     """A call that waits."""

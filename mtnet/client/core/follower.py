@@ -99,10 +99,11 @@ class FollowerCore:
         first, self._unreachable = not self._unreachable, True
         return (Unreachable(text),) if first else ()
 
-    def stop(self) -> None:
+    def stop(self) -> Events:
         """Ask for nothing more, and leave."""
         self._subscription.end()
         self.session.leave()
+        return ()
 
     @property
     def deadline(self) -> float | None:

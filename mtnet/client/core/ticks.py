@@ -115,9 +115,10 @@ class TickCore:
         first, self._unreachable = not self._unreachable, True
         return (Unreachable(text),) if first else ()
 
-    def stop(self) -> None:
+    def stop(self) -> Events:
         """Say that the client leaves."""
         self.session.leave()
+        return ()
 
     @property
     def deadline(self) -> float | None:
