@@ -1,1 +1,1 @@
-"""What signals report about themselves, and the status of those who take part in a channel."""
+"""The reports of signals about themselves, and the status of those who take part in a channel."""
