@@ -10,6 +10,10 @@ from mtnet.cli.output import duration, print_result, show, table
 
 HEAD = ("version", "pid", "since", "healthy", "trouble", "warnings")
 """The keys of a status that its first line shows."""
+TERMS = {"strangers": "without login", "loopback": "loopback may"}
+"""Words for keys, as in the table that the daemon prints at its start; `--json` has the keys."""
+WORDED = ("services", "access")
+"""The parts that have such keys; elsewhere a channel may be called `loopback`."""
 UNHEALTHY = 3
 """Exit status of `mtnet status` when somebody must act."""
 
@@ -46,7 +50,7 @@ def describe(answer: Mapping[str, Any], now: float) -> Iterator[str]:
     yield _headline(answer, now)
     for key, value in answer.items():
         if key not in HEAD:
-            yield from _lines(key, value, "")
+            yield from _lines(key, _worded(value) if key in WORDED else value, "")
 
 
 def _headline(answer: Mapping[str, Any], now: float) -> str:
@@ -59,6 +63,13 @@ def _headline(answer: Mapping[str, Any], now: float) -> str:
         parts.append("healthy" if answer["healthy"] else "NOT HEALTHY")
     causes = " ".join([*(answer.get("trouble") or ()), *(answer.get("warnings") or ())])
     return ", ".join(parts) + (f": {causes}" if causes else "")
+
+
+def _worded(value: object) -> object:
+    """Return a part with the words for people instead of its keys."""
+    if isinstance(value, dict):
+        return {TERMS.get(key, key): _worded(each) for key, each in value.items()}
+    return [*map(_worded, value)] if isinstance(value, list) else value
 
 
 def _lines(key: str, value: object, indent: str) -> Iterator[str]:

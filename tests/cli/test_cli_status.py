@@ -107,6 +107,27 @@ def test_a_status_has_a_line_for_each_value():
     ]
 
 
+def test_a_status_has_the_terms_of_the_table_at_the_start():
+    answer = {
+        "services": [{"service": "web", "loopback": "fetch", "strangers": "nothing"}],
+        "access": {"web": {"connections": 2, "strangers": 1}},
+        "signals": {"channels": {"loopback": {"seq": 7}}},
+    }
+    assert list(describe(answer, 0))[1:] == [
+        "services:",
+        "  SERVICE  LOOPBACK MAY  WITHOUT LOGIN",
+        "  web      fetch         nothing",
+        "access:",
+        "  web:",
+        "    connections: 2",
+        "    without login: 1",
+        "signals:",
+        "  channels:",
+        "    loopback:",
+        "      seq: 7",
+    ]
+
+
 @pytest.mark.parametrize(
     ("seconds", "told"), [(-5, "0 s"), (59.9, "59 s"), (60, "1 min"), (7_325, "2 h 2 min")]
 )
