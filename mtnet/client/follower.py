@@ -17,7 +17,6 @@ from mtnet.client.core.session import Session
 from mtnet.client.failures import warn
 from mtnet.client.feedback import Acknowledging
 from mtnet.client.login import Login
-from mtnet.errors import ClientError
 from mtnet.services.signals import values, wire
 
 
@@ -123,8 +122,6 @@ class Follower(Acknowledging):
         kept_for: str = "",
         positions: Iterable[wire.Entry] = (),
     ) -> None:
-        if isinstance(symbols, str):
-            raise ClientError(f"symbols are a list such as [{symbols!r}], not its letters.")
         self.channel, self.name, self.login, self.stopped = channel, name, login, False
         self._on = FollowerCallbacks(
             on_snapshot,

@@ -13,7 +13,7 @@ from mtnet.client.core import events
 from mtnet.client.core.events import PublisherEvent
 from mtnet.client.core.numbers import Number
 from mtnet.client.core.publisher import PublisherCore
-from mtnet.client.core.reconciler import Positions, Reconciler
+from mtnet.client.core.reconciler import Positions
 from mtnet.client.core.reconciliation import Holdings, Position
 from mtnet.client.core.session import Session
 from mtnet.client.failures import log, warn
@@ -102,11 +102,6 @@ class Publisher(Reporting):
         name: str = "",
         login: Login | None = None,
     ) -> None:
-        if positions is not None and take == "0":
-            raise ClientError(
-                "A publisher with positions closes what they lack, also what another publisher "
-                f"holds in {channel}: take is 'free' or '1', not '0'."
-            )
         self.name, self.login = name, login
         self._on = PublisherCallbacks(
             on_connected,
@@ -119,11 +114,8 @@ class Publisher(Reporting):
             on_error,
             on_unreachable,
         )
-        session = Session(name, login)
-        reconciler = None
-        if positions is not None:
-            reconciler = Reconciler(session, channel, partial(_count, positions))
-        self._core = PublisherCore(session, channel, take, reconciler)
+        counted = None if positions is None else partial(_count, positions)
+        self._core = PublisherCore(Session(name, login), channel, take, counted)
         self._answers: dict[str, Deferred[int]] = {}
         self._runner = Runner(endpoint, self._core, clock, self._handle)
 

@@ -458,6 +458,12 @@ async def test_a_publisher_with_its_positions_keeps_the_channel_equal_to_them():
         assert local.server.published == ["B 1", "A 1"]
 
 
+@asynchronous
+async def test_a_publisher_beside_another_states_no_positions():
+    with pytest.raises(ClientError, match="take is 'free' or '1', not '0'"):
+        aio.Publisher("tcp:127.0.0.1:1", positions=list, take="0")
+
+
 # Ticks
 
 

@@ -17,7 +17,7 @@ from mtnet.client.core.login import Login
 from mtnet.client.core.replica import ChannelCopy, Key, Replica
 from mtnet.client.core.session import Session
 from mtnet.client.feedback import Acknowledging
-from mtnet.errors import ClientError, RefusedError
+from mtnet.errors import RefusedError
 from mtnet.services.signals import values
 from mtnet.services.signals.wire import Entry, Signal
 
@@ -70,8 +70,6 @@ class Follower(Client[FollowerEvent], Acknowledging):
         ca: Path | str | None = None,
         retry: bool = True,
     ) -> None:
-        if isinstance(symbols, str):
-            raise ClientError(f"symbols are a list such as [{symbols!r}], not its letters.")
         self._file = None if state is None else Path(state)
         kept = (None if self._file is None else files.load(self._file)) or _NOTHING
         super().__init__(server, on_event, ca, retry)

@@ -11,7 +11,7 @@ from mtnet.client.core.events import Failed, PublisherEvent, Stopped, Stored
 from mtnet.client.core.login import Login
 from mtnet.client.core.numbers import Number
 from mtnet.client.core.publisher import PublisherCore
-from mtnet.client.core.reconciler import Positions, Reconciler
+from mtnet.client.core.reconciler import Positions
 from mtnet.client.core.session import Session
 from mtnet.client.feedback import Reporting
 from mtnet.errors import ClientError
@@ -41,7 +41,8 @@ class Publisher(Client[PublisherEvent], Reporting):
             login for the same one.
 
     Raises:
-        ClientError: an argument is invalid.
+        ClientError: an argument is invalid; `take` is `0`, and `positions` would close what another
+            publisher holds.
     """
 
     _core: PublisherCore
@@ -60,9 +61,7 @@ class Publisher(Client[PublisherEvent], Reporting):
         retry: bool = True,
     ) -> None:
         super().__init__(server, on_event, ca, retry)
-        session = Session(name, login)
-        reconciler = None if positions is None else Reconciler(session, channel, positions)
-        self._core = PublisherCore(session, channel, take, reconciler)
+        self._core = PublisherCore(Session(name, login), channel, take, positions)
         self._answers: dict[str, asyncio.Future[int]] = {}
         self._stopping: asyncio.Future[None] | None = None
 

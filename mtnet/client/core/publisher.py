@@ -31,7 +31,7 @@ from mtnet.client.core.events import (
 )
 from mtnet.client.core.framing import Framing
 from mtnet.client.core.numbers import Number, plain_text
-from mtnet.client.core.reconciler import Reconciler
+from mtnet.client.core.reconciler import Positions, Reconciler
 from mtnet.client.core.session import Session
 from mtnet.client.core.subscription import RETRYABLE_CODES
 from mtnet.errors import ClientError, RefusedError, WireError
@@ -82,19 +82,28 @@ class PublisherCore:
         session: of the connections.
         channel: of signals that name none.
         take: whether a channel is taken over, as of `Publisher`.
-        reconciler: publishes the whole state; None = nothing is closed by itself.
+        positions: returns what the account holds, to publish the whole state; None = nothing is
+            closed by itself.
 
     Attributes:
         why_stopped: a sentence; empty = it publishes.
+
+    Raises:
+        ClientError: `take` is `0`, and `positions` would close what another publisher holds.
     """
 
     def __init__(
-        self, session: Session, channel: str, take: values.Take, reconciler: Reconciler | None
+        self, session: Session, channel: str, take: values.Take, positions: Positions | None
     ) -> None:
+        if positions is not None and take == "0":
+            raise ClientError(
+                "A publisher with positions closes what they lack, also what another publisher "
+                f"holds in {channel}: take is 'free' or '1', not '0'."
+            )
         self.session, self.channel = session, channel
         self.why_stopped = ""
         self._take, self._taken = take, set[str]()
-        self._reconciler = reconciler
+        self._reconciler = None if positions is None else Reconciler(session, channel, positions)
         self._ids = map(f"{token_hex(8)}-{{}}".format, count(1))
         self._queues: dict[tuple[str, str], Queue] = {}
         self._signals: Queue = {}

@@ -162,8 +162,10 @@ class Replica:
         Return the replica of an earlier run.
 
         Raises:
-            ClientError: as `Filter.check`.
+            ClientError: as `Filter.check`, or `symbols` are one text.
         """
+        if isinstance(symbols, str):
+            raise ClientError(f"symbols are a list such as [{symbols!r}], not its letters.")
         filter = Filter(channel, symbols)
         filter.check()
         return cls(filter, ChannelCopy(epoch, seq, h, positions), kept_for)
