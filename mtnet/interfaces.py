@@ -187,11 +187,12 @@ class IFirstBytes(Interface):
 class IHttpResources(Interface):
     """Optional: resources of the HTTP API."""
 
-    def resources() -> Mapping[bytes, Any]:
+    def routes() -> Sequence[Any]:
         """
-        Return `twisted.web.resource.IResource` objects by first path segment.
+        Return its `mtnet.net.http.route.Route` objects: methods of paths, with the rights that they
+        demand and the types of what they take and answer.
 
-        `mtnet.net.http.MethodResource` is a base for them: it answers errors as JSON.
+        Usable once everything is built; called again for each port that serves them.
         """
 
 

@@ -25,6 +25,7 @@ FILES = dict(
 )
 PLUGIN = "mtnet/plugins/alerts.py"
 NOTES = "mtnet/plugins/notes.py", "my_notes/service.py", "my_notes/command.py"
+NOTE = b'{"text": "NFP at 14:30"}'
 SECONDS = 120.0
 HERE = Path(__file__).parent.parent
 
@@ -172,21 +173,30 @@ def test_a_connection_without_the_rights_of_the_protocol_is_closed(program):
 def test_a_setting_counts_and_an_unknown_one_is_named(program):
     assert "notes.kep" in program.mtnet("check", "--set", "notes.kep=1", status=1)
     with program.daemon("--set=notes.keep=1") as daemon:
-        assert daemon.http("POST", "/notes/EURUSD", b"first") == (200, 1)
-        assert daemon.http("POST", "/notes/EURUSD", b"second") == (200, 1)
-        ((_, text),) = daemon.http("GET", "/notes/EURUSD")[1]
-    assert text == "second"
+        assert daemon.http("POST", "/v1/notes/EURUSD", b'{"text": "first"}') == (200, 1)
+        assert daemon.http("POST", "/v1/notes/EURUSD", b'{"text": "second"}') == (200, 1)
+        (note,) = daemon.http("GET", "/v1/notes/EURUSD")[1]
+    assert note["text"] == "second"
+
+
+def test_its_routes_are_described(program):
+    with program.daemon() as daemon:
+        found = daemon.http("GET", "/v1/openapi.json")[1]
+        assert daemon.http("POST", "/v1/notes/EURUSD", b'{"text": ""}')[0] == 422
+    path = found["paths"]["/v1/notes/{symbol}"]
+    assert path["get"]["summary"] == "The notes on a symbol."
+    assert path["post"]["description"] == "Needs the right `publish:notes/{symbol}`."
 
 
 def test_a_right_is_refused_and_granted(program):
     closed = "--set=access.trust_loopback=false"
     with program.daemon(closed, "--set=access.anonymous=read:notes") as daemon:
-        assert daemon.http("POST", "/notes/EURUSD", b"no")[0] == 403
-        assert daemon.http("GET", "/notes/EURUSD") == (200, [])
+        assert daemon.http("POST", "/v1/notes/EURUSD", NOTE)[0] == 403
+        assert daemon.http("GET", "/v1/notes/EURUSD") == (200, [])
     granted = "--set=access.anonymous=read:notes,publish:notes/EURUSD"
     with program.daemon(closed, granted) as daemon:
-        assert daemon.http("POST", "/notes/GBPUSD", b"no")[0] == 403
-        assert daemon.http("POST", "/notes/EURUSD", b"yes") == (200, 1)
+        assert daemon.http("POST", "/v1/notes/GBPUSD", NOTE)[0] == 403
+        assert daemon.http("POST", "/v1/notes/EURUSD", NOTE) == (200, 1)
 
 
 def test_its_role_and_its_rights_can_be_given_to_an_account(program):
@@ -210,8 +220,8 @@ def test_the_command_and_the_status_line_and_what_a_restore_leaves(program):
     with program.daemon() as daemon:
         assert json.loads(program.mtnet("status", "--json"))["notes"]["stored"] == 1
         assert re.search(r"^notes:\n(.*\n)*?  stored: 1$", program.mtnet("status"), re.M)
-        ((_, text),) = daemon.http("GET", "/notes/EURUSD")[1]
-    assert text == "NFP at 14:30"
+        (note,) = daemon.http("GET", "/v1/notes/EURUSD")[1]
+    assert note["text"] == "NFP at 14:30"
 
 
 def test_the_guides_own_test_passes(program, tmp_path):

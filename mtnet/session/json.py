@@ -5,23 +5,20 @@ Pure: the bytes of one message in, a `Message` out; frames of ours in, messages 
 and values are those of the frames, without %XX: the verbs of every service work in both forms.
 """
 
-import json
 import re
-from decimal import Decimal
-from math import isinf
 from typing import Any
 
 import msgspec
 
+from mtnet import json_input
 from mtnet.errors import FrameError, WireError
+from mtnet.json_input import MAX_EXACT
 from mtnet.session import grammar
 from mtnet.session.fields import FLAGS, LISTS, NUMBERS, join_list, read_integer, split_list
 from mtnet.session.grammar import VERB, Message
 
 MAX_MESSAGE = 16_384
 """Bytes of a message that a client may send: the largest frame, and what JSON adds to it."""
-MAX_EXACT = 2**53
-"""Whole numbers below it are what was meant: from here on a browser rounds them."""
 
 _ARRAYS = LISTS | {"seqs"}
 _SECRET = re.compile(rb"hello|pass|\\u", re.IGNORECASE)
@@ -93,32 +90,12 @@ def _value(key: str, text: str) -> str | int | list[str]:
 def _pairs(data: bytes) -> tuple[tuple[str, Any], ...]:
     """Return keys and values, doubled ones too; an object within is a tuple as well."""
     try:
-        # Not msgspec: of a doubled key it takes the last value and says nothing.
-        value = json.loads(
-            data.decode(),
-            parse_int=_read_int,
-            parse_float=_read_float,
-            parse_constant=_RefusedNumber,
-            object_pairs_hook=tuple,
-        )
+        value = json_input.decode(data.decode(), tuple, _RefusedNumber)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, tuple):
         raise _error("frame", "A message is one JSON object", data, data, FrameError)
     return value
-
-
-def _read_int(text: str) -> str:
-    exact = len(text) <= len(str(-MAX_EXACT)) and abs(int(text)) < MAX_EXACT
-    return text if exact else _RefusedNumber(text)
-
-
-def _read_float(text: str) -> str:
-    """Return the shortest text of the same number, without an exponent: volumes have none."""
-    number = float(text)
-    if isinf(number):
-        return _RefusedNumber(text)
-    return f"{Decimal(repr(number)):f}".removesuffix(".0")
 
 
 def _text(key: str, value: Any, data: bytes) -> str:

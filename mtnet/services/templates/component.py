@@ -1,7 +1,7 @@
 """Templates as a component of the daemon."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.web.resource import IResource
 from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
@@ -27,10 +26,11 @@ from mtnet.interfaces import (
 )
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import COMMANDS, begins_with
+from mtnet.net.http.route import Route
 from mtnet.services.templates.integrity_check import IntegrityCheckService
 from mtnet.services.templates.library import Library
 from mtnet.services.templates.protocol import TemplatesFactory, TemplatesPort
-from mtnet.services.templates.resources import TemplatesResource
+from mtnet.services.templates.resources import TemplateResources
 from mtnet.services.templates.version import Version
 from mtnet.services.templates.watched_folder import WatchedFolderService
 from mtnet.storage.files import TEMPORARY
@@ -95,10 +95,9 @@ class TemplatesComponent:
         """Return the factory of raw clients that have sent a command."""
         return TemplatesFactory(self._env, listener, self.library)
 
-    def resources(self) -> Mapping[bytes, IResource]:
-        """Return the resource `/templates`."""
-        settings, codepage = self._env.section, self._env.find(ISignals).codepage
-        return {b"templates": TemplatesResource(self.library, self.put, settings, codepage)}
+    def routes(self) -> list[Route]:
+        """Return the routes of `/templates`."""
+        return TemplateResources(self.library, self.put, self._env.section).routes()
 
     def metrics(self) -> list[tuple[str, str, str, Callable[[], int]]]:
         """Return the size of the library."""

@@ -1,22 +1,20 @@
 """Templates by HTTP: `/templates` and `/templates/{symbol}/{period}` (`docs/protocols.md`)."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import Any
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
-from mtnet.errors import HttpError, TemplateError
-from mtnet.net.http import BodyLimit, Handler, HttpRequest, MethodResource
+from mtnet.errors import HttpError
+from mtnet.net.http.route import Answer, BodyLimit, Content, HttpRequest, Route
 from mtnet.services.templates.library import Library
 from mtnet.services.templates.settings import TemplateSettings
 from mtnet.services.templates.version import Version
 from mtnet.services.templates.wire import PLATFORMS, SLACK, parse_number, parse_period, parse_symbol
-from mtnet.values import read_text
 
-STATUS = {"missing": 404, "size": 413, "server": 503}
-"""The HTTP status of a TemplateError's code; of every other one 400."""
 TEMPLATES = "templates"
 """The name of this service in rights."""
 KEYS = 4_096
@@ -27,81 +25,127 @@ Stored = tuple[Version, bool]
 _ETAG = re.compile(r'"([^"]*)"')
 
 
-class TemplatesResource(MethodResource):
+class TemplateKey(Struct):
+    """The key of a template."""
+
+    symbol: str
+    period: str
+
+
+class TemplateQuery(TemplateKey):
+    """The key of a template, and which of its versions."""
+
+    version: str = ""
+    platform: str = ""
+
+
+class TemplateRow(Struct):
+    """The newest version of a template, as it is listed; `stored` in milliseconds, UTC."""
+
+    symbol: str
+    period: str
+    platform: str
+    version: int
+    versions: list[int]
+    size: int
+    sha256: str
+    stored: int
+
+
+class StoredTemplate(Struct):
+    """A version; `stored` in milliseconds, UTC."""
+
+    symbol: str
+    period: str
+    platform: str
+    version: int
+    size: int
+    sha256: str
+    stored: int
+
+
+class TemplateResources:
     """
     The list of templates, and each of them.
 
     Args:
         put: stores a template off the reactor: `put(symbol, period, content)`.
         settings: of `[templates]`.
-        codepage: how a symbol is read that is not UTF-8.
     """
-
-    isLeaf = True
 
     def __init__(
         self,
         library: Library,
         put: Callable[[str, str, bytes], "Deferred[Stored]"],
         settings: TemplateSettings,
-        codepage: str,
     ) -> None:
-        super().__init__()
-        self._library, self._put_template, self._codepage = library, put, codepage
-        most, self.stall_timeout = settings.max_size, settings.progress
-        self.body_limit = BodyLimit(most + SLACK, f"templates.max_size allows {most}")
+        self._library, self._put_template, self._settings = library, put, settings
 
-    def methods(self, request: HttpRequest) -> Mapping[bytes, Handler]:
-        if request.postpath in ([], [b""]):
-            return {b"GET": self._list}
-        if len(request.postpath) == 2:
-            return {b"GET": self._get, b"PUT": self._put, b"POST": self._put}
-        return {}
+    def routes(self) -> list[Route]:
+        """Return the routes of `/templates`."""
+        return [
+            Route(
+                method="GET",
+                path="/templates",
+                handler=self._list,
+                summary="The newest version of each template.",
+                right="fetch:templates",
+                answers={200: list[TemplateRow]},
+            ),
+            Route(
+                method="GET",
+                path="/templates/{symbol}/{period}",
+                handler=self._get,
+                summary="A template, as the terminal wrote it.",
+                right="fetch:templates/{symbol}",
+                params=TemplateQuery,
+                answers={200: Content(), 304: None},
+                errors=(404,),
+            ),
+            *map(self._route_to_store, ("PUT", "POST")),
+        ]
 
-    def converted(self, error: BaseException | None) -> HttpError | None:
-        if isinstance(error, TemplateError):
-            return HttpError(STATUS.get(error.code, 400), error.code, str(error))
-        return super().converted(error)
+    def _route_to_store(self, method: str) -> Route:
+        most = self._settings.max_size
+        return Route(
+            method=method,
+            path="/templates/{symbol}/{period}",
+            handler=self._put,
+            summary="Store a new version of a template; 200 when nothing changed.",
+            right="publish:templates/{symbol}",
+            params=TemplateKey,
+            body=Content(),
+            body_limit=BodyLimit(most + SLACK, f"templates.max_size allows {most}"),
+            stall_timeout=self._settings.progress,
+            answers={200: StoredTemplate, 201: StoredTemplate},
+            errors=(415,),
+        )
 
-    def _list(self, request: HttpRequest) -> None:
-        request.demand("fetch", TEMPLATES)
+    def _list(self, request: HttpRequest) -> list[dict[str, Any]]:
         may = partial(request.rights.may, "fetch", TEMPLATES)
-        request.reply_json(200, [each for each in self._library.listing() if may(each["symbol"])])
+        return [each for each in self._library.listing() if may(each["symbol"])]
 
-    def _get(self, request: HttpRequest) -> None:
-        key = self._key(request)
-        request.demand("fetch", TEMPLATES, key[0])
-        asked = (*key, _version(request), _platform(request)) if request.args else key
+    def _get(self, request: HttpRequest, query: TemplateQuery) -> Answer:
+        key = _parse_key(query.symbol, query.period)
+        asked = (*key, _version(query.version), _platform(query.platform))
         found, content = self._library.read(partial(self._library.get, *asked))
-        request.reply(304 if _is_known(request, found) else 200, content, _headers(found))
+        return Answer(304 if _is_known(request, found) else 200, content, _headers(found))
 
-    def _put(self, request: HttpRequest) -> None:
-        symbol, period = self._key(request)
-        request.demand("publish", TEMPLATES, symbol)
+    def _put(self, request: HttpRequest, key: TemplateKey, content: bytes) -> "Deferred[Answer]":
+        symbol, period = _parse_key(key.symbol, key.period)
         _check_body(request)
-        stored = self._put_template(symbol, period, request.content.read())
-        stored.addCallbacks(self._stored, self._failed, (request,), errbackArgs=(request,))
+        return self._put_template(symbol, period, content).addCallback(_stored)
 
-    def _stored(self, result: Stored, request: HttpRequest) -> None:
-        version, created = result
-        request.reply_json(201 if created else 200, version.facts())
 
-    def _failed(self, failure: Failure, request: HttpRequest) -> None:
-        error = self.converted(failure.value)
-        if error is None:
-            request.processingFailed(failure)
-        else:
-            request.refuse(error)
-
-    def _key(self, request: HttpRequest) -> tuple[str, str]:
-        symbol, period = request.postpath
-        return _parse_key(symbol, period, self._codepage)
+def _stored(result: Stored) -> Answer:
+    version, created = result
+    return Answer(201 if created else 200, version.facts())
 
 
 @lru_cache(KEYS)
-def _parse_key(symbol: bytes, period: bytes, codepage: str) -> tuple[str, str]:
+def _parse_key(symbol: str, period: str) -> tuple[str, str]:
     """Return the symbol and the period of a path; errors are not cached."""
-    return parse_symbol(read_text(symbol, codepage)), parse_period(read_text(period, codepage))
+    return parse_symbol(symbol), parse_period(period)
 
 
 def _check_body(request: HttpRequest) -> None:
@@ -120,24 +164,19 @@ def _check_body(request: HttpRequest) -> None:
         )
 
 
-def _version(request: HttpRequest) -> int | None:
-    given = request.args.get(b"version")
-    if given is None:
+def _version(text: str) -> int | None:
+    if not text:
         return None
-    number = parse_number(given[0].decode("latin-1"))
+    number = parse_number(text)
     if not number:
         raise HttpError(400, "version", "A version is a number from 1.")
     return number
 
 
-def _platform(request: HttpRequest) -> str | None:
-    given = request.args.get(b"platform")
-    if given is None:
-        return None
-    name = given[0].decode("latin-1")
-    if name not in PLATFORMS:
+def _platform(text: str) -> str | None:
+    if text not in ("", *PLATFORMS):
         raise HttpError(400, "platform", "A platform is mt5 or mt4.")
-    return name
+    return text or None
 
 
 def _is_known(request: HttpRequest, version: Version) -> bool:

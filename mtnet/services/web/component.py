@@ -1,10 +1,9 @@
 """The HTTP API as a component of the daemon."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from functools import cached_property
 
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.web.resource import IResource
 from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
@@ -15,13 +14,17 @@ from mtnet.interfaces import (
     IHttpServer,
     IService,
     ISessions,
+    ISignals,
     IStreamListener,
 )
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import HTTP_METHODS, begins_with
+from mtnet.net.http.route import Route
+from mtnet.net.http.router import Router
 from mtnet.services.web.http import ApiSite
-from mtnet.services.web.resources import HealthResource, VersionResource, resource_tree
-from mtnet.services.web.upgrade import WebSocketResource
+from mtnet.services.web.resources import DaemonResources
+from mtnet.services.web.upgrade import WebSocketUpgrade
+from mtnet.values import CODEPAGE
 
 is_request = begins_with(*HTTP_METHODS)
 """Recognizes HTTP requests."""
@@ -44,13 +47,16 @@ class WebComponent:
     def stop(self) -> None:
         """Nothing has to be stopped."""
 
-    def resources(self) -> Mapping[bytes, IResource]:
-        """Return the resources of the daemon itself."""
-        health: IResource = HealthResource(self._env.find(IHealth))
-        found = {b"healthz": health, b"version": VersionResource()}
+    def routes(self) -> list[Route]:
+        """Return the routes of the daemon itself."""
+        found = DaemonResources(self._env.find(IHealth), self._all_routes).routes()
         if self._env.find(ISessions) is not None:
-            found[b"ws"] = WebSocketResource(self._env)
+            found += WebSocketUpgrade(self._env).routes()
         return found
+
+    def _all_routes(self) -> list[Route]:
+        found = self._env.find_all(IHttpResources).values()
+        return [route for each in found for route in each.routes()]
 
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the connections of a web listener."""
@@ -70,5 +76,7 @@ class WebComponent:
 
     def site(self, listener: Listener, components: Collection[str]) -> ApiSite:
         """Return the factory of HTTP connections to the resources of some components."""
-        root = resource_tree(self._env.find_all(IHttpResources), components)
+        found = self._env.find_all(IHttpResources)
+        codepage = getattr(self._env.find(ISignals), "codepage", CODEPAGE)
+        root = Router({name: found[name].routes() for name in components}, codepage)
         return ApiSite(self._env, root, listener)

@@ -12,8 +12,6 @@ from mtnet.net.peer import Peer
 REALM = b"mtnet"
 PLAIN = 403, "login"
 """The status and code of credentials that were sent over a plaintext connection."""
-STATUS = {"login": 401, "banned": 429, "server": 503}
-"""The HTTP status of each code that a login is refused with."""
 HEADERS = {
     426: {b"Upgrade": b"websocket", b"Sec-WebSocket-Version": b"13"},
     401: {b"WWW-Authenticate": b'Basic realm="mtnet", charset="UTF-8"'},
@@ -53,10 +51,3 @@ def credentials(request: Request, peer: Peer) -> Credentials | None:
 def _without_nul(shown: IUsernamePassword) -> Credentials:
     """Drop the NUL that ends a string of MQL; no password contains one."""
     return Password.decode(shown.username, shown.password.removesuffix(b"\0"))
-
-
-def login_error(error: HttpError | WireError) -> HttpError:
-    """Return an error of a login as an `HttpError`."""
-    if isinstance(error, HttpError):
-        return error
-    return HttpError(STATUS.get(error.code, 400), error.code, f"{error}.")

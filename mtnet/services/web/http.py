@@ -6,15 +6,17 @@ another origin made is refused. So is one with an unknown `Host`: a name that wa
 loopback address makes a foreign page look like our own (DNS rebinding).
 """
 
-import json
 import re
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from io import BytesIO
 from ipaddress import ip_address
 from operator import methodcaller
 from typing import cast
+from urllib.parse import unquote_to_bytes
 
+import msgspec
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -29,16 +31,19 @@ from mtnet.access.accounts.cred import Identity
 from mtnet.access.bans.policy import Offence
 from mtnet.access.rights import NOTHING
 from mtnet.daemon.environment import Environment
-from mtnet.errors import HttpError, WireError, quote
+from mtnet.errors import HttpError, MtnetError, WireError, quote
 from mtnet.net.admission import PeerFactory
 from mtnet.net.closing import PROGRESS, unacknowledged
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import TLS_RECORD
-from mtnet.net.http import MethodResource
+from mtnet.net.http.errors import http_error
+from mtnet.net.http.long_poll import LongPoll
+from mtnet.net.http.route import JSON, BodyLimit
+from mtnet.net.http.router import Router
 from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.tls.handshake import SecureTransport
 from mtnet.net.transport import StreamTransport
-from mtnet.services.web.credentials import HEADERS, PLAIN, credentials, login_error
+from mtnet.services.web.credentials import HEADERS, PLAIN, credentials
 
 IDLE = 30.0
 """Seconds for a request's headers from the last answer on, and between two bytes of its body."""
@@ -54,8 +59,12 @@ PREFLIGHT = {
 }
 """The answer to the question of their browsers whether they may ask."""
 
-_JSON = b"application/json; charset=utf-8"
+API = b"/v1/"
+"""Below it no answer is kept by anybody on the way."""
+
+_JSON = f"{JSON}; charset=utf-8".encode()
 _COMMON = {b"X-Content-Type-Options": b"nosniff", b"Cache-Control": b"no-cache"}
+_NO_STORE = {**_COMMON, b"Cache-Control": b"no-store"}
 _as_text = methodcaller("decode", "latin-1")
 _ABSOLUTE = re.compile(rb"(?:https?|wss?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(:[0-9]{1,5})?", re.ASCII)
@@ -69,6 +78,7 @@ class ApiChannel(HTTPChannel):
     site: "ApiSite"
     peer: Peer
     transport: StreamTransport  # type: ignore[assignment]
+    request_line = b""
     _left = 0
     _asked = False
     _ahead: bytes | None = None
@@ -91,6 +101,12 @@ class ApiChannel(HTTPChannel):
             self.log, "tls", "HTTP: {peer} begins with a TLS handshake, and this port has no TLS"
         )
         self.transport.abortConnection()
+
+    def lineReceived(self, line: bytes) -> None:
+        """Note the request line, which tells the limit of the body."""
+        if not self.requests:
+            self.request_line = line
+        super().lineReceived(line)
 
     def rawDataReceived(self, data: bytes) -> None:
         """Keep what comes behind a request to upgrade until that is decided."""
@@ -144,7 +160,7 @@ class ApiChannel(HTTPChannel):
     def cut_off(self, status: int, reason: bytes, code: str, sentence: str) -> None:
         """Answer before the end of a request, whose rest is dropped."""
         body = _json(_error(code, sentence))
-        headers = {**_COMMON, b"Content-Type": _JSON, b"Connection": b"close"}
+        headers = {**_NO_STORE, b"Content-Type": _JSON, b"Connection": b"close"}
         headers[b"Content-Length"] = b"%d" % len(body)
         raw = Headers({name: [value] for name, value in headers.items()})
         self.writeHeaders(b"HTTP/1.1", b"%d" % status, reason, raw)
@@ -229,19 +245,26 @@ class ApiRequest(Request):
         self.rights = NOTHING
         self._received = 0
         self._closing: IDelayedCall | None = None
+        self._poll: LongPoll | None = None
 
     def gotLength(self, length: int | None) -> None:
         """Refuse a body before it is read, if its length is known; None = chunked."""
         self.content = BytesIO()
-        if length is not None and length > self.channel.site.root.body_limit.size:
+        if length and length > self._limit.size:
             self._cut_off(f"{length} bytes")
+
+    @cached_property
+    def _limit(self) -> BodyLimit:
+        method, path = (*self.channel.request_line.split(b" "), b"")[:2]
+        _, path = _target(path)
+        return self._site.root.limit_of(method, _segments(path.partition(b"?")[0]))
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep a piece of the body, or drop it once the body is too large."""
         self._received += len(data)
         if self._cut:
             return
-        if self._received > self.channel.site.root.body_limit.size:
+        if self._received > self._limit.size:
             self._cut_off(f"{self._received} bytes or more")
         else:
             self.content.write(data)
@@ -252,11 +275,7 @@ class ApiRequest(Request):
         if self._cut:
             self.channel.loseConnection()
             return
-        # Terminals and proxies send `GET http://host/path` (RFC 9112, 3.2.2).
-        absolute = _ABSOLUTE.fullmatch(path)
-        if absolute is not None:
-            self.authority = absolute[1].decode("latin-1")
-            path = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+        self.authority, path = _target(path)
         if any("websocket" in each.lower() for each in _texts(self, b"Upgrade")):
             self.channel.expect_upgrade()
         super().requestReceived(command, path, version)
@@ -269,7 +288,7 @@ class ApiRequest(Request):
             self._check_page()
             shown = credentials(self, peer)
         except (HttpError, WireError) as error:
-            refused = login_error(error)
+            refused = _refusal(error)
             self.refuse(refused, logged=(refused.status, refused.code) == PLAIN)
             return
         if self.method == b"OPTIONS" and self.responseHeaders.hasHeader(ALLOWED):
@@ -299,11 +318,41 @@ class ApiRequest(Request):
         """
         if self.rights.any(verb, service) if name is None else self.rights.may(verb, service, name):
             return
-        thing = f"{verb}:{service}" + (f"/{name}" if name else "")
-        accounts = self._site.env.access.accounts
-        if self.identity is None and self.peer.private and not accounts.empty:
+        thing = verb + (f":{service}" if service else "") + (f"/{name}" if name else "")
+        if self._can_log_in:
             raise HttpError(401, "login", f"This needs a login with the right {thing}.")
         raise HttpError(403, "denied", f"There is no right {thing} here.")
+
+    def demand_login(self) -> None:
+        """
+        Check that the client has logged in: trusted loopback is not enough.
+
+        Raises:
+            HttpError: 401 if it could, else 403.
+        """
+        if self.identity is not None:
+            return
+        if self._can_log_in:
+            raise HttpError(401, "login", "This needs a login, on loopback too.")
+        raise HttpError(403, "denied", "This needs a login, and nobody can log in here.")
+
+    @property
+    def _can_log_in(self) -> bool:
+        accounts = self._site.env.access.accounts
+        return self.identity is None and self.peer.private and not accounts.empty
+
+    def hold(self, poll: LongPoll) -> None:
+        """Let a long poll know when the client leaves, and when its account changes."""
+        self._poll = poll
+        if self.identity is not None:
+            self._site.env.access.accounts.watch(self.identity.name, poll)
+
+    def _release(self) -> None:
+        if self._poll is not None:
+            if self.identity is not None:
+                self._site.env.access.accounts.unwatch(self.identity.name, self._poll)
+            self._poll.leave()
+            self._poll = None
 
     def _known(self, identity: Identity) -> None:
         self.identity, self.rights = identity, self.peer.rights_of(identity)
@@ -313,7 +362,7 @@ class ApiRequest(Request):
     def _unknown(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
             failure.trap(WireError)
-            self.refuse(login_error(cast(WireError, failure.value)), logged=True)
+            self.refuse(_refusal(cast(WireError, failure.value)), logged=True)
 
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer 500; the traceback goes to the log only."""
@@ -324,18 +373,23 @@ class ApiRequest(Request):
 
     def connectionLost(self, reason: Failure) -> None:
         self.gone = True
+        self._release()
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
         super().connectionLost(reason)
 
-    def reply(self, status: int, body: bytes, headers: dict[bytes, bytes]) -> None:
+    def reply(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> None:
         """Answer; HEAD and 304 leave the body out by themselves."""
         if self.gone:
             return
+        self._release()
         self.setResponseCode(status, HTTPStatus(status).phrase.encode())
         self.responseHeaders.removeHeader(b"Server")
-        for name, value in {**_COMMON, **headers, b"Content-Length": b"%d" % len(body)}.items():
+        common = _NO_STORE if self.path.startswith(API) else _COMMON
+        for name, value in {**common, **headers}.items():
             self.setHeader(name, value)
+        if status != 204:  # which has none (RFC 9110, 8.6)
+            self.setHeader(b"Content-Length", b"%d" % len(body))
         self.write(body)
         self.finish()
 
@@ -410,7 +464,7 @@ class ApiRequest(Request):
         self.content = BytesIO()
         self.requestHeaders.removeHeader(b"Expect")
         site = self.channel.site
-        sentence = f"The body has {size}, and {site.root.body_limit.reason}."
+        sentence = f"The body has {size}, and {self._limit.reason}."
         self.channel.cut_off(413, b"Content Too Large", "size", sentence)
         self._closing = site.env.clock.callLater(site.stall_timeout, self.channel.loseConnection)
 
@@ -430,7 +484,7 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
     noisy = False
     protocol = ApiChannel  # type: ignore[assignment]
 
-    def __init__(self, env: Environment, root: MethodResource, listener: Listener) -> None:
+    def __init__(self, env: Environment, root: Router, listener: Listener) -> None:
         PeerFactory.__init__(self, env, listener)
         Site.__init__(
             self,
@@ -470,6 +524,29 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
         return [b"http/1.1"]
 
 
+def _target(target: bytes) -> tuple[str | None, bytes]:
+    """
+    Return the host and the path of a request target.
+
+    Terminals and proxies send `GET http://host/path` (RFC 9112, 3.2.2).
+    """
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        return None, target
+    path = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+    return absolute[1].decode("latin-1"), path
+
+
+def _segments(path: bytes) -> list[bytes]:
+    return [*map(unquote_to_bytes, path[1:].split(b"/"))]
+
+
+def _refusal(error: MtnetError) -> HttpError:
+    found = http_error(error)
+    assert found is not None
+    return found
+
+
 def _texts(request: ApiRequest, name: bytes) -> list[str]:
     """Return the values of a header, decoded as Latin-1."""
     return [*map(_as_text, request.requestHeaders.getRawHeaders(name, []))]
@@ -501,4 +578,4 @@ def _error(code: str, sentence: str) -> dict[str, str]:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode() + b"\n"
+    return msgspec.json.encode(value) + b"\n"

@@ -1,74 +1,71 @@
-"""
-The web port's own resources, and the tree of those of all components (`docs/protocols.md`, HTTP).
+"""The web port's own routes: health, version, and the description of the API."""
 
-Every answer is JSON or what a component serves; an error is `{"error": code, "text": sentence}`.
-"""
-
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any
 
+from msgspec import Struct
+
 from mtnet import __version__
-from mtnet.errors import ConfigError
-from mtnet.net.http import BodyLimit, Handler, HttpRequest, MethodResource, NotFound
+from mtnet.net.http.openapi import describe
+from mtnet.net.http.route import Answer, HttpRequest, Route
 
 
-class HealthResource(MethodResource):
+class Version(Struct):
+    """The name and the version of this program."""
+
+    name: str
+    version: str
+
+
+class DaemonResources:
     """
-    `/healthz`: 200, or 503 when somebody must act.
+    Routes by which the daemon tells everybody about itself.
 
     Args:
         health: an `IHealth`.
+        routes: returns all routes of the port.
     """
 
-    isLeaf = True
+    def __init__(self, health: Any, routes: Callable[[], Iterable[Route]]) -> None:
+        self._health, self._routes = health, routes
 
-    def __init__(self, health: Any) -> None:
-        super().__init__()
-        self._health = health
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                method="GET",
+                path="/healthz",
+                handler=self._get_health,
+                summary="The health of the daemon: 503 when somebody must act.",
+                answers={200: dict[str, Any], 503: dict[str, Any]},
+            ),
+            Route(
+                method="GET",
+                path="/version",
+                handler=self._get_version,
+                summary="The version of the daemon.",
+                answers={200: Version},
+            ),
+            Route(
+                method="GET",
+                path="/v1/openapi.json",
+                handler=self._get_description,
+                summary="This description of the API (OpenAPI 3.1).",
+                answers={200: dict[str, Any]},
+            ),
+        ]
 
-    def methods(self, request: HttpRequest) -> Mapping[bytes, Handler]:
-        return {} if request.postpath else {b"GET": self._get}
-
-    def _get(self, request: HttpRequest) -> None:
+    def _get_health(self, request: HttpRequest) -> Answer:
         report = self._health.health()
-        request.reply_json(200 if report.get("healthy", True) else 503, report)
+        return Answer(200 if report.get("healthy", True) else 503, report)
 
+    def _get_version(self, request: HttpRequest) -> Version:
+        return Version("mtnet", __version__)
 
-class VersionResource(MethodResource):
-    """`/version`: the name and version of this program."""
+    def _get_description(self, request: HttpRequest) -> dict[str, Any]:
+        return self._description
 
-    isLeaf = True
-
-    def methods(self, request: HttpRequest) -> Mapping[bytes, Handler]:
-        return {} if request.postpath else {b"GET": self._get}
-
-    def _get(self, request: HttpRequest) -> None:
-        request.reply_json(200, {"name": "mtnet", "version": __version__})
-
-
-def resource_tree(providers: Mapping[str, Any], names: Collection[str]) -> NotFound:
-    """
-    Return the root of the resources of some components; its limits are the largest of theirs.
-
-    Args:
-        providers: `IHttpResources` by name of the component.
-        names: of the components.
-
-    Raises:
-        ConfigError: two components have a resource of one path.
-    """
-    root, owners = NotFound(), dict[bytes, str]()
-    timeouts = [0.0]
-    for name in names:
-        for path, resource in providers[name].resources().items():
-            if path in owners:
-                raise ConfigError(
-                    f"The HTTP path /{path.decode()} of {name} is also that of {owners[path]}."
-                )
-            owners[path] = name
-            root.putChild(path, resource)
-            limit = getattr(resource, "body_limit", BodyLimit())
-            root.body_limit = max(root.body_limit, limit, key=lambda each: each.size)
-            timeouts.append(getattr(resource, "stall_timeout", None) or 0.0)
-    root.stall_timeout = max(timeouts) or None
-    return root
+    @cached_property
+    def _description(self) -> dict[str, Any]:
+        return describe(self._routes(), __version__)

@@ -265,7 +265,7 @@ def test_a_command_that_trickles_or_ends_half_way_is_closed(server, clock, word)
 def test_a_browser_is_spoken_to_in_http(server):
     answer = server.ask(b"GET /templates HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert b'"symbol": "EURUSD"' in answer
+    assert b'"symbol":"EURUSD"' in answer
 
 
 def test_http_is_spoken_a_byte_at_a_time_and_again_on_the_same_connection(server):

@@ -1,0 +1,137 @@
+"""
+Path, query and body of a request, read into the types that its route declares.
+
+Pure. A body is taken by its content: terminals label JSON as a form, and end it with a NUL.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+import msgspec
+from msgspec import inspect
+
+from mtnet import json_input
+from mtnet.errors import WireError
+from mtnet.net.http.route import Content, Route
+from mtnet.values import read_text
+
+COMMA = "%2C"
+"""A comma within an item of a list, undone after the list is split."""
+
+_ARRAYS = (inspect.VarTupleType, inspect.ListType, inspect.FrozenSetType)
+_FORM = re.compile(r"[A-Za-z_]{1,32}=(.*)", re.DOTALL)
+_WHERE = re.compile(r"(.*?)(?: - at `(?:key in )?\$\.?(.*)`)?", re.DOTALL)
+_WHOLE = "A whole number of 2^53 or more, and one that is no number, is written as a text"
+
+
+def read_params(
+    route: Route, names: Mapping[str, str], query: Mapping[bytes, list[bytes]], codepage: str
+) -> Any:
+    """
+    Return the params of a route.
+
+    Args:
+        names: what stands in the path for the route's names; they go before the query.
+
+    Raises:
+        WireError: `field`.
+    """
+    found: dict[str, Any] = {}
+    if query:
+        for field in route.fields:
+            given = query.get(field.encode_name.encode())
+            if given is not None:
+                found[field.encode_name] = _value(field, given, codepage)
+    return _convert({**found, **names}, route.params, "The query")
+
+
+def read_body(route: Route, data: bytes, codepage: str) -> Any:
+    """
+    Return the body of a request: bytes, or a value of JSON as the route's type has it.
+
+    Raises:
+        WireError: `field`.
+    """
+    if isinstance(route.body, Content):
+        return data
+    text = _json_text(read_text(data.removesuffix(b"\0"), codepage))
+    try:
+        value = json_input.decode(text or "{}", _read_object, _refuse_number)
+        # Half of a pair of \uXXXX is no character, and could not be sent on.
+        if "\\u" in text:
+            _check_unicode(value)
+    except (ValueError, RecursionError) as error:
+        raise WireError("field", "The body is JSON, not", data) from error
+    return _convert(value, route.body, "The body")
+
+
+def _value(field: inspect.Field, given: list[bytes], codepage: str) -> Any:
+    """Return the text of a key of the query, or the texts of an array."""
+    texts = [read_text(each, codepage) for each in given]
+    if _is_array(field.type):
+        items = [item for text in texts if text for item in text.split(",")]
+        return [item.replace(COMMA, ",") for item in items]
+    if len(texts) > 1:
+        raise WireError("field", f"The query has {field.encode_name} once, not", b"&".join(given))
+    return texts[0]
+
+
+def _is_array(kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.UnionType):
+        return any(map(_is_array, kind.types))
+    return isinstance(kind, _ARRAYS)
+
+
+def _convert(value: Any, kind: Any, what: str) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        found = _WHERE.fullmatch(str(error))
+        assert found is not None
+        where = f"{found[2]} of " if found[2] else ""
+        raise WireError("field", f"{where}{what.lower()}: {found[1]}") from error
+
+
+def _json_text(text: str) -> str:
+    """Return the JSON of a body: as it is, escaped as a form, or the value of a form's field."""
+    form = _FORM.fullmatch(text)
+    value = form[1] if form else text
+    for each in (text, value, unquote_plus(value.partition("&")[0])):
+        found = each.strip("\ufeff \t\r\n")
+        if found[:1] in ("{", "["):
+            return found
+    return text.strip("\ufeff \t\r\n")
+
+
+def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; null is an absent field."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise WireError(
+            "field",
+            "An object has each field once, not",
+            ", ".join(key for key, _ in pairs).encode("utf-8", "replace"),
+        )
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _refuse_number(text: str) -> Any:
+    raise WireError("field", f"{_WHOLE}, not", text.encode())
+
+
+def _check_unicode(value: Any) -> None:
+    """
+    Raise ValueError for a text that no encoding has.
+
+    A UnicodeEncodeError is one.
+    """
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, Mapping):
+        for each in (*value, *value.values()):
+            _check_unicode(each)
+    elif isinstance(value, list):
+        for each in value:
+            _check_unicode(each)
