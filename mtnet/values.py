@@ -6,7 +6,7 @@ Pure: they take text or bytes, and return a value, or None for invalid input.
 
 import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import isinf
 from typing import Any
 
@@ -58,14 +58,24 @@ def read_symbol(text: str) -> str | None:
     return text if 1 <= len(text) <= MAX_SYMBOL and _is_name(text) else None
 
 
-def read_volume(text: str) -> Decimal | None:
-    """Parse a volume in lots and keep its decimals; `-0` is 0."""
-    return _read_decimal(text, _VOLUME, VOLUME_DECIMALS)
+def _read_decimal(pattern: re.Pattern[str], most: int, text: str) -> Decimal | None:
+    found = pattern.fullmatch(text)
+    if found is None:
+        return None
+    whole, decimals = found.groups()
+    if decimals is None or len(decimals) <= most:
+        return Decimal(text) or Decimal(0)
+    shown = _without_noise(whole, decimals, most)
+    # Rounding may have carried into one digit more.
+    if shown is None or not pattern.fullmatch(shown):
+        return None
+    return Decimal(shown) or Decimal(0)
 
 
-def read_money(text: str) -> Decimal | None:
-    """Parse an amount of money, signed, and keep its decimals; `-0` is 0."""
-    return _read_decimal(text, _MONEY, MONEY_DECIMALS)
+read_volume = partial(_read_decimal, _VOLUME, VOLUME_DECIMALS)
+"""Parse a volume in lots and keep its decimals; `-0` is 0; None = the text is none."""
+read_money = partial(_read_decimal, _MONEY, MONEY_DECIMALS)
+"""Parse an amount of money, signed, and keep its decimals; `-0` is 0; None = the text is none."""
 
 
 def format_volume(volume: Decimal) -> str:
@@ -104,20 +114,6 @@ def write_text(text: str, codepage: str) -> bytes:
         return text.encode(codepage)
     except UnicodeEncodeError:
         return text.encode()
-
-
-def _read_decimal(text: str, pattern: re.Pattern[str], most: int) -> Decimal | None:
-    found = pattern.fullmatch(text)
-    if found is None:
-        return None
-    whole, decimals = found.groups()
-    if decimals is None or len(decimals) <= most:
-        return Decimal(text) or Decimal(0)
-    shown = _without_noise(whole, decimals, most)
-    # Rounding may have carried into one digit more.
-    if shown is None or not pattern.fullmatch(shown):
-        return None
-    return Decimal(shown) or Decimal(0)
 
 
 @lru_cache(KNOWN)
