@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -33,6 +33,7 @@ Key = (
     | ed25519.Ed25519PrivateKey
     | ed448.Ed448PrivateKey
 )
+X = TypeVar("X", bound=x509.ExtensionType)
 Stamp = tuple[int, ...] | None
 
 UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
@@ -251,13 +252,25 @@ def _check_dates(certificate: x509.Certificate, what: str, file: Path, now: int)
         )
 
 
-def _check_purpose(certificate: x509.Certificate, file: Path) -> None:
+def read_extension(certificate: x509.Certificate, kind: type[X], file: Path) -> X | None:
+    """
+    Return an extension of a certificate; None = it has none of the kind.
+
+    Raises:
+        CertificateError: it cannot be read.
+    """
     try:
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
-        return
+        return None
     except UNREADABLE as error:
         raise CertificateError(f"{file} holds a damaged certificate ({error}).") from error
+
+
+def _check_purpose(certificate: x509.Certificate, file: Path) -> None:
+    usage = read_extension(certificate, x509.ExtendedKeyUsage, file)
+    if usage is None:
+        return
     allowed = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
     if not allowed.intersection(usage):
         raise CertificateError(f"{file} holds a certificate that is not for servers.")

@@ -16,7 +16,7 @@ from OpenSSL import SSL
 from OpenSSL.crypto import X509, X509StoreFlags
 
 from mtnet.errors import CertificateError
-from mtnet.net.tls.certificates import UNREADABLE, Pair
+from mtnet.net.tls.certificates import Pair, read_extension
 from mtnet.net.tls.context import VERSIONS, build_context, reason, set_curves
 
 ROUNDS = 8
@@ -95,12 +95,9 @@ def _check_curve(pair: Pair, file: Path) -> None:
 
 
 def _check_usage(certificate: x509.Certificate, file: Path) -> None:
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
+    usage = read_extension(certificate, x509.KeyUsage, file)
+    if usage is None:
         return
-    except UNREADABLE as error:
-        raise CertificateError(f"{file} holds a damaged certificate ({error}).") from error
     if not usage.digital_signature:
         raise CertificateError(
             f"{file} holds a certificate whose key may not sign (its key usage lacks "
