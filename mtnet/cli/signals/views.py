@@ -74,7 +74,7 @@ def _add_view(parser: ArgumentParser) -> None:
 
 
 def _add_settings(parser: ArgumentParser, complete: bool = False) -> None:
-    """Add an option for each setting; `none` takes one back that may be absent."""
+    """Add an option for each setting; `none` takes one back that may be absent or empty."""
     group = parser.add_argument_group("settings, as of [signals.views.NAME]")
     group.add_argument(
         "--source",
@@ -121,7 +121,7 @@ def _settings(arguments: Namespace) -> dict[str, Any]:
 
 def _value(field: FieldInfo, text: str) -> Any:
     kind = get_origin(field.type)
-    items = [item.strip() for item in text.split(",") if item.strip()]
+    items = [item.strip() for item in text.split(",") if item.strip() and text != "none"]
     if kind is tuple:
         return items
     if kind is dict:

@@ -42,6 +42,9 @@ class Client(Protocol):
     def notify(self, notice: bytes) -> None:
         """Send a NOTICE, which is shown to people."""
 
+    def recheck(self) -> None:
+        """End what may not go on: `main` is another channel now, or a view is damaged."""
+
 
 class Channels:
     """
@@ -169,6 +172,12 @@ class Channels:
         """Offer new channels to the sessions that asked for them before they existed."""
         for session in list(self.sessions):
             session.offer(names)
+
+    def recheck(self) -> None:
+        """End connections for which `main` is another channel now, or whose view is damaged."""
+        for session in list(self.sessions):
+            session.recheck()
+        self.fanout.recheck()
 
     def notify(self, text: str) -> int:
         """Send a sentence for people to all sessions; return how many there are."""

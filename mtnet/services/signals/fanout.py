@@ -73,6 +73,9 @@ class ISubscriber(Interface):
     def changed(change: Change) -> None:
         """Take one change; must neither block nor raise."""
 
+    def recheck() -> None:
+        """End, if the channel is not the one any more that it shall follow, or is damaged."""
+
 
 class ITail(Interface):
     """Follower of the entries of a channel; it gets each one once it is on disk."""
@@ -111,6 +114,12 @@ class Fanout:
     def unsubscribe(self, channel: str, follower: ISubscriber) -> None:
         """Send it nothing more."""
         self._subscribers.get(channel, {}).pop(follower, None)
+
+    def recheck(self) -> None:
+        """Let followers of net positions end that may not go on."""
+        for followers in list(self._subscribers.values()):
+            for follower in list(followers):
+                follower.recheck()
 
     def attach(self, channel: str, tail: ITail) -> BroadcastGroup[ITail] | None:
         """

@@ -6,6 +6,7 @@ sends a position and may publish is a publisher, and is sent nothing.
 """
 
 import re
+from copy import copy
 
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -32,6 +33,7 @@ from mtnet.services.signals.classic.follower import ClassicFollower
 from mtnet.services.signals.classic.wire import parse_position
 from mtnet.services.signals.ownership.publishers import Publisher
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.views.alias import MAIN
 from mtnet.session.grammar import SEPARATORS, FrameDecoder, is_hello
 from mtnet.session.road import Road
 from mtnet.session.session import Session, SessionFactory
@@ -258,7 +260,7 @@ class SignalsProtocol(Protocol):
     def _silent(self) -> None:
         self._timer = None
         self._follower = ClassicFollower(
-            self._env, self._port.signals, self._port.channel, self.transport, self.end
+            self._env, self._port.signals, self._find_channel, self.transport, self.end
         )
         self._follower.start()
 
@@ -327,10 +329,11 @@ class SignalsProtocol(Protocol):
             self.end(f"sent more than {most} frames that are refused within a minute")
 
     def _publish(self, payload: bytes) -> None:
-        if not self.peer.rights.may("publish", "signals", self._port.channel):
+        channel = self._port.channel
+        if not self.peer.rights.may("publish", "signals", channel):
             raise WireError(
                 "denied",
-                f"This connection may not publish in {self._port.channel}; access.anonymous and "
+                f"This connection may not publish in {channel}; access.anonymous and "
                 "access.networks name what it may",
             )
         symbol, volume = parse_position(payload, self._env.section.codepage)
@@ -341,7 +344,10 @@ class SignalsProtocol(Protocol):
             self._publisher = self._port.signals.join(
                 peer, producer, refuse=self._refused, close=self.end, address=self.peer.host
             )
-        self._port.signals.submit(self._publisher, self._port.channel, symbol, volume)
+        self._port.signals.submit(self._publisher, channel, symbol, volume)
+
+    def _find_channel(self) -> str:
+        return self._port.channel_for(self.peer.host)
 
     def _finish(self, _: None) -> None:
         if self._ended:
@@ -398,7 +404,8 @@ class SignalsFactory(PeerFactory):
         super().__init__(env, listener)
         self.signals, self.sessions = signals, sessions
         self.grace: float = env.section.grace if grace is None else grace
-        self.channel: str = env.section.channel_of(listener.endpoint)
+        self._own: str = env.section.channel_of(listener.endpoint)
+        self.channel = self._own
 
     def at(self, listener: Listener) -> "SignalsFactory":
         """Return the factory for the connections of `listener`."""
@@ -406,4 +413,12 @@ class SignalsFactory(PeerFactory):
 
     def build(self, peer: Peer) -> SignalsProtocol:
         """Return the protocol of a connection."""
-        return SignalsProtocol(self._env, peer, self)
+        port, channel = self, self.channel_for(peer.host)
+        if channel != self.channel:
+            port = copy(self)
+            port.channel = channel
+        return SignalsProtocol(self._env, peer, port)
+
+    def channel_for(self, host: str) -> str:
+        """Return the channel of classic programs at an address: the port's, or its network's."""
+        return self.signals.views.main_of("", host) if self._own == MAIN else self._own

@@ -29,6 +29,7 @@ from mtnet.services.signals.journal.upkeep import Upkeep
 from mtnet.services.signals.journal.worker import JournalWorker, Stored
 from mtnet.services.signals.model import (
     FLAT,
+    MAX_CHANNELS,
     Closed,
     Entry,
     Outcome,
@@ -56,9 +57,6 @@ from mtnet.services.signals.status.report import Status
 from mtnet.services.signals.values import Take
 from mtnet.services.signals.views.ledger import Target
 from mtnet.services.signals.views.views import Change, Views
-
-MAX_CHANNELS = 1_000
-"""Channels at most; the first signal for an unknown name makes one."""
 
 
 class SignalService:
@@ -105,6 +103,7 @@ class SignalService:
             lambda name: self.epochs.begin_view(name),
             channels.announce,
             now,
+            channels.recheck,
         )
         self.rules = rules = PublishRules(
             settings, channels.book, Ownership(now), store, channels.unrepeated, views
@@ -112,6 +111,7 @@ class SignalService:
         self._worker = worker = JournalWorker(
             journal, store, settings.retry, clock, in_thread, later
         )
+        worker.on_damage = channels.recheck
         self._commits = commits = CommitLoop(
             GroupCommit(settings.backlog), worker, rules, clock, self._deliver, channels.sent
         )
@@ -432,6 +432,10 @@ class SignalService:
         """
         self._worker.check_whole(name)
         return self.channels.named(name)
+
+    def is_lost(self, name: str) -> bool:
+        """Return whether a channel is a view that is damaged: nobody is told what it holds."""
+        return name in self.views.names and name in self._worker.journal.damaged
 
     def read(self, channel: str, after: int, limit: int) -> "Deferred[list[Entry]]":
         """Fire with entries of a channel from `after` + 1 on; fails with `JournalError`."""

@@ -57,7 +57,7 @@ class ChannelAccess:
 
     def log_in(self) -> None:
         """Begin, perhaps under another login: `main` is what that login means by it."""
-        self.main = self.signals.views.main_of(self.session.login)
+        self.main = self.meaning()
         queue = self.session.queue
         encoder: Encoder | None = (
             queue.encoder.encoder if isinstance(queue.encoder, ShownAsMain) else queue.encoder
@@ -66,6 +66,10 @@ class ChannelAccess:
             encoder = ShownAsMain(self.main, encoder)
         queue.encoder = encoder
         self.forget_refused()
+
+    def meaning(self) -> str:
+        """Return the channel that the client means by `main` now."""
+        return self.signals.views.main_of(self.session.login, self.session.peer.host)
 
     def meant(self, asked: Request) -> Request:
         """Return a request with the channel that the client means by its name."""
@@ -165,7 +169,7 @@ class Subscriptions:
         self.drop(asked.channel)
         subscription = Subscription(access.signals, channel, asked.symbols, access.session.queue)
         self.each += (subscription,)
-        subscription.start(asked, self._witness(), lambda: self._unreadable(asked.channel))
+        subscription.start(asked, self._witness(), lambda: self.end_unreadable(asked.channel))
 
     def unsubscribe(self, asked: Unsubscribe) -> None:
         """UNSUBSCRIBE: follow a channel no longer."""
@@ -208,7 +212,9 @@ class Subscriptions:
         for each in ended:
             each.stop()
 
-    def _unreadable(self, channel: str) -> None:
+    def end_unreadable(self, channel: str) -> None:
+        """End the session, because nothing more can be told of a channel."""
+        channel = self._access.shown(channel)
         # A client that stays, and follows nothing, would not ask again; one that is closed does.
         text = f"{channel} cannot be read at present; reconnect and name the last entry with after"
         self._access.session.close_with(messages.error("server", text, channel=channel), "server")
@@ -361,6 +367,16 @@ class SignalClient:
         # A follower that is still catching up is not in the fan-out yet.
         if any(not each.live for each in following) or (not following and published):
             self._access.session.send(frame)
+
+    def recheck(self) -> None:
+        """End the session, if `main` is another channel now, or a view that it follows is lost."""
+        access = self._access
+        if access.main != access.meaning():
+            text = "The channel main is another one for this login now; connect again"
+            access.session.close_with(messages.error("server", text, channel=MAIN), "server")
+        for each in self.subscriptions.each:
+            if access.signals.is_lost(each.name):
+                self.subscriptions.end_unreadable(each.name)
 
     def offer(self, channels: Collection[str]) -> None:
         """Name the channels of these that the client was refused before and may have now."""

@@ -89,9 +89,9 @@ class Server:
         terminal.send(wire.subscribe(channel, **asked))
         return terminal
 
-    def follow(self):
+    def follow(self, **addresses):
         """Dial as a classic follower."""
-        terminal = self.dial()
+        terminal = self.dial(**addresses)
         self.clock.advance(self.env.section.grace)
         return terminal
 

@@ -6,6 +6,7 @@ from types import FunctionType, ModuleType
 
 import pytest
 from fakes.daemon import LOCAL, PASSWORD, REMOTE, TOKEN, FakeDaemon, basic
+from fakes.rights import rights
 from fakes.websocket_bytes import (
     BINARY,
     CLOSE,
@@ -25,8 +26,10 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from mtnet.access.accounts.cred import Identity
 from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
+from mtnet.services.signals.views.commands import ViewCommands
 from mtnet.services.web import websocket
 from mtnet.services.web.websocket import SLICE
 from mtnet.session import messages
@@ -123,6 +126,28 @@ def test_signals_are_published_and_followed(server):
     publisher.send(publish("a-2", volume=0))
     (signal,) = follower.messages()
     assert (signal["seq"], signal["volume"], len(signal["h"])) == (2, "0", 8)
+
+
+def test_a_view_is_the_channel_main_of_its_account_in_every_message(server, clock):
+    views = server.env.find(ISignals).views
+    half = {"sources": ["main"], "value": "0.5", "accounts": ["bob"]}
+    ViewCommands(views).commands()["views add"]({"view": "half", "settings": half})
+    publisher, follower = server.greet(), server.open()
+    follower.terminal.protocol.peer.become(Identity("bob", rights("follow:signals/half")))
+    (welcome,) = follower.ask(HELLO)
+    assert welcome["epoch"] == server.env.find(ISignals).channel("half").epoch
+    snapshot, synced, status = follower.ask({"verb": "SUBSCRIBE", "channel": "main"})
+    assert {each["channel"] for each in (snapshot, synced, status)} == {"main"}
+    assert snapshot["epoch"] == welcome["epoch"]
+    publisher.ask(publish(volume="1", comment="half|channel=half"))
+    signal, status = follower.messages()
+    assert (status["channel"], signal["channel"]) == ("main", "main")
+    assert (signal["volume"], signal["comment"]) == ("0.5", "half|channel=half")
+    (refused,) = follower.ask(publish("b-1", channel="main"))
+    assert (refused["code"], refused["channel"]) == ("denied", "main")
+    assert follower.ask({"verb": "SUBSCRIBE", "channel": "gold"})[0]["code"] == "denied"
+    (unsubscribed,) = follower.ask({"verb": "UNSUBSCRIBE", "channel": "main"})
+    assert unsubscribed == {"verb": "UNSUBSCRIBED", "channel": "main"}
 
 
 def test_followers_of_every_road_are_told_the_same(server, clock):

@@ -31,6 +31,7 @@ class ClassicFollower:
     Sends one connection what its `ClassicQueue` says, when it says so.
 
     Args:
+        find: returns the channel that it shall follow.
         end: closes the connection, and says why.
     """
 
@@ -40,17 +41,18 @@ class ClassicFollower:
         self,
         env: Environment,
         signals: SignalService,
-        channel: str,
+        find: Callable[[], str],
         transport: StreamTransport,
         end: Callable[[str], None],
     ) -> None:
-        self._env, self._signals, self._channel, self._end = env, signals, channel, end
+        self._env, self._signals, self._find, self._end = env, signals, find, end
+        self._channel = find()
         self._settings = env.section
         budget = PACED_BUDGET if self._settings.pace else UNPACED_BUDGET
         if self._settings.pace:
             configure_keepalive(transport, SEND_BUFFER)
         self._output = OutputBuffer(transport, env.clock, budget, self._pump)
-        state = signals.channels.shared_state(channel)
+        state = signals.channels.shared_state(self._channel)
         self._queue = ClassicQueue(self._settings, state, env.clock.seconds())
         self._timer: IDelayedCall | None = None
         self._stopped = False
@@ -58,6 +60,7 @@ class ClassicFollower:
     def start(self) -> None:
         """Send the positions of the channel, and each change from now on."""
         self._signals.fanout.subscribe(self._channel, self)
+        self.recheck()
         self._pump()
 
     def stop(self) -> bool:
@@ -68,6 +71,13 @@ class ClassicFollower:
         self._cancel()
         self._output.close()
         return idle
+
+    def recheck(self) -> None:
+        """End, if the channel is another one now, or a view that is damaged."""
+        if self._find() != self._channel:
+            self._end(f"is closed: it followed {self._channel}, and has another channel now")
+        elif self._signals.is_lost(self._channel):
+            self._end(f"is closed: the view {self._channel} is damaged")
 
     def changed(self, change: Change) -> None:
         """Take a change that is on disk."""

@@ -176,6 +176,7 @@ class Journal:
             # The channel of a new view has no entry yet.
             checkpoints = self._flush(transactions, empty=True)
             self._views.flush(connection)
+            self._views.flush_aliases(connection)
             return result, checkpoints
 
         return self._write(make)
@@ -438,7 +439,7 @@ class Journal:
         return loaded, landed
 
     def _upgrade(self, connection: sqlite3.Connection, version: int) -> None:
-        if version == WITHOUT_VIEWS:
+        if version >= WITHOUT_VIEWS:
             return  # there are new tables, which are empty
         lost = sorted(
             name for name, checkpoint in self._checkpoints.read().items() if checkpoint.revision

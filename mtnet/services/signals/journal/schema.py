@@ -2,9 +2,9 @@
 The tables of the journal.
 
 `entry` is the log, `position` the state that it led to, `known` the ids that were taken, and
-`channel` what proves the other three. `view` has the settings of derived channels, and `ledger`
-what was decided about each opening of their sources. Bodies are JSON, for people with a SQLite
-shell.
+`channel` what proves the other three. `view` has the settings of derived channels, `ledger` what
+was decided about each opening of their sources, and `alias`, in one row, who means which of them
+by `main`. Bodies are JSON, for people with a SQLite shell.
 """
 
 import sqlite3
@@ -12,11 +12,12 @@ from typing import Any, TypeAlias
 
 from mtnet.errors import DamageError, JournalError
 
-SCHEMA = 3
+SCHEMA = 4
 """`PRAGMA user_version` of the files that this code reads and writes."""
 
 WITHOUT_VIEWS = 2
-"""The schema before there were views; it becomes the present one when a daemon opens it."""
+"""The schema before there were views; it, and any later one, becomes the present one when a daemon
+opens it: there are new tables, which are empty."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS channel (
@@ -60,15 +61,26 @@ CREATE TABLE IF NOT EXISTS ledger (
     ticket TEXT NOT NULL,
     body BLOB NOT NULL,
     PRIMARY KEY (view, source, symbol, ticket)
-) STRICT, WITHOUT ROWID
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alias (
+    part INTEGER NOT NULL PRIMARY KEY,
+    body BLOB NOT NULL,
+    digest BLOB NOT NULL
+) STRICT
 """
 BACKUP = "CREATE TABLE heads (data BLOB NOT NULL) STRICT"
 """What a backup has besides: the checkpoint file."""
 # SQLite keeps a statement without these words.
 _EXPECTED = {" ".join(each.replace("IF NOT EXISTS ", "").split()) for each in TABLES.split(";")}
-_OF_VIEWS = {
-    each for each in _EXPECTED if each.startswith(("CREATE TABLE view", "CREATE TABLE led"))
-}
+_NEWER = [
+    {each for each in _EXPECTED if each.startswith(tables)}
+    for tables in (
+        (),
+        ("CREATE TABLE alias",),
+        ("CREATE TABLE alias", "CREATE TABLE view", "CREATE TABLE ledger"),
+    )
+]
+"""The tables that files of this schema, and of the ones before it, have not."""
 
 Rows: TypeAlias = list[tuple[Any, ...]]
 
@@ -109,7 +121,7 @@ def check_structure(connection: sqlite3.Connection) -> None:
     found = {" ".join(sql.split()) for (sql,) in tables}
     ((vacuum,),) = fetch(connection, "PRAGMA auto_vacuum")
     # With the wrong form SQLite would keep its own notes on pages that hold rows.
-    if found - {BACKUP} not in (_EXPECTED, _EXPECTED - _OF_VIEWS) or vacuum:
+    if found - {BACKUP} not in [_EXPECTED - newer for newer in _NEWER] or vacuum:
         raise JournalError("The tables are not those of a journal of signals")
 
 

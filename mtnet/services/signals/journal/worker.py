@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mtnet.callbacks import noop
 from mtnet.errors import JournalError, PrunedError, WireError
 from mtnet.redact import PathRedactor
 from mtnet.services.signals.journal.journal import Journal
@@ -56,6 +57,7 @@ class JournalWorker:
         journal: for calls before the reactor runs, and to hand its methods to `ask`.
         logged: the damaged channels that the log has, each with a sentence.
         scrubber: checks every row, day by day.
+        on_damage: called when more channels are found damaged.
         redactor: removes the folders from what is told to peers.
     """
 
@@ -75,6 +77,7 @@ class JournalWorker:
         self.scrubber = Scrubber(journal, clock, thread)
         self.redactor = PathRedactor(journal.path.parent)
         self.logged: Mapping[str, str] = {}
+        self.on_damage: Callable[[], object] = noop
         self._read_trouble: str | None = None
         self._file_trouble: str | None = None
         self._checkpoint_trouble = ""
@@ -216,9 +219,11 @@ class JournalWorker:
     def log_damage(self) -> None:
         """Log which channels are damaged, each once."""
         damaged = self.journal.damaged
-        for name in sorted(damaged.keys() - self.logged.keys()):
+        fresh, self.logged = sorted(damaged.keys() - self.logged.keys()), damaged
+        for name in fresh:
             self.log.error("{sentence}", sentence=damaged[name])
-        self.logged = damaged
+        if fresh:
+            self.on_damage()
 
     def check_files(self) -> "Deferred[None]":
         """Look whether the files are in place; fails with `JournalError` when they are not."""

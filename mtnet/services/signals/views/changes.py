@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from mtnet.errors import WireError
 from mtnet.services.signals.journal.transaction import Transaction
-from mtnet.services.signals.model import Entry, State
+from mtnet.services.signals.model import MAX_CHANNELS, Entry, State
 from mtnet.services.signals.reports.equity import Bases
 from mtnet.services.signals.views import store
 from mtnet.services.signals.views.derivation import Derivation
@@ -61,14 +61,19 @@ def add(space: Workspace, name: str, settings: ViewSettings, terms: Terms) -> li
     Make a view; what its sources hold is copied, or skipped, as `late_join` says.
 
     Raises:
-        WireError: `channel`; the name is taken, or a source is no channel.
+        WireError: `channel`; the name is taken, a source is no channel, or there are too many.
+            `field`; one of its accounts or networks has another view.
     """
     if name in space.derivation.views:
         raise WireError("channel", f"There is a view {name} already; edit it")
     state = space.state(name)
     if state is not None and any(each.volume for each in state.positions):
         raise WireError("channel", f"{name} is a channel that holds positions, and no view yet")
+    ((count,),) = space.connection.execute("SELECT count(*) FROM channel").fetchall()
+    if state is None and count >= MAX_CHANNELS:
+        raise WireError("channel", f"There are {MAX_CHANNELS} channels, and this is one more")
     states = _sources(space, settings)
+    space.derivation.assign(name, settings)
     stored = store.begin(space.connection, name, settings)
     stored.view.seq = 0 if state is None else state.seq
     space.derivation.add(name, stored)
@@ -90,7 +95,7 @@ def edit(
     Raises:
         WireError: `channel`; there is no such view, or a source is no channel. `denied`; a source
             is taken out, or added to a single one, while anything is copied, or `apply` while the
-            view opens nothing.
+            view opens nothing. `field`, as `add`.
     """
     view = space.view(name)
     if apply:
@@ -103,6 +108,7 @@ def edit(
     copies = view.shown or any(row.copied for row in view.rows.values())
     if (gone or single) and copies:
         raise WireError("denied", f"{name} copies something; flatten it before its sources change")
+    space.derivation.assign(name, settings)
     stored = space.derivation.views[name]
     view.settings = settings
     for source in gone:
@@ -214,9 +220,14 @@ def remove(space: Workspace, name: str, leftovers: Leftovers, when: int) -> list
     End a view; its channel and its entries stay.
 
     Raises:
-        WireError: `channel`; there is no such view. `denied`; it copies something.
+        WireError: `channel`; there is no such view. `denied`; it copies something, or is what
+            `main` means for somebody, who would copy another size without it.
     """
     view = space.view(name)
+    named = [*view.settings.accounts, *view.settings.networks]
+    if named:
+        text = f"{name} is `main` for {', '.join(named)}; take them out of its settings first"
+        raise WireError("denied", text)
     if view.shown and leftovers == "refuse":
         raise WireError("denied", f"{name} copies something; close it, or leave it open, by name")
     drafts = view.flatten("the view was removed") if leftovers == "flatten" else []

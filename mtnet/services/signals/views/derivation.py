@@ -6,17 +6,20 @@ Blocking, for the thread of the journal.
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from msgspec.structs import replace
 
-from mtnet.errors import DamageError
+from mtnet.errors import DamageError, WireError
 from mtnet.services.signals.journal.hash_chain import Held
 from mtnet.services.signals.journal.schema import blame
 from mtnet.services.signals.journal.transaction import Transaction
 from mtnet.services.signals.model import FLAT, Entry, State
 from mtnet.services.signals.ownership.transitions import CommitPolicy, Verdict, transition
 from mtnet.services.signals.views import store
+from mtnet.services.signals.views.alias import MAIN, Aliases
+from mtnet.services.signals.views.settings import ViewSettings
 from mtnet.services.signals.views.store import StoredView
 from mtnet.services.signals.views.transform import Draft, Terms
 
@@ -44,6 +47,7 @@ class Derivation:
     Attributes:
         loaded: whether they are known.
         names: of all, those that are damaged included.
+        aliases: whose `main` is which view; stale = it is not written.
         views: by name; those that are whole.
         idle: there are no views, so that a commit leads to nothing more.
     """
@@ -52,6 +56,7 @@ class Derivation:
         self._state = state
         self.loaded = self.idle = False
         self.names = frozenset[str]()
+        self.aliases, self.stale = Aliases(), False
         self._changed: dict[str, StoredView] = {}
         self.views: dict[str, StoredView] = {}
         self._by_source: dict[str, list[str]] = {}
@@ -84,8 +89,42 @@ class Derivation:
             else:
                 self.views[name] = stored
         self._index()
+        self._load_aliases(connection)
         self.loaded = True
         return found
+
+    def _load_aliases(self, connection: sqlite3.Connection) -> None:
+        """Read whose `main` is which view; where that is damaged, ask the views themselves."""
+        others = MAIN
+        try:
+            stored = store.read_aliases(connection)
+        except (DamageError, sqlite3.DatabaseError) as error:
+            blame("", error)  # raises what is no damage
+            stored = None
+            left_out = sorted(self.names - self.views.keys())
+            others = left_out[0] if left_out else MAIN
+        self.aliases = stored or Aliases()
+        for name in sorted(self.views):
+            with suppress(WireError):  # two say the same of one
+                self.assign(name, self.views[name].view.settings)
+        self.stale = self.aliases != (stored or Aliases())
+        self.aliases = replace(self.aliases, others=others)
+
+    def assign(self, name: str, settings: ViewSettings) -> None:
+        """
+        Let `main` mean a view for its accounts and networks.
+
+        Raises:
+            WireError: `field`; one of them has another view.
+        """
+        self.aliases = replace(self.aliases.given(name, settings, self.names), others=MAIN)
+        self.stale = True
+
+    def flush_aliases(self, connection: sqlite3.Connection) -> None:
+        """Write whose `main` is which view, if that has changed."""
+        if self.stale:
+            store.write_aliases(connection, self.aliases)
+            self.stale = False
 
     def derive(
         self, entries: Iterable[Entry], transaction: Open, terms: Mapping[str, Terms]
@@ -151,11 +190,13 @@ class Derivation:
     def add(self, name: str, stored: StoredView) -> None:
         """Begin to derive a view."""
         self.views[name] = self._changed[name] = stored
+        self.names |= {name}
         self._index()
 
     def remove(self, connection: sqlite3.Connection, name: str, transaction: Transaction) -> None:
         """End a view; `transaction` = of its channel."""
         transaction.derived = False
+        self.names -= {name}
         self.views.pop(name, None)
         self._changed.pop(name, None)
         store.remove(connection, name)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Meta, Struct, field
 
 from mtnet.access.accounts.model import check_name
+from mtnet.access.addresses import parse_network
 from mtnet.config.schema import Section
 from mtnet.errors import AccountError
 
@@ -138,6 +139,8 @@ class ViewSettings(Section, frozen=True):
     provider: str = ""
     accounts: tuple[str, ...] = ()
     """The logins for which `main` means this view."""
+    networks: tuple[str, ...] = ()
+    """The networks for which it does where a connection has no login, as `192.168.7.0/24`."""
     rate: Decimal | None = None
     """Units of the follower's currency for one of the provider's, where they differ."""
     max_drawdown: str = ""
@@ -161,6 +164,9 @@ class ViewSettings(Section, frozen=True):
         self._check_money()
         for text in self.hours:
             Hours.read(text)
+        for text in self.networks:
+            if str(parse_network(text)) != text:
+                raise ValueError(f"`networks` are as {parse_network(text)}, not {text!r}")
         try:
             ZoneInfo(self.zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):

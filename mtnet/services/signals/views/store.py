@@ -19,6 +19,7 @@ from mtnet.services.signals.journal.hash_chain import SUMS
 from mtnet.services.signals.journal.schema import blame, fetch, rows
 from mtnet.services.signals.model import State
 from mtnet.services.signals.reports.equity import Bases
+from mtnet.services.signals.views.alias import Aliases
 from mtnet.services.signals.views.ledger import Key, Row
 from mtnet.services.signals.views.settings import ViewMode, ViewSettings
 from mtnet.services.signals.views.transform import View
@@ -196,6 +197,29 @@ def read_view(connection: sqlite3.Connection, name: str) -> StoredView:
     return StoredView(view, head.next, items, head.bases)
 
 
+def read_aliases(connection: sqlite3.Connection) -> Aliases | None:
+    """
+    Return who means which view by `main`; None = nothing was written yet.
+
+    Raises:
+        DamageError: it is not what was written.
+        sqlite3.DatabaseError: it, or the disk, cannot be read.
+    """
+    for body, digest in rows(connection, (bytes, bytes), "SELECT body, digest FROM alias"):
+        if sha256(body).digest() != digest:
+            raise DamageError("", "the row of the table `alias` was changed")
+        found: Aliases = _decode("", body, Aliases)
+        return found
+    return None
+
+
+def write_aliases(connection: sqlite3.Connection, aliases: Aliases) -> None:
+    """Write who means which view by `main`."""
+    body = encode(aliases)
+    values = body, sha256(body).digest()
+    connection.execute("INSERT OR REPLACE INTO alias VALUES (1, ?, ?)", values)
+
+
 def _read_head(connection: sqlite3.Connection, name: str) -> Head:
     found = rows(connection, (bytes, bytes), _VIEW, name)
     if not found:
@@ -236,5 +260,5 @@ def _decode_fraction(kind: type, text: str) -> Fraction:
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode_fraction)
 _decoders: Mapping[Any, Any] = {
-    kind: msgspec.json.Decoder(kind, dec_hook=_decode_fraction) for kind in (Head, Row)
+    kind: msgspec.json.Decoder(kind, dec_hook=_decode_fraction) for kind in (Aliases, Head, Row)
 }

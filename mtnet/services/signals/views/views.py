@@ -4,10 +4,11 @@ The views of the signal service: their settings and modes, and what is changed i
 Everything is decided in the thread of the journal; here is what the reactor has to know of it.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.errors import JournalError, WireError
+from mtnet.errors import JournalError, NotAskedError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Entry
@@ -23,14 +24,15 @@ from mtnet.services.signals.reports.equity import Bases
 from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.values import PauseMode
 from mtnet.services.signals.views import changes
-from mtnet.services.signals.views.alias import MAIN
+from mtnet.services.signals.views.alias import Aliases
 from mtnet.services.signals.views.changes import Leftovers, Workspace
 from mtnet.services.signals.views.derivation import Derivation
 from mtnet.services.signals.views.explain import explain
 from mtnet.services.signals.views.ledger import Key, Row, Target
 from mtnet.services.signals.views.losses import judge
 from mtnet.services.signals.views.settings import ViewMode, ViewSettings
-from mtnet.services.signals.views.terms import Known, terms
+from mtnet.services.signals.views.terms import Known as KnownReports
+from mtnet.services.signals.views.terms import terms
 from mtnet.services.signals.views.transform import Terms, View
 
 Change = Callable[[Workspace], tuple[Any, list[Entry]]]
@@ -54,6 +56,14 @@ class Summary(Struct, frozen=True):
     bases: Bases | None = None
 
 
+class Known(NamedTuple):
+    """The views that are whole, the names of all, and whose `main` is which."""
+
+    views: Mapping[str, Summary]
+    names: Collection[str]
+    aliases: Aliases
+
+
 class Views:
     """
     Registry of the views.
@@ -63,9 +73,11 @@ class Views:
         begin: shows everybody a view that is new.
         announce: tells those who follow a view.
         now: milliseconds since the Unix epoch, UTC.
+        recheck: ends connections for which `main` is another channel now.
 
     Attributes:
-        known: by name.
+        known: by name; those that are whole.
+        names: of all.
         reports: what terminals told; None = nothing yet.
         unsure: whether a change has failed of which nothing is known.
     """
@@ -78,13 +90,16 @@ class Views:
         begin: Callable[[str], Coroutine[Any, Any, None]],
         announce: Callable[[str, bytes], object],
         now: Callable[[], int],
+        recheck: Callable[[], object],
     ) -> None:
         self._run, self._begin, self._announce, self._now = run, begin, announce, now
+        self._recheck = recheck
         self.known: dict[str, Summary] = {}
-        self.reports: Known | None = None
+        self.reports: KnownReports | None = None
         self.unsure = False
         self._by_source: dict[str, list[str]] = {}
-        self._mains: dict[str, str] = {}
+        self._aliases = Aliases()
+        self.names: Collection[str] = ()
 
     def open(self, journal: Journal, configured: Mapping[str, ViewSettings]) -> list[Entry]:
         """
@@ -95,7 +110,10 @@ class Views:
             JournalError: the disk failed.
         """
         entries: list[Entry] = []
-        self._note(journal.look_at_views(_summaries))
+        self._note(journal.look_at_views(_summary))
+        if journal.look_at_views(lambda derivation: derivation.stale):
+            with suppress(NotAskedError):  # it is known from the views, too
+                journal.change_views(lambda space: None)
         for name, settings in configured.items():
             known = self.known.get(name)
             if known is not None and known.settings == settings:
@@ -113,7 +131,7 @@ class Views:
             entries += journal.change_views(
                 partial(function, name=name, settings=settings, terms=terms)
             )
-        self._note(journal.look_at_views(_summaries))
+        self._note(journal.look_at_views(_summary))
         return entries
 
     # What the signal service asks
@@ -165,9 +183,9 @@ class Views:
                 "denied", f"{channel} is a view, which follows {sources} and takes no signals"
             )
 
-    def main_of(self, login: str) -> str:
-        """Return the channel that a login means by `main`."""
-        return self._mains.get(login, MAIN)
+    def main_of(self, login: str, host: str) -> str:
+        """Return the channel that a connection means by `main`; `login` is empty without one."""
+        return self._aliases.channel(login, host)
 
     def refuse_follow(self, channel: str) -> None:
         """
@@ -223,15 +241,13 @@ class Views:
     # What people and followers change
 
     async def add(self, name: str, settings: ViewSettings) -> None:
-        """Make a view; raises as `changes.add`, and `field`: an account has another view."""
-        self._check_accounts(name, settings)
+        """Make a view; raises as `changes.add`."""
         terms = await self._full_terms(settings)
         await self._change(partial(changes.add, name=name, settings=settings, terms=terms))
         await self._begin(name)
 
     async def edit(self, name: str, settings: ViewSettings, apply: bool = False) -> None:
-        """Change the settings of a view; raises as `changes.edit`, and `add`."""
-        self._check_accounts(name, settings)
+        """Change the settings of a view; raises as `changes.edit`."""
         terms = await self._full_terms(settings)
         edit = partial(changes.edit, name=name, settings=settings, terms=terms, apply=apply)
         await self._change(edit)
@@ -312,24 +328,19 @@ class Views:
         )
         return found
 
-    def _check_accounts(self, name: str, settings: ViewSettings) -> None:
-        for login in settings.accounts:
-            if self._mains.get(login, name) != name:
-                raise WireError("field", f"{login} has the view {self._mains[login]} already")
-
     async def _change(self, change: Callable[[Workspace], list[Entry]]) -> list[Entry]:
         """Change something, and know what came of it; return the entries."""
 
-        def both(space: Workspace) -> tuple[tuple[dict[str, Summary], list[Entry]], list[Entry]]:
+        def both(space: Workspace) -> tuple[tuple[Known, list[Entry]], list[Entry]]:
             entries = change(space)
-            return (_summaries(space.derivation), entries), entries
+            return (_summary(space.derivation), entries), entries
 
         try:
-            summaries, entries = await self._run(both)
+            known, entries = await self._run(both)
         except JournalError:
             self.unsure = True
             raise
-        self._note(summaries)
+        self._note(known)
         found: list[Entry] = entries
         return found
 
@@ -355,17 +366,18 @@ class Views:
         self.unsure = False
         await self._change(lambda space: [])
 
-    def _note(self, found: Mapping[str, Summary]) -> None:
-        fresh = {name: _newest(each, self.known.get(name)) for name, each in found.items()}
+    def _note(self, found: Known) -> None:
+        views, before = found.views, self._aliases
+        self.names, self._aliases = found.names, found.aliases
+        fresh = {name: _newest(each, self.known.get(name)) for name, each in views.items()}
         self.known.clear()
         self.known.update(fresh)
         self._by_source = {}
-        self._mains = {
-            login: name for name, each in found.items() for login in each.settings.accounts
-        }
-        for name, each in found.items():
+        for name, each in views.items():
             for source in each.settings.sources:
                 self._by_source.setdefault(source, []).append(name)
+        if before != self._aliases:
+            self._recheck()
 
     async def _full_terms(self, settings: ViewSettings) -> Terms:
         """Return what is known, of every symbol that the sources hold."""
@@ -386,11 +398,12 @@ class Views:
         return terms(settings, self.reports, symbols, self._now())
 
 
-def _summaries(derivation: Derivation) -> dict[str, Summary]:
-    return {
+def _summary(derivation: Derivation) -> Known:
+    views = {
         name: Summary(each.view.settings, each.view.mode, each.view.struck, each.bases)
         for name, each in derivation.views.items()
     }
+    return Known(views, derivation.names, derivation.aliases)
 
 
 def _newest(found: Summary, known: Summary | None) -> Summary:

@@ -208,12 +208,6 @@ def test_another_follower_of_a_view_releases_nothing(server):
     assert "SIGNAL" not in follower.received().decode()
 
 
-def test_an_account_has_one_view(server):
-    add(server, ViewSettings(sources=("main",), accounts=("bob",)))
-    with pytest.raises(WireError, match="bob has the view half already"):
-        add(server, ViewSettings(sources=("main",), accounts=("bob",)), "other")
-
-
 def released(server, **fields):
     """Let bob release his only copy; return what he is told, and what his view holds then."""
     add(server, ViewSettings(sources=("main",), accounts=("bob",), follower="bob"))
