@@ -186,6 +186,7 @@ class Session:
         """Answer HELLO: the client may use the verbs of the services from now on."""
         if self._state is State.CLOSED:
             return
+        self.name, self.client = name, client
         fields: dict[str, str] = {}
         for each in self.handlers:
             fields.update(each.welcomed())
@@ -194,7 +195,6 @@ class Session:
             self.peer.mark_active()
             self._heartbeat.start()
         self._road.welcomed()
-        self.name, self.client = name, client
         heartbeat = self._factory.settings.heartbeat
         self.send(messages.welcome(heartbeat, self.now(), self._usable(), **fields))
 
@@ -258,6 +258,11 @@ class Session:
     def closed(self) -> bool:
         """Whether the session is over."""
         return self._state is State.CLOSED
+
+    @property
+    def last_heard(self) -> float:
+        """Seconds of the clock at the last sign of life of the client."""
+        return self._heartbeat.heard
 
     @property
     def login(self) -> str:
@@ -387,19 +392,22 @@ class Heartbeat:
     Keepalive of one session: PING after silence of either side, close after `MAX_MISSED`.
 
     The timer belongs to the wheel of the factory.
+
+    Attributes:
+        heard: seconds of the clock at the last sign of life of the client.
     """
 
-    __slots__ = ("_factory", "_missed", "_pinged", "_received", "_road", "_session", "_slot")
+    __slots__ = ("_factory", "_missed", "_pinged", "_road", "_session", "_slot", "heard")
 
     def __init__(self, session: Session, road: Road, factory: SessionFactory) -> None:
         self._session, self._road, self._factory = session, road, factory
-        self._received = self._pinged = factory.clock.seconds()
+        self.heard = self._pinged = factory.clock.seconds()
         self._missed = 0
         self._slot: Slot | None = None
 
     def received(self) -> None:
         """Note a sign of life of the client."""
-        self._received, self._missed = self._factory.clock.seconds(), 0
+        self.heard, self._missed = self._factory.clock.seconds(), 0
 
     def start(self) -> None:
         """Wait until either side has been silent for a heartbeat."""
@@ -429,7 +437,7 @@ class Heartbeat:
         self.start()
 
     def _due(self) -> float:
-        silent_since = min(self._received, self._session.queue.last_write)
+        silent_since = min(self.heard, self._session.queue.last_write)
         heartbeat = self._factory.settings.heartbeat
         if not self._session.served:
             heartbeat = max(heartbeat, self._road.idle)

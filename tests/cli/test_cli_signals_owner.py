@@ -67,24 +67,48 @@ def test_programs_get_the_channels_as_the_daemon_reports_them(command_line, publ
     assert found["since"] >= EPOCH
 
 
-def test_the_status_counts_the_followers_of_the_classic_dialect(
-    command_line, publisher, daemon, clock
-):
+def test_the_status_is_a_table_of_everybody(command_line, publisher, daemon, clock):
     follow(daemon, clock)
     status, out, _ = command_line.on_folder("signals", "status")
+    head, provider, follower = out.splitlines()
     assert status == 0
-    assert out.splitlines()[-1].startswith("1 followers of the classic dialect")
+    assert head.split() == ["STATUS", "ROLE", "WHO", "CHANNEL", "BEHIND", "LAST", "ACK",
+                            "HELD/WANTED", "WARNING"]  # fmt: skip
+    assert provider.split() == ["ok", "provider", "127.9.9.9:50000", "main"]
+    assert follower.split()[:5] == ["ok", "follower", "127.9.9.9:50000", "main", "0"]
+    assert "acknowledges nothing" in follower
 
 
-def test_a_follower_that_acknowledges_has_a_row(command_line, publisher, daemon):
-    follower = daemon.dial("signals")
-    follower.send(b"<<HELLO|v=2|name=desk-1>>")
-    follower.send(b"<<SUBSCRIBE|channel=main>>")
+def test_nobody_is_said_so(command_line, daemon):
     status, out, _ = command_line.on_folder("signals", "status")
-    assert status == 0
-    head, row, _ = out.splitlines()
-    assert head.split()[:5] == ["CHANNEL", "FOLLOWER", "SENT", "ACKNOWLEDGED", "BEHIND"]
-    assert row.split()[:2] == ["main", "desk-1"]
+    assert (status, out) == (0, "Nobody follows, and nobody publishes.\n")
+
+
+def test_a_follower_in_trouble_has_a_sentence_and_the_exit_status_says_so(
+    command_line, publisher, daemon, clock
+):
+    follower = daemon.dial("signals")
+    follower.send(b"<<HELLO|v=2|name=desk-1>><<SUBSCRIBE|channel=main>>")
+    follower.send(b"<<ACK|channel=main|seq=1|status=failed|volume=0.1|reason=no money>>")
+    status, out, _ = command_line.on_folder("signals", "status")
+    (row,) = [line for line in out.splitlines() if line.startswith("error")]
+    assert status == 3
+    assert row.split()[:4] == ["error", "follower", "desk-1", "main"]
+    assert "GBPUSD 0.1/0.25" in row
+    assert "desk-1 holds 0.1 of GBPUSD, and 0.25 was told (no money)" in row
+    assert "desk-1 could not carry out GBPUSD 0.25 (no money)" in out
+    assert command_line.on_folder("signals", "status", "--json").status == 3
+
+
+def test_who_went_is_in_the_table_and_in_the_status_of_all(command_line, publisher, daemon, clock):
+    follower = daemon.dial("signals")
+    follower.send(b"<<HELLO|v=2|name=desk-1>><<SUBSCRIBE|channel=main>>")
+    follower.hang_up()
+    status, out, _ = command_line.on_folder("signals", "status")
+    assert status == 3
+    assert any(line.startswith("offline  follower  desk-1") for line in out.splitlines())
+    found = json.loads(command_line.on_folder("status", "--json").out)["signals"]
+    assert found["participants"][-1]["who"] == "desk-1"
 
 
 def test_a_notice_is_sent_to_every_session_and_counted(command_line, daemon):
@@ -113,7 +137,6 @@ def test_the_status_shows_what_terminals_tell_about_themselves(command_line, dae
     stranger = daemon.dial("signals", peer="127.0.0.1")
     stranger.send(messages.hello(name="laptop") + wire.report(Report(trading=True, build=5000)))
     out = command_line.on_folder("signals", "status").out
-    assert "alice/desk: algorithmic trading is off in the terminal." in out
     (row,) = [line for line in out.splitlines() if line.startswith("alice/desk ")]
     assert row.split()[3:] == ["no", "10000.00", "USD", "77", "5120"]
     (row,) = [line for line in out.splitlines() if line.startswith("laptop (no login)")]

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from mtnet.callbacks import noop
 from mtnet.cli import local, parsers, remote
 from mtnet.cli.output import local_time, pairs, print_result, table
+from mtnet.cli.signals.status import PAUSED, status
 from mtnet.client import Follower, Publisher, follow
 from mtnet.client.failures import within
 from mtnet.clock import WallClock, system_time
@@ -47,17 +48,11 @@ UNSURE = f"Not confirmed within {TIMEOUT:g} s; it may still be stored later."
 CLASSIC_SILENCE = 10.0
 """Seconds of silence after which a server counts as one of the classic dialect with an empty
 channel: a port that expects TLS has closed the connection by then."""
-MONEY = ("balance", "equity")
-"""Amounts of a REPORT that the status shows."""
 FIELDS = ("price", "sl", "tp", "magic", "comment")
 CSV = (
     "channel", "seq", "time", "symbol", "ticket", "type", "volume", "id", "price", "sl", "tp",
     "magic", "comment", "ptime",
 )  # fmt: skip
-PAUSED = {
-    "close_only": "is paused: it takes only what reduces positions",
-    "frozen": "is frozen: it takes nothing",
-}
 DONE = {
     "pause": PAUSED["close_only"],
     "freeze": PAUSED["frozen"],
@@ -81,7 +76,7 @@ def configure(parser: ArgumentParser) -> None:
     _configure_follow(signals)
     summary = "list the channels, their positions, publishers and followers"
     parsers.add_json(local.add(signals, "channels", list_channels, summary))
-    summary = "show each follower's progress and positions, and what terminals report"
+    summary = "show who follows and publishes, what is wrong with each, and what to do"
     parsers.add_json(local.add(signals, "status", status, summary))
     for name, summary in (
         ("pause", "accept only reductions in a channel until it is resumed"),
@@ -382,75 +377,6 @@ def list_channels(arguments: Namespace) -> None:
     found = local.ask_daemon(arguments, "status")["signals"]["channels"]
     rows = [{"channel": name, **_flat(row)} for name, row in found.items()]
     print_result(arguments, found, "\n".join(table(rows)))
-
-
-def status(arguments: Namespace) -> None:
-    """
-    Print the progress of each follower, and what terminals tell about themselves.
-
-    Raises:
-        ClientError: no daemon answers.
-    """
-    found = local.ask_daemon(arguments, "status")["signals"]
-    rows = [
-        {
-            "channel": name,
-            "follower": session["name"] or session["peer"],
-            "sent": row["sent"],
-            "acknowledged": row["acknowledged"],
-            "behind": row["behind"],
-            "ms": row["late"],
-            "holds": pairs(row["held"]),
-            "failed": pairs(row["failed"]),
-        }
-        for session in found["sessions"]
-        for name, row in session["channels"].items()
-    ]
-    followers = sum(row["followers"] for row in found["channels"].values())
-    shown = [
-        f"{name} {PAUSED[row['paused']]}."
-        for name, row in found["channels"].items()
-        if row["paused"] is not None
-    ]
-    shown += [f"{sentence}." for sentence in found["diverged"]]
-    shown += table(rows) if rows else []
-    shown.append(
-        f"{followers - len(rows)} followers of the classic dialect, which acknowledge nothing."
-    )
-    terminals = [*_terminals(found)]
-    shown += [
-        f"{row['terminal']}: algorithmic trading is off in the terminal."
-        for row in terminals
-        if row["trading"] is False
-    ]
-    shown += table(terminals) if terminals else []
-    print_result(arguments, found, "\n".join(shown))
-
-
-def _terminals(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each terminal that sent a REPORT."""
-    for each in found["terminals"]:
-        if each["report"]:
-            name = "/".join(filter(None, (each["login"], each["name"])))
-            yield _terminal(name, each["report"], local_time(each["time"]))
-    for each in found["sessions"]:
-        if each["report"] and not each["login"]:
-            name = each["name"] or each["peer"]
-            yield _terminal(f"{name} (no login)", each["report"], "connected")
-
-
-def _terminal(name: str, report: Mapping[str, Any], when: str) -> dict[str, Any]:
-    currency = report.get("currency", "")
-    money = {key: f"{report[key]} {currency}".rstrip() for key in MONEY if key in report}
-    return {
-        "terminal": name,
-        "reported": when,
-        "trading": report.get("trading", ""),
-        **{key: money.get(key, "") for key in MONEY},
-        "account": report.get("account", ""),
-        "mode": report.get("mode", ""),
-        "build": report.get("build", ""),
-    }
 
 
 def _operate(name: str, arguments: Namespace) -> None:

@@ -70,6 +70,11 @@ class OutputBuffer:
             # It is resumed when the bytes that others may have written are sent.
             self._below.startWriting()
 
+    @property
+    def stalled(self) -> float | None:
+        """Since when bytes wait, in seconds of the clock; None = everything is on its way."""
+        return self.since if self._waiting else None
+
     def write(self, data: bytes) -> None:
         """Write `data`; it is sent even when not `ready`."""
         if self.writer is not None:

@@ -19,6 +19,7 @@ from mtnet.services.signals.fanout import Batch, Fanout
 from mtnet.services.signals.model import Entry, State
 from mtnet.services.signals.replay_cache import ReplayCaches
 from mtnet.services.signals.settings import SignalSettings
+from mtnet.services.signals.status.followers import Followers
 
 UNKNOWN = "0" * 16
 """The epoch of a channel that is damaged: no journal has it."""
@@ -57,7 +58,8 @@ class Channels:
 
     Attributes:
         book: the positions.
-        fanout: the followers.
+        fanout: sends to the followers.
+        followers: what is known of each, those that went offline included.
         replay_caches: recent entries of each channel.
         sessions: the clients of dialect 2.
     """
@@ -72,6 +74,7 @@ class Channels:
         self._settings, self._now = settings, now
         self.book = Book()
         self.fanout = Fanout(clock)
+        self.followers = Followers(int(settings.remember_followers * 1000))
         self.replay_caches = ReplayCaches(read, settings.retain, clock)
         self.sessions: dict[Client, None] = {}
         self._shared: dict[str, SharedState] = {}

@@ -18,6 +18,7 @@ from mtnet.interfaces import (
     IControlCommands,
     IFirstBytes,
     IMetrics,
+    IParticipants,
     IReports,
     IService,
     ISessions,
@@ -81,6 +82,7 @@ class SignalsComponent:
         offers: Mapping[Any, object] = {
             ISignals: self.signals,
             IReports: self._store.reports,
+            IParticipants: self.signals.participants,
             IControlCommands: self._commands,
             ISessionVerbs: self._verbs,
         }

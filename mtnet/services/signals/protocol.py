@@ -259,8 +259,14 @@ class SignalsProtocol(Protocol):
 
     def _silent(self) -> None:
         self._timer = None
+        login = "" if self.peer.identity is None else self.peer.identity.name
         self._follower = ClassicFollower(
-            self._env, self._port.signals, self._find_channel, self.transport, self.end
+            self._env,
+            self._port.signals,
+            self._find_channel,
+            self.transport,
+            login,
+            self.end,
         )
         self._follower.start()
 

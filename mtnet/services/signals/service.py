@@ -53,6 +53,8 @@ from mtnet.services.signals.ownership.publishers import (
 )
 from mtnet.services.signals.ownership.retries import Retries
 from mtnet.services.signals.settings import SignalSettings
+from mtnet.services.signals.status.collect import FactCollector
+from mtnet.services.signals.status.participants import Participants
 from mtnet.services.signals.status.report import Status
 from mtnet.services.signals.values import Take
 from mtnet.services.signals.views.ledger import Target
@@ -80,6 +82,7 @@ class SignalService:
         histories: what followers claim of the history of channels.
         epochs: begins channels anew, and accepts what is wrong with them.
         upkeep: the recurring work on the journal.
+        participants: everybody who follows or publishes, each with a status.
     """
 
     log = Logger()
@@ -120,6 +123,8 @@ class SignalService:
         self.retries = Retries(rules, commits, worker, clock, now)
         self.pauses = Pauses(rules, channels, commits, worker, self.retries, now)
         self.epochs = Epochs(channels, rules, self.histories, worker, commits, self.retries, now)
+        collector = FactCollector(channels, rules, self.pauses, self.histories, worker)
+        self.participants = Participants(collector, channels.followers, clock, now)
         self._status = Status(
             channels,
             rules,
@@ -449,11 +454,12 @@ class SignalService:
 
     def health(self) -> dict[str, object]:
         """Report for `/healthz` and `mtnet status`."""
-        return self._status.health()
+        return {**self._status.health(), **self.participants.health()}
 
     def status(self) -> dict[str, object]:
-        """Report that, and what each channel holds."""
-        return self._status.status()
+        """Report that, what each channel holds, and everybody who takes part."""
+        rows = self.participants.participants()
+        return {**self._status.status(), **self.participants.health(), "participants": rows}
 
 
 def _result(draft: Entry, outcome: Entry | Several | Repeated | Unchanged) -> int:

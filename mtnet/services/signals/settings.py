@@ -61,6 +61,8 @@ class SignalSettings(Section, frozen=True):
     """How long a symbol that went flat stays in the repeat cycle."""
     remember: Seconds = 7 * DAY
     """How long a flat symbol is sent to new connections, at most twice to each."""
+    remember_followers: Seconds = 7 * DAY
+    """How long a follower that went offline is shown, and warned of: over a holiday."""
     retry: Positive = 1.0
     """Between two attempts to store what the disk refused."""
     stalled: Positive = 60.0

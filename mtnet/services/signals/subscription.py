@@ -18,6 +18,11 @@ from mtnet.services.signals.fanout import Batch, ITail
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.replay_cache import PAGE
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.status.followers import Follower
+
+SCAN = 1_000
+"""Entries among which the oldest one is looked for that a filter let pass, and nobody has
+acknowledged."""
 
 
 class Known(Enum):
@@ -37,16 +42,16 @@ class Subscription:
     Args:
         symbols: entries of others are left out; None = it wants all.
         send_queue: where frames go.
+        follower: what is known of the client in this channel.
 
     Attributes:
         live: whether news is sent as it comes.
-        acked: the last entry that the client has acknowledged.
         shared: where frames go that are the same for everybody; None = it leaves some out.
     """
 
     __slots__ = (
-        "_channel", "_failures", "_group", "_held", "_prev", "_running", "_send_queue", "_sent",
-        "_signals", "_symbols", "_synced", "acked", "live", "shared",
+        "_channel", "_group", "_prev", "_running", "_send_queue", "_sent", "_signals", "_symbols",
+        "_synced", "follower", "live", "shared",
     )  # fmt: skip
 
     log = Logger()
@@ -57,18 +62,21 @@ class Subscription:
         channel: Channel,
         symbols: frozenset[str] | None,
         send_queue: SendQueue,
+        follower: Follower,
     ) -> None:
         self._signals, self._channel, self._symbols = signals, channel, symbols
-        self._send_queue = send_queue
+        self._send_queue, self.follower = send_queue, follower
         self.shared = send_queue if symbols is None else None
         self._group: BroadcastGroup[ITail] | None = None
         self._prev = self._sent = 0
         self._synced = self.live = False
         self._running: Deferred[None] | None = None
-        self.acked = 0
-        # Absent without ACK.
-        self._held: dict[str, str] | None = None
-        self._failures: dict[str, str] | None = None
+        follower.feed = self
+
+    def follow_as(self, follower: Follower) -> None:
+        """Go on as another follower: the client has logged in anew."""
+        self.follower, follower.feed = follower, self
+        follower.begin(self._channel.epoch, self.position)
 
     @property
     def name(self) -> str:
@@ -112,30 +120,36 @@ class Subscription:
         """Send other news of the channel."""
         self._send_queue.write(news.encoded(self._send_queue.encoder))
 
-    def acknowledge(self, ack: wire.Ack) -> None:
-        """Note the result of an entry at the client."""
-        self.acked = max(self.acked, min(ack.seq, self._channel.seq))
+    def pending(self, acked: int) -> int:
+        """Return the first entry behind `acked` that it was sent; 0 = there is none."""
+        if self._symbols is None:
+            return acked + 1 if acked < self.position else 0
+        if acked >= self._prev:
+            return 0
+        # Of a filter that lets little pass, the last one stands for all.
+        for seq in range(acked + 1, min(self._prev, acked + SCAN)):
+            entry = self._channel.entry(seq)
+            if entry is not None and self._wants(entry):
+                return seq
+        return self._prev
+
+    def acknowledge(self, ack: wire.Ack, when: int) -> None:
+        """Note the result of an entry at the client; `when` is milliseconds."""
         entry = self._channel.entry(ack.seq)
-        if entry is None:
-            return
-        if ack.volume is not None:
-            self._held = self._held or {}
-            self._held[entry.symbol] = f"{ack.volume:f}"
-        if ack.status is not None:
-            self._failures = self._failures or {}
-            self._failures[entry.symbol] = ack.reason if ack.status == "failed" else ""
+        net = None if entry is None else self._channel.volume(entry.symbol)
+        self.follower.acknowledge(ack, entry, net, when)
 
     def report(self, now: int) -> dict[str, object]:
         """Return its progress for `mtnet signals status`; `now` is milliseconds."""
-        oldest = self._channel.entry(self.acked + 1)
-        failures = self._failures or {}
+        follower = self.follower
+        oldest = self._channel.entry(self.pending(follower.acked))
         return {
             "sent": self.position,
-            "acknowledged": self.acked,
-            "behind": self._channel.seq - self.acked,
+            "acknowledged": follower.acked,
+            "behind": self._channel.seq - follower.acked,
             "late": 0 if oldest is None else now - oldest.when,
-            "held": dict(self._held or {}),
-            "failed": {symbol: why for symbol, why in failures.items() if why},
+            "held": dict(follower.held or {}),
+            "failed": follower.failed,
         }
 
     async def _catch_up(self, asked: wire.Subscribe, who: str) -> None:
@@ -144,6 +158,7 @@ class Subscription:
             self._signals.histories.claim(self._channel, asked, who)
         if known is Known.THIS:
             self._prev = self._sent = asked.after or 0
+            self.follower.begin(self._channel.epoch, self._sent)
         else:
             await self._snapshot(known is Known.DIVERGED)
         # Entries that are committed and not sent yet go to the subscriptions attached by then.
@@ -202,6 +217,7 @@ class Subscription:
             frames = [wire.position(entry) for entry in page]
             self._send_queue.send(b"".join(frames))
         self._prev = self._sent = seq
+        self.follower.begin(channel.epoch, seq)
         self._sync(h)
 
     def _sync(self, h: str) -> None:

@@ -16,12 +16,14 @@ from mtnet.net.output.queue import Encoder
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.ownership.publishers import Publisher, PublisherId
+from mtnet.services.signals.ownership.publishers import Connection, Publisher, PublisherId
+from mtnet.services.signals.reports.registry import Reported, TerminalKey
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.reports.verbs import Reporting
 from mtnet.services.signals.reports.wire import REQUESTS as REPORTS
 from mtnet.services.signals.reports.wire import Report, Spec
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.status.followers import NOBODY, Follower, Followers
 from mtnet.services.signals.subscription import Subscription
 from mtnet.services.signals.views.alias import MAIN, ShownAsMain
 from mtnet.services.signals.wire import Ack, Publish, Subscribe, Unsubscribe
@@ -117,6 +119,13 @@ class ChannelAccess:
             self.note_refused("follow", name)
             raise
 
+    @property
+    def terminal(self) -> TerminalKey:
+        """Login and name of the client, by which it is known when it comes again."""
+        session = self.session
+        known = session.login or session.peer.trusted
+        return TerminalKey(session.login, session.name) if known else NOBODY
+
     def is_copied_for(self, view: str) -> bool:
         """Return whether a view is made for this client, which says what became of its copies."""
         return self.signals.views.is_follower(view, self.session.login, self.session.name)
@@ -151,23 +160,47 @@ class Subscriptions:
     """
     SUBSCRIBE, UNSUBSCRIBE and ACK of one session.
 
+    Args:
+        connection: for the status.
+
     Attributes:
         each: the subscriptions, mostly one.
     """
 
-    __slots__ = ("_access", "each")
+    __slots__ = ("_access", "_connection", "each")
 
-    def __init__(self, access: ChannelAccess) -> None:
-        self._access = access
+    def __init__(self, access: ChannelAccess, connection: Connection) -> None:
+        self._access, self._connection = access, connection
         self.each: tuple[Subscription, ...] = ()
+
+    def log_in(self) -> None:
+        """Follow as whom the client has logged in now; end what that one may not have."""
+        for each in self.each:
+            if not self._access.may_follow(each.name):
+                self.drop(each.name)
+            elif each.follower.key != self._access.terminal:
+                self._followers.forget(each.follower)
+                each.follow_as(self._join(each.name))
+
+    @property
+    def _followers(self) -> Followers:
+        return self._access.signals.channels.followers
+
+    def _join(self, channel: str) -> Follower:
+        access, session = self._access, self._access.session
+        return self._followers.join(
+            channel, access.terminal, session.address, self._connection, session.now()
+        )
 
     def subscribe(self, asked: Subscribe) -> None:
         """SUBSCRIBE: follow a channel, or change the filter."""
         access = self._access
         asked = access.meant(asked)
         channel = access.find(asked.channel)
-        self.drop(asked.channel)
-        subscription = Subscription(access.signals, channel, asked.symbols, access.session.queue)
+        former = self._end(asked.channel)
+        follower = former[0].follower if former else self._join(asked.channel)
+        queue = access.session.queue
+        subscription = Subscription(access.signals, channel, asked.symbols, queue, follower)
         self.each += (subscription,)
         subscription.start(asked, self._witness(), lambda: self.end_unreadable(asked.channel))
 
@@ -180,7 +213,7 @@ class Subscriptions:
         """ACK: note the result of a signal at the follower."""
         ack = self._access.meant(ack)
         for each in self.of(ack.channel):
-            each.acknowledge(ack)
+            each.acknowledge(ack, self._access.session.now())
             if ack.status == "released" and self._access.is_copied_for(ack.channel):
                 self._access.signals.release(ack)
 
@@ -195,22 +228,22 @@ class Subscriptions:
 
     def drop(self, channel: str) -> None:
         """End the subscription to a channel."""
+        for each in self._end(channel):
+            self._followers.forget(each.follower)
+
+    def drop_all(self, bye: bool) -> None:
+        """End all of them, since the client has gone; `bye` = it said so."""
+        ended, self.each = self.each, ()
+        for each in ended:
+            self._followers.leave(each.follower, self._access.session.now(), bye)
+            each.stop()
+
+    def _end(self, channel: str) -> list[Subscription]:
         ended = self.of(channel)
         self.each = tuple(each for each in self.each if each.name != channel)
         for each in ended:
             each.stop()
-
-    def drop_denied(self) -> None:
-        """End those that the client may not have any more: its login is another one now."""
-        for each in self.each:
-            if not self._access.may_follow(each.name):
-                self.drop(each.name)
-
-    def drop_all(self) -> None:
-        """End all of them."""
-        ended, self.each = self.each, ()
-        for each in ended:
-            each.stop()
+        return ended
 
     def end_unreadable(self, channel: str) -> None:
         """End the session, because nothing more can be told of a channel."""
@@ -236,10 +269,10 @@ class Publishing:
         channels: those that it published in, at most `MAX_PUBLISHED`.
     """
 
-    __slots__ = ("_access", "_publisher", "channels")
+    __slots__ = ("_access", "_connection", "_publisher", "channels")
 
-    def __init__(self, access: ChannelAccess) -> None:
-        self._access = access
+    def __init__(self, access: ChannelAccess, connection: Connection) -> None:
+        self._access, self._connection = access, connection
         self._publisher: Publisher | None = None
         self.channels: set[str] = set()
 
@@ -274,12 +307,14 @@ class Publishing:
 
     def _join(self) -> Publisher:
         session = self._access.session
-        return self._access.signals.join(
+        publisher = self._access.signals.join(
             session.address,
             session.throttle.producer("disk"),
             fence=self._fenced,
             who=PublisherId(session.login, session.name),
         )
+        publisher.connection = self._connection
+        return publisher
 
     def _note(self, channel: str) -> None:
         """Remember a channel; send, once, how it is paused."""
@@ -311,7 +346,7 @@ class SignalClient:
     log = Logger()
 
     def __init__(self, access: ChannelAccess, store: ReportStore) -> None:
-        self._access, self.subscriptions, self._store = access, Subscriptions(access), store
+        self._access, self.subscriptions, self._store = access, Subscriptions(access, self), store
         self._publishing: Publishing | None = None
         self._reporting: Reporting | None = None
         self._unanswered = 0
@@ -327,7 +362,7 @@ class SignalClient:
         self._access.log_in()
         if before != self._access.main:
             self.subscriptions.drop(before)
-        self.subscriptions.drop_denied()
+        self.subscriptions.log_in()
         epoch = self._access.signals.channels.epoch(self._access.main)
         self._end_publishing(True)  # a publisher that was fenced starts again
         self._reporting = None
@@ -347,12 +382,30 @@ class SignalClient:
         return bool(self._unanswered or self.subscriptions.each)
 
     def leaving(self) -> None:
-        self.subscriptions.drop_all()
+        self.subscriptions.drop_all(True)
 
     def closed(self, bye: bool) -> None:
-        self.subscriptions.drop_all()
+        self.subscriptions.drop_all(bye)
         self._access.signals.channels.sessions.pop(self, None)
         self._end_publishing(bye)
+
+    # The status
+
+    @property
+    def client(self) -> str:
+        return self._access.session.client
+
+    @property
+    def heard(self) -> float:
+        return self._access.session.last_heard
+
+    @property
+    def stalled(self) -> float | None:
+        return self._access.session.queue.output.stalled
+
+    @property
+    def reported(self) -> Reported | None:
+        return None if self._reporting is None else self._reporting.reported
 
     # The service
 
@@ -414,7 +467,7 @@ class SignalClient:
         asked = self._access.meant(asked)
         self._access.demand("publish", asked.channel)
         if self._publishing is None:
-            self._publishing = Publishing(self._access)
+            self._publishing = Publishing(self._access, self)
         done = self._publishing.publish(asked)
         self._unanswered += 1
         done.addCallbacks(

@@ -7,12 +7,14 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
+from mtnet.net.endpoints import show
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.output.buffer import OutputBuffer
 from mtnet.net.transport import StreamTransport
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.classic.queue import ClassicQueue
 from mtnet.services.signals.fanout import ISubscriber
+from mtnet.services.signals.reports.registry import TerminalKey
 from mtnet.services.signals.service import SignalService
 
 PACED_BUDGET = 1
@@ -32,10 +34,16 @@ class ClassicFollower:
 
     Args:
         find: returns the channel that it shall follow.
+        login: of its client certificate; empty = it has none.
         end: closes the connection, and says why.
+
+    Attributes:
+        client, heard, reported: nothing, which is all that is known of a classic program.
     """
 
     log = Logger()
+    client = ""
+    heard = reported = None
 
     def __init__(
         self,
@@ -43,6 +51,7 @@ class ClassicFollower:
         signals: SignalService,
         find: Callable[[], str],
         transport: StreamTransport,
+        login: str,
         end: Callable[[str], None],
     ) -> None:
         self._env, self._signals, self._find, self._end = env, signals, find, end
@@ -56,6 +65,10 @@ class ClassicFollower:
         self._queue = ClassicQueue(self._settings, state, env.clock.seconds())
         self._timer: IDelayedCall | None = None
         self._stopped = False
+        address = show(transport.getPeer())
+        self._follower = signals.channels.followers.join(
+            self._channel, TerminalKey(login, ""), address, self, env.now()
+        )
 
     def start(self) -> None:
         """Send the positions of the channel, and each change from now on."""
@@ -67,10 +80,16 @@ class ClassicFollower:
         """Send nothing more; return whether all that was sent has left the process."""
         idle = self._output.ready
         self._stopped = True
+        self._signals.channels.followers.leave(self._follower, self._env.now())
         self._signals.fanout.unsubscribe(self._channel, self)
         self._cancel()
         self._output.close()
         return idle
+
+    @property
+    def stalled(self) -> float | None:
+        """Since when it has taken no byte, in seconds of the clock; None = nothing waits."""
+        return self._output.stalled
 
     def recheck(self) -> None:
         """End, if the channel is another one now, or a view that is damaged."""

@@ -52,6 +52,10 @@ class Histories:
         """Say what a person must decide."""
         return self._divergences.sentences()
 
+    def is_open(self, name: str) -> bool:
+        """Say whether a person must decide about the history of a channel."""
+        return bool(self._divergences.open(name))
+
     def has_diverged(self, channel: Channel) -> bool:
         """Say whether a follower that is trusted ever knew more than this epoch holds."""
         return self._divergences.has_diverged(channel.name, channel.epoch)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from mtnet.errors import WireError
+from mtnet.services.signals.reports.registry import Reported
 
 BEFORE = -1
 """The number of publishers of before the start; others count from 1."""
@@ -24,6 +25,26 @@ closed to make it resend its state: classic programs reconnect within that."""
 REFUSED = 1_000
 """Symbols of a classic publisher whose refused frames are kept; it sends its whole state
 again anyway when the reason of one of them ends."""
+
+
+class Connection(Protocol):
+    """Status of the connection of a participant; times are seconds of the clock."""
+
+    @property
+    def client(self) -> str:
+        """Its program and version, in its words."""
+
+    @property
+    def heard(self) -> float | None:
+        """When the last sign of life came; None = it need not give any."""
+
+    @property
+    def stalled(self) -> float | None:
+        """Since when it has taken no byte; None = nothing waits."""
+
+    @property
+    def reported(self) -> Reported | None:
+        """Its last REPORT; None = it has sent none."""
 
 
 class Producer(Protocol):
@@ -91,6 +112,7 @@ class Publisher:
         refused: its refused classic frames, to be judged again.
         ending: it is about to be closed, and comes back.
         lingers: until when it holds its channels though it is gone; 0 = it does not.
+        connection: for the status; None = nothing is known of it.
     """
 
     def __init__(
@@ -112,6 +134,37 @@ class Publisher:
         self.refused: dict[SymbolKey, Refusal] = {}
         self.gone = self.ending = False
         self.lingers = 0.0
+        self.connection: Connection | None = None
+
+    @property
+    def shown(self) -> str:
+        """Login and name, else the address, for people; empty = it is of before the start."""
+        return "/".join(filter(None, self.who)) or ("" if self.number == BEFORE else self.name)
+
+    @property
+    def left(self) -> bool:
+        """Whether it has said BYE."""
+        return self.gone and not self.lingers
+
+
+class Attendance:
+    """
+    The publishers of one channel.
+
+    Attributes:
+        present: those that set it now.
+        fenced: those that are there, and from which a newer one took it.
+        last: the one that came last; it may be gone.
+        since: milliseconds since the Unix epoch at which the first came, or the last went.
+    """
+
+    __slots__ = ("fenced", "last", "present", "since")
+
+    def __init__(self, since: int) -> None:
+        self.present: dict[Publisher, None] = {}
+        self.fenced: dict[Publisher, None] = {}
+        self.last: Publisher | None = None
+        self.since = since
 
 
 class PresenceChange(NamedTuple):
@@ -144,8 +197,7 @@ class Ownership:
         self._lingering: dict[str, float] = {}
         self._owners: dict[SymbolKey, Publisher] = {}
         self._kept: dict[SymbolKey, tuple[str, float]] = {}
-        self._present: dict[str, dict[Publisher, None]] = {}
-        self._since: dict[str, int] = {}
+        self._attendance: dict[str, Attendance] = {}
         self._began = now()
         self._with_refusals: dict[Publisher, None] = {}
         self.presence_changes: list[PresenceChange] = []
@@ -183,7 +235,8 @@ class Ownership:
             del self._owners[key]
             if publisher.ending:
                 self._kept[key] = publisher.address, when + KEPT
-        for channel in self._present:
+        for channel, attendance in self._attendance.items():
+            attendance.fenced.pop(publisher, None)
             self._part(channel, publisher)
 
     # Rights
@@ -202,7 +255,7 @@ class Ownership:
     def claim(self, publisher: Publisher, key: SymbolKey) -> None:
         """Note the owner of a symbol: its classic frame is stored, or repeats what is stored."""
         known = self._owners.get(key) is publisher and key not in self._kept
-        if known and not publisher.refused and publisher in self._present[key.channel]:
+        if known and not publisher.refused and publisher in self._attendance[key.channel].present:
             return
         publisher.refused.pop(key, None)
         kept, owner = self._kept.pop(key, None), self._owners.get(key)
@@ -217,13 +270,15 @@ class Ownership:
         gone by now: the disk's delay decides nothing.
         """
         before = self.holders.get(channel)
-        if before is publisher and not publisher.gone and publisher in self._present[channel]:
+        if before is publisher and publisher in self._attendance[channel].present:
             return
         self._hold(channel, publisher)
         self._join(channel, publisher)
         if before is not None and before is not publisher:
             before.fenced.add(channel)
             self._part(channel, before)
+            if not before.gone:
+                self._attendance[channel].fenced[before] = None
             before.fence(channel)
 
     def _hold(self, channel: str, publisher: Publisher) -> None:
@@ -321,27 +376,37 @@ class Ownership:
 
     def status(self, channel: str) -> tuple[bool, int]:
         """Return whether a channel has a publisher, and since when, in milliseconds."""
-        return bool(self._present.get(channel)), self._since.get(channel, self._began)
+        found = self._attendance.get(channel)
+        return (False, self._began) if found is None else (bool(found.present), found.since)
 
     def names(self, channel: str) -> list[str]:
         """Name the publishers of a channel."""
-        return [publisher.name for publisher in self._present.get(channel, ())]
+        found = self._attendance.get(channel)
+        return [] if found is None else [publisher.name for publisher in found.present]
+
+    def attendance(self, channel: str) -> Attendance:
+        """Return the publishers of a channel; who held it before the start counts as the last."""
+        found = self._attendance.get(channel) or Attendance(self._began)
+        found.last = found.last or self.holders.get(channel)
+        return found
 
     def _join(self, channel: str, publisher: Publisher) -> None:
-        present = self._present.setdefault(channel, {})
-        if publisher.gone or publisher in present:
+        found = self._attendance.setdefault(channel, Attendance(self._began))
+        if publisher.gone or publisher in found.present:
             return
-        present[publisher] = None
-        if len(present) == 1:
+        found.fenced.pop(publisher, None)
+        found.present[publisher] = None
+        found.last = publisher
+        if len(found.present) == 1:
             self._note_presence(channel, True)
 
     def _part(self, channel: str, publisher: Publisher) -> None:
-        present = self._present.get(channel, {})
-        if publisher in present:
-            del present[publisher]
-            if not present:
+        found = self._attendance.get(channel)
+        if found is not None and publisher in found.present:
+            del found.present[publisher]
+            if not found.present:
                 self._note_presence(channel, False)
 
     def _note_presence(self, channel: str, up: bool) -> None:
-        self._since[channel] = self._now()
-        self.presence_changes.append(PresenceChange(channel, up, self._since[channel]))
+        since = self._attendance[channel].since = self._now()
+        self.presence_changes.append(PresenceChange(channel, up, since))

@@ -1,7 +1,7 @@
 """REPORT and SPEC of one session."""
 
 from mtnet.errors import WireError
-from mtnet.services.signals.reports.registry import TerminalKey, plain
+from mtnet.services.signals.reports.registry import Reported, TerminalKey, plain
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.reports.wire import Report, Spec
 from mtnet.session.session import Session
@@ -16,13 +16,15 @@ class Reporting:
 
     Attributes:
         shown: the last REPORT as JSON values, for `mtnet signals status`.
+        reported: the same with its time; None = there was none.
     """
 
-    __slots__ = ("_session", "_store", "shown")
+    __slots__ = ("_session", "_store", "reported", "shown")
 
     def __init__(self, session: Session, store: ReportStore) -> None:
         self._session, self._store = session, store
         self.shown: dict[str, object] = {}
+        self.reported: Reported | None = None
 
     def report(self, report: Report) -> None:
         """REPORT: remember it, without an answer."""
@@ -31,7 +33,7 @@ class Reporting:
             self._store.reports.report(key, report, self._session.now())
             self._store.changed()
             self._store.reported(*key)
-        self.shown = plain(report)
+        self.shown, self.reported = plain(report), Reported(report, self._session.now())
 
     def describe(self, spec: Spec) -> None:
         """SPEC: remember it, without an answer."""

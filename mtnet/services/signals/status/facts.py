@@ -4,7 +4,7 @@ Facts about those who take part in a channel: what the engine judges.
 Pure. Times are milliseconds since the Unix epoch, UTC; volumes are lots.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -133,7 +133,7 @@ class FollowerFacts(Struct, frozen=True):
     heard: int | None = None
     stalled: int | None = None
     copies: Mapping[Key, Copy] = {}
-    reports: tuple[Reported, ...] = ()
+    reports: Sequence[Reported] = ()
     client: str = ""
 
 
@@ -157,5 +157,5 @@ class ProviderFacts(Struct, frozen=True):
     left: bool = False
     fenced: bool = False
     heard: int | None = None
-    reports: tuple[Reported, ...] = ()
+    reports: Sequence[Reported] = ()
     client: str = ""

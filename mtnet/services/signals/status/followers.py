@@ -12,8 +12,9 @@ from typing import Protocol
 from msgspec import Struct
 
 from mtnet.services.signals.model import Entry
+from mtnet.services.signals.ownership.publishers import Connection
 from mtnet.services.signals.ownership.transitions import POSITION
-from mtnet.services.signals.reports.registry import Reported, TerminalKey
+from mtnet.services.signals.reports.registry import TerminalKey
 from mtnet.services.signals.status.facts import Copy, Key
 from mtnet.services.signals.wire import Ack
 
@@ -28,40 +29,19 @@ NOBODY = TerminalKey("", "")
 """The key of all that gave neither login nor name."""
 
 
-class Connection(Protocol):
-    """What is known of the connection of a participant; times are seconds of the clock."""
-
-    @property
-    def client(self) -> str:
-        """Its program and version, in its words."""
-
-    @property
-    def heard(self) -> float | None:
-        """When the last sign of life came; None = it need not give any."""
-
-    @property
-    def stalled(self) -> float | None:
-        """Since when it has taken no byte; None = nothing waits."""
-
-    @property
-    def reported(self) -> Reported | None:
-        """Its last REPORT; None = it has sent none."""
-
-
 class Feed(Protocol):
-    """What a follower was sent."""
+    """Feed of a follower: the entries that it was sent."""
 
     @property
     def position(self) -> int:
         """The entry up to which all was sent, or left out."""
 
-    @property
-    def last(self) -> int:
-        """The last entry that it was sent."""
+    def pending(self, acked: int) -> int:
+        """Return the first entry behind `acked` that it was sent; 0 = there is none."""
 
 
 class Saved(Struct, frozen=True):
-    """What a file keeps of a follower."""
+    """Record of a follower in a file."""
 
     channel: str
     login: str
@@ -148,7 +128,7 @@ class Follower:
 
     @property
     def failed(self) -> dict[str, str]:
-        """Why it could not carry out what it was told, by symbol."""
+        """Reasons for which it could not carry out entries, by symbol."""
         copies = (self.copies or {}).items()
         return {key.symbol: copy.reason for key, copy in copies if copy.failed and copy.reason}
 

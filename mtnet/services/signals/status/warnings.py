@@ -260,7 +260,7 @@ class Judgement(Struct, frozen=True):
 
 
 class Finding(NamedTuple):
-    """What is wrong, with what its sentence names."""
+    """Trouble of a participant, with the words of its sentence."""
 
     code: Code
     details: Mapping[str, object]

@@ -1,6 +1,7 @@
 """What is wrong with whom: situations, and the code that each must give."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -182,3 +183,13 @@ def test_a_duration_is_one_number_with_its_unit(milliseconds, text):
 
 def test_the_worst_status_counts():
     assert [*ORDER] == ["ok", "warning", "error", "offline"]
+
+
+def test_the_documents_have_the_table_of_the_code():
+    text = (Path(__file__).parents[4] / "docs" / "status.md").read_text("utf-8")
+    cells = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
+    shown = [tuple(cell.strip() for cell in row) for row in cells if row[0].strip().isdigit()]
+    assert [(row[0], row[1], *row[3:]) for row in shown] == [
+        (str(rule.priority), f"`{code}`", rule.follower or "–", rule.provider or "–")
+        for code, rule in RULES.items()
+    ]

@@ -1,0 +1,212 @@
+"""Collects what the engine judges, from sessions, acknowledgements, REPORTs and the book."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from mtnet.services.signals.book import Channel
+from mtnet.services.signals.channels import Channels
+from mtnet.services.signals.history.histories import Histories
+from mtnet.services.signals.journal.worker import JournalWorker
+from mtnet.services.signals.ownership.pauses import Pauses
+from mtnet.services.signals.ownership.publish_rules import PublishRules
+from mtnet.services.signals.ownership.publishers import Connection, Publisher
+from mtnet.services.signals.reports.registry import Reported
+from mtnet.services.signals.status.facts import (
+    ChannelFacts,
+    FollowerFacts,
+    ProviderFacts,
+    ProviderState,
+    ViewState,
+)
+from mtnet.services.signals.status.followers import Follower
+from mtnet.services.signals.views.settings import ViewSettings
+from mtnet.services.signals.views.terms import terms
+from mtnet.services.signals.views.views import Summary
+
+NO_COPIES: Mapping[Any, Any] = {}
+
+
+class Moment(NamedTuple):
+    """
+    The time of a judgement.
+
+    Attributes:
+        when: milliseconds since the Unix epoch.
+        seconds: of the clock.
+    """
+
+    when: int
+    seconds: float
+
+    def of(self, seconds: float | None) -> int | None:
+        """Return seconds of the clock as milliseconds since the Unix epoch."""
+        return None if seconds is None else self.when - int((self.seconds - seconds) * 1000)
+
+
+class FactCollector:
+    """Reads what is known of channels, publishers and followers; changes nothing."""
+
+    def __init__(
+        self,
+        channels: Channels,
+        rules: PublishRules,
+        pauses: Pauses,
+        histories: Histories,
+        worker: JournalWorker,
+    ) -> None:
+        self._channels, self._rules, self._pauses = channels, rules, pauses
+        self._histories, self._worker = histories, worker
+
+    def channels(self, moment: Moment) -> dict[str, ChannelFacts]:
+        """Return the facts about each channel, views included."""
+        names = {*self._channels.book, *(each.channel for each in self._channels.followers)}
+        return {name: self._channel(name, moment) for name in sorted(names)}
+
+    def providers(
+        self, channels: Mapping[str, ChannelFacts], moment: Moment
+    ) -> Iterator[ProviderFacts]:
+        """Yield the publishers of each channel that anybody uses, or the last one."""
+        followed = {each.channel for each in self._channels.followers}
+        for name, channel in channels.items():
+            found = self._rules.ownership.attendance(name)
+            used = channel.seq or found.present or name in followed
+            if channel.view is not None or not used:
+                continue
+            for publisher in found.present:
+                yield self._provider(publisher, channel, moment)
+            for publisher in found.fenced:
+                yield replace(self._provider(publisher, channel, moment), fenced=True)
+            if not found.present:
+                yield _absent(found.last, channel)
+
+    def followers(
+        self, channels: Mapping[str, ChannelFacts], moment: Moment
+    ) -> Iterator[tuple[Follower, FollowerFacts]]:
+        """Yield each follower, those that went offline included."""
+        book = self._channels.book
+        for each in self._channels.followers:
+            name = each.channel
+            yield each, self._follower(each, channels[name], book.channel(name), moment)
+
+    def _channel(self, name: str, moment: Moment) -> ChannelFacts:
+        view = self._rules.views.known.get(name)
+        sources = (name,) if view is None else view.settings.sources
+        return ChannelFacts(
+            name,
+            self._channels.book.channel(name).seq,
+            _joined({source: self._state(source, moment) for source in sources}),
+            self._pauses.mode(name),
+            name in self._worker.journal.damaged,
+            self._histories.is_open(name),
+            None if view is None else self._view(view, moment),
+        )
+
+    def _view(self, view: Summary, moment: Moment) -> ViewState:
+        settings = view.settings
+        return ViewState(view.struck, self._closed(settings, moment), bool(settings.follower))
+
+    def _closed(self, settings: ViewSettings, moment: Moment) -> str:
+        """Say why a view opens nothing for the terminal that it is made for."""
+        reports = self._rules.views.reports
+        return "" if reports is None else terms(settings, reports, (), moment.when).closed
+
+    def _state(self, channel: str, moment: Moment) -> ProviderState:
+        found = self._rules.ownership.attendance(channel)
+        if not found.present:
+            last = found.last
+            who, left = ("", False) if last is None else (last.shown, last.left)
+            return ProviderState(who, False, found.since, left)
+        *_, newest = found.present
+        reports = self._reports(newest.connection, *newest.who)
+        return ProviderState(
+            newest.shown,
+            True,
+            found.since,
+            heard=_heard(newest.connection, moment),
+            trading=reports[0].report.trading if reports else None,
+        )
+
+    def _provider(
+        self, publisher: Publisher, channel: ChannelFacts, moment: Moment
+    ) -> ProviderFacts:
+        connection = publisher.connection
+        return ProviderFacts(
+            publisher.shown,
+            channel,
+            since=channel.provider.since,
+            heard=_heard(connection, moment),
+            reports=self._reports(connection, *publisher.who),
+            client="" if connection is None else connection.client,
+        )
+
+    def _follower(
+        self, follower: Follower, channel: ChannelFacts, book: Channel, moment: Moment
+    ) -> FollowerFacts:
+        connection, feed = follower.connection, follower.feed
+        copies = follower.copies or NO_COPIES
+        if connection is None:
+            return FollowerFacts(
+                follower.who,
+                channel,
+                False,
+                follower.since,
+                follower.left,
+                follower.sent,
+                copies=copies,
+            )
+        sent = channel.seq if feed is None else feed.position
+        next = 0 if feed is None else feed.pending(follower.acked)
+        return FollowerFacts(
+            follower.who,
+            channel,
+            True,
+            follower.since,
+            False,
+            sent,
+            _stored(book, sent + 1) if sent < channel.seq else None,
+            next,
+            _stored(book, next) if next else None,
+            bool(follower.acked_at),
+            moment.of(connection.heard),
+            moment.of(connection.stalled),
+            copies,
+            self._reports(connection, *follower.key),
+            connection.client,
+        )
+
+    def _reports(self, connection: Connection | None, login: str, name: str) -> Sequence[Reported]:
+        """Return the last two REPORTs of a connection that has sent any."""
+        reported = None if connection is None else connection.reported
+        if reported is None:
+            return ()
+        reports = self._rules.views.reports
+        return reports.last_two(login, name) if login and reports is not None else (reported,)
+
+
+def _joined(states: Mapping[str, ProviderState]) -> ProviderState:
+    """Return the provider of a channel, or of all sources of a view."""
+    up = [each for each in states.values() if each.up]
+    if not up:
+        return next(iter(states.values()))
+    missing = tuple(name for name, each in states.items() if not each.up)
+    return replace(up[0], missing=missing) if missing else up[0]
+
+
+def _absent(last: Publisher | None, channel: ChannelFacts) -> ProviderFacts:
+    """Return the facts of a channel without a publisher."""
+    state = channel.provider
+    if last is None:
+        return ProviderFacts("", channel, False, state.since)
+    return ProviderFacts(last.shown, channel, False, state.since, last.left)
+
+
+def _heard(connection: Connection | None, moment: Moment) -> int | None:
+    return None if connection is None else moment.of(connection.heard)
+
+
+def _stored(channel: Channel, seq: int) -> int:
+    """Return when an entry was stored; 0 = longer ago than is remembered."""
+    entry = channel.entry(seq)
+    return 0 if entry is None else entry.when

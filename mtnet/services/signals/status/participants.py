@@ -1,0 +1,128 @@
+"""
+Everybody who takes part in a channel, each with a status.
+
+The facts are collected and judged when somebody asks, at most once a second.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from msgspec import to_builtins
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from mtnet.clock import WallClock
+from mtnet.interfaces import IParticipants
+from mtnet.services.signals.status.collect import FactCollector, Moment
+from mtnet.services.signals.status.engine import judge
+from mtnet.services.signals.status.facts import FollowerFacts, ProviderFacts
+from mtnet.services.signals.status.followers import Follower, Followers
+from mtnet.services.signals.status.warnings import ORDER, Judgement, Role
+
+LIFETIME = 1.0
+"""Seconds for which a judgement holds; people and alerts ask no faster."""
+SHARE = 50.0
+"""A judgement holds for so many times what it took: the engine costs 2 % of a processor at most,
+however many followers there are."""
+
+ROLES = "providers", "followers"
+
+
+class Judged(NamedTuple):
+    """A participant, what is known of it, and its status; of a provider `follower` is None."""
+
+    role: Role
+    facts: FollowerFacts | ProviderFacts
+    judgement: Judgement
+    follower: Follower | None = None
+
+
+@implementer(IParticipants)
+class Participants:
+    """
+    Memoised judgements of followers and providers.
+
+    Args:
+        now: wall time, milliseconds since the Unix epoch, UTC.
+    """
+
+    def __init__(
+        self,
+        collector: FactCollector,
+        followers: Followers,
+        clock: IReactorTime,
+        now: WallClock,
+    ) -> None:
+        self._collector, self._followers = collector, followers
+        self._clock, self._now = clock, now
+        self._judged: list[Judged] = []
+        self._until = float("-inf")
+
+    def judged(self) -> list[Judged]:
+        """Return everybody, providers first, as they were within `LIFETIME`."""
+        begin = self._clock.seconds()
+        if begin >= self._until:
+            self._judged = [*self._judge(Moment(self._now(), begin))]
+            end = self._clock.seconds()
+            self._until = end + max(LIFETIME, SHARE * (end - begin))
+        return self._judged
+
+    def participants(self) -> list[dict[str, Any]]:
+        """Return a row for each, as `IParticipants` has it."""
+        return [_row(each) for each in self.judged()]
+
+    def health(self) -> dict[str, Any]:
+        """Return how many have each status, and a sentence: what strangers may know."""
+        counts = {role: dict.fromkeys(map(str, ORDER), 0) for role in ROLES}
+        for each in self.judged():
+            counts[f"{each.role}s"][each.judgement.status] += 1
+        needy = {role: each["error"] + each["offline"] for role, each in counts.items()}
+        named = [f"{n} {role[:-1] if n == 1 else role}" for role, n in needy.items() if n]
+        who = " and ".join(named)
+        warning = f"{who} in trouble: `mtnet signals status` says what to do" if who else None
+        return {"warning": warning, "participants": counts}
+
+    def _judge(self, moment: Moment) -> Iterator[Judged]:
+        self._followers.expire(moment.when)
+        channels = self._collector.channels(moment)
+        for provider in self._collector.providers(channels, moment):
+            yield Judged("provider", provider, judge(provider, moment.when))
+        for follower, facts in self._collector.followers(channels, moment):
+            yield Judged("follower", facts, judge(facts, moment.when), follower)
+
+
+def _row(judged: Judged) -> dict[str, Any]:
+    facts, judgement = judged.facts, judged.judgement
+    row = {
+        "role": judged.role,
+        "who": facts.who,
+        "channel": facts.channel.name,
+        "status": judgement.status,
+        "connected": facts.connected,
+        "since": facts.since,
+        "warnings": to_builtins(judgement.warnings),
+    }
+    if isinstance(facts, FollowerFacts) and judged.follower is not None:
+        row.update(_progress(facts, judged.follower))
+    return row
+
+
+def _progress(facts: FollowerFacts, follower: Follower) -> dict[str, Any]:
+    """Return what a row says of a follower besides."""
+    confirmed = follower.acked if facts.acknowledges and follower.acked_at else facts.sent
+    return {
+        "sent": facts.sent,
+        "behind": max(0, facts.channel.seq - confirmed),
+        "last_ack": follower.acked_at or None,
+        "held": dict(follower.held or {}),
+        "wrong": [
+            {
+                "symbol": key.symbol,
+                "ticket": key.ticket,
+                "wanted": f"{copy.wanted:f}",
+                "held": None if copy.held is None else f"{copy.held:f}",
+                "reason": copy.reason,
+            }
+            for key, copy in facts.copies.items()
+        ],
+    }

@@ -1,0 +1,358 @@
+"""Real sessions, and what the status says of those who are there, or were."""
+
+from decimal import Decimal
+
+import pytest
+from fakes.daemon import PASSWORD, FakeDaemon
+from signals_peers import frame
+
+from mtnet.interfaces import IControlCommands, IParticipants, IStatus
+from mtnet.services.signals import wire
+from mtnet.services.signals.reports import wire as reports
+from mtnet.services.signals.reports.wire import Report
+from mtnet.services.signals.status.participants import LIFETIME
+from mtnet.session import messages
+
+GRANTS = {"alice": ("provider",), "bob": ("follower",)}
+
+
+class Scene(FakeDaemon):
+    """A provider alice, a follower bob, and the channel gold."""
+
+    def __init__(self, folder, clock, *sets):
+        super().__init__(folder, clock, *sets, grants=GRANTS)
+        self._ids = 0
+
+    @property
+    def component(self):
+        return self.env.components.services["signals"]
+
+    @property
+    def signals(self):
+        return self.component.signals
+
+    def greet(self, login, name="desk", client=""):
+        terminal = self.dial("signals")
+        hello = messages.hello(login=login, password=PASSWORD, name=name, client=client)
+        assert self.say(terminal, hello).startswith(b"<<WELCOME")
+        return terminal
+
+    def provide(self, **hello):
+        provider = self.greet("alice", **hello)
+        self.publish(provider)
+        return provider
+
+    def publish(self, provider, volume="1", symbol="EURUSD", **fields):
+        self._ids += 1
+        fields = {"channel": "gold", "symbol": symbol, "volume": volume, **fields}
+        answer = self.say(provider, frame("PUBLISH", id=f"s{self._ids}", **fields))
+        assert b"STORED" in answer, answer
+
+    def follow(self, channel="gold", login="bob", asked=None, **hello):
+        follower = self.greet(login, **hello)
+        self.say(follower, wire.subscribe(channel, **(asked or {})))
+        return follower
+
+    def acknowledge(self, follower, seq, **fields):
+        self.say(follower, frame("ACK", channel="gold", seq=seq, **fields))
+
+    def report(self, terminal, **said):
+        fields = {"trading": True, "account": "1", "server": "Broker", **said}
+        self.say(terminal, reports.report(Report(**fields)))
+
+    def rest(self, seconds, *terminals):
+        """Let time pass in which these terminals give signs of life, and report."""
+        for _ in range(int(seconds)):
+            self.clock.advance(1)
+            for each in terminals:
+                self.say(each, messages.ping())
+
+    def rows(self, role="follower"):
+        self.clock.advance(LIFETIME)
+        found = IParticipants(self.component).participants()
+        return [row for row in found if row["role"] == role and row["channel"] == "gold"]
+
+    def codes(self, role="follower"):
+        return {row["who"]: [each["code"] for each in row["warnings"]] for row in self.rows(role)}
+
+
+@pytest.fixture
+def scene(tmp_path, clock):
+    return Scene(tmp_path / "data", clock)
+
+
+@pytest.fixture
+def pair(scene):
+    """A provider and a follower that trades, and all is well."""
+    provider, follower = scene.provide(), scene.follow()
+    scene.publish(provider, "2")
+    scene.acknowledge(follower, 2, status="filled", volume="2")
+    assert scene.codes() == {"bob/desk": []}
+    return provider, follower
+
+
+def test_all_is_well_and_the_row_says_how_far_the_follower_is(scene, pair):
+    (row,) = scene.rows()
+    assert (row["status"], row["sent"], row["behind"], row["held"]) == ("ok", 2, 0, {"EURUSD": "2"})
+    (row,) = scene.rows("provider")
+    assert (row["who"], row["status"], row["connected"]) == ("alice/desk", "ok", True)
+
+
+def test_a_follower_that_is_gone_is_offline_by_name_and_behind(scene, pair):
+    provider, follower = pair
+    follower.hang_up()
+    scene.publish(provider, "3")
+    (row,) = scene.rows()
+    assert (row["who"], row["status"], row["behind"]) == ("bob/desk", "offline", 1)
+    assert scene.codes() == {"bob/desk": ["offline"]}
+
+
+def test_a_follower_that_says_bye_was_switched_off(scene, pair):
+    pair[1].send(messages.bye())
+    assert scene.codes() == {"bob/desk": ["switched_off"]}
+
+
+def test_a_follower_that_unsubscribes_is_forgotten(scene, pair):
+    scene.say(pair[1], wire.unsubscribe("gold"))
+    assert scene.codes() == {}
+
+
+def test_a_new_filter_keeps_the_follower(scene, pair):
+    scene.say(pair[1], wire.subscribe("gold", symbols=frozenset(["EURUSD"])))
+    assert scene.codes() == {"bob/desk": []}
+
+
+def test_a_follower_is_forgotten_after_the_time_that_is_set(tmp_path, clock):
+    scene = Scene(tmp_path / "data", clock, "signals.remember_followers=3600")
+    scene.provide()
+    scene.follow().hang_up()
+    clock.advance(3_598)
+    assert list(scene.codes()) == ["bob/desk"]
+    clock.advance(2)
+    assert scene.codes() == {}
+
+
+def test_a_follower_that_hangs_is_blind(scene, pair):
+    scene.rest(12, pair[0])
+    assert scene.codes() == {"bob/desk": ["blind"]}
+
+
+def test_a_follower_that_takes_no_byte_is_slow(scene, pair):
+    provider, follower = pair
+    follower.transport.stalled = True
+    scene.publish(provider, "3")
+    scene.acknowledge(follower, 3, status="filled", volume="3")
+    scene.rest(6, provider, follower)
+    assert scene.codes() == {"bob/desk": ["slow"]}
+
+
+def test_without_an_ack_for_15_seconds_it_says_so(scene, pair):
+    provider, follower = pair
+    scene.publish(provider, "3")
+    scene.rest(15, provider, follower)
+    assert scene.codes() == {"bob/desk": ["not_acknowledged"]}
+    scene.acknowledge(follower, 3, status="filled", volume="3")
+    assert scene.codes() == {"bob/desk": []}
+
+
+def test_what_a_filter_leaves_out_is_not_waited_for(scene):
+    provider = scene.provide()
+    follower = scene.follow(asked={"symbols": frozenset(["EURUSD"])})
+    scene.publish(provider, "2")
+    scene.acknowledge(follower, 2, status="filled", volume="2")
+    scene.publish(provider, "1", "GBPUSD")
+    scene.rest(20, provider, follower)
+    assert scene.codes() == {"bob/desk": []}
+    scene.publish(provider, "3")
+    scene.rest(15, provider, follower)
+    assert scene.codes() == {"bob/desk": ["not_acknowledged"]}
+
+
+def test_what_was_missed_is_not_late_when_it_comes_back(scene, pair):
+    provider, follower = pair
+    follower.hang_up()
+    scene.publish(provider, "3")
+    scene.rest(3_600, provider)
+    again = scene.follow(asked={"epoch": scene.signals.channels.epoch("gold"), "after": 2})
+    assert scene.codes() == {"bob/desk": []}
+    scene.rest(15, provider, again)
+    assert scene.codes() == {"bob/desk": ["not_acknowledged"]}
+
+
+def test_what_it_could_not_carry_out_stays_over_its_reconnect(scene, pair):
+    provider, follower = pair
+    scene.publish(provider, "3")
+    scene.acknowledge(follower, 3, status="failed", volume="2", reason="no money")
+    assert scene.codes() == {"bob/desk": ["wrong_volume", "refused"]}
+    follower.hang_up()
+    scene.follow(asked={"epoch": scene.signals.channels.epoch("gold"), "after": 3})
+    assert scene.codes() == {"bob/desk": ["wrong_volume", "refused"]}
+    (row,) = scene.rows()
+    assert row["wrong"] == [
+        {"symbol": "EURUSD", "ticket": "", "wanted": "3", "held": "2", "reason": "no money"}
+    ]
+
+
+def test_a_follower_that_multiplies_is_well_and_says_so(scene, pair):
+    scene.publish(pair[0], "3")
+    scene.acknowledge(pair[1], 3, status="filled", volume="1.5")
+    (row,) = scene.rows()
+    assert (row["status"], scene.codes()["bob/desk"]) == ("ok", ["other_volume"])
+
+
+def test_a_close_that_was_not_made_is_a_wrong_volume(scene, pair):
+    scene.publish(pair[0], "0")
+    scene.acknowledge(pair[1], 3, status="filled", volume="2")
+    assert scene.codes() == {"bob/desk": ["wrong_volume"]}
+
+
+def test_algorithmic_trading_that_is_off_is_known_by_the_report(scene, pair):
+    scene.report(pair[0], trading=False, account="8")
+    scene.report(pair[1], trading=False)
+    assert scene.codes() == {"bob/desk": ["trading_off", "provider_trading_off"]}
+    assert scene.codes("provider") == {"alice/desk": ["provider_trading_off"]}
+
+
+def test_a_report_that_is_a_minute_old_says_so(scene, pair):
+    scene.report(pair[1])
+    scene.rest(60, *pair)
+    assert scene.codes() == {"bob/desk": ["report_stale"]}
+
+
+def test_two_accounts_that_report_as_one_are_seen(scene, pair):
+    other = scene.follow()
+    scene.report(pair[1], account="1")
+    scene.rest(2, *pair, other)
+    scene.report(other, account="2")
+    assert scene.codes("follower")["bob/desk"] == ["two_accounts"]
+
+
+def test_an_old_expert_is_named(scene):
+    scene.provide(client="MtnetProvider 1.00")
+    assert scene.codes("provider") == {"alice/desk": ["old_client"]}
+
+
+def test_a_provider_that_is_gone_is_told_to_its_followers_and_known_by_name(scene, pair):
+    pair[0].hang_up()
+    assert scene.codes() == {"bob/desk": ["provider_offline"]}
+    (row,) = scene.rows("provider")
+    assert (row["who"], row["status"]) == ("alice/desk", "offline")
+    assert row["warnings"][0]["text"].startswith("alice/desk of gold is offline for ")
+
+
+def test_a_provider_that_says_bye_was_switched_off(scene, pair):
+    scene.say(pair[0], messages.bye())
+    assert scene.codes() == {"bob/desk": ["provider_switched_off"]}
+
+
+def test_a_provider_that_hangs_is_silent(scene, pair):
+    scene.rest(12, pair[1])
+    assert scene.codes() == {"bob/desk": ["provider_silent"]}
+    assert scene.codes("provider") == {"alice/desk": ["provider_silent"]}
+
+
+def test_a_provider_from_which_the_channel_was_taken_is_fenced(scene, pair):
+    other = scene.greet("alice", "other")
+    scene.publish(other, "3", take=1)
+    assert scene.codes("provider") == {"alice/other": [], "alice/desk": ["fenced"]}
+    pair[0].hang_up()
+    assert scene.codes("provider") == {"alice/other": []}
+
+
+def test_nobody_has_published_in_a_channel_that_is_followed(tmp_path, clock):
+    scene = Scene(tmp_path / "data", clock, "signals.channels.gold.max_volume=5")
+    scene.follow()
+    assert scene.codes() == {"bob/desk": ["no_provider", "unconfirmed"]}
+    assert scene.codes("provider") == {"": ["no_provider"]}
+
+
+def test_a_channel_that_nobody_uses_is_not_shown(scene):
+    assert IParticipants(scene.component).participants() == []
+
+
+def test_after_a_restart_the_provider_is_known_by_name(tmp_path, clock):
+    Scene(tmp_path / "data", clock).provide()
+    scene = Scene(tmp_path / "data", clock)
+    scene.clock.advance(1)
+    assert list(scene.codes("provider")) == ["alice/desk"]
+
+
+@pytest.mark.parametrize(("mode", "code"), [("close_only", "paused"), ("frozen", "frozen")])
+def test_a_channel_that_is_paused_is_named(scene, pair, mode, code):
+    scene.signals.pauses.pause("gold", mode)
+    assert scene.codes() == {"bob/desk": [code]}
+    assert scene.codes("provider") == {"alice/desk": [code]}
+
+
+def test_a_history_that_went_back_is_named(scene, pair):
+    epoch = scene.signals.channels.epoch("gold")
+    scene.follow(name="ahead", asked={"epoch": epoch, "after": 99})
+    assert "diverged" in scene.codes()["bob/desk"]
+
+
+def test_a_classic_follower_is_shown_by_its_address(tmp_path, clock):
+    local = Scene(tmp_path / "data", clock, "access.trust_loopback=true")
+    connection = local.dial("signals")
+    clock.advance(1)
+    (row,) = [each for each in _all(local) if each["role"] == "follower"]
+    assert (row["who"], row["channel"], row["status"]) == ("127.9.9.9:50000", "main", "warning")
+    assert [each["code"] for each in row["warnings"]] == ["no_provider", "unconfirmed"]
+    connection.hang_up()
+    clock.advance(1)
+    assert [each for each in _all(local) if each["role"] == "follower"] == []
+
+
+def _all(scene):
+    return IParticipants(scene.component).participants()
+
+
+def test_a_view_says_what_is_wrong_with_its_sources(scene, pair):
+    make_view(scene, "gold", "silver")
+    scene.follow("half", name="half")
+    scene.clock.advance(1)
+    (row,) = [each for each in _all(scene) if each["channel"] == "half"]
+    assert [each["code"] for each in row["warnings"]] == ["some_providers", "unconfirmed"]
+
+
+def test_a_view_for_one_waits_for_a_report_and_is_exact(scene, pair):
+    make_view(scene, "gold", follower="bob", size="equity", provider="alice")
+    scene.follow("half", name="half")
+    scene.clock.advance(1)
+    (row,) = [each for each in _all(scene) if each["channel"] == "half"]
+    assert [each["code"] for each in row["warnings"]] == ["waiting_for_report", "unconfirmed"]
+
+
+def make_view(scene, *sources, **settings):
+    """Add the view `half` by the command of the control socket."""
+    for source in sources[1:]:
+        publisher = scene.greet("alice", source)
+        scene.publish(publisher, channel=source)
+        publisher.hang_up()
+    add = IControlCommands(scene.component).commands()["views add"]
+    add({"view": "half", "settings": {"sources": list(sources), **settings}})
+    scene.clock.advance(0)
+
+
+def test_strangers_are_told_numbers_and_no_names(scene, pair):
+    pair[0].hang_up()
+    scene.clock.advance(1)
+    health = IStatus(scene.component).health()
+    assert health["participants"]["followers"]["warning"] == 1
+    assert health["participants"]["providers"]["offline"] == 1
+    assert health["warning"] == "1 provider in trouble: `mtnet signals status` says what to do"
+    assert "alice" not in str(health)
+    assert "bob" not in str(health)
+
+
+def test_a_judgement_holds_for_a_second(scene, pair):
+    before = scene.signals.participants.judged()
+    pair[0].hang_up()
+    assert scene.signals.participants.judged() is before
+    scene.clock.advance(LIFETIME)
+    assert scene.signals.participants.judged() is not before
+
+
+def test_a_volume_is_compared_by_value(scene, pair):
+    scene.publish(pair[0], "3.00")
+    scene.acknowledge(pair[1], 3, status="filled", volume=f"{Decimal(3):f}")
+    assert scene.codes() == {"bob/desk": []}
