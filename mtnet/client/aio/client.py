@@ -2,43 +2,82 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from mtnet.callbacks import noop
 from mtnet.client.aio.runner import Runner
-from mtnet.client.core.address import Address, read_address
+from mtnet.client.core.address import Address
 from mtnet.client.core.driver import Core
-from mtnet.client.core.websocket import session_framing
 
 E = TypeVar("E")
 
 
-class Client(Generic[E]):
+class Link(Generic[E]):
     """
-    Asynchronous context manager that runs a core; a subclass makes the core.
+    Lazy runner: it begins at the first use of a client, which may be made before its event loop.
 
     Args:
-        on_event: called with the events that are not for the client itself.
-        retry: whether to connect again.
-    """
+        address, core, framing, handle, retry: as of `Runner`.
+        ended: called when nothing more will come.
+        first: events that are handled at the start.
 
-    _core: Core[E]
+    Attributes:
+        runner: None = it has not begun.
+    """
 
     def __init__(
         self,
-        server: str,
-        on_event: Callable[[E], object],
-        ca: Path | str | None,
+        address: Address,
+        core: Core[E],
+        framing: Callable[[Address], Any],
+        handle: Callable[[E], object],
+        ended: Callable[["asyncio.Future[None]"], object],
         retry: bool,
-        framing: Callable[[Address], Any] = session_framing,
+        first: Iterable[E] = (),
     ) -> None:
-        self._address, self._retry, self._framing = read_address(server, ca), retry, framing
-        self._on_event = on_event
-        self._runner: Runner[E] | None = None
+        self._make = lambda: Runner(address, core, framing, handle, retry)
+        self._core, self._handle, self._ended, self._first = core, handle, ended, first
+        self.runner: Runner[E] | None = None
+
+    def start(self) -> Runner[E]:
+        """Begin, unless it has; return the runner."""
+        if self.runner is None:
+            self.runner = self._make()
+            self.runner.ended.add_done_callback(self._ended)
+            for event in self._first:
+                self._handle(event)
+        return self.runner
+
+    def run(self, events: Iterable[E] = ()) -> None:
+        """Handle events, and send what waits."""
+        if self.runner is not None:
+            self.runner.run(events)
+
+    def pause(self) -> None:
+        """Read no more until the runner is resumed: the program is behind."""
+        if self.runner is not None:
+            self.runner.pause()
+
+    async def stop(self) -> None:
+        """Send what waits, and disconnect."""
+        if self.runner is not None:
+            await self.runner.stop()
+
+    async def close(self) -> None:
+        """Say good-bye, and disconnect."""
+        if self.runner is not None and not self.runner.ended.done():
+            self.runner.run(self._core.stop())
+            await self.runner.stop()
+
+
+class Client(Generic[E]):
+    """Asynchronous context manager around a link, which a subclass makes."""
+
+    _link: Link[E]
+    _on_event: Callable[[E], object]
 
     async def __aenter__(self) -> Self:
-        self._start()
+        self._link.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -47,26 +86,7 @@ class Client(Generic[E]):
     async def close(self) -> None:
         """Say good-bye and disconnect: a loop that waits ends, a signal without an answer fails."""
         self._on_event = noop
-        if self._runner is not None and not self._runner.ended.done():
-            self._runner.run(self._core.stop())
-            await self._runner.stop()
-
-    def _start(self) -> Runner[E]:
-        if self._runner is None:
-            self._runner = Runner(
-                self._address, self._core, self._framing, self._handle, self._retry
-            )
-            self._runner.ended.add_done_callback(self._ended)
-        return self._runner
+        await self._link.close()
 
     def _run(self, events: Iterable[E] = ()) -> None:
-        if self._runner is not None:
-            self._runner.run(events)
-
-    def _handle(self, event: E) -> None:
-        """Take an event of the core."""
-        raise NotImplementedError
-
-    def _ended(self, ended: "asyncio.Future[None]") -> None:
-        """Wake what waits: nothing more will come."""
-        raise NotImplementedError
+        self._link.run(events)

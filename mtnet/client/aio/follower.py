@@ -7,15 +7,16 @@ from types import MappingProxyType
 from typing import Any
 
 from mtnet.client import state as files
-from mtnet.client.aio.client import Client
+from mtnet.client.aio.client import Client, Link
 from mtnet.client.aio.logs import log_event
-from mtnet.client.aio.runner import Runner
+from mtnet.client.core.address import read_address
 from mtnet.client.core.events import Blind, FollowerEvent, Refused, State, Synced
 from mtnet.client.core.follower import FollowerCore
 from mtnet.client.core.handover import Handover, Kept
 from mtnet.client.core.login import Login
 from mtnet.client.core.replica import ChannelCopy, Key, Replica
 from mtnet.client.core.session import Session
+from mtnet.client.core.websocket import session_framing
 from mtnet.client.feedback import Acknowledging
 from mtnet.errors import RefusedError
 from mtnet.services.signals import values
@@ -72,14 +73,22 @@ class Follower(Client[FollowerEvent], Acknowledging):
     ) -> None:
         self._file = None if state is None else Path(state)
         kept = (None if self._file is None else files.load(self._file)) or _NOTHING
-        super().__init__(server, on_event, ca, retry)
+        address = read_address(server, ca)
         replica = Replica.of(
             channel, symbols, kept.epoch, kept.seq, kept.h, kept.positions, kept.kept_for
         )
         begun = replica.release_begun(kept.begun)
         self._core = FollowerCore(Session(name, login), replica)
-        self._handing = self._reported_blind = False
-        self._released = list(self._core.start())
+        self._on_event, self._handing, self._reported_blind = on_event, False, False
+        self._link = Link(
+            address,
+            self._core,
+            session_framing,
+            self._handle,
+            self._ended,
+            retry,
+            list(self._core.start()),
+        )
         copy = replica.copy
         self._handover = Handover(
             ChannelCopy(copy.epoch, copy.seq, copy.h, copy.positions.values()), begun
@@ -122,7 +131,7 @@ class Follower(Client[FollowerEvent], Acknowledging):
 
     def accept(self) -> None:
         """Follow the new epoch, or the history that went back, from the state that it shows."""
-        self._run(self._core.accept())
+        self._link.run(self._core.accept())
 
     def handled(self) -> None:
         """
@@ -143,7 +152,7 @@ class Follower(Client[FollowerEvent], Acknowledging):
         return self
 
     async def __anext__(self) -> Entry:
-        self._start()
+        self._link.start()
         if self._handing:
             self._handing = False
             self._handover.handled()
@@ -154,19 +163,12 @@ class Follower(Client[FollowerEvent], Acknowledging):
         self._handing = True
         return entry
 
-    def _start(self) -> Runner[FollowerEvent]:
-        begins, runner = self._runner is None, super()._start()
-        if begins:
-            for event in self._released:
-                self._on_event(event)
-        return runner
-
     def _ended(self, _: "asyncio.Future[None]") -> None:
         self._news.set()
 
     async def _wait(self) -> None:
         """Wait for an event, or raise why there will be none."""
-        runner = self._runner
+        runner = self._link.runner
         if runner is None or runner.ended.done():
             if runner is not None:
                 runner.ended.result()
@@ -179,8 +181,8 @@ class Follower(Client[FollowerEvent], Acknowledging):
         if isinstance(event, Signal | State | Synced):
             self._handover.add(event, self._core.replica.copy.epoch or "")
             self._news.set()
-            if len(self._handover) >= MOST_WAITING and self._runner is not None:
-                self._runner.pause()
+            if len(self._handover) >= MOST_WAITING:
+                self._link.pause()
         if isinstance(event, Refused) and event.code == "login":
             raise RefusedError(event.code, event.text)
         if isinstance(event, Blind):

@@ -5,14 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mtnet.client.aio.client import Client
+from mtnet.client.aio.client import Client, Link
 from mtnet.client.aio.logs import log_event
+from mtnet.client.core.address import read_address
 from mtnet.client.core.events import Failed, PublisherEvent, Stopped, Stored
 from mtnet.client.core.login import Login
 from mtnet.client.core.numbers import Number
 from mtnet.client.core.publisher import PublisherCore
 from mtnet.client.core.reconciler import Positions
 from mtnet.client.core.session import Session
+from mtnet.client.core.websocket import session_framing
 from mtnet.client.feedback import Reporting
 from mtnet.errors import ClientError
 from mtnet.services.signals import values
@@ -60,8 +62,9 @@ class Publisher(Client[PublisherEvent], Reporting):
         ca: Path | str | None = None,
         retry: bool = True,
     ) -> None:
-        super().__init__(server, on_event, ca, retry)
+        address, self._on_event = read_address(server, ca), on_event
         self._core = PublisherCore(Session(name, login), channel, take, positions)
+        self._link = Link(address, self._core, session_framing, self._handle, self._ended, retry)
         self._answers: dict[str, asyncio.Future[int]] = {}
         self._stopping: asyncio.Future[None] | None = None
 
@@ -98,7 +101,7 @@ class Publisher(Client[PublisherEvent], Reporting):
             ClientError: it is invalid, another publisher holds the channel, the publisher was
                 closed, or without `retry` the connection failed.
         """
-        runner = self._start()
+        runner = self._link.start()
         if runner.ended.done():
             runner.ended.result()
         identity = self._core.publish(symbol, volume, channel, ticket, type, id, fields)
@@ -113,9 +116,9 @@ class Publisher(Client[PublisherEvent], Reporting):
         elif isinstance(event, Failed):
             self._answer(event.id, lambda answer: answer.set_exception(event.error))
         else:
-            if isinstance(event, Stopped) and self._runner is not None:
+            if isinstance(event, Stopped):
                 # Somebody else holds the channel, or the login is refused: it does not come back.
-                self._stopping = asyncio.ensure_future(self._runner.stop())
+                self._stopping = asyncio.ensure_future(self._link.stop())
             self._on_event(event)
 
     def _answer(self, identity: str, fire: Callable[["asyncio.Future[int]"], object]) -> None:

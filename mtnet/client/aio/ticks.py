@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from mtnet.client.aio.client import Client
+from mtnet.client.aio.client import Client, Link
 from mtnet.client.aio.logs import log_event
+from mtnet.client.core.address import read_address
 from mtnet.client.core.events import Refused
 from mtnet.client.core.login import Login
 from mtnet.client.core.ticks import Tick, TickCore, TickEvent
@@ -47,8 +48,9 @@ class TickStream(Client[TickEvent]):
         ca: Path | str | None = None,
         retry: bool = True,
     ) -> None:
-        super().__init__(server, on_event, ca, retry, tick_framing)
+        address, self._on_event = read_address(server, ca), on_event
         self._core = TickCore(["*"] if symbols is None else symbols, login)
+        self._link = Link(address, self._core, tick_framing, self._handle, self._ended, retry)
         self._waiting: deque[Tick] = deque()
         self._news = asyncio.Event()
 
@@ -56,7 +58,7 @@ class TickStream(Client[TickEvent]):
         return self
 
     async def __anext__(self) -> Tick:
-        runner = self._start()
+        runner = self._link.start()
         while not self._waiting:
             if runner.ended.done():
                 runner.ended.result()
@@ -73,8 +75,8 @@ class TickStream(Client[TickEvent]):
         if isinstance(event, Tick):
             self._waiting.append(event)
             self._news.set()
-            if len(self._waiting) >= MOST_WAITING and self._runner is not None:
-                self._runner.pause()
+            if len(self._waiting) >= MOST_WAITING:
+                self._link.pause()
         elif isinstance(event, Refused) and event.code in FATAL:
             raise RefusedError(event.code, event.text)
         else:
