@@ -213,6 +213,9 @@ class IControlCommands(Interface):
         """
         Return {'NAME verb': function}; each takes the arguments, a mapping of JSON values, and
         returns a JSON value or a Deferred with one. A `MtnetError` becomes the answer.
+
+        The argument `who` names the one who asks, for events: `uid:1000` of the control socket, or
+        a login. It comes from the caller of the function, never from the request.
         """
 
 
@@ -457,19 +460,22 @@ class IEvents(Interface):
 
     def record(kind: str, text: str, level: str = "info", **facts: Any) -> None:
         """
-        Record an event, and log the same sentence.
+        Record an event, and log the same sentence as `event KIND: TEXT`; in the reactor's thread.
 
         Args:
             kind: words joined by `_`, such as `channel_paused`; `docs/running.md` lists them.
-            text: a sentence without a secret.
+            text: a sentence without a secret; cut to 500 characters of one line.
             level: `info`, `warning` (somebody should look), or `error` (somebody must act).
-            facts: JSON values that programs read, such as `channel`, `login`, `who`.
+            facts: JSON values that programs read, such as `channel`, `login`, `who`. `peer`,
+                `network`, `balance` and `equity` are for admins alone, as are words `peer=…` and
+                `network=…` of the text.
         """
 
     def after(number: int, limit: int) -> "Sequence[Mapping[str, Any]]":
         """
         Return events behind a number, oldest first: `number`, `time` in milliseconds since the
-        Unix epoch, `kind`, `level`, `text` and the facts.
+        Unix epoch, `kind`, `level`, `text` and the facts. Numbers rise, over restarts too, and may
+        have gaps. Behind a number that no event has reached yet there are all: a log began anew.
         """
 
     def subscribe(observer: Any) -> None:

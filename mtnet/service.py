@@ -40,6 +40,7 @@ from mtnet.daemon.process.watchdog import Watchdog, with_timeout
 from mtnet.daemon.registry import component_list, installed
 from mtnet.daemon.status import HealthReport, PublicHealth
 from mtnet.errors import MtnetError
+from mtnet.interfaces import IEvents
 from mtnet.net.tls.store import RELOAD_INTERVAL
 from mtnet.redact import PathRedactor
 
@@ -124,6 +125,7 @@ class Daemon(MultiService):
         self._health.parts["disk"] = self._machine.folder.health
         if self._certificates is not None:
             self._health.parts["tls"] = self._certificates.health
+            self._certificates.renewed = self._renewed
             work = self._check_certificates
             self._machine.repeat(RELOAD_INTERVAL, "The look at the certificates", work)
         self._health.parts["clock"] = self._machine.now.health
@@ -167,6 +169,11 @@ class Daemon(MultiService):
         # By a wrong clock a new pair is refused, and the old one said to have expired.
         if self._certificates is not None and self._machine.now.right:
             self._certificates.check_files()
+
+    def _renewed(self, file: str, day: str) -> None:
+        events = self.components.find(IEvents)
+        if events is not None:
+            events.record("certificate_renewed", f"{file} is served, until {day}.", file=file)
 
     def startService(self) -> None:
         self._machine.start_workers()

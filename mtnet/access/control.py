@@ -75,7 +75,7 @@ class AccessControl:
         self.limiters: dict[str, ConnectionLimiter] = {}
         self._hash = partial(threads.known, hash_password)
         self._account_commands = AccountCommands(
-            self.accounts, account_store, threads.files, now, self._hash
+            self.accounts, account_store, threads.files, now, self._hash, self.log
         )
         self._ban_commands = BanCommands(
             self.bans, ban_store, threads.files, clock, now, self.evict_banned, self.log

@@ -9,7 +9,7 @@ into the wrong field.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from mtnet.access.throttle import LogThrottle
 
@@ -40,17 +40,29 @@ class Origin(NamedTuple):
     peer: str = ""
     repeats: bool = False
 
-    def __str__(self) -> str:
+    def fields(self) -> dict[str, str]:
+        """Return what a line says of it."""
         peer = self.peer or self.host or NOBODY
-        return f"service={self.service} endpoint={self.endpoint} peer={peer}"
+        return {"service": self.service, "endpoint": self.endpoint, "peer": peer}
+
+
+Observer = Callable[..., object]
+"""Called with kind, line and level, and with the fields of the line by name."""
+
+
+def ignore(kind: str, text: str, level: str, **facts: object) -> None:
+    """Observe nothing."""
 
 
 class SecurityLog:
     """
-    Rate-limited log of logins and bans.
+    Rate-limited log of logins, bans and changes of accounts.
 
     Args:
         seconds: monotonic.
+
+    Attributes:
+        observer: called for each line that is written.
     """
 
     log = Logger()
@@ -59,6 +71,7 @@ class SecurityLog:
         self._seconds = seconds
         self._throttle = LogThrottle(kind=KIND)
         self._requests = LogThrottle(burst=1, window=REQUESTS, kind=KIND * 60)
+        self.observer: Observer = ignore
 
     @property
     def left_out(self) -> int:
@@ -69,7 +82,7 @@ class SecurityLog:
         """Log a login."""
         throttle = self._requests if origin.repeats else self._throttle
         if throttle.admits(f"{origin.host} {login}", self._seconds(), f"accepted {origin.service}"):
-            self.log.info("login accepted: {origin} login={login}", origin=origin, login=login)
+            self._write("login accepted", "info", **origin.fields(), login=login)
 
     def refused(self, origin: Origin, why: str, login: str = "") -> None:
         """
@@ -81,37 +94,47 @@ class SecurityLog:
         """
         # By reason: old tokens that are sent again and again must leave room for guesses.
         if self._admits(origin, f"login refused {why}"):
-            self.log.warn(
-                "login refused: {origin} login={login} why={why}",
-                origin=origin,
-                login=login or NOBODY,
-                why=why,
-            )
+            fields = {**origin.fields(), "login": login or NOBODY, "why": why}
+            self._write("login refused", "warning", **fields)
 
     def hello_refused(self, origin: Origin, why: str) -> None:
         """Log a refused greeting that named no login; `why` is one word."""
         if self._admits(origin, "hello refused"):
-            self.log.warn("hello refused: {origin} why={why}", origin=origin, why=why)
+            self._write("hello refused", "warning", **origin.fields(), why=why)
 
     def connection_refused(self, origin: Origin) -> None:
         """Log a connection that was closed for a ban."""
         if self._admits(origin, "connection refused"):
-            self.log.warn("connection refused: {origin} why=banned", origin=origin)
+            self._write("connection refused", "warning", **origin.fields(), why="banned")
 
-    def banned(self, network: str, login: str, why: str, seconds: float | None) -> None:
-        """Log the beginning of a ban; `seconds` None = permanent."""
+    def banned(
+        self, network: str, login: str, why: str, seconds: float | None, who: str = ""
+    ) -> None:
+        """Log the beginning of a ban; `seconds` None = permanent, `who` = the one who set it."""
         if self._throttle.admits(network, self._seconds(), "ban begins"):
-            self.log.warn(
-                "ban begins: network={network} login={login} seconds={seconds} why={why}",
-                network=network,
-                login=login or NOBODY,
-                seconds="ever" if seconds is None else f"{seconds:.0f}",
-                why=why,
-            )
+            length = "ever" if seconds is None else f"{seconds:.0f}"
+            fields = {"network": network, "login": login or NOBODY, "seconds": length, "why": why}
+            self._write("ban begins", "warning", **fields, **_named(who))
 
-    def lifted(self, what: str) -> None:
-        """Log that the owner has lifted a ban."""
-        self.log.info("ban lifted: what={what}", what=what)
+    def lifted(self, what: str, who: str = "") -> None:
+        """Log that the owner has lifted a ban; `what` as `mtnet bans list` prints it."""
+        self._write("ban lifted", "info", what=what, **_named(who))
+
+    def account_changed(self, login: str, change: str, who: str = "") -> None:
+        """Log that the owner has changed an account; `change` is one word."""
+        self._write("account changed", "info", login=login, change=change, **_named(who))
 
     def _admits(self, origin: Origin, event: str) -> bool:
         return self._throttle.admits(origin.host, self._seconds(), f"{event} {origin.service}")
+
+    def _write(self, event: str, level: str, **fields: str) -> None:
+        line = f"{event}: {' '.join(f'{key}={text}' for key, text in fields.items())}"
+        self.log.emit(_LEVELS[level], "{line}", line=line, **fields)
+        self.observer(event.replace(" ", "_"), line, level, **fields)
+
+
+_LEVELS = {"info": LogLevel.info, "warning": LogLevel.warn}
+
+
+def _named(who: str) -> dict[str, str]:
+    return {"who": who} if who else {}

@@ -19,6 +19,7 @@ from mtnet.access.accounts.commands import AccountCommands
 from mtnet.access.accounts.model import Accounts, check_label, check_name, parse_grant
 from mtnet.access.accounts.passwords import LONGEST, check_password, hash_password
 from mtnet.access.accounts.store import AccountStore
+from mtnet.access.security_log import SecurityLog
 from mtnet.cli import local, parsers
 from mtnet.cli.output import print_result, table, utc_minute
 from mtnet.cli.output import show as as_text
@@ -152,7 +153,8 @@ def admin_session(folder: Path) -> AbstractContextManager[local.RunCommand]:
 def _offline(folder: DataFolder) -> Iterator[local.RunCommand]:
     with closing(AccountStore(folder.accounts, permissions())) as store:
         clock = WallClock(system_time, time.monotonic)
-        commands = AccountCommands(Accounts(), store, maybeDeferred, clock, _hash)
+        log = SecurityLog(time.monotonic)
+        commands = AccountCommands(Accounts(), store, maybeDeferred, clock, _hash, log)
         yield partial(_run_command, commands.commands())
 
 

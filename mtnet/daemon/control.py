@@ -2,10 +2,13 @@
 Control socket `DATA/control`: commands of the owner to the running daemon.
 
 One JSON object a line each way: `{"command": "status"}` is answered by
-`{"ok": true, "result": …}` or by `{"ok": false, "error": "sentence"}`, in the order asked.
+`{"ok": true, "result": …}` or by `{"ok": false, "error": "sentence"}`, in the order asked. Each
+command is also handed `who`: the user that asks, as `uid:1000`.
 """
 
+import os
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -54,6 +57,7 @@ class ControlProtocol(LineOnlyReceiver):
         self._busy = self._full = False
 
     def connectionMade(self) -> None:
+        self._who = user_of(self.transport)
         self.transport.registerProducer(self, True)
 
     def lineReceived(self, line: bytes) -> None:
@@ -103,7 +107,7 @@ class ControlProtocol(LineOnlyReceiver):
             known = ", ".join(sorted(self._commands))
             raise WireError("command", f"The request names none of the commands {known}.")
         try:
-            result = await maybeDeferred(command, arguments)
+            result = await maybeDeferred(command, {**arguments, "who": self._who})
             return msgspec.json.encode({"ok": True, "result": result})
         except MtnetError:
             raise
@@ -131,6 +135,20 @@ class ControlFactory(Factory):
         protocol = ControlProtocol(self._commands)
         protocol.factory = self
         return protocol
+
+
+def user_of(transport: object) -> str:
+    """
+    Return the user at the other end of a Unix socket, as `uid:1000`.
+
+    Where the system does not say, it is the user of this process: nobody else but root can connect.
+    """
+    handle, option = getattr(transport, "getHandle", None), getattr(socket, "SO_PEERCRED", None)
+    if handle is not None and option is not None:
+        (_, uid, _) = struct.unpack("3i", handle().getsockopt(socket.SOL_SOCKET, option, 12))
+    else:
+        uid = os.getuid()
+    return f"uid:{uid}"
 
 
 def answers(path: Path) -> bool:

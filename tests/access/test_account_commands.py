@@ -15,6 +15,7 @@ from mtnet.access.accounts.login_history import Login
 from mtnet.access.accounts.model import Accounts
 from mtnet.access.accounts.store import AccountStore
 from mtnet.access.rights import NOTHING
+from mtnet.access.security_log import SecurityLog
 from mtnet.clock import DAY_MS, WallClock
 from mtnet.daemon.control import BROKEN, ControlFactory
 from mtnet.errors import AccountError, JournalError, WireError
@@ -31,7 +32,8 @@ class Harness:
         self.ahead = 0
         wall = WallClock(lambda: self.now + self.ahead, lambda: self.now / 1000)
         self.accounts = Accounts()
-        self.commands = AccountCommands(self.accounts, self.records, self.thread, wall, hash)
+        lines = SecurityLog(float)
+        self.commands = AccountCommands(self.accounts, self.records, self.thread, wall, hash, lines)
 
     def thread(self, work, *values):
         if self.broken:

@@ -17,6 +17,7 @@ from mtnet.access.accounts.commands import AccountCommands
 from mtnet.access.accounts.model import Accounts, is_token
 from mtnet.access.accounts.passwords import HASHER
 from mtnet.access.accounts.store import AccountStore
+from mtnet.access.security_log import SecurityLog
 from mtnet.cli import accounts as cli
 from mtnet.cli.main import parser
 from mtnet.clock import WallClock
@@ -42,7 +43,8 @@ class Mtnet:
         self._held = DataFolder(str(self.folder))
         self.accounts, self._records = Accounts(), AccountStore(self._held.accounts, PERMISSIONS)
         now = WallClock(lambda: NOW, lambda: 0.0)
-        clerk = AccountCommands(self.accounts, self._records, maybeDeferred, now, self._hash)
+        lines = SecurityLog(float)
+        clerk = AccountCommands(self.accounts, self._records, maybeDeferred, now, self._hash, lines)
         self._daemon = ControlFactory(clerk.commands())
         self._monkeypatch.setattr(cli.local, "answers", lambda path: True)
         self._monkeypatch.setattr(cli.local, "ask", self._ask)

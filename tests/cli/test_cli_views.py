@@ -11,6 +11,7 @@ from twisted.internet.defer import maybeDeferred, succeed
 from mtnet.access.accounts.commands import AccountCommands
 from mtnet.access.accounts.model import Accounts
 from mtnet.access.accounts.store import AccountStore
+from mtnet.access.security_log import SecurityLog
 from mtnet.clock import WallClock
 from mtnet.interfaces import IReports, ISignals
 from mtnet.services.signals.commands import SignalCommands
@@ -24,7 +25,10 @@ def daemon(command_line, clock):
     daemon = FakeDaemon(command_line.folder, clock, "access.trust_loopback=true")
     store = AccountStore(command_line.folder / "accounts", PERMISSIONS)
     now = WallClock(lambda: EPOCH, clock.seconds)
-    accounts = AccountCommands(Accounts(), store, maybeDeferred, now, lambda text: succeed("x"))
+    lines = SecurityLog(float)
+    accounts = AccountCommands(
+        Accounts(), store, maybeDeferred, now, lambda text: succeed("x"), lines
+    )
     signals = SignalCommands(daemon.env.find(ISignals))
     command_line.attach({**accounts.commands(), **signals.commands()})
     yield daemon

@@ -1,8 +1,10 @@
 """The control socket: what is answered, and what the blocking client makes of it."""
 
 import json
+import os
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -10,7 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
 
 from mtnet.daemon import control
-from mtnet.daemon.control import BROKEN, MAX_REQUEST, ControlFactory, ask
+from mtnet.daemon.control import BROKEN, MAX_REQUEST, ControlFactory, ask, user_of
 from mtnet.errors import ClientError, ConfigError
 
 
@@ -44,7 +46,15 @@ def refuse(sentence):
 
 def test_a_command_is_handed_its_arguments_and_its_result_is_the_answer():
     caller = Caller(echo=dict)
-    assert caller.ask({"command": "echo", "a": 1}) == [{"ok": True, "result": {"a": 1}}]
+    (answer,) = caller.ask({"command": "echo", "a": 1, "who": "root"})
+    # Nobody says of himself who he is.
+    assert answer == {"ok": True, "result": {"a": 1, "who": f"uid:{os.getuid()}"}}
+
+
+def test_the_user_at_the_other_end_of_a_unix_socket_is_named():
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    with ours, theirs:
+        assert user_of(SimpleNamespace(getHandle=lambda: ours)) == f"uid:{os.getuid()}"
 
 
 def test_a_request_in_single_bytes_is_answered_once():

@@ -13,6 +13,7 @@ from mtnet.access.accounts.login_history import Login
 from mtnet.access.accounts.model import Account, Accounts, Directory, Token
 from mtnet.access.accounts.passwords import check_password
 from mtnet.access.accounts.store import AccountStore, unknown
+from mtnet.access.security_log import SecurityLog
 from mtnet.clock import DAY_MS, WallClock
 from mtnet.errors import AccountError, JournalError, WireError
 from mtnet.storage.worker import InThread
@@ -35,6 +36,7 @@ class Arguments(msgspec.Struct, frozen=True):
         grants: None = not given.
         days: until a token expires; None = never.
         token: an id.
+        who: the one who asks.
     """
 
     name: str = ""
@@ -43,6 +45,7 @@ class Arguments(msgspec.Struct, frozen=True):
     label: str = ""
     days: float | None = None
     token: str = ""
+    who: str = ""
 
     def __repr__(self) -> str:
         return f"Arguments({self.name!r})"  # without the password
@@ -59,6 +62,7 @@ class AccountCommands:
         in_thread: runs a blocking function in the one thread of `store`.
         now: wall time, and whether it can be trusted.
         hash: returns the PHC string of a password, and does not block.
+        security_log: logs each change.
     """
 
     log = Logger()
@@ -70,9 +74,10 @@ class AccountCommands:
         in_thread: InThread,
         now: WallClock,
         hash: Callable[[str], "Deferred[str]"],
+        security_log: SecurityLog,
     ) -> None:
         self._accounts, self._store, self._in_thread = accounts, store, in_thread
-        self._now, self._hash = now, hash
+        self._now, self._hash, self._security_log = now, hash, security_log
         self._reported: set[tuple[str, str]] = set()
 
     def commands(self) -> dict[str, Callable[[Mapping[str, Json]], "Deferred[Json]"]]:
@@ -153,7 +158,7 @@ class AccountCommands:
         Raises:
             JournalError: the disk fails; the old hash stays valid.
         """
-        await self._change(self._store.rehash, name, old, new)
+        await self._change(self._store.rehash, Arguments(name), old, new)
 
     # The commands
 
@@ -180,14 +185,14 @@ class AccountCommands:
         now = self._now()
         expires = None if arguments.days is None else now + _milliseconds(arguments.days)
         values = arguments.label, arguments.grants, expires, now
-        id, secret = await self._change(self._store.issue, arguments.name, *values)
+        id, secret = await self._change(self._store.issue, arguments, *values)
         return {"id": id, "secret": secret}
 
     async def _withdraw(self, arguments: Arguments) -> Json:
         return await self._changed_row(self._store.withdraw, arguments, arguments.token)
 
     async def _remove(self, arguments: Arguments) -> None:
-        await self._change(self._store.remove, arguments.name)
+        await self._change(self._store.remove, arguments)
 
     def _granting(self, change: Callable[..., None]) -> Command:
         return lambda arguments: self._changed_row(change, arguments, arguments.grants or [])
@@ -204,14 +209,17 @@ class AccountCommands:
     async def _changed_row(
         self, change: Callable[..., Json], arguments: Arguments, *values: object
     ) -> Json:
-        await self._change(change, arguments.name, *values)
+        await self._change(change, arguments, *values)
         account = self._accounts.get(arguments.name)
         return account and _row(account)  # another command may have removed it meanwhile
 
-    async def _change(self, change: Callable[..., Json], name: str, *values: object) -> Json:
+    async def _change(
+        self, change: Callable[..., Json], arguments: Arguments, *values: object
+    ) -> Json:
+        name, word = arguments.name, change.__name__.replace("_", "-")
         result, directory = await self._in_thread(self._run, change, name, *values)
         self._accounts.replace(directory)
-        self.log.info("Account {name!r}: {change} is done.", name=name, change=change.__name__)
+        self._security_log.account_changed(name, word, arguments.who)
         return result
 
     def _run(

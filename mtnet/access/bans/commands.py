@@ -119,11 +119,12 @@ class BanCommands:
         result = command(self._bans, arguments, self._clock.seconds())
         if command is list_bans:
             return result
+        who = str(arguments.get("who", ""))
         if command is add_ban:
             seconds = arguments.get("seconds")
-            self._log.banned(_text(arguments, "network"), "", "by-hand", seconds)
+            self._log.banned(_text(arguments, "network"), "", "by-hand", seconds, who)
         elif result:
-            self._log.lifted(_text(arguments, "what"))
+            self._log.lifted(_text(arguments, "what"), who)
         self._on_manual_ban(self._clock.seconds())
         await self.flush()
         return result

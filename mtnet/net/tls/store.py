@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from mtnet.callbacks import noop
 from mtnet.clock import DAY_MS
 from mtnet.config.schema import Tls
 from mtnet.errors import CertificateError
@@ -68,11 +69,14 @@ class ServedCertificate:
         self._remark()
         self.warn_of_expiry(now)
 
-    def refresh(self, now: int, force: bool = False) -> None:
-        """Load the files when they changed, or when `force` is true."""
+    def refresh(self, now: int, force: bool = False) -> bool:
+        """
+        Load the files when they changed, or when `force` is true; return whether another
+        certificate is served from now on.
+        """
         seen = self._stamps()
         if seen == self._stamp and not force:
-            return
+            return False
         # The stamp is older than the content: a change meanwhile is seen the next time.
         self._stamp = seen
         try:
@@ -84,7 +88,7 @@ class ServedCertificate:
         except CertificateError as error:
             self.refused = str(error)
             self.log.error("TLS: {error} The old certificate stays.", error=self.refused)
-            return
+            return False
         self.refused = ""
         self.pair = pair
         self._remark()
@@ -95,6 +99,7 @@ class ServedCertificate:
                 file=str(self._certificate),
                 day=day(pair.until),
             )
+        return context is not None
 
     def warn_of_expiry(self, now: int) -> None:
         """Warn once for each of `EXPIRY_WARNINGS`, and after the expiry."""
@@ -149,6 +154,10 @@ class CertificateStore:
         folder: where the default pair lies.
         now: wall time, milliseconds since the Unix epoch.
 
+    Attributes:
+        renewed: called with the name of the file, and the day on which it expires, when another
+            certificate is served.
+
     Raises:
         CertificateError: one cannot be served.
     """
@@ -157,6 +166,7 @@ class CertificateStore:
 
     def __init__(self, settings: Tls, folder: Path, now: Callable[[], int]) -> None:
         self._settings, self._now = settings, now
+        self.renewed: Callable[[str, str], object] = noop
         self._checking = Recurring("The look at the certificates", self._refresh)
         if not set_curves(Context(TLS_METHOD)):
             self.log.warn("TLS: this pyOpenSSL cannot choose curves; OpenSSL's own are offered")
@@ -219,7 +229,8 @@ class CertificateStore:
     def _refresh(self, force: bool) -> None:
         self._refresh_authorities(force)
         for served in self._all():
-            served.refresh(self._now(), force)
+            if served.refresh(self._now(), force):
+                self.renewed(served.files[0].name, day(served.pair.until))
             served.warn_of_expiry(self._now())
 
     def _refresh_authorities(self, force: bool) -> None:

@@ -15,6 +15,7 @@ from mtnet.errors import WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Book, Channel, Position, latest
 from mtnet.services.signals.classic.queue import SharedState
+from mtnet.services.signals.events import SignalEvents
 from mtnet.services.signals.fanout import Batch, Fanout
 from mtnet.services.signals.model import Entry, State
 from mtnet.services.signals.replay_cache import ReplayCaches
@@ -62,6 +63,7 @@ class Channels:
         followers: what is known of each, those that went offline included.
         replay_caches: recent entries of each channel.
         sessions: the clients of dialect 2.
+        events: what happens to channels, for the event log.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Channels:
         self.followers = Followers(int(settings.remember_followers * 1000))
         self.replay_caches = ReplayCaches(read, settings.retain, clock)
         self.sessions: dict[Client, None] = {}
+        self.events = SignalEvents()
         self._shared: dict[str, SharedState] = {}
 
     def close(self) -> None:

@@ -35,17 +35,36 @@ class SignalCommands:
         return {
             **ViewCommands(self._signals.views).commands(),
             **{f"signals {name}": self._pause(mode) for name, mode in MODES.items()},
-            "signals accept": lambda asked: Deferred.fromCoroutine(
-                self._signals.epochs.accept(_channel(asked), asked.get("new_epoch") is True)
-            ),
-            "signals flatten": lambda asked: Deferred.fromCoroutine(
-                self._signals.pauses.flatten(_channel(asked))
-            ),
+            "signals accept": lambda asked: Deferred.fromCoroutine(self._accept(asked)),
+            "signals flatten": lambda asked: Deferred.fromCoroutine(self._flatten(asked)),
             "signals notice": lambda asked: self._signals.channels.notify(_notice(asked)),
         }
 
     def _pause(self, mode: PauseMode | None) -> Callable[[Mapping[str, Any]], Any]:
-        return lambda asked: self._signals.pauses.pause(_channel(asked), mode)
+        def pause(asked: Mapping[str, Any]) -> "Deferred[Any]":
+            channel = _channel(asked)
+            done = self._signals.pauses.pause(channel, mode)
+            # It counts from now on, whatever the disk does.
+            self._signals.channels.events.paused(channel, mode, _who(asked))
+            return done
+
+        return pause
+
+    async def _accept(self, asked: Mapping[str, Any]) -> int:
+        channel, anew = _channel(asked), asked.get("new_epoch") is True
+        held = await self._signals.epochs.accept(channel, anew)
+        self._signals.channels.events.accepted(channel, anew, _who(asked))
+        return held
+
+    async def _flatten(self, asked: Mapping[str, Any]) -> int:
+        channel = _channel(asked)
+        closed = await self._signals.pauses.flatten(channel)
+        self._signals.channels.events.flattened(channel, closed, _who(asked))
+        return closed
+
+
+def _who(asked: Mapping[str, Any]) -> str:
+    return str(asked.get("who") or "the owner")
 
 
 def _channel(asked: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
     IBackup,
     IControlCommands,
+    IEvents,
     IFirstBytes,
     IMetrics,
     IParticipants,
@@ -123,6 +124,7 @@ class SignalsComponent:
 
     def start(self) -> None:
         """Begin to store and to send, and connect to the sources."""
+        self.signals.channels.events.sink = self._env.find(IEvents)
         self.signals.start()
         for name, source in self._env.section.sources.items():
             endpoint = clientFromString(self._env.clock, source.connect)

@@ -101,12 +101,14 @@ class SignalService:
             journal.path.with_suffix(".policy"), journal.path.with_suffix(".paused")
         )
         self.channels = channels = Channels(settings, clock, now, self.read)
+        events = channels.events
         views = Views(
             lambda change: Deferred.fromCoroutine(self._change_views(change)),
             lambda name: self.epochs.begin_view(name),
             channels.announce,
             now,
             channels.recheck,
+            events,
         )
         self.rules = rules = PublishRules(
             settings, channels.book, Ownership(now), store, channels.unrepeated, views
@@ -118,8 +120,8 @@ class SignalService:
         self._commits = commits = CommitLoop(
             GroupCommit(settings.backlog), worker, rules, clock, self._deliver, channels.sent
         )
-        self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread)
-        self.presence = Presence(rules, channels.fanout)
+        self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread, events)
+        self.presence = Presence(rules, channels.fanout, events)
         self.retries = Retries(rules, commits, worker, clock, now)
         self.pauses = Pauses(rules, channels, commits, worker, self.retries, now)
         self.epochs = Epochs(channels, rules, self.histories, worker, commits, self.retries, now)
@@ -242,9 +244,16 @@ class SignalService:
             who: login and name, of dialect 2.
             address: where it comes from.
         """
-        return self.rules.ownership.join(
-            lambda number: Publisher(name, number, producer, refuse, fence, close, who, address)
+        ownership = self.rules.ownership
+
+        def lose(channel: str) -> None:
+            self.channels.events.fenced(channel, publisher, ownership.holders.get(channel))
+            fence(channel)
+
+        publisher = ownership.join(
+            lambda number: Publisher(name, number, producer, refuse, lose, close, who, address)
         )
+        return publisher
 
     def leave(self, publisher: Publisher, bye: bool = False) -> None:
         """

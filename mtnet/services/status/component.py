@@ -5,15 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from mtnet import __version__
 from mtnet.daemon.environment import Environment
-from mtnet.interfaces import IBackup, IControlCommands, IEvents, IService, IStatus
+from mtnet.interfaces import IBackup, IControlCommands, IEvents, IHealth, IService, IStatus
+from mtnet.recurring import Recurring
+from mtnet.services.status.causes import CauseDetector
 from mtnet.services.status.commands import EventCommands
 from mtnet.services.status.event_log import EventLog
 from mtnet.services.status.event_store import EventStore
 from mtnet.storage.sqlite import copy_database
+
+LOOK = 1.0
+"""Seconds between two looks for causes of trouble that have begun or ended."""
 
 
 @implementer(IService, IStatus, IBackup)
@@ -23,26 +29,33 @@ class StatusComponent:
     obsolete = ()
 
     def __init__(self, env: Environment) -> None:
-        self._path = env.file("events.sqlite")
+        self._env, self._path = env, env.file("events.sqlite")
         store = EventStore(self._path)
         self.events = EventLog(store, env.section.events, env.clock, env.now, env.worker().later)
         self.events.open()
         self._commands = EventCommands(self.events, env.clock)
+        causes = CauseDetector(lambda: env.find(IHealth).health(), self.events)
+        self._look = LoopingCall(Recurring("The look at the health", causes.look))
+        self._look.clock = env.clock
 
     def __conform__(self, interface: Any) -> Any:
         offers: Mapping[Any, object] = {IEvents: self.events, IControlCommands: self._commands}
         return offers.get(interface)
 
     def start(self) -> None:
-        """Record that the daemon has started."""
+        """Record that the daemon has started, and what happens from now on."""
+        self._env.access.log.observer = self.events.add
         if self.events.killed:
             text = "The daemon did not stop but ended; its last second of events may be missing."
             self.events.record("daemon_killed", text, "warning")
         self.events.record("daemon_started", f"mtnet {__version__} has started.")
         self.events.flush()  # no number of this start is used again after a kill
+        self._look.start(LOOK, now=False)
 
     def stop(self) -> "Deferred[None]":
         """Record that the daemon stops, and store what is not stored yet."""
+        if self._look.running:
+            self._look.stop()
         self.events.record("daemon_stopped", "The daemon stops: somebody asked for it.")
         return Deferred.fromCoroutine(self.events.close())
 

@@ -124,7 +124,8 @@ def test_a_follower_that_knows_more_is_told_so_and_the_owner_too(rolled_back, lo
     health = server.signals.health()
     assert (health["healthy"], health["trouble"]) == (False, sentence)
     server.subscribe(**asked)
-    assert [each["sentence"] for each in log if "sentence" in each] == [sentence], "logged once"
+    said = [each["text"] for each in log if each["log_level"].name == "error"]
+    assert said == [f"{sentence}."], "logged once"
 
 
 def test_a_follower_is_not_continued_when_the_numbers_have_gone_past_it(rolled_back):

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.book import Channel
+from mtnet.services.signals.events import SignalEvents
 from mtnet.services.signals.history.divergence import Claim, Divergences
 from mtnet.services.signals.wire import Subscribe
 from mtnet.storage.files import replace_file
@@ -21,14 +22,19 @@ class Histories:
         path: the file that keeps the claims.
         now: milliseconds since the Unix epoch, UTC.
         in_thread: runs a blocking function off the reactor, in order.
+        events: records what followers claim.
     """
 
     log = Logger()
 
     def __init__(
-        self, path: Path, now: Callable[[], int], in_thread: Callable[..., "Deferred[Any]"]
+        self,
+        path: Path,
+        now: Callable[[], int],
+        in_thread: Callable[..., "Deferred[Any]"],
+        events: SignalEvents,
     ) -> None:
-        self._path, self._now, self._in_thread = path, now, in_thread
+        self._path, self._now, self._in_thread, self._events = path, now, in_thread, events
         self._divergences = Divergences()
 
     def open(self) -> None:
@@ -64,7 +70,7 @@ class Histories:
         """Take note, once, of what a follower knows that the journal does not hold."""
         claim = Claim(asked.after or 0, asked.h or "", who, self._now(), channel.seq)
         if self._divergences.add(channel.name, channel.epoch, claim):
-            self.log.error("{sentence}.", sentence=self._divergences.sentence(channel.name))
+            self._events.diverged(channel.name, self._divergences.sentence(channel.name))
             self._store().addErrback(self._unstored)
 
     async def accept(self, channel: str) -> None:

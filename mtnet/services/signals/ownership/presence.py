@@ -1,6 +1,7 @@
 """Presence: whether a channel or a view has a publisher, and since when."""
 
 from mtnet.services.signals import wire
+from mtnet.services.signals.events import SignalEvents
 from mtnet.services.signals.fanout import Fanout
 from mtnet.services.signals.ownership.publish_rules import PublishRules
 
@@ -8,8 +9,9 @@ from mtnet.services.signals.ownership.publish_rules import PublishRules
 class Presence:
     """Sends followers a STATUS whenever a channel gets its first publisher, or loses its last."""
 
-    def __init__(self, rules: PublishRules, fanout: Fanout) -> None:
+    def __init__(self, rules: PublishRules, fanout: Fanout, events: SignalEvents) -> None:
         self._ownership, self._views, self._fanout = rules.ownership, rules.views, fanout
+        self._events = events
 
     def send(self) -> None:
         """Send presence changes to followers, after the entries that led to them."""
@@ -18,6 +20,7 @@ class Presence:
             return
         changes, ownership.presence_changes = ownership.presence_changes, []
         for channel, up, since in changes:
+            self._events.provider(channel, up, ownership.attendance(channel).last)
             self._fanout.announce(channel, wire.status(channel, up, since))
             for name in self._views.of(channel):
                 self._fanout.announce(name, wire.status(name, *self.of(name)))

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from mtnet.errors import JournalError, NotAskedError, WireError
 from mtnet.services.signals import wire
+from mtnet.services.signals.events import SignalEvents
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.reports.equity import Bases
@@ -74,6 +75,7 @@ class Views:
         announce: tells those who follow a view.
         now: milliseconds since the Unix epoch, UTC.
         recheck: ends connections for which `main` is another channel now.
+        events: records which limits were reached.
 
     Attributes:
         known: by name; those that are whole.
@@ -91,9 +93,10 @@ class Views:
         announce: Callable[[str, bytes], object],
         now: Callable[[], int],
         recheck: Callable[[], object],
+        events: SignalEvents,
     ) -> None:
         self._run, self._begin, self._announce, self._now = run, begin, announce, now
-        self._recheck = recheck
+        self._recheck, self._events = recheck, events
         self.known: dict[str, Summary] = {}
         self.reports: KnownReports | None = None
         self.unsure = False
@@ -228,7 +231,7 @@ class Views:
 
     async def _strike(self, name: str, bases: Bases | None, why: str, then: str) -> None:
         if why:
-            self.log.warn("The view {name} opens nothing more: {why}.", name=name, why=why)
+            self._events.struck(name, why)
         strike = partial(
             changes.strike, name=name, bases=bases, why=why, then=then, when=self._now()
         )

@@ -1,0 +1,45 @@
+"""Edge detector: when a cause of trouble begins and ends, from the health report."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mtnet.interfaces import IEvents
+
+_NUMBER = re.compile(r"\d+")
+_KINDS = {"trouble": "error", "warnings": "warning"}
+"""Keys of the report with lists of sentences, and the levels of their events."""
+
+
+class CauseDetector:
+    """
+    Compares each health report with the one before.
+
+    A cause is the same while its sentence is, whatever numbers stand in it: how long a disk has not
+    answered makes no new one each second.
+
+    Args:
+        health: returns the report, as `IHealth`.
+    """
+
+    def __init__(self, health: Callable[[], Mapping[str, Any]], events: IEvents) -> None:
+        self._health, self._events = health, events
+        self._known: dict[tuple[str, str], str] = {}
+
+    def look(self) -> None:
+        """Record what has begun, and what has ended, since the last look."""
+        report = self._health()
+        found = {
+            (kind, _NUMBER.sub("#", sentence)): sentence
+            for kind in _KINDS
+            for sentence in report[kind]
+        }
+        known, self._known = self._known, found
+        for key in found.keys() - known.keys():
+            self._record(key[0], "begins", found[key], _KINDS[key[0]])
+        for key in known.keys() - found.keys():
+            self._record(key[0], "ends", f"It is over: {known[key]}", "info")
+
+    def _record(self, kind: str, what: str, text: str, level: str) -> None:
+        word = kind.removesuffix("s")
+        self._events.record(f"{word}_{what}", text, level)
