@@ -496,7 +496,8 @@ class INotifier(Interface):
 
         Args:
             to: names of [notify.NAME]; empty = all.
-            key: names the message; one whose key was queued before is left out. Empty = none.
+            key: names the message; one whose key was queued before is left out. A message with a
+                key is sent from memory when the disk does not take it. Empty = none.
 
         Returns:
             A Deferred that fires when the message is on disk, or counted as one too many; it

@@ -1,0 +1,1 @@
+"""Messages to people: a durable queue, and the receivers that take it."""
