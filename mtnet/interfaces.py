@@ -490,7 +490,7 @@ class INotifier(Interface):
 
     names: Sequence[str] = Attribute("The names of [notify.NAME] that are configured.")
 
-    def send(text: str, to: Sequence[str] = (), key: str = "") -> "Deferred[None]":
+    def send(text: str, to: Sequence[str] = (), key: str = "") -> "Deferred[Sequence[str]]":
         """
         Put a message into the queue on disk; it is sent until its receiver took it, perhaps twice.
 
@@ -500,8 +500,8 @@ class INotifier(Interface):
                 key is sent from memory when the disk does not take it. Empty = none.
 
         Returns:
-            A Deferred that fires when the message is on disk, or counted as one too many; it
-            fails with `JournalError` when the disk takes nothing.
+            A Deferred with the names for which the message is on disk; for the others it was one
+            too many, and is counted. It fails with `JournalError` when the disk takes nothing.
 
         Raises:
             mtnet.errors.WireError: `field`, a name that is not configured.

@@ -36,9 +36,9 @@ class Notify:
 
     def build(self, env: "Environment") -> "NotifyComponent":
         """Build the service."""
-        from mtnet.services.notify.component import NotifyComponent
+        from mtnet.services.notify.component import build
 
-        return NotifyComponent(env)
+        return build(env)
 
 
 notify = Notify()

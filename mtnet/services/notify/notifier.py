@@ -73,7 +73,7 @@ class Delivery:
 
     @property
     def name(self) -> str:
-        """How people are shown the receiver."""
+        """Name of the receiver, as people are shown it."""
         return f"{self.target} ({self.receiver.label})"
 
     def status(self) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class Notifier:
             self._loop.stop()
         return self._store_changes()
 
-    def send(self, text: str, to: Sequence[str] = (), key: str = "") -> "Deferred[None]":
+    def send(self, text: str, to: Sequence[str] = (), key: str = "") -> "Deferred[Sequence[str]]":
         """Put a message into the queue; as of `INotifier`."""
         unknown = [name for name in to if name not in self.names]
         if unknown:
@@ -200,7 +200,8 @@ class Notifier:
             right = f"A name is one of [notify.NAME], here {known}, not"
             raise WireError("field", right, unknown[0].encode())
         admitted = [name for name in dict.fromkeys(to or self.names) if self._admits(name)]
-        return self._add(text, admitted, key) if admitted else succeed(None)
+        done = self._add(text, admitted, key) if admitted else succeed(None)
+        return done.addCallback(lambda _: admitted)
 
     def _admits(self, name: str) -> bool:
         """Count one message to a name; return whether there is room for it."""

@@ -1,11 +1,9 @@
 """NOTIFY in sessions: a program lets people know something."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import ClassVar
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -57,21 +55,13 @@ class NotifyClient:
 
     def notify(self, asked: Notify) -> None:
         """NOTIFY: put the text into the queue, and answer once it is on disk."""
-        names = [asked.to] if asked.to else [n for n in self._notifier.names if self._may(n)]
-        if not names or not all(map(self._may, names)):
-            right = f"There is no right send:{SERVICE}/{asked.to or 'NAME'} here"
-            raise WireError("denied", right)
-        if asked.to and asked.to not in self._notifier.names:
-            raise WireError(
-                "field", "There is no [notify.NAME] of this name, to", asked.to.encode()
-            )
-        wait = self._limits.wait(self._sender, self._clock.seconds())
-        if wait:
-            raise PolicyError("denied", f"Too many messages: try again in {ceil(wait)} s")
+        names = _names(asked.to, self._notifier.names, self._may)
+        _check_rate(self._limits.wait(self._sender, self._clock.seconds()))
         self._unanswered += 1
-        done: Deferred[None] = self._notifier.send(f"{self._author}: {asked.text}", names)
-        done.addCallbacks(
-            partial(self._stored, names, asked.id), self._failed, errbackArgs=(asked,)
+        done = self._notifier.send(f"{self._author}: {asked.text}", names)
+        done.addCallback(_check_stored).addCallbacks(
+            lambda stored: self._answer(wire.notified(",".join(stored), asked.id)),
+            lambda failure: self._refuse(_error(failure), asked.id),
         )
 
     @property
@@ -87,22 +77,56 @@ class NotifyClient:
     def _may(self, name: str) -> bool:
         return self._session.peer.rights.may("send", SERVICE, name)
 
-    def _stored(self, names: list[str], id: str, _: None) -> None:
-        self._answer(wire.notified(",".join(names), id))
-
-    def _failed(self, failure: Failure, asked: Notify) -> None:
-        failure.trap(JournalError)
+    def _refuse(self, error: WireError, id: str) -> None:
         self._unanswered -= 1
-        error = WireError("server", "The message is not stored: the disk takes nothing at present")
-        fields = {"id": asked.id} if asked.id else {}
-        self._session.refuse(error, Message("NOTIFY", fields))
-        self._session.check_finished()
+        if not self._session.closed:
+            self._session.refuse(error, Message("NOTIFY", {"id": id} if id else {}))
+            self._session.check_finished()
 
     def _answer(self, frame: bytes) -> None:
         self._unanswered -= 1
         if not self._session.closed:
             self._session.send(frame)
             self._session.check_finished()
+
+
+def _names(to: str, known: Sequence[str], may: Callable[[str], bool]) -> list[str]:
+    """
+    Return the names that a message goes to.
+
+    Raises:
+        WireError: `denied`, or `field` (there is no such name).
+    """
+    names = [to] if to else [name for name in known if may(name)]
+    if not names or not all(map(may, names)):
+        raise WireError("denied", f"There is no right send:{SERVICE}/{to or 'NAME'} here")
+    if to and to not in known:
+        raise WireError("field", "In NOTIFY to is the NAME of a [notify.NAME], not", to.encode())
+    return names
+
+
+def _check_rate(wait: float) -> None:
+    """
+    Refuse a message too many.
+
+    Raises:
+        PolicyError: `denied`.
+    """
+    if wait:
+        raise PolicyError("denied", f"Too many messages: try again in {ceil(wait)} s")
+
+
+def _check_stored(names: Sequence[str]) -> Sequence[str]:
+    if not names:
+        raise PolicyError("denied", "Too many messages of all clients: try again in a minute")
+    return names
+
+
+def _error(failure: Failure) -> WireError:
+    if isinstance(failure.value, WireError):
+        return failure.value
+    failure.trap(JournalError)
+    return WireError("server", "The message is not stored: the disk takes nothing at present")
 
 
 @implementer(ISessionVerbs)

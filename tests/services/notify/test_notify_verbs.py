@@ -80,6 +80,15 @@ def test_a_login_sends_five_in_a_minute_from_all_its_sessions(daemon, got):
     assert b"NOTIFIED" in session(daemon, "bob", b"<<NOTIFY|text=x>>")
 
 
+def test_success_is_said_of_nothing_that_was_one_too_many(daemon, got):
+    notifier = daemon.env.find(INotifier)
+    for _ in range(20):
+        notifier.send("x", ["ops"])
+    answer = session(daemon, "bob", b"<<NOTIFY|text=y|id=7>>")
+    assert b"ERROR|code=denied|text=Too many messages of all clients" in answer
+    assert b"|id=7" in answer
+
+
 def test_welcome_names_the_service_only_where_it_can_be_used(tmp_path, got):
     for sets, named in (((), False), (URLS, True)):
         daemon = FakeDaemon(tmp_path / str(named), Clock(), *sets, grants=GRANTS)
