@@ -490,7 +490,7 @@ class INotifier(Interface):
 
     names: Sequence[str] = Attribute("The names of [notify.NAME] that are configured.")
 
-    def send(text: str, to: Sequence[str] = (), key: str = "") -> "Deferred[Sequence[str]]":
+    def notify(text: str, to: Sequence[str] = (), key: str = "") -> "Deferred[Sequence[str]]":
         """
         Put a message into the queue on disk; it is sent until its receiver took it, perhaps twice.
 

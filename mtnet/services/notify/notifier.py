@@ -192,7 +192,7 @@ class Notifier:
             self._loop.stop()
         return self._store_changes()
 
-    def send(self, text: str, to: Sequence[str] = (), key: str = "") -> "Deferred[Sequence[str]]":
+    def notify(self, text: str, to: Sequence[str] = (), key: str = "") -> "Deferred[Sequence[str]]":
         """Put a message into the queue; as of `INotifier`."""
         unknown = [name for name in to if name not in self.names]
         if unknown:

@@ -58,7 +58,7 @@ class NotifyClient:
         names = _names(asked.to, self._notifier.names, self._may)
         _check_rate(self._limits.wait(self._sender, self._clock.seconds()))
         self._unanswered += 1
-        done = self._notifier.send(f"{self._author}: {asked.text}", names)
+        done = self._notifier.notify(f"{self._author}: {asked.text}", names)
         done.addCallback(_check_stored).addCallbacks(
             lambda stored: self._answer(wire.notified(",".join(stored), asked.id)),
             lambda failure: self._refuse(_error(failure), asked.id),

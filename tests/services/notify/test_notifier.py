@@ -59,7 +59,7 @@ class World:
 
     def send(self, *texts, **options):
         for text in texts:
-            self.notifier.send(text, **options)
+            self.notifier.notify(text, **options)
 
     def advance(self, seconds, step=1.0):
         for _ in range(int(seconds / step)):
@@ -76,7 +76,7 @@ def test_a_message_goes_to_each_name_it_is_for(world):
     world.send("for all")
     assert (world.ops.got, world.team.got) == (["for ops", "for all"], ["for all"])
     with pytest.raises(WireError, match=r"here ops, team, not: 'nobody'"):
-        world.notifier.send("for nobody", to=["ops", "nobody"])
+        world.notifier.notify("for nobody", to=["ops", "nobody"])
     assert world.ops.got == ["for ops", "for all"]
 
 
@@ -112,7 +112,7 @@ def test_no_kill_loses_a_message(world, step):
     world.disk.held = world.network.held = True
     stored = []
     for text in ("one", "two"):
-        done = world.notifier.send(text, to=["ops"])
+        done = world.notifier.notify(text, to=["ops"])
         done.addCallback(lambda _, text=text: stored.append(text))
         done.addErrback(lambda failure: None)
     for _ in range(step):
@@ -184,7 +184,7 @@ def test_a_full_disk_keeps_nobody_from_knowing_but_success_is_not_said(world):
     world.disk.held = world.disk.full = True
     outcomes = []
     for text, key in (("The disk is full.", "disk/1"), ("by an EA", "")):
-        world.notifier.send(text, ["ops"], key).addBoth(outcomes.append)
+        world.notifier.notify(text, ["ops"], key).addBoth(outcomes.append)
     world.disk.work()
     assert world.ops.got == ["The disk is full."]
     assert [outcome.check(JournalError) for outcome in outcomes] == [JournalError, JournalError]

@@ -83,7 +83,7 @@ def test_a_login_sends_five_in_a_minute_from_all_its_sessions(daemon, got):
 def test_success_is_said_of_nothing_that_was_one_too_many(daemon, got):
     notifier = daemon.env.find(INotifier)
     for _ in range(20):
-        notifier.send("x", ["ops"])
+        notifier.notify("x", ["ops"])
     answer = session(daemon, "bob", b"<<NOTIFY|text=y|id=7>>")
     assert b"ERROR|code=denied|text=Too many messages of all clients" in answer
     assert b"|id=7" in answer
