@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "mtnet"
 FILES = sorted(PACKAGE.rglob("*.py"))
 PURE = {
     "backoff.py",
+    "conditions.py",
     "histogram.py",
     *(f"client/core/{file.name}" for file in (PACKAGE / "client/core").glob("*.py")),
     "config/loader.py",
@@ -103,6 +104,7 @@ FLOORS = {
     "mtnet.histogram": 0,
     "mtnet.callbacks": 0,
     "mtnet.clock": 0,
+    "mtnet.conditions": 0,
     "mtnet.errors": 0,
     "mtnet.json_input": 0,
     "mtnet.recurring": 0,

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
+    IAlertConditions,
     IBackup,
     IControlCommands,
     IEvents,
@@ -31,12 +32,14 @@ from mtnet.interfaces import (
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import begins_with
 from mtnet.net.reconnect import stay_connected
+from mtnet.redact import PathRedactor
 from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.maintenance import backup
 from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.status.conditions import SignalConditions
 from mtnet.services.signals.upstream import SourceFactory
 from mtnet.services.signals.verbs import SignalVerbs, open_sessions
 from mtnet.session.session import SessionFactory
@@ -75,6 +78,13 @@ class SignalsComponent:
         self.signals.views.reports = self._store.reports
         self._store.reported = self.signals.views.reported
         self._verbs = SignalVerbs(self.signals, self._store)
+        self._conditions = SignalConditions(
+            self.signals.participants,
+            lambda: self._store.reports,
+            lambda: journal.damaged,
+            PathRedactor(self._path.parent),
+            env.now,
+        )
         self._sources = MultiService()
 
     def __conform__(self, interface: Any) -> Any:
@@ -84,6 +94,7 @@ class SignalsComponent:
             ISignals: self.signals,
             IReports: self._store.reports,
             IParticipants: self.signals.participants,
+            IAlertConditions: self._conditions,
             IControlCommands: self._commands,
             ISessionVerbs: self._verbs,
         }

@@ -96,6 +96,10 @@ class Collector:
         """Return the sender of that name; beyond `ticks.max_sources`, the one for all others."""
         return self._sources.get(name)
 
+    def sources(self) -> Iterable[Source]:
+        """Return the senders that have a name of their own."""
+        return self._sources
+
     def is_numbered(self, source: Source) -> bool:
         """Return whether batch numbers of a sender mean anything: `others` are many in one."""
         return self._sources.is_numbered(source)

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
+    IAlertConditions,
     IBackup,
     IDatagramListener,
     IFirstBytes,
@@ -27,6 +28,7 @@ from mtnet.interfaces import (
 from mtnet.net.endpoints import Listener
 from mtnet.net.peer import Peer
 from mtnet.services.ticks.collector import Collector
+from mtnet.services.ticks.conditions import TickConditions
 from mtnet.services.ticks.protocol import TicksFactory, TicksProtocol
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
@@ -82,10 +84,13 @@ class TicksComponent:
         )
         self.collector.open()
         self._verbs = TickVerbs(self.collector)
+        self._conditions = TickConditions(self.collector, env.now)
 
     def __conform__(self, interface: Any) -> Any:
         if interface is ISessionVerbs:
             return self._verbs
+        if interface is IAlertConditions:
+            return self._conditions
         return self.collector if interface in (ITicks, IStatus) else None
 
     def start(self) -> None:

@@ -5,7 +5,7 @@ Pure. Every record that was read is stored in the end, or counted here as droppe
 repeated.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mtnet.services.ticks.model import Source
@@ -54,6 +54,9 @@ class SourceRegistry:
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+    def __iter__(self) -> Iterator[Source]:
+        return iter(self._by_name.values())
 
     @property
     def has_changed(self) -> bool:

@@ -4,10 +4,12 @@ import pytest
 from zope.interface.verify import verifyObject
 
 from mtnet.interfaces import (
+    IAlertConditions,
     IBackup,
     IControlCommands,
     IFirstBytes,
     IMetrics,
+    IParticipants,
     IReports,
     IService,
     ISignals,
@@ -35,7 +37,9 @@ def test_the_component_keeps_its_interfaces(component, interface):
     assert verifyObject(interface, component)
 
 
-@pytest.mark.parametrize("interface", [ISignals, IReports, IControlCommands])
+@pytest.mark.parametrize(
+    "interface", [ISignals, IReports, IControlCommands, IParticipants, IAlertConditions]
+)
 def test_what_it_names_keeps_its_interface(component, interface):
     assert verifyObject(interface, interface(component), tentative=True)
 

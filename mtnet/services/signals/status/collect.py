@@ -93,14 +93,17 @@ class FactCollector:
     def _channel(self, name: str, moment: Moment) -> ChannelFacts:
         view = self._rules.views.known.get(name)
         sources = (name,) if view is None else view.settings.sources
+        channel = self._channels.book.channel(name)
+        newest = channel.entry(channel.seq)
         return ChannelFacts(
             name,
-            self._channels.book.channel(name).seq,
+            channel.seq,
             _joined({source: self._state(source, moment) for source in sources}),
             self._pauses.mode(name),
             name in self._worker.journal.damaged,
             self._histories.is_open(name),
             None if view is None else self._view(view, moment),
+            None if newest is None else newest.when,
         )
 
     def _view(self, view: Summary, moment: Moment) -> ViewState:

@@ -76,8 +76,7 @@ def _connection(facts: FollowerFacts, when: int) -> Iterator[Finding]:
 
 
 def _acknowledgements(facts: FollowerFacts, when: int) -> Iterator[Finding]:
-    trades = facts.acknowledges or bool(facts.reports)
-    if not trades:
+    if not facts.expected:
         yield Finding("unconfirmed", {"who": facts.who})
         return
     due = None if facts.unacknowledged is None else max(facts.unacknowledged, facts.since)

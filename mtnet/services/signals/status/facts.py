@@ -86,6 +86,7 @@ class ChannelFacts(Struct, frozen=True):
 
     Attributes:
         seq: of the last entry; 0 = nobody has published there.
+        newest: when that was stored; None = it is not known.
         paused: its mode; None = it takes everything.
         view: None = it is none.
     """
@@ -97,6 +98,7 @@ class ChannelFacts(Struct, frozen=True):
     damaged: bool = False
     diverged: bool = False
     view: ViewState | None = None
+    newest: int | None = None
 
 
 class FollowerFacts(Struct, frozen=True):
@@ -135,6 +137,11 @@ class FollowerFacts(Struct, frozen=True):
     copies: Mapping[Key, Copy] = {}
     reports: Sequence[Reported] = ()
     client: str = ""
+
+    @property
+    def expected(self) -> bool:
+        """Whether it is expected to acknowledge: it has done so before, or is a terminal."""
+        return self.acknowledges or bool(self.reports)
 
 
 class ProviderFacts(Struct, frozen=True):

@@ -36,6 +36,20 @@ class Judged(NamedTuple):
     judgement: Judgement
     follower: Follower | None = None
 
+    def behind(self) -> tuple[int, int | None]:
+        """Return how many signals a follower is behind, and since when; None = none."""
+        facts, follower = self.facts, self.follower
+        if not isinstance(facts, FollowerFacts) or follower is None:
+            return 0, None
+        acknowledges = facts.expected if facts.connected else bool(follower.acked_at)
+        confirmed = follower.acked if acknowledges else facts.sent
+        if facts.connected and not facts.next and facts.unsent is None:
+            confirmed = facts.channel.seq  # a filter has left out the others
+        count = max(0, facts.channel.seq - confirmed)
+        waits = facts.unacknowledged if acknowledges else facts.unsent
+        first = facts.unsent if waits is None else waits
+        return count, max(facts.since, first or 0) if count else None
+
 
 @implementer(IParticipants)
 class Participants:
@@ -103,16 +117,15 @@ def _row(judged: Judged) -> dict[str, Any]:
         "warnings": to_builtins(judgement.warnings),
     }
     if isinstance(facts, FollowerFacts) and judged.follower is not None:
-        row.update(_progress(facts, judged.follower))
+        row.update(_progress(facts, judged.follower, judged.behind()[0]))
     return row
 
 
-def _progress(facts: FollowerFacts, follower: Follower) -> dict[str, Any]:
+def _progress(facts: FollowerFacts, follower: Follower, count: int) -> dict[str, Any]:
     """Return what a row says of a follower besides."""
-    confirmed = follower.acked if facts.acknowledges and follower.acked_at else facts.sent
     return {
         "sent": facts.sent,
-        "behind": max(0, facts.channel.seq - confirmed),
+        "behind": count,
         "last_ack": follower.acked_at or None,
         "held": dict(follower.held or {}),
         "wrong": [

@@ -1,0 +1,201 @@
+"""Conditions of alerts about followers, providers, channels and accounts."""
+
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from functools import partial
+from typing import TypeAlias
+
+from zope.interface import implementer
+
+from mtnet.clock import WallClock
+from mtnet.conditions import SECONDS, Condition, read_condition
+from mtnet.interfaces import IAlertConditions
+from mtnet.redact import PathRedactor
+from mtnet.services.signals.reports.equity import DAY, Bases
+from mtnet.services.signals.reports.registry import Reports, Terminal
+from mtnet.services.signals.status.facts import FollowerFacts
+from mtnet.services.signals.status.participants import Judged, Participants
+from mtnet.services.signals.status.warnings import Code, duration
+
+Check: TypeAlias = Callable[[], Mapping[str, str]]
+"""Returns what holds now: a sentence by subject."""
+ABSENT: tuple[Code, ...] = ("provider_offline", "provider_switched_off", "provider_silent")
+CODES: Mapping[str, tuple[Code, ...]] = {
+    "provider_silent": ABSENT,
+    "follower_not_trading": ("trading_off",),
+    "no_ack": ("not_acknowledged",),
+}
+"""The warnings that each condition without a limit stands for."""
+REFUSED = Condition("", ">", Decimal(5))
+"""Refused acknowledgements of an hour, where a condition names no number."""
+
+
+@implementer(IAlertConditions)
+class SignalConditions:
+    """
+    Args:
+        reports: what terminals told.
+        damaged: the channels that are damaged, each with a sentence.
+        redactor: takes the paths of this machine out of sentences.
+        now: wall time, milliseconds since the Unix epoch, UTC.
+    """
+
+    def __init__(
+        self,
+        participants: Participants,
+        reports: Callable[[], Reports],
+        damaged: Callable[[], Mapping[str, str]],
+        redactor: PathRedactor,
+        now: WallClock,
+    ) -> None:
+        self._participants, self._reports, self._damaged = participants, reports, damaged
+        self._redactor, self._now = redactor, now
+
+    def conditions(self) -> dict[str, Callable[[str], Check]]:
+        """Return the words, see `IAlertConditions`."""
+        return {
+            "provider_silent": self._provider_silent,
+            "follower_behind": self._follower_behind,
+            "follower_not_trading": partial(self._plain, "follower_not_trading"),
+            "no_ack": self._no_ack,
+            "refused_acks": self._refused_acks,
+            "drawdown": partial(self._loss, "drawdown"),
+            "daily_loss": partial(self._loss, "daily_loss"),
+            "damaged": partial(self._damage),
+        }
+
+    # Participants
+
+    def _plain(self, word: str, text: str) -> Check:
+        wanted = read_condition(word, text, (), f"{word} gold/bob", optional=True)
+        return lambda: dict(self._warned(CODES[word], wanted))
+
+    def _provider_silent(self, text: str) -> Check:
+        example = "provider_silent gold > 4h"
+        wanted = read_condition("provider_silent", text, SECONDS, example, optional=True)
+        if not wanted.operator:
+            return lambda: dict(self._warned(ABSENT, wanted))
+        return lambda: dict(self._quiet(wanted))
+
+    def _quiet(self, wanted: Condition) -> Iterator[tuple[str, str]]:
+        """Yield the channels in which nobody has published for so long."""
+        now = self._now()
+        for each in self._of("provider", wanted):
+            channel = each.facts.channel
+            age = None if channel.newest is None else now - channel.newest
+            if age is not None and age > wanted.milliseconds:
+                yield channel.name, f"Nobody has published in {channel.name} for {duration(age)}."
+
+    def _follower_behind(self, text: str) -> Check:
+        example = "follower_behind > 100, or follower_behind gold > 30s"
+        wanted = read_condition("follower_behind", text, ("", *SECONDS), example)
+        return lambda: dict(self._behind(wanted))
+
+    def _behind(self, wanted: Condition) -> Iterator[tuple[str, str]]:
+        now = self._now()
+        for each in self._of("follower", wanted):
+            count, since = each.behind()
+            late = 0 if since is None else now - since
+            if late > wanted.milliseconds if wanted.unit else wanted.holds(count):
+                where = f"{count} signals and {duration(late)}"
+                yield (
+                    _subject(each),
+                    f"{each.facts.who} is {where} behind on {each.facts.channel.name}.",
+                )
+
+    def _no_ack(self, text: str) -> Check:
+        wanted = read_condition("no_ack", text, SECONDS, "no_ack gold/bob > 60s", optional=True)
+        if not wanted.operator:
+            return lambda: dict(self._warned(CODES["no_ack"], wanted))
+        return lambda: dict(self._unacknowledged(wanted))
+
+    def _unacknowledged(self, wanted: Condition) -> Iterator[tuple[str, str]]:
+        now = self._now()
+        for each in self._of("follower", wanted):
+            facts = each.facts
+            if isinstance(facts, FollowerFacts) and facts.unacknowledged is not None:
+                age = now - max(facts.unacknowledged, facts.since)
+                if age > wanted.milliseconds and facts.expected:
+                    text = f"{facts.who} has not acknowledged signal {facts.next}"
+                    yield _subject(each), f"{text} of {facts.channel.name} for {duration(age)}."
+
+    def _refused_acks(self, text: str) -> Check:
+        example = "refused_acks > 5"
+        wanted = read_condition("refused_acks", text, ("",), example, optional=True)
+        limit = wanted if wanted.operator else REFUSED._replace(subject=wanted.subject)
+        return lambda: dict(self._refused(limit))
+
+    def _refused(self, wanted: Condition) -> Iterator[tuple[str, str]]:
+        now = self._now()
+        for each in self._of("follower", wanted):
+            count = 0 if each.follower is None else each.follower.refusals(now)
+            if wanted.holds(count):
+                text = f"{each.facts.who} could not carry out {count} signals"
+                yield _subject(each), f"{text} of {each.facts.channel.name} within an hour."
+
+    def _warned(self, codes: tuple[Code, ...], wanted: Condition) -> Iterator[tuple[str, str]]:
+        for each in self._participants.judged():
+            texts = [one.text for one in each.judgement.warnings if one.code in codes]
+            own = each.role == ("provider" if codes is ABSENT else "follower")
+            if texts and own and _concerns(wanted, each):
+                yield _subject(each), texts[0]
+
+    def _of(self, role: str, wanted: Condition) -> Iterator[Judged]:
+        for each in self._participants.judged():
+            if each.role == role and _concerns(wanted, each):
+                yield each
+
+    # Accounts
+
+    def _loss(self, word: str, text: str) -> Check:
+        example = f"{word} > 10%, or {word} bob > 500"
+        wanted = read_condition(word, text, ("", "%"), example)
+        return lambda: dict(self._losses(word, wanted))
+
+    def _losses(self, word: str, wanted: Condition) -> Iterator[tuple[str, str]]:
+        now = self._now()
+        for terminal in self._reports():
+            name = "/".join(filter(None, (terminal.login, terminal.name)))
+            base = _base(word, terminal, now)
+            if base is None or wanted.subject not in ("", terminal.login, name):
+                continue
+            start, equity = base
+            lost = start - equity
+            if wanted.holds(lost * 100 / start if wanted.unit else lost):
+                since = "today" if word == "daily_loss" else "from its peak"
+                yield name, f"{name} has lost {lost:f} of {start:f} {since}."
+
+    # Channels
+
+    def _damage(self, text: str) -> Check:
+        wanted = read_condition("damaged", text, (), "damaged gold", optional=True)
+        return lambda: {
+            name: f"{self._redactor.text(why)}."
+            for name, why in self._damaged().items()
+            if wanted.subject in ("", name)
+        }
+
+
+def _subject(judged: Judged) -> str:
+    return "/".join(filter(None, (judged.facts.channel.name, judged.facts.who)))
+
+
+def _concerns(wanted: Condition, judged: Judged) -> bool:
+    """Return whether a condition is about somebody: a channel, or one of its participants."""
+    channel, who = judged.facts.channel.name, judged.facts.who
+    return wanted.subject in ("", channel, f"{channel}/{who}")
+
+
+def _base(word: str, terminal: Terminal, now: int) -> tuple[Decimal, Decimal] | None:
+    """Return what a loss is measured from, and the equity; None = neither is known."""
+    bases, last = terminal.bases, terminal.last
+    if bases is None or last is None or last.report.equity is None:
+        return None
+    if word == "daily_loss" and not _is_today(bases, last.report.offset or 0, now):
+        return None
+    start = bases.start if word == "daily_loss" else bases.peak
+    return (start, last.report.equity) if start > 0 else None
+
+
+def _is_today(bases: Bases, offset: int, now: int) -> bool:
+    return (now + offset * 1000) // DAY == bases.day
