@@ -4,7 +4,8 @@ Whatever breaks, no signal is lost, applied twice, or out of order.
 Publishers, followers and the server are the real ones; connections break at any byte, readers
 stand still, the daemon is killed, its disk refuses or lies or cannot be read, a second publisher
 takes over, the channel is paused, an older copy of the data folder is put back, the clock jumps.
-Followers come by TCP and by WebSocket; programs that keep their state die at any entry.
+Everybody comes by TCP, TLS or WebSocket; programs that keep their state, as those of asyncio and
+of scripts do, die at any entry.
 """
 
 import os
@@ -23,6 +24,7 @@ from mtnet.interfaces import ISignals
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "0"))
 """How many random runs to search for faults; 0 = the same 50 each time, so that a change of
 something else never fails by chance."""
+ROADS = st.sampled_from(["tcp", "tls", "websocket"])
 
 
 class Disk:
@@ -71,24 +73,26 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
 
     folders = None
 
-    @initialize(retain=st.sampled_from([5, 1_000]), counted=st.booleans(), silent=st.booleans())
-    def begin(self, retain, counted, silent):
+    @initialize(
+        retain=st.sampled_from([5, 1_000]), counted=st.booleans(), silent=st.booleans(), road=ROADS
+    )
+    def begin(self, retain, counted, silent, road):
         self.let_clocks_jump()
         self.disk = Disk()
         self.harness = Harness(self.folders.mktemp("story") / "data", f"signals.retain={retain}")
         self.disk.before(self.harness.env.find(ISignals)._worker.journal)
         self.providers, self.counted, self.asked = [], None, {}
         if counted:
-            self.open_account(silent, name="account")
+            self.open_account(silent, name="account", road=road)
         else:
-            self.providers.append(self.harness.publisher(name="hand"))
+            self.providers.append(self.harness.publisher(name="hand", road=road))
         self.followers = [
             self.harness.follower(),
-            self.harness.follower(),
             self.harness.follower(symbols=["A"]),
-            self.harness.follower(web=True),
+            self.harness.follower(road="tls"),
+            self.harness.follower(road="websocket"),
         ]
-        self.keepers = [self.harness.keeper(), self.harness.keeper(web=True)]
+        self.keepers = [self.harness.keeper(road=road) for road in self.harness.factories]
 
     @rule(symbol=st.sampled_from("ABC"), volume=st.integers(-3, 3), who=st.integers(0, 1))
     def publish(self, symbol, volume, who):
@@ -104,7 +108,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
             return  # it was fenced
         self.asked[identity] = (symbol, Decimal(volume))
 
-    @rule(number=st.integers(0, 9), there=st.integers(0, 400), back=st.integers(0, 400))
+    @rule(number=st.integers(0, 11), there=st.integers(0, 400), back=st.integers(0, 400))
     def carry(self, number, there, back):
         """Let so many bytes arrive at most."""
         line = self.harness.lines[number % len(self.harness.lines)]
@@ -120,13 +124,13 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
                 other.protocol.dataReceived(data)
                 end.drained()
 
-    @rule(number=st.integers(0, 9))
+    @rule(number=st.integers(0, 11))
     def cut(self, number):
         line = self.harness.lines[number % len(self.harness.lines)]
         if line.connections:
             line.connection.cut()
 
-    @rule(number=st.integers(0, 9))
+    @rule(number=st.integers(0, 11))
     def stand_still(self, number):
         line = self.harness.lines[number % len(self.harness.lines)]
         if line.connections:
@@ -149,11 +153,11 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
         self.harness.restart(folder)
         self.disk.before(self.harness.env.find(ISignals)._worker.journal)
 
-    @rule(take=st.sampled_from(["1", "free"]), name=st.sampled_from(["rival", "other"]))
-    def rival(self, take, name):
+    @rule(take=st.sampled_from(["1", "free"]), name=st.sampled_from(["rival", "other"]), road=ROADS)
+    def rival(self, take, name, road):
         """A second publisher comes, who fences the first, or is fenced."""
         if len(self.providers) < 3:
-            self.providers.append(self.harness.publisher(take=take, name=name))
+            self.providers.append(self.harness.publisher(road=road, take=take, name=name))
 
     @rule(
         number=st.integers(0, 3),
@@ -166,16 +170,16 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
         former = self.followers[number]
         former.follower.stopService()
         self.followers[number] = self.harness.follower(
-            web=former.web, symbols=symbols, **former.kept
+            road=former.road, symbols=symbols, **former.kept
         )
         self.followers[number].unknown = former.unknown
 
-    @rule(number=st.integers(0, 1), entries=st.integers(0, 3))
+    @rule(number=st.integers(0, 2), entries=st.integers(0, 3))
     def work(self, number, entries):
         """A program of asyncio, or a script, handles some of what waits for it."""
         self.keepers[number].work(entries)
 
-    @rule(number=st.integers(0, 1), acted=st.booleans())
+    @rule(number=st.integers(0, 2), acted=st.booleans())
     def kill_a_program(self, number, acted):
         self.keepers[number].die(acted)
 

@@ -1,6 +1,10 @@
 """A signals port in memory, and the clients of dialect 2 that are connected to it."""
 
+import time
+from functools import cache
+
 from fakes.transports import MemoryEndpoint
+from tls_samples import Authority, Files
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -11,30 +15,51 @@ from mtnet.client.core.events import State
 from mtnet.client.core.handover import Handover, Kept, decode, encode
 from mtnet.client.core.replica import ChannelCopy
 from mtnet.client.endpoints import WebSocketEndpoint
+from mtnet.client.tls import SecureEndpoint
 from mtnet.errors import JournalError, WireError
 from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
+from mtnet.net.pipeline import Pipeline
+from mtnet.net.tls.store import CertificateStore
 from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.wire import Signal
 from mtnet.testing import make_environment
 
 ADDRESS = read_address("ws://127.0.0.1:8083/ws")
+HOST = "localhost"
+"""The host that the certificate is for."""
+authority = cache(Authority)
 
 
 class Harness:
-    """A signals port, and those who are connected to it."""
+    """
+    The ports of signals and web, and those who are connected to them.
+
+    Attributes:
+        factories: what listens, by road: `tcp`, `tls`, `websocket`.
+    """
 
     def __init__(self, folder, *sets):
-        self.folder, self.sets, self.clock, self.lines = folder, sets, Clock(), []
+        self.folder, self.clock, self.lines = folder, Clock(), []
+        files = Files(folder.parent / "certificates", authority())
+        files.issue(HOST)
+        self.sets = (*files.settings, *sets)
         self.env = None
         self.open()
 
     def open(self):
-        self.env = make_environment(self.folder, self.clock, *self.sets)
-        self.factory = self.env.factory("signals", Listener("signals", "tcp:8081"))
-        self.web = self.env.factory("web", Listener("web", "tcp:8083"))
+        env = self.env = make_environment(self.folder, self.clock, *self.sets)
+        secure = Listener("signals", "secure:8443")
+        certificates = CertificateStore(
+            env.config.tls, self.folder, lambda: time.time_ns() // 1_000_000
+        )
+        self.factories = {
+            "tcp": env.factory("signals", Listener("signals", "tcp:8081")),
+            "tls": Pipeline(env, certificates).wrap(secure, env.factory("signals", secure)),
+            "websocket": env.factory("web", Listener("web", "tcp:8083")),
+        }
         for line in self.lines:
-            line.factory = self.web if line.web else self.factory
+            line.factory = self.factories[line.road]
 
     def restart(self, folder=None):
         """Kill the daemon, and start one, perhaps on another folder."""
@@ -59,11 +84,17 @@ class Harness:
         ):
             setattr(owner, name, dead)
 
-    def line(self, web=False):
-        """Return a way to the port of signals, or to that of web."""
-        self.lines.append(MemoryEndpoint(self.web if web else self.factory, self.clock))
-        self.lines[-1].web = web
+    def line(self, road="tcp"):
+        """Return a way to a port."""
+        self.lines.append(MemoryEndpoint(self.factories[road], self.clock))
+        self.lines[-1].road = road
         return self.lines[-1]
+
+    def endpoint(self, line):
+        """Return the endpoint of a client's library at the end of a way."""
+        if line.road == "tls":
+            return SecureEndpoint(line, HOST, self.clock, [authority().certificate])
+        return WebSocketEndpoint(line, ADDRESS) if line.road == "websocket" else line
 
     def cut(self):
         for line in self.lines:
@@ -107,11 +138,11 @@ class Harness:
 class PublisherClient:
     """A publisher, and what became of what it published."""
 
-    def __init__(self, harness, **options):
+    def __init__(self, harness, road="tcp", **options):
         self.events, self.stored, self.failed, self.answers = [], [], [], {}
-        self.harness, self.line = harness, harness.line()
+        self.harness, self.line = harness, harness.line(road)
         self.publisher = Publisher(
-            self.line,
+            harness.endpoint(self.line),
             harness.clock,
             on_lost=lambda why: self.events.append("lost"),
             on_fenced=lambda channel: self.events.append(f"fenced {channel}"),
@@ -136,15 +167,15 @@ class FollowerClient:
         went_back: what was handed out of another history, though nobody accepted it.
     """
 
-    def __init__(self, harness, web=False, **options):
-        self.harness, self.line = harness, harness.line(web)
-        self.symbols, self.web = options.get("symbols"), web
+    def __init__(self, harness, road="tcp", **options):
+        self.harness, self.line = harness, harness.line(road)
+        self.symbols, self.road = options.get("symbols"), road
         self.seqs, self.snapshots, self.blind, self.events = [], [], [], []
         self.given_back, self.waiting, self.unknown = [], None, set()
         self.last = options.get("epoch"), options.get("seq", 0)
         self.went_back = []
         self.follower = Follower(
-            WebSocketEndpoint(self.line, ADDRESS) if web else self.line,
+            harness.endpoint(self.line),
             harness.clock,
             on_snapshot=self.take_snapshot,
             on_signal=self.take_signal,
@@ -220,19 +251,19 @@ class KeepingClient:
         taken: seq of each news that it was handed, oldest first.
     """
 
-    def __init__(self, harness, web=False):
-        self.harness, self.web = harness, web
+    def __init__(self, harness, road="tcp"):
+        self.harness, self.road = harness, road
         self.kept, self.held, self.taken = Kept("", None, 0, "", ()), {}, []
         self.began, self.unknown = 0, set()
         self.start()
 
     def start(self):
-        kept, self.line = self.kept, self.harness.line(self.web)
+        kept, self.line = self.kept, self.harness.line(self.road)
         copy = ChannelCopy(kept.epoch, kept.seq, kept.h, kept.positions)
         self.handover = Handover(copy, kept.begun)
         self.began = len(self.taken)
         self.follower = Follower(
-            WebSocketEndpoint(self.line, ADDRESS) if self.web else self.line,
+            self.harness.endpoint(self.line),
             self.harness.clock,
             on_signal=lambda signal: self.handover.add(signal, self.follower.epoch),
             on_snapshot=self.take_state,
