@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from mtnet.cli import local, parsers, remote, ticks_send
 from mtnet.cli.output import print_json, print_result, table, utc_exact
 from mtnet.client import Tick, subscribe
-from mtnet.client.core.ticks import wire_symbol
+from mtnet.client.core.prices.ticks import wire_symbol
 from mtnet.clock import system_time
 from mtnet.daemon.datadir import make_folder
 from mtnet.errors import ClientError

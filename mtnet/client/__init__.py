@@ -13,9 +13,10 @@ Endpoints and the clock are handed in; everything that fails does so with a `Cli
 """
 
 from mtnet.backoff import FIRST_DELAY, LONGEST_DELAY
+from mtnet.client.bar_subscription import subscribe_bars
 from mtnet.client.classic import follow
+from mtnet.client.core.prices.ticks import Tick
 from mtnet.client.core.reconciliation import Holdings, Position
-from mtnet.client.core.ticks import Tick
 from mtnet.client.endpoints import server_from_string
 from mtnet.client.failures import why
 from mtnet.client.follower import Follower
@@ -26,11 +27,13 @@ from mtnet.client.tick_sender import TickSender
 from mtnet.client.tick_subscription import subscribe
 from mtnet.errors import RefusedError
 from mtnet.services.signals.reports.wire import Report, Spec
+from mtnet.services.ticks.verbs.wire import Bar
 
 __all__ = [
     "FIRST_DELAY",
     "LONGEST_DELAY",
     "MAX_ANSWER",
+    "Bar",
     "Follower",
     "Holdings",
     "Login",
@@ -45,5 +48,6 @@ __all__ = [
     "follow",
     "server_from_string",
     "subscribe",
+    "subscribe_bars",
     "why",
 ]

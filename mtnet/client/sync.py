@@ -13,16 +13,20 @@ process carries all connections, so they are kept while the program does somethi
 
     for tick in ticks("tcp:127.0.0.1:8082", ["EURUSD"]):
         print(tick.symbol, tick.bid, tick.ask)
+
+    for bar in bars("tcp:127.0.0.1:8081", "EURUSD", "M1", 100):
+        print(bar.time, bar.close, bar.current)
 """
 
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mtnet.client import aio
 from mtnet.client.aio import (  # noqa: F401
+    Bar,
     ClientError,
     Entry,
     FollowerEvent,
@@ -36,13 +40,16 @@ from mtnet.client.aio import (  # noqa: F401
     Spec,
     Tick,
 )
+from mtnet.client.aio.stream import Stream
 from mtnet.client.core.numbers import Number
 from mtnet.client.core.replica import Key
 from mtnet.services.signals import values
+from mtnet.services.ticks.verbs.wire import DEFAULT_BARS
 
 __all__: list[str] = []
 __all__ += aio.__all__  # each name is here, too
 T = TypeVar("T")
+S = TypeVar("S", bound="_Stream[Any]")
 
 
 _STARTING = threading.Lock()
@@ -192,7 +199,29 @@ class Publisher:
         _wait(self._publisher.close())
 
 
-class TickStream:
+class _Stream(Generic[T]):
+    """Iterator over the items of a stream of asyncio, and context manager."""
+
+    _stream: Stream[T]
+
+    def __iter__(self: S) -> S:
+        return self
+
+    def __next__(self) -> T:
+        return _next(self._stream)
+
+    def __enter__(self: S) -> S:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect."""
+        _wait(self._stream.close())
+
+
+class TickStream(_Stream[Tick]):
     """
     Iterator over ticks: the last of each symbol after each connection, then all.
 
@@ -202,21 +231,18 @@ class TickStream:
     def __init__(self, server: str, symbols: Iterable[str] | None = None, **options: Any) -> None:
         self._stream = _call(aio.TickStream, server, symbols, **options)
 
-    def __iter__(self) -> "TickStream":
-        return self
 
-    def __next__(self) -> Tick:
-        return _next(self._stream)
+class BarStream(_Stream[Bar]):
+    """
+    Iterator over the bars of a symbol: the last ones, then the open one and each closed one.
 
-    def __enter__(self) -> "TickStream":
-        return self
+    Args as of `mtnet.client.aio.BarStream`.
+    """
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Disconnect."""
-        _wait(self._stream.close())
+    def __init__(
+        self, server: str, symbol: str, period: str, count: int = DEFAULT_BARS, **options: Any
+    ) -> None:
+        self._stream = _call(aio.BarStream, server, symbol, period, count, **options)
 
 
 async def _coroutine(work: Awaitable[T]) -> T:
@@ -256,3 +282,14 @@ def ticks(server: str, symbols: Iterable[str] | None = None, **options: Any) -> 
     Args and raises as of `mtnet.client.aio.TickStream`.
     """
     return TickStream(server, symbols, **options)
+
+
+def bars(
+    server: str, symbol: str, period: str, count: int = DEFAULT_BARS, **options: Any
+) -> BarStream:
+    """
+    Receive bars: `for bar in bars("tcp:127.0.0.1:8081", "EURUSD", "M1", 100)`.
+
+    Args and raises as of `mtnet.client.aio.BarStream`.
+    """
+    return BarStream(server, symbol, period, count, **options)

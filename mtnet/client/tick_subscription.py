@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from mtnet.callbacks import noop
 from mtnet.client.connection import Runner
 from mtnet.client.core.events import Connected, LeftOut, Lost, Refused, Unreachable
-from mtnet.client.core.ticks import Tick, TickCore, TickEvent
+from mtnet.client.core.prices.ticks import Tick, TickCore, TickEvent
 from mtnet.client.core.websocket import tick_framing
 from mtnet.client.failures import log
 from mtnet.client.login import Login

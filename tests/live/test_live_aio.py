@@ -64,6 +64,20 @@ def test_ticks_come_over_tls_and_over_a_websocket_with_tls(secure):
                 assert next(iter(stream)).bid == "1.1"
 
 
+def test_bars_come_on_every_road(secure):
+    moment = 1_700_000_040_000
+    with secure.dial("ticks") as terminal:
+        terminal.sendall(
+            b"GBPUSD 1.2 1.3 0 0 %d\nGBPUSD 1.21 1.3 0 0 %d\n" % (moment, moment + 60_000)
+        )
+        for address in addresses(secure):
+            ca = None if address.startswith("ws:") else secure.files.ca
+            with sync.bars(address, "GBPUSD", "M1", 2, ca=ca, retry=False) as stream:
+                found = [next(stream) for _ in range(2)]
+            shown = [(bar.time - moment, bar.close, bar.ticks, bar.current) for bar in found]
+            assert shown == [(0, "1.20", 1, False), (60_000, "1.21", 1, True)]
+
+
 def refusal(address, **options):
     with pytest.raises(ClientError) as caught:
         sync.publish(address, "A", "1", **options)

@@ -101,6 +101,24 @@ def test_ticks_are_printed_as_they_come(programs):
     assert (out, error, process.returncode) == ("", "", 0)
 
 
+def test_bars_are_printed_as_ticks_make_them(programs):
+    (lines,) = shown("chart.py")
+    with programs.daemon.dial("ticks") as terminal:
+
+        def feed(*ticks):
+            for price, second in ticks:
+                moment = (1_700_000_040 + second) * 1_000
+                terminal.sendall(f"EURUSD {price} 1.1 0 0 {moment}\n".encode())
+
+        feed(("1.09876", 0), ("1.09877", 60), ("1.09881", 70), ("1.09880", 120))
+        until(lambda: programs.daemon.status()["ticks"]["stored"] == 4)
+        process = programs.start("chart.py")
+        found = [process.stdout.readline().rstrip() for _ in range(3)]
+        feed(("1.09885", 130))
+        out, error = process.communicate(timeout=PATIENCE)
+    assert (found + out.splitlines(), error) == (lines, "")
+
+
 def test_the_programs_for_twisted_do_what_they_say(programs):
     assert "on disk as entry 1" in programs.run("twisted_program.py")
     assert programs.run("sender.py") == ["[]"]
@@ -111,6 +129,7 @@ def test_the_programs_for_twisted_do_what_they_say(programs):
 
 def test_every_program_of_the_page_is_run_here():
     assert set(PROGRAMS) == {
-        "follower.py", "publisher.py", "script.py", "sender.py", "ticker.py", "twisted_program.py",
+        "chart.py", "follower.py", "publisher.py", "script.py", "sender.py", "ticker.py",
+        "twisted_program.py",
     }  # fmt: skip
     assert PAGE.count("```python\n") == len(PROGRAMS)

@@ -1,5 +1,5 @@
 """
-The client library for asyncio: follow and publish signals, receive ticks.
+The client library for asyncio: follow and publish signals, receive ticks and bars.
 
 No Twisted runs. A server is text: `tcp:HOST:PORT`, `secure:HOST:PORT` (TLS), `ws://` or `wss://`.
 
@@ -12,20 +12,27 @@ No Twisted runs. A server is text: `tcp:HOST:PORT`, `secure:HOST:PORT` (TLS), `w
 
     async for tick in ticks("tcp:127.0.0.1:8082", ["EURUSD"]):
         print(tick.symbol, tick.bid, tick.ask)
+
+    async for bar in bars("tcp:127.0.0.1:8081", "EURUSD", "M1", 100):
+        print(bar.time, bar.close, bar.current)
 """
 
+from mtnet.client.aio.bars import BarStream, bars
 from mtnet.client.aio.follower import Follower, follow
 from mtnet.client.aio.publisher import Publisher, publish
 from mtnet.client.aio.ticks import TickStream, ticks
 from mtnet.client.core.events import FollowerEvent, PublisherEvent
 from mtnet.client.core.login import Login
+from mtnet.client.core.prices.ticks import Tick
 from mtnet.client.core.reconciliation import Holdings, Position
-from mtnet.client.core.ticks import Tick
 from mtnet.errors import ClientError, RefusedError
 from mtnet.services.signals.reports.wire import Report, Spec
 from mtnet.services.signals.wire import Entry, Signal
+from mtnet.services.ticks.verbs.wire import Bar
 
 __all__ = [
+    "Bar",
+    "BarStream",
     "ClientError",
     "Entry",
     "Follower",
@@ -41,6 +48,7 @@ __all__ = [
     "Spec",
     "Tick",
     "TickStream",
+    "bars",
     "follow",
     "publish",
     "ticks",

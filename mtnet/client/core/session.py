@@ -4,8 +4,9 @@ The session of a client: HELLO, heartbeats, silence and the delay before the nex
 Pure. `when` is seconds of a clock that is never set.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import uniform
+from typing import Any
 
 from mtnet import __version__
 from mtnet.backoff import LONGEST_DELAY, backoff
@@ -15,7 +16,7 @@ from mtnet.client.core.login import Login, check_private_peer
 from mtnet.errors import ClientError, FrameError, WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.reports.wire import Report, Spec, report, spec
-from mtnet.services.signals.wire import Answer, read_answer
+from mtnet.services.signals.wire import read_answer
 from mtnet.session import messages
 from mtnet.session.grammar import Message
 
@@ -43,14 +44,17 @@ class Session:
     Args:
         name: shown in the server's status.
         login: sent only over TLS or within this machine.
+        reader: reads the messages of the server; raises WireError.
 
     Attributes:
         welcome: of the present connection; None = there was none yet.
         ending: why the present connection is to be closed; empty = it is not.
     """
 
-    def __init__(self, name: str, login: Login | None) -> None:
-        self.name, self.login = name, login
+    def __init__(
+        self, name: str, login: Login | None, reader: Callable[[Message], Any] = read_answer
+    ) -> None:
+        self.name, self.login, self._reader = name, login, reader
         self.welcome: messages.Welcome | None = None
         self.ending = "there is no connection"
         self._framing: Framing | None = None
@@ -76,8 +80,8 @@ class Session:
         except ClientError as error:
             self.end(str(error))
 
-    def receive(self, data: bytes, when: float) -> Iterator[Answer | LeftOut]:
-        """Yield what the server says; run it to its end."""
+    def receive(self, data: bytes, when: float) -> Iterator[Any]:
+        """Yield what the server says, as `reader` reads it, or `LeftOut`; run it to its end."""
         self._heard = when
         framing = self._framing
         if framing is None or self.ending:
@@ -200,12 +204,12 @@ class Session:
         check_private_peer(clear_peer)
         return messages.hello(login.name, login.password, self.name, f"mtnet {__version__}")
 
-    def _read(self, received: Received) -> Answer | LeftOut | None:
+    def _read(self, received: Received) -> Any:
         if isinstance(received, Heartbeat):
             return messages.Heartbeat(0)
         try:
             if isinstance(received, Message):
-                return read_answer(received)
+                return self._reader(received)
             raise received.error
         except WireError as error:
             return self._skip(received, error)
@@ -219,7 +223,7 @@ class Session:
             return None
         return LeftOut(error)
 
-    def _answered(self, answer: Answer | LeftOut, when: float) -> Iterator[Answer | LeftOut]:
+    def _answered(self, answer: Any, when: float) -> Iterator[Any]:
         if isinstance(answer, messages.Welcome):
             self.welcome = answer
             self._stable_at = self._stable_at or when + STABLE_AFTER

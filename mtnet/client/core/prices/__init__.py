@@ -1,0 +1,1 @@
+"""Subscriptions to ticks and to bars, as state machines."""

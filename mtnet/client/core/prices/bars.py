@@ -1,0 +1,150 @@
+"""
+The bars of one symbol: history, then the open bar as it changes and each closed one.
+
+Pure. `when` is seconds of a clock that is never set.
+"""
+
+from collections.abc import Iterable, Iterator
+from types import MappingProxyType
+
+from mtnet.client.core.events import Connected, LeftOut, Lost, Notice, Refused, Unreachable
+from mtnet.client.core.framing import Framing
+from mtnet.client.core.login import Login
+from mtnet.client.core.session import Session
+from mtnet.errors import ClientError, WireError
+from mtnet.services.signals import wire
+from mtnet.services.ticks.verbs.wire import (
+    ANSWERS,
+    MAX_BARS,
+    PERIODS,
+    Bar,
+    Barred,
+    bars,
+)
+from mtnet.session import messages
+
+BarEvent = Bar | Connected | Lost | Notice | Refused | LeftOut | Unreachable
+"""Events of a subscription; `Connected` = the server has answered BARS."""
+Events = Iterable[BarEvent]
+READERS = MappingProxyType({**wire.ANSWERS, **ANSWERS})
+
+
+class BarProgress:
+    """
+    Progress of a subscription: what was handed out of the bars of one symbol.
+
+    Args:
+        symbol: as its broker writes it, `UK 100`.
+        period: `M1` … `D1`.
+        count: of the last bars, the open one included.
+
+    Raises:
+        ClientError: there are no such bars.
+    """
+
+    def __init__(self, symbol: str, period: str, count: int) -> None:
+        self._symbol, self._period, self._count = symbol, period, count
+        self._newest: Bar | None = None
+        self._clock, self._taken_at = "", 0.0
+        try:
+            if count < 1:
+                raise WireError("field", f"count is a whole number from 1 to {MAX_BARS}")
+            bars(symbol, period, count)
+        except WireError as error:
+            raise ClientError(f"{error}; these bars cannot be asked for.") from error
+
+    def request(self, when: float) -> bytes:
+        """Return the BARS for all that there may be from the newest bar on, that included."""
+        missing = self._count
+        if self._newest is not None:
+            passed = int((when - self._taken_at) / PERIODS[self._period])
+            missing = min(passed + 2, MAX_BARS)
+        return bars(self._symbol, self._period, missing)
+
+    def take(self, answer: object, when: float) -> Iterator[BarEvent]:
+        """Yield what an answer of the server says."""
+        if isinstance(answer, Bar):
+            if self._is_news(answer):
+                self._newest, self._taken_at = answer, when
+                yield answer
+        elif isinstance(answer, Barred):
+            if answer.count and answer.clock != self._clock:
+                self._clock, self._newest = answer.clock, None  # bars of two clocks are no series
+            yield Connected()
+        else:
+            yield from _reported(answer)
+
+    def _is_news(self, bar: Bar) -> bool:
+        """Return whether a bar was not handed out as a closed one, on an earlier connection."""
+        newest = self._newest
+        return newest is None or bar.time >= newest.time + (not newest.current)
+
+
+class BarCore:
+    """
+    Bar subscription state machine.
+
+    No bar is missed over lost connections, as far as the server has it, and no closed one comes
+    twice.
+
+    Args:
+        progress: of the bars that are asked for.
+        login: sent only over TLS or within this machine.
+    """
+
+    def __init__(self, progress: BarProgress, login: Login | None) -> None:
+        self.session = Session("", login, lambda message: messages.read(READERS, message))
+        self._progress, self._unreachable = progress, False
+
+    def begin(self, framing: Framing, when: float, clear_peer: str = "") -> Events:
+        """Say HELLO on a new connection."""
+        self._unreachable = False
+        self.session.begin(framing, when, clear_peer)
+        return ()
+
+    def receive(self, data: bytes, when: float) -> Iterator[BarEvent]:
+        """Take what the server has sent."""
+        for answer in self.session.receive(data, when):
+            if isinstance(answer, messages.Welcome) and "ticks" in (answer.services or ()):
+                self.session.send(self._progress.request(when))
+                continue
+            for event in self._progress.take(answer, when):
+                if isinstance(event, Connected):
+                    self.session.succeeded()
+                yield event
+
+    def expire(self, when: float) -> Events:
+        """Do what is due."""
+        self.session.expire(when)
+        return ()
+
+    def lose(self, reason: str) -> Events:
+        """Note the end of the connection; the next attempt follows."""
+        return (Lost(self.session.lose(reason)),)
+
+    def unreachable(self, text: str) -> Events:
+        """Note that an attempt to connect has failed; the first one in a row is an event."""
+        first, self._unreachable = not self._unreachable, True
+        return (Unreachable(text),) if first else ()
+
+    def stop(self) -> Events:
+        """Say that the client leaves."""
+        self.session.bye()
+        return ()
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` is due."""
+        return self.session.deadline
+
+
+def _reported(answer: object) -> Iterator[BarEvent]:
+    """Yield the event of an answer that is about no bar."""
+    if isinstance(answer, messages.Welcome):
+        yield Refused("denied", "The server offers this login no ticks, and so no bars.")
+    elif isinstance(answer, messages.Error):
+        yield Refused(answer.code, answer.text)
+    elif isinstance(answer, wire.Notice):
+        yield Notice(answer.text)
+    elif isinstance(answer, LeftOut):
+        yield answer
