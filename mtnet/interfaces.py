@@ -509,10 +509,13 @@ class INotifier(Interface):
 
 
 class IHealth(Interface):
-    """Offered by the daemon: the health of everything."""
+    """Offered by the daemon: how everything is; with no folder of this machine."""
 
     def health() -> Mapping[str, Any]:
         """Return the report of `/healthz`, which strangers may read."""
+
+    def status() -> Mapping[str, Any]:
+        """Return what `mtnet status` shows, which those with the right `admin` may read."""
 
 
 class IHttpServer(Interface):

@@ -121,7 +121,7 @@ class Daemon(MultiService):
         self._report_health()
 
     def _report_health(self) -> None:
-        self._health.components = self._component_health
+        self._health.components, self._health.whole = self._component_health, self.status
         self._health.parts["disk"] = self._machine.folder.health
         if self._certificates is not None:
             self._health.parts["tls"] = self._certificates.health

@@ -20,11 +20,13 @@ class HealthReport:
     Attributes:
         parts: return the health of one part each, by its name, see `IStatus.health`.
         components: returns the health of every component.
+        whole: returns all that the daemon knows about itself.
     """
 
     def __init__(self) -> None:
         self.parts: dict[str, Callable[[], Mapping[str, Any]]] = {}
         self.components: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
+        self.whole: Callable[[], Mapping[str, Any]] = self.health
 
     def health(self) -> dict[str, Any]:
         """Return whether everything is healthy, what is not, and each part; with paths."""
@@ -33,10 +35,14 @@ class HealthReport:
         warnings = [f"{name}: {p['warning']}" for name, p in parts.items() if p.get("warning")]
         return {"healthy": not trouble, "trouble": trouble, "warnings": warnings, **parts}
 
+    def status(self) -> Mapping[str, Any]:
+        """Return all that the daemon knows about itself; with paths."""
+        return self.whole()
+
 
 @implementer(IHealth)
 class PublicHealth:
-    """Filter: the health report without the paths of this machine, for `/healthz`."""
+    """Filter: the reports without the folders of this machine, for `/healthz` and HTTP."""
 
     def __init__(self, report: HealthReport, redactor: PathRedactor) -> None:
         self._report, self._redactor = report, redactor
@@ -44,6 +50,11 @@ class PublicHealth:
     def health(self) -> dict[str, Any]:
         """Return the report that strangers may read."""
         report: dict[str, Any] = self._redactor.report(self._report.health())
+        return report
+
+    def status(self) -> dict[str, Any]:
+        """Return the report that those with the right `admin` may read."""
+        report: dict[str, Any] = self._redactor.report(self._report.status())
         return report
 
 

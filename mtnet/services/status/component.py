@@ -10,19 +10,29 @@ from zope.interface import implementer
 
 from mtnet import __version__
 from mtnet.daemon.environment import Environment
-from mtnet.interfaces import IBackup, IControlCommands, IEvents, IHealth, IService, IStatus
+from mtnet.interfaces import (
+    IBackup,
+    IControlCommands,
+    IEvents,
+    IHealth,
+    IHttpResources,
+    IService,
+    IStatus,
+)
+from mtnet.net.http.route import Route
 from mtnet.recurring import Recurring
 from mtnet.services.status.causes import CauseDetector
 from mtnet.services.status.commands import EventCommands
 from mtnet.services.status.event_log import EventLog
 from mtnet.services.status.event_store import EventStore
+from mtnet.services.status.resources import status_routes
 from mtnet.storage.sqlite import copy_database
 
 LOOK = 1.0
 """Seconds between two looks for causes of trouble that have begun or ended."""
 
 
-@implementer(IService, IStatus, IBackup)
+@implementer(IService, IStatus, IHttpResources, IBackup)
 class StatusComponent:
     """Keeps the events, and shows them."""
 
@@ -39,8 +49,15 @@ class StatusComponent:
         self._look.clock = env.clock
 
     def __conform__(self, interface: Any) -> Any:
-        offers: Mapping[Any, object] = {IEvents: self.events, IControlCommands: self._commands}
+        offers: Mapping[Any, object] = {
+            IEvents: self.events,
+            IControlCommands: self._commands,
+        }
         return offers.get(interface)
+
+    def routes(self) -> list[Route]:
+        """Return the routes `/v1/status` and `/v1/events`."""
+        return status_routes(self._env, self.events)
 
     def start(self) -> None:
         """Record that the daemon has started, and what happens from now on."""

@@ -17,6 +17,7 @@ from mtnet.interfaces import (
     IBackup,
     IDatagramListener,
     IFirstBytes,
+    IHttpResources,
     IMetrics,
     IService,
     ISessionVerbs,
@@ -26,10 +27,12 @@ from mtnet.interfaces import (
     ITicks,
 )
 from mtnet.net.endpoints import Listener
+from mtnet.net.http.route import Route
 from mtnet.net.peer import Peer
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.conditions import TickConditions
 from mtnet.services.ticks.protocol import TicksFactory, TicksProtocol
+from mtnet.services.ticks.resources import tick_routes
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.udp import TickDatagramProtocol
@@ -54,7 +57,14 @@ GAUGES = {
 
 
 @implementer(
-    IService, IStreamListener, IDatagramListener, IFirstBytes, ITextStreams, IMetrics, IBackup
+    IService,
+    IStreamListener,
+    IDatagramListener,
+    IFirstBytes,
+    ITextStreams,
+    IHttpResources,
+    IMetrics,
+    IBackup,
 )
 class TicksComponent:
     """
@@ -123,6 +133,10 @@ class TicksComponent:
     def backup(self, folder: Path) -> None:
         """Copy the stored ticks."""
         copy_database(self._path, folder / self._path.name)
+
+    def routes(self) -> list[Route]:
+        """Return the routes below `/v1/ticks`."""
+        return tick_routes(self._env, self.collector, lambda: self._factory.reader)
 
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the stream connections of a listener."""

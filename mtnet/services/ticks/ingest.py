@@ -7,13 +7,12 @@ Each port for datagrams has a `DatagramIngest`, each connection a `StreamIngest`
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from mtnet.access.rights import Rights
 from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.interfaces import ISignals, ITicks
-from mtnet.net.peer import Peer
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.model import Batch, Seen, Source, Verdict
@@ -195,6 +194,12 @@ def _may_differ(burst: Sequence[Datagram], hosts: set[str]) -> bool:
     return len(hosts) > 1 or max(len(data) for data, _ in burst) > wire.MAX_DATAGRAM
 
 
+class Sender(Protocol):
+    """A connection or a request that sends records; its rights may change meanwhile."""
+
+    rights: Rights
+
+
 @dataclass
 class PossibleRepeat:
     """
@@ -223,11 +228,12 @@ class StreamIngest:
         now: wall time, milliseconds since the Unix epoch, UTC.
         host: the sender, until a header names it.
         report_error: called with the first error of several records.
-        peer: what it may send.
+        sender: with its rights.
 
     Attributes:
         kept: records that will be on disk after a `sync`, including those that were there before;
             held records do not count.
+        repeated: of them, those that were there before.
     """
 
     def __init__(
@@ -236,16 +242,16 @@ class StreamIngest:
         now: Callable[[], int],
         host: str,
         report_error: ReportError,
-        peer: Peer,
+        sender: Sender,
     ) -> None:
         self._reader, self._collector, self._now = reader, reader.collector, now
-        self._host, self._report_error, self._peer = host, report_error, peer
+        self._host, self._report_error, self._peer = host, report_error, sender
         self._source: Source | None = None
         self._batch: Batch | None = None
         self._held: PossibleRepeat | None = None
         self._broken = False
         self._unstored: dict[int, tuple[Source, int]] = {}
-        self.kept = 0
+        self.kept = self.repeated = 0
 
     def take(self, text: bytes) -> None:
         """Take records, each ended by LF."""
@@ -343,6 +349,8 @@ class StreamIngest:
             self._broken = True
             self._collector.count_dropped(source, len(held.records), when)
         elif self._reader.is_repeat(source, held.batch.seen(), when):
-            self.kept += self._collector.count_repeated(source, held.records, when)
+            repeated = self._collector.count_repeated(source, held.records, when)
+            self.kept += repeated
+            self.repeated += repeated
         else:
             self.kept += self._store(source, held.records, when)

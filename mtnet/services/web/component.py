@@ -21,6 +21,7 @@ from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import HTTP_METHODS, begins_with
 from mtnet.net.http.route import Route
 from mtnet.net.http.router import Router
+from mtnet.services.web.accounts import AccountResources
 from mtnet.services.web.http import ApiSite
 from mtnet.services.web.resources import DaemonResources
 from mtnet.services.web.upgrade import WebSocketUpgrade
@@ -50,6 +51,7 @@ class WebComponent:
     def routes(self) -> list[Route]:
         """Return the routes of the daemon itself."""
         found = DaemonResources(self._env.find(IHealth), self._all_routes).routes()
+        found += AccountResources(self._env.access.commands()).routes()
         if self._env.find(ISessions) is not None:
             found += WebSocketUpgrade(self._env).routes()
         return found

@@ -1,10 +1,9 @@
 """HTTP, bytes in and bytes out."""
 
-import json
 from hashlib import sha256
 
 import pytest
-from fakes.ports import FakePort
+from fakes.http import WEB, Answer, HttpPort, chunked, request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -18,37 +17,17 @@ from mtnet.plugins.web import web
 
 TEMPLATE = b"<chart>\nsymbol=EURUSD\nperiod=60\n</chart>\n"
 MT5 = b"\xff\xfe" + TEMPLATE.decode().replace("\n", "\r\n").encode("utf-16-le")
-LISTENER = Listener("web", "tcp:8083")
 STRANGER = {"host": "192.0.2.1", "peer": "192.0.2.9"}
 REAL = ["mt4-default.tpl", "mt4-macd-alma.tpl", "mt4-xard-m30.tpl"]
-
-
-class Answer:
-    """A parsed HTTP answer."""
-
-    def __init__(self, data):
-        head, _, self.body = data.partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
-        self.status = int(first.split()[1])
-        self.headers = dict(line.lower().split(": ", 1) for line in lines)
-
-    @property
-    def json(self):
-        return json.loads(self.body)
 
 
 @pytest.fixture
 def serve(env_with, clock):
     """Start a server; it has `dial(host, peer)`, `ask(method, path, …)`, and `env`."""
 
-    class Server(FakePort):
-        def __init__(self, *sets, listener=LISTENER):
+    class Server(HttpPort):
+        def __init__(self, *sets, listener=WEB):
             super().__init__(env_with(*sets), listener)
-
-        def ask(self, method, path, body=b"", host="localhost", at=None, **headers):
-            terminal = self.dial(**(at or {}))
-            terminal.send(request(method, path, body, host, **headers))
-            return Answer(terminal.received())
 
         def store(self, content=TEMPLATE, symbol="EURUSD", period="H1"):
             return self.env.find(ITemplates).library.store(symbol, period, content, self.env.now())[
@@ -63,18 +42,6 @@ def server(serve):
     found = serve()
     found.store()
     return found
-
-
-def request(method, path, body=b"", host="localhost", **headers):
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
-    if body:
-        lines.append(f"Content-Length: {len(body)}")
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-def chunked(*parts):
-    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (*parts, b""))
 
 
 def test_the_plugin_and_its_factory_keep_their_interfaces(env_with):

@@ -1,0 +1,112 @@
+"""Ticks by HTTP."""
+
+import pytest
+from fakes.daemon import FakeDaemon, basic
+from fakes.http import Answer, HttpPort, request
+from twisted.internet.defer import fail
+
+from mtnet.errors import JournalError
+from mtnet.interfaces import ITicks
+
+
+@pytest.fixture
+def web(env_with):
+    return HttpPort(env_with())
+
+
+def post(web, body, **headers):
+    return web.ask("POST", "/v1/ticks", body, **headers)
+
+
+def test_records_are_answered_once_they_are_on_disk(web):
+    answer = post(web, b"EURUSD 1.09876\r\nGBPUSD 1.25 1.26\n\nXAUUSD 4000.1")
+    assert answer.status == 200
+    assert answer.json == {"records": 3, "stored": 3, "repeats": 0, "dropped": 0, "refused": []}
+    assert web.env.find(ITicks).status()["waiting"] == 0
+
+
+@pytest.mark.parametrize("body", [b"EURUSD 1.1\0", b"EURUSD 1.1\n\0", b"EURUSD 1.1"])
+def test_a_terminal_sends_a_form_that_ends_with_nul(web, body):
+    form = {"Content_Type": "application/x-www-form-urlencoded"}
+    assert post(web, body, **form).json["stored"] == 1
+
+
+def test_a_batch_that_is_sent_again_is_stored_once(web):
+    batch = b"@@office 7\nEURUSD 1.1\nEURUSD 1.2\n"
+    first, second = post(web, batch).json, post(web, batch).json
+    assert (first["records"], first["stored"], first["repeats"]) == (2, 2, 0)
+    assert (second["records"], second["stored"], second["repeats"]) == (2, 0, 2)
+
+
+def test_lines_that_cannot_be_read_are_named_and_the_others_stored(web):
+    answer = post(web, b"EURUSD 1.1\nEURUSD x\n\n@@office\nLOGIN: alice secret\nGBPUSD 1.2\n").json
+    assert (answer["records"], answer["stored"]) == (4, 2)
+    assert [each["line"] for each in answer["refused"]] == [2, 4, 5]
+    assert "secret" not in str(answer)
+
+
+def test_a_body_without_a_single_tick_is_refused_and_quoted(web):
+    answer = post(web, b'{"symbol": "EURUSD"}')
+    assert answer.error == (422, "field")
+    assert answer.json["text"].startswith("Line 1: ")
+
+
+def test_no_more_than_twenty_refusals_are_told(web):
+    answer = post(web, b"EURUSD 1.1\n" + b"EURUSD x\n" * 500).json
+    assert (answer["stored"], len(answer["refused"])) == (1, 20)
+
+
+def test_a_disk_that_refuses_is_503(web, monkeypatch):
+    monkeypatch.setattr(
+        web.env.find(ITicks), "sync", lambda: fail(JournalError("The disk is full."))
+    )
+    assert post(web, b"EURUSD 1.1").error == (503, "server")
+
+
+def test_a_body_that_is_too_large_is_refused(web):
+    assert post(web, b"x" * 1_048_577).error == (413, "size")
+
+
+# Reading
+
+
+def test_symbols_and_last_ticks_are_told(web):
+    post(web, b"EURUSD 1.09870 1.09880 - 0.5 1795254347500 6\nUK%20100 7000.5\nBTC/USDT 1")
+    assert web.ask("GET", "/v1/ticks").json == {"symbols": ["BTC/USDT", "EURUSD", "UK 100"]}
+    last = web.ask("GET", "/v1/ticks/EURUSD/last").json
+    assert last == {
+        "symbol": "EURUSD", "received": web.env.now(), "bid": "1.09870", "ask": "1.09880",
+        "volume": "0.5", "time": 1795254347500, "flags": 6,
+    }  # fmt: skip
+    assert web.ask("GET", "/v1/ticks/UK%20100/last").json["bid"] == "7000.5"
+    assert web.ask("GET", "/v1/ticks/BTC%2FUSDT/last").json["symbol"] == "BTC/USDT"
+
+
+def test_what_is_not_there_and_what_is_no_symbol(web):
+    assert web.ask("GET", "/v1/ticks/XYZ/last").error == (404, "missing")
+    assert web.ask("GET", "/v1/ticks/A%7CB/last").error == (422, "field")
+
+
+# Rights
+
+
+def test_a_login_sends_and_reads_its_symbols_alone(tmp_path, clock):
+    daemon = FakeDaemon(tmp_path / "data", clock)
+
+    def ask(name, method, path, body=b""):
+        said = {"Authorization": basic(name).decode()} if name else {}
+        terminal = daemon.dial("web")
+        terminal.send(request(method, path, body, **said))
+        for _ in range(3):
+            clock.advance(0)
+        return Answer(terminal.received())
+
+    assert ask("", "POST", "/v1/ticks", b"EURUSD 1.1").status == 401
+    answer = ask("bob", "POST", "/v1/ticks", b"GBPUSD 1.2\nEURUSD 1.1").json
+    assert (answer["records"], answer["stored"]) == (2, 1)
+    assert [each["line"] for each in answer["refused"]] == [1]
+    assert ask("alice", "POST", "/v1/ticks", b"GBPUSD 1.2").error == (403, "denied")
+    daemon.env.find(ITicks).take(daemon.env.find(ITicks).source("x"), [(b"GBPUSD", b"1.2")], 1)
+    assert ask("bob", "GET", "/v1/ticks").json == {"symbols": ["EURUSD"]}
+    assert ask("bob", "GET", "/v1/ticks/EURUSD/last").status == 200
+    assert ask("bob", "GET", "/v1/ticks/GBPUSD/last").status == 403
