@@ -40,6 +40,7 @@ from mtnet.services.signals.protocol import SignalsFactory
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.conditions import SignalConditions
+from mtnet.services.signals.status.store import FollowerStore
 from mtnet.services.signals.upstream import SourceFactory
 from mtnet.services.signals.verbs import SignalVerbs, open_sessions
 from mtnet.session.session import SessionFactory
@@ -63,7 +64,8 @@ class SignalsComponent:
     silent = welcomes = True
     word = 0.0
     obsolete = tuple(
-        f"signals.{kind}" for kind in ("heads", "policy", "paused", "diverged", "reports")
+        f"signals.{kind}"
+        for kind in ("heads", "policy", "paused", "diverged", "reports", "followers")
     )
 
     def __init__(self, env: Environment) -> None:
@@ -77,6 +79,10 @@ class SignalsComponent:
         self._store.open()
         self.signals.views.reports = self._store.reports
         self._store.reported = self.signals.views.reported
+        self._followers = FollowerStore(
+            env.file("signals.followers"), env.clock, worker.later, self.signals.channels.followers
+        )
+        self._followers.open(env.now())
         self._verbs = SignalVerbs(self.signals, self._store)
         self._conditions = SignalConditions(
             self.signals.participants,
@@ -128,7 +134,7 @@ class SignalsComponent:
     def backup(self, folder: Path) -> None:
         """Copy the journal, as it is at one moment, and what is kept beside it; it is verified."""
         # First: a reduction that is owed leaves this file once the journal holds it.
-        for path in map(self._path.with_suffix, (".policy", ".diverged", ".reports")):
+        for path in map(self._path.with_suffix, (".policy", ".diverged", ".reports", ".followers")):
             if path.exists():
                 replace_file(folder / path.name, path.read_bytes())
         backup(self._path, folder / self._path.name, partial(sleep, BACKUP_REST))
@@ -150,6 +156,7 @@ class SignalsComponent:
     async def _stop(self) -> None:
         await maybeDeferred(self._sources.stopService)
         await self._store.close()
+        await self._followers.close()
         await self.signals.close()
 
     def factory(self, listener: Listener) -> IProtocolFactory:

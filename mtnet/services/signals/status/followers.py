@@ -5,12 +5,13 @@ Pure: methods take `when`, in milliseconds since the Unix epoch, UTC. What a fol
 is noted as it comes; nothing is done when it is sent something.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Protocol
 
 from msgspec import Struct
 
+from mtnet.callbacks import noop
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.ownership.publishers import Connection
 from mtnet.services.signals.ownership.transitions import POSITION
@@ -153,10 +154,12 @@ class Followers:
 
     Attributes:
         changes: how often somebody came or went; what is stored is compared with it.
+        changed: called then.
     """
 
     def __init__(self, keep: int) -> None:
         self._keep, self.changes = keep, 0
+        self.changed: Callable[[], object] = noop
         self._connected: dict[Follower, None] = {}
         self._offline: dict[tuple[str, TerminalKey], Follower] = {}
         self._twins: dict[tuple[str, TerminalKey], tuple[Follower, ...]] = {}
@@ -207,7 +210,7 @@ class Followers:
         follower.connection = connection
         self._connected[follower] = None
         if key != NOBODY:
-            self.changes += 1
+            self._note_change()
             twins = self._twins.get((channel, key), ())
             former = self._offline.pop((channel, key), twins[-1] if twins else None)
             if former is not None:
@@ -240,7 +243,12 @@ class Followers:
         old = [key for key, each in self._offline.items() if when - each.since >= self._keep]
         for key in old:
             del self._offline[key]
-        self.changes += len(old)
+        if old:
+            self._note_change()
+
+    def _note_change(self) -> None:
+        self.changes += 1
+        self.changed()
 
     def _part(self, follower: Follower) -> bool:
         """Remove a connected follower; return whether nothing of it is to be remembered."""
@@ -249,7 +257,7 @@ class Followers:
         del self._connected[follower]
         if follower.key == NOBODY:
             return True
-        self.changes += 1
+        self._note_change()
         key = follower.channel, follower.key
         twins = tuple(each for each in self._twins[key] if each is not follower)
         if twins:

@@ -6,8 +6,9 @@ import pytest
 from fakes.threads import ManualThread
 
 from mtnet.services.signals.reports.registry import TerminalKey
-from mtnet.services.signals.reports.store import SAVE_DELAY, ReportStore
+from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.reports.wire import Report, Spec
+from mtnet.storage.write_behind import SAVE_DELAY
 
 ALICE = TerminalKey("alice", "desk")
 REPORT = Report(trading=True, balance=Decimal("10.50"), offset=-3600)

@@ -356,3 +356,34 @@ def test_a_volume_is_compared_by_value(scene, pair):
     scene.publish(pair[0], "3.00")
     scene.acknowledge(pair[1], 3, status="filled", volume=f"{Decimal(3):f}")
     assert scene.codes() == {"bob/desk": []}
+
+
+def test_a_follower_that_does_not_come_back_after_a_restart_is_missed(tmp_path, clock):
+    scene = Scene(tmp_path / "data", clock)
+    scene.provide()
+    scene.acknowledge(scene.follow(), 1, status="filled", volume="1")
+    clock.advance(30)
+    scene = Scene(tmp_path / "data", clock)
+    assert "offline" in scene.codes()["bob/desk"]
+    (row,) = scene.rows()
+    assert (row["sent"], row["behind"]) == (1, 0)
+    scene.provide()
+    scene.follow(asked={"epoch": scene.signals.channels.epoch("gold"), "after": 1})
+    assert "offline" not in scene.codes()["bob/desk"]
+
+
+def test_a_stop_stores_who_follows(tmp_path, clock):
+    scene = Scene(tmp_path / "data", clock)
+    scene.provide()
+    scene.follow()
+    scene.component.stop()
+    assert "offline" in Scene(tmp_path / "data", clock).codes()["bob/desk"]
+
+
+def test_a_file_that_cannot_be_read_is_said_and_begun_anew(tmp_path, clock, warnings):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "signals.followers").write_bytes(b"[{")
+    scene = Scene(tmp_path / "data", clock)
+    assert scene.codes() == {}
+    (warning,) = warnings()
+    assert "The list of followers" in str(warning)
