@@ -289,16 +289,10 @@ class IStatus(Interface):
 
 
 class IMetrics(Interface):
-    """Optional: counters and gauges."""
+    """Optional: counters, gauges and histograms, for Prometheus."""
 
-    def metrics() -> Sequence[tuple[str, str, str, Any]]:
-        """
-        Return (name, type, help, read) tuples.
-
-        `name` as Prometheus has it, beginning with `mtnet_NAME_` and ending in its base unit;
-        `type` is `counter` or `gauge`; `read()` returns an integer, or a mapping of label values
-        to integers, and must not block.
-        """
+    def metrics() -> Sequence[Any]:
+        """Return `mtnet.metrics.Metric` records; they are read whenever somebody asks."""
 
 
 class IBackup(Interface):
@@ -520,6 +514,8 @@ class IHealth(Interface):
 
 class IHttpServer(Interface):
     """HTTP for ports of other components."""
+
+    metrics_open: bool = Attribute("Whether everybody may read metrics, see `web.metrics_open`.")
 
     def site(listener: Any, components: Sequence[str]) -> IProtocolFactory:
         """Return the factory of HTTP connections to the resources of these components."""

@@ -24,6 +24,7 @@ from mtnet.daemon.components import Components
 from mtnet.daemon.control_socket import ControlSocket
 from mtnet.daemon.environment import Environment
 from mtnet.daemon.listeners import Listeners
+from mtnet.daemon.metrics import DaemonMetrics
 from mtnet.daemon.options import Options
 from mtnet.daemon.preflight import (
     certificates,
@@ -104,9 +105,12 @@ class Daemon(MultiService):
         self._health = HealthReport()
         with machine.folder.opening():
             access = open_access(config.access, machine)
-            self._env = Environment.root(config, reactor, now, access, LogThrottle())
-            public = PublicHealth(self._health, self._redactor())
-            self.components = Components(installed(), self._env, machine.make_worker, public)
+            self._env = env = Environment.root(config, reactor, now, access, LogThrottle())
+            offers = (
+                PublicHealth(self._health, self._redactor()),
+                DaemonMetrics(access, env.log, self._health),
+            )
+            self.components = Components(installed(), env, machine.make_worker, *offers)
         self._watchdog = Watchdog(self.components.workers, machine.disk, machine.folder.replaced)
         machine.repeat(WATCHDOG_PERIOD, "The look at the data folder", self._watchdog.check)
         self._listeners = Listeners(self._env, self.components, self._certificates)

@@ -32,6 +32,7 @@ from mtnet.clock import WallClock
 from mtnet.daemon.components import Components
 from mtnet.daemon.configuration import load
 from mtnet.daemon.environment import Environment
+from mtnet.daemon.metrics import DaemonMetrics
 from mtnet.daemon.registry import connection_limits, installed, permissions
 from mtnet.daemon.status import HealthReport
 from mtnet.interfaces import IServicePlugin, IStreamListener
@@ -101,7 +102,8 @@ def make_environment(
     )
     root = Environment.root(config, clock, now, access, LogThrottle())
     health = HealthReport()
-    components = Components(found, root, lambda name: InlineWorker(), health)
+    offers = health, DaemonMetrics(access, root.log, health)
+    components = Components(found, root, lambda name: InlineWorker(), *offers)
     health.components = components.health
     shared = {each.name: getattr(root, each.name) for each in fields(root)}
     shared |= {"find": components.find, "find_all": components.find_all}

@@ -17,7 +17,6 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 PURE = {
     "backoff.py",
     "conditions.py",
-    "histogram.py",
     *(f"client/core/{file.name}" for file in (PACKAGE / "client/core").glob("*.py")),
     "config/loader.py",
     "access/accounts/model.py",
@@ -101,7 +100,7 @@ PURE = {
 }
 FLOORS = {
     "mtnet.backoff": 0,
-    "mtnet.histogram": 0,
+    "mtnet.metrics": 0,
     "mtnet.callbacks": 0,
     "mtnet.clock": 0,
     "mtnet.conditions": 0,
@@ -143,6 +142,7 @@ FLOORS = {
     "mtnet.daemon.process.machine": 6,
     "mtnet.daemon.configuration": 6,
     "mtnet.daemon.control_socket": 6,
+    "mtnet.daemon.metrics": 6,
     "mtnet.daemon.ports": 6,
     "mtnet.daemon.status": 6,
     "mtnet.daemon.preflight": 6,

@@ -15,6 +15,7 @@ from struct import calcsize
 from typing import NamedTuple, TypeVar
 
 from mtnet.errors import JournalError, NotAskedError
+from mtnet.metrics import Histogram
 from mtnet.storage.files import sync
 
 BUSY_TIMEOUT = 10.0
@@ -154,6 +155,9 @@ class Database:
 
     While the disk is full nothing is written, and the file is read without shared memory: other
     programs cannot open it meanwhile.
+
+    Attributes:
+        sync_seconds: how long it took to force each transaction to the disk.
     """
 
     def __init__(
@@ -171,6 +175,7 @@ class Database:
         self._log: os.stat_result | None = None
         self._log_file: int | None = None
         self.exclusive = False
+        self.sync_seconds = Histogram()
 
     def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """
@@ -283,7 +288,10 @@ class Database:
                 self._check_log(self._log)
             connection.execute(begin)
             result = work(connection)
-            connection.execute(end)
+            if end == "COMMIT":
+                self.sync_seconds.timed(connection.execute, end)
+            else:
+                connection.execute(end)
             # The commit must have gone into the file at this path.
             if not self._is_in_place():
                 raise JournalError(str(moved_error(self.path, FileIdentity.of(self.path))))

@@ -330,7 +330,7 @@ def test_a_login_replaces_what_a_certificate_said(secure, clock):
     client.send(hello("bob"))
     clock.advance(1)
     assert client.received().startswith(b"<<WELCOME")
-    (session,) = server.daemon.env.find(ISignals).sessions
+    (session,) = server.daemon.env.find(ISignals).channels.sessions
     assert session.report()["login"] == "bob"
 
 

@@ -50,7 +50,7 @@ def test_a_publisher_and_a_follower_talk_and_leave(dial, clock):
     follower.hang_up()
     clock.advance(60)
     assert dial.env.find(ISignals).fanout.count() == 0
-    assert not dial.env.find(ISignals).sessions
+    assert not dial.env.find(ISignals).channels.sessions
 
 
 def test_a_reader_that_is_too_slow_is_told_so_last(dial, clock):

@@ -1,6 +1,6 @@
 """Messages to people as a component of the daemon."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
 from mtnet.interfaces import IControlCommands, IMetrics, INotifier, IService, ISessionVerbs, IStatus
+from mtnet.metrics import Metric
 from mtnet.services.notify.commands import NotifyCommands
 from mtnet.services.notify.notifier import Notifier
 from mtnet.services.notify.rate_limit import SenderLimits
@@ -41,17 +42,17 @@ class NotifyComponent:
         """Store what was taken."""
         return self._notifier.stop()
 
-    def metrics(self) -> list[tuple[str, str, str, Callable[[], int]]]:
+    def metrics(self) -> list[Metric]:
         """Return how much was sent, and how much waits."""
         queues = [each.queue for each in self._notifier.deliveries.values()]
         return [
-            (
+            Metric(
                 "mtnet_notify_sent_total",
                 "counter",
                 "Messages that their receivers took.",
                 lambda: sum(each.sent for each in queues),
             ),
-            (
+            Metric(
                 "mtnet_notify_waiting",
                 "gauge",
                 "Messages that no receiver has taken yet.",

@@ -61,6 +61,7 @@ class Channels:
         book: the positions.
         fanout: sends to the followers.
         followers: what is known of each, those that went offline included.
+        stored: entries that were stored since the start.
         replay_caches: recent entries of each channel.
         sessions: the clients of dialect 2.
         events: what happens to channels, for the event log.
@@ -81,6 +82,7 @@ class Channels:
         self.sessions: dict[Client, None] = {}
         self.events = SignalEvents()
         self._shared: dict[str, SharedState] = {}
+        self.stored = 0
 
     def close(self) -> None:
         """Send nothing more."""
@@ -121,6 +123,7 @@ class Channels:
                 change = channel.apply(entry, when, room)
                 if change is not None:
                     changes.append(change)
+            self.stored += len(found)
             cache = self.replay_caches.get(name)
             if cache is not None:
                 cache.extend(found)

@@ -1,10 +1,10 @@
 """Signals as a component of the daemon."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from time import sleep
-from typing import Any, cast
+from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -53,7 +53,7 @@ is_frame = begins_with(b"<<")
 """Recognizes the first bytes of a classic publisher and of every client of dialect 2."""
 
 
-@implementer(IService, IStreamListener, IFirstBytes, IStatus, IMetrics, IBackup)
+@implementer(IService, IStreamListener, IFirstBytes, IStatus, IBackup)
 class SignalsComponent:
     """
     Raises:
@@ -101,6 +101,7 @@ class SignalsComponent:
             IReports: self._store.reports,
             IParticipants: self.signals.participants,
             IAlertConditions: self._conditions,
+            IMetrics: self.signals.metrics,
             IControlCommands: self._commands,
             ISessionVerbs: self._verbs,
         }
@@ -118,18 +119,6 @@ class SignalsComponent:
     def status(self) -> dict[str, object]:
         """Report that, and what each channel holds, and what terminals told."""
         return {**self.signals.status(), "terminals": self._store.reports.status()}
-
-    def metrics(self) -> list[tuple[str, str, str, Callable[[], int]]]:
-        """Return who is connected, and what waits for the disk."""
-
-        def read(key: str) -> Callable[[], int]:
-            return lambda: cast(int, self.signals.health()[key])
-
-        return [
-            ("mtnet_signals_followers", "gauge", "Followers.", self.signals.fanout.count),
-            ("mtnet_signals_publishers", "gauge", "Publishers.", read("publishers")),
-            ("mtnet_signals_waiting", "gauge", "Unstored signals.", read("waiting")),
-        ]
 
     def backup(self, folder: Path) -> None:
         """Copy the journal, as it is at one moment, and what is kept beside it; it is verified."""

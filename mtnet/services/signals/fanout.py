@@ -97,6 +97,10 @@ class Fanout:
 
     Fan-out: those who follow every entry come before those who follow net positions, and each
     is sent everything that was stored since it came, in order. A long broadcast is cut in slices.
+
+    Attributes:
+        delivered: how often something was written to a follower: its signals of one commit, a net
+            position, or news of the channel.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -106,6 +110,7 @@ class Fanout:
         self._groups: dict[str, dict[Encoder | None, BroadcastGroup[ITail]]] = {}
         self._queue: deque[_Delivery | Broadcast[ITail]] = deque()
         self._timer: IDelayedCall | None = None
+        self.delivered = 0
 
     def subscribe(self, channel: str, follower: ISubscriber) -> None:
         """Tell `follower` each change of a net position from now on."""
@@ -197,6 +202,7 @@ class Fanout:
             count += delivery.send(SLICE - count, self._clock.seconds())
             if not delivery.left:
                 self._queue.popleft()
+        self.delivered += count
         if self._queue:
             self._timer = self._clock.callLater(0, self._deliver)
 

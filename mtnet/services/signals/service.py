@@ -27,6 +27,7 @@ from mtnet.services.signals.journal.group_commit import GroupCommit, Pending
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.upkeep import Upkeep
 from mtnet.services.signals.journal.worker import JournalWorker, Stored
+from mtnet.services.signals.metrics import SignalMetrics
 from mtnet.services.signals.model import (
     FLAT,
     MAX_CHANNELS,
@@ -148,6 +149,11 @@ class SignalService:
     def views(self) -> Views:
         """The channels that are derived from others."""
         return self.rules.views
+
+    @property
+    def metrics(self) -> SignalMetrics:
+        """Counters, gauges and histograms."""
+        return SignalMetrics(self.channels, self.rules, self.presence, self._worker, self._commits)
 
     @property
     def codepage(self) -> str:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -24,6 +24,7 @@ from mtnet.interfaces import (
     IStreamListener,
     ITemplates,
 )
+from mtnet.metrics import Metric
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import COMMANDS, begins_with
 from mtnet.net.http.route import Route
@@ -99,13 +100,21 @@ class TemplatesComponent:
         """Return the routes of `/templates`."""
         return TemplateResources(self.library, self.put, self._env.section).routes()
 
-    def metrics(self) -> list[tuple[str, str, str, Callable[[], int]]]:
+    def metrics(self) -> list[Metric]:
         """Return the size of the library."""
-        status = self.library.status
+
+        def read(key: str) -> Callable[[], int]:
+            return lambda: cast(int, self.library.status()[key])
+
         return [
-            ("mtnet_templates_keys", "gauge", "Templates.", lambda: status()["templates"]),
-            ("mtnet_templates_versions", "gauge", "Versions.", lambda: status()["versions"]),
-            ("mtnet_templates_damaged", "gauge", "Bad files.", lambda: len(status()["damaged"])),
+            Metric("mtnet_templates_keys", "gauge", "Templates.", read("templates")),
+            Metric("mtnet_templates_versions", "gauge", "Versions.", read("versions")),
+            Metric(
+                "mtnet_templates_damaged",
+                "gauge",
+                "Damaged files.",
+                lambda: len(self.library.damaged),
+            ),
         ]
 
     def backup(self, folder: Path) -> None:

@@ -299,6 +299,7 @@ class Collector:
             "refused": counts.refused,
             "repeated": counts.repeated,
             "kernel_drops": self._losses.kernel_drops(),
+            "missing": self._sources.missing,
             "sources": len(self._sources),
             "symbols": len(writer.memtable),
             "subscribers": len(self.feed.subscribers),

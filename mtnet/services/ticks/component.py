@@ -26,6 +26,7 @@ from mtnet.interfaces import (
     ITextStreams,
     ITicks,
 )
+from mtnet.metrics import Metric
 from mtnet.net.endpoints import Listener
 from mtnet.net.http.route import Route
 from mtnet.net.peer import Peer
@@ -49,6 +50,7 @@ COUNTERS = {
 }
 GAUGES = {
     "waiting": "Ticks that wait for the disk.",
+    "missing": "Numbered datagrams and batches that have not come, of all time.",
     "sources": "Senders.",
     "symbols": "Symbols.",
     "subscribers": "Connections that get ticks.",
@@ -115,14 +117,15 @@ class TicksComponent:
         """Store what was taken."""
         return self.collector.close()
 
-    def metrics(self) -> list[tuple[str, str, str, Callable[[], int]]]:
+    def metrics(self) -> list[Metric]:
         """Return the counters and gauges of the collector."""
-        counters = [(f"{name}_total", "counter", name) for name in COUNTERS]
-        gauges = [(name, "gauge", name) for name in GAUGES]
-        texts = {**COUNTERS, **GAUGES}
-        return [
-            (f"mtnet_ticks_{metric}", kind, texts[name], partial(self._read, name))
-            for metric, kind, name in (*counters, *gauges)
+        counters = [
+            Metric(f"mtnet_ticks_{name}_total", "counter", text, partial(self._read, name))
+            for name, text in COUNTERS.items()
+        ]
+        return counters + [
+            Metric(f"mtnet_ticks_{name}", "gauge", text, partial(self._read, name))
+            for name, text in GAUGES.items()
         ]
 
     def _read(self, name: str) -> int:

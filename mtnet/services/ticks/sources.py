@@ -59,6 +59,11 @@ class SourceRegistry:
         return iter(self._by_name.values())
 
     @property
+    def missing(self) -> int:
+        """Numbered batches of all senders that were jumped over and have not come."""
+        return sum(source.missing for source in (self._others, *self._by_name.values()))
+
+    @property
     def has_changed(self) -> bool:
         """Whether counts of a sender changed since `take_changed`."""
         return bool(self._changed)

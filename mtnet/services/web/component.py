@@ -41,6 +41,7 @@ class WebComponent:
 
     def __init__(self, env: Environment) -> None:
         self._env = env
+        self.metrics_open: bool = env.section.metrics_open
 
     def start(self) -> None:
         """Nothing has to be started."""

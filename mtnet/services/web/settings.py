@@ -17,3 +17,6 @@ class WebSettings(Section, frozen=True):
     origins: tuple[Origin, ...] = ()
     """Other origins whose pages may ask, such as `https://desk.example.com`: those of nobody, as
     each can use the rights that the browser's machine has here without a login."""
+    metrics_open: bool = False
+    """Whether `/metrics` is shown without the right `read:metrics`, to a Prometheus in the same
+    network that cannot log in."""

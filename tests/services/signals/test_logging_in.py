@@ -78,7 +78,7 @@ def test_a_password_is_forgotten_once_it_has_let_somebody_in(daemon, again):
     token = Token("9f8e7d6c", "alice", "", digest(secret), None, None, 1, None)
     daemon.accounts.replace(directory(tokens=[token]))
     terminal, _ = talk(daemon, hello("alice", secret) + wire.subscribe() + again)
-    (session,) = daemon.env.find(ISignals).sessions
+    (session,) = daemon.env.find(ISignals).channels.sessions
     held = held_by(terminal.protocol)
     assert any(each is session for each in held)
     texts = [each for each in held if isinstance(each, str | bytes)]
@@ -156,7 +156,7 @@ def test_a_client_that_leaves_before_the_login_is_checked_is_forgotten(daemon, m
     terminal.send(hello("alice") + publish())
     terminal.hang_up()
     held.callback(True)
-    assert daemon.env.find(ISignals).sessions == {}
+    assert daemon.env.find(ISignals).channels.sessions == {}
     assert daemon.env.access.limiter("signals").total == 0
 
 
@@ -180,7 +180,7 @@ def test_a_stream_that_breaks_while_the_login_is_decided_leaves_nothing_behind(d
     terminal.send(b"x" * 5_000)
     held.callback(True)
     assert codes(got(terminal)) == ["code=frame"]
-    assert daemon.env.find(ISignals).sessions == {}
+    assert daemon.env.find(ISignals).channels.sessions == {}
 
 
 def test_a_second_login_keeps_only_the_channels_of_the_new_account(daemon):
@@ -363,7 +363,7 @@ def test_a_token_allows_no_more_when_its_account_may_more(daemon):
 
 def test_status_says_who_is_there(daemon):
     talk(daemon, hello("alice"))
-    assert next(iter(daemon.env.find(ISignals).sessions)).report()["login"] == "alice"
+    assert next(iter(daemon.env.find(ISignals).channels.sessions)).report()["login"] == "alice"
 
 
 # Errors of ours

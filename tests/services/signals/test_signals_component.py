@@ -30,15 +30,13 @@ def component(env):
     return env.components.services["signals"]
 
 
-@pytest.mark.parametrize(
-    "interface", [IService, IStreamListener, IFirstBytes, IStatus, IMetrics, IBackup]
-)
+@pytest.mark.parametrize("interface", [IService, IStreamListener, IFirstBytes, IStatus, IBackup])
 def test_the_component_keeps_its_interfaces(component, interface):
     assert verifyObject(interface, component)
 
 
 @pytest.mark.parametrize(
-    "interface", [ISignals, IReports, IControlCommands, IParticipants, IAlertConditions]
+    "interface", [ISignals, IReports, IControlCommands, IParticipants, IAlertConditions, IMetrics]
 )
 def test_what_it_names_keeps_its_interface(component, interface):
     assert verifyObject(interface, interface(component), tentative=True)
@@ -51,16 +49,45 @@ def test_first_bytes_of_publishers_are_recognized(component, head, own):
     assert component.recognize(head) is own
 
 
+def values(component):
+    return {metric.name: metric.read() for metric in IMetrics(component).metrics()}
+
+
 def test_metrics_count(env, component):
-    read = {name: read for name, _, _, read in component.metrics()}
     connect(env.factory("signals"), env.clock).send(b"<<EURUSD|1.00>>")
     connect(env.factory("signals"), env.clock)
     env.clock.advance(env.of("signals").section.grace)
-    assert {name: read() for name, read in read.items()} == {
-        "mtnet_signals_followers": 1,
-        "mtnet_signals_publishers": 1,
-        "mtnet_signals_waiting": 0,
-    }
+    found = values(component)
+    assert found["mtnet_signals_followers"] == found["mtnet_signals_publishers"] == 1
+    assert found["mtnet_signals_stored_total"] == 1
+    assert found["mtnet_signals_waiting"] == 0
+    assert found["mtnet_signals_channel_seq"] == {("main",): 1}
+    assert found["mtnet_signals_publisher_up"] == {("main",): 1}
+
+
+def observed(component, name):
+    return values(component)[f"mtnet_signals_{name}_seconds"].buckets()[-1][1]
+
+
+def test_each_commit_and_each_signal_is_timed_once(env, component):
+    began = observed(component, "fsync")
+    publisher = connect(env.factory("signals"), env.clock)
+    publisher.send(b"<<EURUSD|1.00>>")
+    publisher.send(b"<<EURUSD|2.00>><<GBPUSD|1.00>>")
+    assert observed(component, "publish") == 3
+    assert observed(component, "commit") == observed(component, "fsync") - began > 0
+
+
+def test_the_lag_is_what_a_follower_has_not_acknowledged(env, component):
+    follower = connect(env.factory("signals"), env.clock)
+    follower.send(b"<<HELLO|v=2>><<SUBSCRIBE|channel=main>>")
+    publisher = connect(env.factory("signals"), env.clock)
+    for volume in (b"1.00", b"2.00", b"3.00"):
+        publisher.send(b"<<EURUSD|%s>>" % volume)
+    assert values(component)["mtnet_signals_follower_lag_signals"] == 0
+    follower.send(b"<<ACK|channel=main|seq=1>>")
+    assert values(component)["mtnet_signals_follower_lag_signals"] == 2
+    assert values(component)["mtnet_signals_deliveries_total"] >= 3
 
 
 def test_a_backup_is_a_journal_that_can_be_verified(env, component, tmp_path):

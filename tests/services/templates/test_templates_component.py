@@ -44,7 +44,7 @@ def test_first_bytes_of_raw_clients_are_recognized(component, head, own):
 
 
 def test_metrics_count(component):
-    read = {name: read for name, _, _, read in component.metrics()}
+    read = {metric.name: metric.read for metric in component.metrics()}
     assert {name: read() for name, read in read.items()} == {
         "mtnet_templates_keys": 0,
         "mtnet_templates_versions": 0,

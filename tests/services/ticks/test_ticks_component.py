@@ -46,7 +46,7 @@ def test_the_collector_is_offered_to_other_components(env):
 def test_metrics_are_named_and_typed_as_prometheus_has_them(component):
     found = component.metrics()
     assert len({name for name, *_ in found}) == len(found)
-    for name, kind, text, read in found:
+    for name, kind, text, read, _ in found:
         assert name.startswith("mtnet_ticks_")
         assert kind == ("counter" if name.endswith("_total") else "gauge")
         assert text.endswith(".")
@@ -54,7 +54,7 @@ def test_metrics_are_named_and_typed_as_prometheus_has_them(component):
 
 
 def test_metrics_count(env, component, clock):
-    read = {name: read for name, _, _, read in component.metrics()}
+    read = {metric.name: metric.read for metric in component.metrics()}
     take(env, b"1.1", b"1.2")
     assert read["mtnet_ticks_received_total"]() == read["mtnet_ticks_waiting"]() == 2
     clock.advance(1.0)

@@ -61,7 +61,7 @@ class Server:
 
     @property
     def sessions(self):
-        return [each._access.session for each in self.env.find(ISignals).sessions]
+        return [each._access.session for each in self.env.find(ISignals).channels.sessions]
 
 
 @pytest.fixture

@@ -120,10 +120,8 @@ class ClassicFollower:
             if frame is None:
                 break
             self._output.write(frame)
-        if not self._stopped:
-            self._wait(due)
-
-    def _wait(self, due: float | None) -> None:
+        if self._stopped:
+            return
         if not self._output.ready:
             due = self._output.since + self._settings.stalled
         if due is None:

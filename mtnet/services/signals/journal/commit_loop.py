@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mtnet.errors import NotAskedError
+from mtnet.metrics import Histogram
 from mtnet.services.signals.journal.group_commit import GroupCommit, Pending
 from mtnet.services.signals.journal.worker import JournalWorker, Stored
 from mtnet.services.signals.ownership.policy import PublishPolicy
@@ -33,6 +34,9 @@ class CommitLoop:
 
     Attributes:
         queue: the drafts that wait.
+        commit_seconds: how long each commit took, in the thread and before it.
+        publish_seconds: from the arrival of each draft until its entry was written to the sockets
+            of its followers, or of the first of very many.
     """
 
     log = Logger()
@@ -50,15 +54,19 @@ class CommitLoop:
         self._deliver, self._sent = deliver, sent
         self._busy = False
         self._idle: Deferred[None] | None = None
+        self.commit_seconds, self.publish_seconds = Histogram(), Histogram()
 
     def add(self, pending: Pending) -> None:
         """Store a draft."""
+        pending.arrived = self._clock.seconds()
         self.queue.add(pending)
         if not self._busy:
             self._run(self._commit_all())
 
     def add_first(self, pendings: list[Pending]) -> None:
         """Store drafts of our own before all that wait."""
+        for pending in pendings:
+            pending.arrived = self._clock.seconds()
         self.queue.add_first(pendings)
         if not self._busy:
             self._run(self._commit_all())
@@ -113,16 +121,22 @@ class CommitLoop:
     async def _commit_all(self) -> None:
         queue = self.queue
         while batch := queue.next():
-            policy = self._rules.policy(batch, self._clock.seconds())
+            began = self._clock.seconds()
+            policy = self._rules.policy(batch, began)
             try:
                 stored = await self._worker.commit(policy)
             except Exception as error:
                 if not await self._recover(batch, policy, error):
                     return
             else:
+                self.commit_seconds.observe(self._clock.seconds() - began)
                 if queue.failing and queue.succeed():
                     self._log_recovery()
-                if not queue.finish(self._deliver(batch, stored, policy)):
+                more = queue.finish(self._deliver(batch, stored, policy))
+                now = self._clock.seconds()
+                for pending in batch:
+                    self.publish_seconds.observe(now - pending.arrived)
+                if not more:
                     return
 
     async def _commit_nothing(self) -> None:

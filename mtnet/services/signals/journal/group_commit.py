@@ -24,6 +24,7 @@ class Pending(Struct, eq=False):
         take: whether it takes its channel over; None = it does.
         refused_reduction: the draft is this reduction, which a frozen channel refused.
         count: of this and all that came before it; 0 = it is one of our own.
+        arrived: when it came, seconds of the clock.
     """
 
     draft: Entry
@@ -32,6 +33,7 @@ class Pending(Struct, eq=False):
     take: Take | None = None
     refused_reduction: Entry | None = None
     count: int = 0
+    arrived: float = 0.0
 
     @property
     def key(self) -> object:

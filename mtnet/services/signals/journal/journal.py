@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mtnet.errors import DamageError, JournalError, NotAskedError, WireError
+from mtnet.metrics import Histogram
 from mtnet.services.signals.journal.checkpoints import MAX_NAME, Checkpoints
 from mtnet.services.signals.journal.hash_chain import (
     Checkpoint,
@@ -140,6 +141,11 @@ class Journal:
             return None, self._flush({channel: Transaction(connection, new_row(channel))}, True)
 
         self._write(make)
+
+    @property
+    def sync_seconds(self) -> Histogram:
+        """Histogram of the seconds that each transaction took to reach the disk."""
+        return self._database.sync_seconds
 
     def commit(self, drafts: Iterable[Entry], policy: CommitPolicy | None = None) -> list[Outcome]:
         """

@@ -103,7 +103,8 @@ class JournalWorker:
 
     def _commit(self, policy: PublishPolicy) -> Stored:
         outcomes = self.journal.commit(policy.drafts, policy)
-        self._finish(policy)
+        if policy.finish() or self._store.trouble:
+            self._write_policy()
         entries: list[Entry] = []
         begins = False
         for outcome in outcomes:

@@ -1,0 +1,1 @@
+"""Metrics of all components in the text format of Prometheus."""

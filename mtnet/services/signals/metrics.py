@@ -1,0 +1,131 @@
+"""Metrics of the signal service."""
+
+from zope.interface import implementer
+
+from mtnet.interfaces import IMetrics
+from mtnet.metrics import Metric
+from mtnet.services.signals.channels import Channels
+from mtnet.services.signals.journal.commit_loop import CommitLoop
+from mtnet.services.signals.journal.worker import JournalWorker
+from mtnet.services.signals.ownership.presence import Presence
+from mtnet.services.signals.ownership.publish_rules import PublishRules
+from mtnet.services.signals.status.followers import Follower
+
+CHANNEL = ("channel",)
+"""The label of what is shown for each channel; views are left out, since people name them after
+their followers."""
+
+
+@implementer(IMetrics)
+class SignalMetrics:
+    """Reads who is connected, what was stored and sent, and how long that took."""
+
+    def __init__(
+        self,
+        channels: Channels,
+        rules: PublishRules,
+        presence: Presence,
+        worker: JournalWorker,
+        commits: CommitLoop,
+    ) -> None:
+        self._channels, self._rules, self._presence = channels, rules, presence
+        self._worker, self._commits = worker, commits
+
+    def metrics(self) -> list[Metric]:
+        """Return the metrics."""
+        return [*self._counts(), *self._by_channel(), *self._durations()]
+
+    def _counts(self) -> list[Metric]:
+        channels, fanout = self._channels, self._channels.fanout
+        return [
+            Metric("mtnet_signals_followers", "gauge", "Followers.", fanout.count),
+            Metric(
+                "mtnet_signals_publishers",
+                "gauge",
+                "Publishers.",
+                lambda: self._rules.ownership.live,
+            ),
+            Metric(
+                "mtnet_signals_waiting",
+                "gauge",
+                "Signals that wait for the disk.",
+                lambda: len(self._commits.queue),
+            ),
+            Metric(
+                "mtnet_signals_stored_total",
+                "counter",
+                "Signals stored since the start, those of views included.",
+                lambda: channels.stored,
+            ),
+            Metric(
+                "mtnet_signals_deliveries_total",
+                "counter",
+                "Writes to followers: the signals of one commit, a net position, or news.",
+                lambda: fanout.delivered,
+            ),
+            Metric(
+                "mtnet_signals_follower_lag_signals",
+                "gauge",
+                "Signals that the follower farthest behind has not acknowledged.",
+                self._lag,
+            ),
+            Metric(
+                "mtnet_signals_damaged_channels",
+                "gauge",
+                "Channels and views that nothing is told of until a person accepts them.",
+                lambda: len(self._worker.journal.damaged),
+            ),
+        ]
+
+    def _by_channel(self) -> list[Metric]:
+        return [
+            Metric(
+                "mtnet_signals_channel_seq",
+                "gauge",
+                "Number of the last signal of a channel.",
+                lambda: {(name,): self._channels.book.channel(name).seq for name in self._names()},
+                CHANNEL,
+            ),
+            Metric(
+                "mtnet_signals_publisher_up",
+                "gauge",
+                "1 = the channel has a publisher.",
+                lambda: {(name,): int(self._presence.of(name)[0]) for name in self._names()},
+                CHANNEL,
+            ),
+        ]
+
+    def _durations(self) -> list[Metric]:
+        return [
+            Metric(
+                "mtnet_signals_commit_seconds",
+                "histogram",
+                "Time of a commit, from the queue to the disk.",
+                lambda: self._commits.commit_seconds,
+            ),
+            Metric(
+                "mtnet_signals_fsync_seconds",
+                "histogram",
+                "Part of a commit in which the disk is waited for.",
+                lambda: self._worker.journal.sync_seconds,
+            ),
+            Metric(
+                "mtnet_signals_publish_seconds",
+                "histogram",
+                "From the arrival of a signal until it was written to the followers' sockets.",
+                lambda: self._commits.publish_seconds,
+            ),
+        ]
+
+    def _names(self) -> list[str]:
+        return [name for name in self._channels.book if name not in self._rules.views.known]
+
+    def _lag(self) -> float:
+        found = self._channels.followers
+        return max((self._behind(each) for each in found if each.acked_at), default=0)
+
+    def _behind(self, follower: Follower) -> int:
+        # Of those who leave symbols out, all that they were sent may be acknowledged.
+        if follower.feed is None or not follower.feed.pending(follower.acked):
+            return 0
+        return self._channels.book.channel(follower.channel).seq - follower.acked
