@@ -60,6 +60,8 @@ PURE = {
     "services/signals/values.py",
     "services/signals/wire.py",
     "services/signals/journal/schema.py",
+    "services/signals/record/summary.py",
+    "services/signals/record/trades.py",
     "services/signals/reports/equity.py",
     "services/signals/reports/registry.py",
     "services/signals/reports/wire.py",

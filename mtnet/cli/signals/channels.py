@@ -21,7 +21,8 @@ from twisted.python.failure import Failure
 
 from mtnet.callbacks import noop
 from mtnet.cli import local, parsers, remote
-from mtnet.cli.output import local_time, pairs, print_result, table
+from mtnet.cli.output import local_time, pairs, print_json, print_result, table
+from mtnet.cli.signals import record
 from mtnet.cli.signals.status import PAUSED, status
 from mtnet.client import Follower, Publisher, follow
 from mtnet.client.failures import within
@@ -30,7 +31,7 @@ from mtnet.daemon.configuration import load
 from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import ClientError
 from mtnet.services.signals.journal import maintenance
-from mtnet.services.signals.journal.export import export
+from mtnet.services.signals.journal.export import export, prove_entries
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.settings import SignalSettings
@@ -89,6 +90,8 @@ def configure(parser: ArgumentParser) -> None:
     parser = local.add(signals, "notice", notice, summary, "'The server restarts at 22:00 UTC'")
     parser.add_argument("text", metavar="TEXT")
     _configure_export(signals)
+    summary = "print the trades of a channel, and their results by month"
+    record.configure(local.add(signals, "record", record.record, summary, "gold --csv"))
     summary = "check every row of the journal; the daemon may run meanwhile"
     _add_optional_channel(local.add(signals, "verify", verify, summary))
     _configure_accept(signals)
@@ -140,7 +143,12 @@ def _configure_export(commands: "Commands") -> None:
     summary = "print every stored entry, each verified"
     parser = local.add(commands, "export", export_entries, summary, "main --format csv")
     _add_optional_channel(parser)
-    parser.add_argument("--format", choices=("csv", "jsonl"), default="csv")
+    parser.add_argument(
+        "--format",
+        choices=("csv", "jsonl", "chain"),
+        default="csv",
+        help="chain: each line of the journal with its hash, for a proof",
+    )
     parser.add_argument(
         "--spreadsheet",
         action="store_true",
@@ -417,6 +425,9 @@ def export_entries(arguments: Namespace) -> None:
         ClientError: the channel does not exist.
         JournalError: the journal is damaged.
     """
+    if arguments.format == "chain":
+        _print_chain(arguments)
+        return
     rows = csv.writer(sys.stdout, lineterminator="\n")
     if arguments.format == "csv":
         rows.writerow(CSV)
@@ -438,6 +449,16 @@ def export_entries(arguments: Namespace) -> None:
         else:
             print(msgspec.json.encode(values).decode())
     sys.stdout.flush()
+
+
+def _print_chain(arguments: Namespace) -> None:
+    """Print the hash before the first entry, then each line with its hash, of each channel."""
+    channel = ""
+    for each in prove_entries(local.folder(arguments) / "signals.sqlite", arguments.channel):
+        if each.entry.channel != channel:
+            channel = each.entry.channel
+            print_json({"hash": each.before.hex(), "line": ""})
+        print_json({"hash": each.hash.hex(), "line": each.line.decode()})
 
 
 def escape_formulas(values: Mapping[str, object]) -> dict[str, object]:

@@ -7,6 +7,7 @@ Everything here only reads, through whichever connection it is handed.
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -232,6 +233,15 @@ def kept_hash_at(connection: sqlite3.Connection, row: Row, seq: int) -> bytes:
     return row.hash if seq >= row.seq else hash_at(connection, row, seq)
 
 
+class Link(NamedTuple):
+    """An entry and what proves it: `hash` is the SHA-256 of `before` and `body`."""
+
+    entry: Entry
+    before: bytes
+    body: bytes
+    hash: bytes
+
+
 def read_entries(connection: sqlite3.Connection, row: Row, after: int, limit: int) -> list[Entry]:
     """
     Return entries of the channel, by rising seq, from `after` + 1 on.
@@ -240,15 +250,22 @@ def read_entries(connection: sqlite3.Connection, row: Row, after: int, limit: in
         PrunedError: they are kept no longer.
         DamageError: they are not what was written, or not all of it.
     """
+    return [each.entry for each in read_links(connection, row, after, limit)]
+
+
+def read_links(connection: sqlite3.Connection, row: Row, after: int, limit: int) -> list[Link]:
+    """Return the same with what proves them; raises as `read_entries`."""
     before = kept_hash_at(connection, row, after)
     if after >= row.seq:
         return []
     chain = Chain(row, after, before)
-    found = rows(connection, _ENTRY, f"{_ENTRIES} LIMIT ?", row.name, after, limit)
-    entries = [chain.follow(*each) for each in found]
-    if len(entries) < limit or chain.seq == row.seq:
+    links = []
+    for seq, body, hash in rows(connection, _ENTRY, f"{_ENTRIES} LIMIT ?", row.name, after, limit):
+        before = chain.hash
+        links.append(Link(chain.follow(seq, body, hash), before, body, hash))
+    if len(links) < limit or chain.seq == row.seq:
         chain.end()
-    return entries
+    return links
 
 
 def channels(connection: sqlite3.Connection, table: str = "channel") -> list[str]:

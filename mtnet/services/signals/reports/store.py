@@ -10,8 +10,24 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from mtnet.callbacks import noop
+from mtnet.errors import JournalError
 from mtnet.services.signals.reports.registry import Reports, Terminal
 from mtnet.storage.write_behind import WriteBehindFile
+
+
+def read_reports(path: Path) -> list[Terminal]:
+    """
+    Return what is stored of terminals, for a program beside the daemon; blocking.
+
+    Raises:
+        JournalError: the file cannot be read.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[Terminal])
+    except FileNotFoundError:
+        return []
+    except (OSError, msgspec.MsgspecError) as error:
+        raise JournalError(f"{path} cannot be read: {error}.") from error
 
 
 class ReportStore:

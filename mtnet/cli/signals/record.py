@@ -1,0 +1,145 @@
+"""`mtnet signals record`: the trades of a channel and their results, with what proves them."""
+
+import csv
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mtnet.cli import local
+from mtnet.cli.output import local_time, print_result, table
+from mtnet.errors import ClientError
+from mtnet.services.signals.journal.export import Proved, prove_entries
+from mtnet.services.signals.record.summary import Result, Specs, Total, by_month, results
+from mtnet.services.signals.record.trades import Trades
+from mtnet.services.signals.reports.registry import Reports
+from mtnet.services.signals.reports.store import read_reports
+
+COLUMNS = (
+    "symbol", "ticket", "side", "volume", "opened", "closed", "opening", "closing", "points",
+    "money", "parts", "first", "last",
+)  # fmt: skip
+
+
+def configure(parser: Any) -> None:
+    """Add the arguments of `mtnet signals record`."""
+    parser.add_argument("channel", metavar="CHANNEL")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one line of JSON")
+    form.add_argument("--csv", action="store_true", help="print a row for each trade")
+    parser.add_argument(
+        "--terminal",
+        metavar="LOGIN[/NAME]",
+        default="",
+        help="the terminal whose SPECs say what a point is worth in money",
+    )
+
+
+def record(arguments: Namespace) -> None:
+    """
+    Print the track record of a channel, from the journal itself; the daemon may run.
+
+    Raises:
+        ClientError: the channel does not exist, or nobody reported as the terminal.
+        JournalError: the journal is damaged.
+    """
+    folder = local.folder(arguments)
+    reports = Reports(read_reports(folder / "signals.reports"))
+    specs = _specs(reports, arguments.terminal)
+    trades, first, last = Trades(), None, None
+    for proved in prove_entries(folder / "signals.sqlite", arguments.channel):
+        trades.take(proved.entry)
+        first, last = first or proved, proved
+    if first is None or last is None:
+        raise ClientError(f"Nobody has published in {arguments.channel}: there is no record.")
+    found = results(trades.closed, trades.digits, specs)
+    if arguments.csv:
+        rows = csv.writer(sys.stdout, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        rows.writerows([_trade(each)[name] for name in COLUMNS] for each in found)
+        return
+    total, months = Total(), by_month(found)
+    for each in found:
+        total.add(each)
+    proof = _proof(arguments.channel, first, last)
+    shown = {
+        **proof,
+        "open": len(trades.open),
+        "total": total.row(),
+        "months": [{"month": name, **each.row()} for name, each in months.items()],
+        "trades": [_trade(each) for each in found],
+    }
+    print_result(arguments, shown, "\n".join(_text(shown)))
+
+
+def _specs(reports: Reports, terminal: str) -> Specs:
+    login, _, name = terminal.partition("/")
+    known = [each for each in reports if each.login == login and name in ("", each.name)]
+    if terminal and not known:
+        raise ClientError(
+            f"No terminal has reported as {terminal}. Example: --terminal alice/desk."
+        )
+
+    def find(symbol: str) -> Any:
+        found = reports.spec(login, name, symbol) if terminal else None
+        return None if found is None else found.spec
+
+    return find
+
+
+def _proof(channel: str, first: Proved, last: Proved) -> dict[str, Any]:
+    """Return what anybody needs to check it against an export: `--format chain`."""
+    return {
+        "channel": channel,
+        "epoch": last.epoch,
+        "first": first.entry.seq,
+        "last": last.entry.seq,
+        "before": first.before.hex(),
+        "hash": last.hash.hex(),
+        "from": first.entry.when,
+        "to": last.entry.when,
+        "complete": first.entry.seq == 1,
+    }
+
+
+def _trade(result: Result) -> dict[str, Any]:
+    trade = result.trade
+    texts = {"opening": trade.opening, "closing": trade.closing}
+    return {
+        "symbol": trade.symbol,
+        "ticket": trade.ticket,
+        "side": trade.side,
+        "volume": f"{trade.volume:f}",
+        "opened": trade.opened,
+        "closed": trade.closed,
+        **{name: None if price is None else f"{price:.10g}" for name, price in texts.items()},
+        "points": None if result.points is None else f"{result.points:f}",
+        "money": None if result.money is None else f"{result.money:f}",
+        "parts": trade.parts,
+        "first": trade.first or None,
+        "last": trade.last,
+    }
+
+
+def _text(shown: Mapping[str, Any]) -> Iterator[str]:
+    total = shown["total"]
+    months = [*shown["months"], {"month": "all", **total}]
+    yield from table(months)
+    yield f"{shown['open']} positions are open, and count in nothing."
+    if total["unknown"]:
+        yield (
+            f"Of {total['unknown']} trades a price is not known: they count in nothing but the "
+            "number of trades."
+        )
+    if total["without_spec"]:
+        yield (
+            f"Of {total['without_spec']} trades nothing says what a point is worth: --terminal "
+            "names the terminal whose SPECs do."
+        )
+    if not shown["complete"]:
+        yield f"Entries before {shown['first']} are kept no longer: this is no whole record."
+    yield (
+        f"Channel {shown['channel']}, epoch {shown['epoch']}, entries {shown['first']} to "
+        f"{shown['last']}, {local_time(shown['from'])} to {local_time(shown['to'])}."
+    )
+    yield f"Proof: hash before {shown['before']}, hash of the last {shown['hash']}."

@@ -1,0 +1,1 @@
+"""Track record: the trades of a channel, and their results."""
