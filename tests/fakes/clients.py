@@ -249,6 +249,7 @@ class KeepingClient:
         held: what the program acted on, (symbol, ticket) → volume.
         unknown: keys that it held when it accepted a journal in which nothing was stored.
         taken: seq of each news that it was handed, oldest first.
+        began: how many of these came before its last start, or before it accepted a history.
     """
 
     def __init__(self, harness, road="tcp"):
@@ -279,6 +280,7 @@ class KeepingClient:
         """A person takes the server's history for the right one."""
         if self.follower.held:
             self.work()
+            self.began = len(self.taken)
             self.unknown = set(self.held)
             self.follower.accept()
 

@@ -78,3 +78,29 @@ def test_a_body_is_refused_by_the_setting_that_limits_it(env_with, clock):
         "error": "size",
         "text": "The body has 105 bytes, and templates.max_size allows 100.",
     }
+
+
+class Connection:
+    """A connection, as the limits of connections see it."""
+
+    trusted = False
+
+    def __init__(self, host, known):
+        self.host, self.known = host, known
+
+    def evict(self):
+        raise AssertionError("None of these is to be closed.")
+
+
+def test_10_000_connections_fit_500_of_a_network_with_a_login_and_50_of_another(env):
+    limiter = env.access.limiter("web")
+
+    def admitted(count, host, known):
+        return sum(limiter.admit(Connection(host(n), known)) for n in range(count))
+
+    assert admitted(501, lambda n: "192.0.2.7", True) == 500
+    assert admitted(51, lambda n: "192.0.2.8", False) == 50
+    assert admitted(10_000, lambda n: f"10.0.{n // 256}.{n % 256}", False) == 9_450
+    assert limiter.report() == {
+        "connections": 10_000, "strangers": 0, "network full": 2, "full": 550
+    }  # fmt: skip
