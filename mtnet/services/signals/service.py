@@ -110,6 +110,7 @@ class SignalService:
             now,
             channels.recheck,
             events,
+            lambda name: channels.book.channel(name).seq,
         )
         self.rules = rules = PublishRules(
             settings, channels.book, Ownership(now), store, channels.unrepeated, views

@@ -214,8 +214,10 @@ class Subscriptions:
         ack = self._access.meant(ack)
         for each in self.of(ack.channel):
             each.acknowledge(ack, self._access.session.now())
-            if ack.status == "released" and self._access.is_copied_for(ack.channel):
-                self._access.signals.release(ack)
+            if self._access.is_copied_for(ack.channel):
+                self._access.signals.views.acknowledged(ack.channel)
+                if ack.status == "released":
+                    self._access.signals.release(ack)
 
     def of(self, channel: str) -> list[Subscription]:
         """Return the subscription to a channel, if there is one."""

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from mtnet.services.signals.model import FLAT
 from mtnet.services.signals.values import Fields, Kind
+from mtnet.services.signals.views.settings import ViewSettings
 
 SMALLEST = Decimal("0.00001")
 """Lots: the finest step that a volume can be written in."""
@@ -45,7 +46,7 @@ class Target(NamedTuple):
     ticket: str
 
 
-class Size(Struct, frozen=True):
+class Size(Struct, frozen=True, omit_defaults=True):
     """
     The size of a copy, as it was decided at its opening.
 
@@ -73,7 +74,7 @@ class Size(Struct, frozen=True):
         return self.min if self.force_min else FLAT
 
 
-class Row(Struct, frozen=True):
+class Row(Struct, frozen=True, omit_defaults=True):
     """
     One opening, and what is copied of it.
 
@@ -90,6 +91,8 @@ class Row(Struct, frozen=True):
         copied: the part of the provider's lots that is copied, unsigned.
         skipped: why nothing is copied, in words; empty = it is copied, or waits.
         seq: of the view's entry that opened the copy; 0 = there is none.
+        settings: those at the opening, by which its size is decided once its stop loss is known;
+            None = it waits for none.
     """
 
     volume: Decimal
@@ -105,11 +108,12 @@ class Row(Struct, frozen=True):
     copied: Fraction = Fraction(0)
     skipped: str = ""
     seq: int = 0
+    settings: ViewSettings | None = None
 
     @property
     def waits(self) -> bool:
         """Whether its size waits for a stop loss."""
-        return self.size is None and not self.skipped
+        return self.settings is not None
 
     @property
     def shown(self) -> Decimal:

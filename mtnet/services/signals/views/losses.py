@@ -17,16 +17,22 @@ APART = 10_000
 
 
 def judge(
-    settings: ViewSettings, bases: Bases | None, reported: Reported
+    settings: ViewSettings,
+    bases: Bases | None,
+    reported: Reported,
+    moves: tuple[int, int] | None = None,
 ) -> tuple[Bases | None, str]:
     """
     Take a REPORT of the follower.
+
+    Args:
+        moves: what the view had told it, and what it had acknowledged, by then; see `track`.
 
     Returns:
         The bases from now on, and why nothing may be opened any more; empty = a limit holds.
     """
     report, when = reported.report, reported.time
-    now = track(bases, report, when)
+    now = track(bases, report, when, moves)
     if now is None or now is bases or report.equity is None:
         return bases, ""
     if bases is not None and now.account != bases.account:

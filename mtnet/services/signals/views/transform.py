@@ -162,7 +162,7 @@ class View:
             before = self.rows.get(key)
             if before is not None and before.copied:
                 self._drop(key)
-                row = replace(self._opening(key, entry, terms), seq=before.seq)
+                row = replace(self._opening(key, entry, terms, self.settings), seq=before.seq)
                 self._set(key, row)
                 drafts += self._differences({before.target, row.target})
         return drafts
@@ -173,7 +173,8 @@ class View:
             if not entry.volume:
                 continue
             key = Key(self.numbers[channel], entry.symbol, entry.ticket)
-            row = self._skipped(key, entry, "the ledger of the view was damaged")
+            why = "the ledger of the view was damaged"
+            row = self._skipped(key, entry, why, self.settings)
             shown = self.shown.get(row.target, FLAT_SHOWN)
             same = (shown.volume < 0) == ((entry.volume < 0) != row.reverse)
             if shown.volume and same and shown.type == row.type:
@@ -244,29 +245,32 @@ class View:
     def _changed(self, key: Key, entry: Entry, terms: Terms) -> Row:
         before, volume = self.rows.get(key), entry.volume
         if before is None or (before.volume < 0) != (volume < 0):
-            return self._opening(key, entry, terms)
+            return self._opening(key, entry, terms, self.settings)
         if before.source_type != entry.type:
             return self._filled(key, before, entry, terms)
         row = replace(before, volume=volume, fields=_fields(entry, before.reverse, before.stops))
-        if row.waits:
-            return self._waited(key, row, entry, terms)
+        if row.settings is not None:
+            return self._waited(key, row, row.settings, entry, terms)
         if abs(volume) > abs(before.volume):
             return self._increased(key, row, abs(volume) - abs(before.volume), terms)
         return replace(row, copied=min(row.copied, Fraction(abs(volume))))
 
-    def _waited(self, key: Key, row: Row, entry: Entry, terms: Terms) -> Row:
-        """Decide about an opening whose size waited for its stop loss."""
+    def _waited(
+        self, key: Key, row: Row, settings: ViewSettings, entry: Entry, terms: Terms
+    ) -> Row:
+        """Decide, by the settings at its opening, about one that waited for its stop loss."""
         if terms.when - row.taken > RISK_WAIT:
             why = "no stop loss came within a minute, and its size depends on one"
-            return replace(row, skipped=why)
-        return replace(self._opening(key, entry, terms), opened=row.opened, taken=row.taken)
+            return replace(row, skipped=why, settings=None)
+        decided = self._opening(key, entry, terms, settings)
+        return replace(decided, opened=row.opened, taken=row.taken)
 
     def _filled(self, key: Key, before: Row, entry: Entry, terms: Terms) -> Row:
         """An order was filled, or became another: that is an opening, which keeps its decision."""
         if before.size is None or before.skipped or entry.type != POSITION:
-            return self._opening(key, entry, terms)
+            return self._opening(key, entry, terms, self.settings)
         if self.struck:
-            return self._skipped(key, entry, self.struck)
+            return self._skipped(key, entry, self.struck, self.settings)
         return replace(
             before,
             volume=entry.volume,
@@ -281,39 +285,38 @@ class View:
         size = row.size
         if size is None or row.skipped or not (row.copied and size.grows):
             return row
-        if self._closed(terms):
+        if self._closed(terms, self.settings):
             return row
-        room = self._room(key, row.target.symbol, terms) / size.k
+        room = self._room(key, row.target.symbol, terms, self.settings) / size.k
         return replace(row, copied=max(row.copied, min(row.copied + Fraction(more), room)))
 
-    def _opening(self, key: Key, entry: Entry, terms: Terms) -> Row:
+    def _opening(self, key: Key, entry: Entry, terms: Terms, settings: ViewSettings) -> Row:
         """Decide, once, what is copied of an opening."""
-        why = self._filtered(entry) or self._closed(terms)
-        row = self._skipped(key, entry, why)
+        why = _filtered(entry, settings) or self._closed(terms, settings)
+        row = self._skipped(key, entry, why, settings)
         if not why:
             why = self._unfit(key, row.target)
         if why:
             return replace(row, skipped=why)
-        size = self._size(entry, row.target.symbol, terms)
+        size = _size(entry, row.target.symbol, terms, settings)
         if isinstance(size, str):
-            waits = self.settings.size == "risk" and not _stop(entry)
-            return replace(row, skipped="" if waits else size)
-        copied = min(
-            Fraction(abs(entry.volume)), self._room(key, row.target.symbol, terms) / size.k
-        )
+            if settings.size == "risk" and not _stop(entry):
+                return replace(row, settings=settings)
+            return replace(row, skipped=size)
+        room = self._room(key, row.target.symbol, terms, settings)
+        copied = min(Fraction(abs(entry.volume)), room / size.k)
         if not copied:
             return replace(row, skipped="a limit of lots leaves no room for it")
         return replace(row, size=size, copied=copied, skipped="")
 
-    def _skipped(self, key: Key, entry: Entry, why: str) -> Row:
-        settings = self.settings
+    def _skipped(self, key: Key, entry: Entry, why: str, settings: ViewSettings) -> Row:
         kind = MIRRORED.get(entry.type, entry.type) if settings.reverse else entry.type
         return Row(
             entry.volume,
             entry.type,
             kind,
             _fields(entry, settings.reverse, settings.stops == "copy"),
-            self._target(key),
+            self._target(key, settings),
             entry.when if entry.opened is None else entry.opened,
             entry.when,
             settings.reverse,
@@ -323,28 +326,11 @@ class View:
 
     # Decisions
 
-    def _closed(self, terms: Terms) -> str:
+    def _closed(self, terms: Terms, settings: ViewSettings) -> str:
         """Say why nothing is opened now."""
         if self.mode in ("close_only", "frozen"):
             return self.struck or f"the view was {self.mode}"
-        return terms.closed or ("" if self.settings.is_open(terms.when) else "it was out of hours")
-
-    def _filtered(self, entry: Entry) -> str:
-        """Say why the settings leave an opening out."""
-        settings, fields = self.settings, dict(entry.fields)
-        if settings.symbols and entry.symbol not in settings.symbols:
-            return f"{entry.symbol} is none of `symbols`"
-        if entry.symbol in settings.exclude:
-            return f"{entry.symbol} is in `exclude`"
-        if settings.magic and fields.get("magic", "") not in settings.magic:
-            return f"the magic number {fields.get('magic', 'none')} is none of `magic`"
-        if settings.side and (entry.volume > 0) != (settings.side == "buy"):
-            return f"only {settings.side} is copied"
-        if entry.type != POSITION and not settings.pending:
-            return "`pending` leaves orders out"
-        if settings.reverse and entry.type not in MIRRORED:
-            return f"{entry.type} has no mirror"
-        return ""
+        return terms.closed or ("" if settings.is_open(terms.when) else "it was out of hours")
 
     def _unfit(self, key: Key, target: Target) -> str:
         """Say why the view cannot have a position under a name."""
@@ -359,59 +345,11 @@ class View:
                 return f"{target.symbol} is that of {holder.symbol} already"
         return ""
 
-    def _size(self, entry: Entry, target: str, terms: Terms) -> Size | str:
-        """Return the size of an opening, or why it is not known."""
-        settings, volume = self.settings, Fraction(abs(entry.volume))
-        value, grows = Fraction(settings.value), True
-        if settings.size == "multiplier":
-            k = value
-        elif settings.size == "fixed":
-            k, grows = value / volume, False
-        elif settings.size == "risk":
-            lots = self._risk(entry, target, terms)
-            if isinstance(lots, str):
-                return lots
-            k, grows = lots / volume, False
-        elif terms.ratio is None:
-            return "the money of follower and provider is not known"
-        else:
-            k = terms.ratio * value
-        if settings.contract:
-            factor = terms.contract.get(entry.symbol)
-            if factor is None:
-                return f"the contract sizes of {entry.symbol} are not known"
-            k *= factor
-        if settings.size != "fixed":
-            k = min(k, Fraction(settings.max_k))
-        if k <= 0:
-            return "its size is 0"
-        least, _, step = terms.lots.get(target, (None, None, None))
-        return Size(
-            k,
-            max(settings.step or step or SMALLEST, SMALLEST),
-            settings.min or least or FLAT,
-            settings.force_min,
-            grows,
-        )
-
-    def _risk(self, entry: Entry, target: str, terms: Terms) -> Fraction | str:
-        """Return the lots that lose `value` percent of the equity at the stop loss."""
-        stop, price = _stop(entry), dict(entry.fields).get("price")
-        if not stop:
-            return "it has no stop loss"
-        if price is None or terms.equity is None or target not in terms.tick_value:
-            return "its price, the follower's equity or its SPEC is not known"
-        loss = abs(Fraction(price) - Fraction(stop)) * terms.tick_value[target]
-        if not loss:
-            return "its stop loss is at its price"
-        return Fraction(terms.equity) * Fraction(self.settings.value) / 100 / loss
-
-    def _room(self, key: Key, symbol: str, terms: Terms) -> Fraction:
+    def _room(self, key: Key, symbol: str, terms: Terms, settings: ViewSettings) -> Fraction:
         """Return the lots that a copy may have, unsigned."""
-        settings, others = (
-            self.settings,
-            [(row.target.symbol, abs(row.shown)) for each, row in self.rows.items() if each != key],
-        )
+        others = [
+            (row.target.symbol, abs(row.shown)) for each, row in self.rows.items() if each != key
+        ]
         room: list[Decimal] = []
         most = settings.max or terms.lots.get(symbol, (None, None, None))[1]
         if most is not None:
@@ -425,11 +363,11 @@ class View:
             return Fraction(10**9)
         return Fraction(max(FLAT, min(room)))
 
-    def _target(self, key: Key) -> Target:
+    def _target(self, key: Key, settings: ViewSettings) -> Target:
         ticket = key.ticket
         if len(self.numbers) > 1:
             ticket = f"{key.source}.{ticket}" if ticket else str(key.source)
-        return Target(self.settings.target(key.symbol), ticket)
+        return Target(settings.target(key.symbol), ticket)
 
     # The ledger
 
@@ -451,7 +389,7 @@ class View:
 
     def _skip(self, key: Key, why: str) -> None:
         row = self.rows[key]
-        self._set(key, replace(row, size=None, copied=Fraction(0), skipped=why))
+        self._set(key, replace(row, size=None, copied=Fraction(0), skipped=why, settings=None))
 
     def _skip_all(self, why: str) -> None:
         for key, row in list(self.rows.items()):
@@ -499,6 +437,73 @@ class View:
         key = self._holders.get(target)
         if key is not None and not _continues(before, now):
             self._set(key, replace(self.rows[key], seq=self.seq))
+
+
+def _filtered(entry: Entry, settings: ViewSettings) -> str:
+    """Say why the settings leave an opening out."""
+    fields = dict(entry.fields)
+    if settings.symbols and entry.symbol not in settings.symbols:
+        return f"{entry.symbol} is none of `symbols`"
+    if entry.symbol in settings.exclude:
+        return f"{entry.symbol} is in `exclude`"
+    if settings.magic and fields.get("magic", "") not in settings.magic:
+        return f"the magic number {fields.get('magic', 'none')} is none of `magic`"
+    if settings.side and (entry.volume > 0) != (settings.side == "buy"):
+        return f"only {settings.side} is copied"
+    if entry.type != POSITION and not settings.pending:
+        return "`pending` leaves orders out"
+    if settings.reverse and entry.type not in MIRRORED:
+        return f"{entry.type} has no mirror"
+    return ""
+
+
+def _size(entry: Entry, target: str, terms: Terms, settings: ViewSettings) -> Size | str:
+    """Return the size of an opening, or why it is not known."""
+    volume = Fraction(abs(entry.volume))
+    value, grows = Fraction(settings.value), True
+    if settings.size == "multiplier":
+        k = value
+    elif settings.size == "fixed":
+        k, grows = value / volume, False
+    elif settings.size == "risk":
+        lots = _risk(entry, target, terms, settings)
+        if isinstance(lots, str):
+            return lots
+        k, grows = lots / volume, False
+    elif terms.ratio is None:
+        return "the money of follower and provider is not known"
+    else:
+        k = terms.ratio * value
+    if settings.contract:
+        factor = terms.contract.get(entry.symbol)
+        if factor is None:
+            return f"the contract sizes of {entry.symbol} are not known"
+        k *= factor
+    if settings.size != "fixed":
+        k = min(k, Fraction(settings.max_k))
+    if k <= 0:
+        return "its size is 0"
+    least, _, step = terms.lots.get(target, (None, None, None))
+    return Size(
+        k,
+        max(settings.step or step or SMALLEST, SMALLEST),
+        settings.min or least or FLAT,
+        settings.force_min,
+        grows,
+    )
+
+
+def _risk(entry: Entry, target: str, terms: Terms, settings: ViewSettings) -> Fraction | str:
+    """Return the lots that lose `value` percent of the equity at the stop loss."""
+    stop, price = _stop(entry), dict(entry.fields).get("price")
+    if not stop:
+        return "it has no stop loss"
+    if price is None or terms.equity is None or target not in terms.tick_value:
+        return "its price, the follower's equity or its SPEC is not known"
+    loss = abs(Fraction(price) - Fraction(stop)) * terms.tick_value[target]
+    if not loss:
+        return "its stop loss is at its price"
+    return Fraction(terms.equity) * Fraction(settings.value) / 100 / loss
 
 
 def _continues(before: Shown, now: Shown) -> bool:

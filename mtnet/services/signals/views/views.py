@@ -4,6 +4,7 @@ The views of the signal service: their settings and modes, and what is changed i
 Everything is decided in the thread of the journal; here is what the reactor has to know of it.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -76,6 +77,7 @@ class Views:
         now: milliseconds since the Unix epoch, UTC.
         recheck: ends connections for which `main` is another channel now.
         events: records which limits were reached.
+        seq: returns the number of the last entry of a view.
 
     Attributes:
         known: by name; those that are whole.
@@ -94,9 +96,11 @@ class Views:
         now: Callable[[], int],
         recheck: Callable[[], object],
         events: SignalEvents,
+        seq: Callable[[str], int],
     ) -> None:
         self._run, self._begin, self._announce, self._now = run, begin, announce, now
-        self._recheck, self._events = recheck, events
+        self._recheck, self._events, self._seq = recheck, events, seq
+        self._acks = defaultdict[str, int](now)  # a count of before a restart is none of these
         self.known: dict[str, Summary] = {}
         self.reports: KnownReports | None = None
         self.unsure = False
@@ -202,6 +206,10 @@ class Views:
 
     # REPORTs
 
+    def acknowledged(self, name: str) -> None:
+        """Note that the follower of a view said what became of an entry: it may have traded."""
+        self._acks[name] += 1
+
     def reported(self, login: str, terminal: str) -> None:
         """Judge the losses of the views that are made for a terminal, which has sent a REPORT."""
         if self.reports is None:
@@ -211,7 +219,8 @@ class Views:
                 self._judge(name, known, self.reports.last_two(login, terminal)[0])
 
     def _judge(self, name: str, known: Summary, reported: Reported) -> None:
-        bases, why = judge(known.settings, known.bases, reported)
+        moves = self._seq(name), self._acks[name]
+        bases, why = judge(known.settings, known.bases, reported, moves)
         self.known[name] = replace(known, bases=bases, struck=why)
         before, now = known.bases, bases
         # A peak is written with the day; until then a restart takes the one before.

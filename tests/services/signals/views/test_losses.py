@@ -90,3 +90,24 @@ def test_another_account_closes_the_view():
 
 def test_a_report_without_money_counts_for_nothing():
     assert run(DAILY, report("10000"), Reported(Report(trading=True), NOON)) == ""
+
+
+def flat_loss(moves):
+    """Lose 6 % between two REPORTs that both show no margin, with these counts of moves."""
+    bases, why = None, ""
+    for number, (balance, count) in enumerate(zip(("10000", "9400", "9400"), moves, strict=True)):
+        flat = report(balance, NOON + number * APART, balance=balance, margin=Decimal(0))
+        bases, why = judge(DAILY, bases, flat, count)
+    return why
+
+
+def test_a_loss_that_was_opened_and_closed_between_two_reports_is_no_withdrawal():
+    assert "daily_loss" in flat_loss([(1, 0), (3, 0), (3, 0)])
+
+
+def test_nor_is_one_of_an_entry_that_was_told_before_and_acknowledged_meanwhile():
+    assert "daily_loss" in flat_loss([(1, 0), (1, 1), (1, 1)])
+
+
+def test_money_that_goes_while_nothing_was_told_or_acknowledged_was_withdrawn():
+    assert flat_loss([(1, 1), (1, 1), (1, 1)]) == ""

@@ -357,3 +357,20 @@ def test_a_view_never_grows_when_its_provider_reduces_and_is_what_its_ledger_say
     copy.set_mode("on")
     assert not copy.shown
     assert not copy.rows
+
+
+def test_an_opening_that_waits_for_its_stop_loss_is_decided_by_the_settings_of_its_opening():
+    copy, terms = risky()
+    copy.apply("gold", entry("1", price="2000"), terms)
+    copy.settings = ViewSettings(sources=("gold",), exclude=("XAUUSD",), value=Decimal(9))
+    copy.apply("gold", entry("1", price="2000", sl="1990"), terms)
+    assert volumes(copy) == {GOLD: "0.1"}
+
+
+def test_an_opening_that_waits_is_skipped_once_nothing_may_open():
+    copy, terms = risky()
+    copy.apply("gold", entry("1", price="2000"), terms)
+    copy.set_mode("close_only")
+    assert copy.apply("gold", entry("1", price="2000", sl="1990"), terms) == []
+    (row,) = copy.rows.values()
+    assert row.skipped == "the view was close_only"

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 from fakes.rights import rights
+from msgspec.structs import replace
 from signals_peers import Server, frame, told
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -330,6 +331,55 @@ def test_a_limit_that_was_reached_is_told_to_those_who_follow(server):
     closing, *said = [each for each in told(follower) if not each.startswith("PING")]
     assert closing == "SIGNAL|channel=half|seq=2|symbol=GBPUSD|volume=0"
     assert said == ["PAUSED|channel=half|mode=close_only", "FLATTENED|channel=half"]
+
+
+def flat_report(server, balance):
+    server.clock.advance(10)
+    known = server.signals.views.reports = server.signals.views.reports or Reports()
+    money = Decimal(balance)
+    said = Report(balance=money, equity=money, margin=Decimal(0), account="1")
+    known.report(TerminalKey("bob", "desk"), said, server.env.now())
+    server.signals.views.reported("bob", "desk")
+
+
+def test_a_trade_between_two_reports_that_lost_is_no_withdrawal(server):
+    add(server, PROP)
+    publisher = server.greet()
+    flat_report(server, "1000")
+    server.publish(publisher, "a-1", "1.00")
+    server.publish(publisher, "a-2", "0")
+    for _ in range(2):
+        flat_report(server, "880")
+    assert server.signals.pauses.mode("half") == "close_only"
+
+
+def test_a_trade_that_an_acknowledgement_alone_betrays_is_no_withdrawal(server):
+    add(server, replace(PROP, accounts=("bob",)))
+    server.publish(server.greet(), "a-1", "1.00")
+    follower = log_in(server, "bob")
+    follower.send(frame("SUBSCRIBE", channel="main"))
+    flat_report(server, "1000")
+    follower.send(frame("ACK", channel="main", seq=1, status="filled"))
+    for _ in range(2):
+        flat_report(server, "880")
+    assert server.signals.pauses.mode("half") == "close_only"
+
+
+def test_money_that_goes_over_a_restart_counts_as_a_loss(server, tmp_path):
+    add(server, PROP)
+    flat_report(server, "1000")
+    again = Server(tmp_path, Clock(), now=None)
+    again.clock.advance(60)
+    for _ in range(2):
+        flat_report(again, "880")
+    assert again.signals.pauses.mode("half") == "close_only"
+
+
+def test_money_that_is_withdrawn_is_no_loss(server):
+    add(server, PROP)
+    for balance in ("1000", "880", "880"):
+        flat_report(server, balance)
+    assert server.signals.pauses.mode("half") is None
 
 
 def test_a_peak_outlives_the_change_of_another_view(server):
