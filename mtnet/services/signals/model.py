@@ -15,8 +15,6 @@ from mtnet.errors import PolicyError, WireError
 from mtnet.services.signals.values import Fields, Kind
 
 FLAT = Decimal(0)
-MAX_CHANNELS = 1_000
-"""Channels at most; the first signal for an unknown name makes one."""
 ZEROS = "0" * 8
 """The `h` before the first entry."""
 

@@ -30,7 +30,6 @@ from mtnet.services.signals.journal.worker import JournalWorker, Stored
 from mtnet.services.signals.metrics import SignalMetrics
 from mtnet.services.signals.model import (
     FLAT,
-    MAX_CHANNELS,
     Closed,
     Entry,
     Outcome,
@@ -60,6 +59,9 @@ from mtnet.services.signals.status.report import Status
 from mtnet.services.signals.values import Take
 from mtnet.services.signals.views.ledger import Target
 from mtnet.services.signals.views.views import Change, Views
+
+MAX_CHANNELS = 1_000
+"""Channels at most that are no views; the first signal for an unknown name makes one."""
 
 
 class SignalService:
@@ -328,7 +330,8 @@ class SignalService:
             self.views.refuse_publish(channel)
         if channel in self._worker.journal.damaged:
             self._worker.check_whole(channel)
-        if channel not in self.channels.book and len(self.channels.book) >= MAX_CHANNELS:
+        book = self.channels.book
+        if channel not in book and len(book) - len(self.views.names) >= MAX_CHANNELS:
             raise WireError("channel", f"There are {MAX_CHANNELS} channels, and this is one more")
 
     def release(self, ack: wire.Ack) -> None:

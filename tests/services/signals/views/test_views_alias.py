@@ -162,11 +162,21 @@ def test_a_configuration_that_gives_an_account_two_views_keeps_the_daemon_from_s
         Server(tmp_path, Clock(), *both)
 
 
-def test_a_view_is_a_channel_among_as_many_as_there_may_be(server, monkeypatch):
-    monkeypatch.setattr("mtnet.services.signals.views.changes.MAX_CHANNELS", 2)
+def test_there_are_so_many_views_and_no_more(server, monkeypatch):
+    monkeypatch.setattr("mtnet.services.signals.views.changes.MAX_VIEWS", 1)
     add(server)
-    with pytest.raises(WireError, match="There are 2 channels, and this is one more"):
+    with pytest.raises(WireError, match="There are 1 views, and this is one more"):
         add(server, ViewSettings(sources=("main",)), "other")
+
+
+def test_views_take_no_room_from_the_channels_of_publishers(server, monkeypatch):
+    monkeypatch.setattr("mtnet.services.signals.service.MAX_CHANNELS", 2)
+    add(server)
+    publisher = server.greet()
+    server.publish(publisher, "a-1", channel="gold")
+    server.publish(publisher, "a-2", channel="silver")
+    assert told(publisher)[-1] == "ERROR|code=channel|id=a-2|channel=silver"
+    assert server.signals.channels.is_named("gold")
 
 
 def test_a_classic_follower_of_a_network_with_a_view_follows_that(server):
