@@ -143,7 +143,7 @@ class Transaction:
             DamageError: what is stored is not what was written.
         """
         try:
-            if draft.id:
+            if draft.id and not self.derived:  # ids of our own are new
                 seq = self._repeated(draft)
                 if seq is not None:
                     return Repeated(seq)

@@ -141,14 +141,16 @@ class Derivation:
         """
         derived: list[Entry] = []
         for entry in entries:
-            for name in self._by_source.get(entry.channel, ()):
-                known = terms.get(name, Terms(0))
+            names = self._by_source.get(entry.channel, ())
+            if not names:
+                continue
+            bare, prefix = Terms(entry.when), f"{transaction(entry.channel).epoch}-{entry.seq}"
+            for name in names:
+                found = terms.get(name)
+                known = bare if found is None else replace(found, when=entry.when)
                 stored = self._changed[name] = self.views[name]
-                prefix = f"{transaction(entry.channel).epoch}-{entry.seq}"
                 try:
-                    drafts = stored.view.apply(
-                        entry.channel, entry, replace(known, when=entry.when)
-                    )
+                    drafts = stored.view.apply(entry.channel, entry, known)
                 except (ArithmeticError, LookupError, TypeError, ValueError) as error:
                     raise DamageError(name, f"view {name} failed at {prefix}: {error!r}") from error
                 derived += self.store(name, drafts, entry.when, transaction(name), prefix)

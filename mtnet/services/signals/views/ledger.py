@@ -67,8 +67,12 @@ class Size(Struct, frozen=True, omit_defaults=True):
         """Return the lots of the view for `copied` lots of the provider; both are unsigned."""
         if not copied:
             return FLAT
-        steps = copied * self.k // Fraction(self.step)
-        lots = shortest(self.step * int(steps))
+        # copied × k ÷ step in whole numbers: Fractions look for common divisors each time.
+        k, (step, parts) = self.k, self.step.as_integer_ratio()
+        steps = (
+            copied.numerator * k.numerator * parts // (copied.denominator * k.denominator * step)
+        )
+        lots = shortest(self.step * steps)
         if lots >= self.min:
             return lots
         return self.min if self.force_min else FLAT

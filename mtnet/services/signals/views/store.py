@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct, to_builtins
 
 from mtnet.errors import DamageError
 from mtnet.services.signals.journal.hash_chain import SUMS
@@ -40,6 +40,7 @@ class Head(Struct, frozen=True):
     The row of a view.
 
     Attributes:
+        settings: those that are not the default.
         numbers: of its sources; `next` is the one of the next source.
         struck: as of `View`.
         seq: of its last entry.
@@ -47,7 +48,7 @@ class Head(Struct, frozen=True):
         bases: what the losses of its follower are measured from.
     """
 
-    settings: ViewSettings
+    settings: Raw
     numbers: dict[str, int]
     next: int
     mode: ViewMode
@@ -72,6 +73,8 @@ class StoredView:
     ) -> None:
         self.view, self.next, self.bases = view, next, bases
         self._items, self._total = dict(items), sum(items.values())
+        self._settings: ViewSettings | None = None
+        self._text = Raw()
 
     def compare(self, state: State | None) -> None:
         """
@@ -109,9 +112,11 @@ class StoredView:
     def _write_head(self, connection: sqlite3.Connection) -> None:
         view = self.view
         total = f"{self._total % SUMS:x}"
+        if view.settings is not self._settings:
+            self._settings, self._text = view.settings, _without_defaults(view.settings)
         body = encode(
             Head(
-                view.settings,
+                self._text,
                 view.numbers,
                 self.next,
                 view.mode,
@@ -143,11 +148,11 @@ def rebuild(connection: sqlite3.Connection, name: str, held: State, sources: Sta
     Raises:
         DamageError: its settings are not what was written.
     """
-    head = _read_head(connection, name)
-    view = View(name, head.settings, head.numbers, held.seq)
+    head, settings = _read_head(connection, name)
+    view = View(name, settings, head.numbers, held.seq)
     view.mode, view.struck = head.mode, head.struck
     view.show(held.positions)
-    for source in head.settings.sources:
+    for source in settings.sources:
         state = sources(source)
         view.adopt(source, () if state is None else state.positions)
     connection.execute("DELETE FROM ledger WHERE view = ?", (name,))
@@ -183,7 +188,7 @@ def read_view(connection: sqlite3.Connection, name: str) -> StoredView:
         DamageError: it is not what was written.
         sqlite3.DatabaseError: it, or the disk, cannot be read.
     """
-    head = _read_head(connection, name)
+    head, settings = _read_head(connection, name)
     ledger: dict[Key, Row] = {}
     items: dict[Key, int] = {}
     for source, symbol, ticket, line in rows(connection, (int, str, str, bytes), _LEDGER, name):
@@ -191,7 +196,7 @@ def read_view(connection: sqlite3.Connection, name: str) -> StoredView:
         ledger[key], items[key] = _decode(name, line, Row), item(key, line)
     if f"{sum(items.values()) % SUMS:x}" != head.total:
         raise DamageError(name, f"view {name}: rows of its ledger are missing, or too many")
-    view = View(name, head.settings, head.numbers, head.seq)
+    view = View(name, settings, head.numbers, head.seq)
     view.mode, view.struck = head.mode, head.struck
     view.load(ledger)
     return StoredView(view, head.next, items, head.bases)
@@ -220,7 +225,7 @@ def write_aliases(connection: sqlite3.Connection, aliases: Aliases) -> None:
     connection.execute("INSERT OR REPLACE INTO alias VALUES (1, ?, ?)", values)
 
 
-def _read_head(connection: sqlite3.Connection, name: str) -> Head:
+def _read_head(connection: sqlite3.Connection, name: str) -> tuple[Head, ViewSettings]:
     found = rows(connection, (bytes, bytes), _VIEW, name)
     if not found:
         raise DamageError(name, f"view {name}: its row in the table `view` is missing")
@@ -228,7 +233,15 @@ def _read_head(connection: sqlite3.Connection, name: str) -> Head:
     if sha256(body).digest() != digest:
         raise DamageError(name, f"view {name}: its row in the table `view` was changed")
     head: Head = _decode(name, body, Head)
-    return head
+    return head, _decode(name, bytes(head.settings), ViewSettings)
+
+
+def _without_defaults(settings: ViewSettings) -> Raw:
+    """Return settings as they are written: they are part of each commit that changes a view."""
+    chosen = to_builtins(settings)
+    usual = to_builtins(ViewSettings(sources=settings.sources))
+    named = {key: value for key, value in chosen.items() if value != usual[key]}
+    return Raw(_encoder.encode({"sources": settings.sources, **named}))
 
 
 def encode(value: Struct) -> bytes:
@@ -260,5 +273,6 @@ def _decode_fraction(kind: type, text: str) -> Fraction:
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode_fraction)
 _decoders: Mapping[Any, Any] = {
-    kind: msgspec.json.Decoder(kind, dec_hook=_decode_fraction) for kind in (Aliases, Head, Row)
+    kind: msgspec.json.Decoder(kind, dec_hook=_decode_fraction)
+    for kind in (Aliases, Head, Row, ViewSettings)
 }

@@ -287,8 +287,11 @@ class View:
             return row
         if self._closed(terms, self.settings):
             return row
-        room = self._room(key, row.target.symbol, terms, self.settings) / size.k
-        return replace(row, copied=max(row.copied, min(row.copied + Fraction(more), room)))
+        copied = row.copied + Fraction(more)
+        room = self._room(key, row.target.symbol, terms, self.settings)
+        if room is not None:
+            copied = max(row.copied, min(copied, room / size.k))
+        return replace(row, copied=copied)
 
     def _opening(self, key: Key, entry: Entry, terms: Terms, settings: ViewSettings) -> Row:
         """Decide, once, what is copied of an opening."""
@@ -303,8 +306,10 @@ class View:
             if settings.size == "risk" and not _stop(entry):
                 return replace(row, settings=settings)
             return replace(row, skipped=size)
+        copied = Fraction(abs(entry.volume))
         room = self._room(key, row.target.symbol, terms, settings)
-        copied = min(Fraction(abs(entry.volume)), room / size.k)
+        if room is not None:
+            copied = min(copied, room / size.k)
         if not copied:
             return replace(row, skipped="a limit of lots leaves no room for it")
         return replace(row, size=size, copied=copied, skipped="")
@@ -345,13 +350,15 @@ class View:
                 return f"{target.symbol} is that of {holder.symbol} already"
         return ""
 
-    def _room(self, key: Key, symbol: str, terms: Terms, settings: ViewSettings) -> Fraction:
-        """Return the lots that a copy may have, unsigned."""
+    def _room(self, key: Key, symbol: str, terms: Terms, settings: ViewSettings) -> Fraction | None:
+        """Return the lots that a copy may have, unsigned; None = as many as it likes."""
+        most = settings.max or terms.lots.get(symbol, (None, None, None))[1]
+        if most is None and settings.max_symbol is None and settings.max_total is None:
+            return None
         others = [
             (row.target.symbol, abs(row.shown)) for each, row in self.rows.items() if each != key
         ]
         room: list[Decimal] = []
-        most = settings.max or terms.lots.get(symbol, (None, None, None))[1]
         if most is not None:
             room.append(most)
         if settings.max_symbol is not None:
@@ -359,8 +366,6 @@ class View:
             room.append(settings.max_symbol - used)
         if settings.max_total is not None:
             room.append(settings.max_total - sum((lots for _, lots in others), FLAT))
-        if not room:
-            return Fraction(10**9)
         return Fraction(max(FLAT, min(room)))
 
     def _target(self, key: Key, settings: ViewSettings) -> Target:
@@ -419,9 +424,8 @@ class View:
     def _wanted(self, target: Target) -> Shown:
         key = self._holders.get(target)
         row = None if key is None else self.rows[key]
-        if row is None or not row.shown:
-            return FLAT_SHOWN
-        return Shown(row.shown, row.type, row.fields)
+        lots = FLAT if row is None else row.shown
+        return Shown(lots, row.type, row.fields) if row is not None and lots else FLAT_SHOWN
 
     def _opened(self, target: Target) -> int:
         key = self._holders.get(target)
