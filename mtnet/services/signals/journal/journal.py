@@ -6,6 +6,7 @@ Blocking, for one thread at a time. A commit that returned is on the platter
 """
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from functools import partial
@@ -22,7 +23,14 @@ from mtnet.services.signals.journal.hash_chain import (
     short,
 )
 from mtnet.services.signals.journal.maintenance import adopt, checkpoints_path, verify
-from mtnet.services.signals.journal.schema import SCHEMA, TABLES, WITHOUT_VIEWS, blame
+from mtnet.services.signals.journal.schema import (
+    SCHEMA,
+    TABLES,
+    WITHOUT_VIEWS,
+    Writes,
+    blame,
+    write_apart,
+)
 from mtnet.services.signals.journal.transaction import (
     Transaction,
     new_row,
@@ -57,6 +65,10 @@ as many: under a millisecond."""
 T = TypeVar("T")
 
 
+class _Again(Exception):
+    """The transaction is tried again: a page is damaged, and it is not known whose."""
+
+
 class Journal:
     """
     Crash-safe journal of all channels in one SQLite file.
@@ -88,7 +100,7 @@ class Journal:
         self._behind: dict[str, Checkpoint] = {}
         self.damaged: Mapping[str, str] = {}
         self._spoilt: dict[str, str] = {}
-        self._settled = False
+        self._settled = self._apart = False
         self._checking: Generator[Progress] | None = None
 
     @property
@@ -138,7 +150,8 @@ class Journal:
         def make(connection: sqlite3.Connection) -> tuple[None, list[Checkpoint]]:
             if read_row(connection, channel) is not None:
                 return None, []
-            return None, self._flush({channel: Transaction(connection, new_row(channel))}, True)
+            fresh = {channel: Transaction(connection, new_row(channel))}
+            return None, self._flush(connection, fresh, empty=True)
 
         self._write(make)
 
@@ -180,8 +193,7 @@ class Journal:
             transactions: dict[str, Transaction] = {}
             result = change(self._workspace(connection, transactions))
             # The channel of a new view has no entry yet.
-            checkpoints = self._flush(transactions, empty=True)
-            self._views.flush(connection)
+            checkpoints = self._flush(connection, transactions, empty=True)
             self._views.flush_aliases(connection)
             return result, checkpoints
 
@@ -318,7 +330,7 @@ class Journal:
             self._views.repair(connection, row.name, transaction, state_of(connection, row))
         except sqlite3.DatabaseError as error:
             raise blame(row.name, error) from error
-        self._flush({row.name: transaction}, empty=True)
+        self._flush(connection, {row.name: transaction}, empty=True)
         return read_row(connection, row.name) or row
 
     def begin_epoch(self, channel: str, when: int) -> Accepted:
@@ -351,8 +363,7 @@ class Journal:
             for name in self._views.of(row.name)
         }
         entries = changes.renew(self._workspace(connection, transactions), row.name, when)
-        checkpoints = self._flush(transactions, empty=True)
-        self._views.flush(connection)
+        checkpoints = self._flush(connection, transactions, empty=True)
         state = state_of(connection, row)
         return Accepted(state, views, entries), [checkpoint_of(row), *checkpoints]
 
@@ -481,9 +492,12 @@ class Journal:
                     raise
                 # The other channels go on.
                 self._spoil(error.channel, sentence(self.path, error.channel, error))
+            except _Again:  # row by row, to learn whose page is damaged
+                self._views.forget()
             except BaseException:
                 self._views.forget()
                 raise
+        self._apart = False
         self._settled = True
         self._note(checkpoints)
         return result
@@ -535,7 +549,7 @@ class Journal:
         self.derived = []
         if not self._views.idle:
             self.derived = self._derive(connection, transactions, outcomes, policy)
-        checkpoints = self._flush(transactions)
+        checkpoints = self._flush(connection, transactions)
         self.attempted = outcomes
         return outcomes, checkpoints
 
@@ -549,9 +563,7 @@ class Journal:
         """Return the entries of views that some outcomes lead to, and write their ledgers."""
         entries = (entry for outcome in outcomes for entry in entries_of(outcome))
         join = partial(self._join, connection, transactions)
-        derived = self._views.derive(entries, join, policy.terms)
-        self._views.flush(connection)
-        return derived
+        return self._views.derive(entries, join, policy.terms)
 
     def _join(
         self, connection: sqlite3.Connection, transactions: dict[str, Transaction], channel: str
@@ -573,20 +585,40 @@ class Journal:
         return Transaction(connection, new_row(channel) if row is None else row)
 
     def _flush(
-        self, transactions: Mapping[str, Transaction], empty: bool = False
+        self,
+        connection: sqlite3.Connection,
+        transactions: Mapping[str, Transaction],
+        empty: bool = False,
     ) -> list[Checkpoint]:
-        checkpoints = []
+        """Write what transactions and views have changed; return the checkpoints."""
+        checkpoints: list[Checkpoint] = []
+        writes: Writes = defaultdict(list)
+        if self._views.changed:
+            self._views.flush(writes)
         for channel, transaction in transactions.items():
             if not transaction.revision and (empty or not transaction.unchanged):
                 self._checkpoints.begin(channel, transaction.epoch)
             try:
-                checkpoint = transaction.flush(*self._keeps, empty)
+                checkpoint = transaction.flush(writes, *self._keeps, empty)
             except sqlite3.DatabaseError as error:
                 raise blame(channel, error) from error
             if checkpoint is not None:
                 checkpoints.append(checkpoint)
-            self._transactions[channel] = transaction
+        if self._apart:
+            write_apart(connection, writes)
+        else:
+            self._write_together(connection, writes)
+        self._transactions.update(transactions)
         return checkpoints
+
+    def _write_together(self, connection: sqlite3.Connection, writes: Writes) -> None:
+        try:
+            for statement, values in writes.items():
+                connection.executemany(statement, values)
+        except sqlite3.DatabaseError as error:
+            blame("", error)  # raises what is no damage
+            self._apart = True
+            raise _Again from error
 
     def _expire(
         self,
@@ -605,7 +637,7 @@ class Journal:
                 if chosen and not entry.volume and entry.when < before:
                     transaction.forget(entry.symbol)
                     gone.append((name, entry.symbol))
-        return gone, self._flush(transactions)
+        return gone, self._flush(connection, transactions)
 
     # Reading
 

@@ -8,6 +8,7 @@ by `main`. Bodies are JSON, for people with a SQLite shell.
 """
 
 import sqlite3
+from collections import defaultdict
 from typing import Any, TypeAlias
 
 from mtnet.errors import DamageError, JournalError
@@ -83,6 +84,8 @@ _NEWER = [
 """The tables that files of this schema, and of the ones before it, have not."""
 
 Rows: TypeAlias = list[tuple[Any, ...]]
+Writes: TypeAlias = defaultdict[str, Rows]
+"""Rows by the statement that writes them; the first value of each is its channel or view."""
 
 
 def fetch(connection: sqlite3.Connection, statement: str, *values: object) -> Rows:
@@ -108,6 +111,21 @@ def shaped(found: Rows, shape: tuple[type, ...]) -> Rows:
         if tuple(map(type, row)) != shape:
             raise sqlite3.DatabaseError("a row is not of its table")
     return found
+
+
+def write_apart(connection: sqlite3.Connection, writes: Writes) -> None:
+    """
+    Execute statements row by row.
+
+    Raises:
+        DamageError: a page is damaged; it names the channel whose row belongs there.
+    """
+    for statement, values in writes.items():
+        for row in values:
+            try:
+                connection.execute(statement, row)
+            except sqlite3.DatabaseError as error:
+                raise blame(row[0], error) from error
 
 
 def check_structure(connection: sqlite3.Connection) -> None:

@@ -32,7 +32,7 @@ from mtnet.services.signals.journal.hash_chain import (
     prove,
     prove_id,
 )
-from mtnet.services.signals.journal.schema import rows, shaped
+from mtnet.services.signals.journal.schema import Writes, rows, shaped
 from mtnet.services.signals.model import (
     FLAT,
     Closed,
@@ -52,6 +52,9 @@ Opened: TypeAlias = tuple[int | None, int | None]
 _ROW = "SELECT body, digest FROM channel WHERE name = ?"
 _SYMBOLS = "SELECT DISTINCT symbol FROM position WHERE channel = ?"
 _POSITIONS = "SELECT ticket, link, body, hash FROM position WHERE channel = ? AND symbol = ?"
+_ADD = "INSERT INTO entry VALUES (?, ?, ?, ?)"
+_ADD_ID = "INSERT INTO known VALUES (?, ?, ?, ?)"
+_SET_ROW = "INSERT OR REPLACE INTO channel VALUES (?, ?, ?)"
 _SET = "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?, ?)"
 _UNSET = "DELETE FROM position WHERE (channel, symbol, ticket) = (?, ?, ?)"
 _KNOWN = "SELECT seq, proof FROM known WHERE (channel, id) = (?, ?)"
@@ -91,7 +94,7 @@ def find_row(connection: sqlite3.Connection, channel: str) -> Sealed | None:
 def write_row(connection: sqlite3.Connection, row: Row) -> Sealed:
     """Store the row of a channel; return it as it stands there."""
     sealed = encode_row(row)
-    connection.execute("INSERT OR REPLACE INTO channel VALUES (?, ?, ?)", (row.name, *sealed))
+    connection.execute(_SET_ROW, (row.name, *sealed))
     return sealed
 
 
@@ -183,9 +186,11 @@ class Transaction:
         if "" in held:
             self._unset(held, symbol, "")
 
-    def flush(self, retain: int, ids: int, slice: int, empty: bool = False) -> Checkpoint | None:
+    def flush(
+        self, writes: Writes, retain: int, ids: int, slice: int, empty: bool = False
+    ) -> Checkpoint | None:
         """
-        Write what changed, and remove a slice of what is kept no longer.
+        Add what changed to what is to be written, and remove a slice of what is kept no longer.
 
         Args:
             empty: whether a channel is written in which nothing changed.
@@ -195,7 +200,7 @@ class Transaction:
         """
         if not (self._entries or self._touched or empty):
             return None
-        self._write()
+        self._write(writes)
         before = self._row
         total = int.from_bytes(before.ids, "big")
         for id, (seq, proof) in self._ids.items():
@@ -224,7 +229,8 @@ class Transaction:
         excess = row.known - ids
         if excess >= slice:
             row = self._prune_ids(row, min(excess, slice + len(self._entries)))
-        self._sealed = write_row(self._connection, row)
+        self._sealed = encode_row(row)
+        writes[_SET_ROW].append((row.name, *self._sealed))
         self._begin(row)
         return Checkpoint(row.name, row.epoch, row.seq, row.revision, row.hash, self._sealed[1])
 
@@ -344,24 +350,19 @@ class Transaction:
 
     # What is written
 
-    def _write(self) -> None:
-        self._connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?)", self._entries)
+    def _write(self, writes: Writes) -> None:
+        writes[_ADD] += self._entries
         if self._ids:
-            known = []
+            known = writes[_ADD_ID]
             for id, (seq, proof) in self._ids.items():
                 known.append((self.channel, id, seq, proof))
-            self._connection.executemany("INSERT INTO known VALUES (?, ?, ?, ?)", known)
-        sets, unsets = [], []
+        sets, unsets = writes[_SET], writes[_UNSET]
         for symbol, ticket in self._touched:
             held = self._symbols[symbol].get(ticket)
             if held is None:
                 unsets.append((self.channel, symbol, ticket))
             else:
                 sets.append((self.channel, symbol, ticket, held.link, held.body, held.hash))
-        if unsets:
-            self._connection.executemany(_UNSET, unsets)
-        if sets:
-            self._connection.executemany(_SET, sets)
 
     def _prune(self, row: Row, count: int) -> Row:
         last = row.oldest + count - 1

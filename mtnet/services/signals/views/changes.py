@@ -75,7 +75,7 @@ def add(space: Workspace, name: str, settings: ViewSettings, terms: Terms) -> li
         raise WireError("channel", f"There are {MAX_VIEWS} views, and this is one more")
     states = _sources(space, settings)
     space.derivation.assign(name, settings)
-    stored = store.begin(space.connection, name, settings)
+    stored = store.begin(name, settings)
     stored.view.seq = 0 if state is None else state.seq
     space.derivation.add(name, stored)
     drafts: list[Draft] = []

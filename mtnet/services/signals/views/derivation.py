@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from mtnet.errors import DamageError, WireError
 from mtnet.services.signals.journal.hash_chain import Held
-from mtnet.services.signals.journal.schema import blame
+from mtnet.services.signals.journal.schema import Writes, blame
 from mtnet.services.signals.journal.transaction import Transaction
 from mtnet.services.signals.model import FLAT, Entry, State
 from mtnet.services.signals.ownership.transitions import CommitPolicy, Verdict, transition
@@ -45,6 +45,7 @@ class Derivation:
         state: reads what stands in a channel; None = there is no such channel.
 
     Attributes:
+        changed: the views that are to be written.
         loaded: whether they are known.
         names: of all, those that are damaged included.
         aliases: whose `main` is which view; stale = it is not written.
@@ -57,14 +58,14 @@ class Derivation:
         self.loaded = self.idle = False
         self.names = frozenset[str]()
         self.aliases, self.stale = Aliases(), False
-        self._changed: dict[str, StoredView] = {}
+        self.changed: dict[str, StoredView] = {}
         self.views: dict[str, StoredView] = {}
         self._by_source: dict[str, list[str]] = {}
 
     def forget(self) -> None:
         """Read everything again: a transaction did not end as it was thought to."""
         self.loaded = self.idle = False
-        self._changed = {}
+        self.changed = {}
 
     def load(self, connection: sqlite3.Connection, damaged: Collection[str]) -> list[DamageError]:
         """
@@ -148,7 +149,7 @@ class Derivation:
             for name in names:
                 found = terms.get(name)
                 known = bare if found is None else replace(found, when=entry.when)
-                stored = self._changed[name] = self.views[name]
+                stored = self.changed[name] = self.views[name]
                 try:
                     drafts = stored.view.apply(entry.channel, entry, known)
                 except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -173,7 +174,7 @@ class Derivation:
         Raises:
             DamageError: the channel of the view takes them otherwise.
         """
-        self._changed[name] = self.views[name]
+        self.changed[name] = self.views[name]
         transaction.derived = True
         first = self.views[name].view.seq - len(drafts) + 1
         entries: list[Entry] = []
@@ -191,7 +192,7 @@ class Derivation:
 
     def add(self, name: str, stored: StoredView) -> None:
         """Begin to derive a view."""
-        self.views[name] = self._changed[name] = stored
+        self.views[name] = self.changed[name] = stored
         self.names |= {name}
         self._index()
 
@@ -200,7 +201,7 @@ class Derivation:
         transaction.derived = False
         self.names -= {name}
         self.views.pop(name, None)
-        self._changed.pop(name, None)
+        self.changed.pop(name, None)
         store.remove(connection, name)
         self._index()
 
@@ -230,17 +231,12 @@ class Derivation:
             return
         self.views[name] = found
         self.store(name, found.view.settle(), when, transaction)
-        self.flush(connection)
-        self.forget()
 
-    def flush(self, connection: sqlite3.Connection) -> None:
-        """Write what has changed."""
-        changed, self._changed = self._changed, {}
-        for name, stored in changed.items():
-            try:
-                stored.flush(connection)
-            except sqlite3.DatabaseError as error:
-                raise blame(name, error) from error
+    def flush(self, writes: Writes) -> None:
+        """Add what has changed to what is to be written."""
+        changed, self.changed = self.changed, {}
+        for stored in changed.values():
+            stored.flush(writes)
 
     def of(self, source: str) -> Sequence[str]:
         """Name the views of a source."""

@@ -16,7 +16,7 @@ from msgspec import Raw, Struct, to_builtins
 
 from mtnet.errors import DamageError
 from mtnet.services.signals.journal.hash_chain import SUMS
-from mtnet.services.signals.journal.schema import blame, fetch, rows
+from mtnet.services.signals.journal.schema import Writes, blame, fetch, rows
 from mtnet.services.signals.model import State
 from mtnet.services.signals.reports.equity import Bases
 from mtnet.services.signals.views.alias import Aliases
@@ -88,10 +88,10 @@ class StoredView:
         if not self.view.show(held) or self.view.seq != seq:
             raise DamageError(name, f"view {name}: its ledger is not that of its entry {seq}")
 
-    def flush(self, connection: sqlite3.Connection) -> None:
-        """Write the rows that have changed, and the row of the view."""
+    def flush(self, writes: Writes) -> None:
+        """Add the rows that have changed, and the row of the view, to what is to be written."""
         view = self.view
-        sets, unsets = [], []
+        sets, unsets = writes[_SET], writes[_UNSET]
         for key in view.touched:
             row = view.rows.get(key)
             self._total -= self._items.pop(key, 0)
@@ -103,14 +103,6 @@ class StoredView:
                 self._total += self._items[key]
                 sets.append((view.name, *key, body))
         view.touched = {}
-        if unsets:
-            connection.executemany(_UNSET, unsets)
-        if sets:
-            connection.executemany(_SET, sets)
-        self._write_head(connection)
-
-    def _write_head(self, connection: sqlite3.Connection) -> None:
-        view = self.view
         total = f"{self._total % SUMS:x}"
         if view.settings is not self._settings:
             self._settings, self._text = view.settings, _without_defaults(view.settings)
@@ -126,15 +118,13 @@ class StoredView:
                 self.bases,
             )
         )
-        connection.execute(_SET_VIEW, (view.name, body, sha256(body).digest()))
+        writes[_SET_VIEW].append((view.name, body, sha256(body).digest()))
 
 
-def begin(connection: sqlite3.Connection, name: str, settings: ViewSettings) -> StoredView:
+def begin(name: str, settings: ViewSettings) -> StoredView:
     """Make a view that has no entry yet."""
     numbers = {source: number for number, source in enumerate(settings.sources, 1)}
-    stored = StoredView(View(name, settings, numbers), len(numbers) + 1, {})
-    stored.flush(connection)
-    return stored
+    return StoredView(View(name, settings, numbers), len(numbers) + 1, {})
 
 
 def rebuild(connection: sqlite3.Connection, name: str, held: State, sources: States) -> StoredView:
