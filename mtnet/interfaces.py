@@ -418,7 +418,7 @@ class ITicks(Interface):
 
     feed: Any = Attribute("`subscribe(subscriber, symbols, known)` and `unsubscribe`.")
     bars: Any = Attribute(
-        "`get(symbol)` returns the bars of a symbol, a `mtnet.services.ticks.bars.Series` or None; "
+        "`get(symbol)` returns the bars of a symbol, a `Series` of its bars' module, or None; "
         "`subscribe(subscriber, symbol)` and `unsubscribe` for their changes."
     )
 

@@ -18,8 +18,8 @@ from zope.interface import implementer
 from mtnet.errors import JournalError
 from mtnet.interfaces import IStatus, ITicks
 from mtnet.recurring import Recurring
-from mtnet.services.ticks.bar_feed import BarFeed
-from mtnet.services.ticks.bars import Bars
+from mtnet.services.ticks.bars.feed import BarFeed
+from mtnet.services.ticks.bars.series import Bars
 from mtnet.services.ticks.feed import Feed
 from mtnet.services.ticks.losses import LossReport
 from mtnet.services.ticks.model import Source

@@ -10,8 +10,8 @@ from twisted.python.failure import Failure
 
 from mtnet.errors import WireError
 from mtnet.net.output.queue import Encoder
-from mtnet.services.ticks.bar_feed import BarFeed
-from mtnet.services.ticks.bars import Bar, Series, points
+from mtnet.services.ticks.bars.feed import BarFeed
+from mtnet.services.ticks.bars.series import Bar, Series, points
 from mtnet.services.ticks.subscriber import may_read
 from mtnet.services.ticks.verbs import wire
 from mtnet.services.ticks.verbs.wire import PERIODS, Barred, Bars

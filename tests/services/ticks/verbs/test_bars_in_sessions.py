@@ -8,8 +8,8 @@ from twisted.internet.task import Clock
 
 from mtnet.interfaces import ITicks
 from mtnet.services.signals.wire import subscribe
-from mtnet.services.ticks.bar_feed import PULSE
-from mtnet.services.ticks.bars import Bars
+from mtnet.services.ticks.bars.feed import PULSE
+from mtnet.services.ticks.bars.series import Bars
 from mtnet.services.ticks.verbs import bar_sender, wire
 from mtnet.services.ticks.verbs.wire import Bar, Barred
 from mtnet.session import messages

@@ -6,7 +6,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mtnet.net.time_slices import TimeSlicer
-from mtnet.services.ticks.bars import Bars, Series
+from mtnet.services.ticks.bars.series import Bars, Series
 from mtnet.services.ticks.wire import Record
 
 PULSE = 0.25

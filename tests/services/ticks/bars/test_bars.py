@@ -8,15 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtnet.services.ticks import bars
-from mtnet.services.ticks.bars import CHUNK, MAX_AHEAD, MINUTE, Bar, Bars, Series, decimals, points
+from mtnet.services.ticks.bars.series import (
+    BID,
+    CHUNK,
+    MAX_AHEAD,
+    MINUTE,
+    NO_SPREAD,
+    Bar,
+    Bars,
+    Series,
+    decimals,
+    points,
+)
 
 HOUR, DAY = 60 * MINUTE, 24 * 60 * MINUTE
 NOW = 1_700_006_400_000
 """A midnight of the broker."""
 
 
-def series(*ticks, price=bars.BID, when=NOW):
+def series(*ticks, price=BID, when=NOW):
     made = Series(price)
     for rest in ticks:
         made.add(rest.encode(), when)
@@ -56,7 +66,7 @@ def test_periods_open_in_the_brokers_clock_and_days_at_its_midnight(period, open
 def test_the_spread_is_that_of_the_first_tick_in_points():
     made = series(f"1.10000 1.10012 - - {NOW}", f"1.10000 1.10099 - - {NOW + 1}")
     assert points(made.open, made.digits) == 12
-    assert series(f"1.1 - - - {NOW}").open.spread == bars.NO_SPREAD
+    assert series(f"1.1 - - - {NOW}").open.spread == NO_SPREAD
     assert points(series(f"1.1 - - - {NOW}").open, 1) is None
     assert points(series(f"150.10 150.13 - - {NOW}").open, 2) == 3
 

@@ -1,0 +1,1 @@
+"""Bars of every symbol, made of the ticks as they come."""
