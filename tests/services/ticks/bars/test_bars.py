@@ -221,7 +221,7 @@ def test_the_longest_series_loses_its_oldest_when_there_are_too_many():
 
 
 def test_a_symbol_keeps_a_week_of_minutes_and_takes_nothing_that_is_older(monkeypatch):
-    monkeypatch.setattr(bars, "MAX_SERIES", 300)
+    monkeypatch.setattr("mtnet.services.ticks.bars.series.MAX_SERIES", 300)
     kept = Bars(1_000_000)
     for at in range(2_000):
         kept.take([(b"A", b"1 - - - %d" % (NOW + at * MINUTE))], NOW + at * MINUTE)
