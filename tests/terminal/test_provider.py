@@ -7,11 +7,14 @@ from contextlib import closing
 import pytest
 from imitation.script import Script
 from imitation.server import LOOPBACK, free_port
-from imitation.waiting import PATIENCE, sleep, stays, until
+from imitation.waiting import FASTER, PATIENCE, sleep, stays, until
 
 ROLES = {"provider": "provider"}
 OTHER = 1003
 """The login of another account."""
+MANY = 300
+"""Positions; the expert looks up 50 of them after one count."""
+NEVER = 10**9
 TICKETS = 1
 """The value of InpForm."""
 BY_TICKET = {"HEDGING": 1, "InpForm": TICKETS}
@@ -110,6 +113,16 @@ def test_positions_that_load_one_after_the_other_close_nothing(scene, form):
     assert last(scene) == before
     provider.say("close GBPUSD")
     until(lambda: scene.published(EURUSD="0.3"))
+
+
+def test_more_missing_positions_than_looks_into_the_history_are_all_waited_for(scene_at):
+    scene = scene_at(f"signals.heartbeat={5 / FASTER}")
+    provider = scene.provider(SPEED=FASTER, **BY_TICKET)
+    provider.say(*["buy EURUSD 0.01"] * MANY)
+    until(lambda: last(scene) == MANY)
+    provider.quit()
+    provider.start(SYNC_MS=1000, LOADS_EVERY_MS=NEVER)
+    stays(lambda: last(scene) == MANY, 200, FASTER)  # two minutes are enough to believe a count
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=json.dumps)

@@ -9,7 +9,8 @@
 #define MTNET_SETTLES     10000    // ms after connecting to the broker until positions are believed
 #define MTNET_RECOUNT     10000    // ms between two counts that must both lack a position
 #define MTNET_NO_HISTORY  120000   // ms, when the history does not know it either: it loads late
-#define MTNET_LOOK        1000     // ms between two looks into the history
+#define MTNET_LOOK        1000     // ms between two looks at one of them in the history
+#define MTNET_LOOKS       50       // looks after one count: the timer must not take long
 #define MTNET_CENT        0.005    // of the account's currency
 
 //--- a position or a pending order of the account
@@ -57,6 +58,8 @@ private:
    long              m_rounds[];    // the count that lacked it last
    long              m_round;
    bool              m_asked;       // whether that count lacked anything
+   int               m_looks;       // into the history that are left to it
+   ulong             m_sweep;       // begin of looking once at each that is missing
 
    void              Forget(void);
    bool              CountPositions(void);
@@ -67,6 +70,7 @@ private:
    bool              Accept(void);
    bool              IsRest(const int at,const int first) const;
    int               Lacking(const string key);
+   bool              IsLongGone(const int at,const ulong least) const;
    string            OrderType(const long type,int &side) const;
 
 public:
@@ -102,6 +106,8 @@ CMtnetAccount::CMtnetAccount(void)
    m_found_last=0;
    m_round=0;
    m_asked=false;
+   m_looks=MTNET_LOOKS;
+   m_sweep=0;
   }
 
 //--- the account that is logged in now; what was counted of another is forgotten
@@ -206,6 +212,10 @@ bool CMtnetAccount::Count(void)
    if(!m_asked)
       Forget();
    m_asked=false;
+   // With looks left over, each that was missing has had its own.
+   if(m_looks>0 && GetTickCount64()-m_sweep>=MTNET_LOOK)
+      m_sweep=GetTickCount64();
+   m_looks=MTNET_LOOKS;
    m_round++;
    return(true);
   }
@@ -396,21 +406,25 @@ bool CMtnetAccount::IsFlat(void) const
 //--- history is asked.
 bool CMtnetAccount::IsGone(const string key,const ulong id,const bool order)
   {
-   ulong now=GetTickCount64();
    int at=Lacking(key);
    m_asked=true;
-   if(id!=0 && now-m_looked[at]>=MTNET_LOOK)
-     {
-      m_looked[at]=now;
-      ENUM_MTNET_FATE fate=(order ? OrderFate(id) : Fate(id));
-      if(fate==MTNET_FATE_CLOSED)
-         return(true);
-      if(fate==MTNET_FATE_OPEN)
-         m_lacked[at]=now;
-     }
+   if(id==0)
+      return(IsLongGone(at,MTNET_RECOUNT));
+   // Nothing is concluded of a position before its turn to be looked up.
+   if(m_looks==0 || m_looked[at]>=m_sweep)
+      return(false);
+   m_looks--;
+   m_looked[at]=GetTickCount64();
+   ENUM_MTNET_FATE fate=(order ? OrderFate(id) : Fate(id));
+   if(fate==MTNET_FATE_OPEN)
+      m_lacked[at]=m_looked[at];
    // A position that the history does not know at all has not been loaded.
-   ulong least=(id==0 ? MTNET_RECOUNT : MTNET_NO_HISTORY);
-   return(now-m_lacked[at]>=least && (m_size>0 || IsFlat()));
+   return(fate==MTNET_FATE_CLOSED || IsLongGone(at,MTNET_NO_HISTORY));
+  }
+
+bool CMtnetAccount::IsLongGone(const int at,const ulong least) const
+  {
+   return(GetTickCount64()-m_lacked[at]>=least && (m_size>0 || IsFlat()));
   }
 
 //--- the row of a missing key; it begins now, if the count before this one had it

@@ -16,6 +16,12 @@ double now_ms() {
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
+double busy_ms() {
+    timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
 double real_ms(double ms) { return ms / speed(); }
 
 void pause_ms(double ms) { usleep((useconds_t)(real_ms(ms) * 1000)); }

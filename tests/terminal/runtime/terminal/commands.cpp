@@ -147,6 +147,12 @@ void remove(Words &w) {
     request(q);
 }
 
+void measure(Words &) {
+    terminal.timer.count = 0;
+    terminal.timer.slowest = terminal.timer.computed = 0;
+    broker.counters = Counters();
+}
+
 // ---- the market and the broker
 void price(Words &w) {
     std::string symbol = w.word();
@@ -269,7 +275,7 @@ const Table &commands() {
         {"chart", chart},
         {"state", [](Words &) { say("state " + state_json()); }},
         {"history", [](Words &) { say("history " + history_json()); }},
-        {"measure", [](Words &) { terminal.timer.slowest = 0, broker.counters = Counters(); }},
+        {"measure", measure},
         {"quit", [](Words &) { terminal.stopped = true; }},
         {"die", [](Words &) { _exit(9); }},
     };
@@ -360,6 +366,7 @@ std::string state_json() {
     json("sent", broker.counters.sent)("deals", broker.counters.deals);
     json("refused", refused.text())("busiest", broker.counters.busiest);
     json("timers", terminal.timer.count)("slowest", terminal.timer.slowest);
+    json("computed", terminal.timer.computed);
     json("comment", quoted(terminal.comment))("objects", objects_json());
     json("chart", quoted(broker.chart))("period", (int)terminal.period);
     json("template", quoted(terminal.chart_template));

@@ -27,21 +27,17 @@ void read_inputs_again() {
         each();
 }
 
-// The time that this process has computed: others may use the machine too.
-static double busy_ms() {
-    timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
 void Timer::run() {
     if (!period || now_ms() < due)
         return;
     double start = busy_ms();
+    foreign = 0;
     count++;
     due = now_ms() + period;
     on_timer();
-    slowest = std::max(slowest, busy_ms() - start);
+    double took = busy_ms() - start - foreign;
+    slowest = std::max(slowest, took);
+    computed += took;
     if (due < now_ms()) // late: other events come between
         due = now_ms() + std::min(period, 1.0);
 }

@@ -20,6 +20,8 @@ namespace imitation {
 struct Timer {
     double period = 0, due = 0; // ms of this machine; 0 = none
     double slowest = 0;         // ms of computing in the longest OnTimer
+    double computed = 0;        // ms of computing in all of them
+    double foreign = 0;         // ms of the trade server's computing in this one
     long count = 0;
 
     void run();

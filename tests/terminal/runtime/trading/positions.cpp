@@ -1,5 +1,6 @@
 // Positions and orders as a program sees them: a selected one is a copy.
 #include "terminal/clock.hpp"
+#include "terminal/terminal.hpp"
 #include "trading/broker.hpp"
 
 using namespace imitation;
@@ -8,7 +9,13 @@ static Position position;
 static Order order;
 static bool position_selected = false, order_selected = false;
 
-bool OrderSend(const MqlTradeRequest &q, MqlTradeResult &r) { return broker.send(q, r, false); }
+// The trade server's work is none of the program's.
+bool OrderSend(const MqlTradeRequest &q, MqlTradeResult &r) {
+    double start = busy_ms();
+    bool sent = broker.send(q, r, false);
+    imitation::terminal.timer.foreign += busy_ms() - start;
+    return sent;
+}
 
 bool OrderSendAsync(const MqlTradeRequest &q, MqlTradeResult &r) { return broker.send_async(q, r); }
 
