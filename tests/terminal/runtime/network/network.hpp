@@ -3,20 +3,20 @@
 #define NETWORK_HPP
 #define SOCKET_DEFAULT 0u
 int SocketCreate(uint flags = SOCKET_DEFAULT);
-bool SocketClose(int s);
-bool SocketConnect(int s, const string &host, uint port, uint ms);
-bool SocketIsConnected(int s);
-uint SocketIsReadable(int s);
-bool SocketIsWritable(int s);
-bool SocketTimeouts(int s, uint send_ms, uint receive_ms);
-int SocketRead(int s, Array<uchar> &b, uint n, uint ms);
-int SocketSend(int s, const Array<uchar> &b, uint n);
-bool SocketTlsHandshake(int s, const string &host);
-bool SocketTlsCertificate(int s, string &subject, string &issuer, string &serial, string &thumb,
-                          datetime &until);
-int SocketTlsRead(int s, Array<uchar> &b, uint n);
-int SocketTlsReadAvailable(int s, Array<uchar> &b, uint n);
-int SocketTlsSend(int s, const Array<uchar> &b, uint n);
+bool SocketClose(int handle);
+bool SocketConnect(int handle, const string &host, uint port, uint ms);
+bool SocketIsConnected(int handle);
+uint SocketIsReadable(int handle);
+bool SocketIsWritable(int handle);
+bool SocketTimeouts(int handle, uint send_ms, uint receive_ms);
+int SocketRead(int handle, Array<uchar> &buffer, uint most, uint ms);
+int SocketSend(int handle, const Array<uchar> &buffer, uint size);
+bool SocketTlsHandshake(int handle, const string &host);
+bool SocketTlsCertificate(int handle, string &subject, string &issuer, string &serial,
+                          string &thumbprint, datetime &expires);
+int SocketTlsRead(int handle, Array<uchar> &buffer, uint most);
+int SocketTlsReadAvailable(int handle, Array<uchar> &buffer, uint most);
+int SocketTlsSend(int handle, const Array<uchar> &buffer, uint size);
 int WebRequest(const string &method, const string &url, const string &headers, int ms,
                const Array<char> &data, Array<char> &result, string &result_headers);
 int WebRequest(const string &method, const string &url, const string &cookie, const string &referer,

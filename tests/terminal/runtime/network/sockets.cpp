@@ -25,349 +25,392 @@
 #include <netinet/tcp.h>
 
 namespace {
+enum Error {
+    TOO_SMALL_ARRAY = 4003,
+    NOT_ALLOWED = 4014,
+    INVALID_SOCKET = 5270,
+    TOO_MANY_SOCKETS = 5271,
+    CANNOT_CONNECT = 5272,
+    IO_ERROR = 5273,
+    HANDSHAKE_FAILED = 5274,
+    NO_CERTIFICATE = 5275
+};
+
+const int MOST_SOCKETS = 128;
+const int DEFAULT_READ_MS = 120000;
+const double FOR_EVER_MS = 1e9;
+const size_t TLS_RECORD = 16384;
+const int SHA1_SIZE = 20;
+
 struct Socket {
-    int fd = -1;
+    int descriptor = -1;
     SSL *ssl = nullptr;
     bool connected = false;
     uint send_ms = 0, receive_ms = 0;
 };
-} // namespace
 
-static std::map<int, Socket> sockets;
-static int next_socket = 1;
+std::map<int, Socket> sockets;
+int next_handle = 1;
 
-static Socket *get(int s) {
-    if (getenv("PROGRAM") && !strcmp(getenv("PROGRAM"), "indicator")) {
-        fail_(4014);
-        return nullptr;
-    }
-    auto i = sockets.find(s);
-    if (i == sockets.end()) {
-        fail_(5270);
-        return nullptr;
-    }
-    return &i->second;
+int number(const char *variable, int otherwise) {
+    const char *text = getenv(variable);
+    return text ? atoi(text) : otherwise;
 }
 
-static void shut(Socket *socket) {
-    if (socket->ssl) {
-        SSL_free(socket->ssl);
-        socket->ssl = nullptr;
-    }
-    if (socket->fd >= 0)
-        ::close(socket->fd);
-    socket->fd = -1;
-    socket->connected = false;
+bool is_indicator() {
+    const char *kind = getenv("PROGRAM");
+    return kind && !strcmp(kind, "indicator");
 }
 
-static int broke(Socket *socket) {
+bool is_allowed(const std::string &host) {
+    const char *hosts = getenv("ALLOW");
+    return !hosts || ("," + std::string(hosts) + ",").find("," + host + ",") != std::string::npos;
+}
+
+Socket *find(int handle) {
+    auto found = sockets.find(handle);
+    if (found != sockets.end() && !is_indicator())
+        return &found->second;
+    fail_(is_indicator() ? NOT_ALLOWED : INVALID_SOCKET);
+    return nullptr;
+}
+
+void shut(Socket &socket) {
+    if (socket.ssl)
+        SSL_free(socket.ssl);
+    if (socket.descriptor >= 0)
+        close(socket.descriptor);
+    socket.ssl = nullptr;
+    socket.descriptor = -1;
+    socket.connected = false;
+}
+
+int broken(Socket &socket) {
     shut(socket);
-    last_error_ = 5273;
-    return -1;
+    return fail_(IO_ERROR), -1;
 }
 
-static bool wait(int fd, int what, double until) {
+// ---- waiting; 0 ms of a program = without limit
+double deadline(uint ms) { return now_ms() + (ms ? real_ms(ms) : FOR_EVER_MS); }
+
+bool wait(const Socket &socket, short event, double until) {
     for (;;) {
         double left = until - now_ms();
-        pollfd p{fd, (short)what, 0};
-        int r = ::poll(&p, 1, left < 0 ? 0 : (int)ceil(left));
-        if (r > 0)
+        pollfd polled{socket.descriptor, event, 0};
+        if (poll(&polled, 1, left < 0 ? 0 : (int)ceil(left)) > 0)
             return true;
         if (left <= 0)
             return false;
     }
 }
 
-static double within(uint ms) { return now_ms() + (ms ? real_ms(ms) : 1e9); }
-
-int SocketCreate(uint) {
-    if (getenv("PROGRAM") && !strcmp(getenv("PROGRAM"), "indicator"))
-        return fail_(4014), INVALID_HANDLE;
-    if ((int)sockets.size() >= (getenv("SOCKETS") ? atoi(getenv("SOCKETS")) : 128))
-        return fail_(5271), INVALID_HANDLE;
-    sockets[next_socket];
-    return next_socket++;
+// What OpenSSL waits for after a call that did not succeed; 0 = it has failed.
+short wanted(const Socket &socket, int result) {
+    int error = SSL_get_error(socket.ssl, result);
+    ERR_clear_error();
+    if (error == SSL_ERROR_WANT_READ)
+        return POLLIN;
+    return error == SSL_ERROR_WANT_WRITE ? POLLOUT : 0;
 }
 
-bool SocketClose(int s) {
-    Socket *socket = get(s);
+// ---- connecting
+SSL_CTX *make_context() {
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    if (const char *authority = getenv("CA")) {
+        SSL_CTX_load_verify_locations(context, authority, nullptr);
+        SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+    }
+    return context;
+}
+
+void expect_name(SSL *ssl, const std::string &host) {
+    in_addr address;
+    if (inet_pton(AF_INET, host.c_str(), &address) == 1) {
+        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str());
+        return;
+    }
+    SSL_set_tlsext_host_name(ssl, host.c_str());
+    SSL_set1_host(ssl, host.c_str());
+}
+
+bool handshake(Socket &socket, const std::string &host) {
+    static SSL_CTX *context = make_context();
+    socket.ssl = SSL_new(context);
+    SSL_set_fd(socket.ssl, socket.descriptor);
+    expect_name(socket.ssl, host);
+    double until = deadline(socket.receive_ms);
+    for (;;) {
+        int result = SSL_connect(socket.ssl);
+        if (result == 1)
+            return true;
+        short event = wanted(socket, result);
+        if (!event || !wait(socket, event, until)) {
+            shut(socket);
+            return fail_(HANDSHAKE_FAILED);
+        }
+    }
+}
+
+// Returns 0 or an error of the system.
+int connected_within(Socket &socket, const addrinfo &to, uint ms) {
+    socket.descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int yes = 1;
+    setsockopt(socket.descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    if (connect(socket.descriptor, to.ai_addr, to.ai_addrlen) == 0)
+        return 0;
+    if (errno != EINPROGRESS)
+        return errno;
+    if (!wait(socket, POLLOUT, deadline(ms)))
+        return ETIMEDOUT;
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(socket.descriptor, SOL_SOCKET, SO_ERROR, &error, &size);
+    return error;
+}
+
+bool dial(Socket &socket, const std::string &host, uint port, uint ms) {
+    addrinfo hint{}, *found = nullptr;
+    hint.ai_socktype = SOCK_STREAM;
+    hint.ai_family = AF_INET;
+    if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hint, &found))
+        return false;
+    shut(socket);
+    socket.connected = connected_within(socket, *found, ms) == 0;
+    freeaddrinfo(found);
+    if (!socket.connected)
+        shut(socket);
+    return socket.connected;
+}
+
+// ---- reading
+// An array grows when it is too small, and never shrinks.
+int give(Array<uchar> &buffer, const std::vector<uchar> &bytes) {
+    int size = (int)bytes.size();
+    if (buffer.n < size)
+        buffer.resize_(size, 0);
+    memcpy(buffer.p, bytes.data(), (size_t)std::min(size, buffer.n));
+    return size;
+}
+
+// Appends up to `most` bytes, waiting for them until the deadline; false = the connection is
+// broken and brought nothing.
+bool read_tls(Socket &socket, std::vector<uchar> &bytes, uint most, double until) {
+    while (bytes.size() < most) {
+        uchar piece[TLS_RECORD];
+        int size = SSL_read(socket.ssl, piece, (int)std::min(TLS_RECORD, most - bytes.size()));
+        if (size > 0) {
+            bytes.insert(bytes.end(), piece, piece + size);
+            continue;
+        }
+        short event = wanted(socket, size);
+        if (!event)
+            return !bytes.empty();
+        if (!wait(socket, event, until))
+            return true;
+    }
+    return true;
+}
+
+// ---- the certificate
+string name_of(X509_NAME *name) {
+    char text[512];
+    X509_NAME_oneline(name, text, sizeof text);
+    return string::utf8(text);
+}
+
+string serial_of(X509 *certificate) {
+    BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr);
+    char *text = BN_bn2hex(number);
+    string serial = string::utf8(text);
+    OPENSSL_free(text);
+    BN_free(number);
+    return serial;
+}
+
+string thumbprint_of(X509 *certificate) {
+    uchar digest[SHA1_SIZE];
+    X509_digest(certificate, EVP_sha1(), digest, nullptr);
+    std::string text;
+    for (uchar each : digest) {
+        char pair[3];
+        snprintf(pair, sizeof pair, "%02x", each);
+        text += pair;
+    }
+    return string::utf8(text);
+}
+
+datetime end_of(X509 *certificate) {
+    tm end;
+    ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end);
+    return (long)timegm(&end);
+}
+} // namespace
+
+// ---- the functions of the reference
+int SocketCreate(uint) {
+    if (is_indicator())
+        return fail_(NOT_ALLOWED), INVALID_HANDLE;
+    if ((int)sockets.size() >= number("SOCKETS", MOST_SOCKETS))
+        return fail_(TOO_MANY_SOCKETS), INVALID_HANDLE;
+    sockets[next_handle];
+    return next_handle++;
+}
+
+bool SocketClose(int handle) {
+    Socket *socket = find(handle);
     if (!socket)
         return false;
     if (socket->ssl)
         SSL_shutdown(socket->ssl);
-    shut(socket);
-    sockets.erase(s);
+    shut(*socket);
+    sockets.erase(handle);
     return true;
 }
 
-bool SocketTimeouts(int s, uint a, uint b) {
-    Socket *socket = get(s);
+bool SocketTimeouts(int handle, uint send_ms, uint receive_ms) {
+    Socket *socket = find(handle);
     if (!socket)
         return false;
-    socket->send_ms = a;
-    socket->receive_ms = b;
+    socket->send_ms = send_ms;
+    socket->receive_ms = receive_ms;
     return true;
 }
 
-static bool handshake(Socket *socket, const std::string &host) {
-    static SSL_CTX *ctx = nullptr;
-    if (!ctx) {
-        ctx = SSL_CTX_new(TLS_client_method());
-        SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-        if (getenv("CA")) {
-            SSL_CTX_load_verify_locations(ctx, getenv("CA"), nullptr);
-            SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
-        }
-    }
-    socket->ssl = SSL_new(ctx);
-    SSL_set_fd(socket->ssl, socket->fd);
-    in_addr a;
-    if (inet_pton(AF_INET, host.c_str(), &a) == 1)
-        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(socket->ssl), host.c_str());
-    else {
-        SSL_set_tlsext_host_name(socket->ssl, host.c_str());
-        SSL_set1_host(socket->ssl, host.c_str());
-    }
-    double until = within(socket->receive_ms);
-    for (;;) {
-        int r = SSL_connect(socket->ssl);
-        if (r == 1)
-            return true;
-        int e = SSL_get_error(socket->ssl, r);
-        if ((e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE) ||
-            !wait(socket->fd, e == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, until)) {
-            ERR_clear_error();
-            shut(socket);
-            return fail_(5274);
-        }
-    }
-}
-
-bool SocketConnect(int s, const string &host, uint port, uint ms) {
-    Socket *socket = get(s);
+bool SocketConnect(int handle, const string &name, uint port, uint ms) {
+    static uint secure_port = (uint)number("TLS_443", 443);
+    Socket *socket = find(handle);
     if (!socket)
         return false;
-    std::string h = host.utf8();
-    if (const char *l = getenv("ALLOW")) {
-        if (("," + std::string(l) + ",").find("," + h + ",") == std::string::npos)
-            return fail_(4014);
-    }
-    addrinfo hint{}, *found = nullptr;
-    hint.ai_socktype = SOCK_STREAM;
-    hint.ai_family = AF_INET;
-    if (getaddrinfo(h.c_str(), std::to_string(port).c_str(), &hint, &found))
-        return fail_(5272);
-    shut(socket);
-    socket->fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int one = 1;
-    setsockopt(socket->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    int r = ::connect(socket->fd, found->ai_addr, found->ai_addrlen);
-    freeaddrinfo(found);
-    int e = r ? errno : 0;
-    socklen_t l = sizeof e;
-    if (r && errno == EINPROGRESS) {
-        if (wait(socket->fd, POLLOUT, within(ms)))
-            getsockopt(socket->fd, SOL_SOCKET, SO_ERROR, &e, &l);
-        else
-            e = ETIMEDOUT;
-    }
-    if (e) {
-        shut(socket);
-        return fail_(5272);
-    }
-    socket->connected = true;
-    static uint self_tls = getenv("TLS_443") ? atoi(getenv("TLS_443")) : 443;
-    return port != self_tls || handshake(socket, h) || fail_(5272);
+    std::string host = name.utf8();
+    if (!is_allowed(host))
+        return fail_(NOT_ALLOWED);
+    bool done = dial(*socket, host, port, ms) && (port != secure_port || handshake(*socket, host));
+    return done || fail_(CANNOT_CONNECT);
 }
 
-bool SocketTlsHandshake(int s, const string &host) {
-    Socket *socket = get(s);
+bool SocketTlsHandshake(int handle, const string &host) {
+    Socket *socket = find(handle);
     if (!socket)
         return false;
-    return socket->connected && !socket->ssl ? handshake(socket, host.utf8()) : fail_(5274);
+    bool plain = socket->connected && !socket->ssl;
+    return plain ? handshake(*socket, host.utf8()) : fail_(HANDSHAKE_FAILED);
 }
 
-bool SocketIsConnected(int s) {
-    Socket *socket = get(s);
-    if (!socket)
-        return false;
-    if (socket->connected && !choice("CONNECTED_OPTIMISTIC")) {
-        char c;
-        ssize_t n = ::recv(socket->fd, &c, 1, MSG_PEEK);
-        if (n == 0 || (n < 0 && errno != EAGAIN))
-            return false;
-    }
-    return socket->connected;
+bool SocketIsConnected(int handle) {
+    Socket *socket = find(handle);
+    if (!socket || !socket->connected || choice("CONNECTED_OPTIMISTIC"))
+        return socket && socket->connected;
+    char byte;
+    ssize_t size = recv(socket->descriptor, &byte, 1, MSG_PEEK);
+    return size > 0 || (size < 0 && errno == EAGAIN);
 }
 
-uint SocketIsReadable(int s) {
-    Socket *socket = get(s);
+uint SocketIsReadable(int handle) {
+    Socket *socket = find(handle);
+    int size = 0;
     if (!socket || !socket->connected)
         return 0;
-    int n = 0;
-    if (ioctl(socket->fd, FIONREAD, &n) < 0) {
-        broke(socket);
-        return 0;
-    }
-    return n ? n : choice("READABLE_SPECULATIVE") ? 1 : 0;
+    if (ioctl(socket->descriptor, FIONREAD, &size) < 0)
+        broken(*socket);
+    return size > 0 ? (uint)size : choice("READABLE_SPECULATIVE");
 }
 
-bool SocketIsWritable(int s) {
-    Socket *socket = get(s);
-    return socket && socket->connected && wait(socket->fd, POLLOUT, now_ms());
+bool SocketIsWritable(int handle) {
+    Socket *socket = find(handle);
+    return socket && socket->connected && wait(*socket, POLLOUT, now_ms());
 }
 
-static int taken(Array<uchar> &b, const uchar *from, int n) {
-    if (b.n < n)
-        b.resize_(n, 0);
-    memcpy(b.p, from, std::min(n, b.n));
-    return n;
-}
-
-int SocketRead(int s, Array<uchar> &b, uint n, uint ms) {
-    Socket *socket = get(s);
+int SocketRead(int handle, Array<uchar> &buffer, uint most, uint ms) {
+    Socket *socket = find(handle);
     if (!socket)
         return -1;
-    if (!socket->connected)
-        return fail_(5273), -1;
-    if (!wait(socket->fd, POLLIN, now_ms() + real_ms(ms ? ms : 120000)))
-        return fail_(5273), -1; // the connection stays
-    std::vector<uchar> t(n);
-    ssize_t r = ::recv(socket->fd, t.data(), n, 0);
-    if (r <= 0)
-        return broke(socket);
-    return taken(b, t.data(), (int)r);
+    if (!socket->connected || !wait(*socket, POLLIN, deadline(ms ? ms : DEFAULT_READ_MS)))
+        return fail_(IO_ERROR), -1; // after a time-out the connection stays
+    std::vector<uchar> bytes(most);
+    ssize_t size = recv(socket->descriptor, bytes.data(), most, 0);
+    if (size <= 0)
+        return broken(*socket);
+    bytes.resize((size_t)size);
+    return give(buffer, bytes);
 }
 
-int SocketSend(int s, const Array<uchar> &b, uint n) {
-    Socket *socket = get(s);
+int SocketSend(int handle, const Array<uchar> &buffer, uint size) {
+    static uint most = (uint)number("SENT_AT_MOST", INT32_MAX);
+    Socket *socket = find(handle);
     if (!socket)
         return -1;
-    if (!socket->connected)
-        return fail_(5273), -1;
-    if ((int)n > b.n)
-        return fail_(4003), -1;
-    static uint most = getenv("SENT_AT_MOST") ? atoi(getenv("SENT_AT_MOST")) : 0;
-    if (most && n > most)
-        n = most;
+    if (!socket->connected || (int)size > buffer.n)
+        return fail_(socket->connected ? TOO_SMALL_ARRAY : IO_ERROR), -1;
+    size = std::min(size, most);
     uint done = 0;
-    double until = within(socket->send_ms);
-    while (done < n) {
-        ssize_t r = ::send(socket->fd, b.p + done, n - done, MSG_NOSIGNAL);
-        if (r > 0)
-            done += r;
+    double until = deadline(socket->send_ms);
+    while (done < size) {
+        ssize_t sent = send(socket->descriptor, buffer.p + done, size - done, MSG_NOSIGNAL);
+        if (sent > 0)
+            done += (uint)sent;
         else if (errno != EAGAIN)
-            return broke(socket);
-        else if (!wait(socket->fd, POLLOUT, until))
-            return done ? (int)done : broke(socket);
+            return broken(*socket);
+        else if (!wait(*socket, POLLOUT, until))
+            return done ? (int)done : broken(*socket);
     }
     return (int)done;
 }
 
-// reads until n bytes, or (some) what is there; false = broken
-static bool tls(Socket *socket, std::vector<uchar> &out, uint n, double until, bool some) {
-    while (out.size() < n) {
-        uchar t[16384];
-        int r = SSL_read(socket->ssl, t, (int)std::min<size_t>(sizeof t, n - out.size()));
-        if (r > 0) {
-            out.insert(out.end(), t, t + r);
-            continue;
-        }
-        int e = SSL_get_error(socket->ssl, r);
-        ERR_clear_error();
-        if (e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE) {
-            if (out.empty())
-                return false;
-            socket->connected = true;
-            return true;
-        }
-        if (some || !wait(socket->fd, e == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, until))
-            return true;
-    }
-    return true;
-}
-
-int SocketTlsRead(int s, Array<uchar> &b, uint n) {
-    Socket *socket = get(s);
+int SocketTlsRead(int handle, Array<uchar> &buffer, uint most) {
+    Socket *socket = find(handle);
     if (!socket)
         return -1;
     if (!socket->ssl)
-        return fail_(5273), -1;
-    std::vector<uchar> t;
-    if (!tls(socket, t, n, within(socket->receive_ms), false))
-        return broke(socket);
-    if (t.empty())
-        return fail_(5273), -1;
-    return taken(b, t.data(), (int)t.size());
+        return fail_(IO_ERROR), -1;
+    std::vector<uchar> bytes;
+    if (!read_tls(*socket, bytes, most, deadline(socket->receive_ms)))
+        return broken(*socket);
+    return bytes.empty() ? (fail_(IO_ERROR), -1) : give(buffer, bytes);
 }
 
-int SocketTlsReadAvailable(int s, Array<uchar> &b, uint n) {
-    Socket *socket = get(s);
+int SocketTlsReadAvailable(int handle, Array<uchar> &buffer, uint most) {
+    Socket *socket = find(handle);
     if (!socket)
         return -1;
     if (!socket->ssl)
-        return fail_(5273), -1;
-    std::vector<uchar> t;
-    if (!tls(socket, t, n, 0, true))
-        return broke(socket);
-    if (t.empty())
-        return getenv("TLS_EMPTY") ? atoi(getenv("TLS_EMPTY")) : 0;
-    return taken(b, t.data(), (int)t.size());
+        return fail_(IO_ERROR), -1;
+    std::vector<uchar> bytes;
+    if (!read_tls(*socket, bytes, most, 0))
+        return broken(*socket);
+    return bytes.empty() ? number("TLS_EMPTY", 0) : give(buffer, bytes);
 }
 
-int SocketTlsSend(int s, const Array<uchar> &b, uint n) {
-    Socket *socket = get(s);
+int SocketTlsSend(int handle, const Array<uchar> &buffer, uint size) {
+    Socket *socket = find(handle);
     if (!socket)
         return -1;
-    if (!socket->ssl)
-        return fail_(5273), -1;
-    if ((int)n > b.n)
-        return fail_(4003), -1;
-    double until = within(socket->send_ms);
+    if (!socket->ssl || (int)size > buffer.n)
+        return fail_(socket->ssl ? TOO_SMALL_ARRAY : IO_ERROR), -1;
+    double until = deadline(socket->send_ms);
     for (;;) {
-        int r = SSL_write(socket->ssl, b.p, (int)n);
-        if (r > 0)
-            return r;
-        int e = SSL_get_error(socket->ssl, r);
-        ERR_clear_error();
-        if ((e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE) ||
-            !wait(socket->fd, e == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, until))
-            return broke(socket);
+        int sent = SSL_write(socket->ssl, buffer.p, (int)size);
+        if (sent > 0)
+            return sent;
+        short event = wanted(*socket, sent);
+        if (!event || !wait(*socket, event, until))
+            return broken(*socket);
     }
 }
 
-bool SocketTlsCertificate(int s, string &subject, string &issuer, string &serial, string &thumb,
-                          datetime &until) {
-    Socket *socket = get(s);
+bool SocketTlsCertificate(int handle, string &subject, string &issuer, string &serial,
+                          string &thumbprint, datetime &expires) {
+    Socket *socket = find(handle);
     if (!socket)
         return false;
-    if (!socket->ssl)
-        return fail_(5275);
-    X509 *x = SSL_get1_peer_certificate(socket->ssl);
-    if (!x)
-        return fail_(5275);
-    char b[512];
-    X509_NAME_oneline(X509_get_subject_name(x), b, sizeof b);
-    subject = string::utf8(b);
-    X509_NAME_oneline(X509_get_issuer_name(x), b, sizeof b);
-    issuer = string::utf8(b);
-    BIGNUM *n = ASN1_INTEGER_to_BN(X509_get0_serialNumber(x), nullptr);
-    char *h = BN_bn2hex(n);
-    serial = string::utf8(h);
-    OPENSSL_free(h);
-    BN_free(n);
-    uchar d[20];
-    unsigned l = 0;
-    X509_digest(x, EVP_sha1(), d, &l);
-    std::string t;
-    for (unsigned i = 0; i < l; i++) {
-        snprintf(b, 4, "%02x", d[i]);
-        t += b;
-    }
-    thumb = string::utf8(t);
-    tm m;
-    ASN1_TIME_to_tm(X509_get0_notAfter(x), &m);
-    until = (long)timegm(&m);
-    X509_free(x);
+    X509 *certificate = socket->ssl ? SSL_get1_peer_certificate(socket->ssl) : nullptr;
+    if (!certificate)
+        return fail_(NO_CERTIFICATE);
+    subject = name_of(X509_get_subject_name(certificate));
+    issuer = name_of(X509_get_issuer_name(certificate));
+    serial = serial_of(certificate);
+    thumbprint = thumbprint_of(certificate);
+    expires = end_of(certificate);
+    X509_free(certificate);
     return true;
 }

@@ -10,182 +10,202 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+namespace fs = std::filesystem;
+
 namespace {
+enum Error {
+    CANNOT_CREATE_FOLDER = 5002,
+    CANNOT_OPEN = 5004,
+    INVALID_FILE_HANDLE = 5007,
+    IS_FOLDER = 5018,
+    NOT_FOUND = 5019,
+    EXISTS_ALREADY = 5020
+};
+
 struct File {
-    FILE *f;
+    FILE *stream;
     int flags;
     int lock; // another descriptor of the file
 };
-} // namespace
 
-static std::map<int, File> files;
-static int next_file = 1;
+std::map<int, File> files;
+std::map<long, std::vector<std::string>> searches; // names that are left, the next one last
+int next_handle = 1;
 
-static std::string common_folder() {
-    const char *named = getenv("COMMON");
-    return named ? named : "Common/Files";
+File *find(int handle) {
+    auto found = files.find(handle);
+    if (found != files.end())
+        return &found->second;
+    fail_(INVALID_FILE_HANDLE);
+    return nullptr;
 }
 
-static std::string path(const string &name, int flags) {
+fs::path path_of(const string &name, int flags) {
     std::string inside = name.utf8();
     std::ranges::replace(inside, '\\', '/');
     if (inside.find("..") != inside.npos) // outside of the sandbox
         return "/dev/null/none";
-    std::string root = flags & FILE_COMMON ? common_folder() : "MQL5/Files";
-    return root + "/" + inside;
+    const char *common = getenv("COMMON");
+    fs::path root = !(flags & FILE_COMMON) ? "MQL5/Files" : common ? common : "Common/Files";
+    return root / inside;
 }
 
-static const char *mode_of(const std::string &path, int flags) {
-    bool there = std::filesystem::exists(path);
+const char *mode_of(const fs::path &path, int flags) {
     if (!(flags & FILE_WRITE))
         return "rb";
-    return !(flags & FILE_READ) ? "wb" : there ? "r+b" : "w+b";
+    if (!(flags & FILE_READ))
+        return "wb";
+    return fs::exists(path) ? "r+b" : "w+b";
 }
 
 // What is opened without FILE_SHARE_READ or FILE_SHARE_WRITE is refused to every other handle.
-static bool shared(int file, int flags) {
+bool shared(int descriptor, int flags) {
     bool shares = flags & (FILE_SHARE_READ | FILE_SHARE_WRITE);
-    return flock(file, (shares ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0;
+    return flock(descriptor, (shares ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0;
 }
+} // namespace
 
+// ---- opening and closing
 int FileOpen(const string &name, int flags, ushort, uint) {
-    std::string p = path(name, flags);
+    fs::path path = path_of(name, flags);
     if (choice("FILES_FAIL"))
-        return fail_(5004), INVALID_HANDLE;
+        return fail_(CANNOT_OPEN), INVALID_HANDLE;
     if (flags & FILE_WRITE)
-        std::filesystem::create_directories(std::filesystem::path(p).parent_path());
+        fs::create_directories(path.parent_path());
     // Opened twice: "wb" empties the file, which must wait for the lock.
-    int lock = open(p.c_str(), flags & FILE_WRITE ? O_RDWR | O_CREAT : O_RDONLY, 0666);
+    int lock = open(path.c_str(), flags & FILE_WRITE ? O_RDWR | O_CREAT : O_RDONLY, 0666);
     if (lock < 0)
-        return fail_(errno == ENOENT ? 5019 : 5004), INVALID_HANDLE;
+        return fail_(errno == ENOENT ? NOT_FOUND : CANNOT_OPEN), INVALID_HANDLE;
     if (!shared(lock, flags)) {
         close(lock);
-        return fail_(5004), INVALID_HANDLE;
+        return fail_(CANNOT_OPEN), INVALID_HANDLE;
     }
-    FILE *f = fopen(p.c_str(), mode_of(p, flags));
-    files[next_file] = {f, flags, lock};
-    return next_file++;
+    FILE *stream = fopen(path.c_str(), mode_of(path, flags));
+    files[next_handle] = {stream, flags, lock};
+    return next_handle++;
 }
 
-static FILE *file(int h) {
-    auto i = files.find(h);
-    if (i == files.end()) {
-        fail_(5007);
-        return nullptr;
-    }
-    return i->second.f;
+void FileClose(int handle) {
+    File *file = find(handle);
+    if (!file)
+        return;
+    fclose(file->stream);
+    close(file->lock);
+    files.erase(handle);
 }
 
-void FileClose(int h) {
-    if (FILE *f = file(h)) {
-        fclose(f);
-        close(files[h].lock);
-        files.erase(h);
-    }
+void FileFlush(int handle) {
+    if (File *file = find(handle))
+        fflush(file->stream);
 }
 
-void FileFlush(int h) {
-    if (FILE *f = file(h))
-        fflush(f);
-}
-
-ulong FileSize(int h) {
-    FILE *f = file(h);
-    if (!f)
+// ---- places
+ulong FileSize(int handle) {
+    File *file = find(handle);
+    if (!file)
         return 0;
-    fflush(f);
-    struct stat s;
-    fstat(fileno(f), &s);
-    return s.st_size;
+    fflush(file->stream);
+    struct stat found;
+    fstat(fileno(file->stream), &found);
+    return (ulong)found.st_size;
 }
 
-ulong FileTell(int h) {
-    FILE *f = file(h);
-    return f ? ftell(f) : 0;
+ulong FileTell(int handle) {
+    File *file = find(handle);
+    return file ? (ulong)ftell(file->stream) : 0;
 }
 
-bool FileSeek(int h, long at, int w) {
-    FILE *f = file(h);
-    return f && !fseek(f, at, w);
+bool FileSeek(int handle, long offset, int from) {
+    File *file = find(handle);
+    return file && fseek(file->stream, offset, from) == 0;
 }
 
-bool FileIsEnding(int h) { return FileTell(h) >= FileSize(h); }
+bool FileIsEnding(int handle) { return FileTell(handle) >= FileSize(handle); }
 
-size_t file_read_(int h, void *to, size_t n) {
-    FILE *f = file(h);
-    return f ? fread(to, 1, n, f) : 0;
+// ---- bytes and text
+size_t file_read_(int handle, void *to, size_t size) {
+    File *file = find(handle);
+    return file ? fread(to, 1, size, file->stream) : 0;
 }
 
-size_t file_write_(int h, const void *from, size_t n) {
-    FILE *f = file(h);
-    return f ? fwrite(from, 1, n, f) : 0;
+size_t file_write_(int handle, const void *from, size_t size) {
+    File *file = find(handle);
+    return file ? fwrite(from, 1, size, file->stream) : 0;
 }
 
-bool FileIsExist(const string &n, int c) {
-    struct stat s;
-    if (stat(path(n, c).c_str(), &s))
-        return fail_(5019);
-    return S_ISREG(s.st_mode) || fail_(5018);
+// `most`: units of the string; -1 = all.
+uint FileWriteString(int handle, const string &text, int most) {
+    File *file = find(handle);
+    if (!file)
+        return 0;
+    std::u16string units = text.s.substr(0, most < 0 ? text.s.npos : (size_t)most);
+    std::string bytes((const char *)units.data(), units.size() * sizeof(char16_t));
+    if (file->flags & FILE_ANSI)
+        bytes = bytes_(units, CP_ACP);
+    return (uint)fwrite(bytes.data(), 1, bytes.size(), file->stream);
 }
 
-bool FileDelete(const string &n, int c) { return !remove(path(n, c).c_str()) || fail_(5019); }
+// `most`: bytes; -1 = to the end of the line.
+string FileReadString(int handle, int most) {
+    File *file = find(handle);
+    if (!file)
+        return string();
+    std::string bytes;
+    while (most < 0 || (int)bytes.size() < most) {
+        int byte = fgetc(file->stream);
+        if (byte == EOF || (most < 0 && byte == '\n'))
+            break;
+        bytes.push_back((char)byte);
+    }
+    if (!bytes.empty() && bytes.back() == '\r')
+        bytes.pop_back();
+    if (file->flags & FILE_ANSI)
+        return made_(units_(bytes, CP_ACP));
+    const auto *units = (const char16_t *)bytes.data();
+    return made_(std::u16string(units, bytes.size() / sizeof(char16_t)));
+}
 
-bool FileMove(const string &a, int c, const string &b, int mode) {
+// ---- files as a whole
+bool FileIsExist(const string &name, int common) {
+    fs::path path = path_of(name, common);
+    if (!fs::exists(path))
+        return fail_(NOT_FOUND);
+    return fs::is_regular_file(path) || fail_(IS_FOLDER);
+}
+
+bool FileDelete(const string &name, int common) {
+    return remove(path_of(name, common).c_str()) == 0 || fail_(NOT_FOUND);
+}
+
+bool FileMove(const string &from, int common, const string &to, int mode) {
+    fs::path source = path_of(from, common), target = path_of(to, mode);
     if (choice("MOVE_FAILS"))
-        return fail_(5004);
-    struct stat s;
-    if (stat(path(a, c).c_str(), &s))
-        return fail_(5019);
-    if (!stat(path(b, mode).c_str(), &s) && !(mode & FILE_REWRITE))
-        return fail_(5020);
-    return !rename(path(a, c).c_str(), path(b, mode).c_str()) || fail_(5004);
-}
-
-uint FileWriteString(int h, const string &s, int n) {
-    auto i = files.find(h);
-    if (i == files.end())
-        return fail_(5007), 0;
-    std::u16string u = s.s.substr(0, n < 0 ? s.s.npos : n);
-    std::string b = i->second.flags & FILE_ANSI ? bytes_(u, CP_ACP)
-                                                : std::string((const char *)u.data(), u.size() * 2);
-    return (uint)fwrite(b.data(), 1, b.size(), i->second.f);
-}
-
-string FileReadString(int h, int n) {
-    auto i = files.find(h);
-    if (i == files.end())
-        return fail_(5007), string();
-    std::string b;
-    int c;
-    while ((n < 0 || (int)b.size() < n) && (c = fgetc(i->second.f)) != EOF && (n >= 0 || c != '\n'))
-        b.push_back((char)c);
-    if (!b.empty() && b.back() == '\r')
-        b.pop_back();
-    return i->second.flags & FILE_ANSI
-               ? made_(units_(b, CP_ACP))
-               : made_(std::u16string((const char16_t *)b.data(), b.size() / 2));
+        return fail_(CANNOT_OPEN);
+    if (!fs::exists(source))
+        return fail_(NOT_FOUND);
+    if (fs::exists(target) && !(mode & FILE_REWRITE))
+        return fail_(EXISTS_ALREADY);
+    return rename(source.c_str(), target.c_str()) == 0 || fail_(CANNOT_OPEN);
 }
 
 // ---- folders
 bool FolderCreate(const string &name, int common) {
     std::error_code error;
-    std::filesystem::create_directories(path(name, common), error);
-    return !error || fail_(5002);
+    fs::create_directories(path_of(name, common), error);
+    return !error || fail_(CANNOT_CREATE_FOLDER);
 }
 
-static std::map<long, std::vector<std::string>> searches; // names that are left, the next one last
-
 long FileFindFirst(const string &filter, string &found, int common) {
-    std::filesystem::path pattern = path(filter, common);
+    fs::path pattern = path_of(filter, common);
     std::vector<std::string> names;
     std::error_code error;
-    for (auto &each : std::filesystem::directory_iterator(pattern.parent_path(), error))
+    for (auto &each : fs::directory_iterator(pattern.parent_path(), error))
         if (fnmatch(pattern.filename().c_str(), each.path().filename().c_str(), 0) == 0)
             names.push_back(each.path().filename());
     if (names.empty())
-        return fail_(5019), INVALID_HANDLE;
+        return fail_(NOT_FOUND), INVALID_HANDLE;
     std::ranges::sort(names, std::greater());
-    long handle = next_file++;
+    long handle = next_handle++;
     searches[handle] = names;
     FileFindNext(handle, found);
     return handle;
