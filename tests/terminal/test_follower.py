@@ -2,9 +2,12 @@
 
 import pytest
 from imitation.script import Script
-from imitation.waiting import sleep, stays, until
+from imitation.waiting import FASTER, sleep, stays, until
 
 HEDGING = pytest.mark.parametrize("hedging", [0, 1], ids=["netting", "hedging"])
+
+
+BY_TICKET = {"HEDGING": 1, "InpForm": 1}
 
 
 @pytest.fixture
@@ -121,6 +124,44 @@ def test_openings_that_are_old_or_far_away_are_released(scene, script):
     until(lambda: follower.mentions("USDJPY", "released", "the price is"))
 
 
+def test_a_view_s_limits_of_age_and_slippage_are_the_follower_s(scene_at):
+    scene = scene_at(
+        "signals.views.half.sources=source",
+        "signals.views.half.value=0.5",
+        "signals.views.half.max_age=3",
+        "signals.views.half.max_slippage=0.01",
+        "signals.views.half.late_join=open",
+    )
+    script = Script(scene.server, "source")
+    script.publish("EURUSD", "0.2", price="1.1")
+    script.publish("GBPUSD", "0.2", price="1.35")
+    sleep(20)
+    follower = scene.follower(InpChannel="half")
+    until(lambda: follower.mentions("EURUSD", "released", "it was opened"))
+    stays(lambda: follower.holds(), 10)
+    script.publish("EURUSD", "0")
+    script.publish("EURUSD", "0.4", price="1.1")
+    until(lambda: follower.holds(EURUSD=0.2))
+    script.publish("USDJPY", "0.2", price="155")
+    until(lambda: follower.mentions("USDJPY", "released", "the price is"))
+    follower.say("close EURUSD")
+    until(lambda: follower.mentions("EURUSD", "released", "closed here"))
+    script.publish("EURUSD", "0.6", price="1.1")
+    stays(lambda: follower.holds(), 10)
+
+
+def test_a_stop_limit_order_waits_until_it_is_a_position(scene):
+    provider, follower = scene.provider(**BY_TICKET), scene.follower(HEDGING=1)
+    provider.say("pending buy_stop_limit EURUSD 0.2 1.15 0 0 0 1.14", "buy GBPUSD 0.1")
+    until(lambda: follower.mentions("EURUSD", "two prices"))
+    until(lambda: follower.holds(GBPUSD=0.1))
+    assert orders_of(follower) == []
+    assert len(follower.alerts) == 0
+    provider.say("price EURUSD 1.16 1.1601", "price EURUSD 1.13 1.1301")
+    until(lambda: provider.holds(EURUSD=0.2, GBPUSD=0.1))
+    until(lambda: follower.holds(EURUSD=0.2, GBPUSD=0.1))
+
+
 def test_another_journal_closes_nothing_until_a_person_accepts_it(scene_at):
     scene = scene_at()
     script, follower = Script(scene.server, "main"), scene.follower()
@@ -138,15 +179,16 @@ def test_another_journal_closes_nothing_until_a_person_accepts_it(scene_at):
 
 
 def test_a_follower_that_is_blind_too_long_closes_everything_if_it_is_told_to(scene_at):
-    scene = scene_at()
-    script, follower = Script(scene.server, "main"), scene.follower(InpBlindMinutes=1)
+    scene = scene_at(f"signals.heartbeat={5 / FASTER}")
+    script = Script(scene.server, "main")
+    follower = scene.follower(InpBlindMinutes=1, SPEED=FASTER)
     script.publish("EURUSD", "0.3", ticket="4")
     until(lambda: follower.holds(EURUSD=0.3))
     scene.server.kill()
-    stays(lambda: follower.holds(EURUSD=0.3), 40)
+    stays(lambda: follower.holds(EURUSD=0.3), 40, FASTER)
     until(lambda: follower.holds())
     scene.server.start()
-    stays(lambda: follower.holds(), 20)
+    stays(lambda: follower.holds(), 20, FASTER)
     script.publish("EURUSD", "0", ticket="4")
     script.publish("EURUSD", "0.2", ticket="5")
     until(lambda: follower.holds(EURUSD=0.2))
