@@ -37,6 +37,12 @@ def pytest_configure():
         tempfile.tempdir = MEMORY
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Let `-n auto` start two workers a processor: many tests wait for other programs."""
+    return 2 * (os.cpu_count() or 1)
+
+
 # How long an example takes says more about who else uses the machine than about the code.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
