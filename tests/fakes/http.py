@@ -17,7 +17,7 @@ class Answer:
         first, *lines = head.decode().split("\r\n")
         self.status = int(first.split()[1])
         self.headers = dict(line.lower().split(": ", 1) for line in lines)
-        self.head = head
+        self.head = head.decode()
 
     @property
     def json(self):

@@ -34,6 +34,7 @@ class HttpRequest(Protocol):
         method: such as `GET`.
         rights: what the client may do.
         identity: the account of the client; None = it has not logged in.
+        login_session: the session of the page by whose cookie it has logged in; None = by none.
         peer: the other end of the connection.
     """
 
@@ -41,7 +42,12 @@ class HttpRequest(Protocol):
     requestHeaders: Any
     rights: Rights
     identity: Identity | None
+    login_session: Any
     peer: Peer
+
+    def isSecure(self) -> bool:
+        """Return whether the connection has TLS."""
+        raise NotImplementedError
 
     def demand(self, verb: str, service: str, name: str | None = None) -> None:
         """Check a right; raises `HttpError` 401 or 403. Without `name`, any thing will do."""

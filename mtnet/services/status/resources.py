@@ -15,7 +15,7 @@ from mtnet.services.status.commands import MAX_EVENTS
 from mtnet.services.status.event import matches
 from mtnet.services.status.event_log import EventLog
 
-PRIVATE = ("account", "banned", "login", "session", "token")
+PRIVATE = ("account_", "ban_", "connection_", "hello_", "login_", "session_", "token_")
 """Kinds of events begin so that name the logins of others and their networks: for `admin` alone."""
 OPEN = ("version", "since")
 """What of the whole status everybody with `read:status` may know, beside health."""

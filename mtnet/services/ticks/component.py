@@ -32,8 +32,8 @@ from mtnet.net.http.route import Route
 from mtnet.net.peer import Peer
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.conditions import TickConditions
+from mtnet.services.ticks.http.resources import tick_routes
 from mtnet.services.ticks.protocol import TicksFactory, TicksProtocol
-from mtnet.services.ticks.resources import tick_routes
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.udp import TickDatagramProtocol

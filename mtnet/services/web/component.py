@@ -3,10 +3,13 @@
 from collections.abc import Collection
 from functools import cached_property
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from mtnet.daemon.environment import Environment
+from mtnet.errors import JournalError
 from mtnet.interfaces import (
     IFirstBytes,
     IHealth,
@@ -23,6 +26,9 @@ from mtnet.net.http.route import Route
 from mtnet.net.http.router import Router
 from mtnet.services.web.accounts import AccountResources
 from mtnet.services.web.http import ApiSite
+from mtnet.services.web.logins.registry import Sessions
+from mtnet.services.web.logins.resources import LoginResources
+from mtnet.services.web.logins.store import SessionStore
 from mtnet.services.web.resources import DaemonResources
 from mtnet.services.web.upgrade import WebSocketUpgrade
 from mtnet.values import CODEPAGE
@@ -39,19 +45,30 @@ class WebComponent:
     silent = welcomes = False
     word = 0.0
 
+    log = Logger()
+
     def __init__(self, env: Environment) -> None:
-        self._env = env
+        self._env, self._store = env, SessionStore(env.file("sessions.sqlite"))
+        lasts, most = int(env.section.session * 1000), env.section.sessions
+        self._sessions = Sessions(env.access.accounts, env.now, most, lasts)
+        self._worker = env.worker()
+        try:
+            self._sessions.load(self._store.load())
+        except JournalError as error:
+            self.log.warn("{error} Logins of the page have to be made again.", error=error)
         self.metrics_open: bool = env.section.metrics_open
 
     def start(self) -> None:
         """Nothing has to be started."""
 
-    def stop(self) -> None:
-        """Nothing has to be stopped."""
+    def stop(self) -> "Deferred[None]":
+        """Close the file of sessions."""
+        return self._worker(self._store.close)
 
     def routes(self) -> list[Route]:
         """Return the routes of the daemon itself."""
         found = DaemonResources(self._env.find(IHealth), self._all_routes).routes()
+        found += LoginResources(self._sessions, self._store, self._worker).routes()
         found += AccountResources(self._env.access.commands()).routes()
         if self._env.find(ISessions) is not None:
             found += WebSocketUpgrade(self._env).routes()
@@ -82,4 +99,4 @@ class WebComponent:
         found = self._env.find_all(IHttpResources)
         codepage = getattr(self._env.find(ISignals), "codepage", CODEPAGE)
         root = Router({name: found[name].routes() for name in components}, codepage)
-        return ApiSite(self._env, root, listener)
+        return ApiSite(self._env, root, listener, self._sessions)

@@ -44,6 +44,8 @@ from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.tls.handshake import SecureTransport
 from mtnet.net.transport import StreamTransport
 from mtnet.services.web.credentials import HEADERS, PLAIN, credentials
+from mtnet.services.web.logins import cookie
+from mtnet.services.web.logins.registry import Session, Sessions
 
 IDLE = 30.0
 """Seconds for a request's headers from the last answer on, and between two bytes of its body."""
@@ -65,6 +67,8 @@ API = b"/v1/"
 _JSON = f"{JSON}; charset=utf-8".encode()
 _COMMON = {b"X-Content-Type-Options": b"nosniff", b"Cache-Control": b"no-cache"}
 _NO_STORE = {**_COMMON, b"Cache-Control": b"no-store"}
+_SAME_PAGE = frozenset({"same-origin", "none"})
+"""`Sec-Fetch-Site` of our own pages, and of an address that a person typed."""
 _as_text = methodcaller("decode", "latin-1")
 _ABSOLUTE = re.compile(rb"(?:https?|wss?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(:[0-9]{1,5})?", re.ASCII)
@@ -83,6 +87,7 @@ class ApiChannel(HTTPChannel):
     _asked = False
     _ahead: bytes | None = None
     _successor: Protocol | None = None
+    _session: Session | None = None
 
     @abort_on_error
     def dataReceived(self, data: bytes) -> None:
@@ -122,8 +127,16 @@ class ApiChannel(HTTPChannel):
         self._ahead, self.persistent = b"", False
         self.transport.pauseProducing()
 
-    def hand_over(self, protocol: Protocol) -> None:
-        """Give the connection to another protocol: nothing of HTTP follows on it."""
+    def hand_over(self, protocol: Protocol, session: Session | None) -> None:
+        """
+        Give the connection to another protocol: nothing of HTTP follows on it.
+
+        Args:
+            session: with which it ends; None = none.
+        """
+        if session is not None:
+            self._session = session
+            self.site.logins.watch(session, self.peer)
         self.setTimeout(None)
         self.requests.clear()
         self.transport.unregisterProducer()
@@ -209,6 +222,8 @@ class ApiChannel(HTTPChannel):
             self.peer.close(seconds=self.site.stall_timeout)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._session is not None:
+            self.site.logins.unwatch(self._session, self.peer)
         if self._successor is not None:
             self._successor.connectionLost(reason)
             return
@@ -225,6 +240,7 @@ class ApiRequest(Request):
         gone: the client has left.
         rights: of the client.
         identity: of the client; None = it has not logged in.
+        login_session: by whose cookie it has logged in; None = by none.
         whole: all of it has arrived.
     """
 
@@ -242,6 +258,7 @@ class ApiRequest(Request):
         self.authority: str | None = None
         self.gone = self.whole = self._cut = False
         self.identity: Identity | None = None
+        self.login_session: Session | None = None
         self.rights = NOTHING
         self._received = 0
         self._closing: IDelayedCall | None = None
@@ -295,6 +312,7 @@ class ApiRequest(Request):
             self.reply(204, b"", PREFLIGHT)
             return
         if shown is None:
+            self._recognize_session()
             super().process()
             return
         proof = peer.verify(shown)
@@ -304,7 +322,26 @@ class ApiRequest(Request):
         """Give the connection, with the login of this request, to another protocol."""
         if self.identity is not None:
             self.peer.become(self.identity)
-        self.channel.hand_over(protocol)
+        self.channel.hand_over(protocol, self.login_session)
+
+    def _recognize_session(self) -> None:
+        """
+        Take the login of the page's cookie, where nobody else can have sent it.
+
+        Pages on another port of the same host are the same site for SameSite: only the browser's
+        own word keeps their requests from the cookie. It never serves pages of `web.origins`.
+        """
+        cookies = _texts(self, b"Cookie")
+        if not cookies or not self.peer.private or self.responseHeaders.hasHeader(ALLOWED):
+            return
+        if not _SAME_PAGE.issuperset(_texts(self, b"Sec-Fetch-Site")):
+            return
+        sessions = self._site.logins
+        found = sessions.find(cookie.read(cookies, self.isSecure()))
+        identity = None if found is None else sessions.identity(found)
+        if identity is not None:
+            self.login_session = found
+            self.identity, self.rights = identity, self.peer.rights_of(identity)
 
     def demand(self, verb: str, service: str, name: str | None = None) -> None:
         """
@@ -346,11 +383,15 @@ class ApiRequest(Request):
         self._poll = poll
         if self.identity is not None:
             self._site.env.access.accounts.watch(self.identity.name, poll)
+        if self.login_session is not None:
+            self._site.logins.watch(self.login_session, poll)
 
     def _release(self) -> None:
         if self._poll is not None:
             if self.identity is not None:
                 self._site.env.access.accounts.unwatch(self.identity.name, self._poll)
+            if self.login_session is not None:
+                self._site.logins.unwatch(self.login_session, self._poll)
             self._poll.leave()
             self._poll = None
 
@@ -475,6 +516,7 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
 
     Args:
         root: the resources and their limits; shared by the sites of all listeners.
+        sessions: the logins of the page.
 
     Attributes:
         names: hosts that a request may name.
@@ -484,7 +526,9 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
     noisy = False
     protocol = ApiChannel  # type: ignore[assignment]
 
-    def __init__(self, env: Environment, root: Router, listener: Listener) -> None:
+    def __init__(
+        self, env: Environment, root: Router, listener: Listener, sessions: Sessions
+    ) -> None:
         PeerFactory.__init__(self, env, listener)
         Site.__init__(
             self,
@@ -494,14 +538,14 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
             reactor=env.clock,
             timeout=IDLE,
         )
-        self.env, self.root = env, root
+        self.env, self.root, self.logins = env, root, sessions
         self.stall_timeout = root.stall_timeout or PROGRESS
         self.names = {"localhost", *(_canonical(name) for name in env.section.hosts)}
         self.origins = {origin.lower() for origin in env.section.origins}
 
     def at(self, listener: Listener) -> "ApiSite":
         """Return the factory for the connections of `listener`."""
-        return ApiSite(self.env, self.root, listener)
+        return ApiSite(self.env, self.root, listener, self.logins)
 
     def build(self, peer: Peer) -> ApiChannel:
         """Return the channel of a connection."""

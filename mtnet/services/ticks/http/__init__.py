@@ -1,0 +1,1 @@
+"""Ticks by HTTP."""

@@ -1,0 +1,1 @@
+"""Logins of the page: sessions by a cookie."""
