@@ -21,7 +21,7 @@ OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
 }
 _LIMIT = re.compile(
-    r"(?P<operator>>=|<=|>|<)\s*(?P<number>[0-9]{1,12}(?:\.[0-9]{1,10})?)\s*(?P<unit>[a-z]+|%)?",
+    r"(?P<operator>>=|<=|>|<)\s*(?P<number>[0-9]{1,12}(?:\.[0-9]{1,10})?)\s*(?P<unit>[A-Za-z]+|%)?",
     re.ASCII,
 )
 

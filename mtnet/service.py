@@ -21,6 +21,7 @@ from mtnet.config.schema import Config
 from mtnet.daemon.access import open_access, warn_of_few_descriptors
 from mtnet.daemon.backup.command import BackupCommand
 from mtnet.daemon.components import Components
+from mtnet.daemon.conditions import DaemonConditions
 from mtnet.daemon.control_socket import ControlSocket
 from mtnet.daemon.environment import Environment
 from mtnet.daemon.listeners import Listeners
@@ -106,10 +107,11 @@ class Daemon(MultiService):
         with machine.folder.opening():
             access = open_access(config.access, machine)
             self._env = env = Environment.root(config, reactor, now, access, LogThrottle())
-            offers = (
-                PublicHealth(self._health, self._redactor()),
-                DaemonMetrics(access, env.log, self._health),
+            public = PublicHealth(self._health, self._redactor())
+            self._conditions = DaemonConditions(
+                access, public.health, self._certificates, reactor, now
             )
+            offers = (public, DaemonMetrics(access, env.log, self._health), self._conditions)
             self.components = Components(installed(), env, machine.make_worker, *offers)
         self._watchdog = Watchdog(self.components.workers, machine.disk, machine.folder.replaced)
         machine.repeat(WATCHDOG_PERIOD, "The look at the data folder", self._watchdog.check)
@@ -120,9 +122,13 @@ class Daemon(MultiService):
         own = {"status": self.status, **backup.commands()}
         commands = {**own, **self.components.commands(), **access.commands()}
         self._control = ControlSocket(machine.folder, commands, reactor)
-        machine.watch_space(self._control.retry)
+        machine.watch_space(self._space_known)
         machine.judge_clock()
         self._report_health()
+
+    def _space_known(self) -> None:
+        self._conditions.space = self._machine.folder.space
+        self._control.retry()
 
     def _report_health(self) -> None:
         self._health.components, self._health.whole = self._component_health, self.status

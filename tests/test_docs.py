@@ -30,7 +30,9 @@ SHOWN = tomllib.loads(TOML)
 LIMITED = Config().access.with_defaults(connection_limits())
 
 
-@pytest.mark.parametrize("section", ["signals", "templates", "ticks", "web", "tls", "notify"])
+@pytest.mark.parametrize(
+    "section", ["signals", "templates", "ticks", "web", "tls", "notify", "alerts"]
+)
 def test_every_setting_is_shown_with_its_default(section):
     defaults = json.loads(msgspec.json.encode(load().section(section)))
     examples = {

@@ -1,6 +1,6 @@
 """Component container: builds the services of all plugins, and lets them find each other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -51,8 +51,7 @@ class Components:
         for name, plugin in plugins.items():
             self.environments[name] = view = self._view(name)
             self.services[name] = plugin.build(view)
-        for each in self.find_all(IAssembled).values():
-            each.assembled()
+        _check_assembled(self.services.values())
 
     def _view(self, name: str) -> Environment:
         return replace(
@@ -127,3 +126,14 @@ class Components:
         return done.addErrback(
             lambda failure: self.log.failure(text, failure, name=name, verb=verb)
         )
+
+
+def _check_assembled(services: Iterable[object]) -> None:
+    """
+    Let each component check what depends on others.
+
+    Raises:
+        ConfigError: one cannot work as configured.
+    """
+    for each in filter(None, (IAssembled(service, None) for service in services)):
+        each.assembled()

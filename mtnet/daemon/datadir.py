@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mtnet.errors import JournalError, NotAskedError, StartError
+from mtnet.storage.space import Space
 from mtnet.storage.sqlite import FileIdentity, copy_database, has_free_space
 
 try:
@@ -24,6 +25,9 @@ class DataFolder:
     """
     The locked data folder, and the files in it that belong to no component.
 
+    Attributes:
+        space: of its disk at the last `check_space`; None = unknown.
+
     Raises:
         StartError: it cannot be made or written, or another daemon uses it.
     """
@@ -38,6 +42,7 @@ class DataFolder:
         self.unfinished = self.path / "restore.unfinished"
         self.obsolete = (self.accounts.name, self.bans.name)
         self._room = True
+        self.space: Space | None = None
         try:
             make_folder(self.path)
             check_permissions(self.path)
@@ -176,7 +181,7 @@ class DataFolder:
 
     def check_space(self) -> None:
         """Look whether the disk has room; blocks, for as long as a network file system hangs."""
-        self._room = has_free_space(self.path)
+        self._room, self.space = has_free_space(self.path), Space.of(self.path)
 
     def health(self) -> dict[str, Any]:
         """

@@ -26,7 +26,7 @@ class Notify:
     roles: ClassVar[dict[str, tuple[str, ...]]] = {}
     connections: ClassVar[dict[str, int]] = {}
     listens: ClassVar[dict[str, str | None]] = {}
-    command = "mtnet.cli.notify"
+    command = "mtnet.cli.alerts.notify"
 
     def check(self, section: Any, endpoints: Sequence[str], reactor: Any) -> None:
         """Check the URLs."""

@@ -6,13 +6,14 @@ Every time is in milliseconds since the Unix epoch.
 
 import re
 import secrets
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Protocol
 
 from mtnet.access.accounts.login_history import KNOWN, Login, LoginHistory
 from mtnet.access.rights import Permissions, Rights
+from mtnet.callbacks import noop
 from mtnet.errors import AccountError, ConfigError
 
 PREFIX = "mtnet_"
@@ -156,6 +157,10 @@ class Accounts:
     Args:
         known: milliseconds for which a login makes a network known.
         logins: stored logins, oldest first.
+
+    Attributes:
+        on_new_network: called with the name and the network of a login from a network that the
+            account had not used.
     """
 
     def __init__(
@@ -164,6 +169,7 @@ class Accounts:
         self.directory = directory or Directory()
         self._logins = LoginHistory(known)
         self._logins.recall(logins)
+        self.on_new_network: Callable[[str, str], object] = noop
         self._used: dict[str, int] = {}
         self._expired: set[bytes] = set()
         self._watchers: dict[str, dict[Watcher, None]] = {}
@@ -270,7 +276,10 @@ class Accounts:
 
     def logged_in(self, name: str, network: str, when: int) -> None:
         """Record a login."""
+        known = self.is_known_network(network, when, name)
         self._logins.note(Login(name, network, when))
+        if not known:
+            self.on_new_network(name, network)
 
     def is_known_network(self, network: str, when: int, name: str = "") -> bool:
         """Return whether the account, or any if no name is given, has logged in from there."""

@@ -196,6 +196,10 @@ class CertificateStore:
         """Report for `mtnet status`."""
         return [served.status(self._now()) for served in self._all()]
 
+    def expiries(self) -> dict[str, int]:
+        """Return when each certificate expires, ms since the epoch, by its host or `default`."""
+        return {each.name or "default": each.pair.until for each in self._all()}
+
     def health(self) -> dict[str, object]:
         """
         Report for `/healthz` and `mtnet status`; `healthy` is False when a certificate has

@@ -11,7 +11,8 @@ from mtnet.daemon.environment import Environment
 from mtnet.interfaces import IControlCommands, IMetrics, INotifier, IService, ISessionVerbs, IStatus
 from mtnet.metrics import Metric
 from mtnet.services.notify.commands import NotifyCommands
-from mtnet.services.notify.notifier import Notifier
+from mtnet.services.notify.notifier import Delivery, Notifier
+from mtnet.services.notify.queue import RetryQueue
 from mtnet.services.notify.rate_limit import SenderLimits
 from mtnet.services.notify.receivers import open_receivers
 from mtnet.services.notify.store import MessageStore
@@ -73,8 +74,12 @@ def build(env: Environment) -> NotifyComponent:
     receivers = open_receivers(settings.tables)
     store = MessageStore(env.file("notify.sqlite"))
     make_thread = partial(env.worker, patient=True)
-    notifier = Notifier(settings, receivers, store, env.worker(), make_thread, env.clock, env.now)
-    if receivers.by_target:
+    deliveries = [
+        Delivery(each, RetryQueue(settings), make_thread(f"send-{each.id}"), env.clock)
+        for each in receivers
+    ]
+    notifier = Notifier(settings, deliveries, store, env.worker(), env.clock, env.now)
+    if receivers:
         notifier.load()
     offers: dict[Any, object] = {
         INotifier: notifier,

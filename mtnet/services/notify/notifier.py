@@ -17,7 +17,7 @@ from mtnet.interfaces import INotifier, IStatus
 from mtnet.recurring import Recurring
 from mtnet.services.notify.queue import RetryQueue
 from mtnet.services.notify.rate_limit import RateLimit
-from mtnet.services.notify.receivers import Receiver, Receivers
+from mtnet.services.notify.receivers import Receiver
 from mtnet.services.notify.settings import NotifySettings
 from mtnet.services.notify.store import Added, Message, MessageStore, Texts
 from mtnet.storage.worker import InThread
@@ -33,6 +33,9 @@ LATE = 60_000
 class Delivery:
     """
     A receiver, its queue and the one message that is on its way.
+
+    Args:
+        in_thread: the thread of the receiver, which may hang as long as it likes.
 
     Attributes:
         target: the [notify.NAME] of the receiver.
@@ -126,8 +129,8 @@ class Notifier:
     sends it once more: at least once, not exactly once.
 
     Args:
+        deliveries: one for each receiver.
         in_thread: runs a blocking function of the store off the reactor, in order.
-        make_thread: makes the thread of a receiver, which may hang as long as it likes.
 
     Attributes:
         names: those of [notify.NAME].
@@ -140,20 +143,16 @@ class Notifier:
     def __init__(
         self,
         settings: NotifySettings,
-        receivers: Receivers,
+        deliveries: Sequence[Delivery],
         store: MessageStore,
         in_thread: InThread,
-        make_thread: Callable[[str], InThread],
         clock: IReactorTime,
         now: WallClock,
     ) -> None:
         self._settings, self._store, self._in_thread = settings, store, in_thread
         self._clock, self._now = clock, now
-        self.names = tuple(receivers.by_target)
-        self.deliveries = {
-            each.id: Delivery(each, RetryQueue(settings), make_thread(f"send-{each.id}"), clock)
-            for each in receivers.all()
-        }
+        self.names = tuple(dict.fromkeys(each.target for each in deliveries))
+        self.deliveries = {each.receiver.id: each for each in deliveries}
         self._limits = {name: RateLimit(settings.rate) for name in self.names}
         self.left_out: dict[str, int] = {}
         self._stored_counts: dict[str, int] = {}

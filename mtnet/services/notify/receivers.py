@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from threading import get_ident
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from mtnet.errors import ConfigError
 from mtnet.services.notify.settings import Target
@@ -97,22 +97,7 @@ class _Warnings(logging.Handler):
         _logger.removeHandler(self)
 
 
-class Receivers(NamedTuple):
-    """
-    Every receiver of the configuration.
-
-    Attributes:
-        by_target: the receivers of each [notify.NAME].
-    """
-
-    by_target: Mapping[str, Sequence[Receiver]]
-
-    def all(self) -> list[Receiver]:
-        """Return the receivers of all targets."""
-        return [each for receivers in self.by_target.values() for each in receivers]
-
-
-def open_receivers(targets: Mapping[str, Target]) -> Receivers:
+def open_receivers(targets: Mapping[str, Target]) -> list[Receiver]:
     """
     Return the receivers of a configuration.
 
@@ -124,9 +109,7 @@ def open_receivers(targets: Mapping[str, Target]) -> Receivers:
             raise ConfigError(
                 f"[notify.{name}]: a name has 1 to 32 of A-Z a-z 0-9 . _ -. Example: [notify.ops]"
             )
-    if not targets:
-        return Receivers({})
-    return Receivers({name: _open(name, target) for name, target in targets.items()})
+    return [each for name, target in targets.items() for each in _open(name, target)]
 
 
 def _open(name: str, target: Target) -> list[Receiver]:

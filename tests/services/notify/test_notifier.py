@@ -6,8 +6,8 @@ from twisted.internet.task import Clock
 
 from mtnet.clock import WallClock
 from mtnet.errors import JournalError, WireError
-from mtnet.services.notify.notifier import Notifier
-from mtnet.services.notify.receivers import Receivers
+from mtnet.services.notify.notifier import Delivery, Notifier
+from mtnet.services.notify.queue import RetryQueue
 from mtnet.services.notify.settings import NotifySettings
 from mtnet.services.notify.store import MessageStore
 from mtnet.testing import EPOCH
@@ -42,12 +42,12 @@ class World:
     def start(self):
         store = MessageStore(self.folder / "notify.sqlite")
         now = WallClock(lambda: EPOCH + int(self.clock.seconds() * 1000), self.clock.seconds)
-        receivers = Receivers({"ops": [self.ops], "team": [self.team]})
         settings = NotifySettings(**self.settings)
-        disk, network = self.disk, self.network
-        self.notifier = Notifier(
-            settings, receivers, store, disk, lambda name: network, self.clock, now
-        )
+        deliveries = [
+            Delivery(each, RetryQueue(settings), self.network, self.clock)
+            for each in (self.ops, self.team)
+        ]
+        self.notifier = Notifier(settings, deliveries, store, self.disk, self.clock, now)
         self.notifier.load()
         self.notifier.start()
 

@@ -16,7 +16,7 @@ from mtnet.services.notify.settings import Target
 
 
 def receiver(url):
-    return open_receivers({"ops": Target(urls=(url,))}).all()[0]
+    return open_receivers({"ops": Target(urls=(url,))})[0]
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def test_without_apprise_one_sentence_names_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(ConfigError, match=r"pip install 'mtnet-hub\[notify\]'"):
         receiver("json://127.0.0.1")
-    assert open_receivers({}).all() == []
+    assert open_receivers({}) == []
 
 
 def test_a_name_is_one_that_a_right_can_have():

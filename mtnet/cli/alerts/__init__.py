@@ -1,0 +1,1 @@
+"""`mtnet alerts` and `mtnet notify`."""

@@ -1,0 +1,153 @@
+"""Alerts as a component of the daemon."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.web.client import Agent
+from zope.interface import implementer
+
+from mtnet.daemon.environment import Environment
+from mtnet.errors import ConfigError
+from mtnet.interfaces import (
+    IAlertConditions,
+    IAssembled,
+    IBackup,
+    IControlCommands,
+    IEvents,
+    IHealth,
+    IHttpResources,
+    INotifier,
+    IService,
+    IStatus,
+)
+from mtnet.services.alerts.commands import AlertCommands
+from mtnet.services.alerts.conditions import read_when, words
+from mtnet.services.alerts.heartbeat_out import TIMEOUT, HeartbeatSender
+from mtnet.services.alerts.heartbeats import Heartbeats
+from mtnet.services.alerts.incidents import Incident, Incidents, Terms
+from mtnet.services.alerts.resources import AlertResources
+from mtnet.services.alerts.store import AlertStore, Loaded
+from mtnet.services.alerts.watch import AlertWatch, Record
+from mtnet.storage.sqlite import copy_database
+
+
+@implementer(IService, IAssembled, IStatus, IBackup)
+class AlertsComponent:
+    """
+    Watches conditions, and tells people of incidents.
+
+    Args:
+        offers: what provides the other interfaces, by interface.
+    """
+
+    obsolete = ()
+
+    def __init__(
+        self,
+        env: Environment,
+        watch: AlertWatch,
+        sender: HeartbeatSender,
+        path: Path,
+        offers: Mapping[Any, object],
+    ) -> None:
+        self._env, self._watch, self._sender = env, watch, sender
+        self._path, self._offers = path, offers
+
+    def __conform__(self, interface: Any) -> Any:
+        return self._offers.get(interface)
+
+    def assembled(self) -> None:
+        """
+        Read `when` and `to` of each alert.
+
+        Raises:
+            ConfigError: they name a condition or people that there are not.
+        """
+        assemble(self._env, self._watch)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._watch.record = recorder(self._env)
+        self._watch.start()
+        self._sender.start()
+
+    def stop(self) -> None:
+        """Look no more; what began goes on at the next start."""
+        self._watch.stop()
+        self._sender.stop()
+
+    def health(self) -> dict[str, Any]:
+        """Report how many incidents go on; that alone is no trouble of the daemon."""
+        going = sum(not each.ended for each in self._watch.incidents)
+        return {"healthy": True, "trouble": None, "incidents": going}
+
+    def status(self) -> dict[str, Any]:
+        """Report for `mtnet status`."""
+        trouble = self._sender.last or None
+        return {**self.health(), "alerts": self._watch.rows(), "heartbeat out": trouble}
+
+    def backup(self, folder: Path) -> None:
+        """Copy incidents, mutes and heartbeats."""
+        if self._path.exists():
+            copy_database(self._path, folder / self._path.name)
+
+
+def assemble(env: Environment, watch: AlertWatch) -> None:
+    """
+    Give each alert its condition, and the people who are told.
+
+    Raises:
+        ConfigError: there is no such condition, or no such people.
+    """
+    known = words(env.find_all(IAlertConditions).values())
+    notifier = env.find(INotifier)
+    names = () if notifier is None else tuple(notifier.names)
+    for name, rule in watch.rules.items():
+        unknown = [each for each in rule.to if each not in names]
+        if unknown:
+            raise ConfigError(
+                f"alerts.{name}.to names {unknown[0]!r}, and [notify.NAME] has only "
+                f"{', '.join(names) or 'none'}."
+            )
+    watch.checks = {name: read_when(name, rule.when, known) for name, rule in watch.rules.items()}
+    watch.tell = notifier.notify if names else None
+
+
+def recorder(env: Environment) -> Record | None:
+    """Return what records incidents as events; None = nobody keeps events."""
+    events = env.find(IEvents)
+    if events is None:
+        return None
+
+    def record(kind: str, text: str, incident: Incident) -> None:
+        level = "info" if incident.ended else "warning"
+        events.record(kind, text, level, alert=incident.alert, subject=incident.subject)
+
+    return record
+
+
+def build(env: Environment) -> AlertsComponent:
+    """
+    Build the component.
+
+    Raises:
+        JournalError: the file of alerts cannot be read.
+    """
+    path, thread, settings = env.file("alerts.sqlite"), env.worker(), env.section
+    store = AlertStore(path)
+    rules = settings.tables
+    loaded = store.load() if rules or path.exists() else Loaded([], {}, [])
+    terms = {name: Terms(rule.hold, rule.ends) for name, rule in rules.items()}
+    incidents = Incidents(terms, settings.settle, loaded.incidents)
+    watch = AlertWatch(rules, incidents, loaded.mutes, store, thread, env.clock, env.now)
+    heartbeats = Heartbeats(loaded.heartbeats, store, thread, env.clock, env.now)
+    agent = Agent(env.clock, connectTimeout=TIMEOUT) if settings.heartbeat_out.url else None
+    health = lambda: env.find(IHealth).health()  # noqa: E731
+    sender = HeartbeatSender(settings.heartbeat_out, agent, env.clock, health)
+    offers: dict[Any, object] = {
+        IAlertConditions: heartbeats,
+        IControlCommands: AlertCommands(watch, heartbeats),
+        IHttpResources: AlertResources(heartbeats, watch),
+    }
+    return AlertsComponent(env, watch, sender, path, offers)

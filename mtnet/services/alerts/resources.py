@@ -1,0 +1,95 @@
+"""HTTP: signs of life, and the alerts for the page."""
+
+from typing import Any
+
+from msgspec import Struct
+from twisted.internet.defer import Deferred
+
+from mtnet.net.http.route import Answer, HttpRequest, Route
+from mtnet.services.alerts.heartbeats import Heartbeats
+from mtnet.services.alerts.watch import AlertWatch
+
+
+class Token(Struct):
+    """The secret in the path of a heartbeat."""
+
+    token: str
+
+
+class Refusal(Struct):
+    """The form of every error."""
+
+    error: str
+    text: str
+
+
+class Name(Struct):
+    """The alert in the path."""
+
+    name: str
+
+
+class Mute(Struct):
+    """The length of a mute, in seconds: null = until somebody ends it; 0 = it ends now."""
+
+    seconds: float | None = None
+
+
+class AlertResources:
+    """Routes of alerts and heartbeats."""
+
+    def __init__(self, heartbeats: Heartbeats, watch: AlertWatch) -> None:
+        self._heartbeats, self._watch = heartbeats, watch
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        beat = "A sign of life of the program that has this token."
+        return [
+            *(
+                Route(
+                    method=method,
+                    path="/v1/heartbeat/{token}",
+                    handler=self._beat,
+                    summary=beat,
+                    params=Token,
+                    errors=(404, 429),
+                )
+                for method in ("GET", "POST")
+            ),
+            Route(
+                method="GET",
+                path="/v1/alerts",
+                handler=lambda request: self._watch.rows(),
+                summary="The alerts, with the incidents that go on.",
+                right="admin",
+                login=True,
+                answers={200: list[dict[str, Any]]},
+            ),
+            Route(
+                method="POST",
+                path="/v1/alerts/{name}/mute",
+                handler=self._mute,
+                summary="Tell nobody of an alert for some time.",
+                params=Name,
+                body=Mute,
+                right="admin",
+                login=True,
+            ),
+        ]
+
+    def _beat(self, request: HttpRequest, asked: Token) -> Answer | None:
+        if self._heartbeats.beat(asked.token):
+            return None
+        return _unknown_token(self._heartbeats.may_guess(request.peer.host))
+
+    def _mute(self, request: HttpRequest, asked: Name, body: Mute) -> "Deferred[Any]":
+        if body.seconds == 0:
+            return self._watch.unmute(asked.name).addCallback(lambda _: None)
+        return self._watch.mute(asked.name, body.seconds).addCallback(lambda _: None)
+
+
+def _unknown_token(may_guess: bool) -> Answer:
+    """Return the refusal as an answer: what is raised is logged with its path, the token."""
+    if may_guess:
+        return Answer(404, Refusal("missing", "There is no heartbeat with this token."))
+    return Answer(429, Refusal("banned", "Too many unknown tokens: try again in a minute."))
