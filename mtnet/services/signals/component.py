@@ -37,6 +37,7 @@ from mtnet.services.signals.commands import SignalCommands
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.maintenance import backup
 from mtnet.services.signals.protocol import SignalsFactory
+from mtnet.services.signals.reports.conditions import AccountConditions
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.conditions import SignalConditions
@@ -84,11 +85,11 @@ class SignalsComponent:
         )
         self._followers.open(env.now())
         self._verbs = SignalVerbs(self.signals, self._store)
+        redactor = PathRedactor(self._path.parent)
         self._conditions = SignalConditions(
             self.signals.participants,
-            lambda: self._store.reports,
-            lambda: journal.damaged,
-            PathRedactor(self._path.parent),
+            AccountConditions(lambda: self._store.reports, env.now),
+            lambda: {name: redactor.text(why) for name, why in journal.damaged.items()},
             env.now,
         )
         self._sources = MultiService()

@@ -129,7 +129,9 @@ class SignalService:
         self.retries = Retries(rules, commits, worker, clock, now)
         self.pauses = Pauses(rules, channels, commits, worker, self.retries, now)
         self.epochs = Epochs(channels, rules, self.histories, worker, commits, self.retries, now)
-        collector = FactCollector(channels, rules, self.pauses, self.histories, worker)
+        collector = FactCollector(
+            channels, rules, self.pauses.mode, self.histories.is_open, lambda: journal.damaged
+        )
         self.participants = Participants(collector, channels.followers, clock, now)
         self._status = Status(
             channels,

@@ -23,7 +23,7 @@ from mtnet.services.signals.reports.verbs import Reporting
 from mtnet.services.signals.reports.wire import REQUESTS as REPORTS
 from mtnet.services.signals.reports.wire import Report, Spec
 from mtnet.services.signals.service import SignalService
-from mtnet.services.signals.status.followers import NOBODY, Follower, Followers
+from mtnet.services.signals.status.followers import NOBODY, Follower
 from mtnet.services.signals.subscription import Subscription
 from mtnet.services.signals.views.alias import MAIN, ShownAsMain
 from mtnet.services.signals.wire import Ack, Publish, Subscribe, Unsubscribe
@@ -179,17 +179,13 @@ class Subscriptions:
             if not self._access.may_follow(each.name):
                 self.drop(each.name)
             elif each.follower.key != self._access.terminal:
-                self._followers.forget(each.follower)
+                self._access.signals.channels.followers.forget(each.follower)
                 each.follow_as(self._join(each.name))
-
-    @property
-    def _followers(self) -> Followers:
-        return self._access.signals.channels.followers
 
     def _join(self, channel: str) -> Follower:
         access, session = self._access, self._access.session
-        return self._followers.join(
-            channel, access.terminal, session.address, self._connection, session.now()
+        return access.signals.channels.followers.join(
+            channel, *access.terminal, session.address, self._connection, session.now()
         )
 
     def subscribe(self, asked: Subscribe) -> None:
@@ -231,13 +227,14 @@ class Subscriptions:
     def drop(self, channel: str) -> None:
         """End the subscription to a channel."""
         for each in self._end(channel):
-            self._followers.forget(each.follower)
+            self._access.signals.channels.followers.forget(each.follower)
 
     def drop_all(self, bye: bool) -> None:
         """End all of them, since the client has gone; `bye` = it said so."""
         ended, self.each = self.each, ()
+        followers = self._access.signals.channels.followers
         for each in ended:
-            self._followers.leave(each.follower, self._access.session.now(), bye)
+            followers.leave(each.follower, self._access.session.now(), bye)
             each.stop()
 
     def _end(self, channel: str) -> list[Subscription]:

@@ -21,7 +21,7 @@ from mtnet.recurring import Recurring
 from mtnet.services.ticks.bars.feed import BarFeed
 from mtnet.services.ticks.bars.series import Bars
 from mtnet.services.ticks.feed import Feed
-from mtnet.services.ticks.losses import LossReport
+from mtnet.services.ticks.health.losses import LossReport
 from mtnet.services.ticks.model import Source
 from mtnet.services.ticks.settings import TickSettings
 from mtnet.services.ticks.sources import SourceRegistry

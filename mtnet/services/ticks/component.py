@@ -31,7 +31,7 @@ from mtnet.net.endpoints import Listener
 from mtnet.net.http.route import Route
 from mtnet.net.peer import Peer
 from mtnet.services.ticks.collector import Collector
-from mtnet.services.ticks.conditions import TickConditions
+from mtnet.services.ticks.health.conditions import TickConditions
 from mtnet.services.ticks.http.resources import tick_routes
 from mtnet.services.ticks.protocol import TicksFactory, TicksProtocol
 from mtnet.services.ticks.storage.store import Store

@@ -4,7 +4,7 @@ import pytest
 
 from mtnet.clock import WallClock
 from mtnet.errors import ConfigError
-from mtnet.services.ticks.conditions import GAP_SHOWN, TickConditions
+from mtnet.services.ticks.health.conditions import GAP_SHOWN, TickConditions
 from mtnet.services.ticks.model import Seen, Source
 
 BEGAN = 1_700_000_000_000

@@ -14,7 +14,6 @@ from mtnet.net.transport import StreamTransport
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.classic.queue import ClassicQueue
 from mtnet.services.signals.fanout import ISubscriber
-from mtnet.services.signals.reports.registry import TerminalKey
 from mtnet.services.signals.service import SignalService
 
 PACED_BUDGET = 1
@@ -67,7 +66,7 @@ class ClassicFollower:
         self._stopped = False
         address = show(transport.getPeer())
         self._follower = signals.channels.followers.join(
-            self._channel, TerminalKey(login, ""), address, self, env.now()
+            self._channel, login, "", address, self, env.now()
         )
 
     def start(self) -> None:

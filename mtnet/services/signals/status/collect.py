@@ -1,17 +1,14 @@
 """Collects what the engine judges, from sessions, acknowledgements, REPORTs and the book."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.channels import Channels
-from mtnet.services.signals.history.histories import Histories
-from mtnet.services.signals.journal.worker import JournalWorker
-from mtnet.services.signals.ownership.pauses import Pauses
 from mtnet.services.signals.ownership.publish_rules import PublishRules
-from mtnet.services.signals.ownership.publishers import Connection, Publisher
+from mtnet.services.signals.ownership.publishers import Attendance, Connection, Publisher
 from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.status.facts import (
     ChannelFacts,
@@ -21,8 +18,8 @@ from mtnet.services.signals.status.facts import (
     ViewState,
 )
 from mtnet.services.signals.status.followers import Follower
-from mtnet.services.signals.views.settings import ViewSettings
-from mtnet.services.signals.views.terms import terms
+from mtnet.services.signals.values import PauseMode
+from mtnet.services.signals.views.terms import Known, terms
 from mtnet.services.signals.views.views import Summary
 
 NO_COPIES: Mapping[Any, Any] = {}
@@ -46,18 +43,25 @@ class Moment(NamedTuple):
 
 
 class FactCollector:
-    """Reads what is known of channels, publishers and followers; changes nothing."""
+    """
+    Reads what is known of channels, publishers and followers; changes nothing.
+
+    Args:
+        mode: returns how a channel is paused.
+        has_diverged: returns whether a person must decide about the history of a channel.
+        damaged: returns the channels that are damaged.
+    """
 
     def __init__(
         self,
         channels: Channels,
         rules: PublishRules,
-        pauses: Pauses,
-        histories: Histories,
-        worker: JournalWorker,
+        mode: Callable[[str], PauseMode | None],
+        has_diverged: Callable[[str], bool],
+        damaged: Callable[[], Container[str]],
     ) -> None:
-        self._channels, self._rules, self._pauses = channels, rules, pauses
-        self._histories, self._worker = histories, worker
+        self._channels, self._rules = channels, rules
+        self._mode, self._has_diverged, self._damaged = mode, has_diverged, damaged
 
     def channels(self, moment: Moment) -> dict[str, ChannelFacts]:
         """Return the facts about each channel, views included."""
@@ -69,15 +73,16 @@ class FactCollector:
     ) -> Iterator[ProviderFacts]:
         """Yield the publishers of each channel that anybody uses, or the last one."""
         followed = {each.channel for each in self._channels.followers}
+        reports = self._rules.views.reports
         for name, channel in channels.items():
             found = self._rules.ownership.attendance(name)
             used = channel.seq or found.present or name in followed
             if channel.view is not None or not used:
                 continue
             for publisher in found.present:
-                yield self._provider(publisher, channel, moment)
+                yield _provider(publisher, channel, reports, moment)
             for publisher in found.fenced:
-                yield replace(self._provider(publisher, channel, moment), fenced=True)
+                yield replace(_provider(publisher, channel, reports, moment), fenced=True)
             if not found.present:
                 yield _absent(found.last, channel)
 
@@ -85,107 +90,117 @@ class FactCollector:
         self, channels: Mapping[str, ChannelFacts], moment: Moment
     ) -> Iterator[tuple[Follower, FollowerFacts]]:
         """Yield each follower, those that went offline included."""
-        book = self._channels.book
+        book, reports = self._channels.book, self._rules.views.reports
         for each in self._channels.followers:
-            name = each.channel
-            yield each, self._follower(each, channels[name], book.channel(name), moment)
+            channel = channels[each.channel]
+            if each.connection is None:
+                yield each, _offline(each, channel)
+            else:
+                yield each, _online(each, channel, book.channel(each.channel), reports, moment)
 
     def _channel(self, name: str, moment: Moment) -> ChannelFacts:
-        view = self._rules.views.known.get(name)
+        view, reports = self._rules.views.known.get(name), self._rules.views.reports
         sources = (name,) if view is None else view.settings.sources
-        channel = self._channels.book.channel(name)
+        channel, attendance = self._channels.book.channel(name), self._rules.ownership.attendance
         newest = channel.entry(channel.seq)
         return ChannelFacts(
             name,
             channel.seq,
-            _joined({source: self._state(source, moment) for source in sources}),
-            self._pauses.mode(name),
-            name in self._worker.journal.damaged,
-            self._histories.is_open(name),
-            None if view is None else self._view(view, moment),
+            _joined({each: _state(attendance(each), reports, moment) for each in sources}),
+            self._mode(name),
+            name in self._damaged(),
+            self._has_diverged(name),
+            None if view is None else _view(view, reports, moment),
             None if newest is None else newest.when,
         )
 
-    def _view(self, view: Summary, moment: Moment) -> ViewState:
-        settings = view.settings
-        return ViewState(view.struck, self._closed(settings, moment), bool(settings.follower))
 
-    def _closed(self, settings: ViewSettings, moment: Moment) -> str:
-        """Say why a view opens nothing for the terminal that it is made for."""
-        reports = self._rules.views.reports
-        return "" if reports is None else terms(settings, reports, (), moment.when).closed
+def _view(view: Summary, reports: Known | None, moment: Moment) -> ViewState:
+    settings = view.settings
+    closed = "" if reports is None else terms(settings, reports, (), moment.when).closed
+    return ViewState(view.struck, closed, bool(settings.follower))
 
-    def _state(self, channel: str, moment: Moment) -> ProviderState:
-        found = self._rules.ownership.attendance(channel)
-        if not found.present:
-            last = found.last
-            who, left = ("", False) if last is None else (last.shown, last.left)
-            return ProviderState(who, False, found.since, left)
-        *_, newest = found.present
-        reports = self._reports(newest.connection, *newest.who)
-        return ProviderState(
-            newest.shown,
-            True,
-            found.since,
-            heard=_heard(newest.connection, moment),
-            trading=reports[0].report.trading if reports else None,
-        )
 
-    def _provider(
-        self, publisher: Publisher, channel: ChannelFacts, moment: Moment
-    ) -> ProviderFacts:
-        connection = publisher.connection
-        return ProviderFacts(
-            publisher.shown,
-            channel,
-            since=channel.provider.since,
-            heard=_heard(connection, moment),
-            reports=self._reports(connection, *publisher.who),
-            client="" if connection is None else connection.client,
-        )
+def _state(found: Attendance, reports: Known | None, moment: Moment) -> ProviderState:
+    """Return the provider of a channel, as its followers see it."""
+    if not found.present:
+        last = found.last
+        who, left = ("", False) if last is None else (last.shown, last.left)
+        return ProviderState(who, False, found.since, left)
+    *_, newest = found.present
+    reported = _reports(reports, newest.connection, *newest.who)
+    return ProviderState(
+        newest.shown,
+        True,
+        found.since,
+        heard=_heard(newest.connection, moment),
+        trading=reported[0].report.trading if reported else None,
+    )
 
-    def _follower(
-        self, follower: Follower, channel: ChannelFacts, book: Channel, moment: Moment
-    ) -> FollowerFacts:
-        connection, feed = follower.connection, follower.feed
-        copies = follower.copies or NO_COPIES
-        if connection is None:
-            return FollowerFacts(
-                follower.who,
-                channel,
-                False,
-                follower.since,
-                follower.left,
-                follower.sent,
-                copies=copies,
-            )
-        sent = channel.seq if feed is None else feed.position
-        next = 0 if feed is None else feed.pending(follower.acked)
-        return FollowerFacts(
-            follower.who,
-            channel,
-            True,
-            follower.since,
-            False,
-            sent,
-            _stored(book, sent + 1) if sent < channel.seq else None,
-            next,
-            _stored(book, next) if next else None,
-            bool(follower.acked_at),
-            moment.of(connection.heard),
-            moment.of(connection.stalled),
-            copies,
-            self._reports(connection, *follower.key),
-            connection.client,
-        )
 
-    def _reports(self, connection: Connection | None, login: str, name: str) -> Sequence[Reported]:
-        """Return the last two REPORTs of a connection that has sent any."""
-        reported = None if connection is None else connection.reported
-        if reported is None:
-            return ()
-        reports = self._rules.views.reports
-        return reports.last_two(login, name) if login and reports is not None else (reported,)
+def _provider(
+    publisher: Publisher, channel: ChannelFacts, reports: Known | None, moment: Moment
+) -> ProviderFacts:
+    connection = publisher.connection
+    return ProviderFacts(
+        publisher.shown,
+        channel,
+        since=channel.provider.since,
+        heard=_heard(connection, moment),
+        reports=_reports(reports, connection, *publisher.who),
+        client="" if connection is None else connection.client,
+    )
+
+
+def _offline(follower: Follower, channel: ChannelFacts) -> FollowerFacts:
+    return FollowerFacts(
+        follower.who,
+        channel,
+        False,
+        follower.since,
+        follower.left,
+        follower.sent,
+        copies=follower.copies or NO_COPIES,
+    )
+
+
+def _online(
+    follower: Follower,
+    channel: ChannelFacts,
+    book: Channel,
+    reports: Known | None,
+    moment: Moment,
+) -> FollowerFacts:
+    connection, feed = follower.connection, follower.feed
+    sent = channel.seq if feed is None else feed.position
+    next = 0 if feed is None else feed.pending(follower.acked)
+    return FollowerFacts(
+        follower.who,
+        channel,
+        True,
+        follower.since,
+        False,
+        sent,
+        _stored(book, sent + 1) if sent < channel.seq else None,
+        next,
+        _stored(book, next) if next else None,
+        bool(follower.acked_at),
+        _heard(connection, moment),
+        None if connection is None else moment.of(connection.stalled),
+        follower.copies or NO_COPIES,
+        _reports(reports, connection, *follower.key),
+        "" if connection is None else connection.client,
+    )
+
+
+def _reports(
+    reports: Known | None, connection: Connection | None, login: str, name: str
+) -> Sequence[Reported]:
+    """Return the last two REPORTs of a connection that has sent any."""
+    reported = None if connection is None else connection.reported
+    if reported is None:
+        return ()
+    return reports.last_two(login, name) if login and reports is not None else (reported,)
 
 
 def _joined(states: Mapping[str, ProviderState]) -> ProviderState:

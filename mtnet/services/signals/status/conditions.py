@@ -10,9 +10,7 @@ from zope.interface import implementer
 from mtnet.clock import WallClock
 from mtnet.conditions import SECONDS, Condition, read_condition
 from mtnet.interfaces import IAlertConditions
-from mtnet.redact import PathRedactor
-from mtnet.services.signals.reports.equity import DAY, Bases
-from mtnet.services.signals.reports.registry import Reports, Terminal
+from mtnet.services.signals.reports.conditions import AccountConditions
 from mtnet.services.signals.status.facts import FollowerFacts
 from mtnet.services.signals.status.participants import Judged, Participants
 from mtnet.services.signals.status.warnings import Code, duration
@@ -34,22 +32,20 @@ REFUSED = Condition("", ">", Decimal(5))
 class SignalConditions:
     """
     Args:
-        reports: what terminals told.
-        damaged: the channels that are damaged, each with a sentence.
-        redactor: takes the paths of this machine out of sentences.
+        accounts: the conditions about what terminals reported.
+        damaged: returns the channels that are damaged, each with a sentence without a path.
         now: wall time, milliseconds since the Unix epoch, UTC.
     """
 
     def __init__(
         self,
         participants: Participants,
-        reports: Callable[[], Reports],
+        accounts: AccountConditions,
         damaged: Callable[[], Mapping[str, str]],
-        redactor: PathRedactor,
         now: WallClock,
     ) -> None:
-        self._participants, self._reports, self._damaged = participants, reports, damaged
-        self._redactor, self._now = redactor, now
+        self._participants, self._accounts = participants, accounts
+        self._damaged, self._now = damaged, now
 
     def conditions(self) -> dict[str, Callable[[str], Check]]:
         """Return the words, see `IAlertConditions`."""
@@ -59,9 +55,8 @@ class SignalConditions:
             "follower_not_trading": partial(self._plain, "follower_not_trading"),
             "no_ack": self._no_ack,
             "refused_acks": self._refused_acks,
-            "drawdown": partial(self._loss, "drawdown"),
-            "daily_loss": partial(self._loss, "daily_loss"),
-            "damaged": partial(self._damage),
+            "damaged": self._damage,
+            **self._accounts.conditions(),
         }
 
     # Participants
@@ -145,34 +140,12 @@ class SignalConditions:
             if each.role == role and _concerns(wanted, each):
                 yield each
 
-    # Accounts
-
-    def _loss(self, word: str, text: str) -> Check:
-        example = f"{word} > 10%, or {word} bob > 500"
-        wanted = read_condition(word, text, ("", "%"), example)
-        return lambda: dict(self._losses(word, wanted))
-
-    def _losses(self, word: str, wanted: Condition) -> Iterator[tuple[str, str]]:
-        now = self._now()
-        for terminal in self._reports():
-            name = "/".join(filter(None, (terminal.login, terminal.name)))
-            base = _base(word, terminal, now)
-            if base is None or wanted.subject not in ("", terminal.login, name):
-                continue
-            start, equity = base
-            lost = start - equity
-            if wanted.holds(lost * 100 / start if wanted.unit else lost):
-                since = "today" if word == "daily_loss" else "from its peak"
-                yield name, f"{name} has lost {lost:f} of {start:f} {since}."
-
     # Channels
 
     def _damage(self, text: str) -> Check:
         wanted = read_condition("damaged", text, (), "damaged gold", optional=True)
         return lambda: {
-            name: f"{self._redactor.text(why)}."
-            for name, why in self._damaged().items()
-            if wanted.subject in ("", name)
+            name: f"{why}." for name, why in self._damaged().items() if wanted.subject in ("", name)
         }
 
 
@@ -184,18 +157,3 @@ def _concerns(wanted: Condition, judged: Judged) -> bool:
     """Return whether a condition is about somebody: a channel, or one of its participants."""
     channel, who = judged.facts.channel.name, judged.facts.who
     return wanted.subject in ("", channel, f"{channel}/{who}")
-
-
-def _base(word: str, terminal: Terminal, now: int) -> tuple[Decimal, Decimal] | None:
-    """Return what a loss is measured from, and the equity; None = neither is known."""
-    bases, last = terminal.bases, terminal.last
-    if bases is None or last is None or last.report.equity is None:
-        return None
-    if word == "daily_loss" and not _is_today(bases, last.report.offset or 0, now):
-        return None
-    start = bases.start if word == "daily_loss" else bases.peak
-    return (start, last.report.equity) if start > 0 else None
-
-
-def _is_today(bases: Bases, offset: int, now: int) -> bool:
-    return (now + offset * 1000) // DAY == bases.day

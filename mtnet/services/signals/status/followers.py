@@ -198,14 +198,18 @@ class Followers:
         ]
 
     def join(
-        self, channel: str, key: TerminalKey, address: str, connection: Connection, when: int
+        self,
+        channel: str,
+        login: str,
+        name: str,
+        address: str,
+        connection: Connection,
+        when: int,
     ) -> Follower:
         """
-        Add a follower that is connected.
-
-        Args:
-            key: `NOBODY` = it is forgotten when it goes.
+        Add a follower that is connected; one without login and name is forgotten when it goes.
         """
+        key = TerminalKey(login, name)
         follower = Follower(channel, key, _who(key, address), when)
         follower.connection = connection
         self._connected[follower] = None

@@ -31,7 +31,7 @@ def followers():
 
 
 def join(followers, key=BOB, channel="gold", when=NOON, position=100):
-    follower = followers.join(channel, key, "192.0.2.1:5000", Connection(), when)
+    follower = followers.join(channel, *key, "192.0.2.1:5000", Connection(), when)
     follower.feed = Feed(position)
     follower.begin("e", 0)
     return follower

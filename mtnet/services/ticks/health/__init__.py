@@ -1,0 +1,1 @@
+"""Health of ticks: their losses, and conditions of alerts."""
