@@ -17,7 +17,8 @@ OPERATED = {"PAUSED", "RESUMED", "FLATTENED", "NOTICE", "CHANNELS"}
 
 def code(*names):
     """Return the text of headers, all of them without names, without comments."""
-    files = [INCLUDE / name for name in names] or sorted(INCLUDE.glob("*.mqh"))
+    found = sorted(INCLUDE.rglob("*.mqh"))
+    files = [each for each in found if not names or each.name in names]
     return "\n".join(re.sub(r"//.*", "", file.read_text("ascii")) for file in files)
 
 

@@ -8,7 +8,7 @@
 #property description "Run in an imitation of a terminal, not in MetaTrader."
 #property description "Try it on a demo account first."
 
-#include <Mtnet/Follower.mqh>
+#include <Mtnet/Follower/Follower.mqh>
 
 #define TIMER  100   // ms
 

@@ -8,7 +8,7 @@
 #property description "Run in an imitation of a terminal, not in MetaTrader."
 #property description "Try it on a demo account first."
 
-#include <Mtnet/Provider.mqh>
+#include <Mtnet/Provider/Provider.mqh>
 
 input group "Server"
 input string          InpHost="127.0.0.1";       // Hosts, as host1,host2:9000
