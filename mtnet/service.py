@@ -37,6 +37,7 @@ from mtnet.daemon.preflight import (
 )
 from mtnet.daemon.process.machine import Machine
 from mtnet.daemon.process.reload import on_hangup, reopen_log
+from mtnet.daemon.process.systemd import ServiceManager
 from mtnet.daemon.process.watchdog import PERIOD as WATCHDOG_PERIOD
 from mtnet.daemon.process.watchdog import Watchdog, with_timeout
 from mtnet.daemon.registry import component_list, installed
@@ -115,6 +116,10 @@ class Daemon(MultiService):
             self.components = Components(installed(), env, machine.make_worker, *offers)
         self._watchdog = Watchdog(self.components.workers, machine.disk, machine.folder.replaced)
         machine.repeat(WATCHDOG_PERIOD, "The look at the data folder", self._watchdog.check)
+        self._manager = ServiceManager(os.environ)
+        if self._manager.watchdog is not None:
+            work = partial(self._manager.give_sign_of_life, self._watchdog.goes)
+            machine.repeat(self._manager.watchdog, "The sign of life to systemd", work)
         self._listeners = Listeners(self._env, self.components, self._certificates)
         self._listeners.bind(found)
         thread = partial(machine.make_worker, "mtnet-backup")
@@ -192,11 +197,13 @@ class Daemon(MultiService):
         Deferred.fromCoroutine(self.components.start())
         on_hangup(self._machine.reactor, self._reload)
         super().startService()
+        self._machine.reactor.callWhenRunning(self._manager.ready)
 
     def stopService(self) -> "Deferred[None]":
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self._manager.stopping()
         await self._listeners.stop()
         await self._control.stop_listening()
         try:
@@ -219,7 +226,9 @@ class Daemon(MultiService):
 
     def _reload(self) -> None:
         """Open the log file by its path, and read the certificates and the accounts again."""
+        self._manager.reloading()
         reopen_log()
         if self._certificates is not None:
             self._certificates.reload()
         self._env.access.reload()
+        self._manager.ready()

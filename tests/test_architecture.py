@@ -150,6 +150,7 @@ FLOORS = {
     "mtnet.daemon.gc_policy": 1,
     "mtnet.daemon.process.hangup": 0,
     "mtnet.daemon.process.reload": 0,
+    "mtnet.daemon.process.systemd": 0,
     "mtnet.daemon.options": 6,
     "mtnet.daemon.access": 6,
     "mtnet.daemon.components": 6,

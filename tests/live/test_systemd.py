@@ -1,6 +1,7 @@
 """A socket that systemd made and handed over."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -56,3 +57,26 @@ def test_a_socket_that_systemd_did_not_hand_over_is_one_sentence(daemon):
     assert result.returncode == 1
     assert "systemd handed over no socket" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's.")
+def test_systemd_is_told_of_start_life_reload_and_stop(daemon, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "n"))
+        receiver.settimeout(PATIENCE)
+        daemon.environ.update(NOTIFY_SOCKET=str(tmp_path / "n"), WATCHDOG_USEC="400000")
+        daemon.start()
+
+        def wait_for(state):
+            while receiver.recv(100).partition(b"\n")[0] != state:
+                pass
+
+        wait_for(b"READY=1")
+        assert daemon.answers()
+        wait_for(b"WATCHDOG=1")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(b"RELOADING=1")
+        wait_for(b"READY=1")
+        daemon.process.terminate()
+        wait_for(b"STOPPING=1")
+        assert daemon.process.wait(PATIENCE) is not None

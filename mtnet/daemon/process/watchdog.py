@@ -62,6 +62,10 @@ class Watchdog:
         """Return why a component cannot store anything, in one sentence, or None."""
         return self._folder or self._hangs(component)
 
+    def goes(self) -> bool:
+        """Return whether no thread hangs or has ended that the disk alone delays."""
+        return self._worker.trouble() is None and not any(map(self._hangs, self._workers))
+
     def _hangs(self, component: str) -> str | None:
         workers = self._workers.get(component, {}).values()
         return next((found for each in workers if (found := each.trouble())), None)

@@ -71,6 +71,7 @@ _SAME_PAGE = frozenset({"same-origin", "none"})
 """`Sec-Fetch-Site` of our own pages, and of an address that a person typed."""
 _as_text = methodcaller("decode", "latin-1")
 _ABSOLUTE = re.compile(rb"(?:https?|wss?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_TOKEN = re.compile(rb"[0-9A-Fa-f]{16,}")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(:[0-9]{1,5})?", re.ASCII)
 
 
@@ -597,8 +598,8 @@ def _texts(request: ApiRequest, name: bytes) -> list[str]:
 
 
 def _shown(uri: bytes) -> bytes:
-    """Return the part of a URI that may be logged: without query and `name:password@`."""
-    path = uri.partition(b"?")[0]
+    """Return the part of a URI that may be logged: no query, `name:password@`, or token in it."""
+    path = _TOKEN.sub(b"...", uri.partition(b"?")[0])
     return path.rpartition(b"@")[2] if b"://" in path else path
 
 
