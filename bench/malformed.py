@@ -297,12 +297,15 @@ def flood(daemon: AccountsDaemon, options: argparse.Namespace) -> dict[str, Any]
     witness = Witness(daemon)
     witness.start()
     began, before, warm = time.monotonic(), daemon.memory(), 0
+    tenths: list[int] = []
     for each in threads:
         each.start()
     while any(each.is_alive() for each in threads):
         time.sleep(0.5)
         if not warm and sent.total() >= WARM * options.frames:
             warm = daemon.memory()
+        if 10 * sent.total() >= (len(tenths) + 1) * options.frames:
+            tenths.append(daemon.memory() // 1024)
         if daemon.process.poll() is not None or time.monotonic() - began > options.limit:
             for each in threads:
                 each.over.set()
@@ -322,6 +325,7 @@ def flood(daemon: AccountsDaemon, options: argparse.Namespace) -> dict[str, Any]
         "RSS before, after warm-up, at the end, KiB": [
             each // 1024 for each in (before, warm, after)
         ],
+        "RSS at each tenth of the frames, KiB": tenths,
         "growth after warm-up, %": round(100 * (after / warm - 1), 2) if warm else None,
     }
 

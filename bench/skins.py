@@ -42,9 +42,10 @@ class LoggedFollower:
         with self._path.open("rb") as file:
             file.seek(self._read)
             for line in file:
-                if line.endswith(b"\n"):
-                    self._read += len(line)
-                    self._take(json.loads(line))
+                if not line.endswith(b"\n"):
+                    break  # its rest may come before the next one is read, as a line of its own
+                self._read += len(line)
+                self._take(json.loads(line))
 
     def _take(self, line: list[object]) -> None:
         seq, symbol, ticket, volume, kind, fields = line
