@@ -19,6 +19,7 @@ def code(*names):
     """Return the text of headers, all of them without names, without comments."""
     found = sorted(INCLUDE.rglob("*.mqh"))
     files = [each for each in found if not names or each.name in names]
+    assert len(files) == (len(names) or len(found))
     return "\n".join(re.sub(r"//.*", "", file.read_text("ascii")) for file in files)
 
 
