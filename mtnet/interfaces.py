@@ -460,9 +460,10 @@ class IEvents(Interface):
             kind: words joined by `_`, such as `channel_paused`; `docs/running.md` lists them.
             text: a sentence without a secret; cut to 500 characters of one line.
             level: `info`, `warning` (somebody should look), or `error` (somebody must act).
-            facts: JSON values that programs read, such as `channel`, `login`, `who`. `peer`,
-                `network`, `balance` and `equity` are for admins alone, as are words `peer=…` and
-                `network=…` of the text.
+            facts: JSON values that programs read, such as `channel`, `login`, `who`. Those that
+                tell networks or money, such as `peer`, `network`, `balance` and `equity`, are for
+                admins alone, as are words `peer=…` and `network=…` of the text. A fact `public` is
+                the text for all others, where the sentence itself is for admins.
         """
 
     def after(number: int, limit: int) -> "Sequence[Mapping[str, Any]]":
@@ -477,6 +478,19 @@ class IEvents(Interface):
 
     def unsubscribe(observer: Any) -> None:
         """Undo it."""
+
+
+class IAlerts(Interface):
+    """The alerts of [alerts.NAME], and their incidents."""
+
+    def rows() -> Sequence[Mapping[str, Any]]:
+        """
+        Return one row of JSON values for each alert; it must not block.
+
+        `name` is that of [alerts.NAME], `when` its condition, `muted` whether it tells nobody, and
+        `incidents` is a list of those that go on, each with `subject`, `since` in milliseconds
+        since the Unix epoch, and `text`, a sentence.
+        """
 
 
 class INotifier(Interface):

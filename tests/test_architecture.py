@@ -84,6 +84,8 @@ PURE = {
     "services/signals/classic/wire.py",
     "services/status/event.py",
     "services/status/event_store.py",
+    "services/status/rows.py",
+    "services/status/wire.py",
     "services/templates/content.py",
     "services/templates/wire.py",
     "services/web/logins/cookie.py",

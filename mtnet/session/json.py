@@ -21,6 +21,8 @@ MAX_MESSAGE = 16_384
 """Bytes of a message that a client may send: the largest frame, and what JSON adds to it."""
 
 _ARRAYS = LISTS | {"seqs"}
+_LISTS_READ = frozenset({"what"})
+"""Keys whose value can be a list, too, when a client sends it."""
 _SECRET = re.compile(rb"hello|pass|\\u", re.IGNORECASE)
 """Near one of these a password may stand; JSON can hide every word behind an escape."""
 _VALUE = "A value is a text, a finite number, null, or true, false or a list where one belongs"
@@ -107,7 +109,7 @@ def _text(key: str, value: Any, data: bytes) -> str:
     """
     if isinstance(value, bool) and key in FLAGS:
         return str(int(value))
-    if isinstance(value, list) and key in _ARRAYS:
+    if isinstance(value, list) and (key in _ARRAYS or key in _LISTS_READ):
         return join_list(_scalar(key, item, data) for item in value)
     return _scalar(key, value, data)
 

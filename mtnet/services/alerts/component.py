@@ -11,6 +11,7 @@ from mtnet.daemon.environment import Environment
 from mtnet.errors import ConfigError
 from mtnet.interfaces import (
     IAlertConditions,
+    IAlerts,
     IAssembled,
     IBackup,
     IControlCommands,
@@ -27,6 +28,7 @@ from mtnet.services.alerts.heartbeat_out import TIMEOUT, HeartbeatSender
 from mtnet.services.alerts.heartbeats import Heartbeats
 from mtnet.services.alerts.incidents import Incident, Incidents, Terms
 from mtnet.services.alerts.resources import AlertResources
+from mtnet.services.alerts.settings import AlertRule
 from mtnet.services.alerts.store import AlertStore, Loaded
 from mtnet.services.alerts.watch import AlertWatch, Record
 from mtnet.storage.sqlite import copy_database
@@ -68,7 +70,7 @@ class AlertsComponent:
 
     def start(self) -> None:
         """Begin to look."""
-        self._watch.record = recorder(self._env)
+        self._watch.record = recorder(self._env, self._watch.rules)
         self._watch.start()
         self._sender.start()
 
@@ -114,7 +116,7 @@ def assemble(env: Environment, watch: AlertWatch) -> None:
     watch.tell = notifier.notify if names else None
 
 
-def recorder(env: Environment) -> Record | None:
+def recorder(env: Environment, rules: Mapping[str, AlertRule]) -> Record | None:
     """Return what records incidents as events; None = nobody keeps events."""
     events = env.find(IEvents)
     if events is None:
@@ -122,7 +124,10 @@ def recorder(env: Environment) -> Record | None:
 
     def record(kind: str, text: str, incident: Incident) -> None:
         level = "info" if incident.ended else "warning"
-        events.record(kind, text, level, alert=incident.alert, subject=incident.subject)
+        facts = {"alert": incident.alert, "subject": incident.subject}
+        rule = rules.get(incident.alert)
+        shown = {} if rule is None else rule.public(incident.subject)
+        events.record(kind, text, level, **facts, **shown)
 
     return record
 
@@ -147,6 +152,7 @@ def build(env: Environment) -> AlertsComponent:
     sender = HeartbeatSender(settings.heartbeat_out, agent, env.clock, health)
     offers: dict[Any, object] = {
         IAlertConditions: heartbeats,
+        IAlerts: watch,
         IControlCommands: AlertCommands(watch, heartbeats),
         IHttpResources: AlertResources(heartbeats, watch),
     }

@@ -4,6 +4,9 @@ from msgspec import field
 
 from mtnet.config.schema import NamedTables, Positive, Seconds, Section
 
+MONEY = ("drawdown", "daily_loss")
+"""Conditions whose sentences name balances."""
+
 
 class AlertRule(Section, frozen=True, rename={"hold": "for"}):
     """`[alerts.NAME]`: what people are told of."""
@@ -16,6 +19,12 @@ class AlertRule(Section, frozen=True, rename={"hold": "for"}):
     """Names of [notify.NAME]; empty = all of them."""
     ends: bool = True
     """Whether people are told of the end too; false for what happens once, such as a login."""
+
+    def public(self, subject: str) -> dict[str, str]:
+        """Return `public`, the sentence for those who may not see balances; empty = none is."""
+        if not self.when.startswith(MONEY):
+            return {}
+        return {"public": f"The condition `{self.when.split()[0]}` holds for {subject}."}
 
 
 class HeartbeatOut(Section, frozen=True):

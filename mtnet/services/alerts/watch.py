@@ -8,9 +8,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from mtnet.clock import WallClock
 from mtnet.errors import ConfigError, JournalError
+from mtnet.interfaces import IAlerts
 from mtnet.recurring import Recurring
 from mtnet.services.alerts.incidents import Incident, Incidents
 from mtnet.services.alerts.settings import AlertRule
@@ -26,6 +28,7 @@ Tell = Callable[[str, Any, str], "Deferred[Any]"]
 Record = Callable[[str, str, Incident], object]
 
 
+@implementer(IAlerts)
 class AlertWatch:
     """
     Outbox of incidents: each step is on disk before people are told, and people are told again
@@ -177,7 +180,12 @@ class AlertWatch:
                 "muted": name in muted,
                 "until": self.mutes.get(name) if name in muted else None,
                 "incidents": [
-                    {"subject": each.subject, "since": each.since, "text": each.text}
+                    {
+                        "subject": each.subject,
+                        "since": each.since,
+                        "text": each.text,
+                        **rule.public(each.subject),
+                    }
                     for each in self.incidents
                     if each.alert == name and not each.ended
                 ],

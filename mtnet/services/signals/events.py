@@ -58,7 +58,8 @@ class SignalEvents:
 
     def diverged(self, channel: str, sentence: str) -> None:
         """Record what a follower knows that the journal does not hold."""
-        self._record("channel_diverged", f"{sentence}.", channel, "error")
+        shown = f"The history of {channel} went back: a follower knows more than the journal."
+        self._record("channel_diverged", f"{sentence}.", channel, "error", public=shown)
 
     def accepted(self, channel: str, new_epoch: bool, who: str) -> None:
         """Record that a person goes on with a channel as it is."""
@@ -69,7 +70,8 @@ class SignalEvents:
     def struck(self, view: str, why: str) -> None:
         """Record that a limit of a view keeps it from opening anything."""
         text = f"The view {view} opens nothing more: {why}."
-        self._record("view_limit", text, view, "warning")
+        shown = f"The view {view} opens nothing more: a limit of its account was reached."
+        self._record("view_limit", text, view, "warning", public=shown)
 
     def _record(
         self, kind: str, text: str, channel: str, level: str = "info", **facts: Any

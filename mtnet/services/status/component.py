@@ -17,6 +17,7 @@ from mtnet.interfaces import (
     IHealth,
     IHttpResources,
     IService,
+    ISessionVerbs,
     IStatus,
 )
 from mtnet.net.http.route import Route
@@ -25,7 +26,10 @@ from mtnet.services.status.causes import CauseDetector
 from mtnet.services.status.commands import EventCommands
 from mtnet.services.status.event_log import EventLog
 from mtnet.services.status.event_store import EventStore
+from mtnet.services.status.feed import StatusFeed
+from mtnet.services.status.parts import Parts
 from mtnet.services.status.resources import status_routes
+from mtnet.services.status.verbs import StatusVerbs
 from mtnet.storage.sqlite import copy_database
 
 LOOK = 1.0
@@ -47,11 +51,14 @@ class StatusComponent:
         causes = CauseDetector(lambda: env.find(IHealth).health(), self.events)
         self._look = LoopingCall(Recurring("The look at the health", causes.look))
         self._look.clock = env.clock
+        self._feed = StatusFeed(Parts(env, self.events).readers(), env.clock)
+        self._verbs = StatusVerbs(self._feed)
 
     def __conform__(self, interface: Any) -> Any:
         offers: Mapping[Any, object] = {
             IEvents: self.events,
             IControlCommands: self._commands,
+            ISessionVerbs: self._verbs,
         }
         return offers.get(interface)
 
@@ -71,6 +78,7 @@ class StatusComponent:
 
     def stop(self) -> "Deferred[None]":
         """Record that the daemon stops, and store what is not stored yet."""
+        self._feed.close()
         if self._look.running:
             self._look.stop()
         self.events.record("daemon_stopped", "The daemon stops: somebody asked for it.")

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -112,6 +113,10 @@ class EventLog:
         """Return events behind a number, oldest first; behind one of the future there are all."""
         behind = number if number < self._next else 0
         return [event.row() for event in self._ring if event.number > behind][:limit]
+
+    def newest(self, count: int) -> list[dict[str, Any]]:
+        """Return the newest events, oldest first."""
+        return [event.row() for event in islice(reversed(self._ring), count)][::-1]
 
     def subscribe(self, observer: Observer) -> None:
         """Call `observer(event)` for each new event."""

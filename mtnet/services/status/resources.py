@@ -14,9 +14,8 @@ from mtnet.net.http.route import HttpRequest, Route
 from mtnet.services.status.commands import MAX_EVENTS
 from mtnet.services.status.event import matches
 from mtnet.services.status.event_log import EventLog
+from mtnet.services.status.rows import public
 
-PRIVATE = ("account_", "ban_", "connection_", "hello_", "login_", "session_", "token_")
-"""Kinds of events begin so that name the logins of others and their networks: for `admin` alone."""
 OPEN = ("version", "since")
 """What of the whole status everybody with `read:status` may know, beside health."""
 
@@ -85,16 +84,14 @@ class EventReading:
 
     def get(self, request: HttpRequest, asked: EventQuery) -> "Events | Deferred[Events]":
         """Return what is asked for, at once or with the first event that comes."""
-        private = request.rights.any(ADMIN)
+        admin = request.rights.any(ADMIN)
 
         def wanted(row: Mapping[str, Any]) -> bool:
-            return matches(row, asked.kinds, asked.level) and (
-                private or not row["kind"].startswith(PRIVATE)
-            )
+            return matches(row, asked.kinds, asked.level)
 
         def answer() -> Events:
             every = self._events.after(asked.after or 0, self._events.count)
-            found = [row for row in every if wanted(row)]
+            found = [row if admin else public(row) for row in every if wanted(row)]
             if asked.after is None:
                 return Events(found[-asked.limit :], self._events.last)
             cut = len(found) > asked.limit

@@ -99,11 +99,14 @@ def test_a_login_that_ends_ends_its_wait(ask_as, tmp_path, clock):
 
 def test_the_right_is_needed_and_admin_sees_more(ask_as):
     log = ask_as.env.find(IEvents)
-    log.record("login_refused", "Eve guessed from 192.0.2.9.")
+    log.record("login_refused", "login refused: peer=192.0.2.9:7 login=eve", peer="192.0.2.9:7")
     log.record("channel_paused", "Main is paused.")
     assert ask_as("bob", "/v1/events").error == (403, "denied")
     assert ask_as("bob", "/v1/status").error == (403, "denied")
-    assert events(ask_as("wendy", "/v1/events")) == ["Main is paused."]
+    assert events(ask_as("wendy", "/v1/events")) == [
+        "login refused: login=eve",
+        "Main is paused.",
+    ]
     assert len(events(ask_as("root", "/v1/events"))) == 2
 
 

@@ -21,7 +21,7 @@ def daemon(tmp_path, clock):
 def page(daemon):
     client = WebSocketTerminal(connect(daemon.factory("web"), daemon.clock))
     (welcome,) = client.ask(HELLO)
-    assert welcome["services"] == ["signals", "ticks"]
+    assert welcome["services"] == ["signals", "status", "ticks"]
     return client
 
 

@@ -1,0 +1,121 @@
+"""
+WATCH: CPU of a second of status for people, by the number of those who watch.
+
+In one process and one thread, with a clock of its own: `--people` participants, each of whom
+changes once a second, are watched by nobody, by one and by ten sessions over frames, in turn within
+each round. Reported is the median of the rounds: ms of CPU for each second, the reading of the
+clients included.
+
+Run it from the checkout that is to be measured: `python bench/watchers.py [--people 1000]`.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from mtnet.interfaces import IParticipants, IService
+from mtnet.net.endpoints import Listener
+from mtnet.services.status import wire
+from mtnet.session import messages
+from mtnet.testing import connect, make_environment
+
+SESSIONS = 10
+
+
+@implementer(IService, IParticipants)
+class Crew:
+    """A component with people who change all the time."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.second = count, 0
+
+    def participants(self) -> list[dict[str, Any]]:
+        """Return rows as signals has them."""
+        return [
+            {
+                "role": "follower",
+                "channel": "gold",
+                "who": f"login-{number}/terminal",
+                "status": "ok",
+                "connected": True,
+                "since": 1_795_000_000_000,
+                "warnings": [],
+                "behind": (self.second + number) % 7,
+            }
+            for number in range(self.count)
+        ]
+
+
+class Site:
+    """A daemon in memory, and the sessions at it."""
+
+    def __init__(self, folder: Path, people: int) -> None:
+        self.clock, self.crew = Clock(), Crew(people)
+        self.env = make_environment(folder, self.clock)
+        self.env.components.services["crew"] = self.crew
+        self.factory = self.env.factory("signals", Listener("signals", "tcp:8081"))
+        self.sessions = [self.dial() for _ in range(SESSIONS)]
+
+    def dial(self) -> Any:
+        """Return a client that has said HELLO."""
+        terminal = connect(self.factory, self.clock, peer="127.0.0.1")
+        terminal.send(messages.hello())
+        return terminal
+
+    def watch(self, count: int) -> None:
+        """Let so many sessions watch, and no others."""
+        for number, each in enumerate(self.sessions):
+            each.send(wire.watch(["status"] if number < count else []))
+        self.read()
+
+    def read(self) -> int:
+        """Let all sessions read; return how many bytes that was."""
+        total = 0
+        for each in self.sessions:
+            for _ in range(50):
+                each.transport.drain()
+            total += len(each.received())
+        return total
+
+    def seconds(self, count: int) -> tuple[float, int]:
+        """Return the CPU of a second in ms, and the bytes that were sent."""
+        sent, before = 0, time.process_time()
+        for _ in range(count):
+            self.crew.second += 1
+            self.clock.advance(1.0)
+            for each in self.sessions:
+                each.send(b"<<PONG>>")
+            sent += self.read()
+        return (time.process_time() - before) / count * 1e3, sent // count
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--people", type=int, default=1_000)
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path, default=Path("/dev/shm"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        site = Site(Path(folder) / "data", options.people)
+        found: dict[int, list[tuple[float, int]]] = {0: [], 1: [], SESSIONS: []}
+        for _ in range(options.rounds):
+            for watchers, runs in found.items():
+                site.watch(watchers)
+                site.seconds(1)
+                runs.append(site.seconds(options.seconds))
+    print("| watchers | CPU ms per second | bytes per second |\n| --- | --- | --- |")
+    for watchers, runs in found.items():
+        cpu, sent = (median(each) for each in zip(*runs, strict=True))
+        print(f"| {watchers} | {cpu:.2f} | {sent:,.0f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The verb of status in a session: WATCH."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from zope.interface import implementer
+
+from mtnet.access.rights import ADMIN
+from mtnet.errors import WireError
+from mtnet.interfaces import ISessionHandler, ISessionVerbs
+from mtnet.net.output.queue import Encoder
+from mtnet.services.status import wire
+from mtnet.services.status.feed import Edition, StatusFeed
+from mtnet.services.status.wire import Watch
+from mtnet.session.session import Session, Verb
+
+SERVICE = "status"
+READ = "read"
+MAX_UNSENT = 65_536
+"""Bytes in the kernel before they are sent: the status must not pile up there before signals."""
+
+
+@implementer(ISessionHandler)
+class StatusWatcher:
+    """
+    WATCH of one session.
+
+    While its queue is not empty, changes are left out; then it is sent the whole state.
+    """
+
+    __slots__ = ("_empty", "_feed", "_session", "_stale", "_what")
+
+    def __init__(self, session: Session, feed: StatusFeed) -> None:
+        self._session, self._feed = session, feed
+        self._what: frozenset[str] = frozenset()
+        self._stale: dict[Edition, None] = {}
+        self._empty: Deferred[None] | None = None
+
+    def permitted(self) -> bool:
+        return self._session.peer.rights.any(READ, SERVICE)
+
+    def welcomed(self) -> dict[str, str]:
+        self._end()  # perhaps it has another login now
+        return {}
+
+    def heartbeat(self) -> dict[str, str]:
+        return {}
+
+    def rights_gained(self) -> None:
+        if self._what:
+            self._begin(self._what)
+
+    def busy(self) -> bool:
+        return bool(self._what)
+
+    def leaving(self) -> None:
+        self._end()
+
+    def closed(self, bye: bool) -> None:
+        self._end()
+
+    def watch(self, asked: Watch) -> None:
+        """WATCH: send the state of these parts, their changes, and nothing of others."""
+        for what in sorted(asked.what):
+            if not self._session.peer.rights.may(READ, SERVICE, what):
+                raise WireError("denied", f"Watching {what} needs the right {READ}:{SERVICE}")
+        self._session.limit_unsent(MAX_UNSENT)
+        self._session.send(wire.watched(asked.what))
+        self._begin(asked.what)
+        self._session.check_finished()
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The encoder of the road of the session."""
+        return self._session.queue.encoder
+
+    def changed(self, edition: Edition, encoded: bytes) -> None:
+        """Send a change, or as soon as the queue is empty the state."""
+        if self._stale or not self._session.queue.ready:
+            self._show_later(edition)
+        else:
+            self._session.queue.write(encoded)
+
+    def _begin(self, what: frozenset[str]) -> None:
+        """Begin to watch, with the rights of now."""
+        self._end()
+        self._what, admin = what, self._session.peer.rights.any(ADMIN)
+        for each in sorted(what):
+            self._show_later(self._feed.join(self, each, admin))
+
+    def _show_later(self, edition: Edition) -> None:
+        self._stale[edition] = None
+        if self._empty is None:
+            self._empty = empty = self._session.queue.when_empty()
+            empty.addCallbacks(self._show, lambda failure: failure.trap(CancelledError))
+
+    def _show(self, _: None) -> None:
+        self._empty = None
+        if self._stale:
+            edition = next(iter(self._stale))
+            del self._stale[edition]
+            self._session.queue.write(edition.state(self.encoder))
+        if self._stale:  # the state may have filled the queue
+            self._show_later(next(iter(self._stale)))
+
+    def _end(self) -> None:
+        self._what = frozenset()
+        self._stale.clear()
+        empty, self._empty = self._empty, None
+        if empty is not None:
+            empty.cancel()
+        self._feed.leave(self)
+
+
+@implementer(ISessionVerbs)
+class StatusVerbs:
+    """Attaches WATCH to sessions."""
+
+    service = SERVICE
+    verbs: ClassVar[Mapping[str, Verb]] = {
+        "WATCH": Verb(wire.REQUESTS["WATCH"], StatusWatcher.watch),
+    }
+
+    def __init__(self, feed: StatusFeed) -> None:
+        self._feed = feed
+
+    def attach(self, session: Session) -> StatusWatcher:
+        """Return the handler of the verb in one session."""
+        return StatusWatcher(session, self._feed)
