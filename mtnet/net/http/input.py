@@ -6,6 +6,7 @@ Pure. A body is taken by its content: terminals label JSON as a form, and end it
 
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -23,7 +24,8 @@ COMMA = "%2C"
 _ARRAYS = (inspect.VarTupleType, inspect.ListType, inspect.FrozenSetType)
 _FORM = re.compile(r"[A-Za-z_]{1,32}=(.*)", re.DOTALL)
 _WHERE = re.compile(r"(.*?)(?: - at `(?:key in )?\$\.?(.*)`)?", re.DOTALL)
-_WHOLE = "A whole number of 2^53 or more, and one that is no number, is written as a text"
+_NO_NUMBER = re.compile(r"nan|inf", re.IGNORECASE)
+_WHOLE = "A number is finite, and a whole one of 2^53 or more is written as a text"
 
 
 def read_params(
@@ -86,12 +88,27 @@ def _is_array(kind: inspect.Type) -> bool:
 
 def _convert(value: Any, kind: Any, what: str) -> Any:
     try:
-        return msgspec.convert(value, kind, strict=False)
+        found = msgspec.convert(value, kind, strict=False)
+        if _NO_NUMBER.search(str(value)):
+            _check_finite(msgspec.to_builtins(found))
+        return found
     except msgspec.ValidationError as error:
         found = _WHERE.fullmatch(str(error))
         assert found is not None
         where = f"{found[2]} of " if found[2] else ""
         raise WireError("field", f"{where}{what.lower()}: {found[1]}") from error
+
+
+def _check_finite(value: Any) -> None:
+    """Raise `WireError` for a number that is none: "nan" and "inf" are floats to msgspec."""
+    if isinstance(value, float) and not isfinite(value):
+        _refuse_number(str(value))
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            _check_finite(each)
+    elif isinstance(value, list):
+        for each in value:
+            _check_finite(each)
 
 
 def _json_text(text: str) -> str:

@@ -30,6 +30,10 @@ class Position(Struct):
     comment: str | None = None
 
 
+class Waits(Struct):
+    waits: list[float]
+
+
 class Positions(Struct):
     positions: list[Position] = []
     flat: bool = False
@@ -80,6 +84,15 @@ def test_a_key_that_cannot_be_read_is_named(given, sentence):
     with pytest.raises(WireError) as refused:
         query(**given)
     assert (refused.value.code, str(refused.value)) == ("field", sentence)
+
+
+@pytest.mark.parametrize("text", [b"nan", b"inf", b"-Infinity", b"NaN"])
+def test_what_is_no_number_is_none_as_a_text_either(text):
+    with pytest.raises(WireError, match="A number is finite"):
+        query(wait=text)
+    with pytest.raises(WireError, match="A number is finite"):
+        body(b'{"waits": [1, "%b"]}' % text, Waits)
+    assert body(b'{"symbol": "%b", "volume": "1"}' % text).symbol == text.decode()
 
 
 TEXT = '{"symbol": "GBPUSD", "volume": 0.25, "comment": "a&b=c+d"}'
