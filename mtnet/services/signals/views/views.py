@@ -23,7 +23,7 @@ from mtnet.services.signals.events import SignalEvents
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.reports.equity import Bases
-from mtnet.services.signals.reports.registry import Reported
+from mtnet.services.signals.reports.registry import Reported, Reports
 from mtnet.services.signals.values import PauseMode
 from mtnet.services.signals.views import changes
 from mtnet.services.signals.views.alias import Aliases
@@ -82,7 +82,7 @@ class Views:
     Attributes:
         known: by name; those that are whole.
         names: of all.
-        reports: what terminals told; None = nothing yet.
+        reports: what terminals told.
         unsure: whether a change has failed of which nothing is known.
     """
 
@@ -102,7 +102,7 @@ class Views:
         self._recheck, self._events, self._seq = recheck, events, seq
         self._acks = defaultdict[str, int](now)  # a count of before a restart is none of these
         self.known: dict[str, Summary] = {}
-        self.reports: KnownReports | None = None
+        self.reports: KnownReports = Reports()
         self.unsure = False
         self._by_source: dict[str, list[str]] = {}
         self._aliases = Aliases()
@@ -212,8 +212,6 @@ class Views:
 
     def reported(self, login: str, terminal: str) -> None:
         """Judge the losses of the views that are made for a terminal, which has sent a REPORT."""
-        if self.reports is None:
-            return
         for name, known in list(self.known.items()):
             if self.is_follower(name, login, terminal) and not known.struck:
                 self._judge(name, known, self.reports.last_two(login, terminal)[0])
@@ -405,8 +403,6 @@ class Views:
         )
 
     def _terms(self, settings: ViewSettings, symbols: Iterable[str]) -> Terms:
-        if self.reports is None:
-            return Terms(self._now())
         return terms(settings, self.reports, symbols, self._now())
 
 

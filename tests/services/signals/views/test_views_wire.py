@@ -144,16 +144,47 @@ def test_an_unknown_view_is_named_in_the_error(server):
         ({"hours": ["Monday"]}, "'Mon-Fri 07:00-20:00'"),
         ({"zone": "Atlantis"}, "Europe/Athens"),
         ({"sources": []}, "`sources` name one or more"),
+        ({"sources": ["main", "main"]}, "each once"),
+        ({"sources": ["nowhere"]}, "There is no channel nowhere"),
+        ({"sources": ["half"]}, "There is no channel half"),
+        ({"sources": ["main", "other"]}, "other is a view"),
+        ({"min": "-0.01"}, "`min` is above 0"),
+        ({"max_total": "0"}, "`max_total` is above 0"),
+        ({"size": "equity", "follower": "bob"}, "need `provider`"),
+        ({"daily_loss": "4%"}, "need `follower`"),
+        ({"daily_loss": "-4%", "follower": "bob"}, "as '8%' or '500' above 0"),
+        ({"networks": ["10.7.0.1/16"]}, "10.7.0."),
         ({"sizes": 1}, "unknown field `sizes`"),
     ],
 )
 def test_a_wrong_setting_is_said_in_a_sentence_and_nothing_opens(server, chosen, sentence):
+    add(server, name="other")
     command = ViewCommands(server.signals.views).commands()["views add"]
     failures = []
     asked = {"view": "half", "settings": {"sources": ["main"], **chosen}}
     command(asked).addErrback(failures.append)
     assert sentence in failures[0].getErrorMessage()
     assert not server.signals.channels.is_named("half")
+
+
+@pytest.mark.parametrize("size", ["balance", "equity", "free_margin", "risk"])
+def test_a_size_by_money_opens_nothing_without_a_report_and_says_so(server, size):
+    settings = ViewSettings(sources=("main",), size=size, follower="bob", provider="alice")
+    add(server, settings)
+    server.publish(server.greet(), "a-1", "1.00", price="1.3", sl="1.2")
+    assert "GBPUSD" not in server.signals.positions("half")
+    (sentence,) = ask(server.signals.views.explain("half", "GBPUSD"))
+    assert "bob has sent no REPORT that counts within a minute" in sentence
+
+
+def test_two_symbols_of_a_source_are_not_copied_onto_one(server):
+    add(server, ViewSettings(sources=("main",), map={"GBPUSD": "EURUSD"}))
+    publisher = server.greet()
+    server.publish(publisher, "a-1", "1.00")
+    server.publish(publisher, "a-2", "2.00", "EURUSD")
+    assert server.signals.positions("half")["EURUSD"].volume == 1
+    said = " ".join(ask(server.signals.views.explain("half", "EURUSD")))
+    assert "EURUSD is that of GBPUSD already" in said
 
 
 def test_a_follower_is_told_what_it_judges_before_it_opens(server):
@@ -311,7 +342,7 @@ PROP = ViewSettings(sources=("main",), follower="bob", max_drawdown="10%", then=
 def report(server, equity, account="1"):
     """Let bob's terminal report its equity ten seconds after it did that last."""
     server.clock.advance(10)
-    when = int(server.clock.seconds() * 1000)
+    when = server.env.now()
     known = server.signals.views.reports = server.signals.views.reports or Reports()
     money = Decimal(equity)
     known.report(
@@ -323,9 +354,9 @@ def report(server, equity, account="1"):
 def test_a_limit_that_was_reached_is_told_to_those_who_follow(server):
     add(server, PROP)
     follower = server.subscribe("half")
+    report(server, "1000")
     server.publish(server.greet(), "a-1", "1.00")
-    for equity in ("1000", "890"):
-        report(server, equity)
+    report(server, "890")
     told(follower)
     report(server, "880")
     closing, *said = [each for each in told(follower) if not each.startswith("PING")]
@@ -407,8 +438,8 @@ def test_a_limit_strikes_again_when_the_disk_did_not_keep_it(server, monkeypatch
 
 def test_another_account_opens_nothing_and_closes_nothing(server):
     add(server, PROP)
-    server.publish(server.greet(), "a-1", "1.00")
     report(server, "1000")
+    server.publish(server.greet(), "a-1", "1.00")
     report(server, "1000", account="2")
     assert server.signals.pauses.mode("half") == "close_only"
     assert server.signals.positions("half")["GBPUSD"].volume == 1
