@@ -149,7 +149,14 @@ class ClassicQueue:
         chosen = self._choose(when, moment)
         if chosen is None:
             return None
-        self._settle(chosen[0], when)
+        # It counts as a telling of the change, whatever it was chosen for.
+        change, again = self._changes.get(chosen[0]), (0.0, *self._settings.resend_after)
+        if change is not None and change.due <= when:
+            change.sent += 1
+            if change.sent == len(again):
+                del self._changes[chosen[0]]
+            else:
+                change.due = when + again[change.sent] - again[change.sent - 1]
         self.next_frame = when + self._settings.pace
         return encode_position(*chosen, self._settings.codepage)
 
@@ -226,17 +233,6 @@ class ClassicQueue:
             return None
         self._again_next = False
         return first[2], self._changes[first[2]].volume
-
-    def _settle(self, symbol: str, when: float) -> None:
-        """Count a frame of a symbol, whatever it was sent for."""
-        change, again = self._changes.get(symbol), (0.0, *self._settings.resend_after)
-        if change is None or change.due > when:
-            return
-        change.sent += 1
-        if change.sent == len(again):
-            del self._changes[symbol]
-        else:
-            change.due = when + again[change.sent] - again[change.sent - 1]
 
     # The greeting, the repeat cycle and old closes
 

@@ -103,8 +103,7 @@ class JournalWorker:
 
     def _commit(self, policy: PublishPolicy) -> Stored:
         outcomes = self.journal.commit(policy.drafts, policy)
-        if policy.finish() or self._store.trouble:
-            self._write_policy()
+        self._finish(policy)
         entries: list[Entry] = []
         begins = False
         for outcome in outcomes:
