@@ -23,9 +23,12 @@ LIFETIME = 1.0
 """Seconds for which a judgement holds; people and alerts ask no faster."""
 SHARE = 50.0
 """A judgement holds for so many times what it took: the engine costs 2 % of a processor at most,
-however many followers there are."""
+up to some ten thousand followers."""
 
 ROLES = "providers", "followers"
+LONGEST = 5.0
+"""Seconds for which a judgement holds at most: a machine that is busy with other things makes it
+look expensive."""
 
 
 class Judged(NamedTuple):
@@ -78,7 +81,7 @@ class Participants:
         if begin >= self._until:
             self._judged = [*self._judge(Moment(self._now(), begin))]
             end = self._clock.seconds()
-            self._until = end + max(LIFETIME, SHARE * (end - begin))
+            self._until = end + max(LIFETIME, min(LONGEST, SHARE * (end - begin)))
         return self._judged
 
     def participants(self) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from mtnet.interfaces import IControlCommands, IParticipants, IStatus
 from mtnet.services.signals import wire
 from mtnet.services.signals.reports import wire as reports
 from mtnet.services.signals.reports.wire import Report
-from mtnet.services.signals.status.participants import LIFETIME
+from mtnet.services.signals.status.participants import LIFETIME, LONGEST, Participants
 from mtnet.session import messages
 
 GRANTS = {"alice": ("provider",), "bob": ("follower",)}
@@ -387,3 +387,23 @@ def test_a_file_that_cannot_be_read_is_said_and_begun_anew(tmp_path, clock, warn
     assert scene.codes() == {}
     (warning,) = warnings()
     assert "The list of followers" in str(warning)
+
+
+@pytest.mark.parametrize(("took", "held"), [(0.001, 1.0), (0.05, 2.5), (3.0, LONGEST)])
+def test_an_expensive_judgement_holds_longer_and_not_for_long(scene, pair, took, held):
+    class Slow:
+        def channels(self, moment):
+            scene.clock.advance(took)
+            return {}
+
+        def providers(self, channels, moment):
+            return ()
+
+        followers = providers
+
+    people = Participants(Slow(), scene.signals.channels.followers, scene.clock, scene.env.now)
+    before = people.judged()
+    scene.clock.advance(held - 0.01)
+    assert people.judged() is before
+    scene.clock.advance(0.02)
+    assert people.judged() is not before
