@@ -136,14 +136,19 @@ class View:
         """Return what the view sets because of an entry of one of its sources."""
         key = Key(self.numbers[channel], entry.symbol, entry.ticket)
         before = self.rows.get(key)
-        targets = set[Target]() if before is None else {before.target}
+        targets, drafts = set[Target]() if before is None else {before.target}, list[Draft]()
         if entry.volume:
             row = self._changed(key, entry, terms)
+            turned = before is not None and (before.volume < 0) != (row.volume < 0)
+            if turned and before is not None and (before.shown < 0) == (row.shown < 0):
+                # Another position on the same side, since `reverse` was edited: one closes first.
+                self._drop(key)
+                drafts = self._differences(targets)
             self._set(key, row)
             targets.add(row.target)
         else:
             self._drop(key)
-        return self._differences(targets)
+        return drafts + self._differences(targets)
 
     def join(self, channel: str, held: Iterable[Entry], terms: Terms) -> list[Draft]:
         """Take what a source holds when the view begins to follow it."""

@@ -374,3 +374,15 @@ def test_an_opening_that_waits_is_skipped_once_nothing_may_open():
     assert copy.apply("gold", entry("1", price="2000", sl="1990"), terms) == []
     (row,) = copy.rows.values()
     assert row.skipped == "the view was close_only"
+
+
+def test_a_reversal_behind_an_edit_of_reverse_closes_before_it_opens():
+    copy = view(reverse=True)
+    copy.apply("gold", entry("1"), NOW)
+    copy.settings = ViewSettings(sources=("gold",), value=Decimal(2))
+    assert said(copy.apply("gold", entry("-1"), NOW)) == [
+        ("XAUUSD", "", "0", "position"),
+        ("XAUUSD", "", "-2", "position"),
+    ]
+    (row,) = copy.rows.values()
+    assert row.seq == 3

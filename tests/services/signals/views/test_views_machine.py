@@ -204,8 +204,10 @@ class Views(RuleBasedStateMachine):
             assert not (row.copied and each is not None), "a closing was filtered"
         elif same and abs(entry.volume) <= abs(row.volume):
             assert abs(now) <= abs(lots), "it grew while its provider reduced"
-        elif entry.type == row.source_type and not same and now:
-            assert (now > 0) != (lots > 0) or not lots, "a reversal left its old side"
+        elif not same and entry.type == row.source_type and now * lots > 0:
+            said = [each for each in self.journal.derived if each.channel == name]
+            closed = [(each.symbol, each.ticket) for each in said if not each.volume]
+            assert row.target in closed, "a reversal left its old side"
 
     @rule(name=st.sampled_from(VIEWS), drawn=SETTINGS)
     def add(self, name, drawn):
