@@ -7,12 +7,13 @@ description (`/v1/openapi.json`) follow from that, once for all of them.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct, inspect
+from twisted.internet.defer import Deferred
 
 from mtnet.access.accounts.cred import Identity
 from mtnet.access.rights import Rights
@@ -95,6 +96,21 @@ class Answer(NamedTuple):
     headers: Mapping[bytes, bytes] = {}
 
 
+class Stream(NamedTuple):
+    """
+    An answer of any length, which is never whole in memory.
+
+    Attributes:
+        type: its media type, such as `text/csv`.
+        chunks: its bytes, a piece at a time, each made in a few milliseconds; or Deferreds with
+            them. An iterator that has `close` is closed when the client leaves.
+    """
+
+    type: str
+    chunks: "Iterator[bytes | Deferred[bytes]]"
+    headers: Mapping[bytes, bytes] = {}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Route:
     """
@@ -105,8 +121,8 @@ class Route:
             `%2F` is a slash.
         handler: called with the request; then with the `params`, if there are any; then with the
             body, if there is one. It returns an answer: a value for JSON (a Struct, for example),
-            an `Answer`, None for 204, or a protocol that gets the connection (101); or a Deferred
-            with one. It may raise `MtnetError`.
+            an `Answer`, a `Stream`, None for 204, or a protocol that gets the connection (101); or
+            a Deferred with one. It may raise `MtnetError`.
         summary: one line for the description of the API.
         params: a Struct with a field for each `{name}` and for each key of the query. An array is
             read from `A,B`; an unknown key is ignored.

@@ -12,7 +12,7 @@ from twisted.web.server import NOT_DONE_YET
 from mtnet.errors import ConfigError, HttpError
 from mtnet.net.http.errors import http_error
 from mtnet.net.http.input import read_body, read_params
-from mtnet.net.http.route import Answer, BodyLimit, HttpRequest, Route
+from mtnet.net.http.route import Answer, BodyLimit, HttpRequest, Route, Stream
 from mtnet.values import CODEPAGE, read_text
 
 NOTHING = BodyLimit(0, "nothing here takes one")
@@ -82,6 +82,9 @@ class RoutedRequest(HttpRequest):
 
     def reply_json(self, status: int, value: object) -> None:
         """Answer with JSON."""
+
+    def reply_stream(self, stream: Stream) -> None:
+        """Answer with bytes as they come."""
 
     def refuse(self, error: HttpError) -> None:
         """Answer with an error, and log it."""
@@ -182,6 +185,8 @@ class Router(Resource):
         if isinstance(result, Deferred):
             result.addCallback(self._answer, request)
             result.addErrback(self._failed, request)
+        elif isinstance(result, Stream):
+            request.reply_stream(result)
         elif IProtocol.providedBy(result):
             request.hand_over(result)
         else:

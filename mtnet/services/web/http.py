@@ -38,8 +38,9 @@ from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import TLS_RECORD
 from mtnet.net.http.errors import http_error
 from mtnet.net.http.long_poll import LongPoll
-from mtnet.net.http.route import JSON, BodyLimit
+from mtnet.net.http.route import JSON, BodyLimit, Stream
 from mtnet.net.http.router import Router
+from mtnet.net.http.stream import StreamProducer
 from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.tls.handshake import SecureTransport
 from mtnet.net.transport import StreamTransport
@@ -265,6 +266,7 @@ class ApiRequest(Request):
         self._received = 0
         self._closing: IDelayedCall | None = None
         self._poll: LongPoll | None = None
+        self._stream: StreamProducer | None = None
 
     def gotLength(self, length: int | None) -> None:
         """Refuse a body before it is read, if its length is known; None = chunked."""
@@ -421,6 +423,8 @@ class ApiRequest(Request):
     def connectionLost(self, reason: Failure) -> None:
         self.gone = True
         self._release()
+        if self._stream is not None:
+            self._stream.stopProducing()
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
         super().connectionLost(reason)
@@ -429,16 +433,34 @@ class ApiRequest(Request):
         """Answer; HEAD and 304 leave the body out by themselves."""
         if self.gone:
             return
+        self._begin(status, headers)
+        if status != 204:  # which has none (RFC 9110, 8.6)
+            self.setHeader(b"Content-Length", b"%d" % len(body))
+        self.write(body)
+        self.finish()
+
+    def reply_stream(self, stream: Stream) -> None:
+        """Answer in chunks, as long as the client reads; HTTP/1.0 ends them with the connection."""
+        if self.gone:
+            return
+        self._begin(200, {b"Content-Type": stream.type.encode(), **stream.headers})
+        chunks = iter(()) if self.method == b"HEAD" else stream.chunks
+        self._stream = StreamProducer(self, chunks)
+        self._stream.start()
+
+    def break_off(self, reason: Failure) -> None:
+        """Reset the connection: the client must not take a part of an answer for the whole."""
+        self.log.failure("A streamed answer failed.", reason)
+        if not self.gone:
+            self.channel.transport.abortConnection()
+
+    def _begin(self, status: int, headers: Mapping[bytes, bytes]) -> None:
         self._release()
         self.setResponseCode(status, HTTPStatus(status).phrase.encode())
         self.responseHeaders.removeHeader(b"Server")
         common = _NO_STORE if self.path.startswith(API) else _COMMON
         for name, value in {**common, **headers}.items():
             self.setHeader(name, value)
-        if status != 204:  # which has none (RFC 9110, 8.6)
-            self.setHeader(b"Content-Length", b"%d" % len(body))
-        self.write(body)
-        self.finish()
 
     def reply_json(self, status: int, value: object) -> None:
         """Answer with JSON."""
