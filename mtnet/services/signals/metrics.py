@@ -1,5 +1,7 @@
 """Metrics of the signal service."""
 
+from collections.abc import Mapping
+
 from zope.interface import implementer
 
 from mtnet.interfaces import IMetrics
@@ -122,10 +124,12 @@ class SignalMetrics:
 
     def _lag(self) -> float:
         found = self._channels.followers
-        return max((self._behind(each) for each in found if each.acked_at), default=0)
+        seq = {name: channel.seq for name, channel in self._channels.book.items()}
+        return max((_behind(each, seq) for each in found if each.acked_at), default=0)
 
-    def _behind(self, follower: Follower) -> int:
-        # Of those who leave symbols out, all that they were sent may be acknowledged.
-        if follower.feed is None or not follower.feed.pending(follower.acked):
-            return 0
-        return self._channels.book.channel(follower.channel).seq - follower.acked
+
+def _behind(follower: Follower, seq: Mapping[str, int]) -> int:
+    # Of those who leave symbols out, all that they were sent may be acknowledged.
+    if follower.feed is None or not follower.feed.pending(follower.acked):
+        return 0
+    return seq.get(follower.channel, 0) - follower.acked
