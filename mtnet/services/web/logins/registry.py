@@ -90,13 +90,12 @@ class Sessions:
             The secret, the session, and those that are over.
         """
         found = self._accounts.directory.accounts[account]
-        over = [each for each in self._sessions.values() if self.identity(each) is None]
-        own = [each for each in self.of(account) if each not in over]
-        over += own[: max(0, len(own) - OF_ONE + 1)]
-        left = len(self._sessions) - len(over)
-        if left >= self._most:
-            others = (each for each in self._sessions.values() if each not in over)
-            over.append(next(others))
+        own = self.of(account)
+        valid = [each for each in own if self.identity(each) is not None]
+        kept = valid[-(OF_ONE - 1) :]
+        over = [each for each in own if each not in kept]
+        if not over and len(self._sessions) >= self._most:
+            over.append(next(iter(self._sessions.values())))
         secret = secrets.token_urlsafe(32)
         session = Session(
             digest=digest(secret),
