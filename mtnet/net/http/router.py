@@ -40,6 +40,8 @@ class Node:
 
     def find(self, path: list[bytes]) -> Mapping[bytes, Route]:
         """Return the routes of a path; a literal segment goes before a name."""
+        if path[-1:] == [b""]:  # a slash at the end
+            path = path[:-1]
         ways = [(self, 0)]
         while ways:
             node, depth = ways.pop()
@@ -133,13 +135,16 @@ class Router(Resource):
 
     def limit_of(self, method: bytes, path: list[bytes]) -> BodyLimit:
         """Return the largest body of a request; where there is no route, the error says that."""
-        found = self._find(path).get(method)
+        found = self._root.find(path).get(method)
         return self._most if found is None else found.limit
 
     def render(self, request: RoutedRequest) -> int:
         """Answer a request; called by Twisted."""
         try:
-            route = self._route_of(request)
+            methods = self._root.find(request.postpath)
+            route = methods.get(b"GET" if request.method == b"HEAD" else request.method)
+            if route is None:
+                raise self._no_route(methods, request)
             self._answer(route.handler(*self._read(route, request)), request)
         except Exception as error:
             refused = http_error(error)
@@ -148,27 +153,21 @@ class Router(Resource):
             request.refuse(refused)
         return NOT_DONE_YET
 
-    def _find(self, path: list[bytes]) -> Mapping[bytes, Route]:
-        return self._root.find(path if path[-1:] != [b""] else path[:-1])
-
-    def _route_of(self, request: RoutedRequest) -> Route:
-        methods = self._find(request.postpath)
-        found = methods.get(b"GET" if request.method == b"HEAD" else request.method)
-        if found is not None:
-            return found
+    def _no_route(self, methods: Mapping[bytes, Route], request: RoutedRequest) -> HttpError:
         if not methods:
-            raise HttpError(404, "missing", "There is nothing at this path.")
+            return HttpError(404, "missing", "There is nothing at this path.")
         names = sorted([*methods, *([b"HEAD"] if b"GET" in methods else [])])
         allowed = b", ".join(names)
         request.setHeader(b"Allow", allowed)
-        raise HttpError(405, "method", f"This path takes {allowed.decode()}.")
+        return HttpError(405, "method", f"This path takes {allowed.decode()}.")
 
     def _read(self, route: Route, request: RoutedRequest) -> list[Any]:
         """Check the right, then return what the handler is called with."""
         names = {}
         for name, segment in zip(route.segments, request.postpath, strict=False):
             if name.startswith("{"):
-                names[name[1:-1]] = read_text(segment, self._codepage)
+                text = segment.decode() if segment.isascii() else self._decode(segment)
+                names[name[1:-1]] = text
         if route.login:
             request.demand_login()
         if route.demanded is not None:
@@ -181,6 +180,9 @@ class Router(Resource):
             found.append(read_body(route, request.content.read(), self._codepage))
         return found
 
+    def _decode(self, segment: bytes) -> str:
+        return read_text(segment, self._codepage)
+
     def _answer(self, result: Any, request: RoutedRequest) -> None:
         if isinstance(result, Deferred):
             result.addCallback(self._answer, request)
@@ -190,7 +192,9 @@ class Router(Resource):
         elif IProtocol.providedBy(result):
             request.hand_over(result)
         else:
-            status, value, headers = _as_answer(result)
+            if not isinstance(result, Answer):
+                result = Answer(204) if result is None else Answer(200, result)
+            status, value, headers = result
             if value is None or isinstance(value, bytes):
                 request.reply(status, value or b"", headers)
             else:
@@ -210,9 +214,3 @@ def _pairs(routes: Mapping[str, Iterable[Route]]) -> Iterator[tuple[str, Route]]
     for name, its in routes.items():
         for each in its:
             yield name, each
-
-
-def _as_answer(result: Any) -> Answer:
-    if isinstance(result, Answer):
-        return result
-    return Answer(204) if result is None else Answer(200, result)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from errno import ENOSPC
 from hashlib import sha256
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -31,6 +32,7 @@ from mtnet.storage.files import TEMPORARY, atomic_file, sync
 CACHE_SIZE = 8
 """Contents kept in memory; all connections that read one share it."""
 
+_AGE = attrgetter("stored")
 _FILE = re.compile(r"([0-9]{10})-([0-9]{1,16})-([0-9a-f]{64})\.tpl")
 _KEY = "key.json"
 _PROBE_FILE = "trial"
@@ -150,7 +152,7 @@ class Library:
         if not found:
             number = "" if version is None else f" in version {version}"
             raise TemplateError("missing", f"There is no template for {symbol!r} {period}{number}.")
-        return max(found, key=_age)
+        return max(found, key=_AGE)
 
     def newest(self) -> Version:
         """
@@ -167,7 +169,7 @@ class Library:
                 for each in versions
                 if not self._is_damaged(each)
             )
-            found = max(whole, key=_age, default=None)
+            found = max(whole, key=_AGE, default=None)
             self._newest = index, found
         if found is None:
             raise TemplateError("missing", "There is no template yet.")
@@ -367,10 +369,6 @@ def _default_key(text: str) -> tuple[str, str] | None:
         return parse_symbol(symbol), parse_period(period)
     except TemplateError as error:
         raise ConfigError(f"templates.default is SYMBOL PERIOD: {error}") from error
-
-
-def _age(version: Version) -> int:
-    return version.stored
 
 
 def _names(folder: Path) -> list[str]:

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from twisted.internet.defer import Deferred
 
 from mtnet.errors import HttpError
@@ -13,7 +13,7 @@ from mtnet.net.http.route import Answer, BodyLimit, Content, HttpRequest, Route
 from mtnet.services.templates.library import Library
 from mtnet.services.templates.settings import TemplateSettings
 from mtnet.services.templates.version import Version
-from mtnet.services.templates.wire import PLATFORMS, SLACK, parse_number, parse_period, parse_symbol
+from mtnet.services.templates.wire import SLACK, parse_period, parse_symbol
 
 TEMPLATES = "templates"
 """The name of this service in rights."""
@@ -35,8 +35,8 @@ class TemplateKey(Struct):
 class TemplateQuery(TemplateKey):
     """The key of a template, and which of its versions."""
 
-    version: str = ""
-    platform: str = ""
+    version: Annotated[int, Meta(ge=1)] | None = None
+    platform: Literal["mt5", "mt4"] | None = None
 
 
 class TemplateRow(Struct):
@@ -127,9 +127,11 @@ class TemplateResources:
 
     def _get(self, request: HttpRequest, query: TemplateQuery) -> Answer:
         key = _parse_key(query.symbol, query.period)
-        asked = (*key, _version(query.version), _platform(query.platform))
-        found, content = self._library.read(partial(self._library.get, *asked))
-        return Answer(304 if _is_known(request, found) else 200, content, _headers(found))
+        find = partial(self._library.get, *key, query.version, query.platform)
+        found, content = self._library.read(find)
+        asks = request.requestHeaders.hasHeader(b"If-None-Match")
+        known = asks and _is_known(request, found)
+        return Answer(304 if known else 200, content, _headers(found))
 
     def _put(self, request: HttpRequest, key: TemplateKey, content: bytes) -> "Deferred[Answer]":
         symbol, period = _parse_key(key.symbol, key.period)
@@ -162,21 +164,6 @@ def _check_body(request: HttpRequest) -> None:
             "The body is a form, and must be the template itself, as of curl -T FILE or "
             "--data-binary @FILE.",
         )
-
-
-def _version(text: str) -> int | None:
-    if not text:
-        return None
-    number = parse_number(text)
-    if not number:
-        raise HttpError(400, "version", "A version is a number from 1.")
-    return number
-
-
-def _platform(text: str) -> str | None:
-    if text not in ("", *PLATFORMS):
-        raise HttpError(400, "platform", "A platform is mt5 or mt4.")
-    return text or None
 
 
 def _is_known(request: HttpRequest, version: Version) -> bool:

@@ -23,16 +23,14 @@ HEADERS = {
 _BASIC = BasicCredentialFactory(REALM)
 
 
-def credentials(request: Request, peer: Peer) -> Credentials | None:
+def credentials(request: Request, peer: Peer) -> Credentials:
     """
-    Return the credentials of a request; None = it has none.
+    Return the credentials of a request that has `Authorization`.
 
     Raises:
         HttpError: the connection is plaintext, so they were not read; or they are malformed.
     """
     shown = request.requestHeaders.getRawHeaders(b"Authorization", [])
-    if not shown:
-        return None
     try:
         peer.check_private()
     except WireError as error:  # 401 would let a browser ask for a password, and send it

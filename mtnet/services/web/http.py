@@ -271,8 +271,8 @@ class ApiRequest(Request):
     def gotLength(self, length: int | None) -> None:
         """Refuse a body before it is read, if its length is known; None = chunked."""
         self.content = BytesIO()
-        encodings = self.requestHeaders.getRawHeaders(b"Transfer-Encoding", [b"chunked"])
-        if [each.strip().lower() for each in encodings] != [b"chunked"]:
+        encodings = self.requestHeaders.getRawHeaders(b"Transfer-Encoding")
+        if encodings and [each.strip().lower() for each in encodings] != [b"chunked"]:
             # Twisted ignores `identity`; a proxy in front may end the body elsewhere.
             self._cut_off(400, "frame", "Transfer-Encoding is chunked here, and given once.")
         elif length and length > self._limit.size:
@@ -300,8 +300,11 @@ class ApiRequest(Request):
         if self._cut:
             self.channel.loseConnection()
             return
-        self.authority, path = _target(path)
-        if any("websocket" in each.lower() for each in _texts(self, b"Upgrade")):
+        if not path.startswith(b"/"):
+            self.authority, path = _target(path)
+        if self.requestHeaders.hasHeader(b"Upgrade") and any(
+            "websocket" in each.lower() for each in _texts(self, b"Upgrade")
+        ):
             self.channel.expect_upgrade()
         super().requestReceived(command, path, version)
 
@@ -311,7 +314,8 @@ class ApiRequest(Request):
         self.identity, self.rights = peer.identity, peer.rights
         try:
             self._check_page()
-            shown = credentials(self, peer)
+            said = self.requestHeaders.hasHeader(b"Authorization")
+            shown = credentials(self, peer) if said else None
         except (HttpError, WireError) as error:
             refused = _refusal(error)
             self.refuse(refused, logged=(refused.status, refused.code) == PLAIN)
@@ -394,14 +398,13 @@ class ApiRequest(Request):
         if self.login_session is not None:
             self._site.logins.watch(self.login_session, poll)
 
-    def _release(self) -> None:
-        if self._poll is not None:
-            if self.identity is not None:
-                self._site.env.access.accounts.unwatch(self.identity.name, self._poll)
-            if self.login_session is not None:
-                self._site.logins.unwatch(self.login_session, self._poll)
-            self._poll.leave()
-            self._poll = None
+    def _release(self, poll: LongPoll) -> None:
+        if self.identity is not None:
+            self._site.env.access.accounts.unwatch(self.identity.name, poll)
+        if self.login_session is not None:
+            self._site.logins.unwatch(self.login_session, poll)
+        poll.leave()
+        self._poll = None
 
     def _known(self, identity: Identity) -> None:
         self.identity, self.rights = identity, self.peer.rights_of(identity)
@@ -422,7 +425,8 @@ class ApiRequest(Request):
 
     def connectionLost(self, reason: Failure) -> None:
         self.gone = True
-        self._release()
+        if self._poll is not None:
+            self._release(self._poll)
         if self._stream is not None:
             self._stream.stopProducing()
         if self._closing is not None and self._closing.active():
@@ -455,7 +459,8 @@ class ApiRequest(Request):
             self.channel.transport.abortConnection()
 
     def _begin(self, status: int, headers: Mapping[bytes, bytes]) -> None:
-        self._release()
+        if self._poll is not None:
+            self._release(self._poll)
         self.setResponseCode(status, HTTPStatus(status).phrase.encode())
         self.responseHeaders.removeHeader(b"Server")
         common = _NO_STORE if self.path.startswith(API) else _COMMON

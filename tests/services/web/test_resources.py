@@ -113,9 +113,9 @@ def test_a_symbol_may_hold_a_slash_and_other_alphabets(serve):
     [
         ("/templates/GBPUSD/H1", 404, "missing"),
         ("/templates/EURUSD/H1?version=9", 404, "missing"),
-        ("/templates/EURUSD/H1?version=0", 400, "version"),
-        ("/templates/EURUSD/H1?version=x", 400, "version"),
-        ("/templates/EURUSD/H1?platform=mt6", 400, "platform"),
+        ("/templates/EURUSD/H1?version=0", 422, "field"),
+        ("/templates/EURUSD/H1?version=x", 422, "field"),
+        ("/templates/EURUSD/H1?platform=mt6", 422, "field"),
         ("/templates/EURUSD/M7", 400, "period"),
         ("/templates/A%00B/H1", 400, "symbol"),
         ("/templates/%FF%FE%7C/H1", 400, "symbol"),
