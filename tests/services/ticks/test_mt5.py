@@ -343,7 +343,11 @@ def test_of_several_files_in_a_zip_file_none_is_read_and_they_are_named(read):
     assert "holds 2 files (EURUSD.csv, GBPUSD.csv)" in said
 
 
-@pytest.mark.parametrize("content", [zipped(), zipped(a=HEADER)[:-9], b"PK\3\4 and no more"])
+@pytest.mark.parametrize(
+    "content",
+    [zipped(), zipped(a=HEADER)[:-9], b"PK\3\4 and no more"],
+    ids=["empty", "cut", "only its mark"],
+)
 def test_a_zip_file_without_a_file_that_can_be_read_is_told(read, content):
     said = sentence(read, content)
     assert "cannot be read" in said or "holds 0 files (none)" in said
