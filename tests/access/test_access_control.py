@@ -238,5 +238,5 @@ def test_the_login_of_a_ban_is_logged_only_when_there_is_such_an_account(start, 
     for name in ("alice", "hunter2"):
         for _ in range(3):
             harness.access.bans.punish(f"198.51.100.{len(name)}", Offence.LOGIN, 0.0, name)
-    begun = [event for event in log if event["log_format"].startswith("ban begins")]
+    begun = [event for event in log if event.get("line", "").startswith("ban begins")]
     assert [event["login"] for event in begun] == ["alice", "-", "-", "-"]
