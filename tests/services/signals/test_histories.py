@@ -50,7 +50,7 @@ def accept(server, channel="main", new_epoch=False):
 
 
 def diverged(server):
-    return server.signals.health()["diverged"]
+    return server.signals.status()["diverged"]
 
 
 def head(terminal):
@@ -121,11 +121,19 @@ def test_a_follower_that_knows_more_is_told_so_and_the_owner_too(rolled_back, lo
     assert "The history of main went back: the follower (127.0.0.1:" in sentence
     assert "knows entry 6, and the journal ended at 2" in sentence
     assert "`mtnet signals accept main`" in sentence
-    health = server.signals.health()
-    assert (health["healthy"], health["trouble"]) == (False, sentence)
     server.subscribe(**asked)
     said = [each["text"] for each in log if each["log_level"].name == "error"]
     assert said == [f"{sentence}."], "logged once"
+
+
+def test_strangers_are_not_told_who_knows_more_nor_from_where(rolled_back):
+    server, known = rolled_back
+    server.subscribe(epoch=server.epoch(), after=6, h=known[6])
+    health = server.signals.health()
+    assert health["healthy"] is False
+    assert health["diverged"] == [health["trouble"]]
+    assert "went back: a follower knows entry 6, and the journal ended at 2" in health["trouble"]
+    assert "127.0.0.1" not in str(health)
 
 
 def test_a_follower_is_not_continued_when_the_numbers_have_gone_past_it(rolled_back):

@@ -270,6 +270,19 @@ def test_networks_and_balances_are_for_admins_alone(daemon, desk):
     assert "service/signals/channels/main" not in erin.parts["status"]
 
 
+def test_a_warning_about_an_account_has_another_sentence_for_those_who_may_not_see_it(daemon, desk):
+    warning = {"code": "limit_struck", "text": "10000 became 8900.", "public": "A limit struck."}
+    desk.people = [follower("bob", warnings=[warning])]
+    erin, root = Screen(daemon, "erin"), Screen(daemon, "root")
+    for screen in (erin, root):
+        screen.watch("status")
+    row = "participant/desk/follower/gold/bob"
+    assert erin.parts["status"][row]["warnings"] == [
+        {"code": "limit_struck", "text": "A limit struck."}
+    ]
+    assert root.parts["status"][row]["warnings"][0]["text"] == "10000 became 8900."
+
+
 @pytest.mark.parametrize(("login", "what"), [("bob", "status"), ("few", "events")])
 def test_who_may_not_read_a_part_is_denied(daemon, login, what):
     screen = Screen(daemon, login)

@@ -112,15 +112,20 @@ class Divergences:
         found = self._channels.get(channel)
         return [] if found is None else [claim for claim in found.claims if not claim.accepted]
 
-    def sentences(self) -> list[str]:
+    def sentences(self, public: bool = False) -> list[str]:
         """Return what a person must decide, a sentence for each channel."""
-        return [self.sentence(name) for name in sorted(self._channels) if self.open(name)]
+        return [self.sentence(name, public) for name in sorted(self._channels) if self.open(name)]
 
-    def sentence(self, channel: str) -> str:
-        """Say who claimed what about a channel with open claims, and what to do."""
+    def sentence(self, channel: str, public: bool = False) -> str:
+        """
+        Say who claimed what about a channel with open claims, and what to do.
+
+        Args:
+            public: leave out who it was, and from where.
+        """
         (first, *more) = self.open(channel)
         others = f", and {len(more)} more say such things" if more else ""
-        knows = f"{first.who} knows entry {first.after}"
+        knows = f"{'a follower' if public else first.who} knows entry {first.after}"
         if first.after > first.last:
             why = f"{knows}, and the journal ended at {first.last}"
         else:

@@ -54,9 +54,9 @@ class Histories:
         for sentence in self.sentences():
             self.log.error("{sentence}.", sentence=sentence)
 
-    def sentences(self) -> list[str]:
-        """Say what a person must decide."""
-        return self._divergences.sentences()
+    def sentences(self, public: bool = False) -> list[str]:
+        """Say what a person must decide; `public` leaves out who said so."""
+        return self._divergences.sentences(public)
 
     def is_open(self, name: str) -> bool:
         """Say whether a person must decide about the history of a channel."""

@@ -5,9 +5,9 @@ Pure: methods take `when`, in milliseconds since the Unix epoch, UTC. What a fol
 is noted as it comes; nothing is done when it is sent something.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -21,13 +21,22 @@ from mtnet.services.signals.wire import Ack
 
 MAX_OFFLINE = 10_000
 """Followers that are remembered while they are offline, of about 300 bytes; the one that has been
-offline longest is forgotten. A login can draw a new name at each start."""
+offline longest is forgotten."""
+MAX_OFFLINE_OF_LOGIN = 1_000
+"""Those of one login. A program that draws a new name at each start must not push out others."""
 MAX_COPIES = 200
 """Copies of one follower that are remembered as not right; nobody corrects more by hand."""
+MAX_HELD = 500
+"""Symbols of which is remembered what one follower holds; the one that it named longest ago is
+forgotten. A provider can name new symbols all day."""
 WINDOW = 3_600_000
 """Milliseconds in which refused acknowledgements are counted together."""
 NOBODY = TerminalKey("", "")
 """The key of all that gave neither login nor name."""
+
+
+Place: TypeAlias = tuple[str, TerminalKey]
+"""A channel, and the key of one who follows it."""
 
 
 class Feed(Protocol):
@@ -98,10 +107,23 @@ class Follower:
         self._refusals = former._refusals
 
     def begin(self, epoch: str, seq: int) -> None:
-        """Note that it has all up to an entry: it says so, or was sent the state."""
+        """Note that it has all up to an entry, as it says."""
         if epoch != self.epoch:
             self.epoch, self.acked, self.copies = epoch, 0, None
         self.acked = max(self.acked, seq)
+
+    def begin_whole(self, epoch: str, seq: int, held: Container[Key]) -> None:
+        """
+        Note that it was sent the whole state, as of an entry.
+
+        Args:
+            held: the positions of the state. No entry will tell it of any other one, but a closing
+                that failed still has to be done.
+        """
+        copies = (self.copies or {}).items() if epoch == self.epoch else ()
+        self.copies = {key: copy for key, copy in copies if key in held or not copy.wanted} or None
+        # It may have acknowledged more, before the history went back.
+        self.epoch, self.acked = epoch, seq
 
     def acknowledge(self, ack: Ack, entry: Entry | None, net: Decimal | None, when: int) -> None:
         """
@@ -115,12 +137,20 @@ class Follower:
         if entry is None:
             return
         if ack.volume is not None:
-            self.held = self.held or {}
-            self.held[entry.symbol] = f"{ack.volume:f}"
+            self.held = held = self.held or {}
+            held.pop(entry.symbol, None)
+            held[entry.symbol] = f"{ack.volume:f}"
+            if len(held) > MAX_HELD:
+                del held[next(iter(held))]
         if ack.status == "failed":
             count, since = self._refusals
             self._refusals = (count + 1, since) if when - since < WINDOW else (1, when)
         self._note(Key(entry.symbol, entry.ticket), _copy(ack, entry, net))
+
+    @property
+    def place(self) -> Place:
+        """The channel, login and name, by which it is known when it comes again."""
+        return self.channel, self.key
 
     def refusals(self, when: int) -> int:
         """Return how many entries it could not carry out, within `WINDOW`."""
@@ -145,6 +175,41 @@ class Follower:
             del self.copies[next(iter(self.copies))]
 
 
+class OfflineFollowers:
+    """Bounded table of the followers that are offline, by login; oldest first in each."""
+
+    def __init__(self) -> None:
+        self._by_login: dict[str, dict[Place, Follower]] = {}
+        self._count = 0
+
+    def __iter__(self) -> Iterator[Follower]:
+        for followers in self._by_login.values():
+            yield from followers.values()
+
+    def add(self, follower: Follower) -> None:
+        """Add one; the oldest of its login, or of all, makes room."""
+        self.pop(follower.place)
+        own = self._by_login.setdefault(follower.key.login, {})
+        own[follower.place] = follower
+        self._count += 1
+        if len(own) > MAX_OFFLINE_OF_LOGIN:
+            self.pop(next(iter(own)))
+        elif self._count > MAX_OFFLINE:
+            oldest = [next(iter(each.values())) for each in self._by_login.values()]
+            self.pop(min(oldest, key=lambda each: each.since).place)
+
+    def pop(self, place: Place) -> Follower | None:
+        """Remove and return one; None = it is not there."""
+        login = place[1].login
+        own = self._by_login.get(login, {})
+        found = own.pop(place, None)
+        if found is not None:
+            self._count -= 1
+            if not own:
+                del self._by_login[login]
+        return found
+
+
 class Followers:
     """
     Registry of followers.
@@ -161,12 +226,12 @@ class Followers:
         self._keep, self.changes = keep, 0
         self.changed: Callable[[], object] = noop
         self._connected: dict[Follower, None] = {}
-        self._offline: dict[tuple[str, TerminalKey], Follower] = {}
-        self._twins: dict[tuple[str, TerminalKey], tuple[Follower, ...]] = {}
+        self._offline = OfflineFollowers()
+        self._twins: dict[Place, tuple[Follower, ...]] = {}
 
     def __iter__(self) -> Iterator[Follower]:
         yield from self._connected
-        yield from self._offline.values()
+        yield from self._offline
 
     def restore(self, saved: Iterable[Saved], when: int) -> None:
         """Remember those of the last run; who was connected is offline since the start."""
@@ -177,7 +242,7 @@ class Followers:
             follower.acked_at = each.since if each.acknowledges else 0
             follower.left = each.left
             follower.since = when if each.connected else each.since
-            self._offline[each.channel, key] = follower
+            self._offline.add(follower)
 
     def saved(self) -> list[Saved]:
         """Return what a file keeps."""
@@ -216,7 +281,7 @@ class Followers:
         if key != NOBODY:
             self._note_change()
             twins = self._twins.get((channel, key), ())
-            former = self._offline.pop((channel, key), twins[-1] if twins else None)
+            former = self._offline.pop((channel, key)) or (twins[-1] if twins else None)
             if former is not None:
                 follower.inherit(former)
             self._twins[channel, key] = (*twins, follower)
@@ -234,9 +299,7 @@ class Followers:
         follower.sent = _sent(follower)
         follower.since, follower.left = when, left
         follower.connection = follower.feed = None
-        self._offline[follower.channel, follower.key] = follower
-        if len(self._offline) > MAX_OFFLINE:
-            del self._offline[next(iter(self._offline))]
+        self._offline.add(follower)
 
     def forget(self, follower: Follower) -> None:
         """Remove a follower that unsubscribes."""
@@ -244,9 +307,9 @@ class Followers:
 
     def expire(self, when: int) -> None:
         """Forget those that have been offline for too long."""
-        old = [key for key, each in self._offline.items() if when - each.since >= self._keep]
-        for key in old:
-            del self._offline[key]
+        old = [each for each in self._offline if when - each.since >= self._keep]
+        for each in old:
+            self._offline.pop(each.place)
         if old:
             self._note_change()
 
@@ -262,12 +325,12 @@ class Followers:
         if follower.key == NOBODY:
             return True
         self._note_change()
-        key = follower.channel, follower.key
-        twins = tuple(each for each in self._twins[key] if each is not follower)
+        place = follower.place
+        twins = tuple(each for each in self._twins[place] if each is not follower)
         if twins:
-            self._twins[key] = twins
+            self._twins[place] = twins
         else:
-            del self._twins[key]
+            del self._twins[place]
         return bool(twins)
 
 

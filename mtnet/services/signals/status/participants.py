@@ -100,7 +100,8 @@ class Participants:
         return {"warning": warning, "participants": counts}
 
     def _judge(self, moment: Moment) -> Iterator[Judged]:
-        self._followers.expire(moment.when)
+        if self._now.right:  # a clock that is wrong for a moment must delete nothing
+            self._followers.expire(moment.when)
         channels = self._collector.channels(moment)
         for provider in self._collector.providers(channels, moment):
             yield Judged("provider", provider, judge(provider, moment.when))

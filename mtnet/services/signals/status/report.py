@@ -32,7 +32,8 @@ class Status:
 
     def health(self) -> dict[str, object]:
         """Report for `/healthz` and `mtnet status`; the former leaves the folders out."""
-        full, diverged = self._rules.full(self._clock.seconds()), self._histories.sentences()
+        full = self._rules.full(self._clock.seconds())
+        diverged = self._histories.sentences(public=True)
         causes = [
             *self._worker.causes(self._queue.trouble),
             *diverged,
@@ -59,7 +60,8 @@ class Status:
         sessions = [session.report() for session in self._channels.sessions]
         views = self._rules.views.report()
         shown = {"channels": channels, "views": views, "sessions": sessions}
-        return {**self.health(), "loop": LOOP, **shown}
+        named = {"diverged": self._histories.sentences()}
+        return {**self.health(), **named, "loop": LOOP, **shown}
 
     def _channel(self, name: str) -> dict[str, object]:
         channel, (up, since) = self._channels.book.channel(name), self._presence.of(name)

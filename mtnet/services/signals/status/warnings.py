@@ -52,12 +52,14 @@ class Rule(NamedTuple):
         priority: lower is more urgent.
         follower, provider: the status that it makes of each; None = there is no such warning.
         text: the sentence, a format.
+        public: the same for those who may not see accounts and balances; empty = `text`.
     """
 
     priority: int
     follower: Status | None
     provider: Status | None
     text: str
+    public: str = ""
 
 
 RULES: Mapping[Code, Rule] = {
@@ -152,12 +154,15 @@ RULES: Mapping[Code, Rule] = {
         "error",
         "Two accounts report as {who}, {accounts}: give each terminal a login or a name of its "
         "own.",
+        "Two accounts report as {who}: give each terminal a login or a name of its own.",
     ),
     "limit_struck": Rule(
         44,
         "warning",
         None,
         "{channel} opens nothing more, because {why}: `mtnet signals resume {channel}` ends it.",
+        "{channel} opens nothing more, because a limit of its account was reached: `mtnet signals "
+        "resume {channel}` ends it.",
     ),
     "waiting_for_report": Rule(
         46,
@@ -239,12 +244,13 @@ RULES: Mapping[Code, Rule] = {
 }
 
 
-class StatusWarning(Struct, frozen=True):
-    """A warning: its code, its priority, and the sentence."""
+class StatusWarning(Struct, frozen=True, omit_defaults=True):
+    """A warning: its code, its priority, and the sentence; `public` as of `Rule`."""
 
     code: Code
     priority: int
     text: str
+    public: str = ""
 
 
 class Judgement(Struct, frozen=True):
@@ -286,7 +292,8 @@ def status_of(role: Role, code: Code) -> Status:
 
 def _warning(finding: Finding) -> StatusWarning:
     rule = RULES[finding.code]
-    return StatusWarning(finding.code, rule.priority, rule.text.format_map(finding.details))
+    text, public = (each.format_map(finding.details) for each in (rule.text, rule.public))
+    return StatusWarning(finding.code, rule.priority, text, public)
 
 
 def duration(milliseconds: int) -> str:

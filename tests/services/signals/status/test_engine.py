@@ -172,6 +172,18 @@ def test_a_sentence_says_what_is_held_and_what_to_do():
     assert refused.text.startswith("bob could not carry out EURUSD #77 1 (no money):")
 
 
+def test_accounts_and_balances_stand_in_no_public_sentence():
+    reports = (reported(), reported(SECOND, "4711"))
+    view = ViewState(struck="`max_drawdown` 5% was reached: 4711 became 4000")
+    found = judge(replace(BOB, reports=reports, **channel(view=view)), NOW).warnings
+    assert [each.code for each in found] == ["two_accounts", "limit_struck"]
+    for each in found:
+        assert "4711" in each.text
+        assert each.public
+        assert "4711" not in each.public
+        assert "bob" in each.public or "gold" in each.public
+
+
 @pytest.mark.parametrize(
     ("milliseconds", "text"),
     [(0, "0 s"), (119_999, "119 s"), (120_000, "2 min"), (7_200_000, "2 h"), (-5, "0 s"),

@@ -119,6 +119,24 @@ def test_too_many_offline_ones_cost_the_oldest(followers, monkeypatch):
     assert [who for who, _ in rows(followers)] == ["bob/1", "bob/2"]
 
 
+def test_a_login_that_draws_new_names_pushes_out_its_own(followers, monkeypatch):
+    monkeypatch.setattr(module, "MAX_OFFLINE_OF_LOGIN", 2)
+    followers.leave(join(followers), NOON)
+    for number in range(5):
+        followers.leave(join(followers, TerminalKey("eve", str(number))), NOON + 1)
+    assert [who for who, _ in rows(followers)] == ["bob/desk", "eve/3", "eve/4"]
+
+
+def test_of_all_the_one_that_is_offline_longest_makes_room(followers, monkeypatch):
+    monkeypatch.setattr(module, "MAX_OFFLINE", 2)
+    for when, login in enumerate(("carol", "bob", "eve")):
+        followers.leave(join(followers, TerminalKey(login, "")), NOON + when)
+    assert [who for who, _ in rows(followers)] == ["bob", "eve"]
+    join(followers, TerminalKey("bob", ""))
+    followers.leave(join(followers, TerminalKey("dora", "")), NOON + 9)
+    assert [who for who, online in rows(followers) if not online] == ["eve", "dora"]
+
+
 def test_a_restart_knows_them_as_offline(followers):
     acknowledge(join(followers), ack(7), "1")
     gone = join(followers, TerminalKey("carol", ""))
@@ -140,6 +158,25 @@ def test_a_subscription_says_up_to_where_it_has_all(followers):
     assert follower.acked == 40
     follower.begin("another", 3)
     assert follower.acked == 3
+
+
+def test_whole_state_is_what_it_has_also_when_the_history_went_back(followers):
+    follower = join(followers)
+    follower.begin("e", 90)
+    follower.begin_whole("e", 40, {})
+    assert follower.acked == 40
+    follower.begin_whole("another", 3, {})
+    assert (follower.epoch, follower.acked) == ("another", 3)
+
+
+def test_whole_state_ends_the_trouble_of_openings_that_it_does_not_hold(followers):
+    follower = join(followers)
+    for seq, volume in enumerate(("1", "1", "0"), 1):
+        acknowledge(follower, ack(seq, "failed", "2"), volume, symbol=f"S{seq}")
+    follower.begin_whole("e", 9, {Key("S1", "")})
+    assert [*follower.copies] == [Key("S1", ""), Key("S3", "")], "a closing has still to be done"
+    follower.begin_whole("another", 3, {Key("S1", "")})
+    assert not follower.copies
 
 
 def test_an_ack_of_what_it_was_not_sent_does_not_count(followers):
@@ -196,3 +233,11 @@ def test_what_is_not_right_is_bounded(followers, monkeypatch):
     for seq in range(1, 4):
         acknowledge(follower, ack(seq, "failed", "0"), "1", symbol=f"S{seq}")
     assert [*follower.copies] == [Key("S2", ""), Key("S3", "")]
+
+
+def test_what_it_holds_is_bounded_however_many_symbols_a_provider_names(followers, monkeypatch):
+    monkeypatch.setattr(module, "MAX_HELD", 2)
+    follower = join(followers)
+    for seq, symbol in enumerate(("S1", "S2", "S1", "S3"), 1):
+        acknowledge(follower, ack(seq), "1", symbol=symbol)
+    assert [*follower.held] == ["S1", "S3"]
