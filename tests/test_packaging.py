@@ -114,6 +114,13 @@ def test_the_wheel_carries_the_plugins_and_no_init_for_twisted(wheel):
     assert not [name for name in names if name.startswith("tests/")]
 
 
+def test_the_wheel_and_the_checkout_have_the_same_files_of_the_page(wheel):
+    folder = PROJECT / "mtnet/services/web/page/static"
+    ours = {str(each.relative_to(PROJECT)) for each in folder.rglob("*") if each.is_file()}
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {name for name in names if name.startswith("mtnet/services/web/page/static/")} == ours
+
+
 def test_every_package_is_named(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     here = {str(file.relative_to(PROJECT)) for file in (PROJECT / "mtnet").rglob("*.py")}

@@ -23,7 +23,7 @@ from mtnet.net.peer import Peer
 
 JSON = "application/json"
 
-_PATH = re.compile(r"(/[a-z0-9._-]+|/\{[a-z_]+\})+", re.ASCII)
+_PATH = re.compile(r"/|(/[a-z0-9._-]+|/\{[a-z_]+\})+", re.ASCII)
 _RIGHT = re.compile(r"admin|[a-z]+:[a-z][a-z0-9_]*(?:/\{([a-z_]+)\})?", re.ASCII)
 
 
@@ -168,7 +168,7 @@ class Route:
     @cached_property
     def segments(self) -> tuple[str, ...]:
         """The segments of its path."""
-        return tuple(self.path[1:].split("/"))
+        return tuple(filter(None, self.path.split("/")))
 
     @cached_property
     def names(self) -> tuple[str, ...]:

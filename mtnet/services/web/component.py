@@ -29,6 +29,7 @@ from mtnet.services.web.http import ApiSite
 from mtnet.services.web.logins.registry import Sessions
 from mtnet.services.web.logins.resources import LoginResources
 from mtnet.services.web.logins.store import SessionStore
+from mtnet.services.web.page.resources import PageResources
 from mtnet.services.web.resources import DaemonResources
 from mtnet.services.web.upgrade import WebSocketUpgrade
 from mtnet.values import CODEPAGE
@@ -69,6 +70,7 @@ class WebComponent:
         """Return the routes of the daemon itself."""
         found = DaemonResources(self._env.find(IHealth), self._all_routes).routes()
         found += LoginResources(self._sessions, self._store, self._worker).routes()
+        found += PageResources().routes()
         found += AccountResources(self._env.access.commands()).routes()
         if self._env.find(ISessions) is not None:
             found += WebSocketUpgrade(self._env).routes()

@@ -390,3 +390,12 @@ def test_a_clock_that_was_set_back_ends_no_session():
     given = begin(sessions)
     when[0] = 1
     assert sessions.find([given]) is not None
+
+
+def test_the_page_asks_as_whom_it_has_logged_in(server):
+    assert server.ask("GET", "/v1/login").json == {"login": None, "rights": []}
+    cookie = server.log_in("root")
+    assert server.ask("GET", "/v1/login", cookie=cookie).json == {
+        "login": "root",
+        "rights": ["admin"],
+    }

@@ -42,6 +42,19 @@ class LoggedIn(Struct):
     until: int
 
 
+class Whom(Struct):
+    """
+    As whom a client has logged in.
+
+    Attributes:
+        login: None = it has not.
+        rights: of the account, as texts.
+    """
+
+    login: str | None = None
+    rights: list[str] = []
+
+
 class SessionRow(Struct):
     """
     A session.
@@ -84,6 +97,13 @@ class LoginResources:
         """Return the routes."""
         return [
             Route(
+                method="GET",
+                path="/v1/login",
+                handler=self._whom,
+                summary="As whom the client has logged in.",
+                answers={200: Whom},
+            ),
+            Route(
                 method="POST",
                 path="/v1/login",
                 handler=self._log_in,
@@ -115,6 +135,10 @@ class LoginResources:
                 errors=(404,),
             ),
         ]
+
+    def _whom(self, request: HttpRequest) -> Whom:
+        identity = request.identity
+        return Whom() if identity is None else Whom(identity.name, [*identity.rights])
 
     def _log_in(self, request: HttpRequest, shown: Login) -> "Deferred[Answer]":
         peer = request.peer

@@ -1,0 +1,81 @@
+// Elements whose content is always text: nothing that a peer says becomes markup.
+
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") made.addEventListener(name, value);
+    else if (value !== false && value != null) made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children.filter((each) => each != null));
+  return made;
+}
+
+export function find(id) {
+  return document.getElementById(id);
+}
+
+// A section of the page with a heading, which stays hidden until it has something to say.
+export function panel(id, title, ...content) {
+  const heading = element("h2", { id: `${id}-title` }, title);
+  const made = element("section", { id, class: "panel", "aria-labelledby": heading.id }, heading, ...content);
+  made.heading = heading;
+  return made;
+}
+
+// A table of rows by key. A column: `title`, `text(row)`, and optionally `class(row)`,
+// `node(row)` in place of the text, `number` (right-aligned), `wide` (not on a phone).
+export class Table {
+  constructor(caption, columns, empty) {
+    this.columns = columns;
+    this.rows = new Map();
+    this.body = element("tbody");
+    this.empty = element("p", { class: "hint" }, empty);
+    const heads = columns.map((each) => element("th", { scope: "col", class: classes(each) }, each.title));
+    const head = element("thead", {}, element("tr", {}, ...heads));
+    this.table = element("table", {}, element("caption", { class: "unseen" }, caption), head, this.body);
+    this.scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, this.table);
+    this.node = element("div", {}, this.scroll, this.empty);
+    this.show([]);
+  }
+
+  // Shows [key, row] pairs in their order; what has not changed is not touched.
+  show(pairs) {
+    const before = this.rows;
+    this.rows = new Map();
+    let place = this.body.firstChild;
+    for (const [key, row] of pairs) {
+      const texts = this.columns.map((each) => [each.text(row), each.class ? each.class(row) : ""]);
+      const said = JSON.stringify(texts);
+      let known = before.get(key);
+      if (known === undefined || known.said !== said) {
+        const made = this.make(row, texts);
+        if (known === undefined) this.body.insertBefore(made, place);
+        else {
+          if (place === known.node) place = made;
+          known.node.replaceWith(made);
+        }
+        known = { said, node: made };
+      }
+      before.delete(key);
+      this.rows.set(key, known);
+      if (place === known.node) place = place.nextSibling;
+      else this.body.insertBefore(known.node, place);
+    }
+    for (const { node } of before.values()) node.remove();
+    this.scroll.hidden = this.rows.size === 0;
+    this.empty.hidden = this.rows.size !== 0;
+  }
+
+  make(row, texts) {
+    const cells = this.columns.map((each, index) => {
+      const [text, kind] = texts[index];
+      const shown = each.node ? each.node(row) : text;
+      return element("td", { class: classes(each, kind) || null, "data-title": each.title }, shown);
+    });
+    return element("tr", {}, ...cells);
+  }
+}
+
+function classes(column, more = "") {
+  return [column.number && "number", column.wide && "wide", column.grow && "grow", more].filter(Boolean).join(" ");
+}

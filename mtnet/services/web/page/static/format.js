@@ -1,0 +1,47 @@
+// Numbers and times as people read them.
+
+let skew = 0;
+
+// The server's clock, told in its greeting: the browser's may be wrong.
+export function setClock(time) {
+  skew = time - Date.now();
+}
+
+export function now() {
+  return Date.now() + skew;
+}
+
+const STEPS = [[86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]];
+
+export function duration(milliseconds) {
+  const seconds = milliseconds / 1000;
+  if (seconds < 1) return `${Math.max(0, Math.round(milliseconds))} ms`;
+  const [size, unit] = STEPS.find(([each]) => seconds >= each);
+  return `${Math.floor(seconds / size)} ${unit}`;
+}
+
+export function ago(time) {
+  return time ? duration(Math.max(1000, now() - time)) : "";
+}
+
+export function moment(time) {
+  const date = new Date(time);
+  const clock = date.toLocaleTimeString([], { hour12: false });
+  return now() - time < 43_200_000 ? clock : `${date.toLocaleDateString()} ${clock}`;
+}
+
+export function day(time) {
+  return time ? new Date(time).toLocaleDateString() : "";
+}
+
+export function count(number) {
+  return number == null ? "" : Number(number).toLocaleString("en").replaceAll(",", "\u2009");
+}
+
+export function signed(volume) {
+  return volume.startsWith("-") ? `\u2212${volume.slice(1)}` : `+${volume}`;
+}
+
+export function bytes(size) {
+  return size < 1024 ? `${size} B` : `${Math.round(size / 1024)} KiB`;
+}

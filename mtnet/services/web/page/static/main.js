@@ -1,0 +1,62 @@
+// The page: it joins the connection, what is watched, and the panels.
+
+import { Alerts } from "./alerts.js";
+import { Connection } from "./connection.js";
+import { find } from "./dom.js";
+import { Events } from "./events.js";
+import { setClock } from "./format.js";
+import { People } from "./people.js";
+import { Rows } from "./rows.js";
+import { Session } from "./session.js";
+import { showSummary } from "./summary.js";
+
+// Seconds between two looks at the clock, for "12 s ago".
+const AGES = 5;
+
+const session = new Session(restart);
+const rows = new Rows(soon);
+const connection = new Connection(state, heard);
+const panels = [new People(), new Alerts(session), new Events()];
+let due = false;
+
+// Shows everything once with the next picture, however much has changed till then.
+function soon() {
+  if (due) return;
+  due = true;
+  requestAnimationFrame(() => {
+    due = false;
+    showSummary(rows);
+    for (const each of panels) each.show(rows);
+  });
+}
+
+function state(word, text) {
+  const shown = find("connection");
+  shown.textContent = text;
+  shown.className = word;
+  document.body.classList.toggle("old", word === "waiting");
+  if (word === "login") {
+    rows.clear();
+    session.open(text);
+  }
+}
+
+function heard(message) {
+  if (message.verb === "WELCOME") setClock(message.time);
+  else if (message.verb === "STATE" || message.verb === "CHANGED") rows.take(message);
+  else if (message.verb === "ERROR" && !message.channel) find("connection").textContent = message.text;
+  for (const each of panels) each.heard?.(message);
+}
+
+function restart() {
+  rows.clear();
+  for (const each of panels) each.restart?.();
+  connection.restart();
+}
+
+find("main").append(...panels.map((each) => each.node));
+connection.want("status", { verb: "WATCH", what: ["status", "events", "alerts"] }, { verb: "WATCH", what: [] });
+setInterval(() => document.hidden || soon(), AGES * 1000);
+await session.load();
+connection.start();
+soon();

@@ -1,0 +1,65 @@
+// Followers and providers: how they are, and what to do.
+
+import { Table, element, panel } from "./dom.js";
+import { ago, count, now, duration } from "./format.js";
+
+const SHOWN = 3;
+const RANK = { error: 0, offline: 1, warning: 2, ok: 3 };
+
+export class People {
+  constructor() {
+    this.table = new Table(
+      "Followers and providers",
+      [
+        { title: "Status", text: (row) => row.status, node: (row) => element("span", { class: `badge ${row.status}` }, row.status) },
+        { title: "Who", text: (row) => row.who || "nobody", class: () => "name" },
+        { title: "Role", text: (row) => row.role, wide: true },
+        { title: "Channel", text: (row) => row.channel, class: () => "name" },
+        { title: "Behind", text: behind, number: true, class: (row) => (row.behind ? "bad" : "") },
+        { title: "Last ACK", text: (row) => ago(row.last_ack), number: true },
+        { title: "Held / wanted", text: wrong, class: (row) => (row.wrong?.length ? "bad" : "") },
+        { title: "Client", text: (row) => row.client ?? "", wide: true, class: () => "name" },
+        { title: "What to do", text: (row) => advice(row).join(" "), node: advices, grow: true },
+      ],
+      "Nobody takes part yet. A provider publishes to the port of signals; followers connect there too.",
+    );
+    this.table.scroll.classList.add("tall");
+    this.node = panel("people", "Followers and providers", this.table.node);
+  }
+
+  show(rows) {
+    const pairs = rows.participants.sort(([, a], [, b]) => RANK[a.status] - RANK[b.status] || order(a, b));
+    this.table.show(pairs);
+  }
+}
+
+function order(a, b) {
+  return urgency(a) - urgency(b) || a.channel.localeCompare(b.channel) || b.role.localeCompare(a.role) || a.who.localeCompare(b.who);
+}
+
+function urgency(row) {
+  return row.warnings[0]?.priority ?? 100;
+}
+
+function behind(row) {
+  if (row.role !== "follower") return "";
+  if (!row.behind) return "0";
+  return row.behind_since ? `${count(row.behind)} · ${duration(now() - row.behind_since)}` : count(row.behind);
+}
+
+function wrong(row) {
+  const shown = (row.wrong ?? []).map((each) => `${each.symbol} ${each.held ?? "?"} / ${each.wanted}`);
+  return shown.join(", ");
+}
+
+// Returns what to do, the most urgent first; of somebody with many troubles the first few.
+function advice(row) {
+  const texts = row.warnings.map((each) => each.text);
+  const more = texts.length - SHOWN;
+  return more > 0 ? [...texts.slice(0, SHOWN), `and ${more} more`] : texts;
+}
+
+function advices(row) {
+  const lines = advice(row).map((text, index) => element("div", { class: index || row.status === "ok" ? "quiet" : null }, text));
+  return element("div", {}, ...lines);
+}

@@ -1,0 +1,52 @@
+// One sentence at the top: what is wrong, and what to do about it.
+
+import { element, find } from "./dom.js";
+
+const RANK = { error: 0, offline: 1, warning: 2, ok: 3 };
+const SHOWN = 4;
+
+// Returns [level, sentence] pairs, the most urgent first.
+export function findings(rows) {
+  const health = rows.parts.status.get("health");
+  const found = [];
+  for (const text of health?.trouble ?? []) found.push([-1, 0, "error", text]);
+  for (const [, row] of rows.participants) {
+    const first = row.warnings[0];
+    if (first !== undefined && row.status !== "ok") found.push([RANK[row.status], first.priority, row.status, first.text]);
+  }
+  for (const [name, row] of rows.parts.alerts) {
+    if (row.muted) continue;
+    for (const incident of row.incidents) found.push([2, 0, "warning", `Alert ${name}: ${incident.text}`]);
+  }
+  // Health counts those that are in trouble; where they are named above it says nothing new.
+  if (found.length === 0) for (const text of health?.warnings ?? []) found.push([2, 99, "warning", text]);
+  found.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  return found.map(([, , level, text]) => [level, text]);
+}
+
+export function showSummary(rows) {
+  const box = find("summary");
+  if (!rows.parts.status.has("health")) {
+    box.replaceChildren();
+    box.className = "";
+    return;
+  }
+  const found = findings(rows);
+  box.className = found.length ? found[0][0] : "ok";
+  if (found.length === 0) {
+    box.replaceChildren(element("p", {}, well(rows)));
+    return;
+  }
+  const [[, first], ...others] = found;
+  const more = others.slice(0, SHOWN).map(([level, text]) => element("li", { class: level }, text));
+  if (others.length > SHOWN) more.push(element("li", {}, `and ${others.length - SHOWN} more, below`));
+  box.replaceChildren(element("p", {}, first), ...(more.length ? [element("ul", {}, ...more)] : []));
+}
+
+function well(rows) {
+  const of = (role) => rows.participants.filter(([, row]) => row.role === role).length;
+  const named = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+  const followers = of("follower");
+  if (followers === 0) return "All is well. Nobody follows at present.";
+  return `All is well: ${named(of("provider"), "provider")}, ${named(followers, "follower")}, none behind.`;
+}
