@@ -173,6 +173,7 @@ def _is_known(request: HttpRequest, version: Version) -> bool:
 
 def _headers(version: Version) -> dict[bytes, bytes]:
     return {
+        b"Cache-Control": b"no-cache",  # kept, and asked for with If-None-Match
         b"Content-Type": b"application/octet-stream",
         b"ETag": f'"{version.sha256}"'.encode(),
         b"X-Symbol": version.key.symbol.encode(),

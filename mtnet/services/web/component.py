@@ -5,6 +5,7 @@ from functools import cached_property
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -24,6 +25,7 @@ from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import HTTP_METHODS, begins_with
 from mtnet.net.http.route import Route
 from mtnet.net.http.router import Router
+from mtnet.recurring import Recurring
 from mtnet.services.web.accounts import AccountResources
 from mtnet.services.web.http import ApiSite
 from mtnet.services.web.logins.registry import Sessions
@@ -33,6 +35,9 @@ from mtnet.services.web.page.resources import PageResources
 from mtnet.services.web.resources import DaemonResources
 from mtnet.services.web.upgrade import WebSocketUpgrade
 from mtnet.values import CODEPAGE
+
+LOOK = 60.0
+"""Seconds within which the WebSocket of a login ends whose time is over."""
 
 is_request = begins_with(*HTTP_METHODS)
 """Recognizes HTTP requests."""
@@ -58,12 +63,21 @@ class WebComponent:
         except JournalError as error:
             self.log.warn("{error} Logins of the page have to be made again.", error=error)
         self.metrics_open: bool = env.section.metrics_open
+        self._look = LoopingCall(Recurring("The look at the logins of the page", self._expire))
+        self._look.clock = env.clock
 
     def start(self) -> None:
-        """Nothing has to be started."""
+        """End from now on what goes on by a login whose time is over."""
+        self._look.start(LOOK)
+
+    def _expire(self) -> None:
+        if self._env.now.right:
+            self._sessions.expire()
 
     def stop(self) -> "Deferred[None]":
         """Close the file of sessions."""
+        if self._look.running:
+            self._look.stop()
         return self._worker(self._store.close)
 
     def routes(self) -> list[Route]:

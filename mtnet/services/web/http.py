@@ -13,6 +13,7 @@ from http import HTTPStatus
 from io import BytesIO
 from ipaddress import ip_address
 from operator import methodcaller
+from pathlib import Path
 from typing import cast
 from urllib.parse import unquote_to_bytes
 
@@ -44,6 +45,7 @@ from mtnet.net.http.stream import StreamProducer
 from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.tls.handshake import SecureTransport
 from mtnet.net.transport import StreamTransport
+from mtnet.redact import PathRedactor
 from mtnet.services.web.credentials import HEADERS, PLAIN, credentials
 from mtnet.services.web.logins import cookie
 from mtnet.services.web.logins.registry import Session, Sessions
@@ -62,12 +64,8 @@ PREFLIGHT = {
 }
 """The answer to the question of their browsers whether they may ask."""
 
-API = b"/v1/"
-"""Below it no answer is kept by anybody on the way."""
-
 _JSON = f"{JSON}; charset=utf-8".encode()
-_COMMON = {b"X-Content-Type-Options": b"nosniff", b"Cache-Control": b"no-cache"}
-_NO_STORE = {**_COMMON, b"Cache-Control": b"no-store"}
+_COMMON = {b"X-Content-Type-Options": b"nosniff", b"Cache-Control": b"no-store"}
 _SAME_PAGE = frozenset({"same-origin", "none"})
 """`Sec-Fetch-Site` of our own pages, and of an address that a person typed."""
 _as_text = methodcaller("decode", "latin-1")
@@ -175,7 +173,7 @@ class ApiChannel(HTTPChannel):
     def cut_off(self, status: int, code: str, sentence: str) -> None:
         """Answer before the end of a request, whose rest is dropped."""
         body = _json(_error(code, sentence))
-        headers = {**_NO_STORE, b"Content-Type": _JSON, b"Connection": b"close"}
+        headers = {**_COMMON, b"Content-Type": _JSON, b"Connection": b"close"}
         headers[b"Content-Length"] = b"%d" % len(body)
         raw = Headers({name: [value] for name, value in headers.items()})
         reason = HTTPStatus(status).phrase.encode()
@@ -194,13 +192,19 @@ class ApiChannel(HTTPChannel):
         self.dataReceived(b"")
 
     def readConnectionLost(self) -> None:
-        """The client sends no more requests: finish the answers, then close."""
+        """
+        The client sends no more requests: finish the answers, then close.
+
+        A client that has given up looks the same: a request that waits would be held for nobody.
+        """
         if self._successor is not None:
             IHalfCloseableProtocol(self._successor).readConnectionLost()
             return
         self.persistent = False
         if not any(request.whole for request in self.requests):
             self.loseConnection()
+        for request in self.requests[:1]:
+            request.wait_no_longer()
 
     def writeConnectionLost(self) -> None:
         """Never asked for."""
@@ -398,6 +402,11 @@ class ApiRequest(Request):
         if self.login_session is not None:
             self._site.logins.watch(self.login_session, poll)
 
+    def wait_no_longer(self) -> None:
+        """Answer now, if it waits for news."""
+        if self._poll is not None:
+            self._poll.notify()
+
     def _release(self, poll: LongPoll) -> None:
         if self.identity is not None:
             self._site.env.access.accounts.unwatch(self.identity.name, poll)
@@ -463,8 +472,7 @@ class ApiRequest(Request):
             self._release(self._poll)
         self.setResponseCode(status, HTTPStatus(status).phrase.encode())
         self.responseHeaders.removeHeader(b"Server")
-        common = _NO_STORE if self.path.startswith(API) else _COMMON
-        for name, value in {**common, **headers}.items():
+        for name, value in {**_COMMON, **headers}.items():
             self.setHeader(name, value)
 
     def reply_json(self, status: int, value: object) -> None:
@@ -482,7 +490,8 @@ class ApiRequest(Request):
             self._warn(error)
         for name, value in HEADERS.get(error.status, {}).items():
             self.setHeader(name, value)
-        self.reply_json(error.status, _error(error.code, str(error)))
+        text = self._site.redactor.text(str(error))
+        self.reply_json(error.status, _error(error.code, text))
 
     def _check_page(self) -> None:
         """
@@ -556,6 +565,7 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
     Attributes:
         names: hosts that a request may name.
         origins: sites whose pages may ask, in lower case.
+        redactor: removes the folders of this machine from errors.
     """
 
     noisy = False
@@ -577,6 +587,7 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
         self.stall_timeout = root.stall_timeout or PROGRESS
         self.names = {"localhost", *(_canonical(name) for name in env.section.hosts)}
         self.origins = {origin.lower() for origin in env.section.origins}
+        self.redactor = PathRedactor(Path(env.config.data))
 
     def at(self, listener: Listener) -> "ApiSite":
         """Return the factory for the connections of `listener`."""

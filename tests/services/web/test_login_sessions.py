@@ -258,6 +258,20 @@ def test_a_disk_that_takes_no_session_is_503(server, monkeypatch):
     assert len(server.factory("web").logins) == 0
 
 
+def test_a_session_that_the_disk_did_not_remove_is_removed_with_the_next(tmp_path, clock):
+    """It would log in again after a restart."""
+    server = Server(tmp_path / "data", clock)
+    given, full = server.log_in(), pytest.MonkeyPatch()
+    with full.context() as disk:
+        disk.setattr("mtnet.storage.sqlite.has_free_space", lambda folder: False)
+        answer = server.ask("POST", "/v1/logout", cookie=given)
+        assert answer.error == (503, "server")
+        assert str(tmp_path) not in answer.json["text"]
+    assert server.ask("GET", "/templates", cookie=given).status == 401
+    assert server.ask("POST", "/v1/logout", cookie=given).status == 204
+    assert Server(tmp_path / "data", clock).ask("GET", "/templates", cookie=given).status == 401
+
+
 # WebSockets and waiting requests
 
 
@@ -300,6 +314,17 @@ def test_the_end_of_a_session_ends_a_request_that_waits(server):
     assert terminal.received() == b""
     server.ask("POST", "/v1/logout", cookie=given)
     assert Answer(terminal.received()).error == (401, "login")
+
+
+def test_a_websocket_ends_with_the_time_of_its_session(tmp_path, clock):
+    server = Server(tmp_path / "data", clock, "web.session=60")
+    server.env.components.services["web"].start()
+    client, _ = open_websocket(server, server.log_in())
+    for _ in range(59):
+        clock.advance(1)
+        assert [each["verb"] for each in client.ask({"verb": "PING"})] == ["PONG"]
+    clock.advance(60)
+    assert client.received()[-1].opcode == CLOSE
 
 
 def test_a_websocket_that_is_gone_is_forgotten(server):
@@ -383,6 +408,15 @@ def test_sessions_that_are_over_make_room_first():
     _, _, over = sessions.begin("bob", b"", "", "")
     assert len(over) == 1
     assert sessions.find([later]) is not None
+
+
+def test_of_too_many_stored_sessions_the_newest_are_taken():
+    former, _ = registry()
+    first, second = begin(former), begin(former)
+    sessions, _ = registry(most=1)
+    sessions.load(former.of())
+    assert (len(sessions), sessions.find([first])) == (1, None)
+    assert sessions.find([second]) is not None
 
 
 def test_a_clock_that_was_set_back_ends_no_session():

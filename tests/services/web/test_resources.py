@@ -479,3 +479,16 @@ def test_a_line_that_is_too_long_is_answered_before_the_connection_closes(server
     assert answer.status == 431
     assert answer.json["error"] == "headers"
     assert terminal.closed
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/version", "/healthz", "/metrics", "/templates", "/v1/nothing", "/%76%31/status", "/nothing"],
+)
+def test_nobody_on_the_way_keeps_an_answer(server, path):
+    assert server.ask("GET", path).headers["cache-control"] == "no-store"
+
+
+def test_a_client_may_keep_a_template_and_asks_whether_it_is_still_the_newest(server):
+    server.ask("PUT", "/templates/EURUSD/H1", MT5)
+    assert server.ask("GET", "/templates/EURUSD/H1").headers["cache-control"] == "no-cache"

@@ -74,8 +74,8 @@ class Sessions:
         return len(self._sessions)
 
     def load(self, sessions: Iterable[Session]) -> None:
-        """Take stored sessions, oldest first."""
-        self._sessions.update({each.digest: each for each in sessions})
+        """Take stored sessions, oldest first, and of too many the newest."""
+        self._sessions.update({each.digest: each for each in [*sessions][-self._most :]})
 
     def begin(
         self, account: str, token: bytes, host: str, agent: str
@@ -142,6 +142,11 @@ class Sessions:
             self._sessions.pop(each.digest, None)
             for watcher in self._watchers.pop(each.digest, set()):
                 watcher.evict()
+
+    def expire(self) -> None:
+        """End the sessions whose time is over and by which something still goes on."""
+        watched = [self._sessions[each] for each in self._watchers if each in self._sessions]
+        self.end(each for each in watched if self.identity(each) is None)
 
     def watch(self, session: Session, watcher: Watcher) -> None:
         """Evict `watcher` when a session ends."""

@@ -35,6 +35,7 @@ class SessionStore:
 
     def __init__(self, path: Path) -> None:
         self._path, self._database = path, Database(path, SCHEMA, TABLES)
+        self._over: set[bytes] = set()
 
     def load(self) -> list[Session]:
         """Return the sessions, oldest first."""
@@ -43,14 +44,21 @@ class SessionStore:
         return self._database.read(_load)
 
     def write(self, begun: Iterable[Session], over: Iterable[Session]) -> None:
-        """Add sessions, and remove others, in one transaction."""
+        """
+        Add sessions, and remove others, in one transaction.
+
+        Those that the disk did not remove are removed with the next ones: they would log in again
+        after a restart.
+        """
+        self._over.update(each.digest for each in over)
 
         def write(connection: sqlite3.Connection) -> None:
-            connection.executemany(_DROP, [(each.digest,) for each in over])
+            connection.executemany(_DROP, [(each,) for each in self._over])
             rows = [[getattr(each, name) for name in _COLUMNS] for each in begun]
             connection.executemany(_PUT, rows)
 
         self._database.transaction(write)
+        self._over.clear()
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
