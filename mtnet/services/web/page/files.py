@@ -31,7 +31,9 @@ SAFETY = {
     b"Referrer-Policy": b"no-referrer",
 }
 KEPT = b"public, max-age=31536000, immutable"
-"""`Cache-Control` of libraries; a browser asks for all other files whether they have changed."""
+"""`Cache-Control` of libraries."""
+ASKED_FOR = b"no-cache"
+"""That of all other files: a browser keeps them, and asks whether they have changed."""
 
 
 class StaticFile:
@@ -70,8 +72,8 @@ class StaticFile:
         }
         if gzip:
             found[b"Content-Encoding"] = b"gzip"
-        if self.name.startswith(f"{VENDOR}/"):
-            found[b"Cache-Control"] = KEPT
+        kept = self.name.startswith(f"{VENDOR}/")
+        found[b"Cache-Control"] = KEPT if kept else ASKED_FOR
         return found
 
 
