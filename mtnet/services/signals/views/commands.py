@@ -59,8 +59,10 @@ class ViewCommands:
 
     def _changed(self, asked: Asked) -> ViewSettings:
         """Return the settings of a view with those that were asked for."""
-        known = self._views.known.get(_view(asked))
-        return _settings({} if known is None else to_builtins(known.settings), asked)
+        name = _view(asked)
+        if name not in self._views.known:
+            raise WireError("channel", f"There is no view {name}")
+        return _settings(to_builtins(self._views.known[name].settings), asked)
 
     async def _remove(self, asked: Asked) -> None:
         leftovers = asked.get("leftovers", "refuse")

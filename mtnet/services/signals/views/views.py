@@ -328,7 +328,7 @@ class Views:
     def report(self) -> dict[str, object]:
         """Return the views and their settings, as JSON values."""
         return {
-            name: {"mode": each.mode, "struck": each.struck, **to_builtins(each.settings)}
+            name: {**to_builtins(each.settings), "mode": each.mode, "struck": each.struck}
             for name, each in sorted(self.known.items())
         }
 
