@@ -1,7 +1,6 @@
 """One subscription of dialect 2: catch-up from the journal, then the live feed."""
 
 from collections.abc import Callable, Iterable, Iterator
-from enum import Enum
 from itertools import islice
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,26 +14,19 @@ from mtnet.net.output.queue import SendQueue
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.fanout import Batch, ITail
+from mtnet.services.signals.history.catch_up import (
+    Known,
+    compare,
+    first_wanted,
+    read_page,
+    wanted,
+    wants,
+)
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.replay_cache import PAGE
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.status.facts import Key
 from mtnet.services.signals.status.followers import Follower
-
-SCAN = 1_000
-"""Entries among which the oldest one is looked for that a filter let pass, and nobody has
-acknowledged."""
-
-
-class Known(Enum):
-    """
-    Comparison of a client's known history of a channel with the journal.
-
-    THIS is the journal's history, OTHER something else or nothing, and DIVERGED a history of the
-    same epoch that is not the journal's.
-    """
-
-    THIS, OTHER, DIVERGED = range(3)
 
 
 @implementer(ITail)
@@ -128,11 +120,7 @@ class Subscription:
         if acked >= self._prev:
             return 0
         # Of a filter that lets little pass, the last one stands for all.
-        for seq in range(acked + 1, min(self._prev, acked + SCAN)):
-            entry = self._channel.entry(seq)
-            if entry is not None and self._wants(entry):
-                return seq
-        return self._prev
+        return first_wanted(self._channel, self._symbols, acked, self._prev) or self._prev
 
     def acknowledge(self, ack: wire.Ack, when: int) -> None:
         """Note the result of an entry at the client; `when` is milliseconds."""
@@ -154,9 +142,7 @@ class Subscription:
         }
 
     async def _catch_up(self, asked: wire.Subscribe, who: str) -> None:
-        known = await self._compare(asked)
-        if known is Known.DIVERGED and who:
-            self._signals.histories.claim(self._channel, asked, who)
+        known = await compare(self._signals, self._channel, asked, who)
         if known is Known.THIS:
             self._prev = self._sent = asked.after or 0
             self.follower.begin(self._channel.epoch, self._sent)
@@ -178,40 +164,19 @@ class Subscription:
         self._running = None
         return result
 
-    async def _compare(self, asked: wire.Subscribe) -> "Known":
-        """Compare the history that the client knows with that of the journal."""
-        channel, after = self._channel, asked.after
-        if asked.epoch != channel.epoch or after is None:
-            return Known.OTHER
-        if after > channel.seq:
-            return Known.DIVERGED
-        if asked.h is None:
-            unproven = after and self._signals.histories.has_diverged(channel)
-            return Known.OTHER if unproven else Known.THIS
-        found = channel.hash(after)
-        if found is None:
-            try:
-                found = await self._signals.hash_at(channel.name, after)
-            except PrunedError:
-                return Known.OTHER
-        return Known.THIS if asked.h == found else Known.DIVERGED
-
     async def _page(self) -> None:
-        replay = self._signals.channels.replay_caches.of(self._channel)
-        batch = replay.recent(self._sent)
-        if batch is None:
-            try:
-                batch = await replay.read(self._sent)
-            except PrunedError:
-                await self._snapshot()
-                return
+        try:
+            batch = await read_page(self._signals, self._channel, self._sent)
+        except PrunedError:
+            await self._snapshot()
+            return
         await self._send_queue.when_empty()
         await self._signals.channels.replay_caches.budget.take()
         self._send(batch)
 
     async def _snapshot(self, diverged: bool = False) -> None:
         channel, seq, h = self._channel, self._channel.seq, self._channel.h
-        held = [entry for entry in channel.held() if self._wants(entry)]
+        held = wanted(self._symbols, channel.held())
         self._send_queue.send(wire.snapshot(channel.name, channel.epoch, seq, len(held), diverged))
         for page in _pages(held):
             await self._send_queue.when_empty()
@@ -233,16 +198,13 @@ class Subscription:
         if self._symbols is None:
             self._send_queue.write(batch.encoded(self._send_queue.encoder))
             return
-        wanted: list[bytes] = []
+        frames: list[bytes] = []
         for entry, frame in zip(batch.entries, batch.frames, strict=True):
-            if self._wants(entry):
-                wanted.append(wire.with_prev(frame, self._prev))
+            if wants(self._symbols, entry):
+                frames.append(wire.with_prev(frame, self._prev))
                 self._prev = entry.seq
-        if wanted:
-            self._send_queue.send(b"".join(wanted))
-
-    def _wants(self, entry: Entry) -> bool:
-        return self._symbols is None or entry.symbol in self._symbols
+        if frames:
+            self._send_queue.send(b"".join(frames))
 
     def _failed(self, failure: Failure, fail: Callable[[], None]) -> None:
         if failure.check(CancelledError):

@@ -15,6 +15,7 @@ from mtnet.interfaces import ISessionHandler, ISessionVerbs
 from mtnet.net.output.queue import Encoder
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
+from mtnet.services.signals.history.catch_up import witness
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.ownership.publishers import Connection, Publisher, PublisherId
 from mtnet.services.signals.reports.registry import Reported, TerminalKey
@@ -254,10 +255,8 @@ class Subscriptions:
     def _witness(self) -> str:
         """Name the client if its claims on the history of a channel count; else nothing."""
         session = self._access.session
-        if session.peer.identity is None and not session.peer.trusted:
-            return ""
-        names = [session.name, session.login, session.address]
-        return f"the follower ({', '.join(filter(None, names))})"
+        known = session.peer.identity is not None or session.peer.trusted
+        return witness(known, session.name, session.login, session.address)
 
 
 class Publishing:
