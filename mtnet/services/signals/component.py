@@ -19,6 +19,7 @@ from mtnet.interfaces import (
     IControlCommands,
     IEvents,
     IFirstBytes,
+    IHttpResources,
     IMetrics,
     IParticipants,
     IReports,
@@ -31,9 +32,11 @@ from mtnet.interfaces import (
 )
 from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import begins_with
+from mtnet.net.http.route import Route
 from mtnet.net.reconnect import stay_connected
 from mtnet.redact import PathRedactor
 from mtnet.services.signals.commands import SignalCommands
+from mtnet.services.signals.http.resources import signal_routes
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.maintenance import backup
 from mtnet.services.signals.protocol import SignalsFactory
@@ -54,7 +57,7 @@ is_frame = begins_with(b"<<")
 """Recognizes the first bytes of a classic publisher and of every client of dialect 2."""
 
 
-@implementer(IService, IStreamListener, IFirstBytes, IStatus, IBackup)
+@implementer(IService, IStreamListener, IFirstBytes, IStatus, IBackup, IHttpResources)
 class SignalsComponent:
     """
     Raises:
@@ -152,6 +155,16 @@ class SignalsComponent:
     def factory(self, listener: Listener) -> IProtocolFactory:
         """Return the factory of the connections of a signals listener."""
         return SignalsFactory(self._env, listener, self.signals, self._sessions)
+
+    def routes(self) -> list[Route]:
+        """Return the routes of the HTTP API."""
+        return self._routes
+
+    @cached_property
+    def _routes(self) -> list[Route]:
+        """Made once: followers and publishers are the same on all ports."""
+        commands = self._commands.commands()
+        return signal_routes(self.signals, self._store, commands, self._env.clock)
 
     def recognize(self, head: bytes) -> bool | None:
         """Say whether these are the first bytes of a publisher or of a client of dialect 2."""

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from functools import cached_property
 from operator import methodcaller
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -17,6 +17,7 @@ from mtnet.services.signals.book import Change
 from mtnet.services.signals.model import Entry
 
 _log = Logger()
+T = TypeVar("T")
 
 SLICE = 5_000
 """Deliveries to followers in one slice, before other connections are served: about 20 ms."""
@@ -61,6 +62,16 @@ class Batch:
         if encoder not in self._encoded:
             self._encoded[encoder] = encoder(self.text)
         return self._encoded[encoder]
+
+    def each(self, make: Callable[[Entry], T]) -> list[T]:
+        """Return what is made of each entry, once for all followers that need it."""
+        if make not in self._made:
+            self._made[make] = list(map(make, self.entries))
+        return self._made[make]
+
+    @cached_property
+    def _made(self) -> dict[Callable[[Entry], Any], list[Any]]:
+        return {}
 
     @cached_property
     def _encoded(self) -> dict[Encoder, bytes]:

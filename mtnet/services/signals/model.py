@@ -81,12 +81,46 @@ class Closed(Struct, frozen=True):
     why: PolicyError
 
 
-Outcome: TypeAlias = Entry | Several | Closed | Repeated | Unchanged | WireError
+class WholeState(Entry, frozen=True):
+    """
+    A draft of all that a publisher holds: it becomes the differences to its channel.
+
+    Attributes:
+        positions: drafts, each of another key, none flat.
+        scope: the symbols that it is about; None = all of the channel, and of those that hold
+            nothing it says nothing: it is a sign of life.
+        n: rises with each state of a publisher; None = it is not counted.
+        digest: of what it says; a state that is sent again has the same.
+    """
+
+    positions: tuple[Entry, ...] = ()
+    scope: frozenset[str] | None = None
+    n: int | None = None
+    digest: str = ""
+
+
+class Replaced(Struct, frozen=True):
+    """
+    Outcome of a whole state.
+
+    Attributes:
+        entries: those that were stored.
+        refused: drafts that were not, and why.
+        seq, h: of the last entry of the channel then.
+    """
+
+    entries: tuple[Entry, ...]
+    refused: tuple[tuple[Entry, WireError], ...]
+    seq: int
+    h: str
+
+
+Outcome: TypeAlias = Entry | Several | Closed | Repeated | Unchanged | Replaced | WireError
 
 
 def entries_of(outcome: "Outcome | None") -> Sequence[Entry]:
     """Return what a draft stored, in order."""
-    if isinstance(outcome, (Several, Closed)):
+    if isinstance(outcome, (Several, Closed, Replaced)):
         return outcome.entries
     return (outcome,) if isinstance(outcome, Entry) else ()
 

@@ -7,7 +7,7 @@ of what is stored and of who sets it; a worker below it runs the journal in a th
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -34,8 +34,10 @@ from mtnet.services.signals.model import (
     Entry,
     Outcome,
     Repeated,
+    Replaced,
     Several,
     Unchanged,
+    WholeState,
     entries_of,
 )
 from mtnet.services.signals.ownership.pauses import Pauses
@@ -62,6 +64,7 @@ from mtnet.services.signals.views.views import Change, Views
 
 MAX_CHANNELS = 1_000
 """Channels at most that are no views; the first signal for an unknown name makes one."""
+_Accepted: TypeAlias = Entry | Several | Repeated | Unchanged | Replaced
 
 
 class SignalService:
@@ -161,6 +164,11 @@ class SignalService:
         return SignalMetrics(self.channels, self.rules, self.presence, self._worker, self._commits)
 
     @property
+    def now(self) -> WallClock:
+        """Wall time, milliseconds since the Unix epoch, UTC."""
+        return self._now
+
+    @property
     def codepage(self) -> str:
         """The code page of classic programs."""
         return self.settings.codepage
@@ -237,7 +245,7 @@ class SignalService:
     def join(
         self,
         name: str,
-        producer: Producer,
+        producer: Producer | None = None,
         refuse: Callable[[WireError], object] = noop,
         fence: Callable[[str], object] = noop,
         close: Callable[[str], object] = noop,
@@ -248,23 +256,31 @@ class SignalService:
         Return a new publisher, newer than all before it.
 
         Args:
-            producer: what is paused while the disk is behind.
+            producer: what is paused while the disk is behind; None = it waits for its answer.
             refuse: called with the reason when a classic frame is not stored.
             fence: called with the channel that a newer publisher has taken over.
             close: called with the reason when the connection is to be closed.
-            who: login and name, of dialect 2.
+            who: login and name, of dialect 2 or by HTTP.
             address: where it comes from.
         """
         ownership = self.rules.ownership
 
         def lose(channel: str) -> None:
-            self.channels.events.fenced(channel, publisher, ownership.holders.get(channel))
+            now = ownership.holders.get(channel)
+            if not publisher.gone or now is None or now.who != publisher.who:
+                self.channels.events.fenced(channel, publisher, now)
             fence(channel)
 
         publisher = ownership.join(
             lambda number: Publisher(name, number, producer, refuse, lose, close, who, address)
         )
         return publisher
+
+    def resume(self, publisher: Publisher, channel: str) -> None:
+        """Let a publisher go on that was gone, and still holds a channel."""
+        self.rules.ownership.resume(publisher, channel)
+        self.presence.send()
+        self.retries.schedule()
 
     def leave(self, publisher: Publisher, bye: bool = False) -> None:
         """
@@ -316,6 +332,23 @@ class SignalService:
         self._check_open(draft.channel)
         done: Deferred[int] = Deferred()
         self._commits.add(Pending(draft, publisher, done, take))
+        return done
+
+    def replace(
+        self, publisher: Publisher, whole: WholeState, take: Take | None = None
+    ) -> "Deferred[Replaced]":
+        """
+        Take all that a publisher holds; fires with what became of it once that is on disk.
+
+        Args:
+            take: as in `publish`.
+
+        Raises, or fails with:
+            WireError: it was not compared; as `publish`.
+        """
+        self._check_open(whole.channel)
+        done: Deferred[Any] = Deferred()
+        self._commits.add(Pending(whole, publisher, done, take))
         return done
 
     def when_processed(self, publisher: Publisher) -> "Deferred[None]":
@@ -429,14 +462,18 @@ class SignalService:
             self.rules.ownership.note_refused(pending.publisher, key, volume, error.until)
         pending.publisher.refuse(error)
 
-    def _accept(self, pending: Pending, outcome: Entry | Several | Repeated | Unchanged) -> None:
+    def _accept(self, pending: Pending, outcome: _Accepted) -> None:
         draft, publisher = pending.draft, pending.publisher
         if pending.done is not None:
             seq = outcome.seq if isinstance(outcome, Entry) else _result(draft, outcome)
             pending.done.callback(seq)
         if publisher is OWNER:
             return
-        if not draft.id:
+        if isinstance(outcome, Replaced):
+            # Nobody holds a channel that is not there.
+            if outcome.seq and (outcome.entries or not outcome.refused):
+                self.rules.ownership.take(publisher, draft.channel)
+        elif not draft.id:
             self.rules.ownership.claim(publisher, SymbolKey(draft.channel, draft.symbol))
         elif pending.take != "0" and isinstance(outcome, (Entry, Several)):
             self.rules.ownership.take(publisher, draft.channel)
@@ -483,8 +520,10 @@ class SignalService:
         return {**self._status.status(), **self.participants.health(), "participants": rows}
 
 
-def _result(draft: Entry, outcome: Entry | Several | Repeated | Unchanged) -> int:
-    """Return the seq of what a draft set, or how much a flattening closed."""
+def _result(draft: Entry, outcome: _Accepted) -> Any:
+    """Return the seq of what a draft set, how much a flattening closed, or a whole state did."""
+    if isinstance(outcome, Replaced):
+        return outcome
     entries = entries_of(outcome)
     if not draft.symbol:
         return len(entries)

@@ -57,6 +57,8 @@ MAX_NAMED = 100
 """Channels in one CHANNELS; so many of the longest names fit."""
 MAX_DIGITS = 19
 """Of a time."""
+NO_ID = "-"
+"""The id of a position that has none."""
 MAX_NOTICE = 500
 """Characters of the sentence in a NOTICE."""
 
@@ -514,6 +516,16 @@ def read_fields(message: Message, time: str) -> Fields:
         if text:
             found.append((name, text))
     return tuple(found)
+
+
+def read_position(message: Message) -> Publish:
+    """
+    Read a position that has no id, since it is part of a whole state.
+
+    Raises:
+        WireError: `field`.
+    """
+    return _read_publish(Message(message.verb, {**message.fields, "id": NO_ID}))
 
 
 def _read_subscribe(message: Message) -> Subscribe:

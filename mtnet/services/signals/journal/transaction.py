@@ -39,8 +39,11 @@ from mtnet.services.signals.model import (
     Entry,
     Outcome,
     Repeated,
+    Replaced,
     Several,
     Unchanged,
+    WholeState,
+    entries_of,
 )
 from mtnet.services.signals.ownership.transitions import CommitPolicy, Transition
 
@@ -150,6 +153,8 @@ class Transaction:
                 seq = self._repeated(draft)
                 if seq is not None:
                     return Repeated(seq)
+            if isinstance(draft, WholeState):
+                return self._replace(draft, policy)
             if not draft.symbol:
                 return self._flatten(draft, policy)
             held = self._symbols.get(draft.symbol)
@@ -236,11 +241,54 @@ class Transaction:
 
     # What a draft becomes
 
-    def _flatten(self, draft: Entry, policy: CommitPolicy) -> Outcome:
+    def _replace(self, whole: WholeState, policy: CommitPolicy) -> Replaced:
+        """Store the differences between a whole state and what stands."""
+        policy.admit(whole)
+        entries: list[Entry] = []
+        refused: list[tuple[Entry, WireError]] = []
+        for draft in self._differences(whole, policy):
+            outcome = self.take(draft, policy)
+            entries += entries_of(outcome)
+            if isinstance(outcome, WireError):
+                refused.append((draft, outcome))
+            elif isinstance(outcome, Closed):
+                outcome.why.closed = True
+                refused.append((draft, outcome.why))
+        policy.replaced(whole, bool(entries), bool(entries) or not refused)
+        return Replaced(tuple(entries), tuple(refused), self._seq, self._hash[:4].hex())
+
+    def _differences(self, whole: WholeState, policy: CommitPolicy) -> list[Entry]:
+        """Return what is to be changed: closings first, then reductions, then the rest."""
+        wanted = {(each.symbol, each.ticket): each for each in whole.positions}
+        closings = [
+            Entry(whole.channel, symbol, FLAT, whole.when, ticket)
+            for symbol in (self._names() if whole.scope is None else sorted(whole.scope))
+            for ticket, each in self._symbol(symbol).items()
+            if each.entry.volume and (symbol, ticket) not in wanted
+        ]
+        reductions: list[Entry] = []
+        others: list[Entry] = []
+        for draft in wanted.values():
+            standing = self._symbol(draft.symbol).get(draft.ticket)
+            if standing is not None and _terms(standing.entry) == _terms(draft):
+                policy.confirm(whole, draft)
+                continue
+            before = FLAT if standing is None else standing.entry.volume
+            reduces = abs(draft.volume) < abs(before) or draft.volume * before < 0
+            (reductions if reduces else others).append(draft)
+        found = [*closings, *reductions, *others]
+        for draft in found:
+            policy.add_part(whole, draft, bool(self._symbols[draft.symbol]))
+        return found
+
+    def _names(self) -> list[str]:
+        """Name the symbols of which anything is known."""
         symbols = rows(self._connection, (str,), _SYMBOLS, self.channel)
-        names = sorted({name for (name,) in symbols} | self._symbols.keys())
+        return sorted({name for (name,) in symbols} | self._symbols.keys())
+
+    def _flatten(self, draft: Entry, policy: CommitPolicy) -> Outcome:
         closings = []
-        for name in names:
+        for name in self._names():
             keys = [ticket for ticket, each in self._symbol(name).items() if each.entry.volume]
             closings += self._close(replace(draft, symbol=name), keys)
         policy.flattened(draft, len(closings))
@@ -422,3 +470,10 @@ def _content(entry: Entry) -> tuple[object, ...]:
     """Return what an id names: numbers by their value, whatever road wrote 1.10 or 1.1."""
     fields = {key: text if key == "comment" else Decimal(text) for key, text in entry.fields}
     return entry.channel, entry.symbol, entry.ticket, entry.volume, entry.type, fields
+
+
+def _terms(entry: Entry) -> tuple[object, ...]:
+    """Return what a whole state compares: the time at which it was sent is no difference."""
+    *others, fields = _content(entry)
+    assert isinstance(fields, dict)
+    return *others, {key: each for key, each in fields.items() if key != "ptime"}

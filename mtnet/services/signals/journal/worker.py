@@ -111,7 +111,8 @@ class JournalWorker:
                 entries.append(outcome)
                 begins = begins or outcome.seq == 1
             else:
-                entries += entries_of(outcome)
+                entries += (found := entries_of(outcome))
+                begins = begins or (bool(found) and found[0].seq == 1)
         entries += self.journal.derived
         return Stored(outcomes, entries, self._epochs(entries) if begins else {})
 

@@ -10,11 +10,17 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mtnet.errors import PolicyError
 from mtnet.services.signals.journal.hash_chain import Held
-from mtnet.services.signals.model import FLAT, Entry
-from mtnet.services.signals.ownership.policy_store import PolicyStore, Position, position_of
+from mtnet.services.signals.model import FLAT, Entry, WholeState
+from mtnet.services.signals.ownership.policy_store import (
+    Counted,
+    PolicyStore,
+    Position,
+    position_of,
+)
 from mtnet.services.signals.ownership.publishers import PublisherId, SymbolKey
 from mtnet.services.signals.ownership.transitions import (
     CommitPolicy,
@@ -28,6 +34,8 @@ from mtnet.services.signals.values import PauseMode, Take
 OPERATOR = 0
 """The publisher number of the operator, whom no rule stops; publishers count from 1."""
 FROZEN = "The channel {channel} is frozen by its owner and takes nothing, not even a closing"
+TAKE_1 = "take=1 takes it over"
+TAKE = '"take": true takes it over'
 CLOSE_ONLY = "The channel {channel} is paused by its owner (close only) and opens nothing"
 
 
@@ -36,7 +44,7 @@ class Holder(Struct, frozen=True):
     The publisher of dialect 2 that holds a channel.
 
     Attributes:
-        gone: it has left, and may come back.
+        gone: it has left, and may come back; one by HTTP counts as there while it holds.
     """
 
     number: int
@@ -57,6 +65,7 @@ class Claim(Struct, frozen=True):
         fenced: a newer publisher of dialect 2 took the channel from it.
         known: something is known of the symbol.
         gone: the publisher has left.
+        part: the draft is a difference that a whole state has led to, which was admitted.
     """
 
     number: int
@@ -67,6 +76,7 @@ class Claim(Struct, frozen=True):
     fenced: bool = False
     known: bool = False
     gone: bool = False
+    part: bool = False
 
 
 class Room(Struct):
@@ -104,16 +114,18 @@ class PublishPolicy(CommitPolicy):
         self,
         drafts: Sequence[Entry],
         settings: SignalSettings,
-        claims: Mapping[int, Claim],
+        claims: dict[int, Claim],
         holders: Mapping[str, Holder],
         rooms: Mapping[str, Room],
         store: PolicyStore,
     ) -> None:
         self.drafts, self._settings, self._claims, self._store = drafts, settings, claims, store
         self._paused: Mapping[str, PauseMode] = store.paused
+        self._parts: list[Entry] = []
         self._before = holders, rooms
         self._reductions: dict[Position, Entry | None] = {}
         self._fences: list[tuple[str, PublisherId, bool]] = []
+        self._counted: dict[str, Counted] = {}
         self.full: set[str] = set()
 
     def begin(self) -> None:
@@ -125,13 +137,14 @@ class PublishPolicy(CommitPolicy):
         self._replaced: set[tuple[str, int]] = set()
         self._owners: dict[SymbolKey, int] = {}
         self._reductions, self._fences, self.full = {}, [], set()
+        self._counted = {}
 
     def finish(self) -> bool:
         """
         Remember, once, for longer than this commit what it was about; return whether that is
         anything.
         """
-        if not (self._fences or self._reductions):
+        if not (self._fences or self._reductions or self._counted):
             return False
         fences, self._fences = self._fences, []
         reductions, self._reductions = self._reductions, {}
@@ -140,24 +153,26 @@ class PublishPolicy(CommitPolicy):
         changes = {k: d for k, d in reductions.items() if d or k in self._store.refused_reductions}
         if changes:
             self._store.keep_refused(changes)
-        return bool(changes or fences)
+        counted, self._counted = self._counted, {}
+        return self._store.count(counted) or bool(changes or fences)
 
     def judge(self, draft: Entry, held: Mapping[str, Held]) -> Verdict | None:
         claim = self._claims[id(draft)]
         if claim.number == OPERATOR:
             return self._judge_own(draft, held, claim)
-        if not draft.id:
+        classic = not (draft.id or claim.part)
+        if classic:
             self._admit_classic(draft, claim)
-        elif claim.fenced or claim.take == "free" or self._replaced:
+        elif not claim.part and (claim.fenced or claim.take == "free" or self._replaced):
             self._admit_publish(draft.channel, claim)
-        change = transition(draft, held, not (draft.id or draft.ticket))
+        change = transition(draft, held, classic and not draft.ticket)
         mode = self._paused.get(draft.channel)
         if mode == "frozen":
             self._refuse_frozen(draft, change)
         elif self._reductions or self._store.refused_reductions:
             self._reductions[position_of(draft)] = None
         remember = bool(draft.volume or held) or self._has_room(draft, claim)
-        if change.effect == "nothing" or not (remember or draft.id or draft.ticket):
+        if change.effect == "nothing" or (classic and not (remember or draft.ticket)):
             self._owners[SymbolKey(draft.channel, draft.symbol)] = claim.number
             return None
         if change.effect in ("opening", "reversal"):
@@ -165,14 +180,44 @@ class PublishPolicy(CommitPolicy):
             if refused is not None:
                 return self._close_only(draft, change, refused)
         self._count(draft, change, claim)
-        if not draft.id:
+        if classic:
             self._owners[SymbolKey(draft.channel, draft.symbol)] = claim.number
-        elif claim.take != "0":
+        elif claim.take != "0" and not claim.part:
             self._take(draft.channel, claim)
         return Verdict(change, remember)
 
     def flattened(self, draft: Entry, count: int) -> None:
         self._rooms[draft.channel].positions -= count
+
+    # Whole states
+
+    def admit(self, whole: WholeState) -> None:
+        claim = self._claims[id(whole)]
+        self._admit_publish(whole.channel, claim)
+        last = self._counted.get(whole.channel) or self._store.counted.get(whole.channel)
+        if whole.n is None or last is None or last.who != claim.who:
+            return
+        if (whole.n, whole.digest) != (last.n, last.digest) and whole.n <= last.n:
+            raise PolicyError(
+                "id",
+                f"n rises with each whole state of a publisher; that of {whole.channel} was "
+                f"{last.n}, and this one is {whole.n}",
+            )
+
+    def add_part(self, whole: WholeState, draft: Entry, known: bool) -> None:
+        self._claims[id(draft)] = replace(self._claims[id(whole)], known=known, part=True)
+        self._parts.append(draft)  # an id is that of an object that lives
+
+    def confirm(self, whole: WholeState, draft: Entry) -> None:
+        if self._reductions or self._store.refused_reductions:
+            self._reductions[position_of(draft)] = None
+
+    def replaced(self, whole: WholeState, stored: bool, accepted: bool) -> None:
+        claim = self._claims[id(whole)]
+        if accepted:
+            self._take(whole.channel, claim)
+        if whole.n is not None:
+            self._counted[whole.channel] = Counted(claim.who, whole.n, whole.digest, stored)
 
     def _judge_own(self, draft: Entry, held: Mapping[str, Held], claim: Claim) -> Verdict | None:
         # What closes all closes orders too.
@@ -245,15 +290,16 @@ class PublishPolicy(CommitPolicy):
 
     def _admit_publish(self, channel: str, claim: Claim) -> None:
         if claim.fenced or (channel, claim.number) in self._replaced:
-            raise _fenced(channel, "A newer publisher sets {}; send HELLO again to take it over")
+            way = TAKE if claim.who.http else "send HELLO again to take it over"
+            raise _fenced(channel, "A newer publisher sets {}; " + way)
         if claim.take != "free":
             return
-        holder = self._holders.get(channel)
+        holder, way = self._holders.get(channel), TAKE if claim.who.http else TAKE_1
         if self._is_fenced(channel, claim.who):
-            raise _fenced(channel, "Another publisher took {} over; take=1 takes it back")
+            raise _fenced(channel, "Another publisher took {} over; " + way)
         if holder is not None and holder.who != claim.who and not holder.gone:
             self._fences.append((channel, claim.who, True))
-            raise _fenced(channel, "Another publisher sets {}; take=1 takes it over")
+            raise _fenced(channel, "Another publisher sets {}; " + way)
 
     def _is_fenced(self, channel: str, who: PublisherId) -> bool:
         now = [fenced for name, each, fenced in self._fences if (name, each) == (channel, who)]

@@ -32,6 +32,22 @@ class Position(NamedTuple):
     ticket: str
 
 
+class Counted(Struct, frozen=True):
+    """
+    The last whole state that a channel was sent.
+
+    Attributes:
+        n: its number.
+        digest: of what it said.
+        stored: whether it led to an entry, so that it must be known after a restart.
+    """
+
+    who: PublisherId
+    n: int
+    digest: str
+    stored: bool = True
+
+
 class _Owed(Struct, frozen=True):
     channel: str
     symbol: str
@@ -47,6 +63,7 @@ class _File(Struct, frozen=True):
     fenced: dict[str, list[PublisherId]] = {}
     owed: list[_Owed] = []
     held: dict[str, PublisherId] = {}
+    counted: dict[str, Counted] = {}
 
 
 class PolicyStore:
@@ -59,7 +76,8 @@ class PolicyStore:
         paused: the mode of each channel that is paused.
         fenced: by channel, who may not take it by itself, the latest last.
         refused_reductions: the last reduction of each position that a frozen channel refused.
-        held: by channel, the publisher of dialect 2 that holds it.
+        held: by channel, the publisher that holds it, of dialect 2 or by HTTP.
+        counted: by channel, the last whole state that it was sent by HTTP.
         trouble: why the file is not what it should be; empty = it is.
     """
 
@@ -69,6 +87,7 @@ class PolicyStore:
         self.fenced: Mapping[str, tuple[PublisherId, ...]] = {}
         self.refused_reductions: Mapping[Position, Entry] = {}
         self.held: Mapping[str, PublisherId] = {}
+        self.counted: Mapping[str, Counted] = {}
         self._retried: Mapping[Position, Entry] = {}
         self._seen: tuple[Mapping[Position, Entry], Mapping[str, PauseMode]] = {}, {}
         self._written = b""
@@ -102,7 +121,7 @@ class PolicyStore:
             for e in found.owed
         ]
         self.refused_reductions = {position_of(draft): draft for draft in drafts}
-        self.held = found.held
+        self.held, self.counted = found.held, found.counted
 
     def pause(self, channel: str, mode: PauseMode | None) -> None:
         """Pause a channel, or let it go on with None; `save` keeps it."""
@@ -119,6 +138,11 @@ class PolicyStore:
         if who in self.fenced.get(channel, ()):
             left = tuple(each for each in self.fenced[channel] if each != who)
             self.fenced = {**self.fenced, channel: left}
+
+    def count(self, counted: Mapping[str, Counted]) -> bool:
+        """Remember the last whole states; return whether that must be known after a restart."""
+        self.counted = {**self.counted, **counted}
+        return any(each.stored for each in counted.values())
 
     def keep_refused(self, changes: Mapping[Position, Entry | None]) -> None:
         """Remember reductions that were refused; None = a later signal has come."""
@@ -173,7 +197,9 @@ class PolicyStore:
             for d in self.refused_reductions.values()
         ]
         fenced = {name: list(who) for name, who in self.fenced.items() if who}
-        return msgspec.json.encode(_File(dict(self.paused), fenced, owed, dict(self.held)))
+        return msgspec.json.encode(
+            _File(dict(self.paused), fenced, owed, dict(self.held), dict(self.counted))
+        )
 
 
 def position_of(draft: Entry) -> Position:

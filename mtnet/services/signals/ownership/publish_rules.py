@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from mtnet.services.signals.book import Book, Channel
 from mtnet.services.signals.journal.group_commit import Pending
-from mtnet.services.signals.model import Entry
+from mtnet.services.signals.model import Entry, WholeState
 from mtnet.services.signals.ownership.policy import (
     OPERATOR,
     Claim,
@@ -82,9 +82,12 @@ class PublishRules:
                     rooms[name] = Room(symbols, channel.keys, spare)
                 holder = ownership.holders.get(name)
                 if holder is not None:
-                    holders[name] = Holder(holder.number, holder.who, holder.gone)
+                    gone = holder.gone and not holder.who.http
+                    holders[name] = Holder(holder.number, holder.who, gone)
             if channel is not None:
                 known = draft.symbol in channel.net
+                if isinstance(draft, WholeState) and not rooms[name].spare:
+                    rooms[name].spare = self._spare(channel, batch, when)
             drafts.append(draft)
             claims[id(draft)] = Claim(
                 publisher.number,
@@ -98,12 +101,13 @@ class PublishRules:
             )
         policy = PublishPolicy(drafts, self._settings, claims, holders, rooms, self.store)
         if self.views.known:
-            policy.terms = self.views.terms(drafts)
+            policy.terms = self.views.terms(each for draft in drafts for each in _parts(draft))
         return policy
 
     def _spare(self, channel: Channel, batch: Sequence[Pending], when: float) -> frozenset[str]:
         """Name the symbols that are flat for longer than they are repeated, if there is need."""
-        drafts = [each.draft for each in batch if each.draft.channel == channel.name]
+        own = [each.draft for each in batch if each.draft.channel == channel.name]
+        drafts = [each for draft in own for each in _parts(draft)]
         fresh = {draft.symbol for draft in drafts if draft.volume} - channel.net.keys()
         over = len(channel.net) + len(fresh) - self._settings.max_symbols
         if not fresh or over <= 0 or self._full.get(channel.name, 0.0) > when:
@@ -131,3 +135,8 @@ class PublishRules:
     def full(self, when: float) -> list[str]:
         """Name the channels that had no room within the last minute."""
         return sorted(name for name, until in self._full.items() if until > when)
+
+
+def _parts(draft: Entry) -> Sequence[Entry]:
+    """Return a draft and, of a whole state, the positions that it may set."""
+    return (draft, *draft.positions) if isinstance(draft, WholeState) else (draft,)

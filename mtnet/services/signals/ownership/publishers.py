@@ -18,6 +18,9 @@ BEFORE = -1
 LINGER = 600.0
 """Seconds for which a publisher of dialect 2 that is gone without BYE holds its channel against
 classic frames: a restarted terminal is back by then."""
+HELD = 86_400.0
+"""Seconds for which a publisher by HTTP holds its channel after its last request: a shop, or a
+strategy on daily bars, is silent for hours."""
 KEPT = 60.0
 """Seconds for which the symbols of a classic publisher are reserved for its address after it was
 closed to make it resend its state: classic programs reconnect within that."""
@@ -71,10 +74,21 @@ class SymbolKey(NamedTuple):
 
 
 class PublisherId(NamedTuple):
-    """A publisher of dialect 2, as it is known again after a restart."""
+    """
+    A publisher of dialect 2 or by HTTP, as it is known again after a restart.
+
+    Attributes:
+        http: it has no connection, and holds its channel between its requests.
+    """
 
     login: str
     name: str
+    http: bool = False
+
+    @property
+    def lingers(self) -> float:
+        """Seconds for which it holds its channel once it is gone without BYE."""
+        return HELD if self.http else LINGER
 
 
 class Refusal(NamedTuple):
@@ -139,7 +153,7 @@ class Publisher:
     @property
     def shown(self) -> str:
         """Login and name, else the address, for people; empty = it is of before the start."""
-        return "/".join(filter(None, self.who)) or ("" if self.number == BEFORE else self.name)
+        return "/".join(filter(None, self.who[:2])) or ("" if self.number == BEFORE else self.name)
 
     @property
     def left(self) -> bool:
@@ -213,7 +227,7 @@ class Ownership:
         """Restore the holders from before a restart, as publishers gone without BYE."""
         for channel, who in held.items():
             former = Publisher("a publisher of before the start", BEFORE, who=who)
-            former.gone, former.lingers = True, when + LINGER
+            former.gone, former.lingers = True, when + who.lingers
             self._hold(channel, former)
         self.held = held
 
@@ -222,11 +236,12 @@ class Ownership:
         Remove a publisher that is gone; its positions stay.
 
         Args:
-            bye: whether it sent BYE; else its channels are reserved for `LINGER`.
+            bye: whether it sent BYE; else its channels are reserved for a while.
         """
         if publisher.gone:
             return
-        publisher.gone, publisher.lingers = True, 0.0 if bye else when + LINGER
+        publisher.gone = True
+        publisher.lingers = 0.0 if bye else when + publisher.who.lingers
         self.live -= 1
         self._with_refusals.pop(publisher, None)
         for channel in [name for name, each in self.holders.items() if each is publisher]:
@@ -280,6 +295,12 @@ class Ownership:
             if not before.gone:
                 self._attendance[channel].fenced[before] = None
             before.fence(channel)
+
+    def resume(self, publisher: Publisher, channel: str) -> None:
+        """Let a publisher go on that held a channel before it was gone, or the daemon stopped."""
+        holder = self.holders.get(channel)
+        if holder is not None and holder.gone and holder.who == publisher.who:
+            self.take(publisher, channel)
 
     def _hold(self, channel: str, publisher: Publisher) -> None:
         self.holders[channel] = publisher

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from mtnet.errors import PolicyError, WireError
 from mtnet.services.signals.journal.hash_chain import Held
-from mtnet.services.signals.model import FLAT, Entry
+from mtnet.services.signals.model import FLAT, Entry, WholeState
 from mtnet.services.signals.values import Kind
 
 POSITION: Kind = "position"
@@ -151,3 +151,31 @@ class CommitPolicy:
 
     def flattened(self, draft: Entry, count: int) -> None:
         """Count on it that everything of a channel was closed, so many positions and orders."""
+
+    def admit(self, whole: WholeState) -> None:
+        """
+        Decide whether a whole state is compared at all.
+
+        Raises:
+            WireError: it is not.
+        """
+
+    def add_part(self, whole: WholeState, draft: Entry, known: bool) -> None:
+        """
+        Take a draft that a whole state leads to; it is judged like any other.
+
+        Args:
+            known: something is known of its symbol.
+        """
+
+    def confirm(self, whole: WholeState, draft: Entry) -> None:
+        """Take note that a whole state has a position as it stands."""
+
+    def replaced(self, whole: WholeState, stored: bool, accepted: bool) -> None:
+        """
+        Count on it that a whole state was compared.
+
+        Args:
+            stored: whether it led to an entry.
+            accepted: whether it did, or changes nothing.
+        """

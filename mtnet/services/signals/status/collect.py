@@ -128,7 +128,7 @@ def _state(found: Attendance, reports: Known | None, moment: Moment) -> Provider
         who, left = ("", False) if last is None else (last.shown, last.left)
         return ProviderState(who, False, found.since, left)
     *_, newest = found.present
-    reported = _reports(reports, newest.connection, *newest.who)
+    reported = _reports(reports, newest.connection, *newest.who[:2])
     return ProviderState(
         newest.shown,
         True,
@@ -147,7 +147,7 @@ def _provider(
         channel,
         since=channel.provider.since,
         heard=_heard(connection, moment),
-        reports=_reports(reports, connection, *publisher.who),
+        reports=_reports(reports, connection, *publisher.who[:2]),
         client="" if connection is None else connection.client,
     )
 

@@ -1,0 +1,203 @@
+"""Followers by HTTP: who they are between their requests, and what wakes those that wait."""
+
+from collections.abc import Collection, Mapping
+from operator import attrgetter
+from typing import NamedTuple
+
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from mtnet.net.http.long_poll import LongPoll
+from mtnet.net.output.queue import SendQueue
+from mtnet.services.signals.book import Channel
+from mtnet.services.signals.fanout import Batch, ITail
+from mtnet.services.signals.history.catch_up import first_wanted, wants
+from mtnet.services.signals.http.access import RequestAccess
+from mtnet.services.signals.http.expiry import Present
+from mtnet.services.signals.reports.registry import Reported, TerminalKey
+from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.wire import Ack
+
+Filter = frozenset[str] | None
+
+
+class PollingKey(NamedTuple):
+    """By what a follower is known again; `host` of one that gave no login."""
+
+    channel: str
+    terminal: TerminalKey
+    host: str
+
+
+@implementer(ITail)
+class PollingFollower:
+    """
+    A follower of one channel that asks again and again.
+
+    Args:
+        agent: its program, in its words.
+
+    Attributes:
+        client: the same.
+        position: the entry up to which all was sent, or left out.
+        shown: the state of publisher and pause that it knows; None = none.
+        follower: what is known of it, for the status.
+        reported: its last REPORT; None = it has sent none.
+    """
+
+    shared: SendQueue | None = None
+    stalled: float | None = None
+
+    def __init__(
+        self, signals: SignalService, channel: Channel, clock: IReactorTime, key: PollingKey
+    ) -> None:
+        self._channel, self._clock = channel, clock
+        self.client, self.position = "", 0
+        self.shown: object = None
+        self.reported: Reported | None = None
+        self._symbols: Filter = None
+        self._polls: dict[LongPoll, Filter] = {}
+        self._last = clock.seconds()
+        self._address = key.host
+        self.follower = signals.channels.followers.join(
+            channel.name, *key.terminal, key.host, self, signals.now()
+        )
+        self.follower.feed = self
+
+    def asks(self, agent: str, symbols: Filter, epoch: str | None, after: int | None) -> None:
+        """Note a request, and what it says of what the follower has."""
+        self.client, self._symbols, self._last = agent, symbols, self._clock.seconds()
+        if epoch == self._channel.epoch and after is not None:
+            if self.follower.epoch != epoch or not self.position:
+                self.follower.begin(epoch, after)
+            self.position = max(self.position, after)
+
+    def sent(self, seq: int, whole: bool) -> None:
+        """Note an answer; `whole` = it was a snapshot."""
+        self._last = self._clock.seconds()
+        if whole:
+            self.follower.begin(self._channel.epoch, seq)
+        self.position = seq
+
+    def acknowledge(self, ack: Ack, when: int) -> None:
+        """Note the result of an entry at the follower; `when` is milliseconds."""
+        self._last = self._clock.seconds()
+        self.position = max(self.position, min(ack.seq, self._channel.seq))
+        entry = self._channel.entry(ack.seq)
+        net = None if entry is None else self._channel.volume(entry.symbol)
+        self.follower.acknowledge(ack, entry, net, when)
+
+    # Waiting
+
+    def hold(self, poll: LongPoll, symbols: Filter) -> None:
+        """Wake a poll with the next news."""
+        self._polls[poll] = symbols
+
+    def release(self, poll: LongPoll) -> None:
+        """A poll waits no longer."""
+        self._polls.pop(poll, None)
+        self._last = self._clock.seconds()
+
+    @property
+    def heard(self) -> float:
+        """Seconds of the clock at its last sign of life; while it waits it is there."""
+        return self._clock.seconds() if self._polls else self._last
+
+    def committed(self, batch: Batch) -> None:
+        wakes = [
+            poll
+            for poll, symbols in self._polls.items()
+            if symbols is None or any(wants(symbols, entry) for entry in batch.entries)
+        ]
+        if self._polls and not wakes:
+            self.position = batch.entries[-1].seq  # all that it wants
+        for poll in wakes:
+            poll.notify()
+
+    def announced(self, news: Batch) -> None:
+        self._wake()
+
+    def _wake(self) -> None:
+        for poll in list(self._polls):
+            poll.notify()
+
+    # A client of the channels
+
+    def renew(self, channel: str) -> None:
+        """Answer: the channel has a new epoch."""
+        if channel == self._channel.name:
+            self._wake()
+
+    def recheck(self) -> None:
+        """Answer: `main` may be another channel now, or a view is damaged."""
+        self._wake()
+
+    def announce(self, channel: str, frame: bytes) -> None:
+        """Nothing: the fan-out tells those who follow."""
+
+    def offer(self, channels: Collection[str]) -> None:
+        """Nothing: what was refused is asked for again."""
+
+    def notify(self, notice: bytes) -> None:
+        """Nothing: an answer has no room for sentences."""
+
+    # The status
+
+    def pending(self, acked: int) -> int:
+        """Return the first entry behind `acked` that it was sent; 0 = there is none."""
+        return first_wanted(self._channel, self._symbols, acked, self.position) or 0
+
+    def report(self) -> Mapping[str, object]:
+        """Return who it is and how far, for `mtnet signals status`."""
+        follower = self.follower
+        progress = {
+            "sent": self.position,
+            "acknowledged": follower.acked,
+            "behind": self._channel.seq - follower.acked,
+            "late": 0,
+            "held": dict(follower.held or {}),
+            "failed": follower.failed,
+        }
+        login, name = follower.key
+        return {
+            "peer": self._address,
+            "login": login,
+            "name": name,
+            "client": self.client,
+            "channels": {self._channel.name: progress},
+            "report": {},
+        }
+
+
+class PollingFollowers:
+    """Registry of the followers by HTTP."""
+
+    def __init__(self, signals: SignalService, clock: IReactorTime) -> None:
+        self._signals, self._clock = signals, clock
+        self._present: Present[PollingKey, PollingFollower] = Present(
+            clock, attrgetter("heard"), self._leave
+        )
+
+    def of(self, access: RequestAccess, channel: Channel, name: str) -> PollingFollower:
+        """Return the follower that a request comes from."""
+        terminal = access.terminal(name)
+        key = PollingKey(channel.name, terminal, "" if terminal.login else access.host)
+        found = self._present.get(key)
+        if found is None:
+            shown = key._replace(host=access.host)
+            found = PollingFollower(self._signals, channel, self._clock, shown)
+            self._signals.fanout.attach(channel.name, found)
+            self._signals.channels.sessions[found] = None
+            self._present.add(key, found)
+        return found
+
+    def reported(self, terminal: TerminalKey, reported: Reported) -> None:
+        """Note the REPORT of a terminal that follows."""
+        for session in self._signals.channels.sessions:
+            if isinstance(session, PollingFollower) and session.follower.key == terminal:
+                session.reported = reported
+
+    def _leave(self, gone: PollingFollower) -> None:
+        self._signals.channels.sessions.pop(gone)
+        self._signals.fanout.detach(gone.follower.channel, gone)
+        self._signals.channels.followers.leave(gone.follower, self._signals.now())
