@@ -1,8 +1,6 @@
-"""Event log: a ring of the newest events in memory, written behind to disk."""
+"""Event log: the newest events in memory, written behind to disk."""
 
-from collections import deque
 from collections.abc import Callable, Mapping
-from itertools import islice
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,7 +11,8 @@ from zope.interface import implementer
 
 from mtnet.interfaces import IEvents
 from mtnet.services.status.event import Event, plain, plain_facts
-from mtnet.services.status.event_store import EventStore, Loaded, load_or_set_aside
+from mtnet.services.status.event_store import EventStore, load_or_set_aside
+from mtnet.services.status.event_table import Changes, EventTable
 from mtnet.values import Json
 
 WRITE_DELAY = 1.0
@@ -33,10 +32,9 @@ LOG_LEVELS: Mapping[str, Any] = {
 @implementer(IEvents)
 class EventLog:
     """
-    Ring buffer of events with write-behind.
+    Table of events with write-behind.
 
-    What the disk does not take stays in the ring, however long that lasts; the oldest event leaves
-    the ring first, written or not.
+    What the disk does not take stays in memory, however long that lasts, as long as there is room.
 
     Args:
         most: events that are kept.
@@ -45,7 +43,6 @@ class EventLog:
 
     Attributes:
         killed: the daemon before this one did not stop, but ended.
-        lost: events that left the ring before the disk took them.
     """
 
     log = Logger()
@@ -60,38 +57,37 @@ class EventLog:
     ) -> None:
         self._store, self._most, self._clock, self._now = store, most, clock, now
         self._in_thread = in_thread
-        self._ring: deque[Event] = deque()
-        self._next, self._stored = 1, 0
+        self._table, self._next = EventTable(most), 1
         self._observers: dict[Observer, None] = {}
         self._due: IDelayedCall | None = None
         self._writing: Deferred[None] | None = None
         self._closed = self.killed = False
-        self.lost = 0
         self._trouble = ""
 
     def open(self) -> None:
         """Read what is stored; blocks, for use before the reactor runs."""
         loaded, trouble = load_or_set_aside(self._store, self._most)
-        self._begin(loaded)
+        self._table = EventTable(self._most, loaded.events)
+        self._next, self.killed = loaded.next, loaded.killed
         if trouble:
             self.record("events_lost", f"The events of before are not shown: {trouble}", "warning")
-
-    def _begin(self, loaded: Loaded) -> None:
-        self._ring.extend(loaded.events)
-        self._next, self.killed = loaded.next, loaded.killed
-        self._stored = self._next - 1
 
     # IEvents
 
     @property
     def last(self) -> int:
         """The number of the newest event; 0 = there was never any."""
-        return self._ring[-1].number if self._ring else 0
+        return self._table.last
 
     @property
     def count(self) -> int:
         """How many events are kept."""
-        return len(self._ring)
+        return len(self._table)
+
+    @property
+    def lost(self) -> int:
+        """How many events left before the disk took them."""
+        return self._table.lost
 
     def record(self, kind: str, text: str, level: str = "info", **facts: Json) -> None:
         """Record an event, and log its sentence as `event KIND: SENTENCE`."""
@@ -102,9 +98,7 @@ class EventLog:
         """Record an event that has a line in the log already."""
         event = Event(self._next, self._now(), kind, level, plain(text), plain_facts(facts))
         self._next += 1
-        self._ring.append(event)
-        if len(self._ring) > self._most:
-            self.lost += self._ring.popleft().number > self._stored
+        self._table.add(event)
         self._schedule(WRITE_DELAY)
         self._show(event.row())
         return event
@@ -112,11 +106,11 @@ class EventLog:
     def after(self, number: int, limit: int) -> list[dict[str, Any]]:
         """Return events behind a number, oldest first; behind one of the future there are all."""
         behind = number if number < self._next else 0
-        return [event.row() for event in self._ring if event.number > behind][:limit]
+        return [event.row() for event in self._table.after(behind)[:limit]]
 
     def newest(self, count: int) -> list[dict[str, Any]]:
         """Return the newest events, oldest first."""
-        return [event.row() for event in islice(reversed(self._ring), count)][::-1]
+        return [event.row() for event in self._table.newest(count)]
 
     def subscribe(self, observer: Observer) -> None:
         """Call `observer(event)` for each new event."""
@@ -146,10 +140,9 @@ class EventLog:
         self._due = None
         if self._writing is not None:
             return
-        events = [event for event in self._ring if event.number > self._stored]
-        oldest, next = self._ring[0].number if self._ring else 0, self._next
-        writing = self._in_thread(self._store.write, events, oldest, next, self._closed)
-        writing.addCallbacks(self._written, self._failed, (next - 1,))
+        changes = self._table.changes()
+        writing = self._in_thread(self._store.write, changes, self._next, self._closed)
+        writing.addCallbacks(self._written, self._failed, (changes,))
         self._writing = done = writing.addCallback(self._ended)
         if done.called:
             self._writing = None
@@ -169,14 +162,15 @@ class EventLog:
         elif self._due is None and self._writing is None:
             self._due = self._clock.callLater(delay, self.flush)
 
-    def _written(self, _: object, last: int) -> float:
-        self._stored = last
+    def _written(self, _: object, changes: Changes) -> float:
+        self._table.written(changes)
         if self._trouble:
             self._trouble = ""
             self.log.info("Events are stored again.")
         return WRITE_DELAY
 
     def _failed(self, failure: Failure) -> float:
+        self._table.failed()
         if not self._trouble:
             self.log.warn("Events are not stored: {why}", why=failure.getErrorMessage())
         self._trouble = failure.getErrorMessage()
@@ -184,6 +178,5 @@ class EventLog:
 
     def _ended(self, delay: float) -> None:
         self._writing = None
-        unwritten = self._next - 1 > self._stored
-        if unwritten and not (self._closed and self._trouble):
+        if self._table.unwritten and not (self._closed and self._trouble):
             self._schedule(delay)

@@ -5,7 +5,6 @@ Blocking, for one thread at a time.
 """
 
 import sqlite3
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import msgspec
 
 from mtnet.errors import JournalError, NotAskedError
 from mtnet.services.status.event import Event
+from mtnet.services.status.event_table import Changes
 from mtnet.storage.sqlite import Database, wal_path
 
 SCHEMA = 1
@@ -39,7 +39,8 @@ RESERVED = 1_000
 """Numbers that are skipped after a kill: more than there are events in the second that it loses."""
 
 _PUT = "REPLACE INTO event VALUES (?, ?, ?, ?, ?, ?)"
-_DROP = "DELETE FROM event WHERE number < ?"
+_DROP_BEFORE = "DELETE FROM event WHERE number < ?"
+_DROP = "DELETE FROM event WHERE number = ?"
 _COUNT = "REPLACE INTO counter VALUES (1, ?, ?)"
 
 
@@ -81,12 +82,11 @@ class EventStore:
             return Loaded([])
         return self._database.read(lambda connection: _load(connection, most))
 
-    def write(self, events: Sequence[Event], oldest: int, next: int, stopped: bool) -> None:
+    def write(self, changes: Changes, next: int, stopped: bool) -> None:
         """
-        Add events; they are on the platter when this returns.
+        Make changes; they are on the platter when this returns.
 
         Args:
-            oldest: the number of the first event that is kept.
             next: the number of the next event.
             stopped: whether these are the last ones before a stop.
 
@@ -95,8 +95,9 @@ class EventStore:
         """
 
         def write(connection: sqlite3.Connection) -> None:
-            connection.executemany(_PUT, map(_row, events))
-            connection.execute(_DROP, (oldest,))
+            connection.executemany(_PUT, map(_row, changes.events))
+            connection.execute(_DROP_BEFORE, (changes.oldest,))
+            connection.executemany(_DROP, [(number,) for number in changes.dropped])
             connection.execute(_COUNT, (next if stopped else next + RESERVED, stopped))
 
         self._database.transaction(write)

@@ -175,6 +175,43 @@ def test_a_damaged_file_keeps_no_daemon_from_starting_and_is_an_event(path, cloc
     assert (event["kind"], event["level"]) == ("events_lost", "warning")
 
 
+def test_refused_logins_of_an_attack_push_out_nothing_but_each_other(path, clock):
+    events = begin(path, clock, most=10)
+    events.record("channel_paused", "alice paused gold.")
+    for number in range(100):
+        events.record("login_refused", f"{number}.")
+        clock.advance(WRITE_DELAY)
+        if number == 50:
+            events.record("login_accepted", "bob came.")
+    kept = ["alice paused gold.", *(f"{n}." for n in range(92, 100))]
+    kept.insert(1, "bob came.")
+    assert texts(events) == kept
+    assert events.lost == 0
+    close(events)
+    assert texts(begin(path, clock, most=10)) == kept
+
+
+KINDS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["", "write", "fail"])))
+
+
+@given(KINDS, st.integers(1, 4))
+def test_the_file_has_what_memory_has_after_each_write_however_many_failed(
+    tmp_path_factory, steps, most
+):
+    path, clock = tmp_path_factory.mktemp("events") / "events.sqlite", Clock()
+    thread = ManualThread(held=False)
+    events = begin(path, clock, most, thread)
+    for kind, then in steps:
+        events.record(kind, kind)
+        thread.full = then == "fail"
+        if then:
+            events.flush()
+    thread.full = False
+    events.flush()
+    assert texts(events) == texts(begin(path, clock, most))
+    assert numbers(events) == numbers(begin(path, clock, 1_000))
+
+
 STEPS = st.lists(st.sampled_from(["record", "write", "restart", "kill"]), max_size=30)
 
 
