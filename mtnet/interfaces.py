@@ -354,8 +354,10 @@ class IAlertConditions(Interface):
         """
         Return {word: make}. `make(text)` takes what follows the word in `when`, and returns a
         function without arguments: {subject: sentence} of what holds now, such as
-        {"gold/bob": "bob is 120 signals behind on gold."}. It is called about once a second and
-        must not block. `make` raises `mtnet.errors.ConfigError` for a text that it cannot read.
+        {"gold/bob": "bob is 120 signals behind on gold."}. An empty sentence says that it is not
+        known yet, as after a start: an incident goes on, and none begins. The function is called
+        about once a second and must not block. `make` raises `mtnet.errors.ConfigError` for a text
+        that it cannot read.
         """
 
 

@@ -56,8 +56,10 @@ class Heartbeats:
         self._store, self._in_thread, self._clock, self._now = store, in_thread, clock, now
         self._by_name = {each.name: each for each in heartbeats}
         self._by_digest = {each.digest: each for each in self._by_name.values()}
-        # By monotonic time: a clock that is set must raise no alert. A start counts as a sign.
+        # By monotonic time: a clock that is set must raise no alert. A start counts as a sign, but
+        # ends no incident.
         self._heard = dict.fromkeys(self._by_name, clock.seconds())
+        self._unheard = set(self._by_name)
         self._saved: dict[str, int] = {}
         self._unknown = LogThrottle(burst=MAX_UNKNOWN, kind=MAX_UNKNOWN * 100)
 
@@ -67,6 +69,7 @@ class Heartbeats:
         if found is None:
             return False
         found.last = self._now()
+        self._unheard.discard(found.name)
         self._heard[found.name] = self._clock.seconds()
         if found.last - self._saved.get(found.name, 0) >= SAVE_INTERVAL:
             self._saved[found.name] = found.last
@@ -133,10 +136,12 @@ class Heartbeats:
             text = f"There is no heartbeat {name}: `mtnet alerts heartbeat add {name}` makes it."
             return {name: text}
         when, names = self._clock.seconds(), [name] if name else list(self._by_name)
+        late = {each: when - self._heard[each] > seconds for each in names}
+        text = f"has given no sign of life for more than {seconds:g} s."
         return {
-            each: f"{each} has given no sign of life for more than {seconds:g} s."
+            each: f"{each} {text}" if late[each] else ""
             for each in names
-            if when - self._heard[each] > seconds
+            if late[each] or each in self._unheard
         }
 
     def _save(self, heartbeat: Heartbeat) -> "Deferred[Any]":
@@ -148,6 +153,7 @@ class Heartbeats:
         if former is not None:
             del self._by_digest[former.digest]
             del self._heard[name]
+            self._unheard.discard(name)
 
 
 def digest(token: str) -> bytes:

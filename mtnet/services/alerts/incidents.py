@@ -5,6 +5,7 @@ Pure: methods take `when`, in seconds of one monotonic clock, and `now`, in mill
 Unix epoch, UTC.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -72,7 +73,11 @@ class Incidents:
         self, terms: Mapping[str, Terms], settle: float, stored: Iterable[Incident] = ()
     ) -> None:
         self._terms, self._settle = terms, settle
-        self._all = {each.key: each for each in stored if each.alert in terms}
+        self._all: dict[Key, Incident] = {}
+        self._counts = Counter[str]()
+        for each in stored:
+            if each.alert in terms:
+                self._add(each)
         self._held: dict[Key, float] = {}
         self._quiet: dict[Key, float] = {}
 
@@ -84,16 +89,18 @@ class Incidents:
         Compare what holds with what held before.
 
         Args:
-            found: a sentence by subject.
+            found: a sentence by subject; an empty one = whether it holds is not known yet, which
+                begins nothing and ends nothing.
 
         Returns:
             The incidents that began or ended now.
         """
-        holds = {Key(alert, subject): text for subject, text in found.items()}
+        known = {Key(alert, subject): text for subject, text in found.items()}
+        holds = {key: text for key, text in known.items() if text}
         begun = [each for key, text in holds.items() if (each := self._holds(key, text, when, now))]
         for key in [key for key in self._held if key.alert == alert and key not in holds]:
             del self._held[key]
-        gone = [each for key, each in self._all.items() if key.alert == alert and key not in holds]
+        gone = [each for key, each in self._all.items() if key.alert == alert and key not in known]
         return begun + [each for each in gone if self._ends(each, when, now)]
 
     def due(self, muted: frozenset[str]) -> list[Incident]:
@@ -120,8 +127,13 @@ class Incidents:
 
     def drop(self, incident: Incident) -> None:
         """Forget an incident that is over."""
-        self._all.pop(incident.key, None)
+        if self._all.pop(incident.key, None) is not None:
+            self._counts[incident.alert] -= 1
         self._quiet.pop(incident.key, None)
+
+    def _add(self, incident: Incident) -> None:
+        self._all[incident.key] = incident
+        self._counts[incident.alert] += 1
 
     def _holds(self, key: Key, text: str, when: float, now: int) -> Incident | None:
         known = self._all.get(key)
@@ -131,9 +143,11 @@ class Incidents:
                 known.text = text
                 self._quiet.pop(key, None)
             return None
-        if when - first < self._terms[key.alert].hold or self._is_full(key.alert):
+        full = self._counts[key.alert] >= MAX_INCIDENTS
+        if when - first < self._terms[key.alert].hold or full:
             return None
-        incident = self._all[key] = Incident(*key, text, now)
+        incident = Incident(*key, text, now)
+        self._add(incident)
         return incident
 
     def _ends(self, incident: Incident, when: float, now: int) -> bool:
@@ -141,6 +155,3 @@ class Incidents:
             return False
         incident.ended = now
         return True
-
-    def _is_full(self, alert: str) -> bool:
-        return sum(each.alert == alert for each in self._all) >= MAX_INCIDENTS

@@ -244,3 +244,20 @@ def test_a_program_that_gives_no_sign_of_life_is_an_incident(tmp_path, got):
     daemon.ask("alerts heartbeat remove", name="backup")
     assert daemon.ask("alerts heartbeats") == []
     assert isinstance(daemon.ask("alerts heartbeat add", name="a b"), ConfigError)
+
+
+def test_a_restart_repeats_nothing_of_a_program_that_stays_silent(tmp_path, got):
+    daemon = Daemon(tmp_path, OPS, "alerts.dead.when=heartbeat_missing > 300s")
+    token = daemon.ask("alerts heartbeat add", name="backup")
+    daemon.hold({}, 310)
+    assert len(got) == 1
+    daemon.kill()
+    daemon.start()
+    daemon.hold({}, 900)
+    assert len(got) == 1
+    daemon.kill()
+    daemon.start()
+    assert IAlertConditions(daemon.env.components.services["alerts"]).beat(token)
+    daemon.hold({}, 70)
+    assert "has ended" in got[1]
+    assert len(got) == 2

@@ -125,3 +125,22 @@ def test_messages_of_a_subject_alternate_over_restarts(moments):
                 open_subjects.discard(subject)
         assert {each.subject for each in machine} == open_subjects
         assert all(each in open_subjects for each in holds if when - since[each] >= HOLD)
+
+
+def test_what_is_not_known_yet_begins_nothing_and_ends_nothing():
+    machine = incidents()
+    unknown = {"bob": "", "eve": ""}
+    assert run(machine, (0, BOB), (5, BOB)) == [("begin", "bob")]
+    assert run(machine, *((t, unknown) for t in range(6, 100))) == []
+    assert [each.text for each in machine] == ["bob is behind."]
+    assert run(machine, (100, {}), (110, {})) == [("end", "bob")]
+
+
+def test_more_subjects_than_are_kept_cost_no_more_than_they_are_many(monkeypatch):
+    monkeypatch.setattr("mtnet.services.alerts.incidents.MAX_INCIDENTS", 2)
+    machine = incidents()
+    many = {str(n): "It is." for n in range(5)}
+    assert run(machine, (0, many), (5, many)) == [("begin", "0"), ("begin", "1")]
+    fewer = {name: text for name, text in many.items() if name != "0"}
+    assert run(machine, (6, fewer), (16, fewer)) == [("end", "0")]
+    assert run(machine, (17, fewer)) == [("begin", "2")]

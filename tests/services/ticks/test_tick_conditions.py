@@ -43,7 +43,7 @@ def condition(ticks, clock):
 def test_a_symbol_is_silent_after_its_last_tick_or_the_start(condition, ticks, clock):
     holds = condition("ticks_silent EURUSD > 60s")
     clock.advance(60)
-    assert holds() == {}
+    assert holds() == {"EURUSD": ""}, "a start says nothing of it"
     clock.advance(1)
     assert holds() == {"EURUSD": "There was no tick of EURUSD for 61 s."}
     ticks.last[b"EURUSD"] = (b"1.1 1.2", BEGAN + 30_000)

@@ -97,6 +97,8 @@ class SignalConditions:
                     _subject(each),
                     f"{each.facts.who} is {where} behind on {each.facts.channel.name}.",
                 )
+            elif wanted.unit and since == each.facts.since:
+                yield _subject(each), ""  # it came, or the daemon did: time counts anew
 
     def _no_ack(self, text: str) -> Check:
         wanted = read_condition("no_ack", text, SECONDS, "no_ack gold/bob > 60s", optional=True)
@@ -113,6 +115,8 @@ class SignalConditions:
                 if age > wanted.milliseconds and facts.expected:
                     text = f"{facts.who} has not acknowledged signal {facts.next}"
                     yield _subject(each), f"{text} of {facts.channel.name} for {duration(age)}."
+                elif facts.since > facts.unacknowledged:
+                    yield _subject(each), ""  # it came, or the daemon did: time counts anew
 
     def _refused_acks(self, text: str) -> Check:
         example = "refused_acks > 5"

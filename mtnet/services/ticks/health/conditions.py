@@ -66,10 +66,15 @@ class TickConditions:
     def _silence(
         self, subject: str, name: str, last: int | None, began: int, wanted: Condition
     ) -> dict[str, str]:
-        """Return whether the last tick is too long ago; before the first one since `began`."""
-        age = self._now() - (began if last is None else max(last, began))
+        """
+        Return whether the last tick is too long ago.
+
+        Before the first one since `began`, as after a start, that counts from there.
+        """
+        fresh = last is not None and last >= began
+        age = self._now() - (last if last is not None and fresh else began)
         if age <= wanted.milliseconds:
-            return {}
+            return {} if fresh else {subject: ""}
         return {subject: f"There was no tick of {name} for {age // 1000} s."}
 
     def _newest(self) -> int | None:

@@ -68,9 +68,41 @@ def test_a_follower_is_behind_by_time_also_when_it_is_offline(scene, pair):
     scene.publish(pair[0], "2")
     pair[1].hang_up()
     scene.rest(25, pair[0])
-    assert holds() == {}
+    assert not any(holds().values())
     scene.rest(10, pair[0])
     assert list(holds()) == ["gold/bob/desk"]
+
+
+def test_time_that_counts_anew_after_a_start_ends_no_incident(scene, pair, tmp_path, clock):
+    scene.publish(pair[0], "2")
+    scene.rest(301, *pair)
+    assert list(condition(scene, "follower_behind > 300s")()) == ["gold/bob/desk"]
+    pair[1].hang_up()
+    again = Scene(tmp_path / "data", clock)
+    holds = condition(again, "follower_behind > 300s")
+    assert holds() == {"gold/bob/desk": ""}
+    clock.advance(300)
+    assert holds()["gold/bob/desk"].startswith("bob/desk is 1 signals and 5 min behind")
+
+
+def test_time_that_counts_anew_after_a_new_connection_ends_no_incident(scene, pair):
+    holds = condition(scene, "no_ack > 300s")
+    scene.publish(pair[0], "2")
+    scene.rest(301, *pair)
+    assert holds()["gold/bob/desk"]
+    pair[1].hang_up()
+    epoch = scene.signals.channel("gold").epoch
+    follower = scene.follow(asked={"epoch": epoch, "after": 1})
+    assert holds() == {"gold/bob/desk": ""}
+    scene.acknowledge(follower, 2, status="filled", volume="2")
+    assert holds() == {}
+
+
+def test_one_that_is_always_a_little_behind_is_not_in_an_incident(scene, pair):
+    holds = condition(scene, "follower_behind > 300s")
+    scene.clock.advance(5)
+    scene.publish(pair[0], "2")
+    assert holds() == {}
 
 
 def test_another_subject_is_not_meant(scene, pair):
