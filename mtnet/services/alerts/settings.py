@@ -6,6 +6,8 @@ from mtnet.config.schema import NamedTables, Positive, Seconds, Section
 
 MONEY = ("drawdown", "daily_loss")
 """Conditions whose sentences name balances."""
+NETWORKS = ("banned", "login_new_network")
+"""Conditions whose sentences and subjects name networks of logins, `bob@192.0.2.0/24`."""
 
 
 class AlertRule(Section, frozen=True, rename={"hold": "for"}):
@@ -21,10 +23,15 @@ class AlertRule(Section, frozen=True, rename={"hold": "for"}):
     """Whether people are told of the end too; false for what happens once, such as a login."""
 
     def public(self, subject: str) -> dict[str, str]:
-        """Return `public`, the sentence for those who may not see balances; empty = none is."""
-        if not self.when.startswith(MONEY):
-            return {}
-        return {"public": f"The condition `{self.when.split()[0]}` holds for {subject}."}
+        """
+        Return `public`, the sentence for those who may not see balances and networks, in place of
+        `text` and `subject`; empty = they may see these.
+        """
+        word = self.when.split()[0]
+        if word in NETWORKS:
+            login = subject.rpartition("@")[0]
+            return {"public": f"The condition `{word}` holds for {login or 'a network'}."}
+        return {"public": f"The condition `{word}` holds for {subject}."} if word in MONEY else {}
 
 
 class HeartbeatOut(Section, frozen=True):

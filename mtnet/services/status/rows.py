@@ -75,7 +75,8 @@ def details(name: str, status: Mapping[str, Any]) -> Rows:
 def public(value: Any) -> Any:
     """Return a JSON value without what is for admins alone."""
     if isinstance(value, Mapping):
-        kept = {key: public(each) for key, each in value.items() if key not in PRIVATE}
+        hidden = PRIVATE | {"subject"} if "public" in value else PRIVATE
+        kept = {key: public(each) for key, each in value.items() if key not in hidden}
         return {**kept, "text": value["public"]} if "public" in value else kept
     if isinstance(value, list):
         return [public(each) for each in value]

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from mtnet.errors import WireError
 from mtnet.interfaces import IAlerts, IEvents, IParticipants, IService
+from mtnet.services.alerts.settings import AlertRule
 from mtnet.services.status import wire
 from mtnet.services.status.feed import INTERVAL
 from mtnet.services.status.rows import apply
@@ -281,6 +282,19 @@ def test_a_warning_about_an_account_has_another_sentence_for_those_who_may_not_s
         {"code": "limit_struck", "text": "A limit struck."}
     ]
     assert root.parts["status"][row]["warnings"][0]["text"] == "10000 became 8900."
+
+
+def test_an_alert_about_a_network_shows_it_to_admins_alone(daemon, desk):
+    rule = AlertRule(when="login_new_network")
+    incident = {"subject": "bob@192.0.2.0/24", "text": "bob has logged in from 192.0.2.0/24."}
+    desk.incidents = [{"name": "new", "incidents": [{**incident, **rule.public("bob@192.0.2.7")}]}]
+    erin, root = Screen(daemon, "erin"), Screen(daemon, "root")
+    for screen in (erin, root):
+        screen.watch("alerts")
+    assert erin.parts["alerts"]["new"]["incidents"] == [
+        {"text": "The condition `login_new_network` holds for bob."}
+    ]
+    assert incident.items() <= root.parts["alerts"]["new"]["incidents"][0].items()
 
 
 @pytest.mark.parametrize(("login", "what"), [("bob", "status"), ("few", "events")])
