@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from fakes.daemon import FakeDaemon
 
+from mtnet.cli.signals.record import inert
 from mtnet.services.signals import wire
 from mtnet.session import messages
 
@@ -92,3 +93,19 @@ def test_a_terminal_s_specs_make_money_of_points(command_line, gold):
 def test_a_channel_in_which_nobody_published_has_no_record(command_line, gold):
     status, _, error = command_line.on_folder("signals", "record", "main")
     assert (status, "Nobody has published in main" in error) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "cell"),
+    [
+        ('=HYPERLINK("http://x")', '\'=HYPERLINK("http://x")'),
+        ("=A1", "'=A1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("+A(1)", "'+A(1)"),
+        ("@ES", "@ES"),
+        ("-12.5", "-12.5"),
+        (None, None),
+    ],
+)
+def test_no_symbol_is_computed_by_a_spreadsheet(symbol, cell):
+    assert inert(symbol) == cell

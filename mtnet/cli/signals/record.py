@@ -56,7 +56,7 @@ def record(arguments: Namespace) -> None:
     if arguments.csv:
         rows = csv.writer(sys.stdout, lineterminator="\n")
         rows.writerow(COLUMNS)
-        rows.writerows([_trade(each)[name] for name in COLUMNS] for each in found)
+        rows.writerows([inert(_trade(each)[name]) for name in COLUMNS] for each in found)
         return
     total, months = Total(), by_month(found)
     for each in found:
@@ -119,6 +119,18 @@ def _trade(result: Result) -> dict[str, Any]:
         "first": trade.first or None,
         "last": trade.last,
     }
+
+
+def inert(value: Any) -> Any:
+    """
+    Return the value of a cell; a symbol that a spreadsheet would compute has an apostrophe before.
+
+    `@ES` stays as it is: without a parenthesis, only `=` makes a formula that does something.
+    """
+    if not isinstance(value, str):
+        return value
+    formula = value.startswith("=") or (value.startswith(("+", "-", "@")) and "(" in value)
+    return f"'{value}" if formula else value
 
 
 def _text(shown: Mapping[str, Any]) -> Iterator[str]:

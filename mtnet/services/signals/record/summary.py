@@ -11,7 +11,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from mtnet.services.signals.model import FLAT
-from mtnet.services.signals.record.trades import Trade, points
+from mtnet.services.signals.record.trades import Trade, points, rounded
 from mtnet.services.signals.reports.wire import Spec
 
 CENTS = Decimal("0.01")
@@ -113,4 +113,4 @@ def by_month(found: Iterable[Result]) -> dict[str, Total]:
 def _money(trade: Trade, spec: Spec | None) -> Decimal | None:
     if trade.gained is None or spec is None or not spec.tick or not spec.tickvalue:
         return None
-    return (trade.gained / spec.tick * spec.tickvalue).quantize(CENTS)
+    return rounded(trade.gained / spec.tick * spec.tickvalue, CENTS)

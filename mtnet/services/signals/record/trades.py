@@ -8,13 +8,14 @@ price. A price that is not known is None, and never guessed.
 """
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
 from mtnet.services.signals.model import FLAT, Entry
 from mtnet.services.signals.ownership.transitions import POSITION
+from mtnet.values import PRICE_DECIMALS
 
 Side = Literal["buy", "sell"]
 
@@ -157,7 +158,8 @@ class Trades:
         price = Decimal(text)
         exponent = price.as_tuple().exponent
         digits = -exponent if isinstance(exponent, int) else 0
-        self.digits[entry.symbol] = max(self.digits.get(entry.symbol, 0), digits)
+        if digits <= PRICE_DECIMALS:  # 1e-300 is a price too, and no point of any symbol
+            self.digits[entry.symbol] = max(self.digits.get(entry.symbol, 0), digits)
         return price or None
 
 
@@ -180,4 +182,12 @@ def points(trade: Trade, digits: Mapping[str, int]) -> Decimal | None:
     if trade.gained is None:
         return None
     point = Decimal(1).scaleb(-digits.get(trade.symbol, 0))
-    return (trade.gained / trade.volume / point).quantize(Decimal("0.1"))
+    return rounded(trade.gained / trade.volume / point, Decimal("0.1"))
+
+
+def rounded(value: Decimal, unit: Decimal) -> Decimal | None:
+    """Return a value rounded to a unit; None = it has more digits than anybody could earn."""
+    try:
+        return value.quantize(unit)
+    except InvalidOperation:
+        return None

@@ -141,3 +141,22 @@ def test_without_a_spec_there_is_no_money_and_it_is_counted():
     row, _ = total(run(*WON, ("1", None), ("0", None)), None)
     assert (row["trades"], row["unknown"], row["without_spec"]) == (2, 1, 1)
     assert (row["points"], row["money"]) == ("100.0", None)
+
+
+@pytest.mark.parametrize("price", ["1e300", "999999999999.1234567891", "1e-300"])
+def test_absurd_prices_cost_no_other_trade_its_result(price):
+    trades = run((99999999, price, {"symbol": "X"}), (0, "1.5", {"symbol": "X"}),
+                 (1, "1.10000"), (0, "1.10250"))  # fmt: skip
+    specs = {"X": Spec("X", tick=Decimal("0.0000000001"), tickvalue=Decimal(1000))}
+    absurd, sound = results(trades.closed, trades.digits, specs.get)
+    assert sound.points == Decimal("250.0")
+    assert absurd.money is None or absurd.money.is_finite()
+    total = Total()
+    for each in (absurd, sound):
+        total.add(each)
+    assert total.row()["trades"] == 2
+
+
+def test_a_price_with_many_zeros_makes_no_tiny_points():
+    trades = run((1, "1.10000"), (2, "1e-300"), (0, "1.10250"), (1, "1.10000"), (0, "1.10250"))
+    assert trades.digits == {"EURUSD": 5}
