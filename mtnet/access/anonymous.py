@@ -69,8 +69,8 @@ class AnonymousAccess:
         return [text for verb in verbs for text in self._shown(verb)]
 
     def _shown(self, verb: str) -> list[str]:
-        """Return the rights with a verb; the verb alone where it is allowed on everything."""
-        services = self._permissions.verbs.get(verb, ())
+        """Return the rights with a verb; the verb alone where all is allowed that it gives."""
+        services = self._permissions.bare(verb)
         whole = services and all(self.anonymous.all(verb, each) for each in services)
         return [verb] if whole else self.anonymous.matching([verb])
 

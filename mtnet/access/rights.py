@@ -205,11 +205,15 @@ class Permissions:
             )
         verb, service, name = found[1], found[2] or "", found[3] or "*"
         services = self.verbs[verb]
-        bare = [each for each in services if each not in self._named]
+        bare = self.bare(verb)
         if (service and service not in services) or (services and not service and not bare):
             known = " or ".join(f"{verb}:{each}" for each in services) or verb
             raise ConfigError(f"Invalid right {text!r}: expected {known}.")
         return [Right(verb, each, name) for each in ([service] if service else bare or [""])]
+
+    def bare(self, verb: str) -> list[str]:
+        """Return the services of which a verb alone gives the right."""
+        return [each for each in self.verbs.get(verb, ()) if each not in self._named]
 
     def check(self, text: str) -> str:
         """

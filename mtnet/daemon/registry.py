@@ -192,4 +192,6 @@ def permissions(plugins: Mapping[str, IServicePlugin] | None = None) -> Permissi
         for role, rights in plugin.roles.items():
             roles.setdefault(role, []).extend(rights)
     named = {name for name, plugin in found.items() if IAlwaysNamed.providedBy(plugin)}
-    return Permissions({name: plugin.permissions for name, plugin in found.items()}, roles, named)
+    # In lists and examples first those that everybody uses.
+    ordered = sorted(found, key=lambda name: (name in named, name))
+    return Permissions({name: found[name].permissions for name in ordered}, roles, named)

@@ -48,7 +48,7 @@ def test_an_invalid_right_is_refused_with_the_verbs_and_an_example(text):
     ("text", "expected"),
     [
         ("follow:ticks", "follow:signals"),
-        ("send:signals", "send:ticks"),
+        ("send:signals", "send:ticks or send:notify"),
         ("publish:web", "publish:signals or publish:templates"),
         ("admin:signals", "admin"),
     ],
@@ -147,6 +147,7 @@ def test_the_roles_of_services_are_merged():
         "follower": ("follow:signals", "fetch:templates"),
         "terminal": ("fetch:templates", "send:ticks"),
         "reader": ("read:ticks",),
+        "monitor": ("read:metrics",),
         "watcher": ("read:status",),
         "admin": ("admin",),
     }

@@ -25,7 +25,7 @@ def test_a_folder_without_a_daemon_is_backed_up_and_restored(command_line, store
     status, out, error = command_line.on_folder("backup", tmp_path / "backup")
     assert (status, error) == (0, "")
     assert out.startswith(f"{tmp_path / 'backup'}: ")
-    assert out.endswith(" bytes (access, signals, templates, ticks).\n")
+    assert out.endswith(" bytes (access, alerts, signals, status, templates, ticks).\n")
     status, out, error = command_line("restore", tmp_path / "backup", "--data", tmp_path / "other")
     assert (status, error) == (0, "")
     assert out.endswith("; every channel has a new epoch.\n")

@@ -1,5 +1,6 @@
 """Commands on a data folder: by the daemon that runs there, or on its files."""
 
+import os
 from argparse import Namespace
 from contextlib import contextmanager
 
@@ -72,7 +73,7 @@ def test_a_folder_that_is_held_and_silent_is_an_error(tmp_path):
 def test_a_daemon_that_answers_runs_the_commands(command_line):
     command_line.attach({"bans list": lambda values: dict(values)})
     with local.admin_session(command_line.folder, offline) as run:
-        assert run("bans list", more=1) == {"more": 1}
+        assert run("bans list", more=1) == {"more": 1, "who": f"uid:{os.getuid()}"}
     assert not command_line.folder.exists(), "the files belong to the daemon"
 
 

@@ -55,8 +55,9 @@ def configure(parser: ArgumentParser) -> None:
 
 def _service(text: str) -> tuple[str, str]:
     name, _, server = text.partition("=")
-    if not server or name not in installed():
-        known = ", ".join(sorted(installed()))
+    services = sorted(each for each, plugin in installed().items() if plugin.listens)
+    if not server or name not in services:
+        known = ", ".join(services)
         raise ArgumentTypeError(f"invalid server {text!r}, expected SERVICE=ENDPOINT of {known}")
     return name, server
 
