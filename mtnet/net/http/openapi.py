@@ -14,6 +14,8 @@ REFUSALS = (400, 401, 403, 413, 429, 503)
 """Statuses with which any request may be refused: by its form, its login, our own trouble."""
 UNPROCESSABLE = 422
 """The status for a query or a body that cannot be read."""
+LOGINS: list[dict[str, list[str]]] = [{"basic": []}, {"bearer": []}]
+"""How a program logs in; our own page has a cookie."""
 REFERENCE = "#/components/schemas/{name}"
 
 
@@ -37,7 +39,7 @@ def describe(routes: Iterable[Route], version: str) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "mtnet", "version": version},
-        "security": [{}, {"basic": []}, {"bearer": []}],
+        "security": [{}, *LOGINS],
         "paths": paths,
         "components": {
             "schemas": {name: each for name, each in components.items() if name not in queries},
@@ -63,9 +65,12 @@ def _operation(
 ) -> dict[str, Any]:
     words = re.findall(r"[a-z0-9]+", f"{route.method.lower()} {route.path}")
     found: dict[str, Any] = {"operationId": "_".join(words), "summary": route.summary}
-    if route.right:
-        also = ", and a login, on loopback too" if route.login else ""
-        found["description"] = f"Needs the right `{route.right}`{also}."
+    needs = [f"the right `{route.right}`"] if route.right else []
+    if route.login:
+        needs.append("a login, on loopback too")
+        found["security"] = LOGINS
+    if needs:
+        found["description"] = f"Needs {', and '.join(needs)}."
     if route.params is not None:
         found["parameters"] = _parameters(route, components[_name(schemas[route.params])])
     if route.body is not None:

@@ -27,6 +27,9 @@ CHECKS = [
 ]
 EXAMPLES = 15
 """Of each operation, and of each kind of data: right and wrong."""
+FEW = 3
+"""Of each operation for those without rights: what they send is not looked at."""
+REFUSED = {401, 403, 413}
 SERVER = "http://localhost"
 LONGEST_WAIT = 61
 UPGRADE = "/ws"
@@ -34,12 +37,18 @@ UPGRADE = "/ws"
 
 
 class Api:
-    """The web port of a daemon, and an account with every right."""
+    """
+    The web port of a daemon, an account with every right, and one with none.
 
-    def __init__(self, folder, clock):
-        sets = ("access.trust_loopback=true",)
-        self.daemon = FakeDaemon(folder, clock, *sets, grants={"root": ("admin",)})
-        self.clock, self.factory = clock, self.daemon.factory("web")
+    Args:
+        login: whose credentials each request has; None = it has none.
+    """
+
+    def __init__(self, folder, clock, login):
+        grants = {"root": ("admin",), "eve": ()}
+        self.daemon = FakeDaemon(folder, clock, grants=grants)
+        self.clock, self.auth = clock, login and (login, PASSWORD)
+        self.seen, self.sent = set(), 0
 
     def send(self, sent):
         """Send a request of `requests`; return the answer as schemathesis reads it."""
@@ -48,7 +57,10 @@ class Api:
         sent.headers["Host"] = "localhost"
         head = [f"{sent.method} {sent.path_url} HTTP/1.1"]
         head += [f"{name}: {value}" for name, value in sent.headers.items()]
-        terminal = self.daemon.dial("web")
+        # Each from another address: some are wrong logins, which end in a ban.
+        self.sent += 1
+        peer = f"127.{self.sent >> 16}.{self.sent >> 8 & 255}.{self.sent & 255}"
+        terminal = self.daemon.dial("web", peer=peer)
         terminal.send("\r\n".join([*head, "", ""]).encode("utf-8") + body)
         for seconds in (0, 0, 0, LONGEST_WAIT):
             self.clock.advance(seconds)
@@ -58,42 +70,55 @@ class Api:
         raise AssertionError(f"{sent.method} {sent.path_url} was not answered.")
 
     def answer(self, found, sent):
+        self.seen.add(found.status)
         headers = {name: [value] for name, value in found.headers.items()}
         return Response(found.status, headers, found.body, sent, 0.0, False)
 
 
-@pytest.fixture
-def api(tmp_path, clock):
-    return Api(tmp_path / "data", clock)
-
-
-@pytest.mark.parametrize("mode", [*GenerationMode])
-def test_every_answer_is_declared(api, mode):
+def operations(api):
+    """Yield what `openapi.json` describes."""
     document = requests.Request("GET", f"{SERVER}/v1/openapi.json").prepare()
     schema = schemathesis.openapi.from_dict(api.send(document).json())
-    tested = 0
     for found in schema.get_all_operations():
         operation = found.ok()
         if operation.path != UPGRADE:
-            check(api, operation, mode)
-            tested += 1
-    assert tested > 10
+            yield operation
 
 
-def check(api, operation, mode):
+@pytest.mark.parametrize("mode", [*GenerationMode])
+def test_every_answer_is_declared(tmp_path, clock, mode):
+    api = Api(tmp_path / "data", clock, "root")
+    tested = [check(api, each, mode, EXAMPLES) for each in operations(api)]
+    assert len(tested) > 10
+
+
+@pytest.mark.parametrize("login", ["eve", None])
+def test_every_refusal_is_declared_and_nobody_gets_more_than_that(tmp_path, clock, login):
+    api = Api(tmp_path / "data", clock, login)
+    for operation in operations(api):
+        api.seen.clear()
+        check(api, operation, GenerationMode.POSITIVE, FEW)
+        said = operation.definition.raw
+        needs_right = "the right" in said.get("description", "")
+        needs_login = "security" in said and login is None
+        assert not (needs_right or needs_login) or api.seen <= REFUSED, operation.label
+
+
+def check(api, operation, mode, examples):
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         phases=[Phase.generate],
         derandomize=True,
         suppress_health_check=list(HealthCheck),
         database=None,
     )
     def run(case):
-        login = ("root", PASSWORD)
         options = case.as_transport_kwargs(base_url=SERVER)
         options.pop("timeout", None)
-        sent = requests.Request(auth=login, **options).prepare()
+        sent = requests.Request(auth=api.auth, **options).prepare()
+        if api.auth is None:  # schemathesis makes one
+            sent.headers.pop("Authorization", None)
         case.validate_response(api.send(sent), checks=CHECKS)
 
     with suppress(Unsatisfiable):  # an operation without params and body cannot be asked wrongly

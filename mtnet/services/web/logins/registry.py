@@ -134,7 +134,8 @@ class Sessions:
 
     def of(self, account: str = "") -> list[Session]:
         """Return the sessions of an account, or of all, oldest first."""
-        return [each for each in self._sessions.values() if account in ("", each.account)]
+        every = self._sessions.values()
+        return [each for each in every if each.account == account] if account else [*every]
 
     def end(self, sessions: Iterable[Session]) -> None:
         """End sessions, and what goes on by them."""
