@@ -3,11 +3,15 @@
 import json
 import socket
 from contextlib import closing
+from decimal import Decimal
 
 import pytest
 from imitation.script import Script
 from imitation.server import LOOPBACK, free_port
 from imitation.waiting import FASTER, PATIENCE, sleep, stays, until
+
+from mtnet.services.signals.journal.export import prove_entries
+from mtnet.services.signals.record.trades import Trades
 
 ROLES = {"provider": "provider"}
 OTHER = 1003
@@ -68,6 +72,20 @@ def test_tickets_have_their_stops_and_an_order_becomes_its_position(scene):
     filled = [("GBPUSD", "0.2", "", str(order))]
     until(lambda: shown(scene, "symbol", "volume", "type", "ticket")[1:] == filled)
     assert last(scene) == 3  # a close in between would cost every follower the spread
+
+
+@pytest.mark.parametrize("form", [{}, BY_TICKET], ids=["net", "by ticket"])
+def test_a_closing_says_at_which_price_it_was_made(scene, form):
+    provider = scene.provider(**form)
+    provider.say("price EURUSD 1.09990 1.10000", "buy EURUSD 0.3")
+    until(lambda: scene.published(EURUSD="0.3"))
+    provider.say("price EURUSD 1.20000 1.20010", "close EURUSD")
+    until(scene.published)
+    trades = Trades()
+    for proved in prove_entries(scene.server.data / "signals.sqlite", scene.channel):
+        trades.take(proved.entry)
+    (trade,) = trades.closed
+    assert (trade.opening, trade.closing) == (Decimal("1.1"), Decimal("1.2"))
 
 
 def test_only_positions_of_these_magic_numbers_are_published(scene):

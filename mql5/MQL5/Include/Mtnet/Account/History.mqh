@@ -26,6 +26,7 @@ private:
 public:
    static void       Fate(const ulong ticket,MtnetFate &fate);
    static double     OpenLots(const ulong &ids[],bool &known);
+   static double     ClosingPrice(const ulong id);
    static bool       Select(const datetime since);
    static bool       HoldsOpen(const long magic,const string mark,const int days);
   };
@@ -80,6 +81,29 @@ double CMtnetHistory::SelectedLots(bool &known)
       lots+=(type==DEAL_TYPE_BUY ? 1 : -1)*HistoryDealGetDouble(deal,DEAL_VOLUME);
      }
    return(opened ? lots : 0);
+  }
+
+//--- Average price of the order that closed what was left of a position; 0 = it is not known.
+double CMtnetHistory::ClosingPrice(const ulong id)
+  {
+   double lots=0,money=0;
+   long order=0;
+   if(!HistorySelectByPosition((long)id))
+      return(0);
+   for(int i=HistoryDealsTotal()-1; i>=0; i--)
+     {
+      ulong deal=HistoryDealGetTicket(i);
+      long entry=HistoryDealGetInteger(deal,DEAL_ENTRY);
+      if(deal==0 || (entry!=DEAL_ENTRY_OUT && entry!=DEAL_ENTRY_OUT_BY))
+         continue;
+      if(order==0)
+         order=HistoryDealGetInteger(deal,DEAL_ORDER);
+      if(HistoryDealGetInteger(deal,DEAL_ORDER)!=order)
+         break;
+      lots+=HistoryDealGetDouble(deal,DEAL_VOLUME);
+      money+=HistoryDealGetDouble(deal,DEAL_VOLUME)*HistoryDealGetDouble(deal,DEAL_PRICE);
+     }
+   return(lots>0 ? money/lots : 0);
   }
 
 bool CMtnetHistory::Select(const datetime since)

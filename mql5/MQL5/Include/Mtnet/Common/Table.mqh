@@ -203,12 +203,12 @@ string CMtnetTable::Fields(const MtnetPosition &position,const int digits)
                  +CMtnetText::Field("volume",CMtnetText::Lots(position.lots));
    if(position.ticket!="")
       fields+=CMtnetText::Field("ticket",position.ticket);
+   if(position.price!=0)
+      fields+=CMtnetText::Field("price",CMtnetText::Price(position.price,digits));
    if(position.lots==0)
       return(fields);
    if(position.type!="position")
       fields+=CMtnetText::Field("type",position.type);
-   if(position.price!=0)
-      fields+=CMtnetText::Field("price",CMtnetText::Price(position.price,digits));
    if(position.sl!=0)
       fields+=CMtnetText::Field("sl",CMtnetText::Price(position.sl,digits));
    if(position.tp!=0)

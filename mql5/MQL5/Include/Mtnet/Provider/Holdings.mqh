@@ -4,6 +4,7 @@
 #property strict
 
 #include <Mtnet/Account/Account.mqh>
+#include <Mtnet/Account/History.mqh>
 #include <Mtnet/Account/Mark.mqh>
 #include <Mtnet/Common/Frame.mqh>
 #include <Mtnet/Common/Index.mqh>
@@ -53,7 +54,8 @@ private:
    int               m_count;
    CMtnetIndex       m_rows;     // of m_sums
    CMtnetIndex       m_unsure;   // keys of which something is missing
-   CMtnetIndex       m_proven;   // keys of which all that is missing has gone
+   CMtnetIndex       m_proven;   // keys of which all that is missing has gone, to m_ended
+   ulong             m_ended[];  // the last position that ended of each
    CMtnetIndex       m_checked;  // net positions that were whole when they were counted
    int               m_missing;
    long              m_version;  // of the count that m_wanted comes from
@@ -74,6 +76,7 @@ private:
    void              CheckLess(CMtnetAccount &account,const MtnetPosition &shown,
                                const MtnetPosition &wanted);
    void              Doubt(const string key);
+   void              Prove(const string key,const ulong id);
    ulong             Identifier(const string ticket) const;
 
 public:
@@ -88,6 +91,8 @@ public:
    int               Find(const string symbol,const string ticket) const;
    bool              IsSure(const string symbol,const string ticket) const;
    bool              IsKnown(const string symbol,const string ticket) const;
+   double            ClosingPrice(const CMtnetAccount &account,const string symbol,
+                                  const string ticket) const;
    int               Missing(void) const;
    string            Ours(const string symbol) const;
    static int        Decimals(const string ours);
@@ -113,6 +118,7 @@ void CMtnetHoldings::Begin(const MtnetScope &scope)
    m_ids.Clear();
    m_keys.Clear();
    m_proven.Clear();
+   ArrayResize(m_ended,0);
    m_unsure.Clear();
    m_checked.Clear();
    m_wanted.Clear();
@@ -175,6 +181,18 @@ bool CMtnetHoldings::IsKnown(const string symbol,const string ticket) const
    return(m_wanted.Find(symbol,ticket)>=0 || m_keys.Find(key)>0 || m_proven.Find(key)>=0);
   }
 
+//--- The price at which what is gone was closed; 0 = unknown. A net position of a hedging account is
+//--- several, which were closed at prices of their own.
+double CMtnetHoldings::ClosingPrice(const CMtnetAccount &account,const string symbol,
+                                    const string ticket) const
+  {
+   ulong id=Identifier(ticket);
+   int at=m_proven.Find(CMtnetTable::Key(symbol,ticket));
+   if(ticket=="" && at>=0 && !account.IsHedging())
+      id=m_ended[at];
+   return(id==0 ? 0 : CMtnetHistory::ClosingPrice(id));
+  }
+
 //--- positions that are missing and not known to be closed
 int CMtnetHoldings::Missing(void) const
   {
@@ -230,8 +248,11 @@ bool CMtnetHoldings::Update(CMtnetAccount &account,const CMtnetFilter &filter,
    m_missing=0;
    m_changed=false;
    // Closed tickets need not be remembered for ever: their deals prove it again.
-   if(m_proven.Used()>MTNET_REMEMBERED)
+   if(m_proven.Used()>MTNET_REMEMBERED || ArraySize(m_ended)>MTNET_REMEMBERED)
+     {
       m_proven.Clear();
+      ArrayResize(m_ended,0);
+     }
    if(m_version!=account.Version())
       Collect(account,filter);
    m_version=account.Version();
@@ -370,6 +391,14 @@ void CMtnetHoldings::Doubt(const string key)
    m_missing++;
   }
 
+void CMtnetHoldings::Prove(const string key,const ulong id)
+  {
+   int at=ArraySize(m_ended);
+   ArrayResize(m_ended,at+1,256);
+   m_ended[at]=id;
+   m_proven.Set(key,at);
+  }
+
 //--- Those that were counted before: the ones which are missing now are closed, or come back.
 void CMtnetHoldings::CheckKnown(CMtnetAccount &account)
   {
@@ -386,7 +415,7 @@ void CMtnetHoldings::CheckKnown(CMtnetAccount &account)
          Doubt(key);
          continue;
         }
-      m_proven.Set(key,1);
+      Prove(key,m_known[i].id);
       Forget(i);
      }
   }

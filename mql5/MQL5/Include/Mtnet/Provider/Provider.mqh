@@ -538,6 +538,8 @@ void CMtnetProvider::SendOne(MtnetPosition &position,const bool reduces,const bo
    if(!m_outbox.IsDue(position))
       return;
    m_left--;
+   if(position.lots==0)
+      position.price=m_holdings.ClosingPrice(m_account,position.symbol,position.ticket);
    string ours=m_holdings.Ours(position.symbol);
    m_report.Describe(ours);
    m_outbox.Send(m_session,position,m_options.scope.channel,TakeWord(),
