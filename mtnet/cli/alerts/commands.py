@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from mtnet.cli import local, parsers
@@ -18,7 +19,7 @@ def configure(parser: ArgumentParser) -> None:
     mute = _add(commands, "mute", mute_alert, "tell nobody of an alert", "disk --seconds 3600")
     mute.add_argument("name", metavar="NAME", help="such as disk of [alerts.disk]")
     mute.add_argument(
-        "--seconds", metavar="N", type=float, help="default: until `mtnet alerts unmute`"
+        "--seconds", metavar="N", type=_seconds, help="default: until `mtnet alerts unmute`"
     )
     summary = "tell people of an alert again"
     unmute = _add(commands, "unmute", unmute_alert, summary, "disk")
@@ -36,6 +37,16 @@ def configure(parser: ArgumentParser) -> None:
     _add(inner, "remove", remove_heartbeat, "remove a heartbeat", "backup").add_argument(
         "name", metavar="NAME"
     )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < inf:
+        raise ValueError
+    return seconds
+
+
+_seconds.__name__ = "number of seconds"  # for the sentence of argparse
 
 
 def _add(

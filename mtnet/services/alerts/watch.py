@@ -21,6 +21,8 @@ from mtnet.storage.worker import InThread
 
 INTERVAL = 1.0
 """Seconds between two looks at the conditions."""
+MAX_MUTE = 366 * 86_400
+"""Seconds of a mute: a longer one is meant for ever, which has no end."""
 STORE_TIMEOUT = 5.0
 """Seconds that a message waits for a disk which does not answer: it may be about that disk."""
 
@@ -83,16 +85,22 @@ class AlertWatch:
         return frozenset(a for a, until in self.mutes.items() if until is None or until > now)
 
     def mute(self, alert: str, seconds: float | None) -> "Deferred[Any]":
-        """Tell nobody of an alert for some seconds; None = until `unmute`."""
+        """Tell nobody of an alert for some seconds, at most `MAX_MUTE`; None = until `unmute`."""
         _check_name(alert, self.rules)
-        self.mutes[alert] = until = None if seconds is None else self._now() + int(seconds * 1000)
-        return self._in_thread(self._store.mute, alert, until)
+        if seconds is not None and not 0 < seconds <= MAX_MUTE:  # nan is neither
+            raise ConfigError(
+                f"Invalid seconds {seconds:g}: expected more than 0, and at most {MAX_MUTE} (a "
+                "year). Example: 3600"
+            )
+        until = None if seconds is None else self._now() + int(seconds * 1000)
+        done = self._in_thread(self._store.mute, alert, until)
+        return done.addCallback(lambda _: self.mutes.update({alert: until}))
 
     def unmute(self, alert: str) -> "Deferred[Any]":
         """Tell people of an alert again, first of what still holds."""
         _check_name(alert, self.rules)
-        self.mutes.pop(alert, None)
-        return self._in_thread(self._store.unmute, alert)
+        done = self._in_thread(self._store.unmute, alert)
+        return done.addCallback(lambda _: self.mutes.pop(alert, None))
 
     def test(self, alert: str) -> "Deferred[Any]":
         """Send a message to the people of an alert."""

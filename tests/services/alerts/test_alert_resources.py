@@ -81,6 +81,9 @@ def test_an_admin_login_mutes_an_alert_and_others_do_not(daemon):
     assert ask(daemon, line, "boss", b'{"seconds": 0}')[0] == 204
     assert not json.loads(ask(daemon, b"GET /v1/alerts", "boss")[1])[0]["muted"]
     assert ask(daemon, b"POST /v1/alerts/none/mute", "boss", body)[0] == 422
+    for seconds in (b"1e300", b"-5", b"31622401"):
+        assert ask(daemon, line, "boss", b'{"seconds": %b}' % seconds)[0] == 422
+    assert not json.loads(ask(daemon, b"GET /v1/alerts", "boss")[1])[0]["muted"]
 
 
 # To another machine

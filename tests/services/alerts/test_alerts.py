@@ -170,6 +170,13 @@ def test_muted_nobody_is_told_over_a_restart_either(daemon, got):
         daemon.ask("alerts mute", name="fast")
 
 
+@pytest.mark.parametrize("seconds", [0, -5, 1e300, float("nan"), float("inf")])
+def test_a_mute_that_cannot_be_meant_mutes_nothing(daemon, seconds):
+    with pytest.raises(ConfigError, match=r"expected more than 0, and at most .*Example: 3600"):
+        daemon.ask("alerts mute", name="slow", seconds=seconds)
+    assert not daemon.ask("alerts list")[0]["muted"]
+
+
 def test_a_test_goes_to_the_people_of_an_alert(daemon, got):
     assert daemon.ask("alerts test", name="slow") == ["ops"]
     assert got == ["This is a test of the alert slow: nothing has happened."]
