@@ -63,6 +63,8 @@ class Saved(Struct, frozen=True):
     since: int
     left: bool
     connected: bool
+    held: dict[str, str] = {}
+    copies: list[tuple[Key, Copy]] = []
 
 
 class Follower:
@@ -85,12 +87,20 @@ class Follower:
     """
 
     __slots__ = (
-        "_refusals", "acked", "acked_at", "channel", "connection", "copies", "epoch", "feed",
-        "held", "key", "left", "sent", "since", "who",
+        "_changed", "_refusals", "acked", "acked_at", "channel", "connection", "copies", "epoch",
+        "feed", "held", "key", "left", "sent", "since", "who",
     )  # fmt: skip
 
-    def __init__(self, channel: str, key: TerminalKey, who: str, when: int) -> None:
+    def __init__(
+        self,
+        channel: str,
+        key: TerminalKey,
+        who: str,
+        when: int,
+        changed: Callable[[], object] = noop,
+    ) -> None:
         self.channel, self.key, self.who, self.since = channel, key, who, when
+        self._changed = changed
         self.left = False
         self.connection: Connection | None = None
         self.feed: Feed | None = None
@@ -165,9 +175,10 @@ class Follower:
 
     def _note(self, key: Key, copy: Copy | None) -> None:
         if copy is None:
-            if self.copies is not None:
-                self.copies.pop(key, None)
+            if self.copies is not None and self.copies.pop(key, None) is not None:
+                self._changed()
             return
+        self._changed()
         self.copies = self.copies or {}
         self.copies.pop(key, None)
         self.copies[key] = copy
@@ -218,7 +229,8 @@ class Followers:
         keep: milliseconds for which one is remembered that went offline.
 
     Attributes:
-        changes: how often somebody came or went; what is stored is compared with it.
+        changes: how often somebody came or went, or a copy became wrong or right; what is stored
+            is compared with it.
         changed: called then.
     """
 
@@ -240,7 +252,8 @@ class Followers:
             follower = Follower(each.channel, key, _who(key, ""), each.since)
             follower.epoch, follower.sent, follower.acked = each.epoch, each.sent, each.acked
             follower.acked_at = each.since if each.acknowledges else 0
-            follower.left = each.left
+            follower.left, follower.held = each.left, each.held or None
+            follower.copies = dict(each.copies) or None
             follower.since = when if each.connected else each.since
             self._offline.add(follower)
 
@@ -257,6 +270,8 @@ class Followers:
                 each.since,
                 each.left,
                 each.connection is not None,
+                dict(each.held or {}),
+                [*(each.copies or {}).items()],
             )
             for each in self
             if each.key != NOBODY
@@ -275,7 +290,8 @@ class Followers:
         Add a follower that is connected; one without login and name is forgotten when it goes.
         """
         key = TerminalKey(login, name)
-        follower = Follower(channel, key, _who(key, address), when)
+        changed = noop if key == NOBODY else self._note_change
+        follower = Follower(channel, key, _who(key, address), when, changed)
         follower.connection = connection
         self._connected[follower] = None
         if key != NOBODY:

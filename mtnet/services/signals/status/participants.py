@@ -94,9 +94,12 @@ class Participants:
         for each in self.judged():
             counts[f"{each.role}s"][each.judgement.status] += 1
         needy = {role: each["error"] + each["offline"] for role, each in counts.items()}
-        named = [f"{n} {role[:-1] if n == 1 else role}" for role, n in needy.items() if n]
-        who = " and ".join(named)
-        warning = f"{who} in trouble: `mtnet signals status` says what to do" if who else None
+        # Its words never change, only its numbers: what goes on must not look like an end.
+        who = " and ".join(
+            f"{n} of {sum(counts[role].values())} {role}" for role, n in needy.items()
+        )
+        text = f"{who} are in trouble: `mtnet signals status` says what to do"
+        warning = text if any(needy.values()) else None
         return {"warning": warning, "participants": counts}
 
     def _judge(self, moment: Moment) -> Iterator[Judged]:

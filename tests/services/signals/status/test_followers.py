@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from mtnet.services.signals.model import Entry
@@ -148,6 +149,23 @@ def test_a_restart_knows_them_as_offline(followers):
     assert shown == {"bob/desk": (100, 7, NOON + 5, False), "carol": (100, 0, NOON, True)}
     assert join(after).acked == 7
     assert rows(after) == [("bob/desk", True), ("carol", False)]
+
+
+def test_a_restart_knows_what_each_holds_wrongly(followers, monkeypatch):
+    changed = []
+    followers.changed = lambda: changed.append(1)
+    follower = join(followers)
+    before = len(changed)
+    acknowledge(follower, ack(1, volume="-1"), "1")
+    assert len(changed) == before + 1, "it is stored soon"
+    data = msgspec.json.encode(followers.saved())
+    after = Followers(KEEP)
+    after.restore(msgspec.json.decode(data, type=list[module.Saved]), NOON + 5)
+    again = join(after)
+    assert (again.held, again.copies) == (follower.held, follower.copies)
+    assert again.copies[Key("EURUSD", "")].wanted == 1
+    acknowledge(again, ack(1), "1")
+    assert not again.copies
 
 
 def test_a_subscription_says_up_to_where_it_has_all(followers):

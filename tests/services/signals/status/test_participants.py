@@ -1,5 +1,6 @@
 """Real sessions, and what the status says of those who are there, or were."""
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -179,6 +180,24 @@ def test_what_was_missed_is_not_late_when_it_comes_back(scene, pair):
     assert scene.codes() == {"bob/desk": ["not_acknowledged"]}
 
 
+def test_what_it_holds_wrongly_is_known_over_a_restart_of_the_daemon(scene, pair, tmp_path, clock):
+    scene.acknowledge(pair[1], 2, status="failed", volume="-1")
+    assert scene.codes() == {"bob/desk": ["wrong_volume", "refused"]}
+    scene.rest(31, *pair)
+    again = Scene(tmp_path / "data", clock)
+    again.follow(asked={"epoch": again.signals.channel("gold").epoch, "after": 2})
+    assert again.codes()["bob/desk"][:2] == ["wrong_volume", "refused"]
+
+
+def test_causes_that_go_on_do_not_look_like_an_end_when_more_come(scene, pair):
+    texts = set()
+    for terminal in (pair[1], pair[0]):
+        terminal.hang_up()
+        scene.clock.advance(LIFETIME)
+        texts.add(re.sub(r"\d+", "#", IStatus(scene.component).health()["warning"]))
+    assert len(texts) == 1
+
+
 def test_what_it_could_not_carry_out_stays_over_its_reconnect(scene, pair):
     provider, follower = pair
     scene.publish(provider, "3")
@@ -339,7 +358,10 @@ def test_strangers_are_told_numbers_and_no_names(scene, pair):
     health = IStatus(scene.component).health()
     assert health["participants"]["followers"]["warning"] == 1
     assert health["participants"]["providers"]["offline"] == 1
-    assert health["warning"] == "1 provider in trouble: `mtnet signals status` says what to do"
+    assert health["warning"] == (
+        "1 of 1 providers and 0 of 1 followers are in trouble: `mtnet signals status` says what "
+        "to do"
+    )
     assert "alice" not in str(health)
     assert "bob" not in str(health)
 
