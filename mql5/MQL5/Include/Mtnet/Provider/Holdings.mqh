@@ -181,8 +181,8 @@ bool CMtnetHoldings::IsKnown(const string symbol,const string ticket) const
    return(m_wanted.Find(symbol,ticket)>=0 || m_keys.Find(key)>0 || m_proven.Find(key)>=0);
   }
 
-//--- The price at which what is gone was closed; 0 = unknown. A net position of a hedging account is
-//--- several, which were closed at prices of their own.
+//--- The price at which what is gone was closed; 0 = unknown. A net position of a hedging account
+//--- is several, which were closed at prices of their own.
 double CMtnetHoldings::ClosingPrice(const CMtnetAccount &account,const string symbol,
                                     const string ticket) const
   {
