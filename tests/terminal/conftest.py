@@ -1,5 +1,6 @@
 """What the tests of MQL5 programs share."""
 
+import os
 from itertools import count
 
 import pytest
@@ -7,6 +8,8 @@ from imitation.scene import Scene
 from imitation.server import Server
 from translator.compiler import Compiler, missing
 
+collect_ignore = [] if os.environ.get("MTNET_TEST_EXHAUSTIVE") else ["beyond"]
+"""Scenarios that wait for minutes in all; pytest runs them when it is given their folder."""
 numbers = count(1)
 
 

@@ -1,9 +1,15 @@
 """Experts and a real daemon: what a follower copies, and what people do to a channel."""
 
-import pytest
-from imitation.waiting import sleep, stays, until
+import time
 
-MAGIC = 20260801
+import pytest
+from imitation.scene import FOLLOWER
+from imitation.waiting import stays, until
+
+ASKED_FOR = 12
+"""Seconds of a follower's asking for a channel; then it asks each 4 to 16 s, at random."""
+AT_ONCE = 6
+"""Seconds: less than four followers wait by chance, more than a machine needs that is busy."""
 LEAST_LOTS = 0.1
 
 
@@ -68,12 +74,14 @@ def test_a_follower_acknowledges_what_it_really_holds(scene):
 
 
 def test_the_first_signal_of_a_new_channel_is_copied_at_once(scene):
-    follower = scene.follower()
-    sleep(40)  # it has been refused the channel many times
+    followers = [
+        scene.follower(f"follower{number}", LOGIN=FOLLOWER + number, SPEED=1) for number in range(4)
+    ]
+    time.sleep(ASKED_FOR)
     provider = scene.provider()
     provider.say("set EURUSD 0.5")
     until(lambda: scene.published(EURUSD="0.5"))
-    until(lambda: follower.holds(EURUSD=0.5), 2)
+    until(lambda: scene.copies(provider, *followers), AT_ONCE)
 
 
 @pytest.mark.parametrize("setting", [{"InpChannel": "no such"}, {"InpSymbols": "EUR|USD"}])

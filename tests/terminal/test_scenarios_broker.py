@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-import pytest
 from imitation.scene import FOLLOWER, PROVIDER
 from imitation.waiting import FASTER, PATIENCE, sleep, stays, until, within
 
@@ -10,22 +9,44 @@ LATE = [3, 12, 30]
 """Seconds until a terminal that starts shows its positions."""
 TIMER_MS, MEAN_MS, MANY = 20, 10, 1000
 REFUSED_AN_HOUR = 6
+MORE = 300
+"""Positions; the expert looks up 50 of them after one count."""
+TICKETS = 1
+"""The value of InpForm."""
 FASTEST = 180
 """The speed at which an hour lasts 20 s."""
 
 
-@pytest.mark.parametrize("seconds", LATE)
-def test_positions_that_load_late_flatten_nobody_and_are_bought_once(scene, seconds):
-    provider, follower = scene.provider(), scene.follower()
-    provider.say("set EURUSD 0.5", "set GBPUSD -0.3")
-    scene.settle(provider, follower)
-    for each in (provider, follower):
-        each.kill()
-        each.start(SYNC_MS=seconds * 1000, LOADS_EVERY_MS=300)
-    stays(lambda: follower.holds(EURUSD=0.5, GBPUSD=-0.3), seconds + 12)
-    provider.say("set GBPUSD 0")
-    until(lambda: follower.holds(EURUSD=0.5))
-    assert len(follower.deals) == 3
+def test_positions_that_load_late_flatten_nobody_and_are_bought_once(scene):
+    pairs = [pair(scene, seconds, InpChannel=f"{scene.channel}-{seconds}") for seconds in LATE]
+    for provider, follower in pairs:
+        provider.say("set EURUSD 0.5", "set GBPUSD -0.3")
+        scene.settle(provider, follower)
+    for seconds, terminals in zip(LATE, pairs, strict=True):
+        for each in terminals:
+            each.kill()
+            each.start(SYNC_MS=seconds * 1000, LOADS_EVERY_MS=300)
+    stays(lambda: all(each.holds(EURUSD=0.5, GBPUSD=-0.3) for _, each in pairs), max(LATE) + 12)
+    for provider, follower in pairs:
+        provider.say("set GBPUSD 0")
+        until(lambda follower=follower: follower.holds(EURUSD=0.5))
+        assert len(follower.deals) == 3
+
+
+def pair(scene, number, **inputs):
+    """Return a provider and a follower with accounts and folders of this number."""
+    provider = scene.provider(f"provider{number}", LOGIN=PROVIDER + number, **inputs)
+    return provider, scene.follower(f"follower{number}", LOGIN=FOLLOWER + number, **inputs)
+
+
+def test_a_provider_that_lacks_more_positions_than_it_looks_up_waits_for_all(scene_at):
+    scene = scene_at(f"signals.heartbeat={5 / FASTER}")
+    provider = scene.provider(SPEED=FASTER, HEDGING=1, InpForm=TICKETS)
+    provider.say(*["buy EURUSD 0.01"] * MORE)
+    until(lambda: scene.seq == MORE)
+    provider.quit()
+    provider.start(LOADS_EVERY_MS=10_000)  # nothing is concluded of an account without positions
+    stays(lambda: scene.seq == MORE, 200, FASTER)  # two minutes are enough to believe a count
 
 
 def test_another_account_logged_in_and_back_doubles_nothing(scene):
@@ -53,18 +74,23 @@ def test_another_account_of_the_provider_flattens_nobody(scene):
     until(lambda: follower.holds(EURUSD=0.6))
 
 
-@pytest.mark.parametrize("fault", ["timeout", "placed"])
-def test_an_order_whose_end_is_unknown_for_20_seconds_is_never_sent_twice(scene, fault):
-    provider, follower = scene.provider(), scene.follower()
+def test_an_order_whose_end_is_unknown_for_20_seconds_is_never_sent_twice(scene):
+    provider = scene.provider()
+    followers = {
+        fault: scene.follower(fault, LOGIN=FOLLOWER + number)
+        for number, fault in enumerate(["timeout", "placed"])
+    }
     provider.say("set GBPUSD 0.1")
-    scene.settle(provider, follower)
-    follower.say(f"fault {fault} 20000 1 EURUSD", "measure")
+    scene.settle(provider, *followers.values())
+    for fault, each in followers.items():
+        each.say(f"fault {fault} 20000 1 EURUSD", "measure")
     provider.say("set EURUSD 0.5")
-    until(lambda: follower.sent == 1)
-    stays(lambda: follower.sent == 1, 18)
-    until(lambda: follower.holds(EURUSD=0.5, GBPUSD=0.1))
-    stays(lambda: follower.holds(EURUSD=0.5, GBPUSD=0.1), 15)
-    assert follower.sent == 1
+    for each in followers.values():
+        until(lambda each=each: each.sent == 1)
+    stays(lambda: all(each.sent == 1 for each in followers.values()), 18)
+    scene.settle(provider, *followers.values())
+    stays(lambda: scene.copies(provider, *followers.values()), 15)
+    assert [each.sent for each in followers.values()] == [1, 1]
 
 
 def test_an_order_that_was_lost_is_sent_again(scene_at):
@@ -75,16 +101,19 @@ def test_an_order_that_was_lost_is_sent_again(scene_at):
     until(lambda: follower.holds(EURUSD=0.5), 40)
 
 
-@pytest.mark.parametrize("change", ["inputs InpDeviation=30", "period"])
-def test_inputs_or_period_changed_with_an_order_on_its_way_buy_once(scene, change):
-    provider, follower = scene.provider(), scene.follower()
-    follower.say("fault placed 5000 1 EURUSD")
+def test_inputs_or_period_changed_with_an_order_on_its_way_buy_once(scene):
+    provider = scene.provider()
+    changes = ["inputs InpDeviation=30", "period"]
+    followers = [scene.follower(f"follower{n}", LOGIN=FOLLOWER + n) for n in range(len(changes))]
+    for each in followers:
+        each.say("fault placed 5000 1 EURUSD")
     provider.say("set EURUSD 0.5")
-    until(lambda: follower.sent == 1)
-    follower.say(change)
-    until(lambda: follower.holds(EURUSD=0.5))
-    stays(lambda: follower.holds(EURUSD=0.5), 20)
-    assert len(follower.deals) == 1
+    for each, change in zip(followers, changes, strict=True):
+        until(lambda each=each: each.sent == 1)
+        each.say(change)
+    scene.settle(provider, *followers)
+    stays(lambda: scene.copies(provider, *followers), 20)
+    assert [len(each.deals) for each in followers] == [1, 1]
 
 
 def test_a_position_that_closes_while_positions_are_counted_is_no_false_entry(scene):

@@ -3,7 +3,6 @@
 import socket
 from contextlib import closing
 
-import pytest
 from imitation.server import LOOPBACK, free_port
 from imitation.waiting import PATIENCE, until
 
@@ -47,60 +46,54 @@ def test_an_expert_follows_a_classic_server_that_the_daemon_dials(scene_at):
     until(lambda: follower.holds())
 
 
-def test_a_classic_client_follows_an_expert(scene_at):
+def test_a_classic_client_follows_an_expert_and_tries_a_refused_trade_again(scene_at):
     scene = scene_at(PACE)
     provider, client = scene.provider(), scene.classic("SignalClient", scene.server.port)
     provider.say("set EURUSD 0.5", "set GBPUSD -0.2")
     until(lambda: client.holds(EURUSD=0.5, GBPUSD=-0.2))
     provider.say("set EURUSD -1.25", "set GBPUSD 0")
     until(lambda: client.holds(EURUSD=-1.25))
-
-
-def test_a_classic_client_tries_a_refused_trade_again(scene_at):
-    scene = scene_at(PACE)
-    provider, client = scene.provider(), scene.classic("SignalClient", scene.server.port)
-    client.say("fault retcode 10004 3 EURUSD")
-    provider.say("set EURUSD 0.5")
-    until(lambda: client.holds(EURUSD=0.5))
-    provider.say("set EURUSD 0")
+    client.say("fault retcode 10004 3 GBPUSD")
+    provider.say("set GBPUSD 0.5")
+    until(lambda: client.holds(EURUSD=-1.25, GBPUSD=0.5))
+    provider.say("set EURUSD 0", "set GBPUSD 0")
     until(lambda: client.holds())
 
 
-def test_a_classic_client_applies_a_template_of_the_daemon(scene_at):
+def test_templates_of_the_daemon_and_of_a_classic_server_are_taken(scene_at):
     scene = scene_at(services=["templates"])
     port, content = scene.server.ports["templates"], TEMPLATE.encode("utf-16-le")
-    stored = answer(port, b"STORE GBPUSD M15 %d\n" % len(content) + content)
-    assert stored.startswith(b"OK 1")
+    assert answer(port, store("M15", content)).startswith(b"OK 1")
     client = scene.classic("TemplateClient", port)
     until(lambda: client.state()["template"])
     assert (client.state()["chart"], client.state()["period"]) == ("GBPUSD", 15)
     assert (client.folder / client.state()["template"]).read_bytes() == content
+    client.quit()
 
-
-def test_a_classic_server_s_template_is_taken_by_its_client_and_by_the_daemon(scene_at):
-    scene, port = scene_at(services=["templates"]), free_port()
-    server = scene.classic("TemplateServer", port, CHART="GBPUSD")
+    classic = free_port()
+    server = scene.classic("TemplateServer", classic, CHART="GBPUSD")
     server.say("click chart")
-    served = until(lambda: listens(port) and answer(port, b""))
-    client = scene.classic("TemplateClient", port)
+    served = until(lambda: listens(classic) and answer(classic, b""))
+    client = scene.classic("TemplateClient", classic)
     until(lambda: client.state()["chart"] == "GBPUSD" and client.state()["template"])
-    stored = b"STORE GBPUSD H1 %d\n" % len(served[HEADER:]) + served[HEADER:]
-    assert answer(scene.server.ports["templates"], stored).startswith(b"OK 1")
-    taken = answer(scene.server.ports["templates"], b"FETCH GBPUSD H1\n")
+    assert answer(port, store("H1", served[HEADER:])).startswith(b"OK 1")
+    taken = answer(port, b"FETCH GBPUSD H1\n")
     assert taken[:HEADER] == b"GBPUSD".ljust(10, b"\0") + b"16385".ljust(10, b"\0")
     assert "<expert>" not in taken[HEADER:].decode("utf-16")
 
 
-@pytest.mark.parametrize(
-    ("program", "tick"), [("TickSender", b"1.12346"), ("TickExport", b"1.12346 1.12351")]
-)
-def test_ticks_of_a_classic_program_reach_subscribers(scene_at, program, tick):
+def store(period, content):
+    return b"STORE GBPUSD %s %d\n" % (period.encode(), len(content)) + content
+
+
+def test_ticks_of_the_classic_programs_reach_subscribers(scene_at):
     scene = scene_at(services=["ticks"])
     port = scene.server.ports["ticks"]
-    sender = scene.classic(program, port)
     with connect(port) as subscriber:
         subscriber.sendall(b"SUBSCRIBE: EURUSD\r\n")
         lines = subscriber.makefile("rb")
         assert lines.readline() == b"OK: SUBSCRIBED EURUSD\r\n"
-        sender.say("price EURUSD 1.12346 1.12351")
-        assert lines.readline().startswith(b"TICK: EURUSD " + tick + b" ")
+        scene.classic("TickSender", port).say("price EURUSD 1.12346 1.12351")
+        assert lines.readline().startswith(b"TICK: EURUSD 1.12346 ")
+        scene.classic("TickExport", port).say("price EURUSD 1.12347 1.12352")
+        assert lines.readline().startswith(b"TICK: EURUSD 1.12347 1.12352 ")

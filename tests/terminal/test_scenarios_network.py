@@ -1,10 +1,8 @@
 """Experts and a real daemon: what happens between them."""
 
-import pytest
 from imitation.terminal import Terminal
 from imitation.waiting import sleep, stays, until
 
-ROLES = {"provider": "provider", "follower": "follower"}
 BY_TICKET = {"HEDGING": 1, "InpForm": 1}
 
 
@@ -37,14 +35,6 @@ def test_a_network_that_hangs_is_left_and_found_again(scene):
     until(lambda: follower.holds(EURUSD=0.1))
 
 
-def test_experts_log_in_with_tls(scene_at):
-    scene = scene_at(accounts=ROLES)
-    provider = scene.provider(**scene.logged_in("provider"))
-    follower = scene.follower(**scene.logged_in("follower"))
-    provider.say("set EURUSD 0.5")
-    until(lambda: follower.holds(EURUSD=0.5))
-
-
 def test_tickets_with_stops_and_pending_orders_are_copied(scene):
     provider, follower = scene.provider(**BY_TICKET), scene.follower(HEDGING=1)
     provider.say("buy EURUSD 0.3 1.05 1.2", "sell EURUSD 0.1", "pending buy_limit GBPUSD 0.2 1.25")
@@ -65,14 +55,3 @@ def tickets(terminal: Terminal):
 def orders(terminal: Terminal):
     found = terminal.state()["orders"]
     return sorted((each["symbol"], each["type"], each["lots"], each["price"]) for each in found)
-
-
-@pytest.mark.parametrize("hedging", [0, 1], ids=["netting", "hedging"])
-def test_a_position_that_turns_is_copied_on_either_kind_of_account(scene, hedging):
-    provider, follower = scene.provider(), scene.follower(HEDGING=hedging)
-    provider.say("set EURUSD 0.5")
-    until(lambda: follower.holds(EURUSD=0.5))
-    provider.say("set EURUSD -0.3")
-    until(lambda: follower.holds(EURUSD=-0.3))
-    provider.say("set EURUSD 0")
-    until(lambda: follower.holds())

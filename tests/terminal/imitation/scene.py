@@ -90,6 +90,12 @@ class Scene:
         """Return whether the channel holds these net volumes and nothing else."""
         return self.server.positions(self.channel) == lots
 
+    @property
+    def seq(self) -> int:
+        """The number of the newest signal; 0 = there is none."""
+        channels = self.server.ask("status")["signals"]["channels"]
+        return int(channels[self.channel]["seq"]) if self.channel in channels else 0
+
     def acknowledged(self, symbol: str) -> list[str]:
         """Return what followers of the channel say that they hold of a symbol."""
         sessions = self.server.ask("status")["signals"]["sessions"]

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import pytest
 from tls_samples import Authority, key_pem, pem
 
 from imitation.waiting import PATIENCE, SPEED
-from mtnet.daemon.control import ask
+from mtnet.cli.accounts import admin_session
+from mtnet.daemon.control import answers, ask
 
 HEARTBEAT = 5 / SPEED
 LOOPBACK = "127.0.0.1"
@@ -74,15 +74,9 @@ class Server:
         self.sets.append("access.trust_loopback=false")
 
     def _make_accounts(self) -> None:
-        for login, role in self._accounts.items():
-            program = (sys.executable, "-m", "mtnet", "account", "add")
-            subprocess.run(
-                [*program, login, f"--role={role}", f"--data={self.data}"],
-                input=f"{PASSWORD}\n",
-                text=True,
-                check=True,
-                capture_output=True,
-            )
+        with admin_session(self.data) as run:
+            for login, role in self._accounts.items():
+                run("account add", name=login, grants=[role], password=PASSWORD)
 
     def _command(self) -> list[str]:
         listen = [f"signals=tcp:{self.port}:interface={LOOPBACK}"]
@@ -107,8 +101,7 @@ class Server:
             )
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end and self._process.poll() is None:
-            with suppress(OSError):
-                socket.create_connection((LOOPBACK, self.port), 1).close()
+            if answers(self.data / "control"):  # it listens there last
                 return self
             time.sleep(0.02)
         pytest.fail(f"The daemon did not start: {self.logged()}")
@@ -116,8 +109,8 @@ class Server:
     def logged(self) -> str:
         return (self.folder / "log.txt").read_text("utf-8", "replace")
 
-    def ask(self, command: str, **arguments: str) -> Any:
-        return ask(self.data / "control", command, **arguments)
+    def ask(self, command: str, **arguments: object) -> Any:
+        return ask(self.data / "control", command, PATIENCE, **arguments)
 
     def positions(self, channel: str) -> dict[str, str]:
         """Return the net volumes of a channel."""

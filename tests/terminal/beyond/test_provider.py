@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from imitation.script import Script
 from imitation.server import LOOPBACK, free_port
-from imitation.waiting import FASTER, PATIENCE, sleep, stays, until
+from imitation.waiting import PATIENCE, sleep, stays, until
 
 from mtnet.services.signals.journal.export import prove_entries
 from mtnet.services.signals.record.trades import Trades
@@ -16,9 +16,6 @@ from mtnet.services.signals.record.trades import Trades
 ROLES = {"provider": "provider"}
 OTHER = 1003
 """The login of another account."""
-MANY = 300
-"""Positions; the expert looks up 50 of them after one count."""
-NEVER = 10**9
 TICKETS = 1
 """The value of InpForm."""
 BY_TICKET = {"HEDGING": 1, "InpForm": TICKETS}
@@ -55,10 +52,6 @@ def shown(scene, *names):
     return sorted(tuple(each.get(name, "") for name in names) for each in snapshot(scene))
 
 
-def last(scene):
-    return scene.server.ask("status")["signals"]["channels"][scene.channel]["seq"]
-
-
 # What it publishes
 
 
@@ -71,7 +64,7 @@ def test_tickets_have_their_stops_and_an_order_becomes_its_position(scene):
     provider.say("price GBPUSD 1.24 1.2401")
     filled = [("GBPUSD", "0.2", "", str(order))]
     until(lambda: shown(scene, "symbol", "volume", "type", "ticket")[1:] == filled)
-    assert last(scene) == 3  # a close in between would cost every follower the spread
+    assert scene.seq == 3  # a close in between would cost every follower the spread
 
 
 @pytest.mark.parametrize("form", [{}, BY_TICKET], ids=["net", "by ticket"])
@@ -98,14 +91,14 @@ def test_a_restart_publishes_nothing_that_is_known(scene):
     provider = scene.provider()
     provider.say("set EURUSD 0.5", "set GBPUSD -0.1")
     until(lambda: scene.published(EURUSD="0.5", GBPUSD="-0.1"))
-    before = last(scene)
+    before = scene.seq
     assert before == 2
     assert provider.alerts == []
     provider.kill()
     provider.start()
     provider.say("set USDJPY 1")
     until(lambda: scene.published(EURUSD="0.5", GBPUSD="-0.1", USDJPY="1"))
-    assert last(scene) == before + 1
+    assert scene.seq == before + 1
 
 
 def test_what_somebody_else_changes_in_its_channel_is_set_right(scene, script):
@@ -124,23 +117,13 @@ def test_positions_that_load_one_after_the_other_close_nothing(scene, form):
     provider = scene.provider(HEDGING=1, InpForm=form)
     provider.say("buy EURUSD 0.1", "buy EURUSD 0.2", "buy GBPUSD 0.1")
     until(lambda: scene.published(EURUSD="0.3", GBPUSD="0.1"))
-    before = last(scene)
+    before = scene.seq
     provider.quit()
     provider.start(SYNC_MS=3000, LOADS_EVERY_MS=12000)
     stays(lambda: scene.published(EURUSD="0.3", GBPUSD="0.1"), 50)
-    assert last(scene) == before
+    assert scene.seq == before
     provider.say("close GBPUSD")
     until(lambda: scene.published(EURUSD="0.3"))
-
-
-def test_more_missing_positions_than_looks_into_the_history_are_all_waited_for(scene_at):
-    scene = scene_at(f"signals.heartbeat={5 / FASTER}")
-    provider = scene.provider(SPEED=FASTER, **BY_TICKET)
-    provider.say(*["buy EURUSD 0.01"] * MANY)
-    until(lambda: last(scene) == MANY)
-    provider.quit()
-    provider.start(SYNC_MS=1000, LOADS_EVERY_MS=NEVER)
-    stays(lambda: last(scene) == MANY, 200, FASTER)  # two minutes are enough to believe a count
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=json.dumps)
