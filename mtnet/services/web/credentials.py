@@ -20,6 +20,10 @@ HEADERS = {
 }
 """Headers of an answer, by its status."""
 
+NO_PROMPT = b"WWW-Authenticate", b'Bearer realm="mtnet"'
+"""To a script of a page: at Basic a browser asks for a password by itself, and sends it with
+every request from then on, also after a logout."""
+
 _BASIC = BasicCredentialFactory(REALM)
 
 

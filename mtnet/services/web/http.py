@@ -46,7 +46,7 @@ from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.tls.handshake import SecureTransport
 from mtnet.net.transport import StreamTransport
 from mtnet.redact import PathRedactor
-from mtnet.services.web.credentials import HEADERS, PLAIN, credentials
+from mtnet.services.web.credentials import HEADERS, NO_PROMPT, PLAIN, credentials
 from mtnet.services.web.logins import cookie
 from mtnet.services.web.logins.registry import Session, Sessions
 
@@ -83,7 +83,7 @@ class ApiChannel(HTTPChannel):
     peer: Peer
     transport: StreamTransport  # type: ignore[assignment]
     request_line = b""
-    _left = 0
+    _head_size = _left = 0
     _asked = False
     _ahead: bytes | None = None
     _successor: Protocol | None = None
@@ -108,10 +108,14 @@ class ApiChannel(HTTPChannel):
         self.transport.abortConnection()
 
     def lineReceived(self, line: bytes) -> None:
-        """Note the request line, which tells the limit of the body."""
+        """Note the request line, which tells the limit of the body, and count the bytes."""
         if not self.requests:
-            self.request_line = line
-        super().lineReceived(line)
+            self.request_line, self._head_size = line, 0
+        self._head_size += len(line)
+        if self._head_size > self.totalHeadersSize:
+            self.lineLengthExceeded(line)
+        else:
+            super().lineReceived(line)
 
     def rawDataReceived(self, data: bytes) -> None:
         """Keep what comes behind a request to upgrade until that is decided."""
@@ -490,6 +494,8 @@ class ApiRequest(Request):
             self._warn(error)
         for name, value in HEADERS.get(error.status, {}).items():
             self.setHeader(name, value)
+        if error.status == 401 and _texts(self, b"Sec-Fetch-Dest") == ["empty"]:
+            self.setHeader(*NO_PROMPT)
         text = self._site.redactor.text(str(error))
         self.reply_json(error.status, _error(error.code, text))
 

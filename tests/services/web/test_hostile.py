@@ -35,3 +35,19 @@ def test_a_byte_of_tls_in_a_body_is_a_byte_of_the_body(daemon):
     terminal.send(b"\x16\x03\x01")
     assert not terminal.reset
     assert terminal.received().startswith(b"HTTP/1.1 ")
+
+
+@pytest.mark.parametrize(
+    "headers", [b"X: " + b"a" * 17_000, b"\r\n".join([b"X: " + b"a" * 1_000] * 18)]
+)
+def test_headers_that_are_too_long_together_are_431_as_one_is(daemon, headers):
+    answer = daemon.ask("web", b"GET /version HTTP/1.1\r\nHost: localhost\r\n" + headers)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert answer.endswith(b'16,384 bytes together."}\n')
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_each_request_of_a_connection_may_have_that_many(daemon):
+    terminal = daemon.dial("web")
+    head = b"GET /version HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 9_000 + b"\r\n\r\n"
+    assert [daemon.say(terminal, head)[9:12] for _ in range(3)] == [b"200"] * 3

@@ -183,6 +183,18 @@ def test_credentials_go_before_the_cookie(server):
     assert server.ask("GET", "/templates", cookie=given, Authorization=wrong).status == 401
 
 
+def test_a_browser_asks_for_no_password_that_outlives_a_logout(server):
+    """It would send a Basic password again and again, whatever its page does."""
+    said = {"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "cors", "Sec_Fetch_Dest": "empty"}
+    by_script = server.ask("GET", "/templates", **said)
+    assert (by_script.status, by_script.headers["www-authenticate"]) == (
+        401,
+        'bearer realm="mtnet"',
+    )
+    by_person = server.ask("GET", "/templates", Sec_Fetch_Dest="document")
+    assert by_person.headers["www-authenticate"].startswith("basic ")
+
+
 # The end of a session
 
 

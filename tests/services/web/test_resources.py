@@ -121,7 +121,7 @@ def test_a_symbol_may_hold_a_slash_and_other_alphabets(serve):
         ("/templates/%FF%FE%7C/H1", 400, "symbol"),
         ("/templates/EURUSD", 404, "missing"),
         ("/templates/EUR/USD/H1", 404, "missing"),
-        ("/", 404, "missing"),
+        ("/static", 404, "missing"),
         ("/nothing", 404, "missing"),
         ("/nothing/at/all", 404, "missing"),
         ("/version/x", 404, "missing"),
@@ -401,7 +401,8 @@ def test_an_absolute_target_is_taken_on_every_path(server, scheme, host):
     assert ask("/version").json["name"] == "mtnet"
     assert ask("/healthz").status == 200
     assert ask("/templates/EURUSD/H1?version=1").body == TEMPLATE
-    assert ask("/nothing").json["error"] == ask("").json["error"] == "missing"
+    assert ask("/nothing").json["error"] == "missing"
+    assert ask("").body == ask("/").body != b""
 
 
 def test_a_template_is_put_to_an_absolute_target(serve):
