@@ -103,12 +103,17 @@ class SignalReading:
             reading.follower.release(poll)
 
         poll = LongPoll(
-            self._clock, asked.wait, lambda: Deferred.fromCoroutine(reading.answer()), release
+            self._clock, asked.wait, lambda: Deferred.fromCoroutine(self._woken(reading)), release
         )
         reading.follower.hold(poll, reading.asked.symbols)
         request.hold(poll)
         answer: Signals = await poll.deferred
         return answer
+
+    async def _woken(self, reading: "Reading") -> Signals:
+        # One signal wakes a thousand polls, and the next one must not wait for all of them.
+        await self._signals.channels.replay_caches.budget.take()
+        return await reading.answer()
 
 
 class Reading:
@@ -157,11 +162,12 @@ class Reading:
     async def _replay(self, channel: Channel, seq: int) -> Signals:
         found: list[Signal] = []
         h, limit = channel.h, self._query.limit
-        for _ in range(MAX_PAGES):
+        for page in range(MAX_PAGES):
             if seq >= channel.seq or len(found) >= limit:
                 break
+            if page:
+                await self._signals.channels.replay_caches.budget.take()
             batch = await read_page(self._signals, channel, seq)
-            await self._signals.channels.replay_caches.budget.take()
             for entry, encoded in zip(batch.entries, batch.each(encoded_signal), strict=True):
                 seq, h = entry.seq, entry.h
                 if wants(self.asked.symbols, entry):
