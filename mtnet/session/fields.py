@@ -20,7 +20,9 @@ COMMA = "%2C"
 """A comma within an item of a list."""
 LISTS = frozenset({"channels", "services", "symbols"})
 """The keys whose values are lists of texts, in the messages of every service."""
-FLAGS = frozenset({"closed", "current", "diverged", "retain", "retained", "take", "trading"})
+FLAGS = frozenset(
+    {"closed", "current", "diverged", "observe", "retain", "retained", "take", "trading"}
+)
 """The keys whose values are `1` or `0`: in JSON a number, from a client also `true` or `false`."""
 NUMBERS = frozenset(
     {

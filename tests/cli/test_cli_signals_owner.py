@@ -147,7 +147,7 @@ def test_programs_get_what_terminals_tell(command_line, daemon):
     alice = TerminalKey("alice", "desk")
     daemon.env.find(IReports).describe(alice, Spec("EURUSD", digits=5), EPOCH)
     found = json.loads(command_line.on_folder("signals", "status", "--json").out)
-    (row,) = found["terminals"]
+    (row,) = found["terminals"].values()
     assert row["specs"] == {"EURUSD": {"symbol": "EURUSD", "digits": 5}}
     assert "alice" not in command_line.on_folder("signals", "status").out
 

@@ -76,7 +76,7 @@ def _copy(copy: Mapping[str, Any]) -> str:
 
 def _terminals(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a row for each terminal that sent a REPORT."""
-    for each in found["terminals"]:
+    for each in found["terminals"].values():
         if each["report"]:
             name = "/".join(filter(None, (each["login"], each["name"])))
             yield _terminal(name, each["report"], local_time(each["time"]))

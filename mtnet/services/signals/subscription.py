@@ -77,6 +77,11 @@ class Subscription:
         return self._channel.name
 
     @property
+    def observes(self) -> bool:
+        """Whether the client shows the channel, and copies nothing."""
+        return self.follower.observes
+
+    @property
     def symbols(self) -> frozenset[str] | None:
         """The filter; None = all."""
         return self._symbols

@@ -179,9 +179,21 @@ class Subscriptions:
         for each in self.each:
             if not self._access.may_follow(each.name):
                 self.drop(each.name)
-            elif each.follower.key != self._access.terminal:
+            elif not each.observes and each.follower.key != self._access.terminal:
                 self._access.signals.channels.followers.forget(each.follower)
                 each.follow_as(self._join(each.name))
+
+    def _follower(self, asked: Subscribe, former: list[Subscription]) -> Follower:
+        """Return who follows now: the one of before, unless it only observed, or did not."""
+        for each in former:
+            if each.observes == asked.observe:
+                return each.follower
+            self._access.signals.channels.followers.forget(each.follower)
+        if asked.observe:
+            access, session = self._access, self._access.session
+            followers = access.signals.channels.followers
+            return followers.observer(asked.channel, session.address, session.now())
+        return self._join(asked.channel)
 
     def _join(self, channel: str) -> Follower:
         access, session = self._access, self._access.session
@@ -194,8 +206,7 @@ class Subscriptions:
         access = self._access
         asked = access.meant(asked)
         channel = access.find(asked.channel)
-        former = self._end(asked.channel)
-        follower = former[0].follower if former else self._join(asked.channel)
+        follower = self._follower(asked, self._end(asked.channel))
         queue = access.session.queue
         subscription = Subscription(access.signals, channel, asked.symbols, queue, follower)
         self.each += (subscription,)
@@ -223,7 +234,7 @@ class Subscriptions:
     def renew(self, channel: str) -> None:
         """Send the whole of a channel that has a new epoch, if the client follows it."""
         for each in self.of(channel):
-            self.subscribe(Subscribe(channel, each.symbols))
+            self.subscribe(Subscribe(channel, each.symbols, observe=each.observes))
 
     def drop(self, channel: str) -> None:
         """End the subscription to a channel."""

@@ -71,6 +71,7 @@ class Subscribe(Struct, frozen=True):
         symbols: None = all.
         epoch, after: the journal and the number that the follower knows last.
         h: of exactly the entry `after`, from its SIGNAL or SYNCED; None = not known.
+        observe: the client copies nothing; it is no follower in the status.
     """
 
     channel: str
@@ -78,6 +79,7 @@ class Subscribe(Struct, frozen=True):
     epoch: str | None = None
     after: int | None = None
     h: str | None = None
+    observe: bool = False
 
 
 class Unsubscribe(Struct, frozen=True):
@@ -535,6 +537,7 @@ def _read_subscribe(message: Message) -> Subscribe:
         message.get("epoch", EPOCH),
         message.get("after", NUMBER),
         message.get("h", HASH),
+        message.get("observe", ANY) == "1",
     )
 
 

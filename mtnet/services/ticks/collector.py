@@ -307,9 +307,10 @@ class Collector:
         }
 
     def status(self) -> dict[str, object]:
-        """Report that, what the last kill cost, and ticks whose TIME fits in no bar."""
+        """Report that, what the last kill cost, ticks that fit in no bar, and each sender."""
         left_out = self.bars.left_out
-        return {**self.health(), "lost when killed": self.lost, "in no bar": left_out}
+        lost = {"lost when killed": self.lost, "in no bar": left_out}
+        return {**self.health(), **lost, "senders": self._sources.status()}
 
 
 def _bars(settings: TickSettings) -> Bars | None:

@@ -133,6 +133,18 @@ class Source:
     _counts: "array[int]" = field(default_factory=lambda: array("L"))
     _digests: "array[int]" = field(default_factory=lambda: array("q"))
 
+    def status(self) -> dict[str, object]:
+        """Return what people are shown of it."""
+        return {
+            "received": self.received,
+            "missing": self.missing,
+            "dropped": self.dropped,
+            "refused": self.refused,
+            "repeated": self.repeated,
+            "restarts": self.restarts,
+            "last": self.last,
+        }
+
     def count_received(self, records: int, when: int) -> None:
         """Count records that were read."""
         self.received += records

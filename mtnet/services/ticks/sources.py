@@ -63,6 +63,10 @@ class SourceRegistry:
         """Numbered batches of all senders that were jumped over and have not come."""
         return sum(source.missing for source in (self._others, *self._by_name.values()))
 
+    def status(self) -> dict[str, dict[str, object]]:
+        """Return the counts of each sender by name, over all starts of the daemon."""
+        return {name: source.status() for name, source in self._by_name.items()}
+
     @property
     def has_changed(self) -> bool:
         """Whether counts of a sender changed since `take_changed`."""

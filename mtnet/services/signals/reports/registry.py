@@ -119,10 +119,10 @@ class Reports:
         found = self._find(login, name)
         return None if found is None else found.specs.get(symbol)
 
-    def status(self) -> list[dict[str, object]]:
-        """Return what `mtnet signals status` shows of each terminal."""
-        return [
-            {
+    def status(self) -> dict[str, dict[str, object]]:
+        """Return what `mtnet signals status` shows of each terminal, by login and name."""
+        return {
+            "/".join(filter(None, (each.login, each.name))): {
                 "login": each.login,
                 "name": each.name,
                 "time": None if each.last is None else each.last.time,
@@ -130,7 +130,7 @@ class Reports:
                 "specs": {symbol: plain(known.spec) for symbol, known in each.specs.items()},
             }
             for each in self
-        ]
+        }
 
     def copy(self) -> list[Terminal]:
         """Return the terminals as they are now, for a thread."""

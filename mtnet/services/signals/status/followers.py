@@ -7,7 +7,7 @@ is noted as it comes; nothing is done when it is sent something.
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from decimal import Decimal
-from typing import Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -90,6 +90,8 @@ class Follower:
         "_changed", "_refusals", "acked", "acked_at", "channel", "connection", "copies", "epoch",
         "feed", "held", "key", "left", "sent", "since", "who",
     )  # fmt: skip
+
+    observes: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -221,6 +223,19 @@ class OfflineFollowers:
         return found
 
 
+class Observer(Follower):
+    """
+    Somebody who shows a channel to people and copies nothing: no registry lists it, and nobody
+    misses it when it goes.
+    """
+
+    __slots__ = ()
+    observes = True
+
+    def __init__(self, channel: str, address: str, when: int) -> None:
+        super().__init__(channel, NOBODY, address, when)
+
+
 class Followers:
     """
     Registry of followers.
@@ -302,6 +317,10 @@ class Followers:
                 follower.inherit(former)
             self._twins[channel, key] = (*twins, follower)
         return follower
+
+    def observer(self, channel: str, address: str, when: int) -> Follower:
+        """Return somebody who copies nothing, and is in no list."""
+        return Observer(channel, address, when)
 
     def leave(self, follower: Follower, when: int, left: bool = False) -> None:
         """

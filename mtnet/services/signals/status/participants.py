@@ -121,18 +121,22 @@ def _row(judged: Judged) -> dict[str, Any]:
         "status": judgement.status,
         "connected": facts.connected,
         "since": facts.since,
+        "client": facts.client,
         "warnings": to_builtins(judgement.warnings),
     }
     if isinstance(facts, FollowerFacts) and judged.follower is not None:
-        row.update(_progress(facts, judged.follower, judged.behind()[0]))
+        row.update(_progress(facts, judged.follower, *judged.behind()))
     return row
 
 
-def _progress(facts: FollowerFacts, follower: Follower, count: int) -> dict[str, Any]:
+def _progress(
+    facts: FollowerFacts, follower: Follower, count: int, since: int | None
+) -> dict[str, Any]:
     """Return what a row says of a follower besides."""
     return {
         "sent": facts.sent,
         "behind": count,
+        "behind_since": since,
         "last_ack": follower.acked_at or None,
         "held": dict(follower.held or {}),
         "wrong": [

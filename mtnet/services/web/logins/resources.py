@@ -44,15 +44,15 @@ class LoggedIn(Struct):
 
 class Whom(Struct):
     """
-    As whom a client has logged in.
+    As whom a client has logged in, and what it may do.
 
     Attributes:
         login: None = it has not.
-        rights: of the account, as texts.
+        rights: as texts, such as `follow:signals/gold`; those of its address without a login.
     """
 
-    login: str | None = None
-    rights: list[str] = []
+    login: str | None
+    rights: list[str]
 
 
 class SessionRow(Struct):
@@ -100,7 +100,7 @@ class LoginResources:
                 method="GET",
                 path="/v1/login",
                 handler=self._whom,
-                summary="As whom the client has logged in.",
+                summary="As whom the client has logged in, and its rights.",
                 answers={200: Whom},
             ),
             Route(
@@ -138,7 +138,7 @@ class LoginResources:
 
     def _whom(self, request: HttpRequest) -> Whom:
         identity = request.identity
-        return Whom() if identity is None else Whom(identity.name, [*identity.rights])
+        return Whom(None if identity is None else identity.name, [*request.rights])
 
     def _log_in(self, request: HttpRequest, shown: Login) -> "Deferred[Answer]":
         peer = request.peer

@@ -30,6 +30,8 @@ SAFETY = {
     b"Cross-Origin-Resource-Policy": b"same-origin",
     b"Referrer-Policy": b"no-referrer",
 }
+ASKED = b"no-cache"
+"""`Cache-Control` of our files: a browser keeps them, and asks each time whether they changed."""
 KEPT = b"public, max-age=31536000, immutable"
 """`Cache-Control` of libraries."""
 ASKED_FOR = b"no-cache"
@@ -68,6 +70,7 @@ class StaticFile:
             b"Content-Type": self.type.encode(),
             b"ETag": f'"{self.etag}{"-gzip" * gzip}"'.encode(),
             b"Vary": b"Accept-Encoding",
+            b"Cache-Control": ASKED,
             **SAFETY,
         }
         if gzip:

@@ -91,15 +91,15 @@ def test_what_people_are_shown_is_json_with_exact_money():
     reports = Reports()
     reports.report(ALICE, Report(trading=False, balance=Decimal("10.50")), 5)
     reports.describe(ALICE, Spec("EURUSD", step=Decimal("0.01")), 6)
-    assert reports.status() == [
-        {
+    assert reports.status() == {
+        "alice/desk": {
             "login": "alice",
             "name": "desk",
             "time": 5,
             "report": {"trading": False, "balance": "10.50"},
             "specs": {"EURUSD": {"symbol": "EURUSD", "step": "0.01"}},
         }
-    ]
+    }
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3_000)), max_size=60))

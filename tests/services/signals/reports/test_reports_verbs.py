@@ -42,7 +42,7 @@ def test_a_terminal_with_a_login_is_remembered_and_gets_no_answer(daemon):
     (last,) = reports.last_two("alice", "desk")
     assert (last.report, last.time) == (REPORT, EPOCH)
     assert reports.spec("alice", "desk", "EURUSD").spec == SPEC
-    (row,) = status(daemon)["terminals"]
+    (row,) = status(daemon)["terminals"].values()
     assert (row["login"], row["name"], row["time"]) == ("alice", "desk", EPOCH)
     assert row["report"] == {"trading": False, "balance": "10000.00", "build": 5120}
 
@@ -52,7 +52,7 @@ def test_a_terminal_without_a_login_is_shown_and_feeds_nothing(tmp_path, clock):
     terminal = greet(daemon, messages.hello(name="desk"), peer="127.0.0.1")
     assert daemon.say(terminal, wire.report(REPORT) + wire.spec(SPEC)) == b""
     assert status(daemon)["sessions"][0]["report"]["build"] == 5120
-    assert status(daemon)["terminals"] == []
+    assert status(daemon)["terminals"] == {}
     assert list(daemon.env.find(IReports)) == []
 
 

@@ -429,3 +429,58 @@ def test_an_expensive_judgement_holds_longer_and_not_for_long(scene, pair, took,
     assert people.judged() is before
     scene.clock.advance(0.02)
     assert people.judged() is not before
+
+
+# Observers
+
+
+def observe(scene, **asked):
+    """Let bob show the channel gold to people."""
+    page = scene.greet("bob", name="page")
+    return page, scene.say(page, frame("SUBSCRIBE", channel="gold", observe=1, **asked))
+
+
+def followers(scene):
+    return [row["who"] for row in scene.rows()]
+
+
+def test_an_observer_is_told_all_and_is_no_follower(scene):
+    provider = scene.provide()
+    page, said = observe(scene)
+    assert b"POSITION|channel=gold" in said
+    scene.publish(provider, "2")
+    assert b"<<SIGNAL|channel=gold|seq=2" in page.received()
+    assert followers(scene) == []
+    page.hang_up()
+    assert followers(scene) == []
+
+
+def test_who_observed_and_then_follows_is_a_follower_and_back(scene):
+    scene.provide()
+    page, _ = observe(scene)
+    scene.say(page, wire.subscribe("gold"))
+    assert followers(scene) == ["bob/page"]
+    scene.say(page, frame("SUBSCRIBE", channel="gold", observe=1))
+    assert followers(scene) == []
+
+
+def test_an_observer_that_logs_in_anew_observes(scene):
+    scene.provide()
+    page, _ = observe(scene)
+    scene.say(page, messages.hello(login="alice", password=PASSWORD, name="other"))
+    assert followers(scene) == []
+    scene.publish(scene.greet("alice"), "3", take="1")
+    assert b"<<SIGNAL|channel=gold|seq=2" in page.received()
+
+
+def test_a_row_says_what_program_it_is_and_since_when_it_is_behind(scene):
+    provider = scene.provide(client="MtnetProvider 9.0")
+    follower = scene.follow(client="MtnetFollower 9.0")
+    scene.publish(provider, "2")
+    scene.acknowledge(follower, 2, status="filled", volume="2")
+    scene.publish(provider, "3")
+    found = {role: scene.rows(role)[0] for role in ("provider", "follower")}
+    assert found["provider"]["client"] == "MtnetProvider 9.0"
+    assert found["follower"]["client"] == "MtnetFollower 9.0"
+    assert found["follower"]["behind"] == 1
+    assert found["follower"]["behind_since"] is not None

@@ -1,14 +1,21 @@
 // The page: it joins the connection, what is watched, and the panels.
 
+import { Accounts } from "./accounts.js";
 import { Alerts } from "./alerts.js";
+import { Chart } from "./chart.js";
 import { Connection } from "./connection.js";
 import { find } from "./dom.js";
 import { Events } from "./events.js";
 import { setClock } from "./format.js";
 import { People } from "./people.js";
+import { Channels, Positions } from "./positions.js";
 import { Rows } from "./rows.js";
 import { Session } from "./session.js";
+import { Signals } from "./signals.js";
+import { Senders, Terminals } from "./sources.js";
 import { showSummary } from "./summary.js";
+import { Templates } from "./templates.js";
+import { Views } from "./views.js";
 
 // Seconds between two looks at the clock, for "12 s ago".
 const AGES = 5;
@@ -16,7 +23,20 @@ const AGES = 5;
 const session = new Session(restart);
 const rows = new Rows(soon);
 const connection = new Connection(state, heard);
-const panels = [new People(), new Alerts(session), new Events()];
+const signals = new Signals(connection, soon);
+const panels = [
+  new People(),
+  new Chart(connection, signals),
+  new Positions(signals),
+  new Channels(signals),
+  new Views(),
+  new Terminals(),
+  new Alerts(session),
+  new Events(),
+  new Senders(),
+  new Templates(session),
+  new Accounts(session),
+];
 let due = false;
 
 // Shows everything once with the next picture, however much has changed till then.
@@ -26,6 +46,7 @@ function soon() {
   requestAnimationFrame(() => {
     due = false;
     showSummary(rows);
+    signals.follow(rows.channels);
     for (const each of panels) each.show(rows);
   });
 }
@@ -45,12 +66,14 @@ function heard(message) {
   if (message.verb === "WELCOME") setClock(message.time);
   else if (message.verb === "STATE" || message.verb === "CHANGED") rows.take(message);
   else if (message.verb === "ERROR" && !message.channel) find("connection").textContent = message.text;
+  signals.heard(message);
   for (const each of panels) each.heard?.(message);
 }
 
 function restart() {
+  for (const name of signals.channels.keys()) connection.drop(`channel ${name}`);
+  signals.clear();
   rows.clear();
-  for (const each of panels) each.restart?.();
   connection.restart();
 }
 

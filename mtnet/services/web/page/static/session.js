@@ -19,8 +19,9 @@ export class Session {
     });
   }
 
+  // Whether somebody with every right has logged in: the machine alone is not enough.
   get admin() {
-    return this.rights.includes("admin");
+    return this.login !== null && this.rights.includes("admin");
   }
 
   // Learns from the server whom the cookie belongs to.

@@ -1,0 +1,214 @@
+// Candles of a symbol, with the signals of a channel marked.
+
+import { ask } from "./api.js";
+import { Table, element, panel } from "./dom.js";
+import { signed } from "./format.js";
+
+const PERIODS = ["M1", "M5", "M15", "M30", "H1", "H4", "D1"];
+const COUNT = 500;
+const LISTED = 12;
+// The broker's clock is ahead of UTC by quarters of an hour; what is left over is delay.
+const QUARTER = 900_000;
+const HEIGHT = 340;
+
+export class Chart {
+  constructor(connection, signals) {
+    this.connection = connection;
+    this.signals = signals;
+    this.bars = new Map();
+    this.dirty = new Set();
+    this.offset = 0;
+    this.drawn = 0;
+    this.marked = "";
+    this.symbols = [];
+    this.symbol = choice("Symbol", () => this.ask());
+    this.period = choice("Period", () => this.ask());
+    this.channel = choice("Signals of", () => this.mark());
+    fill(this.period, PERIODS);
+    this.quote = element("output", { class: "quote", "aria-label": "Bid and ask" });
+    this.box = element("div", { class: "chart", role: "img", "aria-label": "Candles; the table below has the newest" });
+    this.table = new Table(
+      "Newest bars",
+      [
+        { title: "Time", text: (bar) => new Date(bar.time).toISOString().slice(5, 16).replace("T", " ") },
+        ...["open", "high", "low", "close", "ticks"].map((name) => ({ title: name[0].toUpperCase() + name.slice(1), text: (bar) => String(bar[name]), number: true })),
+      ],
+      "There is no bar yet.",
+    );
+    this.list = element("details", { open: !library() }, element("summary", {}, "As a table"), this.table.node);
+    const tools = element("p", { class: "tools" }, label(this.symbol), label(this.period), label(this.channel), this.quote);
+    this.empty = element("p", { class: "hint" }, "There are no ticks yet. Terminals send them to the port of ticks.");
+    this.content = element("div", { hidden: true }, tools, this.box, this.list);
+    this.node = panel("chart", "Candles", this.empty, this.content);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
+    if (library()) this.draw();
+  }
+
+  draw() {
+    this.chart = library().createChart(this.box, { height: HEIGHT, autoSize: false, layout: { attributionLogo: false } });
+    this.series = this.chart.addSeries(library().CandlestickSeries);
+    this.markers = library().createSeriesMarkers(this.series, []);
+    new ResizeObserver(() => this.chart.resize(this.box.clientWidth, HEIGHT)).observe(this.box);
+    this.paint();
+  }
+
+  paint() {
+    if (!this.chart) return;
+    const style = getComputedStyle(document.documentElement);
+    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    const [up, down] = [colour("up"), colour("down")];
+    this.chart.applyOptions({
+      layout: { background: { color: colour("panel") }, textColor: colour("quiet"), fontFamily: "system-ui, sans-serif" },
+      grid: { vertLines: { color: colour("line") }, horzLines: { color: colour("line") } },
+      timeScale: { timeVisible: true, borderColor: colour("line") },
+      rightPriceScale: { borderColor: colour("line") },
+    });
+    this.series.applyOptions({ upColor: up, borderUpColor: up, wickUpColor: up, downColor: down, borderDownColor: down, wickDownColor: down });
+    this.marked = "";
+  }
+
+  // Learns which symbols there are; `services` are those that the login may use.
+  async load(services) {
+    this.symbols = services.includes("ticks") ? (await ask("GET", "/v1/ticks")).symbols : [];
+    fill(this.symbol, this.symbols);
+    this.empty.hidden = this.symbols.length > 0;
+    this.content.hidden = !this.empty.hidden;
+    if (this.symbols.length > 0) this.ask();
+  }
+
+  ask() {
+    const [symbol, period] = [this.symbol.value, this.period.value];
+    this.connection.drop("bars");
+    this.forget();
+    this.connection.want("bars", { verb: "BARS", symbol, period, count: COUNT }, { verb: "BARS", symbol, period, count: 0 });
+    this.connection.want("ticks", { verb: "TICKS", symbols: [symbol] }, { verb: "TICKS", symbols: [] });
+    this.quote.textContent = "";
+  }
+
+  forget() {
+    this.bars.clear();
+    this.dirty.clear();
+    this.drawn = 0;
+    this.marked = "";
+  }
+
+  mark() {
+    this.marked = "";
+    this.signals.chart(this.channel.value);
+    this.signals.changed();
+  }
+
+  heard(message) {
+    if (message.verb === "WELCOME") return void this.load(message.services);
+    if (message.symbol !== this.symbol.value) return undefined;
+    return this[message.verb]?.(message);
+  }
+
+  BARRED({ count, clock, period }) {
+    if (period !== this.period.value || count === 0) return;
+    this.forget();
+    this.utc = clock === "received";
+  }
+
+  BAR(bar) {
+    if (bar.period !== this.period.value) return;
+    this.bars.set(bar.time, bar);
+    this.dirty.add(bar.time);
+    this.signals.changed();
+  }
+
+  TICK({ bid, ask, last, time, received }) {
+    if (time !== undefined && !this.utc) this.offset = Math.round((time - received) / QUARTER) * QUARTER;
+    this.quote.textContent = bid === undefined ? (last ?? "") : `${bid} / ${ask ?? "–"}`;
+  }
+
+  show(rows) {
+    const names = rows.channels;
+    if (String(names) !== String([...this.channel.options].map((each) => each.value))) {
+      fill(this.channel, names);
+      this.signals.chart(this.channel.value);
+    }
+    const times = [...this.bars.keys()].sort((a, b) => a - b);
+    if (this.list.open) this.table.show(times.slice(-LISTED).reverse().map((time) => [time, this.bars.get(time)]));
+    if (!this.chart || times.length === 0) return;
+    this.update(times);
+    this.update_markers(times);
+  }
+
+  update(times) {
+    const dirty = [...this.dirty].sort((a, b) => a - b);
+    this.dirty.clear();
+    if (dirty.length === 0) return;
+    if (this.drawn === 0 || dirty[0] < this.drawn) {
+      const digits = (this.bars.get(times.at(-1)).close.split(".")[1] ?? "").length;
+      this.series.applyOptions({ priceFormat: { type: "price", precision: digits, minMove: 10 ** -digits } });
+      this.series.setData(times.map((time) => candle(this.bars.get(time))));
+      if (this.drawn === 0) this.chart.timeScale().setVisibleLogicalRange({ from: times.length - 120, to: times.length + 4 });
+    } else for (const time of dirty) this.series.update(candle(this.bars.get(time)));
+    this.drawn = times.at(-1);
+  }
+
+  update_markers(times) {
+    const entries = this.signals.channels.get(this.channel.value)?.entries ?? new Map();
+    const own = [...entries.values()].filter((each) => each.symbol === this.symbol.value).sort((a, b) => a.seq - b.seq);
+    const said = `${own.at(-1)?.seq} ${own.length} ${times[0]} ${this.offset}`;
+    if (said === this.marked) return;
+    this.marked = said;
+    const marks = new Map();
+    for (const each of own) {
+      // A signal that came just now belongs to the open bar, whatever the two clocks say.
+      if (each.live && each.bar === undefined) each.bar = times.at(-1);
+      const time = each.bar ?? floor(times, each.time + (this.utc ? 0 : this.offset));
+      if (time !== undefined) marks.set(time, [...(marks.get(time) ?? []), each]);
+    }
+    const shown = [...marks].sort(([a], [b]) => a - b).map(([time, each]) => marker(each, time));
+    this.markers.setMarkers(shown);
+    this.box.dataset.markers = shown.length;
+  }
+}
+
+function library() {
+  return globalThis.LightweightCharts;
+}
+
+function choice(name, changed) {
+  return element("select", { "data-name": name, change: changed });
+}
+
+function label(select) {
+  return element("label", {}, `${select.dataset.name} `, select);
+}
+
+// Fills a choice; what was chosen stays chosen.
+function fill(select, values) {
+  const before = select.value;
+  select.replaceChildren(...values.map((value) => element("option", { value }, value)));
+  if (values.includes(before)) select.value = before;
+}
+
+function candle({ time, open, high, low, close }) {
+  return { time: time / 1000, open: Number(open), high: Number(high), low: Number(low), close: Number(close) };
+}
+
+// Returns the last of the times that is not later; undefined = all are.
+function floor(times, time) {
+  let found;
+  for (const each of times) {
+    if (each > time) break;
+    found = each;
+  }
+  return found;
+}
+
+// Returns one mark for all signals of a bar: the position that they led to.
+function marker(signals, time) {
+  const { volume } = signals.at(-1);
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+  const number = Number(volume);
+  const shared = { time: time / 1000, text: number === 0 ? "flat" : signed(volume) };
+  if (signals.length > 1) shared.text += ` (${signals.length})`;
+  if (number === 0) return { ...shared, position: "aboveBar", shape: "circle", color: colour("quiet") };
+  if (number > 0) return { ...shared, position: "belowBar", shape: "arrowUp", color: colour("up") };
+  return { ...shared, position: "aboveBar", shape: "arrowDown", color: colour("down") };
+}

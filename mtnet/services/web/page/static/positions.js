@@ -1,0 +1,78 @@
+// Channels, and what each of them holds.
+
+import { Table, panel } from "./dom.js";
+import { ago, count, signed } from "./format.js";
+
+export class Channels {
+  constructor(signals) {
+    this.signals = signals;
+    this.table = new Table(
+      "Channels",
+      [
+        { title: "Channel", text: (row) => row.name, class: () => "name" },
+        { title: "Provider", text: (row) => row.provider, class: (row) => (row.up ? "name" : "name bad") },
+        { title: "Followers", text: (row) => count(row.followers), number: true },
+        { title: "Positions", text: (row) => count(row.positions), number: true },
+        { title: "Signals", text: (row) => count(row.seq), number: true },
+        { title: "", text: (row) => row.paused, class: () => "warning" },
+      ],
+      "There are no channels yet. The first signal makes one.",
+    );
+    this.node = panel("channels", "Channels", this.table.node);
+  }
+
+  show(rows) {
+    this.table.show(rows.channels.map((name) => [name, describe(name, rows, this.signals.channels.get(name))]));
+  }
+}
+
+function describe(name, rows, observed) {
+  const people = rows.participants.map(([, row]) => row).filter((row) => row.channel === name);
+  const providers = people.filter((row) => row.role === "provider");
+  const status = rows.parts.status.get(`service/signals/channels/${name}`);
+  const view = rows.parts.status.get(`service/signals/views/${name}`);
+  const codes = people.flatMap((row) => row.warnings.map((each) => each.code));
+  return {
+    name,
+    provider: view ? `view of ${view.sources.join(", ")}` : providers.map((row) => row.who).join(", ") || "nobody yet",
+    up: providers.every((row) => row.connected),
+    followers: people.filter((row) => row.role === "follower").length,
+    positions: observed?.epoch ? observed.positions.size : null,
+    seq: observed?.epoch ? observed.seq : status?.seq,
+    paused: codes.includes("frozen") ? "frozen" : codes.includes("paused") ? "closes only" : "",
+  };
+}
+
+function thing({ symbol, ticket, type }) {
+  const kind = type === undefined || type === "position" ? "" : type.replaceAll("_", " ");
+  return [symbol, ticket && `#${ticket}`, kind].filter(Boolean).join(" ");
+}
+
+export class Positions {
+  constructor(signals) {
+    this.signals = signals;
+    this.table = new Table(
+      "Positions",
+      [
+        { title: "Channel", text: (row) => row.channel, class: () => "name" },
+        { title: "Symbol", text: thing },
+        { title: "Lots", text: (row) => signed(row.volume), number: true, class: (row) => (row.volume.startsWith("-") ? "sell" : "buy") },
+        { title: "Price", text: (row) => row.price ?? "", number: true },
+        { title: "SL", text: (row) => row.sl ?? "", number: true },
+        { title: "TP", text: (row) => row.tp ?? "", number: true },
+        { title: "Open for", text: (row) => ago(row.opened ?? row.time), number: true },
+        { title: "Comment", text: (row) => row.comment ?? "", class: () => "name", wide: true },
+      ],
+      "No channel holds a position.",
+    );
+    this.table.scroll.classList.add("tall");
+    this.node = panel("positions", "Positions", this.table.node);
+  }
+
+  show() {
+    const pairs = [];
+    for (const [name, channel] of this.signals.channels)
+      for (const [key, position] of channel.positions) pairs.push([`${name} ${key}`, position]);
+    this.table.show(pairs.sort(([a], [b]) => a.localeCompare(b)));
+  }
+}
