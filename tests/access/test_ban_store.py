@@ -3,6 +3,7 @@
 from math import inf
 
 import pytest
+from fakes.work import instructions
 
 from mtnet.access.bans.policy import Bans, Offence
 from mtnet.access.bans.store import BanStore
@@ -151,3 +152,27 @@ def test_a_damaged_file_is_refused_in_a_sentence(path):
     path.write_bytes(b"no database" * 100)
     with pytest.raises(JournalError, match="cannot be read or written"):
         BanStore(path).load()
+
+
+@pytest.mark.parametrize("number", [10, 3_000])
+def test_lifting_one_ban_and_storing_it_does_not_cost_more_among_many(bans, number):
+    for each in range(number):
+        bans.punish(f"10.{each >> 8}.{each & 255}.1", Offence.ERROR, 50.0)
+        bans.add(f"172.16.{each >> 8}.{each & 255}", None, 50.0)
+    bans.mark_stored(bans.changes(50.0, WALL))
+
+    def lift():
+        assert bans.lift("203.0.113.0/24")
+        assert bans.lift(HOST)
+        bans.mark_stored(bans.changes(50.0, WALL))
+
+    assert instructions(lift) < 6_000
+
+
+def test_penalties_that_come_and_go_while_the_disk_fails_take_no_memory():
+    bans = Bans(Weights(max_penalties=10))
+    for each in range(1_000):
+        bans.punish(f"10.0.{each >> 8}.{each & 255}", Offence.ERROR, 50.0)
+    changes = bans.changes(50.0, WALL)
+    assert len(changes.put) == len(bans) == 10
+    assert changes.gone == []

@@ -1,5 +1,6 @@
 """Penalties: they add up, become bans, expire, and are forgotten; their number is bounded."""
 
+from collections import defaultdict
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -68,11 +69,16 @@ class Penalties:
     Args:
         capacity: number of penalties; above it, the one that ends first is dropped.
         memory: seconds for which an expired penalty is remembered.
+
+    Attributes:
+        touched: the keys whose penalty is new, other or gone; whoever stores them takes them out.
     """
 
     def __init__(self, capacity: int, memory: float) -> None:
         self._capacity, self._memory = capacity, memory
         self._penalties: dict[Key, Penalty] = {}
+        self._of_network: defaultdict[str, set[Key]] = defaultdict(set)
+        self.touched: set[Key] = set()
         # A penalty that grew or went leaves its old end in the heap until it comes up.
         self._ends: list[tuple[float, Key]] = []
 
@@ -87,22 +93,39 @@ class Penalties:
     def put(self, key: Key, penalty: Penalty, when: float) -> None:
         """Remember a penalty, in place of the one before."""
         self._penalties[key] = penalty
+        self._of_network[key.network].add(key)
+        self.touched.add(key)
         heappush(self._ends, (penalty.until, key))
         self.expire(when)
 
     def drop(self, key: Key) -> bool:
         """Forget a penalty; return whether there was one."""
-        return self._penalties.pop(key, None) is not None
+        if self._penalties.pop(key, None) is None:
+            return False
+        keys = self._of_network[key.network]
+        keys.discard(key)
+        if not keys:
+            del self._of_network[key.network]
+        self.touched.add(key)
+        return True
+
+    def drop_network(self, network: str) -> bool:
+        """Forget the penalties of a network and of its logins; return whether there were any."""
+        return any([self.drop(key) for key in list(self._of_network.get(network, ()))])
 
     def expire(self, when: float) -> None:
         """Forget the penalties that are too old, and those that do not fit."""
         while self._ends and self._may_go(when):
             until, key = heappop(self._ends)
             if self._is_current(until, key):
-                del self._penalties[key]
+                self.drop(key)
         if len(self._ends) > 2 * len(self._penalties) + SLACK:
             self._ends = [(penalty.until, key) for key, penalty in self._penalties.items()]
             heapify(self._ends)
+
+    def current(self, key: Key) -> Penalty | None:
+        """Return a penalty, also one that is to be forgotten."""
+        return self._penalties.get(key)
 
     def all(self) -> dict[Key, Penalty]:
         """Return a copy of all, those too that are to be forgotten."""

@@ -81,14 +81,15 @@ class Bans:
         self._penalties = Penalties(settings.max_penalties, settings.remember_expired)
         self._manual = ManualBans()
         self._stored: dict[Key, Penalty] = {}
-        self._expired: list[tuple[Key, Penalty]] = []
+        self._expired: dict[Key, Penalty] = {}
+        self._changed: set[Key] = set()
         self._offset: float | None = None
         self.on_ban: Callable[[Key, Penalty, float], object] = lambda key, penalty, seconds: None
         self.offences: Counter[str] = Counter({each.value: 0 for each in Offence})
 
     def __len__(self) -> int:
         """Return how many penalties are remembered."""
-        return len(self._all())
+        return len(self._penalties) + len(self._manual)
 
     # Peers
 
@@ -107,6 +108,8 @@ class Bans:
         self._add(Key(network_of(host)), offence, when)
         if wide_of(host):
             self._add(Key(wide_of(host)), offence, when, self._settings.ipv6_48_factor)
+        if len(self._penalties.touched) > 2 * self._settings.max_penalties:
+            self._unstored()  # which forgets those that came and went
 
     def pardon(self, login: str, host: str) -> None:
         """
@@ -167,12 +170,12 @@ class Bans:
             Whether there were any.
         """
         login, _, place = text.rpartition("@")
+        network = _named(place)
         if login:
-            return self._penalties.drop(_login_key(login, _named(place)))
-        self._expired = [record for record in self._expired if record[0].network != _named(place)]
-        gone = [key for key in self._penalties.all() if key.network == _named(place)]
-        lifted = [self._penalties.drop(key) for key in gone]
-        return self._lift_manual(place) or any(lifted)
+            return self._penalties.drop(_login_key(login, network))
+        self._forget_expired([key for key in self._expired if key.network == network])
+        lifted = self._penalties.drop_network(network)
+        return self._lift_manual(place) or lifted
 
     def rows(self, when: float, most: int | None = None) -> list[dict[str, Any]]:
         """
@@ -205,7 +208,7 @@ class Bans:
         self._offset = wall - when
         for key, stored in records:
             if stored.until <= wall and stored.enforced:
-                self._expired.append((key, stored))
+                self._expired[key] = stored
             left = stored.until - wall
             held = stored._replace(until=when + min(left, stored.cap))
             self._hold(key, held, when)
@@ -223,31 +226,52 @@ class Bans:
         """
         self._follow_clock(when, wall, steady)
         self._expire(when)
-        # Compared as a whole: a list of changes would grow for as long as the disk fails.
-        held, stored = self._all(), self._stored
-        put = {key: each for key, each in held.items() if stored.get(key) is not each}
-        aside = {key for key, _ in self._expired}
-        return Changes(put, list(stored.keys() - held.keys() - aside), wall - when)
+        held = {key: self._held(key) for key in self._unstored()}
+        put = {key: each for key, each in held.items() if each is not None}
+        gone = [key for key, each in held.items() if each is None and key not in self._expired]
+        return Changes(put, gone, wall - when)
 
     def mark_stored(self, changes: Changes) -> None:
         """Note that changes were stored."""
         self._stored.update(changes.put)
         for key in changes.gone:
             self._stored.pop(key, None)
+        self._unstored()
+
+    def _unstored(self) -> set[Key]:
+        """
+        Return the keys whose penalty is not as it is stored.
+
+        There are at most as many as are held and stored, however long the disk fails: a penalty
+        that came and went meanwhile is none of them.
+        """
+        for each in (self._penalties.touched, self._manual.touched):
+            self._changed |= each
+            each.clear()
+        stored = self._stored.get
+        self._changed = {key for key in self._changed if self._held(key) is not stored(key)}
+        return self._changed
+
+    def _forget_expired(self, keys: Iterable[Key]) -> None:
+        """Forget bans that were kept aside: they are to be deleted on the disk too."""
+        for key in keys:
+            self._expired.pop(key, None)
+            self._changed.add(key)
 
     def _follow_clock(self, when: float, wall: float, steady: bool) -> None:
         """Adjust to a wall clock that was set: the stored ends are by the old one."""
-        if steady:
-            self._expired = []
+        if steady and self._expired:
+            self._forget_expired([*self._expired])
         if self._offset is None or abs(wall - when - self._offset) <= CLOCK_STEP:
             return
         self._offset = wall - when
         self._stored = {key: each._replace() for key, each in self._stored.items()}
-        back = [record for record in self._expired if record[1].until > wall]
-        held = self._all()
-        self._expired = [record for record in self._expired if record[1].until <= wall]
-        for key, penalty in back:
-            if key not in held or not held[key].left(when):
+        self._changed |= self._stored.keys()
+        back = {key: each for key, each in self._expired.items() if each.until > wall}
+        self._forget_expired(back)
+        for key, penalty in back.items():
+            held = self._held(key)
+            if held is None or not held.left(when):
                 left = min(penalty.until - wall, penalty.cap)
                 self._hold(key, penalty._replace(until=when + left), when)
 
@@ -294,6 +318,11 @@ class Bans:
     def _expire(self, when: float) -> None:
         self._penalties.expire(when)
         self._manual.expire(when)
+
+    def _held(self, key: Key) -> Penalty | None:
+        if key.by_hand:
+            return self._manual.current(_network(key.network))
+        return self._penalties.current(key)
 
     def _all(self) -> dict[Key, Penalty]:
         return self._manual.all() | self._penalties.all()
