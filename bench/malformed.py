@@ -23,7 +23,7 @@ from accounts_daemon import HOST, AccountsDaemon, dial, network
 from fakes.websocket_bytes import request, text
 from harness import allow_descriptors, percentile
 
-from mtnet.daemon.control import ask
+from mtnet.daemon.control.client import ask
 from mtnet.session import messages
 
 WARM = 0.25

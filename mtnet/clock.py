@@ -12,10 +12,8 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
-DAY = 86_400.0
-"""Seconds."""
-DAY_MS = 86_400_000
-"""Milliseconds."""
+from mtnet.durations import DAY
+
 JUMP = 600.0
 """Seconds by which wall time may drift from monotonic time; more is a jump. NTP corrects a running
 clock by less; a manual change of summer time is more."""

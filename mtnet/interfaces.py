@@ -7,12 +7,14 @@ interface is provided by the service itself, or by another object that its `__co
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocolFactory
-from twisted.internet.protocol import DatagramProtocol
 from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IProtocolFactory
+    from twisted.internet.protocol import DatagramProtocol
 
 # What the daemon looks for
 
@@ -127,7 +129,7 @@ class IStreamListener(Interface):
     verbs: tuple[str, ...] = Attribute("The verbs that connections can use, for the start table.")
     welcomes: bool = Attribute("Whether silent connections are sent something to look at.")
 
-    def factory(listener: Any) -> IProtocolFactory:
+    def factory(listener: Any) -> "IProtocolFactory":
         """Return the factory of the connections of one `mtnet.net.endpoints.Listener`."""
 
 
@@ -139,7 +141,7 @@ class IDatagramListener(Interface):
     )
     turn: float = Attribute("Seconds for which datagrams may keep the reactor at once.")
 
-    def protocol(listener: Any) -> DatagramProtocol:
+    def protocol(listener: Any) -> "DatagramProtocol":
         """
         Return the protocol of one `mtnet.net.endpoints.Listener`.
 
@@ -157,7 +159,7 @@ class IBurstProtocol(Interface):
 class IListenerAware(Interface):
     """Optional, on a factory: its connections depend on their listener."""
 
-    def at(listener: Any) -> IProtocolFactory:
+    def at(listener: Any) -> "IProtocolFactory":
         """Return a factory for the connections of a `mtnet.net.endpoints.Listener`."""
 
 
@@ -174,7 +176,7 @@ class IFirstBytes(Interface):
         A service that recognizes `b""` takes what no other service recognizes.
         """
 
-    def shared_factory(listener: Any, silent: bool) -> IProtocolFactory:
+    def shared_factory(listener: Any, silent: bool) -> "IProtocolFactory":
         """
         Return the `mtnet.net.admission.IPeerFactory` of its connections at a shared
         `mtnet.net.endpoints.Listener`.
@@ -533,7 +535,7 @@ class IHttpServer(Interface):
 
     metrics_open: bool = Attribute("Whether everybody may read metrics, see `web.metrics_open`.")
 
-    def site(listener: Any, components: Sequence[str]) -> IProtocolFactory:
+    def site(listener: Any, components: Sequence[str]) -> "IProtocolFactory":
         """Return the factory of HTTP connections to the resources of these components."""
 
 
@@ -552,7 +554,7 @@ class IStreamPlugin(Interface):
     defaultEndpoint: str | None = Attribute("Its endpoint when none is configured; None = off.")
     rights: tuple[str, ...] = Attribute("The verbs that a connection must be allowed.")
 
-    def buildFactory(env: Any) -> IProtocolFactory:
+    def buildFactory(env: Any) -> "IProtocolFactory":
         """
         Return the one factory of all its listeners, from an `Environment`; it must not block.
 
@@ -569,5 +571,5 @@ class IDatagramPlugin(Interface):
     defaultEndpoint: str | None = Attribute("Such as `udp:8082:interface=127.0.0.1`; None = off.")
     rights: tuple[str, ...] = Attribute("As of `IStreamPlugin`.")
 
-    def buildProtocol(env: Any, listener: Any) -> DatagramProtocol:
+    def buildProtocol(env: Any, listener: Any) -> "DatagramProtocol":
         """Return the protocol of one `mtnet.net.endpoints.Listener`; it must not block."""

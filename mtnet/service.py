@@ -22,7 +22,7 @@ from mtnet.daemon.access import open_access, warn_of_few_descriptors
 from mtnet.daemon.backup.command import BackupCommand
 from mtnet.daemon.components import Components
 from mtnet.daemon.conditions import DaemonConditions
-from mtnet.daemon.control_socket import ControlSocket
+from mtnet.daemon.control.unix_socket import ControlSocket
 from mtnet.daemon.environment import Environment
 from mtnet.daemon.listeners import Listeners
 from mtnet.daemon.metrics import DaemonMetrics

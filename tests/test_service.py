@@ -72,7 +72,7 @@ def start(tmp_path, monkeypatch):
 def test_a_control_socket_that_a_full_disk_had_no_room_for_is_made_when_it_has(
     start, monkeypatch, log
 ):
-    monkeypatch.setattr("mtnet.daemon.control_socket.has_free_space", lambda _: False)
+    monkeypatch.setattr("mtnet.daemon.control.unix_socket.has_free_space", lambda _: False)
     monkeypatch.setattr("mtnet.daemon.datadir.has_free_space", lambda _: not reactor.full)
     reactor = FullDisk()
     start(reactor)

@@ -2,35 +2,26 @@
 
 import re
 import sys
-import time
 import warnings
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from getpass import GetPassWarning, getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.python.failure import Failure
-
-from mtnet.access.accounts.commands import AccountCommands
-from mtnet.access.accounts.model import Accounts, check_label, check_name, parse_grant
-from mtnet.access.accounts.passwords import LONGEST, check_password, hash_password
-from mtnet.access.accounts.store import AccountStore
-from mtnet.access.security_log import SecurityLog
+from mtnet.access.accounts.model import check_label, check_name, parse_grant
 from mtnet.cli import local, parsers
 from mtnet.cli.output import print_result, table, utc_minute
 from mtnet.cli.output import show as as_text
 from mtnet.cli.signals.views import check_view, give_view
-from mtnet.clock import WallClock, system_time
-from mtnet.daemon.datadir import DataFolder
 from mtnet.daemon.registry import permissions
 from mtnet.errors import AccountError
 
 if TYPE_CHECKING:
     from mtnet.cli.parsers import Commands
+    from mtnet.daemon.datadir import DataFolder
 
 
 # Command line
@@ -149,29 +140,10 @@ def admin_session(folder: Path) -> AbstractContextManager[local.RunCommand]:
     return local.admin_session(folder, _offline)
 
 
-@contextmanager
-def _offline(folder: DataFolder) -> Iterator[local.RunCommand]:
-    with closing(AccountStore(folder.accounts, permissions())) as store:
-        clock = WallClock(system_time, time.monotonic)
-        log = SecurityLog(time.monotonic)
-        commands = AccountCommands(Accounts(), store, maybeDeferred, clock, _hash, log)
-        yield partial(_run_command, commands.commands())
+def _offline(folder: "DataFolder") -> AbstractContextManager[local.RunCommand]:
+    from mtnet.cli.offline import on_accounts
 
-
-def _run_command(
-    commands: Mapping[str, Callable[[Mapping[str, Any]], "Deferred[Any]"]],
-    command: str,
-    **arguments: Any,
-) -> Any:
-    results: list[Any] = []
-    maybeDeferred(commands[command], arguments).addBoth(results.append)
-    if isinstance(results[0], Failure):
-        results[0].raiseException()
-    return results[0]
-
-
-def _hash(password: str) -> "Deferred[str]":
-    return succeed(hash_password(password))
+    return on_accounts(folder)
 
 
 def _run(arguments: Namespace, command: str, **values: Any) -> Any:
@@ -274,9 +246,11 @@ def read_password() -> str:
     Raises:
         AccountError: it is missing or invalid, or the two that were typed differ.
     """
+    from mtnet.access.accounts.passwords import LONGEST, check_password
+
     try:
         prompted = sys.stdin.isatty()
-        password = _prompted("Password: ") if prompted else _line()
+        password = _prompted("Password: ") if prompted else _line(LONGEST)
     except (EOFError, GetPassWarning, UnicodeError):
         raise AccountError(
             "The password is missing: type it at the prompt, or pass it as one line of UTF-8 on "
@@ -294,8 +268,8 @@ def _prompted(prompt: str) -> str:
         return getpass(prompt)
 
 
-def _line() -> str:
-    line = sys.stdin.readline(LONGEST + 2)
+def _line(longest: int) -> str:
+    line = sys.stdin.readline(longest + 2)
     if not line:
         raise EOFError
     return line.rstrip("\r\n")

@@ -1,29 +1,21 @@
 """`mtnet bans`: lists, adds and lifts bans."""
 
 import math
-import os
-import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtnet.access.bans.commands import COMMANDS
-from mtnet.access.bans.policy import Bans
-from mtnet.access.bans.store import BanStore
 from mtnet.cli import local, parsers
 from mtnet.cli.output import duration, print_result, table
-from mtnet.clock import DAY
-from mtnet.config.schema import Bans as Settings
-from mtnet.daemon.configuration import load
-from mtnet.daemon.control import ask
-from mtnet.daemon.datadir import DataFolder
+from mtnet.daemon.control.client import ask
+from mtnet.durations import DAY
 from mtnet.errors import ClientError, StartError
 
 if TYPE_CHECKING:
     from mtnet.cli.parsers import Commands
+    from mtnet.daemon.datadir import DataFolder
 
 # Command line
 
@@ -119,26 +111,18 @@ def _left(seconds: float | None) -> str:
 
 def _run(arguments: Namespace, command: str, **values: Any) -> Any:
     """Let the running daemon do it; without one, do it on the file of bans."""
-    config = load(arguments.config, os.environ, data=arguments.data)
-    folder = Path(config.data)
+    folder = local.folder(arguments)
     try:
-        with local.admin_session(folder, partial(_offline, config.access.bans)) as run:
+        with local.admin_session(folder, partial(_offline, arguments)) as run:
             return run(command, **values)
     except StartError:
         # A daemon took the folder meanwhile, or nobody can: then the socket reports why.
         return ask(folder / "control", command, **values)
 
 
-@contextmanager
-def _offline(settings: Settings, folder: DataFolder) -> Iterator[local.RunCommand]:
-    with closing(BanStore(folder.bans)) as records:
-        yield partial(_run_command, records, settings)
+def _offline(
+    arguments: Namespace, folder: "DataFolder"
+) -> AbstractContextManager[local.RunCommand]:
+    from mtnet.cli.offline import on_bans
 
-
-def _run_command(records: BanStore, settings: Settings, command: str, **values: object) -> Any:
-    bans, when, wall = Bans(settings), time.monotonic(), time.time()
-    bans.load(records.load(), when, wall)
-    result = COMMANDS[command](bans, values, when)
-    if changes := bans.changes(when, wall, steady=False):
-        records.store(changes)
-    return result
+    return on_bans(arguments, folder)

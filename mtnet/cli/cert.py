@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from mtnet.cli import local, parsers
 from mtnet.cli.output import print_result
 from mtnet.cli.output import show as as_text
-from mtnet.clock import DAY_MS, system_time
+from mtnet.clock import system_time
 from mtnet.config.schema import Config, Tls
 from mtnet.daemon.configuration import load
+from mtnet.durations import DAY_MS
 from mtnet.errors import CertificateError
 from mtnet.net.tls.authority import (
     CA,

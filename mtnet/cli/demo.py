@@ -13,13 +13,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 
-from mtnet.cli import parsers, remote
-from mtnet.clock import DAY_MS, system_time
+from mtnet.cli import parsers, remote, server_options
+from mtnet.clock import system_time
 from mtnet.demo import market, summary
 from mtnet.demo.daemon import DemoDaemon
 from mtnet.demo.market import Quote
 from mtnet.demo.output import Console
 from mtnet.demo.scenario import Scenario
+from mtnet.durations import DAY_MS
 from mtnet.errors import ClientError
 
 SEED = 2_024
@@ -35,7 +36,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--seconds",
         metavar="N",
-        type=remote.seconds,
+        type=server_options.seconds,
         default=20.0,
         help="stop after so long (default %(default)g)",
     )

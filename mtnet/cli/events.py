@@ -8,7 +8,7 @@ from typing import Any
 
 from mtnet.cli import local, parsers
 from mtnet.cli.output import print_json
-from mtnet.daemon.control import ask
+from mtnet.daemon.control.client import ask
 
 SHOWN = 50
 """Newest events that are printed when none is named."""

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtnet.cli import parsers
-from mtnet.daemon.configuration import load
-from mtnet.daemon.control import TIMEOUT, answers, ask
-from mtnet.daemon.datadir import DataFolder
+from mtnet.config.loader import data_folder
+from mtnet.daemon.control.client import TIMEOUT, answers, ask
 
 if TYPE_CHECKING:
     from mtnet.cli.parsers import Commands
+    from mtnet.daemon.datadir import DataFolder
 
 RunCommand = Callable[..., Any]
 """Runs a command of the control socket by its name; raises a MtnetError when it is refused."""
@@ -34,9 +34,9 @@ def folder(arguments: Namespace) -> Path:
     Return the data folder that a command is about.
 
     Raises:
-        ConfigError: the configuration that names it is wrong.
+        ConfigError: the configuration that names it cannot be read.
     """
-    return Path(load(arguments.config, os.environ, data=arguments.data).data)
+    return data_folder(arguments.config, os.environ, arguments.data)
 
 
 def ask_daemon(arguments: Namespace, command: str, **values: Any) -> Any:
@@ -52,7 +52,7 @@ def ask_daemon(arguments: Namespace, command: str, **values: Any) -> Any:
 @contextmanager
 def admin_session(
     folder: Path,
-    offline: Callable[[DataFolder], AbstractContextManager[RunCommand]],
+    offline: Callable[["DataFolder"], AbstractContextManager[RunCommand]],
     wait: float | None = TIMEOUT,
 ) -> Iterator[RunCommand]:
     """
@@ -63,7 +63,7 @@ def admin_session(
 
     Args:
         offline: yields a function that runs the commands on the files of the folder.
-        wait: as of `mtnet.daemon.control.ask`.
+        wait: as of `mtnet.daemon.control.client.ask`.
 
     Raises:
         StartError: the folder cannot be used.
@@ -72,6 +72,8 @@ def admin_session(
     if answers(control):
         yield partial(ask, control, wait=wait)
         return
+    from mtnet.daemon.datadir import DataFolder
+
     locked = DataFolder(str(folder))
     try:
         with offline(locked) as run:

@@ -103,9 +103,9 @@ def parser(used: str | None = None) -> Parser:
     Return the parser of everything but the arguments that twistd reads.
 
     Args:
-        used: the only command whose module is imported; None = all of them.
+        used: the only command whose module is imported, or `--version`; None = all of them.
     """
-    commands = COMMANDS if used in COMMANDS else {**service_commands(), **COMMANDS}
+    commands = COMMANDS if used in (*COMMANDS, "--version") else {**service_commands(), **COMMANDS}
     top = Parser(
         prog="mtnet",
         description="Templates, signals and ticks for MetaTrader terminals.",
@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
         if name in TWISTD:
             resolve_name(f"mtnet.cli.run:{name}")(arguments[1:])
         else:
-            used = next((each for each in arguments if not each.startswith("-")), "")
+            used = next((each for each in arguments if not each.startswith("-")), name)
             parsed = parser(used=used).parse_args(arguments)
             parsed.run(parsed)
 

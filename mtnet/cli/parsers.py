@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Protocol
 
 
@@ -14,6 +15,18 @@ class Commands(Protocol):
 
 
 Run = Callable[[Namespace], object]
+PASSWORD = "MTNET_PASSWORD"
+"""The environment variable with the password; every user could read an argument."""
+
+
+def later(function: str) -> Run:
+    """
+    Return a function that imports another one when it is called, and calls it.
+
+    Args:
+        function: `MODULE:FUNCTION`, which takes the parsed arguments.
+    """
+    return lambda arguments: resolve_name(function)(arguments)
 
 
 def group(parser: ArgumentParser) -> Commands:

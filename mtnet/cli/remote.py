@@ -1,17 +1,16 @@
-"""Commands that talk to a server: their options, the reactor, and streams printed as they come."""
+"""Commands that talk to a server: the reactor, and streams printed as they come."""
 
 import os
 import re
 import sys
 import time
 import warnings
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from functools import partial
 from getpass import GetPassWarning, getpass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
@@ -33,70 +32,20 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtnet.cli import parsers
 from mtnet.cli.context import command as context
-from mtnet.client import Login, server_from_string, why
+from mtnet.cli.parsers import PASSWORD
+from mtnet.client.endpoints import server_from_string
+from mtnet.client.failures import why
+from mtnet.client.login import Login
 from mtnet.errors import ClientError
 
-if TYPE_CHECKING:
-    from mtnet.cli.parsers import Commands
-
-PASSWORD = "MTNET_PASSWORD"
-"""The environment variable with the password; every user could read an argument."""
 TLS = {"tcp": "secure", "ws": "wss"}
 """Kinds of endpoints in clear text, and of those with TLS."""
 _IN_CLEAR = re.compile("HTTP status (?!400)")
 """Of a port that answered in clear text. A port with TLS may do so too, by 400 alone."""
-YEAR = 31_536_000.0
-"""Seconds; the longest that `follow --seconds` takes."""
 
 Work = Callable[[IStreamClientEndpoint, IReactorTime, Namespace], Coroutine[Any, Any, None]]
 """Gets the server, the reactor and the arguments; the program ends when it returns."""
-
-
-# Command line
-
-
-def add(
-    commands: "Commands", name: str, work: Work, server: str, summary: str, example: str = ""
-) -> ArgumentParser:
-    """
-    Add a command that talks to a server; the other arguments as of `parsers.add`.
-
-    Args:
-        server: the endpoint it connects to without `--server` and without a context.
-    """
-    parser = parsers.add(commands, name, partial(run_in_reactor, work), summary, example)
-    service = parser.prog.split()[-2]
-    parser.add_argument(
-        "-s",
-        "--server",
-        metavar="ENDPOINT",
-        help="the server's address: a Twisted client string, secure:HOST:PORT for TLS, ws://... or "
-        f"wss://... (default: that of the context, or {server})",
-    )
-    context.add_option(parser, service, server)
-    parsers.add_ca(parser)
-    parser.add_argument(
-        "--login",
-        metavar="NAME",
-        help=f"account to log in with; the password comes from a prompt or {PASSWORD}",
-    )
-    parsers.add_json(parser)
-    return parser
-
-
-def seconds(text: str) -> float:
-    """
-    Parse a number of seconds.
-
-    Raises:
-        ArgumentTypeError: it is not above 0, or longer than a year.
-    """
-    number = float(text)
-    if not 0 < number <= YEAR:
-        raise ArgumentTypeError(f"invalid number of seconds {text}, expected more than 0")
-    return number
 
 
 # Connections

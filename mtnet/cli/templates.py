@@ -10,7 +10,7 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
 )
 
-from mtnet.cli import parsers, remote
+from mtnet.cli import parsers, server_options
 from mtnet.cli.output import local_time, print_result, table
 from mtnet.client import Templates
 from mtnet.errors import ClientError, TemplateError
@@ -30,15 +30,21 @@ def configure(parser: ArgumentParser) -> None:
     """Add the commands of `mtnet templates`."""
     parser.description = "Lists, fetches and stores templates."
     templates = parsers.group(parser)
-    remote.add(templates, "list", list_templates, SERVER, "list the stored templates")
+    work = "mtnet.cli.templates:list_templates"
+    server_options.add(templates, "list", work, SERVER, "list the stored templates")
     _configure_get(templates)
     _configure_put(templates)
 
 
 def _configure_get(commands: "Commands") -> None:
     summary = "fetch a template, to standard output or into a file"
-    parser = remote.add(
-        commands, "get", get_template, SERVER, summary, "GBPUSD H1 -o GBPUSD_H1.tpl"
+    parser = server_options.add(
+        commands,
+        "get",
+        "mtnet.cli.templates:get_template",
+        SERVER,
+        summary,
+        "GBPUSD H1 -o GBPUSD_H1.tpl",
     )
     parser.add_argument("symbol", metavar="SYMBOL")
     parser.add_argument("period", metavar="PERIOD", help="a name such as H1, or its code")
@@ -48,8 +54,8 @@ def _configure_get(commands: "Commands") -> None:
 
 
 def _configure_put(commands: "Commands") -> None:
-    example = "GBPUSD_H1.tpl"
-    parser = remote.add(commands, "put", put_template, SERVER, "store a template", example)
+    work, example = "mtnet.cli.templates:put_template", "GBPUSD_H1.tpl"
+    parser = server_options.add(commands, "put", work, SERVER, "store a template", example)
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument(
         "symbol", metavar="SYMBOL", nargs="?", help="default: from the name or the content of FILE"

@@ -12,22 +12,26 @@ Endpoints and the clock are handed in; everything that fails does so with a `Cli
     seq = await publisher.publish("GBPUSD", "0.25")
 """
 
-from mtnet.backoff import FIRST_DELAY, LONGEST_DELAY
-from mtnet.client.bar_subscription import subscribe_bars
-from mtnet.client.classic import follow
-from mtnet.client.core.prices.ticks import Tick
-from mtnet.client.core.reconciliation import Holdings, Position
-from mtnet.client.endpoints import server_from_string
-from mtnet.client.failures import why
-from mtnet.client.follower import Follower
-from mtnet.client.login import Login
-from mtnet.client.publisher import Publisher
-from mtnet.client.templates import MAX_ANSWER, Templates
-from mtnet.client.tick_sender import TickSender
-from mtnet.client.tick_subscription import subscribe
-from mtnet.errors import RefusedError
-from mtnet.services.signals.reports.wire import Report, Spec
-from mtnet.services.ticks.verbs.wire import Bar
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mtnet.backoff import FIRST_DELAY, LONGEST_DELAY
+    from mtnet.client.bar_subscription import subscribe_bars
+    from mtnet.client.classic import follow
+    from mtnet.client.core.prices.ticks import Tick
+    from mtnet.client.core.reconciliation import Holdings, Position
+    from mtnet.client.endpoints import server_from_string
+    from mtnet.client.failures import why
+    from mtnet.client.follower import Follower
+    from mtnet.client.login import Login
+    from mtnet.client.publisher import Publisher
+    from mtnet.client.templates import MAX_ANSWER, Templates
+    from mtnet.client.tick_sender import TickSender
+    from mtnet.client.tick_subscription import subscribe
+    from mtnet.errors import RefusedError
+    from mtnet.services.signals.reports.wire import Report, Spec
+    from mtnet.services.ticks.verbs.wire import Bar
 
 __all__ = [
     "FIRST_DELAY",
@@ -51,3 +55,33 @@ __all__ = [
     "subscribe_bars",
     "why",
 ]
+
+_MODULES = {
+    "mtnet.backoff": ("FIRST_DELAY", "LONGEST_DELAY"),
+    "mtnet.client.bar_subscription": ("subscribe_bars",),
+    "mtnet.client.classic": ("follow",),
+    "mtnet.client.core.prices.ticks": ("Tick",),
+    "mtnet.client.core.reconciliation": ("Holdings", "Position"),
+    "mtnet.client.endpoints": ("server_from_string",),
+    "mtnet.client.failures": ("why",),
+    "mtnet.client.follower": ("Follower",),
+    "mtnet.client.login": ("Login",),
+    "mtnet.client.publisher": ("Publisher",),
+    "mtnet.client.templates": ("MAX_ANSWER", "Templates"),
+    "mtnet.client.tick_sender": ("TickSender",),
+    "mtnet.client.tick_subscription": ("subscribe",),
+    "mtnet.errors": ("RefusedError",),
+    "mtnet.services.signals.reports.wire": ("Report", "Spec"),
+    "mtnet.services.ticks.verbs.wire": ("Bar",),
+}
+"""Where the names are from. Each is imported at its first use: a program that sends ticks needs
+nothing of templates."""
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of this package when it is used."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = resolve_name(f"{_MODULE_OF[name]}:{name}")
+    return value

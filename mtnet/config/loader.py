@@ -80,6 +80,25 @@ def load(
     return _convert(tree, schema, file)
 
 
+def data_folder(
+    file: Path | None = None, environ: Mapping[str, str] | None = None, data: str | None = None
+) -> Path:
+    """
+    Return the data folder; the arguments are those of `load`.
+
+    Only the key `data` is read: what is wrong elsewhere must not keep people from a daemon that
+    runs, and the types of all sections take longer to import than most commands to run.
+
+    Raises:
+        ConfigError: the file cannot be read, or its `data` is no text.
+    """
+    tree, environ = {} if file is None else _read(file), environ or {}
+    named = data or environ.get("MTNET_DATA") or tree.get("data")
+    if named is not None and not isinstance(named, str):
+        raise ConfigError(f"data in {file}: expected a text, not {named!r}. Example: /srv/mtnet")
+    return Path(named or _default_data(environ)).expanduser().absolute()
+
+
 @cache
 def with_sections(*sections: tuple[str, type[Struct]]) -> type[Config]:
     """Return the type of the whole configuration, with the sections of components."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta, Struct
 from msgspec.structs import asdict, replace
 
-from mtnet.clock import DAY
+from mtnet.durations import DAY
 
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 Positive = Annotated[float, Meta(gt=0, le=31_536_000)]

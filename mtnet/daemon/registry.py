@@ -1,13 +1,11 @@
 """Plugin registry: which services are installed, by the modules of `mtnet.plugins`."""
 
-import inspect
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IProtocolFactory
-from twisted.internet.protocol import DatagramProtocol
 from twisted.plugin import getPlugins
 from zope.interface import directlyProvides, implementer
 
@@ -25,7 +23,12 @@ from mtnet.interfaces import (
     IStreamListener,
     IStreamPlugin,
 )
-from mtnet.net.endpoints import Listener
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IProtocolFactory
+    from twisted.internet.protocol import DatagramProtocol
+
+    from mtnet.net.endpoints import Listener
 
 
 @implementer(IServicePlugin)
@@ -73,13 +76,13 @@ class FactoryService:
     def stop(self) -> None:
         """Nothing has to be stopped."""
 
-    def factory(self, listener: Listener) -> IProtocolFactory:
+    def factory(self, listener: "Listener") -> "IProtocolFactory":
         """Return the factory, which may provide `IListenerAware`."""
         aware = IListenerAware(self._factory, None)
         factory: IProtocolFactory = self._factory if aware is None else aware.at(listener)
         return factory
 
-    def protocol(self, listener: Listener) -> DatagramProtocol:
+    def protocol(self, listener: "Listener") -> "DatagramProtocol":
         """Return the protocol of a datagram listener."""
         protocol: DatagramProtocol = self._datagram.buildProtocol(self._env, listener)
         return protocol
@@ -122,7 +125,7 @@ def source(plugin: Any) -> str:
     """Return the file that a plugin comes from."""
     if isinstance(plugin, FactoryPlugin):
         plugin = plugin.stream or plugin.datagram
-    return inspect.getsourcefile(type(plugin)) or repr(plugin)
+    return getattr(sys.modules.get(type(plugin).__module__), "__file__", None) or repr(plugin)
 
 
 def component_list() -> str:
@@ -138,7 +141,7 @@ def default_endpoints(plugin: IServicePlugin) -> list[str]:
     return [endpoint for endpoint in order if endpoint is not None]
 
 
-def check_kind(plugin: IServicePlugin, listener: Listener) -> None:
+def check_kind(plugin: IServicePlugin, listener: "Listener") -> None:
     """
     Check that a service takes what arrives at a listener.
 

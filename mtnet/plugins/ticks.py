@@ -32,7 +32,7 @@ class Ticks:
         "stream": "tcp:8082:interface=127.0.0.1",
         "datagram": "udp:8082:interface=127.0.0.1",
     }
-    command = "mtnet.cli.ticks"
+    command = "mtnet.cli.ticks.command"
 
     def check(self, section: Any, endpoints: Sequence[str], reactor: Any) -> None:
         """Check what types cannot."""

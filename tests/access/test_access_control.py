@@ -18,7 +18,7 @@ from mtnet.access.control import AccessControl
 from mtnet.access.security_log import Origin
 from mtnet.clock import WallClock
 from mtnet.config.loader import load
-from mtnet.daemon.control import ControlFactory
+from mtnet.daemon.control.protocol import ControlFactory
 from mtnet.errors import ConfigError, JournalError
 
 PASSWORD, HOST, WALL = "correct horse", "192.0.2.7", 1_700_000_000_000

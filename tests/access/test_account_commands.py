@@ -16,8 +16,10 @@ from mtnet.access.accounts.model import Accounts
 from mtnet.access.accounts.store import AccountStore
 from mtnet.access.rights import NOTHING
 from mtnet.access.security_log import SecurityLog
-from mtnet.clock import DAY_MS, WallClock
-from mtnet.daemon.control import BROKEN, ControlFactory
+from mtnet.clock import WallClock
+from mtnet.daemon.control.client import BROKEN
+from mtnet.daemon.control.protocol import ControlFactory
+from mtnet.durations import DAY_MS
 from mtnet.errors import AccountError, JournalError, WireError
 
 PASSWORD = "correct horse"

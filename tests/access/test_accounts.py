@@ -21,7 +21,7 @@ from mtnet.access.accounts.model import (
 )
 from mtnet.access.accounts.passwords import HASHER, check_password, hash_password
 from mtnet.access.rights import NOTHING
-from mtnet.clock import DAY_MS
+from mtnet.durations import DAY_MS
 from mtnet.errors import AccountError
 
 HOME, CAFE = "192.0.2.1", "192.0.2.2"

@@ -13,7 +13,7 @@ from mtnet.access.bans.store import BanStore
 from mtnet.access.security_log import SecurityLog
 from mtnet.clock import WallClock
 from mtnet.config.schema import Bans as Weights
-from mtnet.daemon.control import ControlFactory
+from mtnet.daemon.control.protocol import ControlFactory
 from mtnet.errors import JournalError
 
 WALL = 1_700_000_000_000

@@ -19,9 +19,11 @@ from mtnet.access.accounts.passwords import HASHER
 from mtnet.access.accounts.store import AccountStore
 from mtnet.access.security_log import SecurityLog
 from mtnet.cli import accounts as cli
+from mtnet.cli import offline
 from mtnet.cli.main import parser
 from mtnet.clock import WallClock
-from mtnet.daemon.control import ControlFactory, _result, answers
+from mtnet.daemon.control.client import _result, answers
+from mtnet.daemon.control.protocol import ControlFactory
 from mtnet.daemon.datadir import DataFolder
 from mtnet.errors import MtnetError, StartError
 
@@ -36,8 +38,8 @@ class Mtnet:
         self.folder, self._monkeypatch, self._capsys = folder, monkeypatch, capsys
         self.accounts = None
         self._parser = parser(used="account")
-        monkeypatch.setattr(cli, "system_time", lambda: NOW)
-        monkeypatch.setattr(cli, "hash_password", lambda text: f"hash of {len(text)}")
+        monkeypatch.setattr(offline, "system_time", lambda: NOW)
+        monkeypatch.setattr(offline, "hash_password", lambda text: f"hash of {len(text)}")
 
     def run_daemon(self):
         self._held = DataFolder(str(self.folder))
@@ -263,7 +265,7 @@ def test_no_argument_takes_a_password(mtnet, capsys):
 
 def test_the_hash_of_a_program_without_a_daemon_is_the_daemons():
     stored = []
-    cli._hash(PASSWORD).addCallback(stored.append)
+    offline._hash(PASSWORD).addCallback(stored.append)
     assert HASHER.verify(stored[0], PASSWORD)
 
 

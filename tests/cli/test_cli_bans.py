@@ -3,13 +3,13 @@
 import json
 import socket
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
 
 from mtnet.access.bans.policy import Bans, Offence
 from mtnet.access.bans.store import BanStore
-from mtnet.cli import bans as module
 from mtnet.cli.main import parser
 from mtnet.config.schema import Bans as Weights
 from mtnet.daemon.datadir import DataFolder
@@ -88,7 +88,7 @@ def test_programs_are_told_in_json(mtnet):
 
 
 def test_penalties_that_the_daemon_left_are_shown(mtnet, tmp_path):
-    bans, wall = Bans(Weights()), module.time.time()
+    bans, wall = Bans(Weights()), time.time()
     for _ in range(20):
         bans.punish(HOST, Offence.LOGIN, 0.0, "admin")
     bans.punish("192.0.2.9", Offence.FRAME, 0.0)

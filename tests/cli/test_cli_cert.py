@@ -13,8 +13,8 @@ from tls_samples import Authority, Files, key_pem, new_key, pem
 
 from mtnet.cli import cert
 from mtnet.cli.main import main, parser
-from mtnet.clock import DAY_MS
 from mtnet.config.schema import Tls
+from mtnet.durations import DAY_MS
 from mtnet.net.tls.authority import CA, CA_KEY, CERTIFICATE, KEY, thumbprints
 from mtnet.net.tls.certificates import read_certificates, read_pair
 

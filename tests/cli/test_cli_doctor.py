@@ -29,7 +29,7 @@ from mtnet.cli.doctor.probe import (
     read_web,
 )
 from mtnet.cli.main import main, parser
-from mtnet.clock import DAY_MS
+from mtnet.durations import DAY_MS
 from mtnet.errors import ClientError
 from mtnet.net.tls.authority import issue, make_authority, thumbprints
 from mtnet.services.templates.wire import PERIODS, raw_prefix

@@ -33,12 +33,12 @@ def command(monkeypatch):
     return install
 
 
-def loaded(*words):
-    """Return the modules of mtnet that a process has imported behind `mtnet WORDS`."""
+def loaded(*words, package="mtnet."):
+    """Return the modules of a package that a process has imported behind `mtnet WORDS`."""
     program = (
         "import sys\nfrom mtnet.cli.main import main\n"
         f"try: main({list(words)!r})\nexcept SystemExit: pass\n"
-        "print(*(name for name in sys.modules if name.startswith('mtnet.')), file=sys.stderr)"
+        f"print(*(name for name in sys.modules if name.startswith({package!r})), file=sys.stderr)"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     return set(found.stderr.split())
@@ -140,6 +140,39 @@ def test_a_service_imports_its_own_command_alone():
     names = loaded("templates", "--help")
     assert "mtnet.cli.templates" in names
     assert not {"mtnet.cli.signals", "mtnet.cli.ticks", "mtnet.cli.demo"} & names
+
+
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [
+        (("--version",), 120),
+        (("status",), 180),
+        (("events",), 180),
+        (("context", "list"), 180),
+        (("signals", "status"), 380),
+        (("account", "list", "--help"), 380),
+        (("bans", "list", "--help"), 180),
+        (("alerts", "list"), 380),
+        (("ticks", "symbols"), 420),
+    ],
+)
+def test_a_local_command_imports_what_it_needs_alone(words, most, tmp_path, monkeypatch):
+    monkeypatch.setenv("MTNET_DATA", str(tmp_path))
+    names = loaded(*words, package="")
+    heavy = ("reactor", "ssl", "endpoints")
+    assert not {f"twisted.internet.{each}" for each in heavy} & names
+    roots = {name.partition(".")[0] for name in names}
+    assert not {"OpenSSL", "cryptography", "prometheus_client", "argon2", "asyncio"} & roots
+    assert not {name for name in names if name.startswith(("twisted.web", "mtnet.service."))}
+    assert most / 2 < len(names) <= most
+
+
+@pytest.mark.parametrize("words", [("signals", "publish", "X", "1"), ("ticks", "tail")])
+def test_a_command_that_talks_to_a_server_imports_nothing_of_the_daemon(words):
+    names = loaded(*words, "--server", "tcp:127.0.0.1:1", package="")
+    roots = {name.partition(".")[0] for name in names}
+    assert not {"prometheus_client", "argon2", "sqlite3"} & roots
+    assert not {"mtnet.service", "twisted.web.http", "mtnet.daemon.environment"} & names
 
 
 # How commands end

@@ -7,7 +7,7 @@ from fakes.daemon import PASSWORD, FakeDaemon
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
 
-from mtnet.cli.ticks_send import Lines
+from mtnet.cli.ticks.send import Lines
 from mtnet.errors import ClientError
 
 TICKS = "EURUSD 1.1 1.2\nGBPUSD 1.3\r\n\nEURUSD 1.15\n"

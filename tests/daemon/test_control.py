@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
 
-from mtnet.daemon import control
-from mtnet.daemon.control import BROKEN, MAX_REQUEST, ControlFactory, ask, user_of
+from mtnet.daemon.control import client
+from mtnet.daemon.control.client import BROKEN, ask
+from mtnet.daemon.control.protocol import MAX_REQUEST, ControlFactory, user_of
 from mtnet.errors import ClientError, ConfigError
 
 
@@ -214,7 +215,7 @@ def test_ask_fails_with_a_sentence_when_the_answer_is_none(answering, answer, se
 
 
 def test_ask_gives_up_on_a_daemon_that_is_silent(answering, monkeypatch):
-    monkeypatch.setattr(control, "TIMEOUT", 0.05)
+    monkeypatch.setattr(client, "TIMEOUT", 0.05)
     path, _ = answering(None)
     with pytest.raises(ClientError, match="did not answer within"):
         ask(path, "status")

@@ -5,8 +5,8 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from mtnet.access.bans.policy import Offence
-from mtnet.clock import DAY_MS
 from mtnet.daemon.conditions import DaemonConditions
+from mtnet.durations import DAY_MS
 from mtnet.errors import ConfigError
 from mtnet.interfaces import IAlertConditions
 from mtnet.storage.space import Space

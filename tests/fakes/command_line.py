@@ -11,7 +11,8 @@ from zope.interface import implementer
 
 from mtnet.cli import local, remote
 from mtnet.cli.main import main
-from mtnet.daemon import control
+from mtnet.daemon.control import client
+from mtnet.daemon.control.protocol import ControlFactory
 
 LONGEST = 600.0
 """Seconds after which a command that does not end is an error of the test."""
@@ -103,18 +104,18 @@ class CommandLine:
 
     def attach(self, commands):
         """Let the control socket of the data folder be answered by `commands`."""
-        self._control = control.ControlFactory(commands)
+        self._control = ControlFactory(commands)
         self._monkeypatch.setattr(local, "answers", lambda path: True)
         self._monkeypatch.setattr(local, "ask", self._ask)
 
-    def _ask(self, path, command, wait=control.TIMEOUT, **arguments):
+    def _ask(self, path, command, wait=client.TIMEOUT, **arguments):
         assert path == self.folder / "control"
         request = {**arguments, "command": command}
         self.asked.append(request)
         transport, protocol = StringTransport(), self._control.buildProtocol(None)
         protocol.makeConnection(transport)
         protocol.dataReceived(json.dumps(request).encode() + b"\n")
-        return control._result(path, transport.value())
+        return client._result(path, transport.value())
 
     def _endpoint(self, reactor, text, ca):
         self.endpoint = MemoryEndpoint(self.server, self.clock)

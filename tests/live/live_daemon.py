@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mtnet.daemon.control import ask
+from mtnet.daemon.control.client import ask
 from mtnet.errors import ClientError
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"

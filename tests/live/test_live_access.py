@@ -18,7 +18,7 @@ from fakes.rights import PERMISSIONS
 from tls_samples import Authority, Files, client_context
 
 from mtnet.access.accounts.store import AccountStore
-from mtnet.daemon.control import ask
+from mtnet.daemon.control.client import ask
 from mtnet.errors import ClientError
 from mtnet.session import messages
 

@@ -9,7 +9,7 @@ from threading import Thread
 
 from live_daemon import until
 
-from mtnet.daemon.control import ask
+from mtnet.daemon.control.client import ask
 
 SETTLE = 1.0
 

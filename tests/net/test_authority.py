@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tls_samples import Authority, Files, key_pem, new_key, pem
 
-from mtnet.clock import DAY_MS
 from mtnet.config.schema import Tls
+from mtnet.durations import DAY_MS
 from mtnet.errors import CertificateError
 from mtnet.net.tls.authority import (
     CA,

@@ -14,7 +14,8 @@ from mtnet.access.accounts.model import Account, Accounts, Directory, Token
 from mtnet.access.accounts.passwords import check_password
 from mtnet.access.accounts.store import AccountStore, unknown
 from mtnet.access.security_log import SecurityLog
-from mtnet.clock import DAY_MS, WallClock
+from mtnet.clock import WallClock
+from mtnet.durations import DAY_MS
 from mtnet.errors import AccountError, JournalError, WireError
 from mtnet.storage.worker import InThread
 from mtnet.values import Json

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from mtnet.clock import DAY_MS
+from mtnet.durations import DAY_MS
 
 KNOWN = 30 * DAY_MS
 """Milliseconds for which a login makes its network known: addresses change hands, but rarely
@@ -69,6 +69,10 @@ class LoginHistory:
         for name, network, when in logins:
             if (name, network) in self._seen:
                 self._fresh.setdefault((name, network), when)
+
+    def forget(self, name: str) -> None:
+        """Forget an account that is gone, and the networks that it alone used."""
+        self.keep({each for each, _ in self._seen if each} - {name})
 
     def keep(self, names: Iterable[str]) -> None:
         """Forget all accounts but these, and the networks that only others used."""

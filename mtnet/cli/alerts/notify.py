@@ -5,7 +5,7 @@ from typing import Any
 
 from mtnet.cli import local, parsers
 from mtnet.cli.output import print_result
-from mtnet.daemon.control import ask
+from mtnet.daemon.control.client import ask
 from mtnet.errors import ClientError
 
 PATIENCE = 60.0

@@ -11,10 +11,7 @@ from msgspec.structs import replace
 from mtnet.cli import parsers
 from mtnet.cli.context.store import Context, Contexts, load, save
 from mtnet.cli.output import pairs, print_result, table
-from mtnet.client import Login, server_from_string
-from mtnet.daemon.registry import installed
 from mtnet.errors import ClientError
-from mtnet.net.tls.certificates import read_certificates
 
 VARIABLE = "MTNET_CONTEXT"
 """The environment variable that names a context."""
@@ -54,6 +51,8 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def _service(text: str) -> tuple[str, str]:
+    from mtnet.daemon.registry import installed
+
     name, _, server = text.partition("=")
     services = sorted(each for each, plugin in installed().items() if plugin.listens)
     if not server or name not in services:
@@ -132,6 +131,8 @@ def add(arguments: Namespace) -> None:
     for server in filter(None, (context.server, *services.values())):
         _check_server(server, context.ca)
     if context.login is not None:
+        from mtnet.client.login import Login
+
         Login(context.login, "x")  # raises when the name cannot be one
     known = load()
     contexts = {**known.contexts, name: context}
@@ -142,6 +143,8 @@ def add(arguments: Namespace) -> None:
 def _check_server(server: str, ca: str | None) -> None:
     from twisted.internet import reactor  # imported late: other commands have one of their own
 
+    from mtnet.client.endpoints import server_from_string
+
     secure = server.partition(":")[0].lower() in ("secure", "wss")
     server_from_string(reactor, server, Path(ca) if ca is not None and secure else None)
 
@@ -149,6 +152,8 @@ def _check_server(server: str, ca: str | None) -> None:
 def _checked_ca(arguments: Namespace) -> str | None:
     if arguments.ca is None:
         return None
+    from mtnet.net.tls.certificates import read_certificates
+
     path = Path(arguments.ca).expanduser().absolute()
     read_certificates(path)
     return str(path)

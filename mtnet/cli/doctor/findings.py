@@ -10,7 +10,7 @@ from service_identity import VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
 from mtnet.cli.doctor.probe import CONNECT, HTTPS, HttpReply, PortReport, TlsReport
-from mtnet.clock import DAY_MS
+from mtnet.durations import DAY_MS
 from mtnet.errors import TemplateError
 from mtnet.net.tls.authority import thumbprints
 from mtnet.net.tls.certificates import day, names

@@ -21,20 +21,6 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def configure(parser: Any) -> None:
-    """Add the arguments of `mtnet signals record`."""
-    parser.add_argument("channel", metavar="CHANNEL")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print one line of JSON")
-    form.add_argument("--csv", action="store_true", help="print a row for each trade")
-    parser.add_argument(
-        "--terminal",
-        metavar="LOGIN[/NAME]",
-        default="",
-        help="the terminal whose SPECs say what a point is worth in money",
-    )
-
-
 def record(arguments: Namespace) -> None:
     """
     Print the track record of a channel, from the journal itself; the daemon may run.

@@ -11,7 +11,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from mtnet.daemon.control import answers
+from mtnet.daemon.control.client import answers
 from mtnet.errors import StartError
 
 DAEMONS = ("twistd", "mtnet")

@@ -5,7 +5,7 @@ A service gets its connection after the handshake, where Twisted's `connectionMa
 no protocol has to know TLS to count its deadlines.
 """
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from OpenSSL.SSL import Error
 from twisted.internet.interfaces import (
@@ -25,10 +25,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.net.closing import LingeringClose
-from mtnet.net.peer import PeerLog
 from mtnet.net.tls.context import reason as reason_of
 from mtnet.net.transport import innermost
 from mtnet.net.wrappers import FactoryWrapper
+
+if TYPE_CHECKING:
+    from mtnet.net.peer import PeerLog
 
 
 class HandshakeLimiter:
@@ -49,7 +51,7 @@ class HandshakeLimiter:
 
     log = Logger()
 
-    def __init__(self, clock: IReactorTime, log: PeerLog, seconds: float, most: int) -> None:
+    def __init__(self, clock: IReactorTime, log: "PeerLog", seconds: float, most: int) -> None:
         self.clock, self._peer_log = clock, log
         self.seconds, self.most = seconds, most
         self._silent: dict[Handshake, None] = {}

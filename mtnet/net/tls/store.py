@@ -18,8 +18,8 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from mtnet.callbacks import noop
-from mtnet.clock import DAY_MS
 from mtnet.config.schema import Tls
+from mtnet.durations import DAY_MS
 from mtnet.errors import CertificateError
 from mtnet.net.tls.certificates import Pair, Stamp, day, read_authorities, read_pair, stamp
 from mtnet.net.tls.context import build_context, set_curves

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from mtnet.clock import DAY
 from mtnet.config.schema import Count, NamedTables, Positive, Section
+from mtnet.durations import DAY
 
 Urls = Annotated[tuple[str, ...], Meta(min_length=1)]
 

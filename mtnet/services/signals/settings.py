@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, field
 
-from mtnet.clock import DAY
 from mtnet.config.schema import Count, Positive, Seconds, Section
+from mtnet.durations import DAY
 from mtnet.services.signals.views.settings import ViewSettings
 
 ChannelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]

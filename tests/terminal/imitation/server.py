@@ -15,7 +15,7 @@ from tls_samples import Authority, key_pem, pem
 
 from imitation.waiting import PATIENCE, SPEED
 from mtnet.cli.accounts import admin_session
-from mtnet.daemon.control import answers, ask
+from mtnet.daemon.control.client import answers, ask
 
 HEARTBEAT = 5 / SPEED
 LOOPBACK = "127.0.0.1"

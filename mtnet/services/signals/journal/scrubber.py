@@ -9,7 +9,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mtnet.clock import DAY
+from mtnet.durations import DAY
 from mtnet.errors import JournalError
 from mtnet.recurring import Recurring
 from mtnet.services.signals.journal.journal import Journal

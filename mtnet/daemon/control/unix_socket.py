@@ -10,7 +10,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.logger import Logger
 
-from mtnet.daemon.control import Command, ControlFactory
+from mtnet.daemon.control.protocol import Command, ControlFactory
 from mtnet.daemon.datadir import DataFolder
 from mtnet.daemon.ports import reason
 from mtnet.errors import StartError

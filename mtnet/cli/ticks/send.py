@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from socket import gethostname
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
@@ -18,29 +18,13 @@ from twisted.python.failure import Failure
 
 from mtnet.cli import remote
 from mtnet.cli.output import print_result
-from mtnet.client import TickSender
+from mtnet.client.tick_sender import TickSender
 from mtnet.errors import ClientError
-
-if TYPE_CHECKING:
-    from mtnet.cli.parsers import Commands
 
 CHUNK_SIZE = 65_536
 """Bytes of one read."""
 MAX_IN_FLIGHT = 20_000
 """Ticks that may be unconfirmed while more are read."""
-
-
-def configure(commands: "Commands", server: str) -> None:
-    """Add `mtnet ticks send`."""
-    summary = "send ticks, one SYMBOL BID [ASK ...] a line, until the server has stored them all"
-    example = "--source desk-1 ticks.txt"
-    parser = remote.add(commands, "send", send_ticks, server, summary, example)
-    parser.add_argument(
-        "file", metavar="FILE", nargs="?", type=Path, help="default: standard input"
-    )
-    parser.add_argument(
-        "--source", metavar="NAME", help="name of the sender (default: this machine)"
-    )
 
 
 async def send_ticks(

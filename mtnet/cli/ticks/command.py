@@ -1,0 +1,126 @@
+"""`mtnet ticks`: values live, and read from and written into the data folder."""
+
+import re
+from argparse import ArgumentParser, ArgumentTypeError
+from calendar import timegm
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtnet.cli import local, parsers, server_options
+
+if TYPE_CHECKING:
+    from mtnet.cli.parsers import Commands
+
+SERVER = "tcp:127.0.0.1:8082"
+"""The daemon's default endpoint."""
+HOUR = 3_600_000
+"""Milliseconds."""
+FORMATS = ("csv", "jsonl", "mt5")
+"""Of `mtnet ticks export`; `mtnet.cli.ticks.formats` writes them."""
+
+_MOMENT = re.compile(
+    r"(\d{4})[.-](\d\d)[.-](\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,3}))?)?)?", re.ASCII
+)
+
+
+# Command line
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the commands of `mtnet ticks`."""
+    parser.description = "Sends and receives ticks, and reads and fills the store."
+    ticks = parsers.group(parser)
+    summary = "print ticks as they arrive, until Ctrl-C"
+    tail = server_options.add(
+        ticks, "tail", "mtnet.cli.ticks.tail:tail_ticks", SERVER, summary, "EURUSD GBPUSD"
+    )
+    tail.add_argument("symbols", metavar="SYMBOL", nargs="*", help="default: all of them")
+    tail.add_argument(
+        "--seconds", metavar="N", type=server_options.seconds, help="stop after this many seconds"
+    )
+    _configure_send(ticks)
+    _configure_export(ticks)
+    _configure_import(ticks)
+    parsers.add_json(
+        local.add(ticks, "symbols", _stored("list_symbols"), "list the stored symbols")
+    )
+    summary = "show what each source sent, and which ticks are missing"
+    parsers.add_json(local.add(ticks, "report", _stored("report"), summary, "--json"))
+
+
+def _configure_send(commands: "Commands") -> None:
+    summary = "send ticks, one SYMBOL BID [ASK ...] a line, until the server has stored them all"
+    work, example = "mtnet.cli.ticks.send:send_ticks", "--source desk-1 ticks.txt"
+    parser = server_options.add(commands, "send", work, SERVER, summary, example)
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", type=Path, help="default: standard input"
+    )
+    parser.add_argument(
+        "--source", metavar="NAME", help="name of the sender (default: this machine)"
+    )
+
+
+def _configure_export(commands: "Commands") -> None:
+    summary, example = (
+        "write the ticks of a symbol, in order",
+        "EURUSD --from 2019.02.04 -o EURUSD.csv",
+    )
+    parser = local.add(commands, "export", _stored("export"), summary, example)
+    parser.add_argument("symbol", metavar="SYMBOL")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="mt5", help="default: as MetaTrader 5 exports"
+    )
+    moment = "a day such as 2019.02.04, optionally with ' 12:30:00.000', or milliseconds"
+    parser.add_argument("--from", dest="start", metavar="T", type=_moment, help=moment)
+    parser.add_argument("--to", dest="stop", metavar="T", type=_moment, help="up to, not with")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="the file to write")
+
+
+def _configure_import(commands: "Commands") -> None:
+    summary = "store the ticks of a file that MetaTrader 5 exported, each once"
+    parser = local.add(
+        commands, "import", _stored("import_ticks"), summary, "EURUSD.csv --symbol EURUSD"
+    )
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="plain, gzip, or the only file in a zip archive"
+    )
+    parser.add_argument("--symbol", metavar="SYMBOL", required=True)
+    parser.add_argument(
+        "--shift-hours",
+        dest="shift",
+        metavar="N",
+        type=_shift,
+        default=0,
+        help="hours to add to each time, for example -2 or 5.5",
+    )
+
+
+def _stored(function: str) -> parsers.Run:
+    """Return a command that works on the stored ticks."""
+    return parsers.later(f"mtnet.cli.ticks.stored:{function}")
+
+
+def _moment(text: str) -> int:
+    """Read a moment as milliseconds."""
+    if text.isascii() and text.isdigit() and len(text) > len("20190204"):
+        return int(text)
+    found = _MOMENT.fullmatch(text)
+    try:
+        if found is None:
+            raise ValueError
+        year, month, day, hour, minute, second = (int(each or 0) for each in found.groups()[:6])
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        raise ArgumentTypeError(
+            f"invalid time {text}, expected one such as 2019.02.04 or '2019-02-04 12:30:00.000'"
+        ) from None
+    return timegm(moment.timetuple()) * 1_000 + int((found[7] or "").ljust(3, "0"))
+
+
+def _shift(text: str) -> int:
+    """Read hours as milliseconds."""
+    hours = float(text)
+    if not abs(hours) <= 24 * 366:
+        raise ArgumentTypeError(f"invalid number of hours {text}, expected at most a year")
+    return round(hours * HOUR)

@@ -1,0 +1,1 @@
+"""The control socket: commands of the owner to the running daemon."""
