@@ -1,12 +1,14 @@
 """
 WATCH: CPU of a second of status for people, by the number of those who watch.
 
-In one process and one thread, with a clock of its own: `--people` participants, each of whom
-changes once a second, are watched by nobody, by one and by ten sessions over frames, in turn within
-each round. Reported is the median of the rounds: ms of CPU for each second, the reading of the
-clients included.
+In one process and one thread, with a clock of its own: `--people` participants, `--changes` of whom
+change once a second (default: all), are watched by nobody, by one and by ten sessions over frames,
+in turn within each round. Ten followers of a channel with one signal a second stand beside it:
+with `--changes 1` that is like for like. Reported is the median of the rounds: ms of CPU for each
+second, the reading of the clients included.
 
-Run it from the checkout that is to be measured: `python bench/watchers.py [--people 1000]`.
+Run it from the checkout that is to be measured: `python bench/watchers.py [--people 1000]
+[--changes 1]`.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from zope.interface import implementer
 
 from mtnet.interfaces import IParticipants, IService
 from mtnet.net.endpoints import Listener
+from mtnet.services.signals import wire as signals
 from mtnet.services.status import wire
 from mtnet.session import messages
 from mtnet.testing import connect, make_environment
@@ -32,8 +35,8 @@ SESSIONS = 10
 class Crew:
     """A component with people who change all the time."""
 
-    def __init__(self, count: int) -> None:
-        self.count, self.second = count, 0
+    def __init__(self, count: int, changes: int) -> None:
+        self.count, self.changes, self.second = count, changes, 0
 
     def participants(self) -> list[dict[str, Any]]:
         """Return rows as signals has them."""
@@ -46,7 +49,7 @@ class Crew:
                 "connected": True,
                 "since": 1_795_000_000_000,
                 "warnings": [],
-                "behind": (self.second + number) % 7,
+                "behind": (self.second + number) % 7 if number < self.changes else 0,
             }
             for number in range(self.count)
         ]
@@ -55,18 +58,40 @@ class Crew:
 class Site:
     """A daemon in memory, and the sessions at it."""
 
-    def __init__(self, folder: Path, people: int) -> None:
-        self.clock, self.crew = Clock(), Crew(people)
+    def __init__(self, folder: Path, people: int, changes: int) -> None:
+        self.clock, self.crew = Clock(), Crew(people, changes)
         self.env = make_environment(folder, self.clock)
         self.env.components.services["crew"] = self.crew
         self.factory = self.env.factory("signals", Listener("signals", "tcp:8081"))
         self.sessions = [self.dial() for _ in range(SESSIONS)]
+        self.provider = self.dial()
+        self.publish()
 
     def dial(self) -> Any:
         """Return a client that has said HELLO."""
         terminal = connect(self.factory, self.clock, peer="127.0.0.1")
         terminal.send(messages.hello())
         return terminal
+
+    def publish(self) -> None:
+        """Store one signal."""
+        second = self.crew.second
+        fields = {"id": f"s{second}", "channel": "gold", "symbol": "EURUSD"}
+        asked = {**fields, "volume": f"{second % 7 + 1}"}
+        self.provider.send(messages.request(signals.REQUESTS, "PUBLISH", **asked))
+
+    def follow(self) -> None:
+        """Let all sessions watch nothing and follow the channel."""
+        self.watch(0)
+        for each in self.sessions:
+            each.send(signals.subscribe("gold"))
+        self.read()
+
+    def leave(self) -> None:
+        """Let all sessions follow no more."""
+        for each in self.sessions:
+            each.send(b"<<UNSUBSCRIBE|channel=gold>>")
+        self.read()
 
     def watch(self, count: int) -> None:
         """Let so many sessions watch, and no others."""
@@ -77,19 +102,21 @@ class Site:
     def read(self) -> int:
         """Let all sessions read; return how many bytes that was."""
         total = 0
-        for each in self.sessions:
+        for each in (*self.sessions, self.provider):
             for _ in range(50):
                 each.transport.drain()
             total += len(each.received())
         return total
 
-    def seconds(self, count: int) -> tuple[float, int]:
+    def seconds(self, count: int, publish: bool = False) -> tuple[float, int]:
         """Return the CPU of a second in ms, and the bytes that were sent."""
         sent, before = 0, time.process_time()
         for _ in range(count):
             self.crew.second += 1
+            if publish:
+                self.publish()
             self.clock.advance(1.0)
-            for each in self.sessions:
+            for each in (*self.sessions, self.provider):
                 each.send(b"<<PONG>>")
             sent += self.read()
         return (time.process_time() - before) / count * 1e3, sent // count
@@ -99,22 +126,31 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--people", type=int, default=1_000)
+    parser.add_argument("--changes", type=int, help="people who change each second")
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        site = Site(Path(folder) / "data", options.people)
+        changes = options.people if options.changes is None else options.changes
+        site = Site(Path(folder) / "data", options.people, changes)
         found: dict[int, list[tuple[float, int]]] = {0: [], 1: [], SESSIONS: []}
+        followed: list[tuple[float, int]] = []
         for _ in range(options.rounds):
             for watchers, runs in found.items():
                 site.watch(watchers)
                 site.seconds(1)
                 runs.append(site.seconds(options.seconds))
+            site.follow()
+            site.seconds(1, publish=True)
+            followed.append(site.seconds(options.seconds, publish=True))
+            site.leave()
     print("| watchers | CPU ms per second | bytes per second |\n| --- | --- | --- |")
     for watchers, runs in found.items():
         cpu, sent = (median(each) for each in zip(*runs, strict=True))
         print(f"| {watchers} | {cpu:.2f} | {sent:,.0f} |")
+    cpu, sent = (median(each) for each in zip(*followed, strict=True))
+    print(f"| {SESSIONS} followers | {cpu:.2f} | {sent:,.0f} |")
 
 
 if __name__ == "__main__":
