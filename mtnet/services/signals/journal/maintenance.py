@@ -258,7 +258,8 @@ def _begin_epochs(partial: Path) -> list[Checkpoint]:
         for name in channels(connection):
             row = read_row(connection, name)
             if row is not None:
-                row = next_epoch(row)
+                # Both files are replaced: an old checkpoint file is no lag, but half a restore.
+                row = replace(next_epoch(row), former=UNSET)
                 write_row(connection, row)
                 found.append(checkpoint_of(row))
         connection.execute("DROP TABLE heads")
