@@ -6,6 +6,7 @@ line: an entry that was changed, lost or moved breaks the chain. The state, whic
 entries that made it, is covered by sums of hashes in the row of its channel. Pure.
 """
 
+import re
 from decimal import Decimal
 from hashlib import sha256
 from typing import Literal
@@ -97,6 +98,7 @@ class Held(Struct, frozen=True):
     hash: bytes
 
 
+_DERIVED_ID = re.compile("[0-9a-f]{16}-[0-9]+-[0-9]+").fullmatch
 _encoder = msgspec.json.Encoder()
 _line = msgspec.json.Decoder(_Line)
 _row = msgspec.json.Decoder(Row)
@@ -204,6 +206,16 @@ def prove_id(draft: Entry, seq: int) -> bytes:
     fields = sorted(draft.fields)
     content = draft.channel, draft.symbol, draft.ticket, volume, draft.type, fields
     return sha256(_encoder.encode((draft.id, seq, content))).digest()
+
+
+def is_derived_id(id: str) -> bool:
+    """
+    Return whether an id has the form of those that entries of views have: EPOCH-SEQ-N.
+
+    The table `known` does without them: nobody sends them again, and they are half of what a
+    commit with many views would write.
+    """
+    return _DERIVED_ID(id) is not None
 
 
 def id_item(id: str, seq: int, proof: bytes) -> int:

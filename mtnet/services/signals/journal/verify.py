@@ -20,6 +20,7 @@ from mtnet.services.signals.journal.hash_chain import (
     checkpoint_of,
     decode,
     id_item,
+    is_derived_id,
     link,
     position_item,
     prove,
@@ -439,7 +440,7 @@ class Check:
         cursor = self._connection.execute(_ENTRIES, (row.name, -(1 << 63)))
         while found := shaped(cursor.fetchmany(self._slice), _ENTRY):
             entries = [chain.follow(*each) for each in found]
-            yield len(found), sum(_item(entry) for entry in entries if entry.id)
+            yield len(found), sum(map(_item, filter(_has_known_id, entries)))
         chain.end()
 
     def _ids(self, row: Row) -> Iterator[tuple[int, int]]:
@@ -454,7 +455,7 @@ class Check:
                 if id <= last:
                     raise DamageError(row.name, f"channel {row.name}: ids are out of order: {id!r}")
                 last = id
-                kept += item if seq >= row.oldest else 0
+                kept += item if seq >= row.oldest and not is_derived_id(id) else 0
             yield len(found), kept
         if total != row.ids or known != row.known:
             raise DamageError(row.name, f"channel {row.name}: ids are changed, missing or too many")
@@ -466,6 +467,10 @@ class Check:
     def _progress(self, rows: int, *findings: str, channel: str = "") -> Progress:
         self._done += rows
         return Progress(self._done, self._total, findings, channel)
+
+
+def _has_known_id(entry: Entry) -> bool:
+    return bool(entry.id) and not is_derived_id(entry.id)
 
 
 def _item(entry: Entry) -> int:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from mtnet.errors import JournalError, WireError
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.maintenance import backup, renew, verify
-from mtnet.services.signals.model import Entry
+from mtnet.services.signals.model import Entry, Repeated
 from mtnet.services.signals.views import changes
 from mtnet.services.signals.views.ledger import Target
 from mtnet.services.signals.views.settings import ViewSettings
@@ -426,3 +426,25 @@ def agree(space):
         if view.mode not in ("frozen", "monitor"):
             wanted = {tuple(row.target): row.shown for row in view.rows.values() if row.shown}
             assert shown == wanted
+
+
+def test_ids_of_a_view_are_in_its_entries_alone_and_those_of_publishers_are_kept(journal, path):
+    """A channel was published in, is a view for a while, and is published in again."""
+    journal.commit([draft("1", channel="half", id="h-1"), draft("0", channel="half", id="h-2")])
+    add(journal)
+    journal.commit([draft("1", id="a-1")])
+    remove = partial(changes.remove, name="half", leftovers="flatten", when=WHEN)
+    journal.change_views(remove)
+    journal.commit([draft("2", channel="half", id="h-3")])
+    epoch, ids = journal.positions("gold").epoch, [each.id for each in journal.read("half", 0, 99)]
+    assert ids == ["h-1", "h-2", f"{epoch}-1-1", "", "h-3"]
+    (repeated,) = journal.commit([draft("1", channel="half", id="h-1")])
+    assert repeated == Repeated(1)
+    assert known_ids(path) == ["h-1", "h-2", "h-3"]
+    assert not [each for step in verify(path) for each in step.findings]
+
+
+def known_ids(path):
+    with closing(sqlite3.connect(path)) as connection:
+        statement = "SELECT id FROM known WHERE channel = 'half' ORDER BY seq"
+        return [id for (id,) in connection.execute(statement)]
