@@ -225,10 +225,13 @@ def remove(space: Workspace, name: str, leftovers: Leftovers, when: int) -> list
             `main` means for somebody, who would copy another size without it.
     """
     view = space.view(name)
-    named = [*view.settings.accounts, *view.settings.networks]
+    settings = view.settings
+    named = [*settings.accounts, *settings.networks]
     if named:
-        text = f"{name} is `main` for {', '.join(named)}; take them out of its settings first"
-        raise WireError("denied", text)
+        options = " --accounts none" * bool(settings.accounts)
+        options += " --networks none" * bool(settings.networks)
+        text = f"{name} is `main` for {', '.join(named)}; first take that out, and decide what they"
+        raise WireError("denied", f"{text} follow: `mtnet views edit {name}{options}`")
     if view.shown and leftovers == "refuse":
         raise WireError("denied", f"{name} copies something; close it, or leave it open, by name")
     drafts = view.flatten("the view was removed") if leftovers == "flatten" else []

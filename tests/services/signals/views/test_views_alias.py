@@ -135,7 +135,7 @@ def test_a_session_ends_when_main_becomes_another_channel_for_it(server):
 
 def test_what_somebody_means_by_main_is_not_removed(server):
     add(server)
-    with pytest.raises(WireError, match="half is `main` for bob; take them out"):
+    with pytest.raises(WireError, match=r"for bob; .*`mtnet views edit half --accounts none`"):
         ask(server.signals.views.remove("half", "refuse"))
     ask(server.signals.views.edit("half", ViewSettings(sources=("main",))))
     ask(server.signals.views.remove("half", "refuse"))
