@@ -192,8 +192,10 @@ class Views(RuleBasedStateMachine):
     def judge(self, name, mode, rows, shown, entry):
         """Compare a view before and behind an entry of one of its sources."""
         view = self.view(name)
-        number = view.numbers.get(entry.channel)
-        row = None if number is None else rows.get((number, entry.symbol, entry.ticket))
+        key = view.numbers.get(entry.channel), entry.symbol, entry.ticket
+        row, after = rows.get(key), view.rows.get(key)
+        if row is None and after is not None and after.size is not None:
+            assert after.size.k == self.ratio(view.settings, entry), "its ratio was not the chosen"
         if row is None or mode in ("frozen", "monitor"):
             return
         lots = shown[row.target].volume if row.copied and row.target in shown else Decimal(0)
@@ -202,17 +204,33 @@ class Views(RuleBasedStateMachine):
         same = (entry.volume > 0) == (row.volume > 0) and entry.type == row.source_type
         if not entry.volume:
             assert not (row.copied and each is not None), "a closing was filtered"
-        elif same and abs(entry.volume) <= abs(row.volume):
+        elif same and abs(entry.volume) > abs(row.volume):
+            assert after.size == row.size, "an increase changed what its opening had decided"
+        elif same:
             assert abs(now) <= abs(lots), "it grew while its provider reduced"
         elif not same and entry.type == row.source_type and now * lots > 0:
             said = [each for each in self.journal.derived if each.channel == name]
             closed = [(each.symbol, each.ticket) for each in said if not each.volume]
             assert row.target in closed, "a reversal left its old side"
 
+    def ratio(self, chosen, entry):
+        """Return the lots of a view for one of its source, as settings and REPORTs say."""
+        value = Fraction(chosen.value)
+        if chosen.size == "fixed":
+            return value / abs(Fraction(entry.volume))
+        return min(value * (self.terms.ratio if chosen.size == "equity" else 1), 10)
+
     @rule(name=st.sampled_from(VIEWS), drawn=SETTINGS)
     def add(self, name, drawn):
-        if name not in self.names and not self.held(name):
-            self.change(name, changes.add, settings=chosen(drawn), terms=self.now)
+        if name in self.names or self.held(name):
+            return
+        settings = chosen(drawn)
+        self.change(name, changes.add, settings=settings, terms=self.now)
+        rows = self.view(name).rows.values()
+        if settings.late_join == "skip":
+            assert not self.held(name), "it took what was open before"
+        elif not (self.terms.closed or settings.side or settings.max or settings.max_total):
+            assert settings.size == "equity" or all(row.copied for row in rows), "it skipped one"
 
     @rule(name=st.sampled_from(VIEWS), drawn=SETTINGS, apply=st.booleans())
     def edit(self, name, drawn, apply):
@@ -242,10 +260,15 @@ class Views(RuleBasedStateMachine):
             target = Target(entry.symbol, entry.ticket)
             before = self.held(name).get(target, Decimal(0))
             release = partial(changes.release, seq=entry.seq, target=target, why="")
+            rows = [row for row in self.view(name).rows.values() if row.target == target]
             self.change(name, release, left=Decimal(left), when=self.when)
-            assert abs(self.held(name).get(target, Decimal(0))) <= abs(before) or (
-                self.view(name).mode in ("frozen", "monitor")
-            )
+            now = abs(self.held(name).get(target, Decimal(0)))
+            if self.view(name).mode in ("frozen", "monitor"):
+                continue
+            assert now <= abs(before)
+            if not late:
+                least = max((row.size.min for row in rows if row.size), default=0)
+                assert now <= max(Decimal(left), least if Decimal(left) else 0), "it is not gone"
 
     @rule(ratio=st.sampled_from([None, Fraction(1, 3), Fraction(7, 2)]), closed=st.booleans())
     def report(self, ratio, closed):
