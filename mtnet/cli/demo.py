@@ -40,6 +40,7 @@ def configure(parser: ArgumentParser) -> None:
         default=20.0,
         help="stop after so long (default %(default)g)",
     )
+    parser.add_argument("--stay", action="store_true", help="go on until Ctrl-C")
     parser.add_argument(
         "--ticks",
         metavar="FILE",
@@ -115,8 +116,10 @@ class Demonstration:
             console.line(f"{daemon.service.table().rpartition(chr(10))[0]}")
             commands = summary.commands_to_try(daemon, symbol)
             console.block("While it runs, try in another terminal:", commands)
+            console.block("Open the page in a browser:", [daemon.page])
             console.line("\nCtrl-C ends it.\n")
-            self._reactor.callLater(arguments.seconds, self._end)
+            if not arguments.stay:
+                self._reactor.callLater(arguments.seconds, self._end)
             await scenario.start()
             await self._over
         finally:

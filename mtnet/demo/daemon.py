@@ -54,6 +54,11 @@ class DemoDaemon:
         row = next(row for row in rows if (row["service"], row["security"]) == wanted)
         return int(row["address"].rpartition(":")[2])
 
+    @property
+    def page(self) -> str:
+        """The address of the page."""
+        return f"http://{HOST}:{self.port('web')}/"
+
     def plain(self, service: str) -> IStreamClientEndpoint:
         """Return the endpoint without TLS."""
         return TCP4ClientEndpoint(self._reactor, HOST, self.port(service))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from urllib.request import urlopen
 
 import pytest
 
@@ -49,6 +50,20 @@ def test_followers_are_told_and_ticks_add_up(tmp_path):
     assert "1 stored and fetched" in said
     assert "\x1b" not in said
     assert list(tmp_path.iterdir()) == [], "the data folder is removed"
+
+
+def test_it_stays_until_ctrl_c_and_names_the_address_of_the_page(tmp_path):
+    process = start("demo", "--stay", "--seconds", 0.1, TMPDIR=str(tmp_path))
+    page = None
+    for line in process.stdout:
+        page = re.fullmatch(r"  (http://127\.0\.0\.1:\d+/)\n", line) or page
+        if "told after" in line:
+            break
+    with urlopen(page[1], timeout=10) as answer:
+        assert b"<title>mtnet</title>" in answer.read()
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=40)
+    assert (process.returncode, "Summary" in said) == (0, True)
 
 
 def test_what_was_kept_is_exported_and_replayed(tmp_path):
