@@ -101,6 +101,7 @@ PURE = {
     "services/ticks/files/importer.py",
     "services/ticks/files/mt5.py",
     "services/ticks/storage/blocks.py",
+    "services/ticks/storage/joiner.py",
     "services/ticks/model.py",
     "services/ticks/sources.py",
     "services/ticks/storage/store.py",

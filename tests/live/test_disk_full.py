@@ -10,6 +10,14 @@ from contextlib import suppress
 import pytest
 from live_daemon import until
 
+from mtnet.errors import JournalError
+from mtnet.services.ticks.model import Source
+from mtnet.services.ticks.storage.blocks import Series
+from mtnet.services.ticks.storage.commits import Commit, snapshot
+from mtnet.services.ticks.storage.reader import TickReader
+from mtnet.services.ticks.storage.store import Store
+from mtnet.storage.sqlite import MIN_FREE_BYTES
+
 
 @pytest.fixture
 def small_disk(daemon):
@@ -121,3 +129,30 @@ def test_a_full_copy_on_write_disk_ends_no_daemon(daemon, small_btrfs):
             assert daemon.process.poll() is None
     assert not daemon.status()["healthy"]
     assert daemon.first_frame().startswith(b"<<GBPUSD|")
+
+
+def join(store):
+    assert store.join(True)
+    while store.join(False):
+        pass
+
+
+def test_a_disk_that_fills_while_blocks_of_ticks_are_joined_loses_none(tmp_path, small_disk):
+    store = Store(tmp_path / "ticks.sqlite")
+    store.commit(Commit(sources=[snapshot(Source("desk", 3))]))
+    records = [b"%s %d" % (os.urandom(15).hex().encode(), n) for n in range(6_000)]
+    blocks = [next(Series(b"EURUSD", None, [each], [(17, 3)]).pack()) for each in records]
+    store.commit(Commit(blocks=blocks))
+    store.close()
+    shutil.copy(store.path, small_disk)
+    full = Store(small_disk / store.path.name)
+    full.prepare()
+    junk = small_disk / "junk"
+    junk.write_bytes(bytes(shutil.disk_usage(small_disk).free - MIN_FREE_BYTES - 8_192))
+    with pytest.raises(JournalError, match="full"):
+        join(full)
+    assert [each.rest for each in TickReader(full.path).ticks(b"EURUSD")] == records
+    junk.unlink()
+    join(full)
+    assert [each.rest for each in TickReader(full.path).ticks(b"EURUSD")] == records
+    full.close()

@@ -150,6 +150,10 @@ class Collector:
         """Whether records are taken now, and not dropped."""
         return not self._closing and self._writer.has_room
 
+    def is_storing(self) -> bool:
+        """Return whether the disk takes what comes, and nothing waits for a second attempt."""
+        return self.has_room and self._writer.trouble is None and not self._writer.has_failed
+
     def count_dropped(self, source: Source, records: int, when: int) -> None:
         """Count records that there is no room for."""
         self._count_received(source, records, when)

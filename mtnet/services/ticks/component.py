@@ -34,6 +34,7 @@ from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.health.conditions import TickConditions
 from mtnet.services.ticks.http.resources import tick_routes
 from mtnet.services.ticks.protocol import TicksFactory, TicksProtocol
+from mtnet.services.ticks.storage.compaction import Compaction
 from mtnet.services.ticks.storage.store import Store
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.udp import TickDatagramProtocol
@@ -86,15 +87,17 @@ class TicksComponent:
     def __init__(self, env: Environment) -> None:
         self._env, self.turn = env, env.section.turn
         self._path = env.file("ticks.sqlite")
+        store, worker = Store(self._path), env.worker()
         self.collector = Collector(
             env.section,
             env.config.reserve,
-            Store(self._path),
+            store,
             Tally(env.file("ticks.taken")),
             env.clock,
-            env.worker(),
+            worker,
         )
         self.collector.open()
+        self._compaction = Compaction(store, env.clock, worker, self.collector.is_storing)
         self._verbs = TickVerbs(self.collector)
         self._conditions = TickConditions(self.collector, env.now)
 
@@ -106,15 +109,17 @@ class TicksComponent:
         return self.collector if interface in (ITicks, IStatus) else None
 
     def start(self) -> None:
-        """Report what the last daemon lost."""
+        """Report what the last daemon lost, and begin to join small blocks."""
         if self.collector.lost:
             self.log.warn(
                 "The last daemon was killed: {count} ticks that it had taken were not on disk",
                 count=self.collector.lost,
             )
+        self._compaction.start()
 
     def stop(self) -> "Deferred[None]":
         """Store what was taken."""
+        self._compaction.stop()
         return self.collector.close()
 
     def metrics(self) -> list[Metric]:

@@ -14,7 +14,7 @@ def fail_commits(monkeypatch):
     really = Database._run
     plan = []
 
-    def within(database, begin, work):
+    def within(database, begin, work, end):
         step = plan.pop(0) if plan and begin == "BEGIN IMMEDIATE" else None
 
         def interrupted(connection):
@@ -23,11 +23,15 @@ def fail_commits(monkeypatch):
                 raise sqlite3.OperationalError("disk I/O error")
             return result
 
-        result = really(database, begin, interrupted)
+        result = really(database, begin, interrupted, end)
         if step == "behind":
             database._abandon()
             raise JournalError("disk I/O error")
         return result
 
     monkeypatch.setattr(Database, "_run", within)
-    return lambda *steps: plan.extend(steps)
+
+    def fail(*steps):
+        plan[:] = steps
+
+    return fail

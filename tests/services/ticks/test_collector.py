@@ -439,7 +439,7 @@ def refuse(harness, name):
     when = f"WHEN NEW.symbol = (SELECT id FROM symbol WHERE name = '{name}')"
     with closing(sqlite3.connect(harness.folder / "ticks.sqlite", isolation_level=None)) as other:
         other.execute(
-            f"CREATE TRIGGER poison BEFORE INSERT ON block {when} "
+            f"CREATE TRIGGER poison BEFORE INSERT ON small_block {when} "
             "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
         )
 

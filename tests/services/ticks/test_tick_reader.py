@@ -52,7 +52,7 @@ def got(store, start=None, stop=None):
 
 def damage(store, number):
     with closing(sqlite3.connect(store.path)) as connection:
-        connection.execute("UPDATE block SET data = x'00' WHERE id = ?", (number,))
+        connection.execute("UPDATE small_block SET data = x'00' WHERE id = ?", (number,))
         connection.commit()
 
 

@@ -23,7 +23,7 @@ from mtnet.services.ticks.storage.tally import Tally
 from mtnet.storage.sqlite import Database
 
 ONE, OTHER = b"EURUSD 1.1\n", b"EURUSD 1.2\n"
-TABLES = ("symbol", "source", "heard", "gap", "seen", "block", "total")
+TABLES = ("symbol", "source", "heard", "gap", "seen", "small_block", "total")
 COUNTS = (
     "name", "number", "received", "refused", "dropped", "repeated", "repeats", "restarts",
     "disorder", "missing", "highest", "first", "last", "longest",
@@ -376,7 +376,7 @@ def refuse_symbol(path, name):
     when = f"WHEN NEW.symbol = (SELECT id FROM symbol WHERE name = '{name}')"
     change(
         path,
-        f"CREATE TRIGGER poison BEFORE INSERT ON block {when} "
+        f"CREATE TRIGGER poison BEFORE INSERT ON small_block {when} "
         "BEGIN SELECT RAISE(ABORT, 'not this one'); END",
     )
 

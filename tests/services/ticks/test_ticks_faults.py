@@ -51,7 +51,7 @@ def block(*ticks, received=NOON):
 def test_a_block_that_unpacks_to_nonsense_is_named_with_its_file(store, plain):
     store.commit(Commit(blocks=block(b"1.1")))
     with closing(sqlite3.connect(store.path)) as connection:
-        connection.execute("UPDATE block SET data = ?", (zlib.compress(plain),))
+        connection.execute("UPDATE small_block SET data = ?", (zlib.compress(plain),))
         connection.commit()
     with pytest.raises(JournalError, match="Block 1 of "):
         list(TickReader(store.path).ticks(EURUSD))

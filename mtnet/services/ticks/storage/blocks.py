@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 BLOCK = 4_096
 """Ticks of a block, at most: a reader unpacks no more of them to find one."""
+FULL = 512
+"""Ticks from which on a block is large, and stays as it is: beyond, it takes hardly less space a
+tick."""
 RUN = struct.Struct("<qII")
 """A run: when its ticks came, the number of their source, how many there are."""
 
@@ -168,11 +171,55 @@ def _block(symbol: bytes, records: list[bytes], marks: list[Mark]) -> Block:
     times = [int(time) for time in _TIMES.findall(text)] if b" " in text else []
     if len(times) < len(records):
         times += [received for received, _, _ in runs]
-    head = len(runs).to_bytes(4, "little") + b"".join([RUN.pack(*run) for run in runs])
-    return Block(symbol, len(records), min(times), max(times), runs, head + text)
+    return Block(symbol, len(records), min(times), max(times), runs, _data(runs, text))
+
+
+def _data(runs: list[Run], text: bytes) -> bytes:
+    return len(runs).to_bytes(4, "little") + b"".join([RUN.pack(*run) for run in runs]) + text
 
 
 def unpack(data: bytes) -> tuple[list[Run], list[bytes]]:
     """Return the runs and the records of a block's `data`."""
     end = 4 + RUN.size * int.from_bytes(data[:4], "little")
     return list(RUN.iter_unpack(data[4:end])), data[end:].split(b"\n")
+
+
+class JoinedBlock:
+    """
+    Blocks of one symbol that become one, in their order.
+
+    Attributes:
+        number: of the last of them, which becomes that of the whole.
+        blocks: how many they are.
+        ticks: how many they hold.
+        first, last: the lowest and highest of their order times.
+    """
+
+    def __init__(self) -> None:
+        self.number = self.blocks = self.ticks = 0
+        self.first, self.last = 2**63 - 1, -(2**63)
+        self._runs: list[Run] = []
+        self._texts: list[bytes] = []
+
+    def add(self, number: int, ticks: int, first: int, last: int, data: bytes) -> None:
+        """
+        Add a block.
+
+        Raises:
+            ValueError: its data is damaged; nothing is added.
+        """
+        end = 4 + RUN.size * int.from_bytes(data[:4], "little")
+        runs, text = list(RUN.iter_unpack(data[4:end])), data[end:]
+        if not ticks == sum(run[2] for run in runs) == text.count(b"\n") + 1:
+            raise ValueError(f"{ticks} ticks were expected")
+        for run in runs:
+            if self._runs and self._runs[-1][:2] == run[:2]:
+                run = (*run[:2], self._runs.pop()[2] + run[2])
+            self._runs.append(run)
+        self._texts.append(text)
+        self.number, self.blocks, self.ticks = number, self.blocks + 1, self.ticks + ticks
+        self.first, self.last = min(self.first, first), max(self.last, last)
+
+    def data(self) -> bytes:
+        """Return the data of the whole."""
+        return _data(self._runs, b"\n".join(self._texts))

@@ -3,6 +3,9 @@ Reads the ticks on disk, also while a daemon runs.
 
 Pure: no Twisted, no clock. Order time is TIME where it was sent, else the time of receipt; both
 are milliseconds. Of equal order times, the tick that came first is first.
+
+Each page is a snapshot of its own. Blocks may be joined between two pages, which changes no tick
+and no order: the reader then goes on behind the last tick that it yielded.
 """
 
 import sqlite3
@@ -10,13 +13,14 @@ import struct
 import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
+from heapq import merge
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mtnet.errors import ClientError, JournalError
 from mtnet.services.ticks.storage.blocks import unpack
-from mtnet.services.ticks.storage.schema import SCHEMA
+from mtnet.services.ticks.storage.schema import SCHEMA, SMALL_BLOCKS_ARE_LARGE
 from mtnet.services.ticks.wire import time_of
 from mtnet.storage.sqlite import BUSY_TIMEOUT
 
@@ -28,21 +32,39 @@ PendingTick = tuple[int, int, int, bytes, int, int]
 """Order time, number of the block, place in it, then the tick: rest, receipt, source."""
 
 _SYMBOLS = """
-SELECT symbol.name AS symbol, symbol.ticks,
-    (SELECT min(first) FROM block WHERE block.symbol = symbol.id) AS first,
-    (SELECT max(last) FROM block WHERE block.symbol = symbol.id) AS last,
-    (SELECT count(*) FROM heard WHERE heard.symbol = symbol.id) AS sources
-FROM symbol ORDER BY symbol.name
+SELECT name AS symbol, ticks, earliest AS first, latest AS last, coalesce(sources, 0) AS sources
+FROM symbol LEFT JOIN (SELECT symbol, count(*) AS sources FROM heard GROUP BY symbol) AS heard
+    ON heard.symbol = symbol.id
+ORDER BY name
 """
 _SYMBOL = """
-SELECT id, (SELECT max(id) FROM block) AS newest FROM symbol WHERE name = :name
+SELECT id AS symbol, (SELECT count FROM joins) AS joins,
+    max(coalesce((SELECT max(id) FROM large_block), 0),
+        coalesce((SELECT max(id) FROM small_block), 0)) AS newest
+FROM symbol WHERE name = :name
+"""
+_SMALL = """
+SELECT id, first, data FROM small_block
+WHERE symbol = :symbol AND last >= :start AND first < :stop ORDER BY first, id
 """
 _PAGE = """
-SELECT id, first, data FROM block
+SELECT id, first, data FROM large_block
 WHERE symbol = :symbol AND id <= :newest AND last >= :start AND first < :stop
     AND (first, id) > (:first, :id)
 ORDER BY first, id LIMIT :page
 """
+_OLD_VIEWS = (
+    "CREATE TEMP VIEW large_block AS SELECT * FROM main.block",
+    "CREATE TEMP VIEW small_block AS SELECT * FROM main.block WHERE false",
+    "CREATE TEMP VIEW joins AS SELECT 0 AS count",
+    """
+    CREATE TEMP VIEW symbol AS SELECT *,
+        (SELECT min(first) FROM main.block WHERE symbol = one.id) AS earliest,
+        (SELECT max(last) FROM main.block WHERE symbol = one.id) AS latest
+    FROM main.symbol AS one
+    """,
+)
+"""They make a file of `SMALL_BLOCKS_ARE_LARGE` look like one of `SCHEMA`."""
 _SOURCES = """
 SELECT name AS source, received,
     (SELECT coalesce(sum(ticks), 0) FROM heard WHERE heard.source = source.id) AS stored,
@@ -96,10 +118,10 @@ class TickReader:
         if not path.exists() or not path.stat().st_size:
             raise ClientError(f"There are no ticks in {path.parent}: {path.name} is not there.")
         version = self._rows("SELECT user_version AS version FROM pragma_user_version")
-        if version[0]["version"] != SCHEMA:
+        if version[0]["version"] not in (SMALL_BLOCKS_ARE_LARGE, SCHEMA):
             raise JournalError(
                 f"{path} has schema {version[0]['version']} of another mtnet; this one reads "
-                f"{SCHEMA}."
+                f"{SMALL_BLOCKS_ARE_LARGE} and {SCHEMA}."
             )
 
     def symbols(self) -> list[Facts]:
@@ -126,13 +148,27 @@ class TickReader:
         Args:
             start, stop: order times; `start` is included, `stop` is not.
         """
-        low = _EARLIEST if start is None else start
         high = _LATEST if stop is None else stop
-        blocks = self._blocks(symbol, low, high)
+        at, passed = _EARLIEST if start is None else start, 0
         names = _Names(self._rows)
-        for time, rest, received, source in self._in_order(blocks):
-            if low <= time < high:
-                yield Stored(time, rest, received, names[source])
+        while True:
+            begin, behind = at, passed
+            try:
+                blocks = self._blocks(symbol, begin, high)
+                for time, rest, received, source in self._in_order(blocks):
+                    if not begin <= time < high:
+                        continue
+                    if behind and time == begin:
+                        behind -= 1
+                        continue
+                    if time == at:
+                        passed += 1
+                    else:
+                        at, passed = time, 1
+                    yield Stored(time, rest, received, names[source])
+                return
+            except _BlocksJoinedError:
+                continue
 
     def _in_order(
         self, blocks: Iterable[tuple[int, int, bytes]]
@@ -156,16 +192,27 @@ class TickReader:
         yield from (_tick(each) for each in sorted(held + fresh))
 
     def _blocks(self, symbol: bytes, low: int, high: int) -> Iterator[tuple[int, int, bytes]]:
-        found = self._rows(_SYMBOL, {"name": symbol.decode()})
-        at = {"first": _EARLIEST, "id": 0}
-        while found:
-            asked = {"symbol": found[0]["id"], "newest": found[0]["newest"], "page": PAGE}
-            page = self._rows(_PAGE, {**asked, **at, "start": low, "stop": high})
-            for row in page:
-                yield row["id"], row["first"], row["data"]
+        asked: dict[str, object] = {"name": symbol.decode(), "start": low, "stop": high}
+        with self._snapshot() as connection:
+            found = connection.execute(_SYMBOL, asked).fetchone()
+            if found is None:
+                return
+            asked |= dict(found)
+            small = connection.execute(_SMALL, asked).fetchall()
+        yield from merge(map(tuple, small), self._large(asked), key=lambda row: (row[1], row[0]))
+
+    def _large(self, asked: dict[str, object]) -> Iterator[tuple[int, int, bytes]]:
+        at: dict[str, object] = {"first": _EARLIEST, "id": 0, "page": PAGE}
+        while True:
+            with self._snapshot() as connection:
+                (joins,) = connection.execute("SELECT count FROM joins").fetchone()
+                if joins != asked["joins"]:
+                    raise _BlocksJoinedError
+                page = connection.execute(_PAGE, {**asked, **at}).fetchall()
+            yield from map(tuple, page)
             if len(page) < PAGE:
                 break
-            at = {"first": page[-1]["first"], "id": page[-1]["id"]}
+            at |= {"first": page[-1]["first"], "id": page[-1]["id"]}
 
     def _open(self, number: int, data: bytes) -> list[PendingTick]:
         try:
@@ -174,13 +221,29 @@ class TickReader:
             raise JournalError(f"Block {number} of {self._path} is damaged: {error}.") from error
 
     def _rows(self, query: str, values: Mapping[str, object] | None = None) -> list[Facts]:
+        with self._snapshot() as connection:
+            return [dict(row) for row in connection.execute(query, values or {})]
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Open the file for one transaction that only reads."""
         try:
-            with closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT)) as connection:
-                connection.execute("PRAGMA query_only = ON")
+            with closing(
+                sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
+            ) as connection:
                 connection.row_factory = sqlite3.Row
-                return [dict(row) for row in connection.execute(query, values or {})]
+                connection.execute("BEGIN")
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                for view in _OLD_VIEWS if version == SMALL_BLOCKS_ARE_LARGE else ():
+                    connection.execute(view)
+                connection.execute("PRAGMA query_only = ON")
+                yield connection
         except sqlite3.Error as error:
             raise JournalError(f"{self._path} cannot be read: {error}.") from error
+
+
+class _BlocksJoinedError(Exception):
+    """Blocks were joined since the first page was read."""
 
 
 class _Names(dict[int, str]):

@@ -7,8 +7,10 @@ The SQL schema of the ticks on disk.
 import sqlite3
 from collections.abc import Sequence
 
-SCHEMA = 1
+SCHEMA = 2
 """`PRAGMA user_version` of the files that this code reads and writes."""
+SMALL_BLOCKS_ARE_LARGE = 1
+"""The schema of an older mtnet, which kept small blocks among the large ones for ever."""
 ROWS = 256
 """Rows of one statement; SQLite takes 32,766 values in one."""
 IMPORTED, OTHERS = 1, 2
@@ -17,13 +19,15 @@ IMPORTED, OTHERS = 1, 2
 
 Row = Sequence[object]
 
-TABLES = """
+_TABLES = """
 CREATE TABLE symbol (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     ticks INTEGER NOT NULL DEFAULT 0,
     record TEXT,
-    received INTEGER
+    received INTEGER,
+    earliest INTEGER,
+    latest INTEGER
 ) STRICT;
 CREATE TABLE source (
     id INTEGER PRIMARY KEY,
@@ -67,7 +71,7 @@ CREATE TABLE seen (
     batches BLOB NOT NULL
 ) STRICT;
 CREATE INDEX seen_of_source ON seen (source);
-CREATE TABLE block (
+CREATE TABLE large_block (
     id INTEGER PRIMARY KEY,
     symbol INTEGER NOT NULL,
     first INTEGER NOT NULL,
@@ -75,10 +79,40 @@ CREATE TABLE block (
     ticks INTEGER NOT NULL,
     data BLOB NOT NULL
 ) STRICT;
-CREATE INDEX block_in_order ON block (symbol, first, last);
+CREATE INDEX block_in_order ON large_block (symbol, first, last);
 CREATE TABLE total (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO source (id, name) VALUES (1, '(import)'), (2, '(others)');
 """
+_SMALL_BLOCKS = """
+CREATE TABLE small_block (
+    id INTEGER PRIMARY KEY,
+    symbol INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    ticks INTEGER NOT NULL,
+    data BLOB NOT NULL
+) STRICT;
+CREATE VIEW block AS SELECT * FROM large_block UNION ALL SELECT * FROM small_block;
+CREATE TABLE joins (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    count INTEGER NOT NULL,
+    done INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) STRICT;
+INSERT INTO joins SELECT 1, 0, 0, coalesce(max(id), 0) FROM large_block;
+"""
+_UPGRADE = """
+ALTER TABLE block RENAME TO large_block;
+ALTER TABLE symbol ADD COLUMN earliest INTEGER;
+ALTER TABLE symbol ADD COLUMN latest INTEGER;
+UPDATE symbol SET
+    earliest = (SELECT min(first) FROM large_block WHERE symbol = symbol.id),
+    latest = (SELECT max(last) FROM (
+        SELECT last FROM large_block WHERE symbol = symbol.id ORDER BY first DESC LIMIT 1000
+    ));
+"""
+"""The latest times are exact once the blocks that were there are joined: all of them are read then.
+To read them here would take minutes after some years."""
 
 
 def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Row], tail: str = "") -> None:
@@ -90,3 +124,9 @@ def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Row], tail:
         connection.execute(
             f"INSERT INTO {into} VALUES {', '.join([one] * len(part))} {tail}", values
         )
+
+
+def make_tables(connection: sqlite3.Connection, version: int) -> None:
+    """Make the tables of a new file (version 0), or upgrade those of an older mtnet."""
+    for statement in ((_UPGRADE if version else _TABLES) + _SMALL_BLOCKS).split(";"):
+        connection.execute(statement)

@@ -2,8 +2,9 @@
 The ticks on disk: SQLite, in blocks of one symbol each.
 
 Blocking, for one thread at a time. A commit that returned is on the platter
-(`synchronous=FULL`, write-ahead log). A block is written once and never changed; its number is
-the order of arrival.
+(`synchronous=FULL`, write-ahead log). The number of a block is the order of arrival. Small blocks
+lie apart, without an index, so that a commit writes few pages; `BlockJoiner` makes large ones of
+them.
 
 Every row that goes in shares a statement with many others: a statement of its own would hand
 the interpreter back and forth with the reactor, up to 5 ms each time.
@@ -20,6 +21,7 @@ from zlib import compress
 
 from mtnet.errors import JournalError, WireError
 from mtnet.services.ticks.model import SLOTS, Gap, Seen, Source
+from mtnet.services.ticks.storage.blocks import FULL
 from mtnet.services.ticks.storage.commits import (
     COUNTS,
     Commit,
@@ -28,7 +30,15 @@ from mtnet.services.ticks.storage.commits import (
     joined,
     refusal,
 )
-from mtnet.services.ticks.storage.schema import IMPORTED, OTHERS, SCHEMA, TABLES, insert
+from mtnet.services.ticks.storage.joiner import BlockJoiner
+from mtnet.services.ticks.storage.schema import (
+    IMPORTED,
+    OTHERS,
+    SCHEMA,
+    Row,
+    insert,
+    make_tables,
+)
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.wire import encode_symbol
 from mtnet.storage.sqlite import Database, has_free_space
@@ -42,7 +52,9 @@ LAST = "commit"
 
 _UPSERT_SYMBOL = """
 ON CONFLICT DO UPDATE SET ticks = ticks + excluded.ticks,
-    record = coalesce(excluded.record, record), received = coalesce(excluded.received, received)
+    record = coalesce(excluded.record, record), received = coalesce(excluded.received, received),
+    earliest = min(coalesce(earliest, excluded.earliest), excluded.earliest),
+    latest = max(coalesce(latest, excluded.latest), excluded.latest)
 """
 _UPSERT_HEARD = """
 ON CONFLICT DO UPDATE SET ticks = ticks + excluded.ticks, last = max(last, excluded.last),
@@ -50,7 +62,8 @@ ON CONFLICT DO UPDATE SET ticks = ticks + excluded.ticks, last = max(last, exclu
     longest = max(longest, excluded.longest, excluded.first - last)
 """
 _JOIN_SYMBOLS = (
-    "UPDATE block SET symbol = :other WHERE symbol = :one",
+    "UPDATE large_block SET symbol = :other WHERE symbol = :one",
+    "UPDATE small_block SET symbol = :other WHERE symbol = :one",
     f"""
     INSERT INTO heard SELECT source, :other, ticks, first, last, longest FROM heard
     WHERE symbol = :one {_UPSERT_HEARD}
@@ -59,7 +72,10 @@ _JOIN_SYMBOLS = (
     """
     UPDATE symbol SET ticks = symbol.ticks + one.ticks,
         record = CASE WHEN newer THEN one.record ELSE symbol.record END,
-        received = CASE WHEN newer THEN one.received ELSE symbol.received END
+        received = CASE WHEN newer THEN one.received ELSE symbol.received END,
+        earliest = min(coalesce(symbol.earliest, one.earliest),
+            coalesce(one.earliest, symbol.earliest)),
+        latest = max(coalesce(symbol.latest, one.latest), coalesce(one.latest, symbol.latest))
     FROM (SELECT *, received > coalesce((SELECT received FROM symbol WHERE id = :other), 0)
         AS newer FROM symbol WHERE id = :one) AS one
     WHERE symbol.id = :other
@@ -87,6 +103,11 @@ _ROW_ERRORS = (
     sqlite3.ProgrammingError,
 )
 """Errors of SQLite and its module for invalid rows, independent of the disk."""
+_NEWEST_BLOCK = """
+SELECT max(coalesce((SELECT max(id) FROM large_block), 0),
+    coalesce((SELECT max(id) FROM small_block), 0))
+"""
+_BLOCK_COLUMNS = "(id, symbol, first, last, ticks, data)"
 _PRUNE_SEEN = "DELETE FROM seen WHERE source = ? AND (run <> ? OR highest < ?)"
 _PRUNE_GAPS = "DELETE FROM gap WHERE source = ? AND (run, first) < (?, ?)"
 
@@ -123,9 +144,10 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._database = Database(path, SCHEMA, TABLES)
+        self._database = Database(path, SCHEMA, "", make_tables)
+        self._joiner = BlockJoiner(self._database)
         self._symbols: dict[bytes, int] = {}
-        self._unsure = False
+        self._unsure = self._join_failed = False
 
     def load(self, tally: Tally, sources: int) -> StoredState:
         """
@@ -218,9 +240,35 @@ class Store:
             self._database.transaction(write)
         except BaseException:
             self._symbols = {}  # one whose row was rolled back has no number any more
-            self._unsure = True
+            self._unsure, self._join_failed = True, False
             raise
         self._unsure = False
+
+    def join(self, age: bool) -> bool:
+        """
+        Join small blocks: one step of some milliseconds, or the transaction behind many steps.
+
+        A commit that failed comes first: only the next call with it finds out whether it is stored.
+
+        Args:
+            age: join all small blocks, however few they are.
+
+        Returns:
+            Whether the next step has work.
+
+        Raises:
+            JournalError: the disk is full or failed; the blocks are as before, or joined.
+        """
+        if self._unsure and not (self._join_failed and self._database.checkpoint()):
+            return False
+        try:
+            more = self._joiner.step(age)
+        except BaseException:
+            # What the log shows of the join may not be on the platter: nothing may follow it there.
+            self._unsure = self._join_failed = True
+            raise
+        self._unsure = self._join_failed = False
+        return more
 
     def _is_stored(self, commit: Commit) -> bool:
         """
@@ -267,11 +315,15 @@ class Store:
 
     def _put(self, connection: sqlite3.Connection, commit: Commit) -> None:
         self._put_symbols(connection, commit)
-        blocks = [
-            (self._symbols[b.symbol], b.first, b.last, b.ticks, compress(b.data, LEVEL))
-            for b in commit.blocks
-        ]
-        insert(connection, "block (symbol, first, last, ticks, data)", blocks)
+        (newest,) = connection.execute(_NEWEST_BLOCK).fetchone()
+        large: list[Row] = []
+        small: list[Row] = []
+        for number, b in enumerate(commit.blocks, newest + 1):
+            data = compress(b.data, LEVEL)
+            row = number, self._symbols[b.symbol], b.first, b.last, b.ticks, data
+            (large if b.ticks >= FULL else small).append(row)
+        insert(connection, f"large_block {_BLOCK_COLUMNS}", large)
+        insert(connection, f"small_block {_BLOCK_COLUMNS}", small)
         heard = [(n, self._symbols[s], *astuple(h)) for (n, s), h in commit.heard.items()]
         into = "heard (source, symbol, ticks, first, last, longest)"
         insert(connection, into, heard, _UPSERT_HEARD)
@@ -294,14 +346,18 @@ class Store:
         self._database.close()
 
     def _put_symbols(self, connection: sqlite3.Connection, commit: Commit) -> None:
-        ticks: dict[bytes, int] = {}
+        ticks: dict[bytes, list[int]] = {}
         for block in commit.blocks:
-            ticks[block.symbol] = ticks.get(block.symbol, 0) + block.ticks
+            found = ticks.setdefault(block.symbol, [0, block.first, block.last])
+            found[0] += block.ticks
+            found[1:] = min(found[1], block.first), max(found[2], block.last)
         rows = []
-        for symbol, count in ticks.items():
+        for symbol, (count, first, last) in ticks.items():
             record, received = commit.newest.get(symbol, (None, None))
-            rows.append((symbol.decode(), count, record and record.decode(), received))
-        insert(connection, "symbol (name, ticks, record, received)", rows, _UPSERT_SYMBOL)
+            row = symbol.decode(), count, record and record.decode(), received, first, last
+            rows.append(row)
+        into = "symbol (name, ticks, record, received, earliest, latest)"
+        insert(connection, into, rows, _UPSERT_SYMBOL)
         if not ticks.keys() <= self._symbols.keys():
             names = connection.execute("SELECT name, id FROM symbol")
             self._symbols = {name.encode(): number for name, number in names}

@@ -1,0 +1,141 @@
+"""
+Store what 50 symbols send at a tick a second for hours, and see what it costs on disk.
+
+The clock is simulated: each simulated second is one commit, each hour the small blocks are joined.
+Bytes that were written are those of `/proc/self/io`, so FOLDER must not be a tmpfs.
+Run it from a development environment: `python bench/ticks/growth.py FOLDER --hours 6`.
+"""
+
+import argparse
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import repeat
+from pathlib import Path
+
+from mtnet.services.ticks.files.importer import Importer
+from mtnet.services.ticks.model import Source
+from mtnet.services.ticks.storage.blocks import Memtable
+from mtnet.services.ticks.storage.commits import Commit, snapshot
+from mtnet.services.ticks.storage.reader import TickReader
+from mtnet.services.ticks.storage.store import Store
+
+EPOCH = 1_767_225_600_000
+HOUR = 3_600
+IMPORTED = 41_000
+
+
+class Senders:
+    """Ticks of many symbols at random moments, and their commits."""
+
+    def __init__(self, symbols: int, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.prices = {b"SYM%03d" % n: 110_000 + n for n in range(symbols)}
+        self.memtable = Memtable({}, symbols)
+        self.source = Source("desk", 3)
+
+    def commit(self, second: int) -> Commit:
+        """Return the ticks of one second."""
+        records = list(self._records(second))
+        when = EPOCH + second * 1_000
+        self.source.received += len(records)
+        self.memtable.add(records, repeat((when, 3)))
+        commit = Commit(sources=[snapshot(self.source)], token=second + 1)
+        for series in self.memtable.take_filled():
+            for block in series.pack():
+                commit.add(block, series.newest)
+        commit.totals["stored"] = commit.ticks
+        return commit
+
+    def _records(self, second: int) -> Iterator[tuple[bytes, bytes]]:
+        for symbol in self.prices:
+            at = self.chance.expovariate(1)
+            while at < 1:
+                price = self.prices[symbol] = self.prices[symbol] + self.chance.randint(-2, 2)
+                time = EPOCH + int((second + at) * 1_000)
+                bid, ask = f"{price / 1e5:.5f}", f"{(price + 12) / 1e5:.5f}"
+                yield symbol, f"{bid} {ask} - - {time} 6".encode()
+                at += self.chance.expovariate(1)
+
+
+def written() -> int:
+    """Return the bytes that this process has handed to the disk."""
+    lines = Path("/proc/self/io").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
+
+
+def timed(what: str, work: Callable[[], object]) -> None:
+    """Print what a call costs."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(f"{what}: {wall:.3f} s, {cpu:.3f} s of CPU", flush=True)
+
+
+def join(store: Store) -> None:
+    """Join what there is, and print the longest step."""
+    wall = cpu = 0.0
+    age = more = True
+    while more:
+        begin = time.perf_counter(), time.process_time()
+        more, age = store.join(age), False
+        wall = max(wall, time.perf_counter() - begin[0])
+        cpu = max(cpu, time.process_time() - begin[1])
+    print(f"  joined; steps took {wall * 1e3:.0f} ms at most, {cpu * 1e3:.0f} of CPU", flush=True)
+
+
+def fill(store: Store, senders: Senders, hours: int, joins: bool) -> int:
+    """Store the ticks of hours; return how many."""
+    ticks = 0
+    for second in range(hours * HOUR):
+        commit = senders.commit(second)
+        ticks += commit.ticks
+        store.commit(commit)
+        if joins and second % HOUR == HOUR - 1:
+            join(store)
+    return ticks
+
+
+def ask(path: Path) -> None:
+    """Print what questions cost."""
+    timed("symbols", lambda: TickReader(path).symbols())
+    timed("report", lambda: TickReader(path).report())
+    timed("an hour", lambda: list(TickReader(path).ticks(b"SYM007", EPOCH, EPOCH + HOUR * 1_000)))
+    rows = [(n, EPOCH - 86_400_000 + n, b"1.1 1.2 - - %d 6" % (EPOCH - 86_400_000 + n))
+            for n in range(IMPORTED)]  # fmt: skip
+    importer = Importer(path, b"SYM007", EPOCH)
+    timed(f"import of {IMPORTED}", lambda: importer.run(lambda: rows, lambda n: None))
+
+
+def main() -> None:
+    """Fill a store, and ask it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--hours", type=int, default=6)
+    parser.add_argument("--symbols", type=int, default=50)
+    parser.add_argument("--no-joins", action="store_true", help="as an older mtnet")
+    arguments = parser.parse_args()
+    path = arguments.folder / "ticks.sqlite"
+    store, begin = Store(path), written()
+    store.prepare()
+    senders = Senders(arguments.symbols, 1)
+    ticks: list[int] = []
+    timed(
+        f"{arguments.hours} h",
+        lambda: ticks.append(fill(store, senders, arguments.hours, not arguments.no_joins)),
+    )
+    store.close()
+    print(f"{ticks[0]} ticks: {(written() - begin) / ticks[0]:.0f} bytes written a tick")
+    with closing(sqlite3.connect(path)) as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+        (page,) = connection.execute("PRAGMA page_size").fetchone()
+    print(f"{pages * page / ticks[0]:.1f} bytes a tick in the file, ", end="")
+    print(f"{(pages - free) * page / ticks[0]:.1f} without its free pages")
+    ask(path)
+
+
+if __name__ == "__main__":
+    main()

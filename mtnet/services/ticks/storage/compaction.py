@@ -1,0 +1,86 @@
+"""Compaction in the background: small blocks of ticks are joined, step by step."""
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mtnet.errors import JournalError
+from mtnet.services.ticks.storage.store import Store
+from mtnet.storage.worker import InThread
+
+OLD = 3_600.0
+"""Seconds after which small blocks are joined, however few they are: at a tick a second they make
+a block of 3,600."""
+CHECK = 60.0
+"""Seconds between two looks whether there is something to join."""
+PAUSE = 0.05
+"""Seconds between two steps of about 6 ms: a tenth of one processor."""
+
+
+class Compaction:
+    """
+    Background compaction: joins small blocks when there are many or an hour is over, and those of
+    an older mtnet after an update.
+
+    Args:
+        in_thread: the worker of the store.
+        may_run: returns whether the disk takes ticks, and has room.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, store: Store, clock: IReactorTime, in_thread: InThread, may_run: Callable[[], bool]
+    ) -> None:
+        self._store, self._clock, self._in_thread = store, clock, in_thread
+        self._may_run = may_run
+        self._timer: IDelayedCall | None = None
+        self._joined = clock.seconds()
+        self._stopped = self._failing = False
+
+    def start(self) -> None:
+        """Begin a look after `CHECK` seconds."""
+        self._wait(CHECK)
+
+    def stop(self) -> None:
+        """Begin no more steps; one that runs is finished by its thread."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait(self, seconds: float) -> None:
+        if not self._stopped:
+            self._timer = self._clock.callLater(seconds, self._step)
+
+    def _step(self) -> None:
+        self._timer = None
+        if not self._may_run():
+            self._wait(CHECK)
+            return
+        is_old = self._clock.seconds() - self._joined >= OLD
+        if is_old:
+            self._joined = self._clock.seconds()
+        step: Deferred[bool] = self._in_thread(self._store.join, is_old)
+        step.addCallbacks(self._done, self._failed)
+
+    def _done(self, more: bool) -> None:
+        if more and self._failing:
+            self.log.info("Blocks of ticks are joined again.")
+            self._failing = False
+        self._wait(PAUSE if more else CHECK)
+
+    def _failed(self, failure: Failure) -> None:
+        if not self._failing:
+            if failure.check(JournalError):
+                self.log.warn(
+                    "Blocks of ticks are not joined; it is tried again. {error}",
+                    error=failure.value,
+                )
+            else:
+                self.log.failure("Joining blocks of ticks failed; it is tried again.", failure)
+        self._failing = True
+        self._wait(CHECK)
