@@ -70,10 +70,6 @@ class LoginHistory:
             if (name, network) in self._seen:
                 self._fresh.setdefault((name, network), when)
 
-    def forget(self, name: str) -> None:
-        """Forget an account that is gone, and the networks that it alone used."""
-        self.keep({each for each, _ in self._seen if each} - {name})
-
     def keep(self, names: Iterable[str]) -> None:
         """Forget all accounts but these, and the networks that only others used."""
         held = frozenset(names)
