@@ -53,9 +53,16 @@ def test_a_configuration_that_cannot_be_read_is_named(command_line, tmp_path):
 
 
 def test_a_configuration_that_is_wrong_is_named(command_line, configuration):
-    result = command_line("status", "--config", configuration("nonsense = 1\n"))
+    result = command_line("status", "--config", configuration("data = 1\n"))
     assert result.status == 1
-    assert "nonsense" in result.error
+    assert "expected a text, not 1" in result.error
+
+
+def test_a_key_that_is_wrong_elsewhere_keeps_nobody_from_a_daemon_that_runs(
+    command_line, configuration
+):
+    result = command_line("status", "--config", configuration("nonsense = 1\n"))
+    assert "No daemon answers" in result.error
 
 
 def test_programs_get_the_answer_as_it_is(status):
