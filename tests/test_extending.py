@@ -23,7 +23,7 @@ GUIDE = Path(__file__).parent.parent / "docs" / "extending.md"
 FILES = dict(
     re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```", GUIDE.read_text("utf-8"), re.M | re.S)
 )
-PLUGIN = "mtnet/plugins/alerts.py"
+PLUGIN = "mtnet/plugins/chat.py"
 NOTES = "mtnet/plugins/notes.py", "my_notes/service.py", "my_notes/command.py"
 NOTE = b'{"text": "NFP at 14:30"}'
 SECONDS = 120.0
@@ -76,10 +76,10 @@ class Program:
 
 
 class Daemon:
-    """A running daemon: only alerts and web listen, unless the arguments say otherwise."""
+    """A running daemon: only chat and web listen, unless the arguments say otherwise."""
 
     def __init__(self, program, *arguments):
-        self.ports = {name: free_port() for name in ("alerts", "web")}
+        self.ports = {name: free_port() for name in ("chat", "web")}
         listens = [f"{name}=tcp:{port}:interface=127.0.0.1" for name, port in self.ports.items()]
         off = [f"{name}=off" for name in ("signals", "templates", "ticks")]
         options = [f"--listen={each}" for each in (*listens, *off)]
@@ -114,7 +114,7 @@ class Daemon:
         return found
 
     def dial(self):
-        return socket.create_connection(("127.0.0.1", self.ports["alerts"]), 10)
+        return socket.create_connection(("127.0.0.1", self.ports["chat"]), 10)
 
 
 def free_port():
@@ -150,21 +150,21 @@ def program(installed, tmp_path):
 
 def test_check_lists_each_component_with_its_file(program):
     shown = dict(line.split(None, 1) for line in program.mtnet("check").splitlines())
-    assert {"alerts", "notes", "signals", "web"} <= set(shown)
+    assert {"chat", "notes", "signals", "web"} <= set(shown)
     assert shown["notes"].endswith("mtnet/plugins/notes.py")
     assert shown["signals"] == str(HERE / "mtnet" / "plugins" / "signals.py")
 
 
 def test_the_protocol_is_spoken_to(program):
     with program.daemon() as daemon, daemon.dial() as one, daemon.dial() as two:
-        one.sendall(b"ALERT first\n")
+        one.sendall(b"SAY first\n")
         # `two` may be known to the daemon only after its first line.
-        two.sendall(b"ALERT second\n")
-        assert one.recv(512).startswith(b"ALERT second ")
+        two.sendall(b"SAY second\n")
+        assert one.recv(512).startswith(b"SAY second ")
 
 
 def test_a_connection_without_the_rights_of_the_protocol_is_closed(program):
-    sets = ["--set=access.trust_loopback=false", "--set=access.anonymous=follow:alerts"]
+    sets = ["--set=access.trust_loopback=false", "--set=access.anonymous=follow:chat"]
     reset = suppress(ConnectionResetError)
     with program.daemon(*sets) as daemon, daemon.dial() as terminal, reset:
         assert terminal.recv(512) == b""
@@ -254,22 +254,22 @@ def test_check_says_which_plugin_cannot_be_imported(outside, tmp_path):
 
 
 @pytest.fixture
-def alerts(tmp_path):
+def chat(tmp_path):
     """Return what puts the protocol behind the daemon's pipeline, with some settings."""
     names = {}
     exec(FILES[PLUGIN], names)
-    plugin = names["alerts"]
+    plugin = names["chat"]
 
     def build(*sets):
         env = make_environment(tmp_path, Clock(), *sets)
         factory = plugin.buildFactory(env)
-        return env, Pipeline(env, None).wrap(Listener("alerts", "tcp:1"), factory, plugin.rights)
+        return env, Pipeline(env, None).wrap(Listener("chat", "tcp:1"), factory, plugin.rights)
 
     return build
 
 
-def test_one_network_does_not_take_all_places(alerts):
-    env, factory = alerts("access.connections.alerts.network=1")
+def test_one_network_does_not_take_all_places(chat):
+    env, factory = chat("access.connections.chat.network=1")
     addresses = {"host": "192.0.2.1", "peer": "192.0.2.9"}
     connect(factory, env.clock, **addresses)
     with pytest.raises(AssertionError, match="refused"):

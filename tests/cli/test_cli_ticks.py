@@ -172,7 +172,9 @@ def test_a_file_that_was_there_stays_where_the_export_breaks_off(capsys, env, da
     env.find(ITicks).take(env.find(ITicks).source("desk-1"), [(b"EURUSD", b"1.1")], EPOCH)
     env.find(ITicks).sync()
     with closing(sqlite3.connect(data / "ticks.sqlite")) as connection:
-        connection.execute("UPDATE small_block SET data = x'00' WHERE id = (SELECT max(id) FROM block)")
+        connection.execute(
+            "UPDATE small_block SET data = x'00' WHERE id = (SELECT max(id) FROM block)"
+        )
         connection.commit()
     file = tmp_path / "EURUSD.csv"
     file.write_text("old")

@@ -1,4 +1,4 @@
-"""How `mtnet ticks` writes ticks: as MetaTrader 5 exports them, as CSV and as lines of JSON."""
+"""Formats of ticks: as MetaTrader 5 exports them, as CSV and as lines of JSON."""
 
 import re
 from collections.abc import Callable
