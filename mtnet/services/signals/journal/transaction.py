@@ -149,7 +149,7 @@ class Transaction:
             DamageError: what is stored is not what was written.
         """
         try:
-            if self._is_named(draft):
+            if draft.id and not self.derived:  # ids of views do not come again
                 seq = self._repeated(draft)
                 if seq is not None:
                     return Repeated(seq)
@@ -302,10 +302,6 @@ class Transaction:
             self._store(_closing(draft, each), held, _times(held[each].entry)) for each in standing
         ]
 
-    def _is_named(self, draft: Entry) -> bool:
-        """Return whether its id may come again; ids of views do not, see `is_derived_id`."""
-        return bool(draft.id) and not self.derived
-
     def _repeated(self, draft: Entry) -> int | None:
         known = self._ids.get(draft.id)
         if known is None:
@@ -371,7 +367,7 @@ class Transaction:
         force_setattr(entry, "h", hash[:4].hex())
         self._seq, self._hash = seq, hash
         self._entries.append((self.channel, seq, body, hash))
-        if self._is_named(draft):
+        if draft.id and not self.derived:
             self._ids[draft.id] = seq, prove_id(draft, seq)
         if remember:
             self._apply(held, Held(entry, link, body, hash))
