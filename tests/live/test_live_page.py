@@ -104,6 +104,31 @@ def account(daemon, name, role):
     subprocess.run(command, input=f"{PASSWORD}\n".encode(), check=True, capture_output=True)
 
 
+def test_a_pause_wants_the_name_of_the_channel_typed(daemon, open_page):
+    daemon.start()
+    with provider(daemon) as desk:
+        publish(desk, 1, "0.25")
+        page = open_page()
+        page.shows("#channels button", "Pause").click()
+        act = page.tab.locator("#pause-do")
+        page.tab.select_option("#pause-action", "flatten")
+        page.tab.fill("#pause-name", "mai")
+        assert act.is_disabled()
+        page.tab.fill("#pause-name", "main")
+        act.click()
+        page.shows("#positions", "No channel holds a position")
+        page.shows("#channels td", "closes only")
+        page.shows("#channels button", "Pause").click()
+        assert page.tab.input_value("#pause-name") == ""
+        page.tab.select_option("#pause-action", "resume")
+        page.tab.fill("#pause-name", "main")
+        act.click()
+        page.tab.locator("#channels td.warning").filter(has_text="closes only").wait_for(
+            state="detached"
+        )
+        assert page.said == []
+
+
 def test_candles_markers_and_what_peers_say(daemon, open_page):
     daemon.start()
     tick(daemon, b"1.09876")

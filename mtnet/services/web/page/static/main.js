@@ -7,6 +7,7 @@ import { Connection } from "./connection.js";
 import { find } from "./dom.js";
 import { Events } from "./events.js";
 import { setClock } from "./format.js";
+import { Pause } from "./pause.js";
 import { People } from "./people.js";
 import { Channels, Positions } from "./positions.js";
 import { Rows } from "./rows.js";
@@ -28,7 +29,7 @@ const panels = [
   new People(),
   new Chart(connection, signals),
   new Positions(signals),
-  new Channels(signals),
+  new Channels(signals, new Pause(session)),
   new Views(),
   new Terminals(),
   new Alerts(session),

@@ -4,17 +4,18 @@ import { Table, panel } from "./dom.js";
 import { ago, count, signed } from "./format.js";
 
 export class Channels {
-  constructor(signals) {
+  constructor(signals, pause) {
     this.signals = signals;
     this.table = new Table(
       "Channels",
       [
         { title: "Channel", text: (row) => row.name, class: () => "name" },
         { title: "Provider", text: (row) => row.provider, class: (row) => (row.up ? "name" : "name bad") },
-        { title: "Followers", text: (row) => count(row.followers), number: true },
+        { title: "Followers", text: (row) => count(row.followers), number: true, wide: true },
         { title: "Positions", text: (row) => count(row.positions), number: true },
-        { title: "Signals", text: (row) => count(row.seq), number: true },
+        { title: "Signals", text: (row) => count(row.seq), number: true, wide: true },
         { title: "", text: (row) => row.paused, class: () => "warning" },
+        { title: "", text: (row) => `${row.name} ${pause.session.mayPause}`, node: (row) => pause.button(row.name) },
       ],
       "There are no channels yet. The first signal makes one.",
     );

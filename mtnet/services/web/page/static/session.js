@@ -24,6 +24,11 @@ export class Session {
     return this.login !== null && this.rights.includes("admin");
   }
 
+  // Whether channels can be paused from here: by an admin, and from this machine without a login.
+  get mayPause() {
+    return this.rights.includes("admin");
+  }
+
   // Learns from the server whom the cookie belongs to.
   async load() {
     const { login, rights } = await ask("GET", "/v1/login");
