@@ -36,6 +36,30 @@ def test_an_address_is_read(text, host, port, secure, path, name):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("text", "authority", "secure", "path"),
+    [
+        ("https://fx.example", "fx.example", True, ""),
+        ("http://127.0.0.1:8083/", "127.0.0.1:8083", False, ""),
+        ("https://fx.example:8443/mtnet/", "fx.example:8443", True, "/mtnet"),
+    ],
+)
+def test_the_address_of_http_has_the_path_that_stands_before_all_others(
+    text, authority, secure, path
+):
+    found = read_address(text, http=True)
+    assert (found.http, found.authority, found.secure, found.path) == (
+        True, authority, secure, path,
+    )  # fmt: skip
+
+
+def test_a_client_that_speaks_no_http_refuses_its_addresses():
+    with pytest.raises(ClientError, match="HTTP brings signals alone"):
+        read_address("https://fx.example")
+    with pytest.raises(ClientError, match="has no query"):
+        read_address("https://fx.example?a=1", http=True)
+
+
 def test_files_are_paths_and_an_argument_wins():
     found = read_address(r"secure:fx.example:1:ca=a\:b.pem:certificate=me.pem:key=me.key")
     assert (found.ca, found.certificate, found.key) == (

@@ -37,19 +37,20 @@ def addresses(daemon):
 def test_signals_go_from_every_road_to_every_road(secure, tmp_path):
     async def follow(address, count):
         found = []
-        ca = secure.files.ca if address.startswith(("secure", "wss")) else None
+        ca = None if address.startswith("ws:") else secure.files.ca
         async with aio.follow(address, ca=ca, retry=False) as entries:
             async for entry in entries:
                 found.append((entry.symbol, entry.volume))
                 if len(found) == count:
                     return found
 
-    for number, address in enumerate(addresses(secure)):
+    roads = (*addresses(secure), f"https://localhost:{secure.port('web', 'TLS')}")
+    for number, address in enumerate(roads):
         ca = None if address.startswith("ws:") else secure.files.ca
         assert sync.publish(address, f"S{number}", "0.25", ca=ca) == number + 1
-    expected = [(f"S{number}", Decimal("0.25")) for number in range(3)]
-    for address in addresses(secure):
-        assert asyncio.run(asyncio.wait_for(follow(address, 3), 20)) == expected
+    expected = [(f"S{number}", Decimal("0.25")) for number in range(4)]
+    for address in roads:
+        assert asyncio.run(asyncio.wait_for(follow(address, 4), 20)) == expected
 
 
 def test_ticks_come_over_tls_and_over_a_websocket_with_tls(secure):

@@ -1,7 +1,8 @@
 """
 The client library for asyncio: follow and publish signals, receive ticks and bars.
 
-No Twisted runs. A server is text: `tcp:HOST:PORT`, `secure:HOST:PORT` (TLS), `ws://` or `wss://`.
+No Twisted runs. A server is text: `tcp:HOST:PORT`, `secure:HOST:PORT` (TLS), `ws://` or `wss://`,
+for signals `http://` or `https://` as well.
 
 ::
 

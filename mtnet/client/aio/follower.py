@@ -39,7 +39,8 @@ class Follower(Client[FollowerEvent], Acknowledging):
     program. The connection is kept while the program works on an entry.
 
     Args:
-        server: `tcp:HOST:PORT`, `secure:HOST:PORT`, `ws://…` or `wss://…`.
+        server: `tcp:HOST:PORT`, `secure:HOST:PORT`, `ws://…`, `wss://…`, `http://…` or
+            `https://…`.
         channel: its name.
         symbols: None = all.
         state: a file that keeps what was handled, over restarts of the program; one file for one
@@ -73,7 +74,7 @@ class Follower(Client[FollowerEvent], Acknowledging):
     ) -> None:
         self._file = None if state is None else Path(state)
         kept = (None if self._file is None else files.load(self._file)) or _NOTHING
-        address = read_address(server, ca)
+        address = read_address(server, ca, http=True)
         replica = Replica.of(
             channel, symbols, kept.epoch, kept.seq, kept.h, kept.positions, kept.kept_for
         )

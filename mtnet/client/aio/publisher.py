@@ -62,7 +62,7 @@ class Publisher(Client[PublisherEvent], Reporting):
         ca: Path | str | None = None,
         retry: bool = True,
     ) -> None:
-        address, self._on_event = read_address(server, ca), on_event
+        address, self._on_event = read_address(server, ca, http=True), on_event
         self._core = PublisherCore(Session(name, login), channel, take, positions)
         self._link = Link(address, self._core, session_framing, self._handle, self._ended, retry)
         self._answers: dict[str, asyncio.Future[int]] = {}

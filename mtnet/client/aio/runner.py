@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
+from mtnet.client.aio.http import HttpConnection, http_connector
 from mtnet.client.aio.tls import context, why
 from mtnet.client.core.address import Address
 from mtnet.client.core.driver import Core, Driver
@@ -39,7 +41,8 @@ class Runner(Generic[E]):
         self._address, self._framing, self._retry = address, framing, retry
         self._loop = asyncio.get_running_loop()
         self._driver, self._output = Driver(core, _Clock(self._loop), handle), core.session
-        self._connection: _Connection | None = None
+        self._connection: _Connection | HttpConnection | None = None
+        self._open_http = http_connector(address, self._driver)
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._task = self._loop.create_task(self._stay_connected())
         self._task.add_done_callback(self._finished)
@@ -56,12 +59,12 @@ class Runner(Generic[E]):
     def pause(self) -> None:
         """Read no more until `resume`: the program is behind."""
         if self._connection is not None:
-            self._connection.transport.pause_reading()
+            self._connection.pause()
 
     def resume(self) -> None:
         """Read again."""
         if self._connection is not None:
-            self._connection.transport.resume_reading()
+            self._connection.resume()
 
     async def stop(self) -> None:
         """Send what waits, and disconnect."""
@@ -83,19 +86,30 @@ class Runner(Generic[E]):
                 await self._serve(connection)
             await asyncio.sleep(self._driver.delay(attempt))
 
-    async def _connect(self, secure: Any) -> "_Connection":
+    async def _connect(self, secure: Any) -> "_Connection | HttpConnection":
+        address = self._address
+        if address.http:
+            return await self._open_http(partial(self._dial, secure))
+        framing = self._framing(address)
+        made = partial(_Connection, self._driver, framing, secure is not None)
+        connection: _Connection = await self._dial(secure, made)
+        return connection
+
+    async def _dial(
+        self, secure: Any, made: Callable[[], asyncio.Protocol], host: str | None = None
+    ) -> Any:
         address = self._address
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            _, connection = await self._loop.create_connection(
-                lambda: _Connection(self._driver, self._framing(address), secure is not None),
-                address.host,
+            _, protocol = await self._loop.create_connection(
+                made,
+                host or address.host,
                 address.port,
                 ssl=secure,
                 server_hostname=address.name if secure is not None else None,
             )
-        return connection
+        return protocol
 
-    async def _serve(self, connection: "_Connection") -> None:
+    async def _serve(self, connection: "_Connection | HttpConnection") -> None:
         self._connection = connection
         try:
             await asyncio.shield(connection.ended)
@@ -175,6 +189,14 @@ class _Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Disconnect at once."""
         self.transport.abort()
+
+    def pause(self) -> None:
+        """Read no more until `resume`."""
+        self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        self.transport.resume_reading()
 
     async def close(self) -> None:
         """Disconnect once everything is sent."""

@@ -12,10 +12,13 @@ Pure.
     secure:fx.example:8081:certificate=me.pem:key=me.key    who the client is
     wss://fx.example                            WebSocket over TLS, as through a proxy
     ws://127.0.0.1:8083/ws                      WebSocket in clear text
+    https://fx.example                          HTTP over TLS, for signals alone
+    http://127.0.0.1:8083                       HTTP in clear text
 """
 
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -37,7 +40,8 @@ _PLAIN = re.compile(
     re.ASCII,
 )
 _OPTION = re.compile(r":([a-z]+)=((?:[^:\\]|\\.)+)")
-_PORTS = {"ws": 80, "wss": 443}
+_PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443}
+_HTTP = ("http", "https")
 _EXPECTED = "expected one such as tcp:127.0.0.1:8081, secure:fx.example:8081 or wss://fx.example"
 
 
@@ -48,10 +52,12 @@ class Address(Struct, frozen=True):
     Attributes:
         text: as it was given.
         secure: TLS.
-        path: of the WebSocket; empty = none, but a plain stream.
+        path: of the WebSocket; empty = none, but a plain stream. With `http` it stands before all
+            paths of the server.
         name: the host that the certificate must be for.
         ca: PEM file of the trusted authorities; None = those of the machine.
         certificate, key: PEM files of the client; None = it shows none.
+        http: long polls and POSTs.
     """
 
     text: str
@@ -63,6 +69,7 @@ class Address(Struct, frozen=True):
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    http: bool = False
 
     @property
     def authority(self) -> str:
@@ -73,18 +80,24 @@ class Address(Struct, frozen=True):
         )
 
 
-def read_address(text: str, ca: Path | str | None = None) -> Address:
+def read_address(text: str, ca: Path | str | None = None, http: bool = False) -> Address:
     """
     Read an address.
 
     Args:
         ca: PEM file of the authorities that are trusted, in place of `ca=`.
+        http: whether the client speaks HTTP.
 
     Raises:
-        ClientError: it is none.
+        ClientError: it is none, or none for the client.
     """
     kind = text.partition(":")[0].lower()
-    reader = {"secure": _secure, "ws": _url, "wss": _url}.get(kind, _plain)
+    if kind in _HTTP and not http:
+        raise ClientError(
+            f"Invalid endpoint {text!r}: HTTP brings signals alone, by mtnet.client.aio and "
+            f"mtnet.client.sync; {_EXPECTED}."
+        )
+    reader = _secure if kind == "secure" else _url if kind in _PORTS else _plain
     address = reader(text)
     if ca is None:
         return address
@@ -112,7 +125,9 @@ def _secure(text: str) -> Address:
         )
     if "key" in options and "certificate" not in options:
         raise ClientError(f"Invalid endpoint {text!r}: key= needs certificate= as well.")
-    files = {key: _path(_unescaped(options[key])) for key in OPTIONS[1:] if key in options}
+    files: dict[str, Any] = {
+        key: _path(_unescaped(options[key])) for key in OPTIONS[1:] if key in options
+    }
     host = _host(found)
     name = _unescaped(options["name"]) if "name" in options else host
     return Address(text, host, int(found["port"]), True, "", name, **files)
@@ -129,12 +144,15 @@ def _url(text: str) -> Address:
             f"Invalid endpoint {text!r}: expected one such as wss://fx.example or "
             f"ws://127.0.0.1:8083{WEBSOCKET_PATH}, without a login."
         )
-    path = parts.path if parts.path.strip("/") else WEBSOCKET_PATH
-    path += f"?{parts.query}" if parts.query else ""
+    http = kind in _HTTP
+    if http and parts.query:
+        raise ClientError(f"Invalid endpoint {text!r}: that of an HTTP server has no query.")
+    path = parts.path if parts.path.strip("/") else "" if http else WEBSOCKET_PATH
+    path = path.rstrip("/") if http else path + (f"?{parts.query}" if parts.query else "")
     if not path.isascii() or not path.isprintable() or " " in path:
         raise ClientError(f"Invalid endpoint {text!r}: its path has letters that a URL has not.")
-    secure = kind == "wss"
-    return Address(text, host, port or _PORTS[kind], secure, path, host)
+    secure = kind in ("wss", "https")
+    return Address(text, host, port or _PORTS[kind], secure, path, host, http=http)
 
 
 def _host(found: re.Match[str]) -> str:

@@ -43,7 +43,7 @@ class SignalPublishing:
     ) -> "Deferred[Answer]":
         """Take signals, each alone and in order; the answer comes once all are on disk."""
         publisher = self._publishers.of(request, path.channel, asked.publisher, asked.take)
-        channel, take = publisher.channel, _take(asked.take)
+        channel, take = publisher.channel, _take(asked.take, asked.beside)
         if not asked.signals:
             sign = WholeState(channel, "", FLAT, self._signals.now(), scope=NOTHING)
             taken = self._signals.replace(publisher.publisher, sign, take)
@@ -103,9 +103,9 @@ def _shown(found: Replaced, signals: SignalService, channel: str) -> StateResult
     )
 
 
-def _take(asked: bool) -> Take:
-    # Without it a channel is taken that is free, or that the publisher holds.
-    return "1" if asked else "free"
+def _take(asked: bool, beside: bool = False) -> Take:
+    # Without either a channel is taken that is free, or that the publisher holds.
+    return "1" if asked else "0" if beside else "free"
 
 
 def _draft(asked: Publish, channel: str, when: int, id: str = "") -> Entry:

@@ -147,11 +147,13 @@ class NewSignals(Struct):
     Attributes:
         publisher: drawn when the program starts.
         take: takes the channel over from another publisher.
+        beside: takes no channel, and publishes beside the one who holds it.
     """
 
     publisher: PublisherName
     signals: Annotated[list[NewSignal], Meta(max_length=MAX_SIGNALS)]
     take: bool = False
+    beside: bool = False
 
 
 class NewState(Struct):

@@ -214,6 +214,13 @@ def test_a_limit_of_symbols_refuses_what_is_too_much(env_with):
 # Who publishes
 
 
+def test_a_signal_beside_the_publisher_of_a_channel_takes_nothing(web):
+    assert fates(web.post(signal("a"), publisher="p1", beside=True)) == [1]
+    assert fates(web.post(signal("b"), publisher="p2")) == [2]
+    assert fates(web.post(signal("c", "GBPUSD"), publisher="p1", beside=True)) == [3]
+    assert fates(web.post(signal("d"), publisher="p2")) == [4]
+
+
 def test_another_publisher_is_fenced_until_it_takes(web):
     web.post(signal("a"), publisher="p1")
     answer = web.post(signal("b", "GBPUSD"), publisher="p2")
