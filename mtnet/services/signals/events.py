@@ -37,7 +37,8 @@ class SignalEvents:
             self._record("publisher_up", f"{channel} has a publisher: {who}.", channel, who=who)
         else:
             text = f"{channel} has no publisher: {who} was the last."
-            self._record("publisher_down", text, channel, "warning", who=who)
+            # Programs that publish once come and go; the status warns of one that is missed.
+            self._record("publisher_down", text, channel, who=who)
 
     def fenced(self, channel: str, before: Publisher, now: Publisher | None) -> None:
         """Record that a publisher lost a channel to a newer one."""

@@ -141,7 +141,7 @@ def test_publishers_come_fence_each_other_and_go(daemon, new):
     second.hang_up()
     daemon.clock.advance(0)
     (down,) = new("publisher_down")
-    assert down["level"] == "warning"
+    assert down["level"] == "info"
     first.hang_up()
 
 
