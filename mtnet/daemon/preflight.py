@@ -1,6 +1,6 @@
 """Preflight checks of the configuration, before anything is started."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from mtnet.config.schema import Config
 from mtnet.daemon.datadir import ACCOUNTS, check_permissions
 from mtnet.daemon.registry import broken, check_kind, default_endpoints, installed, permissions
 from mtnet.errors import ConfigError, JournalError, StartError
-from mtnet.interfaces import ISettingsCheck
+from mtnet.interfaces import IServicePlugin, ISettingsCheck
 from mtnet.net.endpoints import Listener
 from mtnet.net.proxy.protocol import TrustedProxies
 from mtnet.net.tls.store import CertificateStore, default_files
@@ -82,7 +82,8 @@ def listeners(config: Config) -> list[Listener]:
         if name not in services:
             raise ConfigError(
                 f"listen names {name}, and no such service is installed; there are "
-                f"{', '.join(services)}." + "".join(f" {sentence}" for sentence in broken())
+                f"{', '.join(_with_ports(services))}."
+                + "".join(f" {sentence}" for sentence in broken())
             )
     heard = [
         (service, Listener(name, endpoint))
@@ -187,7 +188,7 @@ def rules(config: Config) -> AnonymousAccess:
         if service not in services:
             raise ConfigError(
                 f"access.connections names {service}, and no such service is installed; there "
-                f"are {', '.join(services)}."
+                f"are {', '.join(_with_ports(services))}."
             )
     return AnonymousAccess(
         permissions(services), access.anonymous, access.networks, access.trust_loopback
@@ -225,3 +226,7 @@ def check_exposure(
             "follower`, or set rights without a login (--set access.anonymous=follow)"
             f"{or_else}."
         )
+
+
+def _with_ports(services: Mapping[str, IServicePlugin]) -> list[str]:
+    return [name for name, plugin in services.items() if plugin.listens]

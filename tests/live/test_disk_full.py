@@ -1,6 +1,7 @@
 """A real full disk: nothing is told that is not stored, and nothing is lost."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -92,7 +93,8 @@ def test_the_last_refused_position_of_each_symbol_is_stored_when_there_is_room(d
     daemon.stop(9)
     daemon.start()
     assert daemon.status()["signals"]["channels"]["main"]["positions"] == positions
-    assert daemon.logged().count("is full") == 1
+    said = re.findall(r"JournalWorker#error\] \S+ database or disk is full", daemon.logged())
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

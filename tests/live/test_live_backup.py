@@ -67,7 +67,7 @@ def test_a_new_data_folder_goes_on_from_a_backup(daemon, mtnet, tmp_path):
     mtnet("bans", "add", "192.0.2.0/24", "--for-ever", *place)
     before, epoch = contents(daemon, mtnet)
     said = mtnet("backup", backup, *place)
-    assert "(access, signals, templates, ticks)" in said
+    assert "(access, alerts, signals, status, templates, ticks)" in said
     assert "exists already" in mtnet("backup", backup, *place, status=1)
     assert "Another mtnet runs" in mtnet("restore", backup, *place, status=1)
     daemon.stop(signal.SIGKILL)

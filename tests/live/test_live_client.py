@@ -170,7 +170,7 @@ def test_lines_that_are_no_ticks_are_named_and_the_others_stored(secure, files):
     assert (status, said) == (1, "2 ticks stored.\n")
     first, last = complained.splitlines()
     assert first.startswith("mtnet: Line 2: ")
-    assert last == "mtnet: 1 lines were not stored."
+    assert last == "mtnet: 1 line was not stored."
 
 
 def test_what_cannot_be_read_is_one_sentence(secure, files, tmp_path):

@@ -480,13 +480,16 @@ class Journal:
             self._check_recovered()
         while True:
             if not self._views.loaded:
+                # To read, SQLite writes into its index, for which a full disk may have no room.
+                self._database.check_room()
                 self._load_views()
             self._settled = False
             try:
                 result, checkpoints = self._database.transaction(work)
                 break
             except (DamageError, WireError, NotAskedError) as error:
-                self._views.forget()  # they are ahead of what is stored
+                if not isinstance(error, NotAskedError):
+                    self._views.forget()  # they are ahead of what is stored
                 self._settled = True  # nothing was asked of the disk
                 if not isinstance(error, DamageError) or error.channel in self.damaged:
                     raise
