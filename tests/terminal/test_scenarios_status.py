@@ -69,6 +69,16 @@ def test_each_terminal_in_trouble_has_a_status_that_says_why(scene_at):
     assert status == NEEDY
 
 
+def test_a_terminal_that_may_trade_again_has_no_warning(scene):
+    provider, follower = scene.provider(), scene.follower()
+    provider.say("set EURUSD 0.5")
+    scene.settle(provider, follower)
+    follower.say("trade_allowed 0")
+    until(lambda: "trading_off" in str(participants(scene)))
+    follower.say("trade_allowed 1")
+    until(lambda: "trading_off" not in str(participants(scene)))
+
+
 def test_a_provider_whose_terminal_hangs_is_silent(scene_at):
     scene = scene_at("signals.heartbeat=10", accounts={"alice": "provider", "bob": "follower"})
     provider = scene.provider(**REAL_TIME, **scene.logged_in("alice"))
