@@ -9,8 +9,9 @@ from typing import Any
 from mtnet.cli import local
 from mtnet.cli.output import local_time, print_result, table
 from mtnet.errors import ClientError
-from mtnet.services.signals.journal.export import Proved, prove_entries
-from mtnet.services.signals.record.summary import Result, Specs, Total, by_month, results
+from mtnet.services.signals.journal.export import prove_entries
+from mtnet.services.signals.record.rows import proof_row, trade_row
+from mtnet.services.signals.record.summary import Specs, Sums, results
 from mtnet.services.signals.record.trades import Trades
 from mtnet.services.signals.reports.registry import Reports
 from mtnet.services.signals.reports.store import read_reports
@@ -42,18 +43,16 @@ def record(arguments: Namespace) -> None:
     if arguments.csv:
         rows = csv.writer(sys.stdout, lineterminator="\n")
         rows.writerow(COLUMNS)
-        rows.writerows([inert(_trade(each)[name]) for name in COLUMNS] for each in found)
+        rows.writerows([inert(trade_row(each)[name]) for name in COLUMNS] for each in found)
         return
-    total, months = Total(), by_month(found)
+    sums = Sums()
     for each in found:
-        total.add(each)
-    proof = _proof(arguments.channel, first, last)
+        sums.add(each)
     shown = {
-        **proof,
+        **proof_row(arguments.channel, first, last),
         "open": len(trades.open),
-        "total": total.row(),
-        "months": [{"month": name, **each.row()} for name, each in months.items()],
-        "trades": [_trade(each) for each in found],
+        **sums.row(),
+        "trades": [trade_row(each) for each in found],
     }
     print_result(arguments, shown, "\n".join(_text(shown)))
 
@@ -71,40 +70,6 @@ def _specs(reports: Reports, terminal: str) -> Specs:
         return None if found is None else found.spec
 
     return find
-
-
-def _proof(channel: str, first: Proved, last: Proved) -> dict[str, Any]:
-    """Return what anybody needs to check it against an export: `--format chain`."""
-    return {
-        "channel": channel,
-        "epoch": last.epoch,
-        "first": first.entry.seq,
-        "last": last.entry.seq,
-        "before": first.before.hex(),
-        "hash": last.hash.hex(),
-        "from": first.entry.when,
-        "to": last.entry.when,
-        "complete": first.entry.seq == 1,
-    }
-
-
-def _trade(result: Result) -> dict[str, Any]:
-    trade = result.trade
-    texts = {"opening": trade.opening, "closing": trade.closing}
-    return {
-        "symbol": trade.symbol,
-        "ticket": trade.ticket,
-        "side": trade.side,
-        "volume": f"{trade.volume:f}",
-        "opened": trade.opened,
-        "closed": trade.closed,
-        **{name: None if price is None else f"{price:.10g}" for name, price in texts.items()},
-        "points": None if result.points is None else f"{result.points:f}",
-        "money": None if result.money is None else f"{result.money:f}",
-        "parts": trade.parts,
-        "first": trade.first or None,
-        "last": trade.last,
-    }
 
 
 def inert(value: Any) -> Any:

@@ -40,6 +40,7 @@ from mtnet.services.signals.http.resources import signal_routes
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.maintenance import backup
 from mtnet.services.signals.protocol import SignalsFactory
+from mtnet.services.signals.record.reader import RecordReader
 from mtnet.services.signals.reports.conditions import AccountConditions
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
@@ -164,7 +165,8 @@ class SignalsComponent:
     def _routes(self) -> list[Route]:
         """Made once: followers and publishers are the same on all ports."""
         commands = self._commands.commands()
-        return signal_routes(self.signals, self._store, commands, self._env.clock)
+        records = RecordReader(self._path, self._env.worker("record"))
+        return signal_routes(self.signals, self._store, records, commands, self._env.clock)
 
     def recognize(self, head: bytes) -> bool | None:
         """Say whether these are the first bytes of a publisher or of a client of dialect 2."""

@@ -14,6 +14,12 @@ from mtnet.net.http.route import HttpRequest, Route
 Command = Callable[[Mapping[str, Any]], "Deferred[Any]"]
 
 
+class AccountPath(Struct):
+    """An account."""
+
+    account: Annotated[str, Meta(max_length=64)]
+
+
 class TokenPath(Struct):
     """A token of an account."""
 
@@ -36,6 +42,24 @@ class AccountRow(Struct):
     disabled: bool
     password: bool
     tokens: int
+    last: int | None
+
+
+class TokenRow(Struct):
+    """
+    A token of an account; times are milliseconds since the Unix epoch, UTC.
+
+    Attributes:
+        grants: None = those of its account.
+        expires: None = never.
+        last: when it last logged in; None = never.
+    """
+
+    id: str
+    label: str
+    grants: list[str] | None
+    created: int
+    expires: int | None
     last: int | None
 
 
@@ -63,6 +87,17 @@ class AccountResources:
                 answers={200: list[AccountRow]},
             ),
             Route(
+                method="GET",
+                path="/v1/accounts/{account}/tokens",
+                handler=self._tokens,
+                summary="The tokens of an account, without their secrets.",
+                params=AccountPath,
+                right=ADMIN,
+                login=True,
+                answers={200: list[TokenRow]},
+                errors=(404,),
+            ),
+            Route(
                 method="DELETE",
                 path="/v1/accounts/{account}/tokens/{token}",
                 handler=self._withdraw,
@@ -76,6 +111,10 @@ class AccountResources:
 
     def _list(self, request: HttpRequest) -> "Deferred[Any]":
         return self._commands["account list"]({})
+
+    def _tokens(self, request: HttpRequest, path: AccountPath) -> "Deferred[Any]":
+        found = self._commands["account show"]({"name": path.account})
+        return found.addCallbacks(lambda row: row["tokens"], _missing)
 
     def _withdraw(self, request: HttpRequest, path: TokenPath) -> "Deferred[None]":
         asked = {"name": path.account, "token": path.token}

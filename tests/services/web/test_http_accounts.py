@@ -60,6 +60,17 @@ def test_a_token_is_withdrawn_and_logs_in_no_more(server):
     assert server.ask("GET", "/templates", **bearer).status == 401
 
 
+def test_an_admin_sees_when_each_token_expires_and_no_secret(server):
+    token = server.do("token", name="bob", label="desk", days=30.0, grants=["follower"])
+    answer = server.ask_as("root", "GET", "/v1/accounts/bob/tokens")
+    (row,) = answer.json
+    assert (row["id"], row["label"], row["grants"]) == (token["id"], "desk", ["follower"])
+    assert row["expires"] - row["created"] == 30 * 86_400_000
+    assert token["secret"].encode() not in answer.body
+    assert server.ask_as("bob", "GET", "/v1/accounts/bob/tokens").status == 403
+    assert server.ask_as("root", "GET", "/v1/accounts/eve/tokens").error == (404, "missing")
+
+
 @pytest.mark.parametrize("path", ["bob/tokens/00000000", "eve/tokens/00000000"])
 def test_what_is_not_there_is_404(server, path):
     assert server.ask_as("root", "DELETE", f"/v1/accounts/{path}").error == (404, "missing")

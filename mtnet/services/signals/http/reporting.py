@@ -41,9 +41,7 @@ class Reporting:
         access, report = self._access(request), asked.report()
         terminal, now = access.terminal(asked.name), self._signals.now()
         if terminal.login:
-            self._store.reports.report(terminal, report, now)
-            self._store.changed()
-            self._store.reported(*terminal)
+            self._store.report(terminal, report, now)
         self._followers.reported(terminal, Reported(report, now))
 
     def describe(self, request: HttpRequest, asked: NewSpec) -> None:
@@ -51,8 +49,7 @@ class Reporting:
         access, spec = self._access(request), asked.spec()
         terminal = access.terminal(asked.name)
         if terminal.login:
-            self._store.reports.describe(terminal, spec, self._signals.now())
-            self._store.changed()
+            self._store.describe(terminal, spec, self._signals.now())
 
     def _access(self, request: HttpRequest) -> RequestAccess:
         access = RequestAccess(request, self._signals)

@@ -6,9 +6,12 @@ from mtnet.net.http.openapi import Error
 from mtnet.net.http.route import BodyLimit, Route
 from mtnet.services.signals.http.channels import ChannelReading, SignalReading
 from mtnet.services.signals.http.commands import Commands, Operating, ViewResources
+from mtnet.services.signals.http.equity import EquityReading
+from mtnet.services.signals.http.fills import FillReading
 from mtnet.services.signals.http.followers import PollingFollowers
 from mtnet.services.signals.http.publishers import HttpPublishers
 from mtnet.services.signals.http.publishing import SignalPublishing, StatePublishing
+from mtnet.services.signals.http.record import RecordReading
 from mtnet.services.signals.http.reporting import Acknowledging, Reporting
 from mtnet.services.signals.http.wire import (
     ChannelPath,
@@ -24,6 +27,7 @@ from mtnet.services.signals.http.wire import (
     Signals,
     StateResult,
 )
+from mtnet.services.signals.record.reader import RecordReader
 from mtnet.services.signals.reports.store import ReportStore
 from mtnet.services.signals.service import SignalService
 
@@ -35,13 +39,18 @@ REFUSED = list[Result] | Error
 
 
 def signal_routes(
-    signals: SignalService, store: ReportStore, commands: Commands, clock: IReactorTime
+    signals: SignalService,
+    store: ReportStore,
+    records: RecordReader,
+    commands: Commands,
+    clock: IReactorTime,
 ) -> list[Route]:
     """
     Return the routes of signals.
 
     Args:
         store: remembers what terminals tell about themselves.
+        records: reads track records.
         commands: those of the control socket.
     """
     followers, publishers = PollingFollowers(signals, clock), HttpPublishers(signals, clock)
@@ -49,6 +58,9 @@ def signal_routes(
         *_reads(ChannelReading(signals), SignalReading(signals, followers, clock)),
         *_writes(SignalPublishing(signals, publishers), StatePublishing(signals, publishers)),
         *_reports(Acknowledging(signals, followers), Reporting(signals, followers, store)),
+        *FillReading(signals).routes(),
+        *EquityReading(store).routes(),
+        *RecordReading(signals, records).routes(),
         *Operating(signals, commands).routes(),
         *ViewResources(commands).routes(),
     ]

@@ -46,8 +46,8 @@ def export(path: Path, channel: str | None = None) -> Iterator[Entry]:
         yield proved.entry
 
 
-def prove_entries(path: Path, channel: str | None = None) -> Iterator[Proved]:
-    """Yield the same with their proofs; raises as `export`."""
+def prove_entries(path: Path, channel: str | None = None, after: int = 0) -> Iterator[Proved]:
+    """Yield the same with their proofs, from behind an entry of a channel; raises as `export`."""
     if not path.exists():
         raise ClientError(f"There is no journal {path}; --data names the daemon's folder.")
     try:
@@ -55,19 +55,19 @@ def prove_entries(path: Path, channel: str | None = None) -> Iterator[Proved]:
         with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT)) as connection:
             check_structure(connection)
             for name in sorted(channels(connection)) if channel is None else [channel]:
-                yield from _entries(connection, name)
+                yield from _entries(connection, name, after)
     except DamageError as damage:
         raise JournalError(f"{path}, {damage}.") from damage
     except FAILURES as error:
         raise JournalError(f"{path} cannot be read: {error}.") from error
 
 
-def _entries(connection: sqlite3.Connection, name: str) -> Iterator[Proved]:
+def _entries(connection: sqlite3.Connection, name: str, after: int) -> Iterator[Proved]:
     row = read_row(connection, name)
     if row is None:
         known = ", ".join(sorted(channels(connection))) or "none"
         raise ClientError(f"There is no channel {name}; there are {known}.")
-    after = row.oldest - 1
+    after = max(after, row.oldest - 1)
     while page := read_links(connection, row, after, PAGE):
         yield from (Proved(row.epoch, *each) for each in page)
         after = page[-1].entry.seq

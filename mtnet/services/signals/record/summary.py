@@ -101,13 +101,29 @@ def results(trades: Iterable[Trade], digits: Mapping[str, int], specs: Specs) ->
     return found
 
 
-def by_month(found: Iterable[Result]) -> dict[str, Total]:
-    """Return the sums of each month: `2026-11`."""
-    months: dict[str, Total] = {}
-    for result in found:
+class Sums:
+    """
+    Sums of results, in the order of the closings.
+
+    Attributes:
+        total: of all.
+        months: of each month, such as `2026-11`.
+    """
+
+    def __init__(self) -> None:
+        self.total = Total()
+        self.months: dict[str, Total] = {}
+
+    def add(self, result: Result) -> None:
+        """Count a result."""
         when = datetime.fromtimestamp(result.trade.closed / 1000, UTC)
-        months.setdefault(f"{when:%Y-%m}", Total()).add(result)
-    return months
+        for each in (self.total, self.months.setdefault(f"{when:%Y-%m}", Total())):
+            each.add(result)
+
+    def row(self) -> dict[str, object]:
+        """Return them as JSON values."""
+        months = [{"month": name, **each.row()} for name, each in self.months.items()]
+        return {"total": self.total.row(), "months": months}
 
 
 def _money(trade: Trade, spec: Spec | None) -> Decimal | None:

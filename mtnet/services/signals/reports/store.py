@@ -11,7 +11,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from mtnet.callbacks import noop
 from mtnet.errors import JournalError
-from mtnet.services.signals.reports.registry import Reports, Terminal
+from mtnet.services.signals.reports.history import EquityLines
+from mtnet.services.signals.reports.registry import Reports, Terminal, TerminalKey
+from mtnet.services.signals.reports.wire import Report, Spec
 from mtnet.storage.write_behind import WriteBehindFile
 
 
@@ -39,6 +41,7 @@ class ReportStore:
 
     Attributes:
         reports: what they told; empty until `open`.
+        equity: the equity that they told since the start, over time.
         reported: called with login and name of a terminal that has sent a REPORT.
     """
 
@@ -47,7 +50,7 @@ class ReportStore:
     ) -> None:
         what = "The list of reports"
         self._file = WriteBehindFile(path, clock, in_thread, self._copy, what)
-        self.reports = Reports()
+        self.reports, self.equity = Reports(), EquityLines()
         self.reported: Callable[[str, str], object] = noop
 
     def open(self) -> None:
@@ -59,8 +62,16 @@ class ReportStore:
         except (OSError, msgspec.MsgspecError) as error:
             self._file.unreadable(error)
 
-    def changed(self) -> None:
-        """Write the file soon."""
+    def report(self, key: TerminalKey, report: Report, when: int) -> None:
+        """Take a REPORT, and write the file soon; `when` is milliseconds since the Unix epoch."""
+        self.reports.report(key, report, when)
+        self.equity.note(key, report, when)
+        self._file.changed()
+        self.reported(*key)
+
+    def describe(self, key: TerminalKey, spec: Spec, when: int) -> None:
+        """Take a SPEC, and write the file soon."""
+        self.reports.describe(key, spec, when)
         self._file.changed()
 
     def close(self) -> "Deferred[None]":

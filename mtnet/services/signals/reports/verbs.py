@@ -30,17 +30,14 @@ class Reporting:
         """REPORT: remember it, without an answer."""
         key = self._key()
         if key is not None:
-            self._store.reports.report(key, report, self._session.now())
-            self._store.changed()
-            self._store.reported(*key)
+            self._store.report(key, report, self._session.now())
         self.shown, self.reported = plain(report), Reported(report, self._session.now())
 
     def describe(self, spec: Spec) -> None:
         """SPEC: remember it, without an answer."""
         key = self._key()
         if key is not None:
-            self._store.reports.describe(key, spec, self._session.now())
-            self._store.changed()
+            self._store.describe(key, spec, self._session.now())
 
     def _key(self) -> TerminalKey | None:
         """

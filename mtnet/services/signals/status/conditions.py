@@ -127,7 +127,7 @@ class SignalConditions:
     def _refused(self, wanted: Condition) -> Iterator[tuple[str, str]]:
         now = self._now()
         for each in self._of("follower", wanted):
-            count = 0 if each.follower is None else each.follower.refusals(now)
+            count = 0 if each.follower is None else each.follower.acks.refusals(now)
             if wanted.holds(count):
                 text = f"{each.facts.who} could not carry out {count} signals"
                 yield _subject(each), f"{text} of {each.facts.channel.name} within an hour."

@@ -16,7 +16,9 @@ from mtnet.services.signals.model import Entry
 from mtnet.services.signals.ownership.publishers import Connection
 from mtnet.services.signals.ownership.transitions import POSITION
 from mtnet.services.signals.reports.registry import TerminalKey
+from mtnet.services.signals.status.acknowledgements import AckHistories, AckHistory
 from mtnet.services.signals.status.facts import Copy, Key
+from mtnet.services.signals.status.fills import ChannelFills
 from mtnet.services.signals.wire import Ack
 
 MAX_OFFLINE = 10_000
@@ -29,8 +31,6 @@ MAX_COPIES = 200
 MAX_HELD = 500
 """Symbols of which is remembered what one follower holds; the one that it named longest ago is
 forgotten. A provider can name new symbols all day."""
-WINDOW = 3_600_000
-"""Milliseconds in which refused acknowledgements are counted together."""
 NOBODY = TerminalKey("", "")
 """The key of all that gave neither login nor name."""
 
@@ -81,13 +81,14 @@ class Follower:
         epoch: of the journal that the numbers are about.
         acked: the last entry that it acknowledged, or had before.
         acked_at: when; 0 = it has acknowledged nothing.
+        acks: its refusals, latencies and fills.
         sent: the last entry that it was sent before it went.
         held: lots by symbol, as it said.
         copies: those that are not simply right.
     """
 
     __slots__ = (
-        "_changed", "_refusals", "acked", "acked_at", "channel", "connection", "copies", "epoch",
+        "_changed", "acked", "acked_at", "acks", "channel", "connection", "copies", "epoch",
         "feed", "held", "key", "left", "sent", "since", "who",
     )  # fmt: skip
 
@@ -99,10 +100,11 @@ class Follower:
         key: TerminalKey,
         who: str,
         when: int,
+        acks: AckHistory,
         changed: Callable[[], object] = noop,
     ) -> None:
         self.channel, self.key, self.who, self.since = channel, key, who, when
-        self._changed = changed
+        self.acks, self._changed = acks, changed
         self.left = False
         self.connection: Connection | None = None
         self.feed: Feed | None = None
@@ -110,13 +112,12 @@ class Follower:
         self.acked = self.acked_at = self.sent = 0
         self.held: dict[str, str] | None = None
         self.copies: dict[Key, Copy] | None = None
-        self._refusals = (0, 0)
 
     def inherit(self, former: "Follower") -> None:
         """Go on from what is known of a former connection of the same follower."""
         self.epoch, self.acked, self.acked_at = former.epoch, former.acked, former.acked_at
         self.held, self.copies = former.held, former.copies
-        self._refusals = former._refusals
+        self.acks.inherit(former.acks)
 
     def begin(self, epoch: str, seq: int) -> None:
         """Note that it has all up to an entry, as it says."""
@@ -154,20 +155,13 @@ class Follower:
             held[entry.symbol] = f"{ack.volume:f}"
             if len(held) > MAX_HELD:
                 del held[next(iter(held))]
-        if ack.status == "failed":
-            count, since = self._refusals
-            self._refusals = (count + 1, since) if when - since < WINDOW else (1, when)
+        self.acks.note(ack, entry, self.who, self.since, when)
         self._note(Key(entry.symbol, entry.ticket), _copy(ack, entry, net))
 
     @property
     def place(self) -> Place:
         """The channel, login and name, by which it is known when it comes again."""
         return self.channel, self.key
-
-    def refusals(self, when: int) -> int:
-        """Return how many entries it could not carry out, within `WINDOW`."""
-        count, since = self._refusals
-        return count if when - since < WINDOW else 0
 
     @property
     def failed(self) -> dict[str, str]:
@@ -233,7 +227,7 @@ class Observer(Follower):
     observes = True
 
     def __init__(self, channel: str, address: str, when: int) -> None:
-        super().__init__(channel, NOBODY, address, when)
+        super().__init__(channel, NOBODY, address, when, AckHistory(ChannelFills()))
 
 
 class Followers:
@@ -247,10 +241,12 @@ class Followers:
         changes: how often somebody came or went, or a copy became wrong or right; what is stored
             is compared with it.
         changed: called then.
+        acks: what the followers of each channel have acknowledged of late.
     """
 
     def __init__(self, keep: int) -> None:
         self._keep, self.changes = keep, 0
+        self.acks = AckHistories()
         self.changed: Callable[[], object] = noop
         self._connected: dict[Follower, None] = {}
         self._offline = OfflineFollowers()
@@ -264,7 +260,8 @@ class Followers:
         """Remember those of the last run; who was connected is offline since the start."""
         for each in saved:
             key = TerminalKey(each.login, each.name)
-            follower = Follower(each.channel, key, _who(key, ""), each.since)
+            acks = self.acks.begin(each.channel)
+            follower = Follower(each.channel, key, _who(key, ""), each.since, acks)
             follower.epoch, follower.sent, follower.acked = each.epoch, each.sent, each.acked
             follower.acked_at = each.since if each.acknowledges else 0
             follower.left, follower.held = each.left, each.held or None
@@ -306,7 +303,8 @@ class Followers:
         """
         key = TerminalKey(login, name)
         changed = noop if key == NOBODY else self._note_change
-        follower = Follower(channel, key, _who(key, address), when, changed)
+        acks = self.acks.begin(channel)
+        follower = Follower(channel, key, _who(key, address), when, acks, changed)
         follower.connection = connection
         self._connected[follower] = None
         if key != NOBODY:
@@ -333,6 +331,7 @@ class Followers:
             return
         follower.sent = _sent(follower)
         follower.since, follower.left = when, left
+        follower.acks.leave()
         follower.connection = follower.feed = None
         self._offline.add(follower)
 

@@ -122,6 +122,7 @@ def _row(judged: Judged) -> dict[str, Any]:
         "connected": facts.connected,
         "since": facts.since,
         "client": facts.client,
+        "build": facts.reports[0].report.build if facts.reports else None,
         "warnings": to_builtins(judgement.warnings),
     }
     if isinstance(facts, FollowerFacts) and judged.follower is not None:
@@ -132,12 +133,14 @@ def _row(judged: Judged) -> dict[str, Any]:
 def _progress(
     facts: FollowerFacts, follower: Follower, count: int, since: int | None
 ) -> dict[str, Any]:
-    """Return what a row says of a follower besides."""
+    """Return what a row says of a follower besides; of a latency milliseconds."""
+    latency = follower.acks.latency
     return {
         "sent": facts.sent,
         "behind": count,
         "behind_since": since,
         "last_ack": follower.acked_at or None,
+        "latency": None if latency is None else latency._asdict(),
         "held": dict(follower.held or {}),
         "wrong": [
             {

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.record.summary import Total, by_month, results
+from mtnet.services.signals.record.summary import Sums, Total, results
 from mtnet.services.signals.record.trades import Trades, points
 from mtnet.services.signals.reports.wire import Spec
 
@@ -115,10 +115,10 @@ SPEC = Spec("EURUSD", digits=5, tick=Decimal("0.00001"), tickvalue=Decimal("1.0"
 
 
 def total(trades, spec=SPEC):
-    found, total = results(trades.closed, trades.digits, lambda symbol: spec), Total()
-    for each in found:
-        total.add(each)
-    return total.row(), by_month(found)
+    sums = Sums()
+    for each in results(trades.closed, trades.digits, lambda symbol: spec):
+        sums.add(each)
+    return sums.total.row(), sums.months
 
 
 WON, LOST = (("2", "1.10000"), ("0", "1.10100")), (("1", "1.10000"), ("0", "1.09700"))

@@ -32,9 +32,8 @@ def store(path, clock, disk):
 
 
 def tell(store, report=REPORT, when=1_000):
-    store.reports.report(ALICE, report, when)
-    store.reports.describe(ALICE, Spec("EURUSD", tick=Decimal("1e-5")), when)
-    store.changed()
+    store.report(ALICE, report, when)
+    store.describe(ALICE, Spec("EURUSD", tick=Decimal("1e-5")), when)
 
 
 def again(store, path, clock, disk):

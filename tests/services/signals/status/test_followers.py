@@ -8,8 +8,9 @@ import pytest
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.reports.registry import TerminalKey
 from mtnet.services.signals.status import followers as module
+from mtnet.services.signals.status.acknowledgements import WINDOW
 from mtnet.services.signals.status.facts import Copy, Key
-from mtnet.services.signals.status.followers import NOBODY, WINDOW, Followers
+from mtnet.services.signals.status.followers import NOBODY, Followers
 from mtnet.services.signals.wire import Ack
 
 BOB = TerminalKey("bob", "desk")
@@ -241,8 +242,8 @@ def test_refused_entries_are_counted_for_an_hour(followers):
     follower = join(followers)
     for seq in range(1, 7):
         acknowledge(follower, ack(seq, "failed", "0"), "1", when=NOON + seq)
-    assert follower.refusals(NOON + 6) == 6
-    assert follower.refusals(NOON + 1 + WINDOW) == 0
+    assert follower.acks.refusals(NOON + 6) == 6
+    assert follower.acks.refusals(NOON + 1 + WINDOW) == 0
 
 
 def test_what_is_not_right_is_bounded(followers, monkeypatch):
