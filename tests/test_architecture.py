@@ -125,6 +125,7 @@ FLOORS = {
     "mtnet.backoff": 0,
     "mtnet.metrics": 0,
     "mtnet.callbacks": 0,
+    "mtnet.coroutines": 0,
     "mtnet.clock": 0,
     "mtnet.conditions": 0,
     "mtnet.durations": 0,

@@ -6,6 +6,7 @@ Pure. A body is taken by its content: terminals label JSON as a form, and end it
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from math import isfinite
 from typing import Any
 from urllib.parse import unquote_plus
@@ -15,13 +16,15 @@ from msgspec import inspect
 
 from mtnet import json_input
 from mtnet.errors import WireError
-from mtnet.net.http.route import Content, Route
+from mtnet.net.http.route import Content, QueryKey, Route
 from mtnet.values import read_text
 
 COMMA = "%2C"
 """A comma within an item of a list, undone after the list is split."""
 
-_ARRAYS = (inspect.VarTupleType, inspect.ListType, inspect.FrozenSetType)
+_FIXED = (
+    inspect.StrType, inspect.IntType, inspect.BoolType, inspect.NoneType, inspect.LiteralType,
+)  # fmt: skip
 _FORM = re.compile(r"[A-Za-z_]{1,32}=(.*)", re.DOTALL)
 _WHERE = re.compile(r"(.*?)(?: - at `(?:key in )?\$\.?(.*)`)?", re.DOTALL)
 _NO_NUMBER = re.compile(r"nan|inf", re.IGNORECASE)
@@ -42,10 +45,10 @@ def read_params(
     """
     found: dict[str, Any] = {}
     if query:
-        for field in route.fields:
-            given = query.get(field.encode_name.encode())
+        for key in route.keys:
+            given = query.get(key.encoded)
             if given is not None:
-                found[field.encode_name] = _value(field, given, codepage)
+                found[key.name] = _value(key, given, codepage)
     return _convert({**found, **names}, route.params, "The query")
 
 
@@ -69,27 +72,24 @@ def read_body(route: Route, data: bytes, codepage: str) -> Any:
     return _convert(value, route.body, "The body")
 
 
-def _value(field: inspect.Field, given: list[bytes], codepage: str) -> Any:
+def _value(key: QueryKey, given: list[bytes], codepage: str) -> Any:
     """Return the text of a key of the query, or the texts of an array."""
     texts = [read_text(each, codepage) for each in given]
-    if _is_array(field.type):
+    if key.is_array:
         items = [item for text in texts if text for item in text.split(",")]
         return [item.replace(COMMA, ",") for item in items]
     if len(texts) > 1:
-        raise WireError("field", f"The query has {field.encode_name} once, not", b"&".join(given))
+        raise WireError("field", f"The query has {key.name} once, not", b"&".join(given))
     return texts[0]
-
-
-def _is_array(kind: inspect.Type) -> bool:
-    if isinstance(kind, inspect.UnionType):
-        return any(map(_is_array, kind.types))
-    return isinstance(kind, _ARRAYS)
 
 
 def _convert(value: Any, kind: Any, what: str) -> Any:
     try:
         found = msgspec.convert(value, kind, strict=False)
-        if _NO_NUMBER.search(str(value)):
+        floats = _floats(kind)
+        for name in floats or ():
+            _check_finite(getattr(found, name))
+        if floats is None and _NO_NUMBER.search(str(value)):
             _check_finite(msgspec.to_builtins(found))
         return found
     except msgspec.ValidationError as error:
@@ -97,6 +97,30 @@ def _convert(value: Any, kind: Any, what: str) -> Any:
         assert found is not None
         where = f"{found[2]} of " if found[2] else ""
         raise WireError("field", f"{where}{what.lower()}: {found[1]}") from error
+
+
+@cache
+def _floats(kind: Any) -> tuple[str, ...] | None:
+    """Return the fields of a struct that are floats; None = other values of it may be some."""
+    found = inspect.type_info(kind)
+    if not isinstance(found, inspect.StructType):
+        return None
+    floats = [each.name for each in found.fields if isinstance(each.type, inspect.FloatType)]
+    others = [each.type for each in found.fields if each.name not in floats]
+    return tuple(floats) if all(map(_is_fixed, others)) else None
+
+
+def _is_fixed(kind: inspect.Type) -> bool:
+    """Return whether no value of a type holds a float."""
+    if isinstance(kind, inspect.Metadata):
+        return _is_fixed(kind.type)
+    if isinstance(kind, inspect.StructType):
+        return _floats(kind.cls) == ()
+    if isinstance(kind, inspect.UnionType):
+        return all(map(_is_fixed, kind.types))
+    if isinstance(kind, (inspect.ListType, inspect.VarTupleType, inspect.FrozenSetType)):
+        return _is_fixed(kind.item_type)
+    return isinstance(kind, _FIXED)
 
 
 def _check_finite(value: Any) -> None:

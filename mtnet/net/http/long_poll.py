@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from mtnet.access.rights import Rights
@@ -41,8 +41,17 @@ class LongPoll:
 
     def notify(self, *_: object) -> None:
         """Answer now; takes what it is called with."""
-        if self.leave():
-            maybeDeferred(self._answer).chainDeferred(self.deferred)
+        if not self.leave():
+            return
+        try:
+            found = self._answer()
+        except Exception:
+            self.deferred.errback()
+            return
+        if isinstance(found, Deferred):
+            found.chainDeferred(self.deferred)
+        else:
+            self.deferred.callback(found)
 
     def leave(self) -> bool:
         """Wait no longer; return whether it did."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 from msgspec import Struct, inspect
 from twisted.internet.defer import Deferred
 
@@ -22,9 +23,17 @@ from mtnet.net.http.long_poll import LongPoll
 from mtnet.net.peer import Peer
 
 JSON = "application/json"
+JSON_HEADERS: Mapping[bytes, bytes] = {b"Content-Type": f"{JSON}; charset=utf-8".encode()}
+"""Of an answer that is JSON already."""
 
 _PATH = re.compile(r"/|(/[a-z0-9._-]+|/\{[a-z_]+\})+", re.ASCII)
+_ARRAYS = (inspect.VarTupleType, inspect.ListType, inspect.FrozenSetType)
 _RIGHT = re.compile(r"admin|[a-z]+:[a-z][a-z0-9_]*(?:/\{([a-z_]+)\})?", re.ASCII)
+
+
+def json_bytes(value: object) -> bytes:
+    """Return a value as the body of an answer."""
+    return msgspec.json.encode(value) + b"\n"
 
 
 class HttpRequest(Protocol):
@@ -75,6 +84,19 @@ NO_BODY = BodyLimit(1_024, "this path takes none")
 nothing, and libraries send `{}`."""
 SMALL_BODY = BodyLimit(65_536, "this path takes 65,536 at most")
 """Of a route with a body, unless it says otherwise: hundred signals of every field are shorter."""
+
+
+class QueryKey(NamedTuple):
+    """
+    A key of a query.
+
+    Attributes:
+        is_array: it is read from `A,B`, and may stand more than once.
+    """
+
+    encoded: bytes
+    name: str
+    is_array: bool
 
 
 class Content(NamedTuple):
@@ -185,6 +207,14 @@ class Route:
         return found.fields
 
     @cached_property
+    def keys(self) -> tuple[QueryKey, ...]:
+        """The keys of its query; those in the path are among them."""
+        return tuple(
+            QueryKey(each.encode_name.encode(), each.encode_name, _is_array(each.type))
+            for each in self.fields
+        )
+
+    @cached_property
     def demanded(self) -> tuple[str, str, str] | None:
         """The verb, the service and the name in the path of its right; None = there is none."""
         if not self.right:
@@ -197,3 +227,9 @@ class Route:
     def limit(self) -> BodyLimit:
         """The limit of its body."""
         return self.body_limit or (NO_BODY if self.body is None else SMALL_BODY)
+
+
+def _is_array(kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.UnionType):
+        return any(map(_is_array, kind.types))
+    return isinstance(kind, _ARRAYS)

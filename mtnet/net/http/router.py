@@ -82,7 +82,7 @@ class RoutedRequest(HttpRequest):
     def reply(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> None:
         """Answer with bytes."""
 
-    def reply_json(self, status: int, value: object) -> None:
+    def reply_json(self, status: int, value: object, headers: Mapping[bytes, bytes] = {}) -> None:
         """Answer with JSON."""
 
     def reply_stream(self, stream: Stream) -> None:
@@ -198,9 +198,7 @@ class Router(Resource):
             if value is None or isinstance(value, bytes):
                 request.reply(status, value or b"", headers)
             else:
-                for header in headers.items():
-                    request.setHeader(*header)
-                request.reply_json(status, value)
+                request.reply_json(status, value, headers)
 
     def _failed(self, failure: Failure, request: RoutedRequest) -> None:
         error = http_error(failure.value)

@@ -9,23 +9,19 @@ loopback address makes a foreign page look like our own (DNS rebinding).
 import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
-from http import HTTPStatus
 from io import BytesIO
 from ipaddress import ip_address
 from operator import methodcaller
 from pathlib import Path
 from typing import cast
-from urllib.parse import unquote_to_bytes
 
-import msgspec
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
-from twisted.web.http_headers import Headers
-from twisted.web.server import Request, Site
+from twisted.web.server import Site
 from zope.interface import implementer
 
 from mtnet.access.accounts.cred import Identity
@@ -39,7 +35,7 @@ from mtnet.net.endpoints import Listener
 from mtnet.net.first_bytes import TLS_RECORD
 from mtnet.net.http.errors import http_error
 from mtnet.net.http.long_poll import LongPoll
-from mtnet.net.http.route import JSON, BodyLimit, Stream
+from mtnet.net.http.route import JSON_HEADERS, BodyLimit, Stream, json_bytes
 from mtnet.net.http.router import Router
 from mtnet.net.http.stream import StreamProducer
 from mtnet.net.peer import Peer, abort_on_error
@@ -49,6 +45,13 @@ from mtnet.redact import PathRedactor
 from mtnet.services.web.credentials import HEADERS, NO_PROMPT, PLAIN, credentials
 from mtnet.services.web.logins import cookie
 from mtnet.services.web.logins.registry import Session, Sessions
+from mtnet.services.web.plain_request import (
+    COMMON,
+    PlainRequest,
+    fixed_head,
+    segments,
+    split_target,
+)
 
 IDLE = 30.0
 """Seconds for a request's headers from the last answer on, and between two bytes of its body."""
@@ -64,12 +67,12 @@ PREFLIGHT = {
 }
 """The answer to the question of their browsers whether they may ask."""
 
-_JSON = f"{JSON}; charset=utf-8".encode()
-_COMMON = {b"X-Content-Type-Options": b"nosniff", b"Cache-Control": b"no-store"}
+CLOSING = (*JSON_HEADERS.items(), (b"Connection", b"close"))
+"""Headers of an answer before the end of its request."""
+
 _SAME_PAGE = frozenset({"same-origin", "none"})
 """`Sec-Fetch-Site` of our own pages, and of an address that a person typed."""
 _as_text = methodcaller("decode", "latin-1")
-_ABSOLUTE = re.compile(rb"(?:https?|wss?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _TOKEN = re.compile(rb"[0-9A-Fa-f]{16,}")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/@\s]+)(:[0-9]{1,5})?", re.ASCII)
 
@@ -176,13 +179,9 @@ class ApiChannel(HTTPChannel):
 
     def cut_off(self, status: int, code: str, sentence: str) -> None:
         """Answer before the end of a request, whose rest is dropped."""
-        body = _json(_error(code, sentence))
-        headers = {**_COMMON, b"Content-Type": _JSON, b"Connection": b"close"}
-        headers[b"Content-Length"] = b"%d" % len(body)
-        raw = Headers({name: [value] for name, value in headers.items()})
-        reason = HTTPStatus(status).phrase.encode()
-        self.writeHeaders(b"HTTP/1.1", b"%d" % status, reason, raw)
-        self.write(body)
+        body = json_bytes(_error(code, sentence))
+        length = b"Content-Length: %d\r\n\r\n" % len(body)
+        self.write(fixed_head(b"HTTP/1.1", status, CLOSING) + length + body)
 
     def pauseProducing(self) -> None:
         """Also stop reading requests, while an answer waits for a slow reader."""
@@ -242,12 +241,11 @@ class ApiChannel(HTTPChannel):
         super().connectionLost(reason)
 
 
-class ApiRequest(Request):
+class ApiRequest(PlainRequest):
     """
     One request.
 
     Attributes:
-        authority: the host that an absolute request target names; None = it names none.
         gone: the client has left.
         rights: of the client.
         identity: of the client; None = it has not logged in.
@@ -258,15 +256,11 @@ class ApiRequest(Request):
     log = Logger()
     defaultContentType = None
     channel: ApiChannel
-    content: BytesIO
-    args: dict[bytes, list[bytes]]
-    postpath: list[bytes]
 
     def __init__(self, channel: ApiChannel, *options: object) -> None:
         super().__init__(channel, *options)
         # Twisted takes the channel away when the client leaves.
         self._site, self.peer = channel.site, channel.peer
-        self.authority: str | None = None
         self.gone = self.whole = self._cut = False
         self.identity: Identity | None = None
         self.login_session: Session | None = None
@@ -289,8 +283,8 @@ class ApiRequest(Request):
     @cached_property
     def _limit(self) -> BodyLimit:
         method, path = (*self.channel.request_line.split(b" "), b"")[:2]
-        _, path = _target(path)
-        return self._site.root.limit_of(method, _segments(path.partition(b"?")[0]))
+        _, path = split_target(path)
+        return self._site.root.limit_of(method, segments(path.partition(b"?")[0]))
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep a piece of the body, or drop it once the body is too large."""
@@ -302,23 +296,16 @@ class ApiRequest(Request):
         else:
             self.content.write(data)
 
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Take a whole request; called by the channel."""
-        self.whole = True
+    def process(self) -> None:
+        """Check origin and credentials, then answer."""
+        self.whole, peer = True, self.peer
         if self._cut:
             self.channel.loseConnection()
             return
-        if not path.startswith(b"/"):
-            self.authority, path = _target(path)
         if self.requestHeaders.hasHeader(b"Upgrade") and any(
             "websocket" in each.lower() for each in _texts(self, b"Upgrade")
         ):
             self.channel.expect_upgrade()
-        super().requestReceived(command, path, version)
-
-    def process(self) -> None:
-        """Check origin and credentials, then answer."""
-        peer = self.peer
         self.identity, self.rights = peer.identity, peer.rights
         try:
             self._check_page()
@@ -334,7 +321,7 @@ class ApiRequest(Request):
         if shown is None:
             if self.requestHeaders.hasHeader(b"Cookie"):
                 self._recognize_session()
-            super().process()
+            self.render_by(self._site.root)
             return
         proof = peer.verify(shown)
         proof.addCallbacks(self._known, self._unknown).addErrback(self.processingFailed)
@@ -422,7 +409,7 @@ class ApiRequest(Request):
     def _known(self, identity: Identity) -> None:
         self.identity, self.rights = identity, self.peer.rights_of(identity)
         if not self.gone:
-            super().process()
+            self.render_by(self._site.root)
 
     def _unknown(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
@@ -447,20 +434,22 @@ class ApiRequest(Request):
         super().connectionLost(reason)
 
     def reply(self, status: int, body: bytes, headers: Mapping[bytes, bytes]) -> None:
-        """Answer; HEAD and 304 leave the body out by themselves."""
+        """Answer; HEAD, 204 and 304 leave the body out by themselves."""
         if self.gone:
             return
-        self._begin(status, headers)
-        if status != 204:  # which has none (RFC 9110, 8.6)
-            self.setHeader(b"Content-Length", b"%d" % len(body))
-        self.write(body)
-        self.finish()
+        if self._poll is not None:
+            self._release(self._poll)
+        self.answer(status, body, headers)
 
     def reply_stream(self, stream: Stream) -> None:
         """Answer in chunks, as long as the client reads; HTTP/1.0 ends them with the connection."""
         if self.gone:
             return
-        self._begin(200, {b"Content-Type": stream.type.encode(), **stream.headers})
+        if self._poll is not None:
+            self._release(self._poll)
+        headers = {**COMMON, b"Content-Type": stream.type.encode(), **stream.headers}
+        for name, value in headers.items():
+            self.setHeader(name, value)
         chunks = iter(()) if self.method == b"HEAD" else stream.chunks
         self._stream = StreamProducer(self, chunks)
         self._stream.start()
@@ -471,17 +460,9 @@ class ApiRequest(Request):
         if not self.gone:
             self.channel.transport.abortConnection()
 
-    def _begin(self, status: int, headers: Mapping[bytes, bytes]) -> None:
-        if self._poll is not None:
-            self._release(self._poll)
-        self.setResponseCode(status, HTTPStatus(status).phrase.encode())
-        self.responseHeaders.removeHeader(b"Server")
-        for name, value in {**_COMMON, **headers}.items():
-            self.setHeader(name, value)
-
-    def reply_json(self, status: int, value: object) -> None:
+    def reply_json(self, status: int, value: object, headers: Mapping[bytes, bytes] = {}) -> None:
         """Answer with JSON."""
-        self.reply(status, _json(value), {b"Content-Type": _JSON})
+        self.reply(status, json_bytes(value), {**JSON_HEADERS, **headers})
 
     def refuse(self, error: HttpError, logged: bool = False) -> None:
         """
@@ -506,18 +487,23 @@ class ApiRequest(Request):
         Raises:
             HttpError: `host` or `origin`.
         """
-        hosts, target = _texts(self, b"Host"), self.authority
-        names = {*self._site.names, _canonical(getattr(self.getHost(), "host", ""))}
-        named = hosts if target is None else [*hosts, target]
-        if len(hosts) > 1 or not names.issuperset(map(_host_name, named)):
+        headers, target = self.requestHeaders, self.authority
+        hosts = headers.getRawHeaders(b"Host", ())
+        own, names = getattr(self.host, "host", ""), self._site.names
+        if (
+            len(hosts) > 1
+            or (hosts and not _is_ours(hosts[0], own, names))
+            or (target is not None and not _is_ours(target, own, names))
+        ):
             raise HttpError(
                 403,
                 "host",
                 "The Host, or that of the request target, is neither this address, localhost, nor "
                 "one of web.hosts.",
             )
-        if any(map(self.requestHeaders.hasHeader, (b"Origin", b"Sec-Fetch-Site"))):
-            self._check_origin("".join(hosts) if target is None else target)
+        if headers.hasHeader(b"Origin") or headers.hasHeader(b"Sec-Fetch-Site"):
+            named = b"".join(hosts) if target is None else target
+            self._check_origin(named.decode("latin-1"))
 
     def _check_origin(self, own: str) -> None:
         origins = [each.lower() for each in _texts(self, b"Origin")]
@@ -591,7 +577,7 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
         )
         self.env, self.root, self.logins = env, root, sessions
         self.stall_timeout = root.stall_timeout or PROGRESS
-        self.names = {"localhost", *(_canonical(name) for name in env.section.hosts)}
+        self.names = frozenset({"localhost", *map(_canonical, env.section.hosts)})
         self.origins = {origin.lower() for origin in env.section.origins}
         self.redactor = PathRedactor(Path(env.config.data))
 
@@ -620,23 +606,6 @@ class ApiSite(PeerFactory, Site):  # type: ignore[misc]
         return [b"http/1.1"]
 
 
-def _target(target: bytes) -> tuple[str | None, bytes]:
-    """
-    Return the host and the path of a request target.
-
-    Terminals and proxies send `GET http://host/path` (RFC 9112, 3.2.2).
-    """
-    absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is None:
-        return None, target
-    path = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
-    return absolute[1].decode("latin-1"), path
-
-
-def _segments(path: bytes) -> list[bytes]:
-    return [*map(unquote_to_bytes, path[1:].split(b"/"))]
-
-
 def _refusal(error: MtnetError) -> HttpError:
     found = http_error(error)
     assert found is not None
@@ -655,9 +624,17 @@ def _shown(uri: bytes) -> bytes:
 
 
 @lru_cache(64)
-def _host_name(header: str) -> str:
-    parts = _HOST.fullmatch(header.lower())
-    return _canonical(parts[1].strip("[]")) if parts else ""
+def _is_ours(named: bytes, own: str, names: frozenset[str]) -> bool:
+    """
+    Return whether a host is the address of the connection, or has one of our names.
+
+    Args:
+        named: as it stands in a header, perhaps with a port.
+        own: the address.
+    """
+    parts = _HOST.fullmatch(named.decode("latin-1").lower())
+    found = _canonical(parts[1].strip("[]")) if parts else ""
+    return found in names or found == _canonical(own)
 
 
 @lru_cache(64)
@@ -671,7 +648,3 @@ def _canonical(host: str) -> str:
 
 def _error(code: str, sentence: str) -> dict[str, str]:
     return {"error": code, "text": sentence}
-
-
-def _json(value: object) -> bytes:
-    return msgspec.json.encode(value) + b"\n"

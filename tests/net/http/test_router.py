@@ -41,7 +41,8 @@ class Request:
     def reply(self, status, body, headers):
         self.answers.append((status, body, dict(headers)))
 
-    def reply_json(self, status, value):
+    def reply_json(self, status, value, headers):
+        self.headers.update(headers)
         self.answers.append((status, value))
 
     def refuse(self, error):

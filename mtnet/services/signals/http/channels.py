@@ -1,14 +1,15 @@
 """Channels by HTTP: the list, one of them, and its signals by long poll."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from mtnet.coroutines import run
 from mtnet.errors import PrunedError
 from mtnet.net.http.long_poll import LongPoll
-from mtnet.net.http.route import HttpRequest
+from mtnet.net.http.route import JSON_HEADERS, Answer, HttpRequest, json_bytes
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.history.catch_up import Known, compare, read_page, wanted, wants
 from mtnet.services.signals.http.access import RequestAccess
@@ -25,10 +26,15 @@ from mtnet.services.signals.http.wire import (
     position,
 )
 from mtnet.services.signals.service import SignalService
+from mtnet.services.signals.wire import Subscribe
 
 MAX_PAGES = 20
 """Pages of history that are looked through for one answer: of a filter that lets little pass, the
 answer says how far it got."""
+SHARED = 16
+"""Answers that are kept for others who ask for the same: the last ones of so many channels."""
+MAX_SHARED = 262_144
+"""Bytes of an answer that is kept: what a follower of an hour ago misses."""
 
 
 def state_of(signals: SignalService, channel: str) -> dict[str, Any]:
@@ -87,14 +93,15 @@ class SignalReading:
         self, signals: SignalService, followers: PollingFollowers, clock: IReactorTime
     ) -> None:
         self._signals, self._followers, self._clock = signals, followers, clock
+        self._pages = Pages(signals)
 
-    def get(self, request: HttpRequest, asked: SignalQuery) -> "Deferred[Signals]":
+    def get(self, request: HttpRequest, asked: SignalQuery) -> "Answer | Deferred[Answer]":
         """Return what is asked for, at once or with the first news."""
-        return Deferred.fromCoroutine(self._get(request, asked))
+        return run(self._get(request, asked))
 
-    async def _get(self, request: HttpRequest, asked: SignalQuery) -> Signals:
+    async def _get(self, request: HttpRequest, asked: SignalQuery) -> "Answer | Deferred[Answer]":
         access = RequestAccess(request, self._signals)
-        reading = Reading(self._signals, self._followers, access, asked)
+        reading = Reading(self._pages, self._followers, access, asked)
         found = await reading.answer()
         if reading.has_news or not (asked.wait and access.here):
             return found
@@ -102,18 +109,10 @@ class SignalReading:
         def release() -> None:
             reading.follower.release(poll)
 
-        poll = LongPoll(
-            self._clock, asked.wait, lambda: Deferred.fromCoroutine(self._woken(reading)), release
-        )
+        poll = LongPoll(self._clock, asked.wait, lambda: run(reading.answer()), release)
         reading.follower.hold(poll, reading.asked.symbols)
         request.hold(poll)
-        answer: Signals = await poll.deferred
-        return answer
-
-    async def _woken(self, reading: "Reading") -> Signals:
-        # One signal wakes a thousand polls, and the next one must not wait for all of them.
-        await self._signals.channels.replay_caches.budget.take()
-        return await reading.answer()
+        return poll.deferred
 
 
 class Reading:
@@ -128,20 +127,21 @@ class Reading:
 
     def __init__(
         self,
-        signals: SignalService,
+        pages: "Pages",
         followers: PollingFollowers,
         access: RequestAccess,
         query: SignalQuery,
     ) -> None:
-        self._signals, self._access, self._query = signals, access, query
+        self._pages, self._access, self._query = pages, access, query
         self.asked = asked = query.subscribe(access.meant(query.channel))
         self.follower: PollingFollower = followers.of(
             access, access.find(query.channel), query.name
         )
         self.has_news = True
+        self._who = access.witness(query.name)
         self.follower.asks(access.agent, asked.symbols, asked.epoch, asked.after)
 
-    async def answer(self) -> Signals:
+    async def answer(self) -> Answer:
         """
         Return the answer.
 
@@ -150,18 +150,80 @@ class Reading:
             JournalError: the journal cannot be read.
         """
         channel = self._access.find(self._query.channel)
-        asked, who = self.asked, self._access.witness(self._query.name)
+        page = await self._pages.get(channel, self.asked, self._who, self._query.limit)
+        follower = self.follower
+        self.has_news = page.has_news or follower.shown != page.state
+        follower.sent(page.seq, page.whole)
+        follower.shown = page.state
+        return page.answer
+
+
+class Page(NamedTuple):
+    """
+    An answer, as all get it that ask for the same.
+
+    Attributes:
+        state: of publisher and pause.
+        seq: up to which it is complete.
+        whole: it is a snapshot.
+        has_news: it has signals, or lies behind the channel's last one.
+    """
+
+    answer: Answer
+    state: Mapping[str, Any]
+    seq: int
+    whole: bool
+    has_news: bool
+
+
+class Pages:
+    """Makes answers; a thousand followers that miss the same are answered with the same bytes."""
+
+    def __init__(self, signals: SignalService) -> None:
+        self._signals = signals
+        self._shared: dict[object, Page] = {}
+
+    async def get(self, channel: Channel, asked: Subscribe, who: str, limit: int) -> Page:
+        """
+        Return the answer.
+
+        Args:
+            who: as of `compare`.
+            limit: signals in it.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
         known = await compare(self._signals, channel, asked, who)
+        state = state_of(self._signals, channel.name)
+        # By all that makes the answer.
+        key = (
+            channel.name, channel.epoch, channel.seq, channel.h, *state.values(),
+            known, asked.after if known is Known.THIS else None, asked.symbols, limit,
+            *self._limits(channel).values(),
+        )  # fmt: skip
+        page = self._shared.get(key)
+        if page is None:
+            page = await self._make(channel, known, asked, limit)
+            if len(page.answer.value) <= MAX_SHARED:
+                if len(self._shared) == SHARED:
+                    del self._shared[next(iter(self._shared))]
+                self._shared[key] = page
+        return page
+
+    async def _make(self, channel: Channel, known: Known, asked: Subscribe, limit: int) -> Page:
         if known is Known.THIS:
             try:
-                return await self._replay(channel, asked.after or 0)
+                return await self._replay(channel, asked, limit)
             except PrunedError:
                 pass
-        return self._snapshot(channel, known is Known.DIVERGED)
+        held = [*map(position, wanted(asked.symbols, channel.held()))]
+        more: dict[str, Any] = {"diverged": True} if known is Known.DIVERGED else {}
+        return self._page(channel, channel.seq, channel.h, snapshot=held, **more)
 
-    async def _replay(self, channel: Channel, seq: int) -> Signals:
+    async def _replay(self, channel: Channel, asked: Subscribe, limit: int) -> Page:
         found: list[Signal] = []
-        h, limit = channel.h, self._query.limit
+        seq, h = asked.after or 0, channel.h
         for page in range(MAX_PAGES):
             if seq >= channel.seq or len(found) >= limit:
                 break
@@ -170,29 +232,23 @@ class Reading:
             batch = await read_page(self._signals, channel, seq)
             for entry, encoded in zip(batch.entries, batch.each(encoded_signal), strict=True):
                 seq, h = entry.seq, entry.h
-                if wants(self.asked.symbols, entry):
+                if wants(asked.symbols, entry):
                     found.append(encoded)
                     if len(found) == limit:
                         break
         if seq == channel.seq:
             h = channel.h
-        state = state_of(self._signals, channel.name)
-        self.has_news = bool(found) or seq < channel.seq or self.follower.shown != state
-        return self._made(channel, state, seq, h, signals=found)
+        return self._page(channel, seq, h, signals=found)
 
-    def _snapshot(self, channel: Channel, diverged: bool) -> Signals:
-        self.has_news = True
-        held = [*map(position, wanted(self.asked.symbols, channel.held()))]
-        more: dict[str, Any] = {"diverged": True} if diverged else {}
-        state = state_of(self._signals, channel.name)
-        return self._made(channel, state, channel.seq, channel.h, snapshot=held, **more)
+    def _page(self, channel: Channel, seq: int, h: str, **more: Any) -> Page:
+        state, last = state_of(self._signals, channel.name), channel.seq
+        news = Signals(channel.epoch, seq, h, last, **state, **more, **self._limits(channel))
+        answer = Answer(200, json_bytes(news), JSON_HEADERS)
+        whole = "snapshot" in more
+        return Page(answer, state, seq, whole, whole or seq < last or bool(more["signals"]))
 
-    def _made(
-        self, channel: Channel, state: Mapping[str, Any], seq: int, h: str, **more: Any
-    ) -> Signals:
-        self.follower.sent(seq, "snapshot" in more)
-        self.follower.shown = state
+    def _limits(self, channel: Channel) -> dict[str, Any]:
         limits: dict[str, Any] = self._signals.views.limits(channel.name)
         if "max_age" in limits:
             limits["max_age"] = float(limits["max_age"])
-        return Signals(channel.epoch, seq, h, channel.seq, **state, **more, **limits)
+        return limits

@@ -1,14 +1,17 @@
 """Followers by HTTP: who they are between their requests, and what wakes those that wait."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtnet.net.http.long_poll import LongPoll
 from mtnet.net.output.queue import SendQueue
+from mtnet.net.time_slices import TimeSlicer
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.fanout import Batch, ITail
 from mtnet.services.signals.history.catch_up import first_wanted, wants
@@ -18,6 +21,8 @@ from mtnet.services.signals.reports.registry import Reported, TerminalKey
 from mtnet.services.signals.service import SignalService
 from mtnet.services.signals.wire import Ack
 
+TURN = 0.003
+"""Seconds of each turn of the reactor in which polls are answered."""
 Filter = frozenset[str] | None
 
 
@@ -29,13 +34,43 @@ class PollingKey(NamedTuple):
     host: str
 
 
+class WokenPolls:
+    """
+    Answers the polls that there is news for, in time slices: one signal wakes a thousand, and the
+    next one must not wait for all of them.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._slicer = TimeSlicer(clock, TURN)
+        self._waiting: dict[LongPoll, None] = {}
+
+    def add(self, poll: LongPoll) -> None:
+        """Answer a poll soon; what happens until then is in the same answer."""
+        self._waiting[poll] = None
+        if len(self._waiting) == 1:
+            self._slicer.run(self._answer(), self._failed)
+
+    def _answer(self) -> Iterator[None]:
+        while self._waiting:
+            poll = next(iter(self._waiting))
+            poll.notify()
+            del self._waiting[poll]
+            yield
+
+    def _failed(self, failure: Failure) -> None:
+        self._waiting.clear()
+        self.log.failure("Long polls could not be answered.", failure)
+
+
 @implementer(ITail)
 class PollingFollower:
     """
     A follower of one channel that asks again and again.
 
     Args:
-        agent: its program, in its words.
+        woken: answers its polls.
 
     Attributes:
         client: the same.
@@ -49,9 +84,14 @@ class PollingFollower:
     stalled: float | None = None
 
     def __init__(
-        self, signals: SignalService, channel: Channel, clock: IReactorTime, key: PollingKey
+        self,
+        signals: SignalService,
+        channel: Channel,
+        clock: IReactorTime,
+        key: PollingKey,
+        woken: WokenPolls,
     ) -> None:
-        self._channel, self._clock = channel, clock
+        self._channel, self._clock, self._woken = channel, clock, woken
         self.client, self.position = "", 0
         self.shown: object = None
         self.reported: Reported | None = None
@@ -112,14 +152,14 @@ class PollingFollower:
         if self._polls and not wakes:
             self.position = batch.entries[-1].seq  # all that it wants
         for poll in wakes:
-            poll.notify()
+            self._woken.add(poll)
 
     def announced(self, news: Batch) -> None:
         self._wake()
 
     def _wake(self) -> None:
-        for poll in list(self._polls):
-            poll.notify()
+        for poll in self._polls:
+            self._woken.add(poll)
 
     # A client of the channels
 
@@ -173,7 +213,7 @@ class PollingFollowers:
     """Registry of the followers by HTTP."""
 
     def __init__(self, signals: SignalService, clock: IReactorTime) -> None:
-        self._signals, self._clock = signals, clock
+        self._signals, self._clock, self._woken = signals, clock, WokenPolls(clock)
         self._present: Present[PollingKey, PollingFollower] = Present(
             clock, attrgetter("heard"), self._leave
         )
@@ -185,7 +225,7 @@ class PollingFollowers:
         found = self._present.get(key)
         if found is None:
             shown = key._replace(host=access.host)
-            found = PollingFollower(self._signals, channel, self._clock, shown)
+            found = PollingFollower(self._signals, channel, self._clock, shown, self._woken)
             self._signals.fanout.attach(channel.name, found)
             self._signals.channels.sessions[found] = None
             self._present.add(key, found)

@@ -6,6 +6,7 @@ milliseconds since the Unix epoch, UTC.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -30,6 +31,8 @@ MAX_LIMIT = 1_000
 """Signals in one answer: some 200 kB."""
 LIMIT = 500
 """Signals in one answer, unless it is asked for more or fewer."""
+SUBSCRIPTIONS = 64
+"""Subscriptions that are kept: all who follow a channel ask for what lies behind one signal."""
 
 ChannelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$", examples=["main"])]
 PublisherName = Annotated[str, Meta(min_length=1, max_length=64, examples=["shop-7f3a"])]
@@ -76,16 +79,7 @@ class SignalQuery(Struct):
         Raises:
             WireError: `field`.
         """
-        if self.symbols == ():
-            raise WireError("field", f"symbols are {SYMBOLS.expected}; without symbols it is all")
-        fields = {
-            "channel": channel,
-            "epoch": self.epoch,
-            "after": self.after,
-            "h": self.h,
-            "symbols": None if self.symbols is None else join_list(self.symbols),
-        }
-        return cast(wire.Subscribe, wire.REQUESTS["SUBSCRIBE"](_message("this request", fields)))
+        return _subscribe(channel, self.epoch, self.after, self.h, self.symbols)
 
 
 class NewPosition(Struct):
@@ -285,7 +279,7 @@ class Confirmation(Struct):
 # Answered
 
 
-class Presence(Struct):
+class Presence(Struct, frozen=True):
     """Whether a channel has a publisher, and since when."""
 
     up: bool
@@ -451,6 +445,21 @@ class ChannelChanged(Struct, omit_defaults=True):
     publisher: Presence
     paused: PauseMode | None
     closed: int | None = None
+
+
+@lru_cache(SUBSCRIPTIONS)
+def _subscribe(
+    channel: str,
+    epoch: str | None,
+    after: str | None,
+    h: str | None,
+    symbols: tuple[str, ...] | None,
+) -> wire.Subscribe:
+    if symbols == ():
+        raise WireError("field", f"symbols are {SYMBOLS.expected}; without symbols it is all")
+    shown = None if symbols is None else join_list(symbols)
+    fields = {"channel": channel, "epoch": epoch, "after": after, "h": h, "symbols": shown}
+    return cast(wire.Subscribe, wire.REQUESTS["SUBSCRIBE"](_message("this request", fields)))
 
 
 def position(entry: Entry) -> Position:

@@ -38,6 +38,7 @@ class Web(HttpPort):
     def wait(self, query, channel="main"):
         """Ask, and do not wait for the answer; return the terminal."""
         terminal = self.dial()
+        terminal.clock = self.clock
         terminal.send(request("GET", f"/v1/channels/{channel}/signals{query}"))
         self.clock.advance(0)
         return terminal
