@@ -31,8 +31,8 @@ def add(
         "-s",
         "--server",
         metavar="ENDPOINT",
-        help="the server's address: a Twisted client string, secure:HOST:PORT for TLS, ws://... or "
-        f"wss://... (default: that of the context, or {server})",
+        help="the server's address: a Twisted client string, secure:HOST:PORT for TLS, wss://... "
+        f"or, for signals, https://... (default: that of the context, or {server})",
     )
     context.add_option(parser, service, server)
     parsers.add_ca(parser)

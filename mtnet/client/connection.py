@@ -35,6 +35,7 @@ class Runner(Generic[E]):
         clock: the reactor.
         handle: takes each event; an exception of it ends the connection.
         framing: makes the codec of a connection; of one over WebSocket it is given the address.
+        speaks_http: whether the session is about signals alone, which can go over HTTP.
 
     Attributes:
         service: connects, and connects again.
@@ -47,11 +48,12 @@ class Runner(Generic[E]):
         clock: Any,
         handle: Callable[[E], object],
         framing: Callable[[Address | None], Any] = session_framing,
+        speaks_http: bool = False,
     ) -> None:
-        self._driver = Driver(core, _Clock(clock), handle)
+        self._driver = Driver(core, ReactorClock(clock), handle)
         self.service: ClientService = stay_connected(
             _ObservedEndpoint(endpoint, self._failed),
-            _Factory(self._driver, framing),
+            _Factory(self._driver, framing, speaks_http),
             clock,
             delay=self._driver.delay,
         )
@@ -77,27 +79,36 @@ class Runner(Generic[E]):
         self._driver.failed(sentence(error))
 
 
-class _Clock:
-    """The reactor as the clock of a driver."""
+class ReactorClock:
+    """The reactor as the clock of a client."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
 
     def now(self) -> float:
+        """Return seconds of a clock that is never set."""
         return monotonic(self._reactor)
 
     def call_later(self, delay: float, call: Callable[[], object]) -> IDelayedCall:
+        """Call after so many seconds."""
         timer: IDelayedCall = self._reactor.callLater(delay, call)
         return timer
 
 
 class _Connection(Protocol):
-    """One connection, which knows its driver alone."""
+    """
+    One connection, which knows its driver alone.
+
+    Attributes:
+        speaks_http: whether its frames can go over HTTP.
+    """
 
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, driver: Driver[Any], framing: Callable[[Address | None], Any]) -> None:
-        self._driver, self._framing = driver, framing
+    def __init__(
+        self, driver: Driver[Any], framing: Callable[[Address | None], Any], speaks_http: bool
+    ) -> None:
+        self._driver, self._framing, self.speaks_http = driver, framing, speaks_http
         self._address: Address | None = None
 
     def use_websocket(self, address: Address) -> None:
@@ -126,11 +137,13 @@ class _Connection(Protocol):
 class _Factory(Factory):
     noisy = False
 
-    def __init__(self, driver: Driver[Any], framing: Callable[[Address | None], Any]) -> None:
-        self._driver, self._framing = driver, framing
+    def __init__(
+        self, driver: Driver[Any], framing: Callable[[Address | None], Any], speaks_http: bool
+    ) -> None:
+        self._driver, self._framing, self._speaks_http = driver, framing, speaks_http
 
     def buildProtocol(self, addr: object) -> _Connection:
-        return _Connection(self._driver, self._framing)
+        return _Connection(self._driver, self._framing, self._speaks_http)
 
 
 @implementer(IStreamClientEndpoint)

@@ -5,6 +5,7 @@ Server addresses as text: what Twisted knows, and those of `mtnet.client.core.ad
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, clientFromString
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
@@ -12,6 +13,7 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from mtnet.client.core.address import Address, read_address
+from mtnet.client.http.endpoint import HttpEndpoint
 from mtnet.client.tls import SecureEndpoint
 from mtnet.errors import ClientError
 from mtnet.net.tls.certificates import Pair, check_match, read_certificates, read_key
@@ -23,9 +25,10 @@ def server_from_string(reactor: Any, text: str, ca: Path | None = None) -> IStre
 
     Args:
         text: a Twisted client string; `secure:HOST:PORT` with `name=`, `ca=`, `certificate=`
-            and `key=`, where `:` within a value is written as `\\:`; or `ws://` or `wss://`.
-        ca: a PEM file of the authorities that are trusted, for `secure:` and `wss:` alone; None =
-            those that the machine trusts.
+            and `key=`, where `:` within a value is written as `\\:`; `ws://` or `wss://`; or, for
+            signals alone, `http://` or `https://`.
+        ca: a PEM file of the authorities that are trusted, for `secure:`, `wss:` and `https:`
+            alone; None = those that the machine trusts.
 
     Raises:
         ClientError: `text` is invalid, or would not verify the name of the server.
@@ -37,6 +40,8 @@ def server_from_string(reactor: Any, text: str, ca: Path | None = None) -> IStre
         address = read_address(text, ca)
         plain = HostnameEndpoint(reactor, address.host, address.port)
         return WebSocketEndpoint(_secure(reactor, address) if address.secure else plain, address)
+    if text[:5].lower() in ("http:", "https"):
+        return _http(reactor, read_address(text, ca, http=True))
     if ca is not None:
         raise ClientError(
             f"Invalid endpoint {text!r}: an authority needs TLS, as in secure:fx.example:8081."
@@ -93,6 +98,17 @@ class _WebSocketFactory(Factory):
             raise ClientError("this client speaks no WebSocket, but tcp: and secure:")
         use_websocket(self._address)
         return protocol
+
+
+def _http(reactor: Any, address: Address) -> HttpEndpoint:
+    def below(host: str | None) -> IStreamClientEndpoint:
+        found = address if host is None else replace(address, host=host)
+        if found.secure:
+            return _secure(reactor, found)
+        plain: IStreamClientEndpoint = HostnameEndpoint(reactor, found.host, found.port)
+        return plain
+
+    return HttpEndpoint(reactor, address, below)
 
 
 def _secure(reactor: Any, address: Address) -> IStreamClientEndpoint:

@@ -139,7 +139,7 @@ class Follower(Acknowledging):
         )
         replica = Replica.of(channel, symbols, epoch, seq, h, positions, kept_for)
         self._core = FollowerCore(Session(name, login), replica)
-        self._runner = Runner(endpoint, self._core, clock, self._handle)
+        self._runner = Runner(endpoint, self._core, clock, self._handle, speaks_http=True)
 
     @property
     def epoch(self) -> str | None:

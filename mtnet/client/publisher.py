@@ -117,7 +117,7 @@ class Publisher(Reporting):
         counted = None if positions is None else partial(_count, positions)
         self._core = PublisherCore(Session(name, login), channel, take, counted)
         self._answers: dict[str, Deferred[int]] = {}
-        self._runner = Runner(endpoint, self._core, clock, self._handle)
+        self._runner = Runner(endpoint, self._core, clock, self._handle, speaks_http=True)
 
     @property
     def stopped(self) -> bool:

@@ -4,8 +4,8 @@ Whatever breaks, no signal is lost, applied twice, or out of order.
 Publishers, followers and the server are the real ones; connections break at any byte, readers
 stand still, the daemon is killed, its disk refuses or lies or cannot be read, a second publisher
 takes over, the channel is paused, an older copy of the data folder is put back, the clock jumps.
-Everybody comes by TCP, TLS or WebSocket; programs that keep their state, as those of asyncio and
-of scripts do, die at any entry.
+Everybody comes by TCP, TLS, WebSocket or HTTP; programs that keep their state, as those of
+asyncio and of scripts do, die at any entry.
 """
 
 import os
@@ -24,7 +24,7 @@ from mtnet.interfaces import ISignals
 RUNS = int(os.environ.get("MTNET_TEST_RUNS", "0"))
 """How many random runs to search for faults; 0 = the same 50 each time, so that a change of
 something else never fails by chance."""
-ROADS = st.sampled_from(["tcp", "tls", "websocket"])
+ROADS = st.sampled_from(["tcp", "tls", "websocket", "http"])
 
 
 class Disk:
@@ -91,6 +91,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
             self.harness.follower(symbols=["A"]),
             self.harness.follower(road="tls"),
             self.harness.follower(road="websocket"),
+            self.harness.follower(road="http"),
         ]
         self.keepers = [self.harness.keeper(road=road) for road in self.harness.factories]
 
@@ -108,7 +109,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
             return  # it was fenced
         self.asked[identity] = (symbol, Decimal(volume))
 
-    @rule(number=st.integers(0, 11), there=st.integers(0, 400), back=st.integers(0, 400))
+    @rule(number=st.integers(0, 13), there=st.integers(0, 400), back=st.integers(0, 400))
     def carry(self, number, there, back):
         """Let so many bytes arrive at most."""
         line = self.harness.lines[number % len(self.harness.lines)]
@@ -124,13 +125,13 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
                 other.protocol.dataReceived(data)
                 end.drained()
 
-    @rule(number=st.integers(0, 11))
+    @rule(number=st.integers(0, 13))
     def cut(self, number):
         line = self.harness.lines[number % len(self.harness.lines)]
         if line.connections:
             line.connection.cut()
 
-    @rule(number=st.integers(0, 11))
+    @rule(number=st.integers(0, 13))
     def stand_still(self, number):
         line = self.harness.lines[number % len(self.harness.lines)]
         if line.connections:
@@ -160,7 +161,7 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
             self.providers.append(self.harness.publisher(road=road, take=take, name=name))
 
     @rule(
-        number=st.integers(0, 3),
+        number=st.integers(0, 4),
         symbols=st.sampled_from([None, ["A"], ["A", "B"], ["B", "C"]]),
         seconds=st.sampled_from([0, 0, 7]),
     )
@@ -174,12 +175,12 @@ class Story(Accounts, Histories, ClockJumps, RuleBasedStateMachine):
         )
         self.followers[number].unknown = former.unknown
 
-    @rule(number=st.integers(0, 2), entries=st.integers(0, 3))
+    @rule(number=st.integers(0, 3), entries=st.integers(0, 3))
     def work(self, number, entries):
         """A program of asyncio, or a script, handles some of what waits for it."""
         self.keepers[number].work(entries)
 
-    @rule(number=st.integers(0, 2), acted=st.booleans())
+    @rule(number=st.integers(0, 3), acted=st.booleans())
     def kill_a_program(self, number, acted):
         self.keepers[number].die(acted)
 

@@ -15,6 +15,7 @@ from mtnet.client.core.events import State
 from mtnet.client.core.handover import Handover, Kept, decode, encode
 from mtnet.client.core.replica import ChannelCopy
 from mtnet.client.endpoints import WebSocketEndpoint
+from mtnet.client.http.endpoint import HttpEndpoint
 from mtnet.client.tls import SecureEndpoint
 from mtnet.errors import JournalError, WireError
 from mtnet.interfaces import ISignals
@@ -26,6 +27,7 @@ from mtnet.services.signals.wire import Signal
 from mtnet.testing import make_environment
 
 ADDRESS = read_address("ws://127.0.0.1:8083/ws")
+HTTP = read_address("http://127.0.0.1:8083", http=True)
 HOST = "localhost"
 """The host that the certificate is for."""
 authority = cache(Authority)
@@ -36,7 +38,7 @@ class Harness:
     The ports of signals and web, and those who are connected to them.
 
     Attributes:
-        factories: what listens, by road: `tcp`, `tls`, `websocket`.
+        factories: what listens, by road: `tcp`, `tls`, `websocket`, `http`.
     """
 
     def __init__(self, folder, *sets):
@@ -57,6 +59,7 @@ class Harness:
             "tcp": env.factory("signals", Listener("signals", "tcp:8081")),
             "tls": Pipeline(env, certificates).wrap(secure, env.factory("signals", secure)),
             "websocket": env.factory("web", Listener("web", "tcp:8083")),
+            "http": env.factory("web", Listener("web", "tcp:8083")),
         }
         for line in self.lines:
             line.factory = self.factories[line.road]
@@ -94,12 +97,14 @@ class Harness:
         """Return the endpoint of a client's library at the end of a way."""
         if line.road == "tls":
             return SecureEndpoint(line, HOST, self.clock, [authority().certificate])
+        if line.road == "http":
+            return HttpEndpoint(self.clock, HTTP, lambda host: line)
         return WebSocketEndpoint(line, ADDRESS) if line.road == "websocket" else line
 
     def cut(self):
         for line in self.lines:
-            if line.connections:
-                line.connection.cut()
+            for connection in line.connections:
+                connection.cut()
 
     def settle(self):
         for _ in range(5):

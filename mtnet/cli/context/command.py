@@ -30,7 +30,7 @@ def configure(parser: ArgumentParser) -> None:
     example = "fx --server wss://fx.example --login alice"
     adding = parsers.add(commands, "add", add, summary, example)
     _add_name(adding)
-    server = "a Twisted client string, secure:HOST:PORT, ws://... or wss://..."
+    server = "a Twisted client string, secure:HOST:PORT, wss://... or https://..."
     adding.add_argument("-s", "--server", metavar="ENDPOINT", default="", help=server)
     adding.add_argument(
         "--for",
@@ -145,7 +145,7 @@ def _check_server(server: str, ca: str | None) -> None:
 
     from mtnet.client.endpoints import server_from_string
 
-    secure = server.partition(":")[0].lower() in ("secure", "wss")
+    secure = server.partition(":")[0].lower() in ("secure", "wss", "https")
     server_from_string(reactor, server, Path(ca) if ca is not None and secure else None)
 
 

@@ -40,9 +40,10 @@ class Runner(Generic[E]):
     ) -> None:
         self._address, self._framing, self._retry = address, framing, retry
         self._loop = asyncio.get_running_loop()
-        self._driver, self._output = Driver(core, _Clock(self._loop), handle), core.session
+        clock = _Clock(self._loop)
+        self._driver, self._output = Driver(core, clock, handle), core.session
         self._connection: _Connection | HttpConnection | None = None
-        self._open_http = http_connector(address, self._driver)
+        self._open_http = http_connector(address, self._driver, clock)
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._task = self._loop.create_task(self._stay_connected())
         self._task.add_done_callback(self._finished)

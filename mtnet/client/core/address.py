@@ -93,10 +93,7 @@ def read_address(text: str, ca: Path | str | None = None, http: bool = False) ->
     """
     kind = text.partition(":")[0].lower()
     if kind in _HTTP and not http:
-        raise ClientError(
-            f"Invalid endpoint {text!r}: HTTP brings signals alone, by mtnet.client.aio and "
-            f"mtnet.client.sync; {_EXPECTED}."
-        )
+        raise ClientError(f"Invalid endpoint {text!r}: HTTP brings signals alone; {_EXPECTED}.")
     reader = _secure if kind == "secure" else _url if kind in _PORTS else _plain
     address = reader(text)
     if ca is None:

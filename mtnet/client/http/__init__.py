@@ -2,5 +2,5 @@
 Signals over HTTP for the clients, without sockets and clocks: long polls and POSTs on one side, the
 frames of a session on the other.
 
-`mtnet.client.aio` runs it, for servers such as `https://fx.example`.
+`mtnet.client.aio`, and `endpoint` for Twisted, run it, for servers such as `https://fx.example`.
 """
