@@ -51,6 +51,7 @@ class BatchingUdpPort(Port):
         super().__init__(number, protocol, interface, DATAGRAM, reactor)
         self._clock, self._turn = reactor, turn
         self._dropped = 0
+        self._has_more = False
 
     def doRead(self) -> None:
         """Pass on datagrams, until there are none left or the time is over."""
@@ -60,7 +61,14 @@ class BatchingUdpPort(Port):
             burst, more = self._receive()
             if burst:
                 self._hand_over(burst)
-            more = more and bool(self.connected) and self._clock.seconds() < end
+            more = more and bool(self.connected)
+            if self._clock.seconds() >= end:
+                break
+        self._has_more = more
+
+    def has_backlog(self) -> bool:
+        """Return whether the last turn ended before everything was read."""
+        return self._has_more
 
     def dropped(self) -> int:
         """Return how many datagrams the kernel dropped; 0 where it is unknown."""

@@ -20,7 +20,8 @@ from mtnet.interfaces import IStatus, ITicks
 from mtnet.recurring import Recurring
 from mtnet.services.ticks.bars.feed import BarFeed
 from mtnet.services.ticks.bars.series import Bars
-from mtnet.services.ticks.feed import Feed
+from mtnet.services.ticks.fanout.feed import Feed
+from mtnet.services.ticks.fanout.scheduler import SLICE, FanoutScheduler
 from mtnet.services.ticks.health.losses import LossReport
 from mtnet.services.ticks.model import Source
 from mtnet.services.ticks.settings import TickSettings
@@ -46,7 +47,8 @@ class Collector:
         in_thread: runs a blocking function off the reactor, one at a time, in order.
 
     Attributes:
-        feed: publishes each tick to the subscribers.
+        feed: the subscribers.
+        fanout: publishes each tick to them.
         bars: builds bars, and publishes their changes.
         lost: ticks that a killed daemon had taken and not stored.
         max_symbols: `ticks.max_symbols`.
@@ -67,7 +69,8 @@ class Collector:
         self.max_symbols = settings.max_symbols
         self._writer = Writer(settings, reserve, store, tally, clock, in_thread)
         self.feed = Feed(self.last_tick)
-        self.bars = BarFeed(_bars(settings), clock, settings.turn)
+        self.fanout = FanoutScheduler(self.feed, clock)
+        self.bars = BarFeed(_bars(settings), clock, SLICE)
         self._build = Recurring("The building of bars", self.bars.take)
         self.lost = 0
         self._syncs: list[Deferred[None]] = []
@@ -195,8 +198,7 @@ class Collector:
     def _publish(self, records: list[Record], rejected: dict[bytes, int], when: int) -> None:
         taken = [each for each in records if each[0] not in rejected] if rejected else records
         self._build(taken, when)
-        if self.feed.subscribers:
-            self.feed.publish(taken, when)
+        self.fanout.publish(taken, when)
 
     # Storing ticks
 
@@ -221,6 +223,7 @@ class Collector:
         self._closing = True
         self._cancel()
         self.bars.close()
+        self.fanout.close()
         if self._writing is not None:
             await self._writing
         await self._write()

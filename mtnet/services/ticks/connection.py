@@ -15,8 +15,8 @@ from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.output.buffer import OutputBuffer
 from mtnet.net.peer import Peer
 from mtnet.net.transport import Transport
-from mtnet.services.ticks.feed import BUDGET
-from mtnet.services.ticks.subscriber import TICKS
+from mtnet.services.ticks.fanout.groups import TICKS
+from mtnet.services.ticks.fanout.subscriber import BUDGET
 
 
 class TickConnection:

@@ -133,7 +133,8 @@ class DatagramIngest:
         text = BOUNDARY.join([data for data, _ in burst]) + BOUNDARY
         if b"@@" in text or text.count(BOUNDARY) > len(burst):
             return False
-        text = text.replace(b"\0" + BOUNDARY, b"\n").replace(BOUNDARY, b"\n")
+        for end in (b"\0" + BOUNDARY, b"\r\n" + BOUNDARY, b"\n" + BOUNDARY, BOUNDARY):
+            text = text.replace(end, b"\n")
         records = wire.split(text, self._reader.spaced)
         hosts = {address[0] for _, address in burst}
         if records is None or (len(records) != len(burst) and _may_differ(burst, hosts)):

@@ -11,9 +11,10 @@ from mtnet.daemon.environment import Environment
 from mtnet.errors import WireError
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.connection import TickConnection
-from mtnet.services.ticks.feed import EVERYTHING
+from mtnet.services.ticks.fanout.groups import TICKS
+from mtnet.services.ticks.fanout.subscriber import ConflatingSubscriber, demand_readable
 from mtnet.services.ticks.ingest import RecordReader, StreamIngest
-from mtnet.services.ticks.subscriber import TICKS, ConflatingSubscriber, demand_readable
+from mtnet.services.ticks.wire import EVERYTHING
 
 ERROR_INTERVAL = 1.0
 """Seconds between two errors that are sent to a sender of bad records."""
@@ -79,7 +80,7 @@ class TickSession:
 
     def stop(self) -> None:
         """Send no more ticks."""
-        self._collector.feed.unsubscribe(self._subscriber, [EVERYTHING])
+        self._collector.feed.leave(self._subscriber)
 
     # Records
 

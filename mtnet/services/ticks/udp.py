@@ -47,7 +47,9 @@ class TickDatagramProtocol(DatagramProtocol):
                 granted=granted,
                 wanted=wanted,
             )
-        self._ingest.collector.add_drop_counter(self.transport.dropped)
+        collector = self._ingest.collector
+        collector.add_drop_counter(self.transport.dropped)
+        collector.fanout.add_backlog(self.transport.has_backlog)
 
     def datagramReceived(self, data: bytes, address: tuple[Any, ...]) -> None:
         """Take one datagram."""

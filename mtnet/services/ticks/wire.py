@@ -24,6 +24,8 @@ MAX_NUMBER = 2**63
 FIELDS = ("bid", "ask", "last", "volume", "time", "flags")
 """The fields after the symbol. TIME is the terminal's own clock, in milliseconds."""
 ABSENT = b"-"
+EVERYTHING = b"*"
+"""What a subscriber asks for instead of symbols: all of them."""
 FLAGS = (2, 4, 8, 16)
 """`TICK_FLAG_BID`, `_ASK`, `_LAST`, `_VOLUME` of MqlTick, for the first four fields."""
 KNOWN = 65_536

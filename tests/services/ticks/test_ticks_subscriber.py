@@ -105,8 +105,9 @@ def test_a_half_closed_subscriber_goes_on_being_told(serve):
 def flood(server, sender, ticks):
     """Send ticks of three symbols by turns; return how many of each."""
     symbols = [b"EURUSD", b"GBPUSD", b"XAUUSD"]
-    data = b"".join(b"%b %d\n" % (symbols[at % 3], at) for at in range(ticks))
-    server.say(sender, data, 3_000)
+    lines = [b"%b %d\n" % (symbols[at % 3], at) for at in range(ticks)]
+    for at in range(0, ticks, 200):
+        server.say(sender, b"".join(lines[at : at + 200]))
     return Counter(symbols[at % 3] for at in range(ticks))
 
 

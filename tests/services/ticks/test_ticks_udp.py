@@ -37,6 +37,9 @@ class Wire:
     def getHost(self):
         return IPv4Address("UDP", self.host, 8082)
 
+    def has_backlog(self):
+        return False
+
     def dropped(self):
         return self.lost
 

@@ -12,8 +12,7 @@ from mtnet.client.core.events import Connected, LeftOut, Lost, Refused, Unreacha
 from mtnet.client.core.lines import LineCodec, LineSession
 from mtnet.client.core.login import Login, check_private_peer
 from mtnet.errors import ClientError, FrameError, WireError, quote
-from mtnet.services.ticks.feed import EVERYTHING
-from mtnet.services.ticks.wire import ABSENT, MAX_RECORD, encode_symbol, pad, parse
+from mtnet.services.ticks.wire import ABSENT, EVERYTHING, MAX_RECORD, encode_symbol, pad, parse
 
 ANSWER_TIMEOUT = 12.0
 """Seconds until a server must have answered SUBSCRIBE; later it may be silent for days."""

@@ -12,9 +12,9 @@ from mtnet.net.http.route import BodyLimit, Content, HttpRequest, Route
 from mtnet.net.time_slices import TimeSlicer
 from mtnet.services.ticks import wire
 from mtnet.services.ticks.collector import Collector
+from mtnet.services.ticks.fanout.groups import TICKS
 from mtnet.services.ticks.http.upload import Taken, Upload
 from mtnet.services.ticks.ingest import RecordReader
-from mtnet.services.ticks.subscriber import TICKS
 
 MAX_BODY = 1_048_576
 """Bytes of records in one request: some 30,000 ticks."""

@@ -7,8 +7,8 @@ from msgspec import Struct
 from mtnet.callbacks import noop
 from mtnet.errors import WireError
 from mtnet.services.ticks import wire
+from mtnet.services.ticks.fanout.groups import TICKS
 from mtnet.services.ticks.ingest import RecordReader, Sender, StreamIngest
-from mtnet.services.ticks.subscriber import TICKS
 
 MAX_REFUSED = 20
 """Refused lines that an answer names; a wrong file has a million of them."""

@@ -12,7 +12,7 @@ from mtnet.errors import WireError
 from mtnet.net.output.queue import Encoder
 from mtnet.services.ticks.bars.feed import BarFeed
 from mtnet.services.ticks.bars.series import Bar, Series, points
-from mtnet.services.ticks.subscriber import may_read
+from mtnet.services.ticks.fanout.subscriber import may_read
 from mtnet.services.ticks.verbs import wire
 from mtnet.services.ticks.verbs.wire import PERIODS, Barred, Bars
 from mtnet.services.ticks.wire import encode_symbol, plain_symbol

@@ -9,14 +9,14 @@ from zope.interface import implementer
 
 from mtnet.interfaces import ISessionHandler, ISessionVerbs
 from mtnet.net.output.queue import Encoder
-from mtnet.services.ticks import feed
 from mtnet.services.ticks.collector import Collector
-from mtnet.services.ticks.feed import Encode
-from mtnet.services.ticks.subscriber import TICKS, ConflatingSubscriber, demand_readable
+from mtnet.services.ticks.fanout.chunks import Encode
+from mtnet.services.ticks.fanout.groups import TICKS
+from mtnet.services.ticks.fanout.subscriber import ConflatingSubscriber, demand_readable
 from mtnet.services.ticks.verbs import wire
 from mtnet.services.ticks.verbs.bar_sender import BarSender
 from mtnet.services.ticks.verbs.wire import Bars, Ticks
-from mtnet.services.ticks.wire import encode_symbol
+from mtnet.services.ticks.wire import EVERYTHING, encode_symbol
 from mtnet.session.session import Session, Verb
 
 FORMS = 16
@@ -96,15 +96,14 @@ class TickClient:
         """TICKS: send the ticks of these symbols, and of no others."""
         names = asked.symbols
         symbols = [
-            feed.EVERYTHING if each == wire.EVERYTHING else encode_symbol(each)
-            for each in sorted(names)
+            EVERYTHING if each == wire.EVERYTHING else encode_symbol(each) for each in sorted(names)
         ]
         if symbols:
             demand_readable(self._session.peer.rights, symbols)
         answer = wire.ticking(names)
         subscriber = self._subscriber = self._subscriber or SessionSubscriber(self._session)
         ticks = self._collector.feed
-        ticks.unsubscribe(subscriber, [feed.EVERYTHING])
+        ticks.unsubscribe(subscriber, [EVERYTHING])
         subscriber.keep(symbols)
         self._session.send(answer)
         if symbols:
@@ -126,7 +125,7 @@ class TickClient:
             bars.close()
         subscriber, self._subscriber = self._subscriber, None
         if subscriber is not None:
-            self._collector.feed.unsubscribe(subscriber, [feed.EVERYTHING])
+            self._collector.feed.leave(subscriber)
             subscriber.close()
 
 

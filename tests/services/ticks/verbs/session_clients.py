@@ -30,6 +30,7 @@ class Daemon(FakeDaemon):
         ticks = self.env.find(ITicks)
         records = [tuple(line.encode().split(b" ", 1)) for line in lines]
         ticks.take(ticks.source(source), records, self.env.now())
+        self.clock.advance(0)
 
 
 def told(terminal):

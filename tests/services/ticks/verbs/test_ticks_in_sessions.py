@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from mtnet.interfaces import ISessionHandler, ISessionVerbs, ITicks
 from mtnet.services.signals.wire import subscribe
-from mtnet.services.ticks.verbs import wire
+from mtnet.services.ticks.verbs import handler, wire
 from mtnet.services.ticks.verbs.handler import MAX_UNSENT
 from mtnet.services.ticks.verbs.wire import Tick, Ticking
 from mtnet.session import messages
@@ -287,3 +287,18 @@ def test_sent_and_skipped_are_all_ticks_however_a_session_reads(tmp_path_factory
         bids = [int(each.bid) for each in ticks if each.symbol == symbol]
         assert bids == sorted(bids), "no older tick follows a newer one"
     assert sum(each.verb == "SIGNAL" for each in frames) == signals
+
+
+def test_a_tick_is_encoded_once_for_all_sessions_of_one_form(daemon, monkeypatch):
+    encoded = []
+
+    def tick(*parts):
+        encoded.append(parts)
+        return wire.tick(*parts)
+
+    monkeypatch.setattr(handler, "tick_form", lambda encoder: tick)
+    sessions = [daemon.session(wire.ticks("*")) for _ in range(3)]
+    daemon.feed("EURUSD 1.1", "EURUSD 1.2")
+    for terminal in sessions:
+        assert [each.bid for each in answers(terminal) if isinstance(each, Tick)] == ["1.1", "1.2"]
+    assert len(encoded) == 2

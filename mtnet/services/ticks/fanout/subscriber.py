@@ -6,11 +6,12 @@ from typing import Protocol
 from mtnet.access.rights import Rights
 from mtnet.errors import WireError
 from mtnet.net.peer import Peer
-from mtnet.services.ticks.feed import BUDGET, EVERYTHING, Conflation, Encode
-from mtnet.services.ticks.wire import encode_tick
+from mtnet.services.ticks.fanout.chunks import Conflation, Encode, Tick
+from mtnet.services.ticks.fanout.groups import TICKS
+from mtnet.services.ticks.wire import EVERYTHING, encode_tick
 
-TICKS = "ticks"
-"""The name of this service in rights."""
+BUDGET = 65_536
+"""Bytes that wait for a subscriber before its ticks replace each other."""
 
 
 class Output(Protocol):
@@ -33,39 +34,45 @@ class ConflatingSubscriber:
 
     Args:
         encode: the form of a tick.
+
+    Attributes:
+        next: the feed's own.
+        write: sends the bytes of some ticks.
     """
 
     def __init__(self, output: Output, peer: Peer, encode: Encode = encode_tick) -> None:
         self._output, self._peer, self.encode = output, peer, encode
         self._behind = Conflation(encode)
-        self._lines: list[bytes] = []
-        self._size = 0
+        self.next = 0
+        self.write = output.write
+
+    @property
+    def rights(self) -> Rights:
+        """The rights of the peer now."""
+        return self._peer.rights
 
     @property
     def lags(self) -> bool:
         """Whether ticks wait."""
         return bool(self._behind)
 
-    def on_tick(self, symbol: bytes, line: bytes, rest: bytes, when: int) -> None:
-        """Take a tick; it waits while the peer lags."""
-        if not may_read(self._peer.rights, symbol):
-            return
-        if self._output.ready and not self._behind and self._size < BUDGET:
-            self._lines.append(line)
-            self._size += len(line)
-        else:
-            self._behind.offer(symbol, rest, when)
+    @property
+    def ready(self) -> bool:
+        """Whether the peer is sent each tick."""
+        return self._output.ready and not self._behind
+
+    def offer(self, ticks: Iterable[Tick]) -> None:
+        """Let ticks wait, in place of older ones of their symbols."""
+        for tick in ticks:
+            self._behind.offer(*tick)
 
     def on_last(self, symbol: bytes, rest: bytes, when: int) -> None:
         """Take the last tick of a symbol, unless it waits already: it must not be skipped twice."""
-        if symbol not in self._behind:
-            self.on_tick(symbol, self.encode(symbol, rest, when, 0), rest, when)
+        if symbol not in self._behind and may_read(self.rights, symbol):
+            self._behind.offer(symbol, rest, when)
 
     def flush(self) -> None:
-        """Write the ticks that were taken."""
-        if self._lines:
-            self._output.write(b"".join(self._lines))
-            self._lines, self._size = [], 0
+        """Write the ticks that wait, as far as the peer reads them."""
         while self._behind and self._output.ready:
             self._output.write(self._behind.take(BUDGET))
 

@@ -1,0 +1,1 @@
+"""Fan-out: ticks to their subscribers, behind the reading of ticks."""
