@@ -5,7 +5,6 @@ Blocking, for one thread at a time. A transaction that returned is on the platte
 (`synchronous=FULL`, write-ahead log).
 """
 
-import ctypes
 import os
 import sqlite3
 from array import array
@@ -87,23 +86,6 @@ def make_index(path: Path) -> None:
             ioctl(file, _SET_FLAGS, flags, True)
         finally:
             os.close(file)
-
-
-def settle_index(folder: Path) -> None:
-    """
-    Give the new index of a log its blocks on a copy-on-write disk, before that can be full.
-
-    The whole file system is synced: to open the index itself and close it again would give up
-    SQLite's locks on it (POSIX). Elsewhere nothing is done.
-    """
-    with suppress(AttributeError, OSError):
-        if os.statvfs(folder).f_files:
-            return
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            ctypes.CDLL(None).syncfs(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _stat_or_none(file: Path | str | int) -> os.stat_result | None:
@@ -412,8 +394,6 @@ class Database:
         except BaseException:
             connection.close()
             raise
-        if not self.exclusive:
-            settle_index(self._folder)
         self._connection, self._identity = connection, FileIdentity.of(self.path)
         return connection
 
