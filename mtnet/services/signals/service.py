@@ -127,6 +127,7 @@ class SignalService:
         self._commits = commits = CommitLoop(
             GroupCommit(settings.backlog), worker, rules, clock, self._deliver, channels.sent
         )
+        channels.replay_caches.budget.yields = commits.is_busy
         self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread, events)
         self.presence = Presence(rules, channels.fanout, events)
         self.retries = Retries(rules, commits, worker, clock, now)

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 
 from mtnet.interfaces import ISignals
 from mtnet.net.endpoints import Listener
+from mtnet.services.signals import replay_cache
 from mtnet.services.signals.model import Entry
 from mtnet.services.signals.subscription import PAGE
 from mtnet.session.grammar import FrameDecoder, parse
@@ -172,6 +173,9 @@ def test_what_a_commit_has_not_told_yet_is_in_no_replay(port):
     commit = port.thread.waiting.pop()
     port.thread.late = False
     client.say(f"SUBSCRIBE|channel=main|epoch={port.epoch}|after=0")
+    assert client.seqs() == []
+    for _ in range(replay_cache.PATIENCE + 2):
+        port.clock.advance(replay_cache.PAUSE)
     assert client.seqs() == [1]
     commit()
     assert client.seqs() == [2]

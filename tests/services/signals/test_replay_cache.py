@@ -145,7 +145,8 @@ def test_a_follower_behind_the_cache_reads_from_the_disk():
     assert found[0].entries[-1].seq == replay_cache.PAGE
 
 
-def test_followers_far_behind_share_what_is_read_for_them_wherever_they_begin():
+def test_followers_far_behind_share_what_is_read_for_them_wherever_they_begin(monkeypatch):
+    monkeypatch.setattr(replay_cache, "PAGES", 4)
     disk = Disk(10 * replay_cache.PAGE)
     ring = ReplayCache(disk.stored, 0, disk.read)
     found = []
@@ -319,6 +320,65 @@ def test_a_crowd_that_is_caught_up_leaves_each_turn_of_the_reactor_to_others():
     assert sent == list(range(7))
     turn()
     assert clock.getDelayedCalls() == []
+
+
+def test_pages_of_all_channels_are_kept_and_the_least_used_goes_first(monkeypatch):
+    monkeypatch.setattr(replay_cache, "PAGES", 3)
+    pages, disks = replay_cache.PageCache(), [Disk(10 * replay_cache.PAGE) for _ in range(2)]
+    one, other = (ReplayCache(disk.stored, 0, disk.read, pages) for disk in disks)
+    for page in range(3):
+        ask(one, page * replay_cache.PAGE)
+        disks[0].answer()
+    ask(one, 0)
+    ask(other, 0)
+    disks[1].answer()
+    for after, reads in ((0, 3), (2 * replay_cache.PAGE, 3), (replay_cache.PAGE, 4)):
+        ask(one, after)
+        assert len(disks[0].reads) == reads
+
+
+@pytest.mark.parametrize(("stored", "limit"), [(1_000, 250), (130, 250), (200, 200), (0, 5)])
+def test_a_page_is_read_in_slices_so_that_a_commit_waits_for_one_of_them(stored, limit):
+    disk, found = Disk(stored), []
+    reading = Deferred.fromCoroutine(replay_cache.read_in_slices(disk.read, 0, limit))
+    reading.addCallback(found.append)
+    while disk.waiting:
+        assert len(disk.waiting) == 1
+        disk.answer()
+    assert found == [[entry(seq) for seq in range(1, min(stored, limit) + 1)]]
+    assert max(most for _, most in disk.reads) <= replay_cache.SLICE
+
+
+def fire(clock):
+    (call,) = clock.getDelayedCalls()
+    clock.rightNow = call.getTime()
+    clock.calls.remove(call)
+    call.func()
+
+
+def test_nobody_is_caught_up_while_signals_are_stored():
+    clock, sent, stores = Clock(), [], True
+    budget = replay_cache.TurnBudget(clock)
+    budget.yields = lambda: stores
+    budget.take().addCallback(sent.append)
+    fire(clock)
+    assert sent == []
+    stores = False
+    fire(clock)
+    assert sent == [None]
+
+
+def test_signals_without_a_break_do_not_keep_followers_from_catching_up():
+    clock, sent = Clock(), []
+    budget = replay_cache.TurnBudget(clock)
+    budget.yields = lambda: True
+    for _ in range(2):
+        budget.take().addCallback(lambda _: sent.append(clock.seconds()))
+        for _ in range(replay_cache.PATIENCE + 1):
+            assert len(sent) < 2
+            fire(clock)
+    assert len(sent) == 2
+    assert sent[0] == pytest.approx(replay_cache.PATIENCE * replay_cache.PAUSE)
 
 
 def test_a_cancelled_wait_gives_up_its_place():

@@ -217,6 +217,13 @@ def page(monkeypatch, request):
     return request.param
 
 
+def settle(server):
+    """Let the disk do what waits, and followers be caught up, who stand back behind commits."""
+    for _ in range(12):
+        server.disk.work()
+        server.clock.advance(replay_cache.PAUSE)
+
+
 def test_a_replay_of_many_pages_is_whole(server, page):
     server.store(20)
     follower = server.subscribe(epoch=server.epoch(), after=1)
@@ -239,7 +246,7 @@ def test_what_is_committed_during_a_replay_is_sent_once_and_in_order(server, pag
             server.disk.step()
     server.disk.work()
     server.publish(publisher, "last", number)
-    server.disk.work()
+    settle(server)
     frames = told(follower)
     assert seqs(frames) == list(range(3, 16))
     assert sum(each.startswith("SYNCED") for each in frames) == 1
@@ -291,7 +298,7 @@ def test_entries_that_are_pruned_during_a_replay_become_a_snapshot(tmp_path, clo
     server.disk.calls.sort(key=lambda call: "read" in getattr(call[1], "__name__", ""))
     server.disk.work()
     server.publish(publisher, "last", 41)
-    server.disk.work()
+    settle(server)
     frames = told(follower)
     at = next(n for n, each in enumerate(frames) if each.startswith("SNAPSHOT"))
     assert seqs(frames[:at]) == list(range(1, at + 1))

@@ -71,6 +71,10 @@ class CommitLoop:
         if not self._busy:
             self._run(self._commit_all())
 
+    def is_busy(self) -> bool:
+        """Return whether drafts are stored now."""
+        return self._busy
+
     def probe(self) -> None:
         """Find out whether the disk takes again what it refused, if nothing waits that would."""
         if self.queue.trouble is not None and not (self._busy or self.queue.closed):
