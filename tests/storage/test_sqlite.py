@@ -235,3 +235,32 @@ def test_with_room_again_the_file_is_written_and_others_can_read_it(file, folder
     with sqlite3.connect(folder / "a.sqlite", timeout=0) as other:
         assert other.execute("SELECT count(*) FROM t").fetchone() == (2,)
     other.close()
+
+
+def test_what_is_committed_into_a_log_that_was_lengthened_is_there_after_a_kill(path, tmp_path):
+    opened = Database(path, 1, TABLES)
+    opened.transaction(lambda db: db.execute("INSERT INTO word VALUES ('before')"))
+    while opened.lengthen_log(2_000_000):
+        opened.transaction(lambda db: db.execute("INSERT INTO word VALUES ('meanwhile')"))
+    length = wal_path(path).stat().st_size
+    opened.transaction(lambda db: db.execute("INSERT INTO word VALUES ('behind')"))
+    assert wal_path(path).stat().st_size == length >= 2_000_000
+    opened.check()
+    (tmp_path / "killed").mkdir()
+    copy = tmp_path / "killed" / path.name
+    shutil.copy(path, copy)
+    shutil.copy(wal_path(path), wal_path(copy))
+    found = Database(copy, 1, TABLES).read(words)
+    assert found[:2] == ["hello", "before"]
+    assert found[-1] == "behind"
+    assert set(found[2:-1]) == {"meanwhile"}
+
+
+def test_a_log_is_lengthened_on_a_disk_with_much_room_alone(path, monkeypatch):
+    opened = Database(path, 1, TABLES)
+    assert not opened.lengthen_log(2_000_000), "there is none yet"
+    opened.transaction(lambda db: db.execute("INSERT INTO word VALUES ('before')"))
+    length = wal_path(path).stat().st_size
+    assert not opened.lengthen_log(2**60)
+    assert not opened.lengthen_log(length)
+    assert wal_path(path).stat().st_size == length

@@ -61,6 +61,11 @@ IDS = 1_000_000
 SLICE = 256
 """Entries, and ids, by which a channel grows beyond what is to be kept before a commit removes
 as many: under a millisecond."""
+LOG_SIZE = 67_108_864
+"""Bytes of the write-ahead log before the complete check, or those of a smaller journal: enough
+for 2,400 signals that come one at a time."""
+CHECKED = 40
+"""Rows of the complete check that a commit may have to wait for: under half a millisecond."""
 
 T = TypeVar("T")
 
@@ -390,6 +395,13 @@ class Journal:
             self._note(())
         self._database.check_room()
 
+    def lengthen_log(self) -> bool:
+        """Make room in the log for commits during `verify`; return whether there is more to do."""
+        try:
+            return self._database.lengthen_log(min(LOG_SIZE, self.path.stat().st_size))
+        except OSError:
+            return False
+
     def verify(self, channel: str | None = None, deep: bool = False) -> Iterator[Progress]:
         """
         Check every row as it is now, one slice at each step; commits may come in between.
@@ -405,7 +417,7 @@ class Journal:
         """
         if self._database.exclusive:
             raise JournalError(f"The disk of {self.path} is full; it is checked later.")
-        check = self._checking = verify(self.path, channel, deep)
+        check = self._checking = verify(self.path, channel, deep, CHECKED)
         with closing(check):
             for progress in check:
                 if progress.channel and progress.findings:

@@ -29,7 +29,14 @@ from mtnet.services.signals.journal.hash_chain import (
 )
 from mtnet.services.signals.journal.schema import BACKUP, SCHEMA, WITHOUT_VIEWS, fetch, rows
 from mtnet.services.signals.journal.transaction import new_row, next_epoch, read_row, write_row
-from mtnet.services.signals.journal.verify import POSITION, POSITIONS, Check, Progress, channels
+from mtnet.services.signals.journal.verify import (
+    POSITION,
+    POSITIONS,
+    SLICE,
+    Check,
+    Progress,
+    channels,
+)
 from mtnet.storage.files import replace_file, sync
 from mtnet.storage.sqlite import FAILURES
 
@@ -42,13 +49,16 @@ def checkpoints_path(path: Path) -> Path:
     return path.with_suffix(".heads")
 
 
-def verify(path: Path, channel: str | None = None, deep: bool = True) -> Generator[Progress]:
+def verify(
+    path: Path, channel: str | None = None, deep: bool = True, slice: int = SLICE
+) -> Generator[Progress]:
     """
     Check every row of a journal, as it is at one moment, in slices.
 
     Args:
         channel: the only one to look at.
-        deep: see `Check`; a daemon, whose commits wait for a slice to end, leaves it out.
+        deep, slice: see `Check`; a daemon, whose commits wait for a slice to end, leaves out the
+            first, and takes fewer rows.
 
     Raises:
         JournalError: there is no such file.
@@ -56,7 +66,7 @@ def verify(path: Path, channel: str | None = None, deep: bool = True) -> Generat
     with closing(_open(path)) as connection:
         try:
             found = _snapshot(connection, path)
-            for progress in Check(connection, found, channel, deep).run():
+            for progress in Check(connection, found, channel, deep, slice).run():
                 named = tuple(f"{path}, {finding}." for finding in progress.findings)
                 yield replace(progress, findings=named)
         except (*FAILURES, JournalError) as error:

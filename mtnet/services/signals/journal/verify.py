@@ -76,10 +76,13 @@ class Chain:
     Args:
         before: the hash before the first of them.
         seq: the number before it.
+        checkpoint: names an entry that must be as it was; None = nothing is known.
     """
 
-    def __init__(self, row: Row, seq: int, before: bytes) -> None:
-        self._row, self.seq, self.hash = row, seq, before
+    def __init__(
+        self, row: Row, seq: int, before: bytes, checkpoint: Checkpoint | None = None
+    ) -> None:
+        self._row, self.seq, self.hash, self._checkpoint = row, seq, before, checkpoint
 
     def follow(self, seq: int, body: bytes, hash: bytes) -> Entry:
         """
@@ -96,6 +99,9 @@ class Chain:
         epoch, entry = decode(self._row.name, body, hash)
         if entry.seq != seq or (epoch != self._row.epoch) != (seq <= self._row.since):
             raise self._damage(f"it says that it is entry {entry.seq} of epoch {epoch}")
+        known = self._checkpoint
+        if known is not None and seq == known.seq and hash != known.hash:
+            raise self._damage("it is not the one that was stored")
         self.hash = hash
         return entry
 
@@ -181,6 +187,25 @@ def check_channel(
     Raises:
         DamageError: they are not what was written, or not all of it.
     """
+    row, state = check_state(connection, name, checkpoint)
+    known = checkpoint.seq if checkpoint is not None else 0
+    start = max(row.oldest - 1, min(known, row.seq - TAIL))
+    chain = Chain(row, start, hash_at(connection, row, start), checkpoint)
+    for seq, body, digest in rows(connection, _ENTRY, _ENTRIES, name, start):
+        chain.follow(seq, body, digest)
+    chain.end()
+    return state
+
+
+def check_state(
+    connection: sqlite3.Connection, name: str, checkpoint: Checkpoint | None
+) -> tuple[Row, State]:
+    """
+    Check the row of a channel, and its positions.
+
+    Raises:
+        DamageError: they are not what was written.
+    """
     row = read_row(connection, name)
     if row is None:
         lost = (
@@ -188,18 +213,7 @@ def check_channel(
         )
         raise DamageError(name, f"channel {name}: {lost}")
     compare_checkpoint(row, checkpoint)
-    state = state_of(connection, row)
-    known = checkpoint.seq if checkpoint is not None else 0
-    start = max(row.oldest - 1, min(known, row.seq - TAIL))
-    chain = Chain(row, start, hash_at(connection, row, start))
-    for seq, body, digest in rows(connection, _ENTRY, _ENTRIES, name, start):
-        chain.follow(seq, body, digest)
-        if checkpoint is not None and seq == checkpoint.seq and digest != checkpoint.hash:
-            raise DamageError(
-                name, f"channel {name}, entry {seq}: it is not the one that was stored"
-            )
-    chain.end()
-    return state
+    return row, state_of(connection, row)
 
 
 def hash_at(connection: sqlite3.Connection, row: Row, seq: int) -> bytes:
@@ -411,7 +425,7 @@ class Check:
 
     def _channel(self, name: str) -> Iterator[Progress]:
         try:
-            check_channel(self._connection, name, self._checkpoints.get(name))
+            check_state(self._connection, name, self._checkpoints.get(name))
         except DamageError as damage:
             yield self._progress(0, str(damage), channel=name)
         try:
@@ -436,7 +450,7 @@ class Check:
 
     def _entries(self, row: Row) -> Iterator[tuple[int, int]]:
         """Yield how many rows were read, and what their ids must add up to."""
-        chain = Chain(row, row.oldest - 1, row.anchor)
+        chain = Chain(row, row.oldest - 1, row.anchor, self._checkpoints.get(row.name))
         cursor = self._connection.execute(_ENTRIES, (row.name, -(1 << 63)))
         while found := shaped(cursor.fetchmany(self._slice), _ENTRY):
             entries = [chain.follow(*each) for each in found]

@@ -74,7 +74,7 @@ class JournalWorker:
     ) -> None:
         self.journal, self._store, self._retry = journal, store, retry
         self._clock, self._in_thread, self._later = clock, thread, later
-        self.scrubber = Scrubber(journal, clock, thread)
+        self.scrubber = Scrubber(journal, clock, later or thread)
         self.redactor = PathRedactor(journal.path.parent)
         self.logged: Mapping[str, str] = {}
         self.on_damage: Callable[[], object] = noop
