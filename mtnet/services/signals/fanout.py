@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from functools import cached_property
 from operator import methodcaller
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -102,6 +102,47 @@ class ITail(Interface):
         """Send what is said of the channel besides: who publishes there, and how it is paused."""
 
 
+class SymbolIndex:
+    """
+    Inverted index of the followers of a channel that are sent to one by one: by symbol.
+
+    Attributes:
+        members: all of them.
+        sequence: the last entry that each of them was sent, or that it leaves out.
+    """
+
+    def __init__(self) -> None:
+        self.members: dict[ITail, frozenset[str] | None] = {}
+        self._wants_all: dict[ITail, None] = {}
+        self._wanting: dict[str, dict[ITail, None]] = {}
+        self.sequence = 0
+
+    def add(self, tail: ITail, symbols: frozenset[str] | None) -> None:
+        """Add a follower of some symbols; None = of all."""
+        self.discard(tail)
+        self.members[tail] = symbols
+        if symbols is None:
+            self._wants_all[tail] = None
+        for symbol in symbols or ():
+            self._wanting.setdefault(symbol, {})[tail] = None
+
+    def discard(self, tail: ITail) -> None:
+        """Remove a follower, if it is there."""
+        for symbol in self.members.pop(tail, None) or ():
+            wanting = self._wanting[symbol]
+            del wanting[tail]
+            if not wanting:
+                del self._wanting[symbol]
+        self._wants_all.pop(tail, None)
+
+    def wanting(self, entries: Iterable[Entry]) -> "deque[ITail]":
+        """Return those who want any of some entries."""
+        found = dict(self._wants_all)
+        for symbol in dict.fromkeys(entry.symbol for entry in entries):
+            found.update(self._wanting.get(symbol, ()))
+        return deque(found)
+
+
 class Fanout:
     """
     The followers of every channel.
@@ -117,9 +158,9 @@ class Fanout:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._subscribers: dict[str, dict[ISubscriber, None]] = {}
-        self._tails: dict[str, dict[ITail, None]] = {}
+        self._tails: dict[str, SymbolIndex] = {}
         self._groups: dict[str, dict[Encoder | None, BroadcastGroup[ITail]]] = {}
-        self._queue: deque[_Delivery | Broadcast[ITail]] = deque()
+        self._queue: deque[_Delivery | _Sent | Broadcast[ITail]] = deque()
         self._timer: IDelayedCall | None = None
         self.delivered = 0
 
@@ -137,16 +178,22 @@ class Fanout:
             for follower in list(followers):
                 follower.recheck()
 
-    def attach(self, channel: str, tail: ITail) -> BroadcastGroup[ITail] | None:
+    def attach(
+        self, channel: str, tail: ITail, symbols: frozenset[str] | None = None
+    ) -> "BroadcastGroup[ITail] | SymbolIndex":
         """
         Send `tail` each entry that is stored from now on.
 
+        Args:
+            symbols: entries of others are left out, unless the follower shares what it is sent.
+
         Returns:
-            The group that gets the same bytes; None = it is sent to alone.
+            What knows the last entry that was sent.
         """
         if tail.shared is None:
-            self._tails.setdefault(channel, {})[tail] = None
-            return None
+            index = self._tails.setdefault(channel, SymbolIndex())
+            index.add(tail, symbols)
+            return index
         encoder = tail.shared.encoder
         group = self._groups.setdefault(channel, {}).setdefault(encoder, BroadcastGroup())
         group.add(tail, tail.shared)
@@ -154,7 +201,8 @@ class Fanout:
 
     def detach(self, channel: str, tail: ITail) -> None:
         """Send it nothing more."""
-        self._tails.get(channel, {}).pop(tail, None)
+        if channel in self._tails:
+            self._tails[channel].discard(tail)
         for group in self._groups.get(channel, {}).values():
             group.discard(tail)
 
@@ -162,7 +210,8 @@ class Fanout:
         """Return how many followers a channel has, or all of them together."""
         if channel is None:
             return sum(map(self.count, self.channels()))
-        kinds = self._subscribers.get(channel, ()), self._tails.get(channel, ())
+        alone = self._tails[channel].members if channel in self._tails else ()
+        kinds = self._subscribers.get(channel, ()), alone
         return sum(map(len, (*kinds, *self._groups.get(channel, {}).values())))
 
     def channels(self) -> set[str]:
@@ -175,9 +224,13 @@ class Fanout:
             if group:
                 data = batch.encoded(encoder)
                 self._queue.append(Broadcast(group, data, batch.entries[-1].seq))
-        tails = self._tails.get(channel)
-        if tails:
-            self._add(tails, methodcaller("committed", batch))
+        index = self._tails.get(channel)
+        if index is not None and index.members:
+            wanting = index.wanting(batch.entries)
+            if wanting:
+                call = methodcaller("committed", batch)
+                self._queue.append(_Delivery(index.members, wanting, call))
+            self._queue.append(_Sent(index, batch.entries[-1].seq))
         subscribers = self._subscribers.get(channel)
         if subscribers:
             for change in changes:
@@ -189,7 +242,8 @@ class Fanout:
     def announce(self, channel: str, frame: bytes) -> None:
         """Send other news of a channel to those who follow every entry."""
         news = methodcaller("announced", Batch([], [frame]))
-        for followers in (*self._groups.get(channel, {}).values(), self._tails.get(channel)):
+        alone = self._tails[channel].members if channel in self._tails else None
+        for followers in (*self._groups.get(channel, {}).values(), alone):
             self._add(followers, news)
         if self._timer is None and self._queue:
             self._deliver()
@@ -242,3 +296,17 @@ class _Delivery(NamedTuple):
                 with _log.failuresHandled("A follower failed at {what}.", what=self.call):
                     self.call(follower)
         return most
+
+
+class _Sent:
+    """Marks where in the queue all followers of an index were sent an entry that they want."""
+
+    left: ClassVar = ()
+
+    def __init__(self, index: SymbolIndex, seq: int) -> None:
+        self._index, self._seq = index, seq
+
+    def send(self, most: int, when: float) -> int:
+        """Note it; nobody is called."""
+        self._index.sequence = self._seq
+        return 0

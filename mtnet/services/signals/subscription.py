@@ -13,7 +13,7 @@ from mtnet.net.output.broadcast import BroadcastGroup
 from mtnet.net.output.queue import SendQueue
 from mtnet.services.signals import wire
 from mtnet.services.signals.book import Channel
-from mtnet.services.signals.fanout import Batch, ITail
+from mtnet.services.signals.fanout import Batch, ITail, SymbolIndex
 from mtnet.services.signals.history.catch_up import (
     Known,
     compare,
@@ -60,7 +60,7 @@ class Subscription:
         self._signals, self._channel, self._symbols = signals, channel, symbols
         self._send_queue, self.follower = send_queue, follower
         self.shared = send_queue if symbols is None else None
-        self._group: BroadcastGroup[ITail] | None = None
+        self._group: BroadcastGroup[ITail] | SymbolIndex | None = None
         self._prev = self._sent = 0
         self._synced = self.live = False
         self._running: Deferred[None] | None = None
@@ -158,7 +158,7 @@ class Subscription:
             await self._page()
         if not self._synced:
             self._sync(self._channel.h)
-        self._group = self._signals.fanout.attach(self._channel.name, self)
+        self._group = self._signals.fanout.attach(self._channel.name, self, self._symbols)
         self.live = True
         name, mode = self._channel.name, self._signals.pauses.mode(self._channel.name)
         self._send_queue.send(wire.status(name, *self._signals.presence.of(name)))

@@ -40,9 +40,9 @@ class Harness:
     def __init__(self, clock):
         self.fanout, self.notes = Fanout(clock), []
 
-    def tail(self, name, channel="main"):
+    def tail(self, name, channel="main", symbols=None):
         tail = Tail(name, self.notes)
-        self.fanout.attach(channel, tail)
+        tail.index = self.fanout.attach(channel, tail, symbols)
         return tail
 
     def subscriber(self, name, channel="main"):
@@ -50,9 +50,9 @@ class Harness:
         self.fanout.subscribe(channel, subscriber)
         return subscriber
 
-    def tell(self, seq, channel="main"):
-        entry = Entry(channel, "GBPUSD", Decimal(seq), 0, seq=seq)
-        change = Change(channel, "GBPUSD", Decimal(seq), 0)
+    def tell(self, seq, channel="main", symbol="GBPUSD"):
+        entry = Entry(channel, symbol, Decimal(seq), 0, seq=seq)
+        change = Change(channel, symbol, Decimal(seq), 0)
         self.fanout.send(channel, Batch([entry]), [change])
 
 
@@ -190,3 +190,34 @@ def test_the_frames_of_a_batch_are_made_once(harness):
     frame = b"<<SIGNAL|channel=main|seq=3|symbol=GBPUSD|volume=1.50|time=7|comment=a%7Cb>>\r\n"
     assert batch.text == frame * 2
     assert batch.frames is batch.frames
+
+
+def test_a_follower_of_other_symbols_is_not_called(harness):
+    harness.tail("all")
+    harness.tail("pounds", symbols=frozenset(["GBPUSD", "GBPJPY"]))
+    euros = harness.tail("euros", symbols=frozenset(["EURUSD"]))
+    harness.tell(1)
+    harness.tell(2, symbol="EURUSD")
+    harness.fanout.detach("main", euros)
+    harness.tell(3, symbol="EURUSD")
+    assert harness.notes == [("all", 1), ("pounds", 1), ("all", 2), ("euros", 2), ("all", 3)]
+    assert harness.fanout.count("main") == 2
+
+
+def test_a_commit_of_several_symbols_is_sent_once_to_those_who_want_two_of_them(harness):
+    harness.tail("both", symbols=frozenset(["GBPUSD", "EURUSD"]))
+    entries = [Entry("main", each, Decimal(1), 0, seq=n) for n, each in enumerate(SYMBOLS, 1)]
+    harness.fanout.send("main", Batch(entries), [])
+    assert harness.notes == [("both", 1, 2, 3)]
+
+
+SYMBOLS = ("GBPUSD", "USDJPY", "EURUSD")
+
+
+def test_what_a_filter_leaves_out_counts_as_sent_behind_all_that_waits(harness, clock, slices):
+    pounds = [harness.tail(f"{n}", symbols=frozenset(["GBPUSD"])) for n in range(3)]
+    harness.tell(1)
+    harness.tell(2, symbol="EURUSD")
+    assert pounds[0].index.sequence == 0, "one of them was not sent the first yet"
+    clock.advance(0)
+    assert pounds[0].index.sequence == 2
