@@ -25,7 +25,7 @@ def type_of(kind: Any, key: str) -> Any:
         if is_named(kind, key):
             return table_type(kind)
         return hints[own[key]] if key in own else None
-    if get_origin(kind) is dict:
+    if get_origin(kind) in (dict, Mapping):
         return get_args(kind)[1]
     return None
 

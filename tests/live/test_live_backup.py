@@ -49,7 +49,7 @@ def contents(daemon, mtnet):
 
 
 def test_a_new_data_folder_goes_on_from_a_backup(daemon, mtnet, tmp_path):
-    daemon.start("--set=signals.pace=0", "--set=ticks.flush=0.1")
+    daemon.start("--set=signals.pace=0", "--set=ticks.flush=0.1", "--set=ticks.compact=0")
     place, backup = ("--data", daemon.data), tmp_path / "backup"
     server = f"--server=tcp:127.0.0.1:{daemon.port('signals')}"
     mtnet("signals", "publish", "GBPUSD", "0.25", "--id", "first", server)

@@ -42,6 +42,7 @@ def configure(parser: ArgumentParser) -> None:
     _configure_send(ticks)
     _configure_export(ticks)
     _configure_import(ticks)
+    _configure_days(ticks)
     parsers.add_json(
         local.add(ticks, "symbols", _stored("list_symbols"), "list the stored symbols")
     )
@@ -94,6 +95,26 @@ def _configure_import(commands: "Commands") -> None:
         default=0,
         help="hours to add to each time, for example -2 or 5.5",
     )
+
+
+def _configure_days(commands: "Commands") -> None:
+    summary = "write closed days into Parquet files, which needs DuckDB"
+    compact = local.add(commands, "compact", _days("compact"), summary, "--before 2026-11-27")
+    text = "the first day that stays in SQLite (default: by ticks.compact)"
+    compact.add_argument("--before", metavar="DATE", help=text)
+    summary = "delete the days that ticks.retain keeps no longer"
+    local.add(commands, "prune", _days("prune"), summary)
+    summary, example = "delete the ticks of a symbol", "EURUSD --to 2020-01-01 --yes"
+    delete = local.add(commands, "delete", _days("delete"), summary, example)
+    delete.add_argument("symbol", metavar="SYMBOL")
+    delete.add_argument("--from", dest="start", metavar="DATE", help="the first day to delete")
+    delete.add_argument("--to", dest="stop", metavar="DATE", help="the first day to keep again")
+    delete.add_argument("--yes", action="store_true", help="do it: nothing brings them back")
+
+
+def _days(function: str) -> parsers.Run:
+    """Return a command on closed days."""
+    return parsers.later(f"mtnet.cli.ticks.days:{function}")
 
 
 def _stored(function: str) -> parsers.Run:

@@ -15,6 +15,7 @@ from mtnet.daemon.environment import Environment
 from mtnet.interfaces import (
     IAlertConditions,
     IBackup,
+    IControlCommands,
     IDatagramListener,
     IFirstBytes,
     IHttpResources,
@@ -30,6 +31,8 @@ from mtnet.metrics import Metric
 from mtnet.net.endpoints import Listener
 from mtnet.net.http.route import Route
 from mtnet.net.peer import Peer
+from mtnet.services.ticks.cold.layout import FOLDER
+from mtnet.services.ticks.cold.service import ColdService
 from mtnet.services.ticks.collector import Collector
 from mtnet.services.ticks.health.conditions import TickConditions
 from mtnet.services.ticks.http.resources import tick_routes
@@ -67,6 +70,7 @@ GAUGES = {
     ITextStreams,
     IHttpResources,
     IMetrics,
+    IStatus,
     IBackup,
 )
 class TicksComponent:
@@ -82,7 +86,7 @@ class TicksComponent:
     datagram_verbs = ("send",)
     silent = welcomes = False
     word = 0.0
-    obsolete = ("ticks.taken",)
+    obsolete = ("ticks.taken", FOLDER)
 
     def __init__(self, env: Environment) -> None:
         self._env, self.turn = env, env.section.turn
@@ -98,6 +102,7 @@ class TicksComponent:
         )
         self.collector.open()
         self._compaction = Compaction(store, env.clock, worker, self.collector.is_storing)
+        self._cold = ColdService(env, store, worker, self.collector.is_storing)
         self._verbs = TickVerbs(self.collector)
         self._conditions = TickConditions(self.collector, env.now)
 
@@ -106,21 +111,34 @@ class TicksComponent:
             return self._verbs
         if interface is IAlertConditions:
             return self._conditions
-        return self.collector if interface in (ITicks, IStatus) else None
+        if interface is IControlCommands:
+            return self._cold.commands()
+        return self.collector if interface is ITicks else None
 
     def start(self) -> None:
-        """Report what the last daemon lost, and begin to join small blocks."""
+        """Report what the last daemon lost, and begin to join blocks and to compact days."""
         if self.collector.lost:
             self.log.warn(
                 "The last daemon was killed: {count} ticks that it had taken were not on disk",
                 count=self.collector.lost,
             )
         self._compaction.start()
+        self._cold.start()
 
     def stop(self) -> "Deferred[None]":
         """Store what was taken."""
         self._compaction.stop()
+        self._cold.stop()
         return self.collector.close()
+
+    def health(self) -> dict[str, object]:
+        """Report for `/healthz`: a day that was not compacted is a warning, and stays in SQLite."""
+        trouble = self._cold.cold.trouble
+        return {**self.collector.health(), **({"warning": trouble} if trouble else {})}
+
+    def status(self) -> dict[str, object]:
+        """Report that, each sender, and the cold store."""
+        return {**self.collector.status(), **self.health(), "cold": self._cold.status()}
 
     def metrics(self) -> list[Metric]:
         """Return the counters and gauges of the collector."""
@@ -128,10 +146,11 @@ class TicksComponent:
             Metric(f"mtnet_ticks_{name}_total", "counter", text, partial(self._read, name))
             for name, text in COUNTERS.items()
         ]
-        return counters + [
+        gauges = [
             Metric(f"mtnet_ticks_{name}", "gauge", text, partial(self._read, name))
             for name, text in GAUGES.items()
         ]
+        return counters + gauges + self._cold.metrics()
 
     def _read(self, name: str) -> int:
         value = self.collector.health()[name]
@@ -139,8 +158,10 @@ class TicksComponent:
         return value
 
     def backup(self, folder: Path) -> None:
-        """Copy the stored ticks."""
-        copy_database(self._path, folder / self._path.name)
+        """Copy the stored ticks of both stores."""
+        with self._cold.cold.kept:
+            copy_database(self._path, folder / self._path.name)
+            self._cold.cold.backup(folder)
 
     def routes(self) -> list[Route]:
         """Return the routes below `/v1/ticks`."""

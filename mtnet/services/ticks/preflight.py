@@ -3,7 +3,7 @@
 from typing import Any
 
 from mtnet.errors import ConfigError, WireError
-from mtnet.services.ticks.wire import spaced_symbols_table
+from mtnet.services.ticks.wire import encode_symbol, spaced_symbols_table
 
 
 def check(section: Any) -> None:
@@ -18,3 +18,8 @@ def check(section: Any) -> None:
             spaced_symbols_table(getattr(section, name))
         except WireError as error:
             raise ConfigError(f"ticks.{name}: {error}.") from error
+    for symbol in section.retain:
+        try:
+            encode_symbol(symbol)
+        except WireError as error:
+            raise ConfigError(f"ticks.retain: {error}.") from error

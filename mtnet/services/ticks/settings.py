@@ -1,6 +1,13 @@
 """The section `[ticks]`."""
 
-from mtnet.config.schema import Count, Positive, Section, Whole
+from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import Meta
+
+from mtnet.config.schema import Count, Positive, Seconds, Section, Whole
+
+Days = Annotated[int, Meta(ge=1, le=100_000)]
 
 
 class TickSettings(Section, frozen=True):
@@ -33,5 +40,12 @@ class TickSettings(Section, frozen=True):
     bars_of_last: tuple[str, ...] = ()
     """Symbols whose bars are made of last prices, as the charts of exchanges; others are made of
     bids."""
+    compact: Seconds = 86_400.0
+    """How long after its end a day of the broker's clock is written into a Parquet file, if DuckDB
+    is installed. Clocks of brokers are up to 14 hours off UTC, and ticks may come late; 0 =
+    never."""
+    retain: Mapping[str, Days] = {}
+    """Days that the ticks of a symbol are kept, such as `{XAUUSD = 3650, "*" = 730}`; `*` stands
+    for all other symbols. Those that are not named are kept for ever."""
     spaced_symbols: tuple[str, ...] = ()
     """Symbols with blanks that classic senders send as they are: `UK 100`."""

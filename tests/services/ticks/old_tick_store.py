@@ -9,6 +9,8 @@ ALTER TABLE large_block RENAME TO block;
 INSERT INTO block SELECT * FROM small_block;
 DROP TABLE small_block;
 DROP TABLE joins;
+DROP TABLE cold_file;
+ALTER TABLE symbol DROP COLUMN numbered;
 ALTER TABLE symbol DROP COLUMN earliest;
 ALTER TABLE symbol DROP COLUMN latest;
 PRAGMA user_version = 1;

@@ -407,7 +407,7 @@ def test_nothing_is_joined_once_the_daemon_stops(running):
 
 
 def test_a_daemon_joins_the_ticks_that_it_takes(tmp_path, clock):
-    env = make_environment(tmp_path, clock, "reserve=0")
+    env = make_environment(tmp_path, clock, "reserve=0", "ticks.compact=0")
     env.components.services["ticks"].start()
     collector = env.find(ITicks)
     for at in range(3):

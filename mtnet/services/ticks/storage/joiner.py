@@ -60,6 +60,7 @@ class _Slice:
 
     Attributes:
         table: where they are.
+        count: how often blocks had been replaced when it began.
         start: the number before the first of them.
         until: the number of the last block that there is to read.
         at: the number of the last one that was read.
@@ -73,6 +74,7 @@ class _Slice:
     """
 
     table: str
+    count: int
     start: int
     until: int
     at: int
@@ -138,9 +140,9 @@ class BlockJoiner:
     Joins the small blocks of each symbol, in order of arrival.
 
     A joined block has the number of its last part, so that numbers stay the order of arrival.
-    Nothing else removes blocks, and new ones have higher numbers: blocks that were read in earlier
-    steps are there unchanged when they are replaced. Those that stay small, as of a symbol that
-    seldom ticks, are joined with more of them the next time.
+    New blocks have higher numbers, and whatever else removes blocks counts it in `joins.count`: if
+    that has changed since a slice began, it is read again. Blocks that stay small, as of a symbol
+    that seldom ticks, are joined with more of them the next time.
     """
 
     def __init__(self, database: Database) -> None:
@@ -187,10 +189,11 @@ class BlockJoiner:
                 self._at, self._until = first - 1, last
                 self._small = 0
             self._is_due = False
+        query = "SELECT count, done, until FROM joins"
+        replaced, done, until = connection.execute(query).fetchone()
         if self._at < self._until:
-            return _Slice(_SMALL, self._at, self._until, self._at)
-        done, until = connection.execute("SELECT done, until FROM joins").fetchone()
-        return _Slice(_LARGE, done, until, done) if done < until else None
+            return _Slice(_SMALL, replaced, self._at, self._until, self._at)
+        return _Slice(_LARGE, replaced, done, until, done) if done < until else None
 
     def _read(self, found: _Slice) -> None:
         asked = {"at": found.at, "until": found.until, "step": STEP, "full": FULL}
@@ -202,16 +205,19 @@ class BlockJoiner:
         for row in found.rows:
             is_small = found.table == _SMALL and row[4] < FULL
             (small if is_small else large).append(row)
+        replaced = True
         if found.table == _LARGE or len(found.rows) < found.size:
-            self._database.transaction(lambda c: _replace(c, found, large, small))
-        if found.table == _SMALL:
+            replaced = self._database.transaction(lambda c: _replace(c, found, large, small))
+        if found.table == _SMALL and replaced:
             self._at = found.at
             self._small += len(small)
 
 
 def _replace(
     connection: sqlite3.Connection, found: _Slice, large: list[Row], small: list[Row]
-) -> None:
+) -> bool:
+    if connection.execute("SELECT count FROM joins").fetchone() != (found.count,):
+        return False
     asked = {
         "start": found.start,
         "at": found.at,
@@ -231,3 +237,4 @@ def _replace(
         connection.execute("UPDATE joins SET done = ?", (found.at,))
         times = [(*times, symbol) for symbol, times in found.times.items()]
         connection.executemany(_WIDEN, times)
+    return True

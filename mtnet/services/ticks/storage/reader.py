@@ -4,8 +4,9 @@ Reads the ticks on disk, also while a daemon runs.
 Pure: no Twisted, no clock. Order time is TIME where it was sent, else the time of receipt; both
 are milliseconds. Of equal order times, the tick that came first is first.
 
-Each page is a snapshot of its own. Blocks may be joined between two pages, which changes no tick
-and no order: the reader then goes on behind the last tick that it yielded.
+Closed days are in Parquet files, and read with the blocks as one. Each page of blocks is a snapshot
+of its own. Blocks may be joined or compacted between two pages, which changes no tick and no order:
+the reader then goes on behind the last tick that it yielded.
 """
 
 import sqlite3
@@ -13,21 +14,27 @@ import struct
 import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
 from heapq import merge
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mtnet.errors import ClientError, JournalError
+from mtnet.services.ticks.cold.catalog import STORED, ColdFile, files_of
+from mtnet.services.ticks.cold.catalog import files as stored_files
+from mtnet.services.ticks.cold.layout import FOLDER
+from mtnet.services.ticks.cold.reading import merged, read_files
 from mtnet.services.ticks.storage.blocks import unpack
 from mtnet.services.ticks.storage.schema import SCHEMA, SMALL_BLOCKS_ARE_LARGE
+from mtnet.services.ticks.storage.snapshot import snapshot
 from mtnet.services.ticks.wire import time_of
-from mtnet.storage.sqlite import BUSY_TIMEOUT
 
 PAGE = 64
 """Blocks that are read at once: during a read the write-ahead log can only grow."""
 
 Facts = dict[str, Any]
+Tick = tuple[int, bytes, int, str]
+"""Order time, rest, receipt, the name of the source."""
 PendingTick = tuple[int, int, int, bytes, int, int]
 """Order time, number of the block, place in it, then the tick: rest, receipt, source."""
 
@@ -35,7 +42,7 @@ _SYMBOLS = """
 SELECT name AS symbol, ticks, earliest AS first, latest AS last, coalesce(sources, 0) AS sources
 FROM symbol LEFT JOIN (SELECT symbol, count(*) AS sources FROM heard GROUP BY symbol) AS heard
     ON heard.symbol = symbol.id
-ORDER BY name
+WHERE ticks > 0 ORDER BY name
 """
 _SYMBOL = """
 SELECT id AS symbol, (SELECT count FROM joins) AS joins,
@@ -53,18 +60,6 @@ WHERE symbol = :symbol AND id <= :newest AND last >= :start AND first < :stop
     AND (first, id) > (:first, :id)
 ORDER BY first, id LIMIT :page
 """
-_OLD_VIEWS = (
-    "CREATE TEMP VIEW large_block AS SELECT * FROM main.block",
-    "CREATE TEMP VIEW small_block AS SELECT * FROM main.block WHERE false",
-    "CREATE TEMP VIEW joins AS SELECT 0 AS count",
-    """
-    CREATE TEMP VIEW symbol AS SELECT *,
-        (SELECT min(first) FROM main.block WHERE symbol = one.id) AS earliest,
-        (SELECT max(last) FROM main.block WHERE symbol = one.id) AS latest
-    FROM main.symbol AS one
-    """,
-)
-"""They make a file of `SMALL_BLOCKS_ARE_LARGE` look like one of `SCHEMA`."""
 _SOURCES = """
 SELECT name AS source, received,
     (SELECT coalesce(sum(ticks), 0) FROM heard WHERE heard.source = source.id) AS stored,
@@ -118,10 +113,10 @@ class TickReader:
         if not path.exists() or not path.stat().st_size:
             raise ClientError(f"There are no ticks in {path.parent}: {path.name} is not there.")
         version = self._rows("SELECT user_version AS version FROM pragma_user_version")
-        if version[0]["version"] not in (SMALL_BLOCKS_ARE_LARGE, SCHEMA):
+        if not SMALL_BLOCKS_ARE_LARGE <= version[0]["version"] <= SCHEMA:
             raise JournalError(
                 f"{path} has schema {version[0]['version']} of another mtnet; this one reads "
-                f"{SMALL_BLOCKS_ARE_LARGE} and {SCHEMA}."
+                f"{SMALL_BLOCKS_ARE_LARGE} to {SCHEMA}."
             )
 
     def symbols(self) -> list[Facts]:
@@ -154,8 +149,7 @@ class TickReader:
         while True:
             begin, behind = at, passed
             try:
-                blocks = self._blocks(symbol, begin, high)
-                for time, rest, received, source in self._in_order(blocks):
+                for time, rest, received, source in self._both(symbol, begin, high, names):
                     if not begin <= time < high:
                         continue
                     if behind and time == begin:
@@ -165,10 +159,30 @@ class TickReader:
                         passed += 1
                     else:
                         at, passed = time, 1
-                    yield Stored(time, rest, received, names[source])
+                    yield Stored(time, rest, received, source)
                 return
-            except _BlocksJoinedError:
+            except _BlocksReplacedError:
                 continue
+
+    def _both(self, symbol: bytes, low: int, high: int, names: "_Names") -> Iterator[Tick]:
+        """Yield what is stored in files and blocks; of one time, what is in files came first."""
+        with self._snapshot() as connection:
+            query = "SELECT count FROM joins"
+            (count,) = connection.execute(query).fetchone()
+            files = files_of(connection, symbol.decode(), low, high)
+        blocks = self._in_order(self._blocks(symbol, low, high, count))
+        hot = ((time, rest, received, names[source]) for time, rest, received, source in blocks)
+        return merged(self._cold(files, low, high), hot) if files else hot
+
+    def _cold(self, files: list[ColdFile], low: int, high: int) -> Iterator[Tick]:
+        try:
+            yield from read_files(self._path.parent / FOLDER, files, low, high)
+        except FileNotFoundError as error:
+            with self._snapshot() as connection:
+                there = {each.id for each in stored_files(connection, (STORED,))}
+            if not there.issuperset(each.id for each in files):
+                raise _BlocksReplacedError from error
+            raise JournalError(f"{error.filename} is gone: ticks are missing.") from error
 
     def _in_order(
         self, blocks: Iterable[tuple[int, int, bytes]]
@@ -191,13 +205,17 @@ class TickReader:
             fresh += self._open(number, data)
         yield from (_tick(each) for each in sorted(held + fresh))
 
-    def _blocks(self, symbol: bytes, low: int, high: int) -> Iterator[tuple[int, int, bytes]]:
+    def _blocks(
+        self, symbol: bytes, low: int, high: int, count: int
+    ) -> Iterator[tuple[int, int, bytes]]:
         asked: dict[str, object] = {"name": symbol.decode(), "start": low, "stop": high}
         with self._snapshot() as connection:
             found = connection.execute(_SYMBOL, asked).fetchone()
             if found is None:
                 return
             asked |= dict(found)
+            if asked["joins"] != count:
+                raise _BlocksReplacedError
             small = connection.execute(_SMALL, asked).fetchall()
         yield from merge(map(tuple, small), self._large(asked), key=lambda row: (row[1], row[0]))
 
@@ -207,7 +225,7 @@ class TickReader:
             with self._snapshot() as connection:
                 (joins,) = connection.execute("SELECT count FROM joins").fetchone()
                 if joins != asked["joins"]:
-                    raise _BlocksJoinedError
+                    raise _BlocksReplacedError
                 page = connection.execute(_PAGE, {**asked, **at}).fetchall()
             yield from map(tuple, page)
             if len(page) < PAGE:
@@ -224,26 +242,12 @@ class TickReader:
         with self._snapshot() as connection:
             return [dict(row) for row in connection.execute(query, values or {})]
 
-    @contextmanager
-    def _snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Open the file for one transaction that only reads."""
-        try:
-            with closing(
-                sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
-            ) as connection:
-                connection.row_factory = sqlite3.Row
-                connection.execute("BEGIN")
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                for view in _OLD_VIEWS if version == SMALL_BLOCKS_ARE_LARGE else ():
-                    connection.execute(view)
-                connection.execute("PRAGMA query_only = ON")
-                yield connection
-        except sqlite3.Error as error:
-            raise JournalError(f"{self._path} cannot be read: {error}.") from error
+    def _snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
+        return snapshot(self._path)
 
 
-class _BlocksJoinedError(Exception):
-    """Blocks were joined since the first page was read."""
+class _BlocksReplacedError(Exception):
+    """Blocks were joined, compacted or deleted since the first page was read."""
 
 
 class _Names(dict[int, str]):

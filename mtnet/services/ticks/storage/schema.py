@@ -7,10 +7,12 @@ The SQL schema of the ticks on disk.
 import sqlite3
 from collections.abc import Sequence
 
-SCHEMA = 2
+SCHEMA = 3
 """`PRAGMA user_version` of the files that this code reads and writes."""
 SMALL_BLOCKS_ARE_LARGE = 1
 """The schema of an older mtnet, which kept small blocks among the large ones for ever."""
+ALL_IN_BLOCKS = 2
+"""The schema of an older mtnet, which had no cold store."""
 ROWS = 256
 """Rows of one statement; SQLite takes 32,766 values in one."""
 IMPORTED, OTHERS = 1, 2
@@ -101,6 +103,22 @@ CREATE TABLE joins (
 ) STRICT;
 INSERT INTO joins SELECT 1, 0, 0, coalesce(max(id), 0) FROM large_block;
 """
+_COLD_FILES = """
+ALTER TABLE symbol ADD COLUMN numbered INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE cold_file (
+    id INTEGER PRIMARY KEY,
+    symbol INTEGER NOT NULL,
+    day INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    ticks INTEGER NOT NULL,
+    untimed INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    UNIQUE (symbol, day, part)
+) STRICT;
+"""
 _UPGRADE = """
 ALTER TABLE block RENAME TO large_block;
 ALTER TABLE symbol ADD COLUMN earliest INTEGER;
@@ -128,5 +146,7 @@ def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Row], tail:
 
 def make_tables(connection: sqlite3.Connection, version: int) -> None:
     """Make the tables of a new file (version 0), or upgrade those of an older mtnet."""
-    for statement in ((_UPGRADE if version else _TABLES) + _SMALL_BLOCKS).split(";"):
+    first = _TABLES if version == 0 else _UPGRADE
+    small = "" if version >= ALL_IN_BLOCKS else first + _SMALL_BLOCKS
+    for statement in (small + _COLD_FILES).split(";"):
         connection.execute(statement)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import TypeVar
 from zlib import compress
 
 from mtnet.errors import JournalError, WireError
@@ -42,6 +43,8 @@ from mtnet.services.ticks.storage.schema import (
 from mtnet.services.ticks.storage.tally import Tally
 from mtnet.services.ticks.wire import encode_symbol
 from mtnet.storage.sqlite import Database, has_free_space
+
+T = TypeVar("T")
 
 LEVEL = 1
 """Of zlib; 6 saves a tenth of the space and costs three times as much."""
@@ -248,8 +251,6 @@ class Store:
         """
         Join small blocks: one step of some milliseconds, or the transaction behind many steps.
 
-        A commit that failed comes first: only the next call with it finds out whether it is stored.
-
         Args:
             age: join all small blocks, however few they are.
 
@@ -259,16 +260,33 @@ class Store:
         Raises:
             JournalError: the disk is full or failed; the blocks are as before, or joined.
         """
+        return self._maintain(lambda: self._joiner.step(age)) or False
+
+    def change(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """
+        Run a transaction that stores no tick, and return its result; None = a commit comes first.
+
+        Raises:
+            JournalError: the disk is full or failed; all is as before, or changed.
+        """
+        return self._maintain(lambda: self._database.transaction(work))
+
+    def _maintain(self, work: Callable[[], T]) -> T | None:
+        """
+        Change the file beside the commits.
+
+        A commit that failed comes first: only the next call with it finds out whether it is stored.
+        """
         if self._unsure and not (self._join_failed and self._database.checkpoint()):
-            return False
+            return None
         try:
-            more = self._joiner.step(age)
+            result = work()
         except BaseException:
-            # What the log shows of the join may not be on the platter: nothing may follow it there.
+            # What the log shows of it may not be on the platter: nothing may follow it there.
             self._unsure = self._join_failed = True
             raise
         self._unsure = self._join_failed = False
-        return more
+        return result
 
     def _is_stored(self, commit: Commit) -> bool:
         """

@@ -1,0 +1,1 @@
+"""The cold store: closed days of ticks as Parquet files, beside the open ones in SQLite."""
