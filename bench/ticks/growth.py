@@ -1,7 +1,8 @@
 """
 Store what 50 symbols send at a tick a second for hours, and see what it costs on disk.
 
-The clock is simulated: each simulated second is one commit, each hour the small blocks are joined.
+The clock is simulated: each simulated second, or `--flush` of them, is one commit, and each hour
+the small blocks are joined.
 Bytes that were written are those of `/proc/self/io`, so FOLDER must not be a tmpfs.
 Run it from a development environment: `python bench/ticks/growth.py FOLDER --hours 6`.
 """
@@ -36,12 +37,12 @@ class Senders:
         self.memtable = Memtable({}, symbols)
         self.source = Source("desk", 3)
 
-    def commit(self, second: int) -> Commit:
-        """Return the ticks of one second."""
-        records = list(self._records(second))
-        when = EPOCH + second * 1_000
-        self.source.received += len(records)
-        self.memtable.add(records, repeat((when, 3)))
+    def commit(self, second: int, flush: int) -> Commit:
+        """Return the ticks of some seconds."""
+        for at in range(second, second + flush):
+            records = list(self._records(at))
+            self.source.received += len(records)
+            self.memtable.add(records, repeat((EPOCH + at * 1_000, 3)))
         commit = Commit(sources=[snapshot(self.source)], token=second + 1)
         for series in self.memtable.take_filled():
             for block in series.pack():
@@ -86,14 +87,14 @@ def join(store: Store) -> None:
     print(f"  joined; steps took {wall * 1e3:.0f} ms at most, {cpu * 1e3:.0f} of CPU", flush=True)
 
 
-def fill(store: Store, senders: Senders, hours: int, joins: bool) -> int:
+def fill(store: Store, senders: Senders, arguments: argparse.Namespace) -> int:
     """Store the ticks of hours; return how many."""
-    ticks = 0
-    for second in range(hours * HOUR):
-        commit = senders.commit(second)
+    ticks, flush = 0, arguments.flush
+    for second in range(0, arguments.hours * HOUR, flush):
+        commit = senders.commit(second, flush)
         ticks += commit.ticks
         store.commit(commit)
-        if joins and second % HOUR == HOUR - 1:
+        if not arguments.no_joins and (second + flush) % HOUR == 0:
             join(store)
     return ticks
 
@@ -115,6 +116,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--hours", type=int, default=6)
     parser.add_argument("--symbols", type=int, default=50)
+    parser.add_argument("--flush", type=int, default=1, help="seconds of a commit: 1, 10 or 60")
     parser.add_argument("--no-joins", action="store_true", help="as an older mtnet")
     arguments = parser.parse_args()
     path = arguments.folder / "ticks.sqlite"
@@ -124,7 +126,7 @@ def main() -> None:
     ticks: list[int] = []
     timed(
         f"{arguments.hours} h",
-        lambda: ticks.append(fill(store, senders, arguments.hours, not arguments.no_joins)),
+        lambda: ticks.append(fill(store, senders, arguments)),
     )
     store.close()
     print(f"{ticks[0]} ticks: {(written() - begin) / ticks[0]:.0f} bytes written a tick")

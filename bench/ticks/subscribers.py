@@ -78,7 +78,7 @@ def row(
         f"{found['skipped']:,}",
         "yes, to the tick" if whole else "**NO**",
         f"{cpu / found['sent'] * 1e6:.1f}",
-        f"{cpu / max(1, found['lines']) * 1e6:.2f}",
+        f"{cpu / found['lines'] * 1e6:.2f}" if count else "–",
     )
     return f"| {' | '.join(map(str, cells))} |"
 

@@ -93,6 +93,7 @@ class Joins(RuleBasedStateMachine):
             (joiner, "PACKED", 6),
             (joiner, "SLICE", 7),
             (joiner, "SMALL_BLOCKS", 12),
+            (joiner, "FEW", 4),
             (reader, "PAGE", 2),
         ):
             self.patch.setattr(module, name, value)
@@ -255,6 +256,18 @@ def test_what_came_before_a_large_block_is_not_joined_with_what_came_after(store
     put(store, 2, 2)
     join(store)
     assert ask(store, "SELECT ticks FROM block ORDER BY id") == [(2,), (FULL,), (2,)]
+
+
+@pytest.mark.parametrize("few", [0, 4_096])
+def test_blocks_that_came_while_others_were_joined_stay(store, monkeypatch, few):
+    monkeypatch.setattr(joiner, "FEW", few)
+    put(store, 30)
+    assert store.join(True)
+    put(store, 2, start=30)
+    while store.join(False):
+        pass
+    assert got(store) == [tick(at, at) for at in range(32)]
+    assert sizes(store, "small_block") == [30, 1, 1]
 
 
 def test_a_damaged_block_is_left_as_it_is_and_stops_no_other(store):

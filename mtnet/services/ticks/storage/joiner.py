@@ -46,10 +46,12 @@ SELECT id, symbol, first, last, ticks, CASE WHEN ticks < :full THEN data END FRO
 WHERE id > :at AND id <= :until ORDER BY id LIMIT :step
 """
 _READ = {_SMALL: _READ_SMALL, _LARGE: _READ_LARGE}
-_DELETE = """
-DELETE FROM {table} WHERE id > :start AND id <= :at AND ticks < :full
-    AND id NOT IN (SELECT value FROM json_each(:damaged))
+_JOINED = """
+id > :start AND id <= :at AND ticks < :full AND id NOT IN (SELECT value FROM json_each(:damaged))
 """
+_COLUMNS = "(id, symbol, first, last, ticks, data)"
+FEW = 4_096
+"""Small blocks that are written again instead of deleting the others one by one."""
 _WIDEN = "UPDATE symbol SET earliest = min(earliest, ?), latest = max(latest, ?) WHERE id = ?"
 
 
@@ -224,17 +226,36 @@ def _replace(
         "full": FULL,
         "damaged": json.dumps(found.damaged),
     }
-    deleted = connection.execute(_DELETE.format(table=found.table), asked).rowcount
+    deleted = _delete(connection, found.table, asked)
     if deleted != found.size:
         raise JournalError(
             f"{found.size} small blocks of ticks were read, and {deleted} are there: another "
             "program changes the file. They are left as they are."
         )
     for table, rows in ((_LARGE, large), (_SMALL, small)):
-        insert(connection, f"{table} (id, symbol, first, last, ticks, data)", rows)
+        insert(connection, f"{table} {_COLUMNS}", rows)
     connection.execute("UPDATE joins SET count = count + 1")
     if found.table == _LARGE:
         connection.execute("UPDATE joins SET done = ?", (found.at,))
         times = [(*times, symbol) for symbol, times in found.times.items()]
         connection.executemany(_WIDEN, times)
     return True
+
+
+def _delete(connection: sqlite3.Connection, table: str, asked: dict[str, object]) -> int:
+    """
+    Delete the joined blocks; return how many they were.
+
+    SQLite frees the pages of a whole table without writing them, and writes each page from which
+    rows are deleted: where few blocks stay, all are deleted, and those are inserted again.
+    """
+    # Debian's SQLite writes zeros over what is freed; ticks are no secret.
+    connection.execute("PRAGMA secure_delete = FAST")
+    if table == _SMALL:
+        query = f"SELECT {_COLUMNS[1:-1]} FROM {table} WHERE NOT ({_JOINED}) LIMIT {FEW + 1}"
+        kept = connection.execute(query, asked).fetchall()
+        if len(kept) <= FEW:
+            deleted = connection.execute(f"DELETE FROM {table}").rowcount - len(kept)
+            insert(connection, f"{table} {_COLUMNS}", kept)
+            return deleted
+    return connection.execute(f"DELETE FROM {table} WHERE {_JOINED}", asked).rowcount
