@@ -2,17 +2,21 @@
 
 import json
 import sqlite3
+import tempfile
+from pathlib import Path
 
 import pytest
 from fakes.daemon import Watcher
 from fakes.rights import PERMISSIONS, rights
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs, formatEvent
 
 from mtnet.access.accounts.commands import AccountCommands, Arguments
-from mtnet.access.accounts.login_history import Login
-from mtnet.access.accounts.model import Accounts
+from mtnet.access.accounts.login_history import Login, LoginHistory
+from mtnet.access.accounts.model import Account, Accounts
 from mtnet.access.accounts.store import AccountStore
 from mtnet.access.rights import NOTHING
 from mtnet.access.security_log import SecurityLog
@@ -286,3 +290,67 @@ def test_a_command_that_fails_is_logged_by_its_name_and_not_by_its_password(tmp_
     assert event["command"] == "account passwd"
     shown = {key: value for key, value in event.items() if key != "log_failure"}
     assert PASSWORD not in repr(shown) + event["log_failure"].getTraceback()
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "token", "untoken", "grant", "revoke", "disable", "remove"]),
+        st.sampled_from(["alice", "bob"]),
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=STEPS)
+def test_changing_one_account_after_the_other_is_the_same_as_reading_all_of_them(steps):
+    with tempfile.TemporaryDirectory() as folder:
+        store, accounts = AccountStore(Path(folder) / "accounts.sqlite", PERMISSIONS), Accounts()
+        log, now = SecurityLog(lambda: 0.0), WallClock(lambda: 1_800_000_000_000, lambda: 0.0)
+        made = AccountCommands(accounts, store, maybeDeferred, now, succeed, log).commands()
+        issued = {"alice": [""], "bob": [""]}
+        for name, who in steps:
+            grants = [f"certificate:dns:{who}.example", "follow:signals"]
+            asked = {"name": who, "grants": grants, "token": issued[who][-1]}
+            if name == "token":
+                asked["grants"] = None
+            done = made[f"account {name}"](asked)
+            if name == "token":
+                done.addCallback(lambda made, who=who: issued[who].append(made["id"]))
+            done.addErrback(lambda failure: failure.trap(AccountError))
+        read = store.directory()
+        assert accounts.directory.accounts == read.accounts
+        assert accounts.directory.tokens == read.tokens
+        assert accounts.directory.certificates == read.certificates
+        assert accounts.directory.withdrawn == read.withdrawn
+        shown = {name: set(found) for name, found in accounts.directory.digests.items()}
+        assert shown == {name: set(found) for name, found in read.digests.items()}
+        store.close()
+
+
+def test_a_change_of_an_account_reads_no_other(tmp_path, monkeypatch):
+    store, accounts = AccountStore(tmp_path / "accounts.sqlite", PERMISSIONS), Accounts()
+    log, now = SecurityLog(lambda: 0.0), WallClock(lambda: 1_800_000_000_000, lambda: 0.0)
+    made = AccountCommands(accounts, store, maybeDeferred, now, succeed, log).commands()
+    for name in ("alice", "bob"):
+        made["account add"]({"name": name})
+    read = []
+    monkeypatch.setattr(store, "_account", lambda db, name: read.append(name) or _account(name))
+    made["account disable"]({"name": "bob"})
+    assert set(read) == {"bob"}
+
+
+def _account(name):
+    return Account(name, (), NOTHING, False, 0, 0)
+
+
+def test_networks_that_a_removed_account_alone_used_are_known_no_longer():
+    history = LoginHistory()
+    history.recall([Login("alice", "home", 1), Login("bob", "office", 1), Login("bob", "home", 2)])
+    history.note(Login("bob", "office", 3))
+    history.forget("bob")
+    assert history.is_known_network("home", 4)
+    assert history.is_known_network("home", 4, "alice")
+    assert not history.is_known_network("home", 4, "bob")
+    assert not history.is_known_network("office", 4)
+    assert history.fresh() == []

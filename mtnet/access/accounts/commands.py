@@ -218,16 +218,16 @@ class AccountCommands:
         self, change: Callable[..., Json], arguments: Arguments, *values: object
     ) -> Json:
         name, word = arguments.name, change.__name__.replace("_", "-")
-        result, directory = await self._in_thread(self._run, change, name, *values)
-        self._accounts.replace(directory)
+        result, only = await self._in_thread(self._run, change, name, *values)
+        self._accounts.change(name, only)
         self._security_log.account_changed(name, word, arguments.who)
         return result
 
     def _run(
         self, change: Callable[..., Json], name: str, *values: object
     ) -> tuple[Json, Directory]:
-        # In one turn of the thread, so that no older directory ever follows a newer one.
-        return change(name, *values), self._store.directory()
+        # In one turn of the thread, so that no older account ever follows a newer one.
+        return change(name, *values), self._store.only(name)
 
     async def _stored(self) -> Stored:
         await self.flush()

@@ -70,6 +70,20 @@ class LoginHistory:
             if (name, network) in self._seen:
                 self._fresh.setdefault((name, network), when)
 
+    def forget(self, name: str) -> None:
+        """Forget one account, and the networks that nobody else used."""
+        mine = {network for each, network in self._seen if each == name}
+        if not mine:
+            return
+        shared = {
+            network for each, network in self._seen if network in mine and each not in ("", name)
+        }
+        for network in mine:
+            del self._seen[name, network]
+            self._fresh.pop((name, network), None)
+            if network not in shared:
+                self._seen.pop(("", network), None)
+
     def keep(self, names: Iterable[str]) -> None:
         """Forget all accounts but these, and the networks that only others used."""
         held = frozenset(names)

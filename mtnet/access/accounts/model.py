@@ -18,6 +18,8 @@ from mtnet.errors import AccountError, ConfigError
 
 PREFIX = "mtnet_"
 """Tokens begin with it, so that people and secret scanners recognize them."""
+WITHDRAWN = 10_000
+"""Withdrawn tokens that are remembered: a program that still sends one is not guessing."""
 LABEL = 64
 """Characters of a token's longest label."""
 CERTIFICATE = "certificate:"
@@ -105,19 +107,21 @@ class Token:
 @dataclass(frozen=True)
 class Directory:
     """
-    Snapshot of all accounts.
+    All accounts, or one of them, with indexes.
 
     Attributes:
         accounts: by name.
         tokens: by digest.
         certificates: names of accounts by subject alternative name.
-        withdrawn: names of accounts by the digests of the last withdrawn tokens.
+        withdrawn: names of accounts by the digests of the last withdrawn tokens, oldest first.
+        digests: of the tokens of each account.
     """
 
-    accounts: Mapping[str, Account] = field(default_factory=dict)
-    tokens: Mapping[bytes, Token] = field(default_factory=dict, repr=False)
-    certificates: Mapping[str, str] = field(default_factory=dict)
-    withdrawn: Mapping[bytes, str] = field(default_factory=dict, repr=False)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    tokens: dict[bytes, Token] = field(default_factory=dict, repr=False)
+    certificates: dict[str, str] = field(default_factory=dict)
+    withdrawn: dict[bytes, str] = field(default_factory=dict, repr=False)
+    digests: dict[str, list[bytes]] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def of(
@@ -126,19 +130,43 @@ class Directory:
         withdrawn: Iterable[tuple[bytes, str]] = (),
     ) -> "Directory":
         """Build the indexes."""
-        by_name = {account.name: account for account in accounts}
-        return Directory(
-            by_name,
-            {token.digest: token for token in tokens},
-            {each: account.name for account in by_name.values() for each in account.certificates},
-            dict(withdrawn),
-        )
+        found = Directory(withdrawn=dict(withdrawn))
+        for account in accounts:
+            found.accounts[account.name] = account
+            found.certificates.update(dict.fromkeys(account.certificates, account.name))
+        for token in tokens:
+            found.tokens[token.digest] = token
+            found.digests.setdefault(token.account, []).append(token.digest)
+        return found
 
     @property
     def newest(self) -> int:
         """When an account, a token or a password was last made; 0 = never."""
         times = [account.changed for account in self.accounts.values()]
         return max([*times, *(token.created for token in self.tokens.values())], default=0)
+
+    def only(self, name: str) -> "Directory":
+        """Return one account alone, if it is there."""
+        account = self.accounts.get(name)
+        tokens = (self.tokens[digest] for digest in self.digests.get(name, ()))
+        return Directory.of([] if account is None else [account], tokens)
+
+    def put(self, name: str, only: "Directory") -> None:
+        """Replace one account, at a cost that does not depend on how many there are."""
+        former = self.only(name)
+        for digest in former.tokens:
+            del self.tokens[digest]
+        for subject in former.certificates:
+            del self.certificates[subject]
+        self.accounts.pop(name, None)
+        self.digests.pop(name, None)
+        self.accounts.update(only.accounts)
+        self.tokens.update(only.tokens)
+        self.certificates.update(only.certificates)
+        self.withdrawn.update(only.withdrawn)
+        self.digests.update(only.digests)
+        while len(self.withdrawn) > WITHDRAWN:
+            del self.withdrawn[next(iter(self.withdrawn))]
 
     def revoked_since(self, former: "Directory") -> set[str]:
         """Return the names of accounts that have lost credentials or rights since `former`."""
@@ -225,8 +253,19 @@ class Accounts:
 
     # Changes
 
+    def change(self, name: str, only: Directory) -> None:
+        """Take one account as it is now; notify its watchers."""
+        former = self.directory.only(name)
+        self.directory.put(name, only)
+        if not only.accounts:
+            self._logins.forget(name)
+        if only.revoked_since(former):
+            self._evict([name])
+        else:
+            self._notify_gain(name, former.accounts.get(name), only.accounts.get(name))
+
     def replace(self, directory: Directory) -> None:
-        """Take another snapshot; notify the watchers of the accounts that have changed."""
+        """Take all accounts anew; notify the watchers of those that have changed."""
         former, self.directory = self.directory, directory
         self._logins.keep(directory.accounts)
         gone = directory.revoked_since(former)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from mtnet.access.accounts.login_history import MOST, Login
 from mtnet.access.accounts.model import (
     CERTIFICATE,
+    WITHDRAWN,
     Account,
     Directory,
     Token,
@@ -28,9 +29,7 @@ from mtnet.access.rights import NOTHING, Permissions, Rights
 from mtnet.errors import AccountError, ConfigError
 from mtnet.storage.sqlite import Database
 
-SCHEMA = 2
-WITHDRAWN = 10_000
-"""Withdrawn tokens that are remembered: a program that still sends one is not guessing."""
+SCHEMA = 3
 TABLES = f"""
 CREATE TABLE IF NOT EXISTS account (
     name TEXT PRIMARY KEY, disabled INTEGER NOT NULL, created INTEGER NOT NULL,
@@ -51,7 +50,9 @@ CREATE TABLE IF NOT EXISTS login (
 CREATE INDEX IF NOT EXISTS by_age ON login (last);
 CREATE TABLE IF NOT EXISTS withdrawn (
     number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, account TEXT NOT NULL
-) STRICT
+) STRICT;
+CREATE INDEX IF NOT EXISTS token_of ON token (account);
+CREATE INDEX IF NOT EXISTS withdrawn_of ON withdrawn (account)
 """
 
 _NOTE_LOGIN = """
@@ -94,7 +95,7 @@ class AccountStore:
     def __init__(self, path: Path, permissions: Permissions) -> None:
         self._permissions = permissions
         self.unknown: set[tuple[str, str]] = set()
-        # An older file lacks only a table.
+        # An older file lacks only tables and indexes.
         self._database = Database(path, SCHEMA, TABLES, lambda connection, version: None)
 
     def close(self) -> None:
@@ -110,6 +111,10 @@ class AccountStore:
     def directory(self) -> Directory:
         """Return all accounts."""
         return self._database.read(self._directory)
+
+    def only(self, name: str) -> Directory:
+        """Return one account alone, if it is there."""
+        return self._database.read(lambda db: self._only(db, name))
 
     def logins(self) -> list[Login]:
         """Return the last login of each account from each network, oldest first."""
@@ -275,6 +280,13 @@ class AccountStore:
         tokens = [self._token(*row) for row in rows]
         withdrawn = db.execute("SELECT digest, account FROM withdrawn ORDER BY number")
         return Directory.of(accounts, tokens, withdrawn)
+
+    def _only(self, db: sqlite3.Connection, name: str) -> Directory:
+        accounts = [self._account(db, name)] if _exists(db, name) else []
+        rows = db.execute("SELECT * FROM token WHERE account = ? ORDER BY created, id", (name,))
+        tokens = [self._token(*row) for row in rows]
+        sql = "SELECT digest, account FROM withdrawn WHERE account = ? ORDER BY number"
+        return Directory.of(accounts, tokens, db.execute(sql, (name,)))
 
     def _within(self, db: sqlite3.Connection, name: str, grants: list[str]) -> str:
         rights = self._account(db, name).rights
