@@ -4,10 +4,12 @@ The commands of services come from their plugins, those of other packages includ
 """
 
 import argparse
+import ast
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NamedTuple, NoReturn
 
@@ -63,6 +65,8 @@ COMMANDS = {
     ),
 }
 """The commands that belong to no service; a service's plugin names its own."""
+PLUGINS = Path(__file__).parent.parent / "plugins"
+"""The plugins of mtnet, a file each."""
 TWISTD = ("run", "check")
 """Commands whose arguments are read by twistd."""
 
@@ -82,13 +86,26 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"mtnet: {message}; see `{self.prog} --help`.\n")
 
 
-def service_commands() -> dict[str, Command]:
+def service_commands(used: str | None = None) -> dict[str, Command]:
     """
     Return the commands that plugins name.
+
+    Plugins are imported only where a package outside has any: those of mtnet say in their source
+    what Twisted's plugin search would find.
+
+    Args:
+        used: the only one that is needed; None or empty = all.
 
     Raises:
         ConfigError: two plugins have one name.
     """
+    if used and used.isidentifier():
+        found = declared_command(PLUGINS / f"{used}.py")
+        if found is not None:
+            return {used: found}
+    elif not any(outside_plugins()):
+        own = {file.stem: declared_command(file) for file in sorted(PLUGINS.glob("*.py"))}
+        return {name: command for name, command in own.items() if command is not None}
     from mtnet.daemon.registry import installed
 
     return {
@@ -98,6 +115,37 @@ def service_commands() -> dict[str, Command]:
     }
 
 
+def declared_command(file: Path) -> Command | None:
+    """Read the command from the file of a plugin, called as the service; None = it has none."""
+    try:
+        body = ast.parse(file.read_bytes()).body
+    except OSError:
+        return None
+    for each in body:
+        said = dict(_constants(each)) if isinstance(each, ast.ClassDef) else {}
+        if said.get("name") == file.stem and "command" in said:
+            return Command(said["description"], said["command"])
+    return None
+
+
+def _constants(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for each in node.body:
+        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Constant):
+            for target in each.targets:
+                if isinstance(target, ast.Name) and isinstance(each.value.value, str):
+                    yield target.id, each.value.value
+
+
+def outside_plugins() -> Iterator[Path]:
+    """Yield the files of plugins that other packages have, where Twisted looks for them."""
+    from mtnet.daemon.editable import plugin_folders
+
+    folders = [Path(each or ".", "mtnet", "plugins") for each in sys.path]
+    found = [each for each in folders if not (each / "__init__.py").exists()]
+    for folder in (*found, *map(Path, plugin_folders("mtnet.plugins", [str(PLUGINS)]))):
+        yield from folder.glob("*.py")
+
+
 def parser(used: str | None = None) -> Parser:
     """
     Return the parser of everything but the arguments that twistd reads.
@@ -105,7 +153,8 @@ def parser(used: str | None = None) -> Parser:
     Args:
         used: the only command whose module is imported, or `--version`; None = all of them.
     """
-    commands = COMMANDS if used in (*COMMANDS, "--version") else {**service_commands(), **COMMANDS}
+    own = used in (*COMMANDS, "--version")
+    commands = COMMANDS if own else {**service_commands(used), **COMMANDS}
     top = Parser(
         prog="mtnet",
         description="Templates, signals and ticks for MetaTrader terminals.",

@@ -5,19 +5,15 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import (
-    IReactorTime,
-    IStreamClientEndpoint,
-)
-
 from mtnet.cli import parsers, server_options
 from mtnet.cli.output import local_time, print_result, table
-from mtnet.client import Templates
 from mtnet.errors import ClientError, TemplateError
-from mtnet.services.templates.content import key_of_file
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+
     from mtnet.cli.parsers import Commands
+    from mtnet.client import Templates
 
 SERVER = "tcp:127.0.0.1:8080"
 """The daemon's default endpoint."""
@@ -67,23 +63,23 @@ def _configure_put(commands: "Commands") -> None:
 
 
 async def list_templates(
-    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
+    server: "IStreamClientEndpoint", clock: "IReactorTime", arguments: Namespace
 ) -> None:
     """Print the stored templates."""
-    found = await Templates(server, clock, login=arguments.account).list()
+    found = await _client(server, clock, arguments).list()
     rows = [{**row, "stored": local_time(row.get("stored"))} for row in found]
     shown = [{key: row.get(key, "") for key in SHOWN} for row in rows]
     print_result(arguments, found, "\n".join(table(shown)) if shown else "No template is stored.")
 
 
 async def get_template(
-    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
+    server: "IStreamClientEndpoint", clock: "IReactorTime", arguments: Namespace
 ) -> None:
     """Fetch one template."""
     if arguments.json and arguments.output is None:
         raise ClientError("--json describes the written file; name one with -o FILE.")
     asked = (arguments.symbol, arguments.period, arguments.version, arguments.platform)
-    content = await Templates(server, clock, login=arguments.account).get(*asked)
+    content = await _client(server, clock, arguments).get(*asked)
     if arguments.output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -94,7 +90,7 @@ async def get_template(
 
 
 async def put_template(
-    server: IStreamClientEndpoint, clock: IReactorTime, arguments: Namespace
+    server: "IStreamClientEndpoint", clock: "IReactorTime", arguments: Namespace
 ) -> None:
     """Store one template."""
     if arguments.symbol is not None and arguments.period is None:
@@ -103,7 +99,7 @@ async def put_template(
         )
     content = _read(arguments.file)
     symbol, period = _key(arguments, content)
-    stored = await Templates(server, clock, login=arguments.account).put(symbol, period, content)
+    stored = await _client(server, clock, arguments).put(symbol, period, content)
     place = " ".join(str(stored.get(key, "")) for key in ("symbol", "period", "platform"))
     print_result(arguments, stored, f"Stored: {place}, version {stored.get('version', '?')}")
 
@@ -112,9 +108,19 @@ SHOWN = ("symbol", "period", "platform", "version", "size", "stored")
 """The columns of `templates list`."""
 
 
+def _client(
+    server: "IStreamClientEndpoint", clock: "IReactorTime", arguments: Namespace
+) -> "Templates":
+    from mtnet.client import Templates
+
+    return Templates(server, clock, login=arguments.account)
+
+
 def _key(arguments: Namespace, content: bytes) -> tuple[str, str]:
     if arguments.period is not None:
         return arguments.symbol, arguments.period
+    from mtnet.services.templates.content import key_of_file
+
     try:
         return key_of_file(arguments.file.name, content)
     except TemplateError as error:

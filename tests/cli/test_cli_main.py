@@ -62,8 +62,9 @@ def test_a_plugin_of_another_package_has_a_command(command_line, command):
     assert asked == ["London"]
 
 
-def test_the_help_lists_it_with_its_description(command_line, command):
+def test_the_help_lists_it_with_its_description(command_line, command, monkeypatch):
     command(lambda arguments: None)
+    monkeypatch.setattr(module, "outside_plugins", lambda: ["weather.py"])
     status, out, _ = command_line("--help")
     assert status == 0
     assert "weather" in out
@@ -126,7 +127,8 @@ def test_the_services_of_mtnet_have_their_commands():
 
 def test_help_imports_no_service_and_no_client():
     names = loaded("--help")
-    assert "mtnet.plugins.signals" in names
+    assert "mtnet.daemon.editable" in names
+    assert "mtnet.plugins" not in names
     assert not services(names)
     assert not {name for name in names if name.startswith("mtnet.client")}
 
@@ -139,7 +141,46 @@ def test_a_command_of_no_service_imports_none(words):
 def test_a_service_imports_its_own_command_alone():
     names = loaded("templates", "--help")
     assert "mtnet.cli.templates" in names
-    assert not {"mtnet.cli.signals", "mtnet.cli.ticks", "mtnet.cli.demo"} & names
+    assert not {"mtnet.cli.signals", "mtnet.cli.ticks", "mtnet.cli.demo", "mtnet.client"} & names
+
+
+def test_plugins_are_not_imported_to_learn_their_commands_which_are_those_of_the_registry():
+    expected = {
+        name: (plugin.description, plugin.command)
+        for name, plugin in registry.installed().items()
+        if plugin.command is not None
+    }
+    assert not any(module.outside_plugins())
+    assert module.service_commands() == expected
+    for name in expected:
+        assert module.service_commands(name) == {name: expected[name]}
+
+
+@pytest.mark.parametrize("words", [("--help",), ("rain", "--help")])
+def test_a_plugin_of_another_package_is_found(words, tmp_path, monkeypatch):
+    folder = tmp_path / "mtnet" / "plugins"
+    folder.mkdir(parents=True)
+    (folder / "weather.py").write_text(PLUGIN, "utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = subprocess.run(
+        [sys.executable, "-m", "mtnet", *words], capture_output=True, text=True, check=True
+    )
+    assert ("tells of rain" if words == ("--help",) else "Tells of rain.") in found.stdout
+
+
+PLUGIN = """
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+from mtnet.interfaces import IServicePlugin
+
+@implementer(IPlugin, IServicePlugin)
+class Rain:
+    name, description, command = "rain", "tells of rain", "mtnet.cli.status"
+    settings, permissions, roles, connections = None, (), {}, {}
+    shared, listens = False, {"stream": "tcp:0"}
+
+rain = Rain()
+"""
 
 
 @pytest.mark.parametrize(
@@ -149,11 +190,11 @@ def test_a_service_imports_its_own_command_alone():
         (("status",), 180),
         (("events",), 180),
         (("context", "list"), 180),
-        (("signals", "status"), 380),
+        (("signals", "status"), 250),
         (("account", "list", "--help"), 380),
         (("bans", "list", "--help"), 180),
-        (("alerts", "list"), 380),
-        (("ticks", "symbols"), 420),
+        (("alerts", "list"), 240),
+        (("ticks", "symbols"), 240),
     ],
 )
 def test_a_local_command_imports_what_it_needs_alone(words, most, tmp_path, monkeypatch):

@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mtnet.cli import local
 from mtnet.cli.output import print_result, table, utc_exact
 from mtnet.cli.ticks.formats import FORMATS
-from mtnet.client.core.prices.ticks import wire_symbol
-from mtnet.clock import system_time
-from mtnet.daemon.datadir import make_folder
 from mtnet.errors import ClientError
-from mtnet.services.ticks.files import mt5
-from mtnet.services.ticks.files.importer import Importer
 from mtnet.services.ticks.storage.reader import TickReader
 from mtnet.storage.files import atomic_file
+
+if TYPE_CHECKING:
+    from mtnet.services.ticks.files.importer import Importer
 
 
 def export(arguments: Namespace) -> None:
@@ -29,6 +27,8 @@ def export(arguments: Namespace) -> None:
         ClientError: there are none of that symbol, or the file cannot be written.
         JournalError: the store is damaged.
     """
+    from mtnet.client.core.prices.ticks import wire_symbol
+
     archive, symbol = TickReader(_store(arguments)), wire_symbol(arguments.symbol).decode()
     known = [row["symbol"] for row in archive.symbols()]
     if symbol not in known:
@@ -49,6 +49,12 @@ def import_ticks(arguments: Namespace) -> None:
         ClientError: a line of it cannot be read.
         JournalError: the store is damaged, or takes nothing.
     """
+    from mtnet.client.core.prices.ticks import wire_symbol
+    from mtnet.clock import system_time
+    from mtnet.daemon.datadir import make_folder
+    from mtnet.services.ticks.files import mt5
+    from mtnet.services.ticks.files.importer import Importer
+
     path = _store(arguments)
     make_folder(path.parent)
     symbol = wire_symbol(arguments.symbol)
@@ -63,7 +69,7 @@ def import_ticks(arguments: Namespace) -> None:
             _print_counts(importer)
 
 
-def _print_counts(importer: Importer) -> None:
+def _print_counts(importer: "Importer") -> None:
     total = importer.added + importer.known
     print(f"{total} ticks, {importer.added} new, {importer.known} there already.", flush=True)
     if importer.unsorted is not None:
