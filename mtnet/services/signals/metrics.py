@@ -7,10 +7,10 @@ from zope.interface import implementer
 from mtnet.interfaces import IMetrics
 from mtnet.metrics import Metric
 from mtnet.services.signals.channels import Channels
-from mtnet.services.signals.journal.commit_loop import CommitLoop
+from mtnet.services.signals.journal.group_commit import GroupCommit
 from mtnet.services.signals.journal.worker import JournalWorker
+from mtnet.services.signals.ownership.policy import PublishRules
 from mtnet.services.signals.ownership.presence import Presence
-from mtnet.services.signals.ownership.publish_rules import PublishRules
 from mtnet.services.signals.status.followers import Follower
 
 CHANNEL = ("channel",)
@@ -28,7 +28,7 @@ class SignalMetrics:
         rules: PublishRules,
         presence: Presence,
         worker: JournalWorker,
-        commits: CommitLoop,
+        commits: GroupCommit,
     ) -> None:
         self._channels, self._rules, self._presence = channels, rules, presence
         self._worker, self._commits = worker, commits

@@ -22,7 +22,6 @@ from mtnet.services.signals.channels import Channels
 from mtnet.services.signals.fanout import Fanout
 from mtnet.services.signals.history.epochs import Epochs
 from mtnet.services.signals.history.histories import Histories
-from mtnet.services.signals.journal.commit_loop import CommitLoop
 from mtnet.services.signals.journal.group_commit import GroupCommit, Pending
 from mtnet.services.signals.journal.journal import Journal
 from mtnet.services.signals.journal.upkeep import Upkeep
@@ -41,10 +40,9 @@ from mtnet.services.signals.model import (
     entries_of,
 )
 from mtnet.services.signals.ownership.pauses import Pauses
-from mtnet.services.signals.ownership.policy import PublishPolicy
+from mtnet.services.signals.ownership.policy import OWNER, PublishPolicy, PublishRules
 from mtnet.services.signals.ownership.policy_store import PolicyStore
 from mtnet.services.signals.ownership.presence import Presence
-from mtnet.services.signals.ownership.publish_rules import OWNER, PublishRules
 from mtnet.services.signals.ownership.publishers import (
     UNIDENTIFIED,
     Ownership,
@@ -124,8 +122,8 @@ class SignalService:
             journal, store, settings.retry, clock, in_thread, later
         )
         worker.on_damage = channels.recheck
-        self._commits = commits = CommitLoop(
-            GroupCommit(settings.backlog), worker, rules, clock, self._deliver, channels.sent
+        self._commits = commits = GroupCommit(
+            settings.backlog, worker, rules, clock, self._deliver, channels.sent
         )
         channels.replay_caches.budget.yields = commits.is_busy
         self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread, events)
@@ -332,7 +330,7 @@ class SignalService:
         """
         self._check_open(draft.channel)
         done: Deferred[int] = Deferred()
-        self._commits.add(Pending(draft, publisher, done, take))
+        self._commits.add(Pending(draft, publisher, take, done=done))
         return done
 
     def replace(
@@ -349,7 +347,7 @@ class SignalService:
         """
         self._check_open(whole.channel)
         done: Deferred[Any] = Deferred()
-        self._commits.add(Pending(whole, publisher, done, take))
+        self._commits.add(Pending(whole, publisher, take, done=done))
         return done
 
     def when_processed(self, publisher: Publisher) -> "Deferred[None]":

@@ -6,10 +6,10 @@ from contextlib import suppress
 from mtnet.errors import WireError
 from mtnet.services.signals.channels import Channels
 from mtnet.services.signals.history.histories import Histories
-from mtnet.services.signals.journal.commit_loop import CommitLoop
+from mtnet.services.signals.journal.group_commit import GroupCommit
 from mtnet.services.signals.journal.worker import JournalWorker
 from mtnet.services.signals.model import Accepted, State
-from mtnet.services.signals.ownership.publish_rules import PublishRules
+from mtnet.services.signals.ownership.policy import PublishRules
 from mtnet.services.signals.ownership.retries import Retries
 
 
@@ -30,7 +30,7 @@ class Epochs:
         rules: PublishRules,
         histories: Histories,
         worker: JournalWorker,
-        commits: CommitLoop,
+        commits: GroupCommit,
         retries: Retries,
         now: Callable[[], int],
     ) -> None:

@@ -8,7 +8,7 @@ from twisted.logger import Logger
 from mtnet.clock import WallClock
 from mtnet.recurring import Recurring
 from mtnet.services.signals.book import Book
-from mtnet.services.signals.journal.commit_loop import CommitLoop
+from mtnet.services.signals.journal.group_commit import GroupCommit
 from mtnet.services.signals.journal.worker import JournalWorker
 
 LOOK = 5.0
@@ -35,7 +35,7 @@ class Upkeep:
         self,
         book: Book,
         worker: JournalWorker,
-        commits: CommitLoop,
+        commits: GroupCommit,
         remember: float,
         clock: IReactorTime,
         now: WallClock,

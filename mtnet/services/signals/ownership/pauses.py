@@ -8,11 +8,10 @@ from twisted.internet.defer import Deferred
 from mtnet.errors import WireError
 from mtnet.services.signals import wire
 from mtnet.services.signals.channels import Channels
-from mtnet.services.signals.journal.commit_loop import CommitLoop
-from mtnet.services.signals.journal.group_commit import Pending
+from mtnet.services.signals.journal.group_commit import GroupCommit, Pending
 from mtnet.services.signals.journal.worker import JournalWorker
 from mtnet.services.signals.model import FLAT, Entry
-from mtnet.services.signals.ownership.publish_rules import OWNER, PublishRules
+from mtnet.services.signals.ownership.policy import OWNER, PublishRules
 from mtnet.services.signals.ownership.retries import Retries
 from mtnet.services.signals.values import PauseMode
 
@@ -32,7 +31,7 @@ class Pauses:
         self,
         rules: PublishRules,
         channels: Channels,
-        commits: CommitLoop,
+        commits: GroupCommit,
         worker: JournalWorker,
         retries: Retries,
         now: Callable[[], int],
@@ -105,4 +104,4 @@ class Pauses:
 
 def _flattening(channel: str, when: int, done: "Deferred[int]") -> Pending:
     """Return the draft that closes every position of a channel, and removes every order."""
-    return Pending(Entry(channel, "", FLAT, when), OWNER, done)
+    return Pending(Entry(channel, "", FLAT, when), OWNER, done=done)

@@ -3,7 +3,7 @@
 from mtnet.services.signals import wire
 from mtnet.services.signals.events import SignalEvents
 from mtnet.services.signals.fanout import Fanout
-from mtnet.services.signals.ownership.publish_rules import PublishRules
+from mtnet.services.signals.ownership.policy import PublishRules
 
 
 class Presence:

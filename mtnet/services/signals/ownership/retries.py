@@ -9,11 +9,10 @@ from collections.abc import Callable
 from msgspec.structs import replace
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from mtnet.services.signals.journal.commit_loop import CommitLoop
-from mtnet.services.signals.journal.group_commit import Pending
+from mtnet.services.signals.journal.group_commit import GroupCommit, Pending
 from mtnet.services.signals.journal.worker import JournalWorker
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.ownership.publish_rules import OWNER, PublishRules
+from mtnet.services.signals.ownership.policy import OWNER, PublishRules
 from mtnet.services.signals.ownership.publishers import Publisher
 
 OVER = "is closed to make it resend its whole state: the reason for refusing its frames has ended"
@@ -30,7 +29,7 @@ class Retries:
     def __init__(
         self,
         rules: PublishRules,
-        commits: CommitLoop,
+        commits: GroupCommit,
         worker: JournalWorker,
         clock: IReactorTime,
         now: Callable[[], int],

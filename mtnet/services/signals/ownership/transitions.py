@@ -105,6 +105,23 @@ def _other_form(draft: Entry, stands: str, takes: str) -> WireError:
     )
 
 
+def reduction_of(draft: Entry, change: Transition) -> Entry | None:
+    """Return what a draft takes away from what is held; None = nothing."""
+    if change.effect == "reversal":
+        return Entry(draft.channel, draft.symbol, FLAT, draft.when, draft.ticket)
+    if change.effect != "reduction" or not (change.before or change.tickets):
+        return None
+    return Entry(
+        draft.channel,
+        draft.symbol,
+        draft.volume,
+        draft.when,
+        draft.ticket,
+        type=draft.type,
+        fields=draft.fields,
+    )
+
+
 class Verdict(NamedTuple):
     """
     Decision about a draft that is stored, at least in part.

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from mtnet.services.signals.book import Channel
 from mtnet.services.signals.channels import Channels
-from mtnet.services.signals.ownership.publish_rules import PublishRules
+from mtnet.services.signals.ownership.policy import PublishRules
 from mtnet.services.signals.ownership.publishers import Attendance, Connection, Publisher
 from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.status.facts import (

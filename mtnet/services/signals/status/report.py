@@ -5,11 +5,11 @@ from twisted.internet.interfaces import IReactorTime
 from mtnet.net.output.broadcast import LOOP
 from mtnet.services.signals.channels import Channels
 from mtnet.services.signals.history.histories import Histories
-from mtnet.services.signals.journal.group_commit import GroupCommit
+from mtnet.services.signals.journal.group_commit import CommitQueue
 from mtnet.services.signals.journal.worker import JournalWorker
 from mtnet.services.signals.ownership.pauses import Pauses
+from mtnet.services.signals.ownership.policy import PublishRules
 from mtnet.services.signals.ownership.presence import Presence
-from mtnet.services.signals.ownership.publish_rules import PublishRules
 
 
 class Status:
@@ -23,7 +23,7 @@ class Status:
         pauses: Pauses,
         histories: Histories,
         worker: JournalWorker,
-        queue: GroupCommit,
+        queue: CommitQueue,
         clock: IReactorTime,
     ) -> None:
         self._channels, self._rules, self._presence = channels, rules, presence
