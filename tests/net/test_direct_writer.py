@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from mtnet.net.endpoints import Listener
 from mtnet.net.output import direct
-from mtnet.net.output.buffer import OutputBuffer
+from mtnet.net.output.queue import OutputBuffer
 from mtnet.net.output.segments import preserves_segments
 from mtnet.net.pipeline import Pipeline
 from mtnet.net.tls.store import CertificateStore

@@ -3,7 +3,7 @@
 import pytest
 from fakes.tcp import ROOM, TcpTransport
 
-from mtnet.net.output.buffer import OutputBuffer
+from mtnet.net.output.queue import OutputBuffer
 from mtnet.testing import TerminalTransport
 
 

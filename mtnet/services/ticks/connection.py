@@ -12,7 +12,7 @@ from mtnet.access.throttle import TokenBucket
 from mtnet.daemon.environment import Environment
 from mtnet.net.endpoints import host_of
 from mtnet.net.keepalive import configure_keepalive
-from mtnet.net.output.buffer import OutputBuffer
+from mtnet.net.output.queue import OutputBuffer
 from mtnet.net.peer import Peer
 from mtnet.net.transport import Transport
 from mtnet.services.ticks.fanout.groups import TICKS

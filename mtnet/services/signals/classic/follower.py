@@ -9,7 +9,7 @@ from zope.interface import implementer
 from mtnet.daemon.environment import Environment
 from mtnet.net.endpoints import show
 from mtnet.net.keepalive import configure_keepalive
-from mtnet.net.output.buffer import OutputBuffer
+from mtnet.net.output.queue import OutputBuffer
 from mtnet.net.transport import StreamTransport
 from mtnet.services.signals.book import Change
 from mtnet.services.signals.classic.queue import ClassicQueue

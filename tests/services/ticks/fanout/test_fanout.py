@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from mtnet.net.output.buffer import OutputBuffer
+from mtnet.net.output.queue import OutputBuffer
 from mtnet.services.ticks.fanout import chunks
 from mtnet.services.ticks.fanout.feed import Feed
 from mtnet.services.ticks.fanout.scheduler import PATIENCE, SLICE, FanoutScheduler
