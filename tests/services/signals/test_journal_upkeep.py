@@ -23,7 +23,8 @@ from mtnet.services.signals.journal.hash_chain import (
     id_item,
     link,
 )
-from mtnet.services.signals.journal.journal import CHECKED, Journal
+from mtnet.services.signals.journal.journal import Journal
+from mtnet.services.signals.journal.recovery import CHECKED
 from mtnet.services.signals.journal.transaction import read_row, write_row
 from mtnet.services.signals.journal.verify import SLICE, TAIL, Chain
 from mtnet.services.signals.model import Entry, Repeated

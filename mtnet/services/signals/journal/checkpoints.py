@@ -38,10 +38,15 @@ class Checkpoints:
     """
     Args:
         path: the file; it is made with the first channel.
+
+    Attributes:
+        behind: by channel, what the file did not take yet.
+        trouble: why it did not take the last ones; empty = it did.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.trouble = path, ""
+        self.behind: dict[str, Checkpoint] = {}
         self._file: FileIO | None = None
         self._places: dict[str, Copies] = {}
         self._next = 0
@@ -71,6 +76,28 @@ class Checkpoints:
         """
         self.write([Checkpoint(channel, epoch, 0, 0, GENESIS, GENESIS)])
         self.sync()
+
+    def note(self, checkpoints: Iterable[Checkpoint]) -> None:
+        """Note how far channels have come; what the file does not take now, it takes next time."""
+        for checkpoint in checkpoints:
+            self.behind[checkpoint.channel] = checkpoint
+        if self.behind:
+            try:
+                self.write(self.behind.values())
+            except JournalError as error:
+                self.trouble = str(error)
+                return
+            self.behind.clear()
+        self.trouble = ""
+
+    def catch_up(self) -> None:
+        """Look whether the file is where it was opened, and note what it did not take yet."""
+        try:
+            self.check()
+        except JournalError as error:
+            self.trouble = str(error)
+        else:
+            self.note(())
 
     def write(self, checkpoints: Iterable[Checkpoint]) -> None:
         """

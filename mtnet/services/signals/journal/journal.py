@@ -7,26 +7,24 @@ Blocking, for one thread at a time. A commit that returned is on the platter
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from mtnet.errors import DamageError, JournalError, NotAskedError, WireError
 from mtnet.metrics import Histogram
-from mtnet.services.signals.journal.checkpoints import MAX_NAME, Checkpoints
+from mtnet.services.signals.journal.checkpoints import MAX_NAME
 from mtnet.services.signals.journal.hash_chain import (
     Checkpoint,
     Row,
     checkpoint_of,
     short,
 )
-from mtnet.services.signals.journal.maintenance import adopt, checkpoints_path, verify
+from mtnet.services.signals.journal.maintenance import adopt
+from mtnet.services.signals.journal.recovery import RecoverableFiles
 from mtnet.services.signals.journal.schema import (
-    SCHEMA,
-    TABLES,
-    WITHOUT_VIEWS,
     Writes,
     blame,
     write_apart,
@@ -39,33 +37,23 @@ from mtnet.services.signals.journal.transaction import (
     write_row,
 )
 from mtnet.services.signals.journal.verify import (
-    REMEDY,
-    Progress,
-    beyond,
     channels,
-    check_all,
     kept_hash_at,
     read_entries,
     sentence,
     state_of,
 )
-from mtnet.services.signals.model import Accepted, Entry, Loaded, Outcome, State, entries_of
+from mtnet.services.signals.model import Accepted, Entry, Outcome, State, entries_of
 from mtnet.services.signals.ownership.transitions import CommitPolicy
 from mtnet.services.signals.views import changes
 from mtnet.services.signals.views.changes import Workspace
 from mtnet.services.signals.views.derivation import Derivation
-from mtnet.storage.sqlite import Database
 
 IDS = 1_000_000
 """Ids of each channel that are remembered when their entries are not."""
 SLICE = 256
 """Entries, and ids, by which a channel grows beyond what is to be kept before a commit removes
 as many: under a millisecond."""
-LOG_SIZE = 67_108_864
-"""Bytes of the write-ahead log before the complete check, or those of a smaller journal: enough
-for 2,400 signals that come one at a time."""
-CHECKED = 40
-"""Rows of the complete check that a commit may have to wait for: under half a millisecond."""
 
 T = TypeVar("T")
 
@@ -74,7 +62,7 @@ class _Again(Exception):
     """The transaction is tried again: a page is damaged, and it is not known whose."""
 
 
-class Journal:
+class Journal(RecoverableFiles):
     """
     Crash-safe journal of all channels in one SQLite file.
 
@@ -84,62 +72,19 @@ class Journal:
         ids, slice: see `IDS` and `SLICE`.
 
     Attributes:
-        trouble: why the checkpoints could not be noted after the last commit; nothing is lost, but
-            a loss would not be seen.
-        damaged: the channels that are refused, each with a sentence; another mapping with each
-            change.
         attempted: what becomes of each draft of the last commit where that turns out to be
             stored; empty = none was judged.
         derived: the entries of views that the last commit led to, in order.
     """
 
     def __init__(self, path: Path, retain: int, ids: int = IDS, slice: int = SLICE) -> None:
-        self.path, self.trouble = path, ""
+        super().__init__(path)
         self.attempted: list[Outcome] = []
         self.derived: list[Entry] = []
         self._views = Derivation(_state_in)
         self._keeps = retain, ids, slice
-        self._database = Database(path, SCHEMA, TABLES, self._upgrade)
-        self._checkpoints = Checkpoints(checkpoints_path(path))
         self._transactions: dict[str, Transaction] = {}
-        self._behind: dict[str, Checkpoint] = {}
-        self.damaged: Mapping[str, str] = {}
-        self._spoilt: dict[str, str] = {}
-        self._settled = self._apart = False
-        self._checking: Generator[Progress] | None = None
-
-    @property
-    def needs_recovery(self) -> bool:
-        """Whether a call failed with unknown outcome."""
-        return not self._settled
-
-    def load(self) -> Loaded:
-        """
-        Open the journal, and check the state and the end of each channel.
-
-        Raises:
-            JournalError: the file is damaged, unreadable, lost, or of a newer mtnet.
-        """
-        self._database.forget()  # a start takes what it finds
-        return self._opened({}, strict=False)[0]
-
-    def recover(self, known: Mapping[str, int]) -> list[Entry]:
-        """
-        Reopen the journal after a call failed, and find out whether it was stored.
-
-        Args:
-            known: the last entry of each channel that the caller knows to be stored.
-
-        Returns:
-            The entries beyond those, which are stored after all. Nothing of the failed call is
-            stored besides.
-
-        Raises:
-            JournalError: the disk still fails; until this returns, nothing is known of the last
-                call, and nothing more is taken or given.
-        """
-        self.close()
-        return self._opened(known, strict=True)[1]
+        self._apart = False
 
     def create(self, channel: str) -> None:
         """
@@ -217,7 +162,7 @@ class Journal:
         In a transaction of its own: SQLite writes nothing in one that has met a damaged page.
         """
         for error in self._database.read(lambda c: self._views.load(c, self.damaged)):
-            self._mark(error.channel, sentence(self.path, error.channel, error))
+            super()._spoil(error.channel, sentence(self.path, error.channel, error))
 
     def look_at_views(self, look: Callable[[Derivation], T]) -> T:
         """
@@ -372,119 +317,6 @@ class Journal:
         state = state_of(connection, row)
         return Accepted(state, views, entries), [checkpoint_of(row), *checkpoints]
 
-    def check_files(self) -> None:
-        """
-        Look whether the files are where they were opened, and note the checkpoints that lag.
-
-        Raises:
-            NotAskedError: the journal is not, or the disk is full.
-            JournalError: what was stored last may be lost.
-        """
-        try:
-            self._database.check()
-        except NotAskedError:
-            raise
-        except JournalError:
-            self._settled = False
-            raise
-        try:
-            self._checkpoints.check()
-        except JournalError as error:
-            self.trouble = str(error)
-        else:
-            self._note(())
-        self._database.check_room()
-
-    def lengthen_log(self) -> bool:
-        """Make room in the log for commits during `verify`; return whether there is more to do."""
-        try:
-            return self._database.lengthen_log(min(LOG_SIZE, self.path.stat().st_size))
-        except OSError:
-            return False
-
-    def verify(self, channel: str | None = None, deep: bool = False) -> Iterator[Progress]:
-        """
-        Check every row as it is now, one slice at each step; commits may come in between.
-
-        Until its end the write-ahead log only grows, so the steps should not lie far apart.
-
-        Args:
-            channel: the only one to look at.
-            deep: whether SQLite checks its pages too, all in one last step.
-
-        Raises:
-            JournalError: the journal was closed or reopened meanwhile.
-        """
-        if self._database.exclusive:
-            raise JournalError(f"The disk of {self.path} is full; it is checked later.")
-        check = self._checking = verify(self.path, channel, deep, CHECKED)
-        with closing(check):
-            for progress in check:
-                if progress.channel and progress.findings:
-                    self._spoil(progress.channel, f"{progress.findings[0]} {REMEDY}")
-                yield progress
-                if self._checking is not check:
-                    raise JournalError(f"The check of {self.path} was broken off; begin it again.")
-
-    def close(self) -> None:
-        """Close the files; the next call opens them again."""
-        # An open snapshot would keep the log from being copied.
-        self._break_off()
-        with suppress(JournalError):  # a lag is mended when they are opened
-            self._checkpoints.sync()
-        self._checkpoints.close()
-        self._database.close()
-
-    def _break_off(self) -> None:
-        if self._checking is not None:
-            self._checking.close()
-            self._checking = None
-
-    # Opening
-
-    def _opened(self, known: Mapping[str, int], strict: bool) -> tuple[Loaded, list[Entry]]:
-        self._settled = False
-        forced = self._database.checkpoint()
-        found = self._checkpoints.read()
-        if not forced and not strict:
-            self._database.sync_log()
-        loaded, rows = self._database.read(lambda c: check_all(c, self.path, found, self._spoilt))
-        landed = self._database.read(lambda c: beyond(c, rows, known)) if strict else []
-        if landed and not forced:
-            raise JournalError(
-                f"{self.path} shows {len(landed)} entries that may not be on the disk, and there "
-                "is no room to write them, or somebody reads the file; it is tried again."
-            )
-        self.damaged = dict(loaded.damaged)
-        self._behind = {}
-        if forced or not strict:
-            checkpoints = map(checkpoint_of, rows)
-            self._note(
-                checkpoint
-                for checkpoint in checkpoints
-                if found.get(checkpoint.channel) != checkpoint
-            )
-        self._settled = True
-        return loaded, landed
-
-    def _upgrade(self, connection: sqlite3.Connection, version: int) -> None:
-        if version >= WITHOUT_VIEWS:
-            return  # there are new tables, which are empty
-        lost = sorted(
-            name for name, checkpoint in self._checkpoints.read().items() if checkpoint.revision
-        )
-        if lost:
-            raise JournalError(
-                f"{self.path} is empty or of an older mtnet, and {self._checkpoints.path} "
-                f"knows the channels {', '.join(lost)}: the journal is lost. Restore a backup, "
-                "or remove the checkpoint file to make a new one."
-            )
-        if version:
-            raise JournalError(
-                f"{self.path} has schema {version} of an mtnet that was never released; this one "
-                f"reads {SCHEMA}."
-            )
-
     # Writing
 
     def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[Checkpoint]]]) -> T:
@@ -514,30 +346,12 @@ class Journal:
                 raise
         self._apart = False
         self._settled = True
-        self._note(checkpoints)
+        self._checkpoints.note(checkpoints)
         return result
 
     def _spoil(self, channel: str, why: str) -> None:
-        """Refuse a channel from now on."""
         self._views.forget()  # a damaged view is derived no longer
-        self._mark(channel, why)
-
-    def _mark(self, channel: str, why: str) -> None:
-        self._spoilt = {**self._spoilt, channel: why}
-        self.damaged = {**self.damaged, channel: why}
-
-    def _note(self, checkpoints: Iterable[Checkpoint]) -> None:
-        """Tell the checkpoint file; what it does not take now, it takes with the next commit."""
-        for checkpoint in checkpoints:
-            self._behind[checkpoint.channel] = checkpoint
-        if self._behind:
-            try:
-                self._checkpoints.write(self._behind.values())
-            except JournalError as error:
-                self.trouble = str(error)
-                return
-            self._behind.clear()
-        self.trouble = ""
+        super()._spoil(channel, why)
 
     def _take(
         self, connection: sqlite3.Connection, drafts: list[Entry], policy: CommitPolicy
@@ -675,13 +489,6 @@ class Journal:
             self._spoil(channel, sentence(self.path, channel, damage))
             raise JournalError(self.damaged[channel]) from damage
 
-    def _check_recovered(self) -> None:
-        if not self._settled:
-            raise JournalError(
-                f"{self.path} takes and gives nothing until it is opened, or until it is known "
-                "what came of the call that failed."
-            )
-
     def _find(self, draft: Entry) -> Outcome | None:
         try:
             if not draft.id:
@@ -693,10 +500,6 @@ class Journal:
             if draft.channel not in self.damaged:
                 raise
             return WireError("server", self.damaged[draft.channel])
-
-    def _refuse_damaged(self, channel: str) -> None:
-        if channel in self.damaged:
-            raise JournalError(self.damaged[channel])
 
 
 def _begin_epoch(connection: sqlite3.Connection, channel: str) -> Row:

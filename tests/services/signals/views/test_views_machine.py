@@ -301,7 +301,7 @@ class Views(RuleBasedStateMachine):
             with suppress(Killed):
                 self.journal.change_views(self.die)
         elif kind == "kill behind":
-            self.journal._note = self.die
+            self.journal._checkpoints.note = self.die
             with suppress(Killed):
                 self.journal.begin_epoch("gold", self.when)
         before = self.tables()
