@@ -230,26 +230,34 @@ class ISessionVerbs(Interface):
         "raises `WireError`; `handle` takes what `attach` returned, and the request."
     )
 
+    every_session: bool = Attribute(
+        "Whether each session has a handler from its opening on, which adds fields to WELCOME; "
+        "else it is made at the first of the verbs, and a session that uses none costs nothing."
+    )
+
+    def permitted(session: Any) -> bool:
+        """
+        Return whether the client of a `mtnet.session.session.Session` may use any of the verbs,
+        with the rights that it has now.
+        """
+
     def attach(session: Any) -> "ISessionHandler":
         """
-        Return what handles the verbs of this service in one `mtnet.session.session.Session`.
+        Return what handles the verbs of this service in one session.
 
-        Called when the session opens, before HELLO is read.
+        Called before HELLO is read, or before the first of the verbs; see `every_session`.
         """
 
 
 class ISessionHandler(Interface):
     """The verbs of one service in one session."""
 
-    def permitted() -> bool:
-        """Return whether the peer may use any of the verbs, with the rights that it has now."""
-
     def welcomed() -> Mapping[str, str]:
         """
         Begin, or begin again: HELLO succeeded, perhaps under another login than before.
 
         Returns:
-            Fields of WELCOME.
+            Fields of WELCOME; ignored where the handler is made after it.
         """
 
     def heartbeat() -> Mapping[str, str]:

@@ -55,6 +55,13 @@ class PeerLog:
             log.warn(text, peer=show(address), **fields)
 
 
+class RightsListener(Protocol):
+    """What is notified when a peer may do more than before."""
+
+    def rights_gained(self) -> None:
+        """It may do more."""
+
+
 class HasPeer(Protocol):
     """A protocol that has a peer."""
 
@@ -83,7 +90,7 @@ class Peer:
     """
 
     __slots__ = (
-        "_access", "_close", "_closing", "_gained", "_login", "_transport", "first_byte", "host",
+        "_access", "_close", "_closing", "_listener", "_login", "_transport", "first_byte", "host",
         "identity", "known", "local", "number", "open", "rights", "trusted",
     )  # fmt: skip
 
@@ -99,7 +106,7 @@ class Peer:
         self.first_byte = 0.0
         self._closing: LingeringClose | None = None
         self._close: Callable[[], object] = noop
-        self._gained: Callable[[], object] = noop
+        self._listener: RightsListener | None = None
         self._transport: Transport | None = None
         self._login: Deferred[Identity] | None = None
 
@@ -165,7 +172,7 @@ class Peer:
             self.open = False
             self._access.limiter.remove(self)
             self._unwatch()
-            self._close = self._gained = noop
+            self._close, self._listener = noop, None
             if self._closing is not None:
                 self._closing.stop()
             if self._login is not None:
@@ -302,9 +309,9 @@ class Peer:
         """
         self._close()
 
-    def on_rights_gained(self, gained: Callable[[], None]) -> None:
-        """Call `gained` each time that it may do more than before."""
-        self._gained = gained
+    def on_rights_gained(self, listener: "RightsListener") -> None:
+        """Notify a listener each time that it may do more than before."""
+        self._listener = listener
 
     def gain(self, former: Rights, rights: Rights) -> None:
         """
@@ -314,7 +321,8 @@ class Peer:
         if self.identity is not None and self.identity.rights == former:
             self.identity = self.identity._replace(rights=rights)
             self.rights = self.rights_of(self.identity)
-            self._gained()
+            if self._listener is not None:
+                self._listener.rights_gained()
 
     def _origin(self) -> Origin:
         transport, listener = self._transport, self._access.listener

@@ -1,9 +1,8 @@
 """The road of a session: the connection that carries it, and the form of its messages there."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from mtnet.callbacks import noop
 from mtnet.net.output.queue import Encoder, SendQueue
 from mtnet.net.peer import Peer
 from mtnet.net.throttle import ReadThrottle
@@ -37,20 +36,29 @@ FRAMES = Form(parse, salvage, is_login, None)
 """The form of TCP and TLS."""
 
 
+class Carrier(Protocol):
+    """The protocol of a connection that carries a session."""
+
+    def session_welcomed(self) -> None:
+        """HELLO has succeeded; called each time."""
+
+    def session_ended(self) -> None:
+        """Close the connection after everything that was written."""
+
+
 class Road:
     """
     The connection of a session that sends frames by TCP or TLS; others are made from it.
 
     Args:
         throttle: stops reading from the connection.
-        end: closes the connection after everything that was written.
-        welcomed: called each time that HELLO succeeds.
+        carrier: of the session.
 
     Attributes:
         idle: seconds of silence before a client is pinged that uses no service; 0 = as the others.
     """
 
-    __slots__ = ("end", "peer", "throttle", "transport", "welcomed")
+    __slots__ = ("carrier", "peer", "throttle", "transport")
 
     form = FRAMES
     idle = 0.0
@@ -60,11 +68,10 @@ class Road:
         transport: Transport,
         peer: Peer,
         throttle: ReadThrottle,
-        end: Callable[[], None],
-        welcomed: Callable[[], None] = noop,
+        carrier: Carrier,
     ) -> None:
         self.transport, self.peer, self.throttle = transport, peer, throttle
-        self.end, self.welcomed = end, welcomed
+        self.carrier = carrier
 
     def ping(self, queue: SendQueue, frame: Callable[[], bytes]) -> None:
         """Ask the client for a sign of life; `frame` makes the PING of the session."""

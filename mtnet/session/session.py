@@ -4,12 +4,12 @@ A session of dialect 2: HELLO, login, heartbeat, errors and close, for the verbs
 Services bring their verbs through `mtnet.interfaces.ISessionVerbs`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 from msgspec import Struct
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -45,7 +45,8 @@ class Verb(NamedTuple):
 
     Attributes:
         read: makes the request of a `Message`; raises `WireError`.
-        handle: takes the handler of its service in a session, and the request.
+        handle: takes the handler of its service in a session, or the session where the verb is its
+            own, and the request.
     """
 
     read: Callable[[Message], Any]
@@ -105,9 +106,7 @@ class SessionFactory:
 
     def open(self, road: Road) -> "Session":
         """Open a session on a connection whose first message is HELLO."""
-        session = Session(self, road)
-        session.handlers = tuple(each.attach(session) for each in self.services)
-        return session
+        return Session(self, road)
 
 
 class State(IntEnum):
@@ -129,12 +128,11 @@ class Session:
         name, client: the client's name for itself, and its program.
         served: it has used a verb of a service: it follows, publishes or asks.
         now: milliseconds since the Unix epoch, UTC.
-        handlers: the verbs of each service.
     """
 
     __slots__ = (
-        "_common", "_errors", "_factory", "_finishing", "_heartbeat", "_road", "_state", "client",
-        "handlers", "name", "now", "peer", "queue", "served", "throttle",
+        "_errors", "_factory", "_finishing", "_handlers", "_heartbeat", "_login", "_road", "_state",
+        "client", "name", "now", "peer", "queue", "served", "throttle",
     )  # fmt: skip
 
     def __init__(self, factory: SessionFactory, road: Road) -> None:
@@ -144,20 +142,22 @@ class Session:
         self.queue = SendQueue(road.transport, factory.clock, most, self._overflow, encoder)
         self.name = self.client = ""
         self.now = factory.now
-        self.handlers: tuple[ISessionHandler, ...] = ()
-        self._common = CommonVerbs(self)
+        self._login: PendingLogin | None = None
         self._heartbeat = Heartbeat(self, road, factory)
         self._errors: ErrorLimit | None = None
         self._state, self._finishing = State.NEW, False
         self.served = False
-        road.peer.on_rights_gained(self._rights_gained)
+        self._handlers: tuple[ISessionHandler | None, ...] = tuple(
+            each.attach(self) if each.every_session else None for each in factory.services
+        )
+        road.peer.on_rights_gained(self)
 
     def frame(self, payload: bytes) -> None:
         """Handle a message of the client, in the form of its road."""
         if self._state >= State.LEAVING:
             return
-        if self._common.pending is not None:
-            self._common.pending.append(payload)
+        if self._login is not None:
+            self._login.behind.append(payload)
             return
         self._heartbeat.received()
         message: Message | None = None
@@ -188,22 +188,15 @@ class Session:
             return
         self.name, self.client = name, client
         fields: dict[str, str] = {}
-        for each in self.handlers:
+        for each in self.handlers():
             fields.update(each.welcomed())
         if self._state is State.NEW:
             self._state = State.WELCOMED
             self.peer.mark_active()
             self._heartbeat.start()
-        self._road.welcomed()
+        self._road.carrier.session_welcomed()
         heartbeat = self._factory.settings.heartbeat
         self.send(messages.welcome(heartbeat, self.now(), self._usable(), **fields))
-
-    def leave(self) -> None:
-        """Accept no further request, answer those before, and close: after BYE."""
-        self._state = State.LEAVING
-        for each in self.handlers:
-            each.leaving()
-        self.finish()
 
     def finish(self) -> None:
         """Close once every request is answered: the client has closed its sending side."""
@@ -212,9 +205,9 @@ class Session:
 
     def check_finished(self) -> None:
         """Close if the client has closed its sending side, and nothing is owed to it."""
-        if not self._finishing or self._common.pending is not None:
+        if not self._finishing or self._login is not None:
             return
-        if not any(each.busy() for each in self.handlers):
+        if not any(each.busy() for each in self.handlers()):
             self.close_with(b"")
 
     def send(self, frame: bytes) -> None:
@@ -244,15 +237,50 @@ class Session:
             last = frame and self._road.form.encoded(frame)
             self.queue.close(last + self._road.farewell(code))
             self.close()
-            self._road.end()
+            self._road.carrier.session_ended()
 
     def close(self) -> None:
         """Release everything: the connection is gone, or will be."""
         bye, self._state = self._state is State.LEAVING, State.CLOSED
         self._heartbeat.stop()
-        for each in self.handlers:
+        for each in self.handlers():
             each.closed(bye)
         self.queue.close()
+
+    def rights_gained(self) -> None:
+        """The client may do more than before."""
+        for each in self.handlers():
+            each.rights_gained()
+
+    def handlers(self) -> Iterator[ISessionHandler]:
+        """Return the handlers of the services whose verbs are in use."""
+        return filter(None, self._handlers)
+
+    # The verbs of every session
+
+    def hello(self, hello: Hello) -> None:
+        """HELLO: log in, or begin without a login where any service permits that."""
+        if hello.login:
+            self._log_in(hello)
+        elif self._usable():
+            self.welcome(hello.name, hello.client)
+        else:
+            self.peer.hello_refused("no-login")
+            raise WireError("login", "HELLO needs a login and a password here")
+
+    def ping(self, ping: Ping) -> None:
+        """PING: answer with the time."""
+        self.send(messages.pong(self.now(), ping.t))
+
+    def pong(self, _: Pong) -> None:
+        """PONG: every frame counts as an answer to the heartbeat."""
+
+    def bye(self, _: Bye) -> None:
+        """BYE: accept no further request, answer those before, and close."""
+        self._state = State.LEAVING
+        for each in self.handlers():
+            each.leaving()
+        self.finish()
 
     @property
     def closed(self) -> bool:
@@ -294,16 +322,37 @@ class Session:
         if service is not None and not self.served:
             self.served = True
             self._heartbeat.restart()
-        handle(self._common if service is None else self.handlers[service], request)
+        handle(
+            self if service is None else self._handlers[service] or self._attach(service), request
+        )
+
+    def _attach(self, service: int) -> ISessionHandler:
+        """Make the handler of a service, at the first of its verbs."""
+        made = self._factory.services[service].attach(self)
+        made.welcomed()
+        self._handlers = (*self._handlers[:service], made, *self._handlers[service + 1 :])
+        return made
 
     def _usable(self) -> list[str]:
         """Name the services of which the client may use any verb."""
-        found = zip(self._factory.services, self.handlers, strict=True)
-        return [each.service for each, handler in found if handler.permitted()]
+        return [each.service for each in self._factory.services if each.permitted(self)]
 
-    def _rights_gained(self) -> None:
-        for each in self.handlers:
-            each.rights_gained()
+    def _log_in(self, hello: Hello) -> None:
+        login = self.peer.login(Password.decode(hello.login, hello.password))
+        pending = PendingLogin(self, hello)
+        if not login.called:
+            self._login = pending
+            self.throttle.pause("login")
+        pending.wait(login)
+        login.addBoth(self._logged_in)
+
+    def _logged_in(self, _: object) -> None:
+        pending, self._login = self._login, None
+        for payload in () if pending is None else pending.behind:
+            self.frame(payload)
+        if not self.closed:
+            self.throttle.resume("login")
+            self.check_finished()
 
     def _too_many_errors(self) -> bool:
         """Count one more error; return whether that ends the session."""
@@ -317,73 +366,41 @@ class Session:
         self.close_with(messages.error("slow", text), "slow")
 
 
-class CommonVerbs:
+class PendingLogin:
     """
-    HELLO, PING, PONG and BYE of one session.
+    Login of one session whose password is being verified.
 
     Attributes:
-        pending: the frames behind a HELLO while its password is verified; None = it is not.
+        behind: the frames behind the HELLO, which wait.
     """
 
-    __slots__ = ("_session", "pending")
+    __slots__ = ("_hello", "_session", "behind")
 
     log = Logger()
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.pending: list[bytes] | None = None
+    def __init__(self, session: Session, hello: Hello) -> None:
+        self._session, self._hello = session, hello
+        self.behind: list[bytes] = []
 
-    def hello(self, hello: Hello) -> None:
-        """HELLO: log in, or begin without a login where any service permits that."""
-        session = self._session
-        if hello.login:
-            self._log_in(hello)
-        elif any(each.permitted() for each in session.handlers):
-            session.welcome(hello.name, hello.client)
-        else:
-            session.peer.hello_refused("no-login")
-            raise WireError("login", "HELLO needs a login and a password here")
-
-    def ping(self, ping: Ping) -> None:
-        """PING: answer with the time."""
-        self._session.send(messages.pong(self._session.now(), ping.t))
-
-    def pong(self, _: Pong) -> None:
-        """PONG: every frame counts as an answer to the heartbeat."""
-
-    def bye(self, _: Bye) -> None:
-        """BYE: close behind the answers."""
-        self._session.leave()
-
-    def _log_in(self, hello: Hello) -> None:
-        session = self._session
-        login = session.peer.login(Password.decode(hello.login, hello.password))
-        if not login.called:
-            self.pending = []
-            session.throttle.pause("login")
-        login.addCallbacks(lambda _: session.welcome(hello.name, hello.client), self._refuse)
+    def wait(self, login: "Deferred[Any]") -> None:
+        """Welcome the client, or refuse it, once `login` has fired."""
+        login.addCallbacks(self._welcome, self._refuse)
         login.addErrback(lambda failure: self.log.failure("A login failed.", failure))
-        login.addBoth(self._resume)
+
+    def _welcome(self, _: object) -> None:
+        self._session.welcome(self._hello.name, self._hello.client)
 
     def _refuse(self, failure: Failure) -> None:
         failure.trap(WireError, CancelledError)
         if isinstance(failure.value, WireError):
             self._session.refuse(failure.value, Message("HELLO", {}))
 
-    def _resume(self, _: object) -> None:
-        pending, self.pending = self.pending, None
-        for payload in pending or ():
-            self._session.frame(payload)
-        if not self._session.closed:
-            self._session.throttle.resume("login")
-            self._session.check_finished()
-
 
 _COMMON: "dict[str, Verb]" = {
-    "HELLO": Verb(messages.REQUESTS["HELLO"], CommonVerbs.hello),
-    "PING": Verb(messages.REQUESTS["PING"], CommonVerbs.ping),
-    "PONG": Verb(messages.REQUESTS["PONG"], CommonVerbs.pong),
-    "BYE": Verb(messages.REQUESTS["BYE"], CommonVerbs.bye),
+    "HELLO": Verb(messages.REQUESTS["HELLO"], Session.hello),
+    "PING": Verb(messages.REQUESTS["PING"], Session.ping),
+    "PONG": Verb(messages.REQUESTS["PONG"], Session.pong),
+    "BYE": Verb(messages.REQUESTS["BYE"], Session.bye),
 }
 
 
@@ -445,7 +462,7 @@ class Heartbeat:
 
     def _ping(self) -> bytes:
         fields: dict[str, str] = {}
-        for each in self._session.handlers:
+        for each in self._session.handlers():
             fields.update(each.heartbeat())
         return messages.heartbeat(self._session.now(), **fields)
 

@@ -35,10 +35,6 @@ class Toy:
 
     def __init__(self, session):
         self.session, self.kept, self.events = session, [], []
-        self.may = True
-
-    def permitted(self):
-        return self.may
 
     def welcomed(self):
         self.events.append("welcomed")
@@ -90,6 +86,10 @@ VERBS = {
 class ToyVerbs:
     def __init__(self, verbs=VERBS, service="toy"):
         self.verbs, self.handlers, self.service = verbs, [], service
+        self.every_session = self.may = True
+
+    def permitted(self, session):
+        return self.may
 
     def attach(self, session):
         self.handlers.append(Toy(session))
@@ -104,7 +104,7 @@ class Port(Protocol):
         self.peer.connected(self.transport, self.transport.abortConnection)
         self.decoder = FrameDecoder()
         throttle = ReadThrottle(self.transport)
-        road = Road(self.transport, self.peer, throttle, self.transport.loseConnection)
+        road = Road(self.transport, self.peer, throttle, self)
         self.session = self.factory.sessions.open(road)
 
     def dataReceived(self, data):
@@ -113,6 +113,12 @@ class Port(Protocol):
                 self.session.frame(payload)
         except WireError as error:
             self.session.unreadable(error)
+
+    def session_welcomed(self):
+        pass
+
+    def session_ended(self):
+        self.transport.loseConnection()
 
     def connectionLost(self, reason=None):
         self.session.close()
@@ -223,7 +229,7 @@ def test_a_verb_before_hello_is_refused(server, frame):
 
 def test_hello_needs_a_login_where_no_service_permits_anything(server):
     terminal = server.dial()
-    server.toy.may = False
+    server.toys.may = False
     terminal.send(HELLO)
     assert told(terminal) == ["ERROR|code=login"]
     assert terminal.closed
@@ -289,6 +295,17 @@ def test_two_services_share_a_session(tmp_path, clock):
     assert others.handlers[0].events == server.toy.events == ["welcomed", "leaving", "bye"]
 
 
+def test_a_handler_that_not_every_session_needs_is_made_at_the_first_verb(tmp_path, clock):
+    others = ToyVerbs({"OTHER": (lambda message: "other", Toy.echo)}, "others")
+    others.every_session = False
+    server = Server(tmp_path / "data", clock, others)
+    terminal, silent = server.dial(HELLO), server.dial(HELLO)
+    assert not others.handlers
+    terminal.send(encode("OTHER") + encode("OTHER") + messages.bye())
+    silent.send(messages.bye())
+    assert [each.events for each in others.handlers] == [["welcomed", "leaving", "bye"]]
+
+
 @pytest.mark.parametrize(
     ("may", "named"),
     [((True, True), "toy,others"), ((True, False), "toy"), ((False, True), "others")],
@@ -297,7 +314,7 @@ def test_welcome_names_the_services_that_the_login_may_use(server, tmp_path, clo
     others = ToyVerbs({}, "others")
     server = Server(tmp_path / "data", clock, others)
     terminal = server.dial()
-    server.toy.may, others.handlers[0].may = may
+    server.toys.may, others.may = may
     terminal.send(HELLO)
     assert told(terminal)[0].endswith(f"|services={named}")
 

@@ -32,9 +32,6 @@ class NotifyClient:
         self._session, self._notifier = session, notifier
         self._limits, self._clock, self._unanswered = limits, clock, 0
 
-    def permitted(self) -> bool:
-        return any(map(self._may, self._notifier.names))
-
     def welcomed(self) -> dict[str, str]:
         return {}
 
@@ -75,7 +72,7 @@ class NotifyClient:
         return "/".join(named) or session.address
 
     def _may(self, name: str) -> bool:
-        return self._session.peer.rights.may("send", SERVICE, name)
+        return may_notify(self._session, name)
 
     def _refuse(self, error: WireError, id: str) -> None:
         self._unanswered -= 1
@@ -88,6 +85,11 @@ class NotifyClient:
         if not self._session.closed:
             self._session.send(frame)
             self._session.check_finished()
+
+
+def may_notify(session: Session, name: str) -> bool:
+    """Return whether the client of a session may send messages to a `[notify.NAME]`."""
+    return session.peer.rights.may("send", SERVICE, name)
 
 
 def _names(to: str, known: Sequence[str], may: Callable[[str], bool]) -> list[str]:
@@ -133,11 +135,15 @@ def _error(failure: Failure) -> WireError:
 class NotifyVerbs:
     """The verb for every session, of which one login may use it a few times a minute."""
 
-    service = SERVICE
+    service, every_session = SERVICE, False
     verbs: ClassVar[Mapping[str, Verb]] = {"NOTIFY": Verb(wire.read, NotifyClient.notify)}
 
     def __init__(self, notifier: Notifier, limits: SenderLimits, clock: IReactorTime) -> None:
         self._notifier, self._limits, self._clock = notifier, limits, clock
+
+    def permitted(self, session: Session) -> bool:
+        """Return whether the client may send messages to anybody."""
+        return any(may_notify(session, name) for name in self._notifier.names)
 
     def attach(self, session: Session) -> NotifyClient:
         """Return the verb for a session."""

@@ -65,6 +65,11 @@ class PasswordMask:
             self._tail = b"" if self.hides else seen[1 - LONGEST :]
 
 
+HIDDEN = PasswordMask()
+"""The mask of all that have said HELLO."""
+HIDDEN.hides = True
+
+
 class RefusalCounter:
     """
     Counter of refused frames in windows of a minute.
@@ -285,17 +290,17 @@ class SignalsProtocol(Protocol):
         """From here on this connection speaks dialect 2."""
         self._stop()
         self._leave()
-        road = Road(
-            self.transport,
-            self.peer,
-            self._rate_limit.throttle,
-            self._close,
-            self._decoder.expect_session,
-        )
+        # HELLO may hold a password: nothing that this connection says is shown from now on.
+        self._mask = HIDDEN
+        road = Road(self.transport, self.peer, self._rate_limit.throttle, self)
         self._session = self._port.sessions.open(road)
         self._session.frame(payload)
 
-    def _close(self) -> None:
+    def session_welcomed(self) -> None:
+        """Read messages as long as those of a session may be."""
+        self._decoder.expect_session()
+
+    def session_ended(self) -> None:
         """
         Close behind what is on its way, as long as it moves.
 

@@ -41,6 +41,12 @@ MAX_PUBLISHED = 1_000
 """Channels of a client's signals whose pauses it is sent: as many as there can be."""
 
 
+def may_use(session: Session) -> bool:
+    """Return whether the client of a session has a right in any channel."""
+    rights = session.peer.rights
+    return rights.any("follow", SIGNALS) or rights.any("publish", SIGNALS)
+
+
 class ChannelAccess:
     """
     Rights of one session in channels; remembers which were refused, to offer them later.
@@ -183,7 +189,7 @@ class Subscriptions:
                 self._access.signals.channels.followers.forget(each.follower)
                 each.follow_as(self._join(each.name))
 
-    def _follower(self, asked: Subscribe, former: list[Subscription]) -> Follower:
+    def _follower(self, channel: str, asked: Subscribe, former: list[Subscription]) -> Follower:
         """Return who follows now: the one of before, unless it only observed, or did not."""
         for each in former:
             if each.observes == asked.observe:
@@ -192,8 +198,8 @@ class Subscriptions:
         if asked.observe:
             access, session = self._access, self._access.session
             followers = access.signals.channels.followers
-            return followers.observer(asked.channel, session.address, session.now())
-        return self._join(asked.channel)
+            return followers.observer(channel, session.address, session.now())
+        return self._join(channel)
 
     def _join(self, channel: str) -> Follower:
         access, session = self._access, self._access.session
@@ -206,11 +212,12 @@ class Subscriptions:
         access = self._access
         asked = access.meant(asked)
         channel = access.find(asked.channel)
-        follower = self._follower(asked, self._end(asked.channel))
+        # The name that the channel has already: each message brings a copy of its own.
+        follower = self._follower(channel.name, asked, self._end(channel.name))
         queue = access.session.queue
         subscription = Subscription(access.signals, channel, asked.symbols, queue, follower)
         self.each += (subscription,)
-        subscription.start(asked, self._witness(), lambda: self.end_unreadable(asked.channel))
+        subscription.start(asked, self._witness(), lambda: self.end_unreadable(channel.name))
 
     def unsubscribe(self, asked: Unsubscribe) -> None:
         """UNSUBSCRIBE: follow a channel no longer."""
@@ -362,10 +369,6 @@ class SignalClient:
 
     # The session
 
-    def permitted(self) -> bool:
-        rights = self._access.session.peer.rights
-        return rights.any("follow", SIGNALS) or rights.any("publish", SIGNALS)
-
     def welcomed(self) -> dict[str, str]:
         before = self._access.main
         self._access.log_in()
@@ -463,7 +466,7 @@ class SignalClient:
         Raises:
             WireError: `denied`.
         """
-        if not self.permitted():
+        if not may_use(self._access.session):
             raise WireError("denied", "REPORT and SPEC need a right in a channel of signals")
         if self._reporting is None:
             self._reporting = Reporting(self._access.session, self._store)
@@ -532,7 +535,7 @@ class SignalVerbs:
         store: remembers what terminals tell about themselves.
     """
 
-    service = SIGNALS
+    service, every_session = SIGNALS, True
     verbs: ClassVar[Mapping[str, Verb]] = {
         "SUBSCRIBE": Verb(wire.REQUESTS["SUBSCRIBE"], _subscribe),
         "UNSUBSCRIBE": Verb(wire.REQUESTS["UNSUBSCRIBE"], _unsubscribe),
@@ -544,6 +547,10 @@ class SignalVerbs:
 
     def __init__(self, signals: SignalService, store: ReportStore) -> None:
         self._signals, self._store = signals, store
+
+    def permitted(self, session: Session) -> bool:
+        """Return whether the client has a right in any channel."""
+        return may_use(session)
 
     def attach(self, session: Session) -> SignalClient:
         """Return the handler of the verbs in one session."""

@@ -37,9 +37,6 @@ class StatusWatcher:
         self._stale: dict[Edition, None] = {}
         self._empty: Deferred[None] | None = None
 
-    def permitted(self) -> bool:
-        return self._session.peer.rights.any(READ, SERVICE)
-
     def welcomed(self) -> dict[str, str]:
         self._end()  # perhaps it has another login now
         return {}
@@ -117,13 +114,17 @@ class StatusWatcher:
 class StatusVerbs:
     """Attaches WATCH to sessions."""
 
-    service = SERVICE
+    service, every_session = SERVICE, False
     verbs: ClassVar[Mapping[str, Verb]] = {
         "WATCH": Verb(wire.REQUESTS["WATCH"], StatusWatcher.watch),
     }
 
     def __init__(self, feed: StatusFeed) -> None:
         self._feed = feed
+
+    def permitted(self, session: Session) -> bool:
+        """Return whether the client may watch anything."""
+        return session.peer.rights.any(READ, SERVICE)
 
     def attach(self, session: Session) -> StatusWatcher:
         """Return the handler of the verb in one session."""

@@ -23,7 +23,7 @@ from mtnet.net.peer import Peer, abort_on_error
 from mtnet.net.throttle import ReadRateLimit, ReadThrottle
 from mtnet.net.transport import StreamTransport
 from mtnet.session import grammar, json, messages
-from mtnet.session.road import Form, Road
+from mtnet.session.road import Carrier, Form, Road
 from mtnet.session.session import Session, SessionFactory
 from mtnet.session.websocket import (
     MessageReader,
@@ -96,11 +96,10 @@ class JsonRoad(Road):
         transport: StreamTransport,
         peer: Peer,
         throttle: ReadThrottle,
-        end: Callable[[], None],
-        welcomed: Callable[[], None],
+        carrier: Carrier,
         deflate: bool,
     ) -> None:
-        super().__init__(transport, peer, throttle, end, welcomed)
+        super().__init__(transport, peer, throttle, carrier)
         self.form = self.forms[deflate]
         self.code = 0
 
@@ -236,14 +235,7 @@ class JsonConnection(WebSocketConnection):
         super().connectionMade()
         self.peer.connected(self.transport, self._evicted)
         self.peer.mark_unauthenticated()
-        self._road = JsonRoad(
-            self.transport,
-            self.peer,
-            self.throttle,
-            self.end,
-            self._stop,
-            self.upgrade.deflate,
-        )
+        self._road = JsonRoad(self.transport, self.peer, self.throttle, self, self.upgrade.deflate)
         self._session = self._sessions.open(self._road)
         self._session.queue.write(self.upgrade.answer)
         self._wait()
@@ -276,6 +268,14 @@ class JsonConnection(WebSocketConnection):
     def end(self) -> None:
         self._stop()
         super().end()
+
+    def session_welcomed(self) -> None:
+        """Wait for HELLO no more."""
+        self._stop()
+
+    def session_ended(self) -> None:
+        """Close behind the close frame."""
+        self.end()
 
     def _evicted(self) -> None:
         """Go because others need the place, or because the account may do less now."""

@@ -70,9 +70,6 @@ class TickClient:
         self._subscriber: SessionSubscriber | None = None
         self._bars: BarSender | None = None
 
-    def permitted(self) -> bool:
-        return self._session.peer.rights.any("read", TICKS)
-
     def welcomed(self) -> dict[str, str]:
         return {}
 
@@ -133,7 +130,7 @@ class TickClient:
 class TickVerbs:
     """Attaches the verbs of ticks to sessions."""
 
-    service = TICKS
+    service, every_session = TICKS, False
     verbs: ClassVar[Mapping[str, Verb]] = {
         "TICKS": Verb(wire.REQUESTS["TICKS"], TickClient.ticks),
         "BARS": Verb(wire.REQUESTS["BARS"], TickClient.bars),
@@ -141,6 +138,10 @@ class TickVerbs:
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
+
+    def permitted(self, session: Session) -> bool:
+        """Return whether the client may read any ticks."""
+        return session.peer.rights.any("read", TICKS)
 
     def attach(self, session: Session) -> TickClient:
         """Return the handler of the verbs in one session."""
