@@ -61,16 +61,17 @@ class ReadRateLimit:
     Rate limiter of what a connection sends: a token bucket that pauses reading.
 
     Args:
+        transport: of the connection.
         rate: how much of it a second may have.
 
     Attributes:
-        throttle: what it pauses.
+        throttle: what it pauses; others may pause it, too.
     """
 
     __slots__ = ("_budget", "_clock", "_timer", "throttle")
 
-    def __init__(self, throttle: ReadThrottle, clock: IReactorTime, rate: float) -> None:
-        self.throttle, self._clock = throttle, clock
+    def __init__(self, transport: Transport, clock: IReactorTime, rate: float) -> None:
+        self.throttle, self._clock = ReadThrottle(transport), clock
         self._budget = TokenBucket(rate, clock.seconds())
         self._timer: IDelayedCall | None = None
 

@@ -167,11 +167,7 @@ class AccountCommands:
         return list(_rows(await self._stored()).values())
 
     async def _show(self, arguments: Arguments) -> Json:
-        stored = await self._stored()
-        row = _rows(stored).get(arguments.name)
-        if row is None:
-            raise AccountError(unknown(arguments.name, stored[0].accounts))
-        return {**row, **_details(arguments.name, stored)}
+        return _shown(arguments.name, await self._stored())
 
     async def _add(self, arguments: Arguments) -> Json:
         password = await self._hashed(arguments.password) if arguments.password else ""
@@ -278,10 +274,13 @@ def _rows(stored: Stored) -> dict[str, dict[str, Json]]:
     }
 
 
-def _details(name: str, stored: Stored) -> dict[str, Json]:
+def _shown(name: str, stored: Stored) -> dict[str, Json]:
     directory, logins, uses = stored
-    account = directory.accounts[name]
+    account = directory.accounts.get(name)
+    if account is None:
+        raise AccountError(unknown(name, directory.accounts))
     return {
+        **_rows(stored)[name],
         "rights": list(account.rights),
         "created": account.created,
         "changed": account.changed,

@@ -27,7 +27,7 @@ from mtnet.net.endpoints import Listener, show
 from mtnet.net.first_bytes import BROWSER_HEAD, describe, looks_like_browser
 from mtnet.net.keepalive import configure_keepalive
 from mtnet.net.peer import Peer, abort_on_error
-from mtnet.net.throttle import ReadRateLimit, ReadThrottle
+from mtnet.net.throttle import ReadRateLimit
 from mtnet.net.transport import StreamTransport
 from mtnet.services.signals.classic.follower import ClassicFollower
 from mtnet.services.signals.classic.wire import parse_position
@@ -118,8 +118,7 @@ class SignalsProtocol(Protocol):
 
     def connectionMade(self) -> None:
         configure_keepalive(self.transport)
-        throttle = ReadThrottle(self.transport)
-        self._rate_limit = ReadRateLimit(throttle, self._env.clock, self._env.section.frames)
+        self._rate_limit = ReadRateLimit(self.transport, self._env.clock, self._env.section.frames)
         self.peer.connected(self.transport, self._turned_out)
         if self.peer.rights.may("follow", "signals", self._port.channel):
             self._timer = self._env.clock.callLater(self._port.grace, self._silent)

@@ -123,7 +123,7 @@ class SignalService:
         )
         worker.on_damage = channels.recheck
         self._commits = commits = GroupCommit(
-            settings.backlog, worker, rules, clock, self._deliver, channels.sent
+            settings.backlog, worker, rules.policy, clock, self._deliver, channels.sent
         )
         channels.replay_caches.budget.yields = commits.is_busy
         self.histories = Histories(journal.path.with_suffix(".diverged"), now, in_thread, events)

@@ -130,8 +130,8 @@ class WebSocketConnection(Protocol):
     ) -> None:
         self.env, self.peer, self.upgrade = env, peer, upgrade
         self._reader = MessageReader(self, limit, upgrade.deflate)
-        self.throttle = ReadThrottle(self)  # type: ignore[arg-type]
-        self._rate_limit = ReadRateLimit(self.throttle, env.clock, rate)
+        self._rate_limit = ReadRateLimit(self, env.clock, rate)  # type: ignore[arg-type]
+        self.throttle = self._rate_limit.throttle
         self._incoming = b""
         self._working = self._peer_ended = False
 

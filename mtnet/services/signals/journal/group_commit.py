@@ -5,7 +5,7 @@ What came of a commit that failed is found out before anything else is stored; t
 again, or the draft is found that lets it fail.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from mtnet.errors import JournalError, NotAskedError
 from mtnet.metrics import Histogram
 from mtnet.services.signals.journal.worker import JournalWorker, Stored
-from mtnet.services.signals.ownership.policy import PublishPolicy, PublishRules, Submission
+from mtnet.services.signals.ownership.policy import PublishPolicy, Submission
 from mtnet.services.signals.ownership.publishers import Publisher, SymbolKey
 
 
@@ -268,7 +268,7 @@ class GroupCommit:
 
     Args:
         backlog: drafts that wait before publishers are paused.
-        rules: judges each commit.
+        policy: returns what judges a commit that begins at a time, in seconds of the clock.
         sent: returns the number of the last entry of each channel that was sent to followers.
 
     Attributes:
@@ -284,13 +284,13 @@ class GroupCommit:
         self,
         backlog: int,
         worker: JournalWorker,
-        rules: PublishRules,
+        policy: "Callable[[Sequence[Pending], float], PublishPolicy]",
         clock: IReactorTime,
         deliver: Deliver,
         sent: Callable[[], Mapping[str, int]],
     ) -> None:
         self.queue = CommitQueue(backlog)
-        self._worker, self._rules, self._clock = worker, rules, clock
+        self._worker, self._policy, self._clock = worker, policy, clock
         self._deliver, self._sent = deliver, sent
         self._busy = False
         self._idle: Deferred[None] | None = None
@@ -359,14 +359,11 @@ class GroupCommit:
             idle, self._idle = self._idle, None
             idle.callback(None)
 
-    def _policy(self, batch: list[Pending]) -> PublishPolicy:
-        return self._rules.policy(batch, self._clock.seconds())
-
     async def _commit_all(self) -> None:
         queue = self.queue
         while batch := queue.next():
             began = self._clock.seconds()
-            policy = self._rules.policy(batch, began)
+            policy = self._policy(batch, began)
             try:
                 stored = await self._worker.commit(policy)
             except Exception as error:
@@ -384,7 +381,7 @@ class GroupCommit:
                     return
 
     async def _commit_nothing(self) -> None:
-        policy = self._policy([])
+        policy = self._policy([], self._clock.seconds())
         try:
             await self._worker.commit(policy)
         except Exception as error:
@@ -394,7 +391,7 @@ class GroupCommit:
         await self._commit_all()
 
     async def _mend(self, error: Exception) -> None:
-        if await self._recover([], self._policy([]), error):
+        if await self._recover([], self._policy([], self._clock.seconds()), error):
             self._note_recovery()
             await self._commit_all()
 

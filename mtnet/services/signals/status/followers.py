@@ -248,6 +248,7 @@ class Followers:
         self._keep, self.changes = keep, 0
         self.acks = AckHistories()
         self.changed: Callable[[], object] = noop
+        self._noted = self._note_change  # one method for all: each access would make another
         self._connected: dict[Follower, None] = {}
         self._offline = OfflineFollowers()
         self._twins: dict[Place, tuple[Follower, ...]] = {}
@@ -302,7 +303,7 @@ class Followers:
         Add a follower that is connected; one without login and name is forgotten when it goes.
         """
         key = TerminalKey(login, name)
-        changed = noop if key == NOBODY else self._note_change
+        changed = noop if key == NOBODY else self._noted
         acks = self.acks.begin(channel)
         follower = Follower(channel, key, _who(key, address), when, acks, changed)
         follower.connection = connection
