@@ -418,9 +418,11 @@ def test_few_classes_know_more_than_seven_others(active, share):
 
 
 @pytest.mark.parametrize("name", walks.WALKS)
-def test_a_request_takes_few_calls(name, tmp_path):
-    calls = walks.WALKS[name](tmp_path / "data").calls
-    assert calls.total() <= walks.LIMITS[name][0], calls.most_common()
+def test_a_request_takes_few_calls_in_few_files(name, tmp_path):
+    walk = walks.WALKS[name](tmp_path / "data")
+    most_calls, most_files = walks.LIMITS[name]
+    assert walk.calls.total() <= most_calls, walk.calls.most_common()
+    assert len(walk.files) <= most_files, walk.files.most_common()
 
 
 def test_no_parameter_list_is_long():
