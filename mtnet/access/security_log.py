@@ -81,7 +81,8 @@ class SecurityLog:
     def accepted(self, origin: Origin, login: str) -> None:
         """Log a login."""
         throttle = self._requests if origin.repeats else self._throttle
-        if throttle.admits(f"{origin.host} {login}", self._seconds(), f"accepted {origin.service}"):
+        kind = f"accepted {origin.service}"
+        if throttle.admits(origin.host, self._seconds(), kind, login):
             self._write("login accepted", "info", **origin.fields(), login=login)
 
     def refused(self, origin: Origin, why: str, login: str = "") -> None:

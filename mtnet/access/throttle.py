@@ -31,23 +31,24 @@ class LogThrottle:
         kind: int = LOG_KIND,
     ) -> None:
         self._burst, self._window, self._networks, self._kind = burst, window, networks, kind
-        self._seen: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str, str], tuple[float, int]] = OrderedDict()
         self._kinds: dict[str, tuple[float, int]] = {}
         self.left_out = 0
 
-    def admits(self, host: str, when: float, kind: str = "") -> bool:
+    def admits(self, host: str, when: float, kind: str = "", login: str = "") -> bool:
         """
         Count one line about `host` at the time `when` (seconds); return whether to write it.
 
         Args:
             kind: lines of one kind do not use up the room of another. There are few kinds.
+            login: each one of a network has room of its own.
         """
-        admitted = self._count(host, when, kind) and self._count_kind(when, kind)
+        key = network_of(host), login, kind
+        admitted = self._count(key, when) and self._count_kind(when, kind)
         self.left_out += not admitted
         return admitted
 
-    def _count(self, host: str, when: float, kind: str) -> bool:
-        key = network_of(host), kind
+    def _count(self, key: tuple[str, str, str], when: float) -> bool:
         since, count = self._window_of(self._seen.get(key), when)
         self._seen[key] = since, count + 1
         if len(self._seen) > self._networks:

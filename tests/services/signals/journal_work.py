@@ -92,7 +92,7 @@ class Work:
             if number % 4 == 0:
                 self.journal.expire(number * 2)
             if number % 7 == 6:
-                self.journal._database.checkpoint()
+                self.journal.database.checkpoint()
             if number % 9 == 8:
                 self.journal.close()
                 self.load()
@@ -102,7 +102,7 @@ class Work:
 
     def load(self):
         self.journal.load()
-        self.journal._database.read(
+        self.journal.database.read(
             lambda c: c.execute(f"PRAGMA wal_autocheckpoint = {WRAP}").fetchall()
         )
 
@@ -126,7 +126,7 @@ class Struggle(Work):
             if number % 2:
                 self.attempt(self.journal.expire, number * 2)
             if number == count // 2:
-                self.attempt(self.journal._database.checkpoint)
+                self.attempt(self.journal.database.checkpoint)
         self.journal.close()
         self.again(self.journal.load)
         assert known_of(self.journal) == self.known

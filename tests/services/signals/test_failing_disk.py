@@ -211,14 +211,14 @@ def test_a_stop_while_the_disk_refuses_answers_nobody_wrongly(harness):
 
 def fail_once(journal, name, monkeypatch):
     """Let a call of the journal fail as SQLite fails: nothing is known of it then."""
-    really = getattr(journal._database, name)
+    really = getattr(journal.database, name)
 
     def fail(work):
-        monkeypatch.setattr(journal._database, name, really)
-        journal._database._abandon()
+        monkeypatch.setattr(journal.database, name, really)
+        journal.database._abandon()
         raise JournalError("The file is locked.")
 
-    monkeypatch.setattr(journal._database, name, fail)
+    monkeypatch.setattr(journal.database, name, fail)
 
 
 def test_a_failed_expiry_is_repaired_at_once_and_followers_are_caught_up(harness, monkeypatch):
@@ -425,7 +425,7 @@ def test_a_folder_that_is_gone_is_told_by_health_before_anybody_publishes(harnes
 def test_heads_that_take_no_write_are_told_and_written_when_they_do(harness, monkeypatch, log):
     harness.signals.start()
     harness.publish("a")
-    checkpoints = harness.journal._checkpoints
+    checkpoints = harness.journal.checkpoints
 
     def fail(found):
         raise JournalError(f"{checkpoints.path} does not take the checkpoints.")

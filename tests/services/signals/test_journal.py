@@ -272,7 +272,7 @@ def test_ids_are_kept_as_long_as_their_entries_and_as_many_besides_as_asked(open
 def test_a_commit_is_forced_onto_the_platter(journal):
     journal.commit([draft()])
     with closing(sqlite3.connect(journal.path)):
-        settings = journal._database.read(
+        settings = journal.database.read(
             lambda c: [
                 c.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("synchronous", "journal_mode", "fullfsync")
@@ -289,7 +289,7 @@ def test_a_commit_survives_a_kill_before_the_heads_are_noted(path):
         "journal = Journal(Path(sys.argv[1]), 9)\n"
         "journal.load()\n"
         "journal.commit([Entry('main', 'GBPUSD', Decimal('0.25'), 1)])\n"
-        "journal._checkpoints.write = lambda heads: os.kill(os.getpid(), 9)\n"
+        "journal.checkpoints.write = lambda heads: os.kill(os.getpid(), 9)\n"
         "journal.commit([Entry('main', 'GBPUSD', Decimal('0.5'), 1)])\n"
     )
     assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == -9
@@ -341,13 +341,13 @@ def test_after_an_error_nothing_is_taken_until_it_is_known_what_came_of_it(journ
 
 def test_what_landed_although_the_commit_failed_is_told_to_the_caller(journal, monkeypatch):
     journal.commit([draft()])
-    real = journal._database.transaction
+    real = journal.database.transaction
 
     def fails_at_the_end(work):
         real(work)
         raise JournalError("The sync failed.")
 
-    monkeypatch.setattr(journal._database, "transaction", fails_at_the_end)
+    monkeypatch.setattr(journal.database, "transaction", fails_at_the_end)
     with pytest.raises(JournalError, match="sync failed"):
         journal.commit([draft(volume="2"), draft(volume="1", channel="gold")])
     monkeypatch.undo()

@@ -92,7 +92,7 @@ def stored(folder):
     """The three files while they are in use, with a log, and after a clean stop; the truth."""
     journal = start(folder / "made")
     journal.commit(FIRST)
-    journal._database.checkpoint()
+    journal.database.checkpoint()
     for each in LATER:
         journal.commit([each])
     journal.expire(7)
@@ -196,7 +196,7 @@ def test_a_cut_file_is_refused_or_whole_enough(folder, stored, which, stop):
 def test_each_moment_is_whole_with_heads_that_lag_and_is_refused_with_heads_that_lead(folder):
     journal = start(folder / "moments")
     journal.commit(FIRST)
-    journal._database.checkpoint()
+    journal.database.checkpoint()
     moments = []
     for each in LATER:
         journal.commit([each])
@@ -214,7 +214,7 @@ def test_what_was_acknowledged_is_there_or_missed_wherever_the_log_ends(folder):
     """A disk that lied about its log shows some prefix of it; no commit in there is cut."""
     journal = start(folder / "lied")
     journal.commit(FIRST)
-    journal._database.checkpoint()
+    journal.database.checkpoint()
     ends = {0: [4, 1]}
     for each in LATER:
         journal.commit([each])

@@ -140,7 +140,7 @@ class JournalMachine(RuleBasedStateMachine):
         for name, model in self.models.items():
             if not model.log:
                 continue
-            rows = self.journal._database.read(
+            rows = self.journal.database.read(
                 lambda c, name=name: c.execute(
                     "SELECT id, seq FROM known WHERE channel = ?", (name,)
                 ).fetchall()

@@ -420,7 +420,7 @@ def test_a_check_that_is_not_read_to_its_end_leaves_nothing_open(journal):
     check = journal.verify()
     next(check)
     check.close()
-    assert journal._database.checkpoint()
+    assert journal.database.checkpoint()
 
 
 def test_another_process_checks_what_is_in_use_and_what_lies_still(journal, path):

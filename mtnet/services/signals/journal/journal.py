@@ -94,7 +94,7 @@ class Journal(RecoverableFiles):
             JournalError: the disk is full or failed, or the channel is damaged.
             WireError: `channel`; no channel can have this name.
         """
-        self._refuse_damaged(channel)
+        self.refuse_damaged(channel)
         _check_name(channel)
 
         def make(connection: sqlite3.Connection) -> tuple[None, list[Checkpoint]]:
@@ -108,7 +108,7 @@ class Journal(RecoverableFiles):
     @property
     def sync_seconds(self) -> Histogram:
         """Histogram of the seconds that each transaction took to reach the disk."""
-        return self._database.sync_seconds
+        return self.database.sync_seconds
 
     def commit(self, drafts: Iterable[Entry], policy: CommitPolicy | None = None) -> list[Outcome]:
         """
@@ -161,7 +161,7 @@ class Journal(RecoverableFiles):
 
         In a transaction of its own: SQLite writes nothing in one that has met a damaged page.
         """
-        for error in self._database.read(lambda c: self._views.load(c, self.damaged)):
+        for error in self.database.read(lambda c: self._views.load(c, self.damaged)):
             super()._spoil(error.channel, sentence(self.path, error.channel, error))
 
     def look_at_views(self, look: Callable[[Derivation], T]) -> T:
@@ -171,7 +171,7 @@ class Journal(RecoverableFiles):
         Raises:
             JournalError: the disk failed.
         """
-        self._check_recovered()
+        self.check_recovered()
         if not self._views.loaded:
             self._load_views()
         return look(self._views)
@@ -235,7 +235,7 @@ class Journal(RecoverableFiles):
         """
         gone = self._write(lambda connection: self._expire(connection, before, among))
         with suppress(JournalError):  # which the next commit meets again
-            self._checkpoints.sync()
+            self.checkpoints.sync()
         return gone
 
     def accept(self, channel: str, when: int) -> Accepted:
@@ -251,23 +251,23 @@ class Journal(RecoverableFiles):
             JournalError: the disk is full or failed.
             WireError: `channel`; nothing is known of it.
         """
-        checkpoint = self._checkpoints.read().get(channel)
-        self._break_off()  # what it sees is older
+        checkpoint = self.checkpoints.read().get(channel)
+        self.break_off()  # what it sees is older
 
         def make(connection: sqlite3.Connection) -> tuple[Accepted, list[Checkpoint]]:
             row = adopt(connection, channel, checkpoint)
             if row is None:
                 raise _no_channel(channel)
             if checkpoint is None:
-                self._checkpoints.begin(channel, row.epoch)
+                self.checkpoints.begin(channel, row.epoch)
             return self._renewed(connection, self._repair_view(connection, row), when)
 
         accepted = self._write(make)
         self._views.forget()  # it may be one
-        self._checkpoints.sync()
-        self.damaged, self._spoilt = (
+        self.checkpoints.sync()
+        self.damaged, self.spoilt = (
             {name: why for name, why in known.items() if name != channel}
-            for known in (self.damaged, self._spoilt)
+            for known in (self.damaged, self.spoilt)
         )
         return accepted
 
@@ -294,13 +294,13 @@ class Journal(RecoverableFiles):
             JournalError: the disk is full or failed, or the channel is damaged.
             WireError: `channel`; there is none of this name.
         """
-        self._refuse_damaged(channel)
+        self.refuse_damaged(channel)
 
         def make(connection: sqlite3.Connection) -> tuple[Accepted, list[Checkpoint]]:
             return self._renewed(connection, _begin_epoch(connection, channel), when)
 
         accepted = self._write(make)
-        self._checkpoints.sync()
+        self.checkpoints.sync()
         return accepted
 
     def _renewed(
@@ -321,15 +321,15 @@ class Journal(RecoverableFiles):
 
     def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[Checkpoint]]]) -> T:
         if not self._settled:
-            self._check_recovered()
+            self.check_recovered()
         while True:
             if not self._views.loaded:
                 # To read, SQLite writes into its index, for which a full disk may have no room.
-                self._database.check_room()
+                self.database.check_room()
                 self._load_views()
             self._settled = False
             try:
-                result, checkpoints = self._database.transaction(work)
+                result, checkpoints = self.database.transaction(work)
                 break
             except (DamageError, WireError, NotAskedError) as error:
                 if not isinstance(error, NotAskedError):
@@ -346,7 +346,7 @@ class Journal(RecoverableFiles):
                 raise
         self._apart = False
         self._settled = True
-        self._checkpoints.note(checkpoints)
+        self.checkpoints.note(checkpoints)
         return result
 
     def _spoil(self, channel: str, why: str) -> None:
@@ -426,7 +426,7 @@ class Journal(RecoverableFiles):
             self._views.flush(writes)
         for channel, transaction in transactions.items():
             if not transaction.revision and (empty or not transaction.unchanged):
-                self._checkpoints.begin(channel, transaction.epoch)
+                self.checkpoints.begin(channel, transaction.epoch)
             try:
                 checkpoint = transaction.flush(writes, *self._keeps, empty)
             except sqlite3.DatabaseError as error:
@@ -471,8 +471,8 @@ class Journal(RecoverableFiles):
     # Reading
 
     def _look(self, channel: str, work: Callable[[sqlite3.Connection, Row], T]) -> T:
-        self._check_recovered()  # what is shown now may not be on the platter
-        self._refuse_damaged(channel)
+        self.check_recovered()  # what is shown now may not be on the platter
+        self.refuse_damaged(channel)
 
         def find(connection: sqlite3.Connection) -> T:
             try:
@@ -484,7 +484,7 @@ class Journal(RecoverableFiles):
                 raise blame(channel, error) from error
 
         try:
-            return self._database.read(find)
+            return self.database.read(find)
         except DamageError as damage:
             self._spoil(channel, sentence(self.path, channel, damage))
             raise JournalError(self.damaged[channel]) from damage

@@ -33,16 +33,18 @@ class RecoverableFiles:
         path: the SQLite file; its folder exists. The checkpoint file lies beside it.
 
     Attributes:
+        database, checkpoints: the two files.
         damaged: the channels that are refused, each with a sentence; another mapping with each
             change.
+        spoilt: those of them that were found since the file was opened, or before it was again.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._database = Database(path, SCHEMA, TABLES, self._upgrade)
-        self._checkpoints = Checkpoints(checkpoints_path(path))
+        self.database = Database(path, SCHEMA, TABLES, self._upgrade)
+        self.checkpoints = Checkpoints(checkpoints_path(path))
         self.damaged: Mapping[str, str] = {}
-        self._spoilt: dict[str, str] = {}
+        self.spoilt: dict[str, str] = {}
         self._settled = False
         self._checking: Generator[Progress] | None = None
 
@@ -52,7 +54,7 @@ class RecoverableFiles:
         Why the checkpoints could not be noted after the last commit; nothing is lost, but a loss
         would not be seen.
         """
-        return self._checkpoints.trouble
+        return self.checkpoints.trouble
 
     @property
     def needs_recovery(self) -> bool:
@@ -66,7 +68,7 @@ class RecoverableFiles:
         Raises:
             JournalError: the file is damaged, unreadable, lost, or of a newer mtnet.
         """
-        self._database.forget()  # a start takes what it finds
+        self.database.forget()  # a start takes what it finds
         return self._opened({}, strict=False)[0]
 
     def recover(self, known: Mapping[str, int]) -> list[Entry]:
@@ -96,19 +98,19 @@ class RecoverableFiles:
             JournalError: what was stored last may be lost.
         """
         try:
-            self._database.check()
+            self.database.check()
         except NotAskedError:
             raise
         except JournalError:
             self._settled = False
             raise
-        self._checkpoints.catch_up()
-        self._database.check_room()
+        self.checkpoints.catch_up()
+        self.database.check_room()
 
     def lengthen_log(self) -> bool:
         """Make room in the log for commits during `verify`; return whether there is more to do."""
         try:
-            return self._database.lengthen_log(min(LOG_SIZE, self.path.stat().st_size))
+            return self.database.lengthen_log(min(LOG_SIZE, self.path.stat().st_size))
         except OSError:
             return False
 
@@ -125,7 +127,7 @@ class RecoverableFiles:
         Raises:
             JournalError: the journal was closed or reopened meanwhile.
         """
-        if self._database.exclusive:
+        if self.database.exclusive:
             raise JournalError(f"The disk of {self.path} is full; it is checked later.")
         check = self._checking = verify(self.path, channel, deep, CHECKED)
         with closing(check):
@@ -139,30 +141,43 @@ class RecoverableFiles:
     def close(self) -> None:
         """Close the files; the next call opens them again."""
         # An open snapshot would keep the log from being copied.
-        self._break_off()
+        self.break_off()
         with suppress(JournalError):  # a lag is mended when they are opened
-            self._checkpoints.sync()
-        self._checkpoints.close()
-        self._database.close()
+            self.checkpoints.sync()
+        self.checkpoints.close()
+        self.database.close()
 
-    def _break_off(self) -> None:
+    def break_off(self) -> None:
+        """Break off a check of the rows."""
         if self._checking is not None:
             self._checking.close()
             self._checking = None
 
     def _spoil(self, channel: str, why: str) -> None:
         """Refuse a channel from now on."""
-        self._spoilt = {**self._spoilt, channel: why}
+        self.spoilt = {**self.spoilt, channel: why}
         self.damaged = {**self.damaged, channel: why}
 
-    def _check_recovered(self) -> None:
+    def check_recovered(self) -> None:
+        """
+        Check that no call has failed with an outcome that is not known.
+
+        Raises:
+            JournalError: one has.
+        """
         if not self._settled:
             raise JournalError(
                 f"{self.path} takes and gives nothing until it is opened, or until it is known "
                 "what came of the call that failed."
             )
 
-    def _refuse_damaged(self, channel: str) -> None:
+    def refuse_damaged(self, channel: str) -> None:
+        """
+        Check that a channel is whole.
+
+        Raises:
+            JournalError: it is damaged.
+        """
         if channel in self.damaged:
             raise JournalError(self.damaged[channel])
 
@@ -170,22 +185,22 @@ class RecoverableFiles:
 
     def _opened(self, known: Mapping[str, int], strict: bool) -> tuple[Loaded, list[Entry]]:
         self._settled = False
-        forced = self._database.checkpoint()
-        found = self._checkpoints.read()
+        forced = self.database.checkpoint()
+        found = self.checkpoints.read()
         if not forced and not strict:
-            self._database.sync_log()
-        loaded, rows = self._database.read(lambda c: check_all(c, self.path, found, self._spoilt))
-        landed = self._database.read(lambda c: beyond(c, rows, known)) if strict else []
+            self.database.sync_log()
+        loaded, rows = self.database.read(lambda c: check_all(c, self.path, found, self.spoilt))
+        landed = self.database.read(lambda c: beyond(c, rows, known)) if strict else []
         if landed and not forced:
             raise JournalError(
                 f"{self.path} shows {len(landed)} entries that may not be on the disk, and there "
                 "is no room to write them, or somebody reads the file; it is tried again."
             )
         self.damaged = dict(loaded.damaged)
-        self._checkpoints.behind.clear()
+        self.checkpoints.behind.clear()
         if forced or not strict:
             checkpoints = map(checkpoint_of, rows)
-            self._checkpoints.note(
+            self.checkpoints.note(
                 checkpoint
                 for checkpoint in checkpoints
                 if found.get(checkpoint.channel) != checkpoint
@@ -197,11 +212,11 @@ class RecoverableFiles:
         if version >= WITHOUT_VIEWS:
             return  # there are new tables, which are empty
         lost = sorted(
-            name for name, checkpoint in self._checkpoints.read().items() if checkpoint.revision
+            name for name, checkpoint in self.checkpoints.read().items() if checkpoint.revision
         )
         if lost:
             raise JournalError(
-                f"{self.path} is empty or of an older mtnet, and {self._checkpoints.path} "
+                f"{self.path} is empty or of an older mtnet, and {self.checkpoints.path} "
                 f"knows the channels {', '.join(lost)}: the journal is lost. Restore a backup, "
                 "or remove the checkpoint file to make a new one."
             )

@@ -306,7 +306,7 @@ def test_a_kill_before_the_checkpoints_are_noted_damages_neither(journal, path, 
     add(journal)
     journal.commit([draft("1")])
     with monkeypatch.context() as killed:
-        killed.setattr(journal._checkpoints, "note", lambda checkpoints: None)
+        killed.setattr(journal.checkpoints, "note", lambda checkpoints: None)
         accepted = journal.begin_epoch("gold", WHEN)
     again = open_journal(path)
     assert not again.damaged

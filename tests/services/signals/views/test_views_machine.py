@@ -301,11 +301,11 @@ class Views(RuleBasedStateMachine):
             with suppress(Killed):
                 self.journal.change_views(self.die)
         elif kind == "kill behind":
-            self.journal._checkpoints.note = self.die
+            self.journal.checkpoints.note = self.die
             with suppress(Killed):
                 self.journal.begin_epoch("gold", self.when)
         before = self.tables()
-        self.journal._database.close()
+        self.journal.database.close()
         self.journal = self.opened()
         self.names  # noqa: B018
         if kind != "kill behind":
