@@ -56,7 +56,7 @@ class PeerLog:
 
 
 class RightsListener(Protocol):
-    """What is notified when a peer may do more than before."""
+    """An object that is notified when a peer may do more than before."""
 
     def rights_gained(self) -> None:
         """It may do more."""

@@ -1,13 +1,17 @@
 """`mtnet ticks send` and `tail` with a tick port in memory."""
 
 import json
+import os
 
 import pytest
 from fakes.daemon import PASSWORD, FakeDaemon
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import StringTransport
 
-from mtnet.cli.ticks.send import Lines
+from mtnet.cli.ticks import send as send_command
+from mtnet.cli.ticks.send import Lines, PipeReader
 from mtnet.errors import ClientError
 
 TICKS = "EURUSD 1.1 1.2\nGBPUSD 1.3\r\n\nEURUSD 1.15\n"
@@ -170,6 +174,81 @@ def test_reading_stops_while_too_much_is_not_confirmed(waiting, full):
     sender = Sender()
     sender.waiting = waiting
     assert Lines(sender).is_full is full
+
+
+# A pipe or a terminal
+
+
+class Waiting(Sender):
+    """A sender that has too much in flight until it is told that all of it is stored."""
+
+    def __init__(self):
+        super().__init__()
+        self.waiting, self.stored = 20_000, Deferred()
+
+    def synced(self):
+        return self.stored
+
+
+def piped(sender):
+    reader, transport = PipeReader(Lines(sender)), StringTransport()
+    reader.makeConnection(transport)
+    return reader, transport
+
+
+def test_a_pipe_is_not_read_on_before_what_it_brought_is_stored():
+    sender = Waiting()
+    reader, transport = piped(sender)
+    reader.dataReceived(b"A 1\nB")
+    assert (sender.records, transport.producerState) == ([b"A 1"], "paused")
+    sender.waiting = 0
+    sender.stored.callback(None)
+    assert transport.producerState == "producing"
+
+
+def test_a_pipe_whose_ticks_cannot_be_stored_stays_unread():
+    sender = Waiting()
+    reader, transport = piped(sender)
+    reader.dataReceived(b"A 1\n")
+    sender.stored.errback(ClientError("The sender was stopped."))
+    assert transport.producerState == "paused"
+
+
+def test_the_end_of_a_pipe_ends_the_reading_once(capsys):
+    reader, _ = piped(Sender())
+    reader.connectionLost()
+    reader.connectionLost()
+    assert reader.ended.called
+
+
+def test_ctrl_c_lets_go_of_a_pipe():
+    reader, transport = piped(Sender())
+    reader.ended.addErrback(lambda failure: failure.trap(CancelledError))
+    reader.ended.cancel()
+    assert transport.disconnecting
+
+
+@pytest.mark.parametrize("sent", [TICKS, ""])
+def test_ticks_come_from_a_named_pipe(command_line, daemon, tmp_path, sent, monkeypatch):
+    """The reactor is the test's, so that the pipe is read by the protocol itself."""
+    pipe = tmp_path / "ticks.pipe"
+    os.mkfifo(pipe)
+
+    def read(reader, descriptor):
+        reader.makeConnection(StringTransport())
+        if sent:
+            reader.dataReceived(sent.encode())
+        reader.connectionLost()
+
+    monkeypatch.setattr(send_command, "StandardIO", read)
+    said = command_line("ticks", "send", pipe, "--server", "tcp:x:1", "--source", "test")
+    assert (said.status, said.out) == (0, f"{3 if sent else 0} ticks stored.\n")
+
+
+def test_a_closed_standard_input_is_said(command_line, daemon, monkeypatch):
+    monkeypatch.setattr(send_command.sys, "stdin", None)
+    with pytest.raises(ClientError, match="Standard input is closed; name a FILE"):
+        send_command._opened(None)
 
 
 # tail

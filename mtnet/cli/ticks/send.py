@@ -81,7 +81,7 @@ async def _send(file: Path | None, sender: TickSender, lines: "Lines") -> None:
                 await _send_chunks(opened, sender, lines)
             else:
                 # A thread that reads a terminal or a pipe would survive Ctrl-C.
-                reader = _Reader(lines)
+                reader = PipeReader(lines)
                 StandardIO(reader, *([] if file is None else [opened.fileno()]))
                 await reader.ended
     except OSError as error:
@@ -158,9 +158,9 @@ class Lines:
             print(f"mtnet: Line {self._number}: {error}", file=sys.stderr, flush=True)
 
 
-class _Reader(Protocol):
+class PipeReader(Protocol):
     """
-    Reads standard input, with back-pressure.
+    Reader of standard input, a pipe or a terminal, with back-pressure.
 
     Attributes:
         ended: fires at the end of the input.
