@@ -1,107 +1,15 @@
 """The page in a real browser, driven by playwright."""
 
-import json
-import shutil
+import os
 import socket
-import subprocess
-import sys
 
-import pytest
+from browser_page import MARKUP, account, provider, publish, tick
 from live_daemon import until
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed.")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="There is no Chromium on this machine.")
-
-PASSWORD = "correct horse"
-MARKUP = "<img src=x onerror=alert(1)>"
-ESCAPED = MARKUP.replace("<", "%3C").replace(">", "%3E")
 LONGEST = 2_000
 """Milliseconds from a tick to its candle."""
-QUIET = 6
+QUIET = 60 if os.environ.get("MTNET_TEST_EXHAUSTIVE") else 6
 """Seconds for which a page that nobody looks at is observed: more than a heartbeat."""
-
-
-class Page:
-    """A tab with the page, and all that its console said and its WebSocket sent."""
-
-    def __init__(self, tab, port):
-        self.tab, self.said, self.sent, self.heard = tab, [], [], []
-        tab.on("console", lambda message: self.said.append(message.text))
-        tab.on("pageerror", lambda error: self.said.append(str(error)))
-        tab.on("dialog", lambda dialog: self.said.append(f"dialog: {dialog.message}"))
-        tab.on("websocket", self._watch)
-        self.url = f"http://127.0.0.1:{port}/"
-        tab.goto(self.url)
-
-    def _watch(self, opened):
-        opened.on("framesent", lambda data: self.sent.append(json.loads(data)))
-        opened.on("framereceived", lambda data: self.heard.append(json.loads(data)))
-
-    def shows(self, selector, text, milliseconds=10_000):
-        """Wait until an element has a text."""
-        found = self.tab.locator(selector).filter(has_text=text).first
-        found.wait_for(timeout=milliseconds)
-        return found
-
-    def hide(self, hidden):
-        """Let the page believe that nobody looks at it."""
-        script = """hidden => {
-            Object.defineProperty(document, "hidden", {get: () => hidden, configurable: true});
-            document.dispatchEvent(new Event("visibilitychange"));
-        }"""
-        self.tab.evaluate(script, hidden)
-
-    def log_in(self, name, password=PASSWORD):
-        self.tab.fill("#login-name", name)
-        self.tab.fill("#login-password", password)
-        self.tab.click("#login-form button[type=submit]")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    flags = ["--no-sandbox", "--disable-gpu"]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(daemon, chromium):
-    opened = []
-
-    def make(port=None):
-        context = chromium.new_context()
-        opened.append(context)
-        return Page(context.new_page(), port or daemon.port("web"))
-
-    yield make
-    for context in opened:
-        context.close()
-
-
-def tick(daemon, price):
-    with daemon.dial("ticks") as connection:
-        connection.sendall(b"EURUSD %b\nSYNC:\n" % price)
-        assert connection.recv(512).startswith(b"OK: SYNC")
-
-
-def publish(connection, number, volume):
-    said = f"<<PUBLISH|id=p{number}|symbol=EURUSD|volume={volume}|comment={ESCAPED}>>"
-    connection.sendall(said.encode())
-
-
-def provider(daemon, name="desk"):
-    connection = daemon.dial("signals")
-    connection.sendall(f"<<HELLO|v=2|name={name}|client={ESCAPED}>>".encode())
-    return connection
-
-
-def account(daemon, name, role):
-    command = [sys.executable, "-m", "mtnet", "account", "add", "--data", daemon.data]
-    command += ["--role", role, name]
-    subprocess.run(command, input=f"{PASSWORD}\n".encode(), check=True, capture_output=True)
 
 
 def test_a_pause_wants_the_name_of_the_channel_typed(daemon, open_page):
@@ -126,7 +34,7 @@ def test_a_pause_wants_the_name_of_the_channel_typed(daemon, open_page):
         page.tab.locator("#channels td.warning").filter(has_text="closes only").wait_for(
             state="detached"
         )
-        assert page.said == []
+        assert page.trouble() == []
 
 
 def test_candles_markers_and_what_peers_say(daemon, open_page):
@@ -141,7 +49,7 @@ def test_candles_markers_and_what_peers_say(daemon, open_page):
         page.shows("#positions", MARKUP)
         page.shows("#positions td", "+0.25")
         page.tab.locator(".chart[data-markers='1']").wait_for()
-        page.tab.locator("#chart details summary").click()
+        page.tab.get_by_text("As a table").click()
         page.shows("#chart td", "1.09876")
         tick(daemon, b"1.09999")
         page.shows("#chart td", "1.09999", LONGEST)
@@ -152,7 +60,7 @@ def test_candles_markers_and_what_peers_say(daemon, open_page):
     page.shows("#summary", "offline")
     # The page itself is in no list of followers.
     assert page.tab.locator("#people td", has_text="follower").count() == 0
-    assert page.said == []
+    assert page.trouble() == []
 
 
 def test_a_page_that_nobody_looks_at_asks_for_nothing(daemon, open_page):
@@ -171,7 +79,7 @@ def test_a_page_that_nobody_looks_at_asks_for_nothing(daemon, open_page):
     page.shows("#connection", "Live")
     until(lambda: page.tab.wait_for_timeout(50) or page.sent[asked:])
     assert {"verb": "WATCH", "what": ["status", "events", "alerts"]} in page.sent[asked:]
-    assert page.said == []
+    assert page.trouble() == []
 
 
 def test_a_login_shows_what_it_may_see_and_a_logout_takes_it_away(daemon, open_page):

@@ -121,6 +121,7 @@ def test_the_page_names_the_makers_of_its_charts(port):
     page = port.ask("GET", "/").body.decode()
     assert 'href="https://www.tradingview.com/"' in page
     assert "lightweight-charts-NOTICE.txt" in page
+    assert "uPlot-NOTICE.txt" in page
 
 
 class Markup(HTMLParser):

@@ -1,14 +1,20 @@
-// Accounts, for a login with admin; and sessions of browsers, for every login.
+// Accounts and tokens, for a login with admin; and sessions of browsers, for every login.
 
 import { ask } from "./api.js";
 import { Table, element, panel } from "./dom.js";
-import { day, moment } from "./format.js";
+import { day, moment, until } from "./format.js";
+
+// Accounts of which tokens are asked for at once; of the others `mtnet account show` tells them.
+const MOST = 50;
+// Milliseconds in which a second click confirms.
+const CONFIRM = 5_000;
+// Milliseconds before its end from which a token needs attention.
+const SOON = 7 * 86_400_000;
 
 export class Accounts {
   constructor(session) {
     this.session = session;
-    this.accounts = [];
-    this.sessions = [];
+    this.clear();
     this.error = element("p", { class: "bad", role: "alert" });
     this.table = new Table(
       "Accounts",
@@ -21,52 +27,113 @@ export class Accounts {
       ],
       "There are no accounts.",
     );
+    this.keys = new Table(
+      "Tokens",
+      [
+        { title: "Account", text: (row) => row.account, class: () => "name" },
+        { title: "Token", text: (row) => row.label || row.id, class: () => "name" },
+        { title: "Rights", text: (row) => row.grants?.join(", ") ?? "as its account", grow: true },
+        { title: "Expires", text: expiry, number: true, class: (row) => (row.expires && row.expires - Date.now() < SOON ? "warning" : "") },
+        { title: "Last used", text: (row) => (row.last ? moment(row.last) : "never"), number: true, wide: true },
+        { title: "", text: (row) => row.id, node: (row) => this.revoking(row) },
+      ],
+      "There are no tokens.",
+      true,
+    );
     this.logins = new Table(
       "Logins of browsers",
       [
         { title: "Login", text: (row) => row.login, class: () => "name" },
         { title: "Since", text: (row) => moment(row.since), number: true },
-        { title: "Until", text: (row) => day(row.until), number: true },
+        { title: "Expires", text: (row) => `${day(row.until)}, ${until(row.until)}`, number: true },
         { title: "From", text: (row) => row.host },
         { title: "Browser", text: (row) => row.agent, class: () => "name", wide: true },
-        { title: "", text: (row) => `${row.id} ${row.current}`, node: (row) => this.button(row) },
+        { title: "", text: (row) => `${row.id} ${row.current}`, node: (row) => this.ending(row) },
       ],
       "",
+      true,
     );
-    this.people = element("div", {}, this.table.node);
+    this.people = element("div", {}, this.table.node, element("h3", {}, "Tokens"), this.keys.node);
     this.node = panel("accounts", "Accounts", this.people, element("h3", {}, "Logins of browsers"), this.logins.node, this.error);
+  }
+
+  clear() {
+    this.accounts = [];
+    this.tokens = [];
+    this.sessions = [];
   }
 
   async load() {
     const { login, admin } = this.session;
-    this.sessions = login === null ? [] : await ask("GET", "/v1/sessions");
-    this.accounts = admin ? await ask("GET", "/v1/accounts") : [];
+    this.clear();
+    if (login !== null) this.sessions = await ask("GET", "/v1/sessions");
+    if (!admin) return;
+    this.accounts = await ask("GET", "/v1/accounts");
+    const owners = this.accounts.filter((each) => each.tokens > 0).slice(0, MOST);
+    const found = await Promise.all(owners.map(({ name }) => tokensOf(name)));
+    this.tokens = found.flat().sort((a, b) => (a.expires ?? Infinity) - (b.expires ?? Infinity));
   }
 
   heard(message) {
-    if (message.verb === "WELCOME") void this.load();
+    if (message.verb === "WELCOME") void this.attempt(() => this.load());
   }
 
   show() {
     this.node.hidden = this.session.login === null;
     this.people.hidden = !this.session.admin;
     this.table.show(this.accounts.map((row) => [row.name, row]));
+    this.keys.show(this.tokens.map((row) => [`${row.account} ${row.id}`, row]));
     this.logins.show(this.sessions.map((row) => [row.id, row]));
   }
 
-  button(row) {
-    if (row.current) return "this one";
-    return element("button", { type: "button", click: () => this.end(row.id) }, "End");
+  revoking({ account, id, label }) {
+    const path = `/v1/accounts/${encodeURIComponent(account)}/tokens/${id}`;
+    return confirmed("Revoke", `Revoke the token ${label || id} of ${account}`, () => this.remove(path));
   }
 
-  async end(id) {
+  ending(row) {
+    if (row.current) return "this one";
+    return confirmed("End", `End the login of ${row.login} from ${row.host}`, () => this.remove(`/v1/sessions?id=${row.id}`));
+  }
+
+  remove(path) {
+    return this.attempt(async () => {
+      await ask("DELETE", path);
+      await this.load();
+    });
+  }
+
+  async attempt(work) {
     this.error.textContent = "";
     try {
-      await ask("DELETE", `/v1/sessions?id=${id}`);
-      await this.load();
-      this.show();
+      await work();
     } catch (error) {
       this.error.textContent = error.message;
     }
+    this.show();
   }
+}
+
+async function tokensOf(account) {
+  const found = await ask("GET", `/v1/accounts/${encodeURIComponent(account)}/tokens`);
+  return found.map((row) => ({ ...row, account }));
+}
+
+function expiry({ expires }) {
+  return expires ? `${day(expires)}, ${until(expires)}` : "never";
+}
+
+// Returns a button that acts at the second click.
+function confirmed(text, label, act) {
+  let sure = false;
+  const button = element("button", { type: "button", "aria-label": label, click: () => {
+    if (sure) return void act();
+    sure = true;
+    button.textContent = `${text}: sure?`;
+    setTimeout(() => {
+      sure = false;
+      button.textContent = text;
+    }, CONFIRM);
+  } }, text);
+  return button;
 }

@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { Table, element, panel } from "./dom.js";
+import { Fills } from "./fills.js";
 import { signed } from "./format.js";
 
 const PERIODS = ["M1", "M5", "M15", "M30", "H1", "H4", "D1"];
@@ -12,9 +13,11 @@ const QUARTER = 900_000;
 const HEIGHT = 340;
 
 export class Chart {
-  constructor(connection, signals) {
+  constructor(connection, signals, session) {
     this.connection = connection;
     this.signals = signals;
+    this.session = session;
+    this.fills = new Fills(() => signals.changed());
     this.bars = new Map();
     this.dirty = new Set();
     this.offset = 0;
@@ -38,7 +41,8 @@ export class Chart {
     this.list = element("details", { open: !library() }, element("summary", {}, "As a table"), this.table.node);
     const tools = element("p", { class: "tools" }, label(this.symbol), label(this.period), label(this.channel), this.quote);
     this.empty = element("p", { class: "hint" }, "There are no ticks yet. Terminals send them to the port of ticks.");
-    this.content = element("div", { hidden: true }, tools, this.box, this.list);
+    this.key = element("p", { class: "key" }, mark("provider", "the price of the provider"), mark("follower", "fills of its followers"));
+    this.content = element("div", { hidden: true }, tools, this.box, this.key, this.list, this.fills.node);
     this.node = panel("chart", "Candles", this.empty, this.content);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
     if (library()) this.draw();
@@ -128,6 +132,7 @@ export class Chart {
       fill(this.channel, names);
       this.signals.chart(this.channel.value);
     }
+    this.fills.show(this.channel.value, rows, this.session.maySeeFollowers);
     const times = [...this.bars.keys()].sort((a, b) => a - b);
     if (this.list.open) this.table.show(times.slice(-LISTED).reverse().map((time) => [time, this.bars.get(time)]));
     if (!this.chart || times.length === 0) return;
@@ -143,7 +148,7 @@ export class Chart {
       const digits = (this.bars.get(times.at(-1)).close.split(".")[1] ?? "").length;
       this.series.applyOptions({ priceFormat: { type: "price", precision: digits, minMove: 10 ** -digits } });
       this.series.setData(times.map((time) => candle(this.bars.get(time))));
-      if (this.drawn === 0) this.chart.timeScale().setVisibleLogicalRange({ from: times.length - 120, to: times.length + 4 });
+      if (this.drawn === 0) this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-2, times.length - 120), to: times.length + 4 });
     } else for (const time of dirty) this.series.update(candle(this.bars.get(time)));
     this.drawn = times.at(-1);
   }
@@ -151,20 +156,43 @@ export class Chart {
   update_markers(times) {
     const entries = this.signals.channels.get(this.channel.value)?.entries ?? new Map();
     const own = [...entries.values()].filter((each) => each.symbol === this.symbol.value).sort((a, b) => a.seq - b.seq);
-    const said = `${own.at(-1)?.seq} ${own.length} ${times[0]} ${this.offset}`;
+    const said = `${own.at(-1)?.seq} ${own.length} ${times[0]} ${this.offset} ${this.fills.channel} ${this.fills.version}`;
     if (said === this.marked) return;
     this.marked = said;
-    const marks = new Map();
+    const [marks, prices] = [new Map(), []];
     for (const each of own) {
       // A signal that came just now belongs to the open bar, whatever the two clocks say.
       if (each.live && each.bar === undefined) each.bar = times.at(-1);
-      const time = each.bar ?? floor(times, each.time + (this.utc ? 0 : this.offset));
-      if (time !== undefined) marks.set(time, [...(marks.get(time) ?? []), each]);
+      const time = each.bar ?? this.bar_of(times, each.time);
+      if (time === undefined) continue;
+      marks.set(time, [...(marks.get(time) ?? []), each]);
+      if (each.price) prices.push(at_price(time, Number(each.price), "circle", "link"));
     }
-    const shown = [...marks].sort(([a], [b]) => a - b).map(([time, each]) => marker(each, time));
-    this.markers.setMarkers(shown);
+    for (const [when, price] of this.fills.of(this.symbol.value)) {
+      const time = this.bar_of(times, when);
+      if (time !== undefined) prices.push(at_price(time, price, "square", "fill"));
+    }
+    const shown = [...marks].map(([time, each]) => marker(each, time));
+    this.markers.setMarkers([...shown, ...prices].sort((a, b) => a.time - b.time));
     this.box.dataset.markers = shown.length;
+    this.box.dataset.prices = prices.length;
+    this.key.hidden = prices.length === 0;
   }
+
+  // Returns the bar in which a time in UTC lies.
+  bar_of(times, time) {
+    return floor(times, time + (this.utc ? 0 : this.offset));
+  }
+}
+
+// Returns a mark at a price.
+function at_price(time, price, shape, name) {
+  const colour = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  return { time: time / 1000, position: "atPriceMiddle", price, shape, color: colour, size: 0.4 };
+}
+
+function mark(kind, text) {
+  return element("span", { class: kind }, text);
 }
 
 function library() {

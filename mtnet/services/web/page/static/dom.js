@@ -24,8 +24,9 @@ export function panel(id, title, ...content) {
 
 // A table of rows by key. A column: `title`, `text(row)`, and optionally `class(row)`,
 // `node(row)` in place of the text, `number` (right-aligned), `wide` (not on a phone).
+// On a phone a table of `cards` shows each row as a block, and the titles of its numbers alone.
 export class Table {
-  constructor(caption, columns, empty) {
+  constructor(caption, columns, empty, cards = false) {
     this.columns = columns;
     this.rows = new Map();
     this.body = element("tbody");
@@ -33,7 +34,7 @@ export class Table {
     const heads = columns.map((each) => element("th", { scope: "col", class: classes(each) }, each.title));
     const head = element("thead", {}, element("tr", {}, ...heads));
     this.table = element("table", {}, element("caption", { class: "unseen" }, caption), head, this.body);
-    this.scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, this.table);
+    this.scroll = element("div", { class: cards ? "scroll cards" : "scroll", tabindex: "0", role: "region", "aria-label": caption }, this.table);
     this.node = element("div", {}, this.scroll, this.empty);
     this.show([]);
   }

@@ -34,6 +34,12 @@ export function day(time) {
   return time ? new Date(time).toLocaleDateString() : "";
 }
 
+// How long it is until a time, as "in 3 d"; past times are "over".
+export function until(time) {
+  const left = time - now();
+  return left > 0 ? `in ${duration(left)}` : "over";
+}
+
 export function count(number) {
   return number == null ? "" : Number(number).toLocaleString("en").replaceAll(",", "\u2009");
 }

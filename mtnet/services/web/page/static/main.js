@@ -4,7 +4,7 @@ import { Accounts } from "./accounts.js";
 import { Alerts } from "./alerts.js";
 import { Chart } from "./chart.js";
 import { Connection } from "./connection.js";
-import { find } from "./dom.js";
+import { element, find } from "./dom.js";
 import { Events } from "./events.js";
 import { setClock } from "./format.js";
 import { Pause } from "./pause.js";
@@ -25,19 +25,15 @@ const session = new Session(restart);
 const rows = new Rows(soon);
 const connection = new Connection(state, heard);
 const signals = new Signals(connection, soon);
-const panels = [
+// From top to bottom; of two lists the panels of the first stand on the left, of the second on the right.
+const layout = [
   new People(),
-  new Chart(connection, signals),
-  new Positions(signals),
-  new Channels(signals, new Pause(session)),
-  new Views(),
-  new Terminals(),
-  new Alerts(session),
-  new Events(),
-  new Senders(),
-  new Templates(session),
+  [[new Chart(connection, signals, session)], [new Positions(signals), new Channels(signals, new Pause(session))]],
+  new Views(signals),
+  [[new Terminals(), new Events()], [new Alerts(session), new Senders(), new Templates(session)]],
   new Accounts(session),
 ];
+const panels = layout.flat(2);
 let due = false;
 
 // Shows everything once with the next picture, however much has changed till then.
@@ -52,6 +48,11 @@ function soon() {
   });
 }
 
+function place(part) {
+  if (!Array.isArray(part)) return part.node;
+  return element("div", { class: "columns" }, ...part.map((each) => element("div", { class: "column" }, ...each.map(place))));
+}
+
 function state(word, text) {
   const shown = find("connection");
   shown.textContent = text;
@@ -64,11 +65,23 @@ function state(word, text) {
 }
 
 function heard(message) {
-  if (message.verb === "WELCOME") setClock(message.time);
-  else if (message.verb === "STATE" || message.verb === "CHANGED") rows.take(message);
+  if (message.verb === "WELCOME") return void welcomed(message);
+  if (message.verb === "STATE" || message.verb === "CHANGED") rows.take(message);
   else if (message.verb === "ERROR" && !message.channel) find("connection").textContent = message.text;
+  spread(message);
+}
+
+// The login may have ended since the last connection: who it is now decides what is asked for.
+async function welcomed(message) {
+  setClock(message.time);
+  await session.load();
+  spread(message);
+}
+
+function spread(message) {
   signals.heard(message);
   for (const each of panels) each.heard?.(message);
+  soon();
 }
 
 function restart() {
@@ -78,7 +91,7 @@ function restart() {
   connection.restart();
 }
 
-find("main").append(...panels.map((each) => each.node));
+find("main").append(...layout.map(place));
 connection.want("status", { verb: "WATCH", what: ["status", "events", "alerts"] }, { verb: "WATCH", what: [] });
 setInterval(() => document.hidden || soon(), AGES * 1000);
 await session.load();

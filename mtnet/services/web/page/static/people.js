@@ -16,12 +16,15 @@ export class People {
         { title: "Role", text: (row) => row.role, wide: true },
         { title: "Channel", text: (row) => row.channel, class: () => "name" },
         { title: "Behind", text: behind, number: true, class: (row) => (row.behind ? "bad" : "") },
+        { title: "Latency", text: latency, number: true },
         { title: "Last ACK", text: (row) => ago(row.last_ack), number: true },
         { title: "Held / wanted", text: wrong, class: (row) => (row.wrong?.length ? "bad" : "") },
         { title: "Client", text: (row) => row.client ?? "", wide: true, class: () => "name" },
+        { title: "Build", text: (row) => String(row.build ?? ""), number: true, wide: true },
         { title: "What to do", text: (row) => advice(row).join(" "), node: advices, grow: true },
       ],
       "Nobody takes part yet. A provider publishes to the port of signals; followers connect there too.",
+      true,
     );
     this.table.scroll.classList.add("tall");
     this.node = panel("people", "Followers and providers", this.table.node);
@@ -45,6 +48,13 @@ function behind(row) {
   if (row.role !== "follower") return "";
   if (!row.behind) return "0";
   return row.behind_since ? `${count(row.behind)} · ${duration(now() - row.behind_since)}` : count(row.behind);
+}
+
+// Half of the signals were acknowledged as fast as the first, all but the worst as the second.
+function latency(row) {
+  if (!row.latency) return "";
+  const { p50, p99 } = row.latency;
+  return `${duration(p50)} / ${duration(p99)}`;
 }
 
 function wrong(row) {

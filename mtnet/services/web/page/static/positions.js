@@ -1,7 +1,8 @@
 // Channels, and what each of them holds.
 
-import { Table, panel } from "./dom.js";
+import { Table, element, panel } from "./dom.js";
 import { ago, count, signed } from "./format.js";
+import { Record } from "./record.js";
 
 export class Channels {
   constructor(signals, pause) {
@@ -10,16 +11,18 @@ export class Channels {
       "Channels",
       [
         { title: "Channel", text: (row) => row.name, class: () => "name" },
-        { title: "Provider", text: (row) => row.provider, class: (row) => (row.up ? "name" : "name bad") },
+        { title: "Provider", text: (row) => `${row.provider} ${row.presence}`, node: provider, class: (row) => (row.up ? "name" : "name bad") },
         { title: "Followers", text: (row) => count(row.followers), number: true, wide: true },
         { title: "Positions", text: (row) => count(row.positions), number: true },
         { title: "Signals", text: (row) => count(row.seq), number: true, wide: true },
         { title: "", text: (row) => row.paused, class: () => "warning" },
-        { title: "", text: (row) => `${row.name} ${pause.session.mayPause}`, node: (row) => pause.button(row.name) },
+        { title: "", text: (row) => `${row.name} ${pause.session.mayPause}`, node: (row) => acts(this.record, pause, row.name) },
       ],
       "There are no channels yet. The first signal makes one.",
+      true,
     );
-    this.node = panel("channels", "Channels", this.table.node);
+    this.record = new Record();
+    this.node = panel("channels", "Channels", this.table.node, this.record.node);
   }
 
   show(rows) {
@@ -37,11 +40,26 @@ function describe(name, rows, observed) {
     name,
     provider: view ? `view of ${view.sources.join(", ")}` : providers.map((row) => row.who).join(", ") || "nobody yet",
     up: providers.every((row) => row.connected),
+    presence: providers.length ? presence(providers) : "",
     followers: people.filter((row) => row.role === "follower").length,
     positions: observed?.epoch ? observed.positions.size : null,
     seq: observed?.epoch ? observed.seq : status?.seq,
     paused: codes.includes("frozen") ? "frozen" : codes.includes("paused") ? "closes only" : "",
   };
+}
+
+function provider(row) {
+  const kind = row.up ? "buy" : "bad";
+  return element("span", {}, `${row.provider} `, row.presence && element("span", { class: kind }, row.presence));
+}
+
+function acts(record, pause, name) {
+  return element("div", { class: "acts" }, record.button(name), pause.button(name));
+}
+
+function presence(providers) {
+  const gone = providers.find((row) => !row.connected);
+  return gone === undefined ? "connected" : `offline for ${ago(gone.since)}`;
 }
 
 function thing({ symbol, ticket, type }) {

@@ -29,6 +29,11 @@ export class Session {
     return this.rights.includes("admin");
   }
 
+  // Whether followers, and what became of signals there, may be seen.
+  get maySeeFollowers() {
+    return this.rights.some((each) => each === "admin" || each === "read" || each.startsWith("read:status"));
+  }
+
   // Learns from the server whom the cookie belongs to.
   async load() {
     const { login, rights } = await ask("GET", "/v1/login");

@@ -1,6 +1,7 @@
 // Ticks by sender, and accounts that REPORT; both are told to admins alone.
 
 import { Table, panel } from "./dom.js";
+import { Equity } from "./equity.js";
 import { ago, count } from "./format.js";
 
 export class Senders {
@@ -49,12 +50,14 @@ export class Terminals {
       ],
       "",
     );
-    this.node = panel("terminals", "Accounts of terminals", this.table.node);
+    this.equity = new Equity();
+    this.node = panel("terminals", "Accounts of terminals", this.equity.node, this.table.node);
   }
 
   show(rows) {
     const pairs = rows.below("service/signals/terminals/").filter(([, row]) => row.time);
     this.node.hidden = pairs.length === 0;
+    this.equity.show(pairs);
     this.table.show(pairs.map(([who, row]) => [who, { ...row, who }]));
   }
 }

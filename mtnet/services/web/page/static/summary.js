@@ -14,9 +14,10 @@ export function findings(rows) {
     const first = row.warnings[0];
     if (first !== undefined && row.status !== "ok") found.push([RANK[row.status], first.priority, row.status, first.text]);
   }
+  const named = new Set(rows.participants.filter(([, row]) => row.status !== "ok").map(([, row]) => `${row.channel}/${row.who}`));
   for (const [name, row] of rows.parts.alerts) {
     if (row.muted) continue;
-    for (const incident of row.incidents) found.push([2, 0, "warning", `Alert ${name}: ${incident.text}`]);
+    for (const incident of row.incidents) if (!named.has(incident.subject)) found.push([2, 0, "warning", `Alert ${name}: ${incident.text}`]);
   }
   // Health counts those that are in trouble; where they are named above it says nothing new.
   if (found.length === 0) for (const text of health?.warnings ?? []) found.push([2, 99, "warning", text]);

@@ -1,0 +1,89 @@
+// Fills: at which prices the provider and the followers of a channel traded its last signals.
+
+import { ask } from "./api.js";
+import { Table, element } from "./dom.js";
+import { moment, signed } from "./format.js";
+
+// Milliseconds between two requests: what has come since is shown with the next one.
+const PAUSE = 10_000;
+const LISTED = 20;
+
+export class Fills {
+  // `changed()` is called when fills have come.
+  constructor(changed) {
+    this.changed = changed;
+    this.channel = "";
+    this.clear();
+    this.table = new Table(
+      "Fills",
+      [
+        { title: "Signal", text: (row) => String(row.seq), number: true },
+        { title: "Stored", text: (row) => moment(row.stored) },
+        { title: "Symbol", text: (row) => row.symbol },
+        { title: "Lots", text: (row) => (Number(row.volume) ? signed(row.volume) : "flat"), number: true },
+        { title: "Provider", text: (row) => row.price, number: true },
+        { title: "Followers", text: prices, number: true },
+        { title: "Farthest off", text: farthest, class: () => "name" },
+        { title: "Filled", text: (row) => String(row.filled), number: true },
+        { title: "Failed", text: (row) => String(row.failed), number: true, class: (row) => (row.failed ? "bad" : "") },
+      ],
+      "No follower has acknowledged a signal of this channel since the start of the daemon.",
+    );
+    this.node = element("details", { id: "fills" }, element("summary", {}, "Fills of the followers"), this.table.node);
+  }
+
+  clear() {
+    this.rows = [];
+    this.version = 0;
+    this.known = 0;
+    this.due = 0;
+  }
+
+  // Asks for the fills of a channel when an acknowledgement has come; `may` = the login sees them.
+  show(channel, rows, may) {
+    if (channel !== this.channel) this.clear();
+    this.channel = channel;
+    this.node.hidden = !may || !channel;
+    if (this.node.hidden || document.hidden) return;
+    const acks = rows.participants.filter(([, row]) => row.channel === channel && row.last_ack).map(([, row]) => row.last_ack);
+    const newest = Math.max(0, ...acks);
+    if (newest > this.known && Date.now() >= this.due) void this.load(channel, newest);
+    if (this.node.open) this.table.show(this.rows.slice(-LISTED).reverse().map((row) => [row.seq, row]));
+  }
+
+  async load(channel, newest) {
+    this.known = newest;
+    this.due = Date.now() + PAUSE;
+    try {
+      const rows = await ask("GET", `/v1/channels/${encodeURIComponent(channel)}/fills`);
+      if (channel !== this.channel) return;
+      this.rows = rows;
+      this.version += 1;
+      this.changed();
+    } catch {
+      this.rows = []; // The channel may be gone, or the right to follow it.
+    }
+  }
+
+  // Returns [time in UTC, price, who] of each fill of a symbol.
+  of(symbol) {
+    const own = this.rows.filter((each) => each.symbol === symbol);
+    return own.flatMap((row) => row.fills.map((each) => [each.time, Number(each.price), each.who]));
+  }
+}
+
+function prices({ fills }) {
+  if (fills.length === 0) return "";
+  const sorted = fills.map((each) => each.price).sort((a, b) => Number(a) - Number(b));
+  const [low, high] = [sorted[0], sorted.at(-1)];
+  return Number(low) === Number(high) ? low : `${low} – ${high}`;
+}
+
+// Returns who traded farthest from the price of the provider, and how far.
+function farthest({ price, fills }) {
+  if (!price || fills.length === 0) return "";
+  const off = (fill) => Math.abs(Number(fill.price) - Number(price));
+  const worst = fills.reduce((a, b) => (off(b) > off(a) ? b : a));
+  const digits = (price.split(".")[1] ?? "").length;
+  return off(worst) === 0 ? "" : `${worst.who}: ${off(worst).toFixed(digits)}`;
+}

@@ -1,0 +1,260 @@
+"""The panels of the page in a real browser: what they show, to whom, and that all can use them."""
+
+import signal
+
+import pytest
+from browser_page import ESCAPED, MARKUP, PASSWORD, command, session, tick
+from live_daemon import RealDaemon, until
+
+axe = pytest.importorskip("axe_playwright_python.base", reason="axe is not installed.")
+ACCOUNTS = {"root": "admin", "rita": "admin", "alice": "provider", "bob": "follower"}
+SERIOUS = {"serious", "critical"}
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory, chromium):
+    """A daemon with accounts, for all tests: each has a channel of its own."""
+    daemon = RealDaemon(tmp_path_factory.mktemp("page"))
+    daemon.start()
+    for name, role in ACCOUNTS.items():
+        command(daemon, "account add", name=name, grants=[role], password=PASSWORD)
+    tick(daemon, b"1.09876")
+    yield daemon
+    daemon.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def admin(people, open_page):
+    def make(name="root", **settings):
+        page = open_page(people.port("web"), **settings)
+        page.shows("#connection", "Live")
+        page.tab.click("#login-open")
+        page.log_in(name)
+        page.shows("#whom", name)
+        return page
+
+    return make
+
+
+class Provider:
+    """A publisher in one channel."""
+
+    def __init__(self, daemon, channel, name="desk", **hello):
+        self._open = session(daemon, login="alice", password=PASSWORD, name=name, **hello)
+        self._channel, self._count = channel, 0
+
+    def __enter__(self):
+        self._session = self._open.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        return self._open.__exit__(*error)
+
+    def publish(self, symbol, volume, **more):
+        self._count += 1
+        id = f"{self._channel}-{self._count}"
+        self._session.say(
+            "PUBLISH", id=id, channel=self._channel, symbol=symbol, volume=volume, **more
+        )
+        seen(self._session, f"STORED|id={id}|")
+
+
+class Follower(Provider):
+    """A follower of one channel, under the login bob."""
+
+    def __init__(self, daemon, channel, name="vps"):
+        self._open = session(daemon, login="bob", password=PASSWORD, name=name)
+        self._channel = channel
+
+    def report(self, **fields):
+        self._session.say("REPORT", **fields)
+
+    def follow(self):
+        self._session.say("SUBSCRIBE", channel=self._channel)
+        seen(self._session, "SYNCED")
+
+    def acknowledge(self, seq, **fields):
+        self._session.say("ACK", channel=self._channel, seq=seq, status="filled", **fields)
+
+    def fill(self, seq, **fields):
+        seen(self._session, f"seq={seq}|")
+        self.acknowledge(seq, **fields)
+
+
+def seen(follower, text):
+    """Wait for a frame."""
+    return until(lambda: [each for each in follower.frames if text in f"{each}|"])[0]
+
+
+def chart(page, channel):
+    """Show the signals of a channel on the candles."""
+    page.tab.select_option("#chart select[data-name='Signals of']", channel)
+
+
+def violations(page):
+    """Return what axe finds that keeps somebody from using the page."""
+    page.tab.evaluate(axe.AXE_SCRIPT)
+    found = page.tab.evaluate("axe.run()")["violations"]
+    return [
+        (each["id"], [node["html"] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in SERIOUS
+    ]
+
+
+def test_a_follower_is_shown_with_its_latency_build_fills_and_equity(people, admin):
+    with Provider(people, "fills") as alice, Follower(people, "fills") as bob:
+        alice.publish("GBPUSD", "1")
+        bob.report(equity="990.50", balance="1000", build=5120, server=ESCAPED)
+        bob.follow()
+        alice.publish("EURUSD", "0.25", price="1.09870")
+        bob.fill(2, volume="0.25", price="1.09880")
+        page = admin()
+        row = page.shows("#people tr", "bob/vps")
+        until(lambda: "s / " in row.inner_text())
+        assert "5120" in row.inner_text()
+        page.shows("#channels tr", "alice/desk connected")
+        page.shows("#terminals td", "990.50")
+        page.shows("#terminals td", MARKUP)
+        page.tab.locator("#terminals canvas").wait_for()
+        chart(page, "fills")
+        # One for the price of the provider, one for the fill.
+        page.tab.locator(".chart[data-prices='2']").wait_for()
+        page.tab.click("#fills summary")
+        page.shows("#fills td", "1.09880")
+        page.shows("#fills td", "bob/vps: 0.00010")
+        alice.publish("EURUSD", "0", price="1.09970")
+        page.tab.get_by_role("button", name="Track record of fills").click()
+        page.shows("#record", "100.0")
+        assert page.tab.locator("img").count() == 0
+        assert page.trouble() == []
+
+
+def test_a_view_tells_its_settings_what_differs_and_why(people, admin):
+    with Provider(people, "source") as alice:
+        alice.publish("EURUSD", "0.25")
+        settings = {"sources": ["source"], "value": "2"}
+        command(people, "views add", view="double", settings=settings)
+        command(people, "account grant", name="bob", grants=["follow:signals/double"])
+        alice.publish("GBPUSD", "0.10")
+        with Follower(people, "double", "second") as bob:
+            bob.follow()
+            bob.acknowledge(1, volume="0.70")
+            page = admin()
+            page.shows("#views td", "GBPUSD 0.70 / 0.2")
+            page.tab.get_by_role("button", name="Details of the view double").click()
+            page.shows("#views dd", "multiplier")
+            page.shows("#views td", "source: EURUSD")
+            page.tab.get_by_role("button", name="Why GBPUSD?").click()
+            page.shows("#views li", "source holds 0.10 GBPUSD")
+            assert page.trouble() == []
+
+
+def test_an_admin_sees_when_a_token_expires_and_revokes_it_at_the_second_click(people, admin):
+    command(people, "account token", name="bob", label="laptop", days=30.5)
+    page = admin()
+    page.shows("#accounts td", "in 30 d")
+    revoke = page.tab.get_by_role("button", name="Revoke the token laptop of bob")
+    revoke.click()
+    page.shows("#accounts button", "sure?")
+    assert command(people, "account show", name="bob")["tokens"]
+    revoke.click()
+    revoke.wait_for(state="detached")
+    assert command(people, "account show", name="bob")["tokens"] == []
+    assert page.trouble() == []
+
+
+def test_a_login_that_is_ended_elsewhere_is_none_any_more(people, admin):
+    other, page = admin("rita"), admin()
+    end = page.tab.get_by_role("button", name="End the login of rita from 127.0.0.1")
+    end.click()
+    end.click()
+    other.tab.locator("#login-open").wait_for()
+    assert other.tab.inner_text("#whom") == ""
+    assert other.tab.locator("#accounts").is_hidden()
+
+
+def test_a_follower_that_stops_reading_turns_to_its_warning(people, admin):
+    page = admin()
+    with Provider(people, "deaf") as alice, people.dial() as deaf:
+        alice.publish("EURUSD", "0.25")
+        deaf.sendall(f"<<HELLO|v=2|login=bob|password={PASSWORD}|name=deaf>>".encode())
+        deaf.sendall(b"<<SUBSCRIBE|channel=deaf>>")
+        row = page.shows("#people tr", "bob/deaf", 20_000)
+        row.locator(".badge.ok").wait_for()
+        row.locator(".badge.error").wait_for(timeout=60_000)
+        page.shows("#summary", "bob/deaf")
+    assert page.trouble() == []
+
+
+def test_a_signal_becomes_a_marker_while_somebody_looks(people, admin):
+    with Provider(people, "marks") as alice:
+        alice.publish("GBPUSD", "0.25")
+        page = admin()
+        chart(page, "marks")
+        page.tab.locator(".chart[data-markers='0']").wait_for()
+        alice.publish("EURUSD", "0.50")
+        page.tab.locator(".chart[data-markers='1']").wait_for()
+        assert page.trouble() == []
+
+
+def test_markup_in_names_clients_comments_and_templates_is_text(people, admin):
+    with Provider(people, "markup", name=ESCAPED, client=ESCAPED) as alice:
+        alice.publish("EURUSD", "0.25", comment=ESCAPED)
+        page = admin()
+        page.shows("#people td", f"alice/{MARKUP}")
+        page.shows("#positions td", MARKUP)
+        send = """async ([symbol, body]) => (await fetch(
+            `/templates/${encodeURIComponent(symbol)}/H1`, {method: "PUT", body}
+        )).status"""
+        name = "A&amp;b\"'"
+        content = f"<chart>\r\nsymbol={name}\r\nperiod=60\r\n</chart>\r\n"
+        assert page.tab.evaluate(send, [name, content]) == 201
+        page.tab.reload()
+        page.shows("#templates td", name)
+        assert page.tab.locator("img").count() == 0
+        assert page.trouble() == []
+
+
+def test_a_page_of_another_origin_gets_nothing(people, chromium):
+    context = chromium.new_context()
+    tab = context.new_page()
+    # `localhost` is another origin than 127.0.0.1, and so is another port.
+    tab.goto(f"http://localhost:{people.port('templates')}/templates")
+    try_all = """async (target) => {
+        const refused = (error) => error.name;
+        const read = await fetch(`http://${target}/v1/status`).then((a) => a.status, refused);
+        const opened = await new Promise((done) => {
+            const socket = new WebSocket(`ws://${target}/ws`, "mtnet.v2");
+            socket.onopen = () => done("open");
+            socket.onclose = () => done("closed");
+        });
+        return [read, opened];
+    }"""
+    assert tab.evaluate(try_all, f"127.0.0.1:{people.port('web')}") == ["TypeError", "closed"]
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_the_page(people, admin, scheme):
+    channel = f"seen-{scheme}"
+    command(people, "account token", name="bob", label=scheme, days=3)
+    with Provider(people, channel) as alice, Follower(people, channel, scheme) as bob:
+        alice.publish("EURUSD", "0.25", price="1.09870")
+        settings = {"sources": [channel]}
+        command(people, "views add", view=f"view-{scheme}", settings=settings)
+        bob.report(equity="990.50", balance="1000", trading=0)
+        bob.follow()
+        alice.publish("EURUSD", "0.50", price="1.09870")
+        bob.fill(2, volume="-0.25", price="1.09880")
+        page = admin(color_scheme=scheme)
+        page.shows("#people tr", f"bob/{scheme}").locator(".badge.error").wait_for()
+        chart(page, channel)
+        page.tab.get_by_role("button", name=f"Details of the view view-{scheme}").click()
+        page.tab.get_by_role("button", name=f"Track record of {channel}").click()
+        page.tab.click("#fills summary")
+        page.shows("#fills td", "1.09880")
+        page.shows("#accounts td", "in 2 d")
+        assert violations(page) == []
+        page.tab.get_by_role("button", name=f"Pause or close {channel}").click()
+        assert violations(page) == []
