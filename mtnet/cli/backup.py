@@ -6,22 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
+from typing import TYPE_CHECKING, Any
 
 from mtnet.cli import local, parsers
-from mtnet.clock import system_time
-from mtnet.config.schema import Config
-from mtnet.daemon.backup.manifest import NAME
-from mtnet.daemon.backup.offline import offline_backup
-from mtnet.daemon.backup.restore import restore as restore_folder
-from mtnet.daemon.configuration import load
-from mtnet.daemon.datadir import DataFolder
-from mtnet.daemon.registry import installed
 from mtnet.errors import ClientError
-from mtnet.interfaces import IRestore
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from mtnet.config.schema import Config
+    from mtnet.daemon.datadir import DataFolder
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -67,6 +61,9 @@ def backup(arguments: Namespace) -> None:
         StartError: the folder cannot be used.
         JournalError: there is no backup: a file is damaged, or the disk is full or failed.
     """
+    from mtnet.daemon.backup.manifest import NAME
+    from mtnet.daemon.configuration import load
+
     config, target = load(arguments.config, os.environ, data=arguments.data), arguments.folder
     folder = Path(config.data)
     if not (folder / "lock").exists():
@@ -86,7 +83,9 @@ def backup(arguments: Namespace) -> None:
 
 
 @contextmanager
-def _offline(config: Config, folder: DataFolder) -> Iterator[local.RunCommand]:
+def _offline(config: "Config", folder: "DataFolder") -> Iterator[local.RunCommand]:
+    from mtnet.daemon.backup.offline import offline_backup
+
     folder.check_restored()
     commands = offline_backup(config, folder).commands()
     yield lambda command, **asked: _result(commands[command](asked))
@@ -94,6 +93,8 @@ def _offline(config: Config, folder: DataFolder) -> Iterator[local.RunCommand]:
 
 def _result(work: "Deferred[Any]") -> Any:
     """Return the result of what never waits, or raise its error."""
+    from twisted.python.failure import Failure
+
     done: list[Any] = []
     work.addBoth(done.append)
     if isinstance(done[0], Failure):
@@ -109,6 +110,8 @@ def restore(arguments: Namespace) -> None:
         StartError: the daemon runs.
         JournalError: the backup is damaged, or there is something already.
     """
+    from mtnet.daemon.datadir import DataFolder
+
     folder = DataFolder(str(local.folder(arguments)))
     try:
         for sentence in _restore(arguments.source, folder, arguments.force):
@@ -117,7 +120,12 @@ def restore(arguments: Namespace) -> None:
         folder.release()
 
 
-def _restore(source: Path, folder: DataFolder, force: bool) -> Iterator[str]:
+def _restore(source: Path, folder: "DataFolder", force: bool) -> Iterator[str]:
+    from mtnet.clock import system_time
+    from mtnet.daemon.backup.restore import restore as restore_folder
+    from mtnet.daemon.registry import installed
+    from mtnet.interfaces import IRestore
+
     plugins = [plugin for plugin in installed().values() if IRestore.providedBy(plugin)]
     if not source.is_dir():
         plugins = [plugin for plugin in plugins if plugin.files]

@@ -193,6 +193,8 @@ rain = Rain()
         (("signals", "status"), 250),
         (("account", "list", "--help"), 380),
         (("bans", "list", "--help"), 180),
+        (("backup", "--help"), 180),
+        (("templates", "--help"), 180),
         (("alerts", "list"), 240),
         (("ticks", "symbols"), 240),
     ],
