@@ -53,6 +53,15 @@ def test_another_publisher_takes_the_channel_over(harness):
     assert second.answers == {"b": 2}
 
 
+def test_a_program_that_is_started_again_under_its_name_goes_on(harness):
+    for run in range(1, 3):
+        publisher = harness.publisher(road="http", name="desk", take="free")
+        harness.pass_time(3)
+        publisher.publish("EURUSD", str(run), id=f"run-{run}")
+        harness.pass_time(3)
+        assert publisher.answers == {f"run-{run}": run}
+
+
 @pytest.mark.parametrize("made", [lambda addr: Protocol(), lambda addr: None])
 def test_a_client_that_speaks_no_http_says_so(made):
     factory = Factory()

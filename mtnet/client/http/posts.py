@@ -161,4 +161,6 @@ class Posts:
     def _signals(self, channel: str, take: str, *signals: dict[str, str]) -> Post:
         target = f"/v1/channels/{quote(channel, safe='')}/signals"
         keys = {"publisher": self._publishing.publisher, **TAKES.get(take, {})}
+        if self._name:
+            keys["name"] = self._name
         return Post(target, channel, keys, "signals", signals)

@@ -463,12 +463,10 @@ class SignalService:
 
     def _accept(self, pending: Pending, outcome: _Accepted) -> None:
         draft, publisher = pending.draft, pending.publisher
-        if pending.done is not None:
-            seq = outcome.seq if isinstance(outcome, Entry) else _result(draft, outcome)
-            pending.done.callback(seq)
+        # An answer says whether there is a publisher: it is noted first.
         if publisher is OWNER:
-            return
-        if isinstance(outcome, Replaced):
+            pass
+        elif isinstance(outcome, Replaced):
             # Nobody holds a channel that is not there.
             if outcome.seq and (outcome.entries or not outcome.refused):
                 self.rules.ownership.take(publisher, draft.channel)
@@ -478,6 +476,9 @@ class SignalService:
             self.rules.ownership.take(publisher, draft.channel)
         if publisher.gone:  # it may hold its channel for a while
             self.retries.schedule()
+        if pending.done is not None:
+            seq = outcome.seq if isinstance(outcome, Entry) else _result(draft, outcome)
+            pending.done.callback(seq)
 
     # What is read
 

@@ -1,9 +1,13 @@
 """One publisher at a time sets a channel: the newest, until it leaves."""
 
+from decimal import Decimal
+
 import pytest
 from signals_peers import HELLO, Server, gone, told
 
 from mtnet.net.endpoints import Listener
+from mtnet.services.signals.model import FLAT, Entry, WholeState
+from mtnet.services.signals.ownership.publishers import PublisherId
 from mtnet.session import messages
 
 
@@ -219,3 +223,15 @@ def test_a_master_that_says_hello_is_no_classic_publisher_any_more(server):
     ]
     server.publish(terminal, "a", "2")
     assert told(terminal) == ["STORED|id=a|seq=2"]
+
+
+def test_an_answer_knows_that_its_publisher_is_there(server):
+    """The disk takes its time, as in the daemon."""
+    server.disk.held, seen = True, []
+    signals = server.signals
+    whole = WholeState("main", "", FLAT, 0, positions=(Entry("main", "A", Decimal(1), 0),))
+    publisher = signals.join("p", who=PublisherId("", "p", http=True))
+    done = signals.replace(publisher, whole, "free")
+    done.addCallback(lambda _: seen.append(signals.presence.of("main")[0]))
+    server.disk.work()
+    assert seen == [True]

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from mtnet.net.http.route import HttpRequest
 from mtnet.services.signals.http.access import RequestAccess
 from mtnet.services.signals.http.expiry import Present
+from mtnet.services.signals.http.wire import NewSignals, NewState
 from mtnet.services.signals.ownership.publishers import Publisher, PublisherId
 from mtnet.services.signals.reports.registry import Reported
 from mtnet.services.signals.service import SignalService
@@ -106,35 +107,33 @@ class HttpPublishers:
             clock, attrgetter("heard"), self._leave
         )
 
-    def of(self, request: HttpRequest, channel: str, name: str, take: bool) -> HttpPublisher:
+    def of(self, request: HttpRequest, channel: str, asked: NewSignals | NewState) -> HttpPublisher:
         """
-        Return the publisher that a request comes from.
+        Return the publisher that a request comes from; with `take` one that is fenced begins anew.
 
         Args:
             channel: as the client names it.
-            name: as the publisher calls itself.
-            take: it takes the channel over: one that is fenced begins anew.
 
         Raises:
             HttpError: there is no right to publish.
         """
         access = RequestAccess(request, self._signals)
         channel = access.demand_publish(channel)
-        key = PublisherKey(channel, access.login, name)
+        key = PublisherKey(channel, access.login, asked.publisher)
         found = self._present.get(key)
-        if found is not None and take and channel in found.publisher.fenced:
+        if found is not None and asked.take and channel in found.publisher.fenced:
             self._present.remove(key)
             found = None
         if found is None:
-            found = HttpPublisher(channel, self._join(access, key))
+            found = HttpPublisher(channel, self._join(access, key, asked.name))
             found.heard = self._clock.seconds()
             self._present.add(key, found)
             self._signals.resume(found.publisher, channel)
         found.heard, found.client = self._clock.seconds(), access.agent
         return found
 
-    def _join(self, access: RequestAccess, key: PublisherKey) -> Publisher:
-        who = PublisherId(key.login, key.name, http=True)
+    def _join(self, access: RequestAccess, key: PublisherKey, program: str) -> Publisher:
+        who = PublisherId(key.login, key.name, http=True, program=program)
         return self._signals.join(key.name, who=who, address=access.host)
 
     def _leave(self, gone: HttpPublisher) -> None:

@@ -42,7 +42,7 @@ class SignalPublishing:
         self, request: HttpRequest, path: ChannelPath, asked: NewSignals
     ) -> "Deferred[Answer]":
         """Take signals, each alone and in order; the answer comes once all are on disk."""
-        publisher = self._publishers.of(request, path.channel, asked.publisher, asked.take)
+        publisher = self._publishers.of(request, path.channel, asked)
         channel, take = publisher.channel, _take(asked.take, asked.beside)
         if not asked.signals:
             sign = WholeState(channel, "", FLAT, self._signals.now(), scope=NOTHING)
@@ -75,7 +75,7 @@ class StatePublishing:
         self, request: HttpRequest, path: ChannelPath, asked: NewState
     ) -> "Deferred[StateResult]":
         """Take all that a publisher holds; the answer comes once the differences are on disk."""
-        publisher = self._publishers.of(request, path.channel, asked.publisher, asked.take)
+        publisher = self._publishers.of(request, path.channel, asked)
         whole = _whole(publisher.channel, asked, self._signals.now())
 
         def store() -> "Deferred[Any]":

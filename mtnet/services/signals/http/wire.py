@@ -140,6 +140,8 @@ class NewSignals(Struct):
 
     Attributes:
         publisher: drawn when the program starts.
+        name: of the program, the same at each start: the newest run takes the channel over from
+            the one before. Empty = only `take` does.
         take: takes the channel over from another publisher.
         beside: takes no channel, and publishes beside the one who holds it.
     """
@@ -148,6 +150,7 @@ class NewSignals(Struct):
     signals: Annotated[list[NewSignal], Meta(max_length=MAX_SIGNALS)]
     take: bool = False
     beside: bool = False
+    name: TerminalName = ""
 
 
 class NewState(Struct):
@@ -155,7 +158,7 @@ class NewState(Struct):
     All that a publisher holds.
 
     Attributes:
-        publisher, take: as of `NewSignals`.
+        publisher, take, name: as of `NewSignals`.
         n: rises with each request of a publisher.
         symbols: those that it is about; absent = all of the channel.
         flat: confirms that `positions` is empty.
@@ -167,6 +170,7 @@ class NewState(Struct):
     symbols: list[str] | None = None
     flat: bool = False
     take: bool = False
+    name: TerminalName = ""
 
     def scope(self) -> frozenset[str] | None:
         """

@@ -319,7 +319,9 @@ class PublishPolicy(CommitPolicy):
         holder, way = self._holders.get(channel), TAKE if claim.who.http else TAKE_1
         if self._is_fenced(channel, claim.who):
             raise _fenced(channel, "Another publisher took {} over; " + way)
-        if holder is not None and holder.who != claim.who and not holder.gone:
+        if holder is None or holder.gone or holder.who == claim.who:
+            return
+        if not claim.who.succeeds(holder.who):
             self._fences.append((channel, claim.who, True))
             raise _fenced(channel, "Another publisher sets {}; " + way)
 

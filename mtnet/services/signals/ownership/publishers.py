@@ -79,11 +79,18 @@ class PublisherId(NamedTuple):
 
     Attributes:
         http: it has no connection, and holds its channel between its requests.
+        program: by HTTP `name` is drawn at each start; this one is not. Empty = it has none.
     """
 
     login: str
     name: str
     http: bool = False
+    program: str = ""
+
+    def succeeds(self, other: "PublisherId") -> bool:
+        """Return whether it is another run of the same program of the same login."""
+        same = (self.login, self.program) == (other.login, other.program)
+        return same and bool(self.program)
 
     @property
     def lingers(self) -> float:

@@ -234,6 +234,38 @@ def test_another_publisher_is_fenced_until_it_takes(web):
     assert web.post(publisher="p2").error == (409, "fenced")
 
 
+def test_the_next_run_of_a_program_goes_on_without_taking(env_with, clock):
+    web = Web(env_with())
+    assert fates(web.post(signal("a"), publisher="run-1", name="nightly")) == [1]
+    assert fates(web.post(signal("b"), publisher="run-2", name="nightly")) == [2]
+    # The run before is fenced, also once it counts as gone, and when the daemon was restarted.
+    assert web.post(publisher="run-1", name="nightly").error == (409, "fenced")
+    clock.advance(100)
+    assert web.post(publisher="run-1", name="nightly").error == (409, "fenced")
+    web = Web(env_with())
+    assert web.post(publisher="run-1", name="nightly").error == (409, "fenced")
+    assert fates(web.post(signal("c"), publisher="run-3", name="nightly")) == [3]
+    assert web.put(1, at("EURUSD"), publisher="run-1", name="nightly", take=True).status == 200
+    assert web.post(publisher="run-3", name="nightly").error == (409, "fenced")
+
+
+@pytest.mark.parametrize(
+    "names", [("nightly", "daily"), ("nightly", ""), ("", "nightly"), ("", "")]
+)
+def test_other_programs_fence_each_other(web, names):
+    first, second = names
+    assert fates(web.post(signal("a"), publisher="p1", name=first)) == [1]
+    assert fates(web.post(signal("b"), publisher="p2", name=second)) == ["fenced"]
+
+
+def test_a_script_that_is_started_each_minute_goes_on_under_one_name(web, clock):
+    for minute in range(3):
+        n = clock.seconds() * 1000
+        assert web.put(int(n), at("EURUSD", minute + 1), publisher="cron").status == 200
+        clock.advance(60)
+    assert web.held() == {"EURUSD": "3"}
+
+
 def test_publishers_of_one_name_and_other_logins_are_others(ask_as):
     ask_as.grant("bob", "publish:signals")
 
