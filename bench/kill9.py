@@ -5,7 +5,8 @@ One publisher resends what is not acknowledged, 20 followers of dialect 2 and fi
 classic dialect come back whenever they are cut off. No signal that was acknowledged may be
 missing, nobody may end with a wrong position, see an entry twice, out of order, or not at all.
 With `--skins` the client library follows as well: by Twisted, asyncio and threads, each on TCP,
-TLS and WebSocket; the programs of the last two are killed too, and go on by their state files.
+TLS, WebSocket and HTTP; the programs of the last two are killed too, and go on by their state
+files.
 Run it from a development environment: `python bench/kill9.py --rounds 200`.
 """
 
@@ -108,7 +109,7 @@ class SignalPublisher(Speaker):
 
 
 def add_roads(daemon: SignalsDaemon) -> dict[str, str]:
-    """Let a daemon serve TLS and WebSocket too; return its addresses."""
+    """Let a daemon serve TLS, WebSocket and HTTP too; return its addresses."""
     secure, web = free_port(), free_port()
     files = Files(daemon.data / "tls", Authority())
     daemon.data.chmod(0o700)
@@ -120,6 +121,7 @@ def add_roads(daemon: SignalsDaemon) -> dict[str, str]:
         "TCP": f"tcp:{HOST}:{daemon.number}",
         "TLS": f"secure:{HOST}:{secure}",
         "WebSocket": f"ws://{HOST}:{web}/ws",
+        "HTTP": f"http://{HOST}:{web}",
     }
 
 

@@ -36,7 +36,7 @@ class Log:
 
 def options(name: str, address: str, folder: Path, ca: str) -> dict[str, object]:
     """Return the options of a follower of aio or sync."""
-    secure = address.startswith(("secure:", "wss:"))
+    secure = address.startswith(("secure:", "wss:", "https:"))
     found = {"state": folder / f"{name}.state", "ca": ca if secure else None, "name": name}
     return {**found, "on_event": lambda event: None}
 
@@ -70,7 +70,7 @@ def follow_by_twisted(targets: list[tuple[str, str]], folder: Path, ca: str) -> 
 
     reactor.seconds = time.monotonic
     for name, address in targets:
-        secure = address.startswith(("secure:", "wss:"))
+        secure = address.startswith(("secure:", "wss:", "https:"))
         server = server_from_string(reactor, address, Path(ca) if secure else None)
         log = Log(folder / f"{name}.log")
         follower = Follower(

@@ -14,8 +14,16 @@ REFUSALS = (400, 401, 403, 413, 429, 503)
 """Statuses with which any request may be refused: by its form, its login, our own trouble."""
 UNPROCESSABLE = 422
 """The status for a query or a body that cannot be read."""
-LOGINS: list[dict[str, list[str]]] = [{"basic": []}, {"bearer": []}]
-"""How a program logs in; our own page has a cookie."""
+LOGINS: Mapping[str, dict[str, str]] = {
+    "basic": {"type": "http", "scheme": "basic"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
+"""How a program logs in."""
+COOKIE = (
+    "Of a browser that has logged in. A request with an Origin, or a Sec-Fetch-Site, of another "
+    "page is refused, or goes without it."
+)
+Security = list[dict[str, list[str]]]
 REFERENCE = "#/components/schemas/{name}"
 
 
@@ -26,27 +34,38 @@ class Error(Struct):
     text: str
 
 
-def describe(routes: Iterable[Route], version: str) -> dict[str, Any]:
-    """Return the OpenAPI document of some routes."""
+def describe(
+    routes: Iterable[Route], version: str, cookies: Mapping[str, str] = {}
+) -> dict[str, Any]:
+    """
+    Return the OpenAPI document of some routes.
+
+    Args:
+        cookies: of browsers that have logged in: a name in this document, and the cookie's.
+    """
+    schemes: dict[str, Mapping[str, str]] = {**LOGINS}
+    for key, cookie in cookies.items():
+        schemes[key] = {"type": "apiKey", "in": "cookie", "name": cookie, "description": COOKIE}
+    logins: Security = [{key: []} for key in schemes]
     known = sorted(routes, key=lambda each: (each.path, each.method))
     types = dict.fromkeys(kind for each in known for kind in _types(each))
     found, components = msgspec.json.schema_components([*types], ref_template=REFERENCE)
     schemas = dict(zip(types, found, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for each in known:
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, schemas, components)
+        operation = _operation(each, schemas, components)
+        if each.login:
+            operation["security"] = logins
+        paths.setdefault(each.path, {})[each.method.lower()] = operation
     queries = {_name(schemas[each.params]) for each in known if each.params is not None}
     return {
         "openapi": "3.1.0",
         "info": {"title": "mtnet", "version": version},
-        "security": [{}, *LOGINS],
+        "security": [{}, *logins],
         "paths": paths,
         "components": {
             "schemas": {name: each for name, each in components.items() if name not in queries},
-            "securitySchemes": {
-                "basic": {"type": "http", "scheme": "basic"},
-                "bearer": {"type": "http", "scheme": "bearer"},
-            },
+            "securitySchemes": schemes,
         },
     }
 
@@ -68,7 +87,6 @@ def _operation(
     needs = [f"the right `{route.right}`"] if route.right else []
     if route.login:
         needs.append("a login, on loopback too")
-        found["security"] = LOGINS
     if needs:
         found["description"] = f"Needs {', and '.join(needs)}."
     if route.params is not None:

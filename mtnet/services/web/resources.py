@@ -9,6 +9,7 @@ from msgspec import Struct
 from mtnet import __version__
 from mtnet.net.http.openapi import describe
 from mtnet.net.http.route import Answer, HttpRequest, Route
+from mtnet.services.web.logins.cookie import cookie_name
 
 
 class Version(Struct):
@@ -68,4 +69,5 @@ class DaemonResources:
 
     @cached_property
     def _description(self) -> dict[str, Any]:
-        return describe(self._routes(), __version__)
+        cookies = {"cookie": cookie_name(False), "secure_cookie": cookie_name(True)}
+        return describe(self._routes(), __version__, cookies)

@@ -44,6 +44,13 @@ def test_it_is_an_openapi_document_of_this_version():
     assert FOUND["security"] == [{}, {"basic": []}, {"bearer": []}]
 
 
+def test_the_cookie_of_a_browser_is_a_login_too():
+    found = describe([GET], "1.2", {"cookie": "crumb"})
+    scheme = found["components"]["securitySchemes"]["cookie"]
+    assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", "crumb")
+    assert {"cookie": []} in found["security"]
+
+
 def test_params_are_those_of_the_path_and_of_the_query():
     found = FOUND["paths"]["/v1/channels/{channel}"]["get"]["parameters"]
     assert [(each["name"], each["in"], each["required"]) for each in found] == [

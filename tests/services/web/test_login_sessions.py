@@ -354,21 +354,36 @@ def test_sessions_are_listed_and_ended_one_by_one(server):
     one, two = server.log_in(User_Agent="Firefox\x07"), server.log_in()
     rows = server.ask("GET", "/v1/sessions", cookie=one).json
     assert [(each["login"], each["agent"], each["current"]) for each in rows] == [
-        ("bob", "Firefox", True), ("bob", "", False),
+        ("bob", "", False), ("bob", "Firefox", True),
     ]  # fmt: skip
-    answer = server.ask("DELETE", f"/v1/sessions?id={rows[1]['id']}", cookie=one)
+    answer = server.ask("DELETE", f"/v1/sessions?id={rows[0]['id']}", cookie=one)
     assert answer.status == 204
     assert server.ask("GET", "/templates", cookie=two).status == 401
     assert server.ask("GET", "/templates", cookie=one).status == 200
-    assert server.ask("DELETE", f"/v1/sessions?id={rows[1]['id']}", cookie=one).status == 404
+    assert server.ask("DELETE", f"/v1/sessions?id={rows[0]['id']}", cookie=one).status == 404
+
+
+def test_many_sessions_are_listed_a_page_at_a_time(server):
+    given = [server.log_in(User_Agent=f"{number}") for number in range(5)]
+    agents, after = [], ""
+    while True:
+        path = f"/v1/sessions?limit=2{after}"
+        rows = server.ask("GET", path, cookie=given[0]).json
+        if not rows:
+            break
+        agents.append([each["agent"] for each in rows])
+        after = f"&after={rows[-1]['id']}"
+    assert agents == [["4", "3"], ["2", "1"], ["0"]]
+    answer = server.ask("GET", "/v1/sessions?after=00000000", cookie=given[0])
+    assert answer.error == (404, "missing")
 
 
 def test_only_admin_sees_and_ends_the_sessions_of_others(server):
     bob, root = server.log_in(), server.log_in("root")
     (own,) = server.ask("GET", "/v1/sessions", cookie=bob).json
     every = server.ask("GET", "/v1/sessions", cookie=root).json
-    assert [each["login"] for each in every] == ["bob", "root"]
-    assert server.ask("DELETE", f"/v1/sessions?id={every[1]['id']}", cookie=bob).status == 404
+    assert [each["login"] for each in every] == ["root", "bob"]
+    assert server.ask("DELETE", f"/v1/sessions?id={every[0]['id']}", cookie=bob).status == 404
     assert server.ask("DELETE", f"/v1/sessions?id={own['id']}", cookie=root).status == 204
     assert server.ask("GET", "/templates", cookie=bob).status == 401
 

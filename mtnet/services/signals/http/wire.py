@@ -31,6 +31,8 @@ MAX_LIMIT = 1_000
 """Signals in one answer: some 200 kB."""
 LIMIT = 500
 """Signals in one answer, unless it is asked for more or fewer."""
+POSITIONS = 2_048
+"""Positions that are kept: most of a whole state stood in the one before, too."""
 SUBSCRIPTIONS = 64
 """Subscriptions that are kept: all who follow a channel ask for what lies behind one signal."""
 
@@ -82,7 +84,7 @@ class SignalQuery(Struct):
         return _subscribe(channel, self.epoch, self.after, self.h, self.symbols)
 
 
-class NewPosition(Struct):
+class NewPosition(Struct, frozen=True):
     """
     A position or an order of a whole state; fields as of PUBLISH in `docs/protocols.md`.
 
@@ -110,10 +112,10 @@ class NewPosition(Struct):
         Raises:
             WireError: `field`.
         """
-        return wire.read_position(_message("this position", asdict(self)))
+        return _read_position(self)
 
 
-class NewSignal(NewPosition):
+class NewSignal(NewPosition, frozen=True):
     """
     A signal; volume 0 removes the position.
 
@@ -449,6 +451,11 @@ class ChannelChanged(Struct, omit_defaults=True):
     publisher: Presence
     paused: PauseMode | None
     closed: int | None = None
+
+
+@lru_cache(POSITIONS)
+def _read_position(given: NewPosition) -> wire.Publish:
+    return wire.read_position(_message("this position", asdict(given)))
 
 
 @lru_cache(SUBSCRIPTIONS)

@@ -270,7 +270,7 @@ class Transaction:
         others: list[Entry] = []
         for draft in wanted.values():
             standing = self._symbol(draft.symbol).get(draft.ticket)
-            if standing is not None and _terms(standing.entry) == _terms(draft):
+            if standing is not None and _same_terms(standing.entry, draft):
                 policy.confirm(whole, draft)
                 continue
             before = FLAT if standing is None else standing.entry.volume
@@ -470,6 +470,13 @@ def _content(entry: Entry) -> tuple[object, ...]:
     """Return what an id names: numbers by their value, whatever road wrote 1.10 or 1.1."""
     fields = {key: text if key == "comment" else Decimal(text) for key, text in entry.fields}
     return entry.channel, entry.symbol, entry.ticket, entry.volume, entry.type, fields
+
+
+def _same_terms(entry: Entry, draft: Entry) -> bool:
+    """Return whether a position of a whole state stands already."""
+    if (entry.volume, entry.type) != (draft.volume, draft.type):
+        return False
+    return entry.fields == draft.fields or _terms(entry) == _terms(draft)
 
 
 def _terms(entry: Entry) -> tuple[object, ...]:

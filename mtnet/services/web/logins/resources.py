@@ -1,5 +1,6 @@
 """Login and logout of the page, and its sessions (`docs/http.md`)."""
 
+from itertools import islice
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -19,6 +20,9 @@ from mtnet.services.web.logins.store import SessionStore
 
 AGENT = 100
 """Characters of what a program calls itself."""
+MAX_ROWS, ROWS = 1_000, 200
+"""Sessions in one answer, at most and usually: a thousand take some 6 ms."""
+SessionId = Annotated[str, Meta(pattern="^[0-9a-f]{8}$", examples=["0a1b2c3d"])]
 
 
 class Login(Struct):
@@ -79,7 +83,14 @@ class SessionRow(Struct):
 class SessionQuery(Struct):
     """Names a session; absent = all of one's own."""
 
-    id: Annotated[str, Meta(pattern="^[0-9a-f]{8}$", examples=["0a1b2c3d"])] | None = None
+    id: SessionId | None = None
+
+
+class SessionsQuery(Struct):
+    """Asks for sessions, newest first; `after` is the last one of the answer before."""
+
+    after: SessionId | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_ROWS)] = ROWS
 
 
 class LoginResources:
@@ -121,9 +132,11 @@ class LoginResources:
                 method="GET",
                 path="/v1/sessions",
                 handler=self._list,
-                summary="One's own sessions; for admin those of all.",
+                summary="One's own sessions, newest first; for admin those of all.",
+                params=SessionsQuery,
                 login=True,
                 answers={200: list[SessionRow]},
+                errors=(404,),
             ),
             Route(
                 method="DELETE",
@@ -177,7 +190,11 @@ class LoginResources:
         headers = {b"Set-Cookie": cookie.give("", request.isSecure(), 0)}
         return self._write([], over).addCallback(lambda _: Answer(204, None, headers))
 
-    def _list(self, request: HttpRequest) -> list[SessionRow]:
+    def _list(self, request: HttpRequest, asked: SessionsQuery) -> list[SessionRow]:
+        found = reversed(self._every(request))
+        if asked.after is not None and all(each.id != asked.after for each in found):
+            raise _missing(asked.after)
+        valid = (each for each in found if self._sessions.identity(each) is not None)
         return [
             SessionRow(
                 id=each.id,
@@ -188,7 +205,7 @@ class LoginResources:
                 agent=each.agent,
                 current=each == request.login_session,
             )
-            for each in self._visible(request)
+            for each in islice(valid, asked.limit)
         ]
 
     def _end(self, request: HttpRequest, asked: SessionQuery) -> "Deferred[None]":
@@ -196,17 +213,21 @@ class LoginResources:
             assert request.identity is not None  # the route demands a login
             over = self._sessions.of(request.identity.name)
         else:
-            over = [each for each in self._visible(request) if each.id == asked.id]
+            named = [each for each in self._every(request) if each.id == asked.id]
+            over = [each for each in named if self._sessions.identity(each) is not None]
             if not over:
-                raise HttpError(404, "missing", f"There is no session {asked.id}.")
+                raise _missing(asked.id)
         self._sessions.end(over)
         return self._write([], over).addCallback(lambda _: None)
 
-    def _visible(self, request: HttpRequest) -> list[Session]:
+    def _every(self, request: HttpRequest) -> list[Session]:
         assert request.identity is not None  # the route demands a login
         everybody = request.identity.rights.any(ADMIN)
-        found = self._sessions.of("" if everybody else request.identity.name)
-        return [each for each in found if self._sessions.identity(each) is not None]
+        return self._sessions.of("" if everybody else request.identity.name)
 
     def _write(self, begun: list[Session], over: list[Session]) -> "Deferred[Any]":
         return self._worker(self._store.write, begun, over)
+
+
+def _missing(session: str) -> HttpError:
+    return HttpError(404, "missing", f"There is no session {session}.")
