@@ -4,6 +4,8 @@ import { Table, element, panel } from "./dom.js";
 import { ago, count, now, duration } from "./format.js";
 
 const SHOWN = 3;
+// Rows that are shown, the worst first; a thousand that change each second keep a browser busy.
+const MOST = 100;
 const RANK = { error: 0, offline: 1, warning: 2, ok: 3 };
 
 export class People {
@@ -27,12 +29,22 @@ export class People {
       true,
     );
     this.table.scroll.classList.add("tall");
-    this.node = panel("people", "Followers and providers", this.table.node);
+    this.whole = false;
+    this.more = element("button", { type: "button", hidden: true, click: () => this.toggle() });
+    this.node = panel("people", "Followers and providers", this.table.node, this.more);
+  }
+
+  toggle() {
+    this.whole = !this.whole;
+    this.show(this.rows);
   }
 
   show(rows) {
     const pairs = rows.participants.sort(([, a], [, b]) => RANK[a.status] - RANK[b.status] || order(a, b));
-    this.table.show(pairs);
+    this.rows = rows;
+    this.more.hidden = pairs.length <= MOST;
+    this.more.textContent = this.whole ? `Show the first ${MOST}` : `Show all ${count(pairs.length)}`;
+    this.table.show(this.whole ? pairs : pairs.slice(0, MOST));
   }
 }
 
