@@ -120,7 +120,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
 
     def watch(self, signals):
         """Tell the rules when commits are judged and stored, and when publishers go."""
-        policy, finish, leave = signals.rules.policy, signals._worker._finish, signals.leave
+        policy, finish, leave = signals._commits._policy, signals._worker._finish, signals.leave
 
         def begin(batch, when):
             self.rules.begin(batch, when)
@@ -134,7 +134,7 @@ class Signals(Pauses, Rollbacks, ClockJumps, RuleBasedStateMachine):
             self.rules.leave(publisher, bye, self.clock.seconds())
             leave(publisher, bye)
 
-        signals.rules.policy, signals._worker._finish, signals.leave = begin, stored, gone
+        signals._commits._policy, signals._worker._finish, signals.leave = begin, stored, gone
 
     def fail(self, fault):
         journal = self.server.journal
