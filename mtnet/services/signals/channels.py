@@ -102,9 +102,13 @@ class Channels:
         """Show everybody a channel that has a new epoch."""
         self.book.load(name, state, self._now.moment(), self._now.estimate())
         self.replay_caches.pop(name, None)
+        self.renew(name)
+        self.offer([name])
+
+    def renew(self, name: str) -> None:
+        """Send a channel again to the sessions that follow it."""
         for session in list(self.sessions):
             session.renew(name)
-        self.offer([name])
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Take entries that were stored just now, and send them to followers."""

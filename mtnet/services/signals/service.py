@@ -114,6 +114,7 @@ class SignalService:
             channels.recheck,
             events,
             lambda name: channels.book.channel(name).seq,
+            channels.renew,
         )
         self.rules = rules = PublishRules(
             settings, channels.book, Ownership(now), store, channels.unrepeated, views

@@ -239,7 +239,7 @@ class Subscriptions:
         return [each for each in self.each if each.name == channel]
 
     def renew(self, channel: str) -> None:
-        """Send the whole of a channel that has a new epoch, if the client follows it."""
+        """Send the whole of a channel again, if the client follows it."""
         for each in self.of(channel):
             self.subscribe(Subscribe(channel, each.symbols, observe=each.observes))
 
@@ -422,7 +422,7 @@ class SignalClient:
     # The service
 
     def renew(self, channel: str) -> None:
-        """Send the whole of a channel that has a new epoch, if the client follows it."""
+        """Send the whole of a channel again, if the client follows it."""
         self.subscriptions.renew(channel)
 
     def announce(self, channel: str, frame: bytes) -> None:

@@ -12,6 +12,7 @@ from mtnet.access.accounts.model import check_name
 from mtnet.access.addresses import parse_network
 from mtnet.config.schema import Section
 from mtnet.errors import AccountError
+from mtnet.values import read_price
 
 ChannelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 ViewMode = Literal["on", "close_only", "frozen", "monitor"]
@@ -146,7 +147,7 @@ class ViewSettings(Section, frozen=True):
     max_drawdown: str = ""
     daily_loss: str = ""
     then: Literal["close_only", "flatten"] = "close_only"
-    max_age: Annotated[float, Meta(gt=0)] | None = None
+    max_age: Annotated[float, Meta(gt=0, lt=100_000_000)] | None = None
     """Seconds since its opening after which the follower does not open."""
     max_slippage: Decimal | None = None
     """Price units from the provider's price beyond which the follower does not open."""
@@ -159,6 +160,8 @@ class ViewSettings(Section, frozen=True):
             number = getattr(self, key)
             if number is not None and not (number.is_finite() and number > 0):
                 raise ValueError(f"`{key}` is above 0, not {number}")
+        if self.max_slippage is not None and read_price(f"{self.max_slippage:f}") is None:
+            raise ValueError(f"`max_slippage` is as a price, not {self.max_slippage}")
         self._check_lots()
         self._check_symbols()
         self._check_money()

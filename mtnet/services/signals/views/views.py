@@ -78,6 +78,7 @@ class Views:
         recheck: ends connections for which `main` is another channel now.
         events: records which limits were reached.
         seq: returns the number of the last entry of a view.
+        renew: sends a view again to those who follow it.
 
     Attributes:
         known: by name; those that are whole.
@@ -97,8 +98,10 @@ class Views:
         recheck: Callable[[], object],
         events: SignalEvents,
         seq: Callable[[str], int],
+        renew: Callable[[str], object],
     ) -> None:
         self._run, self._begin, self._announce, self._now = run, begin, announce, now
+        self._renew = renew
         self._recheck, self._events, self._seq = recheck, events, seq
         self._acks = defaultdict[str, int](now)  # a count of before a restart is none of these
         self.known: dict[str, Summary] = {}
@@ -173,9 +176,9 @@ class Views:
         if name not in self.known:
             return {}
         settings = self.known[name].settings
-        found = {"max_age": settings.max_age, "max_slippage": settings.max_slippage}
-        shown = {key: f"{each:.5f}" for key, each in found.items() if each is not None}
-        return {key: text.rstrip("0").rstrip(".") for key, text in shown.items()}
+        age, slippage = settings.max_age, settings.max_slippage
+        shown = {} if age is None else {"max_age": f"{age:.5f}".rstrip("0").rstrip(".")}
+        return shown if slippage is None else {**shown, "max_slippage": f"{slippage:f}"}
 
     def refuse_publish(self, channel: str) -> None:
         """
@@ -260,7 +263,10 @@ class Views:
         """Change the settings of a view; raises as `changes.edit`."""
         terms = await self._full_terms(settings)
         edit = partial(changes.edit, name=name, settings=settings, terms=terms, apply=apply)
+        limits = self.limits(name)
         await self._change(edit)
+        if self.limits(name) != limits:
+            self._renew(name)
 
     async def diff(self, name: str, settings: ViewSettings) -> list[dict[str, str]]:
         """Return what `edit` with `apply` would change; raises as that."""

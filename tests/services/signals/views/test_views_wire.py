@@ -193,6 +193,25 @@ def test_a_follower_is_told_what_it_judges_before_it_opens(server):
     assert synced.endswith("|max_age=30|max_slippage=0.5")
 
 
+def test_a_follower_is_told_at_once_what_it_judges_from_now_on(server):
+    add(server)
+    server.publish(server.greet(), "a-1", "1.00")
+    follower, other = server.subscribe("half"), server.subscribe("main")
+    told(follower), told(other)
+    ask(server.signals.views.edit("half", replace(HALF, max_age=0.5, max_slippage=Decimal("1E-9"))))
+    said = told(follower)
+    assert said[1:3] == [
+        "POSITION|channel=half|seq=1|symbol=GBPUSD|volume=0.5",
+        "SYNCED|channel=half|seq=1|max_age=0.5|max_slippage=0.000000001",
+    ]
+    server.publish(server.greet(), "a-2", "2.00")
+    assert "SIGNAL|channel=half|seq=2|symbol=GBPUSD|volume=1" in told(follower)
+    assert not any("SNAPSHOT" in each for each in told(other))
+    ask(server.signals.views.edit("half", replace(HALF, max_age=0.5, value=Decimal(1),
+                                                  max_slippage=Decimal("1E-9"))))  # fmt: skip
+    assert told(follower) == []
+
+
 def log_in(server, name, verb="follow"):
     """Say HELLO with an account that may follow everything."""
     terminal = server.dial()
