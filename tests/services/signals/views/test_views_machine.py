@@ -165,6 +165,33 @@ class Views(RuleBasedStateMachine):
                 fields = dict(each.fields)
                 self.commit([self.draft(source, each.symbol, each.ticket, lots, each.type, fields)])
 
+    @rule(
+        name=st.sampled_from(VIEWS),
+        value=st.sampled_from(["0.2", "0.9", "4"]).map(Decimal),
+        ratio=st.sampled_from([Fraction(1, 2), Fraction(5)]),
+        factor=st.sampled_from(["0.5", "2", "3"]),
+    )
+    def resize_behind_an_edit(self, name, value, ratio, factor):
+        """What was decided stays so, though settings and money are others now."""
+        if self.copies_something(name):
+            self.terms = replace(self.terms, ratio=ratio, closed="")
+            fresh = replace(self.view(name).settings, value=value)
+            entries = self.change(name, changes.edit, settings=fresh, terms=self.now)
+            assert entries == [], "an edit traded"
+            for source in fresh.sources:
+                self.resize_all(source, factor)
+
+    def copies_something(self, name):
+        """Let the sources of a view open what it may copy; return whether it copies anything."""
+        if name not in self.names:
+            return False
+        if not self.held(name):
+            for source in self.view(name).settings.sources:
+                for lots in ("0", "1"):
+                    draft = self.draft(source, "EURUSD", "", Decimal(lots), "position", {})
+                    self.commit([draft])
+        return bool(self.held(name))
+
     @rule(source=st.sampled_from(SOURCES))
     def flatten_source(self, source):
         self.commit([Entry(source, "", Decimal(0), self.when)])
@@ -254,7 +281,7 @@ class Views(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(VIEWS), left=LOTS, late=st.booleans())
     def release(self, name, left, late):
-        if name not in self.names:
+        if not self.copies_something(name):
             return
         for entry in self.sent[name][-6:] if late else self.standing(name):
             target = Target(entry.symbol, entry.ticket)
