@@ -45,6 +45,19 @@ class Acknowledging(Reporting):
 
     _core: FollowerCore
 
+    @property
+    def max_age(self) -> float | None:
+        """Seconds from its opening on in which a view's position is opened; None = any time."""
+        return self._core.max_age
+
+    @property
+    def max_slippage(self) -> Decimal | None:
+        """
+        Distance from the provider's price, in units of price, beyond which a view's position is
+        not opened; None = no limit.
+        """
+        return self._core.max_slippage
+
     def acknowledge(
         self,
         seq: int,

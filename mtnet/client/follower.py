@@ -1,6 +1,7 @@
 """A follower that loses no signal, and takes none twice."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
@@ -43,7 +44,7 @@ class Follower(Acknowledging):
 
     It begins with `startService()` and ends with `stopService()`. To go on after a restart of
     the program, keep `epoch`, `seq`, `h`, `kept_for` and `positions` after each change, and hand
-    them in again.
+    them in again; of a view also `max_age` and `max_slippage`.
 
     **A new epoch** means that the server has another journal than before: a wrong data folder, or
     a restored backup. **A history that went back** means that its journal is an older copy. In
@@ -80,6 +81,8 @@ class Follower(Acknowledging):
         login: sent only over TLS or within this machine.
         epoch, seq, h, kept_for, positions: of an earlier run. Without `kept_for` a snapshot is
             fetched.
+        max_age, max_slippage: of an earlier run, too: missed entries come before the server says
+            them.
 
     Attributes:
         epoch: of the journal that is followed; None = none yet.
@@ -89,6 +92,7 @@ class Follower(Acknowledging):
         held: whether a new epoch waits for `accept()`.
         blind: whether nothing is known of the channel.
         paused: the last mode that `on_paused` got.
+        max_age, max_slippage: limits of a view for what is opened, see the properties.
         stopped: nothing is delivered, not even of bytes that were read before.
 
     Raises:
@@ -121,6 +125,8 @@ class Follower(Acknowledging):
         h: str = "",
         kept_for: str = "",
         positions: Iterable[wire.Entry] = (),
+        max_age: float | None = None,
+        max_slippage: Decimal | None = None,
     ) -> None:
         self.channel, self.name, self.login, self.stopped = channel, name, login, False
         self._on = FollowerCallbacks(
@@ -139,6 +145,7 @@ class Follower(Acknowledging):
         )
         replica = Replica.of(channel, symbols, epoch, seq, h, positions, kept_for)
         self._core = FollowerCore(Session(name, login), replica)
+        self._core.max_age, self._core.max_slippage = max_age, max_slippage
         self._runner = Runner(endpoint, self._core, clock, self._handle, speaks_http=True)
 
     @property

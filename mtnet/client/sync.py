@@ -21,6 +21,7 @@ process carries all connections, so they are kept while the program does somethi
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from decimal import Decimal
 from functools import cache
 from typing import Any, Generic, TypeVar
 
@@ -128,6 +129,19 @@ class Follower:
     def held(self) -> bool:
         """Whether another history waits for `accept()`; until then no entry comes."""
         return self._follower.held
+
+    @property
+    def max_age(self) -> float | None:
+        """Seconds from its opening on in which a view's position is opened; None = any time."""
+        return self._follower.max_age
+
+    @property
+    def max_slippage(self) -> Decimal | None:
+        """
+        Distance from the provider's price, in units of price, beyond which a view's position is
+        not opened; None = no limit.
+        """
+        return self._follower.max_slippage
 
     def accept(self) -> None:
         """Follow the new epoch, or the history that went back, from the state that it shows."""

@@ -65,6 +65,16 @@ def test_a_view_copies_what_its_source_is_sent(views, publish, daemon):
     assert positions(daemon) == {"GBPUSD": "0.12"}
 
 
+def test_a_follower_is_shown_what_the_view_asks_of_it(views, command_line, daemon):
+    limits = ("--max-age", "30", "--max-slippage", "0.0005")
+    views("add", "half", "--source", "main", *limits)
+    command_line.server = daemon.factory("signals")
+    result = command_line("signals", "follow", "--channel", "half", "--seconds", "5")
+    sentence = "more than 30 s after its opening or more than 0.0005 from the provider's price"
+    assert (result.status, result.out) == (0, "")
+    assert result.error.startswith(f"mtnet: Open no position {sentence}.\n")
+
+
 def test_the_list_has_a_row_for_each_view(views):
     views("add", "half", "--source", "main", "--value", "0.5")
     head, row = views("list").splitlines()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from functools import wraps
 
 import pytest
@@ -99,11 +100,69 @@ class Journal(FakeServer):
             for symbol, volume in book:
                 text = f"<<POSITION|channel=main|seq=1|symbol={symbol}|volume={volume}|time=1>>\r\n"
                 session.say(text.encode())
-        session.say(wire.synced("main", self.epoch, self.seq, f"{self.seq:08x}"))
+        session.say(self.synced())
         self.followers.add(session)
+
+    def synced(self):
+        return wire.synced("main", self.epoch, self.seq, f"{self.seq:08x}")
 
 
 # Followers
+
+
+class Limited(Journal):
+    """A server whose channel is a view with limits."""
+
+    limits = {"max_age": "30", "max_slippage": "0.0005"}  # noqa: RUF012
+
+    def synced(self):
+        return wire.synced("main", self.epoch, self.seq, f"{self.seq:08x}", **self.limits)
+
+
+def limits(entries):
+    return entries.max_age, entries.max_slippage
+
+
+@asynchronous
+async def test_a_follower_of_a_view_has_its_limits_and_keeps_them_for_the_next_run(tmp_path):
+    said = []
+    async with serving(Limited(A="1")) as local:
+        options = {"state": tmp_path / "state", "on_event": said.append}
+        async with aio.follow(local.address, **options) as entries:
+            assert await take(entries, 1) == ["A 1"]
+            assert limits(entries) == (30.0, Decimal("0.0005"))
+            local.server.enter("B", "1")
+            assert await take(entries, 1) == ["B 1"]
+        sentence = "Open no position more than 30 s after its opening or more than 0.0005 from"
+        assert sentence in " ".join(map(str, said))
+        again = aio.follow(local.address, **options)
+        assert limits(again) == (30.0, Decimal("0.0005"))
+
+
+@asynchronous
+async def test_limits_that_change_alone_are_kept_too(tmp_path):
+    async with serving(Limited(A="1")) as local:
+        async with aio.follow(local.address, state=tmp_path / "state") as entries:
+            assert await take(entries, 1) == ["A 1"]
+            local.server.limits = {}
+            local.server.tell(local.server.synced())
+            waiting = asyncio.ensure_future(take(entries, 1))
+            await until(lambda: limits(entries) == (None, None))
+            local.server.enter("B", "1")
+            assert await waiting == ["B 1"]
+        assert limits(aio.follow(local.address, state=tmp_path / "state")) == (None, None)
+
+
+@asynchronous
+async def test_a_script_has_the_limits_of_a_view():
+    async with serving(Limited(A="1")) as local:
+
+        def script():
+            with sync.follow(local.address) as entries:
+                next(entries)
+                return limits(entries)
+
+        assert await asyncio.to_thread(script) == (30.0, Decimal("0.0005"))
 
 
 @asynchronous

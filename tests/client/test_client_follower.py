@@ -102,11 +102,48 @@ def snapshot(seq, *symbols, epoch=EPOCH, h="", diverged=False):
     return b"".join([head, *shown, wire.synced("main", epoch, seq, h)])
 
 
+def synced():
+    return wire.synced("main", EPOCH, 6, "")
+
+
 def held(follower):
     return {symbol: str(each.volume) for (symbol, _), each in follower.positions.items()}
 
 
 KNOWN = {"epoch": EPOCH, "seq": 6, "h": "0000beef", "kept_for": "main"}
+
+
+# The limits of a view
+
+LIMITED = wire.synced("main", EPOCH, 6, max_age="30", max_slippage="0.0005")
+
+
+def limits(follower):
+    return follower.max_age, follower.max_slippage
+
+
+def test_a_follower_of_a_view_knows_its_limits_before_it_is_handed_a_position(harness):
+    harness.server.answer = lambda asked: snapshot(6, "A")[: -len(synced())] + LIMITED
+    seen = []
+    follower = harness.follow()
+    assert limits(follower) == (30.0, Decimal("0.0005"))
+    follower._on = replace(follower._on, signal=lambda signal: seen.append(limits(follower)))
+    harness.say(signal(7))
+    harness.server.answer = lambda asked: signal(8) + wire.synced("main", EPOCH, 8)
+    harness.reconnect()
+    # What was missed is judged by the limits of before; the server says the new ones behind it.
+    assert seen == [(30.0, Decimal("0.0005"))] * 2
+    assert limits(follower) == (None, None)
+
+
+def test_limits_are_handed_in_again_with_the_rest_of_an_earlier_run(harness):
+    harness.server.answer = lambda asked: b""
+    follower = harness.follow(**KNOWN, max_age=30.0, max_slippage=Decimal("0.0005"))
+    assert limits(follower) == (30.0, Decimal("0.0005"))
+
+
+def test_a_channel_without_limits_has_none(harness):
+    assert limits(harness.follow()) == (None, None)
 
 
 # The hash of the last entry

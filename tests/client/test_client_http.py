@@ -1,5 +1,6 @@
 """Followers and publishers over HTTP: long polls and POSTs to a daemon in memory, by bytes."""
 
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
@@ -153,6 +154,23 @@ def shown(events):
 
 
 # The follower
+
+
+def view(port, verb="POST", path="/v1/views", **settings):
+    name = {"view": "half"} if verb == "POST" else {}
+    body = {**name, "settings": {"sources": ["main"], **settings}}
+    assert port.ask(verb, path, body).status < 300
+
+
+def test_the_limits_of_a_view_come_with_its_state_and_when_they_change(port):
+    view(port, max_age=30, max_slippage=0.0005)
+    half = follower(port, channel="half")
+    assert (half.core.max_age, half.core.max_slippage) == (30.0, Decimal("0.0005"))
+    view(port, "PUT", "/v1/views/half", max_age=7)
+    port.publish("EURUSD", "0.25", "a")
+    half.advance(1)
+    assert half.core.max_age == 7.0
+    assert shown(half.take(Signal)) == [(1, "EURUSD", "0.25")]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 1_000_000])

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from live_daemon import PATIENCE, until
 
+from mtnet.daemon.control.client import ask
+
 PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text("utf-8")
 PROGRAMS = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
 SESSIONS = re.findall(r"```\n(\$ python .*?)```", PAGE, re.DOTALL)
@@ -86,6 +88,27 @@ def test_signals_are_followed_over_a_restart_published_and_read_by_a_script(prog
     assert [programs.run("script.py")] == shown("script.py")
 
 
+def test_a_copier_opens_nothing_that_is_older_than_its_view_permits(programs):
+    (lines,) = shown("copier.py")
+    control = programs.daemon.data / "control"
+
+    def publish(symbol, volume):
+        server = ("-s", f"tcp:127.0.0.1:{programs.daemon.port('signals')}")
+        programs.run("-m", "mtnet", "signals", "publish", *server, symbol, volume)
+
+    publish("GBPUSD", "0.25")
+    settings = {"sources": ["main"], "late_join": "open", "max_age": 0.001}
+    ask(control, "views add", view="half", settings=settings)
+    process = programs.start("copier.py")
+    assert process.stdout.readline().rstrip() == "GBPUSD is older than 0.001 s"
+    # A busy machine may take longer for an opening than the page's seconds.
+    ask(control, "views edit", view="half", settings={"max_age": 600})
+    publish("EURUSD", "-0.10")
+    publish("EURUSD", "0")
+    out, error = process.communicate(timeout=PATIENCE)
+    assert (out.splitlines(), error, process.returncode) == (lines[1:], "", 0)
+
+
 def test_a_publisher_prints_the_numbers_of_its_entries(programs):
     assert [programs.run("publisher.py")] == shown("publisher.py")
 
@@ -129,7 +152,7 @@ def test_the_programs_for_twisted_do_what_they_say(programs):
 
 def test_every_program_of_the_page_is_run_here():
     assert set(PROGRAMS) == {
-        "chart.py", "follower.py", "publisher.py", "script.py", "sender.py", "ticker.py",
-        "twisted_program.py",
+        "chart.py", "copier.py", "follower.py", "publisher.py", "script.py", "sender.py",
+        "ticker.py", "twisted_program.py",
     }  # fmt: skip
     assert PAGE.count("```python\n") == len(PROGRAMS)

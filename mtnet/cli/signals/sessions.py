@@ -16,6 +16,7 @@ from mtnet.cli import remote
 from mtnet.cli.output import print_result
 from mtnet.cli.signals.channels import FIELDS
 from mtnet.client.classic import follow
+from mtnet.client.core.events import opening_limits
 from mtnet.client.failures import within
 from mtnet.client.follower import Follower
 from mtnet.client.publisher import Publisher
@@ -161,12 +162,19 @@ def _follower(
     arguments: Namespace,
 ) -> Follower:
     channel = arguments.channel
-    return Follower(
+
+    def synced() -> None:
+        limits = opening_limits(follower.max_age, follower.max_slippage)
+        if limits:
+            watch.note(limits)
+
+    follower = Follower(
         server,
         clock,
         channel,
         on_snapshot=lambda found: _print_entries(watch, arguments, *found),
         on_signal=lambda signal: _print_entries(watch, arguments, signal),
+        on_synced=synced,
         on_blind=lambda why: watch.lost(why) if why else watch.connected(),
         on_provider=lambda up, since: watch.note(_PRESENCE[up]),
         on_epoch=lambda old, new: watch.note(_other_history(old, new)),
@@ -177,6 +185,7 @@ def _follower(
         on_unreachable=noop,  # the first is raised, and of later ones the loss was noted
         login=arguments.account,
     )
+    return follower
 
 
 _PRESENCE = {True: "The provider is there.", False: "There is no provider now."}

@@ -80,6 +80,8 @@ class Follower(Client[FollowerEvent], Acknowledging):
         )
         begun = replica.release_begun(kept.begun)
         self._core = FollowerCore(Session(name, login), replica)
+        self._core.max_age, self._core.max_slippage = kept.max_age, kept.max_slippage
+        self._limits = kept.max_age, kept.max_slippage
         self._on_event, self._handing, self._reported_blind = on_event, False, False
         self._link = Link(
             address,
@@ -194,12 +196,14 @@ class Follower(Client[FollowerEvent], Acknowledging):
             self._on_event(event)
 
     def _save(self) -> None:
-        if self._file is not None and self._handover.changed:
-            self._handover.changed = False
+        limits = self.max_age, self.max_slippage
+        if self._file is not None and (self._handover.changed or limits != self._limits):
+            self._handover.changed, self._limits = False, limits
             copy = self._handover.copy
             kept_for, positions = self._core.replica.kept_for, tuple(copy.positions.values())
             begun = self._handover.begun
-            files.save(self._file, Kept(kept_for, copy.epoch, copy.seq, copy.h, positions, begun))
+            kept = Kept(kept_for, copy.epoch, copy.seq, copy.h, positions, begun, *limits)
+            files.save(self._file, kept)
 
 
 _NOTHING = Kept("", None, 0, "", ())

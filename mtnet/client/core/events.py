@@ -5,6 +5,7 @@ Pure. The news itself, `mtnet.services.signals.wire.Signal`, is an event too.
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from msgspec import Struct
 
@@ -141,14 +142,32 @@ class Synced(Struct, frozen=True):
 
     Attributes:
         epoch, seq, h: of the last entry of the channel.
+        max_age, max_slippage: as of `opening_limits`.
     """
 
     epoch: str
     seq: int
     h: str
+    max_age: float | None = None
+    max_slippage: Decimal | None = None
 
     def __str__(self) -> str:
-        return "Everything that was missed has been delivered."
+        limits = opening_limits(self.max_age, self.max_slippage)
+        return f"Everything that was missed has been delivered. {limits}".rstrip()
+
+
+def opening_limits(max_age: float | None, max_slippage: Decimal | None) -> str:
+    """
+    Say in a sentence what a view asks of the follower that executes it; empty = nothing.
+
+    Args:
+        max_age: seconds since its opening after which a position is not opened.
+        max_slippage: distance from the provider's price, in units of price, beyond which it is not.
+    """
+    limits = [] if max_age is None else [f"more than {max_age:g} s after its opening"]
+    if max_slippage is not None:
+        limits.append(f"more than {max_slippage:f} from the provider's price")
+    return f"Open no position {' or '.join(limits)}." if limits else ""
 
 
 class Blind(Struct, frozen=True):

@@ -5,6 +5,7 @@ Pure. `when` is seconds of a clock that is never set.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from mtnet.client.core.deadlines import earliest
@@ -48,6 +49,7 @@ class FollowerCore:
     Attributes:
         blind: whether nothing is known of the channel.
         paused: the mode of its pause.
+        max_age, max_slippage: of the last SYNCED, see `events.opening_limits`; None = no limit.
     """
 
     def __init__(self, session: Session, replica: Replica) -> None:
@@ -55,6 +57,8 @@ class FollowerCore:
         self.channel = replica.filter.channel
         self.blind = True
         self.paused: values.PauseMode | None = None
+        self.max_age: float | None = None
+        self.max_slippage: Decimal | None = None
         self._subscription = RetryingSubscription(self.channel)
         self._refusal: Refused | None = None
         self._unreachable = self._pause_unconfirmed = False
@@ -187,6 +191,9 @@ class FollowerCore:
         if caught is Caught.INCOMPLETE:
             self._ask({})
             return
+        self.max_age = synced.max_age
+        slippage = synced.max_slippage
+        self.max_slippage = None if slippage is None else Decimal(slippage)
         waiting = self.replica.waiting
         if caught is Caught.REPLACED:
             yield from self._show_state()
@@ -242,7 +249,7 @@ class FollowerCore:
 
     def _synced(self) -> Synced:
         copy = self.replica.copy
-        return Synced(copy.epoch or "", copy.seq, copy.h)
+        return Synced(copy.epoch or "", copy.seq, copy.h, self.max_age, self.max_slippage)
 
     def _become_current(self) -> Iterator[FollowerEvent]:
         self._subscription.granted()

@@ -6,6 +6,7 @@ Pure.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +21,7 @@ from mtnet.services.signals.wire import Entry, Signal
 NOTHING: Mapping[Key, Entry] = MappingProxyType({})
 
 
-class Kept(Struct, frozen=True, forbid_unknown_fields=True):
+class Kept(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """
     The state of a follower over a restart of its program.
 
@@ -28,6 +29,7 @@ class Kept(Struct, frozen=True, forbid_unknown_fields=True):
         kept_for: the channel and symbols that `positions` are complete for.
         epoch, seq, h: of the last entry that was handled; None = of none yet.
         begun: entries that were handed out, and perhaps not handled.
+        max_age, max_slippage: as of `events.opening_limits`.
     """
 
     kept_for: str
@@ -36,6 +38,8 @@ class Kept(Struct, frozen=True, forbid_unknown_fields=True):
     h: str
     positions: tuple[Entry, ...]
     begun: tuple[Entry, ...] = ()
+    max_age: float | None = None
+    max_slippage: Decimal | None = None
 
 
 def encode(kept: Kept) -> bytes:

@@ -29,7 +29,7 @@ class Polling:
         self._symbols, self._name = asked.symbols, name
         self._epoch, self._after, self._h = asked.epoch, asked.after, asked.h
         self._sent = asked.after or 0
-        self._synced = False
+        self._synced: dict[str, str] | None = None
         self._publisher: Presence | None = None
         self._paused: PauseMode | None = None
 
@@ -72,7 +72,7 @@ class Polling:
         yield wire.snapshot(self.channel, news.epoch, news.seq, count, diverged)
         for each in positions:
             yield answers.position("POSITION", self.channel, each)
-        self._sent, self._synced = news.seq, False
+        self._sent, self._synced = news.seq, None
         yield from self._end(news)
 
     def _replay(self, news: News) -> Iterator[bytes]:
@@ -87,9 +87,9 @@ class Polling:
             yield from self._end(news)
 
     def _end(self, news: News) -> Iterator[bytes]:
-        """Say once that nothing is missing any more."""
-        if not self._synced:
-            self._synced, self._sent = True, news.seq
+        """Say once that nothing is missing any more, and again when the limits of a view change."""
+        if news.limits != self._synced:
+            self._synced, self._sent = news.limits, news.seq
             yield wire.synced(self.channel, news.epoch, news.seq, news.h, **news.limits)
 
     def _state(self, news: News) -> Iterator[bytes]:
