@@ -1,9 +1,7 @@
 """Epochs: a channel whose journal is another one now, and what a person accepts of it."""
 
 from collections.abc import Callable
-from contextlib import suppress
 
-from mtnet.errors import WireError
 from mtnet.services.signals.channels import Channels
 from mtnet.services.signals.history.histories import Histories
 from mtnet.services.signals.journal.group_commit import GroupCommit
@@ -66,10 +64,7 @@ class Epochs:
             self._channels.append(accepted.entries)
             await views.reload()
         else:
-            await self._histories.accept(channel)
-            for name in views.of(channel):
-                with suppress(WireError):  # nobody knew more of that one
-                    await self._histories.accept(name)
+            await self._histories.accept(channel, *views.of(channel))
         return len(self._channels.book[channel].held())
 
     async def begin_view(self, name: str) -> None:

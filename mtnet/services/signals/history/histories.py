@@ -73,22 +73,28 @@ class Histories:
             self._events.diverged(channel.name, self._divergences.sentence(channel.name))
             self._store().addErrback(self._unstored)
 
-    async def accept(self, channel: str) -> None:
+    async def accept(self, channel: str, *views: str) -> None:
         """
         Accept the journal as correct: the claims so far raise no alarm any more.
+
+        Args:
+            views: of the channel; they are accepted with it, or not at all.
 
         Raises:
             WireError: `channel`; there are no claims.
             JournalError: the disk does not keep it.
         """
-        claims = self._divergences.open(channel)
+        opened = {name: self._divergences.open(name) for name in (channel, *views)}
+        claims = {name: found for name, found in opened.items() if found}
         if not claims:
             raise WireError("channel", f"Nothing is wrong with {channel}")
-        self._divergences.accept(channel)
+        for name in claims:
+            self._divergences.accept(name)
         try:
             await self._store()
         except JournalError:
-            self._divergences.reopen(channel, claims)
+            for name, each in claims.items():
+                self._divergences.reopen(name, each)
             raise
 
     def forget(self, channel: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from fakes.rights import rights
 from msgspec.structs import replace
 from signals_peers import Server, frame, told
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 
 from mtnet.access.accounts.cred import Identity
@@ -321,6 +321,26 @@ def test_a_history_that_went_back_is_accepted_with_that_of_its_views(server):
     assert len(server.signals.health()["diverged"]) == 2
     ask(server.signals.epochs.accept("main"))
     assert server.signals.health()["diverged"] == []
+
+
+def test_a_history_is_accepted_with_those_of_its_views_or_not_at_all(server, monkeypatch):
+    add(server)
+    for name in ("main", "half"):
+        server.subscribe(name, epoch=server.epoch(name), after=9)
+    with monkeypatch.context() as failing:
+        failing.setattr(server.signals.histories, "_store", lambda: fail(JournalError("no disk")))
+        with pytest.raises(JournalError):
+            ask(server.signals.epochs.accept("main"))
+    assert len(server.signals.health()["diverged"]) == 2
+
+
+def test_a_history_of_a_view_alone_is_accepted_with_its_source(server):
+    add(server)
+    server.subscribe("half", epoch=server.epoch("half"), after=9)
+    ask(server.signals.epochs.accept("main"))
+    assert server.signals.health()["diverged"] == []
+    with pytest.raises(WireError, match="Nothing is wrong with main"):
+        ask(server.signals.epochs.accept("main"))
 
 
 CONFIGURED = "signals.views.half.sources=main"
