@@ -163,7 +163,7 @@ class Page(NamedTuple):
     An answer, as all get it that ask for the same.
 
     Attributes:
-        state: of publisher and pause.
+        state: of publisher and pause, and the limits of a view.
         seq: up to which it is complete.
         whole: it is a snapshot.
         has_news: it has signals, or lies behind the channel's last one.
@@ -241,8 +241,9 @@ class Pages:
         return self._page(channel, seq, h, signals=found)
 
     def _page(self, channel: Channel, seq: int, h: str, **more: Any) -> Page:
-        state, last = state_of(self._signals, channel.name), channel.seq
-        news = Signals(channel.epoch, seq, h, last, **state, **more, **self._limits(channel))
+        state = {**state_of(self._signals, channel.name), **self._limits(channel)}
+        last = channel.seq
+        news = Signals(channel.epoch, seq, h, last, **state, **more)
         answer = Answer(200, json_bytes(news), JSON_HEADERS)
         whole = "snapshot" in more
         return Page(answer, state, seq, whole, whole or seq < last or bool(more["signals"]))

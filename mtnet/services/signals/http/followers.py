@@ -75,7 +75,7 @@ class PollingFollower:
     Attributes:
         client: the same.
         position: the entry up to which all was sent, or left out.
-        shown: the state of publisher and pause that it knows; None = none.
+        shown: the state of its channel that it knows, see `Page`; None = none.
         follower: what is known of it, for the status.
         reported: its last REPORT; None = it has sent none.
     """
@@ -164,7 +164,7 @@ class PollingFollower:
     # A client of the channels
 
     def renew(self, channel: str) -> None:
-        """Answer: the channel has a new epoch."""
+        """Answer: the channel has a new epoch, or the view other limits."""
         if channel == self._channel.name:
             self._wake()
 

@@ -278,6 +278,27 @@ def test_the_follower_of_a_view_is_told_its_limits(web):
     assert (found["max_age"], found["max_slippage"]) == (30, "0.0005")
 
 
+def waiting_poll(web):
+    """Wait for news of a view as one who knows all of it."""
+    epoch = web.signals.channel("half").epoch
+    return web.wait(f"?epoch={epoch}&after=0&wait=10", "half")
+
+
+def edit_age(web, age):
+    web.ask("PUT", "/v1/views/half", {"settings": {"max_age": age}})
+
+
+def test_an_edit_of_its_limits_wakes_a_poll_and_is_told_to_the_next_one(web):
+    web.ask("POST", "/v1/views", {"view": "half", "settings": {"sources": ["main"]}})
+    answer(waiting_poll(web))
+    terminal = waiting_poll(web)
+    assert terminal.received() == b""
+    edit_age(web, 30)
+    assert answer(terminal).json["max_age"] == 30
+    edit_age(web, 20)
+    assert answer(waiting_poll(web)).json["max_age"] == 20
+
+
 def test_a_view_that_monitors_cannot_be_followed(web):
     web.ask("POST", "/v1/views", {"view": "half", "settings": {"sources": ["main"]}})
     web.ask("POST", "/v1/views/half/monitor")
