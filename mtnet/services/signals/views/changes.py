@@ -233,7 +233,8 @@ def remove(space: Workspace, name: str, leftovers: Leftovers, when: int) -> list
         text = f"{name} is `main` for {', '.join(named)}; first take that out, and decide what they"
         raise WireError("denied", f"{text} follow: `mtnet views edit {name}{options}`")
     if view.shown and leftovers == "refuse":
-        raise WireError("denied", f"{name} copies something; close it, or leave it open, by name")
+        text = f"{name} copies something: `mtnet views remove {name} --flatten` closes it"
+        raise WireError("denied", f"{text}, `--leave-open` leaves it to its followers")
     drafts = view.flatten("the view was removed") if leftovers == "flatten" else []
     entries = space.store(name, drafts, when)
     space.derivation.remove(space.connection, name, space.transaction(name))
