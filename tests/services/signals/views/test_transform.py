@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from mtnet.services.signals.model import Entry
-from mtnet.services.signals.views.ledger import Target
+from mtnet.services.signals.views.ledger import Key, Target
 from mtnet.services.signals.views.settings import ViewSettings
 from mtnet.services.signals.views.transform import MIRRORED, RISK_WAIT, Terms, View
 
@@ -130,6 +130,23 @@ def test_a_fill_is_not_copied_once_a_limit_has_struck():
     ]
 
 
+@pytest.mark.parametrize("mode", ["close_only", "frozen"])
+def test_a_limit_that_has_struck_stays_so_until_the_view_is_on(mode):
+    copy = view()
+    copy.apply("gold", entry("1"), NOW)
+    copy.struck = "`daily_loss` was reached"
+    copy.flatten(copy.struck)
+    copy.set_mode(mode)
+    assert copy.struck == "`daily_loss` was reached"
+    assert copy.apply("gold", entry("1", symbol="EURUSD"), NOW) == []
+    assert copy.rows[Key(1, "EURUSD", "")].skipped == "`daily_loss` was reached"
+    copy.set_mode("on")
+    assert copy.struck == ""
+    assert said(copy.apply("gold", entry("1", symbol="GBPUSD"), NOW)) == [
+        ("GBPUSD", "", "1", "position")
+    ]
+
+
 def test_the_fill_of_an_order_that_was_left_out_is_an_opening_of_its_own():
     copy = view(pending=False)
     assert copy.apply("gold", entry("1", ticket="7", type="buy_limit"), NOW) == []
@@ -169,6 +186,36 @@ def test_a_new_map_counts_for_later_openings_and_still_closes_the_old_one():
         ("XAUUSD", "", "0", "position"),
         ("GOLD", "", "-1", "position"),
     ]
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"exclude": ("XAUUSD",)},
+        {"symbols": ("EURUSD",)},
+        {"side": "sell"},
+        {"magic": ("7",)},
+        {"hours": ("Sat 07:00-07:01",)},
+    ],
+)
+def test_what_is_copied_is_reduced_and_closed_though_an_edit_leaves_it_out(edited):
+    reduced, turned = view(), view()
+    for copy in (reduced, turned):
+        copy.apply("gold", entry("1"), NOW)
+        copy.settings = ViewSettings(sources=("gold",), **edited)
+    assert said(reduced.apply("gold", entry("0.4"), NOW)) == [("XAUUSD", "", "0.4", "position")]
+    assert said(reduced.apply("gold", entry("0"), NOW)) == [("XAUUSD", "", "0", "position")]
+    turned.apply("gold", entry("-1"), NOW)
+    assert all(each.volume < 0 for each in turned.shown.values())
+
+
+@pytest.mark.parametrize("edited", [{"pending": False}, {"reverse": True}])
+def test_an_order_that_is_copied_is_removed_though_an_edit_leaves_it_out(edited):
+    copy = view()
+    copy.apply("gold", entry("1", ticket="7", type="buy_stop_limit"), NOW)
+    copy.settings = ViewSettings(sources=("gold",), **edited)
+    gone = copy.apply("gold", entry("0", ticket="7"), NOW)
+    assert said(gone) == [("XAUUSD", "7", "0", "position")]
 
 
 def test_several_sources_become_tickets_by_their_numbers():

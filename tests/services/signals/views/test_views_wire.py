@@ -403,6 +403,30 @@ def test_a_limit_that_was_reached_is_told_to_those_who_follow(server):
     assert said == ["PAUSED|channel=half|mode=close_only", "FLATTENED|channel=half"]
 
 
+def test_a_limit_holds_over_a_restart_and_a_pause_until_a_person_resumes_the_view(server, tmp_path):
+    add(server, PROP)
+    for equity in ("1000", "880", "880"):
+        report(server, equity)
+    again = Server(tmp_path, Clock(), now=None)
+    again.clock.advance(60)
+    views, publisher = again.signals.views, again.greet()
+    struck = views.known["half"].struck
+    assert struck == "`max_drawdown` 10% was reached: 1000 became 880"
+    again.signals.pauses.pause("half", "close_only")
+    report(again, "1000")
+    assert views.known["half"].struck == struck
+    again.publish(publisher, "a-1", "1.00")
+    assert "GBPUSD" not in again.signals.positions("half")
+    again.signals.pauses.pause("half", None)
+    assert views.known["half"].struck == ""
+    report(again, "880")
+    again.publish(publisher, "a-2", "1.00", "EURUSD")
+    assert again.signals.positions("half")["EURUSD"].volume == 1
+    for _ in range(2):
+        report(again, "790")
+    assert views.known["half"].struck == "`max_drawdown` 10% was reached: 880 became 790"
+
+
 def flat_report(server, balance):
     server.clock.advance(10)
     known = server.signals.views.reports = server.signals.views.reports or Reports()
