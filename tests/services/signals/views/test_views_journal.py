@@ -120,6 +120,39 @@ def test_a_stop_loss_that_was_removed_during_a_freeze_is_no_damage(journal):
     assert [each.fields for each in journal.positions("half").positions] == [()]
 
 
+def test_what_was_closed_is_in_no_ledger_behind_a_restart(journal, path):
+    add(journal)
+    for lots in ("1", "0"):
+        journal.commit([draft(lots)])
+    again = open_journal(path)
+    assert again.look_at_views(lambda derivation: derivation.views["half"].view.rows) == {}
+    assert not again.damaged
+    again.close()
+
+
+def test_a_source_that_comes_back_has_another_number(journal, path):
+    both = ViewSettings(sources=("gold", "silver"))
+    add(journal, chosen=both)
+    for sources in (HALF, both):
+        again = open_journal(path)
+        edit = partial(changes.edit, name="half", settings=sources, terms=Terms(WHEN))
+        again.change_views(edit)
+        view = again.look_at_views(lambda derivation: derivation.views["half"].view)
+        again.close()
+    assert view.numbers == {"gold": 1, "silver": 3}
+
+
+def test_a_new_day_takes_back_no_limit_that_has_struck(journal, path):
+    add(journal)
+    for why in ("`daily_loss` was reached", ""):
+        strike = partial(changes.strike, bases=None, then="flatten", when=WHEN)
+        journal.change_views(partial(strike, name="half", why=why))
+    again = open_journal(path)
+    view = again.look_at_views(lambda derivation: derivation.views["half"].view)
+    assert (view.struck, view.mode) == ("`daily_loss` was reached", "close_only")
+    again.close()
+
+
 def test_no_source_comes_while_a_copy_below_the_smallest_lot_may_grow(journal):
     add(journal, chosen=ViewSettings(sources=("gold",), min=Decimal("0.5"), step=Decimal("0.1")))
     journal.commit([draft("0.4")])
